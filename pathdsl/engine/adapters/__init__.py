@@ -1,0 +1,41 @@
+"""The adapters by block structure: `adapter_for(model)` takes a loaded model apart, or refuses.
+
+The registry names the `model_type` of a config; modules are imported when their family is asked
+for. A family that is not here is refused by name, never approximated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from pathdsl.engine.adapters.base import Adapter, refuse
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["FAMILIES", "Adapter", "adapter_for"]
+
+# model_type of the config -> module and class of the adapter
+FAMILIES: dict[str, tuple[str, str]] = {
+    "gpt2": ("pathdsl.engine.adapters.gpt2", "Gpt2Adapter"),
+}
+
+
+def adapter_for(model: torch.nn.Module) -> Adapter:
+    """The adapter of a loaded `transformers` model.
+
+    Raises EngineError PD607 where no adapter knows the architecture, and what the adapter itself
+    refuses (PD608, PD612, PD618).
+    """
+    kind = str(getattr(getattr(model, "config", None), "model_type", "") or "")
+    if kind not in FAMILIES:
+        raise refuse(
+            "PD607",
+            f"no adapter for `{type(model).__name__}` (model type `{kind or 'unknown'}`)",
+            notes=(f"supported model types: {', '.join(f'`{name}`' for name in FAMILIES)}",),
+        )
+    module, name = FAMILIES[kind]
+    make: Callable[[torch.nn.Module], Adapter] = getattr(import_module(module), name)
+    return make(model)

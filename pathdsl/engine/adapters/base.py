@@ -1,0 +1,226 @@
+"""What the executor may ask of a model: the parts of one transformer, one call each.
+
+A transformer is a residual stream that heads and MLPs read and write. An adapter takes the modules
+of one `transformers` model apart along exactly that line and calls *their own weights*; it never
+copies or approximates them. The executor composes the parts differently for every copy of a
+component, so each call takes the values that its component reads, with any leading shape.
+
+One adapter serves one block structure (GPT-2, Llama-like, NeoX), not one model name.
+
+Conventions, for every adapter:
+
+- heads are counted as *query* heads, also for keys and values (with grouped queries the key of
+  head 6 is the key as read by head 6);
+- a head's output contains its value bias, because values contain it; the bias of the output
+  projection belongs to no sender and is `write_bias`; an MLP's output contains its output bias;
+- calls are pure functions of their arguments and the weights, and leave gradients alone: a caller
+  that needs none wraps them in `torch.no_grad()`;
+- positions are counted from 0, special tokens included; rows are padded on the right.
+
+The idea of patching each component's q, k and v input separately is that of ACDC (Conmy et al.
+2023, arXiv:2304.14997, section 2) and of path patching (Goldowsky-Dill et al. 2023).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from pathdsl.errors import Diagnostic, EngineError
+from pathdsl.graph.shape import ModelShape
+
+__all__ = ["Adapter", "Slot", "check_weights", "refuse", "visible"]
+
+Slot = Literal["q", "k", "v"]
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """The parts of one loaded model. `d` below is d_model; `...` is any leading shape."""
+
+    shape: ModelShape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of weights and residual stream."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        ...
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """The sender `input`: token plus position embedding, (rows, pos) ids -> (rows, pos, d)."""
+        ...
+
+    def embedding_std(self) -> float:
+        """The standard deviation of all entries of the token embedding matrix (population, in
+        float64): the unit of `noise(scale: …)`."""
+        ...
+
+    def attention_input(self, layer: int, resid: Tensor) -> Tensor:
+        """The norm before attention, (..., d) -> (..., d)."""
+        ...
+
+    def project(
+        self,
+        layer: int,
+        slot: Slot,
+        normed: Tensor,
+        heads: Sequence[int] | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """One input of heads with its bias, (..., d) -> (..., n_heads_selected, d_head).
+
+        `heads` None: all, in order. `positions` (rows, pos): where each vector stands, for
+        rotary families (`normed` is then (..., rows, pos, d)); None means 0, 1, 2, ….
+        """
+        ...
+
+    def attend(
+        self,
+        layer: int,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        query_positions: Tensor,
+        valid: Tensor | None = None,
+        *,
+        want_pattern: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attention of `n` head copies: their outputs and, if wanted, their patterns.
+
+        q (n, rows, nq, d_head); k, v (n, rows, nk, d_head), key j standing at position j;
+        query_positions (rows, nq) int; valid (rows, nk) bool, True where a real token stands.
+        -> (n, rows, nq, d_head), and (n, rows, nq, nk) or None.
+        """
+        ...
+
+    def mask(
+        self, layer: int, query_positions: Tensor, n_keys: int, valid: Tensor | None = None
+    ) -> Tensor:
+        """(rows, nq, n_keys) bool: True where a query of this layer may read a key."""
+        ...
+
+    def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
+        """Scaled and not yet masked scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk).
+
+        Soft-capping, where a family has it, is applied here.
+        """
+        ...
+
+    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """The pattern, (..., nq, nk) in the model's dtype; `mask` is True where a key is visible.
+
+        A query that sees no key at all (padding) gets a finite, meaningless row.
+        """
+        ...
+
+    def mix(self, pattern: Tensor, v: Tensor) -> Tensor:
+        """Values weighted by the pattern, (..., nq, nk), (..., nk, d_head) -> (..., nq, d_head)."""
+        ...
+
+    def write(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
+        """The summed write of heads, without bias: (..., n_heads_selected, d_head) -> (..., d)."""
+        ...
+
+    def write_each(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
+        """Each head's own write: (..., n_heads_selected, d_head) -> (..., n_heads_selected, d)."""
+        ...
+
+    def write_bias(self, layer: int) -> Tensor:
+        """The bias of attention's output projection, (d,): a constant of the residual stream."""
+        ...
+
+    def mlp(self, layer: int, resid: Tensor) -> Tensor:
+        """The MLP with the norm before it and its output bias, (..., d) -> (..., d)."""
+        ...
+
+    def final_norm(self, resid: Tensor) -> Tensor:
+        """The norm before the unembedding, (..., d) -> (..., d)."""
+        ...
+
+    def unembed(self, normed: Tensor) -> Tensor:
+        """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""
+        ...
+
+    def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
+        """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
+        ...
+
+    def decomposed_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits (rows, pos, d_vocab) of ids (rows, pos), computed from the parts above.
+
+        `lengths` (rows,): true lengths of right-padded rows; what stands at padding is meaningless.
+        """
+        ...
+
+    def plain_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits (rows, pos, d_vocab) of the unmodified `transformers` model, for self-checks."""
+        ...
+
+
+def visible(
+    query_positions: Tensor, n_keys: int, valid: Tensor | None = None, window: int | None = None
+) -> Tensor:
+    """(rows, nq, n_keys) bool: key j is visible to a query at p when p - window < j <= p.
+
+    query_positions (rows, nq); valid (rows, n_keys) bool or None (all keys real); window None:
+    all keys up to the query's own.
+    """
+    keys = torch.arange(n_keys, device=query_positions.device)
+    at = query_positions.unsqueeze(-1)  # (rows, nq, 1)
+    seen = keys <= at  # (rows, nq, n_keys)
+    if window is not None:
+        seen = seen & (keys > at - window)
+    if valid is not None:
+        seen = seen & valid.to(seen.device).unsqueeze(1)
+    return seen
+
+
+def refuse(
+    code: str, message: str, *, notes: tuple[str, ...] = (), advice: str = ""
+) -> EngineError:
+    """The exception that says why a model object cannot be taken apart."""
+    return EngineError(Diagnostic(code=code, message=message, notes=notes, help=advice))
+
+
+def check_weights(model: torch.nn.Module) -> tuple[torch.dtype, torch.device]:
+    """The one dtype and device of a model's parameters.
+
+    Raises EngineError PD608 for weights that are not floating point or marked as quantised, PD612
+    for mixed dtypes or devices and for weights that are not there (`meta`), PD618 for a module in
+    training mode.
+    """
+    config = getattr(model, "config", None)
+    if getattr(config, "quantization_config", None) or getattr(model, "is_quantized", False):
+        raise refuse(
+            "PD608",
+            "the model's weights are quantised",
+            notes=("a decomposition of rounded weights is not the decomposition of the model",),
+            advice="load the unquantised weights in float32, float64, bfloat16 or float16",
+        )
+    kinds = {(p.dtype, p.device) for p in model.parameters()}
+    if odd := sorted({str(dtype) for dtype, _ in kinds if not dtype.is_floating_point}):
+        raise refuse("PD608", f"the model has weights of dtype {', '.join(odd)}, wanted a float")
+    if len(kinds) != 1:
+        listed = ", ".join(sorted(f"`{dtype}` on `{device}`" for dtype, device in kinds))
+        raise refuse(
+            "PD612",
+            f"the model's weights are of several kinds: {listed or 'none at all'}",
+            advice="`model.to(device, dtype)` brings them to one",
+        )
+    (dtype, device) = next(iter(kinds))
+    if device.type == "meta":
+        raise refuse("PD612", "the model's weights are not loaded (device `meta`)")
+    if training := [name or "model" for name, part in model.named_modules() if part.training]:
+        raise refuse(
+            "PD618",
+            f"`{training[0]}` is in training mode, so dropout would make every run different",
+            advice="call `model.eval()`",
+        )
+    return dtype, device

@@ -1,0 +1,285 @@
+"""GPT-2: learned positions, one fused q/k/v projection, LayerNorm before each part, sequential.
+
+Takes a `transformers.GPT2LMHeadModel` apart along the residual stream::
+
+    r = embed(ids)
+    for layer: r += write(z) + write_bias;  r += mlp(r)
+    logits = unembed(final_norm(r))
+
+and honours every option of `GPT2Config` that changes the forward pass of a decoder:
+`scale_attn_weights`, `scale_attn_by_inverse_layer_idx`, `reorder_and_upcast_attn` (scores and
+softmax in float32; `transformers` does so only under eager attention, and so does this adapter),
+`activation_function`, `n_inner`, `layer_norm_epsilon`, tied or untied unembedding.
+
+Source of the architecture: Radford et al. 2019; `transformers/models/gpt2/modeling_gpt2.py`.
+
+    >>> from transformers import GPT2Config, GPT2LMHeadModel
+    >>> small = GPT2Config(vocab_size=7, n_positions=8, n_embd=8, n_layer=1, n_head=2)
+    >>> adapter = Gpt2Adapter(GPT2LMHeadModel(small).eval())
+    >>> adapter.decomposed_forward(torch.tensor([[1, 2, 3]])).shape
+    torch.Size([1, 3, 7])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from transformers import GPT2LMHeadModel
+from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block, GPT2Model
+from transformers.pytorch_utils import Conv1D
+
+from pathdsl.engine.adapters.base import Slot, check_weights, refuse, visible
+from pathdsl.graph.shape import gpt2_shape
+
+__all__ = ["Gpt2Adapter"]
+
+_SLOTS = {"q": 0, "k": 1, "v": 2}
+
+# The modules of an unmodified model by path, with the class each must be; adapters put in by PEFT,
+# probes and replaced parts all show up as another class or as another child.
+_MODEL_PARTS = {
+    "transformer": GPT2Model,
+    "transformer.wte": nn.Embedding,
+    "transformer.wpe": nn.Embedding,
+    "transformer.drop": nn.Dropout,
+    "transformer.h": nn.ModuleList,
+    "transformer.ln_f": nn.LayerNorm,
+    "lm_head": nn.Linear,
+}
+_BLOCK_PARTS = {
+    "": GPT2Block,
+    ".ln_1": nn.LayerNorm,
+    ".attn": GPT2Attention,
+    ".attn.c_attn": Conv1D,
+    ".attn.c_proj": Conv1D,
+    ".attn.attn_dropout": nn.Dropout,
+    ".attn.resid_dropout": nn.Dropout,
+    ".ln_2": nn.LayerNorm,
+    ".mlp": GPT2MLP,
+    ".mlp.c_fc": Conv1D,
+    ".mlp.c_proj": Conv1D,
+    ".mlp.dropout": nn.Dropout,
+}
+
+
+class Gpt2Adapter:
+    """The parts of one GPT-2; see `pathdsl.engine.adapters.base.Adapter` for each call.
+
+    Raises EngineError: PD607 for another class, PD612 for cross-attention, added, replaced or
+    missing modules, mixed weights and `reorder_and_upcast_attn` in float64 (which `transformers`
+    itself cannot run), PD608 for quantised weights, PD618 in training mode.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        _refuse_other_models(model)
+        self._dtype, self._device = check_weights(model)
+        assert isinstance(model, GPT2LMHeadModel)
+        self.model = model
+        self.shape = gpt2_shape(model.config.to_dict())
+        self._blocks = list(model.transformer.h)
+        config = model.config
+        self._upcast = bool(config.reorder_and_upcast_attn) and (
+            config._attn_implementation == "eager"
+        )
+        if self._upcast and self._dtype == torch.float64:
+            raise refuse(
+                "PD612",
+                "`transformers` cannot run `reorder_and_upcast_attn` in float64",
+                advice="dtype: float32",
+            )
+        self._embedding_std: float | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self._device
+
+    # ---------------------------------------------------------------- input
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token plus position embedding, (rows, pos) ids -> (rows, pos, d)."""
+        places = torch.arange(ids.shape[-1], device=self._device)
+        parts = self.model.transformer
+        return parts.wte(ids.to(self._device)) + parts.wpe(places)
+
+    def embedding_std(self) -> float:
+        """The standard deviation of all entries of the token embedding matrix."""
+        if self._embedding_std is None:
+            weight = self.model.transformer.wte.weight.detach()
+            self._embedding_std = float(weight.double().std(correction=0))
+        return self._embedding_std
+
+    # ---------------------------------------------------------------- attention
+
+    @staticmethod
+    def _norm(module: nn.Module, x: Tensor) -> Tensor:
+        """Every norm of the model passes here: block norms and the final one."""
+        return module(x)
+
+    def attention_input(self, layer: int, resid: Tensor) -> Tensor:
+        """The norm before attention, (..., d) -> (..., d)."""
+        return self._norm(self._blocks[layer].ln_1, resid)
+
+    def project(
+        self,
+        layer: int,
+        slot: Slot,
+        normed: Tensor,
+        heads: Sequence[int] | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """q, k or v with bias, (..., d) -> (..., n_heads_selected, d_head); no rotation here."""
+        d_model, d_head = self.shape.d_model, self.shape.d_head
+        fused = self._blocks[layer].attn.c_attn
+        part = slice(_SLOTS[slot] * d_model, (_SLOTS[slot] + 1) * d_model)
+        weight, bias = fused.weight[:, part], fused.bias[part]  # (d, n_heads * d_head)
+        n_selected = self.shape.n_heads
+        if heads is not None:
+            n_selected = len(heads)
+            chosen = self._index(heads)
+            weight = weight.view(d_model, -1, d_head)[:, chosen].reshape(d_model, -1)
+            bias = bias.view(-1, d_head)[chosen].reshape(-1)
+        out = torch.matmul(normed, weight) + bias
+        return out.view(*normed.shape[:-1], n_selected, d_head)
+
+    def mask(
+        self, layer: int, query_positions: Tensor, n_keys: int, valid: Tensor | None = None
+    ) -> Tensor:
+        """(rows, nq, n_keys) bool: True where a query of this layer may read a key."""
+        return visible(query_positions, n_keys, valid, self.shape.window(layer))
+
+    def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
+        """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
+        if self._upcast:
+            q, k = q.float(), k.float()
+        return torch.matmul(q, k.transpose(-1, -2)) * self._blocks[layer].attn.scaling
+
+    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
+        hidden = torch.finfo(scores.dtype).min
+        return torch.softmax(scores.masked_fill(~mask, hidden), dim=-1).to(self._dtype)
+
+    def mix(self, pattern: Tensor, v: Tensor) -> Tensor:
+        """Values weighted by the pattern, -> (..., nq, d_head)."""
+        return torch.matmul(pattern, v)
+
+    def attend(
+        self,
+        layer: int,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        query_positions: Tensor,
+        valid: Tensor | None = None,
+        *,
+        want_pattern: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """(n, rows, nq, d_head) and keys and values (n, rows, nk, d_head) -> outputs, patterns."""
+        seen = self.mask(layer, query_positions.to(self._device), k.shape[-2], valid)
+        pattern = self.softmax(self.scores(layer, q, k), seen)  # (n, rows, nq, nk)
+        return self.mix(pattern, v), (pattern if want_pattern else None)
+
+    def write(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
+        """The summed write without bias, (..., n_heads_selected, d_head) -> (..., d)."""
+        weight = self._output_weight(layer, heads)  # (n_heads_selected, d_head, d)
+        return torch.matmul(z.flatten(-2), weight.reshape(-1, self.shape.d_model))
+
+    def write_each(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
+        """Each head's own write, (..., n_heads_selected, d_head) -> (..., n_heads_selected, d)."""
+        weight = self._output_weight(layer, heads)
+        return torch.einsum("...hd,hdm->...hm", z, weight)
+
+    def write_bias(self, layer: int) -> Tensor:
+        """The bias of attention's output projection, (d,): belongs to no sender."""
+        return self._blocks[layer].attn.c_proj.bias
+
+    def _output_weight(self, layer: int, heads: Sequence[int] | None) -> Tensor:
+        """The output projection by head, (n_heads_selected, d_head, d)."""
+        weight = self._blocks[layer].attn.c_proj.weight
+        by_head = weight.view(self.shape.n_heads, self.shape.d_head, self.shape.d_model)
+        return by_head if heads is None else by_head[self._index(heads)]
+
+    def _index(self, heads: Sequence[int]) -> slice | Tensor:
+        """Heads as an index: a slice where they are neighbours in order, so nothing is copied."""
+        first = heads[0] if heads else 0
+        if list(heads) == list(range(first, first + len(heads))):
+            return slice(first, first + len(heads))
+        return torch.tensor(list(heads), device=self._device)
+
+    # ---------------------------------------------------------------- MLP and logits
+
+    def mlp(self, layer: int, resid: Tensor) -> Tensor:
+        """The MLP with its norm and output bias, (..., d) -> (..., d)."""
+        block = self._blocks[layer]
+        return block.mlp(self._norm(block.ln_2, resid).contiguous())
+
+    def final_norm(self, resid: Tensor) -> Tensor:
+        """The norm before the unembedding, (..., d) -> (..., d)."""
+        return self._norm(self.model.transformer.ln_f, resid)
+
+    def unembed(self, normed: Tensor) -> Tensor:
+        """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""
+        return self.model.lm_head(normed)
+
+    def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
+        """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
+        ids = ids.to(self._device)
+        head = self.model.lm_head
+        logits = torch.matmul(normed, head.weight[ids].transpose(-1, -2))
+        return logits if head.bias is None else logits + head.bias[ids].unsqueeze(1)
+
+    # ---------------------------------------------------------------- the whole model
+
+    def decomposed_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits (rows, pos, d_vocab) of ids (rows, pos), from the parts above."""
+        rows, pos = ids.shape
+        places = torch.arange(pos, device=self._device).expand(rows, pos)
+        valid = None if lengths is None else places < lengths.to(self._device).unsqueeze(-1)
+        resid = self.embed(ids)
+        for layer in range(self.shape.n_layers):
+            normed = self.attention_input(layer, resid)
+            q, k, v = (
+                self.project(layer, slot, normed).permute(2, 0, 1, 3) for slot in ("q", "k", "v")
+            )  # each (n_heads, rows, pos, d_head)
+            z, _ = self.attend(layer, q, k, v, places, valid)
+            resid = resid + (self.write(layer, z.permute(1, 2, 0, 3)) + self.write_bias(layer))
+            resid = resid + self.mlp(layer, resid)
+        return self.unembed(self.final_norm(resid))
+
+    def plain_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits (rows, pos, d_vocab) of the unmodified model; padding is causal and so harmless."""
+        return self.model(input_ids=ids.to(self._device), use_cache=False).logits
+
+
+def _refuse_other_models(model: nn.Module) -> None:
+    """Raise where the model is not an unmodified GPT-2 with a language-modelling head."""
+    if type(model) is not GPT2LMHeadModel:
+        raise refuse(
+            "PD607",
+            f"`{type(model).__name__}` is not a plain `GPT2LMHeadModel`",
+            notes=("adapters of PEFT and wrappers of other libraries change the forward pass",),
+            advice="merge adapters into the weights (`merge_and_unload()`) and save the model",
+        )
+    if model.config.add_cross_attention:
+        raise refuse(
+            "PD612",
+            "the model has cross-attention (`add_cross_attention`), which no node stands for",
+            advice="use the decoder-only model, `add_cross_attention: false`",
+        )
+    wanted = dict(_MODEL_PARTS)
+    for layer in range(model.config.n_layer):
+        wanted |= {f"transformer.h.{layer}{name}": part for name, part in _BLOCK_PARTS.items()}
+    found = {name: part for name, part in model.named_modules() if name and ".mlp.act" not in name}
+    if strange := sorted(set(found) - set(wanted)):
+        raise refuse("PD612", f"the model has a module that GPT-2 has not: `{strange[0]}`")
+    for name, kind in wanted.items():
+        if type(found.get(name)) is not kind:
+            now = type(found[name]).__name__ if name in found else "missing"
+            raise refuse(
+                "PD612", f"module `{name}` of the model is {now}, wanted `{kind.__name__}`"
+            )

@@ -1,0 +1,111 @@
+"""Token positions of one batch of rows as flat indices, and maps between sets of them.
+
+Values of a step are stored only where they are needed: one row of a (tokens, d) matrix for each
+token of the step's mask, in row-major order. Reading a step at a subset is one `index_select`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pathdsl.plan.masks import MaskTable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Padded:
+    """How flat tokens of one mask lie in a (rows, most) rectangle.
+
+    `index`: (rows, most) long, place of each token in the flat order (0 where there is none);
+    `real`: (rows, most) bool; `positions`: (rows, most) long, token index in its prompt.
+    `back`: (tokens,) long, flat places in the rectangle.
+    """
+
+    index: Tensor
+    real: Tensor
+    positions: Tensor
+    back: Tensor
+    whole: bool
+
+
+class Sites:
+    """Index maps of one batch: rows `start` to `stop` of a task."""
+
+    def __init__(self, masks: MaskTable, start: int, stop: int, device: torch.device) -> None:
+        self.masks = masks
+        self.start, self.stop = start, stop
+        self.device = device
+        self._flat: dict[int, np.ndarray] = {}
+        self._maps: dict[tuple[int, int], Tensor | None] = {}
+        self._inside: dict[tuple[int, int], Tensor | None] = {}
+        self._padded: dict[int, Padded] = {}
+
+    def flat(self, mask: int) -> np.ndarray:
+        """(tokens,) flat numbers row * pos + position of the tokens of a mask, ascending."""
+        found = self._flat.get(mask)
+        if found is None:
+            rows = self.masks.array(mask)[self.start : self.stop]
+            found = self._flat[mask] = np.flatnonzero(rows)
+        return found
+
+    def count(self, mask: int) -> int:
+        return len(self.flat(mask))
+
+    def rows_of(self, mask: int) -> np.ndarray:
+        """(tokens,) row of each token, counted within the batch."""
+        return self.flat(mask) // self.masks.n_pos
+
+    def positions_of(self, mask: int) -> np.ndarray:
+        """(tokens,) position of each token in its prompt."""
+        return self.flat(mask) % self.masks.n_pos
+
+    def take(self, value: Tensor, stored: int, wanted: int) -> Tensor:
+        """`value` (tokens of `stored`, …) at the tokens of `wanted`, a subset."""
+        if stored == wanted:
+            return value
+        key = (stored, wanted)
+        if key not in self._maps:
+            have, want = self.flat(stored), self.flat(wanted)
+            if len(have) == len(want):
+                self._maps[key] = None
+            else:
+                places = np.searchsorted(have, want)
+                self._maps[key] = torch.from_numpy(places).to(self.device)
+        places = self._maps[key]
+        return value if places is None else value.index_select(0, places)
+
+    def inside(self, mask: int, among: int) -> Tensor | None:
+        """(tokens of `among`,) bool: which of them are in `mask`; None when all are."""
+        key = (mask, among)
+        if key not in self._inside:
+            member = np.isin(self.flat(among), self.flat(mask), assume_unique=True)
+            self._inside[key] = None if member.all() else torch.from_numpy(member).to(self.device)
+        return self._inside[key]
+
+    def padded(self, mask: int) -> Padded:
+        """The rectangle of a mask's tokens, for attention."""
+        found = self._padded.get(mask)
+        if found is None:
+            rows, positions = self.rows_of(mask), self.positions_of(mask)
+            n_rows = self.stop - self.start
+            counts = np.bincount(rows, minlength=n_rows)
+            most = int(counts.max()) if len(counts) else 0
+            starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+            column = np.arange(len(rows)) - starts[rows]
+            index = np.zeros((n_rows, most), np.int64)
+            real = np.zeros((n_rows, most), bool)
+            where = np.zeros((n_rows, most), np.int64)
+            index[rows, column] = np.arange(len(rows))
+            real[rows, column] = True
+            where[rows, column] = positions
+            found = self._padded[mask] = Padded(
+                index=torch.from_numpy(index).to(self.device),
+                real=torch.from_numpy(real).to(self.device),
+                positions=torch.from_numpy(where).to(self.device),
+                back=torch.from_numpy(rows * most + column).to(self.device),
+                whole=bool(real.all()),
+            )
+        return found

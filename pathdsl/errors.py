@@ -1,0 +1,114 @@
+"""Faults and how they are carried: spans, diagnostics, exceptions, exit codes.
+
+Two kinds of fault are kept apart. What a *user* wrote wrongly (a file, an option, a data row) is a
+`Diagnostic`; diagnostics are collected and reported together. What a *caller of the library* must
+handle is an exception, and every exception below carries the diagnostics that explain it::
+
+    PathdslError
+    ├── LanguageError      a .circuit file is wrong (syntax, names, graph, units)      exit 2
+    ├── DataError          a task's rows are wrong                                      exit 2
+    ├── PlanError          the hypothesis cannot be planned (too many states, empty)    exit 2
+    └── EngineError        the machine failed (weights, memory, a failed self-check)    exit 3
+
+Codes are stable for ever and documented by `pathdsl explain CODE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+__all__ = [
+    "DataError",
+    "Diagnostic",
+    "EngineError",
+    "ExitCode",
+    "LanguageError",
+    "PathdslError",
+    "PlanError",
+    "Severity",
+    "Span",
+]
+
+
+class ExitCode(IntEnum):
+    """What the process says to a script; over several files the largest of 3, 2, 1, 0 wins."""
+
+    AS_EXPECTED = 0
+    NOT_AS_EXPECTED = 1
+    WRONG_INPUT = 2
+    MACHINE_FAILED = 3
+    NOTHING_TO_CHECK = 5
+    INTERRUPTED = 130
+
+
+class Severity(StrEnum):
+    """Errors stop a check; warnings never change the exit code."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A stretch of one source text: `start` and `end` are character offsets, `end` exclusive."""
+
+    path: str
+    start: int
+    end: int
+
+    def to(self, other: Span) -> Span:
+        """The smallest span that covers both; both must be of the same file."""
+        return Span(
+            path=self.path, start=min(self.start, other.start), end=max(self.end, other.end)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnostic:
+    """One fault: a stable code, where it is, what was found, and what would work.
+
+    `message` is one lower-case sentence without a full stop, names in backticks. `label` is the
+    text under the primary caret; `labels` are secondary spans. `help` is text that works when
+    pasted. The kebab-case name of the code comes from its page (`pathdsl.lang.rules`).
+    """
+
+    code: str
+    message: str
+    span: Span | None = None
+    label: str = ""
+    labels: tuple[tuple[Span, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    help: str = ""
+    severity: Severity = Severity.ERROR
+
+
+class PathdslError(Exception):
+    """Base of all exceptions raised on purpose; `diagnostics` says what is wrong and where."""
+
+    exit_code: ExitCode = ExitCode.WRONG_INPUT
+
+    def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic]) -> None:
+        self.diagnostics: tuple[Diagnostic, ...] = (
+            (diagnostics,) if isinstance(diagnostics, Diagnostic) else tuple(diagnostics)
+        )
+        super().__init__("; ".join(f"[{d.code}] {d.message}" for d in self.diagnostics))
+
+
+class LanguageError(PathdslError):
+    """A `.circuit` file is wrong: syntax, names, graph or units."""
+
+
+class DataError(PathdslError):
+    """A task's rows are wrong: columns, lengths, positions, answers."""
+
+
+class PlanError(PathdslError):
+    """A hypothesis cannot be planned: empty path set, too many states or copies."""
+
+
+class EngineError(PathdslError):
+    """The machine failed: weights missing or refused, memory, or a self-check that did not hold."""
+
+    exit_code = ExitCode.MACHINE_FAILED

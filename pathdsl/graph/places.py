@@ -1,0 +1,238 @@
+"""Node references to components: `a[7..9].h*`, groups, sets with `except`, loop variables.
+
+A *place* is a set of components at one position (`pathdsl.graph.pathset.Nodes`); a residual mark is
+no component and has a type of its own. Everything here raises `LanguageError` with one diagnostic
+that points at the reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from pathdsl.errors import Diagnostic, LanguageError
+from pathdsl.graph.components import Layout, bits
+from pathdsl.graph.pathset import Nodes, Pos
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Mark:
+    """The entry of `layer` (n_layers: the final norm), crossed at `at`."""
+
+    layer: int
+    at: Pos | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One value of a loop variable: some nodes or some residual marks, and how to print them."""
+
+    label: str
+    nodes: tuple[Nodes, ...] = ()
+    marks: tuple[Mark, ...] = ()
+
+
+Bindings = Mapping[str, Member]
+
+
+def fault(code: str, message: str, node: ast.Node, *, label: str = "", help: str = "") -> LanguageError:
+    return LanguageError(
+        Diagnostic(code=code, message=message, span=node.span, label=label, help=help)
+    )
+
+
+def pos_of(position: ast.Position | None) -> Pos | None:
+    if position is None:
+        return None
+    if position.index is not None:
+        return Pos(index=position.index)
+    return Pos(name=position.name, offset=position.offset)
+
+
+def indices(which: ast.Indices, count: int, what: str, node: ast.Node) -> tuple[int, ...]:
+    """The layer or head numbers meant, in the author's order; out of range is PD205."""
+    if which.every:
+        return tuple(range(count))
+    found: list[int] = []
+    for low, high in which.ranges:
+        if high >= count or low > high:
+            wrong = f"{low}..{high}" if low > high else str(high)
+            raise fault(
+                "PD205",
+                f"there is no {what} {wrong}: this model has {what}s 0 to {count - 1}",
+                node,
+                label=f"{what} {wrong} does not exist",
+            )
+        found += [i for i in range(low, high + 1) if i not in found]
+    return tuple(found)
+
+
+class Places:
+    """Expands node references of one program on one layout."""
+
+    def __init__(self, program: Program, layout: Layout) -> None:
+        self.program = program
+        self.layout = layout
+
+    def nodes(self, ref: ast.NodeRef, bindings: Bindings) -> tuple[Nodes, ...]:
+        """The places that a reference to components means; marks and paths are faults here."""
+        member = self.member(ref, bindings)
+        if member.marks:
+            raise fault(
+                "PD208",
+                "a residual mark is not a node; it stands between two arrows or in `through(…)`",
+                ref,
+                label="not a node",
+                help="write `through(r5@END)`",
+            )
+        return member.nodes
+
+    def marks(self, ref: ast.PathExpr, bindings: Bindings) -> tuple[Mark, ...]:
+        """The residual marks that a reference means; () when it means nodes."""
+        match ref:
+            case ast.ResidRef(layer=layer, at=at):
+                count = self.layout.shape.n_layers + 1
+                return tuple(
+                    Mark(layer=i, at=pos_of(at)) for i in indices(layer, count, "residual mark", ref)
+                )
+            case ast.Name(name=name) if name in bindings:
+                return tuple(
+                    Mark(layer=m.layer, at=self._one_at(m.at, pos_of(ref.at), ref))
+                    for m in bindings[name].marks
+                )
+            case ast.NodeSet(members=members):
+                parts = [self.marks(member, bindings) for member in members]
+                if any(parts) and not all(parts):
+                    raise fault("PD208", "a set holds either nodes or residual marks, not both", ref)
+                if any(parts):
+                    gone = [mark for e in ref.excluded for mark in self.marks(e, bindings)]
+                    return tuple(mark for part in parts for mark in part if mark not in gone)
+                return ()
+            case _:
+                return ()
+
+    def member(self, ref: ast.NodeRef, bindings: Bindings) -> Member:
+        """Everything a reference means, nodes or marks."""
+        marks = self.marks(ref, bindings)
+        if marks:
+            return Member(label="", marks=marks)
+        return Member(label="", nodes=self._nodes(ref, bindings, None))
+
+    def singles(self, ref: ast.NodeRef | ast.Windows, bindings: Bindings) -> tuple[Member, ...]:
+        """The members that a `for` ranges over, one component, mark or window each."""
+        if isinstance(ref, ast.Windows):
+            single = self.singles(ref.nodes, bindings)
+            if not 1 <= ref.size <= len(single):
+                raise fault(
+                    "PD205", f"a window of {ref.size} does not fit into {len(single)} nodes", ref
+                )
+            return tuple(
+                Member(
+                    label=f"{single[i].label}..{single[i + ref.size - 1].label}",
+                    nodes=tuple(n for m in single[i : i + ref.size] for n in m.nodes),
+                    marks=tuple(k for m in single[i : i + ref.size] for k in m.marks),
+                )
+                for i in range(len(single) - ref.size + 1)
+            )
+        member = self.member(ref, bindings)
+        if member.marks:
+            return tuple(
+                Member(label=f"r{mark.layer}" + (f"@{mark.at}" if mark.at else ""), marks=(mark,))
+                for mark in member.marks
+            )
+        return tuple(
+            Member(
+                label=self.layout.label(i) + (f"@{place.at}" if place.at else ""),
+                nodes=(replace(place, mask=1 << i, named=True),),
+            )
+            for place in member.nodes
+            for i in bits(place.mask)
+        )
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _nodes(
+        self, ref: ast.NodeRef, bindings: Bindings, outer: Pos | None
+    ) -> tuple[Nodes, ...]:
+        shape, layout = self.layout.shape, self.layout
+        at = self._one_at(pos_of(ref.at), outer, ref)
+        match ref:
+            case ast.HeadRef(layer=layer, head=head):
+                layers = indices(layer, shape.n_layers, "layer", ref)
+                heads = indices(head, shape.n_heads, "head", ref)
+                return tuple(
+                    Nodes(mask=1 << layout.head(l, h), at=at, named=True)
+                    for l in layers
+                    for h in heads
+                )
+            case ast.MlpRef(layer=layer):
+                if not shape.has_mlp:
+                    raise fault("PD205", "this model has no MLPs", ref)
+                return tuple(
+                    Nodes(mask=1 << layout.mlp(l), at=at, named=True)
+                    for l in indices(layer, shape.n_layers, "layer", ref)
+                )
+            case ast.NeuronRef():
+                raise fault(
+                    "PD212",
+                    "neurons are checked but not executed yet",
+                    ref,
+                    help="name the whole MLP, `m5`",
+                )
+            case ast.ResidRef():
+                raise fault("PD208", "a residual mark is not a node", ref)
+            case ast.Word(word=word):
+                masks = {
+                    "input": 1,
+                    "logits": 1 << layout.logits,
+                    "attn": layout.heads_mask,
+                    "mlp": layout.mlps_mask,
+                    "any": layout.any_mask,
+                }
+                return (Nodes(mask=masks[word], at=at),)
+            case ast.Name(name=name):
+                return self._named(ref, name, bindings, at)
+            case ast.NodeSet(members=members, excluded=excluded):
+                kept = [n for m in members for n in self._nodes(m, bindings, at)]
+                gone = [n for m in excluded for n in self._nodes(m, bindings, None)]
+                return _without(kept, gone)
+        raise fault("PD208", "this is not a set of nodes", ref)
+
+    def _named(
+        self, ref: ast.Name, name: str, bindings: Bindings, at: Pos | None
+    ) -> tuple[Nodes, ...]:
+        if name in bindings:
+            nodes = bindings[name].nodes
+        elif name in self.program.groups:
+            group = self.program.groups[name]
+            nodes = self._nodes(group.nodes, {}, pos_of(group.at))
+        else:
+            raise fault("PD208", f"`{name}` is not a set of nodes", ref, label="nodes wanted here")
+        return tuple(replace(n, at=self._one_at(n.at, at, ref)) for n in nodes)
+
+    def _one_at(self, own: Pos | None, outer: Pos | None, ref: ast.Node) -> Pos | None:
+        """The position of a member that has one, is given one by its set, or both the same."""
+        if own is not None and outer is not None and own != outer:
+            raise fault(
+                "PD214",
+                f"this stands at `@{own}` already and is put at `@{outer}`",
+                ref,
+                label="two positions for one node",
+                help="name the position once, on the group or on the member",
+            )
+        return own if own is not None else outer
+
+
+def _without(kept: list[Nodes], gone: list[Nodes]) -> tuple[Nodes, ...]:
+    """Set difference; an excluded node without a position goes wherever it stands."""
+    result: list[Nodes] = []
+    for place in kept:
+        mask = place.mask
+        for out in gone:
+            if out.at is None or out.at == place.at:
+                mask &= ~out.mask
+        if mask and replace(place, mask=mask) not in result:
+            result.append(replace(place, mask=mask))
+    return tuple(result)

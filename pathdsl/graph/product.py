@@ -1,0 +1,186 @@
+"""The product of a path set's automaton with a model: is it empty, how many paths, which ones.
+
+A dynamic program over (component, set of possible automaton states); paths are never enumerated.
+Positions are ignored in a one-sided way: a (component, slot) sequence counts when *some* positions
+would put it into the set, each position name being free. Sums over the senders of one component
+are shared between receivers, so the cost grows with states, not with states times edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain as concat
+
+from pathdsl.errors import Diagnostic, PlanError
+from pathdsl.graph.automaton import Automaton, Guards, SenderClass, SlotStep
+from pathdsl.graph.components import Layout, bits
+from pathdsl.graph.pathset import PathSet
+
+States = frozenset[int]
+MAX_STATES = 100_000
+
+
+class Product:
+    """Counts and examples of one path set on one layout."""
+
+    def __init__(self, paths: PathSet, layout: Layout, max_states: int = MAX_STATES) -> None:
+        self.layout = layout
+        self.automaton = Automaton(paths, layout)
+        self.max_states = max_states
+        self.start: States = frozenset([self.automaton.start])
+        self._counts: dict[tuple[int, States], int] = {}
+        self._sums: dict[tuple[States, int], int] = {}
+        self._next: dict[States, dict[int, States]] = {}
+        self._seen: set[States] = set()
+
+    def count(self) -> int:
+        """Number of (component, slot) sequences from `input` to `logits` in the set."""
+        return self._count(self.layout.logits, self.start)
+
+    def n_states(self) -> int:
+        """Distinct automaton states met while counting."""
+        self.count()
+        return len(self._seen)
+
+    def examples(self, limit: int) -> list[str]:
+        """Up to `limit` members, written as `input -[v]-> a0.h1 -[k]-> a1.h0 -> logits`."""
+        found = []
+        for path in self._walk(self.layout.logits, self.start, ()):
+            found.append(path)
+            if len(found) == limit:
+                break
+        return found
+
+    def edges(self) -> set[tuple[int, int, str | None]]:
+        """(sender, receiver, slot) of every edge that lies on some path of the set."""
+        found: set[tuple[int, int, str | None]] = set()
+        seen = set()
+        stack = [(self.layout.logits, self.start)]
+        while stack:
+            v, states = stack.pop()
+            if (v, states) in seen or not self._count(v, states):
+                continue
+            seen.add((v, states))
+            for slot in self.layout.slots_of(v):
+                between = self._between(v, slot, states)
+                for u, after in self._senders(between).items():
+                    if self.layout.senders_of[v] >> u & 1 and self._count(u, after):
+                        found.add((u, v, slot))
+                        stack.append((u, after))
+        return found
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _between(self, v: int, slot: str | None, states: States) -> States:
+        return frozenset(
+            concat.from_iterable(
+                _distance_cases(self.automaton.slot_step(q, v, slot)) for q in states
+            )
+        )
+
+    def _senders(self, between: States) -> dict[int, States]:
+        """For each component the states that may follow when it is read as the sender."""
+        found = self._next.get(between)
+        if found is None:
+            sets: dict[int, set[int]] = {}
+            for m in between:
+                for part in self.automaton.sender_classes(m):
+                    outcomes = _guard_cases(part)
+                    for u in bits(part.senders):
+                        sets.setdefault(u, set()).update(outcomes)
+            shared: dict[States, States] = {}
+            found = {}
+            for u, outcomes in sets.items():
+                frozen = frozenset(outcomes)
+                found[u] = shared.setdefault(frozen, frozen)
+            self._next[between] = found
+        return found
+
+    def _count(self, v: int, states: States) -> int:
+        if v == 0:
+            return int(any(self.automaton.accepts(q) for q in states))
+        key = (v, states)
+        known = self._counts.get(key)
+        if known is None:
+            if states not in self._seen:
+                self._seen.add(states)
+                if len(self._seen) > self.max_states:
+                    raise too_many_states(self.max_states)
+            known = sum(
+                self._sum(self._between(v, slot, states), v) for slot in self.layout.slots_of(v)
+            )
+            self._counts[key] = known
+        return known
+
+    def _sum(self, between: States, v: int) -> int:
+        """Paths through every sender of `v`, summed layer by layer so that receivers share."""
+        kind = self.layout.components[v].kind
+        layer = self.layout.layer_of[v]
+        total = self._sum_below(between, layer)
+        if kind == "mlp":
+            own = self.layout.senders_of[v] & ~self.layout.below[layer]
+            after = self._senders(between)
+            total += sum(self._count(u, after[u]) for u in bits(own))
+        return total
+
+    def _sum_below(self, between: States, layer: int) -> int:
+        key = (between, layer)
+        known = self._sums.get(key)
+        if known is None:
+            after = self._senders(between)
+            if layer == 0:
+                known = self._count(0, after[0])
+            else:
+                fresh = self.layout.below[layer] & ~self.layout.below[layer - 1]
+                known = self._sum_below(between, layer - 1) + sum(
+                    self._count(u, after[u]) for u in bits(fresh)
+                )
+            self._sums[key] = known
+        return known
+
+    def _walk(self, v: int, states: States, tail: tuple[str, ...]) -> Iterator[str]:
+        if v == 0:
+            if self._count(v, states):
+                yield "".join(("input", *tail))
+            return
+        for slot in self.layout.slots_of(v):
+            arrow = f" -[{slot}]-> " if slot else " -> "
+            after = self._senders(self._between(v, slot, states))
+            for u in bits(self.layout.senders_of[v]):
+                if self._count(u, after[u]):
+                    yield from self._walk(u, after[u], (arrow, self.layout.label(v), *tail))
+
+
+def _distance_cases(step: SlotStep) -> set[int]:
+    """Between-states over all distances, by the boundaries of the relations that occur."""
+    distances = {0}
+    for relation, _ in step.related:
+        distances |= {relation.least, relation.most + 1, max(relation.least - 1, 0)}
+    return {step.at(d) for d in distances}
+
+
+def _guard_cases(part: SenderClass) -> set[int]:
+    """States over all truth values of the positions that a class asks about."""
+    atoms = sorted({pos for guards, _ in part.guarded for pos in guards})
+    if len(atoms) > 12:  # every subset would be too many; all-or-one covers what counting needs
+        choices: list[set[object]] = [set(atoms), set(), *({a} for a in atoms)]
+    else:
+        choices = [{a for i, a in enumerate(atoms) if c >> i & 1} for c in range(1 << len(atoms))]
+    return {_outcome(part.free, part.guarded, chosen) for chosen in choices}
+
+
+def _outcome(free: int, guarded: tuple[tuple[Guards, int], ...], held: set[object]) -> int:
+    for guards, bit in guarded:
+        if all(pos in held for pos in guards):
+            free |= bit
+    return free
+
+
+def too_many_states(limit: int) -> PlanError:
+    return PlanError(
+        Diagnostic(
+            code="PD210",
+            message=f"this path set needs more than {limit:,} automaton states",
+            help="split the hypothesis, or raise the bound with `--max-states`",
+        )
+    )

@@ -1,0 +1,168 @@
+"""Checks of names themselves: reserved, shadowed, circular and unused ones.
+
+Source: language.md section 3 ("one namespace; built-in words and node spellings cannot be names").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pathdsl.lang import ast
+from pathdsl.lang.program import Declaration, Program, kind_of
+from pathdsl.lang.scope import Faults, fault, warning
+from pathdsl.lang.serving import choose_metric, serving, wants_metric
+from pathdsl.lang.signatures import MEASURES, METHODS, SCORES, STATISTICS
+from pathdsl.lang.walk import walk
+
+__all__ = ["check_cycles", "check_reserved", "check_unused", "is_reserved"]
+
+KEYWORDS = frozenset(
+    """circuit use model task group path metric let intervene claim
+    for in at by on with where except expect supported refuted confidence windows
+    input logits attn mlp any full none through within edges random_like random_edges
+    treat keep treated reference true false END q k v""".split()
+)
+_NODE = re.compile(r"(?:a\d+(?:h\d+)?|[mrf]\d+)\Z", re.A)
+
+
+def is_reserved(name: str) -> str:
+    """Why a name cannot be declared, or ""."""
+    if name in SCORES:
+        return "the name of a score"
+    if name in STATISTICS or name in MEASURES or name in METHODS:
+        return "a built-in function"
+    if name in KEYWORDS:
+        return "a word of the language"
+    if _NODE.match(name):
+        return "the spelling of a node"
+    return ""
+
+
+def check_reserved(program: Program) -> Faults:
+    """Declared names and loop variables that the language keeps for itself, or that hide others."""
+    for declaration in [*program.declarations(), *filter(None, [program.model])]:
+        names = [declaration.name]
+        loop = getattr(declaration, "loop", None)
+        if loop is not None:
+            names.append(loop.variable)
+        for name in names:
+            why = is_reserved(name.name)
+            if why:
+                yield fault(
+                    "PD102",
+                    f"`{name.name}` cannot be a name",
+                    name.span,
+                    f"is {why}",
+                    help=f"for example `my_{name.name}`",
+                )
+        if loop is not None and (hidden := program.find(loop.variable.name)) is not None:
+            yield fault(
+                "PD107",
+                f"the loop variable `{loop.variable.name}` hides the {kind_of(hidden)} of that name",
+                loop.variable.span,
+                "hides it",
+                labels=[(hidden.name.span, "declared here")],
+                help="rename the variable",
+            )
+
+
+def _mentions(program: Program, declaration: Declaration) -> Iterator[ast.Name]:
+    """Every name that a declaration mentions, its own and its loop variable left out."""
+    skip = {id(declaration.name)}
+    variable = ""
+    loop = getattr(declaration, "loop", None)
+    if loop is not None:
+        skip.add(id(loop.variable))
+        variable = loop.variable.name
+    for node in walk(declaration):
+        if isinstance(node, ast.Name) and id(node) not in skip and node.name != variable:
+            yield node
+        elif isinstance(node, ast.Call) and node.name in program.metrics:
+            yield ast.Name(span=node.name_span, name=node.name)
+
+
+def check_cycles(program: Program) -> Faults:
+    """Groups, paths, lets and tasks that are defined by themselves; each circle is told once."""
+    tables = (program.groups, program.paths, program.lets, program.tasks)
+    nodes: dict[str, Declaration] = {name: d for table in tables for name, d in table.items()}
+    links = {
+        name: [n for n in _defining(program, d) if n.name in nodes] for name, d in nodes.items()
+    }
+    done: set[str] = set()
+    for start in nodes:
+        yield from _circle(nodes, links, start, [], done)
+
+
+def _defining(program: Program, declaration: Declaration) -> Iterator[ast.Name]:
+    if isinstance(declaration, ast.TaskDecl):
+        yield from filter(None, [declaration.base])
+    else:
+        yield from _mentions(program, declaration)
+
+
+def _circle(
+    nodes: dict[str, Declaration],
+    links: dict[str, list[ast.Name]],
+    name: str,
+    trail: list[str],
+    done: set[str],
+) -> Faults:
+    if name in done:
+        return
+    for mention in links[name]:
+        route = [*trail, name]
+        if mention.name in route:
+            circle = route[route.index(mention.name) :]
+            if any(n in done for n in circle):
+                continue
+            shown = " -> ".join(f"`{n}`" for n in [*circle, mention.name])
+            yield fault(
+                "PD108",
+                f"`{mention.name}` is defined by itself: {shown}",
+                mention.span,
+                "closes the circle",
+                labels=[(nodes[n].name.span, "part of it") for n in circle],
+                help="leave one of the mentions out",
+            )
+        else:
+            yield from _circle(nodes, links, mention.name, route, done)
+    done.add(name)
+
+
+def check_unused(program: Program) -> Faults:
+    """Names of this file that nothing mentions; files that are only there to be used are left out."""
+    if program.is_library or program.broken:
+        return
+    everything = [*program.declarations(), *program.file.statements]
+    used = {mention.name for d in everything for mention in _all_mentions(program, d)}
+    for declaration in program.declarations():
+        name = declaration.name.name
+        kind = kind_of(declaration)
+        if kind in ("let", "claim") or program.origin.get(name) != program.path or name in used:
+            continue
+        if kind == "task" and len(program.tasks) == 1:
+            continue
+        yield warning(
+            "PD104",
+            f"the {kind} `{name}` is never used",
+            declaration.name.span,
+            "not mentioned again",
+            help="use it, or leave it out",
+        )
+
+
+def _all_mentions(program: Program, statement: ast.Statement) -> Iterator[ast.Name]:
+    if isinstance(statement, ast.CircuitDecl | ast.UseDecl):
+        yield from (node for node in walk(statement) if isinstance(node, ast.Name))
+        return
+    yield from _mentions(program, statement)
+    metric_of = [n for n in walk(statement) if isinstance(n, ast.Score) and wants_metric(n)]
+    for score in metric_of:
+        chosen = choose_metric(program, score)
+        for name in [chosen.name] if chosen.name else chosen.candidates:
+            yield ast.Name(span=score.span, name=name)
+    # A metric that serves one of several tasks without naming it uses that task.
+    if isinstance(statement, ast.MetricDecl) and statement.task is None:
+        for name in serving(program, statement):
+            yield ast.Name(span=statement.span, name=name)

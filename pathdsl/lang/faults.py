@@ -1,0 +1,471 @@
+"""Why a statement does not parse, in the words of the person who wrote it.
+
+`explain_fault` gets the place where the parser stopped and the terminals it would have taken there.
+It tries the slips people make (another language's operator, another tool's node name, a bracket
+left open) from the most telling to the least, and else says what was found and what was expected.
+
+    >>> place = Place(text="path p = a => b", path="x", start=0, end=15, at=11, last=10,
+    ...               accepted=frozenset({"__ANON_0", "$END"}))
+    >>> explain_fault(place).code
+    'PD005'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pathdsl.errors import Diagnostic, Span
+from pathdsl.lang.spellings import correction, reserved
+from pathdsl.lang.sweep import KEYWORDS, open_brackets
+from pathdsl.lang.tables import parser
+
+_WORD = re.compile(r"[A-Za-z0-9_.]+")
+_FOUND = re.compile(
+    r'"[^"\n]*"?|[-=]+>|~[>=]|\]->|\]~>|-\[|~\[|[<>=!:]=|&&|\|\||//|[A-Za-z0-9_.]+%?|.', re.DOTALL
+)
+_NODE = re.compile(r"a\d+(\.h\d+)?|m\d+(\.n\d+)?|r\d+")
+_BRACKETS = {"(": ")", "[": "]", "{": "}", "-[": "]->", "~[": "]~>"}
+_ARROWS = {"->", "~>", "-[", "~["}
+
+# What people write for an operator of this language, and what it is called here.
+_OTHER_ARROWS = ("=>", "-->", "→", "⇒", "–>", "—>", "==>", ">")
+_OTHER_SIGNS = {
+    "≥": ">=", "≤": "<=", "≈": "~=", "=>": ">=", "=<": "<=", "−": "-", "–": "-", "—": "-",
+    "×": "*", "·": "*", "÷": "/", "**": "^", "&&": "&", "||": "|", "∪": "|", "∩": "&", ":=": "=",
+    "and": "&", "or": "|",
+}  # fmt: skip
+_RUNS = {"reference", "treated", "treat", "keep"}
+_PATH_WORDS = {"full", "none", "through", "within", "edges", "random_like", "random_edges"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the parser stopped: the statement is `text[start:end]`, the fault is at `at`.
+
+    `last` is the end of the last good token; `accepted` names the terminals that would have done.
+    """
+
+    text: str
+    path: str
+    start: int
+    end: int
+    at: int
+    last: int
+    accepted: frozenset[str]
+
+    @property
+    def found(self) -> str:
+        """What stands at the fault, "" at the end of the statement."""
+        match = _FOUND.match(self.text, self.at, self.end)
+        return match.group() if match else ""
+
+    @property
+    def word(self) -> tuple[str, int]:
+        """The whole dotted word around the fault and where it starts."""
+        start = self.at
+        while start > self.start and _WORD.fullmatch(self.text[start - 1]):
+            start -= 1
+        match = _WORD.match(self.text, start, self.end)
+        return (match.group(), start) if match else ("", self.at)
+
+    @property
+    def keyword(self) -> str:
+        """The statement's keyword."""
+        match = re.compile(r"[a-z]+").match(self.text, self.start)
+        return match.group() if match else ""
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """What the accepted terminals look like when written; names in capitals stay names."""
+        return frozenset(written(name) for name in self.accepted)
+
+    def fault(self, code: str, message: str, *, label: str = "", help: str = "",
+              span: tuple[int, int] | None = None, notes: tuple[str, ...] = (),
+              labels: tuple[tuple[Span, str], ...] = ()) -> Diagnostic:  # fmt: skip
+        """A Diagnostic at this place, or at `span`."""
+        start, end = span or self.here
+        return Diagnostic(
+            code=code, message=message, label=label, help=help, notes=notes, labels=labels,
+            span=Span(path=self.path, start=start, end=end),
+        )  # fmt: skip
+
+    @property
+    def here(self) -> tuple[int, int]:
+        """From and to of what was found; behind the last token at the statement's end."""
+        if self.at >= self.end or not self.found:
+            return self.last, self.last
+        return self.at, self.at + len(self.found)
+
+
+def explain_fault(place: Place) -> Diagnostic:
+    """The Diagnostic for a statement that stops being one at `place`."""
+    for slip in _SLIPS:
+        if (fault := slip(place)) is not None:
+            return fault
+    expected = expectation(place)
+    if not place.found:
+        return place.fault(
+            "PD014", f"the statement ends too early, expected {expected}", label="ends here"
+        )
+    return place.fault(
+        "PD001", f"found `{place.found}`, expected {expected}", label="not expected here"
+    )
+
+
+def written(terminal: str) -> str:
+    """How a terminal of the grammar is written: `->`, `treat`; kinds such as NAME stay as named."""
+    if terminal in _KINDS or terminal == "$END":
+        return terminal
+    pattern = parser().get_terminal(terminal).pattern.value
+    return re.sub(r"\\(.)", r"\1", pattern.removesuffix("(?![A-Za-z0-9_])"))
+
+
+# -------------------------------------------------------------------------------------------------
+# Slips, from the most telling to the least
+# -------------------------------------------------------------------------------------------------
+
+
+def _quotes(place: Place) -> Diagnostic | None:
+    found = place.text[place.at : place.at + 1]
+    line_end = place.text.find("\n", place.at)
+    rest = place.text[place.at : place.end if line_end < 0 else line_end].rstrip("\r")
+    if found == '"' and not re.match(r'"(?:[^"\\]|\\.)*"', rest):
+        return place.fault(
+            "PD004",
+            "this string has no closing quote on its line",
+            span=(place.at, place.at + len(rest.rstrip())),
+            label="starts here",
+            help=f"`{rest.split('  #')[0].rstrip(' ,)')}\"`",
+        )
+    if found and found in "'“”‘’`«":
+        inner = re.match(r"['“‘`«]([^'”’`»]*)['”’`»]?", rest)
+        text = inner.group(1) if inner else ""
+        return place.fault(
+            "PD005",
+            f"a string stands in straight double quotes, found `{found}`",
+            span=(place.at, place.at + len(inner.group() if inner else found)),
+            help=f'`"{text}"`',
+        )
+    return None
+
+
+def _spelling(place: Place) -> Diagnostic | None:
+    word, start = place.word
+    if not word:
+        return None
+    behind = place.text[start + len(word) : start + len(word) + 4]
+    span = (start, start + len(word))
+    if kept := reserved(word + ("*" if behind.startswith("*") else "")):
+        return place.fault(
+            "PD007",
+            f"`{word}` is reserved for {kept}, which this version does not have",
+            span=span,
+            label="reserved, built later",
+        )
+    hook = re.match(r"\[(\d+)\]", behind)
+    right = correction(word + (hook.group() if hook else ""))
+    node_possible = bool({"HEAD", "MLP"} & place.accepted) or place.at > start
+    number = re.fullmatch(r"\d+\.\d+", word)
+    if right and right != word and node_possible and not (number and "NUMBER" in place.accepted):
+        end = span[1] + (len(hook.group()) if hook else 0)
+        return place.fault(
+            "PD006",
+            f"`{place.text[start:end]}` is how another tool writes a node",
+            span=(start, end),
+            label=f"here it is `{right}`",
+            help=f"`{right}`",
+        )
+    broken = re.match(r"[amr]\d*(?:\.[hn])?\[[^\]\n]*\]?", place.text[start : place.end])
+    if broken and broken.end() > place.at - start and broken.end() > 1:
+        return place.fault(
+            "PD012",
+            f"`{broken.group()}` is no range of layers, heads or neurons",
+            span=(start, start + broken.end()),
+            help="`a[7..9].h*`, `a9.h[0,6]`, `m[0..3]`: both ends are included",
+        )
+    if re.fullmatch(r"[am]\d+\.[A-Za-z0-9_.]*", word) and not _NODE.fullmatch(word):
+        return place.fault(
+            "PD001",
+            f"`{word}` is no node",
+            span=span,
+            help="nodes are written `a9.h6`, `a9.h*`, `m5`, `r5`",
+        )
+    return None
+
+
+def _slot_in_angles(place: Place) -> Diagnostic | None:
+    match = re.compile(r"<([qkv])>").match(place.text, place.at)
+    if not match or place.at != place.last:
+        return None
+    return place.fault(
+        "PD006",
+        f"`{match.group()}` is how EAP-IG marks an input of a head",
+        span=match.span(),
+        label="here the slot stands on the arrow",
+        help=f"`a5.h5 -[{match.group(1)}]-> a8.h6`",
+    )
+
+
+def _other_sign(place: Place) -> Diagnostic | None:
+    found = place.found
+    two = place.text[place.at : place.at + 2]
+    if two == "**" and "^" in place.wanted:
+        found = two
+    span = (place.at, place.at + len(found))
+    inside = open_brackets(place.text, place.start, place.at)
+    if found in _OTHER_ARROWS and "->" in place.wanted:
+        return place.fault(
+            "PD005", f"found `{found}`, an arrow is written `->`", span=span, help="`->`"
+        )
+    if found in ("=", "==", "===", "!=") and "REL" in place.accepted and place.keyword == "claim":
+        return place.fault(
+            "PD005",
+            f"a claim has no `{found}`: estimates are never exactly equal",
+            span=span,
+            label="wanted `<`, `<=`, `>`, `>=` or `~=`",
+            help="`A ~= B within 0.1`",
+        )
+    if found == "==" and "=" in place.wanted:
+        return place.fault("PD005", "found `==`, wanted `=`", span=span, help="`=`")
+    if found == "=" and "==" in place.wanted:
+        return place.fault("PD005", "found `=`, a filter compares with `==`", span=span,
+                           help="`==`")  # fmt: skip
+    if found == "=" and ":" in place.wanted and (inside or place.keyword == "claim"):
+        what = "a claim's name is followed by `:`" if not inside else "an argument is `name: value`"
+        return place.fault("PD005", f"found `=`, {what}", span=span, help="`:`")
+    if found in _OTHER_SIGNS:
+        right = _OTHER_SIGNS[found]
+        if right in place.wanted or (right in (">=", "<=", "~=") and "REL" in place.accepted):
+            return place.fault(
+                "PD005", f"found `{found}`, here it is written `{right}`", span=span,
+                help=f"`{right}`",
+            )  # fmt: skip
+    if found in ("//", "/") and place.text.startswith(("//", "/*"), place.at):
+        return place.fault("PD005", "a comment starts with `#`", span=span, help="`# …`")
+    if found == "%" and place.text[place.last - 1].isdigit():
+        number = re.search(r"[\d_.]+$", place.text[: place.last])
+        return place.fault(
+            "PD012", "`%` touches its number", span=span,
+            help=f"`{number.group() if number else '95'}%`",
+        )  # fmt: skip
+    return None
+
+
+def _colon(place: Place) -> Diagnostic | None:
+    if place.keyword != "claim" or ":" not in place.wanted or "NAME" in place.accepted:
+        return None
+    if open_brackets(place.text, place.start, place.at) or place.found == ":":
+        return None
+    name = re.compile(r"claim\s+([A-Za-z0-9_]+)").match(place.text, place.start)
+    if not name or name.end() != place.last:
+        return None
+    return place.fault(
+        "PD001",
+        f"a claim's name is followed by `:`, found `{place.found}`"
+        if place.found
+        else "a claim's name is followed by `:`",
+        span=(place.last, place.last),
+        label="`:` is missing here",
+        help=f"`claim {name.group(1)}: …`",
+    )
+
+
+def _bracket(place: Place) -> Diagnostic | None:
+    found = place.found
+    before = open_brackets(place.text, place.start, place.at)
+    if found in (")", "]", "}", "]->", "]~>"):
+        if not before:
+            return place.fault("PD003", f"`{found}` closes nothing", label="no bracket is open")
+        opened, at = before[-1]
+        if _BRACKETS[opened] != found and _BRACKETS[opened] in place.wanted:
+            return place.fault(
+                "PD003",
+                f"`{opened}` is closed by `{_BRACKETS[opened]}`, found `{found}`",
+                help=f"`{_BRACKETS[opened]}`",
+                labels=((_span(place, at, len(opened)), "opened here"),),
+            )
+        return None
+    never = open_brackets(place.text, place.start, place.end)
+    if not never or (found and not before):
+        return None
+    opened, at = (before or never)[-1]
+    if found and ((opened, at) not in never or _BRACKETS[opened] not in place.wanted):
+        return None
+    return place.fault(
+        "PD003",
+        f"`{opened}` is never closed",
+        span=(at, at + len(opened)),
+        label=f"opened here, wants a `{_BRACKETS[opened]}`",
+        labels=((_span(place, *_point(place)), "still open here"),),
+        help=f"`{_BRACKETS[opened]}`",
+    )
+
+
+def _span(place: Place, at: int, length: int) -> Span:
+    return Span(path=place.path, start=at, end=at + length)
+
+
+def _point(place: Place) -> tuple[int, int]:
+    start, end = place.here
+    return start, end - start
+
+
+def _statement_inside(place: Place) -> Diagnostic | None:
+    found = place.found
+    if found not in KEYWORDS or "NAME" in place.accepted or "$END" not in place.accepted:
+        return None
+    return place.fault(
+        "PD015",
+        f"`{found}` begins a statement and stands at column 1",
+        label="not at the start of a line",
+    )
+
+
+def _semicolon(place: Place) -> Diagnostic | None:
+    if place.found != ";" or "$END" not in place.accepted:
+        return None
+    return place.fault(
+        "PD001", "a statement ends with its line, found `;`", label="leave this out"
+    )
+
+
+def _section(place: Place) -> Diagnostic | None:
+    """`(-> mlp)` without a quantifier, and a section inside a section."""
+    wanted = place.wanted
+    if {"*", "+", "?", "{"} <= wanted and "NAME" not in place.accepted and "^" not in wanted:
+        return place.fault(
+            "PD020",
+            "a repeated section says how often",
+            span=(place.last - 1, place.last),
+            label="`*`, `+`, `?` or `{1,3}` is missing here",
+            help="`(-> mlp)*`",
+        )
+    inside = open_brackets(place.text, place.start, place.at)
+    sections = [at for _, at in inside if _opens_section(place.text, at)]
+    if place.found in _ARROWS and len(sections) > 1 and sections[-1] == inside[-1][1]:
+        return place.fault(
+            "PD020",
+            "a repeated section holds no other section",
+            span=(sections[-1], place.here[1]),
+            label="second section",
+            labels=((_span(place, sections[-2], 1), "first section"),),
+        )
+    if place.found == "(" and sections and sections[-1] == inside[-1][1] and "->" in wanted:
+        return place.fault(
+            "PD020",
+            "a repeated section holds no other section",
+            label="second section",
+            labels=((_span(place, sections[-1], 1), "first section"),),
+        )
+    return None
+
+
+def _opens_section(text: str, at: int) -> bool:
+    return text[at] == "(" and text[at + 1 : at + 80].lstrip().startswith(tuple(_ARROWS))
+
+
+def _wrong_world(place: Place) -> Diagnostic | None:
+    """A run, a path or a node where a number is wanted."""
+    if "SCORE" not in place.accepted or "HEAD" in place.accepted:
+        return None
+    found = place.found
+    node = re.fullmatch(r"[amr]\d+(\.h\d+)?|attn|mlp|logits|input|any", found)
+    if found in _RUNS:
+        return place.fault(
+            "PD021",
+            f"`{found}` is a run, and a number is wanted here",
+            help=f"read it with a metric: `LD({found}{'(…)' if found in ('treat', 'keep') else ''})`",
+        )
+    if found in _PATH_WORDS or node or found in _ARROWS or found == "{":
+        return place.fault(
+            "PD021",
+            f"found `{found}`, and a number is wanted here",
+            help=f"treat its paths and read a metric: `LD(treat({found if node else 'P'}))`",
+        )
+    return None
+
+
+def _arrow_in_number(place: Place) -> Diagnostic | None:
+    """`LD(a -> b)`: a path where a run or a number is wanted."""
+    text = place.text
+    arrow = next((a for a in ("->", "~>", "-[", "~[") if a in text[place.at - 1 : place.at + 2]), "")
+    if not arrow or "->" in place.wanted or "]->" in place.wanted:
+        return None
+    if not open_brackets(text, place.start, place.at):
+        return None
+    if not ({"REL", ")"} & (place.wanted | place.accepted) or "SCORE" in place.accepted):
+        return None
+    return place.fault(
+        "PD021",
+        "a path stands here, and a run or a number is wanted",
+        help="`treat(A -> B)` or `keep(A -> B)` makes a run of it",
+    )
+
+
+_SLIPS: tuple[Callable[[Place], Diagnostic | None], ...] = (
+    _quotes,
+    _slot_in_angles,
+    _spelling,
+    _other_sign,
+    _colon,
+    _statement_inside,
+    _semicolon,
+    _section,
+    _arrow_in_number,
+    _bracket,
+    _wrong_world,
+)  # fmt: skip
+
+
+# -------------------------------------------------------------------------------------------------
+# What was expected, in words
+# -------------------------------------------------------------------------------------------------
+
+_KINDS = {
+    "NAME": "a name",
+    "STRING": 'a "text"',
+    "NUMBER": "a number",
+    "REL": "`<`, `<=`, `>`, `>=` or `~=`",
+    "SLOT": "`q`, `k` or `v`",
+    "SCORE": "a score",
+    "SHIFT": "",
+    "HEAD": "a node",
+    "MLP": "a node",
+    "RESID": "a node",
+    "WORD": "a node",
+}
+
+
+def expectation(place: Place) -> str:
+    """What could have stood at the place: "a node or `(`", at most a handful of things."""
+    wanted = set(place.wanted)
+    parts: list[str] = []
+    if "HEAD" in wanted:
+        path = bool(wanted & _PATH_WORDS)
+        parts.append("a path" if path else "a node")
+        wanted -= {"HEAD", "MLP", "RESID", "WORD", "NAME", "{", "(", "windows", *_PATH_WORDS}
+    if "SCORE" in wanted:
+        parts.append("a number, a metric or a score")
+        wanted -= {"SCORE", "NUMBER", "NAME", "(", "-", "attention"}
+    if wanted >= _RUNS:
+        parts.append("a run")
+        wanted -= _RUNS
+    if "->" in wanted and "~>" in wanted:
+        parts.append("an arrow")
+        wanted -= _ARROWS
+    if {"+", "-", "*", "/"} <= wanted:
+        parts.append("an operator")
+        wanted -= {"+", "-", "*", "/", "^", "@"}
+    if "|" in wanted:
+        parts.append("`|`, `&` or `-`")
+        wanted -= {"|", "&", "-", "("}
+    ends = [] if "$END" not in wanted else ["the end of the statement"]
+    wanted -= {"$END", "@"} if len(wanted) > 2 else {"$END"}
+    for name in sorted(wanted, key=lambda w: (w not in _KINDS, w)):
+        text = _KINDS.get(name, f"`{name}`")
+        if text and text not in parts:
+            parts.append(text)
+    parts = [*parts[: 6 - len(ends)], *ends]
+    return " or ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts) or "nothing"

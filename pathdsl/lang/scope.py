@@ -1,0 +1,153 @@
+"""What the checks share: the names in reach, and the wording of faults about them.
+
+A `Scope` is a program seen from one statement: its loop variable, if it has one, and the task
+whose columns its words mean, if one is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+
+from pathdsl.errors import Diagnostic, Severity, Span
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+from pathdsl.lang.serving import Columns, columns_of
+
+__all__ = ["Faults", "Scope", "fault", "listed", "meant", "source_text", "unknown", "warning"]
+
+Faults = Iterator[Diagnostic]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """A program as one statement sees it."""
+
+    program: Program
+    loop: ast.Loop | None = None
+    task: ast.TaskDecl | None = None
+
+    def is_variable(self, name: str) -> bool:
+        """True for the statement's loop variable."""
+        return self.loop is not None and self.loop.variable.name == name
+
+    def on(self, task: ast.TaskDecl | None) -> Scope:
+        """The same scope with another task."""
+        return replace(self, task=task)
+
+    @property
+    def columns(self) -> Columns | None:
+        """The columns of the scope's task, where they are known without reading data."""
+        return columns_of(self.program, self.task) if self.task is not None else None
+
+
+def fault(
+    code: str,
+    message: str,
+    span: Span | None,
+    label: str = "",
+    *,
+    labels: Iterable[tuple[Span, str]] = (),
+    help: str = "",
+    notes: Iterable[str] = (),
+) -> Diagnostic:
+    """An error, in one call."""
+    return Diagnostic(
+        code=code,
+        message=message,
+        span=span,
+        label=label,
+        labels=tuple(labels),
+        help=help,
+        notes=tuple(notes),
+    )
+
+
+def warning(
+    code: str,
+    message: str,
+    span: Span | None,
+    label: str = "",
+    *,
+    labels: Iterable[tuple[Span, str]] = (),
+    help: str = "",
+    notes: Iterable[str] = (),
+) -> Diagnostic:
+    """A warning, in one call."""
+    return Diagnostic(
+        code=code,
+        message=message,
+        span=span,
+        label=label,
+        labels=tuple(labels),
+        help=help,
+        notes=tuple(notes),
+        severity=Severity.WARNING,
+    )
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names in backticks, `a`, `b` or `c`."""
+    quoted = [f"`{name}`" for name in names]
+    return " or ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
+
+
+def meant(name: str, candidates: Iterable[str]) -> str:
+    """"did you mean `x`?", or the few words there are, or nothing."""
+    known = list(dict.fromkeys(candidates))
+    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    if not close:
+        folded = {other.lower(): other for other in known}
+        close = [folded[name.lower()]] if name.lower() in folded else []
+    if close:
+        return f"did you mean `{close[0]}`?"
+    return f"known: {listed(known)}" if 0 < len(known) <= 12 else ""
+
+
+_ARTICLES = {"intervention": "an intervention"}
+
+
+def unknown(
+    scope: Scope, name: ast.Name, kinds: tuple[str, ...], *, help: str = "", variable: bool = False
+) -> Faults:
+    """A fault unless the name is declared as one of these kinds (or is the loop variable)."""
+    program = scope.program
+    kind = program.kind(name.name)
+    if kind in kinds or name.name in program.broken:
+        return
+    if scope.is_variable(name.name):
+        if variable:
+            return
+        kind = "loop variable"
+    wanted = " or ".join(_ARTICLES.get(k, f"a {k}") for k in kinds)
+    if kind:
+        found = program.find(name.name)
+        labels = [(found.name.span, "declared here")] if found is not None else []
+        yield fault(
+            "PD111",
+            f"`{name.name}` is a {kind}, wanted {wanted}",
+            name.span,
+            f"a {kind} cannot stand here",
+            labels=labels,
+            help=help,
+        )
+        return
+    candidates = program.names(*kinds)
+    if variable and scope.loop is not None:
+        candidates.append(scope.loop.variable.name)
+    yield fault(
+        "PD101",
+        f"no {' or '.join(kinds)} is named `{name.name}`",
+        name.span,
+        "not declared in this file or in one that it uses",
+        help=meant(name.name, candidates),
+    )
+
+
+def source_text(program: Program, node: ast.Node) -> str:
+    """The text that a node was written as, on one line."""
+    source = program.sources.get(node.span.path)
+    if source is None:
+        return ""
+    return " ".join(source.text[node.span.start : node.span.end].split())

@@ -1,0 +1,211 @@
+"""Which task and which metric a quantity means, and what is known about a task's rows.
+
+A metric without `on` serves every task that has its columns; `LD(RUN, task: gn)` chooses among
+several, and with a single task there is nothing to choose. A score that names no metric takes the
+only one that serves its task. What the columns are is known for generators, not for files before
+they are read.
+
+Source: language.md sections 3 and 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+from pathdsl.lang.signatures import DATA_FILES, MEASURES, literal
+from pathdsl.lang.walk import walk
+
+if TYPE_CHECKING:
+    from pathdsl.tasks import Generator
+
+__all__ = [
+    "Choice",
+    "Columns",
+    "choose_metric",
+    "choose_task",
+    "columns_of",
+    "fields_of",
+    "generator",
+    "generator_names",
+    "known_positions",
+    "serving",
+]
+
+NEEDS_NO_METRIC = ("accuracy", "overlap", "paths")
+NEEDS_NO_TASK = ("overlap", "paths")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """The fields of a task's rows, by what they can be used for."""
+
+    prompts: tuple[str, ...]
+    tokens: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What was chosen, or the names it could be: none of them, or more than one."""
+
+    name: str | None
+    candidates: tuple[str, ...] = ()
+
+
+def _registry() -> ModuleType | None:
+    try:
+        import pathdsl.tasks as registry
+    except ImportError:
+        return None
+    return registry
+
+
+@cache
+def generator_names() -> tuple[str, ...] | None:
+    """The names of all data generators, or None where there is no registry."""
+    registry = _registry()
+    return tuple(registry.names()) if registry is not None else None
+
+
+@cache
+def generator(name: str) -> Generator | None:
+    """The generator of that name, or None: unknown, or an installed one that cannot be loaded."""
+    registry = _registry()
+    if registry is None:
+        return None
+    try:
+        return registry.get(name)
+    except (KeyError, ImportError, TypeError, AttributeError):
+        return None
+
+
+def fields_of(program: Program, task: ast.TaskDecl) -> dict[str, ast.Field]:
+    """The fields of a task, those of the tasks it is derived from included."""
+    found: dict[str, ast.Field] = {}
+    seen: set[str] = set()
+    current: ast.TaskDecl | None = task
+    while current is not None and current.name.name not in seen:
+        seen.add(current.name.name)
+        for field in current.fields:
+            found.setdefault(field.name, field)
+        current = program.tasks.get(current.base.name) if current.base is not None else None
+    return found
+
+
+def columns_of(program: Program, task: ast.TaskDecl) -> Columns | None:
+    """The columns of a task whose data is a known generator; None where only the data can tell."""
+    data = fields_of(program, task).get("data")
+    if data is None or not isinstance(data.value, ast.Call) or data.value.name in DATA_FILES:
+        return None
+    made = generator(data.value.name)
+    if made is None:
+        return None
+    return Columns(
+        prompts=tuple(c.name for c in made.prompt_columns),
+        tokens=tuple(c.name for c in made.token_columns),
+        labels=tuple(c.name for c in made.labels),
+    )
+
+
+def known_positions(program: Program, task: ast.TaskDecl) -> tuple[str, ...]:
+    """`END`, the names the task lists, and those its generator marks."""
+    fields = fields_of(program, task)
+    found = ["END"]
+    if "positions" in fields:
+        found += [n.name for n in walk(fields["positions"].value) if _named(n)]  # type: ignore[attr-defined]
+    data = fields.get("data")
+    if data is not None and isinstance(data.value, ast.Call):
+        made = generator(data.value.name)
+        found += [c.name for c in made.positions] if made is not None else []
+    return tuple(dict.fromkeys(found))
+
+
+def _named(node: ast.Node) -> bool:
+    return isinstance(node, ast.Name | ast.Position) and bool(node.name)
+
+
+def answer_columns(metric: ast.MetricDecl) -> list[ast.Name]:
+    """The columns that a metric's measures read, `next` left out."""
+    found = []
+    for node in walk(metric.expression):
+        if isinstance(node, ast.Call) and node.name in MEASURES:
+            values = [a.value for a in node.arguments]
+            found += [v for v in values if isinstance(v, ast.Name) and v.name != "next"]
+    return found
+
+
+def serving(program: Program, metric: ast.MetricDecl) -> tuple[str, ...]:
+    """The tasks that a metric serves: the one it is `on`, or those that may have its columns."""
+    if metric.task is not None:
+        return (metric.task.name,) if metric.task.name in program.tasks else ()
+    wanted = {name.name for name in answer_columns(metric)}
+    found = []
+    for name, task in program.tasks.items():
+        columns = columns_of(program, task)
+        if columns is None or wanted <= set(columns.tokens):
+            found.append(name)
+    return tuple(found)
+
+
+def choose_task(program: Program, metric: ast.MetricDecl | None, asked: str | None) -> Choice:
+    """The task of a metric's run or of a score; `asked` is the name after `task:` if any."""
+    if asked is not None:
+        return Choice(name=asked)
+    names = tuple(program.tasks)
+    if metric is None or metric.task is None:
+        if len(names) <= 1:
+            return Choice(name=names[0] if names else None)
+        names = serving(program, metric) if metric is not None else names
+    else:
+        names = (metric.task.name,)
+    return Choice(name=names[0] if len(names) == 1 else None, candidates=names)
+
+
+def named_option(options: tuple[ast.Argument, ...], keyword: str) -> str | None:
+    """The word given for an option, or None."""
+    for option in options:
+        if option.keyword == keyword:
+            value = literal(option.value)
+            return value if isinstance(value, str) else None
+    return None
+
+
+def wants_metric(score: ast.Score) -> bool:
+    """True where a score is made of a metric's values."""
+    if score.name in NEEDS_NO_METRIC or score.name == "chance":
+        return False
+    return not (
+        score.name == "faithfulness"
+        and named_option(score.options, "as") in ("kl", "agreement")
+    )
+
+
+def choose_metric(program: Program, score: ast.Score) -> Choice:
+    """The metric of a score: the one it names, or the only one that serves its task."""
+    asked = named_option(score.options, "metric")
+    if asked is not None:
+        return Choice(name=asked)
+    task = named_option(score.options, "task")
+    if task is None and len(program.tasks) == 1:
+        task = next(iter(program.tasks))
+    names = tuple(
+        name
+        for name, metric in program.metrics.items()
+        if task is None or task in serving(program, metric)
+    )
+    return Choice(name=names[0] if len(names) == 1 else None, candidates=names)
+
+
+def task_arguments(program: Program, task: ast.TaskDecl) -> Mapping[str, int | float | str | bool]:
+    """The literal keyword arguments of a task's data, `take` and `seed` among them."""
+    data = fields_of(program, task).get("data")
+    if data is None or not isinstance(data.value, ast.Call):
+        return {}
+    found = {a.keyword: literal(a.value) for a in data.value.arguments if a.keyword}
+    return {name: value for name, value in found.items() if value is not None}

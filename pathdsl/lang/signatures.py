@@ -1,0 +1,501 @@
+"""The closed registries of the language: what may be called where, with which arguments.
+
+Everything a `.circuit` file can name without declaring it stands here as data: block fields,
+loaders, data sources, treated values, statistics, measures, scores, searches for knockouts, and
+claim methods. The checks read it to report faults, the lowering to fill in defaults::
+
+    >>> resolve_options(score)           # faithfulness(nodes)
+    {"metric": None, "task": None, "scope": None, "as": "recovered"}
+
+Source: language.md sections 3, 5 and 6. A value written there after `name:` in a signature
+(`among: 100`, `draws: 8`) is the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pathdsl.lang import ast
+
+__all__ = [
+    "AVERAGES",
+    "CIRCUIT_FIELDS",
+    "DATA_FILES",
+    "DTYPES",
+    "KNOCKOUTS",
+    "LANGUAGE_VERSION",
+    "LAYERNORMS",
+    "LOADERS",
+    "MEASURES",
+    "METHODS",
+    "PATH_SETS",
+    "REQUIRED",
+    "RUN_OPTIONS",
+    "SCORES",
+    "STATISTICS",
+    "TASK_FIELDS",
+    "TREATED",
+    "UNITS",
+    "Filled",
+    "Kind",
+    "Parameter",
+    "Signature",
+    "literal",
+    "resolve_arguments",
+    "resolve_options",
+]
+
+LANGUAGE_VERSION = 1
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+UNITS = ("logits", "nats", "prob", "none")
+LAYERNORMS = ("recompute", "frozen")
+AVERAGES = ("ratio_of_means", "mean_of_ratios")
+
+
+class Kind(StrEnum):
+    """What a value has to be; the word is what a message calls it."""
+
+    INTEGER = "a whole number"
+    NUMBER = "a number"
+    TEXT = "a text in quotes"
+    BOOL = "`true` or `false`"
+    WORD = "one of the words"
+    LITERAL = "a number, a text, a word, `true` or `false`"
+    COLUMN = "a column"
+    LABEL = "a field of the rows"
+    METRIC = "a metric"
+    TASK = "a task"
+    TREATED = "a treated value"
+    POSITIONS = "a position or a list of positions"
+    PATHS = "a path set"
+    NODES = "a set of nodes"
+    UNITS = "a set of nodes or `edges { … }`"
+    OVER = "`node`, `edge`, a set of nodes or `edges { … }`"
+    KNOCKOUTS = "a choice of knockouts"
+    GIVEN = "a map `{ node: knockouts }`"
+    RUN = "a run"
+    EXPRESSION = "an expression"
+    ATTENTION = "a head and two positions, `a9.h9, END -> IO`"
+    TEXTS = "a text in quotes or a list of them"
+    SOURCE = "a data source"
+
+
+class _Required:
+    """The default of an argument that has none."""
+
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED = _Required()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One argument: what it must be, and its default.
+
+    Leading parameters may be given by place when `by_place`. `least` and `most` bound numbers,
+    both ends in unless `open_ends`.
+    """
+
+    name: str
+    kind: Kind
+    default: object = None
+    by_place: bool = False
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+    open_ends: bool = False
+
+    @property
+    def required(self) -> bool:
+        """True where the language has no default."""
+        return self.default is REQUIRED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What one word may be called with; `example` works when pasted."""
+
+    name: str
+    parameters: tuple[Parameter, ...] = ()
+    example: str
+    any_number: bool = False
+
+    def parameter(self, name: str) -> Parameter | None:
+        """The parameter of that name, or None."""
+        return next((p for p in self.parameters if p.name == name), None)
+
+    @property
+    def by_place(self) -> tuple[Parameter, ...]:
+        """The parameters that may be given without their name, in order."""
+        return tuple(p for p in self.parameters if p.by_place)
+
+
+def _table(*signatures: Signature) -> dict[str, Signature]:
+    return {signature.name: signature for signature in signatures}
+
+
+def _first(name: str, kind: Kind, default: object = REQUIRED, **bounds: float) -> Parameter:
+    return Parameter(name=name, kind=kind, default=default, by_place=True, **bounds)  # type: ignore[arg-type]
+
+
+def _word(name: str, choices: tuple[str, ...], default: object = None) -> Parameter:
+    return Parameter(name=name, kind=Kind.WORD, choices=choices, default=default)
+
+
+SEED = Parameter(name="seed", kind=Kind.INTEGER, default=0)
+DTYPE = _word("dtype", DTYPES, "float32")
+_TAKE = Parameter(name="take", kind=Kind.INTEGER, least=1)
+_SHA = Parameter(name="sha256", kind=Kind.TEXT)
+_LABEL = Parameter(name="by", kind=Kind.LABEL)
+
+CIRCUIT_FIELDS = {
+    p.name: p
+    for p in (
+        Parameter(name="language", kind=Kind.INTEGER),
+        Parameter(name="cite", kind=Kind.TEXTS),
+        Parameter(name="doi", kind=Kind.TEXTS),
+        Parameter(name="authors", kind=Kind.TEXTS),
+        Parameter(name="hypothesis", kind=Kind.PATHS),
+    )
+}
+TASK_FIELDS = {
+    p.name: p
+    for p in (
+        Parameter(name="data", kind=Kind.SOURCE, default=REQUIRED),
+        Parameter(name="reference", kind=Kind.COLUMN, default=REQUIRED),
+        Parameter(name="treated", kind=Kind.TREATED),
+        Parameter(name="positions", kind=Kind.POSITIONS),
+        Parameter(name="cluster", kind=Kind.LABEL),
+        _word("layernorm", LAYERNORMS, "recompute"),
+        _word("average", AVERAGES, "ratio_of_means"),
+        Parameter(name="bos", kind=Kind.BOOL),
+    )
+}
+LOADERS = _table(
+    Signature(
+        name="hf",
+        parameters=(
+            _first("id", Kind.TEXT),
+            Parameter(name="revision", kind=Kind.TEXT),
+            DTYPE,
+        ),
+        example='hf("openai-community/gpt2", revision: "607a30d783dfa663caf39e06633721c8d4cfcd7e")',
+    ),
+    Signature(
+        name="folder",
+        parameters=(_first("path", Kind.TEXT), DTYPE),
+        example='folder("models/mine")',
+    ),
+    Signature(
+        name="bundled", parameters=(_first("name", Kind.TEXT), DTYPE), example='bundled("ioi-mini")'
+    ),
+)
+DATA_FILES = _table(
+    Signature(
+        name="jsonl",
+        parameters=(_first("path", Kind.TEXT), _SHA, _TAKE, SEED),
+        example='jsonl("data/rows.jsonl", take: 200)',
+    ),
+    Signature(
+        name="csv",
+        parameters=(_first("path", Kind.TEXT), _SHA, _TAKE, SEED),
+        example='csv("data/rows.csv", take: 200)',
+    ),
+)
+TREATED = _table(
+    Signature(
+        name="mean",
+        parameters=(_first("column", Kind.COLUMN), _LABEL),
+        example="mean(prompt_abc, by: template)",
+    ),
+    Signature(name="zero", example="zero"),
+    Signature(
+        name="noise",
+        parameters=(
+            Parameter(name="at", kind=Kind.POSITIONS, default=REQUIRED),
+            Parameter(name="scale", kind=Kind.NUMBER, default=3.0, least=0.0),
+            SEED,
+        ),
+        example="noise(at: [S1, S2], scale: 3.0, seed: 0)",
+    ),
+    Signature(
+        name="resample",
+        parameters=(
+            _first("column", Kind.COLUMN),
+            _LABEL,
+            Parameter(name="draws", kind=Kind.INTEGER, default=8, least=1),
+            SEED,
+        ),
+        example="resample(prompt, by: template, draws: 8, seed: 0)",
+    ),
+)
+_X = _first("x", Kind.EXPRESSION)
+STATISTICS = _table(
+    Signature(name="mean", parameters=(_X,), example="mean(LD(reference))"),
+    Signature(name="median", parameters=(_X,), example="median(LD(reference))"),
+    Signature(
+        name="quantile",
+        parameters=(
+            _X,
+            Parameter(
+                name="q",
+                kind=Kind.NUMBER,
+                default=REQUIRED,
+                by_place=True,
+                least=0.0,
+                most=1.0,
+                open_ends=True,
+            ),
+        ),
+        example="quantile(LD(reference), 90%)",
+    ),
+    Signature(name="std", parameters=(_X,), example="std(LD(reference))"),
+    Signature(name="abs", parameters=(_X,), example="abs(LD(reference))"),
+    Signature(
+        name="min",
+        parameters=(_X, _first("y", Kind.EXPRESSION)),
+        any_number=True,
+        example="min(LD(reference), 1)",
+    ),
+    Signature(
+        name="max",
+        parameters=(_X, _first("y", Kind.EXPRESSION)),
+        any_number=True,
+        example="max(LD(reference), 0)",
+    ),
+)
+AVERAGING = ("mean", "median", "quantile", "std")
+_ANSWER = _first("answer", Kind.COLUMN)
+MEASURES = _table(
+    *(
+        Signature(name=name, parameters=(_ANSWER,), example=f"{name}(io)")
+        for name in ("logit", "prob", "logprob", "rank", "top1")
+    ),
+    Signature(name="kl", parameters=(_first("run", Kind.RUN),), example="kl(reference)"),
+    Signature(
+        name="attention",
+        parameters=(_first("head", Kind.ATTENTION),),
+        example="attention(a9.h9, END -> IO)",
+    ),
+)
+_COMMON = (
+    Parameter(name="metric", kind=Kind.METRIC),
+    Parameter(name="task", kind=Kind.TASK),
+    Parameter(name="scope", kind=Kind.PATHS),
+)
+_P = _first("P", Kind.PATHS)
+_OVER = Parameter(name="over", kind=Kind.UNITS)
+_SPLIT = Parameter(name="split", kind=Kind.BOOL, default=True)
+_GAP = _word("as", ("gap", "share"), "gap")
+SCORES = _table(
+    Signature(
+        name="faithfulness",
+        parameters=(
+            _P,
+            *_COMMON,
+            _word(
+                "as",
+                ("recovered", "ratio", "gap", "explained", "kl", "agreement"),
+                "recovered",
+            ),
+        ),
+        example="faithfulness(P, as: recovered)",
+    ),
+    Signature(
+        name="completeness",
+        parameters=(
+            _P,
+            *_COMMON,
+            Parameter(
+                name="knockouts",
+                kind=Kind.KNOCKOUTS,
+                default=REQUIRED,
+                choices=("random", "groups", "greedy"),
+            ),
+            _GAP,
+            _OVER,
+            _SPLIT,
+        ),
+        example="completeness(P, knockouts: random(100, seed: 0))",
+    ),
+    Signature(
+        name="minimality",
+        parameters=(
+            _P,
+            *_COMMON,
+            _word("per", ("node", "edge", "group"), "node"),
+            Parameter(name="knockouts", kind=Kind.KNOCKOUTS, choices=("groups", "greedy")),
+            Parameter(name="given", kind=Kind.GIVEN),
+            _GAP,
+            _OVER,
+            _SPLIT,
+        ),
+        example="minimality(P, per: node)",
+    ),
+    Signature(name="effect", parameters=(_P, *_COMMON), example="effect(P)"),
+    Signature(
+        name="accuracy",
+        parameters=(
+            _first("RUN", Kind.RUN),
+            *_COMMON,
+            Parameter(name="answer", kind=Kind.COLUMN, default=REQUIRED),
+        ),
+        example="accuracy(reference, answer: io)",
+    ),
+    Signature(
+        name="overlap",
+        parameters=(
+            _P,
+            _first("Q", Kind.PATHS),
+            *_COMMON,
+            Parameter(name="over", kind=Kind.OVER, default="node", choices=("node", "edge")),
+            _word("as", ("united", "of_first", "of_second", "of_smaller"), "united"),
+        ),
+        example="overlap(P, Q, over: node, as: united)",
+    ),
+    Signature(name="paths", parameters=(_P, *_COMMON), example="paths(P)"),
+    Signature(
+        name="chance",
+        parameters=(
+            _first("SCORE", Kind.EXPRESSION),
+            *_COMMON,
+            Parameter(name="among", kind=Kind.INTEGER, default=100, least=1),
+            SEED,
+            _OVER,
+        ),
+        example="chance(faithfulness(P), among: 100, seed: 0)",
+    ),
+)
+KNOCKOUTS = _table(
+    Signature(
+        name="random",
+        parameters=(_first("count", Kind.INTEGER, 100, least=1), SEED),
+        example="random(100, seed: 0)",
+    ),
+    Signature(name="groups", example="groups"),
+    Signature(
+        name="greedy",
+        parameters=(
+            _first("steps", Kind.INTEGER, 10, least=1),
+            SEED,
+            Parameter(name="runs", kind=Kind.INTEGER, default=10, least=1),
+            Parameter(name="sample", kind=Kind.INTEGER, default=10, least=1),
+            _word("by", ("incompleteness", "circuit"), "incompleteness"),
+        ),
+        example="greedy(10, seed: 0)",
+    ),
+)
+METHODS = _table(
+    Signature(name="holm", example="holm()"),
+    Signature(name="bh", example="bh()"),
+    Signature(
+        name="bootstrap",
+        parameters=(_first("draws", Kind.INTEGER, 10000, least=1), SEED),
+        example="bootstrap(10000, seed: 0)",
+    ),
+)
+PATH_SETS = _table(
+    Signature(
+        name="edges",
+        parameters=(Parameter(name="top", kind=Kind.INTEGER, least=1),),
+        example='edges("circuit.json", top: 200)',
+    ),
+    Signature(name="random_like", parameters=(SEED, _OVER), example="random_like(P, seed: 0)"),
+    Signature(
+        name="random_edges",
+        parameters=(
+            Parameter(name="count", kind=Kind.INTEGER, least=1),
+            Parameter(name="like", kind=Kind.PATHS, default=REQUIRED),
+            SEED,
+        ),
+        example="random_edges(count: 40, like: P, seed: 0)",
+    ),
+)
+RUN_OPTIONS = Signature(
+    name="treat",
+    parameters=(
+        Parameter(name="scope", kind=Kind.PATHS),
+        Parameter(name="treated", kind=Kind.TREATED),
+    ),
+    example="treat(P, scope: S)",
+)
+
+
+# -------------------------------------------------------------------------------------------------
+# Values with their defaults filled in
+# -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """A call with all its arguments: `greedy(10)` is name "greedy", steps 10, seed 0, runs 10, …"""
+
+    name: str
+    arguments: Mapping[str, object]
+
+
+def literal(value: ast.Node) -> int | float | str | bool | None:
+    """The Python value of a number, text, word or truth value; None for anything else."""
+    match value:
+        case ast.Number(value=number, integer=integer):
+            return int(number) if integer else number
+        case ast.Unary(operand=ast.Number(value=number, integer=integer)):
+            return -int(number) if integer else -number
+        case ast.String(value=text):
+            return text
+        case ast.Bool(value=truth):
+            return truth
+        case ast.Name(name=name, at=None):
+            return name
+        case _:
+            return None
+
+
+def resolve_arguments(signature: Signature, arguments: tuple[ast.Argument, ...]) -> dict[str, object]:
+    """Every argument of a call by name, defaults filled in; for calls that passed the checks.
+
+    Numbers, texts, truth values and words of a closed choice are Python values, a choice of
+    knockouts is a `Filled`, anything else is the syntax node as written; what was left out and
+    has no default is None.
+    """
+    found = {p.name: None if p.required else p.default for p in signature.parameters}
+    places = iter(signature.by_place)
+    for argument in arguments:
+        parameter = (
+            signature.parameter(argument.keyword) if argument.keyword else next(places, None)
+        )
+        if parameter is not None:
+            found[parameter.name] = _value(parameter, argument.value)
+    return found
+
+
+def resolve_options(score: ast.Score) -> dict[str, object]:
+    """The options of a score by name, defaults filled in; its subjects are not among them."""
+    signature = SCORES[score.name]
+    options = resolve_arguments(signature, tuple(o for o in score.options if o.keyword))
+    return {name: options[name] for name in options if not _leading(signature, name)}
+
+
+def _leading(signature: Signature, name: str) -> bool:
+    parameter = signature.parameter(name)
+    return parameter is not None and parameter.by_place
+
+
+def _value(parameter: Parameter, value: ast.Node) -> object:
+    match parameter.kind:
+        case Kind.INTEGER | Kind.NUMBER | Kind.TEXT | Kind.BOOL | Kind.WORD | Kind.LITERAL:
+            return literal(value)
+        case Kind.OVER if isinstance(value, ast.Name) and value.name in parameter.choices:
+            return value.name
+        case Kind.KNOCKOUTS:
+            name = value.name if isinstance(value, ast.Name | ast.Call) else ""
+            written = value.arguments if isinstance(value, ast.Call) else ()
+            if name in KNOCKOUTS:
+                return Filled(name=name, arguments=resolve_arguments(KNOCKOUTS[name], written))
+            return value
+        case _:
+            return value

@@ -1,0 +1,377 @@
+"""Units of metrics, lets and claims, and the difference between a prompt and the prompts.
+
+Four units: `logits`, `nats`, `prob` and none. A bare number takes the other side's unit, a percentage
+is for `prob` and the unitless only; sums and comparisons want equal units; the
+ratio of equal units is unitless; nothing else makes a new unit. Independently of its unit, a value
+is a constant, one number *per prompt* (a metric on a run), or a *quantity* over the prompts.
+
+Source: language.md section 6.
+
+    LD(reference)                          logits, per prompt
+    mean(LD(treat(P))) / mean(LD(reference))   unitless, quantity
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pathdsl.errors import Diagnostic
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+from pathdsl.lang.scope import fault, meant
+from pathdsl.lang.serving import choose_metric, named_option
+from pathdsl.lang.signatures import AVERAGING, MEASURES, STATISTICS, UNITS
+
+__all__ = ["Typed", "Unit", "check_units", "unit_of"]
+
+Unit = Literal["logits", "nats", "prob", "none"]
+Level = Literal["constant", "prompt", "quantity"]
+
+_MEASURED: dict[str, Unit] = {
+    "logit": "logits",
+    "prob": "prob",
+    "logprob": "nats",
+    "kl": "nats",
+    "rank": "none",
+    "top1": "none",
+    "attention": "none",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """What an expression is: `unit` None is a bare number, which takes the other side's.
+
+    `known` is False where a fault, reported elsewhere, leaves the unit open. `percent` keeps the
+    place of a percent sign that has not met a unit yet.
+    """
+
+    unit: Unit | None = None
+    level: Level = "constant"
+    percent: ast.Node | None = None
+    known: bool = True
+
+
+_OPEN = Typed(known=False)
+
+
+def unit_of(program: Program) -> dict[str, Unit]:
+    """The unit of every metric, let and claim by name; left out where a fault leaves it open."""
+    return _Inference(program).units()
+
+
+def check_units(program: Program) -> list[Diagnostic]:
+    """Mixed and mis-declared units, values that are not averaged, comparisons of constants."""
+    inference = _Inference(program)
+    inference.units()
+    return list(dict.fromkeys(inference.faults))
+
+
+class _Inference:
+    """One pass over a program; lets are inferred when first mentioned."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.faults: list[Diagnostic] = []
+        self.metrics: dict[str, Typed] = {}
+        self.lets: dict[str, Typed] = {}
+        self.open: set[str] = set()
+
+    def units(self) -> dict[str, Unit]:
+        """Infer everything; faults are collected on the way."""
+        found: dict[str, Unit] = {}
+        for name in self.program.metrics:
+            self._keep(found, name, self.metric(name))
+        for name in self.program.lets:
+            self._keep(found, name, self.let(name))
+        for claim in self.program.claims:
+            self._keep(found, claim.name.name, self.claim(claim))
+        return found
+
+    @staticmethod
+    def _keep(found: dict[str, Unit], name: str, typed: Typed) -> None:
+        if typed.known:
+            found[name] = typed.unit or "none"
+
+    # ---------------------------------------------------------------------------------------------
+    # Declarations
+    # ---------------------------------------------------------------------------------------------
+
+    def metric(self, name: str) -> Typed:
+        """What a metric gives for one run, per prompt."""
+        if name not in self.metrics:
+            declaration = self.program.metrics[name]
+            typed = self.infer(declaration.expression)
+            if typed.known and typed.level == "constant":
+                self._constant(declaration.expression, "metric")
+            typed = self._declared(declaration.unit, typed, declaration.expression)
+            self.metrics[name] = replace(typed, level="prompt", percent=None)
+        return self.metrics[name]
+
+    def let(self, name: str) -> Typed:
+        """What a let is; a circle of lets, reported elsewhere, leaves its unit open."""
+        if name in self.open:
+            return _OPEN
+        if name not in self.lets:
+            self.open.add(name)
+            declaration = self.program.lets[name]
+            typed = self.infer(declaration.expression)
+            if typed.known and typed.level == "prompt":
+                self._not_averaged(declaration.expression)
+            if typed.known and typed.level == "constant":
+                self._constant(declaration.expression, "let")
+            typed = self._declared(declaration.unit, typed, declaration.expression)
+            self.open.discard(name)
+            self.lets[name] = replace(typed, level="quantity", percent=None)
+        return self.lets[name]
+
+    def claim(self, claim: ast.ClaimDecl) -> Typed:
+        """The unit that both sides of a claim are compared in."""
+        left, right = self.infer(claim.left), self.infer(claim.right)
+        for side, typed in ((claim.left, left), (claim.right, right)):
+            if typed.known and typed.level == "prompt":
+                self._not_averaged(side)
+        if left.known and right.known and left.level == right.level == "constant":
+            self.faults.append(
+                fault(
+                    "PD407",
+                    "both sides of this claim are fixed numbers",
+                    claim.left.span.to(claim.right.span),
+                    "no run and no score can change it",
+                    help="compare a quantity, for example `mean(LD(reference)) > 0`",
+                )
+            )
+        whole = self._equal(claim.left, left, claim.right, right, "compares")
+        if claim.within is not None:
+            within = self.infer(claim.within)
+            whole = self._equal(claim.left, whole, claim.within, within, "compares")
+        return whole
+
+    def _declared(self, unit: ast.Name | None, typed: Typed, expression: ast.Node) -> Typed:
+        if unit is None:
+            return typed
+        if unit.name not in UNITS:
+            self.faults.append(
+                fault(
+                    "PD110",
+                    f"no unit is called `{unit.name}`",
+                    unit.span,
+                    "not a unit",
+                    help=meant(unit.name, UNITS),
+                )
+            )
+            return typed
+        declared: Unit = unit.name  # type: ignore[assignment]
+        if typed.known and typed.unit is not None and typed.unit != declared:
+            shown = "no unit" if typed.unit == "none" else f"`{typed.unit}`"
+            self.faults.append(
+                fault(
+                    "PD402",
+                    f"declared in `{declared}`, but the expression has {shown}",
+                    unit.span,
+                    "declared here",
+                    labels=[(expression.span, f"has {shown}")],
+                    help=f"write `: {typed.unit}`, or leave the unit out",
+                )
+            )
+            return typed
+        if typed.known and typed.unit is None:
+            self._percent(typed, declared)
+        return replace(typed, unit=declared, known=True)
+
+    # ---------------------------------------------------------------------------------------------
+    # Faults
+    # ---------------------------------------------------------------------------------------------
+
+    def _constant(self, expression: ast.Node, what: str) -> None:
+        self.faults.append(
+            fault(
+                "PD407",
+                f"this {what} is a fixed number",
+                expression.span,
+                "mentions no run, no score and nothing measured",
+                help="write the number where it is used",
+            )
+        )
+
+    def _not_averaged(self, expression: ast.Node) -> None:
+        self.faults.append(
+            fault(
+                "PD405",
+                "one number per prompt, where one over the prompts is wanted",
+                expression.span,
+                "not averaged",
+                help="for example `mean(…)`, `median(…)` or `quantile(…, 90%)`",
+            )
+        )
+
+    def _percent(self, typed: Typed, unit: Unit) -> bool:
+        if typed.percent is None or unit in ("prob", "none"):
+            return False
+        self.faults.append(
+            fault(
+                "PD403",
+                f"a percentage of `{unit}`",
+                typed.percent.span,
+                "a percentage of what?",
+                help="divide by what it is a share of, or write a plain number",
+                notes=("`80%` is the number 0.8, for `prob` and unitless quantities",),
+            )
+        )
+        return True
+
+    def _equal(
+        self, left: ast.Node, a: Typed, right: ast.Node, b: Typed, does: str
+    ) -> Typed:
+        """What two values that must have one unit are together."""
+        level = self._level(left, a, right, b)
+        if not (a.known and b.known):
+            return Typed(level=level, known=False)
+        if a.unit is None or b.unit is None:
+            unit = a.unit or b.unit
+            bare = b if a.unit is not None else a
+            if unit is not None and self._percent(bare, unit):
+                return Typed(level=level, known=False)
+            percent = (a.percent or b.percent) if unit is None else None
+            return Typed(unit=unit, level=level, percent=percent)
+        if a.unit != b.unit:
+            self._mixed(left, a, right, b, does)
+            return Typed(level=level, known=False)
+        return Typed(unit=a.unit, level=level)
+
+    def _mixed(self, left: ast.Node, a: Typed, right: ast.Node, b: Typed, does: str) -> None:
+        shown = [
+            "no unit" if t.unit in ("none", None) else f"`{t.unit}`" for t in (a, b)
+        ]
+        self.faults.append(
+            fault(
+                "PD401",
+                f"{does} {shown[0]} with {shown[1]}",
+                right.span,
+                f"has {shown[1]}",
+                labels=[(left.span, f"has {shown[0]}")],
+                help="the ratio of two quantities of equal unit is unitless",
+            )
+        )
+
+    def _level(self, left: ast.Node, a: Typed, right: ast.Node, b: Typed) -> Level:
+        levels = {a.level, b.level}
+        if levels == {"prompt", "quantity"}:
+            prompt = left if a.level == "prompt" else right
+            other = right if a.level == "prompt" else left
+            self.faults.append(
+                fault(
+                    "PD405",
+                    "mixes one number per prompt with one over the prompts",
+                    prompt.span,
+                    "per prompt",
+                    labels=[(other.span, "over the prompts")],
+                    help="average the first: `mean(…)`",
+                )
+            )
+            return "quantity"
+        return next((x for x in ("prompt", "quantity") if x in levels), "constant")  # type: ignore[return-value]
+
+    # ---------------------------------------------------------------------------------------------
+    # Expressions
+    # ---------------------------------------------------------------------------------------------
+
+    def infer(self, value: ast.Node) -> Typed:
+        """The unit and level of an expression; open where another check reports the fault."""
+        match value:
+            case ast.Number(percent=percent):
+                return Typed(percent=value if percent else None)
+            case ast.Unary(operand=inner) | ast.Bracket(inner=inner):
+                return self.infer(inner)
+            case ast.Binary(op=op, left=left, right=right):
+                return self._binary(op, left, right)
+            case ast.Name(name=name) | ast.Subscript(name=ast.Name(name=name)):
+                if name in self.program.lets:
+                    return self.let(name)
+                return replace(_OPEN, level="quantity")
+            case ast.Score():
+                return self._score(value)
+            case ast.Call(name=name):
+                return self._call(value, name)
+            case _:
+                return _OPEN
+
+    def _call(self, call: ast.Call, name: str) -> Typed:
+        if name in MEASURES:
+            return Typed(unit=_MEASURED[name], level="prompt")
+        if name in self.program.metrics:
+            return self.metric(name)
+        if name not in STATISTICS or not call.arguments:
+            return _OPEN
+        first = call.arguments[0].value
+        typed = self.infer(first)
+        if name in AVERAGING:
+            if typed.known and typed.level != "prompt":
+                self.faults.append(
+                    fault(
+                        "PD405",
+                        f"`{name}` is over one number per prompt",
+                        first.span,
+                        "a quantity already" if typed.level == "quantity" else "a fixed number",
+                        help=f"`{STATISTICS[name].example}`",
+                    )
+                )
+            return replace(typed, level="quantity")
+        for argument in call.arguments[1:]:
+            other = self.infer(argument.value)
+            typed = self._equal(first, typed, argument.value, other, "compares")
+        return typed
+
+    def _binary(self, op: str, left: ast.Node, right: ast.Node) -> Typed:
+        a, b = self.infer(left), self.infer(right)
+        if op in "+-":
+            return self._equal(left, a, right, b, "adds" if op == "+" else "subtracts")
+        level = self._level(left, a, right, b)
+        if not (a.known and b.known):
+            return Typed(level=level, known=False)
+        plain_a, plain_b = a.unit in (None, "none"), b.unit in (None, "none")
+        percent = a.percent or b.percent
+        if plain_a and plain_b:
+            unit = None if a.unit is b.unit is None else "none"
+            return Typed(unit=unit, level=level, percent=percent if unit is None else None)  # type: ignore[arg-type]
+        if op == "*" and (plain_a or plain_b):
+            return Typed(unit=b.unit if plain_a else a.unit, level=level)
+        if op == "/" and plain_b:
+            return Typed(unit=a.unit, level=level)
+        if op == "/" and a.unit == b.unit:
+            return Typed(unit="none", level=level)
+        if op == "/" and not plain_a:
+            self._mixed(left, a, right, b, "divides")
+            return Typed(level=level, known=False)
+        words = {"*": "a product", "/": "the inverse", "^": "a power"}
+        culprit, unit = (right, b.unit) if plain_a else (left, a.unit)
+        self.faults.append(
+            fault(
+                "PD401",
+                f"{words[op]} of `{unit}` has no unit of its own",
+                culprit.span,
+                f"has `{unit}`",
+                help="make it a ratio first: `mean(LD(treated)) / mean(LD(reference))`",
+            )
+        )
+        return Typed(level=level, known=False)
+
+    def _score(self, score: ast.Score) -> Typed:
+        kind = named_option(score.options, "as")
+        metric = Typed(known=False, level="quantity")
+        chosen = choose_metric(self.program, score).name
+        if chosen in self.program.metrics:
+            metric = replace(self.metric(chosen), level="quantity")
+        unitless = Typed(unit="none", level="quantity")
+        match score.name, kind:
+            case "faithfulness", "kl":
+                return Typed(unit="nats", level="quantity")
+            case "faithfulness", "gap":
+                return metric
+            case "completeness" | "minimality", "share":
+                return unitless
+            case "completeness" | "minimality" | "effect", _:
+                return metric
+            case _:
+                return unitless

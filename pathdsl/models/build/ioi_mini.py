@@ -1,0 +1,203 @@
+"""Train `ioi-mini`, a small GPT-2 that identifies indirect objects (`python -m … FOLDER`).
+
+The corpus is made of short stories drawn from a seed: sentences of the IOI pattern (the templates
+of `pathdsl.tasks.ioi`) with pairs of names of the split `train`; the same templates with three
+different names, where the recipient is "them"; and other sentences, in which all hundred names
+stand, are remembered and are copied, but in which no name has to be avoided because it was
+repeated. Without the second kind the cheapest circuit copies both names and takes away the name at
+S2 whatever it is; with them the model has to notice that S2 is a repetition. Cross-entropy on every token, Adam, one seed, processor only.
+
+Two runs on one machine give equal weights; another machine or another version of torch may differ
+in the last digits, so the shipped weights are the authority, not this script.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+from pathdsl.draws import Draws
+from pathdsl.tasks import get
+from pathdsl.tasks.base import find_spans
+from pathdsl.tasks.ioi import NAMES, OBJECTS, PLACES, TEMPLATES, combinations, make_row
+from pathdsl.tasks.mini_ioi import PATTERN_NAMES, pairs
+
+SEED = 0
+STEPS = 3000
+BATCH = 96
+PEAK_RATE = 2e-3
+WARM_UP = 100
+ALONE = 500  # steps at the start in which a story is one sentence of the pattern
+CONTEXT = 64
+THREE_NAMES = 3  # in ten sentences of the pattern, those in which no name stands twice
+THEM = " them"
+IGNORED = -100  # the label that torch's cross-entropy leaves out
+SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
+
+# {a}, {b}: any two of the hundred names; {o}, {u}: two objects; {p}, {q}: two places.
+OTHER_SENTENCES = (
+    "Today {a} found a {o} at the {p}. Later {a} took the {o} to the {q}.",
+    "Yesterday {a} lost a {o} and {b} lost a {u}. Today {a} found the {o}.",
+    "Yesterday {a} lost a {o} and {b} lost a {u}. Today {b} found the {u}.",
+    "At the {p}, {a} saw a {o}. At the {q}, {b} saw a {u}. The {o} was for {a}.",
+    "At the {p}, {a} saw a {o}. At the {q}, {b} saw a {u}. The {u} was for {b}.",
+    "Everyone at the {p} likes {a}. Everyone at the {q} likes {b}.",
+    "Today the {o} belongs to {a}. Everyone knows that the {o} belongs to {a}.",
+    "In the morning {a} went to the {p}. In the evening {b} went to the {q}.",
+    "The {o} of {a} is at the {p}. The {u} of {b} is at the {q}. The {o} of {a} is old.",
+    "The {o} of {a} is at the {p}. The {u} of {b} is at the {q}. The {u} of {b} is old.",
+)
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """A word-level tokenizer; a word's leading space belongs to its token, as in GPT-2."""
+    splitter = pre_tokenizers.Split(Regex(r" ?\w+| ?[^\w\s]|\s"), behavior="isolated")
+    words = {".": None, ",": None, THEM: None}
+    for name in (*NAMES, *PLACES, *OBJECTS):
+        words[f" {name}"] = None
+    for sentence in (*TEMPLATES, *OTHER_SENTENCES):
+        bare = find_spans(sentence, dict.fromkeys("ab123oupq", "#") | {"place": "#", "object": "#"})
+        for start in (bare[0], f" {bare[0]}"):  # a sentence may open a story or follow another
+            for word, _ in splitter.pre_tokenize_str(start):
+                if "#" not in word:
+                    words[word] = None
+    vocabulary = {token: number for number, token in enumerate((*SPECIAL, *sorted(words)))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = splitter
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", pair="<bos> $A $B", special_tokens=[("<bos>", vocabulary["<bos>"])]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        unk_token="<unk>",
+        model_max_length=CONTEXT,
+    )
+
+
+def story(index: int, seen_pairs: list[tuple[str, str]], *, alone: bool = False) -> str:
+    """The story of that number; eight in ten hold one sentence of the pattern, `alone` all."""
+    draws = Draws(SEED, "ioi-mini", "story", str(index))
+
+    def other() -> str:
+        a, b = draws.sample(NAMES, 2)
+        (o, u), (p, q) = draws.sample(OBJECTS, 2), draws.sample(PLACES, 2)
+        words = {"a": a, "b": b, "o": o, "u": u, "p": p, "q": q}
+        return find_spans(draws.choice(OTHER_SENTENCES), words)[0]
+
+    def pattern() -> str:
+        template, order = draws.choice(combinations("both"))
+        pair = draws.shuffled(draws.choice(seen_pairs))
+        spare = draws.sample([name for name in PATTERN_NAMES if name not in pair], 3)
+        row = make_row(draws, [*pair, *spare], template, order)
+        if draws.below(10) < THREE_NAMES:
+            return row["prompt_s2_other"] + THEM + "."
+        return row["prompt"] + row["io"] + "."
+
+    kind = draws.below(10)
+    if alone or kind < 5:
+        return pattern()
+    if kind < 7:
+        return f"{other()} {pattern()}"
+    return other() if kind < 9 else f"{pattern()} {other()}"
+
+
+def batch(
+    step: int, tokenizer: PreTrainedTokenizerFast, seen: list[tuple[str, str]]
+) -> torch.Tensor:
+    """Token ids (BATCH, pos) of one step, ended by <eos> and padded on the right."""
+    alone = step < ALONE
+    texts = [story(step * BATCH + i, seen, alone=alone) + "<eos>" for i in range(BATCH)]
+    return tokenizer(texts, padding=True, return_tensors="pt").input_ids
+
+
+def rate(step: int) -> float:
+    """The learning rate: linear warm-up, then linear decay to zero."""
+    return PEAK_RATE * min((step + 1) / WARM_UP, (STEPS - step) / (STEPS - WARM_UP))
+
+
+@torch.no_grad()
+def accuracy(
+    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, split: str, take: int = 1000
+) -> dict[str, float]:
+    """Top-1 accuracy over the vocabulary, share of rows with IO over S, mean logit difference."""
+    rows = get("mini_ioi").rows(take=take, split=split, seed=1)
+    hits, wins, gaps = 0, 0, 0.0
+    for row in rows:
+        ids = tokenizer(row["prompt"], return_tensors="pt").input_ids
+        logits = model(ids).logits[0, -1]
+        io, s = tokenizer.convert_tokens_to_ids([row["io"], row["s"]])
+        hits += int(logits.argmax() == io)
+        wins += int(logits[io] > logits[s])
+        gaps += float(logits[io] - logits[s])
+    return {"top1": hits / take, "io_over_s": wins / take, "logit_difference": gaps / take}
+
+
+def train(folder: Path, *, report_every: int = 250) -> None:
+    """Train from scratch and write the model and its tokenizer into the folder."""
+    torch.manual_seed(SEED)
+    torch.set_num_threads(2)
+    torch.use_deterministic_algorithms(True)
+    tokenizer = build_tokenizer()
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_positions=CONTEXT,
+        n_embd=128,
+        n_layer=4,
+        n_head=4,
+        n_inner=256,
+        initializer_range=0.08,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = GPT2LMHeadModel(config)
+    decayed = [p for p in model.parameters() if p.dim() > 1]
+    plain = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98))
+    seen, started = pairs("train"), time.time()
+    for step in range(STEPS):
+        ids = batch(step, tokenizer, seen)
+        labels = ids.masked_fill(ids == tokenizer.pad_token_id, IGNORED)
+        loss = model(ids, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step)
+        optimizer.step()
+        if (step + 1) % report_every == 0:
+            model.eval()
+            shares = [accuracy(model, tokenizer, split, 200)["top1"] for split in ("test", "names")]
+            model.train()
+            print(
+                f"{step + 1:5d} loss {loss.item():.3f} top-1 {shares} {time.time() - started:.0f} s",
+                flush=True,
+            )
+    model.eval()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    for split in ("train", "test", "names"):
+        print(split, accuracy(model, tokenizer, split))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where to write the model")
+    train(parser.parse_args().folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""From runs and measures to plans: one plan per task and kind of draws, shared by all its runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from pathdsl.errors import Diagnostic, PlanError
+from pathdsl.graph.components import Layout
+from pathdsl.graph.pathset import Pos
+from pathdsl.graph.product import MAX_STATES
+from pathdsl.graph.shape import ModelShape
+from pathdsl.plan.copies import MAX_COPIES, CopyTable, RunBuilder, back_masks, pattern_copy
+from pathdsl.plan.masks import FALSE, MaskTable
+from pathdsl.plan.readout import Measure
+from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.steps import REFERENCE, AttentionRead, HeadCopy, MlpCopy, Output, Plan, treated_index
+
+PositionMask = Callable[[Pos], np.ndarray]
+"""A position to its (rows, pos) mask; raises DataError where a row has no such position."""
+
+
+def parse_pos(written: str) -> Pos:
+    """The inverse of `str(Pos)`: `END`, `S1+1`, `[3]`."""
+    if written.startswith("["):
+        return Pos(index=int(written[1:-1]))
+    for sign in "+-":
+        name, found, offset = written.partition(sign)
+        if found:
+            return Pos(name=name, offset=int(sign + offset))
+    return Pos(name=written)
+
+
+def build_plans(
+    shape: ModelShape,
+    task: str,
+    valid: np.ndarray,
+    position: PositionMask,
+    requests: Iterable[tuple[RunSpec, Measure]],
+    *,
+    max_states: int = MAX_STATES,
+    max_copies: int = MAX_COPIES,
+) -> tuple[Plan, ...]:
+    """Plans that compute every requested measure of every run of one task.
+
+    Args:
+        valid: (rows, pos) bool, where real tokens stand.
+        requests: runs whose `treated` is already the task's own where they named none.
+
+    Raises:
+        PlanError: too many states (PD210) or steps (PD211); a treated value is missing (PD221).
+    """
+    grouped: dict[RunSpec, list[Measure]] = {}
+    for run, measure in requests:
+        known = grouped.setdefault(run, [])
+        if measure not in known:
+            known.append(measure)
+    by_draws: dict[TreatedSpec | None, dict[RunSpec, list[Measure]]] = {}
+    for run, measures in grouped.items():
+        drawn = run.treated if run.treated and run.treated.kind == "resample" else None
+        if run.kind == "reference":
+            drawn = None
+        by_draws.setdefault(drawn, {})[run] = measures
+    return tuple(
+        _build_one(shape, task, valid, position, runs, max_states, max_copies)
+        for runs in by_draws.values()
+    )
+
+
+def _build_one(
+    shape: ModelShape,
+    task: str,
+    valid: np.ndarray,
+    position: PositionMask,
+    runs: Mapping[RunSpec, list[Measure]],
+    max_states: int,
+    max_copies: int,
+) -> Plan:
+    layout = Layout(shape)
+    masks = MaskTable(valid)
+    treated = tuple(
+        dict.fromkeys(
+            run.treated for run in runs if run.treated is not None and run.kind != "reference"
+        )
+    )
+    which = {spec: number for number, spec in enumerate(treated)}
+    known: dict[Pos, int] = {}
+
+    def mask_of(pos: Pos) -> int:
+        if pos not in known:
+            known[pos] = masks.intern(position(pos))
+        return known[pos]
+
+    table = CopyTable(
+        layout,
+        masks,
+        tuple(spec.constant for spec in treated),
+        max_states=max_states,
+        max_copies=max_copies,
+    )
+    outputs = []
+    wanted: dict[int, int] = {}
+    names: dict[str, int] = {}
+    n_cells = 0
+    for run, measures in runs.items():
+        if run.kind != "reference" and run.treated is None:
+            raise PlanError(
+                Diagnostic(
+                    code="PD221",
+                    message=f"`{run.label or run.kind}` needs a treated value and its task has none",
+                    help="add `treated = COLUMN` (or mean, zero, …) to the task, or write "
+                    "`treat(P, treated: zero)`",
+                )
+            )
+        number = 0 if run.kind == "reference" else which[run.treated]  # type: ignore[index]
+        builder = RunBuilder(table, run.treated_paths, number, mask_of)
+        final = builder.logits()
+        read = FALSE
+        attention = []
+        for measure in measures:
+            if measure.kind == "attention":
+                queries = names[measure.query] = mask_of(parse_pos(measure.query))
+                keys = names[measure.key] = mask_of(parse_pos(measure.key))
+                attention.append(
+                    _attention(table, builder, measure, queries, keys, wanted)
+                )
+                continue
+            names[measure.position] = mask_of(parse_pos(measure.position))
+            read = masks.either(read, names[measure.position])
+        if read != FALSE:
+            wanted[final.step] = masks.either(wanted.get(final.step, FALSE), read)
+        n_cells += len(builder.mixed)
+        outputs.append(
+            Output(
+                run=run,
+                resid=final.step,
+                positions=read,
+                measures=tuple(measures),
+                attention=tuple(attention),
+                mixed=len(builder.mixed),
+                states=builder.n_states,
+                kept=masks.both(final.kept, read),
+                cut=masks.both(final.cut, read),
+            )
+        )
+    need, plain = back_masks(table.steps, wanted, masks)
+    return Plan(
+        task=task,
+        shape=shape,
+        masks=masks,
+        treated=treated,
+        steps=tuple(table.steps),
+        need=tuple(need),
+        outputs=tuple(outputs),
+        plain_need=plain,
+        position_masks=names,
+        facts={"cells": n_cells},
+    )
+
+
+def _attention(
+    table: CopyTable,
+    builder: RunBuilder,
+    measure: Measure,
+    queries: int,
+    keys: int,
+    wanted: dict[int, int],
+) -> AttentionRead:
+    """Where one head's pattern comes from; plain heads become copies so that they have one."""
+    if measure.head is None:
+        raise ValueError("an attention measure names a head")
+    layer, head = measure.head
+    blend = []
+    for source, where in builder.direct_read(table.layout.head(layer, head)):
+        read_at = table.masks.both(where, queries)
+        if read_at == FALSE:
+            continue
+        if source == REFERENCE or (source < 0 and not table.constant[treated_index(source)]):
+            source = pattern_copy(table, layer, head, source)
+        if source >= 0:
+            wanted[source] = table.masks.either(wanted.get(source, FALSE), read_at)
+        blend.append((source, read_at))
+    return AttentionRead(measure=measure, blend=tuple(blend), queries=queries, keys=keys)
+
+
+def mixed_copies(plan: Plan) -> list[int]:
+    """Numbers of the component copies that are computed, in order."""
+    return [
+        number
+        for number in plan.alive
+        if isinstance(plan.steps[number], HeadCopy | MlpCopy)
+    ]

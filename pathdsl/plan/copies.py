@@ -1,0 +1,397 @@
+"""Runs to value-numbered copies: exact evaluation of path sets without the tree.
+
+For each pair of a component and an automaton state (what the rest of the path, read from `logits`
+backwards, still allows) the tree would hold many identical subtrees; here each is one *cell*:
+
+    value(v, q) = f_v( value(u, step(q, u -> v)) for every sender u ),
+    value(input, q) = treated if q accepts else reference.
+
+Three rules make a program of it (semantics.md section 3): cells all of whose paths are reference,
+or all treated, *at a position* are read from the plain run or the treated value there; cells with
+equal inputs are one copy, within a run and across all runs of a check; cells that nothing reads are
+not computed. Which paths exist is decided per prompt, copy and position: a key that no prompt
+lets a head see contributes no path.
+
+Residual inputs are chains of partial sums by stage, so readers that agree on a prefix share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from pathdsl.errors import Diagnostic, PlanError
+from pathdsl.graph.automaton import Automaton, SenderClass
+from pathdsl.graph.components import Layout
+from pathdsl.graph.pathset import PathSet, Pos
+from pathdsl.graph.product import MAX_STATES, too_many_states
+from pathdsl.plan.masks import FALSE, TRUE, MaskTable
+from pathdsl.plan.steps import (
+    REFERENCE,
+    AttentionResid,
+    Blend,
+    HeadCopy,
+    InputResid,
+    MlpCopy,
+    MlpResid,
+    PlainResid,
+    Step,
+    treated_source,
+)
+
+MAX_COPIES = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A residual step with the positions at which a kept / a treated path stands in it."""
+
+    step: int
+    kept: int
+    cut: int
+
+
+class CopyTable:
+    """Hash-consed steps of one task, shared by all runs that are added."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        masks: MaskTable,
+        constant: tuple[bool, ...],
+        *,
+        max_states: int = MAX_STATES,
+        max_copies: int = MAX_COPIES,
+    ) -> None:
+        self.layout = layout
+        self.masks = masks
+        self.constant = constant
+        self.max_states = max_states
+        self.max_copies = max_copies
+        self.steps: list[Step] = []
+        self._ids: dict[Step, int] = {}
+        self.all_distances = [
+            masks.distance_set(self._visible(layer)) for layer in range(layout.shape.n_layers)
+        ]
+
+    def _visible(self, layer: int) -> np.ndarray:
+        window = self.layout.shape.window(layer)
+        distances = np.arange(self.masks.n_pos)
+        return distances < (window if window is not None else self.masks.n_pos)
+
+    def add(self, step: Step) -> int:
+        """The number of a step; an equal one that exists already is used again."""
+        found = self._ids.get(step)
+        if found is None:
+            found = self._ids[step] = len(self.steps)
+            self.steps.append(step)
+            if found >= self.max_copies:
+                raise PlanError(
+                    Diagnostic(
+                        code="PD211",
+                        message=f"this check needs more than {self.max_copies:,} steps",
+                        help="check fewer claims at once (`--only`), split the hypothesis, or "
+                        "raise the bound with `--max-copies`",
+                    )
+                )
+        return found
+
+
+class RunBuilder:
+    """Adds the cells of one run `treat(T)` to a copy table."""
+
+    def __init__(
+        self,
+        table: CopyTable,
+        paths: PathSet,
+        treated: int,
+        position: Callable[[Pos], int],
+    ) -> None:
+        self.table = table
+        self.masks = table.masks
+        self.layout = table.layout
+        self.automaton = Automaton(paths, table.layout)
+        self.position = position
+        self.source = treated_source(treated)
+        self.plain_treated = not table.constant[treated] if table.constant else True
+        self.only_reference: Blend = ((REFERENCE, TRUE),)
+        self.only_treated: Blend = ((self.source, TRUE),)
+        self._cells: dict[tuple[int, int], tuple[Blend, int, int]] = {}
+        self._streams: dict[tuple[int, int], Stream] = {}
+        self._sender_class: dict[int, dict[int, int]] = {}
+        self._cases: dict[tuple[int, int], tuple[tuple[int, int], ...]] = {}
+        self._states: set[int] = set()
+        self.mixed: set[tuple[int, int]] = set()
+
+    @property
+    def n_states(self) -> int:
+        return len(self._states)
+
+    def logits(self) -> Stream:
+        """The final residual stream, from which this run's logits are computed."""
+        between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
+        return self._stream(between.free, 2 * self.layout.shape.n_layers)
+
+    def direct_read(self, component: int) -> Blend:
+        """Where the value of the copy of `component` that goes straight to `logits` comes from."""
+        between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
+        return self._read(component, between.free)[0]
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _cell(self, v: int, state: int) -> tuple[Blend, int, int]:
+        """(blend, kept, cut) of component `v` in an automaton state."""
+        key = (v, state)
+        found = self._cells.get(key)
+        if found is None:
+            if state not in self._states:
+                self._states.add(state)
+                if len(self._states) > self.table.max_states:
+                    raise too_many_states(self.table.max_states)
+            found = self._cells[key] = self._new_cell(v, state)
+        return found
+
+    def _new_cell(self, v: int, state: int) -> tuple[Blend, int, int]:
+        if v == 0:
+            if self.automaton.accepts(state):
+                return self.only_treated, FALSE, TRUE
+            return self.only_reference, TRUE, FALSE
+        if state == 0:  # no leaf can accept any more: every path upstream has the same verdict
+            if self.automaton.dead_verdict:
+                return self.only_treated, FALSE, TRUE
+            return self.only_reference, TRUE, FALSE
+        component = self.layout.components[v]
+        layer = component.layer
+        if component.kind == "mlp":
+            between = self.automaton.slot_step(state, v, None).free
+            stage = 2 * layer + (0 if self.layout.shape.parallel else 1)
+            stream = self._stream(between, stage)
+            kept, cut = stream.kept, stream.cut
+            if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
+                return self._blend(kept, cut, None), kept, cut
+            self.mixed.add((v, state))
+            return self._blend(kept, cut, MlpCopy(layer=layer, resid=stream.step)), kept, cut
+        query = self._stream(self.automaton.slot_step(state, v, "q").free, 2 * layer)
+        kept, cut = query.kept, query.cut
+        reads = []
+        for slot in ("k", "v"):
+            by_step: dict[int, np.ndarray] = {}
+            for between, distances in self._by_distance(state, v, slot):
+                stream = self._stream(between, 2 * layer)
+                seen = self.masks.distance_set(distances)
+                kept = self.masks.either(kept, self.masks.seen_from(stream.kept, seen))
+                cut = self.masks.either(cut, self.masks.seen_from(stream.cut, seen))
+                known = by_step.get(stream.step)
+                by_step[stream.step] = distances if known is None else known | distances
+            reads.append(
+                tuple(sorted((self.masks.distance_set(d), step) for step, d in by_step.items()))
+            )
+        if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
+            return self._blend(kept, cut, None), kept, cut
+        self.mixed.add((v, state))
+        copy = HeadCopy(
+            layer=layer, head=component.head, query=query.step, keys=reads[0], values=reads[1]
+        )
+        return self._blend(kept, cut, copy), kept, cut
+
+    def _by_distance(self, state: int, v: int, slot: str) -> list[tuple[int, np.ndarray]]:
+        """Between-states of a key or value input, each with the distances at which it holds."""
+        step = self.automaton.slot_step(state, v, slot)
+        visible = self.masks.distances(self.table.all_distances[self.layout.layer_of[v]])
+        if not step.related:
+            return [(step.free, visible)]
+        groups: dict[int, np.ndarray] = {}
+        for distance in np.flatnonzero(visible):
+            between = step.at(int(distance))
+            groups.setdefault(between, np.zeros_like(visible))[distance] = True
+        return list(groups.items())
+
+    def _blend(self, kept: int, cut: int, copy: Step | None) -> Blend:
+        """Reference where nothing is treated, treated where nothing is kept, the copy elsewhere."""
+        masks = self.masks
+        parts = []
+        reference, treated = masks.without(TRUE, cut), masks.without(TRUE, kept)
+        if reference != FALSE:
+            parts.append((REFERENCE, reference))
+        if treated != FALSE:
+            parts.append((self.source, treated))
+        if copy is not None:
+            parts.append((self.table.add(copy), masks.both(kept, cut)))
+        return tuple(sorted(parts))
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _class_of(self, between: int) -> dict[int, int]:
+        found = self._sender_class.get(between)
+        if found is None:
+            found = {}
+            for number, part in enumerate(self.automaton.sender_classes(between)):
+                mask = part.senders
+                while mask:
+                    low = mask & -mask
+                    found[low.bit_length() - 1] = number
+                    mask ^= low
+            self._sender_class[between] = found
+        return found
+
+    def _read(self, u: int, between: int) -> tuple[Blend, int, int]:
+        """Sender `u` as read in a between-state: its cells, blended by the positions it asks for."""
+        number = self._class_of(between)[u]
+        key = (between, number)
+        cases = self._cases.get(key)
+        if cases is None:
+            part = self.automaton.sender_classes(between)[number]
+            cases = self._cases[key] = self._split(part)
+        if len(cases) == 1:
+            return self._cell(u, cases[0][1])
+        masks = self.masks
+        merged: dict[int, int] = {}
+        kept = cut = FALSE
+        for where, state in cases:
+            blend, case_kept, case_cut = self._cell(u, state)
+            kept = masks.either(kept, masks.both(case_kept, where))
+            cut = masks.either(cut, masks.both(case_cut, where))
+            for source, mask in blend:
+                both = masks.both(mask, where)
+                if both != FALSE:
+                    merged[source] = masks.either(merged.get(source, FALSE), both)
+        return tuple(sorted(merged.items())), kept, cut
+
+    def _split(self, part: SenderClass) -> tuple[tuple[int, int], ...]:
+        """Positions partitioned by the state that follows: (mask, state) pairs."""
+        masks = self.masks
+        cases = {part.free: TRUE}
+        for guards, bit in part.guarded:
+            held = TRUE
+            for pos in guards:
+                held = masks.both(held, self.position(pos))
+            if held == FALSE:
+                continue
+            fresh: dict[int, int] = {}
+            for state, where in cases.items():
+                inside, outside = masks.both(where, held), masks.without(where, held)
+                if inside != FALSE:
+                    state_in = state | bit
+                    fresh[state_in] = masks.either(fresh.get(state_in, FALSE), inside)
+                if outside != FALSE:
+                    fresh[state] = masks.either(fresh.get(state, FALSE), outside)
+            cases = fresh
+        return tuple((where, state) for state, where in cases.items())
+
+    def _stream(self, between: int, stage: int) -> Stream:
+        """The residual stream at a stage as a reader in this between-state sees it."""
+        key = (between, stage)
+        found = self._streams.get(key)
+        if found is None:
+            found = self._streams[key] = self._new_stream(between, stage)
+        return found
+
+    def _new_stream(self, between: int, stage: int) -> Stream:
+        if stage == 0:
+            blend, kept, cut = self._read(0, between)
+            step = self._plain(0, blend) if len(blend) == 1 else None
+            return Stream(step if step is not None else self._add(InputResid(blend=blend)), kept, cut)
+        previous = self._stream(between, stage - 1)
+        layer, is_mlp = (stage - 1) // 2, stage % 2 == 0
+        if is_mlp:
+            if not self.layout.shape.has_mlp:
+                return previous
+            reads = [self._read(self.layout.mlp(layer), between)]
+        else:
+            reads = [
+                self._read(self.layout.head(layer, head), between)
+                for head in range(self.layout.shape.n_heads)
+            ]
+        kept, cut = previous.kept, previous.cut
+        for _, sender_kept, sender_cut in reads:
+            kept = self.masks.either(kept, sender_kept)
+            cut = self.masks.either(cut, sender_cut)
+        blends = tuple(blend for blend, _, _ in reads)
+        before = self.table.steps[previous.step]
+        if isinstance(before, PlainResid) and all(
+            blend == ((before.source, TRUE),) for blend in blends
+        ):
+            return Stream(self._add(PlainResid(stage=stage, source=before.source)), kept, cut)
+        if is_mlp:
+            step: Step = MlpResid(
+                stage=stage, layer=layer, previous=previous.step, blend=blends[0]
+            )
+        else:
+            step = AttentionResid(
+                stage=stage, layer=layer, previous=previous.step, heads=blends
+            )
+        return Stream(self._add(step), kept, cut)
+
+    def _plain(self, stage: int, blend: Blend) -> int | None:
+        """A stage read whole from a plain run; None when it must be put together."""
+        source = blend[0][0]
+        if source == REFERENCE or self.plain_treated:
+            return self._add(PlainResid(stage=stage, source=source))
+        return None
+
+    def _add(self, step: Step) -> int:
+        return self.table.add(step)
+
+
+def pattern_copy(table: CopyTable, layer: int, head: int, source: int) -> int:
+    """The copy that is the head of a plain run itself, for reading its attention pattern."""
+    stage = table.add(PlainResid(stage=2 * layer, source=source))
+    reads = ((table.all_distances[layer], stage),)
+    return table.add(
+        HeadCopy(layer=layer, head=head, query=stage, keys=reads, values=reads)
+    )
+
+
+def back_masks(
+    steps: list[Step],
+    wanted: Mapping[int, int],
+    masks: MaskTable,
+) -> tuple[list[int], dict[tuple[int, str, int], int]]:
+    """Where each step is needed, given where the outputs read: dead code stays at FALSE.
+
+    Returns (need per step, need per plain value (source, kind, layer) that a blend reads).
+    """
+    need = [FALSE] * len(steps)
+    plain: dict[tuple[int, str, int], int] = {}
+    for step, mask in wanted.items():
+        need[step] = masks.either(need[step], mask)
+
+    def want(step: int, mask: int) -> None:
+        need[step] = masks.either(need[step], mask)
+
+    def want_blend(blend: Blend, mask: int, kind: str, layer: int) -> None:
+        for source, where in blend:
+            both = masks.both(where, mask)
+            if both == FALSE:
+                continue
+            if source >= 0:
+                want(source, both)
+            else:
+                key = (source, kind, layer)
+                plain[key] = masks.either(plain.get(key, FALSE), both)
+
+    for number in range(len(steps) - 1, -1, -1):
+        here = need[number]
+        if here == FALSE:
+            continue
+        match steps[number]:
+            case InputResid(blend=blend):
+                want_blend(blend, here, "input", 0)
+            case AttentionResid(layer=layer, previous=previous, heads=heads):
+                want(previous, here)
+                for blend in heads:
+                    want_blend(blend, here, "head", layer)
+            case MlpResid(layer=layer, previous=previous, blend=blend):
+                want(previous, here)
+                want_blend(blend, here, "mlp", layer)
+            case HeadCopy(query=query, keys=keys, values=values):
+                want(query, here)
+                for distances, step in (*keys, *values):
+                    want(step, masks.looked_at_by(here, distances))
+            case MlpCopy(resid=resid):
+                want(resid, here)
+            case PlainResid():
+                pass
+    return need, plain

@@ -1,0 +1,185 @@
+"""When each step of a plan runs, when its value may be freed, what that costs and weighs.
+
+Memory and arithmetic are estimated from the plan alone, so batches follow from the plan and a
+stated limit, never from what happens to be free (semantics.md section 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pathdsl.plan.masks import FALSE
+from pathdsl.plan.steps import (
+    AttentionResid,
+    HeadCopy,
+    InputResid,
+    MlpCopy,
+    MlpResid,
+    PlainResid,
+    Plan,
+    Step,
+    slot_of,
+)
+
+
+def reads_of(step: Step) -> Iterator[int]:
+    """Numbers of the steps that a step reads."""
+    match step:
+        case InputResid(blend=blend):
+            yield from (source for source, _ in blend if source >= 0)
+        case AttentionResid(previous=previous, heads=heads):
+            yield previous
+            yield from (source for blend in heads for source, _ in blend if source >= 0)
+        case MlpResid(previous=previous, blend=blend):
+            yield previous
+            yield from (source for source, _ in blend if source >= 0)
+        case HeadCopy(query=query, keys=keys, values=values):
+            yield query
+            yield from (read for _, read in (*keys, *values))
+        case MlpCopy(resid=resid):
+            yield resid
+        case PlainResid():
+            return
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """Steps by slot, in order, and the slot after which each value is free."""
+
+    slots: tuple[tuple[float, tuple[int, ...]], ...]
+    last_use: dict[int, float]
+
+
+def schedule(plan: Plan) -> Schedule:
+    """Slots in which the live steps of a plan run; outputs are read after the last slot."""
+    by_slot: dict[float, list[int]] = {}
+    last: dict[int, float] = {}
+    end = 2.0 * plan.shape.n_layers + 1
+    for number in plan.alive:
+        step = plan.steps[number]
+        slot = slot_of(step)
+        by_slot.setdefault(slot, []).append(number)
+        for read in reads_of(step):
+            last[read] = max(last.get(read, 0.0), slot)
+        last.setdefault(number, slot)
+    for output in plan.outputs:
+        if output.positions != FALSE:
+            last[output.resid] = end
+        for attention in output.attention:
+            for source, _ in attention.blend:
+                if source >= 0:
+                    last[source] = max(last.get(source, 0.0), slot_of(plan.steps[source]))
+    return Schedule(
+        slots=tuple((slot, tuple(by_slot[slot])) for slot in sorted(by_slot)), last_use=last
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """Multiply-adds of a plan, of one plain forward of the same rows, and memory.
+
+    `plain_runs`: forward passes over whole prompts that give the cached values. `row_bytes`: the
+    most that values of one row weigh at any moment; `copies_by_layer`: computed copies.
+    """
+
+    macs: int
+    plain_macs: int
+    plain_runs: int
+    row_bytes: int
+    copies_by_layer: tuple[int, ...]
+
+    @property
+    def forwards(self) -> float:
+        """The plan's arithmetic as a multiple of one plain forward pass with full unembedding."""
+        return self.macs / self.plain_macs if self.plain_macs else 0.0
+
+
+def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
+    """Estimate a plan; `vocab_columns` None means some metric reads the whole vocabulary."""
+    s, masks = plan.shape, plan.masks
+    tokens = {m: int(masks.array(m).sum()) for m in {*plan.need, *(o.positions for o in plan.outputs)}}
+    lengths = masks.valid.sum(axis=1)
+    pairs_plain = int((lengths * (lengths + 1) // 2).sum())
+    n_tokens = int(lengths.sum())
+    d, dh, heads = s.d_model, s.d_head, s.n_heads
+    per_token = s.n_layers * (4 * d * heads * dh + (2 * d * s.d_mlp if s.has_mlp else 0))
+    trunk = n_tokens * per_token + s.n_layers * 2 * heads * dh * pairs_plain
+    plain = trunk + n_tokens * d * s.d_vocab
+    macs = 0
+    by_layer = [0] * s.n_layers
+    projected: set[tuple[int, int, str]] = set()
+    for number in plan.alive:
+        here = tokens[plan.need[number]]
+        match plan.steps[number]:
+            case AttentionResid():
+                macs += here * d * heads * dh
+            case HeadCopy(layer=layer, head=head, query=query, keys=keys, values=values):
+                by_layer[layer] += 1
+                mask = masks.array(plan.need[number])
+                pairs = int((mask * (np.arange(masks.n_pos) + 1)).sum())
+                macs += 2 * pairs * dh
+                for slot, step, size in [
+                    ("q", query, here),
+                    *(("k", step, tokens[plan.need[step]]) for _, step in keys),
+                    *(("v", step, tokens[plan.need[step]]) for _, step in values),
+                ]:
+                    if (step, head, f"{slot}{layer}") not in projected:
+                        projected.add((step, head, f"{slot}{layer}"))
+                        macs += size * d * dh
+            case MlpCopy(layer=layer):
+                by_layer[layer] += 1
+                macs += here * 2 * d * s.d_mlp
+            case _:
+                pass
+    columns = s.d_vocab if vocab_columns is None else vocab_columns
+    macs += sum(tokens[o.positions] for o in plan.outputs) * d * columns
+    sources = {step.source for step in (plan.steps[i] for i in plan.alive) if isinstance(step, PlainResid)}
+    sources |= {source for source, _, _ in plan.plain_need}
+    runs = sum(
+        1 if source == -1 else _runs_of(plan, source) for source in sources
+    )
+    draws = plan.draws
+    macs = macs * draws + runs * trunk
+    return Cost(
+        macs=macs,
+        plain_macs=plain,
+        plain_runs=runs,
+        row_bytes=_row_bytes(plan, itemsize),
+        copies_by_layer=tuple(by_layer),
+    )
+
+
+def _runs_of(plan: Plan, source: int) -> int:
+    spec = plan.treated[-2 - source]
+    return {"zero": 0, "resample": spec.draws}.get(spec.kind, 1)
+
+
+def _row_bytes(plan: Plan, itemsize: int) -> int:
+    """Bytes that the longest-lived moment of one average row holds."""
+    s = plan.shape
+    rows = max(plan.masks.n_rows, 1)
+    size: dict[int, float] = {}
+    for number in plan.alive:
+        width = s.d_head if isinstance(plan.steps[number], HeadCopy) else s.d_model
+        size[number] = plan.masks.array(plan.need[number]).sum() / rows * width * itemsize
+    order = schedule(plan)
+    fixed = sum(
+        plan.masks.array(mask).sum() / rows * itemsize
+        * (s.n_heads * s.d_head if kind == "head" else s.d_model)
+        for (_, kind, _), mask in plan.plain_need.items()
+    )  # fmt: skip
+    live = most = 0.0
+    ends: dict[float, float] = {}
+    for slot, steps in order.slots:
+        live += sum(size[n] for n in steps)
+        for n in steps:
+            ends[order.last_use[n]] = ends.get(order.last_use[n], 0.0) + size[n]
+        most = max(most, live)
+        for when in [w for w in ends if w <= slot]:
+            live -= ends.pop(when)
+    tokens = plan.masks.valid.sum() / rows
+    working = tokens * itemsize * (6 * s.d_model + s.d_mlp + s.n_heads * plan.masks.n_pos)
+    return int(most + fixed + working)

@@ -1,0 +1,162 @@
+"""The plan: a straight-line program of value-numbered steps that one pass over the rows executes.
+
+    input ──► resid stage 0 ──► heads of layer 0 ──► stage 1 ──► MLP 0 ──► stage 2 ──► …
+
+A *residual step* is the residual stream as some readers see it: the previous stage plus what the
+components of one block write. A *copy* is one component evaluated on residual steps of its own.
+A *blend* says for each reader where a sender's value comes from, position by position: the
+reference run, a treated value, or a copy. Steps are in topological order; equal steps are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pathdsl.graph.shape import ModelShape
+from pathdsl.plan.masks import MaskTable
+from pathdsl.plan.readout import Measure
+from pathdsl.plan.runs import RunSpec, TreatedSpec
+
+REFERENCE = -1
+"""The source number of the reference run; treated value k is `treated_source(k)`; copies are ≥ 0."""
+
+Blend = tuple[tuple[int, int], ...]
+"""(source, mask) pairs with disjoint masks that together cover every position, sorted."""
+
+
+def treated_source(which: int) -> int:
+    return -2 - which
+
+
+def treated_index(source: int) -> int:
+    return -2 - source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainResid:
+    """The residual stream of a plain run at a stage; `source` is REFERENCE or a treated source."""
+
+    stage: int
+    source: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputResid:
+    """Stage 0: the embeddings, blended."""
+
+    blend: Blend
+    stage: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionResid:
+    """`previous` plus the heads of one layer, each head blended, plus the constant output bias."""
+
+    stage: int
+    layer: int
+    previous: int
+    heads: tuple[Blend, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MlpResid:
+    """`previous` plus one MLP's output, blended."""
+
+    stage: int
+    layer: int
+    previous: int
+    blend: Blend
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadCopy:
+    """A head on residual steps of its own; keys and values by distance set where they differ."""
+
+    layer: int
+    head: int
+    query: int
+    keys: tuple[tuple[int, int], ...]
+    values: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MlpCopy:
+    """An MLP on a residual step of its own."""
+
+    layer: int
+    resid: int
+
+
+Step = PlainResid | InputResid | AttentionResid | MlpResid | HeadCopy | MlpCopy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionRead:
+    """Attention mass of one measure: where its head's pattern comes from at each query position."""
+
+    measure: Measure
+    blend: Blend
+    queries: int
+    keys: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One run's logits: final residual step, positions read, what is measured there.
+
+    `mixed`: cells of this run that are neither reference nor treated, before merging with others.
+    `kept`/`cut`: masks of the positions read at which some kept / some treated path ends.
+    """
+
+    run: RunSpec
+    resid: int
+    positions: int
+    measures: tuple[Measure, ...]
+    attention: tuple[AttentionRead, ...] = ()
+    mixed: int = 0
+    states: int = 0
+    kept: int = 0
+    cut: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """Everything one pass over one task's rows computes, for all runs of a check.
+
+    `steps[i]` is the step with number i; `need[i]` is the mask of positions at which it is wanted
+    (FALSE: dead, not computed). `last_use[i]`: the last stage slot that reads it. `plain_need` maps
+    (source, kind, layer) of plain values that blends read, kind in input|head|mlp, to a mask.
+    `position_masks`: masks of the positions that measures name.
+    """
+
+    task: str
+    shape: ModelShape
+    masks: MaskTable
+    treated: tuple[TreatedSpec, ...]
+    steps: tuple[Step, ...]
+    need: tuple[int, ...]
+    outputs: tuple[Output, ...]
+    plain_need: Mapping[tuple[int, str, int], int]
+    position_masks: Mapping[str, int]
+    facts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def alive(self) -> list[int]:
+        """Numbers of the steps that are computed or kept."""
+        return [i for i, mask in enumerate(self.need) if mask]
+
+    @property
+    def draws(self) -> int:
+        return max([1, *(spec.draws for spec in self.treated if spec.kind == "resample")])
+
+
+def slot_of(step: Step) -> float:
+    """When a step runs: stages are whole numbers, copies run right after the stage they read."""
+    match step:
+        case HeadCopy(layer=layer):
+            return 2 * layer + 0.5
+        case MlpCopy(layer=layer):
+            return 2 * layer + 1.5
+        case _:
+            return float(step.stage)

@@ -1,0 +1,53 @@
+"""The prompts of one task after tokenisation and vetting: arrays, no text processing left.
+
+Made by `pathdsl.engine.data`, read by the planner (positions become masks) and the executor.
+Rows are right-padded to the longest; attention is causal, so padding never reaches a real position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TaskData:
+    """All rows of one task.
+
+    `prompts[column]`: (rows, pos) int64 token ids, right-padded with 0; `reference` names one.
+    `lengths`: (rows,) int64 true lengths. `answers[column][row]`: token ids accepted as this column
+    (one, or several for lists). `positions[name][row]`: sorted token indices; `END` is always there.
+    `labels[column][row]`: other fields. `clusters`: (rows,) int64, what is resampled for intervals.
+    `tokens[row]`: the reference prompt's tokens as text, for reports. `facts`: for the methodology
+    line (special tokens, source and hash of the data). `key`: content hash of everything above,
+    equal for tasks that share rows (same data, seed and take).
+    """
+
+    name: str
+    row_ids: tuple[str, ...]
+    reference: str
+    prompts: Mapping[str, np.ndarray]
+    lengths: np.ndarray
+    answers: Mapping[str, tuple[tuple[int, ...], ...]]
+    positions: Mapping[str, tuple[tuple[int, ...], ...]]
+    labels: Mapping[str, tuple[str | int | float | bool, ...]]
+    clusters: np.ndarray
+    tokens: tuple[tuple[str, ...], ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    key: str = ""
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.row_ids)
+
+    @property
+    def n_pos(self) -> int:
+        """Length of the longest prompt."""
+        return int(self.lengths.max())
+
+    @property
+    def valid(self) -> np.ndarray:
+        """(rows, pos) bool: True where a real token stands."""
+        return np.arange(self.n_pos)[None, :] < self.lengths[:, None]

@@ -1,0 +1,204 @@
+"""The values of quantities: on the observed prompts, on resamples, and how far rounding moves them.
+
+Statistics are weighted, with whole-number weights that say how often a row was drawn, and agree
+with the plain statistic of the sample in which each row is repeated that often; quantiles
+interpolate linearly between order statistics (type 7 of Hyndman and Fan 1996, numpy's default).
+`std` divides by n - 1.
+
+Rounding: two evaluations of one run differ in the last digits (batch, device). The bound on a metric
+value is carried through the expression to first order, so that a threshold is compared with the
+tolerance of the quantity and not with that of its parts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pathdsl.score.design import Weights, part_mask
+from pathdsl.score.faults import fault
+from pathdsl.score.quantity import (
+    Aggregate, Constant, Op, RowExpr, RowMetric, RowNumber, Scalar, Worst,
+)  # fmt: skip
+from pathdsl.score.session import Session
+
+__all__ = ["Evaluator"]
+
+
+class Evaluator:
+    """Values of quantities whose measures a session knows; row values are kept."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.rounding = session.rounding()
+        self._metrics: dict[RowMetric, np.ndarray] = {}
+        self._vectors: dict[Aggregate, np.ndarray] = {}
+
+    # ---------------------------------------------------------------------------------------------
+    # Rows
+    # ---------------------------------------------------------------------------------------------
+
+    def rows(self, expr: RowExpr) -> np.ndarray:
+        """(draws, rows) values; raises LanguageError PD422 where numbers of draws do not fit."""
+        match expr:
+            case RowNumber(value=value):
+                return np.full((1, 1), value)
+            case RowMetric():
+                return self._metric(expr)
+            case _:
+                args = [self.rows(arg) for arg in expr.args]
+                draws = {a.shape[0] for a in args} - {1}
+                if len(draws) > 1:
+                    raise fault(
+                        "PD422",
+                        "runs with " + " and ".join(map(str, sorted(draws))) + " draws are combined"
+                        " prompt by prompt",
+                        help="give both treated values the same `draws:`, or take the means first",
+                    )
+                return _apply(expr.op, args)
+
+    def _metric(self, expr: RowMetric) -> np.ndarray:
+        if expr not in self._metrics:
+            values = {m: self.session.value(expr.run, m) for m in expr.metric.measures}
+            self._metrics[expr] = expr.metric.evaluate(values)
+        return self._metrics[expr]
+
+    def row_error(self, expr: RowExpr) -> np.ndarray:
+        """How far rounding may move each row value, to first order; broadcasts with `rows`."""
+        match expr:
+            case RowNumber():
+                return np.zeros((1, 1))
+            case RowMetric(metric=metric):
+                return np.full((1, 1), 0.0 if metric.discrete else self.rounding)
+            case _:
+                args = [self.rows(arg) for arg in expr.args]
+                return _propagate(expr.op, args, [self.row_error(arg) for arg in expr.args])
+
+    def vector(self, aggregate: Aggregate) -> np.ndarray:
+        """(rows,) the row expression after the mean over draws; every row of the task."""
+        if aggregate not in self._vectors:
+            rows = self.rows(aggregate.rows).mean(axis=0)
+            n_rows = self.session.tasks[aggregate.task].n_rows
+            self._vectors[aggregate] = np.ascontiguousarray(np.broadcast_to(rows, (n_rows,)))
+        return self._vectors[aggregate]
+
+    def mask(self, aggregate: Aggregate) -> np.ndarray:
+        """(rows,) bool: the rows that the aggregate is over."""
+        return part_mask(self.session.tasks[aggregate.task], aggregate.part)
+
+    # ---------------------------------------------------------------------------------------------
+    # Scalars
+    # ---------------------------------------------------------------------------------------------
+
+    def estimate(self, node: Scalar) -> float:
+        """The quantity on the observed prompts; nan or infinite where a denominator is 0."""
+        return float(self.values(node, None)[0])
+
+    def values(self, node: Scalar, weights: Weights | None) -> np.ndarray:
+        """(resamples,) the quantity under each row of weights; None: every prompt once."""
+        match node:
+            case Constant(value=value):
+                return np.full(1, value)
+            case Aggregate():
+                return self._aggregate(node, weights)
+            case Op(op=op, args=args):
+                return _apply(op, [self.values(arg, weights) for arg in args])
+            case Worst(which=which, members=members):
+                return _apply(which, [self.values(member, weights) for _, member in members])
+
+    def _aggregate(self, node: Aggregate, weights: Weights | None) -> np.ndarray:
+        x, mask = self.vector(node), self.mask(node)
+        if weights is None:
+            return _statistic(node, x[mask], np.ones((1, int(mask.sum()))))
+        w = weights[node.task]
+        return _statistic(node, x, w) if mask.all() else _statistic(node, x[mask], w[:, mask])
+
+    def tolerance(self, node: Scalar) -> float:
+        """How far rounding may move the quantity, to first order."""
+        match node:
+            case Constant():
+                return 0.0
+            case Aggregate(kind=kind):
+                error = np.broadcast_to(self.row_error(node.rows).mean(axis=0), (len(self.vector(node)),))
+                error = error[self.mask(node)]
+                return float(error.mean() if kind == "mean" else error.max())
+            case Op(op=op, args=args):
+                values = [self.values(arg, None) for arg in args]
+                errors = [np.full(1, self.tolerance(arg)) for arg in args]
+                return float(_propagate(op, values, errors)[0])
+            case Worst(members=members):
+                return max(self.tolerance(member) for _, member in members)
+
+
+def _statistic(node: Aggregate, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """(resamples,) the statistic of `x` (rows,) under weights `w` (resamples, rows)."""
+    total = w.sum(axis=1)
+    with np.errstate(all="ignore"):
+        if node.kind in ("mean", "std"):
+            # The values are centred first: a constant sample then gives exactly its constant.
+            centre = x[0] if len(x) else np.nan
+            shifted = (w @ (x - centre)) / total
+            if node.kind == "mean":
+                return centre + shifted
+            squares = (w @ (x - centre) ** 2) / total - shifted**2
+            return np.sqrt(np.maximum(squares, 0.0) * total / (total - 1))
+        return _quantile(x, w, total, 0.5 if node.kind == "median" else node.q)
+
+
+def _quantile(x: np.ndarray, w: np.ndarray, total: np.ndarray, q: float) -> np.ndarray:
+    order = np.argsort(x, kind="stable")
+    ranked, reached = x[order], np.cumsum(w[:, order], axis=1)
+    place = (total - 1) * q
+    low = np.floor(place)
+    below = ranked[(reached > low[:, None]).argmax(axis=1)]
+    above = ranked[(reached > np.minimum(low + 1, total - 1)[:, None]).argmax(axis=1)]
+    return np.asarray(below + (place - low) * (above - below))
+
+
+def _apply(op: str, args: list[np.ndarray]) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        match op:
+            case "+":
+                return args[0] + args[1]
+            case "-":
+                return args[0] - args[1]
+            case "*":
+                return args[0] * args[1]
+            case "/":
+                return args[0] / args[1]
+            case "^":
+                return np.power(args[0], args[1])
+            case "neg":
+                return -args[0]
+            case "abs":
+                return np.abs(args[0])
+            case "same":
+                return (args[0] == args[1]).astype(np.float64)
+            case _:
+                pick = np.minimum if op == "min" else np.maximum
+                result = args[0]
+                for arg in args[1:]:
+                    result = pick(result, arg)
+                return result
+
+
+def _propagate(op: str, x: list[np.ndarray], e: list[np.ndarray]) -> np.ndarray:
+    """First-order bounds: errors add in sums, relative errors add in products."""
+    with np.errstate(all="ignore"):
+        match op:
+            case "+" | "-":
+                return e[0] + e[1]
+            case "*":
+                return np.abs(x[0]) * e[1] + np.abs(x[1]) * e[0]
+            case "/":
+                bound = (e[0] + np.abs(x[0] / x[1]) * e[1]) / np.abs(x[1])
+                return np.where(np.isfinite(bound), bound, 0.0)
+            case "^":
+                bound = np.abs(x[1] * np.power(np.abs(x[0]), x[1] - 1)) * e[0]
+                return np.where(np.isfinite(bound), bound, 0.0)
+            case "same":
+                return np.zeros(1)
+            case _:
+                result = e[0]
+                for error in e[1:]:
+                    result = np.maximum(result, error)
+                return result

@@ -1,0 +1,300 @@
+"""Confidence intervals of quantities, two-sided and central.
+
+Four methods, chosen by what the quantity is (semantics.md section 6):
+
+- **BCa** for smooth statistics. With the bootstrap distribution G of the estimate t, the bias
+  z0 = Phi^-1(G(t)) and the acceleration a from the jackknife, the end point at probability p is the
+  quantile of G at Phi(z0 + (z0 + z_p) / (1 - a (z0 + z_p))). Second-order accurate and invariant
+  under monotone maps: Efron 1987, J. Amer. Statist. Assoc. 82:171; with several samples the
+  acceleration pools their jackknife influences (Efron and Tibshirani 1993, chapter 14).
+- **percentile** for medians, quantiles, minima and maxima, where the jackknife is inconsistent.
+- **Clopper-Pearson** (Biometrika 26:404, 1934) for means of 0/1 values over independent rows: exact.
+- **none** for another constant sample: below `FEWEST` clusters its spread says nothing, from there
+  on the interval is the point.
+
+Two rules avoid statistics that no bootstrap handles. The interval of |d| is the image of that of d,
+since a bootstrap of |d| is biased upward at 0. And the largest of m members, max_k t_k, has the
+interval [max_k low_k at 1 - alpha/m, max_k high_k at 1 - alpha]: above, the member that is truly the
+largest is covered at its own level; below, one member must pass Bonferroni, which is Holm's first
+step. That is the rule for worst-of-K scores, and dually for the smallest.
+
+Values used as treated values are held fixed: no interval covers the choice of their prompts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import betaincinv, ndtr, ndtri
+
+from pathdsl.score.design import Design, Weights, design_of
+from pathdsl.score.evaluate import Evaluator
+from pathdsl.score.quantity import (
+    Aggregate, Constant, Op, Scalar, Worst, aggregates, is_constant, lift_worst, mean,
+    row_denominators, smooth,
+)  # fmt: skip
+
+__all__ = ["FEWEST", "Bootstrap", "Interval", "clopper_pearson"]
+
+FEWEST = 30
+KEPT_ENTRIES = 8_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """End points and how they were found; infinite ends say that nothing is known."""
+
+    low: float
+    high: float
+    method: str
+
+    @property
+    def known(self) -> bool:
+        """True when both ends are finite."""
+        return bool(np.isfinite(self.low) and np.isfinite(self.high))
+
+    def pair(self) -> tuple[float, float] | None:
+        """The end points, or None where one is infinite."""
+        return (self.low, self.high) if self.known else None
+
+
+UNKNOWN = Interval(low=-np.inf, high=np.inf, method="none")
+
+
+def clopper_pearson(hits: int, n: int, level: float) -> tuple[float, float]:
+    """The exact interval of a share from `hits` of `n`."""
+    tail = (1 - level) / 2
+    low = 0.0 if hits == 0 else float(betaincinv(hits, n - hits + 1, tail))
+    high = 1.0 if hits == n else float(betaincinv(hits + 1, n - hits, 1 - tail))
+    return low, high
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Sampled:
+    """The bootstrap distribution of one quantity, sorted, with what BCa needs."""
+
+    values: np.ndarray
+    bias: float
+    acceleration: float
+    method: str
+
+    def end(self, probability: float) -> float:
+        if self.method == "BCa":
+            z = self.bias + ndtri(probability)
+            scale = 1 - self.acceleration * z
+            # Beyond scale 0 the map folds back; its limit there is the end of the distribution.
+            shifted = self.bias + z / scale if scale > 0 else np.copysign(np.inf, z)
+            probability = float(ndtr(shifted))
+        place = probability * (len(self.values) - 1)
+        low = int(np.floor(place))
+        high = min(low + 1, len(self.values) - 1)
+        below, above = float(self.values[low]), float(self.values[high])
+        return below if below == above else below + (place - low) * (above - below)
+
+
+class Bootstrap:
+    """Intervals of quantities by one number of resamples and one seed."""
+
+    def __init__(self, evaluator: Evaluator, *, count: int = 10_000, seed: int = 0) -> None:
+        self.evaluator = evaluator
+        self.count = count
+        self.seed = seed
+        self._sampled: dict[Scalar, _Sampled] = {}
+        self._kept: tuple[object, list[Weights]] | None = None
+
+    # ---------------------------------------------------------------------------------------------
+    # Intervals by the form of the quantity
+    # ---------------------------------------------------------------------------------------------
+
+    def interval(self, node: Scalar, level: float) -> Interval:
+        """The two-sided interval at a confidence level between 0 and 1."""
+        node = lift_worst(node)
+        if is_constant(node):
+            value = self.evaluator.estimate(node)
+            return Interval(low=value, high=value, method="exact")
+        match node:
+            case Worst():
+                return self._worst(node, level)
+            case Op(op="abs", args=(inner,)):
+                return _absolute(self.interval(inner, level))
+            case Op() if (place := _varying(node)) is not None:
+                return self._mapped(node, place, level)
+            case Aggregate(kind="mean") if (hits := self._hits(node)) is not None:
+                low, high = clopper_pearson(*hits, level)
+                return Interval(low=low, high=high, method="Clopper-Pearson")
+        return self._resampled(node, level)
+
+    def _worst(self, node: Worst, level: float) -> Interval:
+        adjusted = 1 - (1 - level) / len(node.members)
+        plain = [self.interval(member, level) for _, member in node.members]
+        strict = [self.interval(member, adjusted) for _, member in node.members]
+        if node.which == "max":
+            low, high = max(i.low for i in strict), max(i.high for i in plain)
+        else:
+            low, high = min(i.low for i in plain), min(i.high for i in strict)
+        method = " ".join(sorted({i.method for i in plain}))
+        return Interval(low=low, high=high, method=f"worst of {len(plain)}, {method}")
+
+    def _mapped(self, node: Op, place: int, level: float) -> Interval:
+        """Through arithmetic with constants, which is monotone."""
+        inner = self.interval(node.args[place], level)
+        ends = []
+        for end in (inner.low, inner.high):
+            args = (*node.args[:place], Constant(value=end), *node.args[place + 1 :])
+            ends.append(self.evaluator.estimate(Op(op=node.op, args=args)))
+        return Interval(low=min(ends), high=max(ends), method=inner.method)
+
+    def _hits(self, node: Aggregate) -> tuple[int, int] | None:
+        """Hits and number of rows where a mean is a share of independent rows."""
+        x = self.evaluator.vector(node)[self.evaluator.mask(node)]
+        clusters = self.evaluator.session.tasks[node.task].clusters[self.evaluator.mask(node)]
+        if not np.isin(x, (0.0, 1.0)).all() or len(np.unique(clusters)) < len(clusters):
+            return None
+        # A metric that happens to be 0 or 1 everywhere is no count of hits.
+        if not all(f.metric.discrete for f in _metrics(node)):
+            return None
+        return int(x.sum()), len(x)
+
+    def _resampled(self, node: Scalar, level: float) -> Interval:
+        sampled = self._sample(node)
+        finite = sampled.values
+        if len(finite) == 0:
+            return UNKNOWN
+        spread = float(finite[-1] - finite[0])
+        estimate = self.evaluator.estimate(node)
+        noise = max(self.evaluator.tolerance(node), 1e-12 * abs(estimate))
+        if spread <= noise and design_of(node, self.evaluator.session.tasks).n_units < FEWEST:
+            return UNKNOWN
+        if spread <= 1e-12 * abs(estimate):
+            return Interval(low=estimate, high=estimate, method="constant sample")
+        tail = (1 - level) / 2
+        return Interval(
+            low=sampled.end(tail), high=sampled.end(1 - tail), method=sampled.method
+        )
+
+    # ---------------------------------------------------------------------------------------------
+    # Denominators
+    # ---------------------------------------------------------------------------------------------
+
+    def undefined(self, node: Scalar, level: float) -> str:
+        """Why the quantity has no value: a denominator that may be 0; "" where it has one."""
+        for below in dict.fromkeys(_denominators(node)):
+            value = self.evaluator.estimate(below)
+            tolerance = self.evaluator.tolerance(below)
+            if not np.isfinite(value) or abs(value) <= tolerance:
+                return f"a denominator is {value:.4g}"
+            interval = self.interval(below, level)
+            inside = interval.low - tolerance <= 0 <= interval.high + tolerance
+            if interval.method != "none" and inside:
+                ends = f"[{interval.low:.4g}, {interval.high:.4g}]"
+                return f"the interval of a denominator, {ends}, contains 0"
+        for aggregate in aggregates(node):
+            for rows in row_denominators(aggregate.rows):
+                x = np.abs(self.evaluator.rows(rows)) <= self.evaluator.row_error(rows)
+                x = np.broadcast_to(x, (x.shape[0], len(self.evaluator.mask(aggregate))))
+                bad = np.flatnonzero(x.any(axis=0) & self.evaluator.mask(aggregate))
+                if len(bad):
+                    row = self.evaluator.session.tasks[aggregate.task].row_ids[int(bad[0])]
+                    return f"a denominator is 0 on {len(bad)} prompts, the first is `{row}`"
+        if not np.isfinite(self.evaluator.estimate(node)):
+            return f"its value is {self.evaluator.estimate(node)}"
+        return ""
+
+    # ---------------------------------------------------------------------------------------------
+    # Resampling
+    # ---------------------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Drop kept distributions, to bound memory between claims."""
+        self._sampled.clear()
+
+    def _sample(self, node: Scalar) -> _Sampled:
+        if node not in self._sampled:
+            design = design_of(node, self.evaluator.session.tasks)
+            found = [self.evaluator.values(node, w) for w in self._weights(design)]
+            values = np.concatenate(found)
+            values = np.sort(values[~np.isnan(values)])
+            self._sampled[node] = self._with_correction(node, values, design)
+        return self._sampled[node]
+
+    def _with_correction(self, node: Scalar, values: np.ndarray, design: Design) -> _Sampled:
+        if not smooth(node) or len(values) == 0:
+            return _Sampled(values=values, bias=0.0, acceleration=0.0, method="percentile")
+        estimate = self.evaluator.estimate(node)
+        below = np.searchsorted(values, estimate, "left") + np.searchsorted(values, estimate, "right")
+        share = float(np.clip(below / (2 * len(values)), 0.5 / len(values), 1 - 0.5 / len(values)))
+        return _Sampled(
+            values=values,
+            bias=float(ndtri(share)),
+            acceleration=self._acceleration(node, design),
+            method="BCa",
+        )
+
+    def _acceleration(self, node: Scalar, design: Design) -> float:
+        cubes = squares = 0.0
+        for stratum in design.strata:
+            if stratum.n_units < 2:
+                continue
+            left = [self.evaluator.values(node, w) for w in design.left_out(stratum)]
+            jackknife = np.concatenate(left)
+            influence = (stratum.n_units - 1) * (jackknife.mean() - jackknife)
+            cubes += float((influence**3).sum()) / stratum.n_units**3
+            squares += float((influence**2).sum()) / stratum.n_units**2
+        found = cubes / (6 * squares**1.5) if squares > 0 else 0.0
+        return found if np.isfinite(found) else 0.0
+
+    def _weights(self, design: Design) -> list[Weights] | object:
+        """The resamples of a design, kept while designs repeat and they are small."""
+        mark = (
+            tuple(sorted(design.keys.items())),
+            tuple((s.key, s.name, s.unit.tobytes()) for s in design.strata),
+        )
+        if self._kept is not None and self._kept[0] == mark:
+            return self._kept[1]
+        if self.count * sum(design.n_rows.values()) > KEPT_ENTRIES:
+            return design.resamples(self.count, self.seed)
+        self._kept = (mark, list(design.resamples(self.count, self.seed)))
+        return self._kept[1]
+
+
+def _absolute(inner: Interval) -> Interval:
+    ends = sorted((abs(inner.low), abs(inner.high)))
+    low = 0.0 if inner.low <= 0 <= inner.high else ends[0]
+    return Interval(low=low, high=ends[1], method=inner.method)
+
+
+def _varying(node: Op) -> int | None:
+    """The place of the only argument that varies in arithmetic that is monotone in it."""
+    if node.op == "neg":
+        return 0
+    if node.op not in ("+", "-", "*", "/"):
+        return None
+    places = [i for i, arg in enumerate(node.args) if not is_constant(arg)]
+    if len(places) != 1 or (node.op == "/" and places[0] == 1):
+        return None
+    return places[0]
+
+
+def _metrics(node: Aggregate) -> list:  # type: ignore[type-arg]
+    from pathdsl.score.quantity import row_metrics
+
+    return list(row_metrics(node.rows))
+
+
+def _denominators(node: Scalar) -> list[Scalar]:
+    """Everything that a quantity divides by: scalars, and means of per-prompt denominators."""
+    found: list[Scalar] = []
+    match node:
+        case Aggregate():
+            for rows in row_denominators(node.rows):
+                found.append(mean(rows, node.task, part=node.part))
+        case Op(op=op, args=args):
+            for arg in args:
+                found += _denominators(arg)
+            if op == "/":
+                found.append(args[1])
+        case Worst(members=members):
+            for _, member in members:
+                found += _denominators(member)
+    return found

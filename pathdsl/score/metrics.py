@@ -1,0 +1,237 @@
+r"""Metrics: expressions over what is measured at the logits of one run, one number per prompt.
+
+A metric is kept as a sympy expression whose symbols stand for measures (`logit(io)@END`), built
+from the syntax tree by constructors alone; no text is ever parsed as Python. That one object gives
+the canonical spelling (so that equal metrics are equal whatever the order they were written in),
+the LaTeX of the report and, through `lambdify`, the numpy function that evaluates it.
+
+Source: language.md section 6; the logit difference is Wang et al. 2022 (arXiv:2211.00593), section
+2.1; KL as a metric of faithfulness Conmy et al. 2023 (arXiv:2304.14997).
+
+    metric LD: logits = logit(io) - logit(s)
+    compile_metric(decl).canonical        # "logit(io)@END - logit(s)@END"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import lru_cache
+from typing import assert_never
+
+import numpy as np
+import sympy
+
+from pathdsl.lang import ast
+from pathdsl.plan.readout import Measure
+from pathdsl.score.faults import fault
+
+__all__ = ["DISCRETE", "Metric", "atom", "compile_metric", "exact", "position_text"]
+
+DISCRETE = frozenset({"rank", "top1", "top_token"})
+ANSWERED = frozenset({"logit", "prob", "logprob", "rank", "top1"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One number per prompt of any run; equal when the expression is.
+
+    `measures` are in the order of their spelling and stand for the symbols of `expression`.
+    `denominators`: what the expression divides by, each a metric of its own. `position` is where
+    the metric reads when all its measures agree, else "".
+    """
+
+    name: str = field(compare=False)
+    expression: sympy.Expr
+    measures: tuple[Measure, ...]
+    denominators: tuple[Metric, ...] = field(compare=False, default=())
+
+    @property
+    def canonical(self) -> str:
+        """One spelling for equal metrics."""
+        return str(self.expression)
+
+    @property
+    def position(self) -> str:
+        """The position that every measure reads, or "" where they differ."""
+        found = {m.position for m in self.measures if m.kind != "attention"}
+        return found.pop() if len(found) == 1 else ""
+
+    @property
+    def discrete(self) -> bool:
+        """True when the values are exact (ranks, hits), so that rounding does not move them."""
+        return all(m.kind in DISCRETE for m in self.measures)
+
+    @property
+    def latex(self) -> str:
+        r"""`\operatorname{logit}(\mathrm{io}) - …`; positions appear where they are not END."""
+        names = {sympy.Symbol(_spelling(m), real=True): _latex(m) for m in self.measures}
+        return str(sympy.latex(self.expression, symbol_names=names))
+
+    def evaluate(self, values: Mapping[Measure, np.ndarray]) -> np.ndarray:
+        """The metric from its measures, elementwise; any shape that they share."""
+        arrays = [np.asarray(values[m], dtype=np.float64) for m in self.measures]
+        with np.errstate(all="ignore"):
+            result = _function(self.expression, tuple(_spelling(m) for m in self.measures))(*arrays)
+        shape = np.broadcast_shapes(*(a.shape for a in arrays)) if arrays else ()
+        return np.broadcast_to(np.asarray(result, dtype=np.float64), shape)
+
+
+@lru_cache(maxsize=256)
+def _function(expression: sympy.Expr, names: tuple[str, ...]) -> Callable[..., np.ndarray]:
+    symbols = [sympy.Symbol(name, real=True) for name in names]
+    return sympy.lambdify(symbols, expression, modules="numpy", dummify=True)  # type: ignore[no-any-return]
+
+
+def _spelling(measure: Measure) -> str:
+    if measure.kind == "attention":
+        layer, head = measure.head or (0, 0)
+        return f"attention(a{layer}.h{head},{measure.query}->{measure.key})"
+    inside = "reference" if measure.kind == "kl" else measure.column
+    return f"{measure.kind}({inside})@{measure.position}"
+
+
+def _latex(measure: Measure) -> str:
+    def text(value: str) -> str:
+        return r"\mathrm{%s}" % value.replace("_", r"\_")
+
+    if measure.kind == "attention":
+        layer, head = measure.head or (0, 0)
+        arrow = rf"{text(measure.query)}\to {text(measure.key)}"
+        return rf"\operatorname{{attention}}_{{{layer}.{head}}}({arrow})"
+    inside = "reference" if measure.kind == "kl" else measure.column
+    at = "" if measure.position == "END" else rf"_{{@{text(measure.position)}}}"
+    return rf"\operatorname{{{measure.kind}}}{at}({text(inside)})"
+
+
+def atom(measure: Measure) -> Metric:
+    """The metric that is one measure."""
+    symbol = sympy.Symbol(_spelling(measure), real=True)
+    return Metric(name=_spelling(measure), expression=symbol, measures=(measure,))
+
+
+def exact(number: ast.Number) -> sympy.Rational:
+    """The number as written, as a fraction: 0.1 is 1/10."""
+    fraction = Fraction(repr(float(number.value)))
+    return sympy.Rational(fraction.numerator, fraction.denominator)
+
+
+def position_text(position: ast.Position | None) -> str:
+    """`END`, `S1+1`, `[3]`: how a `Measure` names a position."""
+    if position is None:
+        return "END"
+    if not position.name:
+        return f"[{position.index}]"
+    return f"{position.name}{position.offset:+d}" if position.offset else position.name
+
+
+def compile_metric(
+    decl: ast.MetricDecl, groups: Mapping[str, ast.GroupDecl] | None = None
+) -> Metric:
+    """The metric of a declaration.
+
+    `groups` are needed where `attention` names its head by a group of one. Raises LanguageError
+    with PD423 for what cannot stand in a metric and PD430 where `attention` has not one head.
+    """
+    builder = _Builder(decl, groups or {})
+    expression = builder.build(decl.expression)
+    return builder.metric(decl.name.name, expression, builder.denominators)
+
+
+class _Builder:
+    """Walks one metric's expression, collecting measures and denominators."""
+
+    def __init__(self, decl: ast.MetricDecl, groups: Mapping[str, ast.GroupDecl]) -> None:
+        self.decl = decl
+        self.groups = groups
+        self.measured: dict[str, Measure] = {}
+        self.denominators: list[sympy.Expr] = []
+
+    def metric(self, name: str, expression: sympy.Expr, divided: list[sympy.Expr]) -> Metric:
+        # All measures of the declaration stay, even where terms cancel: a value per prompt needs
+        # at least one of them for its shape.
+        used = {s.name for s in expression.free_symbols} or set(self.measured)
+        return Metric(
+            name=name,
+            expression=expression,
+            measures=tuple(self.measured[n] for n in sorted(used)),
+            denominators=tuple(
+                self.metric(f"{name} (denominator)", d, []) for d in divided if d.free_symbols
+            ),
+        )
+
+    def measure(self, measure: Measure) -> sympy.Symbol:
+        self.measured[_spelling(measure)] = measure
+        return sympy.Symbol(_spelling(measure), real=True)
+
+    def build(self, expr: ast.Expr) -> sympy.Expr:
+        match expr:
+            case ast.Number():
+                return exact(expr)
+            case ast.Bracket(inner=inner):
+                return self.build(inner)
+            case ast.Unary(operand=operand):
+                return sympy.Mul(sympy.Integer(-1), self.build(operand))
+            case ast.Binary():
+                return self.binary(expr)
+            case ast.Call():
+                return self.call(expr)
+            case _:
+                raise fault("PD423", "this cannot stand in a metric", expr)
+
+    def binary(self, expr: ast.Binary) -> sympy.Expr:
+        left, right = self.build(expr.left), self.build(expr.right)
+        match expr.op:
+            case "+":
+                return sympy.Add(left, right)
+            case "-":
+                return sympy.Add(left, sympy.Mul(sympy.Integer(-1), right))
+            case "*":
+                return sympy.Mul(left, right)
+            case "/":
+                self.denominators.append(right)
+                return sympy.Mul(left, sympy.Pow(right, sympy.Integer(-1)))
+            case "^":
+                return sympy.Pow(left, right)
+            case _:
+                assert_never(expr.op)
+
+    def call(self, expr: ast.Call) -> sympy.Expr:
+        values = [a.value for a in expr.arguments]
+        at = position_text(expr.at or self.decl.at)
+        if expr.name in ANSWERED and len(values) == 1 and isinstance(values[0], ast.Name):
+            return self.measure(Measure(kind=expr.name, column=values[0].name, position=at))  # type: ignore[arg-type]
+        if expr.name == "kl":
+            return self.measure(Measure(kind="kl", position=at))
+        if expr.name == "attention" and values and isinstance(values[0], ast.AttentionArgs):
+            return self.measure(self.attention(values[0]))
+        functions = {"abs": sympy.Abs, "min": sympy.Min, "max": sympy.Max}
+        if expr.name in functions and values:
+            return functions[expr.name](*(self.build(v) for v in values))
+        raise fault("PD423", f"`{expr.name}` cannot stand in a metric", expr)
+
+    def attention(self, args: ast.AttentionArgs) -> Measure:
+        return Measure(
+            kind="attention",
+            head=self.head(args.head),
+            query=position_text(args.query),
+            key=position_text(args.key),
+        )
+
+    def head(self, node: ast.NodeRef) -> tuple[int, int]:
+        match node:
+            case ast.HeadRef(layer=layer, head=head):
+                ends = (*layer.ranges, *head.ranges)
+                if len(ends) == 2 and all(first == last for first, last in ends):
+                    return ends[0][0], ends[1][0]
+            case ast.NodeSet(members=(only,), excluded=()):
+                return self.head(only)
+            case ast.Name(name=name) if name in self.groups:
+                return self.head(self.groups[name].nodes)
+        raise fault(
+            "PD430",
+            "`attention` measures one head",
+            node,
+            help="name a single head, `attention(a9.h9, END -> IO)`",
+        )

@@ -1,0 +1,224 @@
+"""Quantities: numbers over all prompts, as expressions that can be evaluated on any resample.
+
+Two layers, in the order in which averages are taken (semantics.md section 6). *Row* expressions
+have a value per prompt and draw: metrics of runs under arithmetic. An `Aggregate` averages a row
+expression over the draws, then takes a statistic over the prompts. *Scalar* expressions combine
+aggregates, and `Worst` is the largest or smallest of named members, for scores over knockouts.
+
+Because an expression is kept whole, a resample of the prompts reaches all of its terms jointly,
+and ratios and differences get the interval of the expression instead of a rule of thumb (Efron and
+Tibshirani 1993, chapter 8). Expressions are frozen: equal ones are measured and evaluated once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from pathdsl.plan.runs import RunSpec
+from pathdsl.score.metrics import Metric
+from pathdsl.score.session import Request
+
+__all__ = [
+    "Aggregate", "Constant", "Op", "Part", "RowExpr", "RowMetric", "RowNumber", "RowOp", "Scalar",
+    "Worst", "aggregates", "difference", "is_constant", "lift_worst", "mean", "ratio", "requests",
+    "row_denominators", "row_metrics", "smooth",
+]  # fmt: skip
+
+Operator = Literal["+", "-", "*", "/", "^", "neg", "abs", "min", "max", "same"]
+Statistic = Literal["mean", "median", "quantile", "std"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowNumber:
+    """The same number for every prompt."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowMetric:
+    """A metric of a run, per prompt and draw."""
+
+    metric: Metric
+    run: RunSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowOp:
+    """Arithmetic per prompt and draw; `same` is 1 where both values are equal, else 0."""
+
+    op: Operator
+    args: tuple[RowExpr, ...]
+
+
+RowExpr = RowNumber | RowMetric | RowOp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One seeded half of the rows: knockouts are searched on one and judged on the other."""
+
+    seed: int
+    side: Literal["search", "judge"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constant:
+    """A number that no resampling moves."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregate:
+    """A statistic over the prompts of one task (or over a `part` of them)."""
+
+    kind: Statistic
+    rows: RowExpr
+    task: str
+    q: float = 0.5
+    part: Part | None = None
+    label: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Op:
+    """Arithmetic on quantities."""
+
+    op: Operator
+    args: tuple[Scalar, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worst:
+    """The largest (`max`) or smallest (`min`) of named members."""
+
+    which: Literal["max", "min"]
+    members: tuple[tuple[str, Scalar], ...]
+
+
+Scalar = Constant | Aggregate | Op | Worst
+
+
+def mean(rows: RowExpr, task: str, label: str = "", part: Part | None = None) -> Aggregate:
+    """The mean over prompts of the mean over draws."""
+    return Aggregate(kind="mean", rows=rows, task=task, label=label, part=part)
+
+
+def difference(left: Scalar, right: Scalar) -> Op:
+    """`left - right`."""
+    return Op(op="-", args=(left, right))
+
+
+def ratio(above: Scalar, below: Scalar) -> Op:
+    """`above / below`; undefined where the interval of `below` contains 0."""
+    return Op(op="/", args=(above, below))
+
+
+def aggregates(node: Scalar) -> Iterator[Aggregate]:
+    """Every aggregate of a quantity, in reading order, repeated ones repeated."""
+    match node:
+        case Aggregate():
+            yield node
+        case Op(args=args):
+            for arg in args:
+                yield from aggregates(arg)
+        case Worst(members=members):
+            for _, member in members:
+                yield from aggregates(member)
+
+
+def row_metrics(rows: RowExpr) -> Iterator[RowMetric]:
+    """Every metric of a run in a row expression."""
+    if isinstance(rows, RowMetric):
+        yield rows
+    elif isinstance(rows, RowOp):
+        for arg in rows.args:
+            yield from row_metrics(arg)
+
+
+def row_denominators(rows: RowExpr) -> Iterator[RowExpr]:
+    """Everything that is divided by per prompt, inside metrics too; plain numbers left out."""
+    if isinstance(rows, RowMetric):
+        for below in rows.metric.denominators:
+            yield RowMetric(metric=below, run=rows.run)
+    elif isinstance(rows, RowOp):
+        for arg in rows.args:
+            yield from row_denominators(arg)
+        if rows.op == "/" and any(True for _ in row_metrics(rows.args[1])):
+            yield rows.args[1]
+
+
+def requests(node: Scalar) -> set[Request]:
+    """The measures that a quantity needs; denominators of metrics read no others."""
+    return {
+        (found.run, measure)
+        for aggregate in aggregates(node)
+        for found in row_metrics(aggregate.rows)
+        for measure in found.metric.measures
+    } | {
+        (found.run, measure)
+        for aggregate in aggregates(node)
+        for below in row_denominators(aggregate.rows)
+        for found in row_metrics(below)
+        for measure in found.metric.measures
+    }
+
+
+def is_constant(node: Scalar) -> bool:
+    """True when no prompt enters, so that no resampling moves it."""
+    return next(aggregates(node), None) is None
+
+
+def smooth(node: Scalar) -> bool:
+    """False where the statistic is a median, quantile, minimum or maximum."""
+    match node:
+        case Aggregate(kind=kind):
+            return kind in ("mean", "std")
+        case Op(op=op, args=args):
+            return op not in ("min", "max") and all(smooth(arg) for arg in args)
+        case Worst():
+            return False
+        case _:
+            return True
+
+
+def lift_worst(node: Scalar) -> Scalar:
+    """The same quantity with `Worst` outermost where arithmetic is monotone in it.
+
+    `max_k x_k - y` is `max_k (x_k - y)`: members judged one by one keep smooth intervals, and a
+    common term is resampled jointly with each. Sums, differences and constant factors are lifted
+    through; anything else is left as it is.
+    """
+    if not isinstance(node, Op) or node.op not in ("+", "-", "*", "/", "neg"):
+        return node
+    args = tuple(lift_worst(arg) for arg in node.args)
+    places = [i for i, arg in enumerate(args) if isinstance(arg, Worst)]
+    if len(places) != 1:
+        return replace(node, args=args)
+    place = places[0]
+    worst = args[place]
+    assert isinstance(worst, Worst)
+    sign = _direction(node.op, place, args)
+    if sign == 0:
+        return replace(node, args=args)
+    members = tuple(
+        (name, lift_worst(replace(node, args=(*args[:place], member, *args[place + 1 :]))))
+        for name, member in worst.members
+    )
+    flipped: Literal["max", "min"] = "min" if worst.which == "max" else "max"
+    return Worst(which=worst.which if sign > 0 else flipped, members=members)
+
+
+def _direction(op: Operator, place: int, args: tuple[Scalar, ...]) -> int:
+    """Whether the result grows (1), falls (-1) or neither (0) with the argument at `place`."""
+    if op == "neg":
+        return -1
+    if op in ("+", "-"):
+        return -1 if op == "-" and place == 1 else 1
+    other = args[1 - place]
+    if not isinstance(other, Constant) or other.value == 0 or (op == "/" and place == 1):
+        return 0
+    return 1 if other.value > 0 else -1

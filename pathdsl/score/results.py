@@ -1,0 +1,109 @@
+"""What judging returns: quantities and claims with their intervals, verdicts and evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pathdsl.errors import Diagnostic
+
+__all__ = [
+    "ClaimResult", "Judgement", "MemberResult", "QuantityResult", "TellingRow", "Term", "Verdict",
+]  # fmt: skip
+
+
+class Verdict(StrEnum):
+    """The four outcomes of a claim (language.md section 6)."""
+
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    INCONCLUSIVE = "inconclusive"
+    UNDEFINED = "undefined"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberResult:
+    """One K of a worst-of-K score, or one unit of minimality with its best K."""
+
+    name: str
+    estimate: float | None
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantityResult:
+    """One `let`, or one member of it; `estimate` is None where it is undefined.
+
+    `n` is the number of prompts behind it, 0 for a quantity that is counted and not measured.
+    """
+
+    name: str
+    unit: str
+    estimate: float | None
+    interval: tuple[float, float] | None
+    n: int
+    confidence: float = 0.95
+    members: tuple[MemberResult, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One opened term of a claim, `F(keep(nodes))`."""
+
+    text: str
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellingRow:
+    """A prompt that speaks most against the claim; `value` is its share in the estimate."""
+
+    task: str
+    index: int
+    row_id: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimResult:
+    """One claim, or one member of it.
+
+    `estimate` is compared with `threshold`; where both sides vary it is left minus right and the
+    threshold 0. `settle_n` estimates how many prompts would settle an inconclusive claim. `level`
+    is the confidence of the interval that decided, larger than `confidence` under a correction.
+    """
+
+    name: str
+    verdict: Verdict
+    expected: Verdict
+    as_expected: bool
+    estimate: float | None
+    interval: tuple[float, float] | None
+    relation: str
+    threshold: float
+    within: float | None
+    confidence: float | None
+    level: float | None
+    n: int
+    p_value: float | None = None
+    terms: tuple[Term, ...] = ()
+    members: tuple[MemberResult, ...] = ()
+    worst: tuple[TellingRow, ...] = ()
+    notes: tuple[str, ...] = ()
+    settle_n: int | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Every quantity and claim of one program, and warnings met on the way."""
+
+    quantities: tuple[QuantityResult, ...]
+    claims: tuple[ClaimResult, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def as_expected(self) -> bool:
+        """True when every claim came out as expected."""
+        return all(claim.as_expected for claim in self.claims)

@@ -1,0 +1,88 @@
+"""All bundled folders load offline and are small; `ioi-mini` identifies indirect objects."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel, TokenizersBackend
+
+from pathdsl.models import DATA, MODELS, bundled, names, truth
+from pathdsl.models.build.ioi_mini import accuracy, build_tokenizer, story
+from pathdsl.tasks import get
+from pathdsl.tasks.mini_ioi import UNSEEN_NAMES, pairs
+
+MEBIBYTE = 1 << 20
+
+
+@cache
+def ioi_mini() -> tuple[GPT2LMHeadModel, TokenizersBackend]:
+    folder = bundled("ioi-mini")
+    return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_folders_hold_what_they_should(model) -> None:  # noqa: ANN001
+    folder = bundled(model.name)
+    files = {path.name for path in folder.iterdir()}
+    assert {"config.json", "generation_config.json", "model.safetensors", "MODEL_CARD.md"} <= files
+    assert ("truth.json" in files) is model.hand_built
+    assert ("tokenizer.json" in files) is model.has_tokenizer
+    assert not {path.suffix for path in folder.iterdir()} & {".bin", ".pt", ".pkl", ".py"}
+    config = json.loads((folder / "config.json").read_text())
+    assert config["architectures"] == ["GPT2LMHeadModel"]
+    assert config["resid_pdrop"] == config["attn_pdrop"] == config["embd_pdrop"] == 0
+    assert get(model.task).name == model.task
+
+
+def test_registry_names_every_folder_and_no_other() -> None:
+    assert {path.name for path in DATA.iterdir()} == set(names())
+    with pytest.raises(KeyError):
+        bundled("../build")
+    with pytest.raises(KeyError):
+        truth("ioi-mini")
+
+
+def test_all_models_together_are_small() -> None:
+    sizes = [path.stat().st_size for path in DATA.rglob("*") if path.is_file()]
+    assert sum(sizes) < 10 * MEBIBYTE and max(sizes) < 4 * MEBIBYTE
+
+
+@pytest.mark.parametrize(("split", "least"), [("test", 0.99), ("train", 0.99), ("names", 0.5)])
+def test_ioi_mini_identifies_indirect_objects(split: str, least: float) -> None:
+    model, tokenizer = ioi_mini()
+    assert accuracy(model, tokenizer, split, take=200)["top1"] >= least
+
+
+def test_ioi_mini_needs_the_second_subject() -> None:
+    model, tokenizer = ioi_mini()
+    rows = get("mini_ioi").rows(take=60)
+    swapped = 0
+    for row in rows:
+        ids = tokenizer(row["prompt_swap"], return_tensors="pt").input_ids
+        with torch.no_grad():
+            logits = model(ids).logits[0, -1]
+        swapped += int(logits.argmax() == tokenizer.convert_tokens_to_ids(row["s"]))
+    assert swapped >= 58
+
+
+def test_tokenizer_of_the_folder_is_the_scripts() -> None:
+    _, tokenizer = ioi_mini()
+    built = build_tokenizer()
+    assert tokenizer.get_vocab() == built.get_vocab()
+    text = get("ioi").rows(take=1)[0]["prompt"]
+    assert tokenizer(text).input_ids == built(text).input_ids
+    assert tokenizer(text).input_ids[0] == tokenizer.bos_token_id
+    assert tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True) == text
+    assert tokenizer.unk_token_id not in tokenizer(text).input_ids
+
+
+def test_unseen_names_stand_outside_the_pattern_only() -> None:
+    seen = pairs("train")
+    stories = [story(i, seen) for i in range(2000)]
+    patterns = [story(i, seen, alone=True) for i in range(2000)]
+    assert any(name in text for text in stories for name in UNSEEN_NAMES)
+    words = {word.strip(".,") for text in patterns for word in text.split()}
+    assert not words & set(UNSEEN_NAMES)

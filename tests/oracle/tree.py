@@ -1,0 +1,280 @@
+"""The tree that path patching is defined on, evaluated literally, in float64.
+
+Every input-to-logits path has a private copy of `input`; every other component is recomputed once
+for every way on from it to `logits` (its *suffix*), at every position. Nothing is shared and nothing
+is memoised, so this is for models of two layers and prompts of four tokens.
+
+With a constant treated value (a mean, zero) a copy none of whose paths are kept has the constant as
+its output; `value` therefore returns, with each copy's output, whether some path below it is kept.
+
+Source: `semantics.md` sections 1 and 2; Goldowsky-Dill et al. 2023 (arXiv:2304.05969), equation 1.
+Example::
+
+    logits = run(model, reference=[1, 2, 3], treated=[4, 2, 3], kept=lambda path: True,
+                 read_position=2)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .graph import INPUT, LOGITS, Environment, Path, PlaceNode, Step, senders
+
+Array = NDArray[np.float64]
+Constants = Mapping[PlaceNode, Array]
+"""Per component the value at each token index: a head's z (T, d_head), an MLP's output or the
+embedding (T, d_model)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Norm:
+    """A LayerNorm: gain and shift (d_model,)."""
+
+    gain: Array
+    shift: Array
+    epsilon: float
+
+    def __call__(self, x: Array) -> Array:
+        """Normalised over the last axis."""
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = (centred**2).mean(axis=-1, keepdims=True)
+        return centred / np.sqrt(variance + self.epsilon) * self.gain + self.shift
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """One head: its slices of the fused weights; `out` (d_head, d_model) has no bias."""
+
+    weight: Mapping[str, Array]  # slot -> (d_model, d_head)
+    bias: Mapping[str, Array]  # slot -> (d_head,)
+    out: Array
+    norm: Norm
+
+    def project(self, slot: str, stream: Array) -> Array:
+        """The query, key or value (d_head,) of a residual stream (d_model,)."""
+        return self.norm(stream) @ self.weight[slot] + self.bias[slot]
+
+    def attend(self, query: Array, keys: Array, values: Array) -> Array:
+        """z (d_head,) of one query over the keys (n, d_head) and values (n, d_head) it may see."""
+        scores = keys @ query / np.sqrt(len(query))
+        weights = np.exp(scores - scores.max())
+        return (weights / weights.sum()) @ values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mlp:
+    """One MLP with its input norm; the output includes the output bias."""
+
+    weight_in: Array
+    bias_in: Array
+    weight_out: Array
+    bias_out: Array
+    norm: Norm
+
+    def __call__(self, stream: Array) -> Array:
+        """The output (d_model,) on a residual stream (d_model,), with GPT-2's tanh GELU."""
+        x = self.norm(stream) @ self.weight_in + self.bias_in
+        inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
+        return (0.5 * x * (1 + np.tanh(inner))) @ self.weight_out + self.bias_out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """A GPT-2 taken apart into components, in float64."""
+
+    tokens: Array  # (d_vocab, d_model)
+    places: Array  # (n_positions, d_model)
+    heads: Mapping[PlaceNode, Head]
+    mlps: Mapping[PlaceNode, Mlp]
+    attention_bias: tuple[Array, ...]  # of each layer's attention output projection
+    final_norm: Norm
+    unembedding: Array  # (d_vocab, d_model)
+    env: Environment  # for the graph only
+
+    @classmethod
+    def of(cls, model: Any) -> Weights:
+        """The weights of an unmodified `GPT2LMHeadModel`."""
+        config = model.config
+        if config.activation_function != "gelu_new" or not config.scale_attn_weights:
+            raise ValueError("the oracle knows plain GPT-2 only")
+        if config.scale_attn_by_inverse_layer_idx or config.add_cross_attention:
+            raise ValueError("the oracle knows plain GPT-2 only")
+        width, size = config.n_embd, config.n_embd // config.n_head
+        heads: dict[PlaceNode, Head] = {}
+        mlps: dict[PlaceNode, Mlp] = {}
+        for layer, block in enumerate(model.transformer.h):
+            fused, fused_bias = (
+                _array(block.attn.c_attn.weight),
+                _array(block.attn.c_attn.bias),
+            )
+            out = _array(block.attn.c_proj.weight)
+            for head in range(config.n_head):
+                begin = {s: k * width + head * size for k, s in enumerate("qkv")}
+                heads["a", layer, head] = Head(
+                    weight={s: fused[:, b : b + size] for s, b in begin.items()},
+                    bias={s: fused_bias[b : b + size] for s, b in begin.items()},
+                    out=out[head * size : (head + 1) * size],
+                    norm=_norm(block.ln_1),
+                )
+            mlps["m", layer] = Mlp(
+                weight_in=_array(block.mlp.c_fc.weight),
+                bias_in=_array(block.mlp.c_fc.bias),
+                weight_out=_array(block.mlp.c_proj.weight),
+                bias_out=_array(block.mlp.c_proj.bias),
+                norm=_norm(block.ln_2),
+            )
+        return cls(
+            tokens=_array(model.transformer.wte.weight),
+            places=_array(model.transformer.wpe.weight),
+            heads=heads,
+            mlps=mlps,
+            attention_bias=tuple(_array(b.attn.c_proj.bias) for b in model.transformer.h),
+            final_norm=_norm(model.transformer.ln_f),
+            unembedding=_array(model.lm_head.weight),
+            env=Environment(n_layers=config.n_layer, n_heads=config.n_head, rows=()),
+        )
+
+    def embed(self, ids: Sequence[int]) -> Array:
+        """Token plus position embedding, (T, d_model)."""
+        return self.tokens[list(ids)] + self.places[: len(ids)]
+
+    def written(self, node: PlaceNode, value: Array) -> Array:
+        """What a component with this value adds to the residual stream, (…, d_model)."""
+        return value @ self.heads[node].out if node[0] == "a" else value
+
+    def stream_bias(self, receiver: PlaceNode) -> Array:
+        """The attention output biases in the stream that `receiver` reads: no sender's."""
+        match receiver[0]:
+            case "a":
+                layers = receiver[1]
+            case "m":
+                layers = receiver[1] + 1
+            case _:
+                layers = len(self.attention_bias)
+        return sum(self.attention_bias[:layers], np.zeros(self.tokens.shape[1]))
+
+
+def _array(parameter: Any) -> Array:
+    return parameter.detach().double().cpu().numpy()
+
+
+def _norm(module: Any) -> Norm:
+    return Norm(gain=_array(module.weight), shift=_array(module.bias), epsilon=module.eps)
+
+
+# -------------------------------------------------------------------------------------------------
+# The tree
+# -------------------------------------------------------------------------------------------------
+
+
+def run(
+    model: Any,
+    reference: Sequence[int],
+    treated: Sequence[int] | Array | Constants,
+    kept: Callable[[Path], bool],
+    read_position: int,
+) -> Array:
+    """The logits (d_vocab,) at `read_position` of one row.
+
+    `kept(path)` says whether that path carries the reference input; all others are treated.
+    `treated` is the token ids of a paired input, its embeddings (T, d_model), or a mapping of
+    constants per component.
+    """
+    weights = model if isinstance(model, Weights) else Weights.of(model)
+    constants = treated if isinstance(treated, Mapping) else None
+    reference_embedding = weights.embed(reference)
+    if constants is not None:
+        treated_embedding = constants[INPUT]
+    elif isinstance(treated, np.ndarray):
+        treated_embedding = treated
+    else:
+        treated_embedding = weights.embed(treated)
+
+    def stream(receiver: PlaceNode, slot: str | None, at: int, suffix: Path) -> tuple[Array, bool]:
+        """What `receiver` (the first step of `suffix`) reads at position `at` through `slot`."""
+        total, some_kept = weights.stream_bias(receiver), False
+        for sender in senders(receiver, weights.env):
+            output, sender_kept = value((Step(sender, at, slot), *suffix))
+            total = total + weights.written(sender, output)
+            some_kept = some_kept or sender_kept
+        return total, some_kept
+
+    def value(suffix: Path) -> tuple[Array, bool]:
+        """The output of the copy that begins this suffix; whether one of its paths is kept."""
+        node, position, _ = suffix[0]
+        if node == INPUT:
+            here = kept(suffix)
+            return (reference_embedding if here else treated_embedding)[position], here
+        if node[0] == "m":
+            read, some_kept = stream(node, None, position, suffix)
+            output = weights.mlps[node](read)
+        else:
+            head = weights.heads[node]
+            asked = stream(node, "q", position, suffix)
+            keyed = [stream(node, "k", key, suffix) for key in range(position + 1)]
+            valued = [stream(node, "v", key, suffix) for key in range(position + 1)]
+            output = head.attend(
+                head.project("q", asked[0]),
+                np.stack([head.project("k", read) for read, _ in keyed]),
+                np.stack([head.project("v", read) for read, _ in valued]),
+            )
+            some_kept = any(below for _, below in (asked, *keyed, *valued))
+        if constants is not None and not some_kept:
+            output = constants[node][position]
+        return output, some_kept
+
+    read, _ = stream(LOGITS, None, read_position, (Step(LOGITS, read_position),))
+    return weights.unembedding @ weights.final_norm(read)
+
+
+# -------------------------------------------------------------------------------------------------
+# Plain forward passes, and constants from them
+# -------------------------------------------------------------------------------------------------
+
+
+def plain_values(model: Any, ids: Sequence[int]) -> Constants:
+    """Every component's value at every position in a plain forward pass on `ids`."""
+    weights = model if isinstance(model, Weights) else Weights.of(model)
+    stream = weights.embed(ids)  # (T, d_model)
+    values: dict[PlaceNode, Array] = {INPUT: stream}
+    for layer in range(weights.env.n_layers):
+        written = np.zeros_like(stream)
+        for number in range(weights.env.n_heads):
+            node: PlaceNode = ("a", layer, number)
+            head = weights.heads[node]
+            q, k, v = (head.project(slot, stream) for slot in "qkv")
+            z = [head.attend(q[at], k[: at + 1], v[: at + 1]) for at in range(len(ids))]
+            values[node] = np.stack(z)
+            written = written + weights.written(node, values[node])
+        stream = stream + written + weights.attention_bias[layer]
+        values["m", layer] = weights.mlps["m", layer](stream)
+        stream = stream + values["m", layer]
+    return values
+
+
+def mean_constants(
+    model: Any, rows: Sequence[Sequence[int]], groups: Sequence[Hashable]
+) -> list[Constants]:
+    """For each row the mean value per token index over the rows of its group and its length."""
+    weights = Weights.of(model)
+    values = [plain_values(weights, ids) for ids in rows]
+    found: list[Constants] = []
+    for ids, group in zip(rows, groups, strict=True):
+        peers = [
+            other
+            for other, other_ids, other_group in zip(values, rows, groups, strict=True)
+            if other_group == group and len(other_ids) == len(ids)
+        ]
+        found.append({node: np.mean([p[node] for p in peers], axis=0) for node in peers[0]})
+    return found
+
+
+def zero_constants(model: Any, length: int) -> Constants:
+    """Zero for every component, `input` included, at every position."""
+    plain = plain_values(model, [0] * length)
+    return {node: np.zeros_like(value) for node, value in plain.items()}

@@ -1,0 +1,199 @@
+"""Every generator keeps the contract of `pathdsl.tasks.base`; the IOI rows are what they say."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from pathdsl import tasks
+from pathdsl.models import bundled
+from pathdsl.tasks.base import Generator, Row
+from pathdsl.tasks.ioi import NAMES, OBJECTS, PLACES, TEMPLATES
+from pathdsl.tasks.mini_ioi import PATTERN_NAMES, UNSEEN_NAMES, pairs
+
+ROOT = Path(__file__).parents[2]
+SHARED = Path(os.environ.get("PATHDSL_SHARED", ROOT.parent / "shared"))
+GPT2 = SHARED / "models" / "gpt2-tokenizer"
+BUNDLED = ("ioi", "mini_ioi", "induction", "frac_prevs", "balance", "two_hop")
+CASES = [
+    (name, dict(arguments)) for name in BUNDLED for arguments in ({}, *tasks.get(name).examples)
+]
+
+
+def tokenizer_of(name: str) -> Tokenizer:
+    if name == "ioi-mini":
+        return Tokenizer.from_file(str(bundled("ioi-mini") / "tokenizer.json"))
+    if not GPT2.exists():
+        pytest.skip("the GPT-2 tokenizer is not here")
+    files = (str(GPT2 / "vocab.json"), str(GPT2 / "merges.txt"))
+    tokenizer = Tokenizer(models.BPE.from_file(*files))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    return tokenizer
+
+
+@pytest.mark.parametrize(("name", "arguments"), CASES)
+class TestContract:
+    def test_rows_depend_on_seed_and_index_only(self, name: str, arguments: dict) -> None:
+        generator = tasks.get(name)
+        many = generator.rows(take=70, **arguments)
+        assert generator.rows(take=31, **arguments) == many[:31]
+        assert generator.rows(take=70, **arguments) == many
+        assert generator.rows(take=70, seed=1, **arguments) != many
+        assert len({row["id"] for row in many}) == 70
+
+    def test_rows_have_the_fields_that_the_generator_documents(
+        self, name: str, arguments: dict
+    ) -> None:
+        generator = tasks.get(name)
+        for row in generator.rows(take=40, **arguments):
+            check_fields(generator, row)
+
+    def test_rows_survive_jsonl(self, name: str, arguments: dict) -> None:
+        rows = tasks.get(name).rows(take=5, **arguments)
+        assert [json.loads(line) for line in tasks.to_jsonl(rows).splitlines()] == rows
+
+    def test_prompts_of_a_row_have_one_length_and_differ(self, name: str, arguments: dict) -> None:
+        generator = tasks.get(name)
+        for row in generator.rows(take=40, **arguments):
+            prompts = [row[column.name] for column in generator.prompt_columns]
+            assert len({len(p.split() if isinstance(p, str) else p) for p in prompts}) == 1
+            assert len({str(prompt) for prompt in prompts}) == len(prompts)
+
+
+def check_fields(generator: Generator, row: Row) -> None:
+    columns = (*generator.prompt_columns, *generator.token_columns, *generator.labels)
+    place = "spans" if isinstance(row["prompt"], str) else "positions"
+    wanted = {"id", *(column.name for column in columns)}
+    assert set(row) - {place, "split"} == wanted
+    assert set(row.get(place, {})) == {column.name for column in generator.positions}
+    for column in generator.token_columns:
+        assert isinstance(row[column.name], str | int)
+    for column in generator.labels:
+        assert isinstance(row[column.name], str | int)
+    for index in row.get("positions", {}).values():
+        assert 0 <= index < len(row["prompt"])
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_documentation_is_there(name: str) -> None:
+    generator = tasks.get(name)
+    assert generator.name == name and generator.summary and len(generator.doc) > 200
+    assert [p.name for p in generator.parameters[:2]] == ["take", "seed"]
+    assert all(len(line) <= 100 for line in generator.doc.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"take": 0}, "`take` is 0, wanted at least 1"),
+        ({"take": True}, "`take` is True, wanted int"),
+        ({"sed": 1}, "no argument `sed`, wanted one of `take`, `seed`, `order`"),
+        ({"order": "ABBA"}, "`order` is `ABBA`, wanted one of `both`, `abba`, `baba`"),
+    ],
+)
+def test_faults_are_said(arguments: dict, message: str) -> None:
+    assert tasks.get("ioi").faults(**arguments) == [message]
+    with pytest.raises(ValueError, match="generator `ioi`"):
+        tasks.get("ioi").rows(**arguments)
+
+
+def test_even_lengths_cannot_balance() -> None:
+    assert tasks.get("balance").faults(length=12) == ["`length` is 12, wanted an odd number"]
+
+
+def test_registry_is_closed_and_light() -> None:
+    assert tasks.names()[: len(BUNDLED)] == BUNDLED
+    with pytest.raises(KeyError):
+        tasks.get("os")
+    code = (
+        "import sys, pathdsl.tasks as t, pathdsl.models; [t.get(n).rows(take=1) for n in t.names()];"
+        "assert not {'torch', 'numpy', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("name", ["ioi", "mini_ioi"])
+def test_ioi_rows_are_what_they_say(name: str) -> None:
+    for row in tasks.get(name).rows(take=90):
+        io, s = row["io"].strip(), row["s"].strip()
+        words = row["prompt"].replace(",", "").replace(".", "").split()
+        assert words[-1] == "to" and words.count(io) == 1 and words.count(s) == 2
+        read = {n: row["prompt"][start:end] for n, (start, end) in row["spans"].items()}
+        assert read == {"IO": io, "S1": s, "S2": s}
+        assert row["spans"]["S1"][1] < row["spans"]["S2"][0]
+        assert (row["spans"]["IO"] < row["spans"]["S1"]) is (row["order"] == "abba")
+        abc = row["prompt_abc"].replace(",", "").replace(".", "").split()
+        others = [new for old, new in zip(words, abc, strict=True) if old != new]
+        assert len(others) == 3 and len({*others, io, s}) == 5
+        assert row["prompt_swap"].replace(",", "").replace(".", "").split().count(io) == 2
+
+
+@pytest.mark.parametrize("order", ["both", "abba", "baba"])
+def test_templates_are_drawn_equally_often(order: str) -> None:
+    counts = Counter(row["template"] for row in tasks.get("ioi").rows(take=90, order=order))
+    kinds = 2 * len(TEMPLATES) if order == "both" else len(TEMPLATES)
+    assert len(TEMPLATES) == 15 and set(counts.values()) == {90 // kinds} and len(counts) == kinds
+
+
+def test_word_lists_have_no_repetitions() -> None:
+    for words, size in ((NAMES, 100), (PLACES, 12), (OBJECTS, 12)):
+        assert len(words) == len(set(words)) == size
+
+
+@pytest.mark.parametrize("which", ["gpt2", "ioi-mini"])
+def test_every_word_is_one_token_and_prompts_align(which: str) -> None:
+    tokenizer = tokenizer_of(which)
+    for word in (*NAMES, *PLACES, *OBJECTS):
+        assert len(tokenizer.encode(f" {word}", add_special_tokens=False).ids) == 1, word
+    for row in [*tasks.get("ioi").rows(take=60), *tasks.get("mini_ioi").rows(take=60)]:
+        reference = tokenizer.encode(row["prompt"])
+        for column in tasks.get("ioi").prompt_columns:
+            assert len(tokenizer.encode(row[column.name]).ids) == len(reference.ids)
+        for position, (start, end) in row["spans"].items():
+            inside = [
+                i for i, (first, last) in enumerate(reference.offsets) if first < end and start < last
+            ]
+            assert len(inside) == 1
+            name = row["io"] if position == "IO" else row["s"]
+            assert reference.ids[inside[0]] == tokenizer.encode(name).ids[-1]
+
+
+def test_splits_of_mini_ioi_share_nothing() -> None:
+    train, test, unseen = (set(pairs(split)) for split in ("train", "test", "names"))
+    assert not train & test and len(PATTERN_NAMES) == 80 and len(UNSEEN_NAMES) == 20
+    assert {name for pair in train for name in pair} == set(PATTERN_NAMES)
+    assert {name for pair in unseen for name in pair} == set(UNSEEN_NAMES)
+    for split, allowed in (("train", train), ("test", test), ("names", unseen)):
+        for row in tasks.get("mini_ioi").rows(take=60, split=split):
+            assert tuple(sorted((row["io"].strip(), row["s"].strip()))) in allowed
+
+
+def test_installed_packages_may_add_generators(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Point:
+        name, value = "extra", "package:GENERATOR"
+
+        def load(self) -> Generator:
+            return EXTRA
+
+    def entry_points(*, group: str, name: str = "extra") -> list[Point]:
+        return [Point()] if (group, name) == ("pathdsl.tasks", "extra") else []
+
+    ioi = tasks.get("ioi")
+    values = {f: getattr(ioi, f) for f in Generator.__dataclass_fields__}
+    EXTRA = Generator(**{**values, "name": "extra"})
+    monkeypatch.setattr(tasks, "entry_points", entry_points)
+    assert tasks.names()[-1] == "extra" and tasks.get("extra") is EXTRA
+
+
+def test_generators_need_no_third_party_library() -> None:
+    assert importlib.util.find_spec("pathdsl.tasks") is not None
+    for file in (ROOT / "pathdsl" / "tasks").glob("*.py"):
+        assert "import torch" not in file.read_text()
