@@ -67,9 +67,7 @@ class HeadGroup:
             )
 
 
-def group_heads(
-    plan: Plan, numbers: Sequence[int], patterns: Mapping[int, int]
-) -> list[HeadGroup]:
+def group_heads(plan: Plan, numbers: Sequence[int], patterns: Mapping[int, int]) -> list[HeadGroup]:
     """Copies of one layer gathered into groups that one batched attention serves."""
     masks = plan.masks
     found: dict[tuple[int, tuple[KeyClass, ...], bool], list[tuple[int, int, object]]] = {}

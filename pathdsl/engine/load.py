@@ -21,22 +21,24 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError, safe_open
 
 from pathdsl.engine.adapters import Adapter, adapter_for
-from pathdsl.engine.source import DTYPES, ModelSource, config_of, folder_of, vet_config
+from pathdsl.engine.modelfiles import (
+    check_file,
+    folder_files,
+    hub_files,
+    sha256_of,
+    unreachable,
+)
+from pathdsl.engine.source import DTYPES, ModelSource, folder_of
 from pathdsl.errors import EngineError, LanguageError
 
 __all__ = ["LoadedModel", "check_device", "load", "load_tokenizer", "make_deterministic"]
 
-_INDEX = "model.safetensors.index.json"
-_WEIGHTS = "model.safetensors"
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -68,19 +70,20 @@ def load(source: ModelSource, device: str = "cpu", threads: int | None = None) -
     target = check_device(source, device)
     make_deterministic(target, threads)
     with _quiet():
-        place, files = _hub_files(source) if source.kind == "hf" else _folder_files(source)
+        place, files = hub_files(source) if source.kind == "hf" else folder_files(source)
         for path in files:
-            _check_file(source, path)
+            check_file(source, path)
         model = _read_weights(source, place, target)
         _check_finite(source, model)
         model.eval()
         adapter = adapter_for(model)
         tokenizer = load_tokenizer(source)
-    commit = getattr(model.config, "_commit_hash", None) or ""
-    weights = {path.name: _sha256(path) for path in files}
+    # The cache keeps a hub file in `snapshots/COMMIT/`.
+    commit = files[0].parent.name if source.kind == "hf" else ""
+    weights = {path.name: sha256_of(path) for path in files}
     facts = {
         "model": source.written if source.kind != "folder" else f'folder("{place}")',
-        "revision": str(commit) if source.kind == "hf" else "",
+        "revision": commit,
         "architecture": type(model).__name__,
         "dtype": source.dtype,
         "attention": str(model.config._attn_implementation),
@@ -152,145 +155,6 @@ def _quiet() -> Iterator[None]:
             log.enable_progress_bar()
 
 
-# ------------------------------------------------------------------------------- the files
-
-
-def _folder_files(source: ModelSource) -> tuple[str, list[Path]]:
-    """The folder and its weight files, config vetted."""
-    folder = folder_of(source)
-    config = config_of(source)
-    assert folder is not None and config is not None  # only a hub model has none
-    vet_config(source, config)
-    return str(folder), _weight_files(source, folder)
-
-
-def _weight_files(source: ModelSource, folder: Path) -> list[Path]:
-    if (folder / _WEIGHTS).is_file():
-        return [folder / _WEIGHTS]
-    if (folder / _INDEX).is_file():
-        shards = sorted(folder.glob("model-*.safetensors"))
-        if shards:
-            return shards
-    if pickles := sorted(path.name for kind in _PICKLES for path in folder.glob(kind)):
-        raise EngineError(
-            source.fault(
-                "PD603",
-                f"`{folder}` has its weights only in `{pickles[0]}`",
-                notes=("a pickle runs code when it is read; only safetensors are loaded",),
-                advice="model.save_pretrained(folder) writes `model.safetensors`",
-            )
-        )
-    raise EngineError(
-        source.fault(
-            "PD602",
-            f"`{folder}` has no weights: there is no `{_WEIGHTS}`",
-            advice=f"--model {source.name}=folder:PATH",
-        )
-    )
-
-
-def _hub_files(source: ModelSource) -> tuple[str, list[Path]]:
-    """The hub id and the weight files in the local cache, downloaded if need be, config vetted."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    revision = source.revision or None
-
-    def fetch(name: str) -> Path:
-        return Path(hf_hub_download(source.location, name, revision=revision))
-
-    def absent(name: str) -> bool:
-        """Whether the repository is there and has no such file."""
-        try:
-            fetch(name)
-        except LocalEntryNotFoundError:
-            raise
-        except EntryNotFoundError:
-            return True
-        return False
-
-    try:
-        if absent("config.json"):
-            raise LanguageError(source.fault("PD601", f"`{source.location}` has no `config.json`"))
-        config = config_of(source)
-        if config is not None:
-            vet_config(source, config)
-        if not _cached_absent(source, _WEIGHTS) and not absent(_WEIGHTS):
-            return source.location, [fetch(_WEIGHTS)]
-        if not absent(_INDEX):
-            import json
-
-            index = json.loads(fetch(_INDEX).read_text(encoding="utf-8"))
-            return source.location, [
-                fetch(name) for name in sorted(set(index["weight_map"].values()))
-            ]
-        pickled = not absent("pytorch_model.bin")
-    except (OSError, ValueError) as error:
-        raise _unreachable(source, error) from error
-    except Exception as error:
-        # The hub client raises errors of several HTTP libraries; all mean the same to the user.
-        if type(error).__module__.split(".")[0] in (
-            "httpx",
-            "httpcore",
-            "requests",
-            "huggingface_hub",
-        ):
-            raise _unreachable(source, error) from error
-        raise
-    if pickled:
-        raise EngineError(
-            source.fault(
-                "PD603",
-                f"`{source.location}` has its weights only in `pytorch_model.bin`",
-                notes=("a pickle runs code when it is read; only safetensors are loaded",),
-            )
-        )
-    raise EngineError(source.fault("PD602", f"`{source.location}` has no `{_WEIGHTS}`"))
-
-
-def _cached_absent(source: ModelSource, name: str) -> bool:
-    """Whether the cache knows that the repository has no such file."""
-    from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
-
-    found = try_to_load_from_cache(source.location, name, revision=source.revision or None)
-    return found is _CACHED_NO_EXIST
-
-
-def _unreachable(source: ModelSource, error: Exception) -> EngineError:
-    revision = f" at revision `{source.revision}`" if source.revision else ""
-    return EngineError(
-        source.fault(
-            "PD611",
-            f"cannot get `{source.location}`{revision} from the model hub",
-            notes=(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}",)
-            if str(error).strip()
-            else (),
-            advice=f"--model {source.name}=folder:PATH",
-        )
-    )
-
-
-def _check_file(source: ModelSource, path: Path) -> None:
-    """Raise EngineError PD609 where a weight file is damaged."""
-    try:
-        with safe_open(path, framework="pt") as weights:
-            weights.keys()
-    except (SafetensorError, OSError) as error:
-        raise EngineError(
-            source.fault(
-                "PD609",
-                f"`{path}` is damaged or incomplete",
-                notes=(str(error).splitlines()[0],),
-                advice="copy or download it again",
-            )
-        ) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 # ------------------------------------------------------------------------------- the weights
 
 
@@ -321,7 +185,7 @@ def _read_weights(source: ModelSource, place: str, device: torch.device) -> Any:
         raise _misfit(source, {"error_msgs": str(error).splitlines()[:1]}) from error
     except OSError as error:
         if source.kind == "hf":
-            raise _unreachable(source, error) from error
+            raise unreachable(source, error) from error
         raise EngineError(
             source.fault("PD609", f"the weights of `{place}` cannot be read: {error}")
         ) from error
@@ -404,7 +268,7 @@ def load_tokenizer(source: ModelSource) -> Any | None:
             )
     except Exception as error:
         if folder is None and isinstance(error, OSError):
-            raise _unreachable(source, error) from error
+            raise unreachable(source, error) from error
         raise EngineError(
             source.fault(
                 "PD617",

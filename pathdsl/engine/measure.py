@@ -57,7 +57,9 @@ def measure_outputs(
         if output.positions == FALSE:
             continue
         measures = [m for m in output.measures if m.kind != "attention"]
-        tokens = _token_values(plan, task, adapter, execution, sites, output, measures, reference_final)
+        tokens = _token_values(
+            plan, task, adapter, execution, sites, output, measures, reference_final
+        )
         rows = sites.rows_of(output.positions)
         for measure in measures:
             mask = plan.position_masks[measure.position]
@@ -89,9 +91,7 @@ def _token_values(
     rows = sites.rows_of(output.positions) + sites.start
     positions = sites.positions_of(output.positions)
     normed = adapter.final_norm(resid)
-    answers = {
-        m: token_answers(task, m, rows, positions) for m in measures if m.column
-    }
+    answers = {m: token_answers(task, m, rows, positions) for m in measures if m.column}
     if all(m.kind == "logit" for m in measures):
         return _columns(adapter, normed, answers)
     reference = None
@@ -152,9 +152,7 @@ def _from_logits(
             return (ahead + 1).double().cpu().numpy()
 
 
-def _attention(
-    plan: Plan, read: object, execution: BatchExecution, sites: Sites
-) -> np.ndarray:
+def _attention(plan: Plan, read: object, execution: BatchExecution, sites: Sites) -> np.ndarray:
     """Attention mass on the key positions, averaged over the query positions, per row."""
     blend, queries, keys = read.blend, read.queries, read.keys  # type: ignore[attr-defined]
     n_rows = sites.stop - sites.start

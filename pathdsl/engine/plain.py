@@ -120,13 +120,11 @@ class ConstantTable:
             if key in self.tables:
                 group = self.groups[sites.start + sites.rows_of(mask)]
                 where = torch.from_numpy(sites.positions_of(mask))
-                kept.values[key] = self.tables[key][
-                    torch.from_numpy(group), where
-                ].to(adapter.device)
-            else:
-                width = (
-                    (shape.n_heads, shape.d_head) if key[0] == "head" else (shape.d_model,)
+                kept.values[key] = self.tables[key][torch.from_numpy(group), where].to(
+                    adapter.device
                 )
+            else:
+                width = (shape.n_heads, shape.d_head) if key[0] == "head" else (shape.d_model,)
                 kept.values[key] = torch.zeros(
                     (sites.count(mask), *width), dtype=adapter.dtype, device=adapter.device
                 )

@@ -69,7 +69,9 @@ def _execute(
     n_rows = min(settings.rows or task.n_rows, task.n_rows)
     step = rows_per_batch(plan, adapter.dtype.itemsize, settings.memory)
     constants = {
-        treated_source(number): _constants(spec, task, adapter, wanted[treated_source(number)], step)
+        treated_source(number): _constants(
+            spec, task, adapter, wanted[treated_source(number)], step
+        )
         for number, spec in enumerate(plan.treated)
         if spec.constant and not settings.null_pair
     }
@@ -101,9 +103,7 @@ def _execute(
                 source = treated_source(number)
                 want = wanted[source]
                 if settings.null_pair:
-                    sources[source] = _run_column(
-                        adapter, task, task.reference, None, sites, want
-                    )
+                    sources[source] = _run_column(adapter, task, task.reference, None, sites, want)
                 elif spec.constant:
                     sources[source] = constants[source].values(want, adapter, sites)
                 elif spec.kind == "noise":
@@ -172,9 +172,9 @@ def _run_noise(
     rows = np.arange(sites.start, sites.stop)
     ids, lengths = _batch_ids(task, task.reference, rows)
     embedded = adapter.embed(ids)
-    noise = noise_values(
-        task, spec, rows, adapter.shape.d_model, adapter.embedding_std()
-    )[:, : ids.shape[1]]
+    noise = noise_values(task, spec, rows, adapter.shape.d_model, adapter.embedding_std())[
+        :, : ids.shape[1]
+    ]
     noise = torch.from_numpy(noise).to(device=adapter.device, dtype=adapter.dtype)
     return plain_run(adapter, embedded + noise, lengths, want, sites)
 
@@ -206,7 +206,9 @@ def _constants(
         for key in want:
             value = values.values[key].double().cpu()
             if key not in sums:
-                sums[key] = torch.zeros((n_groups, task.n_pos, *value.shape[1:]), dtype=torch.float64)
+                sums[key] = torch.zeros(
+                    (n_groups, task.n_pos, *value.shape[1:]), dtype=torch.float64
+                )
             sums[key].index_put_((group, place), value, True)
     tables = {
         key: (total / counts.clamp(min=1).reshape(*counts.shape, *[1] * (total.dim() - 2))).to(

@@ -32,9 +32,7 @@ from pathdsl.lang.signatures import METHODS, Kind, Parameter
 
 __all__ = ["check"]
 
-_CONFIDENCE = Parameter(
-    name="confidence", kind=Kind.NUMBER, least=0.0, most=1.0, open_ends=True
-)
+_CONFIDENCE = Parameter(name="confidence", kind=Kind.NUMBER, least=0.0, most=1.0, open_ends=True)
 
 
 def check(program: Program) -> list[Diagnostic]:

@@ -56,9 +56,7 @@ def check_whole(program: Program) -> Faults:
         )
 
 
-def _at_most_one(
-    statements: list[ast.CircuitDecl] | list[ast.ModelDecl], what: str
-) -> Faults:
+def _at_most_one(statements: list[ast.CircuitDecl] | list[ast.ModelDecl], what: str) -> Faults:
     for extra in statements[1:]:
         yield fault(
             "PD118",

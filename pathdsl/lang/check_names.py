@@ -18,12 +18,55 @@ from pathdsl.lang.walk import walk
 __all__ = ["check_cycles", "check_reserved", "check_unused", "is_reserved"]
 
 KEYWORDS = frozenset(
-    """circuit use model task group path metric let intervene claim
-    for in at by on with where except expect supported refuted confidence windows
-    input logits attn mlp any full none through within edges random_like random_edges
-    treat keep treated reference true false END q k v""".split()
+    (
+        "circuit",
+        "use",
+        "model",
+        "task",
+        "group",
+        "path",
+        "metric",
+        "let",
+        "intervene",
+        "claim",
+        "for",
+        "in",
+        "at",
+        "by",
+        "on",
+        "with",
+        "where",
+        "except",
+        "expect",
+        "supported",
+        "refuted",
+        "confidence",
+        "windows",
+        "input",
+        "logits",
+        "attn",
+        "mlp",
+        "any",
+        "full",
+        "none",
+        "through",
+        "within",
+        "edges",
+        "random_like",
+        "random_edges",
+        "treat",
+        "keep",
+        "treated",
+        "reference",
+        "true",
+        "false",
+        "END",
+        "q",
+        "k",
+        "v",
+    )
 )
-_NODE = re.compile(r"(?:a\d+(?:h\d+)?|[mrf]\d+)\Z", re.A)
+_NODE = re.compile(r"(?:a\d+(?:h\d+)?|[mrf]\d+)\Z", re.ASCII)
 
 
 def is_reserved(name: str) -> str:

@@ -37,15 +37,16 @@ def check_score(scope: Scope, score: ast.Score) -> Faults:
         metric = scope.program.metrics.get(choice.name or "")
         if choice.name is None and not scope.program.broken:
             yield from _which_metric(score, choice.candidates)
-        if metric is not None and task in scope.program.tasks:
-            if task not in serving(scope.program, metric):
-                yield fault(
-                    "PD304",
-                    f"`{metric.name.name}` does not serve the task `{task}`",
-                    score.span,
-                    "metric and task do not belong together",
-                    labels=[(metric.name.span, "the metric")],
-                )
+        served = serving(scope.program, metric) if metric is not None else ()
+        if metric is not None and task in scope.program.tasks and task not in served:
+            yield fault(
+                "PD304",
+                f"`{metric.name.name}` does not serve the task `{task}`",
+                score.span,
+                "metric and task do not belong together",
+                labels=[(metric.name.span, "the metric")],
+                help=f"it serves {listed(served)}" if served else "",
+            )
     chosen = choose_task(scope.program, metric, task)
     found = scope.program.tasks.get(chosen.name or "")
     if chosen.name is None and score.name not in (*NEEDS_NO_TASK, "chance"):

@@ -242,8 +242,11 @@ def _other_sign(place: Place) -> Diagnostic | None:
                 "PD005", f"found `{found}`, here it is written `{right}`", span=span,
                 help=f"`{right}`",
             )  # fmt: skip
-    if found in ("//", "/") and place.text.startswith(("//", "/*"), place.at):
-        return place.fault("PD005", "a comment starts with `#`", span=span, help="`# …`")
+    if found in ("//", "/", "*"):
+        slash = place.text.rfind("/", max(place.start, place.at - 1), place.at + 1)
+        if slash >= 0 and place.text.startswith(("//", "/*"), slash):
+            span = (slash, slash + 2)
+            return place.fault("PD005", "a comment starts with `#`", span=span, help="`# …`")
     if found == "%" and place.text[place.last - 1].isdigit():
         number = re.search(r"[\d_.]+$", place.text[: place.last])
         return place.fault(
@@ -367,22 +370,23 @@ def _opens_section(text: str, at: int) -> bool:
 
 
 def _wrong_world(place: Place) -> Diagnostic | None:
-    """A run, a path or a node where a number is wanted."""
+    """A path or a node where a number is wanted."""
+    word, start = place.word
+    # In the place of a number the grammar knows no nodes: `a9.h6` stops at its dot.
+    if start < place.at and _NODE.fullmatch(word):
+        return place.fault(
+            "PD021",
+            f"`{word}` is a node, and a number is wanted here",
+            span=(start, start + len(word)),
+            help=f"treat its paths and read a metric: `LD(treat(through({word})))`",
+        )
     if "SCORE" not in place.accepted or "HEAD" in place.accepted:
         return None
-    found = place.found
-    node = re.fullmatch(r"[amr]\d+(\.h\d+)?|attn|mlp|logits|input|any", found)
-    if found in _RUNS:
+    if place.found in _ARROWS or place.found == "{":
         return place.fault(
             "PD021",
-            f"`{found}` is a run, and a number is wanted here",
-            help=f"read it with a metric: `LD({found}{'(…)' if found in ('treat', 'keep') else ''})`",
-        )
-    if found in _PATH_WORDS or node or found in _ARROWS or found == "{":
-        return place.fault(
-            "PD021",
-            f"found `{found}`, and a number is wanted here",
-            help=f"treat its paths and read a metric: `LD(treat({found if node else 'P'}))`",
+            f"found `{place.found}`, and a number is wanted here",
+            help="treat a path set and read a metric: `LD(treat(P))`",
         )
     return None
 

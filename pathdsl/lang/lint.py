@@ -36,6 +36,13 @@ def sort_diagnostics(faults: list[Diagnostic], *, first: str = "") -> list[Diagn
     def key(fault: Diagnostic) -> tuple[bool, str, int, int, bool, str]:
         span = fault.span
         path, start, end = (span.path, span.start, span.end) if span else ("", 0, 0)
-        return path not in ("", first), path, start, end, fault.severity is Severity.WARNING, fault.code
+        return (
+            path not in ("", first),
+            path,
+            start,
+            end,
+            fault.severity is Severity.WARNING,
+            fault.code,
+        )
 
     return sorted(dict.fromkeys(faults), key=key)

@@ -177,16 +177,17 @@ def _prompts(program: Program) -> Faults:
     for task in program.tasks.values():
         take = task_arguments(program, task).get("take")
         field = fields_of(program, task).get("data")
-        if task.base is None and field is not None and isinstance(take, int):
-            if take < ENOUGH_PROMPTS and not isinstance(take, bool):
-                yield warning(
-                    "PD504",
-                    f"{take} prompts for an interval at {judged[0].confidence.written or '95%'}",  # type: ignore[union-attr]
-                    field.value.span,
-                    f"fewer than {ENOUGH_PROMPTS}",
-                    labels=[(judged[0].name.span, "judged with an interval")],
-                    help=f"`take: {ENOUGH_PROMPTS}` or more",
-                )
+        if task.base is not None or field is None or type(take) is not int:
+            continue
+        if take < ENOUGH_PROMPTS:
+            yield warning(
+                "PD504",
+                f"{take} prompts for an interval",
+                field.value.span,
+                f"fewer than {ENOUGH_PROMPTS}",
+                labels=[(judged[0].name.span, "judged with an interval")],
+                help=f"`take: {ENOUGH_PROMPTS}` or more",
+            )
 
 
 def _probability(program: Program) -> Faults:

@@ -47,7 +47,9 @@ _KINDS: dict[type, str] = {
     ast.ModelDecl: "model",
     ast.ClaimDecl: "claim",
 }
-_STARTS = re.compile(r"^(?:model|task|group|path|metric|let|intervene|claim)[ \t]+(\w+)", re.M)
+_STARTS = re.compile(
+    r"^(?:model|task|group|path|metric|let|intervene|claim)[ \t]+(\w+)", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +152,9 @@ class _Loader:
         self.sources[source.path] = source
         file, faults = parse(source.text, source.path)
         self.faults += faults
-        if faults:
-            declared = {s.name.name for s in file.statements if not isinstance(s, ast.UseDecl)}
-            self.broken |= set(_STARTS.findall(source.text)) - declared
+        self.broken |= {name.name for name in file.broken}
+        if faults and not file.statements:  # nothing of the text could be read
+            self.broken |= set(_STARTS.findall(source.text))
         identity = Path(source.path).resolve()
         self.loaded.add(identity)
         self.open.append(identity)

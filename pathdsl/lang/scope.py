@@ -94,7 +94,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def meant(name: str, candidates: Iterable[str]) -> str:
-    """"did you mean `x`?", or the few words there are, or nothing."""
+    """ "did you mean `x`?", or the few words there are, or nothing."""
     known = list(dict.fromkeys(candidates))
     close = get_close_matches(name, known, n=1, cutoff=0.6)
     if not close:

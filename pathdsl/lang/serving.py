@@ -181,8 +181,7 @@ def wants_metric(score: ast.Score) -> bool:
     if score.name in NEEDS_NO_METRIC or score.name == "chance":
         return False
     return not (
-        score.name == "faithfulness"
-        and named_option(score.options, "as") in ("kl", "agreement")
+        score.name == "faithfulness" and named_option(score.options, "as") in ("kl", "agreement")
     )
 
 

@@ -221,9 +221,7 @@ class _Inference:
         )
         return True
 
-    def _equal(
-        self, left: ast.Node, a: Typed, right: ast.Node, b: Typed, does: str
-    ) -> Typed:
+    def _equal(self, left: ast.Node, a: Typed, right: ast.Node, b: Typed, does: str) -> Typed:
         """What two values that must have one unit are together."""
         level = self._level(left, a, right, b)
         if not (a.known and b.known):
@@ -241,9 +239,7 @@ class _Inference:
         return Typed(unit=a.unit, level=level)
 
     def _mixed(self, left: ast.Node, a: Typed, right: ast.Node, b: Typed, does: str) -> None:
-        shown = [
-            "no unit" if t.unit in ("none", None) else f"`{t.unit}`" for t in (a, b)
-        ]
+        shown = ["no unit" if t.unit in ("none", None) else f"`{t.unit}`" for t in (a, b)]
         self.faults.append(
             fault(
                 "PD401",

@@ -83,9 +83,9 @@ def bundled(name: str) -> Path:
 def truth(name: str) -> dict[str, Any]:
     """What is known by construction, as in `truth.json`; raises KeyError for a trained model.
 
-    Keys: `task`, `arguments`, `metric`, `treated`, `reference_value`, `nodes`, `decoys`, `positions`;
-    by treated value (`paired`, `mean`, `zero`), `paths`, the circuit as a path expression, and
-    `true_edges`, a list of `sender->receiver<slot>`.
+    Keys: `task`, `arguments`, `metric`, `treated`, `reference_value`, `nodes`, `decoys`,
+    `positions`; by treated value (`paired`, `mean`, `zero`), `paths`, the circuit as a path
+    expression, and `true_edges`, a list of `sender->receiver<slot>`.
     """
     path = bundled(name) / "truth.json"
     if not path.exists():

@@ -32,7 +32,7 @@ from pathdsl.score.design import Design, Weights, design_of
 from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.quantity import (
     Aggregate, Constant, Op, Scalar, Worst, aggregates, is_constant, lift_worst, mean,
-    row_denominators, smooth,
+    row_denominators, row_metrics, smooth,
 )  # fmt: skip
 
 __all__ = ["FEWEST", "Bootstrap", "Interval", "clopper_pearson"]
@@ -152,7 +152,7 @@ class Bootstrap:
         if not np.isin(x, (0.0, 1.0)).all() or len(np.unique(clusters)) < len(clusters):
             return None
         # A metric that happens to be 0 or 1 everywhere is no count of hits.
-        if not all(f.metric.discrete for f in _metrics(node)):
+        if not all(f.metric.discrete for f in row_metrics(node.rows)):
             return None
         return int(x.sum()), len(x)
 
@@ -274,12 +274,6 @@ def _varying(node: Op) -> int | None:
     if len(places) != 1 or (node.op == "/" and places[0] == 1):
         return None
     return places[0]
-
-
-def _metrics(node: Aggregate) -> list:  # type: ignore[type-arg]
-    from pathdsl.score.quantity import row_metrics
-
-    return list(row_metrics(node.rows))
 
 
 def _denominators(node: Scalar) -> list[Scalar]:

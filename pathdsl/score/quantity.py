@@ -151,20 +151,15 @@ def row_denominators(rows: RowExpr) -> Iterator[RowExpr]:
             yield rows.args[1]
 
 
-def requests(node: Scalar) -> set[Request]:
-    """The measures that a quantity needs; denominators of metrics read no others."""
-    return {
-        (found.run, measure)
-        for aggregate in aggregates(node)
-        for found in row_metrics(aggregate.rows)
-        for measure in found.metric.measures
-    } | {
-        (found.run, measure)
-        for aggregate in aggregates(node)
-        for below in row_denominators(aggregate.rows)
-        for found in row_metrics(below)
-        for measure in found.metric.measures
-    }
+def requests(node: Scalar) -> tuple[Request, ...]:
+    """The measures that a quantity needs, each once, in reading order."""
+    found: dict[Request, None] = {}
+    for aggregate in aggregates(node):
+        # Denominators that cancelled from a metric's expression are still looked at.
+        for rows in (aggregate.rows, *row_denominators(aggregate.rows)):
+            for item in row_metrics(rows):
+                found.update(((item.run, measure), None) for measure in item.metric.measures)
+    return tuple(found)
 
 
 def is_constant(node: Scalar) -> bool:

@@ -1,6 +1,6 @@
 """Brackets: does a row of `(` and `)` balance, and never close what was not opened?
 
-The language Dyck-1, as in the RASP paper's example `dyck` (Weiss et al. 2021, arXiv:2106.06981).
+The language Dyck-1, one of the tasks of the RASP paper (Weiss et al. 2021, arXiv:2106.06981).
 Rows are token ids of the bundled model `balance`: 0 is <bos>, 1 is `(`, 2 is `)`, 3 and 4 are the
 answers yes and no.
 """
@@ -57,9 +57,9 @@ def _row(index: int, *, seed: int, length: int) -> Row:
 GENERATOR = Generator(
     name="balance",
     summary="balanced brackets, for the compiled model `balance`",
-    doc="""Token ids <bos> then brackets: 1 is `(`, 2 is `)`. Asked at END: do they balance? A third of
-the rows do (`balanced`), a third end even but close a bracket too early (`dips`), a third end at
-another depth (`uneven`); the treated prompt is of another kind, `other_kind`.
+    doc="""Token ids <bos> then brackets: 1 is `(`, 2 is `)`. Asked at END: do they balance? A
+third of the rows do (`balanced`), a third end even but close a bracket too early (`dips`), a third
+end at another depth (`uneven`); the treated prompt is of another kind, `other_kind`.
 
 Metric: `logit(answer) - logit(wrong)` or, with the same sign in all rows, `logit(yes) - logit(no)`.
 Bundled model: `balance`, which writes +4 for yes and -4 for no on the latter.""",

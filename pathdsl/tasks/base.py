@@ -15,7 +15,8 @@ A generator turns a few arguments into rows in exactly the form of one JSONL lin
   do not. All prompt columns of a row put the same words' places at the same token indices.
 
 Row *i* is a function of the arguments and of *i* alone, so `take: 50` is the beginning of
-`take: 256`. Standard library only: `pathdsl lint` and `explain` read generators and must start fast.
+`take: 256`. Standard library only: `pathdsl lint` and `explain` read generators and must start
+fast.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ _KINDS: dict[str, type] = {"int": int, "float": float, "str": str, "bool": bool}
 class Parameter:
     """One argument of a generator: its kind (int, float, str or bool), default and limits.
 
-    `choices` is a closed list of texts, `least` and `most` are inclusive, `odd` asks for odd numbers.
+    `choices` is a closed list of texts, `least` and `most` are inclusive, `odd` asks for odd
+    numbers.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """The fraction of tokens so far that are x: the classic first program of RASP and tracr.
 
-Source: the program `frac_prevs` of Lindner et al. 2023 (arXiv:2301.05062), section 3. Rows are token
-ids of the bundled model `frac-prevs`: 0 is <bos>, 1 is x, 2 to 5 are other letters, 6 is the token
-whose logit is the answer.
+Source: the program `frac_prevs` of Lindner et al. 2023 (arXiv:2301.05062). Rows are
+token ids of the bundled model `frac-prevs`: 0 is <bos>, 1 is x, 2 to 5 are other letters, 6 is the
+token whose logit is the answer.
 """
 
 from __future__ import annotations

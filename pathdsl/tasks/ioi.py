@@ -1,6 +1,6 @@
 """Indirect object identification: "Then, Mary and John went to the park. John gave a book to".
 
-Source of the task: Wang et al. 2022 (arXiv:2211.00593), section 2 and appendix A: fifteen
+Source of the task: Wang et al. 2022 (arXiv:2211.00593), with fifteen
 templates, each with the first two names in either order, and for every prompt a partner `p_ABC`
 of the same template whose three names are unrelated. Structure and positions follow the paper;
 word lists and part of the wording are this project's own. Every word that varies is one GPT-2

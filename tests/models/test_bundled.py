@@ -20,7 +20,9 @@ MEBIBYTE = 1 << 20
 @cache
 def ioi_mini() -> tuple[GPT2LMHeadModel, TokenizersBackend]:
     folder = bundled("ioi-mini")
-    return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    return AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(
+        folder
+    )
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)

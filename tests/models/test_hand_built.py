@@ -84,7 +84,7 @@ def forward(
     treated = treated or {}
     body, heads = model.transformer, model.config.n_head
     width = model.config.n_embd // heads
-    batch, length = ids.shape
+    length = ids.shape[1]
     out: Outputs = {"input": body.wte(ids) + body.wpe(torch.arange(length))}
     constant = torch.zeros(model.config.n_embd, dtype=out["input"].dtype)
 

@@ -13,6 +13,7 @@ Example::
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -24,15 +25,40 @@ from .cases import Case, CaseRow, RunKind, TreatedKind
 T = TypeVar("T")
 
 VOCABULARY = 11
+TREATED_KINDS: tuple[TreatedKind, ...] = ("paired", "mean", "zero")
+RUN_KINDS: tuple[RunKind, ...] = ("keep", "treat")
 RELATIONS = ("prev", "same", "window(1)", "window(2)", "window(3)", "offset(-1)", "offset(-2)")
 PLAIN_LABELS = ("q", "k", "v", "k,v", "q,k", "q,v", "q,k,v")
 
 
+@dataclass(frozen=True, slots=True)
+class Chooser:
+    """Makes every choice of a case from `number(low, high)`: an integer, both ends in."""
+
+    number: Callable[[int, int], int]
+
+    def pick(self, options: Iterable[T]) -> T:
+        """One of the options."""
+        listed = tuple(options)
+        return listed[self.number(0, len(listed) - 1)]
+
+    def odds(self, percent: int) -> bool:
+        """True about so often; shrinks to False."""
+        return self.number(0, 99) >= 100 - percent
+
+    def some(self, options: Iterable[T], count: int) -> tuple[T, ...]:
+        """So many different options, in their order."""
+        listed = tuple(options)
+        left = list(range(len(listed)))
+        chosen = [left.pop(self.number(0, len(left) - 1)) for _ in range(count)]
+        return tuple(listed[index] for index in sorted(chosen))
+
+
 @dataclass(slots=True, kw_only=True)
 class Writer:
-    """Draws the text of one file: the model's size, the positions there are, what is declared."""
+    """Writes the text of one file: the model's size, the positions there are, what is declared."""
 
-    draw: Callable
+    choose: Chooser
     n_layers: int
     n_heads: int
     places: tuple[str, ...]
@@ -43,15 +69,15 @@ class Writer:
 
     def pick(self, options: Iterable[T]) -> T:
         """One of the options."""
-        return self.draw(st.sampled_from(tuple(options)))
+        return self.choose.pick(options)
 
     def odds(self, percent: int) -> bool:
-        """True about so often; shrinks to False."""
-        return self.draw(st.integers(0, 99)) >= 100 - percent
+        """True about so often."""
+        return self.choose.odds(percent)
 
     def number(self, low: int, high: int) -> int:
         """An integer of a range, both ends in."""
-        return self.draw(st.integers(low, high))
+        return self.choose.number(low, high)
 
     def fresh(self, prefix: str) -> str:
         """A name not used before."""
@@ -220,10 +246,7 @@ class Writer:
     def skeleton(self, least: int = 1, most: int = 3) -> tuple[int, ...]:
         """Some ranks, rising."""
         count = self.number(least, min(most, len(self.ranks)))
-        chosen = self.draw(
-            st.sets(st.sampled_from(tuple(self.ranks)), min_size=count, max_size=count)
-        )
-        return tuple(sorted(chosen))
+        return self.choose.some(self.ranks, count)
 
     def whole_chain(self) -> str:
         """A chain of at least one arrow, with or without `input` and `logits` written."""
@@ -283,17 +306,17 @@ class Writer:
     def leaf(self) -> str:
         """A path set without set algebra at its top; a bare node set is written `through(…)`."""
         kind = self.number(0, 19)
-        if kind == 0:
-            return "full"
-        if kind == 1 and self.complete:
-            return self.pick(self.complete)
-        if kind <= 4:
-            return self.through()
-        if kind <= 7:
-            return self.within()
-        if kind <= 10:
+        if kind <= 9:
+            return self.whole_chain()
+        if kind <= 12:
             return self.edges()
-        return self.whole_chain()
+        if kind <= 15:
+            return self.within()
+        if kind <= 17:
+            return self.through()
+        if kind == 18:
+            return "full"
+        return self.pick(self.complete or ["full"])
 
     def expression(self, depth: int) -> str:
         """A path set; brackets wherever the grammar's precedence would read it otherwise."""
@@ -319,23 +342,20 @@ class Writer:
         return f"({text})" if any(word in ("|", "&", "-") for word in bare) else text
 
 
-@st.composite
-def draw_rows(draw: Callable, longest: int) -> tuple[CaseRow, ...]:
+def make_rows(choose: Chooser, longest: int) -> tuple[CaseRow, ...]:
     """Two or three prompts of 2 to `longest` tokens with positions `SA` and `SB` on each."""
     rows = []
-    usual = draw(st.integers(2, longest))
-    for _ in range(draw(st.integers(2, 3))):
-        length = usual if draw(st.booleans()) else draw(st.integers(2, longest))
-        ids = st.lists(st.integers(0, VOCABULARY - 1), min_size=length, max_size=length)
-        place = st.integers(0, length - 1)
-        several = st.sets(place, min_size=1, max_size=2).map(lambda s: tuple(sorted(s)))
+    usual = choose.number(2, longest)
+    for _ in range(choose.number(2, 3)):
+        length = usual if choose.odds(60) else choose.number(2, longest)
+        reference, treated = (
+            tuple(choose.number(0, VOCABULARY - 1) for _ in range(length)) for _ in range(2)
+        )
+        several = choose.some(range(length), choose.number(1, 2))
+        positions = {"SA": (choose.number(0, length - 1),), "SB": several}
+        template = choose.pick(("x", "x", "y"))
         rows.append(
-            CaseRow(
-                reference=tuple(draw(ids)),
-                treated=tuple(draw(ids)),
-                positions={"SA": (draw(place),), "SB": draw(several)},
-                template=draw(st.sampled_from(("x", "x", "y"))),
-            )
+            CaseRow(reference=reference, treated=treated, positions=positions, template=template)
         )
     return tuple(rows)
 
@@ -352,19 +372,18 @@ def usable_places(rows: tuple[CaseRow, ...]) -> tuple[str, ...]:
     return (*found, *(f"[{index}]" for index in range(shortest)))
 
 
-@st.composite
-def draw_case(draw: Callable) -> Case:
-    """A whole case: model, rows, text with `path P`, treated kind, run kind, now and then a scope."""
-    layers, heads = draw(st.sampled_from(((2, 2), (2, 2), (2, 1), (3, 1))))
-    rows = draw(draw_rows(3 if layers == 3 else 4))
-    writer = Writer(draw=draw, n_layers=layers, n_heads=heads, places=usable_places(rows))
+def make_case(choose: Chooser) -> Case:
+    """A whole case: model, rows, text with `path P`, treated kind, run kind, at times a scope."""
+    layers, heads = choose.pick(((2, 2), (2, 2), (2, 1), (3, 1)))
+    rows = make_rows(choose, 3 if layers == 3 else 4)
+    writer = Writer(choose=choose, n_layers=layers, n_heads=heads, places=usable_places(rows))
     main = writer.expression(2)
     scope = writer.expression(1) if writer.odds(15) else None
     statements = [*writer.statements, f"path P = {main}"]
     if scope is not None:
         statements.append(f"path S = {scope}")
-    treated: TreatedKind = draw(st.sampled_from(("paired", "mean", "zero")))
-    run: RunKind = draw(st.sampled_from(("keep", "treat")))
+    treated: TreatedKind = choose.pick(TREATED_KINDS)
+    run: RunKind = choose.pick(RUN_KINDS)
     return Case(
         config={
             "n_layer": layers,
@@ -376,10 +395,21 @@ def draw_case(draw: Callable) -> Case:
             "bos_token_id": 0,
             "eos_token_id": 0,
         },
-        seed=draw(st.integers(0, 2**16)),
+        seed=choose.number(0, 2**16),
         rows=rows,
         text="\n".join(statements) + "\n",
         treated=treated,
         run=run,
         scope=None if scope is None else "S",
     )
+
+
+@st.composite
+def draw_case(draw: Callable[[st.SearchStrategy[int]], int]) -> Case:
+    """A case drawn by hypothesis: failing ones shrink."""
+    return make_case(Chooser(lambda low, high: draw(st.integers(low, high))))
+
+
+def seeded_case(seed: int) -> Case:
+    """The case of a seed: more varied than hypothesis draws, for long runs; does not shrink."""
+    return make_case(Chooser(random.Random(seed).randint))

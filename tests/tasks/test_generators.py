@@ -114,7 +114,8 @@ def test_registry_is_closed_and_light() -> None:
     with pytest.raises(KeyError):
         tasks.get("os")
     code = (
-        "import sys, pathdsl.tasks as t, pathdsl.models; [t.get(n).rows(take=1) for n in t.names()];"
+        "import sys, pathdsl.tasks as t, pathdsl.models\n"
+        "for name in t.names(): t.get(name).rows(take=1)\n"
         "assert not {'torch', 'numpy', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
@@ -159,7 +160,9 @@ def test_every_word_is_one_token_and_prompts_align(which: str) -> None:
             assert len(tokenizer.encode(row[column.name]).ids) == len(reference.ids)
         for position, (start, end) in row["spans"].items():
             inside = [
-                i for i, (first, last) in enumerate(reference.offsets) if first < end and start < last
+                i
+                for i, (first, last) in enumerate(reference.offsets)
+                if first < end and start < last
             ]
             assert len(inside) == 1
             name = row["io"] if position == "IO" else row["s"]

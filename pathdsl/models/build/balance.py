@@ -81,8 +81,8 @@ TRUTH = Truth(
 CARD = """# balance
 
 A GPT-2 of two layers with two heads each, compiled from a program that says whether brackets
-balance (Dyck-1). 5 tokens (0 is <bos>, 1 is `(`, 2 is `)`, 3 is yes, 4 is no), 24 positions, d_model
-48. No tokenizer: prompts are lists of ids (`pathdsl explain balance`).
+balance (Dyck-1). 5 tokens (0 is <bos>, 1 is `(`, 2 is `)`, 3 is yes, 4 is no), 24 positions,
+d_model 48. No tokenizer: prompts are lists of ids (`pathdsl explain balance`).
 
 | node | what it does |
 |---|---|
@@ -93,9 +93,9 @@ balance (Dyck-1). 5 tokens (0 is <bos>, 1 is `(`, 2 is `)`, 3 is yes, 4 is no), 
 | a0.h1 | decoy: finds earlier copies of the token, writes directions that nothing reads |
 | a1.h1 | all weights zero |
 
-`logit(yes) - logit(no)` is +4 where the brackets balance and -4 elsewhere. The key of <bos>, the resting
-place, is wired (`input->a1.h0<k>`) but has no effect under any treated value: without it a query
-that selects nothing averages over values that are all zero. No edge carries a constant that
+`logit(yes) - logit(no)` is +4 where the brackets balance and -4 elsewhere. The key of <bos>, the
+resting place, is wired (`input->a1.h0<k>`) but has no effect under any treated value: without it a
+query that selects nothing averages over values that are all zero. No edge carries a constant that
 matters, so the truth is the same for all treated values.
 """
 

@@ -31,10 +31,11 @@ constructor is `pathdsl/models/build/rasp.py`, which explains each point:
 
 ## What is known
 
-`truth.json`: `task` and its arguments; `metric`; `true_edges`, for each treated value the edges whose
-treatment alone changes the metric on some prompt, spelled `sender->receiver<slot>`; `positions`,
-where the nodes act; `paths`, the circuit as a path expression for each treated value. Every other edge has
-effect 0 (below 1e-9 in float64) on every prompt. The tests compare this list with every single edge.
+`truth.json`: `task` and its arguments; `metric`; `true_edges`, for each treated value the edges
+whose treatment alone changes the metric on some prompt, spelled `sender->receiver<slot>`;
+`positions`, where the nodes act; `paths`, the circuit as a path expression for each treated value.
+Every other edge has effect 0 (below 1e-9 in float64) on every prompt. The tests compare this list
+with every single edge.
 
 Licence: the same as pathdsl's. No data of others went into it.
 """
@@ -45,8 +46,9 @@ class Truth:
     """What is known by construction about one model.
 
     `paired_edges` change the metric when treated alone with another prompt's value or a mean;
-    `zero_only_edges` carry what is the same in every prompt and matter under `zero` alone. `path` and
-    `zero_path` are the circuits as path expressions, with positions; both keep the whole behaviour.
+    `zero_only_edges` carry what is the same in every prompt and matter under `zero` alone. `path`
+    and `zero_path` are the circuits as path expressions, with positions; both keep the whole
+    behaviour.
     """
 
     task: str

@@ -72,8 +72,8 @@ d_model 64. No tokenizer: prompts are lists of ids (`pathdsl explain frac_prevs`
 | a0.h0 | decoy: writes the token before, in directions that nothing reads |
 | a0.h1, a1.h1, m1 | all weights zero |
 
-Its circuit has three edges under a paired, resampled or mean treated value and five under `zero`: the
-head's queries and keys read positions, which are the same in every prompt.
+Its circuit has three edges under a paired, resampled or mean treated value and five under `zero`:
+the head's queries and keys read positions, which are the same in every prompt.
 """
 
 

@@ -5,7 +5,8 @@ of `pathdsl.tasks.ioi`) with pairs of names of the split `train`; the same templ
 different names, where the recipient is "them"; and other sentences, in which all hundred names
 stand, are remembered and are copied, but in which no name has to be avoided because it was
 repeated. Without the second kind the cheapest circuit copies both names and takes away the name at
-S2 whatever it is; with them the model has to notice that S2 is a repetition. Cross-entropy on every token, Adam, one seed, processor only.
+S2 whatever it is; with them the model has to notice that S2 is a repetition. Cross-entropy on
+every token, AdamW, one seed, processor only.
 
 Two runs on one machine give equal weights; another machine or another version of torch may differ
 in the last digits, so the shipped weights are the authority, not this script.
@@ -182,10 +183,8 @@ def train(folder: Path, *, report_every: int = 250) -> None:
             model.eval()
             shares = [accuracy(model, tokenizer, split, 200)["top1"] for split in ("test", "names")]
             model.train()
-            print(
-                f"{step + 1:5d} loss {loss.item():.3f} top-1 {shares} {time.time() - started:.0f} s",
-                flush=True,
-            )
+            spent = time.time() - started
+            print(f"{step + 1:5d} loss {loss.item():.3f} top-1 {shares} {spent:.0f} s", flush=True)
     model.eval()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

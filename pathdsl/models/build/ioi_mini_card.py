@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel, TokenizersBackend
 
 from pathdsl.models import DATA
-from pathdsl.models.build.ioi_mini import accuracy
+from pathdsl.models.build.ioi_mini import THEM, accuracy
 from pathdsl.tasks import get
 from pathdsl.tasks.base import Row
 
@@ -136,6 +136,18 @@ def head_effects(
     return sorted(effects, key=lambda effect: -abs(effect.loss))
 
 
+@torch.no_grad()
+def _share_of_them(model: GPT2LMHeadModel, tokenizer: TokenizersBackend) -> float:
+    """How often " them" is on top where no name stands twice."""
+    rows = get("mini_ioi").rows(take=2000, seed=1)
+    them = tokenizer.convert_tokens_to_ids(THEM)
+    hits = 0
+    for row in rows:
+        ids = tokenizer(row["prompt_s2_other"], return_tensors="pt").input_ids
+        hits += int(model(ids).logits[0, -1].argmax() == them)
+    return hits / len(rows)
+
+
 def write_card(folder: Path) -> str:
     """Measure the model in the folder, write its `MODEL_CARD.md` and return the text."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -161,6 +173,7 @@ def write_card(folder: Path) -> str:
         vocabulary=config.vocab_size,
         context=config.n_positions,
         accuracies="\n".join(lines),
+        them=_share_of_them(model, tokenizer),
         effects="\n".join(heads),
     )
     (folder / "MODEL_CARD.md").write_text(text)
@@ -173,14 +186,15 @@ A small trained GPT-2 that identifies indirect objects: after "Then, Mary and Jo
 John gave a book to" it says " Mary". Made to have a circuit worth asking about on a laptop in
 seconds; it is no model of English.
 
-- Architecture: `GPT2LMHeadModel`, {layers} layers, {heads} heads, d_model {width}, MLP width {inner},
-  {parameters} parameters (float32, tied embeddings), {context} positions, no dropout.
+- Architecture: `GPT2LMHeadModel`, {layers} layers, {heads} heads, d_model {width}, MLP width
+  {inner}, {parameters} parameters (float32, tied embeddings), {context} positions, no dropout.
 - Tokenizer: word level, {vocabulary} tokens, leading space part of the word (" Mary"), punctuation
   apart; it puts `<bos>` in front. A name at the very start of a text, or any other word that the
   task does not use, is `<unk>`.
-- Data: synthetic stories drawn from a seed by `pathdsl.models.build.ioi_mini`: the fifteen templates
-  of the task in both orders with 80 names, 12 places and 12 objects; the same templates with three
-  different names; ten kinds of other sentences with all 100 names. No data of others.
+- Data: synthetic stories drawn from a seed by `pathdsl.models.build.ioi_mini`: the fifteen
+  templates of the task in both orders with 80 names, 12 places and 12 objects; three in ten of
+  these with three different names and " them" for the recipient, so that the model has to notice
+  whether S2 repeats a name; ten kinds of other sentences with all 100 names. No data of others.
 - Training: cross-entropy on all tokens, AdamW, seed 0, on a processor, about ten minutes:
   `python -m pathdsl.models.build.ioi_mini FOLDER`. This card: `python -m
   pathdsl.models.build.ioi_mini_card`. Equal weights come out on one machine with one version of
@@ -189,7 +203,8 @@ seconds; it is no model of English.
 
 ## Accuracy
 
-2,000 prompts each (`mini_ioi(take: 2000, seed: 1, split: ...)`); top-1 is over the whole vocabulary.
+2,000 prompts each (`mini_ioi(take: 2000, seed: 1, split: ...)`); top-1 is over the whole
+vocabulary.
 
 | split | top-1 | IO over S | mean logit(IO) - logit(S) |
 |---|---|---|---|
@@ -199,10 +214,13 @@ One pair of names in five is held out: it never stands in the pattern in trainin
 object. The twenty names of `names` stand in training only in sentences where no name has to be
 avoided because it was repeated; the last line says how far the mechanism carries to them.
 
+Where S2 is a third name (`prompt_s2_other`), the right answer is " them": top-1 {them:.2%} on 2,000
+prompts of `test`.
+
 ## Heads
 
-600 prompts of `test`. Loss: the fall of the mean logit difference when the head alone is replaced by
-its mean over `prompt_abc` of the same template, at all positions. The other columns are mean
+600 prompts of `test`. Loss: the fall of the mean logit difference when the head alone is replaced
+by its mean over `prompt_abc` of the same template, at all positions. The other columns are mean
 attention from one place to another (S1+1 is the token after S1).
 
 | head | loss | END to IO | END to S1 | END to S2 | S2 to S1 | S2 to S1+1 | S1+1 to S1 |

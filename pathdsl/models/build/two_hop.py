@@ -88,8 +88,8 @@ TRUTH = Truth(
 
 CARD = """# two-hop
 
-A GPT-2 of three layers with three heads each, compiled from a program that looks up a key, takes the
-value as the next key, and looks that up. 13 tokens (0 is <bos>), 18 positions, d_model 84. No
+A GPT-2 of three layers with three heads each, compiled from a program that looks up a key, takes
+the value as the next key, and looks that up. 13 tokens (0 is <bos>), 18 positions, d_model 84. No
 tokenizer: prompts are lists of ids (`pathdsl explain two_hop`).
 
 | node | what it does |

@@ -1,0 +1,223 @@
+"""What scores ask of a path set: its units, groups, edges, knockouts and controls.
+
+`Resolver` is `PathResolver` with these questions added; the answers are cheap enough to be asked
+for every knockout, since emptiness is decided on the automaton and paths are never enumerated.
+
+Source: language.md section 5 (units), semantics.md section 5 (knockouts).
+
+    resolver = Resolver(program, shape)
+    units = resolver.units(expr)                                # a5.h5@S2, a9.h9@END, …
+    left = minus(resolver.path_set(expr), resolver.through(units[:2]))     # C without K
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pathdsl.graph import controls
+from pathdsl.graph.eap import edge_name
+from pathdsl.graph.pathset import (
+    NONE,
+    Edge,
+    Listed,
+    Nodes,
+    PathSet,
+    cat,
+    intersection,
+    union,
+)
+from pathdsl.graph.places import Bindings, Member, fault
+from pathdsl.graph.resolve import PathResolver
+from pathdsl.graph.units import (
+    EdgeUnit,
+    Unit,
+    components_of,
+    edge_units,
+    named_nodes,
+    on_paths,
+    places_of,
+    subtracts,
+)
+from pathdsl.lang import ast
+from pathdsl.lang.walk import children, strip
+
+__all__ = ["Description", "EdgeUnit", "Resolver", "Unit"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """One path set in numbers: what `pathdsl explain FILE:NAME` prints.
+
+    `n_nodes` and `n_edges` count those on some path; `n_paths` are (node, slot) sequences.
+    """
+
+    units: tuple[Unit, ...]
+    n_nodes: int
+    n_edges: int
+    n_paths: int
+    n_states: int
+    examples: tuple[str, ...]
+
+
+class Resolver(PathResolver):
+    """Meaning of path expressions, and what scores ask of them."""
+
+    # ---------------------------------------------------------------------------------------------
+    # Units and groups
+    # ---------------------------------------------------------------------------------------------
+
+    def units(
+        self, expr: ast.PathExpr, bindings: Bindings = {}, over: ast.Node | None = None
+    ) -> tuple[Unit, ...]:
+        """The units of P in order of first mention; `over` names other candidates."""
+        found = self._candidates(over if over is not None else expr, bindings)
+        return self.on_paths(self.path_set(expr, bindings), dict.fromkeys(found))
+
+    def edges(
+        self, expr: ast.PathExpr, bindings: Bindings = {}, over: ast.Node | None = None
+    ) -> tuple[EdgeUnit, ...]:
+        """The edges of P for `per: edge`: P, or `over`, is an `edges` set; others are PD222."""
+        asked = over if over is not None else expr
+        listed = self.path_set(asked, bindings)  # type: ignore[arg-type]
+        if not isinstance(listed, Listed):
+            raise fault(
+                "PD222",
+                "`per: edge` ranges over listed edges, and this lists none",
+                asked,
+                label="not an `edges` set",
+                help="add `over: edges { a -> b }` with the edges to try",
+            )
+        paths = self.path_set(expr, bindings)
+        present = self.product(paths).edges()
+        found = dict.fromkeys(edge_units(listed.edges, self.layout))
+        return tuple(
+            unit
+            for unit in found
+            if (unit.sender, unit.receiver, unit.slot) in present
+            and (not subtracts(paths) or self._meets(paths, self.through([unit])))
+        )
+
+    def groups_of(
+        self, expr: ast.PathExpr, bindings: Bindings = {}
+    ) -> tuple[tuple[str, tuple[Unit, ...]], ...]:
+        """The groups that P names, also through named paths, each restricted to P's units."""
+        units = set(self.units(expr, bindings))
+        found = []
+        for name, members in self._groups(expr, bindings):
+            kept = tuple(dict.fromkeys(unit for unit in members if unit in units))
+            if kept:
+                found.append((name, kept))
+        return tuple(dict(found).items())
+
+    def unit_group(
+        self, expr: ast.PathExpr, unit: Unit, bindings: Bindings = {}
+    ) -> tuple[Unit, ...]:
+        """The first group of P that holds the unit; the unit alone when none does."""
+        for _, members in self.groups_of(expr, bindings):
+            if unit in members:
+                return members
+        return (unit,)
+
+    def on_paths(self, paths: PathSet, units: Iterable[Unit]) -> tuple[Unit, ...]:
+        """Those units through which some path of the set runs."""
+        return on_paths(self, paths, units)
+
+    def through(self, units: Iterable[Unit | EdgeUnit]) -> PathSet:
+        """The complete paths through one of these nodes or along one of these edges."""
+        nodes: list[Nodes] = []
+        result: PathSet = NONE
+        for unit in units:
+            match unit:
+                case Unit(component=component, at=at):
+                    nodes.append(Nodes(mask=1 << component, at=at, named=True))
+                case EdgeUnit(slot=slot):
+                    labels = ((slot, unit.relation),) if slot else None
+                    word = cat(
+                        Nodes(mask=1 << unit.sender, at=unit.sender_at),
+                        Edge(labels=labels),
+                        Nodes(mask=1 << unit.receiver, at=unit.receiver_at),
+                    )
+                    result = union(result, self.complete(word))
+        return union(self.through_nodes(nodes), result)
+
+    # ---------------------------------------------------------------------------------------------
+    # Controls, overlap, description
+    # ---------------------------------------------------------------------------------------------
+
+    def random_like(self, expr: ast.PathExpr, seed: int, bindings: Bindings = {}) -> PathSet:
+        """P with its units renamed one to one to others of their kind and layer."""
+        return controls.random_like(self, expr, seed, bindings)
+
+    def node_set(self, paths: PathSet) -> frozenset[str]:
+        """Labels of the heads and MLPs on some path of the set."""
+        return frozenset(
+            self.layout.label(i)
+            for i in self._nodes(paths)
+            if self.layout.any_mask >> i & 1
+        )
+
+    def edge_set(self, paths: PathSet) -> frozenset[str]:
+        """Names of the edges on some path of the set, `a5.h5->a8.h6<v>`."""
+        return frozenset(edge_name(u, v, s, self.layout) for u, v, s in self.product(paths).edges())
+
+    def describe(
+        self, expr: ast.PathExpr, bindings: Bindings = {}, limit: int = 5
+    ) -> Description:
+        """Units, size and some members of one path set."""
+        paths = self.path_set(expr, bindings)
+        product = self.product(paths)
+        return Description(
+            units=self.units(expr, bindings),
+            n_nodes=len(self.node_set(paths)),
+            n_edges=len(product.edges()),
+            n_paths=product.count(),
+            n_states=product.n_states(),
+            examples=tuple(product.examples(limit)) if product.count() else (),
+        )
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _nodes(self, paths: PathSet) -> frozenset[int]:
+        return components_of(self, paths)
+
+    def _meets(self, first: PathSet, second: PathSet) -> bool:
+        return bool(self.count(intersection(first, second)))
+
+    def _candidates(self, expr: ast.Node, bindings: Bindings) -> Iterator[Unit]:
+        """Every unit that an expression mentions, on a path or not, in order of first mention."""
+        match expr:
+            case ast.RandomLike() | ast.EdgesFile() | ast.RandomEdges():
+                paths = self.path_set(expr, bindings)
+                yield from places_of(named_nodes(paths), self.layout)
+            case ast.Name(name=name) if name in self.program.paths and name not in bindings:
+                yield from self._candidates(self.program.paths[name].path, {})
+            case ast.ResidRef():
+                return
+            case ast.HeadRef() | ast.MlpRef() | ast.NeuronRef() | ast.Name() | ast.NodeSet():
+                yield from places_of(self._member(expr, bindings).nodes, self.layout)
+            case _:
+                for child in children(expr):
+                    yield from self._candidates(child, bindings)
+
+    def _member(self, ref: ast.NodeRef, bindings: Bindings) -> Member:
+        return self.places.member(ref, bindings)
+
+    def _groups(
+        self, expr: ast.Node, bindings: Bindings
+    ) -> Iterator[tuple[str, tuple[Unit, ...]]]:
+        match expr:
+            case ast.RandomLike(inner=inner):
+                renamed = controls.renaming_of(self, expr, bindings)
+                for name, members in self._groups(inner, bindings):
+                    yield name, tuple(controls.rename_unit(u, renamed, self) for u in members)
+            case ast.Name(name=name) if name in bindings:
+                return
+            case ast.Name(name=name) if name in self.program.paths:
+                yield from self._groups(self.program.paths[name].path, {})
+            case ast.Name(name=name) if name in self.program.groups:
+                nodes = self._member(expr, bindings).nodes
+                yield name, tuple(places_of(nodes, self.layout))
+            case _:
+                for child in children(strip(expr)):
+                    yield from self._groups(child, bindings)

@@ -1,0 +1,315 @@
+"""From the syntax of `let` and `claim` to quantities.
+
+Inside `mean`, `median`, `quantile` and `std` an expression is per prompt: metrics of runs, numbers,
+`abs`, `min`, `max` and arithmetic. Outside it is over all prompts: those averages, scores, other
+lets (put in place of their names) and arithmetic. `treat(P)` is a run with P as its treated paths,
+`keep(P)` is `treat(full - P)`, and `scope: S` makes them `treat(P & S)` and `treat(S - P)`.
+
+Source: language.md section 6; the operator is Goldowsky-Dill et al. 2023 (arXiv:2304.05969).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pathdsl.graph import pathset
+from pathdsl.graph.pathset import PathSet
+from pathdsl.lang import ast
+from pathdsl.lang.serving import choose_task, fields_of
+from pathdsl.lang.signatures import AVERAGING, TREATED, literal, resolve_arguments
+from pathdsl.lang.walk import walk
+from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.score.evaluate import Evaluator
+from pathdsl.score.faults import fault
+from pathdsl.score.metrics import Metric, compile_metric, position_text
+from pathdsl.score.quantity import (
+    Aggregate, Constant, Op, RowExpr, RowMetric, RowNumber, RowOp, Scalar, row_metrics,
+)  # fmt: skip
+from pathdsl.score.rounds import Steps
+from pathdsl.score.session import Member, PathAlgebra, Resolver, Session
+
+if TYPE_CHECKING:
+    from pathdsl.lang.program import Program
+
+__all__ = ["Bindings", "Lowering", "treated_spec"]
+
+Bindings = Mapping[str, Member]
+FUNCTIONS = ("abs", "min", "max")
+
+
+class Lowering:
+    """Lowers the expressions of one program; compiled metrics are kept."""
+
+    def __init__(
+        self,
+        program: Program,
+        resolver: Resolver,
+        session: Session,
+        algebra: PathAlgebra = pathset,  # type: ignore[assignment]
+    ) -> None:
+        self.program = program
+        self.resolver = resolver
+        self.session = session
+        self.algebra = algebra
+        self.evaluator = Evaluator(session)
+        self._metrics: dict[str, Metric] = {}
+
+    # ---------------------------------------------------------------------------------------------
+    # Names
+    # ---------------------------------------------------------------------------------------------
+
+    def metric(self, name: str, at: ast.Node | None = None) -> Metric:
+        """The compiled metric of that name; PD423 where there is none."""
+        if name not in self._metrics:
+            decl = self.program.metrics.get(name)
+            if decl is None:
+                raise fault("PD423", f"`{name}` is no metric", at)
+            self._metrics[name] = compile_metric(decl, self.program.groups)
+        return self._metrics[name]
+
+    def task(self, metric: str | None, asked: str | None, at: ast.Node) -> str:
+        """The task of a metric's run or of a score; PD421 where several could be meant."""
+        decl = self.program.metrics.get(metric) if metric is not None else None
+        choice = choose_task(self.program, decl, asked)
+        if choice.name is None or choice.name not in self.session.tasks:
+            raise fault(
+                "PD421",
+                "it is not clear which task is meant",
+                at,
+                help="name it, `task: " + (choice.candidates or tuple(self.program.tasks))[0] + "`",
+            )
+        return choice.name
+
+    def mean_of_ratios(self, task: str) -> bool:
+        """Whether the task's `average` is `mean_of_ratios`."""
+        decl = self.program.tasks.get(task)
+        field = fields_of(self.program, decl).get("average") if decl is not None else None
+        return field is not None and literal(field.value) == "mean_of_ratios"
+
+    def text(self, node: ast.Node) -> str:
+        """The source of a node on one line, or "" where there is none."""
+        source = self.program.sources.get(node.span.path)
+        if source is None:
+            return ""
+        return " ".join(source.text[node.span.start : node.span.end].split())
+
+    # ---------------------------------------------------------------------------------------------
+    # Runs
+    # ---------------------------------------------------------------------------------------------
+
+    def run(self, run: ast.Run, task: str, bindings: Bindings) -> RunSpec:
+        """The run spec of `reference`, `treated`, `treat(…)` or `keep(…)`."""
+        under = run.under.name if run.under is not None else ""
+        label = self.text(run)
+        if isinstance(run, ast.PlainRun):
+            return RunSpec(task=task, kind=run.which, under=under, label=label)
+        options = {o.keyword: o.value for o in run.options}
+        paths = self.resolver.path_set(run.paths, bindings)
+        scope = self.resolver.path_set(options["scope"], bindings) if "scope" in options else None
+        return RunSpec(
+            task=task,
+            kind="treat",
+            paths=self.treated_paths(run.which, paths, scope),
+            treated=treated_spec(options["treated"]) if "treated" in options else None,
+            under=under,
+            label=label,
+        )
+
+    def treated_paths(self, which: str, paths: PathSet, scope: PathSet | None) -> PathSet:
+        """The set T such that the run is `treat(T)`."""
+        base = self.algebra.FULL if scope is None else scope
+        if which == "keep":
+            return self.algebra.minus(base, paths)  # type: ignore[return-value]
+        return paths if scope is None else self.algebra.intersection(paths, scope)  # type: ignore[return-value]
+
+    # ---------------------------------------------------------------------------------------------
+    # Per prompt
+    # ---------------------------------------------------------------------------------------------
+
+    def row(self, expr: ast.Expr, bindings: Bindings) -> RowExpr:
+        """A per-prompt expression; PD423 for what has no value per prompt."""
+        match expr:
+            case ast.Number(value=value):
+                return RowNumber(value=value)
+            case ast.Bracket(inner=inner):
+                return self.row(inner, bindings)
+            case ast.Unary(operand=operand):
+                return RowOp(op="neg", args=(self.row(operand, bindings),))
+            case ast.Binary(op=op, left=left, right=right):
+                return RowOp(op=op, args=(self.row(left, bindings), self.row(right, bindings)))
+            case ast.Call(name="abs" | "min" | "max" as name, arguments=arguments):
+                return RowOp(op=name, args=tuple(self.row(a.value, bindings) for a in arguments))  # type: ignore[arg-type]
+            case ast.Call(name=name, arguments=arguments) if name in self.program.metrics:
+                return self.measured(name, expr, arguments, bindings)
+            case _:
+                raise fault("PD423", "this has no value for each prompt", expr)
+
+    def measured(
+        self, name: str, at: ast.Call, arguments: tuple[ast.Argument, ...], bindings: Bindings
+    ) -> RowMetric:
+        """`LD(RUN, task: gn)`."""
+        runs = [a.value for a in arguments if not a.keyword]
+        asked = next((literal(a.value) for a in arguments if a.keyword == "task"), None)
+        if len(runs) != 1 or not isinstance(runs[0], ast.PlainRun | ast.PathRun):
+            raise fault("PD423", f"`{name}` is measured on one run", at)
+        task = self.task(name, asked if isinstance(asked, str) else None, at)
+        return RowMetric(metric=self.metric(name, at), run=self.run(runs[0], task, bindings))
+
+    def aggregate(self, call: ast.Call, bindings: Bindings) -> Aggregate:
+        """`mean(x)`, `median(x)`, `quantile(x, 90%)`, `std(x)`."""
+        values = [a.value for a in call.arguments]
+        rows = self.row(values[0], bindings)
+        tasks = list(dict.fromkeys(m.run.task for m in row_metrics(rows)))
+        if not tasks:
+            raise fault("PD423", f"`{call.name}` is over a number that no prompt changes", call)
+        shared = {self.session.tasks[t].key or t for t in tasks}
+        if len(shared) > 1:
+            raise fault(
+                "PD427",
+                "rows of " + " and ".join(f"`{t}`" for t in tasks) + " are paired, but differ",
+                call,
+                help=f"take the means first, `{call.name}(…) - {call.name}(…)`",
+            )
+        q = literal(values[1]) if call.name == "quantile" and len(values) > 1 else 0.5
+        return Aggregate(
+            kind=call.name,  # type: ignore[arg-type]
+            rows=rows,
+            task=tasks[0],
+            q=float(q) if isinstance(q, int | float) else 0.5,
+            label=self.text(call),
+        )
+
+    # ---------------------------------------------------------------------------------------------
+    # Over all prompts
+    # ---------------------------------------------------------------------------------------------
+
+    def scalar(self, expr: ast.Expr, bindings: Bindings) -> Steps:
+        """A quantity, as a generator that yields what searches for knockouts ask for."""
+        from pathdsl.score.scores import lower_score
+
+        match expr:
+            case ast.Number(value=value):
+                return Constant(value=value)
+            case ast.Bracket(inner=inner):
+                return (yield from self.scalar(inner, bindings))
+            case ast.Unary(operand=operand):
+                return Op(op="neg", args=((yield from self.scalar(operand, bindings)),))
+            case ast.Binary(op=op, left=left, right=right):
+                first = yield from self.scalar(left, bindings)
+                second = yield from self.scalar(right, bindings)
+                return Op(op=op, args=(first, second))
+            case ast.Call(name=name) if name in AVERAGING:
+                return self.aggregate(expr, bindings)
+            case ast.Call(name=name, arguments=arguments) if name in FUNCTIONS:
+                args: list[Scalar] = []
+                for argument in arguments:
+                    args.append((yield from self.scalar(argument.value, bindings)))
+                return Op(op=name, args=tuple(args))  # type: ignore[arg-type]
+            case ast.Name(name=name):
+                return (yield from self.let(name, expr, {}))
+            case ast.Subscript():
+                return (yield from self.subscript(expr, bindings))
+            case ast.Score():
+                return (yield from lower_score(self, expr, bindings))
+            case _:
+                raise fault(
+                    "PD423",
+                    "this is no number over all prompts",
+                    expr,
+                    help="an average makes one of a metric, `mean(LD(reference))`",
+                )
+
+    def let(self, name: str, at: ast.Node, bindings: Bindings) -> Steps:
+        """The quantity of a `let`, its loop variable bound by `bindings`."""
+        decl = self.program.lets.get(name)
+        if decl is None:
+            raise fault("PD423", f"`{name}` is no quantity", at)
+        if decl.loop is not None and not bindings:
+            raise fault(
+                "PD426", f"`{name}` has many members", at, help=f"name one, `{name}[a0.h0]`"
+            )
+        if name in self._reached(decl):
+            raise fault("PD425", f"`{name}` is defined by itself", at)
+        return (yield from self.scalar(decl.expression, bindings))
+
+    def _reached(self, decl: ast.LetDecl) -> set[str]:
+        """The names of all lets that a let is made of, directly or not."""
+        found: set[str] = set()
+        pending = [decl]
+        while pending:
+            for node in walk(pending.pop().expression):
+                name = node.name if isinstance(node, ast.Name) else ""
+                if name in self.program.lets and name not in found:
+                    found.add(name)
+                    pending.append(self.program.lets[name])
+        return found
+
+    def subscript(self, expr: ast.Subscript, bindings: Bindings) -> Steps:
+        """`direct[a9.h9]`, or `direct[h]` inside a loop over `h`."""
+        decl = self.program.lets.get(expr.name.name)
+        if decl is None or decl.loop is None:
+            raise fault("PD426", f"`{expr.name.name}` has no members", expr)
+        member = self.member(decl.loop, expr, bindings)
+        return (
+            yield from self.let(expr.name.name, expr, {decl.loop.variable.name: member})
+        )
+
+    def member(self, loop: ast.Loop, expr: ast.Subscript, bindings: Bindings) -> Member:
+        """The member of the loop that a subscript names; a position may be left out if it is clear."""
+        reference = expr.member
+        if isinstance(reference, ast.Name) and reference.name in bindings:
+            wanted = [bindings[reference.name].label]
+        else:
+            named = ast.Loop(variable=loop.variable, members=reference, span=expr.span)
+            wanted = [m.label for m in self.resolver.loop(named)]
+        members = self.resolver.loop(loop)
+        found = [m for m in members if m.label in wanted]
+        if not found:
+            found = [m for m in members if m.label.partition("@")[0] in wanted]
+        if len(wanted) != 1 or len(found) != 1:
+            raise fault(
+                "PD426",
+                f"`{expr.name.name}` has no single member `{', '.join(wanted)}`",
+                expr,
+                help=f"its members are {', '.join(f'`{m.label}`' for m in members[:6])}"
+                + (", …" if len(members) > 6 else ""),
+            )
+        return found[0]
+
+
+def treated_spec(value: ast.Expr) -> TreatedSpec:
+    """The treated value as written after `treated:`; PD423 where it is none."""
+    if isinstance(value, ast.Name):
+        if value.name == "zero":
+            return TreatedSpec(kind="zero")
+        return TreatedSpec(kind="paired", column=value.name)
+    if not isinstance(value, ast.Call) or value.name not in TREATED:
+        raise fault("PD423", "this is no treated value", value)
+    found = resolve_arguments(TREATED[value.name], value.arguments)
+    column, by = found.get("column"), found.get("by")
+    return TreatedSpec(
+        kind=value.name,  # type: ignore[arg-type]
+        column=column.name if isinstance(column, ast.Name) else "",
+        by=by.name if isinstance(by, ast.Name) else "",
+        at=_positions(found.get("at")),
+        scale=float(found.get("scale") or 0.0),  # type: ignore[arg-type]
+        seed=int(found.get("seed") or 0),  # type: ignore[call-overload]
+        draws=int(found.get("draws") or 1),  # type: ignore[call-overload]
+    )
+
+
+def _positions(value: object) -> tuple[str, ...]:
+    match value:
+        case None:
+            return ()
+        case ast.ListValue(items=items):
+            return tuple(name for item in items for name in _positions(item))
+        case ast.Position():
+            return (position_text(value),)
+        case ast.Name(name=name):
+            return (name,)
+        case _:
+            return ()
+
+
