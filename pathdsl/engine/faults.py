@@ -39,6 +39,10 @@ class Faults:
         if self._counts[key] <= _WRITTEN_OUT:
             self._found.append(self._make(code, message, notes, advice, severity, span))
 
+    def keep(self, found: Diagnostic) -> None:
+        """Take over a diagnostic that was made elsewhere."""
+        self._found.append(found)
+
     def _make(
         self,
         code: str,

@@ -159,7 +159,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _read_weights(source: ModelSource, place: str, device: torch.device) -> Any:
-    """The model as transformers builds it, every weight from the files and every file's weight used."""
+    """The model as transformers builds it: every weight read, and every weight used."""
     try:
         model, report = transformers.AutoModelForCausalLM.from_pretrained(
             place,

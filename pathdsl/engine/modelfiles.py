@@ -112,6 +112,7 @@ def hub_files(source: ModelSource) -> tuple[str, list[Path]]:
 
 
 def unreachable(source: ModelSource, error: Exception) -> EngineError:
+    """The exception that says why a hub model cannot be had (PD611), and what to do."""
     revision = f" at revision `{source.revision}`" if source.revision else ""
     return EngineError(
         source.fault(
@@ -142,5 +143,6 @@ def check_file(source: ModelSource, path: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
+    """The sha256 of a file's content, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,7 @@
 """Reads a task's rows: JSONL and CSV files with their hash, generators by name, filters.
 
-Row ids are texts: the row's own `id`, else the number of its line in the file, from 1. The order
-is that of the file. `take` with a `seed` draws rows without replacement and keeps that order;
+Row ids are texts: the row's own `id`, else the number of its line (in CSV: of its row), from 1. The
+order is that of the file. `take` with a `seed` draws rows without replacement and keeps that order;
 without a seed the first rows are taken. Filters apply after `take`, so that `task abba = ioi where
 template == "abba"` is a part of `ioi`.
 
@@ -15,7 +15,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from pathdsl.draws import Draws
 from pathdsl.engine.faults import Faults
 from pathdsl.engine.taskspec import Scalar, TaskSpec
 
-__all__ = ["LoadedRows", "Row", "load_rows", "matches"]
+__all__ = ["LoadedRows", "Row", "check_ids", "load_rows", "matches", "named", "rows_hash"]
 
 Row = dict[str, Any]
 _FILES = ("jsonl", "csv")
@@ -81,15 +81,27 @@ def load_rows(
             last = task.filters[-1]
             what = f"no row has `{last.field}` equal to `{last.value}`"
         faults.add("PD324", what, advice="data = ioi(take: 256, seed: 0)")
+    check_ids(rows, faults)
+    faults.stop()
+    facts["rows"] = rows_hash(rows)
+    return LoadedRows(rows=rows, facts=facts)
+
+
+def check_ids(rows: Sequence[Row], faults: Faults) -> None:
+    """Note PD339 for every row whose id another row before it has."""
     seen: set[str] = set()
     for row in rows:
         if row["id"] in seen:
             faults.add("PD339", f"two rows have the id `{row['id']}`")
         seen.add(row["id"])
-    faults.stop()
-    canonical = json.dumps(rows, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    facts["rows"] = hashlib.sha256(canonical.encode()).hexdigest()
-    return LoadedRows(rows=rows, facts=facts)
+
+
+def rows_hash(rows: Sequence[Row]) -> str:
+    """sha256 of the rows in order, whatever the order of their keys."""
+    canonical = json.dumps(
+        list(rows), sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str
+    )
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def matches(found: object, wanted: Scalar) -> bool:
@@ -182,11 +194,11 @@ def _jsonl(path: str, text: str, faults: Faults) -> list[Row]:
                 advice='{"id": "1", "prompt": "…"}',
             )  # fmt: skip
             continue
-        rows.append(_named(row, number))
+        rows.append(named(row, number))
     return rows
 
 
-def _named(row: Row, number: int) -> Row:
+def named(row: Row, number: int) -> Row:
     """The row with a textual id, its own or the number of its line."""
     own = row.get("id")
     return {**row, "id": str(number) if own is None or own == "" else str(own)}
@@ -213,7 +225,7 @@ def _csv(text: str, faults: Faults) -> list[Row]:
                 )
                 continue
             row = {name: _cell(cell) for name, cell in zip(header, cells, strict=True)}
-            rows.append(_named(row, len(rows) + 1))
+            rows.append(named(row, len(rows) + 1))
     except csv.Error as error:
         faults.add("PD322", f"line {reader.line_num} is not CSV: {error}")
     return rows
@@ -276,4 +288,4 @@ def _generate(
     if task.data.path:
         faults.add("PD327", f"generator `{name}` takes arguments by name, `take: 256`")
     faults.stop()
-    return [_named(row, i) for i, row in enumerate(generator.rows(**arguments), start=1)]
+    return [named(row, i) for i, row in enumerate(generator.rows(**arguments), start=1)]

@@ -20,6 +20,7 @@ from typing import Literal, cast
 from pathdsl.errors import Diagnostic, LanguageError, Span
 from pathdsl.graph.shape import ModelShape, gpt2_shape
 from pathdsl.lang import ast
+from pathdsl.lang.signatures import DTYPES
 
 __all__ = [
     "DTYPES",
@@ -33,8 +34,6 @@ __all__ = [
 ]
 
 Kind = Literal["hf", "folder", "bundled"]
-
-DTYPES = ("float32", "float64", "bfloat16", "float16")
 
 # The keyword arguments that each loader takes.
 _OPTIONS: dict[str, tuple[str, ...]] = {

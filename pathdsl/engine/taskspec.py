@@ -109,9 +109,9 @@ def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = Non
         if name not in given:
             return default
         value = literal_of(given[name].value)
-        if isinstance(value, str) and isinstance(given[name].value, ast.Name):
-            if not choices or value in choices:
-                return value
+        named = isinstance(value, str) and isinstance(given[name].value, ast.Name)
+        if named and (not choices or value in choices):
+            return str(value)
         wanted = " or ".join(f"`{choice}`" for choice in choices) or "a name"
         faults.add("PD345", f"`{name}` is not {wanted}", span=given[name].span)
         return default
@@ -282,7 +282,7 @@ def _treated(value: ast.Expr, faults: Faults) -> TreatedSpec | None:
 
 
 def _places(value: ast.Expr) -> tuple[str, ...] | None:
-    """Position names, with offsets, of a list or of a single one; None where it is no such thing."""
+    """Position names, with offsets, of a list or of a single one; None for anything else."""
     items = value.items if isinstance(value, ast.ListValue) else (value,)
     found = []
     for item in items:

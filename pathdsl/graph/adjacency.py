@@ -25,15 +25,15 @@ from typing import TYPE_CHECKING
 
 from pathdsl.errors import Diagnostic, LanguageError
 from pathdsl.graph.components import Layout, bits
-from pathdsl.graph.pathset import Nodes, Pos
-from pathdsl.graph.positions import Step, distance, place_fault
+from pathdsl.graph.pathset import Nodes
+from pathdsl.graph.positions import Step, distance, is_after, place_fault
 from pathdsl.lang import ast
 
 if TYPE_CHECKING:
     from pathdsl.graph.places import Bindings, Mark
     from pathdsl.graph.resolve import PathResolver
 
-__all__ = ["check_chain", "distance", "no_edge"]
+__all__ = ["check_chain", "no_edge"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +206,9 @@ class _Checker:
                     misplaced = (sender, receiver, code)
         if misplaced:
             return self.misplaced(*misplaced, arrow)
+        moved = labels is None or any(slot != "q" for slot, _ in labels)
+        if moved and all(is_after(s.place.at, r.place.at) for s in senders for r in receivers):
+            return self.misplaced(senders[0], receivers[0], "PD203", arrow)
         return self.wrong_layers(senders, arrow, receivers)
 
     def crossing(
@@ -385,8 +388,7 @@ class _Checker:
         return self.diagnostic(
             "PD201",
             "heads of one layer do not read each other"
-            if same and self.layout.components[last].kind == "head"
-            and self.layout.components[first].kind == "head"
+            if same and (self.layout.heads_mask >> last & self.layout.heads_mask >> first) & 1
             else "a node reads only what was written before it",
             receiver.node,
             label=f"reads at layer {layers[last]}",
@@ -398,8 +400,3 @@ class _Checker:
 def _once(found: Iterable[End]) -> list[End]:
     """Ends without repetition, in order."""
     return list({(e.place, id(e.node)): e for e in found}.values())
-
-
-def same_position(first: Pos | None, second: Pos | None) -> bool:
-    """Whether two positions are one by their spelling."""
-    return distance(first, second) == 0

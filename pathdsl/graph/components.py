@@ -65,32 +65,40 @@ class Layout:
         self._stride = shape.n_heads + int(shape.has_mlp)
 
     def index(self, component: Component) -> int:
+        """The place of a component in the order."""
         return self._index[component]
 
     def head(self, layer: int, head: int) -> int:
+        """The index of a head."""
         return 1 + layer * self._stride + head
 
     def mlp(self, layer: int) -> int:
+        """The index of a layer's MLP."""
         return 1 + layer * self._stride + self.shape.n_heads
 
     @property
     def logits(self) -> int:
+        """The index of `logits`, the last component."""
         return len(self.components) - 1
 
     @cached_property
     def layer_of(self) -> tuple[int, ...]:
+        """The layer of every component."""
         return tuple(component.layer for component in self.components)
 
     @cached_property
     def heads_mask(self) -> int:
+        """All heads."""
         return sum(1 << i for i, c in enumerate(self.components) if c.kind == "head")
 
     @cached_property
     def mlps_mask(self) -> int:
+        """All MLPs."""
         return sum(1 << i for i, c in enumerate(self.components) if c.kind == "mlp")
 
     @cached_property
     def any_mask(self) -> int:
+        """All heads and MLPs."""
         return self.heads_mask | self.mlps_mask
 
     @cached_property
@@ -129,6 +137,7 @@ class Layout:
                 return (None,)
 
     def label(self, index: int) -> str:
+        """The spelling of a component, `a9.h6`."""
         return str(self.components[index])
 
     def n_edges(self) -> int:

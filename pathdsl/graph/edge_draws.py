@@ -19,7 +19,9 @@ __all__ = ["EdgeClass", "RawEdge", "draw_edges"]
 EdgeClass = tuple[str, str, str]
 RawEdge = tuple[int, int, str]
 ROUNDS = 12
+MAX_STEPS = 40_000
 TRIES = 16
+PATIENCE = 400
 
 
 def draw_edges(
@@ -54,8 +56,12 @@ class _Edges:
             kind: [i for i, k in enumerate(self.kinds) if k == kind]
             for kind in ("input", "head", "mlp", "logits")
         }
+        self._senders: dict[tuple[str, int], list[int]] = {}
         self.edges: list[RawEdge] = []
         self.place: dict[RawEdge, int] = {}
+        self.classes: dict[EdgeClass, list[RawEdge]] = {}
+        self.class_place: dict[RawEdge, int] = {}
+        self.at_node: dict[int, set[RawEdge]] = {}
         self.sends: Counter[int] = Counter()
         self.reads: Counter[int] = Counter()
         self.sizes: Counter[EdgeClass] = Counter()
@@ -65,20 +71,34 @@ class _Edges:
     # ---------------------------------------------------------------------------------------------
 
     def kind(self, edge: RawEdge) -> EdgeClass:
+        """The class of an edge."""
         return self.kinds[edge[0]], self.kinds[edge[1]], edge[2]
 
     def add(self, edge: RawEdge) -> None:
+        """Put in an edge."""
         self.place[edge] = len(self.edges)
         self.edges.append(edge)
+        members = self.classes.setdefault(self.kind(edge), [])
+        self.class_place[edge] = len(members)
+        members.append(edge)
+        for node in edge[:2]:
+            self.at_node.setdefault(node, set()).add(edge)
         self.sends[edge[0]] += 1
         self.reads[edge[1]] += 1
         self.sizes[self.kind(edge)] += 1
 
     def remove(self, edge: RawEdge) -> None:
-        at, last = self.place.pop(edge), self.edges.pop()
-        if last != edge:
-            self.edges[at] = last
-            self.place[last] = at
+        """Take out an edge."""
+        for items, places in (
+            (self.edges, self.place),
+            (self.classes[self.kind(edge)], self.class_place),
+        ):
+            at, last = places.pop(edge), items.pop()
+            if last != edge:
+                items[at] = last
+                places[last] = at
+        for node in edge[:2]:
+            self.at_node[node].remove(edge)
         self.sends[edge[0]] -= 1
         self.reads[edge[1]] -= 1
         self.sizes[self.kind(edge)] -= 1
@@ -91,15 +111,24 @@ class _Edges:
         )
 
     def live(self, node: int) -> bool:
+        """Whether a node has edges, or is an end of the graph."""
         return node in (0, self.layout.logits) or self.sends[node] > 0
+
+    def senders(self, kind: str, receiver: int) -> list[int]:
+        """The nodes of a kind that a receiver reads."""
+        found = self._senders.get((kind, receiver))
+        if found is None:
+            readable = self.layout.senders_of[receiver]
+            found = [u for u in self.of_kind[kind] if readable >> u & 1]
+            self._senders[kind, receiver] = found
+        return found
 
     def random_edge(self, kind: EdgeClass) -> RawEdge | None:
         """A random edge of a class that is not in the set yet."""
         receivers = self.of_kind[kind[1]]
         for _ in range(TRIES):
             v = self.draws.choice(receivers)
-            readable = self.layout.senders_of[v]
-            senders = [u for u in self.of_kind[kind[0]] if readable >> u & 1]
+            senders = self.senders(kind[0], v)
             if senders:
                 edge = (self.draws.choice(senders), v, kind[2])
                 if edge not in self.place:
@@ -112,23 +141,31 @@ class _Edges:
 
     def reach(self, wanted: Mapping[EdgeClass, int]) -> str:
         """Take out and put in edges until the sizes are as wanted; else what stood in the way."""
-        bound = 20 * (sum(wanted.values()) + len(self.edges)) + 200
+        bound = 4 * (sum(wanted.values()) + len(self.edges)) + 2_000
+        stuck = 0
         for step in range(bound):
             over = [k for k in sorted(self.sizes) if self.sizes[k] > wanted.get(k, 0)]
             under = [k for k in sorted(wanted) if self.sizes[k] < wanted[k]]
             if not over and not under:
                 return ""
+            size = len(self.edges)
             if over and (not under or step % 2 == 0):
                 self.shrink(self.draws.choice(over), wanted)
             elif under:
                 self.grow(self.draws.choice(under), wanted)
+            if len(self.edges) == size:  # in the way of itself: rearrange and try again
+                self.swap()
+                self.move()
+                stuck += 1
+                if stuck > PATIENCE:
+                    break
         kinds = ", ".join(f"{a} to {b}" + (f" ({s})" if s else "") for a, b, s in over or under)
         return f"no set of complete paths has so many edges from {kinds}"
 
     def shrink(self, kind: EdgeClass, wanted: Mapping[EdgeClass, int]) -> None:
-        """Take out one edge of a class, or a whole node with edges of classes that have too many."""
-        members = [edge for edge in self.edges if self.kind(edge) == kind]
-        for edge in self.draws.sample(sorted(members), min(len(members), TRIES)):
+        """Take out one edge of a class, or a node all of whose edges are of too full classes."""
+        members = self.classes[kind]
+        for edge in {self.draws.choice(members): None for _ in range(TRIES)}:
             self.remove(edge)
             if self.valid(edge[0], edge[1]):
                 return
@@ -138,15 +175,19 @@ class _Edges:
                     return
 
     def drop(self, node: int, wanted: Mapping[EdgeClass, int]) -> bool:
-        gone = [edge for edge in self.edges if node in edge[:2]]
-        for edge in gone:
-            self.remove(edge)
-        touched = {n for edge in gone for n in edge[:2]}
-        if self.valid(*touched) and all(
-            self.sizes[k] >= wanted.get(k, 0) for k in {self.kind(e) for e in gone}
+        """Take out a node with all its edges, if that leaves enough of each class."""
+        gone = self.at_node[node]
+        if any(
+            self.sizes[kind] - n < wanted.get(kind, 0)
+            for kind, n in Counter(map(self.kind, gone)).items()
         ):
+            return False
+        removed = sorted(gone)
+        for edge in removed:
+            self.remove(edge)
+        if self.valid(*{n for edge in removed for n in edge[:2]}):
             return True
-        for edge in gone:
+        for edge in removed:
             self.add(edge)
         return False
 
@@ -188,15 +229,16 @@ class _Edges:
     # ---------------------------------------------------------------------------------------------
 
     def mix(self) -> None:
-        """Many random steps that keep the sizes."""
+        """Many random steps that keep the sizes; fewer rounds where the set is large."""
         nodes = len({n for edge in self.edges for n in edge[:2]})
-        for _ in range(ROUNDS):
+        for _ in range(max(1, min(ROUNDS, MAX_STEPS // len(self.edges)))):
             for _ in range(nodes):
                 self.move()
             for _ in range(len(self.edges)):
                 self.swap()
 
     def swap(self) -> None:
+        """Exchange one edge for another of its class."""
         old = self.draws.choice(self.edges)
         new = self.random_edge(self.kind(old))
         if new is None:
@@ -216,7 +258,7 @@ class _Edges:
         if not idle:
             return
         target = self.draws.choice(idle)
-        old = [edge for edge in self.edges if node in edge[:2]]
+        old = sorted(self.at_node[node])
         new = [
             (target if u == node else u, target if v == node else v, slot) for u, v, slot in old
         ]

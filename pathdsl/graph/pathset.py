@@ -40,6 +40,7 @@ class Rel:
     most: int
 
     def holds(self, distance: int) -> bool:
+        """Whether it holds for a head that stands `distance` positions behind what it reads."""
         return self.least <= distance <= self.most
 
 
@@ -180,10 +181,12 @@ def minus(left: PathSet, right: PathSet) -> PathSet:
 
 
 def cat(*parts: Regex) -> Regex:
+    """The parts one after the other."""
     return parts[0] if len(parts) == 1 else Cat(parts=parts)
 
 
 def alt(*options: Regex) -> Regex:
+    """One of the options."""
     return options[0] if len(options) == 1 else Alt(options=options)
 
 

@@ -37,13 +37,17 @@ class Member:
 Bindings = Mapping[str, Member]
 
 
-def fault(code: str, message: str, node: ast.Node, *, label: str = "", help: str = "") -> LanguageError:
+def fault(
+    code: str, message: str, node: ast.Node, *, label: str = "", help: str = ""
+) -> LanguageError:
+    """One diagnostic at a syntax node, as an exception to raise."""
     return LanguageError(
         Diagnostic(code=code, message=message, span=node.span, label=label, help=help)
     )
 
 
 def pos_of(position: ast.Position | None) -> Pos | None:
+    """The resolved form of a written position."""
     if position is None:
         return None
     if position.index is not None:
@@ -75,6 +79,8 @@ class Places:
     def __init__(self, program: Program, layout: Layout) -> None:
         self.program = program
         self.layout = layout
+        self._groups: dict[str, tuple[Nodes, ...]] = {}
+        self._open: list[str] = []
 
     def nodes(self, ref: ast.NodeRef, bindings: Bindings) -> tuple[Nodes, ...]:
         """The places that a reference to components means; marks and paths are faults here."""
@@ -93,10 +99,8 @@ class Places:
         """The residual marks that a reference means; () when it means nodes."""
         match ref:
             case ast.ResidRef(layer=layer, at=at):
-                count = self.layout.shape.n_layers + 1
-                return tuple(
-                    Mark(layer=i, at=pos_of(at)) for i in indices(layer, count, "residual mark", ref)
-                )
+                layers = indices(layer, self.layout.shape.n_layers + 1, "residual mark", ref)
+                return tuple(Mark(layer=i, at=pos_of(at)) for i in layers)
             case ast.Name(name=name) if name in bindings:
                 return tuple(
                     Mark(layer=m.layer, at=self._one_at(m.at, pos_of(ref.at), ref))
@@ -105,10 +109,22 @@ class Places:
             case ast.NodeSet(members=members):
                 parts = [self.marks(member, bindings) for member in members]
                 if any(parts) and not all(parts):
-                    raise fault("PD208", "a set holds either nodes or residual marks, not both", ref)
+                    raise fault(
+                        "PD208", "a set holds either nodes or residual marks, not both", ref
+                    )
                 if any(parts):
+                    at = pos_of(ref.at)
+                    kept = [
+                        Mark(layer=m.layer, at=self._one_at(m.at, at, ref))
+                        for part in parts
+                        for m in part
+                    ]
                     gone = [mark for e in ref.excluded for mark in self.marks(e, bindings)]
-                    return tuple(mark for part in parts for mark in part if mark not in gone)
+                    return tuple(
+                        mark
+                        for mark in dict.fromkeys(kept)
+                        if not any(g.layer == mark.layer and g.at in (None, mark.at) for g in gone)
+                    )
                 return ()
             case _:
                 return ()
@@ -163,16 +179,16 @@ class Places:
                 layers = indices(layer, shape.n_layers, "layer", ref)
                 heads = indices(head, shape.n_heads, "head", ref)
                 return tuple(
-                    Nodes(mask=1 << layout.head(l, h), at=at, named=True)
-                    for l in layers
-                    for h in heads
+                    Nodes(mask=1 << layout.head(i, j), at=at, named=True)
+                    for i in layers
+                    for j in heads
                 )
             case ast.MlpRef(layer=layer):
                 if not shape.has_mlp:
                     raise fault("PD205", "this model has no MLPs", ref)
                 return tuple(
-                    Nodes(mask=1 << layout.mlp(l), at=at, named=True)
-                    for l in indices(layer, shape.n_layers, "layer", ref)
+                    Nodes(mask=1 << layout.mlp(i), at=at, named=True)
+                    for i in indices(layer, shape.n_layers, "layer", ref)
                 )
             case ast.NeuronRef():
                 raise fault(
@@ -183,6 +199,14 @@ class Places:
                 )
             case ast.ResidRef():
                 raise fault("PD208", "a residual mark is not a node", ref)
+            case ast.Word(word="logits") if at is not None:
+                raise fault(
+                    "PD124",
+                    "`logits` is reached where the metric reads and takes no position",
+                    ref,
+                    label=f"put at `@{at}`",
+                    help=f"give the position to the metric: `metric NAME @{at} = …`",
+                )
             case ast.Word(word=word):
                 masks = {
                     "input": 1,
@@ -206,17 +230,29 @@ class Places:
         if name in bindings:
             nodes = bindings[name].nodes
         elif name in self.program.groups:
-            group = self.program.groups[name]
-            nodes = self._nodes(group.nodes, {}, pos_of(group.at))
+            nodes = self._group(name, ref)
         else:
             raise fault("PD208", f"`{name}` is not a set of nodes", ref, label="nodes wanted here")
         return tuple(replace(n, at=self._one_at(n.at, at, ref)) for n in nodes)
+
+    def _group(self, name: str, ref: ast.Node) -> tuple[Nodes, ...]:
+        """The members of a group; each group is expanded once."""
+        if name not in self._groups:
+            if name in self._open:
+                raise fault("PD108", f"`{name}` is defined by itself", ref)
+            group = self.program.groups[name]
+            self._open.append(name)
+            try:
+                self._groups[name] = self._nodes(group.nodes, {}, pos_of(group.at))
+            finally:
+                self._open.pop()
+        return self._groups[name]
 
     def _one_at(self, own: Pos | None, outer: Pos | None, ref: ast.Node) -> Pos | None:
         """The position of a member that has one, is given one by its set, or both the same."""
         if own is not None and outer is not None and own != outer:
             raise fault(
-                "PD214",
+                "PD121",
                 f"this stands at `@{own}` already and is put at `@{outer}`",
                 ref,
                 label="two positions for one node",

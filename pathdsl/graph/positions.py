@@ -50,8 +50,10 @@ class Step:
 
 
 def place_fault(step: Step, sender: Nodes, receiver: Nodes) -> str | None:
-    """"" when some pair of the two places has the edge; None when the layers or inputs forbid all;
-    else the code of the fault that their positions cause."""
+    """The code of the fault that the positions of two places cause.
+
+    Empty when some pair of them has the edge; None when layers or inputs forbid every pair.
+    """
     layout = step.layout
     found: str | None = None
     seen: set[tuple[str, int]] = set()
@@ -69,6 +71,14 @@ def place_fault(step: Step, sender: Nodes, receiver: Nodes) -> str | None:
             return ""
         found = found or code
     return found
+
+
+def edge_possible(
+    layout: Layout, sender: Nodes, v: int, to: Pos | None, slot: str | None, relation: Rel | None
+) -> bool:
+    """Whether one input of component `v`, standing at `to`, may read these senders' position."""
+    labels = ((slot, relation),) if slot else None
+    return _position_fault(Step(labels=labels, reach=False, layout=layout), sender, to, v) == ""
 
 
 def _position_fault(step: Step, sender: Nodes, to: Pos | None, v: int) -> str:

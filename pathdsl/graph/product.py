@@ -177,6 +177,7 @@ def _outcome(free: int, guarded: tuple[tuple[Guards, int], ...], held: set[objec
 
 
 def too_many_states(limit: int) -> PlanError:
+    """The fault of an automaton that grows past its bound, to raise."""
     return PlanError(
         Diagnostic(
             code="PD210",

@@ -3,8 +3,8 @@
 `Resolver(program, shape)` is the one place where the syntax of paths gets its meaning
 (language.md sections 4 and 5). Faults are `LanguageError`s with one PD2xx diagnostic each.
 
-Example: `a9.h9 (-> mlp)* -[q]-> name_mover` is a *sub-path*; used as a path set it is completed path by
-path upstream to `input` and downstream to `logits`.
+Example: `a9.h9 (-> mlp)* -[q]-> name_mover` is a *sub-path*; used as a path set it is completed
+path by path upstream to `input` and downstream to `logits`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from pathdsl.errors import LanguageError
 from pathdsl.graph import adjacency
-from pathdsl.graph.components import Layout, bits
+from pathdsl.graph.components import bits
 from pathdsl.graph.eap import read_edges_file
 from pathdsl.graph.pathset import (
     ANY_EDGE,
@@ -38,58 +37,17 @@ from pathdsl.graph.pathset import (
     minus,
     union,
 )
-from pathdsl.graph.places import Bindings, Mark, Member, Places, fault
-from pathdsl.graph.product import MAX_STATES, Product
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.places import Bindings, Mark, Member, fault
+from pathdsl.graph.positions import edge_possible
+from pathdsl.graph.product import Product
+from pathdsl.graph.subpaths import NODE_REFS, Labels, SubPaths, merge
 from pathdsl.lang import ast
-from pathdsl.lang.program import Program
 
 __all__ = ["Member", "PathResolver"]
 
-Labels = tuple[tuple[str, Rel | None], ...] | None
-NODE_REFS = (
-    ast.HeadRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.NodeSet
-)  # fmt: skip
 
-
-def relation_of(relation: ast.Relation | None) -> Rel | None:
-    """The distances, head's position minus position read, at which a relation holds."""
-    if relation is None:
-        return None
-    size = relation.size or 0
-    match relation.kind:
-        case "prev":
-            return Rel(least=1, most=1)
-        case "same":
-            return Rel(least=0, most=0)
-        case "window":
-            if size < 1:
-                raise fault("PD213", "a window holds at least one position", relation)
-            return Rel(least=0, most=size - 1)
-        case "offset":
-            if size > 0:
-                raise fault(
-                    "PD213",
-                    f"`offset({size})` would read the future",
-                    relation,
-                    help=f"write `offset(-{size})`",
-                )
-            return Rel(least=-size, most=-size)
-
-
-class PathResolver:
+class PathResolver(SubPaths):
     """Meaning of node references and path expressions of one program on one model shape."""
-
-    def __init__(
-        self, program: Program, shape: ModelShape, max_states: int = MAX_STATES
-    ) -> None:
-        self.program = program
-        self.shape = shape
-        self.layout = Layout(shape)
-        self.places = Places(program, self.layout)
-        self.max_states = max_states
-        self._products: dict[PathSet, Product] = {}
-        self._named: dict[str, PathSet] = {}
 
     # ---------------------------------------------------------------------------------------------
     # Complete path sets
@@ -126,7 +84,10 @@ class PathResolver:
                 return result
             case ast.Name(name=name) if name in self.program.paths and name not in bindings:
                 if name not in self._named:
-                    self._named[name] = self.path_set(self.program.paths[name].path)
+                    with self._opened(name, expr):
+                        paths = self.path_set(self.program.paths[name].path)
+                    self._bound(paths, expr)
+                    self._named[name] = paths
                 return self._named[name]
             case _ if self._is_marks(expr, bindings):
                 return self._through([self.places.member(expr, bindings)])  # type: ignore[arg-type]
@@ -134,6 +95,7 @@ class PathResolver:
                 return self.complete(self.sub_path(expr, bindings))
 
     def complete(self, regex: Regex) -> Regular:
+        """The complete paths that run along a sub-path."""
         return complete(regex, self.layout.any_mask, 1 << self.layout.logits)
 
     def product(self, paths: PathSet) -> Product:
@@ -143,156 +105,12 @@ class PathResolver:
         return self._products[paths]
 
     def count(self, paths: PathSet) -> int:
+        """Number of (component, slot) sequences in a set."""
         return self.product(paths).count()
 
     def loop(self, loop: ast.Loop) -> tuple[Member, ...]:
         """The members of `for v in SET`, in the author's order."""
         return self.places.singles(loop.members, {})
-
-    # ---------------------------------------------------------------------------------------------
-    # Sub-paths
-    # ---------------------------------------------------------------------------------------------
-
-    def is_sub_path(self, expr: ast.PathExpr, bindings: Bindings) -> bool:
-        """Whether an expression may stand in the place of a node (it is no complete path set)."""
-        match expr:
-            case ast.Group(inner=inner):
-                return self.is_sub_path(inner, bindings)
-            case ast.Choice(options=options):
-                return all(self.is_sub_path(option, bindings) for option in options)
-            case ast.Name(name=name) if name in bindings:
-                return not bindings[name].marks
-            case ast.Name(name=name) if name in self.program.paths:
-                return self.is_sub_path(self.program.paths[name].path, {})
-            case ast.ResidRef():
-                return False
-            case ast.NodeSet():
-                return not self.places.marks(expr, bindings)
-            case ast.Name() | ast.Chain():
-                return True
-            case _:
-                return isinstance(expr, NODE_REFS)
-
-    def sub_path(self, expr: ast.PathExpr, bindings: Bindings) -> Regex:
-        """The expression as a regular expression over nodes and edges, ends not yet supplied."""
-        match expr:
-            case ast.Group(inner=inner):
-                return self.sub_path(inner, bindings)
-            case ast.Choice(options=options):
-                return alt(*(self.sub_path(option, bindings) for option in options))
-            case ast.Chain():
-                return self._chain(expr, bindings)
-            case ast.Name(name=name, at=at) if (
-                name in self.program.paths and name not in bindings
-            ):
-                if at is not None:
-                    raise fault("PD214", f"`{name}` is a path and takes no position", expr)
-                inner = self.program.paths[name].path
-                if not self.is_sub_path(inner, {}):
-                    raise fault(
-                        "PD215",
-                        f"`{name}` is a complete path set and cannot be a part of a path",
-                        expr,
-                        label="a sub-path is wanted here",
-                        help=f"combine complete sets with `&`, `-` and `|`: `{name} & (…)`",
-                    )
-                return self.sub_path(inner, {})
-            case ast.Name() | ast.HeadRef() | ast.MlpRef() | ast.NeuronRef() | ast.Word() | (
-                ast.NodeSet()
-            ):
-                nodes = merge(self.places.nodes(expr, bindings))
-                if not nodes:
-                    raise fault("PD209", "this set of nodes is empty", expr)
-                return alt(*nodes)
-            case _:
-                raise fault(
-                    "PD215",
-                    "a complete path set cannot be a part of a path",
-                    expr,
-                    label="a sub-path is wanted here",
-                    help="combine complete sets with `&`, `-` and `|`",
-                )
-
-    def _is_marks(self, expr: ast.PathExpr, bindings: Bindings) -> bool:
-        return isinstance(expr, ast.ResidRef | ast.Name | ast.NodeSet) and bool(
-            self.places.marks(expr, bindings)
-        )
-
-    def _chain(self, chain: ast.Chain, bindings: Bindings) -> Regex:
-        if self._is_marks(chain.first, bindings):
-            raise fault(
-                "PD208",
-                "a path cannot begin with a residual mark",
-                chain.first,
-                help="write `input ~> r5@END ~> …`, or `through(r5@END)`",
-            )
-        first = self.sub_path(chain.first, bindings)
-        body = self._hops(chain.steps, bindings)
-        adjacency.check_chain(self, chain, bindings)
-        return cat(first, body)
-
-    def _hops(self, steps: Iterable[ast.Hop | ast.Repeat], bindings: Bindings) -> Regex:
-        """Arrows and what they lead to; a residual mark joins the two arrows around it."""
-        parts: list[Regex] = []
-        pending: tuple[ast.Hop, tuple[Mark, ...]] | None = None
-        for step in steps:
-            if isinstance(step, ast.Repeat):
-                if pending:
-                    raise _dangling(pending[0])
-                section = self._hops(step.hops, bindings)
-                parts.append(repeat(section, step.least, step.most))
-                continue
-            marks = (
-                self.places.marks(step.target, bindings)
-                if self._is_marks(step.target, bindings)
-                else ()
-            )
-            if marks:
-                if pending:
-                    raise fault(
-                        "PD208", "an edge crosses one residual mark at a time", step.target,
-                        help="combine the marks with `&`: `through(r2) & through(r5)`",
-                    )  # fmt: skip
-                if step.arrow.labels:
-                    raise fault(
-                        "PD208",
-                        "the arrow into a residual mark carries no slots",
-                        step.arrow,
-                        help="put the slots on the arrow that leaves the mark: `A -> r5 -[q]-> B`",
-                    )
-                pending = (step, marks)
-                continue
-            parts.append(self._arrow(step.arrow, pending))
-            pending = None
-            parts.append(self.sub_path(step.target, bindings))
-        if pending:
-            raise _dangling(pending[0])
-        return cat(*parts)
-
-    def _arrow(
-        self, arrow: ast.Arrow, pending: tuple[ast.Hop, tuple[Mark, ...]] | None
-    ) -> Regex:
-        middle = Nodes(mask=self.layout.any_mask)
-        before = Star(inner=cat(ANY_EDGE, middle))
-        last = Edge(labels=self.labels(arrow))
-        if pending is None:
-            return cat(before, last) if arrow.reach else last
-        hop, marks = pending
-        options: list[Regex] = []
-        for mark in marks:
-            options.append(Edge(labels=last.labels, mark=mark.layer, mark_at=mark.at))
-            if arrow.reach:
-                crossing = Edge(mark=mark.layer, mark_at=mark.at)
-                options.append(cat(crossing, middle, before, last))
-        crossed = alt(*options)
-        return cat(before, crossed) if hop.arrow.reach else crossed
-
-    def labels(self, arrow: ast.Arrow) -> Labels:
-        if not arrow.labels:
-            return None
-        return tuple(
-            (slot, relation_of(label.relation)) for label in arrow.labels for slot in label.slots
-        )
 
     # ---------------------------------------------------------------------------------------------
     # Built-in path sets
@@ -357,12 +175,18 @@ class PathResolver:
                     raise adjacency.no_edge(self, chain, step, senders, receivers)
                 found += added
                 senders = receivers
+            adjacency.check_chain(self, chain, bindings)
         return Listed(edges=tuple(dict.fromkeys(found)))
 
     def _listed_nodes(self, expr: ast.PathExpr, bindings: Bindings) -> tuple[Nodes, ...]:
         while isinstance(expr, ast.Group):
             expr = expr.inner
-        if not isinstance(expr, (*NODE_REFS, ast.Name)):
+        is_path = (
+            isinstance(expr, ast.Name)
+            and expr.name in self.program.paths
+            and expr.name not in bindings
+        )
+        if is_path or not isinstance(expr, (*NODE_REFS, ast.Name)):
             raise fault("PD216", "`edges { … }` lists edges between nodes and sets of nodes", expr)
         return merge(self.places.nodes(expr, bindings))
 
@@ -392,11 +216,14 @@ class PathResolver:
                             )
                             for relation in relations
                             if mask
+                            and edge_possible(
+                                self.layout, sender, v, receiver.at, slot, relation
+                            )
                         ]
         return found
 
     def _edges_file(self, expr: ast.EdgesFile) -> PathSet:
-        base = Path(self.program.origin_of(expr)).parent
+        base = Path(expr.span.path).parent
         path = base / expr.path
         top = _integer(expr.options, "top", 0)
         try:
@@ -409,6 +236,7 @@ class PathResolver:
     # ---------------------------------------------------------------------------------------------
 
     def random_like(self, expr: ast.PathExpr, seed: int, bindings: Bindings = {}) -> PathSet:
+        """`expr` with its units renamed one to one to others of their kind and layer."""
         from pathdsl.graph.controls import random_like
 
         return random_like(self, expr, seed, bindings)
@@ -430,41 +258,6 @@ class PathResolver:
             )
         except ValueError as error:
             raise fault("PD218", str(error), expr) from error
-
-
-def merge(nodes: Iterable[Nodes]) -> tuple[Nodes, ...]:
-    """Places of equal position and kind joined into one, in order of first mention."""
-    merged: dict[tuple[object, bool], int] = {}
-    for n in nodes:
-        merged[n.at, n.named] = merged.get((n.at, n.named), 0) | n.mask
-    return tuple(
-        Nodes(mask=mask, at=at, named=named)  # type: ignore[arg-type]
-        for (at, named), mask in merged.items()
-        if mask
-    )
-
-
-def repeat(section: Regex, least: int, most: int | None) -> Regex:
-    """`section` at least `least` and at most `most` times."""
-    parts: list[Regex] = [section] * least
-    if most is None:
-        parts.append(Star(inner=section))
-    else:
-        tail: Regex = EMPTY
-        for _ in range(most - least):
-            tail = alt(EMPTY, cat(section, tail))
-        parts.append(tail)
-    return cat(*parts)
-
-
-def _dangling(hop: ast.Hop) -> LanguageError:
-    return fault(
-        "PD208",
-        "a residual mark stands between two arrows",
-        hop.target,
-        label="no arrow leaves this mark",
-        help="end the path at a node: `… -> r5 -> logits`",
-    )
 
 
 def _integer(options: Iterable[ast.Argument], keyword: str, default: int) -> int:

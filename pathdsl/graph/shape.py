@@ -3,7 +3,8 @@
 Everything the language needs to know of a model before its weights are loaded. No torch.
 
 Source of the counts: a residual transformer block reads the sum of all earlier writers, so each
-component has an edge from each earlier one (Wang et al. 2022; Conmy et al. 2023 for the edge count).
+component has an edge from each earlier one (Wang et al. 2022; Conmy et al. 2023 for the number of
+edges).
 """
 
 from __future__ import annotations

@@ -86,22 +86,6 @@ def _claim(scope: Scope, claim: ast.ClaimDecl) -> Faults:
         yield from check_quantity(inner, side)
     if claim.confidence is not None:
         yield from _confidence(scope, claim.confidence)
-    if claim.relation == "~=" and claim.within is None:
-        yield fault(
-            "PD113",
-            "`~=` needs `within`: how far apart still counts as equal",
-            claim.span,
-            "left out here",
-            help="`A ~= B within 0.1`",
-        )
-    if claim.relation != "~=" and claim.within is not None:
-        yield fault(
-            "PD129",
-            f"`within` belongs to `~=`, and this claim says `{claim.relation}`",
-            claim.within.span,
-            "has no meaning here",
-            help="leave it out, or claim `A ~= B within D`",
-        )
     yield from _methods(scope, claim.methods)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pathdsl.errors import Span
+from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
 from pathdsl.lang.check_nodes import check_nodes, check_positions, is_nodes
 from pathdsl.lang.scope import Faults, Scope, fault, listed, meant, unknown
@@ -69,7 +69,7 @@ def check_arguments(
         )
 
 
-def _surplus(signature: Signature, argument: ast.Argument) -> object:
+def _surplus(signature: Signature, argument: ast.Argument) -> Diagnostic:
     names = [p.name for p in signature.parameters if not p.by_place] or [
         p.name for p in signature.parameters
     ]
@@ -102,9 +102,6 @@ def check_value(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
             for item in items:
                 if not isinstance(item, ast.String):
                     yield _wrong(parameter, item)
-        case Kind.LITERAL:
-            if literal(value) is None:
-                yield _wrong(parameter, value)
         case Kind.WORD:
             yield from _word(parameter, value)
         case Kind.COLUMN | Kind.LABEL:
@@ -159,7 +156,7 @@ def _is_word(value: ast.Node) -> bool:
     return isinstance(value, ast.Name) and value.at is None
 
 
-def _wrong(parameter: Parameter, value: ast.Node, wanted: str = "") -> object:
+def _wrong(parameter: Parameter, value: ast.Node, wanted: str = "") -> Diagnostic:
     return fault(
         "PD115",
         f"`{parameter.name}` takes {wanted or parameter.kind.value}",
@@ -206,7 +203,7 @@ def _word(parameter: Parameter, value: ast.Node) -> Faults:
 
 
 def check_column(scope: Scope, name: ast.Name, use: str) -> Faults:
-    """A column by its use, "prompt", "token" or "label"; only where a generator says what it has."""
+    """A column by its use: "prompt", "token" or "label"; silent where only the data can tell."""
     columns = scope.columns
     if columns is None or (use == "token" and name.name == "next"):
         return

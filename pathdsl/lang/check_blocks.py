@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pathdsl.errors import Span
 from pathdsl.lang import ast
 from pathdsl.lang.check_arguments import check_arguments, check_column, check_value, unknown_word
 from pathdsl.lang.program import Program
@@ -71,8 +70,7 @@ def _at_most_one(statements: list[ast.CircuitDecl] | list[ast.ModelDecl], what: 
 def _fields(
     scope: Scope, fields: tuple[ast.Field, ...], known: Mapping[str, Parameter], block: str
 ) -> Faults:
-    """Unknown and repeated fields of a block; values of the plain kinds."""
-    first: dict[str, Span] = {}
+    """Unknown fields of a block, and the values of the known ones."""
     for field in fields:
         parameter = known.get(field.name)
         if parameter is None:
@@ -83,23 +81,12 @@ def _fields(
                 "not a field of it",
                 help=meant(field.name, known),
             )
-        elif field.name in first:
-            yield fault(
-                "PD114",
-                f"`{field.name}` is given twice",
-                field.name_span,
-                "given again here",
-                labels=[(first[field.name], "first given here")],
-                help="leave one of them out",
-            )
-        else:
-            first[field.name] = field.name_span
-            if parameter.name == "hypothesis":
-                yield from _hypothesis(scope, field)
-            elif parameter.name == "positions":
-                yield from _position_names(field)
-            elif parameter.kind is not Kind.SOURCE:
-                yield from check_value(scope, parameter, field.value)
+        elif parameter.name == "hypothesis":
+            yield from _hypothesis(scope, field)
+        elif parameter.name == "positions":
+            yield from _position_names(field)
+        elif parameter.kind is not Kind.SOURCE:
+            yield from check_value(scope, parameter, field.value)
 
 
 def _hypothesis(scope: Scope, field: ast.Field) -> Faults:
@@ -122,7 +109,9 @@ def _position_names(field: ast.Field) -> Faults:
     for item in field.value.items:
         if not isinstance(item, ast.Name | ast.Position):
             yield fault("PD115", "`positions` lists names", item.span, "not a name")
-        elif item.name == "END" or not item.name or getattr(item, "offset", 0):
+        elif (
+            item.name == "END" or not item.name or (isinstance(item, ast.Position) and item.offset)
+        ):
             yield fault(
                 "PD115",
                 "offsets and `END` need no entry in `positions`",
@@ -213,7 +202,6 @@ def _generator_arguments(call: ast.Call) -> Faults:
     if made is None:
         return
     known = {parameter.name: parameter for parameter in made.parameters}
-    seen: dict[str, Span] = {}
     for argument in call.arguments:
         name = argument.keyword
         if name not in known:
@@ -226,16 +214,6 @@ def _generator_arguments(call: ast.Call) -> Faults:
                 help=meant(name, known),
             )
             continue
-        if name in seen:
-            yield fault(
-                "PD114",
-                f"`{name}` is given twice",
-                argument.span,
-                "given again here",
-                labels=[(seen[name], "first given here")],
-                help="leave one of them out",
-            )
-        seen.setdefault(name, argument.span)
         value = literal(argument.value)
         wrong = f"`{name}` takes a plain value" if value is None else known[name].fault(value)
         if wrong is not None:

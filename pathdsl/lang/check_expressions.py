@@ -8,6 +8,7 @@ Source: language.md section 6.
 
 from __future__ import annotations
 
+from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check_arguments import check_arguments, unknown_word
 from pathdsl.lang.check_nodes import check_nodes, check_position
@@ -271,14 +272,14 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
                 help=f"`{call.name}(RUN, task: {choice.candidates[0]})`",
             )
         return
-    if asked_name is not None and task is not None and choice.name not in serving(program, metric):
+    if asked is not None and task is not None and choice.name not in serving(program, metric):
         yield _not_served(scope, metric, asked, choice.name)
     for run in runs:
         if isinstance(run, ast.PlainRun | ast.PathRun):
             yield from needs_treated(scope, run, task)
 
 
-def _not_served(scope: Scope, metric: ast.MetricDecl, asked: ast.Node, task: str) -> object:
+def _not_served(scope: Scope, metric: ast.MetricDecl, asked: ast.Node, task: str) -> Diagnostic:
     served = serving(scope.program, metric)
     return fault(
         "PD304",

@@ -83,7 +83,7 @@ def is_reserved(name: str) -> str:
 
 
 def check_reserved(program: Program) -> Faults:
-    """Declared names and loop variables that the language keeps for itself, or that hide others."""
+    """Declared names and loop variables that are words of the language, or that hide others."""
     for declaration in [*program.declarations(), *filter(None, [program.model])]:
         names = [declaration.name]
         loop = getattr(declaration, "loop", None)
@@ -102,7 +102,7 @@ def check_reserved(program: Program) -> Faults:
         if loop is not None and (hidden := program.find(loop.variable.name)) is not None:
             yield fault(
                 "PD107",
-                f"the loop variable `{loop.variable.name}` hides the {kind_of(hidden)} of that name",
+                f"the loop variable `{loop.variable.name}` hides a {kind_of(hidden)}",
                 loop.variable.span,
                 "hides it",
                 labels=[(hidden.name.span, "declared here")],
@@ -174,7 +174,7 @@ def _circle(
 
 
 def check_unused(program: Program) -> Faults:
-    """Names of this file that nothing mentions; files that are only there to be used are left out."""
+    """Names of this file that nothing mentions; files that are only there to be used have none."""
     if program.is_library or program.broken:
         return
     everything = [*program.declarations(), *program.file.statements]

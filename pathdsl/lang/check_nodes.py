@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pathdsl.errors import Span
+from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
-from pathdsl.lang.scope import Faults, Scope, fault, meant, unknown
+from pathdsl.lang.scope import Faults, Scope, fault, meant, source_text, unknown
 from pathdsl.lang.serving import fields_of, generator, known_positions
 from pathdsl.lang.signatures import DATA_FILES
 from pathdsl.lang.walk import walk
@@ -56,9 +56,10 @@ def check_position(scope: Scope, position: ast.Position) -> Faults:
         known += known_positions(program, task)
     if position.name in known:
         return
+    where = "no task has a" if scope.task is None else f"the task `{scope.task.name.name}` has no"
     yield fault(
         "PD109",
-        f"no task knows the position `{position.name}`",
+        f"{where} position `{position.name}`",
         position.span,
         "neither listed in a task's `positions` nor marked by its generator",
         help=meant(position.name, known or ["END"]),
@@ -88,23 +89,16 @@ def check_positions(scope: Scope, value: ast.Node) -> Faults:
 
 
 def check_nodes(scope: Scope, ref: ast.Node, *, marks: bool = False) -> Faults:
-    """Names, positions and index ranges of a node reference; `marks` allows `r5`."""
+    """Names and positions of a node reference; `marks` allows `r5`."""
     at = getattr(ref, "at", None)
     if at is not None:
         yield from check_position(scope, at)
     match ref:
-        case ast.HeadRef(layer=layer, head=head):
-            yield from _indices(layer)
-            yield from _indices(head)
-        case ast.MlpRef(layer=layer):
-            yield from _indices(layer)
-        case ast.NeuronRef(layer=layer, neuron=neuron):
-            yield from _indices(layer)
-            yield from _indices(neuron)
-        case ast.ResidRef(layer=layer):
-            yield from _indices(layer)
+        case ast.HeadRef() | ast.MlpRef() | ast.NeuronRef():
+            pass
+        case ast.ResidRef():
             if not marks:
-                yield _stray_mark(ref.span, "r5")
+                yield _stray_mark(ref.span, source_text(scope.program, ref))
         case ast.Word(word="logits") if at is not None:
             yield fault(
                 "PD124",
@@ -130,19 +124,11 @@ def check_nodes(scope: Scope, ref: ast.Node, *, marks: bool = False) -> Faults:
             for member in (*members, *excluded):
                 yield from check_nodes(scope, member, marks=marks)
             yield from _two_positions(scope, ref)
-        case ast.Windows():
-            yield fault(
-                "PD122",
-                "`windows` gives the members of a loop, it is no set of nodes",
-                ref.span,
-                "only after `for v in`",
-                help="`let drop for w in windows(m[0..47], 5) = …`",
-            )
         case _:
             yield fault("PD115", "wanted a set of nodes", ref.span, "not a set of nodes")
 
 
-def _stray_mark(span: Span, written: str) -> object:
+def _stray_mark(span: Span, written: str) -> Diagnostic:
     return fault(
         "PD123",
         "the residual stream is no node but a mark on the edge that crosses it",
@@ -150,18 +136,6 @@ def _stray_mark(span: Span, written: str) -> object:
         "only in `through(…)`, after `for v in`, or between two arrows",
         help=f"`through({written})` is every path that crosses it",
     )
-
-
-def _indices(indices: ast.Indices) -> Faults:
-    for least, most in indices.ranges:
-        if least > most:
-            yield fault(
-                "PD116",
-                f"the range {least}..{most} is empty",
-                indices.span,
-                "both ends are included, the smaller one first",
-                help=f"`[{most}..{least}]`",
-            )
 
 
 def _two_positions(scope: Scope, ref: ast.Name | ast.NodeSet) -> Faults:

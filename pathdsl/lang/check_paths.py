@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check_arguments import check_arguments
 from pathdsl.lang.check_nodes import check_nodes, is_nodes
@@ -139,7 +140,7 @@ def _bare(scope: Scope, path: ast.Node) -> bool:
     return is_nodes(path)
 
 
-def _bare_algebra(scope: Scope, path: ast.SetOp) -> object:
+def _bare_algebra(scope: Scope, path: ast.SetOp) -> Diagnostic:
     left = source_text(scope.program, strip(path.left))
     right = source_text(scope.program, strip(path.right))
     note = "two bare sets of nodes can mean sets of nodes or sets of paths; they differ"
@@ -219,7 +220,7 @@ def _arrow(hop: ast.Hop) -> Faults:
         slots = ",".join(slot for label in labels for slot in label.slots)
         yield fault(
             "PD206",
-            f"`{slots}` are inputs of a head, and {why}",
+            f"the label `{slots}` is for the inputs of a head, and {why}",
             hop.arrow.span,
             "names inputs of a head",
             labels=[(node.span, "is no head")],
@@ -259,9 +260,9 @@ def _without_slots(target: ast.Node) -> tuple[ast.Node, str] | None:
     """The written part of a target that has no q, k, v, and why; groups are not opened."""
     match strip(target):
         case ast.MlpRef() | ast.NeuronRef() as node:
-            return node, "an MLP has a single one"
+            return node, "an MLP has but one"
         case ast.Word(word="mlp") as node:
-            return node, "an MLP has a single one"
+            return node, "an MLP has but one"
         case ast.Word(word="logits" | "input" as word) as node:
             return node, f"`{word}` has none"
         case ast.ResidRef() as node:

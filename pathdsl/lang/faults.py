@@ -23,7 +23,7 @@ from pathdsl.lang.tables import parser
 
 _WORD = re.compile(r"[A-Za-z0-9_.]+")
 _FOUND = re.compile(
-    r'"[^"\n]*"?|[-=]+>|~[>=]|\]->|\]~>|-\[|~\[|[<>=!:]=|&&|\|\||//|[A-Za-z0-9_.]+%?|.', re.DOTALL
+    r'"[^"\n]*"?|[-=]+>|~[>=]|\]->|\]~>|-\[|~\[|[<>=!:]=|&&|\|\||[A-Za-z0-9_.]+%?|.', re.DOTALL
 )
 _NODE = re.compile(r"a\d+(\.h\d+)?|m\d+(\.n\d+)?|r\d+")
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "-[": "]->", "~[": "]~>"}
@@ -33,9 +33,17 @@ _ARROWS = {"->", "~>", "-[", "~["}
 _OTHER_ARROWS = ("=>", "-->", "→", "⇒", "–>", "—>", "==>", ">")
 _OTHER_SIGNS = {
     "≥": ">=", "≤": "<=", "≈": "~=", "=>": ">=", "=<": "<=", "−": "-", "–": "-", "—": "-",
-    "×": "*", "·": "*", "÷": "/", "**": "^", "&&": "&", "||": "|", "∪": "|", "∩": "&", ":=": "=",
+    "×": "*", "·": "*", "÷": "/", "&&": "&", "||": "|", "∪": "|", "∩": "&", ":=": "=",
     "and": "&", "or": "|",
 }  # fmt: skip
+_DOUBLED = {
+    "-->": ("an arrow is written `->`", "->"),
+    "||": ("either is written with a single `|`", "|"),
+    "&&": ("both is written with a single `&`", "&"),
+    "**": ("a power is written `^`", "^"),
+    "//": ("a comment starts with `#`", "# …"),
+    "/*": ("a comment starts with `#`", "# …"),
+}
 _RUNS = {"reference", "treated", "treat", "keep"}
 _PATH_WORDS = {"full", "none", "through", "within", "edges", "random_like", "random_edges"}
 
@@ -210,9 +218,13 @@ def _slot_in_angles(place: Place) -> Diagnostic | None:
 
 def _other_sign(place: Place) -> Diagnostic | None:
     found = place.found
-    two = place.text[place.at : place.at + 2]
-    if two == "**" and "^" in place.wanted:
-        found = two
+    # The first half of a sign may be one of ours: `-` of `-->`, `|` of `||`, `*` of `**`.
+    doubled = place.text[place.at - 1 : place.at] + found
+    if doubled in _DOUBLED and place.last == place.at:
+        span = (place.at - 1, place.at - 1 + len(doubled))
+        return place.fault(
+            "PD005", _DOUBLED[doubled][0], span=span, help=f"`{_DOUBLED[doubled][1]}`"
+        )
     span = (place.at, place.at + len(found))
     inside = open_brackets(place.text, place.start, place.at)
     if found in _OTHER_ARROWS and "->" in place.wanted:
@@ -242,11 +254,6 @@ def _other_sign(place: Place) -> Diagnostic | None:
                 "PD005", f"found `{found}`, here it is written `{right}`", span=span,
                 help=f"`{right}`",
             )  # fmt: skip
-    if found in ("//", "/", "*"):
-        slash = place.text.rfind("/", max(place.start, place.at - 1), place.at + 1)
-        if slash >= 0 and place.text.startswith(("//", "/*"), slash):
-            span = (slash, slash + 2)
-            return place.fault("PD005", "a comment starts with `#`", span=span, help="`# …`")
     if found == "%" and place.text[place.last - 1].isdigit():
         number = re.search(r"[\d_.]+$", place.text[: place.last])
         return place.fault(

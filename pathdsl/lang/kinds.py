@@ -21,7 +21,6 @@ class Kind(StrEnum):
     TEXT = "a text in quotes"
     BOOL = "`true` or `false`"
     WORD = "one of the words"
-    LITERAL = "a number, a text, a word, `true` or `false`"
     COLUMN = "a column"
     LABEL = "a field of the rows"
     METRIC = "a metric"

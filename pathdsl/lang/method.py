@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from typing import TypeVar
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
@@ -27,6 +28,7 @@ ENOUGH_PROMPTS = 30
 ENOUGH_PER_GROUP = 5
 _MOST_ROWS = 5000  # rows drawn to count the groups of a mean
 _COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+N = TypeVar("N", bound=ast.Node)
 _CONTROLS = (ast.RandomLike, ast.RandomEdges)
 
 
@@ -164,7 +166,7 @@ def _is_estimated(program: Program, claim: ast.ClaimDecl) -> bool:
     return False
 
 
-def _all(program: Program, kind: type) -> list[ast.Node]:
+def _all(program: Program, kind: type[N]) -> list[N]:
     """All nodes of a class in this program's lets and claims."""
     statements = [*program.lets.values(), *program.claims]
     return [node for statement in statements for node in walk(statement) if isinstance(node, kind)]

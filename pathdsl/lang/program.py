@@ -1,9 +1,9 @@
 """One file together with the files that it uses: names to declarations, and where each came from.
 
 `use "other.circuit"` brings in the tasks, groups, paths, metrics, lets and interventions of another
-file, transitively; never its circuit block, its model or its claims. All names of a program form one
-namespace (the circuit block's own name is a title and stands outside it). The first declaration of
-a name is kept, every further one is reported with both places.
+file, transitively; never its circuit block, its model or its claims. All names of a program form
+one namespace (the circuit block's own name is a title and stands outside it). The first
+declaration of a name is kept, every further one is reported with both places.
 
 Source: language.md section 3.
 
@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
@@ -36,6 +37,8 @@ Declaration = (
     | ast.ModelDecl
     | ast.ClaimDecl
 )
+
+D = TypeVar("D")
 
 _KINDS: dict[type, str] = {
     ast.TaskDecl: "task",
@@ -232,7 +235,7 @@ class _Loader:
     def program(self, path: str, file: ast.File) -> Program:
         """The finished program."""
 
-        def table(kind: type) -> dict[str, object]:
+        def table(kind: type[D]) -> dict[str, D]:
             return {n: d for n, d in self.found.items() if isinstance(d, kind)}
 
         own = file.statements

@@ -15,6 +15,7 @@ its last line. Columns are those of the screen: tabs become blanks, wide charact
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -212,12 +213,11 @@ def _under(text: str, marks: Sequence[_Mark], paint: _Paint) -> list[str]:
     row = [" "] * size
     # Secondary marks first: where two overlap the primary's carets are what is seen.
     for start, end, mark in sorted(placed, key=lambda p: p[2].primary):
-        sign = paint.strong("^") if mark.primary else paint.frame("-")
-        row[start:end] = [sign] * (end - start)
+        row[start:end] = ["^" if mark.primary else "-"] * (end - start)
     rightmost = max(placed, key=lambda p: p[0])
-    beside = rightmost if all(rightmost[0] >= end or p is rightmost for p in placed
-                              for end in (p[1],)) else None  # fmt: skip
-    line = "".join(row)
+    clear = all(place is rightmost or place[1] <= rightmost[0] for place in placed)
+    beside = rightmost if clear else None
+    line = "".join(paint.signs("".join(same)) for _, same in itertools.groupby(row))
     if beside is not None and beside[2].text:
         line += f" {paint.mark(beside[2].text, primary=beside[2].primary)}"
     lines = [line]
@@ -271,6 +271,11 @@ class _Paint:
 
     def frame(self, text: str) -> str:
         return f"{_BOLD}{_BLUE}{text}{_OFF}" if self.on else text
+
+    def signs(self, text: str) -> str:
+        if text.isspace():
+            return text
+        return self.strong(text) if text[0] == "^" else self.frame(text)
 
     def mark(self, text: str, *, primary: bool) -> str:
         if not self.on:

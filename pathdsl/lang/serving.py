@@ -144,6 +144,8 @@ def serving(program: Program, metric: ast.MetricDecl) -> tuple[str, ...]:
     """The tasks that a metric serves: the one it is `on`, or those that may have its columns."""
     if metric.task is not None:
         return (metric.task.name,) if metric.task.name in program.tasks else ()
+    if len(program.tasks) == 1:  # nothing to choose; a column it lacks is a fault of its own
+        return tuple(program.tasks)
     wanted = {name.name for name in answer_columns(metric)}
     found = []
     for name, task in program.tasks.items():
@@ -191,8 +193,8 @@ def choose_metric(program: Program, score: ast.Score) -> Choice:
     if asked is not None:
         return Choice(name=asked)
     task = named_option(score.options, "task")
-    if task is None and len(program.tasks) == 1:
-        task = next(iter(program.tasks))
+    if task not in program.tasks:
+        task = next(iter(program.tasks)) if len(program.tasks) == 1 else None
     names = tuple(
         name
         for name, metric in program.metrics.items()

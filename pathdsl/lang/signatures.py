@@ -21,6 +21,7 @@ from pathdsl.lang.kinds import REQUIRED, Kind, Parameter, Signature, literal
 
 __all__ = [
     "AVERAGES",
+    "AVERAGING",
     "CIRCUIT_FIELDS",
     "DATA_FILES",
     "DTYPES",
@@ -98,11 +99,7 @@ TASK_FIELDS = {
 LOADERS = _table(
     Signature(
         name="hf",
-        parameters=(
-            _first("id", Kind.TEXT),
-            Parameter(name="revision", kind=Kind.TEXT),
-            DTYPE,
-        ),
+        parameters=(_first("id", Kind.TEXT), Parameter(name="revision", kind=Kind.TEXT), DTYPE),
         example='hf("openai-community/gpt2", revision: "607a30d783dfa663caf39e06633721c8d4cfcd7e")',
     ),
     Signature(
@@ -381,18 +378,14 @@ def resolve_arguments(
 def resolve_options(score: ast.Score) -> dict[str, object]:
     """The options of a score by name, defaults filled in; its subjects are not among them."""
     signature = SCORES[score.name]
-    options = resolve_arguments(signature, tuple(o for o in score.options if o.keyword))
-    return {name: options[name] for name in options if not _leading(signature, name)}
-
-
-def _leading(signature: Signature, name: str) -> bool:
-    parameter = signature.parameter(name)
-    return parameter is not None and parameter.by_place
+    places = {parameter.name for parameter in signature.by_place}
+    options = resolve_arguments(signature, score.options)
+    return {name: value for name, value in options.items() if name not in places}
 
 
 def _value(parameter: Parameter, value: ast.Node) -> object:
     match parameter.kind:
-        case Kind.INTEGER | Kind.NUMBER | Kind.TEXT | Kind.BOOL | Kind.WORD | Kind.LITERAL:
+        case Kind.INTEGER | Kind.NUMBER | Kind.TEXT | Kind.BOOL | Kind.WORD:
             return literal(value)
         case Kind.OVER if isinstance(value, ast.Name) and value.name in parameter.choices:
             return value.name

@@ -44,7 +44,8 @@ def correction_of_name(word: str) -> str:
 
 def correction(word: str) -> str:
     """The same for a whole dotted word or number, `9.9` and the like."""
-    return _first(word, _DOTTED) or _first(word, _NAMES)
+    right = _first(word, _DOTTED) or _first(word, _NAMES)
+    return right if right != word else ""
 
 
 def reserved(word: str) -> str:

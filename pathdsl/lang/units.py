@@ -1,9 +1,9 @@
 """Units of metrics, lets and claims, and the difference between a prompt and the prompts.
 
-Four units: `logits`, `nats`, `prob` and none. A bare number takes the other side's unit, a percentage
-is for `prob` and the unitless only; sums and comparisons want equal units; the
-ratio of equal units is unitless; nothing else makes a new unit. Independently of its unit, a value
-is a constant, one number *per prompt* (a metric on a run), or a *quantity* over the prompts.
+Four units: `logits`, `nats`, `prob` and none. A bare number takes the other side's unit, a
+percentage is for `prob` and the unitless only; sums and comparisons want equal units; the ratio of
+equal units is unitless; nothing else makes a new unit. Independently of its unit, a value is a
+constant, one number *per prompt* (a metric on a run), or a *quantity* over the prompts.
 
 Source: language.md section 6.
 
@@ -224,8 +224,8 @@ class _Inference:
     def _equal(self, left: ast.Node, a: Typed, right: ast.Node, b: Typed, does: str) -> Typed:
         """What two values that must have one unit are together."""
         level = self._level(left, a, right, b)
-        if not (a.known and b.known):
-            return Typed(level=level, known=False)
+        if level is None or not (a.known and b.known):
+            return replace(_OPEN, level=level or "quantity")
         if a.unit is None or b.unit is None:
             unit = a.unit or b.unit
             bare = b if a.unit is not None else a
@@ -243,7 +243,7 @@ class _Inference:
         self.faults.append(
             fault(
                 "PD401",
-                f"{does} {shown[0]} with {shown[1]}",
+                f"{does} {shown[0]} and {shown[1]}",
                 right.span,
                 f"has {shown[1]}",
                 labels=[(left.span, f"has {shown[0]}")],
@@ -251,7 +251,7 @@ class _Inference:
             )
         )
 
-    def _level(self, left: ast.Node, a: Typed, right: ast.Node, b: Typed) -> Level:
+    def _level(self, left: ast.Node, a: Typed, right: ast.Node, b: Typed) -> Level | None:
         levels = {a.level, b.level}
         if levels == {"prompt", "quantity"}:
             prompt = left if a.level == "prompt" else right
@@ -266,8 +266,8 @@ class _Inference:
                     help="average the first: `mean(…)`",
                 )
             )
-            return "quantity"
-        return next((x for x in ("prompt", "quantity") if x in levels), "constant")  # type: ignore[return-value]
+            return None
+        return a.level if a.level != "constant" else b.level
 
     # ---------------------------------------------------------------------------------------------
     # Expressions
@@ -324,8 +324,8 @@ class _Inference:
         if op in "+-":
             return self._equal(left, a, right, b, "adds" if op == "+" else "subtracts")
         level = self._level(left, a, right, b)
-        if not (a.known and b.known):
-            return Typed(level=level, known=False)
+        if level is None or not (a.known and b.known):
+            return replace(_OPEN, level=level or "quantity")
         plain_a, plain_b = a.unit in (None, "none"), b.unit in (None, "none")
         percent = a.percent or b.percent
         if plain_a and plain_b:
@@ -357,7 +357,7 @@ class _Inference:
         kind = named_option(score.options, "as")
         metric = Typed(known=False, level="quantity")
         chosen = choose_metric(self.program, score).name
-        if chosen in self.program.metrics:
+        if chosen is not None and chosen in self.program.metrics:
             metric = replace(self.metric(chosen), level="quantity")
         unitless = Typed(unit="none", level="quantity")
         match score.name, kind:

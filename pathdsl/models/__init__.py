@@ -76,7 +76,7 @@ def names() -> tuple[str, ...]:
 def bundled(name: str) -> Path:
     """The folder of that model; raises KeyError where there is none of that name."""
     if name not in names():
-        raise KeyError(name)
+        raise KeyError("there are " + ", ".join(f"`{known}`" for known in names()))
     return DATA / name
 
 

@@ -44,11 +44,9 @@ def knockout_units(
 ) -> tuple[Unit, ...]:
     """What K ranges over: the units of P, or those of `over`; PD424 where there are none."""
     resolver = setting.lowering.resolver
-    if isinstance(over, ast.Edges | ast.EdgesFile):
-        units: tuple[Unit, ...] = resolver.edges(subject, over)
-    else:
-        nodes = over if isinstance(over, ast.NodeSet) or over is None else _as_set(over)
-        units = resolver.units(subject, setting.bindings, nodes)
+    listed = isinstance(over, ast.Edges | ast.EdgesFile)
+    find = resolver.edges if listed else resolver.units
+    units = find(subject, setting.bindings, over if isinstance(over, ast.Node) else None)
     if not units:
         raise fault(
             "PD424",
@@ -59,16 +57,11 @@ def knockout_units(
     return units
 
 
-def _as_set(node: object) -> ast.NodeSet:
-    assert isinstance(node, ast.Node)
-    return ast.NodeSet(members=(node,), span=node.span)  # type: ignore[arg-type]
-
-
 def named_groups(
     setting: Setting, subject: ast.PathExpr, at: ast.Node
 ) -> list[tuple[str, Knockouts]]:
     """The groups that P names, with their units on paths of P; PD424 where there are none."""
-    found = setting.lowering.resolver.groups_of(subject)
+    found = setting.lowering.resolver.groups_of(subject, setting.bindings)
     groups = [(name, tuple(units)) for name, units in found if units]
     if not groups:
         raise fault(

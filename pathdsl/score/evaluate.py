@@ -5,9 +5,9 @@ with the plain statistic of the sample in which each row is repeated that often;
 interpolate linearly between order statistics (type 7 of Hyndman and Fan 1996, numpy's default).
 `std` divides by n - 1.
 
-Rounding: two evaluations of one run differ in the last digits (batch, device). The bound on a metric
-value is carried through the expression to first order, so that a threshold is compared with the
-tolerance of the quantity and not with that of its parts.
+Rounding: two evaluations of one run differ in the last digits (batch, device). The bound on a
+metric value is carried through the expression to first order, so that a threshold is compared with
+the tolerance of the quantity and not with that of its parts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ import numpy as np
 from pathdsl.score.design import Weights, part_mask
 from pathdsl.score.faults import fault
 from pathdsl.score.quantity import (
-    Aggregate, Constant, Op, RowExpr, RowMetric, RowNumber, Scalar, Worst,
+    Aggregate,
+    Constant,
+    Op,
+    RowExpr,
+    RowMetric,
+    RowNumber,
+    Scalar,
+    Worst,
 )  # fmt: skip
 from pathdsl.score.session import Session
 
@@ -118,8 +125,8 @@ class Evaluator:
             case Constant():
                 return 0.0
             case Aggregate(kind=kind):
-                error = np.broadcast_to(self.row_error(node.rows).mean(axis=0), (len(self.vector(node)),))
-                error = error[self.mask(node)]
+                error = self.row_error(node.rows).mean(axis=0)
+                error = np.broadcast_to(error, (len(self.vector(node)),))[self.mask(node)]
                 return float(error.mean() if kind == "mean" else error.max())
             case Op(op=op, args=args):
                 values = [self.values(arg, None) for arg in args]

@@ -14,8 +14,8 @@ With F the mean of the metric over prompts, M the reference run, C = `keep(P)`, 
 `agreement`     share of prompts with equal top token    also on prompts that the model gets wrong
 ==============  =======================================  =========================================
 
-`gap` takes the absolute value after the mean, so errors of both signs cancel; `explained` before it,
-so they do not: a circuit can recover 100 % on average and explain little.
+`gap` takes the absolute value after the mean, so errors of both signs cancel; `explained` before
+it, so they do not: a circuit can recover 100 % on average and explain little.
 """
 
 from __future__ import annotations

@@ -8,15 +8,16 @@ Four methods, chosen by what the quantity is (semantics.md section 6):
   under monotone maps: Efron 1987, J. Amer. Statist. Assoc. 82:171; with several samples the
   acceleration pools their jackknife influences (Efron and Tibshirani 1993, chapter 14).
 - **percentile** for medians, quantiles, minima and maxima, where the jackknife is inconsistent.
-- **Clopper-Pearson** (Biometrika 26:404, 1934) for means of 0/1 values over independent rows: exact.
+- **Clopper-Pearson** (Biometrika 26:404, 1934) for means of 0/1 values over independent
+  rows: exact.
 - **none** for another constant sample: below `FEWEST` clusters its spread says nothing, from there
   on the interval is the point.
 
 Two rules avoid statistics that no bootstrap handles. The interval of |d| is the image of that of d,
 since a bootstrap of |d| is biased upward at 0. And the largest of m members, max_k t_k, has the
-interval [max_k low_k at 1 - alpha/m, max_k high_k at 1 - alpha]: above, the member that is truly the
-largest is covered at its own level; below, one member must pass Bonferroni, which is Holm's first
-step. That is the rule for worst-of-K scores, and dually for the smallest.
+interval [max_k low_k at 1 - alpha/m, max_k high_k at 1 - alpha]: above, the member that is truly
+the largest is covered at its own level; below, one member must pass Bonferroni, which is Holm's
+first step. That is the rule for worst-of-K scores, and dually for the smallest.
 
 Values used as treated values are held fixed: no interval covers the choice of their prompts.
 """
@@ -31,8 +32,18 @@ from scipy.special import betaincinv, ndtr, ndtri
 from pathdsl.score.design import Design, Weights, design_of
 from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.quantity import (
-    Aggregate, Constant, Op, Scalar, Worst, aggregates, is_constant, lift_worst, mean,
-    row_denominators, row_metrics, smooth,
+    Aggregate,
+    Constant,
+    Op,
+    Scalar,
+    Worst,
+    aggregates,
+    is_constant,
+    lift_worst,
+    mean,
+    row_denominators,
+    row_metrics,
+    smooth,
 )  # fmt: skip
 
 __all__ = ["FEWEST", "Bootstrap", "Interval", "clopper_pearson"]
@@ -169,9 +180,7 @@ class Bootstrap:
         if spread <= 1e-12 * abs(estimate):
             return Interval(low=estimate, high=estimate, method="constant sample")
         tail = (1 - level) / 2
-        return Interval(
-            low=sampled.end(tail), high=sampled.end(1 - tail), method=sampled.method
-        )
+        return Interval(low=sampled.end(tail), high=sampled.end(1 - tail), method=sampled.method)
 
     # ---------------------------------------------------------------------------------------------
     # Denominators
@@ -222,7 +231,7 @@ class Bootstrap:
         if not smooth(node) or len(values) == 0:
             return _Sampled(values=values, bias=0.0, acceleration=0.0, method="percentile")
         estimate = self.evaluator.estimate(node)
-        below = np.searchsorted(values, estimate, "left") + np.searchsorted(values, estimate, "right")
+        below = sum(int(np.searchsorted(values, estimate, side)) for side in ("left", "right"))
         share = float(np.clip(below / (2 * len(values)), 0.5 / len(values), 1 - 0.5 / len(values)))
         return _Sampled(
             values=values,

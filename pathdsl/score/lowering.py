@@ -10,7 +10,6 @@ Source: language.md section 6; the operator is Goldowsky-Dill et al. 2023 (arXiv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pathdsl.graph import pathset
@@ -24,17 +23,24 @@ from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.faults import fault
 from pathdsl.score.metrics import Metric, compile_metric, position_text
 from pathdsl.score.quantity import (
-    Aggregate, Constant, Op, RowExpr, RowMetric, RowNumber, RowOp, Scalar, row_metrics,
+    Aggregate,
+    Constant,
+    Op,
+    RowExpr,
+    RowMetric,
+    RowNumber,
+    RowOp,
+    Scalar,
+    row_metrics,
 )  # fmt: skip
 from pathdsl.score.rounds import Steps
-from pathdsl.score.session import Member, PathAlgebra, Resolver, Session
+from pathdsl.score.session import Bindings, Member, PathAlgebra, Resolver, Session
 
 if TYPE_CHECKING:
     from pathdsl.lang.program import Program
 
 __all__ = ["Bindings", "Lowering", "treated_spec"]
 
-Bindings = Mapping[str, Member]
 FUNCTIONS = ("abs", "min", "max")
 
 
@@ -251,12 +257,10 @@ class Lowering:
         if decl is None or decl.loop is None:
             raise fault("PD426", f"`{expr.name.name}` has no members", expr)
         member = self.member(decl.loop, expr, bindings)
-        return (
-            yield from self.let(expr.name.name, expr, {decl.loop.variable.name: member})
-        )
+        return (yield from self.let(expr.name.name, expr, {decl.loop.variable.name: member}))
 
     def member(self, loop: ast.Loop, expr: ast.Subscript, bindings: Bindings) -> Member:
-        """The member of the loop that a subscript names; a position may be left out if it is clear."""
+        """The member that a subscript names; its position may be left out where it is clear."""
         reference = expr.member
         if isinstance(reference, ast.Name) and reference.name in bindings:
             wanted = [bindings[reference.name].label]
@@ -311,5 +315,3 @@ def _positions(value: object) -> tuple[str, ...]:
             return (name,)
         case _:
             return ()
-
-

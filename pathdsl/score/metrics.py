@@ -94,7 +94,7 @@ def _spelling(measure: Measure) -> str:
 
 def _latex(measure: Measure) -> str:
     def text(value: str) -> str:
-        return r"\mathrm{%s}" % value.replace("_", r"\_")
+        return r"\mathrm{" + value.replace("_", r"\_") + "}"
 
     if measure.kind == "attention":
         layer, head = measure.head or (0, 0)

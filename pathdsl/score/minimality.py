@@ -88,8 +88,8 @@ def _targets(
         case "group":
             return [(name, tuple(units)) for name, units in named_groups(setting, subject, at)]
         case "edge":
-            over = options["over"]
-            edges = setting.lowering.resolver.edges(subject, over)  # type: ignore[arg-type]
+            over = options["over"] if isinstance(options["over"], ast.Node) else None
+            edges = setting.lowering.resolver.edges(subject, setting.bindings, over)
             if not edges:
                 raise fault("PD424", "the path set lists no edges", at, help="`over: edges { … }`")
             return [(edge.label, (edge,)) for edge in edges]
@@ -112,7 +112,8 @@ def _fixed(
         return [(), *(without(group, units) for _, group in groups)]
     if len(units) != 1:
         return [()]
-    return [(), without(setting.lowering.resolver.unit_group(subject, units[0]), units)]
+    group = setting.lowering.resolver.unit_group(subject, units[0], setting.bindings)
+    return [(), without(group, units)]
 
 
 def _searched(
@@ -181,8 +182,7 @@ def _given(
 
 
 def _resolved(setting: Setting, subject: ast.PathExpr, node: ast.NodeRef) -> Knockouts:
-    over = ast.NodeSet(members=(node,), span=node.span)
-    return tuple(setting.lowering.resolver.units(subject, setting.bindings, over))
+    return tuple(setting.lowering.resolver.units(subject, setting.bindings, node))
 
 
 def _names(unit: Unit, named: Sequence[Unit]) -> bool:

@@ -1,8 +1,8 @@
 """Asking in rounds: lowering as generators, so that everything asked for at once runs as one plan.
 
 A quantity that needs no search is lowered at once. A greedy search yields the requests of its next
-step, is resumed when they have been measured, and returns in the end what any lowering returns. Many
-such generators are advanced together: round by round, all their requests become one call.
+step, is resumed when they have been measured, and returns in the end what any lowering returns.
+Many such generators are advanced together: round by round, all their requests become one call.
 """
 
 from __future__ import annotations

@@ -164,16 +164,10 @@ def _compared(
         return of(subjects[0]), of(subjects[1])
 
     if isinstance(over, ast.Edges | ast.EdgesFile):
-        return both(lambda p: frozenset(e.label for e in resolver.edges(p, over)))
+        return both(lambda p: frozenset(e.label for e in resolver.edges(p, bindings, over)))
     if over == "edge":
         return both(lambda p: resolver.edge_set(resolver.path_set(p, bindings)))
-    nodes: ast.NodeSet | None = None
-    if isinstance(over, ast.Node):
-        nodes = (
-            over
-            if isinstance(over, ast.NodeSet)
-            else ast.NodeSet(members=(over,), span=over.span)  # type: ignore[arg-type]
-        )
+    nodes = over if isinstance(over, ast.Node) else None
     units = both(lambda p: frozenset(u.label for u in resolver.units(p, bindings, nodes)))
     if nodes is None and not all(units):
         return both(lambda p: resolver.node_set(resolver.path_set(p, bindings)))
@@ -185,7 +179,9 @@ def _compared(
 # -------------------------------------------------------------------------------------------------
 
 LARGER_IS_BETTER = {
-    "faithfulness": {"recovered": 1, "ratio": 1, "gap": -1, "explained": 1, "kl": -1, "agreement": 1},
+    "faithfulness": {
+        "recovered": 1, "ratio": 1, "gap": -1, "explained": 1, "kl": -1, "agreement": 1,
+    },
     "completeness": {"gap": -1, "share": -1},
     "minimality": {"gap": 1, "share": 1},
 }  # fmt: skip

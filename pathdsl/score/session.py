@@ -17,11 +17,9 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
 
-__all__ = ["Member", "PathAlgebra", "Request", "Resolver", "RunSpec", "Session", "Unit"]
+__all__ = ["Bindings", "Member", "PathAlgebra", "Request", "Resolver", "RunSpec", "Session", "Unit"]
 
 Paths = Hashable
-
-
 Request = tuple[RunSpec, Measure]
 
 
@@ -29,14 +27,19 @@ class Unit(Protocol):
     """A head or MLP with its position, or an edge; hashable."""
 
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """How it is written, `a9.h9@END`."""
 
 
 class Member(Protocol):
     """One value of a loop variable, `a9.h9@END`."""
 
     @property
-    def label(self) -> str: ...
+    def label(self) -> str:
+        """How it is written, `a9.h9@END`."""
+
+
+Bindings = Mapping[str, Member]
 
 
 class PathAlgebra(Protocol):
@@ -45,33 +48,64 @@ class PathAlgebra(Protocol):
     FULL: Paths
     NONE: Paths
 
-    def union(self, left: Paths, right: Paths) -> Paths: ...
-    def intersection(self, left: Paths, right: Paths) -> Paths: ...
-    def minus(self, left: Paths, right: Paths) -> Paths: ...
+    def union(self, left: Paths, right: Paths) -> Paths:
+        """Paths in either."""
+
+    def intersection(self, left: Paths, right: Paths) -> Paths:
+        """Paths in both."""
+
+    def minus(self, left: Paths, right: Paths) -> Paths:
+        """Paths in the first and not in the second."""
 
 
 class Resolver(Protocol):
     """Path expressions on the graph of one model."""
 
-    def path_set(self, expr: ast.PathExpr, bindings: Mapping[str, Member] = ...) -> Paths: ...
-    def loop(self, loop: ast.Loop) -> tuple[Member, ...]: ...
+    def path_set(self, expr: ast.PathExpr, bindings: Bindings = ...) -> Paths:
+        """The complete path set of an expression."""
+
+    def loop(self, loop: ast.Loop) -> tuple[Member, ...]:
+        """The members of `for v in SET`."""
+
     def units(
-        self, expr: ast.PathExpr, bindings: Mapping[str, Member], over: ast.NodeSet | None
-    ) -> tuple[Unit, ...]: ...
-    def edges(self, expr: ast.PathExpr, over: ast.PathExpr | None) -> tuple[Unit, ...]: ...
-    def groups_of(self, expr: ast.PathExpr) -> tuple[tuple[str, tuple[Unit, ...]], ...]: ...
-    def unit_group(self, expr: ast.PathExpr, unit: Unit) -> tuple[Unit, ...]: ...
-    def through(self, units: Iterable[Unit]) -> Paths: ...
-    def count(self, paths: Paths) -> int: ...
-    def node_set(self, paths: Paths) -> frozenset[str]: ...
-    def edge_set(self, paths: Paths) -> frozenset[str]: ...
+        self, expr: ast.PathExpr, bindings: Bindings = ..., over: ast.Node | None = ...
+    ) -> tuple[Unit, ...]:
+        """Heads and MLPs that P names, or those of `over`, as far as they lie on a path of P."""
+
+    def edges(
+        self, expr: ast.PathExpr, bindings: Bindings = ..., over: ast.Node | None = ...
+    ) -> tuple[Unit, ...]:
+        """The edges that P lists, or those of `over`, for `per: edge`."""
+
+    def groups_of(
+        self, expr: ast.PathExpr, bindings: Bindings = ...
+    ) -> tuple[tuple[str, tuple[Unit, ...]], ...]:
+        """The groups that P names, with their units."""
+
+    def unit_group(
+        self, expr: ast.PathExpr, unit: Unit, bindings: Bindings = ...
+    ) -> tuple[Unit, ...]:
+        """The units of the unit's group in P; itself where it is in none."""
+
+    def through(self, units: Iterable[Unit]) -> Paths:
+        """The paths through any of these units, or that use any of these edges."""
+
+    def count(self, paths: Paths) -> int:
+        """The number of (node, slot) sequences."""
+
+    def node_set(self, paths: Paths) -> frozenset[str]:
+        """Every node on one of the paths."""
+
+    def edge_set(self, paths: Paths) -> frozenset[str]:
+        """Every edge on one of the paths."""
 
 
 class Session(Protocol):
     """Executes what scoring asks for and keeps the values."""
 
     @property
-    def tasks(self) -> Mapping[str, TaskData]: ...
+    def tasks(self) -> Mapping[str, TaskData]:
+        """The rows of every task."""
 
     def measures(self, requests: Collection[Request]) -> None:
         """Execute these as one plan; what is known already is not run again."""

@@ -17,12 +17,20 @@ from dataclasses import dataclass
 
 from pathdsl.graph.pathset import PathSet
 from pathdsl.plan.runs import RunSpec
-from pathdsl.score.lowering import Bindings, Lowering
+from pathdsl.score.lowering import Lowering
 from pathdsl.score.metrics import Metric
 from pathdsl.score.quantity import (
-    Aggregate, Part, RowExpr, RowMetric, RowOp, Scalar, difference, mean, ratio,
+    Aggregate,
+    Part,
+    RowExpr,
+    RowMetric,
+    RowOp,
+    Scalar,
+    difference,
+    mean,
+    ratio,
 )  # fmt: skip
-from pathdsl.score.session import Unit
+from pathdsl.score.session import Bindings, Unit
 
 __all__ = ["Knockouts", "Setting", "names_of"]
 
@@ -36,7 +44,10 @@ def names_of(units: Sequence[Unit]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Setting:
-    """One score's surroundings; `title` is how its path set is written, `position` where tokens are read."""
+    """One score's surroundings.
+
+    `title` is how its path set is written, `position` where a score that reads tokens reads them.
+    """
 
     lowering: Lowering
     bindings: Bindings
@@ -52,6 +63,7 @@ class Setting:
     # ---------------------------------------------------------------------------------------------
 
     def reference(self) -> RunSpec:
+        """M."""
         return RunSpec(task=self.task, kind="reference", label="reference")
 
     def treat(self, paths: PathSet, label: str) -> RunSpec:

@@ -33,7 +33,7 @@ def _row(index: int, *, seed: int, length: int) -> Row:
         "answer": b,
         "wrong": other_b,
         "first": first,
-        "positions": {"A1": first, "B1": first + 1},
+        "positions": {"FIRST_A": first, "FIRST_B": first + 1},
     }
 
 
@@ -67,10 +67,10 @@ Bundled model: `induction-2l` (ids 0 to 16, at most 24 positions).""",
         Column(name="answer", doc="B, the token that followed A"),
         Column(name="wrong", doc="the answer of `prompt_other`; it is not in `prompt`"),
     ),
-    labels=(Column(name="first", doc="the index of A1, for means by place"),),
+    labels=(Column(name="first", doc="the index of the first A, for means by place"),),
     positions=(
-        Column(name="A1", doc="the first A"),
-        Column(name="B1", doc="the B after it; the second A is END"),
+        Column(name="FIRST_A", doc="the first A"),
+        Column(name="FIRST_B", doc="the B after it; the second A is END"),
     ),
     examples=({"length": 5}, {"length": 24}),
 )

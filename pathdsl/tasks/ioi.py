@@ -1,8 +1,8 @@
 """Indirect object identification: "Then, Mary and John went to the park. John gave a book to".
 
-Source of the task: Wang et al. 2022 (arXiv:2211.00593), with fifteen
-templates, each with the first two names in either order, and for every prompt a partner `p_ABC`
-of the same template whose three names are unrelated. Structure and positions follow the paper;
+Source of the task: Wang et al. 2022 (arXiv:2211.00593): fifteen templates, each with the first two
+names in either order, and for every prompt a partner `p_ABC` of the same template whose three
+names are unrelated. Structure and positions follow the paper;
 word lists and part of the wording are this project's own. Every word that varies is one GPT-2
 token with its leading space. Differences from the published code, on purpose: draws are seeded,
 the three names of an ABC prompt always differ from each other and from the reference's names, all

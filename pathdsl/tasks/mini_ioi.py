@@ -16,7 +16,7 @@ from __future__ import annotations
 from itertools import combinations as pairs_of
 
 from pathdsl.draws import Draws
-from pathdsl.tasks.base import SEED, TAKE, Generator, Parameter, Row
+from pathdsl.tasks.base import SEED, TAKE, Column, Generator, Parameter, Row
 from pathdsl.tasks.ioi import (
     LABELS,
     NAMES,
@@ -94,7 +94,7 @@ and the metric `logit(io) - logit(s)` are those of `ioi`.""",
     ),
     prompt_columns=PROMPT_COLUMNS,
     token_columns=TOKEN_COLUMNS,
-    labels=LABELS,
+    labels=(*LABELS, Column(name="split", doc="the split that was asked for")),
     positions=POSITIONS,
     examples=({"split": "train"}, {"split": "names", "order": "abba"}),
 )

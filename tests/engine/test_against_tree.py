@@ -106,7 +106,7 @@ def logits(plan: Plan, adapter: Gpt2Adapter, task: TaskData, **options: object) 
 
 
 @settings(
-    max_examples=60,
+    max_examples=500,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
 )

@@ -26,6 +26,9 @@ from pathdsl.engine.source import (
 )
 from pathdsl.errors import EngineError, LanguageError, PathdslError, Span
 from pathdsl.lang import ast
+from pathdsl.lang.program import load_program
+from pathdsl.lang.rules.page import Example
+from pathdsl.lang.rules.pd6_models import MODEL_PAGES
 
 HERE = Span(path="x.circuit", start=0, end=5)
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -430,3 +433,32 @@ def test_hub_names_that_are_none() -> None:
     with pytest.raises(LanguageError) as caught:
         config_of(ModelSource(kind="hf", location="a/b/c"))
     assert caught.value.diagnostics[0].code == "PD616"
+
+
+# ------------------------------------------------------------------------------- the pages
+
+
+@pytest.mark.parametrize(
+    ("code", "example", "wanted"),
+    [
+        pytest.param(page.code, example, wanted, id=f"{page.code}-{wanted}")
+        for page in MODEL_PAGES
+        for example, wanted in ((page.failing, True), (page.passing, False))
+        if example is not None
+    ],
+)
+def test_examples_of_the_pages(code: str, example: Example, wanted: bool, tmp_path: Path) -> None:
+    path = tmp_path / "example.circuit"
+    path.write_text(example.text)
+    for name, content in example.files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    program, faults = load_program(str(path))
+    assert program.model is not None
+    assert not faults
+    found = ""
+    try:
+        assert shape_of(source_from(program.model, tmp_path)) is not None
+    except LanguageError as error:
+        found = error.diagnostics[0].code
+    assert found == (code if wanted else "")

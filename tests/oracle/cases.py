@@ -41,8 +41,9 @@ class CaseRow:
 class Case:
     """A model, a task, a path set and a run.
 
-    `config` are the keyword arguments of a `GPT2Config`; `text` holds `group` and `path` statements,
-    among them `path P`; under `treated = "mean"` the mean is of the treated ids by `template`.
+    `config` are the keyword arguments of a `GPT2Config`; `text` holds `group` and `path`
+    statements, among them `path P` and, with a scope, `path S`; under `treated = "mean"` the mean
+    is of the treated ids by `template` and length.
     """
 
     config: Mapping[str, Any]

@@ -1,7 +1,7 @@
 """The causal graph at position level: nodes, steps, paths, and the marks that edges cross.
 
-A path is the tuple of its steps from `input` to `logits`. `all_paths` lists every one of them, which
-is only possible for the smallest models.
+A path is the tuple of its steps from `input` to `logits`. `all_paths` lists every one of them,
+which is only possible for the smallest models.
 
 Source: `language.md` section 4, `semantics.md` section 1.
 """

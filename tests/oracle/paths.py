@@ -62,7 +62,7 @@ class MeaninglessError(ValueError):
 
 
 def indices_at(at: ast.Position, row: Row) -> tuple[int, ...]:
-    """The positions that `@…` stands for on a row; MeaninglessError if one is outside the prompt."""
+    """The positions that `@…` stands for on a row; an error if one is outside the prompt."""
     if at.index is not None:
         places: tuple[int, ...] = (at.index,)
     elif at.name == "END":

@@ -260,7 +260,7 @@ def as_tensor(constants: Constants) -> dict[Any, torch.Tensor]:
 
 @pytest.mark.parametrize("kind", ["mean", "zero"])
 def test_a_node_circuit_is_ablation_of_all_other_heads(model: Any, kind: str) -> None:
-    """The circuit's heads at all positions, every MLP; `input` is never cut since it is mentioned."""
+    """The circuit's heads at all positions and every MLP; direct `input` edges are all kept."""
     others = [(1, 2, 3, 4), REFERENCE, (7, 7, 0, 2)]
     if kind == "mean":
         constants = mean_constants(model, [*others, (1, 2)], ["x", "x", "x", "x"])[0]
@@ -269,7 +269,7 @@ def test_a_node_circuit_is_ablation_of_all_other_heads(model: Any, kind: str) ->
         constants = zero_constants(model, 4)
     values = as_tensor(constants)
     cut = [(0, 1), (1, 0)]
-    with hooked([put_head(model, l, h, values["a", l, h], EVERYWHERE) for l, h in cut]):
+    with hooked([put_head(model, *lh, values["a", *lh], EVERYWHERE) for lh in cut]):
         expected = forward(model, REFERENCE)[3]
     case = case_of("within(a0.h0, a1.h1, mlp)")
     got = run(model, REFERENCE, constants, kept_predicate(case, 0), 3)
@@ -279,10 +279,11 @@ def test_a_node_circuit_is_ablation_of_all_other_heads(model: Any, kind: str) ->
 def test_nothing_kept_under_constants_is_the_logits_of_the_constants(model: Any) -> None:
     constants = mean_constants(model, [REFERENCE, TREATED], ["x", "x"])[0]
     values = as_tensor(constants)
-    edits = [put_head(model, l, h, values["a", l, h], EVERYWHERE) for l in (0, 1) for h in (0, 1)]
-    edits += [
-        (model.transformer.h[l].mlp, "output", lambda _, l=l: values["m", l][None]) for l in (0, 1)
-    ]
+    edits: list[tuple[Any, str, Edit]] = []
+    for layer, block in enumerate(model.transformer.h):
+        for head in (0, 1):
+            edits.append(put_head(model, layer, head, values["a", layer, head], EVERYWHERE))
+        edits.append((block.mlp, "output", lambda _, layer=layer: values["m", layer][None]))
     edits.append((model.transformer.drop, "output", lambda _: values[INPUT][None]))
     with hooked(edits):
         expected = forward(model, REFERENCE)[3]

@@ -1,8 +1,8 @@
 """The tree that path patching is defined on, evaluated literally, in float64.
 
 Every input-to-logits path has a private copy of `input`; every other component is recomputed once
-for every way on from it to `logits` (its *suffix*), at every position. Nothing is shared and nothing
-is memoised, so this is for models of two layers and prompts of four tokens.
+for every way on from it to `logits` (its *suffix*), at every position. Nothing is shared and
+nothing is memoised, so this is for models of two layers and prompts of four tokens.
 
 With a constant treated value (a mean, zero) a copy none of whose paths are kept has the constant as
 its output; `value` therefore returns, with each copy's output, whether some path below it is kept.

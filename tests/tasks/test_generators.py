@@ -72,7 +72,7 @@ def check_fields(generator: Generator, row: Row) -> None:
     columns = (*generator.prompt_columns, *generator.token_columns, *generator.labels)
     place = "spans" if isinstance(row["prompt"], str) else "positions"
     wanted = {"id", *(column.name for column in columns)}
-    assert set(row) - {place, "split"} == wanted
+    assert set(row) - {place} == wanted
     assert set(row.get(place, {})) == {column.name for column in generator.positions}
     for column in generator.token_columns:
         assert isinstance(row[column.name], str | int)

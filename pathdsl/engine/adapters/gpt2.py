@@ -93,10 +93,12 @@ class Gpt2Adapter:
 
     @property
     def dtype(self) -> torch.dtype:
+        """The dtype of weights and residual stream."""
         return self._dtype
 
     @property
     def device(self) -> torch.device:
+        """Where the weights are."""
         return self._device
 
     # ---------------------------------------------------------------- input
@@ -252,7 +254,7 @@ class Gpt2Adapter:
         return self.unembed(self.final_norm(resid))
 
     def plain_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Logits (rows, pos, d_vocab) of the unmodified model; padding is causal and so harmless."""
+        """Logits (rows, pos, d_vocab) of the unmodified model; padding cannot be seen."""
         return self.model(input_ids=ids.to(self._device), use_cache=False).logits
 
 

@@ -1,7 +1,138 @@
-"""Pages of one family of codes."""
+"""Pages of the family PD5: the method. All are warnings and never change the exit code."""
 
 from __future__ import annotations
 
 from pathdsl.lang.rules.page import Page
+from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, TASK, sample, whole
 
-PAGES: tuple[Page, ...] = ()
+_CLAIM = "claim enough: faithfulness(through(a9.h9)) >= 80% at 95% confidence"
+_LIKE = "claim control: faithfulness(random_like(through(a9.h9))) >= 80% expect refuted"
+
+
+def _treated(value: str, take: int = 60) -> str:
+    return TASK.replace("prompt_abc", value).replace("take: 60", f"take: {take}")
+
+
+PAGES: tuple[Page, ...] = (
+    Page(
+        code="PD501",
+        name="no-negative-control",
+        summary="No claim says what a wrong hypothesis would score.",
+        why="A path set that keeps most of the model passes most thresholds. A random one of the "
+        "same shape that fails the same claim shows that the claim can fail (Shi et al. 2024).",
+        repair="Add a claim about `random_like(P, seed: 0)` or `random_edges(…)`, one with "
+        "`expect refuted`, or one about `chance(…)`.",
+        failing=sample(_CLAIM),
+        passing=sample(_CLAIM, _LIKE),
+    ),
+    Page(
+        code="PD502",
+        name="threshold-without-interval",
+        summary="A claim is judged by its estimate, without an interval.",
+        why="Another draw of prompts might have fallen on the other side of the threshold.",
+        repair="Add `at 95% confidence`.",
+        failing=sample("claim enough: faithfulness(through(a9.h9)) >= 80%"),
+        passing=sample(_CLAIM),
+    ),
+    Page(
+        code="PD503",
+        name="many-claims",
+        summary="A claim with `for` judges every member at one confidence, without correction.",
+        why="Of twenty members without any effect, one passes at 95% by luck.",
+        repair="Add `by holm()`, or `by bh()` where a share of false ones is acceptable.",
+        failing=sample("claim each for h in a9.h*: effect(h -> logits) < 0 at 95% confidence"),
+        passing=sample(
+            "claim each for h in a9.h*: effect(h -> logits) < 0 at 95% confidence by holm()"
+        ),
+    ),
+    Page(
+        code="PD504",
+        name="too-few-prompts",
+        summary="A task takes fewer than 30 prompts, and a claim is judged with an interval.",
+        why="A bootstrap interval of few prompts is too narrow: it covers less often than it says.",
+        repair="Take more prompts.",
+        failing=whole(CIRCUIT, MODEL, _treated("prompt_abc", 12), METRIC, _CLAIM),
+        passing=sample(_CLAIM),
+    ),
+    Page(
+        code="PD505",
+        name="chosen-and-judged-together",
+        summary="`split: false`: the rows that choose the knockouts also judge them.",
+        why="The worst of many knockouts on some rows is worse there than on new ones: in 196 of "
+        "200 simulations the interval missed the truth.",
+        repair="Leave `split: false` out, unless a paper is to be followed to the letter.",
+        failing=sample(
+            "let gap = completeness(through(a9.h9), knockouts: greedy(10), split: false)"
+        ),
+        passing=sample("let gap = completeness(through(a9.h9), knockouts: greedy(10))"),
+    ),
+    Page(
+        code="PD506",
+        name="noise-as-treated-value",
+        summary="Treated paths carry Gaussian noise.",
+        why="Noise moves the model to inputs that no text has; what is found there differs from "
+        "what exchanged prompts find (Zhang and Nanda 2023, arXiv:2309.16042).",
+        repair="Treat with a paired column, a mean or a resampled prompt.",
+        failing=whole(CIRCUIT, MODEL, _treated("noise(at: [S1, S2], scale: 3.0, seed: 0)")),
+        passing=whole(CIRCUIT, MODEL, _treated("prompt_abc")),
+    ),
+    Page(
+        code="PD507",
+        name="only-probabilities",
+        summary="Every metric of the file is a probability.",
+        why="Near 0 a probability cannot fall further, so components that work against the answer "
+        "stay hidden (arXiv:2309.16042).",
+        repair="Add a metric in logits: `logit(io) - logit(s)`.",
+        failing=whole(CIRCUIT, MODEL, TASK, "metric P: prob = prob(io)"),
+        passing=whole(CIRCUIT, MODEL, TASK, METRIC, "metric P: prob = prob(io)"),
+    ),
+    Page(
+        code="PD508",
+        name="mean-over-few-rows",
+        summary="A mean that treated paths carry is over groups of few rows.",
+        why="The mean of few rows keeps much of each, and of one row keeps all: the treated value "
+        "is then close to the reference. Recovery rises with the rows (Miller et al. 2024).",
+        repair="Take more rows, or group by a field with fewer values.",
+        failing=whole(CIRCUIT, MODEL, _treated("mean(prompt_abc, by: template)", 60)),
+        passing=whole(CIRCUIT, MODEL, _treated("mean(prompt_abc, by: template)", 300)),
+    ),
+    Page(
+        code="PD509",
+        name="finer-than-nodes",
+        summary="A path set of edges or inputs is used with a mean or zero as treated value.",
+        why="With single edges left out a component is recomputed from a mix that contains the "
+        "constant, an input it never sees. Recovery is then higher than with nodes, often above "
+        "100% (Miller et al. 2024).",
+        repair="Treat with a paired column or `resample(…)`, or use sets of nodes: `within(…)`.",
+        failing=whole(
+            CIRCUIT,
+            MODEL,
+            _treated("mean(prompt_abc)"),
+            METRIC,
+            "let kept = mean(LD(keep(a5.h5 -[v]-> a9.h9)))",
+        ),
+        passing=sample("let kept = mean(LD(keep(a5.h5 -[v]-> a9.h9)))"),
+    ),
+    Page(
+        code="PD510",
+        name="open-revision",
+        summary="A model from the hub has no revision, or one that may move.",
+        why="Other weights give other numbers, and nobody would notice.",
+        repair='Give the forty characters of a commit: `revision: "607a30d7…"`.',
+        failing=whole(CIRCUIT, '\nmodel gpt2 = hf("openai-community/gpt2", revision: "main")\n'),
+        passing=whole(
+            CIRCUIT,
+            '\nmodel gpt2 = hf("openai-community/gpt2", '
+            'revision: "607a30d783dfa663caf39e06633721c8d4cfcd7e")\n',
+        ),
+    ),
+    Page(
+        code="PD511",
+        name="no-language-version",
+        summary="The file does not say which version of the language it is written in.",
+        why="Words that a later version adds are reserved only in files that ask for it.",
+        repair="Add `language = 1` to the circuit block.",
+        failing=whole(CIRCUIT.replace("  language = 1\n", '  cite = "a paper"\n'), MODEL),
+        passing=whole(CIRCUIT, MODEL),
+    ),
+)

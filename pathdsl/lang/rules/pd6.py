@@ -1,7 +1,8 @@
-"""Pages of one family of codes."""
+"""Pages of the family PD6: loading models, the machine and its self-checks."""
 
 from __future__ import annotations
 
 from pathdsl.lang.rules.page import Page
+from pathdsl.lang.rules.pd6_models import MODEL_PAGES
 
-PAGES: tuple[Page, ...] = ()
+PAGES: tuple[Page, ...] = (*MODEL_PAGES,)

@@ -87,13 +87,13 @@ TRUTH = Truth(
     metric="logit(answer) - logit(wrong)",
     treated="prompt_other",
     reference_value="10 on every prompt",
-    path="input@A1 -[v]-> a0.h1@B1 -[k]-> a1.h2@END -> logits"
-    " | input@END -[q]-> a1.h2@END -> logits | input@B1 -[v]-> a1.h2@END -> logits",
-    zero_path="input -[q,k,v]-> a0.h1@B1 -[k]-> a1.h2@END -> logits"
-    " | input@END -[q]-> a1.h2@END -> logits | input@B1 -[v]-> a1.h2@END -> logits",
+    path="input@FIRST_A -[v]-> a0.h1@FIRST_B -[k]-> a1.h2@END -> logits"
+    " | input@END -[q]-> a1.h2@END -> logits | input@FIRST_B -[v]-> a1.h2@END -> logits",
+    zero_path="input -[q,k,v]-> a0.h1@FIRST_B -[k]-> a1.h2@END -> logits"
+    " | input@END -[q]-> a1.h2@END -> logits | input@FIRST_B -[v]-> a1.h2@END -> logits",
     nodes=("a0.h1", "a1.h2"),
     decoys=("a0.h0", "a0.h2", "m0", "a1.h0", "a1.h1", "m1"),
-    positions={"a0.h1": "B1", "a1.h2": "END"},
+    positions={"a0.h1": "FIRST_B", "a1.h2": "END"},
     paired_edges=(
         "input->a0.h1<v>",
         "a0.h1->a1.h2<k>",

@@ -20,7 +20,12 @@ from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from pathdsl.draws import Draws
 from pathdsl.tasks import get
@@ -29,11 +34,11 @@ from pathdsl.tasks.ioi import NAMES, OBJECTS, PLACES, TEMPLATES, combinations, m
 from pathdsl.tasks.mini_ioi import PATTERN_NAMES, pairs
 
 SEED = 0
-STEPS = 3000
+STEPS = 2000
 BATCH = 96
 PEAK_RATE = 2e-3
 WARM_UP = 100
-ALONE = 500  # steps at the start in which a story is one sentence of the pattern
+ALONE = 400  # steps at the start in which a story is one sentence of the pattern
 CONTEXT = 64
 THREE_NAMES = 3  # in ten sentences of the pattern, those in which no name stands twice
 THEM = " them"
@@ -127,7 +132,7 @@ def rate(step: int) -> float:
 
 @torch.no_grad()
 def accuracy(
-    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, split: str, take: int = 1000
+    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, split: str, take: int = 1000
 ) -> dict[str, float]:
     """Top-1 accuracy over the vocabulary, share of rows with IO over S, mean logit difference."""
     rows = get("mini_ioi").rows(take=take, split=split, seed=1)
@@ -135,7 +140,7 @@ def accuracy(
     for row in rows:
         ids = tokenizer(row["prompt"], return_tensors="pt").input_ids
         logits = model(ids).logits[0, -1]
-        io, s = tokenizer.convert_tokens_to_ids([row["io"], row["s"]])
+        io, s = (tokenizer.convert_tokens_to_ids(row[column]) for column in ("io", "s"))
         hits += int(logits.argmax() == io)
         wins += int(logits[io] > logits[s])
         gaps += float(logits[io] - logits[s])
@@ -145,7 +150,7 @@ def accuracy(
 def train(folder: Path, *, report_every: int = 250) -> None:
     """Train from scratch and write the model and its tokenizer into the folder."""
     torch.manual_seed(SEED)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     tokenizer = build_tokenizer()
     config = GPT2Config(
@@ -181,7 +186,7 @@ def train(folder: Path, *, report_every: int = 250) -> None:
         optimizer.step()
         if (step + 1) % report_every == 0:
             model.eval()
-            shares = [accuracy(model, tokenizer, split, 200)["top1"] for split in ("test", "names")]
+            shares = [accuracy(model, tokenizer, split, 100)["top1"] for split in ("test", "names")]
             model.train()
             spent = time.time() - started
             print(f"{step + 1:5d} loss {loss.item():.3f} top-1 {shares} {spent:.0f} s", flush=True)

@@ -15,7 +15,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel, TokenizersBackend
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerBase,
+)
 
 from pathdsl.models import DATA
 from pathdsl.models.build.ioi_mini import THEM, accuracy
@@ -79,8 +84,10 @@ def _run(
         return before
 
     handles = [
-        block.attn.c_proj.register_forward_pre_hook(hook(layer))
-        for layer, block in enumerate(model.transformer.h)
+        model.get_submodule(f"transformer.h.{layer}.attn.c_proj").register_forward_pre_hook(
+            hook(layer)
+        )
+        for layer in range(model.config.n_layer)
     ]
     try:
         return model(ids).logits[:, -1], seen
@@ -91,7 +98,7 @@ def _run(
 
 @torch.no_grad()
 def head_effects(
-    model: GPT2LMHeadModel, tokenizer: TokenizersBackend, take: int = 600
+    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, take: int = 600
 ) -> list[HeadEffect]:
     """Every head's effect on `test` rows, the largest loss of logit difference first."""
     rows = get("mini_ioi").rows(take=take, seed=2)
@@ -137,7 +144,7 @@ def head_effects(
 
 
 @torch.no_grad()
-def _share_of_them(model: GPT2LMHeadModel, tokenizer: TokenizersBackend) -> float:
+def _share_of_them(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase) -> float:
     """How often " them" is on top where no name stands twice."""
     rows = get("mini_ioi").rows(take=2000, seed=1)
     them = tokenizer.convert_tokens_to_ids(THEM)
@@ -195,7 +202,7 @@ seconds; it is no model of English.
   templates of the task in both orders with 80 names, 12 places and 12 objects; three in ten of
   these with three different names and " them" for the recipient, so that the model has to notice
   whether S2 repeats a name; ten kinds of other sentences with all 100 names. No data of others.
-- Training: cross-entropy on all tokens, AdamW, seed 0, on a processor, about ten minutes:
+- Training: cross-entropy on all tokens, AdamW, seed 0, on a processor, one thread, about ten minutes:
   `python -m pathdsl.models.build.ioi_mini FOLDER`. This card: `python -m
   pathdsl.models.build.ioi_mini_card`. Equal weights come out on one machine with one version of
   torch; elsewhere the last digits may differ.

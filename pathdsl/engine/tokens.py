@@ -1,0 +1,207 @@
+"""From texts to token ids: prompts, and answers that must be exactly one token as written.
+
+A prompt is a text or a list of ids. Texts get the tokenizer's own special tokens, or with
+`bos = true` one beginning-of-sequence token and nothing else, or with `bos = false` none. Ids are
+used as they are. No torch: the tokenizer is an object of `transformers`, passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pathdsl.engine.faults import Faults
+from pathdsl.errors import Severity
+from pathdsl.graph.shape import ModelShape
+
+__all__ = ["Encoder", "Prompt"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """One prompt as tokens; `text` and `offsets` (character ranges) only where it was a text."""
+
+    ids: tuple[int, ...]
+    text: str | None = None
+    offsets: tuple[tuple[int, int], ...] = ()
+
+
+class Encoder:
+    """Encodes the texts of one task with one tokenizer, noting what is wrong."""
+
+    def __init__(
+        self, tokenizer: Any | None, shape: ModelShape, bos: bool | None, faults: Faults
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.shape = shape
+        self.faults = faults
+        self.bos = bos
+        self._told_missing = False
+        self._answers: dict[str, tuple[int, ...]] = {}
+        if bos and tokenizer is not None and tokenizer.bos_token_id is None:
+            faults.add(
+                "PD344",
+                "`bos = true`, and the tokenizer has no beginning-of-sequence token",
+                advice="bos = false",
+            )
+            self.bos = False
+
+    @property
+    def fact(self) -> str:
+        """What stands around every text, for the methodology line."""
+        if self.tokenizer is None:
+            return "none (token ids as given)"
+        if self.bos is False:
+            return "none (bos = false)"
+        if self.bos:
+            return f"`{self.tokenizer.bos_token}` first (bos = true)"
+        added = self.tokenizer("", add_special_tokens=True)["input_ids"]
+        if not added:
+            return "none (the tokenizer adds none)"
+        listed = " ".join(f"`{t}`" for t in self.tokenizer.convert_ids_to_tokens(added))
+        return f"{listed} (added by the tokenizer)"
+
+    # ---------------------------------------------------------------- prompts
+
+    def prompt(self, row: str, column: str, value: object) -> Prompt | None:
+        """The tokens of one prompt, or None with the fault noted.
+
+        PD329 (type), PD330 (empty), PD331 (too long), PD332 (ids), PD342 (no tokenizer).
+        """
+        where = f"row `{row}`, column `{column}`"
+        if isinstance(value, str):
+            found = self._text(where, column, value)
+        elif isinstance(value, list | tuple) and all(_whole(item) for item in value):
+            found = Prompt(ids=tuple(value))
+        else:
+            self.faults.add(
+                "PD329",
+                f"{where}: found {_show(value)}, wanted a text or a list of token ids",
+                about=column,
+            )
+            return None
+        if found is None:
+            return None
+        if not found.ids or found.text == "":
+            self.faults.add("PD330", f"{where}: the prompt is empty", about=column)
+            return None
+        if len(found.ids) > self.shape.n_positions:
+            self.faults.add(
+                "PD331",
+                f"{where}: {len(found.ids)} tokens, the model takes {self.shape.n_positions}",
+                about=column,
+            )
+            return None
+        return found if self._known(where, column, found.ids) else None
+
+    def _text(self, where: str, column: str, text: str) -> Prompt | None:
+        if self.tokenizer is None:
+            self._need_tokenizer(where)
+            return None
+        encoded = self.tokenizer(
+            text, return_offsets_mapping=True, add_special_tokens=self.bos is None
+        )
+        ids, offsets = list(encoded["input_ids"]), list(encoded["offset_mapping"])
+        if self.bos:
+            ids, offsets = [self.tokenizer.bos_token_id, *ids], [(0, 0), *offsets]
+        unknown = self.tokenizer.unk_token_id
+        if unknown is not None and unknown in ids and self.tokenizer.unk_token not in text:
+            start, end = offsets[ids.index(unknown)]
+            self.faults.add(
+                "PD346",
+                f"{where}: the tokenizer does not know `{text[start:end]}`",
+                about=column,
+                severity=Severity.WARNING,
+            )
+        return Prompt(ids=tuple(ids), text=text, offsets=tuple((a, b) for a, b in offsets))
+
+    def _known(self, where: str, column: str, ids: Sequence[int]) -> bool:
+        strange = [i for i in ids if not 0 <= i < self.shape.d_vocab]
+        if strange:
+            self.faults.add(
+                "PD332",
+                f"{where}: token id {strange[0]} is not in the vocabulary (0 to "
+                f"{self.shape.d_vocab - 1})",
+                about=column,
+            )
+        return not strange
+
+    def _need_tokenizer(self, where: str) -> None:
+        if not self._told_missing:  # it is the same for every row
+            self._told_missing = True
+            self.faults.add(
+                "PD342",
+                f"{where} is a text, and the model comes without a tokenizer",
+                advice='{"prompt": [3, 1, 2]}',
+                notes=("without a tokenizer, prompts and answers are token ids",),
+            )
+
+    # ---------------------------------------------------------------- answers
+
+    def answer(self, row: str, column: str, value: object) -> tuple[int, ...]:
+        """The accepted token ids of one answer, sorted as written; () with the fault noted.
+
+        PD329 (type or empty list), PD332 (ids), PD333 (not one token), PD342 (no tokenizer).
+        """
+        where = f"row `{row}`, column `{column}`"
+        items = list(value) if isinstance(value, list | tuple) else [value]
+        if not items or not all(isinstance(item, str) or _whole(item) for item in items):
+            self.faults.add(
+                "PD329",
+                f"{where}: found {_show(value)}, wanted one token as text or id, or a list of "
+                "those",
+                about=column,
+            )
+            return ()
+        found: list[int] = []
+        for item in items:
+            ids = self._one_token(where, column, item) if isinstance(item, str) else (item,)
+            if not ids or not self._known(where, column, ids):
+                return ()
+            found += [one for one in ids if one not in found]
+        return tuple(found)
+
+    def _one_token(self, where: str, column: str, text: str) -> tuple[int, ...]:
+        if self.tokenizer is None:
+            self._need_tokenizer(where)
+            return ()
+        if text in self._answers:
+            return self._answers[text]
+        ids = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        unknown = self.tokenizer.unk_token_id
+        known = len(ids) == 1 and (ids[0] != unknown or text == self.tokenizer.unk_token)
+        if known:
+            self._answers[text] = ids
+            return ids
+        parts = " ".join(f"`{t}`" for t in self.tokenizer.convert_ids_to_tokens(list(ids)))
+        what = f"is {len(ids)} tokens ({parts})" if len(ids) != 1 else "is not in the vocabulary"
+        self.faults.add(
+            "PD333", f"{where}: `{text}` {what}, wanted exactly one", about=column,
+            advice=self._repair(text),
+        )  # fmt: skip
+        return ()
+
+    def _repair(self, text: str) -> str:
+        """The same word with or without its leading space, where that is one token."""
+        other = text[1:] if text.startswith(" ") else f" {text}"
+        ids = self.tokenizer(other, add_special_tokens=False)["input_ids"] if other.strip() else []
+        if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id:
+            return f'"{other}"'
+        return ""
+
+    def words(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """The tokens as text, for reports; the ids where there is no tokenizer."""
+        if self.tokenizer is None:
+            return tuple(str(one) for one in ids)
+        return tuple(self.tokenizer.decode([one]) for one in ids)
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _show(value: object) -> str:
+    """A value in a message, cut where it is long."""
+    text = "null" if value is None else repr(value)
+    return f"`{text[:40]}…`" if len(text) > 41 else f"`{text}`"

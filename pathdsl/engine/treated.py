@@ -1,0 +1,176 @@
+"""Which rows and which numbers a treated value is made of; the runs themselves are the executor's.
+
+All of it is keyed by row *ids* and by a hash of the seed, never by a row's place or by a library's
+generator, so that the same file means the same values on every machine and device.
+
+- `mean`: groups of rows of equal label and length, over which outputs are averaged per token index.
+- `resample`: for every row and draw another row of equal length (and label).
+- `noise`: Gaussian vectors added to `input`, `scale` times the standard deviation of all entries of
+  the embedding matrix (Meng et al. 2022, arXiv:2202.05262, section 2.1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from pathdsl.draws import Draws
+from pathdsl.engine.faults import Faults
+from pathdsl.engine.positions import parse_position, resolve_positions
+from pathdsl.errors import DataError, Severity
+from pathdsl.plan.runs import TreatedSpec
+from pathdsl.plan.taskdata import TaskData
+
+__all__ = [
+    "TreatedSpec",
+    "columns_of",
+    "groups_of_one",
+    "mean_groups",
+    "noise_values",
+    "resample_rows",
+    "vet_treated",
+]
+
+
+def columns_of(spec: TreatedSpec | None) -> tuple[str, ...]:
+    """The prompt columns that a treated value reads, beside the reference."""
+    return (spec.column,) if spec is not None and spec.column else ()
+
+
+def _alike(task: TaskData, by: str) -> list[tuple[object, int]]:
+    """For every row what rows of one group share: the label and the length."""
+    labels = task.labels[by] if by else ("",) * task.n_rows
+    return [(label, int(n)) for label, n in zip(labels, task.lengths, strict=True)]
+
+
+def mean_groups(task: TaskData, spec: TreatedSpec) -> np.ndarray:
+    """The group of every row, (rows,) int64, numbered in order of first appearance.
+
+    Rows of one group have equal `spec.by` label (no `by`: any) and equal length.
+    """
+    numbers: dict[tuple[object, int], int] = {}
+    alike = _alike(task, spec.by)
+    return np.array([numbers.setdefault(key, len(numbers)) for key in alike], dtype=np.int64)
+
+
+def groups_of_one(task: TaskData, spec: TreatedSpec) -> tuple[str, ...]:
+    """The ids of rows that are alone in their group: their mean is their own value."""
+    groups = mean_groups(task, spec)
+    sizes = np.bincount(groups)
+    return tuple(row for row, group in zip(task.row_ids, groups, strict=True) if sizes[group] == 1)
+
+
+def resample_rows(task: TaskData, spec: TreatedSpec) -> np.ndarray:
+    """Which row stands in for each row in each draw, (draws, rows) int64 row numbers.
+
+    Partners have equal length (and `spec.by` label) and are never the row itself; the draws of one
+    row are different partners as long as there are enough. Keyed by seed and row id: the order of
+    the rows does not matter, and `draws: 4` is the beginning of `draws: 8`. Raises DataError PD343
+    with every row that has no partner.
+    """
+    faults = Faults(task.name)
+    members: dict[tuple[object, int], list[int]] = {}
+    alike = _alike(task, spec.by)
+    for row in sorted(range(task.n_rows), key=lambda one: task.row_ids[one]):
+        members.setdefault(alike[row], []).append(row)
+    chosen = np.zeros((spec.draws, task.n_rows), dtype=np.int64)
+    for row, name in enumerate(task.row_ids):
+        others = [one for one in members[alike[row]] if one != row]
+        if not others:
+            label = f" and `{spec.by}` `{alike[row][0]}`" if spec.by else ""
+            faults.add(
+                "PD343",
+                f"row `{name}` has no partner: no other row has {alike[row][1]} tokens{label}",
+                advice="take more rows, or resample without `by:`" if spec.by else "take more rows",
+            )
+            continue
+        stream = Draws(spec.seed, "resample", name)
+        found: list[int] = []
+        while len(found) < spec.draws:
+            found += stream.sample(others, min(len(others), spec.draws - len(found)))
+        chosen[:, row] = found
+    faults.stop()
+    return chosen
+
+
+def noise_values(
+    task: TaskData,
+    spec: TreatedSpec,
+    rows: np.ndarray,
+    d_model: int,
+    embedding_std: float,
+    draw: int = 0,
+) -> np.ndarray:
+    """What is added to `input` on some rows: (len(rows), pos, d_model) float64, 0 outside `at`.
+
+    `rows` are row numbers, pos is the longest of them. The vector of a token depends on the seed,
+    the draw, the row's id and the token's index alone. Unit: that of the residual stream.
+    Raises DataError PD336, PD338 where `at` names no position of some row.
+    """
+    from scipy.special import ndtri
+
+    places = [resolve_positions(task, *parse_position(at)) for at in spec.at]
+    noise = np.zeros((len(rows), int(task.lengths[rows].max()), d_model))
+    for i, row in enumerate(rows):
+        for place in sorted({one for named in places for one in named[row]}):
+            name = f"noise|{spec.seed}|{draw}|{place}|{task.row_ids[row]}"
+            key = np.frombuffer(hashlib.sha256(name.encode()).digest()[:16], dtype="<u8")
+            # Raw words of a counter-based generator and the inverse distribution function: unlike
+            # a generator's own `normal`, these are fixed for ever.
+            words = np.random.Philox(key=key.astype(np.uint64)).random_raw(d_model)
+            odd = (2 * (words >> np.uint64(12)) + np.uint64(1)).astype(np.float64)
+            noise[i, place] = ndtri(odd * 2.0**-53)
+    return noise * (spec.scale * embedding_std)
+
+
+def vet_treated(task: TaskData, spec: TreatedSpec) -> Faults:
+    """What is wrong with a treated value on these rows; errors and warnings, nothing raised.
+
+    PD328 (no such column or label), PD336/PD338 (noise positions), PD340 (equals the reference),
+    PD341 (groups of one), PD343 (no partner).
+    """
+    faults = Faults(task.name)
+    for column in columns_of(spec):
+        if column not in task.prompts:
+            faults.add("PD328", f"the treated value `{spec}` needs a prompt column `{column}`")
+    if spec.by and spec.by not in task.labels:
+        faults.add("PD328", f"the treated value `{spec}` needs a label `{spec.by}` in every row")
+    if faults:
+        return faults
+    try:
+        if spec.kind == "resample":
+            resample_rows(task, spec)
+        for at in spec.at:
+            resolve_positions(task, *parse_position(at))
+    except DataError as error:
+        for found in error.diagnostics:
+            faults.keep(found)
+    except ValueError as error:
+        faults.add("PD338", str(error))
+    if spec.kind == "mean" and (alone := groups_of_one(task, spec)):
+        others = f" and {len(alone) - 1} others are" if len(alone) > 1 else " is"
+        by = f" of one `{spec.by}`" if spec.by else ""
+        faults.add(
+            "PD341",
+            f"row `{alone[0]}`{others} alone among rows of its length{by}, so its mean is its own "
+            "value",
+            advice="take more rows, or a coarser `by:`",
+            severity=Severity.WARNING,
+        )
+    if spec.kind == "paired" and spec.column != task.reference:
+        same = (task.prompts[spec.column] == task.prompts[task.reference]).all(axis=1)
+        for row in np.flatnonzero(same):
+            faults.add(
+                "PD340",
+                f"row `{task.row_ids[row]}`: `{spec.column}` equals `{task.reference}`, so "
+                "treating it changes nothing",
+                severity=Severity.WARNING,
+            )
+    elif spec.kind == "paired":
+        faults.add(
+            "PD340",
+            f"the treated value is the reference `{spec.column}` itself",
+            severity=Severity.WARNING,
+        )
+    return faults

@@ -1,0 +1,148 @@
+"""Pages PD110 to PD119 and PD127 to PD130: words, arguments, fields, and what a file must have."""
+
+from __future__ import annotations
+
+from pathdsl.lang.rules.page import Page
+from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, TASK, sample, whole
+
+__all__ = ["WORD_PAGES"]
+
+WORD_PAGES: tuple[Page, ...] = (
+    Page(
+        code="PD110",
+        name="unknown-word",
+        summary="A word is not one of a closed list: a loader, generator, unit, option, method.",
+        why="A file is data: it can name only what the program or an installed package provides.",
+        repair="Take one of the words that the message lists.",
+        failing=sample("let share = faithfulness(through(a9.h9), as: recoverd)"),
+        passing=sample("let share = faithfulness(through(a9.h9), as: recovered)"),
+    ),
+    Page(
+        code="PD111",
+        name="wrong-kind-of-name",
+        summary="A name is declared, but as another kind of thing than is wanted here.",
+        why="A path is a set of paths, a group a set of nodes, a metric a number per run.",
+        repair="Use a name of the wanted kind; a metric is measured on a run: `LD(reference)`.",
+        failing=sample("let kept = mean(LD(keep(through(LD))))"),
+        passing=sample("let kept = mean(LD(keep(through(a9.h9))))"),
+    ),
+    Page(
+        code="PD112",
+        name="unknown-field",
+        summary="A block has no field of that name.",
+        why="A misspelt field would silently leave its default in place.",
+        repair="Correct the spelling; `pathdsl explain` lists the fields.",
+        failing=whole(CIRCUIT, MODEL, TASK.replace("}\n", "  layer_norm = frozen\n}\n")),
+        passing=whole(CIRCUIT, MODEL, TASK.replace("}\n", "  layernorm = frozen\n}\n")),
+    ),
+    Page(
+        code="PD113",
+        name="missing-argument",
+        summary="A call, a task or a claim lacks something that has no default.",
+        why="What changes the verdict is never filled in silently.",
+        repair="Give it; the message shows an example.",
+        failing=sample("let gap = completeness(through(a9.h9))"),
+        passing=sample("let gap = completeness(through(a9.h9), knockouts: random(100, seed: 0))"),
+    ),
+    Page(
+        code="PD114",
+        name="same-argument-twice",
+        summary="An argument, a field or a unit is given twice.",
+        why="Only one of the two could count.",
+        repair="Leave one of them out.",
+        failing=sample("let gap = completeness(mlp, knockouts: random(100, count: 50))"),
+        passing=sample("let gap = completeness(mlp, knockouts: random(100))"),
+    ),
+    Page(
+        code="PD115",
+        name="wrong-kind-of-value",
+        summary="A value is of another kind than its place takes.",
+        why="A text is no number, a run no quantity, a score no path set.",
+        repair="Write what the message asks for.",
+        failing=sample("let share = chance(faithfulness(through(a9.h9)), among: 99.5)"),
+        passing=sample("let share = chance(faithfulness(through(a9.h9)), among: 100)"),
+    ),
+    Page(
+        code="PD116",
+        name="out-of-range",
+        summary="A number lies outside what its place allows, or a range is empty.",
+        why="No prompt, no draw or no position would be left.",
+        repair="Take a number from the range in the message.",
+        failing=sample("let share = completeness(through(a9.h9), knockouts: random(0, seed: 0))"),
+        passing=sample("let share = completeness(through(a9.h9), knockouts: random(50, seed: 0))"),
+    ),
+    Page(
+        code="PD117",
+        name="unknown-argument",
+        summary="A call has no such argument, or fewer of them.",
+        why="A misspelt argument would silently leave its default in place.",
+        repair="Correct the spelling; the message shows what there is.",
+        failing=sample("let share = faithfulness(through(a9.h9), kind: ratio)"),
+        passing=sample("let share = faithfulness(through(a9.h9), as: ratio)"),
+    ),
+    Page(
+        code="PD118",
+        name="one-model",
+        summary="A file that judges something has one model and at most one circuit block.",
+        why="A claim without a model cannot be run, one about two models is two claims.",
+        repair="Declare one model; put shared groups and paths into a file that both `use`.",
+        failing=whole(CIRCUIT, TASK, METRIC, "let kept = mean(LD(keep(through(a9.h9))))"),
+        passing=whole(CIRCUIT, MODEL, TASK, METRIC, "let kept = mean(LD(keep(through(a9.h9))))"),
+    ),
+    Page(
+        code="PD119",
+        name="unknown-language-version",
+        summary="The file asks for a version of the language that this program does not know.",
+        why="A later version may read the same words in another way.",
+        repair="Install a newer program, or write the file in a version that it knows.",
+        failing=whole(CIRCUIT.replace("= 1", "= 9"), MODEL),
+        passing=whole(CIRCUIT, MODEL),
+    ),
+    Page(
+        code="PD127",
+        name="members-of-a-let",
+        summary="A `let … for` is used without saying which member, or a plain `let` with one.",
+        why="A let with a loop has one value per member, a plain one has a single value.",
+        repair="Write `effects[a9.h9]` for the first, `effects` for the second.",
+        failing=sample(
+            "let effects for h in a9.h* = mean(LD(treat(h -> logits)))", "let twice = 2 * effects"
+        ),
+        passing=sample(
+            "let effects for h in a9.h* = mean(LD(treat(h -> logits)))",
+            "let twice = 2 * effects[a9.h9]",
+        ),
+    ),
+    Page(
+        code="PD128",
+        name="edges-wanted",
+        summary="`per: edge` stands with a path set that does not list its edges.",
+        why="Only an `edges` set says which edges can be left out one by one.",
+        repair="Judge an `edges { … }` set, or name the edges with `over: edges { … }`.",
+        failing=sample("let least = minimality(a0.h1 ~> a1.h0, per: edge)"),
+        passing=sample("let least = minimality(edges { a0.h1 -> logits }, per: edge)"),
+    ),
+    Page(
+        code="PD129",
+        name="conflicting-options",
+        summary="Two parts of a claim or a score exclude each other.",
+        why="Only one of them could be followed.",
+        repair="Leave one of them out.",
+        failing=sample(
+            "claim positive for h in a9.h*: mean(LD(treat(h -> logits))) > 0 at 95% confidence "
+            "by holm() by bh()"
+        ),
+        passing=sample(
+            "claim positive for h in a9.h*: mean(LD(treat(h -> logits))) > 0 at 95% confidence "
+            "by holm()"
+        ),
+    ),
+    Page(
+        code="PD130",
+        name="no-task",
+        summary="A file makes claims and has no task to judge them on.",
+        why="A claim is about what a model does on prompts.",
+        repair="Declare a task, or `use` a file that has one.",
+        failing=whole(CIRCUIT, MODEL, METRIC, "claim good: mean(LD(reference)) > 0"),
+        passing=whole(CIRCUIT, MODEL, TASK, METRIC, "claim good: mean(LD(reference)) > 0"),
+    ),
+)

@@ -1,0 +1,317 @@
+"""Pages PD320 to PD348: faults of data that show when the rows are read, by `plan` and `check`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pathdsl.lang.rules.page import Example, Page
+from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL
+
+__all__ = ["PAGES"]
+
+_PROMPT = "Then, Mary and John went to the park. John gave a book to"
+_OTHER = "Then, Sarah and Paul went to the park. Simon gave a book to"
+_ROW = {"id": "0", "prompt": _PROMPT, "other": _OTHER, "io": " Mary", "s": " John"}
+_LET = "\nlet whole = mean(LD(reference))\n"
+_SHOWN_BY = "tests/engine/test_data.py"
+
+
+def _rows(*changes: dict[str, Any], without: str = "") -> str:
+    """The text of a JSONL file: one row for each change of the usual row."""
+    rows = [{**_ROW, "id": str(i), **change} for i, change in enumerate(changes)]
+    return "".join(
+        json.dumps({k: v for k, v in row.items() if k != without}) + "\n" for row in rows
+    )
+
+
+def _example(
+    text: str, *fields: str, data: str = 'jsonl("rows.jsonl")', model: str = MODEL
+) -> Example:
+    """A file whose task reads `rows.jsonl` with this text, and has these further fields."""
+    lines = "".join(f"  {field}\n" for field in (f"data = {data}", "reference = prompt", *fields))
+    task = f"\ntask own {{\n{lines}}}\n"
+    return Example(
+        text=CIRCUIT + model + task + METRIC + _LET, files={"rows.jsonl": text}, command="plan"
+    )
+
+
+_GOOD = _rows({})
+_PASSING = _example(_GOOD, "treated = other")
+_IDS = 'model sorter = bundled("induction-2l")\n'
+
+_FILES: tuple[Page, ...] = (
+    Page(
+        code="PD320",
+        name="unreadable-data-file",
+        summary="The data file of a task is not there or cannot be opened.",
+        why="Nothing could be run.",
+        repair="Correct the path: it is relative to the file that it is written in.",
+        shown_by=_SHOWN_BY,
+    ),
+    Page(
+        code="PD321",
+        name="other-data-file",
+        summary="The data file is not the one whose hash the task names.",
+        why="Other rows give other numbers: the claim was made about the rows of that hash.",
+        repair="Get the file that was meant, or put the hash that is printed into the task.",
+        failing=_example(_GOOD, data='jsonl("rows.jsonl", sha256: "0000")'),
+        passing=_PASSING,
+    ),
+    Page(
+        code="PD322",
+        name="bad-line",
+        summary="A line of the data file cannot be read as a row.",
+        why="A row that is left out silently would change every mean.",
+        repair="Each line of a JSONL file is one object; each line of a CSV file has as many "
+        "cells as the header.",
+        failing=_example(_GOOD + '{"prompt": \n'),
+        passing=_PASSING,
+    ),
+    Page(
+        code="PD323",
+        name="not-utf8",
+        summary="The data file is not UTF-8 text.",
+        why="In another encoding the same bytes are other words.",
+        repair="Save the file as UTF-8.",
+        shown_by=_SHOWN_BY,
+    ),
+    Page(
+        code="PD324",
+        name="no-rows",
+        summary="A task has no rows, or its filter leaves none.",
+        why="There is nothing to average over.",
+        repair="Fill the file, or correct the value after `where … ==`.",
+        failing=_example("\n"),
+        passing=_PASSING,
+    ),
+    Page(
+        code="PD325",
+        name="too-few-rows",
+        summary="`take:` asks for more rows than the file has.",
+        why="A result that says 200 prompts must be over 200 prompts.",
+        repair="Take as many as there are.",
+        failing=_example(_GOOD, data='jsonl("rows.jsonl", take: 200)'),
+        passing=_example(_GOOD, data='jsonl("rows.jsonl", take: 1)'),
+    ),
+    Page(
+        code="PD326",
+        name="no-such-source",
+        summary="No generator of that name is installed, or an installed one is broken.",
+        why="A file names a generator; it never brings its code along.",
+        repair="Install the package that has it, or use one of the names that are listed.",
+        shown_by=_SHOWN_BY,
+    ),
+    Page(
+        code="PD327",
+        name="source-argument",
+        summary="A data source does not take this argument, or not this value.",
+        why="An argument that is ignored would mean other rows than the author thinks.",
+        repair="`pathdsl explain ioi` lists the arguments of the generator `ioi`.",
+        shown_by=_SHOWN_BY,
+    ),
+)
+
+_COLUMNS: tuple[Page, ...] = (
+    Page(
+        code="PD328",
+        name="missing-column",
+        summary="A row lacks a column that the task, a treated value or a metric needs.",
+        why="Without it the row can take part in nothing.",
+        repair="Add the column to every row, or name one that all rows have.",
+        failing=_example(_rows({}, {}, without="io")),
+        passing=_PASSING,
+    ),
+    Page(
+        code="PD329",
+        name="wrong-kind-of-value",
+        summary="A field of a row holds a value of another kind than its use needs.",
+        why="Prompts are texts or lists of token ids, answers are tokens, labels single values.",
+        repair="Write the value as the message says.",
+        failing=_example(_rows({"prompt": 3})),
+        passing=_PASSING,
+    ),
+    Page(
+        code="PD330",
+        name="empty-prompt",
+        summary="A prompt has no tokens.",
+        why="There is no last token to read the answer at.",
+        repair="Give the row a prompt, or remove it.",
+        failing=_example(_rows({"prompt": ""})),
+        passing=_PASSING,
+    ),
+    Page(
+        code="PD331",
+        name="long-prompt",
+        summary="A prompt has more tokens than the model has positions.",
+        why="Cutting it would change the question.",
+        repair="Shorten the prompt.",
+        failing=_example(_rows({"prompt": " ".join([_PROMPT] * 9)})),
+        passing=_PASSING,
+    ),
+    Page(
+        code="PD332",
+        name="id-outside-vocabulary",
+        summary="A token id is not in the model's vocabulary.",
+        why="The rows were made with another tokenizer.",
+        repair="Tokenise the rows with this model's tokenizer, or give them as texts.",
+        failing=_example(_rows({"prompt": [5, 6, 99999]})),
+        passing=_example(_rows({"prompt": [5, 6, 7]})),
+    ),
+    Page(
+        code="PD333",
+        name="answer-not-one-token",
+        summary="An answer is not exactly one token as it is written.",
+        why="A logit belongs to one token. ` Mary` and `Mary` are different tokens: most "
+        "tokenizers count the space before a word to the word.",
+        repair="Write the answer with its leading space, choose a word of one token, or give a "
+        "list of tokens.",
+        failing=_example(_rows({"io": "Mary Ann"})),
+        passing=_PASSING,
+    ),
+    Page(
+        code="PD334",
+        name="unequal-lengths",
+        summary="Two prompts of one row differ in their number of tokens.",
+        why="A treated value is carried over token by token, so the tokens must stand in the "
+        "same places.",
+        repair="Use words of equal length in tokens; the message prints both lists.",
+        failing=_example(_rows({"other": "Then, Sarah"}), "treated = other"),
+        passing=_PASSING,
+    ),
+    Page(
+        code="PD339",
+        name="double-row-id",
+        summary="Two rows have the same id.",
+        why="Draws are keyed by row id, and reports name rows by it.",
+        repair="Give each row its own id, or none.",
+        failing=_example(_rows({}, {"id": "0"})),
+        passing=_PASSING,
+    ),
+    Page(
+        code="PD342",
+        name="no-tokenizer",
+        summary="A prompt or an answer is a text, and the model comes without a tokenizer.",
+        why="There is no way to say which token ids the text is.",
+        repair="Write token ids, or put the tokenizer into the model's folder.",
+        failing=_example(_GOOD, model=_IDS),
+        passing=_example(
+            _rows({"prompt": [1, 2, 3], "other": [1, 2, 4], "io": 5, "s": 6}), model=_IDS
+        ),
+    ),
+    Page(
+        code="PD344",
+        name="no-bos-token",
+        summary="`bos = true`, and the tokenizer has no beginning-of-sequence token.",
+        why="Another token in its place would be another prompt.",
+        repair="Remove the field, or write `bos = false`.",
+        shown_by=_SHOWN_BY,
+    ),
+    Page(
+        code="PD345",
+        name="unreadable-task",
+        summary="A field of a task cannot be read.",
+        why="The task would mean something else than was written.",
+        repair="Write the field as the message shows.",
+        shown_by=_SHOWN_BY,
+    ),
+    Page(
+        code="PD346",
+        name="unknown-word",
+        summary="The tokenizer replaces a part of a prompt by its token for unknown words.",
+        why="The model then does not see the word that the row names.",
+        repair="Use words of the model's vocabulary.",
+        failing=_example(_rows({"prompt": "Then, Zarathustra and John went to"})),
+        passing=_PASSING,
+    ),
+)
+
+_PLACED = {"positions": {"S2": 12}}
+_POSITIONS: tuple[Page, ...] = (
+    Page(
+        code="PD335",
+        name="missing-position",
+        summary="A row does not give a position that the task lists.",
+        why="Every row needs it: paths are cut there on each prompt.",
+        repair="Add it to the row's `positions`, an index or a list of indices.",
+        failing=_example(_rows(_PLACED, {}), "positions = [S2]"),
+        passing=_example(_rows(_PLACED), "positions = [S2]"),
+    ),
+    Page(
+        code="PD336",
+        name="position-outside-prompt",
+        summary="A position, with its offset, lies outside the prompt of a row.",
+        why="There is no token to read or cut at.",
+        repair="Indices run from 0, special tokens included; the message prints the tokens.",
+        failing=_example(_rows({"positions": {"S2": 99}}), "positions = [S2]"),
+        passing=_example(_rows(_PLACED), "positions = [S2]"),
+    ),
+    Page(
+        code="PD337",
+        name="span-splits-token",
+        summary="A span of characters begins or ends inside a token, or lies on none.",
+        why="The token carries more than the word that is meant.",
+        repair="Let the span cover the whole word, without its leading space.",
+        failing=_example(_rows({"spans": {"S2": [6, 8]}}), "positions = [S2]"),
+        passing=_example(_rows({"spans": {"S2": [6, 10]}}), "positions = [S2]"),
+    ),
+    Page(
+        code="PD338",
+        name="position-not-in-rows",
+        summary="A position is named that not all rows of the task give.",
+        why="It must be known on each prompt.",
+        repair="Use a name that the message lists, or add this one to every row.",
+        failing=_example(_rows(_PLACED), "treated = noise(at: [S1], scale: 3.0)"),
+        passing=_example(_rows(_PLACED), "treated = noise(at: [S2], scale: 3.0)"),
+    ),
+    Page(
+        code="PD347",
+        name="nothing-follows",
+        summary="`next` is asked for at the last token of a prompt.",
+        why="`next` is the token that follows the position read; after the last there is none.",
+        repair="Read at an earlier position, `logit(next) @END-1`.",
+        shown_by=_SHOWN_BY,
+    ),
+    Page(
+        code="PD348",
+        name="empty-position",
+        summary="A position is an empty set on some row.",
+        why="Nothing can stand or be read at no place.",
+        repair="Give at least one index, or remove the row.",
+        failing=_example(_rows({"positions": {"S2": []}}), "positions = [S2]"),
+        passing=_example(_rows(_PLACED), "positions = [S2]"),
+    ),
+)
+
+_TEMPLATES = ({"template": "x"}, {"template": "x", "prompt": _OTHER})
+_TREATED: tuple[Page, ...] = (
+    Page(
+        code="PD340",
+        name="treated-equals-reference",
+        summary="The treated prompt of a row is its reference prompt.",
+        why="Treating any path changes nothing there, so the row dilutes every effect.",
+        repair="Remove the row, or give it another treated prompt.",
+        failing=_example(_rows({"other": _PROMPT}), "treated = other"),
+        passing=_PASSING,
+    ),
+    Page(
+        code="PD341",
+        name="group-of-one",
+        summary="A row is alone in the group over which the mean is taken.",
+        why="The mean of one row is that row's own value: nothing is taken away from it.",
+        repair="Take more rows, or group by a coarser label.",
+        failing=_example(_rows(_TEMPLATES[0]), "treated = mean(prompt, by: template)"),
+        passing=_example(_rows(*_TEMPLATES), "treated = mean(prompt, by: template)"),
+    ),
+    Page(
+        code="PD343",
+        name="no-partner",
+        summary="No other row can stand in for a row when resampling.",
+        why="A partner has as many tokens and the same label, and is never the row itself.",
+        repair="Take more rows, or resample without `by:`.",
+        failing=_example(_rows(_TEMPLATES[0]), "treated = resample(prompt, by: template)"),
+        passing=_example(_rows(*_TEMPLATES), "treated = resample(prompt, by: template)"),
+    ),
+)
+
+PAGES: tuple[Page, ...] = (*_FILES, *_COLUMNS, *_POSITIONS, *_TREATED)

@@ -1,0 +1,173 @@
+"""From questions to claim results: intervals, corrections over a family, verdicts and evidence.
+
+The four verdicts and their special cases (semantics.md section 6):
+
+- a denominator whose own interval contains 0 makes a claim *undefined*, never as expected;
+- a constant sample below 30 prompts has no interval and is *inconclusive*;
+- without `at` the estimate decides and no correction applies;
+- with `expect refuted` only *refuted* is as expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+
+from pathdsl.lang import ast
+from pathdsl.score.design import design_of
+from pathdsl.score.evidence import finite, members_of, telling_rows, terms_of
+from pathdsl.score.intervals import Bootstrap, Interval
+from pathdsl.score.quantity import Scalar, is_constant
+from pathdsl.score.results import ClaimResult, Verdict
+from pathdsl.score.verdict import Judged, Rule, benjamini_hochberg, decide, holm, invert, settle
+
+__all__ = ["Question", "judge_family"]
+
+DEFAULT = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Question:
+    """One member of a claim: a quantity against a number; `within` is D of `~=`."""
+
+    name: str
+    node: Scalar
+    relation: str
+    threshold: float
+    within: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Posed:
+    """A question with what is needed to judge it at any level."""
+
+    question: Question
+    rule: Rule
+    estimate: float
+    undefined: str
+    interval: Callable[[float], Interval]
+
+    def verdict(self, level: float) -> Verdict:
+        if self.undefined:
+            return Verdict.UNDEFINED
+        return decide(self.rule, self.interval(level))
+
+
+def judge_family(
+    decl: ast.ClaimDecl, questions: Sequence[Question], bootstrap: Bootstrap
+) -> list[ClaimResult]:
+    """The results of all members of one claim, corrected over them where the claim says so."""
+    confidence = decl.confidence.value if decl.confidence is not None else None
+    posed = [_pose(q, bootstrap, confidence) for q in questions]
+    p_values: list[float | None] = [None] * len(posed)
+    if confidence is None:
+        judged = [
+            Judged(
+                verdict=Verdict.UNDEFINED if p.undefined else _by_estimate(p.rule, p.estimate),
+                level=None,
+            )
+            for p in posed
+        ]
+    else:
+        methods = {method.name for method in decl.methods}
+        family = holm if "holm" in methods else benjamini_hochberg if "bh" in methods else None
+        if family is None:
+            judged = [Judged(verdict=p.verdict(confidence), level=confidence) for p in posed]
+        else:
+            found = [_p_value(p, bootstrap) for p in posed]
+            p_values = list(found)
+            judged = family(found, [p.verdict for p in posed], 1 - confidence)
+    return [
+        _result(decl, p, j, value, bootstrap, confidence)
+        for p, j, value in zip(posed, judged, p_values, strict=True)
+    ]
+
+
+def _pose(question: Question, bootstrap: Bootstrap, confidence: float | None) -> _Posed:
+    evaluator, node = bootstrap.evaluator, question.node
+    undefined = bootstrap.undefined(node, confidence if confidence is not None else DEFAULT)
+    rule = Rule(
+        relation=question.relation,
+        threshold=question.threshold,
+        within=question.within or 0.0,
+        tolerance=0.0 if undefined else evaluator.tolerance(node),
+    )
+    return _Posed(
+        question=question,
+        rule=rule,
+        estimate=evaluator.estimate(node),
+        undefined=undefined,
+        interval=lru_cache(maxsize=None)(lambda level: bootstrap.interval(node, level)),
+    )
+
+
+def _by_estimate(rule: Rule, estimate: float) -> Verdict:
+    return Verdict.SUPPORTED if rule.satisfied(estimate) else Verdict.REFUTED
+
+
+def _p_value(posed: _Posed, bootstrap: Bootstrap) -> float:
+    """The member's p-value; a bootstrap of B resamples cannot show less than 1/(B + 1)."""
+    if posed.undefined:
+        return 1.0
+    p = invert(posed.rule, posed.interval)
+    exact = posed.interval(DEFAULT).method in ("exact", "Clopper-Pearson", "constant sample")
+    return p if exact else max(p, 1 / (bootstrap.count + 1))
+
+
+def _result(
+    decl: ast.ClaimDecl,
+    posed: _Posed,
+    judged: Judged,
+    p_value: float | None,
+    bootstrap: Bootstrap,
+    confidence: float | None,
+) -> ClaimResult:
+    question, node = posed.question, posed.question.node
+    evaluator = bootstrap.evaluator
+    design = design_of(node, evaluator.session.tasks)
+    shown = None
+    if judged.level is not None and not posed.undefined:
+        shown = posed.interval(judged.level)
+    notes, settle_n = list(question.notes), None
+    if posed.undefined:
+        notes.append(f"undefined: {posed.undefined}")
+    if is_constant(node) and not posed.undefined:
+        notes.append("counted, not measured: no interval is needed")
+    if shown is not None and shown.method == "none":
+        notes.append("a constant sample below 30 prompts has no interval")
+    if design.share < 1:
+        total = round(design.n / design.share)
+        notes.append(f"knockouts were searched on {total - design.n} prompts, judged on {design.n}")
+    if shown is not None and judged.verdict is Verdict.INCONCLUSIVE:
+        rows = settle(posed.rule, posed.estimate, shown, design.n)
+        settle_n = ceil(rows / design.share) if rows is not None else None
+        if decide(posed.rule, shown) is not Verdict.INCONCLUSIVE:
+            notes.append("definite on its own, but a member before it in the family was not")
+    expected = Verdict(decl.expect)
+    defined = not posed.undefined
+    return ClaimResult(
+        name=question.name,
+        verdict=judged.verdict,
+        expected=expected,
+        as_expected=judged.verdict is expected,
+        estimate=finite(posed.estimate) if defined else None,
+        interval=shown.pair() if shown is not None else None,
+        relation=question.relation,
+        threshold=question.threshold,
+        within=question.within,
+        confidence=confidence,
+        level=judged.level,
+        n=design.n,
+        p_value=p_value,
+        terms=terms_of(node, evaluator),
+        members=members_of(node, bootstrap, confidence or DEFAULT) if defined else (),
+        worst=(
+            telling_rows(node, evaluator, question.relation, question.threshold) if defined else ()
+        ),
+        notes=tuple(notes),
+        settle_n=settle_n,
+        text=decl.text,
+    )

@@ -1,0 +1,202 @@
+"""Judging a program: every `let` becomes a quantity with an interval, every claim a verdict.
+
+All claims and lets are lowered together and what they ask for is measured in rounds: one call of
+the session where nothing is searched, one more per step of the longest greedy search. Then all is
+arithmetic on per-prompt values; nothing here runs a model.
+
+    judgement = judge(program, resolver, session)
+    [(c.name, c.verdict) for c in judgement.claims]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pathdsl.errors import Diagnostic
+from pathdsl.graph import pathset
+from pathdsl.lang import ast
+from pathdsl.lang.signatures import METHODS, resolve_arguments
+from pathdsl.lang.units import unit_of
+from pathdsl.score.claims import Question, judge_family
+from pathdsl.score.design import design_of
+from pathdsl.score.evidence import finite, members_of
+from pathdsl.score.faults import fault, warning
+from pathdsl.score.intervals import Bootstrap
+from pathdsl.score.lowering import Lowering
+from pathdsl.score.quantity import Constant, Scalar, difference, is_constant
+from pathdsl.score.results import ClaimResult, Judgement, QuantityResult, Verdict
+from pathdsl.score.rounds import Steps, drive
+from pathdsl.score.session import Member, PathAlgebra, Resolver, Session
+
+if TYPE_CHECKING:
+    from pathdsl.lang.program import Program
+
+__all__ = ["CONFIDENCE", "judge"]
+
+CONFIDENCE = 0.95
+FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "~=": "~="}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Instance:
+    """One let or claim, or one member of it."""
+
+    name: str
+    decl: ast.LetDecl | ast.ClaimDecl
+    bindings: Mapping[str, Member]
+
+
+def judge(
+    program: Program,
+    resolver: Resolver,
+    session: Session,
+    only: str | None = None,
+    algebra: PathAlgebra = pathset,  # type: ignore[assignment]
+) -> Judgement:
+    """All quantities and claims; `only` is one name, `each_mover[a9.h9@END]` for one member.
+
+    Raises LanguageError (PD420 to PD433) for what has no meaning on this model and these rows.
+    `algebra` is what path sets are combined with.
+    """
+    lowering = Lowering(program, resolver, session, algebra)
+    lets = [i for d in program.lets.values() for i in _instances(d, resolver, only)]
+    claims = [i for d in program.claims for i in _instances(d, resolver, only)]
+    steps: dict[tuple[str, int, str], Steps] = {}
+    for i, let in enumerate(lets):
+        assert isinstance(let.decl, ast.LetDecl)
+        steps["let", i, ""] = lowering.scalar(let.decl.expression, let.bindings)
+    for i, claim in enumerate(claims):
+        assert isinstance(claim.decl, ast.ClaimDecl)
+        steps["claim", i, "left"] = lowering.scalar(claim.decl.left, claim.bindings)
+        steps["claim", i, "right"] = lowering.scalar(claim.decl.right, claim.bindings)
+        within = claim.decl.within
+        if within is not None:
+            steps["claim", i, "within"] = lowering.scalar(within, claim.bindings)
+    found = drive(steps, session)
+
+    diagnostics: list[Diagnostic] = []
+    units = unit_of(program)
+    bootstrap = Bootstrap(lowering.evaluator)
+    quantities = []
+    for i, let in enumerate(lets):
+        quantities.append(_quantity(let, found["let", i, ""], bootstrap, units, diagnostics))
+        bootstrap.forget()
+    results: list[ClaimResult] = []
+    by_decl: dict[str, list[int]] = {}
+    for i, claim in enumerate(claims):
+        by_decl.setdefault(claim.decl.name.name, []).append(i)
+    for places in by_decl.values():
+        decl = claims[places[0]].decl
+        assert isinstance(decl, ast.ClaimDecl)
+        questions = [_question(decl, claims[i].name, found, i, lowering) for i in places]
+        family = judge_family(decl, questions, _bootstrap(decl, lowering))
+        results += family
+        for result in family:
+            diagnostics += _warnings(result.name, result.verdict, result.notes, decl)
+    return Judgement(
+        quantities=tuple(quantities), claims=tuple(results), diagnostics=tuple(diagnostics)
+    )
+
+
+def _instances(
+    decl: ast.LetDecl | ast.ClaimDecl, resolver: Resolver, only: str | None
+) -> list[_Instance]:
+    name = decl.name.name
+    if only is not None and only.partition("[")[0] != name:
+        return []
+    if decl.loop is None:
+        return [_Instance(name=name, decl=decl, bindings={})]
+    variable = decl.loop.variable.name
+    found = [
+        _Instance(name=f"{name}[{member.label}]", decl=decl, bindings={variable: member})
+        for member in resolver.loop(decl.loop)
+    ]
+    return [i for i in found if only in (None, name, i.name)]
+
+
+def _quantity(
+    let: _Instance,
+    node: Scalar,
+    bootstrap: Bootstrap,
+    units: Mapping[str, str],
+    diagnostics: list[Diagnostic],
+) -> QuantityResult:
+    reason = bootstrap.undefined(node, CONFIDENCE)
+    interval = None if reason else bootstrap.interval(node, CONFIDENCE)
+    notes = [f"undefined: {reason}"] if reason else []
+    if interval is not None and interval.method == "none":
+        notes.append("a constant sample below 30 prompts has no interval")
+    verdict = Verdict.UNDEFINED if reason else Verdict.SUPPORTED
+    diagnostics += _warnings(let.name, verdict, tuple(notes), let.decl)
+    return QuantityResult(
+        name=let.name,
+        unit=units.get(let.decl.name.name, "none"),
+        estimate=None if reason else finite(bootstrap.evaluator.estimate(node)),
+        interval=interval.pair() if interval is not None else None,
+        n=design_of(node, bootstrap.evaluator.session.tasks).n,
+        confidence=CONFIDENCE,
+        members=() if reason else members_of(node, bootstrap, CONFIDENCE),
+        notes=tuple(notes),
+    )
+
+
+def _question(
+    decl: ast.ClaimDecl,
+    name: str,
+    found: Mapping[tuple[str, int, str], Scalar],
+    place: int,
+    lowering: Lowering,
+) -> Question:
+    """The claim as one quantity against one number."""
+    left, right = found["claim", place, "left"], found["claim", place, "right"]
+    within: Scalar = found.get(("claim", place, "within"), Constant(value=0.0))
+    if not is_constant(within):
+        assert decl.within is not None
+        raise fault(
+            "PD433",
+            "the margin after `within` is measured",
+            decl.within,
+            help="an equivalence margin is fixed beforehand, `within 0.1`",
+        )
+    estimate = lowering.evaluator.estimate
+    relation: str = decl.relation
+    notes: tuple[str, ...] = ()
+    if is_constant(right):
+        node, threshold = left, estimate(right)
+    elif is_constant(left):
+        node, threshold, relation = right, estimate(left), FLIPPED[relation]
+    else:
+        node, threshold = difference(left, right), 0.0
+        notes = ("both sides are measured: the estimate is left minus right",)
+    return Question(
+        name=name,
+        node=node,
+        relation=relation,
+        threshold=threshold,
+        within=estimate(within) if decl.relation == "~=" else None,
+        notes=notes,
+    )
+
+
+def _bootstrap(decl: ast.ClaimDecl, lowering: Lowering) -> Bootstrap:
+    for method in decl.methods:
+        if method.name == "bootstrap":
+            given = resolve_arguments(METHODS["bootstrap"], method.arguments)
+            count, seed = given["draws"], given["seed"]
+            return Bootstrap(lowering.evaluator, count=int(count), seed=int(seed))  # type: ignore[call-overload]
+    return Bootstrap(lowering.evaluator)
+
+
+def _warnings(
+    name: str, verdict: Verdict, notes: tuple[str, ...], at: ast.Node
+) -> list[Diagnostic]:
+    found = []
+    for note in notes:
+        if verdict is Verdict.UNDEFINED and note.startswith("undefined: "):
+            reason = note.removeprefix("undefined: ")
+            found.append(warning("PD431", f"`{name}` is undefined: {reason}", at))
+        elif note.startswith("a constant sample"):
+            found.append(warning("PD432", f"`{name}` has no interval: {note}", at))
+    return found

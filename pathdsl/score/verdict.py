@@ -1,0 +1,158 @@
+r"""Verdicts: what an interval says about a threshold, one claim or a family of claims.
+
+A claim `A >= t` is *supported* when the whole interval satisfies it, *refuted* when none of it
+does, *inconclusive* when it straddles. `A ~= B within D` is an equivalence test: supported when the
+two-sided interval at confidence C lies within B - D and B + D. (Schuirmann 1987's two one-sided
+tests at level alpha use the interval at 1 - 2 alpha; here C is that interval's confidence, so `at
+95%` is TOST at alpha = 2.5 %, the stricter convention, and one interval decides every relation.)
+
+An end point within the run's rounding tolerance of a threshold counts as equal to it: it satisfies
+`>=`, `<=` and `~=`, and does not satisfy `>` and `<`, which a null effect must never do.
+
+Families: Holm 1979 (Scand. J. Statist. 6:65) tests the j-th smallest of m p-values at
+alpha/(m - j + 1), here with the interval at 1 - alpha/(m - j + 1), and stops at the first
+inconclusive member. Benjamini and Hochberg 1995 find the largest k with p_(k) <= k alpha/m; its
+members are then judged with intervals at 1 - k alpha/m, which also bound the share of intervals
+that miss (Benjamini and Yekutieli 2005, J. Amer. Statist. Assoc. 100:71). A member's p-value
+inverts its interval: the smallest alpha at which the verdict is still definite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil, isfinite
+
+from pathdsl.score.intervals import Interval
+from pathdsl.score.results import Verdict
+
+__all__ = ["Judged", "Rule", "benjamini_hochberg", "decide", "holm", "invert", "settle"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What a claim asks of its quantity; `within` is D of `~=`; `tolerance` the rounding."""
+
+    relation: str
+    threshold: float
+    within: float = 0.0
+    tolerance: float = 0.0
+
+    def satisfied(self, value: float) -> bool:
+        """Whether one value satisfies the claim."""
+        t, e = self.threshold, self.tolerance
+        match self.relation:
+            case ">=":
+                return value >= t - e
+            case "<=":
+                return value <= t + e
+            case ">":
+                return value > t + e
+            case "<":
+                return value < t - e
+            case _:
+                return abs(value - t) <= self.within + e
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A verdict and the confidence of the interval that gave it."""
+
+    verdict: Verdict
+    level: float | None
+
+
+def decide(rule: Rule, interval: Interval) -> Verdict:
+    """The verdict of an interval; an interval with infinite ends decides what it can."""
+    low, high = rule.satisfied(interval.low), rule.satisfied(interval.high)
+    if low and high:
+        return Verdict.SUPPORTED
+    if rule.relation == "~=":
+        d = rule.within + rule.tolerance
+        outside = interval.low > rule.threshold + d or interval.high < rule.threshold - d
+        return Verdict.REFUTED if outside else Verdict.INCONCLUSIVE
+    return Verdict.INCONCLUSIVE if low or high else Verdict.REFUTED
+
+
+def invert(rule: Rule, interval: Callable[[float], Interval]) -> float:
+    """The p-value: the smallest alpha whose interval at 1 - alpha is definite, to 3 digits."""
+
+    def definite(exponent: float) -> bool:
+        return decide(rule, interval(1 - 10.0**exponent)) is not Verdict.INCONCLUSIVE
+
+    low, high = -12.0, -1e-9
+    if not definite(high):
+        return 1.0
+    if definite(low):
+        return 0.0
+    for _ in range(16):
+        middle = (low + high) / 2
+        low, high = (low, middle) if definite(middle) else (middle, high)
+    return float(10.0**high)
+
+
+Judge = Callable[[float], Verdict]
+
+
+def _ranks(p_values: Sequence[float]) -> list[int]:
+    """Members by p-value, equal ones in their own order."""
+    return sorted(range(len(p_values)), key=lambda i: (p_values[i], i))
+
+
+def holm(p_values: Sequence[float], judges: Sequence[Judge], alpha: float) -> list[Judged]:
+    """Verdicts of a family, in its own order; `judges` give each member's verdict at a level.
+
+    Undefined members keep that verdict and count in m; give them p = 1.
+    """
+    m = len(p_values)
+    found: dict[int, Judged] = {}
+    stopped = False
+    for j, i in enumerate(_ranks(p_values)):
+        level = 1 - alpha / (m - j)
+        verdict = judges[i](level)
+        if verdict is Verdict.INCONCLUSIVE:
+            stopped = True
+        elif stopped and verdict is not Verdict.UNDEFINED:
+            verdict = Verdict.INCONCLUSIVE
+        found[i] = Judged(verdict=verdict, level=level)
+    return [found[i] for i in range(m)]
+
+
+def benjamini_hochberg(
+    p_values: Sequence[float], judges: Sequence[Judge], alpha: float
+) -> list[Judged]:
+    """Verdicts of a family with the false discovery rate held at alpha."""
+    m = len(p_values)
+    order = _ranks(p_values)
+    passed = [j for j, i in enumerate(order, start=1) if p_values[i] <= j * alpha / m]
+    k = passed[-1] if passed else 0
+    level = 1 - max(k, 1) * alpha / m
+    found: dict[int, Judged] = {}
+    for j, i in enumerate(order, start=1):
+        verdict = judges[i](level)
+        if j > k and verdict is not Verdict.UNDEFINED:
+            verdict = Verdict.INCONCLUSIVE
+        found[i] = Judged(verdict=verdict, level=level)
+    return [found[i] for i in range(m)]
+
+
+def settle(rule: Rule, estimate: float, interval: Interval, n: int) -> int | None:
+    """About how many rows would settle an inconclusive claim, or None where none can be given.
+
+    The half-width towards a boundary shrinks as 1/sqrt(n); the claim is settled when it equals
+    the distance from the estimate to the boundary.
+    """
+    if not interval.known or n == 0:
+        return None
+    t, d = rule.threshold, rule.within
+    bounds = (t - d, t + d) if rule.relation == "~=" else (t,)
+    needed = 0.0
+    for bound in bounds:
+        if not interval.low <= bound <= interval.high:
+            continue
+        distance = abs(estimate - bound)
+        if distance <= max(rule.tolerance, 1e-12 * abs(bound)):
+            return None
+        width = interval.high - estimate if bound > estimate else estimate - interval.low
+        needed = max(needed, n * (width / distance) ** 2)
+    return max(n + 1, ceil(needed)) if needed and isfinite(needed) else None

@@ -1,0 +1,163 @@
+"""Lint of the method, and the registry's defaults; every warning is a warning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pathdsl.errors import Severity
+from pathdsl.lang import ast
+from pathdsl.lang.lint import lint_file
+from pathdsl.lang.method import check_method
+from pathdsl.lang.program import load_program
+from pathdsl.lang.rules.sample import CIRCUIT, HEAD, METRIC, MODEL, TASK
+from pathdsl.lang.signatures import SCORES, Filled, resolve_options
+from pathdsl.lang.walk import walk
+
+CLAIM = "claim enough: faithfulness(mlp) >= 80% at 95% confidence\n"
+CONTROL = "claim control: faithfulness(random_like(mlp)) >= 80% at 95% confidence expect refuted\n"
+
+
+def warned(text: str) -> list[str]:
+    program, faults = load_program("example.circuit", text)
+    assert faults == [], [fault.message for fault in faults]
+    found = check_method(program)
+    assert all(fault.severity is Severity.WARNING for fault in found)
+    return [fault.code for fault in found]
+
+
+def test_a_careful_file_gives_no_warning() -> None:
+    assert warned(HEAD + CLAIM + CONTROL) == []
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        CONTROL,
+        "claim c: chance(faithfulness(mlp)) <= 5% at 95% confidence\n",
+        "path random = random_edges(like: a0.h1 -> logits)\n"
+        "let floor = faithfulness(random)\nclaim c: floor <= 50% at 95% confidence\n",
+        "claim c: faithfulness(a0.h1) >= 80% at 95% confidence expect refuted\n",
+    ],
+)
+def test_what_counts_as_a_control(control: str) -> None:
+    assert "PD501" not in warned(HEAD + CLAIM + control)
+
+
+def test_claims_about_sets_alone_need_no_interval() -> None:
+    assert "PD502" not in warned(HEAD + "claim few: paths(mlp) <= 100\n")
+    assert "PD502" in warned(HEAD + "claim kept: effect(mlp) < 0\n")
+
+
+def test_corrected_loops_are_fine() -> None:
+    loop = "claim c for h in a9.h*: effect(h -> logits) < 0 at 95% confidence"
+    assert "PD503" in warned(HEAD + loop + "\n")
+    assert "PD503" in warned(HEAD + loop + " by bootstrap(500)\n")
+    assert "PD503" not in warned(HEAD + loop + " by bh()\n")
+
+
+def test_few_prompts_matter_only_to_intervals() -> None:
+    few = CIRCUIT + MODEL + TASK.replace("take: 60", "take: 29") + METRIC
+    assert "PD504" in warned(few + CLAIM)
+    assert "PD504" not in warned(few + "claim c: effect(mlp) < 0\n")
+    assert "PD504" not in warned(few.replace("29", "30") + CLAIM)
+
+
+@pytest.mark.parametrize(("take", "small"), [(30, True), (149, True), (150, False), (600, False)])
+def test_groups_of_a_mean_are_counted(take: int, small: bool) -> None:
+    task = TASK.replace("prompt_abc", "mean(prompt_abc, by: template)")
+    text = CIRCUIT + MODEL + task.replace("take: 60", f"take: {take}")
+    assert ("PD508" in warned(text)) is small
+
+
+def test_a_run_may_bring_its_own_noise() -> None:
+    run = "let x = mean(LD(treat(mlp, treated: noise(at: [S1], scale: 3.0))))\n"
+    assert "PD506" in warned(HEAD + run)
+
+
+@pytest.mark.parametrize(
+    ("path", "fine"),
+    [
+        ("within(mlp)", False),
+        ("a0.h1", False),
+        ("a0.h1 ~> a9.h9", False),
+        ("a0.h1 -> a9.h9", True),
+        ("a0.h1 ~[v]~> a9.h9", True),
+        ("edges { a0.h1 -> logits }", True),
+        ("named", True),
+    ],
+)
+def test_grain_and_treated_value(path: str, fine: bool) -> None:
+    for treated, constant in (("mean(prompt_abc)", True), ("zero", True), ("prompt_swap", False)):
+        task = TASK.replace("prompt_abc", treated)
+        text = CIRCUIT + MODEL + task + METRIC + "path named = a0.h1 -> logits\n"
+        found = warned(text + f"let x = mean(LD(keep({path})))\n")
+        assert ("PD509" in found) is (fine and constant)
+
+
+def test_revisions() -> None:
+    def model(arguments: str) -> str:
+        return CIRCUIT + f'\nmodel gpt2 = hf("gpt2"{arguments})\n'
+
+    assert "PD510" in warned(model(""))
+    assert "PD510" in warned(model(', revision: "main"'))
+    assert "PD510" not in warned(model(f', revision: "{"0" * 40}"'))
+
+
+def test_warnings_of_a_file_are_sorted_with_its_errors(tmp_path: Path) -> None:
+    path = tmp_path / "case.circuit"
+    path.write_text(HEAD + "let x = mean(LD(keep(nothing)))\n" + CLAIM, encoding="utf-8")
+    assert [fault.code for fault in lint_file(str(path))[1]] == ["PD101", "PD501"]
+
+
+def options(text: str) -> dict[str, object]:
+    program, faults = load_program("example.circuit", f"let x = {text}\n")
+    assert faults == []
+    score = next(n for n in walk(program.lets["x"]) if isinstance(n, ast.Score))
+    return resolve_options(score)
+
+
+def test_options_get_their_defaults() -> None:
+    common = {"metric": None, "task": None, "scope": None}
+    assert options("faithfulness(mlp)") == {**common, "as": "recovered"}
+    assert options("minimality(mlp)") == {
+        **common,
+        "per": "node",
+        "knockouts": None,
+        "given": None,
+        "as": "gap",
+        "over": None,
+        "split": True,
+    }
+    assert options("overlap(mlp, attn)") == {**common, "over": "node", "as": "united"}
+    assert options("chance(effect(mlp))") == {**common, "among": 100, "seed": 0, "over": None}
+
+
+def test_options_that_are_given_become_values() -> None:
+    found = options(
+        "completeness(mlp, knockouts: greedy(5, by: circuit), as: share, split: false, over: attn)"
+    )
+    assert found["as"] == "share"
+    assert found["split"] is False
+    assert isinstance(found["over"], ast.Word)
+    assert found["knockouts"] == Filled(
+        name="greedy",
+        arguments={"steps": 5, "seed": 0, "runs": 10, "sample": 10, "by": "circuit"},
+    )
+    groups = options("completeness(mlp, knockouts: groups)")["knockouts"]
+    assert groups == Filled(name="groups", arguments={})
+    assert options("completeness(mlp, knockouts: random())")["knockouts"] == Filled(
+        name="random", arguments={"count": 100, "seed": 0}
+    )
+
+
+def test_a_metric_option_is_its_name_as_written() -> None:
+    found = options("faithfulness(mlp, metric: LD, scope: through(attn))")
+    assert isinstance(found["metric"], ast.Name)
+    assert isinstance(found["scope"], ast.Through)
+
+
+def test_every_example_of_a_signature_stands_in_the_tables() -> None:
+    for name, signature in SCORES.items():
+        assert signature.example.startswith(name)

@@ -1,0 +1,71 @@
+"""Every page of `explain CODE`: the failing example gives the code, the passing one does not."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from pathdsl.lang.lint import lint_file
+from pathdsl.lang.rules import Example, Page, pages
+
+LANG = Path(__file__).parents[2] / "pathdsl" / "lang"
+OWN = ["check*", "lint", "method", "program", "scope", "serving", "units", "signatures", "kinds"]
+OWN_PAGES = re.compile(r"PD(1\d\d|206|207|30\d|31\d|4\d\d|5\d\d)\Z")
+
+
+def examples() -> list[object]:
+    found = []
+    for page in pages().values():
+        for kind, example in (("failing", page.failing), ("passing", page.passing)):
+            if example is not None:
+                found.append(pytest.param(page, kind, example, id=f"{page.code}-{kind}"))
+    return found
+
+
+def codes(example: Example, folder: Path) -> set[str]:
+    """The codes that an example gives; skips where its command does not exist yet."""
+    path = folder / "example.circuit"
+    path.write_text(example.text, encoding="utf-8")
+    for name, text in example.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    if example.command == "lint":
+        return {fault.code for fault in lint_file(str(path))[1]}
+    if find_spec("pathdsl.cli.main") is None or find_spec("pathdsl.__main__") is None:
+        pytest.skip(f"`pathdsl {example.command}` is not there yet")
+    command = [sys.executable, "-m", "pathdsl", example.command, path.name]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return set(re.findall(r"PD\d{3}", done.stdout + done.stderr))
+
+
+@pytest.mark.parametrize(("page", "kind", "example"), examples())
+def test_page(page: Page, kind: str, example: Example, tmp_path: Path) -> None:
+    found = codes(example, tmp_path)
+    assert (page.code in found) == (kind == "failing"), found
+
+
+@pytest.mark.parametrize("page", pages().values(), ids=lambda page: page.code)
+def test_page_is_complete(page: Page) -> None:
+    assert re.fullmatch(r"[a-z]+(-[a-z0-9]+)*", page.name)
+    assert page.summary.endswith(".")
+    assert page.why
+    assert page.repair
+    assert (page.failing is not None and page.passing is not None) or page.shown_by
+
+
+def test_no_name_is_used_twice() -> None:
+    names = [page.name for page in pages().values()]
+    assert len(set(names)) == len(names)
+
+
+def test_every_code_of_the_static_checks_has_a_page_and_every_page_a_check() -> None:
+    emitted: set[str] = set()
+    for pattern in OWN:
+        for path in LANG.glob(f"{pattern}.py"):
+            emitted |= set(re.findall(r'"(PD\d{3})"', path.read_text(encoding="utf-8")))
+    assert emitted == {code for code in pages() if OWN_PAGES.match(code)}

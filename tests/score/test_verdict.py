@@ -1,0 +1,130 @@
+"""Verdicts and families: special cases one by one, and the level of Holm and of BH."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pathdsl.score.intervals import Interval
+from pathdsl.score.results import Verdict
+from pathdsl.score.verdict import Rule, benjamini_hochberg, decide, holm, invert, settle
+from tests.score.arrays import agg, bootstrap
+
+S, R, I, U = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE, Verdict.UNDEFINED  # noqa: E741
+ends = st.floats(-10, 10)
+
+
+def interval(low: float, high: float) -> Interval:
+    return Interval(low=low, high=high, method="BCa")
+
+
+@pytest.mark.parametrize(
+    ("relation", "low", "high", "want"),
+    [
+        (">=", 1.1, 2, S), (">=", 0, 0.9, R), (">=", 0.5, 1.5, I), (">=", 1.0, 2, S),
+        (">=", 0, 1.0, I), (">=", 1 - 1e-6, 2, S), (">", 1.0, 2, I), (">", 1 + 1e-6, 2, I),
+        (">", 0, 1.0, R), (">", 1.1, 2, S), ("<=", 0, 1.0, S), ("<=", 1.1, 2, R),
+        ("<=", 0, 1 + 1e-6, S), ("<", 0, 1.0, I), ("<", 1.0, 2, R), ("<", 0, 0.9, S),
+        ("~=", 0.95, 1.05, S), ("~=", 0.9, 1.1, S), ("~=", 0.9, 1.2, I), ("~=", 1.2, 1.3, R),
+        ("~=", 0.5, 1.5, I), ("~=", 0.2, 0.8, R), (">=", -np.inf, np.inf, I),
+        ("<=", -np.inf, 0.5, S), ("<=", 2, np.inf, R), ("~=", 2, np.inf, R),
+    ],
+)  # fmt: skip
+def test_one_claim(relation, low, high, want):
+    rule = Rule(relation=relation, threshold=1.0, within=0.1, tolerance=1e-5)
+    assert decide(rule, interval(low, high)) is want
+
+
+def test_a_null_effect_is_not_above_zero():
+    rule = Rule(relation=">", threshold=0.0, tolerance=1e-5)
+    assert decide(rule, interval(0.0, 0.0)) is R
+    assert decide(rule, interval(-1e-7, 1e-7)) is R
+
+
+@given(ends, ends, ends, st.sampled_from([">", ">=", "<", "<="]))
+def test_opposite_claims_never_agree(a, b, threshold, relation):
+    found = interval(min(a, b), max(a, b))
+    opposite = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}[relation]
+    one, other = (decide(Rule(relation=r, threshold=threshold), found) for r in (relation, opposite))
+    assert {one, other} in ({S, R}, {I})
+
+
+@given(ends, ends, ends, st.floats(0, 3), st.sampled_from([">", ">=", "<", "<=", "~="]))
+def test_a_wider_interval_is_never_more_definite(a, b, threshold, more, relation):
+    low, high = min(a, b), max(a, b)
+    rule = Rule(relation=relation, threshold=threshold, within=0.5)
+    narrow, wide = decide(rule, interval(low, high)), decide(rule, interval(low - more, high + more))
+    assert wide in (narrow, I)
+
+
+def test_p_values_invert_the_interval():
+    rng = np.random.default_rng(5)
+    b = bootstrap({"x": rng.normal(0.3, 1, 60)}, 4000)
+    rule = Rule(relation=">", threshold=0.0)
+    p = invert(rule, lambda level: b.interval(agg("x"), level))
+    assert decide(rule, b.interval(agg("x"), 1 - 1.02 * p)) is not I
+    assert decide(rule, b.interval(agg("x"), 1 - 0.98 * p)) is I
+    hits = bootstrap({"x": np.array([1.0] * 15 + [0.0] * 5)})
+    share = agg("x", hits=True)
+    from scipy.stats import binomtest
+
+    p = invert(Rule(relation=">", threshold=0.5), lambda level: hits.interval(share, level))
+    assert p == pytest.approx(2 * binomtest(15, 20, 0.5, "greater").pvalue, rel=0.01)
+
+
+def from_p(p: float, side: Verdict = S):
+    return lambda level: side if p <= 1 - level + 1e-12 else I
+
+
+def test_holm_by_hand():
+    p = [0.04, 0.001, 0.012, 0.03]
+    judged = holm(p, [from_p(x) for x in p], 0.05)
+    # 0.001 <= .05/4, 0.012 <= .05/3, 0.03 > .05/2: it and all later ones are inconclusive.
+    assert [j.verdict for j in judged] == [I, S, S, I]
+    assert [j.level for j in judged] == pytest.approx([0.95, 1 - 0.05 / 4, 1 - 0.05 / 3, 0.975])
+    mixed = holm([0.001, 0.002], [from_p(0.001, R), from_p(0.002)], 0.05)
+    assert [j.verdict for j in mixed] == [R, S]
+
+
+def test_an_undefined_member_keeps_its_verdict_and_counts():
+    judged = holm([0.02, 1.0], [from_p(0.02), lambda level: U], 0.05)
+    assert [j.verdict for j in judged] == [S, U]
+    judged = holm([0.03, 1.0], [from_p(0.03), lambda level: U], 0.05)
+    assert [j.verdict for j in judged] == [I, U]  # 0.03 > 0.05 / 2
+
+
+def test_benjamini_hochberg_by_hand():
+    p = [0.001, 0.02, 0.03, 0.035, 0.5]
+    judged = benjamini_hochberg(p, [from_p(x) for x in p], 0.05)
+    assert [j.verdict for j in judged] == [S, S, S, S, I]  # 0.035 <= 4 * .05/5: all four pass
+    assert judged[0].level == pytest.approx(1 - 4 * 0.05 / 5)
+    none = benjamini_hochberg([0.2, 0.3], [from_p(0.2), from_p(0.3)], 0.05)
+    assert [j.verdict for j in none] == [I, I]
+
+
+def test_holm_keeps_the_level_of_a_family_of_nulls():
+    m, count, wrong, plain = 8, 250, 0, 0
+    rule = Rule(relation=">", threshold=0.0)
+    for i in range(count):
+        rng = np.random.default_rng([13, i])
+        b = bootstrap({f"x{k}": rng.normal(0, 1, 60) for k in range(m)}, 1000, i)
+        nodes = [agg(f"x{k}") for k in range(m)]
+        ps = [invert(rule, lambda c, n=n: b.interval(n, c)) for n in nodes]
+        judges = [lambda c, n=n: decide(rule, b.interval(n, c)) for n in nodes]
+        wrong += any(j.verdict is not I for j in holm(ps, judges, 0.05))
+        plain += any(judge(0.95) is not I for judge in judges)
+    print(f"any false verdict in a family of {m}: holm {wrong / count:.3f}, none {plain / count:.3f}")
+    assert wrong / count <= 0.05 + 0.03 + 3.3 * np.sqrt(0.05 * 0.95 / count)
+    assert plain / count > 0.25
+
+
+def test_settling():
+    rule = Rule(relation=">=", threshold=0.8)
+    # Half-width 0.2 at n = 50 towards a threshold 0.1 away: four times as many.
+    assert settle(rule, 0.9, interval(0.7, 1.1), 50) in (200, 201)
+    assert settle(rule, 0.8, interval(0.7, 0.9), 50) is None
+    assert settle(rule, 0.9, interval(-np.inf, np.inf), 50) is None
+    near = Rule(relation="~=", threshold=0.0, within=0.2)
+    assert settle(near, 0.1, interval(-0.1, 0.3), 50) in (200, 201)
