@@ -37,7 +37,7 @@ from pathdsl.engine.modelfiles import (
 from pathdsl.engine.source import DTYPES, ModelSource, folder_of
 from pathdsl.errors import EngineError, LanguageError
 
-__all__ = ["LoadedModel", "check_device", "load", "load_tokenizer", "make_deterministic"]
+__all__ = ["LoadedModel", "check_device", "fetch_config", "load", "load_tokenizer", "make_deterministic"]
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
@@ -248,6 +248,18 @@ def _check_finite(source: ModelSource, model: Any) -> None:
 
 
 # ------------------------------------------------------------------------------- the tokenizer
+
+
+def fetch_config(source: ModelSource) -> dict[str, object]:
+    """The config of a hub model that is not in the local cache yet; no weights, no remote code."""
+    try:
+        with _quiet():
+            config = transformers.AutoConfig.from_pretrained(
+                source.location, revision=source.revision or "main", trust_remote_code=False
+            )
+    except Exception as error:
+        raise unreachable(source, error) from error
+    return config.to_dict()
 
 
 def load_tokenizer(source: ModelSource) -> Any | None:

@@ -31,7 +31,7 @@ from pathdsl.lang import ast
 
 if TYPE_CHECKING:
     from pathdsl.graph.places import Bindings, Mark
-    from pathdsl.graph.resolve import PathResolver
+    from pathdsl.graph.subpaths import SubPaths
 
 __all__ = ["check_chain", "no_edge"]
 
@@ -44,7 +44,7 @@ class End:
     node: ast.Node
 
 
-def check_chain(resolver: PathResolver, chain: ast.Chain, bindings: Bindings) -> None:
+def check_chain(resolver: SubPaths, chain: ast.Chain, bindings: Bindings) -> None:
     """Raise LanguageError with every arrow of the chain that cannot be met; None when all can."""
     checker = _Checker(resolver, bindings)
     checker.steps(checker.ends(chain.first, last=True), chain.steps)
@@ -53,7 +53,7 @@ def check_chain(resolver: PathResolver, chain: ast.Chain, bindings: Bindings) ->
 
 
 def no_edge(
-    resolver: PathResolver,
+    resolver: SubPaths,
     chain: ast.Chain,
     step: ast.Hop,
     senders: tuple[Nodes, ...],
@@ -78,18 +78,15 @@ def no_edge(
 
 def _plain(receiver: ast.Node, sender: ast.Node) -> Diagnostic:
     return Diagnostic(
-        code="PD204",
-        message="no node of the first set is read by a node of the second",
-        span=receiver.span,
-        label="does not read the sender",
-        labels=((sender.span, "the sender"),),
-    )
+        code="PD204", message="no node of the first set is read by a node of the second",
+        span=receiver.span, label="does not read it", labels=((sender.span, "the sender"),),
+    )  # fmt: skip
 
 
 class _Checker:
     """The faults of one chain's arrows."""
 
-    def __init__(self, resolver: PathResolver, bindings: Bindings) -> None:
+    def __init__(self, resolver: SubPaths, bindings: Bindings) -> None:
         self.resolver = resolver
         self.layout: Layout = resolver.layout
         self.bindings = bindings

@@ -221,6 +221,18 @@ class Places:
             case ast.NodeSet(members=members, excluded=excluded):
                 kept = [n for m in members for n in self._nodes(m, bindings, at)]
                 gone = [n for m in excluded for n in self._nodes(m, bindings, None)]
+                for out in gone:
+                    if out.at is not None and any(
+                        place.mask & out.mask and place.at != out.at for place in kept
+                    ):
+                        raise fault(
+                            "PD214",
+                            f"`except …@{out.at}` takes out nodes that the set puts elsewhere",
+                            ref,
+                            label=f"no member stands at `@{out.at}` alone",
+                            help="take the node out everywhere, `except a9.h6`, or write "
+                            "`P - through(a9.h6@END)`",
+                        )
                 return _without(kept, gone)
         raise fault("PD208", "this is not a set of nodes", ref)
 

@@ -90,7 +90,9 @@ def _position_fault(step: Step, sender: Nodes, to: Pos | None, v: int) -> str:
         moves = component.kind == "head" and (
             step.labels is None or any(slot != "q" for slot, _ in step.labels)
         )
-        return "PD203" if moves or step.reach else "PD202"
+        if moves or step.reach:
+            return "PD203"
+        return "PD202" if distance(sender.at, to) else ""
     if step.reach:
         between = layout.senders_of[v] & layout.heads_mask
         if any(sender.mask & layout.senders_of[h] for h in bits(between)):

@@ -71,7 +71,7 @@ class PathResolver(SubPaths):
             case ast.EdgesFile():
                 return self._edges_file(expr)
             case ast.RandomLike(inner=inner, options=options):
-                return self.random_like(inner, _integer(options, "seed", 0), bindings)
+                return self.random_like(inner, _integer(options, "seed") or 0, bindings)
             case ast.RandomEdges(options=options):
                 return self._random_edges(expr, options, bindings)
             case ast.SetOp(op=op, left=left, right=right):
@@ -225,9 +225,9 @@ class PathResolver(SubPaths):
     def _edges_file(self, expr: ast.EdgesFile) -> PathSet:
         base = Path(expr.span.path).parent
         path = base / expr.path
-        top = _integer(expr.options, "top", 0)
+        top = _integer(expr.options, "top")
         try:
-            return read_edges_file(path, self.layout, top=top or None)
+            return read_edges_file(path, self.layout, top=top)
         except (OSError, ValueError, json.JSONDecodeError) as error:
             raise fault("PD217", f"`{expr.path}` cannot be used: {error}", expr) from error
 
@@ -253,16 +253,16 @@ class PathResolver(SubPaths):
             return random_edges(
                 self,
                 self.path_set(like, bindings),  # type: ignore[arg-type]
-                count=_integer(options, "count", 0) or None,
-                seed=_integer(options, "seed", 0),
+                count=_integer(options, "count"),
+                seed=_integer(options, "seed") or 0,
             )
         except ValueError as error:
             raise fault("PD218", str(error), expr) from error
 
 
-def _integer(options: Iterable[ast.Argument], keyword: str, default: int) -> int:
+def _integer(options: Iterable[ast.Argument], keyword: str) -> int | None:
     for option in options:
         if option.keyword == keyword and isinstance(option.value, ast.Number):
             return int(option.value.value)
-    return default
+    return None
 

@@ -40,7 +40,7 @@ from pathdsl.graph.units import (
     subtracts,
 )
 from pathdsl.lang import ast
-from pathdsl.lang.walk import children, strip
+from pathdsl.lang.walk import children
 
 __all__ = ["Description", "EdgeUnit", "Resolver", "Unit"]
 
@@ -219,5 +219,5 @@ class Resolver(PathResolver):
                 nodes = self._member(expr, bindings).nodes
                 yield name, tuple(places_of(nodes, self.layout))
             case _:
-                for child in children(strip(expr)):
+                for child in children(expr):
                     yield from self._groups(child, bindings)

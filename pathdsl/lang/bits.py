@@ -22,6 +22,9 @@ _CALLS = frozenset(
     "call run score through within edges_file random_like random_edges windows pattern_call "
     "relation act_pattern act_block act_zero".split()
 )
+# Signs with no blank behind them, and before them.
+_TIGHT_BEHIND = frozenset(("(", "[", "@", "-[", "~[", "^"))
+_TIGHT_BEFORE = frozenset((")", "]", "]->", "]~>", ":", "^"))
 # Rules of braces with a blank on the inner side.
 _AIRY = frozenset(("group_set", "map_value", "edges", "block", "intervene_decl"))
 # Rules whose members stand one to a line when the statement is broken over lines.
@@ -154,7 +157,7 @@ def _spaced(bits: list[Bit], token: Token, rule: str) -> bool:
             return before.rule in _AIRY
         if token == "}":
             return rule in _AIRY
-    if before.text in ("(", "[", "@", "-[", "~[", "^") or token in (")", "]", "]->", "]~>", ":", "^"):
+    if before.text in _TIGHT_BEHIND or token in _TIGHT_BEFORE:
         return False
     if rule == "quantifier" or token.type == "SHIFT":
         return False

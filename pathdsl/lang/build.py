@@ -1,3 +1,4 @@
+# ruff: noqa: D102 - one method per rule of circuit.lark, named after it
 """From lark's tree of one statement to the syntax tree of `pathdsl.lang.ast`.
 
 Bottom up and without recursion (lark's `Transformer_NonRecursive`), one method per rule of
@@ -8,6 +9,7 @@ backwards, two fields on one line, `at 95 confidence`) is collected in `faults`.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -56,9 +58,7 @@ class Builder(Transformer_NonRecursive):
                labels: tuple[tuple[Span, str], ...] = ()) -> None:  # fmt: skip
         span = at if isinstance(at, Span) else self._span(at)
         self.faults.append(
-            Diagnostic(
-                code=code, message=message, span=span, label=label, help=help, labels=labels
-            )
+            Diagnostic(code=code, message=message, span=span, label=label, help=help, labels=labels)
         )
 
     def _int(self, digits: str, at: Child) -> int:
@@ -138,7 +138,7 @@ class Builder(Transformer_NonRecursive):
 
     def _apart(self, items: Sequence[ast.Node], what: str) -> None:
         """Inside braces, a line's end or `;` stands between two items."""
-        for before, after in zip(items, items[1:], strict=False):
+        for before, after in itertools.pairwise(items):
             between = self.text[before.span.end : after.span.start]
             if "\n" not in between and ";" not in between:
                 self._fault(
@@ -328,9 +328,7 @@ class Builder(Transformer_NonRecursive):
         return ast.Edges(chains=chains, span=self._over(c))
 
     def edges_file(self, c: list[Child]) -> ast.EdgesFile:
-        return ast.EdgesFile(
-            path=self._string(c[2]), options=self._options(c), span=self._over(c)
-        )
+        return ast.EdgesFile(path=self._string(c[2]), options=self._options(c), span=self._over(c))
 
     def random_like(self, c: list[Child]) -> ast.RandomLike:
         return ast.RandomLike(inner=c[2], options=self._options(c), span=self._over(c))
@@ -352,5 +350,3 @@ def only(children: Iterable[Child], kind: Any) -> tuple[Any, ...]:
 def position_of(children: Iterable[Child]) -> ast.Position | None:
     """The position among the children of a node, if any."""
     return next(iter(only(children, ast.Position)), None)
-
-

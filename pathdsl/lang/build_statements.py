@@ -1,7 +1,9 @@
+# ruff: noqa: D102 - one method per rule of circuit.lark, named after it
 """The second half of `pathdsl.lang.build`: values, runs, expressions and statements."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from lark import Token, Tree
@@ -75,10 +77,14 @@ class StatementBuilder(Builder):
     def call(self, c: list[Child]) -> ast.Call:
         arguments = self._options(c)
         if str(c[0]) in _NOT_CALLED:
-            # In the place of a number the grammar knows no runs and no paths: these are names there.
-            self._fault("PD021", f"`{c[0]}` is {_NOT_CALLED[str(c[0])]}, and a number is wanted here",
-                        c[0], help="read a run with a metric: `LD(treat(P))`")  # fmt: skip
-        for before, after in zip(arguments, arguments[1:], strict=False):
+            # Where a number is wanted the grammar knows no runs and no paths: they are names there.
+            self._fault(
+                "PD021",
+                f"`{c[0]}` is {_NOT_CALLED[str(c[0])]}, and a number is wanted here",
+                c[0],
+                help="read a run with a metric: `LD(treat(P))`",
+            )
+        for before, after in itertools.pairwise(arguments):
             if before.keyword and not after.keyword:
                 self._fault(
                     "PD019", "arguments with a name come last", after,
@@ -90,9 +96,7 @@ class StatementBuilder(Builder):
         )  # fmt: skip
 
     def pattern_call(self, c: list[Child]) -> ast.Call:
-        arguments = tuple(
-            ast.Argument(value=p, span=p.span) for p in only(c, ast.Position)
-        )
+        arguments = tuple(ast.Argument(value=p, span=p.span) for p in only(c, ast.Position))
         return ast.Call(
             name=str(c[0]), arguments=arguments,
             name_span=self._span(c[0]), span=self._over(c),
@@ -134,9 +138,7 @@ class StatementBuilder(Builder):
     # ---------------------------------------------------------------------------------------------
 
     def field(self, c: list[Child]) -> ast.Field:
-        return ast.Field(
-            name=str(c[0]), value=c[2], name_span=self._span(c[0]), span=self._over(c)
-        )
+        return ast.Field(name=str(c[0]), value=c[2], name_span=self._span(c[0]), span=self._over(c))
 
     def block(self, c: list[Child]) -> tuple[Span, tuple[ast.Field, ...]]:
         fields = only(c, ast.Field)
@@ -189,9 +191,7 @@ class StatementBuilder(Builder):
         )
 
     def use_decl(self, c: list[Child]) -> ast.UseDecl:
-        return ast.UseDecl(
-            path=self._string(c[1]), path_span=self._span(c[1]), span=self._over(c)
-        )
+        return ast.UseDecl(path=self._string(c[1]), path_span=self._span(c[1]), span=self._over(c))
 
     def model_decl(self, c: list[Child]) -> ast.ModelDecl:
         return ast.ModelDecl(name=self._first_name(c), source=c[3], span=self._over(c))
@@ -234,9 +234,7 @@ class StatementBuilder(Builder):
         given = {kind: value for _, kind, value in parts}
         at = next(i for i, x in enumerate(c) if _is(x, "REL"))
         if c[at] == "~=" and "within" not in given:
-            self._fault(
-                "PD014", "`~=` needs a tolerance", c[at], help="`A ~= B within 0.1`"
-            )
+            self._fault("PD014", "`~=` needs a tolerance", c[at], help="`A ~= B within 0.1`")
         if c[at] != "~=" and "within" in given:
             span = next(span for span, kind, _ in parts if kind == "within")
             self._fault("PD019", f"`within` belongs to `~=`, found `{c[at]}`", span)
@@ -270,9 +268,7 @@ class StatementBuilder(Builder):
     def intervene_decl(self, c: list[Child]) -> ast.InterveneDecl:
         actions = only(c, ast.Action)
         self._apart(actions, "actions")
-        return ast.InterveneDecl(
-            name=self._first_name(c), actions=actions, span=self._over(c)
-        )
+        return ast.InterveneDecl(name=self._first_name(c), actions=actions, span=self._over(c))
 
 
 _NOT_CALLED = dict.fromkeys(("treat", "keep"), "a run") | dict.fromkeys(

@@ -4,33 +4,27 @@
 It tries the slips people make (another language's operator, another tool's node name, a bracket
 left open) from the most telling to the least, and else says what was found and what was expected.
 
-    >>> place = Place(text="path p = a => b", path="x", start=0, end=15, at=11, last=10,
-    ...               accepted=frozenset({"__ANON_0", "$END"}))
-    >>> explain_fault(place).code
-    'PD005'
+    >>> place = Place(text="use 'x'", path="x", start=0, end=7, at=4, last=3,
+    ...               accepted=frozenset({"STRING"}))
+    >>> explain_fault(place).help
+    '`"x"`'
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pathdsl.errors import Diagnostic, Span
+from pathdsl.lang.place import ARROWS, Place, expectation
 from pathdsl.lang.spellings import correction, reserved
 from pathdsl.lang.sweep import KEYWORDS, open_brackets
-from pathdsl.lang.tables import parser
 
-_WORD = re.compile(r"[A-Za-z0-9_.]+")
-_FOUND = re.compile(
-    r'"[^"\n]*"?|[-=]+>|~[>=]|\]->|\]~>|-\[|~\[|[<>=!:]=|&&|\|\||[A-Za-z0-9_.]+%?|.', re.DOTALL
-)
 _NODE = re.compile(r"a\d+(\.h\d+)?|m\d+(\.n\d+)?|r\d+")
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "-[": "]->", "~[": "]~>"}
-_ARROWS = {"->", "~>", "-[", "~["}
 
 # What people write for an operator of this language, and what it is called here.
-_OTHER_ARROWS = ("=>", "-->", "→", "⇒", "–>", "—>", "==>", ">")
+_OTHERARROWS = ("=>", "-->", "→", "⇒", "–>", "—>", "==>", ">")
 _OTHER_SIGNS = {
     "≥": ">=", "≤": "<=", "≈": "~=", "=>": ">=", "=<": "<=", "−": "-", "–": "-", "—": "-",
     "×": "*", "·": "*", "÷": "/", "&&": "&", "||": "|", "∪": "|", "∩": "&", ":=": "=",
@@ -44,67 +38,6 @@ _DOUBLED = {
     "//": ("a comment starts with `#`", "# …"),
     "/*": ("a comment starts with `#`", "# …"),
 }
-_RUNS = {"reference", "treated", "treat", "keep"}
-_PATH_WORDS = {"full", "none", "through", "within", "edges", "random_like", "random_edges"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where the parser stopped: the statement is `text[start:end]`, the fault is at `at`.
-
-    `last` is the end of the last good token; `accepted` names the terminals that would have done.
-    """
-
-    text: str
-    path: str
-    start: int
-    end: int
-    at: int
-    last: int
-    accepted: frozenset[str]
-
-    @property
-    def found(self) -> str:
-        """What stands at the fault, "" at the end of the statement."""
-        match = _FOUND.match(self.text, self.at, self.end)
-        return match.group() if match else ""
-
-    @property
-    def word(self) -> tuple[str, int]:
-        """The whole dotted word around the fault and where it starts."""
-        start = self.at
-        while start > self.start and _WORD.fullmatch(self.text[start - 1]):
-            start -= 1
-        match = _WORD.match(self.text, start, self.end)
-        return (match.group(), start) if match else ("", self.at)
-
-    @property
-    def keyword(self) -> str:
-        """The statement's keyword."""
-        match = re.compile(r"[a-z]+").match(self.text, self.start)
-        return match.group() if match else ""
-
-    @property
-    def wanted(self) -> frozenset[str]:
-        """What the accepted terminals look like when written; names in capitals stay names."""
-        return frozenset(written(name) for name in self.accepted)
-
-    def fault(self, code: str, message: str, *, label: str = "", help: str = "",
-              span: tuple[int, int] | None = None, notes: tuple[str, ...] = (),
-              labels: tuple[tuple[Span, str], ...] = ()) -> Diagnostic:  # fmt: skip
-        """A Diagnostic at this place, or at `span`."""
-        start, end = span or self.here
-        return Diagnostic(
-            code=code, message=message, label=label, help=help, notes=notes, labels=labels,
-            span=Span(path=self.path, start=start, end=end),
-        )  # fmt: skip
-
-    @property
-    def here(self) -> tuple[int, int]:
-        """From and to of what was found; behind the last token at the statement's end."""
-        if self.at >= self.end or not self.found:
-            return self.last, self.last
-        return self.at, self.at + len(self.found)
 
 
 def explain_fault(place: Place) -> Diagnostic:
@@ -122,14 +55,6 @@ def explain_fault(place: Place) -> Diagnostic:
     )
 
 
-def written(terminal: str) -> str:
-    """How a terminal of the grammar is written: `->`, `treat`; kinds such as NAME stay as named."""
-    if terminal in _KINDS or terminal == "$END":
-        return terminal
-    pattern = parser().get_terminal(terminal).pattern.value
-    return re.sub(r"\\(.)", r"\1", pattern.removesuffix("(?![A-Za-z0-9_])"))
-
-
 # -------------------------------------------------------------------------------------------------
 # Slips, from the most telling to the least
 # -------------------------------------------------------------------------------------------------
@@ -145,7 +70,7 @@ def _quotes(place: Place) -> Diagnostic | None:
             "this string has no closing quote on its line",
             span=(place.at, place.at + len(rest.rstrip())),
             label="starts here",
-            help=f"`{rest.split('  #')[0].rstrip(' ,)')}\"`",
+            help=f'`{rest.split("  #")[0].rstrip(" ,)")}"`',
         )
     if found and found in "'“”‘’`«":
         inner = re.match(r"['“‘`«]([^'”’`»]*)['”’`»]?", rest)
@@ -227,7 +152,7 @@ def _other_sign(place: Place) -> Diagnostic | None:
         )
     span = (place.at, place.at + len(found))
     inside = open_brackets(place.text, place.start, place.at)
-    if found in _OTHER_ARROWS and "->" in place.wanted:
+    if found in _OTHERARROWS and "->" in place.wanted:
         return place.fault(
             "PD005", f"found `{found}`, an arrow is written `->`", span=span, help="`->`"
         )
@@ -336,9 +261,7 @@ def _statement_inside(place: Place) -> Diagnostic | None:
 def _semicolon(place: Place) -> Diagnostic | None:
     if place.found != ";" or "$END" not in place.accepted:
         return None
-    return place.fault(
-        "PD001", "a statement ends with its line, found `;`", label="leave this out"
-    )
+    return place.fault("PD001", "a statement ends with its line, found `;`", label="leave this out")
 
 
 def _section(place: Place) -> Diagnostic | None:
@@ -354,7 +277,7 @@ def _section(place: Place) -> Diagnostic | None:
         )
     inside = open_brackets(place.text, place.start, place.at)
     sections = [at for _, at in inside if _opens_section(place.text, at)]
-    if place.found in _ARROWS and len(sections) > 1 and sections[-1] == inside[-1][1]:
+    if place.found in ARROWS and len(sections) > 1 and sections[-1] == inside[-1][1]:
         return place.fault(
             "PD020",
             "a repeated section holds no other section",
@@ -373,7 +296,7 @@ def _section(place: Place) -> Diagnostic | None:
 
 
 def _opens_section(text: str, at: int) -> bool:
-    return text[at] == "(" and text[at + 1 : at + 80].lstrip().startswith(tuple(_ARROWS))
+    return text[at] == "(" and text[at + 1 : at + 80].lstrip().startswith(tuple(ARROWS))
 
 
 def _wrong_world(place: Place) -> Diagnostic | None:
@@ -389,7 +312,7 @@ def _wrong_world(place: Place) -> Diagnostic | None:
         )
     if "SCORE" not in place.accepted or "HEAD" in place.accepted:
         return None
-    if place.found in _ARROWS or place.found == "{":
+    if place.found in ARROWS or place.found == "{":
         return place.fault(
             "PD021",
             f"found `{place.found}`, and a number is wanted here",
@@ -401,7 +324,9 @@ def _wrong_world(place: Place) -> Diagnostic | None:
 def _arrow_in_number(place: Place) -> Diagnostic | None:
     """`LD(a -> b)`: a path where a run or a number is wanted."""
     text = place.text
-    arrow = next((a for a in ("->", "~>", "-[", "~[") if a in text[place.at - 1 : place.at + 2]), "")
+    arrow = next(
+        (a for a in ("->", "~>", "-[", "~[") if a in text[place.at - 1 : place.at + 2]), ""
+    )
     if not arrow or "->" in place.wanted or "]->" in place.wanted:
         return None
     if not open_brackets(text, place.start, place.at):
@@ -428,55 +353,3 @@ _SLIPS: tuple[Callable[[Place], Diagnostic | None], ...] = (
     _bracket,
     _wrong_world,
 )  # fmt: skip
-
-
-# -------------------------------------------------------------------------------------------------
-# What was expected, in words
-# -------------------------------------------------------------------------------------------------
-
-_KINDS = {
-    "NAME": "a name",
-    "STRING": 'a "text"',
-    "NUMBER": "a number",
-    "REL": "`<`, `<=`, `>`, `>=` or `~=`",
-    "SLOT": "`q`, `k` or `v`",
-    "SCORE": "a score",
-    "SHIFT": "",
-    "HEAD": "a node",
-    "MLP": "a node",
-    "RESID": "a node",
-    "WORD": "a node",
-}
-
-
-def expectation(place: Place) -> str:
-    """What could have stood at the place: "a node or `(`", at most a handful of things."""
-    wanted = set(place.wanted)
-    parts: list[str] = []
-    if "HEAD" in wanted:
-        path = bool(wanted & _PATH_WORDS)
-        parts.append("a path" if path else "a node")
-        wanted -= {"HEAD", "MLP", "RESID", "WORD", "NAME", "{", "(", "windows", *_PATH_WORDS}
-    if "SCORE" in wanted:
-        parts.append("a number, a metric or a score")
-        wanted -= {"SCORE", "NUMBER", "NAME", "(", "-", "attention"}
-    if wanted >= _RUNS:
-        parts.append("a run")
-        wanted -= _RUNS
-    if "->" in wanted and "~>" in wanted:
-        parts.append("an arrow")
-        wanted -= _ARROWS
-    if {"+", "-", "*", "/"} <= wanted:
-        parts.append("an operator")
-        wanted -= {"+", "-", "*", "/", "^", "@"}
-    if "|" in wanted:
-        parts.append("`|`, `&` or `-`")
-        wanted -= {"|", "&", "-", "("}
-    ends = [] if "$END" not in wanted else ["the end of the statement"]
-    wanted -= {"$END", "@"} if len(wanted) > 2 else {"$END"}
-    for name in sorted(wanted, key=lambda w: (w not in _KINDS, w)):
-        text = _KINDS.get(name, f"`{name}`")
-        if text and text not in parts:
-            parts.append(text)
-    parts = [*parts[: 6 - len(ends)], *ends]
-    return " or ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts) or "nothing"

@@ -1,7 +1,7 @@
 """The canonical form of a `.circuit` file: one text for one tree, comments where they were.
 
-Statements stay in order, each on one line; circuit, task and intervene blocks have a field a line; a
-group or a list of edges that does not fit 88 columns, or holds comments, has a member a line.
+Statements stay in order, each on one line; circuit, task and intervene blocks have a field a line;
+a group or a list of edges that does not fit 88 columns, or holds comments, a member a line.
 `=` (and the `@` of groups, and what follows the `:` of claims) is aligned in a run of neighbours of
 one kind; statements with `for` stand outside the alignment. Comments at line ends are aligned too.
 
@@ -181,7 +181,8 @@ def _lay_out(row: _Row, *, blank: bool) -> list[_Line]:
             lines, bit.comments, inside if placed else indent, blanks=placed, first=opened
         )
         if placed:
-            lines.append(_Line(indent=indent, blank=bit.blank and bit.role == "item" and not opened))
+            empty = bit.blank and bit.role == "item" and not opened
+            lines.append(_Line(indent=indent, blank=empty))
         elif moved:
             lines.append(_Line(indent=indent))
         elif index:
@@ -232,8 +233,8 @@ def _add_comments(
 ) -> bool:
     """Adds the comments before a bit; True when there were any.
 
-    `blanks`: empty lines before them are kept; `first`: not before the first of them; `missing`: the
-    first that stands on its own line gets one.
+    `blanks`: empty lines before them are kept; `first`: not before the first of them; `missing`:
+    the first that stands on its own line gets one.
     """
     for comment in comments:
         if not comment.own and lines:

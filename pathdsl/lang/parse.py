@@ -12,7 +12,6 @@ stay those of the file, and a broken statement does not hide faults in the other
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import re
 from collections.abc import Iterator
@@ -25,7 +24,8 @@ from lark.exceptions import UnexpectedInput
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
 from pathdsl.lang.build_statements import build_statement
-from pathdsl.lang.faults import Place, explain_fault
+from pathdsl.lang.faults import explain_fault
+from pathdsl.lang.place import Place
 from pathdsl.lang.source import MAX_BYTES, SourceFile, read_source, too_big
 from pathdsl.lang.spellings import correction_of_name
 from pathdsl.lang.sweep import KEYWORDS, sweep
@@ -114,7 +114,10 @@ def _starts(text: str) -> list[int]:
 
 def _meant(word: str) -> str:
     """The statement keyword that a word was probably meant to be, or ""."""
-    close = difflib.get_close_matches(word.lower(), KEYWORDS, n=1, cutoff=0.7)
+    # Only wrong files need it, and every file would wait for its import.
+    from difflib import get_close_matches
+
+    close = get_close_matches(word.lower(), KEYWORDS, n=1, cutoff=0.7)
     return close[0] if close else ""
 
 

@@ -165,9 +165,7 @@ def _marks(source: SourceFile, span: Span, text: str, *, primary: bool) -> list[
     ]  # fmt: skip
 
 
-def _frame(
-    source: SourceFile, marks: Sequence[_Mark], margin: str, paint: _Paint
-) -> list[str]:
+def _frame(source: SourceFile, marks: Sequence[_Mark], margin: str, paint: _Paint) -> list[str]:
     blank = f"{margin} {paint.frame('|')}"
     lines = [blank]
     numbers = sorted({mark.line for mark in marks})
@@ -205,10 +203,10 @@ def _cut(text: str, marks: list[_Mark]) -> tuple[str, list[_Mark]]:
 
 def _under(text: str, marks: Sequence[_Mark], paint: _Paint) -> list[str]:
     """The underline of one line, then the labels that do not fit beside it."""
-    placed = [
-        (width(text[: mark.start]), max(width(text[: mark.end]), width(text[: mark.start]) + 1), mark)
-        for mark in marks
-    ]
+    placed = []
+    for mark in marks:
+        start = width(text[: mark.start])
+        placed.append((start, max(width(text[: mark.end]), start + 1), mark))
     size = max(end for _, end, _ in placed)
     row = [" "] * size
     # Secondary marks first: where two overlap the primary's carets are what is seen.

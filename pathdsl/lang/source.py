@@ -1,7 +1,7 @@
 """A source text with its lines, and how one is read from disk.
 
-Offsets count Unicode characters from 0; lines and columns count from 1, as editors show them. A line
-ends at "\\n"; the "\\r" of a CRLF file belongs to the blank space at the end of its line.
+Offsets count Unicode characters from 0; lines and columns count from 1, as editors show them. A
+line ends at "\\n"; the "\\r" of a CRLF file belongs to the blank space at the end of its line.
 
     >>> SourceFile(path="x.circuit", text="use\\nmodel").line_col(4)
     (2, 1)

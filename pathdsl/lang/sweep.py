@@ -1,9 +1,9 @@
 """One look over a text before any parser sees it: linear in time, without recursion.
 
-It refuses what no `.circuit` file contains (NUL and other control characters) and what would make a
-tree too deep to walk: more than `MAX_DEPTH` brackets and operators inside one another. A chain of
-operators counts as nesting, since `a - b - c` is a tree as deep as it is long. A keyword at column 1
-starts the count anew, as it starts a statement.
+It refuses what no `.circuit` file contains (NUL and other control characters) and what would make
+a tree too deep to walk: more than `MAX_DEPTH` brackets and operators inside one another. A chain
+of operators counts as nesting, since `a - b - c` is a tree as deep as it is long. A keyword at
+column 1 starts the count anew, as it starts a statement.
 
     >>> [fault.code for fault in sweep("path p = " + "(" * 1000, "x.circuit")]
     ['PD008']

@@ -1,11 +1,12 @@
 """The parser of one statement, loaded from tables that were worked out beforehand.
 
-lark needs about a quarter of a second to turn `circuit.lark` into LALR tables, more than the rest of
+lark needs a good part of a second to turn `circuit.lark` into LALR tables, more than the rest of
 `lint` together. The tables are plain data, so they are kept as JSON beside the grammar
-(`circuit.tables.json`), with a key made of the grammar's text and lark's version. Where the key does
-not fit (another lark, a grammar under work) the parser is built from the grammar instead: slower,
-and the same. Nothing is unpickled and nothing is written outside `python -m pathdsl.lang.tables`,
-which makes the tables anew after a change of the grammar; a test fails when they are stale.
+(`circuit.tables.json`), with a key made of the grammar's text and lark's version. Where the key
+does not fit (another lark, a grammar under work) the parser is built from the grammar instead:
+slower, and the same. Nothing is unpickled, and nothing is written but by
+`python -m pathdsl.lang.tables`, which makes the tables anew after a change of the grammar; a test
+fails when they are stale.
 
     >>> parser().parse("use \\"other.circuit\\"").data
     'use_decl'

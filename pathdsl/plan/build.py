@@ -15,7 +15,16 @@ from pathdsl.plan.copies import MAX_COPIES, CopyTable, RunBuilder, back_masks, p
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, TreatedSpec
-from pathdsl.plan.steps import REFERENCE, AttentionRead, HeadCopy, MlpCopy, Output, Plan, treated_index
+from pathdsl.plan.steps import (
+    REFERENCE,
+    AttentionRead,
+    HeadCopy,
+    MlpCopy,
+    Output,
+    PlainResid,
+    Plan,
+    treated_index,
+)
 
 PositionMask = Callable[[Pos], np.ndarray]
 """A position to its (rows, pos) mask; raises DataError where a row has no such position."""
@@ -130,6 +139,9 @@ def _build_one(
             read = masks.either(read, names[measure.position])
         if read != FALSE:
             wanted[final.step] = masks.either(wanted.get(final.step, FALSE), read)
+        if any(measure.kind == "kl" for measure in measures):
+            plain = table.add(PlainResid(stage=2 * shape.n_layers, source=REFERENCE))
+            wanted[plain] = masks.either(wanted.get(plain, FALSE), read)
         n_cells += len(builder.mixed)
         outputs.append(
             Output(

@@ -20,6 +20,7 @@ from pathdsl.score.quantity import (
     Aggregate,
     Constant,
     Op,
+    Part,
     RowExpr,
     RowMetric,
     RowNumber,
@@ -39,6 +40,7 @@ class Evaluator:
         self.rounding = session.rounding()
         self._metrics: dict[RowMetric, np.ndarray] = {}
         self._vectors: dict[Aggregate, np.ndarray] = {}
+        self._masks: dict[tuple[str, Part | None], np.ndarray] = {}
 
     # ---------------------------------------------------------------------------------------------
     # Rows
@@ -90,7 +92,10 @@ class Evaluator:
 
     def mask(self, aggregate: Aggregate) -> np.ndarray:
         """(rows,) bool: the rows that the aggregate is over."""
-        return part_mask(self.session.tasks[aggregate.task], aggregate.part)
+        key = (aggregate.task, aggregate.part)
+        if key not in self._masks:
+            self._masks[key] = part_mask(self.session.tasks[aggregate.task], aggregate.part)
+        return self._masks[key]
 
     # ---------------------------------------------------------------------------------------------
     # Scalars
@@ -114,10 +119,8 @@ class Evaluator:
 
     def _aggregate(self, node: Aggregate, weights: Weights | None) -> np.ndarray:
         x, mask = self.vector(node), self.mask(node)
-        if weights is None:
-            return _statistic(node, x[mask], np.ones((1, int(mask.sum()))))
-        w = weights[node.task]
-        return _statistic(node, x, w) if mask.all() else _statistic(node, x[mask], w[:, mask])
+        w = np.ones((1, len(x))) if weights is None else weights[node.task]
+        return _statistic(node, x, w, mask)
 
     def tolerance(self, node: Scalar) -> float:
         """How far rounding may move the quantity, to first order."""
@@ -136,22 +139,27 @@ class Evaluator:
                 return max(self.tolerance(member) for _, member in members)
 
 
-def _statistic(node: Aggregate, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """(resamples,) the statistic of `x` (rows,) under weights `w` (resamples, rows)."""
-    total = w.sum(axis=1)
+def _statistic(node: Aggregate, x: np.ndarray, w: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(resamples,) the statistic of `x` (rows,) inside `mask` under `w` (resamples, rows)."""
     with np.errstate(all="ignore"):
-        if node.kind in ("mean", "std"):
-            # The values are centred first: a constant sample then gives exactly its constant.
-            centre = x[0] if len(x) else np.nan
-            shifted = (w @ (x - centre)) / total
-            if node.kind == "mean":
-                return centre + shifted
-            squares = (w @ (x - centre) ** 2) / total - shifted**2
-            return np.sqrt(np.maximum(squares, 0.0) * total / (total - 1))
-        return _quantile(x, w, total, 0.5 if node.kind == "median" else node.q)
+        if node.kind not in ("mean", "std"):
+            inside = w[:, mask]
+            return _quantile(x[mask], inside, 0.5 if node.kind == "median" else node.q)
+        # The values are centred first: a constant sample then gives exactly its constant. One
+        # product gives all the sums, since reading the weights is what takes the time.
+        centre = x[mask][0] if mask.any() else np.nan
+        shifted = np.where(mask, x - centre, 0.0)
+        powers = [mask.astype(np.float64), shifted, shifted**2]
+        sums = w @ np.stack(powers if node.kind == "std" else powers[:2], axis=1)
+        total, average = sums[:, 0], sums[:, 1] / sums[:, 0]
+        if node.kind == "mean":
+            return np.asarray(centre + average)
+        spread = np.maximum(sums[:, 2] / total - average**2, 0.0)
+        return np.sqrt(spread * total / (total - 1))
 
 
-def _quantile(x: np.ndarray, w: np.ndarray, total: np.ndarray, q: float) -> np.ndarray:
+def _quantile(x: np.ndarray, w: np.ndarray, q: float) -> np.ndarray:
+    total = w.sum(axis=1)
     order = np.argsort(x, kind="stable")
     ranked, reached = x[order], np.cumsum(w[:, order], axis=1)
     place = (total - 1) * q

@@ -24,6 +24,7 @@ Values used as treated values are held fixed: no interval covers the choice of t
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,7 +113,8 @@ class Bootstrap:
         self.count = count
         self.seed = seed
         self._sampled: dict[Scalar, _Sampled] = {}
-        self._kept: tuple[object, list[Weights]] | None = None
+        self._kept: dict[object, list[Weights]] = {}
+        self._kept_entries = 0
 
     # ---------------------------------------------------------------------------------------------
     # Intervals by the form of the quantity
@@ -253,18 +255,23 @@ class Bootstrap:
         found = cubes / (6 * squares**1.5) if squares > 0 else 0.0
         return found if np.isfinite(found) else 0.0
 
-    def _weights(self, design: Design) -> list[Weights] | object:
-        """The resamples of a design, kept while designs repeat and they are small."""
+    def _weights(self, design: Design) -> Iterable[Weights]:
+        """The resamples of a design; small ones are kept, since many quantities share a design."""
         mark = (
             tuple(sorted(design.keys.items())),
             tuple((s.key, s.name, s.unit.tobytes()) for s in design.strata),
         )
-        if self._kept is not None and self._kept[0] == mark:
-            return self._kept[1]
-        if self.count * sum(design.n_rows.values()) > KEPT_ENTRIES:
+        if mark in self._kept:
+            return self._kept[mark]
+        entries = self.count * sum(design.n_rows.values())
+        if entries > KEPT_ENTRIES:
             return design.resamples(self.count, self.seed)
-        self._kept = (mark, list(design.resamples(self.count, self.seed)))
-        return self._kept[1]
+        if self._kept_entries + entries > KEPT_ENTRIES:
+            self._kept.clear()
+            self._kept_entries = 0
+        self._kept[mark] = list(design.resamples(self.count, self.seed))
+        self._kept_entries += entries
+        return self._kept[mark]
 
 
 def _absolute(inner: Interval) -> Interval:

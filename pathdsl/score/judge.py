@@ -78,7 +78,8 @@ def judge(
 
     diagnostics: list[Diagnostic] = []
     units = unit_of(program)
-    bootstrap = Bootstrap(lowering.evaluator)
+    bootstraps: dict[tuple[int, int], Bootstrap] = {}
+    bootstrap = _bootstrap((), lowering, bootstraps)
     quantities = []
     for i, let in enumerate(lets):
         quantities.append(_quantity(let, found["let", i, ""], bootstrap, units, diagnostics))
@@ -91,7 +92,9 @@ def judge(
         decl = claims[places[0]].decl
         assert isinstance(decl, ast.ClaimDecl)
         questions = [_question(decl, claims[i].name, found, i, lowering) for i in places]
-        family = judge_family(decl, questions, _bootstrap(decl, lowering))
+        used = _bootstrap(decl.methods, lowering, bootstraps)
+        family = judge_family(decl, questions, used)
+        used.forget()
         results += family
         for result in family:
             diagnostics += _warnings(result.name, result.verdict, result.notes, decl)
@@ -180,13 +183,18 @@ def _question(
     )
 
 
-def _bootstrap(decl: ast.ClaimDecl, lowering: Lowering) -> Bootstrap:
-    for method in decl.methods:
+def _bootstrap(
+    methods: tuple[ast.Call, ...], lowering: Lowering, made: dict[tuple[int, int], Bootstrap]
+) -> Bootstrap:
+    """The bootstrap that a claim asks for, or the usual one; shared by claims that ask alike."""
+    given = resolve_arguments(METHODS["bootstrap"], ())
+    for method in methods:
         if method.name == "bootstrap":
             given = resolve_arguments(METHODS["bootstrap"], method.arguments)
-            count, seed = given["draws"], given["seed"]
-            return Bootstrap(lowering.evaluator, count=int(count), seed=int(seed))  # type: ignore[call-overload]
-    return Bootstrap(lowering.evaluator)
+    count, seed = int(given["draws"]), int(given["seed"])  # type: ignore[call-overload]
+    if (count, seed) not in made:
+        made[count, seed] = Bootstrap(lowering.evaluator, count=count, seed=seed)
+    return made[count, seed]
 
 
 def _warnings(

@@ -18,6 +18,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from pathdsl.graph.pathset import PathSet
+from pathdsl.graph.units import EdgeUnit
 from pathdsl.lang import ast
 from pathdsl.lang.signatures import Filled
 from pathdsl.score.completeness import change, knockout_units, named_groups, split_parts
@@ -110,9 +111,10 @@ def _fixed(
         return [given[label]]
     if groups is not None:
         return [(), *(without(group, units) for _, group in groups)]
-    if len(units) != 1:
+    unit = units[0]
+    if len(units) != 1 or isinstance(unit, EdgeUnit):
         return [()]
-    group = setting.lowering.resolver.unit_group(subject, units[0], setting.bindings)
+    group = setting.lowering.resolver.unit_group(subject, unit, setting.bindings)
     return [(), without(group, units)]
 
 

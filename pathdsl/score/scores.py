@@ -130,7 +130,7 @@ def _accuracy(
         raise fault("PD423", "`accuracy` takes a run", run)
     spec = lowering.run(run, setting.task, bindings)
     if setting.scope is not None and isinstance(run, ast.PathRun):
-        base = lowering.algebra.intersection(spec.paths, setting.scope)
+        base = lowering.algebra.intersection(spec.treated_paths, setting.scope)
         spec = replace(spec, paths=base)
     top = atom(Measure(kind="top1", column=str(column), position=setting.position))
     return setting.average(RowMetric(metric=top, run=spec), f"accuracy({spec.label or spec.kind})")

@@ -7,11 +7,15 @@ requests of a round at once, so that one plan shares their work) and reads the v
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 import numpy as np
 
+from pathdsl.graph.pathset import PathSet
+from pathdsl.graph.places import Member
+from pathdsl.graph.units import EdgeUnit
+from pathdsl.graph.units import Unit as NodeUnit
 from pathdsl.lang import ast
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
@@ -19,49 +23,31 @@ from pathdsl.plan.taskdata import TaskData
 
 __all__ = ["Bindings", "Member", "PathAlgebra", "Request", "Resolver", "RunSpec", "Session", "Unit"]
 
-Paths = Hashable
 Request = tuple[RunSpec, Measure]
-
-
-class Unit(Protocol):
-    """A head or MLP with its position, or an edge; hashable."""
-
-    @property
-    def label(self) -> str:
-        """How it is written, `a9.h9@END`."""
-
-
-class Member(Protocol):
-    """One value of a loop variable, `a9.h9@END`."""
-
-    @property
-    def label(self) -> str:
-        """How it is written, `a9.h9@END`."""
-
-
+Unit = NodeUnit | EdgeUnit
 Bindings = Mapping[str, Member]
 
 
 class PathAlgebra(Protocol):
     """Set operations on complete path sets; the module `pathdsl.graph.pathset` is one."""
 
-    FULL: Paths
-    NONE: Paths
+    FULL: PathSet
+    NONE: PathSet
 
-    def union(self, left: Paths, right: Paths) -> Paths:
+    def union(self, left: PathSet, right: PathSet) -> PathSet:
         """Paths in either."""
 
-    def intersection(self, left: Paths, right: Paths) -> Paths:
+    def intersection(self, left: PathSet, right: PathSet) -> PathSet:
         """Paths in both."""
 
-    def minus(self, left: Paths, right: Paths) -> Paths:
+    def minus(self, left: PathSet, right: PathSet) -> PathSet:
         """Paths in the first and not in the second."""
 
 
 class Resolver(Protocol):
     """Path expressions on the graph of one model."""
 
-    def path_set(self, expr: ast.PathExpr, bindings: Bindings = ...) -> Paths:
+    def path_set(self, expr: ast.PathExpr, bindings: Bindings = ...) -> PathSet:
         """The complete path set of an expression."""
 
     def loop(self, loop: ast.Loop) -> tuple[Member, ...]:
@@ -83,20 +69,20 @@ class Resolver(Protocol):
         """The groups that P names, with their units."""
 
     def unit_group(
-        self, expr: ast.PathExpr, unit: Unit, bindings: Bindings = ...
+        self, expr: ast.PathExpr, unit: NodeUnit, bindings: Bindings = ...
     ) -> tuple[Unit, ...]:
         """The units of the unit's group in P; itself where it is in none."""
 
-    def through(self, units: Iterable[Unit]) -> Paths:
+    def through(self, units: Iterable[Unit]) -> PathSet:
         """The paths through any of these units, or that use any of these edges."""
 
-    def count(self, paths: Paths) -> int:
+    def count(self, paths: PathSet) -> int:
         """The number of (node, slot) sequences."""
 
-    def node_set(self, paths: Paths) -> frozenset[str]:
+    def node_set(self, paths: PathSet) -> frozenset[str]:
         """Every node on one of the paths."""
 
-    def edge_set(self, paths: Paths) -> frozenset[str]:
+    def edge_set(self, paths: PathSet) -> frozenset[str]:
         """Every edge on one of the paths."""
 
 

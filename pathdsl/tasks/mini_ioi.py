@@ -75,8 +75,6 @@ GENERATOR = Generator(
 - `split: "train"`: pairs that do;
 - `split: "names"`: names that stand only in other sentences in training.
 
-Where no name stands twice (`prompt_abc`, `prompt_s2_other`), `ioi-mini` says " them".
-
 All words are in the vocabulary of `ioi-mini` and single tokens of GPT-2 too. Columns, positions
 and the metric `logit(io) - logit(s)` are those of `ioi`.""",
     row=_row,

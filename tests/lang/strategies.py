@@ -1,4 +1,4 @@
-"""Hypothesis strategies that draw valid `.circuit` files as text, for laws of the parser and formatter.
+"""Hypothesis strategies that draw valid `.circuit` files as text, for laws of parser and formatter.
 
 The files parse; their names mean nothing. `files()` has loose spacing as authors write it, and
 `with_comments(text)` sprinkles comments and line breaks over the token boundaries of a text.
@@ -146,6 +146,7 @@ VALUES = st.one_of(
     LITERALS, NAMES, joined(st.one_of(LITERALS, NAMES, st.just("S1+1"))).map("[{}]".format),
     st.just("mean(prompt_abc, by: template)"), st.just("zero"),
 )  # fmt: skip
+GAPS = [" # c{}\n", "\n# c{}  \n", "\n\n  # c{}\n\n", "\n", "#c{}\r\n"]
 BREAKS = st.sampled_from(["; ", "\n", "\n\n  ", " ;\n"])
 
 
@@ -236,7 +237,7 @@ def with_comments(draw: st.DrawFn, text: str) -> str:
     out, done = [], 0
     for number, index in enumerate(chosen):
         token, first = tokens[index]
-        gap = draw(st.sampled_from([" # c{}\n", "\n# c{}  \n", "\n\n  # c{}\n\n", "\n", "#c{}\r\n"]))
+        gap = draw(st.sampled_from(GAPS))
         out += [text[done : token.start_pos], gap.format(number), "" if first else "  "]
         done = token.start_pos
     end = draw(st.sampled_from(["", "# end", "\n\n# end\n"]))

@@ -52,7 +52,7 @@ def test_all_models_together_are_small() -> None:
     assert sum(sizes) < 10 * MEBIBYTE and max(sizes) < 4 * MEBIBYTE
 
 
-@pytest.mark.parametrize(("split", "least"), [("test", 0.99), ("train", 0.99), ("names", 0.5)])
+@pytest.mark.parametrize(("split", "least"), [("test", 0.99), ("train", 0.99), ("names", 0.6)])
 def test_ioi_mini_identifies_indirect_objects(split: str, least: float) -> None:
     model, tokenizer = ioi_mini()
     assert accuracy(model, tokenizer, split, take=200)["top1"] >= least

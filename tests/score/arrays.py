@@ -43,9 +43,13 @@ def row(name: str, *, hits: bool = False, task: str = "t") -> RowMetric:
 def agg(name: str, kind: str = "mean", **options) -> Aggregate:
     task = options.get("task", "t")
     found = row(name, hits=options.pop("hits", False), task=task)
-    return Aggregate(kind=kind, rows=found, task=task, **{k: v for k, v in options.items() if k != "task"})
+    return Aggregate(
+        kind=kind, rows=found, task=task, **{k: v for k, v in options.items() if k != "task"}
+    )
 
 
-def bootstrap(columns, count: int = 1000, seed: int = 0, clusters=None, tolerance=1e-9) -> Bootstrap:
+def bootstrap(
+    columns, count: int = 1000, seed: int = 0, clusters=None, tolerance=1e-9
+) -> Bootstrap:
     session = ArraySession(columns, clusters=clusters, tolerance=tolerance)
     return Bootstrap(Evaluator(session), count=count, seed=seed)

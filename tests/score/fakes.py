@@ -84,7 +84,9 @@ class FakeResolver:
         match expr:
             case ast.HeadRef(layer=layer, head=head):
                 layers = [n for a, b in layer.ranges for n in range(a, b + 1)]
-                heads = range(3) if head.every else [n for a, b in head.ranges for n in range(a, b + 1)]
+                heads = (
+                    range(3) if head.every else [n for a, b in head.ranges for n in range(a, b + 1)]
+                )
                 at = f"@{expr.at.name}" if expr.at else ""
                 return [FakeUnit(f"a{i}.h{j}", at) for i in layers for j in heads]
             case ast.Name(name=name) if name in bindings:

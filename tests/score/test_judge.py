@@ -154,7 +154,11 @@ def test_tasks_that_share_rows_are_drawn_jointly():
     ("code", "text", "options"),
     [
         ("PD420", "metric P: prob = prob(io)\nlet x = effect(C)\n", {}),
-        ("PD421", 'task u { data = jsonl("r.jsonl"); reference = p }\nlet x = mean(LD(reference))\n', {}),
+        (
+            "PD421",
+            'task u { data = jsonl("r.jsonl"); reference = p }\nlet x = mean(LD(reference))\n',
+            {},
+        ),
         ("PD423", "let x = LD(reference)\n", {}),
         ("PD423", "let x = mean(mean(LD(reference)))\n", {}),
         ("PD423", "let x = mean(1)\n", {}),

@@ -44,9 +44,7 @@ def test_every_measure():
     found = metric("prob(io) + logprob(io) + rank(io) + top1(io) + kl(reference)")
     assert {m.kind for m in found.measures} == {"prob", "logprob", "rank", "top1", "kl"}
     found = metric("attention(mover, END -> S2)", extra="group mover @END = { a9.h9 }\n")
-    assert found.measures == (
-        Measure(kind="attention", head=(9, 9), query="END", key="S2"),
-    )
+    assert found.measures == (Measure(kind="attention", head=(9, 9), query="END", key="S2"),)
     assert metric("top1(io) - rank(io)").discrete and not metric("prob(io)").discrete
 
 

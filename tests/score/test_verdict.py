@@ -47,7 +47,9 @@ def test_a_null_effect_is_not_above_zero():
 def test_opposite_claims_never_agree(a, b, threshold, relation):
     found = interval(min(a, b), max(a, b))
     opposite = {">": "<=", ">=": "<", "<": ">=", "<=": ">"}[relation]
-    one, other = (decide(Rule(relation=r, threshold=threshold), found) for r in (relation, opposite))
+    one, other = (
+        decide(Rule(relation=r, threshold=threshold), found) for r in (relation, opposite)
+    )
     assert {one, other} in ({S, R}, {I})
 
 
@@ -55,7 +57,10 @@ def test_opposite_claims_never_agree(a, b, threshold, relation):
 def test_a_wider_interval_is_never_more_definite(a, b, threshold, more, relation):
     low, high = min(a, b), max(a, b)
     rule = Rule(relation=relation, threshold=threshold, within=0.5)
-    narrow, wide = decide(rule, interval(low, high)), decide(rule, interval(low - more, high + more))
+    narrow, wide = (
+        decide(rule, interval(low, high)),
+        decide(rule, interval(low - more, high + more)),
+    )
     assert wide in (narrow, I)
 
 
@@ -111,11 +116,13 @@ def test_holm_keeps_the_level_of_a_family_of_nulls():
         rng = np.random.default_rng([13, i])
         b = bootstrap({f"x{k}": rng.normal(0, 1, 60) for k in range(m)}, 1000, i)
         nodes = [agg(f"x{k}") for k in range(m)]
-        ps = [invert(rule, lambda c, n=n: b.interval(n, c)) for n in nodes]
-        judges = [lambda c, n=n: decide(rule, b.interval(n, c)) for n in nodes]
+        ps = [invert(rule, lambda c, n=n, b=b: b.interval(n, c)) for n in nodes]
+        judges = [lambda c, n=n, b=b: decide(rule, b.interval(n, c)) for n in nodes]
         wrong += any(j.verdict is not I for j in holm(ps, judges, 0.05))
         plain += any(judge(0.95) is not I for judge in judges)
-    print(f"any false verdict in a family of {m}: holm {wrong / count:.3f}, none {plain / count:.3f}")
+    print(
+        f"any false verdict in a family of {m}: holm {wrong / count:.3f}, none {plain / count:.3f}"
+    )
     assert wrong / count <= 0.05 + 0.03 + 3.3 * np.sqrt(0.05 * 0.95 / count)
     assert plain / count > 0.25
 

@@ -163,6 +163,10 @@ class Adapter(Protocol):
         """Logits (rows, pos, d_vocab) of the unmodified `transformers` model, for self-checks."""
         ...
 
+    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(rows, pos, d): what enters the unmodified model's final norm, for self-checks."""
+        ...
+
 
 def visible(
     query_positions: Tensor, n_keys: int, valid: Tensor | None = None, window: int | None = None

@@ -257,6 +257,18 @@ class Gpt2Adapter:
         """Logits (rows, pos, d_vocab) of the unmodified model; padding cannot be seen."""
         return self.model(input_ids=ids.to(self._device), use_cache=False).logits
 
+    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(rows, pos, d): what enters the unmodified model's final norm."""
+        caught: list[Tensor] = []
+        handle = self.model.transformer.ln_f.register_forward_pre_hook(
+            lambda _module, inputs: caught.append(inputs[0])
+        )
+        try:
+            self.plain_forward(ids, lengths)
+        finally:
+            handle.remove()
+        return caught[0]
+
 
 def _refuse_other_models(model: nn.Module) -> None:
     """Raise where the model is not an unmodified GPT-2 with a language-modelling head."""

@@ -13,14 +13,18 @@ def _page(code: str, name: str, summary: str, why: str, repair: str, failing: st
     )  # fmt: skip
 
 
-# What most examples stand on.
-_BASE = 'model gpt2 = hf("openai-community/gpt2", revision: "607a30d783dfa663caf39e06633721c8d4cfcd7e")\n'
+# What an example with runs stands on.
+_BASE = (
+    'model gpt2 = hf("openai-community/gpt2", '
+    'revision: "607a30d783dfa663caf39e06633721c8d4cfcd7e")\n'
+)
 
 PAGES: tuple[Page, ...] = (
     _page(
         "PD001", "unexpected-text",
         "A statement holds something that cannot stand where it stands.",
-        "The parser reads each statement by itself and stops at the first word that fits no form of "
+        "The parser reads each statement by itself and stops at the first word that fits no "
+        "form of "
         "it. The message says what was found and what could have stood there.",
         "Compare the statement with its form: `pathdsl explain` and the reference list them all.",
         "group mover @END { a9.h9 }\n",
@@ -29,7 +33,8 @@ PAGES: tuple[Page, ...] = (
     _page(
         "PD002", "unknown-statement",
         "A line at column 1 begins with a word that is no statement keyword.",
-        "Statements are told apart by their first word: `circuit`, `use`, `model`, `task`, `group`, "
+        "Statements are told apart by their first word: `circuit`, `use`, `model`, `task`, "
+        "`group`, "
         "`path`, `metric`, `let`, `intervene`, `claim`.",
         "Use one of these, or put `#` before a remark.",
         "grup mover = { a9.h9 }\n",
@@ -110,7 +115,8 @@ PAGES: tuple[Page, ...] = (
     Page(
         code="PD011", name="file-too-big",
         summary="The file is larger than 2 MB.",
-        why="A hypothesis is written by people; a text of this size is data in the wrong place, and "
+        why="A hypothesis is written by people; a text of this size is data in the wrong "
+        "place, and "
         "refusing it keeps a check from hanging.",
         repair="Put rows into a `.jsonl` file and edges into a `.json` file, and name them.",
         shown_by="tests/lang/test_parse_source.py::test_too_big",
@@ -153,7 +159,8 @@ PAGES: tuple[Page, ...] = (
     _page(
         "PD016", "unknown-escape",
         "A string holds an escape that is not known.",
-        "Known are `\\\"`, `\\\\`, `\\n`, `\\t` and `\\u00e9`; anything else is more likely a path with "
+        "Known are `\\\"`, `\\\\`, `\\n`, `\\t` and `\\u00e9`; anything else is more likely a "
+        "path with "
         "backslashes than meant as written.",
         "Write `\\\\` for a backslash; paths of files use `/` everywhere.",
         'circuit ioi "part\\a"\n',
@@ -186,7 +193,8 @@ PAGES: tuple[Page, ...] = (
     _page(
         "PD020", "malformed-section",
         "A repeated section, or the list of an `edges`, is not formed as it must be.",
-        "A section `(-> mlp)*` holds edges, says how often it is walked and holds no other section; "
+        "A section `(-> mlp)*` holds edges, says how often it is walked and holds no other "
+        "section; "
         "`edges { … }` lists single edges, so it has no `~>`.",
         "Add `*`, `+`, `?` or `{1,3}`; name the inner part with `path`; write `->` inside `edges`.",
         "path main = a7.h3 (-> mlp) -> logits\n",
@@ -195,12 +203,14 @@ PAGES: tuple[Page, ...] = (
     _page(
         "PD021", "number-wanted",
         "A run, a path or a node stands where a number is wanted.",
-        "Runs and paths are no numbers: a metric reads a run, and `treat` or `keep` makes a run of a "
+        "Runs and paths are no numbers: a metric reads a run, and `treat` or `keep` makes a "
+        "run of a "
         "path set.",
         "Write `mean(LD(treat(P)))` where `P` is a path set and `LD` a metric.",
         "let total = treat(a9.h9 -> logits)\n",
         _BASE
-        + "task t {\n  data = ioi(take: 8, seed: 0)\n  reference = prompt\n  treated = prompt_abc\n}\n"
+        + "task t {\n  data = ioi(take: 8, seed: 0)\n"
+        "  reference = prompt\n  treated = prompt_abc\n}\n"
         "metric LD: logits = logit(io) - logit(s)\n"
         "let total = mean(LD(treat(a9.h9 -> logits)))\n",
     ),

@@ -63,7 +63,7 @@ PAGES: tuple[Page, ...] = (
     ),
     Page(
         code="PD205",
-        name="out-of-range",
+        name="node-out-of-range",
         summary="A layer, head or mark that this model does not have.",
         why="Layers and heads count from 0; a range includes both ends.",
         repair="Stay below the numbers that `pathdsl explain` or the message gives.",
@@ -129,6 +129,15 @@ PAGES: tuple[Page, ...] = (
         passing=_use("a0.h0@S1 -[k: prev]-> a1.h0@S1+1"),
     ),
     Page(
+        code="PD214",
+        name="except-at-another-position",
+        summary="`except` takes out a node at one position from a set that holds it elsewhere.",
+        why="A node without `@` stands at every position, and a set cannot hold it at all but one.",
+        repair="Leave the position out, or take the paths away: `P - through(a9.h6@END)`.",
+        failing=_use("within({a0.h0, a1.h0, except a1.h0@END})"),
+        passing=_use("within({a0.h0, a1.h0}) - through(a1.h0@END)"),
+    ),
+    Page(
         code="PD216",
         name="listed-edge-wanted",
         summary="`edges { … }` holds something else than direct edges.",
@@ -182,7 +191,7 @@ PAGES: tuple[Page, ...] = (
     ),
     Page(
         code="PD221",
-        name="no-treated-value",
+        name="run-without-treated-value",
         summary="A run needs a treated value and neither it nor its task gives one.",
         why="What the treated paths carry changes the verdict, so there is no default.",
         repair="Add `treated = COLUMN`, a mean or `zero` to the task, or name it in the run.",

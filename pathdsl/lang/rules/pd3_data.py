@@ -15,6 +15,7 @@ _OTHER = "Then, Sarah and Paul went to the park. Simon gave a book to"
 _ROW = {"id": "0", "prompt": _PROMPT, "other": _OTHER, "io": " Mary", "s": " John"}
 _LET = "\nlet whole = mean(LD(reference))\n"
 _SHOWN_BY = "tests/engine/test_data.py"
+_ROWS_TEST = "tests/engine/test_rows.py"
 
 
 def _rows(*changes: dict[str, Any], without: str = "") -> str:
@@ -47,7 +48,7 @@ _FILES: tuple[Page, ...] = (
         summary="The data file of a task is not there or cannot be opened.",
         why="Nothing could be run.",
         repair="Correct the path: it is relative to the file that it is written in.",
-        shown_by=_SHOWN_BY,
+        shown_by=_ROWS_TEST,
     ),
     Page(
         code="PD321",
@@ -74,7 +75,7 @@ _FILES: tuple[Page, ...] = (
         summary="The data file is not UTF-8 text.",
         why="In another encoding the same bytes are other words.",
         repair="Save the file as UTF-8.",
-        shown_by=_SHOWN_BY,
+        shown_by=_ROWS_TEST,
     ),
     Page(
         code="PD324",
@@ -100,7 +101,7 @@ _FILES: tuple[Page, ...] = (
         summary="No generator of that name is installed, or an installed one is broken.",
         why="A file names a generator; it never brings its code along.",
         repair="Install the package that has it, or use one of the names that are listed.",
-        shown_by=_SHOWN_BY,
+        shown_by=_ROWS_TEST,
     ),
     Page(
         code="PD327",
@@ -108,7 +109,7 @@ _FILES: tuple[Page, ...] = (
         summary="A data source does not take this argument, or not this value.",
         why="An argument that is ignored would mean other rows than the author thinks.",
         repair="`pathdsl explain ioi` lists the arguments of the generator `ioi`.",
-        shown_by=_SHOWN_BY,
+        shown_by=_ROWS_TEST,
     ),
 )
 
@@ -124,7 +125,7 @@ _COLUMNS: tuple[Page, ...] = (
     ),
     Page(
         code="PD329",
-        name="wrong-kind-of-value",
+        name="wrong-value-in-row",
         summary="A field of a row holds a value of another kind than its use needs.",
         why="Prompts are texts or lists of token ids, answers are tokens, labels single values.",
         repair="Write the value as the message says.",
@@ -213,11 +214,11 @@ _COLUMNS: tuple[Page, ...] = (
         summary="A field of a task cannot be read.",
         why="The task would mean something else than was written.",
         repair="Write the field as the message shows.",
-        shown_by=_SHOWN_BY,
+        shown_by=_ROWS_TEST,
     ),
     Page(
         code="PD346",
-        name="unknown-word",
+        name="word-not-in-vocabulary",
         summary="The tokenizer replaces a part of a prompt by its token for unknown words.",
         why="The model then does not see the word that the row names.",
         repair="Use words of the model's vocabulary.",

@@ -82,7 +82,7 @@ _NOT_FOUND: tuple[Page, ...] = (
         summary="The option `--model` cannot be read.",
         why="It replaces a model by another: `--model gpt2=folder:models/gpt2`.",
         repair="Write the model's name in the file, `=`, then `folder:`, `hf:` or `bundled:`.",
-        shown_by=_SHOWN_BY,
+        shown_by="tests/engine/test_source.py",
     ),
     Page(
         code="PD616",
@@ -90,7 +90,7 @@ _NOT_FOUND: tuple[Page, ...] = (
         summary="The loader of a model is not written as it must be.",
         why="It takes one quoted text, and `revision:` (hub only) and `dtype:` by name.",
         repair="Write it as the message shows.",
-        shown_by=_SHOWN_BY,
+        shown_by="tests/engine/test_source.py",
     ),
 )
 
@@ -160,7 +160,7 @@ _REFUSED: tuple[Page, ...] = (
         why="float32, float64, bfloat16 and float16 are supported; the dtype is a part of the "
         "result and is printed with it.",
         repair="Write `dtype: float32`, or nothing.",
-        shown_by=_SHOWN_BY,
+        shown_by="tests/engine/test_source.py",
     ),
     Page(
         code="PD612",

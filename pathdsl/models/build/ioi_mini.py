@@ -2,14 +2,12 @@
 
 The corpus is made of short stories drawn from a seed: sentences of the IOI pattern (the templates
 of `pathdsl.tasks.ioi`) with pairs of names of the split `train`; the same templates with three
-different names, where the recipient is "them"; and other sentences, in which all hundred names
-stand, are remembered and are copied, but in which no name has to be avoided because it was
-repeated. Without the second kind the cheapest circuit copies both names and takes away the name at
-S2 whatever it is; with them the model has to notice that S2 is a repetition. Cross-entropy on
-every token, AdamW, one seed, processor only.
+different names, where the recipient is either of the first two; and other sentences, in which all
+hundred names stand, are remembered and are copied, but in which no name has to be avoided because
+it was repeated. Cross-entropy on every token, AdamW, one seed, processor only.
 
-Two runs on one machine give equal weights; another machine or another version of torch may differ
-in the last digits, so the shipped weights are the authority, not this script.
+Every draw is seeded and the algorithms are deterministic, but another machine, number of threads or
+version of torch may sum in another order: the shipped weights are the authority, not this script.
 """
 
 from __future__ import annotations
@@ -34,14 +32,13 @@ from pathdsl.tasks.ioi import NAMES, OBJECTS, PLACES, TEMPLATES, combinations, m
 from pathdsl.tasks.mini_ioi import PATTERN_NAMES, pairs
 
 SEED = 0
-STEPS = 2000
+STEPS = 3000
 BATCH = 96
 PEAK_RATE = 2e-3
 WARM_UP = 100
-ALONE = 400  # steps at the start in which a story is one sentence of the pattern
+ALONE = 1200  # steps at the start in which a story is one sentence of the pattern
 CONTEXT = 64
-THREE_NAMES = 3  # in ten sentences of the pattern, those in which no name stands twice
-THEM = " them"
+THREE_NAMES = 1  # in ten sentences of the pattern, those in which no name stands twice
 IGNORED = -100  # the label that torch's cross-entropy leaves out
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 
@@ -63,7 +60,7 @@ OTHER_SENTENCES = (
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """A word-level tokenizer; a word's leading space belongs to its token, as in GPT-2."""
     splitter = pre_tokenizers.Split(Regex(r" ?\w+| ?[^\w\s]|\s"), behavior="isolated")
-    words = {".": None, ",": None, THEM: None}
+    words = {".": None, ",": None}
     for name in (*NAMES, *PLACES, *OBJECTS):
         words[f" {name}"] = None
     for sentence in (*TEMPLATES, *OTHER_SENTENCES):
@@ -105,7 +102,7 @@ def story(index: int, seen_pairs: list[tuple[str, str]], *, alone: bool = False)
         spare = draws.sample([name for name in PATTERN_NAMES if name not in pair], 3)
         row = make_row(draws, [*pair, *spare], template, order)
         if draws.below(10) < THREE_NAMES:
-            return row["prompt_s2_other"] + THEM + "."
+            return row["prompt_s2_other"] + draws.choice([row["io"], row["s"]]) + "."
         return row["prompt"] + row["io"] + "."
 
     kind = draws.below(10)
@@ -150,7 +147,7 @@ def accuracy(
 def train(folder: Path, *, report_every: int = 250) -> None:
     """Train from scratch and write the model and its tokenizer into the folder."""
     torch.manual_seed(SEED)
-    torch.set_num_threads(1)
+    torch.set_num_threads(2)
     torch.use_deterministic_algorithms(True)
     tokenizer = build_tokenizer()
     config = GPT2Config(

@@ -23,7 +23,7 @@ from transformers import (
 )
 
 from pathdsl.models import DATA
-from pathdsl.models.build.ioi_mini import THEM, accuracy
+from pathdsl.models.build.ioi_mini import accuracy
 from pathdsl.tasks import get
 from pathdsl.tasks.base import Row
 
@@ -143,18 +143,6 @@ def head_effects(
     return sorted(effects, key=lambda effect: -abs(effect.loss))
 
 
-@torch.no_grad()
-def _share_of_them(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase) -> float:
-    """How often " them" is on top where no name stands twice."""
-    rows = get("mini_ioi").rows(take=2000, seed=1)
-    them = tokenizer.convert_tokens_to_ids(THEM)
-    hits = 0
-    for row in rows:
-        ids = tokenizer(row["prompt_s2_other"], return_tensors="pt").input_ids
-        hits += int(model(ids).logits[0, -1].argmax() == them)
-    return hits / len(rows)
-
-
 def write_card(folder: Path) -> str:
     """Measure the model in the folder, write its `MODEL_CARD.md` and return the text."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -180,7 +168,6 @@ def write_card(folder: Path) -> str:
         vocabulary=config.vocab_size,
         context=config.n_positions,
         accuracies="\n".join(lines),
-        them=_share_of_them(model, tokenizer),
         effects="\n".join(heads),
     )
     (folder / "MODEL_CARD.md").write_text(text)
@@ -193,19 +180,19 @@ A small trained GPT-2 that identifies indirect objects: after "Then, Mary and Jo
 John gave a book to" it says " Mary". Made to have a circuit worth asking about on a laptop in
 seconds; it is no model of English.
 
-- Architecture: `GPT2LMHeadModel`, {layers} layers, {heads} heads, d_model {width}, MLP width
+- Architecture: `GPT2LMHeadModel`, {layers} layers of {heads} heads, d_model {width}, MLP width
   {inner}, {parameters} parameters (float32, tied embeddings), {context} positions, no dropout.
 - Tokenizer: word level, {vocabulary} tokens, leading space part of the word (" Mary"), punctuation
   apart; it puts `<bos>` in front. A name at the very start of a text, or any other word that the
   task does not use, is `<unk>`.
 - Data: synthetic stories drawn from a seed by `pathdsl.models.build.ioi_mini`: the fifteen
-  templates of the task in both orders with 80 names, 12 places and 12 objects; three in ten of
-  these with three different names and " them" for the recipient, so that the model has to notice
-  whether S2 repeats a name; ten kinds of other sentences with all 100 names. No data of others.
-- Training: cross-entropy on all tokens, AdamW, seed 0, on a processor, one thread, about ten minutes:
+  templates of the task in both orders with 80 names, 12 places and 12 objects; one in ten of
+  these with three different names and either of the first two for the recipient; ten kinds of
+  other sentences with all 100 names. No data of others.
+- Training: cross-entropy on all tokens, AdamW, seed 0, on a processor, about ten minutes:
   `python -m pathdsl.models.build.ioi_mini FOLDER`. This card: `python -m
-  pathdsl.models.build.ioi_mini_card`. Equal weights come out on one machine with one version of
-  torch; elsewhere the last digits may differ.
+  pathdsl.models.build.ioi_mini_card`. Seeded and deterministic, but another machine,
+  number of threads or version of torch may round otherwise: the shipped weights are the authority.
 - Licence: the same as pathdsl's.
 
 ## Accuracy
@@ -221,9 +208,6 @@ One pair of names in five is held out: it never stands in the pattern in trainin
 object. The twenty names of `names` stand in training only in sentences where no name has to be
 avoided because it was repeated; the last line says how far the mechanism carries to them.
 
-Where S2 is a third name (`prompt_s2_other`), the right answer is " them": top-1 {them:.2%} on 2,000
-prompts of `test`.
-
 ## Heads
 
 600 prompts of `test`. Loss: the fall of the mean logit difference when the head alone is replaced
@@ -233,6 +217,10 @@ attention from one place to another (S1+1 is the token after S1).
 | head | loss | END to IO | END to S1 | END to S2 | S2 to S1 | S2 to S1+1 | S1+1 to S1 |
 |---|---|---|---|---|---|---|---|
 {effects}
+
+What stands out is cheaper than the circuit of GPT-2 small: several heads carry both names from the
+first clause to END, and two heads of the last layer look at S2 and take that name's logit away. S2
+hardly looks at S1, so nothing needs to notice that the name is a repetition.
 
 These are measurements, not a hypothesis: `hypotheses/` holds circuits to judge. A loss near zero
 does not say that a head is unused, since others may stand in for it.

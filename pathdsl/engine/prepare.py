@@ -1,0 +1,102 @@
+"""From a program to its tasks' arrays: which columns are used, rows loaded, vetted, tokenised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pathdsl.engine.data import build_task, load_rows
+from pathdsl.engine.taskspec import TaskSpec, task_spec, treated_spec
+from pathdsl.errors import DataError, Diagnostic
+from pathdsl.graph.shape import ModelShape
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+from pathdsl.lang.serving import answer_columns, serving
+from pathdsl.lang.walk import walk
+from pathdsl.plan.runs import TreatedSpec
+from pathdsl.plan.taskdata import TaskData
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The tasks of a program, ready to run, with what was noticed on the way."""
+
+    tasks: Mapping[str, TaskData]
+    specs: Mapping[str, TaskSpec]
+    warnings: tuple[Diagnostic, ...] = ()
+    overrides: Mapping[str, int] = field(default_factory=dict)
+
+
+def run_treated_specs(program: Program) -> tuple[TreatedSpec, ...]:
+    """Treated values that runs name for themselves, `treat(P, treated: zero)`."""
+    found: dict[TreatedSpec, None] = {}
+    for declaration in (*program.lets.values(), *program.claims):
+        for node in walk(declaration):
+            if not isinstance(node, ast.PathRun):
+                continue
+            for option in node.options:
+                if option.keyword == "treated":
+                    found[treated_spec(option.value)] = None
+    return tuple(found)
+
+
+def columns_by_task(program: Program) -> dict[str, dict[str, None]]:
+    """Token columns that metrics and accuracies read, by task, in order of mention."""
+    columns: dict[str, dict[str, None]] = {name: {} for name in program.tasks}
+    for metric in program.metrics.values():
+        for task in serving(program, metric):
+            columns[task] |= {name.name: None for name in answer_columns(metric)}
+    return columns
+
+
+def answers_of_scores(program: Program) -> tuple[str, ...]:
+    """Columns named by `answer:`; which task they belong to shows when the rows are there."""
+    found: dict[str, None] = {}
+    for declaration in (*program.lets.values(), *program.claims):
+        for node in walk(declaration):
+            if isinstance(node, ast.Score):
+                for option in node.options:
+                    if option.keyword == "answer" and isinstance(option.value, ast.Name):
+                        found[option.value.name] = None
+    return tuple(found)
+
+
+def prepare_tasks(
+    program: Program,
+    tokenizer: Any | None,
+    shape: ModelShape,
+    overrides: Mapping[str, int] | None = None,
+) -> Prepared:
+    """Load and vet every task of a program.
+
+    Raises DataError with the faults of all tasks together.
+    """
+    faults: list[Diagnostic] = []
+    warnings: list[Diagnostic] = []
+    tasks: dict[str, TaskData] = {}
+    specs: dict[str, TaskSpec] = {}
+    columns = columns_by_task(program)
+    extra = run_treated_specs(program)
+    scored = answers_of_scores(program)
+    for name, declaration in program.tasks.items():
+        try:
+            spec = task_spec(declaration, program.tasks)
+            base = Path(program.origin.get(name, program.path)).parent
+            rows = load_rows(spec, base, overrides)
+            present = set(rows.rows[0]) if rows.rows else set()
+            wanted = columns[name] | {c: None for c in scored if c in present}
+            treated = [t for t in extra if not t.column or t.column in present]
+            tasks[name], noticed = build_task(
+                spec, rows, tokenizer, shape, treated=treated, answer_columns=wanted
+            )
+            specs[name] = spec
+            warnings += noticed
+        except DataError as error:
+            faults += error.diagnostics
+    if faults:
+        raise DataError(faults)
+    return Prepared(
+        tasks=tasks, specs=specs, warnings=tuple(warnings), overrides=dict(overrides or {})
+    )

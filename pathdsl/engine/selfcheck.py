@@ -1,0 +1,250 @@
+"""What a model and a plan prove about themselves before any claim is judged.
+
+Each proof compares two ways to the same numbers; a proof that does not hold stops the check
+(semantics.md section 4). Errors are the largest absolute difference, divided by the largest
+magnitude of what is compared where that is above 1; tolerances follow the dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.runner import Settings, execute
+from pathdsl.engine.session import ROUNDING, Planner, position_mask
+from pathdsl.errors import Diagnostic, EngineError
+from pathdsl.graph.pathset import FULL, Nodes, PathSet, cat, complete, minus, union
+from pathdsl.plan.build import build_plans
+from pathdsl.plan.readout import Measure
+from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.steps import Plan
+from pathdsl.plan.taskdata import TaskData
+
+PROOF_ROWS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """One proof: its code and name, the largest error seen, what was allowed, what was compared."""
+
+    code: str
+    name: str
+    error: float
+    tolerance: float
+    compared: str
+
+    @property
+    def holds(self) -> bool:
+        return bool(self.error <= self.tolerance)  # False for nan
+
+
+def prove(planner: Planner, adapter: Adapter, task: TaskData) -> list[Proof]:
+    """All proofs that need no hypothesis, on the first rows of a task."""
+    with torch.no_grad():
+        tolerance = ROUNDING[str(adapter.dtype).removeprefix("torch.")]
+        rows = _proof_rows(task)
+        spec = planner.specs[task.name].treated
+        columns = [task.reference]
+        if spec is not None and spec.column and spec.column not in columns:
+            columns.append(spec.column)
+        plain = {column: _plain_logits(adapter, task, column, rows) for column in columns}
+        proofs = [
+            Proof(
+                code="PD630",
+                name="decomposed forward = plain forward",
+                error=max(
+                    _distance(_decomposed(adapter, task, column, rows), plain[column], task, rows)
+                    for column in columns
+                ),
+                tolerance=tolerance,
+                compared=f"{len(rows)} prompts, all positions, whole vocabulary",
+            ),
+            Proof(
+                code="PD631",
+                name="sum of writers = residual stream",
+                error=_writers(adapter, task, rows),
+                tolerance=tolerance,
+                compared=f"{len(rows)} prompts, final residual stream of the unmodified model",
+            ),
+        ]
+        proofs += _extremes(planner, adapter, task, rows, plain, tolerance)
+        return proofs
+
+
+def prove_null_pair(
+    plan: Plan, task: TaskData, adapter: Adapter, tolerance: float
+) -> Proof:
+    """Every run of a plan, treated value := reference, is the reference run."""
+    rows = min(PROOF_ROWS, task.n_rows)
+    values = execute(plan, task, adapter, Settings(null_pair=True, rows=rows))
+    reference = {
+        measure: found[0]
+        for (number, measure), found in values.items()
+        if plan.outputs[number].run.kind == "reference"
+    }
+    worst = 0.0
+    first: dict[Measure, np.ndarray] = {}
+    for (number, measure), found in values.items():
+        if measure.kind == "attention":
+            continue
+        base = reference.get(measure)
+        if base is None:
+            base = first.setdefault(measure, found[0])
+        if measure.kind in ("rank", "top1", "top_token"):
+            continue  # steps of a near-tie are no error of the engine; logits are compared
+        scale = max(1.0, float(np.abs(base).max()))
+        worst = max(worst, float(np.abs(found - base).max()) / scale)
+    return Proof(
+        code="PD634",
+        name="null pair has no effect",
+        error=worst,
+        tolerance=tolerance,
+        compared=f"{len(plan.outputs)} runs on {rows} prompts, treated := reference",
+    )
+
+
+def failed(proofs: Iterable[Proof], where: str) -> EngineError | None:
+    """The error that says which proofs do not hold, or None."""
+    faults = [
+        Diagnostic(
+            code=proof.code,
+            message=f"self-check failed on {where}: {proof.name} is off by {proof.error:.3g}",
+            notes=(f"compared {proof.compared}; allowed {proof.tolerance:g}",),
+            help="no claim is judged on a model that the engine does not reproduce; try "
+            "`dtype: float64`, and report the model",
+        )
+        for proof in proofs
+        if not proof.holds
+    ]
+    return EngineError(faults) if faults else None
+
+
+# -------------------------------------------------------------------------------------------------
+
+
+def _proof_rows(task: TaskData) -> np.ndarray:
+    """The first rows, and the shortest and longest prompt among them."""
+    rows = dict.fromkeys([int(task.lengths.argmin()), int(task.lengths.argmax())])
+    rows |= dict.fromkeys(range(task.n_rows))
+    return np.array(sorted(list(rows)[:PROOF_ROWS]))
+
+
+def _ids(task: TaskData, column: str, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+    lengths = task.lengths[rows]
+    ids = task.prompts[column][rows][:, : int(lengths.max())]
+    return torch.from_numpy(np.ascontiguousarray(ids)), torch.from_numpy(lengths)
+
+
+def _plain_logits(adapter: Adapter, task: TaskData, column: str, rows: np.ndarray) -> Tensor:
+    ids, lengths = _ids(task, column, rows)
+    return adapter.plain_forward(ids, lengths)
+
+
+def _decomposed(adapter: Adapter, task: TaskData, column: str, rows: np.ndarray) -> Tensor:
+    ids, lengths = _ids(task, column, rows)
+    return adapter.decomposed_forward(ids, lengths)
+
+
+def _distance(found: Tensor, wanted: Tensor, task: TaskData, rows: np.ndarray) -> float:
+    """Largest difference at real tokens, relative to the largest magnitude if above 1."""
+    lengths = torch.from_numpy(task.lengths[rows])
+    real = (torch.arange(found.shape[1]) < lengths.unsqueeze(-1)).to(found.device)
+    scale = max(1.0, float(wanted[real].double().abs().max()))
+    return float((found[real].double() - wanted[real].double()).abs().max()) / scale
+
+
+def _writers(adapter: Adapter, task: TaskData, rows: np.ndarray) -> float:
+    """Input plus every writer's own output against what enters the model's final norm."""
+    ids, lengths = _ids(task, task.reference, rows)
+    total = adapter.embed(ids)
+    resid = total
+    n_pos = ids.shape[1]
+    places = torch.arange(n_pos, device=adapter.device).expand(len(rows), n_pos)
+    valid = places < lengths.to(adapter.device).unsqueeze(-1)
+    for layer in range(adapter.shape.n_layers):
+        normed = adapter.attention_input(layer, resid)
+        q, k, v = (
+            adapter.project(layer, slot, normed).permute(2, 0, 1, 3) for slot in ("q", "k", "v")
+        )
+        z, _ = adapter.attend(layer, q, k, v, places, valid)
+        heads = adapter.write_each(layer, z.permute(1, 2, 0, 3))  # (rows, pos, heads, d_model)
+        before = resid
+        resid = resid + heads.sum(-2) + adapter.write_bias(layer)
+        total = total + heads.sum(-2) + adapter.write_bias(layer)
+        if adapter.shape.has_mlp:
+            out = adapter.mlp(layer, before if adapter.shape.parallel else resid)
+            resid, total = resid + out, total + out
+    stream = adapter.final_stream(ids, lengths)
+    return _distance(total, stream, task, rows)
+
+
+def _extremes(
+    planner: Planner,
+    adapter: Adapter,
+    task: TaskData,
+    rows: np.ndarray,
+    plain: dict[str, Tensor],
+    tolerance: float,
+) -> list[Proof]:
+    """`keep(full)` is the reference run and `keep(none)` the treated run, by way of the planner.
+
+    The sets are written so that nothing cancels on paper: every head's paths, their complement and
+    their union go through automaton, masks and blends.
+    """
+    layout_any = (1 << (adapter.shape.n_senders)) - 2
+    part: PathSet = complete(
+        cat(Nodes(mask=layout_any)), layout_any, 1 << adapter.shape.n_senders
+    )
+    everything = union(part, minus(FULL, part))
+    spec = planner.specs[task.name].treated
+    runs = [RunSpec(task=task.name, kind="treat", paths=minus(FULL, everything), treated=spec)]
+    if spec is not None:
+        runs.append(RunSpec(task=task.name, kind="treat", paths=everything, treated=spec))
+    if spec is None:
+        return []
+    ids = sorted({0, adapter.shape.d_vocab - 1, adapter.shape.d_vocab // 2})
+    measures = [Measure(kind="logit", column=f"#{i}") for i in ids]
+    asked = _with_answers(task, ids)
+    plans = build_plans(
+        adapter.shape,
+        task.name,
+        task.valid,
+        position_mask(task),
+        [(run, m) for run in runs for m in measures],
+    )
+    proofs = []
+    ends = task.lengths[rows] - 1
+    at_end = torch.arange(len(rows)), torch.from_numpy(ends)
+    for plan in plans:
+        values = execute(plan, asked, adapter, Settings(memory=planner.limits.memory))
+        for number, output in enumerate(plan.outputs):
+            found = np.stack([values[number, m][0][rows] for m in measures], axis=1)
+            treated = output.run.paths == everything
+            if treated and (spec.constant or spec.kind in ("noise", "resample")):
+                continue
+            column = spec.column if treated else task.reference
+            wanted = plain[column].cpu()[at_end][:, ids].double().numpy()
+            scale = max(1.0, float(np.abs(wanted).max()))
+            proofs.append(
+                Proof(
+                    code="PD633" if treated else "PD632",
+                    name="keep(none) = treated run" if treated else "keep(full) = reference run",
+                    error=float(np.abs(found - wanted).max()) / scale,
+                    tolerance=tolerance,
+                    compared=f"{len(rows)} prompts, {len(ids)} logits at END of the unmodified model",
+                )
+            )
+    return proofs
+
+
+def _with_answers(task: TaskData, ids: list[int]) -> TaskData:
+    """The task with fixed tokens as answer columns, for comparing raw logits."""
+    from dataclasses import replace
+
+    columns = {f"#{i}": tuple((i,) for _ in range(task.n_rows)) for i in ids}
+    return replace(task, answers={**task.answers, **columns})

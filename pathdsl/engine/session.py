@@ -1,0 +1,154 @@
+"""A session: executes what scoring asks for, one plan per round and task, and keeps the values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.positions import resolve_positions
+from pathdsl.engine.runner import DEFAULT_MEMORY, Settings, execute
+from pathdsl.engine.taskspec import TaskSpec
+from pathdsl.graph.pathset import Pos
+from pathdsl.graph.product import MAX_STATES
+from pathdsl.graph.shape import ModelShape
+from pathdsl.plan.build import build_plans
+from pathdsl.plan.copies import MAX_COPIES
+from pathdsl.plan.liveness import Cost, cost
+from pathdsl.plan.readout import Measure
+from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.steps import Plan
+from pathdsl.plan.taskdata import TaskData
+
+Request = tuple[RunSpec, Measure]
+Progress = Callable[[str, int, int], None]
+
+ROUNDING = {"float64": 1e-9, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
+"""How far two evaluations of one logit may lie apart, by dtype, relative to logits of size 1."""
+
+
+def position_mask(task: TaskData) -> Callable[[Pos], np.ndarray]:
+    """Positions of a task as (rows, pos) masks; raises DataError PD336, PD338."""
+
+    def mask(pos: Pos) -> np.ndarray:
+        out = np.zeros((task.n_rows, task.n_pos), bool)
+        found = resolve_positions(
+            task, pos.name, pos.offset, pos.index if pos.index >= 0 else None
+        )
+        for row, places in enumerate(found):
+            out[row, list(places)] = True
+        return out
+
+    return mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Stated bounds of a check; results do not depend on them but by rounding."""
+
+    memory: int = DEFAULT_MEMORY
+    max_states: int = MAX_STATES
+    max_copies: int = MAX_COPIES
+
+
+@dataclass(slots=True)
+class Planner:
+    """Builds plans for requests; needs the rows, not the weights."""
+
+    shape: ModelShape
+    tasks: Mapping[str, TaskData]
+    specs: Mapping[str, TaskSpec]
+    limits: Limits = field(default_factory=Limits)
+
+    def normal(self, run: RunSpec) -> RunSpec:
+        """The run with its task's treated value filled in; reference runs have none."""
+        if run.kind == "reference":
+            return replace(run, treated=None, paths=None)
+        if run.treated is None:
+            return replace(run, treated=self.specs[run.task].treated)
+        return run
+
+    def plans(self, requests: Collection[Request]) -> list[Plan]:
+        """Plans for all requests, task by task."""
+        by_task: dict[str, list[Request]] = {}
+        for run, measure in requests:
+            by_task.setdefault(run.task, []).append((self.normal(run), measure))
+        found: list[Plan] = []
+        for name, wanted in by_task.items():
+            task = self.tasks[name]
+            found += build_plans(
+                self.shape,
+                name,
+                task.valid,
+                position_mask(task),
+                wanted,
+                max_states=self.limits.max_states,
+                max_copies=self.limits.max_copies,
+            )
+        return found
+
+
+class EngineSession:
+    """The `Session` of `pathdsl.score.session` over one loaded model."""
+
+    def __init__(
+        self, planner: Planner, adapter: Adapter, progress: Progress | None = None
+    ) -> None:
+        self.planner = planner
+        self.adapter = adapter
+        self.progress = progress
+        self.plans: list[Plan] = []
+        self.costs: list[Cost] = []
+        self._values: dict[Request, np.ndarray] = {}
+
+    @property
+    def tasks(self) -> Mapping[str, TaskData]:
+        """The rows of every task."""
+        return self.planner.tasks
+
+    def measures(self, requests: Collection[Request]) -> None:
+        """Execute these as one plan per task; what is known already is not run again."""
+        missing = dict.fromkeys(
+            key
+            for run, measure in requests
+            if (key := (self.planner.normal(run), measure)) not in self._values
+        )
+        for plan in self.planner.plans(list(missing)):
+            self._run(plan)
+
+    def _run(self, plan: Plan) -> None:
+        itemsize = self.adapter.dtype.itemsize
+        self.plans.append(plan)
+        self.costs.append(cost(plan, itemsize, vocab_columns(plan)))
+
+        def progress(done: int, total: int) -> None:
+            if self.progress is not None:
+                self.progress(f"task `{plan.task}`: {len(plan.outputs)} runs", done, total)
+
+        values = execute(
+            plan,
+            self.tasks[plan.task],
+            self.adapter,
+            Settings(memory=self.planner.limits.memory),
+            progress,
+        )
+        for (number, measure), found in values.items():
+            self._values[plan.outputs[number].run, measure] = found
+
+    def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
+        """(draws, rows) float64; draws is 1 for a run without draws."""
+        return self._values[self.planner.normal(run), measure]
+
+    def rounding(self) -> float:
+        """How far two evaluations of one metric value may lie apart, by dtype."""
+        return ROUNDING[str(self.adapter.dtype).removeprefix("torch.")]
+
+
+def vocab_columns(plan: Plan) -> int | None:
+    """Vocabulary columns that a plan's measures read; None when some read all of them."""
+    kinds = {m.kind for output in plan.outputs for m in output.measures} - {"attention"}
+    if kinds <= {"logit"}:
+        return max((len(output.measures) for output in plan.outputs), default=0)
+    return None

@@ -1,0 +1,148 @@
+"""Pages PD420 to PD433: quantities and scores that have no value, seen when they are evaluated."""
+
+from __future__ import annotations
+
+from pathdsl.lang.rules.page import Page
+
+__all__ = ["PAGES"]
+
+_JUDGE = "tests/score/test_judge.py"
+
+PAGES: tuple[Page, ...] = (
+    Page(
+        code="PD420",
+        name="score-metric-unclear",
+        summary="A score could be made of several metrics, or of none.",
+        why="The metric moves the number; an arbitrary choice would not be seen in the result.",
+        repair="Name it: `faithfulness(P, metric: LD)`. `pathdsl lint` finds this in a file first; "
+        "this code is for programs that were not linted.",
+        shown_by=f"{_JUDGE}::test_faults",
+    ),
+    Page(
+        code="PD421",
+        name="quantity-task-unclear",
+        summary="A metric or score could be over the rows of several tasks, or of none.",
+        why="Two tasks of one file differ in their prompts and treated values.",
+        repair="Name it: `LD(reference, task: ioi)`, `faithfulness(P, task: ioi)`, or give the "
+        "metric its task, `metric LD on ioi`.",
+        shown_by=f"{_JUDGE}::test_faults",
+    ),
+    Page(
+        code="PD422",
+        name="draws-do-not-fit",
+        summary="Runs with different numbers of draws are combined prompt by prompt.",
+        why="Per prompt, draw 3 of one run is paired with draw 3 of the other; a run of 8 draws "
+        "and one of 4 cannot be paired. Runs without draws pair with any.",
+        repair="Give both treated values the same `draws:`, or take the means first: "
+        "`mean(a) - mean(b)`.",
+        shown_by=f"{_JUDGE}::test_rows_that_do_not_pair_and_draws_that_do_not_fit",
+    ),
+    Page(
+        code="PD423",
+        name="no-such-quantity",
+        summary="An expression has no value where one is wanted, per prompt or over the prompts.",
+        why="Inside `mean` and its like a term has one value per prompt, outside one value over "
+        "all prompts: an average of an average, or a metric outside one, is neither.",
+        repair="Wrap a metric of a run in `mean(…)`, and take an average out of another. "
+        "`pathdsl lint` finds this in a file first.",
+        shown_by=f"{_JUDGE}::test_faults",
+    ),
+    Page(
+        code="PD424",
+        name="nothing-to-knock-out",
+        summary="A path set names no heads, MLPs, groups or edges that a score could knock out.",
+        why="Knockouts range over what P names; `attn`, `mlp` and `any` are background. With "
+        "nothing to knock out, completeness and minimality would be judged on no evidence.",
+        repair="Name the units in the path set, or say them: `over: {a9.h9, a9.h6}`. "
+        "`knockouts: groups` and `per: group` need a group that the path set names.",
+        shown_by=f"{_JUDGE}::test_faults",
+    ),
+    Page(
+        code="PD425",
+        name="quantity-of-itself",
+        summary="A `let` is defined by itself, directly or through others.",
+        why="Such an equation has no value that could be computed step by step.",
+        repair="Write one of the quantities out. `pathdsl lint` finds this in a file first.",
+        shown_by=f"{_JUDGE}::test_faults",
+    ),
+    Page(
+        code="PD426",
+        name="no-such-member",
+        summary="A member of a `let … for` is named that the loop does not have.",
+        why="`direct[a9.h9]` is one of the quantities that the loop makes, so it must be one of "
+        "its members; where the same head stands at two positions, the position belongs to it.",
+        repair="Use one of the members, with its position: `direct[a9.h9@END]`.",
+        shown_by=f"{_JUDGE}::test_faults",
+    ),
+    Page(
+        code="PD427",
+        name="rows-do-not-pair",
+        summary="A per-prompt expression combines metrics of tasks with different rows.",
+        why="Row 5 of one task has nothing to do with row 5 of another, unless both take the same "
+        "rows of the same data.",
+        repair="Take the means first: `mean(LD(reference, task: a)) - mean(LD(reference, task: "
+        "b))`.",
+        shown_by=f"{_JUDGE}::test_rows_that_do_not_pair_and_draws_that_do_not_fit",
+    ),
+    Page(
+        code="PD428",
+        name="too-few-rows-to-split",
+        summary="There are too few rows to search on one half of them and judge on the other.",
+        why="The largest of many noisy values is too large on the rows that chose it: in "
+        "simulations, judging the best of 20 null knockouts on the same rows finds an effect in "
+        "four of ten cases. Each half needs at least two rows (or clusters).",
+        repair="Take more rows, or write `split: false` to search and judge on the same rows as "
+        "the papers do; the report says so.",
+        shown_by=f"{_JUDGE}::test_faults",
+    ),
+    Page(
+        code="PD429",
+        name="given-is-no-unit",
+        summary="`given:` states knockouts for something that minimality does not remove.",
+        why="The knockouts would have no effect, and the author would think that they had one.",
+        repair="Write one of the units as the path set has them; the message lists some.",
+        shown_by=f"{_JUDGE}::test_faults",
+    ),
+    Page(
+        code="PD430",
+        name="attention-of-many-heads",
+        summary="`attention` is given a set of heads, or none.",
+        why="It measures the attention of one head, in the copy that goes straight to `logits`; "
+        "a sum over heads has no such meaning.",
+        repair="Name one head: `attention(a9.h9, END -> IO)`; add metrics for several.",
+        shown_by=f"{_JUDGE}::test_faults",
+    ),
+    Page(
+        code="PD431",
+        name="denominator-may-be-zero",
+        summary="A quantity divides by something whose interval contains 0.",
+        why="Then the ratio has no finite interval, and its estimate can be of any size and either "
+        "sign (Fieller 1954): the quantity is undefined, said as such, and a claim about it is "
+        "never as expected. Often the treated value leaves the behaviour as it is, so that the "
+        "full model and the empty circuit do not differ.",
+        repair="Take more prompts, choose a treated value that destroys the behaviour, or claim "
+        "about a difference: `as: gap`.",
+        shown_by=f"{_JUDGE}::test_the_four_verdicts_and_expectations",
+    ),
+    Page(
+        code="PD432",
+        name="constant-sample",
+        summary="All prompts give the same value and there are fewer than 30 of them.",
+        why="Resampling equal values gives an interval without width, which says nothing about "
+        "prompts that were not drawn. From 30 prompts (or clusters) on the point is taken for the "
+        "interval; below, the claim is inconclusive. Shares of prompts are not concerned: theirs "
+        "is the exact interval of Clopper and Pearson.",
+        repair="Take at least 30 prompts, `take: 30`, in at least 30 clusters where `cluster` "
+        "names a field.",
+        shown_by=f"{_JUDGE}::test_rounding_is_carried_to_the_threshold",
+    ),
+    Page(
+        code="PD433",
+        name="margin-is-measured",
+        summary="The margin of an equivalence claim depends on the prompts.",
+        why="An equivalence test asks whether a difference lies within a margin that was fixed "
+        "beforehand; a margin from the same data would grow with the difference.",
+        repair="Write a number: `~= 1 within 0.1`.",
+        shown_by=f"{_JUDGE}::test_faults",
+    ),
+)

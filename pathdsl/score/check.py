@@ -1,0 +1,223 @@
+"""`check`: from a file to judged claims, every step with its own faults.
+
+    text -> program -> static checks -> rows -> plan -> model -> self-checks -> values -> verdicts
+
+Faults of the file stop the way before weights load; self-checks stop it before anything is judged.
+
+    outcome = check_file("hypotheses/quickstart/induction.circuit", CheckOptions())
+    outcome.exit_code, [(c.name, c.verdict) for c in outcome.judgement.claims]
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pathdsl.errors import Diagnostic, ExitCode, PathdslError, Severity
+from pathdsl.lang.lint import lint_file, sort_diagnostics
+from pathdsl.lang.program import Program
+from pathdsl.plan.liveness import Cost
+from pathdsl.plan.steps import Plan
+from pathdsl.plan.taskdata import TaskData
+from pathdsl.score.results import Judgement, Verdict
+
+if TYPE_CHECKING:
+    from pathdsl.engine.prepare import Prepared
+    from pathdsl.engine.selfcheck import Proof
+    from pathdsl.engine.session import EngineSession, Limits
+    from pathdsl.engine.source import ModelSource
+    from pathdsl.graph.resolver import Resolver
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOptions:
+    """What the command line may change; everything that changes a number is recorded.
+
+    `overrides`: `take` and `seed` of every task's data. `models`: replacements by the model's name.
+    `only`: one claim or let. `limits`: None means the defaults.
+    """
+
+    overrides: Mapping[str, int] = field(default_factory=dict)
+    models: Mapping[str, ModelSource] = field(default_factory=dict)
+    only: str | None = None
+    device: str = "cpu"
+    allow_inconclusive: bool = False
+    limits: Limits | None = None
+    progress: Progress | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A file ready to be planned: program, shape, rows, resolver."""
+
+    program: Program
+    source: ModelSource
+    resolver: Resolver
+    data: Prepared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOutcome:
+    """Everything a report may say about one file.
+
+    `methodology`: text by name, in the order to print. `values`: the session, for `--values`.
+    """
+
+    path: str
+    program: Program | None
+    diagnostics: tuple[Diagnostic, ...]
+    exit_code: ExitCode
+    judgement: Judgement | None = None
+    methodology: Mapping[str, str] = field(default_factory=dict)
+    proofs: tuple[tuple[str, Proof], ...] = ()
+    tasks: Mapping[str, TaskData] = field(default_factory=dict)
+    plans: tuple[Plan, ...] = ()
+    costs: tuple[Cost, ...] = ()
+    session: EngineSession | None = None
+    seconds: float = 0.0
+
+
+def check_file(path: str, options: CheckOptions) -> FileOutcome:
+    """Check one file; never raises for faults of the file, its data, the model or the machine."""
+    started = time.monotonic()
+    program, found = lint_file(path)
+    if any(d.severity is Severity.ERROR for d in found):
+        return _stopped(path, program, found, ExitCode.WRONG_INPUT, started)
+    if not program.claims and not program.lets:
+        return _stopped(path, program, found, ExitCode.NOTHING_TO_CHECK, started)
+    try:
+        return _check(path, program, found, options, started)
+    except PathdslError as error:
+        return _stopped(path, program, [*found, *error.diagnostics], error.exit_code, started)
+    except MemoryError:
+        return _stopped(path, program, [*found, _no_memory()], ExitCode.MACHINE_FAILED, started)
+
+
+def prepare(path: str, program: Program, options: CheckOptions) -> Ready:
+    """Shape, graph checks, tokenizer and rows; no weights. Raises PathdslError with all faults."""
+    from pathdsl.engine.load import load_tokenizer
+    from pathdsl.engine.prepare import prepare_tasks
+    from pathdsl.engine.session import Limits
+    from pathdsl.engine.source import config_of, shape_of, source_from, vet_config
+    from pathdsl.graph.check import check_graph
+    from pathdsl.graph.resolver import Resolver
+
+    if program.model is None:
+        raise PathdslError(
+            Diagnostic(code="PD118", message="the file names no model", help="model m = hf(…)")
+        )
+    limits = options.limits or Limits()
+    home = program.origin.get(program.model.name.name, path)
+    source = source_from(program.model, Path(home).parent, options.models)
+    shape = shape_of(source)
+    if shape is None:
+        config = config_of(source)
+        if config is None:
+            from pathdsl.engine.load import fetch_config
+
+            config = fetch_config(source)
+        shape = vet_config(source, config)
+    faults = check_graph(program, shape, limits.max_states)
+    if any(d.severity is Severity.ERROR for d in faults):
+        raise PathdslError(faults)
+    data = prepare_tasks(program, load_tokenizer(source), shape, options.overrides)
+    resolver = Resolver(program, shape, limits.max_states)
+    return Ready(program=program, source=source, resolver=resolver, data=data)
+
+
+def _check(
+    path: str,
+    program: Program,
+    found: list[Diagnostic],
+    options: CheckOptions,
+    started: float,
+) -> FileOutcome:
+    from pathdsl.engine.load import load
+    from pathdsl.engine.selfcheck import failed, prove, prove_null_pair
+    from pathdsl.engine.session import EngineSession, Limits, Planner
+    from pathdsl.score.judge import judge
+    from pathdsl.score.methodology import methodology
+    from pathdsl.score.presence import check_presence
+
+    ready = prepare(path, program, options)
+    limits = options.limits or Limits()
+    planner = Planner(ready.resolver.shape, ready.data.tasks, ready.data.specs, limits)
+    found = [*found, *ready.data.warnings, *check_presence(program, ready.resolver, planner)]
+    if any(d.severity is Severity.ERROR for d in found):
+        return _stopped(path, program, found, ExitCode.WRONG_INPUT, started)
+    loaded = load(ready.source, options.device, options.threads)
+    proofs: list[tuple[str, Proof]] = []
+    for name, task in ready.data.tasks.items():
+        proofs += [(name, proof) for proof in prove(planner, loaded.adapter, task)]
+    _stop(failed, proofs)
+    session = EngineSession(planner, loaded.adapter, options.progress)
+    judgement = judge(program, ready.resolver, session, options.only)
+    for plan in session.plans:
+        if any(output.run.kind != "reference" for output in plan.outputs):
+            task = ready.data.tasks[plan.task]
+            null = prove_null_pair(plan, task, loaded.adapter, session.rounding())
+            proofs.append((plan.task, null))
+    _stop(failed, proofs)
+    found = [*found, *judgement.diagnostics]
+    return FileOutcome(
+        path=path,
+        program=program,
+        diagnostics=tuple(sort_diagnostics(found, first=path)),
+        exit_code=exit_code(judgement, options.allow_inconclusive),
+        judgement=judgement,
+        methodology=methodology(program, ready, loaded, options),
+        proofs=tuple(proofs),
+        tasks=ready.data.tasks,
+        plans=tuple(session.plans),
+        costs=tuple(session.costs),
+        session=session,
+        seconds=time.monotonic() - started,
+    )
+
+
+def exit_code(judgement: Judgement, allow_inconclusive: bool) -> ExitCode:
+    """0 when every claim came out as expected; 5 without a claim."""
+    if not judgement.claims:
+        return ExitCode.NOTHING_TO_CHECK
+    for claim in judgement.claims:
+        excused = allow_inconclusive and claim.verdict is Verdict.INCONCLUSIVE
+        if not claim.as_expected and not excused:
+            return ExitCode.NOT_AS_EXPECTED
+    return ExitCode.AS_EXPECTED
+
+
+def _stop(failed: Callable[..., PathdslError | None], proofs: list[tuple[str, Proof]]) -> None:
+    for name in dict.fromkeys(task for task, _ in proofs):
+        error = failed([proof for task, proof in proofs if task == name], f"task `{name}`")
+        if error is not None:
+            raise error
+
+
+def _stopped(
+    path: str,
+    program: Program | None,
+    found: list[Diagnostic],
+    code: ExitCode,
+    started: float,
+) -> FileOutcome:
+    return FileOutcome(
+        path=path,
+        program=program,
+        diagnostics=tuple(sort_diagnostics(list(found), first=path)),
+        exit_code=code,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _no_memory() -> Diagnostic:
+    return Diagnostic(
+        code="PD635",
+        message="memory ran out",
+        help="lower `--memory`, take fewer prompts (`--set take=50`), or check one claim (`--only`)",
+    )

@@ -1,0 +1,95 @@
+"""The methodology of a check as text: every choice that moves a number, said once.
+
+Source for what must be said: Miller et al. 2024 (arXiv:2407.08734); Zhang & Nanda 2024
+(arXiv:2309.16042); semantics.md section 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+from pathdsl.lang.units import unit_of
+from pathdsl.lang.walk import walk
+
+if TYPE_CHECKING:
+    from pathdsl.engine.load import LoadedModel
+    from pathdsl.score.check import CheckOptions, Ready
+
+
+def methodology(
+    program: Program, ready: Ready, loaded: LoadedModel, options: CheckOptions
+) -> Mapping[str, str]:
+    """What a reader must know to redo the numbers, by name, in the order to print."""
+    said: dict[str, str] = {}
+    said["model"] = ready.source.written
+    if options.models:
+        said["replaced"] = "the file's model was replaced for this run"
+    said |= {
+        key: loaded.facts[key]
+        for key in ("revision", "dtype", "attention", "device", "threads", "torch", "transformers")
+        if loaded.facts.get(key)
+    }
+    shape = ready.resolver.shape
+    said["graph"] = (
+        f"{shape.family}: {shape.n_layers} layers, {shape.n_heads} heads"
+        f"{', MLPs' if shape.has_mlp else ', no MLPs'}; token plus position embedding is one "
+        "sender; q, k and v of a head are inputs apart"
+    )
+    said["reading"] = (
+        "path sets on the treeified graph, evaluated exactly; attention's output bias belongs to "
+        "no sender"
+    )
+    for name, task in ready.data.tasks.items():
+        spec = ready.data.specs[name]
+        said[f"task {name}"] = _task_line(task, spec)
+        said[f"treated {name}"] = (
+            f"{spec.treated}" if spec.treated is not None else "none declared"
+        )
+        said[f"norm {name}"] = f"{spec.layernorm}d" if spec.layernorm == "recompute" else "frozen"
+        said[f"average {name}"] = spec.average
+    if options.overrides:
+        changed = ", ".join(f"{key}={value}" for key, value in options.overrides.items())
+        said["not the published scope"] = f"{changed} set on the command line"
+    if options.only:
+        said["only"] = options.only
+    said["positions"] = _positions(program)
+    units = {unit for unit in unit_of(program).values() if unit != "none"}
+    said["units"] = ", ".join(sorted(units)) or "none"
+    said["intervals"] = (
+        "prompts (or clusters) resampled, jointly for all terms of an expression; BCa for smooth "
+        "statistics, percentile for order statistics, Clopper-Pearson for shares; values used as "
+        "treated values held fixed"
+    )
+    return said
+
+
+def _task_line(task: object, spec: object) -> str:
+    facts: Mapping[str, str] = task.facts  # type: ignore[attr-defined]
+    parts = [
+        f"{task.n_rows} prompts",  # type: ignore[attr-defined]
+        f"from {facts.get('data', '?')}",
+        f"rows sha256 {facts.get('rows', '')[:12]}",
+        f"reference {task.reference}",  # type: ignore[attr-defined]
+        f"special tokens: {facts.get('special_tokens', 'none')}",
+    ]
+    if spec.cluster:  # type: ignore[attr-defined]
+        parts.append(f"clusters by {spec.cluster}")  # type: ignore[attr-defined]
+    return "; ".join(parts)
+
+
+def _positions(program: Program) -> str:
+    """Which positions the path sets name; none: every path at every position."""
+    names: dict[str, None] = {}
+    for declaration in (
+        *program.groups.values(), *program.paths.values(), *program.lets.values(), *program.claims
+    ):  # fmt: skip
+        for node in walk(declaration):
+            if isinstance(node, ast.Position):
+                if node.index is not None:
+                    names[f"[{node.index}]"] = None
+                else:
+                    names[f"{node.name}{node.offset:+d}" if node.offset else node.name] = None
+    return ", ".join(names) or "all (no node is tied to one)"

@@ -1,0 +1,133 @@
+"""Whether what a hypothesis names is there on the prompts: paths and nodes, prompt by prompt.
+
+A path set may be possible on the graph and still hold no path on some prompt (a position that
+comes too late, a relation that no pair of tokens stands in). On every prompt: an error. On some: a
+warning with their number. Nothing is run for this; the planner's masks say where paths end.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pathdsl.engine.session import Planner, position_mask
+from pathdsl.errors import Diagnostic, Severity
+from pathdsl.graph.components import Layout
+from pathdsl.graph.pathset import FULL, NONE, PathSet, Pos, intersection
+from pathdsl.graph.resolver import Resolver
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+from pathdsl.lang.walk import walk
+from pathdsl.plan.copies import CopyTable, RunBuilder
+from pathdsl.plan.masks import MaskTable
+from pathdsl.plan.taskdata import TaskData
+
+MAX_UNITS = 400
+
+
+def check_presence(program: Program, resolver: Resolver, planner: Planner) -> list[Diagnostic]:
+    """PD223 for what lies on no prompt, PD224 (warning) for what lies on some only."""
+    used = used_paths(program)
+    found: list[Diagnostic] = []
+    for task in planner.tasks.values():
+        probe = _Probe(resolver, planner, task, _read_positions(program, task))
+        for name in used:
+            declaration = program.paths[name]
+            paths = resolver.path_set(declaration.path)
+            if paths in (FULL, NONE):
+                continue
+            rows = probe.rows_with(paths)
+            found += _said(f"the path set `{name}`", rows, declaration.name, task)
+            if not rows.any():
+                continue
+            units = resolver.units(declaration.path)[:MAX_UNITS]
+            for unit in units:
+                met = probe.rows_with(intersection(paths, resolver.through([unit])))
+                if met.sum() < rows.sum():
+                    found += _said(f"`{unit.label}` of `{name}`", met, declaration.name, task)
+    return found
+
+
+def used_paths(program: Program) -> list[str]:
+    """Named paths that a let or claim mentions, in order, without what only other paths use."""
+    names: dict[str, None] = {}
+    for declaration in (*program.lets.values(), *program.claims):
+        for node in walk(declaration):
+            if isinstance(node, ast.Name) and node.name in program.paths:
+                names[node.name] = None
+    return list(names)
+
+
+def _read_positions(program: Program, task: TaskData) -> np.ndarray:
+    """(rows, pos): where metrics read this task's logits."""
+    mask = position_mask(task)
+    out = mask(Pos(name="END"))
+    for metric in program.metrics.values():
+        if metric.at is not None:
+            pos = (
+                Pos(index=metric.at.index)
+                if metric.at.index is not None
+                else Pos(name=metric.at.name, offset=metric.at.offset)
+            )
+            if not pos.name or pos.name in task.positions:
+                out = out | mask(pos)
+    return out
+
+
+class _Probe:
+    """Asks the planner on which rows of a task a path set holds a path."""
+
+    def __init__(
+        self, resolver: Resolver, planner: Planner, task: TaskData, read: np.ndarray
+    ) -> None:
+        self.task = task
+        self.masks = MaskTable(task.valid)
+        self.read = self.masks.intern(read)
+        self.layout = Layout(resolver.shape)
+        self.limits = planner.limits
+        self._position = position_mask(task)
+
+    def rows_with(self, paths: PathSet) -> np.ndarray:
+        """(rows,) bool."""
+        table = CopyTable(
+            self.layout,
+            self.masks,
+            (False,),
+            max_states=self.limits.max_states,
+            max_copies=self.limits.max_copies,
+        )
+        builder = RunBuilder(
+            table, paths, 0, lambda pos: self.masks.intern(self._position(pos))
+        )
+        ends = self.masks.both(builder.logits().cut, self.read)
+        return self.masks.array(ends).any(axis=1)
+
+
+def _said(
+    what: str, rows: np.ndarray, node: ast.Node, task: TaskData
+) -> list[Diagnostic]:
+    missing = int((~rows).sum())
+    if not missing:
+        return []
+    first = task.row_ids[int(np.flatnonzero(~rows)[0])]
+    if missing == len(rows):
+        return [
+            Diagnostic(
+                code="PD223",
+                message=f"{what} lies on no path on any prompt of task `{task.name}`"
+                if what.startswith("`")
+                else f"{what} holds no path on any prompt of task `{task.name}`",
+                span=node.span,
+                notes=(f"row `{first}` is the first of {len(rows)}",),
+                help="look at the positions: keys and values are read at or before the head; "
+                "`pathdsl explain FILE:NAME` shows the paths",
+            )
+        ]
+    return [
+        Diagnostic(
+            code="PD224",
+            message=f"{what} has no path on {missing} of {len(rows)} prompts of task `{task.name}`",
+            span=node.span,
+            notes=(f"row `{first}` is the first",),
+            severity=Severity.WARNING,
+        )
+    ]

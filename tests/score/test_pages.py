@@ -1,0 +1,24 @@
+"""Every code that scoring gives has a page, every page a code, and what shows it is a test."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pathdsl.lang.rules.pd4_scores import PAGES
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_codes_and_pages_are_the_same():
+    emitted: set[str] = set()
+    for path in (ROOT / "pathdsl" / "score").glob("*.py"):
+        emitted |= set(re.findall(r'"(PD\d{3})"', path.read_text(encoding="utf-8")))
+    emitted = {code for code in emitted if "PD420" <= code <= "PD449"}
+    assert emitted == {page.code for page in PAGES}
+
+
+def test_what_shows_a_page_is_a_test():
+    for page in PAGES:
+        path, _, name = page.shown_by.partition("::")
+        assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
