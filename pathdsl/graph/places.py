@@ -222,9 +222,8 @@ class Places:
                 kept = [n for m in members for n in self._nodes(m, bindings, at)]
                 gone = [n for m in excluded for n in self._nodes(m, bindings, None)]
                 for out in gone:
-                    if out.at is not None and any(
-                        place.mask & out.mask and place.at != out.at for place in kept
-                    ):
+                    met = [place.at for place in kept if place.mask & out.mask]
+                    if out.at is not None and met and (None in met or out.at not in met):
                         raise fault(
                             "PD214",
                             f"`except …@{out.at}` takes out nodes that the set puts elsewhere",

@@ -128,8 +128,8 @@ class Lowering:
         """The set T such that the run is `treat(T)`."""
         base = self.algebra.FULL if scope is None else scope
         if which == "keep":
-            return self.algebra.minus(base, paths)  # type: ignore[return-value]
-        return paths if scope is None else self.algebra.intersection(paths, scope)  # type: ignore[return-value]
+            return self.algebra.minus(base, paths)
+        return paths if scope is None else self.algebra.intersection(paths, scope)
 
     # ---------------------------------------------------------------------------------------------
     # Per prompt
@@ -147,7 +147,7 @@ class Lowering:
             case ast.Binary(op=op, left=left, right=right):
                 return RowOp(op=op, args=(self.row(left, bindings), self.row(right, bindings)))
             case ast.Call(name="abs" | "min" | "max" as name, arguments=arguments):
-                return RowOp(op=name, args=tuple(self.row(a.value, bindings) for a in arguments))  # type: ignore[arg-type]
+                return RowOp(op=name, args=tuple(self.row(a.value, bindings) for a in arguments))
             case ast.Call(name=name, arguments=arguments) if name in self.program.metrics:
                 return self.measured(name, expr, arguments, bindings)
             case _:

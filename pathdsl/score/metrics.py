@@ -81,7 +81,7 @@ class Metric:
 @lru_cache(maxsize=256)
 def _function(expression: sympy.Expr, names: tuple[str, ...]) -> Callable[..., np.ndarray]:
     symbols = [sympy.Symbol(name, real=True) for name in names]
-    return sympy.lambdify(symbols, expression, modules="numpy", dummify=True)  # type: ignore[no-any-return]
+    return sympy.lambdify(symbols, expression, modules="numpy", dummify=True)
 
 
 def _spelling(measure: Measure) -> str:

@@ -78,21 +78,21 @@ class Setting:
 
     def empty(self) -> RunSpec:
         """`keep(none)`: the whole scope treated."""
-        return self.keep(self.lowering.algebra.NONE, "keep(none)")  # type: ignore[arg-type]
+        return self.keep(self.lowering.algebra.NONE, "keep(none)")
 
     def circuit_without(self, paths: PathSet, units: Knockouts) -> RunSpec:
         """C without K."""
         if not units:
             return self.keep(paths, f"keep({self.title})")
         kept = self.lowering.algebra.minus(paths, self.lowering.resolver.through(units))
-        return self.keep(kept, f"keep({self.title} - through({names_of(units)}))")  # type: ignore[arg-type]
+        return self.keep(kept, f"keep({self.title} - through({names_of(units)}))")
 
     def model_without(self, units: Knockouts) -> RunSpec:
         """M without K."""
         if not units:
             return self.reference()
         cut = self.lowering.resolver.through(units)
-        return self.treat(cut, f"treat(through({names_of(units)}))")  # type: ignore[arg-type]
+        return self.treat(cut, f"treat(through({names_of(units)}))")
 
     # ---------------------------------------------------------------------------------------------
     # Values

@@ -139,7 +139,7 @@ def benjamini_hochberg(
 def settle(rule: Rule, estimate: float, interval: Interval, n: int) -> int | None:
     """About how many rows would settle an inconclusive claim, or None where none can be given.
 
-    The half-width towards a boundary shrinks as 1/sqrt(n); the claim is settled when it equals
+    The half-width of the interval shrinks as 1/sqrt(n); the claim is settled when it equals
     the distance from the estimate to the boundary.
     """
     if not interval.known or n == 0:
@@ -153,6 +153,7 @@ def settle(rule: Rule, estimate: float, interval: Interval, n: int) -> int | Non
         distance = abs(estimate - bound)
         if distance <= max(rule.tolerance, 1e-12 * abs(bound)):
             return None
-        width = interval.high - estimate if bound > estimate else estimate - interval.low
+        # The wider side: the interval of an absolute value is cut off at 0 on the other.
+        width = max(interval.high - estimate, estimate - interval.low)
         needed = max(needed, n * (width / distance) ** 2)
     return max(n + 1, ceil(needed)) if needed and isfinite(needed) else None

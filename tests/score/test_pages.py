@@ -20,5 +20,7 @@ def test_codes_and_pages_are_the_same():
 
 def test_what_shows_a_page_is_a_test():
     for page in PAGES:
+        if page.failing is not None:
+            continue
         path, _, name = page.shown_by.partition("::")
         assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")

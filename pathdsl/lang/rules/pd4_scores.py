@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from pathdsl.lang.rules.page import Page
+from pathdsl.lang.rules.page import Example, Page
+from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL
 
 __all__ = ["PAGES"]
 
 _JUDGE = "tests/score/test_judge.py"
+
+
+def _example(*lines: str, take: int = 40) -> Example:
+    """An example for `check` on the bundled model: the usual beginning, and these lines."""
+    task = (
+        f"\ntask ioi {{\n  data      = mini_ioi(take: {take}, seed: 0)\n"
+        "  reference = prompt\n  treated   = prompt_abc\n}\n"
+    )
+    text = CIRCUIT + MODEL + task + METRIC + "\n" + "".join(f"{line}\n" for line in lines)
+    return Example(text=text, command="check")
+
+
+_LATE = "group late @END = { a2.h0, a3.h1 }"
+_PATH = "path P = within(late, a0, a1, mlp)"
 
 PAGES: tuple[Page, ...] = (
     Page(
@@ -55,7 +70,10 @@ PAGES: tuple[Page, ...] = (
         "nothing to knock out, completeness and minimality would be judged on no evidence.",
         repair="Name the units in the path set, or say them: `over: {a9.h9, a9.h6}`. "
         "`knockouts: groups` and `per: group` need a group that the path set names.",
-        shown_by=f"{_JUDGE}::test_faults",
+        failing=_example("let x = completeness(within(attn), knockouts: random(4))"),
+        passing=_example(
+            "let x = completeness(within(attn), knockouts: random(4), over: { a3.h1, a2.h0 })"
+        ),
     ),
     Page(
         code="PD425",
@@ -72,7 +90,8 @@ PAGES: tuple[Page, ...] = (
         why="`direct[a9.h9]` is one of the quantities that the loop makes, so it must be one of "
         "its members; where the same head stands at two positions, the position belongs to it.",
         repair="Use one of the members, with its position: `direct[a9.h9@END]`.",
-        shown_by=f"{_JUDGE}::test_faults",
+        failing=_example(_LATE, "let e for h in late: logits = effect(h)", "let x = e[a0.h0]"),
+        passing=_example(_LATE, "let e for h in late: logits = effect(h)", "let x = e[a3.h1]"),
     ),
     Page(
         code="PD427",
@@ -93,7 +112,10 @@ PAGES: tuple[Page, ...] = (
         "four of ten cases. Each half needs at least two rows (or clusters).",
         repair="Take more rows, or write `split: false` to search and judge on the same rows as "
         "the papers do; the report says so.",
-        shown_by=f"{_JUDGE}::test_faults",
+        failing=_example(
+            _LATE, _PATH, "let x = completeness(P, knockouts: greedy(1, runs: 1))", take=3
+        ),
+        passing=_example(_LATE, _PATH, "let x = completeness(P, knockouts: greedy(1, runs: 1))"),
     ),
     Page(
         code="PD429",
@@ -101,7 +123,8 @@ PAGES: tuple[Page, ...] = (
         summary="`given:` states knockouts for something that minimality does not remove.",
         why="The knockouts would have no effect, and the author would think that they had one.",
         repair="Write one of the units as the path set has them; the message lists some.",
-        shown_by=f"{_JUDGE}::test_faults",
+        failing=_example(_LATE, _PATH, "let x = minimality(P, given: { a3.h0: late })"),
+        passing=_example(_LATE, _PATH, "let x = minimality(P, given: { a3.h1: late })"),
     ),
     Page(
         code="PD430",
@@ -122,7 +145,8 @@ PAGES: tuple[Page, ...] = (
         "full model and the empty circuit do not differ.",
         repair="Take more prompts, choose a treated value that destroys the behaviour, or claim "
         "about a difference: `as: gap`.",
-        shown_by=f"{_JUDGE}::test_the_four_verdicts_and_expectations",
+        failing=_example("let x = mean(LD(reference)) / mean(LD(treated) - LD(treated))"),
+        passing=_example("let x = mean(LD(treated) - LD(treated)) / mean(LD(reference))"),
     ),
     Page(
         code="PD432",
@@ -134,7 +158,8 @@ PAGES: tuple[Page, ...] = (
         "is the exact interval of Clopper and Pearson.",
         repair="Take at least 30 prompts, `take: 30`, in at least 30 clusters where `cluster` "
         "names a field.",
-        shown_by=f"{_JUDGE}::test_rounding_is_carried_to_the_threshold",
+        failing=_example("let x: logits = mean(LD(reference) - LD(reference))", take=20),
+        passing=_example("let x: logits = mean(LD(reference) - LD(reference))"),
     ),
     Page(
         code="PD433",

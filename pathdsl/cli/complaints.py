@@ -1,0 +1,33 @@
+"""Diagnostics outside a report: rendered to standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+
+from pathdsl.cli.files import sources_of
+from pathdsl.cli.output import colour_on, err
+from pathdsl.errors import Diagnostic
+from pathdsl.lang.source import SourceFile
+
+__all__ = ["complain", "did_you_mean"]
+
+
+def complain(
+    diagnostics: Iterable[Diagnostic], sources: Mapping[str, SourceFile] | None = None
+) -> None:
+    """Print diagnostics to standard error."""
+    from pathdsl.lang.render import render
+
+    found = list(diagnostics)
+    texts = sources_of(found, sources or {})
+    err(render(found, texts, colour=colour_on(sys.stderr, off=False)))
+
+
+def did_you_mean(wanted: str, known: Iterable[str], limit: int = 3) -> str:
+    """`did you mean `a`, `b`?`, or "" where nothing is near."""
+    from difflib import get_close_matches
+
+    spelled = {name.lower(): name for name in known}
+    near = [spelled[n] for n in get_close_matches(wanted.lower(), spelled, n=limit, cutoff=0.6)]
+    return "did you mean " + " or ".join(f"`{name}`" for name in near) + "?" if near else ""

@@ -1,0 +1,30 @@
+"""What the exit codes mean, in one place: the help text prints it and a test holds it to the enum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pathdsl.errors import ExitCode
+
+__all__ = ["MEANINGS", "overall", "table"]
+
+MEANINGS: dict[ExitCode, str] = {
+    ExitCode.AS_EXPECTED: "every claim came out as expected",
+    ExitCode.NOT_AS_EXPECTED: "some claim did not, or `fmt --check` would change a file",
+    ExitCode.WRONG_INPUT: "files, options or data are wrong",
+    ExitCode.MACHINE_FAILED: "the machine failed: memory, weights, a self-check",
+    ExitCode.NOTHING_TO_CHECK: "no claim in any file",
+    ExitCode.INTERRUPTED: "interrupted",
+}
+
+
+def table() -> str:
+    """The codes as lines that click leaves unwrapped."""
+    lines = [f"{int(code):>5}  {meaning}" for code, meaning in MEANINGS.items()]
+    return "\n".join(["\b", "Exit codes:", *lines])
+
+
+def overall(codes: Iterable[ExitCode]) -> ExitCode:
+    """Over several files the largest of 3, 2, 1 and 0; 5 where no file has a claim."""
+    counted = [code for code in codes if code <= ExitCode.MACHINE_FAILED]
+    return max(counted) if counted else ExitCode.NOTHING_TO_CHECK

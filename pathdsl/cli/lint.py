@@ -1,0 +1,85 @@
+"""`pathdsl lint`: every fault that shows without a model and without rows."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from pathdsl.cli.files import expand, read_text, sources_of
+from pathdsl.cli.output import colour_on, out
+from pathdsl.errors import Diagnostic, ExitCode, Severity
+
+__all__ = ["Style", "lint"]
+
+
+class Style(StrEnum):
+    """How faults are printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    CONCISE = "concise"
+
+
+def lint(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILES…", help="Files or folders; `-` reads the input.")
+    ],
+    style: Annotated[
+        Style, typer.Option("--format", help="Code frames, one object, or a line per fault.")
+    ] = Style.TEXT,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
+) -> None:
+    """Report faults of syntax, names, graph, units and method, without loading a model.
+
+    Exits 2 where there is an error; warnings never change the exit code.
+    """
+    from pathdsl.lang.lint import lint_file
+    from pathdsl.lang.render import render
+    from pathdsl.lang.source import SourceFile
+    from pathdsl.report.json import diagnostic_object, dump
+
+    entries, text, n_errors, n_warnings = [], "", 0, 0
+    names = expand(files)
+    for name in names:
+        source = read_text(name)
+        found: list[Diagnostic]
+        sources: dict[str, SourceFile] = {}
+        if isinstance(source, Diagnostic):
+            path, found = name, [source]
+        else:
+            path = source.path
+            program, found = lint_file(path, source.text)
+            sources = sources_of(found, program.sources)
+        n_errors += sum(d.severity is Severity.ERROR for d in found)
+        n_warnings += sum(d.severity is Severity.WARNING for d in found)
+        entries.append(
+            {"path": path, "diagnostics": [diagnostic_object(d, sources) for d in found]}
+        )
+        shown = render(
+            found,
+            sources,
+            style="concise" if style is Style.CONCISE else "full",
+            colour=colour_on(sys.stdout, off=no_color),
+        )
+        text += shown + ("\n" if shown and style is Style.TEXT else "")
+    code = ExitCode.WRONG_INPUT if n_errors else ExitCode.AS_EXPECTED
+    if style is Style.JSON:
+        out(dump({"schema_version": 1, "files": entries, "exit_code": int(code)}))
+    elif style is Style.TEXT:
+        out(text + summary(len(names), n_errors, n_warnings) + "\n")
+    else:
+        out(text)
+    raise typer.Exit(code)
+
+
+def summary(n_files: int, n_errors: int, n_warnings: int) -> str:
+    """`3 files: 1 error, 2 warnings`."""
+
+    def many(count: int, word: str) -> str:
+        return f"{count} {word}" + ("" if count == 1 else "s")
+
+    parts = [many(n, word) for n, word in ((n_errors, "error"), (n_warnings, "warning")) if n]
+    return f"{many(n_files, 'file')}: " + (", ".join(parts) or "no faults")

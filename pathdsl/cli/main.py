@@ -1,0 +1,98 @@
+"""The command `pathdsl`: parses the command line, runs one verb, turns every end into an exit code.
+
+Verbs are small modules of their own and import what they need when they run, so that `lint`, `fmt`
+and `explain` answer at once. No traceback reaches a user: what nobody foresaw is reported as a bug,
+with `--debug` for the traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from pathdsl.cli import check, explain, fmt, graph, lint, plan, selftest
+from pathdsl.cli.exits import table
+from pathdsl.cli.output import err, out, set_up
+from pathdsl.errors import ExitCode, PathdslError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="pathdsl",
+    help="A causal-graph language and hypothesis checker for transformer circuits.",
+    epilog=table(),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("check", epilog=table())(check.check)
+app.command("lint")(lint.lint)
+app.command("fmt")(fmt.fmt)
+app.command("plan")(plan.plan)
+app.command("explain")(explain.explain)
+app.command("graph")(graph.graph)
+app.command("selftest")(selftest.selftest)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        out(f"pathdsl {version('pathdsl')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an unexpected failure.")
+    ] = False,
+) -> None:
+    """A causal-graph language and hypothesis checker for transformer circuits."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    given = [argument for argument in given if argument != "--debug"]
+    set_up()
+    sys.exit(_run(given, debug))
+
+
+def _run(arguments: list[str], debug: bool) -> int:
+    try:
+        app(args=arguments, prog_name="pathdsl")
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            return end.code
+        return ExitCode.AS_EXPECTED if end.code is None else ExitCode.WRONG_INPUT
+    except KeyboardInterrupt:
+        err("interrupted\n")
+        return ExitCode.INTERRUPTED
+    except PathdslError as error:
+        from pathdsl.cli.complaints import complain
+
+        complain(error.diagnostics)
+        return error.exit_code
+    except MemoryError:
+        err("error: memory ran out\n")
+        return ExitCode.MACHINE_FAILED
+    except BaseException as error:
+        if debug:
+            err(traceback.format_exc())
+        err(f"this is a bug in pathdsl: {type(error).__name__}: {error}\n")
+        if not debug:
+            err("run it again with `--debug` for the traceback, and report it with the file\n")
+        return ExitCode.MACHINE_FAILED
+    return ExitCode.AS_EXPECTED

@@ -1,0 +1,60 @@
+"""The public surface of the package is a list that somebody typed, and importing it is cheap."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pathdsl
+
+ROOT = Path(__file__).parents[1]
+QUICKSTART = ROOT / "hypotheses" / "quickstart" / "induction.circuit"
+
+
+def test_all_lists_exactly_the_public_names() -> None:
+    imported = {"annotations", "TYPE_CHECKING"}
+    members = {
+        name
+        for name, value in vars(pathdsl).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert sorted(members - imported | {"__version__"}) == pathdsl.__all__
+
+
+def test_version_is_that_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert pathdsl.__version__ == project["version"]
+
+
+def test_every_public_function_says_what_it_does() -> None:
+    for name in pathdsl.__all__:
+        value = getattr(pathdsl, name)
+        if inspect.isfunction(value):
+            assert inspect.getdoc(value)
+            assert "return" in value.__annotations__
+
+
+def test_importing_the_package_imports_nothing_else() -> None:
+    script = (
+        "import sys, pathdsl; "
+        "print(sorted(m for m in sys.modules if m.split('.')[0] in "
+        "('lark', 'numpy', 'torch', 'transformers', 'networkx', 'sympy') or m.startswith('pathdsl.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_parse_reads_a_file_without_faults() -> None:
+    file, faults = pathdsl.parse(QUICKSTART.read_text(encoding="utf-8"), str(QUICKSTART))
+    assert not faults
+    assert len(file.statements) > 10
+
+
+def test_check_judges_the_quickstart_file() -> None:
+    outcome = pathdsl.check(str(QUICKSTART))
+    assert outcome.exit_code == 0, outcome.diagnostics
+    assert outcome.judgement is not None
+    assert all(claim.as_expected for claim in outcome.judgement.claims)
