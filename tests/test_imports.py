@@ -28,7 +28,7 @@ HOMES = {
     "lark": ("pathdsl.lang",),
     "networkx": ("pathdsl.graph.network", "pathdsl.cli.graph"),
     "sympy": ("pathdsl.score",),
-    "scipy": ("pathdsl.score",),
+    "scipy": ("pathdsl.score", "pathdsl.engine"),
     "torch": ("pathdsl.engine", "pathdsl.models.build"),
     "transformers": ("pathdsl.engine", "pathdsl.models.build"),
     "safetensors": ("pathdsl.engine", "pathdsl.models"),

@@ -82,7 +82,7 @@ class Scope:
     overrides: dict[str, int]
     models: dict[str, ModelSource]
     replaced: dict[str, str]
-    limits: Limits
+    limits: Limits | None
 
     def check_options(self, only: str | None = None) -> CheckOptions:
         """The options of a check with nothing else set."""
@@ -127,12 +127,15 @@ def read_scope(
     )
 
 
-def _limits(memory: str | None, max_states: int | None, max_copies: int | None) -> Limits:
-    from pathdsl.engine.session import Limits
+def _limits(memory: str | None, max_states: int | None, max_copies: int | None) -> Limits | None:
+    wanted = None if memory is None else size(memory)
+    if wanted is None and max_states is None and max_copies is None:
+        return None
+    from pathdsl.engine.session import Limits  # not before it is needed: it imports torch
 
     usual = Limits()
     return Limits(
-        memory=usual.memory if memory is None else size(memory),
+        memory=usual.memory if wanted is None else wanted,
         max_states=usual.max_states if max_states is None else max_states,
         max_copies=usual.max_copies if max_copies is None else max_copies,
     )

@@ -26,7 +26,7 @@ from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.steps import REFERENCE, PlainResid, Plan, treated_source
 from pathdsl.plan.taskdata import TaskData
 
-DEFAULT_MEMORY = 1_000_000_000
+DEFAULT_MEMORY = 256_000_000
 Progress = Callable[[int, int], None]
 Values = dict[tuple[int, Measure], np.ndarray]
 

@@ -1,0 +1,205 @@
+"""`pathdsl check`: run what the claims of files need and judge them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pathdsl.cli.exits import overall
+from pathdsl.cli.files import expand, sources_of
+from pathdsl.cli.options import (
+    Device,
+    Diagnostics,
+    Files,
+    Format,
+    MaxCopies,
+    MaxStates,
+    Memory,
+    Models,
+    NoColor,
+    Only,
+    Scope,
+    Seed,
+    Set,
+    read_scope,
+)
+from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.errors import ExitCode, Severity
+
+if TYPE_CHECKING:
+    from pathdsl.score.check import FileOutcome
+
+__all__ = ["check"]
+
+
+def check(
+    files: Files,
+    style: Annotated[Format, typer.Option("--format", help="Text, or one object.")] = Format.TEXT,
+    sets: Set = [],
+    seed: Seed = None,
+    only: Only = None,
+    device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.CPU,
+    models: Models = [],
+    memory: Memory = None,
+    max_states: MaxStates = None,
+    max_copies: MaxCopies = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", metavar="N", min=1, help="Threads of the CPU.")
+    ] = None,
+    allow_inconclusive: Annotated[
+        bool, typer.Option("--allow-inconclusive", help="An inconclusive claim is no failure.")
+    ] = False,
+    values: Annotated[
+        Path | None,
+        typer.Option(
+            "--values", metavar="FILE", help="Also write every metric of every run, .jsonl or .csv."
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Show every member, prompt and self-check.")
+    ] = False,
+    diagnostics: Annotated[
+        Diagnostics, typer.Option("--diagnostics", help="Code frames, or a line per fault.")
+    ] = Diagnostics.FULL,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress; a line per claim.")
+    ] = False,
+    no_color: NoColor = False,
+) -> None:
+    """Judge the claims of files: vet the data, run the model, print verdicts."""
+    from pathdsl.report.json import check_object, dump, file_object
+    from pathdsl.report.style import View
+    from pathdsl.report.text import closing, report
+
+    if values is not None and values.suffix not in (".jsonl", ".csv"):
+        raise typer.BadParameter(f"`--values {values}`: wanted a name ending in .jsonl or .csv")
+    scope = read_scope(sets, seed, models, memory, max_states, max_copies)
+    view = View(
+        width=columns(),
+        colour=colour_on(sys.stdout, off=no_color),
+        everything=everything,
+        quiet=quiet,
+        concise=diagnostics is Diagnostics.CONCISE,
+    )
+    codes: list[ExitCode] = []
+    objects, rows = [], []
+    names = expand(files)
+    for name in names:
+        outcome = _outcome(name, scope, only, device, threads, allow_inconclusive, quiet)
+        codes.append(outcome.exit_code)
+        sources = sources_of(outcome.diagnostics, outcome.program.sources if outcome.program else {})
+        if style is Format.JSON:
+            objects.append(file_object(outcome, sources, scope.replaced))
+        else:
+            out(report(outcome, sources, view, scope.replaced) + "\n")
+        if values is not None:
+            from pathdsl.report.values import values_of
+
+            rows += values_of(outcome)
+    code = overall(codes)
+    if values is not None and not _write_values(values, rows):
+        code = ExitCode.WRONG_INPUT
+    if style is Format.JSON:
+        out(dump(check_object(objects, code)))
+    else:
+        out(closing(codes, view))
+    if not names:
+        err("no `.circuit` file in " + ", ".join(f"`{name}`" for name in files) + "\n")
+    raise typer.Exit(code)
+
+
+def _outcome(
+    path: str,
+    scope: Scope,
+    only: str | None,
+    device: Device,
+    threads: int | None,
+    allow_inconclusive: bool,
+    quiet: bool,
+) -> FileOutcome:
+    """One file's outcome; a library is only linted."""
+    from pathdsl.lang.lint import lint_file
+    from pathdsl.score.check import CheckOptions, FileOutcome, check_file
+
+    program, found = lint_file(path)
+    wrong = any(d.severity is Severity.ERROR for d in found)
+    if wrong or program.is_library:
+        code = ExitCode.WRONG_INPUT if wrong else ExitCode.NOTHING_TO_CHECK
+        return FileOutcome(path=path, program=program, diagnostics=tuple(found), exit_code=code)
+    if only is not None:
+        fault = _unknown(only, [*program.lets, *(c.name.name for c in program.claims)])
+        if fault:
+            raise typer.BadParameter(f"`--only {only}`: {fault}")
+    unknown = [name for name in scope.models if program.model and name != program.model.name.name]
+    if unknown and program.model:
+        raise typer.BadParameter(
+            f"`--model {unknown[0]}=…`: the model of `{path}` is `{program.model.name.name}`"
+        )
+    with _Progress(quiet) as progress:
+        options = CheckOptions(
+            overrides=scope.overrides,
+            models=scope.models,
+            only=only,
+            device=device.value,
+            allow_inconclusive=allow_inconclusive,
+            limits=scope.limits,
+            progress=progress.show if progress.on else None,
+            threads=threads,
+        )
+        return check_file(path, options)
+
+
+def _unknown(only: str, known: list[str]) -> str:
+    """What is wrong with `--only`, or ""."""
+    from pathdsl.cli.complaints import did_you_mean
+
+    name = only.partition("[")[0]
+    if name in known:
+        return ""
+    hint = did_you_mean(name, known)
+    return f"no claim or let `{name}`" + (f"; {hint}" if hint else "")
+
+
+def _write_values(path: Path, rows: list[dict[str, object]]) -> bool:
+    from pathdsl.report.values import as_csv, as_jsonl
+
+    text = as_csv(rows) if path.suffix == ".csv" else as_jsonl(rows)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        err(f"error: cannot write `{path}`: {error.strerror}\n")
+        return False
+    return True
+
+
+class _Progress:
+    """A bar on standard error while the model runs, on terminals only."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.on = not quiet and sys.stderr.isatty()
+        self._bar = None
+        self._tasks: dict[str, object] = {}
+
+    def __enter__(self) -> _Progress:
+        if self.on:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """Called by the session after every batch."""
+        if self._bar is None:
+            return
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what, total=total)
+        self._bar.update(self._tasks[what], completed=done, total=total)

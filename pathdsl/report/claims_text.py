@@ -1,0 +1,106 @@
+"""One claim as text: verdict, the numbers behind it, its terms, and the prompts against it.
+
+    refuted       sufficient  NOT as expected
+                  0.713  [0.661, 0.762]  wanted >= 0.8    n = 200, 95% confidence
+                  F(keep(nodes)) = 2.51 · F(reference) = 3.52 · F(keep(none)) = 0.041
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pathdsl.plan.taskdata import TaskData
+from pathdsl.report.members_text import members_block
+from pathdsl.report.numbers import many, pair, shown
+from pathdsl.report.style import View, clip, paragraph, table
+from pathdsl.score.results import ClaimResult, TellingRow, Verdict
+
+__all__ = ["claim_block", "claim_line"]
+
+_COLUMN = 14
+_INDENT = " " * (_COLUMN + 2)
+_COLOURS = {True: "green", False: "red"}
+
+
+def claim_line(claim: ClaimResult, tasks: Mapping[str, TaskData], view: View) -> str:
+    """A claim on one line, for `--quiet`."""
+    return f"{_verdict(claim, view)}{claim.name}  {_numbers(claim, view)}{_expected(claim, view)}"
+
+
+def claim_block(claim: ClaimResult, tasks: Mapping[str, TaskData], view: View) -> str:
+    """A claim with all that is behind it."""
+    lines = [f"{_verdict(claim, view)}{view.heading(claim.name)}{_expected(claim, view)}"]
+    if claim.text:
+        lines.append(view.faint(paragraph(f"“{claim.text}”", view, _INDENT)))
+    lines.append(f"{_INDENT}{_numbers(claim, view)}   {view.faint(_scope(claim))}".rstrip())
+    if claim.terms:
+        terms = " · ".join(f"{t.text} = {shown(t.value)}" for t in claim.terms)
+        lines.append(paragraph(terms, view, _INDENT, "  "))
+    if claim.members:
+        lines.append(members_block(claim.members, claim.estimate, view, _INDENT))
+    lines += [view.faint(paragraph(note, view, _INDENT, "  ")) for note in claim.notes]
+    if claim.settle_n is not None:
+        lines.append(
+            view.paint(f"{_INDENT}about {claim.settle_n:,} prompts would settle it", "yellow")
+        )
+    if claim.worst and (view.everything or not claim.as_expected):
+        lines.append(f"{_INDENT}prompts that speak most against it:")
+        lines += _prompts(claim.worst, tasks, view)
+    return "\n".join(lines)
+
+
+def _verdict(claim: ClaimResult, view: View) -> str:
+    colour = "yellow" if claim.verdict is Verdict.INCONCLUSIVE else _COLOURS[claim.as_expected]
+    return "  " + view.paint(f"{claim.verdict.value:<{_COLUMN}}", "bold", colour)
+
+
+def _expected(claim: ClaimResult, view: View) -> str:
+    if not claim.as_expected:
+        wanted = "" if claim.expected is Verdict.SUPPORTED else f" ({claim.expected.value})"
+        return "  " + view.paint(f"NOT as expected{wanted}", "bold", "red")
+    return "" if claim.verdict is Verdict.SUPPORTED else "  " + view.paint("as expected", "green")
+
+
+def _numbers(claim: ClaimResult, view: View) -> str:
+    within = f" within {claim.within:g}" if claim.within is not None else ""
+    found = [shown(claim.estimate, claim.interval), pair(claim.interval, claim.estimate or 0.0)]
+    wanted = f"wanted {claim.relation} {claim.threshold:g}{within}"
+    return "  ".join(part for part in (*found, wanted) if part)
+
+
+def _scope(claim: ClaimResult) -> str:
+    parts = [f"n = {claim.n:,}"] if claim.n else []
+    if claim.confidence is None:
+        parts.append("no confidence asked: the estimate decides")
+    else:
+        parts.append(f"{claim.confidence * 100:g}% confidence")
+        if claim.level is not None and abs(claim.level - claim.confidence) > 1e-12:
+            parts.append(f"{claim.level * 100:.4g}% after correction")
+    if claim.p_value is not None:
+        parts.append(f"p = {claim.p_value:.2g}")
+    return ", ".join(parts)
+
+
+def _prompts(rows: tuple[TellingRow, ...], tasks: Mapping[str, TaskData], view: View) -> list[str]:
+    kept = rows if view.everything else rows[:3]
+    cells = []
+    for row in kept:
+        cells.append([f"{_INDENT}  {row.row_id}", shown(row.value), _prompt(tasks.get(row.task), row)])
+    used = max(len(c[0]) for c in cells) + max(len(c[1]) for c in cells) + 4
+    room = max(16, view.width - used)
+    for cell in cells:
+        cell[2] = view.faint(clip(cell[2], room, keep_end=True))
+    lines = table(cells, right=(1,))
+    if len(kept) < len(rows):
+        more = many(len(rows) - len(kept), "prompt")
+        lines.append(view.faint(f"{_INDENT}  … {more} more; `--all` shows them"))
+    return lines
+
+
+def _prompt(task: TaskData | None, row: TellingRow) -> str:
+    """The reference prompt as text; tokens that carry their own blanks are joined as they are."""
+    if task is None or row.index >= len(task.tokens):
+        return ""
+    tokens = task.tokens[row.index]
+    spaced = any(token.startswith(" ") for token in tokens)
+    return ("" if spaced else " ").join(tokens)

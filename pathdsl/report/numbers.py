@@ -1,0 +1,62 @@
+"""Numbers for people: as many digits as the interval is worth, aligned in columns.
+
+    >>> shown(0.93217, (0.9101, 0.9512)), pair((0.9101, 0.9512))
+    ('0.932', '[0.910, 0.951]')
+"""
+
+from __future__ import annotations
+
+from math import floor, isfinite, log10
+
+__all__ = ["digits", "many", "pair", "plain", "shown"]
+
+Pair = tuple[float, float]
+_MOST = 6
+
+
+def digits(value: float, interval: Pair | None) -> int | None:
+    """Digits after the point; None where only powers of ten can show the number.
+
+    With an interval its half-width is shown to two digits, else the value to four.
+    """
+    largest = max(abs(value), *(abs(end) for end in interval)) if interval else abs(value)
+    width = (interval[1] - interval[0]) / 2 if interval else 0.0
+    if largest == 0:
+        return 0
+    if width > 0 and width > largest * 1e-4:
+        wanted = 1 - floor(log10(width))
+    else:
+        wanted = 3 - floor(log10(largest))
+    if largest >= 1e7 or wanted > _MOST + 2:
+        return None
+    return max(0, min(wanted, _MOST))
+
+
+def plain(value: float, places: int | None) -> str:
+    """One number; `-0.00` is `0.00`."""
+    if not isfinite(value):
+        return "undefined"
+    if places is None:
+        return f"{value:.3g}"
+    text = f"{value:.{places}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def shown(value: float | None, interval: Pair | None = None) -> str:
+    """An estimate with the digits that its interval is worth."""
+    if value is None or not isfinite(value):
+        return "undefined"
+    return plain(value, digits(value, interval))
+
+
+def pair(interval: Pair | None, value: float = 0.0) -> str:
+    """`[0.91, 0.95]`, or "" where there is no interval."""
+    if interval is None:
+        return ""
+    places = digits(value, interval)
+    return f"[{plain(interval[0], places)}, {plain(interval[1], places)}]"
+
+
+def many(count: int, word: str, words: str = "") -> str:
+    """`1 claim`, `2 claims`, `1,000 claims`."""
+    return f"{count:,} {word if count == 1 else words or word + 's'}"

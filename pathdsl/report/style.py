@@ -1,0 +1,73 @@
+"""What every text report shares: how wide, how bright, how much, and how tables line up."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pathdsl.lang.render import width
+
+__all__ = ["View", "clip", "paragraph", "table"]
+
+_CODES = {
+    "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34",
+    "magenta": "35",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """How a report is to look; `everything` hides no member and no prompt."""
+
+    width: int = 100
+    colour: bool = False
+    everything: bool = False
+    quiet: bool = False
+    concise: bool = False
+
+    def paint(self, text: str, *names: str) -> str:
+        """The text in a colour, where there are colours."""
+        if not self.colour or not names or not text.strip():
+            return text
+        return f"\x1b[{';'.join(_CODES[name] for name in names)}m{text}\x1b[0m"
+
+    def heading(self, text: str) -> str:
+        """The title of a section."""
+        return self.paint(text, "bold")
+
+    def faint(self, text: str) -> str:
+        """What is read second."""
+        return self.paint(text, "dim")
+
+
+def table(rows: Sequence[Sequence[str]], right: Sequence[int] = (), gap: int = 2) -> list[str]:
+    """Rows as lines with aligned columns; those in `right` are flush right."""
+    n = max((len(row) for row in rows), default=0)
+    widths = [max((width(row[i]) for row in rows if i < len(row)), default=0) for i in range(n)]
+    lines = []
+    for row in rows:
+        cells = []
+        for i, cell in enumerate(row):
+            pad = " " * (widths[i] - width(cell))
+            cells.append(pad + cell if i in right else cell + pad)
+        lines.append((" " * gap).join(cells).rstrip())
+    return lines
+
+
+def clip(text: str, room: int, *, keep_end: bool = False) -> str:
+    """The text on one line, cut to `room` columns; the last words are what prompts end on."""
+    text = " ".join(text.split())
+    if width(text) <= room:
+        return text
+    if keep_end:
+        return "…" + text[-(room - 1) :]
+    return text[: room - 1] + "…"
+
+
+def paragraph(text: str, view: View, indent: str, hanging: str = "") -> str:
+    """Wrapped text."""
+    return textwrap.fill(
+        text, view.width, initial_indent=indent, subsequent_indent=indent + hanging,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip

@@ -1,0 +1,156 @@
+"""The outcome of `check` for people: what was measured, what was claimed, what came of it.
+
+A pure function of the outcome. Verdicts come first in every claim, numbers carry as many digits as
+their interval is worth, and what a reader needs only when something went wrong (the prompts that
+speak most against a claim) is shown only then; `--all` shows everything.
+
+Source: language.md sections 6 and 9; reference/dsl_anchors.md section 6.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from pathdsl.errors import ExitCode
+from pathdsl.lang.render import render
+from pathdsl.lang.source import SourceFile
+from pathdsl.report.claims_text import claim_block, claim_line
+from pathdsl.report.numbers import many, plain
+from pathdsl.report.quantities_text import quantities_block
+from pathdsl.report.style import View, paragraph, table
+from pathdsl.score.check import FileOutcome
+from pathdsl.score.results import ClaimResult
+
+__all__ = ["closing", "report"]
+
+Proofs = Sequence[tuple[str, "object"]]
+
+
+def report(
+    outcome: FileOutcome,
+    sources: Mapping[str, SourceFile],
+    view: View,
+    replaced: Mapping[str, str] | None = None,
+) -> str:
+    """The report of one file; ends in a line break.
+
+    `replaced` is what the command line set in place of what the file says.
+    """
+    parts = [_header(outcome, view, replaced or {})]
+    if outcome.diagnostics:
+        style = "concise" if view.concise else "full"
+        parts.append(
+            render(outcome.diagnostics, sources, style=style, colour=view.colour).rstrip()  # type: ignore[arg-type]
+        )
+    judgement = outcome.judgement
+    if judgement is not None:
+        if judgement.quantities and not view.quiet:
+            parts.append(quantities_block(judgement.quantities, view))
+        if judgement.claims:
+            line = claim_line if view.quiet else claim_block
+            blocks = [line(c, outcome.tasks, view) for c in judgement.claims]
+            parts.append(view.heading("Claims") + "\n" + "\n".join(blocks))
+        if not view.quiet:
+            parts += [part for part in (_checks(outcome, view), _method(outcome, view)) if part]
+    parts.append(_summary(outcome, view))
+    return "\n\n".join(parts) + "\n"
+
+
+def closing(codes: Sequence[ExitCode], view: View) -> str:
+    """The last line where there were several files."""
+    if len(codes) < 2:
+        return ""
+    words = {
+        ExitCode.AS_EXPECTED: "as expected",
+        ExitCode.NOT_AS_EXPECTED: "not as expected",
+        ExitCode.WRONG_INPUT: "with faults",
+        ExitCode.MACHINE_FAILED: "failed",
+        ExitCode.NOTHING_TO_CHECK: "without claims",
+    }
+    counts = Counter(codes)
+    told = [f"{counts[code]} {word}" for code, word in words.items() if counts[code]]
+    return view.heading(f"\n{many(len(codes), 'file')}: {', '.join(told)}") + "\n"
+
+
+def _header(outcome: FileOutcome, view: View, replaced: Mapping[str, str]) -> str:
+    program = outcome.program
+    lines = [view.heading(outcome.path)]
+    if program is not None and program.circuit is not None:
+        title = program.circuit.title
+        lines.append(f"  {program.circuit.name.name}" + (f": {title}" if title else ""))
+    elif program is not None and program.is_library and program.file.statements:
+        lines.append("  a library, only linted: no circuit, model or claim of its own")
+    if outcome.judgement is not None:
+        scope = [f"task {name}, {many(t.n_rows, 'prompt')}" for name, t in outcome.tasks.items()]
+        model = outcome.methodology.get("model", "")
+        lines.append("  " + " · ".join([*([f"model {model}"] if model else []), *scope]))
+    if replaced and outcome.judgement is not None:
+        told = ", ".join(f"{name} = {value}" for name, value in replaced.items())
+        text = f"not the published scope: {told} set on the command line"
+        lines.append(view.paint(paragraph(text, view, "  ", "  "), "yellow"))
+    return "\n".join(lines)
+
+
+def _checks(outcome: FileOutcome, view: View) -> str:
+    """Self-checks, one line per kind with the largest error over tasks and plans."""
+    if not outcome.proofs:
+        return ""
+    rows, worst = [], {}
+    for _, proof in outcome.proofs:
+        seen = worst.get(proof.name)
+        count = seen[1] + 1 if seen else 1
+        largest = proof if seen is None or not proof.error <= seen[0].error else seen[0]
+        worst[proof.name] = (largest, count)
+    for name, (proof, count) in worst.items():
+        mark = "" if count == 1 else f"largest of {count}"
+        rows.append([f"  {name}", f"{proof.error:.1e}", f"allowed {proof.tolerance:.0e}", mark])
+    return "\n".join([view.heading("Self-checks"), *table(rows, right=(1,))])
+
+
+def _method(outcome: FileOutcome, view: View) -> str:
+    lines = []
+    if outcome.methodology:
+        lines.append(view.heading("Method"))
+        lines += [
+            paragraph(f"{name}: {text}", view, "  ", "  ")
+            for name, text in outcome.methodology.items()
+        ]
+    if outcome.costs:
+        runs = sum(len(plan.outputs) for plan in outcome.plans)
+        copies = sum(sum(cost.copies_by_layer) for cost in outcome.costs)
+        forwards = sum(cost.forwards for cost in outcome.costs)
+        times = plain(forwards, 1 if forwards < 100 else 0)
+        lines.append(
+            f"  cost: {many(runs, 'run')}, {many(copies, 'component copy', 'component copies')}, "
+            f"about {times} plain forward passes, {outcome.seconds:.1f} s"
+        )
+    return "\n".join(lines)
+
+
+def _summary(outcome: FileOutcome, view: View) -> str:
+    match outcome.exit_code:
+        case ExitCode.WRONG_INPUT:
+            return view.paint("the file was not checked: its faults are above", "bold", "red")
+        case ExitCode.MACHINE_FAILED:
+            return view.paint("the check could not be finished", "bold", "red")
+    claims = outcome.judgement.claims if outcome.judgement is not None else ()
+    if not claims:
+        return view.heading("no claims")
+    return verdicts(claims, view)
+
+
+def verdicts(claims: Sequence[ClaimResult], view: View) -> str:
+    """`4 claims: 3 supported, 1 refuted as expected`."""
+    counts = Counter((c.verdict.value, c.as_expected) for c in claims)
+    told = []
+    for verdict in ("supported", "refuted", "inconclusive", "undefined"):
+        for good in (True, False):
+            count = counts[verdict, good]
+            if not count:
+                continue
+            usual = good and verdict == "supported"
+            remark = "" if usual else " as expected" if good else " NOT as expected"
+            colour = "green" if good else "yellow" if verdict == "inconclusive" else "red"
+            told.append(view.paint(f"{count} {verdict}{remark}", colour))
+    return view.heading(f"{many(len(claims), 'claim')}: ") + ", ".join(told)
