@@ -90,11 +90,13 @@ def check(
     for name in names:
         outcome = _outcome(name, scope, only, device, threads, allow_inconclusive, quiet)
         codes.append(outcome.exit_code)
-        sources = sources_of(outcome.diagnostics, outcome.program.sources if outcome.program else {})
+        sources = sources_of(
+            outcome.diagnostics, outcome.program.sources if outcome.program else {}
+        )
         if style is Format.JSON:
             objects.append(file_object(outcome, sources, scope.replaced))
         else:
-            out(report(outcome, sources, view, scope.replaced) + "\n")
+            out(("\n\n" if codes[1:] else "") + report(outcome, sources, view, scope.replaced))
         if values is not None:
             from pathdsl.report.values import values_of
 

@@ -22,7 +22,7 @@ __all__ = ["fmt"]
 
 def fmt(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILES…", help="Files or folders; `-` filters the input.")
+        list[str], typer.Argument(metavar="FILES", help="Files or folders; `-` filters the input.")
     ],
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; exit 1 if something would change.")

@@ -25,7 +25,7 @@ class Style(StrEnum):
 
 def lint(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILES…", help="Files or folders; `-` reads the input.")
+        list[str], typer.Argument(metavar="FILES", help="Files or folders; `-` reads the input.")
     ],
     style: Annotated[
         Style, typer.Option("--format", help="Code frames, one object, or a line per fault.")

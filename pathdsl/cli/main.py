@@ -31,13 +31,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command("check", epilog=table())(check.check)
-app.command("lint")(lint.lint)
-app.command("fmt")(fmt.fmt)
-app.command("plan")(plan.plan)
-app.command("explain")(explain.explain)
-app.command("graph")(graph.graph)
-app.command("selftest")(selftest.selftest)
+app.command("check", short_help="Judge the claims of files.", epilog=table())(check.check)
+app.command("lint", short_help="Report faults without a model.")(lint.lint)
+app.command("fmt", short_help="Write files in canonical form.")(fmt.fmt)
+app.command("plan", short_help="Say what a check would run and cost.")(plan.plan)
+app.command("explain", short_help="Explain a code, a name or a generator.")(explain.explain)
+app.command("graph", short_help="Print the nodes and edges of a path set.")(graph.graph)
+app.command("selftest", short_help="Check the checker.")(selftest.selftest)
 
 
 def _version(asked: bool) -> None:

@@ -45,7 +45,7 @@ class Diagnostics(StrEnum):
     CONCISE = "concise"
 
 
-Files = Annotated[list[str], typer.Argument(metavar="FILES…", help="Files or folders.")]
+Files = Annotated[list[str], typer.Argument(metavar="FILES", help="Files or folders.")]
 Set = Annotated[
     list[str],
     typer.Option("--set", metavar="NAME=N", help="Set `take` or `seed` of every task's data."),

@@ -1,8 +1,8 @@
 """One claim as text: verdict, the numbers behind it, its terms, and the prompts against it.
 
-    refuted       sufficient  NOT as expected
-                  0.713  [0.661, 0.762]  wanted >= 0.8    n = 200, 95% confidence
-                  F(keep(nodes)) = 2.51 · F(reference) = 3.52 · F(keep(none)) = 0.041
+refuted       sufficient  NOT as expected
+              0.713  [0.661, 0.762]  wanted >= 0.8    n = 200, 95% confidence
+              F(keep(nodes)) = 2.51 · F(reference) = 3.52 · F(keep(none)) = 0.041
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.report.members_text import members_block
-from pathdsl.report.numbers import many, pair, shown
+from pathdsl.report.numbers import many
 from pathdsl.report.style import View, clip, paragraph, table
 from pathdsl.score.results import ClaimResult, TellingRow, Verdict
 
@@ -22,7 +22,7 @@ _INDENT = " " * (_COLUMN + 2)
 _COLOURS = {True: "green", False: "red"}
 
 
-def claim_line(claim: ClaimResult, tasks: Mapping[str, TaskData], view: View) -> str:
+def claim_line(claim: ClaimResult, view: View) -> str:
     """A claim on one line, for `--quiet`."""
     return f"{_verdict(claim, view)}{claim.name}  {_numbers(claim, view)}{_expected(claim, view)}"
 
@@ -34,10 +34,11 @@ def claim_block(claim: ClaimResult, tasks: Mapping[str, TaskData], view: View) -
         lines.append(view.faint(paragraph(f"“{claim.text}”", view, _INDENT)))
     lines.append(f"{_INDENT}{_numbers(claim, view)}   {view.faint(_scope(claim))}".rstrip())
     if claim.terms:
-        terms = " · ".join(f"{t.text} = {shown(t.value)}" for t in claim.terms)
+        terms = " · ".join(f"{t.text} = {view.number(t.value)}" for t in claim.terms)
         lines.append(paragraph(terms, view, _INDENT, "  "))
     if claim.members:
-        lines.append(members_block(claim.members, claim.estimate, view, _INDENT))
+        brief = claim.as_expected and not view.everything
+        lines.append(members_block(claim.members, claim.estimate, view, _INDENT, brief=brief))
     lines += [view.faint(paragraph(note, view, _INDENT, "  ")) for note in claim.notes]
     if claim.settle_n is not None:
         lines.append(
@@ -63,7 +64,10 @@ def _expected(claim: ClaimResult, view: View) -> str:
 
 def _numbers(claim: ClaimResult, view: View) -> str:
     within = f" within {claim.within:g}" if claim.within is not None else ""
-    found = [shown(claim.estimate, claim.interval), pair(claim.interval, claim.estimate or 0.0)]
+    found = [
+        view.number(claim.estimate, claim.interval),
+        view.interval(claim.interval, claim.estimate),
+    ]
     wanted = f"wanted {claim.relation} {claim.threshold:g}{within}"
     return "  ".join(part for part in (*found, wanted) if part)
 
@@ -85,15 +89,17 @@ def _prompts(rows: tuple[TellingRow, ...], tasks: Mapping[str, TaskData], view: 
     kept = rows if view.everything else rows[:3]
     cells = []
     for row in kept:
-        cells.append([f"{_INDENT}  {row.row_id}", shown(row.value), _prompt(tasks.get(row.task), row)])
+        cells.append(
+            [f"{_INDENT}  {row.row_id}", view.number(row.value), _prompt(tasks.get(row.task), row)]
+        )
     used = max(len(c[0]) for c in cells) + max(len(c[1]) for c in cells) + 4
     room = max(16, view.width - used)
     for cell in cells:
         cell[2] = view.faint(clip(cell[2], room, keep_end=True))
     lines = table(cells, right=(1,))
     if len(kept) < len(rows):
-        more = many(len(rows) - len(kept), "prompt")
-        lines.append(view.faint(f"{_INDENT}  … {more} more; `--all` shows them"))
+        more = many(len(rows) - len(kept), "more prompt")
+        lines.append(view.faint(f"{_INDENT}  … {more}; `--all` shows them"))
     return lines
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pathdsl.report.numbers import many, pair, shown
+from pathdsl.report.numbers import many
 from pathdsl.report.style import View, clip, table
 from pathdsl.score.results import MemberResult
 
@@ -14,9 +14,17 @@ TOP = 3
 
 
 def members_block(
-    members: Sequence[MemberResult], estimate: float | None, view: View, indent: str
+    members: Sequence[MemberResult],
+    estimate: float | None,
+    view: View,
+    indent: str,
+    *,
+    brief: bool = False,
 ) -> str:
-    """The worst of the members and its neighbours; the score is the value of the first one."""
+    """The worst of the members and its neighbours; the score is the value of the first one.
+
+    `brief` names the worst alone.
+    """
 
     def distance(member: MemberResult) -> float:
         if member.estimate is None or estimate is None:
@@ -24,17 +32,20 @@ def members_block(
         return abs(member.estimate - estimate)
 
     ordered = sorted(members, key=distance)
+    title = f"{indent}worst of {many(len(members), 'candidate')}:"
+    if brief or len(members) == 1:
+        return f"{title} {clip(ordered[0].name, view.width - len(title) - 1)}"
     kept = ordered if view.everything or len(ordered) <= TOP + 1 else ordered[:TOP]
     room = max(20, view.width - len(indent) - 34)
     rows = [
         [
             f"{indent}  {clip(m.name, room)}",
-            shown(m.estimate, m.interval),
-            pair(m.interval, m.estimate or 0.0),
+            view.number(m.estimate, m.interval),
+            view.interval(m.interval, m.estimate),
         ]
         for m in kept
     ]
-    lines = [f"{indent}worst of {many(len(members), 'candidate')}:", *table(rows, right=(1,))]
+    lines = [title, *table(rows, right=(1,))]
     if len(kept) < len(ordered):
         lines.append(f"{indent}  … {len(ordered) - len(kept)} more; `--all` shows them")
     return "\n".join(lines)

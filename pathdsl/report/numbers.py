@@ -1,17 +1,18 @@
 """Numbers for people: as many digits as the interval is worth, aligned in columns.
 
-    >>> shown(0.93217, (0.9101, 0.9512)), pair((0.9101, 0.9512))
-    ('0.932', '[0.910, 0.951]')
+>>> shown(0.93217, (0.9101, 0.9512)), pair((0.9101, 0.9512))
+('0.932', '[0.910, 0.951]')
 """
 
 from __future__ import annotations
 
 from math import floor, isfinite, log10
 
-__all__ = ["digits", "many", "pair", "plain", "shown"]
+__all__ = ["NOUGHT", "digits", "many", "nought", "pair", "plain", "shown"]
 
 Pair = tuple[float, float]
 _MOST = 6
+NOUGHT = "≈0"
 
 
 def digits(value: float, interval: Pair | None) -> int | None:
@@ -42,16 +43,24 @@ def plain(value: float, places: int | None) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
-def shown(value: float | None, interval: Pair | None = None) -> str:
-    """An estimate with the digits that its interval is worth."""
+def shown(value: float | None, interval: Pair | None = None, noise: float = 0.0) -> str:
+    """An estimate with the digits that its interval is worth; `≈0` where all is below `noise`."""
     if value is None or not isfinite(value):
         return "undefined"
+    if nought(value, interval, noise):
+        return NOUGHT
     return plain(value, digits(value, interval))
 
 
-def pair(interval: Pair | None, value: float = 0.0) -> str:
-    """`[0.91, 0.95]`, or "" where there is no interval."""
-    if interval is None:
+def nought(value: float, interval: Pair | None, noise: float) -> bool:
+    """Whether a number and its interval are nothing but rounding, and not plainly 0."""
+    largest = max(abs(value), *(abs(end) for end in interval or (0.0,)))
+    return 0 < largest < noise
+
+
+def pair(interval: Pair | None, value: float = 0.0, noise: float = 0.0) -> str:
+    """`[0.91, 0.95]`, or "" where there is no interval or it is nothing but rounding."""
+    if interval is None or nought(value, interval, noise):
         return ""
     places = digits(value, interval)
     return f"[{plain(interval[0], places)}, {plain(interval[1], places)}]"

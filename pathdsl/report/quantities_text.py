@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pathdsl.report.members_text import members_block
-from pathdsl.report.numbers import many, pair, shown
+from pathdsl.report.numbers import many
 from pathdsl.report.style import View, table
 from pathdsl.score.results import QuantityResult
 
@@ -20,7 +20,7 @@ def quantities_block(quantities: Sequence[QuantityResult], view: View) -> str:
     after: dict[int, list[str]] = {}
     for name, members in _families(quantities):
         if len(members) == 1 and members[0].name == name:
-            rows.append(_row(members[0], f"  {name}"))
+            rows.append(_row(members[0], f"  {name}", view))
             found = [*(f"      {note}" for note in members[0].notes)]
             if members[0].members:
                 found.append(members_block(members[0].members, members[0].estimate, view, "      "))
@@ -37,7 +37,7 @@ def quantities_block(quantities: Sequence[QuantityResult], view: View) -> str:
         hide = 0 if view.everything else max(0, len(ordered) - TOP - BOTTOM - 1)
         kept = [*ordered[:TOP], *ordered[-BOTTOM:]] if hide else ordered
         for i, member in enumerate(kept):
-            rows.append(_row(member, f"    [{_member_name(member)}]"))
+            rows.append(_row(member, f"    [{_member_name(member)}]", view))
             if hide and i == TOP - 1:
                 text = f"    … {hide + 1} between; `--all` shows them"
                 after[len(rows) - 1] = [view.faint(text)]
@@ -64,12 +64,12 @@ def _member_name(quantity: QuantityResult) -> str:
     return quantity.name.partition("[")[2].removesuffix("]")
 
 
-def _row(quantity: QuantityResult, name: str) -> list[str]:
+def _row(quantity: QuantityResult, name: str, view: View) -> list[str]:
     estimate = quantity.estimate
     return [
         name,
         "" if quantity.unit == "none" else quantity.unit,
-        shown(estimate, quantity.interval),
-        pair(quantity.interval, estimate or 0.0),
+        view.number(estimate, quantity.interval),
+        view.interval(quantity.interval, estimate),
         str(quantity.n) if quantity.n else "",
     ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pathdsl.lang.render import width
+from pathdsl.report.numbers import pair, shown
 
 __all__ = ["View", "clip", "paragraph", "table"]
 
@@ -18,19 +19,31 @@ _CODES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """How a report is to look; `everything` hides no member and no prompt."""
+    """How a report is to look; `everything` hides no member and no prompt.
+
+    Numbers below `noise` are rounding and shown as `≈0`.
+    """
 
     width: int = 100
     colour: bool = False
     everything: bool = False
     quiet: bool = False
     concise: bool = False
+    noise: float = 0.0
 
     def paint(self, text: str, *names: str) -> str:
         """The text in a colour, where there are colours."""
         if not self.colour or not names or not text.strip():
             return text
         return f"\x1b[{';'.join(_CODES[name] for name in names)}m{text}\x1b[0m"
+
+    def number(self, value: float | None, interval: tuple[float, float] | None = None) -> str:
+        """An estimate, `0.932`."""
+        return shown(value, interval, self.noise)
+
+    def interval(self, ends: tuple[float, float] | None, value: float | None) -> str:
+        """The interval of an estimate, `[0.910, 0.951]`."""
+        return pair(ends, value or 0.0, self.noise)
 
     def heading(self, text: str) -> str:
         """The title of a section."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pathdsl.errors import ExitCode
 from pathdsl.lang.render import render
@@ -24,7 +25,7 @@ from pathdsl.score.results import ClaimResult
 
 __all__ = ["closing", "report"]
 
-Proofs = Sequence[tuple[str, "object"]]
+SHORT = 44
 
 
 def report(
@@ -37,6 +38,8 @@ def report(
 
     `replaced` is what the command line set in place of what the file says.
     """
+    if outcome.session is not None:
+        view = replace(view, noise=outcome.session.rounding() / 100)
     parts = [_header(outcome, view, replaced or {})]
     if outcome.diagnostics:
         style = "concise" if view.concise else "full"
@@ -48,9 +51,12 @@ def report(
         if judgement.quantities and not view.quiet:
             parts.append(quantities_block(judgement.quantities, view))
         if judgement.claims:
-            line = claim_line if view.quiet else claim_block
-            blocks = [line(c, outcome.tasks, view) for c in judgement.claims]
-            parts.append(view.heading("Claims") + "\n" + "\n".join(blocks))
+            if view.quiet:
+                blocks = [claim_line(c, view) for c in judgement.claims]
+                parts.append("\n".join(blocks))
+            else:
+                blocks = [claim_block(c, outcome.tasks, view) for c in judgement.claims]
+                parts.append(view.heading("Claims") + "\n" + "\n\n".join(blocks))
         if not view.quiet:
             parts += [part for part in (_checks(outcome, view), _method(outcome, view)) if part]
     parts.append(_summary(outcome, view))
@@ -112,9 +118,13 @@ def _method(outcome: FileOutcome, view: View) -> str:
     lines = []
     if outcome.methodology:
         lines.append(view.heading("Method"))
+        short = [f"{n}: {t}" for n, t in outcome.methodology.items() if len(n + t) <= SHORT]
+        lines.append(paragraph(" · ".join(t.replace(" ", "\0") for t in short), view, "  ", "  "))
+        lines[-1] = lines[-1].replace("\0", " ")
         lines += [
             paragraph(f"{name}: {text}", view, "  ", "  ")
             for name, text in outcome.methodology.items()
+            if len(name + text) > SHORT
         ]
     if outcome.costs:
         runs = sum(len(plan.outputs) for plan in outcome.plans)
@@ -125,6 +135,8 @@ def _method(outcome: FileOutcome, view: View) -> str:
             f"  cost: {many(runs, 'run')}, {many(copies, 'component copy', 'component copies')}, "
             f"about {times} plain forward passes, {outcome.seconds:.1f} s"
         )
+    if view.noise:
+        lines.append(f"  ≈0: below {view.noise:.0e}, less than the rounding of this dtype")
     return "\n".join(lines)
 
 

@@ -1,7 +1,8 @@
-"""The per-prompt value of every measure in every run, for `--values`.
+"""The per-prompt value of every metric in every run, for `--values`.
 
-One record per task, run, measure, draw and prompt, in the order in which they were asked for. Runs
-are named as the file writes them, measures as metrics spell them, `logit(io)@END`.
+One record per task, run, metric, draw and prompt, in the order in which they were asked for. Runs
+are numbered over the file and named as the file writes them. What scores measure beside the metrics
+of the file is named as metrics spell it, `top1(io)@END`.
 """
 
 from __future__ import annotations
@@ -9,16 +10,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Any
 
+from pathdsl.plan.readout import Measure
+from pathdsl.plan.runs import RunSpec
 from pathdsl.score.check import FileOutcome
-from pathdsl.score.metrics import atom
+from pathdsl.score.metrics import Metric, atom, compile_metric
 
 __all__ = ["as_csv", "as_jsonl", "values_of"]
 
-COLUMNS = ("file", "task", "run", "treated", "measure", "draw", "row", "value")
+COLUMNS = ("file", "task", "run", "written", "treated", "metric", "draw", "row", "value")
 
 
 def values_of(outcome: FileOutcome) -> list[dict[str, Any]]:
@@ -26,29 +29,41 @@ def values_of(outcome: FileOutcome) -> list[dict[str, Any]]:
     session = outcome.session
     if session is None:
         return []
-    found = []
+    measured: dict[RunSpec, dict[Measure, None]] = {}
     for plan in outcome.plans:
-        task = outcome.tasks[plan.task]
         for output in plan.outputs:
-            run = output.run
-            for measure in output.measures:
-                values = session.value(run, measure)
-                for draw, by_row in enumerate(values):
-                    for row_id, value in zip(task.row_ids, by_row, strict=True):
-                        number = float(value)
-                        found.append(
-                            {
-                                "file": outcome.path,
-                                "task": plan.task,
-                                "run": run.label or run.kind,
-                                "treated": str(run.treated) if run.treated else "",
-                                "measure": atom(measure).name,
-                                "draw": draw,
-                                "row": row_id,
-                                "value": number if isfinite(number) else None,
-                            }
-                        )
+            measured.setdefault(output.run, {}).update(dict.fromkeys(output.measures))
+    found = []
+    for number, (run, measures) in enumerate(measured.items()):
+        task = outcome.tasks[run.task]
+        for metric in _metrics(outcome, measures):
+            values = metric.evaluate({m: session.value(run, m) for m in metric.measures})
+            for draw, by_row in enumerate(values):
+                for row_id, value in zip(task.row_ids, by_row, strict=True):
+                    found.append(
+                        {
+                            "file": outcome.path,
+                            "task": run.task,
+                            "run": number,
+                            "written": run.label or run.kind,
+                            "treated": str(run.treated) if run.treated else "",
+                            "metric": metric.name,
+                            "draw": draw,
+                            "row": row_id,
+                            "value": float(value) if isfinite(value) else None,
+                        }
+                    )
     return found
+
+
+def _metrics(outcome: FileOutcome, measures: Iterable[Measure]) -> list[Metric]:
+    """The file's metrics that these measures suffice for, then the measures that none of them use."""
+    program, known = outcome.program, set(measures)
+    declared = program.metrics.values() if program is not None else ()
+    found = [compile_metric(decl, program.groups) for decl in declared]  # type: ignore[union-attr]
+    found = [metric for metric in found if set(metric.measures) <= known]
+    used = {measure for metric in found for measure in metric.measures}
+    return [*found, *(atom(measure) for measure in measures if measure not in used)]
 
 
 def as_jsonl(records: Sequence[dict[str, Any]]) -> str:

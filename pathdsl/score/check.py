@@ -107,6 +107,7 @@ def prepare(path: str, program: Program, options: CheckOptions) -> Ready:
     from pathdsl.engine.source import config_of, shape_of, source_from, vet_config
     from pathdsl.graph.check import check_graph
     from pathdsl.graph.resolver import Resolver
+    from pathdsl.score.refusals import refusals
 
     if program.model is None:
         raise PathdslError(
@@ -127,6 +128,9 @@ def prepare(path: str, program: Program, options: CheckOptions) -> Ready:
     if any(d.severity is Severity.ERROR for d in faults):
         raise PathdslError(faults)
     data = prepare_tasks(program, load_tokenizer(source), shape, options.overrides)
+    refused = refusals(program, data.specs)
+    if refused:
+        raise PathdslError(refused)
     resolver = Resolver(program, shape, limits.max_states)
     return Ready(program=program, source=source, resolver=resolver, data=data)
 

@@ -1,8 +1,8 @@
 """What a check will ask for, without running anything: the first round of requests.
 
 Where no claim searches for knockouts the first round is all there is. A greedy search chooses its
-next candidates by the values of the last ones, so what it asks for later can only be bounded: a
-later step asks at most for as many runs as the first one with candidates.
+next candidates by the values of the last ones, so what it asks for later can only be bounded, by
+two runs for each candidate of each step.
 
     found = first_round(program, resolver, planner)
     plans = planner.plans(found.requests)
@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from pathdsl.lang import ast
+from pathdsl.lang.signatures import Filled, resolve_options
 from pathdsl.lang.walk import walk
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.score.knockouts import greedy_of
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.quantity import requests
 from pathdsl.score.rounds import Steps, ordered
@@ -86,14 +88,14 @@ def first_round(
     adaptive: dict[str, None] = {}
     later = 0
     for declaration in (*program.lets.values(), *program.claims):
-        steps = _greedy_steps(declaration)
         for name, bindings in _instances(declaration, resolver, only):
             for node in _sides(declaration):
                 found, finished = _advance(lowering.scalar(node, bindings))
                 asked.append(found)
                 if not finished:
                     adaptive[name] = None
-                    later += _bound(found, steps)
+            if name in adaptive:
+                later += _later(declaration, program, resolver, bindings)
     return FirstRound(requests=ordered(asked), adaptive=tuple(adaptive), later_runs=later)
 
 
@@ -132,9 +134,51 @@ def _advance(steps: Steps) -> tuple[tuple[Request, ...], bool]:
         steps.close()
 
 
-def _greedy_steps(declaration: Declaration) -> int:
-    return 0
+# -------------------------------------------------------------------------------------------------
+# What searches may ask for later
+# -------------------------------------------------------------------------------------------------
 
 
-def _bound(found: tuple[Request, ...], steps: int) -> int:
-    return 0
+def _later(
+    declaration: Declaration, program: Program, resolver: Resolver, bindings: Bindings
+) -> int:
+    """An upper bound on the runs of all searches of one declaration, its lets included."""
+    return sum(
+        _search_runs(score, resolver, bindings, times)
+        for score, times in _scores(declaration, program, set())
+    )
+
+
+def _scores(node: ast.Node, program: Program, seen: set[str]) -> Iterator[tuple[ast.Score, int]]:
+    """Every score in a declaration and in the lets it names, with how often it is asked."""
+    inside: dict[int, int] = {}
+    for part in walk(node):
+        if isinstance(part, ast.Score) and part.name == "chance":
+            among = resolve_options(part).get("among")
+            times = 1 + (among if isinstance(among, int) else 0)
+            inside |= {id(s): times for s in part.subjects if isinstance(s, ast.Score)}
+        if isinstance(part, ast.Score):
+            yield part, inside.get(id(part), 1)
+        if isinstance(part, ast.Name) and part.name in program.lets and part.name not in seen:
+            seen.add(part.name)
+            yield from _scores(program.lets[part.name].expression, program, seen)
+
+
+def _search_runs(score: ast.Score, resolver: Resolver, bindings: Bindings, times: int) -> int:
+    """Every candidate of every step needs the circuit and the model without it, two runs."""
+    options = resolve_options(score)
+    filled = options.get("knockouts")
+    if not isinstance(filled, Filled) or filled.name != "greedy":
+        return 0
+    greedy = greedy_of(filled)
+    over = options.get("over")
+    subject = score.subjects[0]
+    if isinstance(subject, ast.PlainRun | ast.PathRun | ast.Score):
+        return 0
+    edges = isinstance(over, ast.Edges | ast.EdgesFile) or options.get("per") == "edge"
+    find = resolver.edges if edges else resolver.units
+    units = len(find(subject, bindings, over if isinstance(over, ast.Node) else None))
+    targets = units if score.name == "minimality" else 1
+    steps = min(greedy.steps, units)
+    searched = steps * greedy.runs * min(greedy.sample, units)
+    return 2 * times * targets * (searched + greedy.runs)

@@ -1,123 +1,114 @@
-"""The engine against the literal tree: random models, path sets, treated kinds, positions."""
+"""The engine against the literal tree, and the laws of runs on the engine's own numbers."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
-from pathdsl.engine.adapters.gpt2 import Gpt2Adapter
-from pathdsl.engine.runner import Settings, execute
 from pathdsl.errors import LanguageError
-from pathdsl.graph.pathset import FULL, NONE, PathSet, Pos, minus
-from pathdsl.graph.resolve import PathResolver
-from pathdsl.lang.program import load_program
-from pathdsl.plan.build import build_plans
-from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec, TreatedSpec
-from pathdsl.plan.steps import Plan
-from pathdsl.plan.taskdata import TaskData
-from tests.oracle.cases import Case, build_model, oracle_logits
-from tests.oracle.strategies import draw_case
+from pathdsl.graph.pathset import FULL, NONE, Combined, PathSet
+from tests.engine.tree_cases import REFERENCE, Opened, from_tree, open_case
+from tests.oracle.cases import Case
+from tests.oracle.strategies import draw_case, seeded_case
 
-VOCABULARY = 11
-COLUMNS = [Measure(kind="logit", column=f"t{i}") for i in range(VOCABULARY)]
+EXACT = 1e-9
+CHUNKS = [tuple(range(start, start + 6)) for start in range(0, 60, 6)]
 
 
-def task_of(case: Case) -> TaskData:
-    """The rows of a drawn case as a task whose answers are every token of the vocabulary."""
-    lengths = np.array([len(row.reference) for row in case.rows])
-
-    def padded(column: str) -> np.ndarray:
-        ids = np.zeros((len(case.rows), int(lengths.max())), np.int64)
-        for i, row in enumerate(case.rows):
-            ids[i, : lengths[i]] = getattr(row, column)
-        return ids
-
-    names = {name for row in case.rows for name in row.positions}
-    return TaskData(
-        name="t",
-        row_ids=tuple(str(i) for i in range(len(case.rows))),
-        reference="reference",
-        prompts={"reference": padded("reference"), "treated": padded("treated")},
-        lengths=lengths,
-        answers={f"t{i}": tuple((i,) for _ in case.rows) for i in range(VOCABULARY)},
-        positions={name: tuple(row.positions[name] for row in case.rows) for name in names}
-        | {"END": tuple((int(n) - 1,) for n in lengths)},
-        labels={"template": tuple(row.template for row in case.rows)},
-        clusters=np.arange(len(case.rows)),
-    )
+def opened(seeds: tuple[int, ...]) -> Iterator[Opened]:
+    """The cases of some seeds that the language accepts."""
+    for seed in seeds:
+        try:
+            yield open_case(seeded_case(seed))
+        except LanguageError:
+            continue
 
 
-def position_mask(task: TaskData):  # noqa: ANN201
-    def mask(pos: Pos) -> np.ndarray:
-        out = np.zeros_like(task.valid)
-        for row in range(task.n_rows):
-            if pos.name:
-                places = [p + pos.offset for p in task.positions[pos.name][row]]
-            else:
-                places = [pos.index]
-            for place in places:
-                if 0 <= place < task.lengths[row]:
-                    out[row, place] = True
-        return out
-
-    return mask
+def without(left: PathSet, right: PathSet) -> PathSet:
+    """`left - right`, written so that nothing is folded before it reaches the automaton."""
+    return Combined(op="-", left=left, right=right)
 
 
-def spec_of(case: Case) -> TreatedSpec:
-    match case.treated:
-        case "paired":
-            return TreatedSpec(kind="paired", column="treated")
-        case "mean":
-            return TreatedSpec(kind="mean", column="treated", by="template")
-        case _:
-            return TreatedSpec(kind="zero")
+def same(found: np.ndarray, wanted: np.ndarray, text: str) -> None:
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=EXACT, err_msg=text)
 
 
-def plan_for(case: Case, model, kind: str = "") -> tuple[Plan, Gpt2Adapter, TaskData]:  # noqa: ANN001
-    adapter = Gpt2Adapter(model)
-    task = task_of(case)
-    program, faults = load_program("case.circuit", case.text)
-    assert not faults, faults
-    resolver = PathResolver(program, adapter.shape)
-    paths = resolver.path_set(program.paths[case.path].path)
-    scope: PathSet = FULL
-    if case.scope is not None:
-        scope = resolver.path_set(program.paths[case.scope].path)
-    from pathdsl.graph.pathset import intersection
-
-    if (kind or case.run) == "treat":
-        treated = intersection(paths, scope)
-    else:
-        treated = minus(scope, paths)
-    run = RunSpec(task="t", kind="treat", paths=treated, treated=spec_of(case))
-    plans = build_plans(
-        adapter.shape, "t", task.valid, position_mask(task), [(run, m) for m in COLUMNS]
-    )
-    assert len(plans) == 1
-    return plans[0], adapter, task
+@pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
+def test_engine_is_the_literal_tree(seeds: tuple[int, ...]) -> None:
+    """One plan holds the case's run and runs that share copies with it."""
+    compared = 0
+    for one in opened(seeds):
+        runs = [one.run(one.treated), one.run(one.paths), REFERENCE]
+        runs = list(dict.fromkeys(runs))
+        found = one.logits(runs)
+        same(found[0], from_tree(one), one.case.text)
+        same(found[-1], one.plain("reference"), one.case.text)
+        compared += 1
+    assert compared * 2 >= len(seeds)
 
 
-def logits(plan: Plan, adapter: Gpt2Adapter, task: TaskData, **options: object) -> np.ndarray:
-    """(rows, vocabulary) logits of the plan's only output."""
-    values = execute(plan, task, adapter, Settings(**options))  # type: ignore[arg-type]
-    return np.stack([values[0, m][0] for m in COLUMNS], axis=1)
+@pytest.mark.parametrize("seeds", CHUNKS[:5], ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
+def test_laws_of_runs(seeds: tuple[int, ...]) -> None:
+    for one in opened(seeds):
+        p, s = one.paths, one.scope if one.scope != FULL else one.treated
+        rest = without(FULL, p)
+        everything = Combined(op="|", left=p, right=rest)
+        nothing = Combined(op="&", left=p, right=rest)
+        either = Combined(op="|", left=p, right=s)
+        both = Combined(op="&", left=p, right=s)
+        pairs = {
+            "keep(full) = reference": (without(FULL, everything), NONE),
+            "keep(none) = treated": (without(FULL, nothing), FULL),
+            "full - (full - P) = P": (without(FULL, rest), p),
+            "not (P | S) = not P & not S": (
+                without(FULL, either),
+                Combined(op="&", left=rest, right=without(FULL, s)),
+            ),
+            "not (P & S) = not P | not S": (
+                without(FULL, both),
+                Combined(op="|", left=rest, right=without(FULL, s)),
+            ),
+            "P - S = P & not S": (
+                without(p, s),
+                Combined(op="&", left=p, right=without(FULL, s)),
+            ),
+        }
+        runs = list(dict.fromkeys(one.run(t) for pair in pairs.values() for t in pair))
+        found = dict(zip(runs, one.logits(runs), strict=True))
+        for law, (left, right) in pairs.items():
+            same(found[one.run(left)], found[one.run(right)], f"{law}\n{one.case.text}")
+        same(found[one.run(NONE)], one.plain("reference"), one.case.text)
+        if one.case.treated == "paired":
+            same(found[one.run(FULL)], one.plain("treated"), one.case.text)
+
+
+def test_runs_of_one_plan_do_not_change_each_other() -> None:
+    for one in opened(tuple(range(100, 106))):
+        runs = [one.run(t) for t in dict.fromkeys([one.treated, one.paths, FULL, NONE])]
+        together = one.logits(runs)
+        for place, run in enumerate(runs):
+            same(one.logits([run])[0], together[place], one.case.text)
 
 
 @settings(
-    max_examples=500,
+    max_examples=25,
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    derandomize=True,
+    database=None,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.filter_too_much,
+    ],
 )
 @given(case=draw_case())
-def test_engine_is_the_literal_tree(case: Case) -> None:
-    model = build_model(case.config, case.seed, case.std)
+def test_engine_is_the_literal_tree_on_cases_that_shrink(case: Case) -> None:
     try:
-        plan, adapter, task = plan_for(case, model)
+        one = open_case(case)
     except LanguageError:
         assume(False)
-    found = logits(plan, adapter, task)
-    for row in range(len(case.rows)):
-        expected = np.asarray(oracle_logits(case, row, model))
-        np.testing.assert_allclose(found[row], expected, rtol=0, atol=1e-9, err_msg=case.text)
+        return
+    same(one.logits([one.run(one.treated)])[0], from_tree(one), case.text)

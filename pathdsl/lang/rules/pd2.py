@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathdsl.lang.rules.pd2_prompts import PROMPT_PAGES
 from pathdsl.lang.rules.page import Example, Page
 from pathdsl.lang.rules.sample import sample
 
@@ -20,6 +21,7 @@ def _use(path: str, *before: str, files: dict[str, str] | None = None) -> Exampl
 
 
 PAGES: tuple[Page, ...] = (
+    *PROMPT_PAGES,
     Page(
         code="PD201",
         name="layer-goes-back",

@@ -1,8 +1,9 @@
-"""Pages of one family of codes."""
+"""Pages of the family PD3: tasks, rows, positions and treated values."""
 
 from __future__ import annotations
 
 from pathdsl.lang.rules.page import Page
+from pathdsl.lang.rules.pd3_data import PAGES as DATA_PAGES
 from pathdsl.lang.rules.pd3_static import STATIC_PAGES
 
-PAGES: tuple[Page, ...] = (*STATIC_PAGES,)
+PAGES: tuple[Page, ...] = (*STATIC_PAGES, *DATA_PAGES)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathdsl.lang.rules.page import Page
+from pathdsl.lang.rules.pd4_scores import PAGES as SCORE_PAGES
 from pathdsl.lang.rules.sample import CIRCUIT, MODEL, TASK, sample, whole
 
 PAGES: tuple[Page, ...] = (
+    *SCORE_PAGES,
     Page(
         code="PD401",
         name="mixed-units",

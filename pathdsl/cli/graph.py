@@ -1,0 +1,63 @@
+"""`pathdsl graph`: nodes and edges of a file's path set, as DOT or node-link JSON."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from pathdsl.cli.complaints import complain, did_you_mean
+from pathdsl.cli.options import MaxStates, Models, read_scope
+from pathdsl.cli.output import err, out
+from pathdsl.errors import ExitCode, PathdslError
+
+__all__ = ["GraphFormat", "graph"]
+
+
+class GraphFormat(StrEnum):
+    """DOT for graphviz, or networkx's node-link JSON."""
+
+    DOT = "dot"
+    JSON = "json"
+
+
+def graph(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A `.circuit` file.")],
+    path: Annotated[
+        str | None,
+        typer.Option("--path", metavar="NAME", help="A path set; the file's hypothesis if absent."),
+    ] = None,
+    style: Annotated[
+        GraphFormat, typer.Option("--format", help="DOT, or node-link JSON.")
+    ] = GraphFormat.DOT,
+    models: Models = [],
+    max_states: MaxStates = None,
+) -> None:
+    """Print the nodes and edges on the paths of a path set; loads no weights."""
+    from pathdsl.cli.opened import open_file
+    from pathdsl.report.graph_text import as_dot, as_node_link, graph_of
+
+    scope = read_scope([], None, models, None, max_states, None)
+    opened = open_file(file, scope)
+    if isinstance(opened, ExitCode):
+        raise typer.Exit(opened)
+    program = opened.program
+    name = path or opened.hypothesis()
+    if name is None:
+        err(
+            f"`{file}` states no hypothesis: write `hypothesis = NAME` in its circuit block, or "
+            "choose with `--path NAME`\n"
+        )
+        raise typer.Exit(ExitCode.WRONG_INPUT)
+    if name not in program.paths:
+        hint = did_you_mean(name, program.paths)
+        err(f"no path set `{name}` in `{file}`" + (f"; {hint}" if hint else "") + "\n")
+        raise typer.Exit(ExitCode.WRONG_INPUT)
+    try:
+        found = graph_of(opened.resolver(), program, name)
+    except PathdslError as error:
+        complain(error.diagnostics, program.sources)
+        raise typer.Exit(error.exit_code) from error
+    out(as_dot(found) if style is GraphFormat.DOT else as_node_link(found))
+    raise typer.Exit(ExitCode.AS_EXPECTED)

@@ -1,0 +1,126 @@
+"""`pathdsl plan`: what a check would run and cost, without loading weights."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pathdsl.cli.complaints import complain
+from pathdsl.cli.files import expand, sources_of
+from pathdsl.cli.options import (
+    Files,
+    Format,
+    MaxCopies,
+    MaxStates,
+    Memory,
+    Models,
+    NoColor,
+    Only,
+    Scope,
+    Seed,
+    Set,
+    read_scope,
+)
+from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.errors import ExitCode, PathdslError, Severity
+
+if TYPE_CHECKING:
+    from pathdsl.report.plan_text import PlanOutcome
+
+__all__ = ["plan"]
+
+
+def plan(
+    files: Files,
+    style: Annotated[Format, typer.Option("--format", help="Text, or one object.")] = Format.TEXT,
+    sets: Set = [],
+    seed: Seed = None,
+    only: Only = None,
+    models: Models = [],
+    memory: Memory = None,
+    max_states: MaxStates = None,
+    max_copies: MaxCopies = None,
+    everything: Annotated[bool, typer.Option("--all", help="List every run.")] = False,
+    no_color: NoColor = False,
+) -> None:
+    """Say what a check would run and what it would cost; loads no weights."""
+    from pathdsl.report.json import diagnostic_object, dump
+    from pathdsl.report.plan_text import plan_object, plan_report
+    from pathdsl.report.style import View
+
+    scope = read_scope(sets, seed, models, memory, max_states, max_copies)
+    view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color), everything=everything)
+    codes = [ExitCode.AS_EXPECTED]
+    objects: list[dict[str, Any]] = []
+    for name in expand(files):
+        try:
+            outcome = _planned(name, scope, only)
+        except PathdslError as error:
+            complain(error.diagnostics)
+            codes.append(error.exit_code)
+            sources = sources_of(error.diagnostics, {})
+            faults = [diagnostic_object(d, sources) for d in error.diagnostics]
+            objects.append({"path": name, "diagnostics": faults})
+            continue
+        if outcome is None:
+            continue
+        if style is Format.TEXT and outcome.warnings:
+            complain(outcome.warnings, outcome.sources)
+        if style is Format.JSON:
+            objects.append(plan_object(outcome, scope.replaced))
+        else:
+            out(plan_report(outcome, view, scope.replaced))
+    code = max(codes)
+    if style is Format.JSON:
+        out(dump({"schema_version": 1, "files": objects, "exit_code": int(code)}))
+    raise typer.Exit(code)
+
+
+def _planned(path: str, scope: Scope, only: str | None) -> PlanOutcome | None:
+    """The plan of one file; None for a library. Raises PathdslError with the faults found."""
+    from pathdsl.lang.lint import lint_file
+
+    program, found = lint_file(path)
+    wrong = [d for d in found if d.severity is Severity.ERROR]
+    if wrong:
+        raise PathdslError(wrong)
+    if program.is_library or not (program.claims or program.lets):
+        err(f"nothing to plan in `{path}`: no claim and no let\n")
+        return None
+    from pathdsl.engine.runner import rows_per_batch
+    from pathdsl.engine.session import Limits, Planner, vocab_columns
+    from pathdsl.plan.liveness import cost
+    from pathdsl.report.plan_text import PlanOutcome, TaskPlan
+    from pathdsl.score.check import prepare
+    from pathdsl.score.requests import first_round
+
+    ready = prepare(path, program, scope.check_options(only))
+    limits = scope.limits or Limits()
+    planner = Planner(ready.resolver.shape, ready.data.tasks, ready.data.specs, limits)
+    asked = first_round(program, ready.resolver, planner, only)
+    size = {"float64": 8, "float32": 4}.get(ready.source.dtype, 2)
+    parts = []
+    for built in planner.plans(asked.requests):
+        parts.append(
+            TaskPlan(
+                plan=built,
+                cost=cost(built, size, vocab_columns(built)),
+                batch=rows_per_batch(built, size, limits.memory),
+                spec=ready.data.specs[built.task],
+            )
+        )
+    return PlanOutcome(
+        path=path,
+        program=program,
+        model=ready.source.written,
+        dtype=ready.source.dtype,
+        tasks=ready.data.tasks,
+        parts=tuple(parts),
+        adaptive=asked.adaptive,
+        later_runs=asked.later_runs,
+        memory=limits.memory,
+        sources=sources_of([*found, *ready.data.warnings], program.sources),
+        warnings=(*found, *ready.data.warnings),
+    )

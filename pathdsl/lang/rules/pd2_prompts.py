@@ -1,0 +1,84 @@
+"""Pages of codes that show only on a task's prompts, or on what this version executes."""
+
+from __future__ import annotations
+
+from pathdsl.lang.rules.page import Example, Page
+
+_HEAD = """circuit example "An example" {
+  language = 1
+}
+model toy = bundled("induction-2l")
+task copy {
+  data      = induction(take: 32, seed: 0)
+  reference = prompt
+  treated   = prompt_other
+  positions = [FIRST_A, FIRST_B]
+}
+metric LD: logits = logit(answer) - logit(wrong)
+"""
+
+
+def _plan(*lines: str, head: str = _HEAD) -> Example:
+    return Example(text=head + "\n".join(lines) + "\n", command="plan")
+
+
+PROMPT_PAGES: tuple[Page, ...] = (
+    Page(
+        code="PD223",
+        name="no-path-on-any-prompt",
+        summary="A path set, or a node that it names, lies on no path on any prompt of a task.",
+        why="On the graph the path is possible, but positions differ from prompt to prompt: keys "
+        "and values are read at or before the head, and here never are. The run would be the "
+        "reference run, and a claim on it would judge nothing.",
+        repair="Look at the positions in the data, or turn the step round.",
+        failing=_plan(
+            "path back = input@FIRST_B -[v]-> a0.h1@FIRST_A ~> logits",
+            "let effect_of: logits = mean(LD(treat(back)))",
+        ),
+        passing=_plan(
+            "path forth = input@FIRST_A -[v]-> a0.h1@FIRST_B ~> logits",
+            "let effect_of: logits = mean(LD(treat(forth)))",
+        ),
+    ),
+    Page(
+        code="PD224",
+        name="no-path-on-some-prompts",
+        summary="On some prompts of a task a path set, or a node that it names, lies on no path.",
+        why="Those prompts are judged as if nothing had been treated (or kept) there, which moves "
+        "every mean towards that.",
+        repair="Filter the task (`task both = t where …`), or say in the paper how many they are.",
+        failing=_plan(
+            "path near = input@[9] -[v]-> a0.h1@FIRST_B ~> logits",
+            "let effect_of: logits = mean(LD(treat(near)))",
+        ),
+        passing=_plan(
+            "path near = input@FIRST_A -[v]-> a0.h1@FIRST_B ~> logits",
+            "let effect_of: logits = mean(LD(treat(near)))",
+        ),
+    ),
+    Page(
+        code="PD225",
+        name="intervention-not-executed",
+        summary="A run stands under an `intervene` block, and this version executes none.",
+        why="The block is checked, so that files can be written; running it as if it were not "
+        "there would give a number that looks right.",
+        repair="Take `with NAME` out of the runs.",
+        failing=_plan(
+            "intervene off { zero v(a0.h1) }",
+            "let effect_of: logits = mean(LD(reference with off))",
+        ),
+        passing=_plan("let effect_of: logits = mean(LD(treat(through(a0.h1))))"),
+    ),
+    Page(
+        code="PD226",
+        name="norm-mode-not-executed",
+        summary="A task asks for `layernorm = frozen`, and this version recomputes norms only.",
+        why="Frozen and recomputed norms give different numbers; one is not passed off as the other.",
+        repair="Write `layernorm = recompute`, or leave the field out.",
+        failing=_plan(
+            "let base: logits = mean(LD(reference) - LD(treated))",
+            head=_HEAD.replace("  positions", "  layernorm = frozen\n  positions"),
+        ),
+        passing=_plan("let base: logits = mean(LD(reference) - LD(treated))"),
+    ),
+)

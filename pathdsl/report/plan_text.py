@@ -1,0 +1,184 @@
+"""What a check would run: runs, states, copies by layer, cost and memory, as text and as JSON.
+
+A *copy* is one component in one context; a copy that several runs need is computed once. Costs
+count multiply-adds and are stated as a multiple of one plain forward pass over the same rows.
+
+Source: semantics.md section 7; `pathdsl.plan.liveness`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pathdsl.engine.taskspec import TaskSpec
+from pathdsl.errors import Diagnostic
+from pathdsl.lang.program import Program
+from pathdsl.lang.source import SourceFile
+from pathdsl.plan.liveness import Cost, reads_of
+from pathdsl.plan.steps import HeadCopy, MlpCopy, Output, Plan
+from pathdsl.plan.taskdata import TaskData
+from pathdsl.report.json import diagnostic_object
+from pathdsl.report.numbers import many, plain
+from pathdsl.report.style import View, clip, paragraph, table
+
+__all__ = ["PlanOutcome", "TaskPlan", "plan_object", "plan_report", "shared_copies"]
+
+RUNS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPlan:
+    """One plan with its cost; `batch` is how many rows go together under the memory limit."""
+
+    plan: Plan
+    cost: Cost
+    batch: int
+    spec: TaskSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOutcome:
+    """Everything `plan` may say about one file; `adaptive` are claims that search for knockouts."""
+
+    path: str
+    program: Program
+    model: str
+    dtype: str
+    tasks: Mapping[str, TaskData]
+    parts: tuple[TaskPlan, ...]
+    adaptive: tuple[str, ...]
+    later_runs: int
+    memory: int
+    sources: Mapping[str, SourceFile]
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+def shared_copies(plan: Plan) -> tuple[int, int]:
+    """How many computed copies serve several runs, and how many serve one."""
+    users: dict[int, int] = {}
+    for number, output in enumerate(plan.outputs):
+        bit = 1 << number
+        ends = [output.resid, *(s for a in output.attention for s, _ in a.blend if s >= 0)]
+        for step in ends:
+            users[step] = users.get(step, 0) | bit
+    for number in range(len(plan.steps) - 1, -1, -1):
+        if number in users:
+            for read in reads_of(plan.steps[number]):
+                users[read] = users.get(read, 0) | users[number]
+    copies = [n for n in plan.alive if isinstance(plan.steps[n], HeadCopy | MlpCopy)]
+    shared = sum(users.get(n, 0).bit_count() > 1 for n in copies)
+    return shared, len(copies) - shared
+
+
+def size_text(count: float) -> str:
+    """`3.2 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{plain(count, 0 if unit == 'B' else 1)} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def plan_report(outcome: PlanOutcome, view: View, replaced: Mapping[str, str]) -> str:
+    """The plan of one file as text, ending in an empty line."""
+    lines = [view.heading(outcome.path)]
+    circuit = outcome.program.circuit
+    if circuit is not None:
+        lines.append(f"  {circuit.name.name}" + (f": {circuit.title}" if circuit.title else ""))
+    lines.append(f"  model {outcome.model}, {outcome.dtype}; no weights were loaded")
+    if replaced:
+        told = ", ".join(f"{name} = {value}" for name, value in replaced.items())
+        text = f"not the published scope: {told} set on the command line"
+        lines.append(view.paint(paragraph(text, view, "  ", "  "), "yellow"))
+    for part in outcome.parts:
+        lines += ["", *_task(part, outcome, view)]
+    if not outcome.parts:
+        lines += ["", "nothing runs: every quantity is counted on the graph"]
+    if outcome.adaptive:
+        text = (
+            f"adaptive: {', '.join(outcome.adaptive)} search for knockouts by what they measure; "
+            f"beyond the runs above at most {outcome.later_runs:,} more"
+        )
+        lines += ["", paragraph(text, view, "  ", "  ")]
+    return "\n".join(lines) + "\n\n"
+
+
+def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
+    plan, cost = part.plan, part.cost
+    task = outcome.tasks[plan.task]
+    shared, own = shared_copies(plan)
+    times = plain(cost.forwards, 2 if cost.forwards < 10 else 1)
+    facts = [
+        ["  prompts", f"{task.n_rows:,}, up to {task.n_pos} tokens"],
+        ["  treated", str(part.spec.treated) if part.spec.treated else "none"],
+        ["  runs", f"{len(plan.outputs):,}, from {many(cost.plain_runs, 'plain run')}"],
+        ["  copies", f"{shared + own:,}: {shared:,} shared by several runs, {own:,} of one run"],
+        ["", _layers(cost.copies_by_layer)],
+        ["  cost", f"about {times} plain forward passes over the same prompts"],
+        ["  memory", f"{size_text(cost.row_bytes)} a prompt, "
+         f"{size_text(cost.row_bytes * part.batch)} a batch of {many(part.batch, 'prompt')} "
+         f"(limit {size_text(outcome.memory)})"],
+    ]  # fmt: skip
+    lines = [view.heading(f"Task {plan.task}"), *table([f for f in facts if f[1]])]
+    rows = [["  run", "states", "mixed cells"]]
+    alike: dict[str, list[Output]] = {}
+    for output in plan.outputs:
+        alike.setdefault(output.run.label or output.run.kind, []).append(output)
+    shown = list(alike.items())[: None if view.everything else RUNS]
+    room = view.width - 32
+    for name, outputs in shown:
+        times = f"  ×{len(outputs)}" if len(outputs) > 1 else ""
+        states, mixed = max(o.states for o in outputs), sum(o.mixed for o in outputs)
+        rows.append([f"  {clip(name, room)}{times}", str(states), str(mixed)])
+    body = table(rows, right=(1, 2))
+    lines += ["", view.faint(body[0]), *body[1:]]
+    rest = sum(len(outputs) for outputs in list(alike.values())[len(shown) :])
+    if rest:
+        lines.append(f"  … {many(rest, 'more run')}; `--all` shows them")
+    return lines
+
+
+def _layers(counts: tuple[int, ...]) -> str:
+    return "by layer: " + ", ".join(str(n) for n in counts) if any(counts) else ""
+
+
+def plan_object(outcome: PlanOutcome, replaced: Mapping[str, str]) -> dict[str, Any]:
+    """The plan of one file for programs."""
+    circuit = outcome.program.circuit
+    return {
+        "path": outcome.path,
+        "circuit": circuit.name.name if circuit else None,
+        "replaced": dict(replaced),
+        "tasks": [_task_object(part, outcome) for part in outcome.parts],
+        "diagnostics": [diagnostic_object(d, outcome.sources) for d in outcome.warnings],
+        "adaptive": {"names": list(outcome.adaptive), "later_runs": outcome.later_runs},
+        "memory_limit": outcome.memory,
+    }
+
+
+def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
+    plan, cost = part.plan, part.cost
+    shared, own = shared_copies(plan)
+    return {
+        "task": plan.task,
+        "prompts": outcome.tasks[plan.task].n_rows,
+        "tokens": outcome.tasks[plan.task].n_pos,
+        "treated": str(part.spec.treated) if part.spec.treated else None,
+        "plain_runs": cost.plain_runs,
+        "copies": shared + own,
+        "shared_copies": shared,
+        "copies_by_layer": list(cost.copies_by_layer),
+        "forwards": cost.forwards,
+        "row_bytes": cost.row_bytes,
+        "batch_rows": part.batch,
+        "runs": [
+            {
+                "run": output.run.label or output.run.kind,
+                "states": output.states,
+                "mixed": output.mixed,
+            }
+            for output in plan.outputs
+        ],
+    }
