@@ -1,10 +1,11 @@
 # Two commands do all set-up: `make check` tries the program, `make test` runs the tests.
 #
-# Versions come from constraints.txt. torch goes first, so that the pinned version decides which
-# build is taken; for another build, see "Choosing a build of torch" in README.md.
+# Versions come from constraints.txt. torch goes first, so that its pinned version, and not the
+# newest one, decides what is downloaded; TORCH chooses another build, as README.md explains.
 
 PYTHON ?= python3
 VENV   ?= .venv
+TORCH  ?= torch
 JOBS   ?= 2
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
 
@@ -26,7 +27,8 @@ $(VENV)/.created:
 	@touch $@
 
 $(VENV)/.torch: constraints.txt | $(VENV)/.created
-	$(PIP) install --quiet -c constraints.txt torch hatchling
+	$(PIP) install --quiet -c constraints.txt hatchling
+	$(PIP) install --quiet -c constraints.txt $(TORCH)
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml $(VENV)/.torch

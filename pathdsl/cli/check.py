@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,7 @@ from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.errors import ExitCode, Severity
 
 if TYPE_CHECKING:
+    from pathdsl.lang.program import Program
     from pathdsl.score.check import FileOutcome
 
 __all__ = ["check"]
@@ -70,6 +72,7 @@ def check(
     no_color: NoColor = False,
 ) -> None:
     """Judge the claims of files: vet the data, run the model, print verdicts."""
+    from pathdsl.lang.program import load_program
     from pathdsl.report.json import check_object, dump, file_object
     from pathdsl.report.style import View
     from pathdsl.report.text import closing, report
@@ -87,12 +90,14 @@ def check(
     codes: list[ExitCode] = []
     objects, rows = [], []
     names = expand(files)
+    if only is not None or scope.models:
+        programs = [load_program(name)[0] for name in names]
+        _vet_names([p for p in programs if p.file.statements], only, scope.models)
     for name in names:
         outcome = _outcome(name, scope, only, device, threads, allow_inconclusive, quiet)
         codes.append(outcome.exit_code)
-        sources = sources_of(
-            outcome.diagnostics, outcome.program.sources if outcome.program else {}
-        )
+        known = outcome.program.sources if outcome.program else {}
+        sources = sources_of(outcome.diagnostics, known)
         if style is Format.JSON:
             objects.append(file_object(outcome, sources, scope.replaced))
         else:
@@ -131,15 +136,9 @@ def _outcome(
     if wrong or program.is_library:
         code = ExitCode.WRONG_INPUT if wrong else ExitCode.NOTHING_TO_CHECK
         return FileOutcome(path=path, program=program, diagnostics=tuple(found), exit_code=code)
-    if only is not None:
-        fault = _unknown(only, [*program.lets, *(c.name.name for c in program.claims)])
-        if fault:
-            raise typer.BadParameter(f"`--only {only}`: {fault}")
-    unknown = [name for name in scope.models if program.model and name != program.model.name.name]
-    if unknown and program.model:
-        raise typer.BadParameter(
-            f"`--model {unknown[0]}=…`: the model of `{path}` is `{program.model.name.name}`"
-        )
+    if only is not None and only.partition("[")[0] not in _judged(program):
+        code = ExitCode.NOTHING_TO_CHECK
+        return FileOutcome(path=path, program=program, diagnostics=tuple(found), exit_code=code)
     with _Progress(quiet) as progress:
         options = CheckOptions(
             overrides=scope.overrides,
@@ -154,15 +153,27 @@ def _outcome(
         return check_file(path, options)
 
 
-def _unknown(only: str, known: list[str]) -> str:
-    """What is wrong with `--only`, or ""."""
+def _judged(program: Program) -> list[str]:
+    """The names that `--only` may ask for."""
+    return [*program.lets, *(claim.name.name for claim in program.claims)]
+
+
+def _vet_names(programs: list[Program], only: str | None, models: Iterable[str]) -> None:
+    """Names on the command line that no file has are faults of the command line."""
     from pathdsl.cli.complaints import did_you_mean
 
-    name = only.partition("[")[0]
-    if name in known:
-        return ""
-    hint = did_you_mean(name, known)
-    return f"no claim or let `{name}`" + (f"; {hint}" if hint else "")
+    if not programs:
+        return
+    name = only.partition("[")[0] if only is not None else None
+    known = [known for program in programs for known in _judged(program)]
+    if name is not None and name not in known:
+        hint = did_you_mean(name, known)
+        raise typer.BadParameter(f"`--only {only}`: no such claim or let; {hint}".rstrip("; "))
+    have = {p.model.name.name for p in programs if p.model is not None}
+    for model in models:
+        if have and model not in have:
+            told = ", ".join(f"`{one}`" for one in sorted(have))
+            raise typer.BadParameter(f"`--model {model}=…`: the file's model is {told}")
 
 
 def _write_values(path: Path, rows: list[dict[str, object]]) -> bool:

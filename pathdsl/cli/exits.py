@@ -1,4 +1,4 @@
-"""What the exit codes mean, in one place: the help text prints it and a test holds it to the enum."""
+"""What the exit codes mean: the help text prints it, and a test holds it to the enum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pathdsl lint`: every fault that shows without a model and without rows."""
+"""`pathdsl lint`: every fault that shows without weights and without rows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def lint(
 
     Exits 2 where there is an error; warnings never change the exit code.
     """
-    from pathdsl.lang.lint import lint_file
+    from pathdsl.engine.vet import vet_file
     from pathdsl.lang.render import render
     from pathdsl.lang.source import SourceFile
     from pathdsl.report.json import diagnostic_object, dump
@@ -51,7 +51,7 @@ def lint(
             path, found = name, [source]
         else:
             path = source.path
-            program, found = lint_file(path, source.text)
+            program, found = vet_file(path, source.text)
             sources = sources_of(found, program.sources)
         n_errors += sum(d.severity is Severity.ERROR for d in found)
         n_warnings += sum(d.severity is Severity.WARNING for d in found)

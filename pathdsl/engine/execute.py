@@ -33,10 +33,10 @@ CHUNK_TOKENS = 8192
 
 
 class BatchExecution:
-    """One batch of one plan: `run()` computes every live step; `resid(output)` reads the logits' input.
+    """One batch of one plan: `run()` computes every live step, `at()` reads what is kept.
 
-    `on_pattern(step, query mask, pattern, query rectangle …)` receives attention patterns of the
-    copies in `patterns`, while they exist.
+    `patterns`: head copies whose attention is wanted; `attention` then holds for each of them its
+    weights (rows, queries, keys) with the positions of queries and keys, -1 where there is none.
     """
 
     def __init__(

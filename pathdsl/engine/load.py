@@ -37,7 +37,14 @@ from pathdsl.engine.modelfiles import (
 from pathdsl.engine.source import DTYPES, ModelSource, folder_of
 from pathdsl.errors import EngineError, LanguageError
 
-__all__ = ["LoadedModel", "check_device", "fetch_config", "load", "load_tokenizer", "make_deterministic"]
+__all__ = [
+    "LoadedModel",
+    "check_device",
+    "fetch_config",
+    "load",
+    "load_tokenizer",
+    "make_deterministic",
+]
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 

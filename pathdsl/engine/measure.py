@@ -21,7 +21,7 @@ from pathdsl.engine.execute import BatchExecution
 from pathdsl.engine.sites import Sites
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.steps import Output, Plan
+from pathdsl.plan.steps import AttentionRead, Output, Plan
 from pathdsl.plan.taskdata import TaskData
 
 VOCAB_CHUNK = 1 << 23
@@ -152,13 +152,14 @@ def _from_logits(
             return (ahead + 1).double().cpu().numpy()
 
 
-def _attention(plan: Plan, read: object, execution: BatchExecution, sites: Sites) -> np.ndarray:
+def _attention(
+    plan: Plan, read: AttentionRead, execution: BatchExecution, sites: Sites
+) -> np.ndarray:
     """Attention mass on the key positions, averaged over the query positions, per row."""
-    blend, queries, keys = read.blend, read.queries, read.keys  # type: ignore[attr-defined]
     n_rows = sites.stop - sites.start
     total, count = np.zeros(n_rows), np.zeros(n_rows)
-    key_mask = plan.masks.array(keys)[sites.start : sites.stop]
-    for source, mask in blend:
+    key_mask = plan.masks.array(read.keys)[sites.start : sites.stop]
+    for source, mask in read.blend:
         if not sites.count(mask):
             continue
         if source < 0:  # a constant has no pattern

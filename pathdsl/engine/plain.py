@@ -29,6 +29,7 @@ class PlainValues:
     values: dict[Key, Tensor] = field(default_factory=dict)
 
     def at(self, key: Key, mask: int, sites: Sites) -> Tensor:
+        """One value at the tokens of `mask`, a subset of where it was kept."""
         return sites.take(self.values[key], self.stored[key], mask)
 
 

@@ -7,8 +7,8 @@ magnitude of what is compared where that is above 1; tolerances follow the dtype
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
 
 PROOF_ROWS = 8
+NULL_ROWS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Proof:
 
     @property
     def holds(self) -> bool:
+        """Whether the error is a number and within what is allowed."""
         return bool(self.error <= self.tolerance)  # False for nan
 
 
@@ -76,11 +78,9 @@ def prove(planner: Planner, adapter: Adapter, task: TaskData) -> list[Proof]:
         return proofs
 
 
-def prove_null_pair(
-    plan: Plan, task: TaskData, adapter: Adapter, tolerance: float
-) -> Proof:
+def prove_null_pair(plan: Plan, task: TaskData, adapter: Adapter, tolerance: float) -> Proof:
     """Every run of a plan, treated value := reference, is the reference run."""
-    rows = min(PROOF_ROWS, task.n_rows)
+    rows = min(NULL_ROWS, task.n_rows)
     values = execute(plan, task, adapter, Settings(null_pair=True, rows=rows))
     reference = {
         measure: found[0]
@@ -89,7 +89,7 @@ def prove_null_pair(
     }
     worst = 0.0
     first: dict[Measure, np.ndarray] = {}
-    for (number, measure), found in values.items():
+    for (_, measure), found in values.items():
         if measure.kind == "attention":
             continue
         base = reference.get(measure)
@@ -106,6 +106,14 @@ def prove_null_pair(
         tolerance=tolerance,
         compared=f"{len(plan.outputs)} runs on {rows} prompts, treated := reference",
     )
+
+
+def worst_of(proofs: Sequence[Proof]) -> Proof:
+    """Equal proofs of several plans as one: the largest error, and what all of them compared."""
+    worst = max(proofs, key=lambda proof: np.inf if np.isnan(proof.error) else proof.error)
+    if len(proofs) == 1:
+        return worst
+    return replace(worst, compared=f"{worst.compared}; the worst of {len(proofs)} plans")
 
 
 def failed(proofs: Iterable[Proof], where: str) -> EngineError | None:
@@ -197,9 +205,7 @@ def _extremes(
     their union go through automaton, masks and blends.
     """
     layout_any = (1 << (adapter.shape.n_senders)) - 2
-    part: PathSet = complete(
-        cat(Nodes(mask=layout_any)), layout_any, 1 << adapter.shape.n_senders
-    )
+    part: PathSet = complete(cat(Nodes(mask=layout_any)), layout_any, 1 << adapter.shape.n_senders)
     everything = union(part, minus(FULL, part))
     spec = planner.specs[task.name].treated
     runs = [RunSpec(task=task.name, kind="treat", paths=minus(FULL, everything), treated=spec)]
@@ -236,7 +242,7 @@ def _extremes(
                     name="keep(none) = treated run" if treated else "keep(full) = reference run",
                     error=float(np.abs(found - wanted).max()) / scale,
                     tolerance=tolerance,
-                    compared=f"{len(rows)} prompts, {len(ids)} logits at END of the unmodified model",
+                    compared=f"{len(rows)} prompts, {len(ids)} logits of the unmodified model at END",
                 )
             )
     return proofs
@@ -244,7 +250,5 @@ def _extremes(
 
 def _with_answers(task: TaskData, ids: list[int]) -> TaskData:
     """The task with fixed tokens as answer columns, for comparing raw logits."""
-    from dataclasses import replace
-
     columns = {f"#{i}": tuple((i,) for _ in range(task.n_rows)) for i in ids}
     return replace(task, answers={**task.answers, **columns})

@@ -34,9 +34,7 @@ def position_mask(task: TaskData) -> Callable[[Pos], np.ndarray]:
 
     def mask(pos: Pos) -> np.ndarray:
         out = np.zeros((task.n_rows, task.n_pos), bool)
-        found = resolve_positions(
-            task, pos.name, pos.offset, pos.index if pos.index >= 0 else None
-        )
+        found = resolve_positions(task, pos.name, pos.offset, pos.index if pos.index >= 0 else None)
         for row, places in enumerate(found):
             out[row, list(places)] = True
         return out

@@ -52,6 +52,7 @@ class Sites:
         return found
 
     def count(self, mask: int) -> int:
+        """How many tokens of the batch are in a mask."""
         return len(self.flat(mask))
 
     def rows_of(self, mask: int) -> np.ndarray:

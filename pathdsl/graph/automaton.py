@@ -252,9 +252,7 @@ class Automaton:
                         link(last, p_first)
                         if nullable:
                             first = (first[0] | p_first[0], first[1] | p_first[1])
-                        last = (
-                            (last[0] | p_last[0], last[1] | p_last[1]) if p_null else p_last
-                        )
+                        last = (last[0] | p_last[0], last[1] | p_last[1]) if p_null else p_last
                         nullable = nullable and p_null
                     return nullable, first, last
                 case Alt(options=options):

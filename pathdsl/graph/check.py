@@ -88,9 +88,7 @@ class _Checker:
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Keep a fault unless the same code stands at the same place already."""
-        known = any(
-            d.code == diagnostic.code and d.span == diagnostic.span for d in self.faults
-        )
+        known = any(d.code == diagnostic.code and d.span == diagnostic.span for d in self.faults)
         if not known:
             self.faults[diagnostic] = None
 
@@ -323,9 +321,7 @@ class _Checker:
                 blamed, label = expr, "no path is in this set"
         return Diagnostic(code="PD209", message=message, span=blamed.span, label=label, help=help)
 
-    def located(
-        self, diagnostic: Diagnostic, expr: ast.PathExpr, bindings: Bindings
-    ) -> Diagnostic:
+    def located(self, diagnostic: Diagnostic, expr: ast.PathExpr, bindings: Bindings) -> Diagnostic:
         """The fault of a path set with too many states, at the part that multiplied them."""
         blamed: ast.Node = expr
         label = "multiplies the states"

@@ -118,9 +118,7 @@ class Layout:
                 case "input":
                     masks.append(0)
                 case "mlp" if not self.shape.parallel:
-                    own = sum(
-                        1 << self.head(component.layer, h) for h in range(self.shape.n_heads)
-                    )
+                    own = sum(1 << self.head(component.layer, h) for h in range(self.shape.n_heads))
                     masks.append(self.below[component.layer] | own)
                 case _:
                     masks.append(self.below[component.layer])

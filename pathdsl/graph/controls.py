@@ -66,9 +66,7 @@ def random_like(
         ) from error
 
 
-def renaming_of(
-    resolver: PathResolver, expr: ast.RandomLike, bindings: Bindings = {}
-) -> Renaming:
+def renaming_of(resolver: PathResolver, expr: ast.RandomLike, bindings: Bindings = {}) -> Renaming:
     """The renaming that a written `random_like(P, seed: n)` draws."""
     seed = next(
         (
@@ -93,14 +91,10 @@ def renaming(resolver: PathResolver, paths: PathSet, seed: int) -> Renaming:
     taken = frozenset(unit.component for unit in named)
     for kind in ("head", "mlp"):
         wanted = [c for c in components if layout.components[c].kind == kind]
-        free = [
-            i for i, c in enumerate(layout.components) if c.kind == kind and i not in taken
-        ]
+        free = [i for i, c in enumerate(layout.components) if c.kind == kind and i not in taken]
         if len(wanted) > len(free):
             word = "heads" if kind == "head" else "MLPs"
-            raise ValueError(
-                f"it names {len(wanted)} {word} and the model has {len(free)} others"
-            )
+            raise ValueError(f"it names {len(wanted)} {word} and the model has {len(free)} others")
     for attempt in range(ATTEMPTS):
         draws = Draws(seed, "random_like", str(attempt))
         mapping = _draw(resolver, paths, components, taken, draws)
@@ -141,9 +135,7 @@ def renamed(paths: PathSet, mapping: Renaming) -> PathSet:
             return paths
 
 
-def random_edges(
-    resolver: PathResolver, like: PathSet, count: int | None, seed: int
-) -> Listed:
+def random_edges(resolver: PathResolver, like: PathSet, count: int | None, seed: int) -> Listed:
     """Listed edges without positions, class by class as many as `like` has on its paths.
 
     With `count`, the classes are scaled to that total by largest remainder. Raises ValueError where

@@ -104,9 +104,7 @@ def listed(edges: list[tuple[int, int, str]], layout: Layout) -> Listed:
 
 def unused_edges(listed: Listed, layout: Layout) -> tuple[str, ...]:
     """Names of the listed edges that lie on no complete path of the set, and so have no effect."""
-    pairs = [
-        (u, edge.receiver, edge.slot) for edge in listed.edges for u in bits(edge.senders)
-    ]
+    pairs = [(u, edge.receiver, edge.slot) for edge in listed.edges for u in bits(edge.senders)]
     fed = {0}
     for u, v, _ in sorted(pairs, key=lambda pair: pair[1]):
         if u in fed:

@@ -259,9 +259,7 @@ class _Edges:
             return
         target = self.draws.choice(idle)
         old = sorted(self.at_node[node])
-        new = [
-            (target if u == node else u, target if v == node else v, slot) for u, v, slot in old
-        ]
+        new = [(target if u == node else u, target if v == node else v, slot) for u, v, slot in old]
         if all(self.layout.senders_of[v] >> u & 1 for u, v, _ in new):
             for edge in old:
                 self.remove(edge)

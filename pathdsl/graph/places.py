@@ -169,9 +169,7 @@ class Places:
 
     # ---------------------------------------------------------------------------------------------
 
-    def _nodes(
-        self, ref: ast.NodeRef, bindings: Bindings, outer: Pos | None
-    ) -> tuple[Nodes, ...]:
+    def _nodes(self, ref: ast.NodeRef, bindings: Bindings, outer: Pos | None) -> tuple[Nodes, ...]:
         shape, layout = self.layout.shape, self.layout
         at = self._one_at(pos_of(ref.at), outer, ref)
         match ref:

@@ -216,9 +216,7 @@ class PathResolver(SubPaths):
                             )
                             for relation in relations
                             if mask
-                            and edge_possible(
-                                self.layout, sender, v, receiver.at, slot, relation
-                            )
+                            and edge_possible(self.layout, sender, v, receiver.at, slot, relation)
                         ]
         return found
 
@@ -265,4 +263,3 @@ def _integer(options: Iterable[ast.Argument], keyword: str) -> int | None:
         if option.keyword == keyword and isinstance(option.value, ast.Number):
             return int(option.value.value)
     return None
-

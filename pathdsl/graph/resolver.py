@@ -152,18 +152,14 @@ class Resolver(PathResolver):
     def node_set(self, paths: PathSet) -> frozenset[str]:
         """Labels of the heads and MLPs on some path of the set."""
         return frozenset(
-            self.layout.label(i)
-            for i in self._nodes(paths)
-            if self.layout.any_mask >> i & 1
+            self.layout.label(i) for i in self._nodes(paths) if self.layout.any_mask >> i & 1
         )
 
     def edge_set(self, paths: PathSet) -> frozenset[str]:
         """Names of the edges on some path of the set, `a5.h5->a8.h6<v>`."""
         return frozenset(edge_name(u, v, s, self.layout) for u, v, s in self.product(paths).edges())
 
-    def describe(
-        self, expr: ast.PathExpr, bindings: Bindings = {}, limit: int = 5
-    ) -> Description:
+    def describe(self, expr: ast.PathExpr, bindings: Bindings = {}, limit: int = 5) -> Description:
         """Units, size and some members of one path set."""
         paths = self.path_set(expr, bindings)
         product = self.product(paths)
@@ -203,9 +199,7 @@ class Resolver(PathResolver):
     def _member(self, ref: ast.NodeRef, bindings: Bindings) -> Member:
         return self.places.member(ref, bindings)
 
-    def _groups(
-        self, expr: ast.Node, bindings: Bindings
-    ) -> Iterator[tuple[str, tuple[Unit, ...]]]:
+    def _groups(self, expr: ast.Node, bindings: Bindings) -> Iterator[tuple[str, tuple[Unit, ...]]]:
         match expr:
             case ast.RandomLike(inner=inner):
                 renamed = controls.renaming_of(self, expr, bindings)

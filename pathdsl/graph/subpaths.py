@@ -72,9 +72,7 @@ def relation_of(relation: ast.Relation | None) -> Rel | None:
 class SubPaths:
     """Meaning of sub-paths of one program on one model shape."""
 
-    def __init__(
-        self, program: Program, shape: ModelShape, max_states: int = MAX_STATES
-    ) -> None:
+    def __init__(self, program: Program, shape: ModelShape, max_states: int = MAX_STATES) -> None:
         self.program = program
         self.shape = shape
         self.layout = Layout(shape)
@@ -122,9 +120,7 @@ class SubPaths:
                 return alt(*(self.sub_path(option, bindings) for option in options))
             case ast.Chain():
                 return self._chain(expr, bindings)
-            case ast.Name(name=name, at=at) if (
-                name in self.program.paths and name not in bindings
-            ):
+            case ast.Name(name=name, at=at) if name in self.program.paths and name not in bindings:
                 if at is not None:
                     raise fault("PD121", f"`{name}` is a path and takes no position", expr)
                 inner = self.program.paths[name].path
@@ -142,8 +138,13 @@ class SubPaths:
                     self._bound(part, expr)
                     self._parts[name] = part
                 return self._parts[name]
-            case ast.Name() | ast.HeadRef() | ast.MlpRef() | ast.NeuronRef() | ast.Word() | (
-                ast.NodeSet()
+            case (
+                ast.Name()
+                | ast.HeadRef()
+                | ast.MlpRef()
+                | ast.NeuronRef()
+                | ast.Word()
+                | (ast.NodeSet())
             ):
                 nodes = merge(self.places.nodes(expr, bindings))
                 if not nodes:
@@ -257,9 +258,7 @@ class SubPaths:
             raise _dangling(pending[0])
         return cat(*parts)
 
-    def _arrow(
-        self, arrow: ast.Arrow, pending: tuple[ast.Hop, tuple[Mark, ...]] | None
-    ) -> Regex:
+    def _arrow(self, arrow: ast.Arrow, pending: tuple[ast.Hop, tuple[Mark, ...]] | None) -> Regex:
         middle = Nodes(mask=self.layout.any_mask)
         before = Star(inner=cat(ANY_EDGE, middle))
         last = Edge(labels=self.labels(arrow))

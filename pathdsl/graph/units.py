@@ -159,9 +159,7 @@ def components_of(resolver: PathResolver, paths: PathSet) -> frozenset[int]:
     return frozenset(i for u, v, _ in resolver.product(paths).edges() for i in (u, v))
 
 
-def on_paths(
-    resolver: PathResolver, paths: PathSet, units: Iterable[Unit]
-) -> tuple[Unit, ...]:
+def on_paths(resolver: PathResolver, paths: PathSet, units: Iterable[Unit]) -> tuple[Unit, ...]:
     """Those units through which some path of the set runs, in their order."""
     on_path = components_of(resolver, paths)
     present = [unit for unit in units if unit.component in on_path]

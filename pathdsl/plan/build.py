@@ -117,7 +117,7 @@ def _build_one(
             raise PlanError(
                 Diagnostic(
                     code="PD221",
-                    message=f"`{run.label or run.kind}` needs a treated value and its task has none",
+                    message=f"`{run.label or run.kind}` needs a treated value; its task has none",
                     help="add `treated = COLUMN` (or mean, zero, …) to the task, or write "
                     "`treat(P, treated: zero)`",
                 )
@@ -131,9 +131,7 @@ def _build_one(
             if measure.kind == "attention":
                 queries = names[measure.query] = mask_of(parse_pos(measure.query))
                 keys = names[measure.key] = mask_of(parse_pos(measure.key))
-                attention.append(
-                    _attention(table, builder, measure, queries, keys, wanted)
-                )
+                attention.append(_attention(table, builder, measure, queries, keys, wanted))
                 continue
             names[measure.position] = mask_of(parse_pos(measure.position))
             read = masks.either(read, names[measure.position])
@@ -198,8 +196,4 @@ def _attention(
 
 def mixed_copies(plan: Plan) -> list[int]:
     """Numbers of the component copies that are computed, in order."""
-    return [
-        number
-        for number in plan.alive
-        if isinstance(plan.steps[number], HeadCopy | MlpCopy)
-    ]
+    return [number for number in plan.alive if isinstance(plan.steps[number], HeadCopy | MlpCopy)]

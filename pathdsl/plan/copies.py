@@ -127,6 +127,7 @@ class RunBuilder:
 
     @property
     def n_states(self) -> int:
+        """Distinct automaton states that this run met."""
         return len(self._states)
 
     def logits(self) -> Stream:
@@ -237,7 +238,7 @@ class RunBuilder:
         return found
 
     def _read(self, u: int, between: int) -> tuple[Blend, int, int]:
-        """Sender `u` as read in a between-state: its cells, blended by the positions it asks for."""
+        """Sender `u` as a between-state reads it: its cells, blended by the positions asked for."""
         number = self._class_of(between)[u]
         key = (between, number)
         cases = self._cases.get(key)
@@ -292,7 +293,9 @@ class RunBuilder:
         if stage == 0:
             blend, kept, cut = self._read(0, between)
             step = self._plain(0, blend) if len(blend) == 1 else None
-            return Stream(step if step is not None else self._add(InputResid(blend=blend)), kept, cut)
+            return Stream(
+                step if step is not None else self._add(InputResid(blend=blend)), kept, cut
+            )
         previous = self._stream(between, stage - 1)
         layer, is_mlp = (stage - 1) // 2, stage % 2 == 0
         if is_mlp:
@@ -315,13 +318,9 @@ class RunBuilder:
         ):
             return Stream(self._add(PlainResid(stage=stage, source=before.source)), kept, cut)
         if is_mlp:
-            step: Step = MlpResid(
-                stage=stage, layer=layer, previous=previous.step, blend=blends[0]
-            )
+            step: Step = MlpResid(stage=stage, layer=layer, previous=previous.step, blend=blends[0])
         else:
-            step = AttentionResid(
-                stage=stage, layer=layer, previous=previous.step, heads=blends
-            )
+            step = AttentionResid(stage=stage, layer=layer, previous=previous.step, heads=blends)
         return Stream(self._add(step), kept, cut)
 
     def _plain(self, stage: int, blend: Blend) -> int | None:
@@ -339,9 +338,7 @@ def pattern_copy(table: CopyTable, layer: int, head: int, source: int) -> int:
     """The copy that is the head of a plain run itself, for reading its attention pattern."""
     stage = table.add(PlainResid(stage=2 * layer, source=source))
     reads = ((table.all_distances[layer], stage),)
-    return table.add(
-        HeadCopy(layer=layer, head=head, query=stage, keys=reads, values=reads)
-    )
+    return table.add(HeadCopy(layer=layer, head=head, query=stage, keys=reads, values=reads))
 
 
 def back_masks(

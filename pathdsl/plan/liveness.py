@@ -102,7 +102,9 @@ class Cost:
 def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     """Estimate a plan; `vocab_columns` None means some metric reads the whole vocabulary."""
     s, masks = plan.shape, plan.masks
-    tokens = {m: int(masks.array(m).sum()) for m in {*plan.need, *(o.positions for o in plan.outputs)}}
+    tokens = {
+        m: int(masks.array(m).sum()) for m in {*plan.need, *(o.positions for o in plan.outputs)}
+    }
     lengths = masks.valid.sum(axis=1)
     pairs_plain = int((lengths * (lengths + 1) // 2).sum())
     n_tokens = int(lengths.sum())
@@ -138,11 +140,11 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                 pass
     columns = s.d_vocab if vocab_columns is None else vocab_columns
     macs += sum(tokens[o.positions] for o in plan.outputs) * d * columns
-    sources = {step.source for step in (plan.steps[i] for i in plan.alive) if isinstance(step, PlainResid)}
+    sources = {
+        step.source for step in (plan.steps[i] for i in plan.alive) if isinstance(step, PlainResid)
+    }
     sources |= {source for source, _, _ in plan.plain_need}
-    runs = sum(
-        1 if source == -1 else _runs_of(plan, source) for source in sources
-    )
+    runs = sum(1 if source == -1 else _runs_of(plan, source) for source in sources)
     draws = plan.draws
     macs = macs * draws + runs * trunk
     return Cost(

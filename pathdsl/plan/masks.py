@@ -41,9 +41,11 @@ class MaskTable:
         return found
 
     def array(self, mask: int) -> np.ndarray:
+        """The (rows, pos) contents of a mask, not to be written to."""
         return self._arrays[mask]
 
     def both(self, a: int, b: int) -> int:
+        """Positions in both."""
         if a == b or b == TRUE:
             return a
         if a == TRUE:
@@ -53,6 +55,7 @@ class MaskTable:
         return self._binary("&", min(a, b), max(a, b))
 
     def either(self, a: int, b: int) -> int:
+        """Positions in either."""
         if a == b or b == FALSE:
             return a
         if a == FALSE:
@@ -62,6 +65,7 @@ class MaskTable:
         return self._binary("|", min(a, b), max(a, b))
 
     def without(self, a: int, b: int) -> int:
+        """Positions in the first and not in the second."""
         if a == b or a == FALSE or b == TRUE:
             return FALSE
         if b == FALSE:
@@ -97,6 +101,7 @@ class MaskTable:
         return found
 
     def distances(self, which: int) -> np.ndarray:
+        """The (pos,) contents of a distance set."""
         return self._distances[which]
 
     def seen_from(self, mask: int, distances: int) -> int:

@@ -21,7 +21,7 @@ class TreatedSpec:
     `paired`: the prompt in `column`, row by row. `mean`: each component's mean output per token
     index over rows of equal `by` label and length, run on `column`. `zero`. `noise`: Gaussian added
     to `input` at the positions `at`, `scale` times the standard deviation of the embedding matrix.
-    `resample`: `draws` other rows' `column`, of equal length (and `by` label), never the row itself.
+    `resample`: `draws` other rows' `column`, of equal length (and `by` label), never the row's own.
     """
 
     kind: TreatedKind

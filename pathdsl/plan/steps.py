@@ -19,17 +19,19 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, TreatedSpec
 
 REFERENCE = -1
-"""The source number of the reference run; treated value k is `treated_source(k)`; copies are ≥ 0."""
+"""Source number of the reference run; treated value k is `treated_source(k)`, copies are ≥ 0."""
 
 Blend = tuple[tuple[int, int], ...]
 """(source, mask) pairs with disjoint masks that together cover every position, sorted."""
 
 
 def treated_source(which: int) -> int:
+    """The source number of a treated value of the plan."""
     return -2 - which
 
 
 def treated_index(source: int) -> int:
+    """Which treated value of the plan a source number is."""
     return -2 - source
 
 
@@ -148,6 +150,7 @@ class Plan:
 
     @property
     def draws(self) -> int:
+        """How many draws the plan is executed for."""
         return max([1, *(spec.draws for spec in self.treated if spec.kind == "resample")])
 
 

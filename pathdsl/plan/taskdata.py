@@ -18,7 +18,7 @@ class TaskData:
 
     `prompts[column]`: (rows, pos) int64 token ids, right-padded with 0; `reference` names one.
     `lengths`: (rows,) int64 true lengths. `answers[column][row]`: token ids accepted as this column
-    (one, or several for lists). `positions[name][row]`: sorted token indices; `END` is always there.
+    (one, or several for lists). `positions[name][row]`: sorted token indices; `END` is among them.
     `labels[column][row]`: other fields. `clusters`: (rows,) int64, what is resampled for intervals.
     `tokens[row]`: the reference prompt's tokens as text, for reports. `facts`: for the methodology
     line (special tokens, source and hash of the data). `key`: content hash of everything above,
@@ -40,6 +40,7 @@ class TaskData:
 
     @property
     def n_rows(self) -> int:
+        """Number of prompts."""
         return len(self.row_ids)
 
     @property

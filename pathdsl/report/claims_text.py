@@ -32,7 +32,11 @@ def claim_block(claim: ClaimResult, tasks: Mapping[str, TaskData], view: View) -
     lines = [f"{_verdict(claim, view)}{view.heading(claim.name)}{_expected(claim, view)}"]
     if claim.text:
         lines.append(view.faint(paragraph(f"“{claim.text}”", view, _INDENT)))
-    lines.append(f"{_INDENT}{_numbers(claim, view)}   {view.faint(_scope(claim))}".rstrip())
+    numbers, scope = _numbers(claim, view), _scope(claim)
+    if len(_INDENT) + len(numbers) + 3 + len(scope) <= view.width:
+        lines.append(f"{_INDENT}{numbers}   {view.faint(scope)}".rstrip())
+    else:
+        lines += [f"{_INDENT}{numbers}", view.faint(paragraph(scope, view, _INDENT))]
     if claim.terms:
         terms = " · ".join(f"{t.text} = {view.number(t.value)}" for t in claim.terms)
         lines.append(paragraph(terms, view, _INDENT, "  "))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from pathdsl.report.style import View, clip, paragraph, table
+from pathdsl.report.style import View, paragraph, table
 from pathdsl.tasks import Column, Generator, Parameter
 
 __all__ = ["generator_text"]

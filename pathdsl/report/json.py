@@ -12,13 +12,15 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pathdsl.errors import Diagnostic, ExitCode, Severity, Span
 from pathdsl.lang.rules import name_of
 from pathdsl.lang.source import SourceFile
-from pathdsl.score.check import FileOutcome
-from pathdsl.score.results import ClaimResult, MemberResult, QuantityResult
+
+if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
+    from pathdsl.score.check import FileOutcome
+    from pathdsl.score.results import ClaimResult, MemberResult, QuantityResult
 
 __all__ = ["SCHEMA_VERSION", "check_object", "diagnostic_object", "dump", "file_object", "schema"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import floor, isfinite, log10
 
-__all__ = ["NOUGHT", "digits", "many", "nought", "pair", "plain", "shown"]
+__all__ = ["NOUGHT", "Pair", "digits", "many", "nought", "pair", "plain", "shown"]
 
 Pair = tuple[float, float]
 _MOST = 6
@@ -43,13 +43,15 @@ def plain(value: float, places: int | None) -> str:
     return text.removeprefix("-") if float(text) == 0 else text
 
 
-def shown(value: float | None, interval: Pair | None = None, noise: float = 0.0) -> str:
+def shown(
+    value: float | None, interval: Pair | None = None, noise: float = 0.0, places: int | None = None
+) -> str:
     """An estimate with the digits that its interval is worth; `≈0` where all is below `noise`."""
     if value is None or not isfinite(value):
         return "undefined"
     if nought(value, interval, noise):
         return NOUGHT
-    return plain(value, digits(value, interval))
+    return plain(value, digits(value, interval) if places is None else places)
 
 
 def nought(value: float, interval: Pair | None, noise: float) -> bool:
@@ -58,11 +60,13 @@ def nought(value: float, interval: Pair | None, noise: float) -> bool:
     return 0 < largest < noise
 
 
-def pair(interval: Pair | None, value: float = 0.0, noise: float = 0.0) -> str:
+def pair(
+    interval: Pair | None, value: float = 0.0, noise: float = 0.0, places: int | None = None
+) -> str:
     """`[0.91, 0.95]`, or "" where there is no interval or it is nothing but rounding."""
     if interval is None or nought(value, interval, noise):
         return ""
-    places = digits(value, interval)
+    places = digits(value, interval) if places is None else places
     return f"[{plain(interval[0], places)}, {plain(interval[1], places)}]"
 
 

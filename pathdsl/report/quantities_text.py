@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pathdsl.report.members_text import members_block
-from pathdsl.report.numbers import many
+from pathdsl.report.numbers import digits, many
 from pathdsl.report.style import View, table
 from pathdsl.score.results import QuantityResult
 
@@ -34,10 +34,11 @@ def quantities_block(quantities: Sequence[QuantityResult], view: View) -> str:
         after[len(rows) - 1] = []
         title = f"{many(len(members), 'member')}, largest first"
         rows[-1][0] += view.faint(f" ({title})") if not view.colour else f" ({title})"
+        places = next((digits(q.estimate, q.interval) for q in ordered if q.estimate), None)
         hide = 0 if view.everything else max(0, len(ordered) - TOP - BOTTOM - 1)
         kept = [*ordered[:TOP], *ordered[-BOTTOM:]] if hide else ordered
         for i, member in enumerate(kept):
-            rows.append(_row(member, f"    [{_member_name(member)}]", view))
+            rows.append(_row(member, f"    [{_member_name(member)}]", view, places))
             if hide and i == TOP - 1:
                 text = f"    … {hide + 1} between; `--all` shows them"
                 after[len(rows) - 1] = [view.faint(text)]
@@ -64,12 +65,12 @@ def _member_name(quantity: QuantityResult) -> str:
     return quantity.name.partition("[")[2].removesuffix("]")
 
 
-def _row(quantity: QuantityResult, name: str, view: View) -> list[str]:
+def _row(quantity: QuantityResult, name: str, view: View, places: int | None = None) -> list[str]:
     estimate = quantity.estimate
     return [
         name,
         "" if quantity.unit == "none" else quantity.unit,
-        view.number(estimate, quantity.interval),
-        view.interval(quantity.interval, estimate),
+        view.number(estimate, quantity.interval, places),
+        view.interval(quantity.interval, estimate, places),
         str(quantity.n) if quantity.n else "",
     ]

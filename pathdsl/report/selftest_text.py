@@ -42,7 +42,7 @@ def selftest_report(trials: Sequence[Trial], view: View) -> str:
         "",
         "recovered, KL: of the circuit that is true by construction, 1 and 0. least, most: the "
         "effect of single\nedges on the metric, of any true one and of no false one. wrong "
-        "circuit: what the circuit of another\ntreated value recovers.",
+        "circuit: what the circuit of\nthe paired value recovers where that is not the true one.",
         "",
     ]
     told = f"{many(len(trials), 'trial')} over {edges} edges: "

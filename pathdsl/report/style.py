@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pathdsl.lang.render import width
-from pathdsl.report.numbers import pair, shown
+from pathdsl.report.numbers import Pair, pair, shown
 
 __all__ = ["View", "clip", "paragraph", "table"]
 
@@ -37,13 +37,15 @@ class View:
             return text
         return f"\x1b[{';'.join(_CODES[name] for name in names)}m{text}\x1b[0m"
 
-    def number(self, value: float | None, interval: tuple[float, float] | None = None) -> str:
-        """An estimate, `0.932`."""
-        return shown(value, interval, self.noise)
+    def number(
+        self, value: float | None, interval: Pair | None = None, places: int | None = None
+    ) -> str:
+        """An estimate, `0.932`; `places` after the point where a column shares them."""
+        return shown(value, interval, self.noise, places)
 
-    def interval(self, ends: tuple[float, float] | None, value: float | None) -> str:
+    def interval(self, ends: Pair | None, value: float | None, places: int | None = None) -> str:
         """The interval of an estimate, `[0.910, 0.951]`."""
-        return pair(ends, value or 0.0, self.noise)
+        return pair(ends, value or 0.0, self.noise, places)
 
     def heading(self, text: str) -> str:
         """The title of a section."""

@@ -26,6 +26,7 @@ from pathdsl.score.results import ClaimResult
 __all__ = ["closing", "report"]
 
 SHORT = 44
+SAID_ABOVE = ("model", "replaced", "not the published scope")
 
 
 def report(
@@ -118,12 +119,13 @@ def _method(outcome: FileOutcome, view: View) -> str:
     lines = []
     if outcome.methodology:
         lines.append(view.heading("Method"))
-        short = [f"{n}: {t}" for n, t in outcome.methodology.items() if len(n + t) <= SHORT]
+        said = {n: t for n, t in outcome.methodology.items() if n not in SAID_ABOVE}
+        short = [f"{n}: {t}" for n, t in said.items() if len(n + t) <= SHORT]
         lines.append(paragraph(" · ".join(t.replace(" ", "\0") for t in short), view, "  ", "  "))
         lines[-1] = lines[-1].replace("\0", " ")
         lines += [
             paragraph(f"{name}: {text}", view, "  ", "  ")
-            for name, text in outcome.methodology.items()
+            for name, text in said.items()
             if len(name + text) > SHORT
         ]
     if outcome.costs:

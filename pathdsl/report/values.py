@@ -57,7 +57,7 @@ def values_of(outcome: FileOutcome) -> list[dict[str, Any]]:
 
 
 def _metrics(outcome: FileOutcome, measures: Iterable[Measure]) -> list[Metric]:
-    """The file's metrics that these measures suffice for, then the measures that none of them use."""
+    """The file's metrics that these measures suffice for, then the measures left over."""
     program, known = outcome.program, set(measures)
     declared = program.metrics.values() if program is not None else ()
     found = [compile_metric(decl, program.groups) for decl in declared]  # type: ignore[union-attr]

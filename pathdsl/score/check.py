@@ -143,7 +143,7 @@ def _check(
     started: float,
 ) -> FileOutcome:
     from pathdsl.engine.load import load
-    from pathdsl.engine.selfcheck import failed, prove, prove_null_pair
+    from pathdsl.engine.selfcheck import failed, prove, prove_null_pair, worst_of
     from pathdsl.engine.session import EngineSession, Limits, Planner
     from pathdsl.score.judge import judge
     from pathdsl.score.methodology import methodology
@@ -162,11 +162,11 @@ def _check(
     _stop(failed, proofs)
     session = EngineSession(planner, loaded.adapter, options.progress)
     judgement = judge(program, ready.resolver, session, options.only)
-    for plan in session.plans:
-        if any(output.run.kind != "reference" for output in plan.outputs):
-            task = ready.data.tasks[plan.task]
-            null = prove_null_pair(plan, task, loaded.adapter, session.rounding())
-            proofs.append((plan.task, null))
+    for name, task in ready.data.tasks.items():
+        plans = [p for p in session.plans if p.task == name and changes_something(p)]
+        if plans:
+            null = [prove_null_pair(p, task, loaded.adapter, session.rounding()) for p in plans]
+            proofs.append((name, worst_of(null)))
     _stop(failed, proofs)
     found = [*found, *judgement.diagnostics]
     return FileOutcome(
@@ -183,6 +183,11 @@ def _check(
         session=session,
         seconds=time.monotonic() - started,
     )
+
+
+def changes_something(plan: Plan) -> bool:
+    """Whether some run of a plan has a treated value."""
+    return any(output.run.kind != "reference" for output in plan.outputs)
 
 
 def exit_code(judgement: Judgement, allow_inconclusive: bool) -> ExitCode:
@@ -223,5 +228,5 @@ def _no_memory() -> Diagnostic:
     return Diagnostic(
         code="PD635",
         message="memory ran out",
-        help="lower `--memory`, take fewer prompts (`--set take=50`), or check one claim (`--only`)",
+        help="lower `--memory`, take fewer prompts (`--set take=50`), or check one (`--only`)",
     )

@@ -45,9 +45,7 @@ def methodology(
     for name, task in ready.data.tasks.items():
         spec = ready.data.specs[name]
         said[f"task {name}"] = _task_line(task, spec)
-        said[f"treated {name}"] = (
-            f"{spec.treated}" if spec.treated is not None else "none declared"
-        )
+        said[f"treated {name}"] = f"{spec.treated}" if spec.treated is not None else "none declared"
         said[f"norm {name}"] = f"{spec.layernorm}d" if spec.layernorm == "recompute" else "frozen"
         said[f"average {name}"] = spec.average
     if options.overrides:

@@ -95,16 +95,12 @@ class _Probe:
             max_states=self.limits.max_states,
             max_copies=self.limits.max_copies,
         )
-        builder = RunBuilder(
-            table, paths, 0, lambda pos: self.masks.intern(self._position(pos))
-        )
+        builder = RunBuilder(table, paths, 0, lambda pos: self.masks.intern(self._position(pos)))
         ends = self.masks.both(builder.logits().cut, self.read)
         return self.masks.array(ends).any(axis=1)
 
 
-def _said(
-    what: str, rows: np.ndarray, node: ast.Node, task: TaskData
-) -> list[Diagnostic]:
+def _said(what: str, rows: np.ndarray, node: ast.Node, task: TaskData) -> list[Diagnostic]:
     missing = int((~rows).sum())
     if not missing:
         return []

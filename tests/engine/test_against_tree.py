@@ -94,7 +94,7 @@ def test_runs_of_one_plan_do_not_change_each_other() -> None:
 
 
 @settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     database=None,

@@ -1,4 +1,4 @@
-"""A page of `pathdsl explain CODE`: what the fault is, why it matters, a failing and a passing file.
+"""A page of `pathdsl explain CODE`: what the fault is, why it matters, a failing and a good file.
 
 Both examples run as tests: the first must give the code, the second must not.
 """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathdsl.lang.rules.pd2_prompts import PROMPT_PAGES
 from pathdsl.lang.rules.page import Example, Page
+from pathdsl.lang.rules.pd2_prompts import PROMPT_PAGES
 from pathdsl.lang.rules.sample import sample
 
 __all__ = ["PAGES"]

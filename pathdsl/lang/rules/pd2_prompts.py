@@ -73,7 +73,7 @@ PROMPT_PAGES: tuple[Page, ...] = (
         code="PD226",
         name="norm-mode-not-executed",
         summary="A task asks for `layernorm = frozen`, and this version recomputes norms only.",
-        why="Frozen and recomputed norms give different numbers; one is not passed off as the other.",
+        why="Frozen and recomputed norms give different numbers; neither may pass for the other.",
         repair="Write `layernorm = recompute`, or leave the field out.",
         failing=_plan(
             "let base: logits = mean(LD(reference) - LD(treated))",

@@ -1,0 +1,1 @@
+"""Scripts that made the bundled models: `python -m pathdsl.models.build.NAME FOLDER`."""

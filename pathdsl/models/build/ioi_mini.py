@@ -195,6 +195,7 @@ def train(folder: Path, *, report_every: int = 250) -> None:
 
 
 def main() -> None:
+    """Train and save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="where to write the model")
     train(parser.parse_args().folder)

@@ -50,6 +50,7 @@ class Variable:
 
     @property
     def directions(self) -> slice:
+        """The residual directions of this variable."""
         return slice(self.start, self.start + self.size)
 
 
@@ -103,6 +104,7 @@ class Program:
 
     @property
     def head_width(self) -> int:
+        """Width of one head, d_head."""
         return self.width // self.heads
 
     def variable(self, name: str, size: int = 1) -> Variable:

@@ -1,0 +1,1 @@
+"""Measured workloads: `python -m benchmarks` prints a table, `--json FILE` writes it."""

@@ -1,0 +1,95 @@
+"""Positions and nodes of the computational graph, as written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pathdsl.lang.ast.base import Node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position(Node):
+    """`@S1+1`, `@END`, `@[3]`: a name with an offset, or an absolute index (then `name` is "")."""
+
+    name: str = ""
+    offset: int = 0
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Indices(Node):
+    """Which layers or heads: `9`, `*`, `[7..9]`, `[0,6]`, `[0..2,6]`; `ranges` has both ends in."""
+
+    every: bool = False
+    ranges: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadRef(Node):
+    """`a9.h6`, `a9.h*`, `a9`, `a[7..9].h*`, `a9.h[0,6]`."""
+
+    layer: Indices
+    head: Indices
+    at: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MlpRef(Node):
+    """`m5`, `m[0..3]`, `m*`."""
+
+    layer: Indices
+    at: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeuronRef(Node):
+    """`m5.n1337`, `m5.n[0..63]`: reserved; checked, refused when executed."""
+
+    layer: Indices
+    neuron: Indices
+    at: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResidRef(Node):
+    """`r5`, `r[0..12]`: a mark on the edge that crosses the entry of that layer."""
+
+    layer: Indices
+    at: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word(Node):
+    """A built-in set: `input`, `logits`, `attn`, `mlp`, `any`."""
+
+    word: Literal["input", "logits", "attn", "mlp", "any"]
+    at: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Name(Node):
+    """A name as written, with the position put on it if any: group, path, loop variable, field."""
+
+    name: str
+    at: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSet(Node):
+    """`{a9.h9, name_mover, except a9.h6}`; `at` is a position put on the whole set."""
+
+    members: tuple[NodeRef, ...]
+    excluded: tuple[NodeRef, ...] = ()
+    at: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Windows(Node):
+    """`windows(m[0..47], 5)`: every run of `size` neighbours, one member of a loop each."""
+
+    nodes: NodeRef
+    size: int
+
+
+NodeRef = HeadRef | MlpRef | NeuronRef | ResidRef | Word | Name | NodeSet

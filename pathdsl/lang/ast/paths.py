@@ -1,0 +1,158 @@
+"""Paths: arrows, chains, repeats, set algebra and built-in path sets, as written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from pathdsl.lang.ast.base import Node, Slot
+from pathdsl.lang.ast.nodes import (
+    HeadRef,
+    MlpRef,
+    Name,
+    NeuronRef,
+    NodeRef,
+    NodeSet,
+    ResidRef,
+    Word,
+)
+
+if TYPE_CHECKING:
+    from pathdsl.lang.ast.values import Argument
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation(Node):
+    """`prev`, `same`, `window(3)`, `offset(-2)`; `size` is the number in brackets (as written)."""
+
+    kind: Literal["prev", "same", "window", "offset"]
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlotRelation(Node):
+    """Slots and the relation that binds them: `k,v: window(3)`; no relation: anywhere."""
+
+    slots: tuple[Slot, ...]
+    relation: Relation | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrow(Node):
+    """`->`, `-[q]->`, `~>`, `~[k: prev]~>`; no `labels` means any input of the receiver."""
+
+    reach: bool = False
+    labels: tuple[SlotRelation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop(Node):
+    """One arrow and what it leads to, inside a chain."""
+
+    arrow: Arrow
+    target: PathExpr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeat(Node):
+    """`(-> mlp)*`, `(…)+`, `(…)?`, `(…){1,3}`: a section of hops repeated; `most` None: no end.
+
+    `written` keeps the author's quantifier for the formatter: "*", "+", "?", "{2}", "{1,3}".
+    """
+
+    hops: tuple[Hop, ...]
+    least: int
+    most: int | None
+    written: str = field(compare=False, default="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain(Node):
+    """`A -> B (-> mlp)* -> C`; `first` is a node reference or a bracketed sub-path."""
+
+    first: PathExpr
+    steps: tuple[Hop | Repeat, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice(Node):
+    """`P | Q | R`."""
+
+    options: tuple[PathExpr, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetOp(Node):
+    """`P & Q` or `P - Q`, left to right."""
+
+    op: Literal["&", "-"]
+    left: PathExpr
+    right: PathExpr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group(Node):
+    """`( P )`: brackets as written."""
+
+    inner: PathExpr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Full(Node):
+    """`full`: every path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NonePath(Node):
+    """`none`: no path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Through(Node):
+    """`through(a, b)`: paths that visit one of these nodes or cross one of these marks."""
+
+    nodes: tuple[NodeRef, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Within(Node):
+    """`within(a, b)`: paths that visit only these, `input` and `logits` aside."""
+
+    nodes: tuple[NodeRef, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edges(Node):
+    """`edges { a -> b; b -[v]-> c -> logits }`: each chain lists each of its edges."""
+
+    chains: tuple[Chain, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgesFile(Node):
+    """`edges("file.json", top: 200)`: a circuit in the EAP-IG/MIB format."""
+
+    path: str
+    options: tuple[Argument, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomLike(Node):
+    """`random_like(P, seed: 0)`."""
+
+    inner: PathExpr
+    options: tuple[Argument, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RandomEdges(Node):
+    """`random_edges(count: 40, like: P, seed: 0)`."""
+
+    options: tuple[Argument, ...] = ()
+
+
+PathExpr = (
+    HeadRef | MlpRef | NeuronRef | ResidRef | Word | Name | NodeSet
+    | Chain | Choice | SetOp | Group | Full | NonePath | Through | Within
+    | Edges | EdgesFile | RandomLike | RandomEdges
+)  # fmt: skip

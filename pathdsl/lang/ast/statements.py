@@ -1,0 +1,159 @@
+"""Statements and the file that holds them, as written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pathdsl.errors import Span
+from pathdsl.lang.ast.base import Node, Slot
+from pathdsl.lang.ast.nodes import Name, NodeRef, NodeSet, Position, Windows
+from pathdsl.lang.ast.paths import PathExpr
+from pathdsl.lang.ast.values import Call, Expr, Number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field(Node):
+    """`name = value` inside a block."""
+
+    name: str
+    value: Expr
+    name_span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loop(Node):
+    """`for h in SET`."""
+
+    variable: Name
+    members: NodeRef | Windows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitDecl(Node):
+    """`circuit ioi "title" { … }`."""
+
+    name: Name
+    title: str = ""
+    fields: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UseDecl(Node):
+    """`use "other.circuit"`."""
+
+    path: str
+    path_span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelDecl(Node):
+    """`model gpt2 = hf("id", revision: "…", dtype: float32)`."""
+
+    name: Name
+    source: Call
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskDecl(Node):
+    """`task ioi { … }`, or `task abba = ioi where template == "abba"` (then `base` is set)."""
+
+    name: Name
+    fields: tuple[Field, ...] = ()
+    base: Name | None = None
+    where_field: Name | None = None
+    where_value: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupDecl(Node):
+    """`group induction @S2 = { a5.h5, a5.h8 }`."""
+
+    name: Name
+    at: Position | None
+    nodes: NodeSet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathDecl(Node):
+    """`path main = input ~> a9.h9 ~> logits`."""
+
+    name: Name
+    path: PathExpr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricDecl(Node):
+    """`metric LD on ioi @S2: logits = logit(io) - logit(s)`; `at` is the position it reads."""
+
+    name: Name
+    task: Name | None
+    unit: Name | None
+    expression: Expr
+    at: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetDecl(Node):
+    """`let direct for h in attn: logits = mean(…)`."""
+
+    name: Name
+    loop: Loop | None
+    unit: Name | None
+    expression: Expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action(Node):
+    """One line of an `intervene` block: `verb` is pattern, block, zero, scale or set.
+
+    `pattern(H@Q) = uniform(P)` · `block(H -> P)` · `zero v(H)` · `scale H = 2.0` · `set H = RUN`.
+    """
+
+    verb: Literal["pattern", "block", "zero", "scale", "set"]
+    node: NodeRef
+    slot: Slot | None = None
+    key: Position | None = None
+    value: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterveneDecl(Node):
+    """`intervene repair { … }`."""
+
+    name: Name
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimDecl(Node):
+    """`claim NAME [for v in SET]: A REL B [within D] [at C% confidence] [by M] [expect refuted]`."""
+
+    name: Name
+    loop: Loop | None
+    left: Expr
+    relation: Literal["<", "<=", ">", ">=", "~="]
+    right: Expr
+    within: Expr | None = None
+    confidence: Number | None = None
+    methods: tuple[Call, ...] = ()
+    expect: Literal["supported", "refuted"] = "supported"
+    text: str = ""
+
+
+Statement = (
+    CircuitDecl | UseDecl | ModelDecl | TaskDecl | GroupDecl | PathDecl | MetricDecl | LetDecl
+    | InterveneDecl | ClaimDecl
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File(Node):
+    """One parsed file: its statements in the author's order.
+
+    `broken` has the names of statements that could not be read: they are not unknown names.
+    """
+
+    path: str = field(compare=False)
+    statements: tuple[Statement, ...] = ()
+    broken: tuple[Name, ...] = field(default=(), compare=False)

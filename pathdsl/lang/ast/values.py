@@ -1,0 +1,179 @@
+"""Values, runs and expressions, as written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pathdsl.errors import Span
+from pathdsl.lang.ast.base import Node
+from pathdsl.lang.ast.nodes import (
+    HeadRef,
+    MlpRef,
+    Name,
+    NeuronRef,
+    NodeRef,
+    NodeSet,
+    Position,
+    ResidRef,
+    Windows,
+    Word,
+)
+from pathdsl.lang.ast.paths import (
+    Chain,
+    Choice,
+    Edges,
+    EdgesFile,
+    Full,
+    Group,
+    NonePath,
+    PathExpr,
+    RandomEdges,
+    RandomLike,
+    SetOp,
+    Through,
+    Within,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number(Node):
+    """A number; `80%` has value 0.8 and `percent` set. `written` keeps the author's spelling."""
+
+    value: float
+    percent: bool = False
+    integer: bool = False
+    written: str = field(compare=False, default="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class String(Node):
+    """A quoted text, unescaped."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bool(Node):
+    """`true` or `false`."""
+
+    value: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListValue(Node):
+    """`[IO, S1, S2]`."""
+
+    items: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapValue(Node):
+    """`{ a9.h0: backup_mover }`: only as the `given:` of a score."""
+
+    items: tuple[tuple[NodeRef, NodeRef], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Argument(Node):
+    """One argument of a call; `keyword` is "" for a positional one."""
+
+    keyword: str = ""
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call(Node):
+    """`name(args)`: a loader, generator, treated value, statistic, metric of a run, method.
+
+    Runs, scores and path sets have classes of their own below. Arguments of `over:`, `like:` and
+    the like may be path expressions or node references; `attention` takes an `AttentionArgs`.
+    `at` is the position of a measured term, `logit(io) @S2`; it overrides the metric's own.
+    """
+
+    name: str
+    arguments: tuple[Argument, ...] = ()
+    at: Position | None = None
+    name_span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionArgs(Node):
+    """`attention(a9.h9, END -> IO)`: the mass that `head` at `query` puts on `key`."""
+
+    head: NodeRef
+    query: Position
+    key: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainRun(Node):
+    """`reference` or `treated`; `under` is the intervention of `RUN with NAME`."""
+
+    which: Literal["reference", "treated"]
+    under: Name | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathRun(Node):
+    """`treat(P, scope: S, treated: zero)` or `keep(P, …)`; `options` are the keyword arguments."""
+
+    which: Literal["treat", "keep"]
+    paths: PathExpr
+    options: tuple[Argument, ...] = ()
+    under: Name | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score(Node):
+    """`faithfulness(P, as: ratio)` and the other scores of a path set (or of two, or of a run).
+
+    `name` is one of faithfulness, completeness, minimality, effect, accuracy, overlap, paths,
+    chance. `subjects` are the leading arguments: path sets; a run for `accuracy` (and an optional
+    second run for nothing else); a `Score` for `chance`.
+    """
+
+    name: str
+    subjects: tuple[PathExpr | Run | Score, ...]
+    options: tuple[Argument, ...] = ()
+    name_span: Span = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscript(Node):
+    """`direct[a9.h9]`: one member of a `let … for`."""
+
+    name: Name
+    member: NodeRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unary(Node):
+    """`-x`."""
+
+    operand: Expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binary(Node):
+    """`a + b` and the like; `^` is power."""
+
+    op: Literal["+", "-", "*", "/", "^"]
+    left: Expr
+    right: Expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bracket(Node):
+    """`( x )` as written."""
+
+    inner: Expr
+
+
+Run = PlainRun | PathRun
+Expr = (
+    Number | String | Bool | ListValue | MapValue | Name | Call | AttentionArgs | PlainRun | PathRun
+    | Score | Subscript | Unary | Binary | Bracket | Position | HeadRef | MlpRef | NeuronRef
+    | ResidRef | Word | NodeSet | Windows | Chain | Choice | SetOp | Group | Full | NonePath
+    | Through | Within | Edges | EdgesFile | RandomLike | RandomEdges
+)  # fmt: skip

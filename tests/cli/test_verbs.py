@@ -1,0 +1,192 @@
+"""The verbs that need no weights, run inside the test's own process."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from pathdsl.cli import main as cli
+from pathdsl.cli.exits import MEANINGS, overall, table
+from pathdsl.cli.options import size
+from pathdsl.cli.output import colour_on
+from pathdsl.errors import ExitCode
+from tests.cli.run import BROKEN, INDUCTION
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "x.circuit"
+    path.write_text(INDUCTION)
+    return path
+
+
+def run(*arguments: str) -> int:
+    return cli._run(list(arguments), False)
+
+
+def test_every_exit_code_has_a_meaning_and_is_in_the_help(capsys: Capture) -> None:
+    assert set(MEANINGS) == set(ExitCode)
+    assert run("check", "--help") == 0
+    told = capsys.readouterr().out
+    for code, meaning in MEANINGS.items():
+        assert f"{int(code):>5}  {meaning}" in table()
+        assert f"{int(code)}  {meaning}" in told
+
+
+@pytest.mark.parametrize(
+    ("codes", "wanted"), [([], 5), ([5, 5], 5), ([0, 5], 0), ([0, 1, 5], 1), ([1, 2], 2), ([3, 2], 3)]
+)
+def test_over_several_files_the_largest_wins(codes: list[int], wanted: int) -> None:
+    assert overall(ExitCode(code) for code in codes) == wanted
+
+
+def test_only_built_verbs_are_there(capsys: Capture) -> None:
+    assert run("--help") == 0
+    told = capsys.readouterr().out
+    for verb in ("check", "lint", "fmt", "plan", "explain", "graph", "selftest"):
+        assert f"  {verb} " in told
+    for verb in ("doctor", "lock", "breaking", "robustness", "lsp"):
+        assert f"  {verb} " not in told
+
+
+def test_version(capsys: Capture) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out.startswith("pathdsl 0.")
+
+
+def test_a_bug_is_called_a_bug(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    def fails(**_: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(cli, "app", fails)
+    assert cli._run([], False) == ExitCode.MACHINE_FAILED
+    told = capsys.readouterr().err
+    assert "this is a bug in pathdsl: ZeroDivisionError: by zero" in told
+    assert "--debug" in told and "Traceback" not in told
+    cli._run([], True)
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stops(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", stops)
+    assert cli._run([], False) == 130
+
+
+def test_fmt_checks_shows_and_writes(file: Path, capsys: Capture) -> None:
+    assert run("fmt", "--check", "x.circuit") == 0
+    file.write_text(INDUCTION.replace("@FIRST_B = { a0.h1 }", "@FIRST_B={a0.h1}"))
+    file.chmod(0o640)
+    before = file.read_text()
+    assert run("fmt", "--check", "x.circuit") == 1
+    assert run("fmt", "--diff", "x.circuit") == 0
+    told = capsys.readouterr()
+    assert "+group previous @FIRST_B = { a0.h1 }" in told.out and file.read_text() == before
+    assert run("fmt", ".") == 0
+    assert file.read_text() == INDUCTION and file.stat().st_mode & 0o777 == 0o640
+    assert [p.name for p in file.parent.iterdir()] == ["x.circuit"]
+    file.write_text(BROKEN)
+    assert run("fmt", "x.circuit") == 2 and file.read_text() == BROKEN
+
+
+def test_fmt_and_lint_read_the_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    class Given:
+        buffer = io.BytesIO(b"group g={ a9.h9,a9.h6 }")
+
+    monkeypatch.setattr(sys, "stdin", Given)
+    assert run("fmt", "-") == 0
+    assert capsys.readouterr().out == "group g = { a9.h9, a9.h6 }\n"
+    Given.buffer = io.BytesIO(BROKEN.encode())
+    assert run("lint", "-", "--format", "concise") == 2
+    assert capsys.readouterr().out.startswith("<stdin>:1:")
+
+
+def test_lint_formats(file: Path, capsys: Capture) -> None:
+    file.write_text(INDUCTION.replace("logit(wrong)", "logit(wrongs)"))
+    assert run("lint", "x.circuit") == 2
+    told = capsys.readouterr().out
+    assert "-->" in told and told.endswith("1 file: 1 error\n")
+    assert run("lint", "x.circuit", "--format", "json") == 2
+    found = json.loads(capsys.readouterr().out)
+    (fault,) = found["files"][0]["diagnostics"]
+    assert fault["span"]["line"] == 21 and fault["severity"] == "error"
+
+
+def test_plan_in_text_and_json(file: Path, capsys: Capture) -> None:
+    file.write_text(
+        INDUCTION
+        + "claim complete: completeness(nodes, knockouts: greedy(2, seed: 0)) <= 1\n"
+    )
+    assert run("plan", "x.circuit", "--memory", "1MB") == 0
+    told = capsys.readouterr().out
+    assert "treat(h -> logits)  ×6" in told and "no weights were loaded" in told
+    assert "adaptive: complete search" in told and "limit 1.0 MB" in told
+    assert run("plan", "x.circuit", "--format", "json", "--only", "sufficient") == 0
+    (found,) = json.loads(capsys.readouterr().out)["files"]
+    (task,) = found["tasks"]
+    assert [r["run"] for r in task["runs"]] == ["keep(nodes)", "keep(none)", "reference"]
+    assert found["adaptive"] == {"names": [], "later_runs": 0}
+    assert task["forwards"] > 1 and task["copies"] == sum(task["copies_by_layer"])
+
+
+def test_graph_in_dot_and_json(file: Path, capsys: Capture) -> None:
+    import networkx as nx
+
+    assert run("graph", "x.circuit") == 0
+    told = capsys.readouterr().out
+    assert '"a0.h1" -> "a1.h2" [label = "k,q,v"];' in told
+    assert run("graph", "x.circuit", "--format", "json") == 0
+    found = nx.node_link_graph(json.loads(capsys.readouterr().out), edges="edges")
+    assert set(found) == {"input", "a0.h1", "a1.h2", "logits"}
+    assert found.nodes["a1.h2"]["group"] == "match"
+    file.write_text(INDUCTION.replace("  hypothesis = nodes\n", ""))
+    assert run("graph", "x.circuit") == 2
+
+
+@pytest.mark.parametrize(
+    ("subject", "said"),
+    [
+        ("PD203", "PD203 position-travels-back"),
+        ("position-travels-back", "This does not"),
+        ("induction", "Token columns"),
+        ("x.circuit:nodes", "2 units: a0.h1@FIRST_B, a1.h2@END"),
+        ("x.circuit:match", "1 node: a1.h2@END"),
+        ("x.circuit:LD", r"\operatorname{logit}"),
+        ("x.circuit:sufficient", "faithfulness(nodes) >= 80%"),
+        ("x.circuit:direct", "treat(h -> logits)"),
+        ("x.circuit:t", "FIRST_A, FIRST_B"),
+        ("x.circuit:m", "2"),
+        ("x.circuit", "claim   sufficient, control"),
+    ],
+)
+def test_explain(subject: str, said: str, file: Path, capsys: Capture) -> None:
+    assert run("explain", subject) == 0
+    assert said in capsys.readouterr().out
+
+
+def test_sizes() -> None:
+    assert [size(t) for t in ("2GB", "512 MiB", "1.5kb", "9")] == [2 * 10**9, 2**29, 1500, 9]
+
+
+def test_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert colour_on(Terminal(), off=False) and not colour_on(Terminal(), off=True)
+    assert not colour_on(io.StringIO(), off=False)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not colour_on(Terminal(), off=False)
