@@ -132,9 +132,8 @@ def main() -> None:
         if wants_gpt2 and gpt2 is None:
             print("gpt2: skipped, GPT-2's tokenizer files are not there", file=sys.stderr)
         rows = []
-        print(
-            f"{'workload':<12}{'median':>9}{'least':>9}{'most':>9}{'cpu':>9}{'peak GB':>9}  promised"
-        )
+        titles = "".join(f"{t:>9}" for t in ("median", "least", "most", "cpu", "peak GB"))
+        print(f"{'workload':<12}{titles}  promised")
         for workload in workloads(gpt2):
             if options.names and workload.name not in options.names:
                 continue

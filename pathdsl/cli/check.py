@@ -95,6 +95,10 @@ def check(
         _vet_names([p for p in programs if p.file.statements], only, scope.models)
     for name in names:
         outcome = _outcome(name, scope, only, device, threads, allow_inconclusive, quiet)
+        if only is not None and outcome.judgement is not None and not _anything(outcome):
+            raise typer.BadParameter(
+                f"`--only {only}`: no such member; write it as the report does, `each[a9.h9@END]`"
+            )
         codes.append(outcome.exit_code)
         known = outcome.program.sources if outcome.program else {}
         sources = sources_of(outcome.diagnostics, known)
@@ -156,6 +160,11 @@ def _outcome(
 def _judged(program: Program) -> list[str]:
     """The names that `--only` may ask for."""
     return [*program.lets, *(claim.name.name for claim in program.claims)]
+
+
+def _anything(outcome: FileOutcome) -> bool:
+    judgement = outcome.judgement
+    return judgement is not None and bool(judgement.claims or judgement.quantities)
 
 
 def _vet_names(programs: list[Program], only: str | None, models: Iterable[str]) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.sites import Sites
-from pathdsl.plan.masks import FALSE, MaskTable
+from pathdsl.plan.masks import MaskTable
 from pathdsl.plan.steps import HeadCopy, Plan
 
 MAX_SCORES = 1 << 25
@@ -67,8 +67,14 @@ class HeadGroup:
             )
 
 
-def group_heads(plan: Plan, numbers: Sequence[int], patterns: Mapping[int, int]) -> list[HeadGroup]:
-    """Copies of one layer gathered into groups that one batched attention serves."""
+def group_heads(
+    plan: Plan, numbers: Sequence[int], patterns: Mapping[int, int], sites: Sites
+) -> list[HeadGroup]:
+    """Copies of one layer gathered into groups that one batched attention serves.
+
+    Distance classes in which no query of this batch has a key are left out: their keys are not
+    there. Every query keeps the class of its own position.
+    """
     masks = plan.masks
     found: dict[tuple[int, tuple[KeyClass, ...], bool], list[tuple[int, int, object]]] = {}
     for number in numbers:
@@ -82,7 +88,7 @@ def group_heads(plan: Plan, numbers: Sequence[int], patterns: Mapping[int, int])
                     continue
                 distances = masks.distance_set(shared)
                 mask = masks.looked_at_by(need, distances)
-                if mask == FALSE:
+                if not sites.count(mask):
                     continue
                 classes.append(KeyClass(distances=distances, mask=mask))
                 pairs.append((key_step, value_step))

@@ -204,7 +204,7 @@ class BatchExecution:
     def _heads(self, numbers: Sequence[int]) -> None:
         """All head copies of one layer: projections by residual step, attention by group."""
         layer = self.plan.steps[numbers[0]].layer  # type: ignore[union-attr]
-        groups = group_heads(self.plan, numbers, self.patterns)
+        groups = group_heads(self.plan, numbers, self.patterns, self.sites)
         projected = self._projections(layer, groups)
         for group in groups:
             for part in group.chunks(self.sites):

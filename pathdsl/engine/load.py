@@ -16,6 +16,7 @@ need the same number.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -147,8 +148,11 @@ def make_deterministic(device: torch.device, threads: int | None = None) -> None
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bar, warning or report of transformers; its settings are put back afterwards."""
+    """No progress bar, warning or report of the libraries; settings are put back afterwards."""
     log = transformers.utils.logging
+    hub = logging.getLogger("huggingface_hub")
+    hub_level = hub.level
+    hub.setLevel(logging.ERROR)
     verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()
     log.disable_progress_bar()
@@ -158,6 +162,7 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.set_verbosity(verbosity)
+        hub.setLevel(hub_level)
         if bars:
             log.enable_progress_bar()
 

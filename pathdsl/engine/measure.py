@@ -162,11 +162,6 @@ def _attention(
     for source, mask in read.blend:
         if not sites.count(mask):
             continue
-        if source < 0:  # a constant has no pattern
-            rows = sites.rows_of(mask)
-            total[rows] = np.nan
-            count[rows] = 1
-            continue
         weights, asked, have = (t.cpu().numpy() for t in execution.attention[source])
         wanted = plan.masks.array(mask)[sites.start : sites.stop]
         row = np.arange(n_rows)[:, None]

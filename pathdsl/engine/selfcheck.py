@@ -242,7 +242,7 @@ def _extremes(
                     name="keep(none) = treated run" if treated else "keep(full) = reference run",
                     error=float(np.abs(found - wanted).max()) / scale,
                     tolerance=tolerance,
-                    compared=f"{len(rows)} prompts, {len(ids)} logits of the unmodified model at END",
+                    compared=f"{len(rows)} prompts, {len(ids)} logits at END, unmodified model",
                 )
             )
     return proofs

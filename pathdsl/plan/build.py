@@ -188,8 +188,16 @@ def _attention(
             continue
         if source == REFERENCE or (source < 0 and not table.constant[treated_index(source)]):
             source = pattern_copy(table, layer, head, source)
-        if source >= 0:
-            wanted[source] = table.masks.either(wanted.get(source, FALSE), read_at)
+        if source < 0:
+            raise PlanError(
+                Diagnostic(
+                    code="PD227",
+                    message=f"`{builder.layout.label(table.layout.head(layer, head))}` has a "
+                    "constant as its output in some run, and a constant has no attention pattern",
+                    help="measure attention on a paired or resampled treated value",
+                )
+            )
+        wanted[source] = table.masks.either(wanted.get(source, FALSE), read_at)
         blend.append((source, read_at))
     return AttentionRead(measure=measure, blend=tuple(blend), queries=queries, keys=keys)
 

@@ -17,6 +17,7 @@ TOP, BOTTOM = 10, 2
 def quantities_block(quantities: Sequence[QuantityResult], view: View) -> str:
     """All quantities, one line each; members of a sweep by size, the middle left out."""
     rows: list[list[str]] = []
+    before: dict[int, str] = {}
     after: dict[int, list[str]] = {}
     for name, members in _families(quantities):
         if len(members) == 1 and members[0].name == name:
@@ -30,10 +31,8 @@ def quantities_block(quantities: Sequence[QuantityResult], view: View) -> str:
             members,
             key=lambda q: (q.estimate is None, -abs(q.estimate) if q.estimate is not None else 0.0),
         )
-        rows.append([f"  {name}", "", "", "", ""])
-        after[len(rows) - 1] = []
-        title = f"{many(len(members), 'member')}, largest first"
-        rows[-1][0] += view.faint(f" ({title})") if not view.colour else f" ({title})"
+        title = f"({many(len(members), 'member')}, largest first)"
+        before[len(rows)] = f"  {name} {view.faint(title)}"
         places = next((digits(q.estimate, q.interval) for q in ordered if q.estimate), None)
         hide = 0 if view.everything else max(0, len(ordered) - TOP - BOTTOM - 1)
         kept = [*ordered[:TOP], *ordered[-BOTTOM:]] if hide else ordered
@@ -46,6 +45,7 @@ def quantities_block(quantities: Sequence[QuantityResult], view: View) -> str:
     body = table([titles, *rows], right=(2, 4))
     lines = [view.heading("Quantities"), view.faint(body[0])]
     for i, line in enumerate(body[1:]):
+        lines += [before[i]] if i in before else []
         lines.append(line)
         lines += after.get(i, [])
     return "\n".join(lines)

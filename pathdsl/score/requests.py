@@ -85,17 +85,20 @@ def first_round(
     """
     lowering = Lowering(program, resolver, _Dry(planner.tasks))
     asked: list[tuple[Request, ...]] = []
-    adaptive: dict[str, None] = {}
+    adaptive: list[str] = []
     later = 0
     for declaration in (*program.lets.values(), *program.claims):
         for name, bindings in _instances(declaration, resolver, only):
+            waiting = False
             for node in _sides(declaration):
                 found, finished = _advance(lowering.scalar(node, bindings))
                 asked.append(found)
-                if not finished:
-                    adaptive[name] = None
-            if name in adaptive:
-                later += _later(declaration, program, resolver, bindings)
+                waiting = waiting or not finished
+            # `chance` waits for its values too, but asks for nothing more.
+            more = _later(declaration, program, resolver, bindings) if waiting else 0
+            if more:
+                adaptive.append(name)
+                later += more
     return FirstRound(requests=ordered(asked), adaptive=tuple(adaptive), later_runs=later)
 
 

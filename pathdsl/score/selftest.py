@@ -166,8 +166,8 @@ def _trial(
         false_edges=len(alone) - len(true & set(alone)),
         recovered=recovered(kind),
         kl=float(np.abs(session.value(kept[kind], divergence)).max()),
-        smallest_true=min(effects.get(edge, 0.0) for edge in true),
-        largest_false=max(size for edge, size in effects.items() if edge not in true),
+        smallest_true=float(np.min([effects.get(edge, 0.0) for edge in true])),
+        largest_false=float(np.max([size for edge, size in effects.items() if edge not in true])),
         tolerance=session.rounding() * max(1.0, float(np.abs(reference).max())),
         other=recovered("paired") if differs else None,
     )

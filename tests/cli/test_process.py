@@ -76,9 +76,7 @@ def test_not_as_expected_is_1_and_values_are_written(folder: Path) -> None:
         (("graph", "good.circuit", "--path", "nods"), 2, "did you mean `nodes`?"),
     ],
 )
-def test_what_is_wrong_is_2(
-    arguments: tuple[str, ...], code: int, said: str, folder: Path
-) -> None:
+def test_what_is_wrong_is_2(arguments: tuple[str, ...], code: int, said: str, folder: Path) -> None:
     done = pathdsl(*arguments, cwd=folder)
     assert done.returncode == code, done.stdout + done.stderr
     # click wraps its messages

@@ -41,7 +41,8 @@ def test_every_exit_code_has_a_meaning_and_is_in_the_help(capsys: Capture) -> No
 
 
 @pytest.mark.parametrize(
-    ("codes", "wanted"), [([], 5), ([5, 5], 5), ([0, 5], 0), ([0, 1, 5], 1), ([1, 2], 2), ([3, 2], 3)]
+    ("codes", "wanted"),
+    [([], 5), ([5, 5], 5), ([0, 5], 0), ([0, 1, 5], 1), ([1, 2], 2), ([3, 2], 3)],
 )
 def test_over_several_files_the_largest_wins(codes: list[int], wanted: int) -> None:
     assert overall(ExitCode(code) for code in codes) == wanted
@@ -120,13 +121,12 @@ def test_lint_formats(file: Path, capsys: Capture) -> None:
     assert run("lint", "x.circuit", "--format", "json") == 2
     found = json.loads(capsys.readouterr().out)
     (fault,) = found["files"][0]["diagnostics"]
-    assert fault["span"]["line"] == 21 and fault["severity"] == "error"
+    assert fault["span"]["line"] == 20 and fault["severity"] == "error"
 
 
 def test_plan_in_text_and_json(file: Path, capsys: Capture) -> None:
     file.write_text(
-        INDUCTION
-        + "claim complete: completeness(nodes, knockouts: greedy(2, seed: 0)) <= 1\n"
+        INDUCTION + "claim complete: completeness(nodes, knockouts: greedy(2, seed: 0)) <= 1\n"
     )
     assert run("plan", "x.circuit", "--memory", "1MB") == 0
     told = capsys.readouterr().out

@@ -42,8 +42,10 @@ path v = input@A -[v: same]-> a0.h1@A (-> mlp)* -[k,v]-> a1 -> logits
 path e = edges { input -> a0.h0; a0.h0 -[v]-> a1.h1; a1.h1 -> m1 -> logits; input -> m1 }
 path b = through(a1.h0@END) | (input@S -[q]-> a0.h1 ~> logits)
 path r = input -[k: prev]-> a0.h0@A -> m0@A -[k]-> a1.h1 -> m1 -> logits
+path k = (input -[q]-> a1.h0 -> logits) | (a0.h0 -[k: prev]-> a1.h0 -> logits)
+path w = (m0 -[q]-> a1.h1) | (a0.h1 -[v: offset(-2)]-> a1.h1)
 """
-NAMES = ("q", "c", "v", "e", "b", "r")
+NAMES = ("q", "c", "v", "e", "b", "r", "k", "w")
 
 
 @cache

@@ -102,7 +102,8 @@ def only(row: int):
     )
 
 
-def test_prompts_of_one_token() -> None:
+def test_keys_that_no_prompt_of_a_batch_has() -> None:
+    """A prompt of one token has no token before it."""
     task = make_task((1, 3, 1, 2))
     for run in all_runs(PAIRED):
         one = logits(run, task=task)

@@ -36,8 +36,8 @@ def test_a_wrong_truth_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"recovered": 0.9}, {"kl": 0.1}, {"smallest_true": 0.0}, {"largest_false": 0.1}, {"other": 1.0},
-     {"recovered": float("nan")}, {"largest_false": float("nan")}],
+    [{"recovered": 0.9}, {"kl": 0.1}, {"smallest_true": 0.0}, {"largest_false": 0.1},
+     {"other": 1.0}, {"recovered": float("nan")}, {"largest_false": float("nan")}],
 )  # fmt: skip
 def test_every_number_counts(change: dict[str, float]) -> None:
     good = module.Trial(

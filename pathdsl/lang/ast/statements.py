@@ -127,7 +127,7 @@ class InterveneDecl(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimDecl(Node):
-    """`claim NAME [for v in SET]: A REL B [within D] [at C% confidence] [by M] [expect refuted]`."""
+    """`claim NAME [for v in SET]: A REL B [within D] [at C% confidence] [by M] [expect V]`."""
 
     name: Name
     loop: Loop | None

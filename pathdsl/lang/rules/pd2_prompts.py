@@ -22,6 +22,10 @@ def _plan(*lines: str, head: str = _HEAD) -> Example:
     return Example(text=head + "\n".join(lines) + "\n", command="plan")
 
 
+def _check(*lines: str) -> Example:
+    return Example(text=_HEAD + "\n".join(lines) + "\n", command="check")
+
+
 PROMPT_PAGES: tuple[Page, ...] = (
     Page(
         code="PD223",
@@ -68,6 +72,21 @@ PROMPT_PAGES: tuple[Page, ...] = (
             "let effect_of: logits = mean(LD(reference with off))",
         ),
         passing=_plan("let effect_of: logits = mean(LD(treat(through(a0.h1))))"),
+    ),
+    Page(
+        code="PD227",
+        name="attention-of-a-constant",
+        summary="An attention metric is read on a run in which its head's output is a constant.",
+        why="A mean or zero stands in the place of the head; it attends to nothing.",
+        repair="Measure attention on a paired or resampled treated value.",
+        failing=_check(
+            "metric mass = attention(a1.h2, END -> FIRST_B)",
+            "let on_b = mean(mass(treat(through(a1.h2), treated: zero)))",
+        ),
+        passing=_check(
+            "metric mass = attention(a1.h2, END -> FIRST_B)",
+            "let on_b = mean(mass(treat(through(a1.h2))))",
+        ),
     ),
     Page(
         code="PD226",

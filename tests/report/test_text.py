@@ -1,0 +1,110 @@
+"""What people read: every kind of claim, long sweeps, colours, narrow terminals."""
+
+from __future__ import annotations
+
+import re
+
+from pathdsl.errors import ExitCode
+from pathdsl.lang.render import width
+from pathdsl.report.style import View
+from pathdsl.report.text import closing, report
+from pathdsl.score.check import FileOutcome
+from tests.report.outcomes import outcome
+
+CLAIMS = """\
+Claims
+  supported     sufficient
+                0.932  [0.910, 0.951]  wanted >= 0.8   n = 4, 95% confidence
+                F(keep(nodes)) = 2.510 · F(reference) = 3.520
+
+  refuted       control  as expected
+                0.050  [0.020, 0.090]  wanted >= 0.8   n = 4, 95% confidence
+                F(keep(nodes)) = 2.510 · F(reference) = 3.520
+
+  refuted       complete  NOT as expected
+                0.50  [0.40, 0.60]  wanted <= 0.3   n = 4, 95% confidence
+                F(keep(nodes)) = 2.510 · F(reference) = 3.520
+                worst of 6 candidates:
+                  {a5.h0@END}  0.500  [0.490, 0.510]
+                  {a4.h0@END}  0.400  [0.390, 0.410]
+                  {a3.h0@END}  0.300  [0.290, 0.310]
+                  … 3 more; `--all` shows them
+                prompts that speak most against it:
+                  r0       0  When Mary and John went to the store,
+                  r1  0.1000  When Mary and John went to the store,
+                  r2  0.2000  When Mary and John went to the store,
+                  … 1 more prompt; `--all` shows them
+
+  inconclusive  each[a9.h9@END]  NOT as expected
+                0.713  [0.661, 0.762]  wanted >= 0.8
+                n = 4, 95% confidence, 97.5% after correction, p = 0.031
+                F(keep(nodes)) = 2.510 · F(reference) = 3.520
+                about 1,234 prompts would settle it
+
+  undefined     ratio  NOT as expected
+                “why not”
+                undefined  wanted >= 0.8   n = 4, 95% confidence
+                undefined: the interval of the denominator contains 0
+"""
+SUMMARY = (
+    "5 claims: 1 supported, 1 refuted as expected, 1 refuted NOT as expected, "
+    "1 inconclusive NOT as expected, 1 undefined NOT as expected\n"
+)
+
+
+def text(view: View, **replaced: str) -> str:
+    found = outcome()
+    assert found.program is not None
+    return report(found, found.program.sources, view, replaced)
+
+
+def test_claims_and_summary() -> None:
+    told = text(View())
+    assert CLAIMS in told
+    assert told.endswith(SUMMARY)
+    assert "  ioi: Who gets the drink\n" in told
+    assert '  model bundled("mini") · task ioi, 4 prompts\n' in told
+    assert "warning[PD431]" in told
+    assert "published scope" not in told
+
+
+def test_a_long_sweep_shows_its_ends() -> None:
+    told = text(View())
+    assert "direct (20 members, largest first)" in told
+    assert "[a0.h0]" in told and "[a9.h0]" in told and "[a19.h0]" in told
+    assert "… 8 between; `--all` shows them" in told and "[a12.h0]" not in told
+    assert "undefined: the denominator may be 0" in told
+    everything = text(View(everything=True))
+    assert "[a12.h0]" in everything and "--all" not in everything
+
+
+def test_what_the_command_line_replaced_is_said() -> None:
+    assert "not the published scope: take = 5 set on the command line" in text(View(), take="5")
+
+
+def test_colours_change_nothing_else() -> None:
+    plain, coloured = text(View()), text(View(colour=True))
+    assert "\x1b[" not in plain and "\x1b[1;32msupported" in coloured
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
+
+
+def test_lines_fit_the_screen() -> None:
+    for wide in (100, 72):
+        for line in text(View(width=wide)).splitlines():
+            assert width(line) <= wide or "claims:" in line, line
+
+
+def test_quiet_is_a_line_per_claim() -> None:
+    told = text(View(quiet=True))
+    assert "  refuted       control  0.050  [0.020, 0.090]  wanted >= 0.8  as expected\n" in told
+    assert "Quantities" not in told and "Method" not in told
+
+
+def test_files_that_were_not_judged() -> None:
+    stopped = FileOutcome(
+        path="x.circuit", program=None, diagnostics=(), exit_code=ExitCode.WRONG_INPUT
+    )
+    assert report(stopped, {}, View()).endswith("not checked: its faults are above\n")
+    codes = [ExitCode.AS_EXPECTED, ExitCode.WRONG_INPUT, ExitCode.NOTHING_TO_CHECK]
+    assert closing(codes, View()) == "\n3 files: 1 as expected, 1 with faults, 1 without claims\n"
+    assert closing(codes[:1], View()) == ""
