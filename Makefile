@@ -27,7 +27,7 @@ $(VENV)/.created:
 	@touch $@
 
 $(VENV)/.torch: constraints.txt | $(VENV)/.created
-	$(PIP) install --quiet -c constraints.txt hatchling
+	$(PIP) install --quiet -c constraints.txt hatchling editables
 	$(PIP) install --quiet -c constraints.txt $(TORCH)
 	@touch $@
 

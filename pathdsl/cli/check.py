@@ -31,6 +31,8 @@ from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.errors import ExitCode, Severity
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from pathdsl.lang.program import Program
     from pathdsl.score.check import FileOutcome
 
@@ -202,8 +204,8 @@ class _Progress:
 
     def __init__(self, quiet: bool) -> None:
         self.on = not quiet and sys.stderr.isatty()
-        self._bar = None
-        self._tasks: dict[str, object] = {}
+        self._bar: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> _Progress:
         if self.on:

@@ -18,7 +18,9 @@ from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.execute import BatchExecution
+from pathdsl.engine.positions import position_mask
 from pathdsl.engine.sites import Sites
+from pathdsl.plan.build import parse_pos
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.steps import AttentionRead, Output, Plan
@@ -34,7 +36,12 @@ def token_answers(
     """The accepted ids of a measure's column for each token read; `next` follows the position."""
     if measure.column == "next":
         prompt = task.prompts[task.reference]
-        return [(int(prompt[r, p + 1]),) for r, p in zip(rows, positions, strict=True)]
+        inside = position_mask(task)(parse_pos(measure.position))
+        # Tokens that only other measures read get a stand-in; nothing may follow them.
+        return [
+            (int(prompt[r, p + 1]),) if inside[r, p] else (0,)
+            for r, p in zip(rows, positions, strict=True)
+        ]
     return [task.answers[measure.column][r] for r in rows]
 
 

@@ -8,15 +8,25 @@ the last token, needs no entry. Offsets (`S1+1`) apply to each index and are che
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
 
 from pathdsl.engine.faults import Faults
 from pathdsl.engine.rows import Row
 from pathdsl.engine.tokens import Encoder, Prompt
 from pathdsl.errors import DataError, Diagnostic
+from pathdsl.graph.pathset import Pos
 from pathdsl.plan.taskdata import TaskData
 
-__all__ = ["END", "next_tokens", "parse_position", "resolve_positions", "row_positions"]
+__all__ = [
+    "END",
+    "next_tokens",
+    "parse_position",
+    "position_mask",
+    "resolve_positions",
+    "row_positions",
+]
 
 END = "END"
 _WRITTEN = re.compile(r"(?:([A-Za-z_]\w*)([+-]\d+)?|\[(\d+)\])\Z")
@@ -202,3 +212,16 @@ def next_tokens(task: TaskData, written: str) -> tuple[tuple[int, ...], ...]:
         found.append(tuple(int(ids[row, place + 1]) for place in indices))
     faults.stop()
     return tuple(found)
+
+
+def position_mask(task: TaskData) -> Callable[[Pos], np.ndarray]:
+    """Positions of a task as (rows, pos) masks; raises DataError PD336, PD338."""
+
+    def mask(pos: Pos) -> np.ndarray:
+        out = np.zeros((task.n_rows, task.n_pos), bool)
+        found = resolve_positions(task, pos.name, pos.offset, pos.index if pos.index >= 0 else None)
+        for row, places in enumerate(found):
+            out[row, list(places)] = True
+        return out
+
+    return mask

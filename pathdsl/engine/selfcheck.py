@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.positions import position_mask
 from pathdsl.engine.runner import Settings, execute
-from pathdsl.engine.session import ROUNDING, Planner, position_mask
+from pathdsl.engine.session import ROUNDING, Planner
 from pathdsl.errors import Diagnostic, EngineError
 from pathdsl.graph.pathset import FULL, Nodes, PathSet, cat, complete, minus, union
 from pathdsl.plan.build import build_plans
@@ -59,7 +60,7 @@ def prove(planner: Planner, adapter: Adapter, task: TaskData) -> list[Proof]:
             Proof(
                 code="PD630",
                 name="decomposed forward = plain forward",
-                error=max(
+                error=_largest(
                     _distance(_decomposed(adapter, task, column, rows), plain[column], task, rows)
                     for column in columns
                 ),
@@ -87,7 +88,7 @@ def prove_null_pair(plan: Plan, task: TaskData, adapter: Adapter, tolerance: flo
         for (number, measure), found in values.items()
         if plan.outputs[number].run.kind == "reference"
     }
-    worst = 0.0
+    errors = [0.0]
     first: dict[Measure, np.ndarray] = {}
     for (_, measure), found in values.items():
         if measure.kind == "attention":
@@ -98,11 +99,11 @@ def prove_null_pair(plan: Plan, task: TaskData, adapter: Adapter, tolerance: flo
         if measure.kind in ("rank", "top1", "top_token"):
             continue  # steps of a near-tie are no error of the engine; logits are compared
         scale = max(1.0, float(np.abs(base).max()))
-        worst = max(worst, float(np.abs(found - base).max()) / scale)
+        errors.append(float(np.abs(found - base).max()) / scale)
     return Proof(
         code="PD634",
         name="null pair has no effect",
-        error=worst,
+        error=_largest(errors),
         tolerance=tolerance,
         compared=f"{len(plan.outputs)} runs on {rows} prompts, treated := reference",
     )
@@ -133,6 +134,11 @@ def failed(proofs: Iterable[Proof], where: str) -> EngineError | None:
 
 
 # -------------------------------------------------------------------------------------------------
+
+
+def _largest(errors: Iterable[float]) -> float:
+    """The largest error; nan if one is nan, which Python's `max` may drop."""
+    return float(np.max(list(errors)))
 
 
 def _proof_rows(task: TaskData) -> np.ndarray:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pathdsl.engine.adapters.base import Adapter
-from pathdsl.engine.positions import resolve_positions
+from pathdsl.engine.positions import next_tokens, position_mask
 from pathdsl.engine.runner import DEFAULT_MEMORY, Settings, execute
 from pathdsl.engine.taskspec import TaskSpec
-from pathdsl.graph.pathset import Pos
 from pathdsl.graph.product import MAX_STATES
 from pathdsl.graph.shape import ModelShape
 from pathdsl.plan.build import build_plans
@@ -27,19 +26,6 @@ Progress = Callable[[str, int, int], None]
 
 ROUNDING = {"float64": 1e-9, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 """How far two evaluations of one logit may lie apart, by dtype, relative to logits of size 1."""
-
-
-def position_mask(task: TaskData) -> Callable[[Pos], np.ndarray]:
-    """Positions of a task as (rows, pos) masks; raises DataError PD336, PD338."""
-
-    def mask(pos: Pos) -> np.ndarray:
-        out = np.zeros((task.n_rows, task.n_pos), bool)
-        found = resolve_positions(task, pos.name, pos.offset, pos.index if pos.index >= 0 else None)
-        for row, places in enumerate(found):
-            out[row, list(places)] = True
-        return out
-
-    return mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +55,15 @@ class Planner:
         return run
 
     def plans(self, requests: Collection[Request]) -> list[Plan]:
-        """Plans for all requests, task by task."""
+        """Plans for all requests, task by task; raises PlanError and DataError."""
         by_task: dict[str, list[Request]] = {}
         for run, measure in requests:
             by_task.setdefault(run.task, []).append((self.normal(run), measure))
         found: list[Plan] = []
         for name, wanted in by_task.items():
             task = self.tasks[name]
+            for position in dict.fromkeys(m.position for _, m in wanted if m.column == "next"):
+                next_tokens(task, position)  # raises PD347 where nothing follows
             found += build_plans(
                 self.shape,
                 name,

@@ -32,7 +32,7 @@ def check_score(scope: Scope, score: ast.Score) -> Faults:
         return
     metric = None
     task = named_option(score.options, "task")
-    if wants_metric(score):
+    if wants_metric(score) or named_option(score.options, "metric") is not None:
         choice = choose_metric(scope.program, score)
         metric = scope.program.metrics.get(choice.name or "")
         if choice.name is None and not scope.program.broken:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pathdsl.errors import ExitCode
 from pathdsl.lang.render import render
@@ -22,6 +23,9 @@ from pathdsl.report.quantities_text import quantities_block
 from pathdsl.report.style import View, paragraph, table
 from pathdsl.score.check import FileOutcome
 from pathdsl.score.results import ClaimResult
+
+if TYPE_CHECKING:
+    from pathdsl.engine.selfcheck import Proof
 
 __all__ = ["closing", "report"]
 
@@ -103,7 +107,8 @@ def _checks(outcome: FileOutcome, view: View) -> str:
     """Self-checks, one line per kind with the largest error over tasks and plans."""
     if not outcome.proofs:
         return ""
-    rows, worst = [], {}
+    rows: list[list[str]] = []
+    worst: dict[str, tuple[Proof, int]] = {}
     for _, proof in outcome.proofs:
         seen = worst.get(proof.name)
         count = seen[1] + 1 if seen else 1

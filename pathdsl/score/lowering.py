@@ -12,16 +12,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pathdsl.engine.taskspec import treated_spec
 from pathdsl.graph import pathset
 from pathdsl.graph.pathset import PathSet
 from pathdsl.lang import ast
 from pathdsl.lang.serving import choose_task, fields_of
-from pathdsl.lang.signatures import AVERAGING, TREATED, literal, resolve_arguments
+from pathdsl.lang.signatures import AVERAGING, literal
 from pathdsl.lang.walk import walk
-from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.runs import RunSpec
 from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.faults import fault
-from pathdsl.score.metrics import Metric, compile_metric, position_text
+from pathdsl.score.metrics import Metric, compile_metric
 from pathdsl.score.quantity import (
     Aggregate,
     Constant,
@@ -39,7 +40,7 @@ from pathdsl.score.session import Bindings, Member, PathAlgebra, Resolver, Sessi
 if TYPE_CHECKING:
     from pathdsl.lang.program import Program
 
-__all__ = ["Bindings", "Lowering", "treated_spec"]
+__all__ = ["Bindings", "Lowering"]
 
 FUNCTIONS = ("abs", "min", "max")
 
@@ -282,38 +283,3 @@ class Lowering:
                 + (", …" if len(members) > 6 else ""),
             )
         return found[0]
-
-
-def treated_spec(value: ast.Expr) -> TreatedSpec:
-    """The treated value as written after `treated:`; PD423 where it is none."""
-    if isinstance(value, ast.Name):
-        if value.name == "zero":
-            return TreatedSpec(kind="zero")
-        return TreatedSpec(kind="paired", column=value.name)
-    if not isinstance(value, ast.Call) or value.name not in TREATED:
-        raise fault("PD423", "this is no treated value", value)
-    found = resolve_arguments(TREATED[value.name], value.arguments)
-    column, by = found.get("column"), found.get("by")
-    return TreatedSpec(
-        kind=value.name,  # type: ignore[arg-type]
-        column=column.name if isinstance(column, ast.Name) else "",
-        by=by.name if isinstance(by, ast.Name) else "",
-        at=_positions(found.get("at")),
-        scale=float(found.get("scale") or 0.0),  # type: ignore[arg-type]
-        seed=int(found.get("seed") or 0),  # type: ignore[call-overload]
-        draws=int(found.get("draws") or 1),  # type: ignore[call-overload]
-    )
-
-
-def _positions(value: object) -> tuple[str, ...]:
-    match value:
-        case None:
-            return ()
-        case ast.ListValue(items=items):
-            return tuple(name for item in items for name in _positions(item))
-        case ast.Position():
-            return (position_text(value),)
-        case ast.Name(name=name):
-            return (name,)
-        case _:
-            return ()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pathdsl.engine.session import Planner, position_mask
+from pathdsl.engine.positions import position_mask
+from pathdsl.engine.session import Planner
 from pathdsl.errors import Diagnostic, Severity
 from pathdsl.graph.components import Layout
 from pathdsl.graph.pathset import FULL, NONE, PathSet, Pos, intersection

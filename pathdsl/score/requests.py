@@ -87,7 +87,8 @@ def first_round(
     asked: list[tuple[Request, ...]] = []
     adaptive: list[str] = []
     later = 0
-    for declaration in (*program.lets.values(), *program.claims):
+    declarations: list[Declaration] = [*program.lets.values(), *program.claims]
+    for declaration in declarations:
         for name, bindings in _instances(declaration, resolver, only):
             waiting = False
             for node in _sides(declaration):

@@ -18,10 +18,10 @@ FAMILIES = {
 }
 HEAD = """# Diagnostics
 
-Every fault has a code that stays the same for ever, a name, a place in the file, and, where there is
-one, a repair that works when pasted. `pathdsl explain CODE` prints the page of a code, with a file that
-gives it and one that does not; both run as tests. Errors stop a check before anything is judged;
-warnings never change the exit code.
+Every fault has a code that stays the same for ever, a name, a place in the file, and, where there
+is one, a repair that works when pasted. `pathdsl explain CODE` prints the page of a code, with a
+file that gives it and one that does not; both run as tests. Errors stop a check before anything is
+judged; warnings never change the exit code.
 """
 
 

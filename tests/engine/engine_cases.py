@@ -22,6 +22,8 @@ from pathdsl.plan.runs import RunSpec, TreatedSpec
 from pathdsl.plan.taskdata import TaskData
 from tests.oracle.cases import build_model
 
+torch.set_num_threads(1)  # products this small only wait for other threads
+
 VOCABULARY = 11
 CONFIG = {
     "n_layer": 2, "n_head": 2, "n_embd": 8, "n_inner": 16, "vocab_size": VOCABULARY,

@@ -20,6 +20,8 @@ from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
 from tests.oracle.cases import Case, build_model, oracle_logits
 
+torch.set_num_threads(1)  # products this small only wait for other threads
+
 VOCABULARY = 11
 COLUMNS = tuple(Measure(kind="logit", column=f"t{i}") for i in range(VOCABULARY))
 REFERENCE = RunSpec(task="t", kind="reference")
