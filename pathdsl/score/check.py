@@ -95,7 +95,9 @@ def check_file(path: str, options: CheckOptions) -> FileOutcome:
         return _check(path, program, found, options, started)
     except PathdslError as error:
         return _stopped(path, program, [*found, *error.diagnostics], error.exit_code, started)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not _of_memory(error):
+            raise
         return _stopped(path, program, [*found, _no_memory()], ExitCode.MACHINE_FAILED, started)
 
 
@@ -222,6 +224,12 @@ def _stopped(
         exit_code=code,
         seconds=time.monotonic() - started,
     )
+
+
+def _of_memory(error: Exception) -> bool:
+    """Whether memory ran out; torch says so in a RuntimeError of its own words."""
+    words = ("out of memory", "allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 def _no_memory() -> Diagnostic:

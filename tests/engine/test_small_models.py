@@ -28,12 +28,13 @@ task sort {{
   positions = [LAST]
 }}
 metric L: logits = logit(answer) - logit(wrong)
-metric P at_last: prob = prob(answer)
+metric P_answer: prob = prob(answer)
 let total: logits = mean(L(reference) - L(treated))
 let by_head for h in attn: logits = mean(L(reference) - L(treat(through(h))))
+let sure: prob = mean(P_answer(reference))
 let right = accuracy(reference, answer: answer)
 claim sorts: accuracy(reference, answer: answer) >= 90% at 95% confidence
-claim whole: faithfulness(all) >= 99% at 95% confidence
+claim whole: faithfulness(all, metric: L) >= 99% at 95% confidence
 claim heads_carry: mean(L(reference) - L(treat(through(attn)))) > 1 at 95% confidence
 claim control: mean(L(treat(through(attn)))) - mean(L(reference)) > 0 at 95% confidence expect refuted
 path all = within(attn, mlp)
@@ -92,8 +93,7 @@ def failures(outcome: FileOutcome) -> list[str]:
 @pytest.mark.skipif(not SORT.is_dir(), reason=f"the sorting model is not at {SORT}")
 def test_the_sorting_model(tmp_path: Path) -> None:
     write_rows(tmp_path, sort_rows())
-    text = SORT_FILE.format(model=SORT).replace("metric P at_last", "metric P_answer")
-    (tmp_path / "sort.circuit").write_text(text)
+    (tmp_path / "sort.circuit").write_text(SORT_FILE.format(model=SORT))
     outcome = check_file(str(tmp_path / "sort.circuit"), CheckOptions(threads=1))
     assert outcome.judgement is not None, failures(outcome)
     verdicts = {c.name: str(c.verdict) for c in outcome.judgement.claims}
@@ -102,7 +102,7 @@ def test_the_sorting_model(tmp_path: Path) -> None:
     assert proofs == {"PD630", "PD631", "PD632", "PD633", "PD634"}
     assert all(proof.holds for _, proof in outcome.proofs)
     quantities = {q.name: q.estimate for q in outcome.judgement.quantities}
-    assert quantities["right"] == 1.0
+    assert quantities["right"] == 1.0 and quantities["sure"] > 0.9
     assert len([name for name in quantities if name.startswith("by_head[")]) == 9
     assert "gpt-nano-sort" in outcome.methodology["model"]
 

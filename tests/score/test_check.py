@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import pathdsl.score.check as module
 from pathdsl.engine.session import Limits
 from pathdsl.engine.source import parse_override
 from pathdsl.errors import ExitCode, Severity
@@ -19,7 +18,7 @@ HEAD = """
 circuit c { language = 1 }
 model toy = bundled("induction-2l")
 task copy {
-  data      = induction(take: 24, seed: 0)
+  data      = induction(take: 40, seed: 0)
   reference = prompt
   treated   = prompt_other
   positions = [FIRST_A, FIRST_B]
@@ -48,7 +47,7 @@ def test_claims_that_hold(tmp_path: Path) -> None:
     assert [(c.name, str(c.verdict)) for c in outcome.judgement.claims] == [("good", "supported")]
     assert [q.name for q in outcome.judgement.quantities] == ["size"]
     assert {p.code for _, p in outcome.proofs} == {"PD630", "PD631", "PD632", "PD633", "PD634"}
-    assert outcome.tasks["copy"].n_rows == 24
+    assert outcome.tasks["copy"].n_rows == 40
     assert len(outcome.plans) == len(outcome.costs) >= 1 and outcome.seconds > 0
 
 
@@ -59,15 +58,13 @@ def test_a_claim_that_does_not(tmp_path: Path) -> None:
 
 
 def test_an_inconclusive_claim_may_be_excused(tmp_path: Path) -> None:
-    near = check(tmp_path, "let d: logits = mean(LD(reference) - LD(treat(main)))\n" + GOOD)
-    assert near.judgement is not None
-    middle = near.judgement.quantities[0].estimate
-    text = f"claim c: mean(LD(reference) - LD(treat(main))) > {middle:.6f} at 95% confidence\n"
-    strict = check(tmp_path, text)
+    """Below 30 prompts a constant sample has no interval."""
+    few = {"take": 20}
+    strict = check(tmp_path, GOOD, overrides=few)
     assert strict.judgement is not None
     assert str(strict.judgement.claims[0].verdict) == "inconclusive"
     assert strict.exit_code is ExitCode.NOT_AS_EXPECTED
-    assert check(tmp_path, text, allow_inconclusive=True).exit_code is ExitCode.AS_EXPECTED
+    assert check(tmp_path, GOOD, overrides=few, allow_inconclusive=True).exit_code is ExitCode.AS_EXPECTED
     assert exit_code(strict.judgement, True) is ExitCode.AS_EXPECTED
 
 
@@ -81,14 +78,14 @@ def test_nothing_to_check(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (("a1.h2@END -> logits", "a9.h2@END -> logits"), "PD204"),
+        (("a1.h2@END -> logits", "a9.h2@END -> logits"), "PD205"),
         (("a1.h2@END -> logits", "a1.h2@END -> a0.h1"), "PD201"),
         (("a1.h2@END", "m1.n7@END"), "PD212"),
-        (("logit(wrong)", "logit(nothing)"), "PD328"),
-        (("take: 24", "take: 0"), ""),
-        (("treated   = prompt_other", "treated   = prompt_missing"), "PD328"),
+        (("logit(wrong)", "logit(nothing)"), "PD301"),
+        (("take: 40", "take: 0"), ""),
+        (("treated   = prompt_other", "treated   = prompt_missing"), "PD301"),
         (("[FIRST_A, FIRST_B]", "[FIRST_C]"), "PD335"),
-        (("treated   = prompt_other\n", ""), "PD221"),
+        (("treated   = prompt_other\n", ""), "PD302"),
         (("reference = prompt\n", "reference = prompt\n  layernorm = frozen\n"), "PD226"),
         (('bundled("induction-2l")', 'bundled("no-such")'), "PD613"),
     ],
@@ -144,7 +141,7 @@ def test_only_one_claim(tmp_path: Path) -> None:
 def test_overrides_are_said(tmp_path: Path) -> None:
     plain = check(tmp_path, GOOD)
     changed = check(tmp_path, GOOD, overrides={"take": 6, "seed": 3})
-    assert changed.tasks["copy"].n_rows == 6 and plain.tasks["copy"].n_rows == 24
+    assert changed.tasks["copy"].n_rows == 6 and plain.tasks["copy"].n_rows == 40
     assert changed.tasks["copy"].key != plain.tasks["copy"].key
     assert changed.methodology["not the published scope"] == "take=6, seed=3 set on the command line"
     assert "not the published scope" not in plain.methodology
@@ -199,8 +196,8 @@ def test_memory_that_runs_out(
     monkeypatch.setattr(session, "execute", exhausted)
     outcome = check(tmp_path, GOOD)
     assert outcome.exit_code is ExitCode.MACHINE_FAILED and errors(outcome) == ["PD635"]
-    assert "--memory" in outcome.diagnostics[-1].help
-    assert module.exit_code is exit_code
+    (found,) = [d for d in outcome.diagnostics if d.code == "PD635"]
+    assert "--memory" in found.help and "--only" in found.help
 
 
 def test_other_errors_are_not_swallowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,8 +214,8 @@ def test_other_errors_are_not_swallowed(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_model_that_fails_its_proofs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pathdsl.engine.adapters.gpt2 import Gpt2Adapter
 
-    mlp = Gpt2Adapter.mlp
-    monkeypatch.setattr(Gpt2Adapter, "mlp", lambda *a: 1.01 * mlp(*a) + 0.5)
+    unembed = Gpt2Adapter.unembed
+    monkeypatch.setattr(Gpt2Adapter, "unembed", lambda *a: 1.01 * unembed(*a))
     outcome = check(tmp_path, GOOD)
     assert outcome.exit_code is ExitCode.MACHINE_FAILED
     assert "PD630" in errors(outcome) and outcome.judgement is None

@@ -69,23 +69,23 @@ def test_a_path_on_some_prompts(tmp_path: Path) -> None:
 
 
 def test_a_node_on_no_prompt(tmp_path: Path) -> None:
-    either = f"({ROUTE}) | (input@X -[v]-> a0.h0@X -[v]-> a1.h3@Y -> logits)"
+    either = f"({ROUTE}) | (input@X -[v]-> a0.h0@X -[v]-> a1.h1@Y -> logits)"
     found = faults(tmp_path, either, [BEFORE] * 3)
-    # a1.h3@Y goes straight to `logits`, which is read at END alone.
+    # a1.h1@Y goes straight to `logits`, which is read at END alone.
     assert {d.code for d in found} == {"PD223"}
     assert sorted(d.message for d in found) == [
         "`a0.h0@X` of `p` lies on no path on any prompt of task `t`",
-        "`a1.h3@Y` of `p` lies on no path on any prompt of task `t`",
+        "`a1.h1@Y` of `p` lies on no path on any prompt of task `t`",
     ]
 
 
 def test_a_node_on_some_prompts(tmp_path: Path) -> None:
-    either = f"({ROUTE}) | (input@X -[v]-> a0.h0@Y -[v: same]-> a1.h3@Y -> logits)"
+    either = f"({ROUTE}) | (input@X -[v]-> a0.h0@Y -[v: same]-> a1.h1@Y -> logits)"
     found = faults(tmp_path, either, [(1, 5), BEFORE, BEFORE])
     assert {d.code for d in found} == {"PD224"}
     assert {d.message for d in found} == {
         "`a0.h0@Y` of `p` has no path on 2 of 3 prompts of task `t`",
-        "`a1.h3@Y` of `p` has no path on 2 of 3 prompts of task `t`",
+        "`a1.h1@Y` of `p` has no path on 2 of 3 prompts of task `t`",
     }
 
 
