@@ -85,12 +85,15 @@ def load(source: ModelSource, device: str = "cpu", threads: int | None = None) -
         _check_finite(source, model)
         model.eval()
         adapter = adapter_for(model)
+        if threads is None and _is_small(model):
+            # Splitting tiny products costs more than it saves, most of all beside other programs.
+            torch.set_num_threads(1)
         tokenizer = load_tokenizer(source)
     # The cache keeps a hub file in `snapshots/COMMIT/`.
     commit = files[0].parent.name if source.kind == "hf" else ""
     weights = {path.name: sha256_of(path) for path in files}
     facts = {
-        "model": source.written if source.kind != "folder" else f'folder("{place}")',
+        "model": source.written,
         "revision": commit,
         "architecture": type(model).__name__,
         "dtype": source.dtype,
@@ -112,6 +115,14 @@ def load(source: ModelSource, device: str = "cpu", threads: int | None = None) -
 
 
 # ------------------------------------------------------------------------------- the machine
+
+
+SMALL_MODEL = 20_000_000
+"""Parameters below which one thread is faster than two."""
+
+
+def _is_small(model: Any) -> bool:
+    return sum(parameter.numel() for parameter in model.parameters()) < SMALL_MODEL
 
 
 def check_device(source: ModelSource, device: str) -> torch.device:

@@ -190,28 +190,32 @@ def resolve_positions(
 def next_tokens(task: TaskData, written: str) -> tuple[tuple[int, ...], ...]:
     """For every row the ids of the tokens that follow a position, in the order of its indices.
 
-    `written` is a position as text (`S1`, `S1+1`, `[3]`). Raises DataError PD347 with every row on
-    which nothing follows (as at END), and what `resolve_positions` raises.
+    `written` is a position as text (`S1`, `S1+1`, `[3]`). Raises DataError PD347 where on some rows
+    nothing follows (as at END), and what `resolve_positions` raises.
     """
     try:
         places = resolve_positions(task, *parse_position(written))
     except ValueError as error:
         raise DataError(Diagnostic(code="PD338", message=str(error))) from error
-    faults = Faults(task.name)
+    ends = [
+        row
+        for row, (indices, length) in enumerate(zip(places, task.lengths, strict=True))
+        if any(place + 1 >= length for place in indices)
+    ]
+    if ends:
+        others = f", nor on {len(ends) - 1} others" if len(ends) > 1 else ""
+        faults = Faults(task.name)
+        faults.add(
+            "PD347",
+            f"row `{task.row_ids[ends[0]]}`: no token follows `{written}`{others}",
+            notes=("`next` is the token after the position read; the last has none",),
+            advice="logit(next) @END-1",
+        )
+        faults.stop()
     ids = task.prompts[task.reference]
-    found = []
-    for row, (indices, length) in enumerate(zip(places, task.lengths, strict=True)):
-        if any(place + 1 >= length for place in indices):
-            faults.add(
-                "PD347",
-                f"row `{task.row_ids[row]}`: no token follows `{written}`",
-                notes=("`next` is the token after the position read; the last has none",),
-                advice="logit(next) @[0]",
-            )
-            continue
-        found.append(tuple(int(ids[row, place + 1]) for place in indices))
-    faults.stop()
-    return tuple(found)
+    return tuple(
+        tuple(int(ids[row, place + 1]) for place in indices) for row, indices in enumerate(places)
+    )
 
 
 def position_mask(task: TaskData) -> Callable[[Pos], np.ndarray]:

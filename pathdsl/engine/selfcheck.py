@@ -18,7 +18,7 @@ from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.positions import position_mask
 from pathdsl.engine.runner import Settings, execute
 from pathdsl.engine.session import ROUNDING, Planner
-from pathdsl.errors import Diagnostic, EngineError
+from pathdsl.errors import Diagnostic
 from pathdsl.graph.pathset import FULL, Nodes, PathSet, cat, complete, minus, union
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.readout import Measure
@@ -117,20 +117,19 @@ def worst_of(proofs: Sequence[Proof]) -> Proof:
     return replace(worst, compared=f"{worst.compared}; the worst of {len(proofs)} plans")
 
 
-def failed(proofs: Iterable[Proof], where: str) -> EngineError | None:
-    """The error that says which proofs do not hold, or None."""
-    faults = [
+def unproved(proofs: Iterable[tuple[str, Proof]]) -> list[Diagnostic]:
+    """A diagnostic for every proof, of a task by name, that does not hold."""
+    return [
         Diagnostic(
             code=proof.code,
-            message=f"self-check failed on {where}: {proof.name} is off by {proof.error:.3g}",
+            message=f"self-check failed on task `{task}`: {proof.name} is off by {proof.error:.3g}",
             notes=(f"compared {proof.compared}; allowed {proof.tolerance:g}",),
             help="no claim is judged on a model that the engine does not reproduce; try "
             "`dtype: float64`, and report the model",
         )
-        for proof in proofs
+        for task, proof in proofs
         if not proof.holds
     ]
-    return EngineError(faults) if faults else None
 
 
 # -------------------------------------------------------------------------------------------------

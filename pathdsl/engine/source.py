@@ -50,7 +50,8 @@ class ModelSource:
     """One model to load: `location` is a hub id, an absolute folder or a bundled name.
 
     `dtype` is "" in an override, which keeps the dtype that the file states. `name` is the model's
-    name in the file and `span` the loader there, for messages; both take no part in equality.
+    name in the file, `typed` the location as it was written and `span` the loader there, for
+    messages; none of them takes part in equality.
     """
 
     kind: Kind
@@ -58,13 +59,14 @@ class ModelSource:
     revision: str = ""
     dtype: str = "float32"
     name: str = field(default="model", compare=False)
+    typed: str = field(default="", compare=False)
     span: Span | None = field(default=None, compare=False, repr=False)
 
     @property
     def written(self) -> str:
         """The source as the language writes it, without dtype."""
         revision = f', revision: "{self.revision}"' if self.revision else ""
-        return f'{self.kind}("{self.location}"{revision})'
+        return f'{self.kind}("{self.typed or self.location}"{revision})'
 
     def fault(
         self, code: str, message: str, *, notes: tuple[str, ...] = (), advice: str = ""
@@ -136,10 +138,16 @@ def source_from(
             options["dtype"] = dtype
     if faults:
         raise LanguageError(faults)
+    typed = location
     if call.name == "folder":
         location = str((base_dir / location).absolute())
     declared = ModelSource(
-        kind=cast(Kind, call.name), location=location, name=name, span=call.span, **options
+        kind=cast(Kind, call.name),
+        location=location,
+        name=name,
+        typed=typed,
+        span=call.span,
+        **options,
     )
     override = (overrides or {}).get(name)
     if override is None:
@@ -180,11 +188,17 @@ def parse_override(text: str) -> tuple[str, ModelSource]:
     revision = ""
     if kind == "hf":
         location, _, revision = location.partition("@")
-    elif kind == "folder":
+    typed = location
+    if kind == "folder":
         location = str(Path(location).expanduser().absolute())
     name = name.strip()
     return name, ModelSource(
-        kind=cast(Kind, kind), location=location, revision=revision, dtype=dtype, name=name
+        kind=cast(Kind, kind),
+        location=location,
+        revision=revision,
+        dtype=dtype,
+        name=name,
+        typed=typed,
     )
 
 

@@ -154,6 +154,8 @@ class _Checker:
                 if isinstance(option.value, ast.MapValue):
                     for pair in option.value.items:
                         yield from pair
+                elif isinstance(strip(option.value), ast.Edges | ast.EdgesFile):
+                    yield option  # edges to range over, not a path set of its own
                 else:
                     yield option.value
             elif isinstance(option.value, ast.Call | ast.PathRun | ast.PlainRun):
@@ -161,7 +163,9 @@ class _Checker:
 
     def part(self, part: ast.Node, bindings: Bindings) -> None:
         """Check one path expression or node reference."""
-        if isinstance(part, PATH_WORDS):
+        if isinstance(part, ast.Argument):
+            self.attempt(lambda: self.resolver.path_set(part.value, bindings))  # type: ignore[arg-type]
+        elif isinstance(part, PATH_WORDS):
             self.paths(part, bindings)
         elif isinstance(part, ast.Name) and part.name not in bindings:
             if part.name in self.program.paths and part.name not in self.faulty:

@@ -156,7 +156,7 @@ def _units(scope: Scope, score: ast.Score) -> Faults:
             "`per: edge` needs to know which edges",
             options["per"].span,
             "the path set is no `edges { … }`",
-            help="name them: `over: edges { a0.h1 -> a1.h0 }`",
+            help="name them: `over: edges { input -> a0.h1; a0.h1 -> logits }`",
         )
     if "given" in options:
         yield fault(

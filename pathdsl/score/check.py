@@ -11,7 +11,7 @@ Faults of the file stop the way before weights load; self-checks stop it before 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -145,7 +145,7 @@ def _check(
     started: float,
 ) -> FileOutcome:
     from pathdsl.engine.load import load
-    from pathdsl.engine.selfcheck import failed, prove, prove_null_pair, worst_of
+    from pathdsl.engine.selfcheck import prove, prove_null_pair, unproved, worst_of
     from pathdsl.engine.session import EngineSession, Limits, Planner
     from pathdsl.score.judge import judge
     from pathdsl.score.methodology import methodology
@@ -161,7 +161,9 @@ def _check(
     proofs: list[tuple[str, Proof]] = []
     for name, task in ready.data.tasks.items():
         proofs += [(name, proof) for proof in prove(planner, loaded.adapter, task)]
-    _stop(failed, proofs)
+    faults = unproved(proofs)
+    if faults:
+        return _stopped(path, program, [*found, *faults], ExitCode.MACHINE_FAILED, started, proofs)
     session = EngineSession(planner, loaded.adapter, options.progress)
     judgement = judge(program, ready.resolver, session, options.only)
     for name, task in ready.data.tasks.items():
@@ -169,7 +171,9 @@ def _check(
         if plans:
             null = [prove_null_pair(p, task, loaded.adapter, session.rounding()) for p in plans]
             proofs.append((name, worst_of(null)))
-    _stop(failed, proofs)
+    faults = unproved(proofs)
+    if faults:
+        return _stopped(path, program, [*found, *faults], ExitCode.MACHINE_FAILED, started, proofs)
     found = [*found, *judgement.diagnostics]
     return FileOutcome(
         path=path,
@@ -203,21 +207,16 @@ def exit_code(judgement: Judgement, allow_inconclusive: bool) -> ExitCode:
     return ExitCode.AS_EXPECTED
 
 
-def _stop(failed: Callable[..., PathdslError | None], proofs: list[tuple[str, Proof]]) -> None:
-    for name in dict.fromkeys(task for task, _ in proofs):
-        error = failed([proof for task, proof in proofs if task == name], f"task `{name}`")
-        if error is not None:
-            raise error
-
-
 def _stopped(
     path: str,
     program: Program | None,
     found: list[Diagnostic],
     code: ExitCode,
     started: float,
+    proofs: Sequence[tuple[str, Proof]] = (),
 ) -> FileOutcome:
     return FileOutcome(
+        proofs=tuple(proofs),
         path=path,
         program=program,
         diagnostics=tuple(sort_diagnostics(list(found), first=path)),

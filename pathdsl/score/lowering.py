@@ -10,6 +10,7 @@ Source: language.md section 6; the operator is Goldowsky-Dill et al. 2023 (arXiv
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from pathdsl.engine.taskspec import treated_spec
@@ -94,12 +95,15 @@ class Lowering:
         field = fields_of(self.program, decl).get("average") if decl is not None else None
         return field is not None and literal(field.value) == "mean_of_ratios"
 
-    def text(self, node: ast.Node) -> str:
-        """The source of a node on one line, or "" where there is none."""
+    def text(self, node: ast.Node, bindings: Bindings = {}) -> str:
+        """The source of a node on one line, loop variables by their members; "" without source."""
         source = self.program.sources.get(node.span.path)
         if source is None:
             return ""
-        return " ".join(source.text[node.span.start : node.span.end].split())
+        text = " ".join(source.text[node.span.start : node.span.end].split())
+        for name, member in bindings.items():
+            text = re.sub(rf"(?<![\w.@]){re.escape(name)}\b", member.label, text)
+        return text
 
     # ---------------------------------------------------------------------------------------------
     # Runs
@@ -108,7 +112,7 @@ class Lowering:
     def run(self, run: ast.Run, task: str, bindings: Bindings) -> RunSpec:
         """The run spec of `reference`, `treated`, `treat(…)` or `keep(…)`."""
         under = run.under.name if run.under is not None else ""
-        label = self.text(run)
+        label = self.text(run, bindings)
         if isinstance(run, ast.PlainRun):
             return RunSpec(task=task, kind=run.which, under=under, label=label)
         options = {o.keyword: o.value for o in run.options}
@@ -186,7 +190,7 @@ class Lowering:
             rows=rows,
             task=tasks[0],
             q=float(q) if isinstance(q, int | float) else 0.5,
-            label=self.text(call),
+            label=self.text(call, bindings),
         )
 
     # ---------------------------------------------------------------------------------------------

@@ -45,6 +45,32 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
                 met = probe.rows_with(intersection(paths, resolver.through([unit])))
                 if met.sum() < rows.sum():
                     found += _said(f"`{unit.label}` of `{name}`", met, declaration.name, task)
+        for expr in inline_paths(program):
+            paths = resolver.path_set(expr)
+            if paths not in (FULL, NONE):
+                found += _said("this path set", probe.rows_with(paths), expr, task)
+    return found
+
+
+def inline_paths(program: Program) -> list[ast.PathExpr]:
+    """Path expressions written into runs and scores, those with a loop variable left out."""
+    found: list[ast.PathExpr] = []
+    for declaration in (*program.lets.values(), *program.claims):
+        variable = declaration.loop.variable.name if declaration.loop is not None else ""
+        for node in walk(declaration):
+            if isinstance(node, ast.PathRun):
+                candidates: tuple[ast.Node, ...] = (node.paths,)
+            elif isinstance(node, ast.Score):
+                candidates = node.subjects
+            else:
+                continue
+            for expr in candidates:
+                runs = (ast.Name, ast.PlainRun, ast.PathRun, ast.Score, ast.RandomLike)
+                if isinstance(expr, runs):
+                    continue
+                names = {n.name for n in walk(expr) if isinstance(n, ast.Name)}
+                if variable not in names and expr not in found:
+                    found.append(expr)  # type: ignore[arg-type]
     return found
 
 
@@ -105,14 +131,13 @@ def _said(what: str, rows: np.ndarray, node: ast.Node, task: TaskData) -> list[D
     missing = int((~rows).sum())
     if not missing:
         return []
+    verb = "lies on no path" if what.startswith("`") else "holds no path"
     first = task.row_ids[int(np.flatnonzero(~rows)[0])]
     if missing == len(rows):
         return [
             Diagnostic(
                 code="PD223",
-                message=f"{what} lies on no path on any prompt of task `{task.name}`"
-                if what.startswith("`")
-                else f"{what} holds no path on any prompt of task `{task.name}`",
+                message=f"{what} {verb} on any prompt of task `{task.name}`",
                 span=node.span,
                 notes=(f"row `{first}` is the first of {len(rows)}",),
                 help="look at the positions: keys and values are read at or before the head; "

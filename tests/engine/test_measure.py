@@ -10,10 +10,22 @@ import torch
 
 import pathdsl.engine.measure as module
 from pathdsl.engine.measure import _from_logits
+from pathdsl.errors import PlanError
 from pathdsl.graph.pathset import FULL
 from pathdsl.plan.readout import Measure
 from tests.engine.engine_cases import (
-    COLUMNS, MEAN, PAIRED, REFERENCE, TASK, ZERO, adapter_of, hf, path_sets, prompt, treat, values,
+    COLUMNS,
+    MEAN,
+    PAIRED,
+    REFERENCE,
+    TASK,
+    ZERO,
+    adapter_of,
+    hf,
+    path_sets,
+    prompt,
+    treat,
+    values,
 )  # fmt: skip
 
 ROWS = range(TASK.n_rows)
@@ -203,7 +215,8 @@ def test_attention_of_a_mixed_copy() -> None:
 def test_a_constant_has_no_pattern(spec) -> None:
     run = treat(FULL, spec)
     measure = Measure(kind="attention", head=(1, 0), query="END", key="A")
-    assert np.isnan(values([run], [measure])[run, measure]).all()
+    with pytest.raises(PlanError, match="PD227"):
+        values([run], [measure])
 
 
 def test_attention_beside_other_measures() -> None:

@@ -12,12 +12,22 @@ import pathdsl.engine.execute as execute_module
 import pathdsl.engine.runner as runner_module
 from pathdsl.engine.adapters.gpt2 import Gpt2Adapter
 from pathdsl.engine.runner import Settings
-from pathdsl.engine.selfcheck import Proof, failed, prove, prove_null_pair
+from pathdsl.engine.selfcheck import Proof, prove, prove_null_pair, unproved
 from pathdsl.engine.session import ROUNDING, EngineSession
-from pathdsl.errors import ExitCode
 from pathdsl.plan.readout import Measure
 from tests.engine.engine_cases import (
-    CONFIG, COLUMNS, MEAN, NOISE, PAIRED, REFERENCE, RESAMPLE, SPECS, TASK, ZERO, all_runs, planner,
+    COLUMNS,
+    CONFIG,
+    MEAN,
+    NOISE,
+    PAIRED,
+    REFERENCE,
+    RESAMPLE,
+    SPECS,
+    TASK,
+    ZERO,
+    all_runs,
+    planner,
 )  # fmt: skip
 from tests.oracle.cases import build_model
 
@@ -54,7 +64,7 @@ def test_a_sound_model_passes(dtype: torch.dtype) -> None:
     assert {p.tolerance for p in found.values()} == {ROUNDING[str(dtype).removeprefix("torch.")]}
     assert max(p.error for p in found.values()) > 0  # something was compared
     assert null_pair(adapter).holds
-    assert failed(found.values(), "task `t`") is None
+    assert unproved([("t", proof) for proof in found.values()]) == []
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
@@ -190,9 +200,7 @@ def test_measures_that_jump_are_left_out(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_nan_never_passes() -> None:
     nan = Proof(code="PD630", name="x", error=float("nan"), tolerance=1.0, compared="nothing")
     assert not nan.holds
-    error = failed([nan], "task `t`")
-    assert error is not None and error.exit_code == ExitCode.MACHINE_FAILED
-    (found,) = error.diagnostics
+    (found,) = unproved([("t", nan)])
     assert found.code == "PD630" and "nan" in found.message and "task `t`" in found.message
 
 
@@ -217,8 +225,7 @@ def test_every_failed_proof_is_said() -> None:
     mlp = adapter.mlp
     adapter.mlp = lambda layer, resid: 1.01 * mlp(layer, resid)  # type: ignore[method-assign]
     found = proofs(adapter)
-    error = failed(found.values(), "task `t`")
-    assert error is not None
-    assert {d.code for d in error.diagnostics} == wrong(found)
-    assert all(d.help and "allowed" in d.notes[0] for d in error.diagnostics)
+    faults = unproved([("t", proof) for proof in found.values()])
+    assert {d.code for d in faults} == wrong(found)
+    assert all(d.help and "allowed" in d.notes[0] for d in faults)
     assert Settings().null_pair is False
