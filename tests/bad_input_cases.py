@@ -160,9 +160,17 @@ def broken_line(folder: Path) -> None:
     (folder / "rows.jsonl").write_text("\n".join(lines) + "\n")
 
 
-def with_tokenizer(folder: Path) -> None:
-    """Prompts of text for a model that has no tokenizer."""
-    row(prompt="some text")(folder)
+def two_tokens(folder: Path) -> None:
+    """Texts for a model with a tokenizer; one answer is two tokens."""
+    text(('folder("model")', 'bundled("ioi-mini")'), ("a1.h2@END", "a3.h1@END"))(folder)
+    first = "Then, {} and John went to the park. John gave a book to"
+    rows = [
+        good_row(i) | {"prompt": first.format("Mary"), "other": first.format("John"),
+                       "right": " Mary", "wrong": " John"}
+        for i in range(3)
+    ]  # fmt: skip
+    rows[2]["right"] = " Mary John"
+    write_rows(folder, rows)
 
 
 WRONG_HASH = hashlib.sha256(b"other rows").hexdigest()
@@ -189,20 +197,20 @@ CASES = [
     Bad(name="huge take of a generator",
         make=text(('jsonl("rows.jsonl")', "induction(take: 100000000000000)"),
                   ("treated   = other", "treated   = prompt_other"), ("[X]", "[FIRST_A]"),
-                  ("right", "answer")), code="PD3", words=("take",)),
+                  ("right", "answer")), code="PD116", words=("take",)),
     Bad(name="no prompts", make=content(b"", "rows.jsonl"), code="PD324", words=("rows",)),
     Bad(name="not UTF-8", make=latin, code="PD3", words=("rows.jsonl", "UTF-8")),
     Bad(name="a broken line", make=broken_line, code="PD3", words=("rows.jsonl", "2")),
     Bad(name="missing column", make=row(other=None), code="PD328", words=("row-2", "`other`")),
     Bad(name="missing answer", make=row(right=None), code="PD328", words=("row-2", "`right`")),
-    Bad(name="answer of two tokens", make=row(right="two words"), code="PD33",
-        words=("row-2", "right")),
+    Bad(name="answer of two tokens", make=two_tokens, code="PD33", words=("row-2", "`right`")),
     Bad(name="answer out of range", make=row(right=10**9), code="PD33", words=("row-2", "right")),
     Bad(name="unequal lengths", make=row(other=[1, 2, 3]), code="PD334",
         words=("row-2", "4 tokens", "`other`")),
     Bad(name="position outside", make=row(positions={"X": 9}), code="PD33", words=("row-2", "X")),
     Bad(name="position missing", make=row(positions={}), code="PD335", words=("row-2", "`X`")),
-    Bad(name="text without a tokenizer", make=with_tokenizer, code="PD33", words=("row-2",)),
+    Bad(name="text without a tokenizer", make=row(prompt="some text"), code="PD342",
+        words=("row-2", "tokenizer")),
     Bad(name="ids out of range", make=row(prompt=[1, 2, 3, -4]), code="PD33", words=("row-2",)),
     Bad(name="too long a prompt", make=row(prompt=[1] * 5000, other=[2] * 5000), code="PD33",
         words=("row-2",)),

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a file, its data or its model: a diagnostic and an exit code, no traceback."""
+"""Whatever is wrong with a file, its data or its model: a diagnostic and an exit code."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_nodes_that_are_not_executed_yet(
         (("reference = prompt", "layernorm = frozen\n  reference = prompt"), "PD226"),
         (("L(reference) -", "L(reference with off) -"), "PD225"),
     ):
-        path.write_text(whole.replace(*change) + "intervene off { zero a0.h0 }\n")
+        path.write_text(whole.replace(*change) + "intervene off { zero v(a0.h0) }\n")
         code, said = run([str(path)], capsys)
         no_traceback(said)
         assert code == 2 and f"[{wanted}]" in said

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from pathdsl.cli.exits import overall
 from pathdsl.cli.files import expand, sources_of
+from pathdsl.cli.named import NO_MEMBER, judged, vet_names
 from pathdsl.cli.options import (
     Device,
     Diagnostics,
@@ -33,7 +33,6 @@ from pathdsl.errors import ExitCode, Severity
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from pathdsl.lang.program import Program
     from pathdsl.score.check import FileOutcome
 
 __all__ = ["check"]
@@ -94,13 +93,11 @@ def check(
     names = expand(files)
     if only is not None or scope.models:
         programs = [load_program(name)[0] for name in names]
-        _vet_names([p for p in programs if p.file.statements], only, scope.models)
+        vet_names([p for p in programs if p.file.statements], only, scope.models)
     for name in names:
         outcome = _outcome(name, scope, only, device, threads, allow_inconclusive, quiet)
         if only is not None and outcome.judgement is not None and not _anything(outcome):
-            raise typer.BadParameter(
-                f"`--only {only}`: no such member; write it as the report does, `each[a9.h9@END]`"
-            )
+            raise typer.BadParameter(f"`--only {only}`: {NO_MEMBER}")
         codes.append(outcome.exit_code)
         known = outcome.program.sources if outcome.program else {}
         sources = sources_of(outcome.diagnostics, known)
@@ -134,15 +131,18 @@ def _outcome(
     quiet: bool,
 ) -> FileOutcome:
     """One file's outcome; a library is only linted."""
+    from pathdsl.engine.vet import vet_file
     from pathdsl.lang.lint import lint_file
     from pathdsl.score.check import CheckOptions, FileOutcome, check_file
 
     program, found = lint_file(path)
+    if not (program.claims or program.lets):
+        program, found = vet_file(path)  # nothing will run, so look at the graph here
     wrong = any(d.severity is Severity.ERROR for d in found)
     if wrong or program.is_library:
         code = ExitCode.WRONG_INPUT if wrong else ExitCode.NOTHING_TO_CHECK
         return FileOutcome(path=path, program=program, diagnostics=tuple(found), exit_code=code)
-    if only is not None and only.partition("[")[0] not in _judged(program):
+    if only is not None and only.partition("[")[0] not in judged(program):
         code = ExitCode.NOTHING_TO_CHECK
         return FileOutcome(path=path, program=program, diagnostics=tuple(found), exit_code=code)
     with _Progress(quiet) as progress:
@@ -159,32 +159,9 @@ def _outcome(
         return check_file(path, options)
 
 
-def _judged(program: Program) -> list[str]:
-    """The names that `--only` may ask for."""
-    return [*program.lets, *(claim.name.name for claim in program.claims)]
-
-
 def _anything(outcome: FileOutcome) -> bool:
     judgement = outcome.judgement
     return judgement is not None and bool(judgement.claims or judgement.quantities)
-
-
-def _vet_names(programs: list[Program], only: str | None, models: Iterable[str]) -> None:
-    """Names on the command line that no file has are faults of the command line."""
-    from pathdsl.cli.complaints import did_you_mean
-
-    if not programs:
-        return
-    name = only.partition("[")[0] if only is not None else None
-    known = [known for program in programs for known in _judged(program)]
-    if name is not None and name not in known:
-        hint = did_you_mean(name, known)
-        raise typer.BadParameter(f"`--only {only}`: no such claim or let; {hint}".rstrip("; "))
-    have = {p.model.name.name for p in programs if p.model is not None}
-    for model in models:
-        if have and model not in have:
-            told = ", ".join(f"`{one}`" for one in sorted(have))
-            raise typer.BadParameter(f"`--model {model}=…`: the file's model is {told}")
 
 
 def _write_values(path: Path, rows: list[dict[str, object]]) -> bool:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pathdsl.cli.complaints import complain, did_you_mean
+from pathdsl.cli.named import NO_MEMBER
 from pathdsl.cli.options import Models, NoColor, read_scope
 from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.errors import ExitCode, PathdslError
+from pathdsl.lang import ast
+
+if TYPE_CHECKING:
+    from pathdsl.cli.opened import Opened
 
 __all__ = ["explain"]
 
@@ -74,17 +79,37 @@ def _named(subject: str, models: list[str], view: object) -> str:
     program = opened.program
     if not name:
         return file_text(program, view)  # type: ignore[arg-type]
-    name = name.partition("[")[0]
+    asked, name = name, name.partition("[")[0]
     if program.find(name) is None:
-        known = [*program.origin, *(c.name.name for c in program.claims)]
+        known = list(dict.fromkeys([*program.origin, *(c.name.name for c in program.claims)]))
         hint = did_you_mean(name, known) or "it declares " + ", ".join(f"`{n}`" for n in known)
         err(f"no `{name}` in `{path}`; {hint}\n")
         raise typer.Exit(ExitCode.WRONG_INPUT)
     try:
-        return described(name, program, opened.resolver, view)  # type: ignore[arg-type]
+        told = described(name, program, opened.resolver, view)  # type: ignore[arg-type]
+        if isinstance(program.find(name), ast.ClaimDecl | ast.LetDecl):
+            told += _runs(opened, asked, view)
+        return told
     except PathdslError as error:
         complain(error.diagnostics, program.sources)
         raise typer.Exit(error.exit_code) from error
+
+
+def _runs(opened: Opened, name: str, view: object) -> str:
+    """The runs that a claim or let asks for; reads the rows, and loads no weights."""
+    from pathdsl.report.explain_name import runs_text
+    from pathdsl.score.check import prepare
+    from pathdsl.score.requests import first_round
+
+    try:
+        ready = prepare(opened.path, opened.program, opened.scope.check_options(None))
+        asked = first_round(opened.program, ready.resolver, ready.data, name)
+    except PathdslError as error:
+        told = error.diagnostics[0]
+        return f"\n  its runs are known once `pathdsl plan` passes: {told.code} {told.message}\n"
+    if not asked.names:
+        raise typer.BadParameter(f"`{opened.path}:{name}`: {NO_MEMBER}")
+    return runs_text(asked, view)  # type: ignore[arg-type]
 
 
 def _unknown(subject: str) -> str:

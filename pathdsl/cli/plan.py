@@ -9,6 +9,7 @@ import typer
 
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.files import expand, sources_of
+from pathdsl.cli.named import NO_MEMBER, judged, vet_names
 from pathdsl.cli.options import (
     Files,
     Format,
@@ -46,6 +47,7 @@ def plan(
     no_color: NoColor = False,
 ) -> None:
     """Say what a check would run and what it would cost; loads no weights."""
+    from pathdsl.lang.program import load_program
     from pathdsl.report.json import diagnostic_object, dump
     from pathdsl.report.plan_text import plan_object, plan_report
     from pathdsl.report.style import View
@@ -54,7 +56,11 @@ def plan(
     view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color), everything=everything)
     codes = [ExitCode.AS_EXPECTED]
     objects: list[dict[str, Any]] = []
-    for name in expand(files):
+    names = expand(files)
+    if only is not None or scope.models:
+        programs = [load_program(name)[0] for name in names]
+        vet_names([p for p in programs if p.file.statements], only, scope.models)
+    for name in names:
         try:
             outcome = _planned(name, scope, only)
         except PathdslError as error:
@@ -89,6 +95,8 @@ def _planned(path: str, scope: Scope, only: str | None) -> PlanOutcome | None:
     if program.is_library or not (program.claims or program.lets):
         err(f"nothing to plan in `{path}`: no claim and no let\n")
         return None
+    if only is not None and only.partition("[")[0] not in judged(program):
+        return None
     from pathdsl.engine.runner import rows_per_batch
     from pathdsl.engine.session import Limits, Planner, vocab_columns
     from pathdsl.plan.liveness import cost
@@ -100,6 +108,8 @@ def _planned(path: str, scope: Scope, only: str | None) -> PlanOutcome | None:
     limits = scope.limits or Limits()
     planner = Planner(ready.resolver.shape, ready.data.tasks, ready.data.specs, limits)
     asked = first_round(program, ready.resolver, planner, only)
+    if not asked.names:
+        raise typer.BadParameter(f"`--only {only}`: {NO_MEMBER}")
     size = {"float64": 8, "float32": 4}.get(ready.source.dtype, 2)
     parts = []
     for built in planner.plans(asked.requests):

@@ -69,7 +69,7 @@ def build_task(
 
     `treated`: treated values that runs name besides the task's own; `prompt_columns`: prompts that
     are run for another reason; `answer_columns`: token columns that metrics read (`next` needs no
-    column). Raises DataError with every fault of every row: PD324, PD328 to PD344, PD348.
+    column). Raises DataError with every fault of every row: PD324, PD328 to PD344, PD348, PD349.
     """
     faults = Faults(spec.name, spec.span)
     given = rows.rows if isinstance(rows, LoadedRows) else rows

@@ -27,6 +27,7 @@ from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
 
 PROOF_ROWS = 8
+PROOF_AMONG = 32
 NULL_ROWS = 4
 
 
@@ -141,9 +142,10 @@ def _largest(errors: Iterable[float]) -> float:
 
 
 def _proof_rows(task: TaskData) -> np.ndarray:
-    """The first rows, and the shortest and longest prompt among them."""
-    rows = dict.fromkeys([int(task.lengths.argmin()), int(task.lengths.argmax())])
-    rows |= dict.fromkeys(range(task.n_rows))
+    """The first rows, and the shortest and longest prompt of the first `PROOF_AMONG`."""
+    lengths = task.lengths[:PROOF_AMONG]
+    rows = dict.fromkeys([int(lengths.argmin()), int(lengths.argmax())])
+    rows |= dict.fromkeys(range(len(lengths)))
     return np.array(sorted(list(rows)[:PROOF_ROWS]))
 
 
@@ -232,7 +234,8 @@ def _extremes(
     ends = task.lengths[rows] - 1
     at_end = torch.arange(len(rows)), torch.from_numpy(ends)
     for plan in plans:
-        values = execute(plan, asked, adapter, Settings(memory=planner.limits.memory))
+        settings = Settings(memory=planner.limits.memory, rows=PROOF_AMONG)
+        values = execute(plan, asked, adapter, settings)
         for number, output in enumerate(plan.outputs):
             found = np.stack([values[number, m][0][rows] for m in measures], axis=1)
             treated = output.run.paths == everything

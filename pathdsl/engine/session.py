@@ -11,6 +11,7 @@ from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.positions import next_tokens, position_mask
 from pathdsl.engine.runner import DEFAULT_MEMORY, Settings, execute
 from pathdsl.engine.taskspec import TaskSpec
+from pathdsl.errors import DataError, Diagnostic
 from pathdsl.graph.product import MAX_STATES
 from pathdsl.graph.shape import ModelShape
 from pathdsl.plan.build import build_plans
@@ -64,6 +65,8 @@ class Planner:
             task = self.tasks[name]
             for position in dict.fromkeys(m.position for _, m in wanted if m.column == "next"):
                 next_tokens(task, position)  # raises PD347 where nothing follows
+            for column in dict.fromkeys(m.column for _, m in wanted if m.kind == "logit"):
+                _vet_single(task, column)
             found += build_plans(
                 self.shape,
                 name,
@@ -74,6 +77,19 @@ class Planner:
                 max_copies=self.limits.max_copies,
             )
         return found
+
+
+def _vet_single(task: TaskData, column: str) -> None:
+    """Raise PD350 where `logit` is asked of a column with several tokens on some row."""
+    counts = [len(ids) for ids in task.answers.get(column, ())]
+    several = [row for row, count in enumerate(counts) if count > 1]
+    if several:
+        others = f", nor have {len(several) - 1} others" if len(several) > 1 else ""
+        message = (
+            f"task `{task.name}`: row `{task.row_ids[several[0]]}` has {counts[several[0]]} "
+            f"tokens in `{column}`, not one{others}, and `logit` is of one token"
+        )
+        raise DataError(Diagnostic(code="PD350", message=message, help=f"logprob({column})"))
 
 
 class EngineSession:

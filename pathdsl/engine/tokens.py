@@ -38,6 +38,8 @@ class Encoder:
         self.faults = faults
         self.bos = bos
         self._told_missing = False
+        self._told_ids = False
+        self._kinds: set[str] = set()  # "text" and "ids", as prompts came
         self._answers: dict[str, tuple[int, ...]] = {}
         if bos and tokenizer is not None and tokenizer.bos_token_id is None:
             faults.add(
@@ -50,7 +52,7 @@ class Encoder:
     @property
     def fact(self) -> str:
         """What stands around every text, for the methodology line."""
-        if self.tokenizer is None:
+        if self.tokenizer is None or self._kinds == {"ids"}:
             return "none (token ids as given)"
         if self.bos is False:
             return "none (bos = false)"
@@ -67,12 +69,15 @@ class Encoder:
     def prompt(self, row: str, column: str, value: object) -> Prompt | None:
         """The tokens of one prompt, or None with the fault noted.
 
-        PD329 (type), PD330 (empty), PD331 (too long), PD332 (ids), PD342 (no tokenizer).
+        PD329 (type), PD330 (empty), PD331 (too long), PD332 (ids), PD342 (no tokenizer), PD349
+        (`bos` has no meaning for ids).
         """
         where = f"row `{row}`, column `{column}`"
         if isinstance(value, str):
             found = self._text(where, column, value)
         elif isinstance(value, list | tuple) and all(_whole(item) for item in value):
+            self._kinds.add("ids")
+            self._vet_ids(where, value)
             found = Prompt(ids=tuple(value))
         else:
             self.faults.add(
@@ -95,7 +100,21 @@ class Encoder:
             return None
         return found if self._known(where, column, found.ids) else None
 
+    def _vet_ids(self, where: str, ids: Sequence[int]) -> None:
+        """Note PD349 where the task states `bos` and a prompt is ids; it is the same for all."""
+        if self.bos is None or self._told_ids or not ids:
+            return
+        self._told_ids = True
+        written = str(self.bos).lower()
+        self.faults.add(
+            "PD349",
+            f"`bos = {written}`, and {where} is a list of token ids, used as it is",
+            advice="leave `bos` out" + (", and begin each list with that token" * self.bos),
+            severity=Severity.ERROR if self.bos else Severity.WARNING,
+        )
+
     def _text(self, where: str, column: str, text: str) -> Prompt | None:
+        self._kinds.add("text")
         if self.tokenizer is None:
             self._need_tokenizer(where)
             return None

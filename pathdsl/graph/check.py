@@ -264,9 +264,9 @@ class _Checker:
             self.add(
                 Diagnostic(
                     code="PD220",
-                    message=f"{len(unused)} edges of `{expr.path}` lie on no complete path",
+                    message=f"on no complete path: {len(unused)} of the edges of `{expr.path}`",
                     span=expr.span,
-                    label="have no effect",
+                    label="without effect",
                     notes=(", ".join(f"`{name}`" for name in unused[:5]) + more,),
                     help="remove them from the file, or judge the circuit without them",
                     severity=Severity.WARNING,

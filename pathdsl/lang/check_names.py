@@ -13,7 +13,7 @@ from pathdsl.lang.program import Declaration, Program, kind_of
 from pathdsl.lang.scope import Faults, fault, warning
 from pathdsl.lang.serving import choose_metric, serving, wants_metric
 from pathdsl.lang.signatures import MEASURES, METHODS, SCORES, STATISTICS
-from pathdsl.lang.walk import walk
+from pathdsl.lang.walk import quantities, walk
 
 __all__ = ["check_cycles", "check_reserved", "check_unused", "is_reserved"]
 
@@ -140,6 +140,8 @@ def check_cycles(program: Program) -> Faults:
 def _defining(program: Program, declaration: Declaration) -> Iterator[ast.Name]:
     if isinstance(declaration, ast.TaskDecl):
         yield from filter(None, [declaration.base])
+    elif isinstance(declaration, ast.LetDecl):
+        yield from quantities(declaration.expression)
     else:
         yield from _mentions(program, declaration)
 

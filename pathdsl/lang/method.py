@@ -17,7 +17,15 @@ from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.scope import Faults, warning
-from pathdsl.lang.serving import fields_of, generator, task_arguments
+from pathdsl.lang.serving import (
+    choose_metric,
+    choose_task,
+    fields_of,
+    generator,
+    named_option,
+    task_arguments,
+    wants_metric,
+)
 from pathdsl.lang.signatures import LANGUAGE_VERSION, literal
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import strip, walk
@@ -264,16 +272,18 @@ def _small_groups(program: Program, task: ast.TaskDecl, mean: ast.Call) -> Fault
 
 
 def _finer(program: Program) -> Faults:
-    constant = [
-        value
-        for _, value in _treated_values(program)
-        if (isinstance(value, ast.Call) and value.name in ("mean", "zero"))
-        or (isinstance(value, ast.Name) and value.name == "zero")
-    ]
-    if not constant:
+    values = [(task, value) for task, value in _treated_values(program) if _is_constant(value)]
+    if not values:
         return
+    own = {task.name.name for task, value in values if task is not None and _of_task(task, value)}
+    every = {*program.tasks} <= own or len(own) < len(values)
     found: list[ast.Node] = []
+    tasks = _tasks_of_runs(program)
     for holder in [*_all(program, ast.PathRun), *_all(program, ast.Score)]:
+        if isinstance(holder, ast.Score) and holder.name in ("overlap", "paths"):
+            continue
+        if not every and tasks.get(id(holder), next(iter(own))) not in own:
+            continue
         subjects = [holder.paths] if isinstance(holder, ast.PathRun) else holder.subjects  # type: ignore[attr-defined]
         for subject in subjects:
             inner = strip(subject)
@@ -289,11 +299,38 @@ def _finer(program: Program) -> Faults:
             unique[0].span,
             "leaves out single edges or inputs",
             labels=[
-                (constant[0].span, "a constant, not the activation of any input"),
+                (values[0][1].span, "a constant, not the activation of any input"),
                 *((other.span, "finer too") for other in unique[1:4]),
             ],
             help="a paired column or `resample(COLUMN, by: FIELD)` is comparable across grains",
         )
+
+
+def _is_constant(value: ast.Node) -> bool:
+    return (isinstance(value, ast.Call) and value.name in ("mean", "zero")) or (
+        isinstance(value, ast.Name) and value.name == "zero"
+    )
+
+
+def _of_task(task: ast.TaskDecl, value: ast.Node) -> bool:
+    return any(field.value is value for field in task.fields)
+
+
+def _tasks_of_runs(program: Program) -> dict[int, str]:
+    """The task of each run and score, by the identity of its node, where it is clear."""
+    found: dict[int, str | None] = {}
+    for call in _all(program, ast.Call):
+        if call.name in program.metrics:
+            asked = named_option(call.arguments, "task")
+            task = choose_task(program, program.metrics[call.name], asked).name
+            found |= {id(a.value): task for a in call.arguments}
+    for score in _all(program, ast.Score):
+        name = choose_metric(program, score).name if wants_metric(score) else None
+        name = named_option(score.options, "metric") or name
+        asked = named_option(score.options, "task")
+        task = choose_task(program, program.metrics.get(name or ""), asked).name
+        found |= {id(node): task for node in (score, *score.subjects)}
+    return {node: task for node, task in found.items() if task is not None}
 
 
 def _is_fine(node: ast.Node) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import fields
 
 from pathdsl.lang import ast
 
-__all__ = ["children", "strip", "walk"]
+__all__ = ["children", "quantities", "strip", "walk"]
 
 
 def children(node: ast.Node) -> Iterator[ast.Node]:
@@ -25,6 +25,18 @@ def walk(node: ast.Node) -> Iterator[ast.Node]:
     yield node
     for child in children(node):
         yield from walk(child)
+
+
+def quantities(node: ast.Node) -> Iterator[ast.Name]:
+    """The names in an expression that may stand for a `let`.
+
+    Scores and runs hold paths, columns and words (`as: gap`), never a quantity.
+    """
+    if isinstance(node, ast.Name):
+        yield node
+    elif not isinstance(node, ast.Score | ast.PlainRun | ast.PathRun):
+        for child in children(node):
+            yield from quantities(child)
 
 
 def strip(node: ast.Node) -> ast.Node:

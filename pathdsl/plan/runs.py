@@ -55,7 +55,11 @@ class TreatedSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """One run on one task. `paths` is the treated set of `treat`; `label` is only for people."""
+    """One run on one task. `paths` is the treated set of `treat`.
+
+    `label` is only for people; `form` is the label with loop variables as they were written, so
+    that the runs of one sweep can be told as one.
+    """
 
     task: str
     kind: Literal["reference", "treated", "treat"]
@@ -63,6 +67,7 @@ class RunSpec:
     treated: TreatedSpec | None = None
     under: str = ""
     label: str = field(default="", compare=False)
+    form: str = field(default="", compare=False)
 
     @property
     def treated_paths(self) -> PathSet:

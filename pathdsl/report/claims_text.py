@@ -8,10 +8,11 @@ refuted       sufficient  NOT as expected
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.report.members_text import members_block
-from pathdsl.report.numbers import many
+from pathdsl.report.numbers import apart, many
 from pathdsl.report.style import View, clip, paragraph, table
 from pathdsl.score.results import ClaimResult, TellingRow, Verdict
 
@@ -68,9 +69,13 @@ def _expected(claim: ClaimResult, view: View) -> str:
 
 def _numbers(claim: ClaimResult, view: View) -> str:
     within = f" within {claim.within:g}" if claim.within is not None else ""
+    d = claim.within or 0.0
+    bounds = (claim.threshold - d, claim.threshold + d) if d else (claim.threshold,)
+    known = claim.estimate is not None and isfinite(claim.estimate)
+    places = apart(claim.estimate or 0.0, claim.interval, bounds, view.noise * 100) if known else None
     found = [
-        view.number(claim.estimate, claim.interval),
-        view.interval(claim.interval, claim.estimate),
+        view.number(claim.estimate, claim.interval, places),
+        view.interval(claim.interval, claim.estimate, places),
     ]
     wanted = f"wanted {claim.relation} {claim.threshold:g}{within}"
     return "  ".join(part for part in (*found, wanted) if part)

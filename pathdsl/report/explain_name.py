@@ -15,8 +15,9 @@ from pathdsl.report.style import View, clip, paragraph, table
 
 if TYPE_CHECKING:
     from pathdsl.graph.resolver import Resolver
+    from pathdsl.score.requests import FirstRound
 
-__all__ = ["described", "file_text"]
+__all__ = ["described", "file_text", "runs_text"]
 
 UNITS = 40
 
@@ -61,6 +62,19 @@ def described(name: str, program: Program, resolver: Callable[[], Resolver], vie
         case _:
             assert_never(found)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def runs_text(asked: FirstRound, view: View) -> str:
+    """The runs that `asked` holds, each once, and whether searches will ask for more."""
+    runs = list(dict.fromkeys(run.label for run, _ in asked.requests))
+    lines = ["", f"  {many(len(runs), 'run')}:" if runs else "  no runs: counted on the graph"]
+    lines += [f"    {clip(run, view.width - 4)}" for run in runs[:UNITS]]
+    if len(runs) > UNITS:
+        lines.append(f"    … {len(runs) - UNITS} more")
+    if asked.adaptive:
+        more = f"its search for knockouts asks for at most {asked.later_runs:,} more"
+        lines.append(f"  {more}")
+    return "\n".join(lines) + "\n"
 
 
 def file_text(program: Program, view: View) -> str:

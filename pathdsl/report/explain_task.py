@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 from pathdsl.report.style import View, paragraph, table
@@ -15,7 +16,10 @@ def generator_text(made: Generator, view: View) -> str:
     """Arguments, columns, labels, positions and the first row of the defaults."""
     lines = [view.heading(f"{made.name}: {made.summary}"), ""]
     for part in made.doc.strip().split("\n\n"):
-        lines += [paragraph(" ".join(part.split()), view, ""), ""]
+        for item in re.split(r"\n\s*(?=- )", part):
+            hanging = "  " if item.lstrip().startswith("- ") else ""
+            lines.append(paragraph(" ".join(item.split()), view, "", hanging))
+        lines.append("")
     shown = ", ".join(f"{p.name}: {_value(p.default)}" for p in made.parameters)
     lines += [view.heading("Write"), f"  data = {made.name}({shown})", ""]
     rows = [

@@ -150,6 +150,7 @@ def _claim(claim: ClaimResult) -> Object:
 def _member(member: MemberResult) -> Object:
     return {
         "name": member.name,
+        "decided_by": member.decided_by,
         "estimate": _number(member.estimate),
         "interval": _interval(member.interval),
     }

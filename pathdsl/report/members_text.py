@@ -34,12 +34,12 @@ def members_block(
     ordered = sorted(members, key=distance)
     title = f"{indent}worst of {many(len(members), 'candidate')}:"
     if brief or len(members) == 1:
-        return f"{title} {clip(ordered[0].name, view.width - len(title) - 1)}"
+        return f"{title} {clip(ordered[0].decided_by or ordered[0].name, view.width - len(title) - 1)}"
     kept = ordered if view.everything or len(ordered) <= TOP + 1 else ordered[:TOP]
     room = max(20, view.width - len(indent) - 34)
     rows = [
         [
-            f"{indent}  {clip(m.name, room)}",
+            f"{indent}  {clip(m.decided_by or m.name, room)}",
             view.number(m.estimate, m.interval),
             view.interval(m.interval, m.estimate),
         ]

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import floor, isfinite, log10
 
-__all__ = ["NOUGHT", "Pair", "digits", "many", "nought", "pair", "plain", "shown"]
+__all__ = ["NOUGHT", "Pair", "apart", "digits", "many", "nought", "pair", "plain", "shown"]
 
 Pair = tuple[float, float]
 _MOST = 6
@@ -28,9 +29,28 @@ def digits(value: float, interval: Pair | None) -> int | None:
         wanted = 1 - floor(log10(width))
     else:
         wanted = 3 - floor(log10(largest))
-    if largest >= 1e7 or wanted > _MOST + 2:
+    if largest >= 1e7 or wanted > _MOST + 2 or (wanted > _MOST and largest < 1e-4):
         return None
     return max(0, min(wanted, _MOST))
+
+
+def apart(
+    value: float, interval: Pair | None, bounds: Sequence[float], noise: float = 0.0
+) -> int | None:
+    """Digits that also show on which side of each bound the value and its interval's ends lie.
+
+    `0.812 [0.797, 0.827]` is not `0.81 [0.80, 0.83]` beside a wanted `>= 0.8`. What is within
+    `noise` of a bound is left as it is.
+    """
+    places = digits(value, interval)
+    if places is None:
+        return None
+    pairs = [(x, bound) for x in (value, *(interval or ())) for bound in bounds]
+    pairs = [(x, bound) for x, bound in pairs if abs(x - bound) > max(noise, 10.0**-_MOST)]
+    for more in range(places, _MOST + 1):
+        if all(round(x, more) != round(bound, more) for x, bound in pairs):
+            return more
+    return places
 
 
 def plain(value: float, places: int | None) -> str:

@@ -125,7 +125,7 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
     rows = [["  run", "states", "mixed cells"]]
     alike: dict[str, list[Output]] = {}
     for output in plan.outputs:
-        alike.setdefault(output.run.label or output.run.kind, []).append(output)
+        alike.setdefault(output.run.form or output.run.label or output.run.kind, []).append(output)
     shown = list(alike.items())[: None if view.everything else RUNS]
     room = view.width - 32
     for name, outputs in shown:

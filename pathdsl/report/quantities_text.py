@@ -67,6 +67,8 @@ def _member_name(quantity: QuantityResult) -> str:
 
 def _row(quantity: QuantityResult, name: str, view: View, places: int | None = None) -> list[str]:
     estimate = quantity.estimate
+    if not quantity.n and estimate is not None:  # counted: nothing was resampled
+        return [name, "" if quantity.unit == "none" else quantity.unit, f"{estimate:.4g}", "", ""]
     return [
         name,
         "" if quantity.unit == "none" else quantity.unit,

@@ -17,7 +17,8 @@ from math import ceil
 
 from pathdsl.lang import ast
 from pathdsl.score.design import design_of
-from pathdsl.score.evidence import finite, members_of, telling_rows, terms_of
+from pathdsl.score.evaluate import ULPS
+from pathdsl.score.evidence import finite, members_of, no_interval, telling_rows, terms_of
 from pathdsl.score.intervals import Bootstrap, Interval
 from pathdsl.score.quantity import Scalar, is_constant
 from pathdsl.score.results import ClaimResult, Verdict
@@ -93,7 +94,7 @@ def _pose(question: Question, bootstrap: Bootstrap, confidence: float | None) ->
         relation=question.relation,
         threshold=question.threshold,
         within=question.within or 0.0,
-        tolerance=0.0 if undefined else evaluator.tolerance(node),
+        tolerance=0.0 if undefined else evaluator.tolerance(node) + ULPS * abs(question.threshold),
     )
     return _Posed(
         question=question,
@@ -131,13 +132,14 @@ def _result(
     shown = None
     if judged.level is not None and not posed.undefined:
         shown = posed.interval(judged.level)
-    notes, settle_n = list(question.notes), None
+    settle_n = None
+    notes = list(question.notes)
     if posed.undefined:
         notes.append(f"undefined: {posed.undefined}")
     if is_constant(node) and not posed.undefined:
-        notes.append("counted, not measured: no interval is needed")
-    if shown is not None and shown.method == "none":
-        notes.append("a constant sample below 30 prompts has no interval")
+        notes.append("not resampled over prompts: there is no interval")
+    if shown is not None and (why := no_interval(node, shown, bootstrap, judged.level or 0.0)):
+        notes.append(why)
     if design.share < 1:
         total = round(design.n / design.share)
         notes.append(f"knockouts were searched on {total - design.n} prompts, judged on {design.n}")

@@ -29,7 +29,10 @@ from pathdsl.score.quantity import (
 )  # fmt: skip
 from pathdsl.score.session import Session
 
-__all__ = ["Evaluator"]
+__all__ = ["ULPS", "Evaluator"]
+
+
+ULPS = 8 * float(np.finfo(np.float64).eps)  # shares are exact but for the arithmetic itself
 
 
 class Evaluator:
@@ -130,11 +133,14 @@ class Evaluator:
             case Aggregate(kind=kind):
                 error = self.row_error(node.rows).mean(axis=0)
                 error = np.broadcast_to(error, (len(self.vector(node)),))[self.mask(node)]
-                return float(error.mean() if kind == "mean" else error.max())
+                x = self.vector(node)[self.mask(node)]
+                own = ULPS * float(np.max(np.abs(x), initial=0.0))
+                return float(error.mean() if kind == "mean" else error.max()) + own
             case Op(op=op, args=args):
                 values = [self.values(arg, None) for arg in args]
                 errors = [np.full(1, self.tolerance(arg)) for arg in args]
-                return float(_propagate(op, values, errors)[0])
+                own = ULPS * float(np.nan_to_num(np.abs(_apply(op, values)[0]), posinf=0.0))
+                return float(_propagate(op, values, errors)[0]) + own
             case Worst(members=members):
                 return max(self.tolerance(member) for _, member in members)
 

@@ -11,14 +11,23 @@ import numpy as np
 
 from pathdsl.score.design import Design, design_of
 from pathdsl.score.evaluate import Evaluator
-from pathdsl.score.intervals import Bootstrap
-from pathdsl.score.quantity import Aggregate, Op, Scalar, Worst, aggregates, lift_worst
+from pathdsl.score.intervals import Bootstrap, Interval
+from pathdsl.score.quantity import (
+    Aggregate,
+    Op,
+    Scalar,
+    Worst,
+    aggregates,
+    lift_worst,
+    row_metrics,
+)  # fmt: skip
 from pathdsl.score.results import MemberResult, TellingRow, Term
 
-__all__ = ["finite", "members_of", "opened", "telling_rows", "terms_of"]
+__all__ = ["finite", "members_of", "no_interval", "opened", "telling_rows", "terms_of"]
 
 TELLING = 5
 LARGEST = 5000
+NAMED = 3
 
 
 def finite(value: float) -> float | None:
@@ -29,11 +38,8 @@ def finite(value: float) -> float | None:
 def opened(node: Scalar, evaluator: Evaluator) -> Scalar:
     """The quantity with every `Worst` replaced by the member that decides it."""
     match node:
-        case Worst(which=which, members=members):
-            values = np.array([evaluator.estimate(member) for _, member in members])
-            values = np.where(np.isfinite(values), values, -np.inf if which == "max" else np.inf)
-            place = int(values.argmax() if which == "max" else values.argmin())
-            return opened(members[place][1], evaluator)
+        case Worst(members=members):
+            return opened(members[_place(node, evaluator)][1], evaluator)
         case Op(op=op, args=args):
             return Op(op=op, args=tuple(opened(arg, evaluator) for arg in args))
         case _:
@@ -41,13 +47,40 @@ def opened(node: Scalar, evaluator: Evaluator) -> Scalar:
 
 
 def terms_of(node: Scalar, evaluator: Evaluator) -> tuple[Term, ...]:
-    """Every average in the quantity with its value, those of the deciding member only."""
-    found: dict[Aggregate, Term] = {}
-    for aggregate in aggregates(opened(node, evaluator)):
-        if aggregate not in found:
-            text = aggregate.label or aggregate.kind
-            found[aggregate] = Term(text=text, value=finite(evaluator.estimate(aggregate)))
-    return tuple(found.values())
+    """Every average in the quantity with its value, those of the deciding member only.
+
+    Terms that are written alike and differ say what they are of: their metrics and task.
+    """
+    found = list(dict.fromkeys(aggregates(opened(node, evaluator))))
+    texts = [a.label or a.kind for a in found]
+    for text in {t for t in texts if texts.count(t) > 1}:
+        alike = [i for i, t in enumerate(texts) if t == text]
+        metrics = [" and ".join(_metric_names(found[i])) for i in alike]
+        tasks = [found[i].task for i in alike]
+        for i, metric, task in zip(alike, metrics, tasks, strict=True):
+            texts[i] += f" of {metric}" if len(set(metrics)) > 1 else ""
+            texts[i] += f" on {task}" if len(set(tasks)) > 1 else ""
+    return tuple(
+        Term(text=text, value=finite(evaluator.estimate(aggregate)))
+        for text, aggregate in zip(texts, found, strict=True)
+    )
+
+
+def _metric_names(aggregate: Aggregate) -> list[str]:
+    return sorted({item.metric.name for item in row_metrics(aggregate.rows)})
+
+
+def no_interval(node: Scalar, interval: Interval, bootstrap: Bootstrap, level: float) -> str:
+    """Why an interval has no ends where a sample is constant; "" where it has them."""
+    few = "a constant sample below 30 prompts or clusters has no interval"
+    if interval.known or "none" not in interval.method.split():
+        return ""
+    lifted = lift_worst(node)
+    if not isinstance(lifted, Worst):
+        return few
+    without = [n for n, m in lifted.members if not bootstrap.interval(m, level).known]
+    more = f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
+    return f"{few}: {', '.join(without[:NAMED])}{more}" if without else few
 
 
 def members_of(node: Scalar, bootstrap: Bootstrap, level: float) -> tuple[MemberResult, ...]:
@@ -58,11 +91,24 @@ def members_of(node: Scalar, bootstrap: Bootstrap, level: float) -> tuple[Member
     return tuple(
         MemberResult(
             name=name,
+            decided_by=_decided_by(member, bootstrap.evaluator),
             estimate=finite(bootstrap.evaluator.estimate(member)),
             interval=bootstrap.interval(member, level).pair(),
         )
         for name, member in lifted.members
     )
+
+
+def _decided_by(member: Scalar, evaluator: Evaluator) -> str:
+    """The name of the option that gives a member its value; "" where it has no options."""
+    return member.members[_place(member, evaluator)][0] if isinstance(member, Worst) else ""
+
+
+def _place(node: Worst, evaluator: Evaluator) -> int:
+    """Which member has the largest or smallest value."""
+    values = np.array([evaluator.estimate(member) for _, member in node.members])
+    values = np.where(np.isfinite(values), values, -np.inf if node.which == "max" else np.inf)
+    return int(values.argmax() if node.which == "max" else values.argmin())
 
 
 def telling_rows(

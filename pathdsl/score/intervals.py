@@ -194,7 +194,7 @@ class Bootstrap:
             value = self.evaluator.estimate(below)
             tolerance = self.evaluator.tolerance(below)
             if not np.isfinite(value) or abs(value) <= tolerance:
-                return f"a denominator is {value:.4g}"
+                return f"a denominator is {value:.4g}, which rounding cannot tell from 0"
             interval = self.interval(below, level)
             inside = interval.low - tolerance <= 0 <= interval.high + tolerance
             if interval.method != "none" and inside:
@@ -207,7 +207,8 @@ class Bootstrap:
                 bad = np.flatnonzero(x.any(axis=0) & self.evaluator.mask(aggregate))
                 if len(bad):
                     row = self.evaluator.session.tasks[aggregate.task].row_ids[int(bad[0])]
-                    return f"a denominator is 0 on {len(bad)} prompts, the first is `{row}`"
+                    many = f"{len(bad)} prompt{'s' if len(bad) > 1 else ''}"
+                    return f"a denominator is 0 within rounding on {many}, the first is `{row}`"
         if not np.isfinite(self.evaluator.estimate(node)):
             return f"its value is {self.evaluator.estimate(node)}"
         return ""

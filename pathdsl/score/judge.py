@@ -21,10 +21,11 @@ from pathdsl.lang.signatures import METHODS, resolve_arguments
 from pathdsl.lang.units import unit_of
 from pathdsl.score.claims import Question, judge_family
 from pathdsl.score.design import design_of
-from pathdsl.score.evidence import finite, members_of
+from pathdsl.score.evidence import finite, members_of, no_interval
 from pathdsl.score.faults import fault, warning
 from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.lowering import Lowering
+from pathdsl.score.only import is_asked, judged_with
 from pathdsl.score.quantity import Constant, Scalar, difference, is_constant
 from pathdsl.score.results import ClaimResult, Judgement, QuantityResult, Verdict
 from pathdsl.score.rounds import Steps, drive
@@ -95,6 +96,8 @@ def judge(
         used = _bootstrap(decl.methods, lowering, bootstraps)
         family = judge_family(decl, questions, used)
         used.forget()
+        if decl.loop is not None:
+            family = [r for r in family if is_asked(only, decl.name.name, _label(r.name))]
         results += family
         for result in family:
             diagnostics += _warnings(result.name, result.verdict, result.notes, decl)
@@ -107,16 +110,22 @@ def _instances(
     decl: ast.LetDecl | ast.ClaimDecl, resolver: Resolver, only: str | None
 ) -> list[_Instance]:
     name = decl.name.name
-    if only is not None and only.partition("[")[0] != name:
-        return []
     if decl.loop is None:
-        return [_Instance(name=name, decl=decl, bindings={})]
+        return [_Instance(name=name, decl=decl, bindings={})] if is_asked(only, name) else []
+    if only is not None and only.partition("[")[0].strip() != name:
+        return []
     variable = decl.loop.variable.name
-    found = [
+    members = resolver.loop(decl.loop)
+    wanted = judged_with(decl, [member.label for member in members], only)
+    return [
         _Instance(name=f"{name}[{member.label}]", decl=decl, bindings={variable: member})
-        for member in resolver.loop(decl.loop)
+        for member in members
+        if member.label in wanted
     ]
-    return [i for i in found if only in (None, name, i.name)]
+
+
+def _label(name: str) -> str:
+    return name.partition("[")[2].removesuffix("]")
 
 
 def _quantity(
@@ -129,8 +138,8 @@ def _quantity(
     reason = bootstrap.undefined(node, CONFIDENCE)
     interval = None if reason else bootstrap.interval(node, CONFIDENCE)
     notes = [f"undefined: {reason}"] if reason else []
-    if interval is not None and interval.method == "none":
-        notes.append("a constant sample below 30 prompts has no interval")
+    if interval is not None and (why := no_interval(node, interval, bootstrap, CONFIDENCE)):
+        notes.append(why)
     verdict = Verdict.UNDEFINED if reason else Verdict.SUPPORTED
     diagnostics += _warnings(let.name, verdict, tuple(notes), let.decl)
     return QuantityResult(

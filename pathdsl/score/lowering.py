@@ -112,9 +112,9 @@ class Lowering:
     def run(self, run: ast.Run, task: str, bindings: Bindings) -> RunSpec:
         """The run spec of `reference`, `treated`, `treat(…)` or `keep(…)`."""
         under = run.under.name if run.under is not None else ""
-        label = self.text(run, bindings)
+        label, form = self.text(run, bindings), self.text(run)
         if isinstance(run, ast.PlainRun):
-            return RunSpec(task=task, kind=run.which, under=under, label=label)
+            return RunSpec(task=task, kind=run.which, under=under, label=label, form=form)
         options = {o.keyword: o.value for o in run.options}
         paths = self.resolver.path_set(run.paths, bindings)
         scope: PathSet | None = None
@@ -127,6 +127,7 @@ class Lowering:
             treated=treated_spec(options["treated"]) if "treated" in options else None,
             under=under,
             label=label,
+            form=form,
         )
 
     def treated_paths(self, which: str, paths: PathSet, scope: PathSet | None) -> PathSet:

@@ -92,6 +92,9 @@ def _targets(
             over = options["over"] if isinstance(options["over"], ast.Node) else None
             edges = setting.lowering.resolver.edges(subject, setting.bindings, over)
             if not edges:
+                if over is not None:
+                    what = "no edge of `over:` lies on a path of this set"
+                    raise fault("PD424", what, at, help="list edges that its paths use")
                 raise fault("PD424", "the path set lists no edges", at, help="`over: edges { … }`")
             return [(edge.label, (edge,)) for edge in edges]
         case _:

@@ -26,6 +26,7 @@ from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.knockouts import greedy_of
 from pathdsl.score.lowering import Lowering
+from pathdsl.score.only import is_asked, judged_with
 from pathdsl.score.quantity import requests
 from pathdsl.score.rounds import Steps, ordered
 from pathdsl.score.session import Bindings, Request, Resolver
@@ -51,8 +52,10 @@ class FirstRound:
     """The requests of the first round; `adaptive` are the claims and lets that ask for more.
 
     `later_runs` bounds how many runs the searches may still ask for; 0 where there is none.
+    `names` are the claims and lets that were asked for, loop members one by one.
     """
 
+    names: tuple[str, ...]
     requests: tuple[Request, ...]
     adaptive: tuple[str, ...]
     later_runs: int
@@ -85,11 +88,13 @@ def first_round(
     """
     lowering = Lowering(program, resolver, _Dry(planner.tasks))
     asked: list[tuple[Request, ...]] = []
+    names: list[str] = []
     adaptive: list[str] = []
     later = 0
     declarations: list[Declaration] = [*program.lets.values(), *program.claims]
     for declaration in declarations:
         for name, bindings in _instances(declaration, resolver, only):
+            names.append(name)
             waiting = False
             for node in _sides(declaration):
                 found, finished = _advance(lowering.scalar(node, bindings))
@@ -100,22 +105,29 @@ def first_round(
             if more:
                 adaptive.append(name)
                 later += more
-    return FirstRound(requests=ordered(asked), adaptive=tuple(adaptive), later_runs=later)
+    return FirstRound(
+        names=tuple(names),
+        requests=ordered(asked),
+        adaptive=tuple(adaptive),
+        later_runs=later,
+    )
 
 
 def _instances(
     declaration: Declaration, resolver: Resolver, only: str | None
 ) -> Iterator[tuple[str, Bindings]]:
     name = declaration.name.name
-    if only is not None and only.partition("[")[0] != name:
-        return
     if declaration.loop is None:
-        yield name, {}
+        if is_asked(only, name):
+            yield name, {}
         return
-    for member in resolver.loop(declaration.loop):
-        full = f"{name}[{member.label}]"
-        if only in (None, name, full):
-            yield full, {declaration.loop.variable.name: member}
+    if only is not None and only.partition("[")[0].strip() != name:
+        return
+    members = resolver.loop(declaration.loop)
+    wanted = judged_with(declaration, [member.label for member in members], only)
+    for member in members:
+        if member.label in wanted:
+            yield f"{name}[{member.label}]", {declaration.loop.variable.name: member}
 
 
 def _sides(declaration: Declaration) -> Iterator[ast.Expr]:

@@ -23,11 +23,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberResult:
-    """One K of a worst-of-K score, or one unit of minimality with its best K."""
+    """One K of a worst-of-K score, or one unit of minimality with its best K.
+
+    `decided_by` names that best K, `a9.h9 given {a9.h6}`; "" where there was no choice of one.
+    """
 
     name: str
     estimate: float | None
     interval: tuple[float, float] | None
+    decided_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

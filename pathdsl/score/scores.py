@@ -100,7 +100,7 @@ def _setting(lowering: Lowering, score: ast.Score, bindings: Bindings) -> Settin
     task = lowering.task(name, named_option(score.options, "task"), score)
     metric = lowering.metric(name, score) if name is not None else None
     scope = given.get("scope")
-    title = lowering.text(score.subjects[0]) if score.subjects else ""
+    title = lowering.text(score.subjects[0], bindings) if score.subjects else ""
     return Setting(
         lowering=lowering,
         bindings=bindings,

@@ -42,6 +42,10 @@ def names_of(units: Sequence[Unit]) -> str:
     return "{" + ", ".join(unit.label for unit in units) + "}"
 
 
+def _written(left: RunSpec, right: RunSpec | None) -> str:
+    return f"m({left.label})" if right is None else f"(m({left.label}) - m({right.label}))"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Setting:
     """One score's surroundings.
@@ -119,7 +123,8 @@ class Setting:
         if not self.mean_of_ratios:
             return ratio(self.between(*above, part), self.between(*below, part))
         top, bottom = self._row_between(*above), self._row_between(*below)
-        return self.average(RowOp(op="/", args=(top, bottom)), "mean of the prompts' ratios", part)
+        label = f"mean({_written(*above)} / {_written(*below)})"
+        return self.average(RowOp(op="/", args=(top, bottom)), label, part)
 
     def between(self, left: RunSpec, right: RunSpec | None, part: Part | None = None) -> Scalar:
         """F(left) - F(right), or F(left)."""

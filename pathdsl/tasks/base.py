@@ -71,7 +71,10 @@ class Parameter:
         return None
 
 
-TAKE = Parameter(name="take", kind="int", default=100, least=1, doc="number of rows")
+MAX_TAKE = 1_000_000
+TAKE = Parameter(
+    name="take", kind="int", default=100, least=1, most=MAX_TAKE, doc="number of rows"
+)
 SEED = Parameter(name="seed", kind="int", default=0, doc="seed of the draws")
 
 

@@ -63,7 +63,9 @@ def make_task(lengths: Sequence[int] = (5, 3, 5, 4, 3, 5, 4), seed: int = 0) -> 
     rng = np.random.default_rng(seed)
     n, longest = len(lengths), max(lengths)
     real = np.arange(longest)[None, :] < np.array(lengths)[:, None]
-    prompts = {name: rng.integers(0, VOCABULARY, (n, longest)) * real for name in ("prompt", "other")}
+    prompts = {
+        name: rng.integers(0, VOCABULARY, (n, longest)) * real for name in ("prompt", "other")
+    }
     several = [sorted(set(rng.integers(0, length, 2).tolist())) for length in lengths]
     return TaskData(
         name="t",
@@ -131,7 +133,7 @@ def logits(run: RunSpec, **options: object) -> np.ndarray:
     return np.stack([found[run, m] for m in COLUMNS], axis=-1)
 
 
-def hf(ids: Sequence[int] | Tensor, adapter: Gpt2Adapter | None = None, **options: object):  # noqa: ANN201
+def hf(ids: Sequence[int] | Tensor, adapter: Gpt2Adapter | None = None, **options: object):
     """The output of the unmodified model on one prompt of token ids."""
     with torch.no_grad():
         batch = torch.as_tensor(ids).reshape(1, -1)
@@ -149,7 +151,9 @@ def plain(column: str = "prompt", task: TaskData = TASK) -> np.ndarray:
     return np.stack([hf(prompt(r, column, task)).logits[0, -1].numpy() for r in rows])
 
 
-def planner(task: TaskData = TASK, treated: TreatedSpec | None = PAIRED, **options: object) -> Planner:
+def planner(
+    task: TaskData = TASK, treated: TreatedSpec | None = PAIRED, **options: object
+) -> Planner:
     """A planner over one task."""
     spec = TaskSpec(name="t", data=DataCall(name="jsonl"), reference="prompt", treated=treated)
     return Planner(adapter_of().shape, {"t": task}, {"t": spec}, **options)  # type: ignore[arg-type]

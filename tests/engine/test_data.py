@@ -232,7 +232,10 @@ def test_positions_by_index_and_by_name() -> None:
         assert said in caught.value.diagnostics[0].message
     with pytest.raises(DataError) as caught:
         next_tokens(task, "END")
-    assert [d.code for d in caught.value.diagnostics] == ["PD347", "PD347"]
+    (found,) = caught.value.diagnostics  # one fault, however many rows
+    assert found.code == "PD347" and "row `0`: no token follows `END`, nor on 1 others" in (
+        found.message
+    )
 
 
 def test_written_positions() -> None:
@@ -303,3 +306,14 @@ def test_spans_of_ids() -> None:
 def test_missing_positions() -> None:
     rows = [{"prompt": "a", "positions": {"S": 0}}, {"prompt": "a"}]
     assert "row `1` gives no position `S`" in one_fault("PD335", rows, spec(positions=("S",)))
+
+
+def test_bos_of_token_ids() -> None:
+    """Ids are used as they are: said once, and refused where a token was asked for."""
+    rows = [{"prompt": [2, 3]}, {"prompt": [3, 2]}]
+    assert "is a list of token ids" in one_fault("PD349", rows, spec(bos=True))
+    task, warnings = both(rows, spec(bos=False))
+    assert [d.code for d in warnings] == ["PD349"]
+    assert task.facts["special_tokens"] == "none (token ids as given)"
+    _, warnings = both([{"prompt": "a b"}], spec(bos=False))
+    assert not warnings

@@ -17,8 +17,25 @@ from pathdsl.plan.build import build_plans
 from pathdsl.plan.liveness import cost
 from pathdsl.plan.runs import TreatedSpec
 from tests.engine.engine_cases import (
-    COLUMNS, MEAN, NOISE, PAIRED, REFERENCE, RESAMPLE, SPECS, TASK, ZERO, adapter_of, all_runs, hf,
-    logits, make_task, path_sets, plain, prompt, treat, values,
+    COLUMNS,
+    MEAN,
+    NOISE,
+    PAIRED,
+    REFERENCE,
+    RESAMPLE,
+    SPECS,
+    TASK,
+    ZERO,
+    adapter_of,
+    all_runs,
+    hf,
+    logits,
+    make_task,
+    path_sets,
+    plain,
+    prompt,
+    treat,
+    values,
 )  # fmt: skip
 
 KINDS = [pytest.param(spec, id=spec.kind) for spec in SPECS]
@@ -125,7 +142,8 @@ def test_each_draw_is_a_paired_run() -> None:
     for name, paths in path_sets().items():
         found = logits(treat(paths, RESAMPLE))
         for draw in range(3):
-            drawn = replace(TASK, prompts={**TASK.prompts, "drawn": TASK.prompts["other"][rows[draw]]})
+            theirs = TASK.prompts["other"][rows[draw]]
+            drawn = replace(TASK, prompts={**TASK.prompts, "drawn": theirs})
             paired = treat(paths, TreatedSpec(kind="paired", column="drawn"))
             np.testing.assert_allclose(
                 found[draw], logits(paired, task=drawn)[0], atol=1e-10, err_msg=name
@@ -236,9 +254,9 @@ def test_only_the_first_rows() -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_short_floats_stay_near(dtype: torch.dtype) -> None:
     """Against the same rounded weights in float32; relative to the largest logit."""
-    from tests.oracle.cases import build_model
     from pathdsl.engine.adapters.gpt2 import Gpt2Adapter
     from tests.engine.engine_cases import CONFIG
+    from tests.oracle.cases import build_model
 
     def rounded() -> torch.nn.Module:
         return build_model(CONFIG, 5, 0.2).to(dtype)

@@ -1,4 +1,4 @@
-"""A sound model passes every proof; a model or engine that is off by a little fails the right one."""
+"""A sound model passes every proof; a model or engine that is off fails the right one."""
 
 from __future__ import annotations
 
@@ -95,10 +95,12 @@ def test_a_dropped_bias_is_pd630() -> None:
     assert {"PD630", "PD631"} <= wrong(proofs(adapter))
 
 
-@pytest.mark.parametrize("where", ["transformer.h.1.attn.c_proj",
-                                   "transformer.h.0.ln_1", "transformer.ln_f", "transformer.wte"])  # fmt: skip
+@pytest.mark.parametrize(
+    "where",
+    ["transformer.h.1.attn.c_proj", "transformer.h.0.ln_1", "transformer.ln_f", "transformer.wte"],
+)
 def test_a_hook_of_the_user_on_the_model(where: str) -> None:
-    """Hooks that the engine's own calls do not run through are noticed; others change both alike."""
+    """Hooks that the engine's own calls do not run are noticed; others change both alike."""
     adapter = fresh()
     part = adapter.model.get_submodule(where)
     part.register_forward_hook(lambda _m, _i, out: out * 1.01)

@@ -14,7 +14,17 @@ from pathdsl.graph.pathset import FULL, Pos
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, TreatedSpec
 from tests.engine.engine_cases import (
-    COLUMNS, PAIRED, REFERENCE, RESAMPLE, TASK, ZERO, adapter_of, logits, make_task, planner, treat,
+    COLUMNS,
+    PAIRED,
+    REFERENCE,
+    RESAMPLE,
+    TASK,
+    ZERO,
+    adapter_of,
+    logits,
+    make_task,
+    planner,
+    treat,
     values,
 )  # fmt: skip
 
@@ -55,7 +65,8 @@ def test_what_is_known_is_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(module, "execute", counted)
     one = session()
     one.measures([(treat("q"), END), (treat("q"), END)])
-    one.measures([(treat("q"), END), (RunSpec(task="t", kind="treat", paths=treat("q").paths), END)])
+    bare = RunSpec(task="t", kind="treat", paths=treat("q").paths)
+    one.measures([(treat("q"), END), (bare, END)])
     one.measures([])
     assert ran == [1]
     one.measures([(treat("q"), END), (treat("q"), COLUMNS[1]), (treat("c"), END)])
@@ -150,5 +161,14 @@ def test_columns_of_the_vocabulary() -> None:
 
 def test_rounding_follows_the_dtype() -> None:
     assert session().rounding() == ROUNDING["float64"]
-    assert sorted(ROUNDING.values()) == [ROUNDING[d] for d in ("float64", "float32", "float16", "bfloat16")]
+    from_finest = ("float64", "float32", "float16", "bfloat16")
+    assert sorted(ROUNDING.values()) == [ROUNDING[dtype] for dtype in from_finest]
     assert values([REFERENCE], [END])[REFERENCE, END].dtype == np.float64
+
+
+def test_logit_is_of_one_token() -> None:
+    with pytest.raises(DataError) as caught:
+        planner(TASK).plans([(REFERENCE, Measure(kind="logit", column="several"))])
+    (found,) = caught.value.diagnostics
+    assert found.code == "PD350" and "row `r0` has 2 tokens" in found.message
+    planner(TASK).plans([(REFERENCE, Measure(kind="prob", column="several"))])

@@ -36,7 +36,7 @@ let right = accuracy(reference, answer: answer)
 claim sorts: accuracy(reference, answer: answer) >= 90% at 95% confidence
 claim whole: faithfulness(all, metric: L) >= 99% at 95% confidence
 claim heads_carry: mean(L(reference) - L(treat(through(attn)))) > 1 at 95% confidence
-claim control: mean(L(treat(through(attn)))) - mean(L(reference)) > 0 at 95% confidence expect refuted
+claim control: mean(L(treat(all)) - L(reference)) > 0 at 95% confidence expect refuted
 path all = within(attn, mlp)
 """
 
@@ -132,7 +132,7 @@ def shaped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_the_shape_of_gpt2_small(shaped: Path) -> None:
-    outcome = check_file(str(shaped / "t.circuit"), CheckOptions(threads=2))
+    outcome = check_file(str(shaped / "t.circuit"), CheckOptions(threads=1))
     assert outcome.judgement is not None, failures(outcome)
     assert len(outcome.proofs) == 5 and all(proof.holds for _, proof in outcome.proofs)
     assert outcome.exit_code is ExitCode.AS_EXPECTED

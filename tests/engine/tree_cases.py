@@ -149,7 +149,6 @@ def logits(plan: Plan, adapter: Gpt2Adapter, task: TaskData, **options: object) 
 
 def from_tree(opened: Opened) -> np.ndarray:
     """(rows, vocabulary) logits of the case's run by the literal definition."""
-    case = opened.case
-    return np.stack(
-        [np.asarray(oracle_logits(case, row, opened.adapter.model)) for row in range(len(case.rows))]
-    )
+    case, model = opened.case, opened.adapter.model
+    rows = range(len(case.rows))
+    return np.stack([np.asarray(oracle_logits(case, row, model)) for row in rows])

@@ -104,6 +104,7 @@ CASES = [
     ("group one = { two }\ngroup two = { one }", "PD108"),
     ("path p = a0.h1 -> (p)", "PD108"),
     ("let one = two + whole\nlet two = one", "PD108"),
+    ("let one = 2 * abs(one)", "PD108"),
     # positions
     ("group g @S9 = { a9.h9 }", "PD109"),
     ("let x = mean(LD(keep(through(a9.h9@S2+1, a9.h6@IQ))))", "PD109"),
@@ -280,6 +281,11 @@ def test_two_tasks_with_other_columns_need_no_choice(tmp_path: Path) -> None:
     on = METRIC.replace("LD:", "LD on ioi:")
     assert codes(CIRCUIT + MODEL + TASK + induction + on + "let x = mean(LD(reference))\n",
                  tmp_path) == []  # fmt: skip
+
+
+def test_the_word_of_an_option_is_no_quantity(tmp_path: Path) -> None:
+    text = CIRCUIT + MODEL + TASK + METRIC + "let gap: logits = faithfulness(mlp, as: gap)\n"
+    assert codes(text, tmp_path) == []
 
 
 def test_a_task_derived_from_itself_is_a_circle(tmp_path: Path) -> None:

@@ -96,6 +96,17 @@ def test_grain_and_treated_value(path: str, fine: bool) -> None:
         assert ("PD509" in found) is (fine and constant)
 
 
+def test_grain_is_a_matter_of_the_task_that_runs() -> None:
+    other = TASK.replace("prompt_abc", "mean(prompt_abc)").replace("task ioi", "task means")
+    text = CIRCUIT + MODEL + TASK + other + METRIC
+    fine = "a0.h1 -> logits"
+    for task, constant in (("ioi", False), ("means", True)):
+        assert ("PD509" in warned(text + f"let x = mean(LD(treat({fine}), task: {task}))\n")) is constant
+        score = f"let x = effect({fine}, task: {task})\n"
+        assert ("PD509" in warned(text + score)) is constant
+    assert "PD509" not in warned(text + f"let x = overlap({fine}, a0.h1)\n")
+
+
 def test_revisions() -> None:
     def model(arguments: str) -> str:
         return CIRCUIT + f'\nmodel gpt2 = hf("gpt2"{arguments})\n'

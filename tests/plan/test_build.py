@@ -15,7 +15,17 @@ from pathdsl.plan.steps import REFERENCE as REFERENCE_SOURCE
 from pathdsl.plan.steps import HeadCopy, MlpCopy, PlainResid
 from tests.graph.helpers import shape as shape_of
 from tests.plan.plan_cases import (
-    LOGIT, PAIRED, REFERENCE, SHORT, ZERO, computed, keep, needs, plan, sets, treat,
+    LOGIT,
+    PAIRED,
+    REFERENCE,
+    SHORT,
+    ZERO,
+    computed,
+    keep,
+    needs,
+    plan,
+    sets,
+    treat,
 )  # fmt: skip
 
 SMALL = shape_of(2, 2)

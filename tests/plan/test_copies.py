@@ -122,7 +122,8 @@ def test_equal_runs_share_everything() -> None:
 
 
 def test_runs_that_differ_late_share_what_is_before() -> None:
-    text = "path c = within(a0.h0, m0, a1.h0, a2, m2)\npath k0 = through(a2.h0)\npath k1 = through(m2)"
+    text = "path c = within(a0.h0, m0, a1.h0, a2, m2)\n"
+    text += "path k0 = through(a2.h0)\npath k1 = through(m2)"
     named = sets(text, shape_of(3, 2))
     runs = [keep(minus(named("c"), named(k))) for k in ("k0", "k1")]
     alone = [plan(shape_of(3, 2), [run]) for run in runs]

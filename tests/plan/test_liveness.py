@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from pathdsl.graph.pathset import FULL
 from pathdsl.plan.liveness import cost, reads_of, schedule
 from pathdsl.plan.readout import Measure
@@ -70,7 +72,7 @@ def test_a_head_that_only_a_metric_looks_at_is_freed_in_its_slot() -> None:
 def test_cost_grows_with_the_plan() -> None:
     wanted = runs()
     costs = [cost(plan(SMALL, wanted[:n]), 4, None) for n in (1, 2, 3)]
-    for less, more in zip(costs, costs[1:], strict=False):
+    for less, more in pairwise(costs):
         assert less.macs < more.macs and less.row_bytes <= more.row_bytes
         assert all(a <= b for a, b in zip(less.copies_by_layer, more.copies_by_layer, strict=True))
     assert len({one.plain_macs for one in costs}) == 1
@@ -109,7 +111,9 @@ def test_the_ioi_plan_costs_a_few_forwards() -> None:
 
 
 def test_copies_read_at_end_cost_less() -> None:
-    named = sets("path e = a0.h0@END -> m0 -> logits\npath k = a0.h0 -> m0 -[k]-> a1 -> logits", SMALL)
+    text = "path e = a0.h0@END -> m0 -> logits\n"
+    text += "path k = a0.h0 -> m0 -[k]-> a1 -> logits"
+    named = sets(text, SMALL)
     at_end = cost(plan(SMALL, [treat(named("e"), PAIRED)]), 4, 1)
     at_keys = cost(plan(SMALL, [treat(named("k"), PAIRED)]), 4, 1)
     assert at_end.macs < at_keys.macs and at_end.row_bytes < at_keys.row_bytes

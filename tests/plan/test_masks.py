@@ -56,7 +56,7 @@ def test_equal_contents_are_one_number(drawn: tuple) -> None:
 @EASY
 @given(tables(), st.data())
 def test_shifts_by_brute_force(drawn: tuple, data: st.DataObject) -> None:
-    table, (x, y, _), (a, b, _) = drawn
+    table, (x, _, _), (a, b, _) = drawn
     distances = data.draw(arrays(bool, (table.n_pos,)))
     which = table.distance_set(distances)
     np.testing.assert_array_equal(table.distances(which), distances)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pathdsl.report.numbers import digits, many, pair, plain, shown
+from pathdsl.report.numbers import apart, digits, many, pair, plain, shown
 from pathdsl.report.style import clip, table
 
 
@@ -34,6 +34,15 @@ def test_rounding_is_shown_as_such() -> None:
     assert shown(3e-9, (-1e-9, 5e-9), 1e-6) == "≈0" and pair((-1e-9, 5e-9), 3e-9, 1e-6) == ""
     assert shown(0.0, (0.0, 0.0), 1e-6) == "0"
     assert shown(3e-9, (-1e-9, 5e-3), 1e-6) == "0.0000"
+
+
+def test_ends_are_seen_to_lie_on_their_side_of_a_threshold() -> None:
+    ends = (0.796, 1.004)
+    assert pair(ends, 0.9) == "[0.80, 1.00]"
+    assert apart(0.9, ends, [0.8]) == 3 and apart(0.9, ends, [0.5]) == 2
+    assert apart(0.79998, None, [0.8]) == 5
+    assert apart(1e-9, (-1e-9, 3.0), [0.0], 1e-6) == digits(1e-9, (-1e-9, 3.0))
+    assert shown(9.3e-7, (0.0, 4.9e-6)) == "9.3e-07" and shown(0.00027) == "0.000270"
 
 
 def test_plain_has_no_negative_zero() -> None:

@@ -26,7 +26,7 @@ task copy {
 path main = a1.h2@END -> logits
 metric LD: logits = logit(answer) - logit(wrong)
 """
-GOOD = 'claim good: mean(LD(reference) - LD(treat(main))) > 1 at 95% confidence "the head writes it"\n'
+GOOD = 'claim good: mean(LD(reference) - LD(treat(main))) > 1 at 95% confidence "it writes"\n'
 BAD = "claim bad: mean(LD(reference) - LD(treat(main))) < 0 at 95% confidence\n"
 
 
@@ -64,7 +64,8 @@ def test_an_inconclusive_claim_may_be_excused(tmp_path: Path) -> None:
     assert strict.judgement is not None
     assert str(strict.judgement.claims[0].verdict) == "inconclusive"
     assert strict.exit_code is ExitCode.NOT_AS_EXPECTED
-    assert check(tmp_path, GOOD, overrides=few, allow_inconclusive=True).exit_code is ExitCode.AS_EXPECTED
+    excused = check(tmp_path, GOOD, overrides=few, allow_inconclusive=True)
+    assert excused.exit_code is ExitCode.AS_EXPECTED
     assert exit_code(strict.judgement, True) is ExitCode.AS_EXPECTED
 
 
@@ -102,7 +103,8 @@ def test_wrong_files(tmp_path: Path, change: tuple[str, str], code: str) -> None
 
 
 def test_interventions_are_refused(tmp_path: Path) -> None:
-    text = "intervene off { zero v(a1.h2) }\nclaim c: mean(LD(reference with off)) > 0 at 95% confidence\n"
+    text = "intervene off { zero v(a1.h2) }\n"
+    text += "claim c: mean(LD(reference with off)) > 0 at 95% confidence\n"
     outcome = check(tmp_path, text)
     assert outcome.exit_code is ExitCode.WRONG_INPUT and "PD225" in errors(outcome)
     found = next(d for d in outcome.diagnostics if d.code == "PD225")
@@ -143,7 +145,8 @@ def test_overrides_are_said(tmp_path: Path) -> None:
     changed = check(tmp_path, GOOD, overrides={"take": 6, "seed": 3})
     assert changed.tasks["copy"].n_rows == 6 and plain.tasks["copy"].n_rows == 40
     assert changed.tasks["copy"].key != plain.tasks["copy"].key
-    assert changed.methodology["not the published scope"] == "take=6, seed=3 set on the command line"
+    said = changed.methodology["not the published scope"]
+    assert said == "take=6, seed=3 set on the command line"
     assert "not the published scope" not in plain.methodology
     assert "6 prompts" in changed.methodology["task copy"]
 

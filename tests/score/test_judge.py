@@ -13,9 +13,9 @@ from tests.score.fakes import HEADER, PATHS, Algebra, task_data, world
 S, R, I, U = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE, Verdict.UNDEFINED  # noqa: E741
 
 
-def claims(text: str, **options):
+def claims(text: str, only: str | None = None, **options):
     program, resolver, session = world(text, **options)
-    found = judge(program, resolver, session, algebra=Algebra())
+    found = judge(program, resolver, session, only, algebra=Algebra())
     return {c.name: c for c in found.claims}, session, found
 
 
@@ -125,6 +125,51 @@ def test_families():
     assert sorted(c.level for c in claims(text.format("holm"))[0].values()) == pytest.approx(
         [0.95, 0.975]
     )
+
+
+def test_a_member_asked_for_alone_keeps_the_correction():
+    text = "claim each for h in late: effect(h) < 0 at 95% confidence by holm()\n"
+    whole, _, _ = claims(text)
+    for name, result in whole.items():
+        assert claims(text, only=name)[0] == {name: result}
+
+
+def test_a_worst_of_k_without_an_interval_says_for_which():
+    text = "claim few: completeness(C, knockouts: groups) <= 99 at 95% confidence\n"
+    program, resolver, session = world(text, n=24)
+    session.compute = lambda run, measure: np.full((1, 24), float(len(run.label)))
+    found = judge(program, resolver, session, algebra=Algebra())
+    (claim,) = found.claims
+    assert claim.verdict is I and claim.interval is None
+    (note,) = [n for n in claim.notes if "below 30 prompts" in n]
+    assert note.endswith(": early, late")
+    assert {d.code for d in found.diagnostics} == {"PD432"}
+
+
+def test_equal_shares_are_equal_to_the_last_digit():
+    """0.8 - 0.7 is 0.10000000000000009, and a mean of 0 and 1 rounds by where it starts."""
+    found, _, _ = claims(
+        "claim a: 0.8 - 0.7 > 10%\nclaim b: 0.8 - 0.7 <= 10%\n"
+        "claim c: overlap(C, C) - 0.7 - 0.3 > 0\nclaim d: 0.1 + 0.2 ~= 0 within 0.3\n"
+    )
+    assert [found[n].verdict for n in "abcd"] == [R, S, R, S]
+
+
+def test_terms_that_read_alike_say_what_they_are_of():
+    text = "metric P: logits = logit(io)\nclaim a: faithfulness(C, metric: LD) > faithfulness(C, metric: P)"
+    found, _, _ = claims(text + " at 95% confidence\n")
+    texts = [t.text for t in found["a"].terms]
+    assert len(set(texts)) == len(texts) == 6
+    assert "F(reference) of LD" in texts and "F(reference) of P" in texts
+
+
+def test_members_name_the_knockouts_that_decide_them():
+    found, _, _ = claims("claim a: minimality(C, given: { a0.h0: late }) >= 0 at 95% confidence\n")
+    for member in found["a"].members:
+        assert not member.decided_by or member.decided_by.startswith(member.name)
+    found, _, _ = claims("claim a: minimality(C, knockouts: groups) >= 0 at 95% confidence\n")
+    assert all(m.decided_by.startswith(m.name) for m in found["a"].members)
+    assert any(" given {" in m.decided_by for m in found["a"].members)
 
 
 def test_the_bootstrap_of_a_claim():

@@ -1,4 +1,4 @@
-"""Pages PD320 to PD348: faults of data that show when the rows are read, by `plan` and `check`."""
+"""Pages PD320 to PD350: faults of data that show when the rows are read, by `plan` and `check`."""
 
 from __future__ import annotations
 
@@ -207,6 +207,23 @@ _COLUMNS: tuple[Page, ...] = (
         why="Another token in its place would be another prompt.",
         repair="Remove the field, or write `bos = false`.",
         shown_by=_SHOWN_BY,
+    ),
+    Page(
+        code="PD349",
+        name="bos-of-ids",
+        summary="The task states `bos`, and its prompts are lists of token ids.",
+        why="Ids are used as they are: no token is put in front of them and none is taken away.",
+        repair="Remove the field; write the token into the rows where it is wanted.",
+        failing=_example(_rows({"prompt": [0, 5, 9, 5]}), "bos = true"),
+        passing=_example(_rows({"prompt": [0, 5, 9, 5]})),
+    ),
+    Page(
+        code="PD350",
+        name="several-answers",
+        summary="`logit` is asked of a column that lists several tokens.",
+        why="A sum of probabilities has a meaning, and so has the best rank; logits do not add up.",
+        repair="Use `prob`, `logprob`, `rank` or `top1`, or name one token per row.",
+        shown_by="tests/engine/test_session.py",
     ),
     Page(
         code="PD345",
