@@ -72,7 +72,9 @@ def _numbers(claim: ClaimResult, view: View) -> str:
     d = claim.within or 0.0
     bounds = (claim.threshold - d, claim.threshold + d) if d else (claim.threshold,)
     known = claim.estimate is not None and isfinite(claim.estimate)
-    places = apart(claim.estimate or 0.0, claim.interval, bounds, view.noise * 100) if known else None
+    places = (
+        apart(claim.estimate or 0.0, claim.interval, bounds, view.noise * 100) if known else None
+    )
     found = [
         view.number(claim.estimate, claim.interval, places),
         view.interval(claim.interval, claim.estimate, places),

@@ -34,7 +34,8 @@ def members_block(
     ordered = sorted(members, key=distance)
     title = f"{indent}worst of {many(len(members), 'candidate')}:"
     if brief or len(members) == 1:
-        return f"{title} {clip(ordered[0].decided_by or ordered[0].name, view.width - len(title) - 1)}"
+        first = ordered[0].decided_by or ordered[0].name
+        return f"{title} {clip(first, view.width - len(title) - 1)}"
     kept = ordered if view.everything or len(ordered) <= TOP + 1 else ordered[:TOP]
     room = max(20, view.width - len(indent) - 34)
     rows = [

@@ -101,7 +101,9 @@ def test_grain_is_a_matter_of_the_task_that_runs() -> None:
     text = CIRCUIT + MODEL + TASK + other + METRIC
     fine = "a0.h1 -> logits"
     for task, constant in (("ioi", False), ("means", True)):
-        assert ("PD509" in warned(text + f"let x = mean(LD(treat({fine}), task: {task}))\n")) is constant
+        assert (
+            "PD509" in warned(text + f"let x = mean(LD(treat({fine}), task: {task}))\n")
+        ) is constant
         score = f"let x = effect({fine}, task: {task})\n"
         assert ("PD509" in warned(text + score)) is constant
     assert "PD509" not in warned(text + f"let x = overlap({fine}, a0.h1)\n")

@@ -47,7 +47,9 @@ class Hooked:
         )
         self.end = [len(c["input_ids"]) - 1 for c in coded]
         self.places = {"END": self.end} | {
-            name: [self._token(c, row["spans"][name]) for c, row in zip(coded, self.rows)]
+            name: [
+                self._token(c, row["spans"][name]) for c, row in zip(coded, self.rows, strict=True)
+            ]
             for name in ("IO", "S1", "S2")
         }
 
@@ -75,8 +77,8 @@ class Hooked:
     def _mean(self, templates: list[str]) -> Cache:
         """Every value of the ABC run, averaged over rows of one template and length."""
         same = torch.tensor(
-            [[float(a == b and m == n) for b, n in zip(templates, self.end)]
-             for a, m in zip(templates, self.end)], dtype=torch.float64,
+            [[float(a == b and m == n) for b, n in zip(templates, self.end, strict=True)]
+             for a, m in zip(templates, self.end, strict=True)], dtype=torch.float64,
         )  # fmt: skip
         weight = same / same.sum(1, keepdim=True)
 
@@ -176,7 +178,7 @@ class Hooked:
     def direct(self, by: Cache, heads: set[Head]) -> Cache:
         """`treat(heads -> logits)`: every other head and all MLPs held."""
         cut, held = self.mask(heads), self.reference
-        value = [torch.where(m[..., None], a, b) for m, a, b in zip(cut, by.z, held.z)]
+        value = [torch.where(m[..., None], a, b) for m, a, b in zip(cut, by.z, held.z, strict=True)]
         every = self.heads_mask(range(self.shape[0]))
         return self.run(self.ids, z=(every, value), mlp=held.mlp)
 

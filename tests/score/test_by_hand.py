@@ -59,7 +59,8 @@ let sized_T        = mean(abs(LD(reference, task: T) - LD(keep(nodes), task: T))
 """
 ONCE = """
 let greedy_gap   = completeness(nodes, knockouts: greedy(2, seed: 0, runs: 1, sample: 50), task: p)
-let greedy_wang  = completeness(nodes, knockouts: greedy(2, seed: 0, runs: 1, sample: 50, by: circuit), task: m)
+let greedy_wang  = completeness(nodes, task: m,
+  knockouts: greedy(2, seed: 0, runs: 1, sample: 50, by: circuit))
 let p_value      = chance(faithfulness(small, task: p), among: 5, seed: 4)
 let p_value_gap  = chance(completeness(small, knockouts: groups, task: m), among: 3, seed: 4)
 let jaccard      = overlap(nodes, other)

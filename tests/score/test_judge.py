@@ -156,7 +156,8 @@ def test_equal_shares_are_equal_to_the_last_digit():
 
 
 def test_terms_that_read_alike_say_what_they_are_of():
-    text = "metric P: logits = logit(io)\nclaim a: faithfulness(C, metric: LD) > faithfulness(C, metric: P)"
+    text = "metric P: logits = logit(io)\n"
+    text += "claim a: faithfulness(C, metric: LD) > faithfulness(C, metric: P)"
     found, _, _ = claims(text + " at 95% confidence\n")
     texts = [t.text for t in found["a"].terms]
     assert len(set(texts)) == len(texts) == 6
