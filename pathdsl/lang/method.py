@@ -164,7 +164,9 @@ def _claims(program: Program) -> Faults:
 
 
 def _is_estimated(program: Program, claim: ast.ClaimDecl) -> bool:
-    """False for claims about path sets alone, which no prompt can change."""
+    """False for claims about path sets alone, which no prompt can change, and for p-values."""
+    if any(isinstance(s, ast.Score) and s.name == "chance" for s in (claim.left, claim.right)):
+        return False  # a p-value has no interval of its own
     counted = ("paths", "overlap")
     for node in _reach(program, claim, set()):
         if isinstance(node, ast.Score) and node.name not in counted:

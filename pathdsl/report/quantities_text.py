@@ -65,10 +65,16 @@ def _member_name(quantity: QuantityResult) -> str:
     return quantity.name.partition("[")[2].removesuffix("]")
 
 
+def _counted(estimate: float) -> str:
+    """A number that was counted: whole where it is one that can be read, else four digits."""
+    whole = estimate == int(estimate) and abs(estimate) < 1e15
+    return f"{int(estimate):,}" if whole else f"{estimate:.4g}"
+
+
 def _row(quantity: QuantityResult, name: str, view: View, places: int | None = None) -> list[str]:
     estimate = quantity.estimate
     if not quantity.n and estimate is not None:  # counted: nothing was resampled
-        return [name, "" if quantity.unit == "none" else quantity.unit, f"{estimate:.4g}", "", ""]
+        return [name, "" if quantity.unit == "none" else quantity.unit, _counted(estimate), "", ""]
     return [
         name,
         "" if quantity.unit == "none" else quantity.unit,

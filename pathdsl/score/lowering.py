@@ -19,7 +19,7 @@ from pathdsl.graph.pathset import PathSet
 from pathdsl.lang import ast
 from pathdsl.lang.serving import choose_task, fields_of
 from pathdsl.lang.signatures import AVERAGING, literal
-from pathdsl.lang.walk import walk
+from pathdsl.lang.walk import quantities
 from pathdsl.plan.runs import RunSpec
 from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.faults import fault
@@ -252,11 +252,10 @@ class Lowering:
         found: set[str] = set()
         pending = [decl]
         while pending:
-            for node in walk(pending.pop().expression):
-                name = node.name if isinstance(node, ast.Name) else ""
-                if name in self.program.lets and name not in found:
-                    found.add(name)
-                    pending.append(self.program.lets[name])
+            for node in quantities(pending.pop().expression):
+                if node.name in self.program.lets and node.name not in found:
+                    found.add(node.name)
+                    pending.append(self.program.lets[node.name])
         return found
 
     def subscript(self, expr: ast.Subscript, bindings: Bindings) -> Steps:

@@ -136,7 +136,10 @@ def test_edges_to_range_over_need_no_path_of_their_own(edges: str, wanted: list)
     assert [d.code for d in found] == [w if isinstance(w, str) else w[0] for w in wanted]
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if p.failing and p.failing.command == "lint"], ids=lambda page: page.code)
+LINTED = [page for page in PAGES if page.failing and page.failing.command == "lint"]
+
+
+@pytest.mark.parametrize("page", LINTED, ids=lambda page: page.code)
 def test_page_examples(page: object, tmp_path: object) -> None:
     for example, wanted in ((page.failing, True), (page.passing, False)):  # type: ignore[attr-defined]
         for name, content in example.files.items():

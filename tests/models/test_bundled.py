@@ -26,7 +26,7 @@ def ioi_mini() -> tuple[GPT2LMHeadModel, TokenizersBackend]:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
-def test_folders_hold_what_they_should(model) -> None:  # noqa: ANN001
+def test_folders_hold_what_they_should(model) -> None:
     folder = bundled(model.name)
     files = {path.name for path in folder.iterdir()}
     assert {"config.json", "generation_config.json", "model.safetensors", "MODEL_CARD.md"} <= files
