@@ -9,7 +9,7 @@ edges).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -44,25 +44,46 @@ class ModelShape:
         return self.windows[layer] if self.windows else None
 
 
+# -------------------------------------------------------------------------------------------------
+# From a config given as a plain mapping (`config.json`). Each raises ValueError for a missing field
+# and for counts that cannot be.
+
+
+def integer(config: Mapping[str, object], key: str, default: int | None = None) -> int:
+    """An integer of a config; absent and null fields take the default."""
+    value = config.get(key)
+    if value is None:
+        value = default
+    if not isinstance(value, int):
+        raise ValueError(f"config has no integer `{key}`")
+    return value
+
+
+def divided(d_model: int, n_heads: int) -> int:
+    """The width of a head where heads share out the residual stream."""
+    if n_heads < 1 or d_model % n_heads:
+        raise ValueError(f"{n_heads} heads do not share out d_model {d_model}")
+    return d_model // n_heads
+
+
 def gpt2_shape(config: Mapping[str, object]) -> ModelShape:
-    """The shape of a GPT-2 config given as a plain mapping (`config.json`)."""
-
-    def integer(key: str, default: int | None = None) -> int:
-        value = config.get(key, default)
-        if not isinstance(value, int):
-            raise ValueError(f"config has no integer `{key}`")
-        return value
-
-    d_model, n_heads = integer("n_embd"), integer("n_head")
+    """The shape of a GPT-2."""
+    d_model, n_heads = integer(config, "n_embd"), integer(config, "n_head")
     d_mlp = config.get("n_inner") or 4 * d_model
     return ModelShape(
         family="gpt2",
-        n_layers=integer("n_layer"),
+        n_layers=integer(config, "n_layer"),
         n_heads=n_heads,
         d_model=d_model,
-        d_head=d_model // n_heads,
+        d_head=divided(d_model, n_heads),
         d_mlp=int(d_mlp),  # type: ignore[call-overload]
-        d_vocab=integer("vocab_size"),
-        n_positions=integer("n_positions", 1024),
+        d_vocab=integer(config, "vocab_size"),
+        n_positions=integer(config, "n_positions", 1024),
         n_kv_heads=n_heads,
     )
+
+
+# model_type of a config -> its shape. Keys are those of `pathdsl.engine.adapters.FAMILIES`.
+SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
+    "gpt2": gpt2_shape,
+}
