@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from pathdsl.errors import Diagnostic, LanguageError, Span
-from pathdsl.graph.shape import SHAPES, ModelShape
+from pathdsl.graph.shape import SHAPES, ModelShape, UnsupportedConfig
 from pathdsl.lang import ast
 from pathdsl.lang.signatures import DTYPES
 
@@ -320,6 +320,8 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
         )
     try:
         shape = SHAPES[str(kind)](config)
+    except UnsupportedConfig as error:
+        raise LanguageError(source.fault("PD612", str(error))) from error
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise LanguageError(
             source.fault("PD615", f"the config of `{source.location}` cannot be used: {error}")
