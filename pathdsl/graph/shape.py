@@ -99,6 +99,7 @@ _ABSENT: Mapping[str, Mapping[str, object]] = {
         "max_window_layers": 28,
     },
     "smollm3": {"num_key_value_heads": 4, "no_rope_layer_interval": 4},
+    "phi3": {"original_max_position_embeddings": 4096},
     "gemma": {"num_key_value_heads": 16, "head_dim": 256},
     "gemma2": {"num_key_value_heads": 4, "head_dim": 256, "sliding_window": 4096},
     "gemma3_text": {
@@ -196,9 +197,11 @@ def _rotary_positions(config: Mapping[str, object]) -> int:
         kind = part.get("rope_type") or part.get("type") or "default"
         if kind not in _ROTARY:
             raise UnsupportedConfig(f"rotary embeddings of type `{kind}` are not known")
-        original = part.get("original_max_position_embeddings")
-        original = original or config.get("original_max_position_embeddings")
-        if kind in ("longrope", "su") and isinstance(original, int):
+        original = config.get("original_max_position_embeddings")
+        original = original or part.get("original_max_position_embeddings")
+        phi3 = config.get("model_type") == "phi3"  # whose `yarn` is `longrope`
+        changes = kind in ("longrope", "su") or (kind == "yarn" and phi3)
+        if changes and isinstance(original, int):
             most = min(most, original)
     return most
 
