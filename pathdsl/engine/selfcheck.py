@@ -17,7 +17,7 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.positions import position_mask
 from pathdsl.engine.runner import Settings, execute
-from pathdsl.engine.session import ROUNDING, Planner
+from pathdsl.engine.session import Planner, rounding_of
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.pathset import FULL, Nodes, PathSet, cat, complete, minus, union
 from pathdsl.plan.build import build_plans
@@ -49,7 +49,7 @@ class Proof:
 def prove(planner: Planner, adapter: Adapter, task: TaskData) -> list[Proof]:
     """All proofs that need no hypothesis, on the first rows of a task."""
     with torch.no_grad():
-        tolerance = ROUNDING[str(adapter.dtype).removeprefix("torch.")]
+        tolerance = rounding_of(adapter)
         rows = _proof_rows(task)
         spec = planner.specs[task.name].treated
         columns = [task.reference]

@@ -15,8 +15,12 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from pathdsl.engine.adapters import Adapter, adapter_for
 from pathdsl.engine.load import load
+from pathdsl.engine.selfcheck import prove
+from pathdsl.engine.session import Planner
 from pathdsl.engine.source import ModelSource, shape_of
+from pathdsl.engine.taskspec import DataCall, TaskSpec
 from pathdsl.errors import EngineError
+from tests.engine.engine_cases import PAIRED, TASK
 from tests.engine.family_cases import Exact
 from tests.engine.tree_cases import open_case
 from tests.oracle.cases import Case, CaseRow
@@ -223,6 +227,16 @@ def check_from_disk(family: str, folder: Path, saved: Mapping[str, torch.Tensor]
     with pytest.raises(EngineError) as caught:
         load(source)
     assert caught.value.diagnostics[0].code == "PD605"
+
+
+def check_proofs(family: str, attention: str = "eager", **options: object) -> None:
+    """Every proof of the self-check holds in each dtype; float64 as `transformers` rounds it."""
+    spec = TaskSpec(name="t", data=DataCall(name="jsonl"), reference="prompt", treated=PAIRED)
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        adapter = adapter_for(make(family, attention, **options).to(dtype))
+        found = prove(Planner(adapter.shape, {"t": TASK}, {"t": spec}), adapter, TASK)
+        assert [proof.code for proof in found] == ["PD630", "PD631", "PD632", "PD633"]
+        assert all(proof.holds for proof in found), found
 
 
 # ------------------------------------------------------------------------------------- patches

@@ -68,6 +68,10 @@ def test_patch_of_one_head_is_that_of_hooks() -> None:
     cases.check_head_patch("gptj")
 
 
+def test_self_check() -> None:
+    cases.check_proofs("gptj")
+
+
 def test_from_disk(tmp_path: Path) -> None:
     prefix = "transformer.h.1.attn"
     saved = {f"{prefix}.bias": torch.ones(1, 1, 4, 4), f"{prefix}.masked_bias": torch.ones(())}

@@ -65,6 +65,11 @@ def test_patch_of_one_head_is_that_of_hooks() -> None:
     cases.check_head_patch("gpt_neo")
 
 
+def test_self_check() -> None:
+    cases.check_proofs("gpt_neo")
+    assert adapter_for(cases.make("gpt_neo").double()).precision == torch.float32
+
+
 def test_from_disk(tmp_path: Path) -> None:
     prefix = "transformer.h.0.attn.attention"
     saved = {f"{prefix}.bias": torch.ones(1, 1, 4, 4), f"{prefix}.masked_bias": torch.ones(())}

@@ -68,6 +68,11 @@ def test_q_k_v_lie_head_by_head() -> None:
         assert torch.allclose(found[0], fused[:, number], atol=1e-6)
 
 
+def test_self_check() -> None:
+    cases.check_proofs("gpt_neox")
+    cases.check_proofs("gpt_neox", use_parallel_residual=False)
+
+
 def test_from_disk(tmp_path: Path) -> None:
     prefix = "gpt_neox.layers.0.attention"
     saved = {f"{prefix}.bias": torch.ones(4, 4), f"{prefix}.rotary_emb.inv_freq": torch.ones(1)}

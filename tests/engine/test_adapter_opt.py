@@ -72,6 +72,13 @@ def test_patch_of_one_head_is_that_of_hooks() -> None:
     cases.check_head_patch("opt", word_embed_proj_dim=5, enable_bias=False)
 
 
+def test_self_check() -> None:
+    cases.check_proofs("opt", _remove_final_layer_norm=True)
+    cases.check_proofs("opt", "sdpa")
+    assert adapter_for(cases.make("opt", "sdpa").double()).precision == torch.float64
+    assert adapter_for(cases.make("opt").half()).precision == torch.float16
+
+
 def test_from_disk(tmp_path: Path) -> None:
     saved: dict[str, torch.Tensor] = {}
     cases.check_from_disk("opt", tmp_path, saved)

@@ -49,6 +49,12 @@ class Adapter(Protocol):
         ...
 
     @property
+    def precision(self) -> torch.dtype:
+        """The dtype whose rounding two ways to one number may differ by: `dtype`, or float32 in a
+        float64 model whose own code passes through float32."""
+        ...
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         ...

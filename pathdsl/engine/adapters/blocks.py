@@ -46,6 +46,11 @@ class BlockAdapter:
         return self._dtype
 
     @property
+    def precision(self) -> torch.dtype:
+        """The dtype whose rounding two ways to one number may differ by."""
+        return self._softmax_dtype if self._dtype == torch.float64 else self._dtype
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self._device

@@ -98,6 +98,11 @@ class Gpt2Adapter:
         return self._dtype
 
     @property
+    def precision(self) -> torch.dtype:
+        """The dtype whose rounding two ways to one number may differ by."""
+        return self._dtype
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self._device

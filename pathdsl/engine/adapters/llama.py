@@ -64,6 +64,11 @@ class LlamaAdapter:
         return self._dtype
 
     @property
+    def precision(self) -> torch.dtype:
+        """The dtype whose rounding two ways to one number may differ by."""
+        return torch.float32 if self._dtype == torch.float64 else self._dtype
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self._device
