@@ -192,8 +192,12 @@ class Weights:
         """Everything that was written before `receiver`, and the biases that no sender owns."""
         total = self.stream_bias(receiver)
         for node, value in values.items():
-            total = total + (value @ self.heads[node].out if node[0] == "a" else value)
+            total = total + self.written(node, value)
         return total
+
+    def written(self, node: PlaceNode, value: Array) -> Array:
+        """What a component with this value adds to the residual stream, (…, d_model)."""
+        return value @ self.heads[node].out if node[0] == "a" else value
 
     def keys(self, node: PlaceNode, at: int) -> Sequence[int]:
         """All positions up to its own."""
