@@ -31,7 +31,7 @@ Source of the architecture: Touvron et al. 2023 (arXiv:2302.13971);
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +54,7 @@ class LlamaAdapter:
         self.shape = shape_of_model(model)
         check_modules(model, BUILDS[self.shape.family], self.shape.n_layers)
         self._dtype, self._device = check_weights(model)
-        self.model: Any = model
+        self.model = cast(Any, model)
         self._blocks: Any = self.model.model.layers
         self._embedding_std: float | None = None
 

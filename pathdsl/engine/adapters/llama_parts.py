@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
+from typing import Any, cast
 
 from torch import nn
 
@@ -114,7 +115,7 @@ BUILDS: dict[str, Build] = {
 
 def shape_of_model(model: nn.Module) -> ModelShape:
     """The shape that the config of a loaded model describes; raises EngineError PD612."""
-    config = model.config.to_dict()
+    config = cast(Any, model).config.to_dict()
     try:
         return SHAPES[str(config["model_type"])](config)
     except ValueError as error:
