@@ -129,14 +129,12 @@ class BatchExecution:
     # ---------------------------------------------------------------------------------------------
 
     def _attention_resids(self, numbers: Sequence[int]) -> None:
-        """Residual steps after a layer's attention: blended heads through the output projection."""
+        """Residual steps after a layer's attention: blended heads through `attention_write`."""
         for batch in _chunks(numbers, lambda n: self.sites.count(self.plan.need[n])):
             mixed = [self._mixed_heads(number) for number in batch]
             step = self.plan.steps[batch[0]]
             assert isinstance(step, AttentionResid)
-            written = self.adapter.write(step.layer, torch.cat(mixed)) + self.adapter.write_bias(
-                step.layer
-            )
+            written = self.adapter.attention_write(step.layer, torch.cat(mixed))
             pieces = written.split([len(z) for z in mixed])
             for number, piece in zip(batch, pieces, strict=True):
                 previous = self.plan.steps[number]

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,6 +48,12 @@ __all__ = [
     "make_deterministic",
 ]
 
+# Causal masks and tables of angles that older versions of transformers saved with the weights; the
+# modules make them from the config.
+_SAVED_BUFFERS = {
+    "gpt_neo": re.compile(r"\.attn\.attention\.(masked_)?bias$"),
+    "gptj": re.compile(r"\.attn\.((masked_)?bias|embed_positions)$"),
+}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -195,6 +202,9 @@ def _read_weights(source: ModelSource, place: str, device: torch.device) -> Any:
         )
         kinds = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
         found = {kind: sorted(map(str, report.get(kind) or ())) for kind in kinds}
+        if buffers := _SAVED_BUFFERS.get(model.config.model_type):
+            extra = found["unexpected_keys"]
+            found["unexpected_keys"] = [name for name in extra if not buffers.search(name)]
         if any(found.values()):
             raise _misfit(source, found)
         return model.to(device)

@@ -68,13 +68,14 @@ def plain_run(
             break
         normed = adapter.attention_input(layer, resid)
         q, k, v = (
-            adapter.project(layer, slot, normed).permute(2, 0, 1, 3) for slot in ("q", "k", "v")
+            adapter.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
+            for slot in ("q", "k", "v")
         )
         z, _ = adapter.attend(layer, q, k, v, places, valid)
         z = z.permute(1, 2, 0, 3)  # (rows, pos, n_heads, d_head)
         keep(("head", layer), z)
         before = resid
-        resid = resid + (adapter.write(layer, z) + adapter.write_bias(layer))
+        resid = resid + adapter.attention_write(layer, z)
         keep(("resid", 2 * layer + 1), resid)
         if shape.has_mlp:
             out = adapter.mlp(layer, before if shape.parallel else resid)

@@ -17,7 +17,7 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.positions import position_mask
 from pathdsl.engine.runner import Settings, execute
-from pathdsl.engine.session import ROUNDING, Planner
+from pathdsl.engine.session import Planner, rounding_of
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.pathset import FULL, Nodes, PathSet, cat, complete, minus, union
 from pathdsl.plan.build import build_plans
@@ -50,7 +50,7 @@ class Proof:
 def prove(planner: Planner, adapter: Adapter, task: TaskData) -> list[Proof]:
     """All proofs that need no hypothesis, on the first rows of a task."""
     with torch.no_grad():
-        tolerance = ROUNDING[str(adapter.dtype).removeprefix("torch.")]
+        tolerance = rounding_of(adapter)
         rows = _proof_rows(task)
         spec = planner.specs[task.name].treated
         columns = [task.reference]
@@ -181,21 +181,25 @@ def _writers(adapter: Adapter, task: TaskData, rows: np.ndarray) -> float:
     n_pos = ids.shape[1]
     places = torch.arange(n_pos, device=adapter.device).expand(len(rows), n_pos)
     valid = places < lengths.to(adapter.device).unsqueeze(-1)
+    errors: list[float] = []  # of each layer's write as the sum of its heads'
     for layer in range(adapter.shape.n_layers):
         normed = adapter.attention_input(layer, resid)
         q, k, v = (
-            adapter.project(layer, slot, normed).permute(2, 0, 1, 3) for slot in ("q", "k", "v")
+            adapter.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
+            for slot in ("q", "k", "v")
         )
         z, _ = adapter.attend(layer, q, k, v, places, valid)
-        heads = adapter.write_each(layer, z.permute(1, 2, 0, 3))  # (rows, pos, heads, d_model)
+        z = z.permute(1, 2, 0, 3)  # (rows, pos, heads, d_head)
+        each = adapter.write_each(layer, z).sum(-2)
+        errors.append(_distance(each, adapter.write(layer, z), task, rows))
+        written = adapter.attention_write(layer, z)  # a norm after attention is of the heads' sum
         before = resid
-        resid = resid + heads.sum(-2) + adapter.write_bias(layer)
-        total = total + heads.sum(-2) + adapter.write_bias(layer)
+        resid, total = resid + written, total + written
         if adapter.shape.has_mlp:
             out = adapter.mlp(layer, before if adapter.shape.parallel else resid)
             resid, total = resid + out, total + out
     stream = adapter.final_stream(ids, lengths)
-    return _distance(total, stream, task, rows)
+    return _largest([_distance(total, stream, task, rows), *errors])
 
 
 def _extremes(

@@ -26,7 +26,13 @@ Request = tuple[RunSpec, Measure]
 Progress = Callable[[str, int, int], None]
 
 ROUNDING = {"float64": 1e-9, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
-"""How far two evaluations of one logit may lie apart, by dtype, relative to logits of size 1."""
+"""How far two evaluations of one logit may lie apart, by the dtype of arithmetic (`precision` of an
+adapter), relative to logits of size 1."""
+
+
+def rounding_of(adapter: Adapter) -> float:
+    """How far two evaluations of one logit of a model may lie apart."""
+    return ROUNDING[str(adapter.precision).removeprefix("torch.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +151,7 @@ class EngineSession:
 
     def rounding(self) -> float:
         """How far two evaluations of one metric value may lie apart, by dtype."""
-        return ROUNDING[str(self.adapter.dtype).removeprefix("torch.")]
+        return rounding_of(self.adapter)
 
 
 def vocab_columns(plan: Plan) -> int | None:

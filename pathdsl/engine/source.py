@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from pathdsl.errors import Diagnostic, LanguageError, Span
-from pathdsl.graph.shape import ModelShape, gpt2_shape
+from pathdsl.graph.shape import SHAPES, ModelShape, UnsupportedConfig
 from pathdsl.lang import ast
 from pathdsl.lang.signatures import DTYPES
 
@@ -41,8 +41,6 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "folder": ("dtype",),
     "bundled": ("dtype",),
 }
-# model_type of the config -> its shape
-_SHAPES = {"gpt2": gpt2_shape}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,8 +293,8 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
             )
         )
     kind = config.get("model_type")
-    if kind not in _SHAPES:
-        supported = ", ".join(f"`{name}`" for name in _SHAPES)
+    if kind not in SHAPES:
+        supported = ", ".join(f"`{name}`" for name in SHAPES)
         raise LanguageError(
             source.fault(
                 "PD607",
@@ -321,13 +319,15 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
             )
         )
     try:
-        shape = _SHAPES[str(kind)](config)
+        shape = SHAPES[str(kind)](config)
+    except UnsupportedConfig as error:
+        raise LanguageError(source.fault("PD612", str(error))) from error
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise LanguageError(
-            source.fault("PD615", f"the config of `{source.location}` is incomplete: {error}")
+            source.fault("PD615", f"the config of `{source.location}` cannot be used: {error}")
         ) from error
     sizes = (shape.n_layers, shape.n_heads, shape.d_head, shape.d_vocab, shape.n_positions)
-    if min(sizes) < 1 or shape.d_head * shape.n_heads != shape.d_model:
+    if min(sizes) < 1:
         raise LanguageError(
             source.fault(
                 "PD615",

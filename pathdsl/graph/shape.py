@@ -9,7 +9,7 @@ edges).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -44,25 +44,268 @@ class ModelShape:
         return self.windows[layer] if self.windows else None
 
 
+# -------------------------------------------------------------------------------------------------
+# From a config given as a plain mapping (`config.json`). Each raises ValueError for a missing field
+# and for counts that cannot be, UnsupportedConfig for what no decomposition exists of.
+
+
+class UnsupportedConfig(ValueError):
+    """An option that no adapter computes (PD612)."""
+
+
+def integer(config: Mapping[str, object], key: str, default: int | None = None) -> int:
+    """An integer of a config; absent and null fields take the default."""
+    value = config.get(key)
+    if value is None:
+        value = default
+    if not isinstance(value, int):
+        raise ValueError(f"config has no integer `{key}`")
+    return value
+
+
+def divided(d_model: int, n_heads: int) -> int:
+    """The width of a head where heads share out the residual stream."""
+    if n_heads < 1 or d_model % n_heads:
+        raise ValueError(f"{n_heads} heads do not share out d_model {d_model}")
+    return d_model // n_heads
+
+
 def gpt2_shape(config: Mapping[str, object]) -> ModelShape:
-    """The shape of a GPT-2 config given as a plain mapping (`config.json`)."""
-
-    def integer(key: str, default: int | None = None) -> int:
-        value = config.get(key, default)
-        if not isinstance(value, int):
-            raise ValueError(f"config has no integer `{key}`")
-        return value
-
-    d_model, n_heads = integer("n_embd"), integer("n_head")
+    """The shape of a GPT-2."""
+    d_model, n_heads = integer(config, "n_embd"), integer(config, "n_head")
     d_mlp = config.get("n_inner") or 4 * d_model
     return ModelShape(
         family="gpt2",
-        n_layers=integer("n_layer"),
+        n_layers=integer(config, "n_layer"),
         n_heads=n_heads,
         d_model=d_model,
-        d_head=d_model // n_heads,
+        d_head=divided(d_model, n_heads),
         d_mlp=int(d_mlp),  # type: ignore[call-overload]
-        d_vocab=integer("vocab_size"),
-        n_positions=integer("n_positions", 1024),
+        d_vocab=integer(config, "vocab_size"),
+        n_positions=integer(config, "n_positions", 1024),
         n_kv_heads=n_heads,
     )
+
+
+# What an absent field of a config means, as in `transformers`, in families with gated MLPs; every
+# other absent field is None there or has to be given.
+_ABSENT: Mapping[str, Mapping[str, object]] = {
+    "mistral": {"num_key_value_heads": 8, "sliding_window": 4096},
+    "qwen2": {"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28},
+    "qwen3": {
+        "num_key_value_heads": 32,
+        "head_dim": 128,
+        "sliding_window": 4096,
+        "max_window_layers": 28,
+    },
+    "smollm3": {"num_key_value_heads": 4, "no_rope_layer_interval": 4},
+    "phi3": {"original_max_position_embeddings": 4096},
+    "gemma": {"num_key_value_heads": 16, "head_dim": 256},
+    "gemma2": {"num_key_value_heads": 4, "head_dim": 256, "sliding_window": 4096},
+    "gemma3_text": {
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "sliding_window": 4096,
+        "sliding_window_pattern": 6,
+    },
+}
+_ROTARY = ("default", "linear", "dynamic", "yarn", "llama3", "longrope", "su")
+
+
+def gated_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a Llama, Mistral, Qwen, OLMo, SmolLM3, Phi-3 or Gemma."""
+    family = str(config.get("model_type"))
+    config = {**_ABSENT.get(family, {}), **config}
+    if config.get("use_bidirectional_attention"):
+        raise UnsupportedConfig("the heads see later positions (`use_bidirectional_attention`)")
+    d_model, n_heads = integer(config, "hidden_size"), integer(config, "num_attention_heads")
+    n_kv_heads = integer(config, "num_key_value_heads", n_heads)
+    if n_kv_heads < 1 or n_heads % n_kv_heads:
+        raise ValueError(f"{n_heads} query heads do not share out {n_kv_heads} key/value heads")
+    d_head = config.get("head_dim")
+    n_layers = integer(config, "num_hidden_layers")
+    windows = _windows(family, config, n_layers)
+    return ModelShape(
+        family=family,
+        n_layers=n_layers,
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads) if d_head is None else integer(config, "head_dim"),
+        d_mlp=integer(config, "intermediate_size"),
+        d_vocab=integer(config, "vocab_size"),
+        n_positions=_rotary_positions(config),
+        windows=windows if any(windows) else (),
+        n_kv_heads=n_kv_heads,
+    )
+
+
+def _windows(family: str, config: Mapping[str, object], n_layers: int) -> tuple[int | None, ...]:
+    """For each layer how many positions a head sees, None for all."""
+    sliding = config.get("sliding_window")
+    match family:
+        case "mistral" | "phi3":
+            slides = [sliding is not None] * n_layers
+        case "qwen2" | "qwen3":
+            sliding = sliding if config.get("use_sliding_window") else None
+            first = n_layers if sliding is None else integer(config, "max_window_layers")
+            slides = [layer >= first for layer in range(n_layers)]
+        case "smollm3":
+            some = bool(config.get("use_sliding_window")) and sliding is not None
+            slides = [some and not rotates for rotates in rotary_layers(config, n_layers)]
+        case "gemma2":
+            slides = [layer % 2 == 0 for layer in range(n_layers)]
+        case "gemma3_text":
+            every = config.get("_sliding_window_pattern", config["sliding_window_pattern"])
+            if not isinstance(every, int) or every < 1:
+                raise ValueError("config has no integer `sliding_window_pattern`")
+            slides = [bool((layer + 1) % every) for layer in range(n_layers)]
+        case _:
+            return (None,) * n_layers
+    kinds = config.get("layer_types")
+    if isinstance(kinds, list | tuple) and family not in ("mistral", "phi3"):
+        if strange := sorted(set(map(str, kinds)) - {"full_attention", "sliding_attention"}):
+            raise UnsupportedConfig(f"the config has layers of type `{strange[0]}`")
+        if len(kinds) != n_layers:
+            raise ValueError(f"{len(kinds)} `layer_types` for {n_layers} layers")
+        slides = [kind == "sliding_attention" for kind in kinds]
+    if any(slides) and (not isinstance(sliding, int) or sliding < 1):
+        raise ValueError("config has sliding layers and no `sliding_window`")
+    return tuple(integer(config, "sliding_window") if slide else None for slide in slides)
+
+
+def rotary_layers(config: Mapping[str, object], n_layers: int) -> list[bool]:
+    """For each layer of a SmolLM3 whether queries and keys are rotated by position."""
+    listed = config.get("no_rope_layers")  # 1 where a layer *has* rotary embeddings
+    if isinstance(listed, list | tuple):
+        return [bool(rotates) for rotates in listed]
+    every = integer(config, "no_rope_layer_interval", 4)
+    return [bool((layer + 1) % every) for layer in range(n_layers)]
+
+
+def _rotary_positions(config: Mapping[str, object]) -> int:
+    """How many positions the rotation is one fixed function of position for.
+
+    `longrope` uses other frequencies for all positions once a batch is longer than the original
+    context; `dynamic` beyond `max_position_embeddings`. So the context ends there.
+    """
+    most = integer(config, "max_position_embeddings")
+    found = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if not isinstance(found, Mapping):
+        raise ValueError("`rope_parameters` is no object")
+    nested = [part for part in found.values() if isinstance(part, Mapping)]
+    for part in nested or [found]:
+        kind = part.get("rope_type") or part.get("type") or "default"
+        if kind not in _ROTARY:
+            raise UnsupportedConfig(f"rotary embeddings of type `{kind}` are not known")
+        original = config.get("original_max_position_embeddings")
+        original = original or part.get("original_max_position_embeddings")
+        phi3 = config.get("model_type") == "phi3"  # whose `yarn` is `longrope`
+        changes = kind in ("longrope", "su") or (kind == "yarn" and phi3)
+        if changes and isinstance(original, int):
+            most = min(most, original)
+    return most
+
+
+def gpt_neo_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a GPT-Neo: `local` layers see `window_size` positions."""
+    d_model, n_heads = integer(config, "hidden_size"), integer(config, "num_heads")
+    n_layers, window = integer(config, "num_layers"), integer(config, "window_size", 256)
+    kinds = config.get("attention_layers")
+    if kinds is None:
+        kinds = []
+        for names, times in config.get("attention_types") or [[["global", "local"], 12]]:  # type: ignore[attr-defined]
+            kinds += list(names) * times
+    if not isinstance(kinds, list) or len(kinds) != n_layers:
+        raise ValueError("`attention_types` does not describe every layer once")
+    if odd := [kind for kind in kinds if kind not in ("global", "local")]:
+        raise UnsupportedConfig(f"the config has layers that attend by `{odd[0]}`")
+    if "local" in kinds and window < 1:
+        raise UnsupportedConfig(f"local attention over `window_size: {window}` positions")
+    return ModelShape(
+        family="gpt_neo",
+        n_layers=n_layers,
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=integer(config, "intermediate_size", 4 * d_model),
+        d_vocab=integer(config, "vocab_size"),
+        n_positions=integer(config, "max_position_embeddings", 2048),
+        windows=tuple(window if kind == "local" else None for kind in kinds),
+        n_kv_heads=n_heads,
+    )
+
+
+def gptj_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a GPT-J: attention and MLP in parallel."""
+    d_model, n_heads = integer(config, "n_embd"), integer(config, "n_head")
+    return ModelShape(
+        family="gptj",
+        n_layers=integer(config, "n_layer"),
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=integer(config, "n_inner", 4 * d_model),
+        d_vocab=integer(config, "vocab_size"),
+        n_positions=integer(config, "n_positions", 2048),
+        parallel=True,
+        n_kv_heads=n_heads,
+    )
+
+
+def gpt_neox_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of a GPT-NeoX or Pythia: parallel unless the config says otherwise."""
+    d_model, n_heads = integer(config, "hidden_size"), integer(config, "num_attention_heads")
+    return ModelShape(
+        family="gpt_neox",
+        n_layers=integer(config, "num_hidden_layers"),
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=integer(config, "intermediate_size"),
+        d_vocab=integer(config, "vocab_size"),
+        n_positions=_rotary_positions(config),
+        parallel=bool(config.get("use_parallel_residual", True)),
+        n_kv_heads=n_heads,
+    )
+
+
+def opt_shape(config: Mapping[str, object]) -> ModelShape:
+    """The shape of an OPT with its norms before attention and MLP."""
+    if not config.get("do_layer_norm_before", True):
+        raise UnsupportedConfig(
+            "the model's norms come after attention and MLP (`do_layer_norm_before: false`), so "
+            "its residual stream is no sum of what components write"
+        )
+    d_model, n_heads = integer(config, "hidden_size"), integer(config, "num_attention_heads")
+    return ModelShape(
+        family="opt",
+        n_layers=integer(config, "num_hidden_layers"),
+        n_heads=n_heads,
+        d_model=d_model,
+        d_head=divided(d_model, n_heads),
+        d_mlp=integer(config, "ffn_dim"),
+        d_vocab=integer(config, "vocab_size"),
+        n_positions=integer(config, "max_position_embeddings", 2048),
+        n_kv_heads=n_heads,
+    )
+
+
+# model_type of a config -> its shape. Keys are those of `pathdsl.engine.adapters.FAMILIES`.
+SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
+    "gpt2": gpt2_shape,
+    "gpt_neo": gpt_neo_shape,
+    "gptj": gptj_shape,
+    "gpt_neox": gpt_neox_shape,
+    "opt": opt_shape,
+    "llama": gated_shape,
+    "mistral": gated_shape,
+    "qwen2": gated_shape,
+    "qwen3": gated_shape,
+    "olmo": gated_shape,
+    "olmo2": gated_shape,
+    "smollm3": gated_shape,
+    "phi3": gated_shape,
+    "gemma": gated_shape,
+    "gemma2": gated_shape,
+    "gemma3_text": gated_shape,
+}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers import BloomConfig, BloomForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from pathdsl.engine.adapters import Adapter, adapter_for
 from pathdsl.engine.adapters.base import visible
@@ -209,11 +209,9 @@ def code_of(model: torch.nn.Module) -> str:
 
 
 def test_another_architecture() -> None:
-    config = LlamaConfig(
-        vocab_size=9, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
-    )
-    with pytest.raises(EngineError, match="llama"):
-        adapter_for(LlamaForCausalLM(config).eval())
+    config = BloomConfig(vocab_size=9, hidden_size=8, n_layer=1, n_head=1)
+    with pytest.raises(EngineError, match="bloom"):
+        adapter_for(BloomForCausalLM(config).eval())
 
 
 def test_cross_attention() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pathdsl.engine.adapters.gpt2 import Gpt2Adapter
+from pathdsl.engine.adapters import Adapter, adapter_for
 from pathdsl.engine.runner import Settings, execute
 from pathdsl.graph.pathset import FULL, PathSet, Pos, intersection, minus
 from pathdsl.graph.resolve import PathResolver
@@ -86,7 +86,7 @@ class Opened:
     """A case on its model: path set P, the set that is kept or treated within, and the run's T."""
 
     case: Case
-    adapter: Gpt2Adapter
+    adapter: Adapter
     task: TaskData
     paths: PathSet
     scope: PathSet
@@ -128,9 +128,16 @@ class Opened:
         return np.stack(found)
 
 
-def open_case(case: Case, dtype: torch.dtype = torch.float64) -> Opened:
-    """The case ready to be planned; raises LanguageError for path sets that the graph refuses."""
-    adapter = Gpt2Adapter(build_model(case.config, case.seed, case.std).to(dtype))
+def open_case(
+    case: Case, dtype: torch.dtype = torch.float64, model: torch.nn.Module | None = None
+) -> Opened:
+    """The case on its GPT-2, or on a given model, ready to be planned.
+
+    Raises LanguageError for path sets that the graph refuses.
+    """
+    if model is None:
+        model = build_model(case.config, case.seed, case.std).to(dtype)
+    adapter = adapter_for(model)
     program, faults = load_program("case.circuit", case.text)
     assert not faults, faults
     resolver = PathResolver(program, adapter.shape)
@@ -139,7 +146,7 @@ def open_case(case: Case, dtype: torch.dtype = torch.float64) -> Opened:
     return Opened(case=case, adapter=adapter, task=task_of(case), paths=paths, scope=scope)
 
 
-def logits(plan: Plan, adapter: Gpt2Adapter, task: TaskData, **options: object) -> np.ndarray:
+def logits(plan: Plan, adapter: Adapter, task: TaskData, **options: object) -> np.ndarray:
     """(runs, rows, vocabulary) logits of every output of a plan."""
     values = execute(plan, task, adapter, Settings(**options))  # type: ignore[arg-type]
     return np.stack(

@@ -49,13 +49,15 @@ class Row:
 class Environment:
     """What names mean, how large the model is, and where positions are on each row.
 
-    `bindings` holds loop variables: each is bound to a node reference.
+    `bindings` holds loop variables: each is bound to a node reference. `parallel`: an MLP does not
+    read the heads of its own layer.
     """
 
     n_layers: int
     n_heads: int
     rows: tuple[Row, ...]
     has_mlp: bool = True
+    parallel: bool = False
     groups: Mapping[str, ast.GroupDecl] = field(default_factory=dict)
     paths: Mapping[str, ast.PathExpr] = field(default_factory=dict)
     bindings: Mapping[str, ast.NodeRef] = field(default_factory=dict)
@@ -93,9 +95,9 @@ def senders(node: PlaceNode, env: Environment) -> list[PlaceNode]:
         mlp: list[PlaceNode] = [("m", layer)] if env.has_mlp else []
         if node[0] == "a" and node[1] == layer:
             return found
-        found += heads
         if node[0] == "m" and node[1] == layer:
-            return found
+            return found if env.parallel else found + heads
+        found += heads
         found += mlp
     return found
 

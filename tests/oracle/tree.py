@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,51 @@ Array = NDArray[np.float64]
 Constants = Mapping[PlaceNode, Array]
 """Per component the value at each token index: a head's z (T, d_head), an MLP's output or the
 embedding (T, d_model)."""
+
+
+class Forward(Protocol):
+    """The parts of a model that the tree is evaluated with, one position at a time."""
+
+    env: Environment  # for the graph only
+
+    def embed(self, ids: Sequence[int]) -> Array:
+        """The value of `input` on these tokens, (T, d_model)."""
+        ...
+
+    def stream(self, receiver: PlaceNode, values: Mapping[PlaceNode, Array]) -> Array:
+        """The residual stream (d_model,) that `receiver` reads where its senders have `values`."""
+        ...
+
+    def keys(self, node: PlaceNode, at: int) -> Sequence[int]:
+        """The positions that a head sees from `at`."""
+        ...
+
+    def project(self, node: PlaceNode, slot: str, stream: Array, at: int) -> Array:
+        """A head's query, key or value (d_head,) of the stream (d_model,) at a position."""
+        ...
+
+    def attend(self, node: PlaceNode, query: Array, keys: Array, values: Array) -> Array:
+        """z (d_head,) of one query over the keys (n, d_head) and values (n, d_head) it sees."""
+        ...
+
+    def mlp(self, node: PlaceNode, stream: Array) -> Array:
+        """What an MLP adds to the stream, (d_model,) of the stream (d_model,)."""
+        ...
+
+    def logits(self, stream: Array) -> Array:
+        """(d_vocab,) of the last stream (d_model,)."""
+        ...
+
+
+def forward_of(model: Any) -> Forward:
+    """The parts of an unmodified `transformers` model, or those that are given."""
+    if hasattr(model, "attend"):
+        return model  # type: ignore[no-any-return]
+    if model.config.model_type == "gpt2":
+        return Weights.of(model)
+    from .gated import Gated
+
+    return Gated.of(model)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +188,36 @@ class Weights:
         """Token plus position embedding, (T, d_model)."""
         return self.tokens[list(ids)] + self.places[: len(ids)]
 
+    def stream(self, receiver: PlaceNode, values: Mapping[PlaceNode, Array]) -> Array:
+        """Everything that was written before `receiver`, and the biases that no sender owns."""
+        total = self.stream_bias(receiver)
+        for node, value in values.items():
+            total = total + self.written(node, value)
+        return total
+
     def written(self, node: PlaceNode, value: Array) -> Array:
         """What a component with this value adds to the residual stream, (…, d_model)."""
         return value @ self.heads[node].out if node[0] == "a" else value
+
+    def keys(self, node: PlaceNode, at: int) -> Sequence[int]:
+        """All positions up to its own."""
+        return range(at + 1)
+
+    def project(self, node: PlaceNode, slot: str, stream: Array, at: int) -> Array:
+        """A head's query, key or value (d_head,); positions are in the embedding."""
+        return self.heads[node].project(slot, stream)
+
+    def attend(self, node: PlaceNode, query: Array, keys: Array, values: Array) -> Array:
+        """z (d_head,) of one query."""
+        return self.heads[node].attend(query, keys, values)
+
+    def mlp(self, node: PlaceNode, stream: Array) -> Array:
+        """An MLP's output (d_model,)."""
+        return self.mlps[node](stream)
+
+    def logits(self, stream: Array) -> Array:
+        """(d_vocab,) of the last stream."""
+        return self.unembedding @ self.final_norm(stream)
 
     def stream_bias(self, receiver: PlaceNode) -> Array:
         """The attention output biases in the stream that `receiver` reads: no sender's."""
@@ -185,24 +257,23 @@ def run(
     `treated` is the token ids of a paired input, its embeddings (T, d_model), or a mapping of
     constants per component.
     """
-    weights = model if isinstance(model, Weights) else Weights.of(model)
+    parts = forward_of(model)
     constants = treated if isinstance(treated, Mapping) else None
-    reference_embedding = weights.embed(reference)
+    reference_embedding = parts.embed(reference)
     if constants is not None:
         treated_embedding = constants[INPUT]
     elif isinstance(treated, np.ndarray):
         treated_embedding = treated
     else:
-        treated_embedding = weights.embed(treated)
+        treated_embedding = parts.embed(treated)
 
     def stream(receiver: PlaceNode, slot: str | None, at: int, suffix: Path) -> tuple[Array, bool]:
         """What `receiver` (the first step of `suffix`) reads at position `at` through `slot`."""
-        total, some_kept = weights.stream_bias(receiver), False
-        for sender in senders(receiver, weights.env):
-            output, sender_kept = value((Step(sender, at, slot), *suffix))
-            total = total + weights.written(sender, output)
+        values, some_kept = {}, False
+        for sender in senders(receiver, parts.env):
+            values[sender], sender_kept = value((Step(sender, at, slot), *suffix))
             some_kept = some_kept or sender_kept
-        return total, some_kept
+        return parts.stream(receiver, values), some_kept
 
     def value(suffix: Path) -> tuple[Array, bool]:
         """The output of the copy that begins this suffix; whether one of its paths is kept."""
@@ -212,24 +283,30 @@ def run(
             return (reference_embedding if here else treated_embedding)[position], here
         if node[0] == "m":
             read, some_kept = stream(node, None, position, suffix)
-            output = weights.mlps[node](read)
+            output = parts.mlp(node, read)
         else:
-            head = weights.heads[node]
+            seen = parts.keys(node, position)
             asked = stream(node, "q", position, suffix)
-            keyed = [stream(node, "k", key, suffix) for key in range(position + 1)]
-            valued = [stream(node, "v", key, suffix) for key in range(position + 1)]
-            output = head.attend(
-                head.project("q", asked[0]),
-                np.stack([head.project("k", read) for read, _ in keyed]),
-                np.stack([head.project("v", read) for read, _ in valued]),
+            keyed = [stream(node, "k", key, suffix) for key in seen]
+            valued = [stream(node, "v", key, suffix) for key in seen]
+            read = {"k": keyed, "v": valued}
+            keys, values = (
+                np.stack(
+                    [
+                        parts.project(node, slot, at_key, key)
+                        for (at_key, _), key in zip(read[slot], seen, strict=True)
+                    ]
+                )
+                for slot in ("k", "v")
             )
+            output = parts.attend(node, parts.project(node, "q", asked[0], position), keys, values)
             some_kept = any(below for _, below in (asked, *keyed, *valued))
         if constants is not None and not some_kept:
             output = constants[node][position]
         return output, some_kept
 
     read, _ = stream(LOGITS, None, read_position, (Step(LOGITS, read_position),))
-    return weights.unembedding @ weights.final_norm(read)
+    return parts.logits(read)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -239,21 +316,26 @@ def run(
 
 def plain_values(model: Any, ids: Sequence[int]) -> Constants:
     """Every component's value at every position in a plain forward pass on `ids`."""
-    weights = model if isinstance(model, Weights) else Weights.of(model)
-    stream = weights.embed(ids)  # (T, d_model)
-    values: dict[PlaceNode, Array] = {INPUT: stream}
-    for layer in range(weights.env.n_layers):
-        written = np.zeros_like(stream)
-        for number in range(weights.env.n_heads):
-            node: PlaceNode = ("a", layer, number)
-            head = weights.heads[node]
-            q, k, v = (head.project(slot, stream) for slot in "qkv")
-            z = [head.attend(q[at], k[: at + 1], v[: at + 1]) for at in range(len(ids))]
-            values[node] = np.stack(z)
-            written = written + weights.written(node, values[node])
-        stream = stream + written + weights.attention_bias[layer]
-        values["m", layer] = weights.mlps["m", layer](stream)
-        stream = stream + values["m", layer]
+    parts, places = forward_of(model), range(len(ids))
+    values: dict[PlaceNode, Array] = {INPUT: parts.embed(ids)}  # each (T, d)
+
+    def streams(node: PlaceNode) -> list[Array]:
+        before = senders(node, parts.env)
+        return [parts.stream(node, {s: values[s][at] for s in before}) for at in places]
+
+    for layer in range(parts.env.n_layers):
+        heads: list[PlaceNode] = [("a", layer, head) for head in range(parts.env.n_heads)]
+        for node in heads:
+            read = streams(node)
+            q, k, v = (
+                np.stack([parts.project(node, slot, read[at], at) for at in places])
+                for slot in "qkv"
+            )
+            seen = [list(parts.keys(node, at)) for at in places]
+            values[node] = np.stack([parts.attend(node, q[at], k[s], v[s]) for at, s in
+                                     enumerate(seen)])  # fmt: skip
+        mlp: PlaceNode = ("m", layer)
+        values[mlp] = np.stack([parts.mlp(mlp, read) for read in streams(mlp)])
     return values
 
 
@@ -261,8 +343,8 @@ def mean_constants(
     model: Any, rows: Sequence[Sequence[int]], groups: Sequence[Hashable]
 ) -> list[Constants]:
     """For each row the mean value per token index over the rows of its group and its length."""
-    weights = Weights.of(model)
-    values = [plain_values(weights, ids) for ids in rows]
+    parts = forward_of(model)
+    values = [plain_values(parts, ids) for ids in rows]
     found: list[Constants] = []
     for ids, group in zip(rows, groups, strict=True):
         peers = [

@@ -20,6 +20,21 @@ __all__ = ["FAMILIES", "Adapter", "adapter_for"]
 # model_type of the config -> module and class of the adapter
 FAMILIES: dict[str, tuple[str, str]] = {
     "gpt2": ("pathdsl.engine.adapters.gpt2", "Gpt2Adapter"),
+    "gpt_neo": ("pathdsl.engine.adapters.gptneo", "GptNeoAdapter"),
+    "gptj": ("pathdsl.engine.adapters.gptj", "GptJAdapter"),
+    "gpt_neox": ("pathdsl.engine.adapters.neox", "NeoxAdapter"),
+    "opt": ("pathdsl.engine.adapters.opt", "OptAdapter"),
+    "llama": ("pathdsl.engine.adapters.llama", "LlamaAdapter"),
+    "mistral": ("pathdsl.engine.adapters.llama", "LlamaAdapter"),
+    "qwen2": ("pathdsl.engine.adapters.llama", "LlamaAdapter"),
+    "qwen3": ("pathdsl.engine.adapters.llama", "LlamaAdapter"),
+    "smollm3": ("pathdsl.engine.adapters.llama", "LlamaAdapter"),
+    "olmo": ("pathdsl.engine.adapters.olmo", "OlmoAdapter"),
+    "olmo2": ("pathdsl.engine.adapters.olmo", "Olmo2Adapter"),
+    "phi3": ("pathdsl.engine.adapters.phi3", "Phi3Adapter"),
+    "gemma": ("pathdsl.engine.adapters.gemma", "GemmaAdapter"),
+    "gemma2": ("pathdsl.engine.adapters.gemma", "Gemma2Adapter"),
+    "gemma3_text": ("pathdsl.engine.adapters.gemma", "Gemma3Adapter"),
 }
 
 

@@ -49,6 +49,12 @@ class Adapter(Protocol):
         ...
 
     @property
+    def precision(self) -> torch.dtype:
+        """The dtype whose rounding two ways to one number may differ by: `dtype`, or float32 in a
+        float64 model whose own code passes through float32."""
+        ...
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         ...
@@ -76,8 +82,9 @@ class Adapter(Protocol):
     ) -> Tensor:
         """One input of heads with its bias, (..., d) -> (..., n_heads_selected, d_head).
 
-        `heads` None: all, in order. `positions` (rows, pos): where each vector stands, for
-        rotary families (`normed` is then (..., rows, pos, d)); None means 0, 1, 2, ….
+        `heads` None: all, in order. `positions`: integers broadcastable to `normed.shape[:-1]`,
+        where each vector stands, for rotary families; None means 0, 1, 2, … along the axis before
+        the last.
         """
         ...
 
@@ -136,8 +143,17 @@ class Adapter(Protocol):
         """The bias of attention's output projection, (d,): a constant of the residual stream."""
         ...
 
+    def attention_write(self, layer: int, z: Tensor) -> Tensor:
+        """All that attention adds to the residual stream, (..., n_heads, d_head) -> (..., d).
+
+        The output projection of every head's output, its bias, and the norm between the heads and
+        the stream where a family has one: each reader applies it to the sum that it reads.
+        """
+        ...
+
     def mlp(self, layer: int, resid: Tensor) -> Tensor:
-        """The MLP with the norm before it and its output bias, (..., d) -> (..., d)."""
+        """What the MLP adds to the residual stream, (..., d) -> (..., d): with the norm before it,
+        its output bias and, where a family has one, the norm after it."""
         ...
 
     def final_norm(self, resid: Tensor) -> Tensor:

@@ -98,6 +98,11 @@ class Gpt2Adapter:
         return self._dtype
 
     @property
+    def precision(self) -> torch.dtype:
+        """The dtype whose rounding two ways to one number may differ by."""
+        return self._dtype
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self._device
@@ -201,6 +206,10 @@ class Gpt2Adapter:
         """The bias of attention's output projection, (d,): belongs to no sender."""
         return self._blocks[layer].attn.c_proj.bias
 
+    def attention_write(self, layer: int, z: Tensor) -> Tensor:
+        """All that attention adds to the stream: every head's write and the bias."""
+        return self.write(layer, z) + self.write_bias(layer)
+
     def _output_weight(self, layer: int, heads: Sequence[int] | None) -> Tensor:
         """The output projection by head, (n_heads_selected, d_head, d)."""
         weight = self._blocks[layer].attn.c_proj.weight
@@ -254,7 +263,7 @@ class Gpt2Adapter:
                 self.project(layer, slot, normed).permute(2, 0, 1, 3) for slot in ("q", "k", "v")
             )  # each (n_heads, rows, pos, d_head)
             z, _ = self.attend(layer, q, k, v, places, valid)
-            resid = resid + (self.write(layer, z.permute(1, 2, 0, 3)) + self.write_bias(layer))
+            resid = resid + self.attention_write(layer, z.permute(1, 2, 0, 3))
             resid = resid + self.mlp(layer, resid)
         return self.unembed(self.final_norm(resid))
 

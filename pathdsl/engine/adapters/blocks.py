@@ -1,0 +1,317 @@
+"""What adapters of LayerNorm decoders have in common: linear maps per head, causal attention.
+
+GPT-Neo, GPT-J, GPT-NeoX and OPT differ in how positions enter, in what the MLP reads and in the
+dtype of scores; the rest is here. A family names its parts (`_final`, `_tokens`, `_head`), gives
+the weight of each input of attention by head (`_input_weight`), its output projection (`_output`),
+and overrides what is its own.
+
+An adapter verifies the class of every module before it trusts a weight (`check_parts`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from transformers.activations import NewGELUActivation
+
+from pathdsl.engine.adapters.base import Slot, check_weights, refuse, visible
+from pathdsl.graph.shape import ModelShape
+
+__all__ = ["BlockAdapter", "activate", "check_parts", "parts_of"]
+
+
+class BlockAdapter:
+    """The parts of one decoder; see `pathdsl.engine.adapters.base.Adapter` for each call.
+
+    A subclass verifies the model first; this raises what `check_weights` raises.
+    """
+
+    _final: nn.Module | None  # the norm before the unembedding
+    _tokens: nn.Embedding
+    _head: nn.Linear
+    _last_block: nn.Module
+
+    def __init__(self, model: nn.Module, shape: ModelShape) -> None:
+        self._dtype, self._device = check_weights(model)
+        self.model = model
+        self.shape = shape
+        self._softmax_dtype = torch.float32
+        self._embedding_std: float | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of weights and residual stream."""
+        return self._dtype
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The dtype whose rounding two ways to one number may differ by."""
+        return self._softmax_dtype if self._dtype == torch.float64 else self._dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._device
+
+    # ---------------------------------------------------------------- what a family gives
+
+    def _input_weight(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
+        """One input of attention by head: weight (n_heads, d_head, d), bias (n_heads, d_head)."""
+        raise NotImplementedError
+
+    def _output(self, layer: int) -> nn.Linear:
+        """Attention's output projection, (n_heads * d_head) -> d."""
+        raise NotImplementedError
+
+    def _placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
+        """q, k or v (..., n_heads_selected, d_head) as attention uses it: rotated, scaled."""
+        return x
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """The sender `input`, (rows, pos) ids -> (rows, pos, d)."""
+        raise NotImplementedError
+
+    def attention_input(self, layer: int, resid: Tensor) -> Tensor:
+        """The norm before attention, (..., d) -> (..., d)."""
+        raise NotImplementedError
+
+    def mlp(self, layer: int, resid: Tensor) -> Tensor:
+        """The MLP with its norm and output bias, (..., d) -> (..., d)."""
+        raise NotImplementedError
+
+    def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
+        """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------- input
+
+    def embedding_std(self) -> float:
+        """The standard deviation of all entries of the token embedding matrix."""
+        if self._embedding_std is None:
+            weight = self._tokens.weight.detach()
+            self._embedding_std = float(weight.double().std(correction=0))
+        return self._embedding_std
+
+    # ---------------------------------------------------------------- attention
+
+    @staticmethod
+    def _norm(module: nn.Module, x: Tensor) -> Tensor:
+        """Every norm of the model passes here: block norms and the final one."""
+        return module(x)
+
+    def project(
+        self,
+        layer: int,
+        slot: Slot,
+        normed: Tensor,
+        heads: Sequence[int] | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """q, k or v with bias at its position, (..., d) -> (..., n_heads_selected, d_head)."""
+        weight, bias = self._input_weight(layer, slot)
+        if heads is not None:
+            chosen = self._index(heads)
+            weight, bias = weight[chosen], None if bias is None else bias[chosen]
+        n_selected = weight.shape[0]
+        out = torch.matmul(normed, weight.reshape(-1, self.shape.d_model).t())
+        if bias is not None:
+            out = out + bias.reshape(-1)
+        if positions is None:
+            positions = torch.arange(normed.shape[-2], device=normed.device)
+        out = out.view(*normed.shape[:-1], n_selected, self.shape.d_head)
+        return self._placed(layer, slot, out, positions.to(normed.device))
+
+    def mask(
+        self, layer: int, query_positions: Tensor, n_keys: int, valid: Tensor | None = None
+    ) -> Tensor:
+        """(rows, nq, n_keys) bool: True where a query of this layer may read a key."""
+        return visible(query_positions, n_keys, valid, self.shape.window(layer))
+
+    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
+        scores = scores.to(self._softmax_dtype)
+        hidden = torch.finfo(scores.dtype).min
+        return torch.softmax(scores.masked_fill(~mask, hidden), dim=-1).to(self._dtype)
+
+    def mix(self, pattern: Tensor, v: Tensor) -> Tensor:
+        """Values weighted by the pattern, -> (..., nq, d_head)."""
+        return torch.matmul(pattern, v)
+
+    def attend(
+        self,
+        layer: int,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        query_positions: Tensor,
+        valid: Tensor | None = None,
+        *,
+        want_pattern: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """(n, rows, nq, d_head) and keys and values (n, rows, nk, d_head) -> outputs, patterns."""
+        seen = self.mask(layer, query_positions.to(self._device), k.shape[-2], valid)
+        pattern = self.softmax(self.scores(layer, q, k), seen)  # (n, rows, nq, nk)
+        return self.mix(pattern, v), (pattern if want_pattern else None)
+
+    def write(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
+        """The summed write without bias, (..., n_heads_selected, d_head) -> (..., d)."""
+        weight = self._output_weight(layer, heads)  # (n_heads_selected, d_head, d)
+        return torch.matmul(z.flatten(-2), weight.reshape(-1, self.shape.d_model))
+
+    def write_each(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
+        """Each head's own write, (..., n_heads_selected, d_head) -> (..., n_heads_selected, d)."""
+        return torch.einsum("...hd,hdm->...hm", z, self._output_weight(layer, heads))
+
+    def write_bias(self, layer: int) -> Tensor:
+        """The bias of attention's output projection, (d,): belongs to no sender; 0 without one."""
+        projection = self._output(layer)
+        if projection.bias is None:
+            return projection.weight.new_zeros(self.shape.d_model)
+        return projection.bias
+
+    def attention_write(self, layer: int, z: Tensor) -> Tensor:
+        """All that attention adds to the stream: every head's write and the bias."""
+        return self._output(layer)(z.flatten(-2))
+
+    def _output_weight(self, layer: int, heads: Sequence[int] | None) -> Tensor:
+        """The output projection by head, (n_heads_selected, d_head, d)."""
+        weight = self._output(layer).weight.t()
+        by_head = weight.view(self.shape.n_heads, self.shape.d_head, self.shape.d_model)
+        return by_head if heads is None else by_head[self._index(heads)]
+
+    def _index(self, heads: Sequence[int]) -> slice | Tensor:
+        """Heads as an index: a slice where they are neighbours in order, so nothing is copied."""
+        first = heads[0] if heads else 0
+        if list(heads) == list(range(first, first + len(heads))):
+            return slice(first, first + len(heads))
+        return torch.tensor(list(heads), device=self._device)
+
+    def _by_head(self, linear: nn.Linear) -> tuple[Tensor, Tensor | None]:
+        """A projection of its own by head: weight (n_heads, d_head, d), bias (n_heads, d_head)."""
+        n_heads, d_head = self.shape.n_heads, self.shape.d_head
+        bias = linear.bias
+        return (
+            linear.weight.view(n_heads, d_head, -1),
+            None if bias is None else bias.view(n_heads, d_head),
+        )
+
+    # ---------------------------------------------------------------- logits
+
+    def final_norm(self, resid: Tensor) -> Tensor:
+        """The norm before the unembedding, (..., d) -> (..., d)."""
+        return resid if self._final is None else self._norm(self._final, resid)
+
+    def unembed(self, normed: Tensor) -> Tensor:
+        """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""
+        return self._head(normed)
+
+    def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
+        """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
+        ids = ids.to(self._device)
+        logits = torch.matmul(normed, self._head.weight[ids].transpose(-1, -2))
+        return logits if self._head.bias is None else logits + self._head.bias[ids].unsqueeze(1)
+
+    # ---------------------------------------------------------------- the whole model
+
+    def decomposed_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits (rows, pos, d_vocab) of ids (rows, pos), from the parts above."""
+        rows, pos = ids.shape
+        places = torch.arange(pos, device=self._device).expand(rows, pos)
+        valid = None if lengths is None else places < lengths.to(self._device).unsqueeze(-1)
+        resid = self.embed(ids)
+        for layer in range(self.shape.n_layers):
+            normed = self.attention_input(layer, resid)
+            q, k, v = (
+                self.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
+                for slot in ("q", "k", "v")
+            )  # each (n_heads, rows, pos, d_head)
+            z, _ = self.attend(layer, q, k, v, places, valid)
+            before = resid
+            resid = resid + self.attention_write(layer, z.permute(1, 2, 0, 3))
+            resid = resid + self.mlp(layer, before if self.shape.parallel else resid)
+        return self.unembed(self.final_norm(resid))
+
+    def plain_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits (rows, pos, d_vocab) of the unmodified model; padding cannot be seen."""
+        ids = ids.to(self._device)
+        real = torch.ones_like(ids)
+        if lengths is not None:
+            places = torch.arange(ids.shape[-1], device=self._device)
+            real = (places < lengths.to(self._device).unsqueeze(-1)).long()
+        return self.model(input_ids=ids, attention_mask=real, use_cache=False).logits
+
+    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(rows, pos, d): what enters the model's final norm, or leaves its last block."""
+        caught: list[Tensor] = []
+        if self._final is not None:
+            handle = self._final.register_forward_pre_hook(
+                lambda _module, inputs: caught.append(inputs[0])
+            )
+        else:
+            handle = self._last_block.register_forward_hook(
+                lambda _module, _inputs, out: caught.append(
+                    out[0] if isinstance(out, tuple) else out
+                )
+            )
+        try:
+            self.plain_forward(ids, lengths)
+        finally:
+            handle.remove()
+        return caught[0]
+
+
+def activate(module: nn.Module, x: Tensor) -> Tensor:
+    """An MLP's activation module on x; GPT-2's GELU in one kernel instead of five passes."""
+    if isinstance(module, NewGELUActivation):
+        return torch.nn.functional.gelu(x, approximate="tanh")
+    return module(x)
+
+
+def check_parts(
+    model: nn.Module,
+    wanted_class: type[nn.Module],
+    family: str,
+    parts: Mapping[str, type[nn.Module]],
+    activation: str,
+) -> None:
+    """Raise where a model is not an unmodified one of its class.
+
+    `parts`: module path -> the class that it must be. Adapters put in by PEFT, probes and replaced
+    parts all show up as another class or as another child. `activation`: the last name of the
+    activation modules, of which any will do.
+
+    Raises EngineError PD607 for another class, PD612 for added, replaced or missing modules.
+    """
+    if type(model) is not wanted_class:
+        raise refuse(
+            "PD607",
+            f"`{type(model).__name__}` is not a plain `{wanted_class.__name__}`",
+            notes=("adapters of PEFT and wrappers of other libraries change the forward pass",),
+            advice="merge adapters into the weights (`merge_and_unload()`) and save the model",
+        )
+    found = {
+        name: part
+        for name, part in model.named_modules()
+        if name and activation not in name.split(".")
+    }
+    if strange := sorted(set(found) - set(parts)):
+        raise refuse("PD612", f"the model has a module that {family} has not: `{strange[0]}`")
+    for name, kind in parts.items():
+        if type(found.get(name)) is not kind:
+            now = type(found[name]).__name__ if name in found else "missing"
+            raise refuse(
+                "PD612", f"module `{name}` of the model is {now}, wanted `{kind.__name__}`"
+            )
+
+
+def parts_of(
+    outside: Mapping[str, type[nn.Module]],
+    layers: str,
+    n_layers: int,
+    block: Mapping[str, type[nn.Module]],
+) -> dict[str, type[nn.Module]]:
+    """Every module path of a model with its class: those outside blocks, and each block's."""
+    inside = {f"{layers}.{i}{name}": kind for i in range(n_layers) for name, kind in block.items()}
+    return {**outside, **inside}

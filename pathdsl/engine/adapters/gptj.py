@@ -1,0 +1,122 @@
+"""GPT-J: attention and MLP side by side on one norm, rotary positions on part of each head.
+
+Takes a `transformers.GPTJForCausalLM` apart along the residual stream::
+
+    r = wte(ids)
+    for layer: n = ln_1(r);  r = r + out_proj(z(n)) + mlp(n)
+    logits = lm_head(ln_f(r))
+
+Both halves of a block read the same stream through the same norm, so no edge leads from a layer's
+heads to its MLP. The first `rotary_dim` entries of q and k are turned by position in pairs of
+neighbours, with the table that every attention module holds. Attention has no biases; the
+unembedding has one. Scores and softmax are in float32 whatever the dtype of the model.
+
+Source of the architecture: Wang and Komatsuzaki 2021 (GPT-J); `transformers/models/gptj/
+modeling_gptj.py`.
+
+    >>> from transformers import GPTJConfig, GPTJForCausalLM
+    >>> small = GPTJConfig(vocab_size=7, n_positions=8, n_embd=8, n_layer=1, n_head=2, rotary_dim=2)
+    >>> adapter = GptJAdapter(GPTJForCausalLM(small).eval())
+    >>> adapter.shape.parallel
+    True
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from transformers import GPTJForCausalLM
+from transformers.models.gptj.modeling_gptj import GPTJMLP, GPTJAttention, GPTJBlock, GPTJModel
+
+from pathdsl.engine.adapters.base import Slot, refuse
+from pathdsl.engine.adapters.blocks import BlockAdapter, activate, check_parts, parts_of
+from pathdsl.graph.shape import gptj_shape
+
+__all__ = ["GptJAdapter"]
+
+_MODEL_PARTS = {
+    "transformer": GPTJModel,
+    "transformer.wte": nn.Embedding,
+    "transformer.drop": nn.Dropout,
+    "transformer.h": nn.ModuleList,
+    "transformer.ln_f": nn.LayerNorm,
+    "lm_head": nn.Linear,
+}
+_BLOCK_PARTS = {
+    "": GPTJBlock,
+    ".ln_1": nn.LayerNorm,
+    ".attn": GPTJAttention,
+    ".attn.attn_dropout": nn.Dropout,
+    ".attn.resid_dropout": nn.Dropout,
+    ".attn.q_proj": nn.Linear,
+    ".attn.k_proj": nn.Linear,
+    ".attn.v_proj": nn.Linear,
+    ".attn.out_proj": nn.Linear,
+    ".mlp": GPTJMLP,
+    ".mlp.fc_in": nn.Linear,
+    ".mlp.fc_out": nn.Linear,
+    ".mlp.dropout": nn.Dropout,
+}
+
+
+class GptJAdapter(BlockAdapter):
+    """The parts of one GPT-J; see `pathdsl.engine.adapters.base.Adapter` for each call.
+
+    Raises EngineError: PD607 for another class, PD612 for added, replaced or missing modules (flash
+    attention is one), mixed weights and a `rotary_dim` with which `transformers` itself cannot run,
+    PD608 for quantised weights, PD618 in training mode.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        n_layers = int(getattr(model.config, "n_layer", 0))
+        parts = parts_of(_MODEL_PARTS, "transformer.h", n_layers, _BLOCK_PARTS)
+        check_parts(model, GPTJForCausalLM, "GPT-J", parts, "act")
+        assert isinstance(model, GPTJForCausalLM)
+        super().__init__(model, gptj_shape(model.config.to_dict()))
+        self._rotary = model.config.rotary_dim
+        if not self._rotary or self._rotary % 2 or self._rotary > self.shape.d_head:
+            raise refuse(
+                "PD612",
+                f"`rotary_dim: {self._rotary}` is not an even part of a head of width "
+                f"{self.shape.d_head}, and `transformers` cannot run it",
+                advice=f"`rotary_dim` from 2 to {self.shape.d_head}, even",
+            )
+        self._blocks = list(model.transformer.h)
+        self._tokens = model.transformer.wte
+        self._final, self._head = model.transformer.ln_f, model.lm_head
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token embedding, (rows, pos) ids -> (rows, pos, d); positions enter in q and k."""
+        return self._tokens(ids.to(self._device))
+
+    def attention_input(self, layer: int, resid: Tensor) -> Tensor:
+        """The norm of the block, which its MLP reads too, (..., d) -> (..., d)."""
+        return self._norm(self._blocks[layer].ln_1, resid)
+
+    def _input_weight(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
+        return self._by_head(getattr(self._blocks[layer].attn, f"{slot}_proj"))
+
+    def _output(self, layer: int) -> nn.Linear:
+        return self._blocks[layer].attn.out_proj
+
+    def _placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
+        """q and k with neighbouring entries turned by their position, as far as `rotary_dim`."""
+        if slot == "v":
+            return x
+        table = self._blocks[layer].attn.embed_positions.to(x.device)  # (n_positions, rotary_dim)
+        sin, cos = table[positions].to(x.dtype).unsqueeze(-2).chunk(2, dim=-1)
+        sin, cos = sin.repeat_interleave(2, -1), cos.repeat_interleave(2, -1)
+        turned, rest = x[..., : self._rotary], x[..., self._rotary :]
+        pairs = torch.stack((-turned[..., 1::2], turned[..., ::2]), dim=-1).flatten(-2)
+        return torch.cat((turned * cos + pairs * sin, rest), dim=-1)
+
+    def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
+        """Scaled scores in float32, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
+        product = torch.matmul(q.float(), k.float().transpose(-1, -2))
+        return product / self._blocks[layer].attn.scale_attn
+
+    def mlp(self, layer: int, resid: Tensor) -> Tensor:
+        """The MLP with the block's norm and its output bias, (..., d) -> (..., d)."""
+        block = self._blocks[layer]
+        hidden = block.mlp.fc_in(self._norm(block.ln_1, resid))
+        return block.mlp.fc_out(activate(block.mlp.act, hidden))

@@ -1,0 +1,286 @@
+"""Llama and the families built like it: rotary positions, grouped queries, gated MLPs, RMSNorm.
+
+Takes Llama, Mistral, Qwen2, Qwen3 and SmolLM3 apart along the residual stream::
+
+    r = embed(ids)
+    for layer: r += attention_write(z);  r += mlp(r)
+    logits = unembed(final_norm(r))
+
+and is the base of OLMo, Phi-3 and Gemma, which override a part each. What may differ: norms of
+queries and keys by head (Qwen3), layers without rotation (SmolLM3), biases, head width, sliding
+windows by layer, rotations of any type that is a fixed function of position; they come from the
+model's own rotary module.
+
+Heads are query heads: with grouped queries the key of a head is the key as that head reads it, one
+of a group's equal copies.
+
+Rounding is that of eager attention in `transformers`: norms and softmax in float32 whatever the
+dtype, so float64 runs of these families are exact to about 1e-7 only.
+
+Source of the architecture: Touvron et al. 2023 (arXiv:2302.13971);
+`transformers/models/llama/modeling_llama.py`.
+
+    >>> from transformers import LlamaConfig, LlamaForCausalLM
+    >>> small = LlamaConfig(vocab_size=7, hidden_size=8, intermediate_size=12,
+    ...     num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1)
+    >>> adapter = LlamaAdapter(LlamaForCausalLM(small).eval())
+    >>> adapter.decomposed_forward(torch.tensor([[1, 2, 3]])).shape
+    torch.Size([1, 3, 7])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pathdsl.engine.adapters.base import Slot, check_weights, visible
+from pathdsl.engine.adapters.llama_parts import BUILDS, check_modules, shape_of_model
+
+__all__ = ["LlamaAdapter"]
+
+
+class LlamaAdapter:
+    """The parts of one Llama-like model; see `pathdsl.engine.adapters.base.Adapter`.
+
+    Raises EngineError: PD607 for another class, PD612 for added, replaced or missing modules, mixed
+    weights and options that are not computed, PD608 for quantised weights, PD618 in training mode.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.shape = shape_of_model(model)
+        check_modules(model, BUILDS[self.shape.family], self.shape.n_layers)
+        self._dtype, self._device = check_weights(model)
+        self.model = cast(Any, model)
+        self._blocks: Any = self.model.model.layers
+        self._embedding_std: float | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of weights and residual stream."""
+        return self._dtype
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The dtype whose rounding two ways to one number may differ by."""
+        return torch.float32 if self._dtype == torch.float64 else self._dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._device
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """The token embedding as it enters the stream, (rows, pos) ids -> (rows, pos, d)."""
+        return self.model.model.embed_tokens(ids.to(self._device))
+
+    def embedding_std(self) -> float:
+        """The standard deviation of all entries of the token embedding matrix."""
+        if self._embedding_std is None:
+            weight = self.model.model.embed_tokens.weight.detach()
+            self._embedding_std = float(weight.double().std(correction=0))
+        return self._embedding_std
+
+    # ---------------------------------------------------------------- attention
+
+    @staticmethod
+    def _norm(module: nn.Module, x: Tensor) -> Tensor:
+        """Every norm that reads or writes the residual stream passes here."""
+        return module(x)
+
+    def attention_input(self, layer: int, resid: Tensor) -> Tensor:
+        """The norm before attention, (..., d) -> (..., d)."""
+        return self._norm(self._blocks[layer].input_layernorm, resid)
+
+    def project(
+        self,
+        layer: int,
+        slot: Slot,
+        normed: Tensor,
+        heads: Sequence[int] | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """q, k or v of query heads, (..., d) -> (..., n_heads_selected, d_head), rotated."""
+        shape = self.shape
+        width = shape.n_heads if slot == "q" else shape.n_kv_heads
+        asked = list(range(shape.n_heads)) if heads is None else list(heads)
+        stored = asked if slot == "q" else [head * width // shape.n_heads for head in asked]
+        chosen = sorted(set(stored))
+        out = self._projected(layer, slot, normed, None if len(chosen) == width else chosen)
+        if slot != "v" and getattr(self._blocks[layer].self_attn, "use_rope", True):
+            if positions is None:
+                positions = torch.arange(normed.shape[-2], device=self._device)
+            out = self._rotated(layer, out, positions.to(self._device))
+        if stored == chosen:
+            return out
+        return out[..., [chosen.index(head) for head in stored], :]
+
+    def _projected(
+        self, layer: int, slot: Slot, normed: Tensor, heads: Sequence[int] | None
+    ) -> Tensor:
+        """(..., n_stored_heads_selected, d_head), normed by head where the family does so."""
+        d_head = self.shape.d_head
+        weight, bias = self._weights(layer, slot)  # (n_stored_heads * d_head, d)
+        if heads is not None:
+            chosen = self._index(heads)
+            weight = weight.view(-1, d_head, weight.shape[-1])[chosen].flatten(0, 1)
+            bias = None if bias is None else bias.view(-1, d_head)[chosen].flatten()
+        out = functional.linear(normed, weight, bias).unflatten(-1, (-1, d_head))
+        norm = getattr(self._blocks[layer].self_attn, f"{slot}_norm", None)
+        return out if norm is None else norm(out)
+
+    def _weights(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
+        """Weight (n_stored_heads * d_head, d) and bias of one projection."""
+        part = getattr(self._blocks[layer].self_attn, f"{slot}_proj")
+        return part.weight, part.bias
+
+    def _rotary(self, layer: int, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of positions (...), each (..., n_rotated)."""
+        return self.model.model.rotary_emb(x, positions)
+
+    def _rotated(self, layer: int, x: Tensor, positions: Tensor) -> Tensor:
+        """Queries or keys (..., heads, d_head) rotated by their positions (...)."""
+        cos, sin = (part.unsqueeze(-2) for part in self._rotary(layer, x, positions))
+        size = cos.shape[-1]
+        turned, rest = x[..., :size], x[..., size:]
+        first, second = turned.split(size // 2, dim=-1)
+        out = (turned * cos) + (torch.cat((-second, first), dim=-1) * sin)
+        return torch.cat((out.to(x.dtype), rest), dim=-1) if rest.shape[-1] else out.to(x.dtype)
+
+    def mask(
+        self, layer: int, query_positions: Tensor, n_keys: int, valid: Tensor | None = None
+    ) -> Tensor:
+        """(rows, nq, n_keys) bool: True where a query of this layer may read a key."""
+        return visible(query_positions, n_keys, valid, self.shape.window(layer))
+
+    def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
+        """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
+        return torch.matmul(q, k.transpose(-1, -2)) * self._blocks[layer].self_attn.scaling
+
+    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """The pattern, by way of float32; keys where `mask` is False get exactly 0."""
+        hidden = max(torch.finfo(kind).min for kind in (scores.dtype, torch.float32))
+        scores = scores.masked_fill(~mask, hidden)
+        return functional.softmax(scores, dim=-1, dtype=torch.float32).to(self._dtype)
+
+    def mix(self, pattern: Tensor, v: Tensor) -> Tensor:
+        """Values weighted by the pattern, -> (..., nq, d_head)."""
+        return torch.matmul(pattern, v)
+
+    def attend(
+        self,
+        layer: int,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        query_positions: Tensor,
+        valid: Tensor | None = None,
+        *,
+        want_pattern: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """(n, rows, nq, d_head) and keys and values (n, rows, nk, d_head) -> outputs, patterns."""
+        seen = self.mask(layer, query_positions.to(self._device), k.shape[-2], valid)
+        pattern = self.softmax(self.scores(layer, q, k), seen)  # (n, rows, nq, nk)
+        return self.mix(pattern, v), (pattern if want_pattern else None)
+
+    def write(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
+        """The summed write without bias, (..., n_heads_selected, d_head) -> (..., d)."""
+        return functional.linear(z.flatten(-2), self._output_weight(layer, heads).flatten(1))
+
+    def write_each(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
+        """Each head's own write, (..., n_heads_selected, d_head) -> (..., n_heads_selected, d)."""
+        return torch.einsum("...hd,mhd->...hm", z, self._output_weight(layer, heads))
+
+    def write_bias(self, layer: int) -> Tensor:
+        """The bias of attention's output projection, (d,): belongs to no sender."""
+        part = self._blocks[layer].self_attn.o_proj
+        return part.weight.new_zeros(self.shape.d_model) if part.bias is None else part.bias
+
+    def attention_write(self, layer: int, z: Tensor) -> Tensor:
+        """All that attention adds to the stream, (..., n_heads, d_head) -> (..., d)."""
+        part = self._blocks[layer].self_attn.o_proj
+        return functional.linear(z.flatten(-2), part.weight, part.bias)
+
+    def _output_weight(self, layer: int, heads: Sequence[int] | None) -> Tensor:
+        """The output projection by head, (d, n_heads_selected, d_head)."""
+        weight = self._blocks[layer].self_attn.o_proj.weight
+        by_head = weight.view(self.shape.d_model, self.shape.n_heads, self.shape.d_head)
+        return by_head if heads is None else by_head[:, self._index(heads)]
+
+    def _index(self, heads: Sequence[int]) -> slice | Tensor:
+        """Heads as an index: a slice where they are neighbours in order, so nothing is copied."""
+        first = heads[0] if heads else 0
+        if list(heads) == list(range(first, first + len(heads))):
+            return slice(first, first + len(heads))
+        return torch.tensor(list(heads), device=self._device)
+
+    # ---------------------------------------------------------------- MLP and logits
+
+    def mlp(self, layer: int, resid: Tensor) -> Tensor:
+        """The MLP with the norm before it, (..., d) -> (..., d)."""
+        block = self._blocks[layer]
+        return block.mlp(self._norm(block.post_attention_layernorm, resid))
+
+    def final_norm(self, resid: Tensor) -> Tensor:
+        """The norm before the unembedding, (..., d) -> (..., d)."""
+        return self._norm(self.model.model.norm, resid)
+
+    def unembed(self, normed: Tensor) -> Tensor:
+        """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""
+        return self._capped(self.model.lm_head(normed))
+
+    def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
+        """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
+        ids = ids.to(self._device)
+        head = self.model.lm_head
+        logits = torch.matmul(normed, head.weight[ids].transpose(-1, -2))
+        return self._capped(logits if head.bias is None else logits + head.bias[ids].unsqueeze(1))
+
+    def _capped(self, logits: Tensor) -> Tensor:
+        """Logits as the model gives them out."""
+        return logits
+
+    # ---------------------------------------------------------------- the whole model
+
+    def decomposed_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits (rows, pos, d_vocab) of ids (rows, pos), from the parts above."""
+        rows, pos = ids.shape
+        places = torch.arange(pos, device=self._device).expand(rows, pos)
+        valid = None if lengths is None else places < lengths.to(self._device).unsqueeze(-1)
+        resid = self.embed(ids)
+        for layer in range(self.shape.n_layers):
+            normed = self.attention_input(layer, resid)
+            q, k, v = (
+                self.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
+                for slot in ("q", "k", "v")
+            )  # each (n_heads, rows, pos, d_head)
+            z, _ = self.attend(layer, q, k, v, places, valid)
+            resid = resid + self.attention_write(layer, z.permute(1, 2, 0, 3))
+            resid = resid + self.mlp(layer, resid)
+        return self.unembed(self.final_norm(resid))
+
+    def plain_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits (rows, pos, d_vocab) of the unmodified model.
+
+        Padding stands on the right, where no earlier position sees it, so it is not masked: in
+        float64 `transformers` makes nan of queries whose whole window is masked.
+        """
+        ids = ids.to(self._device)
+        return self.model(
+            input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False
+        ).logits
+
+    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(rows, pos, d): what enters the unmodified model's final norm."""
+        caught: list[Tensor] = []
+        handle = self.model.model.norm.register_forward_pre_hook(
+            lambda _module, inputs: caught.append(inputs[0])
+        )
+        try:
+            self.plain_forward(ids, lengths)
+        finally:
+            handle.remove()
+        return caught[0]

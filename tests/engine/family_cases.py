@@ -1,0 +1,104 @@
+"""Tiny random models of the families built like Llama, and a mode that takes float32 out of them.
+
+These families compute norms, softmax and rotations in float32 whatever the dtype, in `transformers`
+and in the adapters alike, so two float64 computations of the same number may differ by 1e-6.
+`Exact()` turns every such conversion into one to float64, in both, and then equality is asked for
+to 1e-10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+from transformers import AutoConfig, AutoModelForCausalLM
+
+SMALL: Mapping[str, Any] = {
+    "vocab_size": 11,
+    "hidden_size": 16,
+    "intermediate_size": 20,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 32,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+_CAPS = {"attn_logit_softcapping": 1.5, "final_logit_softcapping": 3.0}
+_KINDS = ["sliding_attention", "full_attention", "sliding_attention"]
+YARN = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 100.0,
+        "original_max_position_embeddings": 8}  # fmt: skip
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "rope_theta": 100.0, "low_freq_factor": 1.0,
+          "high_freq_factor": 4.0, "original_max_position_embeddings": 8}  # fmt: skip
+LONG = {"rope_type": "longrope", "rope_theta": 100.0, "short_factor": [1.1],
+        "long_factor": [3.0], "partial_rotary_factor": 0.5}  # fmt: skip
+
+# name of a variant -> model type, changes to SMALL
+FAMILIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "llama": ("llama", {}),
+    "llama_biases": ("llama", {"attention_bias": True, "mlp_bias": True}),
+    "llama_wide_heads": ("llama", {"head_dim": 6, "num_key_value_heads": 1}),
+    "llama_rope_llama3": ("llama", {"rope_parameters": LLAMA3}),
+    "llama_rope_yarn": ("llama", {"rope_parameters": YARN}),
+    "llama_rope_dynamic": (
+        "llama",
+        {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 100.0}},
+    ),
+    "mistral": ("mistral", {"sliding_window": 3}),
+    "mistral_full": ("mistral", {"sliding_window": None}),
+    "qwen2": ("qwen2", {"use_sliding_window": True, "sliding_window": 3, "max_window_layers": 1}),
+    "qwen3": ("qwen3", {"head_dim": 6, "attention_bias": True}),
+    "olmo": ("olmo", {"clip_qkv": 0.3, "attention_bias": True}),
+    "olmo2": ("olmo2", {"attention_bias": True}),
+    "smollm3": (
+        "smollm3",
+        {"no_rope_layer_interval": 2, "use_sliding_window": True, "sliding_window": 2},
+    ),
+    "phi3": ("phi3", {"sliding_window": 4}),
+    "phi3_long": ("phi3", {"rope_parameters": LONG, "original_max_position_embeddings": 16}),
+    "gemma": ("gemma", {"head_dim": 6}),
+    "gemma2": ("gemma2", {"head_dim": 6, "sliding_window": 3, "attention_bias": True,
+                          "query_pre_attn_scalar": 5, **_CAPS}),
+    "gemma2_no_caps": ("gemma2", {"head_dim": 6, "sliding_window": 3,
+                                  "attn_logit_softcapping": None,
+                                  "final_logit_softcapping": None}),
+    "gemma3": ("gemma3_text", {"head_dim": 6, "sliding_window": 3, "layer_types": _KINDS,
+                               "query_pre_attn_scalar": 5, "final_logit_softcapping": 3.0}),
+}  # fmt: skip
+
+
+def make(name: str, seed: int = 0, std: float = 0.3, **changes: object) -> torch.nn.Module:
+    """A random model of one variant in float32, eval mode; no weight keeps its first value."""
+    kind, options = FAMILIES[name]
+    config = AutoConfig.for_model(kind, **{**SMALL, **options, **changes})
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(std * torch.randn(parameter.shape))
+    return model
+
+
+def some_ids(rows: int = 3, pos: int = 9) -> torch.Tensor:
+    return torch.randint(11, (rows, pos), generator=torch.Generator().manual_seed(1))
+
+
+class Exact(TorchFunctionMode):
+    """Within it every conversion to float32 is one to float64."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Calls `func` with float64 where float32 is asked for."""
+        if func is torch.Tensor.float:
+            func = torch.Tensor.double
+        args = tuple(torch.float64 if x is torch.float32 else x for x in args)
+        given = {k: torch.float64 if x is torch.float32 else x for k, x in (kwargs or {}).items()}
+        return func(*args, **given)

@@ -1,0 +1,91 @@
+"""The engine on every family against the literal tree in numpy, and against the null pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from pathdsl.engine.adapters import adapter_for
+from pathdsl.engine.selfcheck import prove_null_pair
+from pathdsl.errors import LanguageError
+from tests.engine.family_cases import FAMILIES, Exact, make
+from tests.engine.tree_cases import REFERENCE, Opened, from_tree, open_case
+from tests.oracle.strategies import seeded_case
+from tests.oracle.tree import forward_of, plain_values
+
+EXACT = 1e-9
+ROTATED_PLAINLY = [name for name in FAMILIES if "_rope_" not in name and "_long" not in name]
+ON_PATHS = [name for name in ROTATED_PLAINLY if not name.endswith(("_biases", "_full", "_caps"))]
+SEEDS = range(200, 213)
+
+
+def opened(name: str) -> Iterator[Opened]:
+    """The cases of some seeds that the language accepts, each on a model of the variant."""
+    for seed in SEEDS:
+        case = seeded_case(seed)
+        heads = case.config["n_head"]
+        layers = case.config["n_layer"]
+        kind, options = FAMILIES[name]
+        sizes = {
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": 1,
+            "head_dim": 6,
+        }
+        if kind == "phi3":  # takes no `head_dim`, and heads of 8 or 16 are as good
+            del sizes["head_dim"]
+        if "layer_types" in options:
+            sizes["layer_types"] = options["layer_types"][:layers]
+        if options.get("sliding_window"):
+            sizes["sliding_window"] = 2
+        model = make(name, seed=case.seed, **sizes).double()
+        try:
+            yield open_case(case, model=model)
+        except LanguageError:
+            continue
+
+
+@pytest.mark.parametrize("name", ON_PATHS)
+def test_engine_is_the_literal_tree(name: str) -> None:
+    compared = 0
+    with Exact(), torch.no_grad():
+        for one in opened(name):
+            found = one.logits([one.run(one.treated), REFERENCE])
+            text = one.case.text
+            np.testing.assert_allclose(found[0], from_tree(one), rtol=0, atol=EXACT, err_msg=text)
+            plain = one.plain("reference")
+            np.testing.assert_allclose(found[1], plain, rtol=0, atol=EXACT, err_msg=text)
+            compared += 1
+    assert compared >= 10
+
+
+@pytest.mark.parametrize("name", ROTATED_PLAINLY)
+def test_the_oracle_is_the_unmodified_model(name: str) -> None:
+    """So the two are independent: numpy parts, and `transformers`."""
+    ids = [3, 1, 4, 1, 5, 9]
+    with Exact(), torch.no_grad():
+        model = make(name).double()
+        parts = forward_of(model)
+        values = plain_values(parts, ids)
+        last = parts.stream(("logits",), {node: value[-1] for node, value in values.items()})
+        wanted = model(torch.tensor([ids])).logits[0, -1].numpy()
+    np.testing.assert_allclose(parts.logits(last), wanted, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", list(FAMILIES))
+def test_null_pair(name: str) -> None:
+    """Treated = reference changes nothing, in float64 as the model rounds."""
+    case = seeded_case(203)
+    sizes = {"num_hidden_layers": case.config["n_layer"], "num_attention_heads": 2}
+    if name == "phi3_long":  # as many short factors as half of what is rotated
+        sizes["hidden_size"] = 8
+    if name == "gemma3":
+        sizes["layer_types"] = FAMILIES[name][1]["layer_types"][: sizes["num_hidden_layers"]]
+    one = open_case(case, model=make(name, **sizes).double())
+    proof = prove_null_pair(
+        one.plan([one.run(one.treated), REFERENCE]), one.task, adapter_for(one.adapter.model), 1e-6
+    )
+    assert proof.holds, proof

@@ -1,0 +1,245 @@
+"""GPT-Neo, GPT-J, GPT-NeoX and OPT as parts for the tree, in numpy, apart from the adapters.
+
+Knows local windows, rotations of type `default` of neighbours and of halves, parallel and
+sequential blocks, and OPT with its norms before each part, its final norm and words as wide as the
+stream. Everything is in float64.
+
+Source: the modelling files of `transformers` 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import erf
+from typing import Any
+
+import numpy as np
+
+from .graph import INPUT, Environment, PlaceNode
+from .tree import Array, Norm, _array, _norm
+
+Function = Callable[[Array], Array]
+
+
+def _gelu_new(x: Array) -> Array:
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def _gelu(x: Array) -> Array:
+    return 0.5 * x * (1 + np.vectorize(erf)(x / np.sqrt(2)))
+
+
+def _relu(x: Array) -> Array:
+    return np.maximum(x, 0)
+
+
+_ACTIVATIONS: Mapping[str, Function] = {"gelu_new": _gelu_new, "gelu": _gelu, "relu": _relu}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One block."""
+
+    weight: Mapping[str, Array]  # slot -> (n_heads, d_head, d_model)
+    bias: Mapping[str, Array]  # slot -> (n_heads, d_head)
+    out: Array  # (d_model, n_heads, d_head)
+    out_bias: Array
+    before: Mapping[str, Norm]  # "a", "m" -> the norm before attention, MLP
+    inward: tuple[Array, Array]  # weight (d_mlp, d_model) and bias of the MLP's first map
+    outward: tuple[Array, Array]
+    window: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocks:
+    """A model taken apart into layers."""
+
+    env: Environment
+    tokens: Array
+    places: Array | None  # (n_positions, d_model)
+    layers: tuple[Layer, ...]
+    final_norm: Norm
+    unembedding: tuple[Array, Array]
+    activation: Function
+    scale: float  # of scores
+    turned: int  # leading entries of q and k that are rotated
+    neighbours: bool  # whether pairs are neighbours or halves
+    base: float
+
+    @classmethod
+    def of(cls, model: Any) -> Blocks:
+        """The parts of an unmodified model in float64."""
+        return _READERS[model.config.model_type](model)
+
+    def embed(self, ids: Sequence[int]) -> Array:
+        """Token embeddings, with positions where they are learned, (T, d_model)."""
+        tokens = self.tokens[list(ids)]
+        return tokens if self.places is None else tokens + self.places[: len(ids)]
+
+    def stream(self, receiver: PlaceNode, values: Mapping[PlaceNode, Array]) -> Array:
+        """Everything that was written, and the bias of each layer whose heads wrote."""
+        total = values[INPUT]
+        for number, layer in enumerate(self.layers):
+            if ("a", number, 0) in values:
+                total = total + layer.out_bias
+                for head in range(self.env.n_heads):
+                    total = total + layer.out[:, head] @ values["a", number, head]
+            if ("m", number) in values:
+                total = total + values["m", number]
+        return total
+
+    def keys(self, node: PlaceNode, at: int) -> Sequence[int]:
+        """The last positions up to its own, as many as the window holds."""
+        window = self.layers[node[1]].window
+        return [key for key in range(at + 1) if window is None or at - key < window]
+
+    def project(self, node: PlaceNode, slot: str, stream: Array, at: int) -> Array:
+        """A head's query, key or value (d_head,)."""
+        layer, head = self.layers[node[1]], node[2]
+        own = layer.weight[slot][head] @ layer.before["a"](stream) + layer.bias[slot][head]
+        if slot == "v" or not self.turned:
+            return own
+        half = self.turned // 2
+        pairs = [(2 * i, 2 * i + 1) if self.neighbours else (i, i + half) for i in range(half)]
+        result = own.copy()
+        for number, (one, two) in enumerate(pairs):
+            angle = at * self.base ** (-number / half)
+            result[one] = own[one] * np.cos(angle) - own[two] * np.sin(angle)
+            result[two] = own[two] * np.cos(angle) + own[one] * np.sin(angle)
+        return result
+
+    def attend(self, node: PlaceNode, query: Array, keys: Array, values: Array) -> Array:
+        """z (d_head,) of one query."""
+        scores = keys @ query * self.scale
+        weights = np.exp(scores - scores.max())
+        return (weights / weights.sum()) @ values
+
+    def mlp(self, node: PlaceNode, stream: Array) -> Array:
+        """An MLP's output (d_model,)."""
+        layer = self.layers[node[1]]
+        hidden = layer.inward[0] @ layer.before["m"](stream) + layer.inward[1]
+        return layer.outward[0] @ self.activation(hidden) + layer.outward[1]
+
+    def logits(self, stream: Array) -> Array:
+        """(d_vocab,) of the last stream."""
+        return self.unembedding[0] @ self.final_norm(stream) + self.unembedding[1]
+
+
+def _linear(module: Any) -> tuple[Array, Array]:
+    weight = _array(module.weight)
+    return weight, np.zeros(len(weight)) if module.bias is None else _array(module.bias)
+
+
+def _layer(
+    inputs: Mapping[str, tuple[Array, Array]], out: Any, norms: Sequence[Any], mlp: Sequence[Any],
+    n_heads: int, window: int | None = None,
+) -> Layer:  # fmt: skip
+    weight, bias = _linear(out)
+    return Layer(
+        weight={s: w.reshape(n_heads, -1, w.shape[1]) for s, (w, _) in inputs.items()},
+        bias={s: b.reshape(n_heads, -1) for s, (_, b) in inputs.items()},
+        out=weight.reshape(len(weight), n_heads, -1),
+        out_bias=bias,
+        before={"a": _norm(norms[0]), "m": _norm(norms[1])},
+        inward=_linear(mlp[0]),
+        outward=_linear(mlp[1]),
+        window=window,
+    )
+
+
+def _separate(attention: Any) -> dict[str, tuple[Array, Array]]:
+    return {slot: _linear(getattr(attention, f"{slot}_proj")) for slot in "qkv"}
+
+
+def _gpt_neo(model: Any) -> Blocks:
+    config, body = model.config, model.transformer
+    layers = [
+        _layer(
+            _separate(b.attn.attention), b.attn.attention.out_proj, (b.ln_1, b.ln_2),
+            (b.mlp.c_fc, b.mlp.c_proj), config.num_heads,
+            config.window_size if kind == "local" else None,
+        )
+        for kind, b in zip(config.attention_layers, body.h, strict=True)
+    ]  # fmt: skip
+    return Blocks(
+        env=Environment(n_layers=config.num_layers, n_heads=config.num_heads, rows=()),
+        tokens=_array(body.wte.weight), places=_array(body.wpe.weight), layers=tuple(layers),
+        final_norm=_norm(body.ln_f), unembedding=_linear(model.lm_head),
+        activation=_ACTIVATIONS[config.activation_function], scale=1.0,
+        turned=0, neighbours=False, base=1.0,
+    )  # fmt: skip
+
+
+def _gptj(model: Any) -> Blocks:
+    config, body = model.config, model.transformer
+    layers = [
+        _layer(
+            _separate(b.attn), b.attn.out_proj, (b.ln_1, b.ln_1), (b.mlp.fc_in, b.mlp.fc_out),
+            config.n_head,
+        )
+        for b in body.h
+    ]  # fmt: skip
+    return Blocks(
+        env=Environment(n_layers=config.n_layer, n_heads=config.n_head, rows=(), parallel=True),
+        tokens=_array(body.wte.weight), places=None, layers=tuple(layers),
+        final_norm=_norm(body.ln_f), unembedding=_linear(model.lm_head),
+        activation=_ACTIVATIONS[config.activation_function],
+        scale=(config.n_embd // config.n_head) ** -0.5,
+        turned=config.rotary_dim, neighbours=True, base=10000.0,
+    )  # fmt: skip
+
+
+def _gpt_neox(model: Any) -> Blocks:
+    config, body = model.config, model.gpt_neox
+    n_heads, size = config.num_attention_heads, config.hidden_size // config.num_attention_heads
+    layers = []
+    for b in body.layers:
+        weight, bias = _linear(b.attention.query_key_value)
+        fused = weight.reshape(n_heads, 3, size, -1), bias.reshape(n_heads, 3, size)
+        inputs = {
+            slot: (fused[0][:, i].reshape(n_heads * size, -1), fused[1][:, i].reshape(-1))
+            for i, slot in enumerate("qkv")
+        }
+        norms = b.input_layernorm, b.post_attention_layernorm
+        mlp = b.mlp.dense_h_to_4h, b.mlp.dense_4h_to_h
+        layers.append(_layer(inputs, b.attention.dense, norms, mlp, n_heads))
+    return Blocks(
+        env=Environment(
+            n_layers=config.num_hidden_layers, n_heads=n_heads, rows=(),
+            parallel=config.use_parallel_residual,
+        ),
+        tokens=_array(body.embed_in.weight), places=None, layers=tuple(layers),
+        final_norm=_norm(body.final_layer_norm), unembedding=_linear(model.lm_head),
+        activation=_ACTIVATIONS[config.hidden_act], scale=size**-0.5,
+        turned=int(size * config.rope_parameters["partial_rotary_factor"]), neighbours=False,
+        base=config.rope_parameters["rope_theta"],
+    )  # fmt: skip
+
+
+def _opt(model: Any) -> Blocks:
+    config, body = model.config, model.model.decoder
+    n_heads = config.num_attention_heads
+    layers = [
+        _layer(
+            _separate(b.self_attn), b.self_attn.out_proj,
+            (b.self_attn_layer_norm, b.final_layer_norm), (b.fc1, b.fc2), n_heads,
+        )
+        for b in body.layers
+    ]  # fmt: skip
+    return Blocks(
+        env=Environment(n_layers=config.num_hidden_layers, n_heads=n_heads, rows=()),
+        tokens=_array(body.embed_tokens.weight), places=_array(body.embed_positions.weight)[2:],
+        layers=tuple(layers), final_norm=_norm(body.final_layer_norm),
+        unembedding=_linear(model.lm_head),
+        activation=_ACTIVATIONS[config.activation_function],
+        scale=(config.hidden_size // n_heads) ** -0.5, turned=0, neighbours=False, base=1.0,
+    )  # fmt: skip
+
+
+_READERS: Mapping[str, Callable[[Any], Blocks]] = {
+    "gpt_neo": _gpt_neo,
+    "gptj": _gptj,
+    "gpt_neox": _gpt_neox,
+    "opt": _opt,
+}

@@ -1,0 +1,231 @@
+"""The families built like Llama as parts for the tree, in float64 numpy, apart from the adapters.
+
+Knows rotations of type `default`, grouped queries, sliding windows, norms of queries and keys,
+norms after attention and MLP, soft-capping, clipping, scaled embeddings and fused projections.
+
+Source: the modelling files of `transformers` 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .graph import INPUT, Environment, PlaceNode
+from .tree import Array, Norm, _array
+
+Function = Callable[[Array], Array]
+
+
+def _same(x: Array) -> Array:
+    return x
+
+
+def _rms(module: Any, offset: float = 0.0) -> Function:
+    """An RMSNorm over the last axis; Gemma's weights are counted from one."""
+    gain = offset + _array(module.weight)
+    epsilon = getattr(module, "variance_epsilon", None) or module.eps
+
+    def norm(x: Array) -> Array:
+        return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + epsilon) * gain
+
+    return norm
+
+
+def _capped(x: Array, cap: float | None) -> Array:
+    return x if cap is None else cap * np.tanh(x / cap)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One block; weights as they are stored, (out, in)."""
+
+    weight: Mapping[str, Array]  # slot -> (stored heads * d_head, d_model)
+    bias: Mapping[str, Array]
+    before: Mapping[str, Function]  # "a", "m" -> the norm before attention, MLP
+    after: Mapping[str, Function]  # the norm after
+    head_norm: Mapping[str, Function]  # "q", "k"
+    out: Array  # (d_model, n_heads * d_head)
+    out_bias: Array
+    mlp: Function
+    base: float | None  # of the rotation; None: no rotation
+    window: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gated:
+    """A model taken apart into layers."""
+
+    env: Environment
+    config: Any
+    tokens: Array
+    layers: tuple[Layer, ...]
+    final_norm: Function
+    unembedding: Array
+    size: int  # d_head
+
+    @classmethod
+    def of(cls, model: Any) -> Gated:
+        """The parts of an unmodified model in float64."""
+        config, body = model.config, model.model
+        scale = np.sqrt(config.hidden_size) if config.model_type.startswith("gemma") else 1.0
+        size = getattr(config, "head_dim", None)
+        size = size or config.hidden_size // config.num_attention_heads
+        return cls(
+            env=Environment(
+                n_layers=config.num_hidden_layers, n_heads=config.num_attention_heads, rows=()
+            ),
+            config=config,
+            tokens=_array(body.embed_tokens.weight) * scale,
+            layers=tuple(_layer(config, block, at, size) for at, block in enumerate(body.layers)),
+            final_norm=_norm_of(config, body.norm),
+            unembedding=_array(model.lm_head.weight),
+            size=size,
+        )
+
+    def embed(self, ids: Sequence[int]) -> Array:
+        """Token embeddings, (T, d_model)."""
+        return self.tokens[list(ids)]
+
+    def stream(self, receiver: PlaceNode, values: Mapping[PlaceNode, Array]) -> Array:
+        """Layer by layer: the norm of all heads' writes and the bias, then the MLP's value."""
+        total = values[INPUT]
+        for number, layer in enumerate(self.layers):
+            if ("a", number, 0) in values:
+                heads = [values["a", number, head] for head in range(self.env.n_heads)]
+                total = total + layer.after["a"](layer.out @ np.concatenate(heads) + layer.out_bias)
+            if ("m", number) in values:
+                total = total + values["m", number]
+        return total
+
+    def keys(self, node: PlaceNode, at: int) -> Sequence[int]:
+        """The last positions up to its own, as many as the window holds."""
+        window = self.layers[node[1]].window
+        return range(0 if window is None else max(0, at + 1 - window), at + 1)
+
+    def project(self, node: PlaceNode, slot: str, stream: Array, at: int) -> Array:
+        """A query head's query, key or value (d_head,)."""
+        config, layer = self.config, self.layers[node[1]]
+        whole = layer.weight[slot] @ layer.before["a"](stream) + layer.bias[slot]
+        if clip := getattr(config, "clip_qkv", None):
+            whole = np.clip(whole, -clip, clip)
+        norm = layer.head_norm.get(slot, _same)
+        if config.model_type == "olmo2":
+            whole = norm(whole)
+        stored = len(whole) // self.size
+        which = node[2] // (self.env.n_heads // stored)
+        own = whole[which * self.size : (which + 1) * self.size]
+        if config.model_type != "olmo2":
+            own = norm(own)
+        if slot == "v" or layer.base is None:
+            return own
+        half = self.size // 2
+        angles = at * layer.base ** (-np.arange(half) / half)
+        one, two = own[:half], own[half:]
+        return np.concatenate(
+            [
+                one * np.cos(angles) - two * np.sin(angles),
+                two * np.cos(angles) + one * np.sin(angles),
+            ]
+        )
+
+    def attend(self, node: PlaceNode, query: Array, keys: Array, values: Array) -> Array:
+        """z (d_head,) of one query."""
+        scale = getattr(self.config, "query_pre_attn_scalar", None) or self.size
+        scores = keys @ query / np.sqrt(scale)
+        if self.config.model_type == "gemma2":
+            scores = _capped(scores, self.config.attn_logit_softcapping)
+        weights = np.exp(scores - scores.max())
+        return (weights / weights.sum()) @ values
+
+    def mlp(self, node: PlaceNode, stream: Array) -> Array:
+        """What the MLP adds, after its own norm."""
+        layer = self.layers[node[1]]
+        return layer.after["m"](layer.mlp(layer.before["m"](stream)))
+
+    def logits(self, stream: Array) -> Array:
+        """(d_vocab,) of the last stream."""
+        cap = getattr(self.config, "final_logit_softcapping", None)
+        return _capped(self.unembedding @ self.final_norm(stream), cap)
+
+
+def _norm_of(config: Any, module: Any) -> Function:
+    if config.model_type == "olmo":
+        size = config.hidden_size
+        return Norm(gain=np.ones(size), shift=np.zeros(size), epsilon=1e-5)
+    return _rms(module, 1.0 if config.model_type.startswith("gemma") else 0.0)
+
+
+def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
+    kind, attention = config.model_type, block.self_attn
+    queries, stored = config.num_attention_heads * size, config.num_key_value_heads * size
+    if kind == "phi3":
+        parts = np.split(_array(attention.qkv_proj.weight), [queries, queries + stored])
+        weight = dict(zip("qkv", parts, strict=True))
+        bias = {slot: np.zeros(len(weight[slot])) for slot in "qkv"}
+    else:
+        modules = {slot: getattr(attention, f"{slot}_proj") for slot in "qkv"}
+        weight = {slot: _array(part.weight) for slot, part in modules.items()}
+        bias = {slot: _bias(part) for slot, part in modules.items()}
+    names = {
+        "olmo2": (None, "post_attention_layernorm", None, "post_feedforward_layernorm"),
+        "gemma2": ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm",
+                   "post_feedforward_layernorm"),
+    }  # fmt: skip
+    names["gemma3_text"] = names["gemma2"]
+    around = names.get(kind, ("input_layernorm", None, "post_attention_layernorm", None))
+    norms = [_same if name is None else _norm_of(config, getattr(block, name)) for name in around]
+    types = getattr(config, "layer_types", None) or ["full_attention"] * config.num_hidden_layers
+    slides = kind in ("mistral", "phi3") or types[number] == "sliding_attention"
+    rope = config.rope_parameters
+    rope = rope[types[number]] if kind == "gemma3_text" else rope
+    rotates = kind != "smollm3" or config.no_rope_layers[number]
+    return Layer(
+        weight=weight,
+        bias=bias,
+        before={"a": norms[0], "m": norms[2]},
+        after={"a": norms[1], "m": norms[3]},
+        head_norm={
+            slot: _norm_of(config, getattr(attention, f"{slot}_norm"))
+            for slot in "qk"
+            if hasattr(attention, f"{slot}_norm")
+        },
+        out=_array(attention.o_proj.weight),
+        out_bias=_bias(attention.o_proj),
+        mlp=_mlp(block.mlp, kind),
+        base=rope["rope_theta"] if rotates else None,
+        window=getattr(config, "sliding_window", None) if slides else None,
+    )
+
+
+def _bias(module: Any) -> Array:
+    if module.bias is None:
+        return np.zeros(module.weight.shape[0])
+    return _array(module.bias)
+
+
+def _silu(x: Array) -> Array:
+    return x / (1 + np.exp(-x))
+
+
+def _gelu(x: Array) -> Array:
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def _mlp(module: Any, kind: str) -> Function:
+    if kind == "phi3":
+        gate, up = np.split(_array(module.gate_up_proj.weight), 2)
+        biases = np.zeros(len(gate)), np.zeros(len(up))
+    else:
+        gate, up = _array(module.gate_proj.weight), _array(module.up_proj.weight)
+        biases = _bias(module.gate_proj), _bias(module.up_proj)
+    down, down_bias = _array(module.down_proj.weight), _bias(module.down_proj)
+    act = _gelu if kind.startswith("gemma") else _silu
+
+    def run(x: Array) -> Array:
+        return down @ (act(gate @ x + biases[0]) * (up @ x + biases[1])) + down_bias
+
+    return run
