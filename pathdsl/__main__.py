@@ -1,6 +1,25 @@
 """`python -m pathdsl` is the command `pathdsl`."""
 
-from pathdsl.cli.main import main
+from __future__ import annotations
+
+import gc
+import sys
+
+SHORT = ("lint", "fmt", "explain")
+
+
+def run() -> None:
+    """Run the command line and leave with its exit code.
+
+    The short verbs mostly import and build small objects that live to the end; looking for garbage
+    among them takes a tenth of their time, so they do without.
+    """
+    if any(word in SHORT for word in sys.argv[1:2]):
+        gc.disable()
+    from pathdsl.cli.main import main
+
+    main()
+
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pathdsl.engine.load import LoadedModel
     from pathdsl.score.check import CheckOptions, Ready
 
+NORM_AFTER_ATTENTION = ("gemma2", "gemma3_text", "olmo2")
+"""Families with a norm between the heads and the residual stream (semantics.md section 1)."""
+
 
 def methodology(
     program: Program, ready: Ready, loaded: LoadedModel, options: CheckOptions
@@ -42,6 +45,11 @@ def methodology(
         "path sets on the treeified graph, evaluated exactly; attention's output bias belongs to "
         "no sender"
     )
+    if shape.family in NORM_AFTER_ATTENTION:
+        said["heads"] = (
+            "a head's value is taken before the norm after attention; each reader applies that "
+            "norm to the sum of the head copies that it reads"
+        )
     for name, task in ready.data.tasks.items():
         spec = ready.data.specs[name]
         said[f"task {name}"] = _task_line(task, spec)

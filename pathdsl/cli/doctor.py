@@ -1,0 +1,98 @@
+"""`pathdsl doctor`: can this model be checked, and if not, why?"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pathdsl.cli.options import Device, Format, NoColor
+from pathdsl.cli.output import colour_on, columns, out
+from pathdsl.errors import LanguageError
+
+if TYPE_CHECKING:
+    from pathdsl.engine.source import ModelSource
+
+__all__ = ["Dtype", "doctor", "read_model"]
+
+_WANTED = "a folder, a hub id, folder:PATH, hf:ID, hf:ID@REVISION or bundled:NAME"
+
+
+class Dtype(StrEnum):
+    """The dtype of weights and arithmetic."""
+
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+
+def doctor(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A hub id, a folder, folder:PATH, hf:ID@REVISION, bundled:NAME."
+        ),
+    ],
+    style: Annotated[Format, typer.Option("--format", help="Text, or one object.")] = Format.TEXT,
+    device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.CPU,
+    dtype: Annotated[
+        Dtype | None, typer.Option("--dtype", help="Of weights and arithmetic; float32 if absent.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", metavar="N", min=1, help="Threads of the CPU.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the random prompts.")] = 0,
+    no_color: NoColor = False,
+) -> None:
+    """Say what a model is made of, whether it can be checked, and if not, what it lacks."""
+    source = read_model(model, dtype)
+
+    from pathdsl.engine.doctor import diagnose
+    from pathdsl.report.doctor_text import doctor_object, doctor_report
+    from pathdsl.report.json import dump
+    from pathdsl.report.style import View
+
+    found = diagnose(source, device.value, threads, seed)
+    if style is Format.JSON:
+        out(dump(doctor_object(found)))
+    else:
+        view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color))
+        out(doctor_report(found, view))
+    raise typer.Exit(found.exit_code)
+
+
+def read_model(text: str, dtype: Dtype | None = None) -> ModelSource:
+    """The model that a text means; raises typer.BadParameter where it means none.
+
+    A text without `folder:`, `hf:` or `bundled:` is a folder if there is one, else a bundled name,
+    else a hub id; what begins as only paths do is a folder in any case.
+    """
+    from pathdsl.engine.source import DTYPES, parse_override
+    from pathdsl.models import names
+
+    where, _, stated = text.partition(",dtype=")
+    kind = where.partition(":")[0]
+    if kind not in ("folder", "hf", "bundled"):
+        if where.startswith((".", "/", "~")) or Path(where).is_dir():
+            where = f"folder:{where}"
+        else:
+            where = f"bundled:{where}" if where in names() else f"hf:{where}"
+    if ",dtype=" in text and stated not in DTYPES:
+        known = ", ".join(f"`{one}`" for one in DTYPES)
+        raise typer.BadParameter(f"`{text}`: dtype `{stated}` is not supported, wanted {known}")
+    if dtype is not None and stated not in ("", dtype.value):
+        raise typer.BadParameter(f"`{text}` and `--dtype {dtype.value}` differ")
+    try:
+        _, source = parse_override(f"model={where}")
+    except LanguageError as error:
+        raise typer.BadParameter(f"`{text}` names no model; wanted {_WANTED}") from error
+    typed = source.typed
+    if source.kind == "folder" and Path(typed).is_absolute():
+        typed = Path(typed).name or typed  # reports name no place on a machine
+    wanted = dtype.value if dtype is not None else stated or "float32"
+    return replace(source, dtype=wanted, typed=typed)
