@@ -20,7 +20,6 @@ import torch
 
 from pathdsl.draws import Draws
 from pathdsl.engine.load import LoadedModel, load
-from pathdsl.engine.positions import position_mask
 from pathdsl.engine.runner import rows_per_batch
 from pathdsl.engine.selfcheck import PROOF_ROWS, Proof, prove, prove_null_pair, unproved
 from pathdsl.engine.session import Limits, Planner, rounding_of
@@ -69,8 +68,9 @@ class Graph:
 class Memory:
     """Bytes that a check of `PROMPTS` prompts of `tokens` tokens needs, estimated from a plan.
 
-    `values`: of one batch of a circuit of two heads and its complement, next to the reference and
-    the treated run; `proofs`: logits of the whole vocabulary that the self-checks compare.
+    `values`: of one batch of a small circuit (heads of the first layer into heads of the last) and
+    its complement, next to the reference and the treated run; `proofs`: logits of the whole
+    vocabulary that the self-checks compare.
     """
 
     weights: int
@@ -219,12 +219,13 @@ def _planner(task: TaskData, shape: ModelShape) -> Planner:
 
 
 def _circuit(shape: ModelShape) -> PathSet:
-    """Paths that go from the first head straight into the last one, or through the one there is."""
+    """Paths straight from a head of the first layer into one of the last; through one of them
+    where there is one layer."""
     layout = Layout(shape)
-    first, last = layout.head(0, 0), layout.head(shape.n_layers - 1, shape.n_heads - 1)
-    ends = [Nodes(mask=1 << first)]
-    if shape.n_layers > 1:
-        ends.append(Nodes(mask=1 << last))
+    ends = [
+        Nodes(mask=sum(1 << layout.head(layer, head) for head in range(shape.n_heads)))
+        for layer in sorted({0, shape.n_layers - 1})
+    ]
     middle = [part for end in ends for part in (ANY_EDGE, end)][1:]
     return complete(cat(*middle), layout.any_mask, 1 << layout.logits)
 
@@ -260,9 +261,7 @@ def _memory(shape: ModelShape, weights: int, itemsize: int) -> Memory:
     logits = len(plan.outputs) * shape.d_vocab * itemsize  # read at one position of each run
     # Two plain runs and one put together, two copies of their real tokens, three in float64.
     compared = PROOF_ROWS * tokens * shape.d_vocab * (5 * itemsize + 3 * 8)
-    return Memory(
-        weights=weights, values=batch * (row + logits), proofs=compared, tokens=tokens
-    )
+    return Memory(weights=weights, values=batch * (row + logits), proofs=compared, tokens=tokens)
 
 
 def _cached_shape(source: ModelSource) -> ModelShape | None:
@@ -278,7 +277,10 @@ def _memory_told(source: ModelSource, device: str) -> Iterator[None]:
     """Memory that runs out while proofs are made is PD620, as it is while weights are read."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except (MemoryError, RuntimeError) as error:
+        # torch says so in a RuntimeError of its own words.
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
         message = f"there is not enough memory on `{device}` to check `{source.location}`"
         raise EngineError(source.fault("PD620", message, advice="dtype: bfloat16")) from error
 

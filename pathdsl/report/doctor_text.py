@@ -40,7 +40,7 @@ NEEDED = {
     "PD619": "another `--device`",
     "PD620": "more memory, or a narrower `--dtype`",
 }
-_PROOFS_NEEDED = "an adapter that reproduces this model; `--dtype float64` tells rounding from error"
+_PROOFS_NEEDED = "an adapter that reproduces this model; `--dtype float64` tells rounding apart"
 
 
 def doctor_report(found: Diagnosis, view: View) -> str:
