@@ -72,9 +72,7 @@ class Parameter:
 
 
 MAX_TAKE = 1_000_000
-TAKE = Parameter(
-    name="take", kind="int", default=100, least=1, most=MAX_TAKE, doc="number of rows"
-)
+TAKE = Parameter(name="take", kind="int", default=100, least=1, most=MAX_TAKE, doc="number of rows")
 SEED = Parameter(name="seed", kind="int", default=0, doc="seed of the draws")
 
 

@@ -167,7 +167,7 @@ def test_graph_in_dot_and_json(file: Path, capsys: Capture) -> None:
         ("x.circuit:direct", "treat(h -> logits)"),
         ("x.circuit:direct[a1.h2]", "2 runs:\n    treat(a1.h2 -> logits)\n    reference\n"),
         ("x.circuit:sufficient", "3 runs:\n    keep(nodes)\n    keep(none)\n    reference\n"),
-        ("mini_ioi", "training;\n- `split: \"train\"`"),
+        ("mini_ioi", 'training;\n- `split: "train"`'),
         ("x.circuit:t", "FIRST_A, FIRST_B"),
         ("x.circuit:m", "2"),
         ("x.circuit", "claim   sufficient, control"),

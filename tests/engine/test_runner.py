@@ -200,9 +200,7 @@ def test_mean_constants_by_hand() -> None:
     found = logits(treat(FULL, MEAN))[0]
     for row in range(TASK.n_rows):
         peers = [caught[i] for i in range(TASK.n_rows) if groups[i] == groups[row]]
-        total = sum(
-            torch.stack([peer[name] for peer in peers]).mean(0) for name in caught[row]
-        )
+        total = sum(torch.stack([peer[name] for peer in peers]).mean(0) for name in caught[row])
         with torch.no_grad():
             wanted = model.lm_head(model.transformer.ln_f(total[-1]))
         np.testing.assert_allclose(found[row], wanted.numpy(), atol=1e-10)

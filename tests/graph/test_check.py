@@ -90,9 +90,7 @@ def test_help_shows_the_other_direction() -> None:
     (found,) = check_graph(program(source), GPT2)
     assert found.label == "stands at S2 and would read END"
     assert [text for _, text in found.labels] == ["sender stands at END"]
-    assert found.help == (
-        "the other direction exists: `induction@S2 -[v]-> s_inhibition@END`"
-    )
+    assert found.help == ("the other direction exists: `induction@S2 -[v]-> s_inhibition@END`")
 
 
 def test_several_faults_of_one_chain() -> None:

@@ -105,9 +105,7 @@ def test_main_of_the_ioi_example() -> None:
 def test_prompts_do_not_multiply_copies() -> None:
     named = sets(IOI_GROUPS, GPT2)
     few = computed(plan(GPT2, [keep(named("main"))], IOI))
-    longer = type(IOI)(
-        [24] * 40, IO=[2] * 40, S1=[4] * 40, S2=[10 + n % 9 for n in range(40)]
-    )
+    longer = type(IOI)([24] * 40, IO=[2] * 40, S1=[4] * 40, S2=[10 + n % 9 for n in range(40)])
     assert computed(plan(GPT2, [keep(named("main"))], longer)) == few
 
 

@@ -18,9 +18,7 @@ FAMILIES = ("pd0", "pd1", "pd2", "pd3", "pd4", "pd5", "pd6")
 def pages() -> dict[str, Page]:
     """Every page by its code, in the order of the codes."""
     found = [
-        page
-        for family in FAMILIES
-        for page in import_module(f"pathdsl.lang.rules.{family}").PAGES
+        page for family in FAMILIES for page in import_module(f"pathdsl.lang.rules.{family}").PAGES
     ]
     return {page.code: page for page in sorted(found, key=lambda page: page.code)}
 
