@@ -10,6 +10,7 @@ An adapter verifies the class of every module before it trusts a weight (`check_
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -22,7 +23,7 @@ from pathdsl.graph.shape import ModelShape
 __all__ = ["BlockAdapter", "activate", "check_parts", "parts_of"]
 
 
-class BlockAdapter:
+class BlockAdapter(ABC):
     """The parts of one decoder; see `pathdsl.engine.adapters.base.Adapter` for each call.
 
     A subclass verifies the model first; this raises what `check_weights` raises.
@@ -57,33 +58,33 @@ class BlockAdapter:
 
     # ---------------------------------------------------------------- what a family gives
 
+    @abstractmethod
     def _input_weight(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
         """One input of attention by head: weight (n_heads, d_head, d), bias (n_heads, d_head)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _output(self, layer: int) -> nn.Linear:
         """Attention's output projection, (n_heads * d_head) -> d."""
-        raise NotImplementedError
 
     def _placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
         """q, k or v (..., n_heads_selected, d_head) as attention uses it: rotated, scaled."""
         return x
 
+    @abstractmethod
     def embed(self, ids: Tensor) -> Tensor:
         """The sender `input`, (rows, pos) ids -> (rows, pos, d)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def attention_input(self, layer: int, resid: Tensor) -> Tensor:
         """The norm before attention, (..., d) -> (..., d)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def mlp(self, layer: int, resid: Tensor) -> Tensor:
         """The MLP with its norm and output bias, (..., d) -> (..., d)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
-        raise NotImplementedError
 
     # ---------------------------------------------------------------- input
 
