@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NewType
+from typing import Literal
 
 from pathdsl.graph.shape import ModelShape
 
-ComponentIndex = NewType("ComponentIndex", int)
 Kind = Literal["input", "head", "mlp", "logits"]
 
 HEAD_SLOTS = ("q", "k", "v")

@@ -10,20 +10,21 @@ An adapter verifies the class of every module before it trusts a weight (`check_
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from transformers.activations import NewGELUActivation
 
-from pathdsl.engine.adapters.base import Slot, check_weights, refuse, visible
+from pathdsl.engine.adapters.base import Slot, check_weights, refuse
+from pathdsl.engine.adapters.common import CausalAdapter
 from pathdsl.graph.shape import ModelShape
 
 __all__ = ["BlockAdapter", "activate", "check_parts", "parts_of"]
 
 
-class BlockAdapter(ABC):
+class BlockAdapter(CausalAdapter):
     """The parts of one decoder; see `pathdsl.engine.adapters.base.Adapter` for each call.
 
     A subclass verifies the model first; this raises what `check_weights` raises.
@@ -42,19 +43,9 @@ class BlockAdapter(ABC):
         self._embedding_std: float | None = None
 
     @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of weights and residual stream."""
-        return self._dtype
-
-    @property
     def precision(self) -> torch.dtype:
         """The dtype whose rounding two ways to one number may differ by."""
         return self._softmax_dtype if self._dtype == torch.float64 else self._dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self._device
 
     # ---------------------------------------------------------------- what a family gives
 
@@ -81,10 +72,6 @@ class BlockAdapter(ABC):
     @abstractmethod
     def mlp(self, layer: int, resid: Tensor) -> Tensor:
         """The MLP with its norm and output bias, (..., d) -> (..., d)."""
-
-    @abstractmethod
-    def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
-        """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
 
     # ---------------------------------------------------------------- input
 
@@ -124,37 +111,11 @@ class BlockAdapter(ABC):
         out = out.view(*normed.shape[:-1], n_selected, self.shape.d_head)
         return self._placed(layer, slot, out, positions.to(normed.device))
 
-    def mask(
-        self, layer: int, query_positions: Tensor, n_keys: int, valid: Tensor | None = None
-    ) -> Tensor:
-        """(rows, nq, n_keys) bool: True where a query of this layer may read a key."""
-        return visible(query_positions, n_keys, valid, self.shape.window(layer))
-
     def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
         """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
         scores = scores.to(self._softmax_dtype)
         hidden = torch.finfo(scores.dtype).min
         return torch.softmax(scores.masked_fill(~mask, hidden), dim=-1).to(self._dtype)
-
-    def mix(self, pattern: Tensor, v: Tensor) -> Tensor:
-        """Values weighted by the pattern, -> (..., nq, d_head)."""
-        return torch.matmul(pattern, v)
-
-    def attend(
-        self,
-        layer: int,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        query_positions: Tensor,
-        valid: Tensor | None = None,
-        *,
-        want_pattern: bool = False,
-    ) -> tuple[Tensor, Tensor | None]:
-        """(n, rows, nq, d_head) and keys and values (n, rows, nk, d_head) -> outputs, patterns."""
-        seen = self.mask(layer, query_positions.to(self._device), k.shape[-2], valid)
-        pattern = self.softmax(self.scores(layer, q, k), seen)  # (n, rows, nq, nk)
-        return self.mix(pattern, v), (pattern if want_pattern else None)
 
     def write(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
         """The summed write without bias, (..., n_heads_selected, d_head) -> (..., d)."""
@@ -181,13 +142,6 @@ class BlockAdapter(ABC):
         weight = self._output(layer).weight.t()
         by_head = weight.view(self.shape.n_heads, self.shape.d_head, self.shape.d_model)
         return by_head if heads is None else by_head[self._index(heads)]
-
-    def _index(self, heads: Sequence[int]) -> slice | Tensor:
-        """Heads as an index: a slice where they are neighbours in order, so nothing is copied."""
-        first = heads[0] if heads else 0
-        if list(heads) == list(range(first, first + len(heads))):
-            return slice(first, first + len(heads))
-        return torch.tensor(list(heads), device=self._device)
 
     def _by_head(self, linear: nn.Linear) -> tuple[Tensor, Tensor | None]:
         """A projection of its own by head: weight (n_heads, d_head, d), bias (n_heads, d_head)."""

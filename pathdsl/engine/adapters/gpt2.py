@@ -31,7 +31,8 @@ from transformers.activations import NewGELUActivation
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block, GPT2Model
 from transformers.pytorch_utils import Conv1D
 
-from pathdsl.engine.adapters.base import Slot, check_weights, refuse, visible
+from pathdsl.engine.adapters.base import Slot, check_weights, refuse
+from pathdsl.engine.adapters.common import CausalAdapter
 from pathdsl.graph.shape import gpt2_shape
 
 __all__ = ["Gpt2Adapter"]
@@ -65,7 +66,7 @@ _BLOCK_PARTS = {
 }
 
 
-class Gpt2Adapter:
+class Gpt2Adapter(CausalAdapter):
     """The parts of one GPT-2; see `pathdsl.engine.adapters.base.Adapter` for each call.
 
     Raises EngineError: PD607 for another class, PD612 for cross-attention, added, replaced or
@@ -93,19 +94,9 @@ class Gpt2Adapter:
         self._embedding_std: float | None = None
 
     @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of weights and residual stream."""
-        return self._dtype
-
-    @property
     def precision(self) -> torch.dtype:
         """The dtype whose rounding two ways to one number may differ by."""
         return self._dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self._device
 
     # ---------------------------------------------------------------- input
 
@@ -155,12 +146,6 @@ class Gpt2Adapter:
         out = torch.matmul(normed, weight) + bias
         return out.view(*normed.shape[:-1], n_selected, d_head)
 
-    def mask(
-        self, layer: int, query_positions: Tensor, n_keys: int, valid: Tensor | None = None
-    ) -> Tensor:
-        """(rows, nq, n_keys) bool: True where a query of this layer may read a key."""
-        return visible(query_positions, n_keys, valid, self.shape.window(layer))
-
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         if self._upcast:
@@ -171,26 +156,6 @@ class Gpt2Adapter:
         """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
         hidden = torch.finfo(scores.dtype).min
         return torch.softmax(scores.masked_fill(~mask, hidden), dim=-1).to(self._dtype)
-
-    def mix(self, pattern: Tensor, v: Tensor) -> Tensor:
-        """Values weighted by the pattern, -> (..., nq, d_head)."""
-        return torch.matmul(pattern, v)
-
-    def attend(
-        self,
-        layer: int,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        query_positions: Tensor,
-        valid: Tensor | None = None,
-        *,
-        want_pattern: bool = False,
-    ) -> tuple[Tensor, Tensor | None]:
-        """(n, rows, nq, d_head) and keys and values (n, rows, nk, d_head) -> outputs, patterns."""
-        seen = self.mask(layer, query_positions.to(self._device), k.shape[-2], valid)
-        pattern = self.softmax(self.scores(layer, q, k), seen)  # (n, rows, nq, nk)
-        return self.mix(pattern, v), (pattern if want_pattern else None)
 
     def write(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
         """The summed write without bias, (..., n_heads_selected, d_head) -> (..., d)."""
@@ -215,13 +180,6 @@ class Gpt2Adapter:
         weight = self._blocks[layer].attn.c_proj.weight
         by_head = weight.view(self.shape.n_heads, self.shape.d_head, self.shape.d_model)
         return by_head if heads is None else by_head[self._index(heads)]
-
-    def _index(self, heads: Sequence[int]) -> slice | Tensor:
-        """Heads as an index: a slice where they are neighbours in order, so nothing is copied."""
-        first = heads[0] if heads else 0
-        if list(heads) == list(range(first, first + len(heads))):
-            return slice(first, first + len(heads))
-        return torch.tensor(list(heads), device=self._device)
 
     # ---------------------------------------------------------------- MLP and logits
 

@@ -37,13 +37,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pathdsl.engine.adapters.base import Slot, check_weights, visible
+from pathdsl.engine.adapters.base import Slot, check_weights
+from pathdsl.engine.adapters.common import CausalAdapter
 from pathdsl.engine.adapters.llama_parts import BUILDS, check_modules, shape_of_model
 
 __all__ = ["LlamaAdapter"]
 
 
-class LlamaAdapter:
+class LlamaAdapter(CausalAdapter):
     """The parts of one Llama-like model; see `pathdsl.engine.adapters.base.Adapter`.
 
     Raises EngineError: PD607 for another class, PD612 for added, replaced or missing modules, mixed
@@ -59,19 +60,9 @@ class LlamaAdapter:
         self._embedding_std: float | None = None
 
     @property
-    def dtype(self) -> torch.dtype:
-        """The dtype of weights and residual stream."""
-        return self._dtype
-
-    @property
     def precision(self) -> torch.dtype:
         """The dtype whose rounding two ways to one number may differ by."""
         return torch.float32 if self._dtype == torch.float64 else self._dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self._device
 
     def embed(self, ids: Tensor) -> Tensor:
         """The token embedding as it enters the stream, (rows, pos) ids -> (rows, pos, d)."""
@@ -150,12 +141,6 @@ class LlamaAdapter:
         out = (turned * cos) + (torch.cat((-second, first), dim=-1) * sin)
         return torch.cat((out.to(x.dtype), rest), dim=-1) if rest.shape[-1] else out.to(x.dtype)
 
-    def mask(
-        self, layer: int, query_positions: Tensor, n_keys: int, valid: Tensor | None = None
-    ) -> Tensor:
-        """(rows, nq, n_keys) bool: True where a query of this layer may read a key."""
-        return visible(query_positions, n_keys, valid, self.shape.window(layer))
-
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         return torch.matmul(q, k.transpose(-1, -2)) * self._blocks[layer].self_attn.scaling
@@ -165,26 +150,6 @@ class LlamaAdapter:
         hidden = max(torch.finfo(kind).min for kind in (scores.dtype, torch.float32))
         scores = scores.masked_fill(~mask, hidden)
         return functional.softmax(scores, dim=-1, dtype=torch.float32).to(self._dtype)
-
-    def mix(self, pattern: Tensor, v: Tensor) -> Tensor:
-        """Values weighted by the pattern, -> (..., nq, d_head)."""
-        return torch.matmul(pattern, v)
-
-    def attend(
-        self,
-        layer: int,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
-        query_positions: Tensor,
-        valid: Tensor | None = None,
-        *,
-        want_pattern: bool = False,
-    ) -> tuple[Tensor, Tensor | None]:
-        """(n, rows, nq, d_head) and keys and values (n, rows, nk, d_head) -> outputs, patterns."""
-        seen = self.mask(layer, query_positions.to(self._device), k.shape[-2], valid)
-        pattern = self.softmax(self.scores(layer, q, k), seen)  # (n, rows, nq, nk)
-        return self.mix(pattern, v), (pattern if want_pattern else None)
 
     def write(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
         """The summed write without bias, (..., n_heads_selected, d_head) -> (..., d)."""
@@ -209,13 +174,6 @@ class LlamaAdapter:
         weight = self._blocks[layer].self_attn.o_proj.weight
         by_head = weight.view(self.shape.d_model, self.shape.n_heads, self.shape.d_head)
         return by_head if heads is None else by_head[:, self._index(heads)]
-
-    def _index(self, heads: Sequence[int]) -> slice | Tensor:
-        """Heads as an index: a slice where they are neighbours in order, so nothing is copied."""
-        first = heads[0] if heads else 0
-        if list(heads) == list(range(first, first + len(heads))):
-            return slice(first, first + len(heads))
-        return torch.tensor(list(heads), device=self._device)
 
     # ---------------------------------------------------------------- MLP and logits
 

@@ -1,0 +1,77 @@
+"""What every adapter does alike: dtype and device, causal masks, attention put together.
+
+Families differ in how q, k and v come about and in the dtype of scores and softmax; what is done
+with them is here, once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pathdsl.engine.adapters.base import visible
+from pathdsl.graph.shape import ModelShape
+
+__all__ = ["CausalAdapter"]
+
+
+class CausalAdapter(ABC):
+    """The common parts of one decoder; see `pathdsl.engine.adapters.base.Adapter` for each call."""
+
+    shape: ModelShape
+    _dtype: torch.dtype
+    _device: torch.device
+
+    @abstractmethod
+    def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
+        """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
+
+    @abstractmethod
+    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of weights and residual stream."""
+        return self._dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._device
+
+    def mask(
+        self, layer: int, query_positions: Tensor, n_keys: int, valid: Tensor | None = None
+    ) -> Tensor:
+        """(rows, nq, n_keys) bool: True where a query of this layer may read a key."""
+        return visible(query_positions, n_keys, valid, self.shape.window(layer))
+
+    def mix(self, pattern: Tensor, v: Tensor) -> Tensor:
+        """Values weighted by the pattern, -> (..., nq, d_head)."""
+        return torch.matmul(pattern, v)
+
+    def attend(
+        self,
+        layer: int,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        query_positions: Tensor,
+        valid: Tensor | None = None,
+        *,
+        want_pattern: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """(n, rows, nq, d_head) and keys and values (n, rows, nk, d_head) -> outputs, patterns."""
+        seen = self.mask(layer, query_positions.to(self._device), k.shape[-2], valid)
+        pattern = self.softmax(self.scores(layer, q, k), seen)  # (n, rows, nq, nk)
+        return self.mix(pattern, v), (pattern if want_pattern else None)
+
+    def _index(self, heads: Sequence[int]) -> slice | Tensor:
+        """Heads as an index: a slice where they are neighbours in order, so nothing is copied."""
+        first = heads[0] if heads else 0
+        if list(heads) == list(range(first, first + len(heads))):
+            return slice(first, first + len(heads))
+        return torch.tensor(list(heads), device=self._device)
