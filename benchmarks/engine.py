@@ -1,0 +1,185 @@
+"""The engine's workloads as multiples of W0, one plain forward with full unembedding.
+
+Each workload runs in a process of its own, which loads the model as `check` does, then measures in
+turn W0 (the unmodified `transformers` forward of the reference prompts) and the workload: planning,
+the plain runs that it needs, the copies, the logits that its metric reads. Medians over the
+repeats; peak memory is that of the process, interpreter and weights included.
+
+    python -m benchmarks engine [NAME …] [--shape gpt2] [--repeat 3] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .shapes import SHAPES, save
+from .workloads import LENGTH, ROWS, WORKLOADS, circuit_text, edges_text, rows_text, units
+
+__all__ = ["Prepared", "measure_all", "prepare_workload", "run_child"]
+
+
+class Prepared:
+    """One workload made ready: the model is loaded, nothing is planned."""
+
+    def __init__(self, path: Path, threads: int | None = None) -> None:
+        import torch
+
+        from pathdsl.engine.load import load
+        from pathdsl.engine.session import Limits, Planner
+        from pathdsl.lang.lint import lint_file
+        from pathdsl.score.check import CheckOptions, prepare
+        from pathdsl.score.requests import first_round
+
+        program, found = lint_file(str(path))
+        errors = [d for d in found if d.severity.name == "ERROR"]
+        if errors:
+            raise SystemExit(f"{path.name}: {errors[0].message}")
+        ready = prepare(str(path), program, CheckOptions())
+        self.planner = Planner(ready.resolver.shape, ready.data.tasks, ready.data.specs, Limits())
+        started = time.perf_counter()
+        self.requests = first_round(program, ready.resolver, self.planner).requests
+        self.lowering = time.perf_counter() - started
+        self.loaded = load(ready.source, "cpu", threads)
+        self.task = ready.data.tasks["t"]
+        self.ids = torch.from_numpy(self.task.prompts["prompt"])
+
+    def plain(self) -> float:
+        """Seconds of W0."""
+        import torch
+
+        started = time.perf_counter()
+        with torch.no_grad():
+            self.loaded.model(self.ids, use_cache=False)
+        return time.perf_counter() - started
+
+    def work(self) -> tuple[float, float]:
+        """Seconds of planning and of execution."""
+        from pathdsl.engine.runner import Settings, execute
+
+        started = time.perf_counter()
+        plans = self.planner.plans(list(self.requests))
+        planned = time.perf_counter()
+        for plan in plans:
+            execute(plan, self.task, self.loaded.adapter, Settings())
+        self.last = plans
+        return planned - started, time.perf_counter() - planned
+
+
+def prepare_workload(
+    name: str, shape: str, scratch: Path, *, knockouts: int = 100, length: int = LENGTH,
+    rows: int = ROWS, threads: int | None = None,
+) -> Prepared:  # fmt: skip
+    """Write a workload's files and make it ready."""
+    folder = save(shape, scratch)
+    (scratch / "rows.jsonl").write_text(rows_text(SHAPES[shape].d_vocab, rows, length))
+    path = scratch / f"{name}.circuit"
+    if name == "W4":
+        from pathdsl.graph.shape import gpt2_shape
+
+        config = json.loads((folder / "config.json").read_text())
+        path.write_text(edges_text(gpt2_shape(config), folder))
+    else:
+        path.write_text(circuit_text(name, shape, folder, knockouts))
+    return Prepared(path, threads)
+
+
+def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Measure one workload in this process; the medians, counts and peak memory as plain data."""
+    name, shape, repeat = arguments["name"], arguments["shape"], arguments["repeat"]
+    ready = prepare_workload(
+        name, shape, Path(arguments["scratch"]), threads=arguments.get("threads"),
+        **arguments.get("options", {}),
+    )  # fmt: skip
+    ready.plain()
+    plain, planning, execution = [], [], []
+    for _ in range(repeat):
+        plain.append(min(ready.plain(), ready.plain()))
+        seconds = ready.work()
+        planning.append(seconds[0])
+        execution.append(seconds[1])
+    from pathdsl.engine.session import vocab_columns
+    from pathdsl.plan.build import mixed_copies
+    from pathdsl.plan.liveness import cost
+
+    costs = [cost(plan, 4, vocab_columns(plan)) for plan in ready.last]
+    return {
+        "workload": name,
+        "shape": shape,
+        "units": units(name, shape) if name in WORKLOADS else 1,
+        "plain_s": statistics.median(plain),
+        "planning_s": statistics.median(planning),
+        "execution_s": statistics.median(execution),
+        "execution_least_s": min(execution),
+        "execution_most_s": max(execution),
+        "lowering_s": ready.lowering,
+        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+        "runs": sum(len(plan.outputs) for plan in ready.last),
+        "copies": sum(len(mixed_copies(plan)) for plan in ready.last),
+        "counted": sum(c.forwards for c in costs),
+    }
+
+
+def in_child(arguments: dict[str, Any]) -> dict[str, Any]:
+    """`run_child` in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.engine", json.dumps(arguments)],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise SystemExit(f"{arguments['name']}: {done.stderr.strip()[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def multiple(row: dict[str, Any]) -> float:
+    """Planning and execution as a multiple of W0, per unit."""
+    return (row["planning_s"] + row["execution_s"]) / row["plain_s"] / row["units"]
+
+
+def measure_all(
+    names: Sequence[str],
+    shapes: Sequence[str],
+    repeat: int,
+    threads: int | None,
+    tell: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """Every named workload on every shape that it is for, told line by line."""
+    tell(
+        f"{'':<5}{'shape':<8}{'W0 s':>7}{'plan s':>8}{'run s':>8}{'x W0':>8}{'counted':>9}"
+        f"{'reach':>7}{'bound':>7}{'peer':>6}{'GB':>6}  what"
+    )
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for shape in shapes:
+            for name in names:
+                workload = WORKLOADS[name]
+                if shape not in workload.shapes:
+                    continue
+                row = in_child({"name": name, "shape": shape, "repeat": repeat,
+                                "threads": threads, "scratch": scratch})  # fmt: skip
+                rows.append(row)
+                main = shape == workload.shapes[0]
+                goal, bound, peer = (
+                    f"{x:g}" if x is not None and main else "" for x in
+                    (workload.reach, workload.bound, workload.peer)
+                )  # fmt: skip
+                tell(
+                    f"{name:<5}{shape:<8}{row['plain_s']:>7.3f}{row['planning_s']:>8.2f}"
+                    f"{row['execution_s']:>8.2f}{multiple(row):>8.2f}"
+                    f"{row['counted'] / row['units']:>9.2f}{goal:>7}{bound:>7}{peer:>6}"
+                    f"{row['peak_gb']:>6.2f}  {workload.title}"
+                )
+    return rows
+
+
+if __name__ == "__main__":
+    print(json.dumps(run_child(json.loads(sys.argv[1]))))

@@ -1,0 +1,79 @@
+"""The models that the engine is measured on: published shapes, random weights (seed 0), no names.
+
+`gpt2` is GPT-2 small's shape, `small` four layers of four heads, `pythia` Pythia-70m's, `llama` one
+with grouped queries, gated MLPs and RMSNorm of about the same size as GPT-2 small.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["SHAPES", "Shape", "save"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """One model to measure on: its config's class name and fields, layers and heads."""
+
+    config: str
+    fields: dict[str, Any]
+    n_layers: int
+    n_heads: int
+    d_vocab: int
+
+
+SHAPES = {
+    "gpt2": Shape(config="GPT2Config", fields={}, n_layers=12, n_heads=12, d_vocab=50257),
+    "small": Shape(
+        config="GPT2Config",
+        fields={"n_layer": 4, "n_head": 4, "n_embd": 128, "vocab_size": 1000, "n_positions": 512},
+        n_layers=4,
+        n_heads=4,
+        d_vocab=1000,
+    ),
+    "pythia": Shape(
+        config="GPTNeoXConfig",
+        fields={
+            "num_hidden_layers": 6,
+            "num_attention_heads": 8,
+            "hidden_size": 512,
+            "intermediate_size": 2048,
+            "vocab_size": 50304,
+            "max_position_embeddings": 2048,
+        },
+        n_layers=6,
+        n_heads=8,
+        d_vocab=50304,
+    ),
+    "llama": Shape(
+        config="LlamaConfig",
+        fields={
+            "num_hidden_layers": 12,
+            "num_attention_heads": 12,
+            "num_key_value_heads": 4,
+            "hidden_size": 768,
+            "intermediate_size": 2048,
+            "vocab_size": 32000,
+            "max_position_embeddings": 1024,
+        },
+        n_layers=12,
+        n_heads=12,
+        d_vocab=32000,
+    ),
+}
+
+
+def save(name: str, into: Path) -> Path:
+    """A `save_pretrained` folder of one shape; made once, in `into`."""
+    import torch
+    import transformers
+
+    folder = into / name
+    if not (folder / "model.safetensors").is_file():
+        shape = SHAPES[name]
+        torch.manual_seed(0)
+        config = getattr(transformers, shape.config)(**shape.fields)
+        transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder

@@ -1,0 +1,158 @@
+"""The measured workloads as `.circuit` text: what a user would write, by name.
+
+W1 direct effects of every head (MLPs recomputed / held) · W2 every head into the queries of three
+heads · W3 one circuit · W4 every edge of a small model · W5 attribution of every edge (waits for
+`pathdsl discover`) · W6 knockouts of the circuit · W7 residual stream and heads patched one by one.
+Prompts are ids: `ROWS` rows of `LENGTH` tokens; the treated prompt differs at three of them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pathdsl.draws import Draws
+from pathdsl.graph.components import Layout
+from pathdsl.graph.shape import ModelShape
+
+from .shapes import SHAPES
+
+__all__ = ["ROWS", "WORKLOADS", "Workload", "circuit_text", "rows_text"]
+
+ROWS = 64
+LENGTH = 15
+
+# Wang et al. 2022, figure 2: the 26 heads of the IOI circuit.
+IOI_HEADS = (
+    "a0.h1, a0.h10, a3.h0, a2.h2, a4.h11, a5.h5, a5.h8, a5.h9, a6.h9, a7.h3, a7.h9, a8.h6, a8.h10, "
+    "a9.h9, a9.h6, a10.h0, a10.h7, a11.h10, a9.h0, a9.h7, a10.h1, a10.h2, a10.h6, a10.h10, a11.h2, "
+    "a11.h9"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One workload: how many units its multiple is divided by (1: in all), and what to reach.
+
+    `peer` and `bound` are the figures of the design for the `gpt2` shape (`small` for W4).
+    """
+
+    title: str
+    per: int = 1
+    shapes: tuple[str, ...] = ("gpt2", "pythia", "llama")
+    peer: float | None = None
+    bound: float | None = None
+    reach: float | None = None
+
+
+WORKLOADS = {
+    "W1r": Workload(title="direct effect of each head, MLPs recomputed", peer=333, bound=3.7,
+                    reach=6),
+    "W1h": Workload(title="direct effect of each head, MLPs held", peer=171, bound=1.3, reach=2),
+    "W2": Workload(title="each head into three heads' queries at END", peer=321, bound=4.3,
+                   reach=8),
+    "W3": Workload(title="one circuit, everything else treated", peer=26, bound=1.1, reach=2.5),
+    "W4": Workload(title="every edge alone, per edge", per=479, shapes=("small",), peer=6,
+                   bound=0.16, reach=0.35),
+    "W6a": Workload(title="single knockouts of the circuit, per knockout", per=26, peer=15,
+                    bound=0.2, reach=0.4),
+    "W6b": Workload(title="100 random K, circuit and model, per K", per=100, peer=31, bound=1.0,
+                    reach=1.6),
+    "W7a": Workload(title="residual stream, every layer and position", peer=145, bound=26,
+                    reach=45),
+    "W7b": Workload(title="every head patched", peer=157, bound=43, reach=65),
+}  # fmt: skip
+
+
+def rows_text(d_vocab: int, rows: int = ROWS, length: int = LENGTH) -> str:
+    """JSON lines: ids drawn by hash, `cf` differs from `prompt` at three positions."""
+    lines = []
+    places = sorted({length // 5, length // 2, (4 * length) // 5})
+    for row in range(rows):
+        draws = Draws(0, "benchmark", str(row))
+        ids = [draws.below(d_vocab) for _ in range(length)]
+        other = list(ids)
+        for t in places:
+            other[t] = draws.below(d_vocab)
+        good = draws.below(d_vocab)
+        bad = (good + 1 + draws.below(d_vocab - 1)) % d_vocab
+        line = {"id": f"r{row}", "prompt": ids, "cf": other, "io": good, "s": bad}
+        lines.append(json.dumps(line))
+    return "\n".join(lines) + "\n"
+
+
+def _heads(shape: str) -> tuple[str, int]:
+    """The circuit's heads: the published ones, or as large a share drawn by hash."""
+    if shape == "gpt2":
+        return IOI_HEADS, 26
+    n_layers, n_heads = SHAPES[shape].n_layers, SHAPES[shape].n_heads
+    names = [f"a{layer}.h{head}" for layer in range(n_layers) for head in range(n_heads)]
+    count = round(len(names) * 26 / 144)
+    return ", ".join(Draws(0, "benchmark heads").sample(names, count)), count
+
+
+def units(name: str, shape: str) -> int:
+    """What the multiple of a workload is divided by on a shape."""
+    return _heads(shape)[1] if name == "W6a" else WORKLOADS[name].per
+
+
+def circuit_text(name: str, shape: str, folder: Path, knockouts: int = 100) -> str:
+    """The file of one workload on one shape."""
+    n_layers = SHAPES[shape].n_layers
+    heads, _ = _heads(shape)
+    head = (
+        f'model m = folder("{folder}")\n'
+        'task t {\n  data = jsonl("rows.jsonl")\n  reference = prompt\n  treated = cf\n}\n'
+        f"group circuit_heads = {{ {heads} }}\n"
+        "path nodes = within(circuit_heads, mlp)\n"
+        "metric LD: logits = logit(io) - logit(s)\n"
+    )
+    late = range(max(n_layers - 3, 0), n_layers - 1)
+    receivers = "a9.h9, a9.h6, a10.h0" if shape == "gpt2" else ", ".join(
+        f"a{layer}.h{h}" for layer, h in ((late[0], 0), (late[0], 1), (late[-1], 2))
+    )  # fmt: skip
+    each = "for h in attn: logits = mean(LD"
+    match name:
+        case "W1r":
+            body = f"let e {each}(treat(h (-> mlp)* -> logits)))\n"
+        case "W1h":
+            body = f"let e {each}(treat(h -> logits)))\n"
+        case "W2":  # heads of the last receiver's layer and above reach none of the three
+            body = (
+                f"group R @END = {{ {receivers} }}\n"
+                f"let e for h in a[0..{late[-1] - 1}].h*: logits = "
+                "mean(LD(treat(h (-> mlp)* -[q]-> R)))\n"
+            )
+        case "W3":
+            body = "let e: logits = mean(LD(keep(nodes)))\n"
+        case "W6a":
+            body = (
+                "let e for h in circuit_heads: logits = mean(LD(keep(nodes - through(h))))\n"
+            )
+        case "W6b":
+            body = f"let e: logits = completeness(nodes, knockouts: random({knockouts}, seed: 0))\n"
+        case "W7a":
+            places = [(r, p) for r in range(n_layers) for p in range(LENGTH)]
+            body = "".join(
+                f"let e{r}_{p}: logits = mean(LD(treat(through(r{r}@[{p}]))))\n" for r, p in places
+            )
+        case "W7b":
+            body = f"let e {each}(treat(through(h))))\n"
+        case _:
+            raise ValueError(f"no workload `{name}`")
+    return head + body
+
+
+def edges_text(shape: ModelShape, folder: Path) -> str:
+    """W4: one quantity for each edge of the graph."""
+    layout = Layout(shape)
+    lines = [circuit_text("W3", "small", folder).rsplit("let", 1)[0]]
+    for receiver in range(1, len(layout.components)):
+        for slot in layout.slots_of(receiver):
+            arrow = f"-[{slot}]->" if slot else "->"
+            for sender in range(receiver):
+                if layout.senders_of[receiver] >> sender & 1:
+                    path = f"{layout.label(sender)} {arrow} {layout.label(receiver)}"
+                    lines.append(f"let e{len(lines)}: logits = mean(LD(treat({path})))\n")
+    return "".join(lines)
