@@ -1,58 +1,77 @@
-"""Attention of head copies whose keys and values may differ by distance.
+"""Attention of head copies whose keys and values come from several streams.
 
 A relation (`-[k: prev]->`) makes a head read one version of its keys at one distance and another
-elsewhere. Every (query, key) pair belongs to exactly one *distance class*; the versions are laid
-side by side along the key axis, and a mask shows each query the right version of each key. One
-softmax over the side-by-side axis is then the exact softmax over the keys.
+elsewhere; a stream that is a plain run's at some positions and a copy's own at others gives two
+versions too. Every (query, key) pair belongs to exactly one *class*: a set of distances, a set of
+key positions, a key step, a value step. The versions are laid side by side along the key axis, and
+a mask shows each query the right version of each key. One softmax over the side-by-side axis is
+then the exact softmax over the keys.
+
+Keys and values of plain runs are shared by all copies of a head: they are projected once, and the
+queries of all copies go through one product with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.projections import Projected, Wanted
 from pathdsl.engine.sites import Sites
 from pathdsl.plan.masks import MaskTable
-from pathdsl.plan.steps import HeadCopy, Plan
+from pathdsl.plan.steps import HeadCopy, PlainResid, Plan, parts_of
 
 MAX_SCORES = 1 << 25
 """Entries of the score matrices that are in memory at once (128 MiB in float32)."""
 
+OWN = -1
+"""In a class: each copy has a key (or value) step of its own."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyClass:
-    """One distance class of a group: the distances, and the keys' mask."""
+
+class KeyClass(NamedTuple):
+    """One class of a group: distances, key positions, and the plain steps that all copies share."""
 
     distances: int
     mask: int
+    key: int
+    value: int
+
+
+class Reads(NamedTuple):
+    """What one copy reads: (step, mask) of its query, and (key step, value step) for each class."""
+
+    number: int
+    head: int
+    query: tuple[tuple[int, int], ...]
+    pairs: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadGroup:
-    """Copies of one layer with equal needs and distance classes: one batched attention.
+    """Copies of one layer with equal needs and classes: one batched attention.
 
-    `reads[i]`: for copy i its query step and, for each class, (key step, value step).
+    Where keys or values are shared, all copies are of one head.
     """
 
-    numbers: tuple[int, ...]
-    heads: tuple[int, ...]
+    copies: tuple[Reads, ...]
     need: int
     classes: tuple[KeyClass, ...]
-    reads: tuple[tuple[int, tuple[tuple[int, int], ...]], ...]
     want_pattern: bool
 
-    def projections(self) -> Iterator[tuple[str, int, int, int]]:
-        """(slot, residual step, head, mask) of every projection that the group uses."""
-        for head, (query, pairs) in zip(self.heads, self.reads, strict=True):
-            yield "q", query, head, self.need
-            for part, (key, value) in zip(self.classes, pairs, strict=True):
-                yield "k", key, head, part.mask
-                yield "v", value, head, part.mask
+    def projections(self) -> Iterator[Wanted]:
+        """Every projection that the group uses."""
+        for copy in self.copies:
+            for step, mask in copy.query:
+                yield Wanted("q", step, mask, copy.head)
+            for part, (key, value) in zip(self.classes, copy.pairs, strict=True):
+                yield Wanted("k", key, part.mask, copy.head)
+                yield Wanted("v", value, part.mask, copy.head)
 
     def chunks(self, sites: Sites) -> Iterator[HeadGroup]:
         """The group cut so that its scores fit into the working memory."""
@@ -60,11 +79,8 @@ class HeadGroup:
         rectangle = sites.padded(self.need).index
         each = max(rectangle.numel() * n_keys, 1)
         size = max(MAX_SCORES // each, 1)
-        for start in range(0, len(self.numbers), size):
-            part = slice(start, start + size)
-            yield replace(
-                self, numbers=self.numbers[part], heads=self.heads[part], reads=self.reads[part]
-            )
+        for start in range(0, len(self.copies), size):
+            yield replace(self, copies=self.copies[start : start + size])
 
 
 def group_heads(
@@ -72,46 +88,60 @@ def group_heads(
 ) -> list[HeadGroup]:
     """Copies of one layer gathered into groups that one batched attention serves.
 
-    Distance classes in which no query of this batch has a key are left out: their keys are not
-    there. Every query keeps the class of its own position.
+    Classes in which no query of this batch has a key are left out: their keys are not there. Every
+    query keeps the class of its own position.
     """
-    masks = plan.masks
-    found: dict[tuple[int, tuple[KeyClass, ...], bool], list[tuple[int, int, object]]] = {}
+    masks, steps = plan.masks, plan.steps
+
+    def shared(step: int) -> int:
+        return step if isinstance(steps[step], PlainResid) else OWN
+
+    found: dict[tuple[int, int, tuple[KeyClass, ...], bool], list[Reads]] = {}
     for number in numbers:
-        step, need = plan.steps[number], plan.need[number]
+        step, need = steps[number], plan.need[number]
         assert isinstance(step, HeadCopy)
         classes, pairs = [], []
-        for key_set, key_step in step.keys:
-            for value_set, value_step in step.values:
-                shared = masks.distances(key_set) & masks.distances(value_set)
-                if not shared.any():
-                    continue
-                distances = masks.distance_set(shared)
-                mask = masks.looked_at_by(need, distances)
-                if not sites.count(mask):
-                    continue
-                classes.append(KeyClass(distances=distances, mask=mask))
-                pairs.append((key_step, value_step))
-        key = (need, tuple(classes), number in patterns)
-        found.setdefault(key, []).append((number, step.head, (step.query, tuple(pairs))))
-    return [
-        HeadGroup(
-            numbers=tuple(n for n, _, _ in members),
-            heads=tuple(h for _, h, _ in members),
-            need=need,
-            classes=classes,
-            reads=tuple(r for _, _, r in members),  # type: ignore[misc]
-            want_pattern=wanted,
+        for distances, seen, key_read, value_read in _distance_classes(step, need, masks):
+            for key, key_mask in parts_of(steps, key_read):
+                for value, value_mask in parts_of(steps, value_read):
+                    mask = masks.both(masks.both(seen, key_mask), value_mask)
+                    if sites.count(mask):
+                        classes.append(KeyClass(distances, mask, shared(key), shared(value)))
+                        pairs.append((key, value))
+        query = tuple(
+            (part, both)
+            for part, mask in parts_of(steps, step.query)
+            if sites.count(both := masks.both(mask, need))
         )
-        for (need, classes, wanted), members in found.items()
+        whose = step.head if any(c.key != OWN or c.value != OWN for c in classes) else OWN
+        key_of_group = (need, whose, tuple(classes), number in patterns)
+        found.setdefault(key_of_group, []).append(Reads(number, step.head, query, tuple(pairs)))
+    return [
+        HeadGroup(copies=tuple(copies), need=need, classes=classes, want_pattern=wanted)
+        for (need, _, classes, wanted), copies in found.items()
     ]
+
+
+def _distance_classes(
+    step: HeadCopy, need: int, masks: MaskTable
+) -> Iterator[tuple[int, int, int, int]]:
+    """(distances, keys that a query sees at them, key step, value step)."""
+    for key_set, key in step.keys:
+        for value_set, value in step.values:
+            distances = key_set
+            if key_set != value_set:
+                both = masks.distances(key_set) & masks.distances(value_set)
+                if not both.any():
+                    continue
+                distances = masks.distance_set(both)
+            yield distances, masks.looked_at_by(need, distances), key, value
 
 
 def attend_group(
     adapter: Adapter,
     layer: int,
     group: HeadGroup,
-    projected: Mapping[tuple[str, int, int, int], Tensor],
+    projected: Projected,
     sites: Sites,
     masks: MaskTable,
 ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor] | None]:
@@ -121,38 +151,75 @@ def attend_group(
     where there is none, key positions (rows, keys) with -1 where there is none).
     """
     asked = sites.padded(group.need)
-    q = torch.stack(
-        [projected["q", query, head, group.need] for head, (query, _) in _members(group)]
-    )[:, asked.index]  # (copies, rows, queries, d_head)
-    keys, values, seen, places = [], [], [], []
+    rows, n_queries = asked.index.shape
+    n_copies = len(group.copies)
+    q = _queries(group, projected, sites)[:, asked.index].transpose(0, 1)
+    q = q.contiguous()  # (rows, copies, queries, d_head)
+    together = q.flatten(1, 2)  # (rows, copies * queries, d_head)
+    scores, seen, places = [], [], []
     for number, part in enumerate(group.classes):
         have = sites.padded(part.mask)
-        keys.append(
-            torch.stack(
-                [projected["k", r[number][0], h, part.mask] for h, (_, r) in _members(group)]
-            )[:, have.index]
-        )
-        values.append(
-            torch.stack(
-                [projected["v", r[number][1], h, part.mask] for h, (_, r) in _members(group)]
-            )[:, have.index]
-        )
+        keys = _side(group, number, "k", projected, have.index)
+        if part.key == OWN:
+            scores.append(adapter.scores(layer, q, keys))
+        else:
+            scores.append(adapter.scores(layer, together, keys).unflatten(1, (n_copies, -1)))
         distance = asked.positions.unsqueeze(-1) - have.positions.unsqueeze(1)
         allowed = torch.from_numpy(np.asarray(masks.distances(part.distances))).to(distance.device)
         ok = (distance >= 0) & allowed[distance.clamp(min=0)] & have.real.unsqueeze(1)
         seen.append(ok)  # (rows, queries, keys)
         places.append(have.positions.masked_fill(~have.real, -1))
-    k, v, mask = torch.cat(keys, dim=2), torch.cat(values, dim=2), torch.cat(seen, dim=-1)
-    pattern = adapter.softmax(adapter.scores(layer, q, k), mask)
-    z = adapter.mix(pattern, v)  # (copies, rows, queries, d_head)
-    flat = z.flatten(1, 2).index_select(1, asked.back)
+    pattern = adapter.softmax(_cat(scores), _cat(seen).unsqueeze(1))
+    z: Tensor | None = None
+    offset = 0
+    for number, part in enumerate(group.classes):
+        values = _side(group, number, "v", projected, sites.padded(part.mask).index)
+        weights = pattern[..., offset : (offset := offset + values.shape[-2])]
+        if part.value == OWN:
+            mixed = adapter.mix(weights, values)
+        else:
+            mixed = adapter.mix(weights.flatten(1, 2), values).unflatten(1, (n_copies, -1))
+        z = mixed if z is None else z + mixed
+    assert z is not None
+    flat = z.transpose(0, 1).reshape(n_copies, rows * n_queries, -1).index_select(1, asked.back)
     if not group.want_pattern:
         return flat, None
     queries = asked.positions.masked_fill(~asked.real, -1)
-    return flat, (pattern, queries, torch.cat(places, dim=-1))
+    return flat, (pattern.transpose(0, 1), queries, _cat(places))
 
 
-def _members(
-    group: HeadGroup,
-) -> Iterator[tuple[int, tuple[int, tuple[tuple[int, int], ...]]]]:
-    return iter(zip(group.heads, group.reads, strict=True))
+def _cat(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+
+
+def _queries(group: HeadGroup, projected: Projected, sites: Sites) -> Tensor:
+    """(copies, tokens of need, d_head)."""
+    found = []
+    for copy in group.copies:
+        parts = [
+            (projected.at("q", step, mask, copy.head), mask) for step, mask in copy.query
+        ]  # (tokens of mask, d_head)
+        if len(parts) == 1:
+            found.append(parts[0][0])
+            continue
+        whole = parts[0][0].new_empty((sites.count(group.need), parts[0][0].shape[-1]))
+        for piece, mask in parts:
+            where = sites.inside(mask, group.need)
+            assert where is not None
+            whole[where] = piece
+        found.append(whole)
+    return torch.stack(found)
+
+
+def _side(
+    group: HeadGroup, number: int, slot: Literal["k", "v"], projected: Projected, index: Tensor
+) -> Tensor:
+    """Keys or values of a class: (rows, keys, d_head), or (rows, copies, keys, d_head) if own."""
+    part, side = group.classes[number], 0 if slot == "k" else 1
+    if (part.key, part.value)[side] != OWN:
+        first = group.copies[0]
+        return projected.at(slot, first.pairs[number][side], part.mask, first.head)[index]
+    own = [
+        projected.at(slot, copy.pairs[number][side], part.mask, copy.head) for copy in group.copies
+    ]
+    return torch.stack(own)[:, index].transpose(0, 1).contiguous()

@@ -15,21 +15,21 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.attention import HeadGroup, attend_group, group_heads
 from pathdsl.engine.plain import PlainValues
+from pathdsl.engine.projections import CHUNK_TOKENS, Projected, portions, project_all
 from pathdsl.engine.sites import Sites
-from pathdsl.plan.liveness import Schedule
+from pathdsl.plan.liveness import Schedule, reads_of
+from pathdsl.plan.need import one_source
 from pathdsl.plan.steps import (
     AttentionResid,
     Blend,
     HeadCopy,
     InputResid,
+    JoinResid,
     MlpCopy,
     MlpResid,
     PlainResid,
     Plan,
 )
-
-CHUNK_TOKENS = 8192
-"""Tokens that go through one matrix product at a time; bounds the working memory of an MLP."""
 
 
 class BatchExecution:
@@ -99,6 +99,9 @@ class BatchExecution:
 
     def at(self, number: int, mask: int) -> Tensor:
         """The value of a step at the tokens of `mask`, a subset of where it is needed."""
+        step = self.plan.steps[number]
+        if isinstance(step, JoinResid):
+            return self._blend(step.parts, mask, self.at)
         return self.sites.take(self.values[number], self.plan.need[number], mask)
 
     def _source(self, source: int, kind: str, layer: int, mask: int) -> Tensor:
@@ -114,7 +117,7 @@ class BatchExecution:
             if self.sites.count(both := self.masks.both(mask, need))
         ]
         if len(parts) == 1:
-            return value(parts[0][0], need)
+            return value(parts[0][0], parts[0][1])
         out: Tensor | None = None
         for source, mask in parts:
             piece = value(source, mask)
@@ -129,8 +132,21 @@ class BatchExecution:
     # ---------------------------------------------------------------------------------------------
 
     def _attention_resids(self, numbers: Sequence[int]) -> None:
-        """Residual steps after a layer's attention: blended heads through `attention_write`."""
-        for batch in _chunks(numbers, lambda n: self.sites.count(self.plan.need[n])):
+        """Residual steps after a layer's attention: blended heads through `attention_write`.
+
+        Where every head is a plain run's, so is what they write together.
+        """
+        summed = []
+        for number in numbers:
+            step, need = self.plan.steps[number], self.plan.need[number]
+            assert isinstance(step, AttentionResid)
+            whole = one_source(step.heads, need, self.masks)
+            if whole is not None and ("attn", step.layer) in self.sources[whole].values:
+                written = self.sources[whole].at(("attn", step.layer), need, self.sites)
+                self.values[number] = self.at(step.previous, need) + written
+            else:
+                summed.append(number)
+        for batch in portions(summed, lambda n: self.sites.count(self.plan.need[n])):
             mixed = [self._mixed_heads(number) for number in batch]
             step = self.plan.steps[batch[0]]
             assert isinstance(step, AttentionResid)
@@ -187,7 +203,7 @@ class BatchExecution:
 
     def _mlps(self, numbers: Sequence[int]) -> None:
         """All copies of one layer's MLP through one product, in chunks of tokens."""
-        for batch in _chunks(numbers, lambda n: self.sites.count(self.plan.need[n])):
+        for batch in portions(numbers, lambda n: self.sites.count(self.plan.need[n])):
             inputs = []
             for number in batch:
                 step = self.plan.steps[number]
@@ -200,59 +216,36 @@ class BatchExecution:
                 self.values[number] = piece
 
     def _heads(self, numbers: Sequence[int]) -> None:
-        """All head copies of one layer: projections by residual step, attention by group."""
+        """All head copies of one layer, in portions that share the streams they read."""
         layer = self.plan.steps[numbers[0]].layer  # type: ignore[union-attr]
-        groups = group_heads(self.plan, numbers, self.patterns, self.sites)
-        projected = self._projections(layer, groups)
-        for group in groups:
-            for part in group.chunks(self.sites):
-                z, pattern = attend_group(
-                    self.adapter, layer, part, projected, self.sites, self.masks
-                )
-                for number, piece in zip(part.numbers, z, strict=True):
-                    self.values[number] = piece
-                if pattern is not None:
-                    for place, number in enumerate(part.numbers):
-                        if number in self.patterns:
-                            weights, queries, keys = pattern
-                            self.attention[number] = (weights[place], queries, keys)
+        projected = Projected(self.plan, self.sites)
+        for portion in self._by_stream(numbers):
+            groups = group_heads(self.plan, portion, self.patterns, self.sites)
+            wanted = (one for group in groups for one in group.projections())
+            project_all(self.adapter, layer, wanted, self.values, projected)
+            for group in groups:
+                for part in group.chunks(self.sites):
+                    self._attend(layer, part, projected)
+            projected.keep_shared()
 
-    def _projections(
-        self, layer: int, groups: Sequence[HeadGroup]
-    ) -> dict[tuple[str, int, int, int], Tensor]:
-        """(slot, residual step, head, mask) to (tokens, d_head), norms shared between slots."""
-        wanted: dict[int, dict[tuple[str, int], set[int]]] = defaultdict(lambda: defaultdict(set))
-        for group in groups:
-            for slot, step, head, mask in group.projections():
-                wanted[step][slot, mask].add(head)
-        out: dict[tuple[str, int, int, int], Tensor] = {}
-        for step, slots in wanted.items():
-            normed = self.adapter.attention_input(layer, self.values[step])
-            for (slot, mask), heads in slots.items():
-                ordered = sorted(heads)
-                values = self.adapter.project(
-                    layer,
-                    slot,  # type: ignore[arg-type]
-                    self.sites.take(normed, self.plan.need[step], mask),
-                    ordered if len(ordered) < self.plan.shape.n_heads else None,
-                    positions=torch.from_numpy(self.sites.positions_of(mask)).to(
-                        self.adapter.device
-                    ),
-                )
-                for place, head in enumerate(ordered):
-                    out[slot, step, head, mask] = values[:, place]
-        return out
+    def _attend(self, layer: int, group: HeadGroup, projected: Projected) -> None:
+        z, pattern = attend_group(self.adapter, layer, group, projected, self.sites, self.masks)
+        for place, copy in enumerate(group.copies):
+            self.values[copy.number] = z[place]
+            if pattern is not None and copy.number in self.patterns:
+                weights, queries, keys = pattern
+                self.attention[copy.number] = (weights[place], queries, keys)
 
-
-def _chunks(numbers: Sequence[int], size: Callable[[int], int]) -> Iterable[list[int]]:
-    """Steps in groups of bounded total tokens, at least one step each."""
-    batch: list[int] = []
-    total = 0
-    for number in numbers:
-        if batch and total + size(number) > CHUNK_TOKENS:
-            yield batch
-            batch, total = [], 0
-        batch.append(number)
-        total += size(number)
-    if batch:
-        yield batch
+    def _by_stream(self, numbers: Sequence[int]) -> Iterable[list[int]]:
+        """Copies that read the same streams together, in portions of bounded tokens."""
+        streams: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for number in numbers:
+            own = dict.fromkeys(
+                read for read in reads_of(self.plan, number)
+                if not isinstance(self.plan.steps[read], PlainResid)
+            )  # fmt: skip
+            streams[tuple(own)].append(number)
+        keys = list(streams)
+        tokens = [sum(self.sites.count(self.plan.need[read]) for read in key) for key in keys]
+        for portion in portions(range(len(keys)), tokens.__getitem__):
+            yield [number for place in portion for number in streams[keys[place]]]

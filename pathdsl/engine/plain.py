@@ -18,7 +18,8 @@ from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.sites import Sites
 
 Key = tuple[str, int]
-"""(kind, number): ("input", 0), ("head", layer), ("mlp", layer), ("resid", stage)."""
+"""(kind, number): ("input", 0), ("head", layer), ("attn", layer): what all heads of the layer write
+together, ("mlp", layer), ("resid", stage)."""
 
 
 @dataclass(slots=True)
@@ -75,7 +76,9 @@ def plain_run(
         z = z.permute(1, 2, 0, 3)  # (rows, pos, n_heads, d_head)
         keep(("head", layer), z)
         before = resid
-        resid = resid + adapter.attention_write(layer, z)
+        written = adapter.attention_write(layer, z)
+        keep(("attn", layer), written)
+        resid = resid + written
         keep(("resid", 2 * layer + 1), resid)
         if shape.has_mlp:
             out = adapter.mlp(layer, before if shape.parallel else resid)
@@ -90,7 +93,7 @@ def _stage(key: Key) -> int:
     match kind:
         case "input":
             return 0
-        case "head":
+        case "head" | "attn":
             return 2 * number + 1
         case "mlp":
             return 2 * number + 2

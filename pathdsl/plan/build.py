@@ -11,8 +11,9 @@ from pathdsl.graph.components import Layout
 from pathdsl.graph.pathset import Pos
 from pathdsl.graph.product import MAX_STATES
 from pathdsl.graph.shape import ModelShape
-from pathdsl.plan.copies import MAX_COPIES, CopyTable, RunBuilder, back_masks, pattern_copy
+from pathdsl.plan.copies import MAX_COPIES, CopyTable, RunBuilder, pattern_copy
 from pathdsl.plan.masks import FALSE, MaskTable
+from pathdsl.plan.need import back_masks
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, TreatedSpec
 from pathdsl.plan.steps import (
@@ -154,7 +155,12 @@ def _build_one(
                 cut=masks.both(final.cut, read),
             )
         )
-    need, plain = back_masks(table.steps, wanted, masks)
+    need, plain = back_masks(
+        table.steps,
+        wanted,
+        masks,
+        lambda source: source != REFERENCE and treated[treated_index(source)].constant,
+    )
     return Plan(
         task=task,
         shape=shape,

@@ -17,7 +17,7 @@ Residual inputs are chains of partial sums by stage, so readers that agree on a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +34,7 @@ from pathdsl.plan.steps import (
     Blend,
     HeadCopy,
     InputResid,
+    JoinResid,
     MlpCopy,
     MlpResid,
     PlainResid,
@@ -292,10 +293,7 @@ class RunBuilder:
     def _new_stream(self, between: int, stage: int) -> Stream:
         if stage == 0:
             blend, kept, cut = self._read(0, between)
-            step = self._plain(0, blend) if len(blend) == 1 else None
-            return Stream(
-                step if step is not None else self._add(InputResid(blend=blend)), kept, cut
-            )
+            return self._joined(InputResid(blend=blend), 0, kept, cut)
         previous = self._stream(between, stage - 1)
         layer, is_mlp = (stage - 1) // 2, stage % 2 == 0
         if is_mlp:
@@ -312,23 +310,32 @@ class RunBuilder:
             kept = self.masks.either(kept, sender_kept)
             cut = self.masks.either(cut, sender_cut)
         blends = tuple(blend for blend, _, _ in reads)
-        before = self.table.steps[previous.step]
-        if isinstance(before, PlainResid) and all(
-            blend == ((before.source, TRUE),) for blend in blends
-        ):
-            return Stream(self._add(PlainResid(stage=stage, source=before.source)), kept, cut)
         if is_mlp:
             step: Step = MlpResid(stage=stage, layer=layer, previous=previous.step, blend=blends[0])
         else:
             step = AttentionResid(stage=stage, layer=layer, previous=previous.step, heads=blends)
-        return Stream(self._add(step), kept, cut)
+        return self._joined(step, stage, kept, cut)
 
-    def _plain(self, stage: int, blend: Blend) -> int | None:
-        """A stage read whole from a plain run; None when it must be put together."""
-        source = blend[0][0]
-        if source == REFERENCE or self.plain_treated:
-            return self._add(PlainResid(stage=stage, source=source))
-        return None
+    def _joined(self, step: Step, stage: int, kept: int, cut: int) -> Stream:
+        """A stream that is the plain runs' wherever only one kind of path stands in it.
+
+        A constant treated value is no run: its stream has to be summed.
+        """
+        masks = self.masks
+        parts = []
+        mixed = TRUE
+        plain = [(REFERENCE, masks.without(TRUE, cut))]
+        if self.plain_treated:
+            plain.append((self.source, masks.without(TRUE, kept)))
+        for source, where in plain:
+            if where != FALSE:
+                parts.append((self._add(PlainResid(stage=stage, source=source)), where))
+                mixed = masks.without(mixed, where)
+        if mixed != FALSE:
+            parts.append((self._add(step), mixed))
+        if len(parts) == 1:
+            return Stream(parts[0][0], kept, cut)
+        return Stream(self._add(JoinResid(stage=stage, parts=tuple(sorted(parts)))), kept, cut)
 
     def _add(self, step: Step) -> int:
         return self.table.add(step)
@@ -339,56 +346,3 @@ def pattern_copy(table: CopyTable, layer: int, head: int, source: int) -> int:
     stage = table.add(PlainResid(stage=2 * layer, source=source))
     reads = ((table.all_distances[layer], stage),)
     return table.add(HeadCopy(layer=layer, head=head, query=stage, keys=reads, values=reads))
-
-
-def back_masks(
-    steps: list[Step],
-    wanted: Mapping[int, int],
-    masks: MaskTable,
-) -> tuple[list[int], dict[tuple[int, str, int], int]]:
-    """Where each step is needed, given where the outputs read: dead code stays at FALSE.
-
-    Returns (need per step, need per plain value (source, kind, layer) that a blend reads).
-    """
-    need = [FALSE] * len(steps)
-    plain: dict[tuple[int, str, int], int] = {}
-    for step, mask in wanted.items():
-        need[step] = masks.either(need[step], mask)
-
-    def want(step: int, mask: int) -> None:
-        need[step] = masks.either(need[step], mask)
-
-    def want_blend(blend: Blend, mask: int, kind: str, layer: int) -> None:
-        for source, where in blend:
-            both = masks.both(where, mask)
-            if both == FALSE:
-                continue
-            if source >= 0:
-                want(source, both)
-            else:
-                key = (source, kind, layer)
-                plain[key] = masks.either(plain.get(key, FALSE), both)
-
-    for number in range(len(steps) - 1, -1, -1):
-        here = need[number]
-        if here == FALSE:
-            continue
-        match steps[number]:
-            case InputResid(blend=blend):
-                want_blend(blend, here, "input", 0)
-            case AttentionResid(layer=layer, previous=previous, heads=heads):
-                want(previous, here)
-                for blend in heads:
-                    want_blend(blend, here, "head", layer)
-            case MlpResid(layer=layer, previous=previous, blend=blend):
-                want(previous, here)
-                want_blend(blend, here, "mlp", layer)
-            case HeadCopy(query=query, keys=keys, values=values):
-                want(query, here)
-                for distances, step in (*keys, *values):
-                    want(step, masks.looked_at_by(here, distances))
-            case MlpCopy(resid=resid):
-                want(resid, here)
-            case PlainResid():
-                pass
-    return need, plain

@@ -12,21 +12,29 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathdsl.plan.masks import FALSE
+from pathdsl.plan.need import one_source
 from pathdsl.plan.steps import (
     AttentionResid,
     HeadCopy,
     InputResid,
+    JoinResid,
     MlpCopy,
     MlpResid,
     PlainResid,
     Plan,
     Step,
+    parts_of,
     slot_of,
 )
 
 
-def reads_of(step: Step) -> Iterator[int]:
-    """Numbers of the steps that a step reads."""
+def reads_of(plan: Plan, number: int) -> Iterator[int]:
+    """Numbers of the live steps that a step reads, through joins."""
+    for read in _reads(plan.steps[number]):
+        yield from (p for p, _ in parts_of(plan.steps, read) if plan.need[p] != FALSE)
+
+
+def _reads(step: Step) -> Iterator[int]:
     match step:
         case InputResid(blend=blend):
             yield from (source for source, _ in blend if source >= 0)
@@ -41,7 +49,7 @@ def reads_of(step: Step) -> Iterator[int]:
             yield from (read for _, read in (*keys, *values))
         case MlpCopy(resid=resid):
             yield resid
-        case PlainResid():
+        case PlainResid() | JoinResid():
             return
 
 
@@ -62,14 +70,15 @@ def schedule(plan: Plan) -> Schedule:
         step = plan.steps[number]
         slot = slot_of(step)
         by_slot.setdefault(slot, []).append(number)
-        for read in reads_of(step):
+        for read in reads_of(plan, number):
             last[read] = max(last.get(read, 0.0), slot)
         last.setdefault(number, slot)
         if isinstance(step, PlainResid) and step.stage == 2 * plan.shape.n_layers:
             last[number] = end  # `kl` compares every output with the reference run's
     for output in plan.outputs:
         if output.positions != FALSE:
-            last[output.resid] = end
+            for part, _ in parts_of(plan.steps, output.resid):
+                last[part] = end
         for attention in output.attention:
             for source, _ in attention.blend:
                 if source >= 0:
@@ -114,25 +123,27 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     plain = trunk + n_tokens * d * s.d_vocab
     macs = 0
     by_layer = [0] * s.n_layers
-    projected: set[tuple[int, int, str]] = set()
+    projected: set[tuple[int, int, str]] = set()  # a residual step is read by one layer's heads
     for number in plan.alive:
         here = tokens[plan.need[number]]
         match plan.steps[number]:
-            case AttentionResid():
-                macs += here * d * heads * dh
+            case AttentionResid(heads=blends):
+                if one_source(blends, plan.need[number], masks) is None:
+                    macs += here * d * heads * dh
             case HeadCopy(layer=layer, head=head, query=query, keys=keys, values=values):
                 by_layer[layer] += 1
                 mask = masks.array(plan.need[number])
                 pairs = int((mask * (np.arange(masks.n_pos) + 1)).sum())
                 macs += 2 * pairs * dh
-                for slot, step, size in [
-                    ("q", query, here),
-                    *(("k", step, tokens[plan.need[step]]) for _, step in keys),
-                    *(("v", step, tokens[plan.need[step]]) for _, step in values),
+                for slot, read in [
+                    ("q", query),
+                    *(("k", step) for _, step in keys),
+                    *(("v", step) for _, step in values),
                 ]:
-                    if (step, head, f"{slot}{layer}") not in projected:
-                        projected.add((step, head, f"{slot}{layer}"))
-                        macs += size * d * dh
+                    for step, _ in parts_of(plan.steps, read):
+                        if (step, head, slot) not in projected:
+                            projected.add((step, head, slot))
+                            macs += tokens[plan.need[step]] * d * dh
             case MlpCopy(layer=layer):
                 by_layer[layer] += 1
                 macs += here * 2 * d * s.d_mlp

@@ -10,11 +10,11 @@ reference run, a treated value, or a copy. Steps are in topological order; equal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pathdsl.graph.shape import ModelShape
-from pathdsl.plan.masks import MaskTable
+from pathdsl.plan.masks import TRUE, MaskTable
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, TreatedSpec
 
@@ -90,7 +90,25 @@ class MlpCopy:
     resid: int
 
 
-Step = PlainResid | InputResid | AttentionResid | MlpResid | HeadCopy | MlpCopy
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinResid:
+    """A stream that is another step's at some positions; readers look through it, see `parts_of`.
+
+    `parts`: (step, mask) with disjoint masks that together cover every position, sorted. Only plain
+    runs and, at the positions where paths of both kinds stand, one step of the stream's own.
+    """
+
+    stage: int
+    parts: tuple[tuple[int, int], ...]
+
+
+Step = PlainResid | InputResid | AttentionResid | MlpResid | HeadCopy | MlpCopy | JoinResid
+
+
+def parts_of(steps: Sequence[Step], number: int) -> tuple[tuple[int, int], ...]:
+    """The steps that a residual step is put together from: (step, mask); itself if no join."""
+    step = steps[number]
+    return step.parts if isinstance(step, JoinResid) else ((number, TRUE),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +146,8 @@ class Plan:
 
     `steps[i]` is the step with number i; `need[i]` is the mask of positions at which it is wanted
     (FALSE: dead, not computed). `last_use[i]`: the last stage slot that reads it. `plain_need` maps
-    (source, kind, layer) of plain values that blends read, kind in input|head|mlp, to a mask.
+    (source, kind, layer) of plain values that blends read, kind in input|head|attn|mlp, to a mask
+    (`attn`: what the whole attention of a layer writes).
     `position_masks`: masks of the positions that measures name.
     """
 
@@ -146,7 +165,10 @@ class Plan:
     @property
     def alive(self) -> list[int]:
         """Numbers of the steps that are computed or kept."""
-        return [i for i, mask in enumerate(self.need) if mask]
+        return [
+            i for i, mask in enumerate(self.need)
+            if mask and not isinstance(self.steps[i], JoinResid)
+        ]  # fmt: skip
 
     @property
     def draws(self) -> int:

@@ -16,6 +16,7 @@ from pathdsl.graph.pathset import FULL, NONE
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.liveness import cost
 from pathdsl.plan.runs import TreatedSpec
+from pathdsl.plan.steps import parts_of
 from tests.engine.engine_cases import (
     COLUMNS,
     MEAN,
@@ -286,7 +287,7 @@ def test_values_are_freed_after_their_last_use(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(BatchExecution, "_slot", watched_slot)
     plan = the_plan(all_runs(PAIRED))
     execute_with(plan, 1 << 40)
-    finals = {output.resid for output in plan.outputs}
+    finals = {n for o in plan.outputs for n, _ in parts_of(plan.steps, o.resid)}
     assert left == [finals]
     assert max(most) < len(plan.alive)
 

@@ -12,7 +12,7 @@ from pathdsl.plan.masks import FALSE, TRUE
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, TreatedSpec
 from pathdsl.plan.steps import REFERENCE as REFERENCE_SOURCE
-from pathdsl.plan.steps import HeadCopy, MlpCopy, PlainResid
+from pathdsl.plan.steps import HeadCopy, JoinResid, MlpCopy, PlainResid, parts_of
 from tests.graph.helpers import shape as shape_of
 from tests.plan.plan_cases import (
     LOGIT,
@@ -70,7 +70,8 @@ def test_dead_steps_are_not_computed() -> None:
     found = plan(SMALL, [treat(sets(LATER, SMALL)("p")), keep(sets(LATER, SMALL)("p"))])
     assert len(found.need) == len(found.steps)
     for number, mask in enumerate(found.need):
-        assert (number in found.alive) == (mask != FALSE)
+        computed = mask != FALSE and not isinstance(found.steps[number], JoinResid)
+        assert (number in found.alive) == computed
     assert len(found.alive) < len(found.steps)
     for number in found.alive:
         step = found.steps[number]
@@ -97,7 +98,7 @@ def test_blends_partition_the_prompts() -> None:
     text = "path p = input@A -> m0 -> m1 -> logits"
     found = plan(SMALL, [treat(sets(text, SMALL)("p"))])
     masks = found.masks
-    blends = [b for n in found.alive for b in _blends(found.steps[n])]
+    blends = [b for n, need in enumerate(found.need) if need for b in _blends(found.steps[n])]
     assert any(len(blend) > 1 for blend in blends)
     for blend in blends:
         total = FALSE
@@ -111,7 +112,29 @@ def test_blends_partition_the_prompts() -> None:
 def _blends(step: object) -> list:
     if hasattr(step, "heads"):
         return list(step.heads)
+    if isinstance(step, JoinResid):
+        return [step.parts]
     return [step.blend] if hasattr(step, "blend") else []
+
+
+def test_streams_are_read_from_plain_runs_where_nothing_is_mixed() -> None:
+    text = "path p = input -> a0.h0@A -[v]-> a1.h0@END -> logits"
+    found = plan(SMALL, [treat(sets(text, SMALL)("p"))])
+    (copy,) = (s for n in found.alive if isinstance(s := found.steps[n], HeadCopy))
+    ((_, values),) = copy.values
+    parts = parts_of(found.steps, values)
+    at_a = found.position_masks.get("A", found.masks.intern(SHORT.mask(Pos(name="A"))))
+    where = {isinstance(found.steps[step], PlainResid): mask for step, mask in parts}
+    assert where == {False: at_a, True: found.masks.without(TRUE, at_a)}
+    (own,) = (step for step, _ in parts if not isinstance(found.steps[step], PlainResid))
+    assert found.need[own] == found.masks.both(at_a, found.need[values])
+
+
+def test_heads_that_are_all_a_plain_run_s_are_one_value() -> None:
+    text = "path p = input -> m0@END -> m1@END -> logits"
+    found = plan(SMALL, [treat(sets(text, SMALL)("p"))])
+    wanted = {(kind, layer) for source, kind, layer in found.plain_need if source == REFERENCE_SOURCE}
+    assert ("attn", 1) in wanted and ("head", 1) not in wanted
 
 
 def test_draws_make_plans_of_their_own() -> None:

@@ -8,7 +8,7 @@ from pathdsl.graph.pathset import FULL
 from pathdsl.plan.liveness import cost, reads_of, schedule
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import TreatedSpec
-from pathdsl.plan.steps import HeadCopy, Plan, slot_of
+from pathdsl.plan.steps import HeadCopy, Plan, parts_of, slot_of
 from tests.graph.helpers import GPT2, IOI_GROUPS
 from tests.graph.helpers import shape as shape_of
 from tests.plan.plan_cases import IOI, PAIRED, REFERENCE, ZERO, keep, plan, sets, treat
@@ -40,7 +40,7 @@ def test_every_step_runs_after_what_it_reads() -> None:
         place = {n: i for i, n in enumerate(n for _, numbers in order.slots for n in numbers)}
         for number in found.alive:
             assert at[number] == slot_of(found.steps[number])
-            for read in reads_of(found.steps[number]):
+            for read in reads_of(found, number):
                 # A residual step and the copy that reads it are never in one slot; residual steps
                 # of one stage read the stage before.
                 assert at[read] < at[number] and place[read] < place[number]
@@ -52,9 +52,9 @@ def test_values_are_freed_right_after_their_last_use() -> None:
         end = 2.0 * found.shape.n_layers + 1
         read_at: dict[int, list[float]] = {n: [] for n in found.alive}
         for number in found.alive:
-            for read in reads_of(found.steps[number]):
+            for read in reads_of(found, number):
                 read_at[read].append(slot_of(found.steps[number]))
-        finals = {o.resid for o in found.outputs}
+        finals = {n for o in found.outputs for n, _ in parts_of(found.steps, o.resid)}
         for number in found.alive:
             wanted = max([slot_of(found.steps[number]), *read_at[number]])
             if number in finals:
