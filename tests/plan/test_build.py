@@ -133,7 +133,8 @@ def test_streams_are_read_from_plain_runs_where_nothing_is_mixed() -> None:
 def test_heads_that_are_all_a_plain_run_s_are_one_value() -> None:
     text = "path p = input -> m0@END -> m1@END -> logits"
     found = plan(SMALL, [treat(sets(text, SMALL)("p"))])
-    wanted = {(kind, layer) for source, kind, layer in found.plain_need if source == REFERENCE_SOURCE}
+    read = [key for key in found.plain_need if key[0] == REFERENCE_SOURCE]
+    wanted = {(kind, layer) for _, kind, layer in read}
     assert ("attn", 1) in wanted and ("head", 1) not in wanted
 
 
