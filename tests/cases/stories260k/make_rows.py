@@ -4,9 +4,12 @@
 
 Nothing is drawn at random and no row is dropped: the file is every pair of subjects of a split in
 every sentence of that split. Subjects are paired by number of tokens, so that a prompt and its twin
-are of equal length. No pair and no sentence stands in both splits. Names were chosen by one look at
-the plain model, before any patching: a pair is listed where the model prefers the right pronoun for
-both after "NAME went to the park." (So Kate, Rose and Jen are out: the model takes them for boys.)
+are of equal length. No pair and no sentence stands in both splits.
+
+How they were chosen, from the plain model and before any patching: of some fifty names, ones that
+are followed by the right pronoun more likely than by the other after "NAME went to the park." (Kate,
+Rose and Jen, say, are not: the model takes them for boys), as many as could be paired; and sentences
+after which a pronoun is likely. Rows on which the model is wrong stay in.
 """
 
 from __future__ import annotations
