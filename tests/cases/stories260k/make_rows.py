@@ -7,9 +7,12 @@ every sentence of that split. Subjects are paired by number of tokens, so that a
 are of equal length. No pair and no sentence stands in both splits.
 
 How they were chosen, from the plain model and before any patching: of some fifty names, ones that
-are followed by the right pronoun more likely than by the other after "NAME went to the park." (Kate,
-Rose and Jen, say, are not: the model takes them for boys), as many as could be paired; and sentences
+are followed by the right pronoun more likely than by the other after "NAME went to the park." (the
+model takes Kate, Rose and Jen for boys, so they are out), as many as could be paired; and sentences
 after which a pronoun is likely. Rows on which the model is wrong stay in.
+
+Another tokenizer may split the two names of a pair into unequally many tokens. Such pairs are left
+out, and stderr says which.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import json
 import sys
 from pathlib import Path
 
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 # (girl, boy), of equally many tokens
 PAIRS = {
@@ -51,35 +54,41 @@ SENTENCES = {
 }
 
 
-def rows(tokenizer: object) -> list[dict[str, object]]:
-    """All rows of both splits; `SUBJECT` is token indices, with `<s>` at 0."""
-    written = []
+def rows(tokenizer: PreTrainedTokenizerBase) -> list[dict[str, object]]:
+    """All rows of both splits; `SUBJECT` is the indices of the subject's tokens."""
+    written: list[dict[str, object]] = []
+    first = len(tokenizer("")["input_ids"])  # special tokens in front
+    assert len(tokenizer("Lily")["input_ids"]) > first, "the folder has no tokenizer"
     for split, pairs in PAIRS.items():
         for pair in pairs:
-            lengths = {len(tokenizer(name)["input_ids"]) for name in pair}
-            assert len(lengths) == 1, f"{pair} differ in number of tokens"
-            end = lengths.pop()
+            girl, boy = (len(tokenizer(name)["input_ids"]) for name in pair)
+            if girl != boy:
+                print(f"left out: {pair[0]} is {girl} tokens, {pair[1]} {boy}", file=sys.stderr)
+                continue
             for number, (rest, she, he) in enumerate(SENTENCES[split]):
-                for who, other, right, wrong in (
-                    ("girl", "boy", she, he),
-                    ("boy", "girl", he, she),
-                ):
-                    names = dict(zip(("girl", "boy"), pair, strict=True))
-                    written.append(
-                        {
-                            "id": f"{split}-{'-'.join(pair).replace(' ', '_')}-{number}-{who}",
-                            "prompt": names[who] + rest,
-                            "twin": names[other] + rest,
-                            "right": right,
-                            "wrong": wrong,
-                            "split": split,
-                            "gender": who,
-                            "pair": "/".join(pair),
-                            "sentence": f"{split}-{number}",
-                            "positions": {"SUBJECT": list(range(1, end))},
-                        }
-                    )
+                answers = (one_token(tokenizer, she), one_token(tokenizer, he))
+                for who, gender in enumerate(("girl", "boy")):
+                    row = {
+                        "id": f"{split}-{'-'.join(pair).replace(' ', '_')}-{number}-{gender}",
+                        "prompt": pair[who] + rest,
+                        "twin": pair[1 - who] + rest,
+                        "right": answers[who],
+                        "wrong": answers[1 - who],
+                        "split": split,
+                        "gender": gender,
+                        "pair": "/".join(pair),
+                        "sentence": f"{split}-{number}",
+                        "positions": {"SUBJECT": list(range(first, girl))},
+                    }
+                    written.append(row)
     return written
+
+
+def one_token(tokenizer: PreTrainedTokenizerBase, word: str) -> str:
+    """The word as one token after a blank: ` She` for GPT-2, `She` where the blank is implied."""
+    spaced = f" {word}"
+    length = len(tokenizer(spaced, add_special_tokens=False)["input_ids"])
+    return spaced if length == 1 else word
 
 
 if __name__ == "__main__":
