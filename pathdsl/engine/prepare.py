@@ -64,7 +64,7 @@ def answers_of_scores(program: Program) -> tuple[str, ...]:
 
 
 def _told_once(program: Program, faults: Mapping[str, tuple[Diagnostic, ...]]) -> list[Diagnostic]:
-    """All faults, but for those of a part of a task that the whole task has told: it has its rows."""
+    """All faults, but for those of a part of a task that the whole task has told already."""
     told: list[Diagnostic] = []
     for name, found in faults.items():
         codes: set[str] = set()
