@@ -6,6 +6,7 @@ tests skip.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Iterator
@@ -15,7 +16,12 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaForCausalLM,
+    PreTrainedModel,
+)
 
 from pathdsl.engine.source import ModelSource
 from pathdsl.errors import ExitCode
@@ -110,43 +116,82 @@ def test_the_sweep_finds_slot_and_position(sweep: dict[str, float]) -> None:
     assert sweep["at_end[r5]"] == pytest.approx(sweep["total"], abs=1e-4)
 
 
-@contextmanager
-def catching(layer: nn.Module, kept: list[Tensor], given: Tensor | None) -> Iterator[None]:
-    """Keep what enters `o_proj`; put `given` in the place of head 2's part at the last token."""
+def test_the_circuit_against_hooks_on_the_model(judged: FileOutcome) -> None:
+    """One head, one key and one value of the group that heads 2 and 3 of layer 4 share.
 
-    def hook(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        z = inputs[0].clone()
-        kept.append(z.clone())
-        if given is not None:
-            part = z.shape[-1] // 8
-            z[:, -1, 2 * part : 3 * part] = given[:, -1, 2 * part : 3 * part]
-        return (z,)
-
-    handle = layer.register_forward_pre_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def test_the_strongest_head_against_hooks_on_the_model(judged: FileOutcome) -> None:
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(STORIES).eval()
+    Hooks on `k_proj` cannot treat a key for one query head alone, so the model is written out with
+    a stored key and value for each query head, which changes nothing that it computes.
+    """
+    shared = AutoModelForCausalLM.from_pretrained(STORIES).eval()
+    model = written_out(shared)
     tokenizer = AutoTokenizer.from_pretrained(STORIES)
-    layer = model.model.layers[4].self_attn.o_proj
-    lost = []
+    attention = model.model.layers[4].self_attn
+    lost: dict[str, list[float]] = {"head": [], "key": [], "value": []}
     for row in map(json.loads, (HERE / "pronouns.jsonl").read_text().splitlines()):
         if row["split"] != "judge":
             continue
         right, wrong = (tokenizer.convert_tokens_to_ids(f"▁{row[c]}") for c in ("right", "wrong"))
-        twin: list[Tensor] = []
+        twin, prompt = (tokenizer(row[c], return_tensors="pt") for c in ("twin", "prompt"))
         with torch.no_grad():
-            with catching(layer, twin, None):
-                model(**tokenizer(row["twin"], return_tensors="pt"))
-            ids = tokenizer(row["prompt"], return_tensors="pt")
-            plain = model(**ids).logits[0, -1]
-            with catching(layer, [], twin[0]):
-                patched = model(**ids).logits[0, -1]
-        lost.append((plain[right] - plain[wrong]) - (patched[right] - patched[wrong]))
+            plain = model(**prompt).logits[0, -1]
+            torch.testing.assert_close(plain, shared(**prompt).logits[0, -1])
+            for name, module, where in (
+                ("head", attention.o_proj, [-1]),
+                ("key", attention.k_proj, slice(None)),
+                ("value", attention.v_proj, row["positions"]["SUBJECT"]),
+            ):
+                with patched(module, where, entering=name == "head") as kept:
+                    model(**twin)
+                with patched(module, where, entering=name == "head", given=kept[0]):
+                    changed = model(**prompt).logits[0, -1]
+                difference = (plain - changed)[right] - (plain - changed)[wrong]
+                lost[name].append(float(difference))
     assert judged.judgement is not None
-    claim = next(c for c in judged.judgement.claims if c.name == "each_mover[a4.h2@END]")
-    assert claim.estimate == pytest.approx(float(torch.stack(lost).mean()), abs=1e-4)
+    told = {r.name: r.estimate for r in (*judged.judgement.claims, *judged.judgement.quantities)}
+    for name, estimate in (
+        ("head", told["each_mover[a4.h2@END]"]),
+        ("key", told["key_of_h2"]),
+        ("value", told["value_read_by[a4.h2@END]"]),
+    ):
+        assert len(lost[name]) == 108
+        assert estimate == pytest.approx(sum(lost[name]) / 108, abs=1e-4), name
+
+
+def written_out(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model with as many stored keys and values as query heads."""
+    config = copy.deepcopy(model.config)
+    config.num_key_value_heads = config.num_attention_heads
+    weights = dict(model.state_dict())
+    for name, weight in weights.items():
+        if name.endswith(("k_proj.weight", "v_proj.weight")):
+            heads = weight.unflatten(0, (model.config.num_key_value_heads, -1))
+            weights[name] = heads.repeat_interleave(2, 0).flatten(0, 1)
+    written = LlamaForCausalLM(config).eval()
+    written.load_state_dict(weights)
+    return written
+
+
+@contextmanager
+def patched(
+    module: nn.Linear, where: slice | list[int], *, entering: bool, given: Tensor | None = None
+) -> Iterator[list[Tensor]]:
+    """Keep what enters or leaves a projection; put `given` in the place of head 2's part of it."""
+    kept: list[Tensor] = []
+    part = slice(2 * 8, 3 * 8)
+
+    def change(x: Tensor) -> Tensor:
+        x = x.clone()
+        kept.append(x.clone())
+        if given is not None:
+            x[:, where, part] = given[:, where, part]
+        return x
+
+    handle = (
+        module.register_forward_pre_hook(lambda _, inputs: (change(inputs[0]),))
+        if entering
+        else module.register_forward_hook(lambda _, __, output: change(output))
+    )
+    try:
+        yield kept
+    finally:
+        handle.remove()
