@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,25 @@ def answers_of_scores(program: Program) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _told_once(program: Program, faults: Mapping[str, tuple[Diagnostic, ...]]) -> list[Diagnostic]:
+    """All faults, but for those of a part of a task that the whole task has told already."""
+    told: list[Diagnostic] = []
+    for name, found in faults.items():
+        codes: set[str] = set()
+        for whole in _wholes(program, name):
+            codes |= {fault.code for fault in faults.get(whole, ())}
+        told += [fault for fault in found if fault.code not in codes]
+    return told
+
+
+def _wholes(program: Program, name: str) -> Iterator[str]:
+    """The tasks that a task is a part of, from the nearest; static checks refuse circles."""
+    declaration = program.tasks.get(name)
+    while declaration is not None and declaration.base is not None:
+        yield declaration.base.name
+        declaration = program.tasks.get(declaration.base.name)
+
+
 def prepare_tasks(
     program: Program,
     tokenizer: Any | None,
@@ -73,7 +92,7 @@ def prepare_tasks(
 
     Raises DataError with the faults of all tasks together.
     """
-    faults: list[Diagnostic] = []
+    faults: dict[str, tuple[Diagnostic, ...]] = {}
     warnings: list[Diagnostic] = []
     tasks: dict[str, TaskData] = {}
     specs: dict[str, TaskSpec] = {}
@@ -94,9 +113,9 @@ def prepare_tasks(
             specs[name] = spec
             warnings += noticed
         except DataError as error:
-            faults += error.diagnostics
+            faults[name] = error.diagnostics
     if faults:
-        raise DataError(faults)
+        raise DataError(_told_once(program, faults))
     return Prepared(
         tasks=tasks, specs=specs, warnings=tuple(warnings), overrides=dict(overrides or {})
     )

@@ -210,10 +210,17 @@ class Encoder:
         return ""
 
     def words(self, ids: Sequence[int]) -> tuple[str, ...]:
-        """The tokens as text, for reports; the ids where there is no tokenizer."""
+        """The tokens as text with their own blanks, for reports; the ids without a tokenizer."""
         if self.tokenizer is None:
             return tuple(str(one) for one in ids)
-        return tuple(self.tokenizer.decode([one]) for one in ids)
+        return tuple(self._word(one) for one in ids)
+
+    def _word(self, one: int) -> str:
+        """One token as text. SentencePiece's `▁` is a blank, which decoding it alone strips off."""
+        text = self.tokenizer.decode([one])  # type: ignore[union-attr]
+        raw = self.tokenizer.convert_ids_to_tokens(one)  # type: ignore[union-attr]
+        blank = isinstance(raw, str) and raw.startswith("▁") and not text.startswith(" ")
+        return f" {text}" if blank else text
 
 
 def _whole(value: object) -> bool:

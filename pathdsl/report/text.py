@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING
 
 from pathdsl.errors import ExitCode
@@ -31,6 +32,8 @@ __all__ = ["closing", "report"]
 
 SHORT = 44
 SAID_ABOVE = ("model", "replaced", "not the published scope")
+PER_TASK = ("treated", "norm", "average")
+"""What the methodology says of each task in a few words, nearly always the same for all."""
 
 
 def report(
@@ -93,7 +96,12 @@ def _header(outcome: FileOutcome, view: View, replaced: Mapping[str, str]) -> st
     elif program is not None and program.is_library and program.file.statements:
         lines.append("  a library, only linted: no circuit, model or claim of its own")
     if outcome.judgement is not None:
-        scope = [f"task {name}, {many(t.n_rows, 'prompt')}" for name, t in outcome.tasks.items()]
+        read = _tasks_read(outcome)
+        scope = [
+            f"task {name}, {many(t.n_rows, 'prompt')}"
+            for name, t in outcome.tasks.items()
+            if name in read
+        ]
         model = outcome.methodology.get("model", "")
         lines.append("  " + " · ".join([*([f"model {model}"] if model else []), *scope]))
     if replaced and outcome.judgement is not None:
@@ -124,7 +132,7 @@ def _method(outcome: FileOutcome, view: View) -> str:
     lines = []
     if outcome.methodology:
         lines.append(view.heading("Method"))
-        said = {n: t for n, t in outcome.methodology.items() if n not in SAID_ABOVE}
+        said = {n: t for n, t in _shared(outcome).items() if n not in SAID_ABOVE}
         short = [f"{n}: {t}" for n, t in said.items() if len(n + t) <= SHORT]
         lines.append(paragraph(" · ".join(t.replace(" ", "\0") for t in short), view, "  ", "  "))
         lines[-1] = lines[-1].replace("\0", " ")
@@ -145,6 +153,26 @@ def _method(outcome: FileOutcome, view: View) -> str:
     if view.noise:
         lines.append(f"  ≈0: below {view.noise:.0e}, less than the rounding of this dtype")
     return "\n".join(lines)
+
+
+def _tasks_read(outcome: FileOutcome) -> set[str]:
+    """The tasks whose prompts some run was made on; all of them where there was no run."""
+    return {plan.task for plan in outcome.plans} or set(outcome.tasks)
+
+
+def _shared(outcome: FileOutcome) -> dict[str, str]:
+    """The methodology: what all tasks have in common said once, tasks that no run reads by name."""
+    read, said = _tasks_read(outcome), dict(outcome.methodology)
+    unread = [name for name in outcome.tasks if name not in read]
+    for kind, name in product(("task", *PER_TASK), unread):
+        said.pop(f"{kind} {name}", None)
+    for kind in PER_TASK:
+        keys = [key for name in outcome.tasks if (key := f"{kind} {name}") in said]
+        if len(keys) > 1 and len({said[key] for key in keys}) == 1:
+            said = {kind if k == keys[0] else k: t for k, t in said.items() if k not in keys[1:]}
+    if unread:
+        said["tasks read by no run"] = ", ".join(unread)
+    return said
 
 
 def _summary(outcome: FileOutcome, view: View) -> str:

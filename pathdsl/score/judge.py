@@ -100,7 +100,7 @@ def judge(
             family = [r for r in family if is_asked(only, decl.name.name, _label(r.name))]
         results += family
         for result in family:
-            diagnostics += _warnings(result.name, result.verdict, result.notes, decl)
+            diagnostics += _warnings(result.name, result.verdict, result.notes, decl.name)
     return Judgement(
         quantities=tuple(quantities), claims=tuple(results), diagnostics=tuple(diagnostics)
     )
@@ -141,7 +141,7 @@ def _quantity(
     if interval is not None and (why := no_interval(node, interval, bootstrap, CONFIDENCE)):
         notes.append(why)
     verdict = Verdict.UNDEFINED if reason else Verdict.SUPPORTED
-    diagnostics += _warnings(let.name, verdict, tuple(notes), let.decl)
+    diagnostics += _warnings(let.name, verdict, tuple(notes), let.decl.name)
     return QuantityResult(
         name=let.name,
         unit=units.get(let.decl.name.name, "none"),

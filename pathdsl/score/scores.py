@@ -83,6 +83,16 @@ def _path(score: ast.Score, place: int) -> ast.PathExpr:
     return subject
 
 
+def _title(lowering: Lowering, score: ast.Score, bindings: Bindings) -> str:
+    """How the score's path set is written; a control that `chance` drew stands in no source."""
+    if not score.subjects:
+        return "P"
+    subject = score.subjects[0]
+    if isinstance(subject, ast.RandomLike) and subject.span == score.span:
+        return f"random_like({lowering.text(subject.inner, bindings)}, seed: …)"
+    return lowering.text(subject, bindings) or "P"
+
+
 def _setting(lowering: Lowering, score: ast.Score, bindings: Bindings) -> Setting:
     """Task, metric and scope of a score; PD420 where several metrics could be meant."""
     given = {o.keyword: o.value for o in score.options}
@@ -100,7 +110,6 @@ def _setting(lowering: Lowering, score: ast.Score, bindings: Bindings) -> Settin
     task = lowering.task(name, named_option(score.options, "task"), score)
     metric = lowering.metric(name, score) if name is not None else None
     scope = given.get("scope")
-    title = lowering.text(score.subjects[0], bindings) if score.subjects else ""
     return Setting(
         lowering=lowering,
         bindings=bindings,
@@ -109,7 +118,7 @@ def _setting(lowering: Lowering, score: ast.Score, bindings: Bindings) -> Settin
         scope=lowering.resolver.path_set(scope, bindings) if scope is not None else None,  # type: ignore[arg-type]
         mean_of_ratios=lowering.mean_of_ratios(task),
         position=(metric.position if metric is not None and "metric" in given else "") or "END",
-        title=title or "P",
+        title=_title(lowering, score, bindings),
     )
 
 

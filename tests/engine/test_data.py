@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tokenizers import pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from pathdsl.engine.data import (
     next_tokens,
@@ -317,3 +318,14 @@ def test_bos_of_token_ids() -> None:
     assert task.facts["special_tokens"] == "none (token ids as given)"
     _, warnings = both([{"prompt": "a b"}], spec(bos=False))
     assert not warnings
+
+
+def test_words_of_a_sentencepiece_tokenizer_keep_their_blanks() -> None:
+    """Decoded one by one they lose them, and prompts would read `<s> T om was`."""
+    words = ["<s>", "▁T", "om", "▁was", "[UNK]"]
+    plain = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="[UNK]"))
+    plain.decoder = decoders.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, unk_token="[UNK]")
+    assert tokenizer.decode([1]) == "T"
+    rows = [{"prompt": [0, 1, 2, 3]}]
+    assert build(rows, tokenizer=tokenizer).tokens == (("<s>", " T", "om", " was"),)

@@ -272,6 +272,14 @@ def test_unused_names_are_warnings(tmp_path: Path) -> None:
     assert ["lonely" in w.message for w in warnings] == [False, True]
 
 
+def test_a_name_that_cannot_be_one_is_told_once(tmp_path: Path) -> None:
+    path = tmp_path / "case.circuit"
+    group = "group m5 = { a9.h9 }\n\nlet kept = mean(LD(keep(through(m5))))\n"
+    path.write_text(HEAD + group, encoding="utf-8")
+    told = [f.code for f in lint_file(str(path))[1] if "`m5`" in f.message]
+    assert told == ["PD102"]
+
+
 def test_two_tasks_with_other_columns_need_no_choice(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n", encoding="utf-8")
     other = '\ntask own {\n  data = jsonl("rows.jsonl")\n  reference = prompt\n}\n'

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 from pathdsl.errors import ExitCode
 from pathdsl.lang.render import width
@@ -66,6 +68,30 @@ def test_claims_and_summary() -> None:
     assert '  model bundled("mini") · task ioi, 4 prompts\n' in told
     assert "warning[PD431]" in told
     assert "published scope" not in told
+
+
+def test_what_tasks_share_is_said_once_and_unread_tasks_by_name_only() -> None:
+    found, names = outcome(), ("ioi", "base", "other")
+    said = {f"task {name}": f"4 prompts; rows of {name} " + "word " * 10 for name in names}
+    said |= {f"treated {name}": "prompt_abc" for name in names}
+    said |= {
+        "average ioi": "ratio_of_means",
+        "average other": "mean_of_ratios",
+        "average base": "x",
+    }
+    plans = tuple(SimpleNamespace(task=name) for name in ("ioi", "other"))
+    shown = replace(
+        found, methodology=said, plans=plans, tasks=dict.fromkeys(names, found.tasks["ioi"])
+    )
+    assert found.program is not None
+    told = " ".join(report(shown, found.program.sources, View(width=400)).split())
+    assert "task ioi, 4 prompts · task other, 4 prompts Quantities" in told.replace(
+        told[told.index(" warning[") : told.index(" Quantities")], ""
+    )
+    assert told.count("prompt_abc") == 1 and "treated: prompt_abc" in told
+    assert "average ioi: ratio_of_means" in told and "average other: mean_of_ratios" in told
+    assert "rows of base" not in told and "average base" not in told
+    assert "tasks read by no run: base" in told
 
 
 def test_a_long_sweep_shows_its_ends() -> None:

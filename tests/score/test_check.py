@@ -125,6 +125,27 @@ def test_faults_of_the_file_stop_before_weights_load(
     assert outcome.exit_code is ExitCode.WRONG_INPUT
 
 
+def test_a_fault_of_the_data_is_told_for_the_whole_task_and_not_for_its_parts(
+    tmp_path: Path,
+) -> None:
+    rows = (
+        '{"prompt": [1, 2], "prompt_other": [2, 1, 3], "answer": 1, "wrong": 2, "kind": "a"}\n'
+        '{"prompt": [1, 2], "prompt_other": [2, 1], "answer": 1, "wrong": 2, "kind": "b"}\n'
+    )
+    (tmp_path / "rows.jsonl").write_text(rows)
+    task = """
+task part = whole where kind == "a"
+task rest = whole where kind == "c"
+task whole { data = jsonl("rows.jsonl"); reference = prompt; treated = prompt_other }
+metric LD2 on part = rank(answer)
+let first = mean(LD2(reference))
+"""  # `part` stands before the task that it is a part of, and `rest` has a fault of its own
+    good = "let second: logits = mean(LD(reference, task: copy))"
+    found = check(tmp_path, good + task).diagnostics
+    told = [(d.code, d.message.partition(":")[0]) for d in found if d.severity is Severity.ERROR]
+    assert told == [("PD334", "task `whole`"), ("PD324", "task `rest`")]
+
+
 def test_limits_refuse_by_name(tmp_path: Path) -> None:
     outcome = check(tmp_path, GOOD, limits=Limits(max_copies=2))
     assert outcome.exit_code is ExitCode.WRONG_INPUT and errors(outcome) == ["PD211"]

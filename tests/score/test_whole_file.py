@@ -91,6 +91,8 @@ def test_the_example_file_on_the_real_resolver():
         "a0.h0 -[v]-> a2.h0", "a2.h0 -> logits",
     ]  # fmt: skip
     assert claims["complete"].n == 32
+    drawn = {run.label for run, _ in session.asked if "seed: …" in run.label}
+    assert drawn == {"keep(random_like(nodes, seed: …))"}  # the controls of `chance`
     # One round with everything but the search; then its start and its steps; then its judgement.
     assert len(session.rounds) <= 5 and session.rounds[0] > 90
     again = judge(program, Resolver(program, shape), HashedSession(64))
