@@ -143,10 +143,9 @@ def attend_group(
         seen.append(ok)  # (rows, queries, keys)
         places.append(have.positions.masked_fill(~have.real, -1))
     k, v, mask = torch.cat(keys, dim=2), torch.cat(values, dim=2), torch.cat(seen, dim=-1)
-    pattern = adapter.softmax(adapter.scores(layer, q, k), mask)
-    z = adapter.mix(pattern, v)  # (copies, rows, queries, d_head)
-    flat = z.flatten(1, 2).index_select(1, asked.back)
-    if not group.want_pattern:
+    z, pattern = adapter.attend_masked(layer, q, k, v, mask, want_pattern=group.want_pattern)
+    flat = z.flatten(1, 2).index_select(1, asked.back)  # z (copies, rows, queries, d_head)
+    if pattern is None:
         return flat, None
     queries = asked.positions.masked_fill(~asked.real, -1)
     return flat, (pattern, queries, torch.cat(places, dim=-1))

@@ -28,7 +28,7 @@ from typing import Any
 import torch
 import transformers
 
-from pathdsl.engine.adapters import Adapter, adapter_for
+from pathdsl.engine.adapters import Adapter, adapter_for, fuses
 from pathdsl.engine.modelfiles import (
     check_file,
     folder_files,
@@ -36,7 +36,7 @@ from pathdsl.engine.modelfiles import (
     sha256_of,
     unreachable,
 )
-from pathdsl.engine.source import DTYPES, ModelSource, folder_of
+from pathdsl.engine.source import DTYPES, ModelSource, config_of, folder_of
 from pathdsl.errors import EngineError, LanguageError
 
 __all__ = [
@@ -73,8 +73,17 @@ class LoadedModel:
     weights: Mapping[str, str] = field(default_factory=dict)
 
 
-def load(source: ModelSource, device: str = "cpu", threads: int | None = None) -> LoadedModel:
+def load(
+    source: ModelSource,
+    device: str = "cpu",
+    threads: int | None = None,
+    *,
+    fused: bool = False,
+) -> LoadedModel:
     """The model of a source with its adapter and tokenizer, on `device`.
+
+    `fused`: attention without its (queries x keys) pattern where the family allows it; which one
+    it became is the fact `attention`, and holds for the model's own forward pass, too.
 
     Raises LanguageError where the file names something that cannot be used (PD600, PD601, PD604,
     PD607, PD608, PD610, PD612, PD613, PD615) and EngineError where the weights or the machine
@@ -88,10 +97,11 @@ def load(source: ModelSource, device: str = "cpu", threads: int | None = None) -
         place, files = hub_files(source) if source.kind == "hf" else folder_files(source)
         for path in files:
             check_file(source, path)
-        model = _read_weights(source, place, target)
+        fused = fused and fuses(config_of(source) or {})
+        model = _read_weights(source, place, target, "sdpa" if fused else "eager")
         _check_finite(source, model)
         model.eval()
-        adapter = adapter_for(model)
+        adapter = adapter_for(model, fused=fused)
         if threads is None and _is_small(model):
             # Splitting tiny products costs more than it saves, most of all beside other programs.
             torch.set_num_threads(1)
@@ -188,7 +198,7 @@ def _quiet() -> Iterator[None]:
 # ------------------------------------------------------------------------------- the weights
 
 
-def _read_weights(source: ModelSource, place: str, device: torch.device) -> Any:
+def _read_weights(source: ModelSource, place: str, device: torch.device, attention: str) -> Any:
     """The model as transformers builds it: every weight read, and every weight used."""
     try:
         model, report = transformers.AutoModelForCausalLM.from_pretrained(
@@ -196,7 +206,7 @@ def _read_weights(source: ModelSource, place: str, device: torch.device) -> Any:
             revision=source.revision or "main",
             use_safetensors=True,
             trust_remote_code=False,
-            attn_implementation="eager",
+            attn_implementation=attention,
             dtype=getattr(torch, source.dtype),
             output_loading_info=True,
         )

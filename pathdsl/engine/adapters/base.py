@@ -42,6 +42,8 @@ class Adapter(Protocol):
     """The parts of one loaded model. `d` below is d_model; `...` is any leading shape."""
 
     shape: ModelShape
+    fused: bool
+    """Whether attention whose pattern nobody wants is torch's `scaled_dot_product_attention`."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -105,6 +107,19 @@ class Adapter(Protocol):
         query_positions (rows, nq) int; valid (rows, nk) bool, True where a real token stands.
         -> (n, rows, nq, d_head), and (n, rows, nq, nk) or None.
         """
+        ...
+
+    def attend_masked(
+        self,
+        layer: int,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor,
+        *,
+        want_pattern: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """`attend` with any mask: (rows, nq, nk) bool, True where a query may read a key."""
         ...
 
     def mask(

@@ -146,6 +146,10 @@ class Gpt2Adapter(CausalAdapter):
         out = torch.matmul(normed, weight) + bias
         return out.view(*normed.shape[:-1], n_selected, d_head)
 
+    def scaling(self, layer: int) -> float | None:
+        """What scores are multiplied by; None where they are upcast to float32 on the way."""
+        return None if self._upcast else float(self._blocks[layer].attn.scaling)
+
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         if self._upcast:

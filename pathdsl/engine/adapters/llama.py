@@ -141,6 +141,10 @@ class LlamaAdapter(CausalAdapter):
         out = (turned * cos) + (torch.cat((-second, first), dim=-1) * sin)
         return torch.cat((out.to(x.dtype), rest), dim=-1) if rest.shape[-1] else out.to(x.dtype)
 
+    def scaling(self, layer: int) -> float | None:
+        """What scores are multiplied by."""
+        return float(self._blocks[layer].self_attn.scaling)
+
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         return torch.matmul(q, k.transpose(-1, -2)) * self._blocks[layer].self_attn.scaling

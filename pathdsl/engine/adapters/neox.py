@@ -132,6 +132,10 @@ class NeoxAdapter(BlockAdapter):
         swapped = torch.cat((-second, first), dim=-1)
         return torch.cat((turned * cos + swapped * sin, rest), dim=-1)
 
+    def scaling(self, layer: int) -> float | None:
+        """What scores are multiplied by."""
+        return float(self._blocks[layer].attention.scaling)
+
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         return torch.matmul(q, k.transpose(-1, -2)) * self._blocks[layer].attention.scaling
