@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -29,6 +28,14 @@ import torch
 import transformers
 
 from pathdsl.engine.adapters import Adapter, adapter_for, fuses
+from pathdsl.engine.devices import (
+    AUTO,
+    check_device,
+    check_placed,
+    device_text,
+    make_deterministic,
+    no_placing,
+)
 from pathdsl.engine.modelfiles import (
     check_file,
     folder_files,
@@ -41,11 +48,9 @@ from pathdsl.errors import EngineError, LanguageError
 
 __all__ = [
     "LoadedModel",
-    "check_device",
     "fetch_config",
     "load",
     "load_tokenizer",
-    "make_deterministic",
 ]
 
 # Causal masks and tables of angles that older versions of transformers saved with the weights; the
@@ -82,23 +87,26 @@ def load(
 ) -> LoadedModel:
     """The model of a source with its adapter and tokenizer, on `device`.
 
+    `device` "auto": the weights are placed by transformers and accelerate, on several devices if
+    one does not hold them; each layer then runs where it is.
     `fused`: attention without its (queries x keys) pattern where the family allows it; which one
     it became is the fact `attention`, and holds for the model's own forward pass, too.
 
     Raises LanguageError where the file names something that cannot be used (PD600, PD601, PD604,
     PD607, PD608, PD610, PD612, PD613, PD615) and EngineError where the weights or the machine
-    fail (PD602, PD603, PD605, PD606, PD609, PD611, PD617, PD619, PD620).
+    fail (PD602, PD603, PD605, PD606, PD609, PD611, PD617, PD619, PD620, PD621).
     """
     if source.dtype not in DTYPES:
         raise LanguageError(source.fault("PD610", f"dtype `{source.dtype}` is not supported"))
     target = check_device(source, device)
     make_deterministic(target, threads)
+    spread = device == AUTO
     with _quiet():
         place, files = hub_files(source) if source.kind == "hf" else folder_files(source)
         for path in files:
             check_file(source, path)
         fused = fused and fuses(config_of(source) or {})
-        model = _read_weights(source, place, target, "sdpa" if fused else "eager")
+        model = _read_weights(source, place, target, "sdpa" if fused else "eager", spread)
         _check_finite(source, model)
         model.eval()
         adapter = adapter_for(model, fused=fused)
@@ -115,7 +123,7 @@ def load(
         "architecture": type(model).__name__,
         "dtype": source.dtype,
         "attention": str(model.config._attn_implementation),
-        "device": torch.cuda.get_device_name(target) if target.type == "cuda" else target.type,
+        "device": device_text(model, target),
         "threads": str(torch.get_num_threads()),
         "torch": torch.__version__,
         "transformers": transformers.__version__,
@@ -142,45 +150,14 @@ def _is_small(model: Any) -> bool:
     return sum(parameter.numel() for parameter in model.parameters()) < SMALL_MODEL
 
 
-def check_device(source: ModelSource, device: str) -> torch.device:
-    """The device of that name; raises EngineError PD619 where this machine has none."""
-    try:
-        target = torch.device(device)
-        if target.type == "meta":
-            raise RuntimeError("weights on `meta` have no values")
-        torch.empty(0, device=target)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise EngineError(
-            source.fault(
-                "PD619",
-                f"this machine has no usable device `{device}`",
-                notes=(str(error).splitlines()[0],),
-                advice="--device cpu",
-            )
-        ) from error
-    return target
-
-
-def make_deterministic(device: torch.device, threads: int | None = None) -> None:
-    """Sets the whole process to deterministic algorithms, full float32 products, and `threads`."""
-    if device.type == "cuda":
-        # cuBLAS reads it when its handle is made; results differ between runs without it.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=False)
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.benchmark = False
-    if threads is not None:
-        torch.set_num_threads(threads)
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bar, warning or report of the libraries; settings are put back afterwards."""
     log = transformers.utils.logging
-    hub = logging.getLogger("huggingface_hub")
-    hub_level = hub.level
-    hub.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "accelerate")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()
     log.disable_progress_bar()
@@ -190,7 +167,8 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.set_verbosity(verbosity)
-        hub.setLevel(hub_level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         if bars:
             log.enable_progress_bar()
 
@@ -198,7 +176,9 @@ def _quiet() -> Iterator[None]:
 # ------------------------------------------------------------------------------- the weights
 
 
-def _read_weights(source: ModelSource, place: str, device: torch.device, attention: str) -> Any:
+def _read_weights(
+    source: ModelSource, place: str, device: torch.device, attention: str, spread: bool
+) -> Any:
     """The model as transformers builds it: every weight read, and every weight used."""
     try:
         model, report = transformers.AutoModelForCausalLM.from_pretrained(
@@ -209,6 +189,7 @@ def _read_weights(source: ModelSource, place: str, device: torch.device, attenti
             attn_implementation=attention,
             dtype=getattr(torch, source.dtype),
             output_loading_info=True,
+            **({"device_map": "auto"} if spread else {}),
         )
         kinds = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
         found = {kind: sorted(map(str, report.get(kind) or ())) for kind in kinds}
@@ -217,6 +198,9 @@ def _read_weights(source: ModelSource, place: str, device: torch.device, attenti
             found["unexpected_keys"] = [name for name in extra if not buffers.search(name)]
         if any(found.values()):
             raise _misfit(source, found)
+        if spread:
+            check_placed(source, model)
+            return model
         return model.to(device)
     except torch.OutOfMemoryError as error:
         raise _no_memory(source, device) from error
@@ -226,6 +210,10 @@ def _read_weights(source: ModelSource, place: str, device: torch.device, attenti
         if "memory" in str(error) and "mismatch" not in str(error):
             raise _no_memory(source, device) from error
         raise _misfit(source, {"error_msgs": str(error).splitlines()[:1]}) from error
+    except ImportError as error:
+        if not spread:
+            raise
+        raise no_placing(source, str(error)) from error
     except OSError as error:
         if source.kind == "hf":
             raise unreachable(source, error) from error
@@ -233,6 +221,8 @@ def _read_weights(source: ModelSource, place: str, device: torch.device, attenti
             source.fault("PD609", f"the weights of `{place}` cannot be read: {error}")
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if spread and "offload" in str(error):
+            raise _no_memory(source, device) from error
         raise LanguageError(
             source.fault(
                 "PD615", f"transformers cannot build `{place}`: {str(error).splitlines()[0]}"

@@ -107,8 +107,12 @@ def test_shards(folder: Path) -> None:
     assert len(loaded.weights) > 1
     wanted = model.transformer.wte.weight
     assert torch.equal(loaded.model.transformer.wte.weight, wanted)
-    next(folder.glob("model-00001*")).unlink()
-    refused(at(folder), "PD609", 3)
+    lost = next(folder.glob("model-00001*"))
+    lost.unlink()
+    count = len(loaded.weights)
+    refused(
+        at(folder), "PD609", 3, f"1 of the {count} weight files", lost.name, "download it again"
+    )
 
 
 def test_names_of_the_original_gpt2_file(folder: Path) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pathdsl.engine.adapters.base import Adapter, refuse
+from pathdsl.engine.adapters.base import Adapter, refuse, refuse_foreign
+from pathdsl.engine.adapters.split import split
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +55,7 @@ def adapter_for(model: torch.nn.Module, *, fused: bool = False) -> Adapter:
     Raises EngineError PD607 where no adapter knows the architecture, and what the adapter itself
     refuses (PD608, PD612, PD618).
     """
+    refuse_foreign(model)
     kind = str(getattr(getattr(model, "config", None), "model_type", "") or "")
     if kind not in FAMILIES:
         raise refuse(
@@ -65,4 +67,4 @@ def adapter_for(model: torch.nn.Module, *, fused: bool = False) -> Adapter:
     make: Callable[[torch.nn.Module], Adapter] = getattr(import_module(module), name)
     adapter = make(model)
     adapter.fused = fused
-    return adapter
+    return split(adapter, model) if getattr(model, "hf_device_map", None) else adapter

@@ -93,8 +93,8 @@ class CausalAdapter(ABC):
             # A query that sees nothing (padding) would be nan, which spreads through 0 * nan.
             seen = mask | ~mask.any(dim=-1, keepdim=True)
             z = functional.scaled_dot_product_attention(
-                q, k, v, attn_mask=seen, scale=self.scaling(layer)
-            )
+                q, k, v, attn_mask=seen.unsqueeze(0), scale=self.scaling(layer)
+            )  # a mask of three axes would fall back to an implementation that holds the scores
             return z, None
         pattern = self.softmax(self.scores(layer, q, k), mask)  # (n, rows, nq, nk)
         return self.mix(pattern, v), (pattern if want_pattern else None)

@@ -206,8 +206,8 @@ class Gpt2Adapter(CausalAdapter):
 
     def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
         """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
-        ids = ids.to(self._device)
         head = self.model.lm_head
+        ids = ids.to(head.weight.device)
         logits = torch.matmul(normed, head.weight[ids].transpose(-1, -2))
         return logits if head.bias is None else logits + head.bias[ids].unsqueeze(1)
 

@@ -103,8 +103,8 @@ class LlamaAdapter(CausalAdapter):
         out = self._projected(layer, slot, normed, None if len(chosen) == width else chosen)
         if slot != "v" and getattr(self._blocks[layer].self_attn, "use_rope", True):
             if positions is None:
-                positions = torch.arange(normed.shape[-2], device=self._device)
-            out = self._rotated(layer, out, positions.to(self._device))
+                positions = torch.arange(normed.shape[-2], device=normed.device)
+            out = self._rotated(layer, out, positions.to(normed.device))
         if stored == chosen:
             return out
         return out[..., [chosen.index(head) for head in stored], :]
@@ -134,7 +134,8 @@ class LlamaAdapter(CausalAdapter):
 
     def _rotated(self, layer: int, x: Tensor, positions: Tensor) -> Tensor:
         """Queries or keys (..., heads, d_head) rotated by their positions (...)."""
-        cos, sin = (part.unsqueeze(-2) for part in self._rotary(layer, x, positions))
+        tables = self._rotary(layer, x, positions)
+        cos, sin = (part.to(x.device).unsqueeze(-2) for part in tables)
         size = cos.shape[-1]
         turned, rest = x[..., :size], x[..., size:]
         first, second = turned.split(size // 2, dim=-1)
@@ -196,8 +197,8 @@ class LlamaAdapter(CausalAdapter):
 
     def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
         """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
-        ids = ids.to(self._device)
         head = self.model.lm_head
+        ids = ids.to(head.weight.device)
         logits = torch.matmul(normed, head.weight[ids].transpose(-1, -2))
         return self._capped(logits if head.bias is None else logits + head.bias[ids].unsqueeze(1))
 

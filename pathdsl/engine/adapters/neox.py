@@ -125,7 +125,7 @@ class NeoxAdapter(BlockAdapter):
         """q and k with halves of their first entries turned by their position."""
         if slot == "v":
             return x
-        cos, sin = (part.unsqueeze(-2) for part in self._rotary(x, positions))
+        cos, sin = (part.to(x.device).unsqueeze(-2) for part in self._rotary(x, positions))
         width = cos.shape[-1]
         turned, rest = x[..., :width], x[..., width:]
         first, second = turned[..., : width // 2], turned[..., width // 2 :]

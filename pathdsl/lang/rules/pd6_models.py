@@ -211,7 +211,17 @@ _REFUSED: tuple[Page, ...] = (
         name="no-memory-for-weights",
         summary="The weights do not fit into the memory of the device.",
         why="Nothing could be run.",
-        repair="Use a narrower dtype, a smaller model or another device.",
+        repair="Use a narrower dtype, a smaller model or another device; `--device auto` spreads "
+        "whole layers over all GPUs. Weights that would be read from the disk at every call are "
+        "refused.",
+        shown_by=_SHOWN_BY,
+    ),
+    Page(
+        code="PD621",
+        name="accelerate-missing",
+        summary="`--device auto` was asked for, and the package `accelerate` is not installed.",
+        why="transformers places weights on several devices by way of it.",
+        repair="Run `pip install 'pathdsl[auto]'`, or name one device: `--device cuda`.",
         shown_by=_SHOWN_BY,
     ),
 )
