@@ -44,7 +44,8 @@ from pathdsl.engine.modelfiles import (
     unreachable,
 )
 from pathdsl.engine.source import DTYPES, ModelSource, config_of, folder_of
-from pathdsl.errors import EngineError, LanguageError
+from pathdsl.engine.versions import version_text, version_warning
+from pathdsl.errors import Diagnostic, EngineError, LanguageError
 
 __all__ = [
     "LoadedModel",
@@ -68,6 +69,7 @@ class LoadedModel:
 
     `facts`: for the methodology line and the lock, text by name: source, revision, dtype, attention
     implementation, device, threads, versions, tokenizer hash. `weights`: sha256 by file name.
+    `warnings`: PD622, where transformers is a version that was not tested.
     """
 
     model: Any
@@ -76,6 +78,7 @@ class LoadedModel:
     source: ModelSource
     facts: Mapping[str, str]
     weights: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 def load(
@@ -126,7 +129,7 @@ def load(
         "device": device_text(model, target),
         "threads": str(torch.get_num_threads()),
         "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        "transformers": version_text(transformers.__version__),
         "tokenizer": _tokenizer_hash(tokenizer),
     }
     return LoadedModel(
@@ -136,6 +139,7 @@ def load(
         source=source,
         facts=facts,
         weights=weights,
+        warnings=version_warning(source, transformers.__version__),
     )
 
 

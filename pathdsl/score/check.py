@@ -163,6 +163,7 @@ def _check(
     loaded = load(
         ready.source, options.device, options.threads, fused=long and not reads_patterns(program)
     )
+    found = [*found, *loaded.warnings]
     proofs: list[tuple[str, Proof]] = []
     for name, task in ready.data.tasks.items():
         proofs += [(name, proof) for proof in prove(planner, loaded.adapter, task)]

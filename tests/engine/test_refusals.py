@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from pathdsl.engine.devices import check_placed, device_text
 from pathdsl.engine.load import load
 from pathdsl.engine.modelfiles import folder_files
 from pathdsl.engine.source import vet_config
-from pathdsl.errors import EngineError, LanguageError
+from pathdsl.engine.versions import TESTED, is_tested
+from pathdsl.errors import EngineError, LanguageError, Severity
 from tests.engine import family_cases
 from tests.engine.test_load import at, configure, folder, refused, rewrite, saved
 
@@ -202,6 +204,42 @@ def test_a_tokenizer_with_its_own_code(folder: Path, monkeypatch: pytest.MonkeyP
     refused(at(folder), "PD617", 3)
 
 
+# ------------------------------------------------------------------------------- versions
+
+
+def test_an_untested_transformers_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(at(folder)).warnings == ()
+    monkeypatch.setattr(loading.transformers, "__version__", "6.1.0")
+    loaded = load(at(folder))
+    (found,) = loaded.warnings
+    assert (found.code, found.severity) == ("PD622", Severity.WARNING)
+    assert found.help == "pip install 'transformers>=5.0,<6'"
+    assert loaded.facts["transformers"] == "6.1.0 (untested; tested: 5.0 to 5.23)"
+
+
+@pytest.mark.parametrize(
+    ("version", "tested"),
+    [
+        ("5.0.0", True),
+        ("5.23.0", True),
+        ("5.99.0.dev0", True),
+        ("4.57.1", False),
+        ("6.0.0rc1", False),
+    ],
+)
+def test_tested_versions(version: str, tested: bool) -> None:
+    assert is_tested(version) is tested
+
+
+def test_the_dependency_is_the_tested_range() -> None:
+    root = Path(__file__).resolve().parents[2]
+    declared = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert f"transformers>={TESTED[0]},<6" in declared
+    pinned = (root / "constraints.txt").read_text().splitlines()
+    assert f"transformers=={TESTED[1]}.0" in pinned
+    assert f"transformers {TESTED[0]} to {TESTED[1]}" in (root / "docs" / "models.md").read_text()
+
+
 # ------------------------------------------------------------------------------- several devices
 
 
@@ -265,6 +303,4 @@ def test_what_each_device_holds_is_told() -> None:
     assert device_text(model, torch.device("cpu")) == "cpu"
     model.hf_device_map = {"wte": "cpu", "h.0": "cpu", "h.1": "mps", "ln_f": "mps"}  # type: ignore
     told = device_text(model, torch.device("cpu"))
-    assert told == "cpu (cpu): wte to h.1; mps (mps): h.1 to ln_f".replace(
-        "wte to h.1", "wte to h.0"
-    )
+    assert told == "cpu (cpu): wte to h.0; mps (mps): h.1 to ln_f"
