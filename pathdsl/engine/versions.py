@@ -13,25 +13,26 @@ from dataclasses import replace
 from pathdsl.engine.source import ModelSource
 from pathdsl.errors import Diagnostic, Severity
 
-__all__ = ["TESTED", "is_tested", "version_text", "version_warning"]
+__all__ = ["TESTED", "in_range", "version_text", "version_warning"]
 
-TESTED = ("5.0", "5.23")
-"""The first and the last version of transformers that the tests of the adapters ran with."""
+TESTED = ("5.20", "5.23")
+"""The first and the last version of transformers that the tests of the adapters ran with; 5.18
+rotates only by positions that are the same for all rows of a batch."""
 
 
-def is_tested(version: str) -> bool:
+def in_range(version: str) -> bool:
     """Whether a version has the major version of the tested ones and is not older."""
     return TESTED[0].partition(".")[0] == version.partition(".")[0] and not _older(version)
 
 
 def version_text(version: str) -> str:
     """A version for the methodology, which says so where it was not tested."""
-    return version if is_tested(version) else f"{version} (untested; tested: {_range()})"
+    return version if in_range(version) else f"{version} (untested; tested: {_range()})"
 
 
 def version_warning(source: ModelSource, version: str) -> tuple[Diagnostic, ...]:
     """The warning PD622 where a version was not tested, else nothing."""
-    if is_tested(version):
+    if in_range(version):
         return ()
     fault = source.fault(
         "PD622",

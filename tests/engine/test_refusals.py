@@ -18,7 +18,7 @@ from pathdsl.engine.devices import check_placed, device_text
 from pathdsl.engine.load import load
 from pathdsl.engine.modelfiles import folder_files
 from pathdsl.engine.source import vet_config
-from pathdsl.engine.versions import TESTED, is_tested
+from pathdsl.engine.versions import TESTED, in_range
 from pathdsl.errors import EngineError, LanguageError, Severity
 from tests.engine import family_cases
 from tests.engine.test_load import at, configure, folder, refused, rewrite, saved
@@ -213,8 +213,8 @@ def test_an_untested_transformers_is_said(folder: Path, monkeypatch: pytest.Monk
     loaded = load(at(folder))
     (found,) = loaded.warnings
     assert (found.code, found.severity) == ("PD622", Severity.WARNING)
-    assert found.help == "pip install 'transformers>=5.0,<6'"
-    assert loaded.facts["transformers"] == "6.1.0 (untested; tested: 5.0 to 5.23)"
+    assert found.help == "pip install 'transformers>=5.20,<6'"
+    assert loaded.facts["transformers"] == "6.1.0 (untested; tested: 5.20 to 5.23)"
 
 
 @pytest.mark.parametrize(
@@ -223,12 +223,13 @@ def test_an_untested_transformers_is_said(folder: Path, monkeypatch: pytest.Monk
         ("5.0.0", True),
         ("5.23.0", True),
         ("5.99.0.dev0", True),
+        ("5.18.0", False),
         ("4.57.1", False),
         ("6.0.0rc1", False),
     ],
 )
 def test_tested_versions(version: str, tested: bool) -> None:
-    assert is_tested(version) is tested
+    assert in_range(version) is tested
 
 
 def test_the_dependency_is_the_tested_range() -> None:

@@ -232,7 +232,7 @@ _REFUSED: tuple[Page, ...] = (
         summary="The installed transformers is of a version that was not tested.",
         why="An adapter repeats how transformers puts a model together. The self-checks compare "
         "every model with its own forward pass before anything is judged, so this is a warning.",
-        repair="Install a tested version, `pip install 'transformers>=5.0,<6'`.",
+        repair="Install a tested version, `pip install 'transformers>=5.20,<6'`.",
         shown_by="tests/engine/test_refusals.py",
     ),
 )
