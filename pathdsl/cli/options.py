@@ -31,11 +31,12 @@ class Format(StrEnum):
 
 
 class Device(StrEnum):
-    """Where the model runs."""
+    """Where the model runs; auto: on as many devices as it needs."""
 
     CPU = "cpu"
     CUDA = "cuda"
     MPS = "mps"
+    AUTO = "auto"
 
 
 class Diagnostics(StrEnum):

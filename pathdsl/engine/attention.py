@@ -23,7 +23,7 @@ from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.projections import Projected, Wanted
-from pathdsl.engine.sites import Sites
+from pathdsl.engine.sites import Padded, Sites
 from pathdsl.plan.masks import MaskTable
 from pathdsl.plan.steps import HeadCopy, PlainResid, Plan, parts_of
 
@@ -155,6 +155,10 @@ def attend_group(
     n_copies = len(group.copies)
     q = _queries(group, projected, sites)[:, asked.index].transpose(0, 1)
     q = q.contiguous()  # (rows, copies, queries, d_head)
+    if adapter.fused and len(group.classes) == 1 and not group.want_pattern:
+        z = _fused(adapter, layer, group, q, projected, sites, masks)
+        flat = z.transpose(0, 1).reshape(n_copies, rows * n_queries, -1)
+        return flat.index_select(1, asked.back), None
     together = q.flatten(1, 2)  # (rows, copies * queries, d_head)
     scores, seen, places = [], [], []
     for number, part in enumerate(group.classes):
@@ -164,10 +168,7 @@ def attend_group(
             scores.append(adapter.scores(layer, q, keys))
         else:
             scores.append(adapter.scores(layer, together, keys).unflatten(1, (n_copies, -1)))
-        distance = asked.positions.unsqueeze(-1) - have.positions.unsqueeze(1)
-        allowed = torch.from_numpy(np.asarray(masks.distances(part.distances))).to(distance.device)
-        ok = (distance >= 0) & allowed[distance.clamp(min=0)] & have.real.unsqueeze(1)
-        seen.append(ok)  # (rows, queries, keys)
+        seen.append(_seen(part, asked, have, masks))  # (rows, queries, keys)
         places.append(have.positions.masked_fill(~have.real, -1))
     pattern = adapter.softmax(_cat(scores), _cat(seen).unsqueeze(1))
     z: Tensor | None = None
@@ -186,6 +187,46 @@ def attend_group(
         return flat, None
     queries = asked.positions.masked_fill(~asked.real, -1)
     return flat, (pattern.transpose(0, 1), queries, _cat(places))
+
+
+def _seen(part: KeyClass, asked: Padded, have: Padded, masks: MaskTable) -> Tensor:
+    """(rows, queries, keys) bool: which keys of the class a query reads."""
+    distance = asked.positions.unsqueeze(-1) - have.positions.unsqueeze(1)
+    allowed = torch.from_numpy(np.asarray(masks.distances(part.distances))).to(distance.device)
+    return (distance >= 0) & allowed[distance.clamp(min=0)] & have.real.unsqueeze(1)
+
+
+def _fused(
+    adapter: Adapter,
+    layer: int,
+    group: HeadGroup,
+    q: Tensor,
+    projected: Projected,
+    sites: Sites,
+    masks: MaskTable,
+) -> Tensor:
+    """Outputs (rows, copies, queries, d_head) of q of that shape, by fused attention.
+
+    Only for one class: versions side by side would hold a copy of the shared keys for each query.
+    """
+    (part,) = group.classes
+    have = sites.padded(part.mask)
+    n_copies = len(group.copies)
+    seen = _seen(part, sites.padded(group.need), have, masks)
+    keys, values = (_side(group, 0, slot, projected, have.index) for slot in ("k", "v"))
+    if part.key != OWN and part.value != OWN:  # all queries of all copies, as if of one
+        z, _ = adapter.attend_masked(
+            layer, q.flatten(1, 2).unsqueeze(0), keys.unsqueeze(0), values.unsqueeze(0),
+            seen.repeat(1, n_copies, 1),
+        )  # fmt: skip
+        return z[0].unflatten(1, (n_copies, -1))
+    each = [
+        side if side.dim() == 4 else side.unsqueeze(1).expand(-1, n_copies, -1, -1)
+        for side in (keys, values)
+    ]  # (rows, copies, keys, d_head)
+    keys, values = (side.transpose(0, 1) for side in each)
+    z, _ = adapter.attend_masked(layer, q.transpose(0, 1), keys, values, seen)
+    return z.transpose(0, 1)
 
 
 def _cat(parts: list[Tensor]) -> Tensor:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -28,7 +27,15 @@ from typing import Any
 import torch
 import transformers
 
-from pathdsl.engine.adapters import Adapter, adapter_for
+from pathdsl.engine.adapters import Adapter, adapter_for, fuses
+from pathdsl.engine.devices import (
+    AUTO,
+    check_device,
+    check_placed,
+    device_text,
+    make_deterministic,
+    no_placing,
+)
 from pathdsl.engine.modelfiles import (
     check_file,
     folder_files,
@@ -36,16 +43,15 @@ from pathdsl.engine.modelfiles import (
     sha256_of,
     unreachable,
 )
-from pathdsl.engine.source import DTYPES, ModelSource, folder_of
-from pathdsl.errors import EngineError, LanguageError
+from pathdsl.engine.source import DTYPES, ModelSource, config_of, folder_of
+from pathdsl.engine.versions import version_text, version_warning
+from pathdsl.errors import Diagnostic, EngineError, LanguageError
 
 __all__ = [
     "LoadedModel",
-    "check_device",
     "fetch_config",
     "load",
     "load_tokenizer",
-    "make_deterministic",
 ]
 
 # Causal masks and tables of angles that older versions of transformers saved with the weights; the
@@ -63,6 +69,7 @@ class LoadedModel:
 
     `facts`: for the methodology line and the lock, text by name: source, revision, dtype, attention
     implementation, device, threads, versions, tokenizer hash. `weights`: sha256 by file name.
+    `warnings`: PD622, where transformers is a version that was not tested.
     """
 
     model: Any
@@ -71,27 +78,41 @@ class LoadedModel:
     source: ModelSource
     facts: Mapping[str, str]
     weights: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Diagnostic, ...] = ()
 
 
-def load(source: ModelSource, device: str = "cpu", threads: int | None = None) -> LoadedModel:
+def load(
+    source: ModelSource,
+    device: str = "cpu",
+    threads: int | None = None,
+    *,
+    fused: bool = False,
+) -> LoadedModel:
     """The model of a source with its adapter and tokenizer, on `device`.
+
+    `device` "auto": the weights are placed by transformers and accelerate, on several devices if
+    one does not hold them; each layer then runs where it is.
+    `fused`: attention without its (queries x keys) pattern where the family allows it; which one
+    it became is the fact `attention`, and holds for the model's own forward pass, too.
 
     Raises LanguageError where the file names something that cannot be used (PD600, PD601, PD604,
     PD607, PD608, PD610, PD612, PD613, PD615) and EngineError where the weights or the machine
-    fail (PD602, PD603, PD605, PD606, PD609, PD611, PD617, PD619, PD620).
+    fail (PD602, PD603, PD605, PD606, PD609, PD611, PD617, PD619, PD620, PD621).
     """
     if source.dtype not in DTYPES:
         raise LanguageError(source.fault("PD610", f"dtype `{source.dtype}` is not supported"))
     target = check_device(source, device)
     make_deterministic(target, threads)
+    spread = device == AUTO
     with _quiet():
         place, files = hub_files(source) if source.kind == "hf" else folder_files(source)
         for path in files:
             check_file(source, path)
-        model = _read_weights(source, place, target)
+        fused = fused and fuses(config_of(source) or {})
+        model = _read_weights(source, place, target, "sdpa" if fused else "eager", spread)
         _check_finite(source, model)
         model.eval()
-        adapter = adapter_for(model)
+        adapter = adapter_for(model, fused=fused)
         if threads is None and _is_small(model):
             # Splitting tiny products costs more than it saves, most of all beside other programs.
             torch.set_num_threads(1)
@@ -105,10 +126,10 @@ def load(source: ModelSource, device: str = "cpu", threads: int | None = None) -
         "architecture": type(model).__name__,
         "dtype": source.dtype,
         "attention": str(model.config._attn_implementation),
-        "device": torch.cuda.get_device_name(target) if target.type == "cuda" else target.type,
+        "device": device_text(model, target),
         "threads": str(torch.get_num_threads()),
         "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        "transformers": version_text(transformers.__version__),
         "tokenizer": _tokenizer_hash(tokenizer),
     }
     return LoadedModel(
@@ -118,6 +139,7 @@ def load(source: ModelSource, device: str = "cpu", threads: int | None = None) -
         source=source,
         facts=facts,
         weights=weights,
+        warnings=version_warning(source, transformers.__version__),
     )
 
 
@@ -132,47 +154,14 @@ def _is_small(model: Any) -> bool:
     return sum(parameter.numel() for parameter in model.parameters()) < SMALL_MODEL
 
 
-def check_device(source: ModelSource, device: str) -> torch.device:
-    """The device of that name; raises EngineError PD619 where this machine has none."""
-    try:
-        target = torch.device(device)
-        if target.type == "meta":
-            raise RuntimeError("weights on `meta` have no values")
-        torch.empty(0, device=target)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise EngineError(
-            source.fault(
-                "PD619",
-                f"this machine has no usable device `{device}`",
-                notes=(str(error).splitlines()[0],),
-                advice="--device cpu",
-            )
-        ) from error
-    return target
-
-
-def make_deterministic(device: torch.device, threads: int | None = None) -> None:
-    """Sets the whole process to deterministic algorithms, full float32 products, and `threads`."""
-    if device.type == "cuda":
-        # cuBLAS reads it when its handle is made; results differ between runs without it.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=False)
-    # No value is read before it is written; filling new memory with nan is for finding such faults.
-    torch.utils.deterministic.fill_uninitialized_memory = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.benchmark = False
-    if threads is not None:
-        torch.set_num_threads(threads)
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bar, warning or report of the libraries; settings are put back afterwards."""
     log = transformers.utils.logging
-    hub = logging.getLogger("huggingface_hub")
-    hub_level = hub.level
-    hub.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "accelerate")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()
     log.disable_progress_bar()
@@ -182,7 +171,8 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.set_verbosity(verbosity)
-        hub.setLevel(hub_level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
         if bars:
             log.enable_progress_bar()
 
@@ -190,7 +180,9 @@ def _quiet() -> Iterator[None]:
 # ------------------------------------------------------------------------------- the weights
 
 
-def _read_weights(source: ModelSource, place: str, device: torch.device) -> Any:
+def _read_weights(
+    source: ModelSource, place: str, device: torch.device, attention: str, spread: bool
+) -> Any:
     """The model as transformers builds it: every weight read, and every weight used."""
     try:
         model, report = transformers.AutoModelForCausalLM.from_pretrained(
@@ -198,9 +190,10 @@ def _read_weights(source: ModelSource, place: str, device: torch.device) -> Any:
             revision=source.revision or "main",
             use_safetensors=True,
             trust_remote_code=False,
-            attn_implementation="eager",
+            attn_implementation=attention,
             dtype=getattr(torch, source.dtype),
             output_loading_info=True,
+            **({"device_map": "auto"} if spread else {}),
         )
         kinds = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
         found = {kind: sorted(map(str, report.get(kind) or ())) for kind in kinds}
@@ -209,6 +202,9 @@ def _read_weights(source: ModelSource, place: str, device: torch.device) -> Any:
             found["unexpected_keys"] = [name for name in extra if not buffers.search(name)]
         if any(found.values()):
             raise _misfit(source, found)
+        if spread:
+            check_placed(source, model)
+            return model
         return model.to(device)
     except torch.OutOfMemoryError as error:
         raise _no_memory(source, device) from error
@@ -218,6 +214,10 @@ def _read_weights(source: ModelSource, place: str, device: torch.device) -> Any:
         if "memory" in str(error) and "mismatch" not in str(error):
             raise _no_memory(source, device) from error
         raise _misfit(source, {"error_msgs": str(error).splitlines()[:1]}) from error
+    except ImportError as error:
+        if not spread:
+            raise
+        raise no_placing(source, str(error)) from error
     except OSError as error:
         if source.kind == "hf":
             raise unreachable(source, error) from error
@@ -225,6 +225,8 @@ def _read_weights(source: ModelSource, place: str, device: torch.device) -> Any:
             source.fault("PD609", f"the weights of `{place}` cannot be read: {error}")
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if spread and "offload" in str(error):
+            raise _no_memory(source, device) from error
         raise LanguageError(
             source.fault(
                 "PD615", f"transformers cannot build `{place}`: {str(error).splitlines()[0]}"

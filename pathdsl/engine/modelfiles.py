@@ -15,12 +15,16 @@ __all__ = ["check_file", "folder_files", "hub_files", "sha256_of", "unreachable"
 
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = "model.safetensors"
+_FLOATS = ("F64", "F32", "F16", "BF16")
+_PEFT = "adapter_config.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 
 
 def folder_files(source: ModelSource) -> tuple[str, list[Path]]:
     """The folder and its weight files, config vetted."""
     folder = folder_of(source)
+    if folder is not None and (folder / _PEFT).is_file():
+        raise _peft(source)
     config = config_of(source)
     assert folder is not None and config is not None  # only a hub model has none
     vet_config(source, config)
@@ -31,9 +35,7 @@ def _weight_files(source: ModelSource, folder: Path) -> list[Path]:
     if (folder / _WEIGHTS).is_file():
         return [folder / _WEIGHTS]
     if (folder / _INDEX).is_file():
-        shards = sorted(folder.glob("model-*.safetensors"))
-        if shards:
-            return shards
+        return [folder / name for name in _shards(source, folder / _INDEX, folder)]
     if pickles := sorted(path.name for kind in _PICKLES for path in folder.glob(kind)):
         raise EngineError(
             source.fault(
@@ -50,6 +52,41 @@ def _weight_files(source: ModelSource, folder: Path) -> list[Path]:
             advice=f"--model {source.name}=folder:PATH",
         )
     )
+
+
+def _peft(source: ModelSource) -> LanguageError:
+    return LanguageError(
+        source.fault(
+            "PD607",
+            f"`{source.location}` holds an adapter of PEFT (`{_PEFT}`), not a model as it runs",
+            notes=("low-rank parts beside the weights are no nodes of the graph",),
+            advice="merge it into its model: `model.merge_and_unload().save_pretrained(folder)`",
+        )
+    )
+
+
+def _shards(source: ModelSource, index: Path, folder: Path | None = None) -> list[str]:
+    """The weight files that an index names, sorted; PD609 where it is damaged or one is missing."""
+
+    def damaged(message: str, advice: str = "copy or download it again") -> EngineError:
+        return EngineError(source.fault("PD609", message, advice=advice))
+
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(f"`{index}` is no index of weight files") from error
+    if not names or any(not isinstance(n, str) or Path(n).name != n for n in names):
+        raise damaged(f"`{index}` names no files beside it")
+    missing = [name for name in names if folder is not None and not (folder / name).is_file()]
+    if missing:
+        listed = ", ".join(f"`{name}`" for name in missing[:3])
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise damaged(
+            f"{len(missing)} of the {len(names)} weight files of `{source.location}` "
+            f"{'are' if len(missing) > 1 else 'is'} missing: {listed}{more}",
+            f"copy or download {'them' if len(missing) > 1 else 'it'} again",
+        )
+    return names
 
 
 def hub_files(source: ModelSource) -> tuple[str, list[Path]]:
@@ -74,7 +111,16 @@ def hub_files(source: ModelSource) -> tuple[str, list[Path]]:
             return True
         return False
 
+    def absent_or_unknown(name: str) -> bool:
+        """The same, and True where neither the cache nor the hub can say."""
+        try:
+            return absent(name)
+        except LocalEntryNotFoundError:
+            return True
+
     try:
+        if not absent_or_unknown(_PEFT):
+            raise _peft(source)
         if absent("config.json"):
             raise LanguageError(source.fault("PD601", f"`{source.location}` has no `config.json`"))
         config = config_of(source)
@@ -83,11 +129,8 @@ def hub_files(source: ModelSource) -> tuple[str, list[Path]]:
         if not absent(_WEIGHTS):
             return source.location, [fetch(_WEIGHTS)]
         if not absent(_INDEX):
-            index = json.loads(fetch(_INDEX).read_text(encoding="utf-8"))
-            return source.location, [
-                fetch(name) for name in sorted(set(index["weight_map"].values()))
-            ]
-        pickled = not absent("pytorch_model.bin")
+            return source.location, [fetch(name) for name in _shards(source, fetch(_INDEX))]
+        pickled = not absent("pytorch_model.bin") or not absent("pytorch_model.bin.index.json")
     except (OSError, ValueError) as error:
         raise unreachable(source, error) from error
     except Exception as error:
@@ -127,10 +170,14 @@ def unreachable(source: ModelSource, error: Exception) -> EngineError:
 
 
 def check_file(source: ModelSource, path: Path) -> None:
-    """Raise EngineError PD609 where a weight file is damaged."""
+    """Raise EngineError PD609 where a weight file is damaged, PD608 where it holds integers."""
     try:
         with safe_open(path, framework="pt") as weights:
-            weights.keys()
+            kinds = {
+                name: weights.get_slice(name).get_dtype()
+                for name in weights.keys()
+                if name.endswith(".weight")
+            }
     except (SafetensorError, OSError) as error:
         raise EngineError(
             source.fault(
@@ -140,6 +187,15 @@ def check_file(source: ModelSource, path: Path) -> None:
                 advice="copy or download it again",
             )
         ) from error
+    # transformers would convert these to the dtype asked for, scales and all left out.
+    if odd := [name for name, kind in kinds.items() if kind not in _FLOATS]:
+        raise EngineError(
+            source.fault(
+                "PD608",
+                f"`{path}` holds quantised weights: `{odd[0]}` is of dtype {kinds[odd[0]]}",
+                advice="use the unquantised model",
+            )
+        )
 
 
 def sha256_of(path: Path) -> str:

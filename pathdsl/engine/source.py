@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
+from pathdsl.engine.otherkinds import other_kind
 from pathdsl.errors import Diagnostic, LanguageError, Span
 from pathdsl.graph.shape import SHAPES, ModelShape, UnsupportedConfig
 from pathdsl.lang import ast
@@ -293,6 +294,9 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
             )
         )
     kind = config.get("model_type")
+    if other := other_kind(config):
+        message, note, advice = other
+        raise LanguageError(source.fault("PD607", message, notes=(note,), advice=advice))
     if kind not in SHAPES:
         supported = ", ".join(f"`{name}`" for name in SHAPES)
         raise LanguageError(
@@ -302,14 +306,15 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
                 notes=(f"supported model types: {supported}",),
             )
         )
-    if config.get("quantization_config"):
-        raise LanguageError(
-            source.fault(
-                "PD608",
-                f"`{source.location}` holds quantised weights (`quantization_config`)",
-                advice="use the unquantised model",
+    for key in ("quantization_config", "compression_config"):
+        if config.get(key):
+            raise LanguageError(
+                source.fault(
+                    "PD608",
+                    f"`{source.location}` holds quantised weights (`{key}`)",
+                    advice="use the unquantised model",
+                )
             )
-        )
     if config.get("add_cross_attention"):
         raise LanguageError(
             source.fault(

@@ -35,7 +35,7 @@ PATH_WORDS = (
     ast.Edges, ast.EdgesFile, ast.RandomLike, ast.RandomEdges,
 )  # fmt: skip
 NODE_WORDS = (
-    ast.HeadRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.NodeSet, ast.Name
+    ast.HeadRef, ast.KvRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.NodeSet, ast.Name
 )  # fmt: skip
 NODE_OPTIONS = ("given", "over", "like", "scope")
 

@@ -181,6 +181,13 @@ class Places:
                     for i in layers
                     for j in heads
                 )
+            case ast.KvRef(layer=layer, group=group):
+                return tuple(
+                    Nodes(mask=1 << layout.head(i, j), at=at, named=True)
+                    for i in indices(layer, shape.n_layers, "layer", ref)
+                    for g in self._kv_groups(group, i, ref)
+                    for j in shape.heads_of_group(g)
+                )
             case ast.MlpRef(layer=layer):
                 if not shape.has_mlp:
                     raise fault("PD205", "this model has no MLPs", ref)
@@ -232,6 +239,21 @@ class Places:
                         )
                 return _without(kept, gone)
         raise fault("PD208", "this is not a set of nodes", ref)
+
+    def _kv_groups(self, which: ast.Indices, layer: int, ref: ast.KvRef) -> tuple[int, ...]:
+        """The key/value groups meant in one layer, in the author's order."""
+        count = self.layout.shape.n_groups
+        high = max((high for _, high in which.ranges), default=0)
+        if high >= count:
+            range_ = f"kv0 to kv{count - 1}" if count > 1 else "kv0"
+            raise fault(
+                "PD205",
+                f"there is no key/value group {high}: layer {layer} has "
+                f"{count} key/value group{'s' * (count > 1)}: {range_}",
+                ref,
+                label=f"kv{high} does not exist",
+            )
+        return indices(which, count, "key/value group", ref)
 
     def _named(
         self, ref: ast.Name, name: str, bindings: Bindings, at: Pos | None

@@ -190,7 +190,14 @@ class Resolver(PathResolver):
                 yield from self._candidates(self.program.paths[name].path, {})
             case ast.ResidRef():
                 return
-            case ast.HeadRef() | ast.MlpRef() | ast.NeuronRef() | ast.Name() | ast.NodeSet():
+            case (
+                ast.HeadRef()
+                | ast.KvRef()
+                | ast.MlpRef()
+                | ast.NeuronRef()
+                | ast.Name()
+                | ast.NodeSet()
+            ):
                 yield from places_of(self._member(expr, bindings).nodes, self.layout)
             case _:
                 for child in children(expr):

@@ -39,6 +39,16 @@ class ModelShape:
         """`input`, every head and every MLP."""
         return 1 + self.n_layers * (self.n_heads + int(self.has_mlp))
 
+    @property
+    def n_groups(self) -> int:
+        """Key/value groups of a layer: heads of one group share their keys and values."""
+        return self.n_kv_heads or self.n_heads
+
+    def heads_of_group(self, group: int) -> range:
+        """The query heads of one key/value group, `n_heads / n_groups` neighbours."""
+        size = self.n_heads // self.n_groups
+        return range(group * size, (group + 1) * size)
+
     def window(self, layer: int) -> int | None:
         """How many positions heads of `layer` see, or None for all up to their own."""
         return self.windows[layer] if self.windows else None

@@ -40,7 +40,7 @@ from pathdsl.lang.program import Program
 
 Labels = tuple[tuple[str, Rel | None], ...] | None
 NODE_REFS = (
-    ast.HeadRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.NodeSet
+    ast.HeadRef, ast.KvRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.NodeSet
 )  # fmt: skip
 
 
@@ -141,6 +141,7 @@ class SubPaths:
             case (
                 ast.Name()
                 | ast.HeadRef()
+                | ast.KvRef()
                 | ast.MlpRef()
                 | ast.NeuronRef()
                 | ast.Word()

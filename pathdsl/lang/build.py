@@ -27,7 +27,7 @@ MAX_DIGITS = 18
 _ESCAPES = {'"': '"', "\\": "\\", "n": "\n", "t": "\t"}
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)")
 _INDEX = r"(\d+|\*|\[[^\]]*\])"
-_HEAD = re.compile(rf"a{_INDEX}(?:\.h{_INDEX})?")
+_HEAD = re.compile(rf"a{_INDEX}(?:\.(h|kv){_INDEX})?")
 _MLP = re.compile(rf"m{_INDEX}(?:\.n{_INDEX})?")
 
 Child = Token | ast.Node | tuple[Span, Any]
@@ -186,16 +186,17 @@ class Builder(Transformer_NonRecursive):
     def name(self, c: list[Child]) -> ast.Name:
         return self._name(c[0], c[1] if len(c) > 1 else None)
 
-    def head(self, c: list[Child]) -> ast.HeadRef:
+    def head(self, c: list[Child]) -> ast.HeadRef | ast.KvRef:
         match, start = _HEAD.fullmatch(c[0]), c[0].start_pos
         layer = self._indices(match[1], start + match.start(1))
         span = self._span(c[0])
-        head = (
-            self._indices(match[2], start + match.start(2))
-            if match[2]
-            else ast.Indices(every=True, span=span)
-        )
-        return ast.HeadRef(layer=layer, head=head, at=position_of(c), span=self._over(c))
+        if not match[2]:
+            every = ast.Indices(every=True, span=span)
+            return ast.HeadRef(layer=layer, head=every, at=position_of(c), span=self._over(c))
+        which = self._indices(match[3], start + match.start(3))
+        if match[2] == "kv":
+            return ast.KvRef(layer=layer, group=which, at=position_of(c), span=self._over(c))
+        return ast.HeadRef(layer=layer, head=which, at=position_of(c), span=self._over(c))
 
     def mlp(self, c: list[Child]) -> ast.MlpRef | ast.NeuronRef:
         match, start = _MLP.fullmatch(c[0]), c[0].start_pos

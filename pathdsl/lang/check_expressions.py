@@ -126,7 +126,13 @@ def _measure(scope: Scope, call: ast.Call) -> Faults:
             yield from check_position(scope, value.query)
             yield from check_position(scope, value.key)
             if not isinstance(value.head, ast.HeadRef | ast.Name):
-                yield fault("PD115", "`attention` is of a head", value.head.span, "not a head")
+                yield fault(
+                    "PD115",
+                    "`attention` is of a head",
+                    value.head.span,
+                    "not a head",
+                    help="name a single head, `attention(a9.h9, END -> IO)`",
+                )
         elif call.name == "kl" and value != ast.PlainRun(span=value.span, which="reference"):
             yield fault(
                 "PD115",

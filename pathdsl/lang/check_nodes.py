@@ -27,6 +27,7 @@ __all__ = [
 
 NODE_REFS = (
     ast.HeadRef,
+    ast.KvRef,
     ast.MlpRef,
     ast.NeuronRef,
     ast.ResidRef,
@@ -94,7 +95,7 @@ def check_nodes(scope: Scope, ref: ast.Node, *, marks: bool = False) -> Faults:
     if at is not None:
         yield from check_position(scope, at)
     match ref:
-        case ast.HeadRef() | ast.MlpRef() | ast.NeuronRef():
+        case ast.HeadRef() | ast.KvRef() | ast.MlpRef() | ast.NeuronRef():
             pass
         case ast.ResidRef():
             if not marks:

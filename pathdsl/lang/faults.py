@@ -20,7 +20,7 @@ from pathdsl.lang.place import ARROWS, Place, expectation
 from pathdsl.lang.spellings import correction, reserved
 from pathdsl.lang.sweep import KEYWORDS, open_brackets
 
-_NODE = re.compile(r"a\d+(\.h\d+)?|m\d+(\.n\d+)?|r\d+")
+_NODE = re.compile(r"a\d+(\.(?:h|kv)\d+)?|m\d+(\.n\d+)?|r\d+")
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "-[": "]->", "~[": "]~>"}
 
 # What people write for an operator of this language, and what it is called here.
@@ -110,7 +110,7 @@ def _spelling(place: Place) -> Diagnostic | None:
             label=f"here it is `{right}`",
             help=f"`{right}`",
         )
-    broken = re.match(r"[amr]\d*(?:\.[hn])?\[[^\]\n]*\]?", place.text[start : place.end])
+    broken = re.match(r"[amr]\d*(?:\.(?:h|kv|n))?\[[^\]\n]*\]?", place.text[start : place.end])
     if broken and broken.end() > place.at - start and broken.end() > 1:
         return place.fault(
             "PD012",
@@ -123,7 +123,7 @@ def _spelling(place: Place) -> Diagnostic | None:
             "PD001",
             f"`{word}` is no node",
             span=span,
-            help="nodes are written `a9.h6`, `a9.h*`, `m5`, `r5`",
+            help="nodes are written `a9.h6`, `a9.h*`, `a9.kv2`, `m5`, `r5`",
         )
     return None
 

@@ -14,7 +14,7 @@ from pathdsl.errors import ExitCode
 from pathdsl.graph.shape import ModelShape
 from pathdsl.lang.render import render
 from pathdsl.report.json import diagnostic_object
-from pathdsl.report.numbers import many
+from pathdsl.report.numbers import groups_text, many
 from pathdsl.report.plan_text import size_text
 from pathdsl.report.style import View, paragraph, table
 
@@ -135,7 +135,7 @@ def _structure(shape: ModelShape, found: Diagnosis) -> list[list[str]]:
     facts = [
         ["family", shape.family + (f" ({kind})" if kind else "")],
         ["layers", f"{shape.n_layers:,}, each of {parts}"],
-        ["kv heads", _shared(shape)],
+        ["kv heads", groups_text(shape)],
         [
             "widths",
             f"d_model {shape.d_model:,}, head {shape.d_head:,}"
@@ -148,13 +148,6 @@ def _structure(shape: ModelShape, found: Diagnosis) -> list[list[str]]:
         told = ", ".join(f"{count} {name}" for name, count in found.norms.items())
         facts.append(["norms", told or "none"])
     return facts
-
-
-def _shared(shape: ModelShape) -> str:
-    stored = shape.n_kv_heads or shape.n_heads
-    if stored == shape.n_heads:
-        return f"{stored:,}, one for each head"
-    return f"{stored:,}, each read by {many(shape.n_heads // stored, 'head')}"
 
 
 def _windows(shape: ModelShape) -> str:

@@ -10,7 +10,7 @@ from pathdsl.lang.program import Program, kind_of
 from pathdsl.lang.serving import columns_of, fields_of, known_positions, serving
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
-from pathdsl.report.numbers import many
+from pathdsl.report.numbers import groups_text, many
 from pathdsl.report.style import View, clip, paragraph, table
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def described(name: str, program: Program, resolver: Callable[[], Resolver], vie
                     ["  family", shape.family],
                     ["  layers", str(shape.n_layers)],
                     ["  heads", f"{shape.n_heads} in each layer, of width {shape.d_head}"],
+                    ["  key/value groups", groups_text(shape)],
                     ["  mlps", f"of width {shape.d_mlp}" if shape.has_mlp else "none"],
                     ["  width", str(shape.d_model)],
                     ["  vocabulary", f"{shape.d_vocab:,}"],

@@ -9,7 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import floor, isfinite, log10
 
-__all__ = ["NOUGHT", "Pair", "apart", "digits", "many", "nought", "pair", "plain", "shown"]
+from pathdsl.graph.shape import ModelShape
+
+__all__ = [
+    "NOUGHT",
+    "Pair",
+    "apart",
+    "digits",
+    "groups_text",
+    "many",
+    "nought",
+    "pair",
+    "plain",
+    "shown",
+]
 
 Pair = tuple[float, float]
 _MOST = 6
@@ -93,3 +106,14 @@ def pair(
 def many(count: int, word: str, words: str = "") -> str:
     """`1 claim`, `2 claims`, `1,000 claims`."""
     return f"{count:,} {word if count == 1 else words or word + 's'}"
+
+
+def groups_text(shape: ModelShape) -> str:
+    """The key/value groups of a layer, `2, each read by 2 heads: kv0 is h[0..1]`."""
+    if shape.n_groups == shape.n_heads:
+        return f"{shape.n_groups:,}, one for each head"
+    first = shape.heads_of_group(0)
+    return (
+        f"{shape.n_groups:,}, each read by {many(len(first), 'head')}: "
+        f"kv0 is h[{first[0]}..{first[-1]}]"
+    )

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathdsl.errors import Diagnostic, ExitCode, PathdslError, Severity
+from pathdsl.lang import ast
 from pathdsl.lang.lint import lint_file, sort_diagnostics
 from pathdsl.lang.program import Program
+from pathdsl.lang.walk import walk
 from pathdsl.plan.liveness import Cost
 from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
@@ -157,7 +159,11 @@ def _check(
     found = [*found, *ready.data.warnings, *check_presence(program, ready.resolver, planner)]
     if any(d.severity is Severity.ERROR for d in found):
         return _stopped(path, program, found, ExitCode.WRONG_INPUT, started)
-    loaded = load(ready.source, options.device, options.threads)
+    long = any(task.n_pos >= LONG_PROMPT for task in ready.data.tasks.values())
+    loaded = load(
+        ready.source, options.device, options.threads, fused=long and not reads_patterns(program)
+    )
+    found = [*found, *loaded.warnings]
     proofs: list[tuple[str, Proof]] = []
     for name, task in ready.data.tasks.items():
         proofs += [(name, proof) for proof in prove(planner, loaded.adapter, task)]
@@ -188,6 +194,25 @@ def _check(
         costs=tuple(session.costs),
         session=session,
         seconds=time.monotonic() - started,
+    )
+
+
+LONG_PROMPT = 256
+"""Tokens of the longest prompt from which attention is fused: on shorter ones it is not faster, and
+its patterns are small."""
+
+
+def reads_patterns(program: Program) -> bool:
+    """Whether a metric measures attention weights or an intervention replaces them."""
+    measured = any(
+        isinstance(node, ast.AttentionArgs)
+        for metric in program.metrics.values()
+        for node in walk(metric)
+    )
+    return measured or any(
+        action.verb in ("pattern", "block")
+        for block in program.interventions.values()
+        for action in block.actions
     )
 
 

@@ -107,8 +107,12 @@ def test_shards(folder: Path) -> None:
     assert len(loaded.weights) > 1
     wanted = model.transformer.wte.weight
     assert torch.equal(loaded.model.transformer.wte.weight, wanted)
-    next(folder.glob("model-00001*")).unlink()
-    refused(at(folder), "PD609", 3)
+    lost = next(folder.glob("model-00001*"))
+    lost.unlink()
+    count = len(loaded.weights)
+    refused(
+        at(folder), "PD609", 3, f"1 of the {count} weight files", lost.name, "download it again"
+    )
 
 
 def test_names_of_the_original_gpt2_file(folder: Path) -> None:
@@ -327,4 +331,44 @@ def test_hub_models_from_the_local_cache(folder: Path, tmp_path: Path) -> None:
         "PD611 --model m=folder:PATH",
         "False",
         "PD603 ",
+    ]
+
+
+UNPINNED_SCRIPT = """
+from pathdsl.engine.load import load
+from pathdsl.engine.source import ModelSource
+from pathdsl.errors import PathdslError
+for revision in ("", "main"):
+    loaded = load(ModelSource(kind="hf", location="owner/tiny", revision=revision, name="m"))
+    print(loaded.facts["revision"], loaded.facts["dtype"], loaded.model.dtype)
+try:
+    load(ModelSource(kind="hf", location="owner/lora", name="m"))
+except PathdslError as error:
+    print(error.diagnostics[0].code, error.diagnostics[0].message)
+"""
+
+
+def test_an_unpinned_hub_model_says_its_commit(folder: Path, tmp_path: Path) -> None:
+    hub = tmp_path / "home" / "hub"
+    configure(folder, dtype="bfloat16")
+    for name in ("tiny", "lora"):
+        place = hub / f"models--owner--{name}"
+        shutil.copytree(folder, place / "snapshots" / COMMIT)
+        (place / "refs").mkdir()
+        (place / "refs" / "main").write_text(COMMIT)
+    (place / "snapshots" / COMMIT / "adapter_config.json").write_text("{}")
+    done = subprocess.run(
+        [sys.executable, "-c", UNPINNED_SCRIPT],
+        env={**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"},
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        f"{COMMIT} float32 torch.float32",
+        f"{COMMIT} float32 torch.float32",
+        "PD607 `owner/lora` holds an adapter of PEFT (`adapter_config.json`), not a model as it "
+        "runs",
     ]

@@ -8,7 +8,7 @@ from pathdsl.graph.check import check_graph
 from pathdsl.graph.shape import ModelShape
 from pathdsl.lang.rules import pages
 from pathdsl.lang.rules.pd2 import PAGES
-from tests.graph.helpers import GPT2, IOI_GROUPS, program, shape
+from tests.graph.helpers import GPT2, IOI_GROUPS, expression, program, resolver, shape
 
 
 def faults(text: str, of: ModelShape = GPT2, **options: int) -> list[tuple[str, str]]:
@@ -73,6 +73,43 @@ def test_fault(text: str, code: str, at: str) -> None:
 )
 def test_sound(text: str) -> None:
     assert faults(text) == []
+
+
+GROUPED = shape(4, 8, n_kv_heads=4)
+
+
+@pytest.mark.parametrize(
+    ("written", "listed", "of"),
+    [
+        ("a1.kv2", "a1.h[4,5]", GROUPED),
+        ("a1.kv*", "a1", GROUPED),
+        ("a1.kv[0,3]", "a1.h[0,1,6,7]", GROUPED),
+        ("a[1..2].kv[2..3]@END", "a[1..2].h[4..7]@END", GROUPED),
+        ("a*.kv1", "a*.h[2..3]", GROUPED),
+        ("a1.kv2", "a1.h2", shape(4, 8, n_kv_heads=8)),
+        ("a1.kv2", "a1.h2", shape(4, 8)),
+    ],
+)
+def test_a_key_value_group_is_its_query_heads(written: str, listed: str, of: ModelShape) -> None:
+    def meant(node: str) -> tuple[list[str], int]:
+        found = resolver(f"path p = through({node})", of)
+        path = expression(found, "p")
+        return [unit.label for unit in found.units(path)], found.count(found.path_set(path))
+
+    assert meant(written) == meant(listed)
+    assert meant(written)[0] != []
+
+
+def test_key_value_groups_out_of_range() -> None:
+    (found,) = check_graph(program("path p = through(a1.kv[1..4])"), GROUPED)
+    assert (found.code, found.label) == ("PD205", "kv4 does not exist")
+    assert found.message == (
+        "there is no key/value group 4: layer 1 has 4 key/value groups: kv0 to kv3"
+    )
+    (found,) = check_graph(program("path p = through(a1.kv1)"), shape(4, 8, n_kv_heads=1))
+    assert "layer 1 has 1 key/value group: kv0" in found.message
+    (found,) = check_graph(program("path p = through(a4.kv0)"), GROUPED)
+    assert (found.code, found.label) == ("PD205", "layer 4 does not exist")
 
 
 def test_parallel_block() -> None:

@@ -40,6 +40,7 @@ ATOMS = st.one_of(
     st.tuples(NAMES, AT).map("".join),
     st.tuples(INDICES, AT).map(lambda d: f"a{d[0]}{d[1]}"),
     st.tuples(INDICES, INDICES, AT).map(lambda d: f"a{d[0]}.h{d[1]}{d[2]}"),
+    st.tuples(INDICES, INDICES, AT).map(lambda d: f"a{d[0]}.kv{d[1]}{d[2]}"),
     st.tuples(INDICES, AT).map(lambda d: f"m{d[0]}{d[1]}"),
     st.tuples(INDICES, INDICES).map(lambda d: f"m{d[0]}.n{d[1]}"),
     st.tuples(INDICES, AT).map(lambda d: f"r{d[0]}{d[1]}"),

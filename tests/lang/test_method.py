@@ -115,6 +115,8 @@ def test_revisions() -> None:
 
     assert "PD510" in warned(model(""))
     assert "PD510" in warned(model(', revision: "main"'))
+    for moving in ("v1.0", "607a30d", "607a30d783dfa663caf39e06633721c8d4cfcd7", "refs/pr/1"):
+        assert "PD510" in warned(model(f', revision: "{moving}"'))
     assert "PD510" not in warned(model(f', revision: "{"0" * 40}"'))
 
 

@@ -79,6 +79,10 @@ def test_nodes() -> None:
     assert isinstance(whole, ast.HeadRef)
     assert whole.head.every
     assert whole == path_of("a9.h*")
+    shared = path_of("a[7..9].kv[0,2]@END")
+    assert isinstance(shared, ast.KvRef)
+    assert (shared.layer.ranges, shared.group.ranges) == (((7, 9),), ((0, 0), (2, 2)))
+    assert shared.at is not None
     neuron = path_of("m5.n[0..63]")
     assert isinstance(neuron, ast.NeuronRef)
     assert neuron.neuron.ranges == ((0, 63),)

@@ -75,7 +75,8 @@ def fault_of(text: str) -> tuple[Diagnostic, str]:
         ('circuit x "a\\qb"', "PD016", "\\q",
          "known are `\\\"`, `\\\\`, `\\n`, `\\t` and `\\u00e9`"),
         ("let x = 1e999", "PD012", "1e999", ""),
-        ("path p = a9.h6x", "PD001", "a9.h6x", "nodes are written `a9.h6`, `a9.h*`, `m5`, `r5`"),
+        ("path p = a9.h6x", "PD001", "a9.h6x",
+         "nodes are written `a9.h6`, `a9.h*`, `a9.kv2`, `m5`, `r5`"),
     ],
 )  # fmt: skip
 def test_slips(text: str, code: str, at: str, help: str) -> None:

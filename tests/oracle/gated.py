@@ -76,7 +76,10 @@ class Gated:
         size = size or config.hidden_size // config.num_attention_heads
         return cls(
             env=Environment(
-                n_layers=config.num_hidden_layers, n_heads=config.num_attention_heads, rows=()
+                n_layers=config.num_hidden_layers,
+                n_heads=config.num_attention_heads,
+                rows=(),
+                n_kv_heads=config.num_key_value_heads,
             ),
             config=config,
             tokens=_array(body.embed_tokens.weight) * scale,

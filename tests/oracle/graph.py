@@ -50,7 +50,7 @@ class Environment:
     """What names mean, how large the model is, and where positions are on each row.
 
     `bindings` holds loop variables: each is bound to a node reference. `parallel`: an MLP does not
-    read the heads of its own layer.
+    read the heads of its own layer. `n_kv_heads` 0: every head has keys and values of its own.
     """
 
     n_layers: int
@@ -58,6 +58,7 @@ class Environment:
     rows: tuple[Row, ...]
     has_mlp: bool = True
     parallel: bool = False
+    n_kv_heads: int = 0
     groups: Mapping[str, ast.GroupDecl] = field(default_factory=dict)
     paths: Mapping[str, ast.PathExpr] = field(default_factory=dict)
     bindings: Mapping[str, ast.NodeRef] = field(default_factory=dict)

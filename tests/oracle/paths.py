@@ -114,6 +114,9 @@ def member(
             raise MeaninglessError(f"`{name}` is not a node or a group")
         case ast.HeadRef(layer=layers, head=heads):
             named = node[0] == "a" and listed(layers, node[1]) and listed(heads, node[2])
+        case ast.KvRef(layer=layers, group=groups):
+            size = env.n_heads // (env.n_kv_heads or env.n_heads)
+            named = node[0] == "a" and listed(layers, node[1]) and listed(groups, node[2] // size)
         case ast.MlpRef(layer=layers):
             named = node[0] == "m" and listed(layers, node[1])
         case ast.ResidRef(layer=layers):
@@ -152,7 +155,8 @@ def speaks_of_input(ref: ast.NodeRef, env: Environment) -> bool:
 
 
 NODE_REFS = (
-    ast.HeadRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.Name, ast.NodeSet,
+    ast.HeadRef, ast.KvRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.Name,
+    ast.NodeSet,
 )  # fmt: skip
 
 

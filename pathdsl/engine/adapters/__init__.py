@@ -6,16 +6,17 @@ for. A family that is not here is refused by name, never approximated.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from pathdsl.engine.adapters.base import Adapter, refuse
+from pathdsl.engine.adapters.base import Adapter, refuse, refuse_foreign
+from pathdsl.engine.adapters.split import split
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FAMILIES", "Adapter", "adapter_for"]
+__all__ = ["FAMILIES", "Adapter", "adapter_for", "fuses"]
 
 # model_type of the config -> module and class of the adapter
 FAMILIES: dict[str, tuple[str, str]] = {
@@ -38,12 +39,23 @@ FAMILIES: dict[str, tuple[str, str]] = {
 }
 
 
-def adapter_for(model: torch.nn.Module) -> Adapter:
-    """The adapter of a loaded `transformers` model.
+# Families whose scores are a scaled product of queries and keys and nothing else. GPT-Neo and GPT-J
+# take them in float32 whatever the dtype, Gemma 2 caps them, so these keep their own way.
+_FUSED = frozenset(FAMILIES) - {"gpt_neo", "gptj", "gemma2"}
+
+
+def fuses(config: Mapping[str, object]) -> bool:
+    """Whether torch's fused attention computes what a model of this config does."""
+    return config.get("model_type") in _FUSED and not config.get("reorder_and_upcast_attn")
+
+
+def adapter_for(model: torch.nn.Module, *, fused: bool = False) -> Adapter:
+    """The adapter of a loaded `transformers` model, with fused attention for models that `fuses`.
 
     Raises EngineError PD607 where no adapter knows the architecture, and what the adapter itself
     refuses (PD608, PD612, PD618).
     """
+    refuse_foreign(model)
     kind = str(getattr(getattr(model, "config", None), "model_type", "") or "")
     if kind not in FAMILIES:
         raise refuse(
@@ -53,4 +65,6 @@ def adapter_for(model: torch.nn.Module) -> Adapter:
         )
     module, name = FAMILIES[kind]
     make: Callable[[torch.nn.Module], Adapter] = getattr(import_module(module), name)
-    return make(model)
+    adapter = make(model)
+    adapter.fused = fused
+    return split(adapter, model) if getattr(model, "hf_device_map", None) else adapter

@@ -32,7 +32,7 @@ from torch import Tensor
 from pathdsl.errors import Diagnostic, EngineError
 from pathdsl.graph.shape import ModelShape
 
-__all__ = ["Adapter", "Slot", "check_weights", "refuse", "visible"]
+__all__ = ["Adapter", "Slot", "check_weights", "refuse", "refuse_foreign", "visible"]
 
 Slot = Literal["q", "k", "v"]
 
@@ -42,6 +42,8 @@ class Adapter(Protocol):
     """The parts of one loaded model. `d` below is d_model; `...` is any leading shape."""
 
     shape: ModelShape
+    fused: bool
+    """Whether attention whose pattern nobody wants is torch's `scaled_dot_product_attention`."""
 
     @property
     def dtype(self) -> torch.dtype:
@@ -105,6 +107,19 @@ class Adapter(Protocol):
         query_positions (rows, nq) int; valid (rows, nk) bool, True where a real token stands.
         -> (n, rows, nq, d_head), and (n, rows, nq, nk) or None.
         """
+        ...
+
+    def attend_masked(
+        self,
+        layer: int,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor,
+        *,
+        want_pattern: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """`attend` with any mask: (rows, nq, nk) bool, True where a query may read a key."""
         ...
 
     def mask(
@@ -209,8 +224,33 @@ def refuse(
     return EngineError(Diagnostic(code=code, message=message, notes=notes, help=advice))
 
 
+def refuse_foreign(model: torch.nn.Module) -> None:
+    """Raise EngineError for what other libraries do to a model: PEFT (PD607), shards (PD612)."""
+    for name, part in model.named_modules():
+        if type(part).__module__.partition(".")[0] == "peft":
+            raise refuse(
+                "PD607",
+                f"the model carries adapters of PEFT: `{name or 'model'}` is a "
+                f"`{type(part).__name__}`",
+                notes=("low-rank parts beside the weights are no nodes of the graph",),
+                advice="merge them into the weights: `model.merge_and_unload()`",
+            )
+    # The class by name: importing it costs the start of torch.distributed.
+    shards = [n for n, p in model.named_parameters() if type(p.data).__name__ == "DTensor"]
+    if shards or (getattr(model, "_tp_size", None) or 1) > 1:
+        raise refuse(
+            "PD612",
+            "the model's weights are tensor-parallel shards"
+            + (f": `{shards[0]}` is a DTensor" if shards else " (`tp_plan`)"),
+            notes=("each process holds a part of every head's weights",),
+            advice="load it without `tp_plan`; `--device auto` places whole layers",
+        )
+
+
 def check_weights(model: torch.nn.Module) -> tuple[torch.dtype, torch.device]:
-    """The one dtype and device of a model's parameters.
+    """The dtype of a model's parameters, and the device of them or of the token embedding.
+
+    Several devices are allowed where transformers placed the weights (`hf_device_map`).
 
     Raises EngineError PD608 for weights that are not floating point or marked as quantised, PD612
     for mixed dtypes or devices and for weights that are not there (`meta`), PD618 for a module in
@@ -227,6 +267,16 @@ def check_weights(model: torch.nn.Module) -> tuple[torch.dtype, torch.device]:
     kinds = {(p.dtype, p.device) for p in model.parameters()}
     if odd := sorted({str(dtype) for dtype, _ in kinds if not dtype.is_floating_point}):
         raise refuse("PD608", f"the model has weights of dtype {', '.join(odd)}, wanted a float")
+    if any(device.type == "meta" for _, device in kinds):
+        raise refuse(
+            "PD612",
+            "the model's weights are not loaded (device `meta`)",
+            notes=("weights that a `device_map` leaves on disk or CPU stand there, too",),
+        )
+    if len(kinds) > 1 and len({dtype for dtype, _ in kinds}) == 1:
+        if getattr(model, "hf_device_map", None):
+            tokens = model.get_input_embeddings().weight  # type: ignore[operator]
+            kinds = {(tokens.dtype, tokens.device)}
     if len(kinds) != 1:
         listed = ", ".join(sorted(f"`{dtype}` on `{device}`" for dtype, device in kinds))
         raise refuse(
@@ -235,8 +285,6 @@ def check_weights(model: torch.nn.Module) -> tuple[torch.dtype, torch.device]:
             advice="`model.to(device, dtype)` brings them to one",
         )
     (dtype, device) = next(iter(kinds))
-    if device.type == "meta":
-        raise refuse("PD612", "the model's weights are not loaded (device `meta`)")
     if training := [name or "model" for name, part in model.named_modules() if part.training]:
         raise refuse(
             "PD618",

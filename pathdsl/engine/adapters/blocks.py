@@ -164,7 +164,7 @@ class BlockAdapter(CausalAdapter):
 
     def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
         """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
-        ids = ids.to(self._device)
+        ids = ids.to(self._head.weight.device)
         logits = torch.matmul(normed, self._head.weight[ids].transpose(-1, -2))
         return logits if self._head.bias is None else logits + self._head.bias[ids].unsqueeze(1)
 

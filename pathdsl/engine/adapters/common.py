@@ -2,6 +2,10 @@
 
 Families differ in how q, k and v come about and in the dtype of scores and softmax; what is done
 with them is here, once.
+
+Attention has two implementations. `eager` holds the scores and the pattern of every head copy,
+(copies x rows x queries x keys); `fused` is torch's `scaled_dot_product_attention`, which holds one
+mask for all copies and gives no pattern out. Both are the same function up to rounding.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from pathdsl.engine.adapters.base import visible
 from pathdsl.graph.shape import ModelShape
@@ -24,6 +29,7 @@ class CausalAdapter(ABC):
     shape: ModelShape
     _dtype: torch.dtype
     _device: torch.device
+    fused: bool = False
 
     @abstractmethod
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
@@ -32,6 +38,10 @@ class CausalAdapter(ABC):
     @abstractmethod
     def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
         """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
+
+    def scaling(self, layer: int) -> float | None:
+        """What scores are multiplied by, or None where they are more than a scaled product."""
+        return None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -65,13 +75,36 @@ class CausalAdapter(ABC):
         want_pattern: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """(n, rows, nq, d_head) and keys and values (n, rows, nk, d_head) -> outputs, patterns."""
-        seen = self.mask(layer, query_positions.to(self._device), k.shape[-2], valid)
-        pattern = self.softmax(self.scores(layer, q, k), seen)  # (n, rows, nq, nk)
+        seen = self.mask(layer, query_positions.to(q.device), k.shape[-2], valid)
+        return self.attend_masked(layer, q, k, v, seen, want_pattern=want_pattern)
+
+    def attend_masked(
+        self,
+        layer: int,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        mask: Tensor,
+        *,
+        want_pattern: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The same with the keys that each query may read as a mask (rows, nq, nk)."""
+        if self.fused and not want_pattern:
+            # A query that sees nothing (padding) would be nan, which spreads through 0 * nan.
+            seen = mask | ~mask.any(dim=-1, keepdim=True)
+            z = functional.scaled_dot_product_attention(
+                q, k, v, attn_mask=seen.unsqueeze(0), scale=self.scaling(layer)
+            )  # a mask of three axes would fall back to an implementation that holds the scores
+            return z, None
+        pattern = self.softmax(self.scores(layer, q, k), mask)  # (n, rows, nq, nk)
         return self.mix(pattern, v), (pattern if want_pattern else None)
 
     def _index(self, heads: Sequence[int]) -> slice | Tensor:
-        """Heads as an index: a slice where they are neighbours in order, so nothing is copied."""
+        """Heads as an index: a slice where they are neighbours in order, so nothing is copied.
+
+        Otherwise on the CPU, from where it may index weights of any device.
+        """
         first = heads[0] if heads else 0
         if list(heads) == list(range(first, first + len(heads))):
             return slice(first, first + len(heads))
-        return torch.tensor(list(heads), device=self._device)
+        return torch.tensor(list(heads))

@@ -33,6 +33,11 @@ class GemmaAdapter(LlamaAdapter):
 class Gemma2Adapter(GemmaAdapter):
     """The parts of one Gemma 2."""
 
+    def scaling(self, layer: int) -> float | None:
+        """What scores are multiplied by; None where they are soft-capped."""
+        capped = self.model.config.attn_logit_softcapping is not None
+        return None if capped else super().scaling(layer)
+
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled and soft-capped scores, -> (..., nq, nk)."""
         return _softcapped(super().scores(layer, q, k), self.model.config.attn_logit_softcapping)
@@ -54,6 +59,10 @@ class Gemma2Adapter(GemmaAdapter):
 
 class Gemma3Adapter(Gemma2Adapter):
     """The parts of one Gemma 3 that reads text."""
+
+    def scaling(self, layer: int) -> float | None:
+        """What scores are multiplied by."""
+        return LlamaAdapter.scaling(self, layer)
 
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled scores, -> (..., nq, nk)."""

@@ -146,6 +146,10 @@ class Gpt2Adapter(CausalAdapter):
         out = torch.matmul(normed, weight) + bias
         return out.view(*normed.shape[:-1], n_selected, d_head)
 
+    def scaling(self, layer: int) -> float | None:
+        """What scores are multiplied by; None where they are upcast to float32 on the way."""
+        return None if self._upcast else float(self._blocks[layer].attn.scaling)
+
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         if self._upcast:
@@ -202,8 +206,8 @@ class Gpt2Adapter(CausalAdapter):
 
     def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
         """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
-        ids = ids.to(self._device)
         head = self.model.lm_head
+        ids = ids.to(head.weight.device)
         logits = torch.matmul(normed, head.weight[ids].transpose(-1, -2))
         return logits if head.bias is None else logits + head.bias[ids].unsqueeze(1)
 

@@ -103,8 +103,8 @@ class LlamaAdapter(CausalAdapter):
         out = self._projected(layer, slot, normed, None if len(chosen) == width else chosen)
         if slot != "v" and getattr(self._blocks[layer].self_attn, "use_rope", True):
             if positions is None:
-                positions = torch.arange(normed.shape[-2], device=self._device)
-            out = self._rotated(layer, out, positions.to(self._device))
+                positions = torch.arange(normed.shape[-2], device=normed.device)
+            out = self._rotated(layer, out, positions.to(normed.device))
         if stored == chosen:
             return out
         return out[..., [chosen.index(head) for head in stored], :]
@@ -134,12 +134,17 @@ class LlamaAdapter(CausalAdapter):
 
     def _rotated(self, layer: int, x: Tensor, positions: Tensor) -> Tensor:
         """Queries or keys (..., heads, d_head) rotated by their positions (...)."""
-        cos, sin = (part.unsqueeze(-2) for part in self._rotary(layer, x, positions))
+        tables = self._rotary(layer, x, positions)
+        cos, sin = (part.to(x.device).unsqueeze(-2) for part in tables)
         size = cos.shape[-1]
         turned, rest = x[..., :size], x[..., size:]
         first, second = turned.split(size // 2, dim=-1)
         out = (turned * cos) + (torch.cat((-second, first), dim=-1) * sin)
         return torch.cat((out.to(x.dtype), rest), dim=-1) if rest.shape[-1] else out.to(x.dtype)
+
+    def scaling(self, layer: int) -> float | None:
+        """What scores are multiplied by."""
+        return float(self._blocks[layer].self_attn.scaling)
 
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
@@ -192,8 +197,8 @@ class LlamaAdapter(CausalAdapter):
 
     def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
         """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
-        ids = ids.to(self._device)
         head = self.model.lm_head
+        ids = ids.to(head.weight.device)
         logits = torch.matmul(normed, head.weight[ids].transpose(-1, -2))
         return self._capped(logits if head.bias is None else logits + head.bias[ids].unsqueeze(1))
 

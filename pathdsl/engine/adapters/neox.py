@@ -125,12 +125,16 @@ class NeoxAdapter(BlockAdapter):
         """q and k with halves of their first entries turned by their position."""
         if slot == "v":
             return x
-        cos, sin = (part.unsqueeze(-2) for part in self._rotary(x, positions))
+        cos, sin = (part.to(x.device).unsqueeze(-2) for part in self._rotary(x, positions))
         width = cos.shape[-1]
         turned, rest = x[..., :width], x[..., width:]
         first, second = turned[..., : width // 2], turned[..., width // 2 :]
         swapped = torch.cat((-second, first), dim=-1)
         return torch.cat((turned * cos + swapped * sin, rest), dim=-1)
+
+    def scaling(self, layer: int) -> float | None:
+        """What scores are multiplied by."""
+        return float(self._blocks[layer].attention.scaling)
 
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""

@@ -125,6 +125,10 @@ class OptAdapter(BlockAdapter):
         """Queries scaled, as the model does it: before they meet keys."""
         return x * self._blocks[layer].self_attn.scaling if slot == "q" else x
 
+    def scaling(self, layer: int) -> float | None:
+        """1: queries are scaled before they meet keys."""
+        return 1.0
+
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scores of scaled queries, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         return torch.matmul(q, k.transpose(-1, -2))

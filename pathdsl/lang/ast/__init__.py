@@ -15,6 +15,7 @@ from pathdsl.lang.ast.base import (
 from pathdsl.lang.ast.nodes import (
     HeadRef,
     Indices,
+    KvRef,
     MlpRef,
     Name,
     NeuronRef,
@@ -107,6 +108,7 @@ __all__ = [
     "Hop",
     "Indices",
     "InterveneDecl",
+    "KvRef",
     "LetDecl",
     "ListValue",
     "Loop",

@@ -35,6 +35,16 @@ class HeadRef(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KvRef(Node):
+    """`a9.kv2`, `a9.kv*`, `a[7..9].kv0`, `a9.kv[0,1]`: the query heads that share those keys and
+    values."""
+
+    layer: Indices
+    group: Indices
+    at: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MlpRef(Node):
     """`m5`, `m[0..3]`, `m*`."""
 
@@ -92,4 +102,4 @@ class Windows(Node):
     size: int
 
 
-NodeRef = HeadRef | MlpRef | NeuronRef | ResidRef | Word | Name | NodeSet
+NodeRef = HeadRef | KvRef | MlpRef | NeuronRef | ResidRef | Word | Name | NodeSet

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pathdsl.lang.ast.base import Node, Slot
 from pathdsl.lang.ast.nodes import (
     HeadRef,
+    KvRef,
     MlpRef,
     Name,
     NeuronRef,
@@ -152,7 +153,7 @@ class RandomEdges(Node):
 
 
 PathExpr = (
-    HeadRef | MlpRef | NeuronRef | ResidRef | Word | Name | NodeSet
+    HeadRef | KvRef | MlpRef | NeuronRef | ResidRef | Word | Name | NodeSet
     | Chain | Choice | SetOp | Group | Full | NonePath | Through | Within
     | Edges | EdgesFile | RandomLike | RandomEdges
 )  # fmt: skip

@@ -9,6 +9,7 @@ from pathdsl.errors import Span
 from pathdsl.lang.ast.base import Node
 from pathdsl.lang.ast.nodes import (
     HeadRef,
+    KvRef,
     MlpRef,
     Name,
     NeuronRef,
@@ -173,7 +174,7 @@ class Bracket(Node):
 Run = PlainRun | PathRun
 Expr = (
     Number | String | Bool | ListValue | MapValue | Name | Call | AttentionArgs | PlainRun | PathRun
-    | Score | Subscript | Unary | Binary | Bracket | Position | HeadRef | MlpRef | NeuronRef
+    | Score | Subscript | Unary | Binary | Bracket | Position | HeadRef | KvRef | MlpRef | NeuronRef
     | ResidRef | Word | NodeSet | Windows | Chain | Choice | SetOp | Group | Full | NonePath
     | Through | Within | Edges | EdgesFile | RandomLike | RandomEdges
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Pages PD600 to PD620: a model cannot be found, or must not be loaded as it is."""
+"""Pages PD600 to PD622: a model cannot be found, or must not be loaded as it is."""
 
 from __future__ import annotations
 
@@ -129,7 +129,8 @@ _REFUSED: tuple[Page, ...] = (
         summary="There is no adapter for this kind of model.",
         why="A decomposition is exact or wrong: an architecture is taken apart by code made and "
         "tested for it, never approximately.",
-        repair="Use a supported model type; adapters of PEFT must be merged into the weights.",
+        repair="Use a supported model type: a decoder of text without experts. Adapters of PEFT "
+        "must be merged into the weights.",
         failing=_example(_TINY_MODEL, '{"model_type": "no-such-architecture"}'),
         passing=_PASSING,
     ),
@@ -166,7 +167,8 @@ _REFUSED: tuple[Page, ...] = (
         code="PD612",
         name="unsupported-model-option",
         summary="A model has parts or options that the adapter of its family does not take apart.",
-        why="Cross-attention, added modules and mixed weights would have to be guessed at.",
+        why="Cross-attention, added modules, mixed weights and tensor-parallel shards would have "
+        "to be guessed at.",
         repair="Use the plain model; the message names the part.",
         failing=_example(
             _TINY_MODEL, '{"model_type": "gpt2", "add_cross_attention": true, ' + _TINY + "}"
@@ -211,8 +213,27 @@ _REFUSED: tuple[Page, ...] = (
         name="no-memory-for-weights",
         summary="The weights do not fit into the memory of the device.",
         why="Nothing could be run.",
-        repair="Use a narrower dtype, a smaller model or another device.",
+        repair="Use a narrower dtype, a smaller model or another device; `--device auto` spreads "
+        "whole layers over all GPUs. Weights that would be read from the disk at every call are "
+        "refused.",
         shown_by=_SHOWN_BY,
+    ),
+    Page(
+        code="PD621",
+        name="accelerate-missing",
+        summary="`--device auto` was asked for, and the package `accelerate` is not installed.",
+        why="transformers places weights on several devices by way of it.",
+        repair="Run `pip install 'pathdsl[auto]'`, or name one device: `--device cuda`.",
+        shown_by=_SHOWN_BY,
+    ),
+    Page(
+        code="PD622",
+        name="untested-transformers",
+        summary="The installed transformers is of a version that was not tested.",
+        why="An adapter repeats how transformers puts a model together. The self-checks compare "
+        "every model with its own forward pass before anything is judged, so this is a warning.",
+        repair="Install a tested version, `pip install 'transformers>=5.20,<6'`.",
+        shown_by="tests/engine/test_refusals.py",
     ),
 )
 

@@ -1,0 +1,187 @@
+"""Fused attention: the same function as the written-out one, and no pattern held anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from pathdsl.engine.adapters import FAMILIES, Adapter, adapter_for, fuses
+from pathdsl.engine.adapters.common import CausalAdapter
+from pathdsl.engine.load import load
+from pathdsl.engine.source import ModelSource
+from pathdsl.errors import LanguageError
+from pathdsl.plan.runs import TreatedSpec
+from pathdsl.score import check as checking
+from pathdsl.score.check import CheckOptions, check_file
+from tests.engine import decoder_cases, engine_cases, family_cases
+from tests.engine.engine_cases import REFERENCE, SPECS, all_runs, values
+from tests.engine.tree_cases import from_tree, open_case
+from tests.oracle.strategies import seeded_case
+
+BUILT = {
+    **{name: family_cases.make for name in family_cases.FAMILIES},
+    **{name: decoder_cases.make for name in ("gpt_neox", "opt")},
+}
+FUSING = sorted(
+    name for name in BUILT if family_cases.FAMILIES.get(name, (name,))[0] not in ("gemma2",)
+)
+
+
+@pytest.fixture
+def no_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails where a pattern is worked out."""
+
+    def never(*_: object) -> None:
+        raise AssertionError("a pattern was worked out")
+
+    monkeypatch.setattr(CausalAdapter, "mix", never)
+
+
+def gpt2(**options: object) -> GPT2LMHeadModel:
+    torch.manual_seed(0)
+    return GPT2LMHeadModel(
+        GPT2Config(vocab_size=11, n_positions=12, n_embd=8, n_layer=2, n_head=2, **options)
+    ).eval()
+
+
+# ------------------------------------------------------------------------------- one attention
+
+
+@pytest.mark.parametrize("name", FUSING)
+def test_it_is_the_written_out_attention(name: str) -> None:
+    model = BUILT[name](name).double()
+    with family_cases.Exact(), torch.no_grad():
+        adapters = [adapter_for(model, fused=fused) for fused in (False, True)]
+        torch.manual_seed(1)
+        n_heads, d_head = adapters[0].shape.n_heads, adapters[0].shape.d_head
+        q = torch.randn(n_heads, 3, 4, d_head, dtype=torch.float64)
+        k, v = torch.randn(2, n_heads, 3, 7, d_head, dtype=torch.float64)
+        mask = torch.rand(3, 4, 7) < 0.5
+        mask[:, :, 2] = True
+        for layer in range(adapters[0].shape.n_layers):
+            written, fused = (a.attend_masked(layer, q, k, v, mask)[0] for a in adapters)
+            assert (written - fused).abs().max() < 1e-10
+        both = adapters[1].attend_masked(0, q, k, v, mask, want_pattern=True)[1]
+        assert both is not None and torch.allclose(both.sum(-1), torch.ones(()).double())
+
+
+def test_a_query_that_sees_nothing_stays_finite() -> None:
+    adapter = adapter_for(gpt2(), fused=True)
+    q, k, v = torch.randn(3, 2, 1, 3, 4)
+    mask = torch.zeros(1, 3, 3, dtype=torch.bool)
+    assert torch.isfinite(adapter.attend_masked(0, q, k, v, mask)[0]).all()
+
+
+@pytest.mark.parametrize("name", FUSING)
+def test_the_models_own_fused_forward(name: str, no_patterns: None) -> None:
+    model = BUILT[name](name)
+    model.set_attn_implementation("sdpa")
+    adapter = adapter_for(model, fused=True)
+    ids, lengths = family_cases.some_ids(), torch.tensor([9, 5, 7])
+    real = torch.arange(9) < lengths[:, None]
+    with torch.no_grad():
+        ours = adapter.decomposed_forward(ids, lengths)
+        theirs = adapter.plain_forward(ids, lengths)
+    assert torch.isfinite(ours).all()
+    assert (ours - theirs)[real].abs().max() <= 1e-4 * max(1.0, float(theirs.abs().max()))
+
+
+def test_which_models_fuse() -> None:
+    assert {kind for kind in FAMILIES if not fuses({"model_type": kind})} == {
+        "gpt_neo", "gptj", "gemma2"
+    }  # fmt: skip
+    assert not fuses({"model_type": "gpt2", "reorder_and_upcast_attn": True})
+    for name in BUILT:
+        model = BUILT[name](name)
+        adapter = adapter_for(model)
+        assert isinstance(adapter, CausalAdapter)
+        if fuses(model.config.to_dict()):
+            assert adapter.scaling(0) is not None
+
+
+# ------------------------------------------------------------------------------- plans
+
+
+def fused_twin(adapter: Adapter) -> Adapter:
+    return adapter_for(adapter.model, fused=True)
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.kind)
+def test_plans_with_relations(spec: TreatedSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [REFERENCE, *all_runs(spec)]
+    wanted = values(runs)
+    monkeypatch.setattr(CausalAdapter, "mix", None)
+    found = values(runs, adapter=fused_twin(engine_cases.adapter_of()))
+    assert max(float(np.abs(found[key] - wanted[key]).max()) for key in wanted) <= 1e-10
+
+
+@pytest.mark.parametrize("seeds", [range(start, start + 8) for start in (0, 8, 16)], ids=str)
+def test_plans_are_the_literal_tree(seeds: range) -> None:
+    compared = 0
+    for seed in seeds:
+        try:
+            one = open_case(seeded_case(seed))
+        except LanguageError:
+            continue
+        one = replace(one, adapter=fused_twin(one.adapter))
+        found = one.logits([one.run(one.treated), REFERENCE])
+        np.testing.assert_allclose(found[0], from_tree(one), rtol=0, atol=1e-9)
+        compared += 1
+    assert compared * 2 >= len(seeds)
+
+
+# ------------------------------------------------------------------------------- when it is chosen
+
+FILE = """
+circuit c { language = 1 }
+model toy = bundled("induction-2l")
+task copy {
+  data      = induction(take: 6, seed: 0)
+  reference = prompt
+  treated   = prompt_other
+}
+path main = a1.h2@END -> logits
+metric LD: logits = logit(answer) - logit(wrong)
+metric A          = attention(a1.h2, END -> [1])
+let x = mean(%s(treat(main)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("length", "metric", "chosen"),
+    [
+        (1, "LD", "sdpa"),
+        (1, "A", "eager"),
+        (10_000, "LD", "eager"),
+    ],
+)
+def test_the_methodology_says_which(
+    length: int, metric: str, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "LONG_PROMPT", length)
+    path = tmp_path / "x.circuit"
+    text = FILE % metric
+    path.write_text(text if metric == "A" else text.replace("metric A", "# metric A"))
+    outcome = check_file(str(path), CheckOptions())
+    assert outcome.methodology["attention"] == chosen, outcome.diagnostics
+
+
+@pytest.mark.parametrize(
+    ("options", "fused", "chosen"),
+    [
+        ({}, True, "sdpa"),
+        ({}, False, "eager"),
+        ({"reorder_and_upcast_attn": True}, True, "eager"),
+    ],
+)
+def test_loading(options: dict[str, object], fused: bool, chosen: str, tmp_path: Path) -> None:
+    gpt2(**options).save_pretrained(tmp_path)
+    loaded = load(ModelSource(kind="folder", location=str(tmp_path)), fused=fused)
+    torch.use_deterministic_algorithms(False)
+    assert loaded.facts["attention"] == chosen == loaded.model.config._attn_implementation
+    assert loaded.adapter.fused == (chosen == "sdpa")

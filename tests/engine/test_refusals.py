@@ -1,0 +1,307 @@
+"""What is not loaded, by name: other kinds of models, shards, adapters, quantised weights."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from pathdsl.engine import devices
+from pathdsl.engine import load as loading
+from pathdsl.engine.adapters import adapter_for
+from pathdsl.engine.devices import check_placed, device_text
+from pathdsl.engine.load import load
+from pathdsl.engine.modelfiles import folder_files
+from pathdsl.engine.source import vet_config
+from pathdsl.engine.versions import TESTED, in_range
+from pathdsl.errors import EngineError, LanguageError, Severity
+from tests.engine import family_cases
+from tests.engine.test_load import at, configure, folder, refused, rewrite, saved
+
+__all__ = ["folder", "saved"]  # fixtures
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> object:
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def raised(model: nn.Module) -> tuple[str, str, str]:
+    with pytest.raises(EngineError) as caught:
+        adapter_for(model)
+    found = caught.value.diagnostics[0]
+    return found.code, found.message, found.help
+
+
+# ------------------------------------------------------------------------------- PEFT
+
+
+def test_a_folder_of_an_adapter(folder: Path) -> None:
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
+    refused(at(folder), "PD607", 2, "adapter_config.json", "merge_and_unload()")
+    (folder / "config.json").unlink()
+    refused(at(folder), "PD607", 2, "PEFT")
+
+
+def test_adapters_in_a_loaded_model() -> None:
+    model = family_cases.make("llama")
+    lora = type("Linear", (nn.Linear,), {"__module__": "peft.tuners.lora.layer"})(8, 8)
+    model.model.layers[0].self_attn.q_proj = lora  # type: ignore[union-attr, index]
+    code, message, advice = raised(model)
+    assert code == "PD607" and "`model.layers.0.self_attn.q_proj`" in message and "PEFT" in message
+    assert "merge_and_unload" in advice
+
+
+# ------------------------------------------------------------------------------- shards
+
+
+def test_tensor_parallel_models() -> None:
+    model = family_cases.make("llama")
+    model._tp_size = 2  # type: ignore[assignment]
+    code, message, advice = raised(model)
+    assert code == "PD612" and "tensor-parallel" in message and "--device auto" in advice
+    model._tp_size = 1  # type: ignore[assignment]
+    adapter_for(model)
+    shard = type("DTensor", (torch.Tensor,), {})
+    weight = model.model.norm.weight  # type: ignore[union-attr]
+    model.model.norm.weight = nn.Parameter(weight.detach().as_subclass(shard))  # type: ignore
+    code, message, _ = raised(model)
+    assert code == "PD612" and "`model.norm.weight` is a DTensor" in message
+
+
+def test_an_index_of_missing_shards(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    index = folder / "model.safetensors.index.json"
+    names = [f"model-0000{i}-of-00005.safetensors" for i in range(1, 6)]
+    index.write_text(json.dumps({"weight_map": {f"w{i}": name for i, name in enumerate(names)}}))
+    save_file({"w1": torch.ones(1)}, folder / names[1])
+    refused(at(folder), "PD609", 3, "4 of the 5", names[0], "and 1 more", "download them again")
+    for text in ("{", "[]", "{}", '{"weight_map": {}}', '{"weight_map": {"w": 1}}'):
+        index.write_text(text)
+        refused(at(folder), "PD609", 3, "index.json")
+    index.write_text(json.dumps({"weight_map": {"w": "../model.safetensors"}}))
+    refused(at(folder), "PD609", 3, "no files beside it")
+
+
+def test_only_the_shards_of_the_index_are_read(folder: Path) -> None:
+    from transformers import GPT2LMHeadModel
+
+    model = GPT2LMHeadModel.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size="1KB")
+    save_file({"w": torch.ones(1)}, folder / "model-other.safetensors")
+    _, files = folder_files(at(folder))
+    assert files and "model-other.safetensors" not in [path.name for path in files]
+
+
+@pytest.mark.parametrize(
+    "name", ["pytorch_model-00001-of-00002.bin", "consolidated.00.pth", "model.ckpt"]
+)
+def test_pickled_shards(name: str, folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    torch.save({}, folder / name)
+    refused(at(folder), "PD603", 3, name, "pickle runs code", "save_pretrained")
+
+
+def test_safetensors_beside_a_pickle(folder: Path) -> None:
+    (folder / "pytorch_model.bin").write_bytes(b"not a pickle at all")
+    load(at(folder))
+
+
+# ------------------------------------------------------------------------------- quantised weights
+
+
+def test_other_configs_of_quantisation(folder: Path) -> None:
+    configure(folder, compression_config={"format": "int-quantized"})
+    refused(at(folder), "PD608", 2, "compression_config")
+
+
+def test_integers_in_the_weight_file(folder: Path) -> None:
+    name = "transformer.h.0.mlp.c_fc.weight"
+    rewrite(folder, lambda weights: weights.update({name: weights[name].to(torch.int8)}))
+    refused(at(folder), "PD608", 3, name, "I8")
+
+
+# ------------------------------------------------------------------------------- kinds of models
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"model_type": "mamba2"}, ("`mamba2`", "supported model types: `gpt2`")),
+        ({}, ("`unknown`",)),
+        (
+            {"model_type": "mixtral", "num_local_experts": 8},
+            ("`mixtral` is a mixture of experts (`num_local_experts: 8`)", "one MLP"),
+        ),
+        ({"model_type": "qwen3_moe", "num_experts": 128}, ("`num_experts: 128`",)),
+        ({"model_type": "deepseek_v3", "n_routed_experts": 256}, ("mixture of experts",)),
+        (
+            {"model_type": "gemma3", "vision_config": {"a": 1},
+             "text_config": {"model_type": "gemma3_text"}},
+            ("`gemma3` reads images beside text", "model type `gemma3_text`"),
+        ),
+        (
+            {"model_type": "llama4", "vision_config": {"a": 1},
+             "text_config": {"num_local_experts": 16}},
+            ("`llama4` is a mixture of experts (`num_local_experts: 16`)",),
+        ),
+        ({"model_type": "qwen2_audio", "audio_config": {"a": 1}}, ("reads sound",)),
+        ({"model_type": "t5", "is_encoder_decoder": True}, ("encoder", "decoder-only")),
+    ],
+)  # fmt: skip
+def test_kinds_of_models(config: dict[str, object], said: tuple[str, ...], folder: Path) -> None:
+    with pytest.raises(LanguageError) as caught:
+        vet_config(at(folder), config)
+    (found,) = caught.value.diagnostics
+    text = " ".join((found.message, *found.notes, found.help))
+    assert found.code == "PD607"
+    for words in said:
+        assert words in text
+
+
+def test_a_decoder_without_experts_is_not_refused(folder: Path) -> None:
+    model = family_cases.make("llama")
+    vet_config(at(folder), {**model.config.to_dict(), "num_experts": 0, "vision_config": None})
+
+
+# ------------------------------------------------------------------------------- how it is loaded
+
+
+def test_how_transformers_is_asked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Safetensors only, no code of the model, the declared dtype whatever the config says."""
+    asked: list[dict[str, object]] = []
+    real = loading.transformers.AutoModelForCausalLM.from_pretrained
+
+    def spy(place: str, **options: object) -> object:
+        asked.append(options)
+        return real(place, **options)
+
+    monkeypatch.setattr(loading.transformers.AutoModelForCausalLM, "from_pretrained", spy)
+    configure(folder, dtype="bfloat16", torch_dtype="bfloat16")
+    loaded = load(at(folder))
+    (options,) = asked
+    assert options["use_safetensors"] is True
+    assert options["trust_remote_code"] is False
+    assert options["dtype"] is torch.float32
+    assert "device_map" not in options
+    assert {p.dtype for p in loaded.model.parameters()} == {torch.float32}
+    assert loaded.facts["dtype"] == "float32"
+
+
+def test_a_tokenizer_with_its_own_code(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"auto_map": {"AutoTokenizer": [None, "evil.Mine"]}, "tokenizer_class": "Mine"})
+    )
+    (folder / "evil.py").write_text("raise SystemExit('executed')")
+    refused(at(folder), "PD617", 3)
+
+
+# ------------------------------------------------------------------------------- versions
+
+
+def test_an_untested_transformers_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(at(folder)).warnings == ()
+    monkeypatch.setattr(loading.transformers, "__version__", "6.1.0")
+    loaded = load(at(folder))
+    (found,) = loaded.warnings
+    assert (found.code, found.severity) == ("PD622", Severity.WARNING)
+    assert found.help == "pip install 'transformers>=5.20,<6'"
+    assert loaded.facts["transformers"] == "6.1.0 (untested; tested: 5.20 to 5.23)"
+
+
+@pytest.mark.parametrize(
+    ("version", "tested"),
+    [
+        ("5.20.0", True),
+        ("5.23.0", True),
+        ("5.99.0.dev0", True),
+        ("5.18.0", False),
+        ("4.57.1", False),
+        ("6.0.0rc1", False),
+    ],
+)
+def test_tested_versions(version: str, tested: bool) -> None:
+    assert in_range(version) is tested
+
+
+def test_the_dependency_is_the_tested_range() -> None:
+    root = Path(__file__).resolve().parents[2]
+    declared = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert f"transformers>={TESTED[0]},<6" in declared
+    pinned = (root / "constraints.txt").read_text().splitlines()
+    assert f"transformers=={TESTED[1]}.0" in pinned
+    assert f"transformers {TESTED[0]} to {TESTED[1]}" in (root / "docs" / "models.md").read_text()
+
+
+# ------------------------------------------------------------------------------- several devices
+
+
+def test_device_auto_needs_accelerate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "find_spec", lambda name: None)
+    with pytest.raises(EngineError) as caught:
+        load(at(folder), device="auto")
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.help) == ("PD621", "pip install 'pathdsl[auto]'")
+
+
+def test_device_auto_on_one_device(folder: Path) -> None:
+    pytest.importorskip("accelerate")
+    ids = torch.tensor([[1, 2, 3]])
+    one, other = (load(at(folder), device=device) for device in ("cpu", "auto"))
+    assert other.facts["device"] == "cpu"
+    assert torch.equal(one.adapter.decomposed_forward(ids), other.adapter.decomposed_forward(ids))
+
+
+def test_device_auto_asks_for_a_placement(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What transformers places is taken as it is, and what it leaves on the disk is refused."""
+    real = loading.transformers.AutoModelForCausalLM.from_pretrained
+    left = [""]
+
+    def placing(place: str, device_map: str, **options: object) -> object:
+        assert device_map == "auto"
+        model, report = real(place, **options)
+        model.hf_device_map = {"transformer.wte": "cpu", "transformer.h.0": left[0] or "cpu"}
+        if left[0]:
+            model.transformer.h[0].to("meta")
+        return model, report
+
+    monkeypatch.setattr(loading.transformers.AutoModelForCausalLM, "from_pretrained", placing)
+    monkeypatch.setattr(devices, "find_spec", lambda name: object())
+    assert load(at(folder), device="auto").facts["device"] == "cpu"
+    left[0] = "disk"
+    with pytest.raises(EngineError) as caught:
+        load(at(folder), device="auto")
+    (found,) = caught.value.diagnostics
+    assert found.code == "PD620" and found.help == "dtype: bfloat16"
+
+
+def test_weights_left_over_are_counted(folder: Path) -> None:
+    class Layer(nn.Module):
+        def __init__(self, device: str) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.empty(500_000, 1, device=device))
+
+    whole, part = nn.ModuleList([Layer("cpu")]), nn.ModuleList([Layer("cpu"), Layer("meta")])
+    check_placed(at(folder), whole)
+    with pytest.raises(EngineError) as caught:
+        check_placed(at(folder), part)
+    (found,) = caught.value.diagnostics
+    assert found.code == "PD620"
+    assert "take 4.0 MB, and 2.0 MB of them were left over" in found.message
+    assert "`1.weight`" in found.notes[0]
+
+
+def test_what_each_device_holds_is_told() -> None:
+    model = nn.Module()
+    assert device_text(model, torch.device("cpu")) == "cpu"
+    model.hf_device_map = {"wte": "cpu", "h.0": "cpu", "h.1": "mps", "ln_f": "mps"}  # type: ignore
+    told = device_text(model, torch.device("cpu"))
+    assert told == "cpu (cpu): wte to h.0; mps (mps): h.1 to ln_f"
