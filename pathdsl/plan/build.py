@@ -60,6 +60,16 @@ def build_plans(
     Raises:
         PlanError: too many states (PD210) or steps (PD211); a treated value is missing (PD221).
     """
+    return tuple(
+        _build_one(shape, task, valid, position, runs, max_states, max_copies)
+        for runs in companies(requests)
+    )
+
+
+def companies(
+    requests: Iterable[tuple[RunSpec, Measure]],
+) -> tuple[dict[RunSpec, list[Measure]], ...]:
+    """The runs of one task that go into one plan, with their measures, for each plan."""
     grouped: dict[RunSpec, list[Measure]] = {}
     for run, measure in requests:
         known = grouped.setdefault(run, [])
@@ -71,10 +81,7 @@ def build_plans(
         if run.kind == "reference":
             drawn = None
         by_draws.setdefault(drawn, {})[run] = measures
-    return tuple(
-        _build_one(shape, task, valid, position, runs, max_states, max_copies)
-        for runs in by_draws.values()
-    )
+    return tuple(by_draws.values())
 
 
 def _build_one(
