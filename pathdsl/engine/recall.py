@@ -22,6 +22,7 @@ from pathdsl.engine.selfcheck import Proof
 from pathdsl.engine.session import Planner, Request
 from pathdsl.engine.store import About, Store
 from pathdsl.engine.storekeys import TaskKeys, digest
+from pathdsl.errors import DataError
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.steps import Plan
 
@@ -62,9 +63,7 @@ class Recall:
     @property
     def tally(self) -> Tally:
         """Where the values came from so far."""
-        return Tally(
-            computed=self._computed, stored=self._stored, beside_others=self._beside
-        )
+        return Tally(computed=self._computed, stored=self._stored, beside_others=self._beside)
 
     def find(self, company: Sequence[Request]) -> Recalled:
         """What is stored of the requests of one plan."""
@@ -129,7 +128,10 @@ class Recall:
         """The keys of one plan's values; empty where one of them has none."""
         if not self.store.on:
             return {}
-        keys = {request: self._of(request[0].task).value(*request) for request in company}
+        try:
+            keys = {request: self._of(request[0].task).value(*request) for request in company}
+        except (DataError, KeyError):
+            return {}  # no such position or column: planning says so in its own words
         if any(key is None for key in keys.values()):
             return {}
         return {request: key for request, key in keys.items() if key is not None}

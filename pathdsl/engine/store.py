@@ -39,7 +39,8 @@ from pathdsl.errors import Diagnostic, Severity
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["BLOB", "DEFAULT_BYTES", "INDEX", "About", "Found", "Store", "default_folder"]
+__all__ = ["BLOB", "DEFAULT_BYTES", "INDEX", "About", "Found", "Store", "default_folder",
+           "unusable"]  # fmt: skip
 
 _T = TypeVar("_T")
 
@@ -90,14 +91,30 @@ class Found:
 def default_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """`$PATHDSL_CACHE`, else `pathdsl` in the user's folder for caches; it need not exist."""
     if given := environment.get("PATHDSL_CACHE"):
-        return Path(given).expanduser()
+        return Path(os.path.expanduser(given))
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path(os.devnull)  # nothing can be kept there, and the warning says what to set
     if sys.platform == "win32":
-        return Path(environment.get("LOCALAPPDATA") or "~/AppData/Local").expanduser() / "pathdsl"
+        return Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local") / "pathdsl"
     if sys.platform == "darwin":
-        return Path("~/Library/Caches/pathdsl").expanduser()
+        return home / "Library" / "Caches" / "pathdsl"
     # The XDG specification: a relative path there is to be ignored.
     base = Path(environment.get("XDG_CACHE_HOME") or "")
-    return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "pathdsl"
+    return (base if base.is_absolute() else home / ".cache") / "pathdsl"
+
+
+def unusable(folder: Path, error: Exception) -> Diagnostic:
+    """The warning that says why a store is off, and what to do."""
+    return Diagnostic(
+        code="PD640",
+        message="the result store cannot be used, so everything is computed",
+        notes=(f"{folder}: {str(error).strip() or type(error).__name__}",),
+        help="pathdsl cache prune --all, or `PATHDSL_CACHE=FOLDER` for another place, or "
+        "`--no-cache`",
+        severity=Severity.WARNING,
+    )
 
 
 class Store:
@@ -118,7 +135,10 @@ class Store:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -175,9 +195,7 @@ class Store:
             return {}
         return dict(load(data)) if hashlib.sha256(data).hexdigest() == name else {}
 
-    def add(
-        self, values: Mapping[str, np.ndarray], *, plan: str, proof: str, about: About
-    ) -> None:
+    def add(self, values: Mapping[str, np.ndarray], *, plan: str, proof: str, about: About) -> None:
         """Keep the values of one plan; what is known under a key already stays.
 
         Args:
@@ -189,9 +207,7 @@ class Store:
         if values:
             self._guarded(lambda: self._add(values, plan, proof, about), None)
 
-    def _add(
-        self, values: Mapping[str, np.ndarray], plan: str, proof: str, about: About
-    ) -> None:
+    def _add(self, values: Mapping[str, np.ndarray], plan: str, proof: str, about: About) -> None:
         from safetensors.numpy import save
 
         data = save({key: values[key] for key in sorted(values)})
@@ -289,7 +305,7 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         index = sqlite3.connect(self.folder / INDEX, timeout=PATIENCE, isolation_level=None)
         try:
-            index.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(index)
             index.execute("PRAGMA synchronous = NORMAL")
             index.execute("PRAGMA foreign_keys = ON")
             version = index.execute("PRAGMA user_version").fetchone()[0]
@@ -311,12 +327,18 @@ class Store:
             return work()
         except (OSError, sqlite3.Error) as error:
             self.close()
-            self.trouble = Diagnostic(
-                code="PD640",
-                message="the result store cannot be used, so everything is computed",
-                notes=(f"{self.folder}: {str(error).strip() or type(error).__name__}",),
-                help="pathdsl cache prune --all, or `PATHDSL_CACHE=FOLDER` for another place, or "
-                "`--no-cache`",
-                severity=Severity.WARNING,
-            )
+            self.trouble = unusable(self.folder, error)
             return otherwise
+
+
+def _write_ahead(index: sqlite3.Connection) -> None:
+    """Put the index into write-ahead mode; SQLite itself does not wait for others there."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            index.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)

@@ -86,9 +86,7 @@ def contents(store: Store) -> Contents:
     )
 
 
-def prune(
-    store: Store, *, max_bytes: int | None = None, older_than: float | None = None
-) -> Pruned:
+def prune(store: Store, *, max_bytes: int | None = None, older_than: float | None = None) -> Pruned:
     """Remove what was last used more than `older_than` seconds ago, then the least recently used
     until `max_bytes` hold all blobs, and leftovers. Says what went; sqlite3.Error or OSError."""
     now = time.time()

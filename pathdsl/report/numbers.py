@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import floor, isfinite, log10
 
-__all__ = ["NOUGHT", "Pair", "apart", "digits", "many", "nought", "pair", "plain", "shown"]
+__all__ = ["NOUGHT", "Pair", "apart", "digits", "many", "nought", "pair", "plain", "shown",
+           "size_text"]  # fmt: skip
 
 Pair = tuple[float, float]
 _MOST = 6
@@ -93,3 +94,12 @@ def pair(
 def many(count: int, word: str, words: str = "") -> str:
     """`1 claim`, `2 claims`, `1,000 claims`."""
     return f"{count:,} {word if count == 1 else words or word + 's'}"
+
+
+def size_text(count: float) -> str:
+    """A number of bytes, `3.2 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{plain(count, 0 if unit == 'B' else 1)} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
