@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 
-from pathdsl import __version__
 from pathdsl.engine.positions import position_mask
 from pathdsl.graph.pathset import Pos
 from pathdsl.plan.build import parse_pos
@@ -99,8 +98,8 @@ def program_text() -> str:
 
 
 def versions() -> dict[str, str]:
-    """The version of this package and of every library that computes."""
-    return {"pathdsl": __version__, **{name: version(name) for name in _LIBRARIES}}
+    """The version of every library that computes; this package is known by its text."""
+    return {name: version(name) for name in _LIBRARIES}
 
 
 @cache

@@ -266,7 +266,7 @@ def test_program_libraries_and_machine_enter_the_setting(
 def test_versions_and_program_text_are_those_of_now() -> None:
     found = storekeys.versions()
     assert found["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    assert {"pathdsl", "numpy", "scipy", "transformers"} < set(found)
+    assert {"numpy", "scipy", "transformers"} < set(found)
     assert len(storekeys.program_text()) == 64
     assert storekeys.program_text.__wrapped__() == storekeys.program_text()
 
