@@ -234,7 +234,8 @@ class Store:
             )
             # Another process may have been faster with every single one.
             index.execute(
-                "DELETE FROM blobs WHERE name = ? AND name NOT IN (SELECT blob FROM entries)",
+                "DELETE FROM blobs WHERE name = ? "
+                "AND NOT EXISTS (SELECT 1 FROM entries WHERE blob = blobs.name)",
                 (name,),
             )
         if self.total_bytes() > self.max_bytes:

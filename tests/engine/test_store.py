@@ -169,7 +169,7 @@ if where == "in the transaction":
     class Dying:
         def __init__(self, index): self.index = index
         def execute(self, text, *rest):
-            if "NOT IN" in text: die()
+            if "NOT EXISTS (SELECT" in text: die()
             return self.index.execute(text, *rest)
         def executemany(self, *rest): return self.index.executemany(*rest)
     store._index = Dying(store._index)
