@@ -74,6 +74,16 @@ def test_a_second_check_computes_nothing_and_says_the_same(file: Path, capsys: C
     assert first.replace(json.dumps(stores[0]), "").splitlines()[:20] == second.splitlines()[:20]
 
 
+def test_another_process_finds_the_same_keys(file: Path) -> None:
+    arguments = ("check", "x.circuit", "--format", "json")
+    found = [
+        json.loads(pathdsl(*arguments, cwd=file.parent, PYTHONHASHSEED=seed).stdout)
+        for seed in ("1", "2")
+    ]
+    assert found[0]["files"][0]["store"]["computed"] > 0
+    assert found[1]["files"][0]["store"]["computed"] == 0
+
+
 def test_no_cache_neither_reads_nor_writes(file: Path, capsys: Capture) -> None:
     told(capsys, "check", "x.circuit", "--no-cache")
     assert not (file.parent / "store").exists()
