@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pathdsl.cli.cache import open_store
+from pathdsl.cli.complaints import complain
 from pathdsl.cli.exits import overall
 from pathdsl.cli.files import expand, sources_of
 from pathdsl.cli.named import NO_MEMBER, judged, vet_names
@@ -33,6 +35,7 @@ from pathdsl.errors import ExitCode, Severity
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from pathdsl.engine.store import Store
     from pathdsl.score.check import FileOutcome
 
 __all__ = ["check"]
@@ -67,6 +70,9 @@ def check(
     diagnostics: Annotated[
         Diagnostics, typer.Option("--diagnostics", help="Code frames, or a line per fault.")
     ] = Diagnostics.FULL,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Compute everything; read and keep no results.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress; a line per claim.")
     ] = False,
@@ -94,8 +100,9 @@ def check(
     if only is not None or scope.models:
         programs = [load_program(name)[0] for name in names]
         vet_names([p for p in programs if p.file.statements], only, scope.models)
+    store = None if no_cache else open_store()
     for name in names:
-        outcome = _outcome(name, scope, only, device, threads, allow_inconclusive, quiet)
+        outcome = _outcome(name, scope, only, device, threads, allow_inconclusive, quiet, store)
         if only is not None and outcome.judgement is not None and not _anything(outcome):
             raise typer.BadParameter(f"`--only {only}`: {NO_MEMBER}")
         codes.append(outcome.exit_code)
@@ -109,6 +116,10 @@ def check(
             from pathdsl.report.values import values_of
 
             rows += values_of(outcome)
+    if store is not None:
+        store.close()
+        if store.trouble is not None:
+            complain([store.trouble])
     code = overall(codes)
     if values is not None and not _write_values(values, rows):
         code = ExitCode.WRONG_INPUT
@@ -129,6 +140,7 @@ def _outcome(
     threads: int | None,
     allow_inconclusive: bool,
     quiet: bool,
+    store: Store | None,
 ) -> FileOutcome:
     """One file's outcome; a library is only linted."""
     from pathdsl.engine.vet import vet_file
@@ -155,6 +167,7 @@ def _outcome(
             limits=scope.limits,
             progress=progress.show if progress.on else None,
             threads=threads,
+            store=store,
         )
         return check_file(path, options)
 

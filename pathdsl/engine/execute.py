@@ -18,7 +18,7 @@ from pathdsl.engine.plain import PlainValues
 from pathdsl.engine.projections import CHUNK_TOKENS, Projected, portions, project_all
 from pathdsl.engine.sites import Sites
 from pathdsl.plan.liveness import Schedule, reads_of
-from pathdsl.plan.need import one_source
+from pathdsl.plan.needs import one_source
 from pathdsl.plan.steps import (
     AttentionResid,
     Blend,

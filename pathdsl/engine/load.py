@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -52,6 +53,7 @@ __all__ = [
     "fetch_config",
     "load",
     "load_tokenizer",
+    "weight_hashes",
 ]
 
 # Causal masks and tables of angles that older versions of transformers saved with the weights; the
@@ -105,7 +107,7 @@ def load(
     make_deterministic(target, threads)
     spread = device == AUTO
     with _quiet():
-        place, files = hub_files(source) if source.kind == "hf" else folder_files(source)
+        place, files = _files(source)
         for path in files:
             check_file(source, path)
         fused = fused and fuses(config_of(source) or {})
@@ -117,12 +119,10 @@ def load(
             # Splitting tiny products costs more than it saves, most of all beside other programs.
             torch.set_num_threads(1)
         tokenizer = load_tokenizer(source)
-    # The cache keeps a hub file in `snapshots/COMMIT/`.
-    commit = files[0].parent.name if source.kind == "hf" else ""
     weights = {path.name: sha256_of(path) for path in files}
     facts = {
         "model": source.written,
-        "revision": commit,
+        "revision": _commit(source, files),
         "architecture": type(model).__name__,
         "dtype": source.dtype,
         "attention": str(model.config._attn_implementation),
@@ -141,6 +141,25 @@ def load(
         weights=weights,
         warnings=version_warning(source, transformers.__version__),
     )
+
+
+def weight_hashes(source: ModelSource) -> tuple[str, dict[str, str]]:
+    """The commit of a hub model ("" for others), and the sha256 of each weight file by its name.
+
+    Loads nothing. Raises what `load` raises where there are no files to read.
+    """
+    with _quiet():
+        _, files = _files(source)
+    return _commit(source, files), {path.name: sha256_of(path) for path in files}
+
+
+def _files(source: ModelSource) -> tuple[str, list[Path]]:
+    return hub_files(source) if source.kind == "hf" else folder_files(source)
+
+
+def _commit(source: ModelSource, files: list[Path]) -> str:
+    # The cache keeps a hub file in `snapshots/COMMIT/`.
+    return files[0].parent.name if source.kind == "hf" else ""
 
 
 # ------------------------------------------------------------------------------- the machine

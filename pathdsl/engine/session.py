@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,13 +15,17 @@ from pathdsl.engine.taskspec import TaskSpec
 from pathdsl.errors import DataError, Diagnostic
 from pathdsl.graph.product import MAX_STATES
 from pathdsl.graph.shape import ModelShape
-from pathdsl.plan.build import build_plans
+from pathdsl.plan.build import build_plans, companies
 from pathdsl.plan.copies import MAX_COPIES
 from pathdsl.plan.liveness import Cost, cost
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
+
+if TYPE_CHECKING:
+    from pathdsl.engine.recall import Recall
+    from pathdsl.engine.selfcheck import Proof
 
 Request = tuple[RunSpec, Measure]
 Progress = Callable[[str, int, int], None]
@@ -61,13 +66,24 @@ class Planner:
             return replace(run, treated=self.specs[run.task].treated)
         return run
 
+    def _by_task(self, requests: Collection[Request]) -> dict[str, list[Request]]:
+        found: dict[str, list[Request]] = {}
+        for run, measure in requests:
+            found.setdefault(run.task, []).append((self.normal(run), measure))
+        return found
+
+    def companies(self, requests: Collection[Request]) -> list[list[Request]]:
+        """The requests that `plans` would put into one plan, for each plan, in its order."""
+        return [
+            [(run, measure) for run, measures in runs.items() for measure in measures]
+            for wanted in self._by_task(requests).values()
+            for runs in companies(wanted)
+        ]
+
     def plans(self, requests: Collection[Request]) -> list[Plan]:
         """Plans for all requests, task by task; raises PlanError and DataError."""
-        by_task: dict[str, list[Request]] = {}
-        for run, measure in requests:
-            by_task.setdefault(run.task, []).append((self.normal(run), measure))
         found: list[Plan] = []
-        for name, wanted in by_task.items():
+        for name, wanted in self._by_task(requests).items():
             task = self.tasks[name]
             for position in dict.fromkeys(m.position for _, m in wanted if m.column == "next"):
                 next_tokens(task, position)  # raises PD347 where nothing follows
@@ -99,17 +115,43 @@ def _vet_single(task: TaskData, column: str) -> None:
 
 
 class EngineSession:
-    """The `Session` of `pathdsl.score.session` over one loaded model."""
+    """The `Session` of `pathdsl.score.session` over one model.
+
+    Values come from `recall` where it has them; what it has not is executed on `adapter`, or on the
+    recalled model where that is None, and handed to it. `prove` is asked about every plan that was
+    executed; a plan that is not proved is not kept. `asked` are all runs with their measures,
+    `proofs` the proofs by task, those of stored values among them.
+    """
 
     def __init__(
-        self, planner: Planner, adapter: Adapter, progress: Progress | None = None
+        self,
+        planner: Planner,
+        adapter: Adapter | None,
+        progress: Progress | None = None,
+        *,
+        recall: Recall | None = None,
+        prove: Callable[[Plan], Proof | None] | None = None,
     ) -> None:
+        if adapter is None and recall is None:
+            raise ValueError("a session needs an adapter or a recalled model")
         self.planner = planner
-        self.adapter = adapter
         self.progress = progress
+        self.recall = recall
+        self.prove = prove
         self.plans: list[Plan] = []
         self.costs: list[Cost] = []
+        self.asked: dict[RunSpec, dict[Measure, None]] = {}
+        self.proofs: dict[str, list[Proof]] = {}
+        self._adapter = adapter
         self._values: dict[Request, np.ndarray] = {}
+
+    @property
+    def adapter(self) -> Adapter:
+        """The parts of the model; reads the weights if that has not happened yet."""
+        if self._adapter is None:
+            assert self.recall is not None
+            self._adapter = self.recall.model.adapter
+        return self._adapter
 
     @property
     def tasks(self) -> Mapping[str, TaskData]:
@@ -123,8 +165,20 @@ class EngineSession:
             for run, measure in requests
             if (key := (self.planner.normal(run), measure)) not in self._values
         )
-        for plan in self.planner.plans(list(missing)):
+        for company in self.planner.companies(list(missing)):
+            for run, measure in company:
+                self.asked.setdefault(run, {})[measure] = None
+            if self.recall is not None:
+                self._recall(company)
+        for plan in self.planner.plans([key for key in missing if key not in self._values]):
             self._run(plan)
+
+    def _recall(self, company: list[Request]) -> None:
+        assert self.recall is not None
+        found = self.recall.find(company)
+        self._values |= found.values
+        task = company[0][0].task
+        self.proofs.setdefault(task, []).extend(found.proofs)
 
     def _run(self, plan: Plan) -> None:
         itemsize = self.adapter.dtype.itemsize
@@ -142,8 +196,13 @@ class EngineSession:
             Settings(memory=self.planner.limits.memory),
             progress,
         )
-        for (number, measure), found in values.items():
-            self._values[plan.outputs[number].run, measure] = found
+        computed = {(plan.outputs[n].run, measure): v for (n, measure), v in values.items()}
+        self._values |= computed
+        proof = self.prove(plan) if self.prove is not None else None
+        if proof is not None:
+            self.proofs.setdefault(plan.task, []).append(proof)
+        if self.recall is not None and (proof is None or proof.holds):
+            self.recall.keep(plan, computed, proof)
 
     def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
         """(draws, rows) float64; draws is 1 for a run without draws."""
@@ -151,6 +210,8 @@ class EngineSession:
 
     def rounding(self) -> float:
         """How far two evaluations of one metric value may lie apart, by dtype."""
+        if self._adapter is None and self.recall is not None:
+            return self.recall.model.rounding
         return rounding_of(self.adapter)
 
 

@@ -13,7 +13,7 @@ from pathdsl.graph.product import MAX_STATES
 from pathdsl.graph.shape import ModelShape
 from pathdsl.plan.copies import MAX_COPIES, CopyTable, RunBuilder, pattern_copy
 from pathdsl.plan.masks import FALSE, MaskTable
-from pathdsl.plan.need import back_masks
+from pathdsl.plan.needs import back_masks
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, TreatedSpec
 from pathdsl.plan.steps import (
@@ -61,6 +61,16 @@ def build_plans(
     Raises:
         PlanError: too many states (PD210) or steps (PD211); a treated value is missing (PD221).
     """
+    return tuple(
+        _build_one(shape, task, valid, position, runs, max_states, max_copies)
+        for runs in companies(requests)
+    )
+
+
+def companies(
+    requests: Iterable[tuple[RunSpec, Measure]],
+) -> tuple[dict[RunSpec, list[Measure]], ...]:
+    """The runs of one task that go into one plan, with their measures, for each plan."""
     grouped: dict[RunSpec, list[Measure]] = {}
     for run, measure in requests:
         known = grouped.setdefault(run, [])
@@ -72,10 +82,7 @@ def build_plans(
         if run.kind == "reference":
             drawn = None
         by_draws.setdefault(drawn, {})[run] = measures
-    return tuple(
-        _build_one(shape, task, valid, position, runs, max_states, max_copies)
-        for runs in by_draws.values()
-    )
+    return tuple(by_draws.values())
 
 
 def _build_one(

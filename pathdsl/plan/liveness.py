@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathdsl.plan.masks import FALSE
-from pathdsl.plan.need import one_source
+from pathdsl.plan.needs import one_source
 from pathdsl.plan.steps import (
     AttentionResid,
     HeadCopy,

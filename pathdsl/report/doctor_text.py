@@ -14,8 +14,7 @@ from pathdsl.errors import ExitCode
 from pathdsl.graph.shape import ModelShape
 from pathdsl.lang.render import render
 from pathdsl.report.json import diagnostic_object
-from pathdsl.report.numbers import groups_text, many
-from pathdsl.report.plan_text import size_text
+from pathdsl.report.numbers import groups_text, many, size_text
 from pathdsl.report.style import View, paragraph, table
 
 __all__ = ["NEEDED", "doctor_object", "doctor_report"]

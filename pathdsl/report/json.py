@@ -1,7 +1,8 @@
 """The outcome of `check` as one JSON object: a public contract, see `schema/check.schema.json`.
 
 Numbers keep their full precision and are never NaN; what is undefined is null. Nothing in the
-object tells the time or names a place on the machine, so the same check gives the same bytes.
+object tells the time or names a place on the machine, so the same check gives the same bytes, but
+for `cost` and `store`, which say what was computed and what was known.
 
 Source: language.md section 9.
 """
@@ -76,6 +77,7 @@ def file_object(
             for task, proof in outcome.proofs
         ],
         "cost": _cost(outcome),
+        "store": _store(outcome),
         "exit_code": int(outcome.exit_code),
     }
 
@@ -164,6 +166,17 @@ def _cost(outcome: FileOutcome) -> Object | None:
         "plain_runs": sum(cost.plain_runs for cost in outcome.costs),
         "copies": sum(sum(cost.copies_by_layer) for cost in outcome.costs),
         "forwards": _number(sum(cost.forwards for cost in outcome.costs)),
+    }
+
+
+def _store(outcome: FileOutcome) -> Object | None:
+    tally = outcome.tally
+    if tally is None:
+        return None
+    return {
+        "computed": tally.computed,
+        "stored": tally.stored,
+        "beside_others": tally.beside_others,
     }
 
 

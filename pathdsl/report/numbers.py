@@ -22,6 +22,7 @@ __all__ = [
     "pair",
     "plain",
     "shown",
+    "size_text",
 ]
 
 Pair = tuple[float, float]
@@ -117,3 +118,11 @@ def groups_text(shape: ModelShape) -> str:
         f"{shape.n_groups:,}, each read by {many(len(first), 'head')}: "
         f"kv0 is h[{first[0]}..{first[-1]}]"
     )
+
+def size_text(count: float) -> str:
+    """A number of bytes, `3.2 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{plain(count, 0 if unit == 'B' else 1)} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -20,7 +20,7 @@ from pathdsl.plan.liveness import Cost, reads_of
 from pathdsl.plan.steps import HeadCopy, MlpCopy, Output, Plan
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.report.json import diagnostic_object
-from pathdsl.report.numbers import many, plain
+from pathdsl.report.numbers import many, plain, size_text
 from pathdsl.report.style import View, clip, paragraph, table
 
 __all__ = ["PlanOutcome", "TaskPlan", "plan_object", "plan_report", "shared_copies"]
@@ -70,15 +70,6 @@ def shared_copies(plan: Plan) -> tuple[int, int]:
     copies = [n for n in plan.alive if isinstance(plan.steps[n], HeadCopy | MlpCopy)]
     shared = sum(users.get(n, 0).bit_count() > 1 for n in copies)
     return shared, len(copies) - shared
-
-
-def size_text(count: float) -> str:
-    """`3.2 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{plain(count, 0 if unit == 'B' else 1)} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 def plan_report(outcome: PlanOutcome, view: View, replaced: Mapping[str, str]) -> str:

@@ -26,6 +26,7 @@ from pathdsl.score.check import FileOutcome
 from pathdsl.score.results import ClaimResult
 
 if TYPE_CHECKING:
+    from pathdsl.engine.recall import Tally
     from pathdsl.engine.selfcheck import Proof
 
 __all__ = ["closing", "report"]
@@ -150,6 +151,10 @@ def _method(outcome: FileOutcome, view: View) -> str:
             f"  cost: {many(runs, 'run')}, {many(copies, 'component copy', 'component copies')}, "
             f"about {times} plain forward passes, {outcome.seconds:.1f} s"
         )
+    elif outcome.tally is not None:
+        lines.append(f"  cost: no run, {outcome.seconds:.1f} s")
+    if outcome.tally is not None and outcome.tally.stored:
+        lines.append(paragraph(f"store: {_stored(outcome.tally)}", view, "  ", "  "))
     if view.noise:
         lines.append(f"  ≈0: below {view.noise:.0e}, less than the rounding of this dtype")
     return "\n".join(lines)
@@ -173,6 +178,17 @@ def _shared(outcome: FileOutcome) -> dict[str, str]:
     if unread:
         said["tasks read by no run"] = ", ".join(unread)
     return said
+
+def _stored(tally: Tally) -> str:
+    """How many values were not computed now, and how many of those were computed beside others."""
+    total = tally.stored + tally.computed
+    text = f"{tally.stored:,} of {many(total, 'value')} from the result store"
+    if tally.beside_others:
+        text += (
+            f", {tally.beside_others:,} of them computed beside other runs, so that the last "
+            "digits may differ from computing all at once (`--no-cache`)"
+        )
+    return text
 
 
 def _summary(outcome: FileOutcome, view: View) -> str:

@@ -15,7 +15,6 @@ from math import isfinite
 from typing import Any
 
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec
 from pathdsl.score.check import FileOutcome
 from pathdsl.score.metrics import Metric, atom, compile_metric
 
@@ -29,12 +28,8 @@ def values_of(outcome: FileOutcome) -> list[dict[str, Any]]:
     session = outcome.session
     if session is None:
         return []
-    measured: dict[RunSpec, dict[Measure, None]] = {}
-    for plan in outcome.plans:
-        for output in plan.outputs:
-            measured.setdefault(output.run, {}).update(dict.fromkeys(output.measures))
     found = []
-    for number, (run, measures) in enumerate(measured.items()):
+    for number, (run, measures) in enumerate(session.asked.items()):
         task = outcome.tasks[run.task]
         for metric in _metrics(outcome, measures):
             values = metric.evaluate({m: session.value(run, m) for m in metric.measures})

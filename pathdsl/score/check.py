@@ -28,9 +28,11 @@ from pathdsl.score.results import Judgement, Verdict
 
 if TYPE_CHECKING:
     from pathdsl.engine.prepare import Prepared
+    from pathdsl.engine.recall import Tally
     from pathdsl.engine.selfcheck import Proof
     from pathdsl.engine.session import EngineSession, Limits
     from pathdsl.engine.source import ModelSource
+    from pathdsl.engine.store import Store
     from pathdsl.graph.resolver import Resolver
 
 Progress = Callable[[str, int, int], None]
@@ -41,7 +43,8 @@ class CheckOptions:
     """What the command line may change; everything that changes a number is recorded.
 
     `overrides`: `take` and `seed` of every task's data. `models`: replacements by the model's name.
-    `only`: one claim or let. `limits`: None means the defaults.
+    `only`: one claim or let. `limits`: None means the defaults. `store`: where values are kept
+    between checks; None keeps nothing.
     """
 
     overrides: Mapping[str, int] = field(default_factory=dict)
@@ -52,6 +55,7 @@ class CheckOptions:
     limits: Limits | None = None
     progress: Progress | None = None
     threads: int | None = None
+    store: Store | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +72,8 @@ class Ready:
 class FileOutcome:
     """Everything a report may say about one file.
 
-    `methodology`: text by name, in the order to print. `values`: the session, for `--values`.
+    `methodology`: text by name, in the order to print. `session`: for `--values`. `plans` are those
+    that were executed; `tally` says what came from the store instead, None without one.
     """
 
     path: str
@@ -82,6 +87,7 @@ class FileOutcome:
     plans: tuple[Plan, ...] = ()
     costs: tuple[Cost, ...] = ()
     session: EngineSession | None = None
+    tally: Tally | None = None
     seconds: float = 0.0
 
 
@@ -146,7 +152,8 @@ def _check(
     options: CheckOptions,
     started: float,
 ) -> FileOutcome:
-    from pathdsl.engine.load import load
+    from pathdsl.engine.lazymodel import LazyModel
+    from pathdsl.engine.recall import Recall
     from pathdsl.engine.selfcheck import prove, prove_null_pair, unproved, worst_of
     from pathdsl.engine.session import EngineSession, Limits, Planner
     from pathdsl.score.judge import judge
@@ -159,23 +166,41 @@ def _check(
     found = [*found, *ready.data.warnings, *check_presence(program, ready.resolver, planner)]
     if any(d.severity is Severity.ERROR for d in found):
         return _stopped(path, program, found, ExitCode.WRONG_INPUT, started)
+    store = options.store
     long = any(task.n_pos >= LONG_PROMPT for task in ready.data.tasks.values())
-    loaded = load(
-        ready.source, options.device, options.threads, fused=long and not reads_patterns(program)
-    )
-    found = [*found, *loaded.warnings]
+    model = LazyModel(
+        ready.source, options.device, options.threads, store,
+        fused=long and not reads_patterns(program),
+    )  # fmt: skip
+    found = [*found, *model.warnings]
+    recall = Recall(store, model, planner) if store is not None and store.on else None
     proofs: list[tuple[str, Proof]] = []
     for name, task in ready.data.tasks.items():
-        proofs += [(name, proof) for proof in prove(planner, loaded.adapter, task)]
+        proved = recall.proofs(name) if recall is not None else None
+        if proved is None:
+            proved = prove(planner, model.adapter, task)
+            if recall is not None:
+                recall.keep_proofs(name, proved)
+        proofs += [(name, proof) for proof in proved]
     faults = unproved(proofs)
     if faults:
         return _stopped(path, program, [*found, *faults], ExitCode.MACHINE_FAILED, started, proofs)
-    session = EngineSession(planner, loaded.adapter, options.progress)
+
+    def null_pair(plan: Plan) -> Proof | None:
+        if not changes_something(plan):
+            return None
+        return prove_null_pair(plan, ready.data.tasks[plan.task], model.adapter, model.rounding)
+
+    session = EngineSession(
+        planner,
+        model.adapter if recall is None else None,
+        options.progress,
+        recall=recall,
+        prove=null_pair,
+    )
     judgement = judge(program, ready.resolver, session, options.only)
-    for name, task in ready.data.tasks.items():
-        plans = [p for p in session.plans if p.task == name and changes_something(p)]
-        if plans:
-            null = [prove_null_pair(p, task, loaded.adapter, session.rounding()) for p in plans]
+    for name in ready.data.tasks:
+        if null := session.proofs.get(name):
             proofs.append((name, worst_of(null)))
     faults = unproved(proofs)
     if faults:
@@ -187,12 +212,13 @@ def _check(
         diagnostics=tuple(sort_diagnostics(found, first=path)),
         exit_code=exit_code(judgement, options.allow_inconclusive),
         judgement=judgement,
-        methodology=methodology(program, ready, loaded, options),
+        methodology=methodology(program, ready, model.facts, options),
         proofs=tuple(proofs),
         tasks=ready.data.tasks,
         plans=tuple(session.plans),
         costs=tuple(session.costs),
         session=session,
+        tally=recall.tally if recall is not None else None,
         seconds=time.monotonic() - started,
     )
 

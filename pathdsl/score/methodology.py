@@ -15,7 +15,6 @@ from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
 
 if TYPE_CHECKING:
-    from pathdsl.engine.load import LoadedModel
     from pathdsl.score.check import CheckOptions, Ready
 
 NORM_AFTER_ATTENTION = ("gemma2", "gemma3_text", "olmo2")
@@ -23,17 +22,20 @@ NORM_AFTER_ATTENTION = ("gemma2", "gemma3_text", "olmo2")
 
 
 def methodology(
-    program: Program, ready: Ready, loaded: LoadedModel, options: CheckOptions
+    program: Program, ready: Ready, facts: Mapping[str, str], options: CheckOptions
 ) -> Mapping[str, str]:
-    """What a reader must know to redo the numbers, by name, in the order to print."""
+    """What a reader must know to redo the numbers, by name, in the order to print.
+
+    `facts`: those of the model, as `LoadedModel.facts`.
+    """
     said: dict[str, str] = {}
     said["model"] = ready.source.written
     if options.models:
         said["replaced"] = "the file's model was replaced for this run"
     said |= {
-        key: loaded.facts[key]
+        key: facts[key]
         for key in ("revision", "dtype", "attention", "device", "threads", "torch", "transformers")
-        if loaded.facts.get(key)
+        if facts.get(key)
     }
     shape = ready.resolver.shape
     said["graph"] = (

@@ -112,6 +112,7 @@ class _Probe:
         self.layout = Layout(resolver.shape)
         self.limits = planner.limits
         self._position = position_mask(task)
+        self._known: dict[Pos, int] = {}
 
     def rows_with(self, paths: PathSet) -> np.ndarray:
         """(rows,) bool."""
@@ -122,9 +123,14 @@ class _Probe:
             max_states=self.limits.max_states,
             max_copies=self.limits.max_copies,
         )
-        builder = RunBuilder(table, paths, 0, lambda pos: self.masks.intern(self._position(pos)))
+        builder = RunBuilder(table, paths, 0, self._mask)
         ends = self.masks.both(builder.logits().cut, self.read)
         return self.masks.array(ends).any(axis=1)
+
+    def _mask(self, pos: Pos) -> int:
+        if pos not in self._known:
+            self._known[pos] = self.masks.intern(self._position(pos))
+        return self._known[pos]
 
 
 def _said(what: str, rows: np.ndarray, node: ast.Node, task: TaskData) -> list[Diagnostic]:

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_as_expected_is_0_and_json_is_valid_and_the_same_in_every_process(folder: Path) -> None:
-    arguments = ("check", "good.circuit", "--format", "json")
+    arguments = ("check", "good.circuit", "--format", "json", "--no-cache")
     first = pathdsl(*arguments, cwd=folder, PYTHONHASHSEED="1")
     second = pathdsl(*arguments, cwd=folder, PYTHONHASHSEED="2")
     assert first.returncode == 0, first.stdout + first.stderr

@@ -51,7 +51,8 @@ def test_over_several_files_the_largest_wins(codes: list[int], wanted: int) -> N
 def test_only_built_verbs_are_there(capsys: Capture) -> None:
     assert run("--help") == 0
     told = capsys.readouterr().out
-    for verb in ("check", "lint", "fmt", "plan", "explain", "graph", "selftest", "doctor"):
+    for verb in ("check", "lint", "fmt", "plan", "explain", "graph", "selftest", "doctor",
+                 "cache"):  # fmt: skip
         assert f"  {verb} " in told
     for verb in ("lock", "breaking", "robustness", "lsp"):
         assert f"  {verb} " not in told

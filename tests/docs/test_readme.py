@@ -28,7 +28,10 @@ def run(command: str, folder: Path) -> str:
     words = command.split()
     if words[0] == "pathdsl":
         words = [sys.executable, "-m", *words]
-    surroundings = {**os.environ, "NO_COLOR": "1", "COLUMNS": "100"}
+    store = folder.with_name(f"{folder.name}-store")  # one for the whole transcript
+    surroundings = {
+        **os.environ, "NO_COLOR": "1", "COLUMNS": "100", "PATHDSL_CACHE": str(store)
+    }  # fmt: skip
     done = subprocess.run(
         words, cwd=folder, env=surroundings, capture_output=True, text=True, check=False
     )

@@ -55,4 +55,14 @@ PROOF_PAGES: tuple[Page, ...] = (
         "(`--only`).",
         shown_by="tests/score/test_check.py",
     ),
+    Page(
+        code="PD640",
+        name="store-not-usable",
+        summary="The result store cannot be read or written, so everything is computed.",
+        why="The folder cannot be written, the disk is full, or the index is damaged or was made "
+        "by another version. Verdicts do not depend on it; only time is lost.",
+        repair="Remove what is there (`pathdsl cache prune --all`), name another folder in "
+        "`PATHDSL_CACHE`, or do without (`--no-cache`).",
+        shown_by="tests/engine/test_store.py",
+    ),
 )  # fmt: skip

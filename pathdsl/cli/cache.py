@@ -1,0 +1,174 @@
+"""`pathdsl cache`: what the result store holds, and removing it.
+
+pathdsl cache info                      how much, and where
+pathdsl cache list                      the values of each plan, the last used first
+pathdsl cache prune --older-than 30d    what was not used for so long
+pathdsl cache path                      the folder alone, for scripts
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pathdsl.cli.complaints import complain
+from pathdsl.cli.options import Format, NoColor, size
+from pathdsl.cli.output import colour_on, columns, out
+from pathdsl.errors import ExitCode
+
+if TYPE_CHECKING:
+    from pathdsl.engine.store import Store
+    from pathdsl.engine.storeprune import Contents
+
+__all__ = ["app", "limit", "open_store"]
+
+LIMIT = "PATHDSL_CACHE_SIZE"
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+app = typer.Typer(
+    help="Inspect and prune the result store: values that earlier checks computed.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+Style = Annotated[Format, typer.Option("--format", help="Text, or one object.")]
+
+
+def limit() -> int:
+    """Bytes that a check leaves in the store at most; typer.BadParameter where it is no size."""
+    from pathdsl.engine.store import DEFAULT_BYTES
+
+    given = os.environ.get(LIMIT)
+    if not given:
+        return DEFAULT_BYTES
+    try:
+        return size(given)
+    except typer.BadParameter as error:
+        raise typer.BadParameter(f"`{LIMIT}`: {error}") from error
+
+
+def open_store() -> Store:
+    """The user's store, made if need be; `trouble` says why it is off."""
+    from pathdsl.engine.store import Store, default_folder
+
+    return Store(default_folder(), limit())
+
+
+def _contents() -> Contents:
+    """What is in the store; a store that was never used is empty and is not made for that."""
+    from pathdsl.engine.store import INDEX, default_folder, unusable
+    from pathdsl.engine.storeprune import Contents, contents
+
+    folder = default_folder()
+    if not os.path.exists(folder / INDEX):
+        return Contents(
+            folder=folder, blobs=(), records=0, bytes=0, index_bytes=0, leftover_bytes=0
+        )
+    try:
+        with open_store() as store:
+            _vet(store)
+            return contents(store)
+    except sqlite3.Error as error:
+        complain([unusable(folder, error)])
+        raise typer.Exit(ExitCode.MACHINE_FAILED) from error
+
+
+def _vet(store: Store) -> None:
+    if store.trouble is not None:
+        complain([store.trouble])
+        raise typer.Exit(ExitCode.MACHINE_FAILED)
+
+
+@app.command("info", short_help="Say how much there is, and where.")
+def info(style: Style = Format.TEXT) -> None:
+    """Say how many values are kept, how large they are, and where they lie."""
+    from pathdsl.report.cache_text import contents_object, info_text
+    from pathdsl.report.json import dump
+
+    found = _contents()
+    if style is Format.JSON:
+        out(dump(contents_object(found, limit(), everything=False)))
+    else:
+        out(info_text(found, limit()))
+
+
+@app.command("list", short_help="List the values of each plan.")
+def list_(
+    style: Style = Format.TEXT,
+    everything: Annotated[bool, typer.Option("--all", help="Write keys and models out.")] = False,
+    no_color: NoColor = False,
+) -> None:
+    """List what is kept, one line for each plan, the last used first."""
+    from pathdsl.report.cache_text import contents_object, list_text
+    from pathdsl.report.json import dump
+    from pathdsl.report.style import View
+
+    found = _contents()
+    if style is Format.JSON:
+        out(dump(contents_object(found, limit(), everything=True)))
+    else:
+        colour = colour_on(sys.stdout, off=no_color)
+        out(list_text(found, View(width=columns(), colour=colour, everything=everything)))
+
+
+@app.command("prune", short_help="Remove what was not used for long.")
+def prune(
+    older_than: Annotated[
+        str | None,
+        typer.Option("--older-than", metavar="AGE", help="Not used for so long: 30d, 12h, 2w."),
+    ] = None,
+    max_size: Annotated[
+        str | None,
+        typer.Option("--max-size", metavar="SIZE", help="Leave at most this, as in 1GB."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Remove everything.")] = False,
+    style: Style = Format.TEXT,
+) -> None:
+    """Remove values by age, then the least recently used beyond a size (2 GB if not said)."""
+    from pathdsl.engine.store import INDEX, Store, default_folder, unusable
+    from pathdsl.engine.storeprune import Pruned, clear
+    from pathdsl.engine.storeprune import prune as remove
+    from pathdsl.report.cache_text import pruned_object, pruned_text
+    from pathdsl.report.json import dump
+
+    if everything and (older_than or max_size):
+        raise typer.BadParameter("`--all` takes no `--older-than` and no `--max-size`")
+    oldest = None if older_than is None else _age(older_than)
+    most = limit() if max_size is None else size(max_size)
+    folder = default_folder()
+    gone = Pruned()
+    try:
+        if everything:
+            gone = clear(folder) if os.path.isdir(folder) else gone
+        elif os.path.exists(folder / INDEX):
+            with Store(folder, most) as store:
+                _vet(store)
+                gone = remove(store, max_bytes=most, older_than=oldest)
+    except (OSError, sqlite3.Error) as error:
+        complain([unusable(folder, error)])
+        raise typer.Exit(ExitCode.MACHINE_FAILED) from error
+    out(dump(pruned_object(gone)) if style is Format.JSON else pruned_text(gone))
+
+
+@app.command("path", short_help="Print the folder.")
+def path(style: Style = Format.TEXT) -> None:
+    """Print the folder of the store; `PATHDSL_CACHE` names another."""
+    from pathdsl.engine.store import default_folder
+    from pathdsl.report.json import dump
+
+    folder = str(default_folder())
+    out(dump({"schema_version": 1, "folder": folder}) if style is Format.JSON else folder + "\n")
+
+
+def _age(text: str) -> float:
+    """Seconds: `30d`, `12h`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip())
+    if found is None:
+        raise typer.BadParameter(f"`{text}` is no age; wanted for example `30d`, `12h` or `2w`")
+    return float(found[1]) * _SECONDS[found[2]]

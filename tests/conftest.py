@@ -1,0 +1,28 @@
+"""No test touches the user's result store: each has an empty one of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_store_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Also for fixtures that live longer than one test."""
+    before = os.environ.get("PATHDSL_CACHE")
+    os.environ["PATHDSL_CACHE"] = str(tmp_path_factory.mktemp("store"))
+    yield
+    if before is None:
+        del os.environ["PATHDSL_CACHE"]
+    else:
+        os.environ["PATHDSL_CACHE"] = before
+
+
+@pytest.fixture(autouse=True)
+def _store_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / f"store-{os.urandom(6).hex()}"
+    monkeypatch.setenv("PATHDSL_CACHE", str(folder))

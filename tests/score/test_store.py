@@ -1,0 +1,309 @@
+"""Checks with the result store: the same numbers, and only what is new is computed."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pathdsl.engine.lazymodel as lazymodel
+import pathdsl.engine.selfcheck as selfcheck
+import pathdsl.engine.session as session_module
+from pathdsl.engine.session import ROUNDING, Limits
+from pathdsl.engine.store import Store
+from pathdsl.errors import ExitCode, Severity
+from pathdsl.report.values import as_jsonl, values_of
+from pathdsl.score.check import CheckOptions, FileOutcome, check_file
+
+HEAD = """
+circuit c { language = 1 }
+model toy = bundled("induction-2l")
+task copy {
+  data      = induction(take: 40, seed: 0)
+  reference = prompt
+  treated   = prompt_other
+  positions = [FIRST_A, FIRST_B]
+}
+task drawn {
+  data      = induction(take: 40, seed: 0)
+  reference = prompt
+  treated   = resample(prompt_other, draws: 2, seed: 3)
+}
+path main = a1.h2@END -> logits
+path back = a0.h1@FIRST_B -[k]-> a1.h2@END -> logits
+metric LD on copy: logits = logit(answer) - logit(wrong)
+metric LP on drawn: nats = logprob(answer) - logprob(wrong)
+metric looks on copy = attention(a1.h2, END -> FIRST_B)
+"""
+GOOD = 'claim good: mean(LD(reference) - LD(treat(main))) > 1 at 95% confidence "it writes"\n'
+OTHER = "claim other: mean(LD(reference) - LD(treat(back))) > 1 at 95% confidence\n"
+SWEEP = "let direct for h in attn: logits = mean(LD(treat(h -> logits)) - LD(reference))\n"
+DRAWN = "let drawn_too: nats = mean(LP(treat(main)) - LP(reference))\n"
+ATTENDS = "let seen = mean(looks(reference))\n"
+
+
+def check(folder: Path, text: str, store: Store | None, **options: object) -> FileOutcome:
+    path = folder / "x.circuit"
+    path.write_text(HEAD + text)
+    outcome = check_file(str(path), CheckOptions(store=store, **options))  # type: ignore[arg-type]
+    assert store is None or store.trouble is None
+    return outcome
+
+
+def all_of(outcome: FileOutcome) -> object:
+    """Everything that a check says, to the last bit, but for what it computed."""
+    assert outcome.judgement is not None and outcome.session is not None
+    values = [
+        (run.label, measure, outcome.session.value(run, measure).tobytes())
+        for run, measures in outcome.session.asked.items()
+        for measure in measures
+    ]
+    told = outcome.diagnostics, outcome.judgement, dict(outcome.methodology), outcome.proofs
+    return values, repr(told), outcome.exit_code, as_jsonl(values_of(outcome))
+
+
+def counts(outcome: FileOutcome) -> tuple[int, int, int]:
+    assert outcome.tally is not None
+    return outcome.tally.computed, outcome.tally.stored, outcome.tally.beside_others
+
+
+def planned(outcome: FileOutcome) -> set[str]:
+    """The runs that were planned and executed."""
+    return {output.run.label or output.run.kind for p in outcome.plans for output in p.outputs}
+
+
+# ------------------------------------------------------------------------------- the same numbers
+
+
+@pytest.mark.parametrize("memory", [256_000_000, 400_000, 20_000])
+def test_bits_are_the_same_without_the_store_and_with_it(tmp_path: Path, memory: int) -> None:
+    text, limits = GOOD + SWEEP + DRAWN + ATTENDS, Limits(memory=memory)
+    without = check(tmp_path, text, None, limits=limits)
+    assert without.tally is None
+    with Store(tmp_path / "store") as store:
+        cold = check(tmp_path, text, store, limits=limits)
+        warm = check(tmp_path, text, store, limits=limits)
+    assert all_of(without) == all_of(cold) == all_of(warm)
+    n_values = counts(cold)[0]
+    assert counts(cold) == (n_values, 0, 0) and counts(warm) == (0, n_values, 0)
+    assert cold.plans and not warm.plans and not warm.costs
+    assert {proof.code for _, proof in warm.proofs} >= {"PD630", "PD631", "PD632", "PD634"}
+
+
+def test_another_memory_limit_computes_anew_and_stays_within_rounding(tmp_path: Path) -> None:
+    with Store(tmp_path / "store") as store:
+        large = check(tmp_path, GOOD + SWEEP, store)
+        small = check(tmp_path, GOOD + SWEEP, store, limits=Limits(memory=20_000))
+    assert counts(small)[1] == 0
+    close(large, small)
+
+
+def close(left: FileOutcome, right: FileOutcome) -> None:
+    """Every value of both checks within the rounding of float32."""
+    assert left.session is not None and right.session is not None
+    for run, measures in left.session.asked.items():
+        for measure in measures:
+            a, b = left.session.value(run, measure), right.session.value(run, measure)
+            scale = max(1.0, float(np.abs(a).max()))
+            np.testing.assert_allclose(a, b, rtol=0, atol=ROUNDING["float32"] * scale)
+
+
+def test_nothing_is_loaded_where_everything_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store(tmp_path / "store") as store:
+        cold = check(tmp_path, GOOD, store)
+
+        def refuse(*_: object, **__: object) -> None:
+            raise AssertionError("weights were read")
+
+        monkeypatch.setattr(lazymodel, "load", refuse)
+        monkeypatch.setattr(session_module, "execute", refuse)
+        monkeypatch.setattr(session_module, "build_plans", refuse)
+        assert all_of(check(tmp_path, GOOD, store)) == all_of(cold)
+        with pytest.raises(AssertionError, match="weights were read"):
+            check(tmp_path, GOOD + OTHER, store)
+
+
+def test_a_search_in_rounds(tmp_path: Path) -> None:
+    text = (
+        "group early @FIRST_B = { a0.h0, a0.h1 }\ngroup late @END = { a1.h1, a1.h2 }\n"
+        "path both = within(early, late)\n"
+        "claim whole: completeness(both, knockouts: greedy(steps: 2, runs: 2, sample: 2, seed: 0),"
+        " task: copy, metric: LD) <= 2 at 95% confidence\n"
+    )
+    with Store(tmp_path / "store") as store:
+        cold = check(tmp_path, text, store)
+        assert len(cold.plans) > 1, [d.message for d in cold.diagnostics]
+        warm = check(tmp_path, text, store)
+    assert all_of(cold) == all_of(warm) and counts(warm)[0] == counts(warm)[2] == 0
+
+
+# ------------------------------------------------------------------------------- edits
+
+
+def test_an_edit_of_a_threshold_computes_nothing(tmp_path: Path) -> None:
+    with Store(tmp_path / "store") as store:
+        check(tmp_path, GOOD, store)
+        edited = check(tmp_path, GOOD.replace("> 1", "> 2").replace("good", "better"), store)
+    assert planned(edited) == set() and counts(edited)[0] == 0
+    assert edited.judgement is not None and edited.judgement.claims[0].threshold == 2.0
+
+
+def test_a_new_claim_computes_its_new_runs_only(tmp_path: Path) -> None:
+    with Store(tmp_path / "store") as store:
+        first = check(tmp_path, GOOD + SWEEP, store)
+        edited = check(tmp_path, GOOD + SWEEP + OTHER, store)
+        again = check(tmp_path, GOOD + SWEEP + OTHER, store)
+    without = check(tmp_path, GOOD + SWEEP + OTHER, None)
+    n_first = counts(first)[0]
+    assert planned(edited) == {"treat(back)"}
+    assert counts(edited) == (2, n_first, n_first)  # the company of all has changed
+    assert counts(again) == (0, n_first + 2, n_first + 2)
+    assert all_of(again) == all_of(edited)
+    close(edited, without)
+    judged = [
+        [(c.name, c.verdict) for c in outcome.judgement.claims]  # type: ignore[union-attr]
+        for outcome in (edited, without)
+    ]
+    assert judged[0] == judged[1]
+    null = [proof for _, proof in edited.proofs if proof.code == "PD634"]
+    assert len(null) == 1 and "the worst of 2 plans" in null[0].compared
+
+
+def test_a_claim_that_goes_leaves_the_others_as_they_were(tmp_path: Path) -> None:
+    with Store(tmp_path / "store") as store:
+        first = check(tmp_path, GOOD + SWEEP + OTHER, store)
+        fewer = check(tmp_path, GOOD + OTHER, store)
+    assert planned(fewer) == set() and counts(fewer)[0] == 0 and counts(fewer)[2] > 0
+    assert first.session is not None and fewer.session is not None
+    for run, measures in fewer.session.asked.items():
+        for measure in measures:
+            assert np.array_equal(
+                first.session.value(run, measure), fewer.session.value(run, measure)
+            )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "computes"),
+    [
+        ("seed: 0", "seed: 1", True),
+        ("take: 40", "take: 41", True),
+        ("treated   = prompt_other", "treated   = zero", True),
+        ("treated   = prompt_other", "treated   = mean(prompt_other)", True),
+        ('bundled("induction-2l")', 'bundled("induction-2l", dtype: float64)', True),
+        ("a1.h2@END -> logits", "a1.h1@END -> logits", True),
+        ("task copy", "task renamed", False),
+        ("path main", "# a remark\npath main", False),
+        ("reference = prompt\n", "reference = prompt\n  average = mean_of_ratios\n", False),
+    ],
+)  # fmt: skip
+def test_what_an_edit_costs(tmp_path: Path, old: str, new: str, computes: bool) -> None:
+    head = HEAD.partition("task drawn")[0]
+    rest = "path main = a1.h2@END -> logits\nmetric LD: logits = logit(answer) - logit(wrong)\n"
+    path = tmp_path / "x.circuit"
+    with Store(tmp_path / "store") as store:
+        path.write_text(head + rest + GOOD)
+        before = check_file(str(path), CheckOptions(store=store))
+        assert before.judgement is not None
+        edited = (head + rest + GOOD).replace(old, new)
+        assert edited != head + rest + GOOD
+        path.write_text(edited)
+        after = check_file(str(path), CheckOptions(store=store))
+    assert after.judgement is not None, after.diagnostics
+    assert bool(counts(after)[0]) == computes, counts(after)
+    if not computes:
+        assert counts(after)[2] == 0
+
+
+# ------------------------------------------------------------------------------- what goes wrong
+
+
+def test_what_does_not_prove_itself_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = selfcheck.prove_null_pair
+    with Store(tmp_path / "store") as store:
+        monkeypatch.setattr(
+            selfcheck, "prove_null_pair", lambda *a: replace(real(*a), error=float("nan"))
+        )
+        failed = check(tmp_path, GOOD, store)
+        assert failed.exit_code is ExitCode.MACHINE_FAILED
+        monkeypatch.setattr(selfcheck, "prove_null_pair", real)
+        good = check(tmp_path, GOOD, store)
+        assert good.exit_code is ExitCode.AS_EXPECTED and counts(good)[1] == 0
+
+
+def test_a_model_that_does_not_prove_itself_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = selfcheck.prove
+    with Store(tmp_path / "store") as store:
+        monkeypatch.setattr(
+            selfcheck, "prove", lambda *a: [replace(p, error=1.0) for p in real(*a)]
+        )
+        for _ in range(2):
+            assert check(tmp_path, GOOD, store).exit_code is ExitCode.MACHINE_FAILED
+        monkeypatch.setattr(selfcheck, "prove", real)
+        assert check(tmp_path, GOOD, store).exit_code is ExitCode.AS_EXPECTED
+
+
+def test_what_was_computed_before_a_check_is_cut_off_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = importlib.import_module("pathdsl.score.judge")  # the package has a function so named
+    real = judge.judge
+
+    def cut_off(*arguments: object) -> None:
+        real(*arguments)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    with Store(tmp_path / "store") as store:
+        monkeypatch.setattr(judge, "judge", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            check(tmp_path, GOOD + SWEEP, store)
+        monkeypatch.setattr(judge, "judge", real)
+        again = check(tmp_path, GOOD + SWEEP, store)
+        assert counts(again)[0] == 0
+    assert all_of(again) == all_of(check(tmp_path, GOOD + SWEEP, None))
+
+
+def test_a_truncated_blob_is_computed_again(tmp_path: Path) -> None:
+    with Store(tmp_path / "store") as store:
+        cold = check(tmp_path, GOOD, store)
+        (blob,) = (tmp_path / "store").glob("blobs/*/*")
+        whole = blob.read_bytes()
+        blob.write_bytes(whole[: len(whole) // 2])
+        again = check(tmp_path, GOOD, store)
+        assert counts(again) == counts(cold) and all_of(again) == all_of(cold)
+        assert blob.read_bytes() == whole
+        assert counts(check(tmp_path, GOOD, store))[0] == 0
+
+
+def test_a_store_that_fails_on_the_way_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "x.circuit").write_text(HEAD + GOOD)
+    with Store(tmp_path / "store") as store:
+        monkeypatch.setattr(Path, "write_bytes", full)
+        found = check_file(str(tmp_path / "x.circuit"), CheckOptions(store=store))
+        monkeypatch.undo()
+        assert store.trouble is not None and store.trouble.code == "PD640"
+    assert all_of(found) == all_of(check(tmp_path, GOOD, None))
+
+
+def test_weights_that_change_on_the_way_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lazymodel, "weight_hashes", lambda source: ("", {"model": "another"}))
+    with Store(tmp_path / "store") as store:
+        outcome = check(tmp_path, GOOD, store)
+    assert outcome.exit_code is ExitCode.MACHINE_FAILED
+    codes = [d.code for d in outcome.diagnostics if d.severity is Severity.ERROR]
+    assert codes == ["PD609"]
