@@ -233,6 +233,7 @@ def _extremes(
         task.valid,
         position_mask(task),
         [(run, m) for run in runs for m in measures],
+        frozen=planner.specs[task.name].layernorm == "frozen",
     )
     proofs = []
     ends = task.lengths[rows] - 1

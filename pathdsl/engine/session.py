@@ -79,6 +79,7 @@ class Planner:
                 task.valid,
                 position_mask(task),
                 wanted,
+                frozen=self.specs[name].layernorm == "frozen",
                 max_states=self.limits.max_states,
                 max_copies=self.limits.max_copies,
             )

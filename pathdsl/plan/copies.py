@@ -17,7 +17,7 @@ Residual inputs are chains of partial sums by stage, so readers that agree on a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,12 +62,14 @@ class CopyTable:
         masks: MaskTable,
         constant: tuple[bool, ...],
         *,
+        frozen: bool = False,
         max_states: int = MAX_STATES,
         max_copies: int = MAX_COPIES,
     ) -> None:
         self.layout = layout
         self.masks = masks
         self.constant = constant
+        self.frozen = frozen
         self.max_states = max_states
         self.max_copies = max_copies
         self.steps: list[Step] = []
@@ -119,21 +121,28 @@ class RunBuilder:
         self.only_reference: Blend = ((REFERENCE, TRUE),)
         self.only_treated: Blend = ((self.source, TRUE),)
         self._cells: dict[tuple[int, int], tuple[Blend, int, int]] = {}
-        self._streams: dict[tuple[int, int], Stream] = {}
+        self._streams: dict[tuple[int, int, bool], Stream] = {}
         self._sender_class: dict[int, dict[int, int]] = {}
         self._cases: dict[tuple[int, int], tuple[tuple[int, int], ...]] = {}
         self._states: set[int] = set()
         self.mixed: set[tuple[int, int]] = set()
+        # Where a norm follows attention, mixed readers have streams of their own.
+        self.frozen_streams = table.frozen and table.layout.shape.norm_after_attention
 
     @property
     def n_states(self) -> int:
         """Distinct automaton states that this run met."""
         return len(self._states)
 
-    def logits(self) -> Stream:
-        """The final residual stream, from which this run's logits are computed."""
+    def logits(self, *, frozen: bool = False) -> Stream:
+        """The final residual stream, from which this run's logits are computed.
+
+        `frozen`: as logits read it where both kept and treated paths end.
+        """
         between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
-        return self._stream(between.free, 2 * self.layout.shape.n_layers)
+        return self._stream(
+            between.free, 2 * self.layout.shape.n_layers, frozen and self.frozen_streams
+        )
 
     def direct_read(self, component: int) -> Blend:
         """Where the value of the copy of `component` that goes straight to `logits` comes from."""
@@ -168,19 +177,22 @@ class RunBuilder:
         if component.kind == "mlp":
             between = self.automaton.slot_step(state, v, None).free
             stage = 2 * layer + (0 if self.layout.shape.parallel else 1)
-            stream = self._stream(between, stage)
+            stream = self._stream(between, stage, self.frozen_streams)
             kept, cut = stream.kept, stream.cut
             if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
                 return self._blend(kept, cut, None), kept, cut
             self.mixed.add((v, state))
-            return self._blend(kept, cut, MlpCopy(layer=layer, resid=stream.step)), kept, cut
-        query = self._stream(self.automaton.slot_step(state, v, "q").free, 2 * layer)
+            mlp = MlpCopy(layer=layer, resid=stream.step, frozen=self.table.frozen)
+            return self._blend(kept, cut, mlp), kept, cut
+        query = self._stream(
+            self.automaton.slot_step(state, v, "q").free, 2 * layer, self.frozen_streams
+        )
         kept, cut = query.kept, query.cut
         reads = []
         for slot in ("k", "v"):
             by_step: dict[int, np.ndarray] = {}
             for between, distances in self._by_distance(state, v, slot):
-                stream = self._stream(between, 2 * layer)
+                stream = self._stream(between, 2 * layer, self.frozen_streams)
                 seen = self.masks.distance_set(distances)
                 kept = self.masks.either(kept, self.masks.seen_from(stream.kept, seen))
                 cut = self.masks.either(cut, self.masks.seen_from(stream.cut, seen))
@@ -193,7 +205,12 @@ class RunBuilder:
             return self._blend(kept, cut, None), kept, cut
         self.mixed.add((v, state))
         copy = HeadCopy(
-            layer=layer, head=component.head, query=query.step, keys=reads[0], values=reads[1]
+            layer=layer,
+            head=component.head,
+            query=query.step,
+            keys=reads[0],
+            values=reads[1],
+            frozen=self.table.frozen,
         )
         return self._blend(kept, cut, copy), kept, cut
 
@@ -281,22 +298,25 @@ class RunBuilder:
             cases = fresh
         return tuple((where, state) for state, where in cases.items())
 
-    def _stream(self, between: int, stage: int) -> Stream:
-        """The residual stream at a stage as a reader in this between-state sees it."""
-        key = (between, stage)
+    def _stream(self, between: int, stage: int, frozen: bool) -> Stream:
+        """The residual stream at a stage as a reader in this between-state sees it.
+
+        `frozen`: as a mixed copy sees it whose norms of the heads' sums have reference scales.
+        """
+        key = (between, stage, frozen)
         found = self._streams.get(key)
         if found is None:
-            found = self._streams[key] = self._new_stream(between, stage)
+            found = self._streams[key] = self._new_stream(between, stage, frozen)
         return found
 
-    def _new_stream(self, between: int, stage: int) -> Stream:
+    def _new_stream(self, between: int, stage: int, frozen: bool) -> Stream:
         if stage == 0:
             blend, kept, cut = self._read(0, between)
             step = self._plain(0, blend) if len(blend) == 1 else None
             return Stream(
                 step if step is not None else self._add(InputResid(blend=blend)), kept, cut
             )
-        previous = self._stream(between, stage - 1)
+        previous = self._stream(between, stage - 1, frozen)
         layer, is_mlp = (stage - 1) // 2, stage % 2 == 0
         if is_mlp:
             if not self.layout.shape.has_mlp:
@@ -313,14 +333,19 @@ class RunBuilder:
             cut = self.masks.either(cut, sender_cut)
         blends = tuple(blend for blend, _, _ in reads)
         before = self.table.steps[previous.step]
-        if isinstance(before, PlainResid) and all(
-            blend == ((before.source, TRUE),) for blend in blends
+        # A treated run's own stream is normed with its own scales, the reference run's with either.
+        if (
+            isinstance(before, PlainResid)
+            and (before.source == REFERENCE or not frozen)
+            and all(blend == ((before.source, TRUE),) for blend in blends)
         ):
             return Stream(self._add(PlainResid(stage=stage, source=before.source)), kept, cut)
         if is_mlp:
             step: Step = MlpResid(stage=stage, layer=layer, previous=previous.step, blend=blends[0])
         else:
-            step = AttentionResid(stage=stage, layer=layer, previous=previous.step, heads=blends)
+            step = AttentionResid(
+                stage=stage, layer=layer, previous=previous.step, heads=blends, frozen=frozen
+            )
         return Stream(self._add(step), kept, cut)
 
     def _plain(self, stage: int, blend: Blend) -> int | None:
@@ -339,56 +364,3 @@ def pattern_copy(table: CopyTable, layer: int, head: int, source: int) -> int:
     stage = table.add(PlainResid(stage=2 * layer, source=source))
     reads = ((table.all_distances[layer], stage),)
     return table.add(HeadCopy(layer=layer, head=head, query=stage, keys=reads, values=reads))
-
-
-def back_masks(
-    steps: list[Step],
-    wanted: Mapping[int, int],
-    masks: MaskTable,
-) -> tuple[list[int], dict[tuple[int, str, int], int]]:
-    """Where each step is needed, given where the outputs read: dead code stays at FALSE.
-
-    Returns (need per step, need per plain value (source, kind, layer) that a blend reads).
-    """
-    need = [FALSE] * len(steps)
-    plain: dict[tuple[int, str, int], int] = {}
-    for step, mask in wanted.items():
-        need[step] = masks.either(need[step], mask)
-
-    def want(step: int, mask: int) -> None:
-        need[step] = masks.either(need[step], mask)
-
-    def want_blend(blend: Blend, mask: int, kind: str, layer: int) -> None:
-        for source, where in blend:
-            both = masks.both(where, mask)
-            if both == FALSE:
-                continue
-            if source >= 0:
-                want(source, both)
-            else:
-                key = (source, kind, layer)
-                plain[key] = masks.either(plain.get(key, FALSE), both)
-
-    for number in range(len(steps) - 1, -1, -1):
-        here = need[number]
-        if here == FALSE:
-            continue
-        match steps[number]:
-            case InputResid(blend=blend):
-                want_blend(blend, here, "input", 0)
-            case AttentionResid(layer=layer, previous=previous, heads=heads):
-                want(previous, here)
-                for blend in heads:
-                    want_blend(blend, here, "head", layer)
-            case MlpResid(layer=layer, previous=previous, blend=blend):
-                want(previous, here)
-                want_blend(blend, here, "mlp", layer)
-            case HeadCopy(query=query, keys=keys, values=values):
-                want(query, here)
-                for distances, step in (*keys, *values):
-                    want(step, masks.looked_at_by(here, distances))
-            case MlpCopy(resid=resid):
-                want(resid, here)
-            case PlainResid():
-                pass
-    return need, plain

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pathdsl.graph.shape import ModelShape
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.steps import (
+    SCALES,
     AttentionResid,
     HeadCopy,
     InputResid,
@@ -70,6 +72,8 @@ def schedule(plan: Plan) -> Schedule:
     for output in plan.outputs:
         if output.positions != FALSE:
             last[output.resid] = end
+            if output.frozen >= 0:
+                last[output.frozen] = end
         for attention in output.attention:
             for source, _ in attention.blend:
                 if source >= 0:
@@ -171,10 +175,9 @@ def _row_bytes(plan: Plan, itemsize: int) -> int:
         size[number] = plan.masks.array(plan.need[number]).sum() / rows * width * itemsize
     order = schedule(plan)
     fixed = sum(
-        plan.masks.array(mask).sum() / rows * itemsize
-        * (s.n_heads * s.d_head if kind == "head" else s.d_model)
+        plan.masks.array(mask).sum() / rows * _plain_bytes(kind, itemsize, s)
         for (_, kind, _), mask in plan.plain_need.items()
-    )  # fmt: skip
+    )
     live = most = 0.0
     ends: dict[float, float] = {}
     for slot, steps in order.slots:
@@ -187,3 +190,10 @@ def _row_bytes(plan: Plan, itemsize: int) -> int:
     tokens = plan.masks.valid.sum() / rows
     working = tokens * itemsize * (6 * s.d_model + s.d_mlp + s.n_heads * plan.masks.n_pos)
     return int(most + fixed + working)
+
+
+def _plain_bytes(kind: str, itemsize: int, shape: ModelShape) -> int:
+    """Bytes that one token of a kept plain value holds."""
+    if kind in SCALES:
+        return max(itemsize, 4)  # scales of narrow dtypes are kept in float32
+    return itemsize * (shape.n_heads * shape.d_head if kind == "head" else shape.d_model)

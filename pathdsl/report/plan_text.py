@@ -61,6 +61,8 @@ def shared_copies(plan: Plan) -> tuple[int, int]:
     for number, output in enumerate(plan.outputs):
         bit = 1 << number
         ends = [output.resid, *(s for a in output.attention for s, _ in a.blend if s >= 0)]
+        if output.frozen >= 0:
+            ends.append(output.frozen)
         for step in ends:
             users[step] = users.get(step, 0) | bit
     for number in range(len(plan.steps) - 1, -1, -1):
