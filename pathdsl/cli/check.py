@@ -55,6 +55,10 @@ def check(
     allow_inconclusive: Annotated[
         bool, typer.Option("--allow-inconclusive", help="An inconclusive claim is no failure.")
     ] = False,
+    both_norms: Annotated[
+        bool,
+        typer.Option("--both-norms", help="Also judge in the other norm mode."),
+    ] = False,
     values: Annotated[
         Path | None,
         typer.Option(
@@ -95,7 +99,9 @@ def check(
         programs = [load_program(name)[0] for name in names]
         vet_names([p for p in programs if p.file.statements], only, scope.models)
     for name in names:
-        outcome = _outcome(name, scope, only, device, threads, allow_inconclusive, quiet)
+        outcome = _outcome(
+            name, scope, only, device, threads, allow_inconclusive, both_norms, quiet
+        )
         if only is not None and outcome.judgement is not None and not _anything(outcome):
             raise typer.BadParameter(f"`--only {only}`: {NO_MEMBER}")
         codes.append(outcome.exit_code)
@@ -128,6 +134,7 @@ def _outcome(
     device: Device,
     threads: int | None,
     allow_inconclusive: bool,
+    both_norms: bool,
     quiet: bool,
 ) -> FileOutcome:
     """One file's outcome; a library is only linted."""
@@ -152,6 +159,7 @@ def _outcome(
             only=only,
             device=device.value,
             allow_inconclusive=allow_inconclusive,
+            both_norms=both_norms,
             limits=scope.limits,
             progress=progress.show if progress.on else None,
             threads=threads,

@@ -117,6 +117,19 @@ class EngineSession:
         """The rows of every task."""
         return self.planner.tasks
 
+    def with_norms(self, modes: Mapping[str, str]) -> EngineSession:
+        """A session of its own in which the tasks of `modes` have these norms.
+
+        It starts with the values of all other tasks, which it would only compute again.
+        """
+        specs = {
+            name: replace(spec, layernorm=modes.get(name, spec.layernorm))
+            for name, spec in self.planner.specs.items()
+        }
+        other = EngineSession(replace(self.planner, specs=specs), self.adapter, self.progress)
+        other._values = {key: v for key, v in self._values.items() if key[0].task not in modes}
+        return other
+
     def measures(self, requests: Collection[Request]) -> None:
         """Execute these as one plan per task; what is known already is not run again."""
         missing = dict.fromkeys(

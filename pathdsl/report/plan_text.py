@@ -115,6 +115,7 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
     facts = [
         ["  prompts", f"{task.n_rows:,}, up to {task.n_pos} tokens"],
         ["  treated", str(part.spec.treated) if part.spec.treated else "none"],
+        ["  norms", "frozen; `check` judges again with recomputed ones" if plan.frozen else ""],
         ["  runs", f"{len(plan.outputs):,}, from {many(cost.plain_runs, 'plain run')}"],
         ["  copies", f"{shared + own:,}: {shared:,} shared by several runs, {own:,} of one run"],
         ["", _layers(cost.copies_by_layer)],
@@ -168,6 +169,7 @@ def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
         "prompts": outcome.tasks[plan.task].n_rows,
         "tokens": outcome.tasks[plan.task].n_pos,
         "treated": str(part.spec.treated) if part.spec.treated else None,
+        "layernorm": part.spec.layernorm,
         "plain_runs": cost.plain_runs,
         "copies": shared + own,
         "shared_copies": shared,

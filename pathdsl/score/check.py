@@ -39,7 +39,8 @@ class CheckOptions:
     """What the command line may change; everything that changes a number is recorded.
 
     `overrides`: `take` and `seed` of every task's data. `models`: replacements by the model's name.
-    `only`: one claim or let. `limits`: None means the defaults.
+    `only`: one claim or let. `limits`: None means the defaults. `both_norms`: judge tasks that
+    recompute norms with frozen ones, too (those that freeze them are always judged both ways).
     """
 
     overrides: Mapping[str, int] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class CheckOptions:
     only: str | None = None
     device: str = "cpu"
     allow_inconclusive: bool = False
+    both_norms: bool = False
     limits: Limits | None = None
     progress: Progress | None = None
     threads: int | None = None
@@ -66,7 +68,8 @@ class Ready:
 class FileOutcome:
     """Everything a report may say about one file.
 
-    `methodology`: text by name, in the order to print. `values`: the session, for `--values`.
+    `methodology`: text by name, in the order to print. `session`: with the values of `plans`, for
+    `--values`. `other_plans`: those of the second norm mode; `costs` are of both.
     """
 
     path: str
@@ -78,6 +81,7 @@ class FileOutcome:
     proofs: tuple[tuple[str, Proof], ...] = ()
     tasks: Mapping[str, TaskData] = field(default_factory=dict)
     plans: tuple[Plan, ...] = ()
+    other_plans: tuple[Plan, ...] = ()
     costs: tuple[Cost, ...] = ()
     session: EngineSession | None = None
     seconds: float = 0.0
@@ -130,7 +134,7 @@ def prepare(path: str, program: Program, options: CheckOptions) -> Ready:
     if any(d.severity is Severity.ERROR for d in faults):
         raise PathdslError(faults)
     data = prepare_tasks(program, load_tokenizer(source), shape, options.overrides)
-    refused = refusals(program, data.specs)
+    refused = refusals(program)
     if refused:
         raise PathdslError(refused)
     resolver = Resolver(program, shape, limits.max_states)
@@ -145,10 +149,11 @@ def _check(
     started: float,
 ) -> FileOutcome:
     from pathdsl.engine.load import load
-    from pathdsl.engine.selfcheck import prove, prove_null_pair, unproved, worst_of
+    from pathdsl.engine.selfcheck import OF_RUNS, prove, unproved
     from pathdsl.engine.session import EngineSession, Limits, Planner
     from pathdsl.score.judge import judge
     from pathdsl.score.methodology import methodology
+    from pathdsl.score.norms import beside, other_modes
     from pathdsl.score.presence import check_presence
 
     ready = prepare(path, program, options)
@@ -166,11 +171,17 @@ def _check(
         return _stopped(path, program, [*found, *faults], ExitCode.MACHINE_FAILED, started, proofs)
     session = EngineSession(planner, loaded.adapter, options.progress)
     judgement = judge(program, ready.resolver, session, options.only)
-    for name, task in ready.data.tasks.items():
-        plans = [p for p in session.plans if p.task == name and changes_something(p)]
-        if plans:
-            null = [prove_null_pair(p, task, loaded.adapter, session.rounding()) for p in plans]
-            proofs.append((name, worst_of(null)))
+    proofs += _null_pairs(session)
+    other: EngineSession | None = None
+    modes = other_modes(ready.data.specs, judgement, options.both_norms)
+    if modes and not unproved(proofs):
+        other = session.with_norms(modes)
+        for name in modes:
+            again = prove(other.planner, loaded.adapter, ready.data.tasks[name])
+            proofs += [(name, proof) for proof in again if proof.code in OF_RUNS]
+        second = judge(program, ready.resolver, other, options.only)
+        judgement = beside(judgement, second, modes)
+        proofs += _null_pairs(other)
     faults = unproved(proofs)
     if faults:
         return _stopped(path, program, [*found, *faults], ExitCode.MACHINE_FAILED, started, proofs)
@@ -185,10 +196,24 @@ def _check(
         proofs=tuple(proofs),
         tasks=ready.data.tasks,
         plans=tuple(session.plans),
-        costs=tuple(session.costs),
+        other_plans=tuple(other.plans) if other is not None else (),
+        costs=(*session.costs, *(other.costs if other is not None else ())),
         session=session,
         seconds=time.monotonic() - started,
     )
+
+
+def _null_pairs(session: EngineSession) -> list[tuple[str, Proof]]:
+    """The null pair of every task that has a run with a treated value, by the task's name."""
+    from pathdsl.engine.selfcheck import prove_null_pair, worst_of
+
+    found = []
+    for name, task in session.tasks.items():
+        plans = [p for p in session.plans if p.task == name and changes_something(p)]
+        if plans:
+            null = [prove_null_pair(p, task, session.adapter, session.rounding()) for p in plans]
+            found.append((name, worst_of(null)))
+    return found
 
 
 def changes_something(plan: Plan) -> bool:

@@ -133,7 +133,7 @@ def test_a_limit_changes_nothing_but_batches() -> None:
 
 
 def test_the_direct_effect_of_a_head_by_hand() -> None:
-    """A head's treated write in the reference run's last stream, normed by the reference's scale."""
+    """A head's treated write in the reference run's last stream, normed with that run's scale."""
     (case,) = [replace(seeded_case(401), text="path P = a1.h0 -> logits\n", path="P", scope=None)]
     case = replace(case, treated="paired", run="treat")
     one = replace(open_case(case), frozen=True)
@@ -236,7 +236,9 @@ def test_a_norm_with_its_own_scale_given_is_the_module(name: str, dtype: torch.d
         assert given.dtype == dtype and scale.shape == (50, 1)
         rounding = torch.finfo(torch.float32 if dtype == torch.float64 else dtype).eps
         error = float((given - wanted).abs().double().max() / wanted.abs().double().max())
-        assert error <= (1e-14 if name.startswith("layer") and dtype == torch.float64 else rounding)
+        assert error <= (
+            1e-14 if name.startswith("layer") and dtype == torch.float64 else 4 * rounding
+        )
         twice = apply(module, x, Given(scales={"scale_mlp": 2 * scale}), "scale_mlp")
         assert not torch.allclose(twice, wanted, atol=0.1)
 
