@@ -175,6 +175,19 @@ def test_the_direct_effect_of_a_head_by_hand() -> None:
     assert np.abs(found - recomputed).max() > 1e-3
 
 
+def test_direct_effects_add_up() -> None:
+    """The final norm is linear in its centred input once its scale is given."""
+    text = "path P = a0.h0 -> logits\npath S = m1 -> logits\n"
+    case = replace(seeded_case(401), text=text, scope="S", treated="mean")
+    one = replace(open_case(case), frozen=True)
+    both = Combined(op="|", left=one.paths, right=one.scope)
+    runs = [one.run(paths) for paths in (NONE, one.paths, one.scope, both)]
+    none, first, second, together = one.logits(runs)
+    same(together - none, (first - none) + (second - none), text)
+    none, first, second, together = replace(one, frozen=False).logits(runs)
+    assert np.abs((together - none) - (first - none) - (second - none)).max() > 1e-3
+
+
 def test_plans_keep_scales_of_the_reference_run_and_count_them() -> None:
     one = next(opened(range(400, 410)))
     run = one.run(one.treated)
