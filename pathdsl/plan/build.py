@@ -166,8 +166,8 @@ def _build_one(
                 frozen_at=mixed,
             )
         )
-    need, plain = back_masks(table.steps, wanted, masks)
-    plain |= scale_masks(table.steps, need, all_frozen, shape, masks)
+    need, plain_need = back_masks(table.steps, wanted, masks)
+    plain_need |= scale_masks(table.steps, need, all_frozen, shape, masks)
     return Plan(
         task=task,
         shape=shape,
@@ -176,7 +176,7 @@ def _build_one(
         steps=tuple(table.steps),
         need=tuple(need),
         outputs=tuple(outputs),
-        plain_need=plain,
+        plain_need=plain_need,
         position_masks=names,
         frozen=frozen,
         facts={"cells": n_cells},
