@@ -127,9 +127,7 @@ def circuit_text(name: str, shape: str, folder: Path, knockouts: int = 100) -> s
         case "W3":
             body = "let e: logits = mean(LD(keep(nodes)))\n"
         case "W6a":
-            body = (
-                "let e for h in circuit_heads: logits = mean(LD(keep(nodes - through(h))))\n"
-            )
+            body = "let e for h in circuit_heads: logits = mean(LD(keep(nodes - through(h))))\n"
         case "W6b":
             body = f"let e: logits = completeness(nodes, knockouts: random({knockouts}, seed: 0))\n"
         case "W7a":

@@ -66,7 +66,6 @@ def test_nodes_that_are_not_executed_yet(
     whole = path.read_text()
     for change, wanted in (
         (("a1.h2@END", "m0.n3"), "PD212"),
-        (("reference = prompt", "layernorm = frozen\n  reference = prompt"), "PD226"),
         (("L(reference) -", "L(reference with off) -"), "PD225"),
     ):
         path.write_text(whole.replace(*change) + "intervene off { zero v(a0.h0) }\n")

@@ -58,6 +58,10 @@ def check(
     allow_inconclusive: Annotated[
         bool, typer.Option("--allow-inconclusive", help="An inconclusive claim is no failure.")
     ] = False,
+    both_norms: Annotated[
+        bool,
+        typer.Option("--both-norms", help="Also judge in the other norm mode."),
+    ] = False,
     values: Annotated[
         Path | None,
         typer.Option(
@@ -102,7 +106,9 @@ def check(
         vet_names([p for p in programs if p.file.statements], only, scope.models)
     store = None if no_cache else open_store()
     for name in names:
-        outcome = _outcome(name, scope, only, device, threads, allow_inconclusive, quiet, store)
+        outcome = _outcome(
+            name, scope, only, device, threads, allow_inconclusive, both_norms, quiet, store
+        )
         if only is not None and outcome.judgement is not None and not _anything(outcome):
             raise typer.BadParameter(f"`--only {only}`: {NO_MEMBER}")
         codes.append(outcome.exit_code)
@@ -139,6 +145,7 @@ def _outcome(
     device: Device,
     threads: int | None,
     allow_inconclusive: bool,
+    both_norms: bool,
     quiet: bool,
     store: Store | None,
 ) -> FileOutcome:
@@ -164,6 +171,7 @@ def _outcome(
             only=only,
             device=device.value,
             allow_inconclusive=allow_inconclusive,
+            both_norms=both_norms,
             limits=scope.limits,
             progress=progress.show if progress.on else None,
             threads=threads,

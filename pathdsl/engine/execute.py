@@ -13,13 +13,15 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.adapters.norms import Given
 from pathdsl.engine.attention import HeadGroup, attend_group, group_heads
 from pathdsl.engine.plain import PlainValues
 from pathdsl.engine.projections import CHUNK_TOKENS, Projected, portions, project_all
 from pathdsl.engine.sites import Sites
 from pathdsl.plan.liveness import Schedule, reads_of
-from pathdsl.plan.needs import one_source
+from pathdsl.plan.needs import plain_write
 from pathdsl.plan.steps import (
+    REFERENCE,
     AttentionResid,
     Blend,
     HeadCopy,
@@ -83,14 +85,35 @@ class BatchExecution:
             self.values[number] = self._blend(
                 step.blend, self.plan.need[number], lambda s, m: self._source(s, "input", 0, m)
             )
-        if kinds[AttentionResid]:
-            self._attention_resids(kinds[AttentionResid])
+        for group in self._by_norm(kinds[AttentionResid]):
+            self._attention_resids(group)
         for number in kinds[MlpResid]:
             self._mlp_resid(number)
-        if kinds[HeadCopy]:
-            self._heads(kinds[HeadCopy])
-        if kinds[MlpCopy]:
-            self._mlps(kinds[MlpCopy])
+        for group in self._by_norm(kinds[HeadCopy]):
+            self._heads(group)
+        for group in self._by_norm(kinds[MlpCopy]):
+            self._mlps(group)
+
+    def _by_norm(self, numbers: Sequence[int]) -> Iterable[list[int]]:
+        """Steps with norms of their own, then those with frozen norms; empty groups left out."""
+        parts: tuple[list[int], list[int]] = ([], [])
+        for number in numbers:
+            parts[self.plan.steps[number].frozen].append(number)  # type: ignore[union-attr]
+        return (part for part in parts if part)
+
+    def scales(self, kinds: Sequence[str], layer: int, masks: Sequence[int]) -> Given:
+        """The reference run's scales of a layer's norms at the tokens of each mask in turn."""
+        reference = self.sources[REFERENCE]
+        found = [reference.scales(kinds, layer, mask, self.sites).scales for mask in masks]
+        return Given(scales={kind: torch.cat([each[kind] for each in found]) for kind in found[0]})
+
+    def _frozen(self, kinds: Sequence[str], numbers: Sequence[int]) -> Given | None:
+        """The scales for steps of one layer that are all frozen, or None where none is."""
+        step = self.plan.steps[numbers[0]]
+        assert isinstance(step, AttentionResid | MlpCopy)
+        if not step.frozen:
+            return None
+        return self.scales(kinds, step.layer, [self.plan.need[number] for number in numbers])
 
     def _plain(self, number: int) -> None:
         step, need = self.plan.steps[number], self.plan.need[number]
@@ -140,7 +163,7 @@ class BatchExecution:
         for number in numbers:
             step, need = self.plan.steps[number], self.plan.need[number]
             assert isinstance(step, AttentionResid)
-            whole = one_source(step.heads, need, self.masks)
+            whole = plain_write(step, need, self.masks)
             if whole is not None and ("attn", step.layer) in self.sources[whole].values:
                 written = self.sources[whole].at(("attn", step.layer), need, self.sites)
                 self.values[number] = self.at(step.previous, need) + written
@@ -150,7 +173,8 @@ class BatchExecution:
             mixed = [self._mixed_heads(number) for number in batch]
             step = self.plan.steps[batch[0]]
             assert isinstance(step, AttentionResid)
-            written = self.adapter.attention_write(step.layer, torch.cat(mixed))
+            scales = self._frozen(["scale_after_attention"], batch)
+            written = self.adapter.attention_write(step.layer, torch.cat(mixed), scales)
             pieces = written.split([len(z) for z in mixed])
             for number, piece in zip(batch, pieces, strict=True):
                 previous = self.plan.steps[number]
@@ -211,7 +235,13 @@ class BatchExecution:
                 inputs.append(self.at(step.resid, self.plan.need[number]))
             layer = self.plan.steps[batch[0]].layer  # type: ignore[union-attr]
             joined = torch.cat(inputs)
-            outs = torch.cat([self.adapter.mlp(layer, part) for part in joined.split(CHUNK_TOKENS)])
+            scales = self._frozen(["scale_mlp", "scale_after_mlp"], batch)
+            outs = torch.cat(
+                [
+                    self.adapter.mlp(layer, part, scales and scales.part(start, CHUNK_TOKENS))
+                    for start, part in _parts(joined)
+                ]
+            )
             for number, piece in zip(batch, outs.split([len(x) for x in inputs]), strict=True):
                 self.values[number] = piece
 
@@ -219,10 +249,16 @@ class BatchExecution:
         """All head copies of one layer, in portions that share the streams they read."""
         layer = self.plan.steps[numbers[0]].layer  # type: ignore[union-attr]
         projected = Projected(self.plan, self.sites)
+        frozen = self.plan.steps[numbers[0]].frozen  # type: ignore[union-attr]
+
+        def scales(steps: Sequence[int]) -> Given | None:
+            at = [self.plan.need[step] for step in steps]
+            return self.scales(["scale_attention"], layer, at) if frozen else None
+
         for portion in self._by_stream(numbers):
             groups = group_heads(self.plan, portion, self.patterns, self.sites)
             wanted = (one for group in groups for one in group.projections())
-            project_all(self.adapter, layer, wanted, self.values, projected)
+            project_all(self.adapter, layer, wanted, self.values, projected, scales)
             for group in groups:
                 for part in group.chunks(self.sites):
                     self._attend(layer, part, projected)
@@ -249,3 +285,9 @@ class BatchExecution:
         tokens = [sum(self.sites.count(self.plan.need[read]) for read in key) for key in keys]
         for portion in portions(range(len(keys)), tokens.__getitem__):
             yield [number for place in portion for number in streams[keys[place]]]
+
+
+def _parts(joined: Tensor) -> Iterable[tuple[int, Tensor]]:
+    """Rows of a matrix in chunks, each with the number of its first row."""
+    for place, part in enumerate(joined.split(CHUNK_TOKENS)):
+        yield place * CHUNK_TOKENS, part

@@ -94,10 +94,9 @@ def _token_values(
     reference_final: int | None,
 ) -> dict[Measure, np.ndarray]:
     """Each measure at every token read, (tokens,) float64."""
-    resid = execution.at(output.resid, output.positions)
     rows = sites.rows_of(output.positions) + sites.start
     positions = sites.positions_of(output.positions)
-    normed = adapter.final_norm(resid)
+    normed = _normed(plan, adapter, execution, sites, output)
     answers = {m: token_answers(task, m, rows, positions) for m in measures if m.column}
     if all(m.kind == "logit" for m in measures):
         return _columns(adapter, normed, answers)
@@ -116,6 +115,28 @@ def _token_values(
             ids = answers[m][part] if m in answers else []
             parts[m].append(_from_logits(m, logits, ids, base))
     return {m: np.concatenate(parts[m]) if parts[m] else np.zeros(0) for m in measures}
+
+
+def _normed(
+    plan: Plan, adapter: Adapter, execution: BatchExecution, sites: Sites, output: Output
+) -> Tensor:
+    """(tokens read, d): what is unembedded; the final norm is frozen where the output says so."""
+    own_at = plan.masks.without(output.positions, output.frozen_at)
+    own = frozen = None
+    if sites.count(own_at):
+        own = adapter.final_norm(execution.at(output.resid, own_at))
+    if sites.count(output.frozen_at):
+        scales = execution.scales(["scale_final"], plan.shape.n_layers, [output.frozen_at])
+        frozen = adapter.final_norm(execution.at(output.frozen, output.frozen_at), scales)
+    if own is None or frozen is None:
+        whole = own if frozen is None else frozen
+        assert whole is not None
+        return whole
+    where = sites.inside(output.frozen_at, output.positions)
+    assert where is not None
+    normed = own.new_empty((len(where), own.shape[-1]))
+    normed[where], normed[~where] = frozen, own
+    return normed
 
 
 def _columns(

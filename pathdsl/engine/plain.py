@@ -7,7 +7,7 @@ is no activation of any input (a mean, zero) is a table instead of a run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.adapters.norms import Given, Noted
 from pathdsl.engine.sites import Sites
+from pathdsl.plan.steps import SCALES
 
 Key = tuple[str, int]
 """(kind, number): ("input", 0), ("head", layer), ("attn", layer): what all heads of the layer write
-together, ("mlp", layer), ("resid", stage)."""
+together, ("mlp", layer), ("resid", stage), and a kind of `SCALES` with a layer."""
 
 
 @dataclass(slots=True)
@@ -33,6 +35,16 @@ class PlainValues:
         """One value at the tokens of `mask`, a subset of where it was kept."""
         return sites.take(self.values[key], self.stored[key], mask)
 
+    def scales(self, kinds: Sequence[str], layer: int, mask: int, sites: Sites) -> Given:
+        """Scales of a layer's norms at tokens of `mask`; without norms that the family has not."""
+        return Given(
+            scales={
+                kind: self.at((kind, layer), mask, sites)
+                for kind in kinds
+                if (kind, layer) in self.values
+            }
+        )
+
 
 def plain_run(
     adapter: Adapter, embedded: Tensor, lengths: Tensor, want: Mapping[Key, int], sites: Sites
@@ -45,7 +57,8 @@ def plain_run(
         want: value keys with the mask of tokens to keep.
 
     Returns:
-        heads as (tokens, n_heads, d_head), everything else as (tokens, d_model).
+        heads as (tokens, n_heads, d_head), scales as (tokens, 1), everything else as
+        (tokens, d_model). Scales of norms that the family does not have are left out.
     """
     kept = PlainValues()
 
@@ -63,11 +76,13 @@ def plain_run(
     keep(("input", 0), embedded)
     keep(("resid", 0), embedded)
     last = max((_stage(key) for key in want), default=0)
+    wants_scales = any(kind in SCALES for kind, _ in want)
     resid = embedded
     for layer in range(shape.n_layers):
         if 2 * layer >= last:
             break
-        normed = adapter.attention_input(layer, resid)
+        noted = Noted() if wants_scales else None
+        normed = adapter.attention_input(layer, resid, noted)
         q, k, v = (
             adapter.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
             for slot in ("q", "k", "v")
@@ -76,15 +91,23 @@ def plain_run(
         z = z.permute(1, 2, 0, 3)  # (rows, pos, n_heads, d_head)
         keep(("head", layer), z)
         before = resid
-        written = adapter.attention_write(layer, z)
+        written = adapter.attention_write(layer, z, noted)
         keep(("attn", layer), written)
         resid = resid + written
         keep(("resid", 2 * layer + 1), resid)
         if shape.has_mlp:
-            out = adapter.mlp(layer, before if shape.parallel else resid)
+            out = adapter.mlp(layer, before if shape.parallel else resid, noted)
             keep(("mlp", layer), out)
             resid = resid + out
         keep(("resid", 2 * layer + 2), resid)
+        if noted is not None:
+            for kind, scale in noted.found.items():
+                keep((kind, layer), scale)
+    if ("scale_final", shape.n_layers) in want:
+        noted = Noted()
+        adapter.final_norm(resid, noted)
+        for kind, scale in noted.found.items():
+            keep((kind, shape.n_layers), scale)
     return kept
 
 
@@ -95,8 +118,12 @@ def _stage(key: Key) -> int:
             return 0
         case "head" | "attn":
             return 2 * number + 1
-        case "mlp":
+        case "scale_attention" | "scale_after_attention":
+            return 2 * number + 1
+        case "mlp" | "scale_mlp" | "scale_after_mlp":
             return 2 * number + 2
+        case "scale_final":
+            return 2 * number
         case _:
             return number
 

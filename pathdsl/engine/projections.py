@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter, Slot
+from pathdsl.engine.adapters.norms import Given
 from pathdsl.engine.sites import Sites
 from pathdsl.plan.steps import PlainResid, Plan
 
@@ -82,8 +83,12 @@ def project_all(
     wanted: Iterable[Wanted],
     values: Mapping[int, Tensor],
     into: Projected,
+    scales: Callable[[Sequence[int]], Given | None],
 ) -> None:
-    """Project what is wanted and not there yet; `values` are the residual steps' own."""
+    """Project what is wanted and not there yet; `values` are the residual steps' own.
+
+    `scales`: what the norm before attention is given on some steps, None: its own scales.
+    """
     plan, sites = into.plan, into.sites
     missing = into.missing(wanted)
     by_step: dict[int, list[tuple[Slot, int]]] = defaultdict(list)
@@ -91,7 +96,7 @@ def project_all(
         by_step[step].append((slot, mask))
     for steps in portions(list(by_step), lambda step: sites.count(plan.need[step])):
         inputs = [values[step] for step in steps]
-        normed = adapter.attention_input(layer, torch.cat(inputs))
+        normed = adapter.attention_input(layer, torch.cat(inputs), scales(steps))
         pieces = dict(zip(steps, normed.split([len(x) for x in inputs]), strict=True))
         together: dict[tuple[Slot, tuple[int, ...]], list[tuple[int, int]]] = defaultdict(list)
         for step in steps:

@@ -12,6 +12,7 @@ give; any other may differ from them by rounding, and is counted in `beside_othe
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -58,12 +59,21 @@ class Recall:
         self.planner = planner
         self._setting = model.setting(planner.limits)
         self._tasks: dict[str, TaskKeys] = {}
-        self._computed = self._stored = self._beside = 0
+        self._counts: Counter[str] = Counter()
+
+    def with_planner(self, planner: Planner) -> Recall:
+        """The same for another planner of the same tasks; both count together."""
+        other = Recall(self.store, self.model, planner)
+        other._counts = self._counts
+        return other
 
     @property
     def tally(self) -> Tally:
         """Where the values came from so far."""
-        return Tally(computed=self._computed, stored=self._stored, beside_others=self._beside)
+        counts = self._counts
+        return Tally(
+            computed=counts["computed"], stored=counts["stored"], beside_others=counts["beside"]
+        )
 
     def find(self, company: Sequence[Request]) -> Recalled:
         """What is stored of the requests of one plan."""
@@ -76,16 +86,16 @@ class Recall:
         for request, key in keys.items():
             if key in found:
                 values[request] = found[key].values
-                self._beside += found[key].plan != whole
+                self._counts["beside"] += found[key].plan != whole
                 if found[key].proof:
                     proofs[found[key].plan] = _read(found[key].proof)
-        self._stored += len(values)
+        self._counts["stored"] += len(values)
         return Recalled(values=values, proofs=tuple(proofs.values()))
 
     def keep(self, plan: Plan, computed: Mapping[Request, np.ndarray], proof: Proof | None) -> None:
         """Store the values of one executed plan with its proof, which holds or was not needed."""
         company = [(output.run, m) for output in plan.outputs for m in output.measures]
-        self._computed += len(computed)
+        self._counts["computed"] += len(computed)
         keys = self._keys(company)
         if not keys:
             return

@@ -29,6 +29,8 @@ from pathdsl.plan.taskdata import TaskData
 PROOF_ROWS = 8
 PROOF_AMONG = 32
 NULL_ROWS = 4
+OF_RUNS = ("PD632", "PD633")
+"""Proofs of `prove` that go by way of plans, and so by a task's norm mode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +235,7 @@ def _extremes(
         task.valid,
         position_mask(task),
         [(run, m) for run in runs for m in measures],
+        frozen=planner.specs[task.name].layernorm == "frozen",
     )
     proofs = []
     ends = task.lengths[rows] - 1

@@ -95,6 +95,7 @@ class Planner:
                 task.valid,
                 position_mask(task),
                 wanted,
+                frozen=self.specs[name].layernorm == "frozen",
                 max_states=self.limits.max_states,
                 max_copies=self.limits.max_copies,
             )
@@ -157,6 +158,26 @@ class EngineSession:
     def tasks(self) -> Mapping[str, TaskData]:
         """The rows of every task."""
         return self.planner.tasks
+
+    def with_norms(self, modes: Mapping[str, str]) -> EngineSession:
+        """A session of its own in which the tasks of `modes` have these norms.
+
+        It starts with the values of all other tasks, which it would only compute again.
+        """
+        specs = {
+            name: replace(spec, layernorm=modes.get(name, spec.layernorm))
+            for name, spec in self.planner.specs.items()
+        }
+        planner = replace(self.planner, specs=specs)
+        other = EngineSession(
+            planner,
+            self._adapter,
+            self.progress,
+            recall=self.recall.with_planner(planner) if self.recall is not None else None,
+            prove=self.prove,
+        )
+        other._values = {key: v for key, v in self._values.items() if key[0].task not in modes}
+        return other
 
     def measures(self, requests: Collection[Request]) -> None:
         """Execute these as one plan per task; what is known already is not run again."""

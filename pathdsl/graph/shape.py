@@ -35,6 +35,11 @@ class ModelShape:
     n_kv_heads: int = 0
 
     @property
+    def norm_after_attention(self) -> bool:
+        """Whether a norm stands between a layer's heads and the residual stream."""
+        return self.family in ("gemma2", "gemma3_text", "olmo2")
+
+    @property
     def n_senders(self) -> int:
         """`input`, every head and every MLP."""
         return 1 + self.n_layers * (self.n_heads + int(self.has_mlp))

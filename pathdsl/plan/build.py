@@ -13,7 +13,7 @@ from pathdsl.graph.product import MAX_STATES
 from pathdsl.graph.shape import ModelShape
 from pathdsl.plan.copies import MAX_COPIES, CopyTable, RunBuilder, pattern_copy
 from pathdsl.plan.masks import FALSE, MaskTable
-from pathdsl.plan.needs import back_masks
+from pathdsl.plan.needs import back_masks, scale_masks
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, TreatedSpec
 from pathdsl.plan.steps import (
@@ -49,6 +49,7 @@ def build_plans(
     position: PositionMask,
     requests: Iterable[tuple[RunSpec, Measure]],
     *,
+    frozen: bool = False,
     max_states: int = MAX_STATES,
     max_copies: int = MAX_COPIES,
 ) -> tuple[Plan, ...]:
@@ -57,12 +58,13 @@ def build_plans(
     Args:
         valid: (rows, pos) bool, where real tokens stand.
         requests: runs whose `treated` is already the task's own where they named none.
+        frozen: whether norms of mixed copies have the reference run's scales.
 
     Raises:
         PlanError: too many states (PD210) or steps (PD211); a treated value is missing (PD221).
     """
     return tuple(
-        _build_one(shape, task, valid, position, runs, max_states, max_copies)
+        _build_one(shape, task, valid, position, runs, frozen, max_states, max_copies)
         for runs in companies(requests)
     )
 
@@ -91,6 +93,7 @@ def _build_one(
     valid: np.ndarray,
     position: PositionMask,
     runs: Mapping[RunSpec, list[Measure]],
+    frozen: bool,
     max_states: int,
     max_copies: int,
 ) -> Plan:
@@ -113,6 +116,7 @@ def _build_one(
         layout,
         masks,
         tuple(spec.constant for spec in treated),
+        frozen=frozen,
         max_states=max_states,
         max_copies=max_copies,
     )
@@ -120,6 +124,7 @@ def _build_one(
     wanted: dict[int, int] = {}
     names: dict[str, int] = {}
     n_cells = 0
+    all_frozen = FALSE
     for run, measures in runs.items():
         if run.kind != "reference" and run.treated is None:
             raise PlanError(
@@ -143,8 +148,12 @@ def _build_one(
                 continue
             names[measure.position] = mask_of(parse_pos(measure.position))
             read = masks.either(read, names[measure.position])
-        if read != FALSE:
-            wanted[final.step] = masks.either(wanted.get(final.step, FALSE), read)
+        mixed = masks.both(masks.both(final.kept, final.cut), read) if frozen else FALSE
+        mixed_step = builder.logits(frozen=True).step if mixed != FALSE else -1
+        all_frozen = masks.either(all_frozen, mixed)
+        for step, mask in ((final.step, masks.without(read, mixed)), (mixed_step, mixed)):
+            if mask != FALSE:
+                wanted[step] = masks.either(wanted.get(step, FALSE), mask)
         if any(measure.kind == "kl" for measure in measures):
             plain = table.add(PlainResid(stage=2 * shape.n_layers, source=REFERENCE))
             wanted[plain] = masks.either(wanted.get(plain, FALSE), read)
@@ -160,14 +169,17 @@ def _build_one(
                 states=builder.n_states,
                 kept=masks.both(final.kept, read),
                 cut=masks.both(final.cut, read),
+                frozen=mixed_step,
+                frozen_at=mixed,
             )
         )
-    need, plain = back_masks(
+    need, plain_need = back_masks(
         table.steps,
         wanted,
         masks,
         lambda source: source != REFERENCE and treated[treated_index(source)].constant,
     )
+    plain_need |= scale_masks(table.steps, need, all_frozen, shape, masks)
     return Plan(
         task=task,
         shape=shape,
@@ -176,8 +188,9 @@ def _build_one(
         steps=tuple(table.steps),
         need=tuple(need),
         outputs=tuple(outputs),
-        plain_need=plain,
+        plain_need=plain_need,
         position_masks=names,
+        frozen=frozen,
         facts={"cells": n_cells},
     )
 

@@ -63,12 +63,14 @@ class CopyTable:
         masks: MaskTable,
         constant: tuple[bool, ...],
         *,
+        frozen: bool = False,
         max_states: int = MAX_STATES,
         max_copies: int = MAX_COPIES,
     ) -> None:
         self.layout = layout
         self.masks = masks
         self.constant = constant
+        self.frozen = frozen
         self.max_states = max_states
         self.max_copies = max_copies
         self.steps: list[Step] = []
@@ -120,21 +122,28 @@ class RunBuilder:
         self.only_reference: Blend = ((REFERENCE, TRUE),)
         self.only_treated: Blend = ((self.source, TRUE),)
         self._cells: dict[tuple[int, int], tuple[Blend, int, int]] = {}
-        self._streams: dict[tuple[int, int], Stream] = {}
+        self._streams: dict[tuple[int, int, bool], Stream] = {}
         self._sender_class: dict[int, dict[int, int]] = {}
         self._cases: dict[tuple[int, int], tuple[tuple[int, int], ...]] = {}
         self._states: set[int] = set()
         self.mixed: set[tuple[int, int]] = set()
+        # Where a norm follows attention, mixed readers have streams of their own.
+        self.frozen_streams = table.frozen and table.layout.shape.norm_after_attention
 
     @property
     def n_states(self) -> int:
         """Distinct automaton states that this run met."""
         return len(self._states)
 
-    def logits(self) -> Stream:
-        """The final residual stream, from which this run's logits are computed."""
+    def logits(self, *, frozen: bool = False) -> Stream:
+        """The final residual stream, from which this run's logits are computed.
+
+        `frozen`: as logits read it where both kept and treated paths end.
+        """
         between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
-        return self._stream(between.free, 2 * self.layout.shape.n_layers)
+        return self._stream(
+            between.free, 2 * self.layout.shape.n_layers, frozen and self.frozen_streams
+        )
 
     def direct_read(self, component: int) -> Blend:
         """Where the value of the copy of `component` that goes straight to `logits` comes from."""
@@ -169,19 +178,22 @@ class RunBuilder:
         if component.kind == "mlp":
             between = self.automaton.slot_step(state, v, None).free
             stage = 2 * layer + (0 if self.layout.shape.parallel else 1)
-            stream = self._stream(between, stage)
+            stream = self._stream(between, stage, self.frozen_streams)
             kept, cut = stream.kept, stream.cut
             if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
                 return self._blend(kept, cut, None), kept, cut
             self.mixed.add((v, state))
-            return self._blend(kept, cut, MlpCopy(layer=layer, resid=stream.step)), kept, cut
-        query = self._stream(self.automaton.slot_step(state, v, "q").free, 2 * layer)
+            mlp = MlpCopy(layer=layer, resid=stream.step, frozen=self.table.frozen)
+            return self._blend(kept, cut, mlp), kept, cut
+        query = self._stream(
+            self.automaton.slot_step(state, v, "q").free, 2 * layer, self.frozen_streams
+        )
         kept, cut = query.kept, query.cut
         reads = []
         for slot in ("k", "v"):
             by_step: dict[int, np.ndarray] = {}
             for between, distances in self._by_distance(state, v, slot):
-                stream = self._stream(between, 2 * layer)
+                stream = self._stream(between, 2 * layer, self.frozen_streams)
                 seen = self.masks.distance_set(distances)
                 kept = self.masks.either(kept, self.masks.seen_from(stream.kept, seen))
                 cut = self.masks.either(cut, self.masks.seen_from(stream.cut, seen))
@@ -194,7 +206,12 @@ class RunBuilder:
             return self._blend(kept, cut, None), kept, cut
         self.mixed.add((v, state))
         copy = HeadCopy(
-            layer=layer, head=component.head, query=query.step, keys=reads[0], values=reads[1]
+            layer=layer,
+            head=component.head,
+            query=query.step,
+            keys=reads[0],
+            values=reads[1],
+            frozen=self.table.frozen,
         )
         return self._blend(kept, cut, copy), kept, cut
 
@@ -282,19 +299,22 @@ class RunBuilder:
             cases = fresh
         return tuple((where, state) for state, where in cases.items())
 
-    def _stream(self, between: int, stage: int) -> Stream:
-        """The residual stream at a stage as a reader in this between-state sees it."""
-        key = (between, stage)
+    def _stream(self, between: int, stage: int, frozen: bool) -> Stream:
+        """The residual stream at a stage as a reader in this between-state sees it.
+
+        `frozen`: as a mixed copy sees it whose norms of the heads' sums have reference scales.
+        """
+        key = (between, stage, frozen)
         found = self._streams.get(key)
         if found is None:
-            found = self._streams[key] = self._new_stream(between, stage)
+            found = self._streams[key] = self._new_stream(between, stage, frozen)
         return found
 
-    def _new_stream(self, between: int, stage: int) -> Stream:
+    def _new_stream(self, between: int, stage: int, frozen: bool) -> Stream:
         if stage == 0:
             blend, kept, cut = self._read(0, between)
-            return self._joined(InputResid(blend=blend), 0, kept, cut)
-        previous = self._stream(between, stage - 1)
+            return self._joined(InputResid(blend=blend), 0, kept, cut, frozen=False)
+        previous = self._stream(between, stage - 1, frozen)
         layer, is_mlp = (stage - 1) // 2, stage % 2 == 0
         if is_mlp:
             if not self.layout.shape.has_mlp:
@@ -313,19 +333,22 @@ class RunBuilder:
         if is_mlp:
             step: Step = MlpResid(stage=stage, layer=layer, previous=previous.step, blend=blends[0])
         else:
-            step = AttentionResid(stage=stage, layer=layer, previous=previous.step, heads=blends)
-        return self._joined(step, stage, kept, cut)
+            step = AttentionResid(
+                stage=stage, layer=layer, previous=previous.step, heads=blends, frozen=frozen
+            )
+        return self._joined(step, stage, kept, cut, frozen)
 
-    def _joined(self, step: Step, stage: int, kept: int, cut: int) -> Stream:
+    def _joined(self, step: Step, stage: int, kept: int, cut: int, frozen: bool) -> Stream:
         """A stream that is the plain runs' wherever only one kind of path stands in it.
 
-        A constant treated value is no run: its stream has to be summed.
+        A constant treated value is no run: its stream has to be summed. So is a frozen one: a
+        treated run's own stream is normed with its own scales, the reference run's with either.
         """
         masks = self.masks
         parts = []
         mixed = TRUE
         plain = [(REFERENCE, masks.without(TRUE, cut))]
-        if self.plain_treated:
+        if self.plain_treated and not frozen:
             plain.append((self.source, masks.without(TRUE, kept)))
         for source, where in plain:
             if where != FALSE:

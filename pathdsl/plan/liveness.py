@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pathdsl.graph.shape import ModelShape
 from pathdsl.plan.masks import FALSE
-from pathdsl.plan.needs import one_source
+from pathdsl.plan.needs import plain_write
 from pathdsl.plan.steps import (
+    SCALES,
     AttentionResid,
     HeadCopy,
     InputResid,
@@ -77,8 +79,10 @@ def schedule(plan: Plan) -> Schedule:
             last[number] = end  # `kl` compares every output with the reference run's
     for output in plan.outputs:
         if output.positions != FALSE:
-            for part, _ in parts_of(plan.steps, output.resid):
-                last[part] = end
+            for read in (output.resid, output.frozen):
+                if read >= 0:
+                    for part, _ in parts_of(plan.steps, read):
+                        last[part] = end
         for attention in output.attention:
             for source, _ in attention.blend:
                 if source >= 0:
@@ -127,8 +131,8 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     for number in plan.alive:
         here = tokens[plan.need[number]]
         match plan.steps[number]:
-            case AttentionResid(heads=blends):
-                if one_source(blends, plan.need[number], masks) is None:
+            case AttentionResid() as step:
+                if plain_write(step, plan.need[number], masks) is None:
                     macs += here * d * heads * dh
             case HeadCopy(layer=layer, head=head, query=query, keys=keys, values=values):
                 by_layer[layer] += 1
@@ -182,10 +186,9 @@ def _row_bytes(plan: Plan, itemsize: int) -> int:
         size[number] = plan.masks.array(plan.need[number]).sum() / rows * width * itemsize
     order = schedule(plan)
     fixed = sum(
-        plan.masks.array(mask).sum() / rows * itemsize
-        * (s.n_heads * s.d_head if kind == "head" else s.d_model)
+        plan.masks.array(mask).sum() / rows * _plain_bytes(kind, itemsize, s)
         for (_, kind, _), mask in plan.plain_need.items()
-    )  # fmt: skip
+    )
     live = most = 0.0
     ends: dict[float, float] = {}
     for slot, steps in order.slots:
@@ -198,3 +201,10 @@ def _row_bytes(plan: Plan, itemsize: int) -> int:
     tokens = plan.masks.valid.sum() / rows
     working = tokens * itemsize * (6 * s.d_model + s.d_mlp + s.n_heads * plan.masks.n_pos)
     return int(most + fixed + working)
+
+
+def _plain_bytes(kind: str, itemsize: int, shape: ModelShape) -> int:
+    """Bytes that one token of a kept plain value holds."""
+    if kind in SCALES:
+        return max(itemsize, 4)  # scales of narrow dtypes are kept in float32
+    return itemsize * (shape.n_heads * shape.d_head if kind == "head" else shape.d_model)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from pathdsl.graph.shape import ModelShape
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.steps import (
+    REFERENCE,
     AttentionResid,
     Blend,
     HeadCopy,
@@ -18,9 +20,13 @@ from pathdsl.plan.steps import (
     MlpResid,
     PlainResid,
     Step,
+    parts_of,
 )
 
+__all__ = ["PlainNeed", "back_masks", "plain_write", "scale_masks"]
+
 PlainNeed = dict[tuple[int, str, int], int]
+"""(source, kind, layer) of a value of a plain run to the mask of tokens where it is read."""
 
 
 def back_masks(
@@ -60,9 +66,9 @@ def back_masks(
         match steps[number]:
             case InputResid(blend=blend):
                 want_blend(blend, here, "input", 0)
-            case AttentionResid(layer=layer, previous=previous, heads=heads):
+            case AttentionResid(layer=layer, previous=previous, heads=heads) as step:
                 want(previous, here)
-                whole = one_source(heads, here, masks)
+                whole = plain_write(step, here, masks)
                 if whole is not None and not constant(whole):
                     want_blend(((whole, here),), here, "attn", layer)
                 else:
@@ -86,11 +92,50 @@ def back_masks(
     return need, plain
 
 
-def one_source(heads: Sequence[Blend], where: int, masks: MaskTable) -> int | None:
-    """The plain source that every head of a layer is read from at `where`, if it is one."""
+def plain_write(step: AttentionResid, where: int, masks: MaskTable) -> int | None:
+    """The plain source whose whole attention write this is at `where`, if every head is its own.
+
+    A frozen norm after attention has the reference run's scale, so the write of a treated run is
+    another one there.
+    """
     found = {
-        source for blend in heads for source, mask in blend if masks.both(mask, where) != FALSE
+        source for blend in step.heads for source, mask in blend if masks.both(mask, where) != FALSE
     }
-    if len(found) == 1 and (source := next(iter(found))) < 0:
-        return source
-    return None
+    if len(found) != 1 or (source := next(iter(found))) >= 0:
+        return None
+    return None if step.frozen and source != REFERENCE else source
+
+
+def scale_masks(
+    steps: Sequence[Step], need: Sequence[int], final: int, shape: ModelShape, masks: MaskTable
+) -> PlainNeed:
+    """Where frozen norms need scales of the reference run; empty without a frozen step.
+
+    `need` is that of `back_masks`, `final` the mask at which the final norm is frozen. A copy norms
+    the whole of every step that it reads, so its scales are needed where those steps are.
+    """
+    found: PlainNeed = {}
+
+    def want(kind: str, layer: int, mask: int) -> None:
+        if mask != FALSE:
+            key = (REFERENCE, kind, layer)
+            found[key] = masks.either(found.get(key, FALSE), mask)
+
+    for step, here in zip(steps, need, strict=True):
+        if here == FALSE:
+            continue
+        match step:
+            case HeadCopy(layer=layer, query=query, keys=keys, values=values, frozen=True):
+                for read in (query, *(number for _, number in (*keys, *values))):
+                    for part, _ in parts_of(steps, read):
+                        want("scale_attention", layer, need[part])
+            case AttentionResid(layer=layer, frozen=True):
+                want("scale_after_attention", layer, here)
+            case MlpCopy(layer=layer, frozen=True):
+                want("scale_mlp", layer, here)
+                if shape.norm_after_attention:  # all such families norm what the MLP writes, too
+                    want("scale_after_mlp", layer, here)
+            case _:
+                pass
+    want("scale_final", shape.n_layers, final)
+    return found

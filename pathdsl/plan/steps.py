@@ -25,6 +25,11 @@ Blend = tuple[tuple[int, int], ...]
 """(source, mask) pairs with disjoint masks that together cover every position, sorted."""
 
 
+SCALES = ("scale_attention", "scale_after_attention", "scale_mlp", "scale_after_mlp", "scale_final")
+"""Kinds of scales of norms, one number per token: before attention, of the heads' sum, before the
+MLP, of the MLP's output, and the final norm (whose layer is the number of layers)."""
+
+
 def treated_source(which: int) -> int:
     """The source number of a treated value of the plan."""
     return -2 - which
@@ -53,12 +58,16 @@ class InputResid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionResid:
-    """`previous` plus the heads of one layer, each head blended, plus the constant output bias."""
+    """`previous` plus the heads of one layer, each head blended, plus the constant output bias.
+
+    `frozen`: the norm of the heads' sum has the reference run's scale.
+    """
 
     stage: int
     layer: int
     previous: int
     heads: tuple[Blend, ...]
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,21 +82,26 @@ class MlpResid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadCopy:
-    """A head on residual steps of its own; keys and values by distance set where they differ."""
+    """A head on residual steps of its own; keys and values by distance set where they differ.
+
+    `frozen`: the norm of what it reads has the reference run's scale, token by token.
+    """
 
     layer: int
     head: int
     query: int
     keys: tuple[tuple[int, int], ...]
     values: tuple[tuple[int, int], ...]
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MlpCopy:
-    """An MLP on a residual step of its own."""
+    """An MLP on a residual step of its own; `frozen`: its norms have the reference run's scales."""
 
     layer: int
     resid: int
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +141,8 @@ class Output:
 
     `mixed`: cells of this run that are neither reference nor treated, before merging with others.
     `kept`/`cut`: masks of the positions read at which some kept / some treated path ends.
+    `frozen`, `frozen_at`: with frozen norms, the final residual step that is read instead of
+    `resid` where both end, and that mask; there the final norm has the reference run's scale.
     """
 
     run: RunSpec
@@ -138,6 +154,8 @@ class Output:
     states: int = 0
     kept: int = 0
     cut: int = 0
+    frozen: int = -1
+    frozen_at: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -147,8 +165,10 @@ class Plan:
     `steps[i]` is the step with number i; `need[i]` is the mask of positions at which it is wanted
     (FALSE: dead, not computed). `last_use[i]`: the last stage slot that reads it. `plain_need` maps
     (source, kind, layer) of plain values that blends read, kind in input|head|attn|mlp, to a mask
-    (`attn`: what the whole attention of a layer writes).
-    `position_masks`: masks of the positions that measures name.
+    (`attn`: what the whole attention of a layer writes), and in the reference run of scales that
+    frozen norms take, kind in `SCALES`.
+    `position_masks`: masks of the positions that measures name. `frozen`: whether the norms of
+    mixed copies have the reference run's scales (a task's `layernorm`).
     """
 
     task: str
@@ -160,6 +180,7 @@ class Plan:
     outputs: tuple[Output, ...]
     plain_need: Mapping[tuple[int, str, int], int]
     position_masks: Mapping[str, int]
+    frozen: bool = False
     facts: Mapping[str, int] = field(default_factory=dict)
 
     @property

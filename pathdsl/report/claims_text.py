@@ -25,7 +25,8 @@ _COLOURS = {True: "green", False: "red"}
 
 def claim_line(claim: ClaimResult, view: View) -> str:
     """A claim on one line, for `--quiet`."""
-    return f"{_verdict(claim, view)}{claim.name}  {_numbers(claim, view)}{_expected(claim, view)}"
+    line = f"{_verdict(claim, view)}{claim.name}  {_numbers(claim, view)}{_expected(claim, view)}"
+    return f"{line}  {_other_norm(claim, view)}".rstrip()
 
 
 def claim_block(claim: ClaimResult, tasks: Mapping[str, TaskData], view: View) -> str:
@@ -45,6 +46,8 @@ def claim_block(claim: ClaimResult, tasks: Mapping[str, TaskData], view: View) -
         brief = claim.as_expected and not view.everything
         lines.append(members_block(claim.members, claim.estimate, view, _INDENT, brief=brief))
     lines += [view.faint(paragraph(note, view, _INDENT, "  ")) for note in claim.notes]
+    if other := _other_norm(claim, view):
+        lines.append(paragraph(other, view, _INDENT, "  "))
     if claim.settle_n is not None:
         lines.append(
             view.paint(f"{_INDENT}about {claim.settle_n:,} prompts would settle it", "yellow")
@@ -81,6 +84,17 @@ def _numbers(claim: ClaimResult, view: View) -> str:
     ]
     wanted = f"wanted {claim.relation} {claim.threshold:g}{within}"
     return "  ".join(part for part in (*found, wanted) if part)
+
+
+def _other_norm(claim: ClaimResult, view: View) -> str:
+    """The verdict of the other norm mode with its numbers, where it is another one."""
+    other = claim.other_norm
+    if other is None or not claim.changes_with_norm:
+        return ""
+    numbers = view.number(other.estimate, other.interval)
+    interval = view.interval(other.interval, other.estimate)
+    told = "  ".join(part for part in (numbers, interval) if part)
+    return f"layernorm {other.layernorm}: {other.verdict.value}, {told}".rstrip(", ")
 
 
 def _scope(claim: ClaimResult) -> str:

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 __all__ = ["described", "file_text", "runs_text"]
 
 UNITS = 40
+FROZEN = (
+    "frozen norms: where kept and treated paths meet in a component, its norms have the scales of "
+    "the reference run and means of their own; `check` also judges with recomputed norms and says "
+    "where that changes a verdict"
+)
 
 
 def described(name: str, program: Program, resolver: Callable[[], Resolver], view: View) -> str:
@@ -223,6 +228,9 @@ def _task(decl: ast.TaskDecl, program: Program, view: View) -> list[str]:
         wanted = _text(decl.where_value, program)
         rows.append(["  where", f"{decl.where_field.name} == {wanted}"])
     lines = table(rows)
+    if any(name == "layernorm" and _text(field.value, program) == "frozen"
+           for name, field in fields_of(program, decl).items()):  # fmt: skip
+        lines += ["", paragraph(FROZEN, view, "  ", "  ")]
     columns = columns_of(program, decl)
     if columns is not None:
         lines += ["", *table(

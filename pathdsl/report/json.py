@@ -21,7 +21,7 @@ from pathdsl.lang.source import SourceFile
 
 if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
     from pathdsl.score.check import FileOutcome
-    from pathdsl.score.results import ClaimResult, MemberResult, QuantityResult
+    from pathdsl.score.results import ClaimResult, MemberResult, OtherNorm, QuantityResult
 
 __all__ = ["SCHEMA_VERSION", "check_object", "diagnostic_object", "dump", "file_object", "schema"]
 
@@ -64,6 +64,7 @@ def file_object(
         "diagnostics": [diagnostic_object(d, sources) for d in outcome.diagnostics],
         "quantities": [_quantity(q) for q in judgement.quantities] if judgement else [],
         "claims": [_claim(c) for c in judgement.claims] if judgement else [],
+        "other_norms": dict(judgement.other_norms) if judgement else {},
         "proofs": [
             {
                 "task": task,
@@ -146,6 +147,18 @@ def _claim(claim: ClaimResult) -> Object:
         "notes": list(claim.notes),
         "settle_n": claim.settle_n,
         "text": claim.text,
+        "other_norm": _other_norm(claim.other_norm),
+    }
+
+
+def _other_norm(other: OtherNorm | None) -> Object | None:
+    if other is None:
+        return None
+    return {
+        "layernorm": other.layernorm,
+        "verdict": other.verdict.value,
+        "estimate": _number(other.estimate),
+        "interval": _interval(other.interval),
     }
 
 
@@ -162,7 +175,7 @@ def _cost(outcome: FileOutcome) -> Object | None:
     if not outcome.costs:
         return None
     return {
-        "runs": sum(len(plan.outputs) for plan in outcome.plans),
+        "runs": sum(len(plan.outputs) for plan in (*outcome.plans, *outcome.other_plans)),
         "plain_runs": sum(cost.plain_runs for cost in outcome.costs),
         "copies": sum(sum(cost.copies_by_layer) for cost in outcome.costs),
         "forwards": _number(sum(cost.forwards for cost in outcome.costs)),

@@ -61,6 +61,8 @@ def shared_copies(plan: Plan) -> tuple[int, int]:
     for number, output in enumerate(plan.outputs):
         bit = 1 << number
         ends = [output.resid, *(s for a in output.attention for s, _ in a.blend if s >= 0)]
+        if output.frozen >= 0:
+            ends.append(output.frozen)
         for step in ends:
             users[step] = users.get(step, 0) | bit
     for number in range(len(plan.steps) - 1, -1, -1):
@@ -104,6 +106,7 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
     facts = [
         ["  prompts", f"{task.n_rows:,}, up to {task.n_pos} tokens"],
         ["  treated", str(part.spec.treated) if part.spec.treated else "none"],
+        ["  norms", "frozen; `check` judges again with recomputed ones" if plan.frozen else ""],
         ["  runs", f"{len(plan.outputs):,}, from {many(cost.plain_runs, 'plain run')}"],
         ["  copies", f"{shared + own:,}: {shared:,} shared by several runs, {own:,} of one run"],
         ["", _layers(cost.copies_by_layer)],
@@ -157,6 +160,7 @@ def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
         "prompts": outcome.tasks[plan.task].n_rows,
         "tokens": outcome.tasks[plan.task].n_pos,
         "treated": str(part.spec.treated) if part.spec.treated else None,
+        "layernorm": part.spec.layernorm,
         "plain_runs": cost.plain_runs,
         "copies": shared + own,
         "shared_copies": shared,

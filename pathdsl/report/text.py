@@ -23,7 +23,7 @@ from pathdsl.report.numbers import many, plain
 from pathdsl.report.quantities_text import quantities_block
 from pathdsl.report.style import View, paragraph, table
 from pathdsl.score.check import FileOutcome
-from pathdsl.score.results import ClaimResult
+from pathdsl.score.results import ClaimResult, Judgement
 
 if TYPE_CHECKING:
     from pathdsl.engine.recall import Tally
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["closing", "report"]
 
+NORM_WORDS = {"recompute": "recomputed", "frozen": "frozen"}
 SHORT = 44
 SAID_ABOVE = ("model", "replaced", "not the published scope")
 PER_TASK = ("treated", "norm", "average")
@@ -66,6 +67,8 @@ def report(
             else:
                 blocks = [claim_block(c, outcome.tasks, view) for c in judgement.claims]
                 parts.append(view.heading("Claims") + "\n" + "\n\n".join(blocks))
+        if judgement.other_norms:
+            parts.append(paragraph(_norms(judgement), view, "  " * (not view.quiet), "  "))
         if not view.quiet:
             parts += [part for part in (_checks(outcome, view), _method(outcome, view)) if part]
     parts.append(_summary(outcome, view))
@@ -112,6 +115,24 @@ def _header(outcome: FileOutcome, view: View, replaced: Mapping[str, str]) -> st
     return "\n".join(lines)
 
 
+def _norms(judgement: Judgement) -> str:
+    """What the second norm mode changed, in one line."""
+    modes = judgement.other_norms
+    words = set(modes.values())
+    if len(words) == 1:
+        second = f"with {NORM_WORDS[words.pop()]} norms"
+        tasks = {task for claim in judgement.claims for task in claim.tasks}
+        if tasks - set(modes):
+            second += " in " + ", ".join(f"task {task}" for task in modes)
+    else:
+        told = ", ".join(f"{NORM_WORDS[mode]} in task {task}" for task, mode in modes.items())
+        second = f"with norms {told}"
+    changed = [claim.name for claim in judgement.claims if claim.changes_with_norm]
+    if not changed:
+        return f"norms: both modes give the same verdicts (judged again {second})"
+    return f"norms: another verdict {second}: {', '.join(changed)}"
+
+
 def _checks(outcome: FileOutcome, view: View) -> str:
     """Self-checks, one line per kind with the largest error over tasks and plans."""
     if not outcome.proofs:
@@ -143,7 +164,8 @@ def _method(outcome: FileOutcome, view: View) -> str:
             if len(name + text) > SHORT
         ]
     if outcome.costs:
-        runs = sum(len(plan.outputs) for plan in outcome.plans)
+        plans = (*outcome.plans, *outcome.other_plans)
+        runs = sum(len(plan.outputs) for plan in plans)
         copies = sum(sum(cost.copies_by_layer) for cost in outcome.costs)
         forwards = sum(cost.forwards for cost in outcome.costs)
         times = plain(forwards, 1 if forwards < 100 else 0)

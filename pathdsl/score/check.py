@@ -27,10 +27,11 @@ from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.results import Judgement, Verdict
 
 if TYPE_CHECKING:
+    from pathdsl.engine.lazymodel import LazyModel
     from pathdsl.engine.prepare import Prepared
-    from pathdsl.engine.recall import Tally
+    from pathdsl.engine.recall import Recall, Tally
     from pathdsl.engine.selfcheck import Proof
-    from pathdsl.engine.session import EngineSession, Limits
+    from pathdsl.engine.session import EngineSession, Limits, Planner
     from pathdsl.engine.source import ModelSource
     from pathdsl.engine.store import Store
     from pathdsl.graph.resolver import Resolver
@@ -43,8 +44,9 @@ class CheckOptions:
     """What the command line may change; everything that changes a number is recorded.
 
     `overrides`: `take` and `seed` of every task's data. `models`: replacements by the model's name.
-    `only`: one claim or let. `limits`: None means the defaults. `store`: where values are kept
-    between checks; None keeps nothing.
+    `only`: one claim or let. `limits`: None means the defaults. `both_norms`: judge tasks that
+    recompute norms with frozen ones, too (those that freeze them are always judged both ways).
+    `store`: where values are kept between checks; None keeps nothing.
     """
 
     overrides: Mapping[str, int] = field(default_factory=dict)
@@ -52,6 +54,7 @@ class CheckOptions:
     only: str | None = None
     device: str = "cpu"
     allow_inconclusive: bool = False
+    both_norms: bool = False
     limits: Limits | None = None
     progress: Progress | None = None
     threads: int | None = None
@@ -73,7 +76,8 @@ class FileOutcome:
     """Everything a report may say about one file.
 
     `methodology`: text by name, in the order to print. `session`: for `--values`. `plans` are those
-    that were executed; `tally` says what came from the store instead, None without one.
+    that were executed, `other_plans` those of the second norm mode, `costs` are of both; `tally`
+    says what came from the store instead, None without one.
     """
 
     path: str
@@ -85,6 +89,7 @@ class FileOutcome:
     proofs: tuple[tuple[str, Proof], ...] = ()
     tasks: Mapping[str, TaskData] = field(default_factory=dict)
     plans: tuple[Plan, ...] = ()
+    other_plans: tuple[Plan, ...] = ()
     costs: tuple[Cost, ...] = ()
     session: EngineSession | None = None
     tally: Tally | None = None
@@ -138,7 +143,7 @@ def prepare(path: str, program: Program, options: CheckOptions) -> Ready:
     if any(d.severity is Severity.ERROR for d in faults):
         raise PathdslError(faults)
     data = prepare_tasks(program, load_tokenizer(source), shape, options.overrides)
-    refused = refusals(program, data.specs)
+    refused = refusals(program)
     if refused:
         raise PathdslError(refused)
     resolver = Resolver(program, shape, limits.max_states)
@@ -154,10 +159,11 @@ def _check(
 ) -> FileOutcome:
     from pathdsl.engine.lazymodel import LazyModel
     from pathdsl.engine.recall import Recall
-    from pathdsl.engine.selfcheck import prove, prove_null_pair, unproved, worst_of
+    from pathdsl.engine.selfcheck import OF_RUNS, prove_null_pair, unproved
     from pathdsl.engine.session import EngineSession, Limits, Planner
     from pathdsl.score.judge import judge
     from pathdsl.score.methodology import methodology
+    from pathdsl.score.norms import beside, other_modes
     from pathdsl.score.presence import check_presence
 
     ready = prepare(path, program, options)
@@ -175,13 +181,8 @@ def _check(
     found = [*found, *model.warnings]
     recall = Recall(store, model, planner) if store is not None and store.on else None
     proofs: list[tuple[str, Proof]] = []
-    for name, task in ready.data.tasks.items():
-        proved = recall.proofs(name) if recall is not None else None
-        if proved is None:
-            proved = prove(planner, model.adapter, task)
-            if recall is not None:
-                recall.keep_proofs(name, proved)
-        proofs += [(name, proof) for proof in proved]
+    for name in ready.data.tasks:
+        proofs += [(name, proof) for proof in _proved(name, planner, model, recall)]
     faults = unproved(proofs)
     if faults:
         return _stopped(path, program, [*found, *faults], ExitCode.MACHINE_FAILED, started, proofs)
@@ -199,9 +200,17 @@ def _check(
         prove=null_pair,
     )
     judgement = judge(program, ready.resolver, session, options.only)
-    for name in ready.data.tasks:
-        if null := session.proofs.get(name):
-            proofs.append((name, worst_of(null)))
+    proofs += _null_pairs(session)
+    other: EngineSession | None = None
+    modes = other_modes(ready.data.specs, judgement, options.both_norms)
+    if modes and not unproved(proofs):
+        other = session.with_norms(modes)
+        for name in modes:
+            again = _proved(name, other.planner, model, other.recall)
+            proofs += [(name, proof) for proof in again if proof.code in OF_RUNS]
+        second = judge(program, ready.resolver, other, options.only)
+        judgement = beside(judgement, second, modes)
+        proofs += _null_pairs(other)
     faults = unproved(proofs)
     if faults:
         return _stopped(path, program, [*found, *faults], ExitCode.MACHINE_FAILED, started, proofs)
@@ -216,11 +225,34 @@ def _check(
         proofs=tuple(proofs),
         tasks=ready.data.tasks,
         plans=tuple(session.plans),
-        costs=tuple(session.costs),
+        other_plans=tuple(other.plans) if other is not None else (),
+        costs=(*session.costs, *(other.costs if other is not None else ())),
         session=session,
         tally=recall.tally if recall is not None else None,
         seconds=time.monotonic() - started,
     )
+
+
+def _proved(
+    task: str, planner: Planner, model: LazyModel, recall: Recall | None
+) -> Sequence[Proof]:
+    """What the model proves about itself on a task, recalled if it was proved before."""
+    from pathdsl.engine.selfcheck import prove
+
+    known = recall.proofs(task) if recall is not None else None
+    if known is not None:
+        return known
+    proved = prove(planner, model.adapter, planner.tasks[task])
+    if recall is not None:
+        recall.keep_proofs(task, proved)
+    return proved
+
+
+def _null_pairs(session: EngineSession) -> list[tuple[str, Proof]]:
+    """The null pair of every task that has a run with a treated value, by the task's name."""
+    from pathdsl.engine.selfcheck import worst_of
+
+    return [(name, worst_of(null)) for name in session.tasks if (null := session.proofs.get(name))]
 
 
 LONG_PROMPT = 256

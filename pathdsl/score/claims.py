@@ -172,4 +172,5 @@ def _result(
         notes=tuple(notes),
         settle_n=settle_n,
         text=decl.text,
+        tasks=tuple(design.keys),
     )

@@ -21,6 +21,13 @@ NORM_AFTER_ATTENTION = ("gemma2", "gemma3_text", "olmo2")
 """Families with a norm between the heads and the residual stream (semantics.md section 1)."""
 
 
+NORMS = {
+    "recompute": "recomputed",
+    "frozen": "frozen: a component with kept and treated paths has the scales of the reference run",
+}
+"""Norm modes as they are said, by the value of a task's `layernorm`."""
+
+
 def methodology(
     program: Program, ready: Ready, facts: Mapping[str, str], options: CheckOptions
 ) -> Mapping[str, str]:
@@ -56,7 +63,7 @@ def methodology(
         spec = ready.data.specs[name]
         said[f"task {name}"] = _task_line(task, spec)
         said[f"treated {name}"] = f"{spec.treated}" if spec.treated is not None else "none declared"
-        said[f"norm {name}"] = f"{spec.layernorm}d" if spec.layernorm == "recompute" else "frozen"
+        said[f"norm {name}"] = NORMS[spec.layernorm]
         said[f"average {name}"] = spec.average
     if options.overrides:
         changed = ", ".join(f"{key}={value}" for key, value in options.overrides.items())

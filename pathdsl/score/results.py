@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pathdsl.errors import Diagnostic
 
 __all__ = [
-    "ClaimResult", "Judgement", "MemberResult", "QuantityResult", "TellingRow", "Term", "Verdict",
+    "ClaimResult", "Judgement", "MemberResult", "OtherNorm", "QuantityResult", "TellingRow", "Term",
+    "Verdict",
 ]  # fmt: skip
 
 
@@ -70,12 +72,26 @@ class TellingRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OtherNorm:
+    """A claim judged in the norm mode that its tasks do not declare.
+
+    `layernorm` is that mode, or `a: recompute, b: frozen` where its tasks differ in it.
+    """
+
+    layernorm: str
+    verdict: Verdict
+    estimate: float | None
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimResult:
     """One claim, or one member of it.
 
     `estimate` is compared with `threshold`; where both sides vary it is left minus right and the
     threshold 0. `settle_n` estimates how many prompts would settle an inconclusive claim. `level`
     is the confidence of the interval that decided, larger than `confidence` under a correction.
+    `tasks` are those that it reads. `other_norm` is None where it was judged in one norm mode only.
     """
 
     name: str
@@ -97,15 +113,26 @@ class ClaimResult:
     notes: tuple[str, ...] = ()
     settle_n: int | None = None
     text: str = ""
+    tasks: tuple[str, ...] = ()
+    other_norm: OtherNorm | None = None
+
+    @property
+    def changes_with_norm(self) -> bool:
+        """Whether the other norm mode gives another verdict."""
+        return self.other_norm is not None and self.other_norm.verdict is not self.verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """Every quantity and claim of one program, and warnings met on the way."""
+    """Every quantity and claim of one program, and warnings met on the way.
+
+    `other_norms`: the second norm mode of each task that was judged in both.
+    """
 
     quantities: tuple[QuantityResult, ...]
     claims: tuple[ClaimResult, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
+    other_norms: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def as_expected(self) -> bool:

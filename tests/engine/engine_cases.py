@@ -115,13 +115,15 @@ def values(
     measures: Sequence[Measure] = COLUMNS,
     task: TaskData = TASK,
     adapter: Gpt2Adapter | None = None,
+    frozen: bool = False,
     **options: object,
 ) -> dict[tuple[RunSpec, Measure], np.ndarray]:
     """(run, measure) to (draws, rows)."""
     adapter = adapter or adapter_of()
     requests = [(run, m) for run in runs for m in measures]
     out = {}
-    for plan in build_plans(adapter.shape, "t", task.valid, position_mask(task), requests):
+    place = position_mask(task)
+    for plan in build_plans(adapter.shape, "t", task.valid, place, requests, frozen=frozen):
         found = execute(plan, task, adapter, Settings(**options))  # type: ignore[arg-type]
         out |= {(plan.outputs[n].run, m): value for (n, m), value in found.items()}
     return out

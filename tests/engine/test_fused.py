@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,8 +116,17 @@ def fused_twin(adapter: Adapter) -> Adapter:
 def test_plans_with_relations(spec: TreatedSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [REFERENCE, *all_runs(spec)]
     wanted = values(runs)
-    monkeypatch.setattr(CausalAdapter, "mix", None)
+    fused: list[bool] = []
+    attend = CausalAdapter.attend_masked
+
+    def watched(self: CausalAdapter, *args: Any, **options: Any) -> Any:
+        found = attend(self, *args, **options)
+        fused.append(found[1] is None)
+        return found
+
+    monkeypatch.setattr(CausalAdapter, "attend_masked", watched)
     found = values(runs, adapter=fused_twin(engine_cases.adapter_of()))
+    assert fused and all(fused)
     assert max(float(np.abs(found[key] - wanted[key]).max()) for key in wanted) <= 1e-10
 
 

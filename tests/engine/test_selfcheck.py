@@ -85,7 +85,7 @@ def test_without_a_treated_value_two_proofs_are_left() -> None:
 def test_a_scaled_mlp_is_pd630() -> None:
     adapter = fresh()
     mlp = adapter.mlp
-    adapter.mlp = lambda layer, resid: 1.01 * mlp(layer, resid)  # type: ignore[method-assign]
+    adapter.mlp = lambda *given: 1.01 * mlp(*given)  # type: ignore[method-assign]
     assert {"PD630", "PD631"} <= wrong(proofs(adapter))
 
 
@@ -225,7 +225,7 @@ def test_logits_that_are_no_numbers_on_one_prompt_column(column: str) -> None:
 def test_every_failed_proof_is_said() -> None:
     adapter = fresh()
     mlp = adapter.mlp
-    adapter.mlp = lambda layer, resid: 1.01 * mlp(layer, resid)  # type: ignore[method-assign]
+    adapter.mlp = lambda *given: 1.01 * mlp(*given)  # type: ignore[method-assign]
     found = proofs(adapter)
     faults = unproved([("t", proof) for proof in found.values()])
     assert {d.code for d in faults} == wrong(found)

@@ -83,13 +83,17 @@ def spec_of(case: Case) -> TreatedSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A case on its model: path set P, the set that is kept or treated within, and the run's T."""
+    """A case on its model: path set P, the set that is kept or treated within, and the run's T.
+
+    `frozen`: the norm mode of its plans and of its tree.
+    """
 
     case: Case
     adapter: Adapter
     task: TaskData
     paths: PathSet
     scope: PathSet
+    frozen: bool = False
 
     @property
     def treated(self) -> PathSet:
@@ -110,6 +114,7 @@ class Opened:
             self.task.valid,
             position_mask(self.task),
             [(run, m) for run in runs for m in COLUMNS],
+            frozen=self.frozen,
             **bounds,
         )
         return plan
@@ -154,8 +159,12 @@ def logits(plan: Plan, adapter: Adapter, task: TaskData, **options: object) -> n
     )
 
 
-def from_tree(opened: Opened) -> np.ndarray:
-    """(rows, vocabulary) logits of the case's run by the literal definition."""
-    case, model = opened.case, opened.adapter.model
+def from_tree(opened: Opened, parts: object = None) -> np.ndarray:
+    """(rows, vocabulary) logits of the case's run by the literal definition.
+
+    `parts` are the tree's own parts of the model, for families that it does not know by itself.
+    """
+    case, model = opened.case, parts or opened.adapter.model
     rows = range(len(case.rows))
-    return np.stack([np.asarray(oracle_logits(case, row, model)) for row in rows])
+    found = [oracle_logits(case, row, model, frozen=opened.frozen) for row in rows]
+    return np.stack([np.asarray(one) for one in found])

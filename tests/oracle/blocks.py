@@ -77,7 +77,12 @@ class Blocks:
         tokens = self.tokens[list(ids)]
         return tokens if self.places is None else tokens + self.places[: len(ids)]
 
-    def stream(self, receiver: PlaceNode, values: Mapping[PlaceNode, Array]) -> Array:
+    def stream(
+        self,
+        receiver: PlaceNode,
+        values: Mapping[PlaceNode, Array],
+        like: Mapping[PlaceNode, Array] | None = None,
+    ) -> Array:
         """Everything that was written, and the bias of each layer whose heads wrote."""
         total = values[INPUT]
         for number, layer in enumerate(self.layers):
@@ -94,10 +99,12 @@ class Blocks:
         window = self.layers[node[1]].window
         return [key for key in range(at + 1) if window is None or at - key < window]
 
-    def project(self, node: PlaceNode, slot: str, stream: Array, at: int) -> Array:
+    def project(
+        self, node: PlaceNode, slot: str, stream: Array, at: int, like: Array | None = None
+    ) -> Array:
         """A head's query, key or value (d_head,)."""
         layer, head = self.layers[node[1]], node[2]
-        own = layer.weight[slot][head] @ layer.before["a"](stream) + layer.bias[slot][head]
+        own = layer.weight[slot][head] @ layer.before["a"](stream, like) + layer.bias[slot][head]
         if slot == "v" or not self.turned:
             return own
         half = self.turned // 2
@@ -115,15 +122,15 @@ class Blocks:
         weights = np.exp(scores - scores.max())
         return (weights / weights.sum()) @ values
 
-    def mlp(self, node: PlaceNode, stream: Array) -> Array:
+    def mlp(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
         """An MLP's output (d_model,)."""
         layer = self.layers[node[1]]
-        hidden = layer.inward[0] @ layer.before["m"](stream) + layer.inward[1]
+        hidden = layer.inward[0] @ layer.before["m"](stream, like) + layer.inward[1]
         return layer.outward[0] @ self.activation(hidden) + layer.outward[1]
 
-    def logits(self, stream: Array) -> Array:
+    def logits(self, stream: Array, like: Array | None = None) -> Array:
         """(d_vocab,) of the last stream."""
-        return self.unembedding[0] @ self.final_norm(stream) + self.unembedding[1]
+        return self.unembedding[0] @ self.final_norm(stream, like) + self.unembedding[1]
 
 
 def _linear(module: Any) -> tuple[Array, Array]:

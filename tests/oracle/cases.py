@@ -130,7 +130,9 @@ def constants_of(case: Case, model: Any) -> list[Constants] | None:
             return None
 
 
-def oracle_logits(case: Case, row: int, model: Any = None, at: int | None = None) -> Array:
+def oracle_logits(
+    case: Case, row: int, model: Any = None, at: int | None = None, *, frozen: bool = False
+) -> Array:
     """The logits (d_vocab,) of the case's run on a row, at `at` or the last position."""
     model = build_model(case.config, case.seed, case.std) if model is None else model
     constants = constants_of(case, model)
@@ -141,4 +143,5 @@ def oracle_logits(case: Case, row: int, model: Any = None, at: int | None = None
         prompt.treated if constants is None else constants[row],
         kept_predicate(case, row),
         len(prompt.reference) - 1 if at is None else at,
+        frozen,
     )

@@ -17,10 +17,10 @@ import numpy as np
 from .graph import INPUT, Environment, PlaceNode
 from .tree import Array, Norm, _array
 
-Function = Callable[[Array], Array]
+Function = Callable[..., Array]
 
 
-def _same(x: Array) -> Array:
+def _same(x: Array, like: Array | None = None) -> Array:
     return x
 
 
@@ -29,8 +29,9 @@ def _rms(module: Any, offset: float = 0.0) -> Function:
     gain = offset + _array(module.weight)
     epsilon = getattr(module, "variance_epsilon", None) or module.eps
 
-    def norm(x: Array) -> Array:
-        return x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + epsilon) * gain
+    def norm(x: Array, like: Array | None = None) -> Array:
+        square = (x if like is None else like) ** 2
+        return x / np.sqrt(square.mean(axis=-1, keepdims=True) + epsilon) * gain
 
     return norm
 
@@ -93,26 +94,40 @@ class Gated:
         """Token embeddings, (T, d_model)."""
         return self.tokens[list(ids)]
 
-    def stream(self, receiver: PlaceNode, values: Mapping[PlaceNode, Array]) -> Array:
+    def stream(
+        self,
+        receiver: PlaceNode,
+        values: Mapping[PlaceNode, Array],
+        like: Mapping[PlaceNode, Array] | None = None,
+    ) -> Array:
         """Layer by layer: the norm of all heads' writes and the bias, then the MLP's value."""
         total = values[INPUT]
         for number, layer in enumerate(self.layers):
             if ("a", number, 0) in values:
-                heads = [values["a", number, head] for head in range(self.env.n_heads)]
-                total = total + layer.after["a"](layer.out @ np.concatenate(heads) + layer.out_bias)
+                written = self._attention(number, values)
+                other = None if like is None else self._attention(number, like)
+                total = total + layer.after["a"](written, other)
             if ("m", number) in values:
                 total = total + values["m", number]
         return total
+
+    def _attention(self, number: int, values: Mapping[PlaceNode, Array]) -> Array:
+        """What all heads of a layer write, and the bias, before the norm after attention."""
+        heads = [values["a", number, head] for head in range(self.env.n_heads)]
+        layer = self.layers[number]
+        return layer.out @ np.concatenate(heads) + layer.out_bias
 
     def keys(self, node: PlaceNode, at: int) -> Sequence[int]:
         """The last positions up to its own, as many as the window holds."""
         window = self.layers[node[1]].window
         return range(0 if window is None else max(0, at + 1 - window), at + 1)
 
-    def project(self, node: PlaceNode, slot: str, stream: Array, at: int) -> Array:
+    def project(
+        self, node: PlaceNode, slot: str, stream: Array, at: int, like: Array | None = None
+    ) -> Array:
         """A query head's query, key or value (d_head,)."""
         config, layer = self.config, self.layers[node[1]]
-        whole = layer.weight[slot] @ layer.before["a"](stream) + layer.bias[slot]
+        whole = layer.weight[slot] @ layer.before["a"](stream, like) + layer.bias[slot]
         if clip := getattr(config, "clip_qkv", None):
             whole = np.clip(whole, -clip, clip)
         norm = layer.head_norm.get(slot, _same)
@@ -144,15 +159,16 @@ class Gated:
         weights = np.exp(scores - scores.max())
         return (weights / weights.sum()) @ values
 
-    def mlp(self, node: PlaceNode, stream: Array) -> Array:
+    def mlp(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
         """What the MLP adds, after its own norm."""
         layer = self.layers[node[1]]
-        return layer.after["m"](layer.mlp(layer.before["m"](stream)))
+        other = None if like is None else layer.mlp(layer.before["m"](like))
+        return layer.after["m"](layer.mlp(layer.before["m"](stream, like)), other)
 
-    def logits(self, stream: Array) -> Array:
+    def logits(self, stream: Array, like: Array | None = None) -> Array:
         """(d_vocab,) of the last stream."""
         cap = getattr(self.config, "final_logit_softcapping", None)
-        return _capped(self.unembedding @ self.final_norm(stream), cap)
+        return _capped(self.unembedding @ self.final_norm(stream, like), cap)
 
 
 def _norm_of(config: Any, module: Any) -> Function:

@@ -5,7 +5,9 @@ for every way on from it to `logits` (its *suffix*), at every position. Nothing 
 nothing is memoised, so this is for models of two layers and prompts of four tokens.
 
 With a constant treated value (a mean, zero) a copy none of whose paths are kept has the constant as
-its output; `value` therefore returns, with each copy's output, whether some path below it is kept.
+its output; `value` therefore returns, with each copy's output, whether some path below it is kept,
+and whether some is treated. With frozen norms a copy that has both kinds norms what it reads by the
+scale that the same norm has in the reference run: `like` is the input of the norm there.
 
 Source: `semantics.md` sections 1 and 2; Goldowsky-Dill et al. 2023 (arXiv:2304.05969), equation 1.
 Example::
@@ -40,15 +42,25 @@ class Forward(Protocol):
         """The value of `input` on these tokens, (T, d_model)."""
         ...
 
-    def stream(self, receiver: PlaceNode, values: Mapping[PlaceNode, Array]) -> Array:
-        """The residual stream (d_model,) that `receiver` reads where its senders have `values`."""
+    def stream(
+        self,
+        receiver: PlaceNode,
+        values: Mapping[PlaceNode, Array],
+        like: Mapping[PlaceNode, Array] | None = None,
+    ) -> Array:
+        """The residual stream (d_model,) that `receiver` reads where its senders have `values`.
+
+        A norm of what attention writes has the scale that it has on the values `like`.
+        """
         ...
 
     def keys(self, node: PlaceNode, at: int) -> Sequence[int]:
         """The positions that a head sees from `at`."""
         ...
 
-    def project(self, node: PlaceNode, slot: str, stream: Array, at: int) -> Array:
+    def project(
+        self, node: PlaceNode, slot: str, stream: Array, at: int, like: Array | None = None
+    ) -> Array:
         """A head's query, key or value (d_head,) of the stream (d_model,) at a position."""
         ...
 
@@ -56,11 +68,11 @@ class Forward(Protocol):
         """z (d_head,) of one query over the keys (n, d_head) and values (n, d_head) it sees."""
         ...
 
-    def mlp(self, node: PlaceNode, stream: Array) -> Array:
+    def mlp(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
         """What an MLP adds to the stream, (d_model,) of the stream (d_model,)."""
         ...
 
-    def logits(self, stream: Array) -> Array:
+    def logits(self, stream: Array, like: Array | None = None) -> Array:
         """(d_vocab,) of the last stream (d_model,)."""
         ...
 
@@ -84,10 +96,10 @@ class Norm:
     shift: Array
     epsilon: float
 
-    def __call__(self, x: Array) -> Array:
-        """Normalised over the last axis."""
+    def __call__(self, x: Array, like: Array | None = None) -> Array:
+        """Normalised over the last axis, by the deviation of `like` where that is given."""
         centred = x - x.mean(axis=-1, keepdims=True)
-        variance = (centred**2).mean(axis=-1, keepdims=True)
+        variance = (x if like is None else like).var(axis=-1, keepdims=True)
         return centred / np.sqrt(variance + self.epsilon) * self.gain + self.shift
 
 
@@ -100,9 +112,9 @@ class Head:
     out: Array
     norm: Norm
 
-    def project(self, slot: str, stream: Array) -> Array:
+    def project(self, slot: str, stream: Array, like: Array | None = None) -> Array:
         """The query, key or value (d_head,) of a residual stream (d_model,)."""
-        return self.norm(stream) @ self.weight[slot] + self.bias[slot]
+        return self.norm(stream, like) @ self.weight[slot] + self.bias[slot]
 
     def attend(self, query: Array, keys: Array, values: Array) -> Array:
         """z (d_head,) of one query over the keys (n, d_head) and values (n, d_head) it may see."""
@@ -121,9 +133,9 @@ class Mlp:
     bias_out: Array
     norm: Norm
 
-    def __call__(self, stream: Array) -> Array:
+    def __call__(self, stream: Array, like: Array | None = None) -> Array:
         """The output (d_model,) on a residual stream (d_model,), with GPT-2's tanh GELU."""
-        x = self.norm(stream) @ self.weight_in + self.bias_in
+        x = self.norm(stream, like) @ self.weight_in + self.bias_in
         inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
         return (0.5 * x * (1 + np.tanh(inner))) @ self.weight_out + self.bias_out
 
@@ -188,7 +200,12 @@ class Weights:
         """Token plus position embedding, (T, d_model)."""
         return self.tokens[list(ids)] + self.places[: len(ids)]
 
-    def stream(self, receiver: PlaceNode, values: Mapping[PlaceNode, Array]) -> Array:
+    def stream(
+        self,
+        receiver: PlaceNode,
+        values: Mapping[PlaceNode, Array],
+        like: Mapping[PlaceNode, Array] | None = None,
+    ) -> Array:
         """Everything that was written before `receiver`, and the biases that no sender owns."""
         total = self.stream_bias(receiver)
         for node, value in values.items():
@@ -203,21 +220,23 @@ class Weights:
         """All positions up to its own."""
         return range(at + 1)
 
-    def project(self, node: PlaceNode, slot: str, stream: Array, at: int) -> Array:
+    def project(
+        self, node: PlaceNode, slot: str, stream: Array, at: int, like: Array | None = None
+    ) -> Array:
         """A head's query, key or value (d_head,); positions are in the embedding."""
-        return self.heads[node].project(slot, stream)
+        return self.heads[node].project(slot, stream, like)
 
     def attend(self, node: PlaceNode, query: Array, keys: Array, values: Array) -> Array:
         """z (d_head,) of one query."""
         return self.heads[node].attend(query, keys, values)
 
-    def mlp(self, node: PlaceNode, stream: Array) -> Array:
+    def mlp(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
         """An MLP's output (d_model,)."""
-        return self.mlps[node](stream)
+        return self.mlps[node](stream, like)
 
-    def logits(self, stream: Array) -> Array:
+    def logits(self, stream: Array, like: Array | None = None) -> Array:
         """(d_vocab,) of the last stream."""
-        return self.unembedding @ self.final_norm(stream)
+        return self.unembedding @ self.final_norm(stream, like)
 
     def stream_bias(self, receiver: PlaceNode) -> Array:
         """The attention output biases in the stream that `receiver` reads: no sender's."""
@@ -250,14 +269,17 @@ def run(
     treated: Sequence[int] | Array | Constants,
     kept: Callable[[Path], bool],
     read_position: int,
+    frozen: bool = False,
 ) -> Array:
     """The logits (d_vocab,) at `read_position` of one row.
 
     `kept(path)` says whether that path carries the reference input; all others are treated.
     `treated` is the token ids of a paired input, its embeddings (T, d_model), or a mapping of
-    constants per component.
+    constants per component. `frozen`: a copy with both kept and treated paths norms with the scales
+    of the reference run.
     """
     parts = forward_of(model)
+    plain = plain_values(parts, reference) if frozen else {}
     constants = treated if isinstance(treated, Mapping) else None
     reference_embedding = parts.embed(reference)
     if constants is not None:
@@ -267,46 +289,55 @@ def run(
     else:
         treated_embedding = parts.embed(treated)
 
-    def stream(receiver: PlaceNode, slot: str | None, at: int, suffix: Path) -> tuple[Array, bool]:
-        """What `receiver` (the first step of `suffix`) reads at position `at` through `slot`."""
-        values, some_kept = {}, False
+    def sent(
+        receiver: PlaceNode, slot: str | None, at: int, suffix: Path
+    ) -> tuple[Mapping[PlaceNode, Array], bool, bool]:
+        """What `receiver` (the first step of `suffix`) is sent at position `at` through `slot`."""
+        values, some_kept, some_cut = {}, False, False
         for sender in senders(receiver, parts.env):
-            values[sender], sender_kept = value((Step(sender, at, slot), *suffix))
-            some_kept = some_kept or sender_kept
-        return parts.stream(receiver, values), some_kept
+            values[sender], kept_here, cut_here = value((Step(sender, at, slot), *suffix))
+            some_kept, some_cut = some_kept or kept_here, some_cut or cut_here
+        return values, some_kept, some_cut
 
-    def value(suffix: Path) -> tuple[Array, bool]:
-        """The output of the copy that begins this suffix; whether one of its paths is kept."""
+    def stream(
+        receiver: PlaceNode, values: Mapping[PlaceNode, Array], at: int, mixed: bool
+    ) -> tuple[Array, Array | None]:
+        """The stream of these values, and of the reference run's where norms are frozen to it."""
+        if not (frozen and mixed):
+            return parts.stream(receiver, values), None
+        other = {sender: plain[sender][at] for sender in values}
+        return parts.stream(receiver, values, other), parts.stream(receiver, other)
+
+    def value(suffix: Path) -> tuple[Array, bool, bool]:
+        """The output of the copy that begins this suffix; whether it has kept, treated paths."""
         node, position, _ = suffix[0]
         if node == INPUT:
             here = kept(suffix)
-            return (reference_embedding if here else treated_embedding)[position], here
+            return (reference_embedding if here else treated_embedding)[position], here, not here
         if node[0] == "m":
-            read, some_kept = stream(node, None, position, suffix)
-            output = parts.mlp(node, read)
+            values, some_kept, some_cut = sent(node, None, position, suffix)
+            read, other = stream(node, values, position, some_kept and some_cut)
+            output = parts.mlp(node, read, other)
         else:
             seen = parts.keys(node, position)
-            asked = stream(node, "q", position, suffix)
-            keyed = [stream(node, "k", key, suffix) for key in seen]
-            valued = [stream(node, "v", key, suffix) for key in seen]
-            read = {"k": keyed, "v": valued}
-            keys, values = (
-                np.stack(
-                    [
-                        parts.project(node, slot, at_key, key)
-                        for (at_key, _), key in zip(read[slot], seen, strict=True)
-                    ]
-                )
-                for slot in ("k", "v")
-            )
-            output = parts.attend(node, parts.project(node, "q", asked[0], position), keys, values)
-            some_kept = any(below for _, below in (asked, *keyed, *valued))
+            read_at = {"q": [position], "k": seen, "v": seen}
+            by_slot = {s: [sent(node, s, at, suffix) for at in read_at[s]] for s in "qkv"}
+            some_kept = any(k for read in by_slot.values() for _, k, _ in read)
+            some_cut = any(c for read in by_slot.values() for _, _, c in read)
+            projected = {}
+            for slot, places in read_at.items():
+                found = []
+                for (values, _, _), at in zip(by_slot[slot], places, strict=True):
+                    read, other = stream(node, values, at, some_kept and some_cut)
+                    found.append(parts.project(node, slot, read, at, other))
+                projected[slot] = np.stack(found)
+            output = parts.attend(node, projected["q"][0], projected["k"], projected["v"])
         if constants is not None and not some_kept:
             output = constants[node][position]
-        return output, some_kept
+        return output, some_kept, some_cut
 
-    read, _ = stream(LOGITS, None, read_position, (Step(LOGITS, read_position),))
-    return parts.logits(read)
+    values, some_kept, some_cut = sent(LOGITS, None, read_position, (Step(LOGITS, read_position),))
+    return parts.logits(*stream(LOGITS, values, read_position, some_kept and some_cut))
 
 
 # -------------------------------------------------------------------------------------------------

@@ -87,7 +87,6 @@ def test_nothing_to_check(tmp_path: Path) -> None:
         (("treated   = prompt_other", "treated   = prompt_missing"), "PD301"),
         (("[FIRST_A, FIRST_B]", "[FIRST_C]"), "PD335"),
         (("treated   = prompt_other\n", ""), "PD302"),
-        (("reference = prompt\n", "reference = prompt\n  layernorm = frozen\n"), "PD226"),
         (('bundled("induction-2l")', 'bundled("no-such")'), "PD613"),
     ],
 )

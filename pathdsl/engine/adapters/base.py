@@ -15,6 +15,8 @@ Conventions, for every adapter:
   projection belongs to no sender and is `write_bias`; an MLP's output contains its output bias;
 - calls are pure functions of their arguments and the weights, and leave gradients alone: a caller
   that needs none wraps them in `torch.no_grad()`;
+- calls that apply norms of the residual stream take `scales`: `Noted` collects the norms' scales,
+  `Given` replaces them (`pathdsl.engine.adapters.norms`), None is the model's own computation;
 - positions are counted from 0, special tokens included; rows are padded on the right.
 
 The idea of patching each component's q, k and v input separately is that of ACDC (Conmy et al.
@@ -29,6 +31,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from pathdsl.engine.adapters.norms import Scales
 from pathdsl.errors import Diagnostic, EngineError
 from pathdsl.graph.shape import ModelShape
 
@@ -70,7 +73,7 @@ class Adapter(Protocol):
         float64): the unit of `noise(scale: …)`."""
         ...
 
-    def attention_input(self, layer: int, resid: Tensor) -> Tensor:
+    def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before attention, (..., d) -> (..., d)."""
         ...
 
@@ -158,7 +161,7 @@ class Adapter(Protocol):
         """The bias of attention's output projection, (d,): a constant of the residual stream."""
         ...
 
-    def attention_write(self, layer: int, z: Tensor) -> Tensor:
+    def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
         """All that attention adds to the residual stream, (..., n_heads, d_head) -> (..., d).
 
         The output projection of every head's output, its bias, and the norm between the heads and
@@ -166,12 +169,12 @@ class Adapter(Protocol):
         """
         ...
 
-    def mlp(self, layer: int, resid: Tensor) -> Tensor:
+    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """What the MLP adds to the residual stream, (..., d) -> (..., d): with the norm before it,
         its output bias and, where a family has one, the norm after it."""
         ...
 
-    def final_norm(self, resid: Tensor) -> Tensor:
+    def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before the unembedding, (..., d) -> (..., d)."""
         ...
 

@@ -19,6 +19,7 @@ from transformers.activations import NewGELUActivation
 
 from pathdsl.engine.adapters.base import Slot, check_weights, refuse
 from pathdsl.engine.adapters.common import CausalAdapter
+from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.graph.shape import ModelShape
 
 __all__ = ["BlockAdapter", "activate", "check_parts", "parts_of"]
@@ -66,11 +67,11 @@ class BlockAdapter(CausalAdapter):
         """The sender `input`, (rows, pos) ids -> (rows, pos, d)."""
 
     @abstractmethod
-    def attention_input(self, layer: int, resid: Tensor) -> Tensor:
+    def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before attention, (..., d) -> (..., d)."""
 
     @abstractmethod
-    def mlp(self, layer: int, resid: Tensor) -> Tensor:
+    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with its norm and output bias, (..., d) -> (..., d)."""
 
     # ---------------------------------------------------------------- input
@@ -83,11 +84,6 @@ class BlockAdapter(CausalAdapter):
         return self._embedding_std
 
     # ---------------------------------------------------------------- attention
-
-    @staticmethod
-    def _norm(module: nn.Module, x: Tensor) -> Tensor:
-        """Every norm of the model passes here: block norms and the final one."""
-        return module(x)
 
     def project(
         self,
@@ -133,7 +129,7 @@ class BlockAdapter(CausalAdapter):
             return projection.weight.new_zeros(self.shape.d_model)
         return projection.bias
 
-    def attention_write(self, layer: int, z: Tensor) -> Tensor:
+    def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
         """All that attention adds to the stream: every head's write and the bias."""
         return self._output(layer)(z.flatten(-2))
 
@@ -154,9 +150,11 @@ class BlockAdapter(CausalAdapter):
 
     # ---------------------------------------------------------------- logits
 
-    def final_norm(self, resid: Tensor) -> Tensor:
+    def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before the unembedding, (..., d) -> (..., d)."""
-        return resid if self._final is None else self._norm(self._final, resid)
+        if self._final is None:
+            return resid
+        return apply(self._final, resid, scales, "scale_final")
 
     def unembed(self, normed: Tensor) -> Tensor:
         """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""

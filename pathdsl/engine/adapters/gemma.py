@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.llama import LlamaAdapter
+from pathdsl.engine.adapters.norms import Scales, apply
 
 __all__ = ["Gemma2Adapter", "Gemma3Adapter", "GemmaAdapter"]
 
@@ -42,16 +43,16 @@ class Gemma2Adapter(GemmaAdapter):
         """Scaled and soft-capped scores, -> (..., nq, nk)."""
         return _softcapped(super().scores(layer, q, k), self.model.config.attn_logit_softcapping)
 
-    def attention_write(self, layer: int, z: Tensor) -> Tensor:
+    def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm of all heads' summed writes, (..., n_heads, d_head) -> (..., d)."""
         norm = self._blocks[layer].post_attention_layernorm
-        return self._norm(norm, super().attention_write(layer, z))
+        return apply(norm, super().attention_write(layer, z), scales, "scale_after_attention")
 
-    def mlp(self, layer: int, resid: Tensor) -> Tensor:
+    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with the norms before and after it, (..., d) -> (..., d)."""
         block = self._blocks[layer]
-        out = block.mlp(self._norm(block.pre_feedforward_layernorm, resid))
-        return self._norm(block.post_feedforward_layernorm, out)
+        out = block.mlp(apply(block.pre_feedforward_layernorm, resid, scales, "scale_mlp"))
+        return apply(block.post_feedforward_layernorm, out, scales, "scale_after_mlp")
 
     def _capped(self, logits: Tensor) -> Tensor:
         return _softcapped(logits, self.model.config.final_logit_softcapping)

@@ -33,6 +33,7 @@ from transformers.pytorch_utils import Conv1D
 
 from pathdsl.engine.adapters.base import Slot, check_weights, refuse
 from pathdsl.engine.adapters.common import CausalAdapter
+from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.graph.shape import gpt2_shape
 
 __all__ = ["Gpt2Adapter"]
@@ -115,14 +116,9 @@ class Gpt2Adapter(CausalAdapter):
 
     # ---------------------------------------------------------------- attention
 
-    @staticmethod
-    def _norm(module: nn.Module, x: Tensor) -> Tensor:
-        """Every norm of the model passes here: block norms and the final one."""
-        return module(x)
-
-    def attention_input(self, layer: int, resid: Tensor) -> Tensor:
+    def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before attention, (..., d) -> (..., d)."""
-        return self._norm(self._blocks[layer].ln_1, resid)
+        return apply(self._blocks[layer].ln_1, resid, scales, "scale_attention")
 
     def project(
         self,
@@ -175,7 +171,7 @@ class Gpt2Adapter(CausalAdapter):
         """The bias of attention's output projection, (d,): belongs to no sender."""
         return self._blocks[layer].attn.c_proj.bias
 
-    def attention_write(self, layer: int, z: Tensor) -> Tensor:
+    def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
         """All that attention adds to the stream: every head's write and the bias."""
         return self.write(layer, z) + self.write_bias(layer)
 
@@ -187,18 +183,18 @@ class Gpt2Adapter(CausalAdapter):
 
     # ---------------------------------------------------------------- MLP and logits
 
-    def mlp(self, layer: int, resid: Tensor) -> Tensor:
+    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with its norm and output bias, (..., d) -> (..., d)."""
         block = self._blocks[layer]
-        hidden = block.mlp.c_fc(self._norm(block.ln_2, resid).contiguous())
+        hidden = block.mlp.c_fc(apply(block.ln_2, resid, scales, "scale_mlp").contiguous())
         if isinstance(block.mlp.act, NewGELUActivation):
             # The same function in one kernel: the module's own is five passes over the memory.
             return block.mlp.c_proj(torch.nn.functional.gelu(hidden, approximate="tanh"))
         return block.mlp.c_proj(block.mlp.act(hidden))
 
-    def final_norm(self, resid: Tensor) -> Tensor:
+    def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before the unembedding, (..., d) -> (..., d)."""
-        return self._norm(self.model.transformer.ln_f, resid)
+        return apply(self.model.transformer.ln_f, resid, scales, "scale_final")
 
     def unembed(self, normed: Tensor) -> Tensor:
         """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""

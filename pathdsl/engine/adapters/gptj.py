@@ -30,6 +30,7 @@ from transformers.models.gptj.modeling_gptj import GPTJMLP, GPTJAttention, GPTJB
 
 from pathdsl.engine.adapters.base import Slot, refuse
 from pathdsl.engine.adapters.blocks import BlockAdapter, activate, check_parts, parts_of
+from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.graph.shape import gptj_shape
 
 __all__ = ["GptJAdapter"]
@@ -89,9 +90,9 @@ class GptJAdapter(BlockAdapter):
         """Token embedding, (rows, pos) ids -> (rows, pos, d); positions enter in q and k."""
         return self._tokens(ids.to(self._device))
 
-    def attention_input(self, layer: int, resid: Tensor) -> Tensor:
+    def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm of the block, which its MLP reads too, (..., d) -> (..., d)."""
-        return self._norm(self._blocks[layer].ln_1, resid)
+        return apply(self._blocks[layer].ln_1, resid, scales, "scale_attention")
 
     def _input_weight(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
         return self._by_head(getattr(self._blocks[layer].attn, f"{slot}_proj"))
@@ -115,8 +116,8 @@ class GptJAdapter(BlockAdapter):
         product = torch.matmul(q.float(), k.float().transpose(-1, -2))
         return product / self._blocks[layer].attn.scale_attn
 
-    def mlp(self, layer: int, resid: Tensor) -> Tensor:
+    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with the block's norm and its output bias, (..., d) -> (..., d)."""
         block = self._blocks[layer]
-        hidden = block.mlp.fc_in(self._norm(block.ln_1, resid))
+        hidden = block.mlp.fc_in(apply(block.ln_1, resid, scales, "scale_mlp"))
         return block.mlp.fc_out(activate(block.mlp.act, hidden))

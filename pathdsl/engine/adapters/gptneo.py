@@ -36,6 +36,7 @@ from transformers.models.gpt_neo.modeling_gpt_neo import (
 
 from pathdsl.engine.adapters.base import Slot, refuse
 from pathdsl.engine.adapters.blocks import BlockAdapter, activate, check_parts, parts_of
+from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.graph.shape import ModelShape, UnsupportedConfig, gpt_neo_shape
 
 __all__ = ["GptNeoAdapter"]
@@ -91,9 +92,9 @@ class GptNeoAdapter(BlockAdapter):
         places = torch.arange(ids.shape[-1], device=self._device)
         return self._tokens(ids.to(self._device)) + self._places(places)
 
-    def attention_input(self, layer: int, resid: Tensor) -> Tensor:
+    def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before attention, (..., d) -> (..., d)."""
-        return self._norm(self._blocks[layer].ln_1, resid)
+        return apply(self._blocks[layer].ln_1, resid, scales, "scale_attention")
 
     def _input_weight(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
         attention = self._blocks[layer].attn.attention
@@ -106,10 +107,10 @@ class GptNeoAdapter(BlockAdapter):
         """Unscaled scores in float32, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         return torch.matmul(q.float(), k.float().transpose(-1, -2))
 
-    def mlp(self, layer: int, resid: Tensor) -> Tensor:
+    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with its norm and output bias, (..., d) -> (..., d)."""
         block = self._blocks[layer]
-        hidden = block.mlp.c_fc(self._norm(block.ln_2, resid))
+        hidden = block.mlp.c_fc(apply(block.ln_2, resid, scales, "scale_mlp"))
         return block.mlp.c_proj(activate(block.mlp.act, hidden))
 
 

@@ -40,6 +40,7 @@ from torch.nn import functional
 from pathdsl.engine.adapters.base import Slot, check_weights
 from pathdsl.engine.adapters.common import CausalAdapter
 from pathdsl.engine.adapters.llama_parts import BUILDS, check_modules, shape_of_model
+from pathdsl.engine.adapters.norms import Scales, apply
 
 __all__ = ["LlamaAdapter"]
 
@@ -77,14 +78,9 @@ class LlamaAdapter(CausalAdapter):
 
     # ---------------------------------------------------------------- attention
 
-    @staticmethod
-    def _norm(module: nn.Module, x: Tensor) -> Tensor:
-        """Every norm that reads or writes the residual stream passes here."""
-        return module(x)
-
-    def attention_input(self, layer: int, resid: Tensor) -> Tensor:
+    def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before attention, (..., d) -> (..., d)."""
-        return self._norm(self._blocks[layer].input_layernorm, resid)
+        return apply(self._blocks[layer].input_layernorm, resid, scales, "scale_attention")
 
     def project(
         self,
@@ -169,7 +165,7 @@ class LlamaAdapter(CausalAdapter):
         part = self._blocks[layer].self_attn.o_proj
         return part.weight.new_zeros(self.shape.d_model) if part.bias is None else part.bias
 
-    def attention_write(self, layer: int, z: Tensor) -> Tensor:
+    def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
         """All that attention adds to the stream, (..., n_heads, d_head) -> (..., d)."""
         part = self._blocks[layer].self_attn.o_proj
         return functional.linear(z.flatten(-2), part.weight, part.bias)
@@ -182,14 +178,14 @@ class LlamaAdapter(CausalAdapter):
 
     # ---------------------------------------------------------------- MLP and logits
 
-    def mlp(self, layer: int, resid: Tensor) -> Tensor:
+    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with the norm before it, (..., d) -> (..., d)."""
         block = self._blocks[layer]
-        return block.mlp(self._norm(block.post_attention_layernorm, resid))
+        return block.mlp(apply(block.post_attention_layernorm, resid, scales, "scale_mlp"))
 
-    def final_norm(self, resid: Tensor) -> Tensor:
+    def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before the unembedding, (..., d) -> (..., d)."""
-        return self._norm(self.model.model.norm, resid)
+        return apply(self.model.model.norm, resid, scales, "scale_final")
 
     def unembed(self, normed: Tensor) -> Tensor:
         """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""

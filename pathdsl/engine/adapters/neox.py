@@ -38,6 +38,7 @@ from transformers.models.gpt_neox.modeling_gpt_neox import (
 
 from pathdsl.engine.adapters.base import Slot, refuse
 from pathdsl.engine.adapters.blocks import BlockAdapter, activate, check_parts, parts_of
+from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.graph.shape import gpt_neox_shape
 
 __all__ = ["NeoxAdapter"]
@@ -108,9 +109,9 @@ class NeoxAdapter(BlockAdapter):
         """Token embedding, (rows, pos) ids -> (rows, pos, d); positions enter in q and k."""
         return self._tokens(ids.to(self._device))
 
-    def attention_input(self, layer: int, resid: Tensor) -> Tensor:
+    def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before attention, (..., d) -> (..., d)."""
-        return self._norm(self._blocks[layer].input_layernorm, resid)
+        return apply(self._blocks[layer].input_layernorm, resid, scales, "scale_attention")
 
     def _input_weight(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
         fused = self._blocks[layer].attention.query_key_value
@@ -140,8 +141,10 @@ class NeoxAdapter(BlockAdapter):
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         return torch.matmul(q, k.transpose(-1, -2)) * self._blocks[layer].attention.scaling
 
-    def mlp(self, layer: int, resid: Tensor) -> Tensor:
+    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with its norm and output bias, (..., d) -> (..., d)."""
         block = self._blocks[layer]
-        hidden = block.mlp.dense_h_to_4h(self._norm(block.post_attention_layernorm, resid))
+        hidden = block.mlp.dense_h_to_4h(
+            apply(block.post_attention_layernorm, resid, scales, "scale_mlp")
+        )
         return block.mlp.dense_4h_to_h(activate(block.mlp.act, hidden))

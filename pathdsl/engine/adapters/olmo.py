@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from pathdsl.engine.adapters.base import Slot
 from pathdsl.engine.adapters.llama import LlamaAdapter
+from pathdsl.engine.adapters.norms import Scales, apply
 
 __all__ = ["Olmo2Adapter", "OlmoAdapter"]
 
@@ -37,7 +38,7 @@ class OlmoAdapter(LlamaAdapter):
 class Olmo2Adapter(LlamaAdapter):
     """The parts of one OLMo 2."""
 
-    def attention_input(self, layer: int, resid: Tensor) -> Tensor:
+    def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The residual stream itself: there is no norm before attention."""
         return resid
 
@@ -51,12 +52,13 @@ class Olmo2Adapter(LlamaAdapter):
         by_head = out.unflatten(-1, (-1, self.shape.d_head))
         return by_head if heads is None else by_head[..., self._index(heads), :]
 
-    def attention_write(self, layer: int, z: Tensor) -> Tensor:
+    def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm of all heads' summed writes, (..., n_heads, d_head) -> (..., d)."""
         norm = self._blocks[layer].post_attention_layernorm
-        return self._norm(norm, super().attention_write(layer, z))
+        return apply(norm, super().attention_write(layer, z), scales, "scale_after_attention")
 
-    def mlp(self, layer: int, resid: Tensor) -> Tensor:
+    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP on the stream itself, with the norm after it, (..., d) -> (..., d)."""
         block = self._blocks[layer]
-        return self._norm(block.post_feedforward_layernorm, block.mlp(resid))
+        out = block.mlp(resid)
+        return apply(block.post_feedforward_layernorm, out, scales, "scale_after_mlp")

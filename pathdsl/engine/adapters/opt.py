@@ -41,6 +41,7 @@ from transformers.models.opt.modeling_opt import (
 
 from pathdsl.engine.adapters.base import Slot, refuse
 from pathdsl.engine.adapters.blocks import BlockAdapter, activate, check_parts, parts_of
+from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.graph.shape import UnsupportedConfig, opt_shape
 
 __all__ = ["OptAdapter"]
@@ -111,9 +112,9 @@ class OptAdapter(BlockAdapter):
             self._embedding_std = float(weight.std(correction=0))
         return self._embedding_std
 
-    def attention_input(self, layer: int, resid: Tensor) -> Tensor:
+    def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before attention, (..., d) -> (..., d)."""
-        return self._norm(self._blocks[layer].self_attn_layer_norm, resid)
+        return apply(self._blocks[layer].self_attn_layer_norm, resid, scales, "scale_attention")
 
     def _input_weight(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
         return self._by_head(getattr(self._blocks[layer].self_attn, f"{slot}_proj"))
@@ -133,10 +134,10 @@ class OptAdapter(BlockAdapter):
         """Scores of scaled queries, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         return torch.matmul(q, k.transpose(-1, -2))
 
-    def mlp(self, layer: int, resid: Tensor) -> Tensor:
+    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with its norm and output bias, (..., d) -> (..., d)."""
         block = self._blocks[layer]
-        hidden = block.fc1(self._norm(block.final_layer_norm, resid))
+        hidden = block.fc1(apply(block.final_layer_norm, resid, scales, "scale_mlp"))
         return block.fc2(activate(block.activation_fn, hidden))
 
     def unembed(self, normed: Tensor) -> Tensor:

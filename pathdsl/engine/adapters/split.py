@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from pathdsl.engine.adapters.base import Adapter, refuse
+from pathdsl.engine.adapters.norms import Given, Noted
 
 __all__ = ["Places", "SplitAdapter", "places_of", "split"]
 
@@ -86,7 +87,10 @@ class SplitAdapter:
                 there = places.output
             else:
                 there = places.home
-            return self._at(places.home, call(*self._at(there, args), **self._at(there, kwargs)))
+            found = call(*self._at(there, args), **self._at(there, kwargs))
+            for noted in (part for part in (*args, *kwargs.values()) if isinstance(part, Noted)):
+                noted.found = self._at(places.home, noted.found)
+            return self._at(places.home, found)
 
         if not layered and name not in (*_AT_THE_NORM, *_AT_THE_OUTPUT, *_ANYWHERE):
             raise TypeError(f"`{name}` of {type(self.inner).__name__} has no known device")
@@ -101,6 +105,10 @@ class SplitAdapter:
                 return tuple(self._at(device, part) for part in value)
             case dict():
                 return {key: self._at(device, part) for key, part in value.items()}
+            case Given():
+                return Given(scales=self._at(device, dict(value.scales)))
+            case Noted():  # what the call noted before stays where it is; see `placed`
+                return value
             case _:
                 return value
 

@@ -18,8 +18,8 @@ metric LD: logits = logit(answer) - logit(wrong)
 """
 
 
-def _plan(*lines: str, head: str = _HEAD) -> Example:
-    return Example(text=head + "\n".join(lines) + "\n", command="plan")
+def _plan(*lines: str) -> Example:
+    return Example(text=_HEAD + "\n".join(lines) + "\n", command="plan")
 
 
 def _check(*lines: str) -> Example:
@@ -87,17 +87,5 @@ PROMPT_PAGES: tuple[Page, ...] = (
             "metric mass = attention(a1.h2, END -> FIRST_B)",
             "let on_b = mean(mass(treat(through(a1.h2))))",
         ),
-    ),
-    Page(
-        code="PD226",
-        name="norm-mode-not-executed",
-        summary="A task asks for `layernorm = frozen`, and this version recomputes norms only.",
-        why="Frozen and recomputed norms give different numbers; neither may pass for the other.",
-        repair="Write `layernorm = recompute`, or leave the field out.",
-        failing=_plan(
-            "let base: logits = mean(LD(reference) - LD(treated))",
-            head=_HEAD.replace("  positions", "  layernorm = frozen\n  positions"),
-        ),
-        passing=_plan("let base: logits = mean(LD(reference) - LD(treated))"),
     ),
 )

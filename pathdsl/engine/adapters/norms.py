@@ -1,0 +1,133 @@
+"""Norms with a scale of their own, with a noted one, or with one that is given.
+
+A norm divides by a *scale* that it takes from its own input: a LayerNorm by the standard deviation
+of the entries about their mean, an RMSNorm by their root mean square. What is called scale here is
+the reciprocal that the norm multiplies by, one number per token. With a given scale
+
+    LayerNorm   (x - mean(x)) * scale * gain + bias      mean(x): of this x
+    RMSNorm     x * scale * gain                         gain = 1 + weight in Gemma
+
+Every norm that reads or writes the residual stream is called through `apply`, so that no family has
+a frozen norm of its own. Without scales that is the module itself. A given scale goes through the
+same conversions as in the module: an RMSNorm and OLMo's LayerNorm compute in float32, LayerNorm in
+the dtype of its input but in float32 in narrower ones, and the gain is multiplied before or after
+the result is rounded to the input's dtype, by family.
+
+    >>> x = torch.tensor([[3.0, 1.0]], dtype=torch.float64)
+    >>> module = nn.LayerNorm(2, eps=0.0, dtype=torch.float64)
+    >>> noted = Noted()
+    >>> apply(module, x, noted, "scale_final").tolist(), noted.found["scale_final"].tolist()
+    ([[1.0, -1.0]], [[1.0]])
+    >>> half = Given(scales={"scale_final": torch.tensor([[0.5]], dtype=torch.float64)})
+    >>> apply(module, x, half, "scale_final").tolist()
+    [[0.5, -0.5]]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Given", "Noted", "Scales", "apply", "scale_of"]
+
+# Classes of `transformers` by name, which adapters have verified: importing each takes its time.
+_OLMO_LAYER_NORM = "OlmoLayerNorm"
+_OLMO_EPSILON = 1e-5  # written into that class's own call
+_GAIN_BEFORE_ROUNDING = "Olmo2RMSNorm"
+
+
+@dataclass(slots=True, kw_only=True)
+class Noted:
+    """Collects the scales of the norms that a call applies, (..., 1) each, by kind."""
+
+    found: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """Scales that norms use instead of their own, (tokens, 1) each, by kind."""
+
+    scales: Mapping[str, Tensor]
+
+    def part(self, start: int, length: int) -> Given:
+        """The scales of `length` tokens from `start` on, or as many as there are."""
+        kept = {kind: scale[start : start + length] for kind, scale in self.scales.items()}
+        return Given(scales=kept)
+
+
+Scales = Noted | Given
+
+
+def apply(module: nn.Module, x: Tensor, scales: Scales | None, kind: str) -> Tensor:
+    """The norm of x over the last axis; `kind` names the norm's place in the block.
+
+    Raises KeyError where scales are given and none of this kind is among them.
+    """
+    if isinstance(scales, Given):
+        return _with_scale(module, x, scales.scales[kind])
+    if scales is not None:
+        scales.found[kind] = scale_of(module, x)
+    return module(x)
+
+
+def scale_of(module: nn.Module, x: Tensor) -> Tensor:
+    """The number by which the norm multiplies each vector of x, (..., d) -> (..., 1)."""
+    if _is_layer_norm(module):
+        x = _widened(module, x)
+        variance = (x - x.mean(-1, keepdim=True)).pow(2).mean(-1, keepdim=True)
+    else:
+        variance = x.float().pow(2).mean(-1, keepdim=True)
+    return torch.rsqrt(variance + _epsilon(module))
+
+
+def _with_scale(module: nn.Module, x: Tensor, scale: Tensor) -> Tensor:
+    """The norm of x with another scale (..., 1)."""
+    if _is_layer_norm(module):
+        wide = _widened(module, x)
+        out = (wide - wide.mean(-1, keepdim=True)) * scale
+        if _is(module, _OLMO_LAYER_NORM):
+            return out.to(x.dtype)
+        assert isinstance(module, nn.LayerNorm)
+        if module.weight is not None:
+            out = out * module.weight
+        if module.bias is not None:
+            out = out + module.bias
+        return out.to(x.dtype)
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    out = x.float() * scale
+    if _counts_from_one(module):
+        return (out * (1.0 + weight.float())).type_as(x)
+    if _is(module, _GAIN_BEFORE_ROUNDING):
+        return (weight * out).to(x.dtype)
+    return weight * out.to(x.dtype)
+
+
+def _widened(module: nn.Module, x: Tensor) -> Tensor:
+    """x in the dtype in which a LayerNorm computes."""
+    if _is(module, _OLMO_LAYER_NORM) or x.dtype in (torch.float16, torch.bfloat16):
+        return x.float()
+    return x
+
+
+def _epsilon(module: nn.Module) -> float:
+    if _is(module, _OLMO_LAYER_NORM):
+        return _OLMO_EPSILON
+    name = "eps" if hasattr(module, "eps") else "variance_epsilon"
+    return float(getattr(module, name))
+
+
+def _is(module: nn.Module, name: str) -> bool:
+    return type(module).__name__ == name
+
+
+def _is_layer_norm(module: nn.Module) -> bool:
+    return isinstance(module, nn.LayerNorm) or _is(module, _OLMO_LAYER_NORM)
+
+
+def _counts_from_one(module: nn.Module) -> bool:
+    """Whether the gain is one plus the weight: Gemma's norms."""
+    return type(module).__name__.startswith("Gemma")
