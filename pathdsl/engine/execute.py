@@ -14,13 +14,14 @@ from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.attention import HeadGroup, attend_group, group_heads
-from pathdsl.engine.plain import PlainValues
+from pathdsl.engine.plain import PlainValues, with_bias
 from pathdsl.engine.sites import Sites
 from pathdsl.plan.liveness import Schedule
 from pathdsl.plan.steps import (
     AttentionResid,
     Blend,
     HeadCopy,
+    HiddenCopy,
     InputResid,
     MlpCopy,
     MlpResid,
@@ -85,12 +86,21 @@ class BatchExecution:
             )
         if kinds[AttentionResid]:
             self._attention_resids(kinds[AttentionResid])
+        split: list[int] = []
         for number in kinds[MlpResid]:
-            self._mlp_resid(number)
+            step = self.plan.steps[number]
+            if isinstance(step, MlpResid) and step.neurons:
+                split.append(number)
+            else:
+                self._mlp_resid(number)
+        if split:
+            self._split_mlp_resids(split)
         if kinds[HeadCopy]:
             self._heads(kinds[HeadCopy])
         if kinds[MlpCopy]:
-            self._mlps(kinds[MlpCopy])
+            self._mlps(kinds[MlpCopy], self.adapter.mlp)
+        if kinds[HiddenCopy]:
+            self._mlps(kinds[HiddenCopy], lambda at, x: with_bias(self.adapter.mlp_hidden(at, x)))
 
     def _plain(self, number: int) -> None:
         step, need = self.plan.steps[number], self.plan.need[number]
@@ -185,17 +195,49 @@ class BatchExecution:
         out = self._blend(step.blend, need, lambda s, m: self._source(s, "mlp", step.layer, m))
         self.values[number] = self.at(step.previous, need) + out
 
-    def _mlps(self, numbers: Sequence[int]) -> None:
-        """All copies of one layer's MLP through one product, in chunks of tokens."""
+    def _split_mlp_resids(self, numbers: Sequence[int]) -> None:
+        """Residual steps after an MLP whose neurons come from several sources."""
+        for batch in _chunks(numbers, lambda n: self.sites.count(self.plan.need[n])):
+            mixed = [self._mixed_hidden(number) for number in batch]
+            layer = self.plan.steps[batch[0]].layer  # type: ignore[union-attr]
+            written = torch.cat(
+                [
+                    self.adapter.mlp_write(layer, part[:, :-1], part[:, -1:])
+                    for part in torch.cat(mixed).split(CHUNK_TOKENS)
+                ]
+            )
+            pieces = written.split([len(hidden) for hidden in mixed])
+            for number, piece in zip(batch, pieces, strict=True):
+                step = self.plan.steps[number]
+                assert isinstance(step, MlpResid)
+                self.values[number] = self.at(step.previous, self.plan.need[number]) + piece
+
+    def _mixed_hidden(self, number: int) -> Tensor:
+        """(tokens, d_mlp + 1): the rest of an MLP, and groups of neurons from other sources."""
+        step, need = self.plan.steps[number], self.plan.need[number]
+        assert isinstance(step, MlpResid)
+        out = self._blend(step.blend, need, lambda s, m: self._source(s, "hidden", step.layer, m))
+        out = out.clone()  # what a source keeps is not written to
+        for neurons, blend in step.neurons:
+            columns = torch.tensor(neurons, device=out.device)
+
+            def value(source: int, mask: int, columns: Tensor = columns) -> Tensor:
+                return self._source(source, "hidden", step.layer, mask).index_select(1, columns)
+
+            out[:, columns] = self._blend(blend, need, value)
+        return out
+
+    def _mlps(self, numbers: Sequence[int], part: Callable[[int, Tensor], Tensor]) -> None:
+        """All copies of one layer's MLP, or of its hidden units, through one product."""
         for batch in _chunks(numbers, lambda n: self.sites.count(self.plan.need[n])):
             inputs = []
             for number in batch:
                 step = self.plan.steps[number]
-                assert isinstance(step, MlpCopy)
+                assert isinstance(step, MlpCopy | HiddenCopy)
                 inputs.append(self.at(step.resid, self.plan.need[number]))
             layer = self.plan.steps[batch[0]].layer  # type: ignore[union-attr]
             joined = torch.cat(inputs)
-            outs = torch.cat([self.adapter.mlp(layer, part) for part in joined.split(CHUNK_TOKENS)])
+            outs = torch.cat([part(layer, tokens) for tokens in joined.split(CHUNK_TOKENS)])
             for number, piece in zip(batch, outs.split([len(x) for x in inputs]), strict=True):
                 self.values[number] = piece
 

@@ -18,7 +18,8 @@ from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.sites import Sites
 
 Key = tuple[str, int]
-"""(kind, number): ("input", 0), ("head", layer), ("mlp", layer), ("resid", stage)."""
+"""(kind, number): ("input", 0), ("head", layer), ("mlp", layer), ("hidden", layer), ("resid",
+stage). A hidden value is an MLP's hidden units and, last, whether its output bias is there (1)."""
 
 
 @dataclass(slots=True)
@@ -33,6 +34,11 @@ class PlainValues:
         return sites.take(self.values[key], self.stored[key], mask)
 
 
+def with_bias(hidden: Tensor) -> Tensor:
+    """Hidden units (..., d_mlp) and the 1 by which the output bias is multiplied."""
+    return torch.cat((hidden, hidden.new_ones((*hidden.shape[:-1], 1))), dim=-1)
+
+
 def plain_run(
     adapter: Adapter, embedded: Tensor, lengths: Tensor, want: Mapping[Key, int], sites: Sites
 ) -> PlainValues:
@@ -44,7 +50,8 @@ def plain_run(
         want: value keys with the mask of tokens to keep.
 
     Returns:
-        heads as (tokens, n_heads, d_head), everything else as (tokens, d_model).
+        heads as (tokens, n_heads, d_head), hidden values as (tokens, d_mlp + 1), everything else
+        as (tokens, d_model).
     """
     kept = PlainValues()
 
@@ -78,8 +85,11 @@ def plain_run(
         resid = resid + adapter.attention_write(layer, z)
         keep(("resid", 2 * layer + 1), resid)
         if shape.has_mlp:
-            out = adapter.mlp(layer, before if shape.parallel else resid)
+            read = before if shape.parallel else resid
+            out = adapter.mlp(layer, read)
             keep(("mlp", layer), out)
+            if ("hidden", layer) in want:
+                keep(("hidden", layer), with_bias(adapter.mlp_hidden(layer, read)))
             resid = resid + out
         keep(("resid", 2 * layer + 2), resid)
     return kept
@@ -92,7 +102,7 @@ def _stage(key: Key) -> int:
             return 0
         case "head":
             return 2 * number + 1
-        case "mlp":
+        case "mlp" | "hidden":
             return 2 * number + 2
         case _:
             return number
@@ -126,7 +136,13 @@ class ConstantTable:
                     adapter.device
                 )
             else:
-                width = (shape.n_heads, shape.d_head) if key[0] == "head" else (shape.d_model,)
+                match key[0]:
+                    case "head":
+                        width: tuple[int, ...] = (shape.n_heads, shape.d_head)
+                    case "hidden":
+                        width = (shape.d_mlp + 1,)
+                    case _:
+                        width = (shape.d_model,)
                 kept.values[key] = torch.zeros(
                     (sites.count(mask), *width), dtype=adapter.dtype, device=adapter.device
                 )

@@ -11,14 +11,16 @@ from pathdsl.graph.components import Layout
 from pathdsl.graph.pathset import Pos
 from pathdsl.graph.product import MAX_STATES
 from pathdsl.graph.shape import ModelShape
-from pathdsl.plan.copies import MAX_COPIES, CopyTable, RunBuilder, back_masks, pattern_copy
+from pathdsl.plan.copies import MAX_COPIES, CopyTable, RunBuilder, pattern_copy
 from pathdsl.plan.masks import FALSE, MaskTable
+from pathdsl.plan.needs import back_masks
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, TreatedSpec
 from pathdsl.plan.steps import (
     REFERENCE,
     AttentionRead,
     HeadCopy,
+    HiddenCopy,
     MlpCopy,
     Output,
     PlainResid,
@@ -182,7 +184,7 @@ def _attention(
         raise ValueError("an attention measure names a head")
     layer, head = measure.head
     blend = []
-    for source, where in builder.direct_read(table.layout.head(layer, head)):
+    for source, where in builder.direct_read(layer, head):
         read_at = table.masks.both(where, queries)
         if read_at == FALSE:
             continue
@@ -192,7 +194,7 @@ def _attention(
             raise PlanError(
                 Diagnostic(
                     code="PD227",
-                    message=f"`{builder.layout.label(table.layout.head(layer, head))}` has a "
+                    message=f"`a{layer}.h{head}` has a "
                     "constant as its output in some run, and a constant has no attention pattern",
                     help="measure attention on a paired or resampled treated value",
                 )
@@ -204,4 +206,5 @@ def _attention(
 
 def mixed_copies(plan: Plan) -> list[int]:
     """Numbers of the component copies that are computed, in order."""
-    return [number for number in plan.alive if isinstance(plan.steps[number], HeadCopy | MlpCopy)]
+    copies = HeadCopy | MlpCopy | HiddenCopy
+    return [number for number in plan.alive if isinstance(plan.steps[number], copies)]

@@ -17,7 +17,7 @@ Residual inputs are chains of partial sums by stage, so readers that agree on a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,7 @@ import numpy as np
 from pathdsl.errors import Diagnostic, PlanError
 from pathdsl.graph.automaton import Automaton, SenderClass
 from pathdsl.graph.components import Layout
+from pathdsl.graph.neurons import split_paths
 from pathdsl.graph.pathset import PathSet, Pos
 from pathdsl.graph.product import MAX_STATES, too_many_states
 from pathdsl.plan.masks import FALSE, TRUE, MaskTable
@@ -33,6 +34,7 @@ from pathdsl.plan.steps import (
     AttentionResid,
     Blend,
     HeadCopy,
+    HiddenCopy,
     InputResid,
     MlpCopy,
     MlpResid,
@@ -100,7 +102,11 @@ class CopyTable:
 
 
 class RunBuilder:
-    """Adds the cells of one run `treat(T)` to a copy table."""
+    """Adds the cells of one run `treat(T)` to a copy table.
+
+    `layout` is the run's own: neurons that T tells apart are components, in groups that it does not
+    tell apart from each other.
+    """
 
     def __init__(
         self,
@@ -111,8 +117,8 @@ class RunBuilder:
     ) -> None:
         self.table = table
         self.masks = table.masks
-        self.layout = table.layout
-        self.automaton = Automaton(paths, table.layout)
+        split, self.layout = split_paths(paths, table.layout, together=True)
+        self.automaton = Automaton(split, self.layout)
         self.position = position
         self.source = treated_source(treated)
         self.plain_treated = not table.constant[treated] if table.constant else True
@@ -135,10 +141,10 @@ class RunBuilder:
         between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
         return self._stream(between.free, 2 * self.layout.shape.n_layers)
 
-    def direct_read(self, component: int) -> Blend:
-        """Where the value of the copy of `component` that goes straight to `logits` comes from."""
+    def direct_read(self, layer: int, head: int) -> Blend:
+        """Where the value of the copy of a head that goes straight to `logits` comes from."""
         between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
-        return self._read(component, between.free)[0]
+        return self._read(self.layout.head(layer, head), between.free)[0]
 
     # ---------------------------------------------------------------------------------------------
 
@@ -165,7 +171,7 @@ class RunBuilder:
             return self.only_reference, TRUE, FALSE
         component = self.layout.components[v]
         layer = component.layer
-        if component.kind == "mlp":
+        if component.kind in ("mlp", "neuron"):
             between = self.automaton.slot_step(state, v, None).free
             stage = 2 * layer + (0 if self.layout.shape.parallel else 1)
             stream = self._stream(between, stage)
@@ -173,7 +179,8 @@ class RunBuilder:
             if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
                 return self._blend(kept, cut, None), kept, cut
             self.mixed.add((v, state))
-            return self._blend(kept, cut, MlpCopy(layer=layer, resid=stream.step)), kept, cut
+            copy = HiddenCopy if layer in self.layout.neurons else MlpCopy
+            return self._blend(kept, cut, copy(layer=layer, resid=stream.step)), kept, cut
         query = self._stream(self.automaton.slot_step(state, v, "q").free, 2 * layer)
         kept, cut = query.kept, query.cut
         reads = []
@@ -301,7 +308,7 @@ class RunBuilder:
         if is_mlp:
             if not self.layout.shape.has_mlp:
                 return previous
-            reads = [self._read(self.layout.mlp(layer), between)]
+            reads = [self._read(part, between) for part in self.layout.parts_of_mlp(layer)]
         else:
             reads = [
                 self._read(self.layout.head(layer, head), between)
@@ -318,10 +325,28 @@ class RunBuilder:
         ):
             return Stream(self._add(PlainResid(stage=stage, source=before.source)), kept, cut)
         if is_mlp:
-            step: Step = MlpResid(stage=stage, layer=layer, previous=previous.step, blend=blends[0])
+            step: Step = self._mlp_resid(stage, layer, previous.step, blends)
         else:
             step = AttentionResid(stage=stage, layer=layer, previous=previous.step, heads=blends)
         return Stream(self._add(step), kept, cut)
+
+    def _mlp_resid(
+        self, stage: int, layer: int, previous: int, blends: tuple[Blend, ...]
+    ) -> MlpResid:
+        """The stream behind an MLP, taken as a whole where its neurons agree with the rest."""
+        rest = blends[0]
+        groups = self.layout.neurons.get(layer, ())
+        apart = tuple(pair for pair in zip(groups, blends[1:], strict=True) if pair[1] != rest)
+        if groups and not apart:
+            rest = tuple(sorted((self._whole(source), mask) for source, mask in rest))
+        return MlpResid(stage=stage, layer=layer, previous=previous, blend=rest, neurons=apart)
+
+    def _whole(self, source: int) -> int:
+        """The copy of a whole MLP in place of one of its hidden units; others as they are."""
+        copy = self.table.steps[source] if source >= 0 else None
+        if not isinstance(copy, HiddenCopy):
+            return source
+        return self._add(MlpCopy(layer=copy.layer, resid=copy.resid))
 
     def _plain(self, stage: int, blend: Blend) -> int | None:
         """A stage read whole from a plain run; None when it must be put together."""
@@ -339,56 +364,3 @@ def pattern_copy(table: CopyTable, layer: int, head: int, source: int) -> int:
     stage = table.add(PlainResid(stage=2 * layer, source=source))
     reads = ((table.all_distances[layer], stage),)
     return table.add(HeadCopy(layer=layer, head=head, query=stage, keys=reads, values=reads))
-
-
-def back_masks(
-    steps: list[Step],
-    wanted: Mapping[int, int],
-    masks: MaskTable,
-) -> tuple[list[int], dict[tuple[int, str, int], int]]:
-    """Where each step is needed, given where the outputs read: dead code stays at FALSE.
-
-    Returns (need per step, need per plain value (source, kind, layer) that a blend reads).
-    """
-    need = [FALSE] * len(steps)
-    plain: dict[tuple[int, str, int], int] = {}
-    for step, mask in wanted.items():
-        need[step] = masks.either(need[step], mask)
-
-    def want(step: int, mask: int) -> None:
-        need[step] = masks.either(need[step], mask)
-
-    def want_blend(blend: Blend, mask: int, kind: str, layer: int) -> None:
-        for source, where in blend:
-            both = masks.both(where, mask)
-            if both == FALSE:
-                continue
-            if source >= 0:
-                want(source, both)
-            else:
-                key = (source, kind, layer)
-                plain[key] = masks.either(plain.get(key, FALSE), both)
-
-    for number in range(len(steps) - 1, -1, -1):
-        here = need[number]
-        if here == FALSE:
-            continue
-        match steps[number]:
-            case InputResid(blend=blend):
-                want_blend(blend, here, "input", 0)
-            case AttentionResid(layer=layer, previous=previous, heads=heads):
-                want(previous, here)
-                for blend in heads:
-                    want_blend(blend, here, "head", layer)
-            case MlpResid(layer=layer, previous=previous, blend=blend):
-                want(previous, here)
-                want_blend(blend, here, "mlp", layer)
-            case HeadCopy(query=query, keys=keys, values=values):
-                want(query, here)
-                for distances, step in (*keys, *values):
-                    want(step, masks.looked_at_by(here, distances))
-            case MlpCopy(resid=resid):
-                want(resid, here)
-            case PlainResid():
-                pass
-    return need, plain

@@ -63,12 +63,17 @@ class AttentionResid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MlpResid:
-    """`previous` plus one MLP's output, blended."""
+    """`previous` plus one MLP's output, blended.
+
+    With `neurons`, groups of hidden units that come from elsewhere than the rest of the MLP, all
+    blends are of hidden values and the output projection is applied to what they make up together.
+    """
 
     stage: int
     layer: int
     previous: int
     blend: Blend
+    neurons: tuple[tuple[tuple[int, ...], Blend], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +95,15 @@ class MlpCopy:
     resid: int
 
 
-Step = PlainResid | InputResid | AttentionResid | MlpResid | HeadCopy | MlpCopy
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HiddenCopy:
+    """The hidden units of an MLP on a residual step: all its neurons and the rest that read it."""
+
+    layer: int
+    resid: int
+
+
+Step = PlainResid | InputResid | AttentionResid | MlpResid | HeadCopy | MlpCopy | HiddenCopy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +141,8 @@ class Plan:
 
     `steps[i]` is the step with number i; `need[i]` is the mask of positions at which it is wanted
     (FALSE: dead, not computed). `last_use[i]`: the last stage slot that reads it. `plain_need` maps
-    (source, kind, layer) of plain values that blends read, kind in input|head|mlp, to a mask.
+    (source, kind, layer) of plain values that blends read, kind in input|head|mlp|hidden, to a
+    mask.
     `position_masks`: masks of the positions that measures name.
     """
 
@@ -159,7 +173,7 @@ def slot_of(step: Step) -> float:
     match step:
         case HeadCopy(layer=layer):
             return 2 * layer + 0.5
-        case MlpCopy(layer=layer):
+        case MlpCopy(layer=layer) | HiddenCopy(layer=layer):
             return 2 * layer + 1.5
         case _:
             return float(step.stage)

@@ -20,6 +20,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from pathdsl.lang import ast
 from pathdsl.lang.parse import parse
 
+from .graph import neurons_of
 from .paths import Environment, Path, Row, all_paths, matches
 from .tree import Array, Constants, mean_constants, run, zero_constants
 
@@ -120,12 +121,14 @@ def count_paths(case: Case, row: int) -> tuple[int, int]:
 
 def constants_of(case: Case, model: Any) -> list[Constants] | None:
     """The treated constants of each row, or None where treated values are paired."""
+    neurons = neurons_of(parse_text(case.text))
     match case.treated:
         case "mean":
             ids = [row.treated for row in case.rows]
-            return mean_constants(model, ids, [row.template for row in case.rows])
+            templates = [row.template for row in case.rows]
+            return mean_constants(model, ids, templates, neurons)
         case "zero":
-            return [zero_constants(model, len(row.reference)) for row in case.rows]
+            return [zero_constants(model, len(row.reference), neurons) for row in case.rows]
         case "paired":
             return None
 
@@ -141,4 +144,5 @@ def oracle_logits(case: Case, row: int, model: Any = None, at: int | None = None
         prompt.treated if constants is None else constants[row],
         kept_predicate(case, row),
         len(prompt.reference) - 1 if at is None else at,
+        neurons_of(parse_text(case.text)),
     )

@@ -17,7 +17,7 @@ Example::
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -58,6 +58,10 @@ class Forward(Protocol):
 
     def mlp(self, node: PlaceNode, stream: Array) -> Array:
         """What an MLP adds to the stream, (d_model,) of the stream (d_model,)."""
+        ...
+
+    def neuron(self, node: PlaceNode, stream: Array) -> Array:
+        """What one hidden unit ("n", layer, j) adds to the stream, (d_model,)."""
         ...
 
     def logits(self, stream: Array) -> Array:
@@ -126,6 +130,12 @@ class Mlp:
         x = self.norm(stream) @ self.weight_in + self.bias_in
         inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
         return (0.5 * x * (1 + np.tanh(inner))) @ self.weight_out + self.bias_out
+
+    def neuron(self, number: int, stream: Array) -> Array:
+        """What one hidden unit adds, (d_model,)."""
+        x = self.norm(stream) @ self.weight_in[:, number] + self.bias_in[number]
+        inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
+        return 0.5 * x * (1 + np.tanh(inner)) * self.weight_out[number]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +225,10 @@ class Weights:
         """An MLP's output (d_model,)."""
         return self.mlps[node](stream)
 
+    def neuron(self, node: PlaceNode, stream: Array) -> Array:
+        """What one hidden unit adds, (d_model,)."""
+        return self.mlps["m", node[1]].neuron(node[2], stream)
+
     def logits(self, stream: Array) -> Array:
         """(d_vocab,) of the last stream."""
         return self.unembedding @ self.final_norm(stream)
@@ -224,7 +238,7 @@ class Weights:
         match receiver[0]:
             case "a":
                 layers = receiver[1]
-            case "m":
+            case "m" | "n":
                 layers = receiver[1] + 1
             case _:
                 layers = len(self.attention_bias)
@@ -250,14 +264,16 @@ def run(
     treated: Sequence[int] | Array | Constants,
     kept: Callable[[Path], bool],
     read_position: int,
+    neurons: frozenset[tuple[int, int]] = frozenset(),
 ) -> Array:
     """The logits (d_vocab,) at `read_position` of one row.
 
     `kept(path)` says whether that path carries the reference input; all others are treated.
     `treated` is the token ids of a paired input, its embeddings (T, d_model), or a mapping of
-    constants per component.
+    constants per component. `neurons`: hidden units that are components of their own.
     """
     parts = forward_of(model)
+    env = replace(parts.env, neurons=neurons)
     constants = treated if isinstance(treated, Mapping) else None
     reference_embedding = parts.embed(reference)
     if constants is not None:
@@ -270,7 +286,7 @@ def run(
     def stream(receiver: PlaceNode, slot: str | None, at: int, suffix: Path) -> tuple[Array, bool]:
         """What `receiver` (the first step of `suffix`) reads at position `at` through `slot`."""
         values, some_kept = {}, False
-        for sender in senders(receiver, parts.env):
+        for sender in senders(receiver, env):
             values[sender], sender_kept = value((Step(sender, at, slot), *suffix))
             some_kept = some_kept or sender_kept
         return parts.stream(receiver, values), some_kept
@@ -281,9 +297,9 @@ def run(
         if node == INPUT:
             here = kept(suffix)
             return (reference_embedding if here else treated_embedding)[position], here
-        if node[0] == "m":
+        if node[0] in ("m", "n"):
             read, some_kept = stream(node, None, position, suffix)
-            output = parts.mlp(node, read)
+            output = mlp_part(parts, node, read, neurons)
         else:
             seen = parts.keys(node, position)
             asked = stream(node, "q", position, suffix)
@@ -314,13 +330,26 @@ def run(
 # -------------------------------------------------------------------------------------------------
 
 
-def plain_values(model: Any, ids: Sequence[int]) -> Constants:
+def mlp_part(
+    parts: Forward, node: PlaceNode, stream: Array, neurons: frozenset[tuple[int, int]]
+) -> Array:
+    """What a neuron adds to the stream, or an MLP without the neurons that stand apart."""
+    if node[0] == "n":
+        return parts.neuron(node, stream)
+    apart = [parts.neuron(("n", at, j), stream) for at, j in neurons if at == node[1]]
+    return parts.mlp(node, stream) - sum(apart, np.zeros_like(stream))
+
+
+def plain_values(
+    model: Any, ids: Sequence[int], neurons: frozenset[tuple[int, int]] = frozenset()
+) -> Constants:
     """Every component's value at every position in a plain forward pass on `ids`."""
     parts, places = forward_of(model), range(len(ids))
+    env = replace(parts.env, neurons=neurons)
     values: dict[PlaceNode, Array] = {INPUT: parts.embed(ids)}  # each (T, d)
 
     def streams(node: PlaceNode) -> list[Array]:
-        before = senders(node, parts.env)
+        before = senders(node, env)
         return [parts.stream(node, {s: values[s][at] for s in before}) for at in places]
 
     for layer in range(parts.env.n_layers):
@@ -334,17 +363,22 @@ def plain_values(model: Any, ids: Sequence[int]) -> Constants:
             seen = [list(parts.keys(node, at)) for at in places]
             values[node] = np.stack([parts.attend(node, q[at], k[s], v[s]) for at, s in
                                      enumerate(seen)])  # fmt: skip
-        mlp: PlaceNode = ("m", layer)
-        values[mlp] = np.stack([parts.mlp(mlp, read) for read in streams(mlp)])
+        read = streams(("m", layer))
+        apart: list[PlaceNode] = [("n", at, j) for at, j in neurons if at == layer]
+        for node in [("m", layer), *apart]:
+            values[node] = np.stack([mlp_part(parts, node, one, neurons) for one in read])
     return values
 
 
 def mean_constants(
-    model: Any, rows: Sequence[Sequence[int]], groups: Sequence[Hashable]
+    model: Any,
+    rows: Sequence[Sequence[int]],
+    groups: Sequence[Hashable],
+    neurons: frozenset[tuple[int, int]] = frozenset(),
 ) -> list[Constants]:
     """For each row the mean value per token index over the rows of its group and its length."""
     parts = forward_of(model)
-    values = [plain_values(parts, ids) for ids in rows]
+    values = [plain_values(parts, ids, neurons) for ids in rows]
     found: list[Constants] = []
     for ids, group in zip(rows, groups, strict=True):
         peers = [
@@ -356,7 +390,9 @@ def mean_constants(
     return found
 
 
-def zero_constants(model: Any, length: int) -> Constants:
+def zero_constants(
+    model: Any, length: int, neurons: frozenset[tuple[int, int]] = frozenset()
+) -> Constants:
     """Zero for every component, `input` included, at every position."""
-    plain = plain_values(model, [0] * length)
+    plain = plain_values(model, [0] * length, neurons)
     return {node: np.zeros_like(value) for node, value in plain.items()}
