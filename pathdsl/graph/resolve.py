@@ -219,8 +219,7 @@ class PathResolver(SubPaths):
                                 spared=spared,
                             )
                             for relation in relations
-                            if mask
-                            and edge_possible(layout, at, node, receiver.at, slot, relation)
+                            if mask and edge_possible(layout, at, node, receiver.at, slot, relation)
                         ]
         return found
 
