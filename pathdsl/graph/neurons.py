@@ -146,34 +146,33 @@ def whole(places: Iterable[Nodes], layout: Layout) -> tuple[Nodes, ...]:
 
 def unite(a: int, b: int, layout: Layout) -> int:
     """What is in either mask."""
-    return _combined(a | b, a, b, layout, lambda x, y: x or y)
+    return _combined(a, b, layout, lambda x, y: x | y)
 
 
 def intersect(a: int, b: int, layout: Layout) -> int:
     """What is in both masks."""
-    return _combined(a & b, a, b, layout, lambda x, y: x and y)
+    return _combined(a, b, layout, lambda x, y: x & y)
 
 
 def subtract(a: int, b: int, layout: Layout) -> int:
     """What is in the first mask and not in the second."""
-    return _combined(a & ~b, a, b, layout, lambda x, y: x and not y)
+    return _combined(a, b, layout, lambda x, y: x & ~y)
 
 
-def _combined(
-    plain: int, a: int, b: int, layout: Layout, holds: Callable[[bool, bool], bool]
-) -> int:
-    """`plain` where neither mask has neurons; else neuron by neuron, relative to their MLPs."""
-    base = len(layout.components)
+def _combined(a: int, b: int, layout: Layout, op: Callable[[int, int], int]) -> int:
+    """An operation on bits, done on neurons as they are and not relative to their MLPs."""
+    base, width = len(layout.components), layout.shape.d_mlp
     if not (a | b) >> base:
-        return plain
-    found = plain & ((1 << base) - 1)
-    first, second = set(bits(a >> base)), set(bits(b >> base))
-    for beyond in sorted(first | second):
-        mlp = host(base + beyond, layout)
-        in_first = bool(a >> mlp & 1) != (beyond in first)
-        in_second = bool(b >> mlp & 1) != (beyond in second)
-        if holds(in_first, in_second) != bool(found >> mlp & 1):
-            found |= 1 << (base + beyond)
+        return op(a, b)
+    found = op(a & ((1 << base) - 1), b & ((1 << base) - 1))
+    every = (1 << width) - 1
+    for layer in range(layout.shape.n_layers):
+        first, mlp = base + layer * width, layout.mlp(layer)
+        x, y = a >> first & every, b >> first & every
+        if x or y:
+            x ^= every * (a >> mlp & 1)
+            y ^= every * (b >> mlp & 1)
+            found |= (op(x, y) ^ every * (found >> mlp & 1)) << first
     return found
 
 

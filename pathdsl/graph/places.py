@@ -244,10 +244,20 @@ class Places:
             )
         layers = indices(ref.layer, shape.n_layers, "layer", ref)
         neurons = indices(ref.neuron, shape.d_mlp, "neuron", ref)
+        runs: list[list[int]] = []  # neighbours are one place: their order is that of the mask
+        for j in neurons:
+            if runs and j == runs[-1][1] + 1:
+                runs[-1][1] = j
+            else:
+                runs.append([j, j])
         return tuple(
-            Nodes(mask=1 << neuron_bit(i, j, self.layout), at=at, named=True)
+            Nodes(
+                mask=((1 << high - low + 1) - 1) << neuron_bit(i, low, self.layout),
+                at=at,
+                named=True,
+            )
             for i in layers
-            for j in neurons
+            for low, high in runs
         )
 
     def _named(

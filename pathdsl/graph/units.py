@@ -185,7 +185,9 @@ def edge_units(edges: Iterable[ListedEdge], layout: Layout) -> Iterator[EdgeUnit
 
 def components_of(resolver: PathResolver, paths: PathSet) -> frozenset[int]:
     """The components on some path of the set, `input` and `logits` with them."""
-    return frozenset(i for u, v, _ in resolver.product(paths).edges() for i in (u, v))
+    product = resolver.product(paths)
+    found = {i for u, v, _ in product.own_edges() for i in (u, v)}
+    return frozenset(map(product.index, found))
 
 
 def on_paths(resolver: PathResolver, paths: PathSet, units: Iterable[Unit]) -> tuple[Unit, ...]:
