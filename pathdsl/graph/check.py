@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from pathdsl.errors import Diagnostic, PathdslError, Severity
 from pathdsl.graph.eap import unused_edges
-from pathdsl.graph.neurons import atom_text, atoms, host, hull
+from pathdsl.graph.neurons import atom_mask, atom_text, atoms, intersect, mask_of, told_apart
 from pathdsl.graph.pathset import NONE, Listed
 from pathdsl.graph.places import Bindings, Member
 from pathdsl.graph.product import MAX_STATES
@@ -232,18 +232,17 @@ class _Checker:
         paths = self.resolver.path_set(edges, bindings)
         used = components_of(self.resolver, paths)
         layout = self.resolver.layout
-        mask = 0
-        for i in used:
-            mask |= 1 << host(i, layout)
+        mask = mask_of(used, told_apart(paths, layout), layout)
         for chain in edges.chains:
             refs = [chain.first, *(s.target for s in chain.steps if isinstance(s, ast.Hop))]
             for ref in refs:
                 places = self.resolver.places.nodes(strip(ref), bindings)  # type: ignore[arg-type]
                 lost = [
-                    (i, spared)
+                    atom
                     for place in places
-                    for i, spared in atoms(place.mask, layout)
-                    if i not in used and (place.named or not hull(place.mask, layout) & mask)
+                    for atom in atoms(place.mask, layout)
+                    if not intersect(atom_mask(*atom), mask, layout)
+                    and (place.named or not intersect(place.mask, mask, layout))
                 ]
                 if lost:
                     name = atom_text(*lost[0], layout)
