@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from pathdsl.engine import selfcheck
+from pathdsl.engine.adapters import adapter_for
 from pathdsl.engine.runner import Settings, execute
 from pathdsl.graph.pathset import PathSet
 from pathdsl.graph.resolve import PathResolver
@@ -36,6 +38,7 @@ from tests.engine.engine_cases import (
     treat,
     values,
 )
+from tests.engine.family_cases import make
 
 EXACT = 1e-10
 ROWS = range(TASK.n_rows)
@@ -169,6 +172,48 @@ def test_the_output_bias_belongs_to_the_rest() -> None:
         no_bias = plain()
         bias.copy_(kept)
     np.testing.assert_allclose(rest, no_bias, rtol=0, atol=EXACT)
+
+
+# -------------------------------------------------------------------------------------------------
+# Adapters
+# -------------------------------------------------------------------------------------------------
+
+WITH_NEURONS = ("llama", "llama_biases", "qwen2", "qwen3", "olmo", "smollm3", "phi3", "gemma")
+X = torch.randn(3, 4, 16, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("name", WITH_NEURONS)
+def test_hidden_units_and_bias_are_the_mlp(name: str) -> None:
+    adapter = adapter_for(make(name).double())
+    x = X[..., : adapter.shape.d_model].double()
+    with torch.no_grad():
+        hidden = adapter.mlp_hidden(1, x)
+        assert hidden.shape == (*x.shape[:-1], adapter.shape.d_mlp)
+        one = torch.ones_like(hidden[..., :1])
+        whole = adapter.mlp_write(1, hidden, one)
+        torch.testing.assert_close(whole, adapter.mlp(1, x), rtol=0, atol=1e-12)
+        bias = whole - adapter.mlp_write(1, hidden, 0 * one)
+        rest = adapter.mlp_write(1, 0 * hidden, one)
+    torch.testing.assert_close(bias, rest, rtol=0, atol=1e-12)
+    assert bool(rest.abs().max() > 0) == (name == "llama_biases")
+
+
+@pytest.mark.parametrize("name", ["gemma2", "gemma3", "olmo2"])
+def test_behind_a_norm_there_are_no_neurons(name: str) -> None:
+    adapter = adapter_for(make(name))
+    assert adapter.shape.normed_mlp
+    with pytest.raises(ValueError, match="behind a norm"):
+        adapter.mlp_hidden(0, X[..., : adapter.shape.d_model])
+
+
+def test_wrong_hidden_units_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter, rows = adapter_of(), np.arange(3)
+    right = adapter.mlp_write
+    with torch.no_grad():
+        good = selfcheck._writers(adapter, TASK, rows)
+        monkeypatch.setattr(adapter, "mlp_write", lambda at, h, bias: right(at, 1.01 * h, bias))
+        bad = selfcheck._writers(adapter, TASK, rows)
+    assert good < 1e-12 < 1e-3 < bad
 
 
 # -------------------------------------------------------------------------------------------------
