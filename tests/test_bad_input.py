@@ -65,7 +65,7 @@ def test_nodes_that_are_not_executed_yet(
     path = tmp_path / "x.circuit"
     whole = path.read_text()
     for change, wanted in (
-        (("a1.h2@END", "m0.n3"), "PD205"),
+        (("a1.h2@END", "m0.n99999"), "PD205"),
         (("reference = prompt", "layernorm = frozen\n  reference = prompt"), "PD226"),
         (("L(reference) -", "L(reference with off) -"), "PD225"),
     ):

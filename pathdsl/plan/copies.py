@@ -179,8 +179,8 @@ class RunBuilder:
             if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
                 return self._blend(kept, cut, None), kept, cut
             self.mixed.add((v, state))
-            copy = HiddenCopy if layer in self.layout.neurons else MlpCopy
-            return self._blend(kept, cut, copy(layer=layer, resid=stream.step)), kept, cut
+            part = HiddenCopy if layer in self.layout.neurons else MlpCopy
+            return self._blend(kept, cut, part(layer=layer, resid=stream.step)), kept, cut
         query = self._stream(self.automaton.slot_step(state, v, "q").free, 2 * layer)
         kept, cut = query.kept, query.cut
         reads = []
