@@ -65,8 +65,8 @@ def test_nodes_that_are_not_executed_yet(
     path = tmp_path / "x.circuit"
     whole = path.read_text()
     for change, wanted in (
-        (("a1.h2@END", "m0.n3"), "PD212"),
         (("L(reference) -", "L(reference with off) -"), "PD225"),
+        (("a1.h2@END", "m0.n99999"), "PD205"),
     ):
         path.write_text(whole.replace(*change) + "intervene off { zero v(a0.h0) }\n")
         code, said = run([str(path)], capsys)

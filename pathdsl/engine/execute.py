@@ -15,7 +15,7 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.adapters.norms import Given
 from pathdsl.engine.attention import HeadGroup, attend_group, group_heads
-from pathdsl.engine.plain import PlainValues
+from pathdsl.engine.plain import PlainValues, with_bias
 from pathdsl.engine.projections import CHUNK_TOKENS, Projected, portions, project_all
 from pathdsl.engine.sites import Sites
 from pathdsl.plan.liveness import Schedule, reads_of
@@ -25,6 +25,7 @@ from pathdsl.plan.steps import (
     AttentionResid,
     Blend,
     HeadCopy,
+    HiddenCopy,
     InputResid,
     JoinResid,
     MlpCopy,
@@ -87,12 +88,13 @@ class BatchExecution:
             )
         for group in self._by_norm(kinds[AttentionResid]):
             self._attention_resids(group)
-        for number in kinds[MlpResid]:
-            self._mlp_resid(number)
+        self._mlp_resids(kinds[MlpResid])
         for group in self._by_norm(kinds[HeadCopy]):
             self._heads(group)
         for group in self._by_norm(kinds[MlpCopy]):
-            self._mlps(group)
+            self._mlps(group, self.adapter.mlp)
+        for group in self._by_norm(kinds[HiddenCopy]):
+            self._mlps(group, self._hidden)
 
     def _by_norm(self, numbers: Sequence[int]) -> Iterable[list[int]]:
         """Steps with norms of their own, then those with frozen norms; empty groups left out."""
@@ -110,7 +112,7 @@ class BatchExecution:
     def _frozen(self, kinds: Sequence[str], numbers: Sequence[int]) -> Given | None:
         """The scales for steps of one layer that are all frozen, or None where none is."""
         step = self.plan.steps[numbers[0]]
-        assert isinstance(step, AttentionResid | MlpCopy)
+        assert isinstance(step, AttentionResid | MlpCopy | HiddenCopy)
         if not step.frozen:
             return None
         return self.scales(kinds, step.layer, [self.plan.need[number] for number in numbers])
@@ -219,26 +221,74 @@ class BatchExecution:
             out[:, head] = self._blend(blend, need, value)
         return out
 
+    def _mlp_resids(self, numbers: Sequence[int]) -> None:
+        split = []
+        for number in numbers:
+            step = self.plan.steps[number]
+            assert isinstance(step, MlpResid)
+            if step.neurons:
+                split.append(number)
+            else:
+                self._mlp_resid(number)
+        self._split_mlp_resids(split)
+
     def _mlp_resid(self, number: int) -> None:
         step, need = self.plan.steps[number], self.plan.need[number]
         assert isinstance(step, MlpResid)
         out = self._blend(step.blend, need, lambda s, m: self._source(s, "mlp", step.layer, m))
         self.values[number] = self.at(step.previous, need) + out
 
-    def _mlps(self, numbers: Sequence[int]) -> None:
-        """All copies of one layer's MLP through one product, in chunks of tokens."""
+    def _split_mlp_resids(self, numbers: Sequence[int]) -> None:
+        """Residual steps after an MLP whose neurons come from several sources."""
+        for batch in portions(numbers, lambda n: self.sites.count(self.plan.need[n])):
+            mixed = [self._mixed_hidden(number) for number in batch]
+            layer = self.plan.steps[batch[0]].layer  # type: ignore[union-attr]
+            written = torch.cat(
+                [
+                    self.adapter.mlp_write(layer, part[:, :-1], part[:, -1:])
+                    for part in torch.cat(mixed).split(CHUNK_TOKENS)
+                ]
+            )
+            pieces = written.split([len(hidden) for hidden in mixed])
+            for number, piece in zip(batch, pieces, strict=True):
+                step = self.plan.steps[number]
+                assert isinstance(step, MlpResid)
+                self.values[number] = self.at(step.previous, self.plan.need[number]) + piece
+
+    def _mixed_hidden(self, number: int) -> Tensor:
+        """(tokens, d_mlp + 1): the rest of an MLP, and groups of neurons from other sources."""
+        step, need = self.plan.steps[number], self.plan.need[number]
+        assert isinstance(step, MlpResid)
+        out = self._blend(step.blend, need, lambda s, m: self._source(s, "hidden", step.layer, m))
+        out = out.clone()  # what a source keeps is not written to
+        for neurons, blend in step.neurons:
+            columns = torch.tensor(neurons, device=out.device)
+
+            def value(source: int, mask: int, columns: Tensor = columns) -> Tensor:
+                return self._source(source, "hidden", step.layer, mask).index_select(1, columns)
+
+            out[:, columns] = self._blend(blend, need, value)
+        return out
+
+    def _hidden(self, layer: int, resid: Tensor, scales: Given | None) -> Tensor:
+        return with_bias(self.adapter.mlp_hidden(layer, resid, scales))
+
+    def _mlps(
+        self, numbers: Sequence[int], evaluate: Callable[[int, Tensor, Given | None], Tensor]
+    ) -> None:
+        """All copies of one layer's MLP, or of its hidden units, through one product."""
         for batch in portions(numbers, lambda n: self.sites.count(self.plan.need[n])):
             inputs = []
             for number in batch:
                 step = self.plan.steps[number]
-                assert isinstance(step, MlpCopy)
+                assert isinstance(step, MlpCopy | HiddenCopy)
                 inputs.append(self.at(step.resid, self.plan.need[number]))
             layer = self.plan.steps[batch[0]].layer  # type: ignore[union-attr]
             joined = torch.cat(inputs)
             scales = self._frozen(["scale_mlp", "scale_after_mlp"], batch)
             outs = torch.cat(
                 [
-                    self.adapter.mlp(layer, part, scales and scales.part(start, CHUNK_TOKENS))
+                    evaluate(layer, part, scales and scales.part(start, CHUNK_TOKENS))
                     for start, part in _parts(joined)
                 ]
             )

@@ -21,7 +21,8 @@ from pathdsl.plan.steps import SCALES
 
 Key = tuple[str, int]
 """(kind, number): ("input", 0), ("head", layer), ("attn", layer): what all heads of the layer write
-together, ("mlp", layer), ("resid", stage), and a kind of `SCALES` with a layer."""
+together, ("mlp", layer), ("hidden", layer), ("resid", stage), and a kind of `SCALES` with a layer.
+A hidden value is an MLP's hidden units and, last, whether its output bias is there (1)."""
 
 
 @dataclass(slots=True)
@@ -46,6 +47,11 @@ class PlainValues:
         )
 
 
+def with_bias(hidden: Tensor) -> Tensor:
+    """Hidden units (..., d_mlp) and the 1 by which the output bias is multiplied."""
+    return torch.cat((hidden, hidden.new_ones((*hidden.shape[:-1], 1))), dim=-1)
+
+
 def plain_run(
     adapter: Adapter, embedded: Tensor, lengths: Tensor, want: Mapping[Key, int], sites: Sites
 ) -> PlainValues:
@@ -57,8 +63,9 @@ def plain_run(
         want: value keys with the mask of tokens to keep.
 
     Returns:
-        heads as (tokens, n_heads, d_head), scales as (tokens, 1), everything else as
-        (tokens, d_model). Scales of norms that the family does not have are left out.
+        heads as (tokens, n_heads, d_head), hidden values as (tokens, d_mlp + 1), scales as
+        (tokens, 1), everything else as (tokens, d_model). Scales of norms that the family does not
+        have are left out.
     """
     kept = PlainValues()
 
@@ -96,8 +103,11 @@ def plain_run(
         resid = resid + written
         keep(("resid", 2 * layer + 1), resid)
         if shape.has_mlp:
-            out = adapter.mlp(layer, before if shape.parallel else resid, noted)
+            read = before if shape.parallel else resid
+            out = adapter.mlp(layer, read, noted)
             keep(("mlp", layer), out)
+            if ("hidden", layer) in want:
+                keep(("hidden", layer), with_bias(adapter.mlp_hidden(layer, read)))
             resid = resid + out
         keep(("resid", 2 * layer + 2), resid)
         if noted is not None:
@@ -120,7 +130,7 @@ def _stage(key: Key) -> int:
             return 2 * number + 1
         case "scale_attention" | "scale_after_attention":
             return 2 * number + 1
-        case "mlp" | "scale_mlp" | "scale_after_mlp":
+        case "mlp" | "hidden" | "scale_mlp" | "scale_after_mlp":
             return 2 * number + 2
         case "scale_final":
             return 2 * number
@@ -156,7 +166,13 @@ class ConstantTable:
                     adapter.device
                 )
             else:
-                width = (shape.n_heads, shape.d_head) if key[0] == "head" else (shape.d_model,)
+                match key[0]:
+                    case "head":
+                        width: tuple[int, ...] = (shape.n_heads, shape.d_head)
+                    case "hidden":
+                        width = (shape.d_mlp + 1,)
+                    case _:
+                        width = (shape.d_model,)
                 kept.values[key] = torch.zeros(
                     (sites.count(mask), *width), dtype=adapter.dtype, device=adapter.device
                 )

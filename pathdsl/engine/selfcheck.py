@@ -183,7 +183,7 @@ def _writers(adapter: Adapter, task: TaskData, rows: np.ndarray) -> float:
     n_pos = ids.shape[1]
     places = torch.arange(n_pos, device=adapter.device).expand(len(rows), n_pos)
     valid = places < lengths.to(adapter.device).unsqueeze(-1)
-    errors: list[float] = []  # of each layer's write as the sum of its heads'
+    errors: list[float] = []  # of each layer's writes as the sums of its heads' and neurons'
     for layer in range(adapter.shape.n_layers):
         normed = adapter.attention_input(layer, resid)
         q, k, v = (
@@ -198,8 +198,13 @@ def _writers(adapter: Adapter, task: TaskData, rows: np.ndarray) -> float:
         before = resid
         resid, total = resid + written, total + written
         if adapter.shape.has_mlp:
-            out = adapter.mlp(layer, before if adapter.shape.parallel else resid)
+            read = before if adapter.shape.parallel else resid
+            out = adapter.mlp(layer, read)
             resid, total = resid + out, total + out
+            if not adapter.shape.normed_mlp:  # an MLP is its neurons and its output bias
+                hidden = adapter.mlp_hidden(layer, read)
+                parts = adapter.mlp_write(layer, hidden, torch.ones_like(hidden[..., :1]))
+                errors.append(_distance(parts, out, task, rows))
     stream = adapter.final_stream(ids, lengths)
     return _largest([_distance(total, stream, task, rows), *errors])
 

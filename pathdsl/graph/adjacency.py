@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from pathdsl.errors import Diagnostic, LanguageError
 from pathdsl.graph.components import Layout, bits
+from pathdsl.graph.neurons import whole
 from pathdsl.graph.pathset import Nodes
 from pathdsl.graph.positions import Step, distance, is_after, place_fault
 from pathdsl.lang import ast
@@ -68,9 +69,9 @@ def no_edge(
             before = earlier.target
     checker = _Checker(resolver, {})
     checker.hop(
-        [End(place=n, node=before) for n in senders],
+        [End(place=n, node=before) for n in whole(senders, resolver.layout)],
         step,
-        [End(place=n, node=step.target) for n in receivers],
+        [End(place=n, node=step.target) for n in whole(receivers, resolver.layout)],
     )
     found = checker.faults or [_plain(step.target, before)]
     return LanguageError(found)
@@ -123,7 +124,7 @@ class _Checker:
                 return self.ends(path, last=last, bindings={}, shown=shown or expr)
             case _:
                 nodes = self.resolver.places.nodes(expr, bindings)  # type: ignore[arg-type]
-                return [End(place=n, node=shown or expr) for n in dict.fromkeys(nodes)]
+                return [End(place=n, node=shown or expr) for n in whole(nodes, self.layout)]
 
     def after(
         self,
@@ -294,7 +295,7 @@ class _Checker:
 
     def no_slots(self, senders: list[End], receivers: list[End]) -> Diagnostic:
         node = receivers[0].node
-        written = isinstance(node, ast.MlpRef | ast.Word) and not (
+        written = isinstance(node, ast.MlpRef | ast.NeuronRef | ast.Word) and not (
             isinstance(node, ast.Word) and node.word == "mlp"
         )
         return self.diagnostic(

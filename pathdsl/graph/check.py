@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from pathdsl.errors import Diagnostic, PathdslError, Severity
-from pathdsl.graph.components import bits
 from pathdsl.graph.eap import unused_edges
+from pathdsl.graph.neurons import atom_mask, atom_text, atoms, intersect, mask_of, told_apart
 from pathdsl.graph.pathset import NONE, Listed
 from pathdsl.graph.places import Bindings, Member
 from pathdsl.graph.product import MAX_STATES
@@ -231,20 +231,21 @@ class _Checker:
         """Every node that is written must lie on a complete path of the listed edges."""
         paths = self.resolver.path_set(edges, bindings)
         used = components_of(self.resolver, paths)
-        mask = sum(1 << i for i in used)
         layout = self.resolver.layout
+        mask = mask_of(used, told_apart(paths, layout), layout)
         for chain in edges.chains:
             refs = [chain.first, *(s.target for s in chain.steps if isinstance(s, ast.Hop))]
             for ref in refs:
                 places = self.resolver.places.nodes(strip(ref), bindings)  # type: ignore[arg-type]
                 lost = [
-                    i
+                    atom
                     for place in places
-                    for i in bits(place.mask)
-                    if i not in used and (place.named or not place.mask & mask)
+                    for atom in atoms(place.mask, layout)
+                    if not intersect(atom_mask(*atom), mask, layout)
+                    and (place.named or not intersect(place.mask, mask, layout))
                 ]
                 if lost:
-                    name = layout.label(lost[0])
+                    name = atom_text(*lost[0], layout)
                     self.add(
                         Diagnostic(
                             code="PD220",

@@ -3,30 +3,35 @@
 `input` is component 0; then, layer by layer, its heads and its MLP; `logits` comes last. The order
 is topological: a component reads only components before it. A set of components is a Python
 integer with bit `i` for component `i`, so that set algebra over thousands of automaton states stays
-cheap.
+cheap. What bits behind `logits` mean, and how neurons become components of their own, is said in
+`pathdsl.graph.neurons`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from pathdsl.graph.shape import ModelShape
 
-Kind = Literal["input", "head", "mlp", "logits"]
+Kind = Literal["input", "head", "mlp", "neuron", "logits"]
 
 HEAD_SLOTS = ("q", "k", "v")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """One node of the computational graph; `layer` is -1 for `input`, n_layers for `logits`."""
+    """One node of the computational graph; `layer` is -1 for `input`, n_layers for `logits`.
+
+    `neurons`: of a component of kind "neuron", the hidden units of its MLP that it stands for.
+    """
 
     kind: Kind
     layer: int
     head: int = -1
+    neurons: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         match self.kind:
@@ -34,8 +39,23 @@ class Component:
                 return f"a{self.layer}.h{self.head}"
             case "mlp":
                 return f"m{self.layer}"
+            case "neuron":
+                return neuron_text(self.layer, self.neurons)
             case _:
                 return self.kind
+
+
+def neuron_text(layer: int, numbers: Iterable[int]) -> str:
+    """Neurons of one MLP as they are written: `m5.n7`, `m5.n[0..63,70]`."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    parts = [str(low) if low == high else f"{low}..{high}" for low, high in runs]
+    single = len(parts) == 1 and ".." not in parts[0]
+    return f"m{layer}.n{parts[0]}" if single else f"m{layer}.n[{', '.join(parts)}]"
 
 
 def bits(mask: int) -> Iterator[int]:
@@ -47,21 +67,33 @@ def bits(mask: int) -> Iterator[int]:
 
 
 class Layout:
-    """The components of one shape, and the masks that the language's words stand for."""
+    """The components of one shape, and the masks that the language's words stand for.
 
-    def __init__(self, shape: ModelShape) -> None:
+    `neurons`: for layers whose MLP is split, the groups of its hidden units that are components of
+    their own; they stand behind the layer's MLP, which is then the rest of it.
+    """
+
+    def __init__(
+        self, shape: ModelShape, neurons: Mapping[int, tuple[tuple[int, ...], ...]] | None = None
+    ) -> None:
         self.shape = shape
+        self.neurons = neurons or {}
         components = [Component(kind="input", layer=-1)]
+        self._first: list[int] = []
         for layer in range(shape.n_layers):
+            self._first.append(len(components))
             components += [
                 Component(kind="head", layer=layer, head=head) for head in range(shape.n_heads)
             ]
             if shape.has_mlp:
                 components.append(Component(kind="mlp", layer=layer))
+                components += [
+                    Component(kind="neuron", layer=layer, neurons=group)
+                    for group in self.neurons.get(layer, ())
+                ]
         components.append(Component(kind="logits", layer=shape.n_layers))
         self.components: tuple[Component, ...] = tuple(components)
         self._index = {component: i for i, component in enumerate(components)}
-        self._stride = shape.n_heads + int(shape.has_mlp)
 
     def index(self, component: Component) -> int:
         """The place of a component in the order."""
@@ -69,11 +101,16 @@ class Layout:
 
     def head(self, layer: int, head: int) -> int:
         """The index of a head."""
-        return 1 + layer * self._stride + head
+        return self._first[layer] + head
 
     def mlp(self, layer: int) -> int:
-        """The index of a layer's MLP."""
-        return 1 + layer * self._stride + self.shape.n_heads
+        """The index of a layer's MLP, or of the rest of it where it is split."""
+        return self._first[layer] + self.shape.n_heads
+
+    def parts_of_mlp(self, layer: int) -> range:
+        """The indices of a layer's MLP and of those of its neurons that are components."""
+        first = self.mlp(layer)
+        return range(first, first + 1 + len(self.neurons.get(layer, ())))
 
     @property
     def logits(self) -> int:
@@ -92,8 +129,8 @@ class Layout:
 
     @cached_property
     def mlps_mask(self) -> int:
-        """All MLPs."""
-        return sum(1 << i for i, c in enumerate(self.components) if c.kind == "mlp")
+        """All MLPs, neurons with them."""
+        return sum(1 << i for i, c in enumerate(self.components) if c.kind in ("mlp", "neuron"))
 
     @cached_property
     def any_mask(self) -> int:
@@ -116,7 +153,7 @@ class Layout:
             match component.kind:
                 case "input":
                     masks.append(0)
-                case "mlp" if not self.shape.parallel:
+                case "mlp" | "neuron" if not self.shape.parallel:
                     own = sum(1 << self.head(component.layer, h) for h in range(self.shape.n_heads))
                     masks.append(self.below[component.layer] | own)
                 case _:
@@ -134,8 +171,10 @@ class Layout:
                 return (None,)
 
     def label(self, index: int) -> str:
-        """The spelling of a component, `a9.h6`."""
-        return str(self.components[index])
+        """The spelling of a component, `a9.h6`; `rest of m5` where neurons of it stand apart."""
+        component = self.components[index]
+        rest = component.kind == "mlp" and component.layer in self.neurons
+        return f"rest of {component}" if rest else str(component)
 
     def n_edges(self) -> int:
         """Edges of the graph, q, k and v of a head counted apart (GPT-2 small: 32,491)."""

@@ -2,7 +2,8 @@
 
 `random_like` renames the units of a path set one to one, the same everywhere in it, to other
 components of the same kind and layer; where a layer has none left, to the nearest layer that keeps
-every unit on a path. Names that P mentions are never drawn.
+every unit on a path. Neurons are drawn from all neurons of their MLP. Names that P mentions are
+never drawn.
 
 `random_edges` draws listed edges, as many per class (kind of sender, kind of receiver, slot) as the
 set to imitate has, all on complete paths. It starts from the edges of that set and changes them by
@@ -17,7 +18,7 @@ Source: random circuits of equal size, Shi et al. 2024; draws are `pathdsl.draws
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,11 +26,22 @@ from pathdsl.draws import Draws
 from pathdsl.graph.components import Layout, bits
 from pathdsl.graph.eap import listed
 from pathdsl.graph.edge_draws import EdgeClass, draw_edges
+from pathdsl.graph.neurons import (
+    atom_mask,
+    atom_text,
+    atoms,
+    neuron_bit,
+    neuron_of,
+    subtract,
+    told_apart,
+    unite,
+)
 from pathdsl.graph.pathset import (
     Alt,
     Cat,
     Combined,
     Listed,
+    ListedEdge,
     Nodes,
     PathSet,
     Regex,
@@ -55,7 +67,7 @@ def random_like(
     """The path set of `expr` with its units renamed; PD218 where no renaming is possible."""
     paths = resolver.path_set(expr, bindings)
     try:
-        return renamed(paths, renaming(resolver, paths, seed))
+        return renamed(paths, renaming(resolver, paths, seed), resolver.layout)
     except ValueError as error:
         raise fault(
             "PD218",
@@ -86,18 +98,20 @@ def renaming(resolver: PathResolver, paths: PathSet, seed: int) -> Renaming:
     named = list(dict.fromkeys(places_of(named_nodes(paths), layout)))
     units = on_paths(resolver, paths, named)
     if not units:
-        raise ValueError("it names no heads or MLPs")
+        raise ValueError("it names no heads, MLPs or neurons")
     components = list(dict.fromkeys(unit.component for unit in units))
     taken = frozenset(unit.component for unit in named)
+    whole = [c for c in components if neuron_of(c, layout) is None]
     for kind in ("head", "mlp"):
-        wanted = [c for c in components if layout.components[c].kind == kind]
+        wanted = [c for c in whole if layout.components[c].kind == kind]
         free = [i for i, c in enumerate(layout.components) if c.kind == kind and i not in taken]
         if len(wanted) > len(free):
             word = "heads" if kind == "head" else "MLPs"
             raise ValueError(f"it names {len(wanted)} {word} and the model has {len(free)} others")
     for attempt in range(ATTEMPTS):
         draws = Draws(seed, "random_like", str(attempt))
-        mapping = _draw(resolver, paths, components, taken, draws)
+        mapping = _draw(resolver, paths, whole, taken, draws)
+        mapping |= _draw_neurons(layout, set(components) - set(whole), taken, draws)
         if _keeps_steps(resolver, paths, units, mapping):
             return mapping
     raise ValueError(f"none of {ATTEMPTS} draws kept every unit on a path")
@@ -105,32 +119,23 @@ def renaming(resolver: PathResolver, paths: PathSet, seed: int) -> Renaming:
 
 def rename_unit(unit: Unit, mapping: Renaming, resolver: PathResolver) -> Unit:
     """The unit that takes this one's place."""
-    component = mapping.get(unit.component, unit.component)
-    return Unit(component=component, at=unit.at, name=resolver.layout.label(component))
+    layout = resolver.layout
+    component, spared = _atom(unit.component, unit.spared, mapping, layout)
+    name = atom_text(component, spared, layout)
+    return replace(unit, component=component, spared=spared, name=name)
 
 
-def renamed(paths: PathSet, mapping: Renaming) -> PathSet:
+def renamed(paths: PathSet, mapping: Renaming, layout: Layout) -> PathSet:
     """A path set with its named components exchanged; words keep their meaning."""
     match paths:
         case Combined(left=left, right=right):
-            return replace(paths, left=renamed(left, mapping), right=renamed(right, mapping))
-        case Regular(regex=regex):
-            return Regular(regex=_renamed(regex, mapping))
-        case Listed(edges=edges):
-            return Listed(
-                edges=tuple(
-                    replace(
-                        edge,
-                        senders=(edge.senders & ~edge.named_senders)
-                        | _mask(edge.named_senders, mapping),
-                        named_senders=_mask(edge.named_senders, mapping),
-                        receiver=mapping.get(edge.receiver, edge.receiver)
-                        if edge.named_receiver
-                        else edge.receiver,
-                    )
-                    for edge in edges
-                )
+            return replace(
+                paths, left=renamed(left, mapping, layout), right=renamed(right, mapping, layout)
             )
+        case Regular(regex=regex):
+            return Regular(regex=_renamed(regex, mapping, layout))
+        case Listed(edges=edges):
+            return Listed(edges=tuple(_renamed_edge(edge, mapping, layout) for edge in edges))
         case _:
             return paths
 
@@ -144,6 +149,8 @@ def random_edges(resolver: PathResolver, like: PathSet, count: int | None, seed:
     layout = resolver.layout
     present = resolver.product(like).edges()
     start = sorted((u, v, slot or "") for u, v, slot in present)
+    if told_apart(like, layout):
+        raise ValueError("the set to imitate names neurons, and edges of neurons are not drawn")
     if not start:
         raise ValueError("the set to imitate has no edges on a path")
     classes: dict[EdgeClass, int] = {}
@@ -158,25 +165,70 @@ def random_edges(resolver: PathResolver, like: PathSet, count: int | None, seed:
 # -------------------------------------------------------------------------------------------------
 
 
-def _mask(mask: int, mapping: Renaming) -> int:
+def _atom(index: int, spared: int, mapping: Renaming, layout: Layout) -> tuple[int, int]:
+    """What takes the place of one node; an MLP that moves takes along which neurons it spares."""
+    new = mapping.get(index, index)
+    moved = 0
+    for i in bits(spared):
+        found = neuron_of(mapping.get(i, i), layout)
+        assert found is not None  # an MLP spares neurons only
+        moved |= 1 << neuron_bit(layout.components[new].layer, found[1], layout)
+    return new, moved
+
+
+def _mask(mask: int, mapping: Renaming, layout: Layout) -> int:
     result = 0
-    for i in bits(mask):
-        result |= 1 << mapping.get(i, i)
+    for i, spared in atoms(mask, layout):
+        result = unite(result, atom_mask(*_atom(i, spared, mapping, layout)), layout)
     return result
 
 
-def _renamed(regex: Regex, mapping: Renaming) -> Regex:
+def _renamed_edge(edge: ListedEdge, mapping: Renaming, layout: Layout) -> ListedEdge:
+    named = _mask(edge.named_senders, mapping, layout)
+    receiver, spared = edge.receiver, edge.spared
+    if edge.named_receiver:
+        receiver, spared = _atom(receiver, spared, mapping, layout)
+    words = subtract(edge.senders, edge.named_senders, layout)
+    return replace(
+        edge,
+        senders=unite(words, named, layout),
+        named_senders=named,
+        receiver=receiver,
+        spared=spared,
+    )
+
+
+def _renamed(regex: Regex, mapping: Renaming, layout: Layout) -> Regex:
     match regex:
         case Nodes(mask=mask, named=True):
-            return replace(regex, mask=_mask(mask, mapping))
+            return replace(regex, mask=_mask(mask, mapping, layout))
         case Cat(parts=parts):
-            return Cat(parts=tuple(_renamed(part, mapping) for part in parts))
+            return Cat(parts=tuple(_renamed(part, mapping, layout) for part in parts))
         case Alt(options=options):
-            return Alt(options=tuple(_renamed(option, mapping) for option in options))
+            return Alt(options=tuple(_renamed(option, mapping, layout) for option in options))
         case Star(inner=inner):
-            return Star(inner=_renamed(inner, mapping))
+            return Star(inner=_renamed(inner, mapping, layout))
         case _:
             return regex
+
+
+def _draw_neurons(
+    layout: Layout, wanted: Set[int], taken: Set[int], draws: Draws
+) -> dict[int, int]:
+    """Other neurons of the same MLPs, one for each; ValueError where an MLP has too few."""
+    by_layer: dict[int, list[int]] = {}
+    for index in sorted(wanted):
+        by_layer.setdefault(neuron_of(index, layout)[0], []).append(index)  # type: ignore[index]
+    mapping: dict[int, int] = {}
+    for layer, indices in by_layer.items():
+        bits_of = (neuron_bit(layer, j, layout) for j in range(layout.shape.d_mlp))
+        free = [index for index in bits_of if index not in taken]
+        if len(free) < len(indices):
+            raise ValueError(
+                f"it names {len(indices)} neurons of m{layer}, which has {len(free)} others"
+            )
+        mapping |= zip(indices, draws.sample(free, len(indices)), strict=True)
+    return mapping
 
 
 def _draw(
@@ -223,7 +275,7 @@ def _nearest(
         tried = free[kind, at][-1]
         moved = {**mapping, component: tried}
         units = [Unit(component=c, name="") for c in moved.values()]
-        if len(on_paths(resolver, renamed(paths, moved), units)) == len(units):
+        if len(on_paths(resolver, renamed(paths, moved, layout), units)) == len(units):
             return free[kind, at].pop()
     return free[kind, order[0]].pop()
 
@@ -232,7 +284,7 @@ def _keeps_steps(
     resolver: PathResolver, paths: PathSet, units: Sequence[Unit], mapping: Renaming
 ) -> bool:
     moved = [rename_unit(unit, mapping, resolver) for unit in units]
-    return len(on_paths(resolver, renamed(paths, mapping), moved)) == len(moved)
+    return len(on_paths(resolver, renamed(paths, mapping, resolver.layout), moved)) == len(moved)
 
 
 def _scaled(classes: Mapping[EdgeClass, int], count: int) -> dict[EdgeClass, int]:

@@ -48,6 +48,8 @@ class Rel:
 class Nodes:
     """One node of a path: any component of `mask`, standing at `at` (anywhere when None).
 
+    What masks say of neurons: `pathdsl.graph.neurons`.
+
     `named`: written singly, by range or through a group, so its members are units of the path set;
     words (`attn`, `mlp`, `any`, `input`, `logits`) are background.
     """
@@ -99,7 +101,8 @@ Regex = Nodes | Edge | Cat | Alt | Star
 class ListedEdge:
     """Edges from every component of `senders` into one input of one component.
 
-    `slot` is None for an MLP or `logits`. `named` senders and receivers are units.
+    `slot` is None for an MLP or `logits`. `named` senders and receivers are units. `spared`: bits
+    of the neurons that a receiving MLP goes without.
     """
 
     senders: int
@@ -110,6 +113,7 @@ class ListedEdge:
     relation: Rel | None = None
     named_senders: int = 0
     named_receiver: bool = False
+    spared: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

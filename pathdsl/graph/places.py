@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pathdsl.errors import Diagnostic, LanguageError
-from pathdsl.graph.components import Layout, bits
+from pathdsl.graph.components import Layout
+from pathdsl.graph.neurons import atom_mask, atom_text, atoms, intersect, neuron_bit, subtract
 from pathdsl.graph.pathset import Nodes, Pos
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
@@ -59,7 +60,7 @@ def indices(which: ast.Indices, count: int, what: str, node: ast.Node) -> tuple[
     """The layer or head numbers meant, in the author's order; out of range is PD205."""
     if which.every:
         return tuple(range(count))
-    found: list[int] = []
+    found: dict[int, None] = {}
     for low, high in which.ranges:
         if high >= count or low > high:
             wrong = f"{low}..{high}" if low > high else str(high)
@@ -69,7 +70,7 @@ def indices(which: ast.Indices, count: int, what: str, node: ast.Node) -> tuple[
                 node,
                 label=f"{what} {wrong} does not exist",
             )
-        found += [i for i in range(low, high + 1) if i not in found]
+        found |= dict.fromkeys(range(low, high + 1))
     return tuple(found)
 
 
@@ -160,11 +161,11 @@ class Places:
             )
         return tuple(
             Member(
-                label=self.layout.label(i) + (f"@{place.at}" if place.at else ""),
-                nodes=(replace(place, mask=1 << i, named=True),),
+                label=atom_text(i, spared, self.layout) + (f"@{place.at}" if place.at else ""),
+                nodes=(replace(place, mask=atom_mask(i, spared), named=True),),
             )
             for place in member.nodes
-            for i in bits(place.mask)
+            for i, spared in atoms(place.mask, self.layout)
         )
 
     # ---------------------------------------------------------------------------------------------
@@ -196,12 +197,7 @@ class Places:
                     for i in indices(layer, shape.n_layers, "layer", ref)
                 )
             case ast.NeuronRef():
-                raise fault(
-                    "PD212",
-                    "neurons are checked but not executed yet",
-                    ref,
-                    help="name the whole MLP, `m5`",
-                )
+                return self._neurons(ref, at)
             case ast.ResidRef():
                 raise fault("PD208", "a residual mark is not a node", ref)
             case ast.Word(word="logits") if at is not None:
@@ -227,7 +223,7 @@ class Places:
                 kept = [n for m in members for n in self._nodes(m, bindings, at)]
                 gone = [n for m in excluded for n in self._nodes(m, bindings, None)]
                 for out in gone:
-                    met = [place.at for place in kept if place.mask & out.mask]
+                    met = [p.at for p in kept if intersect(p.mask, out.mask, layout)]
                     if out.at is not None and met and (None in met or out.at not in met):
                         raise fault(
                             "PD214",
@@ -237,7 +233,7 @@ class Places:
                             help="take the node out everywhere, `except a9.h6`, or write "
                             "`P - through(a9.h6@END)`",
                         )
-                return _without(kept, gone)
+                return _without(kept, gone, layout)
         raise fault("PD208", "this is not a set of nodes", ref)
 
     def _kv_groups(self, which: ast.Indices, layer: int, ref: ast.KvRef) -> tuple[int, ...]:
@@ -254,6 +250,37 @@ class Places:
                 label=f"kv{high} does not exist",
             )
         return indices(which, count, "key/value group", ref)
+
+    def _neurons(self, ref: ast.NeuronRef, at: Pos | None) -> tuple[Nodes, ...]:
+        """Neurons in the author's order, layer by layer."""
+        shape = self.layout.shape
+        if not shape.has_mlp:
+            raise fault("PD205", "this model has no MLPs, and so no neurons", ref)
+        if shape.normed_mlp:
+            raise fault(
+                "PD212",
+                f"neurons of this model (`{shape.family}`) write nothing of their own",
+                ref,
+                label="a norm stands between the MLP and the residual stream",
+                help="name the whole MLP, `m5`",
+            )
+        layers = indices(ref.layer, shape.n_layers, "layer", ref)
+        neurons = indices(ref.neuron, shape.d_mlp, "neuron", ref)
+        runs: list[list[int]] = []  # neighbours are one place: their order is that of the mask
+        for j in neurons:
+            if runs and j == runs[-1][1] + 1:
+                runs[-1][1] = j
+            else:
+                runs.append([j, j])
+        return tuple(
+            Nodes(
+                mask=((1 << high - low + 1) - 1) << neuron_bit(i, low, self.layout),
+                at=at,
+                named=True,
+            )
+            for i in layers
+            for low, high in runs
+        )
 
     def _named(
         self, ref: ast.Name, name: str, bindings: Bindings, at: Pos | None
@@ -292,14 +319,14 @@ class Places:
         return own if own is not None else outer
 
 
-def _without(kept: list[Nodes], gone: list[Nodes]) -> tuple[Nodes, ...]:
+def _without(kept: list[Nodes], gone: list[Nodes], layout: Layout) -> tuple[Nodes, ...]:
     """Set difference; an excluded node without a position goes wherever it stands."""
     result: list[Nodes] = []
     for place in kept:
         mask = place.mask
         for out in gone:
             if out.at is None or out.at == place.at:
-                mask &= ~out.mask
+                mask = subtract(mask, out.mask, layout)
         if mask and replace(place, mask=mask) not in result:
             result.append(replace(place, mask=mask))
     return tuple(result)

@@ -8,12 +8,13 @@ are shared between receivers, so the cost grows with states, not with states tim
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain as concat
 
 from pathdsl.errors import Diagnostic, PlanError
 from pathdsl.graph.automaton import Automaton, Guards, SenderClass, SlotStep
 from pathdsl.graph.components import Layout, bits
+from pathdsl.graph.neurons import original, split_paths
 from pathdsl.graph.pathset import PathSet
 
 States = frozenset[int]
@@ -21,11 +22,21 @@ MAX_STATES = 100_000
 
 
 class Product:
-    """Counts and examples of one path set on one layout."""
+    """Counts and examples of one path set; `beside` as for `split_paths`.
 
-    def __init__(self, paths: PathSet, layout: Layout, max_states: int = MAX_STATES) -> None:
-        self.layout = layout
-        self.automaton = Automaton(paths, layout)
+    `layout` is its own: an MLP is one node unless the set tells neurons of it apart.
+    """
+
+    def __init__(
+        self,
+        paths: PathSet,
+        layout: Layout,
+        max_states: int = MAX_STATES,
+        beside: Iterable[PathSet] = (),
+    ) -> None:
+        split, self.layout = split_paths(paths, layout, beside=beside)
+        self._original = original(self.layout, layout) if self.layout is not layout else None
+        self.automaton = Automaton(split, self.layout)
         self.max_states = max_states
         self.start: States = frozenset([self.automaton.start])
         self._counts: dict[tuple[int, States], int] = {}
@@ -51,8 +62,19 @@ class Product:
                 break
         return found
 
+    def index(self, component: int) -> int:
+        """The index in masks of a component of `layout`."""
+        return component if self._original is None else self._original[component]
+
     def edges(self) -> set[tuple[int, int, str | None]]:
-        """(sender, receiver, slot) of every edge that lies on some path of the set."""
+        """(sender, receiver, slot) of every edge that lies on some path of the set.
+
+        Indices are those of masks; the index of a split MLP stands for the rest of it.
+        """
+        return {(self.index(u), self.index(v), slot) for u, v, slot in self.own_edges()}
+
+    def own_edges(self) -> set[tuple[int, int, str | None]]:
+        """The same with the indices of `layout`."""
         found: set[tuple[int, int, str | None]] = set()
         seen = set()
         stack = [(self.layout.logits, self.start)]
@@ -117,7 +139,7 @@ class Product:
         kind = self.layout.components[v].kind
         layer = self.layout.layer_of[v]
         total = self._sum_below(between, layer)
-        if kind == "mlp":
+        if kind in ("mlp", "neuron"):
             own = self.layout.senders_of[v] & ~self.layout.below[layer]
             after = self._senders(between)
             total += sum(self._count(u, after[u]) for u in bits(own))

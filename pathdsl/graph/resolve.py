@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pathdsl.graph import adjacency
-from pathdsl.graph.components import bits
 from pathdsl.graph.eap import read_edges_file
+from pathdsl.graph.neurons import atoms, host, hull, intersect
 from pathdsl.graph.pathset import (
     ANY_EDGE,
     EMPTY,
@@ -124,7 +124,7 @@ class PathResolver(SubPaths):
             marks += member.marks
         result: PathSet = NONE
         if nodes:
-            result = self.complete(alt(*merge(nodes)))
+            result = self.complete(alt(*merge(nodes, self.layout)))
         if marks:
             middle = Nodes(mask=self.layout.any_mask)
             crossing = alt(*(Edge(mark=m.layer, mark_at=m.at) for m in marks))
@@ -140,16 +140,16 @@ class PathResolver(SubPaths):
 
     def through_nodes(self, nodes: Iterable[Nodes]) -> PathSet:
         """`through(…)` of places that are resolved already; of nothing: no path."""
-        merged = merge(nodes)
+        merged = merge(nodes, self.layout)
         return self.complete(alt(*merged)) if merged else NONE
 
     def _within(self, nodes: Iterable[Nodes]) -> PathSet:
-        merged = merge(nodes)
+        merged = merge(nodes, self.layout)
         start = [n for n in merged if n.mask & 1]
         inner = [
             Nodes(mask=m, at=n.at, named=n.named)
             for n in merged
-            if (m := n.mask & self.layout.any_mask)
+            if (m := intersect(n.mask, self.layout.any_mask, self.layout))
         ]
         begin = alt(*(Nodes(mask=1, at=n.at) for n in start)) if start else Nodes(mask=1)
         middle = Star(inner=cat(ANY_EDGE, alt(*inner))) if inner else EMPTY
@@ -188,21 +188,24 @@ class PathResolver(SubPaths):
         )
         if is_path or not isinstance(expr, (*NODE_REFS, ast.Name)):
             raise fault("PD216", "`edges { … }` lists edges between nodes and sets of nodes", expr)
-        return merge(self.places.nodes(expr, bindings))
+        return merge(self.places.nodes(expr, bindings), self.layout)
 
     def _pairs(
         self, senders: tuple[Nodes, ...], labels: Labels, receivers: tuple[Nodes, ...]
     ) -> list[ListedEdge]:
         found = []
+        layout = self.layout
         for receiver in receivers:
-            for v in bits(receiver.mask):
-                for slot in self.layout.slots_of(v):
+            for v, spared in atoms(receiver.mask, layout):
+                node = host(v, layout)
+                for slot in layout.slots_of(node):
                     if labels is None:
                         relations: list[Rel | None] = [None]
                     else:
                         relations = [relation for label, relation in labels if label == slot]
                     for sender in senders:
-                        mask = sender.mask & self.layout.senders_of[v]
+                        mask = intersect(sender.mask, layout.senders_of[node], layout)
+                        at = Nodes(mask=hull(mask, layout), at=sender.at)
                         found += [
                             ListedEdge(
                                 senders=mask,
@@ -213,10 +216,10 @@ class PathResolver(SubPaths):
                                 relation=relation,
                                 named_senders=mask if sender.named else 0,
                                 named_receiver=receiver.named,
+                                spared=spared,
                             )
                             for relation in relations
-                            if mask
-                            and edge_possible(self.layout, sender, v, receiver.at, slot, relation)
+                            if mask and edge_possible(layout, at, node, receiver.at, slot, relation)
                         ]
         return found
 

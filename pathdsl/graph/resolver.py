@@ -12,11 +12,12 @@ Source: language.md section 5 (units), semantics.md section 5 (knockouts).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
 from pathdsl.graph import controls
 from pathdsl.graph.eap import edge_name
+from pathdsl.graph.neurons import intersect, mask_of, told_apart
 from pathdsl.graph.pathset import (
     NONE,
     Edge,
@@ -28,11 +29,11 @@ from pathdsl.graph.pathset import (
     union,
 )
 from pathdsl.graph.places import Bindings, Member, fault
+from pathdsl.graph.product import Product
 from pathdsl.graph.resolve import PathResolver
 from pathdsl.graph.units import (
     EdgeUnit,
     Unit,
-    components_of,
     edge_units,
     named_nodes,
     on_paths,
@@ -49,11 +50,13 @@ __all__ = ["Description", "EdgeUnit", "Resolver", "Unit"]
 class Description:
     """One path set in numbers: what `pathdsl explain FILE:NAME` prints.
 
-    `n_nodes` and `n_edges` count those on some path; `n_paths` are (node, slot) sequences.
+    `n_nodes` and `n_edges` count those on some path, `n_neurons` those nodes that are neurons;
+    `n_paths` are (node, slot) sequences.
     """
 
     units: tuple[Unit, ...]
     n_nodes: int
+    n_neurons: int
     n_edges: int
     n_paths: int
     n_states: int
@@ -89,12 +92,12 @@ class Resolver(PathResolver):
                 help="add `over: edges { a -> b }` with the edges to try",
             )
         paths = self.path_set(expr, bindings)
-        present = self.product(paths).edges()
         found = dict.fromkeys(edge_units(listed.edges, self.layout))
+        present, apart = self.product(paths).edges(), told_apart(paths, self.layout)
         return tuple(
             unit
             for unit in found
-            if (unit.sender, unit.receiver, unit.slot) in present
+            if self._present(unit, present, apart)
             and (not subtracts(paths) or self._meets(paths, self.through([unit])))
         )
 
@@ -129,14 +132,14 @@ class Resolver(PathResolver):
         result: PathSet = NONE
         for unit in units:
             match unit:
-                case Unit(component=component, at=at):
-                    nodes.append(Nodes(mask=1 << component, at=at, named=True))
+                case Unit(mask=mask, at=at):
+                    nodes.append(Nodes(mask=mask, at=at, named=True))
                 case EdgeUnit(slot=slot):
                     labels = ((slot, unit.relation),) if slot else None
                     word = cat(
-                        Nodes(mask=1 << unit.sender, at=unit.sender_at),
+                        Nodes(mask=unit.sender_mask, at=unit.sender_at),
                         Edge(labels=labels),
-                        Nodes(mask=1 << unit.receiver, at=unit.receiver_at),
+                        Nodes(mask=unit.receiver_mask, at=unit.receiver_at),
                     )
                     result = union(result, self.complete(word))
         return union(self.through_nodes(nodes), result)
@@ -149,24 +152,31 @@ class Resolver(PathResolver):
         """P with its units renamed one to one to others of their kind and layer."""
         return controls.random_like(self, expr, seed, bindings)
 
-    def node_set(self, paths: PathSet) -> frozenset[str]:
-        """Labels of the heads and MLPs on some path of the set."""
-        return frozenset(
-            self.layout.label(i) for i in self._nodes(paths) if self.layout.any_mask >> i & 1
-        )
+    def node_set(self, paths: PathSet, beside: PathSet = NONE) -> frozenset[str]:
+        """Labels of the heads, MLPs and neurons on some path of the set.
 
-    def edge_set(self, paths: PathSet) -> frozenset[str]:
-        """Names of the edges on some path of the set, `a5.h5->a8.h6<v>`."""
-        return frozenset(edge_name(u, v, s, self.layout) for u, v, s in self.product(paths).edges())
+        `beside`: a set to compare with, whose neurons are told apart as well.
+        """
+        product = self._beside(paths, beside)
+        nodes = {i for u, v, _ in product.own_edges() for i in (u, v)}
+        return frozenset(product.layout.label(i) for i in nodes if product.layout.any_mask >> i & 1)
+
+    def edge_set(self, paths: PathSet, beside: PathSet = NONE) -> frozenset[str]:
+        """Names of the edges on some path of the set, `a5.h5->a8.h6<v>`; `beside` as above."""
+        product = self._beside(paths, beside)
+        return frozenset(edge_name(u, v, s, product.layout) for u, v, s in product.own_edges())
 
     def describe(self, expr: ast.PathExpr, bindings: Bindings = {}, limit: int = 5) -> Description:
         """Units, size and some members of one path set."""
         paths = self.path_set(expr, bindings)
         product = self.product(paths)
+        edges = product.own_edges()
+        met = {i for u, v, _ in edges for i in (u, v)}
         return Description(
             units=self.units(expr, bindings),
             n_nodes=len(self.node_set(paths)),
-            n_edges=len(product.edges()),
+            n_neurons=sum(product.layout.components[i].kind == "neuron" for i in met),
+            n_edges=len(edges),
             n_paths=product.count(),
             n_states=product.n_states(),
             examples=tuple(product.examples(limit)) if product.count() else (),
@@ -174,8 +184,27 @@ class Resolver(PathResolver):
 
     # ---------------------------------------------------------------------------------------------
 
-    def _nodes(self, paths: PathSet) -> frozenset[int]:
-        return components_of(self, paths)
+    def _beside(self, paths: PathSet, other: PathSet) -> Product:
+        if not told_apart(other, self.layout) & ~told_apart(paths, self.layout):
+            return self.product(paths)
+        return Product(paths, self.layout, self.max_states, beside=(other,))
+
+    def _present(
+        self, unit: EdgeUnit, present: Set[tuple[int, int, str | None]], apart: int
+    ) -> bool:
+        """Whether an edge, or a part of it where neurons are told apart, is among those present."""
+        if (unit.sender, unit.receiver, unit.slot) in present:
+            return True
+        layout = self.layout
+        sender, receiver = unit.sender_mask, unit.receiver_mask
+        if not (apart or (sender | receiver) >> len(layout.components)):
+            return False  # without neurons an edge has no parts
+        return any(
+            slot == unit.slot
+            and bool(intersect(sender, mask_of([u], apart, layout), layout))
+            and bool(intersect(receiver, mask_of([v], apart, layout), layout))
+            for u, v, slot in present
+        )
 
     def _meets(self, first: PathSet, second: PathSet) -> bool:
         return bool(self.count(intersection(first, second)))

@@ -19,6 +19,8 @@ class ModelShape:
 
     `parallel`: attention and MLP of a layer read the same residual stream (no edge between them).
     `windows`: for each layer how many positions a head sees, its own included; None: all before.
+    `normed_mlp`: a norm stands between an MLP and the residual stream, so that its neurons do not
+    write to the stream each by itself.
     """
 
     family: str
@@ -33,6 +35,7 @@ class ModelShape:
     parallel: bool = False
     windows: tuple[int | None, ...] = ()
     n_kv_heads: int = 0
+    normed_mlp: bool = False
 
     @property
     def norm_after_attention(self) -> bool:
@@ -151,6 +154,7 @@ def gated_shape(config: Mapping[str, object]) -> ModelShape:
         n_positions=_rotary_positions(config),
         windows=windows if any(windows) else (),
         n_kv_heads=n_kv_heads,
+        normed_mlp=family in ("olmo2", "gemma2", "gemma3_text"),
     )
 
 

@@ -16,6 +16,7 @@ from pathdsl.errors import LanguageError
 from pathdsl.graph import adjacency
 from pathdsl.graph.automaton import MAX_LETTERS
 from pathdsl.graph.components import Layout
+from pathdsl.graph.neurons import unite
 from pathdsl.graph.pathset import (
     ANY_EDGE,
     EMPTY,
@@ -147,7 +148,7 @@ class SubPaths:
                 | ast.Word()
                 | (ast.NodeSet())
             ):
-                nodes = merge(self.places.nodes(expr, bindings))
+                nodes = merge(self.places.nodes(expr, bindings), self.layout)
                 if not nodes:
                     raise fault("PD209", "this set of nodes is empty", expr)
                 return alt(*nodes)
@@ -284,11 +285,11 @@ class SubPaths:
         )
 
 
-def merge(nodes: Iterable[Nodes]) -> tuple[Nodes, ...]:
+def merge(nodes: Iterable[Nodes], layout: Layout) -> tuple[Nodes, ...]:
     """Places of equal position and kind joined into one, in order of first mention."""
     merged: dict[tuple[object, bool], int] = {}
     for n in nodes:
-        merged[n.at, n.named] = merged.get((n.at, n.named), 0) | n.mask
+        merged[n.at, n.named] = unite(merged.get((n.at, n.named), 0), n.mask, layout)
     return tuple(
         Nodes(mask=mask, at=at, named=named)  # type: ignore[arg-type]
         for (at, named), mask in merged.items()

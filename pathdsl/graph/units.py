@@ -1,8 +1,8 @@
 """Units: what knockouts, minimality, overlap and controls range over.
 
-The units of a path set are the heads and MLPs that it names singly, by range or through a group,
-with their positions, as far as they lie on one of its paths. Words (`attn`, `mlp`, `any`, `input`,
-`logits`) and residual marks are background.
+The units of a path set are the heads, MLPs and neurons that it names singly, by range or through a
+group, with their positions, as far as they lie on one of its paths. Words (`attn`, `mlp`, `any`,
+`input`, `logits`) and residual marks are background.
 
 Source: language.md section 5.
 
@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pathdsl.graph.components import Layout, bits
+from pathdsl.graph.components import Layout
+from pathdsl.graph.neurons import atom_mask, atom_text, atoms, intersect, mask_of, told_apart
 from pathdsl.graph.pathset import (
     Alt,
     Cat,
@@ -52,11 +53,20 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """One head or MLP at one position (everywhere when None); `name` is its spelling."""
+    """One head, MLP or neuron at one position (everywhere when None); `name` is its spelling.
+
+    `component` and `spared` are as in `pathdsl.graph.neurons.atoms`.
+    """
 
     component: int
     at: Pos | None = None
+    spared: int = 0
     name: str = field(compare=False, default="")
+
+    @property
+    def mask(self) -> int:
+        """The unit as a mask."""
+        return atom_mask(self.component, self.spared)
 
     @property
     def label(self) -> str:
@@ -74,7 +84,19 @@ class EdgeUnit:
     sender_at: Pos | None = None
     receiver_at: Pos | None = None
     relation: Rel | None = None
+    sender_spared: int = 0
+    receiver_spared: int = 0
     names: tuple[str, str] = field(compare=False, default=("", ""))
+
+    @property
+    def sender_mask(self) -> int:
+        """The sender as a mask."""
+        return atom_mask(self.sender, self.sender_spared)
+
+    @property
+    def receiver_mask(self) -> int:
+        """The receiver as a mask."""
+        return atom_mask(self.receiver, self.receiver_spared)
 
     @property
     def label(self) -> str:
@@ -102,11 +124,12 @@ def relation_text(relation: Rel | None) -> str:
 
 
 def places_of(nodes: Iterable[Nodes], layout: Layout) -> Iterator[Unit]:
-    """Heads and MLPs of the named places, one by one in order."""
+    """Heads, MLPs and neurons of the named places, one by one in order."""
     for place in nodes:
         if place.named:
-            for i in bits(place.mask & layout.any_mask):
-                yield Unit(component=i, at=place.at, name=layout.label(i))
+            for i, spared in atoms(intersect(place.mask, layout.any_mask, layout), layout):
+                name = atom_text(i, spared, layout)
+                yield Unit(component=i, spared=spared, at=place.at, name=name)
 
 
 def named_nodes(paths: PathSet) -> Iterator[Nodes]:
@@ -122,7 +145,8 @@ def named_nodes(paths: PathSet) -> Iterator[Nodes]:
                 if edge.named_senders:
                     yield Nodes(mask=edge.named_senders, at=edge.sender_at, named=True)
                 if edge.named_receiver:
-                    yield Nodes(mask=1 << edge.receiver, at=edge.receiver_at, named=True)
+                    mask = atom_mask(edge.receiver, edge.spared)
+                    yield Nodes(mask=mask, at=edge.receiver_at, named=True)
 
 
 def _named(regex: Regex) -> Iterator[Nodes]:
@@ -142,7 +166,7 @@ def _named(regex: Regex) -> Iterator[Nodes]:
 def edge_units(edges: Iterable[ListedEdge], layout: Layout) -> Iterator[EdgeUnit]:
     """Listed edges one by one, in the author's order."""
     for edge in edges:
-        for u in bits(edge.senders):
+        for u, spared in atoms(edge.senders, layout):
             yield EdgeUnit(
                 sender=u,
                 sender_at=edge.sender_at,
@@ -150,19 +174,27 @@ def edge_units(edges: Iterable[ListedEdge], layout: Layout) -> Iterator[EdgeUnit
                 receiver_at=edge.receiver_at,
                 slot=edge.slot,
                 relation=edge.relation,
-                names=(layout.label(u), layout.label(edge.receiver)),
+                sender_spared=spared,
+                receiver_spared=edge.spared,
+                names=(
+                    atom_text(u, spared, layout),
+                    atom_text(edge.receiver, edge.spared, layout),
+                ),
             )
 
 
 def components_of(resolver: PathResolver, paths: PathSet) -> frozenset[int]:
     """The components on some path of the set, `input` and `logits` with them."""
-    return frozenset(i for u, v, _ in resolver.product(paths).edges() for i in (u, v))
+    product = resolver.product(paths)
+    found = {i for u, v, _ in product.own_edges() for i in (u, v)}
+    return frozenset(map(product.index, found))
 
 
 def on_paths(resolver: PathResolver, paths: PathSet, units: Iterable[Unit]) -> tuple[Unit, ...]:
     """Those units through which some path of the set runs, in their order."""
-    on_path = components_of(resolver, paths)
-    present = [unit for unit in units if unit.component in on_path]
+    layout = resolver.layout
+    met = mask_of(components_of(resolver, paths), told_apart(paths, layout), layout)
+    present = [unit for unit in units if intersect(unit.mask, met, layout)]
     if not subtracts(paths):  # without subtraction no position takes a path away
         return tuple(present)
     return tuple(
@@ -171,7 +203,7 @@ def on_paths(resolver: PathResolver, paths: PathSet, units: Iterable[Unit]) -> t
         if resolver.count(
             intersection(
                 paths,
-                resolver.through_nodes([Nodes(mask=1 << unit.component, at=unit.at, named=True)]),
+                resolver.through_nodes([Nodes(mask=unit.mask, at=unit.at, named=True)]),
             )
         )
     )

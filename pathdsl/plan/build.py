@@ -20,6 +20,7 @@ from pathdsl.plan.steps import (
     REFERENCE,
     AttentionRead,
     HeadCopy,
+    HiddenCopy,
     MlpCopy,
     Output,
     PlainResid,
@@ -208,7 +209,7 @@ def _attention(
         raise ValueError("an attention measure names a head")
     layer, head = measure.head
     blend = []
-    for source, where in builder.direct_read(table.layout.head(layer, head)):
+    for source, where in builder.direct_read(layer, head):
         read_at = table.masks.both(where, queries)
         if read_at == FALSE:
             continue
@@ -218,7 +219,7 @@ def _attention(
             raise PlanError(
                 Diagnostic(
                     code="PD227",
-                    message=f"`{builder.layout.label(table.layout.head(layer, head))}` has a "
+                    message=f"`a{layer}.h{head}` has a "
                     "constant as its output in some run, and a constant has no attention pattern",
                     help="measure attention on a paired or resampled treated value",
                 )
@@ -230,4 +231,5 @@ def _attention(
 
 def mixed_copies(plan: Plan) -> list[int]:
     """Numbers of the component copies that are computed, in order."""
-    return [number for number in plan.alive if isinstance(plan.steps[number], HeadCopy | MlpCopy)]
+    copies = HeadCopy | MlpCopy | HiddenCopy
+    return [number for number in plan.alive if isinstance(plan.steps[number], copies)]

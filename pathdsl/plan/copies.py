@@ -25,6 +25,7 @@ import numpy as np
 from pathdsl.errors import Diagnostic, PlanError
 from pathdsl.graph.automaton import Automaton, SenderClass
 from pathdsl.graph.components import Layout
+from pathdsl.graph.neurons import split_paths
 from pathdsl.graph.pathset import PathSet, Pos
 from pathdsl.graph.product import MAX_STATES, too_many_states
 from pathdsl.plan.masks import FALSE, TRUE, MaskTable
@@ -33,6 +34,7 @@ from pathdsl.plan.steps import (
     AttentionResid,
     Blend,
     HeadCopy,
+    HiddenCopy,
     InputResid,
     JoinResid,
     MlpCopy,
@@ -103,7 +105,11 @@ class CopyTable:
 
 
 class RunBuilder:
-    """Adds the cells of one run `treat(T)` to a copy table."""
+    """Adds the cells of one run `treat(T)` to a copy table.
+
+    `layout` is the run's own: neurons that T tells apart are components, in groups that it does not
+    tell apart from each other.
+    """
 
     def __init__(
         self,
@@ -114,8 +120,8 @@ class RunBuilder:
     ) -> None:
         self.table = table
         self.masks = table.masks
-        self.layout = table.layout
-        self.automaton = Automaton(paths, table.layout)
+        split, self.layout = split_paths(paths, table.layout, together=True)
+        self.automaton = Automaton(split, self.layout)
         self.position = position
         self.source = treated_source(treated)
         self.plain_treated = not table.constant[treated] if table.constant else True
@@ -145,10 +151,10 @@ class RunBuilder:
             between.free, 2 * self.layout.shape.n_layers, frozen and self.frozen_streams
         )
 
-    def direct_read(self, component: int) -> Blend:
-        """Where the value of the copy of `component` that goes straight to `logits` comes from."""
+    def direct_read(self, layer: int, head: int) -> Blend:
+        """Where the value of the copy of a head that goes straight to `logits` comes from."""
         between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
-        return self._read(component, between.free)[0]
+        return self._read(self.layout.head(layer, head), between.free)[0]
 
     # ---------------------------------------------------------------------------------------------
 
@@ -175,7 +181,7 @@ class RunBuilder:
             return self.only_reference, TRUE, FALSE
         component = self.layout.components[v]
         layer = component.layer
-        if component.kind == "mlp":
+        if component.kind in ("mlp", "neuron"):
             between = self.automaton.slot_step(state, v, None).free
             stage = 2 * layer + (0 if self.layout.shape.parallel else 1)
             stream = self._stream(between, stage, self.frozen_streams)
@@ -183,8 +189,9 @@ class RunBuilder:
             if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
                 return self._blend(kept, cut, None), kept, cut
             self.mixed.add((v, state))
-            mlp = MlpCopy(layer=layer, resid=stream.step, frozen=self.table.frozen)
-            return self._blend(kept, cut, mlp), kept, cut
+            part = HiddenCopy if layer in self.layout.neurons else MlpCopy
+            copy = part(layer=layer, resid=stream.step, frozen=self.table.frozen)
+            return self._blend(kept, cut, copy), kept, cut
         query = self._stream(
             self.automaton.slot_step(state, v, "q").free, 2 * layer, self.frozen_streams
         )
@@ -319,7 +326,7 @@ class RunBuilder:
         if is_mlp:
             if not self.layout.shape.has_mlp:
                 return previous
-            reads = [self._read(self.layout.mlp(layer), between)]
+            reads = [self._read(part, between) for part in self.layout.parts_of_mlp(layer)]
         else:
             reads = [
                 self._read(self.layout.head(layer, head), between)
@@ -331,7 +338,7 @@ class RunBuilder:
             cut = self.masks.either(cut, sender_cut)
         blends = tuple(blend for blend, _, _ in reads)
         if is_mlp:
-            step: Step = MlpResid(stage=stage, layer=layer, previous=previous.step, blend=blends[0])
+            step: Step = self._mlp_resid(stage, layer, previous.step, blends)
         else:
             step = AttentionResid(
                 stage=stage, layer=layer, previous=previous.step, heads=blends, frozen=frozen
@@ -359,6 +366,24 @@ class RunBuilder:
         if len(parts) == 1:
             return Stream(parts[0][0], kept, cut)
         return Stream(self._add(JoinResid(stage=stage, parts=tuple(sorted(parts)))), kept, cut)
+
+    def _mlp_resid(
+        self, stage: int, layer: int, previous: int, blends: tuple[Blend, ...]
+    ) -> MlpResid:
+        """The stream behind an MLP, taken as a whole where its neurons agree with the rest."""
+        rest = blends[0]
+        groups = self.layout.neurons.get(layer, ())
+        apart = tuple(pair for pair in zip(groups, blends[1:], strict=True) if pair[1] != rest)
+        if groups and not apart:
+            rest = tuple(sorted((self._whole(source), mask) for source, mask in rest))
+        return MlpResid(stage=stage, layer=layer, previous=previous, blend=rest, neurons=apart)
+
+    def _whole(self, source: int) -> int:
+        """The copy of a whole MLP in place of one of its hidden units; others as they are."""
+        copy = self.table.steps[source] if source >= 0 else None
+        if not isinstance(copy, HiddenCopy):
+            return source
+        return self._add(MlpCopy(layer=copy.layer, resid=copy.resid, frozen=copy.frozen))
 
     def _add(self, step: Step) -> int:
         return self.table.add(step)

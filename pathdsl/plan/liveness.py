@@ -18,6 +18,7 @@ from pathdsl.plan.steps import (
     SCALES,
     AttentionResid,
     HeadCopy,
+    HiddenCopy,
     InputResid,
     JoinResid,
     MlpCopy,
@@ -43,13 +44,14 @@ def _reads(step: Step) -> Iterator[int]:
         case AttentionResid(previous=previous, heads=heads):
             yield previous
             yield from (source for blend in heads for source, _ in blend if source >= 0)
-        case MlpResid(previous=previous, blend=blend):
+        case MlpResid(previous=previous, blend=blend, neurons=neurons):
             yield previous
-            yield from (source for source, _ in blend if source >= 0)
+            for one in (blend, *(apart for _, apart in neurons)):
+                yield from (source for source, _ in one if source >= 0)
         case HeadCopy(query=query, keys=keys, values=values):
             yield query
             yield from (read for _, read in (*keys, *values))
-        case MlpCopy(resid=resid):
+        case MlpCopy(resid=resid) | HiddenCopy(resid=resid):
             yield resid
         case PlainResid() | JoinResid():
             return
@@ -151,6 +153,11 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
             case MlpCopy(layer=layer):
                 by_layer[layer] += 1
                 macs += here * 2 * d * s.d_mlp
+            case HiddenCopy(layer=layer):
+                by_layer[layer] += 1
+                macs += here * d * s.d_mlp
+            case MlpResid(neurons=neurons) if neurons:
+                macs += here * d * s.d_mlp
             case _:
                 pass
     columns = s.d_vocab if vocab_columns is None else vocab_columns
@@ -161,7 +168,9 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     sources |= {source for source, _, _ in plan.plain_need}
     runs = sum(1 if source == -1 else _runs_of(plan, source) for source in sources)
     draws = plan.draws
-    macs = macs * draws + runs * trunk
+    hidden = [source for source, kind, _ in plan.plain_need if kind == "hidden"]
+    again = sum(1 if source == -1 else _runs_of(plan, source) for source in hidden)
+    macs = macs * draws + runs * trunk + again * n_tokens * d * s.d_mlp
     return Cost(
         macs=macs,
         plain_macs=plain,
@@ -182,7 +191,13 @@ def _row_bytes(plan: Plan, itemsize: int) -> int:
     rows = max(plan.masks.n_rows, 1)
     size: dict[int, float] = {}
     for number in plan.alive:
-        width = s.d_head if isinstance(plan.steps[number], HeadCopy) else s.d_model
+        match plan.steps[number]:
+            case HeadCopy():
+                width = s.d_head
+            case HiddenCopy():
+                width = s.d_mlp + 1  # and whether the output bias is there
+            case _:
+                width = s.d_model
         size[number] = plan.masks.array(plan.need[number]).sum() / rows * width * itemsize
     order = schedule(plan)
     fixed = sum(
@@ -207,4 +222,5 @@ def _plain_bytes(kind: str, itemsize: int, shape: ModelShape) -> int:
     """Bytes that one token of a kept plain value holds."""
     if kind in SCALES:
         return max(itemsize, 4)  # scales of narrow dtypes are kept in float32
-    return itemsize * (shape.n_heads * shape.d_head if kind == "head" else shape.d_model)
+    widths = {"head": shape.n_heads * shape.d_head, "hidden": shape.d_mlp + 1}
+    return itemsize * widths.get(kind, shape.d_model)

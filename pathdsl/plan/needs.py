@@ -14,6 +14,7 @@ from pathdsl.plan.steps import (
     AttentionResid,
     Blend,
     HeadCopy,
+    HiddenCopy,
     InputResid,
     JoinResid,
     MlpCopy,
@@ -74,14 +75,16 @@ def back_masks(
                 else:
                     for blend in heads:
                         want_blend(blend, here, "head", layer)
-            case MlpResid(layer=layer, previous=previous, blend=blend):
+            case MlpResid(layer=layer, previous=previous, blend=blend, neurons=neurons):
                 want(previous, here)
-                want_blend(blend, here, "mlp", layer)
+                want_blend(blend, here, "hidden" if neurons else "mlp", layer)
+                for _, apart in neurons:
+                    want_blend(apart, here, "hidden", layer)
             case HeadCopy(query=query, keys=keys, values=values):
                 want(query, here)
                 for distances, step in (*keys, *values):
                     want(step, masks.looked_at_by(here, distances))
-            case MlpCopy(resid=resid):
+            case MlpCopy(resid=resid) | HiddenCopy(resid=resid):
                 want(resid, here)
             case JoinResid(parts=parts):
                 for step, mask in parts:
@@ -131,6 +134,8 @@ def scale_masks(
                         want("scale_attention", layer, need[part])
             case AttentionResid(layer=layer, frozen=True):
                 want("scale_after_attention", layer, here)
+            case HiddenCopy(layer=layer, frozen=True):
+                want("scale_mlp", layer, here)
             case MlpCopy(layer=layer, frozen=True):
                 want("scale_mlp", layer, here)
                 if shape.norm_after_attention:  # all such families norm what the MLP writes, too

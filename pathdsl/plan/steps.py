@@ -72,12 +72,17 @@ class AttentionResid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MlpResid:
-    """`previous` plus one MLP's output, blended."""
+    """`previous` plus one MLP's output, blended.
+
+    With `neurons`, groups of hidden units that come from elsewhere than the rest of the MLP, all
+    blends are of hidden values and the output projection is applied to what they make up together.
+    """
 
     stage: int
     layer: int
     previous: int
     blend: Blend
+    neurons: tuple[tuple[tuple[int, ...], Blend], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +110,15 @@ class MlpCopy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HiddenCopy:
+    """The hidden units of an MLP on a residual step: all its neurons and the rest that read it."""
+
+    layer: int
+    resid: int
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JoinResid:
     """A stream that is another step's at some positions; readers look through it, see `parts_of`.
 
@@ -116,7 +130,16 @@ class JoinResid:
     parts: tuple[tuple[int, int], ...]
 
 
-Step = PlainResid | InputResid | AttentionResid | MlpResid | HeadCopy | MlpCopy | JoinResid
+Step = (
+    PlainResid
+    | InputResid
+    | AttentionResid
+    | MlpResid
+    | HeadCopy
+    | MlpCopy
+    | HiddenCopy
+    | JoinResid
+)
 
 
 def parts_of(steps: Sequence[Step], number: int) -> tuple[tuple[int, int], ...]:
@@ -164,8 +187,8 @@ class Plan:
 
     `steps[i]` is the step with number i; `need[i]` is the mask of positions at which it is wanted
     (FALSE: dead, not computed). `last_use[i]`: the last stage slot that reads it. `plain_need` maps
-    (source, kind, layer) of plain values that blends read, kind in input|head|attn|mlp, to a mask
-    (`attn`: what the whole attention of a layer writes), and in the reference run of scales that
+    (source, kind, layer) of plain values that blends read, kind in input|head|attn|mlp|hidden, to a
+    mask (`attn`: what all heads of a layer write together), and in the reference run of scales that
     frozen norms take, kind in `SCALES`.
     `position_masks`: masks of the positions that measures name. `frozen`: whether the norms of
     mixed copies have the reference run's scales (a task's `layernorm`).
@@ -202,7 +225,7 @@ def slot_of(step: Step) -> float:
     match step:
         case HeadCopy(layer=layer):
             return 2 * layer + 0.5
-        case MlpCopy(layer=layer):
+        case MlpCopy(layer=layer) | HiddenCopy(layer=layer):
             return 2 * layer + 1.5
         case _:
             return float(step.stage)

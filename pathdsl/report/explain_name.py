@@ -126,10 +126,11 @@ def _path(decl: ast.PathDecl, resolver: Resolver, view: View) -> list[str]:
     if not found.n_paths:
         return ["  no path of the model is in this set"]
     paths = f"{found.n_paths:,}" if found.n_paths < 10**9 else f"{found.n_paths:.3e}"
+    kinds = "heads, MLPs and neurons" if found.n_neurons else "heads and MLPs"
     lines = table(
         [
             ["  paths", f"{paths} (node, slot) sequences from input to logits"],
-            ["  nodes", f"{found.n_nodes:,} heads and MLPs"],
+            ["  nodes", f"{found.n_nodes:,} {kinds}"],
             ["  edges", f"{found.n_edges:,}"],
             ["  states", f"{found.n_states:,} of the automaton"],
         ]

@@ -19,15 +19,16 @@ __all__ = ["as_dot", "as_node_link", "graph_of"]
 def graph_of(resolver: Resolver, program: Program, name: str) -> nx.DiGraph:
     """Nodes and edges on the paths of a named path set; raises PathdslError where it has none."""
     expr = program.paths[name].path
-    layout = resolver.layout
     product = resolver.product(resolver.path_set(expr))
+    layout = product.layout
     group_of = {
         unit.component: group
         for group, units in reversed(resolver.groups_of(expr))
         for unit in units
     }
     slots: dict[tuple[int, int], list[str]] = {}
-    for sender, receiver, slot in sorted(product.edges(), key=lambda e: (e[1], e[0], e[2] or "")):
+    edges = sorted(product.own_edges(), key=lambda e: (e[1], e[0], e[2] or ""))
+    for sender, receiver, slot in edges:
         slots.setdefault((sender, receiver), []).append(slot or "")
     found = nx.DiGraph(path=name, circuit=program.circuit.name.name if program.circuit else "")
     for index in sorted({end for pair in slots for end in pair}):
@@ -36,7 +37,7 @@ def graph_of(resolver: Resolver, program: Program, name: str) -> nx.DiGraph:
             layout.label(index),
             kind=component.kind,
             layer=component.layer,
-            group=group_of.get(index, ""),
+            group=group_of.get(product.index(index), ""),
         )
     for (sender, receiver), through in slots.items():
         found.add_edge(
@@ -61,7 +62,7 @@ def as_dot(found: nx.DiGraph) -> str:
         label = node + (f"\\n{facts['group']}" if facts["group"] else "")
         lines.append(f"  {_quoted(node)} [label = {_quoted(label)}];")
     for layer in sorted({facts["layer"] for _, facts in found.nodes(data=True)}):
-        for kind in ("head", "mlp"):
+        for kind in ("head", "mlp", "neuron"):
             same = [
                 _quoted(n)
                 for n, facts in found.nodes(data=True)

@@ -119,6 +119,7 @@ def groups_text(shape: ModelShape) -> str:
         f"kv0 is h[{first[0]}..{first[-1]}]"
     )
 
+
 def size_text(count: float) -> str:
     """A number of bytes, `3.2 MB`."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -17,7 +17,7 @@ from pathdsl.errors import Diagnostic
 from pathdsl.lang.program import Program
 from pathdsl.lang.source import SourceFile
 from pathdsl.plan.liveness import Cost, reads_of
-from pathdsl.plan.steps import HeadCopy, MlpCopy, Output, Plan
+from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, Output, Plan
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.report.json import diagnostic_object
 from pathdsl.report.numbers import many, plain, size_text
@@ -69,7 +69,8 @@ def shared_copies(plan: Plan) -> tuple[int, int]:
         if number in users:
             for read in reads_of(plan.steps[number]):
                 users[read] = users.get(read, 0) | users[number]
-    copies = [n for n in plan.alive if isinstance(plan.steps[n], HeadCopy | MlpCopy)]
+    kinds = HeadCopy | MlpCopy | HiddenCopy
+    copies = [n for n in plan.alive if isinstance(plan.steps[n], kinds)]
     shared = sum(users.get(n, 0).bit_count() > 1 for n in copies)
     return shared, len(copies) - shared
 

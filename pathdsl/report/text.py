@@ -201,6 +201,7 @@ def _shared(outcome: FileOutcome) -> dict[str, str]:
         said["tasks read by no run"] = ", ".join(unread)
     return said
 
+
 def _stored(tally: Tally) -> str:
     """How many values were not computed now, and how many of those were computed beside others."""
     total = tally.stored + tally.computed

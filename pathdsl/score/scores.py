@@ -174,12 +174,13 @@ def _compared(
 
     if isinstance(over, ast.Edges | ast.EdgesFile):
         return both(lambda p: frozenset(e.label for e in resolver.edges(p, bindings, over)))
+    first, second = tuple(resolver.path_set(p, bindings) for p in subjects)
     if over == "edge":
-        return both(lambda p: resolver.edge_set(resolver.path_set(p, bindings)))
+        return resolver.edge_set(first, second), resolver.edge_set(second, first)
     nodes = over if isinstance(over, ast.Node) else None
     units = both(lambda p: frozenset(u.label for u in resolver.units(p, bindings, nodes)))
     if nodes is None and not all(units):
-        return both(lambda p: resolver.node_set(resolver.path_set(p, bindings)))
+        return resolver.node_set(first, second), resolver.node_set(second, first)
     return units
 
 

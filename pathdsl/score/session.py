@@ -79,11 +79,11 @@ class Resolver(Protocol):
     def count(self, paths: PathSet) -> int:
         """The number of (node, slot) sequences."""
 
-    def node_set(self, paths: PathSet) -> frozenset[str]:
-        """Every node on one of the paths."""
+    def node_set(self, paths: PathSet, beside: PathSet = ...) -> frozenset[str]:
+        """Every node on one of the paths; neurons that `beside` tells apart are told apart too."""
 
-    def edge_set(self, paths: PathSet) -> frozenset[str]:
-        """Every edge on one of the paths."""
+    def edge_set(self, paths: PathSet, beside: PathSet = ...) -> frozenset[str]:
+        """Every edge on one of the paths; `beside` as above."""
 
 
 class Session(Protocol):

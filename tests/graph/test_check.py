@@ -44,7 +44,7 @@ def faults(text: str, of: ModelShape = GPT2, **options: int) -> list[tuple[str, 
         ("a0.h0 -[q]-> mlp", "PD204", "mlp"),
         ("a0.h0 -> logits -> a1.h0", "PD219", "a1.h0"),
         ("through(a12.h0)", "PD205", "a12.h0"),
-        ("through(m3.n5)", "PD212", "m3.n5"),
+        ("through(m3.n3072)", "PD205", "m3.n3072"),
         ("within(a3.h0) & through(a4.h0)", "PD209", "through(a4.h0)"),
         ("through(a3.h0@S2) - through(a3.h0)", "PD209", "through(a3.h0)"),
         ("a0.h0 (-> mlp){13} -> logits", "PD209", "(-> mlp){13}"),
@@ -171,7 +171,13 @@ def test_edges_to_range_over_need_no_path_of_their_own(edges: str, wanted: list)
     assert [d.code for d in found] == [w if isinstance(w, str) else w[0] for w in wanted]
 
 
-LINTED = [page for page in PAGES if page.failing and page.failing.command == "lint"]
+LINTED = [
+    page
+    for page in PAGES
+    if page.failing
+    and page.failing.command == "lint"
+    and not any(name.endswith("config.json") for name in page.failing.files)
+]
 
 
 @pytest.mark.parametrize("page", LINTED, ids=lambda page: page.code)

@@ -92,6 +92,9 @@ class Blocks:
                     total = total + layer.out[:, head] @ values["a", number, head]
             if ("m", number) in values:
                 total = total + values["m", number]
+            for node, value in values.items():
+                if node[0] == "n" and node[1] == number:
+                    total = total + value
         return total
 
     def keys(self, node: PlaceNode, at: int) -> Sequence[int]:
@@ -127,6 +130,12 @@ class Blocks:
         layer = self.layers[node[1]]
         hidden = layer.inward[0] @ layer.before["m"](stream, like) + layer.inward[1]
         return layer.outward[0] @ self.activation(hidden) + layer.outward[1]
+
+    def neuron(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
+        """What one hidden unit adds, (d_model,)."""
+        layer, number = self.layers[node[1]], node[2]
+        x = layer.inward[0][number] @ layer.before["m"](stream, like) + layer.inward[1][number]
+        return self.activation(np.array([x]))[0] * layer.outward[0][:, number]
 
     def logits(self, stream: Array, like: Array | None = None) -> Array:
         """(d_vocab,) of the last stream."""

@@ -20,8 +20,10 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from pathdsl.lang import ast
 from pathdsl.lang.parse import parse
 
+from .constants import mean_constants, zero_constants
+from .graph import neurons_of
 from .paths import Environment, Path, Row, all_paths, matches
-from .tree import Array, Constants, mean_constants, run, zero_constants
+from .tree import Array, Constants, run
 
 TreatedKind = Literal["paired", "mean", "zero"]
 RunKind = Literal["treat", "keep"]
@@ -120,12 +122,14 @@ def count_paths(case: Case, row: int) -> tuple[int, int]:
 
 def constants_of(case: Case, model: Any) -> list[Constants] | None:
     """The treated constants of each row, or None where treated values are paired."""
+    neurons = neurons_of(parse_text(case.text))
     match case.treated:
         case "mean":
             ids = [row.treated for row in case.rows]
-            return mean_constants(model, ids, [row.template for row in case.rows])
+            templates = [row.template for row in case.rows]
+            return mean_constants(model, ids, templates, neurons)
         case "zero":
-            return [zero_constants(model, len(row.reference)) for row in case.rows]
+            return [zero_constants(model, len(row.reference), neurons) for row in case.rows]
         case "paired":
             return None
 
@@ -143,5 +147,6 @@ def oracle_logits(
         prompt.treated if constants is None else constants[row],
         kept_predicate(case, row),
         len(prompt.reference) - 1 if at is None else at,
-        frozen,
+        frozen=frozen,
+        neurons=neurons_of(parse_text(case.text)),
     )

@@ -52,6 +52,7 @@ class Layer:
     out: Array  # (d_model, n_heads * d_head)
     out_bias: Array
     mlp: Function
+    neuron: Callable[[int, Array], Array]  # what one hidden unit adds
     base: float | None  # of the rotation; None: no rotation
     window: int | None
 
@@ -109,6 +110,9 @@ class Gated:
                 total = total + layer.after["a"](written, other)
             if ("m", number) in values:
                 total = total + values["m", number]
+            for node, value in values.items():
+                if node[0] == "n" and node[1] == number:
+                    total = total + value
         return total
 
     def _attention(self, number: int, values: Mapping[PlaceNode, Array]) -> Array:
@@ -165,6 +169,11 @@ class Gated:
         other = None if like is None else layer.mlp(layer.before["m"](like))
         return layer.after["m"](layer.mlp(layer.before["m"](stream, like)), other)
 
+    def neuron(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
+        """What one hidden unit adds; of models without a norm behind the MLP."""
+        layer = self.layers[node[1]]
+        return layer.neuron(node[2], layer.before["m"](stream, like))
+
     def logits(self, stream: Array, like: Array | None = None) -> Array:
         """(d_vocab,) of the last stream."""
         cap = getattr(self.config, "final_logit_softcapping", None)
@@ -215,6 +224,7 @@ def _layer(config: Any, block: Any, number: int, size: int) -> Layer:
         out=_array(attention.o_proj.weight),
         out_bias=_bias(attention.o_proj),
         mlp=_mlp(block.mlp, kind),
+        neuron=_neuron(block.mlp, kind),
         base=rope["rope_theta"] if rotates else None,
         window=getattr(config, "sliding_window", None) if slides else None,
     )
@@ -246,5 +256,19 @@ def _mlp(module: Any, kind: str) -> Function:
 
     def run(x: Array) -> Array:
         return down @ (act(gate @ x + biases[0]) * (up @ x + biases[1])) + down_bias
+
+    return run
+
+
+def _neuron(module: Any, kind: str) -> Callable[[int, Array], Array]:
+    def run(number: int, x: Array) -> Array:
+        if kind == "phi3":
+            gate, up = np.split(_array(module.gate_up_proj.weight), 2)
+            asked, carried = gate[number] @ x, up[number] @ x
+        else:
+            asked = _array(module.gate_proj.weight)[number] @ x + _bias(module.gate_proj)[number]
+            carried = _array(module.up_proj.weight)[number] @ x + _bias(module.up_proj)[number]
+        act = _gelu if kind.startswith("gemma") else _silu
+        return act(asked) * carried * _array(module.down_proj.weight)[:, number]
 
     return run

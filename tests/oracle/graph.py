@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pathdsl.lang import ast
+from pathdsl.lang.walk import walk
 
 PlaceNode = tuple[str] | tuple[str, int] | tuple[str, int, int]
-"""("input",), ("a", layer, head), ("m", layer), ("logits",); a residual mark is ("r", layer)."""
+"""("input",), ("a", layer, head), ("m", layer), ("logits",); a residual mark is ("r", layer).
+Neuron j of an MLP that stands apart is ("n", layer, j), and ("m", layer) is then the rest."""
 
 INPUT: PlaceNode = ("input",)
 LOGITS: PlaceNode = ("logits",)
@@ -51,6 +53,7 @@ class Environment:
 
     `bindings` holds loop variables: each is bound to a node reference. `parallel`: an MLP does not
     read the heads of its own layer. `n_kv_heads` 0: every head has keys and values of its own.
+    `neurons`: the (layer, neuron) that stand apart.
     """
 
     n_layers: int
@@ -59,6 +62,7 @@ class Environment:
     has_mlp: bool = True
     parallel: bool = False
     n_kv_heads: int = 0
+    neurons: frozenset[tuple[int, int]] = frozenset()
     groups: Mapping[str, ast.GroupDecl] = field(default_factory=dict)
     paths: Mapping[str, ast.PathExpr] = field(default_factory=dict)
     bindings: Mapping[str, ast.NodeRef] = field(default_factory=dict)
@@ -81,9 +85,23 @@ class Environment:
             n_heads=n_heads,
             rows=rows,
             has_mlp=has_mlp,
+            neurons=neurons_of(file),
             groups=groups,
             paths=paths,
         )
+
+
+def neurons_of(file: ast.File) -> frozenset[tuple[int, int]]:
+    """Every (layer, neuron) that a file names by number."""
+    found: set[tuple[int, int]] = set()
+    for node in walk(file):
+        if isinstance(node, ast.NeuronRef):
+            layers, neurons = (
+                [i for low, high in which.ranges for i in range(low, high + 1)]
+                for which in (node.layer, node.neuron)
+            )
+            found |= {(layer, neuron) for layer in layers for neuron in neurons}
+    return frozenset(found)
 
 
 def senders(node: PlaceNode, env: Environment) -> list[PlaceNode]:
@@ -94,9 +112,10 @@ def senders(node: PlaceNode, env: Environment) -> list[PlaceNode]:
     for layer in range(env.n_layers):
         heads: list[PlaceNode] = [("a", layer, head) for head in range(env.n_heads)]
         mlp: list[PlaceNode] = [("m", layer)] if env.has_mlp else []
+        mlp += [("n", layer, j) for at, j in sorted(env.neurons) if at == layer]
         if node[0] == "a" and node[1] == layer:
             return found
-        if node[0] == "m" and node[1] == layer:
+        if node[0] in ("m", "n") and node[1] == layer:
             return found if env.parallel else found + heads
         found += heads
         found += mlp

@@ -118,15 +118,17 @@ def member(
             size = env.n_heads // (env.n_kv_heads or env.n_heads)
             named = node[0] == "a" and listed(layers, node[1]) and listed(groups, node[2] // size)
         case ast.MlpRef(layer=layers):
-            named = node[0] == "m" and listed(layers, node[1])
+            named = node[0] in ("m", "n") and listed(layers, node[1])
+        case ast.NeuronRef(layer=layers, neuron=neurons):
+            named = node[0] == "n" and listed(layers, node[1]) and listed(neurons, node[2])
         case ast.ResidRef(layer=layers):
             named = node[0] == "r" and listed(layers, node[1])
         case ast.Word(word="attn"):
             named = node[0] == "a"
         case ast.Word(word="mlp"):
-            named = node[0] == "m"
+            named = node[0] in ("m", "n")
         case ast.Word(word="any"):
-            named = node[0] in ("a", "m")
+            named = node[0] in ("a", "m", "n")
         case ast.Word(word=word):
             named = node == (word,)
         case _:
@@ -280,6 +282,7 @@ def hop(step: ast.Hop, items: Path, start: int, env: Environment, row: Row) -> s
     if step.arrow.reach and items[node].node[0] in (
         "a",
         "m",
+        "n",
     ):  # a node between: (-> any)*
         ends |= hop(step, items, node, env, row)
     return ends

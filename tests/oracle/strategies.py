@@ -55,11 +55,17 @@ def usable_places(rows: tuple[CaseRow, ...]) -> tuple[str, ...]:
     return (*found, *(f"[{index}]" for index in range(shortest)))
 
 
-def make_case(choose: Chooser) -> Case:
-    """A whole case: model, rows, text with `path P`, treated kind, run kind, at times a scope."""
-    layers, heads = choose.pick(((2, 2), (2, 2), (2, 1), (3, 1)))
-    rows = make_rows(choose, 3 if layers == 3 else 4)
-    writer = Writer(choose=choose, n_layers=layers, n_heads=heads, places=usable_places(rows))
+def make_case(choose: Chooser, neurons: tuple[int, ...] = ()) -> Case:
+    """A whole case: model, rows, text with `path P`, treated kind, run kind, at times a scope.
+
+    `neurons`: of every MLP, those that the text may name.
+    """
+    sizes = ((2, 1), (2, 1), (2, 2)) if neurons else ((2, 2), (2, 2), (2, 1), (3, 1))
+    layers, heads = choose.pick(sizes)
+    rows = make_rows(choose, 3 if layers == 3 or neurons else 4)
+    writer = Writer(
+        choose=choose, n_layers=layers, n_heads=heads, places=usable_places(rows), neurons=neurons
+    )
     main = writer.expression(2)
     scope = writer.expression(1) if writer.odds(15) else None
     statements = [*writer.statements, f"path P = {main}"]
@@ -93,6 +99,6 @@ def draw_case(draw: Callable[[st.SearchStrategy[int]], int]) -> Case:
     return make_case(Chooser(lambda low, high: draw(st.integers(low, high))))
 
 
-def seeded_case(seed: int) -> Case:
+def seeded_case(seed: int, neurons: tuple[int, ...] = ()) -> Case:
     """The case of a seed: more varied than hypothesis draws, for long runs; does not shrink."""
-    return make_case(Chooser(random.Random(seed).randint))
+    return make_case(Chooser(random.Random(seed).randint), neurons)

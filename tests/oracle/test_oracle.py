@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from .cases import Case, CaseRow, build_model, kept_predicate, oracle_logits
+from .constants import mean_constants, zero_constants
 from .graph import INPUT
-from .tree import Constants, Weights, mean_constants, plain_values, run, zero_constants
+from .tree import Constants, Weights, plain_values, run
 
 CONFIG = {
     "n_layer": 2, "n_head": 2, "n_embd": 8, "n_inner": 16, "vocab_size": 11, "n_positions": 8,

@@ -18,8 +18,8 @@ Example::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -70,6 +70,10 @@ class Forward(Protocol):
 
     def mlp(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
         """What an MLP adds to the stream, (d_model,) of the stream (d_model,)."""
+        ...
+
+    def neuron(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
+        """What one hidden unit ("n", layer, j) adds to the stream, (d_model,)."""
         ...
 
     def logits(self, stream: Array, like: Array | None = None) -> Array:
@@ -138,6 +142,12 @@ class Mlp:
         x = self.norm(stream, like) @ self.weight_in + self.bias_in
         inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
         return (0.5 * x * (1 + np.tanh(inner))) @ self.weight_out + self.bias_out
+
+    def neuron(self, number: int, stream: Array, like: Array | None = None) -> Array:
+        """What one hidden unit adds, (d_model,)."""
+        x = self.norm(stream, like) @ self.weight_in[:, number] + self.bias_in[number]
+        inner = np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)
+        return 0.5 * x * (1 + np.tanh(inner)) * self.weight_out[number]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +244,10 @@ class Weights:
         """An MLP's output (d_model,)."""
         return self.mlps[node](stream, like)
 
+    def neuron(self, node: PlaceNode, stream: Array, like: Array | None = None) -> Array:
+        """What one hidden unit adds, (d_model,)."""
+        return self.mlps["m", node[1]].neuron(node[2], stream, like)
+
     def logits(self, stream: Array, like: Array | None = None) -> Array:
         """(d_vocab,) of the last stream."""
         return self.unembedding @ self.final_norm(stream, like)
@@ -243,7 +257,7 @@ class Weights:
         match receiver[0]:
             case "a":
                 layers = receiver[1]
-            case "m":
+            case "m" | "n":
                 layers = receiver[1] + 1
             case _:
                 layers = len(self.attention_bias)
@@ -270,16 +284,18 @@ def run(
     kept: Callable[[Path], bool],
     read_position: int,
     frozen: bool = False,
+    neurons: frozenset[tuple[int, int]] = frozenset(),
 ) -> Array:
     """The logits (d_vocab,) at `read_position` of one row.
 
     `kept(path)` says whether that path carries the reference input; all others are treated.
     `treated` is the token ids of a paired input, its embeddings (T, d_model), or a mapping of
     constants per component. `frozen`: a copy with both kept and treated paths norms with the scales
-    of the reference run.
+    of the reference run. `neurons`: hidden units that are components of their own.
     """
     parts = forward_of(model)
-    plain = plain_values(parts, reference) if frozen else {}
+    env = replace(parts.env, neurons=neurons)
+    plain = plain_values(parts, reference, neurons) if frozen else {}
     constants = treated if isinstance(treated, Mapping) else None
     reference_embedding = parts.embed(reference)
     if constants is not None:
@@ -294,7 +310,7 @@ def run(
     ) -> tuple[Mapping[PlaceNode, Array], bool, bool]:
         """What `receiver` (the first step of `suffix`) is sent at position `at` through `slot`."""
         values, some_kept, some_cut = {}, False, False
-        for sender in senders(receiver, parts.env):
+        for sender in senders(receiver, env):
             values[sender], kept_here, cut_here = value((Step(sender, at, slot), *suffix))
             some_kept, some_cut = some_kept or kept_here, some_cut or cut_here
         return values, some_kept, some_cut
@@ -314,10 +330,10 @@ def run(
         if node == INPUT:
             here = kept(suffix)
             return (reference_embedding if here else treated_embedding)[position], here, not here
-        if node[0] == "m":
+        if node[0] in ("m", "n"):
             values, some_kept, some_cut = sent(node, None, position, suffix)
             read, other = stream(node, values, position, some_kept and some_cut)
-            output = parts.mlp(node, read, other)
+            output = mlp_part(parts, node, read, neurons, other)
         else:
             seen = parts.keys(node, position)
             read_at = {"q": [position], "k": seen, "v": seen}
@@ -345,13 +361,30 @@ def run(
 # -------------------------------------------------------------------------------------------------
 
 
-def plain_values(model: Any, ids: Sequence[int]) -> Constants:
+def mlp_part(
+    parts: Forward,
+    node: PlaceNode,
+    stream: Array,
+    neurons: frozenset[tuple[int, int]],
+    like: Array | None = None,
+) -> Array:
+    """What a neuron adds to the stream, or an MLP without the neurons that stand apart."""
+    if node[0] == "n":
+        return parts.neuron(node, stream, like)
+    apart = [parts.neuron(("n", at, j), stream, like) for at, j in neurons if at == node[1]]
+    return parts.mlp(node, stream, like) - sum(apart, np.zeros_like(stream))
+
+
+def plain_values(
+    model: Any, ids: Sequence[int], neurons: frozenset[tuple[int, int]] = frozenset()
+) -> Constants:
     """Every component's value at every position in a plain forward pass on `ids`."""
     parts, places = forward_of(model), range(len(ids))
+    env = replace(parts.env, neurons=neurons)
     values: dict[PlaceNode, Array] = {INPUT: parts.embed(ids)}  # each (T, d)
 
     def streams(node: PlaceNode) -> list[Array]:
-        before = senders(node, parts.env)
+        before = senders(node, env)
         return [parts.stream(node, {s: values[s][at] for s in before}) for at in places]
 
     for layer in range(parts.env.n_layers):
@@ -365,29 +398,8 @@ def plain_values(model: Any, ids: Sequence[int]) -> Constants:
             seen = [list(parts.keys(node, at)) for at in places]
             values[node] = np.stack([parts.attend(node, q[at], k[s], v[s]) for at, s in
                                      enumerate(seen)])  # fmt: skip
-        mlp: PlaceNode = ("m", layer)
-        values[mlp] = np.stack([parts.mlp(mlp, read) for read in streams(mlp)])
+        read = streams(("m", layer))
+        apart: list[PlaceNode] = [("n", at, j) for at, j in neurons if at == layer]
+        for node in [("m", layer), *apart]:
+            values[node] = np.stack([mlp_part(parts, node, one, neurons) for one in read])
     return values
-
-
-def mean_constants(
-    model: Any, rows: Sequence[Sequence[int]], groups: Sequence[Hashable]
-) -> list[Constants]:
-    """For each row the mean value per token index over the rows of its group and its length."""
-    parts = forward_of(model)
-    values = [plain_values(parts, ids) for ids in rows]
-    found: list[Constants] = []
-    for ids, group in zip(rows, groups, strict=True):
-        peers = [
-            other
-            for other, other_ids, other_group in zip(values, rows, groups, strict=True)
-            if other_group == group and len(other_ids) == len(ids)
-        ]
-        found.append({node: np.mean([p[node] for p in peers], axis=0) for node in peers[0]})
-    return found
-
-
-def zero_constants(model: Any, length: int) -> Constants:
-    """Zero for every component, `input` included, at every position."""
-    plain = plain_values(model, [0] * length)
-    return {node: np.zeros_like(value) for node, value in plain.items()}

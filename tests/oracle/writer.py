@@ -63,6 +63,7 @@ class Writer:
     complete: list[str] = field(default_factory=list)  # names usable as operands
     statements: list[str] = field(default_factory=list)
     counter: int = 0
+    neurons: tuple[int, ...] = ()  # of every MLP, those that may be named
 
     def pick(self, options: Iterable[T]) -> T:
         """One of the options."""
@@ -95,6 +96,8 @@ class Writer:
     def unit(self, rank: int, percent: int = 25) -> str:
         """A head or heads of one layer, or one MLP, by rank."""
         layer, is_mlp = divmod(rank, 2)
+        if is_mlp and self.neurons and self.odds(50):
+            return self.neuron(layer) + self.at(percent)
         if is_mlp:
             return self.pick((f"m{layer}", f"m{layer}", f"m[{layer}..{layer}]")) + self.at(percent)
         head = self.number(0, self.n_heads - 1)
@@ -104,6 +107,21 @@ class Writer:
         if last:
             written.append(f"a{layer}.h[0,{last}]")
         return self.pick(written) + self.at(percent)
+
+    def neuron(self, layer: int) -> str:
+        """Some of the neurons that may be named of one MLP, or the MLP without one."""
+        one = self.pick(self.neurons)
+        some = ", ".join(map(str, self.neurons))
+        last = self.n_layers - 1
+        return self.pick(
+            (
+                f"m{layer}.n{one}",
+                f"m{layer}.n{one}",
+                f"m{layer}.n[{some}]",
+                f"m[{layer}..{last}].n{one}",
+                f"{{m{layer}, except m{layer}.n{one}}}",
+            )
+        )
 
     def broad(self, rank: int, heads_only: bool) -> str:
         """A set of several layers that holds the nodes of a rank."""

@@ -188,10 +188,10 @@ class FakeResolver:
     def count(self, paths) -> int:
         return len(paths)
 
-    def node_set(self, paths):
+    def node_set(self, paths, beside=None):
         return frozenset(h for p in paths for h in p)
 
-    def edge_set(self, paths):
+    def edge_set(self, paths, beside=None):
         return frozenset("->".join(("input", *p, "logits")) for p in paths)
 
 

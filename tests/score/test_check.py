@@ -81,7 +81,7 @@ def test_nothing_to_check(tmp_path: Path) -> None:
     [
         (("a1.h2@END -> logits", "a9.h2@END -> logits"), "PD205"),
         (("a1.h2@END -> logits", "a1.h2@END -> a0.h1"), "PD201"),
-        (("a1.h2@END", "m1.n7@END"), "PD212"),
+        (("a1.h2@END", "m1.n99999@END"), "PD205"),
         (("logit(wrong)", "logit(nothing)"), "PD301"),
         (("take: 40", "take: 0"), ""),
         (("treated   = prompt_other", "treated   = prompt_missing"), "PD301"),

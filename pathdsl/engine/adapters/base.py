@@ -174,6 +174,20 @@ class Adapter(Protocol):
         its output bias and, where a family has one, the norm after it."""
         ...
 
+    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
+        """The MLP's hidden units, (..., d) -> (..., d_mlp): what its output projection reads.
+
+        Raises ValueError where a norm stands behind the MLP (`ModelShape.normed_mlp`).
+        """
+        ...
+
+    def mlp_write(self, layer: int, hidden: Tensor, bias: Tensor) -> Tensor:
+        """What hidden units add to the residual stream, (..., d_mlp) -> (..., d).
+
+        `bias` (..., 1): by what the output bias is multiplied, 1 where it is there.
+        """
+        ...
+
     def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before the unembedding, (..., d) -> (..., d)."""
         ...

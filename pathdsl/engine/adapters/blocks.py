@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers.activations import NewGELUActivation
 
 from pathdsl.engine.adapters.base import Slot, check_weights, refuse
-from pathdsl.engine.adapters.common import CausalAdapter
+from pathdsl.engine.adapters.common import CausalAdapter, scaled_bias
 from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.graph.shape import ModelShape
 
@@ -71,8 +71,23 @@ class BlockAdapter(CausalAdapter):
         """The norm before attention, (..., d) -> (..., d)."""
 
     @abstractmethod
+    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
+        """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
+
+    @abstractmethod
+    def _mlp_out(self, layer: int) -> nn.Linear:
+        """The MLP's output projection."""
+
+    # ---------------------------------------------------------------- MLP
+
     def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with its norm and output bias, (..., d) -> (..., d)."""
+        written: Tensor = self._mlp_out(layer)(self.mlp_hidden(layer, resid, scales))
+        return written
+
+    def mlp_write(self, layer: int, hidden: Tensor, bias: Tensor) -> Tensor:
+        """What hidden units add, (..., d_mlp) -> (..., d); `bias` (..., 1) scales the bias."""
+        return scaled_bias(self._mlp_out(layer), hidden, bias)
 
     # ---------------------------------------------------------------- input
 

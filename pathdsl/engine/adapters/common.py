@@ -14,13 +14,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from pathdsl.engine.adapters.base import visible
 from pathdsl.graph.shape import ModelShape
 
-__all__ = ["CausalAdapter"]
+__all__ = ["CausalAdapter", "scaled_bias"]
+
+
+def scaled_bias(part: nn.Linear, x: Tensor, bias: Tensor) -> Tensor:
+    """A linear map whose bias, where it has one, is multiplied by `bias` (..., 1)."""
+    out = functional.linear(x, part.weight)
+    return out if part.bias is None else out + bias * part.bias
 
 
 class CausalAdapter(ABC):

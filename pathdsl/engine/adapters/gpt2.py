@@ -185,12 +185,21 @@ class Gpt2Adapter(CausalAdapter):
 
     def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with its norm and output bias, (..., d) -> (..., d)."""
+        return self._blocks[layer].mlp.c_proj(self.mlp_hidden(layer, resid, scales))
+
+    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
+        """The MLP's hidden units, (..., d) -> (..., d_mlp)."""
         block = self._blocks[layer]
         hidden = block.mlp.c_fc(apply(block.ln_2, resid, scales, "scale_mlp").contiguous())
         if isinstance(block.mlp.act, NewGELUActivation):
             # The same function in one kernel: the module's own is five passes over the memory.
-            return block.mlp.c_proj(torch.nn.functional.gelu(hidden, approximate="tanh"))
-        return block.mlp.c_proj(block.mlp.act(hidden))
+            return torch.nn.functional.gelu(hidden, approximate="tanh")
+        return block.mlp.act(hidden)
+
+    def mlp_write(self, layer: int, hidden: Tensor, bias: Tensor) -> Tensor:
+        """What hidden units add, (..., d_mlp) -> (..., d); `bias` (..., 1) scales the bias."""
+        part = self._blocks[layer].mlp.c_proj
+        return torch.matmul(hidden, part.weight) + bias * part.bias
 
     def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before the unembedding, (..., d) -> (..., d)."""

@@ -116,8 +116,13 @@ class GptJAdapter(BlockAdapter):
         product = torch.matmul(q.float(), k.float().transpose(-1, -2))
         return product / self._blocks[layer].attn.scale_attn
 
-    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The MLP with the block's norm and its output bias, (..., d) -> (..., d)."""
+    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
+        """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
         block = self._blocks[layer]
         hidden = block.mlp.fc_in(apply(block.ln_1, resid, scales, "scale_mlp"))
-        return block.mlp.fc_out(activate(block.mlp.act, hidden))
+        return activate(block.mlp.act, hidden)
+
+    def _mlp_out(self, layer: int) -> nn.Linear:
+        """The MLP's output projection."""
+        part: nn.Linear = self._blocks[layer].mlp.fc_out
+        return part

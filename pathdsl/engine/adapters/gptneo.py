@@ -107,11 +107,16 @@ class GptNeoAdapter(BlockAdapter):
         """Unscaled scores in float32, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         return torch.matmul(q.float(), k.float().transpose(-1, -2))
 
-    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The MLP with its norm and output bias, (..., d) -> (..., d)."""
+    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
+        """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
         block = self._blocks[layer]
         hidden = block.mlp.c_fc(apply(block.ln_2, resid, scales, "scale_mlp"))
-        return block.mlp.c_proj(activate(block.mlp.act, hidden))
+        return activate(block.mlp.act, hidden)
+
+    def _mlp_out(self, layer: int) -> nn.Linear:
+        """The MLP's output projection."""
+        part: nn.Linear = self._blocks[layer].mlp.c_proj
+        return part
 
 
 def _shape(model: GPTNeoForCausalLM) -> ModelShape:

@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pathdsl.engine.adapters.base import Slot, check_weights
-from pathdsl.engine.adapters.common import CausalAdapter
+from pathdsl.engine.adapters.common import CausalAdapter, scaled_bias
 from pathdsl.engine.adapters.llama_parts import BUILDS, check_modules, shape_of_model
 from pathdsl.engine.adapters.norms import Scales, apply
 
@@ -182,6 +182,24 @@ class LlamaAdapter(CausalAdapter):
         """The MLP with the norm before it, (..., d) -> (..., d)."""
         block = self._blocks[layer]
         return block.mlp(apply(block.post_attention_layernorm, resid, scales, "scale_mlp"))
+
+    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
+        """The gated hidden units, (..., d) -> (..., d_mlp)."""
+        if self.shape.normed_mlp:
+            raise ValueError("behind a norm, hidden units write nothing of their own")
+        block = self._blocks[layer]
+        return self._gated(
+            block.mlp, apply(block.post_attention_layernorm, resid, scales, "scale_mlp")
+        )
+
+    def _gated(self, part: Any, x: Tensor) -> Tensor:
+        """What an MLP's output projection reads, (..., d) -> (..., d_mlp)."""
+        gated: Tensor = part.act_fn(part.gate_proj(x)) * part.up_proj(x)
+        return gated
+
+    def mlp_write(self, layer: int, hidden: Tensor, bias: Tensor) -> Tensor:
+        """What hidden units add, (..., d_mlp) -> (..., d); `bias` (..., 1) scales the bias."""
+        return scaled_bias(self._blocks[layer].mlp.down_proj, hidden, bias)
 
     def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before the unembedding, (..., d) -> (..., d)."""

@@ -141,10 +141,15 @@ class NeoxAdapter(BlockAdapter):
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         return torch.matmul(q, k.transpose(-1, -2)) * self._blocks[layer].attention.scaling
 
-    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The MLP with its norm and output bias, (..., d) -> (..., d)."""
+    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
+        """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
         block = self._blocks[layer]
         hidden = block.mlp.dense_h_to_4h(
             apply(block.post_attention_layernorm, resid, scales, "scale_mlp")
         )
-        return block.mlp.dense_4h_to_h(activate(block.mlp.act, hidden))
+        return activate(block.mlp.act, hidden)
+
+    def _mlp_out(self, layer: int) -> nn.Linear:
+        """The MLP's output projection."""
+        part: nn.Linear = self._blocks[layer].mlp.dense_4h_to_h
+        return part

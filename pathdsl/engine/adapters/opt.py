@@ -134,11 +134,16 @@ class OptAdapter(BlockAdapter):
         """Scores of scaled queries, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         return torch.matmul(q, k.transpose(-1, -2))
 
-    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The MLP with its norm and output bias, (..., d) -> (..., d)."""
+    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
+        """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
         block = self._blocks[layer]
         hidden = block.fc1(apply(block.final_layer_norm, resid, scales, "scale_mlp"))
-        return block.fc2(activate(block.activation_fn, hidden))
+        return activate(block.activation_fn, hidden)
+
+    def _mlp_out(self, layer: int) -> nn.Linear:
+        """The MLP's output projection."""
+        part: nn.Linear = self._blocks[layer].fc2
+        return part
 
     def unembed(self, normed: Tensor) -> Tensor:
         """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""

@@ -9,6 +9,8 @@ Source: Abdin et al. 2024 (arXiv:2404.14219); `transformers/models/phi3/modeling
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Slot
@@ -28,3 +30,9 @@ class Phi3Adapter(LlamaAdapter):
         part = slice(begin, begin + (queries if slot == "q" else stored))
         fused = self._blocks[layer].self_attn.qkv_proj
         return fused.weight[part], None if fused.bias is None else fused.bias[part]
+
+    def _gated(self, part: Any, x: Tensor) -> Tensor:
+        """What the output projection reads: gate and up are halves of one projection."""
+        gate, up = part.gate_up_proj(x).chunk(2, dim=-1)
+        gated: Tensor = up * part.activation_fn(gate)
+        return gated

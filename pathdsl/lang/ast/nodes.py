@@ -54,7 +54,7 @@ class MlpRef(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeuronRef(Node):
-    """`m5.n1337`, `m5.n[0..63]`: reserved; checked, refused when executed."""
+    """`m5.n1337`, `m5.n[0..63]`."""
 
     layer: Indices
     neuron: Indices

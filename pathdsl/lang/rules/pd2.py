@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathdsl.lang.rules.page import Example, Page
 from pathdsl.lang.rules.pd2_prompts import PROMPT_PAGES
-from pathdsl.lang.rules.sample import sample
+from pathdsl.lang.rules.sample import HEAD, sample, whole
 
 __all__ = ["PAGES"]
 
@@ -14,10 +14,22 @@ _EDGES = (
     '"a0.h1->logits": {"score": -0.4, "in_graph": true}'
 )
 
+_GEMMA = (
+    '{"model_type": "gemma2", "hidden_size": 8, "num_attention_heads": 2, "head_dim": 4, '
+    '"num_key_value_heads": 1, "num_hidden_layers": 4, "intermediate_size": 32, '
+    '"vocab_size": 100, "max_position_embeddings": 64}'
+)
+
 
 def _use(path: str, *before: str, files: dict[str, str] | None = None) -> Example:
     """A file that judges one path set of the bundled model of 4 layers with 4 heads each."""
     return sample(*before, f"let kept = mean(LD(keep({path})))", files=files)
+
+
+def _in_gemma(path: str) -> Example:
+    """A file that judges one path set of a small Gemma 2."""
+    text = HEAD.replace('bundled("ioi-mini")', 'folder("gemma")')
+    return whole(text, f"let kept = mean(LD(keep({path})))", files={"gemma/config.json": _GEMMA})
 
 
 PAGES: tuple[Page, ...] = (
@@ -113,12 +125,14 @@ PAGES: tuple[Page, ...] = (
     ),
     Page(
         code="PD212",
-        name="neurons-later",
-        summary="A neuron is named.",
-        why="The spelling `m2.n17` is reserved; single neurons are not run yet.",
-        repair="Name the whole MLP.",
-        failing=_use("through(m2.n17)"),
-        passing=_use("through(m2)"),
+        name="neurons-behind-a-norm",
+        summary="A neuron of a model whose MLPs write through a norm is named.",
+        why="In Gemma 2, Gemma 3 and OLMo 2 a norm stands between the MLP and the residual stream. "
+        "It rescales by what all neurons wrote together, so that no neuron writes anything of its "
+        "own and the MLP is no sum of its neurons.",
+        repair="Name the whole MLP, or use a model without that norm.",
+        failing=_in_gemma("through(m2.n17)"),
+        passing=_in_gemma("through(m2)"),
     ),
     Page(
         code="PD213",
