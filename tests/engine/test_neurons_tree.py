@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,17 @@ def compare(cases: Iterable[Opened], tree: Callable[[Opened], np.ndarray] = from
 @pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
 def test_engine_is_the_literal_tree(seeds: range) -> None:
     assert compare(opened(seeds)) >= 1
+
+
+def test_frozen_norms() -> None:
+    cases = (replace(one, frozen=True) for one in opened(range(300, 340)))
+    assert compare(cases) >= 5
+
+
+def test_frozen_norms_of_a_gated_family() -> None:
+    with Exact(), torch.no_grad():
+        cases = (replace(one, frozen=True) for one in opened(range(400, 408), gated("llama")))
+        assert compare(cases) >= 2
 
 
 @pytest.mark.parametrize("name", GATED)
