@@ -39,8 +39,11 @@ class ModelShape:
 
     @property
     def norm_after_attention(self) -> bool:
-        """Whether a norm stands between a layer's heads and the residual stream."""
-        return self.family in ("gemma2", "gemma3_text", "olmo2")
+        """Whether a norm stands between a layer's heads and the residual stream.
+
+        The families that have one there have one behind the MLP, too.
+        """
+        return self.normed_mlp
 
     @property
     def n_senders(self) -> int:

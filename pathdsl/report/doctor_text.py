@@ -47,7 +47,7 @@ def doctor_report(found: Diagnosis, view: View) -> str:
     lines = [view.heading(found.source.written)]
     if found.shape is not None:
         lines += _section("Structure", _structure(found.shape, found), view)
-        lines += _section("Graph", _graph(Graph.of(found.shape)), view)
+        lines += _section("Graph", _graph(found.shape), view)
     if found.parameters is not None:
         lines += _section("Model", _model(found), view)
     if found.proofs:
@@ -162,12 +162,21 @@ def _windows(shape: ModelShape) -> str:
     return "; ".join(told)
 
 
-def _graph(graph: Graph) -> list[list[str]]:
+def _graph(shape: ModelShape) -> list[list[str]]:
+    graph = Graph.of(shape)
     return [
         ["nodes", f"{graph.senders:,} senders, and `logits`"],
+        *([["neurons", _neurons(shape)]] if shape.has_mlp else []),
         ["edges", f"{graph.edges:,}, the q, k and v of a head apart"],
         ["paths", f"{_large(graph.paths)} from `input` to `logits`"],
     ]
+
+
+def _neurons(shape: ModelShape) -> str:
+    """Whether neurons may be named."""
+    if shape.normed_mlp:
+        return "none: a norm stands between an MLP and the residual stream"
+    return f"{shape.d_mlp:,} in each MLP, nodes where they are named: `m0.n[0..3]`"
 
 
 def _large(count: int) -> str:
