@@ -41,7 +41,6 @@ class BlockAdapter(CausalAdapter):
         self.model = model
         self.shape = shape
         self._softmax_dtype = torch.float32
-        self._embedding_std: float | None = None
 
     @property
     def precision(self) -> torch.dtype:
@@ -63,14 +62,6 @@ class BlockAdapter(CausalAdapter):
         return x
 
     @abstractmethod
-    def embed(self, ids: Tensor) -> Tensor:
-        """The sender `input`, (rows, pos) ids -> (rows, pos, d)."""
-
-    @abstractmethod
-    def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The norm before attention, (..., d) -> (..., d)."""
-
-    @abstractmethod
     def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
 
@@ -88,15 +79,6 @@ class BlockAdapter(CausalAdapter):
     def mlp_write(self, layer: int, hidden: Tensor, bias: Tensor) -> Tensor:
         """What hidden units add, (..., d_mlp) -> (..., d); `bias` (..., 1) scales the bias."""
         return scaled_bias(self._mlp_out(layer), hidden, bias)
-
-    # ---------------------------------------------------------------- input
-
-    def embedding_std(self) -> float:
-        """The standard deviation of all entries of the token embedding matrix."""
-        if self._embedding_std is None:
-            weight = self._tokens.weight.detach()
-            self._embedding_std = float(weight.double().std(correction=0))
-        return self._embedding_std
 
     # ---------------------------------------------------------------- attention
 
@@ -175,54 +157,16 @@ class BlockAdapter(CausalAdapter):
         """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""
         return self._head(normed)
 
-    def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
-        """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
-        ids = ids.to(self._head.weight.device)
-        logits = torch.matmul(normed, self._head.weight[ids].transpose(-1, -2))
-        return logits if self._head.bias is None else logits + self._head.bias[ids].unsqueeze(1)
-
     # ---------------------------------------------------------------- the whole model
-
-    def decomposed_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Logits (rows, pos, d_vocab) of ids (rows, pos), from the parts above."""
-        rows, pos = ids.shape
-        places = torch.arange(pos, device=self._device).expand(rows, pos)
-        valid = None if lengths is None else places < lengths.to(self._device).unsqueeze(-1)
-        resid = self.embed(ids)
-        for layer in range(self.shape.n_layers):
-            normed = self.attention_input(layer, resid)
-            q, k, v = (
-                self.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
-                for slot in ("q", "k", "v")
-            )  # each (n_heads, rows, pos, d_head)
-            z, _ = self.attend(layer, q, k, v, places, valid)
-            before = resid
-            resid = resid + self.attention_write(layer, z.permute(1, 2, 0, 3))
-            resid = resid + self.mlp(layer, before if self.shape.parallel else resid)
-        return self.unembed(self.final_norm(resid))
-
-    def plain_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Logits (rows, pos, d_vocab) of the unmodified model; padding cannot be seen."""
-        ids = ids.to(self._device)
-        real = torch.ones_like(ids)
-        if lengths is not None:
-            places = torch.arange(ids.shape[-1], device=self._device)
-            real = (places < lengths.to(self._device).unsqueeze(-1)).long()
-        return self.model(input_ids=ids, attention_mask=real, use_cache=False).logits
 
     def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(rows, pos, d): what enters the model's final norm, or leaves its last block."""
-        caught: list[Tensor] = []
         if self._final is not None:
-            handle = self._final.register_forward_pre_hook(
-                lambda _module, inputs: caught.append(inputs[0])
-            )
-        else:
-            handle = self._last_block.register_forward_hook(
-                lambda _module, _inputs, out: caught.append(
-                    out[0] if isinstance(out, tuple) else out
-                )
-            )
+            return super().final_stream(ids, lengths)
+        caught: list[Tensor] = []
+        handle = self._last_block.register_forward_hook(
+            lambda _module, _inputs, out: caught.append(out[0] if isinstance(out, tuple) else out)
+        )
         try:
             self.plain_forward(ids, lengths)
         finally:

@@ -1,4 +1,4 @@
-"""What every adapter does alike: dtype and device, causal masks, attention put together.
+"""What every adapter does alike: dtype and device, attention, the whole model from its parts.
 
 Families differ in how q, k and v come about and in the dtype of scores and softmax; what is done
 with them is here, once.
@@ -12,15 +12,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pathdsl.engine.adapters.base import visible
+from pathdsl.engine.adapters.base import Slot, visible
+from pathdsl.engine.adapters.norms import Scales
 from pathdsl.graph.shape import ModelShape
 
 __all__ = ["CausalAdapter", "scaled_bias"]
+
+_SLOTS: tuple[Slot, ...] = ("q", "k", "v")
 
 
 def scaled_bias(part: nn.Linear, x: Tensor, bias: Tensor) -> Tensor:
@@ -33,9 +37,47 @@ class CausalAdapter(ABC):
     """The common parts of one decoder; see `pathdsl.engine.adapters.base.Adapter` for each call."""
 
     shape: ModelShape
+    model: Any
     _dtype: torch.dtype
     _device: torch.device
+    _final: nn.Module | None
+    _embedding_std: float | None = None
     fused: bool = False
+
+    @abstractmethod
+    def embed(self, ids: Tensor) -> Tensor:
+        """The sender `input`, (rows, pos) ids -> (rows, pos, d)."""
+
+    @abstractmethod
+    def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
+        """The norm before attention, (..., d) -> (..., d)."""
+
+    @abstractmethod
+    def project(
+        self,
+        layer: int,
+        slot: Slot,
+        normed: Tensor,
+        heads: Sequence[int] | None = None,
+        positions: Tensor | None = None,
+    ) -> Tensor:
+        """q, k or v of query heads, (..., d) -> (..., n_heads_selected, d_head)."""
+
+    @abstractmethod
+    def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
+        """All that attention adds to the stream, (..., n_heads, d_head) -> (..., d)."""
+
+    @abstractmethod
+    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
+        """What the MLP adds to the stream, (..., d) -> (..., d)."""
+
+    @abstractmethod
+    def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
+        """The norm before the unembedding, (..., d) -> (..., d)."""
+
+    @abstractmethod
+    def unembed(self, normed: Tensor) -> Tensor:
+        """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""
 
     @abstractmethod
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
@@ -104,6 +146,69 @@ class CausalAdapter(ABC):
             return z, None
         pattern = self.softmax(self.scores(layer, q, k), mask)  # (n, rows, nq, nk)
         return self.mix(pattern, v), (pattern if want_pattern else None)
+
+    # ---------------------------------------------------------------- embedding, unembedding
+
+    def embedding_std(self) -> float:
+        """The standard deviation of all entries of the token embedding matrix."""
+        if self._embedding_std is None:
+            weight = self.model.get_input_embeddings().weight.detach()
+            self._embedding_std = float(weight.double().std(correction=0))
+        return self._embedding_std
+
+    def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
+        """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
+        head = self.model.get_output_embeddings()
+        ids = ids.to(head.weight.device)
+        logits = torch.matmul(normed, head.weight[ids].transpose(-1, -2))
+        return self._capped(logits if head.bias is None else logits + head.bias[ids].unsqueeze(1))
+
+    def _capped(self, logits: Tensor) -> Tensor:
+        """Logits as the model gives them out."""
+        return logits
+
+    # ---------------------------------------------------------------- the whole model
+
+    def decomposed_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits (rows, pos, d_vocab) of ids (rows, pos), from the parts."""
+        rows, pos = ids.shape
+        places = torch.arange(pos, device=self._device).expand(rows, pos)
+        valid = None if lengths is None else places < lengths.to(self._device).unsqueeze(-1)
+        resid = self.embed(ids)
+        for layer in range(self.shape.n_layers):
+            normed = self.attention_input(layer, resid)
+            q, k, v = (
+                self.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
+                for slot in _SLOTS
+            )  # each (n_heads, rows, pos, d_head)
+            z, _ = self.attend(layer, q, k, v, places, valid)
+            before = resid
+            resid = resid + self.attention_write(layer, z.permute(1, 2, 0, 3))
+            resid = resid + self.mlp(layer, before if self.shape.parallel else resid)
+        return self.unembed(self.final_norm(resid))
+
+    def plain_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Logits (rows, pos, d_vocab) of the unmodified model; padding cannot be seen."""
+        ids = ids.to(self._device)
+        real = torch.ones_like(ids)
+        if lengths is not None:
+            places = torch.arange(ids.shape[-1], device=self._device)
+            real = (places < lengths.to(self._device).unsqueeze(-1)).long()
+        logits: Tensor = self.model(input_ids=ids, attention_mask=real, use_cache=False).logits
+        return logits
+
+    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(rows, pos, d): what enters the unmodified model's final norm."""
+        caught: list[Tensor] = []
+        assert self._final is not None
+        handle = self._final.register_forward_pre_hook(
+            lambda _module, inputs: caught.append(inputs[0])
+        )
+        try:
+            self.plain_forward(ids, lengths)
+        finally:
+            handle.remove()
+        return caught[0]
 
     def _index(self, heads: Sequence[int]) -> slice | Tensor:
         """Heads as an index: a slice where they are neighbours in order, so nothing is copied.

@@ -92,7 +92,7 @@ class Gpt2Adapter(CausalAdapter):
                 "`transformers` cannot run `reorder_and_upcast_attn` in float64",
                 advice="dtype: float32",
             )
-        self._embedding_std: float | None = None
+        self._final = model.transformer.ln_f
 
     @property
     def precision(self) -> torch.dtype:
@@ -106,13 +106,6 @@ class Gpt2Adapter(CausalAdapter):
         places = torch.arange(ids.shape[-1], device=self._device)
         parts = self.model.transformer
         return parts.wte(ids.to(self._device)) + parts.wpe(places)
-
-    def embedding_std(self) -> float:
-        """The standard deviation of all entries of the token embedding matrix."""
-        if self._embedding_std is None:
-            weight = self.model.transformer.wte.weight.detach()
-            self._embedding_std = float(weight.double().std(correction=0))
-        return self._embedding_std
 
     # ---------------------------------------------------------------- attention
 
@@ -208,52 +201,6 @@ class Gpt2Adapter(CausalAdapter):
     def unembed(self, normed: Tensor) -> Tensor:
         """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""
         return self.model.lm_head(normed)
-
-    def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
-        """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
-        head = self.model.lm_head
-        ids = ids.to(head.weight.device)
-        logits = torch.matmul(normed, head.weight[ids].transpose(-1, -2))
-        return logits if head.bias is None else logits + head.bias[ids].unsqueeze(1)
-
-    # ---------------------------------------------------------------- the whole model
-
-    def decomposed_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Logits (rows, pos, d_vocab) of ids (rows, pos), from the parts above."""
-        rows, pos = ids.shape
-        places = torch.arange(pos, device=self._device).expand(rows, pos)
-        valid = None if lengths is None else places < lengths.to(self._device).unsqueeze(-1)
-        resid = self.embed(ids)
-        for layer in range(self.shape.n_layers):
-            normed = self.attention_input(layer, resid)
-            q, k, v = (
-                self.project(layer, slot, normed).permute(2, 0, 1, 3) for slot in ("q", "k", "v")
-            )  # each (n_heads, rows, pos, d_head)
-            z, _ = self.attend(layer, q, k, v, places, valid)
-            resid = resid + self.attention_write(layer, z.permute(1, 2, 0, 3))
-            resid = resid + self.mlp(layer, resid)
-        return self.unembed(self.final_norm(resid))
-
-    def plain_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Logits (rows, pos, d_vocab) of the unmodified model; padding cannot be seen."""
-        ids = ids.to(self._device)
-        real = torch.ones_like(ids)
-        if lengths is not None:
-            places = torch.arange(ids.shape[-1], device=self._device)
-            real = (places < lengths.to(self._device).unsqueeze(-1)).long()
-        return self.model(input_ids=ids, attention_mask=real, use_cache=False).logits
-
-    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(rows, pos, d): what enters the unmodified model's final norm."""
-        caught: list[Tensor] = []
-        handle = self.model.transformer.ln_f.register_forward_pre_hook(
-            lambda _module, inputs: caught.append(inputs[0])
-        )
-        try:
-            self.plain_forward(ids, lengths)
-        finally:
-            handle.remove()
-        return caught[0]
 
 
 def _refuse_other_models(model: nn.Module) -> None:

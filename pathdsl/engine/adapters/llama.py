@@ -58,7 +58,7 @@ class LlamaAdapter(CausalAdapter):
         self._dtype, self._device = check_weights(model)
         self.model = cast(Any, model)
         self._blocks: Any = self.model.model.layers
-        self._embedding_std: float | None = None
+        self._final = self.model.model.norm
 
     @property
     def precision(self) -> torch.dtype:
@@ -68,13 +68,6 @@ class LlamaAdapter(CausalAdapter):
     def embed(self, ids: Tensor) -> Tensor:
         """The token embedding as it enters the stream, (rows, pos) ids -> (rows, pos, d)."""
         return self.model.model.embed_tokens(ids.to(self._device))
-
-    def embedding_std(self) -> float:
-        """The standard deviation of all entries of the token embedding matrix."""
-        if self._embedding_std is None:
-            weight = self.model.model.embed_tokens.weight.detach()
-            self._embedding_std = float(weight.double().std(correction=0))
-        return self._embedding_std
 
     # ---------------------------------------------------------------- attention
 
@@ -209,35 +202,11 @@ class LlamaAdapter(CausalAdapter):
         """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""
         return self._capped(self.model.lm_head(normed))
 
-    def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
-        """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
-        head = self.model.lm_head
-        ids = ids.to(head.weight.device)
-        logits = torch.matmul(normed, head.weight[ids].transpose(-1, -2))
-        return self._capped(logits if head.bias is None else logits + head.bias[ids].unsqueeze(1))
-
     def _capped(self, logits: Tensor) -> Tensor:
         """Logits as the model gives them out."""
         return logits
 
     # ---------------------------------------------------------------- the whole model
-
-    def decomposed_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Logits (rows, pos, d_vocab) of ids (rows, pos), from the parts above."""
-        rows, pos = ids.shape
-        places = torch.arange(pos, device=self._device).expand(rows, pos)
-        valid = None if lengths is None else places < lengths.to(self._device).unsqueeze(-1)
-        resid = self.embed(ids)
-        for layer in range(self.shape.n_layers):
-            normed = self.attention_input(layer, resid)
-            q, k, v = (
-                self.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
-                for slot in ("q", "k", "v")
-            )  # each (n_heads, rows, pos, d_head)
-            z, _ = self.attend(layer, q, k, v, places, valid)
-            resid = resid + self.attention_write(layer, z.permute(1, 2, 0, 3))
-            resid = resid + self.mlp(layer, resid)
-        return self.unembed(self.final_norm(resid))
 
     def plain_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Logits (rows, pos, d_vocab) of the unmodified model.
@@ -249,15 +218,3 @@ class LlamaAdapter(CausalAdapter):
         return self.model(
             input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False
         ).logits
-
-    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(rows, pos, d): what enters the unmodified model's final norm."""
-        caught: list[Tensor] = []
-        handle = self.model.model.norm.register_forward_pre_hook(
-            lambda _module, inputs: caught.append(inputs[0])
-        )
-        try:
-            self.plain_forward(ids, lengths)
-        finally:
-            handle.remove()
-        return caught[0]
