@@ -207,7 +207,7 @@ _COMMON = (
 _P = _first("P", Kind.PATHS)
 _OVER = Parameter(name="over", kind=Kind.UNITS)
 _SPLIT = Parameter(name="split", kind=Kind.BOOL, default=True)
-_GAP = _word("as", ("gap", "share"), "gap")
+_GAP, _MEAN = _word("as", ("gap", "share"), "gap"), _word("as", ("mean", "rms"), "mean")
 SCORES = _table(
     Signature(
         name="faithfulness",
@@ -216,7 +216,7 @@ SCORES = _table(
             *_COMMON,
             _word(
                 "as",
-                ("recovered", "ratio", "gap", "explained", "kl", "agreement"),
+                ("recovered", "ratio", "gap", "explained", "kl", "agreement", "rms"),
                 "recovered",
             ),
         ),
@@ -253,7 +253,7 @@ SCORES = _table(
         ),
         example="minimality(P, per: node)",
     ),
-    Signature(name="effect", parameters=(_P, *_COMMON), example="effect(P)"),
+    Signature(name="effect", parameters=(_P, *_COMMON, _MEAN), example="effect(P)"),
     Signature(
         name="accuracy",
         parameters=(

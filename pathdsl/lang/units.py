@@ -375,7 +375,7 @@ class _Inference:
         match score.name, kind:
             case "faithfulness", "kl":
                 return Typed(unit="nats", level="quantity")
-            case "faithfulness", "gap":
+            case "faithfulness", "gap" | "rms":
                 return metric
             case "completeness" | "minimality", "share":
                 return unitless
