@@ -36,7 +36,7 @@ from pathdsl.score.rounds import Steps, gather, ordered
 if TYPE_CHECKING:
     from pathdsl.score.lowering import Bindings, Lowering
 
-__all__ = ["LARGER_IS_BETTER", "chance"]
+__all__ = ["LARGER_IS_BETTER", "chance", "p_value"]
 
 LARGER_IS_BETTER = {
     "faithfulness": {
@@ -88,9 +88,12 @@ def chance(
     wins = int((goodness[1:] < goodness[0] - margin).sum())
     n, share = len(seeds), options["share"]
     note = f"{wins} of {n} random controls score worse"
-    if share is None:
-        return Constant(value=(1 + n - wins) / (n + 1), note=note)
-    return Constant(value=one_tail(wins, n, float(share), "above"), note=note)  # type: ignore[arg-type]
+    return Constant(value=p_value(wins, n, share), note=note)  # type: ignore[arg-type]
+
+
+def p_value(wins: int, n: int, share: float | None) -> float:
+    """The p-value where `wins` of `n` controls score worse: a rank, or that of a share of them."""
+    return (1 + n - wins) / (n + 1) if share is None else one_tail(wins, n, share, "above")
 
 
 def _subject(score: ast.Score) -> ast.PathExpr:
