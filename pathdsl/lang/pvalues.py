@@ -10,9 +10,10 @@ Source: language.md section 6, semantics.md section 6.
 
 from __future__ import annotations
 
+from pathdsl.lang import ast
 from pathdsl.lang.kinds import REQUIRED, Kind, Parameter, Signature
 
-__all__ = ["DRAWN", "P_VALUES", "SIDES"]
+__all__ = ["DRAWN", "P_VALUES", "SIDES", "is_p_value"]
 
 SIDES = ("both", "above", "below")
 _SEED = Parameter(name="seed", kind=Kind.INTEGER, default=0)
@@ -61,3 +62,16 @@ DRAWN = (
     Parameter(name="by", kind=Kind.WORD, choices=("units", "walks"), default="units"),
     _share(None),
 )
+
+
+def is_p_value(side: ast.Node) -> bool:
+    """True where one side of a claim is itself a p-value: a test or `chance(…)`."""
+    match side:
+        case ast.Bracket(inner=inner):
+            return is_p_value(inner)
+        case ast.Score(name=name):
+            return name == "chance"
+        case ast.Call(name=name):
+            return name in P_VALUES
+        case _:
+            return False

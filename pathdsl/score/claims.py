@@ -143,8 +143,8 @@ def _result(
     if design.share < 1:
         total = round(design.n / design.share)
         notes.append(f"knockouts were searched on {total - design.n} prompts, judged on {design.n}")
-    if shown is not None and judged.verdict is Verdict.INCONCLUSIVE:
-        rows = settle(posed.rule, posed.estimate, shown, design.n)
+    if shown is not None and judged.level and judged.verdict is Verdict.INCONCLUSIVE:
+        rows = settle(posed.rule, posed.estimate, shown, design.n, judged.level)
         settle_n = ceil(rows / design.share) if rows is not None else None
         if decide(posed.rule, shown) is not Verdict.INCONCLUSIVE:
             notes.append("definite on its own, but a member before it in the family was not")
