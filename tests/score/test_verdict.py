@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
 from pathdsl.score.intervals import Interval
 from pathdsl.score.results import Verdict
@@ -177,3 +178,38 @@ def test_so_many_prompts_settle_a_claim_in_four_of_five_samples(rule, truth, siz
     print(f"{needed} prompts settled {settled / count:.3f} ± {error:.3f} of the samples")
     # The bootstrap's interval of 40 values is about 2 % too short, which costs 2 % of power.
     assert abs(settled / count - 0.8) <= 0.02 + 3.3 * error
+
+
+def test_level_and_power_of_equivalence():
+    """At the margin `~= at 95%` is supported in 2.5 % of the samples; well inside it, in most."""
+    rule = Rule(relation="~=", threshold=0.0, within=0.3)
+    count, n, shares = 400, 150, {}
+    for truth in (0.3, 0.0):
+        supported = 0
+        for i in range(count):
+            x = np.random.default_rng([19, i]).normal(truth, 1, n)
+            supported += decide(rule, bootstrap({"x": x}, 600, i).interval(agg("x"), 0.95)) is S
+        shares[truth] = supported / count
+    error = np.sqrt(0.025 * 0.975 / count)
+    print(f"supported at the margin {shares[0.3]:.3f} ± {error:.3f}, inside it {shares[0.0]:.3f}")
+    # The bootstrap's interval misses a little more often than nominal at n = 150: 1 % of slack.
+    assert shares[0.3] <= 0.025 + 0.01 + 3.3 * error
+    assert shares[0.0] > 0.85  # 2 Phi(0.3 sqrt(150) - 1.96) - 1 = 0.91
+
+
+def test_benjamini_hochberg_keeps_the_rate_of_false_verdicts():
+    """Of 20 members 14 are nulls: false verdicts among the definite ones are 5 % * 14/20."""
+    m, nulls, count = 20, 14, 3000
+    rng = np.random.default_rng(23)
+    false_share, found = [], 0
+    for _ in range(count):
+        p = np.concatenate([rng.uniform(size=nulls), ndtr(-np.abs(rng.normal(3.5, 1, m - nulls)))])
+        judged = benjamini_hochberg(list(p), [from_p(x) for x in p], 0.05)
+        definite = np.array([j.verdict is not I for j in judged])
+        false_share.append(definite[:nulls].sum() / max(1, definite.sum()))
+        found += int(definite[nulls:].sum())
+    error = np.std(false_share) / np.sqrt(count)
+    power = found / (count * (m - nulls))
+    print(f"false discoveries {np.mean(false_share):.4f} ± {error:.4f}, power {power:.3f}")
+    assert abs(np.mean(false_share) - 0.05 * nulls / m) <= 3.3 * error
+    assert power > 0.8
