@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pathdsl.draws import Draws
 from pathdsl.graph.components import Layout, bits
@@ -50,6 +50,7 @@ from pathdsl.graph.pathset import (
 )
 from pathdsl.graph.places import Bindings, fault
 from pathdsl.graph.units import Unit, named_nodes, on_paths, places_of
+from pathdsl.graph.walks import draw_walks
 from pathdsl.lang import ast
 
 if TYPE_CHECKING:
@@ -140,11 +141,17 @@ def renamed(paths: PathSet, mapping: Renaming, layout: Layout) -> PathSet:
             return paths
 
 
-def random_edges(resolver: PathResolver, like: PathSet, count: int | None, seed: int) -> Listed:
+def random_edges(
+    resolver: PathResolver,
+    like: PathSet,
+    count: int | None,
+    seed: int,
+    by: Literal["classes", "walks"] = "classes",
+) -> Listed:
     """Listed edges without positions, class by class as many as `like` has on its paths.
 
-    With `count`, the classes are scaled to that total by largest remainder. Raises ValueError where
-    no such set is found.
+    With `count`, the classes are scaled to that total by largest remainder. By walks the number of
+    edges alone is matched (`pathdsl.graph.walks`). Raises ValueError where no such set is found.
     """
     layout = resolver.layout
     present = resolver.product(like).edges()
@@ -153,6 +160,8 @@ def random_edges(resolver: PathResolver, like: PathSet, count: int | None, seed:
         raise ValueError("the set to imitate names neurons, and edges of neurons are not drawn")
     if not start:
         raise ValueError("the set to imitate has no edges on a path")
+    if by == "walks":
+        return listed(draw_walks(layout, len(start) if count is None else count, seed), layout)
     classes: dict[EdgeClass, int] = {}
     for u, v, slot in start:
         key = (layout.components[u].kind, layout.components[v].kind, slot)

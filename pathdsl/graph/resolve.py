@@ -256,9 +256,17 @@ class PathResolver(SubPaths):
                 self.path_set(like, bindings),  # type: ignore[arg-type]
                 count=_integer(options, "count"),
                 seed=_integer(options, "seed") or 0,
+                by="walks" if _word(options, "by") == "walks" else "classes",
             )
         except ValueError as error:
             raise fault("PD218", str(error), expr) from error
+
+
+def _word(options: Iterable[ast.Argument], keyword: str) -> str | None:
+    for option in options:
+        if option.keyword == keyword and isinstance(option.value, ast.Name):
+            return option.value.name
+    return None
 
 
 def _integer(options: Iterable[ast.Argument], keyword: str) -> int | None:

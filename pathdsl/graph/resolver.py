@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
 from pathdsl.graph import controls
-from pathdsl.graph.eap import edge_name
+from pathdsl.graph.eap import edge_name, listed
 from pathdsl.graph.neurons import intersect, mask_of, told_apart
 from pathdsl.graph.pathset import (
     NONE,
@@ -40,6 +40,7 @@ from pathdsl.graph.units import (
     places_of,
     subtracts,
 )
+from pathdsl.graph.walks import added_walk
 from pathdsl.lang import ast
 from pathdsl.lang.walk import children
 
@@ -82,8 +83,8 @@ class Resolver(PathResolver):
     ) -> tuple[EdgeUnit, ...]:
         """The edges of P for `per: edge`: P, or `over`, is an `edges` set; others are PD222."""
         asked = over if over is not None else expr
-        listed = self.path_set(asked, bindings)  # type: ignore[arg-type]
-        if not isinstance(listed, Listed):
+        candidates = self.path_set(asked, bindings)  # type: ignore[arg-type]
+        if not isinstance(candidates, Listed):
             raise fault(
                 "PD222",
                 "`per: edge` ranges over listed edges, and this lists none",
@@ -92,7 +93,7 @@ class Resolver(PathResolver):
                 help="add `over: edges { a -> b }` with the edges to try",
             )
         paths = self.path_set(expr, bindings)
-        found = dict.fromkeys(edge_units(listed.edges, self.layout))
+        found = dict.fromkeys(edge_units(candidates.edges, self.layout))
         present, apart = self.product(paths).edges(), told_apart(paths, self.layout)
         return tuple(
             unit
@@ -151,6 +152,24 @@ class Resolver(PathResolver):
     def random_like(self, expr: ast.PathExpr, seed: int, bindings: Bindings = {}) -> PathSet:
         """P with its units renamed one to one to others of their kind and layer."""
         return controls.random_like(self, expr, seed, bindings)
+
+    def extended(
+        self, expr: ast.PathExpr, seed: int, bindings: Bindings = {}
+    ) -> tuple[Listed, EdgeUnit]:
+        """An `edges` set with a random walk added, and a random edge among those it adds.
+
+        PD222 for a set that lists no edges, PD218 where no walk adds one.
+        """
+        paths = self.path_set(expr, bindings)
+        if not isinstance(paths, Listed):
+            raise fault("PD222", "a walk extends a list of edges, and this is none", expr)
+        present = self.product(paths).edges()
+        try:
+            added, chosen = added_walk(self.layout, present, seed)
+        except ValueError as error:
+            raise fault("PD218", f"this set cannot be extended: {error}", expr) from error
+        (edge,) = edge_units(listed([chosen], self.layout).edges, self.layout)
+        return Listed(edges=(*paths.edges, *listed(added, self.layout).edges)), edge
 
     def node_set(self, paths: PathSet, beside: PathSet = NONE) -> frozenset[str]:
         """Labels of the heads, MLPs and neurons on some path of the set.

@@ -14,6 +14,7 @@ from pathdsl.lang.check_arguments import check_arguments, unknown_word
 from pathdsl.lang.check_nodes import check_nodes, check_position
 from pathdsl.lang.check_paths import check_path
 from pathdsl.lang.check_scores import check_score, needs_treated
+from pathdsl.lang.pvalues import P_VALUES
 from pathdsl.lang.scope import Faults, Scope, fault, listed, meant, unknown
 from pathdsl.lang.serving import choose_task, columns_of, serving
 from pathdsl.lang.signatures import (
@@ -90,7 +91,7 @@ def _measured(scope: Scope, value: ast.Node) -> Faults:
             yield from _measured(scope, right)
         case ast.Call(name=name) if name in MEASURES:
             yield from _measure(scope, value)
-        case ast.Call(name=name) if name in AVERAGING:
+        case ast.Call(name=name) if name in AVERAGING or name in P_VALUES:
             yield fault(
                 "PD406",
                 f"a metric is per prompt, `{name}` is over the prompts",
@@ -179,6 +180,11 @@ def check_quantity(scope: Scope, value: ast.Node) -> Faults:
             yield from check_arguments(scope, STATISTICS[name], value.arguments, value.span)
             for argument in value.arguments:
                 yield from check_quantity(scope, argument.value)
+        case ast.Call(name=name) if name in P_VALUES:
+            yield from check_arguments(scope, P_VALUES[name], value.arguments, value.span)
+            for argument in value.arguments:
+                if not argument.keyword:
+                    yield from check_quantity(scope, argument.value)
         case ast.Call(name=name) if name in MEASURES:
             yield fault(
                 "PD406",
@@ -242,7 +248,7 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
                 f"no metric or statistic is named `{call.name}`",
                 call.name_span,
                 "not declared in this file or in one that it uses",
-                help=meant(call.name, [*program.metrics, *STATISTICS]),
+                help=meant(call.name, [*program.metrics, *STATISTICS, *P_VALUES]),
             )
         return
     if call.at is not None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Declaration, Program, kind_of
+from pathdsl.lang.pvalues import P_VALUES
 from pathdsl.lang.scope import Faults, fault, warning
 from pathdsl.lang.serving import choose_metric, serving, wants_metric
 from pathdsl.lang.signatures import MEASURES, METHODS, SCORES, STATISTICS
@@ -73,7 +74,7 @@ def is_reserved(name: str) -> str:
     """Why a name cannot be declared, or ""."""
     if name in SCORES:
         return "the name of a score"
-    if name in STATISTICS or name in MEASURES or name in METHODS:
+    if any(name in table for table in (STATISTICS, P_VALUES, MEASURES, METHODS)):
         return "a built-in function"
     if name in KEYWORDS:
         return "a word of the language"

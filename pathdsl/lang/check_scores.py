@@ -57,6 +57,7 @@ def check_score(scope: Scope, score: ast.Score) -> Faults:
     for subject in score.subjects:
         if score.name == "chance":
             yield from _controlled(scope, subject)
+            yield from _walked(score, subject)
     if score.name == "accuracy":
         for subject in score.subjects:
             if isinstance(subject, ast.PlainRun | ast.PathRun):
@@ -112,6 +113,44 @@ def _controlled(scope: Scope, subject: ast.Node) -> Faults:
         )
     else:
         yield from check_score(scope, subject)
+
+
+def _walked(score: ast.Score, subject: ast.Node) -> Faults:
+    """Faults of `by: walks`, which draws edges where `by: units` renames nodes."""
+    options = {o.keyword: o for o in score.options}
+    if named_option(score.options, "by") != "walks" or not isinstance(subject, ast.Score):
+        return
+    inner = {o.keyword: o for o in subject.options}
+    if "over" in options:
+        yield fault(
+            "PD129",
+            "`over:` names nodes to rename, and random walks draw edges",
+            options["over"].span,
+            "belongs to `by: units`",
+            labels=[(options["by"].span, "by walks")],
+            help="leave `over:` out",
+        )
+    if subject.name == "completeness":
+        yield fault(
+            "PD129",
+            "`completeness` knocks out units of P, and a union of random walks has other ones",
+            options["by"].span,
+            "not for this score",
+            labels=[(subject.name_span, "the score")],
+            help="leave `by: walks` out",
+        )
+    if subject.name == "minimality":
+        edges = named_option(subject.options, "per") == "edge"
+        wrong = inner.get("knockouts") or inner.get("over") or (None if edges else subject)
+        if wrong is not None:
+            yield fault(
+                "PD129",
+                "random walks are compared with `minimality(P, per: edge)` alone",
+                wrong.span,
+                "each listed edge of P, without knockouts",
+                labels=[(options["by"].span, "by walks")],
+                help="`chance(minimality(P, per: edge), by: walks)`",
+            )
 
 
 def needs_treated(

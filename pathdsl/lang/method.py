@@ -16,6 +16,7 @@ from typing import TypeVar
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
+from pathdsl.lang.pvalues import is_p_value
 from pathdsl.lang.scope import Faults, warning
 from pathdsl.lang.serving import (
     choose_metric,
@@ -165,7 +166,7 @@ def _claims(program: Program) -> Faults:
 
 def _is_estimated(program: Program, claim: ast.ClaimDecl) -> bool:
     """False for claims about path sets alone, which no prompt can change, and for p-values."""
-    if any(isinstance(s, ast.Score) and s.name == "chance" for s in (claim.left, claim.right)):
+    if any(is_p_value(side) for side in (claim.left, claim.right)):
         return False  # a p-value has no interval of its own
     counted = ("paths", "overlap")
     for node in _reach(program, claim, set()):

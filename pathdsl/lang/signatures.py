@@ -7,8 +7,7 @@ claim methods. The checks read it to report faults, the lowering to fill in defa
     >>> resolve_options(score)           # faithfulness(nodes)
     {"metric": None, "task": None, "scope": None, "as": "recovered"}
 
-Source: language.md sections 3, 5 and 6. A value written there after `name:` in a signature
-(`among: 100`, `draws: 8`) is the default.
+Source: language.md sections 3, 5, 6; a value after `name:` there (`among: 100`) is the default.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 
 from pathdsl.lang import ast
 from pathdsl.lang.kinds import REQUIRED, Kind, Parameter, Signature, literal
+from pathdsl.lang.pvalues import DRAWN
 
 __all__ = [
     "AVERAGES",
@@ -207,7 +207,7 @@ _COMMON = (
 _P = _first("P", Kind.PATHS)
 _OVER = Parameter(name="over", kind=Kind.UNITS)
 _SPLIT = Parameter(name="split", kind=Kind.BOOL, default=True)
-_GAP = _word("as", ("gap", "share"), "gap")
+_GAP, _MEAN = _word("as", ("gap", "share"), "gap"), _word("as", ("mean", "rms"), "mean")
 SCORES = _table(
     Signature(
         name="faithfulness",
@@ -216,7 +216,7 @@ SCORES = _table(
             *_COMMON,
             _word(
                 "as",
-                ("recovered", "ratio", "gap", "explained", "kl", "agreement"),
+                ("recovered", "ratio", "gap", "explained", "kl", "agreement", "rms"),
                 "recovered",
             ),
         ),
@@ -253,7 +253,7 @@ SCORES = _table(
         ),
         example="minimality(P, per: node)",
     ),
-    Signature(name="effect", parameters=(_P, *_COMMON), example="effect(P)"),
+    Signature(name="effect", parameters=(_P, *_COMMON, _MEAN), example="effect(P)"),
     Signature(
         name="accuracy",
         parameters=(
@@ -280,7 +280,7 @@ SCORES = _table(
         parameters=(
             _first("SCORE", Kind.EXPRESSION),
             *_COMMON,
-            Parameter(name="among", kind=Kind.INTEGER, default=100, least=1),
+            *DRAWN,
             SEED,
             _OVER,
         ),
@@ -327,6 +327,7 @@ PATH_SETS = _table(
         parameters=(
             Parameter(name="count", kind=Kind.INTEGER, least=1),
             Parameter(name="like", kind=Kind.PATHS, default=REQUIRED),
+            _word("by", ("classes", "walks"), "classes"),
             SEED,
         ),
         example="random_edges(count: 40, like: P, seed: 0)",

@@ -19,6 +19,7 @@ from typing import Literal
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
+from pathdsl.lang.pvalues import P_VALUES
 from pathdsl.lang.scope import fault, meant
 from pathdsl.lang.serving import choose_metric, named_option
 from pathdsl.lang.signatures import AVERAGING, MEASURES, STATISTICS, UNITS
@@ -298,25 +299,36 @@ class _Inference:
             return Typed(unit=_MEASURED[name], level="prompt")
         if name in self.program.metrics:
             return self.metric(name)
+        if name in P_VALUES:
+            for argument in call.arguments:
+                if not argument.keyword:
+                    self._per_prompt(argument.value, name, P_VALUES[name].example)
+            return Typed(unit="none", level="quantity")
         if name not in STATISTICS or not call.arguments:
             return _OPEN
         first = call.arguments[0].value
-        typed = self.infer(first)
         if name in AVERAGING:
-            if typed.known and typed.level != "prompt":
-                self.faults.append(
-                    fault(
-                        "PD405",
-                        f"`{name}` is over one number per prompt",
-                        first.span,
-                        "a quantity already" if typed.level == "quantity" else "a fixed number",
-                        help=f"`{STATISTICS[name].example}`",
-                    )
-                )
+            typed = self._per_prompt(first, name, STATISTICS[name].example)
             return replace(typed, level="quantity")
+        typed = self.infer(first)
         for argument in call.arguments[1:]:
             other = self.infer(argument.value)
             typed = self._equal(first, typed, argument.value, other, "compares")
+        return typed
+
+    def _per_prompt(self, value: ast.Node, name: str, example: str) -> Typed:
+        """The type of what is averaged or tested; a fault unless it has a value per prompt."""
+        typed = self.infer(value)
+        if typed.known and typed.level != "prompt":
+            self.faults.append(
+                fault(
+                    "PD405",
+                    f"`{name}` is over one number per prompt",
+                    value.span,
+                    "a quantity already" if typed.level == "quantity" else "a fixed number",
+                    help=f"`{example}`",
+                )
+            )
         return typed
 
     def _binary(self, op: str, left: ast.Node, right: ast.Node) -> Typed:
@@ -363,7 +375,7 @@ class _Inference:
         match score.name, kind:
             case "faithfulness", "kl":
                 return Typed(unit="nats", level="quantity")
-            case "faithfulness", "gap":
+            case "faithfulness", "gap" | "rms":
                 return metric
             case "completeness" | "minimality", "share":
                 return unitless

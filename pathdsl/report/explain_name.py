@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program, kind_of
+from pathdsl.lang.pvalues import is_p_value
 from pathdsl.lang.serving import columns_of, fields_of, known_positions, serving
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
@@ -204,7 +205,9 @@ def _measured(decl: ast.ClaimDecl | ast.LetDecl, program: Program, view: View) -
             ["  confidence", _text(level, program) if level else "none: the estimate decides"]
         )
         methods = [_text(method, program) for method in decl.methods]
-        rows.append(["  by", ", ".join(methods) or "the bootstrap over prompts"])
+        counted = is_p_value(decl.left) or is_p_value(decl.right)
+        usual = "counting; a p-value has no interval" if counted else "the bootstrap over prompts"
+        rows.append(["  by", ", ".join(methods) or usual])
         rows.append(["  expected", decl.expect])
     if decl.loop is not None:
         rows.append(["  for each", _text(decl.loop.members, program)])

@@ -20,7 +20,7 @@ from pathdsl.score.design import design_of
 from pathdsl.score.evaluate import ULPS
 from pathdsl.score.evidence import finite, members_of, no_interval, telling_rows, terms_of
 from pathdsl.score.intervals import Bootstrap, Interval
-from pathdsl.score.quantity import Scalar, is_constant
+from pathdsl.score.quantity import Scalar, is_constant, notes_of
 from pathdsl.score.results import ClaimResult, Verdict
 from pathdsl.score.verdict import Judged, Rule, benjamini_hochberg, decide, holm, invert, settle
 
@@ -133,7 +133,7 @@ def _result(
     if judged.level is not None and not posed.undefined:
         shown = posed.interval(judged.level)
     settle_n = None
-    notes = list(question.notes)
+    notes = [*question.notes, *notes_of(node)]
     if posed.undefined:
         notes.append(f"undefined: {posed.undefined}")
     if is_constant(node) and not posed.undefined:
@@ -143,8 +143,8 @@ def _result(
     if design.share < 1:
         total = round(design.n / design.share)
         notes.append(f"knockouts were searched on {total - design.n} prompts, judged on {design.n}")
-    if shown is not None and judged.verdict is Verdict.INCONCLUSIVE:
-        rows = settle(posed.rule, posed.estimate, shown, design.n)
+    if shown is not None and judged.level and judged.verdict is Verdict.INCONCLUSIVE:
+        rows = settle(posed.rule, posed.estimate, shown, design.n, judged.level)
         settle_n = ceil(rows / design.share) if rows is not None else None
         if decide(posed.rule, shown) is not Verdict.INCONCLUSIVE:
             notes.append("definite on its own, but a member before it in the family was not")

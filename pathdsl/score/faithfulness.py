@@ -12,6 +12,7 @@ With F the mean of the metric over prompts, M the reference run, C = `keep(P)`, 
                                                          Goldowsky-Dill et al. 2023, section 3
 `kl`            mean KL(reference || C)                  Conmy et al. 2023; nats
 `agreement`     share of prompts with equal top token    also on prompts that the model gets wrong
+`rms`           sqrt(mean (m(M) - m(C))^2)               Shi et al. 2024's F(M, C), its root
 ==============  =======================================  =========================================
 
 `gap` takes the absolute value after the mean, so errors of both signs cancel; `explained` before
@@ -26,9 +27,9 @@ from pathdsl.score.metrics import atom
 from pathdsl.score.quantity import Constant, Op, RowMetric, RowOp, Scalar, difference, ratio
 from pathdsl.score.setting import Setting
 
-__all__ = ["FORMS", "faithfulness"]
+__all__ = ["FORMS", "faithfulness", "rms"]
 
-FORMS = ("recovered", "ratio", "gap", "explained", "kl", "agreement")
+FORMS = ("recovered", "ratio", "gap", "explained", "kl", "agreement", "rms")
 
 
 def faithfulness(setting: Setting, paths: PathSet, form: str) -> Scalar:
@@ -52,8 +53,18 @@ def faithfulness(setting: Setting, paths: PathSet, form: str) -> Scalar:
             token = atom(Measure(kind="top_token", position=setting.position))
             pair = (RowMetric(metric=token, run=model), RowMetric(metric=token, run=circuit))
             return setting.average(RowOp(op="same", args=pair), "share of equal top tokens")
+        case "rms":
+            between = RowOp(op="-", args=(setting.rows(model), setting.rows(circuit)))
+            return rms(setting, between, f"m(reference) - m({circuit.label})")
         case _:
             raise ValueError(f"`{form}` is no form of faithfulness, wanted one of {FORMS}")
+
+
+def rms(setting: Setting, difference: RowOp, label: str) -> Scalar:
+    """The root of the mean square of a per-prompt difference, in the metric's unit."""
+    square = RowOp(op="*", args=(difference, difference))
+    total = setting.average(square, f"mean(({label})^2)")
+    return Op(op="^", args=(total, Constant(value=0.5)))
 
 
 def _explained(setting: Setting, paths: PathSet) -> Scalar:

@@ -26,7 +26,7 @@ from pathdsl.score.faults import fault, warning
 from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.only import is_asked, judged_with
-from pathdsl.score.quantity import Constant, Scalar, difference, is_constant
+from pathdsl.score.quantity import Constant, Scalar, difference, is_constant, notes_of
 from pathdsl.score.results import ClaimResult, Judgement, QuantityResult, Verdict
 from pathdsl.score.rounds import Steps, drive
 from pathdsl.score.session import Member, PathAlgebra, Resolver, Session
@@ -137,7 +137,7 @@ def _quantity(
 ) -> QuantityResult:
     reason = bootstrap.undefined(node, CONFIDENCE)
     interval = None if reason else bootstrap.interval(node, CONFIDENCE)
-    notes = [f"undefined: {reason}"] if reason else []
+    notes = [*notes_of(node), *([f"undefined: {reason}"] if reason else [])]
     if interval is not None and (why := no_interval(node, interval, bootstrap, CONFIDENCE)):
         notes.append(why)
     verdict = Verdict.UNDEFINED if reason else Verdict.SUPPORTED

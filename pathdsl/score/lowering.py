@@ -17,6 +17,7 @@ from pathdsl.engine.taskspec import treated_spec
 from pathdsl.graph import pathset
 from pathdsl.graph.pathset import PathSet
 from pathdsl.lang import ast
+from pathdsl.lang.pvalues import P_VALUES
 from pathdsl.lang.serving import choose_task, fields_of
 from pathdsl.lang.signatures import AVERAGING, literal
 from pathdsl.lang.walk import quantities
@@ -174,25 +175,31 @@ class Lowering:
         """`mean(x)`, `median(x)`, `quantile(x, 90%)`, `std(x)`."""
         values = [a.value for a in call.arguments]
         rows = self.row(values[0], bindings)
+        task = self.rows_of(rows, call)
+        q = literal(values[1]) if call.name == "quantile" and len(values) > 1 else 0.5
+        return Aggregate(
+            kind=call.name,  # type: ignore[arg-type]
+            rows=rows,
+            task=task,
+            q=float(q) if isinstance(q, int | float) else 0.5,
+            label=self.text(call, bindings),
+        )
+
+    def rows_of(self, rows: RowExpr, call: ast.Call) -> str:
+        """The task whose rows an expression pairs; PD423 for none, PD427 for several."""
         tasks = list(dict.fromkeys(m.run.task for m in row_metrics(rows)))
         if not tasks:
             raise fault("PD423", f"`{call.name}` is over a number that no prompt changes", call)
+        apart = f"`{call.name}(…) - {call.name}(…)`"
         shared = {self.session.tasks[t].key or t for t in tasks}
         if len(shared) > 1:
             raise fault(
                 "PD427",
                 "rows of " + " and ".join(f"`{t}`" for t in tasks) + " are paired, but differ",
                 call,
-                help=f"take the means first, `{call.name}(…) - {call.name}(…)`",
+                help="" if call.name in P_VALUES else f"take the means first, {apart}",
             )
-        q = literal(values[1]) if call.name == "quantile" and len(values) > 1 else 0.5
-        return Aggregate(
-            kind=call.name,  # type: ignore[arg-type]
-            rows=rows,
-            task=tasks[0],
-            q=float(q) if isinstance(q, int | float) else 0.5,
-            label=self.text(call, bindings),
-        )
+        return tasks[0]
 
     # ---------------------------------------------------------------------------------------------
     # Over all prompts
@@ -200,6 +207,7 @@ class Lowering:
 
     def scalar(self, expr: ast.Expr, bindings: Bindings) -> Steps:
         """A quantity, as a generator that yields what searches for knockouts ask for."""
+        from pathdsl.score.pvalues import p_value
         from pathdsl.score.scores import lower_score
 
         match expr:
@@ -215,6 +223,8 @@ class Lowering:
                 return Op(op=op, args=(first, second))
             case ast.Call(name=name) if name in AVERAGING:
                 return self.aggregate(expr, bindings)
+            case ast.Call(name=name) if name in P_VALUES:
+                return (yield from p_value(self, expr, bindings))
             case ast.Call(name=name, arguments=arguments) if name in FUNCTIONS:
                 args: list[Scalar] = []
                 for argument in arguments:

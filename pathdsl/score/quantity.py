@@ -22,8 +22,8 @@ from pathdsl.score.session import Request
 
 __all__ = [
     "Aggregate", "Constant", "Op", "Part", "RowExpr", "RowMetric", "RowNumber", "RowOp", "Scalar",
-    "Worst", "aggregates", "difference", "is_constant", "lift_worst", "mean", "ratio", "requests",
-    "row_denominators", "row_metrics", "smooth",
+    "Worst", "aggregates", "difference", "is_constant", "lift_worst", "mean", "notes_of", "ratio",
+    "requests", "row_denominators", "row_metrics", "smooth",
 ]  # fmt: skip
 
 Operator = Literal["+", "-", "*", "/", "^", "neg", "abs", "min", "max", "same"]
@@ -66,9 +66,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
-    """A number that no resampling moves."""
+    """A number that no resampling moves; `note` says what a p-value was counted from."""
 
     value: float
+    note: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +166,20 @@ def requests(node: Scalar) -> tuple[Request, ...]:
 def is_constant(node: Scalar) -> bool:
     """True when no prompt enters, so that no resampling moves it."""
     return next(aggregates(node), None) is None
+
+
+def notes_of(node: Scalar) -> tuple[str, ...]:
+    """What the p-values in a quantity were counted from, each once."""
+    match node:
+        case Constant(note=note):
+            return (note,) if note else ()
+        case Op(args=args):
+            found = [note for arg in args for note in notes_of(arg)]
+        case Worst(members=members):
+            found = [note for _, member in members for note in notes_of(member)]
+        case _:
+            found = []
+    return tuple(dict.fromkeys(found))
 
 
 def smooth(node: Scalar) -> bool:

@@ -2,16 +2,15 @@
 
 `faithfulness`, `completeness` and `minimality` have modules of their own. The others:
 
-- `effect(P)` = mean(m(treat(P)) - m(reference)): total, direct and indirect effects, by P.
+- `effect(P)` = mean(m(treat(P)) - m(reference)): total, direct and indirect effects, by P; with
+  `as: rms` the root of the mean square.
 - `accuracy(RUN, answer: COLUMN)`: the share of prompts whose top token is an answer.
 - `overlap(P, Q)`: units in both by units in either (`united`, Jaccard), in the first, in the second
   or in the smaller (the overlap coefficient); Merullo et al. 2023 (arXiv:2310.08744) leave the
   denominator of their 78 % unstated, so it is always named here. `node` counts the units of P and Q
   (every node on a path where one of them names none), `edge` the edges on a path.
 - `paths(P)`: the number of (node, slot) sequences.
-- `chance(SCORE(P), among: N)`: p = (1 + #)/(N + 1), # the number of random controls whose score is
-  at least as good as P's (Shi et al. 2024 rank against random circuits; the added ones keep a
-  p-value off 0: Phipson and Smyth 2010).
+- `chance(SCORE(P), among: N)` has a module of its own as well.
 
 A score that reads tokens (`kl`, `agreement`, `accuracy`) reads them at END, or where the metric
 named by `metric:` reads.
@@ -23,22 +22,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pathdsl.draws import Draws
 from pathdsl.graph.pathset import PathSet
 from pathdsl.lang import ast
 from pathdsl.lang.serving import choose_metric, named_option, wants_metric
 from pathdsl.lang.signatures import literal, resolve_options
-from pathdsl.lang.walk import strip
 from pathdsl.plan.readout import Measure
-from pathdsl.score.completeness import completeness
-from pathdsl.score.faithfulness import faithfulness
+from pathdsl.score.chance import chance
+from pathdsl.score.completeness import change, completeness
+from pathdsl.score.faithfulness import faithfulness, rms
 from pathdsl.score.faults import fault
 from pathdsl.score.metrics import atom
 from pathdsl.score.minimality import minimality
-from pathdsl.score.quantity import Constant, RowMetric, RowOp, Scalar, requests
-from pathdsl.score.rounds import Steps, gather, ordered
+from pathdsl.score.quantity import Constant, RowMetric, RowOp, Scalar
+from pathdsl.score.rounds import Steps
 from pathdsl.score.setting import Setting
 
 if TYPE_CHECKING:
@@ -59,7 +55,7 @@ def lower_score(lowering: Lowering, score: ast.Score, bindings: Bindings) -> Ste
         case "accuracy":
             return _accuracy(lowering, score, options, bindings)
         case "chance":
-            return (yield from _chance(lowering, score, options, bindings))
+            return (yield from chance(lowering, score, options, bindings, lower_score, _extended))
     setting = _setting(lowering, score, bindings)
     subject = _path(score, 0)
     paths = lowering.resolver.path_set(subject, bindings)
@@ -71,7 +67,7 @@ def lower_score(lowering: Lowering, score: ast.Score, bindings: Bindings) -> Ste
         case "minimality":
             return (yield from minimality(setting, subject, paths, options, score))
         case "effect":
-            return _effect(setting, paths)
+            return _effect(setting, paths, str(options["as"]))
         case _:
             raise fault("PD423", f"`{score.name}` is no score", score)
 
@@ -90,6 +86,9 @@ def _title(lowering: Lowering, score: ast.Score, bindings: Bindings) -> str:
     subject = score.subjects[0]
     if isinstance(subject, ast.RandomLike) and subject.span == score.span:
         return f"random_like({lowering.text(subject.inner, bindings)}, seed: …)"
+    if isinstance(subject, ast.RandomEdges) and subject.span == score.span:
+        like = lowering.text(subject.options[0].value, bindings)
+        return f"random_edges(like: {like}, by: walks, seed: …)"
     return lowering.text(subject, bindings) or "P"
 
 
@@ -122,10 +121,20 @@ def _setting(lowering: Lowering, score: ast.Score, bindings: Bindings) -> Settin
     )
 
 
-def _effect(setting: Setting, paths: PathSet) -> Scalar:
+def _extended(lowering: Lowering, score: ast.Score, seed: int, bindings: Bindings) -> Steps:
+    """What leaving out a random edge that a random walk added to P does, as minimality counts."""
+    yield from ()  # nothing is searched for
+    setting = _setting(lowering, score, bindings)
+    listed, edge = lowering.resolver.extended(_path(score, 0), seed, bindings)
+    setting = replace(setting, title=f"{setting.title} and a random walk")
+    return change(setting, listed, (), (edge,), share=resolve_options(score)["as"] == "share")
+
+
+def _effect(setting: Setting, paths: PathSet, form: str) -> Scalar:
     treated = setting.rows(setting.treat(paths, f"treat({setting.title})"))
-    change = RowOp(op="-", args=(treated, setting.rows(setting.reference())))
-    return setting.average(change, f"mean(m(treat({setting.title})) - m(reference))")
+    moved = RowOp(op="-", args=(treated, setting.rows(setting.reference())))
+    label = f"m(treat({setting.title})) - m(reference)"
+    return rms(setting, moved, label) if form == "rms" else setting.average(moved, f"mean({label})")
 
 
 def _accuracy(
@@ -182,59 +191,3 @@ def _compared(
     if nodes is None and not all(units):
         return resolver.node_set(first, second), resolver.node_set(second, first)
     return units
-
-
-# -------------------------------------------------------------------------------------------------
-# Chance
-# -------------------------------------------------------------------------------------------------
-
-LARGER_IS_BETTER = {
-    "faithfulness": {
-        "recovered": 1, "ratio": 1, "gap": -1, "explained": 1, "kl": -1, "agreement": 1,
-    },
-    "completeness": {"gap": -1, "share": -1},
-    "minimality": {"gap": 1, "share": 1},
-}  # fmt: skip
-
-
-def _chance(
-    lowering: Lowering, score: ast.Score, options: dict[str, object], bindings: Bindings
-) -> Steps:
-    inner = strip(score.subjects[0]) if score.subjects else score
-    if not isinstance(inner, ast.Score) or inner.name in ("chance", "accuracy", "paths", "overlap"):
-        raise fault("PD423", "`chance` takes a score of one path set", score)
-    written = {o.keyword for o in inner.options}
-    passed = tuple(
-        o
-        for o in score.options
-        if o.keyword in ("metric", "task", "scope") and o.keyword not in written
-    )
-    inner = replace(inner, options=(*inner.options, *passed))
-    draws = Draws(int(options["seed"]), "chance")  # type: ignore[call-overload]
-    seeds = [draws.below(2**31) for _ in range(int(options["among"]))]  # type: ignore[call-overload]
-    over = tuple(o for o in score.options if o.keyword == "over")
-    scored = [inner, *(_control(inner, seed, over) for seed in seeds)]
-    found = yield from gather([lower_score(lowering, s, bindings) for s in scored])
-    yield ordered(requests(node) for node in found)
-    evaluator = lowering.evaluator
-    values = np.array([evaluator.estimate(node) for node in found])
-    goodness = _goodness(inner, values)
-    tolerance = evaluator.tolerance(found[0])
-    worse = goodness[1:] < goodness[0] - tolerance  # a control without a value counts as good
-    return Constant(value=(1 + int((~worse).sum())) / (len(seeds) + 1))
-
-
-def _control(score: ast.Score, seed: int, over: tuple[ast.Argument, ...]) -> ast.Score:
-    """The same score of `random_like(P, seed: …)`."""
-    span = score.span
-    number = ast.Number(value=float(seed), integer=True, written=str(seed), span=span)
-    option = ast.Argument(keyword="seed", value=number, span=span)
-    control = ast.RandomLike(inner=_path(score, 0), options=(option, *over), span=span)
-    return replace(score, subjects=(control,))
-
-
-def _goodness(score: ast.Score, values: np.ndarray) -> np.ndarray:
-    if score.name == "effect":
-        return np.abs(values)
-    form = str(resolve_options(score)["as"])
-    return values * LARGER_IS_BETTER[score.name][form]

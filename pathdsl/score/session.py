@@ -76,6 +76,11 @@ class Resolver(Protocol):
     def through(self, units: Iterable[Unit]) -> PathSet:
         """The paths through any of these units, or that use any of these edges."""
 
+    def extended(
+        self, expr: ast.PathExpr, seed: int, bindings: Bindings = ...
+    ) -> tuple[PathSet, Unit]:
+        """A listed P with a random walk added, and a random edge of what was added."""
+
     def count(self, paths: PathSet) -> int:
         """The number of (node, slot) sequences."""
 

@@ -23,10 +23,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil, isfinite
 
+from scipy.special import ndtr, ndtri
+
 from pathdsl.score.intervals import Interval
 from pathdsl.score.results import Verdict
 
 __all__ = ["Judged", "Rule", "benjamini_hochberg", "decide", "holm", "invert", "settle"]
+
+POWER = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,24 +140,40 @@ def benjamini_hochberg(
     return [found[i] for i in range(m)]
 
 
-def settle(rule: Rule, estimate: float, interval: Interval, n: int) -> int | None:
+def settle(
+    rule: Rule, estimate: float, interval: Interval, n: int, level: float, power: float = POWER
+) -> int | None:
     """About how many rows would settle an inconclusive claim, or None where none can be given.
 
-    The half-width of the interval shrinks as 1/sqrt(n); the claim is settled when it equals
-    the distance from the estimate to the boundary.
+    With that many rows a fresh sample settles the claim with probability `power` if the estimate is
+    the truth. The half-width w at n rows, z standard errors at this level, shrinks as 1/sqrt(n), so
+    that at N = n x^2 a boundary at distance d is outside the interval of a fresh sample with
+    probability Phi(z (x d / w - 1)); where the estimate is within the margins of `~=`, both must
+    be (Phillips 1990, J. Pharmacokin. Biopharm. 18:137). For one boundary that is
+    N = n (w / d)^2 (1 + z(power) / z)^2.
     """
     if not interval.known or n == 0:
         return None
     t, d = rule.threshold, rule.within
     bounds = (t - d, t + d) if rule.relation == "~=" else (t,)
-    needed = 0.0
-    for bound in bounds:
-        if not interval.low <= bound <= interval.high:
-            continue
-        distance = abs(estimate - bound)
-        if distance <= max(rule.tolerance, 1e-12 * abs(bound)):
-            return None
-        # The wider side: the interval of an absolute value is cut off at 0 on the other.
-        width = max(interval.high - estimate, estimate - interval.low)
-        needed = max(needed, n * (width / distance) ** 2)
-    return max(n + 1, ceil(needed)) if needed and isfinite(needed) else None
+    distances = [abs(estimate - bound) for bound in bounds]
+    if abs(estimate - t) > d:
+        distances = [min(distances)]  # beyond the margins only the nearer one is in the way
+    if min(distances) <= max(rule.tolerance, 1e-12 * max(map(abs, bounds))):
+        return None
+    # The wider side: the interval of an absolute value is cut off at 0 on the other.
+    width = max(interval.high - estimate, estimate - interval.low)
+    if width <= 0:
+        return None
+    z = float(ndtri((1 + level) / 2))
+
+    def settles(x: float) -> bool:
+        outside = sum(float(ndtr(z * (x * distance / width - 1))) for distance in distances)
+        return outside - (len(distances) - 1) >= power
+
+    # Half of 1 - power for the nearest boundary is enough for any two.
+    low, high = 0.0, (1 + float(ndtri((1 + power) / 2)) / z) * width / min(distances)
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if settles(middle) else (middle, high)
+    return max(n + 1, ceil(n * high**2)) if isfinite(high) else None

@@ -47,6 +47,8 @@ def test_what_counts_as_a_control(control: str) -> None:
 
 def test_claims_about_sets_alone_need_no_interval() -> None:
     assert "PD502" not in warned(HEAD + "claim few: paths(mlp) <= 100\n")
+    p_value = "claim more: sign_test(LD(keep(mlp)) - LD(treated)) <= 5%\n"
+    assert "PD502" not in warned(HEAD + p_value)
     assert "PD502" in warned(HEAD + "claim kept: effect(mlp) < 0\n")
 
 
@@ -146,7 +148,9 @@ def test_options_get_their_defaults() -> None:
         "split": True,
     }
     assert options("overlap(mlp, attn)") == {**common, "over": "node", "as": "united"}
-    assert options("chance(effect(mlp))") == {**common, "among": 100, "seed": 0, "over": None}
+    assert options("chance(effect(mlp))") == {
+        **common, "among": 100, "by": "units", "share": None, "seed": 0, "over": None,
+    }  # fmt: skip
 
 
 def test_options_that_are_given_become_values() -> None:

@@ -67,6 +67,8 @@ def infer(line: str) -> tuple[dict[str, str], list[str]]:
         ("overlap(mlp, attn)", "none"),
         ("paths(mlp)", "none"),
         ("chance(faithfulness(mlp, metric: LD, as: gap))", "none"),
+        ("sign_test(LD(reference) - LD(treated))", "none"),
+        ("independence_test(LD(reference), P(treated))", "none"),
     ],
 )
 def test_inferred(expression: str, unit: str) -> None:

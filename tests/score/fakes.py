@@ -127,6 +127,10 @@ class FakeResolver:
                 inside = {u.head for u in self.units(inner, bindings)}
                 moved = {f"{h[:4]}{(int(h[4]) + shift) % 3}" for h in inside}
                 return frozenset(p for p in PATHS if set(p) <= moved)
+            case ast.RandomEdges(options=options):
+                seed = int(next(o.value.value for o in options if o.keyword == "seed"))
+                self.random_seeds.append(seed)
+                return walked(seed)
             case ast.Edges(chains=chains):
                 return frozenset(
                     tuple(u.head for u in self._chain(chain) if u.head) for chain in chains
@@ -185,6 +189,12 @@ class FakeResolver:
                 found |= {p for p in PATHS if unit.head in p}
         return frozenset(found)
 
+    def extended(self, expr, seed: int, bindings: Mapping = {}):
+        self.random_seeds.append(seed)
+        added = walked(seed) - self.path_set(expr, bindings)
+        sender, receiver = min(p for p in added if len(p) == 2)
+        return self.path_set(expr, bindings) | added, FakeEdge(sender, receiver)
+
     def count(self, paths) -> int:
         return len(paths)
 
@@ -193,6 +203,12 @@ class FakeResolver:
 
     def edge_set(self, paths, beside=None):
         return frozenset("->".join(("input", *p, "logits")) for p in paths)
+
+
+def walked(seed: int) -> frozenset:
+    """Some paths by a seed, two of them of two heads each."""
+    i, j = seed % 3, seed // 3 % 3
+    return frozenset([(f"a0.h{i}", f"a1.h{j}"), ("a0.h2", f"a1.h{i}"), (f"a1.h{j}",)])
 
 
 def task_data(n: int, name: str = "t", key: str = "", clusters=None) -> TaskData:

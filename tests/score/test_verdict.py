@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
 from pathdsl.score.intervals import Interval
 from pathdsl.score.results import Verdict
@@ -129,9 +130,86 @@ def test_holm_keeps_the_level_of_a_family_of_nulls():
 
 def test_settling():
     rule = Rule(relation=">=", threshold=0.8)
-    # Half-width 0.2 at n = 50 towards a threshold 0.1 away: four times as many.
-    assert settle(rule, 0.9, interval(0.7, 1.1), 50) in (200, 201)
-    assert settle(rule, 0.8, interval(0.7, 0.9), 50) is None
-    assert settle(rule, 0.9, interval(-np.inf, np.inf), 50) is None
+    # Half-width 0.2 at n = 50 towards a threshold 0.1 away: four times as many, for even odds.
+    assert settle(rule, 0.9, interval(0.7, 1.1), 50, 0.95, 0.5) in (200, 201)
+    # (1.96 + 0.8416)^2 / 1.96^2 = 2.0432 times that for 80 %.
+    assert settle(rule, 0.9, interval(0.7, 1.1), 50, 0.95) in (409, 410)
+    assert settle(rule, 0.8, interval(0.7, 0.9), 50, 0.95) is None
+    assert settle(rule, 0.9, interval(-np.inf, np.inf), 50, 0.95) is None
     near = Rule(relation="~=", threshold=0.0, within=0.2)
-    assert settle(near, 0.1, interval(-0.1, 0.3), 50) in (200, 201)
+    assert settle(near, 0.1, interval(-0.1, 0.3), 50, 0.95, 0.5) in (200, 201)
+    # Both margins inside: each may be missed in 10 % of the samples, (1.96 + 1.2816)^2 / 1.96^2.
+    assert settle(near, 0.0, interval(-0.4, 0.4), 50, 0.95) in (547, 548)
+
+
+def standard(n: int, rng: np.random.Generator) -> np.ndarray:
+    """A sample whose mean is exactly 0 and whose standard deviation is exactly 1."""
+    x = rng.normal(size=n)
+    return (x - x.mean()) / x.std(ddof=1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "truth", "size"),
+    [
+        (Rule(relation=">", threshold=0.0), 0.25, 1),
+        (Rule(relation=">", threshold=0.0), 0.25, 4),
+        (Rule(relation="~=", threshold=0.0, within=0.3), 0.0, 1),
+    ],
+)
+def test_so_many_prompts_settle_a_claim_in_four_of_five_samples(rule, truth, size):
+    """Power at the number that an inconclusive claim is told, prompts in clusters of `size`."""
+    n, count = 40, 400
+
+    def sample(units, rng, exact):
+        x = standard(units, rng) if exact else rng.normal(size=units)
+        return {"x": np.repeat(truth + x, size)}, np.repeat(np.arange(units), size)
+
+    columns, clusters = sample(n, np.random.default_rng(1), True)
+    first = bootstrap(columns, 4000, 0, clusters)
+    found = first.interval(agg("x"), 0.95)
+    assert decide(rule, found) is I
+    needed = settle(rule, first.evaluator.estimate(agg("x")), found, n * size, 0.95)
+    settled = 0
+    for i in range(count):
+        columns, clusters = sample(round(needed / size), np.random.default_rng([17, i]), False)
+        again = bootstrap(columns, 600, i, clusters).interval(agg("x"), 0.95)
+        settled += decide(rule, again) is S
+    error = np.sqrt(0.8 * 0.2 / count)
+    print(f"{needed} prompts settled {settled / count:.3f} ± {error:.3f} of the samples")
+    # The bootstrap's interval of 40 values is about 2 % too short, which costs 2 % of power.
+    assert abs(settled / count - 0.8) <= 0.02 + 3.3 * error
+
+
+def test_level_and_power_of_equivalence():
+    """At the margin `~= at 95%` is supported in 2.5 % of the samples; well inside it, in most."""
+    rule = Rule(relation="~=", threshold=0.0, within=0.3)
+    count, n, shares = 400, 150, {}
+    for truth in (0.3, 0.0):
+        supported = 0
+        for i in range(count):
+            x = np.random.default_rng([19, i]).normal(truth, 1, n)
+            supported += decide(rule, bootstrap({"x": x}, 600, i).interval(agg("x"), 0.95)) is S
+        shares[truth] = supported / count
+    error = np.sqrt(0.025 * 0.975 / count)
+    print(f"supported at the margin {shares[0.3]:.3f} ± {error:.3f}, inside it {shares[0.0]:.3f}")
+    # The bootstrap's interval misses a little more often than nominal at n = 150: 1 % of slack.
+    assert shares[0.3] <= 0.025 + 0.01 + 3.3 * error
+    assert shares[0.0] > 0.85  # 2 Phi(0.3 sqrt(150) - 1.96) - 1 = 0.91
+
+
+def test_benjamini_hochberg_keeps_the_rate_of_false_verdicts():
+    """Of 20 members 14 are nulls: false verdicts among the definite ones are 5 % * 14/20."""
+    m, nulls, count = 20, 14, 3000
+    rng = np.random.default_rng(23)
+    false_share, found = [], 0
+    for _ in range(count):
+        p = np.concatenate([rng.uniform(size=nulls), ndtr(-np.abs(rng.normal(3.5, 1, m - nulls)))])
+        judged = benjamini_hochberg(list(p), [from_p(x) for x in p], 0.05)
+        definite = np.array([j.verdict is not I for j in judged])
+        false_share.append(definite[:nulls].sum() / max(1, definite.sum()))
+        found += int(definite[nulls:].sum())
+    error = np.std(false_share) / np.sqrt(count)
+    power = found / (count * (m - nulls))
+    print(f"false discoveries {np.mean(false_share):.4f} ± {error:.4f}, power {power:.3f}")
+    assert abs(np.mean(false_share) - 0.05 * nulls / m) <= 3.3 * error
+    assert power > 0.8
