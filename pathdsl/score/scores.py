@@ -65,7 +65,15 @@ def lower_score(lowering: Lowering, score: ast.Score, bindings: Bindings) -> Ste
     paths = lowering.resolver.path_set(subject, bindings)
     match score.name:
         case "faithfulness":
-            return faithfulness(setting, paths, str(options["as"]))
+            answer = options["answer"]
+            return faithfulness(
+                setting,
+                paths,
+                str(options["as"]),
+                by=str(options["by"]),
+                among=str(options["among"]) if options["among"] is not None else None,
+                answer=str(literal(answer)) if isinstance(answer, ast.Node) else "",
+            )
         case "completeness":
             return (yield from completeness(setting, subject, paths, options, score))
         case "minimality":
@@ -190,7 +198,8 @@ def _compared(
 
 LARGER_IS_BETTER = {
     "faithfulness": {
-        "recovered": 1, "ratio": 1, "gap": -1, "explained": 1, "kl": -1, "agreement": 1,
+        "recovered": 1, "ratio": 1, "gap": -1, "explained": 1, "unexplained": -1, "kl": -1,
+        "agreement": 1,
     },
     "completeness": {"gap": -1, "share": -1},
     "minimality": {"gap": 1, "share": 1},

@@ -255,6 +255,8 @@ class FakeSession:
                 return value + 1.0 if measure.column == "io" else np.full_like(value, 1.0)
             case "kl":
                 return (value - self.metric(run.task, frozenset())) ** 2
+            case "reverse_kl":
+                return 3.0 * (value - self.metric(run.task, frozenset())) ** 2 + 0.5 * value
             case "top_token":
                 return np.floor(value / 6)
             case "top1":
