@@ -1,8 +1,8 @@
 """Measures at the logits: from a run's final residual stream to one number per prompt.
 
 `logit`, `prob`, `logprob`, `rank`, `top1`, KL in both directions, the id of the best token, and
-attention mass; see `pathdsl.plan.readout.Measure`. Only the vocabulary columns that are asked for are computed when
-nothing normalises over the vocabulary. Normalisers are summed in float64.
+attention mass; see `pathdsl.plan.readout.Measure`. Only the vocabulary columns that are asked for
+are computed when nothing normalises over the vocabulary. Normalisers are summed in float64.
 
 Ties count against: a token that shares the highest logit with another has rank 2.
 """

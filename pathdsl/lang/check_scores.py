@@ -66,6 +66,22 @@ def check_score(scope: Scope, score: ast.Score) -> Faults:
     yield from _units(scope, score)
     if score.name == "faithfulness":
         yield from _forms(score)
+    if score.name in ("cpr", "cmd"):
+        yield from _ranked(score)
+
+
+def _ranked(score: ast.Score) -> Faults:
+    """A fault unless the score is of a whole file of edges."""
+    for subject in score.subjects[:1]:
+        if isinstance(subject, ast.EdgesFile) and not subject.options:
+            continue
+        yield fault(
+            "PD115",
+            f"`{score.name}` is of a file that ranks every edge",
+            subject.span,
+            "a part of the file" if isinstance(subject, ast.EdgesFile) else "a path set",
+            help=f"`{SCORES[score.name].example}`",
+        )
 
 
 def _forms(score: ast.Score) -> Faults:

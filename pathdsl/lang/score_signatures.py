@@ -86,6 +86,14 @@ SCORES = table(
         ),
         example="overlap(P, Q, over: node, as: united)",
     ),
+    *(
+        Signature(
+            name=name,
+            parameters=(_P, *_COMMON, word("rank", ("signed", "absolute"), REQUIRED)),
+            example=f'{name}(edges("scores.json"), rank: {rank})',
+        )
+        for name, rank in (("cpr", "signed"), ("cmd", "absolute"))
+    ),
     Signature(name="paths", parameters=(_P, *_COMMON), example="paths(P)"),
     Signature(
         name="chance",

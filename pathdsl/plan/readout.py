@@ -20,8 +20,8 @@ class Measure:
     divergences, `top_token` and `attention`. `position`: resolved name with offset as written,
     `END`, or `[3]`; at a set of positions the measure is the mean over it. `kl` is
     KL(reference ‖ this run) and `reverse_kl` KL(this run ‖ reference), in nats. `top_token` is the
-    id of the best token (for agreement). `attention`: `head` is (layer, head), of the copy that goes straight to `logits`; summed over `key` positions, averaged
-    over `query` positions.
+    id of the best token (for agreement). `attention`: `head` is (layer, head), of the copy that
+    goes straight to `logits`; summed over `key` positions, averaged over `query` positions.
     """
 
     kind: MeasureKind

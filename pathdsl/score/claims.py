@@ -18,8 +18,9 @@ from math import ceil
 from pathdsl.lang import ast
 from pathdsl.score.design import design_of
 from pathdsl.score.evaluate import ULPS
-from pathdsl.score.evidence import finite, members_of, no_interval, telling_rows, terms_of
+from pathdsl.score.evidence import finite, members_of, no_interval, terms_of
 from pathdsl.score.intervals import Bootstrap, Interval
+from pathdsl.score.prompts import prompt_shares, spread, telling_rows
 from pathdsl.score.quantity import Scalar, is_constant
 from pathdsl.score.results import ClaimResult, Verdict
 from pathdsl.score.verdict import Judged, Rule, benjamini_hochberg, decide, holm, invert, settle
@@ -150,6 +151,7 @@ def _result(
             notes.append("definite on its own, but a member before it in the family was not")
     expected = Verdict(decl.expect)
     defined = not posed.undefined
+    shares = prompt_shares(node, evaluator) if defined else ()
     return ClaimResult(
         name=question.name,
         verdict=judged.verdict,
@@ -166,9 +168,8 @@ def _result(
         p_value=p_value,
         terms=terms_of(node, evaluator),
         members=members_of(node, bootstrap, confidence or DEFAULT) if defined else (),
-        worst=(
-            telling_rows(node, evaluator, question.relation, question.threshold) if defined else ()
-        ),
+        worst=telling_rows(shares, posed.rule),
+        prompts=spread(shares, node, evaluator, posed.rule),
         notes=tuple(notes),
         settle_n=settle_n,
         text=decl.text,

@@ -26,6 +26,7 @@ from pathdsl.score.faults import fault, warning
 from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.only import is_asked, judged_with
+from pathdsl.score.prompts import prompt_shares, spread
 from pathdsl.score.quantity import Constant, Scalar, difference, is_constant
 from pathdsl.score.results import ClaimResult, Judgement, QuantityResult, Verdict
 from pathdsl.score.rounds import Steps, drive
@@ -135,6 +136,7 @@ def _quantity(
     units: Mapping[str, str],
     diagnostics: list[Diagnostic],
 ) -> QuantityResult:
+    evaluator = bootstrap.evaluator
     reason = bootstrap.undefined(node, CONFIDENCE)
     interval = None if reason else bootstrap.interval(node, CONFIDENCE)
     notes = [f"undefined: {reason}"] if reason else []
@@ -145,12 +147,13 @@ def _quantity(
     return QuantityResult(
         name=let.name,
         unit=units.get(let.decl.name.name, "none"),
-        estimate=None if reason else finite(bootstrap.evaluator.estimate(node)),
+        estimate=None if reason else finite(evaluator.estimate(node)),
         interval=interval.pair() if interval is not None else None,
-        n=design_of(node, bootstrap.evaluator.session.tasks).n,
+        n=design_of(node, evaluator.session.tasks).n,
         confidence=CONFIDENCE,
         members=() if reason else members_of(node, bootstrap, CONFIDENCE),
         notes=tuple(notes),
+        prompts=None if reason else spread(prompt_shares(node, evaluator), node, evaluator),
     )
 
 

@@ -8,6 +8,7 @@
   or in the smaller (the overlap coefficient); Merullo et al. 2023 (arXiv:2310.08744) leave the
   denominator of their 78 % unstated, so it is always named here. `node` counts the units of P and Q
   (every node on a path where one of them names none), `edge` the edges on a path.
+- `cpr`, `cmd`: areas over the sizes of a ranked circuit (`areas`).
 - `paths(P)`: the number of (node, slot) sequences.
 - `chance(SCORE(P), among: N)`: p = (1 + #)/(N + 1), # the number of random controls whose score is
   at least as good as P's (Shi et al. 2024 rank against random circuits; the added ones keep a
@@ -32,6 +33,7 @@ from pathdsl.lang.serving import choose_metric, named_option, wants_metric
 from pathdsl.lang.signatures import literal, resolve_options
 from pathdsl.lang.walk import strip
 from pathdsl.plan.readout import Measure
+from pathdsl.score.areas import AREAS, area
 from pathdsl.score.completeness import completeness
 from pathdsl.score.faithfulness import faithfulness
 from pathdsl.score.faults import fault
@@ -62,6 +64,8 @@ def lower_score(lowering: Lowering, score: ast.Score, bindings: Bindings) -> Ste
             return (yield from _chance(lowering, score, options, bindings))
     setting = _setting(lowering, score, bindings)
     subject = _path(score, 0)
+    if score.name in AREAS:
+        return _area(lowering, setting, score, options)
     paths = lowering.resolver.path_set(subject, bindings)
     match score.name:
         case "faithfulness":
@@ -128,6 +132,16 @@ def _setting(lowering: Lowering, score: ast.Score, bindings: Bindings) -> Settin
         position=(metric.position if metric is not None and "metric" in given else "") or "END",
         title=_title(lowering, score, bindings),
     )
+
+
+def _area(
+    lowering: Lowering, setting: Setting, score: ast.Score, options: dict[str, object]
+) -> Scalar:
+    subject = score.subjects[0]
+    if not isinstance(subject, ast.EdgesFile):
+        raise fault("PD423", f"`{score.name}` takes a file of edges", subject)
+    ranking = lowering.resolver.ranking(subject, signed=options["rank"] == "signed")
+    return area(setting, ranking, score.name)
 
 
 def _effect(setting: Setting, paths: PathSet) -> Scalar:

@@ -31,6 +31,7 @@ Claims
                   {a4.h0@END}  0.400  [0.390, 0.410]
                   {a3.h0@END}  0.300  [0.290, 0.310]
                   … 3 more; `--all` shows them
+                over prompts: -0.2 to 1.8, quartiles 0.1, 0.5, 0.8; 2 of 4 satisfy it
                 prompts that speak most against it:
                   r0       0  When Mary and John went to the store,
                   r1  0.1000  When Mary and John went to the store,
