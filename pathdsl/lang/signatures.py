@@ -89,6 +89,7 @@ TASK_FIELDS = {
         Parameter(name="treated", kind=Kind.TREATED),
         Parameter(name="positions", kind=Kind.POSITIONS),
         Parameter(name="cluster", kind=Kind.LABEL),
+        Parameter(name="split_by", kind=Kind.LABEL),
         word("layernorm", LAYERNORMS, "recompute"),
         word("average", AVERAGES, "ratio_of_means"),
         Parameter(name="bos", kind=Kind.BOOL),

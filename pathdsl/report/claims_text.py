@@ -45,6 +45,7 @@ def claim_block(claim: ClaimResult, tasks: Mapping[str, TaskData], view: View) -
     if claim.members:
         brief = claim.as_expected and not view.everything
         lines.append(members_block(claim.members, claim.estimate, view, _INDENT, brief=brief))
+    lines += _parts(claim, view)
     lines += [view.faint(paragraph(note, view, _INDENT, "  ")) for note in claim.notes]
     if other := _other_norm(claim, view):
         lines.append(paragraph(other, view, _INDENT, "  "))
@@ -110,6 +111,23 @@ def _scope(claim: ClaimResult) -> str:
     if claim.p_value is not None:
         parts.append(f"p = {claim.p_value:.2g}")
     return ", ".join(parts)
+
+
+def _parts(claim: ClaimResult, view: View) -> list[str]:
+    """The claim by the values of a label, in columns."""
+    if not claim.parts:
+        return []
+    cells = [
+        [
+            f"{_INDENT}  {part.value}",
+            view.number(part.estimate, part.interval),
+            view.interval(part.interval, part.estimate),
+            f"n = {part.n:,}",
+            "" if part.satisfied or part.satisfied is None else "does not satisfy it",
+        ]
+        for part in claim.parts
+    ]
+    return [f"{_INDENT}by {claim.parts[0].field}:", *table(cells, right=(1,))]
 
 
 def _spreads(claim: ClaimResult, view: View) -> list[str]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
         ClaimResult,
         MemberResult,
         OtherNorm,
+        PartResult,
         QuantityResult,
         Spread,
         TellingRow,
@@ -179,11 +180,23 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
         ],
         "members": [_member(m) for m in claim.members],
         "prompts": _spread(claim.prompts),
+        "parts": [_part(part) for part in claim.parts],
         "worst": [_prompt(row, tasks) for row in claim.worst],
         "notes": list(claim.notes),
         "settle_n": claim.settle_n,
         "text": claim.text,
         "other_norm": _other_norm(claim.other_norm),
+    }
+
+
+def _part(part: PartResult) -> Object:
+    return {
+        "field": part.field,
+        "value": part.value,
+        "n": part.n,
+        "estimate": _number(part.estimate),
+        "interval": _interval(part.interval),
+        "satisfied": part.satisfied,
     }
 
 

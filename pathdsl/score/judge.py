@@ -87,6 +87,7 @@ def judge(
         quantities.append(_quantity(let, found["let", i, ""], bootstrap, units, diagnostics))
         bootstrap.forget()
     results: list[ClaimResult] = []
+    splits = {name: label for name in session.tasks if (label := lowering.split_by(name))}
     by_decl: dict[str, list[int]] = {}
     for i, claim in enumerate(claims):
         by_decl.setdefault(claim.decl.name.name, []).append(i)
@@ -95,7 +96,7 @@ def judge(
         assert isinstance(decl, ast.ClaimDecl)
         questions = [_question(decl, claims[i].name, found, i, lowering) for i in places]
         used = _bootstrap(decl.methods, lowering, bootstraps)
-        family = judge_family(decl, questions, used)
+        family = judge_family(decl, questions, used, splits)
         used.forget()
         if decl.loop is not None:
             family = [r for r in family if is_asked(only, decl.name.name, _label(r.name))]

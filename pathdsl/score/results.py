@@ -9,8 +9,8 @@ from enum import StrEnum
 from pathdsl.errors import Diagnostic
 
 __all__ = [
-    "ClaimResult", "Judgement", "MemberResult", "OtherNorm", "QuantityResult", "Spread",
-    "TellingRow", "Term", "Verdict",
+    "ClaimResult", "Judgement", "MemberResult", "OtherNorm", "PartResult", "QuantityResult",
+    "Spread", "TellingRow", "Term", "Verdict",
 ]  # fmt: skip
 
 
@@ -103,6 +103,22 @@ class OtherNorm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartResult:
+    """A claim's quantity on the rows whose label `field` has one value, without a verdict.
+
+    `n` counts these rows; `satisfied` says whether the estimate satisfies the claim, None where
+    the estimate is undefined.
+    """
+
+    field: str
+    value: str | int | float | bool
+    n: int
+    estimate: float | None
+    interval: tuple[float, float] | None
+    satisfied: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimResult:
     """One claim, or one member of it.
 
@@ -111,7 +127,7 @@ class ClaimResult:
     is the confidence of the interval that decided, larger than `confidence` under a correction.
     `tasks` are those that it reads. `other_norm` is None where it was judged in one norm mode only.
     `prompts` is how the prompts' shares in the estimate are distributed, None where it is counted
-    or no smooth function of means.
+    or no smooth function of means. `parts` are its values by label where its tasks are split.
     """
 
     name: str
@@ -136,6 +152,7 @@ class ClaimResult:
     tasks: tuple[str, ...] = ()
     other_norm: OtherNorm | None = None
     prompts: Spread | None = None
+    parts: tuple[PartResult, ...] = ()
 
     @property
     def changes_with_norm(self) -> bool:
