@@ -17,7 +17,7 @@ from pathdsl.errors import Diagnostic
 from pathdsl.lang.program import Program
 from pathdsl.lang.source import SourceFile
 from pathdsl.plan.liveness import Cost, reads_of
-from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, Output, Plan
+from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, Output, Plan, parts_of
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.report.json import diagnostic_object
 from pathdsl.report.numbers import many, plain, size_text
@@ -63,11 +63,11 @@ def shared_copies(plan: Plan) -> tuple[int, int]:
         ends = [output.resid, *(s for a in output.attention for s, _ in a.blend if s >= 0)]
         if output.frozen >= 0:
             ends.append(output.frozen)
-        for step in ends:
+        for step in (part for end in ends for part, _ in parts_of(plan.steps, end)):
             users[step] = users.get(step, 0) | bit
     for number in range(len(plan.steps) - 1, -1, -1):
         if number in users:
-            for read in reads_of(plan.steps[number]):
+            for read in reads_of(plan, number):
                 users[read] = users.get(read, 0) | users[number]
     kinds = HeadCopy | MlpCopy | HiddenCopy
     copies = [n for n in plan.alive if isinstance(plan.steps[n], kinds)]
