@@ -54,6 +54,9 @@ __all__ = [
 _SPAN_COLUMN = "prompt"
 _PLACES = ("positions", "spans")
 
+MOST_PARTS = 24
+"""Values of the label that a task is split by; more than a table can be read for."""
+
 
 def build_task(
     spec: TaskSpec,
@@ -82,7 +85,8 @@ def build_task(
     columns = dict.fromkeys([spec.reference, *prompt_columns])
     columns |= dict.fromkeys(c for one in specs for c in columns_of(one))
     answers = [name for name in dict.fromkeys(answer_columns) if name != "next"]
-    needed = {one.by for one in specs if one.by} | ({spec.cluster} if spec.cluster else set())
+    needed = {name for name in (spec.cluster, spec.split_by) if name}
+    needed |= {one.by for one in specs if one.by}
     _check_columns(table, [*columns, *answers, *sorted(needed)], faults)
 
     encoder = Encoder(tokenizer, shape, spec.bos, faults)
@@ -96,6 +100,13 @@ def build_task(
         for name in answers
     }
     labels = _labels(table, set(columns) - needed, faults, needed)
+    if spec.split_by in labels and len(set(labels[spec.split_by])) > MOST_PARTS:
+        faults.add(
+            "PD351",
+            f"`split_by = {spec.split_by}` has {len(set(labels[spec.split_by])):,} values, "
+            f"and at most {MOST_PARTS} are told apart",
+            advice="split by a coarser label, or leave `split_by` out",
+        )
     faults.stop()
 
     task = _assemble(spec, rows, table, prompts, tokens, positions, labels, encoder)

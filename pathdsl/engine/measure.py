@@ -1,8 +1,8 @@
 """Measures at the logits: from a run's final residual stream to one number per prompt.
 
-`logit`, `prob`, `logprob`, `rank`, `top1`, `kl`, the id of the best token, and attention mass; see
-`pathdsl.plan.readout.Measure`. Only the vocabulary columns that are asked for are computed when
-nothing normalises over the vocabulary. Normalisers are summed in float64.
+`logit`, `prob`, `logprob`, `rank`, `top1`, KL in both directions, the id of the best token, and
+attention mass; see `pathdsl.plan.readout.Measure`. Only the vocabulary columns that are asked for
+are computed when nothing normalises over the vocabulary. Normalisers are summed in float64.
 
 Ties count against: a token that shares the highest logit with another has rank 2.
 """
@@ -22,7 +22,7 @@ from pathdsl.engine.positions import position_mask
 from pathdsl.engine.sites import Sites
 from pathdsl.plan.build import parse_pos
 from pathdsl.plan.masks import FALSE
-from pathdsl.plan.readout import Measure
+from pathdsl.plan.readout import DIVERGENCES, Measure
 from pathdsl.plan.steps import AttentionRead, Output, Plan
 from pathdsl.plan.taskdata import TaskData
 
@@ -55,7 +55,7 @@ def measure_outputs(
 ) -> dict[tuple[int, Measure], np.ndarray]:
     """(output number, measure) to (rows of the batch,) float64.
 
-    `reference_final`: the residual step of the reference run's logits, for `kl`.
+    `reference_final`: the residual step of the reference run's logits, for divergences.
     """
     found: dict[tuple[int, Measure], np.ndarray] = {}
     for number, output in enumerate(plan.outputs):
@@ -101,9 +101,9 @@ def _token_values(
     if all(m.kind == "logit" for m in measures):
         return _columns(adapter, normed, answers)
     reference = None
-    if any(m.kind == "kl" for m in measures):
+    if any(m.kind in DIVERGENCES for m in measures):
         if reference_final is None:
-            raise ValueError("the plan lacks the reference run that `kl` compares with")
+            raise ValueError("the plan lacks the reference run that a divergence compares with")
         reference = adapter.final_norm(execution.at(reference_final, output.positions))
     size = max(VOCAB_CHUNK // plan.shape.d_vocab, 1)
     parts: dict[Measure, list[np.ndarray]] = defaultdict(list)
@@ -156,9 +156,11 @@ def _from_logits(
 ) -> np.ndarray:
     """One measure of (tokens, vocabulary) float64 logits."""
     match measure.kind:
-        case "kl":
+        case "kl" | "reverse_kl":
             assert reference is not None
             log_p, log_q = reference.log_softmax(-1), logits.log_softmax(-1)
+            if measure.kind == "reverse_kl":
+                log_p, log_q = log_q, log_p
             return (log_p.exp() * (log_p - log_q)).sum(-1).cpu().numpy()
         case "top_token":
             return logits.argmax(-1).double().cpu().numpy()

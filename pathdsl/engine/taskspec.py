@@ -63,6 +63,7 @@ class TaskSpec:
     """The fields of one task, defaults filled in; `filters` from the base task outwards.
 
     `bos` None: the tokenizer's own special tokens. `cluster` "": each row is resampled by itself.
+    `split_by`: the label by whose values claims are reported one by one, "" for none.
     """
 
     name: str
@@ -71,6 +72,7 @@ class TaskSpec:
     treated: TreatedSpec | None = None
     positions: tuple[str, ...] = ()
     cluster: str = ""
+    split_by: str = ""
     bos: bool | None = None
     layernorm: str = "recompute"
     average: str = "ratio_of_means"
@@ -145,6 +147,7 @@ def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = Non
         treated=treated,
         positions=positions or (),
         cluster=word("cluster", (), ""),
+        split_by=word("split_by", (), ""),
         bos=bos,
         layernorm=word("layernorm", LAYERNORMS, LAYERNORMS[0]),
         average=word("average", AVERAGES, AVERAGES[0]),

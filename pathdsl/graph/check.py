@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from pathdsl.errors import Diagnostic, PathdslError, Severity
 from pathdsl.graph.eap import unused_edges
@@ -133,6 +134,8 @@ class _Checker:
             case ast.PathRun(paths=paths, options=options):
                 yield paths
                 yield from self.options(options)
+            case ast.Score(name="cpr" | "cmd"):
+                yield node  # reads its file by rank, not as a path set
             case ast.Score(subjects=subjects, options=options):
                 for subject in subjects:
                     if isinstance(subject, ast.Score | ast.PlainRun | ast.PathRun):
@@ -165,6 +168,8 @@ class _Checker:
         """Check one path expression or node reference."""
         if isinstance(part, ast.Argument):
             self.attempt(lambda: self.resolver.path_set(part.value, bindings))  # type: ignore[arg-type]
+        elif isinstance(part, ast.Score):
+            self.ranked(part)
         elif isinstance(part, PATH_WORDS):
             self.paths(part, bindings)
         elif isinstance(part, ast.Name) and part.name not in bindings:
@@ -174,6 +179,15 @@ class _Checker:
                 self.node(part, bindings)
         elif isinstance(part, NODE_WORDS):
             self.node(part, bindings)
+
+    def ranked(self, score: ast.Score) -> None:
+        """Check the file of a score over ranked edges, and its scope."""
+        for option in score.options:
+            if option.keyword == "scope":
+                self.within(option.value, {})
+        for subject in score.subjects:
+            if isinstance(subject, ast.EdgesFile):
+                self.attempt(partial(self.resolver.ranking, subject, signed=True))
 
     def node(self, ref: ast.NodeRef, bindings: Bindings) -> bool:
         if isinstance(ref, ast.Name) and not (

@@ -23,7 +23,15 @@ from pathlib import Path
 from pathdsl.graph.components import Component, Layout, bits
 from pathdsl.graph.pathset import Listed, ListedEdge
 
-__all__ = ["MAX_BYTES", "parse_edge", "read_edges_file", "unused_edges"]
+__all__ = [
+    "MAX_BYTES",
+    "listed",
+    "parse_edge",
+    "read_edges",
+    "read_edges_file",
+    "sorted_by_score",
+    "unused_edges",
+]
 
 MAX_BYTES = 512 * 1024 * 1024
 SHOWN = 5
@@ -34,6 +42,18 @@ _RECEIVER = re.compile(r"([^<>]+)<([qkv])>")
 
 def read_edges_file(path: Path, layout: Layout, top: int | None = None) -> Listed:
     """The edges of a circuit file, in the order of the graph.
+
+    Raises OSError and ValueError as `read_edges`, and ValueError where `top` does not fit.
+    """
+    edges, parsed = read_edges(path, layout)
+    chosen = _largest(edges, top) if top is not None else _in_graph(edges)
+    return listed(sorted(parsed[name] for name in chosen), layout)
+
+
+def read_edges(
+    path: Path, layout: Layout
+) -> tuple[Mapping[str, object], Mapping[str, tuple[int, int, str]]]:
+    """What a circuit file says of each edge, and the edge itself, both by the name in the file.
 
     Raises OSError where the file cannot be read and ValueError where it is too large, no JSON of
     this format, made for another model, or names edges that this model does not have.
@@ -59,8 +79,7 @@ def read_edges_file(path: Path, layout: Layout, top: int | None = None) -> Liste
         more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
         names = ", ".join(f"`{name}`" for name in unknown[:SHOWN])
         raise ValueError(f"this model has no edge {names}{more}")
-    chosen = _largest(edges, top) if top is not None else _in_graph(edges)
-    return listed(sorted(parsed[name] for name in chosen), layout)  # type: ignore[type-var]
+    return edges, {name: edge for name, edge in parsed.items() if edge is not None}
 
 
 def parse_edge(name: str, layout: Layout) -> tuple[int, int, str] | None:
@@ -182,6 +201,16 @@ def _largest(edges: Mapping[str, object], top: int) -> list[str]:
     if top > len(edges):
         raise ValueError(f"`top: {top}` asks for more than the {len(edges):,} edges of the file")
 
+    return sorted_by_score(edges)[:top]
+
+
+def sorted_by_score(edges: Mapping[str, object], *, signed: bool = False) -> list[str]:
+    """The names of edges, the largest score first, or the largest absolute one unless `signed`.
+
+    Equal scores are in the order of their names; edges without a score (NaN or null) come last.
+    Raises ValueError for an edge whose `score` is no number.
+    """
+
     def rank(name: str) -> tuple[float, str]:
         value = edges[name]
         score = value.get("score") if isinstance(value, Mapping) else None
@@ -189,6 +218,8 @@ def _largest(edges: Mapping[str, object], top: int) -> list[str]:
             return math.inf, name
         if isinstance(score, bool) or not isinstance(score, int | float):
             raise ValueError(f"edge `{name}` has no number as its `score`")
-        return (math.inf if math.isnan(score) else -abs(score)), name
+        if math.isnan(score):
+            return math.inf, name
+        return (-score if signed else -abs(score)), name
 
-    return sorted(edges, key=rank)[:top]
+    return sorted(edges, key=rank)

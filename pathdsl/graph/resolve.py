@@ -40,6 +40,7 @@ from pathdsl.graph.pathset import (
 from pathdsl.graph.places import Bindings, Mark, Member, fault
 from pathdsl.graph.positions import edge_possible
 from pathdsl.graph.product import Product
+from pathdsl.graph.ranking import Ranking, read_ranking
 from pathdsl.graph.subpaths import NODE_REFS, Labels, SubPaths, merge
 from pathdsl.lang import ast
 
@@ -229,6 +230,14 @@ class PathResolver(SubPaths):
         top = _integer(expr.options, "top")
         try:
             return read_edges_file(path, self.layout, top=top)
+        except (OSError, ValueError, json.JSONDecodeError) as error:
+            raise fault("PD217", f"`{expr.path}` cannot be used: {error}", expr) from error
+
+    def ranking(self, expr: ast.EdgesFile, *, signed: bool) -> Ranking:
+        """All edges of a score file in the order of their scores; PD217 where it cannot be used."""
+        path = Path(expr.span.path).parent / expr.path
+        try:
+            return read_ranking(path, self.layout, signed=signed)
         except (OSError, ValueError, json.JSONDecodeError) as error:
             raise fault("PD217", f"`{expr.path}` cannot be used: {error}", expr) from error
 

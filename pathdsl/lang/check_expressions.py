@@ -134,13 +134,15 @@ def _measure(scope: Scope, call: ast.Call) -> Faults:
                     "not a head",
                     help="name a single head, `attention(a9.h9, END -> IO)`",
                 )
-        elif call.name == "kl" and value != ast.PlainRun(span=value.span, which="reference"):
+        elif call.name in ("kl", "reverse_kl") and value != ast.PlainRun(
+            span=value.span, which="reference"
+        ):
             yield fault(
                 "PD115",
-                "`kl` compares with the reference run",
+                f"`{call.name}` compares with the reference run",
                 value.span,
                 "another run",
-                help="`kl(reference)`",
+                help=f"`{call.name}(reference)`",
             )
 
 

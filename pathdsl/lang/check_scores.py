@@ -65,6 +65,53 @@ def check_score(scope: Scope, score: ast.Score) -> Faults:
     elif score.name not in ("overlap", "paths", "chance") and found is not None:
         yield from _missing_treated(scope, score, found)
     yield from _units(scope, score)
+    if score.name == "faithfulness":
+        yield from _forms(score)
+    if score.name in ("cpr", "cmd"):
+        yield from _ranked(score)
+
+
+def _ranked(score: ast.Score) -> Faults:
+    """A fault unless the score is of a whole file of edges."""
+    for subject in score.subjects[:1]:
+        if isinstance(subject, ast.EdgesFile) and not subject.options:
+            continue
+        yield fault(
+            "PD115",
+            f"`{score.name}` is of a file that ranks every edge",
+            subject.span,
+            "a part of the file" if isinstance(subject, ast.EdgesFile) else "a path set",
+            help=f"`{SCORES[score.name].example}`",
+        )
+
+
+def _forms(score: ast.Score) -> Faults:
+    """Options of faithfulness that its form does not read."""
+    options = {o.keyword: o for o in score.options}
+    form = named_option(score.options, "as") or "recovered"
+    readers = {
+        "by": ("explained", "unexplained"),
+        "among": ("agreement",),
+        "answer": ("agreement",),
+    }
+    for keyword, forms in readers.items():
+        if keyword in options and form not in forms:
+            yield fault(
+                "PD129",
+                f"`as: {form}` does not read `{keyword}:`",
+                options[keyword].span,
+                f"belongs to {listed(tuple(f'as: {f}' for f in forms))}",
+                help=f"leave it out, or ask for `as: {forms[0]}`",
+            )
+    if form == "agreement" and ("among" in options) != ("answer" in options):
+        given, lacks = ("among", "answer") if "among" in options else ("answer", "among")
+        yield fault(
+            "PD113",
+            f"`{given}:` needs `{lacks}:`",
+            options[given].span,
+            "alone, it says nothing",
+            help="`faithfulness(P, as: agreement, among: wrong, answer: io)`",
+        )
 
 
 def _which_metric(score: ast.Score, candidates: tuple[str, ...]) -> Faults:

@@ -10,7 +10,9 @@ from enum import StrEnum
 
 from pathdsl.lang import ast
 
-__all__ = ["REQUIRED", "Kind", "Parameter", "Signature", "literal"]
+__all__ = [
+    "REQUIRED", "SEED", "Kind", "Parameter", "Signature", "first", "literal", "table", "word",
+]  # fmt: skip
 
 
 class Kind(StrEnum):
@@ -90,6 +92,24 @@ class Signature:
     def by_place(self) -> tuple[Parameter, ...]:
         """The parameters that may be given without their name, in order."""
         return tuple(p for p in self.parameters if p.by_place)
+
+
+def table(*signatures: Signature) -> dict[str, Signature]:
+    """Signatures by name."""
+    return {signature.name: signature for signature in signatures}
+
+
+def first(name: str, kind: Kind, default: object = REQUIRED, **bounds: float) -> Parameter:
+    """A parameter that may be given by place; `bounds` are `least` and `most`."""
+    return Parameter(name=name, kind=kind, default=default, by_place=True, **bounds)  # type: ignore[arg-type]
+
+
+def word(name: str, choices: tuple[str, ...], default: object = None) -> Parameter:
+    """A parameter that takes one of a closed list of words."""
+    return Parameter(name=name, kind=Kind.WORD, choices=choices, default=default)
+
+
+SEED = Parameter(name="seed", kind=Kind.INTEGER, default=0)
 
 
 def literal(value: ast.Node) -> int | float | str | bool | None:

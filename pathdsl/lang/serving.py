@@ -182,9 +182,11 @@ def wants_metric(score: ast.Score) -> bool:
     """True where a score is made of a metric's values."""
     if score.name in NEEDS_NO_METRIC or score.name == "chance":
         return False
-    return not (
-        score.name == "faithfulness" and named_option(score.options, "as") in ("kl", "agreement")
-    )
+    if score.name != "faithfulness":
+        return True
+    form, by = named_option(score.options, "as"), named_option(score.options, "by")
+    compared = form in ("explained", "unexplained") and by in ("kl", "reverse_kl")
+    return form not in ("kl", "agreement") and not compared
 
 
 def choose_metric(program: Program, score: ast.Score) -> Choice:

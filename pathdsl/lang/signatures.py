@@ -16,8 +16,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pathdsl.lang import ast
-from pathdsl.lang.kinds import REQUIRED, Kind, Parameter, Signature, literal
-from pathdsl.lang.pvalues import DRAWN
+from pathdsl.lang.kinds import (
+    REQUIRED,
+    SEED,
+    Kind,
+    Parameter,
+    Signature,
+    first,
+    literal,
+    table,
+    word,
+)
+from pathdsl.lang.score_signatures import KNOCKOUTS, OVER, SCORES
 
 __all__ = [
     "AVERAGES",
@@ -55,20 +65,7 @@ LAYERNORMS = ("recompute", "frozen")
 AVERAGES = ("ratio_of_means", "mean_of_ratios")
 
 
-def _table(*signatures: Signature) -> dict[str, Signature]:
-    return {signature.name: signature for signature in signatures}
-
-
-def _first(name: str, kind: Kind, default: object = REQUIRED, **bounds: float) -> Parameter:
-    return Parameter(name=name, kind=kind, default=default, by_place=True, **bounds)  # type: ignore[arg-type]
-
-
-def _word(name: str, choices: tuple[str, ...], default: object = None) -> Parameter:
-    return Parameter(name=name, kind=Kind.WORD, choices=choices, default=default)
-
-
-SEED = Parameter(name="seed", kind=Kind.INTEGER, default=0)
-DTYPE = _word("dtype", DTYPES, "float32")
+DTYPE = word("dtype", DTYPES, "float32")
 _TAKE = Parameter(name="take", kind=Kind.INTEGER, least=1)
 _SHA = Parameter(name="sha256", kind=Kind.TEXT)
 _LABEL = Parameter(name="by", kind=Kind.LABEL)
@@ -91,42 +88,43 @@ TASK_FIELDS = {
         Parameter(name="treated", kind=Kind.TREATED),
         Parameter(name="positions", kind=Kind.POSITIONS),
         Parameter(name="cluster", kind=Kind.LABEL),
-        _word("layernorm", LAYERNORMS, "recompute"),
-        _word("average", AVERAGES, "ratio_of_means"),
+        Parameter(name="split_by", kind=Kind.LABEL),
+        word("layernorm", LAYERNORMS, "recompute"),
+        word("average", AVERAGES, "ratio_of_means"),
         Parameter(name="bos", kind=Kind.BOOL),
     )
 }
-LOADERS = _table(
+LOADERS = table(
     Signature(
         name="hf",
-        parameters=(_first("id", Kind.TEXT), Parameter(name="revision", kind=Kind.TEXT), DTYPE),
+        parameters=(first("id", Kind.TEXT), Parameter(name="revision", kind=Kind.TEXT), DTYPE),
         example='hf("openai-community/gpt2", revision: "607a30d783dfa663caf39e06633721c8d4cfcd7e")',
     ),
     Signature(
         name="folder",
-        parameters=(_first("path", Kind.TEXT), DTYPE),
+        parameters=(first("path", Kind.TEXT), DTYPE),
         example='folder("models/mine")',
     ),
     Signature(
-        name="bundled", parameters=(_first("name", Kind.TEXT), DTYPE), example='bundled("ioi-mini")'
+        name="bundled", parameters=(first("name", Kind.TEXT), DTYPE), example='bundled("ioi-mini")'
     ),
 )
-DATA_FILES = _table(
+DATA_FILES = table(
     Signature(
         name="jsonl",
-        parameters=(_first("path", Kind.TEXT), _SHA, _TAKE, SEED),
+        parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED),
         example='jsonl("data/rows.jsonl", take: 200)',
     ),
     Signature(
         name="csv",
-        parameters=(_first("path", Kind.TEXT), _SHA, _TAKE, SEED),
+        parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED),
         example='csv("data/rows.csv", take: 200)',
     ),
 )
-TREATED = _table(
+TREATED = table(
     Signature(
         name="mean",
-        parameters=(_first("column", Kind.COLUMN), _LABEL),
+        parameters=(first("column", Kind.COLUMN), _LABEL),
         example="mean(prompt_abc, by: template)",
     ),
     Signature(name="zero", example="zero"),
@@ -142,7 +140,7 @@ TREATED = _table(
     Signature(
         name="resample",
         parameters=(
-            _first("column", Kind.COLUMN),
+            first("column", Kind.COLUMN),
             _LABEL,
             Parameter(name="draws", kind=Kind.INTEGER, default=8, least=1),
             SEED,
@@ -150,8 +148,8 @@ TREATED = _table(
         example="resample(prompt, by: template, draws: 8, seed: 0)",
     ),
 )
-_X = _first("x", Kind.EXPRESSION)
-STATISTICS = _table(
+_X = first("x", Kind.EXPRESSION)
+STATISTICS = table(
     Signature(name="mean", parameters=(_X,), example="mean(LD(reference))"),
     Signature(name="median", parameters=(_X,), example="median(LD(reference))"),
     Signature(
@@ -174,160 +172,56 @@ STATISTICS = _table(
     Signature(name="abs", parameters=(_X,), example="abs(LD(reference))"),
     Signature(
         name="min",
-        parameters=(_X, _first("y", Kind.EXPRESSION)),
+        parameters=(_X, first("y", Kind.EXPRESSION)),
         any_number=True,
         example="min(LD(reference), 1)",
     ),
     Signature(
         name="max",
-        parameters=(_X, _first("y", Kind.EXPRESSION)),
+        parameters=(_X, first("y", Kind.EXPRESSION)),
         any_number=True,
         example="max(LD(reference), 0)",
     ),
 )
 AVERAGING = ("mean", "median", "quantile", "std")
-_ANSWER = _first("answer", Kind.COLUMN)
-MEASURES = _table(
+_ANSWER = first("answer", Kind.COLUMN)
+MEASURES = table(
     *(
         Signature(name=name, parameters=(_ANSWER,), example=f"{name}(io)")
         for name in ("logit", "prob", "logprob", "rank", "top1")
     ),
-    Signature(name="kl", parameters=(_first("run", Kind.RUN),), example="kl(reference)"),
+    *(
+        Signature(name=name, parameters=(first("run", Kind.RUN),), example=f"{name}(reference)")
+        for name in ("kl", "reverse_kl")
+    ),
     Signature(
         name="attention",
-        parameters=(_first("head", Kind.ATTENTION),),
+        parameters=(first("head", Kind.ATTENTION),),
         example="attention(a9.h9, END -> IO)",
     ),
 )
-_COMMON = (
-    Parameter(name="metric", kind=Kind.METRIC),
-    Parameter(name="task", kind=Kind.TASK),
-    Parameter(name="scope", kind=Kind.PATHS),
-)
-_P = _first("P", Kind.PATHS)
-_OVER = Parameter(name="over", kind=Kind.UNITS)
-_SPLIT = Parameter(name="split", kind=Kind.BOOL, default=True)
-_GAP, _MEAN = _word("as", ("gap", "share"), "gap"), _word("as", ("mean", "rms"), "mean")
-SCORES = _table(
-    Signature(
-        name="faithfulness",
-        parameters=(
-            _P,
-            *_COMMON,
-            _word(
-                "as",
-                ("recovered", "ratio", "gap", "explained", "kl", "agreement", "rms"),
-                "recovered",
-            ),
-        ),
-        example="faithfulness(P, as: recovered)",
-    ),
-    Signature(
-        name="completeness",
-        parameters=(
-            _P,
-            *_COMMON,
-            Parameter(
-                name="knockouts",
-                kind=Kind.KNOCKOUTS,
-                default=REQUIRED,
-                choices=("random", "groups", "greedy"),
-            ),
-            _GAP,
-            _OVER,
-            _SPLIT,
-        ),
-        example="completeness(P, knockouts: random(100, seed: 0))",
-    ),
-    Signature(
-        name="minimality",
-        parameters=(
-            _P,
-            *_COMMON,
-            _word("per", ("node", "edge", "group"), "node"),
-            Parameter(name="knockouts", kind=Kind.KNOCKOUTS, choices=("groups", "greedy")),
-            Parameter(name="given", kind=Kind.GIVEN),
-            _GAP,
-            _OVER,
-            _SPLIT,
-        ),
-        example="minimality(P, per: node)",
-    ),
-    Signature(name="effect", parameters=(_P, *_COMMON, _MEAN), example="effect(P)"),
-    Signature(
-        name="accuracy",
-        parameters=(
-            _first("RUN", Kind.RUN),
-            *_COMMON,
-            Parameter(name="answer", kind=Kind.COLUMN, default=REQUIRED),
-        ),
-        example="accuracy(reference, answer: io)",
-    ),
-    Signature(
-        name="overlap",
-        parameters=(
-            _P,
-            _first("Q", Kind.PATHS),
-            *_COMMON,
-            Parameter(name="over", kind=Kind.OVER, default="node", choices=("node", "edge")),
-            _word("as", ("united", "of_first", "of_second", "of_smaller"), "united"),
-        ),
-        example="overlap(P, Q, over: node, as: united)",
-    ),
-    Signature(name="paths", parameters=(_P, *_COMMON), example="paths(P)"),
-    Signature(
-        name="chance",
-        parameters=(
-            _first("SCORE", Kind.EXPRESSION),
-            *_COMMON,
-            *DRAWN,
-            SEED,
-            _OVER,
-        ),
-        example="chance(faithfulness(P), among: 100, seed: 0)",
-    ),
-)
-KNOCKOUTS = _table(
-    Signature(
-        name="random",
-        parameters=(_first("count", Kind.INTEGER, 100, least=1), SEED),
-        example="random(100, seed: 0)",
-    ),
-    Signature(name="groups", example="groups"),
-    Signature(
-        name="greedy",
-        parameters=(
-            _first("steps", Kind.INTEGER, 10, least=1),
-            SEED,
-            Parameter(name="runs", kind=Kind.INTEGER, default=10, least=1),
-            Parameter(name="sample", kind=Kind.INTEGER, default=10, least=1),
-            _word("by", ("incompleteness", "circuit"), "incompleteness"),
-        ),
-        example="greedy(10, seed: 0)",
-    ),
-)
-METHODS = _table(
+METHODS = table(
     Signature(name="holm", example="holm()"),
     Signature(name="bh", example="bh()"),
     Signature(
         name="bootstrap",
-        parameters=(_first("draws", Kind.INTEGER, 10000, least=1), SEED),
+        parameters=(first("draws", Kind.INTEGER, 10000, least=1), SEED),
         example="bootstrap(10000, seed: 0)",
     ),
 )
-PATH_SETS = _table(
+PATH_SETS = table(
     Signature(
         name="edges",
         parameters=(Parameter(name="top", kind=Kind.INTEGER, least=1),),
         example='edges("circuit.json", top: 200)',
     ),
-    Signature(name="random_like", parameters=(SEED, _OVER), example="random_like(P, seed: 0)"),
+    Signature(name="random_like", parameters=(SEED, OVER), example="random_like(P, seed: 0)"),
     Signature(
         name="random_edges",
         parameters=(
             Parameter(name="count", kind=Kind.INTEGER, least=1),
             Parameter(name="like", kind=Kind.PATHS, default=REQUIRED),
-            _word("by", ("classes", "walks"), "classes"),
+            word("by", ("classes", "walks"), "classes"),
             SEED,
         ),
         example="random_edges(count: 40, like: P, seed: 0)",

@@ -34,6 +34,7 @@ _MEASURED: dict[str, Unit] = {
     "prob": "prob",
     "logprob": "nats",
     "kl": "nats",
+    "reverse_kl": "nats",
     "rank": "none",
     "top1": "none",
     "attention": "none",
@@ -375,6 +376,8 @@ class _Inference:
         match score.name, kind:
             case "faithfulness", "kl":
                 return Typed(unit="nats", level="quantity")
+            case "faithfulness", "unexplained":
+                return self._unexplained(score, metric)
             case "faithfulness", "gap" | "rms":
                 return metric
             case "completeness" | "minimality", "share":
@@ -383,3 +386,22 @@ class _Inference:
                 return metric
             case _:
                 return unitless
+
+    def _unexplained(self, score: ast.Score, metric: Typed) -> Typed:
+        """The mean dissimilarity of model and circuit, in the unit of what compares them."""
+        by = named_option(score.options, "by")
+        if by in ("kl", "reverse_kl"):
+            return Typed(unit="nats", level="quantity")
+        if by != "squared" or metric.unit in (None, "none"):
+            return metric
+        written = next(o for o in score.options if o.keyword == "by")
+        self.faults.append(
+            fault(
+                "PD401",
+                f"the square of `{metric.unit}` has no unit of its own",
+                written.span,
+                f"the metric has `{metric.unit}`",
+                help="`as: explained, by: squared` is a ratio and has none",
+            )
+        )
+        return Typed(level="quantity", known=False)

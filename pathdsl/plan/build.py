@@ -14,7 +14,7 @@ from pathdsl.graph.shape import ModelShape
 from pathdsl.plan.copies import MAX_COPIES, CopyTable, RunBuilder, pattern_copy
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.needs import back_masks, scale_masks
-from pathdsl.plan.readout import Measure
+from pathdsl.plan.readout import DIVERGENCES, Measure
 from pathdsl.plan.runs import RunSpec, TreatedSpec
 from pathdsl.plan.steps import (
     REFERENCE,
@@ -155,7 +155,7 @@ def _build_one(
         for step, mask in ((final.step, masks.without(read, mixed)), (mixed_step, mixed)):
             if mask != FALSE:
                 wanted[step] = masks.either(wanted.get(step, FALSE), mask)
-        if any(measure.kind == "kl" for measure in measures):
+        if any(measure.kind in DIVERGENCES for measure in measures):
             plain = table.add(PlainResid(stage=2 * shape.n_layers, source=REFERENCE))
             wanted[plain] = masks.either(wanted.get(plain, FALSE), read)
         n_cells += len(builder.mixed)

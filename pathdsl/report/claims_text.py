@@ -12,11 +12,11 @@ from math import isfinite
 
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.report.members_text import members_block
-from pathdsl.report.numbers import apart, many
+from pathdsl.report.numbers import apart, digits, many
 from pathdsl.report.style import View, clip, paragraph, table
-from pathdsl.score.results import ClaimResult, TellingRow, Verdict
+from pathdsl.score.results import ClaimResult, Spread, TellingRow, Verdict
 
-__all__ = ["claim_block", "claim_line"]
+__all__ = ["claim_block", "claim_line", "spread_text"]
 
 _COLUMN = 14
 _INDENT = " " * (_COLUMN + 2)
@@ -45,6 +45,7 @@ def claim_block(claim: ClaimResult, tasks: Mapping[str, TaskData], view: View) -
     if claim.members:
         brief = claim.as_expected and not view.everything
         lines.append(members_block(claim.members, claim.estimate, view, _INDENT, brief=brief))
+    lines += _parts(claim, view)
     lines += [view.faint(paragraph(note, view, _INDENT, "  ")) for note in claim.notes]
     if other := _other_norm(claim, view):
         lines.append(paragraph(other, view, _INDENT, "  "))
@@ -52,6 +53,8 @@ def claim_block(claim: ClaimResult, tasks: Mapping[str, TaskData], view: View) -
         lines.append(
             view.paint(f"{_INDENT}about {claim.settle_n:,} prompts would settle it", "yellow")
         )
+    if claim.prompts is not None and (view.everything or not claim.as_expected):
+        lines += _spreads(claim, view)
     if claim.worst and (view.everything or not claim.as_expected):
         lines.append(f"{_INDENT}prompts that speak most against it:")
         lines += _prompts(claim.worst, tasks, view)
@@ -108,6 +111,49 @@ def _scope(claim: ClaimResult) -> str:
     if claim.p_value is not None:
         parts.append(f"p = {claim.p_value:.2g}")
     return ", ".join(parts)
+
+
+def _parts(claim: ClaimResult, view: View) -> list[str]:
+    """The claim by the values of a label, in columns."""
+    if not claim.parts:
+        return []
+    cells = [
+        [
+            f"{_INDENT}  {part.value}",
+            view.number(part.estimate, part.interval),
+            view.interval(part.interval, part.estimate),
+            f"n = {part.n:,}",
+            "" if part.satisfied or part.satisfied is None else "does not satisfy it",
+        ]
+        for part in claim.parts
+    ]
+    return [f"{_INDENT}by {claim.parts[0].field}:", *table(cells, right=(1,))]
+
+
+def _spreads(claim: ClaimResult, view: View) -> list[str]:
+    """How the claim is spread over prompts; with `--all` each of its averages, too."""
+    spread = claim.prompts
+    assert spread is not None
+    told = f"over prompts: {spread_text(spread, view)}"
+    if spread.satisfied is not None:
+        told += f"; {spread.satisfied:,} of {spread.n:,} satisfy it"
+    lines = [paragraph(told, view, _INDENT, "  ")]
+    if view.everything and len(claim.terms) > 1:
+        lines += [
+            view.faint(paragraph(f"{t.text}: {spread_text(t.prompts, view)}", view, _INDENT, "  "))
+            for t in claim.terms
+            if t.prompts is not None
+        ]
+    return lines
+
+
+def spread_text(spread: Spread, view: View) -> str:
+    """`-0.31 to 2.04, quartiles 0.52, 0.91, 1.20`, in the digits that their range is worth."""
+    ends = (spread.least, spread.most)
+    places = digits(spread.quartiles[1], ends if spread.most > spread.least else None)
+    low, middle, high = (view.number(q, None, places) for q in spread.quartiles)
+    first, last = (view.number(end, None, places) for end in ends)
+    return f"{first} to {last}, quartiles {low}, {middle}, {high}"
 
 
 def _prompts(rows: tuple[TellingRow, ...], tasks: Mapping[str, TaskData], view: View) -> list[str]:

@@ -20,8 +20,17 @@ from pathdsl.lang.rules import name_of
 from pathdsl.lang.source import SourceFile
 
 if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
+    from pathdsl.plan.taskdata import TaskData
     from pathdsl.score.check import FileOutcome
-    from pathdsl.score.results import ClaimResult, MemberResult, OtherNorm, QuantityResult
+    from pathdsl.score.results import (
+        ClaimResult,
+        MemberResult,
+        OtherNorm,
+        PartResult,
+        QuantityResult,
+        Spread,
+        TellingRow,
+    )
 
 __all__ = ["SCHEMA_VERSION", "check_object", "diagnostic_object", "dump", "file_object", "schema"]
 
@@ -63,7 +72,7 @@ def file_object(
         "replaced": dict(replaced),
         "diagnostics": [diagnostic_object(d, sources) for d in outcome.diagnostics],
         "quantities": [_quantity(q) for q in judgement.quantities] if judgement else [],
-        "claims": [_claim(c) for c in judgement.claims] if judgement else [],
+        "claims": [_claim(c, outcome.tasks) for c in judgement.claims] if judgement else [],
         "other_norms": dict(judgement.other_norms) if judgement else {},
         "proofs": [
             {
@@ -120,10 +129,37 @@ def _quantity(quantity: QuantityResult) -> Object:
         "confidence": quantity.confidence,
         "members": [_member(m) for m in quantity.members],
         "notes": list(quantity.notes),
+        "prompts": _spread(quantity.prompts),
     }
 
 
-def _claim(claim: ClaimResult) -> Object:
+def _spread(spread: Spread | None) -> Object | None:
+    if spread is None:
+        return None
+    return {
+        "n": spread.n,
+        "least": spread.least,
+        "quartiles": list(spread.quartiles),
+        "most": spread.most,
+        "negative": spread.negative,
+        "satisfied": spread.satisfied,
+    }
+
+
+def _prompt(row: TellingRow, tasks: Mapping[str, TaskData]) -> Object:
+    """A prompt that speaks against a claim; its tokens are [] where the rows are not at hand."""
+    task = tasks.get(row.task)
+    known = task is not None and row.index < len(task.tokens)
+    return {
+        "task": row.task,
+        "index": row.index,
+        "row_id": row.row_id,
+        "value": _number(row.value),
+        "tokens": list(task.tokens[row.index]) if task is not None and known else [],
+    }
+
+
+def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
     return {
         "name": claim.name,
         "verdict": claim.verdict.value,
@@ -138,16 +174,29 @@ def _claim(claim: ClaimResult) -> Object:
         "level": claim.level,
         "n": claim.n,
         "p_value": _number(claim.p_value),
-        "terms": [{"text": t.text, "value": _number(t.value)} for t in claim.terms],
-        "members": [_member(m) for m in claim.members],
-        "worst": [
-            {"task": w.task, "index": w.index, "row_id": w.row_id, "value": _number(w.value)}
-            for w in claim.worst
+        "terms": [
+            {"text": t.text, "value": _number(t.value), "prompts": _spread(t.prompts)}
+            for t in claim.terms
         ],
+        "members": [_member(m) for m in claim.members],
+        "prompts": _spread(claim.prompts),
+        "parts": [_part(part) for part in claim.parts],
+        "worst": [_prompt(row, tasks) for row in claim.worst],
         "notes": list(claim.notes),
         "settle_n": claim.settle_n,
         "text": claim.text,
         "other_norm": _other_norm(claim.other_norm),
+    }
+
+
+def _part(part: PartResult) -> Object:
+    return {
+        "field": part.field,
+        "value": part.value,
+        "n": part.n,
+        "estimate": _number(part.estimate),
+        "interval": _interval(part.interval),
+        "satisfied": part.satisfied,
     }
 
 

@@ -40,7 +40,8 @@ __all__ = ["LARGER_IS_BETTER", "chance", "p_value"]
 
 LARGER_IS_BETTER = {
     "faithfulness": {
-        "recovered": 1, "ratio": 1, "gap": -1, "explained": 1, "kl": -1, "agreement": 1, "rms": -1,
+        "recovered": 1, "ratio": 1, "gap": -1, "explained": 1, "unexplained": -1, "kl": -1,
+        "agreement": 1, "rms": -1,
     },
     "completeness": {"gap": -1, "share": -1},
     "minimality": {"gap": 1, "share": 1},

@@ -10,7 +10,7 @@ The four verdicts and their special cases (semantics.md section 6):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -18,10 +18,12 @@ from math import ceil
 from pathdsl.lang import ast
 from pathdsl.score.design import design_of
 from pathdsl.score.evaluate import ULPS
-from pathdsl.score.evidence import finite, members_of, no_interval, telling_rows, terms_of
+from pathdsl.score.evidence import finite, members_of, no_interval, terms_of
 from pathdsl.score.intervals import Bootstrap, Interval
+from pathdsl.score.prompts import prompt_shares, spread, telling_rows
 from pathdsl.score.quantity import Scalar, is_constant, notes_of
 from pathdsl.score.results import ClaimResult, Verdict
+from pathdsl.score.split import parts_of
 from pathdsl.score.verdict import Judged, Rule, benjamini_hochberg, decide, holm, invert, settle
 
 __all__ = ["Question", "judge_family"]
@@ -58,9 +60,15 @@ class _Posed:
 
 
 def judge_family(
-    decl: ast.ClaimDecl, questions: Sequence[Question], bootstrap: Bootstrap
+    decl: ast.ClaimDecl,
+    questions: Sequence[Question],
+    bootstrap: Bootstrap,
+    splits: Mapping[str, str] = {},
 ) -> list[ClaimResult]:
-    """The results of all members of one claim, corrected over them where the claim says so."""
+    """The results of all members of one claim, corrected over them where the claim says so.
+
+    `splits` names the label by which a task's claims are reported, for tasks that name one.
+    """
     confidence = decl.confidence.value if decl.confidence is not None else None
     posed = [_pose(q, bootstrap, confidence) for q in questions]
     p_values: list[float | None] = [None] * len(posed)
@@ -82,7 +90,7 @@ def judge_family(
             p_values = list(found)
             judged = family(found, [p.verdict for p in posed], 1 - confidence)
     return [
-        _result(decl, p, j, value, bootstrap, confidence)
+        _result(decl, p, j, value, bootstrap, confidence, splits)
         for p, j, value in zip(posed, judged, p_values, strict=True)
     ]
 
@@ -125,6 +133,7 @@ def _result(
     p_value: float | None,
     bootstrap: Bootstrap,
     confidence: float | None,
+    splits: Mapping[str, str],
 ) -> ClaimResult:
     question, node = posed.question, posed.question.node
     evaluator = bootstrap.evaluator
@@ -150,6 +159,7 @@ def _result(
             notes.append("definite on its own, but a member before it in the family was not")
     expected = Verdict(decl.expect)
     defined = not posed.undefined
+    shares = prompt_shares(node, evaluator) if defined else ()
     return ClaimResult(
         name=question.name,
         verdict=judged.verdict,
@@ -166,9 +176,9 @@ def _result(
         p_value=p_value,
         terms=terms_of(node, evaluator),
         members=members_of(node, bootstrap, confidence or DEFAULT) if defined else (),
-        worst=(
-            telling_rows(node, evaluator, question.relation, question.threshold) if defined else ()
-        ),
+        worst=telling_rows(shares, posed.rule),
+        parts=parts_of(node, splits, bootstrap, posed.rule, confidence or DEFAULT),
+        prompts=spread(shares, node, evaluator, posed.rule),
         notes=tuple(notes),
         settle_n=settle_n,
         text=decl.text,

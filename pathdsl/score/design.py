@@ -20,7 +20,7 @@ import numpy as np
 
 from pathdsl.draws import Draws
 from pathdsl.plan.taskdata import TaskData
-from pathdsl.score.quantity import Part, Scalar, aggregates
+from pathdsl.score.quantity import Part, Scalar, Slice, aggregates
 
 __all__ = ["Design", "Stratum", "Weights", "design_of", "part_mask"]
 
@@ -34,10 +34,13 @@ def row_key(data: TaskData) -> str:
     return data.key or f"task {data.name}"
 
 
-def part_mask(data: TaskData, part: Part | None) -> np.ndarray:
+def part_mask(data: TaskData, part: Part | Slice | None) -> np.ndarray:
     """(rows,) bool: the rows of a part. Clusters are never torn; sides differ by at most one."""
     if part is None:
         return np.ones(data.n_rows, dtype=bool)
+    if isinstance(part, Slice):
+        equal = np.array([label == part.value for label in data.labels[part.field]], dtype=bool)
+        return equal & part_mask(data, part.within)
     clusters = np.unique(data.clusters)
     order = Draws(part.seed, "split", row_key(data)).shuffled([int(c) for c in clusters])
     search = np.isin(data.clusters, order[: len(order) // 2])
@@ -107,7 +110,7 @@ class Design:
 
 def design_of(node: Scalar, tasks: Mapping[str, TaskData], *, by_rows: bool = False) -> Design:
     """The design of a quantity; `by_rows` ignores clusters (for each prompt's share)."""
-    used: dict[str, set[Part | None]] = {}
+    used: dict[str, set[Part | Slice | None]] = {}
     keys: dict[str, str] = {}
     data: dict[str, TaskData] = {}
     for aggregate in aggregates(node):
@@ -133,10 +136,10 @@ def design_of(node: Scalar, tasks: Mapping[str, TaskData], *, by_rows: bool = Fa
 
 
 def _strata(
-    key: str, data: TaskData, parts: set[Part | None], by_rows: bool
+    key: str, data: TaskData, parts: set[Part | Slice | None], by_rows: bool
 ) -> tuple[list[Stratum], int]:
     """The strata of one set of rows and the number of rows that enter the quantity."""
-    ordered = sorted((p for p in parts if p is not None), key=lambda p: (p.seed, p.side))
+    ordered = sorted((p for p in parts if p is not None), key=_order)
     masks = [part_mask(data, part) for part in ordered]
     needed = np.any(masks, axis=0) if masks and None not in parts else np.ones(data.n_rows, bool)
     cells = np.stack([*masks, needed]).T  # (rows, parts + 1)
@@ -150,6 +153,12 @@ def _strata(
         name = "".join("01"[int(bit)] for bit in cell)
         strata.append(Stratum(key=key, name=name, unit=unit, n_units=len(found)))
     return strata, int(needed.sum())
+
+
+def _order(part: Part | Slice) -> tuple[int, str, str]:
+    half = part if isinstance(part, Part) else part.within
+    said = f"{part.field}={part.value}" if isinstance(part, Slice) else ""
+    return (half.seed, half.side, said) if half is not None else (-1, "", said)
 
 
 def _words(name: str) -> list[int]:

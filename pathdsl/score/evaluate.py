@@ -25,6 +25,7 @@ from pathdsl.score.quantity import (
     RowMetric,
     RowNumber,
     Scalar,
+    Slice,
     Worst,
 )  # fmt: skip
 from pathdsl.score.session import Session
@@ -43,7 +44,7 @@ class Evaluator:
         self.rounding = session.rounding()
         self._metrics: dict[RowMetric, np.ndarray] = {}
         self._vectors: dict[Aggregate, np.ndarray] = {}
-        self._masks: dict[tuple[str, Part | None], np.ndarray] = {}
+        self._masks: dict[tuple[str, Part | Slice | None], np.ndarray] = {}
 
     # ---------------------------------------------------------------------------------------------
     # Rows

@@ -1,49 +1,30 @@
-"""The evidence printed beside a verdict: opened terms, members, and the most telling prompts.
-
-A prompt's share in an estimate is its jackknife pseudo-value, n t - (n - 1) t_(-i) (Tukey 1958):
-for a mean the prompt's own value, for a ratio of means its value to first order, and their mean is
-the estimate up to bias. The prompts that speak most against a claim are where a reader starts.
-"""
+"""The evidence printed beside a verdict: opened terms, members, and why there is no interval."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from pathdsl.score.design import Design, design_of
 from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.intervals import Bootstrap, Interval
+from pathdsl.score.prompts import deciding, opened, spread_of
 from pathdsl.score.quantity import (
     Aggregate,
-    Op,
     Scalar,
     Worst,
     aggregates,
     lift_worst,
     row_metrics,
 )  # fmt: skip
-from pathdsl.score.results import MemberResult, TellingRow, Term
+from pathdsl.score.results import MemberResult, Term
 
-__all__ = ["finite", "members_of", "no_interval", "opened", "telling_rows", "terms_of"]
+__all__ = ["finite", "members_of", "no_interval", "terms_of"]
 
-TELLING = 5
-LARGEST = 5000
 NAMED = 3
 
 
 def finite(value: float) -> float | None:
     """The value, or None where it is not finite."""
     return float(value) if np.isfinite(value) else None
-
-
-def opened(node: Scalar, evaluator: Evaluator) -> Scalar:
-    """The quantity with every `Worst` replaced by the member that decides it."""
-    match node:
-        case Worst(members=members):
-            return opened(members[_place(node, evaluator)][1], evaluator)
-        case Op(op=op, args=args):
-            return Op(op=op, args=tuple(opened(arg, evaluator) for arg in args))
-        case _:
-            return node
 
 
 def terms_of(node: Scalar, evaluator: Evaluator) -> tuple[Term, ...]:
@@ -61,7 +42,11 @@ def terms_of(node: Scalar, evaluator: Evaluator) -> tuple[Term, ...]:
             texts[i] += f" of {metric}" if len(set(metrics)) > 1 else ""
             texts[i] += f" on {task}" if len(set(tasks)) > 1 else ""
     return tuple(
-        Term(text=text, value=finite(evaluator.estimate(aggregate)))
+        Term(
+            text=text,
+            value=finite(evaluator.estimate(aggregate)),
+            prompts=spread_of(evaluator.vector(aggregate)[evaluator.mask(aggregate)]),
+        )
         for text, aggregate in zip(texts, found, strict=True)
     )
 
@@ -101,63 +86,4 @@ def members_of(node: Scalar, bootstrap: Bootstrap, level: float) -> tuple[Member
 
 def _decided_by(member: Scalar, evaluator: Evaluator) -> str:
     """The name of the option that gives a member its value; "" where it has no options."""
-    return member.members[_place(member, evaluator)][0] if isinstance(member, Worst) else ""
-
-
-def _place(node: Worst, evaluator: Evaluator) -> int:
-    """Which member has the largest or smallest value."""
-    values = np.array([evaluator.estimate(member) for _, member in node.members])
-    values = np.where(np.isfinite(values), values, -np.inf if node.which == "max" else np.inf)
-    return int(values.argmax() if node.which == "max" else values.argmin())
-
-
-def telling_rows(
-    node: Scalar, evaluator: Evaluator, relation: str, threshold: float
-) -> tuple[TellingRow, ...]:
-    """The prompts that speak most against `node RELATION threshold`, the worst first."""
-    node = opened(node, evaluator)
-    tasks = evaluator.session.tasks
-    design = design_of(node, tasks, by_rows=True)
-    estimate = evaluator.estimate(node)
-    if not np.isfinite(estimate) or sum(design.n_rows.values()) > LARGEST:
-        return ()
-    found: list[tuple[float, TellingRow]] = []
-    names = {key: task for task, key in reversed(list(design.keys.items()))}
-    for key, task in names.items():
-        for index, value in zip(*_shares(node, evaluator, design, key, estimate), strict=True):
-            if not np.isfinite(value):
-                continue
-            row = TellingRow(
-                task=task, index=int(index), row_id=tasks[task].row_ids[index], value=float(value)
-            )
-            found.append((_against(float(value), relation, threshold), row))
-    found.sort(key=lambda item: (-item[0], item[1].task, item[1].index))
-    return tuple(row for _, row in found[:TELLING])
-
-
-def _shares(
-    node: Scalar, evaluator: Evaluator, design: Design, key: str, estimate: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Row indices and pseudo-values of the rows of one key."""
-    indices, values = [], []
-    for stratum in design.strata:
-        if stratum.key != key or stratum.n_units < 2:
-            continue
-        left = np.concatenate([evaluator.values(node, w) for w in design.left_out(stratum)])
-        n = stratum.n_units
-        # Written around the estimate: the plain form loses digits to cancellation.
-        indices.append(np.flatnonzero(stratum.unit >= 0))
-        values.append(estimate + (n - 1) * (estimate - left))
-    if not indices:
-        return np.zeros(0, dtype=int), np.zeros(0)
-    return np.concatenate(indices), np.concatenate(values)
-
-
-def _against(value: float, relation: str, threshold: float) -> float:
-    match relation:
-        case ">" | ">=":
-            return -value
-        case "<" | "<=":
-            return value
-        case _:
-            return abs(value - threshold)
+    return member.members[deciding(member, evaluator)][0] if isinstance(member, Worst) else ""

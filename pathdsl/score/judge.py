@@ -26,6 +26,7 @@ from pathdsl.score.faults import fault, warning
 from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.only import is_asked, judged_with
+from pathdsl.score.prompts import prompt_shares, spread
 from pathdsl.score.quantity import Constant, Scalar, difference, is_constant, notes_of
 from pathdsl.score.results import ClaimResult, Judgement, QuantityResult, Verdict
 from pathdsl.score.rounds import Steps, drive
@@ -86,6 +87,7 @@ def judge(
         quantities.append(_quantity(let, found["let", i, ""], bootstrap, units, diagnostics))
         bootstrap.forget()
     results: list[ClaimResult] = []
+    splits = {name: label for name in session.tasks if (label := lowering.split_by(name))}
     by_decl: dict[str, list[int]] = {}
     for i, claim in enumerate(claims):
         by_decl.setdefault(claim.decl.name.name, []).append(i)
@@ -94,7 +96,7 @@ def judge(
         assert isinstance(decl, ast.ClaimDecl)
         questions = [_question(decl, claims[i].name, found, i, lowering) for i in places]
         used = _bootstrap(decl.methods, lowering, bootstraps)
-        family = judge_family(decl, questions, used)
+        family = judge_family(decl, questions, used, splits)
         used.forget()
         if decl.loop is not None:
             family = [r for r in family if is_asked(only, decl.name.name, _label(r.name))]
@@ -135,6 +137,7 @@ def _quantity(
     units: Mapping[str, str],
     diagnostics: list[Diagnostic],
 ) -> QuantityResult:
+    evaluator = bootstrap.evaluator
     reason = bootstrap.undefined(node, CONFIDENCE)
     interval = None if reason else bootstrap.interval(node, CONFIDENCE)
     notes = [*notes_of(node), *([f"undefined: {reason}"] if reason else [])]
@@ -145,12 +148,13 @@ def _quantity(
     return QuantityResult(
         name=let.name,
         unit=units.get(let.decl.name.name, "none"),
-        estimate=None if reason else finite(bootstrap.evaluator.estimate(node)),
+        estimate=None if reason else finite(evaluator.estimate(node)),
         interval=interval.pair() if interval is not None else None,
-        n=design_of(node, bootstrap.evaluator.session.tasks).n,
+        n=design_of(node, evaluator.session.tasks).n,
         confidence=CONFIDENCE,
         members=() if reason else members_of(node, bootstrap, CONFIDENCE),
         notes=tuple(notes),
+        prompts=None if reason else spread(prompt_shares(node, evaluator), node, evaluator),
     )
 
 

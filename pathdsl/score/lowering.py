@@ -96,6 +96,12 @@ class Lowering:
         field = fields_of(self.program, decl).get("average") if decl is not None else None
         return field is not None and literal(field.value) == "mean_of_ratios"
 
+    def split_by(self, task: str) -> str:
+        """The label by which the task's claims are reported; "" where it names none."""
+        decl = self.program.tasks.get(task)
+        field = fields_of(self.program, decl).get("split_by") if decl is not None else None
+        return str(literal(field.value)) if field is not None else ""
+
     def text(self, node: ast.Node, bindings: Bindings = {}) -> str:
         """The source of a node on one line, loop variables by their members; "" without source."""
         source = self.program.sources.get(node.span.path)

@@ -92,6 +92,8 @@ def _task_line(task: object, spec: object) -> str:
     ]
     if spec.cluster:  # type: ignore[attr-defined]
         parts.append(f"clusters by {spec.cluster}")  # type: ignore[attr-defined]
+    if spec.split_by:  # type: ignore[attr-defined]
+        parts.append(f"claims split by {spec.split_by}")  # type: ignore[attr-defined]
     return "; ".join(parts)
 
 

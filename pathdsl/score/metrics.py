@@ -24,7 +24,7 @@ import numpy as np
 import sympy
 
 from pathdsl.lang import ast
-from pathdsl.plan.readout import Measure
+from pathdsl.plan.readout import DIVERGENCES, Measure
 from pathdsl.score.faults import fault
 
 __all__ = ["DISCRETE", "Metric", "atom", "compile_metric", "exact", "position_text"]
@@ -88,7 +88,7 @@ def _spelling(measure: Measure) -> str:
     if measure.kind == "attention":
         layer, head = measure.head or (0, 0)
         return f"attention(a{layer}.h{head},{measure.query}->{measure.key})"
-    inside = "reference" if measure.kind == "kl" else measure.column
+    inside = "reference" if measure.kind in DIVERGENCES else measure.column
     return f"{measure.kind}({inside})@{measure.position}"
 
 
@@ -100,9 +100,10 @@ def _latex(measure: Measure) -> str:
         layer, head = measure.head or (0, 0)
         arrow = rf"{text(measure.query)}\to {text(measure.key)}"
         return rf"\operatorname{{attention}}_{{{layer}.{head}}}({arrow})"
-    inside = "reference" if measure.kind == "kl" else measure.column
+    inside = "reference" if measure.kind in DIVERGENCES else measure.column
     at = "" if measure.position == "END" else rf"_{{@{text(measure.position)}}}"
-    return rf"\operatorname{{{measure.kind}}}{at}({text(inside)})"
+    kind = measure.kind.replace("_", r"\_")
+    return rf"\operatorname{{{kind}}}{at}({text(inside)})"
 
 
 def atom(measure: Measure) -> Metric:
@@ -202,8 +203,8 @@ class _Builder:
         at = position_text(expr.at or self.decl.at)
         if expr.name in ANSWERED and len(values) == 1 and isinstance(values[0], ast.Name):
             return self.measure(Measure(kind=expr.name, column=values[0].name, position=at))  # type: ignore[arg-type]
-        if expr.name == "kl":
-            return self.measure(Measure(kind="kl", position=at))
+        if expr.name in DIVERGENCES:
+            return self.measure(Measure(kind=expr.name, position=at))  # type: ignore[arg-type]
         if expr.name == "attention" and values and isinstance(values[0], ast.AttentionArgs):
             return self.measure(self.attention(values[0]))
         functions = {"abs": sympy.Abs, "min": sympy.Min, "max": sympy.Max}

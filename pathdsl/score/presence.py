@@ -61,7 +61,7 @@ def inline_paths(program: Program) -> list[ast.PathExpr]:
             if isinstance(node, ast.PathRun):
                 candidates: tuple[ast.Node, ...] = (node.paths,)
             elif isinstance(node, ast.Score):
-                candidates = node.subjects
+                candidates = () if node.name in ("cpr", "cmd") else node.subjects
             else:
                 continue
             for expr in candidates:

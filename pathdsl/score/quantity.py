@@ -12,7 +12,7 @@ Tibshirani 1993, chapter 8). Expressions are frozen: equal ones are measured and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -22,8 +22,8 @@ from pathdsl.score.session import Request
 
 __all__ = [
     "Aggregate", "Constant", "Op", "Part", "RowExpr", "RowMetric", "RowNumber", "RowOp", "Scalar",
-    "Worst", "aggregates", "difference", "is_constant", "lift_worst", "mean", "notes_of", "ratio",
-    "requests", "row_denominators", "row_metrics", "smooth",
+    "Slice", "Worst", "aggregates", "difference", "is_constant", "lift_worst", "mean", "notes_of",
+    "ratio", "requests", "row_denominators", "row_metrics", "sliced", "smooth",
 ]  # fmt: skip
 
 Operator = Literal["+", "-", "*", "/", "^", "neg", "abs", "min", "max", "same"]
@@ -65,6 +65,15 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """The rows whose label `field` has one value, those of a part where `within` names one."""
+
+    field: str
+    value: str | int | float | bool
+    within: Part | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
     """A number that no resampling moves; `note` says what a p-value was counted from."""
 
@@ -74,13 +83,13 @@ class Constant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregate:
-    """A statistic over the prompts of one task (or over a `part` of them)."""
+    """A statistic over the prompts of one task (or over a `part` or slice of them)."""
 
     kind: Statistic
     rows: RowExpr
     task: str
     q: float = 0.5
-    part: Part | None = None
+    part: Part | Slice | None = None
     label: str = field(default="", compare=False)
 
 
@@ -103,7 +112,7 @@ class Worst:
 Scalar = Constant | Aggregate | Op | Worst
 
 
-def mean(rows: RowExpr, task: str, label: str = "", part: Part | None = None) -> Aggregate:
+def mean(rows: RowExpr, task: str, label: str = "", part: Part | Slice | None = None) -> Aggregate:
     """The mean over prompts of the mean over draws."""
     return Aggregate(kind="mean", rows=rows, task=task, label=label, part=part)
 
@@ -161,6 +170,20 @@ def requests(node: Scalar) -> tuple[Request, ...]:
             for item in row_metrics(rows):
                 found.update(((item.run, measure), None) for measure in item.metric.measures)
     return tuple(found)
+
+
+def sliced(node: Scalar, fields: Mapping[str, str], value: str | int | float | bool) -> Scalar:
+    """The quantity over the rows whose label `fields[task]` has the value."""
+    match node:
+        case Aggregate(task=task, part=part) if not isinstance(part, Slice):
+            return replace(node, part=Slice(field=fields[task], value=value, within=part))
+        case Op(args=args):
+            return replace(node, args=tuple(sliced(arg, fields, value) for arg in args))
+        case Worst(members=members):
+            parts = tuple((name, sliced(member, fields, value)) for name, member in members)
+            return replace(node, members=parts)
+        case _:
+            return node
 
 
 def is_constant(node: Scalar) -> bool:

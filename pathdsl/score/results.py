@@ -9,8 +9,8 @@ from enum import StrEnum
 from pathdsl.errors import Diagnostic
 
 __all__ = [
-    "ClaimResult", "Judgement", "MemberResult", "OtherNorm", "QuantityResult", "TellingRow", "Term",
-    "Verdict",
+    "ClaimResult", "Judgement", "MemberResult", "OtherNorm", "PartResult", "QuantityResult",
+    "Spread", "TellingRow", "Term", "Verdict",
 ]  # fmt: skip
 
 
@@ -37,6 +37,22 @@ class MemberResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How a number is distributed over prompts; quartiles interpolate linearly (type 7).
+
+    `n` prompts have a finite value. `negative` counts those below 0 and `satisfied` those that
+    satisfy the claim by themselves, None where there is no claim.
+    """
+
+    n: int
+    least: float
+    quartiles: tuple[float, float, float]
+    most: float
+    negative: int
+    satisfied: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QuantityResult:
     """One `let`, or one member of it; `estimate` is None where it is undefined.
 
@@ -51,14 +67,16 @@ class QuantityResult:
     confidence: float = 0.95
     members: tuple[MemberResult, ...] = ()
     notes: tuple[str, ...] = ()
+    prompts: Spread | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
-    """One opened term of a claim, `F(keep(nodes))`."""
+    """One opened term of a claim, `F(keep(nodes))`; `prompts` are the values that it averages."""
 
     text: str
     value: float | None
+    prompts: Spread | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +103,22 @@ class OtherNorm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartResult:
+    """A claim's quantity on the rows whose label `field` has one value, without a verdict.
+
+    `n` counts these rows; `satisfied` says whether the estimate satisfies the claim, None where
+    the estimate is undefined.
+    """
+
+    field: str
+    value: str | int | float | bool
+    n: int
+    estimate: float | None
+    interval: tuple[float, float] | None
+    satisfied: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimResult:
     """One claim, or one member of it.
 
@@ -92,6 +126,8 @@ class ClaimResult:
     threshold 0. `settle_n` estimates how many prompts would settle an inconclusive claim. `level`
     is the confidence of the interval that decided, larger than `confidence` under a correction.
     `tasks` are those that it reads. `other_norm` is None where it was judged in one norm mode only.
+    `prompts` is how the prompts' shares in the estimate are distributed, None where it is counted
+    or no smooth function of means. `parts` are its values by label where its tasks are split.
     """
 
     name: str
@@ -115,6 +151,8 @@ class ClaimResult:
     text: str = ""
     tasks: tuple[str, ...] = ()
     other_norm: OtherNorm | None = None
+    prompts: Spread | None = None
+    parts: tuple[PartResult, ...] = ()
 
     @property
     def changes_with_norm(self) -> bool:

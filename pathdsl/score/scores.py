@@ -9,6 +9,7 @@
   or in the smaller (the overlap coefficient); Merullo et al. 2023 (arXiv:2310.08744) leave the
   denominator of their 78 % unstated, so it is always named here. `node` counts the units of P and Q
   (every node on a path where one of them names none), `edge` the edges on a path.
+- `cpr`, `cmd`: areas over the sizes of a ranked circuit (`areas`).
 - `paths(P)`: the number of (node, slot) sequences.
 - `chance(SCORE(P), among: N)` has a module of its own as well.
 
@@ -27,6 +28,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.serving import choose_metric, named_option, wants_metric
 from pathdsl.lang.signatures import literal, resolve_options
 from pathdsl.plan.readout import Measure
+from pathdsl.score.areas import AREAS, area
 from pathdsl.score.chance import chance
 from pathdsl.score.completeness import change, completeness
 from pathdsl.score.faithfulness import faithfulness, rms
@@ -58,10 +60,20 @@ def lower_score(lowering: Lowering, score: ast.Score, bindings: Bindings) -> Ste
             return (yield from chance(lowering, score, options, bindings, lower_score, _extended))
     setting = _setting(lowering, score, bindings)
     subject = _path(score, 0)
+    if score.name in AREAS:
+        return _area(lowering, setting, score, options)
     paths = lowering.resolver.path_set(subject, bindings)
     match score.name:
         case "faithfulness":
-            return faithfulness(setting, paths, str(options["as"]))
+            answer = options["answer"]
+            return faithfulness(
+                setting,
+                paths,
+                str(options["as"]),
+                by=str(options["by"]),
+                among=str(options["among"]) if options["among"] is not None else None,
+                answer=str(literal(answer)) if isinstance(answer, ast.Node) else "",
+            )
         case "completeness":
             return (yield from completeness(setting, subject, paths, options, score))
         case "minimality":
@@ -128,6 +140,16 @@ def _extended(lowering: Lowering, score: ast.Score, seed: int, bindings: Binding
     listed, edge = lowering.resolver.extended(_path(score, 0), seed, bindings)
     setting = replace(setting, title=f"{setting.title} and a random walk")
     return change(setting, listed, (), (edge,), share=resolve_options(score)["as"] == "share")
+
+
+def _area(
+    lowering: Lowering, setting: Setting, score: ast.Score, options: dict[str, object]
+) -> Scalar:
+    subject = score.subjects[0]
+    if not isinstance(subject, ast.EdgesFile):
+        raise fault("PD423", f"`{score.name}` takes a file of edges", subject)
+    ranking = lowering.resolver.ranking(subject, signed=options["rank"] == "signed")
+    return area(setting, ranking, score.name)
 
 
 def _effect(setting: Setting, paths: PathSet, form: str) -> Scalar:

@@ -44,6 +44,16 @@ class PathAlgebra(Protocol):
         """Paths in the first and not in the second."""
 
 
+class Ranked(Protocol):
+    """All edges of a model in order, such as a `pathdsl.graph.ranking.Ranking`."""
+
+    def __len__(self) -> int:
+        """The number of edges."""
+
+    def first(self, count: int) -> PathSet:
+        """The circuit of the first edges."""
+
+
 class Resolver(Protocol):
     """Path expressions on the graph of one model."""
 
@@ -62,6 +72,9 @@ class Resolver(Protocol):
         self, expr: ast.PathExpr, bindings: Bindings = ..., over: ast.Node | None = ...
     ) -> tuple[Unit, ...]:
         """The edges that P lists, or those of `over`, for `per: edge`."""
+
+    def ranking(self, expr: ast.EdgesFile, *, signed: bool) -> Ranked:
+        """The edges of a score file in order, by score or by absolute score."""
 
     def groups_of(
         self, expr: ast.PathExpr, bindings: Bindings = ...

@@ -13,12 +13,18 @@ from pathdsl.score.results import (
     Judgement,
     MemberResult,
     QuantityResult,
+    Spread,
     TellingRow,
     Term,
     Verdict,
 )
 
 TEXT = 'circuit ioi "Who gets the drink" {\n  language = 1\n}\nlet ATE = mean(LD(reference))\n'
+
+
+SPREAD = Spread(
+    n=4, least=-0.25, quartiles=(0.125, 0.5, 0.75), most=1.75, negative=1, satisfied=2
+)  # fmt: skip
 
 
 def task() -> TaskData:
@@ -61,7 +67,7 @@ def outcome() -> FileOutcome:
         claim("sufficient", Verdict.SUPPORTED, estimate=0.932, interval=(0.91, 0.951)),
         claim("control", Verdict.REFUTED, Verdict.REFUTED, estimate=0.05, interval=(0.02, 0.09)),
         claim("complete", Verdict.REFUTED, relation="<=", threshold=0.3, estimate=0.5,
-              interval=(0.4, 0.6), members=members, worst=rows),
+              interval=(0.4, 0.6), members=members, worst=rows, prompts=SPREAD),
         claim("each[a9.h9@END]", Verdict.INCONCLUSIVE, level=0.975, p_value=0.0312, settle_n=1234),
         claim("ratio", Verdict.UNDEFINED, estimate=None, interval=None, terms=(), text="why not",
               notes=("undefined: the interval of the denominator contains 0",)),

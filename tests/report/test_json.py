@@ -43,6 +43,13 @@ def test_what_is_undefined_is_null() -> None:
     assert file["diagnostics"][0]["span"]["line"] == 4
 
 
+def test_prompts_have_their_tokens_and_claims_their_spread() -> None:
+    (claim,) = [c for c in found()["files"][0]["claims"] if c["name"] == "complete"]
+    assert claim["worst"][1]["tokens"][:3] == ["When", " Mary", " and"]
+    assert claim["prompts"]["quartiles"] == [0.125, 0.5, 0.75]
+    assert claim["prompts"]["satisfied"] == 2
+
+
 def test_no_number_is_nan() -> None:
     made = outcome()
     assert made.judgement is not None

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 
 from pathdsl.errors import ExitCode
 from pathdsl.lang.render import width
+from pathdsl.report.claims_text import claim_block
 from pathdsl.report.style import View
 from pathdsl.report.text import closing, report
 from pathdsl.score.check import FileOutcome
-from tests.report.outcomes import outcome
+from pathdsl.score.results import PartResult, Term, Verdict
+from tests.report.outcomes import SPREAD, claim, outcome
 
 CLAIMS = """\
 Claims
@@ -31,6 +33,7 @@ Claims
                   {a4.h0@END}  0.400  [0.390, 0.410]
                   {a3.h0@END}  0.300  [0.290, 0.310]
                   … 3 more; `--all` shows them
+                over prompts: -0.2 to 1.8, quartiles 0.1, 0.5, 0.8; 2 of 4 satisfy it
                 prompts that speak most against it:
                   r0       0  When Mary and John went to the store,
                   r1  0.1000  When Mary and John went to the store,
@@ -134,3 +137,37 @@ def test_files_that_were_not_judged() -> None:
     codes = [ExitCode.AS_EXPECTED, ExitCode.WRONG_INPUT, ExitCode.NOTHING_TO_CHECK]
     assert closing(codes, View()) == "\n3 files: 1 as expected, 1 with faults, 1 without claims\n"
     assert closing(codes[:1], View()) == ""
+
+
+def test_a_claim_by_a_label_stands_in_columns() -> None:
+    parts = (
+        PartResult(
+            field="order", value="abba", n=30, estimate=0.9, interval=(0.85, 0.95), satisfied=True
+        ),
+        PartResult(
+            field="order", value="baba", n=9, estimate=0.4, interval=(0.3, 0.5), satisfied=False
+        ),
+        PartResult(field="order", value=3, n=0, estimate=None, interval=None, satisfied=None),
+    )
+    found = claim_block(claim("good", Verdict.SUPPORTED, parts=parts), {}, View())
+    assert [line.split() for line in found.splitlines()[3:]] == [
+        ["by", "order:"],
+        ["abba", "0.900", "[0.850,", "0.950]", "n", "=", "30"],
+        ["baba", "0.40", "[0.30,", "0.50]", "n", "=", "9", "does", "not", "satisfy", "it"],
+        ["3", "undefined", "n", "=", "0"],
+    ]
+    columns = {line.index("n = ") for line in found.splitlines()[4:]}
+    assert len(columns) == 1
+
+
+def test_with_all_each_average_of_a_claim_is_spread() -> None:
+    terms = (
+        Term(text="F(a)", value=1.0, prompts=SPREAD),
+        Term(text="F(b)", value=2.0, prompts=None),
+    )
+    one = claim("good", Verdict.SUPPORTED, terms=terms, prompts=SPREAD)
+    assert "over prompts" not in claim_block(one, {}, View())
+    told = claim_block(one, {}, View(everything=True))
+    assert "over prompts: -0.2 to 1.8, quartiles 0.1, 0.5, 0.8; 2 of 4 satisfy it" in told
+    assert "F(a): -0.2 to 1.8, quartiles 0.1, 0.5, 0.8" in told
+    assert "F(b): " not in told

@@ -199,9 +199,10 @@ class Hooked:
         rows = torch.arange(len(self.rows))
         return (run.logits[rows, self.io] - run.logits[rows, self.s]).numpy()
 
-    def kl(self, run: Cache) -> np.ndarray:
-        """KL(reference || run) of each prompt."""
+    def kl(self, run: Cache, reverse: bool = False) -> np.ndarray:
+        """KL(reference || run) of each prompt, or KL(run || reference)."""
         p, q = (torch.log_softmax(r.logits, -1) for r in (self.reference, run))
+        p, q = (q, p) if reverse else (p, q)
         return (p.exp() * (p - q)).sum(-1).numpy()
 
     def top(self, run: Cache) -> np.ndarray:

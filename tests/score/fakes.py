@@ -73,6 +73,19 @@ class FakeMember:
     label: str
 
 
+class FakeRanking:
+    """A thousand edges, of which every 60th one adds a path; `signed` adds them backwards."""
+
+    def __init__(self, signed: bool) -> None:
+        self.order = sorted(PATHS, reverse=signed)
+
+    def __len__(self) -> int:
+        return 1000
+
+    def first(self, count: int) -> frozenset:
+        return frozenset(self.order[: len(PATHS) if count == 1000 else count // 60])
+
+
 class FakeResolver:
     """Just enough of the language: heads, groups, within, through, edges, random_like."""
 
@@ -165,6 +178,9 @@ class FakeResolver:
             for chain in (self._chain(c) for c in chains)
             if len(chain) == 2
         )
+
+    def ranking(self, expr, *, signed: bool):
+        return FakeRanking(signed)
 
     def groups_of(self, expr, bindings: Mapping = {}):
         if isinstance(expr, ast.Name):
@@ -271,6 +287,8 @@ class FakeSession:
                 return value + 1.0 if measure.column == "io" else np.full_like(value, 1.0)
             case "kl":
                 return (value - self.metric(run.task, frozenset())) ** 2
+            case "reverse_kl":
+                return 3.0 * (value - self.metric(run.task, frozenset())) ** 2 + 0.5 * value
             case "top_token":
                 return np.floor(value / 6)
             case "top1":

@@ -38,6 +38,12 @@ let ratio_T     = faithfulness(nodes, as: ratio, task: T)
 let gap_T       = faithfulness(nodes, as: gap, task: T)
 let explained_T = faithfulness(nodes, as: explained, task: T)
 let kl_T        = faithfulness(nodes, as: kl, task: T)
+let squared_T   = faithfulness(nodes, as: explained, by: squared, task: T)
+let by_kl_T     = faithfulness(nodes, as: explained, by: kl, task: T)
+let reversed_T  = faithfulness(nodes, as: explained, by: reverse_kl, task: T)
+let aue_T       = faithfulness(nodes, as: unexplained, by: reverse_kl, task: T)
+let ate_T       = faithfulness(none, as: unexplained, task: T)
+let of_right_T  = faithfulness(nodes, as: agreement, among: right, answer: io, task: T)
 let agreement_T = faithfulness(nodes, as: agreement, task: T)
 let bare_T      = faithfulness(bare, task: T)
 let recovered_attn_T = faithfulness(nodes, task: T, scope: through(attn))
@@ -191,6 +197,14 @@ def scores(hooked: Hooked, task: str) -> dict[str, float]:
         "gap": abs(hand.model.mean() - run.mean()),
         "explained": hand.explained(run, empty),
         "kl": hooked.kl(kept).mean(),
+        "squared": 1 - hand.quotient((hand.model - run) ** 2, (hand.model - empty) ** 2),
+        "by_kl": 1 - hand.quotient(hooked.kl(kept), hooked.kl(by)),
+        "reversed": 1 - hand.quotient(hooked.kl(kept, True), hooked.kl(by, True)),
+        "aue": hooked.kl(kept, True).mean(),
+        "ate": abs(hand.model - empty).mean(),
+        "of_right": (hooked.top(kept) == hooked.io.numpy())[
+            hooked.top(hooked.reference) == hooked.io.numpy()
+        ].mean(),
         "agreement": (hooked.top(kept) == hooked.top(hooked.reference)).mean(),
         "bare": hand.recovered(ld(hooked.circuit(by, C, mlps=False)), empty),
         # Every path without a head keeps: the circuit is the same, the empty one is not.

@@ -322,6 +322,20 @@ _TREATED: tuple[Page, ...] = (
         passing=_example(_rows(*_TEMPLATES), "treated = mean(prompt, by: template)"),
     ),
     Page(
+        code="PD351",
+        name="split-too-fine",
+        summary="The label that a task is split by has more values than a table can show.",
+        why="A field that is different in every row, such as a name, splits nothing: each part is "
+        "one prompt, without an interval.",
+        repair="Split by a coarser label, such as the template.",
+        failing=_example(
+            _rows(*({"template": f"t{i}"} for i in range(25))),
+            "treated = zero",
+            "split_by = template",
+        ),
+        passing=_example(_rows(*_TEMPLATES), "treated = zero", "split_by = template"),
+    ),
+    Page(
         code="PD343",
         name="no-partner",
         summary="No other row can stand in for a row when resampling.",

@@ -1,0 +1,133 @@
+"""What single prompts contribute: their shares in an estimate, how these spread, and the worst.
+
+A prompt's share in an estimate is its jackknife pseudo-value, n t - (n - 1) t_(-i) (Tukey 1958):
+for a mean the prompt's own value, for a ratio of means its value to first order, and their mean is
+the estimate up to bias. Shares keep their sign: those of `effect(P)` are what treating P does to
+the metric of each prompt. An average can hide that a circuit is right for half of the prompts and
+wrong for the rest (Miller et al. 2024, arXiv:2407.08734).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pathdsl.score.design import Design, design_of
+from pathdsl.score.evaluate import Evaluator
+from pathdsl.score.quantity import Op, Scalar, Worst, is_constant, smooth
+from pathdsl.score.results import Spread, TellingRow
+from pathdsl.score.verdict import Rule
+
+__all__ = ["deciding", "opened", "prompt_shares", "spread", "spread_of", "telling_rows"]
+
+TELLING = 5
+LARGEST = 5000
+
+
+def opened(node: Scalar, evaluator: Evaluator) -> Scalar:
+    """The quantity with every `Worst` replaced by the member that decides it."""
+    match node:
+        case Worst(members=members):
+            return opened(members[deciding(node, evaluator)][1], evaluator)
+        case Op(op=op, args=args):
+            return Op(op=op, args=tuple(opened(arg, evaluator) for arg in args))
+        case _:
+            return node
+
+
+def deciding(node: Worst, evaluator: Evaluator) -> int:
+    """Which member has the largest or smallest value."""
+    values = np.array([evaluator.estimate(member) for _, member in node.members])
+    values = np.where(np.isfinite(values), values, -np.inf if node.which == "max" else np.inf)
+    return int(values.argmax() if node.which == "max" else values.argmin())
+
+
+def prompt_shares(node: Scalar, evaluator: Evaluator) -> tuple[TellingRow, ...]:
+    """The finite share of each prompt in the estimate, in the order of the rows.
+
+    Empty where the estimate is not finite, no prompt enters, or there are more than 5,000.
+    """
+    node = opened(node, evaluator)
+    if is_constant(node):
+        return ()
+    tasks = evaluator.session.tasks
+    design = design_of(node, tasks, by_rows=True)
+    estimate = evaluator.estimate(node)
+    if not np.isfinite(estimate) or sum(design.n_rows.values()) > LARGEST:
+        return ()
+    names = {key: task for task, key in reversed(list(design.keys.items()))}
+    return tuple(
+        TellingRow(
+            task=task, index=int(index), row_id=tasks[task].row_ids[index], value=float(value)
+        )
+        for key, task in names.items()
+        for index, value in zip(*_shares(node, evaluator, design, key, estimate), strict=True)
+        if np.isfinite(value)
+    )
+
+
+def telling_rows(shares: Sequence[TellingRow], rule: Rule) -> tuple[TellingRow, ...]:
+    """The prompts that speak most against the rule, the worst first."""
+    ordered = sorted(shares, key=lambda row: (-_against(row.value, rule), row.task, row.index))
+    return tuple(ordered[:TELLING])
+
+
+def spread(
+    shares: Sequence[TellingRow], node: Scalar, evaluator: Evaluator, rule: Rule | None = None
+) -> Spread | None:
+    """How the shares in `node` are distributed; None without shares that stand for prompts.
+
+    The jackknife of a median or quantile has few distinct values, which say nothing of prompts.
+    """
+    if not smooth(opened(node, evaluator)):
+        return None
+    return spread_of(np.array([row.value for row in shares]), rule)
+
+
+def spread_of(values: np.ndarray, rule: Rule | None = None) -> Spread | None:
+    """How finite values are distributed; None where there is none."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return None
+    least, low, middle, high, most = (
+        float(q) for q in np.quantile(values, (0, 0.25, 0.5, 0.75, 1))
+    )
+    return Spread(
+        n=len(values),
+        least=least,
+        quartiles=(low, middle, high),
+        most=most,
+        negative=int((values < 0).sum()),
+        satisfied=sum(rule.satisfied(float(v)) for v in values) if rule is not None else None,
+    )
+
+
+def _shares(
+    node: Scalar, evaluator: Evaluator, design: Design, key: str, estimate: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Row indices and pseudo-values of the rows of one key, by row."""
+    indices, values = [], []
+    for stratum in design.strata:
+        if stratum.key != key or stratum.n_units < 2:
+            continue
+        left = np.concatenate([evaluator.values(node, w) for w in design.left_out(stratum)])
+        n = stratum.n_units
+        # Written around the estimate: the plain form loses digits to cancellation.
+        indices.append(np.flatnonzero(stratum.unit >= 0))
+        values.append(estimate + (n - 1) * (estimate - left))
+    if not indices:
+        return np.zeros(0, dtype=int), np.zeros(0)
+    rows, found = np.concatenate(indices), np.concatenate(values)
+    order = np.argsort(rows, kind="stable")
+    return rows[order], found[order]
+
+
+def _against(value: float, rule: Rule) -> float:
+    match rule.relation:
+        case ">" | ">=":
+            return -value
+        case "<" | "<=":
+            return value
+        case _:
+            return abs(value - rule.threshold)
