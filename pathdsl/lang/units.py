@@ -13,8 +13,7 @@ Source: language.md section 6.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
@@ -23,39 +22,9 @@ from pathdsl.lang.pvalues import P_VALUES
 from pathdsl.lang.scope import fault, meant
 from pathdsl.lang.serving import choose_metric, named_option
 from pathdsl.lang.signatures import AVERAGING, MEASURES, STATISTICS, UNITS
+from pathdsl.lang.typed import MEASURED, OPEN, Level, Typed, Unit
 
 __all__ = ["Typed", "Unit", "check_units", "unit_of"]
-
-Unit = Literal["logits", "nats", "prob", "none"]
-Level = Literal["constant", "prompt", "quantity"]
-
-_MEASURED: dict[str, Unit] = {
-    "logit": "logits",
-    "prob": "prob",
-    "logprob": "nats",
-    "kl": "nats",
-    "reverse_kl": "nats",
-    "rank": "none",
-    "top1": "none",
-    "attention": "none",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Typed:
-    """What an expression is: `unit` None is a bare number, which takes the other side's.
-
-    `known` is False where a fault, reported elsewhere, leaves the unit open. `percent` keeps the
-    place of a percent sign that has not met a unit yet.
-    """
-
-    unit: Unit | None = None
-    level: Level = "constant"
-    percent: ast.Node | None = None
-    known: bool = True
-
-
-_OPEN = Typed(known=False)
 
 
 def unit_of(program: Program) -> dict[str, Unit]:
@@ -114,7 +83,7 @@ class _Inference:
     def let(self, name: str) -> Typed:
         """What a let is; a circle of lets, reported elsewhere, leaves its unit open."""
         if name in self.open:
-            return _OPEN
+            return OPEN
         if name not in self.lets:
             self.open.add(name)
             declaration = self.program.lets[name]
@@ -227,7 +196,7 @@ class _Inference:
         """What two values that must have one unit are together."""
         level = self._level(left, a, right, b)
         if level is None or not (a.known and b.known):
-            return replace(_OPEN, level=level or "quantity")
+            return replace(OPEN, level=level or "quantity")
         if a.unit is None or b.unit is None:
             unit = a.unit or b.unit
             bare = b if a.unit is not None else a
@@ -287,17 +256,17 @@ class _Inference:
             case ast.Name(name=name) | ast.Subscript(name=ast.Name(name=name)):
                 if name in self.program.lets:
                     return self.let(name)
-                return replace(_OPEN, level="quantity")
+                return replace(OPEN, level="quantity")
             case ast.Score():
                 return self._score(value)
             case ast.Call(name=name):
                 return self._call(value, name)
             case _:
-                return _OPEN
+                return OPEN
 
     def _call(self, call: ast.Call, name: str) -> Typed:
         if name in MEASURES:
-            return Typed(unit=_MEASURED[name], level="prompt")
+            return Typed(unit=MEASURED[name], level="prompt")
         if name in self.program.metrics:
             return self.metric(name)
         if name in P_VALUES:
@@ -306,7 +275,7 @@ class _Inference:
                     self._per_prompt(argument.value, name, P_VALUES[name].example)
             return Typed(unit="none", level="quantity")
         if name not in STATISTICS or not call.arguments:
-            return _OPEN
+            return OPEN
         first = call.arguments[0].value
         if name in AVERAGING:
             typed = self._per_prompt(first, name, STATISTICS[name].example)
@@ -338,7 +307,7 @@ class _Inference:
             return self._equal(left, a, right, b, "adds" if op == "+" else "subtracts")
         level = self._level(left, a, right, b)
         if level is None or not (a.known and b.known):
-            return replace(_OPEN, level=level or "quantity")
+            return replace(OPEN, level=level or "quantity")
         plain_a, plain_b = a.unit in (None, "none"), b.unit in (None, "none")
         percent = a.percent or b.percent
         if plain_a and plain_b:
