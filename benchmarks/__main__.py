@@ -1,14 +1,15 @@
 """All measurements of the project.
 
     python -m benchmarks [SUITE …] [NAME …] [--repeat 3] [--json FILE]
-    python -m benchmarks table FILE.json
+    python -m benchmarks table FILE.json [--figures FOLDER]
 
 `engine`: the workloads W1 to W7 as multiples of one plain forward (`benchmarks/engine.py`);
 `processes`: whole commands, their time and memory (`benchmarks/processes.py`). Both without a word.
 `peers`: the same work in the libraries that are installed, with a comparison of the numbers
 (`benchmarks/peers.py`). `scaling`: over knockout sets, prompt length and depth
 (`benchmarks/scaling.py`). `profile`: what one workload spends its time on
-(`benchmarks/profile.py`). `table`: what was measured, as markdown.
+(`benchmarks/profile.py`). `table`: what was measured, as markdown,
+and as plots with `--figures`.
 """
 
 from __future__ import annotations
@@ -124,6 +125,15 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def draw(found: dict[str, Any], folder: Path | None) -> None:
+    """Write the plots of scaling where both are given."""
+    if folder is not None and "scaling" in found:
+        from .plot import write_figures
+
+        for path in write_figures(found["scaling"], folder):
+            tell(f"wrote {path}")
+
+
 def main() -> None:
     """Measure and print."""
     options = parsed()
@@ -131,16 +141,14 @@ def main() -> None:
         from .table import markdown
 
         for path in options.names[1:]:
-            print(markdown(json.loads(Path(path).read_text())))
+            found = json.loads(Path(path).read_text())
+            print(markdown(found))
+            draw(found, options.figures)
         return
     found = measured(options)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
-    if options.figures and "scaling" in found:
-        from .plot import write_figures
-
-        for path in write_figures(found["scaling"], options.figures):
-            tell(f"wrote {path}")
+    draw(found, options.figures)
 
 
 if __name__ == "__main__":

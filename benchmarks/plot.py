@@ -18,7 +18,7 @@ __all__ = ["line_plot", "series", "write_figures"]
 
 Points = Sequence[tuple[float, float]]
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 360, 70, 190, 40, 50
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 660, 360, 70, 215, 40, 50
 # Okabe and Ito's colours, which people tell apart whatever colours they see.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 TITLES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from benchmarks import scaling
+from benchmarks.__main__ import main
 from benchmarks.plot import line_plot, series, write_figures
 from benchmarks.profile import OUTSIDE, kind_of, run_child, shares
 from benchmarks.scaling import AXES, LENGTHS, TOKENS, points, scale_all
@@ -81,7 +83,19 @@ def test_figures_are_svg_with_every_line(tmp_path: Path) -> None:
     assert lines["runs, counted"] == [(1, 2), (10, 20)]
     assert len(list(tree.iter(f"{SVG}circle"))) == sum(len(line) for line in lines.values())
     for node in tree.iter(f"{SVG}circle"):
-        assert 0 < float(node.attrib["cx"]) < 640 and 0 < float(node.attrib["cy"]) < 360
+        assert 0 < float(node.attrib["cx"]) < 660 and 0 < float(node.attrib["cy"]) < 360
+
+
+def test_kept_results_are_drawn_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "kept.json"
+    file.write_text(json.dumps({"about": {}, "scaling": [row("knockouts", 1)]}))
+    words = ["benchmarks", "table", str(file), "--figures", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", words)
+    main()
+    assert "| knockouts | 1 | W6b |" in capsys.readouterr().out
+    assert (tmp_path / "scaling-knockouts-small.svg").is_file()
 
 
 def test_plot_places_are_logarithmic() -> None:
