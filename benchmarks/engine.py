@@ -26,6 +26,8 @@ from .workloads import LENGTH, ROWS, WORKLOADS, circuit_text, edges_text, rows_t
 
 __all__ = ["Prepared", "measure_all", "prepare_workload", "run_child"]
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 class Prepared:
     """One workload made ready: the model is loaded, nothing is planned."""
@@ -141,6 +143,7 @@ def in_child(arguments: dict[str, Any]) -> dict[str, Any]:
         [sys.executable, "-m", "benchmarks.engine", json.dumps(arguments)],
         capture_output=True,
         text=True,
+        cwd=ROOT,
     )
     if done.returncode:
         raise SystemExit(f"{arguments['name']}: {done.stderr.strip()[-2000:]}")

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from .drivers import DRIVERS, Driver, driver_for, installed
-from .engine import prepare_workload
+from .engine import ROOT, prepare_workload
 from .patches import BY_HAND, Run, hand_written, wanted
 from .shapes import SHAPES
 from .workloads import LENGTH, ROWS, circuit_heads, receivers_of, units
@@ -162,7 +162,7 @@ def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
 def _in_child(arguments: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.peers", json.dumps(arguments)],
-        capture_output=True, text=True,
+        capture_output=True, text=True, cwd=ROOT,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
     )  # fmt: skip
     if done.returncode:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .engine import prepare_workload
+from .engine import ROOT, prepare_workload
 from .workloads import ROWS, WORKLOADS
 
 __all__ = ["KINDS", "kind_of", "profile_all", "run_child", "shares"]
@@ -124,7 +124,7 @@ def profile_all(
 def _in_child(arguments: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.profile", json.dumps(arguments)],
-        capture_output=True, text=True, env={**os.environ, "KINETO_LOG_LEVEL": "5"},
+        capture_output=True, text=True, cwd=ROOT, env={**os.environ, "KINETO_LOG_LEVEL": "5"},
     )  # fmt: skip
     if done.returncode:
         raise SystemExit(f"{arguments['name']}: {done.stderr.strip()[-2000:]}")
