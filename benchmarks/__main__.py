@@ -1,9 +1,15 @@
 """All measurements of the project.
 
-    python -m benchmarks [processes | engine] [NAME …] [--repeat 3] [--json FILE]
+    python -m benchmarks [SUITE …] [NAME …] [--repeat 3] [--json FILE]
+    python -m benchmarks table FILE.json [--figures FOLDER]
 
 `engine`: the workloads W1 to W7 as multiples of one plain forward (`benchmarks/engine.py`);
 `processes`: whole commands, their time and memory (`benchmarks/processes.py`). Both without a word.
+`peers`: the same work in the libraries that are installed, with a comparison of the numbers
+(`benchmarks/peers.py`). `scaling`: over knockout sets, prompt length and depth
+(`benchmarks/scaling.py`). `profile`: what one workload spends its time on
+(`benchmarks/profile.py`). `table`: what was measured, as markdown,
+and as plots with `--figures`.
 """
 
 from __future__ import annotations
@@ -15,7 +21,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
-SUITES = ("engine", "processes")
+SUITES = ("engine", "processes", "peers", "scaling", "profile")
+USUAL = ("engine", "processes")
 
 
 def about() -> dict[str, Any]:
@@ -31,34 +38,117 @@ def about() -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", help="suites or workloads (default: all)")
-    parser.add_argument("--shape", action="append", help="gpt2, small, pythia or llama")
+def tell(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(line, flush=True)
+
+
+def parsed(words: list[str] | None = None) -> argparse.Namespace:
+    """The options, the suites among the names taken apart; exits on names that are not known."""
+    from .drivers import DRIVERS
+    from .processes import NAMES
+    from .scaling import AXES
+    from .shapes import SHAPES
+    from .workloads import WORKLOADS
+
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("names", nargs="*", help="suites, then workloads (default: all)")
+    parser.add_argument("--shape", action="append", choices=tuple(SHAPES))
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--rows", type=int, help="prompts of a workload (peers, profile)")
+    parser.add_argument("--peer", action="append", choices=tuple(DRIVERS))
     parser.add_argument("--threads", type=int, help="of torch (default: as check does)")
+    parser.add_argument("--figures", type=Path, help="folder for the plots of scaling")
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    suites = [name for name in options.names if name in SUITES] or list(SUITES)
-    names = [name for name in options.names if name not in SUITES]
-    found: dict[str, Any] = {"about": about()}
-    if "engine" in suites:
+    options = parser.parse_args(words)
+    options.suites = [name for name in options.names if name in SUITES] or list(USUAL)
+    options.names = [name for name in options.names if name not in SUITES]
+    known = {
+        "engine": WORKLOADS, "peers": WORKLOADS, "profile": WORKLOADS,
+        "processes": NAMES, "scaling": AXES,
+    }  # fmt: skip
+    possible = [name for suite in options.suites for name in known[suite]]
+    for name in options.names:
+        if name not in possible and options.names[0] != "table":
+            parser.error(f"no workload `{name}`; there are: {', '.join(dict.fromkeys(possible))}")
+    if options.repeat < 1 or (options.rows is not None and options.rows < 1):
+        parser.error("--repeat and --rows are at least 1")
+    return options
+
+
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    """Run the suites asked for; their rows by suite."""
+    from .peers import USUAL as USUAL_PEERS
+    from .shapes import SHAPES
+    from .workloads import ROWS, WORKLOADS
+
+    names, found = options.names, {"about": about()}
+    if "engine" in options.suites:
         from .engine import measure_all
-        from .shapes import SHAPES
-        from .workloads import WORKLOADS
 
         wanted = [name for name in WORKLOADS if not names or name in names]
         found["engine"] = measure_all(
-            wanted, options.shape or list(SHAPES), options.repeat, options.threads,
-            lambda line: print(line, flush=True),
-        )  # fmt: skip
-    if "processes" in suites:
+            wanted, options.shape or list(SHAPES), options.repeat, options.threads, tell
+        )
+    if "processes" in options.suites:
         from .processes import measure_processes
 
         found["processes"] = measure_processes(names, options.repeat)
+    if "peers" in options.suites:
+        from .drivers import DRIVERS
+        from .peers import compare_all
+
+        found["peers"] = [
+            row
+            for shape in options.shape or ["gpt2"]
+            for row in compare_all(
+                names or list(USUAL_PEERS), shape, options.repeat, tell,
+                peers=options.peer or tuple(DRIVERS), rows=options.rows or ROWS,
+                threads=options.threads,
+            )
+        ]  # fmt: skip
+    if "scaling" in options.suites:
+        from .scaling import scale_all
+
+        found["scaling"] = scale_all(names, options.shape, options.repeat, tell, options.threads)
+    if "profile" in options.suites:
+        from .profile import profile_all
+
+        found["profile"] = [
+            row
+            for shape in options.shape or ["gpt2"]
+            for row in profile_all(names, shape, tell, options.rows or ROWS, options.threads)
+        ]
+    return found
+
+
+def draw(found: dict[str, Any], folder: Path | None) -> None:
+    """Write the plots of scaling where both are given."""
+    if folder is not None and "scaling" in found:
+        from .plot import write_figures
+
+        for path in write_figures(found["scaling"], folder):
+            tell(f"wrote {path}")
+
+
+def main() -> None:
+    """Measure and print."""
+    options = parsed()
+    if options.names[:1] == ["table"]:
+        from .table import markdown
+
+        for path in options.names[1:]:
+            found = json.loads(Path(path).read_text())
+            print(markdown(found))
+            draw(found, options.figures)
+        return
+    found = measured(options)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
+    draw(found, options.figures)
 
 
 if __name__ == "__main__":

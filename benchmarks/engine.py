@@ -26,6 +26,8 @@ from .workloads import LENGTH, ROWS, WORKLOADS, circuit_text, edges_text, rows_t
 
 __all__ = ["Prepared", "measure_all", "prepare_workload", "run_child"]
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 class Prepared:
     """One workload made ready: the model is loaded, nothing is planned."""
@@ -36,7 +38,7 @@ class Prepared:
         from pathdsl.engine.load import load
         from pathdsl.engine.session import Limits, Planner
         from pathdsl.lang.lint import lint_file
-        from pathdsl.score.check import CheckOptions, prepare
+        from pathdsl.score.check import LONG_PROMPT, CheckOptions, prepare, reads_patterns
         from pathdsl.score.requests import first_round
 
         program, found = lint_file(str(path))
@@ -48,8 +50,9 @@ class Prepared:
         started = time.perf_counter()
         self.requests = first_round(program, ready.resolver, self.planner).requests
         self.lowering = time.perf_counter() - started
-        self.loaded = load(ready.source, "cpu", threads)
         self.task = ready.data.tasks["t"]
+        fused = self.task.n_pos >= LONG_PROMPT and not reads_patterns(program)  # as `check` does
+        self.loaded = load(ready.source, "cpu", threads, fused=fused)
         self.ids = torch.from_numpy(self.task.prompts["prompt"])
 
     def plain(self) -> float:
@@ -76,7 +79,7 @@ class Prepared:
 
 def prepare_workload(
     name: str, shape: str, scratch: Path, *, knockouts: int = 100, length: int = LENGTH,
-    rows: int = ROWS, threads: int | None = None,
+    rows: int = ROWS, members: int | None = None, threads: int | None = None,
 ) -> Prepared:  # fmt: skip
     """Write a workload's files and make it ready."""
     folder = save(shape, scratch)
@@ -88,7 +91,7 @@ def prepare_workload(
         config = json.loads((folder / "config.json").read_text())
         path.write_text(edges_text(gpt2_shape(config), folder))
     else:
-        path.write_text(circuit_text(name, shape, folder, knockouts))
+        path.write_text(circuit_text(name, shape, folder, knockouts, members))
     return Prepared(path, threads)
 
 
@@ -106,6 +109,8 @@ def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
         seconds = ready.work()
         planning.append(seconds[0])
         execution.append(seconds[1])
+    import torch
+
     from pathdsl.engine.session import vocab_columns
     from pathdsl.plan.build import mixed_copies
     from pathdsl.plan.liveness import cost
@@ -114,6 +119,10 @@ def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
     return {
         "workload": name,
         "shape": shape,
+        "rows": ready.task.n_rows,
+        "length": ready.task.n_pos,
+        "threads": torch.get_num_threads(),
+        "attention": ready.loaded.facts["attention"],
         "units": units(name, shape) if name in WORKLOADS else 1,
         "plain_s": statistics.median(plain),
         "planning_s": statistics.median(planning),
@@ -134,6 +143,7 @@ def in_child(arguments: dict[str, Any]) -> dict[str, Any]:
         [sys.executable, "-m", "benchmarks.engine", json.dumps(arguments)],
         capture_output=True,
         text=True,
+        cwd=ROOT,
     )
     if done.returncode:
         raise SystemExit(f"{arguments['name']}: {done.stderr.strip()[-2000:]}")
@@ -163,6 +173,10 @@ def measure_all(
             for name in names:
                 workload = WORKLOADS[name]
                 if shape not in workload.shapes:
+                    continue
+                if workload.waits:
+                    rows.append({"workload": name, "shape": shape, "waits": workload.waits})
+                    tell(f"{name:<5}{shape:<8}waits for {workload.waits}: {workload.title}")
                     continue
                 row = in_child({"name": name, "shape": shape, "repeat": repeat,
                                 "threads": threads, "scratch": scratch})  # fmt: skip

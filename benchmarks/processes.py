@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+NAMES = ("lint", "fmt", "explain", "quickstart", "again", "gpt2")
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("PATHDSL_SHARED", ROOT.parent / "shared"))
 MAKE_FOLDER = """

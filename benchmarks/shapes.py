@@ -1,7 +1,8 @@
 """The models that the engine is measured on: published shapes, random weights (seed 0), no names.
 
 `gpt2` is GPT-2 small's shape, `small` four layers of four heads, `pythia` Pythia-70m's, `llama` one
-with grouped queries, gated MLPs and RMSNorm of about the same size as GPT-2 small.
+with grouped queries, gated MLPs and RMSNorm of about the same size as GPT-2 small. `depth2` to
+`depth12` are equal but for their number of layers.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SHAPES", "Shape", "save"]
+__all__ = ["DEPTHS", "SHAPES", "Shape", "save"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,22 @@ SHAPES = {
         d_vocab=32000,
     ),
 }
+
+DEPTHS = (2, 4, 8, 12)
+for _depth in DEPTHS:  # equal but for their depth, so that only it is measured
+    SHAPES[f"depth{_depth}"] = Shape(
+        config="GPT2Config",
+        fields={
+            "n_layer": _depth,
+            "n_head": 4,
+            "n_embd": 256,
+            "vocab_size": 1000,
+            "n_positions": 512,
+        },
+        n_layers=_depth,
+        n_heads=4,
+        d_vocab=1000,
+    )
 
 
 def save(name: str, into: Path) -> Path:

@@ -9,6 +9,7 @@ Prompts are ids: `ROWS` rows of `LENGTH` tokens; the treated prompt differs at t
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,18 @@ from pathdsl.graph.shape import ModelShape
 
 from .shapes import SHAPES
 
-__all__ = ["ROWS", "WORKLOADS", "Workload", "circuit_text", "rows_text"]
+__all__ = [
+    "LENGTH",
+    "ROWS",
+    "WORKLOADS",
+    "Workload",
+    "circuit_heads",
+    "circuit_text",
+    "edges_text",
+    "receivers_of",
+    "rows_text",
+    "units",
+]
 
 ROWS = 64
 LENGTH = 15
@@ -35,7 +47,8 @@ IOI_HEADS = (
 class Workload:
     """One workload: how many units its multiple is divided by (1: in all), and what to reach.
 
-    `peer` and `bound` are the figures of the design for the `gpt2` shape (`small` for W4).
+    `peer` and `bound` are the figures of the design for the `gpt2` shape (`small` for W4). `waits`:
+    what it needs that is not there yet; such a workload is named and not measured.
     """
 
     title: str
@@ -44,6 +57,7 @@ class Workload:
     peer: float | None = None
     bound: float | None = None
     reach: float | None = None
+    waits: str = ""
 
 
 WORKLOADS = {
@@ -55,6 +69,8 @@ WORKLOADS = {
     "W3": Workload(title="one circuit, everything else treated", peer=26, bound=1.1, reach=2.5),
     "W4": Workload(title="every edge alone, per edge", per=479, shapes=("small",), peer=6,
                    bound=0.16, reach=0.35),
+    "W5": Workload(title="attribution of every edge", shapes=("gpt2",),
+                   waits="attribution (`pathdsl discover`)"),
     "W6a": Workload(title="single knockouts of the circuit, per knockout", per=26, peer=15,
                     bound=0.2, reach=0.4),
     "W6b": Workload(title="100 random K, circuit and model, per K", per=100, peer=31, bound=1.0,
@@ -82,14 +98,28 @@ def rows_text(d_vocab: int, rows: int = ROWS, length: int = LENGTH) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _heads(shape: str) -> tuple[str, int]:
-    """The circuit's heads: the published ones, or as large a share drawn by hash."""
-    if shape == "gpt2":
+def _heads(shape: str, members: int | None = None) -> tuple[str, int]:
+    """The circuit's heads: the published ones, or as large a share (or `members`) drawn by hash."""
+    if shape == "gpt2" and members is None:
         return IOI_HEADS, 26
     n_layers, n_heads = SHAPES[shape].n_layers, SHAPES[shape].n_heads
     names = [f"a{layer}.h{head}" for layer in range(n_layers) for head in range(n_heads)]
-    count = round(len(names) * 26 / 144)
+    count = members or round(len(names) * 26 / 144)
     return ", ".join(Draws(0, "benchmark heads").sample(names, count)), count
+
+
+def circuit_heads(shape: str, members: int | None = None) -> list[tuple[int, int]]:
+    """The circuit's heads on a shape as (layer, head)."""
+    found = re.findall(r"a(\d+)\.h(\d+)", _heads(shape, members)[0])
+    return [(int(layer), int(head)) for layer, head in found]
+
+
+def receivers_of(shape: str) -> tuple[tuple[int, int], ...]:
+    """The three heads of W2, as (layer, head): published ones, or of the layers before the last."""
+    if shape == "gpt2":
+        return (9, 9), (9, 6), (10, 0)
+    late = SHAPES[shape].n_layers - 2
+    return (max(late - 1, 0), 0), (max(late - 1, 0), 1), (late, 2)
 
 
 def units(name: str, shape: str) -> int:
@@ -97,10 +127,12 @@ def units(name: str, shape: str) -> int:
     return _heads(shape)[1] if name == "W6a" else WORKLOADS[name].per
 
 
-def circuit_text(name: str, shape: str, folder: Path, knockouts: int = 100) -> str:
-    """The file of one workload on one shape."""
+def circuit_text(
+    name: str, shape: str, folder: Path, knockouts: int = 100, members: int | None = None
+) -> str:
+    """The file of one workload on one shape; `members`: how many heads its circuit has."""
     n_layers = SHAPES[shape].n_layers
-    heads, _ = _heads(shape)
+    heads, _ = _heads(shape, members)
     head = (
         f'model m = folder("{folder}")\n'
         'task t {\n  data = jsonl("rows.jsonl")\n  reference = prompt\n  treated = cf\n}\n'
@@ -108,10 +140,7 @@ def circuit_text(name: str, shape: str, folder: Path, knockouts: int = 100) -> s
         "path nodes = within(circuit_heads, mlp)\n"
         "metric LD: logits = logit(io) - logit(s)\n"
     )
-    late = range(max(n_layers - 3, 0), n_layers - 1)
-    receivers = "a9.h9, a9.h6, a10.h0" if shape == "gpt2" else ", ".join(
-        f"a{layer}.h{h}" for layer, h in ((late[0], 0), (late[0], 1), (late[-1], 2))
-    )  # fmt: skip
+    receivers = ", ".join(f"a{layer}.h{h}" for layer, h in receivers_of(shape))
     each = "for h in attn: logits = mean(LD"
     match name:
         case "W1r":
@@ -121,7 +150,7 @@ def circuit_text(name: str, shape: str, folder: Path, knockouts: int = 100) -> s
         case "W2":  # heads of the last receiver's layer and above reach none of the three
             body = (
                 f"group R @END = {{ {receivers} }}\n"
-                f"let e for h in a[0..{late[-1] - 1}].h*: logits = "
+                f"let e for h in a[0..{n_layers - 3}].h*: logits = "
                 "mean(LD(treat(h (-> mlp)* -[q]-> R)))\n"
             )
         case "W3":
