@@ -161,6 +161,7 @@ def _check(
     from pathdsl.engine.recall import Recall
     from pathdsl.engine.selfcheck import OF_RUNS, prove_null_pair, unproved
     from pathdsl.engine.session import EngineSession, Limits, Planner
+    from pathdsl.score.floor import at_floor
     from pathdsl.score.judge import judge
     from pathdsl.score.methodology import methodology
     from pathdsl.score.norms import beside, other_modes
@@ -214,7 +215,7 @@ def _check(
     faults = unproved(proofs)
     if faults:
         return _stopped(path, program, [*found, *faults], ExitCode.MACHINE_FAILED, started, proofs)
-    found = [*found, *judgement.diagnostics]
+    found = [*found, *judgement.diagnostics, *at_floor(program, session)]
     return FileOutcome(
         path=path,
         program=program,
