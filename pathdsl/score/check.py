@@ -96,10 +96,13 @@ class FileOutcome:
     seconds: float = 0.0
 
 
-def check_file(path: str, options: CheckOptions) -> FileOutcome:
-    """Check one file; never raises for faults of the file, its data, the model or the machine."""
+def check_file(path: str, options: CheckOptions, text: str | None = None) -> FileOutcome:
+    """Check one file; never raises for faults of the file, its data, the model or the machine.
+
+    `text` replaces the file's content; paths in it are relative to `path`.
+    """
     started = time.monotonic()
-    program, found = lint_file(path)
+    program, found = lint_file(path, text)
     if any(d.severity is Severity.ERROR for d in found):
         return _stopped(path, program, found, ExitCode.WRONG_INPUT, started)
     if not program.claims and not program.lets:
