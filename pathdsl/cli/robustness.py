@@ -42,7 +42,7 @@ EPILOG = "\n".join(
         "Exit codes:",
         "    0  every verdict is the same in every cell that was judged",
         "    1  some verdict flips",
-        "    2  the file, an option or the data is wrong",
+        "    2  the file, an option or the data is wrong, or no cell could be judged",
         "    3  the machine failed: memory, weights, a self-check",
         "    5  no claim in the file",
     ]

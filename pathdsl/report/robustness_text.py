@@ -94,11 +94,12 @@ def _unjudged(claim: ClaimRobustness) -> dict[str, list[str]]:
 
 def _summary(found: Robustness) -> str:
     flip = [claim for claim in found.claims if claim.flips]
-    kept = len(found.claims) - len(flip)
-    told = f"{many(len(found.claims), 'claim')}: {kept} with one verdict in every cell"
-    if flip:
-        told += f", {len(flip)} with a verdict that flips"
-        told += " (" + ", ".join(claim.name for claim in flip) + ")"
+    idle = [claim for claim in found.claims if claim.worst is None]
+    kept = len(found.claims) - len(flip) - len(idle)
+    told = f"{many(len(found.claims), 'claim')}: {kept} with one verdict in every cell judged"
+    for some, what in ((flip, "with a verdict that flips"), (idle, "judged in no cell")):
+        if some:
+            told += f", {len(some)} {what} (" + ", ".join(claim.name for claim in some) + ")"
     return told
 
 

@@ -86,10 +86,15 @@ class Robustness:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 where no verdict flips, 1 where one does; that of the file where it is not judged."""
+        """0 where no verdict flips, 1 where one does, 2 where there are cells and none was judged.
+
+        That of the file as written where it could not be judged itself.
+        """
         if not self.claims:
             code = self.base.exit_code
             return code if code > ExitCode.NOT_AS_EXPECTED else ExitCode.NOTHING_TO_CHECK
+        if self.cells and all(claim.worst is None for claim in self.claims):
+            return ExitCode.WRONG_INPUT
         flipped = any(claim.flips for claim in self.claims)
         return ExitCode.NOT_AS_EXPECTED if flipped else ExitCode.AS_EXPECTED
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.vary.axis import below
-from pathdsl.lang.vary.edits import Edit, replaced, text_of
+from pathdsl.lang.vary.drawing import drawing_of
+from pathdsl.lang.vary.edits import Edit, replaced
 from pathdsl.lang.walk import children
 
 __all__ = ["Positions", "Reading"]
@@ -79,7 +80,7 @@ class Reading:
             if not names:
                 found[claim.name.name] = "it names no `path`, so there is nothing to read otherwise"
             for name in names:
-                drawn = _drawing(program, name)
+                drawn = drawing_of(program, name)
                 if drawn.why or (value == "edges" and drawn.listed):
                     found[claim.name.name] = drawn.why or f"`{name}` is a list of edges already"
         return found
@@ -96,7 +97,7 @@ class Reading:
         end = len(program.sources[program.path].text)
         lines = []
         for name in found:
-            drawn = _drawing(program, name)
+            drawn = drawing_of(program, name)
             lines.append(f"\npath {name}_as_{value} = {getattr(drawn, value)}\n")
         return [*edits, Edit(start=end, end=end, text="".join(lines))]
 
@@ -106,124 +107,3 @@ def _named(program: Program, claim: ast.ClaimDecl) -> list[str]:
     return list(
         dict.fromkeys(n.name for n in nodes if isinstance(n, ast.Name) and n.name in program.paths)
     )
-
-
-@dataclass(slots=True, kw_only=True)
-class _Drawing:
-    """The nodes and edges of a path, as written; `why` says why they cannot be listed."""
-
-    letters: dict[str, None] = field(default_factory=dict)
-    pairs: dict[str, None] = field(default_factory=dict)
-    listed: bool = False
-    why: str = ""
-
-    @property
-    def edges(self) -> str:
-        """`edges { … }` of every edge of the drawing."""
-        return "edges { " + "; ".join(self.pairs) + " }"
-
-    @property
-    def nodes(self) -> str:
-        """`within(…)` of every node of the drawing; inputs tied to positions stay so."""
-        names = [name for name in self.letters if name != "logits"]
-        if "input" in names:
-            names = [name for name in names if not name.startswith("input")] or ["input"]
-        return f"within({', '.join(names)})"
-
-
-class _CannotList(Exception):
-    pass
-
-
-Ends = tuple[dict[str, None], dict[str, None]]
-
-
-def _drawing(program: Program, name: str) -> _Drawing:
-    """The drawing of a path: which nodes follow which, as in Glushkov's automaton (1961)."""
-    drawn = _Drawing()
-    expr: ast.Node = program.paths[name].path
-    while isinstance(expr, ast.Group) or (
-        isinstance(expr, ast.Name) and expr.name in program.paths
-    ):
-        expr = expr.inner if isinstance(expr, ast.Group) else program.paths[expr.name].path
-    try:
-        if isinstance(expr, ast.Edges):
-            drawn.listed = True
-            for chain in expr.chains:
-                _ends(program, chain, drawn)
-            return drawn
-        if isinstance(expr, ast.Within):
-            raise _CannotList(f"`{name}` is all paths between its nodes, by either reading")
-        first, last = _ends(program, expr, drawn)
-        if not all(one == "input" or one.startswith("input@") for one in first):
-            raise _CannotList(f"`{name}` does not begin with `input`: any node may come before")
-        if list(last) != ["logits"]:
-            raise _CannotList(f"`{name}` does not end with `logits`: any node may follow")
-    except _CannotList as reason:
-        drawn.why = str(reason)
-    return drawn
-
-
-def _inside(program: Program, expr: ast.Node) -> ast.Node | None:
-    """What a bracket or the name of a path stands for; None for anything else."""
-    if isinstance(expr, ast.Group):
-        return expr.inner
-    if isinstance(expr, ast.Name) and expr.name in program.paths:
-        return program.paths[expr.name].path
-    return None
-
-
-def _ends(program: Program, expr: ast.Node, drawn: _Drawing) -> Ends:
-    """The nodes that a sub-path may begin and end with; its edges go to `drawn`."""
-    match expr:
-        case ast.Group(inner=inner):
-            return _ends(program, inner, drawn)
-        case ast.Name(name=name) if name in program.paths:
-            return _ends(program, program.paths[name].path, drawn)
-        case ast.Choice(options=options):
-            first: dict[str, None] = {}
-            last: dict[str, None] = {}
-            for option in options:
-                begin, end = _ends(program, option, drawn)
-                first |= begin
-                last |= end
-            return first, last
-        case ast.Chain(first=start, steps=steps):
-            first, last = _ends(program, start, drawn)
-            for step in steps:
-                last = _step(program, step, last, drawn)
-            return first, last
-        case (
-            ast.HeadRef() | ast.KvRef() | ast.MlpRef() | ast.NeuronRef() | ast.Word() | ast.Name()
-            | ast.NodeSet()
-        ):  # fmt: skip
-            text = " ".join(text_of(program, expr).split())
-            drawn.letters[text] = None
-            return {text: None}, {text: None}
-        case _:
-            raise _CannotList(f"`{text_of(program, expr)}` is a set whose nodes are not drawn")
-
-
-def _step(
-    program: Program, step: ast.Hop | ast.Repeat, last: dict[str, None], drawn: _Drawing
-) -> dict[str, None]:
-    """The nodes that a path may stand at after a step from `last`."""
-    if isinstance(step, ast.Hop):
-        _join(program, last, step, _ends(program, step.target, drawn)[0], drawn)
-        return _ends(program, step.target, drawn)[1]
-    after = last
-    for hop in step.hops:
-        after = _step(program, hop, after, drawn)
-    if step.most is None or step.most > 1:
-        begin = _ends(program, step.hops[0].target, drawn)[0]
-        _join(program, after, step.hops[0], begin, drawn)
-    return {**last, **after} if step.least == 0 else after
-
-
-def _join(
-    program: Program, last: dict[str, None], hop: ast.Hop, first: dict[str, None], drawn: _Drawing
-) -> None:
-    arrow = text_of(program, hop.arrow)
-    if hop.arrow.reach:
-        raise _CannotList(f"`{arrow}` stands for any nodes between")
-    drawn.pairs |= {f"{a} {arrow} {b}": None for a in last for b in first}

@@ -9,7 +9,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import columns_of, fields_of, named_option
 from pathdsl.lang.signatures import literal
-from pathdsl.lang.vary.axis import below, scores_of
+from pathdsl.lang.vary.axis import below, scores_of, tasks_of
 from pathdsl.lang.vary.edits import Edit, replaced, text_of
 
 __all__ = ["Treated", "Word"]
@@ -49,17 +49,25 @@ class Treated:
         return tuple(found)
 
     def left_out(self, program: Program, value: str) -> Mapping[str, str]:
-        """Claims without a run on the task's treated value."""
+        """Claims without a run on the task's treated value, or whose tasks do not take the value."""
         found = {}
+        names = {task.name.name for task in self._set_by(program, value)}
         for claim in program.claims:
-            if not any(_treats(node) for node in below(program, claim)):
+            read = tasks_of(program, claim)
+            if read and not read & names:
+                found[claim.name.name] = "its task has that value, or not the prompts for it"
+            elif not any(_treats(node) for node in below(program, claim)):
                 found[claim.name.name] = "no run of it carries the task's treated value"
         return found
 
     def edits(self, program: Program, value: str) -> list[Edit]:
-        """The field `treated` of every task that declares one."""
+        """The field `treated` of every task that has the prompts for the value."""
+        return [_set(task, "treated", value) for task in self._set_by(program, value)]
+
+    def _set_by(self, program: Program, value: str) -> list[ast.TaskDecl]:
+        """The tasks that a value changes; a value of the reader's own changes all."""
         tasks = [t for t in _declared(program) if any(f.name == "treated" for f in t.fields)]
-        return [_set(task, "treated", value) for task in tasks]
+        return [t for t in tasks if value in _candidates(program, t)] or tasks
 
 
 def _treats(node: ast.Node) -> bool:
@@ -114,17 +122,21 @@ class Word:
 
     def values(self, program: Program) -> tuple[str, ...]:
         """The words that some task does not have; the first is what an absent field means."""
-        own = set()
-        for task in _declared(program):
-            field = fields_of(program, task).get(self.name)
-            own.add(literal(field.value) if field is not None else self.words[0])
+        own = {self._own(program, task) for task in _declared(program)}
         return tuple(word for word in self.words if own and own != {word})
 
     def left_out(self, program: Program, value: str) -> Mapping[str, str]:
-        """For norms, claims without a treated run; for averages, claims without a quotient."""
+        """For norms, claims without a treated run; for averages, claims without a quotient.
+
+        For both, claims whose tasks have the word already.
+        """
         found = {}
+        names = {task.name.name for task in self._set_by(program, value)}
         for claim in program.claims:
-            if self.name == "average":
+            read = tasks_of(program, claim)
+            if read and not read & names:
+                found[claim.name.name] = "its task says so already"
+            elif self.name == "average":
                 if not any(_is_quotient(score) for score in scores_of(program, claim)):
                     found[claim.name.name] = "it has no score that is a quotient"
             elif not any(
@@ -134,8 +146,15 @@ class Word:
         return found
 
     def edits(self, program: Program, value: str) -> list[Edit]:
-        """The field of every task that declares its own fields."""
-        return [_set(task, self.name, value) for task in _declared(program)]
+        """The field of every task that has another word."""
+        return [_set(task, self.name, value) for task in self._set_by(program, value)]
+
+    def _own(self, program: Program, task: ast.TaskDecl) -> object:
+        field = fields_of(program, task).get(self.name)
+        return literal(field.value) if field is not None else self.words[0]
+
+    def _set_by(self, program: Program, value: str) -> list[ast.TaskDecl]:
+        return [task for task in _declared(program) if self._own(program, task) != value]
 
 
 def _is_quotient(score: ast.Score) -> bool:
