@@ -49,7 +49,7 @@ class Treated:
         return tuple(found)
 
     def left_out(self, program: Program, value: str) -> Mapping[str, str]:
-        """Claims without a run on the task's treated value, or whose tasks do not take the value."""
+        """Claims without a run on their task's treated value, or whose tasks keep theirs."""
         found = {}
         names = {task.name.name for task in self._set_by(program, value)}
         for claim in program.claims:
