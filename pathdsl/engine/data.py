@@ -29,9 +29,10 @@ from pathdsl.engine.positions import (
 from pathdsl.engine.rows import LoadedRows, Row, check_ids, load_rows, named, rows_hash
 from pathdsl.engine.taskspec import DataCall, Filter, TaskSpec, task_spec, treated_spec
 from pathdsl.engine.tokens import Encoder, Prompt
-from pathdsl.engine.treated import columns_of, vet_treated
+from pathdsl.engine.treated import columns_of, vet_means, vet_treated
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.shape import ModelShape
+from pathdsl.lang.signatures import DATA_FILES
 from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.taskdata import TaskData
 
@@ -113,6 +114,9 @@ def build_task(
     for one in specs:
         for found in vet_treated(task, one).all:
             faults.keep(found)
+    if spec.data.name in DATA_FILES:  # the rows of generators are counted without a model
+        for one in specs:
+            vet_means(task, one, faults)
     faults.stop()
     return task, faults.warnings
 

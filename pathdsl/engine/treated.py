@@ -19,6 +19,7 @@ from pathdsl.draws import Draws
 from pathdsl.engine.faults import Faults
 from pathdsl.engine.positions import parse_position, resolve_positions
 from pathdsl.errors import DataError, Severity
+from pathdsl.lang.method import ENOUGH_PER_GROUP
 from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.taskdata import TaskData
 
@@ -29,6 +30,7 @@ __all__ = [
     "mean_groups",
     "noise_values",
     "resample_rows",
+    "vet_means",
     "vet_treated",
 ]
 
@@ -59,6 +61,22 @@ def groups_of_one(task: TaskData, spec: TreatedSpec) -> tuple[str, ...]:
     groups = mean_groups(task, spec)
     sizes = np.bincount(groups)
     return tuple(row for row, group in zip(task.row_ids, groups, strict=True) if sizes[group] == 1)
+
+
+def vet_means(task: TaskData, spec: TreatedSpec, faults: Faults) -> None:
+    """Note PD508 where the smallest group of a mean has few rows, but more than one (PD341)."""
+    if spec.kind != "mean" or faults or (spec.by and spec.by not in task.labels):
+        return
+    sizes = np.bincount(mean_groups(task, spec))
+    smallest = int(sizes.min())
+    if 1 < smallest < ENOUGH_PER_GROUP:
+        faults.add(
+            "PD508",
+            f"the smallest of the {len(sizes)} groups of `{spec}` has {smallest} of "
+            f"{task.n_rows} rows (groups have equal length, too)",
+            advice="take more rows, or a coarser `by:`",
+            severity=Severity.WARNING,
+        )
 
 
 def resample_rows(task: TaskData, spec: TreatedSpec) -> np.ndarray:

@@ -54,6 +54,7 @@ def check_method(program: Program) -> list[Diagnostic]:
         *_probability(program),
         *_treated(program),
         *_finer(program),
+        *_windows(program),
     ]
 
 
@@ -340,3 +341,58 @@ def _is_fine(node: ast.Node) -> bool:
     if isinstance(node, ast.Arrow):
         return bool(node.labels) or not node.reach
     return isinstance(node, ast.Edges | ast.EdgesFile | ast.RandomEdges)
+
+
+# -------------------------------------------------------------------------------------------------
+# Windows
+# -------------------------------------------------------------------------------------------------
+
+
+def _windows(program: Program) -> Faults:
+    """A sweep over windows of nodes without a sweep over the same kind of nodes one by one."""
+    loops = [d.loop for d in (*program.lets.values(), *program.claims) if d.loop is not None]
+    single = {_kind(program, loop.members) for loop in loops if not _is_window(loop.members)}
+    for loop in loops:
+        members = loop.members
+        if not isinstance(members, ast.Windows) or members.size < 2:
+            continue
+        if _kind(program, members.nodes) in single or "nodes" in single:
+            continue
+        yield warning(
+            "PD512",
+            f"windows of {members.size} nodes are not compared with single nodes",
+            members.span,
+            "an effect of the window may be that of no single node",
+            help=f"`let one for v in {_text(program, members.nodes)} = …` beside it",
+        )
+
+
+def _is_window(members: ast.Node) -> bool:
+    return isinstance(members, ast.Windows) and members.size > 1
+
+
+def _kind(program: Program, members: ast.Node) -> str:
+    """`mlp`, `attn` or `resid`; `nodes` for a set of several kinds, which holds any of them."""
+    found: set[str] = set()
+    for node in _reach_groups(program, members):
+        if isinstance(node, ast.MlpRef | ast.NeuronRef):
+            found.add("mlp")
+        elif isinstance(node, ast.HeadRef | ast.KvRef):
+            found.add("attn")
+        elif isinstance(node, ast.ResidRef):
+            found.add("resid")
+        elif isinstance(node, ast.Word):
+            found.add(node.word)
+    return found.pop() if len(found) == 1 and "any" not in found else "nodes"
+
+
+def _reach_groups(program: Program, members: ast.Node) -> Iterable[ast.Node]:
+    for node in walk(members):
+        yield node
+        if isinstance(node, ast.Name) and node.name in program.groups:
+            yield from _reach_groups(program, program.groups[node.name].nodes)
+
+
+def _text(program: Program, node: ast.Node) -> str:
+    source = program.sources.get(node.span.path)
+    return source.text[node.span.start : node.span.end] if source is not None else "SET"

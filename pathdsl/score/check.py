@@ -96,10 +96,13 @@ class FileOutcome:
     seconds: float = 0.0
 
 
-def check_file(path: str, options: CheckOptions) -> FileOutcome:
-    """Check one file; never raises for faults of the file, its data, the model or the machine."""
+def check_file(path: str, options: CheckOptions, text: str | None = None) -> FileOutcome:
+    """Check one file; never raises for faults of the file, its data, the model or the machine.
+
+    `text` replaces the file's content; paths in it are relative to `path`.
+    """
     started = time.monotonic()
-    program, found = lint_file(path)
+    program, found = lint_file(path, text)
     if any(d.severity is Severity.ERROR for d in found):
         return _stopped(path, program, found, ExitCode.WRONG_INPUT, started)
     if not program.claims and not program.lets:
@@ -161,6 +164,7 @@ def _check(
     from pathdsl.engine.recall import Recall
     from pathdsl.engine.selfcheck import OF_RUNS, prove_null_pair, unproved
     from pathdsl.engine.session import EngineSession, Limits, Planner
+    from pathdsl.score.floor import at_floor
     from pathdsl.score.judge import judge
     from pathdsl.score.methodology import methodology
     from pathdsl.score.norms import beside, other_modes
@@ -214,7 +218,7 @@ def _check(
     faults = unproved(proofs)
     if faults:
         return _stopped(path, program, [*found, *faults], ExitCode.MACHINE_FAILED, started, proofs)
-    found = [*found, *judgement.diagnostics]
+    found = [*found, *judgement.diagnostics, *at_floor(program, session)]
     return FileOutcome(
         path=path,
         program=program,

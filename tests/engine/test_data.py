@@ -10,6 +10,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from pathdsl.engine.data import (
+    DataCall,
+    build_task,
     next_tokens,
     parse_position,
     resolve_positions,
@@ -329,3 +331,15 @@ def test_words_of_a_sentencepiece_tokenizer_keep_their_blanks() -> None:
     assert tokenizer.decode([1]) == "T"
     rows = [{"prompt": [0, 1, 2, 3]}]
     assert build(rows, tokenizer=tokenizer).tokens == (("<s>", " T", "om", " was"),)
+
+
+@pytest.mark.parametrize(("rows", "told"), [(2, True), (4, True), (5, False)])
+@pytest.mark.parametrize("data", ["jsonl", "csv", "ioi"])
+def test_small_groups_of_a_mean_over_rows_of_a_file(rows: int, told: bool, data: str) -> None:
+    sizes = {"a": rows, "b": rows + 1}
+    table = [
+        {"id": f"{t}{i}", "prompt": [1, 2, 3], "t": t} for t, n in sizes.items() for i in range(n)
+    ]
+    means = spec(treated=TreatedSpec(kind="mean", column="prompt", by="t"))
+    _, warnings = build_task(replace(means, data=DataCall(name=data)), table, None, SHAPE)
+    assert ("PD508" in {found.code for found in warnings}) is (told and data != "ioi")

@@ -181,3 +181,21 @@ def test_a_metric_option_is_its_name_as_written() -> None:
 def test_every_example_of_a_signature_stands_in_the_tables() -> None:
     for name, signature in SCORES.items():
         assert signature.example.startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("windows", "beside", "told"),
+    [
+        ("windows(m*, 2)", "", True),
+        ("windows(m*, 1)", "", False),
+        ("windows(m*, 2)", "let b for h in attn = effect(through(h))", True),
+        ("windows(m*, 2)", "let b for m in m[0..3] = effect(through(m))", False),
+        ("windows(some, 2)", "let b for m in mlp = effect(through(m))", False),
+        ("windows(r[0..3], 2)", "claim b for r in r[0..3]: effect(through(r)) < 0", False),
+        ("windows(m*, 2)", "let b for w in windows(m*, 3) = effect(through(w))", True),
+    ],
+)
+def test_windows_are_compared_with_single_nodes(windows: str, beside: str, told: bool) -> None:
+    group = "group some = { m0, m1, m2 }\n"
+    text = f"{HEAD}{group}let a for w in {windows} = effect(through(w))\n{beside}\n"
+    assert ("PD512" in warned(text)) is told

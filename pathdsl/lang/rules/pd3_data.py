@@ -175,7 +175,8 @@ _COLUMNS: tuple[Page, ...] = (
         name="unequal-lengths",
         summary="Two prompts of one row differ in their number of tokens.",
         why="A treated value is carried over token by token, so the tokens must stand in the "
-        "same places.",
+        "same places (Zhang and Nanda 2023, arXiv:2309.16042: symmetric token replacement keeps "
+        "the number of tokens).",
         repair="Use words of equal length in tokens; the message prints both lists.",
         failing=_example(_rows({"other": "Then, Sarah"}), "treated = other"),
         passing=_PASSING,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathdsl.lang.rules.page import Page
+from dataclasses import replace
+
+from pathdsl.lang.rules.page import Example, Page
 from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, TASK, sample, whole
 
 _CLAIM = "claim enough: faithfulness(through(a9.h9)) >= 80% at 95% confidence"
@@ -11,6 +13,22 @@ _LIKE = "claim control: faithfulness(random_like(through(a9.h9))) >= 80% expect 
 
 def _treated(value: str, take: int = 60) -> str:
     return TASK.replace("prompt_abc", value).replace("take: 60", f"take: {take}")
+
+
+_PROBABLE = "claim enough: faithfulness(through(a3), metric: P) >= 1% at 95% confidence"
+
+
+def _measured(*claims: str) -> Example:
+    """An example whose warning depends on values, so that it has to be run."""
+    task = """
+task ioi {
+  data      = mini_ioi(take: 30, seed: 0)
+  reference = prompt
+  treated   = prompt_abc
+}
+"""
+    found = whole(CIRCUIT, MODEL, task, METRIC, "metric P: prob = prob(io)", *claims)
+    return replace(found, command="check")
 
 
 PAGES: tuple[Page, ...] = (
@@ -71,7 +89,9 @@ PAGES: tuple[Page, ...] = (
         name="noise-as-treated-value",
         summary="Treated paths carry Gaussian noise.",
         why="Noise moves the model to inputs that no text has; what is found there differs from "
-        "what exchanged prompts find (Zhang and Nanda 2023, arXiv:2309.16042).",
+        "what exchanged prompts find: in GPT-2 XL a peak in the early MLPs that is 2 to 5 times "
+        "that of exchanged prompts (Zhang and Nanda 2023, arXiv:2309.16042, Gaussian noising "
+        "against symmetric token replacement).",
         repair="Treat with a paired column, a mean or a resampled prompt.",
         failing=whole(CIRCUIT, MODEL, _treated("noise(at: [S1, S2], scale: 3.0, seed: 0)")),
         passing=whole(CIRCUIT, MODEL, _treated("prompt_abc")),
@@ -81,7 +101,8 @@ PAGES: tuple[Page, ...] = (
         name="only-probabilities",
         summary="Every metric of the file is a probability.",
         why="Near 0 a probability cannot fall further, so components that work against the answer "
-        "stay hidden (arXiv:2309.16042).",
+        "stay hidden (Zhang and Nanda 2023, arXiv:2309.16042, on probability as a metric). PD513 "
+        "says so of one claim, by the values of a run.",
         repair="Add a metric in logits: `logit(io) - logit(s)`.",
         failing=whole(CIRCUIT, MODEL, TASK, "metric P: prob = prob(io)"),
         passing=whole(CIRCUIT, MODEL, TASK, METRIC, "metric P: prob = prob(io)"),
@@ -134,5 +155,32 @@ PAGES: tuple[Page, ...] = (
         repair="Add `language = 1` to the circuit block.",
         failing=whole(CIRCUIT.replace("  language = 1\n", '  cite = "a paper"\n'), MODEL),
         passing=whole(CIRCUIT, MODEL),
+    ),
+    Page(
+        code="PD512",
+        name="window-without-singles",
+        summary="A sweep over windows of nodes has no sweep over the single nodes beside it.",
+        why="Patching a window of layers at once gave 1.4 to 1.75 times the summed effects of its "
+        "layers in GPT-2 XL, and peaks where no single layer has one (Zhang and Nanda 2023, "
+        "arXiv:2309.16042, on sliding windows; they advise to try single layers first).",
+        repair="Add a `let` or a claim `for` the same nodes one by one.",
+        failing=sample("let near for w in windows(m*, 2) = effect(through(w), metric: LD)"),
+        passing=sample(
+            "let near for w in windows(m*, 2) = effect(through(w), metric: LD)",
+            "let one for m in m* = effect(through(m), metric: LD)",
+        ),
+    ),
+    Page(
+        code="PD513",
+        name="probability-at-its-floor",
+        summary="A claim is judged by a probability that is near 0 in the treated run.",
+        why="What is restored is measured from the treated run. Where the answer's probability is "
+        "already near 0 there, components that work against the answer cannot lower it: with three "
+        "names replaced, the probability finds neither negative name mover of GPT-2 small and the "
+        "logit difference finds both (Zhang and Nanda 2023, arXiv:2309.16042).",
+        repair="Judge the same path set by a metric in logits, too, or treat with prompts on which "
+        "the answer keeps some probability.",
+        failing=_measured(_PROBABLE),
+        passing=_measured(_PROBABLE, _PROBABLE.replace("enough", "too").replace("P)", "LD)")),
     ),
 )

@@ -1,0 +1,243 @@
+"""`pathdsl robustness`: the claims of a file under other choices of method."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pathdsl.cli.cache import open_store
+from pathdsl.cli.complaints import complain
+from pathdsl.cli.named import NO_MEMBER, vet_names
+from pathdsl.cli.options import (
+    Device,
+    Format,
+    MaxCopies,
+    MaxStates,
+    Memory,
+    Models,
+    NoColor,
+    Only,
+    Scope,
+    Seed,
+    Set,
+    read_scope,
+)
+from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.errors import ExitCode, Severity
+
+if TYPE_CHECKING:
+    from pathdsl.lang.program import Program
+    from pathdsl.lang.vary import Cell
+
+__all__ = ["EPILOG", "robustness"]
+
+EPILOG = "\n".join(
+    [
+        "\b",
+        "Exit codes:",
+        "    0  every verdict is the same in every cell that was judged",
+        "    1  some verdict flips",
+        "    2  the file, an option or the data is wrong, or no cell could be judged",
+        "    3  the machine failed: memory, weights, a self-check",
+        "    5  no claim in the file",
+    ]
+)
+
+MOST_CELLS = 64
+
+
+def robustness(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file with claims.")],
+    only: Only = None,
+    grid: Annotated[
+        list[str],
+        typer.Option("--grid", metavar="FIELD[=VALUE]", help="Change this alone; may be repeated."),
+    ] = [],
+    full: Annotated[
+        bool, typer.Option("--full", help="Every combination of the choices, not one at a time.")
+    ] = False,
+    max_cells: Annotated[
+        int, typer.Option("--max-cells", metavar="N", min=1, help="Refuse more cells than these.")
+    ] = MOST_CELLS,
+    planned: Annotated[
+        bool, typer.Option("--plan", help="Print the cells and what they cost; run nothing.")
+    ] = False,
+    write: Annotated[
+        Path | None,
+        typer.Option("--write", metavar="DIR", help="Also write every cell as a file."),
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", metavar="FILE", help="Also draw it, .svg.")
+    ] = None,
+    style: Annotated[Format, typer.Option("--format", help="Text, or one object.")] = Format.TEXT,
+    sets: Set = [],
+    seed: Seed = None,
+    device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.CPU,
+    models: Models = [],
+    memory: Memory = None,
+    max_states: MaxStates = None,
+    max_copies: MaxCopies = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Compute everything; read and keep no results.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    no_color: NoColor = False,
+) -> None:
+    """Judge the claims of a file again under other choices of method; say which verdicts flip."""
+    from pathdsl.lang.vary import base_of, one_at_a_time, product_of, product_size, silent
+
+    if figure is not None and figure.suffix != ".svg":
+        raise typer.BadParameter(f"`--figure {figure}`: wanted a name ending in .svg")
+    scope = read_scope(sets, seed, models, memory, max_states, max_copies)
+    program = _program(file, only, scope)
+    claims = [claim.name.name for claim in program.claims]
+    base = base_of(program, [only.partition("[")[0]] if only is not None else claims)
+    values = _values(base, grid)
+    size = product_size(values) if full else sum(len(some) for some in values.values())
+    if size > max_cells:
+        raise typer.BadParameter(
+            f"{size:,} cells, more than {max_cells}; choose some with `--grid FIELD=VALUE`, or "
+            f"allow them with `--max-cells {size}`"
+        )
+    cells = list(product_of(base, values)) if full else one_at_a_time(base, values)
+    if write is not None:
+        _write_cells(write, [base, *cells])
+    if planned or full:
+        told = _costs([base, *cells], scope)
+        if planned:
+            out(told)
+            raise typer.Exit(ExitCode.AS_EXPECTED)
+        if not quiet:
+            err(told)
+    from pathdsl.report.json import dump
+    from pathdsl.report.robustness_figure import robustness_svg
+    from pathdsl.report.robustness_text import robustness_object, robustness_report
+    from pathdsl.report.style import View
+    from pathdsl.score.check import CheckOptions
+    from pathdsl.score.robustness import judge_cells
+
+    store = None if no_cache else open_store()
+    options = CheckOptions(
+        overrides=scope.overrides, models=scope.models, device=device.value, limits=scope.limits,
+        store=store,
+    )  # fmt: skip
+    progress = None if quiet or not sys.stderr.isatty() else _progress
+    found = judge_cells(base, cells, options, only, progress)
+    if store is not None:
+        store.close()
+        if store.trouble is not None:
+            complain([store.trouble])
+    if only is not None and found.base.judgement is not None and not found.claims:
+        raise typer.BadParameter(f"`--only {only}`: {NO_MEMBER}")
+    quiet_axes = silent(base) if not grid else {}
+    if style is Format.JSON:
+        out(dump(robustness_object(found, quiet_axes, scope.replaced)))
+    elif found.claims:
+        view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color))
+        out(robustness_report(found, quiet_axes, scope.replaced, view))
+    if not found.claims:
+        complain(
+            [d for d in found.base.diagnostics if d.severity is Severity.ERROR],
+            found.base.program.sources if found.base.program is not None else {},
+        )
+    code = found.exit_code
+    if figure is not None and found.claims and not _save(figure, robustness_svg(found)):
+        code = ExitCode.WRONG_INPUT
+    raise typer.Exit(code)
+
+
+def _program(file: str, only: str | None, scope: Scope) -> Program:
+    """The program, vetted; leaves with 2 or 5 where there is nothing that could be judged."""
+    from pathdsl.lang.lint import lint_file
+
+    program, found = lint_file(file)
+    wrong = [d for d in found if d.severity is Severity.ERROR]
+    if wrong:
+        complain(wrong, program.sources)
+        raise typer.Exit(ExitCode.WRONG_INPUT)
+    if not program.claims:
+        err(f"nothing to judge in `{file}`: no claim\n")
+        raise typer.Exit(ExitCode.NOTHING_TO_CHECK)
+    vet_names([program], only, scope.models)
+    if only is not None and only.partition("[")[0] in program.lets:
+        raise typer.BadParameter(f"`--only {only}`: that is a `let`; a claim has a verdict")
+    return program
+
+
+def _values(base: Cell, grid: Sequence[str]) -> dict[str, list[str]]:
+    """The values to go through, by axis; raises typer.BadParameter for what is none."""
+    from pathdsl.lang.vary import AXES, silent, values_of
+
+    have = {axis: list(some) for axis, some in values_of(base).items()}
+    if not grid:
+        return have
+    known = [axis.name for axis in AXES]
+    found: dict[str, list[str]] = {}
+    for text in grid:
+        axis, _, value = (part.strip() for part in text.partition("="))
+        if axis not in known:
+            raise typer.BadParameter(f"`--grid {text}`: the choices are {', '.join(known)}")
+        if axis not in have and not (axis == "treated" and value):
+            raise typer.BadParameter(f"`--grid {text}`: nothing to change: {silent(base)[axis]}")
+        if value and axis != "treated" and value not in have[axis]:
+            raise typer.BadParameter(
+                f"`--grid {text}`: the values beside the file's own are {', '.join(have[axis])}"
+            )
+        chosen = [value] if value else have[axis]
+        found[axis] = list(dict.fromkeys([*found.get(axis, []), *chosen]))
+    return {axis: found[axis] for axis in known if axis in found}
+
+
+def _costs(cells: Sequence[Cell], scope: Scope) -> str:
+    """The cells with their cost in plain forward passes, a line each, and the sum."""
+    from pathdsl.report.numbers import plain
+    from pathdsl.score.robustness import forwards_of
+
+    lines, total = [], 0.0
+    for cell in cells:
+        cost = forwards_of(cell, scope.check_options())
+        total += cost or 0.0
+        text = "cannot be planned" if cost is None else f"{plain(cost, 1)} plain forward passes"
+        if not cell.claims:
+            text = "no claim that it applies to"
+        lines.append(f"  {cell.name}: {text}")
+    lines.append(
+        f"{len(cells)} cells, about {plain(total, 1)} plain forward passes, searches apart"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _write_cells(folder: Path, cells: Sequence[Cell]) -> None:
+    """Write each cell as a file of its own, paths rewritten for the folder."""
+    from pathdsl.lang.vary import relocate
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for i, cell in enumerate(cells):
+            if not cell.text:
+                continue
+            stem = re.sub(r"[^A-Za-z0-9]+", "-", cell.name).strip("-")
+            text = f"# {Path(cell.path).name}: {cell.name}\n" + relocate(
+                cell.text, cell.path, folder
+            )
+            (folder / f"{i:03}-{stem}.circuit").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise typer.BadParameter(f"`--write {folder}`: {error.strerror}") from error
+
+
+def _save(path: Path, text: str) -> bool:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        err(f"error: cannot write `{path}`: {error.strerror}\n")
+        return False
+    return True
+
+
+def _progress(what: str, done: int, total: int) -> None:
+    err(f"[{done + 1}/{total}] {what}\n")

@@ -1,0 +1,164 @@
+"""Axes that are fields of a task: the treated value, norms, the order of averaging."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+from pathdsl.lang.serving import columns_of, fields_of, named_option
+from pathdsl.lang.signatures import literal
+from pathdsl.lang.vary.axis import below, scores_of, tasks_of
+from pathdsl.lang.vary.edits import Edit, replaced, text_of
+
+__all__ = ["Treated", "Word"]
+
+_UNMEASURED = ("overlap", "paths")
+
+
+def _declared(program: Program) -> list[ast.TaskDecl]:
+    """The tasks with fields of their own, which the others take theirs from."""
+    return [task for task in program.tasks.values() if task.base is None]
+
+
+def _set(task: ast.TaskDecl, name: str, text: str) -> Edit:
+    """The edit that gives a field of a task another value, or adds the field."""
+    field = next((f for f in task.fields if f.name == name), None)
+    if field is not None:
+        return replaced(field.value, text)
+    end = task.fields[-1].span.end if task.fields else task.span.end - 1
+    return Edit(start=end, end=end, text=f"\n  {name} = {text}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Treated:
+    """The value that treated paths carry: paired, mean, zero, resampled."""
+
+    name: str = "treated"
+
+    def values(self, program: Program) -> tuple[str, ...]:
+        """`prompt_abc`, `mean(prompt_abc)`, `zero`, `resample(prompt_abc)`, but the file's own.
+
+        Prompts are those that the file's treated value reads; where that is zero or noise, the
+        prompts of the task's generator.
+        """
+        found: dict[str, None] = {}
+        for task in _declared(program):
+            found |= dict.fromkeys(_candidates(program, task))
+        return tuple(found)
+
+    def left_out(self, program: Program, value: str) -> Mapping[str, str]:
+        """Claims without a run on their task's treated value, or whose tasks keep theirs."""
+        found = {}
+        names = {task.name.name for task in self._set_by(program, value)}
+        for claim in program.claims:
+            read = tasks_of(program, claim)
+            if read and not read & names:
+                found[claim.name.name] = "its task has that value, or not the prompts for it"
+            elif not any(_treats(node) for node in below(program, claim)):
+                found[claim.name.name] = "no run of it carries the task's treated value"
+        return found
+
+    def edits(self, program: Program, value: str) -> list[Edit]:
+        """The field `treated` of every task that has the prompts for the value."""
+        return [_set(task, "treated", value) for task in self._set_by(program, value)]
+
+    def _set_by(self, program: Program, value: str) -> list[ast.TaskDecl]:
+        """The tasks that a value changes; a value of the reader's own changes all."""
+        tasks = [t for t in _declared(program) if any(f.name == "treated" for f in t.fields)]
+        return [t for t in tasks if value in _candidates(program, t)] or tasks
+
+
+def _treats(node: ast.Node) -> bool:
+    if isinstance(node, ast.PathRun):
+        return all(option.keyword != "treated" for option in node.options)
+    if isinstance(node, ast.PlainRun):
+        return node.which == "treated"
+    return isinstance(node, ast.Score) and node.name not in (*_UNMEASURED, "accuracy", "chance")
+
+
+def _candidates(program: Program, task: ast.TaskDecl) -> list[str]:
+    fields = fields_of(program, task)
+    if "treated" not in fields:
+        return []
+    own = fields["treated"].value
+    columns, by = _reads(own)
+    if not columns:
+        known = columns_of(program, task)
+        reference = literal(fields["reference"].value) if "reference" in fields else None
+        columns = [c for c in known.prompts if c != reference] if known is not None else []
+    found = ["zero"]
+    for column in columns:
+        found += [column, f"mean({column}{by})", f"resample({column}{by})"]
+    kind = own.name if isinstance(own, ast.Name | ast.Call) else ""
+    same = {"zero"} if kind == "zero" else {"".join(text_of(program, own).split())}
+    if kind == "resample" and columns:  # its draws and seed are no choice of method
+        same.add("".join(f"resample({columns[0]}{by})".split()))
+    return [one for one in found if "".join(one.split()) not in same]
+
+
+def _reads(value: ast.Node) -> tuple[list[str], str]:
+    """The prompt columns of a treated value, and its `by:` as an argument to write."""
+    if isinstance(value, ast.Name) and value.name != "zero":
+        return [value.name], ""
+    if not isinstance(value, ast.Call) or value.name not in ("mean", "resample"):
+        return [], ""
+    columns = [
+        a.value.name
+        for a in value.arguments
+        if a.keyword in ("", "column") and isinstance(a.value, ast.Name)
+    ]
+    by = named_option(value.arguments, "by")
+    return columns, f", by: {by}" if by else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """A field of a task with one of a few words: `layernorm`, `average`."""
+
+    name: str
+    words: tuple[str, ...]
+
+    def values(self, program: Program) -> tuple[str, ...]:
+        """The words that some task does not have; the first is what an absent field means."""
+        own = {self._own(program, task) for task in _declared(program)}
+        return tuple(word for word in self.words if own and own != {word})
+
+    def left_out(self, program: Program, value: str) -> Mapping[str, str]:
+        """For norms, claims without a treated run; for averages, claims without a quotient.
+
+        For both, claims whose tasks have the word already.
+        """
+        found = {}
+        names = {task.name.name for task in self._set_by(program, value)}
+        for claim in program.claims:
+            read = tasks_of(program, claim)
+            if read and not read & names:
+                found[claim.name.name] = "its task says so already"
+            elif self.name == "average":
+                if not any(_is_quotient(score) for score in scores_of(program, claim)):
+                    found[claim.name.name] = "it has no score that is a quotient"
+            elif not any(
+                _treats(node) or isinstance(node, ast.PathRun) for node in below(program, claim)
+            ):
+                found[claim.name.name] = "no run of it is treated"
+        return found
+
+    def edits(self, program: Program, value: str) -> list[Edit]:
+        """The field of every task that has another word."""
+        return [_set(task, self.name, value) for task in self._set_by(program, value)]
+
+    def _own(self, program: Program, task: ast.TaskDecl) -> object:
+        field = fields_of(program, task).get(self.name)
+        return literal(field.value) if field is not None else self.words[0]
+
+    def _set_by(self, program: Program, value: str) -> list[ast.TaskDecl]:
+        return [task for task in _declared(program) if self._own(program, task) != value]
+
+
+def _is_quotient(score: ast.Score) -> bool:
+    kind = named_option(score.options, "as")
+    if score.name == "faithfulness":
+        return kind in (None, "recovered", "ratio", "explained")
+    return score.name in ("completeness", "minimality") and kind == "share"

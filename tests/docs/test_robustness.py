@@ -1,0 +1,38 @@
+"""The transcripts of docs/robustness.md are run again.
+
+`python -m tests.docs.test_robustness` writes the transcripts that show no output yet.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from pathdsl.lang.vary import AXES
+from tests.docs.test_readme import ROOT, matches, replay
+
+PAGE = ROOT / "docs" / "robustness.md"
+
+
+def test_transcripts(tmp_path: Path) -> None:
+    shown = replay(PAGE.read_text(encoding="utf-8"), tmp_path)
+    assert len(shown) == 2
+    for command, wanted, found in shown:
+        lines = [line.rstrip() for line in found.strip().splitlines()]
+        assert wanted and matches(wanted.rstrip().splitlines(), lines), f"{command}\n{found}"
+
+
+def test_the_page_names_every_choice() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert all(f"| `{axis.name}` |" in text for axis in AXES)
+
+
+if __name__ == "__main__":
+    document = PAGE.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        for command, wanted, found in replay(document, Path(folder)):
+            if not wanted:
+                document = document.replace(
+                    f"{command}\n```", f"{command}\n{found.strip()}\n```", 1
+                )
+    PAGE.write_text(document, encoding="utf-8")
