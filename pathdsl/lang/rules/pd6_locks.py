@@ -6,6 +6,7 @@ from pathdsl.lang.rules.page import Page
 
 _READ = "tests/score/test_lockfile.py"
 _DRIFT = "tests/cli/test_lock.py"
+_GIT = "tests/cli/test_breaking.py"
 
 
 def _page(code: str, name: str, summary: str, why: str, repair: str, shown_by: str) -> Page:
@@ -91,5 +92,28 @@ LOCK_PAGES: tuple[Page, ...] = (
         "Where numbers drifted, it is the first place to look.",
         "Nothing needs repair while the numbers hold.",
         f"{_DRIFT}::test_other_packages_are_a_note",
+    ),
+    _page(
+        "PD661", "no-work-tree",
+        "`pathdsl breaking` was asked about a place that is in no work tree of git, or git is not "
+        "installed.",
+        "It compares a file with its text at a revision, and only git has that.",
+        "Run it inside the repository that the file belongs to.",
+        f"{_GIT}::test_no_work_tree",
+    ),
+    _page(
+        "PD662", "unknown-revision",
+        "`--against` names no commit, branch or tag that git knows here.",
+        "There is no text to compare with.",
+        "List what there is with `git log --oneline` and `git tag`; a shallow clone lacks older "
+        "commits.",
+        f"{_GIT}::test_an_unknown_revision",
+    ),
+    _page(
+        "PD663", "earlier-text-has-faults",
+        "The file as it was at the revision cannot be read as a hypothesis.",
+        "What its claims were is not known, so none can be said to have been kept.",
+        "Compare with a revision at which it had no faults.",
+        f"{_GIT}::test_an_earlier_text_with_faults",
     ),
 )  # fmt: skip
