@@ -39,7 +39,7 @@ def breaking(
     least what it said.
     """
     from pathdsl.lang.revision import Repository
-    from pathdsl.report.breaking_text import breaking_object, breaking_text, closing
+    from pathdsl.report.breaking_text import FileChanges, breaking_object, breaking_text, closing
     from pathdsl.report.json import dump
     from pathdsl.report.style import View
 
@@ -66,6 +66,8 @@ def breaking(
             except PathdslError as error:
                 complain([_of(fault, there, against) for fault in error.diagnostics])
                 code = ExitCode.WRONG_INPUT
+                if style is Format.JSON:
+                    results.append(FileChanges(path=name, note="not compared: it has faults"))
                 continue
             if style is Format.TEXT:
                 out(("\n" if results[1:] else "") + breaking_text(results[-1], against, view))

@@ -131,13 +131,16 @@ def _named(data: bytes, path: str) -> list[str]:
 
 def _git(folder: str, *arguments: str) -> bytes | None:
     """What git prints, None where it fails."""
-    done = subprocess.run(
-        ["git", "-C", folder, *_SAFE, *arguments],
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        timeout=SECONDS,
-        env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"},
-    )
+    try:
+        done = subprocess.run(
+            ["git", "-C", folder, *_SAFE, *arguments],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=SECONDS,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _no_repository(folder, f"git did not answer within {SECONDS} s") from error
     return done.stdout if done.returncode == 0 else None
 
 

@@ -74,7 +74,7 @@ def compare(
     """Everything that differs between two locks; `row_ids` of the found rows, to name one."""
     tolerance = {
         kind: min(locked["tolerance"][kind], found["tolerance"][kind])
-        for kind in set(_ENDS.values())
+        for kind in ("estimate", "interval")
     }
     drifts = [*_inputs(locked["inputs"], found["inputs"], row_ids or {})]
     moved: list[Drift] = []

@@ -304,6 +304,9 @@ def test_an_earlier_text_with_faults(folder: Path, capsys: Capture) -> None:
     assert run("breaking", "--against", "HEAD", "x.circuit") == 2
     said = capsys.readouterr().err
     assert "error[PD663]" in said and "PD014" in said and "pathdsl-" not in said
+    assert run("breaking", "--format", "json", "x.circuit") == 2
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    assert file["note"] == "not compared: it has faults" and not file["changes"]
 
 
 def test_a_file_that_never_was(folder: Path, capsys: Capture) -> None:
