@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.store import Store
     from pathdsl.score.check import FileOutcome
 
-__all__ = ["check"]
+__all__ = ["check", "outcome_of"]
 
 
 def check(
@@ -74,6 +74,10 @@ def check(
     diagnostics: Annotated[
         Diagnostics, typer.Option("--diagnostics", help="Code frames, or a line per fault.")
     ] = Diagnostics.FULL,
+    locked: Annotated[
+        bool,
+        typer.Option("--locked", help="Compute everything, and compare it with the file's lock."),
+    ] = False,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Compute everything; read and keep no results.")
     ] = False,
@@ -85,11 +89,15 @@ def check(
     """Judge the claims of files: vet the data, run the model, print verdicts."""
     from pathdsl.lang.program import load_program
     from pathdsl.report.json import check_object, dump, file_object
+    from pathdsl.report.lock_text import comparison_line, comparison_object
     from pathdsl.report.style import View
     from pathdsl.report.text import closing, report
+    from pathdsl.score.locked import against_lock, lockless
 
     if values is not None and values.suffix not in (".jsonl", ".csv"):
         raise typer.BadParameter(f"`--values {values}`: wanted a name ending in .jsonl or .csv")
+    if locked and only is not None:
+        raise typer.BadParameter("`--locked` compares every claim and takes no `--only`")
     scope = read_scope(sets, seed, models, memory, max_states, max_copies)
     view = View(
         width=columns(),
@@ -104,20 +112,27 @@ def check(
     if only is not None or scope.models:
         programs = [load_program(name)[0] for name in names]
         vet_names([p for p in programs if p.file.statements], only, scope.models)
-    store = None if no_cache else open_store()
+    store = None if no_cache or locked else open_store()
     for name in names:
-        outcome = _outcome(
-            name, scope, only, device, threads, allow_inconclusive, both_norms, quiet, store
-        )
+        comparison = None
+        outcome = lockless(name) if locked else None
+        if outcome is None:
+            outcome = outcome_of(
+                name, scope, only, device, threads, allow_inconclusive, both_norms, quiet, store
+            )
+            if locked:
+                outcome, comparison = against_lock(outcome, scope.check_options())
         if only is not None and outcome.judgement is not None and not _anything(outcome):
             raise typer.BadParameter(f"`--only {only}`: {NO_MEMBER}")
         codes.append(outcome.exit_code)
         known = outcome.program.sources if outcome.program else {}
         sources = sources_of(outcome.diagnostics, known)
         if style is Format.JSON:
-            objects.append(file_object(outcome, sources, scope.replaced))
+            compared = {"lock": comparison_object(comparison)} if locked else {}
+            objects.append({**file_object(outcome, sources, scope.replaced), **compared})
         else:
             out(("\n\n" if codes[1:] else "") + report(outcome, sources, view, scope.replaced))
+            out(comparison_line(comparison, view))
         if values is not None:
             from pathdsl.report.values import values_of
 
@@ -138,7 +153,7 @@ def check(
     raise typer.Exit(code)
 
 
-def _outcome(
+def outcome_of(
     path: str,
     scope: Scope,
     only: str | None,

@@ -10,7 +10,8 @@ __all__ = ["MEANINGS", "overall", "table"]
 
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.AS_EXPECTED: "every claim came out as expected",
-    ExitCode.NOT_AS_EXPECTED: "some claim did not, or `fmt --check` would change a file",
+    ExitCode.NOT_AS_EXPECTED: "some claim did not, or `check --locked`, `breaking` or "
+    "`fmt --check` found something",
     ExitCode.WRONG_INPUT: "files, options or data are wrong",
     ExitCode.MACHINE_FAILED: "the machine failed: memory, weights, a self-check",
     ExitCode.NOTHING_TO_CHECK: "no claim in any file",

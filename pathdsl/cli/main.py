@@ -14,7 +14,20 @@ from typing import Annotated
 
 import typer
 
-from pathdsl.cli import cache, check, doctor, explain, fmt, graph, lint, plan, robustness, selftest
+from pathdsl.cli import (
+    breaking,
+    cache,
+    check,
+    doctor,
+    explain,
+    fmt,
+    graph,
+    lint,
+    lock,
+    plan,
+    robustness,
+    selftest,
+)
 from pathdsl.cli.exits import table
 from pathdsl.cli.output import err, out, set_up
 from pathdsl.errors import ExitCode, PathdslError
@@ -37,6 +50,10 @@ app.command("fmt", short_help="Write files in canonical form.")(fmt.fmt)
 app.command("plan", short_help="Say what a check would run and cost.")(plan.plan)
 app.command("explain", short_help="Explain a code, a name or a generator.")(explain.explain)
 app.command("graph", short_help="Print the nodes and edges of a path set.")(graph.graph)
+app.command("lock", short_help="Check files and write their locks.", epilog=table())(lock.lock)
+app.command("breaking", short_help="Say which claims became weaker.", epilog=table())(
+    breaking.breaking
+)
 app.command("selftest", short_help="Check the checker.")(selftest.selftest)
 app.command("robustness", short_help="Judge claims under other choices.", epilog=robustness.EPILOG)(
     robustness.robustness

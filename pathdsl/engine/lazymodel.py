@@ -52,6 +52,7 @@ class LazyModel:
         self._facts: dict[str, str] = {}
         self._precision = ""
         self._identity = ""
+        self._weights: Mapping[str, str] = {}
         if store is None or not store.on:
             self._load()
             return
@@ -94,6 +95,16 @@ class LazyModel:
         return self._facts
 
     @property
+    def weights(self) -> Mapping[str, str]:
+        """The sha256 of each weight file by its name."""
+        return self._weights
+
+    @property
+    def config(self) -> Mapping[str, object]:
+        """The model's `config.json`, whose files are at hand by now."""
+        return config_of(self.source) or {}
+
+    @property
     def rounding(self) -> float:
         """How far two evaluations of one logit may lie apart."""
         return ROUNDING[self._precision]
@@ -119,6 +130,7 @@ class LazyModel:
                 )
             )
         self._loaded = loaded
+        self._weights = loaded.weights
         self._facts = dict(loaded.facts)
         self._precision = str(loaded.adapter.precision).removeprefix("torch.")
 

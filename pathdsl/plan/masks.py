@@ -40,6 +40,11 @@ class MaskTable:
             self._arrays.append(array)
         return found
 
+    @property
+    def n_masks(self) -> int:
+        """How many masks there are; they are numbered from 0."""
+        return len(self._arrays)
+
     def array(self, mask: int) -> np.ndarray:
         """The (rows, pos) contents of a mask, not to be written to."""
         return self._arrays[mask]

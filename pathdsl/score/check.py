@@ -77,7 +77,7 @@ class FileOutcome:
 
     `methodology`: text by name, in the order to print. `session`: for `--values`. `plans` are those
     that were executed, `other_plans` those of the second norm mode, `costs` are of both; `tally`
-    says what came from the store instead, None without one.
+    says what came from the store instead, None without one. `model` is the one that was run.
     """
 
     path: str
@@ -93,6 +93,7 @@ class FileOutcome:
     costs: tuple[Cost, ...] = ()
     session: EngineSession | None = None
     tally: Tally | None = None
+    model: LazyModel | None = None
     seconds: float = 0.0
 
 
@@ -233,6 +234,7 @@ def _check(
         costs=(*session.costs, *(other.costs if other is not None else ())),
         session=session,
         tally=recall.tally if recall is not None else None,
+        model=model,
         seconds=time.monotonic() - started,
     )
 

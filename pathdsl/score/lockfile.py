@@ -1,0 +1,184 @@
+"""Lock files on disk: `FILE.circuit.lock` beside the file, JSON with sorted keys.
+
+One number or hash a line, so that a version control system shows what moved. A lock is read as data
+and checked part by part before anything is compared with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from pathdsl.errors import Diagnostic, LanguageError
+from pathdsl.score.lock import LOCK_VERSION, Lock
+
+__all__ = ["dumped", "lock_path", "read_lock", "write_lock"]
+
+MAX_BYTES = 20_000_000
+_SHORT = 200
+
+
+def lock_path(path: str) -> str:
+    """The lock of a file: `ioi.circuit` has `ioi.circuit.lock`."""
+    return f"{path}.lock"
+
+
+def dumped(lock: Lock) -> str:
+    """The text of a lock, ending in a line break: the same lock is the same text."""
+    text = json.dumps(lock, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    return text + "\n"
+
+
+def write_lock(path: str, lock: Lock) -> bool:
+    """Write the lock of the file `path`, whole or not at all; False where it was there already.
+
+    Raises LanguageError PD653 where it cannot be written.
+    """
+    name, data = lock_path(path), dumped(lock).encode("utf-8")
+    real = Path(name).resolve()
+    try:
+        if real.is_file() and real.read_bytes() == data:
+            return False
+        number, temporary = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
+        try:
+            with os.fdopen(number, "wb") as file:
+                file.write(data)
+            os.chmod(temporary, 0o644)  # what a fresh file has; mkstemp keeps others from reading
+            os.replace(temporary, real)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise LanguageError(
+            Diagnostic(
+                code="PD653",
+                message=f"cannot write `{name}`: {(error.strerror or str(error)).lower()}",
+                help=f"copy the file to a folder of yours and run `pathdsl lock {Path(path).name}`",
+            )
+        ) from error
+    return True
+
+
+def read_lock(path: str) -> Lock:
+    """The lock of the file `path`.
+
+    Raises LanguageError: PD650 where there is none, PD651 where it is damaged, PD652 where a later
+    version of pathdsl wrote it.
+    """
+    name = lock_path(path)
+    try:
+        with open(name, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError as error:
+        raise LanguageError(
+            Diagnostic(
+                code="PD650",
+                message=f"there is no lock `{name}` to compare with",
+                help=f"pathdsl lock {path}",
+            )
+        ) from error
+    except OSError as error:
+        raise _damaged(path, (error.strerror or str(error)).lower()) from error
+    if len(data) > MAX_BYTES:
+        raise _damaged(path, f"it is larger than {MAX_BYTES // 1_000_000} MB")
+    try:
+        lock = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, (str(error).splitlines() or ["it is no JSON"])[0]) from error
+    found = lock.get("lock_version") if isinstance(lock, dict) else None
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise _damaged(path, "it has no `lock_version`")
+    if found > LOCK_VERSION:
+        raise LanguageError(
+            Diagnostic(
+                code="PD652",
+                message=f"`{name}` has lock version {found}, this pathdsl reads {LOCK_VERSION}",
+                help="pip install --upgrade pathdsl",
+            )
+        )
+    for place, good in _WANTED.items():
+        value: Any = lock
+        for key in place.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        if not good(value):
+            raise _damaged(path, f"`{place}` is missing or not what a lock holds there")
+    return dict(lock)
+
+
+def _damaged(path: str, why: str) -> LanguageError:
+    return LanguageError(
+        Diagnostic(
+            code="PD651",
+            message=f"the lock `{lock_path(path)}` cannot be read",
+            notes=(why[:_SHORT],),
+            help=f"git checkout -- {lock_path(path)}",
+        )
+    )
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"`{text}` is no number of a lock")
+
+
+# ------------------------------------------------------------------------------- the parts
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _real(value: Any) -> bool:
+    return _whole(value) or (isinstance(value, float) and isfinite(value))
+
+
+def _judged(*texts: str) -> Callable[[Any], bool]:
+    """A table of numbers by name; each entry has these texts besides."""
+
+    def good(value: Any) -> bool:
+        return isinstance(value, dict) and all(
+            isinstance(one, dict)
+            and all(key in one and (one[key] is None or _real(one[key])) for key in _ENDS)
+            and _whole(one.get("n"))
+            and all(isinstance(one.get(key), str) for key in texts)
+            for one in value.values()
+        )
+
+    return good
+
+
+def _tasks(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(one, dict)
+        and _whole(one.get("n"))
+        and isinstance(one.get("rows"), str)
+        and isinstance(one.get("marks"), list)
+        and all(isinstance(line, str) for line in one["marks"])
+        for one in value.values()
+    )
+
+
+_ENDS = ("estimate", "low", "high")
+_WANTED: dict[str, Callable[[Any], bool]] = {
+    "inputs.file.tree": lambda value: isinstance(value, str),
+    "inputs.file.uses": _texts,
+    "inputs.model.weights": _texts,
+    "inputs.model": lambda value: isinstance(value, dict),
+    "inputs.tasks": _tasks,
+    "inputs.overrides": lambda value: isinstance(value, dict) and all(map(_whole, value.values())),
+    "surroundings": lambda value: isinstance(value, dict),
+    "surroundings.packages": _texts,
+    "tolerance.estimate": lambda value: _real(value) and value > 0,
+    "tolerance.interval": lambda value: _real(value) and value > 0,
+    "claims": _judged("verdict", "expected"),
+    "quantities": _judged("unit"),
+}
+"""What must stand where, by the keys that lead there."""
