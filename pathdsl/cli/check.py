@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.store import Store
     from pathdsl.score.check import FileOutcome
 
-__all__ = ["check"]
+__all__ = ["check", "outcome_of"]
 
 
 def check(
@@ -106,7 +106,7 @@ def check(
         vet_names([p for p in programs if p.file.statements], only, scope.models)
     store = None if no_cache else open_store()
     for name in names:
-        outcome = _outcome(
+        outcome = outcome_of(
             name, scope, only, device, threads, allow_inconclusive, both_norms, quiet, store
         )
         if only is not None and outcome.judgement is not None and not _anything(outcome):
@@ -138,7 +138,7 @@ def check(
     raise typer.Exit(code)
 
 
-def _outcome(
+def outcome_of(
     path: str,
     scope: Scope,
     only: str | None,
