@@ -66,8 +66,9 @@ def report(
 ) -> None:
     """Write a result for readers elsewhere; exits as the check that it reports.
 
-    A `.circuit` file is checked first. A `.json` file is only laid out: no model, no torch.
+    A `.circuit` file is checked first. A `.json` file is only laid out: no model is read.
     """
+    from pathdsl.report.page import page_of
     from pathdsl.report.written import write
 
     if file.endswith(".json"):
@@ -100,6 +101,8 @@ def report(
         except OSError as error:
             err(f"error: cannot write `{output}`: {error.strerror}\n")
             raise typer.Exit(ExitCode.WRONG_INPUT) from error
+        for view in page_of(result):
+            err(f"{output}: {view.headline}\n")
     raise typer.Exit(result["exit_code"])
 
 
@@ -119,7 +122,7 @@ def _read(file: str) -> Mapping[str, Any]:
 
 
 def _checked(
-    file: str, scope_options: Any, device: Device, both_norms: bool, no_cache: bool
+    file: str, scope_options: tuple[Any, ...], device: Device, both_norms: bool, no_cache: bool
 ) -> Mapping[str, Any]:
     """The object of a check made now."""
     from pathdsl.cli.check import outcome_of
@@ -141,5 +144,7 @@ def _checked(
             complain([store.trouble])
     known = outcome.program.sources if outcome.program else {}
     sources = sources_of(outcome.diagnostics, known)
+    if outcome.judgement is None and outcome.diagnostics:
+        complain(outcome.diagnostics, sources)
     found = file_object(outcome, sources, scope.replaced)
     return check_object([found], outcome.exit_code)

@@ -153,7 +153,8 @@ class _Picture:
                 f"{x2:.1f} {y2 + bend:.1f} {x2:.1f} {y2:.1f}"
             )
             yield (
-                f'<path class="edge" data-claims="{escape(concerned)}" d="{curve}" opacity="{thin:.2f}"><title>'
+                f'<path class="edge" data-claims="{escape(concerned)}" d="{curve}" '
+                f'opacity="{thin:.2f}"><title>'
                 f"{escape(words)}{escape(f' ({slots})' if slots else '')}</title></path>"
             )
 

@@ -72,7 +72,7 @@ class FileView:
     """Everything to show of one file.
 
     `metrics`, and quantities and claims in `stated`, are name, text and LaTeX. `keys`: by unit, the
-    claims that concern it. `short_hash`: of the object that all this was made from.
+    claims that concern it. `short_hash`: of method, quantities and claims.
     """
 
     path: str
@@ -143,8 +143,9 @@ def _formulas(file: Object, *kinds: str) -> Iterable[tuple[str, str, str]]:
 
 
 def _lasting(file: Object) -> Object:
-    """The object without what depends on how it was computed and not on what came out."""
-    return {key: value for key, value in file.items() if key not in ("cost", "store", "path")}
+    """What came out and how, without where it was computed from and what is drawn of it."""
+    kept = ("methodology", "replaced", "quantities", "claims", "other_norms")
+    return {key: file[key] for key in kept}
 
 
 def _keys(claims: Sequence[ClaimView]) -> dict[str, tuple[str, ...]]:

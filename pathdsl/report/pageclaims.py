@@ -51,6 +51,12 @@ class PromptRow:
     value: str
     tokens: tuple[str, ...]
 
+    @property
+    def prompt(self) -> str:
+        """The prompt as text; tokens that carry their own blanks are joined as they are."""
+        spaced = any(token.startswith(" ") for token in self.tokens)
+        return ("" if spaced else " ").join(self.tokens)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimView:

@@ -201,7 +201,8 @@ def _marked(text: str) -> str:
     """The text in Markdown: nothing in it is markup, a link or HTML."""
     text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = re.sub(r"([\\`*_\[\]|~])", r"\\\1", text)
-    text = re.sub(r"^([#+=-]|\d+[.)])", lambda m: f"&#{ord(m[1][0])};{m[1][1:]}", text)
+    # At the start of a line these make a heading, a list or a rule.
+    text = re.sub(r"^([#+=-]+|\d+[.)])(?=\s|$)", lambda m: f"&#{ord(m[1][0])};{m[1][1:]}", text)
     # GitHub makes links of bare addresses and mentions of names.
     return re.sub(r"://|\bwww\.|@", lambda m: "".join(f"&#{ord(c)};" for c in m[0]), text)
 
