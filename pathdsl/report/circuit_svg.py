@@ -18,10 +18,10 @@ __all__ = ["PALETTE", "circuit_svg", "colours"]
 Object = Mapping[str, Any]
 Point = tuple[float, float]
 PALETTE = (
-    "#4477aa", "#b5485a", "#1f7a4d", "#a07a00", "#7a4ea3", "#2a8fa8", "#b35c1e", "#5b6770",
+    "#4477aa", "#b5485a", "#1f7a4d", "#8f6c00", "#7a4ea3", "#2a7f95", "#b35c1e", "#5b6770",
     "#8c2f6b", "#5f7d1f",
 )  # fmt: skip
-"""Dark enough for white letters (contrast of 3.8 and more); groups beyond the tenth begin anew."""
+"""Dark enough for white letters (contrast of 4.6 and more); groups beyond the tenth begin anew."""
 PLAIN = "#5b6770"
 TALL, GAP, EDGE, TITLE = 24.0, 10.0, 20.0, 26.0
 ACROSS = 4

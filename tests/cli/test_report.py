@@ -30,11 +30,11 @@ def run(*arguments: str) -> int:
 
 
 def test_a_file_and_its_result_give_one_page(folder: Path, capsys: Capture) -> None:
-    assert run("check", "x.circuit", "--format", "json", "--set", "take=20", "-q") == 0
+    code = run("check", "x.circuit", "--format", "json", "--set", "take=20", "-q")
     (folder / "x.json").write_text(capsys.readouterr().out)
-    assert run("report", "x.json", "--to", "md") == 0
+    assert run("report", "x.json", "--to", "md") == code
     first = capsys.readouterr().out
-    assert run("report", "x.circuit", "--to", "md", "--set", "take=20") == 0
+    assert run("report", "x.circuit", "--to", "md", "--set", "take=20") == code
     second = capsys.readouterr().out
     kept = [[line for line in t.splitlines() if " runs, " not in line and "store" not in line]
             for t in (first, second)]  # fmt: skip

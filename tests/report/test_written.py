@@ -10,6 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pathdsl.lang.tex import escape, macro_word, plain_formula
+from pathdsl.report.circuit_svg import PALETTE
 from pathdsl.report.json import schema
 from pathdsl.report.page import page_of
 from pathdsl.report.written import NotAResult, read_result, write
@@ -276,3 +277,13 @@ def test_latex_prints_every_character_or_names_it() -> None:
 )
 def test_which_formulas_are_printed(latex: str, plain: bool) -> None:
     assert plain_formula(latex) is plain
+
+
+def test_white_letters_can_be_read_on_every_colour() -> None:
+    def light(part: str) -> float:
+        value = int(part, 16) / 255
+        return value / 12.92 if value <= 0.03928 else ((value + 0.055) / 1.055) ** 2.4
+
+    for colour in PALETTE:
+        red, green, blue = (light(colour[i : i + 2]) for i in (1, 3, 5))
+        assert 1.05 / (0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05) >= 4.5, colour
