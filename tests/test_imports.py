@@ -35,6 +35,9 @@ HOMES = {
     "huggingface_hub": ("pathdsl.engine",),
     "typer": ("pathdsl.cli",),
     "rich": ("pathdsl.cli", "pathdsl.report"),
+    "jinja2": ("pathdsl.report.written",),
+    "markupsafe": ("pathdsl.report",),
+    "jsonschema": ("pathdsl.report.written",),
 }
 MAX_LINES = 400
 LONG: dict[str, int] = {}  # module to lines, with the reason beside it

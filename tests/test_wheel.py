@@ -41,6 +41,17 @@ def test_grammars_are_in_the_wheel(contents: set[str]) -> None:
     assert grammars <= contents
 
 
+def test_templates_and_schemas_are_in_the_wheel(contents: set[str]) -> None:
+    folders = ("pathdsl/report/templates", "pathdsl/report/schema")
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for folder in folders
+        for path in (ROOT / folder).iterdir()
+        if path.is_file()
+    }
+    assert len(files) >= 6 and files <= contents
+
+
 @pytest.mark.parametrize("name", [model.name for model in MODELS])
 def test_bundled_models_are_in_the_wheel(contents: set[str], name: str) -> None:
     folder = f"pathdsl/models/data/{name}"

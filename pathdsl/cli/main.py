@@ -25,6 +25,7 @@ from pathdsl.cli import (
     lint,
     lock,
     plan,
+    report,
     robustness,
     selftest,
 )
@@ -45,6 +46,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.command("check", short_help="Judge the claims of files.", epilog=table())(check.check)
+app.command("report", short_help="Write HTML, LaTeX or Markdown.")(report.report)
 app.command("lint", short_help="Report faults without a model.")(lint.lint)
 app.command("fmt", short_help="Write files in canonical form.")(fmt.fmt)
 app.command("plan", short_help="Say what a check would run and cost.")(plan.plan)

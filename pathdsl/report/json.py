@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pathdsl.errors import Diagnostic, ExitCode, Severity, Span
 from pathdsl.lang.rules import name_of
 from pathdsl.lang.source import SourceFile
+from pathdsl.report.details import details
 
 if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
     from pathdsl.plan.taskdata import TaskData
@@ -89,6 +90,7 @@ def file_object(
         "cost": _cost(outcome),
         "store": _store(outcome),
         "exit_code": int(outcome.exit_code),
+        **details(outcome),
     }
 
 

@@ -1,0 +1,150 @@
+"""`pathdsl report`: a result as one HTML page, as LaTeX for a paper, or as Markdown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pathdsl.cli.cache import open_store
+from pathdsl.cli.complaints import complain
+from pathdsl.cli.files import sources_of
+from pathdsl.cli.options import (
+    Device,
+    MaxCopies,
+    MaxStates,
+    Memory,
+    Models,
+    Seed,
+    Set,
+    read_scope,
+)
+from pathdsl.cli.output import err, out
+from pathdsl.errors import ExitCode
+
+__all__ = ["ReportFormat", "report"]
+
+
+class ReportFormat(StrEnum):
+    """What to write."""
+
+    HTML = "html"
+    TEX = "tex"
+    MD = "md"
+
+
+def report(
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="A `.circuit` file, or what `check --format json` printed (`.json`).",
+        ),
+    ],
+    to: Annotated[ReportFormat, typer.Option("--to", help="What to write.")] = ReportFormat.HTML,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="OUT", help="Where; standard output if absent."),
+    ] = None,
+    sets: Set = [],
+    seed: Seed = None,
+    device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.CPU,
+    models: Models = [],
+    memory: Memory = None,
+    max_states: MaxStates = None,
+    max_copies: MaxCopies = None,
+    both_norms: Annotated[
+        bool, typer.Option("--both-norms", help="Also judge in the other norm mode.")
+    ] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Compute everything; read and keep no results.")
+    ] = False,
+) -> None:
+    """Write a result for readers elsewhere; exits as the check that it reports.
+
+    A `.circuit` file is checked first. A `.json` file is only laid out: no model is read.
+    """
+    from pathdsl.report.page import page_of
+    from pathdsl.report.written import write
+
+    if file.endswith(".json"):
+        given = {
+            "--set": sets, "--seed": seed is not None, "--model": models,
+            "--device": device is not Device.CPU, "--memory": memory, "--max-states": max_states,
+            "--max-copies": max_copies, "--both-norms": both_norms, "--no-cache": no_cache,
+        }  # fmt: skip
+        for name, value in given.items():
+            if value:
+                raise typer.BadParameter(
+                    f"`{name}` changes a check, and `{file}` is the result of one: give the "
+                    "`.circuit` file"
+                )
+        result = _read(file)
+    else:
+        if Path(file).is_dir():
+            raise typer.BadParameter(
+                f"`{file}` is a folder: `pathdsl check {file} --format json > all.json`, then "
+                "`pathdsl report all.json`"
+            )
+        scope = (sets, seed, models, memory, max_states, max_copies)
+        result = _checked(file, scope, device, both_norms, no_cache)
+    text = write(result, to.value)
+    if output is None:
+        out(text)
+    else:
+        try:
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            err(f"error: cannot write `{output}`: {error.strerror}\n")
+            raise typer.Exit(ExitCode.WRONG_INPUT) from error
+        for view in page_of(result):
+            err(f"{output}: {view.headline}\n")
+    raise typer.Exit(result["exit_code"])
+
+
+def _read(file: str) -> Mapping[str, Any]:
+    from pathdsl.report.written import NotAResult, read_result
+
+    try:
+        return read_result(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise typer.BadParameter(f"cannot read `{file}`: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"`{file}` is not UTF-8 text: byte {error.start}") from error
+    except NotAResult as error:
+        raise typer.BadParameter(
+            f"`{file}` is not what `pathdsl check --format json` prints: {error}"
+        ) from error
+
+
+def _checked(
+    file: str, scope_options: tuple[Any, ...], device: Device, both_norms: bool, no_cache: bool
+) -> Mapping[str, Any]:
+    """The object of a check made now."""
+    from pathdsl.cli.check import outcome_of
+    from pathdsl.cli.named import vet_names
+    from pathdsl.lang.program import load_program
+    from pathdsl.report.json import check_object, file_object
+
+    scope = read_scope(*scope_options)
+    if scope.models:
+        program = load_program(file)[0]
+        vet_names([program] if program.file.statements else [], None, scope.models)
+    store = None if no_cache else open_store()
+    outcome = outcome_of(
+        file, scope, None, device, None, False, both_norms, not sys.stderr.isatty(), store
+    )
+    if store is not None:
+        store.close()
+        if store.trouble is not None:
+            complain([store.trouble])
+    known = outcome.program.sources if outcome.program else {}
+    sources = sources_of(outcome.diagnostics, known)
+    if outcome.judgement is None and outcome.diagnostics:
+        complain(outcome.diagnostics, sources)
+    found = file_object(outcome, sources, scope.replaced)
+    return check_object([found], outcome.exit_code)

@@ -1,0 +1,104 @@
+"""`pathdsl report`: from a file, from a result, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pathdsl.cli import main as cli
+from tests.cli.run import BROKEN, INDUCTION
+from tests.report.pages import made_up
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATHDSL_CACHE", str(tmp_path / "store"))
+    (tmp_path / "x.circuit").write_text(INDUCTION)
+    (tmp_path / "result.json").write_text(json.dumps(made_up()))
+    return tmp_path
+
+
+def run(*arguments: str) -> int:
+    return cli._run(list(arguments), False)
+
+
+def test_a_file_and_its_result_give_one_page(folder: Path, capsys: Capture) -> None:
+    code = run("check", "x.circuit", "--format", "json", "--set", "take=20", "-q")
+    (folder / "x.json").write_text(capsys.readouterr().out)
+    assert run("report", "x.json", "--to", "md") == code
+    first = capsys.readouterr().out
+    assert run("report", "x.circuit", "--to", "md", "--set", "take=20") == code
+    second = capsys.readouterr().out
+    kept = [[line for line in t.splitlines() if " runs, " not in line and "store" not in line]
+            for t in (first, second)]  # fmt: skip
+    assert kept[0] == kept[1] and "Not the published scope: take = 20" in first
+    found = json.loads((folder / "x.json").read_text())["files"][0]
+    assert [node["name"] for node in found["drawing"]["nodes"]] == ["a0.h1@FIRST_B", "a1.h2@END"]
+    edges = {(e["from"], e["to"], *e["slots"]) for e in found["drawing"]["edges"]}
+    assert (0, 1, "k", "v") in edges, "a head is read by keys and values at a later position"
+    assert not {e for e in edges if e[:2] == (0, -2)}, "logits are read at END alone"
+    assert found["title"] == "Two heads copy what came after the last time"
+    assert {t["name"] for t in found["tasks"] if t["read"]} == {"t"}
+    worst = {(w["task"], w["index"]) for c in found["claims"] for w in c["worst"]}
+    assert worst == {(p["task"], p["index"]) for p in found["prompts"]} != set()
+    assert all(len(p["tokens"]) == 16 for p in found["prompts"])
+
+
+@pytest.mark.parametrize("kind", ["html", "tex", "md"])
+def test_a_result_is_laid_out_and_exits_as_its_check(
+    folder: Path, capsys: Capture, kind: str
+) -> None:
+    assert run("report", "result.json", "--to", kind, "-o", "out.txt") == 1
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith("out.txt: 5 claims: 1 supported")
+    assert "0.932" in (folder / "out.txt").read_text()
+
+
+def test_a_result_is_laid_out_without_torch(folder: Path) -> None:
+    script = (
+        "import sys\nfrom pathdsl.cli import main\n"
+        "main._run(['report', 'result.json', '-o', 'out.html'], False)\n"
+        "print(sorted({'torch', 'transformers', 'sympy', 'scipy', 'networkx'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]" and (folder / "out.html").stat().st_size > 5_000
+
+
+def test_a_broken_file_is_reported_with_its_faults(folder: Path, capsys: Capture) -> None:
+    (folder / "broken.circuit").write_text(BROKEN)
+    assert run("report", "broken.circuit", "--to", "md") == 2
+    told = capsys.readouterr()
+    assert "the file was not checked" in told.out and "error PD" in told.out
+    assert "error[PD" in told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["gone.json"], "cannot read `gone.json`"),
+        (["bad.json"], "is not what `pathdsl check --format json` prints"),
+        (["bytes.json"], "is not UTF-8 text"),
+        (["result.json", "--set", "take=5"], "`--set` changes a check"),
+        (["result.json", "--no-cache"], "`--no-cache` changes a check"),
+        (["."], "is a folder"),
+        (["result.json", "--to", "pdf"], "pdf"),
+        (["result.json", "-o", "no/such/folder.html"], "cannot write `no/such/folder.html`"),
+    ],
+)
+def test_what_cannot_be_reported(
+    folder: Path, capsys: Capture, arguments: list[str], said: str
+) -> None:
+    (folder / "bad.json").write_text('{"files": []}')
+    (folder / "bytes.json").write_bytes(b"\xff\xfe")
+    assert run("report", *arguments) == 2
+    told = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert said in told and "bug in pathdsl" not in told
