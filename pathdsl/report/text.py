@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.recall import Tally
     from pathdsl.engine.selfcheck import Proof
 
-__all__ = ["closing", "report"]
+__all__ = ["closing", "report", "summary_line", "view_of"]
 
 NORM_WORDS = {"recompute": "recomputed", "frozen": "frozen"}
 SHORT = 44
@@ -48,8 +48,7 @@ def report(
 
     `replaced` is what the command line set in place of what the file says.
     """
-    if outcome.session is not None:
-        view = replace(view, noise=outcome.session.rounding() / 100)
+    view = view_of(outcome, view)
     parts = [_header(outcome, view, replaced or {})]
     if outcome.diagnostics:
         style = "concise" if view.concise else "full"
@@ -71,7 +70,7 @@ def report(
             parts.append(paragraph(_norms(judgement), view, "  " * (not view.quiet), "  "))
         if not view.quiet:
             parts += [part for part in (_checks(outcome, view), _method(outcome, view)) if part]
-    parts.append(_summary(outcome, view))
+    parts.append(summary_line(outcome, view))
     return "\n\n".join(parts) + "\n"
 
 
@@ -214,7 +213,15 @@ def _stored(tally: Tally) -> str:
     return text
 
 
-def _summary(outcome: FileOutcome, view: View) -> str:
+def view_of(outcome: FileOutcome, view: View) -> View:
+    """The view with the rounding of the outcome's dtype as its noise, where something ran."""
+    if outcome.session is None:
+        return view
+    return replace(view, noise=outcome.session.rounding() / 100)
+
+
+def summary_line(outcome: FileOutcome, view: View) -> str:
+    """The last line of one file: its verdicts, or why there are none."""
     match outcome.exit_code:
         case ExitCode.WRONG_INPUT:
             return view.paint("the file was not checked: its faults are above", "bold", "red")

@@ -1,4 +1,4 @@
-"""`--format junit|sarif|github` on the command line: one document for all files, codes unchanged."""
+"""`--format junit|sarif|github` on the command line: one document for all files, same codes."""
 
 from __future__ import annotations
 
