@@ -192,12 +192,13 @@ class Claim(pytest.Item):
 
     def runtest(self) -> None:
         """Raise NotAsExpected with the report of the members that are not as expected."""
-        from pathdsl.report.findings import base_name, excused, level_of, said
+        from pathdsl.report.findings import base_name, excused, level_of, noise_of, said
 
         result = self.parent.checked()
         members = [one for one in result.claims if base_name(one.name) == self.name]
+        noise = noise_of(result.outcome)
         for one in members:
-            self.user_properties.append((f"verdict {one.name}", said(one)))
+            self.user_properties.append((f"verdict {one.name}", said(one, noise)))
         allowed = self.config.getoption("pathdsl_allow_inconclusive")
         if any(level_of(one, allowed) == "error" for one in members):
             raise NotAsExpected(_report(self.name, result))

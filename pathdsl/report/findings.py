@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # `lint` prints findings too, and must start fast
 
 __all__ = [
     "Finding", "Level", "Place", "base_name", "claim_place", "excused", "level_of",
-    "of_diagnostics", "of_outcome", "said", "told",
+    "noise_of", "of_diagnostics", "of_outcome", "said", "told",
 ]  # fmt: skip
 
 Level = Literal["error", "warning"]
@@ -65,6 +65,7 @@ def of_outcome(
     """
     found = of_diagnostics(outcome.diagnostics, sources, outcome.path)
     claims = outcome.judgement.claims if outcome.judgement is not None else ()
+    noise = noise_of(outcome)
     for claim in claims:
         level = level_of(claim, allow_inconclusive)
         if level is not None:
@@ -73,7 +74,7 @@ def of_outcome(
                     rule=f"claim-{claim.verdict.value}",
                     name=claim.name,
                     level=level,
-                    message="\n".join(text for text in (said(claim), claim.text) if text),
+                    message="\n".join(text for text in (said(claim, noise), claim.text) if text),
                     place=claim_place(claim.name, outcome.program, sources, outcome.path),
                     claim=claim,
                 )
@@ -104,15 +105,23 @@ def told(fault: Diagnostic) -> str:
     return "\n".join([*lines, f"help: {fault.help}"] if fault.help else lines)
 
 
-def said(claim: ClaimResult) -> str:
-    """`claim `each`: refuted, not as expected (supported): 0.713 [0.661, 0.762], wanted >= 0.8`."""
+def noise_of(outcome: FileOutcome) -> float:
+    """Below this a number of the outcome is rounding; 0 where nothing ran."""
+    return outcome.session.rounding() / 100 if outcome.session is not None else 0.0
+
+
+def said(claim: ClaimResult, noise: float = 0.0) -> str:
+    """`claim `each`: refuted, not as expected (supported): 0.713 [0.661, 0.762], wanted >= 0.8`.
+
+    Numbers below `noise` are rounding and written `≈0`.
+    """
     judged = claim.verdict.value
     if claim.as_expected:
         judged += ", as expected"
     else:
         judged += f", not as expected ({claim.expected.value})"
-    ends = pair(claim.interval, claim.estimate or 0.0)
-    number = " ".join(part for part in (shown(claim.estimate, claim.interval), ends) if part)
+    ends = pair(claim.interval, claim.estimate or 0.0, noise)
+    number = shown(claim.estimate, claim.interval, noise) + (f" {ends}" if ends else "")
     within = f" within {claim.within:g}" if claim.within is not None else ""
     at = f" at {claim.confidence * 100:g}% confidence" if claim.confidence is not None else ""
     wanted = f"wanted {claim.relation} {claim.threshold:g}{within}{at}"

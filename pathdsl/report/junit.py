@@ -20,7 +20,7 @@ from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.render import render
 from pathdsl.lang.source import SourceFile
 from pathdsl.report.claims_text import claim_block
-from pathdsl.report.findings import excused, said
+from pathdsl.report.findings import excused, noise_of, said
 from pathdsl.report.numbers import many
 from pathdsl.report.style import View
 from pathdsl.score.check import FileOutcome
@@ -69,14 +69,15 @@ def _case(
     outcome: FileOutcome, claim: ClaimResult, seconds: float, allow_inconclusive: bool
 ) -> ET.Element:
     found = _test(outcome, claim.name, seconds)
-    block = _clean(claim_block(claim, outcome.tasks, View()))
+    noise = noise_of(outcome)
+    block = _clean(claim_block(claim, outcome.tasks, View(noise=noise)))
+    message = _clean(said(claim, noise))
     if claim.as_expected:
         ET.SubElement(found, "system-out").text = block
     elif excused(claim, allow_inconclusive):
-        ET.SubElement(found, "skipped", message=_clean(said(claim))).text = block
+        ET.SubElement(found, "skipped", message=message).text = block
     else:
-        message, kind = _clean(said(claim)), claim.verdict.value
-        ET.SubElement(found, "failure", message=message, type=kind).text = block
+        ET.SubElement(found, "failure", message=message, type=claim.verdict.value).text = block
     return found
 
 

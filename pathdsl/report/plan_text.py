@@ -67,7 +67,7 @@ def shared_copies(plan: Plan) -> tuple[int, int]:
             users[step] = users.get(step, 0) | bit
     for number in range(len(plan.steps) - 1, -1, -1):
         if number in users:
-            for read in reads_of(plan.steps[number]):
+            for read in reads_of(plan, number):
                 users[read] = users.get(read, 0) | users[number]
     kinds = HeadCopy | MlpCopy | HiddenCopy
     copies = [n for n in plan.alive if isinstance(plan.steps[n], kinds)]

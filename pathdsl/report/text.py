@@ -19,6 +19,7 @@ from pathdsl.errors import ExitCode
 from pathdsl.lang.render import render
 from pathdsl.lang.source import SourceFile
 from pathdsl.report.claims_text import claim_block, claim_line
+from pathdsl.report.findings import noise_of
 from pathdsl.report.numbers import many, plain
 from pathdsl.report.quantities_text import quantities_block
 from pathdsl.report.style import View, paragraph, table
@@ -215,9 +216,7 @@ def _stored(tally: Tally) -> str:
 
 def view_of(outcome: FileOutcome, view: View) -> View:
     """The view with the rounding of the outcome's dtype as its noise, where something ran."""
-    if outcome.session is None:
-        return view
-    return replace(view, noise=outcome.session.rounding() / 100)
+    return replace(view, noise=noise_of(outcome)) if outcome.session is not None else view
 
 
 def summary_line(outcome: FileOutcome, view: View) -> str:
