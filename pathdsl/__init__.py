@@ -14,9 +14,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from os import PathLike
+
+    from pathdsl.api import Result
+    from pathdsl.engine.session import Limits
+    from pathdsl.engine.store import Store
     from pathdsl.errors import Diagnostic
     from pathdsl.lang.ast import File
-    from pathdsl.score.check import CheckOptions, FileOutcome
 
 __all__ = ["__version__", "check", "parse"]
 
@@ -34,13 +39,47 @@ def parse(text: str, path: str = "<text>") -> tuple[File, list[Diagnostic]]:
     return parse_text(text, path)
 
 
-def check(path: str, options: CheckOptions | None = None) -> FileOutcome:
+def check(
+    path: str | PathLike[str],
+    *,
+    take: int | None = None,
+    seed: int | None = None,
+    only: str | None = None,
+    models: Mapping[str, str] | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    limits: Limits | None = None,
+    allow_inconclusive: bool = False,
+    both_norms: bool = False,
+    store: Store | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Result:
     """Check one `.circuit` file: rows, model, runs, self-checks, quantities and verdicts.
 
-    Never raises for faults of the file, its data, the model or the machine: they are in
-    `outcome.diagnostics`, and `outcome.exit_code` is what the command line would exit with. Loads
-    torch and the model.
-    """
-    from pathdsl.score.check import CheckOptions, check_file
+    `take` and `seed` replace those of every task's data. `only` judges one claim or quantity.
+    `models` replaces models by their name, written as for `--model`: `{"m": "folder:weights"}`.
+    `limits` bounds memory, automata and plans. `store` keeps values between checks; None keeps
+    nothing. `progress` is called with a text, the number done and the number to do. Loads torch
+    and the model, and sets torch to deterministic algorithms.
 
-    return check_file(path, options or CheckOptions())
+    Faults of the file, its data, the model or the machine are in `result.diagnostics`, never
+    raised, and `result.exit_code` is what the command line would exit with. Raises ValueError for
+    options that name what the file does not have, LanguageError for `models` that cannot be read.
+    """
+    import os
+
+    from pathdsl.api import check_path, vet_counts
+    from pathdsl.score.check import CheckOptions
+
+    options = CheckOptions(
+        overrides=vet_counts(take, seed),
+        only=only,
+        device=device,
+        allow_inconclusive=allow_inconclusive,
+        both_norms=both_norms,
+        limits=limits,
+        progress=progress,
+        threads=threads,
+        store=store,
+    )
+    return check_path(os.fspath(path), options, models or {})

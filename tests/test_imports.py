@@ -16,7 +16,18 @@ PACKAGE = ROOT / "pathdsl"
 QUICKSTART = "hypotheses/quickstart/induction.circuit"
 
 # Each package may import itself and those before it.
-ORDER = ["errors", "lang", "graph", "plan", "engine", "score", "report", "cli"]
+ORDER = [
+    "errors",
+    "lang",
+    "graph",
+    "plan",
+    "engine",
+    "score",
+    "report",
+    "api",
+    "cli",
+    "pytest_plugin",
+]
 # Leaves: they import only one another, and may be used by the packages named here.
 LEAVES = {
     "draws": {"graph", "engine", "score", "tasks", "models"},

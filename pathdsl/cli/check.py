@@ -12,12 +12,12 @@ from pathdsl.cli.cache import open_store
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.exits import overall
 from pathdsl.cli.files import expand, sources_of
+from pathdsl.cli.formats import CheckFormat, Collected
 from pathdsl.cli.named import NO_MEMBER, judged, vet_names
 from pathdsl.cli.options import (
     Device,
     Diagnostics,
     Files,
-    Format,
     MaxCopies,
     MaxStates,
     Memory,
@@ -43,7 +43,9 @@ __all__ = ["check", "outcome_of"]
 
 def check(
     files: Files,
-    style: Annotated[Format, typer.Option("--format", help="Text, or one object.")] = Format.TEXT,
+    style: Annotated[
+        CheckFormat, typer.Option("--format", help="Text, or one document for programs.")
+    ] = CheckFormat.TEXT,
     sets: Set = [],
     seed: Seed = None,
     only: Only = None,
@@ -108,6 +110,7 @@ def check(
     )
     codes: list[ExitCode] = []
     objects, rows = [], []
+    collected = Collected(style, allow_inconclusive=allow_inconclusive)
     names = expand(files)
     if only is not None or scope.models:
         programs = [load_program(name)[0] for name in names]
@@ -127,12 +130,14 @@ def check(
         codes.append(outcome.exit_code)
         known = outcome.program.sources if outcome.program else {}
         sources = sources_of(outcome.diagnostics, known)
-        if style is Format.JSON:
+        if style is CheckFormat.JSON:
             compared = {"lock": comparison_object(comparison)} if locked else {}
             objects.append({**file_object(outcome, sources, scope.replaced), **compared})
-        else:
+        elif style is CheckFormat.TEXT:
             out(("\n\n" if codes[1:] else "") + report(outcome, sources, view, scope.replaced))
             out(comparison_line(comparison, view))
+        else:
+            collected.add(outcome, sources)
         if values is not None:
             from pathdsl.report.values import values_of
 
@@ -144,10 +149,12 @@ def check(
     code = overall(codes)
     if values is not None and not _write_values(values, rows):
         code = ExitCode.WRONG_INPUT
-    if style is Format.JSON:
+    if style is CheckFormat.JSON:
         out(dump(check_object(objects, code)))
-    else:
+    elif style is CheckFormat.TEXT:
         out(closing(codes, view))
+    else:
+        out(collected.text(code))
     if not names:
         err("no `.circuit` file in " + ", ".join(f"`{name}`" for name in files) + "\n")
     raise typer.Exit(code)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from pathdsl.errors import Diagnostic
-from pathdsl.lang.source import SourceFile, read_source
+from pathdsl.lang.source import SourceFile, read_source, sources_of
 
 __all__ = ["STDIN", "expand", "read_text", "sources_of"]
 
@@ -34,18 +34,3 @@ def read_text(name: str) -> SourceFile | Diagnostic:
         return SourceFile(STDIN, data.decode("utf-8"))
     except UnicodeDecodeError as error:
         return Diagnostic(code="PD010", message=f"`{STDIN}` is not UTF-8 text: byte {error.start}")
-
-
-def sources_of(
-    diagnostics: Iterable[Diagnostic], known: Mapping[str, SourceFile]
-) -> dict[str, SourceFile]:
-    """The texts that diagnostics point into; files that cannot be read are left out."""
-    sources = dict(known)
-    for diagnostic in diagnostics:
-        spans = [diagnostic.span, *(span for span, _ in diagnostic.labels)]
-        for span in spans:
-            if span is not None and span.path not in sources:
-                text = read_source(span.path)
-                if isinstance(text, SourceFile):
-                    sources[span.path] = text
-    return sources

@@ -21,6 +21,8 @@ class Style(StrEnum):
     TEXT = "text"
     JSON = "json"
     CONCISE = "concise"
+    SARIF = "sarif"
+    GITHUB = "github"
 
 
 def lint(
@@ -28,7 +30,7 @@ def lint(
         list[str], typer.Argument(metavar="FILES", help="Files or folders; `-` reads the input.")
     ],
     style: Annotated[
-        Style, typer.Option("--format", help="Code frames, one object, or a line per fault.")
+        Style, typer.Option("--format", help="Code frames, a line per fault, or one document.")
     ] = Style.TEXT,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
 ) -> None:
@@ -36,12 +38,13 @@ def lint(
 
     Exits 2 where there is an error; warnings never change the exit code.
     """
+    from pathdsl.cli.formats import faults_text
     from pathdsl.engine.vet import vet_file
     from pathdsl.lang.render import render
     from pathdsl.lang.source import SourceFile
     from pathdsl.report.json import diagnostic_object, dump
 
-    entries, text, n_errors, n_warnings = [], "", 0, 0
+    entries, linted, text, n_errors, n_warnings = [], [], "", 0, 0
     names = expand(files)
     for name in names:
         source = read_text(name)
@@ -58,6 +61,7 @@ def lint(
         entries.append(
             {"path": path, "diagnostics": [diagnostic_object(d, sources) for d in found]}
         )
+        linted.append((path, found, sources))
         shown = render(
             found,
             sources,
@@ -68,6 +72,8 @@ def lint(
     code = ExitCode.WRONG_INPUT if n_errors else ExitCode.AS_EXPECTED
     if style is Style.JSON:
         out(dump({"schema_version": 1, "files": entries, "exit_code": int(code)}))
+    elif style in (Style.SARIF, Style.GITHUB):
+        out(faults_text(style, linted, code))
     elif style is Style.TEXT:
         out(text + summary(len(names), n_errors, n_warnings) + "\n")
     else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,6 +81,21 @@ def read_source(path: str | os.PathLike[str]) -> SourceFile | Diagnostic:
             help="save the file as UTF-8",
         )
     return SourceFile(name, text)
+
+
+def sources_of(
+    diagnostics: Iterable[Diagnostic], known: Mapping[str, SourceFile]
+) -> dict[str, SourceFile]:
+    """The texts that diagnostics point into; files that cannot be read are left out."""
+    sources = dict(known)
+    for diagnostic in diagnostics:
+        spans = [diagnostic.span, *(span for span, _ in diagnostic.labels)]
+        for span in spans:
+            if span is not None and span.path not in sources:
+                text = read_source(span.path)
+                if isinstance(text, SourceFile):
+                    sources[span.path] = text
+    return sources
 
 
 def too_big(path: str) -> Diagnostic:

@@ -19,6 +19,7 @@ from pathdsl.errors import ExitCode
 from pathdsl.lang.render import render
 from pathdsl.lang.source import SourceFile
 from pathdsl.report.claims_text import claim_block, claim_line
+from pathdsl.report.findings import noise_of
 from pathdsl.report.numbers import many, plain
 from pathdsl.report.quantities_text import quantities_block
 from pathdsl.report.style import View, paragraph, table
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.recall import Tally
     from pathdsl.engine.selfcheck import Proof
 
-__all__ = ["closing", "report"]
+__all__ = ["closing", "report", "summary_line", "view_of"]
 
 NORM_WORDS = {"recompute": "recomputed", "frozen": "frozen"}
 SHORT = 44
@@ -48,8 +49,7 @@ def report(
 
     `replaced` is what the command line set in place of what the file says.
     """
-    if outcome.session is not None:
-        view = replace(view, noise=outcome.session.rounding() / 100)
+    view = view_of(outcome, view)
     parts = [_header(outcome, view, replaced or {})]
     if outcome.diagnostics:
         style = "concise" if view.concise else "full"
@@ -71,7 +71,7 @@ def report(
             parts.append(paragraph(_norms(judgement), view, "  " * (not view.quiet), "  "))
         if not view.quiet:
             parts += [part for part in (_checks(outcome, view), _method(outcome, view)) if part]
-    parts.append(_summary(outcome, view))
+    parts.append(summary_line(outcome, view))
     return "\n\n".join(parts) + "\n"
 
 
@@ -214,7 +214,13 @@ def _stored(tally: Tally) -> str:
     return text
 
 
-def _summary(outcome: FileOutcome, view: View) -> str:
+def view_of(outcome: FileOutcome, view: View) -> View:
+    """The view with the rounding of the outcome's dtype as its noise, where something ran."""
+    return replace(view, noise=noise_of(outcome)) if outcome.session is not None else view
+
+
+def summary_line(outcome: FileOutcome, view: View) -> str:
+    """The last line of one file: its verdicts, or why there are none."""
     match outcome.exit_code:
         case ExitCode.WRONG_INPUT:
             return view.paint("the file was not checked: its faults are above", "bold", "red")

@@ -26,7 +26,7 @@ RELATIVE, ABSOLUTE = 0.02, 2e-3
 
 def run(command: str, folder: Path) -> str:
     words = command.split()
-    if words[0] == "pathdsl":
+    if words[0] in ("pathdsl", "pytest"):
         words = [sys.executable, "-m", *words]
     store = folder.with_name(f"{folder.name}-store")  # one for the whole transcript
     surroundings = {

@@ -1,0 +1,200 @@
+"""What `pathdsl.check` returns, and how its options become those of a check.
+
+>>> import pathdsl
+>>> result = pathdsl.check("hypotheses/quickstart/induction.circuit")
+>>> result["sufficient"].verdict, result.exit_code
+(<Verdict.SUPPORTED: 'supported'>, <ExitCode.AS_EXPECTED: 0>)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal
+
+from pathdsl.errors import Diagnostic, ExitCode, Severity
+from pathdsl.lang.lint import lint_file
+from pathdsl.lang.program import Program
+from pathdsl.lang.source import SourceFile, sources_of
+from pathdsl.score.check import CheckOptions, FileOutcome, check_file
+from pathdsl.score.results import ClaimResult, QuantityResult
+
+if TYPE_CHECKING:
+    import pandas
+
+    from pathdsl.engine.source import ModelSource
+
+__all__ = ["Result", "check_path", "vet_counts"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Result:
+    """What a check found out about one file.
+
+    `outcome` is everything there is, with the session, the plans and the prompts; `replaced` says
+    what was set in place of what the file says. As text (`print(result)`) it is the report of
+    `pathdsl check`, in a notebook a table.
+    """
+
+    outcome: FileOutcome
+    replaced: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The file, as it was named."""
+        return self.outcome.path
+
+    @property
+    def claims(self) -> tuple[ClaimResult, ...]:
+        """The claims in the order of the file, each member of a `for` on its own.
+
+        Empty where the file could not be judged.
+        """
+        judgement = self.outcome.judgement
+        return judgement.claims if judgement is not None else ()
+
+    @property
+    def quantities(self) -> tuple[QuantityResult, ...]:
+        """Every `let` in the order of the file, each member of a `for` on its own."""
+        judgement = self.outcome.judgement
+        return judgement.quantities if judgement is not None else ()
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Faults and warnings, sorted by place; a fault means that nothing was judged."""
+        return self.outcome.diagnostics
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What `pathdsl check` would exit with; 0 when every claim came out as expected."""
+        return self.outcome.exit_code
+
+    def __getitem__(self, name: str) -> ClaimResult | QuantityResult:
+        """The claim or the quantity of that name, `each[a9.h9@END]` for a member of a loop.
+
+        Raises KeyError with the nearest names for any other.
+        """
+        found = {one.name: one for one in (*self.quantities, *self.claims)}
+        if name not in found:
+            raise KeyError(f"no claim or quantity `{name}`{_near(name, found)}")
+        return found[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that `pathdsl check --format json` prints, for the schema of version 1."""
+        from pathdsl.report.json import check_object, file_object
+
+        file = file_object(self.outcome, self._sources(), self.replaced)
+        return check_object([file], self.exit_code)
+
+    def to_frame(self, of: Literal["claims", "quantities"] = "claims") -> pandas.DataFrame:
+        """A data frame with a row for each claim, or for each quantity.
+
+        Columns are those of `pathdsl.report.tables`; what is undefined is missing. Raises
+        ImportError where pandas is not installed, ValueError for another `of`.
+        """
+        from pathdsl.report import tables
+
+        if of not in ("claims", "quantities"):
+            raise ValueError(f'`to_frame({of!r})`: wanted "claims" or "quantities"')
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "`to_frame` needs pandas: pip install 'pathdsl[frames]'; "
+                "`to_dict` has the same numbers without it"
+            ) from error
+        if of == "claims":
+            return pandas.DataFrame(
+                tables.claim_rows(self.claims), columns=list(tables.CLAIM_COLUMNS)
+            )
+        return pandas.DataFrame(
+            tables.quantity_rows(self.quantities), columns=list(tables.QUANTITY_COLUMNS)
+        )
+
+    def __str__(self) -> str:
+        from pathdsl.report.style import View
+        from pathdsl.report.text import report
+
+        return report(self.outcome, self._sources(), View(), self.replaced).rstrip("\n")
+
+    def __repr__(self) -> str:
+        from pathdsl.report.style import View
+        from pathdsl.report.text import summary_line
+
+        return f"<pathdsl result of {self.path!r}: {summary_line(self.outcome, View())}>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        from pathdsl.report.notebook import notebook
+
+        return notebook(self.outcome, self._sources(), self.replaced)
+
+    def _sources(self) -> dict[str, SourceFile]:
+        program = self.outcome.program
+        return sources_of(self.diagnostics, program.sources if program is not None else {})
+
+
+def check_path(path: str, options: CheckOptions, models: Mapping[str, str]) -> Result:
+    """Check one file; `models` are replacements as `--model` writes them, by the model's name.
+
+    Raises ValueError for names in the options that the file does not have, LanguageError for a
+    replacement that cannot be read.
+    """
+    from pathdsl.engine.source import parse_override
+
+    read: dict[str, ModelSource] = dict(options.models)
+    for name, where in models.items():
+        read |= [parse_override(f"{name}={where}")]
+    options = replace(options, models=read)
+    replaced = {name: str(options.overrides[name]) for name in sorted(options.overrides)}
+    replaced |= {f"model {name}": where for name, where in models.items()}
+    program, found = lint_file(path)
+    if program.file.statements and not any(d.severity is Severity.ERROR for d in found):
+        _vet_names(program, options)
+    if not (program.claims or program.lets):
+        return Result(outcome=_only_vetted(path), replaced=replaced)
+    result = Result(outcome=check_file(path, options), replaced=replaced)
+    judged = result.outcome.judgement is not None
+    if options.only is not None and judged and not (result.claims or result.quantities):
+        raise ValueError(
+            f"`only={options.only!r}`: no such member; write it as the report does, "
+            "`each[a9.h9@END]`"
+        )
+    return result
+
+
+def vet_counts(take: int | None, seed: int | None) -> dict[str, int]:
+    """The overrides of every task's data; ValueError for fewer than one row."""
+    if take is not None and take < 1:
+        raise ValueError(f"`take={take}`: at least one row is needed")
+    return {name: n for name, n in (("take", take), ("seed", seed)) if n is not None}
+
+
+def _only_vetted(path: str) -> FileOutcome:
+    """The outcome of a file with nothing to run, whose graph is looked at all the same."""
+    from pathdsl.engine.vet import vet_file
+
+    program, found = vet_file(path)
+    wrong = any(d.severity is Severity.ERROR for d in found)
+    code = ExitCode.WRONG_INPUT if wrong else ExitCode.NOTHING_TO_CHECK
+    return FileOutcome(path=path, program=program, diagnostics=tuple(found), exit_code=code)
+
+
+def _vet_names(program: Program, options: CheckOptions) -> None:
+    if options.only is not None:
+        known = [*program.lets, *(claim.name.name for claim in program.claims)]
+        name = options.only.partition("[")[0]
+        if name not in known:
+            raise ValueError(
+                f"`only={options.only!r}`: no claim or quantity `{name}`{_near(name, known)}"
+            )
+    model = program.model.name.name if program.model is not None else None
+    for name in options.models:
+        if model is not None and name != model:
+            raise ValueError(f"`models`: no model `{name}`; the file's model is `{model}`")
+
+
+def _near(name: str, known: Mapping[str, object] | list[str]) -> str:
+    near = get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return "; did you mean " + " or ".join(f"`{one}`" for one in near) + "?" if near else ""
