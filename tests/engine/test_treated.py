@@ -184,7 +184,8 @@ def test_examples_of_the_pages(code: str, example: Example, wanted: bool, tmp_pa
         codes = [fault.code for fault in found]
     except DataError as error:
         codes = [fault.code for fault in error.diagnostics]
-    assert set(codes) == ({code} if wanted else set())
+    # Method warnings (PD5) are about how few rows an example has.
+    assert {c for c in codes if not c.startswith("PD5")} == ({code} if wanted else set())
 
 
 def test_every_code_has_a_page() -> None:

@@ -52,7 +52,9 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
 
-@pytest.mark.parametrize("make", [made_up, drawn, lambda: hostile(BAD)], ids=str)
+@pytest.mark.parametrize(
+    "make", [made_up, drawn, lambda: hostile(BAD)], ids=["made_up", "drawn", "hostile"]
+)
 def test_the_page_is_well_formed_and_asks_for_nothing(make) -> None:
     page = Page(write(make(), "html"))
     assert page.wrong == [] and page.open == []
