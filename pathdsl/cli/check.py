@@ -15,6 +15,7 @@ from pathdsl.cli.files import expand, sources_of
 from pathdsl.cli.formats import CheckFormat, Collected
 from pathdsl.cli.named import NO_MEMBER, judged, vet_names
 from pathdsl.cli.options import (
+    AllowInconclusive,
     Device,
     Diagnostics,
     Files,
@@ -22,11 +23,14 @@ from pathdsl.cli.options import (
     MaxStates,
     Memory,
     Models,
+    NoCache,
     NoColor,
+    OnDevice,
     Only,
     Scope,
     Seed,
     Set,
+    Threads,
     read_scope,
 )
 from pathdsl.cli.output import colour_on, columns, err, out
@@ -49,17 +53,13 @@ def check(
     sets: Set = [],
     seed: Seed = None,
     only: Only = None,
-    device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.CPU,
+    device: OnDevice = Device.CPU,
     models: Models = [],
     memory: Memory = None,
     max_states: MaxStates = None,
     max_copies: MaxCopies = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", min=1, help="Threads of the CPU.")
-    ] = None,
-    allow_inconclusive: Annotated[
-        bool, typer.Option("--allow-inconclusive", help="An inconclusive claim is no failure.")
-    ] = False,
+    threads: Threads = None,
+    allow_inconclusive: AllowInconclusive = False,
     both_norms: Annotated[
         bool,
         typer.Option("--both-norms", help="Also judge in the other norm mode."),
@@ -80,9 +80,7 @@ def check(
         bool,
         typer.Option("--locked", help="Compute everything, and compare it with the file's lock."),
     ] = False,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Compute everything; read and keep no results.")
-    ] = False,
+    no_cache: NoCache = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress; a line per claim.")
     ] = False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pathdsl.cli.options import Device, Format, NoColor
+from pathdsl.cli.options import Device, Format, NoColor, OnDevice, Threads
 from pathdsl.cli.output import colour_on, columns, out
 from pathdsl.errors import LanguageError
 
@@ -39,13 +39,11 @@ def doctor(
         ),
     ],
     style: Annotated[Format, typer.Option("--format", help="Text, or one object.")] = Format.TEXT,
-    device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.CPU,
+    device: OnDevice = Device.CPU,
     dtype: Annotated[
         Dtype | None, typer.Option("--dtype", help="Of weights and arithmetic; float32 if absent.")
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", min=1, help="Threads of the CPU.")
-    ] = None,
+    threads: Threads = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the random prompts.")] = 0,
     no_color: NoColor = False,
 ) -> None:

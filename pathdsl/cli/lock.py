@@ -12,6 +12,7 @@ from pathdsl.cli.exits import overall
 from pathdsl.cli.files import expand, sources_of
 from pathdsl.cli.named import vet_names
 from pathdsl.cli.options import (
+    AllowInconclusive,
     Device,
     Files,
     Format,
@@ -20,9 +21,11 @@ from pathdsl.cli.options import (
     Memory,
     Models,
     NoColor,
+    OnDevice,
     Scope,
     Seed,
     Set,
+    Threads,
     read_scope,
 )
 from pathdsl.cli.output import colour_on, columns, err, out
@@ -41,17 +44,13 @@ def lock(
     style: Annotated[Format, typer.Option("--format", help="Text, or one object.")] = Format.TEXT,
     sets: Set = [],
     seed: Seed = None,
-    device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.CPU,
+    device: OnDevice = Device.CPU,
     models: Models = [],
     memory: Memory = None,
     max_states: MaxStates = None,
     max_copies: MaxCopies = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", metavar="N", min=1, help="Threads of the CPU.")
-    ] = None,
-    allow_inconclusive: Annotated[
-        bool, typer.Option("--allow-inconclusive", help="An inconclusive claim is no failure.")
-    ] = False,
+    threads: Threads = None,
+    allow_inconclusive: AllowInconclusive = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     no_color: NoColor = False,
 ) -> None:

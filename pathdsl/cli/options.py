@@ -71,6 +71,16 @@ MaxCopies = Annotated[
     int | None, typer.Option("--max-copies", metavar="N", min=1, help="Largest plan.")
 ]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR says the same.")]
+OnDevice = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", metavar="N", min=1, help="Threads of the CPU.")
+]
+AllowInconclusive = Annotated[
+    bool, typer.Option("--allow-inconclusive", help="An inconclusive claim is no failure.")
+]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Compute everything; read and keep no results.")
+]
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
           "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}  # fmt: skip

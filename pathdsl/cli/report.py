@@ -19,6 +19,8 @@ from pathdsl.cli.options import (
     MaxStates,
     Memory,
     Models,
+    NoCache,
+    OnDevice,
     Seed,
     Set,
     read_scope,
@@ -52,7 +54,7 @@ def report(
     ] = None,
     sets: Set = [],
     seed: Seed = None,
-    device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.CPU,
+    device: OnDevice = Device.CPU,
     models: Models = [],
     memory: Memory = None,
     max_states: MaxStates = None,
@@ -60,9 +62,7 @@ def report(
     both_norms: Annotated[
         bool, typer.Option("--both-norms", help="Also judge in the other norm mode.")
     ] = False,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Compute everything; read and keep no results.")
-    ] = False,
+    no_cache: NoCache = False,
 ) -> None:
     """Write a result for readers elsewhere; exits as the check that it reports.
 

@@ -20,7 +20,9 @@ from pathdsl.cli.options import (
     MaxStates,
     Memory,
     Models,
+    NoCache,
     NoColor,
+    OnDevice,
     Only,
     Scope,
     Seed,
@@ -77,14 +79,12 @@ def robustness(
     style: Annotated[Format, typer.Option("--format", help="Text, or one object.")] = Format.TEXT,
     sets: Set = [],
     seed: Seed = None,
-    device: Annotated[Device, typer.Option("--device", help="Where the model runs.")] = Device.CPU,
+    device: OnDevice = Device.CPU,
     models: Models = [],
     memory: Memory = None,
     max_states: MaxStates = None,
     max_copies: MaxCopies = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Compute everything; read and keep no results.")
-    ] = False,
+    no_cache: NoCache = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     no_color: NoColor = False,
 ) -> None:

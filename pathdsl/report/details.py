@@ -62,9 +62,8 @@ def _sources(program: Program) -> dict[str, str]:
 
 
 def _tasks(outcome: FileOutcome) -> list[Object]:
-    read = {plan.task for plan in outcome.plans} or set(outcome.tasks)
     return [
-        {"name": name, "prompts": task.n_rows, "read": name in read}
+        {"name": name, "prompts": task.n_rows, "read": name in outcome.tasks_read}
         for name, task in outcome.tasks.items()
     ]
 

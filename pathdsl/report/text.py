@@ -100,7 +100,7 @@ def _header(outcome: FileOutcome, view: View, replaced: Mapping[str, str]) -> st
     elif program is not None and program.is_library and program.file.statements:
         lines.append("  a library, only linted: no circuit, model or claim of its own")
     if outcome.judgement is not None:
-        read = _tasks_read(outcome)
+        read = outcome.tasks_read
         scope = [
             f"task {name}, {many(t.n_rows, 'prompt')}"
             for name, t in outcome.tasks.items()
@@ -182,14 +182,9 @@ def _method(outcome: FileOutcome, view: View) -> str:
     return "\n".join(lines)
 
 
-def _tasks_read(outcome: FileOutcome) -> set[str]:
-    """The tasks whose prompts some run was made on; all of them where there was no run."""
-    return {plan.task for plan in outcome.plans} or set(outcome.tasks)
-
-
 def _shared(outcome: FileOutcome) -> dict[str, str]:
     """The methodology: what all tasks have in common said once, tasks that no run reads by name."""
-    read, said = _tasks_read(outcome), dict(outcome.methodology)
+    read, said = outcome.tasks_read, dict(outcome.methodology)
     unread = [name for name in outcome.tasks if name not in read]
     for kind, name in product(("task", *PER_TASK), unread):
         said.pop(f"{kind} {name}", None)

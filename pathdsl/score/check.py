@@ -96,6 +96,11 @@ class FileOutcome:
     model: LazyModel | None = None
     seconds: float = 0.0
 
+    @property
+    def tasks_read(self) -> set[str]:
+        """The tasks whose prompts some run was made on; all of them where there was no run."""
+        return {plan.task for plan in self.plans} or set(self.tasks)
+
 
 def check_file(path: str, options: CheckOptions, text: str | None = None) -> FileOutcome:
     """Check one file; never raises for faults of the file, its data, the model or the machine.
