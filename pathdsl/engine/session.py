@@ -16,11 +16,11 @@ from pathdsl.errors import DataError, Diagnostic
 from pathdsl.graph.product import MAX_STATES
 from pathdsl.graph.shape import ModelShape
 from pathdsl.plan.build import build_plans, companies
-from pathdsl.plan.copies import MAX_COPIES
 from pathdsl.plan.liveness import Cost, cost
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import Plan
+from pathdsl.plan.table import MAX_COPIES
 from pathdsl.plan.taskdata import TaskData
 
 if TYPE_CHECKING:

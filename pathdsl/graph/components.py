@@ -146,6 +146,19 @@ class Layout:
         )
 
     @cached_property
+    def standing(self) -> tuple[int, ...]:
+        """`standing[s]`: components whose output stands in the residual stream at stage s.
+
+        Stage 2l is the entry of layer l (the last one: the final norm's), stage 2l+1 follows its
+        attention.
+        """
+        masks = []
+        for layer in range(self.shape.n_layers):
+            heads = sum(1 << self.head(layer, h) for h in range(self.shape.n_heads))
+            masks += [self.below[layer], self.below[layer] | heads]
+        return (*masks, self.below[self.shape.n_layers])
+
+    @cached_property
     def senders_of(self) -> tuple[int, ...]:
         """For each component the mask of the components that it reads."""
         masks = []

@@ -11,7 +11,7 @@ from pathdsl.graph.components import Layout
 from pathdsl.graph.pathset import Pos
 from pathdsl.graph.product import MAX_STATES
 from pathdsl.graph.shape import ModelShape
-from pathdsl.plan.copies import MAX_COPIES, CopyTable, RunBuilder, pattern_copy
+from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.needs import back_masks, scale_masks
 from pathdsl.plan.readout import DIVERGENCES, Measure
@@ -27,6 +27,7 @@ from pathdsl.plan.steps import (
     Plan,
     treated_index,
 )
+from pathdsl.plan.table import MAX_COPIES, CopyTable, pattern_copy
 
 PositionMask = Callable[[Pos], np.ndarray]
 """A position to its (rows, pos) mask; raises DataError where a row has no such position."""
@@ -124,7 +125,6 @@ def _build_one(
     outputs = []
     wanted: dict[int, int] = {}
     names: dict[str, int] = {}
-    n_cells = 0
     all_frozen = FALSE
     for run, measures in runs.items():
         if run.kind != "reference" and run.treated is None:
@@ -158,7 +158,6 @@ def _build_one(
         if any(measure.kind in DIVERGENCES for measure in measures):
             plain = table.add(PlainResid(stage=2 * shape.n_layers, source=REFERENCE))
             wanted[plain] = masks.either(wanted.get(plain, FALSE), read)
-        n_cells += len(builder.mixed)
         outputs.append(
             Output(
                 run=run,
@@ -166,8 +165,6 @@ def _build_one(
                 positions=read,
                 measures=tuple(measures),
                 attention=tuple(attention),
-                mixed=len(builder.mixed),
-                states=builder.n_states,
                 kept=masks.both(final.kept, read),
                 cut=masks.both(final.cut, read),
                 frozen=mixed_step,
@@ -192,7 +189,6 @@ def _build_one(
         plain_need=plain_need,
         position_masks=names,
         frozen=frozen,
-        facts={"cells": n_cells},
     )
 
 

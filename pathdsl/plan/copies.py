@@ -13,22 +13,22 @@ not computed. Which paths exist is decided per prompt, copy and position: a key 
 lets a head see contributes no path.
 
 Residual inputs are chains of partial sums by stage, so readers that agree on a prefix share it.
+What a state means upstream of a stage does not depend on how the run's path set goes on above, so
+cells and streams are shared by all runs whose automata look alike there (`Automaton.upstream`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from pathdsl.errors import Diagnostic, PlanError
 from pathdsl.graph.automaton import Automaton, SenderClass
-from pathdsl.graph.components import Layout
+from pathdsl.graph.components import Component
 from pathdsl.graph.neurons import split_paths
 from pathdsl.graph.pathset import PathSet, Pos
-from pathdsl.graph.product import MAX_STATES, too_many_states
-from pathdsl.plan.masks import FALSE, TRUE, MaskTable
+from pathdsl.graph.product import too_many_states
+from pathdsl.plan.masks import FALSE, TRUE
 from pathdsl.plan.steps import (
     REFERENCE,
     AttentionResid,
@@ -43,65 +43,7 @@ from pathdsl.plan.steps import (
     Step,
     treated_source,
 )
-
-MAX_COPIES = 200_000
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """A residual step with the positions at which a kept / a treated path stands in it."""
-
-    step: int
-    kept: int
-    cut: int
-
-
-class CopyTable:
-    """Hash-consed steps of one task, shared by all runs that are added."""
-
-    def __init__(
-        self,
-        layout: Layout,
-        masks: MaskTable,
-        constant: tuple[bool, ...],
-        *,
-        frozen: bool = False,
-        max_states: int = MAX_STATES,
-        max_copies: int = MAX_COPIES,
-    ) -> None:
-        self.layout = layout
-        self.masks = masks
-        self.constant = constant
-        self.frozen = frozen
-        self.max_states = max_states
-        self.max_copies = max_copies
-        self.steps: list[Step] = []
-        self._ids: dict[Step, int] = {}
-        self.all_distances = [
-            masks.distance_set(self._visible(layer)) for layer in range(layout.shape.n_layers)
-        ]
-
-    def _visible(self, layer: int) -> np.ndarray:
-        window = self.layout.shape.window(layer)
-        distances = np.arange(self.masks.n_pos)
-        return distances < (window if window is not None else self.masks.n_pos)
-
-    def add(self, step: Step) -> int:
-        """The number of a step; an equal one that exists already is used again."""
-        found = self._ids.get(step)
-        if found is None:
-            found = self._ids[step] = len(self.steps)
-            self.steps.append(step)
-            if found >= self.max_copies:
-                raise PlanError(
-                    Diagnostic(
-                        code="PD211",
-                        message=f"this check needs more than {self.max_copies:,} steps",
-                        help="check fewer claims at once (`--only`), split the hypothesis, or "
-                        "raise the bound with `--max-copies`",
-                    )
-                )
-        return found
+from pathdsl.plan.table import Cell, CopyTable, Stream
 
 
 class RunBuilder:
@@ -120,26 +62,20 @@ class RunBuilder:
     ) -> None:
         self.table = table
         self.masks = table.masks
-        split, self.layout = split_paths(paths, table.layout, together=True)
-        self.automaton = Automaton(split, self.layout)
+        split, layout = split_paths(paths, table.layout, together=True)
+        self.shared = table.shared(layout)
+        self.layout = self.shared.leaves.layout
+        self.automaton = Automaton(split, self.layout, self.shared.leaves)
         self.position = position
         self.source = treated_source(treated)
         self.plain_treated = not table.constant[treated] if table.constant else True
         self.only_reference: Blend = ((REFERENCE, TRUE),)
         self.only_treated: Blend = ((self.source, TRUE),)
-        self._cells: dict[tuple[int, int], tuple[Blend, int, int]] = {}
-        self._streams: dict[tuple[int, int, bool], Stream] = {}
         self._sender_class: dict[int, dict[int, int]] = {}
         self._cases: dict[tuple[int, int], tuple[tuple[int, int], ...]] = {}
         self._states: set[int] = set()
-        self.mixed: set[tuple[int, int]] = set()
         # Where a norm follows attention, mixed readers have streams of their own.
         self.frozen_streams = table.frozen and table.layout.shape.norm_after_attention
-
-    @property
-    def n_states(self) -> int:
-        """Distinct automaton states that this run met."""
-        return len(self._states)
 
     def logits(self, *, frozen: bool = False) -> Stream:
         """The final residual stream, from which this run's logits are computed.
@@ -158,60 +94,61 @@ class RunBuilder:
 
     # ---------------------------------------------------------------------------------------------
 
-    def _cell(self, v: int, state: int) -> tuple[Blend, int, int]:
+    def _cell(self, v: int, state: int) -> Cell:
         """(blend, kept, cut) of component `v` in an automaton state."""
-        key = (v, state)
-        found = self._cells.get(key)
+        if v == 0:
+            return self._settled(self.automaton.accepts(state))
+        component = self.layout.components[v]
+        after = component.kind in ("mlp", "neuron") and not self.layout.shape.parallel
+        stage = 2 * component.layer + after
+        state, identity = self.automaton.upstream(stage, state, between=False)
+        if isinstance(identity, bool):
+            return self._settled(identity)
+        key = (v, identity, state, self.source)
+        found = self.shared.cells.get(key)
         if found is None:
-            if state not in self._states:
-                self._states.add(state)
-                if len(self._states) > self.table.max_states:
-                    raise too_many_states(self.table.max_states)
-            found = self._cells[key] = self._new_cell(v, state)
+            self._states.add(state)
+            if len(self._states) > self.table.max_states:
+                raise too_many_states(self.table.max_states)
+            found = self.shared.cells[key] = self._new_cell(v, component, stage, state)
         return found
 
-    def _new_cell(self, v: int, state: int) -> tuple[Blend, int, int]:
-        if v == 0:
-            if self.automaton.accepts(state):
-                return self.only_treated, FALSE, TRUE
-            return self.only_reference, TRUE, FALSE
-        if state == 0:  # no leaf can accept any more: every path upstream has the same verdict
-            if self.automaton.dead_verdict:
-                return self.only_treated, FALSE, TRUE
-            return self.only_reference, TRUE, FALSE
-        component = self.layout.components[v]
+    def _settled(self, treated: bool) -> Cell:
+        """A cell all of whose paths have one verdict."""
+        if treated:
+            return self.only_treated, FALSE, TRUE
+        return self.only_reference, TRUE, FALSE
+
+    def _new_cell(self, v: int, component: Component, stage: int, state: int) -> Cell:
         layer = component.layer
-        if component.kind in ("mlp", "neuron"):
+        if component.kind != "head":
             between = self.automaton.slot_step(state, v, None).free
-            stage = 2 * layer + (0 if self.layout.shape.parallel else 1)
             stream = self._stream(between, stage, self.frozen_streams)
             kept, cut = stream.kept, stream.cut
             if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
                 return self._blend(kept, cut, None), kept, cut
-            self.mixed.add((v, state))
             part = HiddenCopy if layer in self.layout.neurons else MlpCopy
             copy = part(layer=layer, resid=stream.step, frozen=self.table.frozen)
             return self._blend(kept, cut, copy), kept, cut
         query = self._stream(
-            self.automaton.slot_step(state, v, "q").free, 2 * layer, self.frozen_streams
+            self.automaton.slot_step(state, v, "q").free, stage, self.frozen_streams
         )
         kept, cut = query.kept, query.cut
         reads = []
         for slot in ("k", "v"):
-            by_step: dict[int, np.ndarray] = {}
+            by_step: dict[int, int] = {}
             for between, distances in self._by_distance(state, v, slot):
-                stream = self._stream(between, 2 * layer, self.frozen_streams)
-                seen = self.masks.distance_set(distances)
-                kept = self.masks.either(kept, self.masks.seen_from(stream.kept, seen))
-                cut = self.masks.either(cut, self.masks.seen_from(stream.cut, seen))
+                stream = self._stream(between, stage, self.frozen_streams)
+                kept = self.masks.either(kept, self.masks.seen_from(stream.kept, distances))
+                cut = self.masks.either(cut, self.masks.seen_from(stream.cut, distances))
                 known = by_step.get(stream.step)
-                by_step[stream.step] = distances if known is None else known | distances
-            reads.append(
-                tuple(sorted((self.masks.distance_set(d), step) for step, d in by_step.items()))
-            )
+                if known is not None:
+                    both = self.masks.distances(known) | self.masks.distances(distances)
+                    distances = self.masks.distance_set(both)
+                by_step[stream.step] = distances
+            reads.append(tuple(sorted((seen, step) for step, seen in by_step.items())))
         if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
             return self._blend(kept, cut, None), kept, cut
-        self.mixed.add((v, state))
         copy = HeadCopy(
             layer=layer,
             head=component.head,
@@ -222,17 +159,18 @@ class RunBuilder:
         )
         return self._blend(kept, cut, copy), kept, cut
 
-    def _by_distance(self, state: int, v: int, slot: str) -> list[tuple[int, np.ndarray]]:
+    def _by_distance(self, state: int, v: int, slot: str) -> list[tuple[int, int]]:
         """Between-states of a key or value input, each with the distances at which it holds."""
         step = self.automaton.slot_step(state, v, slot)
-        visible = self.masks.distances(self.table.all_distances[self.layout.layer_of[v]])
+        all_seen = self.table.all_distances[self.layout.layer_of[v]]
         if not step.related:
-            return [(step.free, visible)]
+            return [(step.free, all_seen)]
         groups: dict[int, np.ndarray] = {}
+        visible = self.masks.distances(all_seen)
         for distance in np.flatnonzero(visible):
             between = step.at(int(distance))
             groups.setdefault(between, np.zeros_like(visible))[distance] = True
-        return list(groups.items())
+        return [(between, self.masks.distance_set(d)) for between, d in groups.items()]
 
     def _blend(self, kept: int, cut: int, copy: Step | None) -> Blend:
         """Reference where nothing is treated, treated where nothing is kept, the copy elsewhere."""
@@ -262,7 +200,7 @@ class RunBuilder:
             self._sender_class[between] = found
         return found
 
-    def _read(self, u: int, between: int) -> tuple[Blend, int, int]:
+    def _read(self, u: int, between: int) -> Cell:
         """Sender `u` as a between-state reads it: its cells, blended by the positions asked for."""
         number = self._class_of(between)[u]
         key = (between, number)
@@ -311,27 +249,50 @@ class RunBuilder:
 
         `frozen`: as a mixed copy sees it whose norms of the heads' sums have reference scales.
         """
-        key = (between, stage, frozen)
-        found = self._streams.get(key)
+        between, identity = self.automaton.upstream(stage, between, between=True)
+        if isinstance(identity, bool):
+            return self._settled_stream(identity, stage, frozen)
+        key = (stage, identity, between, self.source, frozen)
+        found = self.shared.streams.get(key)
         if found is None:
-            found = self._streams[key] = self._new_stream(between, stage, frozen)
+            if stage == 0:
+                blend, kept, cut = self._read(0, between)
+                found = self._joined(InputResid(blend=blend), 0, kept, cut, frozen=False)
+            else:
+                previous = self._stream(between, stage - 1, frozen)
+                reads = [self._read(u, between) for u in self._writers(stage)]
+                found = self._next_stream(previous, reads, stage, frozen)
+            self.shared.streams[key] = found
         return found
 
-    def _new_stream(self, between: int, stage: int, frozen: bool) -> Stream:
-        if stage == 0:
-            blend, kept, cut = self._read(0, between)
-            return self._joined(InputResid(blend=blend), 0, kept, cut, frozen=False)
-        previous = self._stream(between, stage - 1, frozen)
+    def _settled_stream(self, treated: bool, stage: int, frozen: bool) -> Stream:
+        """The stream of a reader whose paths upstream all have one verdict."""
+        key = (stage, treated, 0, self.source, frozen)
+        found = self.shared.streams.get(key)
+        if found is None:
+            cell = self._settled(treated)
+            if stage == 0:
+                found = self._joined(InputResid(blend=cell[0]), 0, *cell[1:], frozen=False)
+            else:
+                previous = self._settled_stream(treated, stage - 1, frozen)
+                reads = [cell for _ in self._writers(stage)]
+                found = self._next_stream(previous, reads, stage, frozen)
+            self.shared.streams[key] = found
+        return found
+
+    def _writers(self, stage: int) -> range:
+        """Components that write between the previous stage and this one: a layer's heads or MLP."""
+        layer = (stage - 1) // 2
+        if stage % 2:
+            first = self.layout.head(layer, 0)
+            return range(first, first + self.layout.shape.n_heads)
+        return self.layout.parts_of_mlp(layer) if self.layout.shape.has_mlp else range(0)
+
+    def _next_stream(self, previous: Stream, reads: list[Cell], stage: int, frozen: bool) -> Stream:
+        """The stream at a stage, from the one before and what its writers add."""
+        if not reads:
+            return previous
         layer, is_mlp = (stage - 1) // 2, stage % 2 == 0
-        if is_mlp:
-            if not self.layout.shape.has_mlp:
-                return previous
-            reads = [self._read(part, between) for part in self.layout.parts_of_mlp(layer)]
-        else:
-            reads = [
-                self._read(self.layout.head(layer, head), between)
-                for head in range(self.layout.shape.n_heads)
-            ]
         kept, cut = previous.kept, previous.cut
         for _, sender_kept, sender_cut in reads:
             kept = self.masks.either(kept, sender_kept)
@@ -387,10 +348,3 @@ class RunBuilder:
 
     def _add(self, step: Step) -> int:
         return self.table.add(step)
-
-
-def pattern_copy(table: CopyTable, layer: int, head: int, source: int) -> int:
-    """The copy that is the head of a plain run itself, for reading its attention pattern."""
-    stage = table.add(PlainResid(stage=2 * layer, source=source))
-    reads = ((table.all_distances[layer], stage),)
-    return table.add(HeadCopy(layer=layer, head=head, query=stage, keys=reads, values=reads))

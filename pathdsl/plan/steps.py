@@ -11,7 +11,7 @@ reference run, a treated value, or a copy. Steps are in topological order; equal
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pathdsl.graph.shape import ModelShape
 from pathdsl.plan.masks import TRUE, MaskTable
@@ -162,7 +162,6 @@ class AttentionRead:
 class Output:
     """One run's logits: final residual step, positions read, what is measured there.
 
-    `mixed`: cells of this run that are neither reference nor treated, before merging with others.
     `kept`/`cut`: masks of the positions read at which some kept / some treated path ends.
     `frozen`, `frozen_at`: with frozen norms, the final residual step that is read instead of
     `resid` where both end, and that mask; there the final norm has the reference run's scale.
@@ -173,8 +172,6 @@ class Output:
     positions: int
     measures: tuple[Measure, ...]
     attention: tuple[AttentionRead, ...] = ()
-    mixed: int = 0
-    states: int = 0
     kept: int = 0
     cut: int = 0
     frozen: int = -1
@@ -204,7 +201,6 @@ class Plan:
     plain_need: Mapping[tuple[int, str, int], int]
     position_masks: Mapping[str, int]
     frozen: bool = False
-    facts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def alive(self) -> list[int]:

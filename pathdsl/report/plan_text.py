@@ -1,4 +1,4 @@
-"""What a check would run: runs, states, copies by layer, cost and memory, as text and as JSON.
+"""What a check would run: runs, copies by layer and by run, cost and memory, as text and as JSON.
 
 A *copy* is one component in one context; a copy that several runs need is computed once. Costs
 count multiply-adds and are stated as a multiple of one plain forward pass over the same rows.
@@ -14,16 +14,17 @@ from typing import Any
 
 from pathdsl.engine.taskspec import TaskSpec
 from pathdsl.errors import Diagnostic
+from pathdsl.graph.components import bits
 from pathdsl.lang.program import Program
 from pathdsl.lang.source import SourceFile
 from pathdsl.plan.liveness import Cost, reads_of
-from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, Output, Plan, parts_of
+from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, Plan, parts_of
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.report.json import diagnostic_object
 from pathdsl.report.numbers import many, plain, size_text
 from pathdsl.report.style import View, clip, paragraph, table
 
-__all__ = ["PlanOutcome", "TaskPlan", "plan_object", "plan_report", "shared_copies"]
+__all__ = ["PlanOutcome", "Sharing", "TaskPlan", "plan_object", "plan_report", "sharing"]
 
 RUNS = 12
 
@@ -55,8 +56,20 @@ class PlanOutcome:
     warnings: tuple[Diagnostic, ...] = ()
 
 
-def shared_copies(plan: Plan) -> tuple[int, int]:
-    """How many computed copies serve several runs, and how many serve one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """Who computes what: copies that serve several runs and one run, and each run's copies.
+
+    `by_run`: for each output the copies that it rests on, and how many of them no other run uses.
+    """
+
+    shared: int
+    own: int
+    by_run: tuple[tuple[int, int], ...]
+
+
+def sharing(plan: Plan) -> Sharing:
+    """Count the computed copies of a plan by the runs that rest on them."""
     users: dict[int, int] = {}
     for number, output in enumerate(plan.outputs):
         bit = 1 << number
@@ -70,9 +83,16 @@ def shared_copies(plan: Plan) -> tuple[int, int]:
             for read in reads_of(plan, number):
                 users[read] = users.get(read, 0) | users[number]
     kinds = HeadCopy | MlpCopy | HiddenCopy
-    copies = [n for n in plan.alive if isinstance(plan.steps[n], kinds)]
-    shared = sum(users.get(n, 0).bit_count() > 1 for n in copies)
-    return shared, len(copies) - shared
+    whose = [users.get(n, 0) for n in plan.alive if isinstance(plan.steps[n], kinds)]
+    counts = [[0, 0] for _ in plan.outputs]
+    for runs in whose:
+        for number in bits(runs):
+            counts[number][0] += 1
+            counts[number][1] += runs.bit_count() == 1
+    shared = sum(runs.bit_count() > 1 for runs in whose)
+    return Sharing(
+        shared=shared, own=len(whose) - shared, by_run=tuple((all_, own) for all_, own in counts)
+    )
 
 
 def plan_report(outcome: PlanOutcome, view: View, replaced: Mapping[str, str]) -> str:
@@ -102,7 +122,8 @@ def plan_report(outcome: PlanOutcome, view: View, replaced: Mapping[str, str]) -
 def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
     plan, cost = part.plan, part.cost
     task = outcome.tasks[plan.task]
-    shared, own = shared_copies(plan)
+    counted = sharing(plan)
+    shared, own = counted.shared, counted.own
     times = plain(cost.forwards, 2 if cost.forwards < 10 else 1)
     facts = [
         ["  prompts", f"{task.n_rows:,}, up to {task.n_pos} tokens"],
@@ -117,16 +138,16 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
          f"(limit {size_text(outcome.memory)})"],
     ]  # fmt: skip
     lines = [view.heading(f"Task {plan.task}"), *table([f for f in facts if f[1]])]
-    rows = [["  run", "states", "mixed cells"]]
-    alike: dict[str, list[Output]] = {}
-    for output in plan.outputs:
-        alike.setdefault(output.run.form or output.run.label or output.run.kind, []).append(output)
+    rows = [["  run", "copies", "its own"]]
+    alike: dict[str, list[tuple[int, int]]] = {}
+    for output, counts in zip(plan.outputs, counted.by_run, strict=True):
+        alike.setdefault(output.run.form or output.run.label or output.run.kind, []).append(counts)
     shown = list(alike.items())[: None if view.everything else RUNS]
     room = view.width - 32
     for name, outputs in shown:
         times = f"  ×{len(outputs)}" if len(outputs) > 1 else ""
-        states, mixed = max(o.states for o in outputs), sum(o.mixed for o in outputs)
-        rows.append([f"  {clip(name, room)}{times}", str(states), str(mixed)])
+        each = [sum(column) for column in zip(*outputs, strict=True)]
+        rows.append([f"  {clip(name, room)}{times}", *(f"{n:,}" for n in each)])
     body = table(rows, right=(1, 2))
     lines += ["", view.faint(body[0]), *body[1:]]
     rest = sum(len(outputs) for outputs in list(alike.values())[len(shown) :])
@@ -155,7 +176,7 @@ def plan_object(outcome: PlanOutcome, replaced: Mapping[str, str]) -> dict[str, 
 
 def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
     plan, cost = part.plan, part.cost
-    shared, own = shared_copies(plan)
+    counted = sharing(plan)
     return {
         "task": plan.task,
         "prompts": outcome.tasks[plan.task].n_rows,
@@ -163,18 +184,14 @@ def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
         "treated": str(part.spec.treated) if part.spec.treated else None,
         "layernorm": part.spec.layernorm,
         "plain_runs": cost.plain_runs,
-        "copies": shared + own,
-        "shared_copies": shared,
+        "copies": counted.shared + counted.own,
+        "shared_copies": counted.shared,
         "copies_by_layer": list(cost.copies_by_layer),
         "forwards": cost.forwards,
         "row_bytes": cost.row_bytes,
         "batch_rows": part.batch,
         "runs": [
-            {
-                "run": output.run.label or output.run.kind,
-                "states": output.states,
-                "mixed": output.mixed,
-            }
-            for output in plan.outputs
+            {"run": output.run.label or output.run.kind, "copies": copies, "own_copies": own}
+            for output, (copies, own) in zip(plan.outputs, counted.by_run, strict=True)
         ],
     }

@@ -18,8 +18,9 @@ from pathdsl.graph.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import walk
-from pathdsl.plan.copies import CopyTable, RunBuilder
+from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import MaskTable
+from pathdsl.plan.table import CopyTable
 from pathdsl.plan.taskdata import TaskData
 
 MAX_UNITS = 400

@@ -67,7 +67,8 @@ def test_metrics_at_positions_widen_what_is_needed() -> None:
 
 
 def test_dead_steps_are_not_computed() -> None:
-    found = plan(SMALL, [treat(sets(LATER, SMALL)("p")), keep(sets(LATER, SMALL)("p"))])
+    unread = sets("path p = input@B -[v]-> a0.h0@A ~> logits", SMALL)("p")  # A is never at END
+    found = plan(SMALL, [treat(sets(LATER, SMALL)("p")), treat(unread)])
     assert len(found.need) == len(found.steps)
     for number, mask in enumerate(found.need):
         computed = mask != FALSE and not isinstance(found.steps[number], JoinResid)

@@ -99,7 +99,7 @@ def test_main_of_the_ioi_example() -> None:
     mlps = sum(n for name, n in counts.items() if name.startswith("m"))
     assert 32 <= heads <= 38 and 10 <= mlps <= 12
     assert heads + mlps == len(mixed_copies(found)) < 55
-    assert found.outputs[0].states < 400 and found.outputs[0].mixed <= 49
+
 
 
 def test_prompts_do_not_multiply_copies() -> None:

@@ -1,0 +1,112 @@
+"""The steps of one task's plan as they are added: equal steps are one, whichever run asks.
+
+What the runs of a plan share beside the steps themselves (leaves of automata, cells, streams) is
+kept here, too; `pathdsl.plan.copies` fills it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pathdsl.errors import Diagnostic, PlanError
+from pathdsl.graph.automaton import Leaves
+from pathdsl.graph.components import Layout
+from pathdsl.graph.product import MAX_STATES
+from pathdsl.plan.masks import MaskTable
+from pathdsl.plan.steps import Blend, HeadCopy, PlainResid, Step
+
+__all__ = ["MAX_COPIES", "Cell", "CopyTable", "Shared", "Stream", "pattern_copy"]
+
+MAX_COPIES = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A residual step with the positions at which a kept / a treated path stands in it."""
+
+    step: int
+    kept: int
+    cut: int
+
+
+Cell = tuple[Blend, int, int]
+"""Where a component's value comes from, and where a kept / a treated path stands in it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Shared:
+    """What the runs of one table with one layout have in common.
+
+    Keys hold the treated source, and how the automaton looks from the stage where a cell reads.
+    """
+
+    leaves: Leaves
+    cells: dict[tuple[int, Hashable, int, int], Cell] = field(default_factory=dict)
+    streams: dict[tuple[int, Hashable, int, int, bool], Stream] = field(default_factory=dict)
+
+
+class CopyTable:
+    """Hash-consed steps of one task, shared by all runs that are added."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        masks: MaskTable,
+        constant: tuple[bool, ...],
+        *,
+        frozen: bool = False,
+        max_states: int = MAX_STATES,
+        max_copies: int = MAX_COPIES,
+    ) -> None:
+        self.layout = layout
+        self.masks = masks
+        self.constant = constant
+        self.frozen = frozen
+        self.max_states = max_states
+        self.max_copies = max_copies
+        self.steps: list[Step] = []
+        self._ids: dict[Step, int] = {}
+        self._shared: dict[Hashable, Shared] = {}
+        self.all_distances = [
+            masks.distance_set(self._visible(layer)) for layer in range(layout.shape.n_layers)
+        ]
+
+    def _visible(self, layer: int) -> np.ndarray:
+        window = self.layout.shape.window(layer)
+        distances = np.arange(self.masks.n_pos)
+        return distances < (window if window is not None else self.masks.n_pos)
+
+    def shared(self, layout: Layout) -> Shared:
+        """What runs on this layout, or on one that splits the same MLPs alike, have in common."""
+        key = tuple(sorted(layout.neurons.items()))
+        found = self._shared.get(key)
+        if found is None:
+            found = self._shared[key] = Shared(leaves=Leaves(layout))
+        return found
+
+    def add(self, step: Step) -> int:
+        """The number of a step; an equal one that exists already is used again."""
+        found = self._ids.get(step)
+        if found is None:
+            found = self._ids[step] = len(self.steps)
+            self.steps.append(step)
+            if found >= self.max_copies:
+                raise PlanError(
+                    Diagnostic(
+                        code="PD211",
+                        message=f"this check needs more than {self.max_copies:,} steps",
+                        help="check fewer claims at once (`--only`), split the hypothesis, or "
+                        "raise the bound with `--max-copies`",
+                    )
+                )
+        return found
+
+
+def pattern_copy(table: CopyTable, layer: int, head: int, source: int) -> int:
+    """The copy that is the head of a plain run itself, for reading its attention pattern."""
+    stage = table.add(PlainResid(stage=2 * layer, source=source))
+    reads = ((table.all_distances[layer], stage),)
+    return table.add(HeadCopy(layer=layer, head=head, query=stage, keys=reads, values=reads))
