@@ -8,7 +8,8 @@
 `peers`: the same work in the libraries that are installed, with a comparison of the numbers
 (`benchmarks/peers.py`). `scaling`: over knockout sets, prompt length and depth
 (`benchmarks/scaling.py`). `profile`: what one workload spends its time on
-(`benchmarks/profile.py`). `table`: what was measured, as markdown,
+(`benchmarks/profile.py`). `compiled`: whether torch.compile or CUDA graphs would pay
+(`benchmarks/compiled.py`). `table`: what was measured, as markdown,
 and as plots with `--figures`.
 """
 
@@ -21,7 +22,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-SUITES = ("engine", "processes", "peers", "scaling", "profile")
+SUITES = ("engine", "processes", "peers", "scaling", "profile", "compiled")
 USUAL = ("engine", "processes")
 
 
@@ -36,6 +37,17 @@ def about() -> dict[str, Any]:
         "transformers": transformers.__version__,
         "processors": os.cpu_count(),
     }
+
+
+def usable(device: str) -> None:
+    """Exit with one line where this machine lacks the device."""
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise SystemExit(f"no usable device `{device}`: {reason}") from error
 
 
 def tell(line: str) -> None:
@@ -61,6 +73,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, help="prompts of a workload (peers, profile)")
     parser.add_argument("--peer", action="append", choices=tuple(DRIVERS))
     parser.add_argument("--threads", type=int, help="of torch (default: as check does)")
+    parser.add_argument("--device", default="cpu", help="engine, scaling, profile, compiled")
     parser.add_argument("--figures", type=Path, help="folder for the plots of scaling")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(words)
@@ -68,7 +81,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     options.names = [name for name in options.names if name not in SUITES]
     known = {
         "engine": WORKLOADS, "peers": WORKLOADS, "profile": WORKLOADS,
-        "processes": NAMES, "scaling": AXES,
+        "processes": NAMES, "scaling": AXES, "compiled": (),
     }  # fmt: skip
     possible = [name for suite in options.suites for name in known[suite]]
     for name in options.names:
@@ -85,14 +98,16 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     from .shapes import SHAPES
     from .workloads import ROWS, WORKLOADS
 
+    usable(options.device)
     names, found = options.names, {"about": about()}
     if "engine" in options.suites:
         from .engine import measure_all
 
         wanted = [name for name in WORKLOADS if not names or name in names]
         found["engine"] = measure_all(
-            wanted, options.shape or list(SHAPES), options.repeat, options.threads, tell
-        )
+            wanted, options.shape or list(SHAPES), options.repeat, options.threads, tell,
+            options.device,
+        )  # fmt: skip
     if "processes" in options.suites:
         from .processes import measure_processes
 
@@ -113,14 +128,28 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     if "scaling" in options.suites:
         from .scaling import scale_all
 
-        found["scaling"] = scale_all(names, options.shape, options.repeat, tell, options.threads)
+        found["scaling"] = scale_all(
+            names, options.shape, options.repeat, tell, options.threads, options.device
+        )
     if "profile" in options.suites:
         from .profile import profile_all
 
         found["profile"] = [
             row
             for shape in options.shape or ["gpt2"]
-            for row in profile_all(names, shape, tell, options.rows or ROWS, options.threads)
+            for row in profile_all(
+                names, shape, tell, options.rows or ROWS, options.threads, device=options.device
+            )
+        ]
+    if "compiled" in options.suites:
+        from .compiled import compare_compiled
+
+        found["compiled"] = [
+            row
+            for shape in options.shape or ["gpt2"]
+            for row in compare_compiled(
+                shape, options.repeat, tell, options.threads, options.device
+            )
         ]
     return found
 

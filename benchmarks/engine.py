@@ -3,9 +3,10 @@
 Each workload runs in a process of its own, which loads the model as `check` does, then measures in
 turn W0 (the unmodified `transformers` forward of the reference prompts) and the workload: planning,
 the plain runs that it needs, the copies, the logits that its metric reads. Medians over the
-repeats; peak memory is that of the process, interpreter and weights included.
+repeats; peak memory is that of the process, interpreter and weights included, and beside it that of
+tensors on a CUDA device.
 
-    python -m benchmarks engine [NAME …] [--shape gpt2] [--repeat 3] [--json FILE]
+    python -m benchmarks engine [NAME …] [--shape gpt2] [--repeat 3] [--device cuda] [--json FILE]
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 class Prepared:
     """One workload made ready: the model is loaded, nothing is planned."""
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, path: Path, threads: int | None = None, device: str = "cpu") -> None:
         import torch
 
         from pathdsl.engine.load import load
@@ -52,8 +53,8 @@ class Prepared:
         self.lowering = time.perf_counter() - started
         self.task = ready.data.tasks["t"]
         fused = self.task.n_pos >= LONG_PROMPT and not reads_patterns(program)  # as `check` does
-        self.loaded = load(ready.source, "cpu", threads, fused=fused)
-        self.ids = torch.from_numpy(self.task.prompts["prompt"])
+        self.loaded = load(ready.source, device, threads, fused=fused)
+        self.ids = torch.from_numpy(self.task.prompts["prompt"]).to(self.loaded.adapter.device)
 
     def plain(self) -> float:
         """Seconds of W0."""
@@ -62,6 +63,7 @@ class Prepared:
         started = time.perf_counter()
         with torch.no_grad():
             self.loaded.model(self.ids, use_cache=False)
+        self._wait()
         return time.perf_counter() - started
 
     def work(self) -> tuple[float, float]:
@@ -73,13 +75,28 @@ class Prepared:
         planned = time.perf_counter()
         for plan in plans:
             execute(plan, self.task, self.loaded.adapter, Settings())
+        self._wait()
         self.last = plans
         return planned - started, time.perf_counter() - planned
+
+    def _wait(self) -> None:
+        """Let a device that works on its own finish what it was given."""
+        import torch
+
+        if self.ids.device.type != "cpu":
+            torch.accelerator.synchronize()
+
+    def device_peak(self) -> float | None:
+        """The most GB that tensors took on a CUDA device, None on any other."""
+        import torch
+
+        on_cuda = self.ids.device.type == "cuda"
+        return torch.cuda.max_memory_allocated(self.ids.device) / 1e9 if on_cuda else None
 
 
 def prepare_workload(
     name: str, shape: str, scratch: Path, *, knockouts: int = 100, length: int = LENGTH,
-    rows: int = ROWS, members: int | None = None, threads: int | None = None,
+    rows: int = ROWS, members: int | None = None, threads: int | None = None, device: str = "cpu",
 ) -> Prepared:  # fmt: skip
     """Write a workload's files and make it ready."""
     folder = save(shape, scratch)
@@ -92,7 +109,7 @@ def prepare_workload(
         path.write_text(edges_text(gpt2_shape(config), folder))
     else:
         path.write_text(circuit_text(name, shape, folder, knockouts, members))
-    return Prepared(path, threads)
+    return Prepared(path, threads, device)
 
 
 def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -100,7 +117,7 @@ def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
     name, shape, repeat = arguments["name"], arguments["shape"], arguments["repeat"]
     ready = prepare_workload(
         name, shape, Path(arguments["scratch"]), threads=arguments.get("threads"),
-        **arguments.get("options", {}),
+        device=arguments.get("device", "cpu"), **arguments.get("options", {}),
     )  # fmt: skip
     ready.plain()
     plain, planning, execution = [], [], []
@@ -122,6 +139,7 @@ def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
         "rows": ready.task.n_rows,
         "length": ready.task.n_pos,
         "threads": torch.get_num_threads(),
+        "device": ready.loaded.facts["device"],
         "attention": ready.loaded.facts["attention"],
         "units": units(name, shape) if name in WORKLOADS else 1,
         "plain_s": statistics.median(plain),
@@ -130,6 +148,7 @@ def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
         "execution_least_s": min(execution),
         "execution_most_s": max(execution),
         "lowering_s": ready.lowering,
+        "device_peak_gb": ready.device_peak(),
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
         "runs": sum(len(plan.outputs) for plan in ready.last),
         "copies": sum(len(mixed_copies(plan)) for plan in ready.last),
@@ -161,6 +180,7 @@ def measure_all(
     repeat: int,
     threads: int | None,
     tell: Callable[[str], None],
+    device: str = "cpu",
 ) -> list[dict[str, Any]]:
     """Every named workload on every shape that it is for, told line by line."""
     tell(
@@ -173,13 +193,16 @@ def measure_all(
             for name in names:
                 workload = WORKLOADS[name]
                 if shape not in workload.shapes:
+                    if len(names) < len(WORKLOADS):
+                        tell(f"{name:<5}{shape:<8}is for {', '.join(workload.shapes)}")
                     continue
                 if workload.waits:
                     rows.append({"workload": name, "shape": shape, "waits": workload.waits})
                     tell(f"{name:<5}{shape:<8}waits for {workload.waits}: {workload.title}")
                     continue
                 row = in_child({"name": name, "shape": shape, "repeat": repeat,
-                                "threads": threads, "scratch": scratch})  # fmt: skip
+                                "threads": threads, "device": device,
+                                "scratch": scratch})  # fmt: skip
                 rows.append(row)
                 main = shape == workload.shapes[0]
                 goal, bound, peer = (

@@ -3,8 +3,9 @@
     python -m benchmarks profile W6b --shape gpt2 [--rows 64] [--threads 1]
 
 Times are of torch's operators themselves (an operator that calls others counts without them), so
-shares add up to 1. What is not in an operator, such as planning and the interpreter's own work, is
-`outside`, the rest of the wall time; with several threads it can come out too small.
+shares add up to 1; on another device they are those of the calls, not of the kernels. What is not
+in an operator, such as planning and the interpreter's own work, is `outside`, the rest of the wall
+time; with several threads it can come out too small.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
 
     ready = prepare_workload(
         arguments["name"], arguments["shape"], Path(arguments["scratch"]),
-        rows=arguments["rows"], threads=arguments["threads"],
+        rows=arguments["rows"], threads=arguments["threads"], device=arguments.get("device", "cpu"),
     )  # fmt: skip
     ready.plain()
     ready.work()
@@ -96,6 +97,7 @@ def profile_all(
     rows: int = ROWS,
     threads: int | None = None,
     top: int = 12,
+    device: str = "cpu",
 ) -> list[dict[str, Any]]:
     """Shares of each named workload (none: W6b), told with its largest operators.
 
@@ -109,7 +111,7 @@ def profile_all(
             if name == "W4" and shape != "small":
                 raise SystemExit("W4 is for the shape `small`")
             row = _in_child({"name": name, "shape": shape, "rows": rows, "threads": threads,
-                             "scratch": scratch})  # fmt: skip
+                             "device": device, "scratch": scratch})  # fmt: skip
             tell(f"{name} on {shape}, {rows} prompts: {row['wall']:.3f} s "
                  f"({row['unprofiled']:.3f} s without the profiler)")  # fmt: skip
             for part in shares(row["operators"], row["wall"]):

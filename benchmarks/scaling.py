@@ -67,6 +67,7 @@ def scale_all(
     repeat: int,
     tell: Callable[[str], None],
     threads: int | None = None,
+    device: str = "cpu",
 ) -> list[dict[str, Any]]:
     """Every point of the named axes (none: all), told line by line; the rows of `run_child`.
 
@@ -86,7 +87,7 @@ def scale_all(
             for shape in usual[:1] if axis == "depth" else shapes or usual:
                 for point in points(axis, shape):
                     row = in_child(point | {"repeat": repeat, "threads": threads,
-                                            "scratch": scratch})  # fmt: skip
+                                            "device": device, "scratch": scratch})  # fmt: skip
                     row |= {"axis": axis, "x": point["x"]}
                     seconds = row["planning_s"] + row["execution_s"]
                     row["times_plain"] = seconds / row["plain_s"]

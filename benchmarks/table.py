@@ -89,12 +89,23 @@ PROFILE: tuple[Column, ...] = (
     ("share", lambda r: f"{r['share']:.0%}"),
     ("operators", lambda r: ", ".join(f"`{name}`" for name in r["operators"])),
 )
+COMPILED: tuple[Column, ...] = (
+    ("shape", lambda r: r["shape"]),
+    ("device", lambda r: r["device"]),
+    ("tokens", lambda r: f"{r['tokens']:,}"),
+    ("MLP by", lambda r: r["by"]),
+    ("time", lambda r: f"{r['seconds'] * 1e3:.2f} ms"),
+    ("× as it is", lambda r: _figure(r["multiple"])),
+    ("preparation", lambda r: f"{r['prepare_s']:.1f} s"),
+    ("largest difference", lambda r: f"{r['difference']:.1e}"),
+)
 SUITES = {
     "engine": ENGINE,
     "processes": PROCESSES,
     "peers": PEERS,
     "scaling": SCALING,
     "profile": PROFILE,
+    "compiled": COMPILED,
 }
 
 

@@ -120,6 +120,8 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     tokens = {
         m: int(masks.array(m).sum()) for m in {*plan.need, *(o.positions for o in plan.outputs)}
     }
+    order = np.arange(1, masks.n_pos + 1)
+    pairs: dict[int, int] = {}  # (query, key) pairs of the tokens of a mask
     lengths = masks.valid.sum(axis=1)
     pairs_plain = int((lengths * (lengths + 1) // 2).sum())
     n_tokens = int(lengths.sum())
@@ -138,9 +140,10 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                     macs += here * d * heads * dh
             case HeadCopy(layer=layer, head=head, query=query, keys=keys, values=values):
                 by_layer[layer] += 1
-                mask = masks.array(plan.need[number])
-                pairs = int((mask * (np.arange(masks.n_pos) + 1)).sum())
-                macs += 2 * pairs * dh
+                need = plan.need[number]
+                if need not in pairs:
+                    pairs[need] = int((masks.array(need) @ order).sum())
+                macs += 2 * pairs[need] * dh
                 for slot, read in [
                     ("q", query),
                     *(("k", step) for _, step in keys),
@@ -189,6 +192,7 @@ def _row_bytes(plan: Plan, itemsize: int) -> int:
     """Bytes that the longest-lived moment of one average row holds."""
     s = plan.shape
     rows = max(plan.masks.n_rows, 1)
+    tokens = {mask: plan.masks.array(mask).sum() / rows for mask in set(plan.need)}
     size: dict[int, float] = {}
     for number in plan.alive:
         match plan.steps[number]:
@@ -198,7 +202,7 @@ def _row_bytes(plan: Plan, itemsize: int) -> int:
                 width = s.d_mlp + 1  # and whether the output bias is there
             case _:
                 width = s.d_model
-        size[number] = plan.masks.array(plan.need[number]).sum() / rows * width * itemsize
+        size[number] = tokens[plan.need[number]] * width * itemsize
     order = schedule(plan)
     fixed = sum(
         plan.masks.array(mask).sum() / rows * _plain_bytes(kind, itemsize, s)
@@ -213,8 +217,7 @@ def _row_bytes(plan: Plan, itemsize: int) -> int:
         most = max(most, live)
         for when in [w for w in ends if w <= slot]:
             live -= ends.pop(when)
-    tokens = plan.masks.valid.sum() / rows
-    working = tokens * itemsize * (6 * s.d_model + s.d_mlp + s.n_heads * plan.masks.n_pos)
+    working = plan.masks.valid.sum() / rows * itemsize * (6 * s.d_model + s.d_mlp + s.n_heads * plan.masks.n_pos)
     return int(most + fixed + working)
 
 

@@ -1,0 +1,138 @@
+"""Would torch.compile or CUDA graphs pay? One MLP, the largest part of a plan, in each way.
+
+    python -m benchmarks compiled [--shape gpt2] [--device cuda] [--repeat 3] [--json FILE]
+
+A plan evaluates the copies of a layer's MLP in one product over all their tokens, and how many
+those are differs from layer to layer and from batch to batch. So `compiled` is `torch.compile` with
+dynamic shapes, prepared once; `graph`, on CUDA only, is a CUDA graph, which is captured for one
+number of tokens and has to be captured again for the next. `as it is` is what `check` runs. The
+difference is the largest one of outputs of size 1: what `check` runs are the unmodified modules.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .engine import ROOT
+from .shapes import save
+
+__all__ = ["TOKENS", "compare_compiled", "run_child"]
+
+TOKENS = (64, 1024, 8192)
+CALLS = 8
+"""Calls of one timing, so that a device's own pace is measured and not the first launch."""
+
+
+def run_child(arguments: dict[str, Any]) -> list[dict[str, Any]]:
+    """Time each way at each number of tokens in this process."""
+    import torch
+
+    from pathdsl.engine.load import load
+    from pathdsl.engine.source import ModelSource
+
+    shape, device = arguments["shape"], arguments["device"]
+    folder = save(shape, Path(arguments["scratch"]))
+    source = ModelSource(kind="folder", location=str(folder))
+    adapter = load(source, device, arguments["threads"]).adapter
+    layer = adapter.shape.n_layers // 2
+
+    def as_it_is(x: Any) -> Any:
+        return adapter.mlp(layer, x)
+
+    def wait() -> None:
+        if adapter.device.type != "cpu":
+            torch.accelerator.synchronize()
+
+    def seconds(call: Callable[[], Any]) -> float:
+        found = []
+        for _ in range(arguments["repeat"]):
+            wait()
+            started = time.perf_counter()
+            for _ in range(CALLS):
+                call()
+            wait()
+            found.append((time.perf_counter() - started) / CALLS)
+        return statistics.median(found)
+
+    compiled = torch.compile(as_it_is, dynamic=True)
+    rows = []
+    with torch.no_grad():
+        for tokens in TOKENS:
+            x = torch.randn(
+                (tokens, adapter.shape.d_model), generator=torch.Generator().manual_seed(0)
+            ).to(adapter.device)
+            wanted = as_it_is(x)
+            ways = {"as it is": (lambda x=x: as_it_is(x), 0.0)}
+            started = time.perf_counter()
+            compiled(x)
+            wait()
+            ways["compiled"] = (lambda x=x: compiled(x), time.perf_counter() - started)
+            if adapter.device.type == "cuda":
+                ways["graph"] = _captured(as_it_is, x)
+            plain = seconds(ways["as it is"][0])
+            for by, (call, prepare) in ways.items():
+                took = plain if by == "as it is" else seconds(call)
+                difference = float((call() - wanted).abs().max() / wanted.abs().max().clamp(min=1))
+                rows.append(
+                    {"shape": shape, "device": device, "tokens": tokens, "by": by,
+                     "seconds": took, "multiple": took / plain, "prepare_s": prepare,
+                     "difference": difference}
+                )  # fmt: skip
+    return rows
+
+
+def _captured(call: Callable[[Any], Any], x: Any) -> tuple[Callable[[], Any], float]:
+    """A CUDA graph of one call, and the seconds that capturing it took."""
+    import torch
+
+    started = time.perf_counter()
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        call(x)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out = call(x)
+    took = time.perf_counter() - started
+
+    def replay() -> Any:
+        graph.replay()
+        return out
+
+    return replay, took
+
+
+def compare_compiled(
+    shape: str, repeat: int, tell: Callable[[str], None], threads: int | None, device: str
+) -> list[dict[str, Any]]:
+    """Every way at every number of tokens, in a process of its own, told line by line."""
+    with tempfile.TemporaryDirectory() as scratch:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.compiled",
+             json.dumps({"shape": shape, "repeat": repeat, "threads": threads, "device": device,
+                         "scratch": scratch})],
+            capture_output=True, text=True, cwd=ROOT,
+        )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"compiled: {done.stderr.strip()[-2000:]}")
+    rows = json.loads(done.stdout.splitlines()[-1])
+    tell(f"{'shape':<8}{'device':<8}{'tokens':>7}  {'MLP by':<10}{'ms':>9}{'x':>7}{'prepare':>9}"
+         f"{'difference':>12}")  # fmt: skip
+    for r in rows:
+        tell(f"{r['shape']:<8}{r['device']:<8}{r['tokens']:>7}  {r['by']:<10}"
+             f"{r['seconds'] * 1e3:>9.2f}{r['multiple']:>7.2f}{r['prepare_s']:>8.1f}s"
+             f"{r['difference']:>12.1e}")  # fmt: skip
+    return rows
+
+
+if __name__ == "__main__":
+    print(json.dumps(run_child(json.loads(sys.argv[1]))))
