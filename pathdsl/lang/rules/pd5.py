@@ -248,8 +248,8 @@ PAGES: tuple[Page, ...] = (
         why="What was found on some prompts holds on them by selection, so a verdict is evidence "
         "only on others (Miller et al. 2024 ask for discovery and evaluation apart). "
         "Row *i* of a generator depends on its arguments and *i* alone, so `take: 60` is the "
-        "beginning of `take: 200` with the same seed. And tasks are resampled apart, which makes an "
-        "interval over both too narrow. "
+        "beginning of `take: 200` with the same seed. And tasks are resampled apart, so an "
+        "interval over both is too narrow. "
         "Rows that were looked at before are known where they are written as a task, in the file "
         "or in one that it uses. Parts of one task are not compared.",
         repair="Draw one of them with another `seed:`, or split the rows by a label: "
