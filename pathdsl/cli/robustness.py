@@ -138,7 +138,8 @@ def robustness(
     if style is Format.JSON:
         out(dump(robustness_object(found, quiet_axes, scope.replaced)))
     elif found.claims:
-        view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color))
+        colour = colour_on(sys.stdout, off=no_color)
+        view = View(width=columns(), colour=colour, noise=found.noise)
         out(robustness_report(found, quiet_axes, scope.replaced, view))
     if not found.claims:
         complain(

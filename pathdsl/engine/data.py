@@ -114,9 +114,8 @@ def build_task(
     for one in specs:
         for found in vet_treated(task, one).all:
             faults.keep(found)
-    if spec.data.name in DATA_FILES:  # the rows of generators are counted without a model
-        for one in specs:
-            vet_means(task, one, faults)
+    for one in specs:
+        vet_means(task, one, faults, counted=spec.data.name not in DATA_FILES)
     faults.stop()
     return task, faults.warnings
 

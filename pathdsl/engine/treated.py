@@ -12,6 +12,7 @@ generator, so that the same file means the same values on every machine and devi
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from pathdsl.draws import Draws
 from pathdsl.engine.faults import Faults
 from pathdsl.engine.positions import parse_position, resolve_positions
 from pathdsl.errors import DataError, Severity
-from pathdsl.lang.method import ENOUGH_PER_GROUP
+from pathdsl.lang.method_treated import ENOUGH_PER_GROUP
 from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.taskdata import TaskData
 
@@ -63,12 +64,20 @@ def groups_of_one(task: TaskData, spec: TreatedSpec) -> tuple[str, ...]:
     return tuple(row for row, group in zip(task.row_ids, groups, strict=True) if sizes[group] == 1)
 
 
-def vet_means(task: TaskData, spec: TreatedSpec, faults: Faults) -> None:
-    """Note PD508 where the smallest group of a mean has few rows, but more than one (PD341)."""
+def vet_means(task: TaskData, spec: TreatedSpec, faults: Faults, *, counted: bool) -> None:
+    """Note PD508 where the smallest group of a mean has few rows, but more than one (PD341).
+
+    Note PD517 where rows are averaged whose positions stand at other tokens. `counted`: the rows
+    come from a generator, whose labels the lint has counted; their lengths it does not know.
+    """
     if spec.kind != "mean" or faults or (spec.by and spec.by not in task.labels):
         return
-    sizes = np.bincount(mean_groups(task, spec))
+    groups = mean_groups(task, spec)
+    _vet_alignment(task, spec, groups, faults)
+    sizes = np.bincount(groups)
     smallest = int(sizes.min())
+    if counted and spec.by and min(Counter(task.labels[spec.by]).values()) < ENOUGH_PER_GROUP:
+        return
     if 1 < smallest < ENOUGH_PER_GROUP:
         faults.add(
             "PD508",
@@ -77,6 +86,23 @@ def vet_means(task: TaskData, spec: TreatedSpec, faults: Faults) -> None:
             advice="take more rows, or a coarser `by:`",
             severity=Severity.WARNING,
         )
+
+
+def _vet_alignment(task: TaskData, spec: TreatedSpec, groups: np.ndarray, faults: Faults) -> None:
+    """Note PD517 where a position stands at other places on rows that are averaged together."""
+    for name, places in task.positions.items():
+        first: dict[int, tuple[int, str]] = {}
+        for row, group in enumerate(groups.tolist()):
+            known, other = first.setdefault(group, (row, task.row_ids[row]))
+            if places[known] != places[row]:
+                faults.add(
+                    "PD517",
+                    f"`{spec}` averages rows on which `{name}` stands at other tokens, such as "
+                    f"`{other}` and `{task.row_ids[row]}`",
+                    advice="group them by a label on which places hang: `by: template`",
+                    severity=Severity.WARNING,
+                )
+                return
 
 
 def resample_rows(task: TaskData, spec: TreatedSpec) -> np.ndarray:

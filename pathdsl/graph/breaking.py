@@ -26,6 +26,7 @@ from pathdsl.lang.changes import (
     task_changes,
     written,
 )
+from pathdsl.lang.meaning import meant
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import strip
 
@@ -98,7 +99,7 @@ def _metrics(pair: Pair, names: Mapping[str, str]) -> Iterator[Change]:
             skeleton(pair, p, m) for p, m in ((pair.old, before), (pair.new, after))
         )
         a["name"] = b["name"] = None
-        if a != b or list(map(_same_text, one)) != list(map(_same_text, two)):
+        if a != b or expanded(pair.old, tuple(one)) != expanded(pair.new, tuple(two)):
             yield Change(
                 kind="changed", of=of, what="measures something else",
                 before=written(pair.old, before), after=written(pair.new, after),
@@ -108,7 +109,7 @@ def _metrics(pair: Pair, names: Mapping[str, str]) -> Iterator[Change]:
 def _interventions(pair: Pair) -> Iterator[Change]:
     for name, before in pair.old.interventions.items():
         after = pair.new.interventions.get(name)
-        if after is None or spelled(before) != spelled(after):
+        if after is None or expanded(pair.old, before) != expanded(pair.new, after):
             what = "gone" if after is None else "changes the model in another way"
             yield Change(kind="changed", of=f"intervention {name}", what=what)
 
@@ -162,6 +163,13 @@ def _claim(pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Itera
     yield from _methods(old, new, of)
     yield from _loops(pair, old, new, of)
     yield from measured(pair, old, new, before.left, after.left, _kinds(before, supported))
+    if constant(before.right) is None and constant(after.right) is None:
+        other = "another right side"
+        yield from measured(pair, old, new, before.right, after.right, _EITHER, other)
+
+
+_EITHER: dict[str, Kind] = {"wider": "changed", "narrower": "changed"}
+"""Of the side that a claim compares with: a larger set may make it easier or harder."""
 
 
 def _kinds(sides: _Sides, supported: bool) -> dict[str, Kind]:
@@ -171,10 +179,14 @@ def _kinds(sides: _Sides, supported: bool) -> dict[str, Kind]:
     only that a set with more paths in it says less about each.
     """
     score = strip(sides.left)
-    faithful = isinstance(score, ast.Score) and score.name == "faithfulness"
-    if faithful and sides.relation in (">", ">="):
-        return dict(zip(("wider", "narrower"), _LESS[:: 1 if supported else -1], strict=True))
-    return {"wider": "weaker" if supported else "changed", "narrower": "changed"}
+    name = score.name if isinstance(score, ast.Score) else ""
+    turned = _LESS[:: 1 if supported else -1]
+    if name == "faithfulness" and sides.relation in (">", ">="):
+        return dict(zip(("wider", "narrower"), turned, strict=True))
+    found: dict[str, Kind] = {"wider": "weaker" if supported else "changed", "narrower": "changed"}
+    if name == "completeness" and sides.relation in ("<", "<="):  # the worst of fewer is no worse
+        found |= dict(zip(("fewer", "more"), turned, strict=True))
+    return found
 
 
 def _threshold(
@@ -183,7 +195,7 @@ def _threshold(
     a, b = constant(before.right), constant(after.right)
     texts = {"before": written(pair.old, before.right), "after": written(pair.new, after.right)}
     if a is None or b is None:
-        if skeleton(pair, pair.old, before.right) != skeleton(pair, pair.new, after.right):
+        if (a is None) != (b is None):  # two expressions are compared as what is measured is
             yield Change(kind="changed", of=of, what="another right side", **texts)
     elif a != b and before.relation == "~=":
         yield Change(kind="changed", of=of, what="another target", **texts)
@@ -230,7 +242,8 @@ def _methods(old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Iterator[Change
             before=f"{a}()" if a else "none", after=f"{b}()" if b else "none",
         )  # fmt: skip
     rest = [
-        [spelled(m) for m in claim.methods if m.name not in _CORRECTIONS] for claim in (old, new)
+        [spelled(meant(m)) for m in claim.methods if m.name not in _CORRECTIONS]
+        for claim in (old, new)
     ]
     if rest[0] != rest[1]:
         yield Change(kind="changed", of=of, what="another method")
@@ -268,6 +281,3 @@ def _labels(
     a, b = pair.resolvers[0].loop(old.loop), pair.resolvers[1].loop(new.loop)
     return [m.label for m in a], [m.label for m in b]
 
-
-def _same_text(node: ast.Node) -> str:
-    return str(spelled(node))

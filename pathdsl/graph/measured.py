@@ -10,8 +10,10 @@ Source: path patterns as regular languages, Goldowsky-Dill et al. 2023 (arXiv:23
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, get_args
 
 from pathdsl.errors import PathdslError
@@ -21,7 +23,11 @@ from pathdsl.graph.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.canonical import spelled
 from pathdsl.lang.changes import Change, Kind, written
+from pathdsl.lang.meaning import meant
 from pathdsl.lang.program import Program
+from pathdsl.lang.serving import choose_metric
+from pathdsl.lang.signatures import KNOCKOUTS, literal, resolve_arguments
+from pathdsl.lang.walk import strip
 
 __all__ = ["Pair", "expanded", "measured", "relation_of", "skeleton"]
 
@@ -47,16 +53,22 @@ def measured(
     before: ast.Expr,
     after: ast.Expr,
     kinds: Mapping[str, Kind],
+    what: str = "measures something else",
 ) -> Iterator[Change]:
     """The expression of a claim: its shape first, then each of its path sets.
 
-    `kinds` says what a `wider` and a `narrower` path set make of the claim.
+    `kinds` says what a `wider` and a `narrower` path set make of the claim, and, for a score, what
+    `fewer` and `more` knockouts do. `what` is said of an expression of another shape.
     """
     of = f"claim {old.name.name}"
+    options = list(_options(pair, before, after, kinds, of))
+    if options:
+        yield from options
+        before, after = _bare(before), _bare(after)
     (a, paths), (b, others) = skeleton(pair, pair.old, before), skeleton(pair, pair.new, after)
     if a != b or len(paths) != len(others):
         yield Change(
-            kind="changed", of=of, what="measures something else",
+            kind="changed", of=of, what=what,
             before=written(pair.old, before), after=written(pair.new, after),
         )  # fmt: skip
         return
@@ -76,6 +88,78 @@ def measured(
             kind=kinds.get(relation, "changed"), of=of, what=title + (f" ({about})" * bool(about)),
             before=texts[0], after=texts[1] if texts[0] != texts[1] else "",
         )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------- options of scores
+
+
+def _bare(node: ast.Expr) -> ast.Expr:
+    """A score without its options; anything else as it is."""
+    score = strip(node)
+    return replace(score, options=()) if isinstance(score, ast.Score) else node
+
+
+def _options(
+    pair: Pair, before: ast.Expr, after: ast.Expr, kinds: Mapping[str, Kind], of: str
+) -> Iterator[Change]:
+    """Each option that differs between two scores that are one but for options."""
+    one, two = strip(before), strip(after)
+    if not isinstance(one, ast.Score) or not isinstance(two, ast.Score) or one.name != two.name:
+        return
+    if len(one.subjects) != len(two.subjects) or not all(map(_is_paths, one.subjects)):
+        return
+    a, b = ({o.keyword: o.value for o in meant(s).options} for s in (one, two))
+    for key in dict.fromkeys([*a, *b]):
+        sides = ((pair.old, a.get(key)), (pair.new, b.get(key)))
+        if key == "metric":
+            chosen = [choose_metric(p, s).name for p, s in ((pair.old, one), (pair.new, two))]
+            same = None not in chosen and pair.names.get(chosen[0] or "", chosen[0]) == chosen[1]
+        elif key == "scope":
+            same = expanded(pair.old, a.get(key)) == expanded(pair.new, b.get(key))
+        else:
+            shapes = [skeleton(pair, p, v)[0] if v is not None else None for p, v in sides]
+            same = shapes[0] == shapes[1]
+        if not same:
+            kind, what = _option(key, sides[0][1], sides[1][1], kinds)
+            texts = [written(p, v) or "the default" for p, v in sides]
+            yield Change(kind=kind, of=of, what=what, before=texts[0], after=texts[1])
+
+
+def _option(
+    key: str, old: ast.Node | None, new: ast.Node | None, kinds: Mapping[str, Kind]
+) -> tuple[Kind, str]:
+    if key == "split":  # the default is true
+        reused = new is not None and literal(new) is False
+        what = "the rows that choose the knockouts now judge them, too"
+        return ("weaker", what) if reused else ("noted", "judged on rows of its own")
+    if key == "knockouts" and isinstance(old, ast.Call) and isinstance(new, ast.Call):
+        counts = [_counts(call) for call in (old, new)]
+        if old.name == new.name and counts[0].keys() == counts[1].keys():
+            less = [counts[1][name] < number for name, number in counts[0].items()]
+            more = [counts[1][name] > number for name, number in counts[0].items()]
+            rest = [{k: v for k, v in _filled(c).items() if k not in _COUNTS} for c in (old, new)]
+            if rest[0] == rest[1] and any(less) != any(more):
+                word = "fewer" if any(less) else "more"
+                return kinds.get(word, "changed"), f"{word} knockouts"
+    return "changed", f"another `{key}`"
+
+
+_COUNTS = ("count", "steps", "runs", "sample")
+
+
+def _filled(call: ast.Call) -> dict[str, object]:
+    return resolve_arguments(KNOCKOUTS[call.name], call.arguments)
+
+
+def _counts(call: ast.Call) -> dict[str, int]:
+    return {k: v for k, v in _filled(call).items() if k in _COUNTS and isinstance(v, int)}
+
+
+def _is_paths(node: ast.Node) -> bool:
+    return isinstance(node, _PATHS)
+
+
+# ------------------------------------------------------------------------------- path sets
 
 
 def _related(
@@ -158,6 +242,8 @@ def skeleton(pair: Pair, program: Program, node: ast.Node) -> tuple[Any, list[as
                 return {"call": names.get(name, name), **inside(value)}
             case ast.Loop(members=members):
                 return ["for", shape(members)]
+            case ast.Score(name="cpr" | "cmd"):  # the order of the edges counts, not their set
+                return {"is": value.name, "of": expanded(program, value.subjects), **inside(value)}
             case _ if isinstance(value, _PATHS):
                 paths.append(value)  # type: ignore[arg-type]
                 return "path"
@@ -168,7 +254,8 @@ def skeleton(pair: Pair, program: Program, node: ast.Node) -> tuple[Any, list[as
             case _:
                 return spelled(value)
 
-    def inside(value: ast.Node) -> dict[str, Any]:
+    def inside(node: ast.Node) -> dict[str, Any]:
+        value = meant(node)
         return {
             one.name: shape(getattr(value, one.name))
             for one in fields(value)
@@ -179,8 +266,11 @@ def skeleton(pair: Pair, program: Program, node: ast.Node) -> tuple[Any, list[as
 
 
 def expanded(program: Program, node: object, opened: tuple[str, ...] = ()) -> Any:
-    """A path expression spelled with every group and path in the place of its name."""
+    """A path expression spelled with every group, path and file in the place of its name."""
     match node:
+        case ast.EdgesFile(path=path):
+            listed = [expanded(program, option, opened) for option in node.options]
+            return ["edges", _digest(Path(node.span.path).parent / path), listed]
         case ast.Group():
             return expanded(program, node.inner, opened)
         case ast.Name(name=name) if name in program.paths and name not in opened:
@@ -202,3 +292,11 @@ def expanded(program: Program, node: object, opened: tuple[str, ...] = ()) -> An
             return [expanded(program, item, opened) for item in node]
         case _:
             return spelled(node)
+
+
+def _digest(path: Path) -> str:
+    """The sha256 of a file's bytes; "" where it cannot be read, which a check would tell."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pathdsl.lang import ast
 from pathdsl.lang.canonical import spelled
+from pathdsl.lang.meaning import is_default_field, meant, taken
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import strip
 
@@ -100,7 +101,7 @@ def model_changes(old: Program, new: Program) -> Iterator[Change]:
     """The model, its revision and its dtype; the name it has in the file is no matter."""
     if old.model is None or new.model is None:
         return
-    if spelled(old.model.source) != spelled(new.model.source):
+    if spelled(meant(old.model.source)) != spelled(meant(new.model.source)):
         yield Change(
             kind="changed", of="model", what="another model, revision or dtype",
             before=written(old, old.model.source), after=written(new, new.model.source),
@@ -153,10 +154,12 @@ def _fields(
     two = {field.name: field.value for field in after.fields}
     for key in dict.fromkeys([*one, *two]):
         a, b = one.get(key), two.get(key)
-        if spelled(a) == spelled(b):
+        if spelled(meant(a)) == spelled(meant(b)):
+            continue
+        if is_default_field(key, a) and is_default_field(key, b):
             continue
         texts = {"before": written(old, a), "after": written(new, b)}
-        takes = _take(a), _take(b)
+        takes = taken(a), taken(b)
         if key == "data" and _without_take(a) == _without_take(b) and None not in takes:
             fewer = takes[1] < takes[0]  # type: ignore[operator]
             yield Change(
@@ -176,17 +179,10 @@ def _items(value: ast.Expr | None) -> set[str]:
     return {str(spelled(i)) for i in value.items} if isinstance(value, ast.ListValue) else set()
 
 
-def _take(value: ast.Expr | None) -> float | None:
-    for argument in value.arguments if isinstance(value, ast.Call) else ():
-        if argument.keyword == "take":
-            return constant(argument.value)
-    return None
-
-
 def _without_take(value: ast.Expr | None) -> Any:
     if not isinstance(value, ast.Call):
         return spelled(value)
-    return [value.name, [spelled(a) for a in value.arguments if a.keyword != "take"]]
+    return [value.name, [spelled(a) for a in meant(value).arguments if a.keyword != "take"]]
 
 
 def data_path(task: ast.TaskDecl) -> str:
@@ -194,6 +190,6 @@ def data_path(task: ast.TaskDecl) -> str:
     for field in task.fields:
         if field.name == "data" and isinstance(field.value, ast.Call):
             for argument in field.value.arguments:
-                if not argument.keyword and isinstance(argument.value, ast.String):
+                if argument.keyword in ("", "path") and isinstance(argument.value, ast.String):
                     return argument.value.value
     return ""

@@ -175,7 +175,7 @@ def _frame(source: SourceFile, marks: Sequence[_Mark], margin: str, paint: _Pain
         text = source.line_text(number)
         here = [mark for mark in marks if mark.line == number]
         text, here = _cut(text, here)
-        shown = _screen(text)
+        shown = screen(text)
         digits = paint.frame(f"{number:>{len(margin)}} |")
         lines.append(f"{digits} {shown}".rstrip())
         lines += [f"{blank} {under}" for under in _under(text, here, paint)]
@@ -226,7 +226,7 @@ def _under(text: str, marks: Sequence[_Mark], paint: _Paint) -> list[str]:
     return lines
 
 
-def _screen(text: str) -> str:
+def screen(text: str) -> str:
     """A line as it is printed: tabs as blanks, other control characters made visible."""
     out: list[str] = []
     for char in text:

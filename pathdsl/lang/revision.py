@@ -124,7 +124,7 @@ def _named(data: bytes, path: str) -> list[str]:
             case ast.UseDecl(path=name) | ast.EdgesFile(path=name):
                 found.append(name)
             case ast.Call(name="jsonl" | "csv", arguments=arguments):
-                values = [one.value for one in arguments if not one.keyword]
+                values = [one.value for one in arguments if one.keyword in ("", "path")]
                 found += [value.value for value in values if isinstance(value, ast.String)]
     return [name for name in found if name and "\0" not in name]
 

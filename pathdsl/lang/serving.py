@@ -10,7 +10,7 @@ Source: language.md sections 3 and 6.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -34,7 +34,10 @@ __all__ = [
     "generator",
     "generator_names",
     "known_positions",
+    "metrics_read",
+    "root_task",
     "serving",
+    "tasks_read",
 ]
 
 NEEDS_NO_METRIC = ("accuracy", "overlap", "paths")
@@ -212,3 +215,45 @@ def task_arguments(program: Program, task: ast.TaskDecl) -> Mapping[str, int | f
         return {}
     found = {a.keyword: literal(a.value) for a in data.value.arguments if a.keyword}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def metrics_read(program: Program, nodes: Iterable[ast.Node]) -> tuple[str, ...]:
+    """The metrics that these nodes name or, being scores, take; in order of mention."""
+    found: dict[str, None] = {}
+    for node in nodes:
+        name: str | None = None
+        if isinstance(node, ast.Call):
+            name = node.name
+        elif isinstance(node, ast.Score) and wants_metric(node):
+            name = choose_metric(program, node).name
+        if name in program.metrics:
+            found[name] = None
+    return tuple(found)
+
+
+def tasks_read(program: Program, nodes: Iterable[ast.Node]) -> set[str]:
+    """The tasks on which these nodes measure, as far as the text says it."""
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Call) and node.name in program.metrics:
+            metric: str | None = node.name
+            asked = named_option(node.arguments, "task")
+        elif isinstance(node, ast.Score):
+            metric = choose_metric(program, node).name if wants_metric(node) else None
+            asked = named_option(node.options, "task")
+        else:
+            continue
+        name = choose_task(program, program.metrics.get(metric or ""), asked).name
+        found |= {name} if name in program.tasks else set()
+    return found
+
+
+def root_task(program: Program, name: str) -> str:
+    """The task that a part of a task is cut from; the name itself for a whole one."""
+    seen = {name}
+    while (task := program.tasks.get(name)) is not None and task.base is not None:
+        name = task.base.name
+        if name in seen:
+            break
+        seen.add(name)
+    return name

@@ -175,6 +175,7 @@ def _check(
     from pathdsl.score.methodology import methodology
     from pathdsl.score.norms import beside, other_modes
     from pathdsl.score.presence import check_presence
+    from pathdsl.score.sampling import few_rows, shared_rows
 
     ready = prepare(path, program, options)
     limits = options.limits or Limits()
@@ -188,7 +189,7 @@ def _check(
         ready.source, options.device, options.threads, store,
         fused=long and not reads_patterns(program),
     )  # fmt: skip
-    found = [*found, *model.warnings]
+    found = [*found, *model.warnings, *shared_rows(program, ready.data.tasks)]
     recall = Recall(store, model, planner) if store is not None and store.on else None
     proofs: list[tuple[str, Proof]] = []
     for name in ready.data.tasks:
@@ -224,7 +225,8 @@ def _check(
     faults = unproved(proofs)
     if faults:
         return _stopped(path, program, [*found, *faults], ExitCode.MACHINE_FAILED, started, proofs)
-    found = [*found, *judgement.diagnostics, *at_floor(program, session)]
+    found += [*judgement.diagnostics, *at_floor(program, session)]
+    found += few_rows(program, judgement.claims, ready.data.tasks)
     return FileOutcome(
         path=path,
         program=program,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pathdsl.errors import Diagnostic, Severity
+from pathdsl.lang.render import screen
 from pathdsl.score.lock import Lock
 
 __all__ = ["Comparison", "Drift", "compare", "diagnostics", "note"]
@@ -252,7 +253,14 @@ def diagnostics(found: Comparison, path: str) -> list[Diagnostic]:
 
 
 def note(one: Drift) -> str:
-    """One drift in a line: what, locked, found, and by how much."""
+    """One drift in a line: what, locked, found, and by how much.
+
+    A lock may come from a stranger, so its control characters are made visible.
+    """
+    return screen(_note(one))
+
+
+def _note(one: Drift) -> str:
     if one.about and one.locked is None and one.found is None:
         return f"{one.what}: {one.about}" if "row" in one.about else f"{one.what} {one.about}"
     if one.about and (one.locked is None or one.found is None):

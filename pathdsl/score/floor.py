@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.pathset import FULL
 from pathdsl.lang import ast
-from pathdsl.lang.serving import choose_metric, wants_metric
+from pathdsl.lang.reach import reach
+from pathdsl.lang.serving import metrics_read
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
 from pathdsl.score.faults import warning
@@ -38,7 +39,7 @@ def at_floor(program: Program, session: EngineSession) -> list[Diagnostic]:
     means = _treated_means(session)
     found: list[Diagnostic] = []
     for claim in program.claims:
-        for name in _metrics(program, claim):
+        for name in metrics_read(program, reach(program, claim)):
             columns = _columns(program.metrics[name])
             low = [means[column] for column in columns if column in means]
             if units.get(name) != "prob" or not low or max(low) >= FLOOR:
@@ -46,15 +47,17 @@ def at_floor(program: Program, session: EngineSession) -> list[Diagnostic]:
             subjects = _subjects(program, claim)
             if any(
                 subjects & _subjects(program, other)
-                and any(units.get(m) != "prob" for m in _metrics(program, other))
+                and any(
+                    units.get(m) != "prob" for m in metrics_read(program, reach(program, other))
+                )
                 for other in program.claims
             ):
                 continue
             message = f"`{name}` is {max(low):.2g} in the treated run, so nothing can lower it"
             found.append(
                 warning(
-                    "PD513", message, claim.name, help=f"judge it by a metric in logits, too: "
-                    f"`metric L: logits = logit({columns[0]})`",
+                    "PD513", message, claim.name, help="judge it by a metric without a floor, too: "
+                    f"`metric L: nats = logprob({columns[0]})`, or a difference of logits",
                 )
             )  # fmt: skip
     return found
@@ -84,38 +87,10 @@ def _columns(metric: ast.MetricDecl) -> list[str]:
     ]
 
 
-def _below(program: Program, claim: ast.ClaimDecl) -> list[ast.Node]:
-    """All nodes of a claim and of the lets that it names."""
-    found: list[ast.Node] = []
-    seen: set[str] = set()
-    pending: list[ast.Node] = [claim]
-    while pending:
-        for node in walk(pending.pop()):
-            found.append(node)
-            if isinstance(node, ast.Name) and node.name in program.lets and node.name not in seen:
-                seen.add(node.name)
-                pending.append(program.lets[node.name].expression)
-    return found
-
-
-def _metrics(program: Program, claim: ast.ClaimDecl) -> list[str]:
-    """The metrics that a claim reads."""
-    found: dict[str, None] = {}
-    for node in _below(program, claim):
-        name = None
-        if isinstance(node, ast.Call) and node.name in program.metrics:
-            name = node.name
-        elif isinstance(node, ast.Score) and wants_metric(node):
-            name = choose_metric(program, node).name
-        if name in program.metrics:
-            found[name] = None
-    return list(found)
-
-
 def _subjects(program: Program, claim: ast.ClaimDecl) -> set[str]:
     """What the claim's scores and runs are about, as written; controls by their own text."""
     found: set[str] = set()
-    for node in _below(program, claim):
+    for node in reach(program, claim):
         paths: tuple[ast.Node, ...] = ()
         if isinstance(node, ast.PathRun):
             paths = (node.paths,)

@@ -88,6 +88,7 @@ def read_lock(path: str) -> Lock:
         raise _damaged(path, f"it is larger than {MAX_BYTES // 1_000_000} MB")
     try:
         lock = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        json.dumps(lock, ensure_ascii=False).encode("utf-8")  # an escaped half of a pair is no text
     except (ValueError, RecursionError) as error:
         raise _damaged(path, (str(error).splitlines() or ["it is no JSON"])[0]) from error
     found = lock.get("lock_version") if isinstance(lock, dict) else None
@@ -137,7 +138,13 @@ def _whole(value: Any) -> bool:
 
 
 def _real(value: Any) -> bool:
-    return _whole(value) or (isinstance(value, float) and isfinite(value))
+    """Whether a number can be compared with one of this machine, which is a float."""
+    if not _whole(value) and not isinstance(value, float):
+        return False
+    try:
+        return isfinite(float(value))
+    except OverflowError:
+        return False
 
 
 def _judged(*texts: str) -> Callable[[Any], bool]:

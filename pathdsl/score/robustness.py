@@ -76,13 +76,15 @@ class Robustness:
     """All claims of one file over the grid.
 
     `base` is the check of the file as written, with `claims` empty where it could not be judged.
-    `gone` are members that the file as written does not have, by cell.
+    `gone` are members that the file as written does not have, by cell. Numbers below `noise` are
+    rounding.
     """
 
     base: FileOutcome
     cells: tuple[Cell, ...]
     claims: tuple[ClaimRobustness, ...] = ()
     gone: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    noise: float = 0.0
 
     @property
     def exit_code(self) -> ExitCode:
@@ -154,7 +156,8 @@ def judge_cells(
         ClaimRobustness(name=name, own=result, cells=tuple(rows[name]))
         for name, result in known.items()
     )
-    return Robustness(base=_light(own), cells=tuple(cells), claims=claims, gone=gone)
+    noise = own.session.rounding() / 100 if own.session is not None else 0.0
+    return Robustness(base=_light(own), cells=tuple(cells), claims=claims, gone=gone, noise=noise)
 
 
 def _light(outcome: FileOutcome) -> FileOutcome:

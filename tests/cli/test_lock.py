@@ -183,6 +183,31 @@ def test_other_packages_are_a_note(folder: Path, capsys: Capture) -> None:
     assert {one["what"] for one in found["surroundings"]} == {"device", "packages torch"}
 
 
+def test_a_package_of_another_version_is_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    told = tmp_path / "site" / "scipy-9.9.9.dist-info" / "METADATA"
+    told.parent.mkdir(parents=True)
+    told.write_text("Metadata-Version: 2.1\nName: scipy\nVersion: 9.9.9\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    found = drift(capsys, exits=0)
+    (one,) = found["surroundings"]
+    assert (one["code"], one["what"], one["found"]) == ("PD660", "packages scipy", "9.9.9")
+
+
+def test_control_characters_of_a_lock_do_not_reach_the_screen(
+    folder: Path, capsys: Capture
+) -> None:
+    sign = "\x1b[31mred\x07\nlock: 3 numbers as locked\u202e"
+    edit(folder, inputs__tasks__t__average=sign, surroundings__device=sign)
+    assert run("check", "--locked", "-q", "x.circuit") == 1
+    said = "".join(capsys.readouterr())
+    assert "average: locked" in said and "\x1b" not in said and "\u202e" not in said
+    assert "\nlock: 3 numbers" not in said
+    assert run("lock", "-q", "x.circuit") == 0
+    assert "\x1b" not in "".join(capsys.readouterr())
+
+
 def test_a_missing_lock_is_told_before_anything_runs(folder: Path, capsys: Capture) -> None:
     (folder / "x.circuit.lock").unlink()
     shutil.rmtree(folder / "model")  # would be a fault of its own, if it came to that

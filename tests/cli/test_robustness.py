@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -54,8 +55,19 @@ def test_a_flip_ends_with_1_and_is_drawn(file: str) -> None:
     drawn = ElementTree.parse("out.svg").getroot()
     texts = [text.text or "" for text in drawn.iter(f"{SVG}text")]
     assert {"as written", "treated = resample(prompt_other)", "metric = top1"} <= set(texts)
-    assert sum("(flipped)" in text for text in texts) == len(flipped)
+    assert sum(", flipped" in text for text in texts) == len(flipped)
+    assert any(text.startswith("threshold; ") for text in texts)  # the legend
+    assert any(text.endswith(", worst") for text in texts)
     width = float(drawn.attrib["width"])
+    lines: dict[str, list[tuple[float, float]]] = {}  # where each text begins and ends, by line
+    for text in drawn.iter(f"{SVG}text"):
+        x, wide = float(text.attrib["x"]), 6.8 * len(text.text or "")
+        begin = x - wide if "text-anchor" in text.attrib else x
+        lines.setdefault(text.attrib["y"], []).append((begin, begin + wide))
+    for ends in lines.values():
+        ends.sort()
+        assert ends[-1][1] < width
+        assert all(a[1] < b[0] for a, b in itertools.pairwise(ends))
     for mark in drawn.iter(f"{SVG}circle"):
         assert 0 < float(mark.attrib["cx"]) < width
 

@@ -59,6 +59,98 @@ def test_corrected_loops_are_fine() -> None:
     assert "PD503" not in warned(HEAD + loop + " by bh()\n")
 
 
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [("{a9.h0}", False), ("a9.h0", False), ("one", False), ("a9.h[0,1]", True), ("a9", True),
+     ("{a9.h0, m3}", True), ("m5", False), ("m[5..6]", True)],
+)  # fmt: skip
+def test_a_loop_over_one_node_is_one_claim(members: str, told: bool) -> None:
+    group = "group one @END = { a9.h0 }\n"
+    claim = f"claim c for h in {members}: effect(through(h)) < 0 at 95% confidence\n"
+    assert ("PD503" in warned(HEAD + group + claim)) is told
+
+
+def test_p_values_of_a_loop_are_corrected_too() -> None:
+    for test in ("chance(effect(through(h)))", "sign_test(LD(treat(through(h))) - LD(reference))"):
+        claim = f"claim c for h in a9.h*: {test} <= 5%"
+        assert "PD503" in warned(f"{HEAD}{claim}\n")
+        assert "PD503" not in warned(f"{HEAD}{claim} by holm()\n")
+
+
+@pytest.mark.parametrize(
+    ("claims", "told"),
+    [
+        ([f"effect(through(a9.h{h})) < -0.{h + 1}" for h in range(5)], True),
+        ([f"effect(through(a9.h{h})) < -0.{h + 1}" for h in range(4)], False),
+        ([f"mean(LD(treat(a9.h{h} -> logits))) < 1" for h in range(5)], True),
+        ([f"faithfulness(a9, as: {k}) < 1" for k in ("ratio", "recovered", "explained")], False),
+        ([f"effect(a9.h{h}) {r} 0" for h in range(3) for r in ("<", ">")], False),
+    ],
+)
+def test_a_family_written_out_is_still_a_family(claims: list[str], told: bool) -> None:
+    text = "".join(f"claim c{i}: {c} at 95% confidence\n" for i, c in enumerate(claims))
+    assert ("PD503" in warned(HEAD + text)) is told
+    assert "PD503" not in warned(HEAD + text.replace(" at 95% confidence", ""))  # PD502
+
+
+def test_shares_and_p_values_have_exact_intervals_or_none() -> None:
+    few = CIRCUIT + MODEL + TASK.replace("take: 60", "take: 29") + METRIC
+    assert "PD504" not in warned(few + "claim c: chance(effect(mlp)) <= 5% at 95% confidence\n")
+    share = "claim c: accuracy(keep(mlp), answer: io) >= 90% at 95% confidence\n"
+    assert "PD504" not in warned(few + share)
+
+
+def test_few_prompts_of_a_task_that_no_claim_reads() -> None:
+    other = TASK.replace("task ioi", "task small").replace("take: 60", "take: 10")
+    text = CIRCUIT + MODEL + TASK + other + METRIC
+    claim = "claim enough: faithfulness(mlp, task: {}) >= 80% at 95% confidence\n"
+    let = "let x = effect(mlp, task: {})\n"
+    assert "PD504" not in warned(text + let.format("small") + claim.format("ioi"))
+    assert "PD504" in warned(text + let.format("ioi") + claim.format("small"))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "told"),
+    [
+        ("metric L: logits = logit(io)", True),
+        ("metric L: logits = 2 * logit(io) @S2", True),
+        ("metric L: logits = logit(io) - logit(s)", False),
+        ("metric L: nats = logprob(io)", False),
+        ("metric L: prob = prob(io)", False),
+        ("metric L = rank(io)", False),
+        ("metric L: logits = max(logit(io), logit(s))", False),
+    ],
+)
+def test_a_logit_alone(metrics: str, told: bool) -> None:
+    text = f"{CIRCUIT}{MODEL}{TASK}\n{metrics}\n"
+    claim = "claim c: effect(mlp, metric: L) < 0 at 95% confidence\n"
+    assert ("PD514" in warned(text + claim)) is told
+    assert "PD514" not in warned(text + "let x = effect(mlp, metric: L)\n")
+    beside = "metric D: logits = logit(io) - logit(s)\nclaim d: effect(mlp, metric: D) < 0\n"
+    assert "PD514" not in warned(text + claim + beside)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "told"),
+    [
+        ("mean(LD(treat(mlp)) / LD(reference))", True),
+        ("1 - mean((LD(reference) - LD(treat(mlp))) / abs(LD(reference)))", True),
+        ("mean(LD(treat(mlp))) / mean(LD(reference))", False),
+        ("median(LD(treat(mlp)) / LD(reference))", False),
+        ("mean(LD(treat(mlp)) / 2)", False),
+    ],
+)
+def test_ratios_of_single_prompts(quantity: str, told: bool) -> None:
+    assert ("PD515" in warned(f"{HEAD}let x = {quantity}\n")) is told
+
+
+@pytest.mark.parametrize(("word", "told"), [("mean_of_ratios", True), ("ratio_of_means", False)])
+def test_the_order_of_averaging(word: str, told: bool) -> None:
+    task = TASK.replace("prompt_abc\n", f"prompt_abc\n  average = {word}\n")
+    part = 'task part = ioi where template == "abba"\n'
+    assert warned(CIRCUIT + MODEL + task + METRIC + part).count("PD515") == told
+
+
 def test_few_prompts_matter_only_to_intervals() -> None:
     few = CIRCUIT + MODEL + TASK.replace("take: 60", "take: 29") + METRIC
     assert "PD504" in warned(few + CLAIM)

@@ -149,6 +149,24 @@ def test_what_a_treated_value_does_not_reach_is_said() -> None:
     assert frozen.claims == ("own", "task") and "layernorm = frozen" in frozen.text
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("mean(LD(treat(m3))) / mean(LD(reference))", "mean(LD(treat(m3)) / LD(reference))"),
+        (
+            "1 - mean(LD(treat(m3)) - LD(treated)) / mean(LD(reference) - LD(treated))",
+            "1 - mean((LD(treat(m3)) - LD(treated)) / (LD(reference) - LD(treated)))",
+        ),
+    ],
+)
+def test_quotients_written_out_are_averaged_in_the_other_order(one: str, other: str) -> None:
+    found = apply(cell(f"claim c: {one} <= 10%{AT}"), "average", "mean_of_ratios")
+    assert line(found, "claim c:").startswith(f"claim c: {other} <=")
+    head = HEAD.replace("reference = prompt\n", "reference = prompt\n  average = mean_of_ratios\n")
+    found = apply(cell(f"claim c: {other} <= 10%{AT}", head=head), "average", "ratio_of_means")
+    assert one.removeprefix("1 - ") in line(found, "claim c:")
+
+
 def test_average_concerns_quotients() -> None:
     found = cell(
         f"claim share: faithfulness(a1.h2) > 10%{AT}",

@@ -70,6 +70,8 @@ def test_a_missing_lock(tmp_path: Path) -> None:
         "", "no json", "[]", "{}", '{"lock_version": true}', '{"lock_version": "1"}',
         '{"lock_version": 0}', '{"lock_version": 1}', "[" * 100_000, "\udcff",
         dumped(LOCK).replace("0.1", "NaN"), dumped(LOCK)[:-10],
+        dumped(LOCK).replace("0.1", "1" + "0" * 400), dumped(LOCK).replace("0.1", "1" * 5000),
+        dumped(LOCK).replace('"supported"', '"\\ud800"'),
     ],
 )  # fmt: skip
 def test_a_damaged_lock(text: str, tmp_path: Path) -> None:

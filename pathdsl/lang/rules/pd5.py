@@ -31,6 +31,36 @@ task ioi {
     return replace(found, command="check")
 
 
+def _two_tasks(seed: str) -> Example:
+    """Prompts to look at and prompts to judge on, as two tasks."""
+    tasks = "".join(
+        f"""
+task {name} {{
+  data      = mini_ioi(take: {take}, {which})
+  reference = prompt
+  treated   = prompt_abc
+}}
+"""
+        for name, take, which in (("looked_at", 40, "seed: 0"), ("judging", 60, seed))
+    )
+    metric = "\nmetric LD on judging: logits = logit(io) - logit(s)\n"
+    let = "let seen = mean(LD(reference))"
+    return replace(whole(CIRCUIT, MODEL, tasks, metric, let), command="check")
+
+
+def _mean_over(by: str) -> Example:
+    task = f"""
+task ioi {{
+  data      = mini_ioi(take: 100, seed: 0)
+  reference = prompt
+  treated   = mean(prompt_abc{by})
+  positions = [IO, S1, S2]
+}}
+"""
+    let = "let kept = mean(LD(keep(a3)))"
+    return replace(whole(CIRCUIT, MODEL, task, METRIC, let), command="check")
+
+
 PAGES: tuple[Page, ...] = (
     Page(
         code="PD501",
@@ -182,5 +212,62 @@ PAGES: tuple[Page, ...] = (
         "the answer keeps some probability.",
         failing=_measured(_PROBABLE),
         passing=_measured(_PROBABLE, _PROBABLE.replace("enough", "too").replace("P)", "LD)")),
+    ),
+    Page(
+        code="PD514",
+        name="logit-of-one-answer",
+        summary="Claims are judged by the logit of one answer, and no other metric is read.",
+        why="Adding a number to all logits changes no probability, so a logit alone may rise while "
+        "the answer becomes less likely. A wrong answer beside it takes that away, and the measure "
+        "of the task is the difference (Zhang and Nanda 2023, arXiv:2309.16042, section on "
+        "metrics: logit difference between the right and the corrupted answer).",
+        repair="Measure `logit(right) - logit(wrong)`, or `logprob(right)`.",
+        failing=whole(CIRCUIT, MODEL, TASK, "metric L: logits = logit(io)", _CLAIM),
+        passing=sample(_CLAIM),
+    ),
+    Page(
+        code="PD515",
+        name="ratio-per-prompt",
+        summary="Ratios are averaged prompt by prompt.",
+        why="Where the full effect on some prompt is near 0 its ratio may be thousands of percent "
+        "and decide the mean: on the IOI circuit the mean of ratios lay far above the ratio of "
+        "means (Miller et al. 2024, arXiv:2407.08734, on the order of averaging).",
+        repair="Divide means: `average = ratio_of_means`, the default, or `mean(A) / mean(B)`.",
+        failing=whole(
+            CIRCUIT,
+            MODEL,
+            TASK.replace("prompt_abc\n", "prompt_abc\n  average   = mean_of_ratios\n"),
+            METRIC,
+        ),
+        passing=sample("let kept = mean(LD(keep(a3))) / mean(LD(reference))"),
+    ),
+    Page(
+        code="PD516",
+        name="tasks-share-prompts",
+        summary="Two tasks that are drawn apart have prompts in common.",
+        why="What was found on some prompts holds on them by selection, so a verdict is evidence "
+        "only on others (Miller et al. 2024 ask for discovery and evaluation apart). "
+        "Row *i* of a generator depends on its arguments and *i* alone, so `take: 60` is the "
+        "beginning of `take: 200` with the same seed. And tasks are resampled apart, so an "
+        "interval over both is too narrow. "
+        "Rows that were looked at before are known where they are written as a task, in the file "
+        "or in one that it uses. Parts of one task are not compared.",
+        repair="Draw one of them with another `seed:`, or split the rows by a label: "
+        '`task judging = rows where split == "judge"`.',
+        failing=_two_tasks("seed: 0"),
+        passing=_two_tasks("seed: 1"),
+    ),
+    Page(
+        code="PD517",
+        name="mean-over-other-places",
+        summary="A mean is over rows on which a position stands at other tokens.",
+        why="A mean is taken per token index. Where a name is token 4 on one row and token 6 on "
+        "another, their mean is that of different words, and `treated @S2` carries no mean of S2. "
+        "Wang et al. 2022 average over prompts of one template, whose words are single tokens "
+        "(arXiv:2211.00593).",
+        repair="Group the rows by a label on which places hang, `mean(COLUMN, by: template)`, or "
+        "write prompts whose words stand at the same tokens.",
+        failing=_mean_over(""),
+        passing=_mean_over(", by: template"),
     ),
 )

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import choose_metric, choose_task, named_option, wants_metric
+from pathdsl.lang.serving import root_task, tasks_read
 from pathdsl.lang.vary.edits import Edit, reached
 from pathdsl.lang.walk import walk
 
@@ -48,20 +48,4 @@ def tasks_of(program: Program, claim: ast.ClaimDecl) -> set[str]:
 
     Empty where that is not clear from the text.
     """
-    found: set[str] = set()
-    for node in below(program, claim):
-        if isinstance(node, ast.Call) and node.name in program.metrics:
-            metric: str | None = node.name
-            asked = named_option(node.arguments, "task")
-        elif isinstance(node, ast.Score):
-            metric = choose_metric(program, node).name if wants_metric(node) else None
-            asked = named_option(node.options, "task")
-        else:
-            continue
-        name = choose_task(program, program.metrics.get(metric or ""), asked).name
-        while name is not None and (task := program.tasks.get(name)) is not None:
-            if task.base is None:
-                found.add(name)
-                break
-            name = task.base.name
-    return found
+    return {root_task(program, name) for name in tasks_read(program, below(program, claim))}

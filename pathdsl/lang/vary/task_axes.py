@@ -11,6 +11,7 @@ from pathdsl.lang.serving import columns_of, fields_of, named_option
 from pathdsl.lang.signatures import literal
 from pathdsl.lang.vary.axis import below, scores_of, tasks_of
 from pathdsl.lang.vary.edits import Edit, replaced, text_of
+from pathdsl.lang.walk import strip
 
 __all__ = ["Treated", "Word"]
 
@@ -137,8 +138,9 @@ class Word:
             if read and not read & names:
                 found[claim.name.name] = "its task says so already"
             elif self.name == "average":
-                if not any(_is_quotient(score) for score in scores_of(program, claim)):
-                    found[claim.name.name] = "it has no score that is a quotient"
+                written = any(_averaged(program, n, value) for n in below(program, claim))
+                if not written and not any(map(_is_quotient, scores_of(program, claim))):
+                    found[claim.name.name] = "it has no score that is a quotient, nor one of means"
             elif not any(
                 _treats(node) or isinstance(node, ast.PathRun) for node in below(program, claim)
             ):
@@ -146,8 +148,14 @@ class Word:
         return found
 
     def edits(self, program: Program, value: str) -> list[Edit]:
-        """The field of every task that has another word."""
-        return [_set(task, self.name, value) for task in self._set_by(program, value)]
+        """The field of every task that has another word, and quotients of means written out."""
+        edits = [_set(task, self.name, value) for task in self._set_by(program, value)]
+        if self.name == "average":
+            for claim in program.claims:
+                for node in below(program, claim):
+                    text = _averaged(program, node, value)
+                    edits += [replaced(node, text)] if text else []
+        return edits
 
     def _own(self, program: Program, task: ast.TaskDecl) -> object:
         field = fields_of(program, task).get(self.name)
@@ -155,6 +163,34 @@ class Word:
 
     def _set_by(self, program: Program, value: str) -> list[ast.TaskDecl]:
         return [task for task in _declared(program) if self._own(program, task) != value]
+
+
+def _averaged(program: Program, node: ast.Node, value: str) -> str:
+    """A quotient that is written out, averaged in the other order; "" for any other node."""
+    if value == "mean_of_ratios" and isinstance(node, ast.Binary) and node.op == "/":
+        above, below_line = _mean_of(node.left), _mean_of(node.right)
+        if above is not None and below_line is not None:
+            parts = [
+                text_of(program, part)
+                if isinstance(part, ast.Call)
+                else f"({text_of(program, part)})"
+                for part in (above, below_line)
+            ]
+            return f"mean({' / '.join(parts)})"
+    if value == "ratio_of_means" and (inner := _mean_of(node)) is not None:
+        quotient = strip(inner)
+        if isinstance(quotient, ast.Binary) and quotient.op == "/":
+            left, right = (text_of(program, strip(p)) for p in (quotient.left, quotient.right))
+            return f"(mean({left}) / mean({right}))"
+    return ""
+
+
+def _mean_of(node: ast.Node) -> ast.Node | None:
+    """What `mean(x)` averages, None for anything else."""
+    call = strip(node)
+    if isinstance(call, ast.Call) and call.name == "mean" and len(call.arguments) == 1:
+        return call.arguments[0].value
+    return None
 
 
 def _is_quotient(score: ast.Score) -> bool:

@@ -12,8 +12,8 @@ from pathdsl.lang.serving import (
     choose_metric,
     choose_task,
     fields_of,
+    metrics_read,
     named_option,
-    wants_metric,
 )
 from pathdsl.lang.signatures import MEASURES, literal
 from pathdsl.lang.units import unit_of
@@ -24,20 +24,6 @@ from pathdsl.lang.walk import strip, walk
 __all__ = ["Direction", "MetricAxis"]
 
 _UNITS = {"logit_difference": "logits", "prob": "prob", "logprob": "nats", "top1": "none"}
-
-
-def _metrics(program: Program, claim: ast.ClaimDecl) -> list[str]:
-    """The metrics that a claim and its lets read."""
-    found: dict[str, None] = {}
-    for node in below(program, claim):
-        name: str | None = None
-        if isinstance(node, ast.Call):
-            name = node.name
-        elif isinstance(node, ast.Score) and wants_metric(node):
-            name = choose_metric(program, node).name
-        if name in program.metrics:
-            found[name] = None
-    return list(found)
 
 
 def _text_with(program: Program, metric: ast.MetricDecl, value: str) -> str:
@@ -80,7 +66,7 @@ class MetricAxis:
         units = unit_of(program)
         found: dict[str, str] = {}
         for claim in program.claims:
-            names = _metrics(program, claim)
+            names = metrics_read(program, below(program, claim))
             unit = units.get(claim.name.name, "none")
             texts = {name: _text_with(program, program.metrics[name], value) for name in names}
             lacking = [name for name, text in texts.items() if not text]
@@ -99,7 +85,7 @@ class MetricAxis:
     def edits(self, program: Program, value: str) -> list[Edit]:
         """The metrics that claims read, and the units of lets left to be inferred."""
         edits: list[Edit] = []
-        for name in dict.fromkeys(m for claim in program.claims for m in _metrics(program, claim)):
+        for name in metrics_read(program, (n for c in program.claims for n in below(program, c))):
             metric = program.metrics[name]
             text = _text_with(program, metric, value)
             head = f"metric {name}"

@@ -1,0 +1,211 @@
+"""Lint of the method: controls, intervals, corrections and numbers of prompts of claims.
+
+Sources: Shi et al. 2024 (controls) · semantics.md section 6 (families, selection and judging).
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, get_args
+
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+from pathdsl.lang.pvalues import is_p_value
+from pathdsl.lang.reach import all_of, reach
+from pathdsl.lang.scope import Faults, warning
+from pathdsl.lang.serving import fields_of, root_task, task_arguments, tasks_read
+from pathdsl.lang.signatures import literal
+from pathdsl.lang.walk import strip
+
+__all__ = [
+    "ENOUGH_PROMPTS",
+    "check_claims",
+    "check_control",
+    "check_prompts",
+    "is_exact",
+    "is_one",
+    "is_test",
+]
+
+ENOUGH_PROMPTS = 30
+MANY_COPIES = 5
+"""Claims of one form from which on they are a family that `for` would make."""
+_CONTROLS = (ast.RandomLike, ast.RandomEdges)
+_CORRECTIONS = {"holm", "bh"}
+_PATHS = get_args(ast.PathExpr)
+
+
+def check_control(program: Program) -> Faults:
+    """No claim about what a wrong hypothesis would score."""
+    if not program.claims:
+        return
+    for claim in program.claims:
+        if claim.expect == "refuted":
+            return
+        for node in reach(program, claim):
+            if isinstance(node, _CONTROLS) or (
+                isinstance(node, ast.Score) and node.name == "chance"
+            ):
+                return
+    yield warning(
+        "PD501",
+        "no claim says what a wrong hypothesis would score",
+        program.claims[0].name.span,
+        "the first of the claims",
+        help="`claim control: faithfulness(random_like(P, seed: 0)) >= 80% at 95% confidence "
+        "expect refuted`",
+    )
+
+
+def check_claims(program: Program) -> Faults:
+    """Claims without an interval or a correction, and rows that choose what they judge."""
+    for claim in program.claims:
+        names = {method.name for method in claim.methods}
+        if claim.confidence is None and _is_estimated(program, claim):
+            yield warning(
+                "PD502",
+                f"`{claim.name.name}` is judged by its estimate alone",
+                claim.span,
+                "no interval decides",
+                help="add `at 95% confidence`",
+            )
+        if claim.loop is None or names & _CORRECTIONS or is_one(program, claim.loop.members):
+            continue
+        if claim.confidence is not None or is_test(claim):
+            yield warning(
+                "PD503",
+                f"`{claim.name.name}` makes one claim per member"
+                + (" at one confidence" if claim.confidence is not None else ", each a test"),
+                claim.loop.span,
+                "many chances to be supported by luck",
+                help="add `by holm()` or `by bh()`",
+            )
+    yield from _copies(program)
+    for score in all_of(program, ast.Score):
+        for option in score.options:
+            if option.keyword == "split" and literal(option.value) is False:
+                yield warning(
+                    "PD505",
+                    "the rows that choose the knockouts also judge them",
+                    option.span,
+                    "chosen and judged on the same rows",
+                    help="leave `split: false` out",
+                )
+
+
+def is_test(claim: ast.ClaimDecl) -> bool:
+    """Whether a claim is about a p-value, which has no interval of its own."""
+    return any(is_p_value(side) for side in (claim.left, claim.right))
+
+
+def is_one(program: Program, members: ast.Node) -> bool:
+    """Whether a set is a single node as it is written, so that a loop over it makes one claim."""
+    match members:
+        case ast.NodeSet(members=(one,)):
+            return is_one(program, one)
+        case ast.Name(name=name) if name in program.groups:
+            return is_one(program, program.groups[name].nodes)
+        case ast.HeadRef(layer=layer, head=head):
+            return _is_one_index(layer) and _is_one_index(head)
+        case ast.MlpRef(layer=layer) | ast.ResidRef(layer=layer):
+            return _is_one_index(layer)
+        case _:
+            return False
+
+
+def _is_one_index(indices: ast.Indices) -> bool:
+    return not indices.every and [a == b for a, b in indices.ranges] == [True]
+
+
+def _copies(program: Program) -> Faults:
+    """Claims that differ in their nodes only, without the correction that `for` would ask for."""
+    alike: dict[str, list[ast.ClaimDecl]] = {}
+    for claim in program.claims:
+        if claim.loop is None and (claim.confidence is not None or is_test(claim)):
+            alike.setdefault(str(_form(program, claim)), []).append(claim)
+    for same in alike.values():
+        if len(same) >= MANY_COPIES:
+            yield warning(
+                "PD503",
+                f"{len(same)} claims of one form, each at its own confidence",
+                same[0].name.span,
+                "the first of them",
+                labels=[(claim.name.span, "and this") for claim in same[1:4]],
+                help="one claim `for h in {…}` with `by holm()` or `by bh()`",
+            )
+
+
+def _form(program: Program, node: object) -> Any:
+    """A claim with all that may differ between members of a family taken out."""
+    match node:
+        case ast.Name(name=name) if name in program.lets:
+            return _form(program, program.lets[name].expression)
+        case ast.Name(name=name) if name not in program.paths and name not in program.groups:
+            return name
+        case ast.Number():
+            return "number"
+        case _ if isinstance(node, _PATHS):
+            return "path"
+        case ast.Node():
+            parts = [
+                _form(program, getattr(node, one.name))
+                for one in fields(node)
+                if one.compare
+                and not (isinstance(node, ast.ClaimDecl) and one.name in ("name", "text"))
+            ]
+            return [type(node).__name__, *parts]
+        case tuple():
+            return [_form(program, item) for item in node]
+        case _:
+            return node
+
+
+def _is_estimated(program: Program, claim: ast.ClaimDecl) -> bool:
+    """False for claims about path sets alone, which no prompt can change, and for p-values."""
+    if is_test(claim):
+        return False  # a p-value has no interval of its own
+    counted = ("paths", "overlap")
+    for node in reach(program, claim):
+        if isinstance(node, ast.Score) and node.name not in counted:
+            return True
+        if isinstance(node, ast.PlainRun | ast.PathRun):
+            return True
+    return False
+
+
+def is_exact(claim: ast.ClaimDecl) -> bool:
+    """Whether no bootstrap judges a claim: a p-value, or a share of prompts that are right."""
+    shares = [isinstance(s, ast.Score) and s.name == "accuracy" for s in _sides(claim)]
+    numbers = [isinstance(s, ast.Number) for s in _sides(claim)]
+    return is_test(claim) or (any(shares) and any(numbers))
+
+
+def _sides(claim: ast.ClaimDecl) -> tuple[ast.Node, ast.Node]:
+    return strip(claim.left), strip(claim.right)
+
+
+def check_prompts(program: Program) -> Faults:
+    """Tasks that take few rows by their own text and are judged with an interval."""
+    judged = [c for c in program.claims if c.confidence is not None and not is_exact(c)]
+    for task in program.tasks.values():
+        name = task.name.name
+        claim = next((c for c in judged if _reads(program, c, name)), None)
+        take = task_arguments(program, task).get("take")
+        field = fields_of(program, task).get("data")
+        if claim is None or task.base is not None or field is None or type(take) is not int:
+            continue
+        if take < ENOUGH_PROMPTS:
+            yield warning(
+                "PD504",
+                f"{take} prompts for an interval",
+                field.value.span,
+                f"fewer than {ENOUGH_PROMPTS}",
+                labels=[(claim.name.span, "judged with an interval")],
+                help=f"`take: {ENOUGH_PROMPTS}` or more",
+            )
+
+
+def _reads(program: Program, claim: ast.ClaimDecl, task: str) -> bool:
+    """Whether a claim reads rows of a task or a part of it; True where the text does not say."""
+    read = tasks_read(program, reach(program, claim))
+    return not read or task in {root_task(program, name) for name in read}
