@@ -13,8 +13,16 @@ from itertools import product
 from json import dumps
 from typing import Any
 
+from pathdsl.report.forest import strips
 from pathdsl.report.numbers import Pair, digits, many, pair, plain, shown
-from pathdsl.report.pageclaims import ClaimView, claim_view, strips
+from pathdsl.report.pageclaims import (
+    ClaimView,
+    MemberRow,
+    claim_view,
+    member_rows,
+    spread_of,
+    worst_of,
+)
 
 __all__ = ["FileView", "FindingView", "QuantityFamily", "QuantityRow", "UnitRow", "page_of"]
 
@@ -33,6 +41,9 @@ class QuantityRow:
     n: str
     level: str
     notes: tuple[str, ...]
+    members: tuple[MemberRow, ...]
+    members_title: str
+    spread: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +271,9 @@ def _row(quantity: Object, single: bool, noise: float, places: int | None) -> Qu
         n=f"{quantity['n']:,}" if quantity["n"] else "",
         level=f"{quantity['confidence'] * 100:g}%" if quantity["confidence"] and ends else "",
         notes=tuple(quantity["notes"]),
+        members=member_rows(quantity, noise),
+        members_title=worst_of(quantity["members"]),
+        spread=spread_of(quantity.get("prompts"), noise) if single else "",
     )
 
 
