@@ -1,7 +1,8 @@
 """What a drawn report says beyond numbers, as part of the JSON object of one file.
 
-Title, tasks, the drawing of the hypothesis, formulas, and the tokens of the prompts that claims
-name. It stands in the object so that a report can be written from the object alone, anywhere.
+Title, tasks, the drawing of the hypothesis, formulas, the tokens of the prompts that claims name,
+and the lock that lies beside the file. It stands in the object so that a report can be written from
+the object alone, anywhere.
 
 Source: `schema/check.schema.json`, the keys of `file` that are not required.
 """
@@ -30,6 +31,8 @@ def details(outcome: FileOutcome) -> Object:
     program = outcome.program
     if outcome.judgement is None or program is None:
         return {}
+    from pathdsl.report.lock_text import lock_file_object
+
     resolver = _resolver(outcome, program)
     return {
         "title": program.circuit.title if program.circuit else "",
@@ -39,6 +42,7 @@ def details(outcome: FileOutcome) -> Object:
         "prompts": list(_prompts(outcome)),
         "formulas": list(_formulas(program, resolver)),
         "drawing": _drawing(outcome, program, resolver),
+        "lock_file": lock_file_object(outcome.lock, program),
     }
 
 

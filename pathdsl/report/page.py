@@ -23,6 +23,7 @@ from pathdsl.report.pageclaims import (
     spread_of,
     worst_of,
 )
+from pathdsl.report.pagelock import LockView, lock_view
 
 __all__ = ["FileView", "FindingView", "QuantityFamily", "QuantityRow", "UnitRow", "page_of"]
 
@@ -105,6 +106,7 @@ class FileView:
     method: tuple[tuple[str, str], ...]
     checks: tuple[tuple[str, str, str, str], ...]
     cost: tuple[str, ...]
+    lock: LockView | None
     short_hash: str
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -142,6 +144,7 @@ def _file(file: Object, number: int) -> FileView:
         method=tuple(_method(file).items()),
         checks=tuple(_checks(file)),
         cost=tuple(_cost(file, rounding)),
+        lock=lock_view(file),
         short_hash=sha256(dumps(_lasting(file), sort_keys=True).encode()).hexdigest()[:12],
         keys=_keys(claims),
     )
@@ -187,6 +190,8 @@ def _headline(file: Object) -> str:
             usual = good and verdict == "supported"
             remark = "" if usual else " as expected" if good else " NOT as expected"
             told.append(f"{counts[verdict, good]} {verdict}{remark}")
+    if (file.get("lock") or {}).get("drifted"):
+        told.append("drifted from its lock")
     return f"{many(len(claims), 'claim')}: {', '.join(told)}"
 
 

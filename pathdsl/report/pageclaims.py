@@ -9,11 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pathdsl.report.claims_text import spread_text
 from pathdsl.report.forest import Strip, bounds
-from pathdsl.report.numbers import Pair, apart, many, pair, shown
-from pathdsl.report.style import View
-from pathdsl.score.results import Spread
+from pathdsl.report.numbers import Pair, apart, many, pair, shown, spread_words
 
 __all__ = [
     "ClaimView", "MemberRow", "PartRow", "PromptRow", "claim_view", "member_rows", "spread_of",
@@ -243,15 +240,10 @@ def spread_of(spread: Object | None, noise: float) -> str:
     """How something is distributed over prompts, as the text report says it; "" for None."""
     if spread is None:
         return ""
-    low, middle, high = spread["quartiles"]
-    found = Spread(
-        n=spread["n"], least=spread["least"], quartiles=(low, middle, high), most=spread["most"],
-        negative=spread["negative"], satisfied=spread["satisfied"],
-    )  # fmt: skip
-    told = spread_text(found, View(noise=noise))
-    if found.satisfied is None:
+    told = spread_words(spread["least"], spread["quartiles"], spread["most"], noise)
+    if spread["satisfied"] is None:
         return told
-    return f"{told}; {found.satisfied:,} of {found.n:,} satisfy it"
+    return f"{told}; {spread['satisfied']:,} of {spread['n']:,} satisfy it"
 
 
 def _pair(ends: Sequence[float] | None) -> Pair | None:

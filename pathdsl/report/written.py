@@ -33,7 +33,7 @@ __all__ = ["Kind", "NotAResult", "read_result", "write"]
 Kind = Literal["html", "tex", "md"]
 MACRO_PARTS = ("", "Value", "Interval", "N", "Verdict", "Hash")
 """What follows a claim's name in the names of its macros."""
-OWN_MACROS = ("Table", "Formulas", "Method", "Hash", "Scope", "num")
+OWN_MACROS = ("Table", "Formulas", "Method", "Hash", "Scope", "Lock", "num")
 Object = Mapping[str, Any]
 
 
