@@ -13,6 +13,7 @@ from itertools import product
 from json import dumps
 from typing import Any
 
+from pathdsl.lang.mathml import plain_mathml
 from pathdsl.report.forest import strips
 from pathdsl.report.numbers import Pair, digits, many, pair, plain, shown
 from pathdsl.report.pageclaims import (
@@ -54,6 +55,7 @@ class QuantityFamily:
     name: str
     single: bool
     statement: str
+    mathml: str
     rows: tuple[QuantityRow, ...]
 
 
@@ -83,8 +85,8 @@ class UnitRow:
 class FileView:
     """Everything to show of one file.
 
-    `metrics`, and quantities and claims in `stated`, are name, text and LaTeX. `keys`: by unit, the
-    claims that concern it. `short_hash`: of method, quantities and claims.
+    `metrics`, and quantities and claims in `stated`, are name, text, LaTeX and MathML. `keys`: by
+    unit, the claims that concern it. `short_hash`: of method, quantities and claims.
     """
 
     path: str
@@ -99,8 +101,8 @@ class FileView:
     claims: tuple[ClaimView, ...]
     norms: str
     quantities: tuple[QuantityFamily, ...]
-    metrics: tuple[tuple[str, str, str], ...]
-    stated: tuple[tuple[str, str, str], ...]
+    metrics: tuple[tuple[str, str, str, str], ...]
+    stated: tuple[tuple[str, str, str, str], ...]
     drawing: Object | None
     units: tuple[UnitRow, ...]
     method: tuple[tuple[str, str], ...]
@@ -150,10 +152,11 @@ def _file(file: Object, number: int) -> FileView:
     )
 
 
-def _formulas(file: Object, *kinds: str) -> Iterable[tuple[str, str, str]]:
+def _formulas(file: Object, *kinds: str) -> Iterable[tuple[str, str, str, str]]:
     for formula in file.get("formulas", ()):
         if formula["kind"] in kinds:
-            yield formula["name"], formula["text"], formula["latex"]
+            mathml = plain_mathml(formula.get("mathml", ""))
+            yield formula["name"], formula["text"], formula["latex"], mathml
 
 
 def _lasting(file: Object) -> Object:
@@ -235,7 +238,7 @@ def _norms(file: Object) -> str:
 
 
 def _families(file: Object, noise: float) -> Iterable[QuantityFamily]:
-    said = {f["name"]: f["text"] for f in file.get("formulas", ()) if f["kind"] == "let"}
+    said = {name: (text, mathml) for name, text, _, mathml in _formulas(file, "let")}
     found: dict[str, list[Object]] = {}
     for quantity in file["quantities"]:
         found.setdefault(quantity["name"].partition("[")[0], []).append(quantity)
@@ -251,7 +254,8 @@ def _families(file: Object, noise: float) -> Iterable[QuantityFamily]:
         yield QuantityFamily(
             name=name,
             single=single,
-            statement=said.get(name, ""),
+            statement=said.get(name, ("", ""))[0],
+            mathml=said.get(name, ("", ""))[1],
             rows=tuple(_row(q, single, noise, places) for q in ordered),
         )
 

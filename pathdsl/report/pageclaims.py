@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pathdsl.lang.mathml import plain_mathml
 from pathdsl.report.forest import Strip, bounds
 from pathdsl.report.numbers import Pair, apart, many, pair, shown, spread_words
 
@@ -79,6 +80,7 @@ class ClaimView:
     p_value: str
     statement: str
     latex: str
+    mathml: str
     units: tuple[str, ...]
     terms: tuple[tuple[str, str], ...]
     members: tuple[MemberRow, ...]
@@ -121,6 +123,7 @@ def claim_view(
         p_value=f"{claim['p_value']:.2g}" if claim["p_value"] is not None else "",
         statement=declared.get("text", ""),
         latex=declared.get("latex", ""),
+        mathml=plain_mathml(declared.get("mathml", "")),
         units=_units(claim["name"], declared, file),
         terms=tuple((t["text"], shown(t["value"], None, noise)) for t in claim["terms"]),
         members=member_rows(claim, noise),

@@ -20,8 +20,9 @@ from importlib import resources
 from typing import Any, Literal
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from pathdsl.lang.mathml import plain_mathml
 from pathdsl.lang.tex import escape as tex_escape
 from pathdsl.lang.tex import macro_word, plain_formula
 from pathdsl.report.circuit_svg import circuit_svg, colours
@@ -102,7 +103,10 @@ def _html(result: Object, files: tuple[FileView, ...]) -> str:
         if view.drawing
     }
     groups = [colours(view.drawing) if view.drawing else {} for view in files]
-    return _template("report.html.jinja", jinja2.Environment(autoescape=True)).render(
+    environment = jinja2.Environment(autoescape=True)
+    environment.filters["breaks"] = _breaks
+    environment.filters["mathml"] = lambda text: Markup(plain_mathml(text))
+    return _template("report.html.jinja", environment).render(
         files=files,
         pictures=pictures,
         groups=groups,
@@ -112,6 +116,11 @@ def _html(result: Object, files: tuple[FileView, ...]) -> str:
         policy=policy,
         schema_version=result["schema_version"],
     )
+
+
+def _breaks(name: str) -> Markup:
+    """A name that may break before its member and its position, and elsewhere only if it must."""
+    return Markup(re.sub(r"(\[|@)", r"<wbr>\1", str(escape(name))))
 
 
 def _allowed(text: str) -> str:

@@ -56,3 +56,12 @@ def test_the_forest_plot_has_numbers_on_its_axes() -> None:
     page = Page(write(drawn(), "html"))
     texts = [a for tag, a in page.tags if tag == "text" and a.get("x", "").endswith("%")]
     assert len(texts) >= 2 * 5, "at least two for each claim"
+
+
+def test_formulas_stand_in_the_page_and_those_of_strangers_only_if_plain() -> None:
+    result = drawn()
+    good = "<math><mfrac><mrow><mi>a</mi></mrow><mrow><mn>2</mn></mrow></mfrac></math>"
+    result["files"][0]["formulas"][0]["mathml"] = good
+    result["files"][0]["formulas"][1]["mathml"] = "<math><mi><img src='x'/></mi></math>"
+    text = write(result, "html")
+    assert text.count("<math>") == 1 and good in text and "<img" not in text

@@ -16,7 +16,7 @@ from pathdsl.report.page import page_of
 from pathdsl.report.written import NotAResult, read_result, write
 from tests.report.pages import BAD, TEX, drawn, hostile, made_up
 
-VOID = {"meta", "br", "link", "img", "input", "hr"}
+VOID = {"meta", "br", "wbr", "link", "img", "input", "hr"}
 
 
 class Page(HTMLParser):
