@@ -86,8 +86,34 @@ def test_pointing_at_a_unit_tells_what_was_measured(tmp_path: Path) -> None:
         assert (
             page.locator(".told").inner_text() == "a0.h1@S2 · first · direct: 20.00 [19.90, 20.10]"
         )
+        assert page.locator(".edge.dim").count() == 1, "all lines but those of the unit"
         page.locator(".unit").nth(1).focus()
         assert page.locator(".told").inner_text().startswith("a1.h2@END · second")
+        page.locator("h1").hover()
+        assert page.locator(".told").inner_text().startswith("a1.h2@END"), "it has the keyboard"
+        page.keyboard.press("Tab")
+        assert page.locator(".told").inner_text().startswith("a1.h3@END")
+        page.evaluate("document.activeElement.blur()")
+        page.wait_for_function("document.querySelectorAll('.edge.dim').length === 0")
+        assert page.locator(".told").inner_text().startswith("Point at a unit")
+        assert page.locator(".told").evaluate("e => getComputedStyle(e).position") == "sticky"
+
+
+def test_formulas_are_drawn_and_numbers_of_the_axis_do_not_touch(tmp_path: Path) -> None:
+    result = drawn()
+    half = "<math><mfrac><mrow><mi>a</mi></mrow><mrow><mn>2</mn></mrow></mfrac></math>"
+    result["files"][0]["formulas"][0]["mathml"] = half
+    with browser(400) as (page, _, complaints):
+        opened(page, tmp_path, result)
+        above, below = (
+            page.locator(f"mfrac > :{which}-child").bounding_box() for which in ("first", "last")
+        )
+        assert above["y"] + above["height"] <= below["y"] and complaints == []
+        touching = """[...document.querySelectorAll('.strip')].filter(strip => {
+          const boxes = [...strip.querySelectorAll('text')].map(e => e.getBoundingClientRect());
+          return boxes.some((a, i) => boxes.some((b, j) => i < j && a.right > b.left));
+        }).length"""
+        assert page.locator(".strip text").count() >= 8 and page.evaluate(touching) == 0
 
 
 def test_all_is_there_without_scripts(tmp_path: Path) -> None:
