@@ -181,7 +181,9 @@ def _formula(latex: str, text: str) -> Markup:
 def _number(text: str) -> Markup:
     """A number, an interval or a comparison in a formula; words stay words."""
     if re.fullmatch(r"[-+\d.,e\[\] ]+", text):
-        return Markup(rf"\ensuremath{{{text}}}")
+        # An interval breaks behind its comma where a column is too narrow for it, and only there.
+        breakable = text.replace(", ", r",\penalty5000 ")
+        return Markup(rf"\ensuremath{{{breakable}}}")
     comparison = re.fullmatch(r"(<=|>=|<|>|~=) ([-+\d.e]+)(?: within ([-+\d.e]+))?", text)
     if comparison is None:
         return Markup(tex_escape(text))

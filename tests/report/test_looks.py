@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from pathdsl.lang.program import load_program
 from pathdsl.report.written import write
+from pathdsl.score.formulas import expression_latex
 from tests.report.pages import BAD, TEX, drawn, hostile
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -124,6 +127,41 @@ def test_all_is_there_without_scripts(tmp_path: Path) -> None:
         assert page.locator(".unit:visible").count() == 4
 
 
+def typeset(tmp_path: Path, document: list[str]) -> str:
+    """Compiles the lines as `paper.tex`; the log."""
+    (tmp_path / "paper.tex").write_text("\n".join(document), encoding="utf-8")
+    done = subprocess.run(
+        [str(PDFLATEX), "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
+        cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    return (tmp_path / "paper.log").read_text(encoding="utf-8", errors="replace")
+
+
+@pytest.mark.skipif(PDFLATEX is None, reason="pdflatex is not installed")
+def test_latex_fits_a_column_of_two(tmp_path: Path) -> None:
+    result = drawn()
+    file = result["files"][0]
+    text = "let effect = mean(abs(LD(reference) - LD(treat(through(name_movers) | through(h)))))\n"
+    expression = load_program("x.circuit", text)[0].lets["effect"].expression
+    latex = expression_latex(expression, lambda span: text[span.start : span.end])
+    file["formulas"].append({"kind": "let", "name": "effect", "text": text, "latex": latex})
+    file["claims"][3]["verdict"] = "inconclusive"
+    file["claims"][0] |= {"estimate": -0.000140, "interval": [-0.000207, -0.000075]}
+    file["claims"][1] |= {"relation": "~=", "within": 0.25}
+    (tmp_path / "result.tex").write_text(write(result, "tex"), encoding="utf-8")
+    log = typeset(
+        tmp_path,
+        [
+            r"\documentclass[twocolumn]{article}\usepackage[T1]{fontenc}",
+            r"\usepackage{array,textcomp,amsmath,amssymb,booktabs}\input{result.tex}",
+            r"\begin{document}\begin{table}\small\pdTable\end{table}\pdFormulas\end{document}",
+        ],
+    )
+    over = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt", log)]
+    assert max(over, default=0.0) < 2.0, log[-3000:]
+
+
 @pytest.mark.skipif(PDFLATEX is None, reason="pdflatex is not installed")
 @pytest.mark.parametrize("make", [drawn, lambda: hostile(TEX)], ids=["drawn", "hostile"])
 def test_latex_compiles(tmp_path: Path, make: Any) -> None:
@@ -137,15 +175,10 @@ def test_latex_compiles(tmp_path: Path, make: Any) -> None:
         r"\begin{document}",
         rf"Found: \{stem}; \{stem}Value, \{stem}Interval, \{stem}N, \{stem}Verdict, \{stem}Hash.",
         r"\begin{table}[h]\centering\small\pdTable\caption{\pdScope}\end{table}",
-        r"\pdFormulas \pdMethod",
+        r"\pdFormulas \pdMethod Lock: \pdLock.",
         r"\end{document}",
     ]
-    (tmp_path / "paper.tex").write_text("\n".join(document), encoding="utf-8")
-    done = subprocess.run(
-        [str(PDFLATEX), "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
-        cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:]
+    typeset(tmp_path, document)
     assert (tmp_path / "paper.pdf").stat().st_size > 10_000
     reader = shutil.which("pdftotext")
     if reader is not None and make is drawn:

@@ -208,7 +208,7 @@ def test_latex_has_a_macro_for_each_part_of_a_claim() -> None:
     view = page_of(drawn())[0]
     for part, value in (
         ("Value", r"\ensuremath{0.932}"),
-        ("Interval", r"\ensuremath{[0.910, 0.951]}"),
+        ("Interval", r"\ensuremath{[0.910,\penalty5000 0.951]}"),
         ("N", "4"),
         ("Verdict", "supported"),
     ):
