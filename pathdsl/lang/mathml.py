@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
+from pathdsl.lang.visible import visible
+
 __all__ = ["plain_mathml"]
 
 TOKENS = frozenset(("mi", "mn", "mo", "mtext"))
@@ -35,6 +37,7 @@ def _plain(element: ET.Element, depth: int) -> bool:
     if any(value not in ATTRIBUTES.get(name, ()) for name, value in element.attrib.items()):
         return False
     if element.tag in TOKENS:
+        element.text = visible(element.text or "")
         return len(element) == 0
     if element.tag not in LAYOUT or (element.text or "").strip():
         return False

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
+from markupsafe import escape as escape_markup
 
+from pathdsl.lang.visible import visible
 from pathdsl.report.page import UnitRow
 
 __all__ = ["PALETTE", "circuit_svg", "colours"]
@@ -65,6 +67,11 @@ def circuit_svg(
             f'text-anchor="middle">{escape(node["label"])}</text></g>'
         )
     return Markup("\n".join([*parts, "</svg>"]))
+
+
+def escape(text: str) -> Markup:
+    """The text for SVG, with nothing unseen in it."""
+    return escape_markup(visible(text))
 
 
 class _Picture:

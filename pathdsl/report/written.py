@@ -25,6 +25,7 @@ from markupsafe import Markup, escape
 from pathdsl.lang.mathml import plain_mathml
 from pathdsl.lang.tex import escape as tex_escape
 from pathdsl.lang.tex import macro_word, plain_formula
+from pathdsl.lang.visible import token_text, visible
 from pathdsl.report.circuit_svg import circuit_svg, colours
 from pathdsl.report.json import schema
 from pathdsl.report.page import FileView, page_of
@@ -103,7 +104,10 @@ def _html(result: Object, files: tuple[FileView, ...]) -> str:
         if view.drawing
     }
     groups = [colours(view.drawing) if view.drawing else {} for view in files]
-    environment = jinja2.Environment(autoescape=True)
+    environment = jinja2.Environment(
+        autoescape=True, finalize=lambda v: visible(v) if type(v) is str else v
+    )
+    environment.filters["token"] = token_text
     environment.filters["breaks"] = _breaks
     environment.filters["mathml"] = lambda text: Markup(plain_mathml(text))
     return _template("report.html.jinja", environment).render(
@@ -120,7 +124,7 @@ def _html(result: Object, files: tuple[FileView, ...]) -> str:
 
 def _breaks(name: str) -> Markup:
     """A name that may break before its member and its position, and elsewhere only if it must."""
-    return Markup(re.sub(r"(\[|@)", r"<wbr>\1", str(escape(name))))
+    return Markup(re.sub(r"(\[|@)", r"<wbr>\1", str(escape(visible(name)))))
 
 
 def _allowed(text: str) -> str:
@@ -139,7 +143,7 @@ def _tex(files: tuple[FileView, ...]) -> str:
     )  # fmt: skip
     environment.filters["formula"] = _formula
     environment.filters["num"] = _number
-    environment.filters["comment"] = lambda text: Markup(" ".join(text.split()))
+    environment.filters["comment"] = lambda text: Markup(visible(" ".join(text.split())))
     environment.filters["breakable"] = _breakable
     names = [
         (view, _stem(view, i, files), _macros(view, _stem(view, i, files)))
@@ -210,7 +214,12 @@ def _markdown() -> jinja2.Environment:
 
 def _marked(text: str) -> str:
     """The text in Markdown: nothing in it is markup, a link or HTML."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = (
+        visible(" ".join(text.split()))
+        .replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;")
+    )
     text = re.sub(r"([\\`*_\[\]|~])", r"\\\1", text)
     # At the start of a line these make a heading, a list or a rule.
     text = re.sub(r"^([#+=-]+|\d+[.)])(?=\s|$)", lambda m: f"&#{ord(m[1][0])};{m[1][1:]}", text)
@@ -220,7 +229,7 @@ def _marked(text: str) -> str:
 
 def _code(text: str) -> Markup:
     """The text as code, also in a table."""
-    text = " ".join(text.split()).replace("|", "\\|") if text else " "
+    text = visible(" ".join(text.split())).replace("|", "\\|") or " "
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     ticks = "`" * (longest + 1)
     room = " " if "`" in text else ""

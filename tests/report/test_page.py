@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pathdsl.report.written import write
-from tests.report.pages import BAD, drawn, made_up
+from tests.report.pages import BAD, drawn, hostile, made_up
 from tests.report.test_written import Page
 
 SPREAD = {
@@ -65,3 +65,21 @@ def test_formulas_stand_in_the_page_and_those_of_strangers_only_if_plain() -> No
     result["files"][0]["formulas"][1]["mathml"] = "<math><mi><img src='x'/></mi></math>"
     text = write(result, "html")
     assert text.count("<math>") == 1 and good in text and "<img" not in text
+
+
+UNSEEN = "a\u202eb\x00c\x1b[31m\u2066d"
+
+
+@pytest.mark.parametrize("kind", ["html", "md", "tex"])
+def test_nothing_unseen_turns_a_report_round(kind) -> None:
+    text = write(hostile(UNSEEN), kind)
+    assert not set(text) & set("\u202e\x00\x1b\u2066")
+    assert "[U+202E]" in text
+
+
+def test_tokens_of_blanks_can_be_seen() -> None:
+    result = drawn()
+    result["files"][0]["prompts"][0]["tokens"] = ["When", "\n", "\t", "", " שלום", "\u202e", " 🐍"]
+    text = write(result, "html")
+    for shown in ("↵", "⇥", "∅", " שלום", "[U+202E]", " 🐍"):
+        assert f"<code>{shown}</code>" in text
