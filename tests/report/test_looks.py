@@ -96,10 +96,12 @@ def test_pointing_at_a_unit_tells_what_was_measured(tmp_path: Path) -> None:
         assert page.locator(".told").inner_text().startswith("a1.h2@END"), "it has the keyboard"
         page.keyboard.press("Tab")
         assert page.locator(".told").inner_text().startswith("a1.h3@END")
+        placed = "e => getComputedStyle(e).position"
+        assert page.locator(".told").evaluate(placed) == "sticky", "in view from every unit"
         page.evaluate("document.activeElement.blur()")
         page.wait_for_function("document.querySelectorAll('.edge.dim').length === 0")
         assert page.locator(".told").inner_text().startswith("Point at a unit")
-        assert page.locator(".told").evaluate("e => getComputedStyle(e).position") == "sticky"
+        assert page.locator(".told").evaluate(placed) == "static", "it covers nothing"
 
 
 def test_formulas_are_drawn_and_numbers_of_the_axis_do_not_touch(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ for (const file of document.querySelectorAll(".file")) {
     const edges = file.querySelectorAll(".circuit .edge");
     told.hidden = false;
     const show = (unit) => {
+      told.classList.add("live");
       told.textContent = unit.querySelector("title").textContent.replace(/\n/g, " · ");
       for (const edge of edges) {
         edge.classList.toggle("dim", !edge.dataset.ends.split(" ").includes(unit.dataset.unit));
@@ -18,6 +19,7 @@ for (const file of document.querySelectorAll(".file")) {
     const rest = () => {
       const active = document.activeElement;
       if (active && active.matches(".unit") && file.contains(active)) return show(active);
+      told.classList.remove("live");
       told.textContent = still;
       for (const edge of edges) edge.classList.remove("dim");
     };
