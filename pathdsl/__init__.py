@@ -32,8 +32,11 @@ def parse(text: str, path: str = "<text>") -> tuple[File, list[Diagnostic]]:
     """The syntax tree of a `.circuit` text and its syntax faults, in the order of the text.
 
     Statements with a fault are left out of the tree. `path` names the text in spans. Names, units
-    and method are not looked at: `pathdsl.lang.lint.lint_file` does that. Never raises.
+    and method are not looked at: `pathdsl.lang.lint.lint_file` does that. Raises TypeError for what
+    is no text; a text raises nothing.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"`parse` wants a text, not {type(text).__name__}")
     from pathdsl.lang.parse import parse as parse_text
 
     return parse_text(text, path)
@@ -64,7 +67,8 @@ def check(
 
     Faults of the file, its data, the model or the machine are in `result.diagnostics`, never
     raised, and `result.exit_code` is what the command line would exit with. Raises ValueError for
-    options that name what the file does not have, LanguageError for `models` that cannot be read.
+    options that name what the file does not have or are out of range, TypeError for options of
+    another type, LanguageError for `models` that cannot be read.
     """
     import os
 
@@ -72,7 +76,7 @@ def check(
     from pathdsl.score.check import CheckOptions
 
     options = CheckOptions(
-        overrides=vet_counts(take, seed),
+        overrides=vet_counts(take, seed, threads),
         only=only,
         device=device,
         allow_inconclusive=allow_inconclusive,

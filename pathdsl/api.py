@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.lint import lint_file
@@ -104,12 +104,28 @@ class Result:
                 "`to_frame` needs pandas: pip install 'pathdsl[frames]'; "
                 "`to_dict` has the same numbers without it"
             ) from error
-        if of == "claims":
-            return pandas.DataFrame(
-                tables.claim_rows(self.claims), columns=list(tables.CLAIM_COLUMNS)
-            )
-        return pandas.DataFrame(
-            tables.quantity_rows(self.quantities), columns=list(tables.QUANTITY_COLUMNS)
+        rows, columns = (
+            (tables.claim_rows(self.claims), tables.CLAIM_COLUMNS)
+            if of == "claims"
+            else (tables.quantity_rows(self.quantities), tables.QUANTITY_COLUMNS)
+        )
+        frame = pandas.DataFrame(rows, columns=list(columns))
+        # Also where a column has no number at all, which would be one of objects.
+        return frame.astype({name: float for name in columns if name in tables.NUMBERS})
+
+    def __copy__(self) -> Result:
+        """Itself: a result does not change."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> Result:
+        """Itself: a result does not change, and a copy would copy the model."""
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        """Raises TypeError: a result holds the model that was run, which is not pickled."""
+        raise TypeError(
+            "a result holds the model and is not pickled: pickle `result.to_dict()`, or "
+            "`result.claims` and `result.quantities`"
         )
 
     def __str__(self) -> str:
@@ -164,10 +180,22 @@ def check_path(path: str, options: CheckOptions, models: Mapping[str, str]) -> R
     return result
 
 
-def vet_counts(take: int | None, seed: int | None) -> dict[str, int]:
-    """The overrides of every task's data; ValueError for fewer than one row."""
-    if take is not None and take < 1:
-        raise ValueError(f"`take={take}`: at least one row is needed")
+def vet_counts(take: int | None, seed: int | None, threads: int | None) -> dict[str, int]:
+    """The overrides of every task's data.
+
+    Raises TypeError for what is no whole number, ValueError for less than one row or thread.
+    """
+    for name, n, what in (
+        ("take", take, "row"),
+        ("seed", seed, ""),
+        ("threads", threads, "thread"),
+    ):
+        if n is None:
+            continue
+        if not isinstance(n, int) or isinstance(n, bool):
+            raise TypeError(f"`{name}={n!r}`: wanted a whole number")
+        if what and n < 1:
+            raise ValueError(f"`{name}={n}`: at least one {what} is needed")
     return {name: n for name, n in (("take", take), ("seed", seed)) if n is not None}
 
 
@@ -183,6 +211,8 @@ def _only_vetted(path: str) -> FileOutcome:
 
 def _vet_names(program: Program, options: CheckOptions) -> None:
     if options.only is not None:
+        if not isinstance(options.only, str):
+            raise TypeError(f"`only={options.only!r}`: wanted the name of a claim or quantity")
         known = [*program.lets, *(claim.name.name for claim in program.claims)]
         name = options.only.partition("[")[0]
         if name not in known:

@@ -273,6 +273,7 @@ def _store() -> Store:
 
 def _report(name: str, result: Result) -> str:
     """The report of the members of one claim that are not as expected, and how many are."""
+    from pathdsl.lang.visible import visible
     from pathdsl.report.claims_text import claim_block
     from pathdsl.report.findings import base_name
     from pathdsl.report.numbers import many
@@ -285,7 +286,7 @@ def _report(name: str, result: Result) -> str:
     blocks = [claim_block(one, result.outcome.tasks, view) for one in wrong]
     if len(members) > len(wrong):
         blocks.append(f"  {many(len(members) - len(wrong), 'other member')} as expected")
-    return "\n\n".join(blocks)
+    return visible("\n\n".join(blocks))
 
 
 def _rendered(faults: list[Diagnostic], known: Any) -> str:

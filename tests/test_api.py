@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -161,7 +163,12 @@ def test_rows_are_plain_values() -> None:
 
 
 def test_the_frame_is_made_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    stand_in = SimpleNamespace(DataFrame=lambda rows, columns: (rows, columns))
+    class Frame(tuple):
+        def astype(self, kinds: dict[str, type]) -> tuple:
+            assert set(kinds) <= set(self[1]) and {"estimate", "low"} <= set(kinds)
+            return tuple(self)
+
+    stand_in = SimpleNamespace(DataFrame=lambda rows, columns: Frame((rows, columns)))
     monkeypatch.setitem(sys.modules, "pandas", stand_in)
     found = made_up()
     assert found.to_frame() == (claim_rows(found.claims), list(CLAIM_COLUMNS))
@@ -179,6 +186,37 @@ def test_a_frame_of_pandas() -> None:
     assert list(frame.loc[frame["as_expected"], "name"]) == ["sufficient", "control"]
     empty = Result(outcome=replace(outcome(), judgement=None)).to_frame("quantities")
     assert list(empty.columns) == list(QUANTITY_COLUMNS) and empty.empty
+    assert frame["within"].dtype == float and frame["within"].isna().all(), "no column of objects"
+
+
+def test_a_result_is_its_own_copy_and_its_parts_are_pickled(result: Result) -> None:
+    assert copy.copy(result) is result and copy.deepcopy(result) is result
+    with pytest.raises(TypeError, match=r"pickle `result.to_dict\(\)`"):
+        pickle.dumps(result)
+    kept = (result.to_dict(), result.claims, result.quantities)
+    assert pickle.loads(pickle.dumps(kept)) == kept
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"take": 0}, ValueError, "at least one row"),
+        ({"threads": 0}, ValueError, "at least one thread"),
+        ({"take": "5"}, TypeError, "wanted a whole number"),
+        ({"take": True}, TypeError, "wanted a whole number"),
+        ({"seed": 2.5}, TypeError, "`seed=2.5`: wanted a whole number"),
+        ({"only": 3}, TypeError, "wanted the name of a claim"),
+    ],
+)
+def test_options_of_another_kind_are_refused(file: Path, options, error, said: str) -> None:
+    with pytest.raises(error, match=said):
+        pathdsl.check(file, **options)
+
+
+def test_what_is_no_text_is_not_parsed() -> None:
+    for given in (3, b"x", None):
+        with pytest.raises(TypeError, match="`parse` wants a text"):
+            pathdsl.parse(given)  # type: ignore[arg-type]
 
 
 def test_without_pandas_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,19 @@ def test_one_claim_by_name(pytester: pytest.Pytester) -> None:
     run(pytester, "hypotheses", "-k", "wrong").assert_outcomes(failed=1, deselected=2)
 
 
+def test_files_of_one_name_from_another_folder(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (pytester.mkdir(name) / "x.circuit").write_text(INDUCTION)
+    monkeypatch.chdir(pytester.mkdir("elsewhere"))
+    done = run(pytester, "../one", "../two", "-v", "-k", "control")
+    done.assert_outcomes(passed=2, deselected=2)
+    done.stdout.fnmatch_lines(
+        ["*one/x.circuit::control PASSED*", "*two/x.circuit::control PASSED*"]
+    )
+
+
 def test_faults_are_errors_of_the_collection(pytester: pytest.Pytester) -> None:
     files(pytester, a=INDUCTION, b=BROKEN, c=INDUCTION.replace("a1.h2", "a7.h2"))
     done = run(pytester, "hypotheses")

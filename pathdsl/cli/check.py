@@ -16,9 +16,11 @@ from pathdsl.cli.formats import CheckFormat, Collected
 from pathdsl.cli.named import NO_MEMBER, judged, vet_names
 from pathdsl.cli.options import (
     AllowInconclusive,
+    BothNorms,
     Device,
     Diagnostics,
     Files,
+    Locked,
     MaxCopies,
     MaxStates,
     Memory,
@@ -41,8 +43,9 @@ if TYPE_CHECKING:
 
     from pathdsl.engine.store import Store
     from pathdsl.score.check import FileOutcome
+    from pathdsl.score.drift import Comparison
 
-__all__ = ["check", "outcome_of"]
+__all__ = ["check", "outcome_and_lock", "outcome_of", "vet_locked"]
 
 
 def check(
@@ -60,10 +63,7 @@ def check(
     max_copies: MaxCopies = None,
     threads: Threads = None,
     allow_inconclusive: AllowInconclusive = False,
-    both_norms: Annotated[
-        bool,
-        typer.Option("--both-norms", help="Also judge in the other norm mode."),
-    ] = False,
+    both_norms: BothNorms = False,
     values: Annotated[
         Path | None,
         typer.Option(
@@ -76,10 +76,7 @@ def check(
     diagnostics: Annotated[
         Diagnostics, typer.Option("--diagnostics", help="Code frames, or a line per fault.")
     ] = Diagnostics.FULL,
-    locked: Annotated[
-        bool,
-        typer.Option("--locked", help="Compute everything, and compare it with the file's lock."),
-    ] = False,
+    locked: Locked = False,
     no_cache: NoCache = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress; a line per claim.")
@@ -92,12 +89,10 @@ def check(
     from pathdsl.report.lock_text import comparison_line, comparison_object
     from pathdsl.report.style import View
     from pathdsl.report.text import closing, report
-    from pathdsl.score.locked import against_lock, lockless
 
     if values is not None and values.suffix not in (".jsonl", ".csv"):
         raise typer.BadParameter(f"`--values {values}`: wanted a name ending in .jsonl or .csv")
-    if locked and only is not None:
-        raise typer.BadParameter("`--locked` compares every claim and takes no `--only`")
+    vet_locked(locked, only)
     scope = read_scope(sets, seed, models, memory, max_states, max_copies)
     view = View(
         width=columns(),
@@ -115,16 +110,9 @@ def check(
         vet_names([p for p in programs if p.file.statements], only, scope.models)
     store = None if no_cache or locked else open_store()
     for name in names:
-        comparison = None
-        outcome = lockless(name) if locked else None
-        if outcome is None:
-            outcome = outcome_of(
-                name, scope, only, device, threads, allow_inconclusive, both_norms, quiet, store
-            )
-            if locked:
-                outcome, comparison = against_lock(outcome, scope.check_options())
-        if only is not None and outcome.judgement is not None and not _anything(outcome):
-            raise typer.BadParameter(f"`--only {only}`: {NO_MEMBER}")
+        outcome, comparison = outcome_and_lock(
+            name, scope, only, device, threads, allow_inconclusive, both_norms, quiet, store, locked
+        )
         codes.append(outcome.exit_code)
         known = outcome.program.sources if outcome.program else {}
         sources = sources_of(outcome.diagnostics, known)
@@ -156,6 +144,42 @@ def check(
     if not names:
         err("no `.circuit` file in " + ", ".join(f"`{name}`" for name in files) + "\n")
     raise typer.Exit(code)
+
+
+def vet_locked(locked: bool, only: str | None) -> None:
+    """`--locked` and `--only` do not go together."""
+    if locked and only is not None:
+        raise typer.BadParameter("`--locked` compares every claim and takes no `--only`")
+
+
+def outcome_and_lock(
+    path: str,
+    scope: Scope,
+    only: str | None,
+    device: Device,
+    threads: int | None,
+    allow_inconclusive: bool,
+    both_norms: bool,
+    quiet: bool,
+    store: Store | None,
+    locked: bool,
+) -> tuple[FileOutcome, Comparison | None]:
+    """One file's outcome and, if `locked`, what came of comparing it with its lock.
+
+    Raises typer.BadParameter where `only` names no member of a loop.
+    """
+    from pathdsl.score.locked import against_lock, lockless
+
+    outcome, comparison = lockless(path) if locked else None, None
+    if outcome is None:
+        outcome = outcome_of(
+            path, scope, only, device, threads, allow_inconclusive, both_norms, quiet, store
+        )
+        if locked:
+            outcome, comparison = against_lock(outcome, scope.check_options())
+    if only is not None and outcome.judgement is not None and not _anything(outcome):
+        raise typer.BadParameter(f"`--only {only}`: {NO_MEMBER}")
+    return outcome, comparison
 
 
 def outcome_of(

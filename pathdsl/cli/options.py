@@ -78,6 +78,10 @@ Threads = Annotated[
 AllowInconclusive = Annotated[
     bool, typer.Option("--allow-inconclusive", help="An inconclusive claim is no failure.")
 ]
+BothNorms = Annotated[bool, typer.Option("--both-norms", help="Also judge in the other norm mode.")]
+Locked = Annotated[
+    bool, typer.Option("--locked", help="Compute everything, and compare it with the file's lock.")
+]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Compute everything; read and keep no results.")
 ]

@@ -6,27 +6,38 @@ import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pathdsl.cli.cache import open_store
+from pathdsl.cli.check import outcome_and_lock, vet_locked
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.files import sources_of
+from pathdsl.cli.named import vet_names
 from pathdsl.cli.options import (
+    AllowInconclusive,
+    BothNorms,
     Device,
+    Locked,
     MaxCopies,
     MaxStates,
     Memory,
     Models,
     NoCache,
     OnDevice,
+    Only,
     Seed,
     Set,
+    Threads,
     read_scope,
 )
 from pathdsl.cli.output import err, out
 from pathdsl.errors import ExitCode
+
+if TYPE_CHECKING:
+    from pathdsl.score.check import FileOutcome
+    from pathdsl.score.drift import Comparison
 
 __all__ = ["ReportFormat", "report"]
 
@@ -54,20 +65,23 @@ def report(
     ] = None,
     sets: Set = [],
     seed: Seed = None,
+    only: Only = None,
     device: OnDevice = Device.CPU,
     models: Models = [],
     memory: Memory = None,
     max_states: MaxStates = None,
     max_copies: MaxCopies = None,
-    both_norms: Annotated[
-        bool, typer.Option("--both-norms", help="Also judge in the other norm mode.")
-    ] = False,
+    threads: Threads = None,
+    allow_inconclusive: AllowInconclusive = False,
+    both_norms: BothNorms = False,
+    locked: Locked = False,
     no_cache: NoCache = False,
 ) -> None:
     """Write a result for readers elsewhere; exits as the check that it reports.
 
     A `.circuit` file is checked first. A `.json` file is only laid out: no model is read.
     """
+    from pathdsl.lang.program import load_program
     from pathdsl.report.page import page_of
     from pathdsl.report.written import write
 
@@ -76,6 +90,8 @@ def report(
             "--set": sets, "--seed": seed is not None, "--model": models,
             "--device": device is not Device.CPU, "--memory": memory, "--max-states": max_states,
             "--max-copies": max_copies, "--both-norms": both_norms, "--no-cache": no_cache,
+            "--only": only is not None, "--threads": threads, "--locked": locked,
+            "--allow-inconclusive": allow_inconclusive,
         }  # fmt: skip
         for name, value in given.items():
             if value:
@@ -90,8 +106,21 @@ def report(
                 f"`{file}` is a folder: `pathdsl check {file} --format json > all.json`, then "
                 "`pathdsl report all.json`"
             )
-        scope = (sets, seed, models, memory, max_states, max_copies)
-        result = _checked(file, scope, device, both_norms, no_cache)
+        vet_locked(locked, only)
+        scope = read_scope(sets, seed, models, memory, max_states, max_copies)
+        if only is not None or scope.models:
+            program = load_program(file)[0]
+            vet_names([program] if program.file.statements else [], only, scope.models)
+        store = None if no_cache or locked else open_store()
+        outcome, comparison = outcome_and_lock(
+            file, scope, only, device, threads, allow_inconclusive, both_norms,
+            not sys.stderr.isatty(), store, locked,
+        )  # fmt: skip
+        if store is not None:
+            store.close()
+            if store.trouble is not None:
+                complain([store.trouble])
+        result = _object(outcome, comparison, scope.replaced)
     text = write(result, to.value)
     if output is None:
         out(text)
@@ -121,30 +150,18 @@ def _read(file: str) -> Mapping[str, Any]:
         ) from error
 
 
-def _checked(
-    file: str, scope_options: tuple[Any, ...], device: Device, both_norms: bool, no_cache: bool
+def _object(
+    outcome: FileOutcome, comparison: Comparison | None, replaced: Mapping[str, str]
 ) -> Mapping[str, Any]:
-    """The object of a check made now."""
-    from pathdsl.cli.check import outcome_of
-    from pathdsl.cli.named import vet_names
-    from pathdsl.lang.program import load_program
+    """The object of a check made now; faults that stopped it are printed, too."""
     from pathdsl.report.json import check_object, file_object
+    from pathdsl.report.lock_text import comparison_object
 
-    scope = read_scope(*scope_options)
-    if scope.models:
-        program = load_program(file)[0]
-        vet_names([program] if program.file.statements else [], None, scope.models)
-    store = None if no_cache else open_store()
-    outcome = outcome_of(
-        file, scope, None, device, None, False, both_norms, not sys.stderr.isatty(), store
-    )
-    if store is not None:
-        store.close()
-        if store.trouble is not None:
-            complain([store.trouble])
     known = outcome.program.sources if outcome.program else {}
     sources = sources_of(outcome.diagnostics, known)
     if outcome.judgement is None and outcome.diagnostics:
         complain(outcome.diagnostics, sources)
-    found = file_object(outcome, sources, scope.replaced)
+    found = file_object(outcome, sources, replaced)
+    if comparison is not None:
+        found["lock"] = comparison_object(comparison)
     return check_object([found], outcome.exit_code)

@@ -22,7 +22,7 @@ _CHARACTERS = {
     "‘": "`", "’": "'", "–": "--", "—": "---", "→": r"\ensuremath{\to}",
 }  # fmt: skip
 _COMMANDS = frozenset(
-    "operatorname mathrm frac left right cdot min max to sqrt le ge approx mbox texttt "
+    "operatorname mathrm frac left right cdot min max to sqrt le ge approx mbox text texttt "
     "textbackslash textasciicircum textasciitilde textless textgreater textbar textquotedbl "
     "textquotesingle textasciigrave lvert rvert allowbreak".split()
 )
@@ -50,10 +50,10 @@ def escape(text: str) -> str:
 
 
 def typed(text: str) -> str:
-    """The text in typewriter letters inside a formula, which may break behind its commas."""
-    parts = [escape(part).replace(" ", r"\ ") for part in " ".join(text.split()).split(", ")]
+    """The text in typewriter letters inside a formula, which may break at its blanks."""
+    parts = [escape(part) for part in text.split()]
     return r"\allowbreak ".join(
-        r"\mbox{\texttt{" + part + (r",\ " if i < len(parts) - 1 else "") + "}}"
+        r"\text{\texttt{" + part + (r"\ " if i < len(parts) - 1 else "") + "}}"
         for i, part in enumerate(parts)
     )
 

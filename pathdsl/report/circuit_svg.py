@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
+from markupsafe import escape as escape_markup
 
+from pathdsl.lang.visible import visible
 from pathdsl.report.page import UnitRow
 
 __all__ = ["PALETTE", "circuit_svg", "colours"]
@@ -41,7 +43,7 @@ def circuit_svg(
     picture = _Picture(drawing)
     colour = colours(drawing)
     parts = [
-        f'<svg class="circuit" xmlns="http://www.w3.org/2000/svg" role="img" '
+        f'<svg class="circuit" xmlns="http://www.w3.org/2000/svg" role="group" '
         f'aria-labelledby="{escape(prefix)}-title" width="{picture.width:.0f}" '
         f'height="{picture.height:.0f}" viewBox="0 0 {picture.width:.0f} {picture.height:.0f}">',
         f'<title id="{escape(prefix)}-title">Circuit {escape(drawing["path"])}: '
@@ -56,7 +58,8 @@ def circuit_svg(
         told = [node["name"], *node["groups"], *(f"{name}: {text}" for name, text in unit.effects)]
         shape = 'rx="3"' if node["kind"] != "head" else 'rx="12"'
         parts.append(
-            f'<g class="unit" tabindex="0" data-claims="{escape(concerned)}">'
+            f'<g class="unit" tabindex="0" role="img" aria-label="{escape("; ".join(told))}" '
+            f'data-unit="{i}" data-claims="{escape(concerned)}">'
             f"<title>{escape(chr(10).join(told))}</title>"
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{picture.wide:.0f}" height="{TALL:.0f}" '
             f'{shape} fill="{fill}"/>'
@@ -64,6 +67,11 @@ def circuit_svg(
             f'text-anchor="middle">{escape(node["label"])}</text></g>'
         )
     return Markup("\n".join([*parts, "</svg>"]))
+
+
+def escape(text: str) -> Markup:
+    """The text for SVG, with nothing unseen in it."""
+    return escape_markup(visible(text))
 
 
 class _Picture:
@@ -141,22 +149,34 @@ class _Picture:
         edges = self.drawing["edges"] or []
         thin = max(0.25, min(0.8, 12 / max(1, len(edges))))
         for edge in edges:
-            (x1, y1), (x2, y2) = self._ends(edge["from"], edge["to"])
-            bend = max(18.0, abs(y1 - y2) / 2)
             slots = ",".join(edge["slots"])
             words = f"{self._name(edge['from'])} → {self._name(edge['to'])}"
-            ends = [self._name(n) for n in (edge["from"], edge["to"]) if n >= 0]
-            every = [set(keys.get(name, ())) for name in ends]
+            numbers = [n for n in (edge["from"], edge["to"]) if n >= 0]
+            every = [set(keys.get(self._name(n), ())) for n in numbers]
             concerned = " ".join(sorted(set.intersection(*every))) if every else ""
-            curve = (
-                f"M{x1:.1f} {y1:.1f}C{x1:.1f} {y1 - bend:.1f} "
-                f"{x2:.1f} {y2 + bend:.1f} {x2:.1f} {y2:.1f}"
-            )
+            curve = self._curve(edge["from"], edge["to"])
             yield (
-                f'<path class="edge" data-claims="{escape(concerned)}" d="{curve}" '
+                f'<path class="edge" data-ends="{" ".join(map(str, numbers))}" '
+                f'data-claims="{escape(concerned)}" d="{curve}" '
                 f'opacity="{thin:.2f}"><title>'
                 f"{escape(words)}{escape(f' ({slots})' if slots else '')}</title></path>"
             )
+
+    def _curve(self, sender: int, receiver: int) -> str:
+        """The line of an edge; straight up, it goes round the units that stand in its way."""
+        (x1, y1), (x2, y2) = self._ends(sender, receiver)
+        bend, aside = max(18.0, abs(y1 - y2) / 2), 0.0
+        between = (
+            abs(x + self.wide / 2 - x1) < self.wide / 2 and y2 < y < y1
+            for number, (x, y) in self.places.items()
+            if number not in (sender, receiver)
+        )
+        if abs(x1 - x2) < 1 and any(between):
+            bend, aside = abs(y1 - y2) / 4, (self.wide / 2 + GAP / 2) / 0.75
+        return (
+            f"M{x1:.1f} {y1:.1f}C{x1 + aside:.1f} {y1 - bend:.1f} "
+            f"{x2 + aside:.1f} {y2 + bend:.1f} {x2:.1f} {y2:.1f}"
+        )
 
     def _name(self, number: int) -> str:
         if number < 0:

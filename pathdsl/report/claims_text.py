@@ -12,7 +12,7 @@ from math import isfinite
 
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.report.members_text import members_block
-from pathdsl.report.numbers import apart, digits, many
+from pathdsl.report.numbers import apart, many, spread_words
 from pathdsl.report.style import View, clip, paragraph, table
 from pathdsl.score.results import ClaimResult, Spread, TellingRow, Verdict
 
@@ -149,11 +149,7 @@ def _spreads(claim: ClaimResult, view: View) -> list[str]:
 
 def spread_text(spread: Spread, view: View) -> str:
     """`-0.31 to 2.04, quartiles 0.52, 0.91, 1.20`, in the digits that their range is worth."""
-    ends = (spread.least, spread.most)
-    places = digits(spread.quartiles[1], ends if spread.most > spread.least else None)
-    low, middle, high = (view.number(q, None, places) for q in spread.quartiles)
-    first, last = (view.number(end, None, places) for end in ends)
-    return f"{first} to {last}, quartiles {low}, {middle}, {high}"
+    return spread_words(spread.least, spread.quartiles, spread.most, view.noise)
 
 
 def _prompts(rows: tuple[TellingRow, ...], tasks: Mapping[str, TaskData], view: View) -> list[str]:

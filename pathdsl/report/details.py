@@ -1,7 +1,8 @@
 """What a drawn report says beyond numbers, as part of the JSON object of one file.
 
-Title, tasks, the drawing of the hypothesis, formulas, and the tokens of the prompts that claims
-name. It stands in the object so that a report can be written from the object alone, anywhere.
+Title, tasks, the drawing of the hypothesis, formulas, the tokens of the prompts that claims name,
+and the lock that lies beside the file. It stands in the object so that a report can be written from
+the object alone, anywhere.
 
 Source: `schema/check.schema.json`, the keys of `file` that are not required.
 """
@@ -30,6 +31,8 @@ def details(outcome: FileOutcome) -> Object:
     program = outcome.program
     if outcome.judgement is None or program is None:
         return {}
+    from pathdsl.report.lock_text import lock_file_object
+
     resolver = _resolver(outcome, program)
     return {
         "title": program.circuit.title if program.circuit else "",
@@ -39,6 +42,7 @@ def details(outcome: FileOutcome) -> Object:
         "prompts": list(_prompts(outcome)),
         "formulas": list(_formulas(program, resolver)),
         "drawing": _drawing(outcome, program, resolver),
+        "lock_file": lock_file_object(outcome.lock, program),
     }
 
 
@@ -80,25 +84,28 @@ def _prompts(outcome: FileOutcome) -> Iterator[Object]:
 
 
 def _formulas(program: Program, resolver: Resolver | None) -> Iterator[Object]:
-    """Metrics, quantities and claims as written and as LaTeX, with the units that they concern."""
+    """Metrics, quantities and claims as written, as LaTeX and MathML; claims with their units."""
     from pathdsl.score.formulas import claim_latex, expression_latex
+    from pathdsl.score.mathml import claim_mathml, expression_mathml
     from pathdsl.score.metrics import compile_metric
 
+    text_of = _text_of(program)
     for name, metric in program.metrics.items():
         latex = compile_metric(metric, program.groups).latex
-        yield _formula("metric", name, _text_of(program)(metric.span), latex)
+        mathml = expression_mathml(name, metric.expression, text_of)
+        yield _formula("metric", name, text_of(metric.span), latex, mathml)
     for name, let in program.lets.items():
-        text_of = _text_of(program)
         latex = expression_latex(let.expression, text_of)
-        yield _formula("let", name, text_of(let.span), latex)
+        mathml = expression_mathml(name, let.expression, text_of)
+        yield _formula("let", name, text_of(let.span), latex, mathml)
     for claim in program.claims:
-        text_of = _text_of(program)
-        found = _formula("claim", claim.name.name, text_of(claim.span), claim_latex(claim, text_of))
+        latex, mathml = claim_latex(claim, text_of), claim_mathml(claim, text_of)
+        found = _formula("claim", claim.name.name, text_of(claim.span), latex, mathml)
         yield found | {"units": _units(program, resolver, claim)}
 
 
-def _formula(kind: str, name: str, text: str, latex: str) -> Object:
-    return {"kind": kind, "name": name, "text": text, "latex": latex}
+def _formula(kind: str, name: str, text: str, latex: str, mathml: str) -> Object:
+    return {"kind": kind, "name": name, "text": text, "latex": latex, "mathml": mathml}
 
 
 def _text_of(program: Program) -> Callable[[Span], str]:

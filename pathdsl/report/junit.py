@@ -19,6 +19,7 @@ from xml.etree import ElementTree as ET
 from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.render import render
 from pathdsl.lang.source import SourceFile
+from pathdsl.lang.visible import visible
 from pathdsl.report.claims_text import claim_block
 from pathdsl.report.findings import excused, noise_of, said
 from pathdsl.report.numbers import many
@@ -113,5 +114,5 @@ def _seconds(value: float) -> str:
 
 
 def _clean(text: str) -> str:
-    """The text with a replacement for every character that XML cannot have."""
-    return _NOT_XML.sub("\ufffd", text)
+    """The text with a replacement for every character that XML cannot have; see `visible`, too."""
+    return visible(_NOT_XML.sub("\ufffd", text))

@@ -1,17 +1,27 @@
-"""A check beside its lock, as a line and as an object; what writing a lock changed."""
+"""A check beside its lock, as a line and as objects; what writing a lock changed."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pathdsl.lang.canonical import tree_hash, used_hashes
 from pathdsl.report.numbers import many
 from pathdsl.report.style import View
-from pathdsl.score.drift import INPUTS, NUMBER, VERDICT, Comparison, Drift
+from pathdsl.score.drift import INPUTS, NUMBER, VERDICT, Comparison, Drift, note
 
-__all__ = ["comparison_line", "comparison_object", "drift_object", "summary"]
+if TYPE_CHECKING:
+    from pathdsl.lang.program import Program
+    from pathdsl.score.lockfile import LockFile
+
+__all__ = [
+    "comparison_line", "comparison_object", "drift_object", "lock_file_object", "summary",
+]  # fmt: skip
+
+DEEP = 4
+LONG = 200
 
 
 def comparison_line(found: Comparison | None, view: View) -> str:
@@ -42,6 +52,7 @@ def comparison_object(found: Comparison | None) -> dict[str, Any] | None:
     if found is None:
         return None
     return {
+        "said": summary(found),
         "drifted": found.drifted,
         "identical": found.identical,
         "numbers": found.numbers,
@@ -50,6 +61,47 @@ def comparison_object(found: Comparison | None) -> dict[str, Any] | None:
         "drift": drift_object(found.drifts),
         "surroundings": drift_object(found.notes),
     }
+
+
+def lock_file_object(found: LockFile | None, program: Program) -> dict[str, Any] | None:
+    """The lock that lies beside a file for JSON; None where there is none.
+
+    `inputs` and `surroundings` are flat, by the keys that lead to each text; marks of rows are left
+    out. `same_text`: its syntax trees are those of `program`.
+    """
+    if found is None:
+        return None
+    lock = found.lock
+    inputs: Mapping[str, Any] = lock["inputs"] if lock is not None else {}
+    same = None
+    if lock is not None:
+        trees = {"tree": tree_hash(program.file), "uses": dict(used_hashes(program))}
+        same = trees == {key: inputs["file"][key] for key in trees}
+    return {
+        "path": found.path,
+        "sha256": found.sha256 or None,
+        "fault": found.fault,
+        "same_text": same,
+        "inputs": dict(_flat(inputs)),
+        "surroundings": dict(_flat(lock["surroundings"] if lock is not None else {})),
+        "claims": len(lock["claims"]) if lock is not None else 0,
+        "quantities": len(lock["quantities"]) if lock is not None else 0,
+    }
+
+
+def _flat(value: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Every value of a table of tables as text, named by its keys; a lock may be a stranger's."""
+    for key, one in value.items():
+        if isinstance(one, dict):
+            if len(before) < DEEP:
+                yield from _flat(one, (*before, key))
+        elif isinstance(one, str | int | float) and str(one):
+            yield _printable(" ".join((*before, key))), _printable(str(one))
+
+
+def _printable(text: str) -> str:
+    """The text in a length for people, without halves of characters, which JSON can hold."""
+    return text[:LONG].encode("utf-8", "replace").decode("utf-8")
 
 
 def drift_object(drifts: Sequence[Drift]) -> list[dict[str, Any]]:
@@ -63,6 +115,7 @@ def drift_object(drifts: Sequence[Drift]) -> list[dict[str, Any]]:
             "apart": one.apart if one.apart is not None and isfinite(one.apart) else None,
             "allowed": one.allowed,
             "about": one.about,
+            "text": note(one),
         }
         for one in drifts
     ]

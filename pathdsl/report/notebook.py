@@ -22,7 +22,7 @@ __all__ = ["notebook"]
 
 MOST = 20
 _GOOD, _BAD, _OPEN = "#1a7f37", "#cf222e", "#9a6700"
-_LEFT, _RIGHT = "text-align:left", "text-align:right"
+_LEFT, _RIGHT = (f"text-align:{side};padding:1px 8px" for side in ("left", "right"))
 
 
 def notebook(
@@ -87,7 +87,7 @@ def _quantity(quantity: QuantityResult, view: View) -> list[str]:
     numbers = _numbers(quantity, view)
     return [
         escape(quantity.name),
-        escape(quantity.unit),
+        escape("" if quantity.unit == "none" else quantity.unit),
         *numbers,
         f"{quantity.n:,}" if quantity.n else "",
     ]

@@ -23,6 +23,7 @@ __all__ = [
     "plain",
     "shown",
     "size_text",
+    "spread_words",
 ]
 
 Pair = tuple[float, float]
@@ -127,3 +128,11 @@ def size_text(count: float) -> str:
             return f"{plain(count, 0 if unit == 'B' else 1)} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def spread_words(least: float, quartiles: Sequence[float], most: float, noise: float = 0.0) -> str:
+    """`-0.31 to 2.04, quartiles 0.52, 0.91, 1.20`, in the digits that the range is worth."""
+    places = digits(quartiles[1], (least, most) if most > least else None)
+    low, middle, high = (shown(q, None, noise, places) for q in quartiles)
+    first, last = (shown(end, None, noise, places) for end in (least, most))
+    return f"{first} to {last}, quartiles {low}, {middle}, {high}"

@@ -13,8 +13,18 @@ from itertools import product
 from json import dumps
 from typing import Any
 
+from pathdsl.lang.mathml import plain_mathml
+from pathdsl.report.forest import strips
 from pathdsl.report.numbers import Pair, digits, many, pair, plain, shown
-from pathdsl.report.pageclaims import ClaimView, claim_view, strips
+from pathdsl.report.pageclaims import (
+    ClaimView,
+    MemberRow,
+    claim_view,
+    member_rows,
+    spread_of,
+    worst_of,
+)
+from pathdsl.report.pagelock import LockView, lock_view
 
 __all__ = ["FileView", "FindingView", "QuantityFamily", "QuantityRow", "UnitRow", "page_of"]
 
@@ -33,6 +43,9 @@ class QuantityRow:
     n: str
     level: str
     notes: tuple[str, ...]
+    members: tuple[MemberRow, ...]
+    members_title: str
+    spread: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +55,7 @@ class QuantityFamily:
     name: str
     single: bool
     statement: str
+    mathml: str
     rows: tuple[QuantityRow, ...]
 
 
@@ -71,8 +85,8 @@ class UnitRow:
 class FileView:
     """Everything to show of one file.
 
-    `metrics`, and quantities and claims in `stated`, are name, text and LaTeX. `keys`: by unit, the
-    claims that concern it. `short_hash`: of method, quantities and claims.
+    `metrics`, and quantities and claims in `stated`, are name, text, LaTeX and MathML. `keys`: by
+    unit, the claims that concern it. `short_hash`: of method, quantities and claims.
     """
 
     path: str
@@ -87,13 +101,14 @@ class FileView:
     claims: tuple[ClaimView, ...]
     norms: str
     quantities: tuple[QuantityFamily, ...]
-    metrics: tuple[tuple[str, str, str], ...]
-    stated: tuple[tuple[str, str, str], ...]
+    metrics: tuple[tuple[str, str, str, str], ...]
+    stated: tuple[tuple[str, str, str, str], ...]
     drawing: Object | None
     units: tuple[UnitRow, ...]
     method: tuple[tuple[str, str], ...]
     checks: tuple[tuple[str, str, str, str], ...]
     cost: tuple[str, ...]
+    lock: LockView | None
     short_hash: str
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -131,15 +146,17 @@ def _file(file: Object, number: int) -> FileView:
         method=tuple(_method(file).items()),
         checks=tuple(_checks(file)),
         cost=tuple(_cost(file, rounding)),
+        lock=lock_view(file),
         short_hash=sha256(dumps(_lasting(file), sort_keys=True).encode()).hexdigest()[:12],
         keys=_keys(claims),
     )
 
 
-def _formulas(file: Object, *kinds: str) -> Iterable[tuple[str, str, str]]:
+def _formulas(file: Object, *kinds: str) -> Iterable[tuple[str, str, str, str]]:
     for formula in file.get("formulas", ()):
         if formula["kind"] in kinds:
-            yield formula["name"], formula["text"], formula["latex"]
+            mathml = plain_mathml(formula.get("mathml", ""))
+            yield formula["name"], formula["text"], formula["latex"], mathml
 
 
 def _lasting(file: Object) -> Object:
@@ -176,6 +193,8 @@ def _headline(file: Object) -> str:
             usual = good and verdict == "supported"
             remark = "" if usual else " as expected" if good else " NOT as expected"
             told.append(f"{counts[verdict, good]} {verdict}{remark}")
+    if (file.get("lock") or {}).get("drifted"):
+        told.append("drifted from its lock")
     return f"{many(len(claims), 'claim')}: {', '.join(told)}"
 
 
@@ -219,7 +238,7 @@ def _norms(file: Object) -> str:
 
 
 def _families(file: Object, noise: float) -> Iterable[QuantityFamily]:
-    said = {f["name"]: f["text"] for f in file.get("formulas", ()) if f["kind"] == "let"}
+    said = {name: (text, mathml) for name, text, _, mathml in _formulas(file, "let")}
     found: dict[str, list[Object]] = {}
     for quantity in file["quantities"]:
         found.setdefault(quantity["name"].partition("[")[0], []).append(quantity)
@@ -235,7 +254,8 @@ def _families(file: Object, noise: float) -> Iterable[QuantityFamily]:
         yield QuantityFamily(
             name=name,
             single=single,
-            statement=said.get(name, ""),
+            statement=said.get(name, ("", ""))[0],
+            mathml=said.get(name, ("", ""))[1],
             rows=tuple(_row(q, single, noise, places) for q in ordered),
         )
 
@@ -260,6 +280,9 @@ def _row(quantity: Object, single: bool, noise: float, places: int | None) -> Qu
         n=f"{quantity['n']:,}" if quantity["n"] else "",
         level=f"{quantity['confidence'] * 100:g}%" if quantity["confidence"] and ends else "",
         notes=tuple(quantity["notes"]),
+        members=member_rows(quantity, noise),
+        members_title=worst_of(quantity["members"]),
+        spread=spread_of(quantity.get("prompts"), noise) if single else "",
     )
 
 

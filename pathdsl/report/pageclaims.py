@@ -9,28 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pathdsl.report.numbers import Pair, apart, many, pair, shown
+from pathdsl.lang.mathml import plain_mathml
+from pathdsl.report.forest import Strip, bounds
+from pathdsl.report.numbers import Pair, apart, many, pair, shown, spread_words
 
-__all__ = ["ClaimView", "MemberRow", "PromptRow", "Strip", "claim_view", "strips"]
+__all__ = [
+    "ClaimView", "MemberRow", "PartRow", "PromptRow", "claim_view", "member_rows", "spread_of",
+    "worst_of",
+]  # fmt: skip
 
 Object = Mapping[str, Any]
 TONES = {"inconclusive": "open"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Strip:
-    """One row of the forest plot in percent of its width; None where there is nothing to draw.
-
-    `wanted` is the stretch of values that satisfy the claim; `low` and `high` are the axis's ends.
-    """
-
-    estimate: float | None
-    interval: Pair | None
-    wanted: Pair
-    bounds: tuple[float, ...]
-    zero: float | None
-    low: str
-    high: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +29,17 @@ class MemberRow:
     name: str
     estimate: str
     interval: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartRow:
+    """A claim on the prompts with one value of a label; `remark` where it does not hold there."""
+
+    value: str
+    estimate: str
+    interval: str
+    n: str
+    remark: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,11 @@ class PromptRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimView:
-    """A claim in texts. `tone` is good, open or bad; `expectation` is empty where all is usual."""
+    """A claim in texts. `tone` is good, open or bad; `expectation` is empty where all is usual.
+
+    `spread` says how it is distributed over prompts, `spreads` the same of each of its averages;
+    `parts` are its values by the label `parts_title`.
+    """
 
     key: str
     name: str
@@ -76,10 +80,15 @@ class ClaimView:
     p_value: str
     statement: str
     latex: str
+    mathml: str
     units: tuple[str, ...]
     terms: tuple[tuple[str, str], ...]
     members: tuple[MemberRow, ...]
     members_title: str
+    parts: tuple[PartRow, ...]
+    parts_title: str
+    spread: str
+    spreads: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     worst: tuple[PromptRow, ...]
     strip: Strip | None
@@ -93,9 +102,9 @@ def claim_view(
     ends = _pair(claim["interval"])
     places = None
     if claim["estimate"] is not None and claim["threshold"] is not None:
-        places = apart(claim["estimate"], ends, _bounds(claim), rounding)
+        places = apart(claim["estimate"], ends, bounds(claim), rounding)
     declared = _declared(claim["name"], file)
-    members = _by_distance(claim["members"], claim["estimate"])
+    parts = claim.get("parts", ())
     within = f" within {claim['within']:g}" if claim["within"] is not None else ""
     threshold = "undefined" if claim["threshold"] is None else f"{claim['threshold']:g}"
     verdict, good = claim["verdict"], claim["as_expected"]
@@ -114,17 +123,19 @@ def claim_view(
         p_value=f"{claim['p_value']:.2g}" if claim["p_value"] is not None else "",
         statement=declared.get("text", ""),
         latex=declared.get("latex", ""),
+        mathml=plain_mathml(declared.get("mathml", "")),
         units=_units(claim["name"], declared, file),
         terms=tuple((t["text"], shown(t["value"], None, noise)) for t in claim["terms"]),
-        members=tuple(
-            MemberRow(
-                name=m["decided_by"] or m["name"],
-                estimate=shown(m["estimate"], _pair(m["interval"]), noise),
-                interval=pair(_pair(m["interval"]), m["estimate"] or 0.0, noise),
-            )
-            for m in members
+        members=member_rows(claim, noise),
+        members_title=worst_of(claim["members"]),
+        parts=tuple(_part(part, noise) for part in parts),
+        parts_title=f"by {parts[0]['field']}" if parts else "",
+        spread=spread_of(claim.get("prompts"), noise),
+        spreads=tuple(
+            (term["text"], told)
+            for term in claim["terms"]
+            if len(claim["terms"]) > 1 and (told := spread_of(term.get("prompts"), noise))
         ),
-        members_title=f"worst of {many(len(members), 'candidate')}" if members else "",
         notes=tuple(_notes(claim, noise)),
         worst=tuple(_worst(claim, file, noise)),
         strip=strip,
@@ -193,69 +204,50 @@ def _units(name: str, declared: Object, file: Object) -> tuple[str, ...]:
     return tuple(declared.get("units", ()))
 
 
-def _by_distance(members: Sequence[Object], estimate: float | None) -> list[Object]:
-    """Those that decide first."""
+def member_rows(one: Object, noise: float) -> tuple[MemberRow, ...]:
+    """The candidates of a claim or quantity that takes the worst, those that decide it first."""
+    estimate = one["estimate"]
 
     def distance(member: Object) -> float:
         if member["estimate"] is None or estimate is None:
             return float("inf")
         return abs(float(member["estimate"]) - estimate)
 
-    return sorted(members, key=distance)
+    return tuple(
+        MemberRow(
+            name=m["decided_by"] or m["name"],
+            estimate=shown(m["estimate"], _pair(m["interval"]), noise),
+            interval=pair(_pair(m["interval"]), m["estimate"] or 0.0, noise),
+        )
+        for m in sorted(one["members"], key=distance)
+    )
+
+
+def worst_of(members: Sequence[Object]) -> str:
+    """`worst of 5 candidates`; "" where there is none."""
+    return f"worst of {many(len(members), 'candidate')}" if members else ""
+
+
+def _part(part: Object, noise: float) -> PartRow:
+    ends = _pair(part["interval"])
+    return PartRow(
+        value=str(part["value"]),
+        estimate=shown(part["estimate"], ends, noise),
+        interval=pair(ends, part["estimate"] or 0.0, noise),
+        n=f"{part['n']:,}",
+        remark="does not satisfy it" if part["satisfied"] is False else "",
+    )
+
+
+def spread_of(spread: Object | None, noise: float) -> str:
+    """How something is distributed over prompts, as the text report says it; "" for None."""
+    if spread is None:
+        return ""
+    told = spread_words(spread["least"], spread["quartiles"], spread["most"], noise)
+    if spread["satisfied"] is None:
+        return told
+    return f"{told}; {spread['satisfied']:,} of {spread['n']:,} satisfy it"
 
 
 def _pair(ends: Sequence[float] | None) -> Pair | None:
     return None if ends is None else (ends[0], ends[1])
-
-
-def _bounds(claim: Object) -> tuple[float, ...]:
-    threshold, within = claim["threshold"], claim["within"] or 0.0
-    if threshold is None:
-        return ()
-    if claim["within"] is None:
-        return (threshold,)
-    return (threshold - within, threshold + within)
-
-
-def strips(claims: Sequence[Object]) -> list[Strip | None]:
-    """The forest plot, a row for each claim.
-
-    Claims differ in what they measure, so each has an axis of its own, with 0 on it; members of one
-    family share theirs. None where neither a number nor a threshold is finite.
-    """
-    reach: dict[str, list[float]] = {}
-    for claim in claims:
-        values = reach.setdefault(claim["name"].partition("[")[0], [0.0])
-        values += [v for v in (claim["estimate"], *_bounds(claim)) if v is not None]
-        values += claim["interval"] or ()
-    return [_strip(claim, reach[claim["name"].partition("[")[0]]) for claim in claims]
-
-
-def _strip(claim: Object, values: Sequence[float]) -> Strip | None:
-    low, high = min(values), max(values)
-    bounds = _bounds(claim)
-    if low == high or not bounds:
-        return None
-    low, high = low - 0.08 * (high - low), high + 0.08 * (high - low)
-
-    def place(value: float) -> float:
-        return round(100 * (value - low) / (high - low), 2)
-
-    edge = place(bounds[0])
-    match claim["relation"]:
-        case ">" | ">=":
-            wanted = (edge, 100.0)
-        case "<" | "<=":
-            wanted = (0.0, edge)
-        case _:
-            wanted = (edge, place(bounds[-1]))
-    ends = claim["interval"]
-    return Strip(
-        estimate=place(claim["estimate"]) if claim["estimate"] is not None else None,
-        interval=(place(ends[0]), place(ends[1])) if ends is not None else None,
-        wanted=wanted,
-        bounds=tuple(place(bound) for bound in bounds),
-        zero=place(0.0),
-        low=f"{low:.3g}",
-        high=f"{high:.3g}",
-    )

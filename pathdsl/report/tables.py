@@ -12,13 +12,18 @@ from typing import Any
 
 from pathdsl.score.results import ClaimResult, QuantityResult
 
-__all__ = ["CLAIM_COLUMNS", "QUANTITY_COLUMNS", "claim_rows", "quantity_rows"]
+__all__ = ["CLAIM_COLUMNS", "NUMBERS", "QUANTITY_COLUMNS", "claim_rows", "quantity_rows"]
 
 CLAIM_COLUMNS = (
     "name", "member", "verdict", "expected", "as_expected", "estimate", "low", "high", "relation",
     "threshold", "within", "confidence", "level", "n", "p_value", "settle_n", "text",
 )  # fmt: skip
 QUANTITY_COLUMNS = ("name", "member", "unit", "estimate", "low", "high", "confidence", "n")
+
+NUMBERS = frozenset(
+    ("estimate", "low", "high", "threshold", "within", "confidence", "level", "p_value", "settle_n")
+)
+"""Columns of numbers that may be missing."""
 
 
 def claim_rows(claims: Sequence[ClaimResult]) -> list[dict[str, Any]]:

@@ -20,10 +20,12 @@ from importlib import resources
 from typing import Any, Literal
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from pathdsl.lang.mathml import plain_mathml
 from pathdsl.lang.tex import escape as tex_escape
 from pathdsl.lang.tex import macro_word, plain_formula
+from pathdsl.lang.visible import token_text, visible
 from pathdsl.report.circuit_svg import circuit_svg, colours
 from pathdsl.report.json import schema
 from pathdsl.report.page import FileView, page_of
@@ -33,7 +35,7 @@ __all__ = ["Kind", "NotAResult", "read_result", "write"]
 Kind = Literal["html", "tex", "md"]
 MACRO_PARTS = ("", "Value", "Interval", "N", "Verdict", "Hash")
 """What follows a claim's name in the names of its macros."""
-OWN_MACROS = ("Table", "Formulas", "Method", "Hash", "Scope", "num")
+OWN_MACROS = ("Table", "Formulas", "Method", "Hash", "Scope", "Lock", "num")
 Object = Mapping[str, Any]
 
 
@@ -102,7 +104,13 @@ def _html(result: Object, files: tuple[FileView, ...]) -> str:
         if view.drawing
     }
     groups = [colours(view.drawing) if view.drawing else {} for view in files]
-    return _template("report.html.jinja", jinja2.Environment(autoescape=True)).render(
+    environment = jinja2.Environment(
+        autoescape=True, finalize=lambda v: visible(v) if type(v) is str else v
+    )
+    environment.filters["token"] = token_text
+    environment.filters["breaks"] = _breaks
+    environment.filters["mathml"] = lambda text: Markup(plain_mathml(text))
+    return _template("report.html.jinja", environment).render(
         files=files,
         pictures=pictures,
         groups=groups,
@@ -112,6 +120,11 @@ def _html(result: Object, files: tuple[FileView, ...]) -> str:
         policy=policy,
         schema_version=result["schema_version"],
     )
+
+
+def _breaks(name: str) -> Markup:
+    """A name that may break before its member and its position, and elsewhere only if it must."""
+    return Markup(re.sub(r"(\[|@)", r"<wbr>\1", str(escape(visible(name)))))
 
 
 def _allowed(text: str) -> str:
@@ -130,7 +143,7 @@ def _tex(files: tuple[FileView, ...]) -> str:
     )  # fmt: skip
     environment.filters["formula"] = _formula
     environment.filters["num"] = _number
-    environment.filters["comment"] = lambda text: Markup(" ".join(text.split()))
+    environment.filters["comment"] = lambda text: Markup(visible(" ".join(text.split())))
     environment.filters["breakable"] = _breakable
     names = [
         (view, _stem(view, i, files), _macros(view, _stem(view, i, files)))
@@ -172,7 +185,9 @@ def _formula(latex: str, text: str) -> Markup:
 def _number(text: str) -> Markup:
     """A number, an interval or a comparison in a formula; words stay words."""
     if re.fullmatch(r"[-+\d.,e\[\] ]+", text):
-        return Markup(rf"\ensuremath{{{text}}}")
+        # An interval breaks behind its comma where a column is too narrow for it, and only there.
+        breakable = text.replace(", ", r",\penalty5000 ")
+        return Markup(rf"\ensuremath{{{breakable}}}")
     comparison = re.fullmatch(r"(<=|>=|<|>|~=) ([-+\d.e]+)(?: within ([-+\d.e]+))?", text)
     if comparison is None:
         return Markup(tex_escape(text))
@@ -199,7 +214,12 @@ def _markdown() -> jinja2.Environment:
 
 def _marked(text: str) -> str:
     """The text in Markdown: nothing in it is markup, a link or HTML."""
-    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    text = (
+        visible(" ".join(text.split()))
+        .replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;")
+    )
     text = re.sub(r"([\\`*_\[\]|~])", r"\\\1", text)
     # At the start of a line these make a heading, a list or a rule.
     text = re.sub(r"^([#+=-]+|\d+[.)])(?=\s|$)", lambda m: f"&#{ord(m[1][0])};{m[1][1:]}", text)
@@ -209,7 +229,7 @@ def _marked(text: str) -> str:
 
 def _code(text: str) -> Markup:
     """The text as code, also in a table."""
-    text = " ".join(text.split()).replace("|", "\\|") if text else " "
+    text = visible(" ".join(text.split())).replace("|", "\\|") or " "
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     ticks = "`" * (longest + 1)
     room = " " if "`" in text else ""

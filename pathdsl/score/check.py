@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.source import ModelSource
     from pathdsl.engine.store import Store
     from pathdsl.graph.resolver import Resolver
+    from pathdsl.score.lockfile import LockFile
 
 Progress = Callable[[str, int, int], None]
 
@@ -77,7 +78,8 @@ class FileOutcome:
 
     `methodology`: text by name, in the order to print. `session`: for `--values`. `plans` are those
     that were executed, `other_plans` those of the second norm mode, `costs` are of both; `tally`
-    says what came from the store instead, None without one. `model` is the one that was run.
+    says what came from the store instead, None without one. `model` is the one that was run. `lock`
+    is what lay beside a file that was judged, whether or not the check was compared with it.
     """
 
     path: str
@@ -94,6 +96,7 @@ class FileOutcome:
     session: EngineSession | None = None
     tally: Tally | None = None
     model: LazyModel | None = None
+    lock: LockFile | None = None
     seconds: float = 0.0
 
     @property
@@ -172,6 +175,7 @@ def _check(
     from pathdsl.engine.session import EngineSession, Limits, Planner
     from pathdsl.score.floor import at_floor
     from pathdsl.score.judge import judge
+    from pathdsl.score.lockfile import lock_beside
     from pathdsl.score.methodology import methodology
     from pathdsl.score.norms import beside, other_modes
     from pathdsl.score.presence import check_presence
@@ -242,6 +246,7 @@ def _check(
         session=session,
         tally=recall.tally if recall is not None else None,
         model=model,
+        lock=lock_beside(path),
         seconds=time.monotonic() - started,
     )
 

@@ -66,15 +66,16 @@ class _Printer:
             case ast.Name(name=name, at=None):
                 return self.symbol(_roman(name))
             case ast.Call(name="abs", arguments=(one,)):
-                return sympy.Abs(self.build(one.value), evaluate=False)
+                return self.symbol(_around(r"\lvert ", self.latex(one.value), r"\rvert "))
             case ast.Call(at=None):
                 inside = [
                     (f"{_roman(a.keyword)}: " if a.keyword else "") + self.latex(a.value)
                     for a in expr.arguments
                 ]
                 name = expr.name.replace("_", r"\_")
-                brackets = rf"{{\left({', '.join(inside)}\right)}}"
-                return self.symbol(rf"\operatorname{{{name}}}{brackets}")
+                return self.symbol(
+                    rf"\operatorname{{{name}}}" + _around("(", ", ".join(inside), ")")
+                )
             case _:
                 return self.symbol(typed(self.text_of(expr.span)))
 
@@ -93,6 +94,16 @@ class _Printer:
                 return sympy.Mul(left, below, evaluate=False)
             case "^":
                 return sympy.Pow(left, right, evaluate=False)
+
+
+def _around(left: str, inside: str, right: str) -> str:
+    r"""What is inside in brackets; they grow beside fractions alone.
+
+    A line breaks nowhere between `\left` and `\right`, and columns of papers are narrow.
+    """
+    if r"\frac" in inside:
+        left, right = rf"\left{left}", rf"\right{right}"
+    return f"{left}{inside}{right}"
 
 
 def _roman(name: str) -> str:

@@ -10,6 +10,8 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 from pathdsl.errors import Diagnostic, LanguageError
 from pathdsl.score.lock import LOCK_VERSION, Lock
 
-__all__ = ["dumped", "lock_path", "read_lock", "write_lock"]
+__all__ = ["LockFile", "dumped", "lock_beside", "lock_path", "read_lock", "write_lock"]
 
 MAX_BYTES = 20_000_000
 _SHORT = 200
@@ -32,6 +34,35 @@ def dumped(lock: Lock) -> str:
     """The text of a lock, ending in a line break: the same lock is the same text."""
     text = json.dumps(lock, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
     return text + "\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockFile:
+    """A lock that lies beside a file; `sha256` is of its bytes.
+
+    `lock` is None, and `fault` says why, where it cannot be read.
+    """
+
+    path: str
+    sha256: str = ""
+    lock: Lock | None = None
+    fault: str = ""
+
+
+def lock_beside(path: str) -> LockFile | None:
+    """The lock beside the file `path`, read and not compared; None where there is none."""
+    name = lock_path(path)
+    try:
+        lock = read_lock(path)
+        data = Path(name).read_bytes()
+    except LanguageError as error:
+        fault = error.diagnostics[0]
+        if fault.code == "PD650":
+            return None
+        return LockFile(path=name, fault="; ".join([fault.message, *fault.notes]))
+    except OSError as error:
+        return LockFile(path=name, fault=(error.strerror or str(error)).lower())
+    return LockFile(path=name, sha256=sha256(data).hexdigest(), lock=lock)
 
 
 def write_lock(path: str, lock: Lock) -> bool:

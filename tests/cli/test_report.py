@@ -102,3 +102,32 @@ def test_what_cannot_be_reported(
     assert run("report", *arguments) == 2
     told = " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert said in told and "bug in pathdsl" not in told
+
+
+def test_a_report_shows_the_lock_and_compares_with_it(folder: Path, capsys: Capture) -> None:
+    assert run("report", "x.circuit", "--locked", "--to", "md") == 2, "there is none"
+    assert "PD650" in capsys.readouterr().out
+    assert run("lock", "x.circuit", "-q") == 0
+    assert run("report", "x.circuit", "--to", "md") == 0
+    assert "this check was not compared with it" in capsys.readouterr().out
+    assert run("report", "x.circuit", "--locked", "--to", "md") == 0
+    assert "as locked, bit for bit; nothing drifted" in capsys.readouterr().out
+    assert run("report", "x.circuit", "--locked", "--set", "take=20", "-o", "x.html") == 1
+    assert "drifted from its lock" in capsys.readouterr().err
+    assert "task t: n: locked 40, found 20" in (folder / "x.html").read_text("utf-8")
+    assert run("check", "x.circuit", "--locked", "--format", "json", "-q") == 0
+    (folder / "locked.json").write_text(capsys.readouterr().out)
+    assert run("report", "locked.json", "--to", "md") == 0
+    assert "nothing drifted" in capsys.readouterr().out
+
+
+def test_a_report_takes_the_options_of_a_check(folder: Path, capsys: Capture) -> None:
+    assert run("report", "x.circuit", "--only", "control", "--threads", "1", "--to", "md") == 0
+    told = capsys.readouterr().out
+    assert "1 claim: 1 refuted as expected" in told and "threads: 1" in told
+    assert run("report", "x.circuit", "--only", "contrl", "--to", "md") == 2
+    assert "did you mean `control`" in capsys.readouterr().err
+    assert run("report", "x.circuit", "--only", "control", "--locked") == 2
+    for option in ("--locked", "--allow-inconclusive", "--only=control", "--threads=2"):
+        assert run("report", "result.json", option) == 2
+        assert "changes a check" in capsys.readouterr().err

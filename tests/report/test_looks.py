@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from pathdsl.lang.program import load_program
 from pathdsl.report.written import write
+from pathdsl.score.formulas import expression_latex
 from tests.report.pages import BAD, TEX, drawn, hostile
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -86,8 +89,36 @@ def test_pointing_at_a_unit_tells_what_was_measured(tmp_path: Path) -> None:
         assert (
             page.locator(".told").inner_text() == "a0.h1@S2 · first · direct: 20.00 [19.90, 20.10]"
         )
+        assert page.locator(".edge.dim").count() == 1, "all lines but those of the unit"
         page.locator(".unit").nth(1).focus()
         assert page.locator(".told").inner_text().startswith("a1.h2@END · second")
+        page.locator("h1").hover()
+        assert page.locator(".told").inner_text().startswith("a1.h2@END"), "it has the keyboard"
+        page.keyboard.press("Tab")
+        assert page.locator(".told").inner_text().startswith("a1.h3@END")
+        placed = "e => getComputedStyle(e).position"
+        assert page.locator(".told").evaluate(placed) == "sticky", "in view from every unit"
+        page.evaluate("document.activeElement.blur()")
+        page.wait_for_function("document.querySelectorAll('.edge.dim').length === 0")
+        assert page.locator(".told").inner_text().startswith("Point at a unit")
+        assert page.locator(".told").evaluate(placed) == "static", "it covers nothing"
+
+
+def test_formulas_are_drawn_and_numbers_of_the_axis_do_not_touch(tmp_path: Path) -> None:
+    result = drawn()
+    half = "<math><mfrac><mrow><mi>a</mi></mrow><mrow><mn>2</mn></mrow></mfrac></math>"
+    result["files"][0]["formulas"][0]["mathml"] = half
+    with browser(400) as (page, _, complaints):
+        opened(page, tmp_path, result)
+        above, below = (
+            page.locator(f"mfrac > :{which}-child").bounding_box() for which in ("first", "last")
+        )
+        assert above["y"] + above["height"] <= below["y"] and complaints == []
+        touching = """[...document.querySelectorAll('.strip')].filter(strip => {
+          const boxes = [...strip.querySelectorAll('text')].map(e => e.getBoundingClientRect());
+          return boxes.some((a, i) => boxes.some((b, j) => i < j && a.right > b.left));
+        }).length"""
+        assert page.locator(".strip text").count() >= 8 and page.evaluate(touching) == 0
 
 
 def test_all_is_there_without_scripts(tmp_path: Path) -> None:
@@ -96,6 +127,41 @@ def test_all_is_there_without_scripts(tmp_path: Path) -> None:
         assert page.locator("article.claim:visible").count() == 5
         assert not page.locator(".tools").is_visible() and not page.locator(".told").is_visible()
         assert page.locator(".unit:visible").count() == 4
+
+
+def typeset(tmp_path: Path, document: list[str]) -> str:
+    """Compiles the lines as `paper.tex`; the log."""
+    (tmp_path / "paper.tex").write_text("\n".join(document), encoding="utf-8")
+    done = subprocess.run(
+        [str(PDFLATEX), "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
+        cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    return (tmp_path / "paper.log").read_text(encoding="utf-8", errors="replace")
+
+
+@pytest.mark.skipif(PDFLATEX is None, reason="pdflatex is not installed")
+def test_latex_fits_a_column_of_two(tmp_path: Path) -> None:
+    result = drawn()
+    file = result["files"][0]
+    text = "let effect = mean(abs(LD(reference) - LD(treat(through(name_movers) | through(h)))))\n"
+    expression = load_program("x.circuit", text)[0].lets["effect"].expression
+    latex = expression_latex(expression, lambda span: text[span.start : span.end])
+    file["formulas"].append({"kind": "let", "name": "effect", "text": text, "latex": latex})
+    file["claims"][3]["verdict"] = "inconclusive"
+    file["claims"][0] |= {"estimate": -0.000140, "interval": [-0.000207, -0.000075]}
+    file["claims"][1] |= {"relation": "~=", "within": 0.25}
+    (tmp_path / "result.tex").write_text(write(result, "tex"), encoding="utf-8")
+    log = typeset(
+        tmp_path,
+        [
+            r"\documentclass[twocolumn]{article}\usepackage[T1]{fontenc}",
+            r"\usepackage{array,textcomp,amsmath,amssymb,booktabs}\input{result.tex}",
+            r"\begin{document}\begin{table}\small\pdTable\end{table}\pdFormulas\end{document}",
+        ],
+    )
+    over = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt", log)]
+    assert max(over, default=0.0) < 2.0, log[-3000:]
 
 
 @pytest.mark.skipif(PDFLATEX is None, reason="pdflatex is not installed")
@@ -111,15 +177,10 @@ def test_latex_compiles(tmp_path: Path, make: Any) -> None:
         r"\begin{document}",
         rf"Found: \{stem}; \{stem}Value, \{stem}Interval, \{stem}N, \{stem}Verdict, \{stem}Hash.",
         r"\begin{table}[h]\centering\small\pdTable\caption{\pdScope}\end{table}",
-        r"\pdFormulas \pdMethod",
+        r"\pdFormulas \pdMethod Lock: \pdLock.",
         r"\end{document}",
     ]
-    (tmp_path / "paper.tex").write_text("\n".join(document), encoding="utf-8")
-    done = subprocess.run(
-        [str(PDFLATEX), "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
-        cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:]
+    typeset(tmp_path, document)
     assert (tmp_path / "paper.pdf").stat().st_size > 10_000
     reader = shutil.which("pdftotext")
     if reader is not None and make is drawn:

@@ -6,6 +6,8 @@ import re
 from dataclasses import replace
 from types import SimpleNamespace
 
+import pytest
+
 from pathdsl.errors import ExitCode
 from pathdsl.lang.render import width
 from pathdsl.report.claims_text import claim_block
@@ -13,7 +15,7 @@ from pathdsl.report.style import View
 from pathdsl.report.text import closing, report
 from pathdsl.score.check import FileOutcome
 from pathdsl.score.results import PartResult, Term, Verdict
-from tests.report.outcomes import SPREAD, claim, outcome
+from tests.report.outcomes import SPREAD, claim, outcome, task
 
 CLAIMS = """\
 Claims
@@ -171,3 +173,17 @@ def test_with_all_each_average_of_a_claim_is_spread() -> None:
     assert "over prompts: -0.2 to 1.8, quartiles 0.1, 0.5, 0.8; 2 of 4 satisfy it" in told
     assert "F(a): -0.2 to 1.8, quartiles 0.1, 0.5, 0.8" in told
     assert "F(b): " not in told
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_strangers_tokens_do_not_steer_the_terminal(colour: bool) -> None:
+    made = outcome()
+    bad = replace(task(), tokens=(("a", " \x1b[2J", " \u202eb", " \x07"),) * 4)
+    judgement = made.judgement
+    assert judgement is not None
+    claims = tuple(replace(one, text="x\x1b]0;y\x07") for one in judgement.claims)
+    made = replace(made, tasks={"ioi": bad}, judgement=replace(judgement, claims=claims))
+    text = report(made, {}, View(colour=colour))
+    assert "[U+001B][2J" in text and "[U+202E]b" in text and "[U+0007]" in text
+    assert not set(text) & set("\x07\u202e")
+    assert ("\x1b[" in text) is colour and "\x1b[2J" not in text and "\x1b]" not in text

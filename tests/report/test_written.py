@@ -16,7 +16,7 @@ from pathdsl.report.page import page_of
 from pathdsl.report.written import NotAResult, read_result, write
 from tests.report.pages import BAD, TEX, drawn, hostile, made_up
 
-VOID = {"meta", "br", "link", "img", "input", "hr"}
+VOID = {"meta", "br", "wbr", "link", "img", "input", "hr"}
 
 
 class Page(HTMLParser):
@@ -115,10 +115,25 @@ def test_the_drawing_has_units_edges_and_effects() -> None:
     assert units[0]["data-claims"] == key and units[1]["data-claims"] == ""
     assert "a0.h1@S2\nfirst\ndirect: 20.00 [19.90, 20.10]</title>" in text
     assert "a0.h1@S2 → a1.h2@END (q,k)" in page.text
+    assert [line["data-ends"] for line in lines] == ["0", "0 1", "1"]
+    assert units[0]["aria-label"] == "a0.h1@S2; first; direct: 20.00 [19.90, 20.10]"
     boxes = re.findall(r'<title>(\S+?)[\n<][^>]*?>?<rect x="(\S+)" y="(\S+)"', text)
     places = {name: (float(x), float(y)) for name, x, y in boxes}
     assert places["a1.h2@END"][1] < places["a0.h1@S2"][1], "layers go upwards"
     assert places["a0.h1@S2"][0] < places["a1.h2@END"][0], "positions go across"
+
+
+def test_a_line_goes_round_a_unit_that_stands_in_its_way() -> None:
+    result = drawn()
+    nodes = result["files"][0]["drawing"]["nodes"]
+    nodes.append(nodes[1] | {"name": "a2.h0@END", "label": "a2.h0", "layer": 2})
+    result["files"][0]["drawing"]["edges"] += [
+        {"from": 1, "to": 4, "slots": ["v"]}, {"from": -1, "to": 4, "slots": ["v"]}
+    ]  # fmt: skip
+    paths = re.findall(r'data-ends="([^"]*)"[^>]*? d="M(\S+) \S+C(\S+) ', write(result, "html"))
+    aside = {ends: float(bent) - float(start) for ends, start, bent in paths}
+    assert aside["1 4"] == 0, "nothing stands between"
+    assert aside["4"] > 30, "a1.h2 stands between input and a2.h0"
 
 
 def test_a_drawing_without_its_edges_says_how_many_there_are() -> None:
@@ -176,7 +191,7 @@ def test_macros_have_names_of_their_own() -> None:
     text = write(result, "tex")
     found = re.findall(r"\\newcommand\{\\([A-Za-z]+)\}", text)
     found.remove("pdragged")
-    assert len(found) == len(set(found)) and len(found) == 6 * len(names) + 5
+    assert len(found) == len(set(found)) and len(found) == 6 * len(names) + 6
     assert "pdAOneValue" in found and "pdAOnex" in found
 
 
@@ -193,7 +208,7 @@ def test_latex_has_a_macro_for_each_part_of_a_claim() -> None:
     view = page_of(drawn())[0]
     for part, value in (
         ("Value", r"\ensuremath{0.932}"),
-        ("Interval", r"\ensuremath{[0.910, 0.951]}"),
+        ("Interval", r"\ensuremath{[0.910,\penalty5000 0.951]}"),
         ("N", "4"),
         ("Verdict", "supported"),
     ):

@@ -6,14 +6,28 @@ for (const file of document.querySelectorAll(".file")) {
   const units = file.querySelectorAll(".unit");
   if (told) {
     const still = told.textContent;
+    const edges = file.querySelectorAll(".circuit .edge");
     told.hidden = false;
+    const show = (unit) => {
+      told.classList.add("live");
+      told.textContent = unit.querySelector("title").textContent.replace(/\n/g, " · ");
+      for (const edge of edges) {
+        edge.classList.toggle("dim", !edge.dataset.ends.split(" ").includes(unit.dataset.unit));
+      }
+    };
+    // Back to the unit that has the keyboard, if one has.
+    const rest = () => {
+      const active = document.activeElement;
+      if (active && active.matches(".unit") && file.contains(active)) return show(active);
+      told.classList.remove("live");
+      told.textContent = still;
+      for (const edge of edges) edge.classList.remove("dim");
+    };
     for (const unit of units) {
-      const show = () => { told.textContent = unit.querySelector("title").textContent.replace(/\n/g, " · "); };
-      const rest = () => { told.textContent = still; };
-      unit.addEventListener("mouseenter", show);
-      unit.addEventListener("focus", show);
+      unit.addEventListener("mouseenter", () => show(unit));
+      unit.addEventListener("focus", () => show(unit));
       unit.addEventListener("mouseleave", rest);
-      unit.addEventListener("blur", rest);
+      unit.addEventListener("blur", () => setTimeout(rest));
     }
   }
   if (!tools) continue;
