@@ -110,7 +110,7 @@ def chance(
     if not edges:
         different = len(set(found[1:]))
         lowest = 1 / (different + 1) if options["by"] == "units" and share is None else 0.0
-        note += f"; {different} of them differ" if different < n else ""
+        note += f"; {different} different ones" if different < n else ""
         return Constant(is_p=True, value=max(p_values[least], lowest), note=note)
     note += f" than the least edge, `{edges[least][0]}`"
     if side == "above":

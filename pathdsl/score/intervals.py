@@ -58,7 +58,7 @@ from pathdsl.score.shares import clopper_pearson, hits, of_counts, unseen
 __all__ = ["FEWEST", "Bootstrap", "Interval", "reach"]
 
 FEWEST = 30
-KEPT_ENTRIES = 8_000_000
+KEPT_ENTRIES = 64_000_000  # about as many bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,22 +296,32 @@ class Bootstrap:
         return found if np.isfinite(found) else 0.0
 
     def _weights(self, design: Design) -> Iterable[Weights]:
-        """The resamples of a design; small ones are kept, since many quantities share a design."""
+        """The resamples of a design, kept as bytes, since many quantities share a design."""
         mark = (
             tuple(sorted(design.keys.items())),
             tuple((s.key, s.name, s.unit.tobytes()) for s in design.strata),
         )
-        if mark in self._kept:
-            return self._kept[mark]
-        entries = self.count * sum(design.n_rows.values())
-        if entries > KEPT_ENTRIES:
-            return design.resamples(self.count, self.seed)
-        if self._kept_entries + entries > KEPT_ENTRIES:
-            self._kept.clear()
-            self._kept_entries = 0
-        self._kept[mark] = list(design.resamples(self.count, self.seed))
-        self._kept_entries += entries
-        return self._kept[mark]
+        if mark not in self._kept:
+            entries = self.count * sum(design.n_rows.values())
+            if entries > KEPT_ENTRIES:
+                yield from design.resamples(self.count, self.seed)
+                return
+            if self._kept_entries + entries > KEPT_ENTRIES:
+                self._kept.clear()
+                self._kept_entries = 0
+            blocks = [_packed(block) for block in design.resamples(self.count, self.seed)]
+            self._kept[mark] = blocks
+            self._kept_entries += entries
+        for block in self._kept[mark]:
+            yield {task: counts.astype(np.float64) for task, counts in block.items()}
+
+
+def _packed(weights: Weights) -> Weights:
+    """Weights in the smallest type that holds how often a row was drawn."""
+    return {
+        task: counts.astype(np.uint8 if counts.max(initial=0.0) < 256 else np.uint16)
+        for task, counts in weights.items()
+    }
 
 
 def _absolute(inner: Interval) -> Interval:

@@ -238,12 +238,12 @@ def test_level_of_the_rank_among_few_renamings() -> None:
 
 def test_few_different_renamings_give_no_small_p_value(tmp_path: Path) -> None:
     path = tmp_path / "few.circuit"
-    own = "path Q = input -> a3.h1 -> logits\n"
+    own = "path Q = input -> a3.h2 -> logits\n"
     lets = own + "let p = chance(effect(Q, as: rms), among: 40)\n"
-    lets += "let q = chance(effect(Q, as: rms), among: 40, share: 50%)"
+    lets += "let of_half = chance(effect(Q, as: rms), among: 40, share: 50%)"
     path.write_text(FILE.format(lets=lets))
     outcome = check_file(path, CheckOptions())
     found = {q.name: q for q in outcome.judgement.quantities}
     assert found["p"].estimate == pytest.approx(1 / 4)
-    assert found["p"].notes[0] == "40 of 40 random controls score worse; 3 of them differ"
-    assert found["q"].estimate == pytest.approx(0.5**40)
+    assert found["p"].notes[0] == "40 of 40 random controls score worse; 3 different ones"
+    assert found["of_half"].estimate == pytest.approx(0.5**40)

@@ -103,8 +103,10 @@ def test_absolute_values_and_the_largest_of_many_keep_their_level() -> None:
     assert min(largest, smallest) >= LEVEL - error(LEVEL, 400)
 
 
-def test_the_worst_of_many_is_refuted_falsely_as_seldom_as_its_level_says() -> None:
-    """20 members at the threshold: that some interval lies above it by chance, 2.5 % at most."""
+def test_the_worst_of_many_is_refuted_falsely_as_seldom_as_the_docs_say() -> None:
+    """20 members at the threshold, that some interval lies above it by chance: 2.5 % nominally."""
+    said = DOCS.read_text(encoding="utf-8").partition("resamples and in ")[2].partition("% with 2")
+    level = float(said[0]) / 100
     count, names = 300, [f"k{i}" for i in range(20)]
     node = Worst(which="max", members=tuple((k, agg(k)) for k in names))
     wrong = power = 0
@@ -115,7 +117,7 @@ def test_the_worst_of_many_is_refuted_falsely_as_seldom_as_its_level_says() -> N
         columns["k7"] = columns["k7"] + 0.8
         power += bootstrap(columns, 2000, i).interval(node, LEVEL).low > 0
     print(f"worst of 20: false {wrong / count:.3f}, found {power / count:.3f}")
-    assert wrong / count <= 0.025 + error(0.025, count)
+    assert level < 0.05 and abs(wrong / count - level) <= error(level, count)
     assert power / count > 0.9
 
 
