@@ -27,8 +27,8 @@ def _share(default: object) -> Parameter:
     )
 
 
-def _side(default: str) -> Parameter:
-    return Parameter(name="side", kind=Kind.WORD, choices=SIDES, default=default)
+def _side(default: str, choices: tuple[str, ...] = SIDES) -> Parameter:
+    return Parameter(name="side", kind=Kind.WORD, choices=choices, default=default)
 
 
 P_VALUES = {
@@ -61,6 +61,7 @@ DRAWN = (
     Parameter(name="among", kind=Kind.INTEGER, default=100, least=1),
     Parameter(name="by", kind=Kind.WORD, choices=("units", "walks"), default="units"),
     _share(None),
+    _side("above", ("above", "below")),
 )
 
 

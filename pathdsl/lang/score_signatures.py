@@ -60,7 +60,7 @@ SCORES = table(
             word("per", ("node", "edge", "group"), "node"),
             Parameter(name="knockouts", kind=Kind.KNOCKOUTS, choices=("groups", "greedy")),
             Parameter(name="given", kind=Kind.GIVEN),
-            _GAP,
+            word("as", ("gap", "share", "rms"), "gap"),
             OVER,
             _SPLIT,
         ),

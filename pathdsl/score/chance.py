@@ -1,24 +1,33 @@
 r"""`chance(SCORE(P))`: the p-value of a path set's score among random controls.
 
 - Without `share`, P's rank: p = (1 + #)/(N + 1), # of N controls scoring at least as well (Shi et
-  al. 2024, arXiv:2410.13032, rank circuits so; the added ones: Phipson and Smyth 2010).
+  al. 2024, arXiv:2410.13032, rank circuits so; the added ones: Phipson and Smyth 2010). Renamed
+  controls have none of P's units, so that among few different ones P may come first by luck: with
+  D different ones p is at least 1/(D + 1).
 - With `share: q`, H0 that P is better than a share q of all controls at most: of N controls W score
   worse, and p = P(Binomial(N, q) >= W). These are Shi et al.'s tests of sufficiency (of
   `faithfulness(P, as: rms)`) and of partial necessity (of `effect(P, as: rms)`).
+- `side: below` turns both round: H0 that P is better than a share q at least, and
+  p = P(Binomial(N, q) <= W).
 
 Controls are P with its units renamed (`by: units`, `random_like`: equal degrees, equal or nearest
 layers) or unions of random walks with as many edges as P (`by: walks`, `random_edges`). For
 `minimality(P, per: edge)` a walk extends P, and the control is what leaving out a random edge of
-the extension alone does; since P's score is that of its least edge, a small p says of *every* edge
-that it matters more than a share q of useless ones, and no correction over edges is needed (an
-intersection-union test, Berger 1982, Technometrics 24:295).
+the extension alone does; each edge of P is compared with all controls.
 
-A control without a value counts as good, and so does one that rounding cannot tell from P.
+- `side: above`: that *every* edge matters more than a share q of useless ones. P's p-value is that
+  of its least edge, and no correction over edges is needed (an intersection-union test, Berger
+  1982, Technometrics 24:295).
+- `side: below`: Shi et al.'s test of minimality (of `minimality(P, per: edge, as: rms)`), that
+  *some* edge matters more than a share q of useless ones at most. The smallest of the edges'
+  p-values is multiplied by their number (Bonferroni); the note gives each edge's after Holm.
+
+A control without a value, or one that rounding cannot tell from P, counts against what is tested.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,10 +37,12 @@ from pathdsl.draws import Draws
 from pathdsl.lang import ast
 from pathdsl.lang.signatures import resolve_options
 from pathdsl.lang.walk import strip
+from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.faults import fault
 from pathdsl.score.pvalues import one_tail
-from pathdsl.score.quantity import Constant, requests
+from pathdsl.score.quantity import Constant, Scalar, Worst, requests
 from pathdsl.score.rounds import Steps, gather, ordered
+from pathdsl.score.verdict import adjusted
 
 if TYPE_CHECKING:
     from pathdsl.score.lowering import Bindings, Lowering
@@ -44,8 +55,9 @@ LARGER_IS_BETTER = {
         "agreement": 1, "rms": -1,
     },
     "completeness": {"gap": -1, "share": -1},
-    "minimality": {"gap": 1, "share": 1},
+    "minimality": {"gap": 1, "share": 1, "rms": 1},
 }  # fmt: skip
+NAMED = 4
 
 Lower = Callable[["Lowering", ast.Score, "Bindings"], Steps]
 Extended = Callable[["Lowering", ast.Score, int, "Bindings"], Steps]
@@ -83,18 +95,56 @@ def chance(
     found = yield from gather(steps)
     yield ordered(requests(node) for node in found)
     evaluator = lowering.evaluator
-    goodness = _goodness(inner, np.array([evaluator.estimate(node) for node in found]))
-    tolerance = np.array([evaluator.tolerance(node) for node in found])
-    margin = np.fmax(tolerance[1:], tolerance[0])
-    wins = int((goodness[1:] < goodness[0] - margin).sum())
-    n, share = len(seeds), options["share"]
-    note = f"{wins} of {n} random controls score worse"
-    return Constant(value=p_value(wins, n, share), note=note)  # type: ignore[arg-type]
+    side, share = str(options["side"]), options["share"]
+    own, edges = found[0], ()
+    if options["by"] == "walks" and inner.name == "minimality":
+        edges = own.members if isinstance(own, Worst) else ()
+    subjects = edges or (("", own),)
+    better = _compare(inner, found[1:], evaluator)
+    wins = [better(node, side) for _, node in subjects]
+    n = len(seeds)
+    p_values = [p_value(w, n, share, side) for w in wins]  # type: ignore[arg-type]
+    least = min(range(len(wins)), key=lambda i: (wins[i], i))
+    worse = "worse" if side == "above" else "no better"
+    note = f"{wins[least]} of {n} random controls score {worse}"
+    if not edges:
+        different = len(set(found[1:]))
+        lowest = 1 / (different + 1) if options["by"] == "units" and share is None else 0.0
+        note += f"; {different} different ones" if different < n else ""
+        return Constant(is_p=True, value=max(p_values[least], lowest), note=note)
+    note += f" than the least edge, `{edges[least][0]}`"
+    if side == "above":
+        return Constant(is_p=True, value=p_values[least], note=note)
+    corrected = adjusted(p_values, "holm")
+    order = sorted(range(len(wins)), key=lambda i: (corrected[i], wins[i], i))
+    shown = ", ".join(f"`{edges[i][0]}` {corrected[i]:.2g}" for i in order[:NAMED])
+    more = f" and {len(order) - NAMED} larger" if len(order) > NAMED else ""
+    note += f"; after Holm over {len(order)} edges: {shown}{more}"
+    return Constant(is_p=True, value=corrected[order[0]], note=note)
 
 
-def p_value(wins: int, n: int, share: float | None) -> float:
+def p_value(wins: int, n: int, share: float | None, side: str = "above") -> float:
     """The p-value where `wins` of `n` controls score worse: a rank, or that of a share of them."""
-    return (1 + n - wins) / (n + 1) if share is None else one_tail(wins, n, share, "above")
+    if share is not None:
+        return one_tail(wins, n, share, side)
+    return (1 + (n - wins if side == "above" else wins)) / (n + 1)
+
+
+def _compare(
+    score: ast.Score, controls: Sequence[Scalar], evaluator: Evaluator
+) -> Callable[[Scalar, str], int]:
+    """How many controls score worse than a quantity; those in doubt count against the side."""
+    others = _goodness(score, np.array([evaluator.estimate(node) for node in controls]))
+    errors = np.array([evaluator.tolerance(node) for node in controls])
+
+    def wins(node: Scalar, side: str) -> int:
+        own = _goodness(score, np.array([evaluator.estimate(node)]))[0]
+        margin = np.fmax(errors, evaluator.tolerance(node))
+        if side == "above":
+            return int((others < own - margin).sum())
+        return len(others) - int((others > own + margin).sum())
+
+    return wins
 
 
 def _subject(score: ast.Score) -> ast.PathExpr:

@@ -21,10 +21,19 @@ from pathdsl.score.evaluate import ULPS
 from pathdsl.score.evidence import finite, members_of, no_interval, terms_of
 from pathdsl.score.intervals import Bootstrap, Interval
 from pathdsl.score.prompts import prompt_shares, spread, telling_rows
-from pathdsl.score.quantity import Scalar, is_constant, notes_of
+from pathdsl.score.quantity import Constant, Scalar, is_constant, notes_of
 from pathdsl.score.results import ClaimResult, Verdict
 from pathdsl.score.split import parts_of
-from pathdsl.score.verdict import Judged, Rule, benjamini_hochberg, decide, holm, invert, settle
+from pathdsl.score.verdict import (
+    Judged,
+    Rule,
+    adjusted,
+    benjamini_hochberg,
+    decide,
+    holm,
+    invert,
+    settle,
+)  # fmt: skip
 
 __all__ = ["Question", "judge_family"]
 
@@ -52,6 +61,11 @@ class _Posed:
     estimate: float
     undefined: str
     interval: Callable[[float], Interval]
+
+    @property
+    def is_p(self) -> bool:
+        """Whether the claim is about a p-value itself."""
+        return isinstance(self.question.node, Constant) and self.question.node.is_p
 
     def verdict(self, level: float) -> Verdict:
         if self.undefined:
@@ -81,13 +95,16 @@ def judge_family(
             for p in posed
         ]
     else:
-        methods = {method.name for method in decl.methods}
-        family = holm if "holm" in methods else benjamini_hochberg if "bh" in methods else None
-        if family is None:
+        methods = {method.name for method in decl.methods} & {"holm", "bh"}
+        if not methods:
             judged = [Judged(verdict=p.verdict(confidence), level=confidence) for p in posed]
+        elif all(p.is_p for p in posed):
+            judged = _corrected(posed, methods.pop(), confidence)
+            p_values = [p.estimate if not p.undefined else None for p in posed]
         else:
-            found = [_p_value(p, bootstrap) for p in posed]
+            found = [_p_value(p) for p in posed]
             p_values = list(found)
+            family = holm if methods == {"holm"} else benjamini_hochberg
             judged = family(found, [p.verdict for p in posed], 1 - confidence)
     return [
         _result(decl, p, j, value, bootstrap, confidence, splits)
@@ -117,13 +134,23 @@ def _by_estimate(rule: Rule, estimate: float) -> Verdict:
     return Verdict.SUPPORTED if rule.satisfied(estimate) else Verdict.REFUTED
 
 
-def _p_value(posed: _Posed, bootstrap: Bootstrap) -> float:
-    """The member's p-value; a bootstrap of B resamples cannot show less than 1/(B + 1)."""
-    if posed.undefined:
-        return 1.0
-    p = invert(posed.rule, posed.interval)
-    exact = posed.interval(DEFAULT).method in ("exact", "Clopper-Pearson", "constant sample")
-    return p if exact else max(p, 1 / (bootstrap.count + 1))
+def _p_value(posed: _Posed) -> float:
+    """The member's p-value; a bootstrap of B resamples shows none below 2/(B + 1)."""
+    return 1.0 if posed.undefined else invert(posed.rule, posed.interval)
+
+
+def _corrected(posed: Sequence[_Posed], method: str, confidence: float) -> list[Judged]:
+    """Claims that p-values are small, which the correction makes larger.
+
+    That a p-value is large is no discovery: such claims are judged as they are.
+    """
+    found = adjusted([1.0 if p.undefined else p.estimate for p in posed], method)
+    judged = []
+    for p, corrected in zip(posed, found, strict=True):
+        small = p.rule.relation in ("<", "<=") and not p.undefined
+        verdict = _by_estimate(p.rule, corrected) if small else p.verdict(confidence)
+        judged.append(Judged(verdict=verdict, level=confidence, p=corrected if small else None))
+    return judged
 
 
 def _result(
@@ -143,6 +170,8 @@ def _result(
         shown = posed.interval(judged.level)
     settle_n = None
     notes = [*question.notes, *notes_of(node)]
+    if judged.p is not None:
+        notes.append(f"p = {judged.p:.3g} after correction, which is what the claim is about")
     if posed.undefined:
         notes.append(f"undefined: {posed.undefined}")
     if is_constant(node) and not posed.undefined:
@@ -153,7 +182,9 @@ def _result(
         total = round(design.n / design.share)
         notes.append(f"knockouts were searched on {total - design.n} prompts, judged on {design.n}")
     if shown is not None and judged.level and judged.verdict is Verdict.INCONCLUSIVE:
-        rows = settle(posed.rule, posed.estimate, shown, design.n, judged.level)
+        rows = settle(
+            posed.rule, posed.estimate, shown, design.n, judged.level, units=design.n_units
+        )
         settle_n = ceil(rows / design.share) if rows is not None else None
         if decide(posed.rule, shown) is not Verdict.INCONCLUSIVE:
             notes.append("definite on its own, but a member before it in the family was not")

@@ -17,9 +17,10 @@ from collections.abc import Generator
 from pathdsl.graph.pathset import PathSet
 from pathdsl.lang import ast
 from pathdsl.lang.signatures import Filled
+from pathdsl.score.faithfulness import rms
 from pathdsl.score.faults import fault
 from pathdsl.score.knockouts import distinct, greedy_of, random_subsets
-from pathdsl.score.quantity import Op, Part, Scalar, Worst
+from pathdsl.score.quantity import Op, Part, RowOp, Scalar, Worst
 from pathdsl.score.rounds import Asked, Steps
 from pathdsl.score.session import Unit
 from pathdsl.score.setting import Knockouts, Setting, names_of
@@ -116,7 +117,8 @@ def _greedy(
     evaluator = setting.lowering.evaluator
 
     def circuit(current: Knockouts, grown: Knockouts) -> Scalar:
-        return change(setting, paths, current, grown, share=share, part=part)
+        form = "share" if share else "gap"
+        return change(setting, paths, current, grown, form=form, part=part)
 
     def gap(_: Knockouts, grown: Knockouts) -> Scalar:
         return incompleteness(setting, paths, grown, share=share, part=part)
@@ -135,14 +137,26 @@ def change(
     less: Knockouts,
     more: Knockouts,
     *,
-    share: bool,
+    form: str,
     part: Part | None = None,
 ) -> Scalar:
-    r"""|F(C \ more) - F(C \ less)|, or that as a share of F(M)."""
+    r"""What removing `more` instead of `less` from C changes.
+
+    `gap`: |F(C \ more) - F(C \ less)|; `share`: that as a share of F(M); `rms`: the root of the
+    mean square of the change of single prompts, in the metric's unit.
+    """
     cut, whole = setting.circuit_without(paths, more), setting.circuit_without(paths, less)
-    if not share:
-        return Op(op="abs", args=(setting.between(cut, whole, part),))
-    return Op(op="abs", args=(setting.quotient((cut, whole), (setting.reference(), None), part),))
+    match form:
+        case "gap":
+            return Op(op="abs", args=(setting.between(cut, whole, part),))
+        case "share":
+            reference = (setting.reference(), None)
+            return Op(op="abs", args=(setting.quotient((cut, whole), reference, part),))
+        case "rms":
+            moved = RowOp(op="-", args=(setting.rows(cut), setting.rows(whole)))
+            return rms(setting, moved, f"m({cut.label}) - m({whole.label})", part)
+        case _:
+            raise ValueError(f"`{form}` is no form of a change")
 
 
 def split_parts(

@@ -110,16 +110,26 @@ class Evaluator:
         return float(self.values(node, None)[0])
 
     def values(self, node: Scalar, weights: Weights | None) -> np.ndarray:
-        """(resamples,) the quantity under each row of weights; None: every prompt once."""
+        """(resamples,) the quantity under each row of weights; None: every prompt once.
+
+        An average that an expression names twice is taken once.
+        """
+        return self._values(node, weights, {})
+
+    def _values(
+        self, node: Scalar, weights: Weights | None, known: dict[Aggregate, np.ndarray]
+    ) -> np.ndarray:
         match node:
             case Constant(value=value):
                 return np.full(1, value)
             case Aggregate():
-                return self._aggregate(node, weights)
+                if node not in known:
+                    known[node] = self._aggregate(node, weights)
+                return known[node]
             case Op(op=op, args=args):
-                return _apply(op, [self.values(arg, weights) for arg in args])
+                return _apply(op, [self._values(arg, weights, known) for arg in args])
             case Worst(which=which, members=members):
-                return _apply(which, [self.values(member, weights) for _, member in members])
+                return _apply(which, [self._values(m, weights, known) for _, m in members])
 
     def _aggregate(self, node: Aggregate, weights: Weights | None) -> np.ndarray:
         x, mask = self.vector(node), self.mask(node)

@@ -17,7 +17,7 @@ from pathdsl.score.quantity import (
 )  # fmt: skip
 from pathdsl.score.results import MemberResult, Term
 
-__all__ = ["finite", "members_of", "no_interval", "terms_of"]
+__all__ = ["finite", "is_no_interval", "members_of", "no_interval", "terms_of"]
 
 NAMED = 3
 
@@ -56,9 +56,9 @@ def _metric_names(aggregate: Aggregate) -> list[str]:
 
 
 def no_interval(node: Scalar, interval: Interval, bootstrap: Bootstrap, level: float) -> str:
-    """Why an interval has no ends where a sample is constant; "" where it has them."""
-    few = "a constant sample below 30 prompts or clusters has no interval"
-    if interval.known or "none" not in interval.method.split():
+    """Why an interval has no ends; "" where it has them."""
+    few = interval.why
+    if interval.known or not few:
         return ""
     lifted = lift_worst(node)
     if not isinstance(lifted, Worst):
@@ -66,6 +66,12 @@ def no_interval(node: Scalar, interval: Interval, bootstrap: Bootstrap, level: f
     without = [n for n, m in lifted.members if not bootstrap.interval(m, level).known]
     more = f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
     return f"{few}: {', '.join(without[:NAMED])}{more}" if without else few
+
+
+def is_no_interval(note: str) -> bool:
+    """Whether a note is one that `no_interval` gives."""
+    told = ("has no interval", "too few for an interval", "no resample has a value")
+    return any(part in note for part in told)
 
 
 def members_of(node: Scalar, bootstrap: Bootstrap, level: float) -> tuple[MemberResult, ...]:

@@ -35,6 +35,7 @@ from pathdsl.score.quantity import (
     Aggregate,
     Constant,
     Op,
+    Part,
     RowExpr,
     RowMetric,
     RowNumber,
@@ -88,10 +89,10 @@ def faithfulness(
             raise ValueError(f"`{form}` is no form of faithfulness")
 
 
-def rms(setting: Setting, difference: RowOp, label: str) -> Scalar:
+def rms(setting: Setting, difference: RowOp, label: str, part: Part | None = None) -> Scalar:
     """The root of the mean square of a per-prompt difference, in the metric's unit."""
     square = RowOp(op="*", args=(difference, difference))
-    total = setting.average(square, f"mean(({label})^2)")
+    total = setting.average(square, f"mean(({label})^2)", part)
     return Op(op="^", args=(total, Constant(value=0.5)))
 
 

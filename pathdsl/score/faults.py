@@ -14,7 +14,15 @@ def fault(code: str, message: str, at: ast.Node | None = None, help: str = "") -
     return LanguageError(Diagnostic(code=code, message=message, span=span, help=help))
 
 
-def warning(code: str, message: str, at: ast.Node | None = None, help: str = "") -> Diagnostic:
+def warning(
+    code: str,
+    message: str,
+    at: ast.Node | None = None,
+    help: str = "",
+    notes: tuple[str, ...] = (),
+) -> Diagnostic:
     """A diagnostic that changes no exit code."""
     span: Span | None = at.span if at is not None else None
-    return Diagnostic(code=code, message=message, span=span, help=help, severity=Severity.WARNING)
+    return Diagnostic(
+        code=code, message=message, span=span, help=help, notes=notes, severity=Severity.WARNING
+    )

@@ -6,12 +6,19 @@ Four methods, chosen by what the quantity is (semantics.md section 6):
   z0 = Phi^-1(G(t)) and the acceleration a from the jackknife, the end point at probability p is the
   quantile of G at Phi(z0 + (z0 + z_p) / (1 - a (z0 + z_p))). Second-order accurate and invariant
   under monotone maps: Efron 1987, J. Amer. Statist. Assoc. 82:171; with several samples the
-  acceleration pools their jackknife influences (Efron and Tibshirani 1993, chapter 14).
+  acceleration pools their jackknife influences (Efron and Tibshirani 1993, chapter 14). A
+  resample of n clusters spreads less than a sample, by sqrt((n - 1)/n), and does not know by how
+  much, which Student's t corrects: z_p is sqrt(n/(n - 1)) t_(n-1, p) (Hesterberg 2015, Amer.
+  Statist. 69:371, section 5.3, expands the percentile interval so).
 - **percentile** for medians, quantiles, minima and maxima, where the jackknife is inconsistent.
-- **Clopper-Pearson** (Biometrika 26:404, 1934) for means of 0/1 values over independent
-  rows: exact.
-- **none** for another constant sample: below `FEWEST` clusters its spread says nothing, from there
-  on the interval is the point.
+- **Clopper-Pearson** for shares of prompts, exact (see `shares`).
+- **none** for another constant sample below `FEWEST` clusters, whose spread says nothing. From
+  there on the interval is the point, or for counts what may be left unseen (see `shares`).
+
+Two more samples have none. No resample goes beyond the least and the largest value, and all n
+clusters lie on one side of a quantity at the q-quantile with probability q^n (q = 1/2 for a mean of
+a symmetric sample): where that is more than alpha/2, no bootstrap reaches the level. And where B
+resamples have not one beyond the tail, alpha/2 (B + 1) < 1, they do not show where it begins.
 
 Two rules avoid statistics that no bootstrap handles. The interval of |d| is the image of that of d,
 since a bootstrap of |d| is biased upward at 0. And the largest of m members, max_k t_k, has the
@@ -26,9 +33,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil, log
 
 import numpy as np
-from scipy.special import betaincinv, ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 
 from pathdsl.score.design import Design, Weights, design_of
 from pathdsl.score.evaluate import Evaluator
@@ -43,23 +51,24 @@ from pathdsl.score.quantity import (
     lift_worst,
     mean,
     row_denominators,
-    row_metrics,
     smooth,
 )  # fmt: skip
+from pathdsl.score.shares import clopper_pearson, hits, of_counts, unseen
 
-__all__ = ["FEWEST", "Bootstrap", "Interval", "clopper_pearson"]
+__all__ = ["FEWEST", "Bootstrap", "Interval", "reach"]
 
 FEWEST = 30
-KEPT_ENTRIES = 8_000_000
+KEPT_ENTRIES = 64_000_000  # about as many bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """End points and how they were found; infinite ends say that nothing is known."""
+    """End points and how they were found; infinite ends say that nothing is known, and `why`."""
 
     low: float
     high: float
     method: str
+    why: str = ""
 
     @property
     def known(self) -> bool:
@@ -71,15 +80,13 @@ class Interval:
         return (self.low, self.high) if self.known else None
 
 
-UNKNOWN = Interval(low=-np.inf, high=np.inf, method="none")
+def reach(probability: float, units: float) -> float:
+    """The normal quantile at a probability, widened for `units` clusters, at least two."""
+    return float(np.sqrt(units / (units - 1)) * stdtrit(units - 1, probability))
 
 
-def clopper_pearson(hits: int, n: int, level: float) -> tuple[float, float]:
-    """The exact interval of a share from `hits` of `n`."""
-    tail = (1 - level) / 2
-    low = 0.0 if hits == 0 else float(betaincinv(hits, n - hits + 1, tail))
-    high = 1.0 if hits == n else float(betaincinv(hits + 1, n - hits, 1 - tail))
-    return low, high
+def _unknown(why: str) -> Interval:
+    return Interval(low=-np.inf, high=np.inf, method="none", why=why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -90,10 +97,11 @@ class _Sampled:
     bias: float
     acceleration: float
     method: str
+    units: int
 
     def end(self, probability: float) -> float:
         if self.method == "BCa":
-            z = self.bias + ndtri(probability)
+            z = self.bias + reach(probability, self.units)
             scale = 1 - self.acceleration * z
             # Beyond scale 0 the map folds back; its limit there is the end of the distribution.
             shifted = self.bias + z / scale if scale > 0 else np.copysign(np.inf, z)
@@ -126,6 +134,9 @@ class Bootstrap:
         if is_constant(node):
             value = self.evaluator.estimate(node)
             return Interval(low=value, high=value, method="exact")
+        if (found := hits(node, self.evaluator)) is not None:
+            low, high = clopper_pearson(*found, level)
+            return Interval(low=low, high=high, method="Clopper-Pearson")
         match node:
             case Worst():
                 return self._worst(node, level)
@@ -133,9 +144,6 @@ class Bootstrap:
                 return _absolute(self.interval(inner, level))
             case Op() if (place := _varying(node)) is not None:
                 return self._mapped(node, place, level)
-            case Aggregate(kind="mean") if (hits := self._hits(node)) is not None:
-                low, high = clopper_pearson(*hits, level)
-                return Interval(low=low, high=high, method="Clopper-Pearson")
         return self._resampled(node, level)
 
     def _worst(self, node: Worst, level: float) -> Interval:
@@ -147,7 +155,8 @@ class Bootstrap:
         else:
             low, high = min(i.low for i in plain), min(i.high for i in strict)
         method = " ".join(sorted({i.method for i in plain}))
-        return Interval(low=low, high=high, method=f"worst of {len(plain)}, {method}")
+        why = next((i.why for i in (*plain, *strict) if i.why), "")
+        return Interval(low=low, high=high, method=f"worst of {len(plain)}, {method}", why=why)
 
     def _mapped(self, node: Op, place: int, level: float) -> Interval:
         """Through arithmetic with constants, which is monotone."""
@@ -156,33 +165,55 @@ class Bootstrap:
         for end in (inner.low, inner.high):
             args = (*node.args[:place], Constant(value=end), *node.args[place + 1 :])
             ends.append(self.evaluator.estimate(Op(op=node.op, args=args)))
-        return Interval(low=min(ends), high=max(ends), method=inner.method)
-
-    def _hits(self, node: Aggregate) -> tuple[int, int] | None:
-        """Hits and number of rows where a mean is a share of independent rows."""
-        x = self.evaluator.vector(node)[self.evaluator.mask(node)]
-        clusters = self.evaluator.session.tasks[node.task].clusters[self.evaluator.mask(node)]
-        if not np.isin(x, (0.0, 1.0)).all() or len(np.unique(clusters)) < len(clusters):
-            return None
-        # A metric that happens to be 0 or 1 everywhere is no count of hits.
-        if not all(f.metric.discrete for f in row_metrics(node.rows)):
-            return None
-        return int(x.sum()), len(x)
+        return Interval(low=min(ends), high=max(ends), method=inner.method, why=inner.why)
 
     def _resampled(self, node: Scalar, level: float) -> Interval:
         sampled = self._sample(node)
-        finite = sampled.values
+        finite, n = sampled.values, sampled.units
         if len(finite) == 0:
-            return UNKNOWN
+            return _unknown("no resample has a value")
         spread = float(finite[-1] - finite[0])
         estimate = self.evaluator.estimate(node)
         noise = max(self.evaluator.tolerance(node), 1e-12 * abs(estimate))
-        if spread <= noise and design_of(node, self.evaluator.session.tasks).n_units < FEWEST:
-            return UNKNOWN
+        if spread <= noise and n < FEWEST:
+            return _unknown(f"a constant sample below {FEWEST} prompts or clusters has no interval")
         if spread <= 1e-12 * abs(estimate):
-            return Interval(low=estimate, high=estimate, method="constant sample")
+            if not of_counts(node):
+                return Interval(low=estimate, high=estimate, method="constant sample")
+            ends = unseen(node, self.evaluator, n, level)
+            if ends is None:
+                return _unknown("a constant sample of counts has no interval")
+            return Interval(low=ends[0], high=ends[1], method="constant counts")
         tail = (1 - level) / 2
+        if why := self._out_of_reach(node, n, tail):
+            return _unknown(why)
         return Interval(low=sampled.end(tail), high=sampled.end(1 - tail), method=sampled.method)
+
+    def _out_of_reach(self, node: Scalar, n: int, tail: float) -> str:
+        """Why resamples do not reach so far into the tail; "" where they do."""
+        at = f"an interval at {100 * (1 - 2 * tail):.6g}%"
+        sides = [max(a.q, 1 - a.q) for a in aggregates(node) if a.kind == "quantile"]
+        side = max(sides, default=0.5)
+        if side**n > tail:
+            needed = ceil(log(tail) / log(side))
+            return f"{n} prompts or clusters are too few for {at}: {needed} or more"
+        if tail * (self.count + 1) < 1:
+            needed = ceil(1 / tail - 1e-6)
+            return f"{self.count:,} resamples are too few for {at}: `bootstrap({needed})`"
+        return ""
+
+    def _units(self, node: Scalar, design: Design) -> int:
+        """Independent clusters, at most those in which each denominator is anything but 0."""
+        found = [design.n_units]
+        for below in dict.fromkeys(_denominators(node)):
+            counted: set[tuple[str, int]] = set()
+            for aggregate in aggregates(below):
+                x = self.evaluator.mask(aggregate) & (self.evaluator.vector(aggregate) != 0)
+                clusters = self.evaluator.session.tasks[aggregate.task].clusters[x]
+                counted |= {(aggregate.task, int(c)) for c in np.unique(clusters)}
+            if not is_constant(below):
+                found.append(len(counted))
+        return min(found)
 
     # ---------------------------------------------------------------------------------------------
     # Denominators
@@ -231,16 +262,24 @@ class Bootstrap:
         return self._sampled[node]
 
     def _with_correction(self, node: Scalar, values: np.ndarray, design: Design) -> _Sampled:
+        units = self._units(node, design)
         if not smooth(node) or len(values) == 0:
-            return _Sampled(values=values, bias=0.0, acceleration=0.0, method="percentile")
+            return _Sampled(
+                values=values, bias=0.0, acceleration=0.0, method="percentile", units=units
+            )
         estimate = self.evaluator.estimate(node)
-        below = sum(int(np.searchsorted(values, estimate, side)) for side in ("left", "right"))
+        # Equal sums in another order differ in their last digits: what is so near counts as equal.
+        near = 1e-12 * (abs(estimate) + float(values[-1] - values[0]))
+        near = near if np.isfinite(near) else 0.0
+        below = int(np.searchsorted(values, estimate - near, "left"))
+        below += int(np.searchsorted(values, estimate + near, "right"))
         share = float(np.clip(below / (2 * len(values)), 0.5 / len(values), 1 - 0.5 / len(values)))
         return _Sampled(
             values=values,
             bias=float(ndtri(share)),
             acceleration=self._acceleration(node, design),
             method="BCa",
+            units=units,
         )
 
     def _acceleration(self, node: Scalar, design: Design) -> float:
@@ -257,28 +296,38 @@ class Bootstrap:
         return found if np.isfinite(found) else 0.0
 
     def _weights(self, design: Design) -> Iterable[Weights]:
-        """The resamples of a design; small ones are kept, since many quantities share a design."""
+        """The resamples of a design, kept as bytes, since many quantities share a design."""
         mark = (
             tuple(sorted(design.keys.items())),
             tuple((s.key, s.name, s.unit.tobytes()) for s in design.strata),
         )
-        if mark in self._kept:
-            return self._kept[mark]
-        entries = self.count * sum(design.n_rows.values())
-        if entries > KEPT_ENTRIES:
-            return design.resamples(self.count, self.seed)
-        if self._kept_entries + entries > KEPT_ENTRIES:
-            self._kept.clear()
-            self._kept_entries = 0
-        self._kept[mark] = list(design.resamples(self.count, self.seed))
-        self._kept_entries += entries
-        return self._kept[mark]
+        if mark not in self._kept:
+            entries = self.count * sum(design.n_rows.values())
+            if entries > KEPT_ENTRIES:
+                yield from design.resamples(self.count, self.seed)
+                return
+            if self._kept_entries + entries > KEPT_ENTRIES:
+                self._kept.clear()
+                self._kept_entries = 0
+            blocks = [_packed(block) for block in design.resamples(self.count, self.seed)]
+            self._kept[mark] = blocks
+            self._kept_entries += entries
+        for block in self._kept[mark]:
+            yield {task: counts.astype(np.float64) for task, counts in block.items()}
+
+
+def _packed(weights: Weights) -> Weights:
+    """Weights in the smallest type that holds how often a row was drawn."""
+    return {
+        task: counts.astype(np.uint8 if counts.max(initial=0.0) < 256 else np.uint16)
+        for task, counts in weights.items()
+    }
 
 
 def _absolute(inner: Interval) -> Interval:
     ends = sorted((abs(inner.low), abs(inner.high)))
     low = 0.0 if inner.low <= 0 <= inner.high else ends[0]
-    return Interval(low=low, high=ends[1], method=inner.method)
+    return Interval(low=low, high=ends[1], method=inner.method, why=inner.why)
 
 
 def _varying(node: Op) -> int | None:

@@ -10,7 +10,7 @@ arithmetic on per-prompt values; nothing here runs a model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,14 +21,14 @@ from pathdsl.lang.signatures import METHODS, resolve_arguments
 from pathdsl.lang.units import unit_of
 from pathdsl.score.claims import Question, judge_family
 from pathdsl.score.design import design_of
-from pathdsl.score.evidence import finite, members_of, no_interval
+from pathdsl.score.evidence import finite, is_no_interval, members_of, no_interval
 from pathdsl.score.faults import fault, warning
 from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.only import is_asked, judged_with
 from pathdsl.score.prompts import prompt_shares, spread
 from pathdsl.score.quantity import Constant, Scalar, difference, is_constant, notes_of
-from pathdsl.score.results import ClaimResult, Judgement, QuantityResult, Verdict
+from pathdsl.score.results import ClaimResult, Judgement, QuantityResult
 from pathdsl.score.rounds import Steps, drive
 from pathdsl.score.session import Member, PathAlgebra, Resolver, Session
 
@@ -39,6 +39,7 @@ __all__ = ["CONFIDENCE", "judge"]
 
 CONFIDENCE = 0.95
 FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "~=": "~="}
+NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,6 +49,15 @@ class _Instance:
     name: str
     decl: ast.LetDecl | ast.ClaimDecl
     bindings: Mapping[str, Member]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Silent:
+    """A quantity without an interval: its name, why it has none, and where it stands."""
+
+    name: str
+    why: str
+    at: ast.Node
 
 
 def judge(
@@ -79,12 +89,15 @@ def judge(
     found = drive(steps, session)
 
     diagnostics: list[Diagnostic] = []
+    silent: list[_Silent] = []
     units = unit_of(program)
     bootstraps: dict[tuple[int, int], Bootstrap] = {}
     bootstrap = _bootstrap((), lowering, bootstraps)
     quantities = []
     for i, let in enumerate(lets):
-        quantities.append(_quantity(let, found["let", i, ""], bootstrap, units, diagnostics))
+        quantities.append(_quantity(let, found["let", i, ""], bootstrap, units))
+        diagnostics += _undefined(let.name, quantities[-1].notes, let.decl.name)
+        silent += _silent(let.name, quantities[-1].notes, let.decl.name)
         bootstrap.forget()
     results: list[ClaimResult] = []
     splits = {name: label for name in session.tasks if (label := lowering.split_by(name))}
@@ -102,7 +115,9 @@ def judge(
             family = [r for r in family if is_asked(only, decl.name.name, _label(r.name))]
         results += family
         for result in family:
-            diagnostics += _warnings(result.name, result.verdict, result.notes, decl.name)
+            diagnostics += _undefined(result.name, result.notes, decl.name)
+            silent += _silent(result.name, result.notes, decl.name)
+    diagnostics += _without_interval(silent)
     return Judgement(
         quantities=tuple(quantities), claims=tuple(results), diagnostics=tuple(diagnostics)
     )
@@ -135,7 +150,6 @@ def _quantity(
     node: Scalar,
     bootstrap: Bootstrap,
     units: Mapping[str, str],
-    diagnostics: list[Diagnostic],
 ) -> QuantityResult:
     evaluator = bootstrap.evaluator
     reason = bootstrap.undefined(node, CONFIDENCE)
@@ -143,8 +157,6 @@ def _quantity(
     notes = [*notes_of(node), *([f"undefined: {reason}"] if reason else [])]
     if interval is not None and (why := no_interval(node, interval, bootstrap, CONFIDENCE)):
         notes.append(why)
-    verdict = Verdict.UNDEFINED if reason else Verdict.SUPPORTED
-    diagnostics += _warnings(let.name, verdict, tuple(notes), let.decl.name)
     return QuantityResult(
         name=let.name,
         unit=units.get(let.decl.name.name, "none"),
@@ -210,14 +222,24 @@ def _bootstrap(
     return made[count, seed]
 
 
-def _warnings(
-    name: str, verdict: Verdict, notes: tuple[str, ...], at: ast.Node
-) -> list[Diagnostic]:
-    found = []
-    for note in notes:
-        if verdict is Verdict.UNDEFINED and note.startswith("undefined: "):
-            reason = note.removeprefix("undefined: ")
-            found.append(warning("PD431", f"`{name}` is undefined: {reason}", at))
-        elif note.startswith("a constant sample"):
-            found.append(warning("PD432", f"`{name}` has no interval: {note}", at))
-    return found
+def _undefined(name: str, notes: tuple[str, ...], at: ast.Node) -> list[Diagnostic]:
+    return [
+        warning("PD431", f"`{name}` is undefined: {note.removeprefix('undefined: ')}", at)
+        for note in notes
+        if note.startswith("undefined: ")
+    ]
+
+
+def _silent(name: str, notes: tuple[str, ...], at: ast.Node) -> list[_Silent]:
+    return [_Silent(name=name, why=note, at=at) for note in notes if is_no_interval(note)][:1]
+
+
+def _without_interval(found: Sequence[_Silent]) -> list[Diagnostic]:
+    """One warning for all that have no interval, at the first: they lack it for one reason."""
+    if not found:
+        return []
+    first, *others = found
+    told = ", ".join(f"`{other.name}`" for other in others[:NAMED])
+    more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+    notes = (f"no interval either: {told}{more}",) if others else ()
+    return [warning("PD432", f"`{first.name}` has no interval: {first.why}", first.at, notes=notes)]

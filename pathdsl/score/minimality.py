@@ -1,7 +1,8 @@
 r"""Minimality: does every unit matter, given some knockouts?
 
 The score of a unit v is the largest over K of |F(C \ (K + v)) - F(C \ K)| (`gap`, in the metric's
-unit), or that as a share of F(M); the score of the circuit is the smallest over its units. A unit
+unit), or that as a share of F(M), or the root of the mean square of the change of single prompts
+(`rms`, Shi et al. 2024); the score of the circuit is the smallest over its units. A unit
 that does nothing alone may matter once what covers for it is gone, hence K: Wang et al. 2022
 (arXiv:2211.00593), section 4 and figure 20.
 
@@ -45,7 +46,7 @@ def minimality(
     targets = _targets(setting, subject, options, at)
     given = _given(setting, subject, options["given"], targets, at)
     filled = options["knockouts"]
-    share = options["as"] == "share"
+    form = str(options["as"])
     part: Part | None = None
     families: list[list[Knockouts]]
     if isinstance(filled, Filled) and filled.name == "greedy":
@@ -54,7 +55,7 @@ def minimality(
         pool = tuple(dict.fromkeys(u for _, units in targets for u in units))
         families = yield from gather(
             [
-                _searched(setting, paths, target, pool, greedy, share, search, given)
+                _searched(setting, paths, target, pool, greedy, form, search, given)
                 for target in targets
             ]
         )
@@ -66,7 +67,7 @@ def minimality(
         options_of_unit = tuple(
             (
                 f"{label} given {names_of(k)}" if k else label,
-                change(setting, paths, k, _joined(k, units), share=share, part=part),
+                change(setting, paths, k, _joined(k, units), form=form, part=part),
             )
             for k in distinct(family)
         )
@@ -127,7 +128,7 @@ def _searched(
     target: Target,
     pool: tuple[Unit, ...],
     greedy: Greedy,
-    share: bool,
+    form: str,
     part: Part | None,
     given: dict[str, Knockouts],
 ) -> Generator[Asked, None, list[Knockouts]]:
@@ -138,10 +139,10 @@ def _searched(
     evaluator = setting.lowering.evaluator
 
     def own(_: Knockouts, grown: Knockouts) -> Scalar:
-        return change(setting, paths, grown, _joined(grown, units), share=share, part=part)
+        return change(setting, paths, grown, _joined(grown, units), form=form, part=part)
 
     def circuit(current: Knockouts, grown: Knockouts) -> Scalar:
-        return change(setting, paths, current, grown, share=share, part=part)
+        return change(setting, paths, current, grown, form=form, part=part)
 
     better = greedy.by == "incompleteness"
     found = yield from greedy.search(

@@ -6,11 +6,10 @@ r"""Exact tests over the prompts: p-values of hypotheses about per-prompt values
 - `binomial_test(x, share: q)`: H0 that x > 0 on a share q of the prompts at most (`side: above`),
   at least (`below`) or exactly (`both`); k of n is Binomial(n, q). The test of "more often than
   q", Clopper and Pearson 1934 (Biometrika 26:404) inverted.
-- `independence_test(x, y)`: H0 that x and y are independent over the prompts. With Gaussian kernels
-  k(a, b) = exp(-(a - b)^2 / (2 s^2)), s the median of the positive distances of each variable, K
-  and L their matrices, H = 1 - 1/n: HSIC = tr(K H L H) / (n - 1)^2 (Gretton et al. 2005; Shi et
-  al. 2024, arXiv:2410.13032, apply it to a circuit's complement). p = (1 + b)/(1 + B), b of B
-  permutations of y having an HSIC at least as large (Phipson and Smyth 2010 on the added ones).
+- `independence_test(x, y)`: H0 that x and y are independent over the prompts. The statistic is HSIC
+  with Gaussian kernels (see `hsic`; Shi et al. 2024, arXiv:2410.13032, apply it to a circuit's
+  complement). p = (1 + b)/(1 + B), b of B permutations of y having an HSIC at least as large
+  (Phipson and Smyth 2010 on the added ones).
 
 Two-sided p-values are twice the smaller tail. Where a task names a `cluster`, a cluster is one
 value, its mean: prompts made from one template are no independent evidence. A value within the
@@ -19,7 +18,6 @@ run's rounding of 0 is 0: a tie of the sign test, and counted against the claim 
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,13 +28,14 @@ from pathdsl.lang.pvalues import P_VALUES
 from pathdsl.lang.signatures import resolve_arguments
 from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.faults import fault
+from pathdsl.score.hsic import independence
 from pathdsl.score.quantity import Aggregate, Constant, RowOp, mean, requests, row_denominators
 from pathdsl.score.rounds import Steps, ordered
 
 if TYPE_CHECKING:
     from pathdsl.score.lowering import Bindings, Lowering
 
-__all__ = ["binomial", "independence", "one_tail", "p_value"]
+__all__ = ["binomial", "one_tail", "p_value"]
 
 UNDEFINED = "a denominator is 0 on some prompt, within rounding"
 
@@ -57,7 +56,7 @@ def p_value(lowering: Lowering, call: ast.Call, bindings: Bindings) -> Steps:
     yield ordered(requests(node) for node in means)
     values = [_units(lowering.evaluator, node) for node in means]
     if any(not np.isfinite(x).all() for x, _ in values):
-        return Constant(value=float("nan"), note=UNDEFINED)
+        return Constant(is_p=True, value=float("nan"), note=UNDEFINED)
     x, error = values[0]
     match call.name:
         case "sign_test":
@@ -107,7 +106,7 @@ def binomial(hits: int, n: int, share: float, side: str) -> float:
 def _sign(x: np.ndarray, error: np.ndarray, side: str) -> Constant:
     above, below = int((x > error).sum()), int((x < -error).sum())
     note = f"{above} above 0, {below} below, {len(x) - above - below} ties left out"
-    return Constant(value=binomial(above, above + below, 0.5, side), note=note)
+    return Constant(is_p=True, value=binomial(above, above + below, 0.5, side), note=note)
 
 
 def _share(x: np.ndarray, error: np.ndarray, share: float, side: str) -> Constant:
@@ -116,7 +115,7 @@ def _share(x: np.ndarray, error: np.ndarray, share: float, side: str) -> Constan
     # Exact zeros are no hits whatever the rounding; only what rounding could lift is in doubt.
     doubt = f", {possible - sure} within rounding of 0" if possible > sure else ""
     p = max(binomial(hits, len(x), share, side) for hits in range(min(ends), max(ends) + 1))
-    return Constant(value=p, note=f"{sure} of {len(x)} above 0{doubt}")
+    return Constant(is_p=True, value=p, note=f"{sure} of {len(x)} above 0{doubt}")
 
 
 # -------------------------------------------------------------------------------------------------
@@ -124,39 +123,11 @@ def _share(x: np.ndarray, error: np.ndarray, share: float, side: str) -> Constan
 # -------------------------------------------------------------------------------------------------
 
 
-def independence(x: np.ndarray, y: np.ndarray, draws: int, seed: int) -> tuple[float, float]:
-    """HSIC of two samples (n,) and its p-value among `draws` permutations of the second."""
-    n = len(x)
-    if n < 2:
-        return 0.0, 1.0
-    centred = _kernel(x)
-    centred = centred - centred.mean(axis=0)
-    centred -= centred.mean(axis=1)[:, None]
-    other = _kernel(y)
-    found = float((centred * other).sum())
-    # A sum that differs in its last digits only is the same: ties count.
-    least = found - 1e-10 * float(np.abs(centred).sum())
-    words = hashlib.sha256(b"independence").digest()
-    generator = np.random.default_rng([seed, int.from_bytes(words[:8], "big")])
-    as_large = 0
-    for _ in range(draws):
-        order = generator.permutation(n)
-        as_large += float((centred * other[np.ix_(order, order)]).sum()) >= least
-    return found / (n - 1) ** 2, (1 + as_large) / (1 + draws)
-
-
-def _kernel(x: np.ndarray) -> np.ndarray:
-    """(n, n) Gaussian kernel, as wide as the median of the positive distances."""
-    distance = np.abs(x[:, None] - x[None, :])
-    positive = distance[distance > 0]
-    width = float(np.median(positive)) if len(positive) else 1.0
-    return np.asarray(np.exp(-(distance**2) / (2 * width**2)))
-
-
 def _independent(values: list[tuple[np.ndarray, np.ndarray]], draws: int, seed: int) -> Constant:
     for x, error in values:
         if len(x) < 2 or np.ptp(x) <= 2 * float(error.max()):
-            return Constant(value=1.0, note="one of the two is constant: nothing to depend on")
+            note = "one of the two is constant: nothing to depend on"
+            return Constant(is_p=True, value=1.0, note=note)
     (x, _), (y, _) = values
     hsic, p = independence(x, y, draws, seed)
-    return Constant(value=p, note=f"HSIC {hsic:.3g} over {len(x)}, {draws} permutations")
+    return Constant(is_p=True, value=p, note=f"HSIC {hsic:.3g} over {len(x)}, {draws} permutations")

@@ -75,10 +75,11 @@ class Slice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
-    """A number that no resampling moves; `note` says what a p-value was counted from."""
+    """A number that no resampling moves; `note` says what a p-value (`is_p`) was counted from."""
 
     value: float
     note: str = field(default="", compare=False)
+    is_p: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,7 +139,7 @@ def _extended(lowering: Lowering, score: ast.Score, seed: int, bindings: Binding
     setting = _setting(lowering, score, bindings)
     listed, edge = lowering.resolver.extended(_path(score, 0), seed, bindings)
     setting = replace(setting, title=f"{setting.title} and a random walk")
-    return change(setting, listed, (), (edge,), share=resolve_options(score)["as"] == "share")
+    return change(setting, listed, (), (edge,), form=str(resolve_options(score)["as"]))
 
 
 def _area(

@@ -14,7 +14,8 @@ alpha/(m - j + 1), here with the interval at 1 - alpha/(m - j + 1), and stops at
 inconclusive member. Benjamini and Hochberg 1995 find the largest k with p_(k) <= k alpha/m; its
 members are then judged with intervals at 1 - k alpha/m, which also bound the share of intervals
 that miss (Benjamini and Yekutieli 2005, J. Amer. Statist. Assoc. 100:71). A member's p-value
-inverts its interval: the smallest alpha at which the verdict is still definite.
+inverts its interval: the smallest alpha at which the verdict is still definite. Where the members
+are p-values of exact tests themselves, `sign_test(x) <= 5%`, these are corrected and compared.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ from math import ceil, isfinite
 
 from scipy.special import ndtr, ndtri
 
-from pathdsl.score.intervals import Interval
+from pathdsl.score.intervals import Interval, reach
 from pathdsl.score.results import Verdict
 
-__all__ = ["Judged", "Rule", "benjamini_hochberg", "decide", "holm", "invert", "settle"]
+__all__ = [
+    "Judged", "Rule", "adjusted", "benjamini_hochberg", "decide", "holm", "invert", "settle",
+]  # fmt: skip
 
 POWER = 0.8
 
@@ -60,10 +63,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A verdict and the confidence of the interval that gave it."""
+    """A verdict and the confidence of the interval, or the corrected p-value, that gave it."""
 
     verdict: Verdict
     level: float | None
+    p: float | None = None
 
 
 def decide(rule: Rule, interval: Interval) -> Verdict:
@@ -93,6 +97,27 @@ def invert(rule: Rule, interval: Callable[[float], Interval]) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if definite(middle) else (middle, high)
     return float(10.0**high)
+
+
+def adjusted(p_values: Sequence[float], method: str) -> list[float]:
+    """P-values corrected for their number by `holm` or `bh`, in their own order.
+
+    The corrected value is the smallest level of the family at which the member is rejected.
+    """
+    m = len(p_values)
+    order = _ranks(p_values)
+    found = [1.0] * m
+    if method == "holm":
+        largest = 0.0
+        for j, i in enumerate(order):
+            largest = max(largest, (m - j) * p_values[i])
+            found[i] = min(1.0, largest)
+    else:
+        least = 1.0
+        for j, i in reversed(list(enumerate(order, start=1))):
+            least = min(least, m * p_values[i] / j)
+            found[i] = least
+    return found
 
 
 Judge = Callable[[float], Verdict]
@@ -141,7 +166,14 @@ def benjamini_hochberg(
 
 
 def settle(
-    rule: Rule, estimate: float, interval: Interval, n: int, level: float, power: float = POWER
+    rule: Rule,
+    estimate: float,
+    interval: Interval,
+    n: int,
+    level: float,
+    power: float = POWER,
+    *,
+    units: int | None = None,
 ) -> int | None:
     """About how many rows would settle an inconclusive claim, or None where none can be given.
 
@@ -150,7 +182,8 @@ def settle(
     that at N = n x^2 a boundary at distance d is outside the interval of a fresh sample with
     probability Phi(z (x d / w - 1)); where the estimate is within the margins of `~=`, both must
     be (Phillips 1990, J. Pharmacokin. Biopharm. 18:137). For one boundary that is
-    N = n (w / d)^2 (1 + z(power) / z)^2.
+    N = n (w / d)^2 (1 + z(power) / z)^2. With `units` independent clusters z is that of the BCa
+    interval, which falls as they become more.
     """
     if not interval.known or n == 0:
         return None
@@ -165,14 +198,20 @@ def settle(
     width = max(interval.high - estimate, estimate - interval.low)
     if width <= 0:
         return None
-    z = float(ndtri((1 + level) / 2))
+
+    def quantile(x: float) -> float:
+        p = (1 + level) / 2
+        bca = units is not None and units > 1 and "BCa" in interval.method.split()
+        return reach(p, max(2.0, units * x * x)) if units and bca else float(ndtri(p))
+
+    error = width / quantile(1.0)
 
     def settles(x: float) -> bool:
-        outside = sum(float(ndtr(z * (x * distance / width - 1))) for distance in distances)
+        outside = sum(float(ndtr(x * d / error - quantile(x))) for d in distances)
         return outside - (len(distances) - 1) >= power
 
     # Half of 1 - power for the nearest boundary is enough for any two.
-    low, high = 0.0, (1 + float(ndtri((1 + power) / 2)) / z) * width / min(distances)
+    low, high = 0.0, (quantile(1.0) + float(ndtri((1 + power) / 2))) * error / min(distances)
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (low, middle) if settles(middle) else (middle, high)

@@ -29,9 +29,10 @@ def run(*arguments: str) -> int:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> Path:
-    """A folder with a model, four rows, a file and its lock."""
+    """A folder with a model, eight rows, a file and its lock."""
     place = tmp_path / "place"
     sound(place)
+    write_rows(place, [good_row(i) for i in range(8)])  # six are needed for an interval at 95%
     monkeypatch.chdir(place)
     monkeypatch.setenv("NO_COLOR", "1")
     assert run("lock", "x.circuit") == 0
@@ -112,13 +113,13 @@ def test_a_changed_threshold(folder: Path, capsys: Capture) -> None:
 
 
 def test_a_changed_row(folder: Path, capsys: Capture) -> None:
-    rows = [good_row(i) for i in range(4)]
+    rows = [good_row(i) for i in range(8)]
     rows[2]["other"] = [4, 3, 1, 1]
     write_rows(folder, rows)
     found = drift(capsys)
     assert "PD656" in found["codes"] and "PD655" not in found["codes"]
     whats = {one["what"]: one["about"] for one in found["drift"]}
-    assert whats["task t: rows"] == "1 of 4 rows differ, first `row-2`"
+    assert whats["task t: rows"] == "1 of 8 rows differ, first `row-2`"
     assert "task t: data_file" in whats
 
 

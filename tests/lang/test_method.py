@@ -242,7 +242,8 @@ def test_options_get_their_defaults() -> None:
     }
     assert options("overlap(mlp, attn)") == {**common, "over": "node", "as": "united"}
     assert options("chance(effect(mlp))") == {
-        **common, "among": 100, "by": "units", "share": None, "seed": 0, "over": None,
+        **common, "among": 100, "by": "units", "share": None, "side": "above", "seed": 0,
+        "over": None,
     }  # fmt: skip
 
 

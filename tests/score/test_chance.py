@@ -28,7 +28,7 @@ def test_walks_and_shares_by_hand() -> None:
     wins = sum(away(walked(seed)) > away(C) + 1e-8 for seed in resolver.random_seeds)
     assert 0 < wins
     assert got.estimate == pytest.approx((1 + 30 - wins) / 31)
-    assert got.notes == (f"{wins} of 30 random controls score worse",)
+    assert got.notes[0].startswith(f"{wins} of 30 random controls score worse")
     share, _, _ = value(
         "chance(faithfulness(C, as: rms), among: 30, by: walks, share: 90%, seed: 2)"
     )
@@ -65,6 +65,49 @@ def test_minimality_against_edges_of_random_extensions_by_hand() -> None:
         wins += moved(edges | added, edge) < least - 1e-8
     assert 0 < wins < 12
     assert got.estimate == pytest.approx(stats.binomtest(wins, 12, 0.5, "greater").pvalue)
+    label = min(edges, key=lambda edge: moved(edges, edge))
+    note = f"{wins} of 12 random controls score worse than the least edge, `{'->'.join(label)}`"
+    assert got.notes == (note,)
+
+
+def test_the_minimality_test_of_shi_et_al_by_hand() -> None:
+    """Each edge against all controls by its mean square, few wins rejecting; Bonferroni."""
+    header = HEADER + "path E = edges { a0.h0 -> a1.h0; a0.h1 -> a1.h1 }\n"
+    text = "chance(minimality(E, per: edge, as: rms), among: 40, by: walks, {}, side: below)"
+    got, s, resolver = value(text.format("share: 80%"), header=header, scale=3.0, seed=4)
+    edges = [("a0.h0", "a1.h0"), ("a0.h1", "a1.h1")]
+    kept = set(edges)
+
+    def moved(kept, edge) -> float:
+        change = f(s, PATHS - (kept - {edge})) - f(s, PATHS - kept)
+        return float(np.sqrt((change**2).mean()))
+
+    controls = []
+    for seed in resolver.random_seeds:
+        added = walked(seed) - kept
+        controls.append(moved(kept | added, min(p for p in added if len(p) == 2)))
+    wins = [sum(c <= moved(kept, edge) + 1e-8 for c in controls) for edge in edges]
+    p = [stats.binomtest(k, 40, 0.8, "less").pvalue for k in wins]
+    assert 0 < min(wins) < max(wins)
+    assert got.estimate == pytest.approx(min(1.0, 2 * min(p)))
+    assert f"{min(wins)} of 40 random controls score no better than the least edge" in got.notes[0]
+    assert "after Holm over 2 edges: " in got.notes[0]
+    rank, _, _ = value(text.format("seed: 0"), header=header, scale=3.0, seed=4)
+    assert rank.estimate == pytest.approx(min(1.0, 2 * (1 + min(wins)) / 41))
+    least, _, _ = value("minimality(E, per: edge, as: rms)", header=header, scale=3.0, seed=4)
+    assert least.estimate == pytest.approx(min(moved(kept, edge) for edge in edges))
+    assert least.interval[0] < least.estimate < least.interval[1]
+
+
+def test_sides_turn_round_and_doubt_counts_against_either() -> None:
+    text = "chance(faithfulness(C, as: rms), among: 30, by: walks, share: 50%, seed: 2, side: {})"
+    above, below = (value(text.format(side))[0] for side in ("above", "below"))
+    wins = int(above.notes[0].partition(" of ")[0])
+    assert above.estimate == pytest.approx(stats.binomtest(wins, 30, 0.5, "greater").pvalue)
+    assert below.estimate == pytest.approx(stats.binomtest(wins, 30, 0.5, "less").pvalue)
+    for side in ("above", "below"):
+        lost, _, _ = value(text.format(side), tolerance=1e3)
+        assert lost.estimate == 1.0
 
 
 def test_a_control_that_rounding_cannot_tell_from_the_circuit_is_no_win() -> None:
@@ -157,3 +200,50 @@ def test_an_intersection_over_edges_keeps_the_level_without_correction() -> None
     error = np.sqrt(0.05 * 0.95 / count)
     print(f"least edge {least:.3f} ± {error:.3f}, any edge {some:.3f}")
     assert least <= 0.05 + 3.1 * error and some > 0.9
+
+
+def test_level_and_power_of_shi_et_als_minimality() -> None:
+    """Ten edges: Bonferroni errs in 5 % at most where all matter at the null's edge."""
+    n, count, q, m = 100, 20_000, 0.9, 10
+    rng = np.random.default_rng(44)
+    wins = rng.binomial(n, q, (count, m))
+    table = np.array([p_value(k, n, q, "below") for k in range(n + 1)])
+    wrong = (m * table[wins.min(axis=1)] <= 0.05).mean()
+    naive = (table[wins.min(axis=1)] <= 0.05).mean()
+    wins[:, 0] = rng.binomial(n, 0.5, count)  # one edge like the median useless one
+    power = (m * table[wins[:, 0]] <= 0.05).mean()
+    error = np.sqrt(0.05 * 0.95 / count)
+    print(f"level {wrong:.4f} ± {error:.4f}, uncorrected {naive:.3f}, power {power:.3f}")
+    exact = 1 - (1 - stats.binom.pmf(np.arange(n + 1), n, q)[m * table <= 0.05].sum()) ** m
+    assert abs(wrong - exact) <= 3.3 * np.sqrt(exact * (1 - exact) / count)
+    assert exact <= 0.05 and naive > 0.2 and power > 0.99
+    # With q* = 90 %: 84 wins of 100 reject one edge, 79 do with Bonferroni over 50.
+    assert int((table <= 0.05).sum()) - 1 == 84
+    assert int((50 * table <= 0.05).sum()) - 1 == 79
+
+
+def test_level_of_the_rank_among_few_renamings() -> None:
+    """One head of four is the best of them by luck in 1 of 4 draws, whatever the controls."""
+    value_of = np.random.default_rng(45).normal(size=4)
+    for n in (19, 200):
+        wrong = 0
+        for own in range(4):
+            others = [h for h in range(4) if h != own]
+            drawn = np.random.default_rng(own).choice(others, n)
+            better = int((value_of[drawn] >= value_of[own]).sum())
+            p = max(p_value(n - better, n, None), 1 / (len(set(drawn.tolist())) + 1))
+            wrong += p <= 0.05
+        assert wrong == 0
+
+
+def test_few_different_renamings_give_no_small_p_value(tmp_path: Path) -> None:
+    path = tmp_path / "few.circuit"
+    own = "path Q = input -> a3.h2 -> logits\n"
+    lets = own + "let p = chance(effect(Q, as: rms), among: 40)\n"
+    lets += "let of_half = chance(effect(Q, as: rms), among: 40, share: 50%)"
+    path.write_text(FILE.format(lets=lets))
+    outcome = check_file(path, CheckOptions())
+    found = {q.name: q for q in outcome.judgement.quantities}
+    assert found["p"].estimate == pytest.approx(1 / 4)
+    assert found["p"].notes[0] == "40 of 40 random controls score worse; 3 different ones"
+    assert found["of_half"].estimate == pytest.approx(0.5**40)

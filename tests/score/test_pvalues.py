@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import permutations
 from math import comb
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from pathdsl.errors import LanguageError
-from pathdsl.score.pvalues import binomial, independence
+from pathdsl.score.hsic import _factor, _width, independence
+from pathdsl.score.pvalues import binomial
 from tests.score.fakes import HEADER, task_data
 from tests.score.test_scores import PATHS, C, f, run, value
 
@@ -221,3 +225,51 @@ def test_level_and_power_of_the_independence_test() -> None:
     print(f"rank correlation finds {correlated / count:.3f}")
     assert ALPHA - 3.3 * error <= wrong / count <= most(count)  # 5 of 100: exactly the level
     assert right / count > 0.9 and correlated / count < 0.3
+
+
+def test_factors_of_a_kernel_give_the_kernel_and_its_width() -> None:
+    """Without the matrices of n^2 entries, up to rounding; ties and heavy tails included."""
+    rng = np.random.default_rng(8)
+    samples = [
+        rng.normal(size=1300), rng.standard_cauchy(1300), rng.integers(0, 4, 1301) * 1.0,
+        np.r_[np.zeros(900), rng.normal(size=400)], rng.exponential(size=200), np.arange(2.0),
+    ]  # fmt: skip
+    for x in samples:
+        gaps = np.abs(x[:, None] - x[None, :])
+        width = np.median(gaps[gaps > 0])
+        assert _width(x) == pytest.approx(width, rel=1e-12)
+        factor = _factor(x)
+        assert np.abs(factor @ factor.T - np.exp(-(gaps**2) / (2 * width**2))).max() < 1e-11
+        assert factor.shape[1] < 150
+    assert _width(np.full(1200, 3.0)) == _width(np.full(3, 3.0)) == 1.0
+
+
+@given(
+    x=st.lists(st.floats(-9, 9), min_size=2, max_size=25),
+    scale=st.sampled_from([0.01, 1.0, -30.0]),
+    shift=st.floats(-5, 5),
+)
+@settings(max_examples=40, deadline=None)
+def test_independence_does_not_depend_on_unit_or_order(x, scale, shift) -> None:
+    x = np.round(np.array(x), 3)
+    y = np.cos(3 * x)
+    found, _ = independence(x, y, 1, 0)
+    assert found >= 0
+    assert independence(y, x, 1, 0)[0] == pytest.approx(found, abs=1e-9)
+    assert independence(scale * x + shift, y, 1, 0)[0] == pytest.approx(found, abs=1e-6)
+    order = np.argsort(y)
+    assert independence(x[order], y[order], 1, 0)[0] == pytest.approx(found, abs=1e-9)
+
+
+def test_independence_of_thousands_of_prompts_takes_little_memory() -> None:
+    """Two matrices of 6,000 squared numbers would take 576 MB; the factors take a few."""
+    rng = np.random.default_rng(9)
+    x = rng.normal(size=6000)
+    tracemalloc.start()
+    _, dependent = independence(x, x**2 + 3 * rng.normal(size=6000), 40, 0)
+    _, independent = independence(x, rng.normal(size=6000), 40, 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    print(f"peak {peak / 1e6:.0f} MB")
+    assert peak < 30e6
+    assert dependent == 1 / 41 and independent > 0.05

@@ -151,13 +151,17 @@ PAGES: tuple[Page, ...] = (
     Page(
         code="PD432",
         name="constant-sample",
-        summary="All prompts give the same value and there are fewer than 30 of them.",
+        summary="There are too few prompts for an interval, or fewer than 30 of one value.",
         why="Resampling equal values gives an interval without width, which says nothing about "
         "prompts that were not drawn. From 30 prompts (or clusters) on the point is taken for the "
-        "interval; below, the claim is inconclusive. Shares of prompts are not concerned: theirs "
-        "is the exact interval of Clopper and Pearson.",
+        "interval, and for counts what so many prompts may have left unseen; below, the claim is "
+        "inconclusive. Shares of prompts have the exact interval of Clopper and Pearson. And no "
+        "resample goes beyond the least and the largest value, between which a mean lies with 75% "
+        "confidence for three prompts: at 95%, six are needed, and a smaller number of resamples "
+        "than 2 / (1 - confidence) reaches no level either. The warning is given once, for all "
+        "quantities that have no interval.",
         repair="Take at least 30 prompts, `take: 30`, in at least 30 clusters where `cluster` "
-        "names a field.",
+        "names a field; `bootstrap(N)` takes more resamples.",
         failing=_example("let x: logits = mean(LD(reference) - LD(reference))", take=20),
         passing=_example("let x: logits = mean(LD(reference) - LD(reference))"),
     ),
