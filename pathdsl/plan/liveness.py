@@ -217,7 +217,8 @@ def _row_bytes(plan: Plan, itemsize: int) -> int:
         most = max(most, live)
         for when in [w for w in ends if w <= slot]:
             live -= ends.pop(when)
-    working = plan.masks.valid.sum() / rows * itemsize * (6 * s.d_model + s.d_mlp + s.n_heads * plan.masks.n_pos)
+    width = 6 * s.d_model + s.d_mlp + s.n_heads * plan.masks.n_pos
+    working = plan.masks.valid.sum() / rows * itemsize * width
     return int(most + fixed + working)
 
 

@@ -42,5 +42,5 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sys.argv", ["benchmarks", "engine", "W3", "--device", "cuda"])
-    with pytest.raises(SystemExit, match="^no usable device `cuda`: [^\n]+$"):
+    with pytest.raises(SystemExit, match=r"^no usable device `cuda`: [^\n]+$"):
         main()
