@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import scaling
+from benchmarks import engine, scaling
 from benchmarks.__main__ import main
 from benchmarks.plot import line_plot, series, write_figures
 from benchmarks.profile import OUTSIDE, kind_of, run_child, shares
@@ -44,6 +44,7 @@ def test_points_hold_what_they_vary() -> None:
 
 def test_knockouts_are_as_many_as_asked_and_share_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaling, "SETS", {"small": (1, 20)})
+    monkeypatch.setattr(scaling, "in_child", engine.run_child)
     lines: list[str] = []
     one, many = scale_all(["knockouts"], ["small"], 1, lines.append, 1)
     assert len(lines) == 3
