@@ -108,7 +108,15 @@ def processor() -> str:
     name = platform.processor()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        name = next((line.partition(":")[2] for line in lines if line.startswith("model name")), "")
+        told = [line.partition(":") for line in lines]
+        first = {key.strip(): value.strip() for key, _, value in reversed(told)}
+        name = first.get("model name", "")
+        # Makers give several generations, with other instructions, one name.
+        name += "".join(
+            f" {short} {first[key]}"
+            for key, short in (("cpu family", "family"), ("model", "model"))
+            if key in first
+        )
     except OSError:
         pass
     chosen = [f"{key}={os.environ[key]}" for key in _PRODUCTS if key in os.environ]

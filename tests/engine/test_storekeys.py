@@ -307,3 +307,17 @@ def test_treated_values_and_tasks_have_no_field_that_keys_miss() -> None:
                    "span"}  # fmt: skip
     only_reported = {"split_by"}  # claims are shown by its values; no run is another for it
     assert {f.name for f in fields(TaskSpec)} == spec | before_rows | only_reported
+
+
+def test_generations_of_one_name_are_other_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "processor\t: {}\ncpu family\t: 25\nmodel\t\t: {}\nmodel name\t: Fast One\n"
+
+    def text(model: int) -> str:
+        both = told.format(0, model) + "\n" + told.format(1, model)
+        monkeypatch.setattr(Path, "read_text", lambda self, **options: both)
+        return storekeys.processor()
+
+    assert "Fast One family 25 model 1" in text(1)
+    assert text(1) != text(17)
+    monkeypatch.setattr(Path, "read_text", lambda self, **options: "Hardware : none of these\n")
+    assert "family" not in storekeys.processor()
