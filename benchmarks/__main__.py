@@ -57,11 +57,10 @@ def tell(line: str) -> None:
 
 def parsed(words: list[str] | None = None) -> argparse.Namespace:
     """The options, the suites among the names taken apart; exits on names that are not known."""
-    from .drivers import DRIVERS
     from .processes import NAMES
     from .scaling import AXES
     from .shapes import SHAPES
-    from .workloads import WORKLOADS
+    from .workloads import PEERS, WORKLOADS
 
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__,
@@ -71,7 +70,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--shape", action="append", choices=tuple(SHAPES))
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--rows", type=int, help="prompts of a workload (peers, profile)")
-    parser.add_argument("--peer", action="append", choices=tuple(DRIVERS))
+    parser.add_argument("--peer", action="append", choices=PEERS)
     parser.add_argument("--threads", type=int, help="of torch (default: as check does)")
     parser.add_argument("--device", default="cpu", help="engine, scaling, profile, compiled")
     parser.add_argument("--figures", type=Path, help="folder for the plots of scaling")
@@ -94,12 +93,19 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
 
 def measured(options: argparse.Namespace) -> dict[str, Any]:
     """Run the suites asked for; their rows by suite."""
-    from .peers import USUAL as USUAL_PEERS
     from .shapes import SHAPES
-    from .workloads import ROWS, WORKLOADS
+    from .workloads import PEERS, ROWS, WORKLOADS
 
-    usable(options.device)
-    names, found = options.names, {"about": about()}
+    names: list[str] = options.names
+    found: dict[str, Any] = {}
+    if "processes" in options.suites:
+        # First: what this process weighs when it starts a child counts as the child's.
+        from .processes import measure_processes
+
+        found["processes"] = measure_processes(names, options.repeat)
+    if options.device != "cpu":
+        usable(options.device)
+    found["about"] = about()
     if "engine" in options.suites:
         from .engine import measure_all
 
@@ -108,20 +114,15 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
             wanted, options.shape or list(SHAPES), options.repeat, options.threads, tell,
             options.device,
         )  # fmt: skip
-    if "processes" in options.suites:
-        from .processes import measure_processes
-
-        found["processes"] = measure_processes(names, options.repeat)
     if "peers" in options.suites:
-        from .drivers import DRIVERS
-        from .peers import compare_all
+        from .peers import USUAL, compare_all
 
         found["peers"] = [
             row
             for shape in options.shape or ["gpt2"]
             for row in compare_all(
-                names or list(USUAL_PEERS), shape, options.repeat, tell,
-                peers=options.peer or tuple(DRIVERS), rows=options.rows or ROWS,
+                names or list(USUAL), shape, options.repeat, tell,
+                peers=options.peer or PEERS, rows=options.rows or ROWS,
                 threads=options.threads,
             )
         ]  # fmt: skip

@@ -21,6 +21,7 @@ from .shapes import SHAPES
 
 __all__ = [
     "LENGTH",
+    "PEERS",
     "ROWS",
     "WORKLOADS",
     "Workload",
@@ -34,6 +35,8 @@ __all__ = [
 
 ROWS = 64
 LENGTH = 15
+PEERS = ("hooks", "transformer_lens", "nnsight", "pyvene")
+"""Names of `benchmarks/drivers.py`, where torch need not be imported for them."""
 
 # Wang et al. 2022, figure 2: the 26 heads of the IOI circuit.
 IOI_HEADS = (

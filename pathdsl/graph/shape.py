@@ -21,6 +21,7 @@ class ModelShape:
     `windows`: for each layer how many positions a head sees, its own included; None: all before.
     `normed_mlp`: a norm stands between an MLP and the residual stream, so that its neurons do not
     write to the stream each by itself.
+    `gated_mlp`: an MLP has a third matrix, whose output gates its hidden units.
     """
 
     family: str
@@ -36,6 +37,7 @@ class ModelShape:
     windows: tuple[int | None, ...] = ()
     n_kv_heads: int = 0
     normed_mlp: bool = False
+    gated_mlp: bool = False
 
     @property
     def norm_after_attention(self) -> bool:
@@ -158,6 +160,7 @@ def gated_shape(config: Mapping[str, object]) -> ModelShape:
         windows=windows if any(windows) else (),
         n_kv_heads=n_kv_heads,
         normed_mlp=family in ("olmo2", "gemma2", "gemma3_text"),
+        gated_mlp=True,
     )
 
 

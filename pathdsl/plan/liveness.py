@@ -126,7 +126,10 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     pairs_plain = int((lengths * (lengths + 1) // 2).sum())
     n_tokens = int(lengths.sum())
     d, dh, heads = s.d_model, s.d_head, s.n_heads
-    per_token = s.n_layers * (4 * d * heads * dh + (2 * d * s.d_mlp if s.has_mlp else 0))
+    into_mlp = d * s.d_mlp * (2 if s.gated_mlp else 1)  # up to the hidden units
+    whole_mlp = into_mlp + d * s.d_mlp
+    projections = 2 * d * dh * (heads + s.n_groups)
+    per_token = s.n_layers * (projections + (whole_mlp if s.has_mlp else 0))
     trunk = n_tokens * per_token + s.n_layers * 2 * heads * dh * pairs_plain
     plain = trunk + n_tokens * d * s.d_vocab
     macs = 0
@@ -149,16 +152,17 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                     *(("k", step) for _, step in keys),
                     *(("v", step) for _, step in values),
                 ]:
+                    whose = head if slot == "q" else head * s.n_groups // heads
                     for step, _ in parts_of(plan.steps, read):
-                        if (step, head, slot) not in projected:
-                            projected.add((step, head, slot))
+                        if (step, whose, slot) not in projected:
+                            projected.add((step, whose, slot))
                             macs += tokens[plan.need[step]] * d * dh
             case MlpCopy(layer=layer):
                 by_layer[layer] += 1
-                macs += here * 2 * d * s.d_mlp
+                macs += here * whole_mlp
             case HiddenCopy(layer=layer):
                 by_layer[layer] += 1
-                macs += here * d * s.d_mlp
+                macs += here * into_mlp
             case MlpResid(neurons=neurons) if neurons:
                 macs += here * d * s.d_mlp
             case _:
@@ -173,7 +177,7 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     draws = plan.draws
     hidden = [source for source, kind, _ in plan.plain_need if kind == "hidden"]
     again = sum(1 if source == -1 else _runs_of(plan, source) for source in hidden)
-    macs = macs * draws + runs * trunk + again * n_tokens * d * s.d_mlp
+    macs = macs * draws + runs * trunk + again * n_tokens * into_mlp
     return Cost(
         macs=macs,
         plain_macs=plain,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from benchmarks import peers
 from benchmarks.drivers import DRIVERS, by_site, installed
 from benchmarks.patches import BY_HAND, Patch, Site, hand_written, wanted
-from benchmarks.peers import AGREE, compare_all
+from benchmarks.peers import AGREE, ROOT, compare_all
+from benchmarks.workloads import PEERS
 
 LIBRARIES = [name for name in DRIVERS if name != "hooks"]
 
@@ -66,6 +70,17 @@ def test_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
     assert compare_all([], "small", 1, lines.append, peers=["nowhere"]) == []
     assert lines[0].startswith("nowhere: skipped, not installed")
+
+
+def test_names_are_those_of_the_drivers() -> None:
+    assert tuple(DRIVERS) == PEERS
+
+
+def test_processes_are_measured_before_torch_is_imported() -> None:
+    """What a process weighs when it starts a child counts as the child's."""
+    code = "import sys; from benchmarks.__main__ import parsed; parsed(['processes', 'lint'])"
+    code += "; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
 def test_refused_by_name() -> None:

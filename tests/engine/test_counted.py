@@ -1,0 +1,37 @@
+"""What a plain forward pass is counted as: every matrix once for each token, and attention."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pathdsl.engine.adapters import adapter_for
+from pathdsl.graph.pathset import FULL
+from pathdsl.plan.liveness import cost
+from tests.engine import decoder_cases, family_cases
+from tests.plan.plan_cases import SHORT, plan, treat
+
+CASES = {
+    **{name: family_cases.make for name in family_cases.FAMILIES},
+    **{name: decoder_cases.make for name in decoder_cases.SMALL},
+}
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_every_matrix_of_a_layer_once_for_each_token(name: str) -> None:
+    adapter = adapter_for(CASES[name](name))
+    shape = adapter.shape
+    matrices = sum(
+        part.weight.numel()
+        for block in adapter._blocks  # type: ignore[attr-defined]
+        for part in block.modules()
+        if getattr(part, "weight", None) is not None and part.weight.dim() == 2
+    )
+    lengths = SHORT.valid.sum(axis=1)
+    tokens = int(lengths.sum())
+    pairs = int((lengths * (lengths + 1) // 2).sum())
+    attention = shape.n_layers * 2 * shape.n_heads * shape.d_head * pairs
+    unembedding = tokens * shape.d_model * shape.d_vocab
+    counted = cost(plan(shape, [treat(FULL)], SHORT), 4, 2)
+    assert counted.plain_macs == tokens * matrices + attention + unembedding
+    assert np.isfinite(counted.forwards)
