@@ -41,13 +41,12 @@ def about() -> dict[str, Any]:
 
 def usable(device: str) -> None:
     """Exit with one line where this machine lacks the device."""
-    import torch
+    from pathdsl.engine.devices import opened
 
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise SystemExit(f"no usable device `{device}`: {reason}") from error
+        opened(device)
+    except RuntimeError as error:
+        raise SystemExit(f"no usable device `{device}`: {error}") from error
 
 
 def tell(line: str) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,7 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .engine import ROOT
+from .child import result_of
+from .engine import wait_for
 from .shapes import save
 
 __all__ = ["TOKENS", "compare_compiled", "run_child"]
@@ -47,18 +47,14 @@ def run_child(arguments: dict[str, Any]) -> list[dict[str, Any]]:
     def as_it_is(x: Any) -> Any:
         return adapter.mlp(layer, x)
 
-    def wait() -> None:
-        if adapter.device.type != "cpu":
-            torch.accelerator.synchronize()
-
     def seconds(call: Callable[[], Any]) -> float:
         found = []
         for _ in range(arguments["repeat"]):
-            wait()
+            wait_for(adapter.device)
             started = time.perf_counter()
             for _ in range(CALLS):
                 call()
-            wait()
+            wait_for(adapter.device)
             found.append((time.perf_counter() - started) / CALLS)
         return statistics.median(found)
 
@@ -73,7 +69,7 @@ def run_child(arguments: dict[str, Any]) -> list[dict[str, Any]]:
             ways = {"as it is": (lambda x=x: as_it_is(x), 0.0)}
             started = time.perf_counter()
             compiled(x)
-            wait()
+            wait_for(adapter.device)
             ways["compiled"] = (lambda x=x: compiled(x), time.perf_counter() - started)
             if adapter.device.type == "cuda":
                 ways["graph"] = _captured(as_it_is, x)
@@ -116,15 +112,12 @@ def compare_compiled(
 ) -> list[dict[str, Any]]:
     """Every way at every number of tokens, in a process of its own, told line by line."""
     with tempfile.TemporaryDirectory() as scratch:
-        done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.compiled",
-             json.dumps({"shape": shape, "repeat": repeat, "threads": threads, "device": device,
-                         "scratch": scratch})],
-            capture_output=True, text=True, cwd=ROOT,
+        rows = result_of(
+            "benchmarks.compiled",
+            {"shape": shape, "repeat": repeat, "threads": threads, "device": device,
+             "scratch": scratch},
+            "compiled",
         )  # fmt: skip
-    if done.returncode:
-        raise SystemExit(f"compiled: {done.stderr.strip()[-2000:]}")
-    rows = json.loads(done.stdout.splitlines()[-1])
     tell(f"{'shape':<8}{'device':<8}{'tokens':>7}  {'MLP by':<10}{'ms':>9}{'x':>7}{'prepare':>9}"
          f"{'difference':>12}")  # fmt: skip
     for r in rows:

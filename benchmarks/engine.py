@@ -14,20 +14,28 @@ from __future__ import annotations
 import json
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .child import result_of
 from .shapes import SHAPES, save
 from .workloads import LENGTH, ROWS, WORKLOADS, circuit_text, edges_text, rows_text, units
 
-__all__ = ["Prepared", "measure_all", "prepare_workload", "run_child"]
+if TYPE_CHECKING:
+    import torch
 
-ROOT = Path(__file__).resolve().parent.parent
+__all__ = ["Prepared", "measure_all", "prepare_workload", "run_child", "wait_for"]
+
+def wait_for(device: torch.device) -> None:
+    """Let a device that works on its own finish what it was given."""
+    import torch
+
+    if device.type != "cpu":
+        torch.accelerator.synchronize()
 
 
 class Prepared:
@@ -63,7 +71,7 @@ class Prepared:
         started = time.perf_counter()
         with torch.no_grad():
             self.loaded.model(self.ids, use_cache=False)
-        self._wait()
+        wait_for(self.ids.device)
         return time.perf_counter() - started
 
     def work(self) -> tuple[float, float]:
@@ -75,16 +83,9 @@ class Prepared:
         planned = time.perf_counter()
         for plan in plans:
             execute(plan, self.task, self.loaded.adapter, Settings())
-        self._wait()
+        wait_for(self.ids.device)
         self.last = plans
         return planned - started, time.perf_counter() - planned
-
-    def _wait(self) -> None:
-        """Let a device that works on its own finish what it was given."""
-        import torch
-
-        if self.ids.device.type != "cpu":
-            torch.accelerator.synchronize()
 
     def device_peak(self) -> float | None:
         """The most GB that tensors took on a CUDA device, None on any other."""
@@ -158,15 +159,7 @@ def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def in_child(arguments: dict[str, Any]) -> dict[str, Any]:
     """`run_child` in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.engine", json.dumps(arguments)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-    if done.returncode:
-        raise SystemExit(f"{arguments['name']}: {done.stderr.strip()[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return result_of("benchmarks.engine", arguments, arguments["name"])
 
 
 def multiple(row: dict[str, Any]) -> float:

@@ -14,10 +14,8 @@ metric needs. That is part of the difference between them.
 from __future__ import annotations
 
 import json
-import os
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,8 +24,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .child import result_of
 from .drivers import DRIVERS, Driver, driver_for, installed
-from .engine import ROOT, prepare_workload
+from .engine import prepare_workload
 from .patches import BY_HAND, Run, hand_written, wanted
 from .shapes import SHAPES
 from .workloads import LENGTH, ROWS, circuit_heads, receivers_of, units
@@ -160,14 +159,9 @@ def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_child(arguments: dict[str, Any]) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.peers", json.dumps(arguments)],
-        capture_output=True, text=True, cwd=ROOT,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"},
-    )  # fmt: skip
-    if done.returncode:
-        raise SystemExit(f"{arguments['peer']} {arguments['name']}: {done.stderr.strip()[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    what = f"{arguments['peer']} {arguments['name']}"
+    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    return result_of("benchmarks.peers", arguments, what, offline)
 
 
 def compare_all(

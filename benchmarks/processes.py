@@ -24,8 +24,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .child import ROOT
+
 NAMES = ("lint", "fmt", "explain", "quickstart", "again", "gpt2")
-ROOT = Path(__file__).resolve().parent.parent
+
 SHARED = Path(os.environ.get("PATHDSL_SHARED", ROOT.parent / "shared"))
 MAKE_FOLDER = """
 import sys

@@ -11,8 +11,6 @@ time; with several threads it can come out too small.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .engine import ROOT, prepare_workload
+from .child import result_of
+from .engine import prepare_workload
 from .workloads import ROWS, WORKLOADS
 
 __all__ = ["KINDS", "kind_of", "profile_all", "run_child", "shares"]
@@ -124,13 +123,8 @@ def profile_all(
 
 
 def _in_child(arguments: dict[str, Any]) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.profile", json.dumps(arguments)],
-        capture_output=True, text=True, cwd=ROOT, env={**os.environ, "KINETO_LOG_LEVEL": "5"},
-    )  # fmt: skip
-    if done.returncode:
-        raise SystemExit(f"{arguments['name']}: {done.stderr.strip()[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    quiet = {"KINETO_LOG_LEVEL": "5"}
+    return result_of("benchmarks.profile", arguments, arguments["name"], quiet)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ __all__ = [
     "device_text",
     "make_deterministic",
     "no_placing",
+    "opened",
 ]
 
 AUTO = "auto"
@@ -40,19 +41,27 @@ def check_device(source: ModelSource, device: str) -> torch.device:
             raise no_placing(source)
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        return opened(device)
+    except RuntimeError as error:
+        raise EngineError(
+            source.fault(
+                "PD619",
+                f"this machine has no usable device `{device}`",
+                notes=(str(error),),
+                advice="--device cpu",
+            )
+        ) from error
+
+
+def opened(device: str) -> torch.device:
+    """The device of that name, if tensors can be there; else RuntimeError with the reason."""
+    try:
         target = torch.device(device)
         if target.type == "meta":
             raise RuntimeError("weights on `meta` have no values")
         torch.empty(0, device=target)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise EngineError(
-            source.fault(
-                "PD619",
-                f"this machine has no usable device `{device}`",
-                notes=(str(error).splitlines()[0],),
-                advice="--device cpu",
-            )
-        ) from error
+        raise RuntimeError(str(error).splitlines()[0]) from error
     return target
 
 

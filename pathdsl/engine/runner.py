@@ -20,7 +20,7 @@ from pathdsl.engine.measure import measure_outputs
 from pathdsl.engine.plain import ConstantTable, Key, PlainValues, plain_run
 from pathdsl.engine.sites import Sites
 from pathdsl.engine.treated import mean_groups, noise_values, resample_rows
-from pathdsl.plan.liveness import cost, schedule
+from pathdsl.plan.liveness import row_bytes, schedule
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.steps import REFERENCE, PlainResid, Plan, treated_source
@@ -42,8 +42,7 @@ class Settings:
 
 def rows_per_batch(plan: Plan, itemsize: int, memory: int) -> int:
     """How many rows go together; a function of the plan and the limit only."""
-    each = cost(plan, itemsize, None).row_bytes
-    return max(1, min(plan.masks.n_rows, memory // max(each, 1)))
+    return max(1, min(plan.masks.n_rows, memory // max(row_bytes(plan, itemsize), 1)))
 
 
 def execute(

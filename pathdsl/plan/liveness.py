@@ -182,7 +182,7 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
         macs=macs,
         plain_macs=plain,
         plain_runs=runs,
-        row_bytes=_row_bytes(plan, itemsize),
+        row_bytes=row_bytes(plan, itemsize),
         copies_by_layer=tuple(by_layer),
     )
 
@@ -192,11 +192,12 @@ def _runs_of(plan: Plan, source: int) -> int:
     return {"zero": 0, "resample": spec.draws}.get(spec.kind, 1)
 
 
-def _row_bytes(plan: Plan, itemsize: int) -> int:
-    """Bytes that the longest-lived moment of one average row holds."""
+def row_bytes(plan: Plan, itemsize: int) -> int:
+    """The most bytes that values of one average row hold at any moment of a plan."""
     s = plan.shape
     rows = max(plan.masks.n_rows, 1)
-    tokens = {mask: plan.masks.array(mask).sum() / rows for mask in set(plan.need)}
+    masks = {*plan.need, *plan.plain_need.values()}
+    tokens = {mask: plan.masks.array(mask).sum() / rows for mask in masks}
     size: dict[int, float] = {}
     for number in plan.alive:
         match plan.steps[number]:
@@ -209,7 +210,7 @@ def _row_bytes(plan: Plan, itemsize: int) -> int:
         size[number] = tokens[plan.need[number]] * width * itemsize
     order = schedule(plan)
     fixed = sum(
-        plan.masks.array(mask).sum() / rows * _plain_bytes(kind, itemsize, s)
+        tokens[mask] * _plain_bytes(kind, itemsize, s)
         for (_, kind, _), mask in plan.plain_need.items()
     )
     live = most = 0.0

@@ -8,9 +8,10 @@ import sys
 import pytest
 
 from benchmarks import peers
+from benchmarks.child import ROOT
 from benchmarks.drivers import DRIVERS, by_site, installed
 from benchmarks.patches import BY_HAND, Patch, Site, hand_written, wanted
-from benchmarks.peers import AGREE, ROOT, compare_all
+from benchmarks.peers import AGREE, compare_all
 from benchmarks.workloads import PEERS
 
 LIBRARIES = [name for name in DRIVERS if name != "hooks"]
