@@ -5,6 +5,7 @@ The four verdicts and their special cases (semantics.md section 6):
 - a denominator whose own interval contains 0 makes a claim *undefined*, never as expected;
 - a constant sample below 30 prompts has no interval and is *inconclusive*;
 - without `at` the estimate decides and no correction applies;
+- what rounding may have moved across the threshold is *inconclusive*, with `at` and without;
 - with `expect refuted` only *refuted* is as expected.
 """
 
@@ -17,12 +18,12 @@ from math import ceil
 
 from pathdsl.lang import ast
 from pathdsl.score.design import design_of
-from pathdsl.score.evaluate import ULPS
 from pathdsl.score.evidence import finite, members_of, no_interval, terms_of
 from pathdsl.score.intervals import Bootstrap, Interval
 from pathdsl.score.prompts import prompt_shares, spread, telling_rows
 from pathdsl.score.quantity import Constant, Scalar, is_constant, notes_of
 from pathdsl.score.results import ClaimResult, Verdict
+from pathdsl.score.rounding import ULPS
 from pathdsl.score.split import parts_of
 from pathdsl.score.verdict import (
     Judged,
@@ -31,6 +32,7 @@ from pathdsl.score.verdict import (
     benjamini_hochberg,
     decide,
     holm,
+    in_doubt,
     invert,
     settle,
 )  # fmt: skip
@@ -120,6 +122,7 @@ def _pose(question: Question, bootstrap: Bootstrap, confidence: float | None) ->
         threshold=question.threshold,
         within=question.within or 0.0,
         tolerance=0.0 if undefined else evaluator.tolerance(node) + ULPS * abs(question.threshold),
+        exact=not undefined and evaluator.allowance(node) == 0,
     )
     return _Posed(
         question=question,
@@ -131,7 +134,11 @@ def _pose(question: Question, bootstrap: Bootstrap, confidence: float | None) ->
 
 
 def _by_estimate(rule: Rule, estimate: float) -> Verdict:
-    return Verdict.SUPPORTED if rule.satisfied(estimate) else Verdict.REFUTED
+    return decide(rule, _point(estimate))
+
+
+def _point(value: float) -> Interval:
+    return Interval(low=value, high=value, method="estimate")
 
 
 def _p_value(posed: _Posed) -> float:
@@ -178,6 +185,8 @@ def _result(
         notes.append("not resampled over prompts: there is no interval")
     if shown is not None and (why := no_interval(node, shown, bootstrap, judged.level or 0.0)):
         notes.append(why)
+    if not posed.undefined and (doubt := in_doubt(posed.rule, shown or _point(posed.estimate))):
+        notes.append(doubt)
     if design.share < 1:
         total = round(design.n / design.share)
         notes.append(f"knockouts were searched on {total - design.n} prompts, judged on {design.n}")
