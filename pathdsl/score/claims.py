@@ -17,7 +17,7 @@ from functools import lru_cache
 from math import ceil
 
 from pathdsl.lang import ast
-from pathdsl.score.design import design_of
+from pathdsl.score.design import design_of, searched_rows
 from pathdsl.score.evidence import finite, members_of, no_interval, terms_of
 from pathdsl.score.intervals import Bootstrap, Interval
 from pathdsl.score.prompts import prompt_shares, spread, telling_rows
@@ -188,8 +188,10 @@ def _result(
     if not posed.undefined and (doubt := in_doubt(posed.rule, shown or _point(posed.estimate))):
         notes.append(doubt)
     if design.share < 1:
-        total = round(design.n / design.share)
-        notes.append(f"knockouts were searched on {total - design.n} prompts, judged on {design.n}")
+        searched = searched_rows(node, evaluator.session.tasks)
+        if searched:
+            told = f"knockouts were searched on {searched} prompts, judged on {design.n}"
+            notes.append(told)
     if shown is not None and judged.level and judged.verdict is Verdict.INCONCLUSIVE:
         rows = settle(
             posed.rule, posed.estimate, shown, design.n, judged.level, units=design.n_units

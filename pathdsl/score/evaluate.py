@@ -27,7 +27,7 @@ from pathdsl.score.quantity import (
 from pathdsl.score.rounding import digits, of_quantity, of_rows
 from pathdsl.score.session import Session
 
-__all__ = ["Evaluator"]
+__all__ = ["Evaluator", "apply"]
 
 
 class Evaluator:
@@ -61,7 +61,7 @@ class Evaluator:
                         " prompt by prompt",
                         help="give both treated values the same `draws:`, or take the means first",
                     )
-                return _apply(expr.op, args)
+                return apply(expr.op, args)
 
     def _metric(self, expr: RowMetric) -> np.ndarray:
         if expr not in self._metrics:
@@ -114,9 +114,9 @@ class Evaluator:
                     known[node] = self._aggregate(node, weights)
                 return known[node]
             case Op(op=op, args=args):
-                return _apply(op, [self._values(arg, weights, known) for arg in args])
+                return apply(op, [self._values(arg, weights, known) for arg in args])
             case Worst(which=which, members=members):
-                return _apply(which, [self._values(m, weights, known) for _, m in members])
+                return apply(which, [self._values(m, weights, known) for _, m in members])
 
     def _aggregate(self, node: Aggregate, weights: Weights | None) -> np.ndarray:
         x, mask = self.vector(node), self.mask(node)
@@ -165,7 +165,8 @@ def _quantile(x: np.ndarray, w: np.ndarray, q: float) -> np.ndarray:
     return np.asarray(below + (place - low) * (above - below))
 
 
-def _apply(op: str, args: list[np.ndarray]) -> np.ndarray:
+def apply(op: str, args: list[np.ndarray]) -> np.ndarray:
+    """One operation, elementwise; what has no value is nan or infinite."""
     with np.errstate(all="ignore"):
         match op:
             case "+":

@@ -31,6 +31,7 @@ Values used as treated values are held fixed: no interval covers the choice of t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, log
@@ -38,7 +39,8 @@ from math import ceil, log
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtrit
 
-from pathdsl.score.design import Design, Weights, design_of
+from pathdsl.score.crossing import Crossing, averages, crosses, ends
+from pathdsl.score.design import Design, Weights, design_of, generator_of
 from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.quantity import (
     Aggregate,
@@ -121,6 +123,7 @@ class Bootstrap:
         self.count = count
         self.seed = seed
         self._sampled: dict[Scalar, _Sampled] = {}
+        self._crossings: dict[tuple[Aggregate, ...], Crossing] = {}
         self._kept: dict[object, list[Weights]] = {}
         self._kept_entries = 0
 
@@ -168,6 +171,9 @@ class Bootstrap:
         return Interval(low=min(ends), high=max(ends), method=inner.method, why=inner.why)
 
     def _resampled(self, node: Scalar, level: float) -> Interval:
+        design = design_of(node, self.evaluator.session.tasks)
+        if crosses(design):
+            return self._crossed(node, design, level)
         sampled = self._sample(node)
         finite, n = sampled.values, sampled.units
         if len(finite) == 0:
@@ -188,6 +194,32 @@ class Bootstrap:
         if why := self._out_of_reach(node, n, tail):
             return _unknown(why)
         return Interval(low=sampled.end(tail), high=sampled.end(1 - tail), method=sampled.method)
+
+    def _crossed(self, node: Scalar, design: Design, level: float) -> Interval:
+        """Of rows that cross in two fields."""
+        if not smooth(node):
+            return _unknown("an order statistic has no interval over crossed rows")
+        means = averages(node)
+        if means not in self._crossings:
+            generator = functools.partial(generator_of, self.seed)
+            self._crossings[means] = Crossing(
+                means, design, self.evaluator, self.count, generator
+            )
+        crossing = self._crossings[means]
+        leaf, n = crossing.leaf(node), design.n_units
+        estimate = leaf.estimate
+        if leaf.df <= 0:
+            return _unknown("one value of each crossed field is too few for an interval")
+        noise = max(self.evaluator.tolerance(node), 1e-12 * abs(estimate))
+        if leaf.se <= noise and n < FEWEST:
+            return _unknown(f"a constant sample below {FEWEST} prompts or clusters has no interval")
+        if leaf.se <= 1e-12 * abs(estimate):
+            found = unseen(node, self.evaluator, n, level) if of_counts(node) else (estimate,) * 2
+            if found is None:
+                return _unknown("a constant sample of counts has no interval")
+            return Interval(low=found[0], high=found[1], method="constant sample")
+        low, high = ends(crossing, node, (1 - level) / 2)
+        return Interval(low=low, high=high, method="crossed")
 
     def _out_of_reach(self, node: Scalar, n: int, tail: float) -> str:
         """Why resamples do not reach so far into the tail; "" where they do."""
@@ -251,6 +283,7 @@ class Bootstrap:
     def forget(self) -> None:
         """Drop kept distributions, to bound memory between claims."""
         self._sampled.clear()
+        self._crossings.clear()
 
     def _sample(self, node: Scalar) -> _Sampled:
         if node not in self._sampled:
