@@ -71,7 +71,7 @@ def sample(
 def leaf(table: Table, values: np.ndarray, r: Generator, resamples: int = RESAMPLES) -> Leaf:
     """The mean of values over a table, with its pivots."""
     mean = float(values.mean())
-    variance = table.variance(values - mean)
+    variance = table.variance(table.effects(values - mean))
     means, covariances = table.resamples(values[:, None], resamples, r)
     with np.errstate(all="ignore"):
         pivots = (means[:, 0] - mean) / np.sqrt(covariances[:, 0, 0])

@@ -12,14 +12,14 @@ three times the former. A ratio A/B > c is judged as A - cB > 0, the same with g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from scipy.special import stdtrit
 
-from pathdsl.score.crossed import Table, Variance
+from pathdsl.score.crossed import Table
 from pathdsl.score.design import Design, Stratum
 from pathdsl.score.evaluate import Evaluator, apply
 from pathdsl.score.quantity import Aggregate, Constant, Op, Scalar, aggregates
@@ -55,6 +55,17 @@ class Leaf:
         low = -self.pivots[beyond - 1] if beyond else np.inf
         left, right = (float(np.clip(q, t, CAP * t)) * self.se for q in (high, low))
         return self.estimate - left, self.estimate + right
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Sampled:
+    """A smooth quantity: effects by stratum, and its value and slopes in each resample."""
+
+    estimate: float
+    effects: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    values: np.ndarray
+    slopes: np.ndarray
+    known: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
 
 
 class Crossing:
@@ -147,38 +158,74 @@ class Crossing:
         return np.concatenate([np.abs(sums).mean(axis=0) for _, _, sums in self._strata])
 
     def leaf(self, node: Scalar) -> Leaf:
-        """The pivots of a smooth quantity of these averages."""
+        """A smooth quantity of these averages, with its pivots."""
+        return self._leaf([self._sampled(node)], np.ones(1))
+
+    def score(self, above: Scalar, below: Scalar) -> Callable[[float], Leaf]:
+        """A - cB by c."""
+        parts = [self._sampled(above), self._sampled(below)]
+        return lambda c: self._leaf(parts, np.array([1.0, -c]))
+
+    def _sampled(self, node: Scalar) -> _Sampled:
         with np.errstate(all="ignore"):
-            estimate = float(_on(node, self._values(self._observed)))
-            slopes = self._gradient(node, self._observed)
-            parts: list[Variance] = []
+            observed = self._gradient(node, self._observed)
+            effects = []
             at = 0
             for _, table, sums in self._strata:
-                own = slopes[at : at + sums.shape[1]]
-                influence = (sums - sums.mean(axis=0)) @ own
-                parts.append(table.variance(influence))
+                own = observed[at : at + sums.shape[1]]
+                effects.append(table.effects((sums - sums.mean(axis=0)) @ own))
                 at += sums.shape[1]
-            variance = sum(part.total for part in parts)
-            below = sum(part.total**2 / part.df for part in parts if part.df > 0)
-            df = variance**2 / below if below > 0 else max(part.df for part in parts)
-            se = float(np.sqrt(variance))
-            return Leaf(estimate=estimate, se=se, df=df, pivots=self._pivots(node, estimate, se))
+            means = np.concatenate([found for found, _ in self._resampled], axis=1)
+            return _Sampled(
+                estimate=float(_on(node, self._values(self._observed))),
+                effects=effects,
+                values=np.broadcast_to(_on(node, self._values(means)), (self.count,)),
+                slopes=self._gradient(node, means),
+            )
 
-    def _pivots(self, node: Scalar, estimate: float, se: float) -> np.ndarray:
-        means = np.concatenate([found for found, _ in self._resampled], axis=1)
-        slopes = self._gradient(node, means)
-        variance = np.zeros(len(means))
+    def _covariance(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """(resamples,) of two quantities with these slopes."""
+        found = np.zeros(len(left))
         at = 0
-        for found, covariance in self._resampled:
-            own = slopes[:, at : at + found.shape[1]]
-            variance += np.einsum("bi,bij,bj->b", own, covariance, own)
-            at += found.shape[1]
-        moved = _on(node, self._values(means)) - estimate
-        tiny = 1e-9 * se**2
-        pivots = np.where(
-            variance > tiny, moved / np.sqrt(np.maximum(variance, tiny)), np.sign(moved) * np.inf
-        )
-        return np.sort(pivots[~np.isnan(pivots)])
+        for means, covariance in self._resampled:
+            part = slice(at, at + means.shape[1])
+            found += np.einsum("bi,bij,bj->b", left[:, part], covariance, right[:, part])
+            at += means.shape[1]
+        return found
+
+    def _leaf(self, sampled: Sequence[_Sampled], factors: np.ndarray) -> Leaf:
+        """The sum of quantities, each times its factor."""
+        parts = [
+            table.variance(
+                tuple(
+                    sum(f * one.effects[i][way] for f, one in zip(factors, sampled, strict=True))
+                    for way in range(3)
+                )  # type: ignore[arg-type]
+            )
+            for i, (_, table, _) in enumerate(self._strata)
+        ]
+        variance = sum(part.total for part in parts)
+        below = sum(part.total**2 / part.df for part in parts if part.df > 0)
+        df = variance**2 / below if below > 0 else max(part.df for part in parts)
+        estimate = float(sum(f * one.estimate for f, one in zip(factors, sampled, strict=True)))
+        with np.errstate(all="ignore"):
+            moved = sum(f * one.values for f, one in zip(factors, sampled, strict=True)) - estimate
+            spread = np.zeros(self.count)
+            for f, one in zip(factors, sampled, strict=True):
+                for g, other in zip(factors, sampled, strict=True):
+                    spread = spread + f * g * self._products(one, other)
+            tiny = 1e-9 * variance
+            pivots = np.where(
+                spread > tiny, moved / np.sqrt(np.maximum(spread, tiny)), np.sign(moved) * np.inf
+            )
+        pivots = np.sort(pivots[~np.isnan(pivots)])
+        return Leaf(estimate=estimate, se=float(np.sqrt(variance)), df=df, pivots=pivots)
+
+    def _products(self, one: _Sampled, other: _Sampled) -> np.ndarray:
+        key = (id(one), id(other))
+        if key not in one.known:
+            one.known[key] = self._covariance(one.slopes, other.slopes)
+        return one.known[key]
 
 
 def _on(node: Scalar, values: Values) -> np.ndarray:
@@ -202,27 +249,26 @@ def ends(crossing: Crossing, node: Scalar, tail: float) -> tuple[float, float]:
     if not (isinstance(node, Op) and node.op == "/" and averages(node.args[1])):
         return crossing.leaf(node).ends(tail)
     above, below = node.args
-    estimate = crossing.leaf(node).estimate
+    score, whole = crossing.score(above, below), crossing.leaf(node)
     sign = np.sign(crossing.leaf(below).estimate)
 
     def excluded(c: float, side: int) -> bool:
-        moved = Op(op="-", args=(above, Op(op="*", args=(Constant(value=c), below))))
-        low, high = crossing.leaf(moved).ends(tail)
+        low, high = score(c).ends(tail)
         return bool(low > 0 if side * sign < 0 else high < 0)
 
     found = []
     for side in (-1, 1):
-        step = max(2.0 * crossing.leaf(node).se, 1e-12 * max(1.0, abs(estimate)))
-        near = estimate
+        step = max(2.0 * whole.se, 1e-12 * max(1.0, abs(whole.estimate)))
+        near = whole.estimate
         for _ in range(30):
-            far = estimate + side * step
+            far = whole.estimate + side * step
             if excluded(far, side):
                 break
             near, step = far, 2 * step
         else:
             found.append(side * np.inf)
             continue
-        for _ in range(40):
+        for _ in range(36):
             middle = (near + far) / 2
             near, far = (near, middle) if excluded(middle, side) else (middle, far)
         found.append(far)
