@@ -51,9 +51,7 @@ def _full(rows: int, columns: int, each: int | np.ndarray) -> tuple[np.ndarray, 
     return row, column
 
 
-def _some(
-    table: tuple[np.ndarray, np.ndarray], kept: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _some(table: tuple[np.ndarray, np.ndarray], kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return table[0][kept], table[1][kept]
 
 

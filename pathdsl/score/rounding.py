@@ -109,9 +109,7 @@ def _size(evaluator: Evaluator, source: Hashable, move: np.ndarray) -> float:
 # -------------------------------------------------------------------------------------------------
 
 
-def _of_rows(
-    evaluator: Evaluator, rows: RowExpr, over: tuple[str, Part | Slice | None]
-) -> _Moves:
+def _of_rows(evaluator: Evaluator, rows: RowExpr, over: tuple[str, Part | Slice | None]) -> _Moves:
     match rows:
         case RowNumber() | RowOp(op="same"):
             return {}
@@ -130,9 +128,7 @@ def _of_rows(
     return _through(rows.op, [evaluator.rows(arg) for arg in rows.args], moves)
 
 
-def _source(
-    evaluator: Evaluator, rows: RowExpr, over: tuple[str, Part | Slice | None]
-) -> _Source:
+def _source(evaluator: Evaluator, rows: RowExpr, over: tuple[str, Part | Slice | None]) -> _Source:
     once = len(evaluator.rows(rows)) == 1
     return _Source(of=_same(evaluator, rows), over=over, once=once)
 
