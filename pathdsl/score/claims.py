@@ -17,9 +17,10 @@ from math import ceil
 
 from pathdsl.lang import ast
 from pathdsl.score.design import design_of
+from pathdsl.score.ends import Interval
 from pathdsl.score.evaluate import ULPS
 from pathdsl.score.evidence import finite, members_of, no_interval, terms_of
-from pathdsl.score.intervals import Bootstrap, Interval
+from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.prompts import prompt_shares, spread, telling_rows
 from pathdsl.score.quantity import Constant, Scalar, is_constant, notes_of
 from pathdsl.score.results import ClaimResult, Verdict
@@ -33,6 +34,7 @@ from pathdsl.score.verdict import (
     holm,
     invert,
     settle,
+    smallest,
 )  # fmt: skip
 
 __all__ = ["Question", "judge_family"]
@@ -102,7 +104,7 @@ def judge_family(
             judged = _corrected(posed, methods.pop(), confidence)
             p_values = [p.estimate if not p.undefined else None for p in posed]
         else:
-            found = [_p_value(p) for p in posed]
+            found = [_p_value(p, bootstrap) for p in posed]
             p_values = list(found)
             family = holm if methods == {"holm"} else benjamini_hochberg
             judged = family(found, [p.verdict for p in posed], 1 - confidence)
@@ -134,9 +136,14 @@ def _by_estimate(rule: Rule, estimate: float) -> Verdict:
     return Verdict.SUPPORTED if rule.satisfied(estimate) else Verdict.REFUTED
 
 
-def _p_value(posed: _Posed) -> float:
-    """The member's p-value; a bootstrap of B resamples shows none below 2/(B + 1)."""
-    return 1.0 if posed.undefined else invert(posed.rule, posed.interval)
+def _p_value(posed: _Posed, bootstrap: Bootstrap) -> float:
+    """The member's p-value: the smallest alpha at which its verdict is definite."""
+    if posed.undefined:
+        return 1.0
+    formula = bootstrap.p_values(posed.question.node)
+    if formula is None:
+        return invert(posed.rule, posed.interval)
+    return smallest(posed.rule, posed.estimate, formula)
 
 
 def _corrected(posed: Sequence[_Posed], method: str, confidence: float) -> list[Judged]:
@@ -178,6 +185,8 @@ def _result(
         notes.append("not resampled over prompts: there is no interval")
     if shown is not None and (why := no_interval(node, shown, bootstrap, judged.level or 0.0)):
         notes.append(why)
+    if shown is not None and shown.note:
+        notes.append(f"its interval is {shown.note}")
     if design.share < 1:
         total = round(design.n / design.share)
         notes.append(f"knockouts were searched on {total - design.n} prompts, judged on {design.n}")

@@ -157,6 +157,8 @@ def _quantity(
     notes = [*notes_of(node), *([f"undefined: {reason}"] if reason else [])]
     if interval is not None and (why := no_interval(node, interval, bootstrap, CONFIDENCE)):
         notes.append(why)
+    if interval is not None and interval.note:
+        notes.append(f"its interval is {interval.note}")
     return QuantityResult(
         name=let.name,
         unit=units.get(let.decl.name.name, "none"),

@@ -22,7 +22,7 @@ from pathdsl.score.session import Request
 
 __all__ = [
     "Aggregate", "Constant", "Op", "Part", "RowExpr", "RowMetric", "RowNumber", "RowOp", "Scalar",
-    "Slice", "Worst", "aggregates", "difference", "is_constant", "lift_worst", "mean", "notes_of",
+    "Slice", "Worst", "aggregates", "difference", "is_constant", "mean", "notes_of",
     "ratio", "requests", "row_denominators", "row_metrics", "sliced", "smooth",
 ]  # fmt: skip
 
@@ -217,42 +217,3 @@ def smooth(node: Scalar) -> bool:
             return False
         case _:
             return True
-
-
-def lift_worst(node: Scalar) -> Scalar:
-    """The same quantity with `Worst` outermost where arithmetic is monotone in it.
-
-    `max_k x_k - y` is `max_k (x_k - y)`: members judged one by one keep smooth intervals, and a
-    common term is resampled jointly with each. Sums, differences and constant factors are lifted
-    through; anything else is left as it is.
-    """
-    if not isinstance(node, Op) or node.op not in ("+", "-", "*", "/", "neg"):
-        return node
-    args = tuple(lift_worst(arg) for arg in node.args)
-    places = [i for i, arg in enumerate(args) if isinstance(arg, Worst)]
-    if len(places) != 1:
-        return replace(node, args=args)
-    place = places[0]
-    worst = args[place]
-    assert isinstance(worst, Worst)
-    sign = _direction(node.op, place, args)
-    if sign == 0:
-        return replace(node, args=args)
-    members = tuple(
-        (name, lift_worst(replace(node, args=(*args[:place], member, *args[place + 1 :]))))
-        for name, member in worst.members
-    )
-    flipped: Literal["max", "min"] = "min" if worst.which == "max" else "max"
-    return Worst(which=worst.which if sign > 0 else flipped, members=members)
-
-
-def _direction(op: Operator, place: int, args: tuple[Scalar, ...]) -> int:
-    """Whether the result grows (1), falls (-1) or neither (0) with the argument at `place`."""
-    if op == "neg":
-        return -1
-    if op in ("+", "-"):
-        return -1 if op == "-" and place == 1 else 1
-    other = args[1 - place]
-    if not isinstance(other, Constant) or other.value == 0 or (op == "/" and place == 1):
-        return 0
-    return 1 if other.value > 0 else -1
