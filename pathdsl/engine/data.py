@@ -86,7 +86,7 @@ def build_task(
     columns = dict.fromkeys([spec.reference, *prompt_columns])
     columns |= dict.fromkeys(c for one in specs for c in columns_of(one))
     answers = [name for name in dict.fromkeys(answer_columns) if name != "next"]
-    needed = {name for name in (spec.cluster, spec.split_by) if name}
+    needed = {name for name in (spec.cluster, spec.crossed, spec.split_by) if name}
     needed |= {one.by for one in specs if one.by}
     _check_columns(table, [*columns, *answers, *sorted(needed)], faults)
 
@@ -101,6 +101,7 @@ def build_task(
         for name in answers
     }
     labels = _labels(table, set(columns) - needed, faults, needed)
+    _check_crossed(spec, labels, faults)
     if spec.split_by in labels and len(set(labels[spec.split_by])) > MOST_PARTS:
         faults.add(
             "PD351",
@@ -234,6 +235,37 @@ def _labels(
     return labels
 
 
+def _numbered(labels: Sequence[object]) -> np.ndarray:
+    """(rows,) int64 numbers of equal labels, in order of first appearance."""
+    numbers: dict[object, int] = {}
+    return np.array([numbers.setdefault(one, len(numbers)) for one in labels], dtype=np.int64)
+
+
+def _check_crossed(
+    spec: TaskSpec, labels: Mapping[str, tuple[str | int | float | bool, ...]], faults: Faults
+) -> None:
+    """PD360 where the values of two fields do not cross."""
+    if not (spec.crossed and spec.cluster in labels and spec.crossed in labels):
+        return
+    for own, other in ((spec.cluster, spec.crossed), (spec.crossed, spec.cluster)):
+        if len(set(labels[own])) < 2:
+            faults.add(
+                "PD360", f"`{own}` has the same value in all rows, and nothing crosses it",
+                advice=f"cluster = {other}",
+            )  # fmt: skip
+            return
+    pairs = len(set(zip(labels[spec.cluster], labels[spec.crossed], strict=True)))
+    for inner, outer in ((spec.crossed, spec.cluster), (spec.cluster, spec.crossed)):
+        if pairs == len(set(labels[inner])):
+            faults.add(
+                "PD360",
+                f"each value of `{inner}` stands beside one value of `{outer}` only: they do not "
+                f"cross, and clusters of `{outer}` hold those of `{inner}`",
+                advice=f"cluster = {outer}",
+            )
+            return
+
+
 def _assemble(
     spec: TaskSpec,
     rows: LoadedRows | Sequence[Row],
@@ -255,14 +287,13 @@ def _assemble(
                 arrays[column][i, : len(prompt.ids)] = prompt.ids
     clusters = np.arange(len(table), dtype=np.int64)
     if spec.cluster:
-        numbers: dict[object, int] = {}
-        members = [numbers.setdefault(label, len(numbers)) for label in labels[spec.cluster]]
-        clusters = np.array(members, dtype=np.int64)
+        clusters = _numbered(labels[spec.cluster])
     facts = dict(rows.facts) if isinstance(rows, LoadedRows) else {}
     facts.setdefault("rows", rows_hash(table))
     facts["special_tokens"] = encoder.fact
     # Rows, their tokens and what is resampled; not which further columns this task happens to use.
     shared = [facts["rows"], spec.reference, encoder.fact, spec.cluster]
+    shared += [spec.crossed] if spec.crossed else []
     content = hashlib.sha256(json.dumps(shared).encode())
     content.update(arrays[spec.reference].tobytes())
     content.update(lengths.tobytes())
@@ -276,6 +307,7 @@ def _assemble(
         positions=positions,
         labels=labels,
         clusters=clusters,
+        crossed=_numbered(labels[spec.crossed]) if spec.crossed else None,
         tokens=tuple(encoder.words(prompt.ids) for prompt in reference),
         facts=facts,
         key=content.hexdigest(),

@@ -105,6 +105,11 @@ class LazyModel:
         return config_of(self.source) or {}
 
     @property
+    def precision(self) -> str:
+        """The dtype of arithmetic by name, `float32`."""
+        return self._precision
+
+    @property
     def rounding(self) -> float:
         """How far two evaluations of one logit may lie apart."""
         return ROUNDING[self._precision]

@@ -35,13 +35,17 @@ OF_RUNS = ("PD632", "PD633")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """One proof: its code and name, the largest error seen, what was allowed, what was compared."""
+    """One proof: its code and name, the largest error seen, what was allowed, what was compared.
+
+    `logits` is the largest logit in magnitude where all logits of a model were compared.
+    """
 
     code: str
     name: str
     error: float
     tolerance: float
     compared: str
+    logits: float | None = None
 
     @property
     def holds(self) -> bool:
@@ -69,6 +73,7 @@ def prove(planner: Planner, adapter: Adapter, task: TaskData) -> list[Proof]:
                 ),
                 tolerance=tolerance,
                 compared=f"{len(rows)} prompts, all positions, whole vocabulary",
+                logits=_largest(_magnitude(plain[column], task, rows) for column in columns),
             ),
             Proof(
                 code="PD631",
@@ -169,10 +174,15 @@ def _decomposed(adapter: Adapter, task: TaskData, column: str, rows: np.ndarray)
 
 def _distance(found: Tensor, wanted: Tensor, task: TaskData, rows: np.ndarray) -> float:
     """Largest difference at real tokens, relative to the largest magnitude if above 1."""
+    scale = max(1.0, _magnitude(wanted, task, rows))
+    return _magnitude(found.double() - wanted.double(), task, rows) / scale
+
+
+def _magnitude(values: Tensor, task: TaskData, rows: np.ndarray) -> float:
+    """The largest magnitude at real tokens."""
     lengths = torch.from_numpy(task.lengths[rows])
-    real = (torch.arange(found.shape[1]) < lengths.unsqueeze(-1)).to(found.device)
-    scale = max(1.0, float(wanted[real].double().abs().max()))
-    return float((found[real].double() - wanted[real].double()).abs().max()) / scale
+    real = (torch.arange(values.shape[1]) < lengths.unsqueeze(-1)).to(values.device)
+    return float(values[real].double().abs().max())
 
 
 def _writers(adapter: Adapter, task: TaskData, rows: np.ndarray) -> float:

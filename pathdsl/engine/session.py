@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil, log2
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.positions import next_tokens, position_mask
@@ -35,9 +37,17 @@ ROUNDING = {"float64": 1e-9, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 adapter), relative to logits of size 1."""
 
 
+EPS = {name: torch.finfo(getattr(torch, name)).eps for name in ROUNDING}
+
+
+def precision_of(adapter: Adapter) -> str:
+    """The dtype of a model's arithmetic by name."""
+    return str(adapter.precision).removeprefix("torch.")
+
+
 def rounding_of(adapter: Adapter) -> float:
     """How far two evaluations of one logit of a model may lie apart."""
-    return ROUNDING[str(adapter.precision).removeprefix("torch.")]
+    return ROUNDING[precision_of(adapter)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +75,10 @@ class Planner:
         if run.treated is None:
             return replace(run, treated=self.specs[run.task].treated)
         return run
+
+    def identity(self, run: RunSpec) -> RunSpec:
+        """The normal run under one name, which all that treat nothing, or everything, share."""
+        return self.normal(run).identity
 
     def _by_task(self, requests: Collection[Request]) -> dict[str, list[Request]]:
         found: dict[str, list[Request]] = {}
@@ -121,7 +135,8 @@ class EngineSession:
     Values come from `recall` where it has them; what it has not is executed on `adapter`, or on the
     recalled model where that is None, and handed to it. `prove` is asked about every plan that was
     executed; a plan that is not proved is not kept. `asked` are all runs with their measures,
-    `proofs` the proofs by task, those of stored values among them.
+    `proofs` the proofs of plans by task, those of stored values among them; `model_proofs` what the
+    model has proved about itself. Runs of one identity have the values of the first of them.
     """
 
     def __init__(
@@ -143,6 +158,7 @@ class EngineSession:
         self.costs: list[Cost] = []
         self.asked: dict[RunSpec, dict[Measure, None]] = {}
         self.proofs: dict[str, list[Proof]] = {}
+        self.model_proofs: list[Proof] = []
         self._adapter = adapter
         self._values: dict[Request, np.ndarray] = {}
 
@@ -176,6 +192,7 @@ class EngineSession:
             recall=self.recall.with_planner(planner) if self.recall is not None else None,
             prove=self.prove,
         )
+        other.model_proofs = list(self.model_proofs)
         other._values = {key: v for key, v in self._values.items() if key[0].task not in modes}
         return other
 
@@ -184,20 +201,30 @@ class EngineSession:
         missing = dict.fromkeys(
             key
             for run, measure in requests
-            if (key := (self.planner.normal(run), measure)) not in self._values
+            if not self._knows(key := (self.planner.normal(run), measure))
         )
         for company in self.planner.companies(list(missing)):
             for run, measure in company:
                 self.asked.setdefault(run, {})[measure] = None
             if self.recall is not None:
                 self._recall(company)
-        for plan in self.planner.plans([key for key in missing if key not in self._values]):
+        for plan in self.planner.plans([key for key in missing if not self._knows(key)]):
             self._run(plan)
+
+    def _knows(self, request: Request) -> bool:
+        return (request[0].identity, request[1]) in self._values
+
+    def _learn(self, values: Mapping[Request, np.ndarray]) -> None:
+        """Take values of normal runs; what is known already stays."""
+        for (run, measure), value in values.items():
+            name = run.identity
+            draws = 1 if name.kind == "reference" else len(value)
+            self._values.setdefault((name, measure), value[:draws])
 
     def _recall(self, company: list[Request]) -> None:
         assert self.recall is not None
         found = self.recall.find(company)
-        self._values |= found.values
+        self._learn(found.values)
         task = company[0][0].task
         self.proofs.setdefault(task, []).extend(found.proofs)
 
@@ -218,7 +245,7 @@ class EngineSession:
             progress,
         )
         computed = {(plan.outputs[n].run, measure): v for (n, measure), v in values.items()}
-        self._values |= computed
+        self._learn(computed)
         proof = self.prove(plan) if self.prove is not None else None
         if proof is not None:
             self.proofs.setdefault(plan.task, []).append(proof)
@@ -227,13 +254,43 @@ class EngineSession:
 
     def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
         """(draws, rows) float64; draws is 1 for a run without draws."""
-        return self._values[self.planner.normal(run), measure]
+        return self._values[self.planner.identity(run), measure]
+
+    def identity(self, run: RunSpec) -> RunSpec:
+        """The run under one name: runs of one identity have the same values, bit for bit."""
+        return self.planner.identity(run)
+
+    @property
+    def precision(self) -> str:
+        """The dtype of arithmetic by name, `float32`; reads no weights."""
+        if self._adapter is None and self.recall is not None:
+            return self.recall.model.precision
+        return precision_of(self.adapter)
 
     def rounding(self) -> float:
-        """How far two evaluations of one metric value may lie apart, by dtype."""
-        if self._adapter is None and self.recall is not None:
-            return self.recall.model.rounding
-        return rounding_of(self.adapter)
+        """How far two evaluations of one metric value may lie apart at most, by dtype."""
+        return ROUNDING[self.precision]
+
+    def allowance(self) -> float:
+        """How far they lie apart in this check, as its self-checks show; at most `rounding`."""
+        proofs = [*self.model_proofs, *(p for of_task in self.proofs.values() for p in of_task)]
+        return allowance(proofs, self.precision)
+
+
+def allowance(proofs: Sequence[Proof], precision: str) -> float:
+    """How far two evaluations of one metric value may lie apart where these proofs hold.
+
+    max(4 e, 32 eps) times the largest logit that the model's own forward gave, e being the largest
+    error of all, and at most `ROUNDING`, which is also what holds where nothing was proved. e is
+    rounded up to a power of two: its last digits depend on the batch and the other runs of a plan.
+    """
+    most = ROUNDING[precision]
+    logits = [proof.logits for proof in proofs if proof.logits is not None]
+    if not logits or not all(proof.holds for proof in proofs):
+        return most
+    error = max(proof.error for proof in proofs)
+    relative = max(4 * 2.0 ** ceil(log2(error)) if error > 0 else 0.0, 32 * EPS[precision])
+    return min(most, relative * max(1.0, *logits))
 
 
 def vocab_columns(plan: Plan) -> int | None:

@@ -62,7 +62,8 @@ class Filter:
 class TaskSpec:
     """The fields of one task, defaults filled in; `filters` from the base task outwards.
 
-    `bos` None: the tokenizer's own special tokens. `cluster` "": each row is resampled by itself.
+    `bos` None: the tokenizer's own special tokens. `cluster` "": each row is resampled by itself;
+    `crossed`: the second field where rows cross in two.
     `split_by`: the label by whose values claims are reported one by one, "" for none.
     """
 
@@ -72,6 +73,7 @@ class TaskSpec:
     treated: TreatedSpec | None = None
     positions: tuple[str, ...] = ()
     cluster: str = ""
+    crossed: str = ""
     split_by: str = ""
     bos: bool | None = None
     layernorm: str = "recompute"
@@ -140,13 +142,17 @@ def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = Non
             "PD345", "`positions` is not a list of names", span=given["positions"].span,
             advice="positions = [IO, S1, S2]",
         )  # fmt: skip
+    clusters = _crossed(given["cluster"].value) if "cluster" in given else None
+    if clusters is None:
+        clusters = word("cluster", (), ""), ""
     spec = TaskSpec(
         name=decl.name.name,
         data=data,
         reference=word("reference", (), ""),
         treated=treated,
         positions=positions or (),
-        cluster=word("cluster", (), ""),
+        cluster=clusters[0],
+        crossed=clusters[1],
         split_by=word("split_by", (), ""),
         bos=bos,
         layernorm=word("layernorm", LAYERNORMS, LAYERNORMS[0]),
@@ -282,6 +288,15 @@ def _treated(value: ast.Expr, faults: Faults) -> TreatedSpec | None:
                 scale=float(number("scale", float, 0)),
                 seed=int(number("seed", int)),
             )
+
+
+def _crossed(value: ast.Expr) -> tuple[str, str] | None:
+    """The two fields of a list of two names; None for anything else."""
+    match value:
+        case ast.ListValue(items=(ast.Name(name=first, at=None), ast.Name(name=second, at=None))):
+            return first, second
+        case _:
+            return None
 
 
 def _places(value: ast.Expr) -> tuple[str, ...] | None:

@@ -113,6 +113,8 @@ def check_value(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
                 yield from check_column(scope, value, "token")  # type: ignore[arg-type]
             else:
                 yield from check_column(scope, value, "prompt")  # type: ignore[arg-type]
+        case Kind.LABELS:
+            yield from _labels(scope, parameter, value)
         case Kind.METRIC | Kind.TASK:
             if not _is_word(value):
                 yield _wrong(parameter, value)
@@ -164,6 +166,17 @@ def _wrong(parameter: Parameter, value: ast.Node, wanted: str = "") -> Diagnosti
         "something else",
         help=f"wanted {listed(parameter.choices)}" if parameter.choices else "",
     )
+
+
+def _labels(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    """One field, or a list of two that differ."""
+    fields = value.items if isinstance(value, ast.ListValue) else (value,)
+    names = {field.name for field in fields if isinstance(field, ast.Name) and _is_word(field)}
+    if len(names) < len(fields) or len(names) != 1 + isinstance(value, ast.ListValue):
+        yield _wrong(parameter, value)
+        return
+    for field in fields:
+        yield from check_column(scope, field, "label")  # type: ignore[arg-type]
 
 
 def _number(parameter: Parameter, value: ast.Node) -> Faults:

@@ -25,6 +25,7 @@ class Kind(StrEnum):
     WORD = "one of the words"
     COLUMN = "a column"
     LABEL = "a field of the rows"
+    LABELS = "one field of the rows, or two that cross, `[pair, sentence]`"
     METRIC = "a metric"
     TASK = "a task"
     TREATED = "a treated value"

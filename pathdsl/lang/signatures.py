@@ -87,7 +87,7 @@ TASK_FIELDS = {
         Parameter(name="reference", kind=Kind.COLUMN, default=REQUIRED),
         Parameter(name="treated", kind=Kind.TREATED),
         Parameter(name="positions", kind=Kind.POSITIONS),
-        Parameter(name="cluster", kind=Kind.LABEL),
+        Parameter(name="cluster", kind=Kind.LABELS),
         Parameter(name="split_by", kind=Kind.LABEL),
         word("layernorm", LAYERNORMS, "recompute"),
         word("average", AVERAGES, "ratio_of_means"),

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pathdsl.graph.pathset import FULL, NONE, PathSet
@@ -79,3 +79,14 @@ class RunSpec:
                 return FULL
             case _:
                 return self.paths if self.paths is not None else NONE
+
+    @property
+    def identity(self) -> RunSpec:
+        """The run under one name: what treats nothing is the reference run, what treats all the
+        treated run."""
+        treated = self.treated_paths
+        if treated == NONE:
+            return replace(self, kind="reference", paths=None, treated=None)
+        if treated == FULL:
+            return replace(self, kind="treated", paths=None)
+        return self

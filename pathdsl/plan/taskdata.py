@@ -19,7 +19,8 @@ class TaskData:
     `prompts[column]`: (rows, pos) int64 token ids, right-padded with 0; `reference` names one.
     `lengths`: (rows,) int64 true lengths. `answers[column][row]`: token ids accepted as this column
     (one, or several for lists). `positions[name][row]`: sorted token indices; `END` is among them.
-    `labels[column][row]`: other fields. `clusters`: (rows,) int64, what is resampled for intervals.
+    `labels[column][row]`: other fields. `clusters`: (rows,) int64, what is resampled for intervals;
+    where rows cross in two fields that of the first, and `crossed`, (rows,) int64, of the second.
     `tokens[row]`: the reference prompt's tokens as text, for reports. `facts`: for the methodology
     line (special tokens, source and hash of the data). `key`: content hash of everything above,
     equal for tasks that share rows (same data, seed and take).
@@ -34,6 +35,7 @@ class TaskData:
     positions: Mapping[str, tuple[tuple[int, ...], ...]]
     labels: Mapping[str, tuple[str | int | float | bool, ...]]
     clusters: np.ndarray
+    crossed: np.ndarray | None = None
     tokens: tuple[tuple[str, ...], ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     key: str = ""

@@ -38,6 +38,7 @@ def details(outcome: FileOutcome) -> Object:
         "title": program.circuit.title if program.circuit else "",
         "sources": _sources(program),
         "rounding": float(outcome.session.rounding()) if outcome.session is not None else None,
+        "allowance": float(outcome.session.allowance()) if outcome.session is not None else None,
         "tasks": _tasks(outcome),
         "prompts": list(_prompts(outcome)),
         "formulas": list(_formulas(program, resolver)),

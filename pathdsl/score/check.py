@@ -214,6 +214,7 @@ def _check(
         recall=recall,
         prove=null_pair,
     )
+    session.model_proofs = [proof for _, proof in proofs]
     judgement = judge(program, ready.resolver, session, options.only)
     proofs += _null_pairs(session)
     other: EngineSession | None = None
@@ -223,6 +224,7 @@ def _check(
         for name in modes:
             again = _proved(name, other.planner, model, other.recall)
             proofs += [(name, proof) for proof in again if proof.code in OF_RUNS]
+            other.model_proofs += again
         second = judge(program, ready.resolver, other, options.only)
         judgement = beside(judgement, second, modes)
         proofs += _null_pairs(other)

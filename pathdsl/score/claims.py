@@ -5,6 +5,7 @@ The four verdicts and their special cases (semantics.md section 6):
 - a denominator whose own interval contains 0 makes a claim *undefined*, never as expected;
 - a constant sample below 30 prompts has no interval and is *inconclusive*;
 - without `at` the estimate decides and no correction applies;
+- what rounding may have moved across the threshold is *inconclusive*, with `at` and without;
 - with `expect refuted` only *refuted* is as expected.
 """
 
@@ -16,14 +17,14 @@ from functools import lru_cache
 from math import ceil
 
 from pathdsl.lang import ast
-from pathdsl.score.design import design_of
+from pathdsl.score.design import design_of, searched_rows
 from pathdsl.score.ends import Interval
-from pathdsl.score.evaluate import ULPS
 from pathdsl.score.evidence import finite, members_of, no_interval, terms_of
 from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.prompts import prompt_shares, spread, telling_rows
 from pathdsl.score.quantity import Constant, Scalar, is_constant, notes_of
 from pathdsl.score.results import ClaimResult, Verdict
+from pathdsl.score.rounding import ULPS
 from pathdsl.score.split import parts_of
 from pathdsl.score.verdict import (
     Judged,
@@ -32,6 +33,7 @@ from pathdsl.score.verdict import (
     benjamini_hochberg,
     decide,
     holm,
+    in_doubt,
     invert,
     settle,
     smallest,
@@ -122,6 +124,7 @@ def _pose(question: Question, bootstrap: Bootstrap, confidence: float | None) ->
         threshold=question.threshold,
         within=question.within or 0.0,
         tolerance=0.0 if undefined else evaluator.tolerance(node) + ULPS * abs(question.threshold),
+        exact=not undefined and evaluator.allowance(node) == 0,
     )
     return _Posed(
         question=question,
@@ -133,7 +136,11 @@ def _pose(question: Question, bootstrap: Bootstrap, confidence: float | None) ->
 
 
 def _by_estimate(rule: Rule, estimate: float) -> Verdict:
-    return Verdict.SUPPORTED if rule.satisfied(estimate) else Verdict.REFUTED
+    return decide(rule, _point(estimate))
+
+
+def _point(value: float) -> Interval:
+    return Interval(low=value, high=value, method="estimate")
 
 
 def _p_value(posed: _Posed, bootstrap: Bootstrap) -> float:
@@ -187,9 +194,13 @@ def _result(
         notes.append(why)
     if shown is not None and shown.note:
         notes.append(f"its interval is {shown.note}")
+    if not posed.undefined and (doubt := in_doubt(posed.rule, shown or _point(posed.estimate))):
+        notes.append(doubt)
     if design.share < 1:
-        total = round(design.n / design.share)
-        notes.append(f"knockouts were searched on {total - design.n} prompts, judged on {design.n}")
+        searched = searched_rows(node, evaluator.session.tasks)
+        if searched:
+            told = f"knockouts were searched on {searched} prompts, judged on {design.n}"
+            notes.append(told)
     if shown is not None and judged.level and judged.verdict is Verdict.INCONCLUSIVE:
         rows = settle(
             posed.rule, posed.estimate, shown, design.n, judged.level, units=design.n_units

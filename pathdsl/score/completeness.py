@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+import numpy as np
+
 from pathdsl.graph.pathset import PathSet
 from pathdsl.lang import ast
 from pathdsl.lang.signatures import Filled
@@ -166,7 +168,8 @@ def split_parts(
     if split is False:
         return None, None
     data = setting.lowering.session.tasks[setting.task]
-    if len(set(data.clusters.tolist())) < 4:
+    fields = [data.clusters, *([data.crossed] if data.crossed is not None else [])]
+    if any(len(np.unique(clusters)) < 4 for clusters in fields):
         raise fault(
             "PD428",
             f"the {data.n_rows} rows of `{setting.task}` are too few to search on one half and"

@@ -4,10 +4,6 @@ Statistics are weighted, with whole-number weights that say how often a row was 
 with the plain statistic of the sample in which each row is repeated that often; quantiles
 interpolate linearly between order statistics (type 7 of Hyndman and Fan 1996, numpy's default).
 `std` divides by n - 1.
-
-Rounding: two evaluations of one run differ in the last digits (batch, device). The bound on a
-metric value is carried through the expression to first order, so that a threshold is compared with
-the tolerance of the quantity and not with that of its parts.
 """
 
 from __future__ import annotations
@@ -28,12 +24,10 @@ from pathdsl.score.quantity import (
     Slice,
     Worst,
 )  # fmt: skip
+from pathdsl.score.rounding import digits, of_quantity, of_rows
 from pathdsl.score.session import Session
 
-__all__ = ["ULPS", "Evaluator"]
-
-
-ULPS = 8 * float(np.finfo(np.float64).eps)  # shares are exact but for the arithmetic itself
+__all__ = ["Evaluator", "apply"]
 
 
 class Evaluator:
@@ -41,10 +35,10 @@ class Evaluator:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.rounding = session.rounding()
         self._metrics: dict[RowMetric, np.ndarray] = {}
         self._vectors: dict[Aggregate, np.ndarray] = {}
         self._masks: dict[tuple[str, Part | Slice | None], np.ndarray] = {}
+        self._allowances: dict[tuple[Scalar, float], float] = {}
 
     # ---------------------------------------------------------------------------------------------
     # Rows
@@ -67,7 +61,7 @@ class Evaluator:
                         " prompt by prompt",
                         help="give both treated values the same `draws:`, or take the means first",
                     )
-                return _apply(expr.op, args)
+                return apply(expr.op, args)
 
     def _metric(self, expr: RowMetric) -> np.ndarray:
         if expr not in self._metrics:
@@ -77,14 +71,7 @@ class Evaluator:
 
     def row_error(self, expr: RowExpr) -> np.ndarray:
         """How far rounding may move each row value, to first order; broadcasts with `rows`."""
-        match expr:
-            case RowNumber():
-                return np.zeros((1, 1))
-            case RowMetric(metric=metric):
-                return np.full((1, 1), 0.0 if metric.discrete else self.rounding)
-            case _:
-                args = [self.rows(arg) for arg in expr.args]
-                return _propagate(expr.op, args, [self.row_error(arg) for arg in expr.args])
+        return of_rows(self, expr)
 
     def vector(self, aggregate: Aggregate) -> np.ndarray:
         """(rows,) the row expression after the mean over draws; every row of the task."""
@@ -127,33 +114,25 @@ class Evaluator:
                     known[node] = self._aggregate(node, weights)
                 return known[node]
             case Op(op=op, args=args):
-                return _apply(op, [self._values(arg, weights, known) for arg in args])
+                return apply(op, [self._values(arg, weights, known) for arg in args])
             case Worst(which=which, members=members):
-                return _apply(which, [self._values(m, weights, known) for _, m in members])
+                return apply(which, [self._values(m, weights, known) for _, m in members])
 
     def _aggregate(self, node: Aggregate, weights: Weights | None) -> np.ndarray:
         x, mask = self.vector(node), self.mask(node)
         w = np.ones((1, len(x))) if weights is None else weights[node.task]
         return _statistic(node, x, w, mask)
 
+    def allowance(self, node: Scalar) -> float:
+        """How far rounding may move the quantity, to first order; 0 where it is exact."""
+        key = node, self.session.allowance()
+        if key not in self._allowances:
+            self._allowances[key] = of_quantity(self, node)
+        return self._allowances[key]
+
     def tolerance(self, node: Scalar) -> float:
-        """How far rounding may move the quantity, to first order."""
-        match node:
-            case Constant():
-                return 0.0
-            case Aggregate(kind=kind):
-                error = self.row_error(node.rows).mean(axis=0)
-                error = np.broadcast_to(error, (len(self.vector(node)),))[self.mask(node)]
-                x = self.vector(node)[self.mask(node)]
-                own = ULPS * float(np.max(np.abs(x), initial=0.0))
-                return float(error.mean() if kind == "mean" else error.max()) + own
-            case Op(op=op, args=args):
-                values = [self.values(arg, None) for arg in args]
-                errors = [np.full(1, self.tolerance(arg)) for arg in args]
-                own = ULPS * float(np.nan_to_num(np.abs(_apply(op, values)[0]), posinf=0.0))
-                return float(_propagate(op, values, errors)[0]) + own
-            case Worst(members=members):
-                return max(self.tolerance(member) for _, member in members)
+        """The allowance and the last digits of the arithmetic on the values."""
+        return self.allowance(node) + digits(self, node)
 
 
 def _statistic(node: Aggregate, x: np.ndarray, w: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -186,7 +165,8 @@ def _quantile(x: np.ndarray, w: np.ndarray, q: float) -> np.ndarray:
     return np.asarray(below + (place - low) * (above - below))
 
 
-def _apply(op: str, args: list[np.ndarray]) -> np.ndarray:
+def apply(op: str, args: list[np.ndarray]) -> np.ndarray:
+    """One operation, elementwise; what has no value is nan or infinite."""
     with np.errstate(all="ignore"):
         match op:
             case "+":
@@ -210,27 +190,4 @@ def _apply(op: str, args: list[np.ndarray]) -> np.ndarray:
                 result = args[0]
                 for arg in args[1:]:
                     result = pick(result, arg)
-                return result
-
-
-def _propagate(op: str, x: list[np.ndarray], e: list[np.ndarray]) -> np.ndarray:
-    """First-order bounds: errors add in sums, relative errors add in products."""
-    with np.errstate(all="ignore"):
-        match op:
-            case "+" | "-":
-                return e[0] + e[1]
-            case "*":
-                return np.abs(x[0]) * e[1] + np.abs(x[1]) * e[0]
-            case "/":
-                bound = (e[0] + np.abs(x[0] / x[1]) * e[1]) / np.abs(x[1])
-                return np.where(np.isfinite(bound), bound, 0.0)
-            case "^":
-                bound = np.abs(x[1] * np.power(np.abs(x[0]), x[1] - 1)) * e[0]
-                return np.where(np.isfinite(bound), bound, 0.0)
-            case "same":
-                return np.zeros(1)
-            case _:
-                result = e[0]
-                for error in e[1:]:
-                    result = np.maximum(result, error)
                 return result

@@ -69,7 +69,7 @@ def judge(
 ) -> Judgement:
     """All quantities and claims; `only` is one name, `each_mover[a9.h9@END]` for one member.
 
-    Raises LanguageError (PD420 to PD433) for what has no meaning on this model and these rows.
+    Raises LanguageError (PD420 to PD434) for what has no meaning on this model and these rows.
     `algebra` is what path sets are combined with.
     """
     lowering = Lowering(program, resolver, session, algebra)

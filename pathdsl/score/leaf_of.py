@@ -74,6 +74,9 @@ class Leaves:
         units = self._units(node, design)
         if is_smooth(node):
             return self._hull(node, design, units)
+        if _crosses(design):
+            told = "an order statistic has no interval over crossed rows"
+            return Fixed(at=_nothing, told=told, method="none")
         values = self.resamples.values(node)
         if (fixed := self._constant(node, values, units)) is not None:
             return fixed
@@ -102,12 +105,18 @@ class Leaves:
         above, below = rational(node)
         divided = not is_constant(below)
         moments = Moments((above, below), self.evaluator, design)
-        counts = self.resamples.unit_counts(design)
-        pivot = pivot_of(moments, counts, divided=divided, limit=units - 1)
+        crossed = _crosses(design)
+        limit = np.inf if crossed else units - 1
+        pivot = pivot_of(moments, design, self.resamples, divided=divided, limit=limit)
+        if pivot.freedom(pivot.estimate) <= 0:
+            told = "one value of each crossed field is too few for an interval"
+            return Fixed(at=_nothing, told=told, method="none")
         with np.errstate(all="ignore"):
             values = pivot.above_drawn / pivot.below_drawn if divided else pivot.above_drawn
         if (fixed := self._constant(node, values, units)) is not None:
             return fixed
+        if crossed:
+            return Hull(pivot=pivot, too_few=_enough, units=units, least=0.0)
         least = _side(node) ** units
         return Hull(
             pivot=pivot, too_few=partial(self._too_few, node, units), units=units, least=least
@@ -189,8 +198,17 @@ def _nothing(tail: float) -> None:
     return None
 
 
+def _enough(tail: float) -> str:
+    return ""
+
+
 def _point(value: float, tail: float) -> Ends:
     return value, value
+
+
+def _crosses(design: Design) -> bool:
+    """Whether some rows of a design cross in two fields."""
+    return any(stratum.table is not None for stratum in design.strata)
 
 
 def _alone(design: Design) -> bool:

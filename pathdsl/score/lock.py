@@ -149,6 +149,8 @@ def _task(task: TaskData, spec: TaskSpec, options: CheckOptions) -> Lock:
         "special_tokens": task.facts.get("special_tokens", ""),
         "treated": str(spec.treated) if spec.treated is not None else None,
     }
+    if spec.crossed:
+        found["crossed"] = spec.crossed
     if "data_sha256" in task.facts:
         found["data_file"] = task.facts["data_sha256"]
     return found
@@ -169,6 +171,7 @@ def _row_mark(task: TaskData, row: int) -> str:
         {name: list(where[row]) for name, where in task.positions.items()},
         {name: labels[row] for name, labels in task.labels.items()},
         int(task.clusters[row]),
+        *([int(task.crossed[row])] if task.crossed is not None else []),
     ]
     return _sha256(whole)[:MARK]
 

@@ -90,7 +90,9 @@ def _task_line(task: object, spec: object) -> str:
         f"reference {task.reference}",  # type: ignore[attr-defined]
         f"special tokens: {facts.get('special_tokens', 'none')}",
     ]
-    if spec.cluster:  # type: ignore[attr-defined]
+    if spec.crossed:  # type: ignore[attr-defined]
+        parts.append(f"rows crossed by {spec.cluster} and {spec.crossed}")  # type: ignore[attr-defined]
+    elif spec.cluster:  # type: ignore[attr-defined]
         parts.append(f"clusters by {spec.cluster}")  # type: ignore[attr-defined]
     if spec.split_by:  # type: ignore[attr-defined]
         parts.append(f"claims split by {spec.split_by}")  # type: ignore[attr-defined]

@@ -72,7 +72,7 @@ class _Linear:
 class Moments:
     """The columns of some smooth quantities and the program from totals to their values.
 
-    `columns[s]` is (units, columns) for stratum s of the design; the last columns count prompts.
+    `columns[s]` is (units, columns) for stratum s of the design, (rows, columns) of crossed rows.
     `totals` is (1, columns), observed.
     """
 
@@ -95,11 +95,14 @@ class Moments:
         self.totals = sum((c.sum(axis=0) for c in self.columns), np.zeros(len(self._columns)))[None]
 
     def _per_unit(self, place: int, key: str, values: np.ndarray) -> np.ndarray:
-        """(units,) sums of row values over the units of one stratum."""
+        """(units,) sums of row values over the units of one stratum; crossed rows one by one."""
         stratum = self._design.strata[place]
-        if stratum.key != key:
-            return np.zeros(stratum.n_units)
         inside = stratum.unit >= 0
+        size = int(inside.sum()) if stratum.table is not None else stratum.n_units
+        if stratum.key != key:
+            return np.zeros(size)
+        if stratum.table is not None:
+            return values[inside]
         return np.bincount(stratum.unit[inside], values[inside], stratum.n_units)
 
     # ---------------------------------------------------------------------------------------------

@@ -18,21 +18,25 @@ numerator over a denominator, which is 1 where nothing is divided.
 The p-value against c is the smallest alpha whose interval leaves c out.
 
 Several samples (tasks, halves) have their variances added, with Welch's degrees of freedom
-(Biometrika 34:28, 1947). docs/semantics.md has the levels that were measured.
+(Biometrika 34:28, 1947). Rows that cross in two fields have the variance of `crossed`, with its
+degrees of freedom and its resamples. docs/semantics.md has the levels that were measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
+from pathdsl.score.crossed import Table, Variance
+from pathdsl.score.design import Design
 from pathdsl.score.moments import Moments
+from pathdsl.score.resamples import Resamples
 
-__all__ = ["CAP", "Pivot", "Spread", "pivot_of"]
+__all__ = ["CAP", "Cells", "Pivot", "Spread", "Units", "pivot_of"]
 
 CAP = 3.0
 TINY = 1e-9
@@ -55,20 +59,57 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Units:
+    """Independent units of one stratum: jackknife variance, and that of their influences."""
+
+    jackknife: Spread
+    influence: Spread
+    size: int
+
+    def error(self, c: float) -> tuple[float, float]:
+        """The variance of A - cB and its degrees of freedom."""
+        return float(self.jackknife.at(c)), float(self.size - 1)
+
+    def scale(self, c: float) -> float:
+        """The variance by influences, against which a resample's spread is nothing."""
+        return float(self.influence.at(c))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Cells:
+    """Crossed rows of one stratum: their table and the influences of A and B, (rows,)."""
+
+    table: Table
+    above: np.ndarray
+    below: np.ndarray
+
+    def variance(self, c: float) -> Variance:
+        """Of A - cB, in its parts."""
+        return self.table.variance(self.table.n * (self.above - c * self.below))
+
+    def error(self, c: float) -> tuple[float, float]:
+        """The variance of A - cB and its degrees of freedom."""
+        found = self.variance(c)
+        return found.total, found.df
+
+    def scale(self, c: float) -> float:
+        """The variance."""
+        return self.variance(c).total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pivot:
     """A smooth quantity A/B on the prompts seen and under resampling.
 
-    `above`, `below`: A and B, B > 0. `jackknife` and `influence`: their variances by stratum, of
-    `sizes` units each. `above_drawn`, `below_drawn` (resamples,) are A* and B*, `drawn` the
-    variances by the resamples' own influences. `limit` bounds the degrees of freedom.
+    `above`, `below`: A and B, B > 0. `samples` have their variances, by stratum. `above_drawn` and
+    `below_drawn` (resamples,) are A* and B*, `drawn` the variances by the resamples' own
+    influences. `limit` bounds the degrees of freedom.
     """
 
     above: float
     below: float
     divided: bool
-    jackknife: tuple[Spread, ...]
-    influence: tuple[Spread, ...]
-    sizes: tuple[int, ...]
+    samples: tuple[Units | Cells, ...]
     above_drawn: np.ndarray
     below_drawn: np.ndarray
     drawn: Spread
@@ -94,18 +135,16 @@ class Pivot:
         return self.above - c * self.below
 
     def error(self, c: float) -> float:
-        """The jackknife standard error of A - cB."""
-        return float(np.sqrt(sum(float(s.at(c)) for s in self.jackknife)))
+        """The standard error of A - cB."""
+        return float(np.sqrt(sum(sample.error(c)[0] for sample in self.samples)))
 
     def freedom(self, c: float) -> float:
-        """Degrees of freedom: n - 1, or Welch's for several samples."""
-        parts = [float(s.at(c)) for s in self.jackknife]
-        total = sum(parts)
-        if total <= 0:
-            return min(self.limit, min(self.sizes) - 1)
-        below = sum(v**2 / (n - 1) for v, n in zip(parts, self.sizes, strict=True) if n > 1)
-        found = total**2 / below if below > 0 else 1.0
-        return max(1.0, min(self.limit, found))
+        """Degrees of freedom: n - 1, or Welch's for several samples; 0 where none is left."""
+        parts = [sample.error(c) for sample in self.samples]
+        total = sum(variance for variance, _ in parts)
+        below = sum(variance**2 / df for variance, df in parts if df > 0)
+        found = total**2 / below if below > 0 else min(df for _, df in parts)
+        return min(self.limit, found)
 
     def scaled(self, c: float) -> np.ndarray:
         """(resamples,) T* of A - cB, unordered; infinite where a resample has no spread."""
@@ -113,7 +152,7 @@ class Pivot:
         if c != 0.0:
             moved = moved - c * (self.below_drawn - self.below)
         variance = self.drawn.at(c)
-        least = TINY * sum(float(s.at(c)) for s in self.influence)
+        least = TINY * sum(sample.scale(c) for sample in self.samples)
         size = 1e-12 * (abs(self.above) + abs(c * self.below) + 1e-300)
         with np.errstate(all="ignore"):
             flat = np.where(np.abs(moved) <= size, 0.0, np.sign(moved) * np.inf)
@@ -190,28 +229,31 @@ class Pivot:
 
 
 def pivot_of(
-    moments: Moments, blocks: Iterable[Sequence[np.ndarray]], *, divided: bool, limit: float
+    moments: Moments, design: Design, resamples: Resamples, *, divided: bool, limit: float
 ) -> Pivot:
-    """The pivot of two compiled quantities, A and B.
-
-    `blocks` are resamples, each a list of (b, units) counts by stratum.
-    """
+    """The pivot of two compiled quantities, A and B."""
     above, below = moments.outputs
     totals = moments.totals
     values = moments.values(totals)
     a, b = float(values[above][0]), float(values[below][0])
     sign = -1.0 if b < 0 else 1.0  # a quotient by a negative denominator is that of both turned
     slopes = [sign * moments.gradient(out, totals, values)[0] for out in (above, below)]
-    sizes = tuple(len(c) for c in moments.columns)
-    drawn = [_resampled(moments, counts, divided) for counts in _small(blocks, moments)]
+    samples: list[Units | Cells] = []
+    for place, stratum in enumerate(design.strata):
+        columns = moments.columns[place]
+        if stratum.table is None:
+            jackknife, influence = _left_out(moments, place), _influences(columns, slopes)
+            samples.append(Units(jackknife=jackknife, influence=influence, size=len(columns)))
+        else:
+            up, down = ((columns - columns.mean(axis=0)) @ slope for slope in slopes)
+            samples.append(Cells(table=stratum.table, above=up, below=down))
+    drawn = [_resampled(moments, parts, divided) for parts in _drawn(moments, design, resamples)]
     aa, ab, bb, up, down = (np.concatenate(part) for part in zip(*drawn, strict=True))
     return Pivot(
         above=sign * a,
         below=sign * b,
         divided=divided,
-        jackknife=tuple(_left_out(moments, place) for place in range(len(sizes))),
-        influence=tuple(_influences(c, slopes) for c in moments.columns),
-        sizes=sizes,
+        samples=tuple(samples),
         above_drawn=sign * up,
         below_drawn=sign * down,
         drawn=Spread(aa, ab, bb),
@@ -219,13 +261,41 @@ def pivot_of(
     )
 
 
-def _small(blocks: Iterable[Sequence[np.ndarray]], moments: Moments) -> Iterable[list[np.ndarray]]:
-    """Blocks cut so that the covariances of their columns fit."""
-    columns = max(1, moments.totals.shape[1])
-    size = max(1, ENTRIES // columns**2)
-    for counts in blocks:
+_Part = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Of some resamples of one stratum: (b, columns) totals, which columns vary, their covariances."""
+
+
+def _drawn(moments: Moments, design: Design, resamples: Resamples) -> Iterator[list[_Part]]:
+    """The resamples in blocks whose covariances fit, each a part for every stratum."""
+    size = max(1, ENTRIES // max(1, moments.totals.shape[1]) ** 2)
+    crossed = {
+        place: _pigeonhole(moments.columns[place], stratum.table, resamples.count,
+                           resamples.generator(stratum))
+        for place, stratum in enumerate(design.strata)
+        if stratum.table is not None
+    }  # fmt: skip
+    done = 0
+    for counts in resamples.unit_counts(design):
         for start in range(0, len(counts[0]), size):
-            yield [w[start : start + size] for w in counts]
+            block = [w[start : start + size] for w in counts]
+            until = done + len(block[0])
+            parts = []
+            for place, columns in enumerate(moments.columns):
+                if place in crossed:
+                    totals, moving, cov = crossed[place]
+                    parts.append((totals[done:until], moving, cov[done:until]))
+                else:
+                    parts.append(_moments_of(block[place], columns))
+            yield parts
+            done = until
+
+
+def _pigeonhole(
+    columns: np.ndarray, table: Table, count: int, generator: np.random.Generator
+) -> _Part:
+    """All resamples of crossed rows, their totals scaled to as many prompts as there are."""
+    means, cov = table.resamples(columns, count, generator)
+    return table.n * means, np.arange(columns.shape[1]), table.n**2 * cov
 
 
 def _left_out(moments: Moments, place: int) -> Spread:
@@ -249,25 +319,24 @@ def _influences(columns: np.ndarray, slopes: list[np.ndarray]) -> Spread:
 
 
 def _resampled(
-    moments: Moments, counts: list[np.ndarray], divided: bool
+    moments: Moments, parts: list[_Part], divided: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Variances of A and B, their covariance, and A and B themselves in each resample."""
-    drawn = [_moments_of(w, c) for w, c in zip(counts, moments.columns, strict=True)]
-    totals = sum((total for total, _, _ in drawn), np.zeros((len(counts[0]), 1)))
+    totals = sum((total for total, _, _ in parts[1:]), parts[0][0])
     values = moments.values(totals)
     up, down = (values[out] for out in moments.outputs)
     first = moments.gradient(moments.outputs[0], totals, values)
     zero = np.zeros(len(up))
     if not divided:
-        return _product(first, first, drawn), zero, zero, up, down
+        return _product(first, first, parts), zero, zero, up, down
     second = moments.gradient(moments.outputs[1], totals, values)
     pairs = ((first, first), (first, second), (second, second))
-    aa, ab, bb = (_product(left, right, drawn) for left, right in pairs)
+    aa, ab, bb = (_product(left, right, parts) for left, right in pairs)
     return aa, ab, bb, up, down
 
 
-def _moments_of(w: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Totals (b, columns) of one stratum, which columns vary, and their covariances there."""
+def _moments_of(w: np.ndarray, columns: np.ndarray) -> _Part:
+    """A part of independent units from how often each was drawn, (b, units)."""
     n = len(columns)
     moving = np.flatnonzero(np.ptp(columns, axis=0) > 0) if n else np.arange(0)
     totals = np.tile(columns.sum(axis=0), (len(w), 1))
@@ -282,13 +351,9 @@ def _moments_of(w: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndar
     return totals, moving, cov
 
 
-def _product(
-    left: np.ndarray,
-    right: np.ndarray,
-    drawn: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
-) -> np.ndarray:
+def _product(left: np.ndarray, right: np.ndarray, parts: list[_Part]) -> np.ndarray:
     """(b,) covariance of two quantities with these gradients, added over strata."""
     found = np.zeros(len(left))
-    for _, moving, cov in drawn:
+    for _, moving, cov in parts:
         found += np.einsum("bi,bij,bj->b", left[:, moving], cov, right[:, moving])
     return found

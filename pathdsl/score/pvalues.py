@@ -52,6 +52,13 @@ def p_value(lowering: Lowering, call: ast.Call, bindings: Bindings) -> Steps:
     for each in rows:
         lowering.rows_of(each, call)  # a number that no prompt changes is a fault
     task = lowering.rows_of(both, call)
+    if lowering.session.tasks[task].crossed is not None:
+        raise fault(
+            "PD434",
+            f"`{call.name}` counts independent rows, and the rows of `{task}` are crossed",
+            call,
+            help="claim a mean with an interval, `mean(…) > 0 at 95% confidence`",
+        )
     means = [mean(each, task) for each in rows]
     yield ordered(requests(node) for node in means)
     values = [_units(lowering.evaluator, node) for node in means]

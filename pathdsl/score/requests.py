@@ -78,6 +78,14 @@ class _Dry:
         """Nothing is rounded."""
         return 0.0
 
+    def allowance(self) -> float:
+        """Nothing is rounded."""
+        return 0.0
+
+    def identity(self, run: RunSpec) -> RunSpec:
+        """No values are compared."""
+        return run
+
 
 def first_round(
     program: Program, resolver: Resolver, planner: Rows, only: str | None = None

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from pathdsl.score.design import Design, Weights, design_of
+from pathdsl.score.design import Design, Stratum, Weights, design_of, generator_of
 from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.quantity import Scalar
 
@@ -24,6 +24,10 @@ class Resamples:
         self.seed = seed
         self._kept: dict[object, list[Weights]] = {}
         self._kept_entries = 0
+
+    def generator(self, stratum: Stratum) -> np.random.Generator:
+        """What draws the units of a stratum, from the beginning."""
+        return generator_of(self.seed, stratum)
 
     def values(self, node: Scalar) -> np.ndarray:
         """(count,) values of a quantity."""

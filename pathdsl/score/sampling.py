@@ -65,6 +65,10 @@ def few_rows(
 
 def _few(task: TaskData, n: int) -> str:
     clusters = len(np.unique(task.clusters))
+    if task.crossed is not None:
+        other = len(np.unique(task.crossed))
+        few = min(clusters, other) < ENOUGH_PROMPTS
+        return f"{clusters} by {other} crossed clusters of {task.n_rows} prompts" if few else ""
     if clusters < min(task.n_rows, ENOUGH_PROMPTS):
         return f"{clusters} clusters of {task.n_rows} prompts"
     judging = min(n, task.n_rows)

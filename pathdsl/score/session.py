@@ -117,5 +117,11 @@ class Session(Protocol):
     def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
         """(draws, rows) float64; draws is 1 for a run without draws."""
 
+    def identity(self, run: RunSpec) -> RunSpec:
+        """The run under one name: runs of one identity have the same values, bit for bit."""
+
     def rounding(self) -> float:
-        """How far two evaluations of one metric value may lie apart, by dtype."""
+        """How far two evaluations of one metric value may lie apart at most, by dtype."""
+
+    def allowance(self) -> float:
+        """How far they lie apart in this check, as its self-checks show; at most `rounding`."""

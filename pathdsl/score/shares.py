@@ -4,7 +4,8 @@ r"""Intervals of counts: shares of prompts, where a bootstrap of few hits or mis
   1934). So has a share *among* some prompts, k of those m that a condition selects: given m, k is
   binomial (agreement among the prompts that the model gets wrong).
 - A share that is 0 or 1 in every one of n clusters has that of 0 or n of n: a cluster holds nothing
-  but hits with a probability of at most the share itself.
+  but hits with a probability of at most the share itself. Of crossed rows n is the largest number
+  of cells of which no two share a cluster.
 - Another quantity of counts that no resample moves is no more certain than a share that is 0: with
   confidence 1 - alpha/2 at most r = 1 - (alpha/2)^(1/n) of the prompts differ from those seen. The
   interval is what the quantity becomes when a share r of the prompts takes the extreme values that
@@ -18,6 +19,7 @@ from itertools import product
 import numpy as np
 from scipy.special import betaincinv
 
+from pathdsl.score.crossed import Table
 from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.quantity import (
     Aggregate,
@@ -76,7 +78,11 @@ def _counted(node: Aggregate, evaluator: Evaluator, inside: np.ndarray) -> tuple
     x = _binary(node, evaluator, inside)
     if x is None or not len(x):
         return None
-    n = len(np.unique(evaluator.session.tasks[node.task].clusters[inside]))
+    data = evaluator.session.tasks[node.task]
+    if data.crossed is not None:
+        n = Table(data.clusters[inside], data.crossed[inside]).units
+    else:
+        n = len(np.unique(data.clusters[inside]))
     if n == len(x):
         return int(x.sum()), n
     return (int(x[0]) * n, n) if np.ptp(x) == 0 else None

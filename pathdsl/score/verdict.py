@@ -6,8 +6,9 @@ two-sided interval at confidence C lies within B - D and B + D. (Schuirmann 1987
 tests at level alpha use the interval at 1 - 2 alpha; here C is that interval's confidence, so `at
 95%` is TOST at alpha = 2.5 %, the stricter convention, and one interval decides every relation.)
 
-An end point within the run's rounding tolerance of a threshold counts as equal to it: it satisfies
-`>=`, `<=` and `~=`, and does not satisfy `>` and `<`, which a null effect must never do.
+Where an end point lies within rounding of a threshold, nobody knows on which side: the claim is
+inconclusive, whatever its relation. Exact quantities (counts, p-values, a difference of a run with
+itself) have no rounding; what equals the threshold satisfies `>=`, `<=` and `~=`, not `>` and `<`.
 
 Families: Holm 1979 (Scand. J. Statist. 6:65) tests the j-th smallest of m p-values at
 alpha/(m - j + 1), here with the interval at 1 - alpha/(m - j + 1), and stops at the first
@@ -21,7 +22,7 @@ are p-values of exact tests themselves, `sign_test(x) <= 5%`, these are correcte
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, isfinite
 
 from scipy.special import ndtr, ndtri, stdtrit
@@ -30,8 +31,8 @@ from pathdsl.score.ends import Interval
 from pathdsl.score.results import Verdict
 
 __all__ = [
-    "Judged", "Rule", "adjusted", "benjamini_hochberg", "decide", "holm", "invert", "settle",
-    "smallest",
+    "Judged", "Rule", "adjusted", "benjamini_hochberg", "decide", "holm", "in_doubt", "invert",
+    "settle", "smallest",
 ]  # fmt: skip
 
 POWER = 0.8
@@ -39,16 +40,32 @@ POWER = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What a claim asks of its quantity; `within` is D of `~=`; `tolerance` the rounding."""
+    """What a claim asks of its quantity; `within` is D of `~=`.
+
+    A value nearer to the threshold than `tolerance` equals it where the quantity is `exact`, and is
+    on neither side of it elsewhere.
+    """
 
     relation: str
     threshold: float
     within: float = 0.0
     tolerance: float = 0.0
+    exact: bool = False
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """Where values begin or cease to satisfy the claim."""
+        t, d = self.threshold, self.within
+        return (t - d, t + d) if self.relation == "~=" else (t,)
+
+    def doubtful(self, value: float) -> bool:
+        """Whether rounding may have moved a value across the threshold."""
+        near = min(abs(value - bound) for bound in self.bounds)
+        return not self.exact and near <= self.tolerance
 
     def satisfied(self, value: float) -> bool:
-        """Whether one value satisfies the claim."""
-        t, e = self.threshold, self.tolerance
+        """Whether one value satisfies the claim, taken as it is."""
+        t, e = self.threshold, self.tolerance if self.exact else 0.0
         match self.relation:
             case ">=":
                 return value >= t - e
@@ -73,6 +90,8 @@ class Judged:
 
 def decide(rule: Rule, interval: Interval) -> Verdict:
     """The verdict of an interval; an interval with infinite ends decides what it can."""
+    if rule.doubtful(interval.low) or rule.doubtful(interval.high):
+        return Verdict.INCONCLUSIVE
     low, high = rule.satisfied(interval.low), rule.satisfied(interval.high)
     if low and high:
         return Verdict.SUPPORTED
@@ -81,6 +100,16 @@ def decide(rule: Rule, interval: Interval) -> Verdict:
         outside = interval.low > rule.threshold + d or interval.high < rule.threshold - d
         return Verdict.REFUTED if outside else Verdict.INCONCLUSIVE
     return Verdict.INCONCLUSIVE if low or high else Verdict.REFUTED
+
+
+def in_doubt(rule: Rule, interval: Interval) -> str:
+    """What to say where rounding alone makes a claim inconclusive; "" where it does not."""
+    taken_as_it_is = decide(replace(rule, tolerance=0.0, exact=True), interval)
+    both = rule.doubtful(interval.low) and rule.doubtful(interval.high)
+    if taken_as_it_is is decide(rule, interval) and not both:
+        return ""
+    what = "an end of the interval" if interval.low < interval.high else "the estimate"
+    return f"{what} is nearer to the threshold than rounding may move it, {rule.tolerance:.2g}"
 
 
 def smallest(rule: Rule, estimate: float, p_value: Callable[[float], float]) -> float:
@@ -98,7 +127,6 @@ def smallest(rule: Rule, estimate: float, p_value: Callable[[float], float]) -> 
     if beyond > 0:  # refuted: the nearer margin is left out
         return p_value(t + side * (d + e))
     return max(p_value(t - d + e), p_value(t + d - e))
-
 
 def invert(rule: Rule, interval: Callable[[float], Interval]) -> float:
     """As `smallest`, by trying levels, to 3 digits; where no formula gives p-values."""
@@ -205,12 +233,10 @@ def settle(
     """
     if not interval.known or n == 0:
         return None
-    t, d = rule.threshold, rule.within
-    bounds = (t - d, t + d) if rule.relation == "~=" else (t,)
-    distances = [abs(estimate - bound) for bound in bounds]
-    if abs(estimate - t) > d:
+    distances = [abs(estimate - bound) - rule.tolerance for bound in rule.bounds]
+    if abs(estimate - rule.threshold) > rule.within:
         distances = [min(distances)]  # beyond the margins only the nearer one is in the way
-    if min(distances) <= max(rule.tolerance, 1e-12 * max(map(abs, bounds))):
+    if min(distances) <= 1e-12 * max(map(abs, rule.bounds)):
         return None
     # The wider side: the interval of an absolute value is cut off at 0 on the other.
     width = max(interval.high - estimate, estimate - interval.low)

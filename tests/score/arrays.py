@@ -34,6 +34,12 @@ class ArraySession:
     def rounding(self) -> float:
         return self.tolerance
 
+    def allowance(self) -> float:
+        return self.tolerance
+
+    def identity(self, run: RunSpec) -> RunSpec:
+        return run
+
 
 def row(name: str, *, hits: bool = False, task: str = "t") -> RowMetric:
     measure = Measure(kind="top1" if hits else "logit", column=name)

@@ -8,7 +8,7 @@ treated), so knockouts interact and searches have something to find.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -297,6 +297,15 @@ class FakeSession:
 
     def rounding(self) -> float:
         return self.tolerance
+
+    def allowance(self) -> float:
+        return self.tolerance
+
+    def identity(self, run: RunSpec) -> RunSpec:
+        if run.kind == "treat" and run.paths in (frozenset(), PATHS):
+            kind = "treated" if run.paths else "reference"
+            return replace(run, kind=kind, paths=None)
+        return run
 
 
 def world(text: str, n: int = 40, draws: int = 1, header: str = HEADER, **options):

@@ -10,7 +10,7 @@ from scipy import stats
 
 from pathdsl.score.pvalues import binomial
 from pathdsl.score.results import Verdict
-from pathdsl.score.verdict import Rule, adjusted, benjamini_hochberg, decide, holm
+from pathdsl.score.verdict import Rule, adjusted, benjamini_hochberg, decide, holm, invert
 from tests.score.arrays import agg, bootstrap
 from tests.score.fakes import task_data
 from tests.score.test_pvalues import most
@@ -177,9 +177,9 @@ def test_families_larger_than_the_resamples_can_tell_apart_are_judged_by_student
     p = b.p_values(agg("x"))(0.0)
     judged = holm([p] * 50, [lambda c: decide(rule, b.interval(agg("x"), c))] * 50, 0.05)
     t = x.mean() / (x.std(ddof=1) / np.sqrt(60))
-    far = 2 * stats.t.sf(t / 3, 59)  # no resample lies beyond: a third of t counts
-    assert p == pytest.approx(far if shift == 2 else max(far, 2 / 1001), rel=0.5)
-    assert judged[0].verdict is (S if p <= 0.001 else I)
+    if shift == 2:  # no resample lies so far out: a third of t counts
+        assert p == pytest.approx(2 * stats.t.sf(t / 3, 59))
+    assert judged[0].verdict is (S if shift == 2 else I)
 
 
 def test_no_interval_is_said_once():

@@ -376,7 +376,7 @@ def test_copies_of_the_rows_of_a_cluster_change_nothing(x, copies, seed):
         assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=1e-6)
 
 
-@given(n=st.integers(8, 30), seed=st.integers(0, 99))
+@given(n=st.integers(25, 60), seed=st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
 def test_the_order_of_rows_moves_end_points_by_the_noise_of_resampling_only(n, seed):
     rng = np.random.default_rng(seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from pathdsl.score.verdict import (
     benjamini_hochberg,
     decide,
     holm,
+    in_doubt,
     invert,
     settle,
     smallest,
@@ -32,24 +35,47 @@ def interval(low: float, high: float) -> Interval:
 @pytest.mark.parametrize(
     ("relation", "low", "high", "want"),
     [
-        (">=", 1.1, 2, S), (">=", 0, 0.9, R), (">=", 0.5, 1.5, I), (">=", 1.0, 2, S),
-        (">=", 0, 1.0, I), (">=", 1 - 1e-6, 2, S), (">", 1.0, 2, I), (">", 1 + 1e-6, 2, I),
-        (">", 0, 1.0, R), (">", 1.1, 2, S), ("<=", 0, 1.0, S), ("<=", 1.1, 2, R),
-        ("<=", 0, 1 + 1e-6, S), ("<", 0, 1.0, I), ("<", 1.0, 2, R), ("<", 0, 0.9, S),
-        ("~=", 0.95, 1.05, S), ("~=", 0.9, 1.1, S), ("~=", 0.9, 1.2, I), ("~=", 1.2, 1.3, R),
-        ("~=", 0.5, 1.5, I), ("~=", 0.2, 0.8, R), (">=", -np.inf, np.inf, I),
-        ("<=", -np.inf, 0.5, S), ("<=", 2, np.inf, R), ("~=", 2, np.inf, R),
+        (">=", 1.1, 2, S), (">=", 0, 0.9, R), (">=", 0.5, 1.5, I), (">=", 0, 1.0, I),
+        (">", 1.0, 2, I), (">", 1.1, 2, S), ("<=", 1.1, 2, R), ("<", 0, 1.0, I), ("<", 0, 0.9, S),
+        ("~=", 0.95, 1.05, S), ("~=", 0.9, 1.2, I), ("~=", 1.2, 1.3, R), ("~=", 0.5, 1.5, I),
+        ("~=", 0.2, 0.8, R), (">=", -np.inf, np.inf, I), ("<=", -np.inf, 0.5, S),
+        ("<=", 2, np.inf, R), ("~=", 2, np.inf, R),
     ],
 )  # fmt: skip
-def test_one_claim(relation, low, high, want):
-    rule = Rule(relation=relation, threshold=1.0, within=0.1, tolerance=1e-5)
+@pytest.mark.parametrize("exact", [False, True])
+def test_one_claim(relation, low, high, want, exact):
+    rule = Rule(relation=relation, threshold=1.0, within=0.1, tolerance=1e-5, exact=exact)
     assert decide(rule, interval(low, high)) is want
+
+
+@pytest.mark.parametrize(
+    ("relation", "low", "high", "equal"),
+    [
+        (">=", 1.0, 2, S), (">=", 1 - 1e-6, 2, S), (">=", 1 + 1e-6, 2, S), (">", 1 + 1e-6, 2, I),
+        (">", 0, 1.0, R), ("<=", 0, 1.0, S), ("<=", 0, 1 + 1e-6, S), ("<", 1.0, 2, R),
+        ("<", 1 - 1e-6, 2, R), ("~=", 0.9, 1.1, S), ("~=", 1.1, 1.3, I), ("~=", 0.8, 0.9, I),
+    ],
+)  # fmt: skip
+def test_an_end_at_the_threshold(relation, low, high, equal):
+    """Rounding leaves every relation open; what is exact and equal to the threshold is decided."""
+    rule = Rule(relation=relation, threshold=1.0, within=0.1, tolerance=1e-5)
+    assert decide(rule, interval(low, high)) is I
+    assert decide(replace(rule, exact=True), interval(low, high)) is equal
 
 
 def test_a_null_effect_is_not_above_zero():
     rule = Rule(relation=">", threshold=0.0, tolerance=1e-5)
-    assert decide(rule, interval(0.0, 0.0)) is R
-    assert decide(rule, interval(-1e-7, 1e-7)) is R
+    for found in (interval(0.0, 0.0), interval(-1e-7, 1e-7)):
+        assert decide(rule, found) is I
+        assert decide(replace(rule, exact=True), found) is R
+        assert "than rounding may move it, 1e-05" in in_doubt(rule, found)
+    assert "an end" in in_doubt(rule, interval(1e-6, 2.0)) and not in_doubt(rule, interval(-1, 1))
+
+
+def test_rounding_wider_than_a_margin_leaves_equivalence_open():
+    rule = Rule(relation="~=", threshold=0.0, within=0.05, tolerance=0.1)
+    assert decide(rule, interval(0.0, 0.0)) is I
+    assert decide(rule, interval(0.3, 0.4)) is R
 
 
 @given(ends, ends, ends, st.sampled_from([">", ">=", "<", "<="]))

@@ -11,6 +11,7 @@ import numpy as np
 from pathdsl.graph.resolver import Resolver
 from pathdsl.graph.shape import ModelShape
 from pathdsl.lang.program import load_program
+from pathdsl.plan.runs import RunSpec
 from pathdsl.score.judge import judge
 from pathdsl.score.results import Verdict
 from tests.score.fakes import task_data
@@ -71,6 +72,12 @@ class HashedSession:
 
     def rounding(self) -> float:
         return 1e-4
+
+    def allowance(self) -> float:
+        return 1e-6
+
+    def identity(self, run: RunSpec) -> RunSpec:
+        return run
 
 
 def test_the_example_file_on_the_real_resolver():

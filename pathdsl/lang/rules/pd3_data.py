@@ -347,4 +347,31 @@ _TREATED: tuple[Page, ...] = (
     ),
 )
 
-PAGES: tuple[Page, ...] = (*_FILES, *_COLUMNS, *_POSITIONS, *_TREATED)
+_CROSSED: tuple[Page, ...] = (
+    Page(
+        code="PD360",
+        name="fields-do-not-cross",
+        summary="`cluster` names two fields that do not cross.",
+        why="Rows of names and sentences depend on one another by their name and by their "
+        "sentence, and the interval adds up both. Where each sentence stands beside one name only, "
+        "the names are the clusters.",
+        repair="Name two fields of which neither decides the other, or the coarser one alone.",
+        failing=_example(
+            _rows({"template": "x", "name": "a"}, {"template": "y", "name": "b", "prompt": _OTHER}),
+            "treated = zero",
+            "cluster = [template, name]",
+        ),
+        passing=_example(
+            _rows(
+                {"template": "x", "name": "a"},
+                {"template": "y", "name": "b", "prompt": _OTHER},
+                {"template": "x", "name": "b", "prompt": _OTHER},
+                {"template": "y", "name": "a"},
+            ),
+            "treated = zero",
+            "cluster = [template, name]",
+        ),
+    ),
+)
+
+PAGES: tuple[Page, ...] = (*_FILES, *_COLUMNS, *_POSITIONS, *_TREATED, *_CROSSED)

@@ -1,4 +1,4 @@
-"""Pages PD420 to PD433: quantities and scores that have no value, seen when they are evaluated."""
+"""Pages PD420 to PD434: quantities and scores that have no value, seen when they are evaluated."""
 
 from __future__ import annotations
 
@@ -173,5 +173,16 @@ PAGES: tuple[Page, ...] = (
         "beforehand; a margin from the same data would grow with the difference.",
         repair="Write a number: `~= 1 within 0.1`.",
         shown_by=f"{_JUDGE}::test_faults",
+    ),
+    Page(
+        code="PD434",
+        name="test-of-crossed-rows",
+        summary="A test that counts independent rows is asked of rows that cross in two fields.",
+        why="Where prompts share names one way and sentences the other there is no set of clusters "
+        "that are independent of one another and hold all rows, so there is nothing to count. A "
+        "mean has an interval.",
+        repair="Claim a mean, `mean(x) > 0 at 95% confidence`; or make a task of prompts that "
+        "share nothing, and test on it.",
+        shown_by="tests/score/test_crossed.py::test_tests_that_count_rows_are_refused",
     ),
 )
