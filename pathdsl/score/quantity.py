@@ -12,7 +12,7 @@ Tibshirani 1993, chapter 8). Expressions are frozen: equal ones are measured and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -23,7 +23,7 @@ from pathdsl.score.session import Request
 __all__ = [
     "Aggregate", "Constant", "Op", "Part", "RowExpr", "RowMetric", "RowNumber", "RowOp", "Scalar",
     "Slice", "Worst", "aggregates", "difference", "inner_first", "is_constant", "lift_worst", "mean",
-    "notes_of", "parts", "ratio", "rebuilt", "requests", "row_denominators", "row_metrics", "sliced", "smooth",
+    "notes_of", "parts", "ratio", "rebuilt", "remade", "requests", "row_denominators", "row_metrics", "sliced", "smooth",
 ]  # fmt: skip
 
 Operator = Literal["+", "-", "*", "/", "^", "neg", "abs", "min", "max", "same"]
@@ -233,21 +233,21 @@ def requests(node: Scalar) -> tuple[Request, ...]:
     return tuple(found)
 
 
-def sliced(node: Scalar, fields: Mapping[str, str], value: str | int | float | bool) -> Scalar:
-    """The quantity over the rows whose label `fields[task]` has the value."""
+def remade(node: Scalar, change: Callable[[Scalar, Sequence[Scalar]], Scalar]) -> Scalar:
+    """The quantity with every object changed once, from the inside out.
+
+    `change` gets an object and what its parts have become, and gives what it becomes itself.
+    """
     found: dict[int, Scalar] = {}
     for one in inner_first(node):
-        match one:
-            case Aggregate(task=task, part=part) if not isinstance(part, Slice):
-                inside = Slice(field=fields[task], value=value, within=part)
-                found[id(one)] = replace(one, part=inside)
-            case _:
-                found[id(one)] = rebuilt(one, [found[id(part)] for part in parts(one)])
+        found[id(one)] = change(one, [found[id(part)] for part in parts(one)])
     return found[id(node)]
 
 
 def rebuilt(node: Scalar, args: Sequence[Scalar]) -> Scalar:
-    """The same arithmetic on other parts; what has no parts is itself."""
+    """The same arithmetic on other parts; itself where they are its own or it has none."""
+    if all(new is old for new, old in zip(args, parts(node), strict=True)):
+        return node
     match node:
         case Op():
             return replace(node, args=tuple(args))
@@ -256,6 +256,18 @@ def rebuilt(node: Scalar, args: Sequence[Scalar]) -> Scalar:
             return replace(node, members=tuple(zip(names, args, strict=True)))
         case _:
             return node
+
+
+def sliced(node: Scalar, fields: Mapping[str, str], value: str | int | float | bool) -> Scalar:
+    """The quantity over the rows whose label `fields[task]` has the value."""
+
+    def inside(one: Scalar, args: Sequence[Scalar]) -> Scalar:
+        if isinstance(one, Aggregate) and not isinstance(one.part, Slice):
+            part = Slice(field=fields[one.task], value=value, within=one.part)
+            return replace(one, part=part)
+        return rebuilt(one, args)
+
+    return remade(node, inside)
 
 
 def is_constant(node: Scalar) -> bool:
