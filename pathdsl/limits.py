@@ -36,6 +36,11 @@ NAMED_DEPTH = Limit(
 )
 DIGITS = Limit(most=18, what="digits of a whole number", code="PD012")
 
+# Path sets
+STATES = Limit(
+    most=100_000, what="automaton states of one path set; `--max-states` raises it", code="PD210"
+)
+
 # Repetitions
 BOOTSTRAP = Limit(most=1_000_000, what="resamples of `by bootstrap(N)`", code="PD116")
 AMONG = Limit(most=100_000, what="controls of `chance(…, among: N)`", code="PD116")

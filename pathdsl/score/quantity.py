@@ -22,8 +22,9 @@ from pathdsl.score.session import Request
 
 __all__ = [
     "Aggregate", "Constant", "Op", "Part", "RowExpr", "RowMetric", "RowNumber", "RowOp", "Scalar",
-    "Slice", "Worst", "aggregates", "difference", "inner_first", "is_constant", "lift_worst", "mean",
-    "notes_of", "parts", "ratio", "rebuilt", "remade", "requests", "row_denominators", "row_metrics", "sliced", "smooth",
+    "Slice", "Worst", "aggregates", "difference", "inner_first", "is_constant", "lift_worst",
+    "mean", "notes_of", "parts", "ratio", "rebuilt", "remade", "requests", "row_denominators",
+    "row_metrics", "sliced", "smooth",
 ]  # fmt: skip
 
 Operator = Literal["+", "-", "*", "/", "^", "neg", "abs", "min", "max", "same"]
