@@ -15,15 +15,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
 from pathdsl.lang.parse import parse
 from pathdsl.lang.source import SourceFile, read_source
+from pathdsl.lang.walk import walk
 
 __all__ = ["Declaration", "Program", "load_program"]
 
@@ -39,6 +40,7 @@ Declaration = (
 )
 
 D = TypeVar("D")
+T = TypeVar("T")
 
 _KINDS: dict[type, str] = {
     ast.TaskDecl: "task",
@@ -78,6 +80,18 @@ class Program:
     claims: tuple[ast.ClaimDecl, ...] = ()
     origin: Mapping[str, str] = field(default_factory=dict)
     broken: frozenset[str] = frozenset()
+    _known: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, key: object, make: Callable[[], T]) -> T:
+        """What several checks ask of a program and one works out; `key` names the question."""
+        if key not in self._known:
+            self._known[key] = make()
+        found: T = self._known[key]
+        return found
+
+    def nodes(self, declaration: Declaration) -> tuple[ast.Node, ...]:
+        """A declaration of this program and every syntax node below it, parents first."""
+        return self.once(("nodes", id(declaration)), lambda: tuple(walk(declaration)))
 
     @property
     def is_library(self) -> bool:
@@ -98,7 +112,11 @@ class Program:
                 return table[name]  # type: ignore[return-value]
         if self.model is not None and self.model.name.name == name:
             return self.model
-        return next((claim for claim in self.claims if claim.name.name == name), None)
+        return self.once("claims", self._claims_by_name).get(name)
+
+    def _claims_by_name(self) -> dict[str, ast.ClaimDecl]:
+        # Backwards, so that of two with one name the first is kept.
+        return {claim.name.name: claim for claim in reversed(self.claims)}
 
     def kind(self, name: str) -> str:
         """What a name is: "group", "path", "metric", …, or "" where nothing declares it."""

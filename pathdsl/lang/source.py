@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pathdsl.errors import Diagnostic, Span
+from pathdsl.limits import FILE_BYTES
 
-MAX_BYTES = 2_000_000
+MAX_BYTES = FILE_BYTES.most
 
 
 @dataclass(frozen=True, slots=True)

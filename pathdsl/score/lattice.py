@@ -18,11 +18,19 @@ A product of two measured quantities is smooth where one of them is surely not 0
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 
-from pathdsl.score.quantity import Aggregate, Constant, Op, Scalar, Worst, is_constant
+from pathdsl.score.quantity import (
+    Constant,
+    Op,
+    Scalar,
+    Worst,
+    inner_first,
+    is_constant,
+    parts,
+    rebuilt,
+)  # fmt: skip
 
 __all__ = ["Lattice", "is_leaf", "leaves", "named_members", "rational"]
 
@@ -33,21 +41,10 @@ FLIPPED = {"max": "min", "min": "max"}
 
 def is_leaf(node: Scalar) -> bool:
     """Whether a quantity has no `max`, `min` or `abs` over prompts."""
-    return next(_extremes(node), None) is None
-
-
-def _extremes(node: Scalar) -> Iterator[Scalar]:
-    seen: set[int] = set()
-    stack = [node]
-    while stack:
-        part = stack.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        if isinstance(part, Worst) or (isinstance(part, Op) and part.op in ("abs", "min", "max")):
-            yield part
-        elif isinstance(part, Op):
-            stack += part.args
+    return not any(
+        isinstance(one, Worst) or (isinstance(one, Op) and one.op in ("abs", "min", "max"))
+        for one in inner_first(node)
+    )
 
 
 def leaves(node: Scalar) -> tuple[Scalar, ...]:
@@ -63,10 +60,8 @@ def leaves(node: Scalar) -> tuple[Scalar, ...]:
         if is_leaf(part):
             if not is_constant(part):
                 found[part] = None
-        elif isinstance(part, Worst):
-            stack += [m for _, m in reversed(part.members)]
-        elif isinstance(part, Op):
-            stack += reversed(part.args)
+        else:
+            stack += reversed(parts(part))
     return tuple(found)
 
 
@@ -89,21 +84,20 @@ class Lattice:
 
     def form(self, node: Scalar) -> Scalar:
         """An equal quantity with its extremes outside, as far as they go."""
-        if id(node) not in self._known:
-            self._known[id(node)] = (node, self._form(node))
+        for one in inner_first(node):
+            if id(one) not in self._known:
+                below = [self._known[id(part)][1] for part in parts(one)]
+                self._known[id(one)] = (one, self._form(one, below))
         return self._known[id(node)][1]
 
-    def _form(self, node: Scalar) -> Scalar:
+    def _form(self, node: Scalar, below: list[Scalar]) -> Scalar:
         match node:
-            case Worst(members=members):
-                return replace(node, members=tuple((name, self.form(m)) for name, m in members))
-            case Op(op="max" | "min" as op, args=args):
-                return Worst(which=op, members=tuple(("", self.form(arg)) for arg in args))
-            case Op(op=op, args=args):
-                formed = tuple(self.form(arg) for arg in args)
-                return self._arithmetic(op, formed)
+            case Op(op="max" | "min" as op):
+                return Worst(which=op, members=tuple(("", part) for part in below))
+            case Op(op=op) if op not in ("+", "-", "neg") or not is_leaf(node):
+                return self._arithmetic(op, tuple(below))
             case _:
-                return node
+                return rebuilt(node, below)
 
     def _arithmetic(self, op: str, args: tuple[Scalar, ...]) -> Scalar:
         match op:
@@ -302,14 +296,10 @@ def rational(node: Scalar) -> tuple[Scalar, Scalar]:
 
     Where more than three different denominators would be multiplied, the quantity stays whole.
     """
-    known: dict[int, tuple[Scalar, tuple[Scalar, ...]]] = {}
-
-    def parts(part: Scalar) -> tuple[Scalar, tuple[Scalar, ...]]:
-        if id(part) not in known:
-            known[id(part)] = _rational(part, parts)
-        return known[id(part)]
-
-    above, below = parts(node)
+    known: dict[int, _Quotient] = {}
+    for one in inner_first(node):
+        known[id(one)] = _rational(one, [known[id(part)] for part in parts(one)])
+    above, below = known[id(node)]
     if not below:
         return above, ONE
     denominator = below[0]
@@ -318,33 +308,30 @@ def rational(node: Scalar) -> tuple[Scalar, Scalar]:
     return above, denominator
 
 
-def _rational(
-    part: Scalar, parts: Callable[[Scalar], tuple[Scalar, tuple[Scalar, ...]]]
-) -> tuple[Scalar, tuple[Scalar, ...]]:
-    whole: tuple[Scalar, tuple[Scalar, ...]] = (part, ())
-    match part:
-        case Constant() | Aggregate():
-            return whole
-        case Op(op="neg", args=(x,)):
-            above, below = parts(x)
-            return (_negative(above), below) if below else whole
-        case Op(op="+" | "-" | "*" | "/" as op, args=(x, y)):
-            (a, b), (c, d) = parts(x), parts(y)
-            if op == "/" and is_constant(y):
-                return (Op(op="/", args=(a, y)), b) if b else whole
-            if op == "/":
-                above, below = _times_all(a, d), (*b, c)
-            elif op == "*":
-                above, below = Op(op="*", args=(a, c)), (*b, *d)
-            else:
-                shared, only_b, only_d = _shared(b, d)
-                left, right = _times_all(a, only_d), _times_all(c, only_b)
-                above, below = Op(op=op, args=(left, right)), (*shared, *only_b, *only_d)
-            if not below or len(below) > DENOMINATORS:
-                return whole
-            return above, below
+_Quotient = tuple[Scalar, tuple[Scalar, ...]]
+"""A numerator and the factors of its denominator."""
+
+
+def _rational(node: Scalar, args: list[_Quotient]) -> _Quotient:
+    whole: _Quotient = (node, ())
+    if not isinstance(node, Op) or node.op not in ("neg", "+", "-", "*", "/"):
+        return whole
+    a, b = args[0]
+    if node.op == "neg":
+        return (_negative(a), b) if b else whole
+    c, d = args[1]
+    if node.op == "/" and is_constant(node.args[1]):
+        return (Op(op="/", args=(a, node.args[1])), b) if b else whole
+    match node.op:
+        case "/":
+            above, below = _times_all(a, d), (*b, c)
+        case "*":
+            above, below = Op(op="*", args=(a, c)), (*b, *d)
         case _:
-            return whole
+            shared, only_b, only_d = _shared(b, d)
+            left, right = _times_all(a, only_d), _times_all(c, only_b)
+            above, below = Op(op=node.op, args=(left, right)), (*shared, *only_b, *only_d)
+    return (above, below) if 0 < len(below) <= DENOMINATORS else whole
 
 
 def _times_all(x: Scalar, factors: tuple[Scalar, ...]) -> Scalar:

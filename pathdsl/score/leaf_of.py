@@ -25,8 +25,8 @@ from pathdsl.score.quantity import (
     Constant,
     Op,
     Scalar,
-    Worst,
     aggregates,
+    inner_first,
     is_constant,
     mean,
     row_denominators,
@@ -235,27 +235,17 @@ def _around(node: Scalar, evaluator: Evaluator) -> Scalar | None:
 
 def denominators(node: Scalar) -> list[Scalar]:
     """Everything that a quantity divides by: scalars, and means of per-prompt denominators."""
-    found: dict[int, Scalar] = {}
-    seen: set[int] = set()
-    stack = [node]
-    while stack:
-        part = stack.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        match part:
+    found: list[Scalar] = []
+    for one in inner_first(node):
+        match one:
             case Aggregate():
-                for rows in row_denominators(part.rows):
-                    below = mean(rows, part.task, part=part.part)
-                    found[id(below)] = below
-            case Op(op=op, args=args):
-                stack += reversed(args)
-                if op == "/" or (op == "^" and _is_negative(args[1])):
-                    below = args[1] if op == "/" else args[0]
-                    found[id(below)] = below
-            case Worst(members=members):
-                stack += [member for _, member in reversed(members)]
-    return list(found.values())
+                for rows in row_denominators(one.rows):
+                    found.append(mean(rows, one.task, part=one.part))
+            case Op(op="/", args=(_, below)):
+                found.append(below)
+            case Op(op="^", args=(below, exponent)) if _is_negative(exponent):
+                found.append(below)
+    return found
 
 
 def _is_negative(node: Scalar) -> bool:

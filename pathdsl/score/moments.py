@@ -23,7 +23,7 @@ import numpy as np
 
 from pathdsl.score.design import Design, row_key
 from pathdsl.score.evaluate import Evaluator
-from pathdsl.score.quantity import Aggregate, Constant, Op, Scalar
+from pathdsl.score.quantity import Aggregate, Constant, Op, Scalar, inner_first, parts
 
 __all__ = ["Moments", "is_smooth"]
 
@@ -32,24 +32,19 @@ ARITHMETIC = ("+", "-", "*", "/", "^", "neg")
 
 def is_smooth(node: Scalar) -> bool:
     """Whether a quantity is arithmetic on means and standard deviations."""
-    seen: set[int] = set()
-    stack = [node]
-    while stack:
-        part = stack.pop()
-        if id(part) in seen:
-            continue
-        seen.add(id(part))
-        match part:
-            case Constant():
-                pass
-            case Aggregate(kind=kind):
-                if kind not in ("mean", "std"):
-                    return False
-            case Op(op=op, args=args) if op in ARITHMETIC:
-                stack += args
-            case _:
-                return False
-    return True
+    return all(_is_smooth(one) for one in inner_first(node))
+
+
+def _is_smooth(node: Scalar) -> bool:
+    match node:
+        case Aggregate(kind=kind):
+            return kind in ("mean", "std")
+        case Op(op=op):
+            return op in ARITHMETIC
+        case Constant():
+            return True
+        case _:
+            return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,10 +105,24 @@ class Moments:
     # ---------------------------------------------------------------------------------------------
 
     def _add(self, node: Scalar) -> int:
-        if id(node) not in self._known:
-            self._keep.append(node)
-            self._known[id(node)] = self._compiled(node)
+        """The step of a quantity; the parts of what is no sum of means have steps of their own."""
+        self._keep.append(node)
+        for one in inner_first(node):
+            self._linear(one)  # from the inside out, so that nothing recurses deeply
+        pending = [node]
+        while pending:
+            one = pending.pop()
+            if id(one) in self._known:
+                continue
+            waiting = [p for p in self._waits_for(one) if id(p) not in self._known]
+            if waiting:
+                pending += [one, *waiting]
+            else:
+                self._known[id(one)] = self._compiled(one)
         return self._known[id(node)]
+
+    def _waits_for(self, node: Scalar) -> tuple[Scalar, ...]:
+        return () if self._linear(node) is not None else parts(node)
 
     def _compiled(self, node: Scalar) -> int:
         linear = self._linear(node)
@@ -123,7 +132,7 @@ class Moments:
             case Aggregate(kind="std"):
                 return self._std(node)
             case Op(op=op, args=args) if op in ARITHMETIC:
-                return self._step(_Step(op=op, args=tuple(self._add(arg) for arg in args)))
+                return self._step(_Step(op=op, args=tuple(self._known[id(arg)] for arg in args)))
             case _:
                 raise ValueError(f"not smooth: {type(node).__name__}")
 
