@@ -129,7 +129,8 @@ def build_task(
         for found in vet_treated(task, one).all:
             faults.keep(found)
     for one in specs:
-        vet_means(task, one, faults, counted=not from_file)
+        as_written = task.facts.get("data", spec.data.written) == spec.data.written
+        vet_means(task, one, faults, counted=as_written and not from_file)
     faults.stop()
     unchanged = {one: rows for one in specs if (rows := unchanged_rows(task, one)).any()}
     if spec.treated in unchanged:

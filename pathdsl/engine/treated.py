@@ -29,6 +29,7 @@ __all__ = [
     "columns_of",
     "groups_of_one",
     "mean_groups",
+    "moved_places",
     "noise_values",
     "resample_rows",
     "unchanged_rows",
@@ -229,6 +230,28 @@ def unchanged_rows(task: TaskData, spec: TreatedSpec) -> np.ndarray:
             return same
 
 
+def moved_places(task: TaskData, spec: TreatedSpec) -> np.ndarray | None:
+    """(rows, pos) bool: where a path that begins there carries another input than the reference's.
+
+    None for means and zeros, which are values of components and not of prompts. For values that
+    `vet_treated` has passed.
+    """
+    moved: np.ndarray = np.zeros((task.n_rows, task.n_pos), dtype=bool)
+    match spec.kind:
+        case "paired" | "resample":
+            prompts, reference = task.prompts[spec.column], task.prompts[task.reference]
+            drawn = resample_rows(task, spec) if spec.kind == "resample" else [slice(None)]
+            for rows in drawn:
+                moved |= prompts[rows] != reference
+        case "noise":
+            for at in spec.at:
+                for row, places in enumerate(resolve_positions(task, *parse_position(at))):
+                    moved[row, list(places)] = spec.scale > 0
+        case _:
+            return None
+    return moved
+
+
 def _vet_nothing(task: TaskData, spec: TreatedSpec, faults: Faults) -> None:
     """Note PD358: no row has a treated value of its own."""
     which = f"on all {task.n_rows} rows" if task.n_rows > 1 else f"on row `{task.row_ids[0]}`"
@@ -272,12 +295,17 @@ def _vet_unchanged(
             severity=Severity.WARNING,
         )
         unchanged = unchanged & ~np.isin(task.row_ids, alone)
-    for row in np.flatnonzero(unchanged):
-        what = f"`{spec.column}` equals `{task.reference}`"
-        if spec.kind != "paired":
-            what = f"`{spec}` is made of its own prompt alone"
-        faults.add(
-            "PD340",
-            f"row `{task.row_ids[row]}`: {what}, so treating it changes nothing",
-            severity=Severity.WARNING,
-        )
+    if not unchanged.any():
+        return
+    count = int(unchanged.sum())
+    others = f" and on {count - 1} others" if count > 1 else ""
+    what = f"`{spec.column}` equals `{task.reference}`"
+    if spec.kind != "paired":
+        what = f"`{spec}` is made of the row's own prompt alone"
+    faults.add(
+        "PD340",
+        f"on row `{task.row_ids[int(np.flatnonzero(unchanged)[0])]}`{others} {what}, so treating "
+        "changes nothing there",
+        notes=(f"{count} of {task.n_rows} rows; reports count them beside n",),
+        severity=Severity.WARNING,
+    )

@@ -108,7 +108,10 @@ def _tokens_line(task: TaskData, spec: TaskSpec) -> str:
     """Which token every column is, on the first row."""
     parts = []
     for column, found in task.first_answers.items():
-        shown = ", ".join(f"`{word}` {number}" for word, number in found[:MOST_SHOWN])
+        shown = ", ".join(
+            f"`{word}` {number}" if word != str(number) else word
+            for word, number in found[:MOST_SHOWN]
+        )
         more = f" and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
         parts.append(f"{column} {shown}{more}")
     how = "texts continue the prompt; " if spec.tokens == "continued" else ""
