@@ -188,25 +188,36 @@ def vet_continuations(
     encoder: Encoder,
     faults: Faults,
 ) -> None:
-    """Note PD356 where a text of a column continues its prompt with another single token."""
+    """Note PD356 where a text of a column continues its prompt with another single token.
+
+    Not where two words would be run into one, and with a blank between them the token is the one
+    that is read: a tokenizer that puts a blank before a lone word does what is meant there.
+    """
     others = []
-    for row, found in zip(rows, continuations(rows, column, prompts, encoder), strict=True):
+    for i, found in enumerate(continuations(rows, column, prompts, encoder)):
         for item, ids in found.items():
             alone = encoder.alone(item)
             if ids is not None and len(ids) == 1 and len(alone) == 1 and ids != alone:
-                others.append((row["id"], item, alone[0], ids[0]))
-    if not others:
+                others.append((i, item, alone, ids))
+    asked = [prompt for i, *_ in others if (prompt := prompts[i]) is not None]
+    behind = encoder.continued(asked, [f" {item}" for _, item, *_ in others])
+    told = [
+        (*one, spaced == one[2])
+        for one, prompt, spaced in zip(others, asked, behind, strict=True)
+        if spaced != one[2] or not (prompt.text or "")[-1:].isalnum() or not one[1][:1].isalnum()
+    ]
+    if not told:
         return
-    row_id, item, alone_id, other_id = others[0]
-    n = len({row for row, *_ in others})
-    alone_word, other_word = encoder.words([alone_id, other_id])
+    i, item, alone, ids, as_read = told[0]
+    word, other = encoder.words([*alone, *ids])
     faults.add(
         "PD356",
-        f"row `{row_id}`, column `{column}`: {shown(item)} is read as `{alone_word}`, id "
-        f"{alone_id}, and the prompt goes on with `{other_word}`, id {other_id}",
+        f"row `{rows[i]['id']}`, column `{column}`: {shown(item)} is read as `{word}`, id "
+        f"{alone[0]}, and the prompt goes on with `{other}`, id {ids[0]}",
         about=column,
         notes=(
-            f"so on {n} of {len(rows)} rows",
+            f"so on {len({one[0] for one in told})} of {len(rows)} rows",
+            *(("with a blank between them it is the token that is read",) * as_read),
             "`tokens = continued` in the task reads the token that continues the prompt",
         ),
         advice="tokens = continued",

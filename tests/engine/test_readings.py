@@ -300,6 +300,20 @@ def test_another_continuation_is_told_and_can_be_read(tmp_path: Path) -> None:
     assert task.first_answers["a"] == (("I", 7),)
 
 
+def test_words_that_would_be_run_into_one_are_no_continuation(tmp_path: Path) -> None:
+    """`He said` and `I` make `He saidI`; with a blank between them the token is the one read."""
+    glued = tokenizer()
+    glued.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [SPLIT, pre_tokenizers.Split(Regex("(?<=d)I"), "isolated")]
+    )
+    task, found = read(tmp_path, "jsonl", QUOTE[1:], made=glued)
+    assert (task.answers["a"], found) == (((8,),), ())
+    rows = [{"prompt": "He said,", "a": "I"}]
+    _, found = read(tmp_path, "jsonl", rows, made=glued)
+    assert codes(found) == ["PD356"]
+    assert "with a blank between them it is the token that is read" in said(found[0])
+
+
 def test_continuations_stand_behind_what_is_put_in_front_of_the_prompt(tmp_path: Path) -> None:
     for bos, special in ((True, False), (None, True)):
         task, _ = read(
