@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from pathdsl.engine.data import (
     DataCall,
+    LoadedRows,
     build_task,
     next_tokens,
     parse_position,
@@ -341,3 +342,16 @@ def test_small_groups_of_a_mean_over_rows_of_a_file(rows: int, told: bool, data:
     means = spec(treated=TreatedSpec(kind="mean", column="prompt", by="t"))
     _, warnings = build_task(replace(means, data=DataCall(name=data)), table, None, SHAPE)
     assert ("PD508" in {found.code for found in warnings}) is (told and data != "ioi")
+
+
+def test_small_groups_of_a_generator_are_told_where_other_rows_were_taken() -> None:
+    """The lint counts the rows that the file says; `--set take=4` reads others."""
+    table = [{"id": f"{i}", "prompt": [1, 2, i], "t": "ab"[i % 2]} for i in range(4)]
+    means = replace(
+        spec(treated=TreatedSpec(kind="mean", column="prompt", by="t")),
+        data=DataCall(name="ioi", arguments={"take": 40}),
+    )
+    for take, told in ((40, False), (4, True)):
+        loaded = LoadedRows(rows=table, facts={"data": f"ioi(take: {take})"})
+        _, warnings = build_task(means, loaded, None, SHAPE)
+        assert ("PD508" in {found.code for found in warnings}) is told
