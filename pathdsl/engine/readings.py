@@ -46,7 +46,7 @@ def vet_readings(
     if encoder.tokenizer is None:
         return  # texts are refused, so that ids are all that is read
     for column in answers:
-        cells = [(row["id"], _items(row[column])) for row in rows if column in row]
+        cells = [(row["id"], _items(row[column])) for row in rows if row.get(column, []) != []]
         items = [item for _, cell in cells for item in cell]
         if column in (*spec.data.ids, *spec.data.texts) or not items:
             continue
@@ -103,7 +103,7 @@ def _declared(data: DataCall, column: str, kind: str) -> str:
 def _both(digits: str, encoder: Encoder) -> tuple[str, str]:
     """A number as a text and as an id, in words."""
     alone = encoder.alone(digits)
-    known = int(digits) < encoder.shape.d_vocab
+    known = 0 <= int(digits) < encoder.shape.d_vocab
     as_id = f"the id {int(digits)}" + (f", `{encoder.words([int(digits)])[0]}`" if known else "")
     if len(alone) != 1:
         return f"the text `{digits}`, {len(alone)} tokens", as_id
