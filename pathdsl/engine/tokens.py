@@ -104,7 +104,6 @@ class Encoder:
         if not found.ids or found.text == "":
             self.faults.add("PD330", f"{where}: the prompt is empty", about=column)
             return None
-        self._vet_bos(where, column, found)
         if len(found.ids) > self.shape.n_positions:
             self.faults.add(
                 "PD331",
@@ -148,25 +147,6 @@ class Encoder:
                 severity=Severity.WARNING,
             )
         return Prompt(ids=tuple(ids), text=text, offsets=tuple((a, b) for a, b in offsets))
-
-    def _vet_bos(self, where: str, column: str, prompt: Prompt) -> None:
-        """Note PD355 where a text begins with the token that is put in front of it anyway."""
-        if prompt.text is None or self.bos is False or self.tokenizer is None:
-            return
-        first, text = self.tokenizer.bos_token_id, self.tokenizer.bos_token
-        if first is None or prompt.ids[:2] != (first, first) or not prompt.text.startswith(text):
-            return
-        if self.bos is None and self.tokenizer("", add_special_tokens=True)["input_ids"] == []:
-            return  # the text itself has it twice
-        added = "`bos = true` puts" if self.bos else "the tokenizer puts"
-        self.faults.add(
-            "PD355",
-            f"{where}: the prompt begins with `{text}`, and {added} another one in front of it",
-            about=column,
-            notes=("with `bos = false` nothing is put in front, and texts are read as written",),
-            advice="bos = false",
-            severity=Severity.WARNING,
-        )
 
     def _known(self, where: str, column: str, ids: Sequence[int]) -> bool:
         strange = [i for i in ids if not 0 <= i < self.shape.d_vocab]
