@@ -249,7 +249,7 @@ def vet_continuations(
     i, item, alone, ids, as_read = told[0]
     *words, other = encoder.words([*alone, *ids])
     by_itself = (
-        f"is read as `{words[0]}`, id {alone[0]}" if len(alone) == 1 else "alone is no token"
+        f"is read as `{words[0]}`, id {alone[0]}" if len(alone) == 1 else "is no token alone"
     )
     faults.add(
         "PD356",

@@ -54,6 +54,7 @@ class Encoder:
         self._told_ids = False
         self._kinds: set[str] = set()  # "text" and "ids", as prompts came
         self._answers: dict[str, Ids] = {}
+        self._words: dict[int, str] = {}
         if bos and tokenizer is not None and tokenizer.bos_token_id is None:
             faults.add(
                 "PD344",
@@ -229,9 +230,13 @@ class Encoder:
             return [None] * len(whole)
         first = (self.tokenizer.bos_token_id,) if self.bos else ()
         found: list[Ids | None] = []
-        encoded = self.tokenizer(whole, add_special_tokens=self.bos is None)["input_ids"]
-        for prompt, ids in zip(prompts, encoded, strict=True):
-            n, both = len(prompt.ids), (*first, *ids)
+        texts = list(dict.fromkeys(whole))
+        encoded = self.tokenizer(
+            texts, add_special_tokens=self.bos is None, return_attention_mask=False
+        )
+        ids_of = dict(zip(texts, encoded["input_ids"], strict=True))
+        for prompt, text in zip(prompts, whole, strict=True):
+            n, both = len(prompt.ids), (*first, *ids_of[text])
             kept = prompt.text is not None and both[:n] == prompt.ids
             found.append(both[n:] if kept else None)
         return found
@@ -293,10 +298,12 @@ class Encoder:
 
     def _word(self, one: int) -> str:
         """One token as text. SentencePiece's `▁` is a blank, which decoding it alone strips off."""
-        text = self.tokenizer.decode([one])  # type: ignore[union-attr]
-        raw = self.tokenizer.convert_ids_to_tokens(one)  # type: ignore[union-attr]
-        blank = isinstance(raw, str) and raw.startswith("▁") and not text.startswith(" ")
-        return f" {text}" if blank else text
+        if one not in self._words:
+            text = self.tokenizer.decode([one])  # type: ignore[union-attr]
+            raw = self.tokenizer.convert_ids_to_tokens(one)  # type: ignore[union-attr]
+            blank = isinstance(raw, str) and raw.startswith("▁") and not text.startswith(" ")
+            self._words[one] = f" {text}" if blank else text
+        return self._words[one]
 
 
 def _whole(value: object) -> bool:
