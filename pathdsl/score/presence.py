@@ -34,6 +34,7 @@ _MOVED = Pos(name="where treating changes the input")
 def check_presence(program: Program, resolver: Resolver, planner: Planner) -> list[Diagnostic]:
     """PD223 for what lies on no prompt; warnings: PD224 for some only, PD518 for nothing moved."""
     used = used_paths(program)
+    elsewhere = _with_other_values(program)
     found: list[Diagnostic] = []
     for task in planner.tasks.values():
         probe = _Probe(resolver, planner, task, _read_positions(program, task))
@@ -47,7 +48,8 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
             found += _said(f"the path set `{name}`", rows, declaration.name, task)
             if not rows.any():
                 continue
-            found += _unmoved(f"`{name}`", paths, declaration.name, probe, treated)
+            if name not in elsewhere:
+                found += _unmoved(f"`{name}`", paths, declaration.name, probe, treated)
             units = resolver.units(declaration.path)[:MAX_UNITS]
             for unit in units:
                 met = probe.rows_with(intersection(paths, resolver.through([unit])))
@@ -57,7 +59,19 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
             paths = resolver.path_set(expr)
             if paths not in (FULL, NONE):
                 found += _said("this path set", probe.rows_with(paths), expr, task)
-                found += _unmoved("this path set", paths, expr, probe, treated)
+                if expr not in elsewhere:
+                    found += _unmoved("this path set", paths, expr, probe, treated)
+    return found
+
+
+def _with_other_values(program: Program) -> list[ast.PathExpr | str]:
+    """Path expressions, and names in them, of runs that name a treated value of their own."""
+    found: list[ast.PathExpr | str] = []
+    for declaration in (*program.lets.values(), *program.claims):
+        for node in walk(declaration):
+            if isinstance(node, ast.PathRun) and any(o.keyword == "treated" for o in node.options):
+                found.append(node.paths)
+                found += [n.name for n in walk(node.paths) if isinstance(n, ast.Name)]
     return found
 
 
