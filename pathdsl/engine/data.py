@@ -32,7 +32,7 @@ from pathdsl.engine.readings import (
     first_tokens,
     vet_bos,
     vet_continuations,
-    vet_mixed,
+    vet_prompts,
     vet_readings,
 )
 from pathdsl.engine.rows import LoadedRows, Row, check_ids, load_rows, named, rows_hash
@@ -112,7 +112,7 @@ def build_task(
     vet_bos(prompts, table, encoder, faults)
     if from_file:
         vet_readings(table, spec, answers, reference, encoder, faults)
-        vet_mixed(prompts, table, spec.data, faults)
+        vet_prompts(prompts, table, spec.data, encoder, faults)
     for name in answers if spec.tokens == "alone" else ():
         if name not in elsewhere:
             vet_continuations(table, name, reference, encoder, faults)

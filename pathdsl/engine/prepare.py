@@ -18,6 +18,9 @@ from pathdsl.lang.walk import walk
 from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.taskdata import TaskData
 
+OF_CELLS = ("PD353", "PD355", "PD356", "PD359")
+"""Warnings about how cells are read, which are the same for a task and its parts."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
@@ -106,7 +109,7 @@ def prepare_tasks(
     Raises DataError with the faults of all tasks together.
     """
     faults: dict[str, tuple[Diagnostic, ...]] = {}
-    warnings: list[Diagnostic] = []
+    warnings: dict[str, tuple[Diagnostic, ...]] = {}
     tasks: dict[str, TaskData] = {}
     specs: dict[str, TaskSpec] = {}
     columns = columns_by_task(program)
@@ -126,11 +129,19 @@ def prepare_tasks(
                 elsewhere=elsewhere,
             )  # fmt: skip
             specs[name] = spec
-            warnings += noticed
+            warnings[name] = noticed
         except DataError as error:
             faults[name] = error.diagnostics
     if faults:
         raise DataError(_told_once(program, faults))
+    told = [fault for found in warnings.values() for fault in found if fault.code not in OF_CELLS]
+    of_cells = {
+        name: tuple(fault for fault in found if fault.code in OF_CELLS)
+        for name, found in warnings.items()
+    }
     return Prepared(
-        tasks=tasks, specs=specs, warnings=tuple(warnings), overrides=dict(overrides or {})
+        tasks=tasks,
+        specs=specs,
+        warnings=(*told, *_told_once(program, of_cells)),
+        overrides=dict(overrides or {}),
     )

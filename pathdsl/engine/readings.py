@@ -18,7 +18,7 @@ from pathdsl.engine.tokens import Encoder, Ids, Prompt
 from pathdsl.errors import Severity
 
 __all__ = [
-    "continuations", "first_tokens", "vet_bos", "vet_continuations", "vet_mixed", "vet_readings",
+    "continuations", "first_tokens", "vet_bos", "vet_continuations", "vet_prompts", "vet_readings",
 ]  # fmt: skip
 
 Row = Mapping[str, Any]
@@ -138,14 +138,36 @@ def _mixed(
     )
 
 
-def vet_mixed(
+def vet_prompts(
     prompts: Mapping[str, Sequence[Prompt | None]],
     rows: Sequence[Row],
     data: DataCall,
+    encoder: Encoder,
     faults: Faults,
 ) -> None:
-    """Note PD359 where some prompts of a column are texts and others ids."""
+    """Note PD359 where some prompts of a column are texts and others ids.
+
+    And PD353 where all cells of CSV are lists of numbers, which could be texts as well.
+    """
     for column, found in prompts.items():
+        could_be_texts = data.name == "csv" and encoder.tokenizer is not None
+        ids = found[0].ids if found[0] is not None and found[0].text is None else ()
+        if (
+            could_be_texts
+            and ids
+            and column not in data.ids
+            and all(one is not None and one.text is None for one in found)
+        ):
+            faults.add(
+                "PD353",
+                f"row `{rows[0]['id']}`, column `{column}`: {shown(list(ids))} is read as ids, "
+                f"beginning with {ids[0]}, `{encoder.words(ids[:1])[0]}`, and could be a text",
+                about=column,
+                notes=(f"say which it is: `ids: [{column}]` or `texts: [{column}]`",),
+                advice=_declared(data, column, "ids"),
+                severity=Severity.WARNING,
+                span=data.span,
+            )
         kinds: dict[bool, str] = {}
         for row, prompt in zip(rows, found, strict=True):
             if prompt is not None:

@@ -15,8 +15,10 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from transformers import PreTrainedTokenizerFast
 
 from pathdsl.engine.data import DataCall, TaskSpec, build_task, load_rows
+from pathdsl.engine.prepare import prepare_tasks
 from pathdsl.errors import DataError, Diagnostic, Severity
 from pathdsl.graph.shape import ModelShape
+from pathdsl.lang.program import load_program
 from pathdsl.plan.taskdata import TaskData
 from tests.engine.data_cases import SHAPE, spec
 
@@ -160,10 +162,14 @@ def test_texts_are_not_taken_for_json(tmp_path: Path) -> None:
     made.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")
     plain = PreTrainedTokenizerFast(tokenizer_object=made, unk_token="[UNK]")
     rows = [{"prompt": "[1, 2]", "a": "she"}]
-    task, _ = read(tmp_path, "csv", rows, made=plain)
+    task, found = read(tmp_path, "csv", rows, made=plain)
     assert task.prompts["prompt"].tolist() == [[1, 2]]
-    task, _ = read(tmp_path, "csv", rows, made=plain, texts=("prompt",))
-    assert task.prompts["prompt"].tolist() == [[14, 15]]
+    assert codes(found) == ["PD353"]
+    assert "`[1, 2]` is read as ids, beginning with 1, `<s>`" in found[0].message
+    task, found = read(tmp_path, "csv", rows, made=plain, ids=("prompt",))
+    assert (task.prompts["prompt"].tolist(), found) == ([[1, 2]], ())
+    task, found = read(tmp_path, "csv", rows, made=plain, texts=("prompt",))
+    assert (task.prompts["prompt"].tolist(), found) == ([[14, 15]], ())
 
 
 @pytest.mark.parametrize(("cells", "ids"), [(("she", 2), ((12,), (2,))), (("2", 2), ((10,), (2,)))])
@@ -355,3 +361,18 @@ def test_what_does_not_continue_by_one_token_is_refused(
     rows = [{"prompt": prompt, "a": answer}]
     continued = replace(spec(), tokens="continued")
     assert why in refused("PD357", tmp_path, "jsonl", rows, continued)
+
+
+def test_parts_of_a_task_do_not_repeat_what_the_whole_has_told(tmp_path: Path) -> None:
+    rows = [{"prompt": "He said", "a": cell, "g": g} for cell, g in (("she", "x"), (2, "y"))]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = tmp_path / "parts.circuit"
+    path.write_text(
+        'task t { data = jsonl("rows.jsonl"); reference = prompt }\n'
+        'task part = t where g == "x"\n'
+        "metric L: logits = logit(a)\nlet l = mean(L(reference, task: part))\n"
+    )
+    program, _ = load_program(str(path))
+    prepared = prepare_tasks(program, tokenizer(), BIG)
+    assert codes(prepared.warnings) == ["PD359"]
+    assert set(prepared.tasks) == {"t", "part"}

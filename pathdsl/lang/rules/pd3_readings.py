@@ -25,11 +25,11 @@ PAGES: tuple[Page, ...] = (
     Page(
         code="PD353",
         name="digits-as-text-or-id",
-        summary="All cells of a token column are digits, which could be token ids or texts.",
+        summary="All cells of a column are numbers, which could be token ids or texts.",
         why="In many vocabularies `673` is a token, and token 673 is another one. CSV does not say "
         'which is meant, and tools that write JSON turn "1" into 1 and back.',
         repair="Say which it is in the task, `ids: [answer]` or `texts: [answer]`. Without either, "
-        "CSV cells are texts, and JSON texts and numbers are what they are.",
+        "CSV cells are texts but for lists, and JSON texts and numbers are what they are.",
         shown_by=_SHOWN_BY,
     ),
     Page(
