@@ -81,8 +81,8 @@ def compare(
         kind: min(locked["tolerance"][kind], found["tolerance"][kind])
         for kind in ("estimate", "interval")
     }
-    apart_from_tables = ("inputs", "surroundings", "tolerance", *_TABLES)
-    drifts = [*_plain(_without(locked, apart_from_tables), _without(found, apart_from_tables), FILE)]
+    parts = ("inputs", "surroundings", "tolerance", *_TABLES)
+    drifts = [*_plain(_without(locked, parts), _without(found, parts), FILE)]
     drifts += _inputs(locked["inputs"], found["inputs"], row_ids or {})
     moved: list[Drift] = []
     n_numbers, largest, identical = 0, 0.0, True
@@ -177,11 +177,12 @@ def _drift(code: str, what: str, locked: object, found: object) -> Drift:
     if one is None or not (a is None and b is None):
         return Drift(code=code, what=what, locked=a, found=b)
     there = "found" if one == "locked" else "locked"
-    return Drift(code=code, what=what, locked=None, found=None, about=f"is only {there}, as nothing")
+    about = f"is only {there}, as nothing"
+    return Drift(code=code, what=what, locked=None, found=None, about=about)
 
 
 def _same(a: object, b: object) -> bool:
-    """Whether two values are one in every bit and of one kind: 0 is not 0.0, nor -0.0, nor false."""
+    """Whether two values are one in every bit and of one kind: 0 is not 0.0, nor false."""
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(_same, a, b))
     return type(a) is type(b) and repr(a) == repr(b)
