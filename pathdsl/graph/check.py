@@ -21,6 +21,7 @@ from pathdsl.graph.neurons import atom_mask, atom_text, atoms, intersect, mask_o
 from pathdsl.graph.pathset import NONE, Listed
 from pathdsl.graph.places import Bindings, Member
 from pathdsl.graph.product import MAX_STATES
+from pathdsl.graph.ranking import tie_warning
 from pathdsl.graph.resolver import Resolver
 from pathdsl.graph.shape import ModelShape
 from pathdsl.graph.units import components_of
@@ -182,12 +183,21 @@ class _Checker:
 
     def ranked(self, score: ast.Score) -> None:
         """Check the file of a score over ranked edges, and its scope."""
+        signed = True
         for option in score.options:
             if option.keyword == "scope":
                 self.within(option.value, {})
+            elif option.keyword == "rank":
+                signed = not (isinstance(option.value, ast.Name) and option.value.name == "absolute")
         for subject in score.subjects:
             if isinstance(subject, ast.EdgesFile):
-                self.attempt(partial(self.resolver.ranking, subject, signed=True))
+                self.attempt(partial(self.ties, subject, signed))
+
+    def ties(self, expr: ast.EdgesFile, signed: bool) -> None:
+        """Warn of the sizes of a curve at which the file does not say which edges are meant."""
+        found = tie_warning(self.resolver.ranking(expr, signed=signed), expr)
+        if found is not None:
+            self.add(found)
 
     def node(self, ref: ast.NodeRef, bindings: Bindings) -> bool:
         if isinstance(ref, ast.Name) and not (
