@@ -188,7 +188,7 @@ class _Checker:
             if option.keyword == "scope":
                 self.within(option.value, {})
             elif option.keyword == "rank":
-                signed = not (isinstance(option.value, ast.Name) and option.value.name == "absolute")
+                signed = getattr(option.value, "name", "") != "absolute"
         for subject in score.subjects:
             if isinstance(subject, ast.EdgesFile):
                 self.attempt(partial(self.ties, subject, signed))
@@ -346,6 +346,10 @@ class _Checker:
             case ast.Edges():
                 blamed, label = expr, "these edges join no `input` with `logits`"
                 help = "list a chain from `input` to `logits`"
+            case ast.EdgesFile(path=path, options=options):
+                blamed, label = expr, "the edges in its graph join no `input` with `logits`"
+                if not options:
+                    help = f'choose by score: `edges("{path}", top: 200)`'
             case _:
                 blamed, label = expr, "no path is in this set"
         return Diagnostic(code="PD209", message=message, span=blamed.span, label=label, help=help)

@@ -386,8 +386,8 @@ def _refuse_contradiction(
         sides = {i for u, v, _ in against for i in (u, v) if i in out}
         names = [name for i, name in out.items() if i in sides]
         raise UnusableFile(
-            f"its nodes and edges contradict each other: {_names(names)} not in the graph, and "
-            f"{len(against)} edges of these are, such as `{edge_name(*against[0], layout)}`",
+            f"not in its graph are the nodes {_names(names)}, and in it are {len(against)} edges "
+            f"of theirs, first `{edge_name(*against[0], layout)}`",
             code="PD228",
             advice="write `in_graph` of nodes and edges alike, or leave `nodes` empty",
         )

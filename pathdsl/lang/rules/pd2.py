@@ -170,7 +170,8 @@ PAGES: tuple[Page, ...] = (
         name="circuit-file-unusable",
         summary="A circuit file cannot be read, or was made for another model.",
         why="Every edge and node of the file is looked up in the model; one that is not there is "
-        "never passed over. Only the JSON form of EAP-IG and MIB is read, since a pickle can run code.",
+        "never passed over. Only the JSON form of EAP-IG and MIB is read, since a pickle can run "
+        "code.",
         repair="Export the circuit for this model with `to_json`.",
         failing=_use(
             'edges("found.json")', files={"found.json": f'{_CONFIG}"a9.h9->logits": {{}}}}}}'}

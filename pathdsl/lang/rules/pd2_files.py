@@ -28,9 +28,9 @@ FILE_PAGES: tuple[Page, ...] = (
         code="PD226",
         name="part-of-an-output",
         summary="A circuit file keeps some entries of a node's output only.",
-        why="In files of EAP-IG `neurons` are entries of the d_model vector that a node writes. They "
-        "are no nodes of the language, in which a head or MLP is in a circuit as a whole, nor the "
-        "neurons `m2.n17` of an MLP. Without the mask it would be another circuit.",
+        why="In files of EAP-IG `neurons` are entries of the d_model vector that a node writes. "
+        "They are no nodes of the language, in which a head or MLP is in a circuit as a whole, nor "
+        "the neurons `m2.n17` of an MLP. Without the mask it would be another circuit.",
         repair="Export the circuit at the level of edges or nodes.",
         failing=_file('"a0.h1": {"in_graph": true, "neurons": [true, false, true]}'),
         passing=_file('"a0.h1": {"in_graph": true, "neurons": [true, true, true]}'),
@@ -50,9 +50,9 @@ FILE_PAGES: tuple[Page, ...] = (
         name="cut-among-equal-scores",
         summary="The first N edges of a circuit file are asked for, and the last of them is one of "
         "several with the same score.",
-        why="The file does not say which of them are meant, and tools choose differently. For `top:` "
-        "it is an error. `cpr` and `cmd` cut at fixed shares, so there it is a warning, and the "
-        "order of names decides.",
+        why="The file does not say which of them are meant, and tools choose differently. For "
+        "`top:` it is an error. `cpr` and `cmd` cut at fixed shares, so there it is a warning, and "
+        "the order of names decides.",
         repair="Choose an N between two different scores.",
         failing=_file("", ", top: 2"),
         passing=_file("", ", top: 3"),
