@@ -21,7 +21,7 @@ from pathdsl.graph.neurons import atom_mask, atom_text, atoms, intersect, mask_o
 from pathdsl.graph.pathset import NONE, Listed
 from pathdsl.graph.places import Bindings, Member
 from pathdsl.graph.product import MAX_STATES
-from pathdsl.graph.ranking import tie_warning
+from pathdsl.graph.ranking import tie_warnings
 from pathdsl.graph.resolver import Resolver
 from pathdsl.graph.shape import ModelShape
 from pathdsl.graph.units import components_of
@@ -29,7 +29,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import children, strip, walk
 
-__all__ = ["check_graph"]
+__all__ = ["check_graph", "check_path"]
 
 PROBE_STATES = 2_000
 PATH_WORDS = (
@@ -66,6 +66,13 @@ def check_graph(
                     checker.node(action.node, {})
                     if action.value is not None:
                         checker.within(action.value, {})
+    return list(checker.faults)
+
+
+def check_path(resolver: Resolver, name: str) -> list[Diagnostic]:
+    """The faults of one named path set."""
+    checker = _Checker(resolver)
+    checker.paths(resolver.program.paths[name].path, {})
     return list(checker.faults)
 
 
@@ -183,20 +190,16 @@ class _Checker:
 
     def ranked(self, score: ast.Score) -> None:
         """Check the file of a score over ranked edges, and its scope."""
-        signed = True
-        for option in score.options:
-            if option.keyword == "scope":
-                self.within(option.value, {})
-            elif option.keyword == "rank":
-                signed = getattr(option.value, "name", "") != "absolute"
+        options = {option.keyword: option.value for option in score.options}
+        if "scope" in options:
+            self.within(options["scope"], {})
+        signed = getattr(options.get("rank"), "name", "") != "absolute"
         for subject in score.subjects:
             if isinstance(subject, ast.EdgesFile):
                 self.attempt(partial(self.ties, subject, signed))
 
     def ties(self, expr: ast.EdgesFile, signed: bool) -> None:
-        """Warn of the sizes of a curve at which the file does not say which edges are meant."""
-        found = tie_warning(self.resolver.ranking(expr, signed=signed), expr)
-        if found is not None:
+        for found in tie_warnings(self.resolver.ranking(expr, signed=signed), expr):
             self.add(found)
 
     def node(self, ref: ast.NodeRef, bindings: Bindings) -> bool:

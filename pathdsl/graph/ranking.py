@@ -13,6 +13,7 @@ at which sizes that decides.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from pathdsl.graph.eap import (
 from pathdsl.graph.pathset import NONE, PathSet
 from pathdsl.lang import ast
 
-__all__ = ["SIZES", "Ranking", "n_edges", "read_ranking", "tie_warning"]
+__all__ = ["SIZES", "Ranking", "n_edges", "read_ranking", "tie_warnings"]
 
 SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """The shares of all edges at which a curve is read, rounded down to whole edges."""
@@ -106,17 +107,17 @@ def read_ranking(path: Path, layout: Layout, *, signed: bool) -> Ranking:
     )
 
 
-def tie_warning(ranking: Ranking, expr: ast.EdgesFile) -> Diagnostic | None:
-    """PD229 for the sizes of a curve at which a file does not say which edges are meant."""
+def tie_warnings(ranking: Ranking, expr: ast.EdgesFile) -> Iterator[Diagnostic]:
+    """PD229, or nothing, for the sizes of a curve at which a file does not say which edges are meant."""
     ties = ranking.ties()
     if not ties:
-        return None
+        return
     notes = []
     for size, tied, score in ties:
         what = "edges without a score" if score is None else f"edges of score {score:.6g}"
         notes.append(f"the first {size:,}: the last of them is one of {tied:,} {what}")
     listed = ", ".join(f"{size:,}" for size, _, _ in ties)
-    return Diagnostic(
+    yield Diagnostic(
         code="PD229",
         message=f"`{expr.path}` does not say which edges are the first {listed}",
         span=expr.span,

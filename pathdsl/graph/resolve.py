@@ -111,8 +111,11 @@ class PathResolver(SubPaths):
         return self.product(paths).count()
 
     def loop(self, loop: ast.Loop) -> tuple[Member, ...]:
-        """The members of `for v in SET`, in the author's order."""
-        return self.places.singles(loop.members, {})
+        """The members of `for v in SET`, in the author's order; PD209 where there are none."""
+        found = self.places.singles(loop.members, {})
+        if not found:
+            raise fault("PD209", "this set of nodes is empty", loop.members)
+        return found
 
     # ---------------------------------------------------------------------------------------------
     # Built-in path sets

@@ -136,7 +136,7 @@ def test_chunks_of_the_vocabulary_change_nothing(monkeypatch: pytest.MonkeyPatch
     [
         ([3.0, 2.0, 1.0], (0,), 1, 1),
         ([3.0, 3.0, 1.0], (0,), 2, 0),  # a tie counts against
-        ([3.0, 3.0, 1.0], (0, 1), 2, 1),  # the best of two ranks of 2; the best token is in the list
+        ([3.0, 3.0, 1.0], (0, 1), 2, 1),  # both have rank 2, and the best token is in the list
         ([3.0, 3.0, 3.0], (2,), 3, 0),
         ([3.0, 3.0, 3.0], (1, 2), 3, 0),
         ([3.0, 2.0, 1.0], (1, 2), 2, 0),
