@@ -108,7 +108,7 @@ def read_ranking(path: Path, layout: Layout, *, signed: bool) -> Ranking:
 
 
 def tie_warnings(ranking: Ranking, expr: ast.EdgesFile) -> Iterator[Diagnostic]:
-    """PD229, or nothing, for the sizes of a curve at which a file does not say which edges are meant."""
+    """PD229 for the sizes of a curve at which a file does not say which edges are meant."""
     ties = ranking.ties()
     if not ties:
         return
