@@ -132,6 +132,7 @@ metric mass on ioi             = attention(a3.h1, S2 -> S1)
 group late = { a3.h1@S1 }
 """
 END, S1 = "through(a3.h2@END)", "through(a3.h1@S1)"
+EARLY, LATE = "through(a1.h1@S1)", "through(a0.h0@S2)"  # S2 is never read at S1
 # What enters the final norm, and what heads of the last layer write, is read at END alone.
 NOWHERE = [
     "let e = mean(LD(treat(through(r4@S1))))",
@@ -145,11 +146,11 @@ NOWHERE = [
     "let e = effect(late, metric: LD)",
     "path p = late -> logits\nlet e = mean(LD(keep(p)))",
     f"let e = mean(LD(treat(full, scope: {S1})))",
-    f"let e = mean(LD(treat(through(a3.h1@END), scope: {END})))",
-    f"let e = mean(LD(keep(through(a3.h1@END), scope: {END})))",
-    f"let e = faithfulness(through(a3.h1@END), scope: {END}, metric: LD)",
+    f"let e = mean(LD(treat({EARLY}, scope: {LATE})))",
+    f"let e = mean(LD(keep({EARLY}, scope: {LATE})))",
+    f"let e = faithfulness({EARLY}, scope: {LATE}, metric: LD)",
     f"let e = accuracy(treat(through(a3.h1@END)), answer: io, scope: {S1}, task: ioi)",
-    f"path p = through(a3.h1@END)\nlet e = mean(LD(treat(p, scope: {END})))",
+    f"path p = {EARLY}\nlet e = mean(LD(treat(p, scope: {LATE})))",
     f"let e = mean(LD(treat(random_like({S1}, seed: 1))))",
     f"let e = chance(effect({S1}, metric: LD), among: 5)",
     f"let e = accuracy(treat({S1}), answer: io, task: ioi)",
