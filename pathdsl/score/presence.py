@@ -106,7 +106,9 @@ def _written(
         yield replace(
             first,
             notes=(*first.notes, f"with {variable} = {listed}"),
-            help=first.help and f"take them out of the `for {variable} in …`; or {first.help}",
+            help=first.help
+            and f"take {'it' if len(labels) == 1 else 'them'} out of the `for {variable} in …`, or "
+            + first.help,
         )
 
 
