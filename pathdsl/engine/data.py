@@ -30,6 +30,7 @@ from pathdsl.engine.positions import (
 from pathdsl.engine.readings import (
     continuations,
     first_tokens,
+    vet_bos,
     vet_continuations,
     vet_mixed,
     vet_readings,
@@ -108,6 +109,7 @@ def build_task(
     positions = _positions(table, spec, prompts[spec.reference], encoder, faults)
     reference = prompts[spec.reference]
     tokens = {name: _answers(table, name, reference, spec, encoder) for name in answers}
+    vet_bos(prompts, table, encoder, faults)
     if from_file:
         vet_readings(table, spec, answers, reference, encoder, faults)
         vet_mixed(prompts, table, spec.data, faults)

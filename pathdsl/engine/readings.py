@@ -17,7 +17,9 @@ from pathdsl.engine.taskspec import DataCall, TaskSpec
 from pathdsl.engine.tokens import Encoder, Ids, Prompt
 from pathdsl.errors import Severity
 
-__all__ = ["continuations", "first_tokens", "vet_continuations", "vet_mixed", "vet_readings"]
+__all__ = [
+    "continuations", "first_tokens", "vet_bos", "vet_continuations", "vet_mixed", "vet_readings",
+]  # fmt: skip
 
 Row = Mapping[str, Any]
 _DIGITS = re.compile(r"[0-9]{1,18}\Z")
@@ -46,7 +48,7 @@ def vet_readings(
     if encoder.tokenizer is None:
         return  # texts are refused, so that ids are all that is read
     for column in answers:
-        cells = [(row["id"], _items(row[column])) for row in rows if column in row]
+        cells = [(row["id"], _items(row[column])) for row in rows if row.get(column, []) != []]
         items = [item for _, cell in cells for item in cell]
         if column in (*spec.data.ids, *spec.data.texts) or not items:
             continue
@@ -103,7 +105,7 @@ def _declared(data: DataCall, column: str, kind: str) -> str:
 def _both(digits: str, encoder: Encoder) -> tuple[str, str]:
     """A number as a text and as an id, in words."""
     alone = encoder.alone(digits)
-    known = int(digits) < encoder.shape.d_vocab
+    known = 0 <= int(digits) < encoder.shape.d_vocab
     as_id = f"the id {int(digits)}" + (f", `{encoder.words([int(digits)])[0]}`" if known else "")
     if len(alone) != 1:
         return f"the text `{digits}`, {len(alone)} tokens", as_id
@@ -160,6 +162,42 @@ def vet_mixed(
             )
 
 
+def vet_bos(
+    prompts: Mapping[str, Sequence[Prompt | None]],
+    rows: Sequence[Row],
+    encoder: Encoder,
+    faults: Faults,
+) -> None:
+    """Note PD355 where texts begin with the token that is put in front of them anyway."""
+    made = encoder.tokenizer
+    if made is None or made.bos_token_id is None or encoder.bos is False:
+        return
+    if encoder.bos is None and not made("", add_special_tokens=True)["input_ids"]:
+        return  # nothing is put in front: a text that has it twice has it twice
+    who, twice = "`bos = true`" if encoder.bos else "the tokenizer", (made.bos_token_id,) * 2
+    for column, found in prompts.items():
+        doubled = [
+            row["id"]
+            for row, prompt in zip(rows, found, strict=True)
+            if prompt is not None
+            and prompt.ids[:2] == twice
+            and (prompt.text or "").startswith(made.bos_token)
+        ]
+        if doubled:
+            faults.add(
+                "PD355",
+                f"row `{doubled[0]}`, column `{column}`: the prompt begins with "
+                f"`{made.bos_token}`, and {who} puts another one in front of it",
+                about=column,
+                notes=(
+                    f"so on {len(doubled)} of {len(rows)} rows",
+                    "with `bos = false` nothing is put in front, and texts are read as written",
+                ),
+                advice="bos = false",
+                severity=Severity.WARNING,
+            )
+
+
 # ------------------------------------------------------------------------------- continuations
 
 
@@ -197,7 +235,7 @@ def vet_continuations(
     for i, found in enumerate(continuations(rows, column, prompts, encoder)):
         for item, ids in found.items():
             alone = encoder.alone(item)
-            if ids is not None and len(ids) == 1 and len(alone) == 1 and ids != alone:
+            if ids is not None and len(ids) == 1 and ids != alone:
                 others.append((i, item, alone, ids))
     asked = [prompt for i, *_ in others if (prompt := prompts[i]) is not None]
     behind = encoder.continued(asked, [f" {item}" for _, item, *_ in others])
@@ -209,11 +247,14 @@ def vet_continuations(
     if not told:
         return
     i, item, alone, ids, as_read = told[0]
-    word, other = encoder.words([*alone, *ids])
+    *words, other = encoder.words([*alone, *ids])
+    by_itself = (
+        f"is read as `{words[0]}`, id {alone[0]}" if len(alone) == 1 else "is no token alone"
+    )
     faults.add(
         "PD356",
-        f"row `{rows[i]['id']}`, column `{column}`: {shown(item)} is read as `{word}`, id "
-        f"{alone[0]}, and the prompt goes on with `{other}`, id {ids[0]}",
+        f"row `{rows[i]['id']}`, column `{column}`: {shown(item)} {by_itself}, and the prompt goes "
+        f"on with `{other}`, id {ids[0]}",
         about=column,
         notes=(
             f"so on {len({one[0] for one in told})} of {len(rows)} rows",

@@ -54,6 +54,7 @@ class Encoder:
         self._told_ids = False
         self._kinds: set[str] = set()  # "text" and "ids", as prompts came
         self._answers: dict[str, Ids] = {}
+        self._words: dict[int, str] = {}
         if bos and tokenizer is not None and tokenizer.bos_token_id is None:
             faults.add(
                 "PD344",
@@ -104,7 +105,6 @@ class Encoder:
         if not found.ids or found.text == "":
             self.faults.add("PD330", f"{where}: the prompt is empty", about=column)
             return None
-        self._vet_bos(where, column, found)
         if len(found.ids) > self.shape.n_positions:
             self.faults.add(
                 "PD331",
@@ -148,25 +148,6 @@ class Encoder:
                 severity=Severity.WARNING,
             )
         return Prompt(ids=tuple(ids), text=text, offsets=tuple((a, b) for a, b in offsets))
-
-    def _vet_bos(self, where: str, column: str, prompt: Prompt) -> None:
-        """Note PD355 where a text begins with the token that is put in front of it anyway."""
-        if prompt.text is None or self.bos is False or self.tokenizer is None:
-            return
-        first, text = self.tokenizer.bos_token_id, self.tokenizer.bos_token
-        if first is None or prompt.ids[:2] != (first, first) or not prompt.text.startswith(text):
-            return
-        if self.bos is None and self.tokenizer("", add_special_tokens=True)["input_ids"] == []:
-            return  # the text itself has it twice
-        added = "`bos = true` puts" if self.bos else "the tokenizer puts"
-        self.faults.add(
-            "PD355",
-            f"{where}: the prompt begins with `{text}`, and {added} another one in front of it",
-            about=column,
-            notes=("with `bos = false` nothing is put in front, and texts are read as written",),
-            advice="bos = false",
-            severity=Severity.WARNING,
-        )
 
     def _known(self, where: str, column: str, ids: Sequence[int]) -> bool:
         strange = [i for i in ids if not 0 <= i < self.shape.d_vocab]
@@ -249,9 +230,13 @@ class Encoder:
             return [None] * len(whole)
         first = (self.tokenizer.bos_token_id,) if self.bos else ()
         found: list[Ids | None] = []
-        encoded = self.tokenizer(whole, add_special_tokens=self.bos is None)["input_ids"]
-        for prompt, ids in zip(prompts, encoded, strict=True):
-            n, both = len(prompt.ids), (*first, *ids)
+        texts = list(dict.fromkeys(whole))
+        encoded = self.tokenizer(
+            texts, add_special_tokens=self.bos is None, return_attention_mask=False
+        )
+        ids_of = dict(zip(texts, encoded["input_ids"], strict=True))
+        for prompt, text in zip(prompts, whole, strict=True):
+            n, both = len(prompt.ids), (*first, *ids_of[text])
             kept = prompt.text is not None and both[:n] == prompt.ids
             found.append(both[n:] if kept else None)
         return found
@@ -313,10 +298,12 @@ class Encoder:
 
     def _word(self, one: int) -> str:
         """One token as text. SentencePiece's `▁` is a blank, which decoding it alone strips off."""
-        text = self.tokenizer.decode([one])  # type: ignore[union-attr]
-        raw = self.tokenizer.convert_ids_to_tokens(one)  # type: ignore[union-attr]
-        blank = isinstance(raw, str) and raw.startswith("▁") and not text.startswith(" ")
-        return f" {text}" if blank else text
+        if one not in self._words:
+            text = self.tokenizer.decode([one])  # type: ignore[union-attr]
+            raw = self.tokenizer.convert_ids_to_tokens(one)  # type: ignore[union-attr]
+            blank = isinstance(raw, str) and raw.startswith("▁") and not text.startswith(" ")
+            self._words[one] = f" {text}" if blank else text
+        return self._words[one]
 
 
 def _whole(value: object) -> bool:

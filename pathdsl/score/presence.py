@@ -40,6 +40,7 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
     """PD223 for what lies on no prompt; warnings: PD224 for some only, PD518 for nothing moved."""
     found: dict[Diagnostic, None] = {}
     declarations = (*program.lets.values(), *program.claims)
+    elsewhere = _with_other_values(declarations)
     for task in planner.tasks.values():
         here = [d for d in declarations if _measures_on(program, d, task)]
         read = {id(d): _read_positions(program, [d], task) for d in here}
@@ -59,7 +60,7 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
             declaration = program.paths[name]
             what, node = f"the path set `{name}`", declaration.name
             said = probe.said(what, declaration.path, node, {}, f" of `{name}`")
-            if not any(d.severity is Severity.ERROR for d in said):
+            if name not in elsewhere and not any(d.severity is Severity.ERROR for d in said):
                 said += probe.unmoved(f"`{name}`", resolver.path_set(declaration.path), node)
             found |= dict.fromkeys(said)
         for declaration in here:
@@ -110,6 +111,13 @@ def _written(
             and f"take {'it' if len(labels) == 1 else 'them'} out of the `for {variable} in …`, or "
             + first.help,
         )
+
+
+def _with_other_values(declarations: Iterable[Declaration]) -> set[str]:
+    """Names in the path sets of runs that name a treated value of their own."""
+    runs = [n for d in declarations for n in walk(d) if isinstance(n, ast.PathRun)]
+    other = [run for run in runs if any(o.keyword == "treated" for o in run.options)]
+    return {n.name for run in other for n in walk(run.paths) if isinstance(n, ast.Name)}
 
 
 def _measures_on(program: Program, declaration: Declaration, task: TaskData) -> bool:

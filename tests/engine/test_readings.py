@@ -300,6 +300,17 @@ def test_another_continuation_is_told_and_can_be_read(tmp_path: Path) -> None:
     assert task.first_answers["a"] == (("I", 7),)
 
 
+def test_what_is_one_token_only_behind_the_prompt_gets_its_repair(tmp_path: Path) -> None:
+    """A quotation mark alone is `▁` and itself; behind a word it is one token."""
+    rows = [{"prompt": "He said,", "a": '"'}]
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, "jsonl", rows)
+    assert codes(caught.value.diagnostics) == ["PD333", "PD356"]
+    assert caught.value.diagnostics[1].help == "tokens = continued"
+    task, found = read(tmp_path, "jsonl", rows, replace(spec(), tokens="continued"))
+    assert (task.answers["a"], found) == (((6,),), ())
+
+
 def test_words_that_would_be_run_into_one_are_no_continuation(tmp_path: Path) -> None:
     """`He said` and `I` make `He saidI`; with a blank between them the token is the one read."""
     glued = tokenizer()

@@ -17,6 +17,7 @@ from pathdsl.engine.data import (
 )
 from pathdsl.errors import DataError
 from pathdsl.lang import ast
+from pathdsl.lang.parse import parse
 from pathdsl.plan.runs import TreatedSpec
 from tests.engine.data_cases import (
     HERE,
@@ -28,6 +29,19 @@ from tests.engine.data_cases import (
 
 
 # ------------------------------------------------------------------------------- files
+def test_how_columns_are_read_is_part_of_the_data(tmp_path: Path) -> None:
+    source = 'csv("rows.csv", take: 2, ids: [a, b], texts: [c])'
+    text = f"task t {{ data = {source}; reference = p; tokens = continued }}"
+    (statement,) = parse(text, "t.circuit")[0].statements
+    assert isinstance(statement, ast.TaskDecl)
+    found = task_spec(statement)
+    assert (found.data.ids, found.data.texts, found.tokens) == (("a", "b"), ("c",), "continued")
+    assert found.data.written == source
+    fails(
+        "PD327", tmp_path, replace(data("mini_ioi", ""), data=replace(found.data, name="mini_ioi"))
+    )
+
+
 @pytest.mark.parametrize(
     ("task", "overrides", "said"),
     [

@@ -167,6 +167,12 @@ def test_rows_with_nothing_to_treat_stand_beside_n(treated: str, code: str, tmp_
     ]
 
 
+def test_paths_of_a_run_with_a_treated_value_of_its_own_are_left_alone(tmp_path: Path) -> None:
+    outcome = check(tmp_path, "other", alone=0, paths="late, treated: mean(prompt)")
+    assert outcome.judgement is not None
+    assert "PD518" not in [d.code for d in outcome.diagnostics]
+
+
 @pytest.mark.parametrize(("paths", "told"), [("late", 40), ("early", 4), ("full", 0)])
 def test_paths_that_begin_at_equal_tokens_are_told(paths: str, told: int, tmp_path: Path) -> None:
     """Both prompts end in the same token, and begin with one name on four rows."""
