@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import os
 import stat
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +15,7 @@ from pathdsl.cli.complaints import complain
 from pathdsl.cli.files import expand, read_text
 from pathdsl.cli.output import err, out
 from pathdsl.errors import Diagnostic, ExitCode, LanguageError
+from pathdsl.lang.fence import is_circuit, no_circuit
 
 __all__ = ["fmt"]
 
@@ -44,11 +44,14 @@ def fmt(
         try:
             text = format_text(source.text, source.path)
         except LanguageError as error:
-            complain(error.diagnostics, {source.path: source})
+            if name == "-" or is_circuit(name):
+                complain(error.diagnostics, {source.path: source})
+            else:
+                complain([no_circuit(name, None)])
             codes.append(error.exit_code)
             continue
         if name == "-" and not (check or diff):
-            out(text)
+            out(text, verbatim=True)
             continue
         if text == source.text:
             continue
@@ -90,6 +93,6 @@ def _replace(path: Path, text: str) -> ExitCode:
             os.unlink(temporary)
             raise
     except OSError as error:
-        print(f"error: cannot write `{path}`: {error.strerror}", file=sys.stderr)
+        err(f"error: cannot write `{path}`: {error.strerror}\n")
         return ExitCode.WRONG_INPUT
     return ExitCode.AS_EXPECTED

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pathdsl.errors import LanguageError
+from pathdsl.lang.fence import FREE, Fence
 
 if TYPE_CHECKING:
     from pathdsl.engine.session import Limits
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from pathdsl.score.check import CheckOptions
 
 __all__ = [
-    "Device", "Diagnostics", "Files", "Format", "MaxCopies", "MaxStates", "Memory", "Models",
-    "NoColor", "Only", "Scope", "Seed", "Set", "read_scope",
+    "AllowOutside", "Device", "Diagnostics", "Files", "Format", "MaxCopies", "MaxStates", "Memory",
+    "Models", "NoColor", "Only", "Scope", "Seed", "Set", "read_scope",
 ]  # fmt: skip
 
 
@@ -82,6 +83,13 @@ BothNorms = Annotated[bool, typer.Option("--both-norms", help="Also judge in the
 Locked = Annotated[
     bool, typer.Option("--locked", help="Compute everything, and compare it with the file's lock.")
 ]
+AllowOutside = Annotated[
+    bool,
+    typer.Option(
+        "--allow-outside",
+        help="Files may name others outside of their own folder and of this one.",
+    ),
+]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Compute everything; read and keep no results.")
 ]
@@ -98,13 +106,23 @@ class Scope:
     models: dict[str, ModelSource]
     replaced: dict[str, str]
     limits: Limits | None
+    allow_outside: bool = False
+
+    @property
+    def fence(self) -> Fence | None:
+        """Where what a file names may lie; None for the fence around each file."""
+        return FREE if self.allow_outside else None
 
     def check_options(self, only: str | None = None) -> CheckOptions:
         """The options of a check with nothing else set."""
         from pathdsl.score.check import CheckOptions
 
         return CheckOptions(
-            overrides=self.overrides, models=self.models, limits=self.limits, only=only
+            overrides=self.overrides,
+            models=self.models,
+            limits=self.limits,
+            only=only,
+            allow_outside=self.allow_outside,
         )
 
 
@@ -115,6 +133,7 @@ def read_scope(
     memory: str | None,
     max_states: int | None,
     max_copies: int | None,
+    allow_outside: bool = False,
 ) -> Scope:
     """The options read; raises typer.BadParameter for what cannot be."""
     from pathdsl.engine.source import parse_override
@@ -139,6 +158,7 @@ def read_scope(
         models=sources,
         replaced=replaced,
         limits=_limits(memory, max_states, max_copies),
+        allow_outside=allow_outside,
     )
 
 

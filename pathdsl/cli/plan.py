@@ -11,6 +11,7 @@ from pathdsl.cli.complaints import complain
 from pathdsl.cli.files import expand, sources_of
 from pathdsl.cli.named import NO_MEMBER, judged, vet_names
 from pathdsl.cli.options import (
+    AllowOutside,
     Files,
     Format,
     MaxCopies,
@@ -25,6 +26,7 @@ from pathdsl.cli.options import (
     read_scope,
 )
 from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, PathdslError, Severity
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def plan(
     max_states: MaxStates = None,
     max_copies: MaxCopies = None,
     everything: Annotated[bool, typer.Option("--all", help="List every run.")] = False,
+    allow_outside: AllowOutside = False,
     no_color: NoColor = False,
 ) -> None:
     """Say what a check would run and what it would cost; loads no weights."""
@@ -52,17 +55,20 @@ def plan(
     from pathdsl.report.plan_text import plan_object, plan_report
     from pathdsl.report.style import View
 
-    scope = read_scope(sets, seed, models, memory, max_states, max_copies)
+    scope = read_scope(sets, seed, models, memory, max_states, max_copies, allow_outside)
     view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color), everything=everything)
     codes = [ExitCode.AS_EXPECTED]
     objects: list[dict[str, Any]] = []
     names = expand(files)
     if only is not None or scope.models:
-        programs = [load_program(name)[0] for name in names]
+        programs = [load_program(name, None, scope.fence)[0] for name in names]
         vet_names([p for p in programs if p.file.statements], only, scope.models)
+    guard = Guard()
     for name in names:
+        outcome = None
         try:
-            outcome = _planned(name, scope, only)
+            with guard.of(name, leave=PathdslError):
+                outcome = _planned(name, scope, only)
         except PathdslError as error:
             complain(error.diagnostics)
             codes.append(error.exit_code)
@@ -78,7 +84,7 @@ def plan(
             objects.append(plan_object(outcome, scope.replaced))
         else:
             out(plan_report(outcome, view, scope.replaced))
-    code = max(codes)
+    code = max(*codes, guard.code)
     if style is Format.JSON:
         out(dump({"schema_version": 1, "files": objects, "exit_code": int(code)}))
     raise typer.Exit(code)
@@ -88,7 +94,7 @@ def _planned(path: str, scope: Scope, only: str | None) -> PlanOutcome | None:
     """The plan of one file; None for a library. Raises PathdslError with the faults found."""
     from pathdsl.lang.lint import lint_file
 
-    program, found = lint_file(path)
+    program, found = lint_file(path, None, scope.fence)
     wrong = [d for d in found if d.severity is Severity.ERROR]
     if wrong:
         raise PathdslError(wrong)

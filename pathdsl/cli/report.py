@@ -17,6 +17,7 @@ from pathdsl.cli.files import sources_of
 from pathdsl.cli.named import vet_names
 from pathdsl.cli.options import (
     AllowInconclusive,
+    AllowOutside,
     BothNorms,
     Device,
     Locked,
@@ -76,6 +77,7 @@ def report(
     both_norms: BothNorms = False,
     locked: Locked = False,
     no_cache: NoCache = False,
+    allow_outside: AllowOutside = False,
 ) -> None:
     """Write a result for readers elsewhere; exits as the check that it reports.
 
@@ -91,7 +93,7 @@ def report(
             "--device": device is not Device.CPU, "--memory": memory, "--max-states": max_states,
             "--max-copies": max_copies, "--both-norms": both_norms, "--no-cache": no_cache,
             "--only": only is not None, "--threads": threads, "--locked": locked,
-            "--allow-inconclusive": allow_inconclusive,
+            "--allow-inconclusive": allow_inconclusive, "--allow-outside": allow_outside,
         }  # fmt: skip
         for name, value in given.items():
             if value:
@@ -107,9 +109,9 @@ def report(
                 "`pathdsl report all.json`"
             )
         vet_locked(locked, only)
-        scope = read_scope(sets, seed, models, memory, max_states, max_copies)
+        scope = read_scope(sets, seed, models, memory, max_states, max_copies, allow_outside)
         if only is not None or scope.models:
-            program = load_program(file)[0]
+            program = load_program(file, None, scope.fence)[0]
             vet_names([program] if program.file.statements else [], only, scope.models)
         store = None if no_cache or locked else open_store()
         outcome, comparison = outcome_and_lock(

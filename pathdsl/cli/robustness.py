@@ -14,6 +14,7 @@ from pathdsl.cli.cache import open_store
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.named import NO_MEMBER, vet_names
 from pathdsl.cli.options import (
+    AllowOutside,
     Device,
     Format,
     MaxCopies,
@@ -86,6 +87,7 @@ def robustness(
     max_copies: MaxCopies = None,
     no_cache: NoCache = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    allow_outside: AllowOutside = False,
     no_color: NoColor = False,
 ) -> None:
     """Judge the claims of a file again under other choices of method; say which verdicts flip."""
@@ -93,7 +95,7 @@ def robustness(
 
     if figure is not None and figure.suffix != ".svg":
         raise typer.BadParameter(f"`--figure {figure}`: wanted a name ending in .svg")
-    scope = read_scope(sets, seed, models, memory, max_states, max_copies)
+    scope = read_scope(sets, seed, models, memory, max_states, max_copies, allow_outside)
     program = _program(file, only, scope)
     claims = [claim.name.name for claim in program.claims]
     base = base_of(program, [only.partition("[")[0]] if only is not None else claims)
@@ -124,7 +126,7 @@ def robustness(
     store = None if no_cache else open_store()
     options = CheckOptions(
         overrides=scope.overrides, models=scope.models, device=device.value, limits=scope.limits,
-        store=store,
+        store=store, allow_outside=scope.allow_outside,
     )  # fmt: skip
     progress = None if quiet or not sys.stderr.isatty() else _progress
     found = judge_cells(base, cells, options, only, progress)
@@ -156,7 +158,7 @@ def _program(file: str, only: str | None, scope: Scope) -> Program:
     """The program, vetted; leaves with 2 or 5 where there is nothing that could be judged."""
     from pathdsl.lang.lint import lint_file
 
-    program, found = lint_file(file)
+    program, found = lint_file(file, None, scope.fence)
     wrong = [d for d in found if d.severity is Severity.ERROR]
     if wrong:
         complain(wrong, program.sources)

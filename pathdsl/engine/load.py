@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -326,7 +327,7 @@ def load_tokenizer(source: ModelSource) -> Any | None:
     """
     folder = folder_of(source)
     # transformers makes an empty tokenizer for a folder that has none.
-    if folder is not None and not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+    if folder is not None and not any(os.path.isfile(folder / name) for name in _TOKENIZER_FILES):
         return None
     place = source.location if folder is None else str(folder)
     try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from pathdsl.engine.source import ModelSource, config_of, folder_of, vet_config
 from pathdsl.errors import EngineError, LanguageError
+from pathdsl.reading import read_file
+from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = ["check_file", "folder_files", "hub_files", "sha256_of", "unreachable"]
 
@@ -23,7 +25,7 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 def folder_files(source: ModelSource) -> tuple[str, list[Path]]:
     """The folder and its weight files, config vetted."""
     folder = folder_of(source)
-    if folder is not None and (folder / _PEFT).is_file():
+    if folder is not None and os.path.isfile(folder / _PEFT):
         raise _peft(source)
     config = config_of(source)
     assert folder is not None and config is not None  # only a hub model has none
@@ -32,9 +34,9 @@ def folder_files(source: ModelSource) -> tuple[str, list[Path]]:
 
 
 def _weight_files(source: ModelSource, folder: Path) -> list[Path]:
-    if (folder / _WEIGHTS).is_file():
+    if os.path.isfile(folder / _WEIGHTS):
         return [folder / _WEIGHTS]
-    if (folder / _INDEX).is_file():
+    if os.path.isfile(folder / _INDEX):
         return [folder / name for name in _shards(source, folder / _INDEX, folder)]
     if pickles := sorted(path.name for kind in _PICKLES for path in folder.glob(kind)):
         raise EngineError(
@@ -72,12 +74,12 @@ def _shards(source: ModelSource, index: Path, folder: Path | None = None) -> lis
         return EngineError(source.fault("PD609", message, advice=advice))
 
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        names = sorted(set(read_json(read_file(index))["weight_map"].values()))
+    except (OSError, JsonFault, KeyError, TypeError, AttributeError) as error:
         raise damaged(f"`{index}` is no index of weight files") from error
     if not names or any(not isinstance(n, str) or Path(n).name != n for n in names):
         raise damaged(f"`{index}` names no files beside it")
-    missing = [name for name in names if folder is not None and not (folder / name).is_file()]
+    missing = [name for name in names if folder is not None and not os.path.isfile(folder / name)]
     if missing:
         listed = ", ".join(f"`{name}`" for name in missing[:3])
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""

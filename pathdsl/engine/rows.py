@@ -23,6 +23,8 @@ from typing import Any
 from pathdsl.draws import Draws
 from pathdsl.engine.faults import Faults
 from pathdsl.engine.taskspec import Scalar, TaskSpec
+from pathdsl.lang.fence import FREE, Fence, outside
+from pathdsl.reading import read_file
 
 __all__ = ["LoadedRows", "Row", "check_ids", "load_rows", "matches", "named", "rows_hash"]
 
@@ -44,19 +46,22 @@ class LoadedRows:
 
 
 def load_rows(
-    task: TaskSpec, base_dir: Path, overrides: Mapping[str, int] | None = None
+    task: TaskSpec,
+    base_dir: Path,
+    overrides: Mapping[str, int] | None = None,
+    fence: Fence = FREE,
 ) -> LoadedRows:
     """The rows that a task names; a file is relative to `base_dir`.
 
-    `overrides`: `take` and `seed` in the place of the file's. Raises DataError PD320 to PD327,
-    PD328 (no such field to filter by), PD339 (two rows of one id), with everything found.
+    `overrides`: `take` and `seed` in the place of the file's. `fence`: where a file may lie.
+    Raises DataError PD320 to PD327, PD664, PD328 (no such field to filter by), PD339 (two rows of one id), with everything found.
     """
     faults = Faults(task.name, task.data.span or task.span)
     call = task.data
     arguments: dict[str, Scalar] = {**call.arguments, **(overrides or {})}
     facts = {"data": call.written}
     if call.name in _FILES:
-        text, facts["data_sha256"] = _read(task, base_dir / call.path, faults)
+        text, facts["data_sha256"] = _read(task, base_dir / call.path, faults, fence)
         _check_arguments(call.name, arguments, faults)
         faults.stop()
         rows = _jsonl(call.path, text, faults) if call.name == "jsonl" else _csv(text, faults)
@@ -121,13 +126,16 @@ def matches(found: object, wanted: Scalar) -> bool:
 # ------------------------------------------------------------------------------- files
 
 
-def _read(task: TaskSpec, path: Path, faults: Faults) -> tuple[str, str]:
+def _read(task: TaskSpec, path: Path, faults: Faults, fence: Fence) -> tuple[str, str]:
     """The text of a data file and its sha256, checked against the task's."""
     if not task.data.path:
         faults.add("PD327", f"`{task.data.name}` names no file", advice='jsonl("rows.jsonl")')
         faults.stop()
+    if not fence.holds(path):
+        faults.keep(outside(task.data.path, task.data.span))
+        faults.stop()
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         faults.add(
             "PD320",

@@ -10,9 +10,11 @@ path by path upstream to `input` and downstream to `logits`.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from pathdsl.errors import LanguageError
 from pathdsl.graph import adjacency
 from pathdsl.graph.eap import read_edges_file
 from pathdsl.graph.neurons import atoms, host, hull, intersect
@@ -43,6 +45,7 @@ from pathdsl.graph.product import Product
 from pathdsl.graph.ranking import Ranking, read_ranking
 from pathdsl.graph.subpaths import NODE_REFS, Labels, SubPaths, merge
 from pathdsl.lang import ast
+from pathdsl.lang.fence import outside
 
 __all__ = ["Member", "PathResolver"]
 
@@ -226,16 +229,24 @@ class PathResolver(SubPaths):
 
     def _edges_file(self, expr: ast.EdgesFile) -> PathSet:
         base = Path(expr.span.path).parent
-        path = base / expr.path
+        path = self._vetted(expr, base / expr.path)
         top = _integer(expr.options, "top")
         try:
             return read_edges_file(path, self.layout, top=top)
         except (OSError, ValueError, json.JSONDecodeError) as error:
             raise fault("PD217", f"`{expr.path}` cannot be used: {error}", expr) from error
 
+    def _vetted(self, expr: ast.EdgesFile, path: Path) -> Path:
+        """The path of a circuit file that lies where it may, and is a file if it is anything."""
+        if not self.program.fence.holds(path):
+            raise LanguageError(outside(expr.path, expr.span))
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise fault("PD217", f"`{expr.path}` cannot be used: it is no file", expr)
+        return path
+
     def ranking(self, expr: ast.EdgesFile, *, signed: bool) -> Ranking:
         """All edges of a score file in the order of their scores; PD217 where it cannot be used."""
-        path = Path(expr.span.path).parent / expr.path
+        path = self._vetted(expr, Path(expr.span.path).parent / expr.path)
         try:
             return read_ranking(path, self.layout, signed=signed)
         except (OSError, ValueError, json.JSONDecodeError) as error:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pathdsl.errors import ExitCode
 from pathdsl.lang.render import render
 from pathdsl.lang.source import SourceFile
-from pathdsl.lang.visible import visible_lines
+from pathdsl.lang.visible import visible
 from pathdsl.report.claims_text import claim_block, claim_line
 from pathdsl.report.findings import noise_of
 from pathdsl.report.numbers import many, plain
@@ -73,7 +73,7 @@ def report(
         if not view.quiet:
             parts += [part for part in (_checks(outcome, view), _method(outcome, view)) if part]
     parts.append(summary_line(outcome, view))
-    return visible_lines("\n\n".join(parts) + "\n", colour=view.colour)
+    return visible("\n\n".join(parts) + "\n")
 
 
 def closing(codes: Sequence[ExitCode], view: View) -> str:

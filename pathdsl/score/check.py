@@ -13,11 +13,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathdsl.errors import Diagnostic, ExitCode, PathdslError, Severity
 from pathdsl.lang import ast
+from pathdsl.lang.fence import FREE, Fence
 from pathdsl.lang.lint import lint_file, sort_diagnostics
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import walk
@@ -47,7 +47,8 @@ class CheckOptions:
     `overrides`: `take` and `seed` of every task's data. `models`: replacements by the model's name.
     `only`: one claim or let. `limits`: None means the defaults. `both_norms`: judge tasks that
     recompute norms with frozen ones, too (those that freeze them are always judged both ways).
-    `store`: where values are kept between checks; None keeps nothing.
+    `store`: where values are kept between checks; None keeps nothing. `allow_outside`: the file may
+    name others outside of its own folder and of the one that pathdsl was started in.
     """
 
     overrides: Mapping[str, int] = field(default_factory=dict)
@@ -60,6 +61,12 @@ class CheckOptions:
     progress: Progress | None = None
     threads: int | None = None
     store: Store | None = None
+    allow_outside: bool = False
+
+    @property
+    def fence(self) -> Fence | None:
+        """Where what a file names may lie; None for the fence around each file."""
+        return FREE if self.allow_outside else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +118,7 @@ def check_file(path: str, options: CheckOptions, text: str | None = None) -> Fil
     `text` replaces the file's content; paths in it are relative to `path`.
     """
     started = time.monotonic()
-    program, found = lint_file(path, text)
+    program, found = lint_file(path, text, options.fence)
     if any(d.severity is Severity.ERROR for d in found):
         return _stopped(path, program, found, ExitCode.WRONG_INPUT, started)
     if not program.claims and not program.lets:
@@ -131,18 +138,13 @@ def prepare(path: str, program: Program, options: CheckOptions) -> Ready:
     from pathdsl.engine.load import load_tokenizer
     from pathdsl.engine.prepare import prepare_tasks
     from pathdsl.engine.session import Limits
-    from pathdsl.engine.source import config_of, shape_of, source_from, vet_config
+    from pathdsl.engine.source import config_of, shape_of, source_of, vet_config
     from pathdsl.graph.check import check_graph
     from pathdsl.graph.resolver import Resolver
     from pathdsl.score.refusals import refusals
 
-    if program.model is None:
-        raise PathdslError(
-            Diagnostic(code="PD118", message="the file names no model", help="model m = hf(…)")
-        )
     limits = options.limits or Limits()
-    home = program.origin.get(program.model.name.name, path)
-    source = source_from(program.model, Path(home).parent, options.models)
+    source = source_of(program, options.models)
     shape = shape_of(source)
     if shape is None:
         config = config_of(source)

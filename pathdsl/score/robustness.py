@@ -229,7 +229,7 @@ def forwards_of(cell: Cell, options: CheckOptions) -> float | None:
 
     if not cell.text:
         return None
-    program, found = lint_file(cell.path, cell.text)
+    program, found = lint_file(cell.path, cell.text, options.fence)
     if any(d.severity is Severity.ERROR for d in found):
         return None
     try:
