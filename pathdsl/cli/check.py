@@ -157,9 +157,7 @@ def failed(path: str) -> FileOutcome:
     """The outcome of a file that broke the checker, which the guard has told."""
     from pathdsl.score.check import FileOutcome
 
-    return FileOutcome(
-        path=path, program=None, diagnostics=(), exit_code=ExitCode.MACHINE_FAILED
-    )
+    return FileOutcome(path=path, program=None, diagnostics=(), exit_code=ExitCode.MACHINE_FAILED)
 
 
 def vet_locked(locked: bool, only: str | None) -> None:

@@ -40,6 +40,7 @@ from pathdsl.engine.devices import (
 )
 from pathdsl.engine.modelfiles import (
     check_file,
+    check_size,
     folder_files,
     hub_files,
     sha256_of,
@@ -47,7 +48,7 @@ from pathdsl.engine.modelfiles import (
 )
 from pathdsl.engine.source import DTYPES, ModelSource, config_of, folder_of
 from pathdsl.engine.versions import version_text, version_warning
-from pathdsl.errors import Diagnostic, EngineError, LanguageError
+from pathdsl.errors import Diagnostic, EngineError, LanguageError, PathdslError
 
 __all__ = [
     "LoadedModel",
@@ -109,8 +110,8 @@ def load(
     spread = device == AUTO
     with _quiet():
         place, files = _files(source)
-        for path in files:
-            check_file(source, path)
+        held = sum(check_file(source, path) for path in files)
+        check_size(source, held)
         fused = fused and fuses(config_of(source) or {})
         model = _read_weights(source, place, target, "sdpa" if fused else "eager", spread)
         _check_finite(source, model)
@@ -230,6 +231,8 @@ def _read_weights(
         raise _no_memory(source, device) from error
     except MemoryError as error:
         raise _no_memory(source, device) from error
+    except RecursionError as error:
+        raise _unbuilt(source, place, error) from error
     except RuntimeError as error:
         if "memory" in str(error) and "mismatch" not in str(error):
             raise _no_memory(source, device) from error
@@ -247,11 +250,24 @@ def _read_weights(
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if spread and "offload" in str(error):
             raise _no_memory(source, device) from error
-        raise LanguageError(
-            source.fault(
-                "PD615", f"transformers cannot build `{place}`: {str(error).splitlines()[0]}"
-            )
-        ) from error
+        raise _unbuilt(source, place, error) from error
+    except PathdslError:
+        raise
+    except Exception as error:
+        # The strict classes of configs raise errors of their own; what else transformers raises
+        # while it reads a folder of somebody's is about that folder, too.
+        raise _unbuilt(source, place, error) from error
+
+
+def _unbuilt(source: ModelSource, place: str, error: Exception) -> LanguageError:
+    told = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return LanguageError(
+        source.fault(
+            "PD615",
+            f"transformers cannot build `{place}`: {told[0] if told else type(error).__name__}",
+            notes=tuple(told[1:3]),
+        )
+    )
 
 
 def _misfit(source: ModelSource, found: Mapping[str, list[str]]) -> EngineError:

@@ -192,12 +192,14 @@ def _attention(
     for source, mask in read.blend:
         if not sites.count(mask):
             continue
-        weights, asked, have = (t.cpu().numpy() for t in execution.attention[source])
+        weights, asked, have = execution.attention[source]
+        weights = weights.double().cpu().numpy()  # NumPy has no bfloat16
+        asked, have = asked.cpu().numpy(), have.cpu().numpy()
         wanted = plan.masks.array(mask)[sites.start : sites.stop]
         row = np.arange(n_rows)[:, None]
         use = (asked >= 0) & wanted[row, np.maximum(asked, 0)]
         on_key = (have >= 0) & key_mask[row, np.maximum(have, 0)]
-        mass = (weights.astype(np.float64) * on_key[:, None, :]).sum(-1)
+        mass = (weights * on_key[:, None, :]).sum(-1)
         total += (mass * use).sum(-1)
         count += use.sum(-1)
     return total / count

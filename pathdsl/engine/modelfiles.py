@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+from math import prod
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from pathdsl.engine.source import ModelSource, config_of, folder_of, vet_config
+from pathdsl.engine.source import PICKLES, ModelSource, config_of, folder_of, vet_config
 from pathdsl.errors import EngineError, LanguageError
 from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
 
-__all__ = ["check_file", "folder_files", "hub_files", "sha256_of", "unreachable"]
+__all__ = ["check_file", "check_size", "folder_files", "hub_files", "sha256_of", "unreachable"]
 
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = "model.safetensors"
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _PEFT = "adapter_config.json"
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 
 
 def folder_files(source: ModelSource) -> tuple[str, list[Path]]:
@@ -38,7 +38,7 @@ def _weight_files(source: ModelSource, folder: Path) -> list[Path]:
         return [folder / _WEIGHTS]
     if os.path.isfile(folder / _INDEX):
         return [folder / name for name in _shards(source, folder / _INDEX, folder)]
-    if pickles := sorted(path.name for kind in _PICKLES for path in folder.glob(kind)):
+    if pickles := sorted(path.name for kind in PICKLES for path in folder.glob(f"*{kind}")):
         raise EngineError(
             source.fault(
                 "PD603",
@@ -171,15 +171,40 @@ def unreachable(source: ModelSource, error: Exception) -> EngineError:
     )
 
 
-def check_file(source: ModelSource, path: Path) -> None:
-    """Raise EngineError PD609 where a weight file is damaged, PD608 where it holds integers."""
+def check_size(source: ModelSource, held: int) -> None:
+    """Raise EngineError PD605 where weight files of `held` numbers are too small for the config.
+
+    What is missing would be made up first, however much it is; counted are the least that every
+    family has: embeddings, the values and outputs of all heads, two matrices of every MLP.
+    """
+    shape = vet_config(source, config_of(source) or {})
+    heads = shape.n_heads + shape.n_groups
+    layer = shape.d_model * shape.d_head * heads + 2 * shape.d_model * shape.d_mlp * shape.has_mlp
+    least = shape.d_vocab * shape.d_model + shape.n_layers * layer
+    if least > held:
+        raise EngineError(
+            source.fault(
+                "PD605",
+                f"the weights of `{source.location}` do not fit its config",
+                notes=(
+                    f"its config is that of a model of {least:,} weights at least, and "
+                    f"{held:,} are there",
+                ),
+                advice="save model and config together with `model.save_pretrained(folder)`",
+            )
+        )
+
+
+def check_file(source: ModelSource, path: Path) -> int:
+    """The numbers that a weight file holds.
+
+    Raises EngineError PD609 where it is damaged, PD608 where it holds integers.
+    """
     try:
         with safe_open(path, framework="pt") as weights:
-            kinds = {
-                name: weights.get_slice(name).get_dtype()
-                for name in weights.keys()
-                if name.endswith(".weight")
-            }
+            parts = {name: weights.get_slice(name) for name in weights.keys()}
+            held = sum(prod(part.get_shape()) for part in parts.values())
+            kinds = {n: part.get_dtype() for n, part in parts.items() if n.endswith(".weight")}
     except (SafetensorError, OSError) as error:
         raise EngineError(
             source.fault(
@@ -198,6 +223,7 @@ def check_file(source: ModelSource, path: Path) -> None:
                 advice="use the unquantised model",
             )
         )
+    return held
 
 
 def sha256_of(path: Path) -> str:

@@ -54,7 +54,8 @@ def load_rows(
     """The rows that a task names; a file is relative to `base_dir`.
 
     `overrides`: `take` and `seed` in the place of the file's. `fence`: where a file may lie.
-    Raises DataError PD320 to PD327, PD664, PD328 (no such field to filter by), PD339 (two rows of one id), with everything found.
+    Raises DataError PD320 to PD327, PD328 (no such field to filter by), PD339 (two rows of one id)
+    and PD664 (outside of the fence), with everything found.
     """
     faults = Faults(task.name, task.data.span or task.span)
     call = task.data

@@ -12,11 +12,13 @@ was never downloaded there is no config yet, and the answer is None.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
+from pathdsl.engine.configkinds import misfits
 from pathdsl.engine.otherkinds import other_kind
 from pathdsl.errors import Diagnostic, LanguageError, Span
 from pathdsl.graph.shape import SHAPES, ModelShape, UnsupportedConfig
@@ -38,6 +40,9 @@ __all__ = [
     "source_of",
     "vet_config",
 ]
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
+"""Endings of files of weights that are not read."""
 
 Kind = Literal["hf", "folder", "bundled"]
 
@@ -254,11 +259,19 @@ def folder_of(source: ModelSource) -> Path | None:
             source.fault(
                 "PD600",
                 f"the model folder `{folder}` {what}",
-                notes=("a folder is relative to the file that names it",),
+                notes=("a folder is relative to the file that names it", *_of_pickle(folder)),
                 advice=f"--model {source.name}=folder:PATH",
             )
         )
     return folder
+
+
+def _of_pickle(path: Path) -> tuple[str, ...]:
+    if path.suffix not in PICKLES or not os.path.isfile(path):
+        return ()
+    return (
+        "a pickle runs code when it is read; wanted what `model.save_pretrained(folder)` writes",
+    )
 
 
 def config_of(source: ModelSource) -> dict[str, object] | None:
@@ -327,7 +340,7 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
     if other := other_kind(config):
         message, note, advice = other
         raise LanguageError(source.fault("PD607", message, notes=(note,), advice=advice))
-    if kind not in SHAPES:
+    if not isinstance(kind, str) or kind not in SHAPES:
         supported = ", ".join(f"`{name}`" for name in SHAPES)
         raise LanguageError(
             source.fault(
@@ -353,11 +366,29 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
                 advice="use the decoder-only model",
             )
         )
+    if config.get("per_layer_config"):
+        raise LanguageError(
+            source.fault(
+                "PD612",
+                "the config has settings for single layers (`per_layer_config`), and layers are "
+                "taken apart as alike",
+                advice="use a model whose layers share one config",
+            )
+        )
+    if wrong := misfits(config):
+        raise LanguageError(
+            source.fault(
+                "PD615",
+                f"the config of `{source.location}` cannot be used: {wrong[0]}",
+                notes=tuple(wrong[1:6]),
+                advice="save the config again with `model.save_pretrained(folder)`",
+            )
+        )
     try:
-        shape = SHAPES[str(kind)](config)
+        shape = SHAPES[kind](config)
     except UnsupportedConfig as error:
         raise LanguageError(source.fault("PD612", str(error))) from error
-    except (ValueError, TypeError, ZeroDivisionError) as error:
+    except (ValueError, TypeError, ArithmeticError, KeyError, AttributeError) as error:
         raise LanguageError(
             source.fault("PD615", f"the config of `{source.location}` cannot be used: {error}")
         ) from error
@@ -370,7 +401,12 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
                 f"{shape.n_heads} heads on d_model {shape.d_model}",
             )
         )
+    # What reads a graph goes from layer to layer by calls, some at each.
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 1_000 + CALLS_OF_A_LAYER * shape.n_layers))
     return shape
+
+
+CALLS_OF_A_LAYER = 16
 
 
 def shape_of(source: ModelSource) -> ModelShape | None:
