@@ -8,6 +8,7 @@ so that no file of a stranger moves the cursor or turns text round.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -30,7 +31,7 @@ class _Closed(io.TextIOBase):
     """What stands for a standard output that was closed before the start."""
 
     def write(self, text: str) -> int:
-        raise OSError("it is closed")
+        raise OSError(errno.EBADF, "it is closed")
 
 
 def set_up() -> None:

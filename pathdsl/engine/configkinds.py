@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import isfinite
 
-__all__ = ["MOST_LAYERS", "MOST_OF_A_SIZE", "misfits"]
+__all__ = ["MOST_LAYERS", "MOST_OF_A_SIZE", "unusable"]
 
 MOST_LAYERS = 1_000
 MOST_OF_A_SIZE = 100_000_000
@@ -89,14 +89,18 @@ _KINDS: tuple[tuple[Callable[[object], bool], str, str], ...] = (
 )
 
 
-def misfits(config: Mapping[str, object]) -> list[str]:
-    """Every field that is not what it must be, in words: `n_layer` is `true`, wanted …"""
-    return [
+def unusable(config: Mapping[str, object]) -> tuple[str, str, tuple[str, ...]] | None:
+    """The code, what is wrong with it, and more of that, where a config cannot be used."""
+    if config.get("per_layer_config"):
+        why = "layers are taken apart as alike, so that one config must hold for all of them"
+        return "PD612", "has settings for single layers (`per_layer_config`)", (why,)
+    wrong = [
         f"`{name}` is `{_shown(config[name])}`, wanted {wanted}"
         for good, wanted, names in _KINDS
         for name in names.split()
         if config.get(name) is not None and not good(config[name])
     ]
+    return ("PD615", f"cannot be used: {wrong[0]}", tuple(wrong[1:6])) if wrong else None
 
 
 def _shown(value: object) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from pathdsl.engine.source import PICKLES, ModelSource, config_of, folder_of, vet_config
+from pathdsl.engine.pickles import PICKLES
+from pathdsl.engine.source import ModelSource, config_of, folder_of, vet_config
 from pathdsl.errors import EngineError, LanguageError
 from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json

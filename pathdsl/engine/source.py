@@ -18,8 +18,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
-from pathdsl.engine.configkinds import misfits
+from pathdsl.engine.configkinds import unusable
 from pathdsl.engine.otherkinds import other_kind
+from pathdsl.engine.pickles import note_of_pickle
 from pathdsl.errors import Diagnostic, LanguageError, Span
 from pathdsl.graph.shape import SHAPES, ModelShape, UnsupportedConfig
 from pathdsl.lang import ast
@@ -40,9 +41,6 @@ __all__ = [
     "source_of",
     "vet_config",
 ]
-
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
-"""Endings of files of weights that are not read."""
 
 Kind = Literal["hf", "folder", "bundled"]
 
@@ -259,19 +257,11 @@ def folder_of(source: ModelSource) -> Path | None:
             source.fault(
                 "PD600",
                 f"the model folder `{folder}` {what}",
-                notes=("a folder is relative to the file that names it", *_of_pickle(folder)),
+                notes=("a folder is relative to the file that names it", *note_of_pickle(folder)),
                 advice=f"--model {source.name}=folder:PATH",
             )
         )
     return folder
-
-
-def _of_pickle(path: Path) -> tuple[str, ...]:
-    if path.suffix not in PICKLES or not os.path.isfile(path):
-        return ()
-    return (
-        "a pickle runs code when it is read; wanted what `model.save_pretrained(folder)` writes",
-    )
 
 
 def config_of(source: ModelSource) -> dict[str, object] | None:
@@ -366,22 +356,14 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
                 advice="use the decoder-only model",
             )
         )
-    if config.get("per_layer_config"):
+    if found := unusable(config):
+        code, message, notes = found
         raise LanguageError(
             source.fault(
-                "PD612",
-                "the config has settings for single layers (`per_layer_config`), and layers are "
-                "taken apart as alike",
-                advice="use a model whose layers share one config",
-            )
-        )
-    if wrong := misfits(config):
-        raise LanguageError(
-            source.fault(
-                "PD615",
-                f"the config of `{source.location}` cannot be used: {wrong[0]}",
-                notes=tuple(wrong[1:6]),
-                advice="save the config again with `model.save_pretrained(folder)`",
+                code,
+                f"the config of `{source.location}` {message}",
+                notes=notes,
+                advice="save it again with `model.save_pretrained(folder)`",
             )
         )
     try:

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 
 from pathdsl.errors import Diagnostic, Span
 
-__all__ = ["CLOSED", "FREE", "STDIN", "SUFFIX", "Fence", "is_circuit", "no_circuit", "outside"]
+__all__ = [
+    "CLOSED", "FREE", "STDIN", "SUFFIX", "Fence", "is_circuit", "no_circuit", "outside", "too_many",
+]  # fmt: skip
 
 STDIN = "<stdin>"
 """The path of a text that stands in no file."""
@@ -75,6 +77,17 @@ def no_circuit(written: str, span: Span | None) -> Diagnostic:
         label="this file" if span is not None else "",
         notes=("its faults are told where its name, links resolved, ends in `.circuit`",),
         help="name a file that ends in `.circuit`, or `-` for standard input",
+    )
+
+
+def too_many(most: int, span: Span) -> Diagnostic:
+    """PD023: a `use` that asks for one file more than a program may have."""
+    return Diagnostic(
+        code="PD023",
+        message=f"this program has more than {most:,} files",
+        span=span,
+        label="one too many",
+        help="put their declarations into fewer files",
     )
 
 

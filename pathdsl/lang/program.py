@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
-from pathdsl.lang.fence import CLOSED, Fence, is_circuit, no_circuit, outside
+from pathdsl.lang.fence import CLOSED, Fence, is_circuit, no_circuit, outside, too_many
 from pathdsl.lang.parse import parse
 from pathdsl.lang.source import SourceFile, read_source
 
@@ -239,15 +239,7 @@ class _Loader:
         if identity in self.loaded:
             return
         if len(self.loaded) >= MOST_FILES:
-            self.faults.append(
-                Diagnostic(
-                    code="PD023",
-                    message=f"more than {MOST_FILES:,} files are used",
-                    span=statement.path_span,
-                    label="one too many",
-                    help="put their declarations into fewer files",
-                )
-            )
+            self.faults.append(too_many(MOST_FILES, statement.path_span))
             return
         source = read_source(target)
         if isinstance(source, Diagnostic):

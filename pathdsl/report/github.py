@@ -60,7 +60,7 @@ def summary(findings: Sequence[Finding], n_files: int, n_claims: int | None = No
 
 def _data(text: str) -> str:
     """The text of a message in one line."""
-    return visible(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return visible(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
 
 
 def _property(text: str) -> str:

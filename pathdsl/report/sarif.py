@@ -116,7 +116,7 @@ def _artifact(path: str) -> Object:
     pure = PurePath(path)
     if pure.is_absolute():
         return {"uri": pure.as_uri()}
-    return {"uri": quote(pure.as_posix()), "uriBaseId": ROOT}
+    return {"uri": quote(pure.as_posix(), errors="surrogateescape"), "uriBaseId": ROOT}
 
 
 def _numbers(claim: ClaimResult) -> Object:
