@@ -93,8 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     set_up()
-    debugging(debug)
-    code = _run(given)
+    code = _run(given, debug)
     missing = lost()
     if missing is not None:
         complain([missing])
@@ -102,7 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], debug: bool) -> int:
+    debugging(debug)
     try:
         return int(app(args=arguments, prog_name="pathdsl", standalone_mode=False) or 0)
     except SystemExit as end:
