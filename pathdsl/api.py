@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from pathdsl.errors import Diagnostic, ExitCode, Severity
+from pathdsl.errors import MOST_THREADS, Diagnostic, ExitCode, Severity
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.source import SourceFile, sources_of
@@ -197,6 +197,8 @@ def vet_counts(take: int | None, seed: int | None, threads: int | None) -> dict[
             raise TypeError(f"`{name}={n!r}`: wanted a whole number")
         if what and n < 1:
             raise ValueError(f"`{name}={n}`: at least one {what} is needed")
+        if name == "threads" and n > MOST_THREADS:
+            raise ValueError(f"`{name}={n}`: at most {MOST_THREADS:,} threads")
     return {name: n for name, n in (("take", take), ("seed", seed)) if n is not None}
 
 

@@ -244,7 +244,8 @@ def _settings(config: pytest.Config) -> dict[str, int]:
         name, _, value = text.partition("=")
         number = value.removeprefix("-")
         least = 1 if name == "take" else None
-        if name not in ("take", "seed") or not (number.isascii() and number.isdigit()):
+        readable = number.isascii() and number.isdigit() and len(number) <= 18
+        if name not in ("take", "seed") or not readable:
             raise pytest.UsageError(f"--pathdsl-set {text}: wanted take=N or seed=N")
         if least is not None and int(value) < least:
             raise pytest.UsageError(f"--pathdsl-set {text}: at least one row is needed")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pathdsl.errors import LanguageError
+from pathdsl.errors import MOST_THREADS, LanguageError
 from pathdsl.lang.fence import FREE, Fence
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ class Diagnostics(StrEnum):
     CONCISE = "concise"
 
 
+MOST_DIGITS = 18
+"""Of a number on the command line."""
+
 Files = Annotated[list[str], typer.Argument(metavar="FILES", help="Files or folders.")]
 Set = Annotated[
     list[str],
@@ -74,7 +77,8 @@ MaxCopies = Annotated[
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR says the same.")]
 OnDevice = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
 Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", min=1, help="Threads of the CPU.")
+    int | None,
+    typer.Option("--threads", metavar="N", min=1, max=MOST_THREADS, help="Threads of the CPU."),
 ]
 AllowInconclusive = Annotated[
     bool, typer.Option("--allow-inconclusive", help="An inconclusive claim is no failure.")
@@ -180,8 +184,10 @@ def _setting(text: str) -> tuple[str, int]:
     name, equals, value = text.partition("=")
     if name not in ("take", "seed") or not equals:
         raise typer.BadParameter(f"`--set {text}`: wanted `take=N` or `seed=N`")
-    if not re.fullmatch(r"-?\d+", value):
-        raise typer.BadParameter(f"`--set {text}`: `{value}` is no whole number")
+    if not re.fullmatch(rf"-?[0-9]{{1,{MOST_DIGITS}}}", value):
+        raise typer.BadParameter(
+            f"`--set {text[:40]}`: wanted a whole number of at most {MOST_DIGITS} digits"
+        )
     if name == "take" and int(value) < 1:
         raise typer.BadParameter(f"`--set {text}`: at least one row is needed")
     return name, int(value)
@@ -189,9 +195,11 @@ def _setting(text: str) -> tuple[str, int]:
 
 def size(text: str) -> int:
     """Bytes: `2GB`, `512 MiB`, `1000000`."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
+    found = re.fullmatch(
+        rf"([0-9]{{1,{MOST_DIGITS}}}(?:\.[0-9]{{1,{MOST_DIGITS}}})?)\s*([A-Za-z]*)", text.strip()
+    )
     if found is None or found[2].lower() not in _UNITS:
-        raise typer.BadParameter(f"`{text}` is no size; wanted for example `2GB` or `512MiB`")
+        raise typer.BadParameter(f"`{text[:40]}` is no size; wanted for example `2GB` or `512MiB`")
     count = int(float(found[1]) * _UNITS[found[2].lower()])
     if count < 1:
         raise typer.BadParameter(f"`{text}` is nothing")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
@@ -35,6 +36,7 @@ from pathdsl.cli.options import (
 )
 from pathdsl.cli.output import err, out
 from pathdsl.errors import ExitCode
+from pathdsl.reading import read_file
 
 if TYPE_CHECKING:
     from pathdsl.score.check import FileOutcome
@@ -103,7 +105,7 @@ def report(
                 )
         result = _read(file)
     else:
-        if Path(file).is_dir():
+        if os.path.isdir(file):
             raise typer.BadParameter(
                 f"`{file}` is a folder: `pathdsl check {file} --format json > all.json`, then "
                 "`pathdsl report all.json`"
@@ -141,11 +143,9 @@ def _read(file: str) -> Mapping[str, Any]:
     from pathdsl.report.written import NotAResult, read_result
 
     try:
-        return read_result(Path(file).read_text(encoding="utf-8"))
+        return read_result(read_file(file))
     except OSError as error:
         raise typer.BadParameter(f"cannot read `{file}`: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"`{file}` is not UTF-8 text: byte {error.start}") from error
     except NotAResult as error:
         raise typer.BadParameter(
             f"`{file}` is not what `pathdsl check --format json` prints: {error}"
