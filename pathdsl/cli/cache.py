@@ -170,5 +170,7 @@ def _age(text: str) -> float:
     """Seconds: `30d`, `12h`."""
     found = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([smhdw])", text.strip())
     if found is None:
-        raise typer.BadParameter(f"`{text[:40]}` is no age; wanted for example `30d`, `12h` or `2w`")
+        raise typer.BadParameter(
+            f"`{text[:40]}` is no age; wanted for example `30d`, `12h` or `2w`"
+        )
     return float(found[1]) * _SECONDS[found[2]]

@@ -143,9 +143,11 @@ def _read(file: str) -> Mapping[str, Any]:
     from pathdsl.report.written import NotAResult, read_result
 
     try:
-        return read_result(read_file(file))
+        return read_result(read_file(file).decode("utf-8"))
     except OSError as error:
         raise typer.BadParameter(f"cannot read `{file}`: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"`{file}` is not UTF-8 text: byte {error.start}") from error
     except NotAResult as error:
         raise typer.BadParameter(
             f"`{file}` is not what `pathdsl check --format json` prints: {error}"

@@ -43,7 +43,7 @@ class NotAResult(ValueError):
     """A text that is not what `check --format json` prints; the message says where."""
 
 
-def read_result(text: str | bytes) -> Object:
+def read_result(text: str) -> Object:
     """The object that `check --format json` printed; raises NotAResult for anything else."""
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
