@@ -24,7 +24,9 @@ __all__ = ["Answer", "faults", "run"]
 SECONDS = 20
 LONGEST = 40_000
 _CODE = re.compile(r"\[?PD\d{3}\b")
-_PLACE = re.compile(r"\w\.(?:circuit|jsonl|csv|json|lock|safetensors|sqlite)|row `|task `|model|store")
+_PLACE = re.compile(
+    r"\w\.(?:circuit|jsonl|csv|json|lock|safetensors|sqlite)|row `|task `|model|store"
+)
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
