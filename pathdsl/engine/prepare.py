@@ -51,6 +51,19 @@ def columns_by_task(program: Program) -> dict[str, dict[str, None]]:
     return columns
 
 
+def read_elsewhere(program: Program) -> set[str]:
+    """Token columns that metrics read at named places only, never at the end of the prompt."""
+    somewhere: dict[bool, set[str]] = {True: set(), False: set()}
+    for metric in program.metrics.values():
+        for node in walk(metric.expression):
+            if isinstance(node, ast.Call):
+                at = node.at or metric.at
+                at_end = at is None or (at.name == "END" and not at.offset)
+                names = (a.value for a in node.arguments if isinstance(a.value, ast.Name))
+                somewhere[at_end] |= {one.name for one in names}
+    return somewhere[False] - somewhere[True] - set(answers_of_scores(program))
+
+
 def answers_of_scores(program: Program) -> tuple[str, ...]:
     """Columns named by `answer:`; which task they belong to shows when the rows are there."""
     found: dict[str, None] = {}
@@ -99,6 +112,7 @@ def prepare_tasks(
     columns = columns_by_task(program)
     extra = run_treated_specs(program)
     scored = answers_of_scores(program)
+    elsewhere = read_elsewhere(program)
     for name, declaration in program.tasks.items():
         try:
             spec = task_spec(declaration, program.tasks)
@@ -108,8 +122,9 @@ def prepare_tasks(
             wanted = columns[name] | {c: None for c in scored if c in present}
             treated = [t for t in extra if not t.column or t.column in present]
             tasks[name], noticed = build_task(
-                spec, rows, tokenizer, shape, treated=treated, answer_columns=wanted
-            )
+                spec, rows, tokenizer, shape, treated=treated, answer_columns=wanted,
+                elsewhere=elsewhere,
+            )  # fmt: skip
             specs[name] = spec
             warnings += noticed
         except DataError as error:

@@ -28,6 +28,27 @@ from tests.engine.data_cases import (
 
 
 # ------------------------------------------------------------------------------- files
+@pytest.mark.parametrize(
+    ("task", "overrides", "said"),
+    [
+        (data(take=20), {"take": 5}, 'jsonl("rows.jsonl", take: 5)'),
+        (data(), {"take": 5}, 'jsonl("rows.jsonl", take: 5)'),
+        (data(take=20, seed=1), {"seed": 3}, 'jsonl("rows.jsonl", take: 20, seed: 3)'),
+        (data(), {"seed": 3}, 'jsonl("rows.jsonl")'),  # nothing is drawn
+        (data("mini_ioi", "", take=8), {"take": 5}, "mini_ioi(take: 5)"),
+        (data("mini_ioi", "", take=8), {"seed": 3}, "mini_ioi(take: 8, seed: 3)"),
+    ],
+)
+def test_the_method_says_what_was_read(
+    task: TaskSpec, overrides: dict[str, int], said: str, tmp_path: Path
+) -> None:
+    write(tmp_path, "".join(f'{{"prompt": "{i}"}}\n' for i in range(20)))
+    loaded = load_rows(task, tmp_path, overrides)
+    assert loaded.facts["data"] == said
+    if "take" in overrides:
+        assert len(loaded.rows) == 5
+
+
 def test_jsonl(tmp_path: Path) -> None:
     digest = write(tmp_path, '\ufeff{"prompt": "a"}\r\n\n{"prompt": "b", "id": 7}\n')
     loaded = load_rows(data(sha256=digest[:4].upper()), tmp_path)
