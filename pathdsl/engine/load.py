@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,6 +43,7 @@ from pathdsl.engine.modelfiles import (
     folder_files,
     hub_files,
     sha256_of,
+    strangers,
     unreachable,
 )
 from pathdsl.engine.source import DTYPES, ModelSource, config_of, folder_of
@@ -58,12 +58,6 @@ __all__ = [
     "weight_hashes",
 ]
 
-# Causal masks and tables of angles that older versions of transformers saved with the weights; the
-# modules make them from the config.
-_SAVED_BUFFERS = {
-    "gpt_neo": re.compile(r"\.attn\.attention\.(masked_)?bias$"),
-    "gptj": re.compile(r"\.attn\.((masked_)?bias|embed_positions)$"),
-}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -113,7 +107,8 @@ def load(
         held = sum(check_file(source, path) for path in files)
         check_size(source, held)
         fused = fused and fuses(config_of(source) or {})
-        model = _read_weights(source, place, target, "sdpa" if fused else "eager", spread)
+        attention = "sdpa" if fused else "eager"
+        model = _read_weights(source, place, files, target, attention, spread)
         _check_finite(source, model)
         model.eval()
         adapter = adapter_for(model, fused=fused)
@@ -202,7 +197,12 @@ def _quiet() -> Iterator[None]:
 
 
 def _read_weights(
-    source: ModelSource, place: str, device: torch.device, attention: str, spread: bool
+    source: ModelSource,
+    place: str,
+    files: list[Path],
+    device: torch.device,
+    attention: str,
+    spread: bool,
 ) -> Any:
     """The model as transformers builds it: every weight read, and every weight used."""
     try:
@@ -218,9 +218,7 @@ def _read_weights(
         )
         kinds = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
         found = {kind: sorted(map(str, report.get(kind) or ())) for kind in kinds}
-        if buffers := _SAVED_BUFFERS.get(model.config.model_type):
-            extra = found["unexpected_keys"]
-            found["unexpected_keys"] = [name for name in extra if not buffers.search(name)]
+        found["unexpected_keys"] = strangers(model, found["unexpected_keys"], files)
         if any(found.values()):
             raise _misfit(source, found)
         if spread:

@@ -4,7 +4,9 @@
 attention mass; see `pathdsl.plan.readout.Measure`. Only the vocabulary columns that are asked for
 are computed when nothing normalises over the vocabulary. Normalisers are summed in float64.
 
-Ties count against: a token that shares the highest logit with another has rank 2.
+Ties count against: a token that shares the highest logit with another has rank 2. The rank of a
+list is the best of its tokens' ranks, so equal tokens of the list count against each other, too;
+`top1` asks only whether some token outside the list is as likely as its best.
 """
 
 from __future__ import annotations
@@ -176,10 +178,10 @@ def _from_logits(
             return (log_p.exp() if measure.kind == "prob" else log_p).cpu().numpy()
         case _:
             best = logits.masked_fill(~wanted, -torch.inf).amax(-1, keepdim=True)
-            ahead = ((logits >= best) & ~wanted).sum(-1)  # a tie counts against the answer
+            level = logits >= best  # the best token, those ahead of it and those tied with it
             if measure.kind == "top1":
-                return (ahead == 0).double().cpu().numpy()
-            return (ahead + 1).double().cpu().numpy()
+                return (~(level & ~wanted).any(-1)).double().cpu().numpy()
+            return level.sum(-1).double().cpu().numpy()
 
 
 def _attention(

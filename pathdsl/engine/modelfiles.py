@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+from collections.abc import Iterable
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -15,12 +18,25 @@ from pathdsl.errors import EngineError, LanguageError
 from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
 
-__all__ = ["check_file", "check_size", "folder_files", "hub_files", "sha256_of", "unreachable"]
+__all__ = [
+    "check_file", "check_size", "folder_files", "hub_files", "sha256_of", "strangers",
+    "unreachable",
+]  # fmt: skip
 
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = "model.safetensors"
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _PEFT = "adapter_config.json"
+# What older versions of transformers saved with the weights: causal masks, tables of angles, a mark
+# of a version. Modules make these from the config, so nothing is computed from what is saved.
+_SAVED_BUFFERS = {
+    "gpt2": re.compile(r"\.attn\.(masked_)?bias$"),
+    "gpt_neo": re.compile(r"\.attn\.attention\.(masked_)?bias$"),
+    "gptj": re.compile(r"\.attn\.((masked_)?bias|embed_positions)$"),
+    "gpt_neox": re.compile(r"\.attention\.(masked_)?bias$"),
+    "opt": re.compile(r"(^|\.)decoder\.version$"),
+}
+_ANGLES = re.compile(r"\.rotary_emb\.inv_freq$")
 
 
 def folder_files(source: ModelSource) -> tuple[str, list[Path]]:
@@ -225,6 +241,33 @@ def check_file(source: ModelSource, path: Path) -> int:
             )
         )
     return held
+
+
+def strangers(model: Any, unused: Iterable[str], files: Iterable[Path]) -> list[str]:
+    """The tensors of weight files that a loaded model does not use, saved buffers left out; sorted.
+
+    `unused`: those that transformers names. It leaves out whatever its own patterns find, and these
+    find more than buffers, so the files are looked at again.
+    """
+    buffers = _SAVED_BUFFERS.get(model.config.model_type)
+    turns = any(_ANGLES.search(name) for name, _ in model.named_buffers(prefix="."))
+    quiet = [re.compile(p) for p in model._keys_to_ignore_on_load_unexpected or ()]
+    if turns:
+        quiet.append(re.compile(r"rotary_emb\.inv_freq"))
+    known, prefix = set(model.state_dict()), f"{model.base_model_prefix}."
+    found = set(unused)
+    for path in files:
+        with safe_open(path, framework="pt") as weights:
+            found.update(
+                name
+                for name in weights.keys()
+                if not {name, prefix + name} & known and any(p.search(name) for p in quiet)
+            )
+    return sorted(
+        name
+        for name in found
+        if not (buffers and buffers.search(name)) and not (turns and _ANGLES.search(name))
+    )
 
 
 def sha256_of(path: Path) -> str:

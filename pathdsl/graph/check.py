@@ -21,6 +21,7 @@ from pathdsl.graph.neurons import atom_mask, atom_text, atoms, intersect, mask_o
 from pathdsl.graph.pathset import NONE, Listed
 from pathdsl.graph.places import Bindings, Member
 from pathdsl.graph.product import MAX_STATES
+from pathdsl.graph.ranking import tie_warnings
 from pathdsl.graph.resolver import Resolver
 from pathdsl.graph.shape import ModelShape
 from pathdsl.graph.units import components_of
@@ -28,7 +29,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import children, strip, walk
 
-__all__ = ["check_graph"]
+__all__ = ["check_graph", "check_path"]
 
 PROBE_STATES = 2_000
 PATH_WORDS = (
@@ -65,6 +66,13 @@ def check_graph(
                     checker.node(action.node, {})
                     if action.value is not None:
                         checker.within(action.value, {})
+    return list(checker.faults)
+
+
+def check_path(resolver: Resolver, name: str) -> list[Diagnostic]:
+    """The faults of one named path set."""
+    checker = _Checker(resolver)
+    checker.paths(resolver.program.paths[name].path, {})
     return list(checker.faults)
 
 
@@ -182,12 +190,17 @@ class _Checker:
 
     def ranked(self, score: ast.Score) -> None:
         """Check the file of a score over ranked edges, and its scope."""
-        for option in score.options:
-            if option.keyword == "scope":
-                self.within(option.value, {})
+        options = {option.keyword: option.value for option in score.options}
+        if "scope" in options:
+            self.within(options["scope"], {})
+        signed = getattr(options.get("rank"), "name", "") != "absolute"
         for subject in score.subjects:
             if isinstance(subject, ast.EdgesFile):
-                self.attempt(partial(self.resolver.ranking, subject, signed=True))
+                self.attempt(partial(self.ties, subject, signed))
+
+    def ties(self, expr: ast.EdgesFile, signed: bool) -> None:
+        for found in tie_warnings(self.resolver.ranking(expr, signed=signed), expr):
+            self.add(found)
 
     def node(self, ref: ast.NodeRef, bindings: Bindings) -> bool:
         if isinstance(ref, ast.Name) and not (
@@ -336,6 +349,10 @@ class _Checker:
             case ast.Edges():
                 blamed, label = expr, "these edges join no `input` with `logits`"
                 help = "list a chain from `input` to `logits`"
+            case ast.EdgesFile(path=path, options=options):
+                blamed, label = expr, "the edges in its graph join no `input` with `logits`"
+                if not options:
+                    help = f'choose by score: `edges("{path}", top: 200)`'
             case _:
                 blamed, label = expr, "no path is in this set"
         return Diagnostic(code="PD209", message=message, span=blamed.span, label=label, help=help)

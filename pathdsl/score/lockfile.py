@@ -18,6 +18,7 @@ from typing import Any
 
 from pathdsl.errors import Diagnostic, LanguageError
 from pathdsl.score.lock import LOCK_VERSION, Lock
+from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = ["LockFile", "dumped", "lock_beside", "lock_path", "read_lock", "write_lock"]
 
@@ -118,10 +119,9 @@ def read_lock(path: str) -> Lock:
     if len(data) > MAX_BYTES:
         raise _damaged(path, f"it is larger than {MAX_BYTES // 1_000_000} MB")
     try:
-        lock = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
-        json.dumps(lock, ensure_ascii=False).encode("utf-8")  # an escaped half of a pair is no text
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, (str(error).splitlines() or ["it is no JSON"])[0]) from error
+        lock = read_json(data, finite=True)
+    except JsonFault as fault:
+        raise _damaged(path, f"line {fault.line}: {fault}") from fault
     found = lock.get("lock_version") if isinstance(lock, dict) else None
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise _damaged(path, "it has no `lock_version`")
@@ -151,10 +151,6 @@ def _damaged(path: str, why: str) -> LanguageError:
             help=f"git checkout -- {lock_path(path)}",
         )
     )
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"`{text}` is no number of a lock")
 
 
 # ------------------------------------------------------------------------------- the parts
