@@ -33,6 +33,7 @@ LEAVES = {
     "draws": {"graph", "engine", "score", "tasks", "models"},
     "tasks": {"lang", "engine", "report", "cli", "models"},
     "models": {"engine", "cli", "score"},
+    "whole": {"engine", "score", "cli"},
 }
 # A library is imported in these places only (prefixes of dotted module names).
 HOMES = {

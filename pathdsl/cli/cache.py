@@ -62,14 +62,13 @@ def open_store() -> Store:
 
 def _contents() -> Contents:
     """What is in the store; a store that was never used is empty and is not made for that."""
-    from pathdsl.engine.store import INDEX, default_folder, unusable
+    from pathdsl.engine.store import INDEX, default_folder
+    from pathdsl.engine.storefolder import unusable
     from pathdsl.engine.storeprune import Contents, contents
 
     folder = default_folder()
     if not os.path.exists(folder / INDEX):
-        return Contents(
-            folder=folder, blobs=(), records=0, bytes=0, index_bytes=0, leftover_bytes=0
-        )
+        return Contents(folder=folder)
     try:
         with open_store() as store:
             _vet(store)
@@ -79,9 +78,10 @@ def _contents() -> Contents:
         raise typer.Exit(ExitCode.MACHINE_FAILED) from error
 
 
-def _vet(store: Store) -> None:
-    if store.trouble is not None:
-        complain([store.trouble])
+def _vet(store: Store, *, write: bool = False) -> None:
+    """Say what is wrong with a store; leave with 3 where that forbids reading or writing it."""
+    complain(store.warnings)
+    if not store.on or (write and not store.writable):
         raise typer.Exit(ExitCode.MACHINE_FAILED)
 
 
@@ -130,8 +130,10 @@ def prune(
     everything: Annotated[bool, typer.Option("--all", help="Remove everything.")] = False,
     style: Style = Format.TEXT,
 ) -> None:
-    """Remove values by age, then the least recently used beyond a size (2 GB if not said)."""
-    from pathdsl.engine.store import INDEX, Store, default_folder, unusable
+    """Remove values by age, the least recently used beyond a size (2 GB if not said), and what is
+    damaged."""
+    from pathdsl.engine.store import INDEX, Store, default_folder
+    from pathdsl.engine.storefolder import unusable
     from pathdsl.engine.storeprune import Pruned, clear
     from pathdsl.engine.storeprune import prune as remove
     from pathdsl.report.cache_text import pruned_object, pruned_text
@@ -148,8 +150,8 @@ def prune(
             gone = clear(folder) if os.path.isdir(folder) else gone
         elif os.path.exists(folder / INDEX):
             with Store(folder, most) as store:
-                _vet(store)
-                gone = remove(store, max_bytes=most, older_than=oldest)
+                _vet(store, write=True)
+                gone = remove(store, max_bytes=most, older_than=oldest, verify=True)
     except (OSError, sqlite3.Error) as error:
         complain([unusable(folder, error)])
         raise typer.Exit(ExitCode.MACHINE_FAILED) from error

@@ -36,6 +36,7 @@ from pathdsl.cli.options import (
     read_scope,
 )
 from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.cli.saved import save
 from pathdsl.errors import ExitCode, Severity
 
 if TYPE_CHECKING:
@@ -130,8 +131,8 @@ def check(
             rows += values_of(outcome)
     if store is not None:
         store.close()
-        if store.trouble is not None:
-            complain([store.trouble])
+        if store.warnings:
+            complain(store.warnings)
     code = overall(codes)
     if values is not None and not _write_values(values, rows):
         code = ExitCode.WRONG_INPUT
@@ -232,13 +233,7 @@ def _anything(outcome: FileOutcome) -> bool:
 def _write_values(path: Path, rows: list[dict[str, object]]) -> bool:
     from pathdsl.report.values import as_csv, as_jsonl
 
-    text = as_csv(rows) if path.suffix == ".csv" else as_jsonl(rows)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        err(f"error: cannot write `{path}`: {error.strerror}\n")
-        return False
-    return True
+    return save(path, as_csv(rows) if path.suffix == ".csv" else as_jsonl(rows))
 
 
 class _Progress:

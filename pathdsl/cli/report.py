@@ -33,6 +33,7 @@ from pathdsl.cli.options import (
     read_scope,
 )
 from pathdsl.cli.output import err, out
+from pathdsl.cli.saved import save
 from pathdsl.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -118,18 +119,15 @@ def report(
         )  # fmt: skip
         if store is not None:
             store.close()
-            if store.trouble is not None:
-                complain([store.trouble])
+            if store.warnings:
+                complain(store.warnings)
         result = _object(outcome, comparison, scope.replaced)
     text = write(result, to.value)
     if output is None:
         out(text)
     else:
-        try:
-            output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            err(f"error: cannot write `{output}`: {error.strerror}\n")
-            raise typer.Exit(ExitCode.WRONG_INPUT) from error
+        if not save(output, text):
+            raise typer.Exit(ExitCode.WRONG_INPUT)
         for view in page_of(result):
             err(f"{output}: {view.headline}\n")
     raise typer.Exit(result["exit_code"])

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 
 import numpy as np
 
@@ -83,14 +83,30 @@ class Recall:
         whole = digest("plan", list(keys.values()))
         found = self.store.find(list(keys.values()))
         values, proofs = {}, {}
+        wrong = []
         for request, key in keys.items():
-            if key in found:
-                values[request] = found[key].values
-                self._counts["beside"] += found[key].plan != whole
-                if found[key].proof:
-                    proofs[found[key].plan] = _read(found[key].proof)
+            if key not in found:
+                continue
+            one = found[key]
+            proof = _read(one.proof) if one.proof else None
+            if one.values.shape != self._shape(request) or (one.proof and proof is None):
+                wrong.append(key)
+                continue
+            values[request] = one.values
+            self._counts["beside"] += one.plan != whole
+            if proof is not None:
+                proofs[one.plan] = proof
+        if wrong:
+            self.store.reject(wrong)
         self._counts["stored"] += len(values)
         return Recalled(values=values, proofs=tuple(proofs.values()))
+
+    def _shape(self, request: Request) -> tuple[int, int]:
+        """The (draws, rows) that a value has."""
+        run, _ = request
+        drawn = run.kind != "reference" and run.treated is not None
+        draws = run.treated.draws if drawn and run.treated.kind == "resample" else 1
+        return draws, self.planner.tasks[run.task].n_rows
 
     def keep(self, plan: Plan, computed: Mapping[Request, np.ndarray], proof: Proof | None) -> None:
         """Store the values of one executed plan with its proof, which holds or was not needed."""
@@ -116,8 +132,14 @@ class Recall:
 
     def proofs(self, task: str) -> list[Proof] | None:
         """What the model proved about itself on a task, or None."""
-        found = self.store.record(self._proofs_key(task))
-        return None if found is None else [_read(text) for text in json.loads(found)]
+        key = self._proofs_key(task)
+        found = self.store.record(key)
+        if found is None:
+            return None
+        proofs = _read_all(found)
+        if proofs is None:
+            self.store.reject([key])
+        return proofs
 
     def keep_proofs(self, task: str, proofs: Sequence[Proof]) -> None:
         """Store proofs of a task, if all of them hold."""
@@ -151,8 +173,31 @@ def _written(proof: Proof) -> str:
     return json.dumps(asdict(proof))
 
 
-def _read(text: str) -> Proof:
-    return Proof(**json.loads(text))
+def _read(text: str) -> Proof | None:
+    """A proof that holds, as `_written` wrote it; None for any other text."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or {*found} != {one.name for one in fields(Proof)}:
+        return None
+    numbers = all(isinstance(found[name], float) for name in ("error", "tolerance"))
+    if not numbers or not all(isinstance(found[n], str) for n in ("code", "name", "compared")):
+        return None
+    proof = Proof(**found)
+    return proof if proof.holds else None
+
+
+def _read_all(text: str) -> list[Proof] | None:
+    """The proofs of a task; None where one of them cannot be read."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        return None
+    proofs = [_read(one) for one in found]
+    return [p for p in proofs if p is not None] if None not in proofs else None
 
 
 def _label(measure: Measure) -> str:

@@ -12,6 +12,7 @@ import pytest
 import pathdsl.engine.lazymodel as lazymodel
 import pathdsl.engine.selfcheck as selfcheck
 import pathdsl.engine.session as session_module
+import pathdsl.engine.store as store_module
 from pathdsl.engine.session import ROUNDING, Limits
 from pathdsl.engine.store import Store
 from pathdsl.errors import ExitCode, Severity
@@ -49,7 +50,7 @@ def check(folder: Path, text: str, store: Store | None, **options: object) -> Fi
     path = folder / "x.circuit"
     path.write_text(HEAD + text)
     outcome = check_file(str(path), CheckOptions(store=store, **options))  # type: ignore[arg-type]
-    assert store is None or store.trouble is None
+    assert store is None or store.on
     return outcome
 
 
@@ -286,12 +287,12 @@ def test_a_truncated_blob_is_computed_again(tmp_path: Path) -> None:
 def test_a_store_that_fails_on_the_way_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Path, data: bytes) -> int:
+    def full(path: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
     (tmp_path / "x.circuit").write_text(HEAD + GOOD)
     with Store(tmp_path / "store") as store:
-        monkeypatch.setattr(Path, "write_bytes", full)
+        monkeypatch.setattr(store_module, "write_whole", full)
         found = check_file(str(tmp_path / "x.circuit"), CheckOptions(store=store))
         monkeypatch.undo()
         assert store.trouble is not None and store.trouble.code == "PD640"
