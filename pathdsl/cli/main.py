@@ -94,16 +94,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(_run(given, debug))
 
 
+def _interrupted(arguments: list[str]) -> int:
+    """Say what is left of the work after Ctrl-C."""
+    computes = any(verb in arguments[:1] for verb in ("check", "lock", "report", "robustness"))
+    err(cache.kept_text() if computes else "interrupted\n")
+    return ExitCode.INTERRUPTED
+
+
 def _run(arguments: list[str], debug: bool) -> int:
     try:
         app(args=arguments, prog_name="pathdsl")
     except SystemExit as end:
+        if end.code == ExitCode.INTERRUPTED:  # typer's word for Ctrl-C
+            return _interrupted(arguments)
         if isinstance(end.code, int):
             return end.code
         return ExitCode.AS_EXPECTED if end.code is None else ExitCode.WRONG_INPUT
     except KeyboardInterrupt:
-        err("interrupted\n")
-        return ExitCode.INTERRUPTED
+        return _interrupted(arguments)
     except PathdslError as error:
         from pathdsl.cli.complaints import complain
 

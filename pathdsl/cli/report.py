@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -115,7 +114,7 @@ def report(
         store = None if no_cache or locked else open_store()
         outcome, comparison = outcome_and_lock(
             file, scope, only, device, threads, allow_inconclusive, both_norms,
-            not sys.stderr.isatty(), store, locked,
+            False, store, locked,
         )  # fmt: skip
         if store is not None:
             store.close()

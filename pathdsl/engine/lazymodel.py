@@ -16,6 +16,7 @@ import transformers
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.devices import check_device, make_deterministic
 from pathdsl.engine.load import LoadedModel, load, weight_hashes
+from pathdsl.engine.meter import Meter
 from pathdsl.engine.session import ROUNDING, Limits
 from pathdsl.engine.source import ModelSource, config_of
 from pathdsl.engine.store import Store
@@ -43,8 +44,10 @@ class LazyModel:
         store: Store | None = None,
         *,
         fused: bool = False,
+        meter: Meter | None = None,
     ) -> None:
         self.source = source
+        self.meter = meter or Meter()
         self.fused = fused
         self.device = device
         self.threads = threads
@@ -57,6 +60,7 @@ class LazyModel:
             self._load()
             return
         target = check_device(source, device)
+        self.meter.start("reading what the model is")
         commit, self._weights = weight_hashes(source)
         self._identity = digest(
             program_text(), versions(), processor(), self._weights, config_of(source),
@@ -122,7 +126,9 @@ class LazyModel:
         return digest("setting", self._identity, facts, limits)
 
     def _load(self) -> None:
+        self.meter.start("loading the model")
         loaded = load(self.source, self.device, self.threads, fused=self.fused)
+        self.meter.end()
         if self._identity and dict(loaded.weights) != self._weights:
             raise EngineError(
                 self.source.fault(

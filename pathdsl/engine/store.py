@@ -23,34 +23,29 @@ be read either the store is off. `trouble` says why.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING
 
 from pathdsl.engine.storefolder import (
     BLOB,
     DEFAULT_BYTES,
     About,
     Found,
+    Underway,
     default_folder,
     tensors,
-    unusable,
-    warning,
 )
-from pathdsl.engine.storeindex import BLOB_COLUMNS, INDEX, BlobRow, connect, read_only, seal
-from pathdsl.errors import Diagnostic
+from pathdsl.engine.storeindex import BLOB_COLUMNS, INDEX, BlobRow, seal
+from pathdsl.engine.storeopen import OpenStore
 from pathdsl.whole import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["DEFAULT_BYTES", "INDEX", "About", "Found", "Store", "default_folder"]
-
-_T = TypeVar("_T")
+__all__ = ["DEFAULT_BYTES", "INDEX", "About", "Found", "Store", "Underway", "default_folder"]
 
 _AT_ONCE = 500  # keys in one question; SQLite bounds the number of parameters
 
@@ -65,65 +60,18 @@ class _Seen:
     astray: list[str] = field(default_factory=list)
 
 
-class Store:
-    """A folder of values. Never raises for what is wrong with the folder: see `warnings`.
+class Store(OpenStore):
+    """A folder of values, open for one process.
 
-    `max_bytes` bounds what `add` leaves behind. `trouble` is None, or the warning that says why
-    nothing can be kept and, where the store is not `on`, nothing found; `cause` is the fault that
-    turned it off. `damaged` counts what was read, did not verify, and was dropped.
+    `max_bytes` bounds what `add` leaves behind. `kept` counts the values that were added;
+    `under_way` says how much of the plan that is executed now is kept.
     """
 
     def __init__(self, folder: Path, max_bytes: int = DEFAULT_BYTES) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.max_bytes = max_bytes
-        self.trouble: Diagnostic | None = None
-        self.cause: Exception | None = None
-        self.damaged = 0
-        self._index: sqlite3.Connection | None = None
-        self._writable = True
-        self._place = 0
-        try:
-            self._open()
-        except (OSError, sqlite3.Error) as error:
-            self._turn_off(error)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the index; the store is off afterwards."""
-        if self._index is not None:
-            with suppress(sqlite3.Error):  # of the last writes that go from the log to the index
-                self._index.close()
-            self._index = None
-
-    @property
-    def on(self) -> bool:
-        """Whether values are found."""
-        return self._index is not None
-
-    @property
-    def writable(self) -> bool:
-        """Whether values are kept."""
-        return self.on and self._writable
-
-    @property
-    def warnings(self) -> tuple[Diagnostic, ...]:
-        """What a user has to know of this store, each said once."""
-        found = [self.trouble] if self.trouble is not None else []
-        if self.damaged:
-            what = "entry was" if self.damaged == 1 else "entries were"
-            found.append(
-                warning(
-                    f"{self.damaged} {what} damaged in the result store and computed anew",
-                    f"{self.folder}: what is read back must have the hash it was written with",
-                    "pathdsl cache prune, which removes what else is damaged there",
-                )
-            )
-        return tuple(found)
+        self.kept = 0
+        self.under_way: Underway | None = None
 
     # ---------------------------------------------------------------------------------------------
     # Values
@@ -132,10 +80,10 @@ class Store:
     def find(self, keys: Sequence[str]) -> dict[str, Found]:
         """The values that are there, by key, each verified."""
         seen = _Seen()
-        found = self._reading(lambda: self._find(keys, seen), {})
+        found = self.reading(lambda: self._find(keys, seen), {})
         self.damaged += len(seen.damaged)
         if seen != _Seen():
-            self._writing(lambda: self._settle(seen))
+            self.writing(lambda: self._settle(seen))
         return found
 
     def _find(self, keys: Sequence[str], seen: _Seen) -> dict[str, Found]:
@@ -212,7 +160,10 @@ class Store:
             unfinished: these are parts of a plan's values; they go when the whole comes.
         """
         if values:
-            self._writing(lambda: self._add(values, plan, proof, about, unfinished))
+            self.writing(lambda: self._add(values, plan, proof, about, unfinished))
+        if self.writable and not unfinished:
+            self.kept += len(values)
+            self.under_way = None
 
     def _add(
         self, values: Mapping[str, np.ndarray], plan: str, proof: str, about: About, part: bool
@@ -257,6 +208,29 @@ class Store:
 
             prune(self, max_bytes=self.max_bytes)
 
+
+    def parts_of(self, plan: str) -> dict[str, np.ndarray]:
+        """The parts of an unfinished plan's values, by key, each verified."""
+
+        def keys() -> list[str]:
+            rows = self.index.execute(
+                "SELECT key FROM entries JOIN blobs ON blob = name "
+                "WHERE plan = ? AND unfinished = 1",
+                (plan,),
+            )
+            return [key for (key,) in rows]
+
+        return {key: found.values for key, found in self.find(self.reading(keys, [])).items()}
+
+    def forget(self, plan: str) -> None:
+        """Drop the parts of an unfinished plan."""
+
+        def drop() -> None:
+            with self.transaction() as index:
+                index.execute("DELETE FROM blobs WHERE plan = ? AND unfinished = 1", (plan,))
+
+        self.writing(drop)
+
     def reject(self, keys: Iterable[str]) -> None:
         """Drop values or records that are whole but are not what their key stands for."""
         gone = [(key,) for key in keys]
@@ -267,7 +241,7 @@ class Store:
                 index.executemany("DELETE FROM entries WHERE key = ?", gone)
                 index.executemany("DELETE FROM records WHERE key = ?", gone)
 
-        self._writing(drop)
+        self.writing(drop)
 
     # ---------------------------------------------------------------------------------------------
     # Records
@@ -281,7 +255,7 @@ class Store:
             row: tuple[str, str] | None = found.fetchone()
             return row
 
-        row = self._reading(read, None)
+        row = self.reading(read, None)
         if row is None:
             return None
         text, stamp = row
@@ -293,7 +267,7 @@ class Store:
             with self.transaction() as index:
                 index.execute("UPDATE records SET used = ? WHERE key = ?", (time.time(), key))
 
-        self._writing(touch)
+        self.writing(touch)
         return text
 
     def add_record(self, key: str, text: str) -> None:
@@ -305,18 +279,11 @@ class Store:
                 index.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?)",
                               (key, text, now, now, seal(key, text)))  # fmt: skip
 
-        self._writing(write)
+        self.writing(write)
 
     # ---------------------------------------------------------------------------------------------
-    # The folder
+    # Files
     # ---------------------------------------------------------------------------------------------
-
-    @property
-    def index(self) -> sqlite3.Connection:
-        """The open index; sqlite3.OperationalError where the store is off."""
-        if self._index is None:
-            raise sqlite3.OperationalError("the result store is off")
-        return self._index
 
     def path_of(self, name: str) -> Path:
         """Where the blob of that name lies, or would."""
@@ -326,84 +293,3 @@ class Store:
         """Bytes of all blobs in the index."""
         total = self.index.execute("SELECT TOTAL(bytes) FROM blobs").fetchone()[0]
         return int(min(total, 1e18))  # damaged rows may sum up to infinity
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of what happens inside, or none of it; waits for other processes."""
-        index = self.index
-        index.execute("BEGIN IMMEDIATE")
-        try:
-            yield index
-        except BaseException:
-            with suppress(sqlite3.Error):  # SQLite has rolled back by itself where the disk is full
-                index.execute("ROLLBACK")
-            raise
-        index.execute("COMMIT")
-
-    def _open(self) -> None:
-        try:
-            self._index = connect(self.folder)
-            self._place = self._placed()
-        except (OSError, sqlite3.OperationalError) as error:
-            if not (self.folder / INDEX).is_file():
-                raise
-            self._index = read_only(self.folder)
-            self._keep_nothing(error)
-
-    def _placed(self) -> int:
-        """Which file the index is, by the file system; 0 where there is none."""
-        try:
-            return (self.folder / INDEX).stat().st_ino
-        except OSError:
-            return 0
-
-    def _reading(self, work: Callable[[], _T], otherwise: _T) -> _T:
-        """What `work` gives; `otherwise` where the store is off or this turns it off."""
-        if not self.on:
-            return otherwise
-        try:
-            try:
-                return work()
-            except (OSError, sqlite3.Error):
-                self._open_again()  # another process may have removed everything
-                return work()
-        except (OSError, sqlite3.Error) as error:
-            self._turn_off(error)
-            return otherwise
-
-    def _writing(self, work: Callable[[], None]) -> None:
-        """Do `work` where something can be kept; the first failure is the last attempt."""
-        if not self.writable:
-            return
-        try:
-            try:
-                if self._place != self._placed():
-                    self._open_again()  # another process has removed the file
-                work()
-            except (OSError, sqlite3.Error):
-                self._open_again()
-                if self._writable:
-                    work()
-        except (OSError, sqlite3.OperationalError) as error:
-            self._keep_nothing(error)
-        except sqlite3.Error as error:
-            self._turn_off(error)
-
-    def _open_again(self) -> None:
-        self.close()
-        self._open()
-
-    def _turn_off(self, error: Exception) -> None:
-        self.close()
-        self.cause = error
-        self.trouble = unusable(self.folder, error)
-
-    def _keep_nothing(self, error: Exception) -> None:
-        self._writable = False
-        if self.trouble is None:
-            self.trouble = warning(
-                "nothing can be written to the result store; what is there is used",
-                f"{self.folder}: {str(error).strip() or type(error).__name__}",
-                "make room or get leave to write there, or `PATHDSL_CACHE=FOLDER` for another "
-                "place",
-            )

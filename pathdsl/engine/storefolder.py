@@ -16,8 +16,17 @@ from pathdsl.errors import Diagnostic, Severity
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["BLOB", "DEFAULT_BYTES", "About", "Found", "default_folder", "tensors", "unusable",
-           "warning"]  # fmt: skip
+__all__ = [
+    "BLOB",
+    "DEFAULT_BYTES",
+    "About",
+    "Found",
+    "Underway",
+    "default_folder",
+    "tensors",
+    "unusable",
+    "warning",
+]
 
 DEFAULT_BYTES = 2_000_000_000
 """Bytes of blobs that a check leaves behind at most; the least recently used go first."""
@@ -43,6 +52,14 @@ class Found:
     values: np.ndarray
     plan: str
     proof: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Underway:
+    """How much of the plan that is executed is kept already, from 0 to 1."""
+
+    task: str
+    share: float
 
 
 def default_folder(environment: Mapping[str, str] = os.environ) -> Path:
