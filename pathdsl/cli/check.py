@@ -37,12 +37,12 @@ from pathdsl.cli.options import (
     read_scope,
 )
 from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.cli.progress import Progress
+from pathdsl.cli.saved import save
 from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, Severity
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from pathdsl.engine.store import Store
     from pathdsl.score.check import FileOutcome
     from pathdsl.score.drift import Comparison
@@ -137,8 +137,8 @@ def check(
             rows += values_of(outcome)
     if store is not None:
         store.close()
-        if store.trouble is not None:
-            complain([store.trouble])
+        if store.warnings:
+            complain(store.warnings)
     code = overall(codes)
     if values is not None and not _write_values(values, rows):
         code = ExitCode.WRONG_INPUT
@@ -223,7 +223,7 @@ def outcome_of(
     if only is not None and only.partition("[")[0] not in judged(program):
         code = ExitCode.NOTHING_TO_CHECK
         return FileOutcome(path=path, program=program, diagnostics=tuple(found), exit_code=code)
-    with _Progress(quiet) as progress:
+    with Progress(quiet) as progress:
         options = CheckOptions(
             overrides=scope.overrides,
             models=scope.models,
@@ -248,40 +248,4 @@ def _anything(outcome: FileOutcome) -> bool:
 def _write_values(path: Path, rows: list[dict[str, object]]) -> bool:
     from pathdsl.report.values import as_csv, as_jsonl
 
-    text = as_csv(rows) if path.suffix == ".csv" else as_jsonl(rows)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        err(f"error: cannot write `{path}`: {error.strerror}\n")
-        return False
-    return True
-
-
-class _Progress:
-    """A bar on standard error while the model runs, on terminals only."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.on = not quiet and sys.stderr.isatty()
-        self._bar: Progress | None = None
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> _Progress:
-        if self.on:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def show(self, what: str, done: int, total: int) -> None:
-        """Called by the session after every batch."""
-        if self._bar is None:
-            return
-        if what not in self._tasks:
-            self._tasks[what] = self._bar.add_task(what, total=total)
-        self._bar.update(self._tasks[what], completed=done, total=total)
+    return save(path, as_csv(rows) if path.suffix == ".csv" else as_jsonl(rows))

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
-import stat
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +11,7 @@ import typer
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.files import expand, read_text
 from pathdsl.cli.output import err, out
+from pathdsl.cli.saved import save
 from pathdsl.errors import Diagnostic, ExitCode, LanguageError
 from pathdsl.lang.fence import is_circuit, no_circuit
 
@@ -61,7 +59,7 @@ def fmt(
         if check:
             codes.append(ExitCode.NOT_AS_EXPECTED)
         if not (check or diff):
-            codes.append(_replace(Path(name), text))
+            codes.append(ExitCode.AS_EXPECTED if save(Path(name), text) else ExitCode.WRONG_INPUT)
     what = "would be changed" if check or diff else "changed"
     for path in changed:
         err(f"{what}: {path}\n")
@@ -76,23 +74,3 @@ def _diff(path: str, before: str, after: str) -> str:
         f"{path} (formatted)",
     )
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
-
-
-def _replace(path: Path, text: str) -> ExitCode:
-    """Write the whole file or nothing; links are followed, permissions kept."""
-    real = path.resolve()
-    try:
-        mode = stat.S_IMODE(real.stat().st_mode)
-        number, temporary = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(text.encode("utf-8"))
-            os.chmod(temporary, mode)
-            os.replace(temporary, real)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        err(f"error: cannot write `{path}`: {error.strerror}\n")
-        return ExitCode.WRONG_INPUT
-    return ExitCode.AS_EXPECTED

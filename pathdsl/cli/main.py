@@ -101,17 +101,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
+def _interrupted(arguments: list[str]) -> int:
+    """Say what is left of the work after Ctrl-C."""
+    computes = any(verb in arguments[:1] for verb in ("check", "lock", "report", "robustness"))
+    err(cache.kept_text() if computes else "interrupted\n")
+    return ExitCode.INTERRUPTED
+
+
 def _run(arguments: list[str], debug: bool) -> int:
     debugging(debug)
     try:
-        return int(app(args=arguments, prog_name="pathdsl", standalone_mode=False) or 0)
+        code = int(app(args=arguments, prog_name="pathdsl", standalone_mode=False) or 0)
+        # Which is how typer tells of Ctrl-C.
+        return _interrupted(arguments) if code == ExitCode.INTERRUPTED else code
     except SystemExit as end:
         if isinstance(end.code, int):
             return end.code
         return ExitCode.AS_EXPECTED if end.code is None else ExitCode.WRONG_INPUT
     except KeyboardInterrupt:
-        err("interrupted\n")
-        return ExitCode.INTERRUPTED
+        return _interrupted(arguments)
     except PathdslError as error:
         complain(error.diagnostics)
         return error.exit_code

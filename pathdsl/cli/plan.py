@@ -30,7 +30,10 @@ from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, PathdslError, Severity
 
 if TYPE_CHECKING:
-    from pathdsl.report.plan_text import PlanOutcome
+    from pathdsl.engine.session import Planner
+    from pathdsl.plan.liveness import Cost
+    from pathdsl.plan.steps import Plan
+    from pathdsl.report.plan_text import PlanOutcome, TaskPlan
 
 __all__ = ["plan"]
 
@@ -103,9 +106,8 @@ def _planned(path: str, scope: Scope, only: str | None) -> PlanOutcome | None:
         return None
     if only is not None and only.partition("[")[0] not in judged(program):
         return None
-    from pathdsl.engine.runner import rows_per_batch
-    from pathdsl.engine.session import Limits, Planner, vocab_columns
-    from pathdsl.plan.liveness import cost
+    from pathdsl.engine.runner import plan_cost, rows_within
+    from pathdsl.engine.session import Limits, Planner
     from pathdsl.report.plan_text import PlanOutcome, TaskPlan
     from pathdsl.score.check import prepare
     from pathdsl.score.requests import first_round
@@ -117,14 +119,16 @@ def _planned(path: str, scope: Scope, only: str | None) -> PlanOutcome | None:
     if not asked.names:
         raise typer.BadParameter(f"`--only {only}`: {NO_MEMBER}")
     size = {"float64": 8, "float32": 4}.get(ready.source.dtype, 2)
-    parts = []
+    parts: list[TaskPlan] = []
     for built in planner.plans(asked.requests):
+        weighed = plan_cost(built, size)
         parts.append(
             TaskPlan(
                 plan=built,
-                cost=cost(built, size, vocab_columns(built)),
-                batch=rows_per_batch(built, size, limits.memory),
+                cost=weighed,
+                batch=rows_within(built, weighed, limits.memory, "cpu"),
                 spec=ready.data.specs[built.task],
+                self_checks=_self_checks(planner, built, weighed, size, parts),
             )
         )
     return PlanOutcome(
@@ -140,3 +144,16 @@ def _planned(path: str, scope: Scope, only: str | None) -> PlanOutcome | None:
         sources=sources_of([*found, *ready.data.warnings], program.sources),
         warnings=(*found, *ready.data.warnings),
     )
+
+
+def _self_checks(
+    planner: Planner, built: Plan, weighed: Cost, size: int, before: list[TaskPlan]
+) -> float:
+    """What the self-checks of a plan cost; those of its task are made with the first plan."""
+    from pathdsl.engine.selfcheck import null_cost, prove_cost
+    from pathdsl.score.check import changes_something
+
+    found = null_cost(built, weighed) if changes_something(built) else 0.0
+    if all(part.plan.task != built.task for part in before):
+        found += prove_cost(planner, planner.tasks[built.task], size)
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -35,6 +34,7 @@ from pathdsl.cli.options import (
     read_scope,
 )
 from pathdsl.cli.output import err, out
+from pathdsl.cli.saved import save
 from pathdsl.errors import ExitCode
 from pathdsl.reading import read_file
 
@@ -118,22 +118,19 @@ def report(
         store = None if no_cache or locked else open_store()
         outcome, comparison = outcome_and_lock(
             file, scope, only, device, threads, allow_inconclusive, both_norms,
-            not sys.stderr.isatty(), store, locked,
+            False, store, locked,
         )  # fmt: skip
         if store is not None:
             store.close()
-            if store.trouble is not None:
-                complain([store.trouble])
+            if store.warnings:
+                complain(store.warnings)
         result = _object(outcome, comparison, scope.replaced)
     text = write(result, to.value)
     if output is None:
         out(text)
     else:
-        try:
-            output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            err(f"error: cannot write `{output}`: {error.strerror}\n")
-            raise typer.Exit(ExitCode.WRONG_INPUT) from error
+        if not save(output, text):
+            raise typer.Exit(ExitCode.WRONG_INPUT)
         for view in page_of(result):
             err(f"{output}: {view.headline}\n")
     raise typer.Exit(result["exit_code"])

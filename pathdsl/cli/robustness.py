@@ -31,7 +31,9 @@ from pathdsl.cli.options import (
     read_scope,
 )
 from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.cli.saved import save
 from pathdsl.errors import ExitCode, Severity
+from pathdsl.whole import write_whole
 
 if TYPE_CHECKING:
     from pathdsl.lang.program import Program
@@ -132,8 +134,8 @@ def robustness(
     found = judge_cells(base, cells, options, only, progress)
     if store is not None:
         store.close()
-        if store.trouble is not None:
-            complain([store.trouble])
+        if store.warnings:
+            complain(store.warnings)
     if only is not None and found.base.judgement is not None and not found.claims:
         raise typer.BadParameter(f"`--only {only}`: {NO_MEMBER}")
     quiet_axes = silent(base) if not grid else {}
@@ -149,7 +151,7 @@ def robustness(
             found.base.program.sources if found.base.program is not None else {},
         )
     code = found.exit_code
-    if figure is not None and found.claims and not _save(figure, robustness_svg(found)):
+    if figure is not None and found.claims and not save(figure, robustness_svg(found)):
         code = ExitCode.WRONG_INPUT
     raise typer.Exit(code)
 
@@ -228,18 +230,9 @@ def _write_cells(folder: Path, cells: Sequence[Cell]) -> None:
             text = f"# {Path(cell.path).name}: {cell.name}\n" + relocate(
                 cell.text, cell.path, folder
             )
-            (folder / f"{i:03}-{stem}.circuit").write_text(text, encoding="utf-8")
+            write_whole(folder / f"{i:03}-{stem}.circuit", text.encode("utf-8"))
     except OSError as error:
         raise typer.BadParameter(f"`--write {folder}`: {error.strerror}") from error
-
-
-def _save(path: Path, text: str) -> bool:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        err(f"error: cannot write `{path}`: {error.strerror}\n")
-        return False
-    return True
 
 
 def _progress(what: str, done: int, total: int) -> None:

@@ -12,7 +12,7 @@ list is the best of its tokens' ranks, so equal tokens of the list count against
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -54,13 +54,15 @@ def measure_outputs(
     execution: BatchExecution,
     sites: Sites,
     reference_final: int | None,
+    tick: Callable[[], None] = lambda: None,
 ) -> dict[tuple[int, Measure], np.ndarray]:
-    """(output number, measure) to (rows of the batch,) float64.
+    """(output number, measure) to (rows of the batch,) float64; `tick` after each output.
 
     `reference_final`: the residual step of the reference run's logits, for divergences.
     """
     found: dict[tuple[int, Measure], np.ndarray] = {}
     for number, output in enumerate(plan.outputs):
+        tick()
         for read in output.attention:
             found[number, read.measure] = _attention(plan, read, execution, sites)
         if output.positions == FALSE:

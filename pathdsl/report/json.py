@@ -228,11 +228,13 @@ def _member(member: MemberResult) -> Object:
 def _cost(outcome: FileOutcome) -> Object | None:
     if not outcome.costs:
         return None
+    runs = sum(cost.forwards for cost in outcome.costs)
     return {
         "runs": sum(len(plan.outputs) for plan in (*outcome.plans, *outcome.other_plans)),
         "plain_runs": sum(cost.plain_runs for cost in outcome.costs),
         "copies": sum(sum(cost.copies_by_layer) for cost in outcome.costs),
-        "forwards": _number(sum(cost.forwards for cost in outcome.costs)),
+        "forwards": _number(runs + outcome.self_checks),
+        "self_checks": _number(outcome.self_checks),
     }
 
 

@@ -7,8 +7,6 @@ and checked part by part before anything is compared with it.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,6 +17,7 @@ from typing import Any
 from pathdsl.errors import Diagnostic, LanguageError
 from pathdsl.score.lock import LOCK_VERSION, Lock
 from pathdsl.strictjson import JsonFault, read_json
+from pathdsl.whole import write_whole
 
 __all__ = ["LockFile", "dumped", "lock_beside", "lock_path", "read_lock", "write_lock"]
 
@@ -76,15 +75,7 @@ def write_lock(path: str, lock: Lock) -> bool:
     try:
         if real.is_file() and real.read_bytes() == data:
             return False
-        number, temporary = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(data)
-            os.chmod(temporary, 0o644)  # what a fresh file has; mkstemp keeps others from reading
-            os.replace(temporary, real)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_whole(real, data)
     except OSError as error:
         raise LanguageError(
             Diagnostic(
