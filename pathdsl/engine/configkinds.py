@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import isfinite
 
-__all__ = ["MOST_LAYERS", "MOST_OF_A_SIZE", "unusable"]
+from pathdsl.limits import LAYERS, SIZE
 
-MOST_LAYERS = 1_000
-MOST_OF_A_SIZE = 100_000_000
-"""Of heads, positions, tokens and widths."""
+__all__ = ["unusable"]
 
 
 def _switch(value: object) -> bool:
@@ -41,11 +39,11 @@ def _whole(value: object) -> bool:
 
 
 def _layers(value: object) -> bool:
-    return _whole(value) and value <= MOST_LAYERS  # type: ignore[operator]
+    return _whole(value) and value <= LAYERS.most  # type: ignore[operator]
 
 
 def _size(value: object) -> bool:
-    return _whole(value) and value <= MOST_OF_A_SIZE  # type: ignore[operator]
+    return _whole(value) and value <= SIZE.most  # type: ignore[operator]
 
 
 _KINDS: tuple[tuple[Callable[[object], bool], str, str], ...] = (
@@ -75,12 +73,12 @@ _KINDS: tuple[tuple[Callable[[object], bool], str, str], ...] = (
     (_word, "a text", "activation_function hidden_act hidden_activation model_type"),
     (
         _layers,
-        f"a whole number, at most {MOST_LAYERS:,}",
+        f"a whole number, at most {LAYERS.most:,}",
         "n_layer num_hidden_layers num_layers max_window_layers",
     ),
     (
         _size,
-        f"a whole number, at most {MOST_OF_A_SIZE:,}",
+        f"a whole number, at most {SIZE.most:,}",
         "n_head num_attention_heads num_heads num_key_value_heads n_embd hidden_size n_inner "
         "intermediate_size ffn_dim head_dim vocab_size n_positions max_position_embeddings "
         "n_ctx rotary_dim word_embed_proj_dim sliding_window window_size "

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from pathdsl.errors import Diagnostic, PathdslError, Severity
+from pathdsl.errors import Diagnostic, PathdslError, Severity, Span
 from pathdsl.graph.eap import unused_edges
 from pathdsl.graph.neurons import atom_mask, atom_text, atoms, intersect, mask_of, told_apart
 from pathdsl.graph.pathset import NONE, Listed
@@ -66,7 +66,7 @@ def check_graph(
                     checker.node(action.node, {})
                     if action.value is not None:
                         checker.within(action.value, {})
-    return list(checker.faults)
+    return checker.faults
 
 
 def check_path(resolver: Resolver, name: str) -> list[Diagnostic]:
@@ -82,11 +82,14 @@ class _Checker:
     def __init__(self, resolver: Resolver) -> None:
         self.resolver = resolver
         self.program = resolver.program
-        self.faults: dict[Diagnostic, None] = {}
+        self.faults: list[Diagnostic] = []
+        self.told: set[tuple[str, Span | None]] = set()
         self.faulty: set[str] = set()
 
     def attempt(self, act: Callable[[], object]) -> bool:
         """Do something that may raise; whether it did not."""
+        if ("PD210", None) in self.told:
+            return False  # one path set that is too large is enough work for one look at a file
         try:
             act()
         except PathdslError as error:
@@ -97,9 +100,10 @@ class _Checker:
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Keep a fault unless the same code stands at the same place already."""
-        known = any(d.code == diagnostic.code and d.span == diagnostic.span for d in self.faults)
-        if not known:
-            self.faults[diagnostic] = None
+        place = diagnostic.code, diagnostic.span
+        if place not in self.told:
+            self.faults.append(diagnostic)
+        self.told |= {place, (diagnostic.code, None)} if diagnostic.code == "PD210" else {place}
 
     # ---------------------------------------------------------------------------------------------
     # Where path sets and nodes are written
@@ -127,10 +131,7 @@ class _Checker:
 
     def note(self, start: int, text: str) -> None:
         """Add a note to the faults from `start` on."""
-        found = list(self.faults)
-        self.faults = dict.fromkeys(
-            [*found[:start], *(replace(d, notes=(*d.notes, text)) for d in found[start:])]
-        )
+        self.faults[start:] = [replace(d, notes=(*d.notes, text)) for d in self.faults[start:]]
 
     def within(self, expression: ast.Node, bindings: Bindings) -> None:
         for part in self.parts(expression):

@@ -183,13 +183,19 @@ def _number(parameter: Parameter, value: ast.Node) -> Faults:
         if parameter.open_ends:
             wanted = f"between {least:g} and {most:g}"
         else:
-            wanted = f"at least {least:g}" if low else f"at most {most:g}"
+            wanted = f"at least {_shown(least)}" if low else f"at most {_shown(most)}"
         yield fault(
             "PD116",
-            f"`{parameter.name}` is {number:g}, wanted {wanted}",
+            f"`{parameter.name}` is {_shown(number)}, wanted {wanted}",
             value.span,
             f"wanted {wanted}",
         )
+
+
+def _shown(number: float | None) -> str:
+    """A number as people write it: `1,000,000` and not `1e+06`."""
+    whole = number is not None and float(number).is_integer()
+    return f"{int(number):,}" if whole else f"{number:g}"  # type: ignore[arg-type]
 
 
 def _word(parameter: Parameter, value: ast.Node) -> Faults:

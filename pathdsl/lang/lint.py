@@ -8,7 +8,7 @@ Source: architecture.md ("text → syntax tree → resolved hypothesis").
 from __future__ import annotations
 
 from pathdsl.errors import Diagnostic, Severity
-from pathdsl.lang.check import check
+from pathdsl.lang.check import check, too_deep
 from pathdsl.lang.fence import Fence
 from pathdsl.lang.method import check_method
 from pathdsl.lang.program import Program, load_program
@@ -19,6 +19,8 @@ __all__ = ["lint_file", "lint_program", "sort_diagnostics"]
 
 def lint_program(program: Program) -> list[Diagnostic]:
     """The faults and warnings of a program that was loaded before."""
+    if deep := too_deep(program):
+        return deep
     return [*check(program), *check_units(program), *check_method(program)]
 
 

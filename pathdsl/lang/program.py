@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
 from pathdsl.lang.fence import CLOSED, Fence, is_circuit, no_circuit, outside, too_many
 from pathdsl.lang.parse import parse
 from pathdsl.lang.source import SourceFile, read_source
+from pathdsl.lang.walk import walk
+from pathdsl.limits import FILES
 
 __all__ = ["Declaration", "Program", "load_program"]
 
@@ -39,6 +41,7 @@ Declaration = (
 )
 
 D = TypeVar("D")
+T = TypeVar("T")
 
 _KINDS: dict[type, str] = {
     ast.TaskDecl: "task",
@@ -80,6 +83,18 @@ class Program:
     origin: Mapping[str, str] = field(default_factory=dict)
     broken: frozenset[str] = frozenset()
     fence: Fence = CLOSED
+    _known: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, key: object, make: Callable[[], T]) -> T:
+        """What several checks ask of a program and one works out; `key` names the question."""
+        if key not in self._known:
+            self._known[key] = make()
+        found: T = self._known[key]
+        return found
+
+    def nodes(self, declaration: Declaration) -> tuple[ast.Node, ...]:
+        """A declaration of this program and every syntax node below it, parents first."""
+        return self.once(("nodes", id(declaration)), lambda: tuple(walk(declaration)))
 
     @property
     def is_library(self) -> bool:
@@ -100,7 +115,11 @@ class Program:
                 return table[name]  # type: ignore[return-value]
         if self.model is not None and self.model.name.name == name:
             return self.model
-        return next((claim for claim in self.claims if claim.name.name == name), None)
+        return self.once("claims", self._claims_by_name).get(name)
+
+    def _claims_by_name(self) -> dict[str, ast.ClaimDecl]:
+        # Backwards, so that of two with one name the first is kept.
+        return {claim.name.name: claim for claim in reversed(self.claims)}
 
     def kind(self, name: str) -> str:
         """What a name is: "group", "path", "metric", …, or "" where nothing declares it."""
@@ -141,10 +160,6 @@ def load_program(
         return Program(path=path, file=file, fence=fence), [source]
     file = loader.load(source, named=text is not None or is_circuit(path))
     return loader.program(path, file), loader.faults
-
-
-MOST_FILES = 1_000
-"""Files of one program."""
 
 
 @dataclass(slots=True)
@@ -238,8 +253,8 @@ class _Loader:
             return
         if identity in self.loaded:
             return
-        if len(self.loaded) >= MOST_FILES:
-            self.faults.append(too_many(MOST_FILES, statement.path_span))
+        if len(self.loaded) >= FILES.most:
+            self.faults.append(too_many(FILES.most, statement.path_span))
             return
         source = read_source(target)
         if isinstance(source, Diagnostic):

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pathdsl import limits
 from pathdsl.lang import ast
 from pathdsl.lang.kinds import (
     REQUIRED,
@@ -146,7 +147,9 @@ TREATED = table(
         parameters=(
             first("column", Kind.COLUMN),
             _LABEL,
-            Parameter(name="draws", kind=Kind.INTEGER, default=8, least=1),
+            Parameter(
+                name="draws", kind=Kind.INTEGER, default=8, least=1, most=limits.DRAWS.most
+            ),
             SEED,
         ),
         example="resample(prompt, by: template, draws: 8, seed: 0)",
@@ -209,7 +212,7 @@ METHODS = table(
     Signature(name="bh", example="bh()"),
     Signature(
         name="bootstrap",
-        parameters=(first("draws", Kind.INTEGER, 10000, least=1), SEED),
+        parameters=(first("draws", Kind.INTEGER, 10000, least=1, most=limits.BOOTSTRAP.most), SEED),
         example="bootstrap(10000, seed: 0)",
     ),
 )

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang.fence import is_circuit
+from pathdsl.limits import FILE_BYTES
 from pathdsl.reading import read_file
 
-MAX_BYTES = 2_000_000
+MAX_BYTES = FILE_BYTES.most
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ from pathdsl.score.quantity import (
     Scalar,
     Slice,
     Worst,
+    inner_first,
+    parts,
 )  # fmt: skip
 from pathdsl.score.session import Session
 
@@ -112,24 +114,36 @@ class Evaluator:
     def values(self, node: Scalar, weights: Weights | None) -> np.ndarray:
         """(resamples,) the quantity under each row of weights; None: every prompt once.
 
-        An average that an expression names twice is taken once.
+        What an expression names twice, or is the same object, is taken once.
         """
-        return self._values(node, weights, {})
+        kept = _shared(node)
+        return self._values(node, weights, {}, kept)
 
     def _values(
-        self, node: Scalar, weights: Weights | None, known: dict[Aggregate, np.ndarray]
+        self,
+        node: Scalar,
+        weights: Weights | None,
+        known: dict[Aggregate | int, np.ndarray],
+        kept: set[int],
     ) -> np.ndarray:
+        # An average costs a pass over the weights; other values only memory, unless shared.
+        key = node if isinstance(node, Aggregate) else id(node)
+        if key in known:
+            return known[key]
         match node:
             case Constant(value=value):
                 return np.full(1, value)
             case Aggregate():
-                if node not in known:
-                    known[node] = self._aggregate(node, weights)
-                return known[node]
-            case Op(op=op, args=args):
-                return _apply(op, [self._values(arg, weights, known) for arg in args])
-            case Worst(which=which, members=members):
-                return _apply(which, [self._values(m, weights, known) for _, m in members])
+                found = self._aggregate(node, weights)
+            case Op(op=op):
+                found = _apply(op, [self._values(a, weights, known, kept) for a in node.args])
+            case Worst(which=which):
+                found = _apply(
+                    which, [self._values(m, weights, known, kept) for _, m in node.members]
+                )
+        if isinstance(node, Aggregate) or id(node) in kept:
+            known[key] = found
+        return found
 
     def _aggregate(self, node: Aggregate, weights: Weights | None) -> np.ndarray:
         x, mask = self.vector(node), self.mask(node)
@@ -138,22 +152,42 @@ class Evaluator:
 
     def tolerance(self, node: Scalar) -> float:
         """How far rounding may move the quantity, to first order."""
-        match node:
-            case Constant():
-                return 0.0
-            case Aggregate(kind=kind):
-                error = self.row_error(node.rows).mean(axis=0)
-                error = np.broadcast_to(error, (len(self.vector(node)),))[self.mask(node)]
-                x = self.vector(node)[self.mask(node)]
-                own = ULPS * float(np.max(np.abs(x), initial=0.0))
-                return float(error.mean() if kind == "mean" else error.max()) + own
-            case Op(op=op, args=args):
-                values = [self.values(arg, None) for arg in args]
-                errors = [np.full(1, self.tolerance(arg)) for arg in args]
-                own = ULPS * float(np.nan_to_num(np.abs(_apply(op, values)[0]), posinf=0.0))
-                return float(_propagate(op, values, errors)[0]) + own
-            case Worst(members=members):
-                return max(self.tolerance(member) for _, member in members)
+        values: dict[int, np.ndarray] = {}
+        errors: dict[int, float] = {}
+        for one in inner_first(node):
+            args = [values[id(part)] for part in parts(one)]
+            bounds = [errors[id(part)] for part in parts(one)]
+            match one:
+                case Constant(value=value):
+                    values[id(one)], errors[id(one)] = np.full(1, value), 0.0
+                case Aggregate():
+                    values[id(one)] = self._aggregate(one, None)
+                    errors[id(one)] = self._mean_error(one)
+                case Op(op=op):
+                    found = values[id(one)] = _apply(op, args)
+                    own = ULPS * float(np.nan_to_num(np.abs(found[0]), posinf=0.0))
+                    moved = _propagate(op, args, [np.full(1, bound) for bound in bounds])
+                    errors[id(one)] = float(moved[0]) + own
+                case Worst(which=which):
+                    values[id(one)], errors[id(one)] = _apply(which, args), max(bounds)
+        return errors[id(node)]
+
+    def _mean_error(self, node: Aggregate) -> float:
+        error = self.row_error(node.rows).mean(axis=0)
+        error = np.broadcast_to(error, (len(self.vector(node)),))[self.mask(node)]
+        x = self.vector(node)[self.mask(node)]
+        own = ULPS * float(np.max(np.abs(x), initial=0.0))
+        return float(error.mean() if node.kind == "mean" else error.max()) + own
+
+
+def _shared(node: Scalar) -> set[int]:
+    """The objects that a quantity holds in more than one place."""
+    seen: set[int] = set()
+    found: set[int] = set()
+    for one in inner_first(node):
+        for part in parts(one):
+            (found if id(part) in seen else seen).add(id(part))
+    return found
 
 
 def _statistic(node: Aggregate, x: np.ndarray, w: np.ndarray, mask: np.ndarray) -> np.ndarray:

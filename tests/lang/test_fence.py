@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from pathdsl.engine.vet import vet_file
 from pathdsl.lang.fence import FREE, STDIN, Fence
 from pathdsl.lang.program import load_program
 from pathdsl.lang.source import sources_of
+from pathdsl.limits import FILES
 
 SECRET = "root:x:0:0:keep this\n"
 OUTSIDE = """circuit c {{ language = 1 }}
@@ -167,7 +169,7 @@ def test_a_long_chain_of_files(apart: tuple[Path, Path]) -> None:
 def test_a_program_has_so_many_files(
     apart: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pathdsl.lang.program.MOST_FILES", 3)
+    monkeypatch.setattr("pathdsl.lang.program.FILES", replace(FILES, most=3))
     for name in "abc":
         (apart[0] / f"{name}.circuit").write_text(f"group {name} = {{ a0 }}\n")
     text = "".join(f'use "{name}.circuit"\n' for name in "abc")
