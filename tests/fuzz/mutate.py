@@ -6,6 +6,7 @@ and those that somebody might write on purpose; none of them is more than some 1
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import re
@@ -106,7 +107,7 @@ def _places(value: Any) -> Any:
 
 
 def _odd(holder: Any, key: Any, draw: random.Random) -> None:
-    holder[key] = draw.choice(ODD)
+    holder[key] = copy.deepcopy(draw.choice(ODD))
 
 
 def _gone(holder: Any, key: Any, draw: random.Random) -> None:
