@@ -264,6 +264,7 @@ def _unbuilt(source: ModelSource, place: str, error: Exception) -> LanguageError
             "PD615",
             f"transformers cannot build `{place}`: {told[0] if told else type(error).__name__}",
             notes=tuple(told[1:3]),
+            advice="save it again with `model.save_pretrained(folder)`",
         )
     )
 
