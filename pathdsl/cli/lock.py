@@ -126,7 +126,7 @@ def _write(outcome: FileOutcome, scope: Scope) -> tuple[bool, Comparison | None]
             raise
     row_ids = {name: task.row_ids for name, task in outcome.tasks.items()}
     changed = compare(before, new, row_ids) if before is not None else None
-    return write_lock(outcome.path, new), changed
+    return write_lock(outcome.path, new, scope.fence), changed
 
 
 def _told(

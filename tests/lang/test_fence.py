@@ -147,6 +147,30 @@ def test_no_line_of_a_file_that_is_no_circuit_is_shown(
     assert "nothing.at(all" in said
 
 
+def test_a_lock_is_not_written_through_a_link_that_leads_out(apart: tuple[Path, Path]) -> None:
+    from pathdsl.errors import LanguageError
+    from pathdsl.score.lockfile import read_lock, write_lock
+
+    work, there = apart
+    (work / "x.circuit.lock").symlink_to(there / "secret.txt")
+    with pytest.raises(LanguageError, match="PD653"):
+        write_lock("x.circuit", {"lock_version": 1})
+    assert (there / "secret.txt").read_text() == SECRET
+    assert write_lock("x.circuit", {"lock_version": 1}, FREE)
+    os.mkfifo(work / "y.circuit.lock")
+    with pytest.raises(LanguageError, match="PD651"):
+        read_lock("y.circuit")
+
+
+def test_from_python_too(apart: tuple[Path, Path]) -> None:
+    import pathdsl
+
+    (apart[0] / "x.circuit").write_text(OUTSIDE.format(there="../there"))
+    closed, free = pathdsl.check("x.circuit"), pathdsl.check("x.circuit", allow_outside=True)
+    assert {d.code for d in closed.diagnostics} >= {"PD664"} and closed.exit_code == 2
+    assert "PD664" not in {d.code for d in free.diagnostics} and free.exit_code == 2
+
+
 def test_a_frame_is_of_a_circuit_file(apart: tuple[Path, Path]) -> None:
     from pathdsl.errors import Diagnostic, Span
 
