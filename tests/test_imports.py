@@ -32,9 +32,11 @@ ORDER = [
 LEAVES = {
     "draws": {"graph", "engine", "score", "tasks", "models"},
     "limits": {"lang", "graph", "plan", "engine", "score", "report", "cli", "tasks", "draws"},
+    "reading": {"lang", "graph", "engine", "score", "report", "api", "cli"},
     "strictjson": {"lang", "graph", "engine", "score", "report", "api", "cli"},
     "tasks": {"lang", "engine", "report", "cli", "models"},
     "models": {"engine", "cli", "score"},
+    "whole": {"engine", "score", "cli"},
 }
 # A library is imported in these places only (prefixes of dotted module names).
 HOMES = {

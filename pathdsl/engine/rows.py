@@ -24,6 +24,8 @@ from pathdsl.draws import Draws
 from pathdsl.engine.cells import csv_cell, read_columns
 from pathdsl.engine.faults import Faults
 from pathdsl.engine.taskspec import DataCall, Scalar, TaskSpec
+from pathdsl.lang.fence import FREE, Fence, outside
+from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = ["LoadedRows", "Row", "check_ids", "load_rows", "matches", "named", "rows_hash"]
@@ -46,12 +48,16 @@ class LoadedRows:
 
 
 def load_rows(
-    task: TaskSpec, base_dir: Path, overrides: Mapping[str, int] | None = None
+    task: TaskSpec,
+    base_dir: Path,
+    overrides: Mapping[str, int] | None = None,
+    fence: Fence = FREE,
 ) -> LoadedRows:
     """The rows that a task names; a file is relative to `base_dir`.
 
-    `overrides`: `take` and `seed` in the place of the file's. Raises DataError PD320 to PD327,
-    PD328 (no such field to filter by), PD339 (two rows of one id), with everything found.
+    `overrides`: `take` and `seed` in the place of the file's. `fence`: where a file may lie.
+    Raises DataError PD320 to PD327, PD328 (no such field to filter by), PD339 (two rows of one id)
+    and PD664 (outside of the fence), with everything found.
     """
     faults = Faults(task.name, task.data.span or task.span)
     call = task.data
@@ -60,7 +66,7 @@ def load_rows(
     if call.name in _FILES:
         if "take" not in arguments and "seed" not in call.arguments:
             arguments.pop("seed", None)  # `--seed` for all tasks: nothing is drawn here
-        text, facts["data_sha256"] = _read(task, base_dir / call.path, faults)
+        text, facts["data_sha256"] = _read(task, base_dir / call.path, faults, fence)
         _check_arguments(call.name, arguments, faults)
         faults.stop()
         rows = _jsonl(call.path, text, faults) if call.name == "jsonl" else _csv(call, text, faults)
@@ -128,13 +134,16 @@ def matches(found: object, wanted: Scalar) -> bool:
 # ------------------------------------------------------------------------------- files
 
 
-def _read(task: TaskSpec, path: Path, faults: Faults) -> tuple[str, str]:
+def _read(task: TaskSpec, path: Path, faults: Faults, fence: Fence) -> tuple[str, str]:
     """The text of a data file and its sha256, checked against the task's."""
     if not task.data.path:
         faults.add("PD327", f"`{task.data.name}` names no file", advice='jsonl("rows.jsonl")')
         faults.stop()
+    if not fence.holds(path):
+        faults.keep(outside(task.data.path, task.data.span))
+        faults.stop()
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         faults.add(
             "PD320",

@@ -9,6 +9,7 @@ path by path upstream to `input` and downstream to `logits`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -43,6 +44,7 @@ from pathdsl.graph.product import Product
 from pathdsl.graph.ranking import Ranking, read_ranking
 from pathdsl.graph.subpaths import NODE_REFS, Labels, SubPaths, merge
 from pathdsl.lang import ast
+from pathdsl.lang.fence import outside
 from pathdsl.lang.render import screen
 
 __all__ = ["Member", "PathResolver"]
@@ -230,7 +232,7 @@ class PathResolver(SubPaths):
 
     def _edges_file(self, expr: ast.EdgesFile) -> PathSet:
         base = Path(expr.span.path).parent
-        path = base / expr.path
+        path = self._vetted(expr, base / expr.path)
         top = _integer(expr.options, "top")
         try:
             found = read_edges_file(path, self.layout, top=top)
@@ -238,9 +240,17 @@ class PathResolver(SubPaths):
             raise _unusable(expr, error) from error
         return found if isinstance(found, Listed) else self._within([found])
 
+    def _vetted(self, expr: ast.EdgesFile, path: Path) -> Path:
+        """The path of a circuit file that lies where it may, and is a file if it is anything."""
+        if not self.program.fence.holds(path):
+            raise LanguageError(outside(expr.path, expr.span))
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise fault("PD217", f"`{expr.path}` cannot be used: it is no file", expr)
+        return path
+
     def ranking(self, expr: ast.EdgesFile, *, signed: bool) -> Ranking:
         """All edges of a score file in the order of their scores; PD217 where it cannot be used."""
-        path = Path(expr.span.path).parent / expr.path
+        path = self._vetted(expr, Path(expr.span.path).parent / expr.path)
         try:
             return read_ranking(path, self.layout, signed=signed)
         except (OSError, ValueError) as error:

@@ -5,11 +5,13 @@ Source: language.md section 3.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from pathdsl.lang import ast
 from pathdsl.lang.check_arguments import check_arguments, check_column, check_value, unknown_word
+from pathdsl.lang.fence import outside
 from pathdsl.lang.program import Program
 from pathdsl.lang.scope import Faults, Scope, fault, listed, meant, unknown
 from pathdsl.lang.serving import generator, generator_names
@@ -184,7 +186,9 @@ def _data(scope: Scope, value: ast.Node) -> Faults:
         first = value.arguments[0].value if value.arguments else None
         if isinstance(first, ast.String):
             folder = Path(value.span.path).parent
-            if not (folder / first.value).is_file():
+            if not scope.program.fence.holds(folder / first.value):
+                yield outside(first.value, first.span)
+            elif not os.path.isfile(folder / first.value):
                 yield fault(
                     "PD300",
                     f"no file `{first.value}`",

@@ -347,7 +347,9 @@ def _cost(file: Object, rounding: float) -> Iterable[str]:
         times = cost["forwards"]
         about = plain(times, 1 if times < 100 else 0) if times is not None else "undefined"
         copies = many(cost["copies"], "component copy", "component copies")
-        yield f"{many(cost['runs'], 'run')}, {copies}, about {about} plain forward passes"
+        checks = cost.get("self_checks") or 0.0
+        of_them = f" ({plain(checks, 1)} of them self-checks)" if checks >= 0.05 else ""
+        yield f"{many(cost['runs'], 'run')}, {copies}, about {about} plain forward passes{of_them}"
     if store is not None and store["stored"]:
         total = many(store["stored"] + store["computed"], "value")
         yield f"{store['stored']:,} of {total} from the result store" + (

@@ -360,13 +360,13 @@ _CROSSED: tuple[Page, ...] = (
         "sentence, and the interval adds up both. Where each sentence stands beside one name only, "
         "the names are the clusters.",
         repair="Name two fields of which neither decides the other, or the coarser one alone.",
-        failing=_example(
-            _rows({"template": "x", "name": "a"}, {"template": "y", "name": "b", "prompt": _OTHER}),
+        failing=example(
+            rows_text({"template": "x", "name": "a"}, {"template": "y", "name": "b", "prompt": _OTHER}),
             "treated = zero",
             "cluster = [template, name]",
         ),
-        passing=_example(
-            _rows(
+        passing=example(
+            rows_text(
                 {"template": "x", "name": "a"},
                 {"template": "y", "name": "b", "prompt": _OTHER},
                 {"template": "x", "name": "b", "prompt": _OTHER},
