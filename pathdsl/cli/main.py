@@ -102,6 +102,7 @@ def _interrupted(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str], debug: bool) -> int:
+    cache.opened.clear()
     try:
         app(args=arguments, prog_name="pathdsl")
     except SystemExit as end:

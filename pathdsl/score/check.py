@@ -224,6 +224,7 @@ def _check(
         prove=null_pair,
         meter=meter,
     )
+    meter.start("judging")
     judgement = judge(program, ready.resolver, session, options.only)
     proofs += _null_pairs(session)
     other: EngineSession | None = None
