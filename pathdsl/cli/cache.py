@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.store import Store
     from pathdsl.engine.storeprune import Contents
 
-__all__ = ["app", "kept_text", "limit", "open_store"]
+__all__ = ["app", "kept_text", "limit", "open_store", "opened"]
 
 LIMIT = "PATHDSL_CACHE_SIZE"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -53,7 +52,8 @@ def limit() -> int:
         raise typer.BadParameter(f"`{LIMIT}`: {error}") from error
 
 
-_opened: list[Store] = []  # by the verb that runs, for what is said when it is interrupted
+opened: list[Store] = []
+"""The store of the verb that runs, for what is said when it is interrupted."""
 
 
 def open_store() -> Store:
@@ -61,15 +61,15 @@ def open_store() -> Store:
     from pathdsl.engine.store import Store, default_folder
 
     store = Store(default_folder(), limit())
-    _opened[:] = [store]
+    opened[:] = [store]
     return store
 
 
 def kept_text() -> str:
     """What is said after Ctrl-C: what was kept, and how to go on."""
-    if not _opened:
+    if not opened:
         return "interrupted: nothing was kept, since no result store is used\n"
-    store = _opened.pop()
+    store = opened.pop()
     kept = []
     if store.kept:
         kept.append("1 value" if store.kept == 1 else f"{store.kept:,} values")
@@ -88,6 +88,7 @@ def _contents() -> Contents:
     """What is in the store; a store that was never used is empty and is not made for that."""
     from pathdsl.engine.store import INDEX, default_folder
     from pathdsl.engine.storefolder import unusable
+    from pathdsl.engine.storeindex import FAULTS
     from pathdsl.engine.storeprune import Contents, contents
 
     folder = default_folder()
@@ -97,7 +98,7 @@ def _contents() -> Contents:
         with open_store() as store:
             _vet(store)
             return contents(store)
-    except sqlite3.Error as error:
+    except FAULTS as error:
         complain([unusable(folder, error)])
         raise typer.Exit(ExitCode.MACHINE_FAILED) from error
 
@@ -158,6 +159,7 @@ def prune(
     damaged."""
     from pathdsl.engine.store import INDEX, Store, default_folder
     from pathdsl.engine.storefolder import unusable
+    from pathdsl.engine.storeindex import FAULTS
     from pathdsl.engine.storeprune import Pruned, clear
     from pathdsl.engine.storeprune import prune as remove
     from pathdsl.report.cache_text import pruned_object, pruned_text
@@ -176,7 +178,7 @@ def prune(
             with Store(folder, most) as store:
                 _vet(store, write=True)
                 gone = remove(store, max_bytes=most, older_than=oldest, verify=True)
-    except (OSError, sqlite3.Error) as error:
+    except FAULTS as error:
         complain([unusable(folder, error)])
         raise typer.Exit(ExitCode.MACHINE_FAILED) from error
     out(dump(pruned_object(gone)) if style is Format.JSON else pruned_text(gone))

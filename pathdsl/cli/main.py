@@ -110,6 +110,7 @@ def _interrupted(arguments: list[str]) -> int:
 
 def _run(arguments: list[str], debug: bool) -> int:
     debugging(debug)
+    cache.opened.clear()
     try:
         code = int(app(args=arguments, prog_name="pathdsl", standalone_mode=False) or 0)
         # Which is how typer tells of Ctrl-C.

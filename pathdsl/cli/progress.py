@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress"]
 
-FIRST = 10.0
+FIRST = 30.0
 """Seconds before the first line where there is no terminal: what is over by then needs none."""
 NEXT = 30.0
 
@@ -32,11 +33,17 @@ class Progress:
         self._now = now
         self._bar: Bar | None = None
         self._tasks: dict[str, TaskID] = {}
+        self._at = ""
         self._started = now()
         self._due = self._started + FIRST
+        self._over = threading.Event()
+        self._lines: threading.Thread | None = None
 
     def __enter__(self) -> Progress:
-        if self.on and _terminal():
+        if self.on and not _terminal():
+            self._lines = threading.Thread(target=self._tell, daemon=True)
+            self._lines.start()
+        elif self.on:
             from rich.console import Console
             from rich.progress import Progress
 
@@ -45,6 +52,9 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._lines is not None:
+            self._lines.join()
         if self._bar is not None:
             self._bar.stop()
 
@@ -52,20 +62,26 @@ class Progress:
         """What is being done, how much of it is done, and how much there is to do."""
         if not self.on:
             return
-        if self._bar is None:
-            self._line(what, done / total)
+        if self._bar is None:  # a phase of one step says no more by being at 0%
+            self._at = f"{what}, {done / total:.0%}" if total > 1 else what
             return
         from rich.markup import escape
 
         if what not in self._tasks:
-            self._tasks[what] = self._bar.add_task(escape(what), total=total)
-        self._bar.update(self._tasks[what], completed=done, total=total)
+            self._tasks[what] = self._bar.add_task(escape(what), total=None)
+        known = total if total > 1 or done else None  # a bar that pulses has no end in sight
+        self._bar.update(self._tasks[what], completed=done, total=known)
 
-    def _line(self, what: str, share: float) -> None:
+    def _tell(self) -> None:
+        while not self._over.wait(1.0):
+            self.line()
+
+    def line(self) -> None:
+        """Write a line if one is due; nothing is due in the first seconds."""
         now = self._now()
-        if now >= self._due:
+        if self._at and now >= self._due:
             self._due = now + NEXT
-            err(f"pathdsl: {what}, {share:.0%}, after {_time(now - self._started)}\n")
+            err(f"pathdsl: {self._at}, after {_time(now - self._started)}\n")
 
 
 def _terminal() -> bool:

@@ -254,6 +254,7 @@ class EngineSession:
             self.recall.keep(plan, computed, proof)
         elif self.recall is not None:
             self.recall.forget(plan)
+        self.meter.start("judging")
 
     def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
         """(draws, rows) float64; draws is 1 for a run without draws."""

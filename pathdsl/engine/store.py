@@ -81,7 +81,7 @@ class Store(OpenStore):
         """The values that are there, by key, each verified."""
         seen = _Seen()
         found = self.reading(lambda: self._find(keys, seen), {})
-        self.damaged += len(seen.damaged)
+        self.damaged += len(seen.damaged) + len(seen.astray)
         if seen != _Seen():
             self.writing(lambda: self._settle(seen))
         return found

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-__all__ = ["BLOB_COLUMNS", "INDEX", "SCHEMA", "BlobRow", "connect", "read_only", "seal"]
+__all__ = ["BLOB_COLUMNS", "FAULTS", "INDEX", "SCHEMA", "BlobRow", "connect", "read_only", "seal"]
 
 SCHEMA = 2
 INDEX = "results.sqlite"
@@ -41,6 +41,10 @@ CREATE TABLE records (
     seal TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+
+FAULTS = (OSError, sqlite3.Error, UnicodeDecodeError)
+"""What reading and writing an index may raise; SQLite's own messages may hold bytes of a damaged
+index, which Python then cannot read."""
 
 BLOB_COLUMNS = "name, bytes, plan, proof, model, task, runs, unfinished"
 BlobRow = tuple[str, int, str, str, str, str, int, int]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from pathdsl.engine.storefolder import unusable, warning
-from pathdsl.engine.storeindex import INDEX, connect, read_only
+from pathdsl.engine.storeindex import FAULTS, INDEX, connect, read_only
 from pathdsl.errors import Diagnostic
 
 __all__ = ["OpenStore"]
@@ -35,7 +35,7 @@ class OpenStore:
         self._place = 0
         try:
             self._open()
-        except (OSError, sqlite3.Error) as error:
+        except FAULTS as error:
             self._turn_off(error)
 
     def __enter__(self) -> Self:
@@ -47,7 +47,7 @@ class OpenStore:
     def close(self) -> None:
         """Let go of the index; the store is off afterwards."""
         if self._index is not None:
-            with suppress(sqlite3.Error):  # of the last writes that go from the log to the index
+            with suppress(*FAULTS):  # of the last writes that go from the log to the index
                 self._index.close()
             self._index = None
 
@@ -91,7 +91,7 @@ class OpenStore:
         try:
             yield index
         except BaseException:
-            with suppress(sqlite3.Error):  # SQLite has rolled back by itself where the disk is full
+            with suppress(*FAULTS):  # SQLite has rolled back by itself where the disk is full
                 index.execute("ROLLBACK")
             raise
         index.execute("COMMIT")
@@ -120,10 +120,10 @@ class OpenStore:
         try:
             try:
                 return work()
-            except (OSError, sqlite3.Error):
+            except FAULTS:
                 self._open_again()  # another process may have removed everything
                 return work()
-        except (OSError, sqlite3.Error) as error:
+        except FAULTS as error:
             self._turn_off(error)
             return otherwise
 
@@ -136,13 +136,13 @@ class OpenStore:
                 if self._place != self._placed():
                     self._open_again()  # another process has removed the file
                 work()
-            except (OSError, sqlite3.Error):
+            except FAULTS:
                 self._open_again()
                 if self._writable:
                     work()
         except (OSError, sqlite3.OperationalError) as error:
             self._keep_nothing(error)
-        except sqlite3.Error as error:
+        except FAULTS as error:
             self._turn_off(error)
 
     def _open_again(self) -> None:

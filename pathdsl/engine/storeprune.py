@@ -183,7 +183,7 @@ def clear(folder: Path) -> Pruned:
                     for table in ("entries", "blobs", "records"):
                         index.execute(f"DELETE FROM {table}")
                 readable = True
-            except sqlite3.DatabaseError as error:  # it is removed as a file
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # it is removed as a file
                 if _busy(error):
                     raise
     freed = 0

@@ -227,6 +227,7 @@ def _check(
         meter=meter,
     )
     session.model_proofs = [proof for _, proof in proofs]
+    meter.start("judging")
     judgement = judge(program, ready.resolver, session, options.only)
     proofs += _null_pairs(session)
     other: EngineSession | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import random
 import shutil
 import signal
 import sqlite3
@@ -24,6 +25,7 @@ from pathdsl.engine.store import INDEX, About, Store, default_folder
 from pathdsl.engine.storeindex import seal
 from pathdsl.engine.storeprune import ORPHAN_AGE, clear, contents, prune
 from pathdsl.errors import Severity
+from tests.engine.fuzz_store import Truth, broken_store, tried
 from tests.test_whole import full_disk
 
 ONE = np.array([[1.0, -np.inf, 0.1 + 0.2]])
@@ -338,6 +340,20 @@ def test_parts_go_when_the_whole_comes(tmp_path: Path) -> None:
         found = contents(store)
         assert (len(found.unfinished), len(found.plans), found.n_values) == (1, 1, 1)
         assert len(blobs(tmp_path)) == 2 and found.leftover_bytes == 0
+
+
+def test_stores_broken_at_random(tmp_path: Path) -> None:
+    """A longer run, by hand: `python -m tests.engine.fuzz_store --seconds 600`."""
+    truth, whole, folder = Truth(), tmp_path / "whole", tmp_path / "broken"
+    with Store(whole) as store:
+        truth.fill(store)
+    for seed in range(40):
+        what = broken_store(whole, folder, random.Random(f"ci-{seed}"))
+        try:
+            tried(truth, folder)
+        except BaseException as error:
+            error.add_note(f"seed ci-{seed}: {what}")
+            raise
 
 
 # ------------------------------------------------------------------------------- kills

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import random
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +20,13 @@ import pathdsl.engine.selfcheck as selfcheck
 import pathdsl.engine.session as session_module
 import pathdsl.engine.store as store_module
 from pathdsl.engine.session import ROUNDING, Limits
+from pathdsl.engine.source import ModelSource
 from pathdsl.engine.store import About, Store
 from pathdsl.engine.storeprune import contents
 from pathdsl.errors import ExitCode, Severity
 from pathdsl.report.values import as_jsonl, values_of
 from pathdsl.score.check import CheckOptions, FileOutcome, check_file
+from tests.engine.fuzz_store import broken_store
 from tests.score.work import Work
 
 HEAD = """
@@ -290,6 +294,30 @@ def test_a_truncated_blob_is_computed_again(tmp_path: Path) -> None:
         assert counts(check(tmp_path, GOOD, store))[0] == 0
 
 
+def test_checks_with_stores_broken_at_random(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is broken, the report is the same to the last bit."""
+    whole, folder = tmp_path / "whole", tmp_path / "broken"
+    with Store(whole) as store:
+        cold = check(tmp_path, GOOD, store)
+    loaded: dict[object, object] = {}  # the model once, since it is not the model that is tried
+    real = lazymodel.load
+
+    def load(source: ModelSource, *given: Any, **named: Any) -> object:
+        if source.written not in loaded:
+            loaded[source.written] = real(source, *given, **named)
+        return loaded[source.written]
+
+    monkeypatch.setattr(lazymodel, "load", load)
+    for seed in range(15):
+        what = broken_store(whole, folder, random.Random(f"check {seed}"))
+        with Store(folder) as store:
+            again = check_file(str(tmp_path / "x.circuit"), CheckOptions(store=store))
+            assert all_of(again) == all_of(cold), (seed, what)
+            assert len(store.warnings) <= 2
+
+
 def test_a_store_that_fails_on_the_way_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,9 +365,11 @@ import os, signal, sys
 from pathlib import Path
 import pathdsl.engine.recall as recall
 from pathdsl.engine.session import Limits
+from pathdsl.engine.source import ModelSource
 from pathdsl.engine.store import About, Store
 from pathdsl.engine.storeprune import contents
 from pathdsl.score.check import CheckOptions, check_file
+from tests.engine.fuzz_store import broken_store
 from tests.score.work import Work
 recall.EVERY = 0.0
 path, folder, most = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])

@@ -361,7 +361,9 @@ _CROSSED: tuple[Page, ...] = (
         "the names are the clusters.",
         repair="Name two fields of which neither decides the other, or the coarser one alone.",
         failing=example(
-            rows_text({"template": "x", "name": "a"}, {"template": "y", "name": "b", "prompt": _OTHER}),
+            rows_text(
+                {"template": "x", "name": "a"}, {"template": "y", "name": "b", "prompt": _OTHER}
+            ),
             "treated = zero",
             "cluster = [template, name]",
         ),
