@@ -72,11 +72,11 @@ def pivot(table: Table, values: np.ndarray, r: Generator, resamples: int = RESAM
     """The mean of values over a table, with its pivots."""
     mean = float(values.mean())
     means, covariances = table.resamples(values[:, None], resamples, r)
-    zero = np.zeros(len(means))
+    zero, nothing = np.zeros(len(means)), table.effects(0 * values)
     return Pivot(
         above=mean, below=1.0, divided=False, above_drawn=means[:, 0], below_drawn=zero + 1,
         drawn=Spread(covariances[:, 0, 0], zero, zero), limit=np.inf,
-        samples=(Cells(table=table, above=(values - mean) / len(values), below=0 * values),),
+        samples=(Cells(table=table, above=table.effects(values - mean), below=nothing),),
     )  # fmt: skip
 
 

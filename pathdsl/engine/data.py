@@ -283,8 +283,8 @@ def _numbered(labels: Sequence[object]) -> np.ndarray:
 def _check_crossed(
     spec: TaskSpec, labels: Mapping[str, tuple[str | int | float | bool, ...]], faults: Faults
 ) -> None:
-    """PD360 where the values of two fields do not cross."""
-    if not (spec.crossed and spec.cluster in labels and spec.crossed in labels):
+    """PD360 where the values of two fields do not cross; a part of a task has what it is left."""
+    if not (spec.crossed and spec.cluster in labels and spec.crossed in labels) or spec.filters:
         return
     for own, other in ((spec.cluster, spec.crossed), (spec.crossed, spec.cluster)):
         if len(set(labels[own])) < 2:

@@ -28,9 +28,12 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, maximum_bipartite_matching
 from scipy.sparse.linalg import lsqr
 
-__all__ = ["Table", "Variance"]
+__all__ = ["Effects", "Table", "Variance"]
 
 BLOCK_ENTRIES = 2_000_000
+
+Effects = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""What the rows, the columns and the cells of a table add to a mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,24 +107,31 @@ class Table:
         design = csr_array((weight, index), shape=(self.n_cells, ways))
         return design, ways - int(connected_components(design.T @ design, directed=False)[0])
 
-    def variance(self, influence: np.ndarray) -> Variance:
-        """Of an estimate that differs from the truth by the mean of (n,) `influence`, of sum 0."""
+    def effects(self, influence: np.ndarray) -> Effects:
+        """What rows, columns and cells of the table add to a mean, from (n,) influence of sum 0.
+
+        Linear in the influence: the effects of A - cB are those of A less c times those of B.
+        """
         u = influence / self.n
-        rows, columns = np.bincount(self.row, u), np.bincount(self.column, u)
+        cells = np.zeros(self.n_cells)
         design, rank = self._additive
-        df = self.n_cells - rank
-        residual = np.zeros(self.n_cells)
-        if df > 0:
+        if self.n_cells > rank:
             weight = np.sqrt(self._size)
-            cells = np.bincount(self.cell, u) / weight
-            residual = weight * (cells - design @ lsqr(design, cells, atol=1e-13, btol=1e-13)[0])
+            mean = np.bincount(self.cell, u) / weight
+            cells = weight * (mean - design @ lsqr(design, mean, atol=1e-13, btol=1e-13)[0])
+        return np.bincount(self.row, u), np.bincount(self.column, u), cells
+
+    def variance(self, effects: Effects) -> Variance:
+        """Of a mean with these effects."""
+        rows, columns, cells = effects
+        df = self.n_cells - self._additive[1]
         return Variance(
             rows=_left_out(rows, np.bincount(self.row) / self.n),
             columns=_left_out(columns, np.bincount(self.column) / self.n),
-            cells=float(self.n_cells / df * (residual**2).sum()) if df > 0 else 0.0,
+            cells=float(self.n_cells / df * (cells**2).sum()) if df > 0 else 0.0,
             df_rows=_effective(self.row) - 1,
             df_columns=_effective(self.column) - 1,
-            df_cells=max(df, 0),
+            df_cells=df,
         )
 
     def counts(self, count: int, generator: np.random.Generator) -> np.ndarray:

@@ -31,7 +31,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
-from pathdsl.score.crossed import Table, Variance
+from pathdsl.score.crossed import Effects, Table, Variance
 from pathdsl.score.design import Design
 from pathdsl.score.moments import Moments
 from pathdsl.score.resamples import Resamples
@@ -77,15 +77,17 @@ class Units:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cells:
-    """Crossed rows of one stratum: their table and the influences of A and B, (rows,)."""
+    """Crossed rows of one stratum: their table, and the effects of A and B on it."""
 
     table: Table
-    above: np.ndarray
-    below: np.ndarray
+    above: Effects
+    below: Effects
 
     def variance(self, c: float) -> Variance:
         """Of A - cB, in its parts."""
-        return self.table.variance(self.table.n * (self.above - c * self.below))
+        pairs = zip(self.above, self.below, strict=True)
+        rows, columns, cells = (a - c * b for a, b in pairs)
+        return self.table.variance((rows, columns, cells))
 
     def error(self, c: float) -> tuple[float, float]:
         """The variance of A - cB and its degrees of freedom."""
@@ -245,8 +247,9 @@ def pivot_of(
             jackknife, influence = _left_out(moments, place), _influences(columns, slopes)
             samples.append(Units(jackknife=jackknife, influence=influence, size=len(columns)))
         else:
-            up, down = ((columns - columns.mean(axis=0)) @ slope for slope in slopes)
-            samples.append(Cells(table=stratum.table, above=up, below=down))
+            table, centred = stratum.table, columns - columns.mean(axis=0)
+            up, down = (table.effects(table.n * (centred @ slope)) for slope in slopes)
+            samples.append(Cells(table=table, above=up, below=down))
     drawn = [_resampled(moments, parts, divided) for parts in _drawn(moments, design, resamples)]
     aa, ab, bb, up, down = (np.concatenate(part) for part in zip(*drawn, strict=True))
     return Pivot(

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.crossed import row as simulated
 from pathdsl.errors import ExitCode, LanguageError
 from pathdsl.score.check import CheckOptions, FileOutcome, check_file
-from pathdsl.score.crossed import Table
+from pathdsl.score.crossed import Table, Variance
 from pathdsl.score.design import design_of, generator_of, part_mask, searched_rows
 from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.intervals import Bootstrap
@@ -26,6 +26,11 @@ from tests.score.fakes import Algebra, task_data, world
 
 def grid(i: int, j: int, each: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return tuple(np.divmod(np.repeat(np.arange(i * j), each), j))
+
+
+def of(labels, influence) -> Variance:
+    table = Table(*labels)
+    return table.variance(table.effects(influence))
 
 
 def crossed(columns, labels, count: int = 1000, **options) -> Bootstrap:
@@ -43,7 +48,7 @@ def test_the_variance_of_a_full_table_by_hand() -> None:
     labels, rng = grid(4, 6), np.random.default_rng(1)
     y = rng.normal(size=(4, 1)) + rng.normal(size=(1, 6)) + rng.normal(size=(4, 6))
     d = (y - y.mean()).ravel()
-    found = Table(*labels).variance(d)
+    found = of(labels, d)
     by_row, by_column = y.mean(1) - y.mean(), y.mean(0) - y.mean()
     assert found.rows == pytest.approx((by_row**2).sum() / 3 / 4)
     assert found.columns == pytest.approx((by_column**2).sum() / 5 / 6)
@@ -70,7 +75,7 @@ def test_the_residuals_of_an_uneven_table_are_those_of_weighted_least_squares() 
     fit, _, rank, _ = np.linalg.lstsq(design * w[:, None], means * w, rcond=None)
     r = size * (means - design @ fit) / 80
     want = len(cells) / (len(cells) - rank) * (r**2).sum()
-    assert Table(*labels).variance(d).cells == pytest.approx(want, rel=1e-6)
+    assert of(labels, d).cells == pytest.approx(want, rel=1e-6)
 
 
 def test_leaving_out_a_large_cluster_moves_the_mean_further() -> None:
@@ -78,7 +83,7 @@ def test_leaving_out_a_large_cluster_moves_the_mean_further() -> None:
     x = np.array([1.0, 2.0, 0.5, 3.0, 1.5, 2.5, 9.0])
     left = np.array([x[labels[0] != one].mean() for one in range(3)])
     want = 2 / 3 * ((left - x.mean()) ** 2).sum()
-    found = Table(*labels).variance(x - x.mean())
+    found = of(labels, x - x.mean())
     assert found.rows == pytest.approx(want)
     assert found.df_rows == pytest.approx(49 / (16 + 4 + 1) - 1)
 
@@ -86,11 +91,11 @@ def test_leaving_out_a_large_cluster_moves_the_mean_further() -> None:
 def test_one_row_of_a_table_is_clusters_of_its_columns() -> None:
     column = np.repeat(np.arange(7), 2)
     x = np.random.default_rng(3).normal(size=14)
-    found = Table(np.zeros(14), column).variance(x - x.mean())
+    found = of((np.zeros(14), column), x - x.mean())
     means = x.reshape(7, 2).mean(1)
     assert found.total == pytest.approx(means.var(ddof=1) / 7)
     assert found.df == pytest.approx(6)
-    nothing = Table(np.zeros(3), np.zeros(3)).variance(np.array([-1.0, 0, 1]))
+    nothing = of((np.zeros(3), np.zeros(3)), np.array([-1.0, 0, 1]))
     assert (nothing.total, nothing.df) == (0.0, 0.0)
 
 
@@ -148,7 +153,7 @@ def test_gradients_reach_differences_ratios_and_parts() -> None:
     found = b.leaves.of(node).pivot
     q, c = x.mean() / y.mean(), 0.5
     assert found.estimate == pytest.approx(q)
-    want = Table(*labels).variance(x - x.mean() - c * (y - y.mean()))
+    want = of(labels, x - x.mean() - c * (y - y.mean()))
     assert found.error(c) == pytest.approx(want.se) and found.freedom(c) == pytest.approx(want.df)
     means, covariance = Table(*labels).resamples(
         np.stack([x, y], axis=1), 1000, generator_of(0, design.strata[0])
@@ -242,7 +247,7 @@ def test_tests_that_count_rows_are_refused(test: str) -> None:
 HEAD = """circuit c "x" { language = 1 }
 model m = bundled("induction-2l")
 task t { data = jsonl("a.jsonl"); reference = prompt; treated = other; FIELDS }
-metric LD on t: logits = logit(right) - logit(wrong)
+metric LD: logits = logit(right) - logit(wrong)
 """
 
 
@@ -264,12 +269,12 @@ def checked(folder: Path, fields: str, text: str, data=None) -> FileOutcome:
     return check_file(str(path), CheckOptions())
 
 
-CLAIM = "claim c: mean(LD(reference)) > -100 at 95% confidence\n"
+CLAIM = "claim c: mean(LD(reference, task: t)) > -100 at 95% confidence\n"
 
 
 def test_a_file_with_crossed_rows_is_judged(tmp_path: Path) -> None:
     found = {
-        fields: checked(tmp_path, fields, "let x: logits = mean(LD(reference))\n" + CLAIM)
+        fields: checked(tmp_path, fields, "let x: logits = mean(LD(reference, task: t))\n" + CLAIM)
         for fields in ("cluster = [name, sentence]", "cluster = name", "cluster = sentence", "")
     }
     width = {}
@@ -293,6 +298,15 @@ def test_one_name_at_a_time_is_judged_over_its_sentences(tmp_path: Path) -> None
     (claim,) = outcome.judgement.claims
     assert len(claim.parts) == 7 and all(part.n == 8 for part in claim.parts)
     assert all(part.interval is not None for part in claim.parts)
+
+
+def test_a_part_with_one_name_has_the_clusters_of_its_sentences(tmp_path: Path) -> None:
+    text = 'task part = t where name == "n0"\nlet x: logits = mean(LD(reference, task: part))\n'
+    part = checked(tmp_path, "cluster = [name, sentence]", text + CLAIM)
+    assert part.judgement is not None, [d.message for d in part.diagnostics]
+    (found,) = part.judgement.quantities
+    assert found.n == 8 and found.interval is not None
+    assert len(np.unique(part.tasks["part"].clusters)) == 1
 
 
 @pytest.mark.parametrize("fields", ["[name, sentence, one]", "[name]", "[name, name]", "[]"])
