@@ -8,14 +8,27 @@ VENV   ?= .venv
 TORCH  ?= torch
 JOBS   ?= 2
 PIP    := $(VENV)/bin/python -m pip --disable-pip-version-check
+NEWEST ?= .venv-newest
+NEWEST_PIP := $(NEWEST)/bin/python -m pip --disable-pip-version-check
+TESTS  ?=
 
-.PHONY: check test lint clean
+.PHONY: check test test-newest lint clean
 
 check: $(VENV)/.installed
 	$(VENV)/bin/pathdsl check hypotheses/quickstart
 
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS)
+
+# The same tests with the newest transformers that pyproject.toml allows, all else as pinned; what
+# transformers itself pins goes with it. `make test-newest TESTS=tests/engine` runs a part.
+test-newest: $(NEWEST)/.torch
+	$(NEWEST_PIP) install --quiet --upgrade \
+	  --upgrade-strategy only-if-needed --no-build-isolation -c $(NEWEST)/constraints.txt \
+	  transformers -e '.[dev]'
+	@$(NEWEST)/bin/python -c 'import torch, transformers; \
+	  print("transformers", transformers.__version__, "torch", torch.__version__)'
+	OMP_NUM_THREADS=1 $(NEWEST)/bin/python -m pytest -n $(JOBS) $(TESTS)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
@@ -31,6 +44,13 @@ $(VENV)/.torch: constraints.txt | $(VENV)/.created
 	$(PIP) install --quiet -c constraints.txt $(TORCH)
 	@touch $@
 
+$(NEWEST)/.torch: constraints.txt
+	$(PYTHON) -m venv $(NEWEST)
+	grep -vE '^(transformers|tokenizers|huggingface_hub|hf-xet)==' $< > $(NEWEST)/constraints.txt
+	$(NEWEST_PIP) install --quiet -c $(NEWEST)/constraints.txt hatchling editables
+	$(NEWEST_PIP) install --quiet -c $(NEWEST)/constraints.txt $(TORCH)
+	@touch $@
+
 $(VENV)/.installed: pyproject.toml $(VENV)/.torch
 	$(PIP) install --quiet --no-build-isolation -c constraints.txt -e .
 	@touch $@
@@ -40,4 +60,4 @@ $(VENV)/.installed-dev: pyproject.toml $(VENV)/.torch
 	@touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(NEWEST)

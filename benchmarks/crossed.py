@@ -19,7 +19,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from pathdsl.score.crossed import Table
-from pathdsl.score.crossing import Leaf
+from pathdsl.score.pivot import Cells, Pivot, Spread
 
 LEVELS = (0.05, 0.00625)
 RESAMPLES = 1000
@@ -66,15 +66,16 @@ def sample(
     return values
 
 
-def leaf(table: Table, values: np.ndarray, r: Generator, resamples: int = RESAMPLES) -> Leaf:
+def pivot(table: Table, values: np.ndarray, r: Generator, resamples: int = RESAMPLES) -> Pivot:
     """The mean of values over a table, with its pivots."""
     mean = float(values.mean())
-    variance = table.variance(table.effects(values - mean))
     means, covariances = table.resamples(values[:, None], resamples, r)
-    with np.errstate(all="ignore"):
-        pivots = (means[:, 0] - mean) / np.sqrt(covariances[:, 0, 0])
-    pivots = np.sort(pivots[~np.isnan(pivots)])
-    return Leaf(estimate=mean, se=variance.se, df=variance.df, pivots=pivots)
+    zero, nothing = np.zeros(len(means)), table.effects(0 * values)
+    return Pivot(
+        above=mean, below=1.0, divided=False, above_drawn=means[:, 0], below_drawn=zero + 1,
+        drawn=Spread(covariances[:, 0, 0], zero, zero), limit=np.inf,
+        samples=(Cells(table=table, above=table.effects(values - mean), below=nothing),),
+    )  # fmt: skip
 
 
 def one_way(cluster: np.ndarray, values: np.ndarray, tail: float) -> bool:
@@ -98,10 +99,10 @@ def row(
         values = sample(r, *labels, population, EFFECTS[effects])
         if of == "ratio":  # A - cB at the true c
             values = values * (2 + 0.5 * np.abs(sample(r, *labels, "normal", (1, 1, 1))))
-        found = leaf(table, values, r)
+        found = pivot(table, values, r)
         means.append(found.estimate)
         for i, alpha in enumerate(LEVELS):
-            t = float(student.ppf(1 - alpha / 2, found.df)) * found.se
+            t = float(student.ppf(1 - alpha / 2, found.freedom(0.0))) * found.error(0.0)
             low, high = found.ends(alpha / 2)
             ways = [one_way(cluster, values, alpha / 2) for cluster in labels]
             missed[:, i] += ways[0], ways[1], abs(found.estimate) > t, low > 0 or high < 0

@@ -129,11 +129,10 @@ def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
         execution.append(seconds[1])
     import torch
 
-    from pathdsl.engine.session import vocab_columns
+    from pathdsl.engine.runner import plan_cost
     from pathdsl.plan.build import mixed_copies
-    from pathdsl.plan.liveness import cost
 
-    costs = [cost(plan, 4, vocab_columns(plan)) for plan in ready.last]
+    costs = [plan_cost(plan, 4) for plan in ready.last]
     return {
         "workload": name,
         "shape": shape,

@@ -56,14 +56,16 @@ def check(
     both_norms: bool = False,
     store: Store | None = None,
     progress: Callable[[str, int, int], None] | None = None,
+    allow_outside: bool = False,
 ) -> Result:
     """Check one `.circuit` file: rows, model, runs, self-checks, quantities and verdicts.
 
     `take` and `seed` replace those of every task's data. `only` judges one claim or quantity.
     `models` replaces models by their name, written as for `--model`: `{"m": "folder:weights"}`.
     `limits` bounds memory, automata and plans. `store` keeps values between checks; None keeps
-    nothing. `progress` is called with a text, the number done and the number to do. Loads torch
-    and the model, and sets torch to deterministic algorithms.
+    nothing. `progress` is called with a text, the number done and the number to do.
+    `allow_outside` lets the file name others outside of its own folder and of the working one.
+    Loads torch and the model, and sets torch to deterministic algorithms.
 
     Faults of the file, its data, the model or the machine are in `result.diagnostics`, never
     raised, and `result.exit_code` is what the command line would exit with. Raises ValueError for
@@ -85,5 +87,6 @@ def check(
         progress=progress,
         threads=threads,
         store=store,
+        allow_outside=allow_outside,
     )
     return check_path(os.fspath(path), options, models or {})

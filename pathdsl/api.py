@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from pathdsl.errors import Diagnostic, ExitCode, Severity
+from pathdsl.errors import MOST_THREADS, Diagnostic, ExitCode, Severity
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.source import SourceFile, sources_of
+from pathdsl.lang.visible import visible
 from pathdsl.score.check import CheckOptions, FileOutcome, check_file
 from pathdsl.score.results import ClaimResult, QuantityResult
 
@@ -138,7 +139,7 @@ class Result:
         from pathdsl.report.style import View
         from pathdsl.report.text import summary_line
 
-        return f"<pathdsl result of {self.path!r}: {summary_line(self.outcome, View())}>"
+        return f"<pathdsl result of {self.path!r}: {visible(summary_line(self.outcome, View()))}>"
 
     def _repr_html_(self) -> str:
         """What notebooks show."""
@@ -165,11 +166,11 @@ def check_path(path: str, options: CheckOptions, models: Mapping[str, str]) -> R
     options = replace(options, models=read)
     replaced = {name: str(options.overrides[name]) for name in sorted(options.overrides)}
     replaced |= {f"model {name}": where for name, where in models.items()}
-    program, found = lint_file(path)
+    program, found = lint_file(path, None, options.fence)
     if program.file.statements and not any(d.severity is Severity.ERROR for d in found):
         _vet_names(program, options)
     if not (program.claims or program.lets):
-        return Result(outcome=_only_vetted(path), replaced=replaced)
+        return Result(outcome=_only_vetted(path, options), replaced=replaced)
     result = Result(outcome=check_file(path, options), replaced=replaced)
     judged = result.outcome.judgement is not None
     if options.only is not None and judged and not (result.claims or result.quantities):
@@ -196,14 +197,16 @@ def vet_counts(take: int | None, seed: int | None, threads: int | None) -> dict[
             raise TypeError(f"`{name}={n!r}`: wanted a whole number")
         if what and n < 1:
             raise ValueError(f"`{name}={n}`: at least one {what} is needed")
+        if name == "threads" and n > MOST_THREADS:
+            raise ValueError(f"`{name}={n}`: at most {MOST_THREADS:,} threads")
     return {name: n for name, n in (("take", take), ("seed", seed)) if n is not None}
 
 
-def _only_vetted(path: str) -> FileOutcome:
+def _only_vetted(path: str, options: CheckOptions) -> FileOutcome:
     """The outcome of a file with nothing to run, whose graph is looked at all the same."""
     from pathdsl.engine.vet import vet_file
 
-    program, found = vet_file(path)
+    program, found = vet_file(path, None, options.fence)
     wrong = any(d.severity is Severity.ERROR for d in found)
     code = ExitCode.WRONG_INPUT if wrong else ExitCode.NOTHING_TO_CHECK
     return FileOutcome(path=path, program=program, diagnostics=tuple(found), exit_code=code)

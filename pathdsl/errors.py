@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 __all__ = [
+    "MOST_THREADS",
     "DataError",
     "Diagnostic",
     "EngineError",
@@ -30,6 +31,10 @@ __all__ = [
     "Severity",
     "Span",
 ]
+
+
+MOST_THREADS = 1_024
+"""Threads that may be asked for; libraries of arithmetic end the process at some larger number."""
 
 
 class ExitCode(IntEnum):

@@ -69,6 +69,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="Compute everything; read and keep no results.",
     )
+    group.addoption(
+        "--pathdsl-allow-outside",
+        action="store_true",
+        help="Files may name others outside of their own folder and of the one pytest runs in.",
+    )
     parser.addini(
         WHOLE_TREE,
         "Collect .circuit files also where neither a path nor testpaths is given.",
@@ -108,8 +113,10 @@ class CircuitFile(pytest.File):
         """A test for each claim; raises CircuitFault where the file is wrong."""
         from pathdsl.engine.vet import vet_file
         from pathdsl.errors import Severity
+        from pathdsl.lang.fence import FREE
 
-        program, found = vet_file(self.shown_path())
+        fence = FREE if self.config.getoption("pathdsl_allow_outside") else None
+        program, found = vet_file(self.shown_path(), None, fence)
         errors = [fault for fault in found if fault.severity is Severity.ERROR]
         if errors:
             raise CircuitFault(_rendered(errors, program.sources))
@@ -192,13 +199,14 @@ class Claim(pytest.Item):
 
     def runtest(self) -> None:
         """Raise NotAsExpected with the report of the members that are not as expected."""
+        from pathdsl.lang.visible import visible
         from pathdsl.report.findings import base_name, excused, level_of, noise_of, said
 
         result = self.parent.checked()
         members = [one for one in result.claims if base_name(one.name) == self.name]
         noise = noise_of(result.outcome)
         for one in members:
-            self.user_properties.append((f"verdict {one.name}", said(one, noise)))
+            self.user_properties.append((f"verdict {one.name}", visible(said(one, noise))))
         allowed = self.config.getoption("pathdsl_allow_inconclusive")
         if any(level_of(one, allowed) == "error" for one in members):
             raise NotAsExpected(_report(self.name, result))
@@ -236,7 +244,8 @@ def _settings(config: pytest.Config) -> dict[str, int]:
         name, _, value = text.partition("=")
         number = value.removeprefix("-")
         least = 1 if name == "take" else None
-        if name not in ("take", "seed") or not (number.isascii() and number.isdigit()):
+        readable = number.isascii() and number.isdigit() and len(number) <= 18
+        if name not in ("take", "seed") or not readable:
             raise pytest.UsageError(f"--pathdsl-set {text}: wanted take=N or seed=N")
         if least is not None and int(value) < least:
             raise pytest.UsageError(f"--pathdsl-set {text}: at least one row is needed")
@@ -259,6 +268,7 @@ def _check(path: str, config: pytest.Config) -> Result:
                 device=config.getoption("pathdsl_device"),
                 allow_inconclusive=config.getoption("pathdsl_allow_inconclusive"),
                 store=store,
+                allow_outside=config.getoption("pathdsl_allow_outside"),
             )
         finally:
             if store is not None:

@@ -173,6 +173,57 @@ def two_tokens(folder: Path) -> None:
     write_rows(folder, rows)
 
 
+DEEP = "[" * 100_000
+NINES = "9" * 5000
+
+
+def raw_row(value: str) -> Callable[[Path], None]:
+    """The second row with the text of one value replaced by another."""
+
+    def make(folder: Path) -> None:
+        lines = [json.dumps(good_row(i)) for i in range(4)]
+        lines[1] = lines[1].replace('"right": 1', f'"right": {value}')
+        (folder / "rows.jsonl").write_text("\n".join(lines) + "\n")
+
+    return make
+
+
+def raw_config(text: str) -> Callable[[Path], None]:
+    """The model's config with one more field, as written."""
+
+    def make(folder: Path) -> None:
+        path = folder / "model" / "config.json"
+        path.write_text(path.read_text().rstrip().removesuffix("}") + f', "more": {text}}}')
+
+    return make
+
+
+def deep_cell(folder: Path) -> None:
+    """A cell of CSV that begins a list, and another, and another."""
+    text(('jsonl("rows.jsonl")', 'csv("rows.csv")'))(folder)
+    (folder / "rows.csv").write_text(f'id,prompt,other,right,wrong\n1,"{DEEP}",x,1,2\n')
+
+
+def edge_score(score: str) -> Callable[[Path], None]:
+    """A file of edges, one with this score."""
+
+    def make(folder: Path) -> None:
+        text(("a1.h2@END -> logits", 'edges("e.json", top: 1)'))(folder)
+        (folder / "e.json").write_text(
+            '{"cfg": {"n_layers": 2, "n_heads": 3}, "edges": '
+            f'{{"input->logits": {{"score": {score}, "in_graph": true}}}}}}'
+        )
+
+    return make
+
+
+def long_index(folder: Path) -> None:
+    """An index of weight files that begins a list, and another."""
+    (folder / "model" / "model.safetensors").unlink()
+    (folder / "model" / "model.safetensors.index.json").write_text('{"weight_map": ' + DEEP)
+
+
+LONG = "n" * 300
 WRONG_HASH = hashlib.sha256(b"other rows").hexdigest()
 
 CASES = [
@@ -229,6 +280,43 @@ CASES = [
         words=("model.safetensors", "again")),
     Bad(name="weights that are no numbers", make=weights(with_nan), code="PD606", exits=3,
         words=("infinite",)),
+    Bad(name="a number of 5,000 digits", make=raw_row(NINES), code="PD322",
+        words=("rows.jsonl", "line 2", "5,000 digits")),
+    Bad(name="a row that is nested deeply", make=raw_row(DEEP), code="PD322",
+        words=("rows.jsonl", "line 2", "levels deep")),
+    Bad(name="a cell that is nested deeply", make=deep_cell, code="PD3", words=("row",)),
+    Bad(name="a score of 5,000 digits", make=edge_score(NINES), code="PD217", words=("e.json",)),
+    Bad(name="a score that is nested deeply", make=edge_score(DEEP), code="PD217",
+        words=("e.json",)),
+    Bad(name="a config with a number of 5,000 digits", make=raw_config(NINES), code="PD615",
+        words=("config.json", "5,000 digits")),
+    Bad(name="a config that is nested deeply", make=raw_config(DEEP), code="PD615",
+        words=("config.json", "levels deep")),
+    Bad(name="an index that is nested deeply", make=long_index, code="PD609", exits=3,
+        words=("index.json",)),
+    *(
+        Bad(name=f"a config whose {field} is {value!r}", make=config(**{field: value}),
+            code="PD615", words=(field,))
+        for field, value in (
+            ("layer_norm_epsilon", "x"), ("layer_norm_epsilon", float("inf")),
+            ("tie_word_embeddings", "no"), ("n_layer", True), ("n_layer", 1_000_000),
+            ("n_head", 2.5), ("scale_attn_weights", "false"), ("activation_function", 3),
+            ("pad_token_id", "x"), ("layer_norm_epsilon", -1.0),
+        )
+    ),
+    Bad(name="a config for single layers", make=config(per_layer_config={"0": {"n_head": 1}}),
+        code="PD612", words=("per_layer_config",)),
+    Bad(name="a config that transformers refuses", make=config(id2label=5), code="PD615",
+        words=("save_pretrained",)),
+    Bad(name="a model type that is a list", make=config(model_type=["gpt2"]), code="PD607"),
+    Bad(name="a config of a thousand layers", make=config(n_layer=1_000), code="PD605", exits=3,
+        words=("weights at least",)),
+    Bad(name="data of a name too long", make=text(("rows.jsonl", LONG)), code="PD300"),
+    Bad(name="a folder of a name too long", make=text(('("model")', f'("{LONG}")')), code="PD600"),
+    Bad(name="edges of a name too long",
+        make=text(("a1.h2@END -> logits", f'edges("{LONG}", top: 1)')), code="PD300"),
+    Bad(name="a used file of a name too long",
+        make=text(("circuit c {", f'use "{LONG}.circuit"\ncircuit c {{')), code="PD105"),
     Bad(name="weights of another shape", make=config(n_layer=3), code="PD605", exits=3,
         words=("weight",)),
 ]  # fmt: skip

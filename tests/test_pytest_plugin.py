@@ -64,6 +64,20 @@ def test_each_claim_is_a_test(pytester: pytest.Pytester) -> None:
     )
 
 
+def test_files_outside_are_allowed_on_demand(pytester: pytest.Pytester) -> None:
+    (pytester.path / "lib.circuit").write_text(LIBRARY)
+    work = pytester.path / "work"
+    work.mkdir()
+    (work / "a.circuit").write_text('use "../lib.circuit"\n' + INDUCTION)
+    pytester.chdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(work)
+        done = run(pytester, "a.circuit")
+        done.assert_outcomes(errors=1)
+        done.stdout.fnmatch_lines(["*PD664*"])
+        run(pytester, "a.circuit", "--pathdsl-allow-outside").assert_outcomes(passed=2)
+
+
 def test_a_claim_not_as_expected_fails_with_its_report(pytester: pytest.Pytester) -> None:
     files(pytester, a=INDUCTION + WRONG + EACH)
     done = run(pytester, "hypotheses")

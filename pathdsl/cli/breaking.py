@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pathdsl.cli.complaints import complain
-from pathdsl.cli.options import Format, NoColor
+from pathdsl.cli.options import AllowOutside, Format, NoColor
 from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.errors import Diagnostic, ExitCode, LanguageError, PathdslError, Severity
+from pathdsl.lang.fence import FREE, Fence
+from pathdsl.reading import read_file
 
 if TYPE_CHECKING:
     from pathdsl.graph.shape import ModelShape
@@ -31,6 +33,7 @@ def breaking(
         str, typer.Option("--against", metavar="REV", help="A commit, branch or tag of git.")
     ] = "HEAD",
     style: Annotated[Format, typer.Option("--format", help="Text, or one object.")] = Format.TEXT,
+    allow_outside: AllowOutside = False,
     no_color: NoColor = False,
 ) -> None:
     """Say which claims became weaker since a revision; runs no model.
@@ -59,10 +62,11 @@ def breaking(
     results: list[FileChanges] = []
     code = ExitCode.AS_EXPECTED
     with tempfile.TemporaryDirectory(prefix="pathdsl-") as there:
+        fences = (Fence((os.path.realpath(there),)), FREE if allow_outside else None)
         repository.laid_out(commit, names, Path(there))
         for inside, name in names.items():
             try:
-                results.append(_compared(name, Path(there) / inside, against))
+                results.append(_compared(name, Path(there) / inside, against, fences))
             except PathdslError as error:
                 complain([_of(fault, there, against) for fault in error.diagnostics])
                 code = ExitCode.WRONG_INPUT
@@ -82,8 +86,13 @@ def breaking(
     raise typer.Exit(code)
 
 
-def _compared(name: str, earlier: Path, revision: str) -> FileChanges:
-    """The changes of one file; raises PathdslError where one of the two texts has faults."""
+def _compared(
+    name: str, earlier: Path, revision: str, fences: tuple[Fence, Fence | None]
+) -> FileChanges:
+    """The changes of one file; raises PathdslError where one of the two texts has faults.
+
+    `fences`: where what the earlier text and the one of now name may lie.
+    """
     from pathdsl.graph.breaking import breaking as compare
     from pathdsl.lang.changes import Change
     from pathdsl.lang.program import load_program
@@ -97,7 +106,7 @@ def _compared(name: str, earlier: Path, revision: str) -> FileChanges:
                 )
             )
         return FileChanges(path=name, note=f"new since {revision}: nothing to compare with")
-    old, faults = load_program(str(earlier))
+    old, faults = load_program(str(earlier), None, fences[0])
     _stop_at(faults, earlier=f"`{name}` at {revision}")
     if not os.path.exists(name):
         gone = [
@@ -107,11 +116,11 @@ def _compared(name: str, earlier: Path, revision: str) -> FileChanges:
         return FileChanges(
             path=name, changes=tuple(gone), note="" if gone else "a library, removed"
         )
-    new, faults = load_program(name)
+    new, faults = load_program(name, None, fences[1])
     _stop_at(faults)
     if not old.claims and not new.claims:
         return FileChanges(path=name, note="no claims: compared with the files that use it")
-    shape, why = _shape(new, name)
+    shape, why = _shape(new)
     return FileChanges(path=name, changes=tuple(compare(old, new, shape, _content, why)))
 
 
@@ -142,15 +151,14 @@ def _of(fault: Diagnostic, folder: str, revision: str) -> Diagnostic:
     )
 
 
-def _shape(program: Program, path: str) -> tuple[ModelShape | None, str]:
+def _shape(program: Program) -> tuple[ModelShape | None, str]:
     """The graph of the model as it is now, or why it is not known; nothing is downloaded."""
-    from pathdsl.engine.source import shape_of, source_from
+    from pathdsl.engine.source import shape_of, source_of
 
     if program.model is None:
         return None, "the file names no model"
-    home = program.origin.get(program.model.name.name, path)
     try:
-        shape = shape_of(source_from(program.model, Path(home).parent))
+        shape = shape_of(source_of(program))
     except PathdslError as error:
         return None, error.diagnostics[0].message
     return shape, "" if shape is not None else "the model's config is not on this machine"
@@ -162,6 +170,7 @@ def _content(program: Program, task: str) -> bytes:
 
     home = Path(program.origin.get(task, program.path)).parent
     try:
-        return (home / data_path(program.tasks[task])).read_bytes()
+        place = home / data_path(program.tasks[task])
+        return read_file(place) if program.fence.holds(place) else b""
     except OSError:
         return b""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.store import Store
     from pathdsl.engine.storeprune import Contents
 
-__all__ = ["app", "limit", "open_store"]
+__all__ = ["app", "kept_text", "limit", "open_store", "opened"]
 
 LIMIT = "PATHDSL_CACHE_SIZE"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -53,35 +52,61 @@ def limit() -> int:
         raise typer.BadParameter(f"`{LIMIT}`: {error}") from error
 
 
+opened: list[Store] = []
+"""The store of the verb that runs, for what is said when it is interrupted."""
+
+
 def open_store() -> Store:
-    """The user's store, made if need be; `trouble` says why it is off."""
+    """The user's store, made if need be; its `warnings` say what is wrong with it."""
     from pathdsl.engine.store import Store, default_folder
 
-    return Store(default_folder(), limit())
+    store = Store(default_folder(), limit())
+    opened[:] = [store]
+    return store
+
+
+def kept_text() -> str:
+    """What is said after Ctrl-C: what was kept, and how to go on."""
+    if not opened:
+        return "interrupted: nothing was kept, since no result store is used\n"
+    store = opened.pop()
+    kept = []
+    if store.kept:
+        kept.append("1 value" if store.kept == 1 else f"{store.kept:,} values")
+    if store.under_way is not None:
+        kept.append(f"{store.under_way.share:.0%} of what task `{store.under_way.task}` was at")
+    complain(store.warnings)
+    if not kept:
+        return "interrupted: nothing was finished yet that could be kept\n"
+    return (
+        f"interrupted: {' and '.join(kept)} are in the result store; the same command goes on "
+        "from there\n"
+    )
 
 
 def _contents() -> Contents:
     """What is in the store; a store that was never used is empty and is not made for that."""
-    from pathdsl.engine.store import INDEX, default_folder, unusable
+    from pathdsl.engine.store import INDEX, default_folder
+    from pathdsl.engine.storefolder import unusable
+    from pathdsl.engine.storeindex import FAULTS
     from pathdsl.engine.storeprune import Contents, contents
 
     folder = default_folder()
     if not os.path.exists(folder / INDEX):
-        return Contents(
-            folder=folder, blobs=(), records=0, bytes=0, index_bytes=0, leftover_bytes=0
-        )
+        return Contents(folder=folder)
     try:
         with open_store() as store:
             _vet(store)
             return contents(store)
-    except sqlite3.Error as error:
+    except FAULTS as error:
         complain([unusable(folder, error)])
         raise typer.Exit(ExitCode.MACHINE_FAILED) from error
 
 
-def _vet(store: Store) -> None:
-    if store.trouble is not None:
-        complain([store.trouble])
+def _vet(store: Store, *, write: bool = False) -> None:
+    """Say what is wrong with a store; leave with 3 where that forbids reading or writing it."""
+    complain(store.warnings)
+    if not store.on or (write and not store.writable):
         raise typer.Exit(ExitCode.MACHINE_FAILED)
 
 
@@ -130,8 +155,11 @@ def prune(
     everything: Annotated[bool, typer.Option("--all", help="Remove everything.")] = False,
     style: Style = Format.TEXT,
 ) -> None:
-    """Remove values by age, then the least recently used beyond a size (2 GB if not said)."""
-    from pathdsl.engine.store import INDEX, Store, default_folder, unusable
+    """Remove values by age, the least recently used beyond a size (2 GB if not said), and what is
+    damaged."""
+    from pathdsl.engine.store import INDEX, Store, default_folder
+    from pathdsl.engine.storefolder import unusable
+    from pathdsl.engine.storeindex import FAULTS
     from pathdsl.engine.storeprune import Pruned, clear
     from pathdsl.engine.storeprune import prune as remove
     from pathdsl.report.cache_text import pruned_object, pruned_text
@@ -148,9 +176,9 @@ def prune(
             gone = clear(folder) if os.path.isdir(folder) else gone
         elif os.path.exists(folder / INDEX):
             with Store(folder, most) as store:
-                _vet(store)
-                gone = remove(store, max_bytes=most, older_than=oldest)
-    except (OSError, sqlite3.Error) as error:
+                _vet(store, write=True)
+                gone = remove(store, max_bytes=most, older_than=oldest, verify=True)
+    except FAULTS as error:
         complain([unusable(folder, error)])
         raise typer.Exit(ExitCode.MACHINE_FAILED) from error
     out(dump(pruned_object(gone)) if style is Format.JSON else pruned_text(gone))
@@ -168,7 +196,9 @@ def path(style: Style = Format.TEXT) -> None:
 
 def _age(text: str) -> float:
     """Seconds: `30d`, `12h`."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text.strip())
+    found = re.fullmatch(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([smhdw])", text.strip())
     if found is None:
-        raise typer.BadParameter(f"`{text}` is no age; wanted for example `30d`, `12h` or `2w`")
+        raise typer.BadParameter(
+            f"`{text[:40]}` is no age; wanted for example `30d`, `12h` or `2w`"
+        )
     return float(found[1]) * _SECONDS[found[2]]

@@ -16,6 +16,7 @@ from pathdsl.cli.formats import CheckFormat, Collected
 from pathdsl.cli.named import NO_MEMBER, judged, vet_names
 from pathdsl.cli.options import (
     AllowInconclusive,
+    AllowOutside,
     BothNorms,
     Device,
     Diagnostics,
@@ -36,16 +37,17 @@ from pathdsl.cli.options import (
     read_scope,
 )
 from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.cli.progress import Progress
+from pathdsl.cli.saved import save
+from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, Severity
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from pathdsl.engine.store import Store
     from pathdsl.score.check import FileOutcome
     from pathdsl.score.drift import Comparison
 
-__all__ = ["check", "outcome_and_lock", "outcome_of", "vet_locked"]
+__all__ = ["check", "failed", "outcome_and_lock", "outcome_of", "vet_locked"]
 
 
 def check(
@@ -81,6 +83,7 @@ def check(
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress; a line per claim.")
     ] = False,
+    allow_outside: AllowOutside = False,
     no_color: NoColor = False,
 ) -> None:
     """Judge the claims of files: vet the data, run the model, print verdicts."""
@@ -93,7 +96,7 @@ def check(
     if values is not None and values.suffix not in (".jsonl", ".csv"):
         raise typer.BadParameter(f"`--values {values}`: wanted a name ending in .jsonl or .csv")
     vet_locked(locked, only)
-    scope = read_scope(sets, seed, models, memory, max_states, max_copies)
+    scope = read_scope(sets, seed, models, memory, max_states, max_copies, allow_outside)
     view = View(
         width=columns(),
         colour=colour_on(sys.stdout, off=no_color),
@@ -106,13 +109,17 @@ def check(
     collected = Collected(style, allow_inconclusive=allow_inconclusive)
     names = expand(files)
     if only is not None or scope.models:
-        programs = [load_program(name)[0] for name in names]
+        programs = [load_program(name, None, scope.fence)[0] for name in names]
         vet_names([p for p in programs if p.file.statements], only, scope.models)
     store = None if no_cache or locked else open_store()
+    guard = Guard()
     for name in names:
-        outcome, comparison = outcome_and_lock(
-            name, scope, only, device, threads, allow_inconclusive, both_norms, quiet, store, locked
-        )
+        outcome, comparison = failed(name), None
+        with guard.of(name):
+            outcome, comparison = outcome_and_lock(
+                name, scope, only, device, threads, allow_inconclusive, both_norms, quiet, store,
+                locked,
+            )  # fmt: skip
         codes.append(outcome.exit_code)
         known = outcome.program.sources if outcome.program else {}
         sources = sources_of(outcome.diagnostics, known)
@@ -130,8 +137,8 @@ def check(
             rows += values_of(outcome)
     if store is not None:
         store.close()
-        if store.trouble is not None:
-            complain([store.trouble])
+        if store.warnings:
+            complain(store.warnings)
     code = overall(codes)
     if values is not None and not _write_values(values, rows):
         code = ExitCode.WRONG_INPUT
@@ -144,6 +151,13 @@ def check(
     if not names:
         err("no `.circuit` file in " + ", ".join(f"`{name}`" for name in files) + "\n")
     raise typer.Exit(code)
+
+
+def failed(path: str) -> FileOutcome:
+    """The outcome of a file that broke the checker, which the guard has told."""
+    from pathdsl.score.check import FileOutcome
+
+    return FileOutcome(path=path, program=None, diagnostics=(), exit_code=ExitCode.MACHINE_FAILED)
 
 
 def vet_locked(locked: bool, only: str | None) -> None:
@@ -170,7 +184,7 @@ def outcome_and_lock(
     """
     from pathdsl.score.locked import against_lock, lockless
 
-    outcome, comparison = lockless(path) if locked else None, None
+    outcome, comparison = lockless(path, scope.fence) if locked else None, None
     if outcome is None:
         outcome = outcome_of(
             path, scope, only, device, threads, allow_inconclusive, both_norms, quiet, store
@@ -198,9 +212,10 @@ def outcome_of(
     from pathdsl.lang.lint import lint_file
     from pathdsl.score.check import CheckOptions, FileOutcome, check_file
 
-    program, found = lint_file(path)
+    program, found = lint_file(path, None, scope.fence)
     if not (program.claims or program.lets):
-        program, found = vet_file(path)  # nothing will run, so look at the graph here
+        # Nothing will run, so look at the graph here.
+        program, found = vet_file(path, None, scope.fence)
     wrong = any(d.severity is Severity.ERROR for d in found)
     if wrong or program.is_library:
         code = ExitCode.WRONG_INPUT if wrong else ExitCode.NOTHING_TO_CHECK
@@ -208,7 +223,7 @@ def outcome_of(
     if only is not None and only.partition("[")[0] not in judged(program):
         code = ExitCode.NOTHING_TO_CHECK
         return FileOutcome(path=path, program=program, diagnostics=tuple(found), exit_code=code)
-    with _Progress(quiet) as progress:
+    with Progress(quiet) as progress:
         options = CheckOptions(
             overrides=scope.overrides,
             models=scope.models,
@@ -220,6 +235,7 @@ def outcome_of(
             progress=progress.show if progress.on else None,
             threads=threads,
             store=store,
+            allow_outside=scope.allow_outside,
         )
         return check_file(path, options)
 
@@ -232,40 +248,4 @@ def _anything(outcome: FileOutcome) -> bool:
 def _write_values(path: Path, rows: list[dict[str, object]]) -> bool:
     from pathdsl.report.values import as_csv, as_jsonl
 
-    text = as_csv(rows) if path.suffix == ".csv" else as_jsonl(rows)
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        err(f"error: cannot write `{path}`: {error.strerror}\n")
-        return False
-    return True
-
-
-class _Progress:
-    """A bar on standard error while the model runs, on terminals only."""
-
-    def __init__(self, quiet: bool) -> None:
-        self.on = not quiet and sys.stderr.isatty()
-        self._bar: Progress | None = None
-        self._tasks: dict[str, TaskID] = {}
-
-    def __enter__(self) -> _Progress:
-        if self.on:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def show(self, what: str, done: int, total: int) -> None:
-        """Called by the session after every batch."""
-        if self._bar is None:
-            return
-        if what not in self._tasks:
-            self._tasks[what] = self._bar.add_task(what, total=total)
-        self._bar.update(self._tasks[what], completed=done, total=total)
+    return save(path, as_csv(rows) if path.suffix == ".csv" else as_jsonl(rows))

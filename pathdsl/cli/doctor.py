@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from enum import StrEnum
@@ -67,8 +68,8 @@ def doctor(
 def read_model(text: str, dtype: Dtype | None = None) -> ModelSource:
     """The model that a text means; raises typer.BadParameter where it means none.
 
-    A text without `folder:`, `hf:` or `bundled:` is a folder if there is one, else a bundled name,
-    else a hub id; what begins as only paths do is a folder in any case.
+    A text without `folder:`, `hf:` or `bundled:` is a folder if something lies there, else a
+    bundled name, else a hub id; what begins as only paths do is a folder in any case.
     """
     from pathdsl.engine.source import DTYPES, parse_override
     from pathdsl.models import names
@@ -76,7 +77,7 @@ def read_model(text: str, dtype: Dtype | None = None) -> ModelSource:
     where, _, stated = text.partition(",dtype=")
     kind = where.partition(":")[0]
     if kind not in ("folder", "hf", "bundled"):
-        if where.startswith((".", "/", "~")) or Path(where).is_dir():
+        if where.startswith((".", "/", "~")) or os.path.exists(where):
             where = f"folder:{where}"
         else:
             where = f"bundled:{where}" if where in names() else f"hf:{where}"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pathdsl.cli.complaints import complain, did_you_mean
 from pathdsl.cli.named import NO_MEMBER
-from pathdsl.cli.options import Models, NoColor, read_scope
+from pathdsl.cli.options import AllowOutside, Models, NoColor, read_scope
 from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.errors import ExitCode, PathdslError
 from pathdsl.lang import ast
@@ -27,6 +27,7 @@ def explain(
         str, typer.Argument(metavar="CODE|FILE:NAME|GENERATOR", help="What to explain.")
     ],
     models: Models = [],
+    allow_outside: AllowOutside = False,
     no_color: NoColor = False,
 ) -> None:
     """Explain a code (PD203), a name in a file (ioi.circuit:main) or a generator (ioi)."""
@@ -37,7 +38,7 @@ def explain(
     if text is None:
         text = _generator(subject, view)
     if text is None and (":" in subject or subject.endswith(".circuit")):
-        text = _named(subject, models, view)
+        text = _named(subject, models, allow_outside, view)
     if text is None:
         err(_unknown(subject))
         raise typer.Exit(ExitCode.WRONG_INPUT)
@@ -65,15 +66,15 @@ def _generator(subject: str, view: object) -> str | None:
     return generator_text(tasks.get(subject), view)  # type: ignore[arg-type]
 
 
-def _named(subject: str, models: list[str], view: object) -> str:
+def _named(subject: str, models: list[str], allow_outside: bool, view: object) -> str:
     """A name in a file; prints faults and leaves with 2 where there is none."""
     from pathdsl.cli.opened import open_file
     from pathdsl.report.explain_name import described, file_text
 
     path, _, name = subject.rpartition(":")
-    if not path or (not Path(path).exists() and Path(subject).exists()):
+    if not path or (not os.path.exists(path) and os.path.exists(subject)):
         path, name = subject, ""
-    opened = open_file(path, read_scope([], None, models, None, None, None))
+    opened = open_file(path, read_scope([], None, models, None, None, None, allow_outside))
     if isinstance(opened, ExitCode):
         raise typer.Exit(opened)
     program = opened.program

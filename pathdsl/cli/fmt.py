@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
-import stat
-import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +11,9 @@ import typer
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.files import expand, read_text
 from pathdsl.cli.output import err, out
+from pathdsl.cli.saved import save
 from pathdsl.errors import Diagnostic, ExitCode, LanguageError
+from pathdsl.lang.fence import is_circuit, no_circuit
 
 __all__ = ["fmt"]
 
@@ -44,11 +42,14 @@ def fmt(
         try:
             text = format_text(source.text, source.path)
         except LanguageError as error:
-            complain(error.diagnostics, {source.path: source})
+            if name == "-" or is_circuit(name):
+                complain(error.diagnostics, {source.path: source})
+            else:
+                complain([no_circuit(name, None)])
             codes.append(error.exit_code)
             continue
         if name == "-" and not (check or diff):
-            out(text)
+            out(text, verbatim=True)
             continue
         if text == source.text:
             continue
@@ -58,7 +59,7 @@ def fmt(
         if check:
             codes.append(ExitCode.NOT_AS_EXPECTED)
         if not (check or diff):
-            codes.append(_replace(Path(name), text))
+            codes.append(ExitCode.AS_EXPECTED if save(Path(name), text) else ExitCode.WRONG_INPUT)
     what = "would be changed" if check or diff else "changed"
     for path in changed:
         err(f"{what}: {path}\n")
@@ -73,23 +74,3 @@ def _diff(path: str, before: str, after: str) -> str:
         f"{path} (formatted)",
     )
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
-
-
-def _replace(path: Path, text: str) -> ExitCode:
-    """Write the whole file or nothing; links are followed, permissions kept."""
-    real = path.resolve()
-    try:
-        mode = stat.S_IMODE(real.stat().st_mode)
-        number, temporary = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(text.encode("utf-8"))
-            os.chmod(temporary, mode)
-            os.replace(temporary, real)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        print(f"error: cannot write `{path}`: {error.strerror}", file=sys.stderr)
-        return ExitCode.WRONG_INPUT
-    return ExitCode.AS_EXPECTED

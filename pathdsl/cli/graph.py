@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pathdsl.cli.complaints import complain, did_you_mean
-from pathdsl.cli.options import MaxStates, Models, read_scope
+from pathdsl.cli.options import AllowOutside, MaxStates, Models, read_scope
 from pathdsl.cli.output import err, out
 from pathdsl.errors import ExitCode, PathdslError
 
@@ -33,12 +33,13 @@ def graph(
     ] = GraphFormat.DOT,
     models: Models = [],
     max_states: MaxStates = None,
+    allow_outside: AllowOutside = False,
 ) -> None:
     """Print the nodes and edges on the paths of a path set; loads no weights."""
     from pathdsl.cli.opened import open_file
     from pathdsl.report.graph_text import as_dot, as_node_link, graph_of
 
-    scope = read_scope([], None, models, None, max_states, None)
+    scope = read_scope([], None, models, None, max_states, None, allow_outside)
     opened = open_file(file, scope)
     if isinstance(opened, ExitCode):
         raise typer.Exit(opened)

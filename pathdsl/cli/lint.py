@@ -9,8 +9,12 @@ from typing import Annotated
 import typer
 
 from pathdsl.cli.files import expand, read_text, sources_of
+from pathdsl.cli.options import AllowOutside
 from pathdsl.cli.output import colour_on, out
+from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import Diagnostic, ExitCode, Severity
+from pathdsl.lang.fence import FREE, Fence
+from pathdsl.lang.source import SourceFile
 
 __all__ = ["Style", "lint"]
 
@@ -32,6 +36,7 @@ def lint(
     style: Annotated[
         Style, typer.Option("--format", help="Code frames, a line per fault, or one document.")
     ] = Style.TEXT,
+    allow_outside: AllowOutside = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
 ) -> None:
     """Report faults of syntax, names, graph, units and method, without loading a model.
@@ -39,23 +44,19 @@ def lint(
     Exits 2 where there is an error; warnings never change the exit code.
     """
     from pathdsl.cli.formats import faults_text
-    from pathdsl.engine.vet import vet_file
     from pathdsl.lang.render import render
-    from pathdsl.lang.source import SourceFile
     from pathdsl.report.json import diagnostic_object, dump
 
     entries, linted, text, n_errors, n_warnings = [], [], "", 0, 0
     names = expand(files)
+    guard, fence = Guard(), FREE if allow_outside else None
     for name in names:
-        source = read_text(name)
-        found: list[Diagnostic]
-        sources: dict[str, SourceFile] = {}
-        if isinstance(source, Diagnostic):
-            path, found = name, [source]
-        else:
-            path = source.path
-            program, found = vet_file(path, source.text)
-            sources = sources_of(found, program.sources)
+        found: list[Diagnostic] | None = None
+        path, sources = name, {}
+        with guard.of(name):
+            path, found, sources = _linted(name, fence)
+        if found is None:
+            continue
         n_errors += sum(d.severity is Severity.ERROR for d in found)
         n_warnings += sum(d.severity is Severity.WARNING for d in found)
         entries.append(
@@ -70,6 +71,7 @@ def lint(
         )
         text += shown + ("\n" if shown and style is Style.TEXT else "")
     code = ExitCode.WRONG_INPUT if n_errors else ExitCode.AS_EXPECTED
+    code = max(code, guard.code)
     if style is Style.JSON:
         out(dump({"schema_version": 1, "files": entries, "exit_code": int(code)}))
     elif style in (Style.SARIF, Style.GITHUB):
@@ -79,6 +81,22 @@ def lint(
     else:
         out(text)
     raise typer.Exit(code)
+
+
+def _linted(
+    name: str, fence: Fence | None
+) -> tuple[str, list[Diagnostic], dict[str, SourceFile]]:
+    """The path of a file as it is told, its faults, and the texts that they point into."""
+    from pathdsl.engine.vet import vet_file
+
+    path, text = name, None
+    if name == "-":
+        source = read_text(name)
+        if isinstance(source, Diagnostic):
+            return name, [source], {}
+        path, text = source.path, source.text
+    program, found = vet_file(path, text, fence)
+    return path, found, sources_of(found, program.sources)
 
 
 def summary(n_files: int, n_errors: int, n_warnings: int) -> str:

@@ -13,6 +13,7 @@ from pathdsl.cli.files import expand, sources_of
 from pathdsl.cli.named import vet_names
 from pathdsl.cli.options import (
     AllowInconclusive,
+    AllowOutside,
     Device,
     Files,
     Format,
@@ -29,6 +30,7 @@ from pathdsl.cli.options import (
     read_scope,
 )
 from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import Diagnostic, ExitCode, LanguageError
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def lock(
     threads: Threads = None,
     allow_inconclusive: AllowInconclusive = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    allow_outside: AllowOutside = False,
     no_color: NoColor = False,
 ) -> None:
     """Check files, computing everything, and write FILE.lock beside each.
@@ -60,23 +63,26 @@ def lock(
     versions) and the numbers. Every verdict is written as it came out; a file with faults, or one
     that failed a self-check, gets no lock.
     """
-    from pathdsl.cli.check import outcome_of
+    from pathdsl.cli.check import failed, outcome_of
     from pathdsl.lang.program import load_program
     from pathdsl.report.json import diagnostic_object, dump
     from pathdsl.report.style import View
 
-    scope = read_scope(sets, seed, models, memory, max_states, max_copies)
+    scope = read_scope(sets, seed, models, memory, max_states, max_copies, allow_outside)
     view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color))
     names = expand(files)
     if scope.models:
-        programs = [load_program(name)[0] for name in names]
+        programs = [load_program(name, None, scope.fence)[0] for name in names]
         vet_names([p for p in programs if p.file.statements], None, scope.models)
     codes: list[ExitCode] = []
     objects: list[dict[str, Any]] = []
+    guard = Guard()
     for name in names:
-        outcome = outcome_of(
-            name, scope, None, device, threads, allow_inconclusive, False, quiet, None
-        )
+        outcome = failed(name)
+        with guard.of(name):
+            outcome = outcome_of(
+                name, scope, None, device, threads, allow_inconclusive, False, quiet, None
+            )
         code, found = outcome.exit_code, list(outcome.diagnostics)
         written, changed = False, None
         if outcome.judgement is not None:
@@ -120,7 +126,7 @@ def _write(outcome: FileOutcome, scope: Scope) -> tuple[bool, Comparison | None]
             raise
     row_ids = {name: task.row_ids for name, task in outcome.tasks.items()}
     changed = compare(before, new, row_ids) if before is not None else None
-    return write_lock(outcome.path, new), changed
+    return write_lock(outcome.path, new, scope.fence), changed
 
 
 def _told(

@@ -7,8 +7,8 @@ with `--debug` for the traceback.
 
 from __future__ import annotations
 
+import io
 import sys
-import traceback
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -29,8 +29,10 @@ from pathdsl.cli import (
     robustness,
     selftest,
 )
+from pathdsl.cli.complaints import complain
 from pathdsl.cli.exits import table
-from pathdsl.cli.output import err, out, set_up
+from pathdsl.cli.output import err, lost, out, set_up
+from pathdsl.cli.unforeseen import debugging, is_of_command_line, tell
 from pathdsl.errors import ExitCode, PathdslError
 
 __all__ = ["app", "main"]
@@ -91,32 +93,42 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
     set_up()
-    sys.exit(_run(given, debug))
+    code = _run(given, debug)
+    missing = lost()
+    if missing is not None:
+        complain([missing])
+        code = ExitCode.MACHINE_FAILED
+    sys.exit(code)
+
+
+def _interrupted(arguments: list[str]) -> int:
+    """Say what is left of the work after Ctrl-C."""
+    computes = any(verb in arguments[:1] for verb in ("check", "lock", "report", "robustness"))
+    err(cache.kept_text() if computes else "interrupted\n")
+    return ExitCode.INTERRUPTED
 
 
 def _run(arguments: list[str], debug: bool) -> int:
+    debugging(debug)
+    cache.opened.clear()
     try:
-        app(args=arguments, prog_name="pathdsl")
+        code = int(app(args=arguments, prog_name="pathdsl", standalone_mode=False) or 0)
+        # Which is how typer tells of Ctrl-C.
+        return _interrupted(arguments) if code == ExitCode.INTERRUPTED else code
     except SystemExit as end:
         if isinstance(end.code, int):
             return end.code
         return ExitCode.AS_EXPECTED if end.code is None else ExitCode.WRONG_INPUT
     except KeyboardInterrupt:
-        err("interrupted\n")
-        return ExitCode.INTERRUPTED
+        return _interrupted(arguments)
     except PathdslError as error:
-        from pathdsl.cli.complaints import complain
-
         complain(error.diagnostics)
         return error.exit_code
-    except MemoryError:
-        err("error: memory ran out\n")
-        return ExitCode.MACHINE_FAILED
     except BaseException as error:
-        if debug:
-            err(traceback.format_exc())
-        err(f"this is a bug in pathdsl: {type(error).__name__}: {error}\n")
-        if not debug:
-            err("run it again with `--debug` for the traceback, and report it with the file\n")
-        return ExitCode.MACHINE_FAILED
-    return ExitCode.AS_EXPECTED
+        show = getattr(error, "show", None)
+        if show is not None and is_of_command_line(error):
+            told = io.StringIO()
+            show(file=told)
+            err(told.getvalue())
+            return int(getattr(error, "exit_code", ExitCode.WRONG_INPUT))
+        return tell(error)

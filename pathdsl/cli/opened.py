@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.options import Scope
-from pathdsl.errors import Diagnostic, ExitCode, PathdslError, Severity
+from pathdsl.errors import ExitCode, Severity
 from pathdsl.lang import ast
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
@@ -38,15 +37,9 @@ class Opened:
 
     def shape(self) -> ModelShape:
         """The shape of the model, from its config; raises PathdslError where there is none."""
-        from pathdsl.engine.source import shape_of, source_from
+        from pathdsl.engine.source import shape_of, source_of
 
-        decl = self.program.model
-        if decl is None:
-            raise PathdslError(
-                Diagnostic(code="PD118", message="the file names no model", help="model m = hf(…)")
-            )
-        home = self.program.origin.get(decl.name.name, self.path)
-        source = source_from(decl, Path(home).parent, self.scope.models)
+        source = source_of(self.program, self.scope.models)
         shape = shape_of(source)
         if shape is None:
             from pathdsl.engine.load import fetch_config
@@ -66,7 +59,7 @@ class Opened:
 
 def open_file(path: str, scope: Scope) -> Opened | ExitCode:
     """The file, or the exit code after its faults were printed."""
-    program, found = lint_file(path)
+    program, found = lint_file(path, None, scope.fence)
     wrong = [d for d in found if d.severity is Severity.ERROR]
     if wrong:
         complain(wrong, program.sources)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pathdsl.errors import LanguageError
+from pathdsl.errors import MOST_THREADS, LanguageError
+from pathdsl.lang.fence import FREE, Fence
 
 if TYPE_CHECKING:
     from pathdsl.engine.session import Limits
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from pathdsl.score.check import CheckOptions
 
 __all__ = [
-    "Device", "Diagnostics", "Files", "Format", "MaxCopies", "MaxStates", "Memory", "Models",
-    "NoColor", "Only", "Scope", "Seed", "Set", "read_scope",
+    "AllowOutside", "Device", "Diagnostics", "Files", "Format", "MaxCopies", "MaxStates", "Memory",
+    "Models", "NoColor", "Only", "Scope", "Seed", "Set", "read_scope",
 ]  # fmt: skip
 
 
@@ -45,6 +46,9 @@ class Diagnostics(StrEnum):
     FULL = "full"
     CONCISE = "concise"
 
+
+MOST_DIGITS = 18
+"""Of a number on the command line."""
 
 Files = Annotated[list[str], typer.Argument(metavar="FILES", help="Files or folders.")]
 Set = Annotated[
@@ -73,7 +77,8 @@ MaxCopies = Annotated[
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR says the same.")]
 OnDevice = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
 Threads = Annotated[
-    int | None, typer.Option("--threads", metavar="N", min=1, help="Threads of the CPU.")
+    int | None,
+    typer.Option("--threads", metavar="N", min=1, max=MOST_THREADS, help="Threads of the CPU."),
 ]
 AllowInconclusive = Annotated[
     bool, typer.Option("--allow-inconclusive", help="An inconclusive claim is no failure.")
@@ -81,6 +86,13 @@ AllowInconclusive = Annotated[
 BothNorms = Annotated[bool, typer.Option("--both-norms", help="Also judge in the other norm mode.")]
 Locked = Annotated[
     bool, typer.Option("--locked", help="Compute everything, and compare it with the file's lock.")
+]
+AllowOutside = Annotated[
+    bool,
+    typer.Option(
+        "--allow-outside",
+        help="Files may name others outside of their own folder and of this one.",
+    ),
 ]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Compute everything; read and keep no results.")
@@ -98,13 +110,23 @@ class Scope:
     models: dict[str, ModelSource]
     replaced: dict[str, str]
     limits: Limits | None
+    allow_outside: bool = False
+
+    @property
+    def fence(self) -> Fence | None:
+        """Where what a file names may lie; None for the fence around each file."""
+        return FREE if self.allow_outside else None
 
     def check_options(self, only: str | None = None) -> CheckOptions:
         """The options of a check with nothing else set."""
         from pathdsl.score.check import CheckOptions
 
         return CheckOptions(
-            overrides=self.overrides, models=self.models, limits=self.limits, only=only
+            overrides=self.overrides,
+            models=self.models,
+            limits=self.limits,
+            only=only,
+            allow_outside=self.allow_outside,
         )
 
 
@@ -115,6 +137,7 @@ def read_scope(
     memory: str | None,
     max_states: int | None,
     max_copies: int | None,
+    allow_outside: bool = False,
 ) -> Scope:
     """The options read; raises typer.BadParameter for what cannot be."""
     from pathdsl.engine.source import parse_override
@@ -139,6 +162,7 @@ def read_scope(
         models=sources,
         replaced=replaced,
         limits=_limits(memory, max_states, max_copies),
+        allow_outside=allow_outside,
     )
 
 
@@ -160,8 +184,10 @@ def _setting(text: str) -> tuple[str, int]:
     name, equals, value = text.partition("=")
     if name not in ("take", "seed") or not equals:
         raise typer.BadParameter(f"`--set {text}`: wanted `take=N` or `seed=N`")
-    if not re.fullmatch(r"-?\d+", value):
-        raise typer.BadParameter(f"`--set {text}`: `{value}` is no whole number")
+    if not re.fullmatch(rf"-?[0-9]{{1,{MOST_DIGITS}}}", value):
+        raise typer.BadParameter(
+            f"`--set {text[:40]}`: wanted a whole number of at most {MOST_DIGITS} digits"
+        )
     if name == "take" and int(value) < 1:
         raise typer.BadParameter(f"`--set {text}`: at least one row is needed")
     return name, int(value)
@@ -169,9 +195,11 @@ def _setting(text: str) -> tuple[str, int]:
 
 def size(text: str) -> int:
     """Bytes: `2GB`, `512 MiB`, `1000000`."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", text.strip())
+    found = re.fullmatch(
+        rf"([0-9]{{1,{MOST_DIGITS}}}(?:\.[0-9]{{1,{MOST_DIGITS}}})?)\s*([A-Za-z]*)", text.strip()
+    )
     if found is None or found[2].lower() not in _UNITS:
-        raise typer.BadParameter(f"`{text}` is no size; wanted for example `2GB` or `512MiB`")
+        raise typer.BadParameter(f"`{text[:40]}` is no size; wanted for example `2GB` or `512MiB`")
     count = int(float(found[1]) * _UNITS[found[2].lower()])
     if count < 1:
         raise typer.BadParameter(f"`{text}` is nothing")

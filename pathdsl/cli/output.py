@@ -1,38 +1,78 @@
-"""Standard output and error: encodings, colour, closed pipes.
+"""Standard output and error: encodings, colour, closed pipes, streams that cannot be written.
 
 A reader that goes away (`pathdsl check … | head`) is no fault: what is left is dropped in silence
-and the exit code stays that of the work done.
+and the exit code stays that of the work done. A stream that is closed from the start, or a disk
+that is full, is one: `lost` says so, and the command exits with 3. All text goes through `shown`,
+so that no file of a stranger moves the cursor or turns text round.
 """
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import shutil
 import sys
+from contextlib import suppress
 from typing import TextIO
 
-__all__ = ["colour_on", "columns", "err", "out", "set_up"]
+from pathdsl.errors import Diagnostic
+from pathdsl.lang.visible import shown
+
+__all__ = ["colour_on", "columns", "err", "lost", "out", "set_up"]
 
 WIDEST = 100
 NARROWEST = 60
 
+_failed: list[str] = []  # why standard output could not be written, the first time
+
+
+class _Closed(io.TextIOBase):
+    """What stands for a standard output that was closed before the start."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, "it is closed")
+
 
 def set_up() -> None:
-    """Text that the terminal cannot show is replaced, never a traceback."""
+    """Text that the terminal cannot show is replaced; streams that are closed get a stand-in."""
+    _failed.clear()
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        # No file that is opened later may take the number of a standard stream.
+        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(number)
+    if sys.stdout is None:
+        sys.stdout = _Closed()
+    if sys.stderr is None:
+        sys.stderr = io.StringIO()  # nobody reads it
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")
 
 
-def out(text: str) -> None:
-    """Write to standard output, the product."""
-    _write(sys.stdout, text)
+def out(text: str, *, verbatim: bool = False) -> None:
+    """Write to standard output, the product; `verbatim` for a text that a program is to read."""
+    _write(sys.stdout, text if verbatim and not sys.stdout.isatty() else shown(text))
 
 
 def err(text: str) -> None:
     """Write to standard error: progress and complaints."""
-    _write(sys.stderr, text)
+    _write(sys.stderr, shown(text))
+
+
+def lost() -> Diagnostic | None:
+    """Why a part of the output is missing; None where all of it was written."""
+    with suppress(BrokenPipeError):
+        _write(sys.stdout, "")  # what libraries wrote, too
+    if not _failed:
+        return None
+    return Diagnostic(
+        code="PD665",
+        message=f"standard output cannot be written: {_failed[0].lower()}",
+        help="write to a place with room: `pathdsl … > FILE`",
+    )
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -40,7 +80,16 @@ def _write(stream: TextIO, text: str) -> None:
         stream.write(text)
         stream.flush()
     except BrokenPipeError:
-        # Python flushes once more at exit; nothing may be left that could fail then.
+        _drop(stream)
+    except (OSError, ValueError) as error:  # ValueError: the stream was closed meanwhile
+        if stream is sys.stdout:
+            _failed.append(getattr(error, "strerror", None) or str(error))
+        _drop(stream)
+
+
+def _drop(stream: TextIO) -> None:
+    """Send what is left nowhere: Python flushes once more at exit, and that may not fail."""
+    with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)

@@ -11,6 +11,7 @@ from pathdsl.cli.complaints import complain
 from pathdsl.cli.files import expand, sources_of
 from pathdsl.cli.named import NO_MEMBER, judged, vet_names
 from pathdsl.cli.options import (
+    AllowOutside,
     Files,
     Format,
     MaxCopies,
@@ -25,10 +26,14 @@ from pathdsl.cli.options import (
     read_scope,
 )
 from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, PathdslError, Severity
 
 if TYPE_CHECKING:
-    from pathdsl.report.plan_text import PlanOutcome
+    from pathdsl.engine.session import Planner
+    from pathdsl.plan.liveness import Cost
+    from pathdsl.plan.steps import Plan
+    from pathdsl.report.plan_text import PlanOutcome, TaskPlan
 
 __all__ = ["plan"]
 
@@ -44,6 +49,7 @@ def plan(
     max_states: MaxStates = None,
     max_copies: MaxCopies = None,
     everything: Annotated[bool, typer.Option("--all", help="List every run.")] = False,
+    allow_outside: AllowOutside = False,
     no_color: NoColor = False,
 ) -> None:
     """Say what a check would run and what it would cost; loads no weights."""
@@ -52,17 +58,20 @@ def plan(
     from pathdsl.report.plan_text import plan_object, plan_report
     from pathdsl.report.style import View
 
-    scope = read_scope(sets, seed, models, memory, max_states, max_copies)
+    scope = read_scope(sets, seed, models, memory, max_states, max_copies, allow_outside)
     view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color), everything=everything)
     codes = [ExitCode.AS_EXPECTED]
     objects: list[dict[str, Any]] = []
     names = expand(files)
     if only is not None or scope.models:
-        programs = [load_program(name)[0] for name in names]
+        programs = [load_program(name, None, scope.fence)[0] for name in names]
         vet_names([p for p in programs if p.file.statements], only, scope.models)
+    guard = Guard()
     for name in names:
+        outcome = None
         try:
-            outcome = _planned(name, scope, only)
+            with guard.of(name, leave=PathdslError):
+                outcome = _planned(name, scope, only)
         except PathdslError as error:
             complain(error.diagnostics)
             codes.append(error.exit_code)
@@ -78,7 +87,7 @@ def plan(
             objects.append(plan_object(outcome, scope.replaced))
         else:
             out(plan_report(outcome, view, scope.replaced))
-    code = max(codes)
+    code = max(*codes, guard.code)
     if style is Format.JSON:
         out(dump({"schema_version": 1, "files": objects, "exit_code": int(code)}))
     raise typer.Exit(code)
@@ -88,7 +97,7 @@ def _planned(path: str, scope: Scope, only: str | None) -> PlanOutcome | None:
     """The plan of one file; None for a library. Raises PathdslError with the faults found."""
     from pathdsl.lang.lint import lint_file
 
-    program, found = lint_file(path)
+    program, found = lint_file(path, None, scope.fence)
     wrong = [d for d in found if d.severity is Severity.ERROR]
     if wrong:
         raise PathdslError(wrong)
@@ -97,9 +106,8 @@ def _planned(path: str, scope: Scope, only: str | None) -> PlanOutcome | None:
         return None
     if only is not None and only.partition("[")[0] not in judged(program):
         return None
-    from pathdsl.engine.runner import rows_per_batch
-    from pathdsl.engine.session import Limits, Planner, vocab_columns
-    from pathdsl.plan.liveness import cost
+    from pathdsl.engine.runner import plan_cost, rows_within
+    from pathdsl.engine.session import Limits, Planner
     from pathdsl.report.plan_text import PlanOutcome, TaskPlan
     from pathdsl.score.check import prepare
     from pathdsl.score.requests import first_round
@@ -111,14 +119,16 @@ def _planned(path: str, scope: Scope, only: str | None) -> PlanOutcome | None:
     if not asked.names:
         raise typer.BadParameter(f"`--only {only}`: {NO_MEMBER}")
     size = {"float64": 8, "float32": 4}.get(ready.source.dtype, 2)
-    parts = []
+    parts: list[TaskPlan] = []
     for built in planner.plans(asked.requests):
+        weighed = plan_cost(built, size)
         parts.append(
             TaskPlan(
                 plan=built,
-                cost=cost(built, size, vocab_columns(built)),
-                batch=rows_per_batch(built, size, limits.memory),
+                cost=weighed,
+                batch=rows_within(built, weighed, limits.memory, "cpu"),
                 spec=ready.data.specs[built.task],
+                self_checks=_self_checks(planner, built, weighed, size, parts),
             )
         )
     return PlanOutcome(
@@ -134,3 +144,16 @@ def _planned(path: str, scope: Scope, only: str | None) -> PlanOutcome | None:
         sources=sources_of([*found, *ready.data.warnings], program.sources),
         warnings=(*found, *ready.data.warnings),
     )
+
+
+def _self_checks(
+    planner: Planner, built: Plan, weighed: Cost, size: int, before: list[TaskPlan]
+) -> float:
+    """What the self-checks of a plan cost; those of its task are made with the first plan."""
+    from pathdsl.engine.selfcheck import null_cost, prove_cost
+    from pathdsl.score.check import changes_something
+
+    found = null_cost(built, weighed) if changes_something(built) else 0.0
+    if all(part.plan.task != built.task for part in before):
+        found += prove_cost(planner, planner.tasks[built.task], size)
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +17,7 @@ from pathdsl.cli.files import sources_of
 from pathdsl.cli.named import vet_names
 from pathdsl.cli.options import (
     AllowInconclusive,
+    AllowOutside,
     BothNorms,
     Device,
     Locked,
@@ -33,7 +34,9 @@ from pathdsl.cli.options import (
     read_scope,
 )
 from pathdsl.cli.output import err, out
+from pathdsl.cli.saved import save
 from pathdsl.errors import ExitCode
+from pathdsl.reading import read_file
 
 if TYPE_CHECKING:
     from pathdsl.score.check import FileOutcome
@@ -76,6 +79,7 @@ def report(
     both_norms: BothNorms = False,
     locked: Locked = False,
     no_cache: NoCache = False,
+    allow_outside: AllowOutside = False,
 ) -> None:
     """Write a result for readers elsewhere; exits as the check that it reports.
 
@@ -91,7 +95,7 @@ def report(
             "--device": device is not Device.CPU, "--memory": memory, "--max-states": max_states,
             "--max-copies": max_copies, "--both-norms": both_norms, "--no-cache": no_cache,
             "--only": only is not None, "--threads": threads, "--locked": locked,
-            "--allow-inconclusive": allow_inconclusive,
+            "--allow-inconclusive": allow_inconclusive, "--allow-outside": allow_outside,
         }  # fmt: skip
         for name, value in given.items():
             if value:
@@ -101,35 +105,32 @@ def report(
                 )
         result = _read(file)
     else:
-        if Path(file).is_dir():
+        if os.path.isdir(file):
             raise typer.BadParameter(
                 f"`{file}` is a folder: `pathdsl check {file} --format json > all.json`, then "
                 "`pathdsl report all.json`"
             )
         vet_locked(locked, only)
-        scope = read_scope(sets, seed, models, memory, max_states, max_copies)
+        scope = read_scope(sets, seed, models, memory, max_states, max_copies, allow_outside)
         if only is not None or scope.models:
-            program = load_program(file)[0]
+            program = load_program(file, None, scope.fence)[0]
             vet_names([program] if program.file.statements else [], only, scope.models)
         store = None if no_cache or locked else open_store()
         outcome, comparison = outcome_and_lock(
             file, scope, only, device, threads, allow_inconclusive, both_norms,
-            not sys.stderr.isatty(), store, locked,
+            False, store, locked,
         )  # fmt: skip
         if store is not None:
             store.close()
-            if store.trouble is not None:
-                complain([store.trouble])
+            if store.warnings:
+                complain(store.warnings)
         result = _object(outcome, comparison, scope.replaced)
     text = write(result, to.value)
     if output is None:
         out(text)
     else:
-        try:
-            output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            err(f"error: cannot write `{output}`: {error.strerror}\n")
-            raise typer.Exit(ExitCode.WRONG_INPUT) from error
+        if not save(output, text):
+            raise typer.Exit(ExitCode.WRONG_INPUT)
         for view in page_of(result):
             err(f"{output}: {view.headline}\n")
     raise typer.Exit(result["exit_code"])
@@ -139,7 +140,7 @@ def _read(file: str) -> Mapping[str, Any]:
     from pathdsl.report.written import NotAResult, read_result
 
     try:
-        return read_result(Path(file).read_text(encoding="utf-8"))
+        return read_result(read_file(file).decode("utf-8"))
     except OSError as error:
         raise typer.BadParameter(f"cannot read `{file}`: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -14,6 +14,7 @@ from pathdsl.cli.cache import open_store
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.named import NO_MEMBER, vet_names
 from pathdsl.cli.options import (
+    AllowOutside,
     Device,
     Format,
     MaxCopies,
@@ -30,7 +31,9 @@ from pathdsl.cli.options import (
     read_scope,
 )
 from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.cli.saved import save
 from pathdsl.errors import ExitCode, Severity
+from pathdsl.whole import write_whole
 
 if TYPE_CHECKING:
     from pathdsl.lang.program import Program
@@ -86,6 +89,7 @@ def robustness(
     max_copies: MaxCopies = None,
     no_cache: NoCache = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    allow_outside: AllowOutside = False,
     no_color: NoColor = False,
 ) -> None:
     """Judge the claims of a file again under other choices of method; say which verdicts flip."""
@@ -93,7 +97,7 @@ def robustness(
 
     if figure is not None and figure.suffix != ".svg":
         raise typer.BadParameter(f"`--figure {figure}`: wanted a name ending in .svg")
-    scope = read_scope(sets, seed, models, memory, max_states, max_copies)
+    scope = read_scope(sets, seed, models, memory, max_states, max_copies, allow_outside)
     program = _program(file, only, scope)
     claims = [claim.name.name for claim in program.claims]
     base = base_of(program, [only.partition("[")[0]] if only is not None else claims)
@@ -124,14 +128,14 @@ def robustness(
     store = None if no_cache else open_store()
     options = CheckOptions(
         overrides=scope.overrides, models=scope.models, device=device.value, limits=scope.limits,
-        store=store,
+        store=store, allow_outside=scope.allow_outside,
     )  # fmt: skip
     progress = None if quiet or not sys.stderr.isatty() else _progress
     found = judge_cells(base, cells, options, only, progress)
     if store is not None:
         store.close()
-        if store.trouble is not None:
-            complain([store.trouble])
+        if store.warnings:
+            complain(store.warnings)
     if only is not None and found.base.judgement is not None and not found.claims:
         raise typer.BadParameter(f"`--only {only}`: {NO_MEMBER}")
     quiet_axes = silent(base) if not grid else {}
@@ -147,7 +151,7 @@ def robustness(
             found.base.program.sources if found.base.program is not None else {},
         )
     code = found.exit_code
-    if figure is not None and found.claims and not _save(figure, robustness_svg(found)):
+    if figure is not None and found.claims and not save(figure, robustness_svg(found)):
         code = ExitCode.WRONG_INPUT
     raise typer.Exit(code)
 
@@ -156,7 +160,7 @@ def _program(file: str, only: str | None, scope: Scope) -> Program:
     """The program, vetted; leaves with 2 or 5 where there is nothing that could be judged."""
     from pathdsl.lang.lint import lint_file
 
-    program, found = lint_file(file)
+    program, found = lint_file(file, None, scope.fence)
     wrong = [d for d in found if d.severity is Severity.ERROR]
     if wrong:
         complain(wrong, program.sources)
@@ -226,18 +230,9 @@ def _write_cells(folder: Path, cells: Sequence[Cell]) -> None:
             text = f"# {Path(cell.path).name}: {cell.name}\n" + relocate(
                 cell.text, cell.path, folder
             )
-            (folder / f"{i:03}-{stem}.circuit").write_text(text, encoding="utf-8")
+            write_whole(folder / f"{i:03}-{stem}.circuit", text.encode("utf-8"))
     except OSError as error:
         raise typer.BadParameter(f"`--write {folder}`: {error.strerror}") from error
-
-
-def _save(path: Path, text: str) -> bool:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        err(f"error: cannot write `{path}`: {error.strerror}\n")
-        return False
-    return True
 
 
 def _progress(what: str, done: int, total: int) -> None:

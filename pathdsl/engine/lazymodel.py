@@ -16,6 +16,7 @@ import transformers
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.devices import check_device, make_deterministic
 from pathdsl.engine.load import LoadedModel, load, weight_hashes
+from pathdsl.engine.meter import Meter
 from pathdsl.engine.session import ROUNDING, Limits
 from pathdsl.engine.source import ModelSource, config_of
 from pathdsl.engine.store import Store
@@ -43,8 +44,10 @@ class LazyModel:
         store: Store | None = None,
         *,
         fused: bool = False,
+        meter: Meter | None = None,
     ) -> None:
         self.source = source
+        self.meter = meter or Meter()
         self.fused = fused
         self.device = device
         self.threads = threads
@@ -57,22 +60,25 @@ class LazyModel:
             self._load()
             return
         target = check_device(source, device)
+        self.meter.start("reading what the model is")
         commit, self._weights = weight_hashes(source)
         self._identity = digest(
             program_text(), versions(), processor(), self._weights, config_of(source),
             source.dtype, device, _device_name(target), fused,
         )  # fmt: skip
         facts_key = digest("facts", self._identity, threads, torch.get_num_threads())
-        known = store.record(facts_key)
+        text = store.record(facts_key)
+        known = _read_facts(text) if text is not None else None
         if known is None:
+            if text is not None:
+                store.reject([facts_key])
             self._load()
             facts = {name: self.facts[name] for name in _KEPT}
             text = json.dumps({"facts": facts, "precision": self._precision}, sort_keys=True)
             store.add_record(facts_key, text)
             return
-        found = json.loads(known)
-        self._precision = found["precision"]
-        self._facts = {"model": source.written, "revision": commit, **found["facts"]}
+        self._precision, found = known
+        self._facts = {"model": source.written, "revision": commit, **found}
         # The process is left as loading would leave it; later files of a check depend on it.
         make_deterministic(target, int(self._facts["threads"]))
 
@@ -125,7 +131,9 @@ class LazyModel:
         return digest("setting", self._identity, facts, limits)
 
     def _load(self) -> None:
+        self.meter.start("loading the model")
         loaded = load(self.source, self.device, self.threads, fused=self.fused)
+        self.meter.end()
         if self._identity and dict(loaded.weights) != self._weights:
             raise EngineError(
                 self.source.fault(
@@ -138,6 +146,22 @@ class LazyModel:
         self._weights = loaded.weights
         self._facts = dict(loaded.facts)
         self._precision = str(loaded.adapter.precision).removeprefix("torch.")
+
+
+def _read_facts(text: str) -> tuple[str, dict[str, str]] | None:
+    """The dtype of arithmetic and the facts that loading gave; None for any other text."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or {*found} != {"facts", "precision"}:
+        return None
+    precision, facts = found["precision"], found["facts"]
+    if not isinstance(facts, dict) or {*facts} != {*_KEPT} or precision not in [*ROUNDING]:
+        return None
+    if not all(isinstance(fact, str) for fact in facts.values()):
+        return None
+    return (precision, facts) if facts["threads"].isdecimal() else None
 
 
 def _device_name(device: torch.device) -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,14 +39,16 @@ from pathdsl.engine.devices import (
 )
 from pathdsl.engine.modelfiles import (
     check_file,
+    check_size,
     folder_files,
     hub_files,
     sha256_of,
+    strangers,
     unreachable,
 )
 from pathdsl.engine.source import DTYPES, ModelSource, config_of, folder_of
 from pathdsl.engine.versions import version_text, version_warning
-from pathdsl.errors import Diagnostic, EngineError, LanguageError
+from pathdsl.errors import Diagnostic, EngineError, LanguageError, PathdslError
 
 __all__ = [
     "LoadedModel",
@@ -56,12 +58,6 @@ __all__ = [
     "weight_hashes",
 ]
 
-# Causal masks and tables of angles that older versions of transformers saved with the weights; the
-# modules make them from the config.
-_SAVED_BUFFERS = {
-    "gpt_neo": re.compile(r"\.attn\.attention\.(masked_)?bias$"),
-    "gptj": re.compile(r"\.attn\.((masked_)?bias|embed_positions)$"),
-}
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 
 
@@ -108,10 +104,11 @@ def load(
     spread = device == AUTO
     with _quiet():
         place, files = _files(source)
-        for path in files:
-            check_file(source, path)
+        held = sum(check_file(source, path) for path in files)
+        check_size(source, held)
         fused = fused and fuses(config_of(source) or {})
-        model = _read_weights(source, place, target, "sdpa" if fused else "eager", spread)
+        attention = "sdpa" if fused else "eager"
+        model = _read_weights(source, place, files, target, attention, spread)
         _check_finite(source, model)
         model.eval()
         adapter = adapter_for(model, fused=fused)
@@ -200,7 +197,12 @@ def _quiet() -> Iterator[None]:
 
 
 def _read_weights(
-    source: ModelSource, place: str, device: torch.device, attention: str, spread: bool
+    source: ModelSource,
+    place: str,
+    files: list[Path],
+    device: torch.device,
+    attention: str,
+    spread: bool,
 ) -> Any:
     """The model as transformers builds it: every weight read, and every weight used."""
     try:
@@ -216,9 +218,7 @@ def _read_weights(
         )
         kinds = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
         found = {kind: sorted(map(str, report.get(kind) or ())) for kind in kinds}
-        if buffers := _SAVED_BUFFERS.get(model.config.model_type):
-            extra = found["unexpected_keys"]
-            found["unexpected_keys"] = [name for name in extra if not buffers.search(name)]
+        found["unexpected_keys"] = strangers(model, found["unexpected_keys"], files)
         if any(found.values()):
             raise _misfit(source, found)
         if spread:
@@ -229,6 +229,8 @@ def _read_weights(
         raise _no_memory(source, device) from error
     except MemoryError as error:
         raise _no_memory(source, device) from error
+    except RecursionError as error:
+        raise _unbuilt(source, place, error) from error
     except RuntimeError as error:
         if "memory" in str(error) and "mismatch" not in str(error):
             raise _no_memory(source, device) from error
@@ -246,11 +248,25 @@ def _read_weights(
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if spread and "offload" in str(error):
             raise _no_memory(source, device) from error
-        raise LanguageError(
-            source.fault(
-                "PD615", f"transformers cannot build `{place}`: {str(error).splitlines()[0]}"
-            )
-        ) from error
+        raise _unbuilt(source, place, error) from error
+    except PathdslError:
+        raise
+    except Exception as error:
+        # The strict classes of configs raise errors of their own; what else transformers raises
+        # while it reads a folder of somebody's is about that folder, too.
+        raise _unbuilt(source, place, error) from error
+
+
+def _unbuilt(source: ModelSource, place: str, error: Exception) -> LanguageError:
+    told = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return LanguageError(
+        source.fault(
+            "PD615",
+            f"transformers cannot build `{place}`: {told[0] if told else type(error).__name__}",
+            notes=tuple(told[1:3]),
+            advice="save it again with `model.save_pretrained(folder)`",
+        )
+    )
 
 
 def _misfit(source: ModelSource, found: Mapping[str, list[str]]) -> EngineError:
@@ -326,7 +342,7 @@ def load_tokenizer(source: ModelSource) -> Any | None:
     """
     folder = folder_of(source)
     # transformers makes an empty tokenizer for a folder that has none.
-    if folder is not None and not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+    if folder is not None and not any(os.path.isfile(folder / name) for name in _TOKENIZER_FILES):
         return None
     place = source.location if folder is None else str(folder)
     try:

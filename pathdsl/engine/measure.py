@@ -4,13 +4,15 @@
 attention mass; see `pathdsl.plan.readout.Measure`. Only the vocabulary columns that are asked for
 are computed when nothing normalises over the vocabulary. Normalisers are summed in float64.
 
-Ties count against: a token that shares the highest logit with another has rank 2.
+Ties count against: a token that shares the highest logit with another has rank 2. The rank of a
+list is the best of its tokens' ranks, so equal tokens of the list count against each other, too;
+`top1` asks only whether some token outside the list is as likely as its best.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -52,13 +54,15 @@ def measure_outputs(
     execution: BatchExecution,
     sites: Sites,
     reference_final: int | None,
+    tick: Callable[[], None] = lambda: None,
 ) -> dict[tuple[int, Measure], np.ndarray]:
-    """(output number, measure) to (rows of the batch,) float64.
+    """(output number, measure) to (rows of the batch,) float64; `tick` after each output.
 
     `reference_final`: the residual step of the reference run's logits, for divergences.
     """
     found: dict[tuple[int, Measure], np.ndarray] = {}
     for number, output in enumerate(plan.outputs):
+        tick()
         for read in output.attention:
             found[number, read.measure] = _attention(plan, read, execution, sites)
         if output.positions == FALSE:
@@ -176,10 +180,10 @@ def _from_logits(
             return (log_p.exp() if measure.kind == "prob" else log_p).cpu().numpy()
         case _:
             best = logits.masked_fill(~wanted, -torch.inf).amax(-1, keepdim=True)
-            ahead = ((logits >= best) & ~wanted).sum(-1)  # a tie counts against the answer
+            level = logits >= best  # the best token, those ahead of it and those tied with it
             if measure.kind == "top1":
-                return (ahead == 0).double().cpu().numpy()
-            return (ahead + 1).double().cpu().numpy()
+                return (~(level & ~wanted).any(-1)).double().cpu().numpy()
+            return level.sum(-1).double().cpu().numpy()
 
 
 def _attention(
@@ -192,12 +196,14 @@ def _attention(
     for source, mask in read.blend:
         if not sites.count(mask):
             continue
-        weights, asked, have = (t.cpu().numpy() for t in execution.attention[source])
+        weights, asked, have = execution.attention[source]
+        weights = weights.double().cpu().numpy()  # NumPy has no bfloat16
+        asked, have = asked.cpu().numpy(), have.cpu().numpy()
         wanted = plan.masks.array(mask)[sites.start : sites.stop]
         row = np.arange(n_rows)[:, None]
         use = (asked >= 0) & wanted[row, np.maximum(asked, 0)]
         on_key = (have >= 0) & key_mask[row, np.maximum(have, 0)]
-        mass = (weights.astype(np.float64) * on_key[:, None, :]).sum(-1)
+        mass = (weights * on_key[:, None, :]).sum(-1)
         total += (mass * use).sum(-1)
         count += use.sum(-1)
     return total / count

@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
+import re
+from collections.abc import Iterable
+from math import prod
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from pathdsl.engine.pickles import PICKLES
 from pathdsl.engine.source import ModelSource, config_of, folder_of, vet_config
 from pathdsl.errors import EngineError, LanguageError
+from pathdsl.reading import read_file
+from pathdsl.strictjson import JsonFault, read_json
 
-__all__ = ["check_file", "folder_files", "hub_files", "sha256_of", "unreachable"]
+__all__ = [
+    "check_file", "check_size", "folder_files", "hub_files", "sha256_of", "strangers",
+    "unreachable",
+]  # fmt: skip
 
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = "model.safetensors"
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _PEFT = "adapter_config.json"
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
+# What older versions of transformers saved with the weights: causal masks, tables of angles, a mark
+# of a version. Modules make these from the config, so nothing is computed from what is saved.
+_SAVED_BUFFERS = {
+    "gpt2": re.compile(r"\.attn\.(masked_)?bias$"),
+    "gpt_neo": re.compile(r"\.attn\.attention\.(masked_)?bias$"),
+    "gptj": re.compile(r"\.attn\.((masked_)?bias|embed_positions)$"),
+    "gpt_neox": re.compile(r"\.attention\.(masked_)?bias$"),
+    "opt": re.compile(r"(^|\.)decoder\.version$"),
+}
+_ANGLES = re.compile(r"\.rotary_emb\.inv_freq$")
 
 
 def folder_files(source: ModelSource) -> tuple[str, list[Path]]:
     """The folder and its weight files, config vetted."""
     folder = folder_of(source)
-    if folder is not None and (folder / _PEFT).is_file():
+    if folder is not None and os.path.isfile(folder / _PEFT):
         raise _peft(source)
     config = config_of(source)
     assert folder is not None and config is not None  # only a hub model has none
@@ -32,11 +51,11 @@ def folder_files(source: ModelSource) -> tuple[str, list[Path]]:
 
 
 def _weight_files(source: ModelSource, folder: Path) -> list[Path]:
-    if (folder / _WEIGHTS).is_file():
+    if os.path.isfile(folder / _WEIGHTS):
         return [folder / _WEIGHTS]
-    if (folder / _INDEX).is_file():
+    if os.path.isfile(folder / _INDEX):
         return [folder / name for name in _shards(source, folder / _INDEX, folder)]
-    if pickles := sorted(path.name for kind in _PICKLES for path in folder.glob(kind)):
+    if pickles := sorted(path.name for kind in PICKLES for path in folder.glob(f"*{kind}")):
         raise EngineError(
             source.fault(
                 "PD603",
@@ -72,12 +91,12 @@ def _shards(source: ModelSource, index: Path, folder: Path | None = None) -> lis
         return EngineError(source.fault("PD609", message, advice=advice))
 
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        names = sorted(set(read_json(read_file(index))["weight_map"].values()))
+    except (OSError, JsonFault, KeyError, TypeError, AttributeError) as error:
         raise damaged(f"`{index}` is no index of weight files") from error
     if not names or any(not isinstance(n, str) or Path(n).name != n for n in names):
         raise damaged(f"`{index}` names no files beside it")
-    missing = [name for name in names if folder is not None and not (folder / name).is_file()]
+    missing = [name for name in names if folder is not None and not os.path.isfile(folder / name)]
     if missing:
         listed = ", ".join(f"`{name}`" for name in missing[:3])
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
@@ -169,15 +188,40 @@ def unreachable(source: ModelSource, error: Exception) -> EngineError:
     )
 
 
-def check_file(source: ModelSource, path: Path) -> None:
-    """Raise EngineError PD609 where a weight file is damaged, PD608 where it holds integers."""
+def check_size(source: ModelSource, held: int) -> None:
+    """Raise EngineError PD605 where weight files of `held` numbers are too small for the config.
+
+    What is missing would be made up first, however much it is; counted are the least that every
+    family has: embeddings, the values and outputs of all heads, two matrices of every MLP.
+    """
+    shape = vet_config(source, config_of(source) or {})
+    heads = shape.n_heads + shape.n_groups
+    layer = shape.d_model * shape.d_head * heads + 2 * shape.d_model * shape.d_mlp * shape.has_mlp
+    least = shape.d_vocab * shape.d_model + shape.n_layers * layer
+    if least > held:
+        raise EngineError(
+            source.fault(
+                "PD605",
+                f"the weights of `{source.location}` do not fit its config",
+                notes=(
+                    f"its config is that of a model of {least:,} weights at least, and "
+                    f"{held:,} are there",
+                ),
+                advice="save model and config together with `model.save_pretrained(folder)`",
+            )
+        )
+
+
+def check_file(source: ModelSource, path: Path) -> int:
+    """The numbers that a weight file holds.
+
+    Raises EngineError PD609 where it is damaged, PD608 where it holds integers.
+    """
     try:
         with safe_open(path, framework="pt") as weights:
-            kinds = {
-                name: weights.get_slice(name).get_dtype()
-                for name in weights.keys()
-                if name.endswith(".weight")
-            }
+            parts = {name: weights.get_slice(name) for name in weights.keys()}
+            held = sum(prod(part.get_shape()) for part in parts.values())
+            kinds = {n: part.get_dtype() for n, part in parts.items() if n.endswith(".weight")}
     except (SafetensorError, OSError) as error:
         raise EngineError(
             source.fault(
@@ -196,6 +240,34 @@ def check_file(source: ModelSource, path: Path) -> None:
                 advice="use the unquantised model",
             )
         )
+    return held
+
+
+def strangers(model: Any, unused: Iterable[str], files: Iterable[Path]) -> list[str]:
+    """The tensors of weight files that a loaded model does not use, saved buffers left out; sorted.
+
+    `unused`: those that transformers names. It leaves out whatever its own patterns find, and these
+    find more than buffers, so the files are looked at again.
+    """
+    buffers = _SAVED_BUFFERS.get(model.config.model_type)
+    turns = any(_ANGLES.search(name) for name, _ in model.named_buffers(prefix="."))
+    quiet = [re.compile(p) for p in model._keys_to_ignore_on_load_unexpected or ()]
+    if turns:
+        quiet.append(re.compile(r"rotary_emb\.inv_freq"))
+    known, prefix = set(model.state_dict()), f"{model.base_model_prefix}."
+    found = set(unused)
+    for path in files:
+        with safe_open(path, framework="pt") as weights:
+            found.update(
+                name
+                for name in weights.keys()
+                if not {name, prefix + name} & known and any(p.search(name) for p in quiet)
+            )
+    return sorted(
+        name
+        for name in found
+        if not (buffers and buffers.search(name)) and not (turns and _ANGLES.search(name))
+    )
 
 
 def sha256_of(path: Path) -> str:

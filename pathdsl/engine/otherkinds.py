@@ -27,7 +27,7 @@ def other_kind(config: Mapping[str, object]) -> tuple[str, str, str] | None:
             )
     for key, what in _INPUTS.items():
         if config.get(key):
-            own = text.get("model_type")
+            own = str(text.get("model_type"))
             return (
                 f"`{kind}` reads {what} beside text (`{key}`), and no adapter takes it apart",
                 "`input` is the token embedding; other inputs have no node",

@@ -7,7 +7,7 @@ is no activation of any input (a mean, zero) is a table instead of a run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,9 +53,14 @@ def with_bias(hidden: Tensor) -> Tensor:
 
 
 def plain_run(
-    adapter: Adapter, embedded: Tensor, lengths: Tensor, want: Mapping[Key, int], sites: Sites
+    adapter: Adapter,
+    embedded: Tensor,
+    lengths: Tensor,
+    want: Mapping[Key, int],
+    sites: Sites,
+    tick: Callable[[], None] = lambda: None,
 ) -> PlainValues:
-    """Run one batch through every component and keep what is wanted.
+    """Run one batch through every component and keep what is wanted; `tick` after each layer.
 
     Args:
         embedded: (rows, pos, d_model) values of `input`, noise included.
@@ -113,6 +118,7 @@ def plain_run(
         if noted is not None:
             for kind, scale in noted.found.items():
                 keep((kind, layer), scale)
+        tick()
     if ("scale_final", shape.n_layers) in want:
         noted = Noted()
         adapter.final_norm(resid, noted)

@@ -12,22 +12,28 @@ give; any other may differ from them by rounding, and is counted in `beside_othe
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 
 import numpy as np
 
 from pathdsl.engine.lazymodel import LazyModel
+from pathdsl.engine.runner import Part
 from pathdsl.engine.selfcheck import Proof
 from pathdsl.engine.session import Planner, Request
-from pathdsl.engine.store import About, Store
+from pathdsl.engine.store import About, Store, Underway
 from pathdsl.engine.storekeys import TaskKeys, digest
 from pathdsl.errors import DataError
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.steps import Plan
 
-__all__ = ["Recall", "Recalled", "Tally"]
+EVERY = 1.0
+"""Seconds between two writes of parts; a check that is killed loses no more than that and what it
+was at."""
+
+__all__ = ["KeptParts", "Recall", "Recalled", "Tally"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,31 +88,64 @@ class Recall:
             return Recalled()
         whole = digest("plan", list(keys.values()))
         found = self.store.find(list(keys.values()))
+        if len(found) < len(keys):
+            # They were computed together, so some were lost. Computing all of them again gives
+            # the same bits; computing some of them beside fewer runs might not.
+            found = {key: one for key, one in found.items() if one.plan != whole}
         values, proofs = {}, {}
+        wrong = []
         for request, key in keys.items():
-            if key in found:
-                values[request] = found[key].values
-                self._counts["beside"] += found[key].plan != whole
-                if found[key].proof:
-                    proofs[found[key].plan] = _read(found[key].proof)
+            if key not in found:
+                continue
+            one = found[key]
+            proof = _read(one.proof) if one.proof else None
+            if one.values.shape != self._shape(request) or (one.proof and proof is None):
+                wrong.append(key)
+                continue
+            values[request] = one.values
+            self._counts["beside"] += one.plan != whole
+            if proof is not None:
+                proofs[one.plan] = proof
+        if wrong:
+            self.store.reject(wrong)
         self._counts["stored"] += len(values)
         return Recalled(values=values, proofs=tuple(proofs.values()))
 
+    def _shape(self, request: Request) -> tuple[int, int]:
+        """The (draws, rows) that a value has."""
+        run, _ = request
+        drawn = run.kind != "reference" and run.treated is not None
+        draws = run.treated.draws if drawn and run.treated.kind == "resample" else 1
+        return draws, self.planner.tasks[run.task].n_rows
+
+    def parts(self, plan: Plan) -> KeptParts | None:
+        """What an earlier check of this plan got done before it was cut off; None without keys."""
+        keys = self._keys(values_in(plan))
+        if not keys:
+            return None
+        return KeptParts(self.store, digest("plan", list(keys.values())), plan, self._about(plan))
+
+    def forget(self, plan: Plan) -> None:
+        """Drop the parts of a plan that did not prove itself."""
+        keys = self._keys(values_in(plan))
+        if keys:
+            self.store.forget(digest("plan", list(keys.values())))
+
+    def _about(self, plan: Plan) -> About:
+        return About(model=self.model.source.written, task=plan.task, runs=len(plan.outputs))
+
     def keep(self, plan: Plan, computed: Mapping[Request, np.ndarray], proof: Proof | None) -> None:
         """Store the values of one executed plan with its proof, which holds or was not needed."""
-        company = [(output.run, m) for output in plan.outputs for m in output.measures]
         self._counts["computed"] += len(computed)
-        keys = self._keys(company)
+        keys = self._keys(values_in(plan))
         if not keys:
             return
         self.store.add(
             {key: computed[request] for request, key in keys.items()},
             plan=digest("plan", list(keys.values())),
             proof=_written(proof) if proof is not None else "",
-            about=About(
-                model=self.model.source.written,
-                task=plan.task,
-                runs=len(plan.outputs),
+            about=replace(
+                self._about(plan),
                 labels={
                     key: f"{run.label or run.kind}: {_label(measure)}"
                     for (run, measure), key in keys.items()
@@ -116,8 +155,14 @@ class Recall:
 
     def proofs(self, task: str) -> list[Proof] | None:
         """What the model proved about itself on a task, or None."""
-        found = self.store.record(self._proofs_key(task))
-        return None if found is None else [_read(text) for text in json.loads(found)]
+        key = self._proofs_key(task)
+        found = self.store.record(key)
+        if found is None:
+            return None
+        proofs = _read_all(found)
+        if proofs is None:
+            self.store.reject([key])
+        return proofs
 
     def keep_proofs(self, task: str, proofs: Sequence[Proof]) -> None:
         """Store proofs of a task, if all of them hold."""
@@ -147,12 +192,109 @@ class Recall:
         return {request: key for request, key in keys.items() if key is not None}
 
 
+class KeptParts:
+    """The parts of one plan in the store, as the runner asks for them and hands them over.
+
+    A part is found under the key of its plan (every value in it, hence weights, rows, limits and
+    program) and what it is of; no two ways to compute it differ in a bit. So it does not matter
+    which check computed a part, in which order, or on which of several equal machines: parts of
+    several stores are those of one when they are added to it. New parts are written when the last
+    were written `EVERY` seconds ago, and by `flush`.
+    """
+
+    def __init__(self, store: Store, plan_key: str, plan: Plan, about: About) -> None:
+        self.store = store
+        self.plan_key = plan_key
+        self._about = about
+        self._known = store.parts_of(plan_key)
+        self._new: dict[Part, np.ndarray] = {}
+        self._cells = max(plan.masks.n_rows * plan.draws, 1)
+        self._found = self._done = 0
+        self._last = time.monotonic()
+
+    @property
+    def share_found(self) -> float:
+        """How much of the plan's rows was known, from 0 to 1."""
+        return self._found / self._cells
+
+    def key(self, part: Part) -> str:
+        """What a part is found by."""
+        return digest("part", self.plan_key, tuple(part))
+
+    def found(self, part: Part, shape: tuple[int, int]) -> np.ndarray | None:
+        """The numbers of a part, or None."""
+        key = self.key(part)
+        numbers = self._known.pop(key, None)
+        if numbers is None:
+            return None
+        if numbers.shape != shape:
+            self.store.reject([key])
+            return None
+        self._found += self._cells_of(part)
+        self._count(part)
+        return numbers
+
+    def keep(self, part: Part, numbers: np.ndarray) -> None:
+        """Store a part that was computed, now or soon."""
+        self._new[part] = numbers
+        if time.monotonic() - self._last >= EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        """Store what is not stored yet."""
+        labels = {self.key(part): f"{part.kind} of rows {part.start} to {part.stop}"
+                  for part in self._new}  # fmt: skip
+        values = {self.key(part): numbers for part, numbers in self._new.items()}
+        about = replace(self._about, labels=labels)
+        self.store.add(values, plan=self.plan_key, proof="", about=about, unfinished=True)
+        if self.store.writable:
+            for part in self._new:
+                self._count(part)
+        self._new = {}
+        self._last = time.monotonic()
+
+    def _count(self, part: Part) -> None:
+        self._done += self._cells_of(part)
+        self.store.under_way = Underway(task=self._about.task, share=self._done / self._cells)
+
+    def _cells_of(self, part: Part) -> int:
+        return part.stop - part.start if part.kind == "values" else 0
+
+
+def values_in(plan: Plan) -> list[Request]:
+    """The values that a plan computes, in its order."""
+    return [(output.run, measure) for output in plan.outputs for measure in output.measures]
+
+
 def _written(proof: Proof) -> str:
     return json.dumps(asdict(proof))
 
 
-def _read(text: str) -> Proof:
-    return Proof(**json.loads(text))
+def _read(text: str) -> Proof | None:
+    """A proof that holds, as `_written` wrote it; None for any other text."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or {*found} != {one.name for one in fields(Proof)}:
+        return None
+    numbers = all(isinstance(found[name], float) for name in ("error", "tolerance"))
+    if not numbers or not all(isinstance(found[n], str) for n in ("code", "name", "compared")):
+        return None
+    proof = Proof(**found)
+    return proof if proof.holds else None
+
+
+def _read_all(text: str) -> list[Proof] | None:
+    """The proofs of a task; None where one of them cannot be read."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        return None
+    proofs = [_read(one) for one in found]
+    return [p for p in proofs if p is not None] if None not in proofs else None
 
 
 def _label(measure: Measure) -> str:

@@ -7,7 +7,7 @@ magnitude of what is compared where that is above 1; tolerances follow the dtype
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,11 +16,13 @@ from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.positions import position_mask
-from pathdsl.engine.runner import Settings, execute
+from pathdsl.engine.runner import Settings, execute, plan_cost
 from pathdsl.engine.session import Planner, rounding_of
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.pathset import FULL, Nodes, PathSet, cat, complete, minus, union
+from pathdsl.graph.shape import ModelShape
 from pathdsl.plan.build import build_plans
+from pathdsl.plan.liveness import Cost
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import Plan
@@ -29,6 +31,7 @@ from pathdsl.plan.taskdata import TaskData
 PROOF_ROWS = 8
 PROOF_AMONG = 32
 NULL_ROWS = 4
+STEPS = 3
 OF_RUNS = ("PD632", "PD633")
 """Proofs of `prove` that go by way of plans, and so by a task's norm mode."""
 
@@ -53,8 +56,13 @@ class Proof:
         return bool(self.error <= self.tolerance)  # False for nan
 
 
-def prove(planner: Planner, adapter: Adapter, task: TaskData) -> list[Proof]:
-    """All proofs that need no hypothesis, on the first rows of a task."""
+def prove(
+    planner: Planner, adapter: Adapter, task: TaskData, tick: Callable[[], None] = lambda: None
+) -> list[Proof]:
+    """All proofs that need no hypothesis, on the first rows of a task.
+
+    `tick` is called after each of `STEPS` steps.
+    """
     with torch.no_grad():
         tolerance = rounding_of(adapter)
         rows = _proof_rows(task)
@@ -63,6 +71,7 @@ def prove(planner: Planner, adapter: Adapter, task: TaskData) -> list[Proof]:
         if spec is not None and spec.column and spec.column not in columns:
             columns.append(spec.column)
         plain = {column: _plain_logits(adapter, task, column, rows) for column in columns}
+        tick()
         proofs = [
             Proof(
                 code="PD630",
@@ -83,7 +92,9 @@ def prove(planner: Planner, adapter: Adapter, task: TaskData) -> list[Proof]:
                 compared=f"{len(rows)} prompts, final residual stream of the unmodified model",
             ),
         ]
+        tick()
         proofs += _extremes(planner, adapter, task, rows, plain, tolerance)
+        tick()
         return proofs
 
 
@@ -232,26 +243,13 @@ def _extremes(
     The sets are written so that nothing cancels on paper: every head's paths, their complement and
     their union go through automaton, masks and blends.
     """
-    layout_any = (1 << (adapter.shape.n_senders)) - 2
-    part: PathSet = complete(cat(Nodes(mask=layout_any)), layout_any, 1 << adapter.shape.n_senders)
-    everything = union(part, minus(FULL, part))
     spec = planner.specs[task.name].treated
-    runs = [RunSpec(task=task.name, kind="treat", paths=minus(FULL, everything), treated=spec)]
-    if spec is not None:
-        runs.append(RunSpec(task=task.name, kind="treat", paths=everything, treated=spec))
     if spec is None:
         return []
-    ids = sorted({0, adapter.shape.d_vocab - 1, adapter.shape.d_vocab // 2})
+    ids = _read_ids(adapter.shape)
     measures = [Measure(kind="logit", column=f"#{i}") for i in ids]
     asked = _with_answers(task, ids)
-    plans = build_plans(
-        adapter.shape,
-        task.name,
-        task.valid,
-        position_mask(task),
-        [(run, m) for run in runs for m in measures],
-        frozen=planner.specs[task.name].layernorm == "frozen",
-    )
+    plans = _extreme_plans(planner, task)
     proofs = []
     ends = task.lengths[rows] - 1
     at_end = torch.arange(len(rows)), torch.from_numpy(ends)
@@ -260,7 +258,7 @@ def _extremes(
         values = execute(plan, asked, adapter, settings)
         for number, output in enumerate(plan.outputs):
             found = np.stack([values[number, m][0][rows] for m in measures], axis=1)
-            treated = output.run.paths == everything
+            treated = output.run.label == "everything"
             if treated and (spec.constant or spec.kind in ("noise", "resample")):
                 continue
             column = spec.column if treated else task.reference
@@ -276,6 +274,64 @@ def _extremes(
                 )
             )
     return proofs
+
+
+def _extreme_plans(planner: Planner, task: TaskData) -> tuple[Plan, ...]:
+    """The plans of the runs that keep every path and no path; none without a treated value."""
+    shape, spec = planner.shape, planner.specs[task.name].treated
+    if spec is None:
+        return ()
+    layout_any = (1 << shape.n_senders) - 2
+    part: PathSet = complete(cat(Nodes(mask=layout_any)), layout_any, 1 << shape.n_senders)
+    everything = union(part, minus(FULL, part))
+    runs = [
+        RunSpec(task=task.name, kind="treat", paths=paths, treated=spec, label=label)
+        for label, paths in (("nothing", minus(FULL, everything)), ("everything", everything))
+    ]
+    return build_plans(
+        shape,
+        task.name,
+        task.valid,
+        position_mask(task),
+        [(run, Measure(kind="logit", column=f"#{i}")) for run in runs for i in _read_ids(shape)],
+        frozen=planner.specs[task.name].layernorm == "frozen",
+    )
+
+
+def _read_ids(shape: ModelShape) -> list[int]:
+    """The tokens whose logits are compared."""
+    return sorted({0, shape.d_vocab - 1, shape.d_vocab // 2})
+
+
+def prove_cost(planner: Planner, task: TaskData, itemsize: int) -> float:
+    """What `prove` costs, in plain forward passes over all prompts of the task.
+
+    Each column goes through the unmodified model and through the components; the sum of writers is
+    two more passes, in which each head and each MLP writes twice.
+    """
+    spec = planner.specs[task.name].treated
+    columns = 2 if spec is not None and spec.column not in ("", task.reference) else 1
+    found = (2 * columns + 2.5) * min(PROOF_ROWS, task.n_rows) / task.n_rows
+    for plan in _extreme_plans(planner, task):
+        found += rows_cost(plan, plan_cost(plan, itemsize), PROOF_AMONG)
+    return found
+
+
+def rows_cost(plan: Plan, weighed: Cost, rows: int) -> float:
+    """What the first rows of a plan cost, in plain forward passes over all of them.
+
+    Means are over all rows even so.
+    """
+    means = sum(spec.kind == "mean" for spec in plan.treated) * weighed.plain_run
+    share = min(rows / max(plan.masks.n_rows, 1), 1.0)
+    return (means + (weighed.macs - means) * share) / max(weighed.plain_macs, 1)
+
+
+def null_cost(plan: Plan, weighed: Cost) -> float:
+    """What `prove_null_pair` costs, in plain forward passes over all prompts of the task."""
+    own = sum(spec.constant for spec in plan.treated) - sum(s.kind == "mean" for s in plan.treated)
+    macs = weighed.macs + own * weighed.plain_run
+    return macs / max(weighed.plain_macs, 1) * min(NULL_ROWS / max(plan.masks.n_rows, 1), 1.0)
 
 
 def _with_answers(task: TaskData, ids: list[int]) -> TaskData:

@@ -11,14 +11,15 @@ import numpy as np
 import torch
 
 from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.meter import Meter, Progress
 from pathdsl.engine.positions import next_tokens, position_mask
-from pathdsl.engine.runner import DEFAULT_MEMORY, Settings, execute
+from pathdsl.engine.runner import DEFAULT_MEMORY, Settings, execute, plan_cost
 from pathdsl.engine.taskspec import TaskSpec
 from pathdsl.errors import DataError, Diagnostic
 from pathdsl.graph.product import MAX_STATES
 from pathdsl.graph.shape import ModelShape
 from pathdsl.plan.build import build_plans, companies
-from pathdsl.plan.liveness import Cost, cost
+from pathdsl.plan.liveness import Cost
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import Plan
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from pathdsl.engine.selfcheck import Proof
 
 Request = tuple[RunSpec, Measure]
-Progress = Callable[[str, int, int], None]
 
 ROUNDING = {"float64": 1e-9, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 """How far two evaluations of one logit may lie apart, by the dtype of arithmetic (`precision` of an
@@ -147,11 +147,12 @@ class EngineSession:
         *,
         recall: Recall | None = None,
         prove: Callable[[Plan], Proof | None] | None = None,
+        meter: Meter | None = None,
     ) -> None:
         if adapter is None and recall is None:
             raise ValueError("a session needs an adapter or a recalled model")
         self.planner = planner
-        self.progress = progress
+        self.meter = meter or Meter(progress)
         self.recall = recall
         self.prove = prove
         self.plans: list[Plan] = []
@@ -188,9 +189,9 @@ class EngineSession:
         other = EngineSession(
             planner,
             self._adapter,
-            self.progress,
             recall=self.recall.with_planner(planner) if self.recall is not None else None,
             prove=self.prove,
+            meter=self.meter,
         )
         other.model_proofs = list(self.model_proofs)
         other._values = {key: v for key, v in self._values.items() if key[0].task not in modes}
@@ -229,21 +230,21 @@ class EngineSession:
         self.proofs.setdefault(task, []).extend(found.proofs)
 
     def _run(self, plan: Plan) -> None:
-        itemsize = self.adapter.dtype.itemsize
+        weighed = plan_cost(plan, self.adapter.dtype.itemsize)
+        settings = Settings(memory=self.planner.limits.memory, cost=weighed)
+        parts = self.recall.parts(plan) if self.recall is not None else None
+        runs = "1 run" if len(plan.outputs) == 1 else f"{len(plan.outputs):,} runs"
+        self.meter.what = f"task `{plan.task}`: {runs}"
+        task = self.tasks[plan.task]
+        try:
+            values = execute(plan, task, self.adapter, settings, self.meter, parts)
+        except BaseException:
+            if parts is not None:
+                parts.flush()  # Ctrl-C, or memory that ran out: what is finished stays
+            raise
         self.plans.append(plan)
-        self.costs.append(cost(plan, itemsize, vocab_columns(plan)))
-
-        def progress(done: int, total: int) -> None:
-            if self.progress is not None:
-                self.progress(f"task `{plan.task}`: {len(plan.outputs)} runs", done, total)
-
-        values = execute(
-            plan,
-            self.tasks[plan.task],
-            self.adapter,
-            Settings(memory=self.planner.limits.memory),
-            progress,
-        )
+        now = 1.0 if parts is None else 1 - parts.share_found
+        self.costs.append(replace(weighed, macs=round(weighed.macs * now)))
         computed = {(plan.outputs[n].run, measure): v for (n, measure), v in values.items()}
         self._learn(computed)
         proof = self.prove(plan) if self.prove is not None else None
@@ -251,6 +252,9 @@ class EngineSession:
             self.proofs.setdefault(plan.task, []).append(proof)
         if self.recall is not None and (proof is None or proof.holds):
             self.recall.keep(plan, computed, proof)
+        elif self.recall is not None:
+            self.recall.forget(plan)
+        self.meter.start("judging")
 
     def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
         """(draws, rows) float64; draws is 1 for a run without draws."""
@@ -291,11 +295,3 @@ def allowance(proofs: Sequence[Proof], precision: str) -> float:
     error = max(proof.error for proof in proofs)
     relative = max(4 * 2.0 ** ceil(log2(error)) if error > 0 else 0.0, 32 * EPS[precision])
     return min(most, relative * max(1.0, *logits))
-
-
-def vocab_columns(plan: Plan) -> int | None:
-    """Vocabulary columns that a plan's measures read; None when some read all of them."""
-    kinds = {m.kind for output in plan.outputs for m in output.measures} - {"attention"}
-    if kinds <= {"logit"}:
-        return max((len(output.measures) for output in plan.outputs), default=0)
-    return None

@@ -11,17 +11,24 @@ was never downloaded there is no config yet, and the answer is None.
 
 from __future__ import annotations
 
-import json
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
+from pathdsl.engine.configkinds import unusable
 from pathdsl.engine.otherkinds import other_kind
+from pathdsl.engine.pickles import note_of_pickle
 from pathdsl.errors import Diagnostic, LanguageError, Span
 from pathdsl.graph.shape import SHAPES, ModelShape, UnsupportedConfig
 from pathdsl.lang import ast
+from pathdsl.lang.fence import outside
+from pathdsl.lang.program import Program
 from pathdsl.lang.signatures import DTYPES
+from pathdsl.reading import read_file
+from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = [
     "DTYPES",
@@ -31,6 +38,7 @@ __all__ = [
     "parse_override",
     "shape_of",
     "source_from",
+    "source_of",
     "vet_config",
 ]
 
@@ -155,6 +163,24 @@ def source_from(
     return replace(override, dtype=dtype, name=name, span=call.span)
 
 
+def source_of(program: Program, overrides: Mapping[str, ModelSource] | None = None) -> ModelSource:
+    """The source of a program's model, whose folder lies where it may; overrides are free.
+
+    Raises LanguageError as `source_from` does, PD118 where there is no model, and PD664.
+    """
+    decl = program.model
+    if decl is None:
+        raise LanguageError(
+            Diagnostic(code="PD118", message="the file names no model", help="model m = hf(…)")
+        )
+    home = Path(program.origin.get(decl.name.name, program.path)).parent
+    found = source_from(decl, home, overrides)
+    if found.kind == "folder" and decl.name.name not in (overrides or {}):
+        if not program.fence.holds(found.location):
+            raise LanguageError(outside(found.typed, found.span))
+    return found
+
+
 def parse_override(text: str) -> tuple[str, ModelSource]:
     """The name and the replacement that `--model TEXT` gives.
 
@@ -225,13 +251,13 @@ def folder_of(source: ModelSource) -> Path | None:
                 )
             ) from error
     folder = Path(source.location)
-    if not folder.is_dir():
-        what = "is a file, wanted a folder" if folder.exists() else "does not exist"
+    if not os.path.isdir(folder):
+        what = "is a file, wanted a folder" if os.path.exists(folder) else "does not exist"
         raise LanguageError(
             source.fault(
                 "PD600",
                 f"the model folder `{folder}` {what}",
-                notes=("a folder is relative to the file that names it",),
+                notes=("a folder is relative to the file that names it", *note_of_pickle(folder)),
                 advice=f"--model {source.name}=folder:PATH",
             )
         )
@@ -246,7 +272,7 @@ def config_of(source: ModelSource) -> dict[str, object] | None:
     folder = folder_of(source)
     if folder is not None:
         path = folder / "config.json"
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise LanguageError(
                 source.fault(
                     "PD601",
@@ -268,10 +294,17 @@ def config_of(source: ModelSource) -> dict[str, object] | None:
             return None
         path = Path(cached)
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        config = read_json(read_file(path))
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise LanguageError(source.fault("PD615", f"`{path}` cannot be read: {why}")) from error
+    except JsonFault as error:
         raise LanguageError(
-            source.fault("PD615", f"`{path}` cannot be read as JSON: {error}")
+            source.fault(
+                "PD615",
+                f"`{path}` cannot be read as JSON: line {error.line}, column {error.column}: "
+                f"{error}",
+            )
         ) from error
     if not isinstance(config, dict):
         raise LanguageError(source.fault("PD615", f"`{path}` is not a JSON object"))
@@ -297,7 +330,7 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
     if other := other_kind(config):
         message, note, advice = other
         raise LanguageError(source.fault("PD607", message, notes=(note,), advice=advice))
-    if kind not in SHAPES:
+    if not isinstance(kind, str) or kind not in SHAPES:
         supported = ", ".join(f"`{name}`" for name in SHAPES)
         raise LanguageError(
             source.fault(
@@ -323,11 +356,21 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
                 advice="use the decoder-only model",
             )
         )
+    if found := unusable(config):
+        code, message, notes = found
+        raise LanguageError(
+            source.fault(
+                code,
+                f"the config of `{source.location}` {message}",
+                notes=notes,
+                advice="save it again with `model.save_pretrained(folder)`",
+            )
+        )
     try:
-        shape = SHAPES[str(kind)](config)
+        shape = SHAPES[kind](config)
     except UnsupportedConfig as error:
         raise LanguageError(source.fault("PD612", str(error))) from error
-    except (ValueError, TypeError, ZeroDivisionError) as error:
+    except (ValueError, TypeError, ArithmeticError, KeyError, AttributeError) as error:
         raise LanguageError(
             source.fault("PD615", f"the config of `{source.location}` cannot be used: {error}")
         ) from error
@@ -340,7 +383,12 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
                 f"{shape.n_heads} heads on d_model {shape.d_model}",
             )
         )
+    # What reads a graph goes from layer to layer by calls, some at each.
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 1_000 + CALLS_OF_A_LAYER * shape.n_layers))
     return shape
+
+
+CALLS_OF_A_LAYER = 16
 
 
 def shape_of(source: ModelSource) -> ModelShape | None:

@@ -2,17 +2,18 @@
 
 A *key* is the sha256 of everything that decides a value (`pathdsl.engine.storekeys`). The values of
 one executed plan lie in one safetensors file, a *blob*, named by the sha256 of its bytes; an SQLite
-index says which blob holds which key.
+index (`pathdsl.engine.storeindex`) says which blob holds which key.
 
-    folder/results.sqlite          the index, in write-ahead mode
+    folder/results.sqlite          the index
     folder/blobs/3f/3f9a….safetensors
 
-Nothing here can give a wrong number. A blob is written under another name, renamed, and only then
-entered in the index, so a process that is killed leaves at most a file that nothing points to. A
-blob is read only if its bytes have the hash that is its name; any other is dropped, which makes its
-values missing and not wrong. Two processes may work on one folder: each transaction is one write,
-and the first value of a key stays. Whatever fails (no room, no permission, a damaged index) turns
-the store off for the rest of the process, with the reason in `trouble`.
+Nothing here can give a wrong number. A blob appears whole (`pathdsl.whole`) and is only then
+entered in the index, so a process that is killed leaves at most a file that nothing points to. All
+that is read back is verified: a blob by the hash that is its name, what the index says by a seal.
+What does not hold is dropped and counted (`damaged`), which makes it missing and not wrong. Several
+processes may work on one folder: each transaction is one write, and the first value of a key stays.
+Where nothing can be written (no room, no permission) what is there is still read; where nothing can
+be read either the store is off. `trouble` says why.
 
     with Store(default_folder()) as store:
         store.add({key: values}, plan=plan_key, proof="", about=About(task="ioi"))
@@ -22,211 +23,167 @@ the store off for the rest of the process, with the reason in `trouble`.
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-import sqlite3
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING
 
-from pathdsl.errors import Diagnostic, Severity
+from pathdsl.engine.storefolder import (
+    BLOB,
+    DEFAULT_BYTES,
+    About,
+    Found,
+    Underway,
+    default_folder,
+    tensors,
+)
+from pathdsl.engine.storeindex import BLOB_COLUMNS, INDEX, BlobRow, seal
+from pathdsl.engine.storeopen import OpenStore
+from pathdsl.whole import write_whole
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["BLOB", "DEFAULT_BYTES", "INDEX", "About", "Found", "Store", "default_folder",
-           "unusable"]  # fmt: skip
+__all__ = ["DEFAULT_BYTES", "INDEX", "About", "Found", "Store", "Underway", "default_folder"]
 
-_T = TypeVar("_T")
-
-DEFAULT_BYTES = 2_000_000_000
-"""Bytes of blobs that a check leaves behind at most; the least recently used go first."""
-
-SCHEMA = 1
-INDEX = "results.sqlite"
-BLOB = re.compile(r"[0-9a-f]{64}\.safetensors")
-PATIENCE = 30.0  # seconds that a process waits for another one's transaction
 _AT_ONCE = 500  # keys in one question; SQLite bounds the number of parameters
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS blobs (
-    name TEXT PRIMARY KEY, bytes INTEGER NOT NULL, created REAL NOT NULL, used REAL NOT NULL,
-    plan TEXT NOT NULL, proof TEXT NOT NULL, model TEXT NOT NULL, task TEXT NOT NULL,
-    runs INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS entries (
-    key TEXT PRIMARY KEY, blob TEXT NOT NULL REFERENCES blobs ON DELETE CASCADE, label TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS entries_of ON entries (blob);
-CREATE TABLE IF NOT EXISTS records (
-    key TEXT PRIMARY KEY, text TEXT NOT NULL, created REAL NOT NULL, used REAL NOT NULL
-) WITHOUT ROWID;
-"""
+
+@dataclass(slots=True, kw_only=True)
+class _Seen:
+    """What a search met: blobs by how they are, and keys whose blob does not hold them."""
+
+    used: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    astray: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class About:
-    """What a blob is of, for people: model and task as written, number of runs, label by key."""
+class Store(OpenStore):
+    """A folder of values, open for one process.
 
-    model: str = ""
-    task: str = ""
-    runs: int = 0
-    labels: Mapping[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Found:
-    """A stored value: (draws, rows) float64, the plan that computed it, and that plan's proof."""
-
-    values: np.ndarray
-    plan: str
-    proof: str
-
-
-def default_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """`$PATHDSL_CACHE`, else `pathdsl` in the user's folder for caches; it need not exist."""
-    if given := environment.get("PATHDSL_CACHE"):
-        return Path(os.path.expanduser(given))
-    try:
-        home = Path.home()
-    except RuntimeError:
-        home = Path(os.devnull)  # nothing can be kept there, and the warning says what to set
-    if sys.platform == "win32":
-        return Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local") / "pathdsl"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "pathdsl"
-    # The XDG specification: a relative path there is to be ignored.
-    base = Path(environment.get("XDG_CACHE_HOME") or "")
-    return (base if base.is_absolute() else home / ".cache") / "pathdsl"
-
-
-def unusable(folder: Path, error: Exception) -> Diagnostic:
-    """The warning that says why a store is off, and what to do."""
-    return Diagnostic(
-        code="PD640",
-        message="the result store cannot be used, so everything is computed",
-        notes=(f"{folder}: {str(error).strip() or type(error).__name__}",),
-        help="pathdsl cache prune --all, or `PATHDSL_CACHE=FOLDER` for another place, or "
-        "`--no-cache`",
-        severity=Severity.WARNING,
-    )
-
-
-class Store:
-    """A folder of values. Never raises for what is wrong with the folder: see `trouble`.
-
-    `max_bytes` bounds what `add` leaves behind. `trouble` is None, or the warning that says why the
-    store is off: then nothing is found and nothing is kept.
+    `max_bytes` bounds what `add` leaves behind. `kept` counts the values that were added;
+    `under_way` says how much of the plan that is executed now is kept.
     """
 
     def __init__(self, folder: Path, max_bytes: int = DEFAULT_BYTES) -> None:
-        self.folder = folder
+        super().__init__(folder)
         self.max_bytes = max_bytes
-        self.trouble: Diagnostic | None = None
-        self._index: sqlite3.Connection | None = None
-        self._guarded(self._open, None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the index; the store is off afterwards."""
-        if self._index is not None:
-            self._index.close()
-            self._index = None
-
-    @property
-    def on(self) -> bool:
-        """Whether values are found and kept."""
-        return self._index is not None
+        self.kept = 0
+        self.under_way: Underway | None = None
 
     # ---------------------------------------------------------------------------------------------
     # Values
     # ---------------------------------------------------------------------------------------------
 
     def find(self, keys: Sequence[str]) -> dict[str, Found]:
-        """The values that are there, by key; each blob's bytes are checked against its name."""
-        return self._guarded(lambda: self._find(keys), {})
+        """The values that are there, by key, each verified."""
+        seen = _Seen()
+        found = self.reading(lambda: self._find(keys, seen), {})
+        self.damaged += len(seen.damaged) + len(seen.astray)
+        if seen != _Seen():
+            self.writing(lambda: self._settle(seen))
+        return found
 
-    def _find(self, keys: Sequence[str]) -> dict[str, Found]:
-        where: dict[str, tuple[str, str, str]] = {}
+    def _find(self, keys: Sequence[str], seen: _Seen) -> dict[str, Found]:
+        rows: dict[str, tuple[BlobRow, str]] = {}
+        where: dict[str, str] = {}
         for start in range(0, len(keys), _AT_ONCE):
             part = keys[start : start + _AT_ONCE]
             marks = ",".join("?" * len(part))
-            rows = self.index.execute(
-                "SELECT key, name, plan, proof FROM entries JOIN blobs ON blob = name "
-                f"WHERE key IN ({marks})",
+            for key, blob, stamp, *row in self.index.execute(
+                f"SELECT key, blob, seal, {BLOB_COLUMNS} FROM entries LEFT JOIN blobs "
+                f"ON blob = name WHERE key IN ({marks})",
                 part,
-            )
-            where |= {key: (name, plan, proof) for key, name, plan, proof in rows}
-        blobs = {name: self._read(name) for name in {name for name, _, _ in where.values()}}
-        good = [name for name, values in blobs.items() if values]
-        now = time.time()
-        with self.transaction() as index:
-            index.executemany("UPDATE blobs SET used = ? WHERE name = ?", [(now, n) for n in good])
-            for name in blobs.keys() - set(good):
-                index.execute("DELETE FROM blobs WHERE name = ?", (name,))
-        return {
-            key: Found(values=blobs[name][key], plan=plan, proof=proof)
-            for key, (name, plan, proof) in where.items()
-            if key in blobs[name]
-        }
+            ):
+                where[key] = blob
+                rows[blob] = (tuple(row), stamp)  # type: ignore[assignment]
+        blobs: dict[str, Mapping[str, np.ndarray]] = {}
+        for name, (row, stamp) in rows.items():
+            if row[0] is None:
+                continue  # its keys have gone astray
+            values = self._read(name) if seal(*row) == stamp else None
+            if values is None:
+                seen.damaged.append(name)
+            elif not values:
+                seen.missing.append(name)
+            else:
+                seen.used.append(name)
+            blobs[name] = values or {}
+        found = {}
+        for key, name in where.items():
+            if key in blobs.get(name, {}):
+                _, _, plan, proof, *_ = rows[name][0]
+                found[key] = Found(values=blobs[name][key], plan=plan, proof=proof)
+            elif name not in (*seen.damaged, *seen.missing):
+                seen.astray.append(key)
+        return found
 
-    def _read(self, name: str) -> dict[str, np.ndarray]:
-        """The values of a blob by key; empty where it is missing or not what was written."""
-        from safetensors.numpy import load
-
+    def _read(self, name: str) -> dict[str, np.ndarray] | None:
+        """The values of a blob by key: none where it is missing, None where it is damaged."""
+        if not BLOB.fullmatch(f"{name}.safetensors"):
+            return None
         try:
             data = self.path_of(name).read_bytes()
         except OSError:
             return {}
-        return dict(load(data)) if hashlib.sha256(data).hexdigest() == name else {}
+        return tensors(data, name)
 
-    def add(self, values: Mapping[str, np.ndarray], *, plan: str, proof: str, about: About) -> None:
+    def _settle(self, seen: _Seen) -> None:
+        """Note what was used and drop what was not there."""
+        now = time.time()
+        with self.transaction() as index:
+            index.executemany(
+                "UPDATE blobs SET used = ? WHERE name = ?", [(now, name) for name in seen.used]
+            )
+            gone = [(name,) for name in (*seen.damaged, *seen.missing)]
+            index.executemany("DELETE FROM blobs WHERE name = ?", gone)
+            index.executemany("DELETE FROM entries WHERE key = ?", [(k,) for k in seen.astray])
+
+    def add(
+        self,
+        values: Mapping[str, np.ndarray],
+        *,
+        plan: str,
+        proof: str,
+        about: About,
+        unfinished: bool = False,
+    ) -> None:
         """Keep the values of one plan; what is known under a key already stays.
 
         Args:
-            values: (draws, rows) float64 by key.
+            values: two axes of float64 by key.
             plan: the key of all that was computed together.
             proof: text that is handed back with each value.
             about: for people only.
+            unfinished: these are parts of a plan's values; they go when the whole comes.
         """
         if values:
-            self._guarded(lambda: self._add(values, plan, proof, about), None)
+            self.writing(lambda: self._add(values, plan, proof, about, unfinished))
+        if self.writable and not unfinished:
+            self.kept += len(values)
+            self.under_way = None
 
-    def _add(self, values: Mapping[str, np.ndarray], plan: str, proof: str, about: About) -> None:
+    def _add(
+        self, values: Mapping[str, np.ndarray], plan: str, proof: str, about: About, part: bool
+    ) -> None:
         from safetensors.numpy import save
 
         data = save({key: values[key] for key in sorted(values)})
         name = hashlib.sha256(data).hexdigest()
         path = self.path_of(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{name}.{os.getpid()}.unfinished")
-        try:
-            unfinished.write_bytes(data)
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        write_whole(path, data)
         labels = about.labels or {}
         now = time.time()
+        row = (name, len(data), plan, proof, about.model, about.task, about.runs, int(part))
         with self.transaction() as index:
             index.execute(
-                "INSERT INTO blobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                f"INSERT INTO blobs ({BLOB_COLUMNS}, seal, created, used) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (name) DO UPDATE SET used = excluded.used",
-                (name, len(data), now, now, plan, proof, about.model, about.task, about.runs),
+                (*row, seal(*row), now, now),
             )
             index.executemany(
                 "INSERT OR IGNORE INTO entries VALUES (?, ?, ?)",
@@ -238,27 +195,80 @@ class Store:
                 "AND NOT EXISTS (SELECT 1 FROM entries WHERE blob = blobs.name)",
                 (name,),
             )
+            gone = []
+            if not part:
+                parts = "FROM blobs WHERE plan = ? AND unfinished = 1"
+                gone = [blob for (blob,) in index.execute(f"SELECT name {parts}", (plan,))]
+                index.execute(f"DELETE {parts}", (plan,))
+        for blob in gone:
+            if BLOB.fullmatch(f"{blob}.safetensors"):
+                self.path_of(blob).unlink(missing_ok=True)
         if self.total_bytes() > self.max_bytes:
             from pathdsl.engine.storeprune import prune
 
             prune(self, max_bytes=self.max_bytes)
+
+
+    def parts_of(self, plan: str) -> dict[str, np.ndarray]:
+        """The parts of an unfinished plan's values, by key, each verified."""
+
+        def keys() -> list[str]:
+            rows = self.index.execute(
+                "SELECT key FROM entries JOIN blobs ON blob = name "
+                "WHERE plan = ? AND unfinished = 1",
+                (plan,),
+            )
+            return [key for (key,) in rows]
+
+        return {key: found.values for key, found in self.find(self.reading(keys, [])).items()}
+
+    def forget(self, plan: str) -> None:
+        """Drop the parts of an unfinished plan."""
+
+        def drop() -> None:
+            with self.transaction() as index:
+                index.execute("DELETE FROM blobs WHERE plan = ? AND unfinished = 1", (plan,))
+
+        self.writing(drop)
+
+    def reject(self, keys: Iterable[str]) -> None:
+        """Drop values or records that are whole but are not what their key stands for."""
+        gone = [(key,) for key in keys]
+        self.damaged += len(gone)
+
+        def drop() -> None:
+            with self.transaction() as index:
+                index.executemany("DELETE FROM entries WHERE key = ?", gone)
+                index.executemany("DELETE FROM records WHERE key = ?", gone)
+
+        self.writing(drop)
 
     # ---------------------------------------------------------------------------------------------
     # Records
     # ---------------------------------------------------------------------------------------------
 
     def record(self, key: str) -> str | None:
-        """The text under a key, or None."""
+        """The text under a key, verified, or None."""
 
-        def read() -> str | None:
-            row = self.index.execute("SELECT text FROM records WHERE key = ?", (key,)).fetchone()
-            if row is None:
-                return None
+        def read() -> tuple[str, str] | None:
+            found = self.index.execute("SELECT text, seal FROM records WHERE key = ?", (key,))
+            row: tuple[str, str] | None = found.fetchone()
+            return row
+
+        row = self.reading(read, None)
+        if row is None:
+            return None
+        text, stamp = row
+        if seal(key, text) != stamp:
+            self.reject([key])
+            return None
+
+        def touch() -> None:
             with self.transaction() as index:
                 index.execute("UPDATE records SET used = ? WHERE key = ?", (time.time(), key))
-            return str(row[0])
 
-        return self._guarded(read, None)
+        self.writing(touch)
+        return text
 
     def add_record(self, key: str, text: str) -> None:
         """Keep a text under a key; one that is there already stays."""
@@ -266,21 +276,14 @@ class Store:
         def write() -> None:
             now = time.time()
             with self.transaction() as index:
-                index.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?)",
-                              (key, text, now, now))  # fmt: skip
+                index.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?, ?, ?)",
+                              (key, text, now, now, seal(key, text)))  # fmt: skip
 
-        self._guarded(write, None)
+        self.writing(write)
 
     # ---------------------------------------------------------------------------------------------
-    # The folder
+    # Files
     # ---------------------------------------------------------------------------------------------
-
-    @property
-    def index(self) -> sqlite3.Connection:
-        """The open index; sqlite3.OperationalError where the store is off."""
-        if self._index is None:
-            raise sqlite3.OperationalError("the result store is off")
-        return self._index
 
     def path_of(self, name: str) -> Path:
         """Where the blob of that name lies, or would."""
@@ -288,58 +291,5 @@ class Store:
 
     def total_bytes(self) -> int:
         """Bytes of all blobs in the index."""
-        return int(self.index.execute("SELECT COALESCE(SUM(bytes), 0) FROM blobs").fetchone()[0])
-
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of what happens inside, or none of it; waits for other processes."""
-        index = self.index
-        index.execute("BEGIN IMMEDIATE")
-        try:
-            yield index
-        except BaseException:
-            index.execute("ROLLBACK")
-            raise
-        index.execute("COMMIT")
-
-    def _open(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        index = sqlite3.connect(self.folder / INDEX, timeout=PATIENCE, isolation_level=None)
-        try:
-            _write_ahead(index)
-            index.execute("PRAGMA synchronous = NORMAL")
-            index.execute("PRAGMA foreign_keys = ON")
-            version = index.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, SCHEMA):
-                raise sqlite3.DatabaseError(f"the index has version {version}, wanted {SCHEMA}")
-            if version == 0:
-                index.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {SCHEMA};"
-                                    " COMMIT;")  # fmt: skip
-        except BaseException:
-            index.close()
-            raise
-        self._index = index
-
-    def _guarded(self, work: Callable[[], _T], otherwise: _T) -> _T:
-        """What `work` gives; `otherwise` where the store is off or this turns it off."""
-        if self.trouble is not None:
-            return otherwise
-        try:
-            return work()
-        except (OSError, sqlite3.Error) as error:
-            self.close()
-            self.trouble = unusable(self.folder, error)
-            return otherwise
-
-
-def _write_ahead(index: sqlite3.Connection) -> None:
-    """Put the index into write-ahead mode; SQLite itself does not wait for others there."""
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            index.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                raise
-            time.sleep(0.01)
+        total = self.index.execute("SELECT TOTAL(bytes) FROM blobs").fetchone()[0]
+        return int(min(total, 1e18))  # damaged rows may sum up to infinity

@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from pathdsl.errors import Diagnostic, PathdslError, Severity
+from pathdsl.errors import Diagnostic, PathdslError, Severity, Span
+from pathdsl.graph.blame import Blame
 from pathdsl.graph.eap import unused_edges
 from pathdsl.graph.neurons import atom_mask, atom_text, atoms, intersect, mask_of, told_apart
 from pathdsl.graph.pathset import NONE, Listed
 from pathdsl.graph.places import Bindings, Member
 from pathdsl.graph.product import MAX_STATES
+from pathdsl.graph.ranking import tie_warnings
 from pathdsl.graph.resolver import Resolver
 from pathdsl.graph.shape import ModelShape
 from pathdsl.graph.units import components_of
@@ -28,9 +30,8 @@ from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import children, strip, walk
 
-__all__ = ["check_graph"]
+__all__ = ["check_graph", "check_path"]
 
-PROBE_STATES = 2_000
 PATH_WORDS = (
     ast.Chain, ast.Choice, ast.SetOp, ast.Group, ast.Full, ast.NonePath, ast.Through, ast.Within,
     ast.Edges, ast.EdgesFile, ast.RandomLike, ast.RandomEdges,
@@ -65,7 +66,14 @@ def check_graph(
                     checker.node(action.node, {})
                     if action.value is not None:
                         checker.within(action.value, {})
-    return list(checker.faults)
+    return checker.faults
+
+
+def check_path(resolver: Resolver, name: str) -> list[Diagnostic]:
+    """The faults of one named path set."""
+    checker = _Checker(resolver)
+    checker.paths(resolver.program.paths[name].path, {})
+    return checker.faults
 
 
 class _Checker:
@@ -74,11 +82,15 @@ class _Checker:
     def __init__(self, resolver: Resolver) -> None:
         self.resolver = resolver
         self.program = resolver.program
-        self.faults: dict[Diagnostic, None] = {}
+        self.blame = Blame(resolver)
+        self.faults: list[Diagnostic] = []
+        self.told: set[tuple[str, Span | None]] = set()
         self.faulty: set[str] = set()
 
     def attempt(self, act: Callable[[], object]) -> bool:
         """Do something that may raise; whether it did not."""
+        if ("PD210", None) in self.told:
+            return False  # one path set that is too large is enough work for one look at a file
         try:
             act()
         except PathdslError as error:
@@ -89,9 +101,10 @@ class _Checker:
 
     def add(self, diagnostic: Diagnostic) -> None:
         """Keep a fault unless the same code stands at the same place already."""
-        known = any(d.code == diagnostic.code and d.span == diagnostic.span for d in self.faults)
-        if not known:
-            self.faults[diagnostic] = None
+        place = diagnostic.code, diagnostic.span
+        if place not in self.told:
+            self.faults.append(diagnostic)
+        self.told |= {place, (diagnostic.code, None)} if diagnostic.code == "PD210" else {place}
 
     # ---------------------------------------------------------------------------------------------
     # Where path sets and nodes are written
@@ -119,10 +132,7 @@ class _Checker:
 
     def note(self, start: int, text: str) -> None:
         """Add a note to the faults from `start` on."""
-        found = list(self.faults)
-        self.faults = dict.fromkeys(
-            [*found[:start], *(replace(d, notes=(*d.notes, text)) for d in found[start:])]
-        )
+        self.faults[start:] = [replace(d, notes=(*d.notes, text)) for d in self.faults[start:]]
 
     def within(self, expression: ast.Node, bindings: Bindings) -> None:
         for part in self.parts(expression):
@@ -134,6 +144,7 @@ class _Checker:
             case ast.PathRun(paths=paths, options=options):
                 yield paths
                 yield from self.options(options)
+                yield from self.scoped(paths, options)
             case ast.Score(name="cpr" | "cmd"):
                 yield node  # reads its file by rank, not as a path set
             case ast.Score(subjects=subjects, options=options):
@@ -142,6 +153,7 @@ class _Checker:
                         yield from self.parts(subject)
                     else:
                         yield subject
+                        yield from self.scoped(subject, options)
                 yield from self.options(options)
             case ast.AttentionArgs(head=head):
                 yield head
@@ -150,6 +162,13 @@ class _Checker:
             case _:
                 for child in children(node):
                     yield from self.parts(child)
+
+    def scoped(self, paths: ast.Node, options: tuple[ast.Argument, ...]) -> Iterator[ast.Node]:
+        """What a path set and its scope share, where there is one."""
+        for option in options:
+            if option.keyword == "scope":  # none of a set that is `none` is no fault
+                if not (self.says_none(paths, {}) or self.says_none(option.value, {})):
+                    yield ast.SetOp(op="&", left=paths, right=option.value, span=paths.span)  # type: ignore[arg-type]
 
     def options(self, options: tuple[ast.Argument, ...]) -> Iterator[ast.Node]:
         for option in options:
@@ -182,12 +201,16 @@ class _Checker:
 
     def ranked(self, score: ast.Score) -> None:
         """Check the file of a score over ranked edges, and its scope."""
-        for option in score.options:
-            if option.keyword == "scope":
-                self.within(option.value, {})
+        options = {option.keyword: option.value for option in score.options}
+        if "scope" in options:
+            self.within(options["scope"], {})
+        signed = getattr(options.get("rank"), "name", "") != "absolute"
         for subject in score.subjects:
             if isinstance(subject, ast.EdgesFile):
-                self.attempt(partial(self.resolver.ranking, subject, signed=True))
+                found: list[Diagnostic] = []
+                read = partial(self.resolver.ranking, subject, signed=signed)
+                self.attempt(lambda: found.extend(tie_warnings(read(), subject)))  # noqa: B023
+                self.faults += [told for told in found if told not in self.faults]
 
     def node(self, ref: ast.NodeRef, bindings: Bindings) -> bool:
         if isinstance(ref, ast.Name) and not (
@@ -220,11 +243,11 @@ class _Checker:
         except PathdslError as error:
             for diagnostic in error.diagnostics:
                 if diagnostic.span is None:
-                    diagnostic = self.located(diagnostic, expr, bindings)
+                    diagnostic = self.blame.located(diagnostic, expr, bindings)
                 self.add(diagnostic)
             return
         if not count:
-            self.add(self.empty(expr, bindings))
+            self.add(self.blame.empty(expr, bindings))
             return
         for node in walk(expr):
             if isinstance(node, ast.Edges):
@@ -287,95 +310,3 @@ class _Checker:
                     severity=Severity.WARNING,
                 )
             )
-
-    # ---------------------------------------------------------------------------------------------
-    # Which part is to blame
-    # ---------------------------------------------------------------------------------------------
-
-    def prefixes(self, chain: ast.Chain) -> Iterator[tuple[ast.Chain, ast.Hop | ast.Repeat]]:
-        """A chain cut off after each step, where a chain can end."""
-        for i, step in enumerate(chain.steps):
-            if isinstance(step, ast.Hop) and isinstance(strip(step.target), ast.ResidRef):
-                continue
-            yield replace(chain, steps=chain.steps[: i + 1]), step
-
-    def is_empty(self, expr: ast.PathExpr, bindings: Bindings) -> bool:
-        try:
-            return not self.resolver.count(self.resolver.path_set(expr, bindings))
-        except PathdslError:
-            return False
-
-    def empty(self, expr: ast.PathExpr, bindings: Bindings) -> Diagnostic:
-        """The fault of an empty path set, at the first part that leaves nothing."""
-        message, help = "this path set is empty", "choose nodes that some path joins"
-        match expr:
-            case ast.Group(inner=inner):
-                return self.empty(inner, bindings)
-            case ast.Name(name=name) if name in self.program.paths and name not in bindings:
-                return self.empty(self.program.paths[name].path, {})
-            case ast.Chain(first=first):
-                blamed, label = first, "no path passes here"
-                for prefix, step in self.prefixes(expr):
-                    if self.is_empty(prefix, bindings):
-                        blamed = step.target if isinstance(step, ast.Hop) else step
-                        label = "no path that came so far goes on like this"
-                        break
-            case ast.SetOp(op=op, left=left, right=right):
-                for side in (left, right) if op == "&" else (left,):
-                    if self.is_empty(side, bindings):
-                        return self.empty(side, bindings)
-                blamed = right
-                label = (
-                    "shares no path with the left side"
-                    if op == "&"
-                    else "takes away every path of the left side"
-                )
-                help = "make one of the two sides larger" if op == "&" else "take away less"
-            case ast.Choice(options=options):
-                return self.empty(options[0], bindings)
-            case ast.Edges():
-                blamed, label = expr, "these edges join no `input` with `logits`"
-                help = "list a chain from `input` to `logits`"
-            case _:
-                blamed, label = expr, "no path is in this set"
-        return Diagnostic(code="PD209", message=message, span=blamed.span, label=label, help=help)
-
-    def located(self, diagnostic: Diagnostic, expr: ast.PathExpr, bindings: Bindings) -> Diagnostic:
-        """The fault of a path set with too many states, at the part that multiplied them."""
-        blamed: ast.Node = expr
-        label = "multiplies the states"
-        match expr:
-            case ast.Group(inner=inner):
-                return self.located(diagnostic, inner, bindings)
-            case ast.Name(name=name) if name in self.program.paths and name not in bindings:
-                return self.located(diagnostic, self.program.paths[name].path, {})
-            case ast.SetOp(left=left, right=right):
-                sizes = [self.states(left, bindings), self.states(right, bindings)]
-                if max(sizes) >= PROBE_STATES:
-                    side = left if sizes[0] >= sizes[1] else right
-                    return self.located(diagnostic, side, bindings)
-                label = f"combines sets of {sizes[0]:,} and {sizes[1]:,} states"
-            case ast.Choice(options=options):
-                sizes = [self.states(option, bindings) for option in options]
-                if max(sizes) >= PROBE_STATES:
-                    worst = options[sizes.index(max(sizes))]
-                    return self.located(diagnostic, worst, bindings)
-                label = f"{len(options)} alternatives are told apart all the way"
-            case ast.Chain():
-                before, growth = 1, 0.0
-                for prefix, step in self.prefixes(expr):
-                    after = self.states(prefix, bindings)
-                    if after / before > growth:
-                        growth, blamed = after / before, step
-                        shown = f"{after:,}" if after < PROBE_STATES else f"over {after:,}"
-                        label = f"multiplies the states from {before:,} to {shown}"
-                    before = after
-        return replace(diagnostic, span=blamed.span, label=label)
-
-    def states(self, expr: ast.PathExpr, bindings: Bindings) -> int:
-        """States of a part, at most PROBE_STATES."""
-        probe = Resolver(self.program, self.resolver.shape, PROBE_STATES)
-        try:
-            return max(1, probe.product(probe.path_set(expr, bindings)).n_states())
-        except PathdslError:
-            return PROBE_STATES

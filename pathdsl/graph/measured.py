@@ -28,6 +28,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric
 from pathdsl.lang.signatures import KNOCKOUTS, literal, resolve_arguments
 from pathdsl.lang.walk import strip
+from pathdsl.reading import read_file
 
 __all__ = ["Pair", "expanded", "measured", "relation_of", "skeleton"]
 
@@ -270,7 +271,8 @@ def expanded(program: Program, node: object, opened: tuple[str, ...] = ()) -> An
     match node:
         case ast.EdgesFile(path=path):
             listed = [expanded(program, option, opened) for option in node.options]
-            return ["edges", _digest(Path(node.span.path).parent / path), listed]
+            place = Path(node.span.path).parent / path
+            return ["edges", _digest(place) if program.fence.holds(place) else "", listed]
         case ast.Group():
             return expanded(program, node.inner, opened)
         case ast.Name(name=name) if name in program.paths and name not in opened:
@@ -297,6 +299,6 @@ def expanded(program: Program, node: object, opened: tuple[str, ...] = ()) -> An
 def _digest(path: Path) -> str:
     """The sha256 of a file's bytes; "" where it cannot be read, which a check would tell."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_file(path)).hexdigest()
     except OSError:
         return ""

@@ -16,9 +16,10 @@ from pathdsl.graph.automaton import Automaton, Guards, SenderClass, SlotStep
 from pathdsl.graph.components import Layout, bits
 from pathdsl.graph.neurons import original, split_paths
 from pathdsl.graph.pathset import PathSet
+from pathdsl.limits import STATES
 
 States = frozenset[int]
-MAX_STATES = 100_000
+MAX_STATES = STATES.most
 
 
 class Product:
@@ -43,6 +44,7 @@ class Product:
         self._sums: dict[tuple[States, int], int] = {}
         self._next: dict[States, dict[int, States]] = {}
         self._seen: set[States] = set()
+        self._looked_at = 0
 
     def count(self) -> int:
         """Number of (component, slot) sequences from `input` to `logits` in the set."""
@@ -94,11 +96,19 @@ class Product:
     # ---------------------------------------------------------------------------------------------
 
     def _between(self, v: int, slot: str | None, states: States) -> States:
+        self._look_at(len(states))
         return frozenset(
             concat.from_iterable(
                 _distance_cases(self.automaton.slot_step(q, v, slot)) for q in states
             )
         )
+
+    def _look_at(self, n_states: int) -> None:
+        """Counts the states inside sets, too: few sets may hold very many."""
+        self._looked_at += n_states
+        most = max(self.max_states, MAX_STATES)
+        if self._looked_at > most:
+            raise too_many_states(most)
 
     def _senders(self, between: States) -> dict[int, States]:
         """For each component the states that may follow when it is read as the sender."""
@@ -108,6 +118,7 @@ class Product:
             for m in between:
                 for part in self.automaton.sender_classes(m):
                     outcomes = _guard_cases(part)
+                    self._look_at(len(outcomes))
                     for u in bits(part.senders):
                         sets.setdefault(u, set()).update(outcomes)
             shared: dict[States, States] = {}

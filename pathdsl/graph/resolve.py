@@ -9,12 +9,13 @@ path by path upstream to `input` and downstream to `logits`.
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from pathdsl.errors import LanguageError
 from pathdsl.graph import adjacency
-from pathdsl.graph.eap import read_edges_file
+from pathdsl.graph.eap import UnusableFile, read_edges_file
 from pathdsl.graph.neurons import atoms, host, hull, intersect
 from pathdsl.graph.pathset import (
     ANY_EDGE,
@@ -43,6 +44,8 @@ from pathdsl.graph.product import Product
 from pathdsl.graph.ranking import Ranking, read_ranking
 from pathdsl.graph.subpaths import NODE_REFS, Labels, SubPaths, merge
 from pathdsl.lang import ast
+from pathdsl.lang.fence import outside
+from pathdsl.lang.render import screen
 
 __all__ = ["Member", "PathResolver"]
 
@@ -110,8 +113,11 @@ class PathResolver(SubPaths):
         return self.product(paths).count()
 
     def loop(self, loop: ast.Loop) -> tuple[Member, ...]:
-        """The members of `for v in SET`, in the author's order."""
-        return self.places.singles(loop.members, {})
+        """The members of `for v in SET`, in the author's order; PD209 where there are none."""
+        found = self.places.singles(loop.members, {})
+        if not found:
+            raise fault("PD209", "this set of nodes is empty", loop.members)
+        return found
 
     # ---------------------------------------------------------------------------------------------
     # Built-in path sets
@@ -226,20 +232,29 @@ class PathResolver(SubPaths):
 
     def _edges_file(self, expr: ast.EdgesFile) -> PathSet:
         base = Path(expr.span.path).parent
-        path = base / expr.path
+        path = self._vetted(expr, base / expr.path)
         top = _integer(expr.options, "top")
         try:
-            return read_edges_file(path, self.layout, top=top)
-        except (OSError, ValueError, json.JSONDecodeError) as error:
-            raise fault("PD217", f"`{expr.path}` cannot be used: {error}", expr) from error
+            found = read_edges_file(path, self.layout, top=top)
+        except (OSError, ValueError) as error:
+            raise _unusable(expr, error) from error
+        return found if isinstance(found, Listed) else self._within([found])
+
+    def _vetted(self, expr: ast.EdgesFile, path: Path) -> Path:
+        """The path of a circuit file that lies where it may, and is a file if it is anything."""
+        if not self.program.fence.holds(path):
+            raise LanguageError(outside(expr.path, expr.span))
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise fault("PD217", f"`{expr.path}` cannot be used: it is no file", expr)
+        return path
 
     def ranking(self, expr: ast.EdgesFile, *, signed: bool) -> Ranking:
         """All edges of a score file in the order of their scores; PD217 where it cannot be used."""
-        path = Path(expr.span.path).parent / expr.path
+        path = self._vetted(expr, Path(expr.span.path).parent / expr.path)
         try:
             return read_ranking(path, self.layout, signed=signed)
-        except (OSError, ValueError, json.JSONDecodeError) as error:
-            raise fault("PD217", f"`{expr.path}` cannot be used: {error}", expr) from error
+        except (OSError, ValueError) as error:
+            raise _unusable(expr, error) from error
 
     # ---------------------------------------------------------------------------------------------
     # Random controls
@@ -269,6 +284,14 @@ class PathResolver(SubPaths):
             )
         except ValueError as error:
             raise fault("PD218", str(error), expr) from error
+
+
+def _unusable(expr: ast.EdgesFile, error: OSError | ValueError) -> LanguageError:
+    code, advice = "PD217", ""
+    if isinstance(error, UnusableFile):
+        code, advice = error.code, error.advice
+    said = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+    return fault(code, f"`{expr.path}` cannot be used: {screen(said)}", expr, help=advice)
 
 
 def _word(options: Iterable[ast.Argument], keyword: str) -> str | None:

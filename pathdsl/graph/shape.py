@@ -81,7 +81,7 @@ def integer(config: Mapping[str, object], key: str, default: int | None = None) 
     value = config.get(key)
     if value is None:
         value = default
-    if not isinstance(value, int):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"config has no integer `{key}`")
     return value
 

@@ -20,9 +20,10 @@ from lark.visitors import Transformer_NonRecursive
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
+from pathdsl.limits import DIGITS
 
 # More digits than any layer, seed or count has; keeps numbers exact in 64 bits.
-MAX_DIGITS = 18
+MAX_DIGITS = DIGITS.most
 
 _ESCAPES = {'"': '"', "\\": "\\", "n": "\n", "t": "\t"}
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)")

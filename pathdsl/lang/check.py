@@ -23,14 +23,14 @@ from pathdsl.lang import ast
 from pathdsl.lang.check_arguments import check_arguments, check_value, unknown_word
 from pathdsl.lang.check_blocks import check_circuit, check_model, check_task, check_whole
 from pathdsl.lang.check_expressions import check_metric, check_quantity, check_run
-from pathdsl.lang.check_names import check_cycles, check_reserved, check_unused
+from pathdsl.lang.check_names import check_cycles, check_depth, check_reserved, check_unused
 from pathdsl.lang.check_nodes import check_group, check_loop, check_nodes, check_position
 from pathdsl.lang.check_paths import check_path
 from pathdsl.lang.program import Declaration, Program
 from pathdsl.lang.scope import Faults, Scope, fault
 from pathdsl.lang.signatures import METHODS, Kind, Parameter
 
-__all__ = ["check"]
+__all__ = ["check", "too_deep"]
 
 _CONFIDENCE = Parameter(name="confidence", kind=Kind.NUMBER, least=0.0, most=1.0, open_ends=True)
 
@@ -38,6 +38,8 @@ _CONFIDENCE = Parameter(name="confidence", kind=Kind.NUMBER, least=0.0, most=1.0
 def check(program: Program) -> list[Diagnostic]:
     """Every fault of names, nodes, paths, arguments and tasks, in the order of the checks."""
     scope = Scope(program=program)
+    if deep := too_deep(program):
+        return deep
     faults = [
         *check_whole(program),
         *check_reserved(program),
@@ -51,6 +53,11 @@ def check(program: Program) -> list[Diagnostic]:
     for declaration in program.declarations():
         faults += _declaration(scope, declaration)
     return list(dict.fromkeys(faults))
+
+
+def too_deep(program: Program) -> list[Diagnostic]:
+    """The fault for which nothing else of a program is looked at; at most one."""
+    return program.once("too_deep", lambda: list(check_depth(program)))
 
 
 def _declaration(scope: Scope, declaration: Declaration) -> Faults:

@@ -115,6 +115,10 @@ def check_value(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
                 yield from check_column(scope, value, "prompt")  # type: ignore[arg-type]
         case Kind.LABELS:
             yield from _labels(scope, parameter, value)
+        case Kind.COLUMNS:
+            items = value.items if isinstance(value, ast.ListValue) else ()
+            if not items or not all(map(_is_word, items)):
+                yield _wrong(parameter, value)
         case Kind.METRIC | Kind.TASK:
             if not _is_word(value):
                 yield _wrong(parameter, value)
@@ -192,13 +196,19 @@ def _number(parameter: Parameter, value: ast.Node) -> Faults:
         if parameter.open_ends:
             wanted = f"between {least:g} and {most:g}"
         else:
-            wanted = f"at least {least:g}" if low else f"at most {most:g}"
+            wanted = f"at least {_shown(least)}" if low else f"at most {_shown(most)}"
         yield fault(
             "PD116",
-            f"`{parameter.name}` is {number:g}, wanted {wanted}",
+            f"`{parameter.name}` is {_shown(number)}, wanted {wanted}",
             value.span,
             f"wanted {wanted}",
         )
+
+
+def _shown(number: float | None) -> str:
+    """A number as people write it: `1,000,000` and not `1e+06`."""
+    whole = number is not None and float(number).is_integer()
+    return f"{int(number):,}" if whole else f"{number:g}"  # type: ignore[arg-type]
 
 
 def _word(parameter: Parameter, value: ast.Node) -> Faults:

@@ -5,11 +5,13 @@ Source: language.md section 3.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from pathdsl.lang import ast
 from pathdsl.lang.check_arguments import check_arguments, check_column, check_value, unknown_word
+from pathdsl.lang.fence import outside
 from pathdsl.lang.program import Program
 from pathdsl.lang.scope import Faults, Scope, fault, listed, meant, unknown
 from pathdsl.lang.serving import generator, generator_names
@@ -180,10 +182,13 @@ def _data(scope: Scope, value: ast.Node) -> Faults:
         )
     elif value.name in DATA_FILES:
         yield from check_arguments(scope, DATA_FILES[value.name], value.arguments, value.span)
+        yield from _read_twice(value)
         first = value.arguments[0].value if value.arguments else None
         if isinstance(first, ast.String):
             folder = Path(value.span.path).parent
-            if not (folder / first.value).is_file():
+            if not scope.program.fence.holds(folder / first.value):
+                yield outside(first.value, first.span)
+            elif not os.path.isfile(folder / first.value):
                 yield fault(
                     "PD300",
                     f"no file `{first.value}`",
@@ -195,6 +200,28 @@ def _data(scope: Scope, value: ast.Node) -> Faults:
         names = (*known, *DATA_FILES)
         yield from unknown_word(value.name, names, value.name_span, "data source")
         yield from _generator_arguments(value)
+
+
+def _read_twice(call: ast.Call) -> Faults:
+    """A column that is to be read as ids and as texts, or is listed twice."""
+    seen: dict[str, ast.Node] = {}
+    for argument in call.arguments:
+        listed_here = isinstance(argument.value, ast.ListValue)
+        if argument.keyword not in ("ids", "texts") or not listed_here:
+            continue
+        for item in argument.value.items:  # type: ignore[union-attr]
+            name = item.name if isinstance(item, ast.Name) else ""
+            if name in seen:
+                yield fault(
+                    "PD114",
+                    f"the column `{name}` is listed twice",
+                    item.span,
+                    "given again here",
+                    labels=[(seen[name].span, "first given here")],
+                    help="its cells are ids or texts: leave one of them out",
+                )
+            elif name:
+                seen[name] = item
 
 
 def _generator_arguments(call: ast.Call) -> Faults:

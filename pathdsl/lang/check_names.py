@@ -6,17 +6,20 @@ Source: language.md section 3 ("one namespace; built-in words and node spellings
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.program import Declaration, Program, kind_of
 from pathdsl.lang.pvalues import P_VALUES
+from pathdsl.lang.reach import in_order
 from pathdsl.lang.scope import Faults, fault, warning
 from pathdsl.lang.serving import choose_metric, serving, wants_metric
 from pathdsl.lang.signatures import MEASURES, METHODS, SCORES, STATISTICS
-from pathdsl.lang.walk import quantities, walk
+from pathdsl.lang.walk import leveled, quantities
+from pathdsl.limits import NAMED_DEPTH
 
-__all__ = ["check_cycles", "check_reserved", "check_unused", "is_reserved"]
+__all__ = ["check_cycles", "check_depth", "check_reserved", "check_unused", "is_reserved"]
 
 KEYWORDS = frozenset(
     (
@@ -119,7 +122,7 @@ def _mentions(program: Program, declaration: Declaration) -> Iterator[ast.Name]:
     if loop is not None:
         skip.add(id(loop.variable))
         variable = loop.variable.name
-    for node in walk(declaration):
+    for node in program.nodes(declaration):
         if isinstance(node, ast.Name) and id(node) not in skip and node.name != variable:
             yield node
         elif isinstance(node, ast.Call) and node.name in program.metrics:
@@ -128,14 +131,68 @@ def _mentions(program: Program, declaration: Declaration) -> Iterator[ast.Name]:
 
 def check_cycles(program: Program) -> Faults:
     """Groups, paths, lets and tasks that are defined by themselves; each circle is told once."""
-    tables = (program.groups, program.paths, program.lets, program.tasks)
-    nodes: dict[str, Declaration] = {name: d for table in tables for name, d in table.items()}
+    nodes = _defined(program)
     links = {
         name: [n for n in _defining(program, d) if n.name in nodes] for name, d in nodes.items()
     }
     done: set[str] = set()
     for start in nodes:
-        yield from _circle(nodes, links, start, [], done)
+        if start in done:
+            continue
+        # A walk without recursion: the names on the way down, and what each still mentions.
+        place, waiting = {start: 0}, [iter(links[start])]
+        while waiting:
+            mention = next(waiting[-1], None)
+            if mention is None:
+                waiting.pop()
+                done.add(place.popitem()[0])
+            elif mention.name in place:
+                yield _circle(nodes, list(place)[place[mention.name] :], mention)
+            elif mention.name not in done:
+                place[mention.name] = len(place)
+                waiting.append(iter(links[mention.name]))
+
+
+def _circle(nodes: Mapping[str, Declaration], circle: list[str], mention: ast.Name) -> Diagnostic:
+    shown = " -> ".join(f"`{n}`" for n in [*circle, mention.name])
+    return fault(
+        "PD108",
+        f"`{mention.name}` is defined by itself: {shown}",
+        mention.span,
+        "closes the circle",
+        labels=[(nodes[n].name.span, "part of it") for n in circle],
+        help="leave one of the mentions out",
+    )
+
+
+def check_depth(program: Program) -> Faults:
+    """The first name that stands too deep when what names mean is put in their place."""
+    nodes = _defined(program)
+    sites: dict[str, list[tuple[str, int]]] = {}
+    for name, declaration in nodes.items():
+        own = {id(mention) for mention in _defining(program, declaration)}
+        sites[name] = [
+            (node.name, level + 1)
+            for node, level in leveled(declaration)
+            if isinstance(node, ast.Name) and id(node) in own and node.name in nodes
+        ]
+    depth: dict[str, int] = {}
+    for name in in_order(lambda one: [other for other, _ in sites[one]], nodes):
+        depth[name] = max((at + depth.get(other, 0) for other, at in sites[name]), default=0)
+        if depth[name] > NAMED_DEPTH.most:
+            yield fault(
+                NAMED_DEPTH.code,
+                f"`{name}` is more than {NAMED_DEPTH.most} brackets, operators and names deep",
+                nodes[name].name.span,
+                "with what it names put in its place",
+                help="say the same with fewer names between",
+            )
+            return
+
+
+def _defined(program: Program) -> dict[str, Declaration]:
+    tables = (program.groups, program.paths, program.lets, program.tasks)
+    return {name: declaration for table in tables for name, declaration in table.items()}
 
 
 def _defining(program: Program, declaration: Declaration) -> Iterator[ast.Name]:
@@ -147,41 +204,12 @@ def _defining(program: Program, declaration: Declaration) -> Iterator[ast.Name]:
         yield from _mentions(program, declaration)
 
 
-def _circle(
-    nodes: dict[str, Declaration],
-    links: dict[str, list[ast.Name]],
-    name: str,
-    trail: list[str],
-    done: set[str],
-) -> Faults:
-    if name in done:
-        return
-    for mention in links[name]:
-        route = [*trail, name]
-        if mention.name in route:
-            circle = route[route.index(mention.name) :]
-            if any(n in done for n in circle):
-                continue
-            shown = " -> ".join(f"`{n}`" for n in [*circle, mention.name])
-            yield fault(
-                "PD108",
-                f"`{mention.name}` is defined by itself: {shown}",
-                mention.span,
-                "closes the circle",
-                labels=[(nodes[n].name.span, "part of it") for n in circle],
-                help="leave one of the mentions out",
-            )
-        else:
-            yield from _circle(nodes, links, mention.name, route, done)
-    done.add(name)
-
-
 def check_unused(program: Program) -> Faults:
     """Names of this file that nothing mentions; files that are only there to be used have none."""
     if program.is_library or program.broken:
         return
-    everything = [*program.declarations(), *program.file.statements]
-    used = {mention.name for d in everything for mention in _all_mentions(program, d)}
+    everything = {id(d): d for d in (*program.declarations(), *program.file.statements)}
+    used = {mention.name for d in everything.values() for mention in _all_mentions(program, d)}
     for declaration in program.declarations():
         name = declaration.name.name
         kind = kind_of(declaration)
@@ -202,11 +230,11 @@ def check_unused(program: Program) -> Faults:
 
 def _all_mentions(program: Program, statement: ast.Statement) -> Iterator[ast.Name]:
     if isinstance(statement, ast.CircuitDecl | ast.UseDecl):
-        yield from (node for node in walk(statement) if isinstance(node, ast.Name))
+        yield from (node for node in program.nodes(statement) if isinstance(node, ast.Name))
         return
     yield from _mentions(program, statement)
-    metric_of = [n for n in walk(statement) if isinstance(n, ast.Score) and wants_metric(n)]
-    for score in metric_of:
+    scores = [n for n in program.nodes(statement) if isinstance(n, ast.Score)]
+    for score in filter(wants_metric, scores):
         chosen = choose_metric(program, score)
         for name in [chosen.name] if chosen.name else chosen.candidates:
             yield ast.Name(span=score.span, name=name)

@@ -8,6 +8,7 @@ Source: language.md sections 4 and 5.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check_arguments import check_arguments
 from pathdsl.lang.check_nodes import check_nodes, is_nodes
+from pathdsl.lang.fence import outside
 from pathdsl.lang.scope import Faults, Scope, fault, source_text, unknown
 from pathdsl.lang.signatures import PATH_SETS
 from pathdsl.lang.walk import strip, walk
@@ -73,7 +75,9 @@ def check_path(scope: Scope, path: ast.Node, *, step: bool = False, marks: bool 
         case ast.EdgesFile():
             yield from check_arguments(scope, PATH_SETS["edges"], path.options, path.span)
             folder = Path(path.span.path).parent
-            if not (folder / path.path).is_file():
+            if not scope.program.fence.holds(folder / path.path):
+                yield outside(path.path, path.span)
+            elif not os.path.isfile(folder / path.path):
                 yield fault(
                     "PD300",
                     f"no file `{path.path}`",

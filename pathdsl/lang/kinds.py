@@ -24,6 +24,7 @@ class Kind(StrEnum):
     BOOL = "`true` or `false`"
     WORD = "one of the words"
     COLUMN = "a column"
+    COLUMNS = "a list of columns, `[answer, wrong]`"
     LABEL = "a field of the rows"
     LABELS = "one field of the rows, or two that cross, `[pair, sentence]`"
     METRIC = "a metric"

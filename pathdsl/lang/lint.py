@@ -8,7 +8,8 @@ Source: architecture.md ("text → syntax tree → resolved hypothesis").
 from __future__ import annotations
 
 from pathdsl.errors import Diagnostic, Severity
-from pathdsl.lang.check import check
+from pathdsl.lang.check import check, too_deep
+from pathdsl.lang.fence import Fence
 from pathdsl.lang.method import check_method
 from pathdsl.lang.program import Program, load_program
 from pathdsl.lang.units import check_units
@@ -18,15 +19,20 @@ __all__ = ["lint_file", "lint_program", "sort_diagnostics"]
 
 def lint_program(program: Program) -> list[Diagnostic]:
     """The faults and warnings of a program that was loaded before."""
+    if deep := too_deep(program):
+        return deep
     return [*check(program), *check_units(program), *check_method(program)]
 
 
-def lint_file(path: str, text: str | None = None) -> tuple[Program, list[Diagnostic]]:
+def lint_file(
+    path: str, text: str | None = None, fence: Fence | None = None
+) -> tuple[Program, list[Diagnostic]]:
     """The program of a file and all its faults: syntax, names, units, method; sorted by place.
 
-    `text` replaces the file's content. Faults in used files come with their own path.
+    `text` replaces the file's content; `fence` is that of `load_program`. Faults in used files come
+    with their own path.
     """
-    program, faults = load_program(path, text)
+    program, faults = load_program(path, text, fence)
     return program, sort_diagnostics([*faults, *lint_program(program)], first=path)
 
 

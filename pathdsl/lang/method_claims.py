@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.pvalues import is_p_value
-from pathdsl.lang.reach import all_of, reach
+from pathdsl.lang.reach import all_of, gathered
 from pathdsl.lang.scope import Faults, warning
 from pathdsl.lang.serving import fields_of, root_task, task_arguments, tasks_read
 from pathdsl.lang.signatures import literal
@@ -42,11 +42,8 @@ def check_control(program: Program) -> Faults:
     for claim in program.claims:
         if claim.expect == "refuted":
             return
-        for node in reach(program, claim):
-            if isinstance(node, _CONTROLS) or (
-                isinstance(node, ast.Score) and node.name == "chance"
-            ):
-                return
+        if gathered(program, claim, "controls", _control):
+            return
     yield warning(
         "PD501",
         "no claim says what a wrong hypothesis would score",
@@ -55,6 +52,11 @@ def check_control(program: Program) -> Faults:
         help="`claim control: faithfulness(random_like(P, seed: 0)) >= 80% at 95% confidence "
         "expect refuted`",
     )
+
+
+def _control(node: ast.Node) -> tuple[bool, ...]:
+    is_chance = isinstance(node, ast.Score) and node.name == "chance"
+    return (True,) if is_chance or isinstance(node, _CONTROLS) else ()
 
 
 def check_claims(program: Program) -> Faults:
@@ -164,13 +166,12 @@ def _is_estimated(program: Program, claim: ast.ClaimDecl) -> bool:
     """False for claims about path sets alone, which no prompt can change, and for p-values."""
     if is_test(claim):
         return False  # a p-value has no interval of its own
-    counted = ("paths", "overlap")
-    for node in reach(program, claim):
-        if isinstance(node, ast.Score) and node.name not in counted:
-            return True
-        if isinstance(node, ast.PlainRun | ast.PathRun):
-            return True
-    return False
+    return bool(gathered(program, claim, "estimated", _estimated))
+
+
+def _estimated(node: ast.Node) -> tuple[bool, ...]:
+    is_score = isinstance(node, ast.Score) and node.name not in ("paths", "overlap")
+    return (True,) if is_score or isinstance(node, ast.PlainRun | ast.PathRun) else ()
 
 
 def is_exact(claim: ast.ClaimDecl) -> bool:
@@ -207,5 +208,5 @@ def check_prompts(program: Program) -> Faults:
 
 def _reads(program: Program, claim: ast.ClaimDecl, task: str) -> bool:
     """Whether a claim reads rows of a task or a part of it; True where the text does not say."""
-    read = tasks_read(program, reach(program, claim))
+    read = gathered(program, claim, "tasks", lambda node: tasks_read(program, [node]))
     return not read or task in {root_task(program, name) for name in read}

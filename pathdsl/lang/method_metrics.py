@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
-from pathdsl.lang.reach import reach
+from pathdsl.lang.reach import gathered
 from pathdsl.lang.scope import Faults, warning
 from pathdsl.lang.serving import fields_of, metrics_read
 from pathdsl.lang.signatures import MEASURES, literal
@@ -39,16 +39,17 @@ def _probability(program: Program) -> Faults:
 
 
 def _lone_logit(program: Program) -> Faults:
-    read = [
-        name for claim in program.claims for name in metrics_read(program, reach(program, claim))
-    ]
-    names = list(dict.fromkeys(read))
+    names: dict[str, None] = {}
+    for claim in program.claims:
+        read = gathered(program, claim, "metrics", lambda node: metrics_read(program, [node]))
+        names.update(dict.fromkeys(read))
     if not names or not all(_is_lone(program.metrics[name]) for name in names):
         return
-    metric = program.metrics[names[0]]
+    first = next(iter(names))
+    metric = program.metrics[first]
     yield warning(
         "PD514",
-        f"`{names[0]}` is the logit of one answer, beside which no other stands",
+        f"`{first}` is the logit of one answer, beside which no other stands",
         metric.expression.span,
         "rises, too, where all logits rise",
         help="`logit(right) - logit(wrong)`, or `logprob(right)`",
@@ -78,7 +79,7 @@ def check_averages(program: Program) -> Faults:
                 help="`average = ratio_of_means`, or leave it out",
             )
     for declaration in (*program.lets.values(), *program.claims):
-        for node in walk(declaration):
+        for node in program.nodes(declaration):
             if isinstance(node, ast.Call) and node.name == "mean" and _has_ratio(program, node):
                 yield warning(
                     "PD515",

@@ -16,6 +16,7 @@ import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from lark import TextSlice, Token, Tree
@@ -23,11 +24,12 @@ from lark.exceptions import UnexpectedInput
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
+from pathdsl.lang.accepting import Accepting
 from pathdsl.lang.build_statements import build_statement
 from pathdsl.lang.faults import explain_fault
 from pathdsl.lang.place import Place
 from pathdsl.lang.source import MAX_BYTES, SourceFile, read_source, too_big
-from pathdsl.lang.spellings import correction_of_name
+from pathdsl.lang.spellings import correction_of_name, may_correct
 from pathdsl.lang.sweep import KEYWORDS, sweep
 from pathdsl.lang.tables import parser
 
@@ -67,7 +69,9 @@ def parse(text: str, path: str) -> tuple[ast.File, list[Diagnostic]]:
         if piece.tree is not None:
             statement, found = build_statement(piece.tree, path, text)
             if not found:
-                spelt.append((len(statements), statement, _other_spellings(piece.tree, path)))
+                other = may_correct(text, piece.start, piece.end)
+                spellings = _other_spellings(piece.tree, path) if other else []
+                spelt.append((len(statements), statement, spellings))
                 statements.append(statement)
         faults += found
         if found and (named := _NAMED.match(text, piece.start)):
@@ -149,26 +153,29 @@ def _first_fault(text: str, path: str, start: int, end: int) -> Place:
     """Where a statement stops being one, and the terminals that could have stood there."""
     # A second, slower parse, token by token: the fast one does not say what it would accept.
     steps: Any = parser().parse_interactive(TextSlice(text, start, end))
-    good: list[Token] = []
-    read: list[Token] = []
-    at = end
+    states: list[int] = steps.parser_state.state_stack
+    # Refusing a token may change the parser's stack by reductions: it is kept from before.
+    before = states.copy()
+    n_read = n_good = 0
+    at, last, begins = end, start, start
     try:
         for token in steps.lexer_thread.lex(steps.parser_state):
-            read.append(token)
+            n_read, begins = n_read + 1, token.start_pos
             steps.feed_token(token)
-            good.append(token)
+            n_good, last, before = n_good + 1, token.end_pos, states.copy()
     except UnexpectedInput as error:
         # A token that was lexed and refused, or text that is no token at all.
-        at = read[-1].start_pos if len(read) > len(good) else _position_of(error, end)
-    last = good[-1].end_pos if good else start
-    # Refusing a token may have changed the parser's stack: ask a fresh one what it would take.
-    fresh: Any = parser().parse_interactive(TextSlice(text, start, start))
-    for token in good:
-        fresh.feed_token(token)
-    accepted = fresh.accepts()
+        at = begins if n_read > n_good else _position_of(error, end)
+    accepted = _accepting().after(before)
     return Place(
-        text=text, path=path, start=start, end=end, at=at, last=last, accepted=frozenset(accepted)
+        text=text, path=path, start=start, end=end, at=at, last=last, accepted=accepted
     )
+
+
+@cache
+def _accepting() -> Accepting:
+    tables: Any = parser().parse_interactive("").parser_state.parse_conf
+    return Accepting(tables.states, tables.end_state)
 
 
 def _position_of(error: UnexpectedInput, end: int) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang.tables import parser
@@ -75,7 +76,7 @@ class Place:
     @property
     def wanted(self) -> frozenset[str]:
         """What the accepted terminals look like when written; names in capitals stay names."""
-        return frozenset(written(name) for name in self.accepted)
+        return _written(self.accepted)
 
     def fault(self, code: str, message: str, *, label: str = "", help: str = "",
               span: tuple[int, int] | None = None, notes: tuple[str, ...] = (),
@@ -95,6 +96,12 @@ class Place:
         return self.at, self.at + len(self.found)
 
 
+@cache
+def _written(terminals: frozenset[str]) -> frozenset[str]:
+    return frozenset(written(name) for name in terminals)
+
+
+@cache
 def written(terminal: str) -> str:
     """How a terminal of the grammar is written: `->`, `treat`; kinds such as NAME stay as named."""
     if terminal in _KINDS or terminal == "$END":

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
+from pathdsl.lang.fence import CLOSED, Fence, is_circuit, no_circuit, outside, too_many
 from pathdsl.lang.parse import parse
 from pathdsl.lang.source import SourceFile, read_source
+from pathdsl.lang.walk import walk
+from pathdsl.limits import FILES
 
 __all__ = ["Declaration", "Program", "load_program"]
 
@@ -39,6 +41,7 @@ Declaration = (
 )
 
 D = TypeVar("D")
+T = TypeVar("T")
 
 _KINDS: dict[type, str] = {
     ast.TaskDecl: "task",
@@ -61,7 +64,8 @@ class Program:
 
     `claims` are this file's, in order. `origin` says for every name which file declared it, so
     that relative data paths resolve to their own file. `broken` are names whose declaration could
-    not be parsed: uses of them are no fault of their own.
+    not be parsed: uses of them are no fault of their own. `fence` is where the files that it names
+    may lie.
     """
 
     path: str
@@ -78,6 +82,19 @@ class Program:
     claims: tuple[ast.ClaimDecl, ...] = ()
     origin: Mapping[str, str] = field(default_factory=dict)
     broken: frozenset[str] = frozenset()
+    fence: Fence = CLOSED
+    _known: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, key: object, make: Callable[[], T]) -> T:
+        """What several checks ask of a program and one works out; `key` names the question."""
+        if key not in self._known:
+            self._known[key] = make()
+        found: T = self._known[key]
+        return found
+
+    def nodes(self, declaration: Declaration) -> tuple[ast.Node, ...]:
+        """A declaration of this program and every syntax node below it, parents first."""
+        return self.once(("nodes", id(declaration)), lambda: tuple(walk(declaration)))
 
     @property
     def is_library(self) -> bool:
@@ -98,7 +115,11 @@ class Program:
                 return table[name]  # type: ignore[return-value]
         if self.model is not None and self.model.name.name == name:
             return self.model
-        return next((claim for claim in self.claims if claim.name.name == name), None)
+        return self.once("claims", self._claims_by_name).get(name)
+
+    def _claims_by_name(self) -> dict[str, ast.ClaimDecl]:
+        # Backwards, so that of two with one name the first is kept.
+        return {claim.name.name: claim for claim in reversed(self.claims)}
 
     def kind(self, name: str) -> str:
         """What a name is: "group", "path", "metric", …, or "" where nothing declares it."""
@@ -122,68 +143,108 @@ def kind_of(declaration: Declaration) -> str:
     return _KINDS[type(declaration)]
 
 
-def load_program(path: str, text: str | None = None) -> tuple[Program, list[Diagnostic]]:
+def load_program(
+    path: str, text: str | None = None, fence: Fence | None = None
+) -> tuple[Program, list[Diagnostic]]:
     """The program of a file and every fault of syntax, of `use` and of names declared twice.
 
-    `text` replaces the file's content (an editor's unsaved buffer). A file that cannot be read
-    gives an empty program and the fault that says why.
+    `text` replaces the file's content (an editor's unsaved buffer). `fence`: where files that it
+    names may lie, that around `path` if not said. A file that cannot be read gives an empty program
+    and the fault that says why.
     """
-    loader = _Loader()
+    fence = Fence.around(path) if fence is None else fence
+    loader = _Loader(fence)
     source = SourceFile(path, text) if text is not None else read_source(path)
     if isinstance(source, Diagnostic):
         file = ast.File(span=Span(path=path, start=0, end=0), path=path)
-        return Program(path=path, file=file), [source]
-    file = loader.load(source, used=False)
+        return Program(path=path, file=file, fence=fence), [source]
+    file = loader.load(source, named=text is not None or is_circuit(path))
     return loader.program(path, file), loader.faults
+
+
+@dataclass(slots=True)
+class _Open:
+    """A file whose `use` statements are being followed: those before `next` are done."""
+
+    file: ast.File
+    path: str
+    identity: str
+    uses: list[ast.UseDecl]
+    next: int = 0
 
 
 class _Loader:
     """Collects declarations over the files of one program."""
 
-    def __init__(self) -> None:
+    def __init__(self, fence: Fence) -> None:
+        self.fence = fence
         self.faults: list[Diagnostic] = []
         self.sources: dict[str, SourceFile] = {}
         self.found: dict[str, Declaration] = {}
         self.origin: dict[str, str] = {}
         self.claims: list[ast.ClaimDecl] = []
         self.broken: set[str] = set()
-        self.loaded: set[Path] = set()
-        self.open: list[Path] = []
+        self.loaded: set[str] = set()
+        self.open: list[_Open] = []
 
-    def load(self, source: SourceFile, *, used: bool) -> ast.File:
-        """Parse one file and take in its declarations, after those of the files that it uses."""
-        self.sources[source.path] = source
+    def load(self, source: SourceFile, *, named: bool) -> ast.File:
+        """Take in a file's declarations, after those of the files that it uses, and theirs.
+
+        `named`: the file is named as a circuit file is. The files that are open stand in a list, so
+        that a chain of them may be as long as it likes.
+        """
+        first = self.parsed(source, named, None)
+        while self.open:
+            top = self.open[-1]
+            if top.next < len(top.uses):
+                top.next += 1
+                self.use(top.uses[top.next - 1], top.path)
+                continue
+            for statement in top.file.statements:
+                if isinstance(statement, ast.UseDecl | ast.CircuitDecl):
+                    continue
+                if top.file is not first and isinstance(statement, ast.ModelDecl | ast.ClaimDecl):
+                    continue
+                self.declare(statement, top.path)
+            self.open.pop()
+        return first
+
+    def parsed(self, source: SourceFile, named: bool, use: ast.UseDecl | None) -> ast.File:
+        """Parse a file and open it; of one that is no circuit nothing is said but that."""
         file, faults = parse(source.text, source.path)
+        identity = os.path.realpath(source.path)
+        self.loaded.add(identity)
+        hidden = bool(faults) and not named
+        if hidden:
+            where = (use.path, use.path_span) if use is not None else (source.path, None)
+            self.faults.append(no_circuit(*where))
+            file = ast.File(span=file.span, path=file.path)
+        uses = [one for one in file.statements if isinstance(one, ast.UseDecl)]
+        self.open.append(_Open(file=file, path=source.path, identity=identity, uses=uses))
+        if hidden:
+            return file
+        self.sources[source.path] = source
         self.faults += faults
         self.broken |= {name.name for name in file.broken}
         if faults and not file.statements:  # nothing of the text could be read
             self.broken |= set(_STARTS.findall(source.text))
-        identity = Path(source.path).resolve()
-        self.loaded.add(identity)
-        self.open.append(identity)
-        for statement in file.statements:
-            if isinstance(statement, ast.UseDecl):
-                self.use(statement, source.path)
-        for statement in file.statements:
-            if isinstance(statement, ast.UseDecl | ast.CircuitDecl):
-                continue
-            if used and isinstance(statement, ast.ModelDecl | ast.ClaimDecl):
-                continue
-            self.declare(statement, source.path)
-        self.open.pop()
         return file
 
     def use(self, statement: ast.UseDecl, path: str) -> None:
-        """Follow one `use`; cycles and unreadable files are faults, a second route is none."""
+        """Open one `use`; cycles and unreadable files are faults, a second route is none."""
         target = os.path.normpath(os.path.join(os.path.dirname(path), statement.path))
-        identity = Path(target).resolve()
-        if identity in self.open:
-            chain = [*self.open[self.open.index(identity) :], identity]
+        if not self.fence.holds(target):
+            self.faults.append(outside(statement.path, statement.path_span))
+            return
+        identity = os.path.realpath(target)
+        opened = [one.identity for one in self.open]
+        if identity in opened:
+            chain = [*opened[opened.index(identity) :], identity]
             self.faults.append(
                 Diagnostic(
                     code="PD106",
                     message=f"`{statement.path}` uses itself: "
-                    + " -> ".join(f"`{p.name}`" for p in chain),
+                    + " -> ".join(f"`{os.path.basename(p)}`" for p in _short(chain)),
                     span=statement.path_span,
                     label="closes the circle",
                     help="move what both files need into a third file and use that one",
@@ -191,6 +252,9 @@ class _Loader:
             )
             return
         if identity in self.loaded:
+            return
+        if len(self.loaded) >= FILES.most:
+            self.faults.append(too_many(FILES.most, statement.path_span))
             return
         source = read_source(target)
         if isinstance(source, Diagnostic):
@@ -205,7 +269,7 @@ class _Loader:
                 )
             )
             return
-        self.load(source, used=True)
+        self.parsed(source, is_circuit(target), statement)
 
     def declare(self, statement: Declaration, path: str) -> None:
         """Take in one declaration, or report that its name is taken."""
@@ -254,4 +318,10 @@ class _Loader:
             claims=tuple(self.claims),
             origin=self.origin,
             broken=frozenset(self.broken),
+            fence=self.fence,
         )
+
+
+def _short(chain: list[str], most: int = 8) -> list[str]:
+    """A long chain without its middle."""
+    return chain if len(chain) <= most else [*chain[: most // 2], "…", *chain[-most // 2 :]]

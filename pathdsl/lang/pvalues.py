@@ -10,6 +10,7 @@ Source: language.md section 6, semantics.md section 6.
 
 from __future__ import annotations
 
+from pathdsl import limits
 from pathdsl.lang import ast
 from pathdsl.lang.kinds import REQUIRED, Kind, Parameter, Signature
 
@@ -49,7 +50,13 @@ P_VALUES = {
             parameters=(
                 _X,
                 _Y,
-                Parameter(name="draws", kind=Kind.INTEGER, default=1000, least=1),
+                Parameter(
+                    name="draws",
+                    kind=Kind.INTEGER,
+                    default=1000,
+                    least=1,
+                    most=limits.DRAWS.most,
+                ),
                 _SEED,
             ),
             example="independence_test(LD(treated), LD(reference), draws: 1000, seed: 0)",
@@ -58,7 +65,9 @@ P_VALUES = {
 }
 
 DRAWN = (
-    Parameter(name="among", kind=Kind.INTEGER, default=100, least=1),
+    Parameter(
+        name="among", kind=Kind.INTEGER, default=100, least=1, most=limits.AMONG.most
+    ),
     Parameter(name="by", kind=Kind.WORD, choices=("units", "walks"), default="units"),
     _share(None),
     _side("above", ("above", "below")),

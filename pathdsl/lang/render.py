@@ -24,8 +24,9 @@ from typing import Literal
 from pathdsl.errors import Diagnostic, Severity, Span
 from pathdsl.lang.rules import name_of
 from pathdsl.lang.source import SourceFile
+from pathdsl.lang.visible import coloured, visible
 
-_RED, _YELLOW, _BLUE, _BOLD, _OFF = "\x1b[31m", "\x1b[33m", "\x1b[34m", "\x1b[1m", "\x1b[0m"
+_RED, _YELLOW, _BLUE, _BOLD = "31", "33", "34", "1"
 _TAB = 4
 
 # Longer lines are shown around the marks only, so that hostile or generated text stays readable.
@@ -53,12 +54,13 @@ def render(
     """The diagnostics as text, sorted by file and position; "" for none, else ends with "\\n".
 
     `sources` has the text of each file by the path that spans carry; where one is missing the
-    position is left out.
+    position is left out. What no one would see is made visible, and colours are those of
+    `pathdsl.lang.visible.shown`.
     """
     ordered = sorted(diagnostics, key=_order)
     if style == "concise":
-        return "".join(f"{_concise(d, sources)}\n" for d in ordered)
-    return "\n".join(_full(d, sources, colour=colour) for d in ordered)
+        return visible("".join(f"{_concise(d, sources)}\n" for d in ordered))
+    return visible("\n".join(_full(d, sources, colour=colour) for d in ordered))
 
 
 def _order(diagnostic: Diagnostic) -> tuple[str, int, int, str]:
@@ -262,13 +264,13 @@ class _Paint:
     main: str
 
     def strong(self, text: str) -> str:
-        return f"{_BOLD}{self.main}{text}{_OFF}" if self.on else text
+        return coloured(text, f"{_BOLD};{self.main}") if self.on else text
 
     def bold(self, text: str) -> str:
-        return f"{_BOLD}{text}{_OFF}" if self.on else text
+        return coloured(text, _BOLD) if self.on else text
 
     def frame(self, text: str) -> str:
-        return f"{_BOLD}{_BLUE}{text}{_OFF}" if self.on else text
+        return coloured(text, f"{_BOLD};{_BLUE}") if self.on else text
 
     def signs(self, text: str) -> str:
         if text.isspace():
@@ -278,4 +280,4 @@ class _Paint:
     def mark(self, text: str, *, primary: bool) -> str:
         if not self.on:
             return text
-        return f"{self.main if primary else _BLUE}{text}{_OFF}"
+        return coloured(text, self.main if primary else _BLUE)

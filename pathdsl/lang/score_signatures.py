@@ -5,6 +5,7 @@ Source: language.md section 6 and scores.md; each score's formula stands in `pat
 
 from __future__ import annotations
 
+from pathdsl import limits
 from pathdsl.lang.kinds import REQUIRED, SEED, Kind, Parameter, Signature, first, table, word
 from pathdsl.lang.pvalues import DRAWN
 
@@ -111,17 +112,21 @@ SCORES = table(
 KNOCKOUTS = table(
     Signature(
         name="random",
-        parameters=(first("count", Kind.INTEGER, 100, least=1), SEED),
+        parameters=(first("count", Kind.INTEGER, 100, least=1, most=limits.RANDOM.most), SEED),
         example="random(100, seed: 0)",
     ),
     Signature(name="groups", example="groups"),
     Signature(
         name="greedy",
         parameters=(
-            first("steps", Kind.INTEGER, 10, least=1),
+            first("steps", Kind.INTEGER, 10, least=1, most=limits.GREEDY.most),
             SEED,
-            Parameter(name="runs", kind=Kind.INTEGER, default=10, least=1),
-            Parameter(name="sample", kind=Kind.INTEGER, default=10, least=1),
+            Parameter(
+                name="runs", kind=Kind.INTEGER, default=10, least=1, most=limits.GREEDY.most
+            ),
+            Parameter(
+                name="sample", kind=Kind.INTEGER, default=10, least=1, most=limits.GREEDY.most
+            ),
             word("by", ("incompleteness", "circuit"), "incompleteness"),
         ),
         example="greedy(10, seed: 0)",

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pathdsl import limits
 from pathdsl.lang import ast
 from pathdsl.lang.kinds import (
     REQUIRED,
@@ -47,6 +48,7 @@ __all__ = [
     "SCORES",
     "STATISTICS",
     "TASK_FIELDS",
+    "TOKENS",
     "TREATED",
     "UNITS",
     "Filled",
@@ -63,11 +65,13 @@ DTYPES = ("float32", "float64", "bfloat16", "float16")
 UNITS = ("logits", "nats", "prob", "none")
 LAYERNORMS = ("recompute", "frozen")
 AVERAGES = ("ratio_of_means", "mean_of_ratios")
+TOKENS = ("alone", "continued")
 
 
 DTYPE = word("dtype", DTYPES, "float32")
 _TAKE = Parameter(name="take", kind=Kind.INTEGER, least=1)
 _SHA = Parameter(name="sha256", kind=Kind.TEXT)
+_READ_AS = tuple(Parameter(name=name, kind=Kind.COLUMNS) for name in ("ids", "texts"))
 _LABEL = Parameter(name="by", kind=Kind.LABEL)
 
 CIRCUIT_FIELDS = {
@@ -92,6 +96,7 @@ TASK_FIELDS = {
         word("layernorm", LAYERNORMS, "recompute"),
         word("average", AVERAGES, "ratio_of_means"),
         Parameter(name="bos", kind=Kind.BOOL),
+        word("tokens", TOKENS, "alone"),
     )
 }
 LOADERS = table(
@@ -112,12 +117,12 @@ LOADERS = table(
 DATA_FILES = table(
     Signature(
         name="jsonl",
-        parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED),
+        parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED, *_READ_AS),
         example='jsonl("data/rows.jsonl", take: 200)',
     ),
     Signature(
         name="csv",
-        parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED),
+        parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED, *_READ_AS),
         example='csv("data/rows.csv", take: 200)',
     ),
 )
@@ -142,7 +147,9 @@ TREATED = table(
         parameters=(
             first("column", Kind.COLUMN),
             _LABEL,
-            Parameter(name="draws", kind=Kind.INTEGER, default=8, least=1),
+            Parameter(
+                name="draws", kind=Kind.INTEGER, default=8, least=1, most=limits.DRAWS.most
+            ),
             SEED,
         ),
         example="resample(prompt, by: template, draws: 8, seed: 0)",
@@ -205,7 +212,7 @@ METHODS = table(
     Signature(name="bh", example="bh()"),
     Signature(
         name="bootstrap",
-        parameters=(first("draws", Kind.INTEGER, 10000, least=1), SEED),
+        parameters=(first("draws", Kind.INTEGER, 10000, least=1, most=limits.BOOTSTRAP.most), SEED),
         example="bootstrap(10000, seed: 0)",
     ),
 )

@@ -13,11 +13,13 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pathdsl.errors import Diagnostic, Span
+from pathdsl.lang.fence import is_circuit
+from pathdsl.limits import FILE_BYTES
+from pathdsl.reading import read_file
 
-MAX_BYTES = 2_000_000
+MAX_BYTES = FILE_BYTES.most
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,7 @@ def read_source(path: str | os.PathLike[str]) -> SourceFile | Diagnostic:
     """The text of a `.circuit` file, or the Diagnostic that says why it cannot be read."""
     name = os.fspath(path)
     try:
-        with Path(name).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_file(name, MAX_BYTES + 1)
     except FileNotFoundError:
         return Diagnostic(code="PD009", message=f"there is no file `{name}`")
     except IsADirectoryError:
@@ -65,8 +66,8 @@ def read_source(path: str | os.PathLike[str]) -> SourceFile | Diagnostic:
             message=f"`{name}` is a folder, wanted a `.circuit` file",
             help=f"name the files in it: `{name.rstrip('/')}/*.circuit`",
         )
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
         return Diagnostic(code="PD009", message=f"cannot read `{name}`: {reason.lower()}")
     if len(data) > MAX_BYTES:
         return too_big(name)
@@ -86,12 +87,13 @@ def read_source(path: str | os.PathLike[str]) -> SourceFile | Diagnostic:
 def sources_of(
     diagnostics: Iterable[Diagnostic], known: Mapping[str, SourceFile]
 ) -> dict[str, SourceFile]:
-    """The texts that diagnostics point into; files that cannot be read are left out."""
+    """The texts that diagnostics point into, those of circuit files only: a line of another file is
+    not shown. Files that cannot be read are left out."""
     sources = dict(known)
     for diagnostic in diagnostics:
         spans = [diagnostic.span, *(span for span, _ in diagnostic.labels)]
         for span in spans:
-            if span is not None and span.path not in sources:
+            if span is not None and span.path not in sources and is_circuit(span.path):
                 text = read_source(span.path)
                 if isinstance(text, SourceFile):
                     sources[span.path] = text

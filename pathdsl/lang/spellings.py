@@ -37,8 +37,19 @@ _DOTTED: tuple[tuple[str, str], ...] = (
 _RESERVED = re.compile(r"(f\d+\.(?:\d+|\*))|(r\d+\.mid)")
 
 
+_ANY_NAME = re.compile("|".join(pattern for pattern, _ in _NAMES))
+_ANYWHERE = re.compile(rf"(?<![A-Za-z0-9_])(?:{_ANY_NAME.pattern})(?![A-Za-z0-9_])")
+
+
+def may_correct(text: str, start: int, end: int) -> bool:
+    """False where no word of a stretch of text is one that `correction_of_name` knows."""
+    return _ANYWHERE.search(text, start, end) is not None
+
+
 def correction_of_name(word: str) -> str:
     """What a name that another tool gives a node is called here, or ""."""
+    if not _ANY_NAME.fullmatch(word):
+        return ""
     return _first(word, _NAMES)
 
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 import re
 
 from pathdsl.errors import Diagnostic, Span
+from pathdsl.limits import DEPTH
 
 KEYWORDS = (
     "circuit", "use", "model", "task", "group", "path", "metric", "let", "intervene", "claim",
 )  # fmt: skip
-MAX_DEPTH = 200
+MAX_DEPTH = DEPTH.most
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _PARTS = re.compile(

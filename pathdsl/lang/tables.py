@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -23,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import lark
+
+from pathdsl.lang.lexing import PLUGINS
 
 GRAMMAR = "circuit.lark"
 TABLES = "circuit.tables.json"
@@ -47,13 +50,13 @@ def parser() -> lark.Lark:
         kept = json.loads(folder().joinpath(TABLES).read_text(encoding="utf-8"))
         if kept["key"] == key(grammar):
             data, memo = _with_numbers(kept["data"]), _with_numbers(kept["memo"])
-            return lark.Lark._load_from_dict(data, memo)
+            return lark.Lark._load_from_dict(data, memo, _plugins=PLUGINS)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # Tables are only a shortcut; the grammar decides.
     return build(grammar)
 
 
-def build(grammar: str) -> lark.Lark:
+def build(grammar: str, plugins: Mapping[str, type] = PLUGINS) -> lark.Lark:
     """The same parser, worked out from the grammar's text."""
     return lark.Lark(
         grammar,
@@ -61,6 +64,7 @@ def build(grammar: str) -> lark.Lark:
         lexer="contextual",
         keep_all_tokens=True,
         maybe_placeholders=False,
+        _plugins=dict(plugins),
     )
 
 
@@ -72,7 +76,7 @@ def key(grammar: str) -> str:
 
 def dump(grammar: str) -> str:
     """The tables of a grammar as the text of their file."""
-    data, memo = build(grammar).memo_serialize([lark.lexer.TerminalDef, lark.grammar.Rule])
+    data, memo = build(grammar, {}).memo_serialize([lark.lexer.TerminalDef, lark.grammar.Rule])
     kept = {"key": key(grammar), "data": data, "memo": memo}
     return json.dumps(kept, separators=(",", ":"), default=sorted) + "\n"
 

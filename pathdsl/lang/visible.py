@@ -1,6 +1,8 @@
-"""Characters that show nothing and change what is read around them, written by their numbers.
+"""Text of strangers as it is shown: characters that show nothing are written by their numbers.
 
-A text of a stranger may turn round what follows it (U+202E) or end a line; in a report it may not.
+Such a text may move the cursor (U+001B), turn round what follows it (U+202E) or end a line; shown
+to anybody, whoever shows it, it may not. Everything that is printed or written for people to read
+goes through `visible`; JSON, which programs read, keeps what was said and escapes these characters.
 
 >>> visible("a\u202eb"), token_text(" the\n")
 ('a[U+202E]b', ' the↵')
@@ -9,32 +11,48 @@ A text of a stranger may turn round what follows it (U+202E) or end a line; in a
 from __future__ import annotations
 
 import re
+import secrets
 
-__all__ = ["token_text", "visible", "visible_lines"]
+__all__ = ["coloured", "escaped", "shown", "token_text", "visible"]
 
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-    "\ud800-\udfff\ufeff\ufffe\uffff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f"
+    "\ud800-\udfff\ufeff\ufff9-\ufffb\ufffe\uffff]"
 )
 _BLANKS = {"\n": "↵", "\t": "⇥", "\r": "␍"}
+
+# What begins a colour until the text reaches a terminal, as long as what will stand there; drawn
+# anew by each process, so that no file can hold it.
+_BEGIN = "".join(chr(0x100000 + secrets.randbelow(0xFFFD)) for _ in range(2))
+_OWN = re.compile(rf"{_BEGIN}([0-9;]*)m")
 
 
 def visible(text: str) -> str:
     """The text with controls, marks of direction and halves of characters as `[U+202E]`.
 
-    Blanks, tabs and line breaks stay.
+    Blanks, tabs, line breaks and the colours of `coloured` stay.
     """
     return _UNSEEN.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
 
 
-_COLOUR = re.compile(r"(\x1b\[[0-9;]{1,8}m)")
+def coloured(text: str, codes: str) -> str:
+    """The text in a colour of a terminal (`31`, `1;32`), which `shown` turns on and off."""
+    return f"{_BEGIN}{codes}m{text}{_BEGIN}0m"
 
 
-def visible_lines(text: str, *, colour: bool) -> str:
-    """A report for a terminal as `visible`; with `colour`, changes of colour stay."""
-    if not colour:
-        return visible(text)
-    return "".join(part if i % 2 else visible(part) for i, part in enumerate(_COLOUR.split(text)))
+def shown(text: str) -> str:
+    """A text on its way to a terminal or a file for people: `visible`, with its own colours."""
+    return _OWN.sub("\x1b[\\1m", visible(text))
+
+
+def escaped(json: str) -> str:
+    """A JSON text with the same characters as `\\u202e`: it means what it meant and is safe to
+    look at."""
+    return _UNSEEN.sub(_escape, json)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def token_text(token: str) -> str:

@@ -6,25 +6,50 @@ is the order of the text; `walk` gives the node and everything below it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from functools import cache
 
 from pathdsl.lang import ast
 
-__all__ = ["children", "quantities", "strip", "walk"]
+__all__ = ["children", "leveled", "quantities", "strip", "walk"]
 
 
-def children(node: ast.Node) -> Iterator[ast.Node]:
+def children(node: ast.Node) -> Sequence[ast.Node]:
     """The syntax nodes directly below `node`, in the order of the text."""
-    for field in fields(node):
-        yield from _nodes(getattr(node, field.name))
+    found: list[ast.Node] = []
+    for name in _holding(type(node)):
+        value = getattr(node, name)
+        if isinstance(value, ast.Node):
+            found.append(value)
+        elif type(value) is tuple:
+            _inside(value, found)
+    return found
 
 
 def walk(node: ast.Node) -> Iterator[ast.Node]:
     """`node` and every syntax node below it, parents first."""
-    yield node
-    for child in children(node):
-        yield from walk(child)
+    pending = [node]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending += reversed(children(node))
+
+
+def leveled(node: ast.Node) -> Iterator[tuple[ast.Node, int]]:
+    """The same with how many brackets, operators and calls each node stands inside."""
+    pending = [(node, 0)]
+    while pending:
+        node, level = pending.pop()
+        yield node, level
+        level += isinstance(node, _LEVELS)
+        pending += [(child, level) for child in reversed(children(node))]
+
+
+_LEVELS = (
+    ast.Binary, ast.Unary, ast.Bracket, ast.Call, ast.Score, ast.PathRun, ast.Group, ast.SetOp,
+    ast.Choice, ast.Repeat, ast.NodeSet, ast.RandomLike,
+)  # fmt: skip
 
 
 def quantities(node: ast.Node) -> Iterator[ast.Name]:
@@ -32,11 +57,13 @@ def quantities(node: ast.Node) -> Iterator[ast.Name]:
 
     Scores and runs hold paths, columns and words (`as: gap`), never a quantity.
     """
-    if isinstance(node, ast.Name):
-        yield node
-    elif not isinstance(node, ast.Score | ast.PlainRun | ast.PathRun):
-        for child in children(node):
-            yield from quantities(child)
+    pending = [node]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Name):
+            yield node
+        elif not isinstance(node, ast.Score | ast.PlainRun | ast.PathRun):
+            pending += reversed(children(node))
 
 
 def strip(node: ast.Node) -> ast.Node:
@@ -46,9 +73,18 @@ def strip(node: ast.Node) -> ast.Node:
     return node
 
 
-def _nodes(value: object) -> Iterator[ast.Node]:
-    if isinstance(value, ast.Node):
-        yield value
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _nodes(item)
+@cache
+def _holding(kind: type[ast.Node]) -> tuple[str, ...]:
+    """The fields of a class that may hold syntax nodes."""
+    return tuple(one.name for one in fields(kind) if one.type not in _PLAIN)
+
+
+_PLAIN = frozenset(("Span", "bool", "float", "int", "str"))
+
+
+def _inside(value: tuple[object, ...], found: list[ast.Node]) -> None:
+    for item in value:
+        if isinstance(item, ast.Node):
+            found.append(item)
+        elif type(item) is tuple:
+            _inside(item, found)

@@ -6,8 +6,8 @@ stated limit, never from what happens to be free (semantics.md section 7).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -99,7 +99,9 @@ class Cost:
     """Multiply-adds of a plan, of one plain forward of the same rows, and memory.
 
     `plain_runs`: forward passes over whole prompts that give the cached values. `row_bytes`: the
-    most that values of one row weigh at any moment; `copies_by_layer`: computed copies.
+    most that values of one row weigh at any moment; `copies_by_layer`: computed copies. Parts of
+    `macs`: `by_slot` are those of the copies for one draw, by slot; `readout` those at the logits
+    for one draw; `plain_run` those of one plain run.
     """
 
     macs: int
@@ -107,6 +109,9 @@ class Cost:
     plain_runs: int
     row_bytes: int
     copies_by_layer: tuple[int, ...]
+    by_slot: Mapping[float, int] = field(default_factory=dict)
+    readout: int = 0
+    plain_run: int = 0
 
     @property
     def forwards(self) -> float:
@@ -132,11 +137,12 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     per_token = s.n_layers * (projections + (whole_mlp if s.has_mlp else 0))
     trunk = n_tokens * per_token + s.n_layers * 2 * heads * dh * pairs_plain
     plain = trunk + n_tokens * d * s.d_vocab
-    macs = 0
+    by_slot: dict[float, int] = {}
     by_layer = [0] * s.n_layers
     projected: set[tuple[int, int, str]] = set()  # a residual step is read by one layer's heads
     for number in plan.alive:
         here = tokens[plan.need[number]]
+        macs = 0
         match plan.steps[number]:
             case AttentionResid() as step:
                 if plain_write(step, plan.need[number], masks) is None:
@@ -167,8 +173,10 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                 macs += here * d * s.d_mlp
             case _:
                 pass
+        slot = slot_of(plan.steps[number])
+        by_slot[slot] = by_slot.get(slot, 0) + macs
     columns = s.d_vocab if vocab_columns is None else vocab_columns
-    macs += sum(tokens[o.positions] for o in plan.outputs) * d * columns
+    readout = sum(tokens[o.positions] for o in plan.outputs) * d * columns
     sources = {
         step.source for step in (plan.steps[i] for i in plan.alive) if isinstance(step, PlainResid)
     }
@@ -177,13 +185,16 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     draws = plan.draws
     hidden = [source for source, kind, _ in plan.plain_need if kind == "hidden"]
     again = sum(1 if source == -1 else _runs_of(plan, source) for source in hidden)
-    macs = macs * draws + runs * trunk + again * n_tokens * into_mlp
+    whole = (sum(by_slot.values()) + readout) * draws + runs * trunk
     return Cost(
-        macs=macs,
+        macs=whole + again * n_tokens * into_mlp,
         plain_macs=plain,
         plain_runs=runs,
         row_bytes=row_bytes(plan, itemsize),
         copies_by_layer=tuple(by_layer),
+        by_slot=by_slot,
+        readout=readout,
+        plain_run=trunk,
     )
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pathdsl.plan.runs import TreatedSpec
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TaskData:
@@ -21,9 +23,11 @@ class TaskData:
     (one, or several for lists). `positions[name][row]`: sorted token indices; `END` is among them.
     `labels[column][row]`: other fields. `clusters`: (rows,) int64, what is resampled for intervals;
     where rows cross in two fields that of the first, and `crossed`, (rows,) int64, of the second.
-    `tokens[row]`: the reference prompt's tokens as text, for reports. `facts`: for the methodology
-    line (special tokens, source and hash of the data). `key`: content hash of everything above,
-    equal for tasks that share rows (same data, seed and take).
+    `tokens[row]`: the reference prompt's tokens as text, for reports, `first_answers[column]` the
+    first row's answers as text and id. `unchanged[treated]`: (rows,) bool, where a treated value is
+    the reference's own, None for the task's; those that are so nowhere are left out. `facts`: for
+    the methodology line (special tokens, source and hash of the data). `key`: content hash of
+    everything above, equal for tasks that share rows (same data, seed and take).
     """
 
     name: str
@@ -37,6 +41,8 @@ class TaskData:
     clusters: np.ndarray
     crossed: np.ndarray | None = None
     tokens: tuple[tuple[str, ...], ...] = ()
+    unchanged: Mapping[TreatedSpec | None, np.ndarray] = field(default_factory=dict)
+    first_answers: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from pathdsl.engine.storeprune import Contents, Kept, Pruned
@@ -17,15 +18,26 @@ def info_text(found: Contents, limit: int) -> str:
     values = many(found.n_values, "value")
     rows = [
         ["folder", str(found.folder)],
-        ["values", f"{values} of {many(len(found.blobs), 'plan')}, {size_text(found.bytes)}"],
+        ["values", f"{values} of {many(len(found.plans), 'plan')}, {_size(found.plans)}"],
         ["limit", f"{size_text(limit)}; the least recently used go first"],
         ["self-checks and models", f"{found.records:,}"],
         ["index", size_text(found.index_bytes)],
     ]
+    if found.unfinished:
+        batches = many(sum(len(blob.labels) for blob in found.unfinished), "batch", "batches")
+        text = f"{batches} of checks that were cut off, {_size(found.unfinished)}"
+        rows.insert(2, ["unfinished", f"{text}; the same check goes on from there"])
+    if found.damaged:
+        what = many(found.damaged, "entry", "entries")
+        rows.append(["damaged", f"{what}, never used; `pathdsl cache prune` removes them"])
     if found.leftover_bytes:
         left = f"{size_text(found.leftover_bytes)} of checks that were cut off"
         rows.append(["leftovers", f"{left}; `pathdsl cache prune` removes those an hour old"])
     return "\n".join(table(rows)) + "\n"
+
+
+def _size(blobs: Sequence[Kept]) -> str:
+    return size_text(sum(blob.bytes for blob in blobs))
 
 
 def list_text(found: Contents, view: View) -> str:
@@ -44,7 +56,7 @@ def _row(blob: Kept, view: View) -> list[str]:
         blob.name if view.everything else blob.name[:12],
         size_text(blob.bytes),
         f"{blob.runs:,}",
-        f"{len(blob.labels):,}",
+        "unfinished" if blob.unfinished else f"{len(blob.labels):,}",
         _when(blob.used),
         clip(blob.task, 30),
         blob.model if view.everything else clip(blob.model, 40),
@@ -54,6 +66,8 @@ def _row(blob: Kept, view: View) -> list[str]:
 def pruned_text(gone: Pruned) -> str:
     """What was removed."""
     parts = [f"{many(gone.values, 'value')} of {many(gone.blobs, 'plan')}"]
+    if gone.damaged:
+        parts.append(many(gone.damaged, "damaged entry", "damaged entries"))
     if gone.leftovers:
         parts.append(many(gone.leftovers, "leftover file"))
     return f"removed {' and '.join(parts)}, {size_text(gone.bytes)}\n"
@@ -65,7 +79,9 @@ def contents_object(found: Contents, limit: int, *, everything: bool) -> dict[st
         "schema_version": 1,
         "folder": str(found.folder),
         "values": found.n_values,
-        "plans": len(found.blobs),
+        "plans": len(found.plans),
+        "unfinished": len(found.unfinished),
+        "damaged": found.damaged,
         "bytes": found.bytes,
         "max_bytes": limit,
         "records": found.records,
@@ -83,6 +99,7 @@ def contents_object(found: Contents, limit: int, *, everything: bool) -> dict[st
                 "task": blob.task,
                 "runs": blob.runs,
                 "values": list(blob.labels),
+                "unfinished": blob.unfinished,
             }
             for blob in found.blobs
         ]
@@ -95,6 +112,7 @@ def pruned_object(gone: Pruned) -> dict[str, Any]:
         "schema_version": 1,
         "plans": gone.blobs,
         "values": gone.values,
+        "damaged": gone.damaged,
         "leftovers": gone.leftovers,
         "bytes": gone.bytes,
     }

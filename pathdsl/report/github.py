@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from pathdsl.lang.visible import visible
 from pathdsl.report.findings import Finding
 from pathdsl.report.numbers import many
 
@@ -59,7 +60,7 @@ def summary(findings: Sequence[Finding], n_files: int, n_claims: int | None = No
 
 def _data(text: str) -> str:
     """The text of a message in one line."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return visible(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
 
 
 def _property(text: str) -> str:

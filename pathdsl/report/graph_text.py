@@ -10,6 +10,8 @@ import json
 
 import networkx as nx
 
+from pathdsl.errors import Diagnostic, LanguageError, Severity
+from pathdsl.graph.check import check_path
 from pathdsl.graph.resolver import Resolver
 from pathdsl.lang.program import Program
 
@@ -17,9 +19,24 @@ __all__ = ["as_dot", "as_node_link", "graph_of"]
 
 
 def graph_of(resolver: Resolver, program: Program, name: str) -> nx.DiGraph:
-    """Nodes and edges on the paths of a named path set; raises PathdslError where it has none."""
+    """Nodes and edges on the paths of a named path set.
+
+    Raises LanguageError with the faults of the set, and PD209 where it is `none`: no drawing says
+    that nothing is there.
+    """
     expr = program.paths[name].path
+    if faults := [d for d in check_path(resolver, name) if d.severity is Severity.ERROR]:
+        raise LanguageError(faults)
     product = resolver.product(resolver.path_set(expr))
+    if not product.count():
+        raise LanguageError(
+            Diagnostic(
+                code="PD209",
+                message=f"the path set `{name}` is `none`, of which there is nothing to draw",
+                span=expr.span,
+                help="choose another one with `--path NAME`",
+            )
+        )
     layout = product.layout
     group_of = {
         unit.component: group

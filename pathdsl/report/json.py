@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pathdsl.errors import Diagnostic, ExitCode, Severity, Span
 from pathdsl.lang.rules import name_of
 from pathdsl.lang.source import SourceFile
+from pathdsl.lang.visible import escaped, visible
 from pathdsl.report.details import details
 
 if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
@@ -40,8 +41,8 @@ Object = dict[str, Any]
 
 
 def dump(value: Object) -> str:
-    """The text of an object, ending in a line break; refuses NaN."""
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """The text of an object, ending in a line break, safe to look at; refuses NaN."""
+    return escaped(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def schema() -> Object:
@@ -100,12 +101,12 @@ def diagnostic_object(fault: Diagnostic, sources: Mapping[str, SourceFile]) -> O
         "code": fault.code,
         "name": name_of(fault.code),
         "severity": "error" if fault.severity is Severity.ERROR else "warning",
-        "message": fault.message,
+        "message": visible(fault.message),
         "span": _span(fault.span, sources),
-        "label": fault.label,
-        "labels": [{"span": _span(s, sources), "text": text} for s, text in fault.labels],
-        "notes": list(fault.notes),
-        "help": fault.help,
+        "label": visible(fault.label),
+        "labels": [{"span": _span(s, sources), "text": visible(text)} for s, text in fault.labels],
+        "notes": [visible(note) for note in fault.notes],
+        "help": visible(fault.help),
     }
 
 
@@ -128,6 +129,7 @@ def _quantity(quantity: QuantityResult) -> Object:
         "estimate": _number(quantity.estimate),
         "interval": _interval(quantity.interval),
         "n": quantity.n,
+        "unchanged": quantity.unchanged,
         "confidence": quantity.confidence,
         "members": [_member(m) for m in quantity.members],
         "notes": list(quantity.notes),
@@ -175,6 +177,7 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
         "confidence": claim.confidence,
         "level": claim.level,
         "n": claim.n,
+        "unchanged": claim.unchanged,
         "p_value": _number(claim.p_value),
         "terms": [
             {"text": t.text, "value": _number(t.value), "prompts": _spread(t.prompts)}
@@ -225,11 +228,13 @@ def _member(member: MemberResult) -> Object:
 def _cost(outcome: FileOutcome) -> Object | None:
     if not outcome.costs:
         return None
+    runs = sum(cost.forwards for cost in outcome.costs)
     return {
         "runs": sum(len(plan.outputs) for plan in (*outcome.plans, *outcome.other_plans)),
         "plain_runs": sum(cost.plain_runs for cost in outcome.costs),
         "copies": sum(sum(cost.copies_by_layer) for cost in outcome.costs),
-        "forwards": _number(sum(cost.forwards for cost in outcome.costs)),
+        "forwards": _number(runs + outcome.self_checks),
+        "self_checks": _number(outcome.self_checks),
     }
 
 

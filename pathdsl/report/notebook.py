@@ -8,10 +8,11 @@ fragment loads nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from html import escape as escape_html
 
 from pathdsl.lang.render import render
 from pathdsl.lang.source import SourceFile
+from pathdsl.lang.visible import visible
 from pathdsl.report.numbers import many
 from pathdsl.report.style import View
 from pathdsl.report.text import summary_line, view_of
@@ -109,3 +110,8 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
         cells = "".join(f'<td style="{s}">{c}</td>' for s, c in zip(styles, row, strict=True))
         lines.append(f"<tr>{cells}</tr>")
     return "<table>\n" + "\n".join(lines) + "\n</table>"
+
+
+def escape(text: str) -> str:
+    """A text for HTML, as it is shown."""
+    return escape_html(visible(text))

@@ -31,12 +31,16 @@ RUNS = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskPlan:
-    """One plan with its cost; `batch` is how many rows go together under the memory limit."""
+    """One plan with its cost; `batch` is how many rows go together under the limits.
+
+    `self_checks`: what they cost, in plain forward passes.
+    """
 
     plan: Plan
     cost: Cost
     batch: int
     spec: TaskSpec
+    self_checks: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +136,8 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
         ["  runs", f"{len(plan.outputs):,}, from {many(cost.plain_runs, 'plain run')}"],
         ["  copies", f"{shared + own:,}: {shared:,} shared by several runs, {own:,} of one run"],
         ["", _layers(cost.copies_by_layer)],
-        ["  cost", f"about {times} plain forward passes over the same prompts"],
+        ["  cost", f"about {times} plain forward passes over the same prompts, "
+         f"{plain(part.self_checks, 1)} more for self-checks"],
         ["  memory", f"{size_text(cost.row_bytes)} a prompt, "
          f"{size_text(cost.row_bytes * part.batch)} a batch of {many(part.batch, 'prompt')} "
          f"(limit {size_text(outcome.memory)})"],
@@ -188,6 +193,7 @@ def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
         "shared_copies": counted.shared,
         "copies_by_layer": list(cost.copies_by_layer),
         "forwards": cost.forwards,
+        "self_checks": part.self_checks,
         "row_bytes": cost.row_bytes,
         "batch_rows": part.batch,
         "runs": [

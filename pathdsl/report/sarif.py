@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from pathdsl.errors import ExitCode
 from pathdsl.lang.rules import pages
+from pathdsl.lang.visible import visible
 from pathdsl.report.findings import Finding, Place
 
 if TYPE_CHECKING:
@@ -86,12 +87,12 @@ def _result(finding: Finding, index: int) -> Object:
         "ruleId": finding.rule,
         "ruleIndex": index,
         "level": finding.level,
-        "message": {"text": finding.message},
+        "message": {"text": visible(finding.message)},
         "locations": [_location(finding.place)],
     }
     if finding.related:
         found["relatedLocations"] = [
-            {"id": number, **_location(place), "message": {"text": text}}
+            {"id": number, **_location(place), "message": {"text": visible(text)}}
             for number, (place, text) in enumerate(finding.related)
         ]
     if finding.claim is not None:
@@ -115,7 +116,7 @@ def _artifact(path: str) -> Object:
     pure = PurePath(path)
     if pure.is_absolute():
         return {"uri": pure.as_uri()}
-    return {"uri": quote(pure.as_posix()), "uriBaseId": ROOT}
+    return {"uri": quote(pure.as_posix(), errors="surrogateescape"), "uriBaseId": ROOT}
 
 
 def _numbers(claim: ClaimResult) -> Object:
@@ -126,7 +127,7 @@ def _numbers(claim: ClaimResult) -> Object:
 
     ends = [number(end) for end in claim.interval] if claim.interval is not None else None
     return {
-        "claim": claim.name,
+        "claim": visible(claim.name),
         "verdict": claim.verdict.value,
         "expected": claim.expected.value,
         "estimate": number(claim.estimate),

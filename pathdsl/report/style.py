@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pathdsl.lang.render import width
+from pathdsl.lang.visible import coloured
 from pathdsl.report.numbers import Pair, pair, shown
 
 __all__ = ["View", "clip", "paragraph", "table"]
@@ -35,7 +36,7 @@ class View:
         """The text in a colour, where there are colours."""
         if not self.colour or not names or not text.strip():
             return text
-        return f"\x1b[{';'.join(_CODES[name] for name in names)}m{text}\x1b[0m"
+        return coloured(text, ";".join(_CODES[name] for name in names))
 
     def number(
         self, value: float | None, interval: Pair | None = None, places: int | None = None

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pathdsl.errors import ExitCode
 from pathdsl.lang.render import render
 from pathdsl.lang.source import SourceFile
-from pathdsl.lang.visible import visible_lines
+from pathdsl.lang.visible import visible
 from pathdsl.report.claims_text import claim_block, claim_line
 from pathdsl.report.findings import noise_of
 from pathdsl.report.numbers import many, plain
@@ -36,7 +36,7 @@ __all__ = ["closing", "report", "summary_line", "view_of"]
 NORM_WORDS = {"recompute": "recomputed", "frozen": "frozen"}
 SHORT = 44
 SAID_ABOVE = ("model", "replaced", "not the published scope")
-PER_TASK = ("treated", "norm", "average")
+PER_TASK = ("treated", "norm", "average", "tokens")
 """What the methodology says of each task in a few words, nearly always the same for all."""
 
 
@@ -73,7 +73,7 @@ def report(
         if not view.quiet:
             parts += [part for part in (_checks(outcome, view), _method(outcome, view)) if part]
     parts.append(summary_line(outcome, view))
-    return visible_lines("\n\n".join(parts) + "\n", colour=view.colour)
+    return visible("\n\n".join(parts) + "\n")
 
 
 def closing(codes: Sequence[ExitCode], view: View) -> str:
@@ -168,19 +168,25 @@ def _method(outcome: FileOutcome, view: View) -> str:
         plans = (*outcome.plans, *outcome.other_plans)
         runs = sum(len(plan.outputs) for plan in plans)
         copies = sum(sum(cost.copies_by_layer) for cost in outcome.costs)
-        forwards = sum(cost.forwards for cost in outcome.costs)
-        times = plain(forwards, 1 if forwards < 100 else 0)
-        lines.append(
-            f"  cost: {many(runs, 'run')}, {many(copies, 'component copy', 'component copies')}, "
-            f"about {times} plain forward passes, {outcome.seconds:.1f} s"
-        )
+        text = f"{many(runs, 'run')}, {many(copies, 'component copy', 'component copies')}"
+        lines.append(f"  cost: {text}, {_forwards(outcome)}, {outcome.seconds:.1f} s")
     elif outcome.tally is not None:
-        lines.append(f"  cost: no run, {outcome.seconds:.1f} s")
+        checks = f", {_forwards(outcome)}" if outcome.self_checks else ""
+        lines.append(f"  cost: no run{checks}, {outcome.seconds:.1f} s")
     if outcome.tally is not None and outcome.tally.stored:
         lines.append(paragraph(f"store: {_stored(outcome.tally)}", view, "  ", "  "))
     if view.noise:
         lines.append(f"  ≈0: below {view.noise:.0e}, less than the rounding of this dtype")
     return "\n".join(lines)
+
+
+def _forwards(outcome: FileOutcome) -> str:
+    """The arithmetic of runs and self-checks."""
+    total = sum(cost.forwards for cost in outcome.costs) + outcome.self_checks
+    times = plain(total, 1 if total < 100 else 0)
+    checks = plain(outcome.self_checks, 1)
+    of_them = f" ({checks} of them self-checks)" if outcome.self_checks >= 0.05 else ""
+    return f"about {times} plain forward passes{of_them}"
 
 
 def _shared(outcome: FileOutcome) -> dict[str, str]:

@@ -10,7 +10,6 @@ symbols (`pathdsl.lang.tex.plain_formula`), as they were written elsewhere.
 
 from __future__ import annotations
 
-import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
@@ -29,6 +28,7 @@ from pathdsl.lang.visible import token_text, visible
 from pathdsl.report.circuit_svg import circuit_svg, colours
 from pathdsl.report.json import schema
 from pathdsl.report.page import FileView, page_of
+from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = ["Kind", "NotAResult", "read_result", "write"]
 
@@ -48,15 +48,10 @@ def read_result(text: str) -> Object:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import best_match
 
-    def refuse(word: str) -> None:
-        raise NotAResult(f"`{word}` is no number of JSON")
-
     try:
-        found = json.loads(text, parse_constant=refuse)
-    except json.JSONDecodeError as error:
-        raise NotAResult(f"line {error.lineno}: {error.msg}") from error
-    except RecursionError as error:
-        raise NotAResult("it is nested too deeply") from error
+        found = read_json(text, finite=True)
+    except JsonFault as error:
+        raise NotAResult(f"line {error.line}: {error}") from error
     fault = best_match(Draft202012Validator(schema()).iter_errors(found))
     if fault is not None:
         raise NotAResult(f"{fault.json_path}: {fault.message[:200]}")

@@ -19,6 +19,7 @@ from __future__ import annotations
 from functools import reduce
 from itertools import pairwise
 
+from pathdsl.graph.ranking import SIZES
 from pathdsl.score.quantity import Constant, Op, Scalar, difference
 from pathdsl.score.session import Ranked
 from pathdsl.score.setting import Setting
@@ -26,7 +27,6 @@ from pathdsl.score.setting import Setting
 __all__ = ["AREAS", "SIZES", "area", "weights"]
 
 AREAS = ("cpr", "cmd")
-SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 def area(setting: Setting, ranking: Ranked, which: str) -> Scalar:

@@ -13,11 +13,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pathdsl.errors import Diagnostic, ExitCode, PathdslError, Severity
 from pathdsl.lang import ast
+from pathdsl.lang.fence import FREE, Fence
 from pathdsl.lang.lint import lint_file, sort_diagnostics
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import walk
@@ -47,7 +47,8 @@ class CheckOptions:
     `overrides`: `take` and `seed` of every task's data. `models`: replacements by the model's name.
     `only`: one claim or let. `limits`: None means the defaults. `both_norms`: judge tasks that
     recompute norms with frozen ones, too (those that freeze them are always judged both ways).
-    `store`: where values are kept between checks; None keeps nothing.
+    `store`: where values are kept between checks; None keeps nothing. `allow_outside`: the file may
+    name others outside of its own folder and of the one that pathdsl was started in.
     """
 
     overrides: Mapping[str, int] = field(default_factory=dict)
@@ -60,6 +61,12 @@ class CheckOptions:
     progress: Progress | None = None
     threads: int | None = None
     store: Store | None = None
+    allow_outside: bool = False
+
+    @property
+    def fence(self) -> Fence | None:
+        """Where what a file names may lie; None for the fence around each file."""
+        return FREE if self.allow_outside else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +84,8 @@ class FileOutcome:
     """Everything a report may say about one file.
 
     `methodology`: text by name, in the order to print. `session`: for `--values`. `plans` are those
-    that were executed, `other_plans` those of the second norm mode, `costs` are of both; `tally`
+    that were executed, `other_plans` those of the second norm mode, `costs` are of both;
+    `self_checks` is what those cost that were made now, in plain forward passes; `tally`
     says what came from the store instead, None without one. `model` is the one that was run. `lock`
     is what lay beside a file that was judged, whether or not the check was compared with it.
     """
@@ -93,6 +101,7 @@ class FileOutcome:
     plans: tuple[Plan, ...] = ()
     other_plans: tuple[Plan, ...] = ()
     costs: tuple[Cost, ...] = ()
+    self_checks: float = 0.0
     session: EngineSession | None = None
     tally: Tally | None = None
     model: LazyModel | None = None
@@ -111,7 +120,7 @@ def check_file(path: str, options: CheckOptions, text: str | None = None) -> Fil
     `text` replaces the file's content; paths in it are relative to `path`.
     """
     started = time.monotonic()
-    program, found = lint_file(path, text)
+    program, found = lint_file(path, text, options.fence)
     if any(d.severity is Severity.ERROR for d in found):
         return _stopped(path, program, found, ExitCode.WRONG_INPUT, started)
     if not program.claims and not program.lets:
@@ -131,18 +140,13 @@ def prepare(path: str, program: Program, options: CheckOptions) -> Ready:
     from pathdsl.engine.load import load_tokenizer
     from pathdsl.engine.prepare import prepare_tasks
     from pathdsl.engine.session import Limits
-    from pathdsl.engine.source import config_of, shape_of, source_from, vet_config
+    from pathdsl.engine.source import config_of, shape_of, source_of, vet_config
     from pathdsl.graph.check import check_graph
     from pathdsl.graph.resolver import Resolver
     from pathdsl.score.refusals import refusals
 
-    if program.model is None:
-        raise PathdslError(
-            Diagnostic(code="PD118", message="the file names no model", help="model m = hf(…)")
-        )
     limits = options.limits or Limits()
-    home = program.origin.get(program.model.name.name, path)
-    source = source_from(program.model, Path(home).parent, options.models)
+    source = source_of(program, options.models)
     shape = shape_of(source)
     if shape is None:
         config = config_of(source)
@@ -170,8 +174,10 @@ def _check(
     started: float,
 ) -> FileOutcome:
     from pathdsl.engine.lazymodel import LazyModel
+    from pathdsl.engine.meter import Meter
     from pathdsl.engine.recall import Recall
-    from pathdsl.engine.selfcheck import OF_RUNS, prove_null_pair, unproved
+    from pathdsl.engine.runner import plan_cost
+    from pathdsl.engine.selfcheck import OF_RUNS, null_cost, prove_null_pair, unproved
     from pathdsl.engine.session import EngineSession, Limits, Planner
     from pathdsl.score.floor import at_floor
     from pathdsl.score.judge import judge
@@ -188,16 +194,18 @@ def _check(
     if any(d.severity is Severity.ERROR for d in found):
         return _stopped(path, program, found, ExitCode.WRONG_INPUT, started)
     store = options.store
+    meter = Meter(options.progress)
     long = any(task.n_pos >= LONG_PROMPT for task in ready.data.tasks.values())
     model = LazyModel(
         ready.source, options.device, options.threads, store,
-        fused=long and not reads_patterns(program),
+        fused=long and not reads_patterns(program), meter=meter,
     )  # fmt: skip
     found = [*found, *model.warnings, *shared_rows(program, ready.data.tasks)]
     recall = Recall(store, model, planner) if store is not None and store.on else None
     proofs: list[tuple[str, Proof]] = []
+    spent: list[float] = []  # on self-checks, in plain forward passes over a task's prompts
     for name in ready.data.tasks:
-        proofs += [(name, proof) for proof in _proved(name, planner, model, recall)]
+        proofs += [(name, proof) for proof in _proved(name, planner, model, recall, spent)]
     faults = unproved(proofs)
     if faults:
         return _stopped(path, program, [*found, *faults], ExitCode.MACHINE_FAILED, started, proofs)
@@ -205,16 +213,21 @@ def _check(
     def null_pair(plan: Plan) -> Proof | None:
         if not changes_something(plan):
             return None
-        return prove_null_pair(plan, ready.data.tasks[plan.task], model.adapter, model.rounding)
+        spent.append(null_cost(plan, plan_cost(plan, model.adapter.dtype.itemsize)))
+        meter.start(f"self-check of the runs of task `{plan.task}`")
+        proof = prove_null_pair(plan, ready.data.tasks[plan.task], model.adapter, model.rounding)
+        meter.end()
+        return proof
 
     session = EngineSession(
         planner,
         model.adapter if recall is None else None,
-        options.progress,
         recall=recall,
         prove=null_pair,
+        meter=meter,
     )
     session.model_proofs = [proof for _, proof in proofs]
+    meter.start("judging")
     judgement = judge(program, ready.resolver, session, options.only)
     proofs += _null_pairs(session)
     other: EngineSession | None = None
@@ -222,7 +235,7 @@ def _check(
     if modes and not unproved(proofs):
         other = session.with_norms(modes)
         for name in modes:
-            again = _proved(name, other.planner, model, other.recall)
+            again = _proved(name, other.planner, model, other.recall, spent)
             proofs += [(name, proof) for proof in again if proof.code in OF_RUNS]
             other.model_proofs += again
         second = judge(program, ready.resolver, other, options.only)
@@ -245,6 +258,7 @@ def _check(
         plans=tuple(session.plans),
         other_plans=tuple(other.plans) if other is not None else (),
         costs=(*session.costs, *(other.costs if other is not None else ())),
+        self_checks=sum(spent),
         session=session,
         tally=recall.tally if recall is not None else None,
         model=model,
@@ -254,15 +268,22 @@ def _check(
 
 
 def _proved(
-    task: str, planner: Planner, model: LazyModel, recall: Recall | None
+    task: str, planner: Planner, model: LazyModel, recall: Recall | None, spent: list[float]
 ) -> Sequence[Proof]:
-    """What the model proves about itself on a task, recalled if it was proved before."""
-    from pathdsl.engine.selfcheck import prove
+    """What the model proves about itself on a task, recalled if it was proved before.
+
+    What it cost now is added to `spent`.
+    """
+    from pathdsl.engine.selfcheck import STEPS, prove, prove_cost
 
     known = recall.proofs(task) if recall is not None else None
     if known is not None:
         return known
-    proved = prove(planner, model.adapter, planner.tasks[task])
+    rows, adapter = planner.tasks[task], model.adapter
+    spent.append(prove_cost(planner, rows, adapter.dtype.itemsize))
+    model.meter.start(f"self-checks of task `{task}`", STEPS)
+    proved = prove(planner, adapter, rows, model.meter.add)
+    model.meter.end()
     if recall is not None:
         recall.keep_proofs(task, proved)
     return proved

@@ -18,13 +18,15 @@ from math import ceil
 
 from pathdsl.lang import ast
 from pathdsl.score.design import design_of, searched_rows
+from pathdsl.score.ends import Interval
 from pathdsl.score.evidence import finite, members_of, no_interval, terms_of
-from pathdsl.score.intervals import Bootstrap, Interval
+from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.prompts import prompt_shares, spread, telling_rows
 from pathdsl.score.quantity import Constant, Scalar, is_constant, notes_of
 from pathdsl.score.results import ClaimResult, Verdict
 from pathdsl.score.rounding import ULPS
 from pathdsl.score.split import parts_of
+from pathdsl.score.unchanged import unchanged_prompts
 from pathdsl.score.verdict import (
     Judged,
     Rule,
@@ -35,6 +37,7 @@ from pathdsl.score.verdict import (
     in_doubt,
     invert,
     settle,
+    smallest,
 )  # fmt: skip
 
 __all__ = ["Question", "judge_family"]
@@ -104,7 +107,7 @@ def judge_family(
             judged = _corrected(posed, methods.pop(), confidence)
             p_values = [p.estimate if not p.undefined else None for p in posed]
         else:
-            found = [_p_value(p) for p in posed]
+            found = [_p_value(p, bootstrap) for p in posed]
             p_values = list(found)
             family = holm if methods == {"holm"} else benjamini_hochberg
             judged = family(found, [p.verdict for p in posed], 1 - confidence)
@@ -141,9 +144,14 @@ def _point(value: float) -> Interval:
     return Interval(low=value, high=value, method="estimate")
 
 
-def _p_value(posed: _Posed) -> float:
-    """The member's p-value; a bootstrap of B resamples shows none below 2/(B + 1)."""
-    return 1.0 if posed.undefined else invert(posed.rule, posed.interval)
+def _p_value(posed: _Posed, bootstrap: Bootstrap) -> float:
+    """The member's p-value: the smallest alpha at which its verdict is definite."""
+    if posed.undefined:
+        return 1.0
+    formula = bootstrap.p_values(posed.question.node)
+    if formula is None:
+        return invert(posed.rule, posed.interval)
+    return smallest(posed.rule, posed.estimate, formula)
 
 
 def _corrected(posed: Sequence[_Posed], method: str, confidence: float) -> list[Judged]:
@@ -185,6 +193,8 @@ def _result(
         notes.append("not resampled over prompts: there is no interval")
     if shown is not None and (why := no_interval(node, shown, bootstrap, judged.level or 0.0)):
         notes.append(why)
+    if shown is not None and shown.note:
+        notes.append(f"its interval is {shown.note}")
     if not posed.undefined and (doubt := in_doubt(posed.rule, shown or _point(posed.estimate))):
         notes.append(doubt)
     if design.share < 1:
@@ -215,6 +225,7 @@ def _result(
         confidence=confidence,
         level=judged.level,
         n=design.n,
+        unchanged=unchanged_prompts(node, evaluator.session.tasks),
         p_value=p_value,
         terms=terms_of(node, evaluator),
         members=members_of(node, bootstrap, confidence or DEFAULT) if defined else (),

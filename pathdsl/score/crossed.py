@@ -28,9 +28,12 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, maximum_bipartite_matching
 from scipy.sparse.linalg import lsqr
 
-__all__ = ["Table", "Variance"]
+__all__ = ["Effects", "Table", "Variance"]
 
 BLOCK_ENTRIES = 2_000_000
+
+Effects = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""What the rows, the columns and the cells of a table add to a mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +107,7 @@ class Table:
         design = csr_array((weight, index), shape=(self.n_cells, ways))
         return design, ways - int(connected_components(design.T @ design, directed=False)[0])
 
-    def effects(self, influence: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def effects(self, influence: np.ndarray) -> Effects:
         """What rows, columns and cells of the table add to a mean, from (n,) influence of sum 0.
 
         Linear in the influence: the effects of A - cB are those of A less c times those of B.
@@ -118,7 +121,7 @@ class Table:
             cells = weight * (mean - design @ lsqr(design, mean, atol=1e-13, btol=1e-13)[0])
         return np.bincount(self.row, u), np.bincount(self.column, u), cells
 
-    def variance(self, effects: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Variance:
+    def variance(self, effects: Effects) -> Variance:
         """Of a mean with these effects."""
         rows, columns, cells = effects
         df = self.n_cells - self._additive[1]

@@ -117,7 +117,7 @@ class Design:
             for stratum, generator in zip(self.strata, generators, strict=True):
                 inside = stratum.unit >= 0
                 if stratum.table is not None:
-                    weights[stratum.key][:, inside] = next(stratum.table.counts(size, generator))
+                    weights[stratum.key][:, inside] = stratum.table.counts(size, generator)
                     continue
                 units = stratum.n_units
                 drawn = generator.integers(0, units, size=(size, units))

@@ -1,8 +1,9 @@
 """What a check finds otherwise than its lock: inputs, numbers, verdicts, surroundings.
 
-Inputs are compared exactly, numbers within the tolerance that the lock states (never a wider one
-than this version would state), verdicts exactly. Surroundings are notes: where they differ and the
-numbers hold, the claim is the stronger for it.
+Every value of a lock is compared: inputs exactly, numbers within the tolerance that the lock states
+(never a wider one than this version would state), verdicts exactly. Surroundings and a tolerance
+other than this version's are notes: where they differ and the numbers hold, the claim is the
+stronger for it. A key that is no part of a lock is a drift like any other.
 
     found = compare(read_lock(path), lock_of(outcome, options), row_ids)
     found.drifted, [one.what for one in found.drifts]
@@ -27,6 +28,9 @@ FILE, DATA, MODEL, NUMBER, VERDICT, AROUND = (
 )  # fmt: skip
 INPUTS = (FILE, DATA, MODEL)
 _ENDS = {"estimate": "estimate", "low": "interval", "high": "interval"}
+_TABLES = ("claims", "quantities")
+_SECTIONS = ("file", "overrides", "model", "tasks")
+_MISSING = object()
 _SHOWN = 5
 _HASH = 64
 
@@ -77,23 +81,28 @@ def compare(
         kind: min(locked["tolerance"][kind], found["tolerance"][kind])
         for kind in ("estimate", "interval")
     }
-    drifts = [*_inputs(locked["inputs"], found["inputs"], row_ids or {})]
+    parts = ("inputs", "surroundings", "tolerance", *_TABLES)
+    drifts = [*_plain(_without(locked, parts), _without(found, parts), FILE)]
+    drifts += _inputs(locked["inputs"], found["inputs"], row_ids or {})
     moved: list[Drift] = []
     n_numbers, largest, identical = 0, 0.0, True
-    for table in ("claims", "quantities"):
+    for table in _TABLES:
         old, new = locked[table], found[table]
         drifts += _names(table, old, new)
         for name in (name for name in old if name in new):
             drifts += _verdicts(name, old[name], new[name])
             for one, apart in _numbers(name, old[name], new[name], tolerance):
                 n_numbers += 1
-                identical = identical and apart == 0
                 largest = max(largest, apart)
                 if one is not None:
                     moved.append(one)
+            identical = identical and all(_same(old[name][k], new[name][k]) for k in _ENDS)
     return Comparison(
         drifts=(*drifts, *moved),
-        notes=tuple(_plain(locked["surroundings"], found["surroundings"], AROUND, "")),
+        notes=(
+            *_plain(locked["surroundings"], found["surroundings"], AROUND),
+            *_plain(locked["tolerance"], found["tolerance"], AROUND, "tolerance "),
+        ),
         numbers=n_numbers,
         largest=largest,
         identical=identical,
@@ -107,9 +116,10 @@ def compare(
 def _inputs(
     old: Mapping[str, Any], new: Mapping[str, Any], row_ids: Mapping[str, Sequence[str]]
 ) -> Iterator[Drift]:
-    yield from _plain(old["file"], new["file"], FILE, "")
+    yield from _plain(_without(old, _SECTIONS), _without(new, _SECTIONS), FILE)
+    yield from _plain(old["file"], new["file"], FILE)
     yield from _plain(old["overrides"], new["overrides"], DATA, "set on the command line: ")
-    yield from _plain(old["model"], new["model"], MODEL, "")
+    yield from _plain(old["model"], new["model"], MODEL)
     for name in dict.fromkeys([*old["tasks"], *new["tasks"]]):
         if name not in old["tasks"] or name not in new["tasks"]:
             there = "locked" if name in old["tasks"] else "found"
@@ -142,22 +152,51 @@ def _rows(old: Sequence[str], new: Sequence[str], ids: Sequence[str]) -> str:
 
 
 def _plain(
-    old: Mapping[str, Any], new: Mapping[str, Any], code: str, before: str
+    old: Mapping[str, Any], new: Mapping[str, Any], code: str, before: str = ""
 ) -> Iterator[Drift]:
     """Every value of a table of tables that differs, named by the keys that lead to it."""
     for key in sorted({*old, *new}):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, dict) or isinstance(b, dict):
+        a, b = old.get(key, _MISSING), new.get(key, _MISSING)
+        if isinstance(a, dict) and isinstance(b, dict):
+            yield from _plain(a, b, code, f"{before}{key} ")
+        elif isinstance(a, dict) or isinstance(b, dict):
             inside = [value if isinstance(value, dict) else {} for value in (a, b)]
             yield from _plain(inside[0], inside[1], code, f"{before}{key} ")
-        elif a != b:
-            yield Drift(code=code, what=before + key, locked=_text(a), found=_text(b))
+            if not inside[0] and not inside[1]:  # a table of nothing in the place of a value
+                yield _drift(code, before + key, a, b)
+        elif not _same(a, b):
+            yield _drift(code, before + key, a, b)
+
+
+def _drift(code: str, what: str, locked: object, found: object) -> Drift:
+    sides = {"locked": locked, "found": found}
+    one = next((side for side, value in sides.items() if value is _MISSING), None)
+    a, b = (None if value is _MISSING else _text(value) for value in sides.values())
+    if one is None and _shown(a) == _shown(b):  # 1 and 1.0, or apart in the last digits only
+        a, b = repr(locked), repr(found)
+    if one is None or not (a is None and b is None):
+        return Drift(code=code, what=what, locked=a, found=b)
+    there = "found" if one == "locked" else "locked"
+    about = f"is only {there}, as nothing"
+    return Drift(code=code, what=what, locked=None, found=None, about=about)
+
+
+def _same(a: object, b: object) -> bool:
+    """Whether two values are one in every bit and of one kind: 0 is not 0.0, nor false."""
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return type(a) is type(b) and repr(a) == repr(b)
+
+
+def _without(table: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key not in keys}
 
 
 def _text(value: Any) -> Value:
     if isinstance(value, list):
         return ", ".join(str(one) for one in value)
-    return value if value is None or isinstance(value, str | int | float) else str(value)
+    plain = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return value if value is None or plain else str(value)
 
 
 # ------------------------------------------------------------------------------- numbers
@@ -183,18 +222,16 @@ def _said(entry: Mapping[str, Any]) -> Value:
 
 
 def _verdicts(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Drift]:
-    for key in ("verdict", "expected", "unit"):
-        if old.get(key) != new.get(key):
-            yield Drift(
-                code=VERDICT, what=f"{name}: {key}", locked=old.get(key), found=new.get(key)
-            )
+    """All of an entry that is no number."""
+    numbers = (*_ENDS, "n")
+    yield from _plain(_without(old, numbers), _without(new, numbers), VERDICT, f"{name}: ")
 
 
 def _numbers(
     name: str, old: Mapping[str, Any], new: Mapping[str, Any], tolerance: Mapping[str, float]
 ) -> Iterator[tuple[Drift | None, float]]:
     """Every number of an entry: its drift, if it is one, and how far it is from the locked one."""
-    if old["n"] != new["n"]:
+    if not _same(old["n"], new["n"]):
         one = Drift(code=NUMBER, what=f"{name}: n", locked=old["n"], found=new["n"], allowed=0.0)
         yield one, 0.0
     for key, kind in _ENDS.items():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pathdsl.score.arithmetic import apply
 from pathdsl.score.design import Weights, part_mask
 from pathdsl.score.faults import fault
 from pathdsl.score.quantity import (
@@ -23,11 +24,13 @@ from pathdsl.score.quantity import (
     Scalar,
     Slice,
     Worst,
+    inner_first,
+    parts,
 )  # fmt: skip
 from pathdsl.score.rounding import digits, of_quantity, of_rows
 from pathdsl.score.session import Session
 
-__all__ = ["Evaluator", "apply"]
+__all__ = ["Evaluator"]
 
 
 class Evaluator:
@@ -99,24 +102,36 @@ class Evaluator:
     def values(self, node: Scalar, weights: Weights | None) -> np.ndarray:
         """(resamples,) the quantity under each row of weights; None: every prompt once.
 
-        An average that an expression names twice is taken once.
+        What an expression names twice, or is the same object, is taken once.
         """
-        return self._values(node, weights, {})
+        kept = _shared(node)
+        return self._values(node, weights, {}, kept)
 
     def _values(
-        self, node: Scalar, weights: Weights | None, known: dict[Aggregate, np.ndarray]
+        self,
+        node: Scalar,
+        weights: Weights | None,
+        known: dict[Aggregate | int, np.ndarray],
+        kept: set[int],
     ) -> np.ndarray:
+        # An average costs a pass over the weights; other values only memory, unless shared.
+        key = node if isinstance(node, Aggregate) else id(node)
+        if key in known:
+            return known[key]
         match node:
             case Constant(value=value):
                 return np.full(1, value)
             case Aggregate():
-                if node not in known:
-                    known[node] = self._aggregate(node, weights)
-                return known[node]
-            case Op(op=op, args=args):
-                return apply(op, [self._values(arg, weights, known) for arg in args])
-            case Worst(which=which, members=members):
-                return apply(which, [self._values(m, weights, known) for _, m in members])
+                found = self._aggregate(node, weights)
+            case Op(op=op):
+                found = apply(op, [self._values(a, weights, known, kept) for a in node.args])
+            case Worst(which=which):
+                found = apply(
+                    which, [self._values(m, weights, known, kept) for _, m in node.members]
+                )
+        if isinstance(node, Aggregate) or id(node) in kept:
+            known[key] = found
+        return found
 
     def _aggregate(self, node: Aggregate, weights: Weights | None) -> np.ndarray:
         x, mask = self.vector(node), self.mask(node)
@@ -133,6 +148,16 @@ class Evaluator:
     def tolerance(self, node: Scalar) -> float:
         """The allowance and the last digits of the arithmetic on the values."""
         return self.allowance(node) + digits(self, node)
+
+
+def _shared(node: Scalar) -> set[int]:
+    """The objects that a quantity holds in more than one place."""
+    seen: set[int] = set()
+    found: set[int] = set()
+    for one in inner_first(node):
+        for part in parts(one):
+            (found if id(part) in seen else seen).add(id(part))
+    return found
 
 
 def _statistic(node: Aggregate, x: np.ndarray, w: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -163,31 +188,3 @@ def _quantile(x: np.ndarray, w: np.ndarray, q: float) -> np.ndarray:
     below = ranked[(reached > low[:, None]).argmax(axis=1)]
     above = ranked[(reached > np.minimum(low + 1, total - 1)[:, None]).argmax(axis=1)]
     return np.asarray(below + (place - low) * (above - below))
-
-
-def apply(op: str, args: list[np.ndarray]) -> np.ndarray:
-    """One operation, elementwise; what has no value is nan or infinite."""
-    with np.errstate(all="ignore"):
-        match op:
-            case "+":
-                return args[0] + args[1]
-            case "-":
-                return args[0] - args[1]
-            case "*":
-                return args[0] * args[1]
-            case "/":
-                return args[0] / args[1]
-            case "^":
-                return np.power(args[0], args[1])
-            case "neg":
-                return -args[0]
-            case "abs":
-                return np.abs(args[0])
-            case "same":
-                return (args[0] == args[1]).astype(np.float64)
-            case _:
-                pick = np.minimum if op == "min" else np.maximum
-                result = args[0]
-                for arg in args[1:]:
-                    result = pick(result, arg)
-                return result

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from pathdsl.score.ends import Interval
 from pathdsl.score.evaluate import Evaluator
-from pathdsl.score.intervals import Bootstrap, Interval
+from pathdsl.score.intervals import Bootstrap
+from pathdsl.score.lattice import named_members
 from pathdsl.score.prompts import deciding, opened, spread_of
 from pathdsl.score.quantity import (
     Aggregate,
     Scalar,
     Worst,
     aggregates,
-    lift_worst,
     row_metrics,
 )  # fmt: skip
 from pathdsl.score.results import MemberResult, Term
@@ -60,10 +61,8 @@ def no_interval(node: Scalar, interval: Interval, bootstrap: Bootstrap, level: f
     few = interval.why
     if interval.known or not few:
         return ""
-    lifted = lift_worst(node)
-    if not isinstance(lifted, Worst):
-        return few
-    without = [n for n, m in lifted.members if not bootstrap.interval(m, level).known]
+    named = named_members(bootstrap.lattice.form(node))
+    without = [n for n, m in named if not bootstrap.interval(m, level).known]
     more = f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
     return f"{few}: {', '.join(without[:NAMED])}{more}" if without else few
 
@@ -76,9 +75,6 @@ def is_no_interval(note: str) -> bool:
 
 def members_of(node: Scalar, bootstrap: Bootstrap, level: float) -> tuple[MemberResult, ...]:
     """Every member of a worst-of-K quantity with its own interval; empty for other quantities."""
-    lifted = lift_worst(node)
-    if not isinstance(lifted, Worst):
-        return ()
     return tuple(
         MemberResult(
             name=name,
@@ -86,7 +82,7 @@ def members_of(node: Scalar, bootstrap: Bootstrap, level: float) -> tuple[Member
             estimate=finite(bootstrap.evaluator.estimate(member)),
             interval=bootstrap.interval(member, level).pair(),
         )
-        for name, member in lifted.members
+        for name, member in named_members(bootstrap.lattice.form(node))
     )
 
 

@@ -31,6 +31,7 @@ from pathdsl.score.quantity import Constant, Scalar, difference, is_constant, no
 from pathdsl.score.results import ClaimResult, Judgement, QuantityResult
 from pathdsl.score.rounds import Steps, drive
 from pathdsl.score.session import Member, PathAlgebra, Resolver, Session
+from pathdsl.score.unchanged import unchanged_prompts
 
 if TYPE_CHECKING:
     from pathdsl.lang.program import Program
@@ -157,12 +158,15 @@ def _quantity(
     notes = [*notes_of(node), *([f"undefined: {reason}"] if reason else [])]
     if interval is not None and (why := no_interval(node, interval, bootstrap, CONFIDENCE)):
         notes.append(why)
+    if interval is not None and interval.note:
+        notes.append(f"its interval is {interval.note}")
     return QuantityResult(
         name=let.name,
         unit=units.get(let.decl.name.name, "none"),
         estimate=None if reason else finite(evaluator.estimate(node)),
         interval=interval.pair() if interval is not None else None,
         n=design_of(node, evaluator.session.tasks).n,
+        unchanged=unchanged_prompts(node, evaluator.session.tasks),
         confidence=CONFIDENCE,
         members=() if reason else members_of(node, bootstrap, CONFIDENCE),
         notes=tuple(notes),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pathdsl.errors import ExitCode, LanguageError, Severity
+from pathdsl.lang.fence import Fence
 from pathdsl.lang.lint import lint_file, sort_diagnostics
 from pathdsl.score.check import CheckOptions, FileOutcome
 from pathdsl.score.drift import Comparison, compare, diagnostics
@@ -18,12 +19,12 @@ from pathdsl.score.lockfile import read_lock
 __all__ = ["against_lock", "lockless"]
 
 
-def lockless(path: str) -> FileOutcome | None:
+def lockless(path: str, fence: Fence | None = None) -> FileOutcome | None:
     """The outcome of a file that would be judged and whose lock cannot be read; else None.
 
     It is known before anything runs, so a missing lock costs no time.
     """
-    program, found = lint_file(path)
+    program, found = lint_file(path, None, fence)
     if any(d.severity is Severity.ERROR for d in found) or not (program.claims or program.lets):
         return None
     if program.is_library:

@@ -6,9 +6,8 @@ and checked part by part before anything is compared with it.
 
 from __future__ import annotations
 
+import errno
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,7 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from pathdsl.errors import Diagnostic, LanguageError
+from pathdsl.lang.fence import Fence
+from pathdsl.reading import read_file
 from pathdsl.score.lock import LOCK_VERSION, Lock
+from pathdsl.strictjson import JsonFault, read_json
+from pathdsl.whole import write_whole
 
 __all__ = ["LockFile", "dumped", "lock_beside", "lock_path", "read_lock", "write_lock"]
 
@@ -54,7 +57,7 @@ def lock_beside(path: str) -> LockFile | None:
     name = lock_path(path)
     try:
         lock = read_lock(path)
-        data = Path(name).read_bytes()
+        data = read_file(name)
     except LanguageError as error:
         fault = error.diagnostics[0]
         if fault.code == "PD650":
@@ -65,25 +68,20 @@ def lock_beside(path: str) -> LockFile | None:
     return LockFile(path=name, sha256=sha256(data).hexdigest(), lock=lock)
 
 
-def write_lock(path: str, lock: Lock) -> bool:
+def write_lock(path: str, lock: Lock, fence: Fence | None = None) -> bool:
     """Write the lock of the file `path`, whole or not at all; False where it was there already.
 
-    Raises LanguageError PD653 where it cannot be written.
+    `fence`: where it may lie, if it is a link; that around the file if not said. Raises
+    LanguageError PD653 where it cannot be written.
     """
     name, data = lock_path(path), dumped(lock).encode("utf-8")
     real = Path(name).resolve()
     try:
+        if not (fence or Fence.around(path)).holds(real):
+            raise OSError(errno.EPERM, "it is a link that leads to another place")
         if real.is_file() and real.read_bytes() == data:
             return False
-        number, temporary = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
-        try:
-            with os.fdopen(number, "wb") as file:
-                file.write(data)
-            os.chmod(temporary, 0o644)  # what a fresh file has; mkstemp keeps others from reading
-            os.replace(temporary, real)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        write_whole(real, data)
     except OSError as error:
         raise LanguageError(
             Diagnostic(
@@ -103,8 +101,7 @@ def read_lock(path: str) -> Lock:
     """
     name = lock_path(path)
     try:
-        with open(name, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_file(name, MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise LanguageError(
             Diagnostic(
@@ -118,10 +115,9 @@ def read_lock(path: str) -> Lock:
     if len(data) > MAX_BYTES:
         raise _damaged(path, f"it is larger than {MAX_BYTES // 1_000_000} MB")
     try:
-        lock = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
-        json.dumps(lock, ensure_ascii=False).encode("utf-8")  # an escaped half of a pair is no text
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, (str(error).splitlines() or ["it is no JSON"])[0]) from error
+        lock = read_json(data, finite=True)
+    except JsonFault as fault:
+        raise _damaged(path, f"line {fault.line}: {fault}") from fault
     found = lock.get("lock_version") if isinstance(lock, dict) else None
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise _damaged(path, "it has no `lock_version`")
@@ -151,10 +147,6 @@ def _damaged(path: str, why: str) -> LanguageError:
             help=f"git checkout -- {lock_path(path)}",
         )
     )
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"`{text}` is no number of a lock")
 
 
 # ------------------------------------------------------------------------------- the parts

@@ -63,6 +63,7 @@ class Lowering:
         self.algebra = algebra
         self.evaluator = Evaluator(session)
         self._metrics: dict[str, Metric] = {}
+        self._lets: dict[tuple[str, str], Scalar] = {}
 
     # ---------------------------------------------------------------------------------------------
     # Names
@@ -259,9 +260,13 @@ class Lowering:
             raise fault(
                 "PD426", f"`{name}` has many members", at, help=f"name one, `{name}[a0.h0]`"
             )
-        if name in self._reached(decl):
-            raise fault("PD425", f"`{name}` is defined by itself", at)
-        return (yield from self.scalar(decl.expression, bindings))
+        # A let that several name, or one names twice, is one object, lowered once.
+        key = name, "".join(member.label for member in bindings.values())
+        if key not in self._lets:
+            if name in self._reached(decl):
+                raise fault("PD425", f"`{name}` is defined by itself", at)
+            self._lets[key] = yield from self.scalar(decl.expression, bindings)
+        return self._lets[key]
 
     def _reached(self, decl: ast.LetDecl) -> set[str]:
         """The names of all lets that a let is made of, directly or not."""

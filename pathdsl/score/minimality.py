@@ -178,7 +178,7 @@ def _given(
         if not hits:
             raise fault(
                 "PD429",
-                f"{names_of(named)} is none of the units that are removed",
+                f"{names_of(named) if named else 'this'} is none of the units that are removed",
                 key,
                 help="the units are " + ", ".join(f"`{label}`" for label, _ in targets[:6]),
             )

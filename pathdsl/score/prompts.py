@@ -15,7 +15,7 @@ import numpy as np
 
 from pathdsl.score.design import Design, design_of
 from pathdsl.score.evaluate import Evaluator
-from pathdsl.score.quantity import Op, Scalar, Worst, is_constant, smooth
+from pathdsl.score.quantity import Scalar, Worst, is_constant, rebuilt, remade, smooth
 from pathdsl.score.results import Spread, TellingRow
 from pathdsl.score.verdict import Rule
 
@@ -27,13 +27,10 @@ LARGEST = 5000
 
 def opened(node: Scalar, evaluator: Evaluator) -> Scalar:
     """The quantity with every `Worst` replaced by the member that decides it."""
-    match node:
-        case Worst(members=members):
-            return opened(members[deciding(node, evaluator)][1], evaluator)
-        case Op(op=op, args=args):
-            return Op(op=op, args=tuple(opened(arg, evaluator) for arg in args))
-        case _:
-            return node
+    def decided(one: Scalar, args: Sequence[Scalar]) -> Scalar:
+        return args[deciding(one, evaluator)] if isinstance(one, Worst) else rebuilt(one, args)
+
+    return remade(node, decided)
 
 
 def deciding(node: Worst, evaluator: Evaluator) -> int:

@@ -12,7 +12,7 @@ Tibshirani 1993, chapter 8). Expressions are frozen: equal ones are measured and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -22,8 +22,9 @@ from pathdsl.score.session import Request
 
 __all__ = [
     "Aggregate", "Constant", "Op", "Part", "RowExpr", "RowMetric", "RowNumber", "RowOp", "Scalar",
-    "Slice", "Worst", "aggregates", "difference", "is_constant", "lift_worst", "mean", "notes_of",
-    "ratio", "requests", "row_denominators", "row_metrics", "sliced", "smooth",
+    "Slice", "Worst", "aggregates", "difference", "inner_first", "is_constant", "mean", "notes_of",
+    "parts", "ratio", "rebuilt", "remade", "requests", "row_denominators", "row_metrics", "sliced",
+    "smooth",
 ]  # fmt: skip
 
 Operator = Literal["+", "-", "*", "/", "^", "neg", "abs", "min", "max", "same"]
@@ -94,20 +95,56 @@ class Aggregate:
     label: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Op:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Compound:
+    """Arithmetic whose parts may be shared: hashed once, and compared pair by pair of objects.
+
+    Lets that name one another twice are sixty objects and 2^60 occurrences of them.
+    """
+
+    _hash: int = field(init=False, repr=False)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        pending: list[tuple[object, object]] = [(self, other)]
+        seen: set[tuple[int, int]] = set()
+        while pending:
+            a, b = pending.pop()
+            if a is b or (id(a), id(b)) in seen:
+                continue
+            seen.add((id(a), id(b)))
+            if not isinstance(a, Op | Worst):
+                if a != b:
+                    return False
+            elif type(a) is not type(b) or hash(a) != hash(b) or _head(a) != _head(b):
+                return False
+            else:
+                pending += zip(parts(a), parts(b), strict=True)  # type: ignore[arg-type]
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Op(_Compound):
     """Arithmetic on quantities."""
 
     op: Operator
     args: tuple[Scalar, ...]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((Op, self.op, self.args)))
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Worst:
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Worst(_Compound):
     """The largest (`max`) or smallest (`min`) of named members."""
 
     which: Literal["max", "min"]
     members: tuple[tuple[str, Scalar], ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((Worst, self.which, self.members)))
 
 
 Scalar = Constant | Aggregate | Op | Worst
@@ -128,17 +165,41 @@ def ratio(above: Scalar, below: Scalar) -> Op:
     return Op(op="/", args=(above, below))
 
 
-def aggregates(node: Scalar) -> Iterator[Aggregate]:
-    """Every aggregate of a quantity, in reading order, repeated ones repeated."""
+def parts(node: Scalar) -> tuple[Scalar, ...]:
+    """The quantities directly below one, in reading order."""
     match node:
-        case Aggregate():
-            yield node
         case Op(args=args):
-            for arg in args:
-                yield from aggregates(arg)
+            return args
         case Worst(members=members):
-            for _, member in members:
-                yield from aggregates(member)
+            return tuple(member for _, member in members)
+        case _:
+            return ()
+
+
+def _head(node: Op | Worst) -> tuple[object, ...]:
+    """What a compound is besides its parts; equal heads have equally many."""
+    if isinstance(node, Op):
+        return node.op, len(node.args)
+    return node.which, tuple(name for name, _ in node.members)
+
+
+def inner_first(node: Scalar) -> Iterator[Scalar]:
+    """Every object that a quantity is made of, once, what it is made of before it."""
+    seen: set[int] = set()
+    pending = [(node, False)]
+    while pending:
+        one, below = pending.pop()
+        if below:
+            yield one
+        elif id(one) not in seen:
+            seen.add(id(one))
+            pending.append((one, True))
+            pending += [(part, False) for part in reversed(parts(one))]
+
+
+def aggregates(node: Scalar) -> Iterator[Aggregate]:
+    """Every aggregate of a quantity, in reading order; an object that is shared comes once."""
+    return (one for one in inner_first(node) if isinstance(one, Aggregate))
 
 
 def row_metrics(rows: RowExpr) -> Iterator[RowMetric]:
@@ -173,18 +234,41 @@ def requests(node: Scalar) -> tuple[Request, ...]:
     return tuple(found)
 
 
-def sliced(node: Scalar, fields: Mapping[str, str], value: str | int | float | bool) -> Scalar:
-    """The quantity over the rows whose label `fields[task]` has the value."""
+def remade(node: Scalar, change: Callable[[Scalar, Sequence[Scalar]], Scalar]) -> Scalar:
+    """The quantity with every object changed once, from the inside out.
+
+    `change` gets an object and what its parts have become, and gives what it becomes itself.
+    """
+    found: dict[int, Scalar] = {}
+    for one in inner_first(node):
+        found[id(one)] = change(one, [found[id(part)] for part in parts(one)])
+    return found[id(node)]
+
+
+def rebuilt(node: Scalar, args: Sequence[Scalar]) -> Scalar:
+    """The same arithmetic on other parts; itself where they are its own or it has none."""
+    if all(new is old for new, old in zip(args, parts(node), strict=True)):
+        return node
     match node:
-        case Aggregate(task=task, part=part) if not isinstance(part, Slice):
-            return replace(node, part=Slice(field=fields[task], value=value, within=part))
-        case Op(args=args):
-            return replace(node, args=tuple(sliced(arg, fields, value) for arg in args))
+        case Op():
+            return replace(node, args=tuple(args))
         case Worst(members=members):
-            parts = tuple((name, sliced(member, fields, value)) for name, member in members)
-            return replace(node, members=parts)
+            names = [name for name, _ in members]
+            return replace(node, members=tuple(zip(names, args, strict=True)))
         case _:
             return node
+
+
+def sliced(node: Scalar, fields: Mapping[str, str], value: str | int | float | bool) -> Scalar:
+    """The quantity over the rows whose label `fields[task]` has the value."""
+
+    def inside(one: Scalar, args: Sequence[Scalar]) -> Scalar:
+        if isinstance(one, Aggregate) and not isinstance(one.part, Slice):
+            part = Slice(field=fields[one.task], value=value, within=one.part)
+            return replace(one, part=part)
+        return rebuilt(one, args)
+
+    return remade(node, inside)
 
 
 def is_constant(node: Scalar) -> bool:
@@ -194,65 +278,22 @@ def is_constant(node: Scalar) -> bool:
 
 def notes_of(node: Scalar) -> tuple[str, ...]:
     """What the p-values in a quantity were counted from, each once."""
-    match node:
-        case Constant(note=note):
-            return (note,) if note else ()
-        case Op(args=args):
-            found = [note for arg in args for note in notes_of(arg)]
-        case Worst(members=members):
-            found = [note for _, member in members for note in notes_of(member)]
-        case _:
-            found = []
-    return tuple(dict.fromkeys(found))
+    notes = [one.note for one in inner_first(node) if isinstance(one, Constant) and one.note]
+    return tuple(dict.fromkeys(notes))
 
 
 def smooth(node: Scalar) -> bool:
     """False where the statistic is a median, quantile, minimum or maximum."""
+    return all(_is_smooth(one) for one in inner_first(node))
+
+
+def _is_smooth(node: Scalar) -> bool:
     match node:
         case Aggregate(kind=kind):
             return kind in ("mean", "std")
-        case Op(op=op, args=args):
-            return op not in ("min", "max") and all(smooth(arg) for arg in args)
+        case Op(op=op):
+            return op not in ("min", "max")
         case Worst():
             return False
-        case _:
+        case Constant():
             return True
-
-
-def lift_worst(node: Scalar) -> Scalar:
-    """The same quantity with `Worst` outermost where arithmetic is monotone in it.
-
-    `max_k x_k - y` is `max_k (x_k - y)`: members judged one by one keep smooth intervals, and a
-    common term is resampled jointly with each. Sums, differences and constant factors are lifted
-    through; anything else is left as it is.
-    """
-    if not isinstance(node, Op) or node.op not in ("+", "-", "*", "/", "neg"):
-        return node
-    args = tuple(lift_worst(arg) for arg in node.args)
-    places = [i for i, arg in enumerate(args) if isinstance(arg, Worst)]
-    if len(places) != 1:
-        return replace(node, args=args)
-    place = places[0]
-    worst = args[place]
-    assert isinstance(worst, Worst)
-    sign = _direction(node.op, place, args)
-    if sign == 0:
-        return replace(node, args=args)
-    members = tuple(
-        (name, lift_worst(replace(node, args=(*args[:place], member, *args[place + 1 :]))))
-        for name, member in worst.members
-    )
-    flipped: Literal["max", "min"] = "min" if worst.which == "max" else "max"
-    return Worst(which=worst.which if sign > 0 else flipped, members=members)
-
-
-def _direction(op: Operator, place: int, args: tuple[Scalar, ...]) -> int:
-    """Whether the result grows (1), falls (-1) or neither (0) with the argument at `place`."""
-    if op == "neg":
-        return -1
-    if op in ("+", "-"):
-        return -1 if op == "-" and place == 1 else 1
-    other = args[1 - place]
-    if not isinstance(other, Constant) or other.value == 0 or (op == "/" and place == 1):
-        return 0
-    return 1 if other.value > 0 else -1

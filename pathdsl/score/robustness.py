@@ -222,14 +222,14 @@ def forwards_of(cell: Cell, options: CheckOptions) -> float | None:
 
     Searches are counted by their first step. None where the cell cannot be planned.
     """
-    from pathdsl.engine.session import Limits, Planner, vocab_columns
+    from pathdsl.engine.runner import plan_cost
+    from pathdsl.engine.session import Limits, Planner
     from pathdsl.lang.lint import lint_file
-    from pathdsl.plan.liveness import cost
     from pathdsl.score.requests import first_round
 
     if not cell.text:
         return None
-    program, found = lint_file(cell.path, cell.text)
+    program, found = lint_file(cell.path, cell.text, options.fence)
     if any(d.severity is Severity.ERROR for d in found):
         return None
     try:
@@ -241,4 +241,4 @@ def forwards_of(cell: Cell, options: CheckOptions) -> float | None:
     except PathdslError:
         return None
     size = {"float64": 8, "float32": 4}.get(ready.source.dtype, 2)
-    return sum(cost(plan, size, vocab_columns(plan)).forwards for plan in plans)
+    return sum(plan_cost(plan, size).forwards for plan in plans)

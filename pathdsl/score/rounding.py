@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pathdsl.score.arithmetic import apply
 from pathdsl.score.quantity import (
     Aggregate,
     Constant,
@@ -31,6 +32,8 @@ from pathdsl.score.quantity import (
     Scalar,
     Slice,
     Worst,
+    inner_first,
+    parts,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -68,28 +71,50 @@ def of_rows(evaluator: Evaluator, rows: RowExpr) -> np.ndarray:
 
 def of_quantity(evaluator: Evaluator, node: Scalar) -> float:
     """How far rounding may move a quantity; 0 where it is exact."""
-    moves = _of_scalar(evaluator, node)
+    values, moves = _values(evaluator, node), {}
+    for one in inner_first(node):
+        x = [values[id(part)] for part in parts(one)]
+        moves[id(one)] = _of_scalar(evaluator, one, x, [moves[id(part)] for part in parts(one)])
+    return _total(evaluator, moves[id(node)])
+
+
+def _values(evaluator: Evaluator, node: Scalar) -> dict[int, np.ndarray]:
+    """The value of every object of a quantity, by its id."""
+    found: dict[int, np.ndarray] = {}
+    for one in inner_first(node):
+        match one:
+            case Op(op=op) | Worst(which=op):
+                found[id(one)] = apply(op, [found[id(part)] for part in parts(one)])
+            case _:
+                found[id(one)] = evaluator.values(one, None)
+    return found
+
+
+def _total(evaluator: Evaluator, moves: _Moves) -> float:
     return sum(_size(evaluator, source, move) for source, move in moves.items())
 
 
 def digits(evaluator: Evaluator, node: Scalar) -> float:
     """How far the arithmetic on values may move a quantity whatever the dtype of the model."""
-    match node:
-        case Constant():
-            return 0.0
-        case Aggregate():
-            x = evaluator.vector(node)[evaluator.mask(node)]
-            return ULPS * float(np.max(np.abs(x), initial=0.0))
-        case Worst(members=members):
-            return max(digits(evaluator, member) for _, member in members)
-    errors = [digits(evaluator, arg) for arg in node.args]
-    own = ULPS * float(np.nan_to_num(np.abs(evaluator.estimate(node)), posinf=0.0))
-    if node.op in ("min", "max"):
-        return max(errors) + own
-    values = [evaluator.values(arg, None) for arg in node.args]
-    moves = [{place: np.full(1, error)} for place, error in enumerate(errors)]
-    through = _through(node.op, values, moves)
-    return own + sum(float(np.abs(move).sum()) for move in through.values())
+    values = _values(evaluator, node)
+    errors: dict[int, float] = {}
+    for one in inner_first(node):
+        x = [values[id(part)] for part in parts(one)]
+        below = [errors[id(part)] for part in parts(one)]
+        match one:
+            case Constant():
+                error = 0.0
+            case Aggregate():
+                rows = evaluator.vector(one)[evaluator.mask(one)]
+                error = ULPS * float(np.max(np.abs(rows), initial=0.0))
+            case Worst() | Op(op="min" | "max"):
+                error = max(below)
+            case Op(op=op):
+                moves = [{place: np.full(1, bound)} for place, bound in enumerate(below)]
+                error = sum(float(np.abs(m).sum()) for m in _through(op, x, moves).values())
+                error += ULPS * float(np.nan_to_num(np.abs(values[id(one)][0]), posinf=0.0))
+        errors[id(one)] = error
+    return errors[id(node)]
 
 
 def _size(evaluator: Evaluator, source: Hashable, move: np.ndarray) -> float:
@@ -149,7 +174,10 @@ def _same(evaluator: Evaluator, rows: RowExpr) -> RowExpr:
 # -------------------------------------------------------------------------------------------------
 
 
-def _of_scalar(evaluator: Evaluator, node: Scalar) -> _Moves:
+def _of_scalar(
+    evaluator: Evaluator, node: Scalar, x: list[np.ndarray], below: list[_Moves]
+) -> _Moves:
+    """The moves of a quantity from the values and the moves of its parts."""
     match node:
         case Constant():
             return {}
@@ -161,15 +189,11 @@ def _of_scalar(evaluator: Evaluator, node: Scalar) -> _Moves:
             inside = np.broadcast_to(error, mask.shape)[mask]
             named = replace(node, rows=_same(evaluator, node.rows))
             return _moved({_Source(of=named): np.max(inside, initial=0.0, keepdims=True)})
-        case Worst(members=members):
-            parts = [member for _, member in members]
-        case Op(op="min" | "max", args=args):
-            parts = list(args)
-        case Op(op=op, args=args):
-            values = [evaluator.values(arg, None) for arg in args]
-            return _through(op, values, [_of_scalar(evaluator, arg) for arg in args])
-    largest = max((of_quantity(evaluator, part) for part in parts), default=0.0)
-    return _moved({_Source(of=node): np.full(1, largest)})
+        case Worst() | Op(op="min" | "max"):
+            largest = max((_total(evaluator, moves) for moves in below), default=0.0)
+            return _moved({_Source(of=node): np.full(1, largest)})
+        case Op(op=op):
+            return _through(op, x, below)
 
 
 # -------------------------------------------------------------------------------------------------

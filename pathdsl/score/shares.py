@@ -29,8 +29,9 @@ from pathdsl.score.quantity import (
     RowMetric,
     RowNumber,
     Scalar,
-    Worst,
     aggregates,
+    rebuilt,
+    remade,
     row_metrics,
 )  # fmt: skip
 
@@ -120,15 +121,9 @@ def unseen(
 
 
 def _replaced(node: Scalar, by: dict[Aggregate, Constant]) -> Scalar:
-    match node:
-        case Aggregate():
-            return by[node]
-        case Op(op=op, args=args):
-            return Op(op=op, args=tuple(_replaced(arg, by) for arg in args))
-        case Worst(which=which, members=members):
-            return Worst(which=which, members=tuple((n, _replaced(m, by)) for n, m in members))
-        case _:
-            return node
+    return remade(
+        node, lambda one, args: by[one] if isinstance(one, Aggregate) else rebuilt(one, args)
+    )
 
 
 def _range(rows: RowExpr) -> tuple[float, float] | None:

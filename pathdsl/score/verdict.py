@@ -25,14 +25,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, isfinite
 
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtrit
 
-from pathdsl.score.intervals import Interval, reach
+from pathdsl.score.ends import Interval
 from pathdsl.score.results import Verdict
 
 __all__ = [
     "Judged", "Rule", "adjusted", "benjamini_hochberg", "decide", "holm", "in_doubt", "invert",
-    "settle",
+    "settle", "smallest",
 ]  # fmt: skip
 
 POWER = 0.8
@@ -112,8 +112,24 @@ def in_doubt(rule: Rule, interval: Interval) -> str:
     return f"{what} is nearer to the threshold than rounding may move it, {rule.tolerance:.2g}"
 
 
+def smallest(rule: Rule, estimate: float, p_value: Callable[[float], float]) -> float:
+    """The p-value of a claim: the smallest alpha whose interval at 1 - alpha is definite.
+
+    `p_value(c)` is the smallest alpha whose interval leaves c out.
+    """
+    t, d, e = rule.threshold, rule.within, rule.tolerance
+    if rule.relation != "~=":
+        return p_value(t + e if estimate > t else t - e) if abs(estimate - t) > e else 1.0
+    beyond = abs(estimate - t) - d
+    if abs(beyond) <= e:
+        return 1.0
+    side = 1 if estimate > t else -1
+    if beyond > 0:  # refuted: the nearer margin is left out
+        return p_value(t + side * (d + e))
+    return max(p_value(t - d + e), p_value(t + d - e))
+
 def invert(rule: Rule, interval: Callable[[float], Interval]) -> float:
-    """The p-value: the smallest alpha whose interval at 1 - alpha is definite, to 3 digits."""
+    """As `smallest`, by trying levels, to 3 digits; where no formula gives p-values."""
 
     def definite(exponent: float) -> bool:
         return decide(rule, interval(1 - 10.0**exponent)) is not Verdict.INCONCLUSIVE
@@ -212,8 +228,8 @@ def settle(
     that at N = n x^2 a boundary at distance d is outside the interval of a fresh sample with
     probability Phi(z (x d / w - 1)); where the estimate is within the margins of `~=`, both must
     be (Phillips 1990, J. Pharmacokin. Biopharm. 18:137). For one boundary that is
-    N = n (w / d)^2 (1 + z(power) / z)^2. With `units` independent clusters z is that of the BCa
-    interval, which falls as they become more.
+    N = n (w / d)^2 (1 + z(power) / z)^2. With `units` independent clusters z is Student's
+    quantile, which falls as they become more.
     """
     if not interval.known or n == 0:
         return None
@@ -229,8 +245,9 @@ def settle(
 
     def quantile(x: float) -> float:
         p = (1 + level) / 2
-        bca = units is not None and units > 1 and "BCa" in interval.method.split()
-        return reach(p, max(2.0, units * x * x)) if units and bca else float(ndtri(p))
+        if units is None or units < 2 or "hull" not in interval.method.split():
+            return float(ndtri(p))
+        return float(stdtrit(max(2.0, units * x * x) - 1, p))
 
     error = width / quantile(1.0)
 

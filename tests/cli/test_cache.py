@@ -133,7 +133,7 @@ def test_the_bound_of_the_store(
 
 
 def test_two_checks_at_once(file: Path) -> None:
-    command = [sys.executable, "-m", "pathdsl", "check", "x.circuit", "--format", "json"]
+    command = [sys.executable, "-m", "pathdsl", "check", "x.circuit", "--format", "json", "-q"]
     both = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)

@@ -156,6 +156,25 @@ def test_graph_in_dot_and_json(file: Path, capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("through(a0.h0) & through(a0.h1)", "shares no path with the left side"),
+        ("none", "is `none`"),
+        ("full - full", "takes away every path"),
+        ("edges { a0.h0 -> a1.h1 }", "join no `input` with `logits`"),
+    ],
+)
+@pytest.mark.parametrize("style", ["dot", "json"])
+def test_no_graph_of_nothing(
+    path: str, said: str, style: str, file: Path, capsys: Capture
+) -> None:
+    file.write_text(INDUCTION + f"path empty = {path}\n")
+    assert run("graph", "x.circuit", "--path", "empty", "--format", style) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and "PD209" in told.err and said in told.err
+
+
+@pytest.mark.parametrize(
     ("subject", "said"),
     [
         ("PD203", "PD203 position-travels-back"),

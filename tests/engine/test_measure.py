@@ -132,21 +132,39 @@ def test_chunks_of_the_vocabulary_change_nothing(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("logits", "ids", "rank"),
+    ("logits", "ids", "rank", "top"),
     [
-        ([3.0, 2.0, 1.0], (0,), 1),
-        ([3.0, 3.0, 1.0], (0,), 2),  # a tie counts against
-        ([3.0, 3.0, 1.0], (0, 1), 1),  # unless both are answers
-        ([3.0, 3.0, 3.0], (2,), 3),
-        ([3.0, 2.0, 1.0], (1, 2), 2),
-        ([0.0, 0.0, 0.0], (0, 1, 2), 1),
+        ([3.0, 2.0, 1.0], (0,), 1, 1),
+        ([3.0, 3.0, 1.0], (0,), 2, 0),  # a tie counts against
+        ([3.0, 3.0, 1.0], (0, 1), 2, 1),  # both have rank 2, and the best token is in the list
+        ([3.0, 3.0, 3.0], (2,), 3, 0),
+        ([3.0, 3.0, 3.0], (1, 2), 3, 0),
+        ([3.0, 2.0, 1.0], (1, 2), 2, 0),
+        ([3.0, 2.0, 1.0], (0, 2), 1, 1),
+        ([0.0, 0.0, 0.0], (0, 1, 2), 3, 1),
+        ([3.0, 2.0, 2.0], (1, 1), 3, 0),  # a token that is listed twice is one token
     ],
 )
-def test_ties_count_against(logits: list[float], ids: tuple[int, ...], rank: int) -> None:
+def test_ties_count_against(
+    logits: list[float], ids: tuple[int, ...], rank: int, top: int
+) -> None:
+    """A list's rank is the best of its tokens' own, as docs/language.md has it."""
     given = torch.tensor([logits], dtype=torch.float64)
-    for kind, wanted in (("rank", rank), ("top1", float(rank == 1))):
+
+    def value(kind: str, asked: tuple[int, ...]) -> float:
         measure = Measure(kind=kind, column="x")  # type: ignore[arg-type]
-        assert _from_logits(measure, given, [ids], None).tolist() == [wanted]
+        (found,) = _from_logits(measure, given, [asked], None).tolist()
+        return float(found)
+
+    assert value("rank", ids) == rank == min(value("rank", (one,)) for one in ids)
+    assert value("top1", ids) == top
+
+
+def test_the_rank_of_a_list_with_many_ties() -> None:
+    """Three answers share the logit of 37 others, above all the rest: rank 40, not 38."""
+    logits = torch.cat([torch.ones(40), torch.zeros(60)]).double().unsqueeze(0)
+    measure = Measure(kind="rank", column="x")
+    assert _from_logits(measure, logits, [(3, 17, 21)], None).tolist() == [40]
 
 
 def test_equal_unembeddings_tie() -> None:

@@ -20,7 +20,7 @@ from pathdsl.engine.modelfiles import folder_files
 from pathdsl.engine.source import vet_config
 from pathdsl.engine.versions import TESTED, in_range
 from pathdsl.errors import EngineError, LanguageError, Severity
-from tests.engine import family_cases
+from tests.engine import decoder_cases, family_cases
 from tests.engine.test_load import at, configure, folder, refused, rewrite, saved
 
 __all__ = ["folder", "saved"]  # fixtures
@@ -305,3 +305,140 @@ def test_what_each_device_holds_is_told() -> None:
     model.hf_device_map = {"wte": "cpu", "h.0": "cpu", "h.1": "mps", "ln_f": "mps"}  # type: ignore
     told = device_text(model, torch.device("cpu"))
     assert told == "cpu (cpu): wte to h.0; mps (mps): h.1 to ln_f"
+
+
+# ------------------------------------------------------------------------------- saved buffers
+
+_HERE = "transformer.h.0.attn"
+SAVED = [
+    ("gpt2", [f"{_HERE}.bias", f"{_HERE}.masked_bias"]),
+    ("gpt2", ["h.0.attn.bias", "h.0.attn.masked_bias"]),
+    ("gpt_neo", [f"{_HERE}.attention.bias", f"{_HERE}.attention.masked_bias"]),
+    ("gptj", [f"{_HERE}.bias", f"{_HERE}.masked_bias", f"{_HERE}.embed_positions"]),
+    ("gpt_neox", [f"gpt_neox.layers.0.attention.{n}"
+                  for n in ("bias", "masked_bias", "rotary_emb.inv_freq")]),
+    ("opt", ["model.decoder.version", "decoder.version"]),
+    ("llama", ["model.layers.0.self_attn.rotary_emb.inv_freq"]),
+    ("qwen2", ["model.layers.1.self_attn.rotary_emb.inv_freq", "model.rotary_emb.inv_freq"]),
+]  # fmt: skip
+# Like those buffers by name, and weights that a forward pass may have used.
+STRANGE = [
+    ("gpt2", f"{_HERE}.attn_bias.weight"),
+    ("gpt2", f"{_HERE}.masked_bias.scale"),
+    ("gpt2", "transformer.h.0.crossattention.bias_table"),
+    ("gpt_neox", "gpt_neox.layers.0.attention.bias_k"),
+    ("gpt_neox", "gpt_neox.layers.0.attention.masked_bias.1"),
+    ("llama", "model.layers.0.self_attn.rotary_emb.inv_freq_scale"),
+    ("llama", "model.layers.0.self_attn.sinks"),
+    ("gpt2", "transformer.rotary_emb.inv_freq"),  # this family turns nothing
+]
+
+
+def tiny(family: str, folder: Path) -> Path:
+    model = decoder_cases.make(family) if family in decoder_cases.SMALL else None
+    if family == "gpt2":
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        config = GPT2Config(vocab_size=5, n_positions=6, n_embd=4, n_layer=1, n_head=2)
+        model = GPT2LMHeadModel(config)
+    model = model if model is not None else family_cases.make(family)
+    model.save_pretrained(folder)  # type: ignore[operator]
+    return folder
+
+
+@pytest.mark.parametrize(("family", "names"), SAVED)
+def test_buffers_that_older_versions_saved(family: str, names: list[str], tmp_path: Path) -> None:
+    place = tiny(family, tmp_path / "model")
+    before = load(at(place)).model.state_dict()
+    rewrite(place, lambda weights: weights.update({name: torch.ones(2) for name in names}))
+    after = load(at(place)).model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize(("family", "name"), STRANGE)
+def test_weights_that_only_look_like_buffers(family: str, name: str, tmp_path: Path) -> None:
+    place = tiny(family, tmp_path / "model")
+    rewrite(place, lambda weights: weights.update({name: torch.ones(2)}))
+    refused(at(place), "PD605", 3, name, "not used by the model")
+
+
+# ------------------------------------------------------------------------------- parts
+
+
+def put(model: nn.Module, path: str, part: nn.Module) -> None:
+    owner, _, name = path.rpartition(".")
+    model.get_submodule(owner).add_module(name, part)
+
+
+class Turned(nn.Dropout):
+    """Looks like a dropout, and computes."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return -input
+
+
+@pytest.mark.parametrize("part", [nn.Dropout(0.5), nn.Identity(), nn.ModuleList()])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gptj"])
+def test_what_computes_nothing_may_be_added(family: str, part: nn.Module) -> None:
+    model = family_cases.make("llama") if family == "llama" else small(family)
+    block = "model.layers.0" if family == "llama" else "transformer.h.0"
+    put(model, f"{block}.more", part.eval())
+    adapter_for(model)
+
+
+@pytest.mark.parametrize(
+    "part", [nn.ReLU(), nn.Linear(2, 2), nn.LayerNorm(2), nn.Dropout2d(), nn.Softmax(-1),
+             nn.ModuleList([nn.Dropout()]), Turned()]
+)  # fmt: skip
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gptj"])
+def test_what_may_compute_may_not(family: str, part: nn.Module) -> None:
+    model = family_cases.make("llama") if family == "llama" else small(family)
+    block = "model.layers.0" if family == "llama" else "transformer.h.0"
+    put(model, f"{block}.more", part.eval())
+    code, message, _ = raised(model)
+    assert code == "PD612" and f"`{block}.more" in message
+
+
+def small(family: str) -> nn.Module:
+    if family == "gptj":
+        return decoder_cases.make("gptj")
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(vocab_size=5, n_positions=6, n_embd=4, n_layer=2, n_head=2)
+    return GPT2LMHeadModel(config).eval()
+
+
+def test_dropouts_may_be_missing_and_not_be_replaced() -> None:
+    model = small("gpt2")
+    del model.transformer.h[0].attn.attn_dropout  # type: ignore[union-attr, index]
+    put(model, "transformer.h.1.mlp.dropout", nn.Identity().eval())
+    adapter_for(model)
+    put(model, "transformer.h.1.mlp.dropout", Turned().eval())
+    code, message, _ = raised(model)
+    assert code == "PD612" and "`transformer.h.1.mlp.dropout` of the model is Turned" in message
+    model = small("gpt2")
+    del model.transformer.h[0].ln_1  # type: ignore[union-attr, index]
+    code, message, _ = raised(model)
+    assert code == "PD612" and "`transformer.h.0.ln_1` of the model is missing" in message
+
+
+@pytest.mark.parametrize(
+    ("family", "owner"),
+    [("llama", "model.layers.1.self_attn"), ("llama", "model.layers.0.self_attn.q_proj"),
+     ("gpt2", "transformer.h.0.attn"), ("gptj", "transformer"), ("llama", "")],
+)  # fmt: skip
+def test_a_weight_that_no_part_has(family: str, owner: str) -> None:
+    """Attention sinks, scales and the like are parameters of a module and no module themselves."""
+    model = family_cases.make("llama") if family == "llama" else small(family)
+    model.get_submodule(owner).register_parameter("sinks", nn.Parameter(torch.zeros(4)))
+    code, message, _ = raised(model)
+    name = f"{owner}.sinks".lstrip(".")
+    assert code == "PD612" and message.endswith(f"has not: `{name}`")
+
+
+def test_activations_are_called_and_so_may_be_any() -> None:
+    model = small("gpt2")
+    put(model, "transformer.h.0.mlp.act", nn.PReLU().eval())
+    ids = torch.tensor([[1, 2, 3]])
+    adapter = adapter_for(model)
+    torch.testing.assert_close(adapter.decomposed_forward(ids), adapter.plain_forward(ids))

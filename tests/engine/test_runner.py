@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+import pathdsl.engine.runner as runner
 from pathdsl.engine.execute import BatchExecution
-from pathdsl.engine.runner import rows_per_batch
+from pathdsl.engine.meter import Meter
+from pathdsl.engine.runner import Part, Settings, execute, rows_per_batch, rows_within
 from pathdsl.engine.session import ROUNDING, position_mask
 from pathdsl.engine.treated import mean_groups, noise_values, resample_rows
 from pathdsl.graph.pathset import FULL, NONE
@@ -75,15 +78,74 @@ def test_batches_follow_from_plan_and_limit() -> None:
     assert rows_per_batch(plan, 8, 1 << 40) == TASK.n_rows
     each = cost(plan, 8, None).row_bytes
     assert [rows_per_batch(plan, 8, n * each) for n in (2, 3)] == [2, 3]
+    weighed = cost(plan, 8, None)
+    some = replace(weighed, macs=TASK.n_rows * runner.BATCH_MACS["cpu"] // 2)
+    assert rows_within(plan, some, 1 << 40, "cpu") == 2
+    assert rows_within(plan, replace(some, macs=1 << 80), 1 << 40, "cpu") == 1
+    assert rows_within(plan, some, 1 << 40, "cuda") == TASK.n_rows
+
+
+@pytest.mark.parametrize("spec", KINDS)
+def test_steps_within_a_batch_are_told_and_add_up(
+    spec: TreatedSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pathdsl.engine.meter.OFTEN", 0.0)
+    plan = the_plan(all_runs(spec))
     seen: list[tuple[int, int]] = []
-    execute_with(plan, 3 * each, lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    meter = Meter(lambda what, done, total: seen.append((done, total)))
+    execute(plan, TASK, adapter_of(), Settings(), meter)
+    total = cost(plan, 8, runner.vocab_columns(plan)).macs
+    assert len(seen) > 10 and seen == sorted(seen) and seen[-1][0] == seen[-1][1]
+    assert abs(seen[-1][1] - total) <= total * 0.01  # the estimate that is printed
+    assert seen[-2][0] >= seen[-1][1] * 0.7  # what is not needed of a plain run is not run
 
 
-def execute_with(plan, memory: int, progress=None):
-    from pathdsl.engine.runner import Settings, execute
+class Known:
+    """Parts by what they are of, as a store would keep them."""
 
-    return execute(plan, TASK, adapter_of(), Settings(memory=memory), progress)
+    def __init__(self, parts: Iterable[tuple[Part, np.ndarray]] = ()) -> None:
+        self.parts = dict(parts)
+        self.asked: list[Part] = []
+        self.new: dict[Part, np.ndarray] = {}
+
+    def found(self, part: Part, shape: tuple[int, int]) -> np.ndarray | None:
+        self.asked.append(part)
+        found = self.parts.get(part)
+        assert found is None or found.shape == shape
+        return found
+
+    def keep(self, part: Part, numbers: np.ndarray) -> None:
+        self.new[part] = numbers
+
+
+@pytest.mark.parametrize("spec", KINDS)
+def test_parts_have_the_same_bits_wherever_they_were_computed(spec: TreatedSpec) -> None:
+    plan = the_plan(all_runs(spec))
+    settings = Settings(memory=2 * cost(plan, 8, None).row_bytes)
+    nothing = Known()
+    whole = execute(plan, TASK, adapter_of(), settings, None, nothing)
+    parts = list(nothing.new.items())
+    assert len(parts) >= 2
+    rng = np.random.default_rng(0)
+    for n_known in range(len(parts) + 1):
+        order = rng.permutation(len(parts))[:n_known]
+        known = Known(parts[place] for place in order)  # any of them, in any order
+        again = execute(plan, TASK, adapter_of(), settings, None, known)
+        assert all(again[key].tobytes() == whole[key].tobytes() for key in whole)
+        values = {part for part, _ in parts if part.kind == "values"}
+        assert {part for part in known.new if part.kind == "values"} == values - {*known.parts}
+        for part, numbers in known.new.items():
+            assert numbers.tobytes() == nothing.new[part].tobytes()
+    # Two halves, as two machines compute them, are one.
+    halves = [Known(parts[half::2]) for half in (0, 1)]
+    for half in halves:
+        execute(plan, TASK, adapter_of(), settings, None, half)
+    merged = Known([*halves[1].new.items(), *halves[0].new.items()])
+    assert all(
+        values.tobytes() == whole[key].tobytes()
+        for key, values in execute(plan, TASK, adapter_of(), settings, None, merged).items()
+    )
+    assert not merged.new
 
 
 @pytest.mark.parametrize("spec", KINDS)
@@ -275,8 +337,8 @@ def test_values_are_freed_after_their_last_use(monkeypatch: pytest.MonkeyPatch) 
     most: list[int] = []
     run, slot = BatchExecution.run, BatchExecution._slot
 
-    def watched_run(self: BatchExecution) -> None:
-        run(self)
+    def watched_run(self: BatchExecution, *tick: object) -> None:
+        run(self, *tick)
         left.append(set(self.values))
 
     def watched_slot(self: BatchExecution, numbers: tuple[int, ...]) -> None:
@@ -286,7 +348,7 @@ def test_values_are_freed_after_their_last_use(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(BatchExecution, "run", watched_run)
     monkeypatch.setattr(BatchExecution, "_slot", watched_slot)
     plan = the_plan(all_runs(PAIRED))
-    execute_with(plan, 1 << 40)
+    execute(plan, TASK, adapter_of(), Settings(memory=1 << 40))
     finals = {n for o in plan.outputs for n, _ in parts_of(plan.steps, o.resid)}
     assert left == [finals]
     assert max(most) < len(plan.alive)

@@ -193,3 +193,17 @@ def test_page_examples(page: object, tmp_path: object) -> None:
 
 def test_every_code_has_a_page() -> None:
     assert {page.code for page in PAGES} <= set(pages())
+
+
+@pytest.mark.parametrize("shared", ["mean(LD(treat({0}, scope: {1})))", "effect({0}, scope: {1})"])
+def test_a_set_shares_paths_with_its_scope(shared: str) -> None:
+    before = "metric LD = logit(io)\npath nil = none\n"
+
+    def codes(first: str, second: str) -> list[str]:
+        text = before + f"let e = {shared.format(first, second)}\n"
+        return [d.code for d in check_graph(program(text), GPT2)]
+
+    assert codes("through(a3.h1)", "through(a3.h2)") == ["PD209"]
+    assert codes("through(a3.h1)", "through(a2.h2)") == []
+    assert codes("through(a3.h1)", "none") == codes("nil", "through(a3.h1)") == []
+    assert codes("through(a3.h1)", "nil") == []

@@ -186,7 +186,8 @@ def test_largest_edges(tmp_path: Path) -> None:
         return {f"{found.layout.label(e.receiver)}:{e.senders:b}" for e in listed.edges}
 
     assert names(1) == {f"m0:{1 << found.layout.head(0, 1):b}"}
-    assert names(2) == names(1) | {"logits:1"}  # a tie: `input->logits` < `m0->logits`
+    both = 1 << found.layout.mlp(0) | 1
+    assert names(3) == names(1) | {f"logits:{both:b}"}
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,10 @@ def test_everything_else_has_another(before: str, after: str) -> None:
     assert of(TEXT.replace(before, after)) != of(TEXT)
 
 
-def test_used_files_are_named_from_the_file(tmp_path: Path) -> None:
+def test_used_files_are_named_from_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "x.circuit").write_text('use "../lib.circuit"\n')
     (tmp_path / "lib.circuit").write_text("group g = { a0.h0 }\n")

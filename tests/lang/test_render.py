@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathdsl.errors import Diagnostic, Severity, Span
 from pathdsl.lang.render import render
 from pathdsl.lang.source import SourceFile
+from pathdsl.lang.visible import shown
 
 PATH = "hypotheses/ioi.circuit"
 TEXT = (
@@ -113,9 +114,9 @@ def test_colour_only_adds_escapes() -> None:
     import re
 
     plain = render([TRAVELS], SOURCES)
-    coloured = render([TRAVELS], SOURCES, colour=True)
-    assert "\x1b[31m" in coloured
-    assert re.sub(r"\x1b\[\d+m", "", coloured) == plain
+    coloured = shown(render([TRAVELS], SOURCES, colour=True))
+    assert "\x1b[1;31m" in coloured
+    assert re.sub(r"\x1b\[[\d;]+m", "", coloured) == plain
 
 
 def test_long_lines_are_cut_around_the_mark() -> None:

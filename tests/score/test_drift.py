@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pathdsl.errors import Severity
+from pathdsl.errors import LanguageError, Severity
 from pathdsl.score.drift import Comparison, compare, diagnostics
+from pathdsl.score.lockfile import read_lock
 from tests.score.test_lockfile import LOCK
 
 
@@ -111,3 +115,87 @@ def test_many_numbers_are_counted_and_the_inputs_are_named_as_a_cause() -> None:
     model, numbers = diagnostics(compare(old, new), "x.circuit")
     assert model.code == "PD657" and numbers.message.startswith("9 of 11 numbers")
     assert "4 more" in numbers.notes[5] and "inputs" in numbers.notes[6]
+
+
+QUICKSTART = Path(__file__).parents[2] / "hypotheses" / "quickstart"
+NOTES = ("surroundings", "tolerance")  # what differs there is told, and fails nothing by itself
+NUMBERS = ("estimate", "low", "high")  # within the tolerance they are not "bit for bit"
+
+
+def parts(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Every table, list and leaf of a lock, by the keys that lead to it."""
+    yield at, value
+    inside = value.items() if isinstance(value, dict) else ()
+    for key, one in enumerate(value) if isinstance(value, list) else inside:
+        yield from parts(one, (*at, key))
+
+
+def others(value: Any) -> list[Any]:
+    """Values near a value, and of other kinds."""
+    match value:
+        case dict() | list():
+            return [None, "x"]
+        case None:
+            return [0.5, "x", {}]
+        case str():
+            return [value + "x", None, {}]
+        case int():
+            return [value + 1, float(value), -value or 7, None, {}]
+        case _:
+            return [value * (1 + 1e-15) or 1e-300, value * 1.5 + 1, None, {}]
+
+
+def told(lock: dict[str, Any], true: dict[str, Any], folder: Path) -> tuple[str, Comparison | None]:
+    """What a check says of an edited lock: refused, drift, note, not bit for bit; or nothing."""
+    (folder / "x.circuit.lock").write_text(json.dumps(lock), encoding="utf-8")
+    try:
+        found = compare(read_lock(str(folder / "x.circuit")), true)
+    except LanguageError as error:
+        return f"refused {error.diagnostics[0].code}", None
+    codes = [one.code for one in diagnostics(found, "x.circuit")]
+    if codes:
+        return " ".join(codes), found
+    return "" if found.identical else "not bit for bit", found
+
+
+@pytest.mark.parametrize("name", ["induction", "wrong"])
+def test_every_part_of_a_lock_is_compared(name: str, tmp_path: Path) -> None:
+    true = json.loads((QUICKSTART / f"{name}.circuit.lock").read_text("utf-8"))
+    assert told(true, true, tmp_path)[0] == ""
+    edits = 0
+    for at, value in parts(true):
+        if not at:
+            continue
+        tried: list[Any] = [(other, "edited") for other in others(value)] + [(None, "taken out")]
+        if isinstance(value, dict):
+            tried += [({**value, "more": one}, "with more") for one in ("x", None)]
+        for other, how in tried:
+            lock = copy.deepcopy(true)
+            inside: Any = lock
+            for key in at[:-1]:
+                inside = inside[key]
+            if how == "taken out":
+                del inside[at[-1]]
+            else:
+                inside[at[-1]] = other
+            said, found = told(lock, true, tmp_path)
+            assert said, f"{at} {how}, {value!r} to {other!r}, is not noticed"
+            if found is not None and at[0] not in NOTES and at[-1] not in NUMBERS:
+                assert found.drifted, f"{at} {how} is told and fails nothing"
+            edits += 1
+    for more in ("x", None):
+        assert told({**true, "more": more}, true, tmp_path)[0] == "PD655"
+    assert edits > 500
+
+
+def test_a_tolerance_of_another_version_is_a_note() -> None:
+    found = compare(changed("tolerance/estimate", 10.0), LOCK)
+    assert not found.drifted and [one.what for one in found.notes] == ["tolerance estimate"]
+
+
+def test_values_that_look_alike_are_told_apart() -> None:
+    (one,) = against(changed("inputs/tasks/t/seed", 1)).drifts
+    assert (one.locked, one.found) == (None, 1)
+    found = compare(changed("inputs/overrides/take", 4.0), LOCK)
+    (text,) = diagnostics(found, "x.circuit")[0].notes
+    assert text == "set on the command line: take: locked 4.0, found 4"

@@ -72,6 +72,7 @@ def test_a_missing_lock(tmp_path: Path) -> None:
         dumped(LOCK).replace("0.1", "NaN"), dumped(LOCK)[:-10],
         dumped(LOCK).replace("0.1", "1" + "0" * 400), dumped(LOCK).replace("0.1", "1" * 5000),
         dumped(LOCK).replace('"supported"', '"\\ud800"'),
+        dumped(LOCK).replace('"n": 4,', '"n": 5, "n": 4,'),
     ],
 )  # fmt: skip
 def test_a_damaged_lock(text: str, tmp_path: Path) -> None:

@@ -110,3 +110,114 @@ def test_only_paths_that_are_run_are_asked_about() -> None:
     )
     program, _ = load_program("x.circuit", text)
     assert used_paths(program) == ["outer", "last"]
+
+
+# ------------------------------------------------------------------------------- wherever written
+
+MINI = """circuit c { language = 1 }
+model mini = bundled("ioi-mini")
+task ioi {
+  data      = mini_ioi(take: 12, seed: 3)
+  reference = prompt
+  treated   = prompt_abc
+}
+task other {
+  data      = mini_ioi(take: 12, seed: 4)
+  reference = prompt
+  treated   = prompt_abc
+}
+metric LD on ioi: logits       = logit(io) - logit(s)
+metric at_S2 on ioi @S2: logits = logit(io) - logit(s)
+metric mass on ioi             = attention(a3.h1, S2 -> S1)
+group late = { a3.h1@S1 }
+"""
+END, S1 = "through(a3.h2@END)", "through(a3.h1@S1)"
+EARLY, LATE = "through(a1.h1@S1)", "through(a0.h0@S2)"  # S2 is never read at S1
+# What enters the final norm, and what heads of the last layer write, is read at END alone.
+NOWHERE = [
+    "let e = mean(LD(treat(through(r4@S1))))",
+    "let e for r in {r3@S1, r4@S1} = mean(LD(treat(through(r))))",
+    "let e for r in r[3..4]@S1 = mean(LD(treat(through(r)) ) - LD(reference))",
+    "let e for h in {a3.h1@S1, a3.h2@END} = mean(LD(treat(h -> logits)))",
+    "let e for h in {a3.h1@S1, a3.h2@END} = effect(through(h), metric: LD)",
+    "let e for w in windows({a3.h1@S1, a3.h2@END}, 1) = mean(LD(treat(through(w))))",
+    "claim e for h in {a3.h2@END, a3.h1@S1}: mean(LD(treat(h -> logits))) < 1 at 90% confidence",
+    "let e = mean(LD(treat(late)))",
+    "let e = effect(late, metric: LD)",
+    "path p = late -> logits\nlet e = mean(LD(keep(p)))",
+    f"let e = mean(LD(treat(full, scope: {S1})))",
+    f"let e = mean(LD(treat({EARLY}, scope: {LATE})))",
+    f"let e = mean(LD(keep({EARLY}, scope: {LATE})))",
+    f"let e = faithfulness({EARLY}, scope: {LATE}, metric: LD)",
+    f"let e = accuracy(treat(through(a3.h1@END)), answer: io, scope: {S1}, task: ioi)",
+    f"path p = {EARLY}\nlet e = mean(LD(treat(p, scope: {LATE})))",
+    f"let e = mean(LD(treat(random_like({S1}, seed: 1))))",
+    f"let e = chance(effect({S1}, metric: LD), among: 5)",
+    f"let e = accuracy(treat({S1}), answer: io, task: ioi)",
+    f"let e = overlap({S1}, {END})",
+    f"let e = paths({S1})",
+    "let e = mean(LD(treat(through(a3.h1@S1, a3.h2@END))))",
+    "let e = mean(LD(treat(through(r4@S1, a3.h2@END))))",
+    "let e = mean(LD(treat(through(r4@S1, r4@END))))",
+    "let e = minimality(within(a3.h1, a3.h2), over: {a3.h1@S1}, metric: LD)",
+    f"let e = mean(at_S2(treat({END})))",
+    "let e = mean(at_S2(treat(through(r4@END))))",
+]
+SOMEWHERE = [
+    "let e = mean(LD(treat(through(r3@S1))))",
+    "let e for r in r[0..4]@END = mean(LD(treat(through(r))))",
+    "let e = mean(at_S2(treat(through(r4@S2))))",
+    "let e = mean(mass(treat(through(a0.h1@S1))))",
+    "let e = mean(LD(treat(none)))",
+    "let e = effect(through(a3.h1@END), scope: none, metric: LD)",
+    "let e = minimality(within(a3.h1, a3.h2), over: {a3.h1@END}, metric: LD)",
+    "let e = mean(LD(treat(random_like(within(a3.h1@END, mlp), seed: 1))))",
+]
+
+
+def said(folder: Path, lines: str) -> list[Diagnostic]:
+    """What is said before anything runs."""
+    from pathdsl.engine.session import Limits, Planner
+    from pathdsl.score.check import prepare
+    from pathdsl.score.presence import check_presence
+
+    path = folder / "x.circuit"
+    path.write_text(MINI + lines + "\n")
+    program, found = load_program(str(path))
+    assert found == []
+    ready = prepare(str(path), program, CheckOptions())
+    planner = Planner(ready.resolver.shape, ready.data.tasks, ready.data.specs, Limits())
+    return check_presence(program, ready.resolver, planner)
+
+
+@pytest.mark.parametrize("lines", NOWHERE)
+def test_a_set_without_a_path_is_an_error_wherever_it_is_written(
+    lines: str, tmp_path: Path
+) -> None:
+    found = said(tmp_path, lines)
+    assert {d.code for d in found} == {"PD223"} and all(d.span is not None for d in found)
+
+
+@pytest.mark.parametrize("lines", SOMEWHERE)
+def test_a_set_with_a_path_is_none(lines: str, tmp_path: Path) -> None:
+    assert said(tmp_path, lines) == []
+
+
+def test_the_members_of_a_loop_are_named_together(tmp_path: Path) -> None:
+    loop = "let e for h in {a3.h[0..3]@S1, a3.h[0..3]@END}: logits = mean(LD(treat(through(h))))"
+    (found,) = said(tmp_path, loop)
+    assert found.notes[-1] == "with h = `a3.h0@S1`, `a3.h1@S1`, `a3.h2@S1`, `a3.h3@S1`"
+    assert found.help.startswith("take them out of the `for h in …`")
+
+
+def test_only_the_tasks_that_a_quantity_measures_on_are_asked(tmp_path: Path) -> None:
+    found = said(tmp_path, f"let e = mean(LD(treat({S1})))")
+    assert [d.message for d in found] == ["this path set holds no path on any prompt of task `ioi`"]
+
+
+def test_a_loop_over_nothing_is_an_error(tmp_path: Path) -> None:
+    text = MINI + "claim c for h in {late, except late}: mean(LD(treat(h))) < 1 at 90% confidence\n"
+    (tmp_path / "x.circuit").write_text(text)
+    outcome = check_file(str(tmp_path / "x.circuit"), CheckOptions())
+    (fault,) = [d for d in outcome.diagnostics if d.severity is Severity.ERROR]
+    assert fault.code == "PD209" and outcome.exit_code is ExitCode.WRONG_INPUT

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import importlib
+import random
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import pathdsl.engine.lazymodel as lazymodel
+import pathdsl.engine.recall as recall
 import pathdsl.engine.selfcheck as selfcheck
 import pathdsl.engine.session as session_module
+import pathdsl.engine.store as store_module
 from pathdsl.engine.session import ROUNDING, Limits
-from pathdsl.engine.store import Store
+from pathdsl.engine.source import ModelSource
+from pathdsl.engine.store import About, Store
+from pathdsl.engine.storeprune import contents
 from pathdsl.errors import ExitCode, Severity
 from pathdsl.report.values import as_jsonl, values_of
 from pathdsl.score.check import CheckOptions, FileOutcome, check_file
+from tests.engine.fuzz_store import broken_store
+from tests.score.work import Work
 
 HEAD = """
 circuit c { language = 1 }
@@ -49,7 +60,7 @@ def check(folder: Path, text: str, store: Store | None, **options: object) -> Fi
     path = folder / "x.circuit"
     path.write_text(HEAD + text)
     outcome = check_file(str(path), CheckOptions(store=store, **options))  # type: ignore[arg-type]
-    assert store is None or store.trouble is None
+    assert store is None or store.on
     return outcome
 
 
@@ -283,15 +294,39 @@ def test_a_truncated_blob_is_computed_again(tmp_path: Path) -> None:
         assert counts(check(tmp_path, GOOD, store))[0] == 0
 
 
+def test_checks_with_stores_broken_at_random(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is broken, the report is the same to the last bit."""
+    whole, folder = tmp_path / "whole", tmp_path / "broken"
+    with Store(whole) as store:
+        cold = check(tmp_path, GOOD, store)
+    loaded: dict[object, object] = {}  # the model once, since it is not the model that is tried
+    real = lazymodel.load
+
+    def load(source: ModelSource, *given: Any, **named: Any) -> object:
+        if source.written not in loaded:
+            loaded[source.written] = real(source, *given, **named)
+        return loaded[source.written]
+
+    monkeypatch.setattr(lazymodel, "load", load)
+    for seed in range(15):
+        what = broken_store(whole, folder, random.Random(f"check {seed}"))
+        with Store(folder) as store:
+            again = check_file(str(tmp_path / "x.circuit"), CheckOptions(store=store))
+            assert all_of(again) == all_of(cold), (seed, what)
+            assert len(store.warnings) <= 2
+
+
 def test_a_store_that_fails_on_the_way_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Path, data: bytes) -> int:
+    def full(path: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device")
 
     (tmp_path / "x.circuit").write_text(HEAD + GOOD)
     with Store(tmp_path / "store") as store:
-        monkeypatch.setattr(Path, "write_bytes", full)
+        monkeypatch.setattr(store_module, "write_whole", full)
         found = check_file(str(tmp_path / "x.circuit"), CheckOptions(store=store))
         monkeypatch.undo()
         assert store.trouble is not None and store.trouble.code == "PD640"
@@ -307,3 +342,156 @@ def test_weights_that_change_on_the_way_are_refused(
     assert outcome.exit_code is ExitCode.MACHINE_FAILED
     codes = [d.code for d in outcome.diagnostics if d.severity is Severity.ERROR]
     assert codes == ["PD609"]
+
+
+# ------------------------------------------------------------------------------- cut off
+
+
+ONE_TASK = """
+model toy = bundled("induction-2l")
+task copy {
+  data      = induction(take: 200, seed: 0)
+  reference = prompt
+  treated   = TREATED
+}
+metric LD: logits = logit(answer) - logit(wrong)
+let direct for h in attn: logits = mean(LD(treat(h (-> mlp)* -> logits)) - LD(reference))
+"""
+SMALL = Limits(memory=400_000)
+"""Several batches for every plan."""
+
+CUT_OFF = '''
+import os, signal, sys
+from pathlib import Path
+import pathdsl.engine.recall as recall
+from pathdsl.engine.session import Limits
+from pathdsl.engine.source import ModelSource
+from pathdsl.engine.store import About, Store
+from pathdsl.engine.storeprune import contents
+from pathdsl.score.check import CheckOptions, check_file
+from tests.engine.fuzz_store import broken_store
+from tests.score.work import Work
+recall.EVERY = 0.0
+path, folder, most = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+with Work(most, lambda: os.kill(os.getpid(), signal.SIGKILL)), Store(folder) as store:
+    check_file(path, CheckOptions(store=store, limits=Limits(memory=400_000)))
+'''
+
+
+def one_task(
+    folder: Path, treated: str = "prompt_other", store: Store | None = None
+) -> FileOutcome:
+    path = folder / "x.circuit"
+    path.write_text(ONE_TASK.replace("TREATED", treated))
+    outcome = check_file(str(path), CheckOptions(store=store, limits=SMALL))
+    assert outcome.judgement is not None, outcome.diagnostics
+    return outcome
+
+
+def test_a_check_killed_at_half_is_half_done(tmp_path: Path) -> None:
+    with Work() as whole:
+        without = one_task(tmp_path)
+    path, folder = tmp_path / "x.circuit", tmp_path / "store"
+    command = [sys.executable, "-c", CUT_OFF, str(path), str(folder), str(whole.done // 2)]
+    done = subprocess.run(command, timeout=120, cwd=Path(__file__).parents[2])
+    assert done.returncode == -signal.SIGKILL
+    with Store(folder) as store:
+        assert contents(store).unfinished
+        with Work() as rest:
+            second = one_task(tmp_path, store=store)
+        assert contents(store).unfinished == () and contents(store).plans
+        third = one_task(tmp_path, store=store)
+    assert 0.3 * whole.done < rest.done <= 0.6 * whole.done
+    assert all_of(without) == all_of(second) == all_of(third)
+    assert counts(second)[1] == 0 and counts(third)[0] == 0
+    told = second.costs[0].macs / without.costs[0].macs
+    assert 0.2 < told < 0.7  # the cost is of what was executed now
+
+
+class Killed(BaseException):
+    """In the place of a signal, after which nothing more is written."""
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, Killed])
+@pytest.mark.parametrize(
+    "treated",
+    ["prompt_other", "mean(prompt_other)", "resample(prompt_other, draws: 3, seed: 3)",
+     "noise(at: [END], scale: 1.0, seed: 1)"],
+)  # fmt: skip
+def test_what_is_finished_is_kept(
+    tmp_path: Path, treated: str, stop: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = recall.KeptParts.flush
+
+    def flush(self: recall.KeptParts) -> None:
+        if not isinstance(sys.exception() if sys.version_info > (3, 11) else None, Killed):
+            real(self)
+
+    def cut() -> None:
+        raise stop
+
+    monkeypatch.setattr(recall.KeptParts, "flush", flush)
+    monkeypatch.setattr(recall, "EVERY", 0.0 if stop is Killed else 1e9)
+    with Work() as whole:
+        without = one_task(tmp_path, treated)
+    with Store(tmp_path / "store") as store:
+        with pytest.raises(stop), Work(whole.done // 2, cut):
+            one_task(tmp_path, treated, store)
+        assert store.under_way is not None and store.under_way.task == "copy"
+        with Work() as rest:
+            second = one_task(tmp_path, treated, store)
+        assert store.under_way is None and store.warnings == ()
+    assert rest.done <= 0.6 * whole.done and all_of(without) == all_of(second)
+
+
+def test_a_check_may_be_cut_off_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time at another place; no one loses what the others had done."""
+    monkeypatch.setattr(recall, "EVERY", 0.0)
+    with Work() as whole:
+        without = one_task(tmp_path)
+    spent = 0
+    with Store(tmp_path / "store") as store:
+        for _ in range(20):
+            with Work(whole.done // 3, _interrupt) as part:
+                try:
+                    last = one_task(tmp_path, store=store)
+                except KeyboardInterrupt:
+                    spent += part.done
+                    continue
+            spent += part.done
+            break
+    assert all_of(without) == all_of(last) and spent <= 1.6 * whole.done
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_parts_of_a_plan_that_does_not_prove_itself_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recall, "EVERY", 0.0)
+    real = selfcheck.prove_null_pair
+    with Store(tmp_path / "store") as store:
+        monkeypatch.setattr(selfcheck, "prove_null_pair", lambda *a: replace(real(*a), error=1.0))
+        check(tmp_path, SWEEP, store, limits=SMALL)
+        assert contents(store).blobs == ()
+
+
+def test_a_part_of_another_shape_is_computed_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Work() as whole:
+        without = one_task(tmp_path)
+    with Store(tmp_path / "store") as store:
+        with pytest.raises(KeyboardInterrupt), Work(whole.done // 2, _interrupt):
+            one_task(tmp_path, store=store)
+        rows = list(store.index.execute("SELECT key, plan FROM entries JOIN blobs ON blob = name"))
+        store.index.execute("DELETE FROM blobs")
+        for key, plan in rows:
+            store.add({key: np.ones((2, 3))}, plan=plan, proof="", about=About(), unfinished=True)
+        second = one_task(tmp_path, store=store)
+        assert rows and store.damaged == len(rows)
+    assert all_of(without) == all_of(second)

@@ -5,24 +5,25 @@ dtype of scores; the rest is here. A family names its parts (`_final`, `_tokens`
 the weight of each input of attention by head (`_input_weight`), its output projection (`_output`),
 and overrides what is its own.
 
-An adapter verifies the class of every module before it trusts a weight (`check_parts`).
+An adapter verifies the class of every module before it trusts a weight
+(`pathdsl.engine.adapters.parts`).
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from transformers.activations import NewGELUActivation
 
-from pathdsl.engine.adapters.base import Slot, check_weights, refuse
+from pathdsl.engine.adapters.base import Slot, check_weights
 from pathdsl.engine.adapters.common import CausalAdapter, scaled_bias
 from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.graph.shape import ModelShape
 
-__all__ = ["BlockAdapter", "activate", "check_parts", "parts_of"]
+__all__ = ["BlockAdapter", "activate"]
 
 
 class BlockAdapter(CausalAdapter):
@@ -179,51 +180,3 @@ def activate(module: nn.Module, x: Tensor) -> Tensor:
     if isinstance(module, NewGELUActivation):
         return torch.nn.functional.gelu(x, approximate="tanh")
     return module(x)
-
-
-def check_parts(
-    model: nn.Module,
-    wanted_class: type[nn.Module],
-    family: str,
-    parts: Mapping[str, type[nn.Module]],
-    activation: str,
-) -> None:
-    """Raise where a model is not an unmodified one of its class.
-
-    `parts`: module path -> the class that it must be. Adapters put in by PEFT, probes and replaced
-    parts all show up as another class or as another child. `activation`: the last name of the
-    activation modules, of which any will do.
-
-    Raises EngineError PD607 for another class, PD612 for added, replaced or missing modules.
-    """
-    if type(model) is not wanted_class:
-        raise refuse(
-            "PD607",
-            f"`{type(model).__name__}` is not a plain `{wanted_class.__name__}`",
-            notes=("adapters of PEFT and wrappers of other libraries change the forward pass",),
-            advice="merge adapters into the weights (`merge_and_unload()`) and save the model",
-        )
-    found = {
-        name: part
-        for name, part in model.named_modules()
-        if name and activation not in name.split(".")
-    }
-    if strange := sorted(set(found) - set(parts)):
-        raise refuse("PD612", f"the model has a module that {family} has not: `{strange[0]}`")
-    for name, kind in parts.items():
-        if type(found.get(name)) is not kind:
-            now = type(found[name]).__name__ if name in found else "missing"
-            raise refuse(
-                "PD612", f"module `{name}` of the model is {now}, wanted `{kind.__name__}`"
-            )
-
-
-def parts_of(
-    outside: Mapping[str, type[nn.Module]],
-    layers: str,
-    n_layers: int,
-    block: Mapping[str, type[nn.Module]],
-) -> dict[str, type[nn.Module]]:
-    """Every module path of a model with its class: those outside blocks, and each block's."""
-    inside = {f"{layers}.{i}{name}": kind for i in range(n_layers) for name, kind in block.items()}
-    return {**outside, **inside}

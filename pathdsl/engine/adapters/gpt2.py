@@ -34,14 +34,14 @@ from transformers.pytorch_utils import Conv1D
 from pathdsl.engine.adapters.base import Slot, check_weights, refuse
 from pathdsl.engine.adapters.common import CausalAdapter
 from pathdsl.engine.adapters.norms import Scales, apply
+from pathdsl.engine.adapters.parts import check_parts, parts_of
 from pathdsl.graph.shape import gpt2_shape
 
 __all__ = ["Gpt2Adapter"]
 
 _SLOTS = {"q": 0, "k": 1, "v": 2}
 
-# The modules of an unmodified model by path, with the class each must be; adapters put in by PEFT,
-# probes and replaced parts all show up as another class or as another child.
+# The modules of an unmodified model by path, with the class each must be.
 _MODEL_PARTS = {
     "transformer": GPT2Model,
     "transformer.wte": nn.Embedding,
@@ -205,28 +205,13 @@ class Gpt2Adapter(CausalAdapter):
 
 def _refuse_other_models(model: nn.Module) -> None:
     """Raise where the model is not an unmodified GPT-2 with a language-modelling head."""
-    if type(model) is not GPT2LMHeadModel:
-        raise refuse(
-            "PD607",
-            f"`{type(model).__name__}` is not a plain `GPT2LMHeadModel`",
-            notes=("adapters of PEFT and wrappers of other libraries change the forward pass",),
-            advice="merge adapters into the weights (`merge_and_unload()`) and save the model",
-        )
-    if model.config.add_cross_attention:
+    config = getattr(model, "config", None)
+    if type(model) is GPT2LMHeadModel and getattr(config, "add_cross_attention", False):
         raise refuse(
             "PD612",
             "the model has cross-attention (`add_cross_attention`), which no node stands for",
             advice="use the decoder-only model, `add_cross_attention: false`",
         )
-    wanted = dict(_MODEL_PARTS)
-    for layer in range(model.config.n_layer):
-        wanted |= {f"transformer.h.{layer}{name}": part for name, part in _BLOCK_PARTS.items()}
-    found = {name: part for name, part in model.named_modules() if name and ".mlp.act" not in name}
-    if strange := sorted(set(found) - set(wanted)):
-        raise refuse("PD612", f"the model has a module that GPT-2 has not: `{strange[0]}`")
-    for name, kind in wanted.items():
-        if type(found.get(name)) is not kind:
-            now = type(found[name]).__name__ if name in found else "missing"
-            raise refuse(
-                "PD612", f"module `{name}` of the model is {now}, wanted `{kind.__name__}`"
-            )
+    n_layers = int(getattr(config, "n_layer", 0))
+    parts = parts_of(_MODEL_PARTS, "transformer.h", n_layers, _BLOCK_PARTS)
+    check_parts(model, GPT2LMHeadModel, "GPT-2", parts, ("act",))

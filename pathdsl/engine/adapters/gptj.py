@@ -8,7 +8,8 @@ Takes a `transformers.GPTJForCausalLM` apart along the residual stream::
 
 Both halves of a block read the same stream through the same norm, so no edge leads from a layer's
 heads to its MLP. The first `rotary_dim` entries of q and k are turned by position in pairs of
-neighbours, with the table that every attention module holds. Attention has no biases; the
+neighbours, with a table of the model's own: each attention module's until transformers 5.23,
+`transformer.rotary_emb`'s since. Attention has no biases; the
 unembedding has one. Scores and softmax are in float32 whatever the dtype of the model.
 
 Source of the architecture: Wang and Komatsuzaki 2021 (GPT-J); `transformers/models/gptj/
@@ -26,16 +27,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from transformers import GPTJForCausalLM
+from transformers.models.gptj import modeling_gptj
 from transformers.models.gptj.modeling_gptj import GPTJMLP, GPTJAttention, GPTJBlock, GPTJModel
 
 from pathdsl.engine.adapters.base import Slot, refuse
-from pathdsl.engine.adapters.blocks import BlockAdapter, activate, check_parts, parts_of
+from pathdsl.engine.adapters.blocks import BlockAdapter, activate
 from pathdsl.engine.adapters.norms import Scales, apply
+from pathdsl.engine.adapters.parts import check_parts, parts_of
 from pathdsl.graph.shape import gptj_shape
 
 __all__ = ["GptJAdapter"]
 
-_MODEL_PARTS = {
+_MODEL_PARTS: dict[str, type[nn.Module]] = {
     "transformer": GPTJModel,
     "transformer.wte": nn.Embedding,
     "transformer.drop": nn.Dropout,
@@ -43,6 +46,8 @@ _MODEL_PARTS = {
     "transformer.ln_f": nn.LayerNorm,
     "lm_head": nn.Linear,
 }
+if _Rotary := getattr(modeling_gptj, "GPTJRotaryEmbedding", None):  # since transformers 5.24
+    _MODEL_PARTS["transformer.rotary_emb"] = _Rotary
 _BLOCK_PARTS = {
     "": GPTJBlock,
     ".ln_1": nn.LayerNorm,
@@ -71,7 +76,7 @@ class GptJAdapter(BlockAdapter):
     def __init__(self, model: nn.Module) -> None:
         n_layers = int(getattr(model.config, "n_layer", 0))
         parts = parts_of(_MODEL_PARTS, "transformer.h", n_layers, _BLOCK_PARTS)
-        check_parts(model, GPTJForCausalLM, "GPT-J", parts, "act")
+        check_parts(model, GPTJForCausalLM, "GPT-J", parts, ("act",))
         assert isinstance(model, GPTJForCausalLM)
         super().__init__(model, gptj_shape(model.config.to_dict()))
         self._rotary = model.config.rotary_dim
@@ -104,7 +109,8 @@ class GptJAdapter(BlockAdapter):
         """q and k with neighbouring entries turned by their position, as far as `rotary_dim`."""
         if slot == "v":
             return x
-        table = self._blocks[layer].attn.embed_positions.to(x.device)  # (n_positions, rotary_dim)
+        holder = self._blocks[layer].attn if _Rotary is None else self.model.transformer.rotary_emb
+        table = holder.embed_positions.to(x.device)  # (n_positions, rotary_dim)
         sin, cos = table[positions].to(x.dtype).unsqueeze(-2).chunk(2, dim=-1)
         sin, cos = sin.repeat_interleave(2, -1), cos.repeat_interleave(2, -1)
         turned, rest = x[..., : self._rotary], x[..., self._rotary :]
@@ -114,7 +120,10 @@ class GptJAdapter(BlockAdapter):
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled scores in float32, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         product = torch.matmul(q.float(), k.float().transpose(-1, -2))
-        return product / self._blocks[layer].attn.scale_attn
+        attention = self._blocks[layer].attn
+        if hasattr(attention, "scale_attn"):  # until transformers 5.23
+            return product / attention.scale_attn
+        return product * attention.scaling
 
     def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""

@@ -35,8 +35,9 @@ from transformers.models.gpt_neo.modeling_gpt_neo import (
 )
 
 from pathdsl.engine.adapters.base import Slot, refuse
-from pathdsl.engine.adapters.blocks import BlockAdapter, activate, check_parts, parts_of
+from pathdsl.engine.adapters.blocks import BlockAdapter, activate
 from pathdsl.engine.adapters.norms import Scales, apply
+from pathdsl.engine.adapters.parts import check_parts, parts_of
 from pathdsl.graph.shape import ModelShape, UnsupportedConfig, gpt_neo_shape
 
 __all__ = ["GptNeoAdapter"]
@@ -80,7 +81,7 @@ class GptNeoAdapter(BlockAdapter):
     def __init__(self, model: nn.Module) -> None:
         n_layers = int(getattr(model.config, "num_layers", 0))
         parts = parts_of(_MODEL_PARTS, "transformer.h", n_layers, _BLOCK_PARTS)
-        check_parts(model, GPTNeoForCausalLM, "GPT-Neo", parts, "act")
+        check_parts(model, GPTNeoForCausalLM, "GPT-Neo", parts, ("act",))
         assert isinstance(model, GPTNeoForCausalLM)
         super().__init__(model, _shape(model))
         self._blocks = list(model.transformer.h)

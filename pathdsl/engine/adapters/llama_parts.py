@@ -16,6 +16,7 @@ from typing import Any, cast
 from torch import nn
 
 from pathdsl.engine.adapters.base import refuse
+from pathdsl.engine.adapters.parts import check_parts
 from pathdsl.graph.shape import SHAPES, ModelShape
 
 __all__ = ["BUILDS", "Build", "check_modules", "shape_of_model"]
@@ -125,27 +126,5 @@ def shape_of_model(model: nn.Module) -> ModelShape:
 def check_modules(model: nn.Module, build: Build, n_layers: int) -> None:
     """Raise where the model is not an unmodified model of that build (PD607, PD612)."""
     whole = build.part("ForCausalLM")
-    if type(model) is not whole:
-        raise refuse(
-            "PD607",
-            f"`{type(model).__name__}` is not a plain `{whole.__name__}`",
-            notes=("adapters of PEFT and wrappers of other libraries change the forward pass",),
-            advice="merge adapters into the weights (`merge_and_unload()`) and save the model",
-        )
-    wanted = dict(build.wanted(n_layers))
-    activation = (".mlp.act_fn", ".mlp.activation_fn")
-    found = {
-        name: part
-        for name, part in model.named_modules()
-        if name and not any(word in name for word in activation)
-    }
-    if strange := sorted(set(found) - set(wanted)):
-        raise refuse(
-            "PD612", f"the model has a module that {whole.__name__} has not: `{strange[0]}`"
-        )
-    for name, kind in wanted.items():
-        if type(found.get(name)) is not kind:
-            now = type(found[name]).__name__ if name in found else "missing"
-            raise refuse(
-                "PD612", f"module `{name}` of the model is {now}, wanted `{kind.__name__}`"
-            )
+    parts = dict(build.wanted(n_layers))
+    check_parts(model, whole, whole.__name__, parts, ("act_fn", "activation_fn"))

@@ -37,8 +37,9 @@ from transformers.models.gpt_neox.modeling_gpt_neox import (
 )
 
 from pathdsl.engine.adapters.base import Slot, refuse
-from pathdsl.engine.adapters.blocks import BlockAdapter, activate, check_parts, parts_of
+from pathdsl.engine.adapters.blocks import BlockAdapter, activate
 from pathdsl.engine.adapters.norms import Scales, apply
+from pathdsl.engine.adapters.parts import check_parts, parts_of
 from pathdsl.graph.shape import gpt_neox_shape
 
 __all__ = ["NeoxAdapter"]
@@ -79,7 +80,7 @@ class NeoxAdapter(BlockAdapter):
     def __init__(self, model: nn.Module) -> None:
         n_layers = int(getattr(model.config, "num_hidden_layers", 0))
         parts = parts_of(_MODEL_PARTS, "gpt_neox.layers", n_layers, _BLOCK_PARTS)
-        check_parts(model, GPTNeoXForCausalLM, "GPT-NeoX", parts, "act")
+        check_parts(model, GPTNeoXForCausalLM, "GPT-NeoX", parts, ("act",))
         assert isinstance(model, GPTNeoXForCausalLM)
         super().__init__(model, gpt_neox_shape(model.config.to_dict()))
         if model.config._attn_implementation != "eager" and self._dtype == torch.float64:

@@ -40,8 +40,9 @@ from transformers.models.opt.modeling_opt import (
 )
 
 from pathdsl.engine.adapters.base import Slot, refuse
-from pathdsl.engine.adapters.blocks import BlockAdapter, activate, check_parts, parts_of
+from pathdsl.engine.adapters.blocks import BlockAdapter, activate
 from pathdsl.engine.adapters.norms import Scales, apply
+from pathdsl.engine.adapters.parts import check_parts, parts_of
 from pathdsl.graph.shape import UnsupportedConfig, opt_shape
 
 __all__ = ["OptAdapter"]
@@ -77,7 +78,7 @@ class OptAdapter(BlockAdapter):
     """
 
     def __init__(self, model: nn.Module) -> None:
-        check_parts(model, OPTForCausalLM, "OPT", _parts(model.config), "activation_fn")
+        check_parts(model, OPTForCausalLM, "OPT", _parts(model.config), ("activation_fn",))
         assert isinstance(model, OPTForCausalLM)
         decoder = model.model.decoder
         try:

@@ -214,4 +214,22 @@ PAGES: tuple[Page, ...] = (
         "metric LD: logits = logit(io) - logit(s)\n"
         "let total = mean(LD(treat(a9.h9 -> logits)))\n",
     ),
+    Page(
+        code="PD022", name="no-circuit-file",
+        summary="A path leads to a file that is no circuit file.",
+        why="A fault shows the line that it is in, and this may be any file of the machine: the "
+        "path may come from a stranger, or be a link. So nothing of it is shown.",
+        repair="Name a file that ends in `.circuit`, links resolved.",
+        failing=Example(text='use "notes.txt"\n', files={"notes.txt": "call them at noon\n"}),
+        passing=Example(
+            text='use "movers.circuit"\n', files={"movers.circuit": "group movers = { a9.h9 }\n"}
+        ),
+    ),
+    Page(
+        code="PD023", name="too-many-files",
+        summary="A program uses more than 1,000 files.",
+        why="Every file is read before anything is said of the first.",
+        repair="Put their declarations into fewer files.",
+        shown_by="tests/lang/test_fence.py::test_a_program_has_so_many_files",
+    ),
 )  # fmt: skip

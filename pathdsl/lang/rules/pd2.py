@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathdsl.lang.rules.page import Example, Page
+from pathdsl.lang.rules.pd2_files import FILE_PAGES
 from pathdsl.lang.rules.pd2_prompts import PROMPT_PAGES
 from pathdsl.lang.rules.sample import HEAD, sample, whole
 
@@ -33,6 +34,7 @@ def _in_gemma(path: str) -> Example:
 
 
 PAGES: tuple[Page, ...] = (
+    *FILE_PAGES,
     *PROMPT_PAGES,
     Page(
         code="PD201",
@@ -167,8 +169,9 @@ PAGES: tuple[Page, ...] = (
         code="PD217",
         name="circuit-file-unusable",
         summary="A circuit file cannot be read, or was made for another model.",
-        why="Every edge of the file is looked up in the model; one that is not there is never "
-        "passed over. Only the JSON form of EAP-IG and MIB is read, since a pickle can run code.",
+        why="Every edge and node of the file is looked up in the model; one that is not there is "
+        "never passed over. Only the JSON form of EAP-IG and MIB is read, since a pickle can run "
+        "code.",
         repair="Export the circuit for this model with `to_json`.",
         failing=_use(
             'edges("found.json")', files={"found.json": f'{_CONFIG}"a9.h9->logits": {{}}}}}}'}

@@ -32,9 +32,10 @@ PROMPT_PAGES: tuple[Page, ...] = (
         name="no-path-on-any-prompt",
         summary="A path set, or a node that it names, lies on no path on any prompt of a task.",
         why="On the graph the path is possible, but positions differ from prompt to prompt: keys "
-        "and values are read at or before the head, and here never are. The run would be the "
-        "reference run, and a claim on it would judge nothing.",
-        repair="Look at the positions in the data, or turn the step round.",
+        "and values are read at or before the head, and here never are; or nothing is read where "
+        "the path ends. The run would be the reference run, and a claim on it would judge "
+        "nothing. One member of a `for` is enough.",
+        repair="Look at the positions in the data, turn the step round, or take the member out.",
         failing=_plan(
             "path back = input@FIRST_B -[v]-> a0.h1@FIRST_A ~> logits",
             "let effect_of: logits = mean(LD(treat(back)))",

@@ -65,4 +65,13 @@ PROOF_PAGES: tuple[Page, ...] = (
         "`PATHDSL_CACHE`, or do without (`--no-cache`).",
         shown_by="tests/engine/test_store.py",
     ),
+    Page(
+        code="PD641",
+        name="file-not-written",
+        summary="A file that the command line names cannot be written.",
+        why="The disk is full, or the folder is missing or not the user's. A file appears whole or "
+        "not at all: one that was there before is as it was.",
+        repair="Make room, or name a file in another folder.",
+        shown_by="tests/test_whole.py",
+    ),
 )  # fmt: skip

@@ -72,7 +72,7 @@ class Cell:
 def base_of(program: Program, claims: Iterable[str]) -> Cell:
     """The cell of the file's own choices: one text without `use`, with these claims alone."""
     kept = tuple(claims)
-    flat, _ = load_program(program.path, flatten(program))
+    flat, _ = load_program(program.path, flatten(program), program.fence)
     return Cell(path=program.path, text=pruned(flat, kept), claims=kept)
 
 

@@ -1,0 +1,32 @@
+"""Files that the command line was told to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pathdsl.cli.complaints import complain
+from pathdsl.errors import Diagnostic
+from pathdsl.whole import write_whole
+
+__all__ = ["save"]
+
+
+def save(path: Path, text: str) -> bool:
+    """Write a text, whole or not at all; False after a complaint (PD641) where that fails."""
+    try:
+        # Half a surrogate pair, as an id in JSON may hold, is written as JSON escapes it.
+        write_whole(path, text.encode("utf-8", "backslashreplace"))
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        complain(
+            [
+                Diagnostic(
+                    code="PD641",
+                    message=f"cannot write `{path}`: {why}",
+                    notes=("a file that was there is as it was",) if path.is_file() else (),
+                    help="name a file in a folder of yours, on a disk with room",
+                )
+            ]
+        )
+        return False
+    return True

@@ -1,0 +1,65 @@
+"""Every limit on what a file may ask for: one record each, and nothing is bounded elsewhere.
+
+What passes a limit is refused with a code, before any work is done for it. The limits are far above
+what a hypothesis needs and low enough that a file from a stranger costs seconds and at most 1 GB.
+`docs/limits.md` prints this table, and a test holds the two together.
+
+    >>> BOOTSTRAP.most, BOOTSTRAP.code
+    (1000000, 'PD116')
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["LIMITS", "Limit"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """`most` of what `what` says may be asked for; more is refused with `code`."""
+
+    most: int
+    what: str
+    code: str
+
+
+# Text
+FILE_BYTES = Limit(most=2_000_000, what="bytes of a `.circuit` file", code="PD011")
+DEPTH = Limit(
+    most=200, what="brackets and operators inside one another, in one statement", code="PD008"
+)
+NAMED_DEPTH = Limit(
+    most=300,
+    what="brackets, operators and names inside one another, what a name means put in its place",
+    code="PD131",
+)
+DIGITS = Limit(most=18, what="digits of a whole number", code="PD012")
+
+# Files and models
+FILES = Limit(most=1_000, what="files that one file uses, itself counted", code="PD023")
+LAYERS = Limit(most=1_000, what="layers of a model", code="PD615")
+SIZE = Limit(
+    most=100_000_000, what="heads, positions, tokens or units that a config gives", code="PD615"
+)
+
+# Path sets
+STATES = Limit(
+    most=100_000, what="automaton states of one path set; `--max-states` raises it", code="PD210"
+)
+
+# Repetitions
+BOOTSTRAP = Limit(most=1_000_000, what="resamples of `by bootstrap(N)`", code="PD116")
+AMONG = Limit(most=100_000, what="controls of `chance(…, among: N)`", code="PD116")
+RANDOM = Limit(most=100_000, what="knockouts of `random(N)`", code="PD116")
+DRAWS = Limit(
+    most=100_000, what="`draws:` of `resample` and of `independence_test`", code="PD116"
+)
+GREEDY = Limit(
+    most=100_000,
+    what="steps, `runs:` and `sample:` of `greedy(N)`; steps beyond the number of units are none",
+    code="PD116",
+)
+
+LIMITS: tuple[Limit, ...] = tuple(value for value in globals().values() if isinstance(value, Limit))
+"""All limits, in the order of the docs."""
