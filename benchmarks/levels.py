@@ -11,7 +11,7 @@ are false, or true by nothing but noise. `files`: whole files on a random model,
 
 Populations have known means (medians): `real` are the effects of a head of `ioi-mini` on the logit
 difference of 4,000 prompts (kurtosis 7, skewness -0.8), from which samples are drawn, `real, prob`
-those of another head on a probability (9.5, 2.3). The tables stand in docs/semantics.md and docs/benchmarks.md.
+those of another head on a probability (9.5, 2.3). The tables stand in docs/semantics.md.
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ task ioi {
 }
 metric LD: logits = logit(io) - logit(s)
 metric P:  prob   = prob(io)
-claim logits: mean(LD(reference) - LD(treat(through(a2.h0)))) > 0 at 95% confidence
-claim prob:   mean(P(reference) - P(treat(through(a3.h1)))) > 0 at 95% confidence
+claim of_logits: mean(LD(reference) - LD(treat(through(a2.h0)))) > 0 at 95% confidence
+claim of_prob:   mean(P(reference) - P(treat(through(a3.h1)))) > 0 at 95% confidence
 """
 
 
