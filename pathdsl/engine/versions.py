@@ -15,8 +15,8 @@ from pathdsl.errors import Diagnostic, Severity
 
 __all__ = ["TESTED", "in_range", "version_text", "version_warning"]
 
-TESTED = ("5.20", "5.23")
-"""The first and the last version of transformers that the tests of the adapters ran with; 5.18
+TESTED = ("5.20", "5.24")
+"""The first and the last version of transformers that the tests of the engine ran with; 5.18
 rotates only by positions that are the same for all rows of a batch."""
 
 
