@@ -226,6 +226,7 @@ def _check(
     )
     meter.start("judging")
     judgement = judge(program, ready.resolver, session, options.only)
+    meter.end()
     proofs += _null_pairs(session)
     other: EngineSession | None = None
     modes = other_modes(ready.data.specs, judgement, options.both_norms)
@@ -236,6 +237,7 @@ def _check(
             proofs += [(name, proof) for proof in again if proof.code in OF_RUNS]
         second = judge(program, ready.resolver, other, options.only)
         judgement = beside(judgement, second, modes)
+        meter.end()
         proofs += _null_pairs(other)
     faults = unproved(proofs)
     if faults:
