@@ -33,8 +33,8 @@ from pathdsl.plan.steps import REFERENCE, SCALES, PlainResid, Plan, treated_sour
 from pathdsl.plan.taskdata import TaskData
 
 DEFAULT_MEMORY = 256_000_000
-BATCH_MACS = {"cpu": 200_000_000_000}
-OTHER_MACS = 20_000_000_000_000
+BATCH_MACS = {"cpu": 400_000_000_000}
+OTHER_MACS = 40_000_000_000_000
 """Multiply-adds of one batch at most, by the kind of device: a few seconds, which is what a check
 that is cut off has to do again."""
 SUMS_BYTES = 256_000_000
@@ -88,8 +88,9 @@ def rows_within(plan: Plan, weighed: Cost, memory: int, device: str) -> int:
     """As `rows_per_batch`, where the plan's cost is known."""
     n_rows = max(plan.masks.n_rows, 1)
     macs = max(weighed.macs // (n_rows * plan.draws), 1)
-    by_macs = BATCH_MACS.get(device, OTHER_MACS) // macs
-    return max(1, min(plan.masks.n_rows, memory // max(weighed.row_bytes, 1), by_macs))
+    by_macs = max(BATCH_MACS.get(device, OTHER_MACS) // macs, 1)
+    equal = -(-n_rows // -(-n_rows // by_macs))  # as many batches, of one size: no small last one
+    return max(1, min(plan.masks.n_rows, memory // max(weighed.row_bytes, 1), equal))
 
 
 def plan_cost(plan: Plan, itemsize: int) -> Cost:

@@ -229,6 +229,7 @@ def _check(
     session.model_proofs = [proof for _, proof in proofs]
     meter.start("judging")
     judgement = judge(program, ready.resolver, session, options.only)
+    meter.end()
     proofs += _null_pairs(session)
     other: EngineSession | None = None
     modes = other_modes(ready.data.specs, judgement, options.both_norms)
@@ -240,6 +241,7 @@ def _check(
             other.model_proofs += again
         second = judge(program, ready.resolver, other, options.only)
         judgement = beside(judgement, second, modes)
+        meter.end()
         proofs += _null_pairs(other)
     faults = unproved(proofs)
     if faults:

@@ -128,12 +128,13 @@ def test_wrong_columns_of_the_vocabulary_are_pd632() -> None:
 
 
 def test_a_wrong_treated_run_is_pd633(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = runner_module._run_column
+    execution = runner_module._Execution
+    run = execution._column
 
-    def slipped(adapter, task, column, *rest):
-        return run(adapter, task, task.reference if column == "other" else column, *rest)
+    def slipped(self, column, *rest):
+        return run(self, self.task.reference if column == "other" else column, *rest)
 
-    monkeypatch.setattr(runner_module, "_run_column", slipped)
+    monkeypatch.setattr(execution, "_column", slipped)
     assert wrong(proofs(fresh())) == {"PD633"}
 
 

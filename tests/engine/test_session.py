@@ -114,10 +114,11 @@ def test_progress_is_told() -> None:
         planner(limits=Limits(memory=1)), adapter_of(), lambda *said: told.append(said)
     )
     one.measures([(treat("q"), END)])
+    assert told.pop() == ("judging", 0, 1)
     dones, totals = [done for _, done, _ in told], {total for _, _, total in told}
     assert len(totals) == 1 and dones == sorted(dones)
     assert dones[0] == 0 and {dones[-1]} == totals
-    assert {(what, total) for what, _, total in told} == {("task `t`: 1 runs", TASK.n_rows)}
+    assert {what for what, _, _ in told} == {"task `t`: 1 run"}
 
 
 def test_limits_reach_the_planner() -> None:

@@ -58,11 +58,14 @@ PROOF_PAGES: tuple[Page, ...] = (
     Page(
         code="PD640",
         name="store-not-usable",
-        summary="The result store cannot be read or written, so everything is computed.",
-        why="The folder cannot be written, the disk is full, or the index is damaged or was made "
-        "by another version. Verdicts do not depend on it; only time is lost.",
-        repair="Remove what is there (`pathdsl cache prune --all`), name another folder in "
-        "`PATHDSL_CACHE`, or do without (`--no-cache`).",
+        summary="The result store cannot be read or written, or something in it is damaged.",
+        why="The folder cannot be written, the disk is full, the index is of a later version, or "
+        "bytes are not those that were written. What cannot be read and what does not verify is "
+        "computed; where nothing can be written, what is there is used. Verdicts do not depend on "
+        "it; only time is lost.",
+        repair="Remove what is damaged (`pathdsl cache prune`) or all there is (`pathdsl cache "
+        "prune --all`), make room, name another folder in `PATHDSL_CACHE`, or do without "
+        "(`--no-cache`).",
         shown_by="tests/engine/test_store.py",
     ),
     Page(
