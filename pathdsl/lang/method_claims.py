@@ -30,6 +30,8 @@ __all__ = [
 ENOUGH_PROMPTS = 30
 MANY_COPIES = 5
 """Claims of one form from which on they are a family that `for` would make."""
+FEW_MEMBERS = 2
+"""Members of a sweep that a claim names, up to which they look chosen."""
 _CONTROLS = (ast.RandomLike, ast.RandomEdges)
 _CORRECTIONS = {"holm", "bh"}
 _PATHS = get_args(ast.PathExpr)
@@ -83,6 +85,7 @@ def check_claims(program: Program) -> Faults:
                 help="add `by holm()` or `by bh()`",
             )
     yield from _copies(program)
+    yield from _picked(program)
     for score in all_of(program, ast.Score):
         for option in score.options:
             if option.keyword == "split" and literal(option.value) is False:
@@ -93,6 +96,48 @@ def check_claims(program: Program) -> Faults:
                     "chosen and judged on the same rows",
                     help="leave `split: false` out",
                 )
+
+
+def _picked(program: Program) -> Faults:
+    """Claims about one or two members of a sweep, which may have been chosen by what it showed."""
+    for claim in program.claims:
+        named = [n for n in program.nodes(claim) if isinstance(n, ast.Subscript)]
+        for name in dict.fromkeys(n.name.name for n in named):
+            let = program.lets.get(name)
+            members = [n for n in named if n.name.name == name and not _is_variable(claim, n)]
+            if let is None or let.loop is None or not 1 <= len(members) <= FEW_MEMBERS:
+                continue
+            if claim.confidence is not None and _is_sweep(let.loop.members):
+                yield warning(
+                    "PD521",
+                    f"`{claim.name.name}` is about {_few(len(members))} of the sweep `{name}`, on "
+                    "the prompts of the sweep",
+                    members[0].span,
+                    "if the sweep showed which, its prompts cannot judge it",
+                    labels=[(let.loop.span, "the sweep")],
+                    help="judge it on other prompts, or all members: `claim … for h in {…}: … "
+                    "by holm()`",
+                )
+
+
+def _few(count: int) -> str:
+    return "one member" if count == 1 else f"{count} members"
+
+
+def _is_variable(claim: ast.ClaimDecl, node: ast.Subscript) -> bool:
+    member, loop = node.member, claim.loop
+    return loop is not None and isinstance(member, ast.Name) and member.name == loop.variable.name
+
+
+def _is_sweep(members: ast.Node) -> bool:
+    """Whether a set is a range of the model and no list of nodes that somebody named."""
+    if isinstance(members, ast.Windows | ast.Word):
+        return True
+    if isinstance(members, ast.NodeSet):
+        return any(map(_is_sweep, members.members))
+    indices = [getattr(members, name, None) for name in ("layer", "head")]
+    ranges = [i for i in indices if isinstance(i, ast.Indices)]
+    return any(i.every or any(a < b for a, b in i.ranges) for i in ranges)
 
 
 def is_test(claim: ast.ClaimDecl) -> bool:

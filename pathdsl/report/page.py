@@ -29,7 +29,7 @@ from pathdsl.report.pagelock import LockView, lock_view
 __all__ = ["FileView", "FindingView", "QuantityFamily", "QuantityRow", "UnitRow", "page_of"]
 
 Object = Mapping[str, Any]
-PER_TASK = ("treated", "norm", "average", "tokens")
+PER_TASK = ("treated", "norm", "average", "unseen", "tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from math import ceil
 from pathdsl.lang import ast
 from pathdsl.score.design import design_of, searched_rows
 from pathdsl.score.ends import Interval
-from pathdsl.score.evidence import finite, members_of, no_interval, terms_of
+from pathdsl.score.evidence import about_interval, finite, members_of, no_interval, terms_of
 from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.prompts import prompt_shares, spread, telling_rows
 from pathdsl.score.quantity import Constant, Scalar, is_constant, notes_of
@@ -193,8 +193,8 @@ def _result(
         notes.append("not resampled over prompts: there is no interval")
     if shown is not None and (why := no_interval(node, shown, bootstrap, judged.level or 0.0)):
         notes.append(why)
-    if shown is not None and shown.note:
-        notes.append(f"its interval is {shown.note}")
+    if shown is not None:
+        notes += about_interval(node, shown, design.n_units)
     if not posed.undefined and (doubt := in_doubt(posed.rule, shown or _point(posed.estimate))):
         notes.append(doubt)
     if design.share < 1:

@@ -18,9 +18,10 @@ from pathdsl.score.quantity import (
 )  # fmt: skip
 from pathdsl.score.results import MemberResult, Term
 
-__all__ = ["finite", "is_no_interval", "members_of", "no_interval", "terms_of"]
+__all__ = ["about_interval", "finite", "is_no_interval", "members_of", "no_interval", "terms_of"]
 
 NAMED = 3
+ENOUGH_FOR_STD = 100
 
 
 def finite(value: float) -> float | None:
@@ -65,6 +66,17 @@ def no_interval(node: Scalar, interval: Interval, bootstrap: Bootstrap, level: f
     without = [n for n, m in named if not bootstrap.interval(m, level).known]
     more = f" and {len(without) - NAMED} more" if len(without) > NAMED else ""
     return f"{few}: {', '.join(without[:NAMED])}{more}" if without else few
+
+
+def about_interval(node: Scalar, interval: Interval, units: int) -> list[str]:
+    """What a reader must know of an interval that has ends."""
+    notes = [f"its interval is {interval.note}"] if interval.note else []
+    if units < ENOUGH_FOR_STD and any(a.kind == "std" for a in aggregates(node)):
+        notes.append(
+            f"`std` of fewer than {ENOUGH_FOR_STD} prompts: where values are skewed, its interval "
+            "misses far more often than its level says"
+        )
+    return notes
 
 
 def is_no_interval(note: str) -> bool:

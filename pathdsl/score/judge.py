@@ -21,7 +21,7 @@ from pathdsl.lang.signatures import METHODS, resolve_arguments
 from pathdsl.lang.units import unit_of
 from pathdsl.score.claims import Question, judge_family
 from pathdsl.score.design import design_of
-from pathdsl.score.evidence import finite, is_no_interval, members_of, no_interval
+from pathdsl.score.evidence import about_interval, finite, is_no_interval, members_of, no_interval
 from pathdsl.score.faults import fault, warning
 from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.lowering import Lowering
@@ -158,14 +158,15 @@ def _quantity(
     notes = [*notes_of(node), *([f"undefined: {reason}"] if reason else [])]
     if interval is not None and (why := no_interval(node, interval, bootstrap, CONFIDENCE)):
         notes.append(why)
-    if interval is not None and interval.note:
-        notes.append(f"its interval is {interval.note}")
+    design = design_of(node, evaluator.session.tasks)
+    if interval is not None:
+        notes += about_interval(node, interval, design.n_units)
     return QuantityResult(
         name=let.name,
         unit=units.get(let.decl.name.name, "none"),
         estimate=None if reason else finite(evaluator.estimate(node)),
         interval=interval.pair() if interval is not None else None,
-        n=design_of(node, evaluator.session.tasks).n,
+        n=design.n,
         unchanged=unchanged_prompts(node, evaluator.session.tasks),
         confidence=CONFIDENCE,
         members=() if reason else members_of(node, bootstrap, CONFIDENCE),

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
+from pathdsl.score.crossed import Table
 
 if TYPE_CHECKING:
     from pathdsl.engine.taskspec import TaskSpec
@@ -31,6 +34,10 @@ NORMS = {
     "frozen": "frozen: a component with kept and treated paths has the scales of the reference run",
 }
 """Norm modes as they are said, by the value of a task's `layernorm`."""
+
+
+TAIL = 0.025
+"""Of 95 %, on one side."""
 
 
 def methodology(
@@ -70,6 +77,7 @@ def methodology(
         said[f"treated {name}"] = f"{spec.treated}" if spec.treated is not None else "none declared"
         said[f"norm {name}"] = NORMS[spec.layernorm]
         said[f"average {name}"] = spec.average
+        said[f"unseen {name}"] = _unseen_line(task, spec)
         if task.first_answers:
             said[f"tokens {name}"] = _tokens_line(task, spec)
     if options.overrides:
@@ -81,9 +89,10 @@ def methodology(
     units = {unit for unit in unit_of(program).values() if unit != "none"}
     said["units"] = ", ".join(sorted(units)) or "none"
     said["intervals"] = (
-        "prompts (or clusters) resampled, jointly for all terms of an expression; BCa for smooth "
-        "statistics, percentile for order statistics, Clopper-Pearson for shares; values used as "
-        "treated values held fixed"
+        "prompts (or clusters) resampled, jointly for all terms of an expression; hull of "
+        "Student's t and the studentised bootstrap for means and what is smooth in them, order "
+        "statistics for quantiles, Clopper-Pearson for shares; `max`, `min` and `abs` by the ends "
+        "of their parts, which hold together; values used as treated values held fixed"
     )
     return said
 
@@ -104,6 +113,16 @@ def _task_line(task: object, spec: object) -> str:
     if spec.split_by:  # type: ignore[attr-defined]
         parts.append(f"claims split by {spec.split_by}")  # type: ignore[attr-defined]
     return "; ".join(parts)
+
+
+def _unseen_line(task: TaskData, spec: TaskSpec) -> str:
+    """What the sample is too small to hold: a share of n prompts is missed with (1 - share)^n."""
+    n = len(np.unique(task.clusters))
+    if task.crossed is not None:
+        n = Table(task.clusters, task.crossed).units
+    share = 1 - TAIL ** (1 / max(n, 1))
+    of = f"values of `{spec.cluster}`" if spec.cluster else "prompts"
+    return f"an effect on fewer than {100 * share:.2g}% of all {of} may not show at 95%"
 
 
 def _tokens_line(task: TaskData, spec: TaskSpec) -> str:

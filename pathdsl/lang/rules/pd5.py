@@ -282,4 +282,23 @@ PAGES: tuple[Page, ...] = (
         failing=_measured("let still = mean(LD(treat(input@END ~> logits)))"),
         passing=_measured("let moved = mean(LD(treat(input@S1 ~> logits)))"),
     ),
+    Page(
+        code="PD521",
+        name="member-of-a-sweep",
+        summary="A claim is about one member of a sweep, on the prompts of the sweep.",
+        why="The largest of many effects is large by its own effect and by luck. Of 20 heads "
+        "without any effect the largest is above 0 at 95% in a quarter of all samples. If the "
+        "sweep showed which member to claim, its prompts have chosen what they judge.",
+        repair="Sweep on one part of the prompts and judge on another (`task judging = rows where "
+        'split == "judge"`), or claim something of all members, with `by holm()`. If the member '
+        "was known before, the warning can stand.",
+        failing=sample(
+            "let e for h in attn: logits = mean(LD(treat(through(h))) - LD(reference))",
+            "claim best: e[a0.h1] > 1 at 95% confidence",
+        ),
+        passing=sample(
+            "let e for h in attn: logits = mean(LD(treat(through(h))) - LD(reference))",
+            "claim some for h in attn: e[h] > 1 at 95% confidence by holm()",
+        ),
+    ),
 )
