@@ -94,9 +94,11 @@ def average(name: str, kind: str = "mean", *, hits: bool = False, q: float = 0.5
     return Aggregate(kind=kind, rows=rows, task="t", q=q)  # type: ignore[arg-type]
 
 
-def bootstrap(columns: Mapping[str, np.ndarray], seed: int, **options: np.ndarray) -> Bootstrap:
+def bootstrap(
+    columns: Mapping[str, np.ndarray], seed: int, count: int = RESAMPLES, **options: np.ndarray
+) -> Bootstrap:
     """Resamples of some columns."""
-    return Bootstrap(Evaluator(Columns(columns, **options)), count=RESAMPLES, seed=seed)  # type: ignore[arg-type]
+    return Bootstrap(Evaluator(Columns(columns, **options)), count=count, seed=seed)  # type: ignore[arg-type]
 
 
 # -------------------------------------------------------------------------------------------------
@@ -255,7 +257,8 @@ def families(samples: int, tell: Tell) -> Rows:
         largest = some = 0
         times = samples if m < 100 else max(100, samples // 8)
         for i in range(times):
-            b = bootstrap(_members(np.random.default_rng([37, m, n, i]), population, m, n), i)
+            columns = _members(np.random.default_rng([37, m, n, i]), population, m, n)
+            b = bootstrap(columns, i, RESAMPLES if m < 100 else 10_000)
             e = [average(f"e{k}") for k in range(m)]
             largest += b.interval(Op(op="max", args=tuple(e)), 0.95).low > 0
             formulas = [b.p_values(one) for one in e]

@@ -186,7 +186,7 @@ def _setting(text: str) -> tuple[str, int]:
         raise typer.BadParameter(f"`--set {text}`: wanted `take=N` or `seed=N`")
     if not re.fullmatch(rf"-?[0-9]{{1,{MOST_DIGITS}}}", value):
         raise typer.BadParameter(
-            f"`--set {text[:40]}`: `{value[:40]}` is no whole number of at most {MOST_DIGITS} digits"
+            f"`--set {text[:40]}`: `{value[:40]}` is no whole number, {MOST_DIGITS} digits at most"
         )
     if name == "take" and int(value) < 1:
         raise typer.BadParameter(f"`--set {text}`: at least one row is needed")

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
+from math import ceil
 
 import numpy as np
 from scipy.special import ndtr
@@ -32,7 +33,7 @@ from pathdsl.score.ends import Ends, Interval, applied
 from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.lattice import Lattice, is_leaf, leaves
 from pathdsl.score.leaf_of import Leaves, denominators, too_few
-from pathdsl.score.leaves import Hull
+from pathdsl.score.leaves import Hull, Leaf
 from pathdsl.score.quantity import Op, Scalar, Worst, aggregates, is_constant, row_denominators
 from pathdsl.score.resamples import Resamples
 
@@ -86,8 +87,14 @@ class Bootstrap:
             high=high,
             method=f"{len(parts)} together: {method}" if several else method,
             why=next((why for leaf in made if (why := leaf.why(tail))), ""),
-            note=WIDE if several and not _outside(form) else "",
+            note=WIDE if several and not _outside(form) else self._capped(made, tail),
         )
+
+    def _capped(self, made: list[Leaf], tail: float) -> str:
+        """What to say where no resample lies so far in the tail."""
+        if tail * (self.count + 1) >= 1 or not any(isinstance(leaf, Hull) for leaf in made):
+            return ""
+        return f"three times Student's, at most: `bootstrap({ceil(1 / tail - 1e-6)})` may narrow it"
 
     def p_values(self, node: Scalar) -> Callable[[float], float] | None:
         """The smallest alpha whose interval leaves a threshold out; None where no formula is."""

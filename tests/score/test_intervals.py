@@ -351,6 +351,7 @@ def test_beyond_the_resamples_ends_are_capped_or_withheld():
     error, far = x.std(ddof=1) / np.sqrt(60), 3 * stats.t.ppf(0.99995, 59)
     found = b.interval(agg("x"), 0.9999)
     assert found.pair() == pytest.approx((x.mean() - far * error, x.mean() + far * error))
+    assert "bootstrap(20000)" in found.note
     apart = bootstrap({"x": x}, 1000, clusters=np.arange(60) // 2)
     assert apart.interval(agg("x", "median"), 0.99).known
     none = apart.interval(agg("x", "median"), 0.9999)
