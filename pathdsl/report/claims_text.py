@@ -12,7 +12,7 @@ from math import isfinite
 
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.report.members_text import members_block
-from pathdsl.report.numbers import apart, many, nothing_to_treat, spread_words
+from pathdsl.report.numbers import apart, many, nothing_to_treat, p_text, spread_words
 from pathdsl.report.style import View, clip, paragraph, table
 from pathdsl.score.results import ClaimResult, Spread, TellingRow, Verdict
 
@@ -111,7 +111,7 @@ def _scope(claim: ClaimResult) -> str:
         if claim.level is not None and abs(claim.level - claim.confidence) > 1e-12:
             parts.append(f"{claim.level * 100:.4g}% after correction")
     if claim.p_value is not None:
-        parts.append(f"p = {claim.p_value:.2g}")
+        parts.append(p_text(claim.p_value))
     return ", ".join(parts)
 
 

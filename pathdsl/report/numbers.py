@@ -21,6 +21,7 @@ __all__ = [
     "nothing_to_treat",
     "nought",
     "pair",
+    "p_text",
     "plain",
     "shown",
     "size_text",
@@ -30,6 +31,16 @@ __all__ = [
 Pair = tuple[float, float]
 _MOST = 6
 NOUGHT = "≈0"
+_LEAST_P = 1e-4
+
+
+def p_text(value: float) -> str:
+    """`p = 0.012`; far in the tail no sample shows more than that p is small.
+
+    >>> p_text(0.0123), p_text(5.9e-39)
+    ('p = 0.012', 'p < 0.0001')
+    """
+    return f"p = {value:.2g}" if value >= _LEAST_P else f"p < {_LEAST_P:.4f}"
 
 
 def digits(value: float, interval: Pair | None) -> int | None:

@@ -11,7 +11,16 @@ from typing import Any
 
 from pathdsl.lang.mathml import plain_mathml
 from pathdsl.report.forest import Strip, bounds
-from pathdsl.report.numbers import Pair, apart, many, nothing_to_treat, pair, shown, spread_words
+from pathdsl.report.numbers import (
+    Pair,
+    apart,
+    many,
+    nothing_to_treat,
+    p_text,
+    pair,
+    shown,
+    spread_words,
+)  # fmt: skip
 
 __all__ = [
     "ClaimView", "MemberRow", "PartRow", "PromptRow", "claim_view", "member_rows", "spread_of",
@@ -94,6 +103,11 @@ class ClaimView:
     strip: Strip | None
 
 
+def _p_cell(value: float | None) -> str:
+    """A p-value in a column of its own, `0.012` or `< 0.0001`."""
+    return p_text(value).removeprefix("p ").removeprefix("= ") if value is not None else ""
+
+
 def claim_view(
     claim: Object, key: str, file: Object, strip: Strip | None, rounding: float
 ) -> ClaimView:
@@ -120,7 +134,7 @@ def claim_view(
         wanted=f"{claim['relation']} {threshold}{within}",
         n=claim["n"],
         scope=_scope(claim),
-        p_value=f"{claim['p_value']:.2g}" if claim["p_value"] is not None else "",
+        p_value=_p_cell(claim["p_value"]),
         statement=declared.get("text", ""),
         latex=declared.get("latex", ""),
         mathml=plain_mathml(declared.get("mathml", "")),
@@ -160,7 +174,7 @@ def _scope(claim: Object) -> str:
         if claim["level"] is not None and abs(claim["level"] - claim["confidence"]) > 1e-12:
             parts.append(f"{claim['level'] * 100:.4g}% after correction")
     if claim["p_value"] is not None:
-        parts.append(f"p = {claim['p_value']:.2g}")
+        parts.append(p_text(claim["p_value"]))
     return ", ".join(parts)
 
 
