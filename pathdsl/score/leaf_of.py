@@ -108,7 +108,7 @@ class Leaves:
         crossed = _crosses(design)
         limit = np.inf if crossed else units - 1
         pivot = pivot_of(moments, design, self.resamples, divided=divided, limit=limit)
-        if pivot.freedom(pivot.estimate) <= 0:
+        if crossed and pivot.freedom(pivot.estimate) <= 0:
             told = "one value of each crossed field is too few for an interval"
             return Fixed(at=_nothing, told=told, method="none")
         with np.errstate(all="ignore"):

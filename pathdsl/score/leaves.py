@@ -58,13 +58,14 @@ class Hull:
 
     def ends(self, tail: float) -> Ends:
         """Those of the pivot, none where there are too few units."""
-        return (-np.inf, np.inf) if self.too_few(tail) else self.pivot.ends(tail)
+        found = (-np.inf, np.inf) if self.too_few(tail) else self.pivot.ends(tail)
+        return found if not np.isnan(found).any() else (-np.inf, np.inf)
 
     def why(self, tail: float) -> str:
         """Too few units, or a denominator that may be 0."""
         if told := self.too_few(tail):
             return told
-        known = np.isfinite(self.pivot.ends(tail)).all()
+        known = np.isfinite(self.ends(tail)).all()
         return "" if known else f"at {100 * (1 - 2 * tail):.6g}% a denominator may be 0"
 
     def p_value(self, threshold: float) -> float:
