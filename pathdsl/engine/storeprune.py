@@ -99,7 +99,7 @@ def contents(store: Store) -> Contents:
         )
         for name, size, _, _, model, task, runs, part, created, used in good
     )  # fmt: skip
-    known = {row[0] for row in good}
+    known = {row[0] for row in good} | {*bad}  # what is damaged is counted as that
     records, bad_records = _records(store.index)
     return Contents(
         folder=store.folder,
