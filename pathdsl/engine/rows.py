@@ -23,6 +23,7 @@ from typing import Any
 from pathdsl.draws import Draws
 from pathdsl.engine.faults import Faults
 from pathdsl.engine.taskspec import Scalar, TaskSpec
+from pathdsl.lang.source import only_regular
 
 __all__ = ["LoadedRows", "Row", "check_ids", "load_rows", "matches", "named", "rows_hash"]
 
@@ -127,6 +128,7 @@ def _read(task: TaskSpec, path: Path, faults: Faults) -> tuple[str, str]:
         faults.add("PD327", f"`{task.data.name}` names no file", advice='jsonl("rows.jsonl")')
         faults.stop()
     try:
+        only_regular(path)
         content = path.read_bytes()
     except OSError as error:
         faults.add(

@@ -17,11 +17,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
+from pathdsl import limits
 from pathdsl.engine.otherkinds import other_kind
 from pathdsl.errors import Diagnostic, LanguageError, Span
 from pathdsl.graph.shape import SHAPES, ModelShape, UnsupportedConfig
 from pathdsl.lang import ast
 from pathdsl.lang.signatures import DTYPES
+from pathdsl.lang.source import only_regular
 
 __all__ = [
     "DTYPES",
@@ -268,6 +270,7 @@ def config_of(source: ModelSource) -> dict[str, object] | None:
             return None
         path = Path(cached)
     try:
+        only_regular(path)
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise LanguageError(
@@ -331,6 +334,18 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
         raise LanguageError(
             source.fault("PD615", f"the config of `{source.location}` cannot be used: {error}")
         ) from error
+    for limit, found in (
+        (limits.LAYERS, shape.n_layers),
+        (limits.HEADS, shape.n_layers * shape.n_heads),
+    ):
+        if found > limit.most:
+            raise LanguageError(
+                source.fault(
+                    "PD615",
+                    f"the config of `{source.location}` has {found:,} {limit.what}, at most "
+                    f"{limit.most:,} are taken",
+                )
+            )
     sizes = (shape.n_layers, shape.n_heads, shape.d_head, shape.d_vocab, shape.n_positions)
     if min(sizes) < 1:
         raise LanguageError(

@@ -22,6 +22,8 @@ from pathlib import Path
 
 from pathdsl.graph.components import Component, Layout, bits
 from pathdsl.graph.pathset import Listed, ListedEdge
+from pathdsl.lang.source import only_regular
+from pathdsl.limits import EDGE_FILE_BYTES
 
 __all__ = [
     "MAX_BYTES",
@@ -33,7 +35,7 @@ __all__ = [
     "unused_edges",
 ]
 
-MAX_BYTES = 512 * 1024 * 1024
+MAX_BYTES = EDGE_FILE_BYTES.most
 SHOWN = 5
 _HEAD = re.compile(r"a(0|[1-9][0-9]{0,5})\.h(0|[1-9][0-9]{0,5})")
 _MLP = re.compile(r"m(0|[1-9][0-9]{0,5})")
@@ -60,6 +62,7 @@ def read_edges(
     """
     if path.suffix.lower() in (".pt", ".pth", ".pkl", ".pickle"):
         raise ValueError("only the JSON form is read; a pickle could run code")
+    only_regular(path)
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise ValueError(f"the file has {size:,} bytes and at most {MAX_BYTES:,} are read")

@@ -210,7 +210,7 @@ class _Loader:
             return
         if identity in self.loaded:
             return
-        source = read_source(target)
+        source = read_source(target, named=False)
         if isinstance(source, Diagnostic):
             self.faults.append(
                 Diagnostic(

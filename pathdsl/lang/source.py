@@ -9,7 +9,9 @@ line ends at "\\n"; the "\\r" of a CRLF file belongs to the blank space at the e
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -52,10 +54,31 @@ class SourceFile:
         return self.text[start:end].rstrip("\r")
 
 
-def read_source(path: str | os.PathLike[str]) -> SourceFile | Diagnostic:
-    """The text of a `.circuit` file, or the Diagnostic that says why it cannot be read."""
+_HANDED_OVER = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/", "/dev/null")
+
+
+def only_regular(path: str | os.PathLike[str], *, named: bool = False) -> None:
+    """Raises OSError for a fifo, a socket or a device: reading one may never end.
+
+    What the command line names (`named`) may be what a shell hands over, `<(…)` and `/dev/stdin`.
+    """
+    name = os.fspath(path)
+    mode = os.stat(name).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (named and name.startswith(_HANDED_OVER)):
+        return
+    raise OSError(errno.EINVAL, "no regular file (a fifo, a socket or a device)", name)
+
+
+def read_source(
+    path: str | os.PathLike[str], *, named: bool = True
+) -> SourceFile | Diagnostic:
+    """The text of a `.circuit` file, or the Diagnostic that says why it cannot be read.
+
+    `named`: whether the command line names it, and not another file.
+    """
     name = os.fspath(path)
     try:
+        only_regular(name, named=named)
         with Path(name).open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:

@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from pathdsl.errors import Diagnostic, LanguageError
+from pathdsl.lang.source import only_regular
+from pathdsl.limits import LOCK_BYTES
 from pathdsl.score.lock import LOCK_VERSION, Lock
 
 __all__ = ["LockFile", "dumped", "lock_beside", "lock_path", "read_lock", "write_lock"]
 
-MAX_BYTES = 20_000_000
+MAX_BYTES = LOCK_BYTES.most
 _SHORT = 200
 
 
@@ -103,6 +105,7 @@ def read_lock(path: str) -> Lock:
     """
     name = lock_path(path)
     try:
+        only_regular(name)
         with open(name, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
