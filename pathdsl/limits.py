@@ -47,6 +47,25 @@ SIZE = Limit(
 STATES = Limit(
     most=100_000, what="automaton states of one path set; `--max-states` raises it", code="PD210"
 )
+LETTERS = Limit(
+    most=20_000, what="nodes and edges that a path expression spells out", code="PD211"
+)
+COPIES = Limit(most=200_000, what="steps of a plan; `--max-copies` raises it", code="PD211")
+WALKS = Limit(most=200_000, what="walks that a random control is drawn from", code="PD218")
+MOVES = Limit(
+    most=500_000,
+    what="steps of counting a path set with alternatives at positions",
+    code="PD215",
+)
+
+# Models
+LAYERS = Limit(most=1_000, what="layers of a model", code="PD615")
+HEADS = Limit(most=100_000, what="heads in all layers of a model", code="PD615")
+
+# Data
+TAKE = Limit(most=1_000_000, what="rows of a generator (`take:`)", code="PD327")
+EDGE_FILE_BYTES = Limit(most=512 * 1024 * 1024, what="bytes of a file of edges", code="PD217")
+LOCK_BYTES = Limit(most=20_000_000, what="bytes of a lock", code="PD651")
 
 # Repetitions
 BOOTSTRAP = Limit(most=1_000_000, what="resamples of `by bootstrap(N)`", code="PD116")

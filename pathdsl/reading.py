@@ -11,12 +11,22 @@ __all__ = ["read_file"]
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-def read_file(path: str | os.PathLike[str], most: int | None = None) -> bytes:
+_HANDED_OVER = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/", "/dev/null")
+
+
+def read_file(
+    path: str | os.PathLike[str], most: int | None = None, *, named: bool = False
+) -> bytes:
     """The bytes of a file, `most` of them at most where that is said.
+
+    What the command line names (`named`) may be what a shell hands over, `<(…)` and `/dev/stdin`.
 
     Raises OSError, and nothing else, with why as its `strerror`: there is none, it cannot be read,
     its name is none, or it is a pipe, a socket or a device, which might never end.
     """
+    if named and os.fspath(path).startswith(_HANDED_OVER):
+        with open(path, "rb") as handed:
+            return handed.read() if most is None else handed.read(most)
     try:
         number = os.open(path, _FLAGS)
     except ValueError as error:  # U+0000 in the name

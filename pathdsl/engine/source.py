@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast
 
+from pathdsl import limits
 from pathdsl.engine.configkinds import unusable
 from pathdsl.engine.otherkinds import other_kind
 from pathdsl.engine.pickles import note_of_pickle
@@ -374,6 +375,18 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
         raise LanguageError(
             source.fault("PD615", f"the config of `{source.location}` cannot be used: {error}")
         ) from error
+    for limit, found in (
+        (limits.LAYERS, shape.n_layers),
+        (limits.HEADS, shape.n_layers * shape.n_heads),
+    ):
+        if found > limit.most:
+            raise LanguageError(
+                source.fault(
+                    "PD615",
+                    f"the config of `{source.location}` has {found:,} {limit.what}, at most "
+                    f"{limit.most:,} are taken",
+                )
+            )
     sizes = (shape.n_layers, shape.n_heads, shape.d_head, shape.d_vocab, shape.n_positions)
     if min(sizes) < 1:
         raise LanguageError(

@@ -29,6 +29,7 @@ from pathdsl.graph.units import components_of
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import children, strip, walk
+from pathdsl.limits import MOVES, STATES
 
 __all__ = ["check_graph", "check_path"]
 
@@ -85,12 +86,13 @@ class _Checker:
         self.blame = Blame(resolver)
         self.faults: list[Diagnostic] = []
         self.told: set[tuple[str, Span | None]] = set()
+        self.enough = False
         self.faulty: set[str] = set()
 
     def attempt(self, act: Callable[[], object]) -> bool:
         """Do something that may raise; whether it did not."""
-        if ("PD210", None) in self.told:
-            return False  # one path set that is too large is enough work for one look at a file
+        if self.enough:
+            return False
         try:
             act()
         except PathdslError as error:
@@ -104,7 +106,9 @@ class _Checker:
         place = diagnostic.code, diagnostic.span
         if place not in self.told:
             self.faults.append(diagnostic)
-        self.told |= {place, (diagnostic.code, None)} if diagnostic.code == "PD210" else {place}
+        self.told.add(place)
+        # One path set that is too large is work enough for one look at a file.
+        self.enough = self.enough or diagnostic.code in (STATES.code, MOVES.code)
 
     # ---------------------------------------------------------------------------------------------
     # Where path sets and nodes are written
@@ -242,6 +246,8 @@ class _Checker:
             count = self.resolver.count(paths)
         except PathdslError as error:
             for diagnostic in error.diagnostics:
+                if diagnostic.code == MOVES.code:  # looking for the part would cost as much again
+                    diagnostic = replace(diagnostic, span=expr.span, label="multiplies them")
                 if diagnostic.span is None:
                     diagnostic = self.blame.located(diagnostic, expr, bindings)
                 self.add(diagnostic)

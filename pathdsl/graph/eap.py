@@ -31,6 +31,7 @@ from typing import TypeVar
 
 from pathdsl.graph.components import Component, Layout, bits
 from pathdsl.graph.pathset import Listed, ListedEdge, Nodes
+from pathdsl.limits import EDGE_FILE_BYTES
 from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = [
@@ -47,7 +48,7 @@ __all__ = [
     "unused_edges",
 ]
 
-MAX_BYTES = 512 * 1024 * 1024
+MAX_BYTES = EDGE_FILE_BYTES.most
 SHOWN = 5
 _HEAD = re.compile(r"a(0|[1-9][0-9]{0,5})\.h(0|[1-9][0-9]{0,5})")
 _MLP = re.compile(r"m(0|[1-9][0-9]{0,5})")

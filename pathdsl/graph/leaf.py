@@ -30,6 +30,7 @@ from pathdsl.graph.pathset import (
     Rel,
     Star,
 )
+from pathdsl.limits import LETTERS
 
 __all__ = ["MAX_LETTERS", "Guards", "Leaf", "Lowered", "Moves", "size_fault"]
 
@@ -37,7 +38,7 @@ Guards = tuple[Pos, ...]
 Moves = tuple[tuple[Guards, int], ...]
 """Node letters that reading a component may lead to, each under the positions that it asks for."""
 
-MAX_LETTERS = 20_000
+MAX_LETTERS = LETTERS.most
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from pathdsl.graph.automaton import Automaton, Guards, SenderClass, SlotStep
 from pathdsl.graph.components import Layout, bits
 from pathdsl.graph.neurons import original, split_paths
 from pathdsl.graph.pathset import PathSet
-from pathdsl.limits import STATES
+from pathdsl.limits import MOVES, STATES
 
 States = frozenset[int]
 MAX_STATES = STATES.most
@@ -44,7 +44,7 @@ class Product:
         self._sums: dict[tuple[States, int], int] = {}
         self._next: dict[States, dict[int, States]] = {}
         self._seen: set[States] = set()
-        self._looked_at = 0
+        self._spent = 0
 
     def count(self) -> int:
         """Number of (component, slot) sequences from `input` to `logits` in the set."""
@@ -96,19 +96,25 @@ class Product:
     # ---------------------------------------------------------------------------------------------
 
     def _between(self, v: int, slot: str | None, states: States) -> States:
-        self._look_at(len(states))
+        self._spend(len(states))
         return frozenset(
             concat.from_iterable(
                 _distance_cases(self.automaton.slot_step(q, v, slot)) for q in states
             )
         )
 
-    def _look_at(self, n_states: int) -> None:
-        """Counts the states inside sets, too: few sets may hold very many."""
-        self._looked_at += n_states
-        most = max(self.max_states, MAX_STATES)
-        if self._looked_at > most:
-            raise too_many_states(most)
+    def _spend(self, n_states: int) -> None:
+        """Counts the work on sets of several states: few sets may hold very many."""
+        self._spent += n_states if n_states > 1 else 0
+        if self._spent > MOVES.most:
+            raise PlanError(
+                Diagnostic(
+                    code="PD215",
+                    message=f"counting the paths of this set takes more than {MOVES.most:,} steps",
+                    notes=("alternatives at positions that may or may not fall together multiply",),
+                    help="judge the parts as path sets of their own, or leave positions out",
+                )
+            )
 
     def _senders(self, between: States) -> dict[int, States]:
         """For each component the states that may follow when it is read as the sender."""
@@ -116,9 +122,11 @@ class Product:
         if found is None:
             sets: dict[int, set[int]] = {}
             for m in between:
-                for part in self.automaton.sender_classes(m):
+                classes = self.automaton.sender_classes(m)
+                if len(between) > 1:
+                    self._spend(len(classes))
+                for part in classes:
                     outcomes = _guard_cases(part)
-                    self._look_at(len(outcomes))
                     for u in bits(part.senders):
                         sets.setdefault(u, set()).update(outcomes)
             shared: dict[States, States] = {}

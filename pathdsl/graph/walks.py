@@ -16,10 +16,11 @@ from collections.abc import Set
 from pathdsl.draws import Draws
 from pathdsl.graph.components import Layout, bits
 from pathdsl.graph.edge_draws import RawEdge
+from pathdsl.limits import WALKS
 
 __all__ = ["Walker", "added_walk", "draw_walks"]
 
-MAX_WALKS = 200_000
+MAX_WALKS = WALKS.most
 MAX_ADDED = 10_000
 
 

@@ -181,7 +181,7 @@ def check_depth(program: Program) -> Faults:
         depth[name] = max((at + depth.get(other, 0) for other, at in sites[name]), default=0)
         if depth[name] > NAMED_DEPTH.most:
             yield fault(
-                NAMED_DEPTH.code,
+                "PD131",
                 f"`{name}` is more than {NAMED_DEPTH.most} brackets, operators and names deep",
                 nodes[name].name.span,
                 "with what it names put in its place",

@@ -256,7 +256,7 @@ class _Loader:
         if len(self.loaded) >= FILES.most:
             self.faults.append(too_many(FILES.most, statement.path_span))
             return
-        source = read_source(target)
+        source = read_source(target, named=False)
         if isinstance(source, Diagnostic):
             self.faults.append(
                 Diagnostic(

@@ -53,11 +53,16 @@ class SourceFile:
         return self.text[start:end].rstrip("\r")
 
 
-def read_source(path: str | os.PathLike[str]) -> SourceFile | Diagnostic:
-    """The text of a `.circuit` file, or the Diagnostic that says why it cannot be read."""
+def read_source(
+    path: str | os.PathLike[str], *, named: bool = True
+) -> SourceFile | Diagnostic:
+    """The text of a `.circuit` file, or the Diagnostic that says why it cannot be read.
+
+    `named`: whether the command line names it, and not another file.
+    """
     name = os.fspath(path)
     try:
-        data = read_file(name, MAX_BYTES + 1)
+        data = read_file(name, MAX_BYTES + 1, named=named)
     except FileNotFoundError:
         return Diagnostic(code="PD009", message=f"there is no file `{name}`")
     except IsADirectoryError:

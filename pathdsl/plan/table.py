@@ -15,12 +15,13 @@ from pathdsl.errors import Diagnostic, PlanError
 from pathdsl.graph.automaton import Leaves
 from pathdsl.graph.components import Layout
 from pathdsl.graph.product import MAX_STATES
+from pathdsl.limits import COPIES
 from pathdsl.plan.masks import MaskTable
 from pathdsl.plan.steps import Blend, HeadCopy, PlainResid, Step
 
 __all__ = ["MAX_COPIES", "Cell", "CopyTable", "Shared", "Stream", "pattern_copy"]
 
-MAX_COPIES = 200_000
+MAX_COPIES = COPIES.most
 
 
 @dataclass(frozen=True, slots=True)

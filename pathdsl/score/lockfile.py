@@ -17,6 +17,7 @@ from typing import Any
 
 from pathdsl.errors import Diagnostic, LanguageError
 from pathdsl.lang.fence import Fence
+from pathdsl.limits import LOCK_BYTES
 from pathdsl.reading import read_file
 from pathdsl.score.lock import LOCK_VERSION, Lock
 from pathdsl.strictjson import JsonFault, read_json
@@ -24,7 +25,7 @@ from pathdsl.whole import write_whole
 
 __all__ = ["LockFile", "dumped", "lock_beside", "lock_path", "read_lock", "write_lock"]
 
-MAX_BYTES = 20_000_000
+MAX_BYTES = LOCK_BYTES.most
 _SHORT = 200
 
 

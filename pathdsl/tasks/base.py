@@ -27,6 +27,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pathdsl import limits
+
 __all__ = ["SEED", "TAKE", "Argument", "Column", "Generator", "Parameter", "Row", "argument_faults"]
 
 Argument = int | float | str | bool
@@ -71,7 +73,7 @@ class Parameter:
         return None
 
 
-MAX_TAKE = 1_000_000
+MAX_TAKE = limits.TAKE.most
 TAKE = Parameter(name="take", kind="int", default=100, least=1, most=MAX_TAKE, doc="number of rows")
 SEED = Parameter(name="seed", kind="int", default=0, doc="seed of the draws")
 

@@ -1,4 +1,4 @@
-"""Pages PD110 to PD119 and PD127 to PD130: words, arguments, fields, and what a file must have."""
+"""Pages PD110 to PD119 and PD127 to PD131: words, arguments, fields, and what a file must have."""
 
 from __future__ import annotations
 
@@ -144,5 +144,21 @@ WORD_PAGES: tuple[Page, ...] = (
         repair="Declare a task, or `use` a file that has one.",
         failing=whole(CIRCUIT, MODEL, METRIC, "claim good: mean(LD(reference)) > 0"),
         passing=whole(CIRCUIT, MODEL, TASK, METRIC, "claim good: mean(LD(reference)) > 0"),
+    ),
+    Page(
+        code="PD131",
+        name="names-nested-too-deep",
+        summary="Names stand more than 300 deep inside one another, what they mean put in place.",
+        why="A name that rests on hundreds of others, one below the other, is followed at every "
+        "step of a check.",
+        repair="Say the same with fewer names between.",
+        failing=sample(
+            "let x0 = mean(LD(reference))",
+            *(f"let x{i} = {'(' * 25}x{i - 1}{')' * 25} + x{i - 1}" for i in range(1, 13)),
+        ),
+        passing=sample(
+            "let x0 = mean(LD(reference))",
+            *(f"let x{i} = x{i - 1} + x{i - 1}" for i in range(1, 13)),
+        ),
     ),
 )

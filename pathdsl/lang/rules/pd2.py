@@ -33,6 +33,15 @@ def _in_gemma(path: str) -> Example:
     return whole(text, f"let kept = mean(LD(keep({path})))", files={"gemma/config.json": _GEMMA})
 
 
+def _alternatives(count: int) -> str:
+    """The paths that meet one of two nodes, and one of another two, `count` times."""
+    pairs = [
+        f"(through(a{i % 4}.h{i // 4 % 4}@S{1 + i % 2}) | through(m{i % 4}@IO))"
+        for i in range(count)
+    ]
+    return " & ".join(pairs)
+
+
 PAGES: tuple[Page, ...] = (
     *FILE_PAGES,
     *PROMPT_PAGES,
@@ -154,6 +163,16 @@ PAGES: tuple[Page, ...] = (
         repair="Leave the position out, or take the paths away: `P - through(a9.h6@END)`.",
         failing=_use("within({a0.h0, a1.h0, except a1.h0@END})"),
         passing=_use("within({a0.h0, a1.h0}) - through(a1.h0@END)"),
+    ),
+    Page(
+        code="PD215",
+        name="alternatives-multiply",
+        summary="Counting a path set takes too many steps: its alternatives at positions multiply.",
+        why="Whether two alternatives hold on one path depends on which positions fall together, "
+        "and `&` and `-` of many keep every combination apart.",
+        repair="Judge the parts as path sets of their own, or leave positions out.",
+        failing=_use(_alternatives(24)),
+        passing=_use(_alternatives(2)),
     ),
     Page(
         code="PD216",

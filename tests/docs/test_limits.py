@@ -1,0 +1,30 @@
+"""docs/limits.md lists every limit; `python -m tests.docs.test_limits` writes its table anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pathdsl.lang.rules import pages
+from pathdsl.limits import LIMITS
+
+PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
+HEAD = "| at most | of | code |\n|---|---|---|\n"
+
+
+def table() -> str:
+    """The table as it has to be."""
+    rows = [f"| {limit.most:,} | {limit.what} | {limit.code} |\n" for limit in LIMITS]
+    return HEAD + "".join(row.replace("(|", "(\\|") for row in rows)
+
+
+def test_the_page_holds_every_limit() -> None:
+    assert PAGE.read_text(encoding="utf-8").endswith(table())
+
+
+def test_every_limit_has_a_code() -> None:
+    assert {limit.code for limit in LIMITS} <= set(pages())
+
+
+if __name__ == "__main__":
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(text[: text.index(HEAD)] + table(), encoding="utf-8")
