@@ -32,6 +32,7 @@ ORDER = [
 LEAVES = {
     "draws": {"graph", "engine", "score", "tasks", "models"},
     "limits": {"lang", "graph", "plan", "engine", "score", "report", "cli", "tasks", "draws"},
+    "strictjson": {"lang", "graph", "engine", "score", "report", "api", "cli"},
     "tasks": {"lang", "engine", "report", "cli", "models"},
     "models": {"engine", "cli", "score"},
 }

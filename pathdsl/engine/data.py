@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,18 @@ from pathdsl.engine.positions import (
     resolve_positions,
     row_positions,
 )
+from pathdsl.engine.readings import (
+    continuations,
+    first_tokens,
+    vet_bos,
+    vet_continuations,
+    vet_prompts,
+    vet_readings,
+)
 from pathdsl.engine.rows import LoadedRows, Row, check_ids, load_rows, named, rows_hash
 from pathdsl.engine.taskspec import DataCall, Filter, TaskSpec, task_spec, treated_spec
-from pathdsl.engine.tokens import Encoder, Prompt
-from pathdsl.engine.treated import columns_of, vet_means, vet_treated
+from pathdsl.engine.tokens import Encoder, Ids, Prompt
+from pathdsl.engine.treated import columns_of, unchanged_rows, vet_means, vet_treated
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.shape import ModelShape
 from pathdsl.lang.signatures import DATA_FILES
@@ -68,12 +77,14 @@ def build_task(
     treated: Iterable[TreatedSpec] = (),
     prompt_columns: Iterable[str] = (),
     answer_columns: Iterable[str] = (),
+    elsewhere: Collection[str] = (),
 ) -> tuple[TaskData, tuple[Diagnostic, ...]]:
     """The task's arrays, and the warnings about its rows.
 
     `treated`: treated values that runs name besides the task's own; `prompt_columns`: prompts that
     are run for another reason; `answer_columns`: token columns that metrics read (`next` needs no
-    column). Raises DataError with every fault of every row: PD324, PD328 to PD344, PD348, PD349.
+    column), and `elsewhere` those of them that are read at other places than END only. Raises
+    DataError with every fault of every row: PD324, PD328 to PD344, PD348, PD349, PD354, PD357.
     """
     faults = Faults(spec.name, spec.span)
     given = rows.rows if isinstance(rows, LoadedRows) else rows
@@ -90,16 +101,21 @@ def build_task(
     needed |= {one.by for one in specs if one.by}
     _check_columns(table, [*columns, *answers, *sorted(needed)], faults)
 
-    encoder = Encoder(tokenizer, shape, spec.bos, faults)
+    from_file = spec.data.name in DATA_FILES
+    texts = spec.data.texts if from_file else answers
+    encoder = Encoder(tokenizer, shape, spec.bos, faults, texts=texts)
     prompts = _prompts(table, list(columns), encoder)
     _check_lengths(table, spec.reference, prompts, encoder, faults)
     positions = _positions(table, spec, prompts[spec.reference], encoder, faults)
-    tokens = {
-        name: tuple(
-            encoder.answer(row["id"], name, row[name]) if name in row else () for row in table
-        )
-        for name in answers
-    }
+    reference = prompts[spec.reference]
+    tokens = {name: _answers(table, name, reference, spec, encoder) for name in answers}
+    vet_bos(prompts, table, encoder, faults)
+    if from_file:
+        vet_readings(table, spec, answers, reference, encoder, faults)
+        vet_prompts(prompts, table, spec.data, encoder, faults)
+    for name in answers if spec.tokens == "alone" else ():
+        if name not in elsewhere:
+            vet_continuations(table, name, reference, encoder, faults)
     labels = _labels(table, set(columns) - needed, faults, needed)
     if spec.split_by in labels and len(set(labels[spec.split_by])) > MOST_PARTS:
         faults.add(
@@ -115,9 +131,13 @@ def build_task(
         for found in vet_treated(task, one).all:
             faults.keep(found)
     for one in specs:
-        vet_means(task, one, faults, counted=spec.data.name not in DATA_FILES)
+        as_written = task.facts.get("data", spec.data.written) == spec.data.written
+        vet_means(task, one, faults, counted=as_written and not from_file)
     faults.stop()
-    return task, faults.warnings
+    unchanged = {one: rows for one in specs if (rows := unchanged_rows(task, one)).any()}
+    if spec.treated in unchanged:
+        unchanged[None] = unchanged[spec.treated]
+    return replace(task, unchanged=unchanged), faults.warnings
 
 
 def _check_columns(rows: Sequence[Row], columns: Iterable[str], faults: Faults) -> None:
@@ -169,6 +189,25 @@ def _check_lengths(
                 ),
                 advice="use words of equal length in tokens",
             )
+
+
+def _answers(
+    rows: Sequence[Row],
+    column: str,
+    reference: Sequence[Prompt | None],
+    spec: TaskSpec,
+    encoder: Encoder,
+) -> tuple[Ids, ...]:
+    """The accepted tokens of one column, row by row; () with the fault noted."""
+    after = None
+    if spec.tokens == "continued":
+        after = continuations(rows, column, reference, encoder)
+    return tuple(
+        encoder.answer(row["id"], column, row[column], after[i] if after is not None else None)
+        if column in row
+        else ()
+        for i, row in enumerate(rows)
+    )
 
 
 def _positions(
@@ -277,6 +316,7 @@ def _assemble(
         labels=labels,
         clusters=clusters,
         tokens=tuple(encoder.words(prompt.ids) for prompt in reference),
+        first_answers=first_tokens(answers, encoder),
         facts=facts,
         key=content.hexdigest(),
     )

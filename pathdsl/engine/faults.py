@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathdsl.errors import DataError, Diagnostic, Severity, Span
 
-__all__ = ["Faults"]
+__all__ = ["Faults", "shown"]
 
 _WRITTEN_OUT = 10
 
@@ -93,3 +93,9 @@ class Faults:
         """Raise DataError with everything found if there is an error among it."""
         if self:
             raise DataError(self.all)
+
+
+def shown(value: object) -> str:
+    """A value in a message, cut where it is long."""
+    text = "null" if value is None else repr(value)
+    return f"`{text[:40]}…`" if len(text) > 41 else f"`{text}`"

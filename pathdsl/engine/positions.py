@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from pathdsl.engine.cells import json_repair
 from pathdsl.engine.faults import Faults
 from pathdsl.engine.rows import Row
 from pathdsl.engine.tokens import Encoder, Prompt
@@ -49,7 +50,7 @@ def row_positions(
                 "PD329",
                 f"row `{row['id']}`: `{name}` is no object",
                 about=name,
-                advice='"positions": {"S2": 11}',
+                advice=json_repair(str(field)) or '"positions": {"S2": 11}',
             )
             return {END: (len(prompt.ids) - 1,)}
     for name, value in given.items():

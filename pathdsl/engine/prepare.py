@@ -18,6 +18,9 @@ from pathdsl.lang.walk import walk
 from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.taskdata import TaskData
 
+OF_CELLS = ("PD353", "PD355", "PD356", "PD359")
+"""Warnings about how cells are read, which are the same for a task and its parts."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
@@ -49,6 +52,19 @@ def columns_by_task(program: Program) -> dict[str, dict[str, None]]:
         for task in serving(program, metric):
             columns[task] |= {name.name: None for name in answer_columns(metric)}
     return columns
+
+
+def read_elsewhere(program: Program) -> set[str]:
+    """Token columns that metrics read at named places only, never at the end of the prompt."""
+    somewhere: dict[bool, set[str]] = {True: set(), False: set()}
+    for metric in program.metrics.values():
+        for node in walk(metric.expression):
+            if isinstance(node, ast.Call):
+                at = node.at or metric.at
+                at_end = at is None or (at.name == "END" and not at.offset)
+                names = (a.value for a in node.arguments if isinstance(a.value, ast.Name))
+                somewhere[at_end] |= {one.name for one in names}
+    return somewhere[False] - somewhere[True] - set(answers_of_scores(program))
 
 
 def answers_of_scores(program: Program) -> tuple[str, ...]:
@@ -93,12 +109,13 @@ def prepare_tasks(
     Raises DataError with the faults of all tasks together.
     """
     faults: dict[str, tuple[Diagnostic, ...]] = {}
-    warnings: list[Diagnostic] = []
+    warnings: dict[str, tuple[Diagnostic, ...]] = {}
     tasks: dict[str, TaskData] = {}
     specs: dict[str, TaskSpec] = {}
     columns = columns_by_task(program)
     extra = run_treated_specs(program)
     scored = answers_of_scores(program)
+    elsewhere = read_elsewhere(program)
     for name, declaration in program.tasks.items():
         try:
             spec = task_spec(declaration, program.tasks)
@@ -108,14 +125,23 @@ def prepare_tasks(
             wanted = columns[name] | {c: None for c in scored if c in present}
             treated = [t for t in extra if not t.column or t.column in present]
             tasks[name], noticed = build_task(
-                spec, rows, tokenizer, shape, treated=treated, answer_columns=wanted
-            )
+                spec, rows, tokenizer, shape, treated=treated, answer_columns=wanted,
+                elsewhere=elsewhere,
+            )  # fmt: skip
             specs[name] = spec
-            warnings += noticed
+            warnings[name] = noticed
         except DataError as error:
             faults[name] = error.diagnostics
     if faults:
         raise DataError(_told_once(program, faults))
+    told = [fault for found in warnings.values() for fault in found if fault.code not in OF_CELLS]
+    of_cells = {
+        name: tuple(fault for fault in found if fault.code in OF_CELLS)
+        for name, found in warnings.items()
+    }
     return Prepared(
-        tasks=tasks, specs=specs, warnings=tuple(warnings), overrides=dict(overrides or {})
+        tasks=tasks,
+        specs=specs,
+        warnings=(*told, *_told_once(program, of_cells)),
+        overrides=dict(overrides or {}),
     )

@@ -6,7 +6,7 @@ without a seed the first rows are taken. Filters apply after `take`, so that `ta
 template == "abba"` is a part of `ioi`.
 
 In a CSV file all cells are texts, except those that hold a JSON list or object: `[5, 6]`,
-`{"S2": 3}`.
+`{"S2": 3}`. `ids:` and `texts:` say of a column how it is to be read, in both kinds of files.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pathdsl.draws import Draws
+from pathdsl.engine.cells import csv_cell, read_columns
 from pathdsl.engine.faults import Faults
-from pathdsl.engine.taskspec import Scalar, TaskSpec
+from pathdsl.engine.taskspec import DataCall, Scalar, TaskSpec
 from pathdsl.lang.source import only_regular
+from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = ["LoadedRows", "Row", "check_ids", "load_rows", "matches", "named", "rows_hash"]
 
@@ -55,16 +57,21 @@ def load_rows(
     faults = Faults(task.name, task.data.span or task.span)
     call = task.data
     arguments: dict[str, Scalar] = {**call.arguments, **(overrides or {})}
-    facts = {"data": call.written}
+    facts = {}
     if call.name in _FILES:
+        if "take" not in arguments and "seed" not in call.arguments:
+            arguments.pop("seed", None)  # `--seed` for all tasks: nothing is drawn here
         text, facts["data_sha256"] = _read(task, base_dir / call.path, faults)
         _check_arguments(call.name, arguments, faults)
         faults.stop()
-        rows = _jsonl(call.path, text, faults) if call.name == "jsonl" else _csv(text, faults)
+        rows = _jsonl(call.path, text, faults) if call.name == "jsonl" else _csv(call, text, faults)
         faults.stop()
+        rows = read_columns(rows, call.ids, call.texts, faults)
         rows = _take(rows, arguments, faults)
     else:
-        rows = _generate(task, arguments, overrides or {}, faults)
+        arguments = _usable(task, arguments, overrides or {}, faults)
+        rows = _generate(task, arguments)
+    facts["data"] = replace(call, arguments=arguments).written
     for filter_ in task.filters:
         lacking = [str(row["id"]) for row in rows if filter_.field not in row]
         if lacking:
@@ -182,13 +189,13 @@ def _jsonl(path: str, text: str, faults: Faults) -> list[Row]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            where = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-            why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+            row = read_json(line)
+        except JsonFault as fault:
+            is_what = "is refused" if fault.refused else "is not JSON"
             faults.add(
-                "PD322", f"line {number}{where} of `{path}` is not JSON: {why}", about="line"
-            )
+                "PD322", f"line {number}, column {fault.column} of `{path}` {is_what}: {fault}",
+                about="line",
+            )  # fmt: skip
             continue
         if not isinstance(row, dict):
             faults.add(
@@ -206,7 +213,7 @@ def named(row: Row, number: int) -> Row:
     return {**row, "id": str(number) if own is None or own == "" else str(own)}
 
 
-def _csv(text: str, faults: Faults) -> list[Row]:
+def _csv(call: DataCall, text: str, faults: Faults) -> list[Row]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[Row] = []
     header: list[str] = []
@@ -226,20 +233,20 @@ def _csv(text: str, faults: Faults) -> list[Row]:
                     about="line",
                 )
                 continue
-            row = {name: _cell(cell) for name, cell in zip(header, cells, strict=True)}
+            row = {}
+            for name, cell in zip(header, cells, strict=True):
+                try:
+                    row[name] = csv_cell(cell, text=name in call.texts)
+                except JsonFault as fault:
+                    faults.add(
+                        "PD322",
+                        f"line {reader.line_num}, column `{name}` is refused: {fault}",
+                        about="line",
+                    )
             rows.append(named(row, len(rows) + 1))
     except csv.Error as error:
         faults.add("PD322", f"line {reader.line_num} is not CSV: {error}")
     return rows
-
-
-def _cell(cell: str) -> object:
-    if cell[:1] in ("[", "{"):
-        try:
-            return json.loads(cell)
-        except json.JSONDecodeError:
-            return cell
-    return cell
 
 
 def _take(rows: list[Row], arguments: Mapping[str, Scalar], faults: Faults) -> list[Row]:
@@ -262,12 +269,13 @@ def _take(rows: list[Row], arguments: Mapping[str, Scalar], faults: Faults) -> l
 # ------------------------------------------------------------------------------- generators
 
 
-def _generate(
+def _usable(
     task: TaskSpec,
     arguments: dict[str, Scalar],
     overrides: Mapping[str, int],
     faults: Faults,
-) -> list[Row]:
+) -> dict[str, Scalar]:
+    """The arguments that the generator of a task takes, those that it does not take refused."""
     from pathdsl import tasks
 
     name = task.data.name
@@ -287,7 +295,16 @@ def _generate(
     arguments = {k: v for k, v in arguments.items() if k in known or k not in overrides}
     for found in generator.faults(**arguments):
         faults.add("PD327", f"generator `{name}`: {found}")
+    for keyword in (word for word in ("ids", "texts") if getattr(task.data, word)):
+        faults.add("PD327", f"generator `{name}`: `{keyword}:` is for files")
     if task.data.path:
         faults.add("PD327", f"generator `{name}` takes arguments by name, `take: 256`")
     faults.stop()
-    return [named(row, i) for i, row in enumerate(generator.rows(**arguments), start=1)]
+    return arguments
+
+
+def _generate(task: TaskSpec, arguments: Mapping[str, Scalar]) -> list[Row]:
+    from pathdsl import tasks
+
+    rows = tasks.get(task.data.name).rows(**arguments)
+    return [named(row, i) for i, row in enumerate(rows, start=1)]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathdsl.engine.faults import Faults
 from pathdsl.errors import Span
 from pathdsl.lang import ast
-from pathdsl.lang.signatures import AVERAGES, LAYERNORMS, TASK_FIELDS, TREATED
+from pathdsl.lang.signatures import AVERAGES, LAYERNORMS, TASK_FIELDS, TOKENS, TREATED
 from pathdsl.lang.signatures import literal as literal_of
 from pathdsl.plan.runs import TreatedSpec
 
@@ -26,11 +26,16 @@ Scalar = str | int | float | bool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataCall:
-    """`ioi(take: 256, seed: 0)`, `jsonl("rows.jsonl")`: a source of rows and its arguments."""
+    """`ioi(take: 256, seed: 0)`, `jsonl("rows.jsonl")`: a source of rows and its arguments.
+
+    `ids` and `texts`: columns of a file whose cells are token ids, or texts, however they look.
+    """
 
     name: str
     path: str = ""
     arguments: Mapping[str, Scalar] = field(default_factory=dict)
+    ids: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
     span: Span | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -46,6 +51,9 @@ class DataCall:
                 case _:
                     text = str(value)
             parts.append(f"{name}: {text}")
+        for name, columns in (("ids", self.ids), ("texts", self.texts)):
+            if columns:
+                parts.append(f"{name}: [{', '.join(columns)}]")
         return f"{self.name}({', '.join(parts)})"
 
 
@@ -64,6 +72,7 @@ class TaskSpec:
 
     `bos` None: the tokenizer's own special tokens. `cluster` "": each row is resampled by itself.
     `split_by`: the label by whose values claims are reported one by one, "" for none.
+    `tokens`: an answer's text is one token `alone`, or as the reference prompt is `continued`.
     """
 
     name: str
@@ -76,6 +85,7 @@ class TaskSpec:
     bos: bool | None = None
     layernorm: str = "recompute"
     average: str = "ratio_of_means"
+    tokens: str = "alone"
     filters: tuple[Filter, ...] = ()
     span: Span | None = field(default=None, compare=False, repr=False)
 
@@ -151,6 +161,7 @@ def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = Non
         bos=bos,
         layernorm=word("layernorm", LAYERNORMS, LAYERNORMS[0]),
         average=word("average", AVERAGES, AVERAGES[0]),
+        tokens=word("tokens", TOKENS, TOKENS[0]),
         filters=tuple(filters),
         span=decl.span,
     )
@@ -172,9 +183,12 @@ def _data_call(one: ast.Field, faults: Faults) -> DataCall:
         )
         return DataCall(name="")
     path, arguments = "", {}
+    read_as: dict[str, tuple[str, ...]] = {}
     for argument in value.arguments:
         found = literal_of(argument.value)
-        if found is None:
+        if argument.keyword in ("ids", "texts"):
+            read_as[argument.keyword] = _columns(argument, faults)
+        elif found is None:
             faults.add(
                 "PD345",
                 f"an argument of `{value.name}` is no number, text, word, `true` or `false`",
@@ -188,7 +202,21 @@ def _data_call(one: ast.Field, faults: Faults) -> DataCall:
             faults.add(
                 "PD345", f"`{value.name}` takes arguments by name, `take: 256`", span=argument.span
             )
-    return DataCall(name=value.name, path=path, arguments=arguments, span=value.span)
+    return DataCall(name=value.name, path=path, arguments=arguments, span=value.span, **read_as)
+
+
+def _columns(argument: ast.Argument, faults: Faults) -> tuple[str, ...]:
+    """The names that `ids: [answer, wrong]` lists."""
+    items = argument.value.items if isinstance(argument.value, ast.ListValue) else ()
+    names = tuple(item.name for item in items if isinstance(item, ast.Name))
+    if not names or len(names) != len(items):
+        faults.add(
+            "PD345",
+            f"`{argument.keyword}` is no list of columns",
+            span=argument.span,
+            advice=f"{argument.keyword}: [answer]",
+        )
+    return names
 
 
 def treated_spec(value: ast.Expr, faults: Faults | None = None) -> TreatedSpec | None:

@@ -2,20 +2,25 @@
 
 A prompt is a text or a list of ids. Texts get the tokenizer's own special tokens, or with
 `bos = true` one beginning-of-sequence token and nothing else, or with `bos = false` none. Ids are
-used as they are. No torch: the tokenizer is an object of `transformers`, passed in.
+used as they are. An answer's text is one token alone, or the one by which it continues the prompt.
+No torch: the tokenizer is an object of `transformers`, passed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pathdsl.engine.faults import Faults
+from pathdsl.engine.cells import json_repair
+from pathdsl.engine.faults import Faults, shown
 from pathdsl.errors import Severity
 from pathdsl.graph.shape import ModelShape
 
 __all__ = ["Encoder", "Prompt"]
+
+
+Ids = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +36,25 @@ class Encoder:
     """Encodes the texts of one task with one tokenizer, noting what is wrong."""
 
     def __init__(
-        self, tokenizer: Any | None, shape: ModelShape, bos: bool | None, faults: Faults
+        self,
+        tokenizer: Any | None,
+        shape: ModelShape,
+        bos: bool | None,
+        faults: Faults,
+        *,
+        texts: Collection[str] = (),
     ) -> None:
+        """`texts`: columns that are declared to be texts."""
         self.tokenizer = tokenizer
         self.shape = shape
         self.faults = faults
         self.bos = bos
+        self.texts = texts
         self._told_missing = False
         self._told_ids = False
         self._kinds: set[str] = set()  # "text" and "ids", as prompts came
-        self._answers: dict[str, tuple[int, ...]] = {}
+        self._answers: dict[str, Ids] = {}
+        self._words: dict[int, str] = {}
         if bos and tokenizer is not None and tokenizer.bos_token_id is None:
             faults.add(
                 "PD344",
@@ -82,7 +96,7 @@ class Encoder:
         else:
             self.faults.add(
                 "PD329",
-                f"{where}: found {_show(value)}, wanted a text or a list of token ids",
+                f"{where}: found {shown(value)}, wanted a text or a list of token ids",
                 about=column,
             )
             return None
@@ -146,63 +160,130 @@ class Encoder:
             )
         return not strange
 
-    def _need_tokenizer(self, where: str) -> None:
+    def _need_tokenizer(self, where: str, column: str = "", text: str = "") -> None:
         if not self._told_missing:  # it is the same for every row
             self._told_missing = True
+            digits = text.isascii() and text.isdigit()
             self.faults.add(
                 "PD342",
                 f"{where} is a text, and the model comes without a tokenizer",
-                advice='{"prompt": [3, 1, 2]}',
+                advice=f"ids: [{column}]" if digits else '{"prompt": [3, 1, 2]}',
                 notes=("without a tokenizer, prompts and answers are token ids",),
             )
 
     # ---------------------------------------------------------------- answers
 
-    def answer(self, row: str, column: str, value: object) -> tuple[int, ...]:
+    def answer(
+        self, row: str, column: str, value: object, after: Mapping[str, Ids | None] | None = None
+    ) -> Ids:
         """The accepted token ids of one answer, sorted as written; () with the fault noted.
 
-        PD329 (type or empty list), PD332 (ids), PD333 (not one token), PD342 (no tokenizer).
+        `after`: for every text, the ids by which it continues the row's prompt (see `continued`);
+        without it a text is tokenised alone. PD329 (type or empty list), PD332 (ids), PD333 (not
+        one token), PD342 (no tokenizer), PD354 (a Python list), PD357 (no continuation).
         """
         where = f"row `{row}`, column `{column}`"
         items = list(value) if isinstance(value, list | tuple) else [value]
         if not items or not all(isinstance(item, str) or _whole(item) for item in items):
             self.faults.add(
                 "PD329",
-                f"{where}: found {_show(value)}, wanted one token as text or id, or a list of "
+                f"{where}: found {shown(value)}, wanted one token as text or id, or a list of "
                 "those",
                 about=column,
             )
             return ()
         found: list[int] = []
         for item in items:
-            ids = self._one_token(where, column, item) if isinstance(item, str) else (item,)
+            if not isinstance(item, str):
+                ids: Ids = (item,)
+            elif after is None or self.tokenizer is None:
+                ids = self._one_token(where, column, item)
+            else:
+                ids = self._continuing(where, column, item, after.get(item))
             if not ids or not self._known(where, column, ids):
                 return ()
             found += [one for one in ids if one not in found]
         return tuple(found)
 
-    def _one_token(self, where: str, column: str, text: str) -> tuple[int, ...]:
+    def alone(self, text: str) -> Ids:
+        """The ids of a text by itself, without special tokens; () without a tokenizer."""
+        if text not in self._answers:
+            if self.tokenizer is None:
+                return ()
+            self._answers[text] = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return self._answers[text]
+
+    def is_one(self, text: str) -> bool:
+        """Whether a text by itself is exactly one token of the vocabulary."""
+        ids = self.alone(text)
+        if len(ids) != 1 or self.tokenizer is None:
+            return False
+        return ids[0] != self.tokenizer.unk_token_id or text == self.tokenizer.unk_token
+
+    def continued(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Ids | None]:
+        """The ids by which each text continues its prompt.
+
+        None where there is no telling: the prompt is ids, or its own tokens become others.
+        """
+        whole = [(prompt.text or "") + text for prompt, text in zip(prompts, texts, strict=True)]
+        if self.tokenizer is None or not whole:
+            return [None] * len(whole)
+        first = (self.tokenizer.bos_token_id,) if self.bos else ()
+        found: list[Ids | None] = []
+        texts = list(dict.fromkeys(whole))
+        encoded = self.tokenizer(
+            texts, add_special_tokens=self.bos is None, return_attention_mask=False
+        )
+        ids_of = dict(zip(texts, encoded["input_ids"], strict=True))
+        for prompt, text in zip(prompts, whole, strict=True):
+            n, both = len(prompt.ids), (*first, *ids_of[text])
+            kept = prompt.text is not None and both[:n] == prompt.ids
+            found.append(both[n:] if kept else None)
+        return found
+
+    def _one_token(self, where: str, column: str, text: str) -> Ids:
         if self.tokenizer is None:
-            self._need_tokenizer(where)
+            self._need_tokenizer(where, column, text)
             return ()
-        if text in self._answers:
-            return self._answers[text]
-        ids = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-        unknown = self.tokenizer.unk_token_id
-        known = len(ids) == 1 and (ids[0] != unknown or text == self.tokenizer.unk_token)
-        if known:
-            self._answers[text] = ids
-            return ids
+        if self.is_one(text):
+            return self.alone(text)
+        if repair := "" if column in self.texts else json_repair(text):
+            self.faults.add(
+                "PD354", f"{where}: {shown(text)} is a list as Python writes it, not as JSON does",
+                about=column, advice=repair,
+            )  # fmt: skip
+            return ()
+        ids = self.alone(text)
         parts = " ".join(f"`{t}`" for t in self.tokenizer.convert_ids_to_tokens(list(ids)))
         what = f"is {len(ids)} tokens ({parts})" if len(ids) != 1 else "is not in the vocabulary"
         self.faults.add(
             "PD333", f"{where}: `{text}` {what}, wanted exactly one", about=column,
-            advice=self._repair(text),
+            advice=self._repair(column, text),
         )  # fmt: skip
         return ()
 
-    def _repair(self, text: str) -> str:
-        """The same word with or without its leading space, where that is one token."""
+    def _continuing(self, where: str, column: str, text: str, ids: Ids | None) -> Ids:
+        """The one token by which a text continues the prompt; () with the fault noted."""
+        assert self.tokenizer is not None
+        if ids is not None and len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id:
+            return ids
+        if ids is None:
+            what = "makes other tokens of the end of the prompt"
+        elif len(ids) == 1:
+            what = "is not in the vocabulary"
+        else:
+            parts = " ".join(f"`{word}`" for word in self.words(ids))
+            what = f"is {len(ids)} tokens ({parts})"
+        self.faults.add(
+            "PD357", f"{where}: `{text}` after the prompt {what}, and `tokens = continued` wants "
+            "exactly one behind it", about=column, advice="tokens = alone",
+        )  # fmt: skip
+        return ()
+
+    def _repair(self, column: str, text: str) -> str:
+        """How an id is declared; or the word with or without its space, where that is one token."""
+        if text.isascii() and text.isdigit() and column not in self.texts:
+            return f"ids: [{column}]"
         other = text[1:] if text.startswith(" ") else f" {text}"
         ids = self.tokenizer(other, add_special_tokens=False)["input_ids"] if other.strip() else []
         if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id:
@@ -217,17 +298,13 @@ class Encoder:
 
     def _word(self, one: int) -> str:
         """One token as text. SentencePiece's `▁` is a blank, which decoding it alone strips off."""
-        text = self.tokenizer.decode([one])  # type: ignore[union-attr]
-        raw = self.tokenizer.convert_ids_to_tokens(one)  # type: ignore[union-attr]
-        blank = isinstance(raw, str) and raw.startswith("▁") and not text.startswith(" ")
-        return f" {text}" if blank else text
+        if one not in self._words:
+            text = self.tokenizer.decode([one])  # type: ignore[union-attr]
+            raw = self.tokenizer.convert_ids_to_tokens(one)  # type: ignore[union-attr]
+            blank = isinstance(raw, str) and raw.startswith("▁") and not text.startswith(" ")
+            self._words[one] = f" {text}" if blank else text
+        return self._words[one]
 
 
 def _whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _show(value: object) -> str:
-    """A value in a message, cut where it is long."""
-    text = "null" if value is None else repr(value)
-    return f"`{text[:40]}…`" if len(text) > 41 else f"`{text}`"

@@ -29,8 +29,10 @@ __all__ = [
     "columns_of",
     "groups_of_one",
     "mean_groups",
+    "moved_places",
     "noise_values",
     "resample_rows",
+    "unchanged_rows",
     "vet_means",
     "vet_treated",
 ]
@@ -172,7 +174,7 @@ def vet_treated(task: TaskData, spec: TreatedSpec) -> Faults:
     """What is wrong with a treated value on these rows; errors and warnings, nothing raised.
 
     PD328 (no such column or label), PD336/PD338 (noise positions), PD340 (equals the reference),
-    PD341 (groups of one), PD343 (no partner).
+    PD341 (groups of one), PD343 (no partner), PD358 (the reference's own value on every row).
     """
     faults = Faults(task.name)
     for column in columns_of(spec):
@@ -192,29 +194,118 @@ def vet_treated(task: TaskData, spec: TreatedSpec) -> Faults:
             faults.keep(found)
     except ValueError as error:
         faults.add("PD338", str(error))
+    if faults:
+        return faults
+    unchanged = unchanged_rows(task, spec)
+    if unchanged.all():
+        _vet_nothing(task, spec, faults)
+    else:
+        _vet_unchanged(task, spec, unchanged, faults)
+    return faults
+
+
+def unchanged_rows(task: TaskData, spec: TreatedSpec) -> np.ndarray:
+    """(rows,) bool: where the treated value is the reference's own, whatever the model computes.
+
+    Its prompt is the reference prompt, or all prompts behind its mean or its draws are, or its
+    noise has scale 0. For values that `vet_treated` has passed.
+    """
+    nothing: np.ndarray = np.zeros(task.n_rows, dtype=bool)
+    if not spec.column:
+        return ~nothing if spec.kind == "noise" and spec.scale == 0 else nothing
+    prompts, reference = task.prompts[spec.column], task.prompts[task.reference]
+    match spec.kind:
+        case "paired":
+            return np.asarray((prompts == reference).all(axis=1))
+        case "mean":
+            groups = mean_groups(task, spec)
+            first = np.unique(groups, return_index=True)[1]
+            other = np.flatnonzero((prompts != prompts[first][groups]).any(axis=1))
+            alike = ~np.isin(groups, groups[other])
+            return np.asarray(alike & (prompts == reference).all(axis=1))
+        case _:
+            same = ~nothing
+            for partners in resample_rows(task, spec):
+                same &= (prompts[partners] == reference).all(axis=1)
+            return same
+
+
+def moved_places(task: TaskData, spec: TreatedSpec) -> np.ndarray | None:
+    """(rows, pos) bool: where a path that begins there carries another input than the reference's.
+
+    None for means and zeros, which are values of components and not of prompts. For values that
+    `vet_treated` has passed.
+    """
+    moved: np.ndarray = np.zeros((task.n_rows, task.n_pos), dtype=bool)
+    match spec.kind:
+        case "paired" | "resample":
+            prompts, reference = task.prompts[spec.column], task.prompts[task.reference]
+            drawn = resample_rows(task, spec) if spec.kind == "resample" else [slice(None)]
+            for rows in drawn:
+                moved |= prompts[rows] != reference
+        case "noise":
+            for at in spec.at:
+                for row, places in enumerate(resolve_positions(task, *parse_position(at))):
+                    moved[row, list(places)] = spec.scale > 0
+        case _:
+            return None
+    return moved
+
+
+def _vet_nothing(task: TaskData, spec: TreatedSpec, faults: Faults) -> None:
+    """Note PD358: no row has a treated value of its own."""
+    which = f"on all {task.n_rows} rows" if task.n_rows > 1 else f"on row `{task.row_ids[0]}`"
+    by = f" of its `{spec.by}` and length" if spec.by else " of its length"
+    why, advice = {
+        "paired": (
+            f"`{spec.column}` equals `{task.reference}` {which}",
+            "a column with another prompt",
+        ),
+        "mean": (
+            f"`{spec}` is made of the row's own prompt alone {which}: no other{by} is there",
+            "take more rows, or a coarser `by:`",
+        ),
+        "resample": (
+            f"`{spec}` draws the row's own prompt {which}",
+            "rows with different prompts",
+        ),
+        "noise": (f"`{spec}` has scale 0", "scale: 3.0"),
+    }[spec.kind]
+    faults.add(
+        "PD358",
+        f"the treated value is the reference's own: {why}",
+        advice=advice,
+        notes=("treating any path changes nothing, so that every effect is 0 by construction",),
+    )
+
+
+def _vet_unchanged(
+    task: TaskData, spec: TreatedSpec, unchanged: np.ndarray, faults: Faults
+) -> None:
+    """Note PD340 and PD341 for rows that have no treated value of their own, or of one prompt."""
     if spec.kind == "mean" and (alone := groups_of_one(task, spec)):
         others = f" and {len(alone) - 1} others are" if len(alone) > 1 else " is"
         by = f" of one `{spec.by}`" if spec.by else ""
+        own = unchanged[task.row_ids.index(alone[0])]
         faults.add(
             "PD341",
-            f"row `{alone[0]}`{others} alone among rows of its length{by}, so its mean is its own "
-            "value",
+            f"row `{alone[0]}`{others} alone among rows of its length{by}, so its mean is "
+            + ("its own value" if own else "the value of one prompt"),
             advice="take more rows, or a coarser `by:`",
             severity=Severity.WARNING,
         )
-    if spec.kind == "paired" and spec.column != task.reference:
-        same = (task.prompts[spec.column] == task.prompts[task.reference]).all(axis=1)
-        for row in np.flatnonzero(same):
-            faults.add(
-                "PD340",
-                f"row `{task.row_ids[row]}`: `{spec.column}` equals `{task.reference}`, so "
-                "treating it changes nothing",
-                severity=Severity.WARNING,
-            )
-    elif spec.kind == "paired":
-        faults.add(
-            "PD340",
-            f"the treated value is the reference `{spec.column}` itself",
-            severity=Severity.WARNING,
-        )
-    return faults
+        unchanged = unchanged & ~np.isin(task.row_ids, alone)
+    if not unchanged.any():
+        return
+    count = int(unchanged.sum())
+    others = f" and on {count - 1} others" if count > 1 else ""
+    what = f"`{spec.column}` equals `{task.reference}`"
+    if spec.kind != "paired":
+        what = f"`{spec}` is made of the row's own prompt alone"
+    faults.add(
+        "PD340",
+        f"on row `{task.row_ids[int(np.flatnonzero(unchanged)[0])]}`{others} {what}, so treating "
+        "changes nothing there",
+        notes=(f"{count} of {task.n_rows} rows; reports count them beside n",),
+        severity=Severity.WARNING,
+    )

@@ -113,6 +113,10 @@ def check_value(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
                 yield from check_column(scope, value, "token")  # type: ignore[arg-type]
             else:
                 yield from check_column(scope, value, "prompt")  # type: ignore[arg-type]
+        case Kind.COLUMNS:
+            items = value.items if isinstance(value, ast.ListValue) else ()
+            if not items or not all(map(_is_word, items)):
+                yield _wrong(parameter, value)
         case Kind.METRIC | Kind.TASK:
             if not _is_word(value):
                 yield _wrong(parameter, value)

@@ -180,6 +180,7 @@ def _data(scope: Scope, value: ast.Node) -> Faults:
         )
     elif value.name in DATA_FILES:
         yield from check_arguments(scope, DATA_FILES[value.name], value.arguments, value.span)
+        yield from _read_twice(value)
         first = value.arguments[0].value if value.arguments else None
         if isinstance(first, ast.String):
             folder = Path(value.span.path).parent
@@ -195,6 +196,28 @@ def _data(scope: Scope, value: ast.Node) -> Faults:
         names = (*known, *DATA_FILES)
         yield from unknown_word(value.name, names, value.name_span, "data source")
         yield from _generator_arguments(value)
+
+
+def _read_twice(call: ast.Call) -> Faults:
+    """A column that is to be read as ids and as texts, or is listed twice."""
+    seen: dict[str, ast.Node] = {}
+    for argument in call.arguments:
+        listed_here = isinstance(argument.value, ast.ListValue)
+        if argument.keyword not in ("ids", "texts") or not listed_here:
+            continue
+        for item in argument.value.items:  # type: ignore[union-attr]
+            name = item.name if isinstance(item, ast.Name) else ""
+            if name in seen:
+                yield fault(
+                    "PD114",
+                    f"the column `{name}` is listed twice",
+                    item.span,
+                    "given again here",
+                    labels=[(seen[name].span, "first given here")],
+                    help="its cells are ids or texts: leave one of them out",
+                )
+            elif name:
+                seen[name] = item
 
 
 def _generator_arguments(call: ast.Call) -> Faults:

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     BOOL = "`true` or `false`"
     WORD = "one of the words"
     COLUMN = "a column"
+    COLUMNS = "a list of columns, `[answer, wrong]`"
     LABEL = "a field of the rows"
     METRIC = "a metric"
     TASK = "a task"

@@ -48,6 +48,7 @@ __all__ = [
     "SCORES",
     "STATISTICS",
     "TASK_FIELDS",
+    "TOKENS",
     "TREATED",
     "UNITS",
     "Filled",
@@ -64,11 +65,13 @@ DTYPES = ("float32", "float64", "bfloat16", "float16")
 UNITS = ("logits", "nats", "prob", "none")
 LAYERNORMS = ("recompute", "frozen")
 AVERAGES = ("ratio_of_means", "mean_of_ratios")
+TOKENS = ("alone", "continued")
 
 
 DTYPE = word("dtype", DTYPES, "float32")
 _TAKE = Parameter(name="take", kind=Kind.INTEGER, least=1)
 _SHA = Parameter(name="sha256", kind=Kind.TEXT)
+_READ_AS = tuple(Parameter(name=name, kind=Kind.COLUMNS) for name in ("ids", "texts"))
 _LABEL = Parameter(name="by", kind=Kind.LABEL)
 
 CIRCUIT_FIELDS = {
@@ -93,6 +96,7 @@ TASK_FIELDS = {
         word("layernorm", LAYERNORMS, "recompute"),
         word("average", AVERAGES, "ratio_of_means"),
         Parameter(name="bos", kind=Kind.BOOL),
+        word("tokens", TOKENS, "alone"),
     )
 }
 LOADERS = table(
@@ -113,12 +117,12 @@ LOADERS = table(
 DATA_FILES = table(
     Signature(
         name="jsonl",
-        parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED),
+        parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED, *_READ_AS),
         example='jsonl("data/rows.jsonl", take: 200)',
     ),
     Signature(
         name="csv",
-        parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED),
+        parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED, *_READ_AS),
         example='csv("data/rows.csv", take: 200)',
     ),
 )

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pathdsl.plan.runs import TreatedSpec
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TaskData:
@@ -20,9 +22,11 @@ class TaskData:
     `lengths`: (rows,) int64 true lengths. `answers[column][row]`: token ids accepted as this column
     (one, or several for lists). `positions[name][row]`: sorted token indices; `END` is among them.
     `labels[column][row]`: other fields. `clusters`: (rows,) int64, what is resampled for intervals.
-    `tokens[row]`: the reference prompt's tokens as text, for reports. `facts`: for the methodology
-    line (special tokens, source and hash of the data). `key`: content hash of everything above,
-    equal for tasks that share rows (same data, seed and take).
+    `tokens[row]`: the reference prompt's tokens as text, for reports, `first_answers[column]` the
+    first row's answers as text and id. `unchanged[treated]`: (rows,) bool, where a treated value is
+    the reference's own, None for the task's; those that are so nowhere are left out. `facts`: for
+    the methodology line (special tokens, source and hash of the data). `key`: content hash of
+    everything above, equal for tasks that share rows (same data, seed and take).
     """
 
     name: str
@@ -35,6 +39,8 @@ class TaskData:
     labels: Mapping[str, tuple[str | int | float | bool, ...]]
     clusters: np.ndarray
     tokens: tuple[tuple[str, ...], ...] = ()
+    unchanged: Mapping[TreatedSpec | None, np.ndarray] = field(default_factory=dict)
+    first_answers: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
 

@@ -12,7 +12,7 @@ from math import isfinite
 
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.report.members_text import members_block
-from pathdsl.report.numbers import apart, many, spread_words
+from pathdsl.report.numbers import apart, many, nothing_to_treat, spread_words
 from pathdsl.report.style import View, clip, paragraph, table
 from pathdsl.score.results import ClaimResult, Spread, TellingRow, Verdict
 
@@ -102,6 +102,8 @@ def _other_norm(claim: ClaimResult, view: View) -> str:
 
 def _scope(claim: ClaimResult) -> str:
     parts = [f"n = {claim.n:,}"] if claim.n else []
+    if claim.unchanged:
+        parts.append(nothing_to_treat(claim.unchanged))
     if claim.confidence is None:
         parts.append("no confidence asked: the estimate decides")
     else:

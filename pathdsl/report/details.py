@@ -67,7 +67,16 @@ def _sources(program: Program) -> dict[str, str]:
 
 def _tasks(outcome: FileOutcome) -> list[Object]:
     return [
-        {"name": name, "prompts": task.n_rows, "read": name in outcome.tasks_read}
+        {
+            "name": name,
+            "prompts": task.n_rows,
+            "read": name in outcome.tasks_read,
+            "first_row": task.row_ids[0],
+            "tokens": {
+                column: [{"text": text, "id": number} for text, number in found]
+                for column, found in task.first_answers.items()
+            },
+        }
         for name, task in outcome.tasks.items()
     ]
 

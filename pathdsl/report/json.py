@@ -128,6 +128,7 @@ def _quantity(quantity: QuantityResult) -> Object:
         "estimate": _number(quantity.estimate),
         "interval": _interval(quantity.interval),
         "n": quantity.n,
+        "unchanged": quantity.unchanged,
         "confidence": quantity.confidence,
         "members": [_member(m) for m in quantity.members],
         "notes": list(quantity.notes),
@@ -175,6 +176,7 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
         "confidence": claim.confidence,
         "level": claim.level,
         "n": claim.n,
+        "unchanged": claim.unchanged,
         "p_value": _number(claim.p_value),
         "terms": [
             {"text": t.text, "value": _number(t.value), "prompts": _spread(t.prompts)}

@@ -18,6 +18,7 @@ __all__ = [
     "digits",
     "groups_text",
     "many",
+    "nothing_to_treat",
     "nought",
     "pair",
     "plain",
@@ -108,6 +109,11 @@ def pair(
 def many(count: int, word: str, words: str = "") -> str:
     """`1 claim`, `2 claims`, `1,000 claims`."""
     return f"{count:,} {word if count == 1 else words or word + 's'}"
+
+
+def nothing_to_treat(count: int) -> str:
+    """What stands beside n where some prompts have no treated value of their own."""
+    return f"{count:,} with nothing to treat"
 
 
 def groups_text(shape: ModelShape) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from pathdsl.lang.mathml import plain_mathml
 from pathdsl.report.forest import strips
-from pathdsl.report.numbers import Pair, digits, many, pair, plain, shown
+from pathdsl.report.numbers import Pair, digits, many, nothing_to_treat, pair, plain, shown
 from pathdsl.report.pageclaims import (
     ClaimView,
     MemberRow,
@@ -29,7 +29,7 @@ from pathdsl.report.pagelock import LockView, lock_view
 __all__ = ["FileView", "FindingView", "QuantityFamily", "QuantityRow", "UnitRow", "page_of"]
 
 Object = Mapping[str, Any]
-PER_TASK = ("treated", "norm", "average")
+PER_TASK = ("treated", "norm", "average", "tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +279,10 @@ def _row(quantity: Object, single: bool, noise: float, places: int | None) -> Qu
         interval=pair(ends, estimate or 0.0, noise, places),
         n=f"{quantity['n']:,}" if quantity["n"] else "",
         level=f"{quantity['confidence'] * 100:g}%" if quantity["confidence"] and ends else "",
-        notes=tuple(quantity["notes"]),
+        notes=(
+            *quantity["notes"],
+            *([nothing_to_treat(count)] if (count := quantity.get("unchanged")) else []),
+        ),
         members=member_rows(quantity, noise),
         members_title=worst_of(quantity["members"]),
         spread=spread_of(quantity.get("prompts"), noise) if single else "",

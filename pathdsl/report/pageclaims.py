@@ -11,7 +11,7 @@ from typing import Any
 
 from pathdsl.lang.mathml import plain_mathml
 from pathdsl.report.forest import Strip, bounds
-from pathdsl.report.numbers import Pair, apart, many, pair, shown, spread_words
+from pathdsl.report.numbers import Pair, apart, many, nothing_to_treat, pair, shown, spread_words
 
 __all__ = [
     "ClaimView", "MemberRow", "PartRow", "PromptRow", "claim_view", "member_rows", "spread_of",
@@ -151,6 +151,8 @@ def _expectation(claim: Object) -> str:
 
 def _scope(claim: Object) -> str:
     parts = [f"n = {claim['n']:,}"] if claim["n"] else []
+    if claim.get("unchanged"):
+        parts.append(nothing_to_treat(claim["unchanged"]))
     if claim["confidence"] is None:
         parts.append("no confidence asked: the estimate decides")
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pathdsl.report.members_text import members_block
-from pathdsl.report.numbers import digits, many
+from pathdsl.report.numbers import digits, many, nothing_to_treat
 from pathdsl.report.style import View, table
 from pathdsl.score.results import QuantityResult
 
@@ -23,6 +23,8 @@ def quantities_block(quantities: Sequence[QuantityResult], view: View) -> str:
         if len(members) == 1 and members[0].name == name:
             rows.append(_row(members[0], f"  {name}", view))
             found = [*(f"      {note}" for note in members[0].notes)]
+            if members[0].unchanged:
+                found.append(f"      {nothing_to_treat(members[0].unchanged)}")
             if members[0].members:
                 found.append(members_block(members[0].members, members[0].estimate, view, "      "))
             after[len(rows) - 1] = [view.faint(line) for line in found]

@@ -36,7 +36,7 @@ __all__ = ["closing", "report", "summary_line", "view_of"]
 NORM_WORDS = {"recompute": "recomputed", "frozen": "frozen"}
 SHORT = 44
 SAID_ABOVE = ("model", "replaced", "not the published scope")
-PER_TASK = ("treated", "norm", "average")
+PER_TASK = ("treated", "norm", "average", "tokens")
 """What the methodology says of each task in a few words, nearly always the same for all."""
 
 

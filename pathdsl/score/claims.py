@@ -24,6 +24,7 @@ from pathdsl.score.prompts import prompt_shares, spread, telling_rows
 from pathdsl.score.quantity import Constant, Scalar, is_constant, notes_of
 from pathdsl.score.results import ClaimResult, Verdict
 from pathdsl.score.split import parts_of
+from pathdsl.score.unchanged import unchanged_prompts
 from pathdsl.score.verdict import (
     Judged,
     Rule,
@@ -204,6 +205,7 @@ def _result(
         confidence=confidence,
         level=judged.level,
         n=design.n,
+        unchanged=unchanged_prompts(node, evaluator.session.tasks),
         p_value=p_value,
         terms=terms_of(node, evaluator),
         members=members_of(node, bootstrap, confidence or DEFAULT) if defined else (),

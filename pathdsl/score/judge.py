@@ -31,6 +31,7 @@ from pathdsl.score.quantity import Constant, Scalar, difference, is_constant, no
 from pathdsl.score.results import ClaimResult, Judgement, QuantityResult
 from pathdsl.score.rounds import Steps, drive
 from pathdsl.score.session import Member, PathAlgebra, Resolver, Session
+from pathdsl.score.unchanged import unchanged_prompts
 
 if TYPE_CHECKING:
     from pathdsl.lang.program import Program
@@ -163,6 +164,7 @@ def _quantity(
         estimate=None if reason else finite(evaluator.estimate(node)),
         interval=interval.pair() if interval is not None else None,
         n=design_of(node, evaluator.session.tasks).n,
+        unchanged=unchanged_prompts(node, evaluator.session.tasks),
         confidence=CONFIDENCE,
         members=() if reason else members_of(node, bootstrap, CONFIDENCE),
         notes=tuple(notes),

@@ -15,11 +15,16 @@ from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
 
 if TYPE_CHECKING:
+    from pathdsl.engine.taskspec import TaskSpec
+    from pathdsl.plan.taskdata import TaskData
     from pathdsl.score.check import CheckOptions, Ready
 
 NORM_AFTER_ATTENTION = ("gemma2", "gemma3_text", "olmo2")
 """Families with a norm between the heads and the residual stream (semantics.md section 1)."""
 
+
+MOST_SHOWN = 3
+"""Tokens of one answer that are shown; the others are counted."""
 
 NORMS = {
     "recompute": "recomputed",
@@ -65,6 +70,8 @@ def methodology(
         said[f"treated {name}"] = f"{spec.treated}" if spec.treated is not None else "none declared"
         said[f"norm {name}"] = NORMS[spec.layernorm]
         said[f"average {name}"] = spec.average
+        if task.first_answers:
+            said[f"tokens {name}"] = _tokens_line(task, spec)
     if options.overrides:
         changed = ", ".join(f"{key}={value}" for key, value in options.overrides.items())
         said["not the published scope"] = f"{changed} set on the command line"
@@ -95,6 +102,20 @@ def _task_line(task: object, spec: object) -> str:
     if spec.split_by:  # type: ignore[attr-defined]
         parts.append(f"claims split by {spec.split_by}")  # type: ignore[attr-defined]
     return "; ".join(parts)
+
+
+def _tokens_line(task: TaskData, spec: TaskSpec) -> str:
+    """Which token every column is, on the first row."""
+    parts = []
+    for column, found in task.first_answers.items():
+        shown = ", ".join(
+            f"`{word}` {number}" if word != str(number) else word
+            for word, number in found[:MOST_SHOWN]
+        )
+        more = f" and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
+        parts.append(f"{column} {shown}{more}")
+    how = "texts continue the prompt; " if spec.tokens == "continued" else ""
+    return f"{how}row {task.row_ids[0]}: {'; '.join(parts)}"
 
 
 def _positions(program: Program) -> str:

@@ -2,7 +2,9 @@
 
 A path set may be possible on the graph and still hold no path on some prompt (a position that
 comes too late, a relation that no pair of tokens stands in). On every prompt: an error. On some: a
-warning with their number. Nothing is run for this; the planner's masks say where paths end.
+warning with their number. Where all its paths begin at tokens that the reference and the treated
+prompt have in common, treating it changes nothing, which is another warning. Nothing is run for
+this; the planner's masks say where paths end.
 """
 
 from __future__ import annotations
@@ -11,27 +13,32 @@ import numpy as np
 
 from pathdsl.engine.positions import position_mask
 from pathdsl.engine.session import Planner
+from pathdsl.engine.treated import moved_places
 from pathdsl.errors import Diagnostic, Severity
 from pathdsl.graph.components import Layout
-from pathdsl.graph.pathset import FULL, NONE, PathSet, Pos, intersection
+from pathdsl.graph.pathset import FULL, NONE, Nodes, PathSet, Pos, intersection
 from pathdsl.graph.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import walk
 from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import MaskTable
+from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.table import CopyTable
 from pathdsl.plan.taskdata import TaskData
 
 MAX_UNITS = 400
+_MOVED = Pos(name="where treating changes the input")
 
 
 def check_presence(program: Program, resolver: Resolver, planner: Planner) -> list[Diagnostic]:
-    """PD223 for what lies on no prompt, PD224 (warning) for what lies on some only."""
+    """PD223 for what lies on no prompt; warnings: PD224 for some only, PD518 for nothing moved."""
     used = used_paths(program)
+    elsewhere = _with_other_values(program)
     found: list[Diagnostic] = []
     for task in planner.tasks.values():
         probe = _Probe(resolver, planner, task, _read_positions(program, task))
+        treated = planner.specs[task.name].treated
         for name in used:
             declaration = program.paths[name]
             paths = resolver.path_set(declaration.path)
@@ -41,6 +48,8 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
             found += _said(f"the path set `{name}`", rows, declaration.name, task)
             if not rows.any():
                 continue
+            if name not in elsewhere:
+                found += _unmoved(f"`{name}`", paths, declaration.name, probe, treated)
             units = resolver.units(declaration.path)[:MAX_UNITS]
             for unit in units:
                 met = probe.rows_with(intersection(paths, resolver.through([unit])))
@@ -50,7 +59,48 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
             paths = resolver.path_set(expr)
             if paths not in (FULL, NONE):
                 found += _said("this path set", probe.rows_with(paths), expr, task)
+                if expr not in elsewhere:
+                    found += _unmoved("this path set", paths, expr, probe, treated)
     return found
+
+
+def _with_other_values(program: Program) -> list[ast.PathExpr | str]:
+    """Path expressions, and names in them, of runs that name a treated value of their own."""
+    found: list[ast.PathExpr | str] = []
+    for declaration in (*program.lets.values(), *program.claims):
+        for node in walk(declaration):
+            if isinstance(node, ast.PathRun) and any(o.keyword == "treated" for o in node.options):
+                found.append(node.paths)
+                found += [n.name for n in walk(node.paths) if isinstance(n, ast.Name)]
+    return found
+
+
+def _unmoved(
+    what: str, paths: PathSet, node: ast.Node, probe: _Probe, treated: TreatedSpec | None
+) -> list[Diagnostic]:
+    """PD518 for a path set whose beginnings have one input in both prompts, on some rows."""
+    moved = probe.rows_moved(paths, treated) if treated is not None else None
+    if moved is None:
+        return []
+    still = probe.rows_with(paths) & ~moved & ~probe.nothing(treated)
+    if not still.any():
+        return []
+    task = probe.task
+    first = task.row_ids[int(np.flatnonzero(still)[0])]
+    return [
+        Diagnostic(
+            code="PD518",
+            message=f"{what} begins at inputs that treating does not change, on "
+            f"{int(still.sum())} of {task.n_rows} prompts of task `{task.name}`",
+            span=node.span,
+            notes=(
+                f"row `{first}` is the first; there the treated value `{treated}` has the tokens "
+                "of the reference",
+            ),
+            help="its effect is 0 there by construction: begin it where the prompts differ",
+            severity=Severity.WARNING,
+        )
+    ]
 
 
 def inline_paths(program: Program) -> list[ast.PathExpr]:
@@ -110,6 +160,7 @@ class _Probe:
         self.task = task
         self.masks = MaskTable(task.valid)
         self.read = self.masks.intern(read)
+        self.resolver = resolver
         self.layout = Layout(resolver.shape)
         self.limits = planner.limits
         self._position = position_mask(task)
@@ -127,6 +178,23 @@ class _Probe:
         builder = RunBuilder(table, paths, 0, self._mask)
         ends = self.masks.both(builder.logits().cut, self.read)
         return self.masks.array(ends).any(axis=1)
+
+    def rows_moved(self, paths: PathSet, treated: TreatedSpec) -> np.ndarray | None:
+        """(rows,) bool: where some path begins at an input that treating changes; None: no saying.
+
+        A path's treated value differs from its reference value by the input that it begins at.
+        """
+        moved = moved_places(self.task, treated)
+        if moved is None:
+            return None
+        self._known[_MOVED] = self.masks.intern(moved)
+        begins = self.resolver.through_nodes([Nodes(mask=1, at=_MOVED)])
+        return self.rows_with(intersection(paths, begins))
+
+    def nothing(self, treated: TreatedSpec) -> np.ndarray:
+        """(rows,) bool: where the treated value is the reference's own, which is told elsewhere."""
+        none: np.ndarray = np.zeros(self.task.n_rows, dtype=bool)
+        return self.task.unchanged.get(treated, none)
 
     def _mask(self, pos: Pos) -> int:
         if pos not in self._known:

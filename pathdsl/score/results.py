@@ -56,7 +56,8 @@ class Spread:
 class QuantityResult:
     """One `let`, or one member of it; `estimate` is None where it is undefined.
 
-    `n` is the number of prompts behind it, 0 for a quantity that is counted and not measured.
+    `n` is the number of prompts behind it, 0 for a quantity that is counted and not measured;
+    on `unchanged` of them a treated value is the reference's own.
     """
 
     name: str
@@ -64,6 +65,7 @@ class QuantityResult:
     estimate: float | None
     interval: tuple[float, float] | None
     n: int
+    unchanged: int = 0
     confidence: float = 0.95
     members: tuple[MemberResult, ...] = ()
     notes: tuple[str, ...] = ()
@@ -128,6 +130,7 @@ class ClaimResult:
     `tasks` are those that it reads. `other_norm` is None where it was judged in one norm mode only.
     `prompts` is how the prompts' shares in the estimate are distributed, None where it is counted
     or no smooth function of means. `parts` are its values by label where its tasks are split.
+    `unchanged` counts the prompts of `n` on which a treated value is the reference's own.
     """
 
     name: str
@@ -153,6 +156,7 @@ class ClaimResult:
     other_norm: OtherNorm | None = None
     prompts: Spread | None = None
     parts: tuple[PartResult, ...] = ()
+    unchanged: int = 0
 
     @property
     def changes_with_norm(self) -> bool:

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from pathdsl.engine.data import (
     DataCall,
+    LoadedRows,
     build_task,
     next_tokens,
     parse_position,
@@ -168,7 +169,7 @@ def test_many_faults_are_counted() -> None:
 def test_all_faults_are_reported_together() -> None:
     rows = [{"prompt": "", "io": "Mary"}, {"prompt": "a", "io": 99, "positions": {"S": 4}}]
     codes = [d.code for d in faults_of(rows, answer_columns=["io"])]
-    assert sorted(codes) == ["PD330", "PD332", "PD333", "PD336"]
+    assert sorted(codes) == ["PD330", "PD332", "PD333", "PD336", "PD359"]
 
 
 def test_no_rows() -> None:
@@ -199,8 +200,6 @@ def test_equal_reference_and_treated_is_a_warning() -> None:
     rows = [{"prompt": "a", "other": "a"}, {"prompt": "a", "other": "b"}]
     _, warnings = both(rows, paired)
     assert [(d.code, "row `0`" in d.message) for d in warnings] == [("PD340", True)]
-    _, warnings = both(rows, spec(treated=TreatedSpec(kind="paired", column="prompt")))
-    assert [d.code for d in warnings] == ["PD340"]
 
 
 # ------------------------------------------------------------------------------- positions
@@ -338,8 +337,21 @@ def test_words_of_a_sentencepiece_tokenizer_keep_their_blanks() -> None:
 def test_small_groups_of_a_mean_over_rows_of_a_file(rows: int, told: bool, data: str) -> None:
     sizes = {"a": rows, "b": rows + 1}
     table = [
-        {"id": f"{t}{i}", "prompt": [1, 2, 3], "t": t} for t, n in sizes.items() for i in range(n)
+        {"id": f"{t}{i}", "prompt": [1, 2, i], "t": t} for t, n in sizes.items() for i in range(n)
     ]
     means = spec(treated=TreatedSpec(kind="mean", column="prompt", by="t"))
     _, warnings = build_task(replace(means, data=DataCall(name=data)), table, None, SHAPE)
     assert ("PD508" in {found.code for found in warnings}) is (told and data != "ioi")
+
+
+def test_small_groups_of_a_generator_are_told_where_other_rows_were_taken() -> None:
+    """The lint counts the rows that the file says; `--set take=4` reads others."""
+    table = [{"id": f"{i}", "prompt": [1, 2, i], "t": "ab"[i % 2]} for i in range(4)]
+    means = replace(
+        spec(treated=TreatedSpec(kind="mean", column="prompt", by="t")),
+        data=DataCall(name="ioi", arguments={"take": 40}),
+    )
+    for take, told in ((40, False), (4, True)):
+        loaded = LoadedRows(rows=table, facts={"data": f"ioi(take: {take})"})
+        _, warnings = build_task(means, loaded, None, SHAPE)
+        assert ("PD508" in {found.code for found in warnings}) is told

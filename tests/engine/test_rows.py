@@ -17,6 +17,7 @@ from pathdsl.engine.data import (
 )
 from pathdsl.errors import DataError
 from pathdsl.lang import ast
+from pathdsl.lang.parse import parse
 from pathdsl.plan.runs import TreatedSpec
 from tests.engine.data_cases import (
     HERE,
@@ -28,6 +29,40 @@ from tests.engine.data_cases import (
 
 
 # ------------------------------------------------------------------------------- files
+def test_how_columns_are_read_is_part_of_the_data(tmp_path: Path) -> None:
+    source = 'csv("rows.csv", take: 2, ids: [a, b], texts: [c])'
+    text = f"task t {{ data = {source}; reference = p; tokens = continued }}"
+    (statement,) = parse(text, "t.circuit")[0].statements
+    assert isinstance(statement, ast.TaskDecl)
+    found = task_spec(statement)
+    assert (found.data.ids, found.data.texts, found.tokens) == (("a", "b"), ("c",), "continued")
+    assert found.data.written == source
+    fails(
+        "PD327", tmp_path, replace(data("mini_ioi", ""), data=replace(found.data, name="mini_ioi"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("task", "overrides", "said"),
+    [
+        (data(take=20), {"take": 5}, 'jsonl("rows.jsonl", take: 5)'),
+        (data(), {"take": 5}, 'jsonl("rows.jsonl", take: 5)'),
+        (data(take=20, seed=1), {"seed": 3}, 'jsonl("rows.jsonl", take: 20, seed: 3)'),
+        (data(), {"seed": 3}, 'jsonl("rows.jsonl")'),  # nothing is drawn
+        (data("mini_ioi", "", take=8), {"take": 5}, "mini_ioi(take: 5)"),
+        (data("mini_ioi", "", take=8), {"seed": 3}, "mini_ioi(take: 8, seed: 3)"),
+    ],
+)
+def test_the_method_says_what_was_read(
+    task: TaskSpec, overrides: dict[str, int], said: str, tmp_path: Path
+) -> None:
+    write(tmp_path, "".join(f'{{"prompt": "{i}"}}\n' for i in range(20)))
+    loaded = load_rows(task, tmp_path, overrides)
+    assert loaded.facts["data"] == said
+    if "take" in overrides:
+        assert len(loaded.rows) == 5
+
+
 def test_jsonl(tmp_path: Path) -> None:
     digest = write(tmp_path, '\ufeff{"prompt": "a"}\r\n\n{"prompt": "b", "id": 7}\n')
     loaded = load_rows(data(sha256=digest[:4].upper()), tmp_path)

@@ -22,7 +22,8 @@ from pathdsl.engine.treated import groups_of_one, mean_groups, noise_values, res
 from pathdsl.errors import DataError, Severity
 from pathdsl.lang.program import load_program
 from pathdsl.lang.rules.page import Example
-from pathdsl.lang.rules.pd3_data import PAGES
+from pathdsl.lang.rules.pd3_data import PAGES as DATA_PAGES
+from pathdsl.lang.rules.pd3_readings import PAGES as READING_PAGES
 from pathdsl.lang.rules.pd6_models import MODEL_PAGES
 from pathdsl.plan.runs import TreatedSpec
 from tests.engine.data_cases import (
@@ -154,6 +155,9 @@ def test_no_torch() -> None:
 
 
 # ------------------------------------------------------------------------------- the pages
+
+
+PAGES = (*DATA_PAGES, *READING_PAGES)
 
 
 def pages_with_examples() -> list[object]:

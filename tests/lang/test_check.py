@@ -249,6 +249,24 @@ BLOCKS = [
     (CIRCUIT + MODEL + TASK.replace("}", "  positions = [END]\n}"), "PD115"),
     (CIRCUIT + MODEL + TASK.replace("}", "  positions = S2\n}"), "PD115"),
     (CIRCUIT + MODEL + TASK.replace("}", "  bos = 1\n}"), "PD115"),
+    (CIRCUIT + MODEL + TASK.replace("}", "  tokens = together\n}"), "PD110"),
+    (CIRCUIT + MODEL + TASK.replace("take: 60", "ids: [io]"), "PD117"),
+    *(
+        (
+            CIRCUIT
+            + MODEL
+            + TASK.replace("ioi(take: 60, seed: 0)", f'csv("case.circuit", {read})'),
+            c,
+        )
+        for read, c in (
+            ("ids: io", "PD115"),
+            ("ids: []", "PD115"),
+            ('ids: ["io"]', "PD115"),
+            ("ids: [END+1]", "PD115"),
+            ("ids: [io, io]", "PD114"),
+            ("ids: [io], texts: [s, io]", "PD114"),
+        )
+    ),
     (CIRCUIT + CIRCUIT + MODEL, "PD118"),
 ]
 
@@ -256,6 +274,15 @@ BLOCKS = [
 @pytest.mark.parametrize(("text", "code"), BLOCKS)
 def test_fault_of_a_block(text: str, code: str, tmp_path: Path) -> None:
     assert set(codes(text, tmp_path)) == {code}
+
+
+def test_words_of_a_task_and_its_data_are_names_elsewhere(tmp_path: Path) -> None:
+    task = TASK.replace("ioi(take: 60, seed: 0)", 'csv("case.circuit", ids: [io], texts: [s])')
+    text = CIRCUIT + MODEL + task.replace("}", "  tokens = continued\n}") + METRIC
+    names = ("ids", "texts", "tokens", "continued", "alone")
+    groups = "".join(f"group {name} = {{ a9.h9 }}\n" for name in names)
+    lets = "".join(f"let l_{name} = mean(LD(keep(through({name}))))\n" for name in names)
+    assert codes(text + groups + lets, tmp_path) == []
 
 
 def test_all_faults_of_a_file_are_reported_together(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathdsl.lang.rules.page import Page
 from pathdsl.lang.rules.pd3_data import PAGES as DATA_PAGES
+from pathdsl.lang.rules.pd3_readings import PAGES as READING_PAGES
 from pathdsl.lang.rules.pd3_static import STATIC_PAGES
 
-PAGES: tuple[Page, ...] = (*STATIC_PAGES, *DATA_PAGES)
+PAGES: tuple[Page, ...] = (*STATIC_PAGES, *DATA_PAGES, *READING_PAGES)

@@ -8,7 +8,7 @@ from typing import Any
 from pathdsl.lang.rules.page import Example, Page
 from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL
 
-__all__ = ["PAGES"]
+__all__ = ["PAGES", "example", "rows_text"]
 
 _PROMPT = "Then, Mary and John went to the park. John gave a book to"
 _OTHER = "Then, Sarah and Paul went to the park. Simon gave a book to"
@@ -18,7 +18,7 @@ _SHOWN_BY = "tests/engine/test_data.py"
 _ROWS_TEST = "tests/engine/test_rows.py"
 
 
-def _rows(*changes: dict[str, Any], without: str = "") -> str:
+def rows_text(*changes: dict[str, Any], without: str = "") -> str:
     """The text of a JSONL file: one row for each change of the usual row."""
     rows = [{**_ROW, "id": str(i), **change} for i, change in enumerate(changes)]
     return "".join(
@@ -26,7 +26,7 @@ def _rows(*changes: dict[str, Any], without: str = "") -> str:
     )
 
 
-def _example(
+def example(
     text: str, *fields: str, data: str = 'jsonl("rows.jsonl")', model: str = MODEL
 ) -> Example:
     """A file whose task reads `rows.jsonl` with this text, and has these further fields."""
@@ -37,8 +37,8 @@ def _example(
     )
 
 
-_GOOD = _rows({})
-_PASSING = _example(_GOOD, "treated = other")
+_GOOD = rows_text({})
+_PASSING = example(_GOOD, "treated = other")
 _IDS = 'model sorter = bundled("induction-2l")\n'
 
 _FILES: tuple[Page, ...] = (
@@ -56,7 +56,7 @@ _FILES: tuple[Page, ...] = (
         summary="The data file is not the one whose hash the task names.",
         why="Other rows give other numbers: the claim was made about the rows of that hash.",
         repair="Get the file that was meant, or put the hash that is printed into the task.",
-        failing=_example(_GOOD, data='jsonl("rows.jsonl", sha256: "0000")'),
+        failing=example(_GOOD, data='jsonl("rows.jsonl", sha256: "0000")'),
         passing=_PASSING,
     ),
     Page(
@@ -66,7 +66,7 @@ _FILES: tuple[Page, ...] = (
         why="A row that is left out silently would change every mean.",
         repair="Each line of a JSONL file is one object; each line of a CSV file has as many "
         "cells as the header.",
-        failing=_example(_GOOD + '{"prompt": \n'),
+        failing=example(_GOOD + '{"prompt": \n'),
         passing=_PASSING,
     ),
     Page(
@@ -83,7 +83,7 @@ _FILES: tuple[Page, ...] = (
         summary="A task has no rows, or its filter leaves none.",
         why="There is nothing to average over.",
         repair="Fill the file, or correct the value after `where … ==`.",
-        failing=_example("\n"),
+        failing=example("\n"),
         passing=_PASSING,
     ),
     Page(
@@ -92,8 +92,8 @@ _FILES: tuple[Page, ...] = (
         summary="`take:` asks for more rows than the file has.",
         why="A result that says 200 prompts must be over 200 prompts.",
         repair="Take as many as there are.",
-        failing=_example(_GOOD, data='jsonl("rows.jsonl", take: 200)'),
-        passing=_example(_GOOD, data='jsonl("rows.jsonl", take: 1)'),
+        failing=example(_GOOD, data='jsonl("rows.jsonl", take: 200)'),
+        passing=example(_GOOD, data='jsonl("rows.jsonl", take: 1)'),
     ),
     Page(
         code="PD326",
@@ -120,7 +120,7 @@ _COLUMNS: tuple[Page, ...] = (
         summary="A row lacks a column that the task, a treated value or a metric needs.",
         why="Without it the row can take part in nothing.",
         repair="Add the column to every row, or name one that all rows have.",
-        failing=_example(_rows({}, {}, without="io")),
+        failing=example(rows_text({}, {}, without="io")),
         passing=_PASSING,
     ),
     Page(
@@ -129,7 +129,7 @@ _COLUMNS: tuple[Page, ...] = (
         summary="A field of a row holds a value of another kind than its use needs.",
         why="Prompts are texts or lists of token ids, answers are tokens, labels single values.",
         repair="Write the value as the message says.",
-        failing=_example(_rows({"prompt": 3})),
+        failing=example(rows_text({"prompt": 3})),
         passing=_PASSING,
     ),
     Page(
@@ -138,7 +138,7 @@ _COLUMNS: tuple[Page, ...] = (
         summary="A prompt has no tokens.",
         why="There is no last token to read the answer at.",
         repair="Give the row a prompt, or remove it.",
-        failing=_example(_rows({"prompt": ""})),
+        failing=example(rows_text({"prompt": ""})),
         passing=_PASSING,
     ),
     Page(
@@ -147,7 +147,7 @@ _COLUMNS: tuple[Page, ...] = (
         summary="A prompt has more tokens than the model has positions.",
         why="Cutting it would change the question.",
         repair="Shorten the prompt.",
-        failing=_example(_rows({"prompt": " ".join([_PROMPT] * 9)})),
+        failing=example(rows_text({"prompt": " ".join([_PROMPT] * 9)})),
         passing=_PASSING,
     ),
     Page(
@@ -156,8 +156,8 @@ _COLUMNS: tuple[Page, ...] = (
         summary="A token id is not in the model's vocabulary.",
         why="The rows were made with another tokenizer.",
         repair="Tokenise the rows with this model's tokenizer, or give them as texts.",
-        failing=_example(_rows({"prompt": [5, 6, 99999]})),
-        passing=_example(_rows({"prompt": [5, 6, 7]})),
+        failing=example(rows_text({"prompt": [5, 6, 99999]})),
+        passing=example(rows_text({"prompt": [5, 6, 7]})),
     ),
     Page(
         code="PD333",
@@ -167,7 +167,7 @@ _COLUMNS: tuple[Page, ...] = (
         "tokenizers count the space before a word to the word.",
         repair="Write the answer with its leading space, choose a word of one token, or give a "
         "list of tokens.",
-        failing=_example(_rows({"io": "Mary Ann"})),
+        failing=example(rows_text({"io": "Mary Ann"})),
         passing=_PASSING,
     ),
     Page(
@@ -178,7 +178,7 @@ _COLUMNS: tuple[Page, ...] = (
         "same places (Zhang and Nanda 2023, arXiv:2309.16042: symmetric token replacement keeps "
         "the number of tokens).",
         repair="Use words of equal length in tokens; the message prints both lists.",
-        failing=_example(_rows({"other": "Then, Sarah"}), "treated = other"),
+        failing=example(rows_text({"other": "Then, Sarah"}), "treated = other"),
         passing=_PASSING,
     ),
     Page(
@@ -187,7 +187,7 @@ _COLUMNS: tuple[Page, ...] = (
         summary="Two rows have the same id.",
         why="Draws are keyed by row id, and reports name rows by it.",
         repair="Give each row its own id, or none.",
-        failing=_example(_rows({}, {"id": "0"})),
+        failing=example(rows_text({}, {"id": "0"})),
         passing=_PASSING,
     ),
     Page(
@@ -196,9 +196,9 @@ _COLUMNS: tuple[Page, ...] = (
         summary="A prompt or an answer is a text, and the model comes without a tokenizer.",
         why="There is no way to say which token ids the text is.",
         repair="Write token ids, or put the tokenizer into the model's folder.",
-        failing=_example(_GOOD, model=_IDS),
-        passing=_example(
-            _rows({"prompt": [1, 2, 3], "other": [1, 2, 4], "io": 5, "s": 6}), model=_IDS
+        failing=example(_GOOD, model=_IDS),
+        passing=example(
+            rows_text({"prompt": [1, 2, 3], "other": [1, 2, 4], "io": 5, "s": 6}), model=_IDS
         ),
     ),
     Page(
@@ -215,8 +215,8 @@ _COLUMNS: tuple[Page, ...] = (
         summary="The task states `bos`, and its prompts are lists of token ids.",
         why="Ids are used as they are: no token is put in front of them and none is taken away.",
         repair="Remove the field; write the token into the rows where it is wanted.",
-        failing=_example(_rows({"prompt": [0, 5, 9, 5]}), "bos = true"),
-        passing=_example(_rows({"prompt": [0, 5, 9, 5]})),
+        failing=example(rows_text({"prompt": [0, 5, 9, 5]}), "bos = true"),
+        passing=example(rows_text({"prompt": [0, 5, 9, 5]})),
     ),
     Page(
         code="PD350",
@@ -240,7 +240,7 @@ _COLUMNS: tuple[Page, ...] = (
         summary="The tokenizer replaces a part of a prompt by its token for unknown words.",
         why="The model then does not see the word that the row names.",
         repair="Use words of the model's vocabulary.",
-        failing=_example(_rows({"prompt": "Then, Zarathustra and John went to"})),
+        failing=example(rows_text({"prompt": "Then, Zarathustra and John went to"})),
         passing=_PASSING,
     ),
 )
@@ -253,8 +253,8 @@ _POSITIONS: tuple[Page, ...] = (
         summary="A row does not give a position that the task lists.",
         why="Every row needs it: paths are cut there on each prompt.",
         repair="Add it to the row's `positions`, an index or a list of indices.",
-        failing=_example(_rows(_PLACED, {}), "positions = [S2]"),
-        passing=_example(_rows(_PLACED), "positions = [S2]"),
+        failing=example(rows_text(_PLACED, {}), "positions = [S2]"),
+        passing=example(rows_text(_PLACED), "positions = [S2]"),
     ),
     Page(
         code="PD336",
@@ -262,8 +262,8 @@ _POSITIONS: tuple[Page, ...] = (
         summary="A position, with its offset, lies outside the prompt of a row.",
         why="There is no token to read or cut at.",
         repair="Indices run from 0, special tokens included; the message prints the tokens.",
-        failing=_example(_rows({"positions": {"S2": 99}}), "positions = [S2]"),
-        passing=_example(_rows(_PLACED), "positions = [S2]"),
+        failing=example(rows_text({"positions": {"S2": 99}}), "positions = [S2]"),
+        passing=example(rows_text(_PLACED), "positions = [S2]"),
     ),
     Page(
         code="PD337",
@@ -271,8 +271,8 @@ _POSITIONS: tuple[Page, ...] = (
         summary="A span of characters begins or ends inside a token, or lies on none.",
         why="The token carries more than the word that is meant.",
         repair="Let the span cover the whole word, without its leading space.",
-        failing=_example(_rows({"spans": {"S2": [6, 8]}}), "positions = [S2]"),
-        passing=_example(_rows({"spans": {"S2": [6, 10]}}), "positions = [S2]"),
+        failing=example(rows_text({"spans": {"S2": [6, 8]}}), "positions = [S2]"),
+        passing=example(rows_text({"spans": {"S2": [6, 10]}}), "positions = [S2]"),
     ),
     Page(
         code="PD338",
@@ -280,8 +280,8 @@ _POSITIONS: tuple[Page, ...] = (
         summary="A position is named that not all rows of the task give.",
         why="It must be known on each prompt.",
         repair="Use a name that the message lists, or add this one to every row.",
-        failing=_example(_rows(_PLACED), "treated = noise(at: [S1], scale: 3.0)"),
-        passing=_example(_rows(_PLACED), "treated = noise(at: [S2], scale: 3.0)"),
+        failing=example(rows_text(_PLACED), "treated = noise(at: [S1], scale: 3.0)"),
+        passing=example(rows_text(_PLACED), "treated = noise(at: [S2], scale: 3.0)"),
     ),
     Page(
         code="PD347",
@@ -297,8 +297,8 @@ _POSITIONS: tuple[Page, ...] = (
         summary="A position is an empty set on some row.",
         why="Nothing can stand or be read at no place.",
         repair="Give at least one index, or remove the row.",
-        failing=_example(_rows({"positions": {"S2": []}}), "positions = [S2]"),
-        passing=_example(_rows(_PLACED), "positions = [S2]"),
+        failing=example(rows_text({"positions": {"S2": []}}), "positions = [S2]"),
+        passing=example(rows_text(_PLACED), "positions = [S2]"),
     ),
 )
 
@@ -308,19 +308,23 @@ _TREATED: tuple[Page, ...] = (
         code="PD340",
         name="treated-equals-reference",
         summary="The treated prompt of a row is its reference prompt.",
-        why="Treating any path changes nothing there, so the row dilutes every effect.",
+        why="Treating any path changes nothing there, so the row dilutes every effect. Reports "
+        "count such rows beside n; where all rows are so, it is an error (PD358).",
         repair="Remove the row, or give it another treated prompt.",
-        failing=_example(_rows({"other": _PROMPT}), "treated = other"),
+        failing=example(rows_text({}, {"other": _PROMPT}), "treated = other"),
         passing=_PASSING,
     ),
     Page(
         code="PD341",
         name="group-of-one",
         summary="A row is alone in the group over which the mean is taken.",
-        why="The mean of one row is that row's own value: nothing is taken away from it.",
+        why="The mean of one row is that row's own value: nothing is taken away from it. Reports "
+        "count such rows beside n; where all rows are so, it is an error (PD358).",
         repair="Take more rows, or group by a coarser label.",
-        failing=_example(_rows(_TEMPLATES[0]), "treated = mean(prompt, by: template)"),
-        passing=_example(_rows(*_TEMPLATES), "treated = mean(prompt, by: template)"),
+        failing=example(
+            rows_text(*_TEMPLATES, {"template": "y"}), "treated = mean(prompt, by: template)"
+        ),
+        passing=example(rows_text(*_TEMPLATES), "treated = mean(prompt, by: template)"),
     ),
     Page(
         code="PD351",
@@ -329,12 +333,12 @@ _TREATED: tuple[Page, ...] = (
         why="A field that is different in every row, such as a name, splits nothing: each part is "
         "one prompt, without an interval.",
         repair="Split by a coarser label, such as the template.",
-        failing=_example(
-            _rows(*({"template": f"t{i}"} for i in range(25))),
+        failing=example(
+            rows_text(*({"template": f"t{i}"} for i in range(25))),
             "treated = zero",
             "split_by = template",
         ),
-        passing=_example(_rows(*_TEMPLATES), "treated = zero", "split_by = template"),
+        passing=example(rows_text(*_TEMPLATES), "treated = zero", "split_by = template"),
     ),
     Page(
         code="PD343",
@@ -342,8 +346,8 @@ _TREATED: tuple[Page, ...] = (
         summary="No other row can stand in for a row when resampling.",
         why="A partner has as many tokens and the same label, and is never the row itself.",
         repair="Take more rows, or resample without `by:`.",
-        failing=_example(_rows(_TEMPLATES[0]), "treated = resample(prompt, by: template)"),
-        passing=_example(_rows(*_TEMPLATES), "treated = resample(prompt, by: template)"),
+        failing=example(rows_text(_TEMPLATES[0]), "treated = resample(prompt, by: template)"),
+        passing=example(rows_text(*_TEMPLATES), "treated = resample(prompt, by: template)"),
     ),
 )
 

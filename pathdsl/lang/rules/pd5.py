@@ -270,4 +270,16 @@ PAGES: tuple[Page, ...] = (
         failing=_mean_over(""),
         passing=_mean_over(", by: template"),
     ),
+    Page(
+        code="PD518",
+        name="begins-at-equal-inputs",
+        summary="The paths of a set begin at tokens that the reference and the treated prompt have "
+        "in common.",
+        why="A path's treated value differs from its reference value by the input that it begins "
+        "at. Where that is the same token in both prompts, treating the path changes nothing, and "
+        "a claim that its effect is small is supported whatever the model does.",
+        repair="Begin the paths where the prompts differ, or leave the beginning open.",
+        failing=_measured("let still = mean(LD(treat(input@END ~> logits)))"),
+        passing=_measured("let moved = mean(LD(treat(input@S1 ~> logits)))"),
+    ),
 )

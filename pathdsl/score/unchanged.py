@@ -1,0 +1,35 @@
+"""Prompts on which a quantity is what it is by construction: nothing is there to treat.
+
+A row whose treated prompt is its reference prompt, or that is alone in the group of its mean, has
+an effect of exactly 0. Such rows say nothing about the model, and their number stands beside n.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pathdsl.plan.taskdata import TaskData
+from pathdsl.score.design import part_mask, row_key
+from pathdsl.score.quantity import Scalar, aggregates, row_metrics
+
+__all__ = ["unchanged_prompts"]
+
+
+def unchanged_prompts(node: Scalar, tasks: Mapping[str, TaskData]) -> int:
+    """Of the prompts behind a quantity, those on which a treated value is the reference's own.
+
+    Where tasks of different rows enter, the number of the one that has most.
+    """
+    found: dict[str, np.ndarray] = {}
+    for aggregate in aggregates(node):
+        task = tasks[aggregate.task]
+        for item in row_metrics(aggregate.rows):
+            rows = task.unchanged.get(item.run.treated)
+            if item.run.kind == "reference" or rows is None:
+                continue
+            key = row_key(task)
+            none: np.ndarray = np.zeros(task.n_rows, dtype=bool)
+            found[key] = found.get(key, none) | (rows & part_mask(task, aggregate.part))
+    return max((int(rows.sum()) for rows in found.values()), default=0)
