@@ -6,7 +6,7 @@ Sources: Shi et al. 2024 (controls) · semantics.md section 6 (families, selecti
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any, get_args
+from typing import get_args
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
@@ -166,10 +166,11 @@ def _is_one_index(indices: ast.Indices) -> bool:
 
 def _copies(program: Program) -> Faults:
     """Claims that differ in their nodes only, without the correction that `for` would ask for."""
-    alike: dict[str, list[ast.ClaimDecl]] = {}
+    forms = _Forms(program)
+    alike: dict[int, list[ast.ClaimDecl]] = {}
     for claim in program.claims:
         if claim.loop is None and (claim.confidence is not None or is_test(claim)):
-            alike.setdefault(str(_form(program, claim)), []).append(claim)
+            alike.setdefault(forms.of(claim), []).append(claim)
     for same in alike.values():
         if len(same) >= MANY_COPIES:
             yield warning(
@@ -182,29 +183,49 @@ def _copies(program: Program) -> Faults:
             )
 
 
-def _form(program: Program, node: object) -> Any:
-    """A claim with all that may differ between members of a family taken out."""
-    match node:
-        case ast.Name(name=name) if name in program.lets:
-            return _form(program, program.lets[name].expression)
-        case ast.Name(name=name) if name not in program.paths and name not in program.groups:
-            return name
-        case ast.Number():
-            return "number"
-        case _ if isinstance(node, _PATHS):
-            return "path"
-        case ast.Node():
-            parts = [
-                _form(program, getattr(node, one.name))
-                for one in fields(node)
-                if one.compare
-                and not (isinstance(node, ast.ClaimDecl) and one.name in ("name", "text"))
-            ]
-            return [type(node).__name__, *parts]
-        case tuple():
-            return [_form(program, item) for item in node]
-        case _:
-            return node
+class _Forms:
+    """Numbers for what nodes look like with all that may differ between members of a family out.
+
+    Equal forms have one number, also where one is written as a `let`, whose form is made once.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._numbers: dict[object, int] = {}
+        self._lets: dict[str, int] = {}
+
+    def of(self, node: object) -> int:
+        """The number of a node's form."""
+        match node:
+            case ast.Name(name=name) if name in self.program.lets:
+                if name not in self._lets:
+                    self._lets[name] = -1  # a circle, which is a fault of its own
+                    self._lets[name] = self.of(self.program.lets[name].expression)
+                return self._lets[name]
+            case ast.Name(name=name) if self._is_word(name):
+                return self._number(name)
+            case ast.Number():
+                return self._number("a number")
+            case _ if isinstance(node, _PATHS):
+                return self._number("a path")
+            case ast.Node():
+                parts = [
+                    self.of(getattr(node, one.name))
+                    for one in fields(node)
+                    if one.compare
+                    and not (isinstance(node, ast.ClaimDecl) and one.name in ("name", "text"))
+                ]
+                return self._number((type(node).__name__, *parts))
+            case tuple():
+                return self._number(tuple(self.of(item) for item in node))
+            case _:
+                return self._number((type(node).__name__, str(node)))
+
+    def _is_word(self, name: str) -> bool:
+        return name not in self.program.paths and name not in self.program.groups
+
+    def _number(self, form: object) -> int:
+        return self._numbers.setdefault(form, len(self._numbers))
 
 
 def _is_estimated(program: Program, claim: ast.ClaimDecl) -> bool:
