@@ -200,11 +200,13 @@ def quantities() -> dict[
     return found
 
 
-def ends(samples: int, tell: Tell, sizes: tuple[int, ...] = (10, 20, 40, 100)) -> Rows:
+def ends(
+    samples: int, tell: Tell, sizes: Sequence[int] = (10, 20, 40, 100), only: str = ""
+) -> Rows:
     """Misses and widths of intervals of one quantity."""
     rows: Rows = []
     for name, (node, draw, truth) in quantities().items():
-        for n in sizes:
+        for n in sizes if only in ("", name) else ():
             missed, width, known = np.zeros(2), 0.0, np.zeros(2)
             for i in range(samples):
                 columns = draw(np.random.default_rng([31, n, i]), n)
@@ -245,12 +247,15 @@ def _members(r: Generator, population: str, m: int, n: int) -> dict[str, np.ndar
     return {f"e{k}": (draw(r, n) + shared) / np.sqrt(2) for k in range(m)}
 
 
-def families(samples: int, tell: Tell) -> Rows:
+FAMILIES = (
+    ("real", 8, 40), ("real", 144, 40), ("t3", 8, 40), ("t3", 144, 40), ("exponential", 8, 40),
+    ("exponential", 144, 200), ("normal", 8, 40), ("normal", 8, 200),
+)  # fmt: skip
+"""Effects, members and prompts."""
+
+
+def families(samples: int, tell: Tell, cases: Sequence[tuple[str, int, int]] = FAMILIES) -> Rows:
     """False verdicts in families whose members have no effect."""
-    cases = (
-        ("real", 8, 40), ("real", 144, 40), ("t3", 8, 40), ("t3", 144, 40), ("exponential", 8, 40),
-        ("exponential", 144, 200), ("normal", 8, 40), ("normal", 8, 200),
-    )  # fmt: skip
     rows: Rows = []
     rule = Rule(relation=">", threshold=0.0, exact=True)
     for population, m, n in cases:
@@ -410,7 +415,7 @@ def null_file(folder: Path, n: int, seed: int) -> Path:
     return path
 
 
-def files(samples: int, tell: Tell, sizes: tuple[int, ...] = (40, 200)) -> Rows:
+def files(samples: int, tell: Tell, sizes: Sequence[int] = (40, 200)) -> Rows:
     """How often a claim is supported, and how often `each` has a definite verdict, end to end."""
     import pathdsl
 

@@ -375,15 +375,15 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
         raise LanguageError(
             source.fault("PD615", f"the config of `{source.location}` cannot be used: {error}")
         ) from error
-    for limit, found in (
-        (limits.LAYERS, shape.n_layers),
-        (limits.HEADS, shape.n_layers * shape.n_heads),
+    for limit, found, what in (
+        (limits.LAYERS, shape.n_layers, "layers"),
+        (limits.HEADS, shape.n_layers * shape.n_heads, "heads in all layers"),
     ):
         if found > limit.most:
             raise LanguageError(
                 source.fault(
                     "PD615",
-                    f"the config of `{source.location}` has {found:,} {limit.what}, at most "
+                    f"the config of `{source.location}` has {found:,} {what}, at most "
                     f"{limit.most:,} are taken",
                 )
             )

@@ -209,7 +209,10 @@ def check_unused(program: Program) -> Faults:
     if program.is_library or program.broken:
         return
     everything = {id(d): d for d in (*program.declarations(), *program.file.statements)}
-    used = {mention.name for d in everything.values() for mention in _all_mentions(program, d)}
+    told: set[int] = set()
+    used = {
+        mention.name for d in everything.values() for mention in _all_mentions(program, d, told)
+    }
     for declaration in program.declarations():
         name = declaration.name.name
         kind = kind_of(declaration)
@@ -228,7 +231,10 @@ def check_unused(program: Program) -> Faults:
         )
 
 
-def _all_mentions(program: Program, statement: ast.Statement) -> Iterator[ast.Name]:
+def _all_mentions(
+    program: Program, statement: ast.Statement, told: set[int]
+) -> Iterator[ast.Name]:
+    """Every name that a statement mentions; candidates in `told` are left out, and enter it."""
     if isinstance(statement, ast.CircuitDecl | ast.UseDecl):
         yield from (node for node in program.nodes(statement) if isinstance(node, ast.Name))
         return
@@ -236,8 +242,10 @@ def _all_mentions(program: Program, statement: ast.Statement) -> Iterator[ast.Na
     scores = [n for n in program.nodes(statement) if isinstance(n, ast.Score)]
     for score in filter(wants_metric, scores):
         chosen = choose_metric(program, score)
-        for name in [chosen.name] if chosen.name else chosen.candidates:
-            yield ast.Name(span=score.span, name=name)
+        names = (chosen.name,) if chosen.name else chosen.candidates
+        if chosen.name or id(names) not in told:
+            told.add(id(names))
+            yield from (ast.Name(span=score.span, name=name) for name in names)
     # A metric that serves one of several tasks without naming it uses that task.
     if isinstance(statement, ast.MetricDecl) and statement.task is None:
         for name in serving(program, statement):

@@ -87,15 +87,29 @@ def warning(
     )
 
 
+MOST_LISTED = 50
+
+
 def listed(names: Iterable[str]) -> str:
-    """The names in backticks, `a`, `b` or `c`."""
-    quoted = [f"`{name}`" for name in names]
+    """The names in backticks, `a`, `b` or `c`; of very many the first ones."""
+    given = list(names)
+    quoted = [f"`{name}`" for name in given[:MOST_LISTED]]
+    if len(given) > MOST_LISTED:
+        quoted.append(f"{len(given) - MOST_LISTED:,} more")
     return " or ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
+
+
+MOST_COMPARED = 500
+"""Candidates up to which a misspelt name is compared with each of them."""
 
 
 def meant(name: str, candidates: Iterable[str]) -> str:
     """ "did you mean `x`?", or the few words there are, or nothing."""
-    known = list(dict.fromkeys(candidates))
+    given = list(candidates)
+    # Comparing costs time for every candidate, and a file may hold as many unknown names as known.
+    if len(given) > MOST_COMPARED:
+        return ""
+    known = list(dict.fromkeys(given))
     close = get_close_matches(name, known, n=1, cutoff=0.6)
     if not close:
         folded = {other.lower(): other for other in known}

@@ -200,10 +200,13 @@ def choose_metric(program: Program, score: ast.Score) -> Choice:
     task = named_option(score.options, "task")
     if task not in program.tasks:
         task = next(iter(program.tasks)) if len(program.tasks) == 1 else None
-    names = tuple(
-        name
-        for name, metric in program.metrics.items()
-        if task is None or task in serving(program, metric)
+    names: tuple[str, ...] = program.once(
+        ("metrics of", task),
+        lambda: tuple(
+            name
+            for name, metric in program.metrics.items()
+            if task is None or task in serving(program, metric)
+        ),
     )
     return Choice(name=names[0] if len(names) == 1 else None, candidates=names)
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from pathdsl.score.pivot import Pivot
 from pathdsl.score.shares import clopper_pearson
@@ -115,8 +115,9 @@ class Order:
         """The innermost order statistics that hold the tail."""
         n = len(self.values)
         # P(fewer than l values below the quantile) and P(u or more) are `tail` at most.
-        low = int(binom.ppf(tail, n, self.q))
-        high = int(binom.ppf(1 - tail, n, self.q)) + 1
+        below = bdtr(np.arange(n + 1), n, self.q)  # P(k or fewer of n)
+        low = int(np.searchsorted(below, tail))
+        high = int(np.searchsorted(below, 1 - tail)) + 1
         return (
             float(self.values[low - 1]) if low >= 1 else -np.inf,
             float(self.values[high - 1]) if high <= n else np.inf,

@@ -177,7 +177,9 @@ def test_config_that_is_no_json_object(folder: Path, text: str) -> None:
     refused(at(folder), "PD615", 2)
 
 
-@pytest.mark.parametrize("fields", [{"n_head": 3}, {"n_layer": "two"}, {"n_head": 0}])
+@pytest.mark.parametrize(
+    "fields", [{"n_head": 3}, {"n_layer": "two"}, {"n_head": 0}, {"n_layer": 1_000_000}]
+)
 def test_impossible_config(folder: Path, fields: dict[str, object]) -> None:
     configure(folder, **fields)
     refused(at(folder), "PD615", 2)

@@ -1,7 +1,8 @@
-"""How often intervals cover the truth in simulations, against their level and what the docs say.
+"""How often intervals and claims err in simulations, against their level and what the docs say.
 
-Each bound is the Monte-Carlo error of the simulation at 99.9 %, without any other slack: where the
-coverage of few prompts differs from the nominal one, the docs say the measured one.
+The simulations are those of `benchmarks.levels`, whose tables stand in docs/semantics.md, with
+fewer samples. Each bound is the Monte-Carlo error of both at 99.9 %, without any other slack: where few
+prompts miss more often than the level says, the docs say so.
 """
 
 from __future__ import annotations
@@ -12,113 +13,118 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pathdsl.score.quantity import Op, Part, Worst, difference, ratio
+from benchmarks import levels
+from pathdsl.score.quantity import Op, Part, Worst
 from tests.score.arrays import agg, bootstrap
 
 LEVEL = 0.95
-COUNT = 1000
+COUNT = 250
+DOCUMENTED = 600
 DOCS = Path(__file__).parents[2] / "docs" / "semantics.md"
 
 
-def error(level: float, count: int = COUNT) -> float:
-    return float(3.3 * np.sqrt(level * (1 - level) / count))
+def error(share: float, count: int = COUNT, other: int | None = None) -> float:
+    """At 99.9 %; a share of 0 or 1 among few samples is no certainty."""
+    share = min(max(share, 1 / count), 1 - 1 / count)
+    return float(3.3 * np.sqrt(share * (1 - share) * (1 / count + (1 / other if other else 0))))
 
 
-def pair(r: np.random.Generator, n: int) -> dict[str, np.ndarray]:
-    y = r.gamma(4, 1, n)
-    return {"x": 0.5 * y + r.normal(size=n), "y": y}
-
-
-def clustered(r: np.random.Generator, n: int) -> dict[str, np.ndarray]:
-    return {"x": np.repeat(r.normal(size=n), 5) + r.normal(0, 0.3, 5 * n)}
-
-
-def normal(r: np.random.Generator, n: int) -> dict[str, np.ndarray]:
-    return {"x": r.normal(size=n)}
-
-
-CASES = {
-    "mean, normal": (normal, agg("x"), 0.0),
-    "mean, exponential": (lambda r, n: {"x": r.exponential(size=n)}, agg("x"), 1.0),
-    "ratio of means": (pair, ratio(agg("x"), agg("y")), 0.5),
-    "mean, clusters of 5": (clustered, agg("x"), 0.0),
-    "std, normal": (normal, agg("x", "std"), 1.0),
-    "median, normal": (normal, agg("x", "median"), 0.0),
-    "90% quantile, normal": (normal, agg("x", "quantile", q=0.9), 1.2815515655446004),
-}
-
-
-def coverage(draw, node, truth, n, clusters=None, count=COUNT, resamples=600) -> float:
-    inside = 0
-    for i in range(count):
-        rng = np.random.default_rng([7, n, i])
-        interval = bootstrap(draw(rng, n), resamples, i, clusters).interval(node, LEVEL)
-        inside += interval.low <= truth <= interval.high
-    return inside / count
-
-
-def documented() -> list[object]:
-    """The rows of the table of measured coverage: case, n and per cent."""
-    table = DOCS.read_text(encoding="utf-8").partition("| covered at 95% |")[2].partition("\n\n")[0]
+def documented() -> list[tuple[str, int, float]]:
+    """The rows of the table of measured levels: quantity, n and misses at 95 % in per cent."""
+    text = DOCS.read_text(encoding="utf-8")
+    table = text.partition("| misses at 95% / 99.4% (width) |")[2].partition("\n\n")[0]
     head, _, *lines = table.splitlines()
     sizes = [int(n) for n in re.findall(r"n = (\d+)", head)]
     found = []
     for line in lines:
         name, *cells = (cell.strip() for cell in line.strip("|").split("|"))
-        found += [(name, n, cell) for n, cell in zip(sizes, cells, strict=True) if cell != "none"]
+        found += [
+            (name, n, float(cell.split()[0]))
+            for n, cell in zip(sizes, cells, strict=True) if not cell.startswith("none")
+        ]  # fmt: skip
     return found
 
 
-def test_the_docs_name_all_cases() -> None:
-    assert {name for name, _, _ in documented()} == set(CASES)
+def test_the_docs_name_all_quantities() -> None:
+    assert {name for name, _, _ in documented()} == set(levels.quantities())
 
 
-@pytest.mark.parametrize(("name", "n", "cell"), documented())
-def test_coverage_is_what_the_docs_say(name: str, n: int, cell: str) -> None:
-    draw, node, truth = CASES[name]
-    clusters = np.repeat(np.arange(n), 5) if "clusters" in name else None
-    got, said = coverage(draw, node, truth, n, clusters), float(cell.rstrip("%")) / 100
-    print(f"{name}, n = {n}: covered {got:.3f} ± {error(said) / 3.3:.3f}, documented {said}")
-    assert abs(got - said) <= error(said)
-    if n >= 40 and name.startswith(("mean", "ratio", "median")):
-        assert abs(got - LEVEL) <= error(LEVEL)
+@pytest.mark.parametrize(("name", "n", "said"), [row for row in documented() if row[1] in (20, 40)])
+def test_intervals_miss_as_often_as_the_docs_say(name: str, n: int, said: float) -> None:
+    (row,) = levels.ends(COUNT, lambda line: None, (n,), only=name)
+    got, wanted = row["missed"][0] / 100, said / 100
+    print(f"{name}, n = {n}: missed {got:.3f}, documented {wanted}")
+    assert abs(got - wanted) <= error(wanted, COUNT, DOCUMENTED)
+
+
+def test_what_the_docs_promise_of_a_mean() -> None:
+    """6.5 % at 95 %, from 20 prompts on, for all but the known failures."""
+    failures = ("lognormal", "5% of prompts", "std")
+    promised = [
+        (name, n, said) for name, n, said in documented()
+        if n >= 20 and not any(word in name for word in failures)
+    ]  # fmt: skip
+    assert len(promised) > 30
+    assert [row for row in promised if row[2] > 6.5 + 100 * error(0.065, DOCUMENTED)] == []
 
 
 def test_rows_of_a_cluster_are_no_independent_evidence() -> None:
-    assert coverage(clustered, agg("x"), 0.0, 40, count=300) < 0.75
+    inside = 0
+    for i in range(100):
+        columns = levels._clustered(np.random.default_rng([7, i]), 40)
+        found = bootstrap(columns, 300, i).interval(agg("x"), LEVEL)
+        inside += found.low <= 0 <= found.high
+    assert inside / 100 < 0.75
+
+
+@pytest.fixture(scope="module")
+def supported() -> dict[str, float]:
+    """How often each claim of extremes is supported where nothing is there, in per cent."""
+    (row,) = levels.forms(60, lambda line: None, (("normal", 40),))
+    assert row["outside"] == 0  # no estimate lies outside of its interval
+    return row["supported"]
+
+
+@pytest.mark.parametrize("name", levels.FORMS)
+def test_a_claim_of_extremes_is_not_supported_by_noise(name: str, supported) -> None:
+    print(f"{name}: supported in {supported[name]:.1f} % of 60 samples")
+    assert supported[name] / 100 <= 0.05 + error(0.05, 60)
 
 
 def test_absolute_values_and_the_largest_of_many_keep_their_level() -> None:
-    at_zero = Op(op="abs", args=(difference(agg("x"), agg("y")),))
-    two = coverage(lambda r, n: {k: r.normal(size=n) for k in "xy"}, at_zero, 0.0, 40)
-    members = tuple((f"k{i}", Op(op="abs", args=(agg(f"k{i}"),))) for i in range(8))
+    def absolute(node):
+        return Op(op="abs", args=(node,))
 
-    def many(r, n):
-        return {f"k{i}": r.normal(0.5 if i < 4 else 0.1, 1, n) for i in range(8)}
+    names = [f"k{i}" for i in range(8)]
+    members = tuple((k, absolute(agg(k))) for k in names)
+    largest, smallest = (Worst(which=which, members=members) for which in ("max", "min"))
+    inside = np.zeros(3)
+    for i in range(COUNT):
+        rng = np.random.default_rng([13, i])
+        columns = {k: rng.normal(0.5 if j < 4 else 0.1, 1, 40) for j, k in enumerate(names)}
+        b = bootstrap(columns | {"x": rng.normal(size=40)}, 600, i)
+        for place, (node, truth) in enumerate(
+            ((absolute(agg("x")), 0.0), (largest, 0.5), (smallest, 0.1))
+        ):
+            found = b.interval(node, LEVEL)
+            inside[place] += found.low <= truth <= found.high
+    print(f"coverage: {inside / COUNT}")
+    assert (inside / COUNT >= LEVEL - error(LEVEL)).all()
 
-    largest = coverage(many, Worst(which="max", members=members), 0.5, 40, count=400)
-    smallest = coverage(many, Worst(which="min", members=members), 0.1, 40, count=400)
-    print(f"coverage: {two=:.3f} {largest=:.3f} {smallest=:.3f}")
-    assert abs(two - LEVEL) <= error(LEVEL)
-    assert min(largest, smallest) >= LEVEL - error(LEVEL, 400)
+
+def test_families_have_no_more_false_verdicts_than_their_level() -> None:
+    for row in levels.families(80, lambda line: None, (("t3", 8, 40), ("exponential", 8, 40))):
+        print(row)
+        assert row["max"] / 100 <= 0.025 + error(0.025, 80)
+        assert row["some"] / 100 <= 0.05 + error(0.05, 80)
 
 
-def test_the_worst_of_many_is_refuted_falsely_as_seldom_as_the_docs_say() -> None:
-    """20 members at the threshold, that some interval lies above it by chance: 2.5 % nominally."""
-    said = DOCS.read_text(encoding="utf-8").partition("resamples and in ")[2].partition("% with 2")
-    level = float(said[0]) / 100
-    count, names = 300, [f"k{i}" for i in range(20)]
-    node = Worst(which="max", members=tuple((k, agg(k)) for k in names))
-    wrong = power = 0
-    for i in range(count):
-        rng = np.random.default_rng([12, i])
-        columns = {k: rng.normal(size=40) for k in names}
-        wrong += bootstrap(columns, 2000, i).interval(node, LEVEL).low > 0
-        columns["k7"] = columns["k7"] + 0.8
-        power += bootstrap(columns, 2000, i).interval(node, LEVEL).low > 0
-    print(f"worst of 20: false {wrong / count:.3f}, found {power / count:.3f}")
-    assert level < 0.05 and abs(wrong / count - level) <= error(level, count)
-    assert power / count > 0.9
+def test_files_on_a_model_without_effects(tmp_path, capsys) -> None:
+    """Eight files; the largest of eight effects was above 0 in seven of them, once."""
+    (row,) = levels.files(8, lambda line: None, (40,))
+    print(row)
+    assert set(row["supported"]) == {*levels.CLAIMS, "each"}
+    assert all(share <= 100 * 2 / 8 for share in row["supported"].values())
 
 
 def test_a_knockout_chosen_on_one_half_is_judged_fairly_on_the_other() -> None:
