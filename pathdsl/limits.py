@@ -36,12 +36,7 @@ NAMED_DEPTH = Limit(
 )
 DIGITS = Limit(most=18, what="digits of a whole number", code="PD012")
 
-# Files and models
 FILES = Limit(most=1_000, what="files that one file uses, itself counted", code="PD023")
-LAYERS = Limit(most=1_000, what="layers of a model", code="PD615")
-SIZE = Limit(
-    most=100_000_000, what="heads, positions, tokens or units that a config gives", code="PD615"
-)
 
 # Path sets
 STATES = Limit(
@@ -61,6 +56,9 @@ MOVES = Limit(
 # Models
 LAYERS = Limit(most=1_000, what="layers of a model", code="PD615")
 HEADS = Limit(most=100_000, what="heads in all layers of a model", code="PD615")
+SIZE = Limit(
+    most=100_000_000, what="heads, positions, tokens or units that a config gives", code="PD615"
+)
 
 # Data
 TAKE = Limit(most=1_000_000, what="rows of a generator (`take:`)", code="PD327")

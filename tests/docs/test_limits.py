@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
+from pathdsl import limits
 from pathdsl.lang.rules import pages
 from pathdsl.limits import LIMITS
 
@@ -23,6 +25,20 @@ def test_the_page_holds_every_limit() -> None:
 
 def test_every_limit_has_a_code() -> None:
     assert {limit.code for limit in LIMITS} <= set(pages())
+
+
+def test_no_limit_is_set_twice() -> None:
+    """A name that is bound again would take the place of the first, in silence."""
+    tree = ast.parse(Path(limits.__file__).read_text(encoding="utf-8"))
+    names = [
+        target.id
+        for line in tree.body
+        if isinstance(line, ast.Assign)
+        for target in line.targets
+        if isinstance(target, ast.Name) and target.id.isupper()
+    ]
+    assert len(names) == len(set(names)) == len(LIMITS)
+    assert len({limit.what for limit in LIMITS}) == len(LIMITS)
 
 
 if __name__ == "__main__":
