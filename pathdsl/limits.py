@@ -1,4 +1,4 @@
-"""Every limit on what a file may ask for: one record each, and nothing is bounded elsewhere.
+"""Every limit on what a file may ask for: one record each; those of JSON stand in `strictjson`.
 
 What passes a limit is refused with a code, before any work is done for it. The limits are far above
 what a hypothesis needs and low enough that a file from a stranger costs seconds and at most 1 GB.

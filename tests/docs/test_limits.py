@@ -8,6 +8,7 @@ from pathlib import Path
 from pathdsl import limits
 from pathdsl.lang.rules import pages
 from pathdsl.limits import LIMITS
+from pathdsl.strictjson import MOST_DIGITS, MOST_LEVELS
 
 PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 HEAD = "| at most | of | code |\n|---|---|---|\n"
@@ -21,6 +22,12 @@ def table() -> str:
 
 def test_the_page_holds_every_limit() -> None:
     assert PAGE.read_text(encoding="utf-8").endswith(table())
+
+
+def test_the_page_holds_what_json_may_hold() -> None:
+    text = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f"at most {MOST_LEVELS} lists and objects within one another" in text
+    assert f"and {MOST_DIGITS} digits in a number" in text
 
 
 def test_every_limit_has_a_code() -> None:
