@@ -1,4 +1,4 @@
-"""Every limit on what a file may ask for: one record each, and nothing is bounded elsewhere.
+"""Every limit on what a file may ask for: one record each; those of JSON stand in `strictjson`.
 
 What passes a limit is refused with a code, before any work is done for it. The limits are far above
 what a hypothesis needs and low enough that a file from a stranger costs seconds and at most 1 GB.
@@ -36,12 +36,7 @@ NAMED_DEPTH = Limit(
 )
 DIGITS = Limit(most=18, what="digits of a whole number", code="PD012")
 
-# Files and models
 FILES = Limit(most=1_000, what="files that one file uses, itself counted", code="PD023")
-LAYERS = Limit(most=1_000, what="layers of a model", code="PD615")
-SIZE = Limit(
-    most=100_000_000, what="heads, positions, tokens or units that a config gives", code="PD615"
-)
 
 # Path sets
 STATES = Limit(
@@ -61,6 +56,9 @@ MOVES = Limit(
 # Models
 LAYERS = Limit(most=1_000, what="layers of a model", code="PD615")
 HEADS = Limit(most=100_000, what="heads in all layers of a model", code="PD615")
+SIZE = Limit(
+    most=100_000_000, what="heads, positions, tokens or units that a config gives", code="PD615"
+)
 
 # Data
 TAKE = Limit(most=1_000_000, what="rows of a generator (`take:`)", code="PD327")

@@ -12,6 +12,7 @@ import typer
 
 from pathdsl.errors import MOST_THREADS, LanguageError
 from pathdsl.lang.fence import FREE, Fence
+from pathdsl.limits import DIGITS
 
 if TYPE_CHECKING:
     from pathdsl.engine.session import Limits
@@ -46,9 +47,6 @@ class Diagnostics(StrEnum):
     FULL = "full"
     CONCISE = "concise"
 
-
-MOST_DIGITS = 18
-"""Of a number on the command line."""
 
 Files = Annotated[list[str], typer.Argument(metavar="FILES", help="Files or folders.")]
 Set = Annotated[
@@ -184,9 +182,9 @@ def _setting(text: str) -> tuple[str, int]:
     name, equals, value = text.partition("=")
     if name not in ("take", "seed") or not equals:
         raise typer.BadParameter(f"`--set {text}`: wanted `take=N` or `seed=N`")
-    if not re.fullmatch(rf"-?[0-9]{{1,{MOST_DIGITS}}}", value):
+    if not re.fullmatch(rf"-?[0-9]{{1,{DIGITS.most}}}", value):
         raise typer.BadParameter(
-            f"`--set {text[:40]}`: `{value[:40]}` is no whole number, {MOST_DIGITS} digits at most"
+            f"`--set {text[:40]}`: `{value[:40]}` is no whole number, {DIGITS.most} digits at most"
         )
     if name == "take" and int(value) < 1:
         raise typer.BadParameter(f"`--set {text}`: at least one row is needed")
@@ -196,7 +194,7 @@ def _setting(text: str) -> tuple[str, int]:
 def size(text: str) -> int:
     """Bytes: `2GB`, `512 MiB`, `1000000`."""
     found = re.fullmatch(
-        rf"([0-9]{{1,{MOST_DIGITS}}}(?:\.[0-9]{{1,{MOST_DIGITS}}})?)\s*([A-Za-z]*)", text.strip()
+        rf"([0-9]{{1,{DIGITS.most}}}(?:\.[0-9]{{1,{DIGITS.most}}})?)\s*([A-Za-z]*)", text.strip()
     )
     if found is None or found[2].lower() not in _UNITS:
         raise typer.BadParameter(f"`{text[:40]}` is no size; wanted for example `2GB` or `512MiB`")

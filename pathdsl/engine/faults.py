@@ -6,11 +6,15 @@ ten times at most and then counted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pathdsl.errors import DataError, Diagnostic, Severity, Span
 
-__all__ = ["Faults", "shown"]
+__all__ = ["Faults", "listed", "quoted", "shown"]
 
 _WRITTEN_OUT = 10
+_LONGEST = 400
+"""Characters of a message: an id, a label or a mark of a row may be a whole book."""
 
 
 class Faults:
@@ -52,10 +56,10 @@ class Faults:
         severity: Severity,
         span: Span | None,
     ) -> Diagnostic:
-        where = f"task `{self.task}`: " if self.task else ""
+        whole = (f"task `{self.task}`: " if self.task else "") + message
         return Diagnostic(
             code=code,
-            message=where + message,
+            message=f"{whole[:_LONGEST]}…" if len(whole) > _LONGEST else whole,
             span=span or self.span,
             notes=notes,
             help=advice,
@@ -97,5 +101,14 @@ class Faults:
 
 def shown(value: object) -> str:
     """A value in a message, cut where it is long."""
-    text = "null" if value is None else repr(value)
+    return quoted("null" if value is None else repr(value))
+
+
+def quoted(text: str) -> str:
+    """A text in a message as it is written, cut where it is long."""
     return f"`{text[:40]}…`" if len(text) > 41 else f"`{text}`"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words in a message, the first ones where they are many."""
+    return " ".join(map(quoted, words[:8])) + (" …" if len(words) > 8 else "")

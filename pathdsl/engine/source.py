@@ -16,9 +16,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
-from pathdsl import limits
 from pathdsl.engine.configkinds import unusable
 from pathdsl.engine.otherkinds import other_kind
 from pathdsl.engine.pickles import note_of_pickle
@@ -28,6 +27,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.fence import outside
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures import DTYPES
+from pathdsl.limits import HEADS
 from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
 
@@ -357,44 +357,29 @@ def vet_config(source: ModelSource, config: Mapping[str, object]) -> ModelShape:
                 advice="use the decoder-only model",
             )
         )
+
+    def refused(what: str, code: str = "PD615", **more: Any) -> LanguageError:
+        message = f"the config of `{source.location}` {what}"
+        return LanguageError(source.fault(code, message, **more))
+
     if found := unusable(config):
         code, message, notes = found
-        raise LanguageError(
-            source.fault(
-                code,
-                f"the config of `{source.location}` {message}",
-                notes=notes,
-                advice="save it again with `model.save_pretrained(folder)`",
-            )
-        )
+        advice = "save it again with `model.save_pretrained(folder)`"
+        raise refused(message, code, notes=notes, advice=advice)
     try:
         shape = SHAPES[kind](config)
     except UnsupportedConfig as error:
         raise LanguageError(source.fault("PD612", str(error))) from error
     except (ValueError, TypeError, ArithmeticError, KeyError, AttributeError) as error:
-        raise LanguageError(
-            source.fault("PD615", f"the config of `{source.location}` cannot be used: {error}")
-        ) from error
-    for limit, found, what in (
-        (limits.LAYERS, shape.n_layers, "layers"),
-        (limits.HEADS, shape.n_layers * shape.n_heads, "heads in all layers"),
-    ):
-        if found > limit.most:
-            raise LanguageError(
-                source.fault(
-                    "PD615",
-                    f"the config of `{source.location}` has {found:,} {what}, at most "
-                    f"{limit.most:,} are taken",
-                )
-            )
+        raise refused(f"cannot be used: {error}") from error
+    n_heads = shape.n_layers * shape.n_heads
+    if n_heads > HEADS.most:
+        raise refused(f"has {n_heads:,} heads in all layers, at most {HEADS.most:,} are taken")
     sizes = (shape.n_layers, shape.n_heads, shape.d_head, shape.d_vocab, shape.n_positions)
     if min(sizes) < 1:
-        raise LanguageError(
-            source.fault(
-                "PD615",
-                f"the config of `{source.location}` is impossible: {shape.n_layers} layers, "
-                f"{shape.n_heads} heads on d_model {shape.d_model}",
-            )
+        raise refused(
+            f"is impossible: {shape.n_layers} layers, {shape.n_heads} heads on d_model "
+            f"{shape.d_model}"
         )
     # What reads a graph goes from layer to layer by calls, some at each.
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 1_000 + CALLS_OF_A_LAYER * shape.n_layers))

@@ -208,7 +208,6 @@ class Store(OpenStore):
 
             prune(self, max_bytes=self.max_bytes)
 
-
     def parts_of(self, plan: str) -> dict[str, np.ndarray]:
         """The parts of an unfinished plan's values, by key, each verified."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pathdsl.engine.cells import json_repair
-from pathdsl.engine.faults import Faults, shown
+from pathdsl.engine.faults import Faults, listed, quoted, shown
 from pathdsl.errors import Severity
 from pathdsl.graph.shape import ModelShape
 
@@ -143,7 +143,7 @@ class Encoder:
             start, end = offsets[ids.index(unknown)]
             self.faults.add(
                 "PD346",
-                f"{where}: the tokenizer does not know `{text[start:end]}`",
+                f"{where}: the tokenizer does not know {quoted(text[start:end])}",
                 about=column,
                 severity=Severity.WARNING,
             )
@@ -254,10 +254,10 @@ class Encoder:
             )  # fmt: skip
             return ()
         ids = self.alone(text)
-        parts = " ".join(f"`{t}`" for t in self.tokenizer.convert_ids_to_tokens(list(ids)))
+        parts = listed(self.tokenizer.convert_ids_to_tokens(list(ids)))
         what = f"is {len(ids)} tokens ({parts})" if len(ids) != 1 else "is not in the vocabulary"
         self.faults.add(
-            "PD333", f"{where}: `{text}` {what}, wanted exactly one", about=column,
+            "PD333", f"{where}: {quoted(text)} {what}, wanted exactly one", about=column,
             advice=self._repair(column, text),
         )  # fmt: skip
         return ()
@@ -272,11 +272,10 @@ class Encoder:
         elif len(ids) == 1:
             what = "is not in the vocabulary"
         else:
-            parts = " ".join(f"`{word}`" for word in self.words(ids))
-            what = f"is {len(ids)} tokens ({parts})"
+            what = f"is {len(ids)} tokens ({listed(self.words(ids))})"
         self.faults.add(
-            "PD357", f"{where}: `{text}` after the prompt {what}, and `tokens = continued` wants "
-            "exactly one behind it", about=column, advice="tokens = alone",
+            "PD357", f"{where}: {quoted(text)} after the prompt {what}, and `tokens = continued` "
+            "wants exactly one behind it", about=column, advice="tokens = alone",
         )  # fmt: skip
         return ()
 

@@ -13,10 +13,17 @@ from pathdsl.graph.places import Bindings
 from pathdsl.graph.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.walk import strip
+from pathdsl.limits import MOVES
 
 __all__ = ["Blame"]
 
 PROBE_STATES = 2_000
+PROBE_MOVES = MOVES.most // 10
+"""Steps of counting that looking for one part may take, all probes together."""
+
+
+class _Spent(Exception):
+    """The steps for probes are used up."""
 
 
 class Blame:
@@ -25,6 +32,7 @@ class Blame:
     def __init__(self, resolver: Resolver) -> None:
         self.resolver = resolver
         self.program = resolver.program
+        self._moves = 0
 
     def _prefixes(self, chain: ast.Chain) -> Iterator[tuple[ast.Chain, ast.Hop | ast.Repeat]]:
         """A chain cut off after each step, where a chain can end."""
@@ -79,25 +87,42 @@ class Blame:
         return Diagnostic(code="PD209", message=message, span=blamed.span, label=label, help=help)
 
     def located(self, diagnostic: Diagnostic, expr: ast.PathExpr, bindings: Bindings) -> Diagnostic:
-        """The fault of a path set with too many states, at the part that multiplied them."""
+        """The fault of a path set with too many states, at the part that multiplied them.
+
+        Where telling its parts apart takes too long, a part is blamed as a whole.
+        """
+        self._moves = PROBE_MOVES
+        return self._located(diagnostic, expr, bindings)
+
+    def _located(
+        self, diagnostic: Diagnostic, expr: ast.PathExpr, bindings: Bindings
+    ) -> Diagnostic:
+        try:
+            return self._at_part(diagnostic, expr, bindings)
+        except _Spent:
+            return replace(diagnostic, span=expr.span, label="multiplies the states")
+
+    def _at_part(
+        self, diagnostic: Diagnostic, expr: ast.PathExpr, bindings: Bindings
+    ) -> Diagnostic:
         blamed: ast.Node = expr
         label = "multiplies the states"
         match expr:
             case ast.Group(inner=inner):
-                return self.located(diagnostic, inner, bindings)
+                return self._located(diagnostic, inner, bindings)
             case ast.Name(name=name) if name in self.program.paths and name not in bindings:
-                return self.located(diagnostic, self.program.paths[name].path, {})
+                return self._located(diagnostic, self.program.paths[name].path, {})
             case ast.SetOp(left=left, right=right):
                 sizes = [self._states(left, bindings), self._states(right, bindings)]
                 if max(sizes) >= PROBE_STATES:
                     side = left if sizes[0] >= sizes[1] else right
-                    return self.located(diagnostic, side, bindings)
+                    return self._located(diagnostic, side, bindings)
                 label = f"combines sets of {sizes[0]:,} and {sizes[1]:,} states"
             case ast.Choice(options=options):
                 sizes = [self._states(option, bindings) for option in options]
                 if max(sizes) >= PROBE_STATES:
                     worst = options[sizes.index(max(sizes))]
-                    return self.located(diagnostic, worst, bindings)
+                    return self._located(diagnostic, worst, bindings)
                 label = f"{len(options)} alternatives are told apart all the way"
             case ast.Chain():
                 before, growth = 1, 0.0
@@ -113,7 +138,14 @@ class Blame:
     def _states(self, expr: ast.PathExpr, bindings: Bindings) -> int:
         """States of a part, at most PROBE_STATES."""
         probe = Resolver(self.program, self.resolver.shape, PROBE_STATES)
+        product = None
         try:
-            return max(1, probe.product(probe.path_set(expr, bindings)).n_states())
-        except PathdslError:
+            product = probe.product(probe.path_set(expr, bindings))
+            product.moves = self._moves
+            return max(1, product.n_states())
+        except PathdslError as error:
+            if any(diagnostic.code == MOVES.code for diagnostic in error.diagnostics):
+                raise _Spent from error
             return PROBE_STATES
+        finally:
+            self._moves -= product.spent if product else 0

@@ -32,6 +32,7 @@ from typing import TypeVar
 from pathdsl.graph.components import Component, Layout, bits
 from pathdsl.graph.pathset import Listed, ListedEdge, Nodes
 from pathdsl.limits import EDGE_FILE_BYTES
+from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = [
@@ -106,11 +107,11 @@ def read_circuit(path: Path, layout: Layout) -> CircuitFile:
     """
     if path.suffix.lower() in (".pt", ".pth", ".pkl", ".pickle"):
         raise UnusableFile("only the JSON form is read; a pickle could run code")
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise UnusableFile(f"the file has {size:,} bytes and at most {MAX_BYTES:,} are read")
+    data = read_file(path, MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise UnusableFile(f"the file has more than the {MAX_BYTES:,} bytes that are read at most")
     try:
-        content = read_json(path.read_bytes())
+        content = read_json(data)
     except JsonFault as fault:
         raise UnusableFile(f"line {fault.line}, column {fault.column}: {fault}") from fault
     if not isinstance(content, dict):

@@ -38,13 +38,13 @@ class Product:
         split, self.layout = split_paths(paths, layout, beside=beside)
         self._original = original(self.layout, layout) if self.layout is not layout else None
         self.automaton = Automaton(split, self.layout)
-        self.max_states = max_states
+        self.max_states, self.moves = max_states, MOVES.most
         self.start: States = frozenset([self.automaton.start])
         self._counts: dict[tuple[int, States], int] = {}
         self._sums: dict[tuple[States, int], int] = {}
         self._next: dict[States, dict[int, States]] = {}
         self._seen: set[States] = set()
-        self._spent = 0
+        self.spent = 0
 
     def count(self) -> int:
         """Number of (component, slot) sequences from `input` to `logits` in the set."""
@@ -105,12 +105,12 @@ class Product:
 
     def _spend(self, n_states: int) -> None:
         """Counts the work on sets of several states: few sets may hold very many."""
-        self._spent += n_states if n_states > 1 else 0
-        if self._spent > MOVES.most:
+        self.spent += n_states if n_states > 1 else 0
+        if self.spent > self.moves:
             raise PlanError(
                 Diagnostic(
                     code="PD215",
-                    message=f"counting the paths of this set takes more than {MOVES.most:,} steps",
+                    message=f"counting the paths of this set takes more than {self.moves:,} steps",
                     notes=("alternatives at positions that may or may not fall together multiply",),
                     help="judge the parts as path sets of their own, or leave positions out",
                 )

@@ -80,7 +80,7 @@ def write_lock(path: str, lock: Lock, fence: Fence | None = None) -> bool:
     try:
         if not (fence or Fence.around(path)).holds(real):
             raise OSError(errno.EPERM, "it is a link that leads to another place")
-        if real.is_file() and real.read_bytes() == data:
+        if real.exists() and read_file(real, len(data) + 1) == data:
             return False
         write_whole(real, data)
     except OSError as error:

@@ -80,6 +80,14 @@ def test_answer_outside_the_vocabulary() -> None:
     assert "`Zoe` is not in the vocabulary" in said
 
 
+@pytest.mark.parametrize(
+    "row", [{"io": "9" * 5000}, {"io": "a" * 5000, "id": "b" * 5000}, {"io": "x", "id": "c" * 5000}]
+)
+def test_faults_are_short_whatever_a_cell_holds(row: dict[str, str]) -> None:
+    said = one_fault("PD333", [{"prompt": "a"} | row], answer_columns=["io"])
+    assert len(said) < 500 and "…" in said
+
+
 @pytest.mark.parametrize("value", [None, 1.5, True, {}, [], [None], [True]])
 def test_answer_of_a_wrong_type(value: object) -> None:
     assert "`io`" in one_fault("PD329", [{"prompt": "a", "io": value}], answer_columns=["io"])

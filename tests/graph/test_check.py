@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from pathdsl.graph.check import check_graph
@@ -143,6 +145,15 @@ def test_a_loop_names_its_member_once() -> None:
 def test_too_many_states_names_the_step() -> None:
     found = faults("input (-> any){10} -> attn", max_states=1_000)
     assert found == [("PD210", "-> attn")]
+
+
+def test_looking_for_the_part_is_bounded() -> None:
+    """A product of alternatives, each part of which takes as long as the whole."""
+    pairs = (f"(through(a{i % 12}.h{i // 2}@S1) | through(m{i % 12}@IO))" for i in range(24))
+    begun = time.process_time()
+    ((code, blamed),) = faults(" & ".join(pairs), max_states=100)
+    assert code == "PD210" and blamed.startswith("(through(a0.h0@S1)")
+    assert time.process_time() - begun < 5
 
 
 def test_endless_names_are_refused() -> None:

@@ -160,6 +160,8 @@ def test_a_lock_is_not_written_through_a_link_that_leads_out(apart: tuple[Path, 
     os.mkfifo(work / "y.circuit.lock")
     with pytest.raises(LanguageError, match="PD651"):
         read_lock("y.circuit")
+    with pytest.raises(LanguageError, match="PD653"):
+        write_lock("y.circuit", {"lock_version": 1})
 
 
 def test_from_python_too(apart: tuple[Path, Path]) -> None:
