@@ -6,6 +6,7 @@ Sources: Shi et al. 2024 (controls) · semantics.md section 6 (families, selecti
 from __future__ import annotations
 
 from dataclasses import fields
+from hashlib import sha256
 from typing import Any, get_args
 
 from pathdsl.lang import ast
@@ -167,9 +168,10 @@ def _is_one_index(indices: ast.Indices) -> bool:
 def _copies(program: Program) -> Faults:
     """Claims that differ in their nodes only, without the correction that `for` would ask for."""
     alike: dict[str, list[ast.ClaimDecl]] = {}
+    lets: dict[str, str] = {}
     for claim in program.claims:
         if claim.loop is None and (claim.confidence is not None or is_test(claim)):
-            alike.setdefault(str(_form(program, claim)), []).append(claim)
+            alike.setdefault(str(_form(program, claim, lets)), []).append(claim)
     for same in alike.values():
         if len(same) >= MANY_COPIES:
             yield warning(
@@ -182,11 +184,17 @@ def _copies(program: Program) -> Faults:
             )
 
 
-def _form(program: Program, node: object) -> Any:
-    """A claim with all that may differ between members of a family taken out."""
+def _form(program: Program, node: object, lets: dict[str, str]) -> Any:
+    """A claim with all that may differ between members of a family taken out.
+
+    Every node is a digest, so that lets which name one another twice stay small; `lets` keeps
+    those of lets.
+    """
     match node:
         case ast.Name(name=name) if name in program.lets:
-            return _form(program, program.lets[name].expression)
+            if name not in lets:
+                lets[name] = _form(program, program.lets[name].expression, lets)
+            return lets[name]
         case ast.Name(name=name) if name not in program.paths and name not in program.groups:
             return name
         case ast.Number():
@@ -195,14 +203,14 @@ def _form(program: Program, node: object) -> Any:
             return "path"
         case ast.Node():
             parts = [
-                _form(program, getattr(node, one.name))
+                _form(program, getattr(node, one.name), lets)
                 for one in fields(node)
                 if one.compare
                 and not (isinstance(node, ast.ClaimDecl) and one.name in ("name", "text"))
             ]
-            return [type(node).__name__, *parts]
+            return sha256(str([type(node).__name__, *parts]).encode()).hexdigest()
         case tuple():
-            return [_form(program, item) for item in node]
+            return [_form(program, item, lets) for item in node]
         case _:
             return node
 
