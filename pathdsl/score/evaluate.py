@@ -99,6 +99,22 @@ class Evaluator:
         """The quantity on the observed prompts; nan or infinite where a denominator is 0."""
         return float(self.values(node, None)[0])
 
+    def never_negative(self, node: Scalar) -> bool:
+        """Whether a quantity is made of values none of which is below 0, without a difference."""
+        for one in inner_first(node):
+            match one:
+                case Constant(value=value):
+                    negative = value < 0
+                case Aggregate():
+                    negative = self.vector(one)[self.mask(one)].min(initial=0.0) < 0
+                case Op(op=op):
+                    negative = op in ("-", "neg")
+                case Worst():
+                    negative = False
+            if negative:
+                return False
+        return True
+
     def values(self, node: Scalar, weights: Weights | None) -> np.ndarray:
         """(resamples,) the quantity under each row of weights; None: every prompt once.
 

@@ -23,7 +23,6 @@ Values used as treated values are held fixed: no interval covers the choice of t
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
 from math import ceil
 
 import numpy as np
@@ -34,12 +33,22 @@ from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.lattice import Lattice, is_leaf, leaves
 from pathdsl.score.leaf_of import Leaves, denominators, too_few
 from pathdsl.score.leaves import Hull, Leaf
-from pathdsl.score.quantity import Op, Scalar, Worst, aggregates, is_constant, row_denominators
+from pathdsl.score.quantity import (
+    Op,
+    Scalar,
+    Worst,
+    aggregates,
+    inner_first,
+    is_constant,
+    parts,
+    row_denominators,
+)  # fmt: skip
 from pathdsl.score.resamples import Resamples
 
 __all__ = ["SKEWED", "Bootstrap", "Interval"]
 
 SKEWED = 20
+NESTED = 8
 USUAL = 0.95 + 1e-12
 WIDE = "computed from the ends of its parts, which holds and is too wide"
 
@@ -52,13 +61,15 @@ class Bootstrap:
         self.count = count
         self.seed = seed
         self.leaves = Leaves(evaluator, Resamples(evaluator, count=count, seed=seed))
-        self.lattice = Lattice(self._sign, evaluator.estimate)
+        self.lattice = Lattice(self._sign, evaluator.estimate, evaluator.never_negative)
         self._largest: dict[tuple[Scalar, ...], np.ndarray] = {}
+        self._ends_of: dict[tuple[Scalar, float], Ends] = {}
 
     def forget(self) -> None:
         """Drop kept distributions, to bound memory between claims."""
         self.leaves.forget()
         self._largest.clear()
+        self._ends_of.clear()
 
     # ---------------------------------------------------------------------------------------------
     # Intervals by the form of the quantity
@@ -107,16 +118,23 @@ class Bootstrap:
 
     def _ends(self, form: Scalar, alpha: float) -> Ends:
         """The ends of a form by the rules for its outermost part."""
+        if (form, alpha) not in self._ends_of:
+            self._ends_of[form, alpha] = self._outermost(form, alpha)
+        return self._ends_of[form, alpha]
+
+    def _outermost(self, form: Scalar, alpha: float) -> Ends:
         parts = leaves(form)
         if len(parts) <= 1:
             return self._together(form, alpha / 2)
+        assert isinstance(form, Op | Worst)
+        if form.nesting > NESTED:  # holds as well, wider than need be
+            return self._together(form, self._common_tail(parts, alpha))
         if isinstance(form, Worst):
             low, high = self._together(form, self._common_tail(parts, alpha))
             own = [self._ends(member, alpha) for _, member in form.members]
             if form.which == "max":
                 return low, max(end for _, end in own)
             return min(end for end, _ in own), high
-        assert isinstance(form, Op)
         if sum(not is_constant(arg) for arg in form.args) == 1:
             return applied(form.op, [self._one(arg, alpha) for arg in form.args])
         return self._together(form, self._common_tail(parts, alpha))
@@ -130,38 +148,40 @@ class Bootstrap:
     def _together(self, form: Scalar, tail: float) -> Ends:
         """Extremes and arithmetic on the ends of leaves, each at this tail."""
         known: dict[int, Ends] = {}
-
-        def ends(part: Scalar) -> Ends:
-            if id(part) not in known:
-                known[id(part)] = compute(part)
-            return known[id(part)]
-
-        def compute(part: Scalar) -> Ends:
-            if is_constant(part):
-                value = self.evaluator.estimate(part)
-                return value, value
-            if is_leaf(part):
-                return self.leaves.of(part).ends(tail)
-            if isinstance(part, Worst):
-                return applied(part.which, [ends(m) for _, m in part.members])
-            assert isinstance(part, Op)
-            return applied(part.op, [ends(arg) for arg in part.args])
-
-        return ends(form)
+        for part in inner_first(form, below=lambda one: not is_leaf(one)):
+            match part:
+                case _ if is_constant(part):
+                    value = self.evaluator.estimate(part)
+                    known[id(part)] = value, value
+                case _ if is_leaf(part):
+                    known[id(part)] = self.leaves.of(part).ends(tail)
+                case Op(op=op) | Worst(which=op):
+                    known[id(part)] = applied(op, [known[id(one)] for one in parts(part)])
+        return known[id(form)]
 
     def _common_tail(self, parts: tuple[Scalar, ...], alpha: float) -> float:
         """p*: the tail at which the leaves hold together; Bonferroni's where none is drawn."""
         if len(parts) <= 1:
             return alpha / 2
         if parts not in self._largest:
-            found = (np.abs(d) for p in parts if len(d := self.leaves.of(p).deviations()))
-            self._largest[parts] = np.sort(reduce(np.maximum, found, np.zeros(self.count)))
+            self._largest[parts] = self._largest_of([self.leaves.of(part) for part in parts])
         largest = self._largest[parts]
         beyond = int(np.floor(alpha * (len(largest) + 1)))
         if beyond < 1:
             return alpha / 2 / len(parts)
         shared = float(ndtr(-largest[len(largest) - beyond]))
         return float(np.clip(shared, alpha / 2 / len(parts), alpha / 2))
+
+    def _largest_of(self, made: list[Leaf]) -> np.ndarray:
+        """(resamples,) the largest deviation, sorted; endless where one has ends and none drawn."""
+        found = np.zeros(self.count)
+        for leaf in made:
+            drawn = leaf.deviations()
+            if len(drawn):
+                found = np.maximum(found, np.abs(drawn))
+            elif 0 < np.ptp(leaf.ends(0.025)) < np.inf:
+                return np.full(self.count, np.inf)  # a share of 40 of 40 misses as others do
+        return np.sort(found)
 
     # ---------------------------------------------------------------------------------------------
     # Denominators and signs
@@ -200,9 +220,10 @@ class Bootstrap:
 
 def _outside(form: Scalar) -> bool:
     """Whether nothing but extremes, and arithmetic with numbers, stands around the leaves."""
-    if is_leaf(form):
-        return True
-    if isinstance(form, Worst):
-        return all(_outside(member) for _, member in form.members)
-    moving = [arg for arg in form.args if not is_constant(arg)] if isinstance(form, Op) else []
-    return len(moving) == 1 and _outside(moving[0])
+    return all(
+        is_leaf(one)
+        or is_constant(one)
+        or isinstance(one, Worst)
+        or sum(not is_constant(arg) for arg in parts(one)) == 1
+        for one in inner_first(form)
+    )

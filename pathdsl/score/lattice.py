@@ -18,8 +18,9 @@ A product of two measured quantities is smooth where one of them is surely not 0
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 from pathdsl.score.quantity import (
     Constant,
@@ -35,16 +36,15 @@ from pathdsl.score.quantity import (
 __all__ = ["Lattice", "is_leaf", "leaves", "named_members", "rational"]
 
 PARTS = 256
+WORK = 2048
+NESTING = 64
 DENOMINATORS = 3
 FLIPPED = {"max": "min", "min": "max"}
 
 
 def is_leaf(node: Scalar) -> bool:
     """Whether a quantity has no `max`, `min` or `abs` over prompts."""
-    return not any(
-        isinstance(one, Worst) or (isinstance(one, Op) and one.op in ("abs", "min", "max"))
-        for one in inner_first(node)
-    )
+    return not isinstance(node, Op | Worst) or node.nesting == 0
 
 
 def leaves(node: Scalar) -> tuple[Scalar, ...]:
@@ -73,11 +73,21 @@ def named_members(node: Scalar) -> tuple[tuple[str, Scalar], ...]:
 
 
 class Lattice:
-    """Brings quantities into form; `sign(x)` is -1, 0 or 1: 0 where x may be 0."""
+    """Brings quantities into form.
 
-    def __init__(self, sign: Callable[[Scalar], int], estimate: Callable[[Scalar], float]) -> None:
+    `sign(x)` is -1, 0 or 1: 0 where x may be 0. `never_negative(x)` holds where no prompt could
+    make x negative.
+    """
+
+    def __init__(
+        self,
+        sign: Callable[[Scalar], int],
+        estimate: Callable[[Scalar], float],
+        never_negative: Callable[[Scalar], bool],
+    ) -> None:
         self._sign = sign
         self._estimate = estimate
+        self._never_negative = never_negative
         # Both hold the node beside its result, so that no other object gets its id.
         self._known: dict[int, tuple[Scalar, Scalar]] = {}
         self._counted: dict[int, tuple[Scalar, int]] = {}
@@ -93,13 +103,15 @@ class Lattice:
     def _form(self, node: Scalar, below: list[Scalar]) -> Scalar:
         match node:
             case Op(op="max" | "min" as op):
-                return Worst(which=op, members=tuple(("", part) for part in below))
+                return _extreme(op, below)
             case Op(op=op) if op not in ("+", "-", "neg") or not is_leaf(node):
                 return self._arithmetic(op, tuple(below))
             case _:
                 return rebuilt(node, below)
 
     def _arithmetic(self, op: str, args: tuple[Scalar, ...]) -> Scalar:
+        if any(not is_leaf(x) and not _moves(x) for x in args):
+            return Op(op=op, args=args)  # type: ignore[arg-type]
         match op:
             case "abs":
                 return self._absolute(args[0])
@@ -269,11 +281,28 @@ class Lattice:
             return x
         if exponent % 2 == 0 and is_leaf(x):
             return Op(op="^", args=(Op(op="abs", args=(x,)), y))
+        if exponent % 1 and is_leaf(x) and not self._never_negative(x) and self._sign(x) <= 0:
+            # No resample below 0 has a root: that x may be below is seen in its own ends.
+            return Op(op="^", args=(Worst(which="max", members=(("", x),)), y))
         match x:
             case Op(op="^", args=(Op(op="abs") as inner, power)) if is_constant(power):
                 return self._power(inner, Constant(value=self._estimate(power) * exponent))
             case _:
                 return Op(op="^", args=(x, y))
+
+
+def _moves(x: Scalar) -> bool:
+    """Whether the extremes of a form are few enough to be moved out of further arithmetic."""
+    return not isinstance(x, Op | Worst) or (x.nesting <= NESTING and x.size * x.nesting <= WORK)
+
+
+def _extreme(which: Literal["max", "min"], members: Sequence[Scalar]) -> Scalar:
+    """`max` or `min` of forms: each once, and those of the same kind in place of themselves."""
+    found: dict[Scalar, None] = {}
+    for member in members:
+        same = isinstance(member, Worst) and member.which == which and len(member.members) > 1
+        found.update(dict.fromkeys(parts(member) if same else (member,)))
+    return Worst(which=which, members=tuple(("", member) for member in found))
 
 
 def _negative(x: Scalar) -> Scalar:

@@ -229,8 +229,8 @@ def _around(node: Scalar, evaluator: Evaluator) -> Scalar | None:
     # A root of a mean that cannot be negative, such as that of squares.
     if not isinstance(inner, Aggregate) or inner.kind != "mean":
         return None
-    least = evaluator.vector(inner)[evaluator.mask(inner)].min(initial=0.0)
-    return inner if least >= 0 and evaluator.estimate(node.args[1]) > 0 else None
+    known = evaluator.never_negative(inner) and evaluator.estimate(node.args[1]) > 0
+    return inner if known else None
 
 
 def denominators(node: Scalar) -> list[Scalar]:

@@ -197,8 +197,9 @@ class Pivot:
             reach = low if side < 0 else high
             return reach * self.error(c) + side * self.gap(c)
 
-        start = self.estimate
-        step = max(self.error(start) / self.below, 1e-12 * abs(start), 1e-300)
+        start, step = self.estimate, self._step()
+        if beyond(self._far(side)) >= 0:
+            return side * np.inf  # B may be 0 or below: what lies beyond the first root is inside
         inside, outside = start, start + side * 2 * step
         for _ in range(60):
             if beyond(outside) < 0:
@@ -210,8 +211,24 @@ class Pivot:
             return inside
         return float(brentq(beyond, inside, outside, xtol=1e-12 * (abs(start) + step), rtol=1e-12))
 
+    def _step(self) -> float:
+        """About a standard error of A/B."""
+        start = self.estimate
+        return max(self.error(start) / self.below, 1e-12 * abs(start), 1e-300)
+
+    def _far(self, side: float) -> float:
+        """A number so large that A - cB is told from 0 as B is."""
+        return self.estimate + side * 2.0**60 * self._step()
+
     def p_value(self, c: float) -> float:
-        """The smallest alpha whose interval does not hold c; 1 where it is the estimate itself."""
+        """The smallest alpha whose interval does not hold c; 1 where it is the estimate itself.
+
+        No less than that of B against 0: an interval at a smaller alpha has no ends.
+        """
+        found = self._p_value(c)
+        return max(found, self._p_value(self._far(1.0))) if self.divided else found
+
+    def _p_value(self, c: float) -> float:
         gap, error = self.gap(c), self.error(c)
         if gap == 0.0:
             return 1.0

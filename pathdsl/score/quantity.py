@@ -99,10 +99,22 @@ class Aggregate:
 class _Compound:
     """Arithmetic whose parts may be shared: hashed once, and compared pair by pair of objects.
 
-    Lets that name one another twice are sixty objects and 2^60 occurrences of them.
+    Lets that name one another twice are sixty objects and 2^60 occurrences of them. `nesting` is
+    how many compounds stand inside one another down to one without `max`, `min` and `abs` over
+    prompts, whose own is 0; `size` counts what is left there, repeated as often as it stands.
     """
 
+    nesting: int = field(init=False, repr=False)
+    size: int = field(init=False, repr=False)
     _hash: int = field(init=False, repr=False)
+
+    def _measured(self, extreme: bool, below: Sequence[Scalar]) -> None:
+        inner = [part for part in below if isinstance(part, _Compound)]
+        deep = max((part.nesting for part in inner), default=0)
+        outside = extreme or deep > 0
+        repeated = sum(part.size for part in inner) + len(below) - len(inner)
+        object.__setattr__(self, "nesting", deep + 1 if outside else 0)
+        object.__setattr__(self, "size", repeated if outside else 1)
 
     def __hash__(self) -> int:
         return self._hash
@@ -134,6 +146,7 @@ class Op(_Compound):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_hash", hash((Op, self.op, self.args)))
+        self._measured(self.op in ("abs", "min", "max"), self.args)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -145,6 +158,7 @@ class Worst(_Compound):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_hash", hash((Worst, self.which, self.members)))
+        self._measured(True, [member for _, member in self.members])
 
 
 Scalar = Constant | Aggregate | Op | Worst
@@ -183,18 +197,24 @@ def _head(node: Op | Worst) -> tuple[object, ...]:
     return node.which, tuple(name for name, _ in node.members)
 
 
-def inner_first(node: Scalar) -> Iterator[Scalar]:
-    """Every object that a quantity is made of, once, what it is made of before it."""
+def inner_first(
+    node: Scalar, below: Callable[[Scalar], bool] = lambda one: True
+) -> Iterator[Scalar]:
+    """Every object that a quantity is made of, once, what it is made of before it.
+
+    `below(one)` says whether to look at what an object is made of.
+    """
     seen: set[int] = set()
     pending = [(node, False)]
     while pending:
-        one, below = pending.pop()
-        if below:
+        one, ready = pending.pop()
+        if ready:
             yield one
         elif id(one) not in seen:
             seen.add(id(one))
             pending.append((one, True))
-            pending += [(part, False) for part in reversed(parts(one))]
+            if below(one):
+                pending += [(part, False) for part in reversed(parts(one))]
 
 
 def aggregates(node: Scalar) -> Iterator[Aggregate]:
