@@ -1,8 +1,8 @@
 """How often intervals and claims err in simulations, against their level and what the docs say.
 
 The simulations are those of `benchmarks.levels`, whose tables stand in docs/semantics.md, with
-fewer samples. Each bound is the Monte-Carlo error of both at 99.9 %, without any other slack: where few
-prompts miss more often than the level says, the docs say so.
+fewer samples. Each bound is the Monte-Carlo error of both at 99.9 %, without any other slack: where
+few prompts miss more often than the level says, the docs say so.
 """
 
 from __future__ import annotations
