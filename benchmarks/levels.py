@@ -121,8 +121,8 @@ claim of_prob:   mean(P(reference) - P(treat(through(a3.h1)))) > 0 at 95% confid
 
 
 @cache
-def real_effects(name: str) -> np.ndarray:
-    """What 4,000 prompts lose where a head of `ioi-mini` is treated, less its mean."""
+def real_effects() -> dict[str, np.ndarray]:
+    """What 4,000 prompts lose where a head of `ioi-mini` is treated, less its mean, by metric."""
     import pathdsl
 
     with tempfile.TemporaryDirectory() as folder:
@@ -133,15 +133,18 @@ def real_effects(name: str) -> np.ndarray:
     runs = {output.run.label: output.run for output in session.plans[0].outputs}
     reference = RunSpec(task="ioi", kind="reference")
 
-    def measured(run: RunSpec) -> np.ndarray:
-        if name == "prob":
-            return session.value(run, Measure(kind="prob", column="io"))[0]
+    def logits(run: RunSpec) -> np.ndarray:
         good, bad = (session.value(run, Measure(kind="logit", column=c))[0] for c in ("io", "s"))
         return np.asarray(good - bad)
 
-    head = {"logits": "a2.h0", "prob": "a3.h1"}[name]
-    effects = measured(reference) - measured(runs[f"treat(through({head}))"])
-    return np.asarray(effects - effects.mean())
+    def prob(run: RunSpec) -> np.ndarray:
+        return session.value(run, Measure(kind="prob", column="io"))[0]
+
+    found = {}
+    for name, metric, head in (("logits", logits, "a2.h0"), ("prob", prob, "a3.h1")):
+        effects = metric(reference) - metric(runs[f"treat(through({head}))"])
+        found[name] = np.asarray(effects - effects.mean())
+    return found
 
 
 def _rare(r: Generator, n: int) -> np.ndarray:
@@ -153,8 +156,8 @@ POPULATIONS: dict[str, Callable[[Generator, int], np.ndarray]] = {
     "Laplace": lambda r, n: r.laplace(size=n),
     "t3": lambda r, n: r.standard_t(3, n),
     "contaminated": lambda r, n: r.standard_normal(n) * np.where(r.random(n) < 0.1, 5, 1),
-    "real": lambda r, n: r.choice(real_effects("logits"), n),
-    "real, prob": lambda r, n: r.choice(real_effects("prob"), n),
+    "real": lambda r, n: r.choice(real_effects()["logits"], n),
+    "real, prob": lambda r, n: r.choice(real_effects()["prob"], n),
     "60% zeros": lambda r, n: np.where(r.random(n) < 0.6, 0.0, r.standard_normal(n)),
     "exponential": lambda r, n: r.exponential(size=n) - 1,
     "lognormal": lambda r, n: r.lognormal(size=n) - np.exp(0.5),
