@@ -202,7 +202,17 @@ def _of_scalar(
 
 
 def _through(op: str, x: list[np.ndarray], moves: list[_Moves]) -> _Moves:
-    """Moves of `op` applied to values `x`, by the derivative with respect to each of them."""
+    """Moves of `op` applied to values `x`, by the derivative with respect to each of them.
+
+    Where a factor or a base is nearer to 0 than it may move, the derivative is that where it may
+    have been: a square of 0 within rounding is no exact 0, and its root has a derivative.
+    """
+    sizes = [sum((np.abs(move) for move in each.values()), np.zeros(1)) for each in moves]
+
+    def away(place: int) -> np.ndarray:
+        least = np.maximum(np.abs(x[place]), sizes[place])
+        return np.where(x[place] < 0, -least, least)
+
     with np.errstate(all="ignore"):
         match op:
             case "+":
@@ -210,12 +220,14 @@ def _through(op: str, x: list[np.ndarray], moves: list[_Moves]) -> _Moves:
             case "-":
                 slopes = [np.ones(1), -np.ones(1)]
             case "*":
-                slopes = [x[1], x[0]]
+                slopes = [away(1), away(0)]
             case "/":
                 slopes = [1 / x[1], -(x[0] / x[1]) / x[1]]
             case "^":
+                # A root is steepest at 0: from there it moves by the root of the whole move.
+                near = (np.abs(x[0]) < sizes[0]) & (x[1] < 1)
                 slopes = [
-                    x[1] * np.power(x[0], x[1] - 1),
+                    np.where(near, 1.0, x[1]) * np.power(away(0), x[1] - 1),
                     np.power(x[0], x[1]) * np.log(np.abs(x[0])),
                 ]
             case "neg":

@@ -2,7 +2,8 @@ r"""Intervals of counts: shares of prompts, where a bootstrap of few hits or mis
 
 - A share of independent prompts has the exact interval of Clopper and Pearson (Biometrika 26:404,
   1934). So has a share *among* some prompts, k of those m that a condition selects: given m, k is
-  binomial (agreement among the prompts that the model gets wrong).
+  binomial (agreement among the prompts that the model gets wrong). Two accuracies of which one
+  has no hit beside the other's in this sample are no such share: their quotient may be above 1.
 - A share that is 0 or 1 in every one of n clusters has that of 0 or n of n: a cluster holds nothing
   but hits with a probability of at most the share itself. Of crossed rows n is the largest number
   of cells of which no two share a cluster.
@@ -28,6 +29,7 @@ from pathdsl.score.quantity import (
     RowExpr,
     RowMetric,
     RowNumber,
+    RowOp,
     Scalar,
     aggregates,
     rebuilt,
@@ -56,15 +58,21 @@ def hits(node: Scalar, evaluator: Evaluator) -> tuple[int, int] | None:
         case Op(op="/", args=(Aggregate() as above, Aggregate() as below)):
             among = evaluator.mask(below)
             alike = above.task == below.task and above.part == below.part
-            if not alike or _binary(below, evaluator, among) is None:
+            if not alike or not _selected(above.rows, below.rows):
+                return None
+            if _binary(below, evaluator, among) is None:
                 return None
             among = among & (evaluator.vector(below) == 1.0)
-            outside = evaluator.mask(above) & ~among
-            if not among.any() or evaluator.vector(above)[outside].any():
-                return None
-            return _counted(above, evaluator, among)
+            return _counted(above, evaluator, among) if among.any() else None
         case _:
             return None
+
+
+def _selected(rows: RowExpr, by: RowExpr) -> bool:
+    """Whether row values are 0 wherever `by` is, on any prompt and not only on those seen."""
+    if isinstance(rows, RowOp) and rows.op == "*":
+        return any(_selected(arg, by) for arg in rows.args)
+    return rows == by
 
 
 def _binary(node: Aggregate, evaluator: Evaluator, inside: np.ndarray) -> np.ndarray | None:

@@ -208,3 +208,20 @@ def test_the_allowance_depends_on_neither_store_nor_batches(tmp_path: Path) -> N
     claims = {claim.name: claim for claim in edited.judgement.claims}
     assert claims["nothing"].interval == claims["less"].interval == (0.0, 0.0)
     assert claims["all"].estimate == 1.0
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-9, 1e-3])
+def test_squares_and_roots_within_rounding_of_zero_are_not_exact(value):
+    # Half precision shows an effect of 0.01 as 0: `effect(P, as: rms) <= 0.05` was supported.
+    b = bootstrap({"x": np.full(40, value), "y": np.zeros(40)}, tolerance=0.1)
+    apart, alike = (RowOp(op="-", args=(row("x"), row(other))) for other in ("y", "x"))
+    half = Constant(value=0.5)
+    for square in (
+        lambda d: RowOp(op="*", args=(d, d)),
+        lambda d: RowOp(op="^", args=(d, RowNumber(value=2.0))),
+    ):
+        found = mean(square(apart), "t")
+        assert 0.2**2 <= b.evaluator.allowance(found) <= 2 * 0.2**2 + 4e-4
+        assert 0.2 <= b.evaluator.allowance(Op(op="^", args=(found, half))) <= 0.3
+        assert b.evaluator.allowance(Op(op="^", args=(mean(square(alike), "t"), half))) == 0
+    assert b.evaluator.allowance(Op(op="*", args=(agg("x"), agg("x")))) >= 0.01
