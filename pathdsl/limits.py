@@ -48,7 +48,7 @@ LETTERS = Limit(
 COPIES = Limit(most=200_000, what="steps of a plan; `--max-copies` raises it", code="PD211")
 WALKS = Limit(most=200_000, what="walks that a random control is drawn from", code="PD218")
 MOVES = Limit(
-    most=200_000,
+    most=500_000,
     what="steps of counting a path set with alternatives at positions",
     code="PD215",
 )

@@ -336,9 +336,14 @@ def _assemble(
     content = hashlib.sha256(json.dumps(shared).encode())
     content.update(arrays[spec.reference].tobytes())
     content.update(lengths.tobytes())
+    row_ids = tuple(row["id"] for row in table)
+    crossed = _numbered(labels[spec.crossed]) if spec.crossed else None
+    drawn = hashlib.sha256(json.dumps([facts["rows"], row_ids]).encode())
+    for numbers in (clusters, crossed):
+        drawn.update(numbers.tobytes() if numbers is not None else b"")
     return TaskData(
         name=spec.name,
-        row_ids=tuple(row["id"] for row in table),
+        row_ids=row_ids,
         reference=spec.reference,
         prompts=arrays,
         lengths=lengths,
@@ -346,9 +351,10 @@ def _assemble(
         positions=positions,
         labels=labels,
         clusters=clusters,
-        crossed=_numbered(labels[spec.crossed]) if spec.crossed else None,
+        crossed=crossed,
         tokens=tuple(encoder.words(prompt.ids) for prompt in reference),
         first_answers=first_tokens(answers, encoder),
         facts=facts,
         key=content.hexdigest(),
+        drawn=drawn.hexdigest(),
     )

@@ -27,7 +27,9 @@ class TaskData:
     first row's answers as text and id. `unchanged[treated]`: (rows,) bool, where a treated value is
     the reference's own, None for the task's; those that are so nowhere are left out. `facts`: for
     the methodology line (special tokens, source and hash of the data). `key`: content hash of
-    everything above, equal for tasks that share rows (same data, seed and take).
+    everything above, equal for tasks that share rows (same data, seed and take). `drawn`: hash of
+    the rows and their clusters, equal also where another column is the reference: what is
+    resampled together.
     """
 
     name: str
@@ -45,6 +47,7 @@ class TaskData:
     first_answers: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
+    drawn: str = ""
 
     @property
     def n_rows(self) -> int:

@@ -3,7 +3,7 @@
 A resample is a vector of weights over rows: how often each was drawn. Rows are drawn as clusters
 where the task names one, so that prompts made from one template do not count as independent
 evidence (Davison and Hinkley 1997, section 3.8); rows that cross in two fields as often as both
-their clusters are drawn (see `crossed`). Tasks with equal `TaskData.key` share rows and are drawn
+their clusters are drawn (see `crossed`). Tasks with equal `TaskData.drawn` share rows and are drawn
 jointly; other tasks independently. Where knockouts were chosen on one half of the rows, the halves
 are strata, drawn each from itself.
 
@@ -35,6 +35,11 @@ BLOCK_ENTRIES = 2_000_000
 
 def row_key(data: TaskData) -> str:
     """What tasks that share rows have in common."""
+    return data.drawn or _half_key(data)
+
+
+def _half_key(data: TaskData) -> str:
+    """What the halves of a task are drawn by."""
     return data.key or f"task {data.name}"
 
 
@@ -54,7 +59,7 @@ def part_mask(data: TaskData, part: Part | Slice | None) -> np.ndarray:
     fields += [("split crossed", data.crossed)] if data.crossed is not None else []
     for name, clusters in fields:
         numbers = [int(c) for c in np.unique(clusters)]
-        order = Draws(part.seed, name, row_key(data)).shuffled(numbers)
+        order = Draws(part.seed, name, _half_key(data)).shuffled(numbers)
         search = np.isin(clusters, order[: len(order) // 2])
         inside &= search if part.side == "search" else ~search
     return inside
@@ -148,14 +153,15 @@ def generator_of(seed: int, stratum: Stratum) -> np.random.Generator:
 
 def design_of(node: Scalar, tasks: Mapping[str, TaskData], *, by_rows: bool = False) -> Design:
     """The design of a quantity; `by_rows` ignores clusters (for each prompt's share)."""
-    used: dict[str, set[Part | Slice | None]] = {}
+    used: dict[str, dict[tuple[str, Part | Slice | None], TaskData]] = {}
     keys: dict[str, str] = {}
     data: dict[str, TaskData] = {}
     for aggregate in aggregates(node):
         key = row_key(tasks[aggregate.task])
         keys[aggregate.task] = key
         data.setdefault(key, tasks[aggregate.task])
-        used.setdefault(key, set()).add(aggregate.part)
+        own = _half_key(tasks[aggregate.task]), aggregate.part
+        used.setdefault(key, {})[own] = tasks[aggregate.task]
     strata: list[Stratum] = []
     judged: list[tuple[int, int, float]] = []
     for key, parts in used.items():
@@ -174,12 +180,22 @@ def design_of(node: Scalar, tasks: Mapping[str, TaskData], *, by_rows: bool = Fa
 
 
 def _strata(
-    key: str, data: TaskData, parts: set[Part | Slice | None], by_rows: bool
+    key: str,
+    data: TaskData,
+    parts: Mapping[tuple[str, Part | Slice | None], TaskData],
+    by_rows: bool,
 ) -> tuple[list[Stratum], int]:
-    """The strata of one set of rows and the number of rows that enter the quantity."""
-    ordered = sorted((p for p in parts if p is not None), key=_order)
-    masks = [part_mask(data, part) for part in ordered]
-    needed = np.any(masks, axis=0) if masks and None not in parts else np.ones(data.n_rows, bool)
+    """The strata of one set of rows and the number of rows that enter the quantity.
+
+    `parts` of tasks that share these rows, each with a task that has it.
+    """
+    ordered = sorted(
+        ((part, name) for name, part in parts if part is not None),
+        key=lambda found: (_order(found[0]), found[1]),
+    )
+    masks = [part_mask(parts[name, part], part) for part, name in ordered]
+    whole = any(part is None for _, part in parts) or not masks
+    needed = np.ones(data.n_rows, bool) if whole else np.any(masks, axis=0)
     cells = np.stack([*masks, needed]).T  # (rows, parts + 1)
     clusters = np.arange(data.n_rows) if by_rows else data.clusters
     crossed = None if by_rows else data.crossed

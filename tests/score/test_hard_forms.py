@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from pathdsl.score.quantity import Constant, Op
+from pathdsl.score.design import design_of, part_mask
+from pathdsl.score.evaluate import Evaluator
+from pathdsl.score.intervals import Bootstrap
+from pathdsl.score.quantity import Constant, Op, Part, difference, mean
 from pathdsl.score.verdict import Rule, decide
-from tests.score.arrays import agg, bootstrap
+from tests.score.arrays import ArraySession, agg, bootstrap, row
+from tests.score.fakes import task_data
 
 
 def op(name, *args):
@@ -87,3 +93,33 @@ def test_what_names_the_one_before_twice_sixty_times_takes_no_time(step):
     for node in (e, op("neg", e), op("*", 2.0, e), op("-", 1.0, op("abs", e))):
         interval = b.interval(node, 0.95)
         assert interval.low <= b.evaluator.estimate(node) <= interval.high
+
+
+def test_tasks_on_the_same_rows_are_drawn_together_whatever_their_reference() -> None:
+    """Noising and denoising: a sum of two tasks that differ in their reference column only."""
+    missed = apart = 0
+    for i in range(300):
+        rng = np.random.default_rng([51, i])
+        x = rng.normal(size=40)
+        session = ArraySession({"x": x, "u.x": x + 0.05 * rng.normal(size=40)})
+        node = Op(op="+", args=(agg("x"), agg("x", task="u")))
+        found = Bootstrap(Evaluator(session), count=300, seed=i).interval(node, 0.95)
+        apart += not found.low <= 0 <= found.high
+        session.tasks = {name: replace(d, drawn="rows") for name, d in session.tasks.items()}
+        found = Bootstrap(Evaluator(session), count=300, seed=i).interval(node, 0.95)
+        missed += not found.low <= 0 <= found.high
+    print(f"missed {missed / 3:.1f} %, drawn apart {apart / 3:.1f} %")
+    assert missed / 300 <= 0.05 + 3.3 * np.sqrt(0.05 * 0.95 / 300) < apart / 300
+
+
+def test_halves_of_tasks_on_the_same_rows_are_their_own() -> None:
+    data = {
+        name: replace(task_data(40, name, key=f"key {name}"), drawn="rows") for name in ("t", "u")
+    }
+    node = difference(*(mean(row("x", task=n), n, part=Part(seed=0, side="judge")) for n in "tu"))
+    design = design_of(node, data)
+    inside = {n: part_mask(data[n], Part(seed=0, side="judge")) for n in "tu"}
+    assert (inside["t"] != inside["u"]).any()
+    assert {s.key for s in design.strata} == {"rows"}
+    drawn = sum((s.unit >= 0).astype(int) for s in design.strata)
+    assert (drawn == (inside["t"] | inside["u"])).all() and design.n == drawn.sum()
