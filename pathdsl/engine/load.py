@@ -47,6 +47,7 @@ from pathdsl.engine.modelfiles import (
     unreachable,
 )
 from pathdsl.engine.source import DTYPES, ModelSource, config_of, folder_of
+from pathdsl.engine.tokenizer_file import read_otherwise
 from pathdsl.engine.versions import version_text, version_warning
 from pathdsl.errors import Diagnostic, EngineError, LanguageError, PathdslError
 
@@ -367,6 +368,15 @@ def load_tokenizer(source: ModelSource) -> Any | None:
                 "PD617",
                 f"the tokenizer of `{place}` is not a fast one, so it cannot say which characters "
                 "a token covers",
+            )
+        )
+    if folder is not None and (text := read_otherwise(tokenizer, folder / "tokenizer.json")):
+        raise EngineError(
+            source.fault(
+                "PD617",
+                f"transformers does not tokenise as `tokenizer.json` of `{place}` does",
+                notes=(f"they differ, for example, on `{text.strip()}`",),
+                advice='"tokenizer_class": "PreTrainedTokenizerFast"',
             )
         )
     return tokenizer if len(tokenizer) > 0 else None

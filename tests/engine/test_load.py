@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from pathdsl.engine.load import load, load_tokenizer
@@ -145,6 +145,21 @@ def test_tokenizer(folder: Path) -> None:
     assert len(loaded.facts["tokenizer"]) == 64
     (folder / "tokenizer.json").write_text("{")
     refused(at(folder), "PD617", 3)
+
+
+@pytest.mark.parametrize("named", ["", "GPT2TokenizerFast", "PreTrainedTokenizerFast"])
+def test_a_tokenizer_that_transformers_makes_otherwise_is_refused(folder: Path, named: str) -> None:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    plain = Tokenizer(models.BPE({letter: i for i, letter in enumerate(alphabet)}, []))
+    plain.normalizer = normalizers.Lowercase()
+    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    plain.save(str(folder / "tokenizer.json"))
+    config = {"tokenizer_class": named} if named else {}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    if named == "PreTrainedTokenizerFast":
+        assert load(at(folder)).tokenizer is not None
+    else:
+        refused(at(folder), "PD617", 3, "does not tokenise as", "PreTrainedTokenizerFast")
 
 
 def test_bundled_models_load() -> None:

@@ -187,9 +187,15 @@ _REFUSED: tuple[Page, ...] = (
     Page(
         code="PD617",
         name="unusable-tokenizer",
-        summary="The tokenizer of a model cannot be read, or is not a fast one.",
-        why="A slow tokenizer cannot say which characters a token covers.",
-        repair="Save it again with `tokenizer.save_pretrained(folder)`.",
+        summary="The tokenizer of a model cannot be read, is not a fast one, or is not that of the "
+        "folder.",
+        why="A slow tokenizer cannot say which characters a token covers. And for GPT-2, Qwen2 and "
+        "GPT-NeoX, transformers 5 takes no more than vocabulary and merges from `tokenizer.json`: "
+        "a model that was trained with another way of splitting texts would read tokens that it "
+        "never saw.",
+        repair="Save it again with `tokenizer.save_pretrained(folder)`. Where the folder's own "
+        "`tokenizer.json` is not what transformers makes of it, name the class that takes it as it "
+        'is in `tokenizer_config.json`: `"tokenizer_class": "PreTrainedTokenizerFast"`.',
         shown_by=_SHOWN_BY,
     ),
     Page(
