@@ -299,7 +299,8 @@ def test_a_trained_llama(tmp_path: Path) -> None:
     ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "pronoun.circuit").write_text(PRONOUN.format(model=STORIES))
-    outcome = check_file(str(tmp_path / "pronoun.circuit"), CheckOptions(threads=1))
+    options = CheckOptions(threads=1, allow_outside=True)
+    outcome = check_file(str(tmp_path / "pronoun.circuit"), options)
     assert outcome.judgement is not None, [f"{d.code} {d.message} {d.notes}" for d in
                                            outcome.diagnostics]  # fmt: skip
     verdicts = {c.name: str(c.verdict) for c in outcome.judgement.claims}

@@ -178,7 +178,7 @@ def test_the_methodology_says_every_choice(tmp_path: Path) -> None:
     assert (said["norm copy"], said["average copy"]) == ("recomputed", "ratio_of_means")
     assert said["dtype"] == "float32" and said["device"] == "cpu" and said["attention"]
     assert said["positions"] == "END" and said["units"] == "logits"
-    assert "special tokens" in said["task copy"] and "BCa" in said["intervals"]
+    assert "special tokens" in said["task copy"] and "studentised" in said["intervals"]
 
 
 def test_another_model_in_its_place(tmp_path: Path) -> None:
