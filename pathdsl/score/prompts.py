@@ -15,7 +15,16 @@ import numpy as np
 
 from pathdsl.score.design import Design, design_of
 from pathdsl.score.evaluate import Evaluator
-from pathdsl.score.quantity import Scalar, Worst, is_constant, rebuilt, remade, smooth
+from pathdsl.score.quantity import (
+    Aggregate,
+    Op,
+    Scalar,
+    Worst,
+    inner_first,
+    is_constant,
+    rebuilt,
+    remade,
+)  # fmt: skip
 from pathdsl.score.results import Spread, TellingRow
 from pathdsl.score.verdict import Rule
 
@@ -77,9 +86,16 @@ def spread(
 
     The jackknife of a median or quantile has few distinct values, which say nothing of prompts.
     """
-    if not smooth(opened(node, evaluator)):
+    if not all(_has_shares(one) for one in inner_first(opened(node, evaluator))):
         return None
     return spread_of(np.array([row.value for row in shares]), rule)
+
+
+def _has_shares(part: Scalar) -> bool:
+    """False for order statistics, which hang on one prompt or two."""
+    if isinstance(part, Aggregate):
+        return part.kind in ("mean", "std")
+    return not (isinstance(part, Op) and part.op in ("min", "max"))
 
 
 def spread_of(values: np.ndarray, rule: Rule | None = None) -> Spread | None:

@@ -24,7 +24,6 @@ __all__ = [
     "Aggregate", "Constant", "Op", "Part", "RowExpr", "RowMetric", "RowNumber", "RowOp", "Scalar",
     "Slice", "Worst", "aggregates", "difference", "inner_first", "is_constant", "mean", "notes_of",
     "parts", "ratio", "rebuilt", "remade", "requests", "row_denominators", "row_metrics", "sliced",
-    "smooth",
 ]  # fmt: skip
 
 Operator = Literal["+", "-", "*", "/", "^", "neg", "abs", "min", "max", "same"]
@@ -300,20 +299,3 @@ def notes_of(node: Scalar) -> tuple[str, ...]:
     """What the p-values in a quantity were counted from, each once."""
     notes = [one.note for one in inner_first(node) if isinstance(one, Constant) and one.note]
     return tuple(dict.fromkeys(notes))
-
-
-def smooth(node: Scalar) -> bool:
-    """False where the statistic is a median, quantile, minimum or maximum."""
-    return all(_is_smooth(one) for one in inner_first(node))
-
-
-def _is_smooth(node: Scalar) -> bool:
-    match node:
-        case Aggregate(kind=kind):
-            return kind in ("mean", "std")
-        case Op(op=op):
-            return op not in ("min", "max")
-        case Worst():
-            return False
-        case Constant():
-            return True

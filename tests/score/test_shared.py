@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pathdsl.score.lowering import Lowering
+from pathdsl.score.moments import is_smooth
 from pathdsl.score.quantity import (
     Aggregate,
     Constant,
@@ -20,7 +21,6 @@ from pathdsl.score.quantity import (
     remade,
     requests,
     sliced,
-    smooth,
 )
 from tests.score.fakes import Algebra, world
 
@@ -39,7 +39,7 @@ def test_walks_take_each_object_once() -> None:
     node = doubled()
     assert len(list(inner_first(node))) == DEPTH + 1
     assert len(list(aggregates(node))) == 1
-    assert smooth(node) and notes_of(node) == () and requests(node) == ()
+    assert is_smooth(node) and notes_of(node) == () and requests(node) == ()
 
 
 def test_equal_quantities_are_equal_and_hash_alike() -> None:
