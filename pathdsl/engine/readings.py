@@ -126,11 +126,19 @@ def _mixed(
     if a_text is None:
         return  # neither texts nor ids: a fault of its own
     as_text, as_id = _both(str(an_id[1]), encoder)
+    _tell_mixed(
+        column,
+        f"row `{a_text[0]}` has the text {shown(a_text[1])}, row `{an_id[0]}` {shown(an_id[1])}, "
+        f"read as {as_id}, and could be {as_text}",
+        data,
+        faults,
+    )
+
+
+def _tell_mixed(column: str, how: str, data: DataCall, faults: Faults) -> None:
     faults.add(
         "PD359",
-        f"column `{column}` mixes texts and ids: row `{a_text[0]}` has the text "
-        f"{shown(a_text[1])}, row `{an_id[0]}` {shown(an_id[1])}, read as {as_id}, and could be "
-        f"{as_text}",
+        f"column `{column}` mixes texts and ids: {how}",
         about=column,
         advice=_declared(data, column, "texts"),
         severity=Severity.WARNING,
@@ -173,14 +181,12 @@ def vet_prompts(
             if prompt is not None:
                 kinds.setdefault(prompt.text is None, row["id"])
         if len(kinds) == 2:
-            faults.add(
-                "PD359",
-                f"column `{column}` mixes texts and ids: the prompt of row `{kinds[False]}` is a "
-                f"text, that of row `{kinds[True]}` a list, read as token ids",
-                about=column,
-                advice=_declared(data, column, "texts"),
-                severity=Severity.WARNING,
-                span=data.span,
+            _tell_mixed(
+                column,
+                f"the prompt of row `{kinds[False]}` is a text, that of row `{kinds[True]}` a "
+                "list, read as token ids",
+                data,
+                faults,
             )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from pathdsl.lang.mathml import plain_mathml
 from pathdsl.report.forest import strips
+from pathdsl.report.method import shared_method
 from pathdsl.report.numbers import Pair, digits, many, nothing_to_treat, pair, plain, shown
 from pathdsl.report.pageclaims import (
     ClaimView,
@@ -29,7 +30,6 @@ from pathdsl.report.pagelock import LockView, lock_view
 __all__ = ["FileView", "FindingView", "QuantityFamily", "QuantityRow", "UnitRow", "page_of"]
 
 Object = Mapping[str, Any]
-PER_TASK = ("treated", "norm", "average", "unseen", "tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,19 +313,8 @@ def _told(one: Object, noise: float) -> str:
 
 
 def _method(file: Object) -> dict[str, str]:
-    """The methodology: what all tasks have in common said once, tasks that no run reads by name."""
-    said = dict(file["methodology"])
-    tasks = file.get("tasks", ())
-    unread = [task["name"] for task in tasks if not task["read"]]
-    for kind, name in product(("task", *PER_TASK), unread):
-        said.pop(f"{kind} {name}", None)
-    for kind in PER_TASK:
-        keys = [key for task in tasks if (key := f"{kind} {task['name']}") in said]
-        if len(keys) > 1 and len({said[key] for key in keys}) == 1:
-            said = {kind if k == keys[0] else k: t for k, t in said.items() if k not in keys[1:]}
-    if unread:
-        said["tasks read by no run"] = ", ".join(unread)
-    return said
+    tasks = {task["name"]: bool(task["read"]) for task in file.get("tasks", ())}
+    return shared_method(file["methodology"], tasks)
 
 
 def _checks(file: Object) -> Iterable[tuple[str, str, str, str]]:

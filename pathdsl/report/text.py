@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import product
 from typing import TYPE_CHECKING
 
 from pathdsl.errors import ExitCode
@@ -21,6 +20,7 @@ from pathdsl.lang.source import SourceFile
 from pathdsl.lang.visible import visible
 from pathdsl.report.claims_text import claim_block, claim_line
 from pathdsl.report.findings import noise_of
+from pathdsl.report.method import shared_method
 from pathdsl.report.numbers import many, plain
 from pathdsl.report.quantities_text import quantities_block
 from pathdsl.report.style import View, paragraph, table
@@ -36,8 +36,6 @@ __all__ = ["closing", "report", "summary_line", "view_of"]
 NORM_WORDS = {"recompute": "recomputed", "frozen": "frozen"}
 SHORT = 44
 SAID_ABOVE = ("model", "replaced", "not the published scope")
-PER_TASK = ("treated", "norm", "average", "unseen", "tokens")
-"""What the methodology says of each task in a few words, nearly always the same for all."""
 
 
 def report(
@@ -155,7 +153,7 @@ def _method(outcome: FileOutcome, view: View) -> str:
     lines = []
     if outcome.methodology:
         lines.append(view.heading("Method"))
-        said = {n: t for n, t in _shared(outcome).items() if n not in SAID_ABOVE}
+        said = {n: t for n, t in _said(outcome).items() if n not in SAID_ABOVE}
         short = [f"{n}: {t}" for n, t in said.items() if len(n + t) <= SHORT]
         lines.append(paragraph(" · ".join(t.replace(" ", "\0") for t in short), view, "  ", "  "))
         lines[-1] = lines[-1].replace("\0", " ")
@@ -189,19 +187,9 @@ def _forwards(outcome: FileOutcome) -> str:
     return f"about {times} plain forward passes{of_them}"
 
 
-def _shared(outcome: FileOutcome) -> dict[str, str]:
-    """The methodology: what all tasks have in common said once, tasks that no run reads by name."""
-    read, said = outcome.tasks_read, dict(outcome.methodology)
-    unread = [name for name in outcome.tasks if name not in read]
-    for kind, name in product(("task", *PER_TASK), unread):
-        said.pop(f"{kind} {name}", None)
-    for kind in PER_TASK:
-        keys = [key for name in outcome.tasks if (key := f"{kind} {name}") in said]
-        if len(keys) > 1 and len({said[key] for key in keys}) == 1:
-            said = {kind if k == keys[0] else k: t for k, t in said.items() if k not in keys[1:]}
-    if unread:
-        said["tasks read by no run"] = ", ".join(unread)
-    return said
+def _said(outcome: FileOutcome) -> dict[str, str]:
+    read = outcome.tasks_read
+    return shared_method(outcome.methodology, {name: name in read for name in outcome.tasks})
 
 
 def _stored(tally: Tally) -> str:

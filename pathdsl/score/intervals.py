@@ -59,7 +59,6 @@ class Bootstrap:
     def __init__(self, evaluator: Evaluator, *, count: int = 10_000, seed: int = 0) -> None:
         self.evaluator = evaluator
         self.count = count
-        self.seed = seed
         self.leaves = Leaves(evaluator, Resamples(evaluator, count=count, seed=seed))
         self.lattice = Lattice(self._sign, evaluator.estimate, evaluator.never_negative)
         self._largest: dict[tuple[Scalar, ...], np.ndarray] = {}
@@ -90,7 +89,7 @@ class Bootstrap:
                 low=-np.inf, high=np.inf, method="none", why=too_few(few, level, SKEWED)
             )
         low, high = self._ends(form, alpha)
-        tail = alpha / 2 if len(parts) == 1 else self._common_tail(parts, alpha)
+        tail = self._common_tail(parts, alpha)
         method = " ".join(sorted({leaf.method for leaf in made}))
         several = len(parts) > 1
         return Interval(

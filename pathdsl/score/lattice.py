@@ -41,6 +41,8 @@ NESTING = 64
 DENOMINATORS = 3
 FLIPPED = {"max": "min", "min": "max"}
 
+_Members = tuple[tuple[str, Scalar], ...]
+
 
 def is_leaf(node: Scalar) -> bool:
     """Whether a quantity has no `max`, `min` or `abs` over prompts."""
@@ -136,7 +138,7 @@ class Lattice:
     # Views
     # ---------------------------------------------------------------------------------------------
 
-    def _view(self, node: Scalar) -> tuple[str, tuple[tuple[str, Scalar], ...]] | None:
+    def _view(self, node: Scalar) -> tuple[str, _Members] | None:
         """A node as an extreme of members: `Worst`, |x| and -|x|; None for others."""
         match node:
             case Worst(which=which, members=members):
@@ -191,8 +193,7 @@ class Lattice:
         match x:
             case Worst(which=which, members=members):
                 turned = FLIPPED[which] if factor < 0 else which
-                parts = tuple((name, self._scaled(m, factor)) for name, m in members)
-                return Worst(which=turned, members=parts)  # type: ignore[arg-type]
+                return _each(turned, members, lambda m: self._scaled(m, factor))
             case Op(op="abs", args=(inner,)) if is_leaf(inner):
                 scaled = Op(op="abs", args=(self._scaled(inner, abs(factor)),))
                 return Op(op="neg", args=(scaled,)) if factor < 0 else scaled
@@ -220,9 +221,7 @@ class Lattice:
             return plain
         for one, other in ((x, y), (y, x)):
             if (view := self._view(one)) is not None:
-                which, members = view
-                parts = tuple((name, self._sum(m, other)) for name, m in members)
-                return Worst(which=which, members=parts)  # type: ignore[arg-type]
+                return _each(*view, partial(self._sum, y=other))
         return plain
 
     def _product(self, x: Scalar, y: Scalar) -> Scalar:
@@ -261,15 +260,12 @@ class Lattice:
         """An extreme whose members go through a multiplication or division of known sign."""
         match x:
             case Worst(which=which, members=members):
-                turned = FLIPPED[which] if sign < 0 else which
-                parts = tuple((name, by(m)) for name, m in members)
-                return Worst(which=turned, members=parts)  # type: ignore[arg-type]
+                return _each(FLIPPED[which] if sign < 0 else which, members, by)
             case Op(op="abs", args=(inner,)) if is_leaf(inner):
                 scaled = Op(op="abs", args=(by(inner),))
                 return Op(op="neg", args=(scaled,)) if sign < 0 else scaled
-            case Op(op="neg", args=(Op(op="abs", args=(inner,)),)) if is_leaf(inner):
-                scaled = Op(op="abs", args=(by(inner),))
-                return Op(op="neg", args=(scaled,)) if sign > 0 else scaled
+            case Op(op="neg", args=(Op(op="abs", args=(inner,)) as turned,)) if is_leaf(inner):
+                return self._through(turned, by, -sign, plain)
             case _:
                 return plain
 
@@ -289,6 +285,11 @@ class Lattice:
                 return self._power(inner, Constant(value=self._estimate(power) * exponent))
             case _:
                 return Op(op="^", args=(x, y))
+
+
+def _each(which: str, members: _Members, by: Callable[[Scalar], Scalar]) -> Worst:
+    """The extreme of what the members become."""
+    return Worst(which=which, members=tuple((name, by(m)) for name, m in members))  # type: ignore[arg-type]
 
 
 def _moves(x: Scalar) -> bool:

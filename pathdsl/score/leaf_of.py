@@ -81,14 +81,12 @@ class Leaves:
         if (fixed := self._constant(node, values, units)) is not None:
             return fixed
         few = partial(self._too_few, node, units)
-        drawn = partial(self.resamples.values, node)
         if isinstance(node, Aggregate) and node.kind in ("median", "quantile") and _alone(design):
             x = np.sort(self.evaluator.vector(node)[self.evaluator.mask(node)])
             q = 0.5 if node.kind == "median" else node.q
-            return Order(values=x, q=q, drawn=drawn, too_few=few)
-        ordered = np.sort(values[~np.isnan(values)])
+            return Order(values=x, q=q, drawn=values, too_few=few)
         coarse = partial(self._too_coarse, few)
-        return Percentile(values=ordered, drawn=drawn, too_few=coarse, units=units)
+        return Percentile(drawn=values, too_few=coarse, units=units)
 
     def _keeps_its_own(self, node: Scalar | None) -> bool:
         """Whether numbers stand around a share, a quantile or a root: ends that map as they are."""
@@ -115,12 +113,9 @@ class Leaves:
             values = pivot.above_drawn / pivot.below_drawn if divided else pivot.above_drawn
         if (fixed := self._constant(node, values, units)) is not None:
             return fixed
-        if crossed:
-            return Hull(pivot=pivot, too_few=_enough, units=units, least=0.0)
-        least = _side(node) ** units
-        return Hull(
-            pivot=pivot, too_few=partial(self._too_few, node, units), units=units, least=least
-        )
+        few = _enough if crossed else partial(self._too_few, node, units)
+        least = 0.0 if crossed else _side(node) ** units
+        return Hull(pivot=pivot, too_few=few, units=units, least=least)
 
     def _constant(self, node: Scalar, values: np.ndarray, units: int) -> Fixed | None:
         """What stands for an interval where no resample moves the quantity."""

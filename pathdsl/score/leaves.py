@@ -22,12 +22,11 @@ from typing import Protocol
 import numpy as np
 from scipy.special import bdtr
 
+from pathdsl.score.ends import Ends
 from pathdsl.score.pivot import Pivot
 from pathdsl.score.shares import clopper_pearson
 
-__all__ = ["Fixed", "Hull", "Image", "Leaf", "Order", "Percentile", "Share", "standardised"]
-
-Ends = tuple[float, float]
+__all__ = ["Fixed", "Hull", "Image", "Leaf", "Order", "Percentile", "Share"]
 
 
 class Leaf(Protocol):
@@ -74,7 +73,7 @@ class Hull:
 
     def deviations(self) -> np.ndarray:
         """Those of the numerator less the estimate times the denominator."""
-        return standardised(self.pivot.moved())
+        return _standardised(self.pivot.moved())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,16 +96,16 @@ class Share:
 
     def deviations(self) -> np.ndarray:
         """Standardised resamples."""
-        return standardised(self.drawn())
+        return _standardised(self.drawn())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Order:
-    """The `q`-quantile of independent `values`, sorted."""
+    """The `q`-quantile of independent `values`, sorted; `drawn` are its bootstrap values."""
 
     values: np.ndarray
     q: float
-    drawn: Callable[[], np.ndarray]
+    drawn: np.ndarray
     too_few: Callable[[float], str]
     method: str = "order statistics"
     units: None = None
@@ -129,15 +128,14 @@ class Order:
 
     def deviations(self) -> np.ndarray:
         """Standardised resamples."""
-        return standardised(self.drawn())
+        return _standardised(self.drawn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Percentile:
-    """Quantiles of sorted bootstrap `values`."""
+    """Quantiles of the bootstrap values `drawn`."""
 
-    values: np.ndarray
-    drawn: Callable[[], np.ndarray]
+    drawn: np.ndarray
     too_few: Callable[[float], str]
     units: int
     method: str = "percentile"
@@ -146,7 +144,7 @@ class Percentile:
         """The tails of the bootstrap distribution, outermost values where it has no more."""
         if self.too_few(tail):
             return -np.inf, np.inf
-        found = np.quantile(self.values, (tail, 1 - tail))
+        found = np.nanquantile(self.drawn, (tail, 1 - tail))
         return float(found[0]), float(found[1])
 
     def why(self, tail: float) -> str:
@@ -155,7 +153,7 @@ class Percentile:
 
     def deviations(self) -> np.ndarray:
         """Standardised resamples."""
-        return standardised(self.drawn())
+        return _standardised(self.drawn)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -211,7 +209,7 @@ class Image:
         return self.inner.deviations()
 
 
-def standardised(values: np.ndarray) -> np.ndarray:
+def _standardised(values: np.ndarray) -> np.ndarray:
     """Deviations from the mean in standard deviations, 0 where undefined; empty if none moves."""
     known = np.isfinite(values)
     if not known.any():

@@ -323,19 +323,22 @@ def _left_out(moments: Moments, place: int) -> Spread:
     columns = moments.columns[place]
     n = len(columns)
     if n < 2:
-        return Spread(*(np.zeros(()) for _ in range(3)))
+        return _spread(0.0, np.zeros(n), np.zeros(n))
     values = moments.values(moments.totals - columns)
-    a, b = (values[out] - values[out].mean() for out in moments.outputs)
-    return Spread(*((n - 1) / n * np.asarray((x * y).sum()) for x, y in ((a, a), (a, b), (b, b))))
+    return _spread((n - 1) / n, *(values[out] for out in moments.outputs))
 
 
 def _influences(columns: np.ndarray, slopes: list[np.ndarray]) -> Spread:
     n = len(columns)
     if n < 2:
-        return Spread(*(np.zeros(()) for _ in range(3)))
-    a, b = (columns @ slope for slope in slopes)
-    a, b = a - a.mean(), b - b.mean()
-    return Spread(*(n / (n - 1) * np.asarray((x * y).sum()) for x, y in ((a, a), (a, b), (b, b))))
+        return _spread(0.0, np.zeros(n), np.zeros(n))
+    return _spread(n / (n - 1), *(columns @ slope for slope in slopes))
+
+
+def _spread(factor: float, a: np.ndarray, b: np.ndarray) -> Spread:
+    """`factor` times the sums of squares and products of A and B around their means."""
+    a, b = (x - x.mean() if len(x) else x for x in (a, b))
+    return Spread(*(factor * np.asarray((x * y).sum()) for x, y in ((a, a), (a, b), (b, b))))
 
 
 def _resampled(
