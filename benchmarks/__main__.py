@@ -41,7 +41,7 @@ def about() -> dict[str, Any]:
 
 def usable(device: str) -> None:
     """Exit with one line where this machine lacks the device."""
-    from pathdsl.engine.devices import opened
+    from pathdsl.engine.load.devices import opened
 
     try:
         opened(device)

@@ -35,8 +35,8 @@ def run_child(arguments: dict[str, Any]) -> list[dict[str, Any]]:
     """Time each way at each number of tokens in this process."""
     import torch
 
-    from pathdsl.engine.load import load
-    from pathdsl.engine.source import ModelSource
+    from pathdsl.engine.load.source import ModelSource
+    from pathdsl.engine.load.weights import load
 
     shape, device = arguments["shape"], arguments["device"]
     folder = save(shape, Path(arguments["scratch"]))

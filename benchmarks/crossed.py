@@ -18,8 +18,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import t as student
 
-from pathdsl.score.crossed import Table
-from pathdsl.score.pivot import Cells, Pivot, Spread
+from pathdsl.score.statistics.crossed import Table
+from pathdsl.score.statistics.pivot import Cells, Pivot, Spread
 
 LEVELS = (0.05, 0.00625)
 RESAMPLES = 1000

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Prepared", "measure_all", "prepare_workload", "run_child", "wait_for"]
 
+
 def wait_for(device: torch.device) -> None:
     """Let a device that works on its own finish what it was given."""
     import torch
@@ -44,10 +45,10 @@ class Prepared:
     def __init__(self, path: Path, threads: int | None = None, device: str = "cpu") -> None:
         import torch
 
-        from pathdsl.engine.load import load
+        from pathdsl.checking.check import LONG_PROMPT, CheckOptions, prepare, reads_patterns
+        from pathdsl.engine.load.weights import load
         from pathdsl.engine.session import Limits, Planner
         from pathdsl.lang.lint import lint_file
-        from pathdsl.score.check import LONG_PROMPT, CheckOptions, prepare, reads_patterns
         from pathdsl.score.requests import first_round
 
         program, found = lint_file(str(path))
@@ -76,7 +77,7 @@ class Prepared:
 
     def work(self) -> tuple[float, float]:
         """Seconds of planning and of execution."""
-        from pathdsl.engine.runner import Settings, execute
+        from pathdsl.engine.run.runner import Settings, execute
 
         started = time.perf_counter()
         plans = self.planner.plans(list(self.requests))
@@ -104,7 +105,7 @@ def prepare_workload(
     (scratch / "rows.jsonl").write_text(rows_text(SHAPES[shape].d_vocab, rows, length))
     path = scratch / f"{name}.circuit"
     if name == "W4":
-        from pathdsl.graph.shape import gpt2_shape
+        from pathdsl.graph.model.shape import gpt2_shape
 
         config = json.loads((folder / "config.json").read_text())
         path.write_text(edges_text(gpt2_shape(config), folder))
@@ -129,7 +130,7 @@ def run_child(arguments: dict[str, Any]) -> dict[str, Any]:
         execution.append(seconds[1])
     import torch
 
-    from pathdsl.engine.runner import plan_cost
+    from pathdsl.engine.run.runner import plan_cost
     from pathdsl.plan.build import mixed_copies
 
     costs = [plan_cost(plan, 4) for plan in ready.last]

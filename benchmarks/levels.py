@@ -29,11 +29,11 @@ from scipy.stats import t as student
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
-from pathdsl.score.evaluate import Evaluator
-from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.metrics import atom
 from pathdsl.score.quantity import Aggregate, Constant, Op, RowMetric, Scalar, Worst, ratio
-from pathdsl.score.verdict import Rule, decide, holm, smallest
+from pathdsl.score.statistics.evaluate import Evaluator
+from pathdsl.score.statistics.intervals import Bootstrap
+from pathdsl.score.statistics.verdict import Rule, decide, holm, smallest
 
 __all__ = ["FORMS", "POPULATIONS", "Columns", "average", "ends", "families", "files", "forms"]
 

@@ -66,7 +66,7 @@ def _ours(arguments: dict[str, Any]) -> dict[str, Any]:
     """`pathdsl` on one workload: medians, and the logit differences by the label of the run."""
     import torch
 
-    from pathdsl.engine.runner import Settings, execute
+    from pathdsl.engine.run.runner import Settings, execute
 
     name, shape = arguments["name"], arguments["shape"]
     ready = prepare_workload(

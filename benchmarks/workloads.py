@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pathdsl.draws import Draws
-from pathdsl.graph.components import Layout
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.components import Layout
+from pathdsl.graph.model.shape import ModelShape
 
 from .shapes import SHAPES
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pathdsl.api import Result
     from pathdsl.engine.session import Limits
-    from pathdsl.engine.store import Store
+    from pathdsl.engine.store.store import Store
     from pathdsl.errors import Diagnostic
     from pathdsl.lang.ast import File
 
@@ -37,7 +37,7 @@ def parse(text: str, path: str = "<text>") -> tuple[File, list[Diagnostic]]:
     """
     if not isinstance(text, str):
         raise TypeError(f"`parse` wants a text, not {type(text).__name__}")
-    from pathdsl.lang.parse import parse as parse_text
+    from pathdsl.lang.syntax.parse import parse as parse_text
 
     return parse_text(text, path)
 
@@ -75,7 +75,7 @@ def check(
     import os
 
     from pathdsl.api import check_path, vet_counts
-    from pathdsl.score.check import CheckOptions
+    from pathdsl.checking.check import CheckOptions
 
     options = CheckOptions(
         overrides=vet_counts(take, seed, threads),

@@ -13,18 +13,18 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
 from pathdsl.errors import MOST_THREADS, Diagnostic, ExitCode, Severity
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
-from pathdsl.lang.source import SourceFile, sources_of
+from pathdsl.lang.syntax.source import SourceFile, sources_of
 from pathdsl.lang.visible import visible
-from pathdsl.score.check import CheckOptions, FileOutcome, check_file
 from pathdsl.score.results import ClaimResult, QuantityResult
 
 if TYPE_CHECKING:
     import pandas
 
-    from pathdsl.engine.source import ModelSource
+    from pathdsl.engine.load.source import ModelSource
 
 __all__ = ["Result", "check_path", "vet_counts"]
 
@@ -83,7 +83,7 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `pathdsl check --format json` prints, for the schema of version 1."""
-        from pathdsl.report.json import check_object, file_object
+        from pathdsl.report.data.result import check_object, file_object
 
         file = file_object(self.outcome, self._sources(), self.replaced)
         return check_object([file], self.exit_code)
@@ -91,10 +91,10 @@ class Result:
     def to_frame(self, of: Literal["claims", "quantities"] = "claims") -> pandas.DataFrame:
         """A data frame with a row for each claim, or for each quantity.
 
-        Columns are those of `pathdsl.report.tables`; what is undefined is missing. Raises
+        Columns are those of `pathdsl.report.data.tables`; what is undefined is missing. Raises
         ImportError where pandas is not installed, ValueError for another `of`.
         """
-        from pathdsl.report import tables
+        from pathdsl.report.data import tables
 
         if of not in ("claims", "quantities"):
             raise ValueError(f'`to_frame({of!r})`: wanted "claims" or "quantities"')
@@ -130,20 +130,20 @@ class Result:
         )
 
     def __str__(self) -> str:
-        from pathdsl.report.style import View
-        from pathdsl.report.text import report
+        from pathdsl.report.text.check import report
+        from pathdsl.report.text.style import View
 
         return report(self.outcome, self._sources(), View(), self.replaced).rstrip("\n")
 
     def __repr__(self) -> str:
-        from pathdsl.report.style import View
-        from pathdsl.report.text import summary_line
+        from pathdsl.report.text.check import summary_line
+        from pathdsl.report.text.style import View
 
         return f"<pathdsl result of {self.path!r}: {visible(summary_line(self.outcome, View()))}>"
 
     def _repr_html_(self) -> str:
         """What notebooks show."""
-        from pathdsl.report.notebook import notebook
+        from pathdsl.report.page.notebook import notebook
 
         return notebook(self.outcome, self._sources(), self.replaced)
 
@@ -158,7 +158,7 @@ def check_path(path: str, options: CheckOptions, models: Mapping[str, str]) -> R
     Raises ValueError for names in the options that the file does not have, LanguageError for a
     replacement that cannot be read.
     """
-    from pathdsl.engine.source import parse_override
+    from pathdsl.engine.load.source import parse_override
 
     read: dict[str, ModelSource] = dict(options.models)
     for name, where in models.items():
@@ -204,7 +204,7 @@ def vet_counts(take: int | None, seed: int | None, threads: int | None) -> dict[
 
 def _only_vetted(path: str, options: CheckOptions) -> FileOutcome:
     """The outcome of a file with nothing to run, whose graph is looked at all the same."""
-    from pathdsl.engine.vet import vet_file
+    from pathdsl.checking.vet import vet_file
 
     program, found = vet_file(path, None, options.fence)
     wrong = any(d.severity is Severity.ERROR for d in found)

@@ -42,9 +42,7 @@ FILES = Limit(most=1_000, what="files that one file uses, itself counted", code=
 STATES = Limit(
     most=100_000, what="automaton states of one path set; `--max-states` raises it", code="PD210"
 )
-LETTERS = Limit(
-    most=20_000, what="nodes and edges that a path expression spells out", code="PD211"
-)
+LETTERS = Limit(most=20_000, what="nodes and edges that a path expression spells out", code="PD211")
 COPIES = Limit(most=200_000, what="steps of a plan; `--max-copies` raises it", code="PD211")
 WALKS = Limit(most=200_000, what="walks that a random control is drawn from", code="PD218")
 MOVES = Limit(
@@ -69,9 +67,7 @@ LOCK_BYTES = Limit(most=20_000_000, what="bytes of a lock", code="PD651")
 BOOTSTRAP = Limit(most=1_000_000, what="resamples of `by bootstrap(N)`", code="PD116")
 AMONG = Limit(most=100_000, what="controls of `chance(…, among: N)`", code="PD116")
 RANDOM = Limit(most=100_000, what="knockouts of `random(N)`", code="PD116")
-DRAWS = Limit(
-    most=100_000, what="`draws:` of `resample` and of `independence_test`", code="PD116"
-)
+DRAWS = Limit(most=100_000, what="`draws:` of `resample` and of `independence_test`", code="PD116")
 GREEDY = Limit(
     most=100_000,
     what="steps, `runs:` and `sample:` of `greedy(N)`; steps beyond the number of units are none",

@@ -25,10 +25,10 @@ import pytest
 
 if TYPE_CHECKING:
     from pathdsl.api import Result
-    from pathdsl.engine.store import Store
+    from pathdsl.engine.store.store import Store
     from pathdsl.errors import Diagnostic
     from pathdsl.lang.ast import ClaimDecl
-    from pathdsl.lang.source import SourceFile
+    from pathdsl.lang.syntax.source import SourceFile
 
 __all__ = ["CircuitFault", "CircuitFile", "Claim", "PathdslWarning"]
 
@@ -111,7 +111,7 @@ class CircuitFile(pytest.File):
 
     def collect(self) -> Iterator[Claim]:
         """A test for each claim; raises CircuitFault where the file is wrong."""
-        from pathdsl.engine.vet import vet_file
+        from pathdsl.checking.vet import vet_file
         from pathdsl.errors import Severity
         from pathdsl.lang.fence import FREE
 
@@ -200,7 +200,7 @@ class Claim(pytest.Item):
     def runtest(self) -> None:
         """Raise NotAsExpected with the report of the members that are not as expected."""
         from pathdsl.lang.visible import visible
-        from pathdsl.report.findings import base_name, excused, level_of, noise_of, said
+        from pathdsl.report.annotate.findings import base_name, excused, level_of, noise_of, said
 
         result = self.parent.checked()
         members = [one for one in result.claims if base_name(one.name) == self.name]
@@ -284,11 +284,11 @@ def _store() -> Store:
 def _report(name: str, result: Result) -> str:
     """The report of the members of one claim that are not as expected, and how many are."""
     from pathdsl.lang.visible import visible
-    from pathdsl.report.claims_text import claim_block
-    from pathdsl.report.findings import base_name
+    from pathdsl.report.annotate.findings import base_name
     from pathdsl.report.numbers import many
-    from pathdsl.report.style import View
-    from pathdsl.report.text import view_of
+    from pathdsl.report.text.check import view_of
+    from pathdsl.report.text.claims import claim_block
+    from pathdsl.report.text.style import View
 
     members = [one for one in result.claims if base_name(one.name) == name]
     wrong = [one for one in members if not one.as_expected]
@@ -301,7 +301,7 @@ def _report(name: str, result: Result) -> str:
 
 def _rendered(faults: list[Diagnostic], known: Any) -> str:
     from pathdsl.lang.render import render
-    from pathdsl.lang.source import sources_of
+    from pathdsl.lang.syntax.source import sources_of
 
     texts: dict[str, SourceFile] = sources_of(faults, known)
     return render(faults, texts, style="full", colour=False).rstrip()
@@ -309,7 +309,7 @@ def _rendered(faults: list[Diagnostic], known: Any) -> str:
 
 def _line(fault: Diagnostic, path: str) -> str:
     from pathdsl.lang.render import render
-    from pathdsl.lang.source import sources_of
+    from pathdsl.lang.syntax.source import sources_of
 
     shown = render([fault], sources_of([fault], {}), style="concise", colour=False).strip()
     return shown if fault.span is not None else f"{path}: {shown}"

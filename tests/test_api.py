@@ -15,10 +15,10 @@ from jsonschema import Draft202012Validator
 
 import pathdsl
 from pathdsl.api import Result
-from pathdsl.engine.store import Store
+from pathdsl.engine.store.store import Store
 from pathdsl.errors import ExitCode, LanguageError
-from pathdsl.report.json import schema
-from pathdsl.report.tables import CLAIM_COLUMNS, QUANTITY_COLUMNS, claim_rows, quantity_rows
+from pathdsl.report.data.result import schema
+from pathdsl.report.data.tables import CLAIM_COLUMNS, QUANTITY_COLUMNS, claim_rows, quantity_rows
 from pathdsl.score.results import Verdict
 from tests.cli.run import BROKEN, INDUCTION, LIBRARY
 from tests.cli.run import pathdsl as command

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import pathdsl
-from pathdsl.engine.store import Store
+from pathdsl.engine.store.store import Store
 from tests.cli.run import BROKEN, INDUCTION, LIBRARY
 
 pytest_plugins = ["pytester"]

@@ -18,9 +18,9 @@ from pathdsl.lang.fence import FREE, Fence
 from pathdsl.reading import read_file
 
 if TYPE_CHECKING:
-    from pathdsl.graph.shape import ModelShape
+    from pathdsl.graph.model.shape import ModelShape
     from pathdsl.lang.program import Program
-    from pathdsl.report.breaking_text import FileChanges
+    from pathdsl.report.text.breaking import FileChanges
 
 __all__ = ["breaking"]
 
@@ -41,10 +41,10 @@ def breaking(
     Exits 1 where something is weaker than it was, or something else; 0 where every claim says at
     least what it said.
     """
-    from pathdsl.lang.revision import Repository
-    from pathdsl.report.breaking_text import FileChanges, breaking_object, breaking_text, closing
-    from pathdsl.report.json import dump
-    from pathdsl.report.style import View
+    from pathdsl.checking.breaking.revision import Repository
+    from pathdsl.report.data.result import dump
+    from pathdsl.report.text.breaking import FileChanges, breaking_object, breaking_text, closing
+    from pathdsl.report.text.style import View
 
     asked = files or ["."]
     folder = asked[0] if os.path.isdir(asked[0]) else os.path.dirname(asked[0]) or "."
@@ -93,10 +93,10 @@ def _compared(
 
     `fences`: where what the earlier text and the one of now name may lie.
     """
-    from pathdsl.graph.breaking import breaking as compare
-    from pathdsl.lang.changes import Change
+    from pathdsl.checking.breaking.claims import breaking as compare
+    from pathdsl.checking.breaking.texts import Change
     from pathdsl.lang.program import load_program
-    from pathdsl.report.breaking_text import FileChanges
+    from pathdsl.report.text.breaking import FileChanges
 
     if not earlier.is_file():
         if not os.path.exists(name):
@@ -153,7 +153,7 @@ def _of(fault: Diagnostic, folder: str, revision: str) -> Diagnostic:
 
 def _shape(program: Program) -> tuple[ModelShape | None, str]:
     """The graph of the model as it is now, or why it is not known; nothing is downloaded."""
-    from pathdsl.engine.source import shape_of, source_of
+    from pathdsl.engine.load.source import shape_of, source_of
 
     if program.model is None:
         return None, "the file names no model"
@@ -166,7 +166,7 @@ def _shape(program: Program) -> tuple[ModelShape | None, str]:
 
 def _content(program: Program, task: str) -> bytes:
     """The bytes of a task's data file; none where it cannot be read, which a check would tell."""
-    from pathdsl.lang.changes import data_path
+    from pathdsl.checking.breaking.texts import data_path
 
     home = Path(program.origin.get(task, program.path)).parent
     try:

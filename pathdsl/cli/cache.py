@@ -21,8 +21,8 @@ from pathdsl.cli.output import colour_on, columns, out
 from pathdsl.errors import ExitCode
 
 if TYPE_CHECKING:
-    from pathdsl.engine.store import Store
-    from pathdsl.engine.storeprune import Contents
+    from pathdsl.engine.store.prune import Contents
+    from pathdsl.engine.store.store import Store
 
 __all__ = ["app", "kept_text", "limit", "open_store", "opened"]
 
@@ -41,7 +41,7 @@ Style = Annotated[Format, typer.Option("--format", help="Text, or one object.")]
 
 def limit() -> int:
     """Bytes that a check leaves in the store at most; typer.BadParameter where it is no size."""
-    from pathdsl.engine.store import DEFAULT_BYTES
+    from pathdsl.engine.store.store import DEFAULT_BYTES
 
     given = os.environ.get(LIMIT)
     if not given:
@@ -58,7 +58,7 @@ opened: list[Store] = []
 
 def open_store() -> Store:
     """The user's store, made if need be; its `warnings` say what is wrong with it."""
-    from pathdsl.engine.store import Store, default_folder
+    from pathdsl.engine.store.store import Store, default_folder
 
     store = Store(default_folder(), limit())
     opened[:] = [store]
@@ -86,10 +86,10 @@ def kept_text() -> str:
 
 def _contents() -> Contents:
     """What is in the store; a store that was never used is empty and is not made for that."""
-    from pathdsl.engine.store import INDEX, default_folder
-    from pathdsl.engine.storefolder import unusable
-    from pathdsl.engine.storeindex import FAULTS
-    from pathdsl.engine.storeprune import Contents, contents
+    from pathdsl.engine.store.folder import unusable
+    from pathdsl.engine.store.index import FAULTS
+    from pathdsl.engine.store.prune import Contents, contents
+    from pathdsl.engine.store.store import INDEX, default_folder
 
     folder = default_folder()
     if not os.path.exists(folder / INDEX):
@@ -113,8 +113,8 @@ def _vet(store: Store, *, write: bool = False) -> None:
 @app.command("info", short_help="Say how much there is, and where.")
 def info(style: Style = Format.TEXT) -> None:
     """Say how many values are kept, how large they are, and where they lie."""
-    from pathdsl.report.cache_text import contents_object, info_text
-    from pathdsl.report.json import dump
+    from pathdsl.report.data.result import dump
+    from pathdsl.report.text.cache import contents_object, info_text
 
     found = _contents()
     if style is Format.JSON:
@@ -130,9 +130,9 @@ def list_(
     no_color: NoColor = False,
 ) -> None:
     """List what is kept, one line for each plan, the last used first."""
-    from pathdsl.report.cache_text import contents_object, list_text
-    from pathdsl.report.json import dump
-    from pathdsl.report.style import View
+    from pathdsl.report.data.result import dump
+    from pathdsl.report.text.cache import contents_object, list_text
+    from pathdsl.report.text.style import View
 
     found = _contents()
     if style is Format.JSON:
@@ -157,13 +157,13 @@ def prune(
 ) -> None:
     """Remove values by age, the least recently used beyond a size (2 GB if not said), and what is
     damaged."""
-    from pathdsl.engine.store import INDEX, Store, default_folder
-    from pathdsl.engine.storefolder import unusable
-    from pathdsl.engine.storeindex import FAULTS
-    from pathdsl.engine.storeprune import Pruned, clear
-    from pathdsl.engine.storeprune import prune as remove
-    from pathdsl.report.cache_text import pruned_object, pruned_text
-    from pathdsl.report.json import dump
+    from pathdsl.engine.store.folder import unusable
+    from pathdsl.engine.store.index import FAULTS
+    from pathdsl.engine.store.prune import Pruned, clear
+    from pathdsl.engine.store.prune import prune as remove
+    from pathdsl.engine.store.store import INDEX, Store, default_folder
+    from pathdsl.report.data.result import dump
+    from pathdsl.report.text.cache import pruned_object, pruned_text
 
     if everything and (older_than or max_size):
         raise typer.BadParameter("`--all` takes no `--older-than` and no `--max-size`")
@@ -187,8 +187,8 @@ def prune(
 @app.command("path", short_help="Print the folder.")
 def path(style: Style = Format.TEXT) -> None:
     """Print the folder of the store; `PATHDSL_CACHE` names another."""
-    from pathdsl.engine.store import default_folder
-    from pathdsl.report.json import dump
+    from pathdsl.engine.store.store import default_folder
+    from pathdsl.report.data.result import dump
 
     folder = str(default_folder())
     out(dump({"schema_version": 1, "folder": folder}) if style is Format.JSON else folder + "\n")

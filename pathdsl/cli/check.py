@@ -43,9 +43,9 @@ from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, Severity
 
 if TYPE_CHECKING:
-    from pathdsl.engine.store import Store
-    from pathdsl.score.check import FileOutcome
-    from pathdsl.score.drift import Comparison
+    from pathdsl.checking.check import FileOutcome
+    from pathdsl.checking.lock.drift import Comparison
+    from pathdsl.engine.store.store import Store
 
 __all__ = ["check", "failed", "outcome_and_lock", "outcome_of", "vet_locked"]
 
@@ -88,10 +88,10 @@ def check(
 ) -> None:
     """Judge the claims of files: vet the data, run the model, print verdicts."""
     from pathdsl.lang.program import load_program
-    from pathdsl.report.json import check_object, dump, file_object
-    from pathdsl.report.lock_text import comparison_line, comparison_object
-    from pathdsl.report.style import View
-    from pathdsl.report.text import closing, report
+    from pathdsl.report.data.result import check_object, dump, file_object
+    from pathdsl.report.text.check import closing, report
+    from pathdsl.report.text.lock import comparison_line, comparison_object
+    from pathdsl.report.text.style import View
 
     if values is not None and values.suffix not in (".jsonl", ".csv"):
         raise typer.BadParameter(f"`--values {values}`: wanted a name ending in .jsonl or .csv")
@@ -132,7 +132,7 @@ def check(
         else:
             collected.add(outcome, sources)
         if values is not None:
-            from pathdsl.report.values import values_of
+            from pathdsl.report.data.values import values_of
 
             rows += values_of(outcome)
     if store is not None:
@@ -155,7 +155,7 @@ def check(
 
 def failed(path: str) -> FileOutcome:
     """The outcome of a file that broke the checker, which the guard has told."""
-    from pathdsl.score.check import FileOutcome
+    from pathdsl.checking.check import FileOutcome
 
     return FileOutcome(path=path, program=None, diagnostics=(), exit_code=ExitCode.MACHINE_FAILED)
 
@@ -182,7 +182,7 @@ def outcome_and_lock(
 
     Raises typer.BadParameter where `only` names no member of a loop.
     """
-    from pathdsl.score.locked import against_lock, lockless
+    from pathdsl.checking.lock.against import against_lock, lockless
 
     outcome, comparison = lockless(path, scope.fence) if locked else None, None
     if outcome is None:
@@ -208,9 +208,9 @@ def outcome_of(
     store: Store | None,
 ) -> FileOutcome:
     """One file's outcome; a library is only linted."""
-    from pathdsl.engine.vet import vet_file
+    from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+    from pathdsl.checking.vet import vet_file
     from pathdsl.lang.lint import lint_file
-    from pathdsl.score.check import CheckOptions, FileOutcome, check_file
 
     program, found = lint_file(path, None, scope.fence)
     if not (program.claims or program.lets):
@@ -246,6 +246,6 @@ def _anything(outcome: FileOutcome) -> bool:
 
 
 def _write_values(path: Path, rows: list[dict[str, object]]) -> bool:
-    from pathdsl.report.values import as_csv, as_jsonl
+    from pathdsl.report.data.values import as_csv, as_jsonl
 
     return save(path, as_csv(rows) if path.suffix == ".csv" else as_jsonl(rows))

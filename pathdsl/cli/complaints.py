@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathdsl.cli.files import sources_of
 from pathdsl.cli.output import colour_on, err
 from pathdsl.errors import Diagnostic
-from pathdsl.lang.source import SourceFile
+from pathdsl.lang.syntax.source import SourceFile
 
 __all__ = ["complain", "did_you_mean"]
 

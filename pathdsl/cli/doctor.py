@@ -16,7 +16,7 @@ from pathdsl.cli.output import colour_on, columns, out
 from pathdsl.errors import LanguageError
 
 if TYPE_CHECKING:
-    from pathdsl.engine.source import ModelSource
+    from pathdsl.engine.load.source import ModelSource
 
 __all__ = ["Dtype", "doctor", "read_model"]
 
@@ -51,10 +51,10 @@ def doctor(
     """Say what a model is made of, whether it can be checked, and if not, what it lacks."""
     source = read_model(model, dtype)
 
-    from pathdsl.engine.doctor import diagnose
-    from pathdsl.report.doctor_text import doctor_object, doctor_report
-    from pathdsl.report.json import dump
-    from pathdsl.report.style import View
+    from pathdsl.checking.doctor import diagnose
+    from pathdsl.report.data.result import dump
+    from pathdsl.report.text.doctor import doctor_object, doctor_report
+    from pathdsl.report.text.style import View
 
     found = diagnose(source, device.value, threads, seed)
     if style is Format.JSON:
@@ -71,7 +71,7 @@ def read_model(text: str, dtype: Dtype | None = None) -> ModelSource:
     A text without `folder:`, `hf:` or `bundled:` is a folder if something lies there, else a
     bundled name, else a hub id; what begins as only paths do is a folder in any case.
     """
-    from pathdsl.engine.source import DTYPES, parse_override
+    from pathdsl.engine.load.source import DTYPES, parse_override
     from pathdsl.models import names
 
     where, _, stated = text.partition(",dtype=")

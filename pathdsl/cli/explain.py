@@ -31,7 +31,7 @@ def explain(
     no_color: NoColor = False,
 ) -> None:
     """Explain a code (PD203), a name in a file (ioi.circuit:main) or a generator (ioi)."""
-    from pathdsl.report.style import View
+    from pathdsl.report.text.style import View
 
     view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color))
     text = _page(subject, view)
@@ -49,7 +49,7 @@ def explain(
 def _page(subject: str, view: object) -> str | None:
     """The page of a code or of its kebab-case name."""
     from pathdsl.lang.rules import pages
-    from pathdsl.report.explain_page import page_text
+    from pathdsl.report.text.explain_page import page_text
 
     known = pages()
     by_name = {page.name: page for page in known.values()}
@@ -59,7 +59,7 @@ def _page(subject: str, view: object) -> str | None:
 
 def _generator(subject: str, view: object) -> str | None:
     from pathdsl import tasks
-    from pathdsl.report.explain_task import generator_text
+    from pathdsl.report.text.explain_task import generator_text
 
     if not re.fullmatch(r"\w+", subject) or subject not in tasks.names():
         return None
@@ -69,7 +69,7 @@ def _generator(subject: str, view: object) -> str | None:
 def _named(subject: str, models: list[str], allow_outside: bool, view: object) -> str:
     """A name in a file; prints faults and leaves with 2 where there is none."""
     from pathdsl.cli.opened import open_file
-    from pathdsl.report.explain_name import described, file_text
+    from pathdsl.report.text.explain_name import described, file_text
 
     path, _, name = subject.rpartition(":")
     if not path or (not os.path.exists(path) and os.path.exists(subject)):
@@ -98,8 +98,8 @@ def _named(subject: str, models: list[str], allow_outside: bool, view: object) -
 
 def _runs(opened: Opened, name: str, view: object) -> str:
     """The runs that a claim or let asks for; reads the rows, and loads no weights."""
-    from pathdsl.report.explain_name import runs_text
-    from pathdsl.score.check import prepare
+    from pathdsl.checking.check import prepare
+    from pathdsl.report.text.explain_name import runs_text
     from pathdsl.score.requests import first_round
 
     try:

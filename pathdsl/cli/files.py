@@ -9,9 +9,10 @@ from pathlib import Path
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang.fence import STDIN
-from pathdsl.lang.source import MAX_BYTES, SourceFile, read_source, sources_of, too_big
+from pathdsl.lang.syntax.source import MAX_BYTES, SourceFile, read_source, sources_of, too_big
 
 __all__ = ["STDIN", "expand", "read_text", "sources_of"]
+
 
 def expand(names: Iterable[str]) -> list[str]:
     """The files meant, each once; a folder stands for every `.circuit` file under it, sorted."""

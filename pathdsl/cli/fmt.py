@@ -28,7 +28,7 @@ def fmt(
     diff: Annotated[bool, typer.Option("--diff", help="Change nothing; print what would.")] = False,
 ) -> None:
     """Rewrite files in their canonical form; comments stay where they are."""
-    from pathdsl.lang.format import format_text
+    from pathdsl.lang.format.layout import format_text
 
     codes = [ExitCode.AS_EXPECTED]
     changed: list[str] = []

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
 from pathdsl.errors import Diagnostic, ExitCode
-from pathdsl.lang.source import SourceFile
-from pathdsl.report.findings import Finding, of_diagnostics, of_outcome
+from pathdsl.lang.syntax.source import SourceFile
+from pathdsl.report.annotate.findings import Finding, of_diagnostics, of_outcome
 
 if TYPE_CHECKING:
-    from pathdsl.score.check import FileOutcome
+    from pathdsl.checking.check import FileOutcome
 
 __all__ = ["CheckFormat", "Collected", "faults_text"]
 
@@ -45,7 +45,7 @@ class Collected:
         """Take in one file; nothing of its session is kept."""
         allowed = self.allow_inconclusive
         if self.style is CheckFormat.JUNIT:
-            from pathdsl.report.junit import suite
+            from pathdsl.report.annotate.junit import suite
 
             self._suites.append(suite(outcome, sources, allow_inconclusive=allowed))
             return
@@ -57,7 +57,7 @@ class Collected:
     def text(self, code: ExitCode) -> str:
         """The document of all files; `code` is what the process exits with."""
         if self.style is CheckFormat.JUNIT:
-            from pathdsl.report.junit import junit
+            from pathdsl.report.annotate.junit import junit
 
             return junit(self._suites)
         return _text(self.style, self._findings, code, self._n_files, self._n_claims)
@@ -78,10 +78,10 @@ def _text(
     style: str, findings: list[Finding], code: ExitCode, n_files: int, n_claims: int | None
 ) -> str:
     if style == CheckFormat.SARIF:
-        from pathdsl.report.json import dump
-        from pathdsl.report.sarif import sarif
+        from pathdsl.report.annotate.sarif import sarif
+        from pathdsl.report.data.result import dump
 
         return dump(sarif(findings, code))
-    from pathdsl.report.github import github, summary
+    from pathdsl.report.annotate.github import github, summary
 
     return github(findings, summary(findings, n_files, n_claims))

@@ -37,7 +37,7 @@ def graph(
 ) -> None:
     """Print the nodes and edges on the paths of a path set; loads no weights."""
     from pathdsl.cli.opened import open_file
-    from pathdsl.report.graph_text import as_dot, as_node_link, graph_of
+    from pathdsl.report.data.graph import as_dot, as_node_link, graph_of
 
     scope = read_scope([], None, models, None, max_states, None, allow_outside)
     opened = open_file(file, scope)

@@ -14,7 +14,7 @@ from pathdsl.cli.output import colour_on, out
 from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.fence import FREE, Fence
-from pathdsl.lang.source import SourceFile
+from pathdsl.lang.syntax.source import SourceFile
 
 __all__ = ["Style", "lint"]
 
@@ -45,7 +45,7 @@ def lint(
     """
     from pathdsl.cli.formats import faults_text
     from pathdsl.lang.render import render
-    from pathdsl.report.json import diagnostic_object, dump
+    from pathdsl.report.data.result import diagnostic_object, dump
 
     entries, linted, text, n_errors, n_warnings = [], [], "", 0, 0
     names = expand(files)
@@ -83,11 +83,9 @@ def lint(
     raise typer.Exit(code)
 
 
-def _linted(
-    name: str, fence: Fence | None
-) -> tuple[str, list[Diagnostic], dict[str, SourceFile]]:
+def _linted(name: str, fence: Fence | None) -> tuple[str, list[Diagnostic], dict[str, SourceFile]]:
     """The path of a file as it is told, its faults, and the texts that they point into."""
-    from pathdsl.engine.vet import vet_file
+    from pathdsl.checking.vet import vet_file
 
     path, text = name, None
     if name == "-":

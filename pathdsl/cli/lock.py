@@ -34,9 +34,9 @@ from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import Diagnostic, ExitCode, LanguageError
 
 if TYPE_CHECKING:
-    from pathdsl.report.style import View
-    from pathdsl.score.check import FileOutcome
-    from pathdsl.score.drift import Comparison
+    from pathdsl.checking.check import FileOutcome
+    from pathdsl.checking.lock.drift import Comparison
+    from pathdsl.report.text.style import View
 
 __all__ = ["lock"]
 
@@ -65,8 +65,8 @@ def lock(
     """
     from pathdsl.cli.check import failed, outcome_of
     from pathdsl.lang.program import load_program
-    from pathdsl.report.json import diagnostic_object, dump
-    from pathdsl.report.style import View
+    from pathdsl.report.data.result import diagnostic_object, dump
+    from pathdsl.report.text.style import View
 
     scope = read_scope(sets, seed, models, memory, max_states, max_copies, allow_outside)
     view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color))
@@ -113,9 +113,9 @@ def _write(outcome: FileOutcome, scope: Scope) -> tuple[bool, Comparison | None]
 
     A damaged lock is replaced; one of a later version is not (PD652).
     """
-    from pathdsl.score.drift import compare
-    from pathdsl.score.lock import lock_of
-    from pathdsl.score.lockfile import read_lock, write_lock
+    from pathdsl.checking.lock.contents import lock_of
+    from pathdsl.checking.lock.drift import compare
+    from pathdsl.checking.lock.file import read_lock, write_lock
 
     new = lock_of(outcome, scope.check_options())
     before = None
@@ -138,10 +138,10 @@ def _told(
     found: list[Diagnostic],
     view: View,
 ) -> str:
-    from pathdsl.report.lock_text import summary
-    from pathdsl.report.text import verdicts
-    from pathdsl.score.drift import note
-    from pathdsl.score.lockfile import lock_path
+    from pathdsl.checking.lock.drift import note
+    from pathdsl.checking.lock.file import lock_path
+    from pathdsl.report.text.check import verdicts
+    from pathdsl.report.text.lock import summary
 
     judgement = outcome.judgement
     if judgement is None or code is ExitCode.WRONG_INPUT or code is ExitCode.MACHINE_FAILED:
@@ -159,8 +159,8 @@ def _told(
 def _object(
     name: str, outcome: FileOutcome, written: bool, changed: Comparison | None, code: ExitCode
 ) -> dict[str, Any]:
-    from pathdsl.report.lock_text import comparison_object
-    from pathdsl.score.lockfile import lock_path
+    from pathdsl.checking.lock.file import lock_path
+    from pathdsl.report.text.lock import comparison_object
 
     locked = outcome.judgement is not None and code <= ExitCode.NOT_AS_EXPECTED
     return {

@@ -13,8 +13,8 @@ from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
 
 if TYPE_CHECKING:
-    from pathdsl.graph.resolver import Resolver
-    from pathdsl.graph.shape import ModelShape
+    from pathdsl.graph.model.shape import ModelShape
+    from pathdsl.graph.resolve.resolver import Resolver
 
 __all__ = ["Opened", "open_file"]
 
@@ -37,21 +37,21 @@ class Opened:
 
     def shape(self) -> ModelShape:
         """The shape of the model, from its config; raises PathdslError where there is none."""
-        from pathdsl.engine.source import shape_of, source_of
+        from pathdsl.engine.load.source import shape_of, source_of
 
         source = source_of(self.program, self.scope.models)
         shape = shape_of(source)
         if shape is None:
-            from pathdsl.engine.load import fetch_config
-            from pathdsl.engine.source import vet_config
+            from pathdsl.engine.load.source import vet_config
+            from pathdsl.engine.load.weights import fetch_config
 
             shape = vet_config(source, fetch_config(source))
         return shape
 
     def resolver(self) -> Resolver:
         """Path expressions on the model's graph; raises PathdslError."""
-        from pathdsl.graph.product import MAX_STATES
-        from pathdsl.graph.resolver import Resolver
+        from pathdsl.graph.paths.product import MAX_STATES
+        from pathdsl.graph.resolve.resolver import Resolver
 
         limit = self.scope.limits.max_states if self.scope.limits else MAX_STATES
         return Resolver(self.program, self.shape(), limit)

@@ -15,9 +15,9 @@ from pathdsl.lang.fence import FREE, Fence
 from pathdsl.limits import DIGITS
 
 if TYPE_CHECKING:
+    from pathdsl.checking.check import CheckOptions
+    from pathdsl.engine.load.source import ModelSource
     from pathdsl.engine.session import Limits
-    from pathdsl.engine.source import ModelSource
-    from pathdsl.score.check import CheckOptions
 
 __all__ = [
     "AllowOutside", "Device", "Diagnostics", "Files", "Format", "MaxCopies", "MaxStates", "Memory",
@@ -117,7 +117,7 @@ class Scope:
 
     def check_options(self, only: str | None = None) -> CheckOptions:
         """The options of a check with nothing else set."""
-        from pathdsl.score.check import CheckOptions
+        from pathdsl.checking.check import CheckOptions
 
         return CheckOptions(
             overrides=self.overrides,
@@ -138,7 +138,7 @@ def read_scope(
     allow_outside: bool = False,
 ) -> Scope:
     """The options read; raises typer.BadParameter for what cannot be."""
-    from pathdsl.engine.source import parse_override
+    from pathdsl.engine.load.source import parse_override
 
     overrides = dict(_setting(text) for text in sets)
     if seed is not None:

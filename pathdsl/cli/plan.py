@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.session import Planner
     from pathdsl.plan.liveness import Cost
     from pathdsl.plan.steps import Plan
-    from pathdsl.report.plan_text import PlanOutcome, TaskPlan
+    from pathdsl.report.text.plan import PlanOutcome, TaskPlan
 
 __all__ = ["plan"]
 
@@ -54,9 +54,9 @@ def plan(
 ) -> None:
     """Say what a check would run and what it would cost; loads no weights."""
     from pathdsl.lang.program import load_program
-    from pathdsl.report.json import diagnostic_object, dump
-    from pathdsl.report.plan_text import plan_object, plan_report
-    from pathdsl.report.style import View
+    from pathdsl.report.data.result import diagnostic_object, dump
+    from pathdsl.report.text.plan import plan_object, plan_report
+    from pathdsl.report.text.style import View
 
     scope = read_scope(sets, seed, models, memory, max_states, max_copies, allow_outside)
     view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color), everything=everything)
@@ -106,10 +106,10 @@ def _planned(path: str, scope: Scope, only: str | None) -> PlanOutcome | None:
         return None
     if only is not None and only.partition("[")[0] not in judged(program):
         return None
-    from pathdsl.engine.runner import plan_cost, rows_within
+    from pathdsl.checking.check import prepare
+    from pathdsl.engine.run.runner import plan_cost, rows_within
     from pathdsl.engine.session import Limits, Planner
-    from pathdsl.report.plan_text import PlanOutcome, TaskPlan
-    from pathdsl.score.check import prepare
+    from pathdsl.report.text.plan import PlanOutcome, TaskPlan
     from pathdsl.score.requests import first_round
 
     ready = prepare(path, program, scope.check_options(only))
@@ -150,8 +150,8 @@ def _self_checks(
     planner: Planner, built: Plan, weighed: Cost, size: int, before: list[TaskPlan]
 ) -> float:
     """What the self-checks of a plan cost; those of its task are made with the first plan."""
-    from pathdsl.engine.selfcheck import null_cost, prove_cost
-    from pathdsl.score.check import changes_something
+    from pathdsl.checking.check import changes_something
+    from pathdsl.engine.self_check import null_cost, prove_cost
 
     found = null_cost(built, weighed) if changes_something(built) else 0.0
     if all(part.plan.task != built.task for part in before):

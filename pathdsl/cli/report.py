@@ -39,8 +39,8 @@ from pathdsl.errors import ExitCode
 from pathdsl.reading import read_file
 
 if TYPE_CHECKING:
-    from pathdsl.score.check import FileOutcome
-    from pathdsl.score.drift import Comparison
+    from pathdsl.checking.check import FileOutcome
+    from pathdsl.checking.lock.drift import Comparison
 
 __all__ = ["ReportFormat", "report"]
 
@@ -86,8 +86,8 @@ def report(
     A `.circuit` file is checked first. A `.json` file is only laid out: no model is read.
     """
     from pathdsl.lang.program import load_program
-    from pathdsl.report.page import page_of
-    from pathdsl.report.written import write
+    from pathdsl.report.page.file import page_of
+    from pathdsl.report.page.written import write
 
     if file.endswith(".json"):
         given = {
@@ -137,7 +137,7 @@ def report(
 
 
 def _read(file: str) -> Mapping[str, Any]:
-    from pathdsl.report.written import NotAResult, read_result
+    from pathdsl.report.page.written import NotAResult, read_result
 
     try:
         return read_result(read_file(file).decode("utf-8"))
@@ -155,8 +155,8 @@ def _object(
     outcome: FileOutcome, comparison: Comparison | None, replaced: Mapping[str, str]
 ) -> Mapping[str, Any]:
     """The object of a check made now; faults that stopped it are printed, too."""
-    from pathdsl.report.json import check_object, file_object
-    from pathdsl.report.lock_text import comparison_object
+    from pathdsl.report.data.result import check_object, file_object
+    from pathdsl.report.text.lock import comparison_object
 
     known = outcome.program.sources if outcome.program else {}
     sources = sources_of(outcome.diagnostics, known)

@@ -118,12 +118,12 @@ def robustness(
             raise typer.Exit(ExitCode.AS_EXPECTED)
         if not quiet:
             err(told)
-    from pathdsl.report.json import dump
-    from pathdsl.report.robustness_figure import robustness_svg
-    from pathdsl.report.robustness_text import robustness_object, robustness_report
-    from pathdsl.report.style import View
-    from pathdsl.score.check import CheckOptions
-    from pathdsl.score.robustness import judge_cells
+    from pathdsl.checking.check import CheckOptions
+    from pathdsl.checking.robustness import judge_cells
+    from pathdsl.report.data.result import dump
+    from pathdsl.report.page.robustness_figure import robustness_svg
+    from pathdsl.report.text.robustness import robustness_object, robustness_report
+    from pathdsl.report.text.style import View
 
     store = None if no_cache else open_store()
     options = CheckOptions(
@@ -200,8 +200,8 @@ def _values(base: Cell, grid: Sequence[str]) -> dict[str, list[str]]:
 
 def _costs(cells: Sequence[Cell], scope: Scope) -> str:
     """The cells with their cost in plain forward passes, a line each, and the sum."""
+    from pathdsl.checking.robustness import forwards_of
     from pathdsl.report.numbers import plain
-    from pathdsl.score.robustness import forwards_of
 
     lines, total = [], 0.0
     for cell in cells:

@@ -15,9 +15,9 @@ __all__ = ["selftest"]
 
 def selftest(no_color: NoColor = False) -> None:
     """Check the checker against the bundled models whose circuits are known by construction."""
-    from pathdsl.report.selftest_text import selftest_report
-    from pathdsl.report.style import View
-    from pathdsl.score.selftest import selftest as run
+    from pathdsl.checking.selftest import selftest as run
+    from pathdsl.report.text.selftest import selftest_report
+    from pathdsl.report.text.style import View
 
     found = run()
     view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color))

@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass, field, fields, replace
 
 import numpy as np
 
-from pathdsl.engine.lazymodel import LazyModel
-from pathdsl.engine.runner import Part
-from pathdsl.engine.selfcheck import Proof
+from pathdsl.engine.lazy_model import LazyModel
+from pathdsl.engine.run.runner import Part
+from pathdsl.engine.self_check import Proof
 from pathdsl.engine.session import Planner, Request
-from pathdsl.engine.store import About, Store, Underway
-from pathdsl.engine.storekeys import TaskKeys, digest
+from pathdsl.engine.store.keys import TaskKeys, digest
+from pathdsl.engine.store.store import About, Store, Underway
 from pathdsl.errors import DataError
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.steps import Plan

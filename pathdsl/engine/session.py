@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.data.positions import next_tokens, position_mask
+from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.meter import Meter, Progress
-from pathdsl.engine.positions import next_tokens, position_mask
-from pathdsl.engine.runner import DEFAULT_MEMORY, Settings, execute, plan_cost
-from pathdsl.engine.taskspec import TaskSpec
+from pathdsl.engine.run.runner import DEFAULT_MEMORY, Settings, execute, plan_cost
 from pathdsl.errors import DataError, Diagnostic
-from pathdsl.graph.product import MAX_STATES
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.plan.build import build_plans, companies
 from pathdsl.plan.liveness import Cost
 from pathdsl.plan.readout import Measure
@@ -28,7 +28,7 @@ from pathdsl.plan.taskdata import TaskData
 
 if TYPE_CHECKING:
     from pathdsl.engine.recall import Recall
-    from pathdsl.engine.selfcheck import Proof
+    from pathdsl.engine.self_check import Proof
 
 Request = tuple[RunSpec, Measure]
 

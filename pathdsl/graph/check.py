@@ -16,16 +16,16 @@ from dataclasses import replace
 from functools import partial
 
 from pathdsl.errors import Diagnostic, PathdslError, Severity, Span
-from pathdsl.graph.blame import Blame
-from pathdsl.graph.eap import unused_edges
-from pathdsl.graph.neurons import atom_mask, atom_text, atoms, intersect, mask_of, told_apart
-from pathdsl.graph.pathset import NONE, Listed
-from pathdsl.graph.places import Bindings, Member
-from pathdsl.graph.product import MAX_STATES
-from pathdsl.graph.ranking import tie_warnings
-from pathdsl.graph.resolver import Resolver
-from pathdsl.graph.shape import ModelShape
-from pathdsl.graph.units import components_of
+from pathdsl.graph.files.eap import unused_edges
+from pathdsl.graph.files.ranking import tie_warnings
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.graph.paths.neurons import atom_mask, atom_text, atoms, intersect, mask_of, told_apart
+from pathdsl.graph.paths.pathset import NONE, Listed
+from pathdsl.graph.paths.product import MAX_STATES
+from pathdsl.graph.paths.units import components_of
+from pathdsl.graph.resolve.blame import Blame
+from pathdsl.graph.resolve.places import Bindings, Member
+from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import children, strip, walk

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import networkx as nx
 
-from pathdsl.graph.components import Layout, bits
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.components import Layout, bits
+from pathdsl.graph.model.shape import ModelShape
 
 __all__ = ["count_edges", "count_paths", "graph_of"]
 

@@ -4,7 +4,7 @@ Two texts with one hash say the same: they differ in blanks and comments only. A
 field that has its default value is left out of the spelling, so that a form which the language
 gains later does not change the hash of files that do not use it.
 
-    >>> from pathdsl.lang.parse import parse
+    >>> from pathdsl.lang.syntax.parse import parse
     >>> tree_hash(parse("let x=1", "a")[0]) == tree_hash(parse("let  x = 1  # one", "b")[0])
     True
 """
@@ -52,7 +52,7 @@ def tree_hash(file: ast.File) -> str:
 
 def used_hashes(program: Program) -> Mapping[str, str]:
     """The tree hash of every file that a program uses, by its path relative to the program's."""
-    from pathdsl.lang.parse import parse
+    from pathdsl.lang.syntax.parse import parse
 
     folder = os.path.dirname(program.path)
     return {

@@ -8,9 +8,9 @@ Source: architecture.md ("text → syntax tree → resolved hypothesis").
 from __future__ import annotations
 
 from pathdsl.errors import Diagnostic, Severity
-from pathdsl.lang.check import check, too_deep
+from pathdsl.lang.check.whole import check, too_deep
 from pathdsl.lang.fence import Fence
-from pathdsl.lang.method import check_method
+from pathdsl.lang.method.whole import check_method
 from pathdsl.lang.program import Program, load_program
 from pathdsl.lang.units import check_units
 

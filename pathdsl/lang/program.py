@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
 from pathdsl.lang.fence import CLOSED, Fence, is_circuit, no_circuit, outside, too_many
-from pathdsl.lang.parse import parse
-from pathdsl.lang.source import SourceFile, read_source
+from pathdsl.lang.syntax.parse import parse
+from pathdsl.lang.syntax.source import SourceFile, read_source
 from pathdsl.lang.walk import walk
 from pathdsl.limits import FILES
 

@@ -23,7 +23,7 @@ from typing import Literal
 
 from pathdsl.errors import Diagnostic, Severity, Span
 from pathdsl.lang.rules import name_of
-from pathdsl.lang.source import SourceFile
+from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import coloured, visible
 
 _RED, _YELLOW, _BLUE, _BOLD = "31", "33", "34", "1"

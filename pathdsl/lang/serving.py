@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
-from pathdsl.lang.signatures import DATA_FILES, MEASURES, literal
+from pathdsl.lang.signatures.calls import DATA_FILES, MEASURES, literal
 from pathdsl.lang.walk import walk
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from dataclasses import replace
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
+from pathdsl.lang.check.scope import fault, meant
 from pathdsl.lang.program import Program
-from pathdsl.lang.pvalues import P_VALUES
-from pathdsl.lang.scope import fault, meant
 from pathdsl.lang.serving import choose_metric, named_option
-from pathdsl.lang.signatures import AVERAGING, MEASURES, STATISTICS, UNITS
+from pathdsl.lang.signatures.calls import AVERAGING, MEASURES, STATISTICS, UNITS
+from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.typed import MEASURED, OPEN, Level, Typed, Unit
 
 __all__ = ["Typed", "Unit", "check_units", "unit_of"]

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from pathdsl.errors import Diagnostic, PlanError
-from pathdsl.graph.components import Layout
-from pathdsl.graph.pathset import Pos
-from pathdsl.graph.product import MAX_STATES
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.components import Layout
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.graph.paths.pathset import Pos
+from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.needs import back_masks, scale_masks

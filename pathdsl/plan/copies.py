@@ -23,11 +23,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pathdsl.graph.automaton import Automaton, SenderClass
-from pathdsl.graph.components import Component
-from pathdsl.graph.neurons import split_paths
-from pathdsl.graph.pathset import PathSet, Pos
-from pathdsl.graph.product import too_many_states
+from pathdsl.graph.model.components import Component
+from pathdsl.graph.paths.automaton import Automaton, SenderClass
+from pathdsl.graph.paths.neurons import split_paths
+from pathdsl.graph.paths.pathset import PathSet, Pos
+from pathdsl.graph.paths.product import too_many_states
 from pathdsl.plan.masks import FALSE, TRUE
 from pathdsl.plan.steps import (
     REFERENCE,

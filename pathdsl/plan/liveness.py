@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.needs import plain_write
 from pathdsl.plan.steps import (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.steps import (
     REFERENCE,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from pathdsl.graph.pathset import FULL, NONE, PathSet
+from pathdsl.graph.paths.pathset import FULL, NONE, PathSet
 
 TreatedKind = Literal["paired", "mean", "zero", "noise", "resample"]
 

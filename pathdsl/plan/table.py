@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pathdsl.errors import Diagnostic, PlanError
-from pathdsl.graph.automaton import Leaves
-from pathdsl.graph.components import Layout
-from pathdsl.graph.product import MAX_STATES
+from pathdsl.graph.model.components import Layout
+from pathdsl.graph.paths.automaton import Leaves
+from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.limits import COPIES
 from pathdsl.plan.masks import MaskTable
 from pathdsl.plan.steps import Blend, HeadCopy, PlainResid, Step

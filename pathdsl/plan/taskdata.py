@@ -1,6 +1,6 @@
 """The prompts of one task after tokenisation and vetting: arrays, no text processing left.
 
-Made by `pathdsl.engine.data`, read by the planner (positions become masks) and the executor.
+Made by `pathdsl.engine.data.build`, read by the planner (positions become masks) and the executor.
 Rows are right-padded to the longest; attention is causal, so padding never reaches a real position.
 """
 

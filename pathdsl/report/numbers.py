@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import floor, isfinite, log10
 
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.shape import ModelShape
 
 __all__ = [
     "NOUGHT",

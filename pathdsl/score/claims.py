@@ -17,17 +17,16 @@ from functools import lru_cache
 from math import ceil
 
 from pathdsl.lang import ast
-from pathdsl.score.design import design_of, searched_rows
-from pathdsl.score.ends import Interval
 from pathdsl.score.evidence import about_interval, finite, members_of, no_interval, terms_of
-from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.prompts import prompt_shares, spread, telling_rows
 from pathdsl.score.quantity import Constant, Scalar, is_constant, notes_of
 from pathdsl.score.results import ClaimResult, Verdict
-from pathdsl.score.rounding import ULPS
 from pathdsl.score.split import parts_of
-from pathdsl.score.unchanged import unchanged_prompts
-from pathdsl.score.verdict import (
+from pathdsl.score.statistics.design import design_of, searched_rows
+from pathdsl.score.statistics.ends import Interval
+from pathdsl.score.statistics.intervals import Bootstrap
+from pathdsl.score.statistics.rounding import ULPS
+from pathdsl.score.statistics.verdict import (
     Judged,
     Rule,
     adjusted,
@@ -39,6 +38,7 @@ from pathdsl.score.verdict import (
     settle,
     smallest,
 )  # fmt: skip
+from pathdsl.score.unchanged import unchanged_prompts
 
 __all__ = ["Question", "judge_family"]
 

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from pathdsl.score.ends import Interval
-from pathdsl.score.evaluate import Evaluator
-from pathdsl.score.intervals import Bootstrap
-from pathdsl.score.lattice import named_members
 from pathdsl.score.prompts import deciding, opened, spread_of
 from pathdsl.score.quantity import (
     Aggregate,
@@ -17,6 +13,10 @@ from pathdsl.score.quantity import (
     row_metrics,
 )  # fmt: skip
 from pathdsl.score.results import MemberResult, Term
+from pathdsl.score.statistics.ends import Interval
+from pathdsl.score.statistics.evaluate import Evaluator
+from pathdsl.score.statistics.intervals import Bootstrap
+from pathdsl.score.statistics.lattice import named_members
 
 __all__ = ["about_interval", "finite", "is_no_interval", "members_of", "no_interval", "terms_of"]
 

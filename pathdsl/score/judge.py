@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pathdsl.errors import Diagnostic
-from pathdsl.graph import pathset
+from pathdsl.graph.paths import pathset
 from pathdsl.lang import ast
-from pathdsl.lang.signatures import METHODS, resolve_arguments
+from pathdsl.lang.signatures.calls import METHODS, resolve_arguments
 from pathdsl.lang.units import unit_of
 from pathdsl.score.claims import Question, judge_family
-from pathdsl.score.design import design_of
 from pathdsl.score.evidence import about_interval, finite, is_no_interval, members_of, no_interval
 from pathdsl.score.faults import fault, warning
-from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.only import is_asked, judged_with
 from pathdsl.score.prompts import prompt_shares, spread
@@ -31,6 +29,8 @@ from pathdsl.score.quantity import Constant, Scalar, difference, is_constant, no
 from pathdsl.score.results import ClaimResult, Judgement, QuantityResult
 from pathdsl.score.rounds import Steps, drive
 from pathdsl.score.session import Member, PathAlgebra, Resolver, Session
+from pathdsl.score.statistics.design import design_of
+from pathdsl.score.statistics.intervals import Bootstrap
 from pathdsl.score.unchanged import unchanged_prompts
 
 if TYPE_CHECKING:

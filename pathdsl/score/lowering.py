@@ -13,16 +13,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pathdsl.engine.taskspec import treated_spec
-from pathdsl.graph import pathset
-from pathdsl.graph.pathset import PathSet
+from pathdsl.engine.data.task import treated_spec
+from pathdsl.graph.paths import pathset
+from pathdsl.graph.paths.pathset import PathSet
 from pathdsl.lang import ast
-from pathdsl.lang.pvalues import P_VALUES
 from pathdsl.lang.serving import choose_task, fields_of
-from pathdsl.lang.signatures import AVERAGING, literal
+from pathdsl.lang.signatures.calls import AVERAGING, literal
+from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.walk import quantities
 from pathdsl.plan.runs import RunSpec
-from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.faults import fault
 from pathdsl.score.metrics import Metric, compile_metric
 from pathdsl.score.quantity import (
@@ -38,6 +37,7 @@ from pathdsl.score.quantity import (
 )  # fmt: skip
 from pathdsl.score.rounds import Steps
 from pathdsl.score.session import Bindings, Member, PathAlgebra, Resolver, Session
+from pathdsl.score.statistics.evaluate import Evaluator
 
 if TYPE_CHECKING:
     from pathdsl.lang.program import Program
@@ -214,8 +214,8 @@ class Lowering:
 
     def scalar(self, expr: ast.Expr, bindings: Bindings) -> Steps:
         """A quantity, as a generator that yields what searches for knockouts ask for."""
-        from pathdsl.score.pvalues import p_value
-        from pathdsl.score.scores import lower_score
+        from pathdsl.score.scores.lower import lower_score
+        from pathdsl.score.scores.pvalues import p_value
 
         match expr:
             case ast.Number(value=value):

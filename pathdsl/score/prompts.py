@@ -13,8 +13,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pathdsl.score.design import Design, design_of
-from pathdsl.score.evaluate import Evaluator
 from pathdsl.score.quantity import (
     Aggregate,
     Op,
@@ -26,7 +24,9 @@ from pathdsl.score.quantity import (
     remade,
 )  # fmt: skip
 from pathdsl.score.results import Spread, TellingRow
-from pathdsl.score.verdict import Rule
+from pathdsl.score.statistics.design import Design, design_of
+from pathdsl.score.statistics.evaluate import Evaluator
+from pathdsl.score.statistics.verdict import Rule
 
 __all__ = ["deciding", "opened", "prompt_shares", "spread", "spread_of", "telling_rows"]
 
@@ -36,6 +36,7 @@ LARGEST = 5000
 
 def opened(node: Scalar, evaluator: Evaluator) -> Scalar:
     """The quantity with every `Worst` replaced by the member that decides it."""
+
     def decided(one: Scalar, args: Sequence[Scalar]) -> Scalar:
         return args[deciding(one, evaluator)] if isinstance(one, Worst) else rebuilt(one, args)
 

@@ -7,7 +7,7 @@ two runs for each candidate of each step.
     found = first_round(program, resolver, planner)
     plans = planner.plans(found.requests)
 
-Source: `pathdsl.score.rounds` (asking in rounds), `pathdsl.score.knockouts` (the searches).
+Source: `pathdsl.score.rounds` (asking in rounds), `pathdsl.score.scores.knockouts` (the searches).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from pathdsl.lang import ast
-from pathdsl.lang.signatures import Filled, resolve_options
+from pathdsl.lang.signatures.calls import Filled, resolve_options
 from pathdsl.lang.walk import walk
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
-from pathdsl.score.knockouts import greedy_of
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.only import is_asked, judged_with
 from pathdsl.score.quantity import requests
 from pathdsl.score.rounds import Steps, ordered
+from pathdsl.score.scores.knockouts import greedy_of
 from pathdsl.score.session import Bindings, Request, Resolver
 
 if TYPE_CHECKING:

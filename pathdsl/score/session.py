@@ -12,10 +12,10 @@ from typing import Protocol
 
 import numpy as np
 
-from pathdsl.graph.pathset import PathSet
-from pathdsl.graph.places import Member
-from pathdsl.graph.units import EdgeUnit
-from pathdsl.graph.units import Unit as NodeUnit
+from pathdsl.graph.paths.pathset import PathSet
+from pathdsl.graph.paths.units import EdgeUnit
+from pathdsl.graph.paths.units import Unit as NodeUnit
+from pathdsl.graph.resolve.places import Member
 from pathdsl.lang import ast
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
@@ -29,7 +29,7 @@ Bindings = Mapping[str, Member]
 
 
 class PathAlgebra(Protocol):
-    """Set operations on complete path sets; the module `pathdsl.graph.pathset` is one."""
+    """Set operations on complete path sets; the module `pathdsl.graph.paths.pathset` is one."""
 
     FULL: PathSet
     NONE: PathSet
@@ -45,7 +45,7 @@ class PathAlgebra(Protocol):
 
 
 class Ranked(Protocol):
-    """All edges of a model in order, such as a `pathdsl.graph.ranking.Ranking`."""
+    """All edges of a model in order, such as a `pathdsl.graph.files.ranking.Ranking`."""
 
     def __len__(self) -> int:
         """The number of edges."""

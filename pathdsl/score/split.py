@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pathdsl.score.design import design_of
 from pathdsl.score.evidence import finite
-from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.quantity import Scalar, aggregates, sliced
 from pathdsl.score.results import PartResult
-from pathdsl.score.verdict import Rule
+from pathdsl.score.statistics.design import design_of
+from pathdsl.score.statistics.intervals import Bootstrap
+from pathdsl.score.statistics.verdict import Rule
 
 __all__ = ["parts_of"]
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from pathdsl.plan.taskdata import TaskData
-from pathdsl.score.design import part_mask, row_key
 from pathdsl.score.quantity import Scalar, aggregates, row_metrics
+from pathdsl.score.statistics.design import part_mask, row_key
 
 __all__ = ["unchanged_prompts"]
 

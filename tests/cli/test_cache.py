@@ -14,8 +14,8 @@ import jsonschema
 import pytest
 
 from pathdsl.cli import main as cli
-from pathdsl.engine.store import INDEX
-from pathdsl.report.json import schema
+from pathdsl.engine.store.store import INDEX
+from pathdsl.report.data.result import schema
 from tests.cli.run import INDUCTION, pathdsl
 
 Capture = pytest.CaptureFixture[str]

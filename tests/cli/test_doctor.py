@@ -13,16 +13,16 @@ import torch
 import typer
 from transformers import LlamaConfig, LlamaForCausalLM
 
-import pathdsl.engine.doctor as doctor_module
-import pathdsl.engine.execute as execute_module
+import pathdsl.checking.doctor as doctor_module
+import pathdsl.engine.run.execute as execute_module
+from pathdsl.checking.doctor import Graph, diagnose, random_task
 from pathdsl.cli import main as cli
 from pathdsl.cli.doctor import Dtype, read_model
 from pathdsl.engine.adapters.llama import LlamaAdapter
-from pathdsl.engine.doctor import Graph, diagnose, random_task
-from pathdsl.engine.source import DTYPES, ModelSource
+from pathdsl.engine.load.source import DTYPES, ModelSource
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.network import count_edges, count_paths, graph_of
-from pathdsl.graph.shape import ModelShape
-from pathdsl.report.doctor_text import NEEDED
+from pathdsl.report.text.doctor import NEEDED
 
 Capture = pytest.CaptureFixture[str]
 CODES = ["PD630", "PD631", "PD632", "PD633", "PD634"]

@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pathdsl.cli import main as cli
-from pathdsl.report.json import schema
+from pathdsl.report.data.result import schema
 from tests.bad_input_cases import HEAD, good_row, sound, write_rows
 from tests.cli.run import BROKEN, INDUCTION, LIBRARY
 

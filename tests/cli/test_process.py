@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from pathdsl.report.json import schema
+from pathdsl.report.data.result import schema
 from tests.cli.run import BROKEN, INDUCTION, LIBRARY, pathdsl
 
 REFUTED = "claim wrong: mean(LD(keep(none))) >= 1 at 95% confidence\n"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import pathdsl.cli.progress as progress
+from pathdsl.checking.check import CheckOptions, check_file
 from pathdsl.cli import main as cli
 from pathdsl.cli.progress import FIRST, NEXT, Progress
 from pathdsl.engine.meter import Meter
-from pathdsl.score.check import CheckOptions, check_file
 from tests.cli.run import INDUCTION
 from tests.score.work import Work
 
@@ -62,9 +62,7 @@ def test_lines_where_there_is_no_terminal(capsys: Capture) -> None:
     assert capsys.readouterr().err == "pathdsl: loading the model, after 1 h 8 min\n"
 
 
-def test_lines_come_while_nothing_is_told(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lines_come_while_nothing_is_told(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "FIRST", 0.0)
     with Progress(quiet=False) as shown:
         shown.show("loading the model", 0, 1)

@@ -165,9 +165,7 @@ def test_graph_in_dot_and_json(file: Path, capsys: Capture) -> None:
     ],
 )
 @pytest.mark.parametrize("style", ["dot", "json"])
-def test_no_graph_of_nothing(
-    path: str, said: str, style: str, file: Path, capsys: Capture
-) -> None:
+def test_no_graph_of_nothing(path: str, said: str, style: str, file: Path, capsys: Capture) -> None:
     file.write_text(INDUCTION + f"path empty = {path}\n")
     assert run("graph", "x.circuit", "--path", "empty", "--format", style) == 2
     told = capsys.readouterr()

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-from pathdsl.engine.source import shape_of, source_from
+from pathdsl.engine.load.source import shape_of, source_from
 from pathdsl.errors import Diagnostic, PathdslError, Severity
 from pathdsl.graph.check import check_graph
-from pathdsl.lang.format import format_text
+from pathdsl.lang.format.layout import format_text
 from pathdsl.lang.lint import lint_file
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -13,14 +13,14 @@ import pytest
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from pathdsl.engine.data import (
+from pathdsl.engine.data.build import (
     DataCall,
     TaskSpec,
     build_task,
     load_rows,
 )
 from pathdsl.errors import DataError, Diagnostic, Span
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.taskdata import TaskData
 
 ROOT = Path(__file__).resolve().parents[2]

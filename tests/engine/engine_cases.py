@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.gpt2 import Gpt2Adapter
-from pathdsl.engine.runner import Settings, execute
+from pathdsl.engine.data.task import DataCall, TaskSpec
+from pathdsl.engine.run.runner import Settings, execute
 from pathdsl.engine.session import Planner, position_mask
-from pathdsl.engine.taskspec import DataCall, TaskSpec
-from pathdsl.graph.pathset import PathSet, intersection, minus, union
-from pathdsl.graph.resolve import PathResolver
+from pathdsl.graph.paths.pathset import PathSet, intersection, minus, union
+from pathdsl.graph.resolve.path_sets import PathResolver
 from pathdsl.lang.program import load_program
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.readout import Measure

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pathdsl.engine.store import INDEX, About, Store
-from pathdsl.engine.storeindex import FAULTS
-from pathdsl.engine.storeprune import clear, contents, prune
+from pathdsl.engine.store.index import FAULTS
+from pathdsl.engine.store.prune import clear, contents, prune
+from pathdsl.engine.store.store import INDEX, About, Store
 
 __all__ = ["Truth", "broken_store", "harm", "tried"]
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
+from pathdsl.checking.check import CheckOptions, check_file
 from pathdsl.engine.adapters import Adapter, adapter_for
-from pathdsl.engine.load import load
-from pathdsl.engine.source import ModelSource, vet_config
+from pathdsl.engine.load.source import ModelSource, vet_config
+from pathdsl.engine.load.weights import load
 from pathdsl.errors import EngineError, ExitCode, LanguageError
-from pathdsl.score.check import CheckOptions, check_file
 from tests.engine.data_cases import SHARED
 from tests.engine.family_cases import FAMILIES, SMALL, Exact, make, some_ids
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pathdsl.engine.adapters import adapter_for
-from pathdsl.engine.source import ModelSource, vet_config
+from pathdsl.engine.load.source import ModelSource, vet_config
 from pathdsl.errors import LanguageError
 from tests.engine import decoder_cases as cases
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pathdsl.engine.adapters import adapter_for
-from pathdsl.graph.pathset import FULL
+from pathdsl.graph.paths.pathset import FULL
 from pathdsl.plan.liveness import cost
 from tests.engine import decoder_cases, family_cases
 from tests.plan.plan_cases import SHORT, plan, treat

@@ -9,7 +9,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from pathdsl.engine.data import (
+from pathdsl.engine.data.build import (
     DataCall,
     LoadedRows,
     build_task,

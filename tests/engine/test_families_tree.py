@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pathdsl.engine.adapters import adapter_for
-from pathdsl.engine.selfcheck import prove_null_pair
+from pathdsl.engine.self_check import prove_null_pair
 from pathdsl.errors import LanguageError
 from tests.engine.family_cases import FAMILIES, Exact, make
 from tests.engine.tree_cases import REFERENCE, Opened, from_tree, open_case

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from pathdsl.engine.selfcheck import prove_null_pair
+from pathdsl.engine.self_check import prove_null_pair
 from pathdsl.errors import LanguageError
-from pathdsl.graph.pathset import FULL, NONE
+from pathdsl.graph.paths.pathset import FULL, NONE
 from tests.engine.decoder_cases import make
 from tests.engine.family_cases import Exact
 from tests.engine.tree_cases import REFERENCE, Opened, open_case

@@ -18,10 +18,10 @@ from transformers.models.olmo.modeling_olmo import OlmoLayerNorm
 from transformers.models.olmo2.modeling_olmo2 import Olmo2RMSNorm
 
 from pathdsl.engine.adapters.norms import Given, Noted, apply
-from pathdsl.engine.runner import Settings, execute
-from pathdsl.engine.selfcheck import prove_null_pair
+from pathdsl.engine.run.runner import Settings, execute
+from pathdsl.engine.self_check import prove_null_pair
 from pathdsl.errors import LanguageError
-from pathdsl.graph.pathset import FULL, NONE, Combined
+from pathdsl.graph.paths.pathset import FULL, NONE, Combined
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.liveness import cost
 from pathdsl.plan.readout import Measure

@@ -11,14 +11,14 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
+from pathdsl.checking import check as checking
+from pathdsl.checking.check import CheckOptions, check_file
 from pathdsl.engine.adapters import FAMILIES, Adapter, adapter_for, fuses
 from pathdsl.engine.adapters.common import CausalAdapter
-from pathdsl.engine.load import load
-from pathdsl.engine.source import ModelSource
+from pathdsl.engine.load.source import ModelSource
+from pathdsl.engine.load.weights import load
 from pathdsl.errors import LanguageError
 from pathdsl.plan.runs import TreatedSpec
-from pathdsl.score import check as checking
-from pathdsl.score.check import CheckOptions, check_file
 from tests.engine import decoder_cases, engine_cases, family_cases
 from tests.engine.engine_cases import REFERENCE, SPECS, all_runs, values
 from tests.engine.tree_cases import from_tree, open_case

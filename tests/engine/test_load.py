@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from pathdsl.engine.load import load, load_tokenizer
-from pathdsl.engine.source import (
+from pathdsl.engine.load.source import (
     ModelSource,
 )
+from pathdsl.engine.load.weights import load, load_tokenizer
 from pathdsl.errors import EngineError, PathdslError, Span
 
 HERE = Span(path="x.circuit", start=0, end=5)
@@ -303,8 +303,8 @@ def test_tokenizer_of_a_folder_without_one_is_none(folder: Path) -> None:
 
 HUB_SCRIPT = """
 import sys
-from pathdsl.engine.load import load
-from pathdsl.engine.source import ModelSource, shape_of
+from pathdsl.engine.load.weights import load
+from pathdsl.engine.load.source import ModelSource, shape_of
 from pathdsl.errors import PathdslError
 there = ModelSource(kind="hf", location="owner/tiny", revision=sys.argv[1], name="m")
 print(shape_of(there).n_heads)
@@ -352,8 +352,8 @@ def test_hub_models_from_the_local_cache(folder: Path, tmp_path: Path) -> None:
 
 
 UNPINNED_SCRIPT = """
-from pathdsl.engine.load import load
-from pathdsl.engine.source import ModelSource
+from pathdsl.engine.load.weights import load
+from pathdsl.engine.load.source import ModelSource
 from pathdsl.errors import PathdslError
 for revision in ("", "main"):
     loaded = load(ModelSource(kind="hf", location="owner/tiny", revision=revision, name="m"))

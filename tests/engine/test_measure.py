@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-import pathdsl.engine.measure as module
-from pathdsl.engine.measure import _from_logits
+import pathdsl.engine.run.measure as module
+from pathdsl.engine.run.measure import _from_logits
 from pathdsl.errors import PlanError
-from pathdsl.graph.pathset import FULL
+from pathdsl.graph.paths.pathset import FULL
 from pathdsl.plan.readout import Measure
 from tests.engine.engine_cases import (
     COLUMNS,
@@ -145,9 +145,7 @@ def test_chunks_of_the_vocabulary_change_nothing(monkeypatch: pytest.MonkeyPatch
         ([3.0, 2.0, 2.0], (1, 1), 3, 0),  # a token that is listed twice is one token
     ],
 )
-def test_ties_count_against(
-    logits: list[float], ids: tuple[int, ...], rank: int, top: int
-) -> None:
+def test_ties_count_against(logits: list[float], ids: tuple[int, ...], rank: int, top: int) -> None:
     """A list's rank is the best of its tokens' own, as docs/language.md has it."""
     given = torch.tensor([logits], dtype=torch.float64)
 
@@ -210,7 +208,7 @@ def test_attention_is_that_of_the_model(run, column: str, memory: int) -> None:
 
 def test_attention_of_a_mixed_copy() -> None:
     """Queries from the treated prompt, keys from the reference: the pattern by hand."""
-    from pathdsl.graph.resolve import PathResolver
+    from pathdsl.graph.resolve.path_sets import PathResolver
     from pathdsl.lang.program import load_program
 
     program, _ = load_program("a.circuit", "path p = input ~[q]~> a1.h0 -> logits\n")

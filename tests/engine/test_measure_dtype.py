@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pathdsl.score.check import CheckOptions, check_file
+from pathdsl.checking.check import CheckOptions, check_file
 
 TEXT = """circuit c {{ language = 1 }}
 model m = bundled("induction-2l", dtype: {dtype})

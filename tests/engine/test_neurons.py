@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from pathdsl.engine import selfcheck
+from pathdsl.engine import self_check as selfcheck
 from pathdsl.engine.adapters import adapter_for
-from pathdsl.engine.runner import Settings, execute
-from pathdsl.graph.pathset import PathSet
-from pathdsl.graph.resolve import PathResolver
+from pathdsl.engine.run.runner import Settings, execute
+from pathdsl.graph.paths.pathset import PathSet
+from pathdsl.graph.resolve.path_sets import PathResolver
 from pathdsl.lang.program import load_program
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.liveness import cost

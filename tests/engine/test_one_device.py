@@ -18,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from pathdsl.engine.adapters.gpt2 import Gpt2Adapter
-from pathdsl.engine.selfcheck import prove, prove_null_pair
+from pathdsl.engine.self_check import prove, prove_null_pair
 from pathdsl.plan.readout import Measure
 from tests.engine.engine_cases import (
     COLUMNS,

@@ -14,10 +14,10 @@ import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from pathdsl.engine.data import DataCall, TaskSpec, build_task, load_rows
-from pathdsl.engine.prepare import prepare_tasks
+from pathdsl.engine.data.build import DataCall, TaskSpec, build_task, load_rows
+from pathdsl.engine.data.prepare import prepare_tasks
 from pathdsl.errors import DataError, Diagnostic, Severity
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.program import load_program
 from pathdsl.plan.taskdata import TaskData
 from tests.engine.data_cases import SHAPE, spec

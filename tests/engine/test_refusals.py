@@ -11,14 +11,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from pathdsl.engine import devices
-from pathdsl.engine import load as loading
 from pathdsl.engine.adapters import adapter_for
-from pathdsl.engine.devices import check_placed, device_text
-from pathdsl.engine.load import load
-from pathdsl.engine.modelfiles import folder_files
-from pathdsl.engine.source import vet_config
-from pathdsl.engine.versions import TESTED, in_range
+from pathdsl.engine.load import devices
+from pathdsl.engine.load import weights as loading
+from pathdsl.engine.load.devices import check_placed, device_text
+from pathdsl.engine.load.files import folder_files
+from pathdsl.engine.load.source import vet_config
+from pathdsl.engine.load.versions import TESTED, in_range
+from pathdsl.engine.load.weights import load
 from pathdsl.errors import EngineError, LanguageError, Severity
 from tests.engine import decoder_cases, family_cases
 from tests.engine.test_load import at, configure, folder, refused, rewrite, saved

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pathdsl.engine.data import (
+from pathdsl.engine.data.build import (
     Filter,
     TaskSpec,
     load_rows,
@@ -17,7 +17,7 @@ from pathdsl.engine.data import (
 )
 from pathdsl.errors import DataError
 from pathdsl.lang import ast
-from pathdsl.lang.parse import parse
+from pathdsl.lang.syntax.parse import parse
 from pathdsl.plan.runs import TreatedSpec
 from tests.engine.data_cases import (
     HERE,

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-import pathdsl.engine.execute as execute_module
-import pathdsl.engine.runner as runner_module
+import pathdsl.engine.run.execute as execute_module
+import pathdsl.engine.run.runner as runner_module
 from pathdsl.engine.adapters.gpt2 import Gpt2Adapter
-from pathdsl.engine.runner import Settings
-from pathdsl.engine.selfcheck import Proof, prove, prove_null_pair, unproved
+from pathdsl.engine.run.runner import Settings
+from pathdsl.engine.self_check import Proof, prove, prove_null_pair, unproved
 from pathdsl.engine.session import ROUNDING, EngineSession
 from pathdsl.plan.readout import Measure
 from tests.engine.engine_cases import (

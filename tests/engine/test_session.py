@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import pathdsl.engine.session as module
-from pathdsl.engine.runner import vocab_columns
+from pathdsl.engine.run.runner import vocab_columns
 from pathdsl.engine.session import ROUNDING, EngineSession, Limits, position_mask
 from pathdsl.errors import DataError, PlanError
-from pathdsl.graph.pathset import FULL, Pos
+from pathdsl.graph.paths.pathset import FULL, Pos
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, TreatedSpec
 from tests.engine.engine_cases import (

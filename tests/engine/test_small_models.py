@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from pathdsl.engine.load import load
-from pathdsl.engine.source import ModelSource
+from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+from pathdsl.engine.load.source import ModelSource
+from pathdsl.engine.load.weights import load
 from pathdsl.errors import ExitCode
-from pathdsl.score.check import CheckOptions, FileOutcome, check_file
 from tests.engine.data_cases import SHARED
 
 SORT = SHARED / "models" / "gpt-nano-sort"

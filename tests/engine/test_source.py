@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from pathdsl.engine.source import (
+from pathdsl.engine.load.source import (
     ModelSource,
     config_of,
     parse_override,
@@ -127,7 +127,7 @@ def test_shape_without_torch(folder: Path) -> None:
     assert shape is not None
     assert (shape.n_layers, shape.d_vocab) == (1, 5)
     script = (
-        "import sys; from pathdsl.engine.source import *; "
+        "import sys; from pathdsl.engine.load.source import *; "
         f"s = shape_of(ModelSource(kind='folder', location={str(folder)!r})); "
         "h = config_of(ModelSource(kind='hf', location='owner/never-downloaded')); "
         "assert s.n_heads == 2 and h is None; "

@@ -20,10 +20,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-import pathdsl.engine.store as store_module
-from pathdsl.engine.store import INDEX, About, Store, default_folder
-from pathdsl.engine.storeindex import seal
-from pathdsl.engine.storeprune import ORPHAN_AGE, clear, contents, prune
+import pathdsl.engine.store.store as store_module
+from pathdsl.engine.store.index import seal
+from pathdsl.engine.store.prune import ORPHAN_AGE, clear, contents, prune
+from pathdsl.engine.store.store import INDEX, About, Store, default_folder
 from pathdsl.errors import Severity
 from tests.engine.fuzz_store import Truth, broken_store, tried
 from tests.test_whole import full_disk
@@ -362,7 +362,7 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from pathdsl.engine.store import About, Store
+from pathdsl.engine.store.store import About, Store
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -13,15 +13,15 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-import pathdsl.engine.lazymodel as lazymodel
-import pathdsl.engine.storekeys as storekeys
-from pathdsl.engine.lazymodel import LazyModel
+import pathdsl.engine.lazy_model as lazymodel
+import pathdsl.engine.store.keys as storekeys
+from pathdsl.engine.data.task import TaskSpec
+from pathdsl.engine.lazy_model import LazyModel
+from pathdsl.engine.load.source import ModelSource
 from pathdsl.engine.session import Limits
-from pathdsl.engine.source import ModelSource
-from pathdsl.engine.store import Store
-from pathdsl.engine.storekeys import TaskKeys, digest, spelled
-from pathdsl.engine.taskspec import TaskSpec
-from pathdsl.graph.pathset import FULL, NONE, minus
+from pathdsl.engine.store.keys import TaskKeys, digest, spelled
+from pathdsl.engine.store.store import Store
+from pathdsl.graph.paths.pathset import FULL, NONE, minus
 from pathdsl.models import bundled
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, TreatedSpec
@@ -274,16 +274,16 @@ def test_versions_and_program_text_are_those_of_now() -> None:
 def test_every_module_that_computes_is_in_the_program_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = Path(storekeys.__file__).parents[1]
+    root = Path(storekeys.__file__).parents[2]
     copy = tmp_path / "pathdsl"
     for part in ("draws.py", "graph", "plan", "engine"):
         place = root / part
         (shutil.copytree if place.is_dir() else _copy)(place, copy / part)
-    monkeypatch.setattr(storekeys, "__file__", str(copy / "engine" / "storekeys.py"))
+    monkeypatch.setattr(storekeys, "__file__", str(copy / "engine" / "store" / "keys.py"))
     text = storekeys.program_text.__wrapped__
     before = text()
-    for name in ("draws.py", "engine/attention.py", "engine/adapters/gpt2.py", "plan/copies.py",
-                 "graph/automaton.py"):  # fmt: skip
+    for name in ("draws.py", "engine/run/attention.py", "engine/adapters/gpt2.py", "plan/copies.py",
+                 "graph/paths/automaton.py"):  # fmt: skip
         path = copy / name
         path.write_text(path.read_text() + "# another\n")
         assert text() != before

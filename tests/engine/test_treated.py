@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pathdsl.engine.data import (
+from pathdsl.engine.data.build import (
     build_task,
     load_rows,
     task_spec,
 )
-from pathdsl.engine.load import load_tokenizer
-from pathdsl.engine.source import shape_of, source_from
-from pathdsl.engine.treated import groups_of_one, mean_groups, noise_values, resample_rows
+from pathdsl.engine.data.treated import groups_of_one, mean_groups, noise_values, resample_rows
+from pathdsl.engine.load.source import shape_of, source_from
+from pathdsl.engine.load.weights import load_tokenizer
 from pathdsl.errors import DataError, Severity
 from pathdsl.lang.program import load_program
 from pathdsl.lang.rules.page import Example
@@ -148,7 +148,7 @@ def test_ioi_on_the_real_tokenizer(tmp_path: Path) -> None:
 
 def test_no_torch() -> None:
     script = (
-        "import sys; import pathdsl.engine.data, pathdsl.engine.treated; "
+        "import sys; import pathdsl.engine.data.build, pathdsl.engine.data.treated; "
         "assert not {'torch', 'transformers', 'scipy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

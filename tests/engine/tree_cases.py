@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from pathdsl.engine.adapters import Adapter, adapter_for
-from pathdsl.engine.runner import Settings, execute
-from pathdsl.graph.pathset import FULL, PathSet, Pos, intersection, minus
-from pathdsl.graph.resolve import PathResolver
+from pathdsl.engine.run.runner import Settings, execute
+from pathdsl.graph.paths.pathset import FULL, PathSet, Pos, intersection, minus
+from pathdsl.graph.resolve.path_sets import PathResolver
 from pathdsl.lang.program import load_program
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.readout import Measure

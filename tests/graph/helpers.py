@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from pathdsl.graph.components import Layout, bits
-from pathdsl.graph.pathset import (
+from pathdsl.graph.model.components import Layout, bits
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.graph.paths.pathset import (
     Alt,
     Cat,
     Combined,
@@ -20,8 +21,7 @@ from pathdsl.graph.pathset import (
     Regular,
     Star,
 )
-from pathdsl.graph.resolver import Resolver
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program, load_program
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from pathdsl.graph.check import check_graph
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.rules import pages
 from pathdsl.lang.rules.pd2 import PAGES
 from tests.graph.helpers import GPT2, IOI_GROUPS, expression, program, resolver, shape

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from pathdsl.engine.source import shape_of, source_from
+from pathdsl.checking.check import CheckOptions, check_file
+from pathdsl.engine.load.source import shape_of, source_from
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.check import check_graph
-from pathdsl.graph.components import Layout
-from pathdsl.graph.eap import UnusableFile, read_edges_file
-from pathdsl.graph.pathset import NONE
-from pathdsl.graph.ranking import SIZES, n_edges, read_ranking
-from pathdsl.graph.resolver import Resolver
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.files.eap import UnusableFile, read_edges_file
+from pathdsl.graph.files.ranking import SIZES, n_edges, read_ranking
+from pathdsl.graph.model.components import Layout
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.graph.paths.pathset import NONE
+from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.fence import FREE
 from pathdsl.lang.program import load_program
-from pathdsl.score.check import CheckOptions, check_file
 from tests.score.test_areas import FILE, score_file
 
 PEERS = (

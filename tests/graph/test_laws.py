@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pathdsl.errors import LanguageError
-from pathdsl.graph.pathset import FULL, NONE, Combined, PathSet, intersection, minus, union
+from pathdsl.graph.paths.pathset import FULL, NONE, Combined, PathSet, intersection, minus, union
 from tests.graph.helpers import all_paths, contains, expression, resolver, shape
 
 SMALL = [shape(2, 2), shape(2, 2, parallel=True), shape(3, 1, has_mlp=False)]

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pathdsl.errors import LanguageError
-from pathdsl.graph.components import Layout, bits
-from pathdsl.graph.controls import renaming
-from pathdsl.graph.neurons import (
+from pathdsl.graph.controls.random_like import renaming
+from pathdsl.graph.model.components import Layout, bits
+from pathdsl.graph.paths.neurons import (
     atom_mask,
     atom_text,
     atoms,
@@ -23,8 +23,8 @@ from pathdsl.graph.neurons import (
     subtract,
     unite,
 )
-from pathdsl.graph.pathset import FULL, minus
-from pathdsl.graph.product import Product
+from pathdsl.graph.paths.pathset import FULL, minus
+from pathdsl.graph.paths.product import Product
 from tests.graph.helpers import count, expression, path_set, resolver, shape
 from tests.oracle.cases import parse_text
 from tests.oracle.graph import Environment, Row, all_paths

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pathdsl.graph.components import Layout
+from pathdsl.graph.model.components import Layout
 from pathdsl.graph.network import count_edges, count_paths, graph_of
-from pathdsl.graph.pathset import FULL
+from pathdsl.graph.paths.pathset import FULL
 from tests.graph.helpers import GPT2, IOI_GROUPS, count, expression, path_set, resolver, shape
 
 HEADS = "{duplicate_token, previous_token, induction, s_inhibition, name_mover, backup, negative}"

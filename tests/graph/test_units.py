@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from pathdsl.errors import LanguageError
-from pathdsl.graph.components import Layout
-from pathdsl.graph.controls import random_edges, renaming
-from pathdsl.graph.eap import read_edges_file, unused_edges
-from pathdsl.graph.pathset import NONE, intersection, minus
+from pathdsl.graph.controls.random_like import random_edges, renaming
+from pathdsl.graph.files.eap import read_edges_file, unused_edges
+from pathdsl.graph.model.components import Layout
+from pathdsl.graph.paths.pathset import NONE, intersection, minus
 from tests.graph.helpers import GPT2, IOI_GROUPS, expression, path_set, resolver, shape
 
 
@@ -116,7 +116,7 @@ def test_random_like_leaves_a_full_layer() -> None:
 def test_controls_do_not_depend_on_the_hash_seed() -> None:
     code = (
         "from tests.graph.helpers import *\n"
-        "from pathdsl.graph.controls import *\n"
+        "from pathdsl.graph.controls.random_like import *\n"
         "r = resolver(IOI_GROUPS)\n"
         "p = r.path_set(expression(r, 'nodes'))\n"
         "print(sorted(renaming(r, p, 3).items()), hash_free(random_edges(r, p, 60, 3)))\n"

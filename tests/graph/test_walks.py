@@ -9,9 +9,9 @@ import pytest
 
 from pathdsl.draws import Draws
 from pathdsl.errors import LanguageError
-from pathdsl.graph.components import Layout
-from pathdsl.graph.eap import listed, unused_edges
-from pathdsl.graph.walks import Walker, added_walk, draw_walks
+from pathdsl.graph.controls.walks import Walker, added_walk, draw_walks
+from pathdsl.graph.files.eap import listed, unused_edges
+from pathdsl.graph.model.components import Layout
 from tests.graph.helpers import GPT2, IOI_GROUPS, expression, path_set, resolver, shape
 
 

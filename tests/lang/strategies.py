@@ -9,7 +9,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from lark import Token
 
-from pathdsl.lang.parse import parse_pieces
+from pathdsl.lang.syntax.parse import parse_pieces
 
 NAMES = st.sampled_from(["g", "main", "P1", "name_mover", "LD", "h", "io", "x_2", "template"])
 SMALL = st.integers(0, 20).map(str)

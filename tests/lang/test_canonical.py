@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pathdsl.lang.canonical import tree_hash, used_hashes
-from pathdsl.lang.format import format_text
-from pathdsl.lang.parse import parse
+from pathdsl.lang.format.layout import format_text
 from pathdsl.lang.program import load_program
+from pathdsl.lang.syntax.parse import parse
 
 CASES = Path(__file__).parents[1] / "cases"
 TEXT = "group g @END = { a9.h9 }\nclaim c: faithfulness(g) >= 80% at 95% confidence\n"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pathdsl.errors import Diagnostic, Severity
+from pathdsl.lang.check.scope import listed, meant
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.rules.sample import CIRCUIT, HEAD, METRIC, MODEL, TASK
-from pathdsl.lang.scope import listed, meant
 
 GROUPS = """
 group movers @END = { a9.h9, a9.h6 }

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pathdsl.checking.vet import vet_file
 from pathdsl.cli.main import main
-from pathdsl.engine.vet import vet_file
 from pathdsl.lang.fence import FREE, STDIN, Fence
 from pathdsl.lang.program import load_program
-from pathdsl.lang.source import sources_of
+from pathdsl.lang.syntax.source import sources_of
 from pathdsl.limits import FILES
 
 SECRET = "root:x:0:0:keep this\n"
@@ -88,7 +88,7 @@ def test_a_model_folder_outside(apart: tuple[Path, Path]) -> None:
 
 
 def test_what_the_command_line_names_is_free(apart: tuple[Path, Path]) -> None:
-    from pathdsl.engine.source import parse_override, source_of
+    from pathdsl.engine.load.source import parse_override, source_of
 
     work, there = apart
     (work / "x.circuit").write_text('model m = folder("../there/model")\n')
@@ -148,8 +148,8 @@ def test_no_line_of_a_file_that_is_no_circuit_is_shown(
 
 
 def test_a_lock_is_not_written_through_a_link_that_leads_out(apart: tuple[Path, Path]) -> None:
+    from pathdsl.checking.lock.file import read_lock, write_lock
     from pathdsl.errors import LanguageError
-    from pathdsl.score.lockfile import read_lock, write_lock
 
     work, there = apart
     (work / "x.circuit.lock").symlink_to(there / "secret.txt")
@@ -213,7 +213,7 @@ def test_a_pipe_is_no_file(apart: tuple[Path, Path]) -> None:
 def test_one_file_takes_no_others_result_with_it(
     apart: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pathdsl.engine import vet
+    from pathdsl.checking import vet
 
     def broken(path: str, *more: object) -> object:
         if path.startswith("b"):

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pathdsl.errors import LanguageError
-from pathdsl.lang.format import format_text
-from pathdsl.lang.parse import parse
+from pathdsl.lang.format.layout import format_text
+from pathdsl.lang.syntax.parse import parse
 from tests.lang.strategies import files, with_comments
 
 CASES = Path(__file__).resolve().parents[1] / "cases"

@@ -11,11 +11,11 @@ import pytest
 from benchmarks.lint import FORMS, text_of
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import walk
-from pathdsl.lang.lexing import PLUGINS
 from pathdsl.lang.lint import lint_file
-from pathdsl.lang.parse import _accepting, parse_pieces
-from pathdsl.lang.source import SourceFile, read_source
-from pathdsl.lang.tables import parser
+from pathdsl.lang.syntax.lexing import PLUGINS
+from pathdsl.lang.syntax.parse import _accepting, parse_pieces
+from pathdsl.lang.syntax.source import SourceFile, read_source
+from pathdsl.lang.syntax.tables import parser
 
 HEAD = text_of("claims", 0)
 

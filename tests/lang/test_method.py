@@ -9,10 +9,10 @@ import pytest
 from pathdsl.errors import Severity
 from pathdsl.lang import ast
 from pathdsl.lang.lint import lint_file
-from pathdsl.lang.method import check_method
+from pathdsl.lang.method.whole import check_method
 from pathdsl.lang.program import load_program
 from pathdsl.lang.rules.sample import CIRCUIT, HEAD, METRIC, MODEL, TASK
-from pathdsl.lang.signatures import SCORES, Filled, resolve_options
+from pathdsl.lang.signatures.calls import SCORES, Filled, resolve_options
 from pathdsl.lang.walk import walk
 
 CLAIM = "claim enough: faithfulness(mlp) >= 80% at 95% confidence\n"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
-from pathdsl.lang.parse import parse
+from pathdsl.lang.syntax.parse import parse
 from tests.lang.strategies import files
 
 CASES = Path(__file__).resolve().parents[1] / "cases"

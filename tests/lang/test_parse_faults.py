@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pathdsl.errors import Diagnostic
-from pathdsl.lang.parse import parse
 from pathdsl.lang.rules.pd0 import PAGES
-from pathdsl.lang.spellings import correction
+from pathdsl.lang.syntax.parse import parse
+from pathdsl.lang.syntax.spellings import correction
 
 
 def fault_of(text: str) -> tuple[Diagnostic, str]:

@@ -10,9 +10,9 @@ import lark
 import pytest
 
 from pathdsl.errors import Diagnostic
-from pathdsl.lang import tables
-from pathdsl.lang.source import MAX_BYTES, SourceFile, read_source
-from pathdsl.lang.tables import GRAMMAR, TABLES, build, dump, folder, key, parser
+from pathdsl.lang.syntax import tables
+from pathdsl.lang.syntax.source import MAX_BYTES, SourceFile, read_source
+from pathdsl.lang.syntax.tables import GRAMMAR, TABLES, build, dump, folder, key, parser
 
 
 def refusal(path: Path) -> Diagnostic:
@@ -63,7 +63,7 @@ def test_tables_fit_the_grammar() -> None:
     kept = folder().joinpath(TABLES).read_text(encoding="utf-8")
     if lark.__version__ != "1.3.1":
         pytest.skip("the tables are those of lark 1.3.1; another lark builds from the grammar")
-    assert key(grammar()) in kept, "run `python -m pathdsl.lang.tables`"
+    assert key(grammar()) in kept, "run `python -m pathdsl.lang.syntax.tables`"
     assert set(json.loads(dump(grammar()))) == {"key", "data", "memo"}
 
 

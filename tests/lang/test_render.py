@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathdsl.errors import Diagnostic, Severity, Span
 from pathdsl.lang.render import render
-from pathdsl.lang.source import SourceFile
+from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import shown
 
 PATH = "hypotheses/ioi.circuit"

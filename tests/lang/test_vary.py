@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pathdsl.errors import Severity
-from pathdsl.lang.format import format_text
+from pathdsl.lang.format.layout import format_text
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import load_program
 from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, TASK

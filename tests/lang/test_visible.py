@@ -9,10 +9,10 @@ import pytest
 from pathdsl.errors import Diagnostic, ExitCode
 from pathdsl.lang.render import render
 from pathdsl.lang.visible import coloured, escaped, shown, visible
-from pathdsl.report.findings import of_diagnostics
-from pathdsl.report.github import github
-from pathdsl.report.json import diagnostic_object, dump
-from pathdsl.report.sarif import sarif
+from pathdsl.report.annotate.findings import of_diagnostics
+from pathdsl.report.annotate.github import github
+from pathdsl.report.annotate.sarif import sarif
+from pathdsl.report.data.result import diagnostic_object, dump
 
 BAD = "\x1b[31m\x1b]0;t\x07\u202e\u2066\u200f\x9b\ud800"
 FAULT = Diagnostic(code="PD999", message=f"a{BAD}b", notes=(BAD,), help=BAD)

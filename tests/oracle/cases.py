@@ -18,7 +18,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from pathdsl.lang import ast
-from pathdsl.lang.parse import parse
+from pathdsl.lang.syntax.parse import parse
 
 from .constants import mean_constants, zero_constants
 from .graph import neurons_of

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from pathdsl.graph.pathset import FULL, NONE, PathSet, Pos, minus
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.graph.paths.pathset import FULL, NONE, PathSet, Pos, minus
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, TreatedSpec

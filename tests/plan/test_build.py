@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pathdsl.errors import PlanError
-from pathdsl.graph.pathset import FULL, Pos
+from pathdsl.graph.paths.pathset import FULL, Pos
 from pathdsl.plan.build import build_plans, parse_pos
 from pathdsl.plan.masks import FALSE, TRUE
 from pathdsl.plan.readout import Measure

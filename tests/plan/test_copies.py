@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pathdsl.errors import PlanError
-from pathdsl.graph.pathset import FULL, Combined, minus
+from pathdsl.graph.paths.pathset import FULL, Combined, minus
 from pathdsl.plan.build import mixed_copies
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.steps import REFERENCE as REFERENCE_SOURCE
@@ -99,7 +99,6 @@ def test_main_of_the_ioi_example() -> None:
     mlps = sum(n for name, n in counts.items() if name.startswith("m"))
     assert 32 <= heads <= 38 and 10 <= mlps <= 12
     assert heads + mlps == len(mixed_copies(found)) < 55
-
 
 
 def test_prompts_do_not_multiply_copies() -> None:

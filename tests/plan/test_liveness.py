@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from pathdsl.graph.pathset import FULL
+from pathdsl.graph.paths.pathset import FULL
 from pathdsl.plan.liveness import cost, reads_of, schedule
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import TreatedSpec

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pathdsl.graph.pathset import FULL, Combined, PathSet
+from pathdsl.graph.paths.pathset import FULL, Combined, PathSet
 from pathdsl.plan.build import mixed_copies
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import (
@@ -22,7 +22,7 @@ from pathdsl.plan.steps import (
     PlainResid,
     Plan,
 )
-from pathdsl.report.plan_text import sharing
+from pathdsl.report.text.plan import sharing
 from tests.graph.helpers import shape as shape_of
 from tests.plan.plan_cases import PAIRED, ZERO, plan, sets
 
@@ -181,9 +181,7 @@ def test_a_knockout_shares_the_plan_of_its_circuit_below() -> None:
     shape = shape_of(4, 2)
     named = sets("path c = within(a0.h0, a1.h1, a2.h0, mlp)\npath k = through(m3)", shape)
     keep = Combined(op="-", left=FULL, right=named("c"))
-    knocked = Combined(
-        op="-", left=FULL, right=Combined(op="-", left=named("c"), right=named("k"))
-    )
+    knocked = Combined(op="-", left=FULL, right=Combined(op="-", left=named("c"), right=named("k")))
     runs = [RunSpec(task="t", kind="treat", paths=p, treated=PAIRED) for p in (keep, knocked)]
     alone = plan(shape, runs[:1])
     found = plan(shape, runs)

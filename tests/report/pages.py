@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pathdsl.report.json import check_object, dump, file_object
+from pathdsl.report.data.result import check_object, dump, file_object
 from tests.report.outcomes import outcome
 
 BAD = "<script>alert(1)</script>\"'><img src=https://evil.example/x onerror=alert(1)>"

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from pathdsl.report.forest import NEAREST, strips
+from pathdsl.report.page.forest import NEAREST, strips
 
 
 def claim(name: str = "a", **more: object) -> dict:

@@ -12,16 +12,16 @@ from xml.etree import ElementTree as ET
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from pathdsl.checking.check import FileOutcome
 from pathdsl.errors import Diagnostic, ExitCode, Severity, Span
 from pathdsl.lang.program import load_program
 from pathdsl.lang.rules import pages
-from pathdsl.lang.source import SourceFile
-from pathdsl.report.findings import Finding, Place, of_diagnostics, of_outcome, said
-from pathdsl.report.github import command, github, summary
-from pathdsl.report.json import dump
-from pathdsl.report.junit import junit, suite
-from pathdsl.report.sarif import CLAIMS, sarif
-from pathdsl.score.check import FileOutcome
+from pathdsl.lang.syntax.source import SourceFile
+from pathdsl.report.annotate.findings import Finding, Place, of_diagnostics, of_outcome, said
+from pathdsl.report.annotate.github import command, github, summary
+from pathdsl.report.annotate.junit import junit, suite
+from pathdsl.report.annotate.sarif import CLAIMS, sarif
+from pathdsl.report.data.result import dump
 from pathdsl.score.results import Verdict
 from tests.report.outcomes import claim, outcome
 

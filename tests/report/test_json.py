@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from pathdsl.errors import ExitCode
-from pathdsl.report.json import check_object, dump, file_object, schema
+from pathdsl.report.data.result import check_object, dump, file_object, schema
 from tests.report.outcomes import outcome
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from pathdsl.checking.lock.file import LockFile
 from pathdsl.lang.canonical import tree_hash
-from pathdsl.report.json import check_object, dump, file_object, schema
-from pathdsl.report.page import page_of
-from pathdsl.report.written import read_result, write
-from pathdsl.score.lockfile import LockFile
+from pathdsl.report.data.result import check_object, dump, file_object, schema
+from pathdsl.report.page.file import page_of
+from pathdsl.report.page.written import read_result, write
 from tests.report.outcomes import outcome
 from tests.report.pages import BAD, made_up
 from tests.report.test_written import Page

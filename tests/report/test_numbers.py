@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pathdsl.report.numbers import apart, digits, many, pair, plain, shown
-from pathdsl.report.style import clip, table
+from pathdsl.report.text.style import clip, table
 
 
 @pytest.mark.parametrize(

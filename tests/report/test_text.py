@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from pathdsl.checking.check import FileOutcome
 from pathdsl.errors import ExitCode
 from pathdsl.lang.render import width
 from pathdsl.lang.visible import shown
-from pathdsl.report.claims_text import claim_block
-from pathdsl.report.style import View
-from pathdsl.report.text import closing, report
-from pathdsl.score.check import FileOutcome
+from pathdsl.report.text.check import closing, report
+from pathdsl.report.text.claims import claim_block
+from pathdsl.report.text.style import View
 from pathdsl.score.results import PartResult, Term, Verdict
 from tests.report.outcomes import SPREAD, claim, outcome, task
 

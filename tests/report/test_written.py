@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 import pytest
 from jsonschema import Draft202012Validator
 
-from pathdsl.lang.tex import escape, macro_word, plain_formula
-from pathdsl.report.circuit_svg import PALETTE
-from pathdsl.report.json import schema
-from pathdsl.report.page import page_of
-from pathdsl.report.written import NotAResult, read_result, write
+from pathdsl.report.data.result import schema
+from pathdsl.report.formulas.tex import escape, macro_word, plain_formula
+from pathdsl.report.page.circuit_svg import PALETTE
+from pathdsl.report.page.file import page_of
+from pathdsl.report.page.written import NotAResult, read_result, write
 from tests.report.pages import BAD, TEX, drawn, hostile, made_up
 
 VOID = {"meta", "br", "wbr", "link", "img", "input", "hr"}

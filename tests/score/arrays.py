@@ -8,10 +8,10 @@ import numpy as np
 
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
-from pathdsl.score.evaluate import Evaluator
-from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.metrics import atom
 from pathdsl.score.quantity import Aggregate, RowMetric
+from pathdsl.score.statistics.evaluate import Evaluator
+from pathdsl.score.statistics.intervals import Bootstrap
 from tests.score.fakes import task_data
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pathdsl.engine.source import shape_of, source_from
-from pathdsl.graph.components import Layout
-from pathdsl.graph.eap import edge_name
-from pathdsl.graph.ranking import n_edges, read_ranking
+from pathdsl.checking.check import CheckOptions, check_file
+from pathdsl.engine.load.source import shape_of, source_from
+from pathdsl.graph.files.eap import edge_name
+from pathdsl.graph.files.ranking import n_edges, read_ranking
+from pathdsl.graph.model.components import Layout
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import load_program
-from pathdsl.score.areas import SIZES, weights
-from pathdsl.score.check import CheckOptions, check_file
+from pathdsl.score.scores.areas import SIZES, weights
 from tests.score.fakes import HEADER, PATHS, FakeRanking
 from tests.score.test_scores import f, value
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
 from pathdsl.draws import Draws
-from pathdsl.score.check import CheckOptions, FileOutcome, check_file
-from pathdsl.score.design import part_mask
 from pathdsl.score.quantity import Part
+from pathdsl.score.statistics.design import part_mask
 from tests.score.by_hand import Cache, Head, Hooked
 
 EXACT = 1e-9
@@ -325,8 +325,8 @@ def test_overlap_and_chance(outcome: FileOutcome, hooked: Hooked, tmp_path: Path
 
 
 def controls_of(path: Path):
+    from pathdsl.checking.check import prepare
     from pathdsl.lang.program import load_program
-    from pathdsl.score.check import prepare
 
     program, faults = load_program(str(path), path.read_text())
     assert not faults

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from pathdsl.checking.check import CheckOptions, check_file
 from pathdsl.draws import Draws
-from pathdsl.graph.components import Layout
-from pathdsl.graph.walks import draw_walks
-from pathdsl.score.chance import p_value
-from pathdsl.score.check import CheckOptions, check_file
+from pathdsl.graph.controls.walks import draw_walks
+from pathdsl.graph.model.components import Layout
+from pathdsl.score.scores.chance import p_value
 from tests.graph.helpers import shape
 from tests.score.fakes import HEADER, walked
 from tests.score.test_scores import PATHS, C, f, value

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pathdsl.checking.check import CheckOptions, FileOutcome, check_file, exit_code
+from pathdsl.engine.load.source import parse_override
 from pathdsl.engine.session import Limits
-from pathdsl.engine.source import parse_override
 from pathdsl.errors import ExitCode, Severity
-from pathdsl.score.check import CheckOptions, FileOutcome, check_file, exit_code
 
 QUICK = Path(__file__).resolve().parents[2] / "hypotheses" / "quickstart"
 
@@ -114,7 +114,7 @@ def test_interventions_are_refused(tmp_path: Path) -> None:
 def test_faults_of_the_file_stop_before_weights_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import pathdsl.engine.load as load
+    import pathdsl.engine.load.weights as load
 
     def refuse(*_: object) -> None:
         raise AssertionError("weights were loaded")

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from benchmarks.crossed import row as simulated
+from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+from pathdsl.checking.lock.contents import lock_of
 from pathdsl.errors import ExitCode, LanguageError
-from pathdsl.score.check import CheckOptions, FileOutcome, check_file
-from pathdsl.score.crossed import Table, Variance
-from pathdsl.score.design import design_of, generator_of, part_mask, searched_rows
-from pathdsl.score.evaluate import Evaluator
-from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.judge import judge
-from pathdsl.score.lock import lock_of
 from pathdsl.score.quantity import Constant, Op, Part, difference, mean, ratio
 from pathdsl.score.results import Verdict
+from pathdsl.score.statistics.crossed import Table, Variance
+from pathdsl.score.statistics.design import design_of, generator_of, part_mask, searched_rows
+from pathdsl.score.statistics.evaluate import Evaluator
+from pathdsl.score.statistics.intervals import Bootstrap
 from tests.score.arrays import ArraySession, agg, row
 from tests.score.fakes import Algebra, task_data, world
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from pathdsl.checking.lock.drift import Comparison, compare, diagnostics
+from pathdsl.checking.lock.file import read_lock
 from pathdsl.errors import LanguageError, Severity
-from pathdsl.score.drift import Comparison, compare, diagnostics
-from pathdsl.score.lockfile import read_lock
 from tests.score.test_lockfile import LOCK
 
 

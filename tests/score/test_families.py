@@ -8,9 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pathdsl.score.pvalues import binomial
 from pathdsl.score.results import Verdict
-from pathdsl.score.verdict import Rule, adjusted, benjamini_hochberg, decide, holm, invert
+from pathdsl.score.scores.pvalues import binomial
+from pathdsl.score.statistics.verdict import (
+    Rule,
+    adjusted,
+    benjamini_hochberg,
+    decide,
+    holm,
+    invert,
+)
 from tests.score.arrays import agg, bootstrap
 from tests.score.fakes import task_data
 from tests.score.test_pvalues import most

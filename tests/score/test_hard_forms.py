@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pathdsl.score.design import design_of, part_mask
-from pathdsl.score.evaluate import Evaluator
-from pathdsl.score.intervals import Bootstrap
 from pathdsl.score.quantity import Constant, Op, Part, difference, mean
-from pathdsl.score.verdict import Rule, decide
+from pathdsl.score.statistics.design import design_of, part_mask
+from pathdsl.score.statistics.evaluate import Evaluator
+from pathdsl.score.statistics.intervals import Bootstrap
+from pathdsl.score.statistics.verdict import Rule, decide
 from tests.score.arrays import ArraySession, agg, bootstrap, row
 from tests.score.fakes import task_data
 

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pathdsl.score.design import design_of
-from pathdsl.score.ends import Interval
-from pathdsl.score.evaluate import _statistic
-from pathdsl.score.lattice import leaves, named_members
-from pathdsl.score.moments import Moments
 from pathdsl.score.quantity import Constant, Op, Worst, difference, ratio
-from pathdsl.score.shares import clopper_pearson
+from pathdsl.score.statistics.design import design_of
+from pathdsl.score.statistics.ends import Interval
+from pathdsl.score.statistics.evaluate import _statistic
+from pathdsl.score.statistics.lattice import leaves, named_members
+from pathdsl.score.statistics.moments import Moments
+from pathdsl.score.statistics.shares import clopper_pearson
 from tests.score.arrays import agg, bootstrap
 
 
@@ -154,9 +154,7 @@ MEANS = st.sampled_from([agg("x"), agg("y"), agg("z"), Constant(value=2.0), agg(
 SMOOTH = st.recursive(
     MEANS,
     lambda inner: st.one_of(
-        st.builds(
-            lambda op, a, b: Op(op=op, args=(a, b)), st.sampled_from("+-*"), inner, inner
-        ),
+        st.builds(lambda op, a, b: Op(op=op, args=(a, b)), st.sampled_from("+-*"), inner, inner),
         st.builds(lambda a: Op(op="neg", args=(a,)), inner),
         st.builds(lambda a: ratio(a, agg("y")), inner),
     ),

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from pathdsl.checking.lock.contents import LOCK_VERSION
+from pathdsl.checking.lock.file import dumped, lock_path, read_lock, write_lock
 from pathdsl.errors import LanguageError
-from pathdsl.score.lock import LOCK_VERSION
-from pathdsl.score.lockfile import dumped, lock_path, read_lock, write_lock
 
 NUMBERS = {"estimate": 0.1, "low": None, "high": None, "n": 4}
 LOCK: dict[str, Any] = {

@@ -6,9 +6,9 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from pathdsl.lang.mathml import plain_mathml
 from pathdsl.lang.program import load_program
-from pathdsl.score.mathml import claim_mathml, expression_mathml
+from pathdsl.report.formulas.mathml import claim_mathml, expression_mathml
+from pathdsl.report.formulas.safe_mathml import plain_mathml
 
 
 def infix(mathml: str) -> str:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
 from pathdsl.errors import ExitCode
-from pathdsl.report.json import check_object, dump, file_object, schema
-from pathdsl.report.style import View
-from pathdsl.report.text import report
-from pathdsl.report.values import values_of
-from pathdsl.score.check import CheckOptions, FileOutcome, check_file
+from pathdsl.report.data.result import check_object, dump, file_object, schema
+from pathdsl.report.data.values import values_of
+from pathdsl.report.text.check import report
+from pathdsl.report.text.style import View
 from pathdsl.score.results import ClaimResult, Verdict
 
 HEAD = """

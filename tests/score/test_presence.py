@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from pathdsl.checking.check import CheckOptions, check_file
+from pathdsl.checking.presence import used_paths
 from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.program import load_program
-from pathdsl.score.check import CheckOptions, check_file
-from pathdsl.score.presence import used_paths
 
 FILE = """
 circuit c {{ language = 1 }}
@@ -177,9 +177,9 @@ SOMEWHERE = [
 
 def said(folder: Path, lines: str) -> list[Diagnostic]:
     """What is said before anything runs."""
+    from pathdsl.checking.check import prepare
+    from pathdsl.checking.presence import check_presence
     from pathdsl.engine.session import Limits, Planner
-    from pathdsl.score.check import prepare
-    from pathdsl.score.presence import check_presence
 
     path = folder / "x.circuit"
     path.write_text(MINI + lines + "\n")

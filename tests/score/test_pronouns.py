@@ -23,9 +23,9 @@ from transformers import (
     PreTrainedModel,
 )
 
-from pathdsl.engine.source import ModelSource
+from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+from pathdsl.engine.load.source import ModelSource
 from pathdsl.errors import ExitCode
-from pathdsl.score.check import CheckOptions, FileOutcome, check_file
 from tests.cases.stories260k.make_rows import rows
 from tests.engine.data_cases import SHARED
 

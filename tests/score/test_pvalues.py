@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pathdsl.errors import LanguageError
-from pathdsl.score.hsic import _factor, _width, independence
-from pathdsl.score.pvalues import binomial
+from pathdsl.score.scores.pvalues import binomial
+from pathdsl.score.statistics.hsic import _factor, _width, independence
 from tests.score.fakes import HEADER, task_data
 from tests.score.test_scores import PATHS, C, f, run, value
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathdsl.graph.resolver import Resolver
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import load_program
 from pathdsl.score.judge import judge
 from pathdsl.score.requests import first_round

@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from pathdsl.engine.source import shape_of, source_from
-from pathdsl.errors import ExitCode
-from pathdsl.graph import pathset
-from pathdsl.graph.resolver import Resolver
-from pathdsl.lang.program import load_program
-from pathdsl.lang.vary import Cell, apply, base_of, one_at_a_time
-from pathdsl.score.check import CheckOptions, check_file
-from pathdsl.score.results import ClaimResult, Verdict
-from pathdsl.score.robustness import (
+from pathdsl.checking.check import CheckOptions, check_file
+from pathdsl.checking.robustness import (
     ClaimRobustness,
     Judged,
     Robustness,
     forwards_of,
     judge_cells,
 )
+from pathdsl.engine.load.source import shape_of, source_from
+from pathdsl.errors import ExitCode
+from pathdsl.graph.paths import pathset
+from pathdsl.graph.resolve.resolver import Resolver
+from pathdsl.lang.program import load_program
+from pathdsl.lang.vary import Cell, apply, base_of, one_at_a_time
+from pathdsl.score.results import ClaimResult, Verdict
 
 TEXT = """circuit induction "Two heads copy what came after the last time" {
   language   = 1

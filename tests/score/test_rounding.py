@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pathdsl.engine.selfcheck import Proof
+from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+from pathdsl.engine.self_check import Proof
 from pathdsl.engine.session import EPS, ROUNDING, Limits, allowance
-from pathdsl.engine.store import Store
-from pathdsl.score.check import CheckOptions, FileOutcome, check_file
+from pathdsl.engine.store.store import Store
 from pathdsl.score.quantity import Constant, Op, RowNumber, RowOp, difference, mean, ratio
 from pathdsl.score.results import Verdict
 from tests.score.arrays import agg, bootstrap, row

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pathdsl.checking.check import CheckOptions, check_file
 from pathdsl.errors import Severity
-from pathdsl.score.check import CheckOptions, check_file
 
 HEAD = """circuit c "x" { language = 1 }
 model m = bundled("induction-2l")

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from pathdsl.checking import selftest as module
 from pathdsl.models import truth
-from pathdsl.report.selftest_text import selftest_report
-from pathdsl.report.style import View
-from pathdsl.score import selftest as module
+from pathdsl.report.text.selftest import selftest_report
+from pathdsl.report.text.style import View
 
 
 def test_frac_prevs_holds_and_the_verdict_changes_with_the_treated_value() -> None:

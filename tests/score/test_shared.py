@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pathdsl.score.lowering import Lowering
-from pathdsl.score.moments import is_smooth
 from pathdsl.score.quantity import (
     Aggregate,
     Constant,
@@ -22,6 +21,7 @@ from pathdsl.score.quantity import (
     requests,
     sliced,
 )
+from pathdsl.score.statistics.moments import is_smooth
 from tests.score.fakes import Algebra, world
 
 DEPTH = 60

@@ -20,7 +20,7 @@ from pathdsl.score.quantity import (
     mean,
     ratio,
 )  # fmt: skip
-from pathdsl.score.shares import clopper_pearson, hits
+from pathdsl.score.statistics.shares import clopper_pearson, hits
 from tests.score.arrays import agg, bootstrap, row
 from tests.score.test_pvalues import most
 

@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-import pathdsl.engine.lazymodel as lazymodel
+import pathdsl.engine.lazy_model as lazymodel
 import pathdsl.engine.recall as recall
-import pathdsl.engine.selfcheck as selfcheck
+import pathdsl.engine.self_check as selfcheck
 import pathdsl.engine.session as session_module
-import pathdsl.engine.store as store_module
+import pathdsl.engine.store.store as store_module
+from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+from pathdsl.engine.load.source import ModelSource
 from pathdsl.engine.session import ROUNDING, Limits
-from pathdsl.engine.source import ModelSource
-from pathdsl.engine.store import About, Store
-from pathdsl.engine.storeprune import contents
+from pathdsl.engine.store.prune import contents
+from pathdsl.engine.store.store import About, Store
 from pathdsl.errors import ExitCode, Severity
-from pathdsl.report.values import as_jsonl, values_of
-from pathdsl.score.check import CheckOptions, FileOutcome, check_file
+from pathdsl.report.data.values import as_jsonl, values_of
 from tests.engine.fuzz_store import broken_store
 from tests.score.work import Work
 
@@ -360,22 +360,22 @@ let direct for h in attn: logits = mean(LD(treat(h (-> mlp)* -> logits)) - LD(re
 SMALL = Limits(memory=400_000)
 """Several batches for every plan."""
 
-CUT_OFF = '''
+CUT_OFF = """
 import os, signal, sys
 from pathlib import Path
 import pathdsl.engine.recall as recall
 from pathdsl.engine.session import Limits
-from pathdsl.engine.source import ModelSource
-from pathdsl.engine.store import About, Store
-from pathdsl.engine.storeprune import contents
-from pathdsl.score.check import CheckOptions, check_file
+from pathdsl.engine.load.source import ModelSource
+from pathdsl.engine.store.store import About, Store
+from pathdsl.engine.store.prune import contents
+from pathdsl.checking.check import CheckOptions, check_file
 from tests.engine.fuzz_store import broken_store
 from tests.score.work import Work
 recall.EVERY = 0.0
 path, folder, most = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 with Work(most, lambda: os.kill(os.getpid(), signal.SIGKILL)), Store(folder) as store:
     check_file(path, CheckOptions(store=store, limits=Limits(memory=400_000)))
-'''
+"""
 
 
 def one_task(

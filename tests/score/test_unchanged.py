@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pathdsl.engine.treated import moved_places, unchanged_rows, vet_treated
+from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+from pathdsl.engine.data.treated import moved_places, unchanged_rows, vet_treated
 from pathdsl.errors import ExitCode, Severity
-from pathdsl.lang.source import SourceFile
+from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.plan.runs import TreatedSpec
-from pathdsl.report.json import file_object
-from pathdsl.report.style import View
-from pathdsl.report.text import report
-from pathdsl.score.check import CheckOptions, FileOutcome, check_file
+from pathdsl.report.data.result import file_object
+from pathdsl.report.text.check import report
+from pathdsl.report.text.style import View
 from tests.engine.data_cases import build
 
 TWICE = [2, 3, 4]

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr, stdtrit
 
-from pathdsl.score.ends import Interval
 from pathdsl.score.results import Verdict
-from pathdsl.score.verdict import (
+from pathdsl.score.statistics.ends import Interval
+from pathdsl.score.statistics.verdict import (
     Rule,
     benjamini_hochberg,
     decide,

@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 
-from pathdsl.graph.resolver import Resolver
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import load_program
 from pathdsl.plan.runs import RunSpec
 from pathdsl.score.judge import judge

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from pathdsl.engine.adapters.norms import Scales
 from pathdsl.errors import Diagnostic, EngineError
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.shape import ModelShape
 
 __all__ = ["Adapter", "Slot", "check_weights", "refuse", "refuse_foreign", "visible"]
 

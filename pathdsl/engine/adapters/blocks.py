@@ -21,7 +21,7 @@ from transformers.activations import NewGELUActivation
 from pathdsl.engine.adapters.base import Slot, check_weights
 from pathdsl.engine.adapters.common import CausalAdapter, scaled_bias
 from pathdsl.engine.adapters.norms import Scales, apply
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.shape import ModelShape
 
 __all__ = ["BlockAdapter", "activate"]
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from pathdsl.engine.adapters.base import Slot, visible
 from pathdsl.engine.adapters.norms import Scales
-from pathdsl.graph.shape import ModelShape
+from pathdsl.graph.model.shape import ModelShape
 
 __all__ = ["CausalAdapter", "scaled_bias"]
 

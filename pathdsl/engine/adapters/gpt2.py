@@ -35,7 +35,7 @@ from pathdsl.engine.adapters.base import Slot, check_weights, refuse
 from pathdsl.engine.adapters.common import CausalAdapter
 from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.engine.adapters.parts import check_parts, parts_of
-from pathdsl.graph.shape import gpt2_shape
+from pathdsl.graph.model.shape import gpt2_shape
 
 __all__ = ["Gpt2Adapter"]
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from pathdsl.engine.adapters.base import refuse
 from pathdsl.engine.adapters.parts import check_parts
-from pathdsl.graph.shape import SHAPES, ModelShape
+from pathdsl.graph.model.shape import SHAPES, ModelShape
 
 __all__ = ["BUILDS", "Build", "check_modules", "shape_of_model"]
 

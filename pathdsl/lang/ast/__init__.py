@@ -4,7 +4,7 @@ One frozen class per form of the language; every node carries the `Span` it was 
 not take part in equality, so `parse(format(x)) == parse(x)` is a law that tests can state.
 
 The tree is unresolved: a `Name` may be a group, a path, a loop variable or nothing at all.
-`pathdsl.lang.check` resolves names and reports faults; `pathdsl.graph.resolver` and
+`pathdsl.lang.check.whole` resolves names and reports faults; `pathdsl.graph.resolve.resolver` and
 `pathdsl.score.lowering` give meaning.
 """
 

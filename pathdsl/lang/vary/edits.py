@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pathdsl.lang import ast
-from pathdsl.lang.format import format_text
+from pathdsl.lang.format.layout import format_text
 from pathdsl.lang.program import Program, load_program
-from pathdsl.lang.signatures import DATA_FILES
+from pathdsl.lang.signatures.calls import DATA_FILES
 from pathdsl.lang.walk import walk
 
 __all__ = ["Edit", "edited", "flatten", "pruned", "reached", "relocate", "replaced", "text_of"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import columns_of, fields_of, named_option
-from pathdsl.lang.signatures import literal
+from pathdsl.lang.signatures.calls import literal
 from pathdsl.lang.vary.axis import below, scores_of, tasks_of
 from pathdsl.lang.vary.edits import Edit, replaced, text_of
 from pathdsl.lang.walk import strip

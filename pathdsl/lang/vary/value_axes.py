@@ -15,7 +15,7 @@ from pathdsl.lang.serving import (
     metrics_read,
     named_option,
 )
-from pathdsl.lang.signatures import MEASURES, literal
+from pathdsl.lang.signatures.calls import MEASURES, literal
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.vary.axis import below, scores_of
 from pathdsl.lang.vary.edits import Edit, reached, replaced, text_of

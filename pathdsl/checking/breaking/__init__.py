@@ -1,0 +1,1 @@
+"""Which claims say less than they did at a revision of git."""

@@ -1,0 +1,282 @@
+"""Which claims say less than they did: claims compared part by part.
+
+What is weaker depends on what is expected: a claim that must be refuted says more, not less, when
+its threshold is lower.
+
+Source: language.md section 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from pathdsl.checking.breaking.measured import Pair, expanded, measured, skeleton
+from pathdsl.checking.breaking.texts import (
+    Change,
+    Kind,
+    constant,
+    model_changes,
+    renamed,
+    task_changes,
+    written,
+)
+from pathdsl.errors import PathdslError
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.graph.resolve.resolver import Resolver
+from pathdsl.lang import ast
+from pathdsl.lang.canonical import spelled
+from pathdsl.lang.defaults import meant
+from pathdsl.lang.program import Program
+from pathdsl.lang.walk import strip
+
+__all__ = ["breaking"]
+
+_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_LESS: tuple[Kind, Kind] = ("weaker", "noted")
+_CORRECTIONS = {"": 0, "bh": 1, "holm": 2}
+"""From none over the false discovery rate to the family-wise error rate."""
+
+
+def breaking(
+    old: Program,
+    new: Program,
+    shape: ModelShape | None,
+    content: Callable[[Program, str], bytes],
+    why: str = "",
+) -> list[Change]:
+    """Every change of the claims and of what they stand on, in the order of the earlier file.
+
+    `shape` is of the model as it is now; None, with the reason in `why`, leaves path sets that are
+    written otherwise undecided. `content` gives the bytes of the data file of a task of a program.
+    """
+    tasks = renamed(old.tasks, new.tasks)
+    metrics = renamed(old.metrics, new.metrics)
+    claims = renamed(_claims(old), _claims(new))
+    pair = Pair(
+        old=old,
+        new=new,
+        names={**tasks, **metrics},
+        resolvers=(Resolver(old, shape), Resolver(new, shape)) if shape is not None else None,
+        why=why,
+    )
+    found = [*model_changes(old, new), *task_changes(old, new, tasks, content)]
+    found += _metrics(pair, metrics)
+    found += _interventions(pair)
+    now = _claims(new)
+    for name, before in _claims(old).items():
+        after = now.get(claims.get(name, name))
+        of = f"claim {name}"
+        if after is None:
+            found.append(Change(kind="weaker", of=of, what="dropped", before=written(old, before)))
+            continue
+        if name in claims:
+            found.append(Change(kind="noted", of=of, what="renamed", after=claims[name]))
+        found += _claim(pair, before, after, of)
+    taken = {claims.get(name, name) for name in _claims(old)}
+    found += [
+        Change(kind="noted", of=f"claim {name}", what="new", after=written(new, claim))
+        for name, claim in now.items()
+        if name not in taken
+    ]
+    return found
+
+
+def _claims(program: Program) -> dict[str, ast.ClaimDecl]:
+    return {claim.name.name: claim for claim in program.claims}
+
+
+def _metrics(pair: Pair, names: Mapping[str, str]) -> Iterator[Change]:
+    for name, before in pair.old.metrics.items():
+        after = pair.new.metrics.get(names.get(name, name))
+        of = f"metric {name}"
+        if after is None:
+            yield Change(kind="changed", of=of, what="gone", before=written(pair.old, before))
+            continue
+        if name in names:
+            yield Change(kind="noted", of=of, what="renamed", after=names[name])
+        (a, one), (b, two) = (
+            skeleton(pair, p, m) for p, m in ((pair.old, before), (pair.new, after))
+        )
+        a["name"] = b["name"] = None
+        if a != b or expanded(pair.old, tuple(one)) != expanded(pair.new, tuple(two)):
+            yield Change(
+                kind="changed", of=of, what="measures something else",
+                before=written(pair.old, before), after=written(pair.new, after),
+            )  # fmt: skip
+
+
+def _interventions(pair: Pair) -> Iterator[Change]:
+    for name, before in pair.old.interventions.items():
+        after = pair.new.interventions.get(name)
+        if after is None or expanded(pair.old, before) != expanded(pair.new, after):
+            what = "gone" if after is None else "changes the model in another way"
+            yield Change(kind="changed", of=f"intervention {name}", what=what)
+
+
+# ------------------------------------------------------------------------------- one claim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sides:
+    """A claim with its constant, if there is one, on the right."""
+
+    left: ast.Expr
+    relation: str
+    right: ast.Expr
+
+
+def _sides(claim: ast.ClaimDecl) -> _Sides:
+    if (
+        claim.relation in _TURNED
+        and constant(claim.right) is None
+        and constant(claim.left) is not None
+    ):
+        return _Sides(left=claim.right, relation=_TURNED[claim.relation], right=claim.left)
+    return _Sides(left=claim.left, relation=claim.relation, right=claim.right)
+
+
+def _claim(pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Iterator[Change]:
+    before, after = _sides(old), _sides(new)
+    supported = old.expect == "supported"
+    if old.expect != new.expect:
+        weaker = new.expect == "refuted"
+        yield Change(
+            kind="weaker" if weaker else "noted", of=of,
+            what="now expected to be refuted" if weaker else "now expected to be supported",
+        )  # fmt: skip
+    if before.relation[0] != after.relation[0]:
+        yield Change(
+            kind="changed", of=of, what="another relation", before=before.relation,
+            after=after.relation,
+        )  # fmt: skip
+    else:
+        strict = before.relation in "<>", after.relation in "<>"
+        if strict[0] != strict[1]:
+            yield Change(
+                kind="weaker" if strict[0] == supported else "noted", of=of,
+                what="another relation", before=before.relation, after=after.relation,
+            )  # fmt: skip
+        yield from _threshold(pair, before, after, of, supported)
+    yield from _within(pair, old, new, of, supported)
+    yield from _confidence(pair, old, new, of)
+    yield from _methods(old, new, of)
+    yield from _loops(pair, old, new, of)
+    yield from measured(pair, old, new, before.left, after.left, _kinds(before, supported))
+    if constant(before.right) is None and constant(after.right) is None:
+        other = "another right side"
+        yield from measured(pair, old, new, before.right, after.right, _EITHER, other)
+
+
+_EITHER: dict[str, Kind] = {"wider": "changed", "narrower": "changed"}
+"""Of the side that a claim compares with: a larger set may make it easier or harder."""
+
+
+def _kinds(sides: _Sides, supported: bool) -> dict[str, Kind]:
+    """What a wider and a narrower path set make of a claim.
+
+    A faithful wider set says less; that it is not faithful says more. Of other measures it is known
+    only that a set with more paths in it says less about each.
+    """
+    score = strip(sides.left)
+    name = score.name if isinstance(score, ast.Score) else ""
+    turned = _LESS[:: 1 if supported else -1]
+    if name == "faithfulness" and sides.relation in (">", ">="):
+        return dict(zip(("wider", "narrower"), turned, strict=True))
+    found: dict[str, Kind] = {"wider": "weaker" if supported else "changed", "narrower": "changed"}
+    if name == "completeness" and sides.relation in ("<", "<="):  # the worst of fewer is no worse
+        found |= dict(zip(("fewer", "more"), turned, strict=True))
+    return found
+
+
+def _threshold(
+    pair: Pair, before: _Sides, after: _Sides, of: str, supported: bool
+) -> Iterator[Change]:
+    a, b = constant(before.right), constant(after.right)
+    texts = {"before": written(pair.old, before.right), "after": written(pair.new, after.right)}
+    if a is None or b is None:
+        if (a is None) != (b is None):  # two expressions are compared as what is measured is
+            yield Change(kind="changed", of=of, what="another right side", **texts)
+    elif a != b and before.relation == "~=":
+        yield Change(kind="changed", of=of, what="another target", **texts)
+    elif a != b:
+        easier = b < a if before.relation in (">", ">=") else b > a
+        what = "lower threshold" if b < a else "higher threshold"
+        yield Change(kind="weaker" if easier == supported else "noted", of=of, what=what, **texts)
+
+
+def _within(
+    pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str, supported: bool
+) -> Iterator[Change]:
+    a, b = constant(old.within), constant(new.within)
+    if spelled(old.within) == spelled(new.within) or (a is not None and a == b):
+        return
+    texts = {"before": written(pair.old, old.within), "after": written(pair.new, new.within)}
+    if a is None or b is None:
+        yield Change(kind="changed", of=of, what="another `within`", **texts)
+        return
+    what = "wider `within`" if b > a else "narrower `within`"
+    yield Change(kind="weaker" if (b > a) == supported else "noted", of=of, what=what, **texts)
+
+
+def _confidence(pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Iterator[Change]:
+    a = old.confidence.value if old.confidence is not None else 0.0
+    b = new.confidence.value if new.confidence is not None else 0.0
+    if a != b:
+        what = "lower confidence" if b else "no confidence any more"
+        yield Change(
+            kind="weaker" if b < a else "noted", of=of, what=what if b < a else "higher confidence",
+            before=written(pair.old, old.confidence), after=written(pair.new, new.confidence),
+        )  # fmt: skip
+
+
+def _methods(old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Iterator[Change]:
+    a, b = (
+        next((m.name for m in claim.methods if m.name in _CORRECTIONS), "") for claim in (old, new)
+    )
+    if a != b:
+        weaker = _CORRECTIONS[b] < _CORRECTIONS[a]
+        yield Change(
+            kind="weaker" if weaker else "noted", of=of,
+            what="weaker correction" if weaker else "stronger correction",
+            before=f"{a}()" if a else "none", after=f"{b}()" if b else "none",
+        )  # fmt: skip
+    rest = [
+        [spelled(meant(m)) for m in claim.methods if m.name not in _CORRECTIONS]
+        for claim in (old, new)
+    ]
+    if rest[0] != rest[1]:
+        yield Change(kind="changed", of=of, what="another method")
+
+
+def _loops(pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Iterator[Change]:
+    if old.loop is None or new.loop is None:
+        if old.loop is not new.loop:
+            yield Change(kind="changed", of=of, what="another `for`")
+        return
+    texts = {"before": written(pair.old, old.loop), "after": written(pair.new, new.loop)}
+    try:
+        labels = _labels(pair, old, new)
+    except PathdslError:
+        labels = None
+    if labels is None:
+        a, b = expanded(pair.old, old.loop.members), expanded(pair.new, new.loop.members)
+        if a != b:
+            yield Change(kind="changed", of=of, what="another `for`", **texts)
+        return
+    gone = [label for label in labels[0] if label not in labels[1]]
+    more = [label for label in labels[1] if label not in labels[0]]
+    if gone:
+        what = f"no longer claimed for {', '.join(gone)}"
+        yield Change(kind="weaker", of=of, what=what, **texts)
+    elif more:
+        yield Change(kind="noted", of=of, what=f"also claimed for {', '.join(more)}", **texts)
+
+
+def _labels(
+    pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl
+) -> tuple[list[str], list[str]] | None:
+    if pair.resolvers is None or old.loop is None or new.loop is None:
+        return None
+    a, b = pair.resolvers[0].loop(old.loop), pair.resolvers[1].loop(new.loop)
+    return [m.label for m in a], [m.label for m in b]

@@ -1,0 +1,1 @@
+"""Locks: what a check found, on what, and how a later check compares."""

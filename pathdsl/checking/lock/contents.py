@@ -1,0 +1,222 @@
+"""What a lock says: everything that decides the numbers of a checked file, and the numbers.
+
+A lock has five parts. `inputs` must be found again exactly: syntax trees, rows, weights, config,
+tokenizer, dtype, what the command line replaced. `claims` and `quantities` must be found again
+within `tolerance`. `surroundings` may differ, and are named where they do: versions, device,
+processor, threads, implementation of attention, hub commit, plans.
+
+Nothing in it tells the time or names a place on the machine, so the same check writes the same
+bytes. Source: semantics.md section 7.
+
+    outcome = check_file(path, CheckOptions())          # without a store: everything computed
+    write_lock(path, lock_of(outcome))
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from pathdsl.lang.canonical import tree_hash, used_hashes
+from pathdsl.plan.steps import Plan
+from pathdsl.plan.taskdata import TaskData
+
+if TYPE_CHECKING:
+    from pathdsl.checking.check import CheckOptions, FileOutcome
+    from pathdsl.engine.data.task import TaskSpec
+    from pathdsl.score.results import ClaimResult, QuantityResult
+
+__all__ = ["LOCK_VERSION", "MARK", "Lock", "lock_of", "row_marks", "tolerance_of"]
+
+LOCK_VERSION = 1
+Lock = dict[str, Any]
+
+MARK = 6
+"""Hexadecimal digits that tell one row from what it was; the hash of all rows is kept whole."""
+PER_LINE = 12
+
+_PACKAGES = ("numpy", "pathdsl", "scipy", "torch", "transformers")
+_NOT_OF_THE_MODEL = ("_name_or_path", "transformers_version")
+_INTERVAL = 10
+DRAWN = ("noise", "resample")
+
+
+def tolerance_of(rounding: float) -> dict[str, float]:
+    """How far a number may lie from the locked one, relative to the larger of 1 and that number.
+
+    `rounding` is that of one logit in the dtype of arithmetic. An estimate is an average of such
+    values or a quotient of averages. The ends of an interval are order statistics of resampled
+    estimates, chosen by counts that rounding may move by one, so they may differ ten times as much.
+    """
+    return {"estimate": rounding, "interval": _INTERVAL * rounding}
+
+
+def lock_of(outcome: FileOutcome, options: CheckOptions) -> Lock:
+    """The lock of a file that was judged; `options` are those that it was judged with.
+
+    Raises ValueError where there is no judgement, or where values came from a store.
+    """
+    program, judgement, model = outcome.program, outcome.judgement, outcome.model
+    if program is None or judgement is None or model is None or outcome.session is None:
+        raise ValueError(f"`{outcome.path}` was not judged")
+    if outcome.tally is not None:
+        raise ValueError("a lock is made of computed values, not of stored ones")
+    facts, specs = model.facts, outcome.session.planner.specs
+    return {
+        "lock_version": LOCK_VERSION,
+        "circuit": program.circuit.name.name if program.circuit else None,
+        "inputs": {
+            "file": {"tree": tree_hash(program.file), "uses": dict(used_hashes(program))},
+            "model": {
+                "config": _config_hash(model.config),
+                "dtype": facts["dtype"],
+                "tokenizer": facts["tokenizer"],
+                "weights": dict(model.weights),
+            },
+            "tasks": {
+                name: _task(task, specs[name], options) for name, task in outcome.tasks.items()
+            },
+            "overrides": dict(options.overrides),
+        },
+        "surroundings": {
+            "attention": facts["attention"],
+            "commit": facts["revision"],
+            "device": facts["device"],
+            "model": _source(model.source),
+            "packages": {name: version(name) for name in _PACKAGES},
+            "plans": _plans(outcome.plans),
+            "processor": _processor(),
+            "python": platform.python_version(),
+            "threads": int(facts["threads"]),
+        },
+        "tolerance": tolerance_of(outcome.session.rounding()),
+        "claims": {claim.name: _claim(claim) for claim in judgement.claims},
+        "quantities": {one.name: _quantity(one) for one in judgement.quantities},
+    }
+
+
+# ------------------------------------------------------------------------------- numbers
+
+
+def _claim(claim: ClaimResult) -> Lock:
+    return {
+        **_numbers(claim.estimate, claim.interval, claim.n),
+        "verdict": claim.verdict.value,
+        "expected": claim.expected.value,
+    }
+
+
+def _quantity(quantity: QuantityResult) -> Lock:
+    return {
+        **_numbers(quantity.estimate, quantity.interval, quantity.n),
+        "unit": quantity.unit,
+    }
+
+
+def _numbers(estimate: float | None, interval: tuple[float, float] | None, n: int) -> Lock:
+    low, high = interval if interval is not None else (None, None)
+    return {"estimate": _number(estimate), "low": _number(low), "high": _number(high), "n": n}
+
+
+def _number(value: float | None) -> float | None:
+    return float(value) if value is not None and isfinite(value) else None
+
+
+# ------------------------------------------------------------------------------- inputs
+
+
+def _task(task: TaskData, spec: TaskSpec, options: CheckOptions) -> Lock:
+    stated = {**spec.data.arguments, **options.overrides}
+    found: Lock = {
+        "average": spec.average,
+        "cluster": spec.cluster,
+        "data": task.facts.get("data", ""),
+        "layernorm": spec.layernorm,
+        "marks": row_marks(task),
+        "n": task.n_rows,
+        "reference": task.reference,
+        "row_ids": _sha256(list(task.row_ids)),
+        "rows": task.facts.get("rows", ""),
+        "seeds": {
+            "data": stated.get("seed"),
+            "treated": spec.treated.seed if spec.treated and spec.treated.kind in DRAWN else None,
+        },
+        "special_tokens": task.facts.get("special_tokens", ""),
+        "treated": str(spec.treated) if spec.treated is not None else None,
+    }
+    if spec.crossed:
+        found["crossed"] = spec.crossed
+    if "data_sha256" in task.facts:
+        found["data_file"] = task.facts["data_sha256"]
+    return found
+
+
+def row_marks(task: TaskData) -> list[str]:
+    """A mark for each row, of its id, tokens, answers, positions and labels; several to a line."""
+    marks = [_row_mark(task, row) for row in range(task.n_rows)]
+    return [" ".join(marks[at : at + PER_LINE]) for at in range(0, len(marks), PER_LINE)]
+
+
+def _row_mark(task: TaskData, row: int) -> str:
+    length = int(task.lengths[row])
+    whole = [
+        task.row_ids[row],
+        {name: ids[row, :length].tolist() for name, ids in task.prompts.items()},
+        {name: list(ids[row]) for name, ids in task.answers.items()},
+        {name: list(where[row]) for name, where in task.positions.items()},
+        {name: labels[row] for name, labels in task.labels.items()},
+        int(task.clusters[row]),
+        *([int(task.crossed[row])] if task.crossed is not None else []),
+    ]
+    return _sha256(whole)[:MARK]
+
+
+def _config_hash(config: Mapping[str, object]) -> str:
+    """The config without where it was loaded from and what saved it."""
+    return _sha256({k: v for k, v in config.items() if k not in _NOT_OF_THE_MODEL})
+
+
+def _sha256(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+# ------------------------------------------------------------------------------- surroundings
+
+
+def plan_hash(plan: Plan) -> str:
+    """The sha256 of what a plan computes, step by step, and at which positions."""
+    from pathdsl.engine.store.keys import digest
+
+    masks = [plan.masks.array(number) for number in range(plan.masks.n_masks)]
+    return digest(
+        plan.shape, plan.treated, plan.steps, plan.need, plan.outputs, plan.frozen,
+        {str(key): mask for key, mask in plan.plain_need.items()}, dict(plan.position_masks), masks,
+    )  # fmt: skip
+
+
+def _plans(plans: Sequence[Plan]) -> dict[str, str]:
+    """One hash for each task, of all plans of its runs."""
+    hashes: dict[str, list[str]] = {}
+    for plan in plans:
+        hashes.setdefault(plan.task, []).append(plan_hash(plan))
+    return {task: _sha256(found) for task, found in hashes.items()}
+
+
+def _source(source: Any) -> str:
+    """Where the model came from; of a folder only its last part, which names no machine."""
+    if source.kind != "folder":
+        return str(source.written)
+    last = str(source.typed or source.location).replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return f'folder("{last}")'
+
+
+def _processor() -> str:
+    from pathdsl.engine.store.keys import processor
+
+    return processor()

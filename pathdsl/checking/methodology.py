@@ -1,0 +1,154 @@
+"""The methodology of a check as text: every choice that moves a number, said once.
+
+Source for what must be said: Miller et al. 2024 (arXiv:2407.08734); Zhang & Nanda 2024
+(arXiv:2309.16042); semantics.md section 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+from pathdsl.lang.units import unit_of
+from pathdsl.lang.walk import walk
+from pathdsl.score.statistics.crossed import Table
+
+if TYPE_CHECKING:
+    from pathdsl.checking.check import CheckOptions, Ready
+    from pathdsl.engine.data.task import TaskSpec
+    from pathdsl.plan.taskdata import TaskData
+
+NORM_AFTER_ATTENTION = ("gemma2", "gemma3_text", "olmo2")
+"""Families with a norm between the heads and the residual stream (semantics.md section 1)."""
+
+
+MOST_SHOWN = 3
+"""Tokens of one answer that are shown; the others are counted."""
+
+NORMS = {
+    "recompute": "recomputed",
+    "frozen": "frozen: a component with kept and treated paths has the scales of the reference run",
+}
+"""Norm modes as they are said, by the value of a task's `layernorm`."""
+
+
+TAIL = 0.025
+"""Of 95 %, on one side."""
+
+
+def methodology(
+    program: Program, ready: Ready, facts: Mapping[str, str], options: CheckOptions
+) -> Mapping[str, str]:
+    """What a reader must know to redo the numbers, by name, in the order to print.
+
+    `facts`: those of the model, as `LoadedModel.facts`.
+    """
+    said: dict[str, str] = {}
+    said["model"] = ready.source.written
+    if options.models:
+        said["replaced"] = "the file's model was replaced for this run"
+    said |= {
+        key: facts[key]
+        for key in ("revision", "dtype", "attention", "device", "threads", "torch", "transformers")
+        if facts.get(key)
+    }
+    shape = ready.resolver.shape
+    said["graph"] = (
+        f"{shape.family}: {shape.n_layers} layers, {shape.n_heads} heads"
+        f"{', MLPs' if shape.has_mlp else ', no MLPs'}; token plus position embedding is one "
+        "sender; q, k and v of a head are inputs apart"
+    )
+    said["reading"] = (
+        "path sets on the treeified graph, evaluated exactly; attention's output bias belongs to "
+        "no sender"
+    )
+    if shape.family in NORM_AFTER_ATTENTION:
+        said["heads"] = (
+            "a head's value is taken before the norm after attention; each reader applies that "
+            "norm to the sum of the head copies that it reads"
+        )
+    for name, task in ready.data.tasks.items():
+        spec = ready.data.specs[name]
+        said[f"task {name}"] = _task_line(task, spec)
+        said[f"treated {name}"] = f"{spec.treated}" if spec.treated is not None else "none declared"
+        said[f"norm {name}"] = NORMS[spec.layernorm]
+        said[f"average {name}"] = spec.average
+        said[f"unseen {name}"] = _unseen_line(task, spec)
+        if task.first_answers:
+            said[f"tokens {name}"] = _tokens_line(task, spec)
+    if options.overrides:
+        changed = ", ".join(f"{key}={value}" for key, value in options.overrides.items())
+        said["not the published scope"] = f"{changed} set on the command line"
+    if options.only:
+        said["only"] = options.only
+    said["positions"] = _positions(program)
+    units = {unit for unit in unit_of(program).values() if unit != "none"}
+    said["units"] = ", ".join(sorted(units)) or "none"
+    said["intervals"] = (
+        "prompts (or clusters) resampled, jointly for all terms of an expression; hull of "
+        "Student's t and the studentised bootstrap for means and what is smooth in them, order "
+        "statistics for quantiles, Clopper-Pearson for shares; `max`, `min` and `abs` by the ends "
+        "of their parts, which hold together; values used as treated values held fixed"
+    )
+    return said
+
+
+def _task_line(task: object, spec: object) -> str:
+    facts: Mapping[str, str] = task.facts  # type: ignore[attr-defined]
+    parts = [
+        f"{task.n_rows} prompts",  # type: ignore[attr-defined]
+        f"from {facts.get('data', '?')}",
+        f"rows sha256 {facts.get('rows', '')[:12]}",
+        f"reference {task.reference}",  # type: ignore[attr-defined]
+        f"special tokens: {facts.get('special_tokens', 'none')}",
+    ]
+    if spec.crossed:  # type: ignore[attr-defined]
+        parts.append(f"rows crossed by {spec.cluster} and {spec.crossed}")  # type: ignore[attr-defined]
+    elif spec.cluster:  # type: ignore[attr-defined]
+        parts.append(f"clusters by {spec.cluster}")  # type: ignore[attr-defined]
+    if spec.split_by:  # type: ignore[attr-defined]
+        parts.append(f"claims split by {spec.split_by}")  # type: ignore[attr-defined]
+    return "; ".join(parts)
+
+
+def _unseen_line(task: TaskData, spec: TaskSpec) -> str:
+    """What the sample is too small to hold: a share of n prompts is missed with (1 - share)^n."""
+    n = len(np.unique(task.clusters))
+    if task.crossed is not None:
+        n = Table(task.clusters, task.crossed).units
+    share = 1 - TAIL ** (1 / max(n, 1))
+    of = f"values of `{spec.cluster}`" if spec.cluster else "prompts"
+    return f"an effect on fewer than {100 * share:.2g}% of all {of} may not show at 95%"
+
+
+def _tokens_line(task: TaskData, spec: TaskSpec) -> str:
+    """Which token every column is, on the first row."""
+    parts = []
+    for column, found in task.first_answers.items():
+        shown = ", ".join(
+            f"`{word}` {number}" if word != str(number) else word
+            for word, number in found[:MOST_SHOWN]
+        )
+        more = f" and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
+        parts.append(f"{column} {shown}{more}")
+    how = "texts continue the prompt; " if spec.tokens == "continued" else ""
+    return f"{how}row {task.row_ids[0]}: {'; '.join(parts)}"
+
+
+def _positions(program: Program) -> str:
+    """Which positions the path sets name; none: every path at every position."""
+    names: dict[str, None] = {}
+    for declaration in (
+        *program.groups.values(), *program.paths.values(), *program.lets.values(), *program.claims
+    ):  # fmt: skip
+        for node in walk(declaration):
+            if isinstance(node, ast.Position):
+                if node.index is not None:
+                    names[f"[{node.index}]"] = None
+                else:
+                    names[f"{node.name}{node.offset:+d}" if node.offset else node.name] = None
+    return ", ".join(names) or "all (no node is tied to one)"

@@ -1,0 +1,196 @@
+"""Whether what a hypothesis names is there on the prompts: paths and nodes, prompt by prompt.
+
+A path set may be possible on the graph and still hold no path on some prompt: a position that comes
+too late, a relation that no pair of tokens stands in, a position at which nothing is read. On every
+prompt: an error, wherever the set is written, as a name, in a run, a score or a scope, or for a
+member of a `for`. On some: a warning with their number. Where all its paths begin at tokens that
+the reference and the treated prompt have in common, treating it changes nothing, which is another
+warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from pathdsl.checking.probe import Probe, Written
+from pathdsl.engine.data.positions import position_mask
+from pathdsl.engine.session import Planner
+from pathdsl.errors import Diagnostic, Severity
+from pathdsl.graph.paths.pathset import Pos
+from pathdsl.graph.resolve.places import Bindings, pos_of
+from pathdsl.graph.resolve.resolver import Resolver
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+from pathdsl.lang.serving import metrics_read, tasks_read
+from pathdsl.lang.walk import strip, walk
+from pathdsl.plan.taskdata import TaskData
+
+__all__ = ["Written", "check_presence", "used_paths", "written_sets"]
+
+SHOWN = 5
+_RUNS = (ast.PlainRun, ast.PathRun, ast.Score)
+
+Declaration = ast.LetDecl | ast.ClaimDecl
+
+
+def check_presence(program: Program, resolver: Resolver, planner: Planner) -> list[Diagnostic]:
+    """PD223 for what lies on no prompt; warnings: PD224 for some only, PD518 for nothing moved."""
+    found: dict[Diagnostic, None] = {}
+    declarations = (*program.lets.values(), *program.claims)
+    elsewhere = _with_other_values(declarations)
+    for task in planner.tasks.values():
+        here = [d for d in declarations if _measures_on(program, d, task)]
+        read = {id(d): _read_positions(program, [d], task) for d in here}
+        probes: dict[bytes, Probe] = {}
+
+        def probe_at(
+            where: np.ndarray, task: TaskData = task, probes: dict[bytes, Probe] = probes
+        ) -> Probe:
+            key = where.tobytes()
+            if key not in probes:
+                probes[key] = Probe(resolver, planner, task, where)
+            return probes[key]
+
+        for name in used_paths(program, here):
+            named = [d for d in here if name in used_paths(program, [d])]
+            probe = probe_at(np.logical_or.reduce([read[id(d)] for d in named]))
+            declaration = program.paths[name]
+            what, node = f"the path set `{name}`", declaration.name
+            said = probe.said(what, declaration.path, node, {}, f" of `{name}`")
+            if name not in elsewhere and not any(d.severity is Severity.ERROR for d in said):
+                said += probe.unmoved(f"`{name}`", resolver.path_set(declaration.path), node)
+            found |= dict.fromkeys(said)
+        for declaration in here:
+            for one in written_sets(program, declaration):
+                said = _written(program, resolver, probe_at(read[id(declaration)]), one)
+                found |= dict.fromkeys(said)
+    return list(found)
+
+
+def _written(
+    program: Program, resolver: Resolver, probe: Probe, one: Written
+) -> Iterator[Diagnostic]:
+    """What is to be said of one path set, for all members of its loop together."""
+    told: list[tuple[str, list[Diagnostic]]] = []
+    cases: list[tuple[str, Bindings]] = [("", {})]
+    if one.loop is not None:
+        name = one.loop.variable.name
+        cases = [(m.label, {name: m}) for m in resolver.loop(one.loop)]
+    for label, bindings in cases:
+        at = strip(one.paths)
+        known = isinstance(at, ast.Name) and at.name in program.paths and at.name not in bindings
+        said = [] if known else probe.said("this path set", one.paths, one.paths, bindings)
+        if not any(d.severity is Severity.ERROR for d in said):
+            if not known and not one.own_treated:
+                paths = resolver.path_set(one.paths, bindings)
+                said += probe.unmoved("this path set", paths, one.paths)
+            said += probe.units_said(one, bindings)
+            said += probe.scope_said(one, bindings)
+        told.append((label, said))
+    if one.loop is None:
+        yield from told[0][1]
+        return
+    variable = one.loop.variable.name
+    for code in ("PD223", "PD224", "PD518"):
+        hit = [(label, d) for label, said in told for d in said if d.code == code]
+        if not hit:
+            continue
+        labels = list(dict.fromkeys(label for label, _ in hit))
+        if code == "PD518" and len(labels) < len(told):
+            continue  # a sweep may begin where the prompts are equal yet
+        more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
+        listed = ", ".join(f"`{label}`" for label in labels[:SHOWN]) + more
+        first = hit[0][1]
+        yield replace(
+            first,
+            notes=(*first.notes, f"with {variable} = {listed}"),
+            help=first.help
+            and f"take {'it' if len(labels) == 1 else 'them'} out of the `for {variable} in …`, or "
+            + first.help,
+        )
+
+
+def _with_other_values(declarations: Iterable[Declaration]) -> set[str]:
+    """Names in the path sets of runs that name a treated value of their own."""
+    runs = [n for d in declarations for n in walk(d) if isinstance(n, ast.PathRun)]
+    other = [run for run in runs if any(o.keyword == "treated" for o in run.options)]
+    return {n.name for run in other for n in walk(run.paths) if isinstance(n, ast.Name)}
+
+
+def _measures_on(program: Program, declaration: Declaration, task: TaskData) -> bool:
+    tasks = tasks_read(program, walk(declaration))
+    return not tasks or task.name in tasks
+
+
+def written_sets(program: Program, declaration: Declaration) -> Iterator[Written]:
+    """Path expressions written into the runs and scores of a let or claim, each once."""
+    seen: set[Written] = set()
+    for node in walk(declaration):
+        if isinstance(node, ast.PathRun):
+            subjects: tuple[ast.Node, ...] = (node.paths,)
+        elif isinstance(node, ast.Score) and node.name not in ("cpr", "cmd"):
+            subjects = node.subjects
+        else:
+            continue
+        options = {o.keyword: o.value for o in node.options}
+        for subject in subjects:
+            scope, over = options.get("scope"), options.get("over")
+            if isinstance(node, ast.Score) and node.name == "overlap":
+                over = None  # what is counted, no set of nodes
+            if isinstance(subject, ast.PathRun) and scope is not None:  # the scope of `accuracy`
+                subject = subject.paths
+            elif isinstance(subject, _RUNS):
+                continue  # walked through by itself
+            one = Written(
+                paths=subject,  # type: ignore[arg-type]
+                scope=scope,  # type: ignore[arg-type]
+                loop=None,
+                over=over,
+                own_treated="treated" in options,
+            )
+            loop = declaration.loop
+            if loop is not None and _mentions((subject, scope, over), loop.variable.name):
+                one = replace(one, loop=loop)
+            if one not in seen:
+                seen.add(one)
+                yield one
+
+
+def _mentions(nodes: Iterable[ast.Node | None], name: str) -> bool:
+    found = (n for node in nodes if node is not None for n in walk(node))
+    return any(isinstance(n, ast.Name) and n.name == name for n in found)
+
+
+def used_paths(program: Program, among: Iterable[Declaration] | None = None) -> list[str]:
+    """Named paths that a let or claim mentions, in order, without what only other paths use."""
+    names: dict[str, None] = {}
+    for declaration in (*program.lets.values(), *program.claims) if among is None else among:
+        for node in walk(declaration):
+            if isinstance(node, ast.Name) and node.name in program.paths:
+                names[node.name] = None
+    return list(names)
+
+
+def _read_positions(
+    program: Program, declarations: Iterable[Declaration], task: TaskData
+) -> np.ndarray:
+    """(rows, pos): where the metrics of these declarations read this task's logits or attention."""
+    mask = position_mask(task)
+    nodes = [node for d in declarations for node in walk(d)]
+    places: dict[Pos, None] = {}
+    for name in metrics_read(program, nodes):
+        metric = program.metrics[name]
+        own = pos_of(metric.at) or Pos(name="END")
+        for node in walk(metric.expression):
+            if isinstance(node, ast.AttentionArgs):
+                places[pos_of(node.query) or own] = None
+            elif isinstance(node, ast.Call):
+                places[pos_of(node.at) or own] = None
+    out = np.zeros_like(task.valid)
+    for pos in places or {Pos(name="END"): None}:
+        if not pos.name or pos.name == "END" or pos.name in task.positions:
+            out = out | mask(pos)
+    return out if out.any() else mask(Pos(name="END"))

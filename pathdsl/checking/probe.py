@@ -1,0 +1,245 @@
+"""On which rows of a task a path set holds a path, and what is to be said of it.
+
+Nothing is run for this: the planner's masks say where paths end.
+
+    probe = Probe(resolver, planner, task, read)      # read: (rows, pos) bool, where metrics read
+    probe.rows_with(paths)                            # (rows,) bool
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pathdsl.engine.data.positions import position_mask
+from pathdsl.engine.data.treated import moved_places
+from pathdsl.engine.session import Planner
+from pathdsl.errors import Diagnostic, Severity
+from pathdsl.graph.model.components import Layout
+from pathdsl.graph.paths.pathset import FULL, NONE, Nodes, PathSet, Pos, intersection
+from pathdsl.graph.paths.units import Unit
+from pathdsl.graph.resolve.places import Bindings
+from pathdsl.graph.resolve.resolver import Resolver
+from pathdsl.lang import ast
+from pathdsl.lang.walk import strip, walk
+from pathdsl.plan.copies import RunBuilder
+from pathdsl.plan.masks import MaskTable
+from pathdsl.plan.runs import TreatedSpec
+from pathdsl.plan.table import CopyTable
+from pathdsl.plan.taskdata import TaskData
+
+__all__ = ["Probe", "Written"]
+
+MAX_UNITS = 400
+_MOVED = Pos(name="where treating changes the input")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A path set in a run or score, with the scope that it stands in and the loop around it.
+
+    `scope` and `loop` are None where there is none or where the path set does not depend on it.
+    `over` are units to range over in the place of its own. `own_treated`: the run has a treated
+    value of its own.
+    """
+
+    paths: ast.PathExpr
+    scope: ast.PathExpr | None
+    loop: ast.Loop | None
+    over: ast.Node | None = None
+    own_treated: bool = False
+
+
+class Probe:
+    """Asks the planner on which rows of a task a path set holds a path."""
+
+    def __init__(
+        self, resolver: Resolver, planner: Planner, task: TaskData, read: np.ndarray
+    ) -> None:
+        self.task = task
+        self.resolver = resolver
+        self.treated = planner.specs[task.name].treated
+        self.masks = MaskTable(task.valid)
+        self.read = self.masks.intern(read)
+        self.layout = Layout(resolver.shape)
+        self.limits = planner.limits
+        self._position = position_mask(task)
+        self._known: dict[Pos, int] = {}
+        self._rows: dict[PathSet, np.ndarray] = {}
+
+    def rows_with(self, paths: PathSet) -> np.ndarray:
+        """(rows,) bool."""
+        if paths not in self._rows:
+            self._rows[paths] = self._found(paths)
+        return self._rows[paths]
+
+    def _found(self, paths: PathSet) -> np.ndarray:
+        table = CopyTable(
+            self.layout,
+            self.masks,
+            (False,),
+            max_states=self.limits.max_states,
+            max_copies=self.limits.max_copies,
+        )
+        builder = RunBuilder(table, paths, 0, self._mask)
+        ends = self.masks.both(builder.logits().cut, self.read)
+        return self.masks.array(ends).any(axis=1)
+
+    def rows_moved(self, paths: PathSet, treated: TreatedSpec) -> np.ndarray | None:
+        """(rows,) bool: where some path begins at an input that treating changes; None: no saying.
+
+        A path's treated value differs from its reference value by the input that it begins at.
+        """
+        moved = moved_places(self.task, treated)
+        if moved is None:
+            return None
+        self._known[_MOVED] = self.masks.intern(moved)
+        begins = self.resolver.through_nodes([Nodes(mask=1, at=_MOVED)])
+        return self.rows_with(intersection(paths, begins))
+
+    def nothing(self, treated: TreatedSpec) -> np.ndarray:
+        """(rows,) bool: where the treated value is the reference's own, which is told elsewhere."""
+        none: np.ndarray = np.zeros(self.task.n_rows, dtype=bool)
+        return self.task.unchanged.get(treated, none)
+
+    def unmoved(self, what: str, paths: PathSet, node: ast.Node) -> list[Diagnostic]:
+        """PD518 for a path set whose beginnings have one input in both prompts, on some rows."""
+        treated = self.treated
+        if treated is None or paths in (FULL, NONE):
+            return []
+        moved = self.rows_moved(paths, treated)
+        if moved is None:
+            return []
+        still = self.rows_with(paths) & ~moved & ~self.nothing(treated)
+        if not still.any():
+            return []
+        first = self.task.row_ids[int(np.flatnonzero(still)[0])]
+        return [
+            Diagnostic(
+                code="PD518",
+                message=f"{what} begins at inputs that treating does not change, on "
+                f"{int(still.sum())} of {self.task.n_rows} prompts of task `{self.task.name}`",
+                span=node.span,
+                notes=(
+                    f"row `{first}` is the first; there the treated value `{treated}` has the "
+                    "tokens of the reference",
+                ),
+                help="its effect is 0 there by construction: begin it where the prompts differ",
+                severity=Severity.WARNING,
+            )
+        ]
+
+    def said(
+        self,
+        what: str,
+        expr: ast.PathExpr,
+        node: ast.Node,
+        bindings: Bindings,
+        of: str = "",
+    ) -> list[Diagnostic]:
+        """What is to be said of a path set; with `of`, of the units that it names, too."""
+        paths = self.resolver.path_set(expr, bindings)
+        if paths in (FULL, NONE):
+            return []
+        rows = self.rows_with(paths)
+        found = _said(what, rows, node, self.task)
+        if of and rows.any() and not _drawn(expr):
+            found += self._parts(paths, self.resolver.units(expr, bindings), rows, node, of)
+            found += self._marks(expr, bindings)
+        return found
+
+    def units_said(self, one: Written, bindings: Bindings) -> list[Diagnostic]:
+        """What is to be said of the units of a path set that has no name, or of `over:`."""
+        expr = strip(one.paths)
+        named = isinstance(expr, ast.Name) and expr.name not in bindings
+        paths = self.resolver.path_set(one.paths, bindings)
+        if paths in (FULL, NONE) or (named and one.over is None):
+            return []
+        if one.over is not None and isinstance(strip(one.over), ast.Edges | ast.EdgesFile):
+            return []
+        if one.over is None and _drawn(one.paths):
+            return []
+        node = one.over if one.over is not None else one.paths
+        units = self.resolver.units(one.paths, bindings, one.over)
+        found = self._parts(paths, units, self.rows_with(paths), node, " of this path set")
+        return found + self._marks(one.paths, bindings)
+
+    def scope_said(self, one: Written, bindings: Bindings) -> list[Diagnostic]:
+        """What is to be said of a path set within its scope."""
+        if one.scope is None:
+            return []
+        paths = self.resolver.path_set(one.paths, bindings)
+        scope = self.resolver.path_set(one.scope, bindings)
+        if NONE in (paths, scope):
+            return []
+        if not (within := self.rows_with(scope)).any():
+            return _said("this scope", within, one.scope, self.task)
+        return _said("this path set, within its scope,", self.rows_with(intersection(paths, scope)),
+                     one.paths, self.task)  # fmt: skip
+
+    def _parts(
+        self,
+        paths: PathSet,
+        units: Iterable[Unit],
+        rows: np.ndarray,
+        node: ast.Node,
+        of: str,
+    ) -> list[Diagnostic]:
+        """What is to be said of units that lie on fewer prompts than the set."""
+        found = []
+        for unit in tuple(units)[:MAX_UNITS]:
+            met = self.rows_with(intersection(paths, self.resolver.through([unit])))
+            if met.sum() < rows.sum():
+                found += _said(f"`{unit.label}`{of}", met, node, self.task)
+        return found
+
+    def _marks(self, expr: ast.Node, bindings: Bindings) -> list[Diagnostic]:
+        """What is to be said of a mark beside other members of one `through`."""
+        found = []
+        for one in walk(expr):
+            if isinstance(one, ast.Through) and len(one.nodes) > 1:
+                for ref in one.nodes:
+                    if isinstance(strip(ref), ast.ResidRef):
+                        alone = self.resolver.path_set(replace(one, nodes=(ref,)), bindings)
+                        found += _said("this mark", self.rows_with(alone), ref, self.task)
+        return found
+
+    def _mask(self, pos: Pos) -> int:
+        if pos not in self._known:
+            self._known[pos] = self.masks.intern(self._position(pos))
+        return self._known[pos]
+
+
+def _drawn(expr: ast.Node) -> bool:
+    """Whether chance drew the units of a set, some of which may lie on no path."""
+    return any(isinstance(n, ast.RandomLike | ast.RandomEdges) for n in walk(expr))
+
+
+def _said(what: str, rows: np.ndarray, node: ast.Node, task: TaskData) -> list[Diagnostic]:
+    missing = int((~rows).sum())
+    if not missing:
+        return []
+    verb = "lies on no path" if what.startswith("`") else "holds no path"
+    first = task.row_ids[int(np.flatnonzero(~rows)[0])]
+    if missing == len(rows):
+        return [
+            Diagnostic(
+                code="PD223",
+                message=f"{what} {verb} on any prompt of task `{task.name}`",
+                span=node.span,
+                notes=(f"row `{first}` is the first of {len(rows)}",),
+                help="look at the positions: keys and values are read at or before the head, and "
+                "`logits` where the metric reads; `pathdsl explain FILE:NAME` shows the paths",
+            )
+        ]
+    return [
+        Diagnostic(
+            code="PD224",
+            message=f"{what} has no path on {missing} of {len(rows)} prompts of task `{task.name}`",
+            span=node.span,
+            notes=(f"row `{first}` is the first",),
+            severity=Severity.WARNING,
+        )
+    ]

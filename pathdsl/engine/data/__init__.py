@@ -1,0 +1,1 @@
+"""From the rows of a task to arrays: read, filtered, tokenised, vetted."""

@@ -1,0 +1,360 @@
+"""From rows to `TaskData`: prompts tokenised, answers single tokens, positions indices, all vetted.
+
+Every fault of every row is looked for before any is reported, each with the row, the column and
+what would work. No torch: a fast tokenizer of `transformers` comes in as an argument.
+
+    spec = task_spec(program.tasks["ioi"], program.tasks)
+    rows = load_rows(spec, Path("hypotheses"))
+    task, warnings = build_task(spec, rows, tokenizer, shape, answer_columns=["io", "s"])
+    resolve_positions(task, "S1", 1)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from pathdsl.engine.data.faults import Faults
+from pathdsl.engine.data.positions import (
+    END,
+    next_tokens,
+    parse_position,
+    resolve_positions,
+    row_positions,
+)
+from pathdsl.engine.data.readings import (
+    continuations,
+    first_tokens,
+    vet_bos,
+    vet_continuations,
+    vet_prompts,
+    vet_readings,
+)
+from pathdsl.engine.data.rows import LoadedRows, Row, check_ids, load_rows, named, rows_hash
+from pathdsl.engine.data.task import DataCall, Filter, TaskSpec, task_spec, treated_spec
+from pathdsl.engine.data.tokens import Encoder, Ids, Prompt
+from pathdsl.engine.data.treated import columns_of, unchanged_rows, vet_means, vet_treated
+from pathdsl.errors import Diagnostic
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.lang.signatures.calls import DATA_FILES
+from pathdsl.plan.runs import TreatedSpec
+from pathdsl.plan.taskdata import TaskData
+
+__all__ = [
+    "DataCall",
+    "Filter",
+    "LoadedRows",
+    "Row",
+    "TaskSpec",
+    "build_task",
+    "load_rows",
+    "next_tokens",
+    "parse_position",
+    "resolve_positions",
+    "task_spec",
+    "treated_spec",
+]
+
+# The column whose characters the spans of a generated row count.
+_SPAN_COLUMN = "prompt"
+_PLACES = ("positions", "spans")
+
+MOST_PARTS = 24
+"""Values of the label that a task is split by; more than a table can be read for."""
+
+
+def build_task(
+    spec: TaskSpec,
+    rows: LoadedRows | Sequence[Row],
+    tokenizer: Any | None,
+    shape: ModelShape,
+    *,
+    treated: Iterable[TreatedSpec] = (),
+    prompt_columns: Iterable[str] = (),
+    answer_columns: Iterable[str] = (),
+    elsewhere: Collection[str] = (),
+) -> tuple[TaskData, tuple[Diagnostic, ...]]:
+    """The task's arrays, and the warnings about its rows.
+
+    `treated`: treated values that runs name besides the task's own; `prompt_columns`: prompts that
+    are run for another reason; `answer_columns`: token columns that metrics read (`next` needs no
+    column), and `elsewhere` those of them that are read at other places than END only. Raises
+    DataError with every fault of every row: PD324, PD328 to PD344, PD348, PD349, PD354, PD357.
+    """
+    faults = Faults(spec.name, spec.span)
+    given = rows.rows if isinstance(rows, LoadedRows) else rows
+    table = [named(row, i) for i, row in enumerate(given, start=1)]
+    if not table:
+        faults.add("PD324", "there are no rows")
+        faults.stop()
+    check_ids(table, faults)
+    specs = list(dict.fromkeys(one for one in (spec.treated, *treated) if one is not None))
+    columns = dict.fromkeys([spec.reference, *prompt_columns])
+    columns |= dict.fromkeys(c for one in specs for c in columns_of(one))
+    answers = [name for name in dict.fromkeys(answer_columns) if name != "next"]
+    needed = {name for name in (spec.cluster, spec.crossed, spec.split_by) if name}
+    needed |= {one.by for one in specs if one.by}
+    _check_columns(table, [*columns, *answers, *sorted(needed)], faults)
+
+    from_file = spec.data.name in DATA_FILES
+    texts = spec.data.texts if from_file else answers
+    encoder = Encoder(tokenizer, shape, spec.bos, faults, texts=texts)
+    prompts = _prompts(table, list(columns), encoder)
+    _check_lengths(table, spec.reference, prompts, encoder, faults)
+    positions = _positions(table, spec, prompts[spec.reference], encoder, faults)
+    reference = prompts[spec.reference]
+    tokens = {name: _answers(table, name, reference, spec, encoder) for name in answers}
+    vet_bos(prompts, table, encoder, faults)
+    if from_file:
+        vet_readings(table, spec, answers, reference, encoder, faults)
+        vet_prompts(prompts, table, spec.data, encoder, faults)
+    for name in answers if spec.tokens == "alone" else ():
+        if name not in elsewhere:
+            vet_continuations(table, name, reference, encoder, faults)
+    labels = _labels(table, set(columns) - needed, faults, needed)
+    _check_crossed(spec, labels, faults)
+    if spec.split_by in labels and len(set(labels[spec.split_by])) > MOST_PARTS:
+        faults.add(
+            "PD351",
+            f"`split_by = {spec.split_by}` has {len(set(labels[spec.split_by])):,} values, "
+            f"and at most {MOST_PARTS} are told apart",
+            advice="split by a coarser label, or leave `split_by` out",
+        )
+    faults.stop()
+
+    task = _assemble(spec, rows, table, prompts, tokens, positions, labels, encoder)
+    for one in specs:
+        for found in vet_treated(task, one).all:
+            faults.keep(found)
+    for one in specs:
+        as_written = task.facts.get("data", spec.data.written) == spec.data.written
+        vet_means(task, one, faults, counted=as_written and not from_file)
+    faults.stop()
+    unchanged = {one: rows for one in specs if (rows := unchanged_rows(task, one)).any()}
+    if spec.treated in unchanged:
+        unchanged[None] = unchanged[spec.treated]
+    return replace(task, unchanged=unchanged), faults.warnings
+
+
+def _check_columns(rows: Sequence[Row], columns: Iterable[str], faults: Faults) -> None:
+    """Note PD328 for every row that lacks a column that is used."""
+    for column in dict.fromkeys(columns):
+        lacking = [row for row in rows if column not in row]
+        for row in lacking:
+            have = ", ".join(f"`{name}`" for name in row if name not in ("id", *_PLACES))
+            faults.add(
+                "PD328",
+                f"row `{row['id']}` has no column `{column}`",
+                about=column,
+                notes=(f"it has {have or 'none'}",) if row is lacking[0] else (),
+            )
+
+
+def _prompts(
+    rows: Sequence[Row], columns: Sequence[str], encoder: Encoder
+) -> dict[str, list[Prompt | None]]:
+    return {
+        column: [
+            encoder.prompt(row["id"], column, row[column]) if column in row else None
+            for row in rows
+        ]
+        for column in columns
+    }
+
+
+def _check_lengths(
+    rows: Sequence[Row],
+    reference: str,
+    prompts: Mapping[str, Sequence[Prompt | None]],
+    encoder: Encoder,
+    faults: Faults,
+) -> None:
+    """Note PD334 for every row whose prompts differ in length, with both token lists."""
+    for column, found in prompts.items():
+        for row, ours, theirs in zip(rows, prompts[reference], found, strict=True):
+            if ours is None or theirs is None or len(ours.ids) == len(theirs.ids):
+                continue
+            faults.add(
+                "PD334",
+                f"row `{row['id']}`: `{reference}` has {len(ours.ids)} tokens, "
+                f"`{column}` has {len(theirs.ids)}",
+                about=column,
+                notes=tuple(
+                    f"{name}: " + " ".join(f"`{word}`" for word in encoder.words(prompt.ids))
+                    for name, prompt in ((reference, ours), (column, theirs))
+                ),
+                advice="use words of equal length in tokens",
+            )
+
+
+def _answers(
+    rows: Sequence[Row],
+    column: str,
+    reference: Sequence[Prompt | None],
+    spec: TaskSpec,
+    encoder: Encoder,
+) -> tuple[Ids, ...]:
+    """The accepted tokens of one column, row by row; () with the fault noted."""
+    after = None
+    if spec.tokens == "continued":
+        after = continuations(rows, column, reference, encoder)
+    return tuple(
+        encoder.answer(row["id"], column, row[column], after[i] if after is not None else None)
+        if column in row
+        else ()
+        for i, row in enumerate(rows)
+    )
+
+
+def _positions(
+    rows: Sequence[Row],
+    spec: TaskSpec,
+    reference: Sequence[Prompt | None],
+    encoder: Encoder,
+    faults: Faults,
+) -> dict[str, tuple[tuple[int, ...], ...]]:
+    """The indices of every name that all rows have; PD335 where a listed one is missing."""
+    by_row: list[dict[str, tuple[int, ...]]] = []
+    quiet = Encoder(encoder.tokenizer, encoder.shape, encoder.bos, Faults())
+    for row, prompt in zip(rows, reference, strict=True):
+        if prompt is None:
+            continue  # reported already
+        counted: Prompt | None = prompt
+        if row.get("spans") and spec.reference != _SPAN_COLUMN and _SPAN_COLUMN in row:
+            counted = quiet.prompt(row["id"], _SPAN_COLUMN, row[_SPAN_COLUMN])
+            if counted is not None and len(counted.ids) != len(prompt.ids):
+                faults.add(
+                    "PD334",
+                    f"row `{row['id']}`: spans count characters of `{_SPAN_COLUMN}`, which has "
+                    f"{len(counted.ids)} tokens, `{spec.reference}` {len(prompt.ids)}",
+                    about="spans",
+                )
+                continue
+        by_row.append(row_positions(row, prompt, counted, encoder, faults))
+        for name in spec.positions:
+            base = parse_position(name)[0]
+            written = any(
+                base in row[field] for field in _PLACES if isinstance(row.get(field), Mapping)
+            )
+            if base and base != END and not written:
+                faults.add(
+                    "PD335",
+                    f"row `{row['id']}` gives no position `{base}`",
+                    about=base,
+                    advice=f'"positions": {{"{base}": 3}}',
+                )
+    shared = [n for n in (by_row[0] if by_row else {}) if all(n in one for one in by_row)]
+    return {name: tuple(one[name] for one in by_row) for name in shared}
+
+
+def _labels(
+    rows: Sequence[Row], prompts: set[str], faults: Faults, needed: set[str]
+) -> dict[str, tuple[str | int | float | bool, ...]]:
+    """The fields that are one value in every row; PD329 where one that is used is not."""
+    labels = {}
+    names = [name for name in rows[0] if name not in prompts and name not in ("id", *_PLACES)]
+    for name in dict.fromkeys([*names, *sorted(needed)]):
+        if not all(name in row for row in rows):
+            continue
+        wrong = [row for row in rows if not isinstance(row[name], str | int | float)]
+        if not wrong:
+            labels[name] = tuple(row[name] for row in rows)
+        elif name in needed:
+            for row in wrong:
+                faults.add(
+                    "PD329",
+                    f"row `{row['id']}`, column `{name}`: wanted one text or number to group by",
+                    about=name,
+                )
+    return labels
+
+
+def _numbered(labels: Sequence[object]) -> np.ndarray:
+    """(rows,) int64 numbers of equal labels, in order of first appearance."""
+    numbers: dict[object, int] = {}
+    return np.array([numbers.setdefault(one, len(numbers)) for one in labels], dtype=np.int64)
+
+
+def _check_crossed(
+    spec: TaskSpec, labels: Mapping[str, tuple[str | int | float | bool, ...]], faults: Faults
+) -> None:
+    """PD360 where the values of two fields do not cross; a part of a task has what it is left."""
+    if not (spec.crossed and spec.cluster in labels and spec.crossed in labels) or spec.filters:
+        return
+    for own, other in ((spec.cluster, spec.crossed), (spec.crossed, spec.cluster)):
+        if len(set(labels[own])) < 2:
+            faults.add(
+                "PD360", f"`{own}` has the same value in all rows, and nothing crosses it",
+                advice=f"cluster = {other}",
+            )  # fmt: skip
+            return
+    pairs = len(set(zip(labels[spec.cluster], labels[spec.crossed], strict=True)))
+    for inner, outer in ((spec.crossed, spec.cluster), (spec.cluster, spec.crossed)):
+        if pairs == len(set(labels[inner])):
+            faults.add(
+                "PD360",
+                f"each value of `{inner}` stands beside one value of `{outer}` only: they do not "
+                f"cross, and clusters of `{outer}` hold those of `{inner}`",
+                advice=f"cluster = {outer}",
+            )
+            return
+
+
+def _assemble(
+    spec: TaskSpec,
+    rows: LoadedRows | Sequence[Row],
+    table: Sequence[Row],
+    prompts: Mapping[str, Sequence[Prompt | None]],
+    answers: Mapping[str, tuple[tuple[int, ...], ...]],
+    positions: Mapping[str, tuple[tuple[int, ...], ...]],
+    labels: Mapping[str, tuple[str | int | float | bool, ...]],
+    encoder: Encoder,
+) -> TaskData:
+    """The arrays of rows that have passed all checks."""
+    reference = [prompt for prompt in prompts[spec.reference] if prompt is not None]
+    lengths = np.array([len(prompt.ids) for prompt in reference], dtype=np.int64)
+    arrays = {}
+    for column, found in prompts.items():
+        arrays[column] = np.zeros((len(table), int(lengths.max())), dtype=np.int64)
+        for i, prompt in enumerate(found):
+            if prompt is not None:
+                arrays[column][i, : len(prompt.ids)] = prompt.ids
+    clusters = np.arange(len(table), dtype=np.int64)
+    if spec.cluster:
+        clusters = _numbered(labels[spec.cluster])
+    facts = dict(rows.facts) if isinstance(rows, LoadedRows) else {}
+    facts.setdefault("rows", rows_hash(table))
+    facts["special_tokens"] = encoder.fact
+    # Rows, their tokens and what is resampled; not which further columns this task happens to use.
+    shared = [facts["rows"], spec.reference, encoder.fact, spec.cluster]
+    shared += [spec.crossed] if spec.crossed else []
+    content = hashlib.sha256(json.dumps(shared).encode())
+    content.update(arrays[spec.reference].tobytes())
+    content.update(lengths.tobytes())
+    row_ids = tuple(row["id"] for row in table)
+    crossed = _numbered(labels[spec.crossed]) if spec.crossed else None
+    drawn = hashlib.sha256(json.dumps([facts["rows"], row_ids]).encode())
+    for numbers in (clusters, crossed):
+        drawn.update(numbers.tobytes() if numbers is not None else b"")
+    return TaskData(
+        name=spec.name,
+        row_ids=row_ids,
+        reference=spec.reference,
+        prompts=arrays,
+        lengths=lengths,
+        answers=answers,
+        positions=positions,
+        labels=labels,
+        clusters=clusters,
+        crossed=crossed,
+        tokens=tuple(encoder.words(prompt.ids) for prompt in reference),
+        first_answers=first_tokens(answers, encoder),
+        facts=facts,
+        key=content.hexdigest(),
+        drawn=drawn.hexdigest(),
+    )

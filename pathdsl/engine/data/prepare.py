@@ -1,0 +1,147 @@
+"""From a program to its tasks' arrays: which columns are used, rows loaded, vetted, tokenised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pathdsl.engine.data.build import build_task, load_rows
+from pathdsl.engine.data.task import TaskSpec, task_spec, treated_spec
+from pathdsl.errors import DataError, Diagnostic
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+from pathdsl.lang.serving import answer_columns, serving
+from pathdsl.lang.walk import walk
+from pathdsl.plan.runs import TreatedSpec
+from pathdsl.plan.taskdata import TaskData
+
+OF_CELLS = ("PD353", "PD355", "PD356", "PD359")
+"""Warnings about how cells are read, which are the same for a task and its parts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """The tasks of a program, ready to run, with what was noticed on the way."""
+
+    tasks: Mapping[str, TaskData]
+    specs: Mapping[str, TaskSpec]
+    warnings: tuple[Diagnostic, ...] = ()
+    overrides: Mapping[str, int] = field(default_factory=dict)
+
+
+def run_treated_specs(program: Program) -> tuple[TreatedSpec, ...]:
+    """Treated values that runs name for themselves, `treat(P, treated: zero)`."""
+    found: dict[TreatedSpec, None] = {}
+    for declaration in (*program.lets.values(), *program.claims):
+        for node in walk(declaration):
+            if not isinstance(node, ast.PathRun):
+                continue
+            for option in node.options:
+                if option.keyword == "treated":
+                    found[treated_spec(option.value)] = None
+    return tuple(found)
+
+
+def columns_by_task(program: Program) -> dict[str, dict[str, None]]:
+    """Token columns that metrics and accuracies read, by task, in order of mention."""
+    columns: dict[str, dict[str, None]] = {name: {} for name in program.tasks}
+    for metric in program.metrics.values():
+        for task in serving(program, metric):
+            columns[task] |= {name.name: None for name in answer_columns(metric)}
+    return columns
+
+
+def read_elsewhere(program: Program) -> set[str]:
+    """Token columns that metrics read at named places only, never at the end of the prompt."""
+    somewhere: dict[bool, set[str]] = {True: set(), False: set()}
+    for metric in program.metrics.values():
+        for node in walk(metric.expression):
+            if isinstance(node, ast.Call):
+                at = node.at or metric.at
+                at_end = at is None or (at.name == "END" and not at.offset)
+                names = (a.value for a in node.arguments if isinstance(a.value, ast.Name))
+                somewhere[at_end] |= {one.name for one in names}
+    return somewhere[False] - somewhere[True] - set(answers_of_scores(program))
+
+
+def answers_of_scores(program: Program) -> tuple[str, ...]:
+    """Columns named by `answer:`; which task they belong to shows when the rows are there."""
+    found: dict[str, None] = {}
+    for declaration in (*program.lets.values(), *program.claims):
+        for node in walk(declaration):
+            if isinstance(node, ast.Score):
+                for option in node.options:
+                    if option.keyword == "answer" and isinstance(option.value, ast.Name):
+                        found[option.value.name] = None
+    return tuple(found)
+
+
+def _told_once(program: Program, faults: Mapping[str, tuple[Diagnostic, ...]]) -> list[Diagnostic]:
+    """All faults, but for those of a part of a task that the whole task has told already."""
+    told: list[Diagnostic] = []
+    for name, found in faults.items():
+        codes: set[str] = set()
+        for whole in _wholes(program, name):
+            codes |= {fault.code for fault in faults.get(whole, ())}
+        told += [fault for fault in found if fault.code not in codes]
+    return told
+
+
+def _wholes(program: Program, name: str) -> Iterator[str]:
+    """The tasks that a task is a part of, from the nearest; static checks refuse circles."""
+    declaration = program.tasks.get(name)
+    while declaration is not None and declaration.base is not None:
+        yield declaration.base.name
+        declaration = program.tasks.get(declaration.base.name)
+
+
+def prepare_tasks(
+    program: Program,
+    tokenizer: Any | None,
+    shape: ModelShape,
+    overrides: Mapping[str, int] | None = None,
+) -> Prepared:
+    """Load and vet every task of a program.
+
+    Raises DataError with the faults of all tasks together.
+    """
+    faults: dict[str, tuple[Diagnostic, ...]] = {}
+    warnings: dict[str, tuple[Diagnostic, ...]] = {}
+    tasks: dict[str, TaskData] = {}
+    specs: dict[str, TaskSpec] = {}
+    columns = columns_by_task(program)
+    extra = run_treated_specs(program)
+    scored = answers_of_scores(program)
+    elsewhere = read_elsewhere(program)
+    for name, declaration in program.tasks.items():
+        try:
+            spec = task_spec(declaration, program.tasks)
+            base = Path(program.origin.get(name, program.path)).parent
+            rows = load_rows(spec, base, overrides, program.fence)
+            present = set(rows.rows[0]) if rows.rows else set()
+            wanted = columns[name] | {c: None for c in scored if c in present}
+            treated = [t for t in extra if not t.column or t.column in present]
+            tasks[name], noticed = build_task(
+                spec, rows, tokenizer, shape, treated=treated, answer_columns=wanted,
+                elsewhere=elsewhere,
+            )  # fmt: skip
+            specs[name] = spec
+            warnings[name] = noticed
+        except DataError as error:
+            faults[name] = error.diagnostics
+    if faults:
+        raise DataError(_told_once(program, faults))
+    told = [fault for found in warnings.values() for fault in found if fault.code not in OF_CELLS]
+    of_cells = {
+        name: tuple(fault for fault in found if fault.code in OF_CELLS)
+        for name, found in warnings.items()
+    }
+    return Prepared(
+        tasks=tasks,
+        specs=specs,
+        warnings=(*told, *_told_once(program, of_cells)),
+        overrides=dict(overrides or {}),
+    )

@@ -1,0 +1,317 @@
+"""Reads a task's rows: JSONL and CSV files with their hash, generators by name, filters.
+
+Row ids are texts: the row's own `id`, else the number of its line (in CSV: of its row), from 1. The
+order is that of the file. `take` with a `seed` draws rows without replacement and keeps that order;
+without a seed the first rows are taken. Filters apply after `take`, so that `task abba = ioi where
+template == "abba"` is a part of `ioi`.
+
+In a CSV file all cells are texts, except those that hold a JSON list or object: `[5, 6]`,
+`{"S2": 3}`. `ids:` and `texts:` say of a column how it is to be read, in both kinds of files.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pathdsl.draws import Draws
+from pathdsl.engine.data.cells import csv_cell, read_columns
+from pathdsl.engine.data.faults import Faults
+from pathdsl.engine.data.task import DataCall, Scalar, TaskSpec
+from pathdsl.lang.fence import FREE, Fence, outside
+from pathdsl.reading import read_file
+from pathdsl.strictjson import JsonFault, read_json
+
+__all__ = ["LoadedRows", "Row", "check_ids", "load_rows", "matches", "named", "rows_hash"]
+
+Row = dict[str, Any]
+_FILES = ("jsonl", "csv")
+_FILE_ARGUMENTS = ("sha256", "take", "seed")
+_SHORTEST_HASH = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedRows:
+    """Rows with their ids filled in; `facts` (`data`, `data_sha256`, `rows`) for the methodology.
+
+    `facts["rows"]` is the hash of the rows themselves: tasks with equal ones share their rows.
+    """
+
+    rows: list[Row]
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+def load_rows(
+    task: TaskSpec,
+    base_dir: Path,
+    overrides: Mapping[str, int] | None = None,
+    fence: Fence = FREE,
+) -> LoadedRows:
+    """The rows that a task names; a file is relative to `base_dir`.
+
+    `overrides`: `take` and `seed` in the place of the file's. `fence`: where a file may lie.
+    Raises DataError PD320 to PD327, PD328 (no such field to filter by), PD339 (two rows of one id)
+    and PD664 (outside of the fence), with everything found.
+    """
+    faults = Faults(task.name, task.data.span or task.span)
+    call = task.data
+    arguments: dict[str, Scalar] = {**call.arguments, **(overrides or {})}
+    facts = {}
+    if call.name in _FILES:
+        if "take" not in arguments and "seed" not in call.arguments:
+            arguments.pop("seed", None)  # `--seed` for all tasks: nothing is drawn here
+        text, facts["data_sha256"] = _read(task, base_dir / call.path, faults, fence)
+        _check_arguments(call.name, arguments, faults)
+        faults.stop()
+        rows = _jsonl(call.path, text, faults) if call.name == "jsonl" else _csv(call, text, faults)
+        faults.stop()
+        rows = read_columns(rows, call.ids, call.texts, faults)
+        rows = _take(rows, arguments, faults)
+    else:
+        arguments = _usable(task, arguments, overrides or {}, faults)
+        rows = _generate(task, arguments)
+    facts["data"] = replace(call, arguments=arguments).written
+    for filter_ in task.filters:
+        lacking = [str(row["id"]) for row in rows if filter_.field not in row]
+        if lacking:
+            faults.add(
+                "PD328",
+                f"row `{lacking[0]}` has no field `{filter_.field}` to filter by"
+                + (f", nor have {len(lacking) - 1} others" if len(lacking) > 1 else ""),
+                span=filter_.span,
+            )
+        rows = [row for row in rows if matches(row.get(filter_.field), filter_.value)]
+    faults.stop()
+    if not rows:
+        what = f"`{call.name}` gives no rows"
+        if task.filters:
+            last = task.filters[-1]
+            what = f"no row has `{last.field}` equal to `{last.value}`"
+        faults.add("PD324", what, advice="data = ioi(take: 256, seed: 0)")
+    check_ids(rows, faults)
+    faults.stop()
+    facts["rows"] = rows_hash(rows)
+    return LoadedRows(rows=rows, facts=facts)
+
+
+def check_ids(rows: Sequence[Row], faults: Faults) -> None:
+    """Note PD339 for every row whose id another row before it has."""
+    seen: set[str] = set()
+    for row in rows:
+        if row["id"] in seen:
+            faults.add("PD339", f"two rows have the id `{row['id']}`")
+        seen.add(row["id"])
+
+
+def rows_hash(rows: Sequence[Row]) -> str:
+    """sha256 of the rows in order, whatever the order of their keys."""
+    canonical = json.dumps(
+        list(rows), sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str
+    )
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def matches(found: object, wanted: Scalar) -> bool:
+    """Whether a row's field has the value of a `where`; a CSV cell is compared as it is written."""
+    if isinstance(found, bool) or isinstance(wanted, bool):
+        if isinstance(found, str) and isinstance(wanted, bool):
+            return found.lower() == str(wanted).lower()
+        return found is wanted
+    if isinstance(found, str) and isinstance(wanted, int | float):
+        try:
+            return float(found) == wanted
+        except ValueError:
+            return False
+    return found == wanted
+
+
+# ------------------------------------------------------------------------------- files
+
+
+def _read(task: TaskSpec, path: Path, faults: Faults, fence: Fence) -> tuple[str, str]:
+    """The text of a data file and its sha256, checked against the task's."""
+    if not task.data.path:
+        faults.add("PD327", f"`{task.data.name}` names no file", advice='jsonl("rows.jsonl")')
+        faults.stop()
+    if not fence.holds(path):
+        faults.keep(outside(task.data.path, task.data.span))
+        faults.stop()
+    try:
+        content = read_file(path)
+    except OSError as error:
+        faults.add(
+            "PD320",
+            f"the data file `{path}` cannot be read: {error.strerror or error}",
+            notes=("a data file is relative to the file that names it",),
+        )
+        faults.stop()
+        raise
+    digest = hashlib.sha256(content).hexdigest()
+    wanted = task.data.arguments.get("sha256")
+    if wanted is not None:
+        prefix = str(wanted).lower()
+        if len(prefix) < _SHORTEST_HASH or set(prefix) - set("0123456789abcdef"):
+            faults.add(
+                "PD321",
+                f'`sha256: "{wanted}"` is not at least {_SHORTEST_HASH} hexadecimal digits',
+                advice=f'sha256: "{digest}"',
+            )
+        elif not digest.startswith(prefix):
+            faults.add(
+                "PD321",
+                f"the data file `{path}` is not the one that was meant",
+                notes=(f"the file says sha256 {wanted}", f"found sha256 {digest}"),
+                advice=f'sha256: "{digest}"',
+            )
+    try:
+        return content.decode("utf-8-sig"), digest
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        faults.add("PD323", f"line {line} of `{path}` is not UTF-8", advice="save it as UTF-8")
+        faults.stop()
+        raise
+
+
+def _check_arguments(name: str, arguments: Mapping[str, Scalar], faults: Faults) -> None:
+    for key, value in arguments.items():
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if key not in _FILE_ARGUMENTS:
+            known = ", ".join(f"`{one}:`" for one in _FILE_ARGUMENTS)
+            faults.add("PD327", f"`{name}` has no argument `{key}:`, only {known}")
+        elif key == "take" and not (whole and int(value) >= 1):
+            faults.add("PD327", f"`take` is {value!r}, wanted a whole number from 1")
+        elif key == "seed" and not whole:
+            faults.add("PD327", f"`seed` is {value!r}, wanted a whole number")
+
+
+def _jsonl(path: str, text: str, faults: Faults) -> list[Row]:
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = read_json(line)
+        except JsonFault as fault:
+            is_what = "is refused" if fault.refused else "is not JSON"
+            faults.add(
+                "PD322", f"line {number}, column {fault.column} of `{path}` {is_what}: {fault}",
+                about="line",
+            )  # fmt: skip
+            continue
+        if not isinstance(row, dict):
+            faults.add(
+                "PD322", f"line {number} of `{path}` is not a JSON object", about="line",
+                advice='{"id": "1", "prompt": "…"}',
+            )  # fmt: skip
+            continue
+        rows.append(named(row, number))
+    return rows
+
+
+def named(row: Row, number: int) -> Row:
+    """The row with a textual id, its own or the number of its line."""
+    own = row.get("id")
+    return {**row, "id": str(number) if own is None or own == "" else str(own)}
+
+
+def _csv(call: DataCall, text: str, faults: Faults) -> list[Row]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[Row] = []
+    header: list[str] = []
+    try:
+        for cells in reader:
+            if not cells:
+                continue
+            if not header:
+                header = cells
+                if double := sorted({name for name in header if header.count(name) > 1}):
+                    faults.add("PD322", f"the CSV header names `{double[0]}` twice")
+                continue
+            if len(cells) != len(header):
+                faults.add(
+                    "PD322",
+                    f"line {reader.line_num} has {len(cells)} cells, the header {len(header)}",
+                    about="line",
+                )
+                continue
+            row = {}
+            for name, cell in zip(header, cells, strict=True):
+                try:
+                    row[name] = csv_cell(cell, text=name in call.texts)
+                except JsonFault as fault:
+                    faults.add(
+                        "PD322",
+                        f"line {reader.line_num}, column `{name}` is refused: {fault}",
+                        about="line",
+                    )
+            rows.append(named(row, len(rows) + 1))
+    except csv.Error as error:
+        faults.add("PD322", f"line {reader.line_num} is not CSV: {error}")
+    return rows
+
+
+def _take(rows: list[Row], arguments: Mapping[str, Scalar], faults: Faults) -> list[Row]:
+    if "take" not in arguments:
+        return rows
+    take = int(arguments["take"])
+    if take > len(rows):
+        faults.add(
+            "PD325",
+            f"`take: {take}` asks for more rows than the {len(rows)} of the file",
+            advice=f"take: {len(rows)}",
+        )
+        return rows
+    if "seed" not in arguments:
+        return rows[:take]
+    places = Draws(int(arguments["seed"]), "take").sample(range(len(rows)), take)
+    return [rows[place] for place in sorted(places)]
+
+
+# ------------------------------------------------------------------------------- generators
+
+
+def _usable(
+    task: TaskSpec,
+    arguments: dict[str, Scalar],
+    overrides: Mapping[str, int],
+    faults: Faults,
+) -> dict[str, Scalar]:
+    """The arguments that the generator of a task takes, those that it does not take refused."""
+    from pathdsl import tasks
+
+    name = task.data.name
+    try:
+        generator = tasks.get(name)
+    except KeyError:
+        listed = ", ".join(f"`{one}`" for one in ("jsonl", "csv", *tasks.names()))
+        faults.add("PD326", f"no source of rows `{name}`", notes=(f"there are {listed}",))
+        faults.stop()
+        raise
+    except TypeError as error:
+        faults.add("PD326", str(error))
+        faults.stop()
+        raise
+    known = {parameter.name for parameter in generator.parameters}
+    # `--seed` for all tasks must not fail on one that draws nothing.
+    arguments = {k: v for k, v in arguments.items() if k in known or k not in overrides}
+    for found in generator.faults(**arguments):
+        faults.add("PD327", f"generator `{name}`: {found}")
+    for keyword in (word for word in ("ids", "texts") if getattr(task.data, word)):
+        faults.add("PD327", f"generator `{name}`: `{keyword}:` is for files")
+    if task.data.path:
+        faults.add("PD327", f"generator `{name}` takes arguments by name, `take: 256`")
+    faults.stop()
+    return arguments
+
+
+def _generate(task: TaskSpec, arguments: Mapping[str, Scalar]) -> list[Row]:
+    from pathdsl import tasks
+
+    rows = tasks.get(task.data.name).rows(**arguments)
+    return [named(row, i) for i, row in enumerate(rows, start=1)]

@@ -1,0 +1,309 @@
+"""From texts to token ids: prompts, and answers that must be exactly one token as written.
+
+A prompt is a text or a list of ids. Texts get the tokenizer's own special tokens, or with
+`bos = true` one beginning-of-sequence token and nothing else, or with `bos = false` none. Ids are
+used as they are. An answer's text is one token alone, or the one by which it continues the prompt.
+No torch: the tokenizer is an object of `transformers`, passed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pathdsl.engine.data.cells import json_repair
+from pathdsl.engine.data.faults import Faults, listed, quoted, shown
+from pathdsl.errors import Severity
+from pathdsl.graph.model.shape import ModelShape
+
+__all__ = ["Encoder", "Prompt"]
+
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """One prompt as tokens; `text` and `offsets` (character ranges) only where it was a text."""
+
+    ids: tuple[int, ...]
+    text: str | None = None
+    offsets: tuple[tuple[int, int], ...] = ()
+
+
+class Encoder:
+    """Encodes the texts of one task with one tokenizer, noting what is wrong."""
+
+    def __init__(
+        self,
+        tokenizer: Any | None,
+        shape: ModelShape,
+        bos: bool | None,
+        faults: Faults,
+        *,
+        texts: Collection[str] = (),
+    ) -> None:
+        """`texts`: columns that are declared to be texts."""
+        self.tokenizer = tokenizer
+        self.shape = shape
+        self.faults = faults
+        self.bos = bos
+        self.texts = texts
+        self._told_missing = False
+        self._told_ids = False
+        self._kinds: set[str] = set()  # "text" and "ids", as prompts came
+        self._answers: dict[str, Ids] = {}
+        self._words: dict[int, str] = {}
+        if bos and tokenizer is not None and tokenizer.bos_token_id is None:
+            faults.add(
+                "PD344",
+                "`bos = true`, and the tokenizer has no beginning-of-sequence token",
+                advice="bos = false",
+            )
+            self.bos = False
+
+    @property
+    def fact(self) -> str:
+        """What stands around every text, for the methodology line."""
+        if self.tokenizer is None or self._kinds == {"ids"}:
+            return "none (token ids as given)"
+        if self.bos is False:
+            return "none (bos = false)"
+        if self.bos:
+            return f"`{self.tokenizer.bos_token}` first (bos = true)"
+        added = self.tokenizer("", add_special_tokens=True)["input_ids"]
+        if not added:
+            return "none (the tokenizer adds none)"
+        listed = " ".join(f"`{t}`" for t in self.tokenizer.convert_ids_to_tokens(added))
+        return f"{listed} (added by the tokenizer)"
+
+    # ---------------------------------------------------------------- prompts
+
+    def prompt(self, row: str, column: str, value: object) -> Prompt | None:
+        """The tokens of one prompt, or None with the fault noted.
+
+        PD329 (type), PD330 (empty), PD331 (too long), PD332 (ids), PD342 (no tokenizer), PD349
+        (`bos` has no meaning for ids).
+        """
+        where = f"row `{row}`, column `{column}`"
+        if isinstance(value, str):
+            found = self._text(where, column, value)
+        elif isinstance(value, list | tuple) and all(_whole(item) for item in value):
+            self._kinds.add("ids")
+            self._vet_ids(where, value)
+            found = Prompt(ids=tuple(value))
+        else:
+            self.faults.add(
+                "PD329",
+                f"{where}: found {shown(value)}, wanted a text or a list of token ids",
+                about=column,
+            )
+            return None
+        if found is None:
+            return None
+        if not found.ids or found.text == "":
+            self.faults.add("PD330", f"{where}: the prompt is empty", about=column)
+            return None
+        if len(found.ids) > self.shape.n_positions:
+            self.faults.add(
+                "PD331",
+                f"{where}: {len(found.ids)} tokens, the model takes {self.shape.n_positions}",
+                about=column,
+            )
+            return None
+        return found if self._known(where, column, found.ids) else None
+
+    def _vet_ids(self, where: str, ids: Sequence[int]) -> None:
+        """Note PD349 where the task states `bos` and a prompt is ids; it is the same for all."""
+        if self.bos is None or self._told_ids or not ids:
+            return
+        self._told_ids = True
+        written = str(self.bos).lower()
+        self.faults.add(
+            "PD349",
+            f"`bos = {written}`, and {where} is a list of token ids, used as it is",
+            advice="leave `bos` out" + (", and begin each list with that token" * self.bos),
+            severity=Severity.ERROR if self.bos else Severity.WARNING,
+        )
+
+    def _text(self, where: str, column: str, text: str) -> Prompt | None:
+        self._kinds.add("text")
+        if self.tokenizer is None:
+            self._need_tokenizer(where)
+            return None
+        encoded = self.tokenizer(
+            text, return_offsets_mapping=True, add_special_tokens=self.bos is None
+        )
+        ids, offsets = list(encoded["input_ids"]), list(encoded["offset_mapping"])
+        if self.bos:
+            ids, offsets = [self.tokenizer.bos_token_id, *ids], [(0, 0), *offsets]
+        unknown = self.tokenizer.unk_token_id
+        if unknown is not None and unknown in ids and self.tokenizer.unk_token not in text:
+            start, end = offsets[ids.index(unknown)]
+            self.faults.add(
+                "PD346",
+                f"{where}: the tokenizer does not know {quoted(text[start:end])}",
+                about=column,
+                severity=Severity.WARNING,
+            )
+        return Prompt(ids=tuple(ids), text=text, offsets=tuple((a, b) for a, b in offsets))
+
+    def _known(self, where: str, column: str, ids: Sequence[int]) -> bool:
+        strange = [i for i in ids if not 0 <= i < self.shape.d_vocab]
+        if strange:
+            self.faults.add(
+                "PD332",
+                f"{where}: token id {strange[0]} is not in the vocabulary (0 to "
+                f"{self.shape.d_vocab - 1})",
+                about=column,
+            )
+        return not strange
+
+    def _need_tokenizer(self, where: str, column: str = "", text: str = "") -> None:
+        if not self._told_missing:  # it is the same for every row
+            self._told_missing = True
+            digits = text.isascii() and text.isdigit()
+            self.faults.add(
+                "PD342",
+                f"{where} is a text, and the model comes without a tokenizer",
+                advice=f"ids: [{column}]" if digits else '{"prompt": [3, 1, 2]}',
+                notes=("without a tokenizer, prompts and answers are token ids",),
+            )
+
+    # ---------------------------------------------------------------- answers
+
+    def answer(
+        self, row: str, column: str, value: object, after: Mapping[str, Ids | None] | None = None
+    ) -> Ids:
+        """The accepted token ids of one answer, sorted as written; () with the fault noted.
+
+        `after`: for every text, the ids by which it continues the row's prompt (see `continued`);
+        without it a text is tokenised alone. PD329 (type or empty list), PD332 (ids), PD333 (not
+        one token), PD342 (no tokenizer), PD354 (a Python list), PD357 (no continuation).
+        """
+        where = f"row `{row}`, column `{column}`"
+        items = list(value) if isinstance(value, list | tuple) else [value]
+        if not items or not all(isinstance(item, str) or _whole(item) for item in items):
+            self.faults.add(
+                "PD329",
+                f"{where}: found {shown(value)}, wanted one token as text or id, or a list of "
+                "those",
+                about=column,
+            )
+            return ()
+        found: list[int] = []
+        for item in items:
+            if not isinstance(item, str):
+                ids: Ids = (item,)
+            elif after is None or self.tokenizer is None:
+                ids = self._one_token(where, column, item)
+            else:
+                ids = self._continuing(where, column, item, after.get(item))
+            if not ids or not self._known(where, column, ids):
+                return ()
+            found += [one for one in ids if one not in found]
+        return tuple(found)
+
+    def alone(self, text: str) -> Ids:
+        """The ids of a text by itself, without special tokens; () without a tokenizer."""
+        if text not in self._answers:
+            if self.tokenizer is None:
+                return ()
+            self._answers[text] = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return self._answers[text]
+
+    def is_one(self, text: str) -> bool:
+        """Whether a text by itself is exactly one token of the vocabulary."""
+        ids = self.alone(text)
+        if len(ids) != 1 or self.tokenizer is None:
+            return False
+        return ids[0] != self.tokenizer.unk_token_id or text == self.tokenizer.unk_token
+
+    def continued(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Ids | None]:
+        """The ids by which each text continues its prompt.
+
+        None where there is no telling: the prompt is ids, or its own tokens become others.
+        """
+        whole = [(prompt.text or "") + text for prompt, text in zip(prompts, texts, strict=True)]
+        if self.tokenizer is None or not whole:
+            return [None] * len(whole)
+        first = (self.tokenizer.bos_token_id,) if self.bos else ()
+        found: list[Ids | None] = []
+        texts = list(dict.fromkeys(whole))
+        encoded = self.tokenizer(
+            texts, add_special_tokens=self.bos is None, return_attention_mask=False
+        )
+        ids_of = dict(zip(texts, encoded["input_ids"], strict=True))
+        for prompt, text in zip(prompts, whole, strict=True):
+            n, both = len(prompt.ids), (*first, *ids_of[text])
+            kept = prompt.text is not None and both[:n] == prompt.ids
+            found.append(both[n:] if kept else None)
+        return found
+
+    def _one_token(self, where: str, column: str, text: str) -> Ids:
+        if self.tokenizer is None:
+            self._need_tokenizer(where, column, text)
+            return ()
+        if self.is_one(text):
+            return self.alone(text)
+        if repair := "" if column in self.texts else json_repair(text):
+            self.faults.add(
+                "PD354", f"{where}: {shown(text)} is a list as Python writes it, not as JSON does",
+                about=column, advice=repair,
+            )  # fmt: skip
+            return ()
+        ids = self.alone(text)
+        parts = listed(self.tokenizer.convert_ids_to_tokens(list(ids)))
+        what = f"is {len(ids)} tokens ({parts})" if len(ids) != 1 else "is not in the vocabulary"
+        self.faults.add(
+            "PD333", f"{where}: {quoted(text)} {what}, wanted exactly one", about=column,
+            advice=self._repair(column, text),
+        )  # fmt: skip
+        return ()
+
+    def _continuing(self, where: str, column: str, text: str, ids: Ids | None) -> Ids:
+        """The one token by which a text continues the prompt; () with the fault noted."""
+        assert self.tokenizer is not None
+        if ids is not None and len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id:
+            return ids
+        if ids is None:
+            what = "makes other tokens of the end of the prompt"
+        elif len(ids) == 1:
+            what = "is not in the vocabulary"
+        else:
+            what = f"is {len(ids)} tokens ({listed(self.words(ids))})"
+        self.faults.add(
+            "PD357", f"{where}: {quoted(text)} after the prompt {what}, and `tokens = continued` "
+            "wants exactly one behind it", about=column, advice="tokens = alone",
+        )  # fmt: skip
+        return ()
+
+    def _repair(self, column: str, text: str) -> str:
+        """How an id is declared; or the word with or without its space, where that is one token."""
+        if text.isascii() and text.isdigit() and column not in self.texts:
+            return f"ids: [{column}]"
+        other = text[1:] if text.startswith(" ") else f" {text}"
+        ids = self.tokenizer(other, add_special_tokens=False)["input_ids"] if other.strip() else []
+        if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id:
+            return f'"{other}"'
+        return ""
+
+    def words(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """The tokens as text with their own blanks, for reports; the ids without a tokenizer."""
+        if self.tokenizer is None:
+            return tuple(str(one) for one in ids)
+        return tuple(self._word(one) for one in ids)
+
+    def _word(self, one: int) -> str:
+        """One token as text. SentencePiece's `▁` is a blank, which decoding it alone strips off."""
+        if one not in self._words:
+            text = self.tokenizer.decode([one])  # type: ignore[union-attr]
+            raw = self.tokenizer.convert_ids_to_tokens(one)  # type: ignore[union-attr]
+            blank = isinstance(raw, str) and raw.startswith("▁") and not text.startswith(" ")
+            self._words[one] = f" {text}" if blank else text
+        return self._words[one]
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

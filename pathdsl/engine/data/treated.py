@@ -1,0 +1,311 @@
+"""Which rows and which numbers a treated value is made of; the runs themselves are the executor's.
+
+All of it is keyed by row *ids* and by a hash of the seed, never by a row's place or by a library's
+generator, so that the same file means the same values on every machine and device.
+
+- `mean`: groups of rows of equal label and length, over which outputs are averaged per token index.
+- `resample`: for every row and draw another row of equal length (and label).
+- `noise`: Gaussian vectors added to `input`, `scale` times the standard deviation of all entries of
+  the embedding matrix (Meng et al. 2022, arXiv:2202.05262, section 2.1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+
+import numpy as np
+
+from pathdsl.draws import Draws
+from pathdsl.engine.data.faults import Faults
+from pathdsl.engine.data.positions import parse_position, resolve_positions
+from pathdsl.errors import DataError, Severity
+from pathdsl.lang.method.treated import ENOUGH_PER_GROUP
+from pathdsl.plan.runs import TreatedSpec
+from pathdsl.plan.taskdata import TaskData
+
+__all__ = [
+    "TreatedSpec",
+    "columns_of",
+    "groups_of_one",
+    "mean_groups",
+    "moved_places",
+    "noise_values",
+    "resample_rows",
+    "unchanged_rows",
+    "vet_means",
+    "vet_treated",
+]
+
+
+def columns_of(spec: TreatedSpec | None) -> tuple[str, ...]:
+    """The prompt columns that a treated value reads, beside the reference."""
+    return (spec.column,) if spec is not None and spec.column else ()
+
+
+def _alike(task: TaskData, by: str) -> list[tuple[object, int]]:
+    """For every row what rows of one group share: the label and the length."""
+    labels = task.labels[by] if by else ("",) * task.n_rows
+    return [(label, int(n)) for label, n in zip(labels, task.lengths, strict=True)]
+
+
+def mean_groups(task: TaskData, spec: TreatedSpec) -> np.ndarray:
+    """The group of every row, (rows,) int64, numbered in order of first appearance.
+
+    Rows of one group have equal `spec.by` label (no `by`: any) and equal length.
+    """
+    numbers: dict[tuple[object, int], int] = {}
+    alike = _alike(task, spec.by)
+    return np.array([numbers.setdefault(key, len(numbers)) for key in alike], dtype=np.int64)
+
+
+def groups_of_one(task: TaskData, spec: TreatedSpec) -> tuple[str, ...]:
+    """The ids of rows that are alone in their group: their mean is their own value."""
+    groups = mean_groups(task, spec)
+    sizes = np.bincount(groups)
+    return tuple(row for row, group in zip(task.row_ids, groups, strict=True) if sizes[group] == 1)
+
+
+def vet_means(task: TaskData, spec: TreatedSpec, faults: Faults, *, counted: bool) -> None:
+    """Note PD508 where the smallest group of a mean has few rows, but more than one (PD341).
+
+    Note PD517 where rows are averaged whose positions stand at other tokens. `counted`: the rows
+    come from a generator, whose labels the lint has counted; their lengths it does not know.
+    """
+    if spec.kind != "mean" or faults or (spec.by and spec.by not in task.labels):
+        return
+    groups = mean_groups(task, spec)
+    _vet_alignment(task, spec, groups, faults)
+    sizes = np.bincount(groups)
+    smallest = int(sizes.min())
+    if counted and spec.by and min(Counter(task.labels[spec.by]).values()) < ENOUGH_PER_GROUP:
+        return
+    if 1 < smallest < ENOUGH_PER_GROUP:
+        faults.add(
+            "PD508",
+            f"the smallest of the {len(sizes)} groups of `{spec}` has {smallest} of "
+            f"{task.n_rows} rows (groups have equal length, too)",
+            advice="take more rows, or a coarser `by:`",
+            severity=Severity.WARNING,
+        )
+
+
+def _vet_alignment(task: TaskData, spec: TreatedSpec, groups: np.ndarray, faults: Faults) -> None:
+    """Note PD517 where a position stands at other places on rows that are averaged together."""
+    for name, places in task.positions.items():
+        first: dict[int, tuple[int, str]] = {}
+        for row, group in enumerate(groups.tolist()):
+            known, other = first.setdefault(group, (row, task.row_ids[row]))
+            if places[known] != places[row]:
+                faults.add(
+                    "PD517",
+                    f"`{spec}` averages rows on which `{name}` stands at other tokens, such as "
+                    f"`{other}` and `{task.row_ids[row]}`",
+                    advice="group them by a label on which places hang: `by: template`",
+                    severity=Severity.WARNING,
+                )
+                return
+
+
+def resample_rows(task: TaskData, spec: TreatedSpec) -> np.ndarray:
+    """Which row stands in for each row in each draw, (draws, rows) int64 row numbers.
+
+    Partners have equal length (and `spec.by` label) and are never the row itself; the draws of one
+    row are different partners as long as there are enough. Keyed by seed and row id: the order of
+    the rows does not matter, and `draws: 4` is the beginning of `draws: 8`. Raises DataError PD343
+    with every row that has no partner.
+    """
+    faults = Faults(task.name)
+    members: dict[tuple[object, int], list[int]] = {}
+    alike = _alike(task, spec.by)
+    for row in sorted(range(task.n_rows), key=lambda one: task.row_ids[one]):
+        members.setdefault(alike[row], []).append(row)
+    chosen = np.zeros((spec.draws, task.n_rows), dtype=np.int64)
+    for row, name in enumerate(task.row_ids):
+        others = [one for one in members[alike[row]] if one != row]
+        if not others:
+            label = f" and `{spec.by}` `{alike[row][0]}`" if spec.by else ""
+            faults.add(
+                "PD343",
+                f"row `{name}` has no partner: no other row has {alike[row][1]} tokens{label}",
+                advice="take more rows, or resample without `by:`" if spec.by else "take more rows",
+            )
+            continue
+        stream = Draws(spec.seed, "resample", name)
+        found: list[int] = []
+        while len(found) < spec.draws:
+            found += stream.sample(others, min(len(others), spec.draws - len(found)))
+        chosen[:, row] = found
+    faults.stop()
+    return chosen
+
+
+def noise_values(
+    task: TaskData,
+    spec: TreatedSpec,
+    rows: np.ndarray,
+    d_model: int,
+    embedding_std: float,
+    draw: int = 0,
+) -> np.ndarray:
+    """What is added to `input` on some rows: (len(rows), pos, d_model) float64, 0 outside `at`.
+
+    `rows` are row numbers, pos is the longest of them. The vector of a token depends on the seed,
+    the draw, the row's id and the token's index alone. Unit: that of the residual stream.
+    Raises DataError PD336, PD338 where `at` names no position of some row.
+    """
+    from scipy.special import ndtri
+
+    places = [resolve_positions(task, *parse_position(at)) for at in spec.at]
+    noise = np.zeros((len(rows), int(task.lengths[rows].max()), d_model))
+    for i, row in enumerate(rows):
+        for place in sorted({one for named in places for one in named[row]}):
+            name = f"noise|{spec.seed}|{draw}|{place}|{task.row_ids[row]}"
+            key = np.frombuffer(hashlib.sha256(name.encode()).digest()[:16], dtype="<u8")
+            # Raw words of a counter-based generator and the inverse distribution function: unlike
+            # a generator's own `normal`, these are fixed for ever.
+            words = np.random.Philox(key=key.astype(np.uint64)).random_raw(d_model)
+            odd = (2 * (words >> np.uint64(12)) + np.uint64(1)).astype(np.float64)
+            noise[i, place] = ndtri(odd * 2.0**-53)
+    return noise * (spec.scale * embedding_std)
+
+
+def vet_treated(task: TaskData, spec: TreatedSpec) -> Faults:
+    """What is wrong with a treated value on these rows; errors and warnings, nothing raised.
+
+    PD328 (no such column or label), PD336/PD338 (noise positions), PD340 (equals the reference),
+    PD341 (groups of one), PD343 (no partner), PD358 (the reference's own value on every row).
+    """
+    faults = Faults(task.name)
+    for column in columns_of(spec):
+        if column not in task.prompts:
+            faults.add("PD328", f"the treated value `{spec}` needs a prompt column `{column}`")
+    if spec.by and spec.by not in task.labels:
+        faults.add("PD328", f"the treated value `{spec}` needs a label `{spec.by}` in every row")
+    if faults:
+        return faults
+    try:
+        if spec.kind == "resample":
+            resample_rows(task, spec)
+        for at in spec.at:
+            resolve_positions(task, *parse_position(at))
+    except DataError as error:
+        for found in error.diagnostics:
+            faults.keep(found)
+    except ValueError as error:
+        faults.add("PD338", str(error))
+    if faults:
+        return faults
+    unchanged = unchanged_rows(task, spec)
+    if unchanged.all():
+        _vet_nothing(task, spec, faults)
+    else:
+        _vet_unchanged(task, spec, unchanged, faults)
+    return faults
+
+
+def unchanged_rows(task: TaskData, spec: TreatedSpec) -> np.ndarray:
+    """(rows,) bool: where the treated value is the reference's own, whatever the model computes.
+
+    Its prompt is the reference prompt, or all prompts behind its mean or its draws are, or its
+    noise has scale 0. For values that `vet_treated` has passed.
+    """
+    nothing: np.ndarray = np.zeros(task.n_rows, dtype=bool)
+    if not spec.column:
+        return ~nothing if spec.kind == "noise" and spec.scale == 0 else nothing
+    prompts, reference = task.prompts[spec.column], task.prompts[task.reference]
+    match spec.kind:
+        case "paired":
+            return np.asarray((prompts == reference).all(axis=1))
+        case "mean":
+            groups = mean_groups(task, spec)
+            first = np.unique(groups, return_index=True)[1]
+            other = np.flatnonzero((prompts != prompts[first][groups]).any(axis=1))
+            alike = ~np.isin(groups, groups[other])
+            return np.asarray(alike & (prompts == reference).all(axis=1))
+        case _:
+            same = ~nothing
+            for partners in resample_rows(task, spec):
+                same &= (prompts[partners] == reference).all(axis=1)
+            return same
+
+
+def moved_places(task: TaskData, spec: TreatedSpec) -> np.ndarray | None:
+    """(rows, pos) bool: where a path that begins there carries another input than the reference's.
+
+    None for means and zeros, which are values of components and not of prompts. For values that
+    `vet_treated` has passed.
+    """
+    moved: np.ndarray = np.zeros((task.n_rows, task.n_pos), dtype=bool)
+    match spec.kind:
+        case "paired" | "resample":
+            prompts, reference = task.prompts[spec.column], task.prompts[task.reference]
+            drawn = resample_rows(task, spec) if spec.kind == "resample" else [slice(None)]
+            for rows in drawn:
+                moved |= prompts[rows] != reference
+        case "noise":
+            for at in spec.at:
+                for row, places in enumerate(resolve_positions(task, *parse_position(at))):
+                    moved[row, list(places)] = spec.scale > 0
+        case _:
+            return None
+    return moved
+
+
+def _vet_nothing(task: TaskData, spec: TreatedSpec, faults: Faults) -> None:
+    """Note PD358: no row has a treated value of its own."""
+    which = f"on all {task.n_rows} rows" if task.n_rows > 1 else f"on row `{task.row_ids[0]}`"
+    by = f" of its `{spec.by}` and length" if spec.by else " of its length"
+    why, advice = {
+        "paired": (
+            f"`{spec.column}` equals `{task.reference}` {which}",
+            "a column with another prompt",
+        ),
+        "mean": (
+            f"`{spec}` is made of the row's own prompt alone {which}: no other{by} is there",
+            "take more rows, or a coarser `by:`",
+        ),
+        "resample": (
+            f"`{spec}` draws the row's own prompt {which}",
+            "rows with different prompts",
+        ),
+        "noise": (f"`{spec}` has scale 0", "scale: 3.0"),
+    }[spec.kind]
+    faults.add(
+        "PD358",
+        f"the treated value is the reference's own: {why}",
+        advice=advice,
+        notes=("treating any path changes nothing, so that every effect is 0 by construction",),
+    )
+
+
+def _vet_unchanged(
+    task: TaskData, spec: TreatedSpec, unchanged: np.ndarray, faults: Faults
+) -> None:
+    """Note PD340 and PD341 for rows that have no treated value of their own, or of one prompt."""
+    if spec.kind == "mean" and (alone := groups_of_one(task, spec)):
+        others = f" and {len(alone) - 1} others are" if len(alone) > 1 else " is"
+        by = f" of one `{spec.by}`" if spec.by else ""
+        own = unchanged[task.row_ids.index(alone[0])]
+        faults.add(
+            "PD341",
+            f"row `{alone[0]}`{others} alone among rows of its length{by}, so its mean is "
+            + ("its own value" if own else "the value of one prompt"),
+            advice="take more rows, or a coarser `by:`",
+            severity=Severity.WARNING,
+        )
+        unchanged = unchanged & ~np.isin(task.row_ids, alone)
+    if not unchanged.any():
+        return
+    count = int(unchanged.sum())
+    others = f" and on {count - 1} others" if count > 1 else ""
+    what = f"`{spec.column}` equals `{task.reference}`"
+    if spec.kind != "paired":
+        what = f"`{spec}` is made of the row's own prompt alone"
+    faults.add(
+        "PD340",
+        f"on row `{task.row_ids[int(np.flatnonzero(unchanged)[0])]}`{others} {what}, so treating "
+        "changes nothing there",
+        notes=(f"{count} of {task.n_rows} rows; reports count them beside n",),
+        severity=Severity.WARNING,
+    )

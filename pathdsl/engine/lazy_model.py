@@ -1,0 +1,172 @@
+"""A model whose weights are read when something must be computed.
+
+With a result store the weight files are hashed first. Where the store knows what loading these
+files gave (attention implementation, dtype of arithmetic, threads), a check whose values are all
+stored reports the same facts without reading a weight. Without a store the model loads at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import torch
+import transformers
+
+from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.load.devices import check_device, make_deterministic
+from pathdsl.engine.load.source import ModelSource, config_of
+from pathdsl.engine.load.versions import version_warning
+from pathdsl.engine.load.weights import LoadedModel, load, weight_hashes
+from pathdsl.engine.meter import Meter
+from pathdsl.engine.session import ROUNDING, Limits
+from pathdsl.engine.store.keys import digest, processor, program_text, versions
+from pathdsl.engine.store.store import Store
+from pathdsl.errors import Diagnostic, EngineError
+
+__all__ = ["LazyModel"]
+
+_KEPT = ("architecture", "dtype", "attention", "device", "threads", "torch", "transformers")
+
+
+class LazyModel:
+    """One model on one device; `adapter` reads the weights if that has not happened yet.
+
+    Raises what `pathdsl.engine.load.weights.load` raises: at once without a store, else when files
+    are missing, and for damaged weights when they are read.
+    """
+
+    def __init__(
+        self,
+        source: ModelSource,
+        device: str = "cpu",
+        threads: int | None = None,
+        store: Store | None = None,
+        *,
+        fused: bool = False,
+        meter: Meter | None = None,
+    ) -> None:
+        self.source = source
+        self.meter = meter or Meter()
+        self.fused = fused
+        self.device = device
+        self.threads = threads
+        self._loaded: LoadedModel | None = None
+        self._facts: dict[str, str] = {}
+        self._precision = ""
+        self._identity = ""
+        self._weights: Mapping[str, str] = {}
+        if store is None or not store.on:
+            self._load()
+            return
+        target = check_device(source, device)
+        self.meter.start("reading what the model is")
+        commit, self._weights = weight_hashes(source)
+        self._identity = digest(
+            program_text(), versions(), processor(), self._weights, config_of(source),
+            source.dtype, device, _device_name(target), fused,
+        )  # fmt: skip
+        facts_key = digest("facts", self._identity, threads, torch.get_num_threads())
+        text = store.record(facts_key)
+        known = _read_facts(text) if text is not None else None
+        if known is None:
+            if text is not None:
+                store.reject([facts_key])
+            self._load()
+            facts = {name: self.facts[name] for name in _KEPT}
+            text = json.dumps({"facts": facts, "precision": self._precision}, sort_keys=True)
+            store.add_record(facts_key, text)
+            return
+        self._precision, found = known
+        self._facts = {"model": source.written, "revision": commit, **found}
+        # The process is left as loading would leave it; later files of a check depend on it.
+        make_deterministic(target, int(self._facts["threads"]))
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the weights have been read."""
+        return self._loaded is not None
+
+    @property
+    def adapter(self) -> Adapter:
+        """The parts of the model; reads the weights if need be."""
+        if self._loaded is None:
+            self._load()
+        assert self._loaded is not None
+        return self._loaded.adapter
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Text by name, as `LoadedModel.facts`; without the tokenizer's hash before loading."""
+        return self._facts
+
+    @property
+    def weights(self) -> Mapping[str, str]:
+        """The sha256 of each weight file by its name."""
+        return self._weights
+
+    @property
+    def config(self) -> Mapping[str, object]:
+        """The model's `config.json`, whose files are at hand by now."""
+        return config_of(self.source) or {}
+
+    @property
+    def precision(self) -> str:
+        """The dtype of arithmetic by name, `float32`."""
+        return self._precision
+
+    @property
+    def rounding(self) -> float:
+        """How far two evaluations of one logit may lie apart."""
+        return ROUNDING[self._precision]
+
+    @property
+    def warnings(self) -> tuple[Diagnostic, ...]:
+        """What loading warns of; known without reading a weight."""
+        return version_warning(self.source, transformers.__version__)
+
+    def setting(self, limits: Limits) -> str:
+        """The part of a key that runs and tasks have no part in; of no use without a store."""
+        facts = [self._facts[name] for name in ("threads", "attention", "device")]
+        return digest("setting", self._identity, facts, limits)
+
+    def _load(self) -> None:
+        self.meter.start("loading the model")
+        loaded = load(self.source, self.device, self.threads, fused=self.fused)
+        self.meter.end()
+        if self._identity and dict(loaded.weights) != self._weights:
+            raise EngineError(
+                self.source.fault(
+                    "PD609",
+                    f"the weights of `{self.source.location}` changed while they were read",
+                    advice="pathdsl check again, when nothing writes to them",
+                )
+            )
+        self._loaded = loaded
+        self._weights = loaded.weights
+        self._facts = dict(loaded.facts)
+        self._precision = str(loaded.adapter.precision).removeprefix("torch.")
+
+
+def _read_facts(text: str) -> tuple[str, dict[str, str]] | None:
+    """The dtype of arithmetic and the facts that loading gave; None for any other text."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or {*found} != {"facts", "precision"}:
+        return None
+    precision, facts = found["precision"], found["facts"]
+    if not isinstance(facts, dict) or {*facts} != {*_KEPT} or precision not in [*ROUNDING]:
+        return None
+    if not all(isinstance(fact, str) for fact in facts.values()):
+        return None
+    return (precision, facts) if facts["threads"].isdecimal() else None
+
+
+def _device_name(device: torch.device) -> str:
+    """The device with what else on it decides how products are formed."""
+    if device.type == "cuda":
+        name, power = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
+        return f"{name} {power} cuda {torch.version.cuda} cudnn {torch.backends.cudnn.version()}"
+    return f"{device.type} {torch.backends.cpu.get_cpu_capability()}"

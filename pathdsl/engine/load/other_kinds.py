@@ -1,0 +1,45 @@
+"""Models that are no plain decoder of text, told from their config by what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pathdsl.graph.model.shape import SHAPES
+
+__all__ = ["other_kind"]
+
+_EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+_INPUTS = {"vision_config": "images", "audio_config": "sound", "speech_config": "sound"}
+
+
+def other_kind(config: Mapping[str, object]) -> tuple[str, str, str] | None:
+    """Message, note and repair for experts, inputs beside text and encoders; None for a decoder."""
+    kind = config.get("model_type") or "unknown"
+    inner = config.get("text_config")
+    text: Mapping[str, object] = inner if isinstance(inner, Mapping) else {}
+    for key in _EXPERTS:
+        if count := config.get(key) or text.get(key):
+            return (
+                f"`{kind}` is a mixture of experts (`{key}: {count}`), and no adapter takes one "
+                "apart",
+                "a router picks other experts for every token, so the edges would change with it",
+                "use a model with one MLP in each layer",
+            )
+    for key, what in _INPUTS.items():
+        if config.get(key):
+            own = str(text.get("model_type"))
+            return (
+                f"`{kind}` reads {what} beside text (`{key}`), and no adapter takes it apart",
+                "`input` is the token embedding; other inputs have no node",
+                f"use the model of text alone, model type `{own}`"
+                if own in SHAPES
+                else "use a model of text alone",
+            )
+    if config.get("is_encoder_decoder"):
+        return (
+            f"`{kind}` has an encoder beside its decoder (`is_encoder_decoder`), and no adapter "
+            "takes it apart",
+            "the encoder's outputs have no node",
+            "use a decoder-only model",
+        )
+    return None

@@ -1,0 +1,389 @@
+"""Loads a model for checking: its own weights, complete, finite, in eval mode, without a sound.
+
+`from_pretrained` is generous: it initialises weights that are missing, drops those that it does
+not know, unpickles old files and runs code that comes with a model. A checker must do none of
+that, so everything is looked at before and after, and refused by name (PD600 to PD620).
+
+Determinism, set by `load` for the whole process: deterministic algorithms only, TF32 off, cuDNN
+without its autotuner. The number of threads changes the order of sums inside a matrix product; it
+is left as it is unless `threads` is given, and recorded in the facts, since bit-identical results
+need the same number.
+
+    loaded = load(source_from(program.model, folder))
+    loaded.adapter.shape, loaded.facts["dtype"]
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from pathdsl.engine.adapters import Adapter, adapter_for, fuses
+from pathdsl.engine.load.devices import (
+    AUTO,
+    check_device,
+    check_placed,
+    device_text,
+    make_deterministic,
+    no_placing,
+)
+from pathdsl.engine.load.files import (
+    check_file,
+    check_size,
+    folder_files,
+    hub_files,
+    sha256_of,
+    strangers,
+    unreachable,
+)
+from pathdsl.engine.load.source import DTYPES, ModelSource, config_of, folder_of
+from pathdsl.engine.load.tokenizer_file import read_otherwise
+from pathdsl.engine.load.versions import version_text, version_warning
+from pathdsl.errors import Diagnostic, EngineError, LanguageError, PathdslError
+
+__all__ = [
+    "LoadedModel",
+    "fetch_config",
+    "load",
+    "load_tokenizer",
+    "weight_hashes",
+]
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """A model ready to be taken apart; `tokenizer` is None where the model has none.
+
+    `facts`: for the methodology line and the lock, text by name: source, revision, dtype, attention
+    implementation, device, threads, versions, tokenizer hash. `weights`: sha256 by file name.
+    `warnings`: PD622, where transformers is a version that was not tested.
+    """
+
+    model: Any
+    adapter: Adapter
+    tokenizer: Any | None
+    source: ModelSource
+    facts: Mapping[str, str]
+    weights: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+def load(
+    source: ModelSource,
+    device: str = "cpu",
+    threads: int | None = None,
+    *,
+    fused: bool = False,
+) -> LoadedModel:
+    """The model of a source with its adapter and tokenizer, on `device`.
+
+    `device` "auto": the weights are placed by transformers and accelerate, on several devices if
+    one does not hold them; each layer then runs where it is.
+    `fused`: attention without its (queries x keys) pattern where the family allows it; which one
+    it became is the fact `attention`, and holds for the model's own forward pass, too.
+
+    Raises LanguageError where the file names something that cannot be used (PD600, PD601, PD604,
+    PD607, PD608, PD610, PD612, PD613, PD615) and EngineError where the weights or the machine
+    fail (PD602, PD603, PD605, PD606, PD609, PD611, PD617, PD619, PD620, PD621).
+    """
+    if source.dtype not in DTYPES:
+        raise LanguageError(source.fault("PD610", f"dtype `{source.dtype}` is not supported"))
+    target = check_device(source, device)
+    make_deterministic(target, threads)
+    spread = device == AUTO
+    with _quiet():
+        place, files = _files(source)
+        held = sum(check_file(source, path) for path in files)
+        check_size(source, held)
+        fused = fused and fuses(config_of(source) or {})
+        attention = "sdpa" if fused else "eager"
+        model = _read_weights(source, place, files, target, attention, spread)
+        _check_finite(source, model)
+        model.eval()
+        adapter = adapter_for(model, fused=fused)
+        if threads is None and _is_small(model):
+            # Splitting tiny products costs more than it saves, most of all beside other programs.
+            torch.set_num_threads(1)
+        tokenizer = load_tokenizer(source)
+    weights = {path.name: sha256_of(path) for path in files}
+    facts = {
+        "model": source.written,
+        "revision": _commit(source, files),
+        "architecture": type(model).__name__,
+        "dtype": source.dtype,
+        "attention": str(model.config._attn_implementation),
+        "device": device_text(model, target),
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+        "transformers": version_text(transformers.__version__),
+        "tokenizer": _tokenizer_hash(tokenizer),
+    }
+    return LoadedModel(
+        model=model,
+        adapter=adapter,
+        tokenizer=tokenizer,
+        source=source,
+        facts=facts,
+        weights=weights,
+        warnings=version_warning(source, transformers.__version__),
+    )
+
+
+def weight_hashes(source: ModelSource) -> tuple[str, dict[str, str]]:
+    """The commit of a hub model ("" for others), and the sha256 of each weight file by its name.
+
+    Loads nothing. Raises what `load` raises where there are no files to read.
+    """
+    with _quiet():
+        _, files = _files(source)
+    return _commit(source, files), {path.name: sha256_of(path) for path in files}
+
+
+def _files(source: ModelSource) -> tuple[str, list[Path]]:
+    return hub_files(source) if source.kind == "hf" else folder_files(source)
+
+
+def _commit(source: ModelSource, files: list[Path]) -> str:
+    # The cache keeps a hub file in `snapshots/COMMIT/`.
+    return files[0].parent.name if source.kind == "hf" else ""
+
+
+# ------------------------------------------------------------------------------- the machine
+
+
+SMALL_MODEL = 20_000_000
+"""Parameters below which one thread is faster than two."""
+
+
+def _is_small(model: Any) -> bool:
+    return sum(parameter.numel() for parameter in model.parameters()) < SMALL_MODEL
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bar, warning or report of the libraries; settings are put back afterwards."""
+    log = transformers.utils.logging
+    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "accelerate")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.set_verbosity(verbosity)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars:
+            log.enable_progress_bar()
+
+
+# ------------------------------------------------------------------------------- the weights
+
+
+def _read_weights(
+    source: ModelSource,
+    place: str,
+    files: list[Path],
+    device: torch.device,
+    attention: str,
+    spread: bool,
+) -> Any:
+    """The model as transformers builds it: every weight read, and every weight used."""
+    try:
+        model, report = transformers.AutoModelForCausalLM.from_pretrained(
+            place,
+            revision=source.revision or "main",
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation=attention,
+            dtype=getattr(torch, source.dtype),
+            output_loading_info=True,
+            **({"device_map": "auto"} if spread else {}),
+        )
+        kinds = ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")
+        found = {kind: sorted(map(str, report.get(kind) or ())) for kind in kinds}
+        found["unexpected_keys"] = strangers(model, found["unexpected_keys"], files)
+        if any(found.values()):
+            raise _misfit(source, found)
+        if spread:
+            check_placed(source, model)
+            return model
+        return model.to(device)
+    except torch.OutOfMemoryError as error:
+        raise _no_memory(source, device) from error
+    except MemoryError as error:
+        raise _no_memory(source, device) from error
+    except RecursionError as error:
+        raise _unbuilt(source, place, error) from error
+    except RuntimeError as error:
+        if "memory" in str(error) and "mismatch" not in str(error):
+            raise _no_memory(source, device) from error
+        raise _misfit(source, {"error_msgs": str(error).splitlines()[:1]}) from error
+    except ImportError as error:
+        if not spread:
+            raise
+        raise no_placing(source, str(error)) from error
+    except OSError as error:
+        if source.kind == "hf":
+            raise unreachable(source, error) from error
+        raise EngineError(
+            source.fault("PD609", f"the weights of `{place}` cannot be read: {error}")
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if spread and "offload" in str(error):
+            raise _no_memory(source, device) from error
+        raise _unbuilt(source, place, error) from error
+    except PathdslError:
+        raise
+    except Exception as error:
+        # The strict classes of configs raise errors of their own; what else transformers raises
+        # while it reads a folder of somebody's is about that folder, too.
+        raise _unbuilt(source, place, error) from error
+
+
+def _unbuilt(source: ModelSource, place: str, error: Exception) -> LanguageError:
+    told = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return LanguageError(
+        source.fault(
+            "PD615",
+            f"transformers cannot build `{place}`: {told[0] if told else type(error).__name__}",
+            notes=tuple(told[1:3]),
+            advice="save it again with `model.save_pretrained(folder)`",
+        )
+    )
+
+
+def _misfit(source: ModelSource, found: Mapping[str, list[str]]) -> EngineError:
+    words = {
+        "missing_keys": "not in the weight file, so they would be random",
+        "unexpected_keys": "in the weight file and not used by the model",
+        "mismatched_keys": "of another shape than the config says",
+        "error_msgs": "reported by transformers",
+    }
+    notes = []
+    for kind, keys in found.items():
+        if keys:
+            more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
+            notes.append(f"{words[kind]}: {', '.join(keys[:5])}{more}")
+    return EngineError(
+        source.fault(
+            "PD605",
+            f"the weights of `{source.location}` do not fit its config",
+            notes=tuple(notes),
+            advice="save model and config together with `model.save_pretrained(folder)`",
+        )
+    )
+
+
+def _no_memory(source: ModelSource, device: torch.device) -> EngineError:
+    return EngineError(
+        source.fault(
+            "PD620",
+            f"there is not enough memory on `{device}` for `{source.location}` in {source.dtype}",
+            advice="dtype: bfloat16",
+        )
+    )
+
+
+def _check_finite(source: ModelSource, model: Any) -> None:
+    """Raise EngineError PD606 where a weight is infinite or not a number."""
+    bad = [name for name, p in model.named_parameters() if not bool(torch.isfinite(p).all())]
+    if bad:
+        note = ()
+        if source.dtype == "float16":
+            note = ("float16 ends at 65504: larger weights become infinite",)
+        raise EngineError(
+            source.fault(
+                "PD606",
+                f"{len(bad)} weights of `{source.location}` hold infinite values or no numbers, "
+                f"first `{bad[0]}`",
+                notes=note,
+                advice="dtype: float32" if note else "",
+            )
+        )
+
+
+# ------------------------------------------------------------------------------- the tokenizer
+
+
+def fetch_config(source: ModelSource) -> dict[str, object]:
+    """The config of a hub model that is not in the local cache yet; no weights, no remote code."""
+    try:
+        with _quiet():
+            config = transformers.AutoConfig.from_pretrained(
+                source.location, revision=source.revision or "main", trust_remote_code=False
+            )
+    except Exception as error:
+        raise unreachable(source, error) from error
+    return config.to_dict()
+
+
+def load_tokenizer(source: ModelSource) -> Any | None:
+    """The model's fast tokenizer, or None where the model comes without one; reads no weights.
+
+    Raises EngineError PD617 where tokenizer files are there and cannot be used, PD611 where the
+    hub cannot be reached.
+    """
+    folder = folder_of(source)
+    # transformers makes an empty tokenizer for a folder that has none.
+    if folder is not None and not any(os.path.isfile(folder / name) for name in _TOKENIZER_FILES):
+        return None
+    place = source.location if folder is None else str(folder)
+    try:
+        with _quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                place, revision=source.revision or "main", trust_remote_code=False
+            )
+    except Exception as error:
+        if folder is None and isinstance(error, OSError):
+            raise unreachable(source, error) from error
+        raise EngineError(
+            source.fault(
+                "PD617",
+                f"the tokenizer of `{place}` cannot be used",
+                notes=(str(error).strip().splitlines()[0],) if str(error).strip() else (),
+                advice="tokenizer.save_pretrained(folder)",
+            )
+        ) from error
+    if not getattr(tokenizer, "is_fast", False):
+        raise EngineError(
+            source.fault(
+                "PD617",
+                f"the tokenizer of `{place}` is not a fast one, so it cannot say which characters "
+                "a token covers",
+            )
+        )
+    if folder is not None and (text := read_otherwise(tokenizer, folder / "tokenizer.json")):
+        raise EngineError(
+            source.fault(
+                "PD617",
+                f"transformers does not tokenise as `tokenizer.json` of `{place}` does",
+                notes=(f"they differ, for example, on `{text.strip()}`",),
+                advice='"tokenizer_class": "PreTrainedTokenizerFast"',
+            )
+        )
+    return tokenizer if len(tokenizer) > 0 else None
+
+
+def _tokenizer_hash(tokenizer: Any | None) -> str:
+    """sha256 of the tokenizer's own serialisation, "" for none."""
+    if tokenizer is None:
+        return ""
+    return hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Executes plans: plain runs, mixed copies, and what is measured at the logits."""

@@ -1,0 +1,344 @@
+"""Executes a plan on one batch of rows: steps by slot, equal layers together.
+
+Nothing is decided here: which copies exist, where they are needed and when they are freed all comes
+from the plan. Values live as (tokens, width) matrices over the tokens at which the plan needs them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.adapters.norms import Given
+from pathdsl.engine.run.attention import HeadGroup, attend_group, group_heads
+from pathdsl.engine.run.plain import PlainValues, with_bias
+from pathdsl.engine.run.projections import CHUNK_TOKENS, Projected, portions, project_all
+from pathdsl.engine.run.sites import Sites
+from pathdsl.plan.liveness import Schedule, reads_of
+from pathdsl.plan.needs import plain_write
+from pathdsl.plan.steps import (
+    REFERENCE,
+    AttentionResid,
+    Blend,
+    HeadCopy,
+    HiddenCopy,
+    InputResid,
+    JoinResid,
+    MlpCopy,
+    MlpResid,
+    PlainResid,
+    Plan,
+)
+
+
+class BatchExecution:
+    """One batch of one plan: `run()` computes every live step, `at()` reads what is kept.
+
+    `patterns`: head copies whose attention is wanted; `attention` then holds for each of them its
+    weights (rows, queries, keys) with the positions of queries and keys, -1 where there is none.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        order: Schedule,
+        adapter: Adapter,
+        sites: Sites,
+        sources: Mapping[int, PlainValues],
+        patterns: Mapping[int, int],
+    ) -> None:
+        self.plan = plan
+        self.order = order
+        self.adapter = adapter
+        self.sites = sites
+        self.sources = sources
+        self.patterns = patterns
+        self.masks = plan.masks
+        self.values: dict[int, Tensor] = {}
+        self.attention: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+
+    def run(self, tick: Callable[[float], None] = lambda slot: None) -> None:
+        """Compute all slots, freeing each value after its last use; `tick` is told of each slot."""
+        frees: dict[float, list[int]] = defaultdict(list)
+        for number, slot in self.order.last_use.items():
+            frees[slot].append(number)
+        for slot, numbers in self.order.slots:
+            self._slot(numbers)
+            tick(slot)
+            for number in frees.get(slot, ()):
+                self.values.pop(number, None)
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _slot(self, numbers: Iterable[int]) -> None:
+        kinds: dict[type, list[int]] = defaultdict(list)
+        for number in numbers:
+            if self.sites.count(self.plan.need[number]):
+                kinds[type(self.plan.steps[number])].append(number)
+        for number in kinds[PlainResid]:
+            self._plain(number)
+        for number in kinds[InputResid]:
+            step = self.plan.steps[number]
+            assert isinstance(step, InputResid)
+            self.values[number] = self._blend(
+                step.blend, self.plan.need[number], lambda s, m: self._source(s, "input", 0, m)
+            )
+        for group in self._by_norm(kinds[AttentionResid]):
+            self._attention_resids(group)
+        self._mlp_resids(kinds[MlpResid])
+        for group in self._by_norm(kinds[HeadCopy]):
+            self._heads(group)
+        for group in self._by_norm(kinds[MlpCopy]):
+            self._mlps(group, self.adapter.mlp)
+        for group in self._by_norm(kinds[HiddenCopy]):
+            self._mlps(group, self._hidden)
+
+    def _by_norm(self, numbers: Sequence[int]) -> Iterable[list[int]]:
+        """Steps with norms of their own, then those with frozen norms; empty groups left out."""
+        parts: tuple[list[int], list[int]] = ([], [])
+        for number in numbers:
+            parts[self.plan.steps[number].frozen].append(number)  # type: ignore[union-attr]
+        return (part for part in parts if part)
+
+    def scales(self, kinds: Sequence[str], layer: int, masks: Sequence[int]) -> Given:
+        """The reference run's scales of a layer's norms at the tokens of each mask in turn."""
+        reference = self.sources[REFERENCE]
+        found = [reference.scales(kinds, layer, mask, self.sites).scales for mask in masks]
+        return Given(scales={kind: torch.cat([each[kind] for each in found]) for kind in found[0]})
+
+    def _frozen(self, kinds: Sequence[str], numbers: Sequence[int]) -> Given | None:
+        """The scales for steps of one layer that are all frozen, or None where none is."""
+        step = self.plan.steps[numbers[0]]
+        assert isinstance(step, AttentionResid | MlpCopy | HiddenCopy)
+        if not step.frozen:
+            return None
+        return self.scales(kinds, step.layer, [self.plan.need[number] for number in numbers])
+
+    def _plain(self, number: int) -> None:
+        step, need = self.plan.steps[number], self.plan.need[number]
+        assert isinstance(step, PlainResid)
+        self.values[number] = self.sources[step.source].at(("resid", step.stage), need, self.sites)
+
+    def at(self, number: int, mask: int) -> Tensor:
+        """The value of a step at the tokens of `mask`, a subset of where it is needed."""
+        step = self.plan.steps[number]
+        if isinstance(step, JoinResid):
+            return self._blend(step.parts, mask, self.at)
+        return self.sites.take(self.values[number], self.plan.need[number], mask)
+
+    def _source(self, source: int, kind: str, layer: int, mask: int) -> Tensor:
+        if source >= 0:
+            return self.at(source, mask)
+        return self.sources[source].at((kind, layer), mask, self.sites)
+
+    def _blend(self, blend: Blend, need: int, value: Callable[[int, int], Tensor]) -> Tensor:
+        """Values at `need`, each token from the source that the blend names there."""
+        parts = [
+            (source, both)
+            for source, mask in blend
+            if self.sites.count(both := self.masks.both(mask, need))
+        ]
+        if len(parts) == 1:
+            return value(parts[0][0], parts[0][1])
+        out: Tensor | None = None
+        for source, mask in parts:
+            piece = value(source, mask)
+            if out is None:
+                out = piece.new_empty((self.sites.count(need), *piece.shape[1:]))
+            where = self.sites.inside(mask, need)
+            assert where is not None
+            out[where] = piece
+        assert out is not None
+        return out
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _attention_resids(self, numbers: Sequence[int]) -> None:
+        """Residual steps after a layer's attention: blended heads through `attention_write`.
+
+        Where every head is a plain run's, so is what they write together.
+        """
+        summed = []
+        for number in numbers:
+            step, need = self.plan.steps[number], self.plan.need[number]
+            assert isinstance(step, AttentionResid)
+            whole = plain_write(step, need, self.masks)
+            if whole is not None and ("attn", step.layer) in self.sources[whole].values:
+                written = self.sources[whole].at(("attn", step.layer), need, self.sites)
+                self.values[number] = self.at(step.previous, need) + written
+            else:
+                summed.append(number)
+        for batch in portions(summed, lambda n: self.sites.count(self.plan.need[n])):
+            mixed = [self._mixed_heads(number) for number in batch]
+            step = self.plan.steps[batch[0]]
+            assert isinstance(step, AttentionResid)
+            scales = self._frozen(["scale_after_attention"], batch)
+            written = self.adapter.attention_write(step.layer, torch.cat(mixed), scales)
+            pieces = written.split([len(z) for z in mixed])
+            for number, piece in zip(batch, pieces, strict=True):
+                previous = self.plan.steps[number]
+                assert isinstance(previous, AttentionResid)
+                self.values[number] = self.at(previous.previous, self.plan.need[number]) + piece
+
+    def _mixed_heads(self, number: int) -> Tensor:
+        """(tokens, n_heads, d_head): every head of the layer from the source its blend names."""
+        step, need = self.plan.steps[number], self.plan.need[number]
+        assert isinstance(step, AttentionResid)
+        whole: dict[int, list[int]] = defaultdict(list)
+        rest: list[tuple[int, Blend]] = []
+        for head, blend in enumerate(step.heads):
+            parts = tuple(
+                (source, mask)
+                for source, mask in blend
+                if self.sites.count(self.masks.both(mask, need))
+            )
+            if len(parts) == 1 and parts[0][0] < 0:
+                whole[parts[0][0]].append(head)
+            else:
+                rest.append((head, parts))
+        shape = self.plan.shape
+        if len(whole) == 1 and not rest:
+            source = next(iter(whole))
+            return self.sources[source].at(("head", step.layer), need, self.sites)
+        out = torch.empty(
+            (self.sites.count(need), shape.n_heads, shape.d_head),
+            dtype=self.adapter.dtype,
+            device=self.adapter.device,
+        )
+        for source, heads in whole.items():
+            values = self.sources[source].at(("head", step.layer), need, self.sites)
+            out[:, heads] = values[:, heads]
+        for head, blend in rest:
+
+            def value(source: int, mask: int, head: int = head) -> Tensor:
+                if source >= 0:
+                    return self.at(source, mask)
+                return self.sources[source].at(("head", step.layer), mask, self.sites)[:, head]
+
+            out[:, head] = self._blend(blend, need, value)
+        return out
+
+    def _mlp_resids(self, numbers: Sequence[int]) -> None:
+        split = []
+        for number in numbers:
+            step = self.plan.steps[number]
+            assert isinstance(step, MlpResid)
+            if step.neurons:
+                split.append(number)
+            else:
+                self._mlp_resid(number)
+        self._split_mlp_resids(split)
+
+    def _mlp_resid(self, number: int) -> None:
+        step, need = self.plan.steps[number], self.plan.need[number]
+        assert isinstance(step, MlpResid)
+        out = self._blend(step.blend, need, lambda s, m: self._source(s, "mlp", step.layer, m))
+        self.values[number] = self.at(step.previous, need) + out
+
+    def _split_mlp_resids(self, numbers: Sequence[int]) -> None:
+        """Residual steps after an MLP whose neurons come from several sources."""
+        for batch in portions(numbers, lambda n: self.sites.count(self.plan.need[n])):
+            mixed = [self._mixed_hidden(number) for number in batch]
+            layer = self.plan.steps[batch[0]].layer  # type: ignore[union-attr]
+            written = torch.cat(
+                [
+                    self.adapter.mlp_write(layer, part[:, :-1], part[:, -1:])
+                    for part in torch.cat(mixed).split(CHUNK_TOKENS)
+                ]
+            )
+            pieces = written.split([len(hidden) for hidden in mixed])
+            for number, piece in zip(batch, pieces, strict=True):
+                step = self.plan.steps[number]
+                assert isinstance(step, MlpResid)
+                self.values[number] = self.at(step.previous, self.plan.need[number]) + piece
+
+    def _mixed_hidden(self, number: int) -> Tensor:
+        """(tokens, d_mlp + 1): the rest of an MLP, and groups of neurons from other sources."""
+        step, need = self.plan.steps[number], self.plan.need[number]
+        assert isinstance(step, MlpResid)
+        out = self._blend(step.blend, need, lambda s, m: self._source(s, "hidden", step.layer, m))
+        out = out.clone()  # what a source keeps is not written to
+        for neurons, blend in step.neurons:
+            columns = torch.tensor(neurons, device=out.device)
+
+            def value(source: int, mask: int, columns: Tensor = columns) -> Tensor:
+                return self._source(source, "hidden", step.layer, mask).index_select(1, columns)
+
+            out[:, columns] = self._blend(blend, need, value)
+        return out
+
+    def _hidden(self, layer: int, resid: Tensor, scales: Given | None) -> Tensor:
+        return with_bias(self.adapter.mlp_hidden(layer, resid, scales))
+
+    def _mlps(
+        self, numbers: Sequence[int], evaluate: Callable[[int, Tensor, Given | None], Tensor]
+    ) -> None:
+        """All copies of one layer's MLP, or of its hidden units, through one product."""
+        for batch in portions(numbers, lambda n: self.sites.count(self.plan.need[n])):
+            inputs = []
+            for number in batch:
+                step = self.plan.steps[number]
+                assert isinstance(step, MlpCopy | HiddenCopy)
+                inputs.append(self.at(step.resid, self.plan.need[number]))
+            layer = self.plan.steps[batch[0]].layer  # type: ignore[union-attr]
+            joined = torch.cat(inputs)
+            scales = self._frozen(["scale_mlp", "scale_after_mlp"], batch)
+            outs = torch.cat(
+                [
+                    evaluate(layer, part, scales and scales.part(start, CHUNK_TOKENS))
+                    for start, part in _parts(joined)
+                ]
+            )
+            for number, piece in zip(batch, outs.split([len(x) for x in inputs]), strict=True):
+                self.values[number] = piece
+
+    def _heads(self, numbers: Sequence[int]) -> None:
+        """All head copies of one layer, in portions that share the streams they read."""
+        layer = self.plan.steps[numbers[0]].layer  # type: ignore[union-attr]
+        projected = Projected(self.plan, self.sites)
+        frozen = self.plan.steps[numbers[0]].frozen  # type: ignore[union-attr]
+
+        def scales(steps: Sequence[int]) -> Given | None:
+            at = [self.plan.need[step] for step in steps]
+            return self.scales(["scale_attention"], layer, at) if frozen else None
+
+        for portion in self._by_stream(numbers):
+            groups = group_heads(self.plan, portion, self.patterns, self.sites)
+            wanted = (one for group in groups for one in group.projections())
+            project_all(self.adapter, layer, wanted, self.values, projected, scales)
+            for group in groups:
+                for part in group.chunks(self.sites):
+                    self._attend(layer, part, projected)
+            projected.keep_shared()
+
+    def _attend(self, layer: int, group: HeadGroup, projected: Projected) -> None:
+        z, pattern = attend_group(self.adapter, layer, group, projected, self.sites, self.masks)
+        for place, copy in enumerate(group.copies):
+            self.values[copy.number] = z[place]
+            if pattern is not None and copy.number in self.patterns:
+                weights, queries, keys = pattern
+                self.attention[copy.number] = (weights[place], queries, keys)
+
+    def _by_stream(self, numbers: Sequence[int]) -> Iterable[list[int]]:
+        """Copies that read the same streams together, in portions of bounded tokens."""
+        streams: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for number in numbers:
+            own = dict.fromkeys(
+                read for read in reads_of(self.plan, number)
+                if not isinstance(self.plan.steps[read], PlainResid)
+            )  # fmt: skip
+            streams[tuple(own)].append(number)
+        keys = list(streams)
+        tokens = [sum(self.sites.count(self.plan.need[read]) for read in key) for key in keys]
+        for portion in portions(range(len(keys)), tokens.__getitem__):
+            yield [number for place in portion for number in streams[keys[place]]]
+
+
+def _parts(joined: Tensor) -> Iterable[tuple[int, Tensor]]:
+    """Rows of a matrix in chunks, each with the number of its first row."""
+    for place, part in enumerate(joined.split(CHUNK_TOKENS)):
+        yield place * CHUNK_TOKENS, part

@@ -1,0 +1,209 @@
+"""Measures at the logits: from a run's final residual stream to one number per prompt.
+
+`logit`, `prob`, `logprob`, `rank`, `top1`, KL in both directions, the id of the best token, and
+attention mass; see `pathdsl.plan.readout.Measure`. Only the vocabulary columns that are asked for
+are computed when nothing normalises over the vocabulary. Normalisers are summed in float64.
+
+Ties count against: a token that shares the highest logit with another has rank 2. The rank of a
+list is the best of its tokens' ranks, so equal tokens of the list count against each other, too;
+`top1` asks only whether some token outside the list is as likely as its best.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.data.positions import position_mask
+from pathdsl.engine.run.execute import BatchExecution
+from pathdsl.engine.run.sites import Sites
+from pathdsl.plan.build import parse_pos
+from pathdsl.plan.masks import FALSE
+from pathdsl.plan.readout import DIVERGENCES, Measure
+from pathdsl.plan.steps import AttentionRead, Output, Plan
+from pathdsl.plan.taskdata import TaskData
+
+VOCAB_CHUNK = 1 << 23
+"""Logits (tokens x vocabulary) that are in memory at once."""
+
+
+def token_answers(
+    task: TaskData, measure: Measure, rows: np.ndarray, positions: np.ndarray
+) -> list[tuple[int, ...]]:
+    """The accepted ids of a measure's column for each token read; `next` follows the position."""
+    if measure.column == "next":
+        prompt = task.prompts[task.reference]
+        inside = position_mask(task)(parse_pos(measure.position))
+        # Tokens that only other measures read get a stand-in; nothing may follow them.
+        return [
+            (int(prompt[r, p + 1]),) if inside[r, p] else (0,)
+            for r, p in zip(rows, positions, strict=True)
+        ]
+    return [task.answers[measure.column][r] for r in rows]
+
+
+def measure_outputs(
+    plan: Plan,
+    task: TaskData,
+    adapter: Adapter,
+    execution: BatchExecution,
+    sites: Sites,
+    reference_final: int | None,
+    tick: Callable[[], None] = lambda: None,
+) -> dict[tuple[int, Measure], np.ndarray]:
+    """(output number, measure) to (rows of the batch,) float64; `tick` after each output.
+
+    `reference_final`: the residual step of the reference run's logits, for divergences.
+    """
+    found: dict[tuple[int, Measure], np.ndarray] = {}
+    for number, output in enumerate(plan.outputs):
+        tick()
+        for read in output.attention:
+            found[number, read.measure] = _attention(plan, read, execution, sites)
+        if output.positions == FALSE:
+            continue
+        measures = [m for m in output.measures if m.kind != "attention"]
+        tokens = _token_values(
+            plan, task, adapter, execution, sites, output, measures, reference_final
+        )
+        rows = sites.rows_of(output.positions)
+        for measure in measures:
+            mask = plan.position_masks[measure.position]
+            inside = sites.inside(mask, output.positions)
+            keep = np.ones(len(rows), bool) if inside is None else inside.cpu().numpy()
+            found[number, measure] = _mean_by_row(
+                tokens[measure][keep], rows[keep], sites.stop - sites.start
+            )
+    return found
+
+
+def _mean_by_row(values: np.ndarray, rows: np.ndarray, n_rows: int) -> np.ndarray:
+    total = np.bincount(rows, weights=values, minlength=n_rows)
+    return total / np.bincount(rows, minlength=n_rows)
+
+
+def _token_values(
+    plan: Plan,
+    task: TaskData,
+    adapter: Adapter,
+    execution: BatchExecution,
+    sites: Sites,
+    output: Output,
+    measures: Sequence[Measure],
+    reference_final: int | None,
+) -> dict[Measure, np.ndarray]:
+    """Each measure at every token read, (tokens,) float64."""
+    rows = sites.rows_of(output.positions) + sites.start
+    positions = sites.positions_of(output.positions)
+    normed = _normed(plan, adapter, execution, sites, output)
+    answers = {m: token_answers(task, m, rows, positions) for m in measures if m.column}
+    if all(m.kind == "logit" for m in measures):
+        return _columns(adapter, normed, answers)
+    reference = None
+    if any(m.kind in DIVERGENCES for m in measures):
+        if reference_final is None:
+            raise ValueError("the plan lacks the reference run that a divergence compares with")
+        reference = adapter.final_norm(execution.at(reference_final, output.positions))
+    size = max(VOCAB_CHUNK // plan.shape.d_vocab, 1)
+    parts: dict[Measure, list[np.ndarray]] = defaultdict(list)
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        logits = adapter.unembed(normed[part]).double()
+        base = None if reference is None else adapter.unembed(reference[part]).double()
+        for m in measures:
+            ids = answers[m][part] if m in answers else []
+            parts[m].append(_from_logits(m, logits, ids, base))
+    return {m: np.concatenate(parts[m]) if parts[m] else np.zeros(0) for m in measures}
+
+
+def _normed(
+    plan: Plan, adapter: Adapter, execution: BatchExecution, sites: Sites, output: Output
+) -> Tensor:
+    """(tokens read, d): what is unembedded; the final norm is frozen where the output says so."""
+    own_at = plan.masks.without(output.positions, output.frozen_at)
+    own = frozen = None
+    if sites.count(own_at):
+        own = adapter.final_norm(execution.at(output.resid, own_at))
+    if sites.count(output.frozen_at):
+        scales = execution.scales(["scale_final"], plan.shape.n_layers, [output.frozen_at])
+        frozen = adapter.final_norm(execution.at(output.frozen, output.frozen_at), scales)
+    if own is None or frozen is None:
+        whole = own if frozen is None else frozen
+        assert whole is not None
+        return whole
+    where = sites.inside(output.frozen_at, output.positions)
+    assert where is not None
+    normed = own.new_empty((len(where), own.shape[-1]))
+    normed[where], normed[~where] = frozen, own
+    return normed
+
+
+def _columns(
+    adapter: Adapter, normed: Tensor, answers: Mapping[Measure, Sequence[tuple[int, ...]]]
+) -> dict[Measure, np.ndarray]:
+    """Single logits without the rest of the vocabulary."""
+    measures = list(answers)
+    ids = torch.tensor(
+        [[answers[m][t][0] for m in measures] for t in range(len(normed))], dtype=torch.long
+    ).reshape(len(normed), len(measures))
+    logits = adapter.unembed_columns(normed.unsqueeze(1), ids)[:, 0].double().cpu().numpy()
+    return {m: logits[:, place] for place, m in enumerate(measures)}
+
+
+def _from_logits(
+    measure: Measure, logits: Tensor, ids: Sequence[tuple[int, ...]], reference: Tensor | None
+) -> np.ndarray:
+    """One measure of (tokens, vocabulary) float64 logits."""
+    match measure.kind:
+        case "kl" | "reverse_kl":
+            assert reference is not None
+            log_p, log_q = reference.log_softmax(-1), logits.log_softmax(-1)
+            if measure.kind == "reverse_kl":
+                log_p, log_q = log_q, log_p
+            return (log_p.exp() * (log_p - log_q)).sum(-1).cpu().numpy()
+        case "top_token":
+            return logits.argmax(-1).double().cpu().numpy()
+        case "logit":
+            first = torch.tensor([t[0] for t in ids], device=logits.device)
+            return logits.gather(1, first.unsqueeze(1))[:, 0].cpu().numpy()
+    wanted = torch.zeros_like(logits, dtype=torch.bool)
+    for token, accepted in enumerate(ids):
+        wanted[token, list(accepted)] = True
+    match measure.kind:
+        case "prob" | "logprob":
+            log_p = logits.log_softmax(-1).masked_fill(~wanted, -torch.inf).logsumexp(-1)
+            return (log_p.exp() if measure.kind == "prob" else log_p).cpu().numpy()
+        case _:
+            best = logits.masked_fill(~wanted, -torch.inf).amax(-1, keepdim=True)
+            level = logits >= best  # the best token, those ahead of it and those tied with it
+            if measure.kind == "top1":
+                return (~(level & ~wanted).any(-1)).double().cpu().numpy()
+            return level.sum(-1).double().cpu().numpy()
+
+
+def _attention(
+    plan: Plan, read: AttentionRead, execution: BatchExecution, sites: Sites
+) -> np.ndarray:
+    """Attention mass on the key positions, averaged over the query positions, per row."""
+    n_rows = sites.stop - sites.start
+    total, count = np.zeros(n_rows), np.zeros(n_rows)
+    key_mask = plan.masks.array(read.keys)[sites.start : sites.stop]
+    for source, mask in read.blend:
+        if not sites.count(mask):
+            continue
+        weights, asked, have = execution.attention[source]
+        weights = weights.double().cpu().numpy()  # NumPy has no bfloat16
+        asked, have = asked.cpu().numpy(), have.cpu().numpy()
+        wanted = plan.masks.array(mask)[sites.start : sites.stop]
+        row = np.arange(n_rows)[:, None]
+        use = (asked >= 0) & wanted[row, np.maximum(asked, 0)]
+        on_key = (have >= 0) & key_mask[row, np.maximum(have, 0)]
+        mass = (weights * on_key[:, None, :]).sum(-1)
+        total += (mass * use).sum(-1)
+        count += use.sum(-1)
+    return total / count

@@ -1,0 +1,185 @@
+"""Plain runs of one batch: the values that copies are blended with.
+
+A plain run is the decomposed forward of one prompt column, every component on its own inputs; what
+blends and residual steps read of it is kept, at the tokens where they read it. A treated value that
+is no activation of any input (a mean, zero) is a table instead of a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.adapters.norms import Given, Noted
+from pathdsl.engine.run.sites import Sites
+from pathdsl.plan.steps import SCALES
+
+Key = tuple[str, int]
+"""(kind, number): ("input", 0), ("head", layer), ("attn", layer): what all heads of the layer write
+together, ("mlp", layer), ("hidden", layer), ("resid", stage), and a kind of `SCALES` with a layer.
+A hidden value is an MLP's hidden units and, last, whether its output bias is there (1)."""
+
+
+@dataclass(slots=True)
+class PlainValues:
+    """Values of one source, each (tokens of `stored`, …), `stored` being a mask."""
+
+    stored: dict[Key, int] = field(default_factory=dict)
+    values: dict[Key, Tensor] = field(default_factory=dict)
+
+    def at(self, key: Key, mask: int, sites: Sites) -> Tensor:
+        """One value at the tokens of `mask`, a subset of where it was kept."""
+        return sites.take(self.values[key], self.stored[key], mask)
+
+    def scales(self, kinds: Sequence[str], layer: int, mask: int, sites: Sites) -> Given:
+        """Scales of a layer's norms at tokens of `mask`; without norms that the family has not."""
+        return Given(
+            scales={
+                kind: self.at((kind, layer), mask, sites)
+                for kind in kinds
+                if (kind, layer) in self.values
+            }
+        )
+
+
+def with_bias(hidden: Tensor) -> Tensor:
+    """Hidden units (..., d_mlp) and the 1 by which the output bias is multiplied."""
+    return torch.cat((hidden, hidden.new_ones((*hidden.shape[:-1], 1))), dim=-1)
+
+
+def plain_run(
+    adapter: Adapter,
+    embedded: Tensor,
+    lengths: Tensor,
+    want: Mapping[Key, int],
+    sites: Sites,
+    tick: Callable[[], None] = lambda: None,
+) -> PlainValues:
+    """Run one batch through every component and keep what is wanted; `tick` after each layer.
+
+    Args:
+        embedded: (rows, pos, d_model) values of `input`, noise included.
+        lengths: (rows,) true lengths.
+        want: value keys with the mask of tokens to keep.
+
+    Returns:
+        heads as (tokens, n_heads, d_head), hidden values as (tokens, d_mlp + 1), scales as
+        (tokens, 1), everything else as (tokens, d_model). Scales of norms that the family does not
+        have are left out.
+    """
+    kept = PlainValues()
+
+    def keep(key: Key, value: Tensor) -> None:
+        mask = want.get(key)
+        if mask is not None:
+            flat = torch.from_numpy(_flat_in(sites, mask, value.shape[1])).to(value.device)
+            kept.values[key] = value.flatten(0, 1).index_select(0, flat)
+            kept.stored[key] = mask
+
+    shape = adapter.shape
+    rows, pos, _ = embedded.shape
+    places = torch.arange(pos, device=adapter.device).expand(rows, pos)
+    valid = places < lengths.to(adapter.device).unsqueeze(-1)
+    keep(("input", 0), embedded)
+    keep(("resid", 0), embedded)
+    last = max((_stage(key) for key in want), default=0)
+    wants_scales = any(kind in SCALES for kind, _ in want)
+    resid = embedded
+    for layer in range(shape.n_layers):
+        if 2 * layer >= last:
+            break
+        noted = Noted() if wants_scales else None
+        normed = adapter.attention_input(layer, resid, noted)
+        q, k, v = (
+            adapter.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
+            for slot in ("q", "k", "v")
+        )
+        z, _ = adapter.attend(layer, q, k, v, places, valid)
+        z = z.permute(1, 2, 0, 3)  # (rows, pos, n_heads, d_head)
+        keep(("head", layer), z)
+        before = resid
+        written = adapter.attention_write(layer, z, noted)
+        keep(("attn", layer), written)
+        resid = resid + written
+        keep(("resid", 2 * layer + 1), resid)
+        if shape.has_mlp:
+            read = before if shape.parallel else resid
+            out = adapter.mlp(layer, read, noted)
+            keep(("mlp", layer), out)
+            if ("hidden", layer) in want:
+                keep(("hidden", layer), with_bias(adapter.mlp_hidden(layer, read)))
+            resid = resid + out
+        keep(("resid", 2 * layer + 2), resid)
+        if noted is not None:
+            for kind, scale in noted.found.items():
+                keep((kind, layer), scale)
+        tick()
+    if ("scale_final", shape.n_layers) in want:
+        noted = Noted()
+        adapter.final_norm(resid, noted)
+        for kind, scale in noted.found.items():
+            keep((kind, shape.n_layers), scale)
+    return kept
+
+
+def _stage(key: Key) -> int:
+    kind, number = key
+    match kind:
+        case "input":
+            return 0
+        case "head" | "attn":
+            return 2 * number + 1
+        case "scale_attention" | "scale_after_attention":
+            return 2 * number + 1
+        case "mlp" | "hidden" | "scale_mlp" | "scale_after_mlp":
+            return 2 * number + 2
+        case "scale_final":
+            return 2 * number
+        case _:
+            return number
+
+
+def _flat_in(sites: Sites, mask: int, n_pos: int) -> np.ndarray:
+    """Flat numbers of a mask's tokens in a batch whose rows are `n_pos` long."""
+    return sites.rows_of(mask) * n_pos + sites.positions_of(mask)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ConstantTable:
+    """Constant treated values: (groups, pos, …) per key, and the group of every row of the task.
+
+    `tables` is empty for `zero`.
+    """
+
+    tables: Mapping[Key, Tensor]
+    groups: np.ndarray
+
+    def values(self, want: Mapping[Key, int], adapter: Adapter, sites: Sites) -> PlainValues:
+        """The constants as the values of one batch."""
+        kept = PlainValues()
+        shape = adapter.shape
+        for key, mask in want.items():
+            kept.stored[key] = mask
+            if key in self.tables:
+                group = self.groups[sites.start + sites.rows_of(mask)]
+                where = torch.from_numpy(sites.positions_of(mask))
+                kept.values[key] = self.tables[key][torch.from_numpy(group), where].to(
+                    adapter.device
+                )
+            else:
+                match key[0]:
+                    case "head":
+                        width: tuple[int, ...] = (shape.n_heads, shape.d_head)
+                    case "hidden":
+                        width = (shape.d_mlp + 1,)
+                    case _:
+                        width = (shape.d_model,)
+                kept.values[key] = torch.zeros(
+                    (sites.count(mask), *width), dtype=adapter.dtype, device=adapter.device
+                )
+        return kept

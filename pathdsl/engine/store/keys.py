@@ -1,0 +1,213 @@
+"""Keys of the result store: the sha256 of everything that decides the bits of a value.
+
+A key has three parts. The *setting*: program text of the package below scoring, versions of the
+libraries, weights, config, dtype, device, processor, threads and limits. The *run*: its path set as
+resolved on the model's graph, its treated value, and the measure. The *data*: the token ids,
+lengths, positions, labels and answers that this run and this measure read, and nothing else of the
+task, so that another column or another task of the same rows leaves the key as it is.
+
+The run is spelled field by field from its dataclass; a field that is added to it enters the key
+without a change here. What is only a name in the run (a task, a position) is replaced by the
+arrays it stands for.
+
+What is no part of a key is the company of a run: the other runs of its plan share its matrix
+products, which may move the last digits (docs/store.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pathdsl.engine.data.positions import position_mask
+from pathdsl.graph.paths.pathset import Pos
+from pathdsl.plan.build import parse_pos
+from pathdsl.plan.readout import Measure
+from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.taskdata import TaskData
+
+__all__ = ["TaskKeys", "digest", "processor", "program_text", "spelled", "versions"]
+
+_PARTS = ("draws.py", "graph", "plan", "engine")
+_LIBRARIES = ("numpy", "scipy", "torch", "transformers")
+_PRODUCTS = ("ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG", "MKL_CBWR",
+             "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")  # fmt: skip
+
+
+def digest(*parts: object) -> str:
+    """The sha256 of anything that `spelled` can spell, in hexadecimal digits."""
+    text = json.dumps(spelled(parts), separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def spelled(value: object) -> Any:
+    """A value as JSON with one spelling: fields that compare, keys sorted, numbers exact.
+
+    Raises TypeError for what has no spelling of its own.
+    """
+    match value:
+        case None | bool() | str():
+            return value
+        case int():
+            return hex(value)  # masks may have more digits than Python writes in decimal
+        case float():
+            return f"float {value!r}"
+        case bytes():
+            return f"bytes {hashlib.sha256(value).hexdigest()}"
+        case np.ndarray():
+            data = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+            return [f"array {value.dtype.str}", list(map(hex, value.shape)), data]
+        case tuple() | list():
+            return [spelled(part) for part in value]
+        case Mapping():
+            return {"": "map", "of": sorted([str(k), spelled(v)] for k, v in value.items())}
+        case _ if is_dataclass(value):
+            inside = {f.name: spelled(getattr(value, f.name)) for f in fields(value) if f.compare}
+            return {"": type(value).__name__, **inside}
+        case _:
+            raise TypeError(f"`{type(value).__name__}` has no spelling in a key")
+
+
+# ------------------------------------------------------------------------------- the setting
+
+
+@cache
+def program_text() -> str:
+    """The sha256 of the package's own modules that have a part in a value.
+
+    A version number would have to be raised by hand with every change of the arithmetic.
+    """
+    root = Path(__file__).parents[2]
+    found = hashlib.sha256()
+    for part in _PARTS:
+        place = root / part
+        for path in [place] if place.is_file() else sorted(place.rglob("*.py")):
+            text = path.read_bytes()
+            found.update(f"{path.relative_to(root).as_posix()} {len(text)}\n".encode() + text)
+    return found.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """The version of every library that computes; this package is known by its text."""
+    return {name: version(name) for name in _LIBRARIES}
+
+
+@cache
+def processor() -> str:
+    """The processor as far as it can be told; another one may multiply in another order."""
+    name = platform.processor()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        told = [line.partition(":") for line in lines]
+        first = {key.strip(): value.strip() for key, _, value in reversed(told)}
+        name = first.get("model name", "")
+        # Makers give several generations, with other instructions, one name.
+        name += "".join(
+            f" {short} {first[key]}"
+            for key, short in (("cpu family", "family"), ("model", "model"))
+            if key in first
+        )
+    except OSError:
+        pass
+    chosen = [f"{key}={os.environ[key]}" for key in _PRODUCTS if key in os.environ]
+    return " ".join([platform.machine(), platform.system(), name.strip(), *chosen])
+
+
+# ------------------------------------------------------------------------------- runs and data
+
+
+class TaskKeys:
+    """The keys of one task's runs in one setting."""
+
+    def __init__(self, setting: str, task: TaskData, layernorm: str) -> None:
+        self.setting = setting
+        self.task = task
+        self.layernorm = layernorm
+        self._mask = position_mask(task)
+        self._known: dict[tuple[str, str], str] = {}
+        self._runs: dict[RunSpec, str] = {}
+
+    def value(self, run: RunSpec, measure: Measure) -> str | None:
+        """The key of a value; None where a run has something that is only known by name."""
+        if run.under:
+            return None
+        if run not in self._runs:
+            self._runs[run] = digest(self._bare(run), self._rows(), *self._read_by(run))
+        places = [self._place(parse_pos(name)) for name in _places(measure)]
+        column = measure.column
+        answers = None if column in ("", "next") else self._array("answers", column)
+        return digest("value", self.setting, self._runs[run], measure, places, answers)
+
+    def proofs(self, treated: TreatedSpec | None) -> str:
+        """The key of what the model proves about itself on this task."""
+        run = RunSpec(task="", kind="treated", treated=treated)
+        return digest("proofs", self.setting, treated, self._rows(), *self._read_by(run),
+                      self.layernorm)  # fmt: skip
+
+    def _bare(self, run: RunSpec) -> list[object]:
+        """The run without the task's name, which its rows stand for."""
+        compared = [f.name for f in fields(run) if f.compare and f.name != "task"]
+        return [self.layernorm, *([name, getattr(run, name)] for name in compared)]
+
+    def _rows(self) -> list[str]:
+        return [self._array("prompts", self.task.reference), self._array("lengths", "")]
+
+    def _read_by(self, run: RunSpec) -> list[object]:
+        """What a run reads of the task beside the reference prompts."""
+        found: list[object] = [self._place(pos) for pos in sorted(set(_positions(run.paths)))]
+        treated = None if run.kind == "reference" else run.treated
+        if treated is not None:
+            if treated.column:
+                found.append(self._array("prompts", treated.column))
+            if treated.by:
+                found.append(self._array("labels", treated.by))
+            if treated.kind in ("noise", "resample"):  # both are drawn by the names of the rows
+                found.append(self._array("row_ids", ""))
+            found += [self._place(parse_pos(at)) for at in treated.at]
+        return found
+
+    def _array(self, kind: str, name: str) -> str:
+        task = self.task
+        read: dict[str, Callable[[], object]] = {
+            "prompts": lambda: task.prompts[name],
+            "answers": lambda: task.answers[name],
+            "labels": lambda: task.labels[name],
+            "lengths": lambda: task.lengths,
+            "row_ids": lambda: task.row_ids,
+        }
+        return self._once((kind, name), read[kind])
+
+    def _place(self, pos: Pos) -> str:
+        return self._once(("place", str(pos)), lambda: self._mask(pos))
+
+    def _once(self, which: tuple[str, str], value: Callable[[], object]) -> str:
+        if which not in self._known:
+            self._known[which] = digest(value())
+        return self._known[which]
+
+
+def _places(measure: Measure) -> tuple[str, ...]:
+    """The positions that a measure reads."""
+    return (measure.query, measure.key) if measure.kind == "attention" else (measure.position,)
+
+
+def _positions(value: object) -> Iterator[Pos]:
+    """Every position inside a path set."""
+    if isinstance(value, Pos):
+        yield value
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _positions(part)
+    elif is_dataclass(value):
+        for one in fields(value):
+            yield from _positions(getattr(value, one.name))

@@ -1,0 +1,1 @@
+"""Random path sets to compare a hypothesis with."""

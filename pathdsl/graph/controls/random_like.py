@@ -1,0 +1,309 @@
+"""Random path sets to compare a hypothesis with.
+
+`random_like` renames the units of a path set one to one, the same everywhere in it, to other
+components of the same kind and layer; where a layer has none left, to the nearest layer that keeps
+every unit on a path. Neurons are drawn from all neurons of their MLP. Names that P mentions are
+never drawn.
+
+`random_edges` draws listed edges, as many per class (kind of sender, kind of receiver, slot) as the
+set to imitate has, all on complete paths. It starts from the edges of that set and changes them by
+steps that keep this true: one edge for another of its class, or all edges of one node to a node
+that has none. In an acyclic graph all edges lie on complete paths exactly when every node that
+receives also sends and the other way round, so each step is checked locally.
+
+Source: random circuits of equal size, Shi et al. 2024; draws are `pathdsl.draws.Draws`.
+
+    random_like(resolver, expr, seed=0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from pathdsl.draws import Draws
+from pathdsl.graph.controls.edge_draws import EdgeClass, draw_edges
+from pathdsl.graph.controls.walks import draw_walks
+from pathdsl.graph.files.eap import listed
+from pathdsl.graph.model.components import Layout, bits
+from pathdsl.graph.paths.neurons import (
+    atom_mask,
+    atom_text,
+    atoms,
+    neuron_bit,
+    neuron_of,
+    subtract,
+    told_apart,
+    unite,
+)
+from pathdsl.graph.paths.pathset import (
+    Alt,
+    Cat,
+    Combined,
+    Listed,
+    ListedEdge,
+    Nodes,
+    PathSet,
+    Regex,
+    Regular,
+    Star,
+)
+from pathdsl.graph.paths.units import Unit, named_nodes, on_paths, places_of
+from pathdsl.graph.resolve.places import Bindings, fault
+from pathdsl.lang import ast
+
+if TYPE_CHECKING:
+    from pathdsl.graph.resolve.path_sets import PathResolver
+
+__all__ = ["random_edges", "random_like", "rename_unit", "renaming", "renaming_of"]
+
+ATTEMPTS = 50
+Renaming = Mapping[int, int]
+
+
+def random_like(
+    resolver: PathResolver, expr: ast.PathExpr, seed: int, bindings: Bindings = {}
+) -> PathSet:
+    """The path set of `expr` with its units renamed; PD218 where no renaming is possible."""
+    paths = resolver.path_set(expr, bindings)
+    try:
+        return renamed(paths, renaming(resolver, paths, seed), resolver.layout)
+    except ValueError as error:
+        raise fault(
+            "PD218",
+            f"no random control of this path set exists: {error}",
+            expr,
+            label="cannot be imitated",
+            help="write `mlp` or `attn` for the nodes that need not be renamed",
+        ) from error
+
+
+def renaming_of(resolver: PathResolver, expr: ast.RandomLike, bindings: Bindings = {}) -> Renaming:
+    """The renaming that a written `random_like(P, seed: n)` draws."""
+    seed = next(
+        (
+            int(o.value.value)
+            for o in expr.options
+            if o.keyword == "seed" and isinstance(o.value, ast.Number)
+        ),
+        0,
+    )
+    resolver.path_set(expr, bindings)  # raises with a place in the file where impossible
+    return renaming(resolver, resolver.path_set(expr.inner, bindings), seed)
+
+
+def renaming(resolver: PathResolver, paths: PathSet, seed: int) -> Renaming:
+    """Component to component for every unit of the set; ValueError where none is found."""
+    layout = resolver.layout
+    named = list(dict.fromkeys(places_of(named_nodes(paths), layout)))
+    units = on_paths(resolver, paths, named)
+    if not units:
+        raise ValueError("it names no heads, MLPs or neurons")
+    components = list(dict.fromkeys(unit.component for unit in units))
+    taken = frozenset(unit.component for unit in named)
+    whole = [c for c in components if neuron_of(c, layout) is None]
+    for kind in ("head", "mlp"):
+        wanted = [c for c in whole if layout.components[c].kind == kind]
+        free = [i for i, c in enumerate(layout.components) if c.kind == kind and i not in taken]
+        if len(wanted) > len(free):
+            word = "heads" if kind == "head" else "MLPs"
+            raise ValueError(f"it names {len(wanted)} {word} and the model has {len(free)} others")
+    for attempt in range(ATTEMPTS):
+        draws = Draws(seed, "random_like", str(attempt))
+        mapping = _draw(resolver, paths, whole, taken, draws)
+        mapping |= _draw_neurons(layout, set(components) - set(whole), taken, draws)
+        if _keeps_steps(resolver, paths, units, mapping):
+            return mapping
+    raise ValueError(f"none of {ATTEMPTS} draws kept every unit on a path")
+
+
+def rename_unit(unit: Unit, mapping: Renaming, resolver: PathResolver) -> Unit:
+    """The unit that takes this one's place."""
+    layout = resolver.layout
+    component, spared = _atom(unit.component, unit.spared, mapping, layout)
+    name = atom_text(component, spared, layout)
+    return replace(unit, component=component, spared=spared, name=name)
+
+
+def renamed(paths: PathSet, mapping: Renaming, layout: Layout) -> PathSet:
+    """A path set with its named components exchanged; words keep their meaning."""
+    match paths:
+        case Combined(left=left, right=right):
+            return replace(
+                paths, left=renamed(left, mapping, layout), right=renamed(right, mapping, layout)
+            )
+        case Regular(regex=regex):
+            return Regular(regex=_renamed(regex, mapping, layout))
+        case Listed(edges=edges):
+            return Listed(edges=tuple(_renamed_edge(edge, mapping, layout) for edge in edges))
+        case _:
+            return paths
+
+
+def random_edges(
+    resolver: PathResolver,
+    like: PathSet,
+    count: int | None,
+    seed: int,
+    by: Literal["classes", "walks"] = "classes",
+) -> Listed:
+    """Listed edges without positions, class by class as many as `like` has on its paths.
+
+    With `count`, the classes are scaled to that total by largest remainder. By walks the number of
+    edges alone is matched (`pathdsl.graph.controls.walks`). Raises ValueError where no such set is
+    found.
+    """
+    layout = resolver.layout
+    present = resolver.product(like).edges()
+    start = sorted((u, v, slot or "") for u, v, slot in present)
+    if told_apart(like, layout):
+        raise ValueError("the set to imitate names neurons, and edges of neurons are not drawn")
+    if not start:
+        raise ValueError("the set to imitate has no edges on a path")
+    if by == "walks":
+        return listed(draw_walks(layout, len(start) if count is None else count, seed), layout)
+    classes: dict[EdgeClass, int] = {}
+    for u, v, slot in start:
+        key = (layout.components[u].kind, layout.components[v].kind, slot)
+        classes[key] = classes.get(key, 0) + 1
+    wanted = classes if count is None else _scaled(classes, count)
+    edges = draw_edges(layout, start, wanted, seed, ATTEMPTS)
+    return listed(edges, layout)
+
+
+# -------------------------------------------------------------------------------------------------
+
+
+def _atom(index: int, spared: int, mapping: Renaming, layout: Layout) -> tuple[int, int]:
+    """What takes the place of one node; an MLP that moves takes along which neurons it spares."""
+    new = mapping.get(index, index)
+    moved = 0
+    for i in bits(spared):
+        found = neuron_of(mapping.get(i, i), layout)
+        assert found is not None  # an MLP spares neurons only
+        moved |= 1 << neuron_bit(layout.components[new].layer, found[1], layout)
+    return new, moved
+
+
+def _mask(mask: int, mapping: Renaming, layout: Layout) -> int:
+    result = 0
+    for i, spared in atoms(mask, layout):
+        result = unite(result, atom_mask(*_atom(i, spared, mapping, layout)), layout)
+    return result
+
+
+def _renamed_edge(edge: ListedEdge, mapping: Renaming, layout: Layout) -> ListedEdge:
+    named = _mask(edge.named_senders, mapping, layout)
+    receiver, spared = edge.receiver, edge.spared
+    if edge.named_receiver:
+        receiver, spared = _atom(receiver, spared, mapping, layout)
+    words = subtract(edge.senders, edge.named_senders, layout)
+    return replace(
+        edge,
+        senders=unite(words, named, layout),
+        named_senders=named,
+        receiver=receiver,
+        spared=spared,
+    )
+
+
+def _renamed(regex: Regex, mapping: Renaming, layout: Layout) -> Regex:
+    match regex:
+        case Nodes(mask=mask, named=True):
+            return replace(regex, mask=_mask(mask, mapping, layout))
+        case Cat(parts=parts):
+            return Cat(parts=tuple(_renamed(part, mapping, layout) for part in parts))
+        case Alt(options=options):
+            return Alt(options=tuple(_renamed(option, mapping, layout) for option in options))
+        case Star(inner=inner):
+            return Star(inner=_renamed(inner, mapping, layout))
+        case _:
+            return regex
+
+
+def _draw_neurons(
+    layout: Layout, wanted: Set[int], taken: Set[int], draws: Draws
+) -> dict[int, int]:
+    """Other neurons of the same MLPs, one for each; ValueError where an MLP has too few."""
+    by_layer: dict[int, list[int]] = {}
+    for index in sorted(wanted):
+        by_layer.setdefault(neuron_of(index, layout)[0], []).append(index)  # type: ignore[index]
+    mapping: dict[int, int] = {}
+    for layer, indices in by_layer.items():
+        bits_of = (neuron_bit(layer, j, layout) for j in range(layout.shape.d_mlp))
+        free = [index for index in bits_of if index not in taken]
+        if len(free) < len(indices):
+            raise ValueError(
+                f"it names {len(indices)} neurons of m{layer}, which has {len(free)} others"
+            )
+        mapping |= zip(indices, draws.sample(free, len(indices)), strict=True)
+    return mapping
+
+
+def _draw(
+    resolver: PathResolver,
+    paths: PathSet,
+    components: Sequence[int],
+    taken: frozenset[int],
+    draws: Draws,
+) -> dict[int, int]:
+    """One renaming: first within each layer, then what is left over to the nearest layers."""
+    layout = resolver.layout
+    free: dict[tuple[str, int], list[int]] = {}
+    for i, c in enumerate(layout.components):
+        if i not in taken and layout.any_mask >> i & 1:
+            free.setdefault((c.kind, c.layer), []).append(i)
+    free = {key: draws.shuffled(pool) for key, pool in free.items()}
+    mapping: dict[int, int] = {}
+    left = []
+    for component in draws.shuffled(sorted(components)):
+        c = layout.components[component]
+        if pool := free.get((c.kind, c.layer)):
+            mapping[component] = pool.pop()
+        else:
+            left.append(component)
+    for component in left:
+        mapping[component] = _nearest(resolver, paths, component, free, mapping, draws)
+    return mapping
+
+
+def _nearest(
+    resolver: PathResolver,
+    paths: PathSet,
+    component: int,
+    free: dict[tuple[str, int], list[int]],
+    mapping: dict[int, int],
+    draws: Draws,
+) -> int:
+    """A free component in the nearest layer that keeps the moved components on a path."""
+    layout: Layout = resolver.layout
+    kind, layer = layout.components[component].kind, layout.components[component].layer
+    layers = [at for (k, at), pool in free.items() if k == kind and pool]
+    order = sorted(draws.shuffled(sorted(layers)), key=lambda at: abs(at - layer))
+    for at in order:
+        tried = free[kind, at][-1]
+        moved = {**mapping, component: tried}
+        units = [Unit(component=c, name="") for c in moved.values()]
+        if len(on_paths(resolver, renamed(paths, moved, layout), units)) == len(units):
+            return free[kind, at].pop()
+    return free[kind, order[0]].pop()
+
+
+def _keeps_steps(
+    resolver: PathResolver, paths: PathSet, units: Sequence[Unit], mapping: Renaming
+) -> bool:
+    moved = [rename_unit(unit, mapping, resolver) for unit in units]
+    return len(on_paths(resolver, renamed(paths, mapping, resolver.layout), moved)) == len(moved)
+
+
+def _scaled(classes: Mapping[EdgeClass, int], count: int) -> dict[EdgeClass, int]:
+    """Class sizes in proportion that sum to `count`, by largest remainder; ties by class."""
+    if count < 1:
+        raise ValueError(f"`count: {count}` draws no edge")
+    total = sum(classes.values())
+    wanted = {key: size * count // total for key, size in classes.items()}
+    rest = sorted(classes, key=lambda key: (-(classes[key] * count % total), key))
+    for key in rest[: count - sum(wanted.values())]:
+        wanted[key] += 1
+    return wanted

@@ -1,0 +1,1 @@
+"""Circuits in the file formats of other tools."""

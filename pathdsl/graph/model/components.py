@@ -1,0 +1,197 @@
+"""Components of a model in a fixed order, and sets of them as bit masks.
+
+`input` is component 0; then, layer by layer, its heads and its MLP; `logits` comes last. The order
+is topological: a component reads only components before it. A set of components is a Python
+integer with bit `i` for component `i`, so that set algebra over thousands of automaton states stays
+cheap. What bits behind `logits` mean, and how neurons become components of their own, is said in
+`pathdsl.graph.paths.neurons`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from pathdsl.graph.model.shape import ModelShape
+
+Kind = Literal["input", "head", "mlp", "neuron", "logits"]
+
+HEAD_SLOTS = ("q", "k", "v")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    """One node of the computational graph; `layer` is -1 for `input`, n_layers for `logits`.
+
+    `neurons`: of a component of kind "neuron", the hidden units of its MLP that it stands for.
+    """
+
+    kind: Kind
+    layer: int
+    head: int = -1
+    neurons: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "head":
+                return f"a{self.layer}.h{self.head}"
+            case "mlp":
+                return f"m{self.layer}"
+            case "neuron":
+                return neuron_text(self.layer, self.neurons)
+            case _:
+                return self.kind
+
+
+def neuron_text(layer: int, numbers: Iterable[int]) -> str:
+    """Neurons of one MLP as they are written: `m5.n7`, `m5.n[0..63,70]`."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    parts = [str(low) if low == high else f"{low}..{high}" for low, high in runs]
+    single = len(parts) == 1 and ".." not in parts[0]
+    return f"m{layer}.n{parts[0]}" if single else f"m{layer}.n[{', '.join(parts)}]"
+
+
+def bits(mask: int) -> Iterator[int]:
+    """The indices of the bits that are set, ascending."""
+    while mask:
+        low = mask & -mask
+        yield low.bit_length() - 1
+        mask ^= low
+
+
+class Layout:
+    """The components of one shape, and the masks that the language's words stand for.
+
+    `neurons`: for layers whose MLP is split, the groups of its hidden units that are components of
+    their own; they stand behind the layer's MLP, which is then the rest of it.
+    """
+
+    def __init__(
+        self, shape: ModelShape, neurons: Mapping[int, tuple[tuple[int, ...], ...]] | None = None
+    ) -> None:
+        self.shape = shape
+        self.neurons = neurons or {}
+        components = [Component(kind="input", layer=-1)]
+        self._first: list[int] = []
+        for layer in range(shape.n_layers):
+            self._first.append(len(components))
+            components += [
+                Component(kind="head", layer=layer, head=head) for head in range(shape.n_heads)
+            ]
+            if shape.has_mlp:
+                components.append(Component(kind="mlp", layer=layer))
+                components += [
+                    Component(kind="neuron", layer=layer, neurons=group)
+                    for group in self.neurons.get(layer, ())
+                ]
+        components.append(Component(kind="logits", layer=shape.n_layers))
+        self.components: tuple[Component, ...] = tuple(components)
+        self._index = {component: i for i, component in enumerate(components)}
+
+    def index(self, component: Component) -> int:
+        """The place of a component in the order."""
+        return self._index[component]
+
+    def head(self, layer: int, head: int) -> int:
+        """The index of a head."""
+        return self._first[layer] + head
+
+    def mlp(self, layer: int) -> int:
+        """The index of a layer's MLP, or of the rest of it where it is split."""
+        return self._first[layer] + self.shape.n_heads
+
+    def parts_of_mlp(self, layer: int) -> range:
+        """The indices of a layer's MLP and of those of its neurons that are components."""
+        first = self.mlp(layer)
+        return range(first, first + 1 + len(self.neurons.get(layer, ())))
+
+    @property
+    def logits(self) -> int:
+        """The index of `logits`, the last component."""
+        return len(self.components) - 1
+
+    @cached_property
+    def layer_of(self) -> tuple[int, ...]:
+        """The layer of every component."""
+        return tuple(component.layer for component in self.components)
+
+    @cached_property
+    def heads_mask(self) -> int:
+        """All heads."""
+        return sum(1 << i for i, c in enumerate(self.components) if c.kind == "head")
+
+    @cached_property
+    def mlps_mask(self) -> int:
+        """All MLPs, neurons with them."""
+        return sum(1 << i for i, c in enumerate(self.components) if c.kind in ("mlp", "neuron"))
+
+    @cached_property
+    def any_mask(self) -> int:
+        """All heads and MLPs."""
+        return self.heads_mask | self.mlps_mask
+
+    @cached_property
+    def below(self) -> tuple[int, ...]:
+        """`below[k]`: components whose output stands in the stream that enters layer k (k ≤ L)."""
+        return tuple(
+            sum(1 << i for i, c in enumerate(self.components) if c.layer < k)
+            for k in range(self.shape.n_layers + 1)
+        )
+
+    @cached_property
+    def standing(self) -> tuple[int, ...]:
+        """`standing[s]`: components whose output stands in the residual stream at stage s.
+
+        Stage 2l is the entry of layer l (the last one: the final norm's), stage 2l+1 follows its
+        attention.
+        """
+        masks = []
+        for layer in range(self.shape.n_layers):
+            heads = sum(1 << self.head(layer, h) for h in range(self.shape.n_heads))
+            masks += [self.below[layer], self.below[layer] | heads]
+        return (*masks, self.below[self.shape.n_layers])
+
+    @cached_property
+    def senders_of(self) -> tuple[int, ...]:
+        """For each component the mask of the components that it reads."""
+        masks = []
+        for component in self.components:
+            match component.kind:
+                case "input":
+                    masks.append(0)
+                case "mlp" | "neuron" if not self.shape.parallel:
+                    own = sum(1 << self.head(component.layer, h) for h in range(self.shape.n_heads))
+                    masks.append(self.below[component.layer] | own)
+                case _:
+                    masks.append(self.below[component.layer])
+        return tuple(masks)
+
+    def slots_of(self, index: int) -> tuple[str | None, ...]:
+        """The inputs of a component: q, k, v of a head; one unnamed input of an MLP or `logits`."""
+        match self.components[index].kind:
+            case "head":
+                return HEAD_SLOTS
+            case "input":
+                return ()
+            case _:
+                return (None,)
+
+    def label(self, index: int) -> str:
+        """The spelling of a component, `a9.h6`; `rest of m5` where neurons of it stand apart."""
+        component = self.components[index]
+        rest = component.kind == "mlp" and component.layer in self.neurons
+        return f"rest of {component}" if rest else str(component)
+
+    def n_edges(self) -> int:
+        """Edges of the graph, q, k and v of a head counted apart (GPT-2 small: 32,491)."""
+        return sum(
+            len(self.slots_of(i)) * self.senders_of[i].bit_count()
+            for i in range(len(self.components))
+        )

@@ -1,0 +1,1 @@
+"""Path sets without syntax: automata, their product with a model, units and neurons."""

@@ -1,0 +1,325 @@
+"""Neurons as components: what masks say of them, and MLPs split by what a path set tells apart.
+
+An MLP is all its neurons and its output bias. In the masks of a path set the bit of an MLP stands
+for all of it; behind `logits` every neuron has a bit, neuron j of layer l at
+`neuron_bit(l, j, layout)`, that is set where the neuron is treated *otherwise than its MLP*:
+
+    m5                      bit m5
+    m5.n7                   bit m5.n7
+    {m5, except m5.n7}      bits m5 and m5.n7
+    {m5, m5.n7}             bit m5
+
+So a mask that names no neuron is the mask that it would be if there were none, whatever else a file
+says, and set algebra is that of integers wherever no neuron is named. `split_paths` makes
+components of the neurons that a path set tells apart from their MLP, and of no others: automata,
+counts and plans see only those.
+
+Source: language.md section 4; a neuron's write is its activation times its row of the output
+projection (Geva et al. 2021, arXiv:2012.14913, equation 2).
+
+    split_paths(paths, Layout(shape))     the set on its own layout, and that layout
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from pathdsl.graph.model.components import Layout, bits, neuron_text
+from pathdsl.graph.paths.pathset import (
+    Alt,
+    Cat,
+    Combined,
+    Listed,
+    ListedEdge,
+    Nodes,
+    PathSet,
+    Regex,
+    Regular,
+    Star,
+)
+
+__all__ = [
+    "atom_mask",
+    "atom_text",
+    "atoms",
+    "host",
+    "hull",
+    "intersect",
+    "mask_of",
+    "neuron_bit",
+    "neuron_of",
+    "original",
+    "split_paths",
+    "subtract",
+    "told_apart",
+    "unite",
+    "whole",
+]
+
+# -------------------------------------------------------------------------------------------------
+# Masks
+# -------------------------------------------------------------------------------------------------
+
+
+def neuron_bit(layer: int, neuron: int, layout: Layout) -> int:
+    """The index of a neuron's bit."""
+    return len(layout.components) + layer * layout.shape.d_mlp + neuron
+
+
+def neuron_of(index: int, layout: Layout) -> tuple[int, int] | None:
+    """(layer, neuron) of an index; None where it is that of a whole component."""
+    beyond = index - len(layout.components)
+    return None if beyond < 0 else divmod(beyond, layout.shape.d_mlp)
+
+
+def host(index: int, layout: Layout) -> int:
+    """The component that an index belongs to: a neuron's MLP, else itself."""
+    found = neuron_of(index, layout)
+    return index if found is None else layout.mlp(found[0])
+
+
+def atoms(mask: int, layout: Layout) -> Iterator[tuple[int, int]]:
+    """Heads, MLPs and neurons of a mask one by one, in the order of the graph.
+
+    Each is (index, spared): `spared` are the bits of the neurons that an MLP goes without.
+    """
+    if not mask >> len(layout.components):
+        yield from ((i, 0) for i in bits(mask))
+        return
+    base = len(layout.components)
+    by_mlp: dict[int, list[int]] = {}
+    for beyond in bits(mask >> base):
+        by_mlp.setdefault(host(base + beyond, layout), []).append(base + beyond)
+    whole = mask & ((1 << base) - 1)
+    for i in sorted({*bits(whole), *by_mlp}):
+        if whole >> i & 1:
+            yield i, sum(1 << n for n in by_mlp.get(i, ()))
+        else:
+            yield from ((n, 0) for n in by_mlp[i])
+
+
+def atom_mask(index: int, spared: int) -> int:
+    """The mask of one member of `atoms`."""
+    return 1 << index | spared
+
+
+def atom_text(index: int, spared: int, layout: Layout) -> str:
+    """A member of `atoms` as it is written: `a9.h6`, `m5.n7`, `{m5, except m5.n[0..63]}`."""
+    found = neuron_of(index, layout)
+    if found is not None:
+        return neuron_text(found[0], (found[1],))
+    if not spared:
+        return layout.label(index)
+    numbers = [neuron_of(n, layout)[1] for n in bits(spared)]  # type: ignore[index]
+    layer = layout.components[index].layer
+    return f"{{m{layer}, except {neuron_text(layer, numbers)}}}"
+
+
+def mask_of(indices: Iterable[int], apart: int, layout: Layout) -> int:
+    """The mask of different indices, where an MLP's goes without the neurons of `apart`."""
+    base = len(layout.components)
+    by_mlp: dict[int, int] = {}
+    for beyond in bits(apart >> base):
+        mlp = host(base + beyond, layout)
+        by_mlp[mlp] = by_mlp.get(mlp, 0) | 1 << (base + beyond)
+    found = 0
+    for index in indices:
+        found ^= atom_mask(index, by_mlp.get(index, 0))
+    return found
+
+
+def hull(mask: int, layout: Layout) -> int:
+    """The whole components that a mask holds or holds a neuron of."""
+    base = len(layout.components)
+    found = mask & ((1 << base) - 1)
+    for beyond in bits(mask >> base):
+        found |= 1 << host(base + beyond, layout)
+    return found
+
+
+def whole(places: Iterable[Nodes], layout: Layout) -> tuple[Nodes, ...]:
+    """Places with MLPs in place of their neurons, which have the same edges; each once."""
+    found = (replace(place, mask=hull(place.mask, layout)) for place in places)
+    return tuple(dict.fromkeys(found))
+
+
+def unite(a: int, b: int, layout: Layout) -> int:
+    """What is in either mask."""
+    return _combined(a, b, layout, lambda x, y: x | y)
+
+
+def intersect(a: int, b: int, layout: Layout) -> int:
+    """What is in both masks."""
+    return _combined(a, b, layout, lambda x, y: x & y)
+
+
+def subtract(a: int, b: int, layout: Layout) -> int:
+    """What is in the first mask and not in the second."""
+    return _combined(a, b, layout, lambda x, y: x & ~y)
+
+
+def _combined(a: int, b: int, layout: Layout, op: Callable[[int, int], int]) -> int:
+    """An operation on bits, done on neurons as they are and not relative to their MLPs."""
+    base, width = len(layout.components), layout.shape.d_mlp
+    if not (a | b) >> base:
+        return op(a, b)
+    found = op(a & ((1 << base) - 1), b & ((1 << base) - 1))
+    every = (1 << width) - 1
+    for layer in range(layout.shape.n_layers):
+        first, mlp = base + layer * width, layout.mlp(layer)
+        x, y = a >> first & every, b >> first & every
+        if x or y:
+            x ^= every * (a >> mlp & 1)
+            y ^= every * (b >> mlp & 1)
+            found |= (op(x, y) ^ every * (found >> mlp & 1)) << first
+    return found
+
+
+# -------------------------------------------------------------------------------------------------
+# Path sets
+# -------------------------------------------------------------------------------------------------
+
+
+def told_apart(paths: PathSet, layout: Layout) -> int:
+    """The bits of the neurons that a path set treats otherwise than their MLPs."""
+    found = 0
+    for mask in _masks(paths):
+        found |= mask
+    base = len(layout.components)
+    return found >> base << base
+
+
+def split_paths(
+    paths: PathSet, layout: Layout, *, beside: Iterable[PathSet] = (), together: bool = False
+) -> tuple[PathSet, Layout]:
+    """A path set on a layout of its own, in which neurons that it tells apart are components.
+
+    `beside`: other sets whose neurons are told apart too, so that members can be compared.
+    `together`: neurons that no mask tells from each other are one component. Where no neuron is
+    told apart, both come back as they are.
+    """
+    found = told_apart(paths, layout)
+    for other in beside:
+        found |= told_apart(other, layout)
+    if not found:
+        return paths, layout
+    apart = [neuron_of(index, layout) for index in bits(found)]
+    groups: dict[tuple[int, object], list[int]] = {}
+    seen: dict[tuple[int, int], set[int]] = {}
+    if together:
+        base = len(layout.components)
+        for number, mask in enumerate(dict.fromkeys(_masks(paths))):
+            for beyond in bits(mask >> base):
+                seen.setdefault(divmod(beyond, layout.shape.d_mlp), set()).add(number)
+    for layer, neuron in apart:  # type: ignore[misc]
+        alike: object = frozenset(seen.get((layer, neuron), ())) if together else neuron
+        groups.setdefault((layer, alike), []).append(neuron)
+    by_layer: dict[int, tuple[tuple[int, ...], ...]] = {}
+    for (layer, _), members in groups.items():
+        by_layer[layer] = (*by_layer.get(layer, ()), tuple(members))
+    narrow = Layout(layout.shape, by_layer)
+    return _Split(layout, narrow).paths(paths), narrow
+
+
+def original(narrow: Layout, layout: Layout) -> tuple[int, ...]:
+    """For each component of a split layout its index before; of a group, its first neuron's."""
+    found = []
+    for c in narrow.components:
+        match c.kind:
+            case "input":
+                found.append(0)
+            case "head":
+                found.append(layout.head(c.layer, c.head))
+            case "mlp":
+                found.append(layout.mlp(c.layer))
+            case "neuron":
+                found.append(neuron_bit(c.layer, c.neurons[0], layout))
+            case "logits":
+                found.append(layout.logits)
+    return tuple(found)
+
+
+def _masks(paths: PathSet) -> Iterator[int]:
+    """Every mask of a path set; of a listed edge's receiver too."""
+    match paths:
+        case Combined(left=left, right=right):
+            yield from _masks(left)
+            yield from _masks(right)
+        case Regular(regex=regex):
+            yield from _regex_masks(regex)
+        case Listed(edges=edges):
+            for edge in edges:
+                yield edge.senders
+                yield atom_mask(edge.receiver, edge.spared)
+
+
+def _regex_masks(regex: Regex) -> Iterator[int]:
+    match regex:
+        case Nodes(mask=mask):
+            yield mask
+        case Cat(parts=parts) | Alt(options=parts):
+            for part in parts:
+                yield from _regex_masks(part)
+        case Star(inner=inner):
+            yield from _regex_masks(inner)
+
+
+class _Split:
+    """Rewrites the masks of one path set for a split layout."""
+
+    def __init__(self, layout: Layout, narrow: Layout) -> None:
+        self.layout = layout
+        self.narrow = narrow
+        self.original = original(narrow, layout)
+        self._known: dict[int, int] = {}
+
+    def mask(self, mask: int) -> int:
+        """The same set in the split layout."""
+        found = self._known.get(mask)
+        if found is None:
+            base = len(self.layout.components)
+            apart = set(bits(mask >> base))
+            found = 0
+            for i, before in enumerate(self.original):
+                inside = bool(mask >> host(before, self.layout) & 1)
+                if before >= base and before - base in apart:
+                    inside = not inside
+                found |= int(inside) << i
+            self._known[mask] = found
+        return found
+
+    def paths(self, paths: PathSet) -> PathSet:
+        match paths:
+            case Combined(left=left, right=right):
+                return replace(paths, left=self.paths(left), right=self.paths(right))
+            case Regular(regex=regex):
+                return Regular(regex=self.regex(regex))
+            case Listed(edges=edges):
+                return Listed(edges=tuple(new for edge in edges for new in self.edge(edge)))
+            case _:
+                return paths
+
+    def regex(self, regex: Regex) -> Regex:
+        match regex:
+            case Nodes(mask=mask):
+                return replace(regex, mask=self.mask(mask))
+            case Cat(parts=parts):
+                return Cat(parts=tuple(map(self.regex, parts)))
+            case Alt(options=options):
+                return Alt(options=tuple(map(self.regex, options)))
+            case Star(inner=inner):
+                return Star(inner=self.regex(inner))
+            case _:
+                return regex
+
+    def edge(self, edge: ListedEdge) -> Iterator[ListedEdge]:
+        """A listed edge into every part of its receiver."""
+        for part in bits(self.mask(atom_mask(edge.receiver, edge.spared))):
+            yield replace(
+                edge,
+                senders=self.mask(edge.senders),
+                named_senders=self.mask(edge.named_senders),
+                receiver=part,
+                spared=0,
+            )

@@ -1,0 +1,210 @@
+"""Path sets, resolved: what a path expression denotes once names, sets and positions are known.
+
+A *regular* path set is an expression over two kinds of letters that alternate along a path: nodes
+(`Nodes`: which components, at which position) and edges (`Edge`: which inputs of the receiver,
+in which relation of positions, across which residual mark). Complete path sets are regular sets,
+listed edges, and their Boolean combinations. All are frozen and hashable: two runs of a check over
+equal path sets are one run.
+
+Source: path patterns as regular languages, Goldowsky-Dill et al. 2023 (arXiv:2304.05969); the
+iterative matchers of causal scrubbing walk the same automaton from the output.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Slot = Literal["q", "k", "v"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Pos:
+    """A position by name with an offset, or by absolute index (then `name` is "")."""
+
+    name: str = ""
+    offset: int = 0
+    index: int = -1
+
+    def __str__(self) -> str:
+        if not self.name:
+            return f"[{self.index}]"
+        return f"{self.name}{self.offset:+d}" if self.offset else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Rel:
+    """A relation of a head's position and the position it reads: least and most distance back."""
+
+    least: int
+    most: int
+
+    def holds(self, distance: int) -> bool:
+        """Whether it holds for a head that stands `distance` positions behind what it reads."""
+        return self.least <= distance <= self.most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nodes:
+    """One node of a path: any component of `mask`, standing at `at` (anywhere when None).
+
+    What masks say of neurons: `pathdsl.graph.paths.neurons`.
+
+    `named`: written singly, by range or through a group, so its members are units of the path set;
+    words (`attn`, `mlp`, `any`, `input`, `logits`) are background.
+    """
+
+    mask: int
+    at: Pos | None = None
+    named: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """One edge of a path.
+
+    `labels`: the (slot, relation) pairs it may use, of heads only; None: any input of anything.
+    `mark`/`mark_at`: it must cross the entry of that layer, its sender standing there. `senders`
+    and `sender_at` restrict the sender further (listed edges).
+    """
+
+    labels: tuple[tuple[Slot, Rel | None], ...] | None = None
+    mark: int | None = None
+    mark_at: Pos | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cat:
+    """One after the other; no parts: the empty word."""
+
+    parts: tuple[Regex, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alt:
+    """Either; no options: nothing."""
+
+    options: tuple[Regex, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Star:
+    """Any number of times."""
+
+    inner: Regex
+
+
+Regex = Nodes | Edge | Cat | Alt | Star
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedEdge:
+    """Edges from every component of `senders` into one input of one component.
+
+    `slot` is None for an MLP or `logits`. `named` senders and receivers are units. `spared`: bits
+    of the neurons that a receiving MLP goes without.
+    """
+
+    senders: int
+    sender_at: Pos | None
+    receiver: int
+    receiver_at: Pos | None
+    slot: Slot | None
+    relation: Rel | None = None
+    named_senders: int = 0
+    named_receiver: bool = False
+    spared: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regular:
+    """The complete paths that a regular expression describes."""
+
+    regex: Regex
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """The complete paths all of whose edges are listed."""
+
+    edges: tuple[ListedEdge, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Everything:
+    """Every path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nothing:
+    """No path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Combined:
+    """A Boolean combination of two complete path sets."""
+
+    op: Literal["|", "&", "-"]
+    left: PathSet
+    right: PathSet
+
+
+PathSet = Regular | Listed | Everything | Nothing | Combined
+
+FULL = Everything()
+NONE = Nothing()
+
+
+def union(left: PathSet, right: PathSet) -> PathSet:
+    """Paths in either; the trivial cases are folded so that equal sets are more often equal."""
+    if left == NONE or right == FULL or left == right:
+        return right
+    if right == NONE or left == FULL:
+        return left
+    return Combined(op="|", left=left, right=right)
+
+
+def intersection(left: PathSet, right: PathSet) -> PathSet:
+    """Paths in both."""
+    if left == FULL or right == NONE or left == right:
+        return right
+    if right == FULL or left == NONE:
+        return left
+    return Combined(op="&", left=left, right=right)
+
+
+def minus(left: PathSet, right: PathSet) -> PathSet:
+    """Paths in the first and not in the second; `full - (full - P)` is `P` again."""
+    if right == NONE or left == NONE:
+        return left
+    if right == FULL or left == right:
+        return NONE
+    if left == FULL and isinstance(right, Combined) and right.op == "-" and right.left == FULL:
+        return right.right
+    return Combined(op="-", left=left, right=right)
+
+
+def cat(*parts: Regex) -> Regex:
+    """The parts one after the other."""
+    return parts[0] if len(parts) == 1 else Cat(parts=parts)
+
+
+def alt(*options: Regex) -> Regex:
+    """One of the options."""
+    return options[0] if len(options) == 1 else Alt(options=options)
+
+
+EMPTY = Cat()
+ANY_EDGE = Edge()
+
+
+def complete(regex: Regex, any_mask: int, logits_mask: int) -> Regular:
+    """Every upstream beginning and downstream end added to paths that lack them.
+
+    A word that already begins with `input` cannot be lengthened upstream (nothing is read by
+    `input`), so both may be offered to every word and the model decides.
+    """
+    middle = Nodes(mask=any_mask)
+    before = cat(Nodes(mask=1), Star(inner=cat(ANY_EDGE, middle)), ANY_EDGE)
+    after = cat(ANY_EDGE, Star(inner=cat(middle, ANY_EDGE)), Nodes(mask=logits_mask))
+    return Regular(regex=cat(alt(EMPTY, before), regex, alt(EMPTY, after)))

@@ -1,0 +1,218 @@
+"""Units: what knockouts, minimality, overlap and controls range over.
+
+The units of a path set are the heads, MLPs and neurons that it names singly, by range or through a
+group, with their positions, as far as they lie on one of its paths. Words (`attn`, `mlp`, `any`,
+`input`, `logits`) and residual marks are background.
+
+Source: language.md section 5.
+
+    Unit(component=…, at=Pos(name="END"), name="a9.h9").label     a9.h9@END
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pathdsl.graph.model.components import Layout
+from pathdsl.graph.paths.neurons import atom_mask, atom_text, atoms, intersect, mask_of, told_apart
+from pathdsl.graph.paths.pathset import (
+    Alt,
+    Cat,
+    Combined,
+    Edge,
+    Listed,
+    ListedEdge,
+    Nodes,
+    PathSet,
+    Pos,
+    Regex,
+    Regular,
+    Rel,
+    Slot,
+    Star,
+    intersection,
+)
+
+if TYPE_CHECKING:
+    from pathdsl.graph.resolve.path_sets import PathResolver
+
+__all__ = [
+    "EdgeUnit",
+    "Unit",
+    "components_of",
+    "edge_units",
+    "named_nodes",
+    "on_paths",
+    "places_of",
+    "relation_text",
+    "subtracts",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """One head, MLP or neuron at one position (everywhere when None); `name` is its spelling.
+
+    `component` and `spared` are as in `pathdsl.graph.paths.neurons.atoms`.
+    """
+
+    component: int
+    at: Pos | None = None
+    spared: int = 0
+    name: str = field(compare=False, default="")
+
+    @property
+    def mask(self) -> int:
+        """The unit as a mask."""
+        return atom_mask(self.component, self.spared)
+
+    @property
+    def label(self) -> str:
+        """As it is written in a file: `a9.h9@END`."""
+        return f"{self.name}@{self.at}" if self.at else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeUnit:
+    """One edge: from a sender into one input of a receiver, each at its position."""
+
+    sender: int
+    receiver: int
+    slot: Slot | None = None
+    sender_at: Pos | None = None
+    receiver_at: Pos | None = None
+    relation: Rel | None = None
+    sender_spared: int = 0
+    receiver_spared: int = 0
+    names: tuple[str, str] = field(compare=False, default=("", ""))
+
+    @property
+    def sender_mask(self) -> int:
+        """The sender as a mask."""
+        return atom_mask(self.sender, self.sender_spared)
+
+    @property
+    def receiver_mask(self) -> int:
+        """The receiver as a mask."""
+        return atom_mask(self.receiver, self.receiver_spared)
+
+    @property
+    def label(self) -> str:
+        """As it is written in a file: `a5.h5@S2 -[v]-> a8.h6@END`."""
+        sender, receiver = self.names
+        sender += f"@{self.sender_at}" if self.sender_at else ""
+        receiver += f"@{self.receiver_at}" if self.receiver_at else ""
+        arrow = f"-[{self.slot}{relation_text(self.relation)}]->" if self.slot else "->"
+        return f"{sender} {arrow} {receiver}"
+
+
+def relation_text(relation: Rel | None) -> str:
+    """`: prev`, `: window(3)` as written behind a slot; nothing for no relation."""
+    match relation:
+        case None:
+            return ""
+        case Rel(least=1, most=1):
+            return ": prev"
+        case Rel(least=0, most=0):
+            return ": same"
+        case Rel(least=0, most=most):
+            return f": window({most + 1})"
+        case Rel(least=least):
+            return f": offset(-{least})"
+
+
+def places_of(nodes: Iterable[Nodes], layout: Layout) -> Iterator[Unit]:
+    """Heads, MLPs and neurons of the named places, one by one in order."""
+    for place in nodes:
+        if place.named:
+            for i, spared in atoms(intersect(place.mask, layout.any_mask, layout), layout):
+                name = atom_text(i, spared, layout)
+                yield Unit(component=i, spared=spared, at=place.at, name=name)
+
+
+def named_nodes(paths: PathSet) -> Iterator[Nodes]:
+    """Every named place of a resolved path set, in order of first mention."""
+    match paths:
+        case Combined(left=left, right=right):
+            yield from named_nodes(left)
+            yield from named_nodes(right)
+        case Regular(regex=regex):
+            yield from _named(regex)
+        case Listed(edges=edges):
+            for edge in edges:
+                if edge.named_senders:
+                    yield Nodes(mask=edge.named_senders, at=edge.sender_at, named=True)
+                if edge.named_receiver:
+                    mask = atom_mask(edge.receiver, edge.spared)
+                    yield Nodes(mask=mask, at=edge.receiver_at, named=True)
+
+
+def _named(regex: Regex) -> Iterator[Nodes]:
+    match regex:
+        case Nodes(named=named):
+            if named:
+                yield regex
+        case Cat(parts=parts) | Alt(options=parts):
+            for part in parts:
+                yield from _named(part)
+        case Star(inner=inner):
+            yield from _named(inner)
+        case Edge():
+            return
+
+
+def edge_units(edges: Iterable[ListedEdge], layout: Layout) -> Iterator[EdgeUnit]:
+    """Listed edges one by one, in the author's order."""
+    for edge in edges:
+        for u, spared in atoms(edge.senders, layout):
+            yield EdgeUnit(
+                sender=u,
+                sender_at=edge.sender_at,
+                receiver=edge.receiver,
+                receiver_at=edge.receiver_at,
+                slot=edge.slot,
+                relation=edge.relation,
+                sender_spared=spared,
+                receiver_spared=edge.spared,
+                names=(
+                    atom_text(u, spared, layout),
+                    atom_text(edge.receiver, edge.spared, layout),
+                ),
+            )
+
+
+def components_of(resolver: PathResolver, paths: PathSet) -> frozenset[int]:
+    """The components on some path of the set, `input` and `logits` with them."""
+    product = resolver.product(paths)
+    found = {i for u, v, _ in product.own_edges() for i in (u, v)}
+    return frozenset(map(product.index, found))
+
+
+def on_paths(resolver: PathResolver, paths: PathSet, units: Iterable[Unit]) -> tuple[Unit, ...]:
+    """Those units through which some path of the set runs, in their order."""
+    layout = resolver.layout
+    met = mask_of(components_of(resolver, paths), told_apart(paths, layout), layout)
+    present = [unit for unit in units if intersect(unit.mask, met, layout)]
+    if not subtracts(paths):  # without subtraction no position takes a path away
+        return tuple(present)
+    return tuple(
+        unit
+        for unit in present
+        if resolver.count(
+            intersection(
+                paths,
+                resolver.through_nodes([Nodes(mask=unit.mask, at=unit.at, named=True)]),
+            )
+        )
+    )
+
+
+def subtracts(paths: PathSet) -> bool:
+    """Whether a set takes paths away somewhere, so that a position may exclude a node."""
+    match paths:
+        case Combined(op=op, left=left, right=right):
+            return op == "-" or subtracts(left) or subtracts(right)
+        case _:
+            return False

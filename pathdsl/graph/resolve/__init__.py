@@ -1,0 +1,1 @@
+"""From path expressions, as written, to path sets."""

@@ -1,0 +1,118 @@
+"""What the spelling of two positions says about how they stand to each other.
+
+Source: language.md section 4: edges keep their position; keys and values read where the sender
+stands, never later than the head.
+
+    distance(S1, S1+1)   1
+    is_after(END, S2)    True: nothing stands behind END
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pathdsl.graph.model.components import Layout, bits
+from pathdsl.graph.paths.pathset import Nodes, Pos, Rel
+
+
+def distance(sender: Pos | None, receiver: Pos | None) -> int | None:
+    """How far the receiver stands behind the sender, where the spelling decides it.
+
+    One name with two offsets is read as one token, which holds for every name of a single position.
+    """
+    if sender is None or receiver is None or sender.name != receiver.name:
+        return None
+    if not sender.name:
+        return receiver.index - sender.index
+    return receiver.offset - sender.offset
+
+
+def is_after(sender: Pos | None, receiver: Pos | None) -> bool:
+    """Whether the sender provably stands behind the receiver.
+
+    `END` stands behind every other name; a name that is the last token itself is written `END`.
+    """
+    apart = distance(sender, receiver)
+    if apart is not None:
+        return apart < 0
+    if sender is None or receiver is None:
+        return False
+    return sender.name == "END" and sender.offset == 0 and receiver.name not in ("", "END")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One arrow: its labels (None: any input), and whether nodes may stand between."""
+
+    labels: tuple[tuple[str, Rel | None], ...] | None
+    reach: bool
+    layout: Layout
+
+
+def place_fault(step: Step, sender: Nodes, receiver: Nodes) -> str | None:
+    """The code of the fault that the positions of two places cause.
+
+    Empty when some pair of them has the edge; None when layers or inputs forbid every pair.
+    """
+    layout = step.layout
+    found: str | None = None
+    seen: set[tuple[str, int]] = set()
+    for v in reversed(tuple(bits(receiver.mask))):
+        component = layout.components[v]
+        if not sender.mask & layout.senders_of[v]:
+            continue
+        if step.labels is not None and component.kind != "head":
+            continue
+        if (component.kind, component.layer) in seen:
+            continue
+        seen.add((component.kind, component.layer))
+        code = _position_fault(step, sender, receiver.at, v)
+        if code == "":
+            return ""
+        found = found or code
+    return found
+
+
+def edge_possible(
+    layout: Layout, sender: Nodes, v: int, to: Pos | None, slot: str | None, relation: Rel | None
+) -> bool:
+    """Whether one input of component `v`, standing at `to`, may read these senders' position."""
+    labels = ((slot, relation),) if slot else None
+    return _position_fault(Step(labels=labels, reach=False, layout=layout), sender, to, v) == ""
+
+
+def _position_fault(step: Step, sender: Nodes, to: Pos | None, v: int) -> str:
+    layout = step.layout
+    component = layout.components[v]
+    if component.kind == "logits" or sender.at is None or to is None:
+        return ""
+    if is_after(sender.at, to):
+        moves = component.kind == "head" and (
+            step.labels is None or any(slot != "q" for slot, _ in step.labels)
+        )
+        if moves or step.reach:
+            return "PD203"
+        return "PD202" if distance(sender.at, to) else ""
+    if step.reach:
+        between = layout.senders_of[v] & layout.heads_mask
+        if any(sender.mask & layout.senders_of[h] for h in bits(between)):
+            return ""
+    apart = distance(sender.at, to)
+    if component.kind != "head":
+        return "PD202" if apart else ""
+    labels = step.labels or (("q", None), ("k", None), ("v", None))
+    window = layout.shape.window(component.layer)
+    worst = ""
+    for slot, relation in labels:
+        if slot == "q":
+            code = "PD202" if apart else ""
+        elif apart is not None and relation is not None and not relation.holds(apart):
+            code = "PD213"
+        elif apart is not None and window is not None and apart >= window:
+            code = "PD204"
+        else:
+            code = ""
+        if code == "":
+            return ""
+        worst = max(worst, code)
+    return worst

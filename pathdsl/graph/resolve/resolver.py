@@ -1,0 +1,272 @@
+"""What scores ask of a path set: its units, groups, edges, knockouts and controls.
+
+`Resolver` is `PathResolver` with these questions added; the answers are cheap enough to be asked
+for every knockout, since emptiness is decided on the automaton and paths are never enumerated.
+
+Source: language.md section 5 (units), semantics.md section 5 (knockouts).
+
+    resolver = Resolver(program, shape)
+    units = resolver.units(expr)                                # a5.h5@S2, a9.h9@END, …
+    left = minus(resolver.path_set(expr), resolver.through(units[:2]))     # C without K
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass
+
+from pathdsl.graph.controls import random_like as controls
+from pathdsl.graph.controls.walks import added_walk
+from pathdsl.graph.files.eap import edge_name, listed
+from pathdsl.graph.paths.neurons import intersect, mask_of, told_apart
+from pathdsl.graph.paths.pathset import (
+    NONE,
+    Edge,
+    Listed,
+    Nodes,
+    PathSet,
+    cat,
+    intersection,
+    union,
+)
+from pathdsl.graph.paths.product import Product
+from pathdsl.graph.paths.units import (
+    EdgeUnit,
+    Unit,
+    edge_units,
+    named_nodes,
+    on_paths,
+    places_of,
+    subtracts,
+)
+from pathdsl.graph.resolve.path_sets import PathResolver
+from pathdsl.graph.resolve.places import Bindings, Member, fault
+from pathdsl.lang import ast
+from pathdsl.lang.walk import children
+
+__all__ = ["Description", "EdgeUnit", "Resolver", "Unit"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """One path set in numbers: what `pathdsl explain FILE:NAME` prints.
+
+    `n_nodes` and `n_edges` count those on some path, `n_neurons` those nodes that are neurons;
+    `n_paths` are (node, slot) sequences.
+    """
+
+    units: tuple[Unit, ...]
+    n_nodes: int
+    n_neurons: int
+    n_edges: int
+    n_paths: int
+    n_states: int
+    examples: tuple[str, ...]
+
+
+class Resolver(PathResolver):
+    """Meaning of path expressions, and what scores ask of them."""
+
+    # ---------------------------------------------------------------------------------------------
+    # Units and groups
+    # ---------------------------------------------------------------------------------------------
+
+    def units(
+        self, expr: ast.PathExpr, bindings: Bindings = {}, over: ast.Node | None = None
+    ) -> tuple[Unit, ...]:
+        """The units of P in order of first mention; `over` names other candidates."""
+        found = self._candidates(over if over is not None else expr, bindings)
+        return self.on_paths(self.path_set(expr, bindings), dict.fromkeys(found))
+
+    def edges(
+        self, expr: ast.PathExpr, bindings: Bindings = {}, over: ast.Node | None = None
+    ) -> tuple[EdgeUnit, ...]:
+        """The edges of P for `per: edge`: P, or `over`, is an `edges` set; others are PD222."""
+        asked = over if over is not None else expr
+        candidates = self.path_set(asked, bindings)  # type: ignore[arg-type]
+        if not isinstance(candidates, Listed):
+            raise fault(
+                "PD222",
+                "`per: edge` ranges over listed edges, and this lists none",
+                asked,
+                label="not an `edges` set",
+                help="add `over: edges { a -> b }` with the edges to try",
+            )
+        paths = self.path_set(expr, bindings)
+        found = dict.fromkeys(edge_units(candidates.edges, self.layout))
+        present, apart = self.product(paths).edges(), told_apart(paths, self.layout)
+        return tuple(
+            unit
+            for unit in found
+            if self._present(unit, present, apart)
+            and (not subtracts(paths) or self._meets(paths, self.through([unit])))
+        )
+
+    def groups_of(
+        self, expr: ast.PathExpr, bindings: Bindings = {}
+    ) -> tuple[tuple[str, tuple[Unit, ...]], ...]:
+        """The groups that P names, also through named paths, each restricted to P's units."""
+        units = set(self.units(expr, bindings))
+        found = []
+        for name, members in self._groups(expr, bindings):
+            kept = tuple(dict.fromkeys(unit for unit in members if unit in units))
+            if kept:
+                found.append((name, kept))
+        return tuple(dict(found).items())
+
+    def unit_group(
+        self, expr: ast.PathExpr, unit: Unit, bindings: Bindings = {}
+    ) -> tuple[Unit, ...]:
+        """The first group of P that holds the unit; the unit alone when none does."""
+        for _, members in self.groups_of(expr, bindings):
+            if unit in members:
+                return members
+        return (unit,)
+
+    def on_paths(self, paths: PathSet, units: Iterable[Unit]) -> tuple[Unit, ...]:
+        """Those units through which some path of the set runs."""
+        return on_paths(self, paths, units)
+
+    def through(self, units: Iterable[Unit | EdgeUnit]) -> PathSet:
+        """The complete paths through one of these nodes or along one of these edges."""
+        nodes: list[Nodes] = []
+        result: PathSet = NONE
+        for unit in units:
+            match unit:
+                case Unit(mask=mask, at=at):
+                    nodes.append(Nodes(mask=mask, at=at, named=True))
+                case EdgeUnit(slot=slot):
+                    labels = ((slot, unit.relation),) if slot else None
+                    word = cat(
+                        Nodes(mask=unit.sender_mask, at=unit.sender_at),
+                        Edge(labels=labels),
+                        Nodes(mask=unit.receiver_mask, at=unit.receiver_at),
+                    )
+                    result = union(result, self.complete(word))
+        return union(self.through_nodes(nodes), result)
+
+    # ---------------------------------------------------------------------------------------------
+    # Controls, overlap, description
+    # ---------------------------------------------------------------------------------------------
+
+    def random_like(self, expr: ast.PathExpr, seed: int, bindings: Bindings = {}) -> PathSet:
+        """P with its units renamed one to one to others of their kind and layer."""
+        return controls.random_like(self, expr, seed, bindings)
+
+    def extended(
+        self, expr: ast.PathExpr, seed: int, bindings: Bindings = {}
+    ) -> tuple[Listed, EdgeUnit]:
+        """An `edges` set with a random walk added, and a random edge among those it adds.
+
+        PD222 for a set that lists no edges, PD218 where no walk adds one.
+        """
+        paths = self.path_set(expr, bindings)
+        if not isinstance(paths, Listed):
+            raise fault("PD222", "a walk extends a list of edges, and this is none", expr)
+        present = self.product(paths).edges()
+        try:
+            added, chosen = added_walk(self.layout, present, seed)
+        except ValueError as error:
+            raise fault("PD218", f"this set cannot be extended: {error}", expr) from error
+        (edge,) = edge_units(listed([chosen], self.layout).edges, self.layout)
+        return Listed(edges=(*paths.edges, *listed(added, self.layout).edges)), edge
+
+    def node_set(self, paths: PathSet, beside: PathSet = NONE) -> frozenset[str]:
+        """Labels of the heads, MLPs and neurons on some path of the set.
+
+        `beside`: a set to compare with, whose neurons are told apart as well.
+        """
+        product = self._beside(paths, beside)
+        nodes = {i for u, v, _ in product.own_edges() for i in (u, v)}
+        return frozenset(product.layout.label(i) for i in nodes if product.layout.any_mask >> i & 1)
+
+    def edge_set(self, paths: PathSet, beside: PathSet = NONE) -> frozenset[str]:
+        """Names of the edges on some path of the set, `a5.h5->a8.h6<v>`; `beside` as above."""
+        product = self._beside(paths, beside)
+        return frozenset(edge_name(u, v, s, product.layout) for u, v, s in product.own_edges())
+
+    def describe(self, expr: ast.PathExpr, bindings: Bindings = {}, limit: int = 5) -> Description:
+        """Units, size and some members of one path set."""
+        paths = self.path_set(expr, bindings)
+        product = self.product(paths)
+        edges = product.own_edges()
+        met = {i for u, v, _ in edges for i in (u, v)}
+        return Description(
+            units=self.units(expr, bindings),
+            n_nodes=len(self.node_set(paths)),
+            n_neurons=sum(product.layout.components[i].kind == "neuron" for i in met),
+            n_edges=len(edges),
+            n_paths=product.count(),
+            n_states=product.n_states(),
+            examples=tuple(product.examples(limit)) if product.count() else (),
+        )
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _beside(self, paths: PathSet, other: PathSet) -> Product:
+        if not told_apart(other, self.layout) & ~told_apart(paths, self.layout):
+            return self.product(paths)
+        return Product(paths, self.layout, self.max_states, beside=(other,))
+
+    def _present(
+        self, unit: EdgeUnit, present: Set[tuple[int, int, str | None]], apart: int
+    ) -> bool:
+        """Whether an edge, or a part of it where neurons are told apart, is among those present."""
+        if (unit.sender, unit.receiver, unit.slot) in present:
+            return True
+        layout = self.layout
+        sender, receiver = unit.sender_mask, unit.receiver_mask
+        if not (apart or (sender | receiver) >> len(layout.components)):
+            return False  # without neurons an edge has no parts
+        return any(
+            slot == unit.slot
+            and bool(intersect(sender, mask_of([u], apart, layout), layout))
+            and bool(intersect(receiver, mask_of([v], apart, layout), layout))
+            for u, v, slot in present
+        )
+
+    def _meets(self, first: PathSet, second: PathSet) -> bool:
+        return bool(self.count(intersection(first, second)))
+
+    def _candidates(self, expr: ast.Node, bindings: Bindings) -> Iterator[Unit]:
+        """Every unit that an expression mentions, on a path or not, in order of first mention."""
+        match expr:
+            case ast.RandomLike() | ast.EdgesFile() | ast.RandomEdges():
+                paths = self.path_set(expr, bindings)
+                yield from places_of(named_nodes(paths), self.layout)
+            case ast.Name(name=name) if name in self.program.paths and name not in bindings:
+                yield from self._candidates(self.program.paths[name].path, {})
+            case ast.ResidRef():
+                return
+            case (
+                ast.HeadRef()
+                | ast.KvRef()
+                | ast.MlpRef()
+                | ast.NeuronRef()
+                | ast.Name()
+                | ast.NodeSet()
+            ):
+                yield from places_of(self._member(expr, bindings).nodes, self.layout)
+            case _:
+                for child in children(expr):
+                    yield from self._candidates(child, bindings)
+
+    def _member(self, ref: ast.NodeRef, bindings: Bindings) -> Member:
+        return self.places.member(ref, bindings)
+
+    def _groups(self, expr: ast.Node, bindings: Bindings) -> Iterator[tuple[str, tuple[Unit, ...]]]:
+        match expr:
+            case ast.RandomLike(inner=inner):
+                renamed = controls.renaming_of(self, expr, bindings)
+                for name, members in self._groups(inner, bindings):
+                    yield name, tuple(controls.rename_unit(u, renamed, self) for u in members)
+            case ast.Name(name=name) if name in bindings:
+                return
+            case ast.Name(name=name) if name in self.program.paths:
+                yield from self._groups(self.program.paths[name].path, {})
+            case ast.Name(name=name) if name in self.program.groups:
+                nodes = self._member(expr, bindings).nodes
+                yield name, tuple(places_of(nodes, self.layout))
+            case _:
+                for child in children(expr):
+                    yield from self._groups(child, bindings)

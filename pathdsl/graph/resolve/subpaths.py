@@ -1,0 +1,320 @@
+"""Sub-paths to regular expressions over nodes and edges: names, arrows, repeats and marks.
+
+A *sub-path* is what may stand in the place of a node; its ends are not supplied yet. A file may
+repeat and nest names so that a few lines spell out an endless expression: the size of what a name
+stands for is bounded before it is built.
+
+Source: language.md sections 4 and 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from pathdsl.errors import LanguageError
+from pathdsl.graph.model.components import Layout
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.graph.paths.automaton import MAX_LETTERS
+from pathdsl.graph.paths.neurons import unite
+from pathdsl.graph.paths.pathset import (
+    ANY_EDGE,
+    EMPTY,
+    Alt,
+    Cat,
+    Combined,
+    Edge,
+    Nodes,
+    PathSet,
+    Regex,
+    Regular,
+    Rel,
+    Star,
+    alt,
+    cat,
+)
+from pathdsl.graph.paths.product import MAX_STATES, Product
+from pathdsl.graph.resolve import adjacency
+from pathdsl.graph.resolve.places import Bindings, Mark, Places, fault
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+
+Labels = tuple[tuple[str, Rel | None], ...] | None
+NODE_REFS = (
+    ast.HeadRef, ast.KvRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.NodeSet
+)  # fmt: skip
+
+
+def relation_of(relation: ast.Relation | None) -> Rel | None:
+    """The distances, head's position minus position read, at which a relation holds."""
+    if relation is None:
+        return None
+    size = relation.size or 0
+    match relation.kind:
+        case "prev":
+            return Rel(least=1, most=1)
+        case "same":
+            return Rel(least=0, most=0)
+        case "window":
+            if size < 1:
+                raise fault("PD116", "a window holds at least one position", relation)
+            return Rel(least=0, most=size - 1)
+        case "offset":
+            if size > 0:
+                raise fault(
+                    "PD116",
+                    f"`offset({size})` would read the future",
+                    relation,
+                    help=f"write `offset(-{size})`",
+                )
+            return Rel(least=-size, most=-size)
+
+
+class SubPaths:
+    """Meaning of sub-paths of one program on one model shape."""
+
+    def __init__(self, program: Program, shape: ModelShape, max_states: int = MAX_STATES) -> None:
+        self.program = program
+        self.shape = shape
+        self.layout = Layout(shape)
+        self.places = Places(program, self.layout)
+        self.max_states = max_states
+        self._products: dict[PathSet, Product] = {}
+        self._named: dict[str, PathSet] = {}
+        self._parts: dict[str, Regex] = {}
+        self._is_part: dict[str, bool] = {}
+        self._sizes: dict[int, int] = {}
+        self._open: list[str] = []
+
+    # ---------------------------------------------------------------------------------------------
+
+    def is_sub_path(self, expr: ast.PathExpr, bindings: Bindings) -> bool:
+        """Whether an expression may stand in the place of a node (it is no complete path set)."""
+        match expr:
+            case ast.Group(inner=inner):
+                return self.is_sub_path(inner, bindings)
+            case ast.Choice(options=options):
+                return all(self.is_sub_path(option, bindings) for option in options)
+            case ast.Name(name=name) if name in bindings:
+                return not bindings[name].marks
+            case ast.Name(name=name) if name in self.program.paths:
+                if name not in self._is_part:
+                    with self._opened(name, expr):
+                        found = self.is_sub_path(self.program.paths[name].path, {})
+                    self._is_part[name] = found
+                return self._is_part[name]
+            case ast.ResidRef():
+                return False
+            case ast.NodeSet():
+                return not self.places.marks(expr, bindings)
+            case ast.Name() | ast.Chain():
+                return True
+            case _:
+                return isinstance(expr, NODE_REFS)
+
+    def sub_path(self, expr: ast.PathExpr, bindings: Bindings) -> Regex:
+        """The expression as a regular expression over nodes and edges, ends not yet supplied."""
+        match expr:
+            case ast.Group(inner=inner):
+                return self.sub_path(inner, bindings)
+            case ast.Choice(options=options):
+                return alt(*(self.sub_path(option, bindings) for option in options))
+            case ast.Chain():
+                return self._chain(expr, bindings)
+            case ast.Name(name=name, at=at) if name in self.program.paths and name not in bindings:
+                if at is not None:
+                    raise fault("PD121", f"`{name}` is a path and takes no position", expr)
+                inner = self.program.paths[name].path
+                if not self.is_sub_path(inner, {}):
+                    raise fault(
+                        "PD126",
+                        f"`{name}` is a complete path set and cannot be a part of a path",
+                        expr,
+                        label="a sub-path is wanted here",
+                        help=f"combine complete sets with `&`, `-` and `|`: `{name} & (…)`",
+                    )
+                if name not in self._parts:
+                    with self._opened(name, expr):
+                        part = self.sub_path(inner, {})
+                    self._bound(part, expr)
+                    self._parts[name] = part
+                return self._parts[name]
+            case (
+                ast.Name()
+                | ast.HeadRef()
+                | ast.KvRef()
+                | ast.MlpRef()
+                | ast.NeuronRef()
+                | ast.Word()
+                | (ast.NodeSet())
+            ):
+                nodes = merge(self.places.nodes(expr, bindings), self.layout)
+                if not nodes:
+                    raise fault("PD209", "this set of nodes is empty", expr)
+                return alt(*nodes)
+            case _:
+                raise fault(
+                    "PD126",
+                    "a complete path set cannot be a part of a path",
+                    expr,
+                    label="a sub-path is wanted here",
+                    help="combine complete sets with `&`, `-` and `|`",
+                )
+
+    @contextmanager
+    def _opened(self, name: str, ref: ast.Node) -> Iterator[None]:
+        """While the path `name` is being resolved; a path inside itself is a fault."""
+        if name in self._open:
+            raise fault("PD108", f"`{name}` is defined by itself", ref)
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            self._open.pop()
+
+    def _bound(self, part: Regex | PathSet, ref: ast.Node) -> None:
+        """Refuse a named expression that spells out more letters than an automaton may have."""
+        size = self._letters(part)
+        self._sizes[id(part)] = size  # `part` is kept, so the number stays its own
+        if size > MAX_LETTERS:
+            raise fault(
+                "PD211",
+                f"this path spells out more than {MAX_LETTERS:,} nodes and edges",
+                ref,
+                label="too long when its names are filled in",
+                help="name sets of nodes with `group` instead of repeating paths",
+            )
+
+    def _letters(self, part: Regex | PathSet) -> int:
+        known = self._sizes.get(id(part))
+        if known is not None:
+            return known
+        match part:
+            case Cat(parts=parts) | Alt(options=parts):
+                return sum(map(self._letters, parts))
+            case Star(inner=inner):
+                return self._letters(inner)
+            case Regular(regex=regex):
+                return self._letters(regex)
+            case Combined(left=left, right=right):
+                return 1 + self._letters(left) + self._letters(right)
+            case _:
+                return 1
+
+    def _is_marks(self, expr: ast.PathExpr, bindings: Bindings) -> bool:
+        return isinstance(expr, ast.ResidRef | ast.Name | ast.NodeSet) and bool(
+            self.places.marks(expr, bindings)
+        )
+
+    def _chain(self, chain: ast.Chain, bindings: Bindings) -> Regex:
+        if self._is_marks(chain.first, bindings):
+            raise fault(
+                "PD208",
+                "a path cannot begin with a residual mark",
+                chain.first,
+                help="write `input ~> r5@END ~> …`, or `through(r5@END)`",
+            )
+        first = self.sub_path(chain.first, bindings)
+        body = self._hops(chain.steps, bindings)
+        adjacency.check_chain(self, chain, bindings)
+        return cat(first, body)
+
+    def _hops(self, steps: Iterable[ast.Hop | ast.Repeat], bindings: Bindings) -> Regex:
+        """Arrows and what they lead to; a residual mark joins the two arrows around it."""
+        parts: list[Regex] = []
+        pending: tuple[ast.Hop, tuple[Mark, ...]] | None = None
+        for step in steps:
+            if isinstance(step, ast.Repeat):
+                if pending:
+                    raise _dangling(pending[0])
+                section = self._hops(step.hops, bindings)
+                longest = 2 * self.shape.n_layers + 2  # no path has more edges
+                least = min(step.least, longest)
+                most = step.most if step.most is None or step.most < longest else None
+                parts.append(repeat(section, least, most))
+                continue
+            marks = (
+                self.places.marks(step.target, bindings)
+                if self._is_marks(step.target, bindings)
+                else ()
+            )
+            if marks:
+                if pending:
+                    raise fault(
+                        "PD208", "an edge crosses one residual mark at a time", step.target,
+                        help="combine the marks with `&`: `through(r2) & through(r5)`",
+                    )  # fmt: skip
+                if step.arrow.labels:
+                    raise fault(
+                        "PD208",
+                        "the arrow into a residual mark carries no slots",
+                        step.arrow,
+                        help="put the slots on the arrow that leaves the mark: `A -> r5 -[q]-> B`",
+                    )
+                pending = (step, marks)
+                continue
+            parts.append(self._arrow(step.arrow, pending))
+            pending = None
+            parts.append(self.sub_path(step.target, bindings))
+        if pending:
+            raise _dangling(pending[0])
+        return cat(*parts)
+
+    def _arrow(self, arrow: ast.Arrow, pending: tuple[ast.Hop, tuple[Mark, ...]] | None) -> Regex:
+        middle = Nodes(mask=self.layout.any_mask)
+        before = Star(inner=cat(ANY_EDGE, middle))
+        last = Edge(labels=self.labels(arrow))
+        if pending is None:
+            return cat(before, last) if arrow.reach else last
+        hop, marks = pending
+        options: list[Regex] = []
+        for mark in marks:
+            options.append(Edge(labels=last.labels, mark=mark.layer, mark_at=mark.at))
+            if arrow.reach:
+                crossing = Edge(mark=mark.layer, mark_at=mark.at)
+                options.append(cat(crossing, middle, before, last))
+        crossed = alt(*options)
+        return cat(before, crossed) if hop.arrow.reach else crossed
+
+    def labels(self, arrow: ast.Arrow) -> Labels:
+        """The (slot, relation) pairs written on an arrow; None for any input."""
+        if not arrow.labels:
+            return None
+        return tuple(
+            (slot, relation_of(label.relation)) for label in arrow.labels for slot in label.slots
+        )
+
+
+def merge(nodes: Iterable[Nodes], layout: Layout) -> tuple[Nodes, ...]:
+    """Places of equal position and kind joined into one, in order of first mention."""
+    merged: dict[tuple[object, bool], int] = {}
+    for n in nodes:
+        merged[n.at, n.named] = unite(merged.get((n.at, n.named), 0), n.mask, layout)
+    return tuple(
+        Nodes(mask=mask, at=at, named=named)  # type: ignore[arg-type]
+        for (at, named), mask in merged.items()
+        if mask
+    )
+
+
+def repeat(section: Regex, least: int, most: int | None) -> Regex:
+    """`section` at least `least` and at most `most` times."""
+    parts: list[Regex] = [section] * least
+    if most is None:
+        parts.append(Star(inner=section))
+    else:
+        tail: Regex = EMPTY
+        for _ in range(most - least):
+            tail = alt(EMPTY, cat(section, tail))
+        parts.append(tail)
+    return cat(*parts)
+
+
+def _dangling(hop: ast.Hop) -> LanguageError:
+    return fault(
+        "PD208",
+        "a residual mark stands between two arrows",
+        hop.target,
+        label="no arrow leaves this mark",
+        help="end the path at a node: `… -> r5 -> logits`",
+    )

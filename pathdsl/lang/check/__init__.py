@@ -1,0 +1,1 @@
+"""Static checks that need neither a model nor data."""

@@ -1,0 +1,305 @@
+"""Checks of metrics, lets and claims: what may be measured, averaged and scored, and on which task.
+
+Units and the difference between a value per prompt and a quantity are checked by
+`pathdsl.lang.units`.
+
+Source: language.md section 6.
+"""
+
+from __future__ import annotations
+
+from pathdsl.errors import Diagnostic
+from pathdsl.lang import ast
+from pathdsl.lang.check.arguments import check_arguments, unknown_word
+from pathdsl.lang.check.nodes import check_nodes, check_position
+from pathdsl.lang.check.paths import check_path
+from pathdsl.lang.check.scope import Faults, Scope, fault, listed, meant, unknown
+from pathdsl.lang.check.scores import check_score, needs_treated
+from pathdsl.lang.serving import choose_task, columns_of, serving
+from pathdsl.lang.signatures.calls import (
+    AVERAGING,
+    MEASURES,
+    RUN_OPTIONS,
+    STATISTICS,
+    Kind,
+    Parameter,
+    Signature,
+)
+from pathdsl.lang.signatures.pvalues import P_VALUES
+
+__all__ = ["check_metric", "check_quantity", "check_run"]
+
+_RUN = Signature(
+    name="a metric",
+    parameters=(
+        Parameter(name="run", kind=Kind.RUN, by_place=True),
+        Parameter(name="task", kind=Kind.TASK),
+    ),
+    example="LD(reference)",
+)
+
+
+def check_run(scope: Scope, run: ast.PlainRun | ast.PathRun) -> Faults:
+    """The paths, options and intervention of a run."""
+    if run.under is not None:
+        yield from unknown(scope, run.under, ("intervention",))
+    if isinstance(run, ast.PathRun):
+        yield from check_path(scope, run.paths)
+        yield from check_arguments(scope, RUN_OPTIONS, run.options, run.span)
+
+
+# -------------------------------------------------------------------------------------------------
+# Metrics
+# -------------------------------------------------------------------------------------------------
+
+
+def check_metric(scope: Scope, metric: ast.MetricDecl) -> Faults:
+    """A metric's task, position, measures and columns."""
+    program = scope.program
+    if metric.at is not None:
+        yield from check_position(scope, metric.at)
+    if metric.task is not None:
+        yield from unknown(scope, metric.task, ("task",))
+        scope = scope.on(program.tasks.get(metric.task.name))
+    elif len(program.tasks) == 1:
+        scope = scope.on(next(iter(program.tasks.values())))
+    elif program.tasks and not serving(program, metric):
+        known = {c for t in program.tasks.values() for c in _tokens(scope, t)}
+        yield fault(
+            "PD301",
+            f"no task has all the columns of `{metric.name.name}`",
+            metric.expression.span,
+            "columns of no single task",
+            help=f"known: {listed(sorted(known))}" if known else "",
+        )
+    yield from _measured(scope, metric.expression)
+
+
+def _tokens(scope: Scope, task: ast.TaskDecl) -> tuple[str, ...]:
+    columns = columns_of(scope.program, task)
+    return columns.tokens if columns is not None else ()
+
+
+def _measured(scope: Scope, value: ast.Node) -> Faults:
+    match value:
+        case ast.Number():
+            pass
+        case ast.Unary(operand=inner) | ast.Bracket(inner=inner):
+            yield from _measured(scope, inner)
+        case ast.Binary(left=left, right=right):
+            yield from _measured(scope, left)
+            yield from _measured(scope, right)
+        case ast.Call(name=name) if name in MEASURES:
+            yield from _measure(scope, value)
+        case ast.Call(name=name) if name in AVERAGING or name in P_VALUES:
+            yield fault(
+                "PD406",
+                f"a metric is per prompt, `{name}` is over the prompts",
+                value.name_span,
+                "averages what a metric gives",
+                help="average in a `let` or a claim: `let X = mean(LD(reference))`",
+            )
+        case ast.Call(name=name) if name in STATISTICS:
+            yield from check_arguments(scope, STATISTICS[name], value.arguments, value.span)
+            for argument in value.arguments:
+                yield from _measured(scope, argument.value)
+        case ast.Call(name=name):
+            known = (*MEASURES, *(n for n in STATISTICS if n not in AVERAGING))
+            yield from unknown_word(name, known, value.name_span, "measure of a run")
+        case _:
+            yield fault(
+                "PD406",
+                "a metric is made of what is measured on one run",
+                value.span,
+                "not a measure",
+                help=f"measures: {listed(s.example for s in MEASURES.values())}",
+            )
+
+
+def _measure(scope: Scope, call: ast.Call) -> Faults:
+    if call.at is not None:
+        yield from check_position(scope, call.at)
+    yield from check_arguments(scope, MEASURES[call.name], call.arguments, call.span)
+    for argument in call.arguments:
+        value = argument.value
+        if isinstance(value, ast.AttentionArgs):
+            yield from check_nodes(scope, value.head)
+            yield from check_position(scope, value.query)
+            yield from check_position(scope, value.key)
+            if not isinstance(value.head, ast.HeadRef | ast.Name):
+                yield fault(
+                    "PD115",
+                    "`attention` is of a head",
+                    value.head.span,
+                    "not a head",
+                    help="name a single head, `attention(a9.h9, END -> IO)`",
+                )
+        elif call.name in ("kl", "reverse_kl") and value != ast.PlainRun(
+            span=value.span, which="reference"
+        ):
+            yield fault(
+                "PD115",
+                f"`{call.name}` compares with the reference run",
+                value.span,
+                "another run",
+                help=f"`{call.name}(reference)`",
+            )
+
+
+# -------------------------------------------------------------------------------------------------
+# Quantities
+# -------------------------------------------------------------------------------------------------
+
+
+def check_quantity(scope: Scope, value: ast.Node) -> Faults:
+    """Names, calls, runs and scores of the expression of a let or a claim."""
+    match value:
+        case ast.Number():
+            pass
+        case ast.Unary(operand=inner) | ast.Bracket(inner=inner):
+            yield from check_quantity(scope, inner)
+        case ast.Binary(left=left, right=right):
+            yield from check_quantity(scope, left)
+            yield from check_quantity(scope, right)
+        case ast.Name():
+            yield from _let(scope, value)
+        case ast.Subscript(name=name, member=member):
+            yield from check_nodes(scope, member, marks=True)
+            yield from unknown(scope, name, ("let",))
+            let = scope.program.lets.get(name.name)
+            if let is not None and let.loop is None:
+                yield fault(
+                    "PD127",
+                    f"`{name.name}` is a single quantity, it has no members",
+                    value.span,
+                    "asks for one member",
+                    labels=[(let.name.span, "declared without `for`")],
+                    help=f"write `{name.name}`",
+                )
+        case ast.Score():
+            yield from check_score(scope, value)
+        case ast.Call(name=name) if name in STATISTICS:
+            yield from check_arguments(scope, STATISTICS[name], value.arguments, value.span)
+            for argument in value.arguments:
+                yield from check_quantity(scope, argument.value)
+        case ast.Call(name=name) if name in P_VALUES:
+            yield from check_arguments(scope, P_VALUES[name], value.arguments, value.span)
+            for argument in value.arguments:
+                if not argument.keyword:
+                    yield from check_quantity(scope, argument.value)
+        case ast.Call(name=name) if name in MEASURES:
+            yield fault(
+                "PD406",
+                f"`{name}` is measured in a metric, on the run that the metric gets",
+                value.span,
+                "no run here",
+                help=f"`metric X = {MEASURES[name].example}`, then `mean(X(reference))`",
+            )
+        case ast.Call():
+            yield from _metric_run(scope, value)
+        case ast.PlainRun() | ast.PathRun():
+            yield fault(
+                "PD115",
+                "a run is no number",
+                value.span,
+                "wanted a metric of this run",
+                help="measure it, for example `mean(LD(reference))`",
+            )
+        case _:
+            yield fault("PD115", "wanted a number or a quantity", value.span, "neither")
+
+
+def _let(scope: Scope, name: ast.Name) -> Faults:
+    program = scope.program
+    if program.kind(name.name) == "metric":
+        yield from unknown(scope, name, ("let",), help=f"measure a run: `{name.name}(reference)`")
+        return
+    let = program.lets.get(name.name)
+    if let is None:
+        if program.kind(name.name) or scope.is_variable(name.name):
+            yield from unknown(scope, name, ("let",))
+        elif name.name not in program.broken:
+            yield fault(
+                "PD101",
+                f"no let is named `{name.name}`",
+                name.span,
+                "not declared in this file or in one that it uses",
+                help=meant(name.name, [*program.lets, *program.metrics]),
+            )
+    elif let.loop is not None:
+        yield fault(
+            "PD127",
+            f"`{name.name}` has one value for each `{let.loop.variable.name}`",
+            name.span,
+            "which member?",
+            labels=[(let.loop.span, "declared with `for`")],
+            help=f"choose one, for example `{name.name}[a9.h9]`",
+        )
+
+
+def _metric_run(scope: Scope, call: ast.Call) -> Faults:
+    program = scope.program
+    metric = program.metrics.get(call.name)
+    if metric is None:
+        kind = program.kind(call.name)
+        if kind:
+            yield from unknown(scope, ast.Name(span=call.name_span, name=call.name), ("metric",))
+        elif call.name not in program.broken:
+            yield fault(
+                "PD101",
+                f"no metric or statistic is named `{call.name}`",
+                call.name_span,
+                "not declared in this file or in one that it uses",
+                help=meant(call.name, [*program.metrics, *STATISTICS, *P_VALUES]),
+            )
+        return
+    if call.at is not None:
+        yield fault(
+            "PD115",
+            "the position of a metric stands in its declaration",
+            call.at.span,
+            "a position on a metric's run",
+            help=f"`metric {call.name} @{call.at.name or 'END'} = …`",
+        )
+    runs = [a.value for a in call.arguments if not a.keyword]
+    if not runs:
+        yield fault(
+            "PD113",
+            f"`{call.name}` needs a run",
+            call.span,
+            "left out here",
+            help=f"`{call.name}(reference)`",
+        )
+    asked = next((a.value for a in call.arguments if a.keyword == "task"), None)
+    asked_name = asked.name if isinstance(asked, ast.Name) else None
+    choice = choose_task(program, metric, asked_name)
+    task = program.tasks.get(choice.name) if choice.name is not None else None
+    yield from check_arguments(scope.on(task), _RUN, call.arguments, call.span)
+    if choice.name is None:
+        if len(choice.candidates) > 1:
+            yield fault(
+                "PD303",
+                f"`{call.name}` serves {len(choice.candidates)} tasks",
+                call.span,
+                "on which?",
+                labels=[(program.tasks[n].name.span, "one of them") for n in choice.candidates],
+                help=f"`{call.name}(RUN, task: {choice.candidates[0]})`",
+            )
+        return
+    if asked is not None and task is not None and choice.name not in serving(program, metric):
+        yield _not_served(scope, metric, asked, choice.name)
+    for run in runs:
+        if isinstance(run, ast.PlainRun | ast.PathRun):
+            yield from needs_treated(scope, run, task)
+
+
+def _not_served(scope: Scope, metric: ast.MetricDecl, asked: ast.Node, task: str) -> Diagnostic:
+    served = serving(scope.program, metric)
+    return fault(
+        "PD304",
+        f"`{metric.name.name}` does not serve the task `{task}`",
+        asked.span,
+        "its data have other columns" if metric.task is None else "declared on another task",
+        labels=[(metric.name.span, "the metric")],
+        help=f"it serves {listed(served)}" if served else "",
+    )

@@ -1,0 +1,227 @@
+"""Checks of nodes and positions: sets, groups, loops, marks, and what an `@` may be put on.
+
+Source: language.md section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pathdsl.errors import Diagnostic, Span
+from pathdsl.lang import ast
+from pathdsl.lang.check.scope import Faults, Scope, fault, meant, source_text, unknown
+from pathdsl.lang.serving import fields_of, generator, known_positions
+from pathdsl.lang.signatures.calls import DATA_FILES
+from pathdsl.lang.walk import walk
+
+__all__ = [
+    "check_group",
+    "check_loop",
+    "check_nodes",
+    "check_position",
+    "check_positions",
+    "holds_marks",
+    "is_nodes",
+    "positions_of",
+]
+
+NODE_REFS = (
+    ast.HeadRef,
+    ast.KvRef,
+    ast.MlpRef,
+    ast.NeuronRef,
+    ast.ResidRef,
+    ast.Word,
+    ast.Name,
+    ast.NodeSet,
+)
+
+
+def is_nodes(value: object) -> bool:
+    """True for the syntax of a node reference, whatever its names turn out to be."""
+    return isinstance(value, NODE_REFS)
+
+
+def check_position(scope: Scope, position: ast.Position) -> Faults:
+    """The name of a position must be known to some task; files that only get used know none."""
+    if position.index is not None or position.name == "END":
+        return
+    program = scope.program
+    tasks = list(program.tasks.values()) if scope.task is None else [scope.task]
+    if not tasks and (program.is_library or program.broken):
+        return
+    known: list[str] = []
+    for task in tasks:
+        if not _positions_are_known(scope, task):
+            return
+        known += known_positions(program, task)
+    if position.name in known:
+        return
+    where = "no task has a" if scope.task is None else f"the task `{scope.task.name.name}` has no"
+    yield fault(
+        "PD109",
+        f"{where} position `{position.name}`",
+        position.span,
+        "neither listed in a task's `positions` nor marked by its generator",
+        help=meant(position.name, known or ["END"]),
+        notes=("a position of the rows of a file is declared with `positions = [NAME]`",),
+    )
+
+
+def _positions_are_known(scope: Scope, task: ast.TaskDecl) -> bool:
+    data = fields_of(scope.program, task).get("data")
+    if data is None or not isinstance(data.value, ast.Call):
+        return False
+    return data.value.name in DATA_FILES or generator(data.value.name) is not None
+
+
+def check_positions(scope: Scope, value: ast.Node) -> Faults:
+    """A position or a list of positions as a value: `S1`, `[S1, S2]`."""
+    items = value.items if isinstance(value, ast.ListValue) else (value,)
+    if not items:
+        yield fault("PD115", "an empty list of positions", value.span, "names no position")
+    for item in items:
+        if isinstance(item, ast.Position):
+            yield from check_position(scope, item)
+        elif isinstance(item, ast.Name) and item.at is None:
+            yield from check_position(scope, ast.Position(span=item.span, name=item.name))
+        else:
+            yield fault("PD115", "wanted a position", item.span, "not the name of a position")
+
+
+def check_nodes(scope: Scope, ref: ast.Node, *, marks: bool = False) -> Faults:
+    """Names and positions of a node reference; `marks` allows `r5`."""
+    at = getattr(ref, "at", None)
+    if at is not None:
+        yield from check_position(scope, at)
+    match ref:
+        case ast.HeadRef() | ast.KvRef() | ast.MlpRef() | ast.NeuronRef():
+            pass
+        case ast.ResidRef():
+            if not marks:
+                yield _stray_mark(ref.span, source_text(scope.program, ref))
+        case ast.Word(word="logits") if at is not None:
+            yield fault(
+                "PD124",
+                "`logits` takes no `@`: it is read where the metric reads",
+                at.span,
+                "a position on `logits`",
+                help="write `logits`, and the position on the metric: `metric LD @S2 = …`",
+            )
+        case ast.Word():
+            pass
+        case ast.Name():
+            yield from unknown(
+                scope,
+                ref,
+                ("group",),
+                variable=True,
+                help="a set of nodes gets a name with `group`" if not marks else "",
+            )
+            if not marks and scope.is_variable(ref.name) and holds_marks(scope, ref):
+                yield _stray_mark(ref.span, ref.name)
+            yield from _two_positions(scope, ref)
+        case ast.NodeSet(members=members, excluded=excluded):
+            for member in (*members, *excluded):
+                yield from check_nodes(scope, member, marks=marks)
+            yield from _two_positions(scope, ref)
+        case _:
+            yield fault("PD115", "wanted a set of nodes", ref.span, "not a set of nodes")
+
+
+def _stray_mark(span: Span, written: str) -> Diagnostic:
+    return fault(
+        "PD123",
+        "the residual stream is no node but a mark on the edge that crosses it",
+        span,
+        "only in `through(…)`, after `for v in`, or between two arrows",
+        help=f"`through({written})` is every path that crosses it",
+    )
+
+
+def _two_positions(scope: Scope, ref: ast.Name | ast.NodeSet) -> Faults:
+    """A second, different `@` on something that has one."""
+    if ref.at is None:
+        return
+    for inner in _inner_positions(scope, ref, frozenset()):
+        if inner != ref.at:
+            yield fault(
+                "PD121",
+                "a second position, different from the one that is there",
+                ref.at.span,
+                "cannot move what stands elsewhere",
+                labels=[(inner.span, "stands here already")],
+                help="leave one of the two out",
+            )
+            return
+
+
+def positions_of(scope: Scope, ref: ast.Node) -> list[ast.Position]:
+    """The positions put on a node reference or, through groups and loops, on its members."""
+    return list(_positions(scope, ref, frozenset()))
+
+
+def _positions(scope: Scope, ref: ast.Node, seen: frozenset[str]) -> Iterator[ast.Position]:
+    at = getattr(ref, "at", None)
+    if at is not None:
+        yield at
+    else:
+        yield from _inner_positions(scope, ref, seen)
+
+
+def _inner_positions(scope: Scope, ref: ast.Node, seen: frozenset[str]) -> Iterator[ast.Position]:
+    match ref:
+        case ast.NodeSet(members=members):
+            for member in members:
+                yield from _positions(scope, member, seen)
+        case ast.Windows(nodes=nodes):
+            yield from _positions(scope, nodes, seen)
+        case ast.Name(name=name) if name not in seen:
+            if scope.loop is not None and scope.is_variable(name):
+                yield from _positions(scope, scope.loop.members, seen | {name})
+            elif (group := scope.program.groups.get(name)) is not None:
+                if group.at is not None:
+                    yield group.at
+                yield from _positions(scope, group.nodes, seen | {name})
+
+
+def holds_marks(scope: Scope, ref: ast.Node) -> bool:
+    """True where a reference, or the set its loop runs over, holds `r5`."""
+    if isinstance(ref, ast.Name) and scope.loop is not None and scope.is_variable(ref.name):
+        ref = scope.loop.members
+    return any(isinstance(node, ast.ResidRef) for node in walk(ref))
+
+
+def check_group(scope: Scope, group: ast.GroupDecl) -> Faults:
+    """A group's members and its position."""
+    if group.at is not None:
+        yield from check_position(scope, group.at)
+    yield from check_nodes(scope, group.nodes)
+    if not group.nodes.members:
+        yield fault("PD116", f"`{group.name.name}` is empty", group.nodes.span, "names no node")
+    if group.at is not None:
+        whole = ast.NodeSet(span=group.nodes.span, members=(group.nodes,), at=group.at)
+        yield from _two_positions(scope, whole)
+        for member in group.nodes.members:
+            if isinstance(member, ast.Word) and member.word == "logits":
+                yield fault(
+                    "PD124",
+                    "`logits` takes no `@`, and this group puts one on it",
+                    member.span,
+                    "a position on `logits`",
+                    labels=[(group.at.span, "this position")],
+                    help="leave `logits` out of the group",
+                )
+
+
+def check_loop(scope: Scope, loop: ast.Loop) -> Faults:
+    """The set a loop runs over; the variable itself is not in reach there."""
+    members = loop.members
+    if isinstance(members, ast.Windows):
+        yield from check_nodes(scope, members.nodes, marks=True)
+        if members.size < 1:
+            yield fault(
+                "PD116", f"windows of {members.size} nodes", members.span, "at least 1 node each"
+            )
+    else:
+        yield from check_nodes(scope, members, marks=True)

@@ -1,0 +1,266 @@
+"""Checks of scores: subjects, options, the metric and the task they mean.
+
+Source: language.md section 6, semantics.md section 5.
+"""
+
+from __future__ import annotations
+
+from pathdsl.lang import ast
+from pathdsl.lang.check.arguments import check_arguments
+from pathdsl.lang.check.scope import Faults, Scope, fault, listed
+from pathdsl.lang.serving import (
+    NEEDS_NO_TASK,
+    choose_metric,
+    choose_task,
+    fields_of,
+    named_option,
+    serving,
+    wants_metric,
+)
+from pathdsl.lang.signatures.calls import SCORES
+from pathdsl.lang.walk import strip
+
+__all__ = ["check_score", "needs_treated"]
+
+_CONTROLLED = ("faithfulness", "completeness", "minimality", "effect", "overlap")
+
+
+def check_score(scope: Scope, score: ast.Score) -> Faults:
+    """Everything about one score that needs neither model nor data."""
+    signature = SCORES.get(score.name)
+    if signature is None:  # the grammar knows the names of the scores
+        return
+    metric = None
+    task = named_option(score.options, "task")
+    if wants_metric(score) or named_option(score.options, "metric") is not None:
+        choice = choose_metric(scope.program, score)
+        metric = scope.program.metrics.get(choice.name or "")
+        if choice.name is None and not scope.program.broken:
+            yield from _which_metric(score, choice.candidates)
+        served = serving(scope.program, metric) if metric is not None else ()
+        if metric is not None and task in scope.program.tasks and task not in served:
+            yield fault(
+                "PD304",
+                f"`{metric.name.name}` does not serve the task `{task}`",
+                score.span,
+                "metric and task do not belong together",
+                labels=[(metric.name.span, "the metric")],
+                help=f"it serves {listed(served)}" if served else "",
+            )
+    chosen = choose_task(scope.program, metric, task)
+    found = scope.program.tasks.get(chosen.name or "")
+    if chosen.name is None and score.name not in (*NEEDS_NO_TASK, "chance"):
+        yield from _which_task(scope, score, chosen.candidates, metric)
+    inner = scope.on(found)
+    subjects = tuple(ast.Argument(span=s.span, value=s) for s in score.subjects)
+    yield from check_arguments(inner, signature, (*subjects, *score.options), score.span)
+    for subject in score.subjects:
+        if score.name == "chance":
+            yield from _controlled(scope, subject)
+            yield from _walked(score, subject)
+    if score.name == "accuracy":
+        for subject in score.subjects:
+            if isinstance(subject, ast.PlainRun | ast.PathRun):
+                yield from needs_treated(scope, subject, found)
+    elif score.name not in ("overlap", "paths", "chance") and found is not None:
+        yield from _missing_treated(scope, score, found)
+    yield from _units(scope, score)
+    if score.name == "faithfulness":
+        yield from _forms(score)
+    if score.name in ("cpr", "cmd"):
+        yield from _ranked(score)
+
+
+def _ranked(score: ast.Score) -> Faults:
+    """A fault unless the score is of a whole file of edges."""
+    for subject in score.subjects[:1]:
+        if isinstance(subject, ast.EdgesFile) and not subject.options:
+            continue
+        yield fault(
+            "PD115",
+            f"`{score.name}` is of a file that ranks every edge",
+            subject.span,
+            "a part of the file" if isinstance(subject, ast.EdgesFile) else "a path set",
+            help=f"`{SCORES[score.name].example}`",
+        )
+
+
+def _forms(score: ast.Score) -> Faults:
+    """Options of faithfulness that its form does not read."""
+    options = {o.keyword: o for o in score.options}
+    form = named_option(score.options, "as") or "recovered"
+    readers = {
+        "by": ("explained", "unexplained"),
+        "among": ("agreement",),
+        "answer": ("agreement",),
+    }
+    for keyword, forms in readers.items():
+        if keyword in options and form not in forms:
+            yield fault(
+                "PD129",
+                f"`as: {form}` does not read `{keyword}:`",
+                options[keyword].span,
+                f"belongs to {listed(tuple(f'as: {f}' for f in forms))}",
+                help=f"leave it out, or ask for `as: {forms[0]}`",
+            )
+    if form == "agreement" and ("among" in options) != ("answer" in options):
+        given, lacks = ("among", "answer") if "among" in options else ("answer", "among")
+        yield fault(
+            "PD113",
+            f"`{given}:` needs `{lacks}:`",
+            options[given].span,
+            "alone, it says nothing",
+            help="`faithfulness(P, as: agreement, among: wrong, answer: io)`",
+        )
+
+
+def _which_metric(score: ast.Score, candidates: tuple[str, ...]) -> Faults:
+    if candidates:
+        message = f"`{score.name}` could use any of {len(candidates)} metrics"
+        help = f"`metric: {candidates[0]}` chooses; there are {listed(candidates)}"
+    else:
+        message = f"`{score.name}` needs a metric, and there is none for its task"
+        help = "declare one, for example `metric LD: logits = logit(io) - logit(s)`"
+    yield fault("PD404", message, score.name_span, "which metric?", help=help)
+
+
+def _which_task(
+    scope: Scope, score: ast.Score, candidates: tuple[str, ...], metric: ast.MetricDecl | None
+) -> Faults:
+    if metric is None and wants_metric(score):
+        return  # the metric decides, and its absence is reported
+    names = candidates or tuple(scope.program.tasks)
+    if not names:
+        return  # reported once for the file
+    yield fault(
+        "PD303",
+        f"`{score.name}` could be on any of {len(names)} tasks",
+        score.name_span,
+        "on which?",
+        labels=[(scope.program.tasks[n].name.span, "one of them") for n in names],
+        help=f"`task: {names[0]}` chooses",
+    )
+
+
+def _controlled(scope: Scope, subject: ast.Node) -> Faults:
+    if not isinstance(subject, ast.Score):
+        yield fault(
+            "PD115",
+            "`chance` is of a score",
+            subject.span,
+            "not a score",
+            help="`chance(faithfulness(P), among: 100, seed: 0)`",
+        )
+    elif subject.name not in _CONTROLLED:
+        yield fault(
+            "PD115",
+            f"`chance` compares path sets, and `{subject.name}` is not a score of one",
+            subject.span,
+            f"wanted {listed(_CONTROLLED)}",
+        )
+    else:
+        yield from check_score(scope, subject)
+
+
+def _walked(score: ast.Score, subject: ast.Node) -> Faults:
+    """Faults of `by: walks`, which draws edges where `by: units` renames nodes."""
+    options = {o.keyword: o for o in score.options}
+    if named_option(score.options, "by") != "walks" or not isinstance(subject, ast.Score):
+        return
+    inner = {o.keyword: o for o in subject.options}
+    if "over" in options:
+        yield fault(
+            "PD129",
+            "`over:` names nodes to rename, and random walks draw edges",
+            options["over"].span,
+            "belongs to `by: units`",
+            labels=[(options["by"].span, "by walks")],
+            help="leave `over:` out",
+        )
+    if subject.name == "completeness":
+        yield fault(
+            "PD129",
+            "`completeness` knocks out units of P, and a union of random walks has other ones",
+            options["by"].span,
+            "not for this score",
+            labels=[(subject.name_span, "the score")],
+            help="leave `by: walks` out",
+        )
+    if subject.name == "minimality":
+        edges = named_option(subject.options, "per") == "edge"
+        wrong = inner.get("knockouts") or inner.get("over") or (None if edges else subject)
+        if wrong is not None:
+            yield fault(
+                "PD129",
+                "random walks are compared with `minimality(P, per: edge)` alone",
+                wrong.span,
+                "each listed edge of P, without knockouts",
+                labels=[(options["by"].span, "by walks")],
+                help="`chance(minimality(P, per: edge), by: walks)`",
+            )
+
+
+def needs_treated(
+    scope: Scope, run: ast.PlainRun | ast.PathRun, task: ast.TaskDecl | None
+) -> Faults:
+    """A fault where a run treats paths and neither it nor its task says with what."""
+    if task is None or (isinstance(run, ast.PlainRun) and run.which == "reference"):
+        return
+    if isinstance(run, ast.PathRun) and any(o.keyword == "treated" for o in run.options):
+        return
+    yield from _missing_treated(scope, run, task)
+
+
+def _missing_treated(scope: Scope, node: ast.Node, task: ast.TaskDecl) -> Faults:
+    if "treated" in fields_of(scope.program, task):
+        return
+    yield fault(
+        "PD302",
+        f"this treats paths, and the task `{task.name.name}` does not say with what",
+        node.span,
+        "which value do they carry?",
+        labels=[(task.name.span, "has no `treated`")],
+        help="for example `treated = mean(prompt)` in the task",
+        notes=("there is no default, since the treated value changes the verdict",),
+    )
+
+
+def _units(scope: Scope, score: ast.Score) -> Faults:
+    if score.name != "minimality":
+        return
+    options = {o.keyword: o for o in score.options}
+    per = named_option(score.options, "per")
+    if per != "edge":
+        return
+    over = options.get("over")
+    listed_edges = _is_edges(scope, score.subjects[0] if score.subjects else None, frozenset())
+    if over is not None:
+        listed_edges = _is_edges(scope, over.value, frozenset())
+    if not listed_edges:
+        yield fault(
+            "PD128",
+            "`per: edge` needs to know which edges",
+            options["per"].span,
+            "the path set is no `edges { … }`",
+            help="name them: `over: edges { input -> a0.h1; a0.h1 -> logits }`",
+        )
+    if "given" in options:
+        yield fault(
+            "PD129",
+            "`given:` names nodes, and `per: edge` leaves out edges",
+            options["given"].span,
+            "belongs to `per: node` or `per: group`",
+            labels=[(options["per"].span, "per edge")],
+            help="leave `given:` out",
+        )
+
+
+def _is_edges(scope: Scope, path: ast.Node | None, seen: frozenset[str]) -> bool:
+    if path is None:
+        return False
+    path = strip(path)
+    if isinstance(path, ast.RandomLike):
+        return _is_edges(scope, path.inner, seen)
+    if isinstance(path, ast.Name) and path.name in scope.program.paths and path.name not in seen:
+        return _is_edges(scope, scope.program.paths[path.name].path, seen | {path.name})
+    return isinstance(path, ast.Edges | ast.EdgesFile | ast.RandomEdges)

@@ -1,0 +1,143 @@
+"""All static checks that need neither a model nor data.
+
+`check` resolves every name of a program and reports every fault it finds, not only the first. It
+is a list of small checks by concern:
+
+- `check_names`: reserved, shadowed, circular, unused names;
+- `check_blocks`: circuit block, model, tasks;
+- `check_nodes`, `check_paths`: nodes, positions, path expressions;
+- `check_arguments`, `check_expressions`, `check_scores`: calls, metrics, quantities, scores.
+
+What needs the model's graph is checked by `pathdsl.graph`, what needs the rows by the data layer.
+
+    program, faults = load_program("hypotheses/ioi.circuit")
+    faults += check(program)
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from pathdsl.errors import Diagnostic
+from pathdsl.lang import ast
+from pathdsl.lang.check.arguments import check_arguments, check_value, unknown_word
+from pathdsl.lang.check.blocks import check_circuit, check_model, check_task, check_whole
+from pathdsl.lang.check.expressions import check_metric, check_quantity, check_run
+from pathdsl.lang.check.names import check_cycles, check_depth, check_reserved, check_unused
+from pathdsl.lang.check.nodes import check_group, check_loop, check_nodes, check_position
+from pathdsl.lang.check.paths import check_path
+from pathdsl.lang.check.scope import Faults, Scope, fault
+from pathdsl.lang.program import Declaration, Program
+from pathdsl.lang.signatures.calls import METHODS, Kind, Parameter
+
+__all__ = ["check", "too_deep"]
+
+_CONFIDENCE = Parameter(name="confidence", kind=Kind.NUMBER, least=0.0, most=1.0, open_ends=True)
+
+
+def check(program: Program) -> list[Diagnostic]:
+    """Every fault of names, nodes, paths, arguments and tasks, in the order of the checks."""
+    scope = Scope(program=program)
+    if deep := too_deep(program):
+        return deep
+    faults = [
+        *check_whole(program),
+        *check_reserved(program),
+        *check_cycles(program),
+        *check_unused(program),
+    ]
+    for circuit in (s for s in program.file.statements if isinstance(s, ast.CircuitDecl)):
+        faults += check_circuit(scope, circuit)
+    for model in (s for s in program.file.statements if isinstance(s, ast.ModelDecl)):
+        faults += check_model(scope, model)
+    for declaration in program.declarations():
+        faults += _declaration(scope, declaration)
+    return list(dict.fromkeys(faults))
+
+
+def too_deep(program: Program) -> list[Diagnostic]:
+    """The fault for which nothing else of a program is looked at; at most one."""
+    return program.once("too_deep", lambda: list(check_depth(program)))
+
+
+def _declaration(scope: Scope, declaration: Declaration) -> Faults:
+    match declaration:
+        case ast.TaskDecl():
+            yield from check_task(scope, declaration)
+        case ast.GroupDecl():
+            yield from check_group(scope, declaration)
+        case ast.PathDecl(path=path):
+            yield from check_path(scope, path)
+        case ast.MetricDecl():
+            yield from check_metric(scope, declaration)
+        case ast.LetDecl(loop=loop, expression=expression):
+            if loop is not None:
+                yield from check_loop(scope, loop)
+            yield from check_quantity(Scope(program=scope.program, loop=loop), expression)
+        case ast.InterveneDecl(actions=actions):
+            for action in actions:
+                yield from _action(scope, action)
+        case ast.ClaimDecl():
+            yield from _claim(scope, declaration)
+        case ast.ModelDecl():
+            yield from check_model(scope, declaration)
+        case _:
+            assert_never(declaration)
+
+
+def _claim(scope: Scope, claim: ast.ClaimDecl) -> Faults:
+    if claim.loop is not None:
+        yield from check_loop(scope, claim.loop)
+    inner = Scope(program=scope.program, loop=claim.loop)
+    for side in (claim.left, claim.right, *filter(None, [claim.within])):
+        yield from check_quantity(inner, side)
+    if claim.confidence is not None:
+        yield from _confidence(scope, claim.confidence)
+    yield from _methods(scope, claim.methods)
+
+
+def _confidence(scope: Scope, confidence: ast.Number) -> Faults:
+    for found in check_value(scope, _CONFIDENCE, confidence):
+        value = confidence.value
+        whole = found.code == "PD116" and 1 < value < 100 and not confidence.percent
+        help = f"`at {value:g}% confidence`" if whole else "`at 95% confidence`"
+        yield fault(found.code, found.message, found.span, found.label, help=help)
+
+
+def _methods(scope: Scope, methods: tuple[ast.Call, ...]) -> Faults:
+    corrections: list[ast.Call] = []
+    for method in methods:
+        yield from unknown_word(method.name, METHODS, method.name_span, "method of a claim")
+        if method.name in METHODS:
+            yield from check_arguments(scope, METHODS[method.name], method.arguments, method.span)
+        if method.name in ("holm", "bh"):
+            corrections.append(method)
+    if len(corrections) > 1:
+        yield fault(
+            "PD129",
+            f"`{corrections[0].name}` and `{corrections[1].name}` both correct for many claims",
+            corrections[1].span,
+            "the second correction",
+            labels=[(corrections[0].span, "the first")],
+            help="leave one of them out",
+        )
+
+
+def _action(scope: Scope, action: ast.Action) -> Faults:
+    yield from check_nodes(scope, action.node)
+    if action.key is not None:
+        yield from check_position(scope, action.key)
+    match action.verb, action.value:
+        case "pattern", ast.Call() as call:
+            yield from unknown_word(call.name, ("uniform",), call.name_span, "pattern")
+            for argument in call.arguments:
+                positions = Parameter(name="at", kind=Kind.POSITIONS)
+                yield from check_value(scope, positions, argument.value)
+        case "scale", value if value is not None:
+            yield from check_value(scope, Parameter(name="scale", kind=Kind.NUMBER), value)
+        case "set", ast.PlainRun() | ast.PathRun() as run:
+            yield from check_run(scope, run)
+        case "set", value if value is not None:
+            yield fault("PD115", "`set` takes a run", value.span, "not a run")
+        case _:
+            pass

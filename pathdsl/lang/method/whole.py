@@ -1,0 +1,143 @@
+"""Lint of the method: what a reviewer would ask about a hypothesis that is otherwise well formed.
+
+All warnings; they never change the exit code. Each has its reasons, with sources, on its page.
+
+Sources: best practices 2309.16042 (noise, probabilities) · Miller et al. 2024 (granularity and
+treated value) · Shi et al. 2024 (controls) · semantics.md section 6 (selection and judging).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from pathdsl.errors import Diagnostic
+from pathdsl.lang import ast
+from pathdsl.lang.check.scope import Faults, warning
+from pathdsl.lang.method.claims import check_claims, check_control, check_prompts
+from pathdsl.lang.method.metrics import check_averages, check_metrics
+from pathdsl.lang.method.treated import check_grain, check_treated
+from pathdsl.lang.program import Program
+from pathdsl.lang.signatures.calls import LANGUAGE_VERSION
+from pathdsl.lang.walk import walk
+
+__all__ = ["check_method"]
+
+_COMMIT = re.compile(r"[0-9a-f]{40}\Z")
+
+
+def check_method(program: Program) -> list[Diagnostic]:
+    """Every warning about the method of a program, each told once."""
+    if program.is_library:
+        return [*check_treated(program), *check_averages(program)]
+    return [
+        *_version(program),
+        *_revision(program),
+        *check_control(program),
+        *check_claims(program),
+        *check_prompts(program),
+        *check_metrics(program),
+        *check_averages(program),
+        *check_treated(program),
+        *check_grain(program),
+        *_windows(program),
+    ]
+
+
+def _version(program: Program) -> Faults:
+    circuit = program.circuit
+    if circuit is None:
+        first = program.file.statements[0].span if program.file.statements else None
+        yield warning(
+            "PD511",
+            "the file does not say which version of the language it is written in",
+            first,
+            "before this",
+            help=f'`circuit NAME "title" {{ language = {LANGUAGE_VERSION} }}`',
+        )
+    elif all(field.name != "language" for field in circuit.fields):
+        yield warning(
+            "PD511",
+            "the file does not say which version of the language it is written in",
+            circuit.name.span,
+            "has no `language`",
+            help=f"`language = {LANGUAGE_VERSION}`",
+        )
+
+
+def _revision(program: Program) -> Faults:
+    model = program.model
+    if model is None or model.source.name != "hf":
+        return
+    given = next((a for a in model.source.arguments if a.keyword == "revision"), None)
+    if given is None:
+        yield warning(
+            "PD510",
+            "the model's revision is left open",
+            model.source.span,
+            "whatever the hub has on that day",
+            help='`revision: "…"` with the commit of the weights',
+        )
+    elif isinstance(given.value, ast.String) and not _COMMIT.match(given.value.value):
+        yield warning(
+            "PD510",
+            f"`{given.value.value}` is no commit",
+            given.value.span,
+            "a branch or tag may move",
+            help='`revision: "…"` with the forty characters of a commit',
+        )
+
+
+# -------------------------------------------------------------------------------------------------
+# Windows
+# -------------------------------------------------------------------------------------------------
+
+
+def _windows(program: Program) -> Faults:
+    """A sweep over windows of nodes without a sweep over the same kind of nodes one by one."""
+    loops = [d.loop for d in (*program.lets.values(), *program.claims) if d.loop is not None]
+    single = {_kind(program, loop.members) for loop in loops if not _is_window(loop.members)}
+    for loop in loops:
+        members = loop.members
+        if not isinstance(members, ast.Windows) or members.size < 2:
+            continue
+        if _kind(program, members.nodes) in single or "nodes" in single:
+            continue
+        yield warning(
+            "PD512",
+            f"windows of {members.size} nodes are not compared with single nodes",
+            members.span,
+            "an effect of the window may be that of no single node",
+            help=f"`let one for v in {_text(program, members.nodes)} = …` beside it",
+        )
+
+
+def _is_window(members: ast.Node) -> bool:
+    return isinstance(members, ast.Windows) and members.size > 1
+
+
+def _kind(program: Program, members: ast.Node) -> str:
+    """`mlp`, `attn` or `resid`; `nodes` for a set of several kinds, which holds any of them."""
+    found: set[str] = set()
+    for node in _reach_groups(program, members):
+        if isinstance(node, ast.MlpRef | ast.NeuronRef):
+            found.add("mlp")
+        elif isinstance(node, ast.HeadRef | ast.KvRef):
+            found.add("attn")
+        elif isinstance(node, ast.ResidRef):
+            found.add("resid")
+        elif isinstance(node, ast.Word):
+            found.add(node.word)
+    return found.pop() if len(found) == 1 and "any" not in found else "nodes"
+
+
+def _reach_groups(program: Program, members: ast.Node) -> Iterable[ast.Node]:
+    for node in walk(members):
+        yield node
+        if isinstance(node, ast.Name) and node.name in program.groups:
+            yield from _reach_groups(program, program.groups[node.name].nodes)
+
+
+def _text(program: Program, node: ast.Node) -> str:
+    source = program.sources.get(node.span.path)
+    return source.text[node.span.start : node.span.end] if source is not None else "SET"

@@ -1,0 +1,1 @@
+"""What may be called where, with which arguments."""

@@ -1,0 +1,299 @@
+"""The closed registries of the language: what may be called where, with which arguments.
+
+Everything a `.circuit` file can name without declaring it stands here as data: block fields,
+loaders, data sources, treated values, statistics, measures, scores, searches for knockouts, and
+claim methods. The checks read it to report faults, the lowering to fill in defaults::
+
+    >>> resolve_options(score)           # faithfulness(nodes)
+    {"metric": None, "task": None, "scope": None, "as": "recovered"}
+
+Source: language.md sections 3, 5, 6; a value after `name:` there (`among: 100`) is the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pathdsl import limits
+from pathdsl.lang import ast
+from pathdsl.lang.signatures.kinds import (
+    REQUIRED,
+    SEED,
+    Kind,
+    Parameter,
+    Signature,
+    first,
+    literal,
+    table,
+    word,
+)
+from pathdsl.lang.signatures.scores import KNOCKOUTS, OVER, SCORES
+
+__all__ = [
+    "AVERAGES",
+    "AVERAGING",
+    "CIRCUIT_FIELDS",
+    "DATA_FILES",
+    "DTYPES",
+    "KNOCKOUTS",
+    "LANGUAGE_VERSION",
+    "LAYERNORMS",
+    "LOADERS",
+    "MEASURES",
+    "METHODS",
+    "PATH_SETS",
+    "REQUIRED",
+    "RUN_OPTIONS",
+    "SCORES",
+    "STATISTICS",
+    "TASK_FIELDS",
+    "TOKENS",
+    "TREATED",
+    "UNITS",
+    "Filled",
+    "Kind",
+    "Parameter",
+    "Signature",
+    "literal",
+    "resolve_arguments",
+    "resolve_options",
+]
+
+LANGUAGE_VERSION = 1
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+UNITS = ("logits", "nats", "prob", "none")
+LAYERNORMS = ("recompute", "frozen")
+AVERAGES = ("ratio_of_means", "mean_of_ratios")
+TOKENS = ("alone", "continued")
+
+
+DTYPE = word("dtype", DTYPES, "float32")
+_TAKE = Parameter(name="take", kind=Kind.INTEGER, least=1)
+_SHA = Parameter(name="sha256", kind=Kind.TEXT)
+_READ_AS = tuple(Parameter(name=name, kind=Kind.COLUMNS) for name in ("ids", "texts"))
+_LABEL = Parameter(name="by", kind=Kind.LABEL)
+
+CIRCUIT_FIELDS = {
+    p.name: p
+    for p in (
+        Parameter(name="language", kind=Kind.INTEGER),
+        Parameter(name="cite", kind=Kind.TEXTS),
+        Parameter(name="doi", kind=Kind.TEXTS),
+        Parameter(name="authors", kind=Kind.TEXTS),
+        Parameter(name="hypothesis", kind=Kind.PATHS),
+    )
+}
+TASK_FIELDS = {
+    p.name: p
+    for p in (
+        Parameter(name="data", kind=Kind.SOURCE, default=REQUIRED),
+        Parameter(name="reference", kind=Kind.COLUMN, default=REQUIRED),
+        Parameter(name="treated", kind=Kind.TREATED),
+        Parameter(name="positions", kind=Kind.POSITIONS),
+        Parameter(name="cluster", kind=Kind.LABELS),
+        Parameter(name="split_by", kind=Kind.LABEL),
+        word("layernorm", LAYERNORMS, "recompute"),
+        word("average", AVERAGES, "ratio_of_means"),
+        Parameter(name="bos", kind=Kind.BOOL),
+        word("tokens", TOKENS, "alone"),
+    )
+}
+LOADERS = table(
+    Signature(
+        name="hf",
+        parameters=(first("id", Kind.TEXT), Parameter(name="revision", kind=Kind.TEXT), DTYPE),
+        example='hf("openai-community/gpt2", revision: "607a30d783dfa663caf39e06633721c8d4cfcd7e")',
+    ),
+    Signature(
+        name="folder",
+        parameters=(first("path", Kind.TEXT), DTYPE),
+        example='folder("models/mine")',
+    ),
+    Signature(
+        name="bundled", parameters=(first("name", Kind.TEXT), DTYPE), example='bundled("ioi-mini")'
+    ),
+)
+DATA_FILES = table(
+    Signature(
+        name="jsonl",
+        parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED, *_READ_AS),
+        example='jsonl("data/rows.jsonl", take: 200)',
+    ),
+    Signature(
+        name="csv",
+        parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED, *_READ_AS),
+        example='csv("data/rows.csv", take: 200)',
+    ),
+)
+TREATED = table(
+    Signature(
+        name="mean",
+        parameters=(first("column", Kind.COLUMN), _LABEL),
+        example="mean(prompt_abc, by: template)",
+    ),
+    Signature(name="zero", example="zero"),
+    Signature(
+        name="noise",
+        parameters=(
+            Parameter(name="at", kind=Kind.POSITIONS, default=REQUIRED),
+            Parameter(name="scale", kind=Kind.NUMBER, default=3.0, least=0.0),
+            SEED,
+        ),
+        example="noise(at: [S1, S2], scale: 3.0, seed: 0)",
+    ),
+    Signature(
+        name="resample",
+        parameters=(
+            first("column", Kind.COLUMN),
+            _LABEL,
+            Parameter(name="draws", kind=Kind.INTEGER, default=8, least=1, most=limits.DRAWS.most),
+            SEED,
+        ),
+        example="resample(prompt, by: template, draws: 8, seed: 0)",
+    ),
+)
+_X = first("x", Kind.EXPRESSION)
+STATISTICS = table(
+    Signature(name="mean", parameters=(_X,), example="mean(LD(reference))"),
+    Signature(name="median", parameters=(_X,), example="median(LD(reference))"),
+    Signature(
+        name="quantile",
+        parameters=(
+            _X,
+            Parameter(
+                name="q",
+                kind=Kind.NUMBER,
+                default=REQUIRED,
+                by_place=True,
+                least=0.0,
+                most=1.0,
+                open_ends=True,
+            ),
+        ),
+        example="quantile(LD(reference), 90%)",
+    ),
+    Signature(name="std", parameters=(_X,), example="std(LD(reference))"),
+    Signature(name="abs", parameters=(_X,), example="abs(LD(reference))"),
+    Signature(
+        name="min",
+        parameters=(_X, first("y", Kind.EXPRESSION)),
+        any_number=True,
+        example="min(LD(reference), 1)",
+    ),
+    Signature(
+        name="max",
+        parameters=(_X, first("y", Kind.EXPRESSION)),
+        any_number=True,
+        example="max(LD(reference), 0)",
+    ),
+)
+AVERAGING = ("mean", "median", "quantile", "std")
+_ANSWER = first("answer", Kind.COLUMN)
+MEASURES = table(
+    *(
+        Signature(name=name, parameters=(_ANSWER,), example=f"{name}(io)")
+        for name in ("logit", "prob", "logprob", "rank", "top1")
+    ),
+    *(
+        Signature(name=name, parameters=(first("run", Kind.RUN),), example=f"{name}(reference)")
+        for name in ("kl", "reverse_kl")
+    ),
+    Signature(
+        name="attention",
+        parameters=(first("head", Kind.ATTENTION),),
+        example="attention(a9.h9, END -> IO)",
+    ),
+)
+METHODS = table(
+    Signature(name="holm", example="holm()"),
+    Signature(name="bh", example="bh()"),
+    Signature(
+        name="bootstrap",
+        parameters=(first("draws", Kind.INTEGER, 10000, least=1, most=limits.BOOTSTRAP.most), SEED),
+        example="bootstrap(10000, seed: 0)",
+    ),
+)
+PATH_SETS = table(
+    Signature(
+        name="edges",
+        parameters=(Parameter(name="top", kind=Kind.INTEGER, least=1),),
+        example='edges("circuit.json", top: 200)',
+    ),
+    Signature(name="random_like", parameters=(SEED, OVER), example="random_like(P, seed: 0)"),
+    Signature(
+        name="random_edges",
+        parameters=(
+            Parameter(name="count", kind=Kind.INTEGER, least=1),
+            Parameter(name="like", kind=Kind.PATHS, default=REQUIRED),
+            word("by", ("classes", "walks"), "classes"),
+            SEED,
+        ),
+        example="random_edges(count: 40, like: P, seed: 0)",
+    ),
+)
+RUN_OPTIONS = Signature(
+    name="treat",
+    parameters=(
+        Parameter(name="scope", kind=Kind.PATHS),
+        Parameter(name="treated", kind=Kind.TREATED),
+    ),
+    example="treat(P, scope: S)",
+)
+
+
+# -------------------------------------------------------------------------------------------------
+# Values with their defaults filled in
+# -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """A call with all its arguments: `greedy(10)` is name "greedy", steps 10, seed 0, runs 10, …"""
+
+    name: str
+    arguments: Mapping[str, object]
+
+
+def resolve_arguments(
+    signature: Signature, arguments: tuple[ast.Argument, ...]
+) -> dict[str, object]:
+    """Every argument of a call by name, defaults filled in; for calls that passed the checks.
+
+    Numbers, texts, truth values and words of a closed choice are Python values, a choice of
+    knockouts is a `Filled`, anything else is the syntax node as written; what was left out and
+    has no default is None.
+    """
+    found = {p.name: None if p.required else p.default for p in signature.parameters}
+    places = iter(signature.by_place)
+    for argument in arguments:
+        parameter = (
+            signature.parameter(argument.keyword) if argument.keyword else next(places, None)
+        )
+        if parameter is not None:
+            found[parameter.name] = _value(parameter, argument.value)
+    return found
+
+
+def resolve_options(score: ast.Score) -> dict[str, object]:
+    """The options of a score by name, defaults filled in; its subjects are not among them."""
+    signature = SCORES[score.name]
+    places = {parameter.name for parameter in signature.by_place}
+    options = resolve_arguments(signature, score.options)
+    return {name: value for name, value in options.items() if name not in places}
+
+
+def _value(parameter: Parameter, value: ast.Node) -> object:
+    match parameter.kind:
+        case Kind.INTEGER | Kind.NUMBER | Kind.TEXT | Kind.BOOL | Kind.WORD:
+            return literal(value)
+        case Kind.OVER if isinstance(value, ast.Name) and value.name in parameter.choices:
+            return value.name
+        case Kind.KNOCKOUTS:
+            name = value.name if isinstance(value, ast.Name | ast.Call) else ""
+            written = value.arguments if isinstance(value, ast.Call) else ()
+            if name in KNOCKOUTS:
+                return Filled(name=name, arguments=resolve_arguments(KNOCKOUTS[name], written))
+            return value
+        case _:
+            return value

@@ -1,0 +1,131 @@
+"""What a signature is made of: kinds of values, parameters, and the words that take them.
+
+The tables themselves are in `pathdsl.lang.signatures.calls`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pathdsl.lang import ast
+
+__all__ = [
+    "REQUIRED", "SEED", "Kind", "Parameter", "Signature", "first", "literal", "table", "word",
+]  # fmt: skip
+
+
+class Kind(StrEnum):
+    """What a value has to be; the word is what a message calls it."""
+
+    INTEGER = "a whole number"
+    NUMBER = "a number"
+    TEXT = "a text in quotes"
+    BOOL = "`true` or `false`"
+    WORD = "one of the words"
+    COLUMN = "a column"
+    COLUMNS = "a list of columns, `[answer, wrong]`"
+    LABEL = "a field of the rows"
+    LABELS = "one field of the rows, or two that cross, `[pair, sentence]`"
+    METRIC = "a metric"
+    TASK = "a task"
+    TREATED = "a treated value"
+    POSITIONS = "a position or a list of positions"
+    PATHS = "a path set"
+    NODES = "a set of nodes"
+    UNITS = "a set of nodes or `edges { … }`"
+    OVER = "`node`, `edge`, a set of nodes or `edges { … }`"
+    KNOCKOUTS = "a choice of knockouts"
+    GIVEN = "a map `{ node: knockouts }`"
+    RUN = "a run"
+    EXPRESSION = "an expression"
+    ATTENTION = "a head and two positions, `a9.h9, END -> IO`"
+    TEXTS = "a text in quotes or a list of them"
+    SOURCE = "a data source"
+
+
+class _Required:
+    """The default of an argument that has none."""
+
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED = _Required()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One argument: what it must be, and its default.
+
+    Leading parameters may be given by place when `by_place`. `least` and `most` bound numbers,
+    both ends in unless `open_ends`.
+    """
+
+    name: str
+    kind: Kind
+    default: object = None
+    by_place: bool = False
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+    open_ends: bool = False
+
+    @property
+    def required(self) -> bool:
+        """True where the language has no default."""
+        return self.default is REQUIRED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """What one word may be called with; `example` works when pasted."""
+
+    name: str
+    parameters: tuple[Parameter, ...] = ()
+    example: str
+    any_number: bool = False
+
+    def parameter(self, name: str) -> Parameter | None:
+        """The parameter of that name, or None."""
+        return next((p for p in self.parameters if p.name == name), None)
+
+    @property
+    def by_place(self) -> tuple[Parameter, ...]:
+        """The parameters that may be given without their name, in order."""
+        return tuple(p for p in self.parameters if p.by_place)
+
+
+def table(*signatures: Signature) -> dict[str, Signature]:
+    """Signatures by name."""
+    return {signature.name: signature for signature in signatures}
+
+
+def first(name: str, kind: Kind, default: object = REQUIRED, **bounds: float) -> Parameter:
+    """A parameter that may be given by place; `bounds` are `least` and `most`."""
+    return Parameter(name=name, kind=kind, default=default, by_place=True, **bounds)  # type: ignore[arg-type]
+
+
+def word(name: str, choices: tuple[str, ...], default: object = None) -> Parameter:
+    """A parameter that takes one of a closed list of words."""
+    return Parameter(name=name, kind=Kind.WORD, choices=choices, default=default)
+
+
+SEED = Parameter(name="seed", kind=Kind.INTEGER, default=0)
+
+
+def literal(value: ast.Node) -> int | float | str | bool | None:
+    """The Python value of a number, text, word or truth value; None for anything else."""
+    match value:
+        case ast.Number(value=number, integer=integer):
+            return int(number) if integer else number
+        case ast.Unary(operand=ast.Number(value=number, integer=integer)):
+            return -int(number) if integer else -number
+        case ast.String(value=text):
+            return text
+        case ast.Bool(value=truth):
+            return truth
+        case ast.Name(name=name, at=None):
+            return name
+        case _:
+            return None

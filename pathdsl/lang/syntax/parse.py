@@ -1,0 +1,248 @@
+"""Text of a `.circuit` file to its syntax tree, with every syntax fault of the file in one go.
+
+The text is first swept once, without a parser, for what no statement can contain and for nesting
+that is too deep (`pathdsl.lang.syntax.sweep`). Then it is cut where a statement's keyword stands at
+column 1, and each piece is parsed for itself with the LALR(1) grammar `grammars/circuit.lark`:
+positions stay those of the file, and a broken statement does not hide faults in the others.
+
+    >>> file, faults = parse('path p = a9.h9 -> logits', "x.circuit")
+    >>> [type(s).__name__ for s in file.statements], faults
+    (['PathDecl'], [])
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from lark import TextSlice, Token, Tree
+from lark.exceptions import UnexpectedInput
+
+from pathdsl.errors import Diagnostic, Span
+from pathdsl.lang import ast
+from pathdsl.lang.syntax.accepting import Accepting
+from pathdsl.lang.syntax.build_statements import build_statement
+from pathdsl.lang.syntax.faults import explain_fault
+from pathdsl.lang.syntax.source import MAX_BYTES, SourceFile, read_source, too_big
+from pathdsl.lang.syntax.spellings import correction_of_name, may_correct
+from pathdsl.lang.syntax.stop import Place
+from pathdsl.lang.syntax.sweep import KEYWORDS, sweep
+from pathdsl.lang.syntax.tables import parser
+
+__all__ = ["KEYWORDS", "Piece", "SourceFile", "parse", "parse_pieces", "read_source"]
+
+_START = re.compile(rf"^(?:{'|'.join(KEYWORDS)})(?![A-Za-z0-9_])", re.MULTILINE)
+_MISSPELT = re.compile(r"^([A-Za-z_][A-Za-z0-9_]*)[ \t]+[A-Za-z_\"]", re.MULTILINE)
+_INDENTED = re.compile(rf"(?:{'|'.join(KEYWORDS)})(?![A-Za-z0-9_])")
+_NAMED = re.compile(r"[a-z]+[ \t]+([A-Za-z_][A-Za-z0-9_]*)")
+_BLANK = re.compile(r"(?:[ \t\r\n\ufeff]|#[^\r\n]*+)*+")
+
+# Words that may begin a line inside a statement, before another word.
+_INNER = frozenset("at by expect for in on where within with except reference treated".split())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One statement's stretch of the text and what became of it; `tree` is None where broken."""
+
+    start: int
+    end: int
+    tree: Tree[Token] | None = None
+    fault: Diagnostic | None = None
+
+
+def parse(text: str, path: str) -> tuple[ast.File, list[Diagnostic]]:
+    """The syntax tree of a file and its syntax faults, in the order of the text; never raises.
+
+    Statements with a fault are left out of the tree; their names are in `File.broken`.
+    """
+    pieces, faults = parse_pieces(text, path)
+    statements: list[ast.Statement] = []
+    broken: list[ast.Name] = []
+    spelt: list[tuple[int, ast.Statement, list[Diagnostic]]] = []
+    for piece in pieces:
+        found = [piece.fault] if piece.fault else []
+        if piece.tree is not None:
+            statement, found = build_statement(piece.tree, path, text)
+            if not found:
+                other = may_correct(text, piece.start, piece.end)
+                spellings = _other_spellings(piece.tree, path) if other else []
+                spelt.append((len(statements), statement, spellings))
+                statements.append(statement)
+        faults += found
+        if found and (named := _NAMED.match(text, piece.start)):
+            span = Span(path=path, start=named.start(1), end=named.end(1))
+            broken.append(ast.Name(name=named.group(1), span=span))
+    kept, wrong = _without_other_spellings(statements, spelt, broken)
+    whole = Span(path=path, start=0, end=len(text))
+    file = ast.File(path=path, statements=tuple(kept), broken=tuple(broken), span=whole)
+    return file, sorted(faults + wrong, key=lambda fault: fault.span.start if fault.span else 0)
+
+
+def parse_pieces(text: str, path: str) -> tuple[list[Piece], list[Diagnostic]]:
+    """Each statement's tree with all its tokens, and the faults of the text as a whole."""
+    # A character takes at most 4 bytes in UTF-8: most texts need no encoding to be measured.
+    if len(text) * 4 > MAX_BYTES and len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        return [], [too_big(path)]
+    faults = sweep(text, path)
+    if faults:
+        return [], faults
+    starts = [*_starts(text), len(text)]
+    pieces: list[Piece] = []
+    blank = _BLANK.match(text)
+    first = blank.end() if blank else 0
+    if first < starts[0]:
+        indented = _INDENTED.match(text, first)
+        fault = _indented(indented, path) if indented else _unknown(text, path, first, "")
+        pieces.append(Piece(start=first, end=starts[0], fault=fault))
+    for start, end in itertools.pairwise(starts):
+        pieces += _parse_piece(text, path, start, end)
+    return pieces, []
+
+
+def _starts(text: str) -> list[int]:
+    """Where statements start: at a keyword in column 1, or at a word much like one."""
+    starts = {match.start() for match in _START.finditer(text)}
+    if text.startswith("\ufeff") and _START.match(text, 1):
+        starts.add(1)
+    for match in _MISSPELT.finditer(text):
+        word = match.group(1)
+        if match.start() not in starts and word not in _INNER and _meant(word):
+            starts.add(match.start())
+    return sorted(starts)
+
+
+def _meant(word: str) -> str:
+    """The statement keyword that a word was probably meant to be, or ""."""
+    # Only wrong files need it, and every file would wait for its import.
+    from difflib import get_close_matches
+
+    close = get_close_matches(word.lower(), KEYWORDS, n=1, cutoff=0.7)
+    return close[0] if close else ""
+
+
+def _parse_piece(text: str, path: str, start: int, end: int) -> Iterator[Piece]:
+    match = _START.match(text, start) or (start == 1 and _START.match(text[start:]))
+    if not match:
+        fault = _unknown(text, path, start, "")
+        yield Piece(start=start, end=end, fault=fault)
+        return
+    try:
+        # The text is handed over up to `end` only; offsets stay those of the whole text.
+        tree: Any = parser().parse(TextSlice(text, start, end))
+        yield Piece(start=start, end=end, tree=tree)
+        return
+    except UnexpectedInput:
+        place = _first_fault(text, path, start, end)
+    at = place.at
+    word = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").match(text, at)
+    if word and "$END" in place.accepted and text[at - 1] == "\n":
+        # The statement is whole up to here: what follows at column 1 was meant to be another.
+        yield from _parse_piece(text, path, start, at)
+        fault = _unknown(text, path, at, "")
+        yield Piece(start=at, end=end, fault=fault)
+        return
+    yield Piece(start=start, end=end, fault=explain_fault(place))
+
+
+def _first_fault(text: str, path: str, start: int, end: int) -> Place:
+    """Where a statement stops being one, and the terminals that could have stood there."""
+    # A second, slower parse, token by token: the fast one does not say what it would accept.
+    steps: Any = parser().parse_interactive(TextSlice(text, start, end))
+    states: list[int] = steps.parser_state.state_stack
+    # Refusing a token may change the parser's stack by reductions: it is kept from before.
+    before = states.copy()
+    n_read = n_good = 0
+    at, last, begins = end, start, start
+    try:
+        for token in steps.lexer_thread.lex(steps.parser_state):
+            n_read, begins = n_read + 1, token.start_pos
+            steps.feed_token(token)
+            n_good, last, before = n_good + 1, token.end_pos, states.copy()
+    except UnexpectedInput as error:
+        # A token that was lexed and refused, or text that is no token at all.
+        at = begins if n_read > n_good else _position_of(error, end)
+    accepted = _accepting().after(before)
+    return Place(text=text, path=path, start=start, end=end, at=at, last=last, accepted=accepted)
+
+
+@cache
+def _accepting() -> Accepting:
+    tables: Any = parser().parse_interactive("").parser_state.parse_conf
+    return Accepting(tables.states, tables.end_state)
+
+
+def _position_of(error: UnexpectedInput, end: int) -> int:
+    token = getattr(error, "token", None)
+    if token is None:
+        return error.pos_in_stream if error.pos_in_stream is not None else end
+    return end if token.type == "$END" or token.start_pos is None else token.start_pos
+
+
+def _unknown(text: str, path: str, at: int, why: str) -> Diagnostic:
+    match = re.compile(r"[^\s({\[=:;,#]+|\S").match(text, at)
+    word = match.group() if match else ""
+    span = Span(path=path, start=at, end=at + len(word))
+    meant = _meant(word)
+    known = ", ".join(f"`{keyword}`" for keyword in KEYWORDS)
+    return Diagnostic(
+        code="PD002",
+        message=f"no statement begins with `{word}`",
+        span=span,
+        label=f"did you mean `{meant}`?" if meant else why,
+        notes=() if meant else (f"statements begin at column 1 with {known}",),
+        help=f"`{meant}`" if meant else "",
+    )
+
+
+def _indented(keyword: re.Match[str], path: str) -> Diagnostic:
+    return Diagnostic(
+        code="PD015",
+        message=f"`{keyword.group()}` begins a statement and stands at column 1",
+        span=Span(path=path, start=keyword.start(), end=keyword.end()),
+        label="not at the start of its line",
+    )
+
+
+def _other_spellings(tree: Tree[Token], path: str) -> list[Diagnostic]:
+    """Names that are how another tool writes a node: `L9H9`, `mlp5`."""
+    found = []
+    for token in tree.scan_values(lambda value: isinstance(value, Token)):
+        if token.type == "NAME" and (right := correction_of_name(token)):
+            span = Span(path=path, start=token.start_pos, end=token.end_pos)
+            found.append(
+                Diagnostic(
+                    code="PD006",
+                    message=f"`{token}` is how another tool writes a node",
+                    span=span,
+                    label=f"here it is `{right}`",
+                    help=f"`{right}`",
+                )
+            )
+    return found
+
+
+def _without_other_spellings(
+    statements: list[ast.Statement],
+    spelt: list[tuple[int, ast.Statement, list[Diagnostic]]],
+    broken: list[ast.Name],
+) -> tuple[list[ast.Statement], list[Diagnostic]]:
+    """Reports other tools' spellings of nodes, except where the file gives them as names."""
+    if not any(faults for _, _, faults in spelt):
+        return statements, []
+    if any(isinstance(statement, ast.UseDecl) for statement in statements):
+        return statements, []  # The name may come from the other file; the name check decides.
+    own = {s.name.name for s in statements if not isinstance(s, ast.UseDecl)}
+    kept, wrong = [], []
+    for _, statement, faults in spelt:
+        real = [f for f in faults if f.message.split("`")[1] not in own]
+        wrong += real
+        if real and not isinstance(statement, ast.UseDecl):
+            broken.append(statement.name)
+        else:
+            kept.append(statement)
+    return kept, wrong

@@ -1,0 +1,1 @@
+"""What a check or a lint found, for programs that watch runs: JUnit, SARIF, GitHub."""

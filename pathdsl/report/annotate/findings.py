@@ -1,0 +1,167 @@
+"""What a check or a lint found, one entry per fault and per claim not as expected, with its place.
+
+The common ground of the formats that annotate lines: SARIF and the workflow commands of GitHub.
+Lines and columns count from 1, columns are characters, and ends are exclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pathdsl.errors import Diagnostic, Severity, Span
+from pathdsl.lang.rules import name_of
+from pathdsl.lang.syntax.source import SourceFile
+from pathdsl.report.numbers import pair, shown
+
+if TYPE_CHECKING:  # `lint` prints findings too, and must start fast
+    from pathdsl.checking.check import FileOutcome
+    from pathdsl.lang.program import Program
+    from pathdsl.score.results import ClaimResult
+
+__all__ = [
+    "Finding", "Level", "Place", "base_name", "claim_place", "excused", "level_of",
+    "noise_of", "of_diagnostics", "of_outcome", "said", "told",
+]  # fmt: skip
+
+Level = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A stretch of a file; `line` and what follows are None where the text is not at hand."""
+
+    path: str
+    line: int | None = None
+    column: int | None = None
+    end_line: int | None = None
+    end_column: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One fault or one claim; `rule` is the code or `claim-VERDICT`, `name` its title.
+
+    `related` are further places, each with what it has to do with the finding. `claim` is None for
+    a fault.
+    """
+
+    rule: str
+    name: str
+    level: Level
+    message: str
+    place: Place
+    related: tuple[tuple[Place, str], ...] = ()
+    claim: ClaimResult | None = None
+
+
+def of_outcome(
+    outcome: FileOutcome, sources: Mapping[str, SourceFile], *, allow_inconclusive: bool = False
+) -> list[Finding]:
+    """The faults of one file, then its claims that did not come out as expected, in file order.
+
+    A claim that `allow_inconclusive` excuses is a warning.
+    """
+    found = of_diagnostics(outcome.diagnostics, sources, outcome.path)
+    claims = outcome.judgement.claims if outcome.judgement is not None else ()
+    noise = noise_of(outcome)
+    for claim in claims:
+        level = level_of(claim, allow_inconclusive)
+        if level is not None:
+            found.append(
+                Finding(
+                    rule=f"claim-{claim.verdict.value}",
+                    name=claim.name,
+                    level=level,
+                    message="\n".join(text for text in (said(claim, noise), claim.text) if text),
+                    place=claim_place(claim.name, outcome.program, sources, outcome.path),
+                    claim=claim,
+                )
+            )
+    return found
+
+
+def of_diagnostics(
+    diagnostics: Iterable[Diagnostic], sources: Mapping[str, SourceFile], path: str
+) -> list[Finding]:
+    """Diagnostics in their order; those without a place of their own are at `path`."""
+    return [
+        Finding(
+            rule=fault.code,
+            name=name_of(fault.code),
+            level="error" if fault.severity is Severity.ERROR else "warning",
+            message=told(fault),
+            place=_place(fault.span, sources) if fault.span is not None else Place(path=path),
+            related=tuple((_place(span, sources), text) for span, text in fault.labels),
+        )
+        for fault in diagnostics
+    ]
+
+
+def told(fault: Diagnostic) -> str:
+    """The message of a diagnostic with its notes and its help, a line each."""
+    lines = [fault.message, *(f"note: {note}" for note in fault.notes)]
+    return "\n".join([*lines, f"help: {fault.help}"] if fault.help else lines)
+
+
+def noise_of(outcome: FileOutcome) -> float:
+    """Below this a number of the outcome is rounding; 0 where nothing ran."""
+    return outcome.session.rounding() / 100 if outcome.session is not None else 0.0
+
+
+def said(claim: ClaimResult, noise: float = 0.0) -> str:
+    """`claim `each`: refuted, not as expected (supported): 0.713 [0.661, 0.762], wanted >= 0.8`.
+
+    Numbers below `noise` are rounding and written `≈0`.
+    """
+    judged = claim.verdict.value
+    if claim.as_expected:
+        judged += ", as expected"
+    else:
+        judged += f", not as expected ({claim.expected.value})"
+    ends = pair(claim.interval, claim.estimate or 0.0, noise)
+    number = shown(claim.estimate, claim.interval, noise) + (f" {ends}" if ends else "")
+    within = f" within {claim.within:g}" if claim.within is not None else ""
+    at = f" at {claim.confidence * 100:g}% confidence" if claim.confidence is not None else ""
+    wanted = f"wanted {claim.relation} {claim.threshold:g}{within}{at}"
+    prompts = f", n = {claim.n:,}" if claim.n else ""
+    return f"claim `{claim.name}`: {judged}: {number}, {wanted}{prompts}"
+
+
+def excused(claim: ClaimResult, allow_inconclusive: bool) -> bool:
+    """Whether a claim that is not as expected is no failure, as `--allow-inconclusive` says."""
+    return allow_inconclusive and not claim.as_expected and claim.verdict.value == "inconclusive"
+
+
+def level_of(claim: ClaimResult, allow_inconclusive: bool) -> Level | None:
+    """How much a claim matters to a script; None where it came out as expected."""
+    if claim.as_expected:
+        return None
+    return "warning" if excused(claim, allow_inconclusive) else "error"
+
+
+def base_name(name: str) -> str:
+    """The name of the claim as declared: `each` for its member `each[a9.h9@END]`."""
+    return name.partition("[")[0]
+
+
+def claim_place(
+    name: str, program: Program | None, sources: Mapping[str, SourceFile], path: str
+) -> Place:
+    """Where a claim's name is written; the file alone where the program has no such claim."""
+    claims = program.claims if program is not None else ()
+    for claim in claims:
+        if claim.name.name == base_name(name):
+            known = {**sources, **(program.sources if program is not None else {})}
+            return _place(claim.name.span, known)
+    return Place(path=path)
+
+
+def _place(span: Span, sources: Mapping[str, SourceFile]) -> Place:
+    source = sources.get(span.path)
+    if source is None:
+        return Place(path=span.path)
+    line, column = source.line_col(span.start)
+    end_line, end_column = source.line_col(span.end)
+    return Place(path=span.path, line=line, column=column, end_line=end_line, end_column=end_column)

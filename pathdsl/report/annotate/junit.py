@@ -1,0 +1,118 @@
+"""The outcomes of `check` as JUnit XML: a suite for each file, a test case for each claim.
+
+A claim as expected passes; one that is not is a failure, whose message has estimate, interval and
+threshold and whose text is the report of the claim. What was not judged is skipped: a claim of a
+file with faults, whose case `check` has the error, and an inconclusive claim that is allowed to be.
+A check evaluates all claims of a file together, so that the time of a case is an equal share of the
+time of its file.
+
+The shape is that of Jenkins (junit-10.xsd). The text is ASCII, and characters that XML cannot have
+are replaced.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from xml.etree import ElementTree as ET
+
+from pathdsl.checking.check import FileOutcome
+from pathdsl.errors import Diagnostic, ExitCode, Severity
+from pathdsl.lang.render import render
+from pathdsl.lang.syntax.source import SourceFile
+from pathdsl.lang.visible import visible
+from pathdsl.report.annotate.findings import excused, noise_of, said
+from pathdsl.report.numbers import many
+from pathdsl.report.text.claims import claim_block
+from pathdsl.report.text.style import View
+from pathdsl.score.results import ClaimResult
+
+__all__ = ["junit", "suite"]
+
+CHECK = "check"
+COUNTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit(suites: Iterable[ET.Element]) -> str:
+    """The document of suites made by `suite`; ends in a line break."""
+    root = ET.Element("testsuites", name="pathdsl")
+    root.extend(suites)
+    for name in ("tests", "failures", "errors"):
+        root.set(name, str(sum(int(one.get(name, "0")) for one in root)))
+    root.set("time", _seconds(sum(float(one.get("time", "0")) for one in root)))
+    ET.indent(root)
+    body = ET.tostring(root, encoding="us-ascii").decode("ascii")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
+
+
+def suite(
+    outcome: FileOutcome, sources: Mapping[str, SourceFile], *, allow_inconclusive: bool = False
+) -> ET.Element:
+    """The suite of one file; without claims and faults it has no case."""
+    claims = outcome.judgement.claims if outcome.judgement is not None else ()
+    share = outcome.seconds / max(1, len(claims))
+    cases = [_case(outcome, claim, share, allow_inconclusive) for claim in claims]
+    if outcome.exit_code in (ExitCode.WRONG_INPUT, ExitCode.MACHINE_FAILED):
+        cases = _stopped(outcome, sources)
+    found = ET.Element("testsuite", name=_clean(outcome.path), tests=str(len(cases)))
+    for name, tag in COUNTS.items():
+        found.set(name, str(sum(case.find(tag) is not None for case in cases)))
+    found.set("time", _seconds(outcome.seconds))
+    found.extend(cases)
+    warnings = [d for d in outcome.diagnostics if d.severity is Severity.WARNING]
+    if warnings:
+        ET.SubElement(found, "system-out").text = _clean(_rendered(warnings, sources))
+    return found
+
+
+def _case(
+    outcome: FileOutcome, claim: ClaimResult, seconds: float, allow_inconclusive: bool
+) -> ET.Element:
+    found = _test(outcome, claim.name, seconds)
+    noise = noise_of(outcome)
+    block = _clean(claim_block(claim, outcome.tasks, View(noise=noise)))
+    message = _clean(said(claim, noise))
+    if claim.as_expected:
+        ET.SubElement(found, "system-out").text = block
+    elif excused(claim, allow_inconclusive):
+        ET.SubElement(found, "skipped", message=message).text = block
+    else:
+        ET.SubElement(found, "failure", message=message, type=claim.verdict.value).text = block
+    return found
+
+
+def _stopped(outcome: FileOutcome, sources: Mapping[str, SourceFile]) -> list[ET.Element]:
+    """The cases of a file that could not be judged: the faults, and its claims as skipped."""
+    errors = [d for d in outcome.diagnostics if d.severity is Severity.ERROR]
+    case = _test(outcome, CHECK, outcome.seconds)
+    message = f"[{errors[0].code}] {errors[0].message}" if errors else "the check did not finish"
+    if errors[1:]:
+        message += f", and {many(len(errors) - 1, 'more error')}"
+    kind = "fault" if outcome.exit_code is ExitCode.WRONG_INPUT else "machine"
+    error = ET.SubElement(case, "error", message=_clean(message), type=kind)
+    error.text = _clean(_rendered(errors, sources))
+    cases = [case]
+    for claim in outcome.program.claims if outcome.program is not None else ():
+        cases.append(_test(outcome, claim.name.name, 0.0))
+        ET.SubElement(cases[-1], "skipped", message="not judged: the file has faults")
+    return cases
+
+
+def _test(outcome: FileOutcome, name: str, seconds: float) -> ET.Element:
+    return ET.Element(
+        "testcase", name=_clean(name), classname=_clean(outcome.path), time=_seconds(seconds)
+    )
+
+
+def _rendered(faults: Sequence[Diagnostic], sources: Mapping[str, SourceFile]) -> str:
+    return render(faults, sources, style="full", colour=False)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _clean(text: str) -> str:
+    """The text with a replacement for every character that XML cannot have; see `visible`, too."""
+    return visible(_NOT_XML.sub("\ufffd", text))

@@ -1,0 +1,1 @@
+"""Results as data: the JSON object, its drawing, values and tables."""

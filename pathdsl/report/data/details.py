@@ -1,0 +1,151 @@
+"""What a drawn report says beyond numbers, as part of the JSON object of one file.
+
+Title, tasks, the drawing of the hypothesis, formulas, the tokens of the prompts that claims name,
+and the lock that lies beside the file. It stands in the object so that a report can be written from
+the object alone, anywhere.
+
+Source: `schema/check.schema.json`, the keys of `file` that are not required.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from pathdsl.errors import Span
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+from pathdsl.lang.walk import walk
+
+if TYPE_CHECKING:
+    from pathdsl.checking.check import FileOutcome
+    from pathdsl.graph.resolve.resolver import Resolver
+
+__all__ = ["details"]
+
+Object = dict[str, Any]
+
+
+def details(outcome: FileOutcome) -> Object:
+    """Keys to add to the object of a file; empty where nothing was judged."""
+    program = outcome.program
+    if outcome.judgement is None or program is None:
+        return {}
+    from pathdsl.report.text.lock import lock_file_object
+
+    resolver = _resolver(outcome, program)
+    return {
+        "title": program.circuit.title if program.circuit else "",
+        "sources": _sources(program),
+        "rounding": float(outcome.session.rounding()) if outcome.session is not None else None,
+        "allowance": float(outcome.session.allowance()) if outcome.session is not None else None,
+        "tasks": _tasks(outcome),
+        "prompts": list(_prompts(outcome)),
+        "formulas": list(_formulas(program, resolver)),
+        "drawing": _drawing(outcome, program, resolver),
+        "lock_file": lock_file_object(outcome.lock, program),
+    }
+
+
+def _resolver(outcome: FileOutcome, program: Program) -> Resolver | None:
+    if outcome.session is None:
+        return None
+    from pathdsl.graph.resolve.resolver import Resolver
+
+    planner = outcome.session.planner
+    return Resolver(program, planner.shape, planner.limits.max_states)
+
+
+def _sources(program: Program) -> dict[str, str]:
+    """What the circuit block cites."""
+    found = {}
+    for field in program.circuit.fields if program.circuit else ():
+        if field.name in ("cite", "doi", "authors"):
+            items = field.value.items if isinstance(field.value, ast.ListValue) else (field.value,)
+            found[field.name] = ", ".join(i.value for i in items if isinstance(i, ast.String))
+    return found
+
+
+def _tasks(outcome: FileOutcome) -> list[Object]:
+    return [
+        {
+            "name": name,
+            "prompts": task.n_rows,
+            "read": name in outcome.tasks_read,
+            "first_row": task.row_ids[0],
+            "tokens": {
+                column: [{"text": text, "id": number} for text, number in found]
+                for column, found in task.first_answers.items()
+            },
+        }
+        for name, task in outcome.tasks.items()
+    ]
+
+
+def _prompts(outcome: FileOutcome) -> Iterator[Object]:
+    """The tokens of every prompt that a claim names, each once."""
+    assert outcome.judgement is not None
+    rows = {(w.task, w.index): w.row_id for c in outcome.judgement.claims for w in c.worst}
+    for (name, index), row_id in sorted(rows.items()):
+        task = outcome.tasks.get(name)
+        if task is not None and index < len(task.tokens):
+            tokens = list(task.tokens[index])
+            yield {"task": name, "index": index, "row_id": row_id, "tokens": tokens}
+
+
+def _formulas(program: Program, resolver: Resolver | None) -> Iterator[Object]:
+    """Metrics, quantities and claims as written, as LaTeX and MathML; claims with their units."""
+    from pathdsl.report.formulas.latex import claim_latex, expression_latex
+    from pathdsl.report.formulas.mathml import claim_mathml, expression_mathml
+    from pathdsl.score.metrics import compile_metric
+
+    text_of = _text_of(program)
+    for name, metric in program.metrics.items():
+        latex = compile_metric(metric, program.groups).latex
+        mathml = expression_mathml(name, metric.expression, text_of)
+        yield _formula("metric", name, text_of(metric.span), latex, mathml)
+    for name, let in program.lets.items():
+        latex = expression_latex(let.expression, text_of)
+        mathml = expression_mathml(name, let.expression, text_of)
+        yield _formula("let", name, text_of(let.span), latex, mathml)
+    for claim in program.claims:
+        latex, mathml = claim_latex(claim, text_of), claim_mathml(claim, text_of)
+        found = _formula("claim", claim.name.name, text_of(claim.span), latex, mathml)
+        yield found | {"units": _units(program, resolver, claim)}
+
+
+def _formula(kind: str, name: str, text: str, latex: str, mathml: str) -> Object:
+    return {"kind": kind, "name": name, "text": text, "latex": latex, "mathml": mathml}
+
+
+def _text_of(program: Program) -> Callable[[Span], str]:
+    def text(span: Span) -> str:
+        source = program.sources.get(span.path)
+        return source.text[span.start : span.end].strip() if source is not None else ""
+
+    return text
+
+
+def _units(program: Program, resolver: Resolver | None, claim: ast.ClaimDecl) -> list[str]:
+    """The units of the path sets and groups that a claim names, in order of first mention."""
+    if resolver is None:
+        return []
+    found: dict[str, None] = {}
+    for node in walk(claim):
+        if isinstance(node, ast.Name):
+            declared = program.paths.get(node.name) or program.groups.get(node.name)
+            if isinstance(declared, ast.PathDecl):
+                found |= dict.fromkeys(u.label for u in resolver.units(declared.path))
+            elif isinstance(declared, ast.GroupDecl):
+                found |= dict.fromkeys(u.label for u in resolver.units(node))
+    return list(found)
+
+
+def _drawing(outcome: FileOutcome, program: Program, resolver: Resolver | None) -> Object | None:
+    """The drawing of the hypothesis; null where the file states none."""
+    from pathdsl.report.data.drawing import drawing_of, hypothesis_of
+
+    name = hypothesis_of(program)
+    if resolver is None or name is None or name not in program.paths:
+        return None
+    return drawing_of(resolver, program, name, list(outcome.tasks.values()))

@@ -1,0 +1,168 @@
+"""What a drawing of a path set shows: its units with layers and positions, and their edges.
+
+An edge joins two units where some path of the set takes that edge between their components and
+where the positions allow it on some prompt. Nodes that the file does not name singly, by range or
+through a group are background and not drawn, nor is what runs through them.
+
+    {"path": "main", "positions": ["S2", "END"], "nodes": [{"name": "a0.h1@S2", …}], "edges": […]}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pathdsl.graph.paths.pathset import Pos
+from pathdsl.graph.paths.units import Unit
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+from pathdsl.lang.walk import walk
+from pathdsl.plan.taskdata import TaskData
+
+if TYPE_CHECKING:
+    from pathdsl.graph.resolve.resolver import Resolver
+
+__all__ = ["drawing_of", "hypothesis_of"]
+
+Object = dict[str, Any]
+Rows = tuple[tuple[int, ...], ...]
+MOST_EDGES = 400
+"""Beyond these a drawing of edges shows nothing but a grey field: units alone are drawn."""
+
+
+def hypothesis_of(program: Program) -> str | None:
+    """The path set that the circuit block names, or None."""
+    for field in program.circuit.fields if program.circuit else ():
+        if field.name == "hypothesis" and isinstance(field.value, ast.Name):
+            return field.value.name
+    return None
+
+
+def drawing_of(
+    resolver: Resolver, program: Program, name: str, tasks: Sequence[TaskData]
+) -> Object:
+    """The drawing of a named path set; positions from left to right as they mostly stand.
+
+    `edges` holds pairs of node numbers with slots; it is null where there are more than are drawn,
+    and `n_edges` says how many. A node without a position has `at` null.
+    """
+    expr = program.paths[name].path
+    layout, places = resolver.layout, _Places(tasks)
+    units = resolver.units(expr)
+    groups = resolver.groups_of(expr)
+    names = {str(unit.at): unit.at for unit in units if unit.at is not None}
+    nodes = []
+    for unit in units:
+        component = layout.components[min(unit.component, len(layout.components) - 1)]
+        known = unit.component < len(layout.components)
+        nodes.append(
+            {
+                "name": unit.label,
+                "label": unit.name,
+                "kind": _kind(unit),
+                "layer": component.layer if known else _layer(unit),
+                "at": str(unit.at) if unit.at else None,
+                "groups": [group for group, members in groups if unit in members],
+            }
+        )
+    edges = list(_edges(resolver, expr, units, places, _read(program)))
+    return {
+        "path": name,
+        "layers": resolver.shape.n_layers,
+        "positions": sorted(names, key=lambda text: (places.middle(names[text]), text)),
+        "nodes": nodes,
+        "edges": edges if len(edges) <= MOST_EDGES else None,
+        "n_edges": len(edges),
+    }
+
+
+def _read(program: Program) -> tuple[Pos, ...]:
+    """The positions at which the metrics of a program read the logits; END where they say none."""
+    found: dict[Pos, None] = {}
+    for metric in program.metrics.values():
+        own = [node.at for node in walk(metric.expression) if isinstance(node, ast.Call)]
+        for at in (metric.at, *own):
+            if at is not None:
+                index = -1 if at.index is None else at.index
+                found[Pos(name=at.name, offset=at.offset, index=index)] = None
+        if metric.at is None and None in own:
+            found[Pos(name="END")] = None
+    return tuple(found) or (Pos(name="END"),)
+
+
+def _kind(unit: Unit) -> str:
+    if ".h" in unit.name:
+        return "head"
+    return "neuron" if ".n" in unit.name else "mlp"
+
+
+def _layer(unit: Unit) -> int:
+    return int(unit.name[1:].partition(".")[0])
+
+
+def _edges(
+    resolver: Resolver,
+    expr: ast.PathExpr,
+    units: Sequence[Unit],
+    places: _Places,
+    read: Sequence[Pos],
+) -> Iterator[Object]:
+    """Edges among units, `input` (-1) and `logits` (-2), those of several slots as one.
+
+    `read` are the positions at which `logits` is read.
+    """
+    product = resolver.product(resolver.path_set(expr))
+    of: dict[int, list[int]] = {}
+    for number, unit in enumerate(units):
+        of.setdefault(unit.component, []).append(number)
+    of[product.index(0)] = [-1]
+    of[resolver.layout.logits] = [-2]
+    found: dict[tuple[int, int], list[str]] = {}
+    for sender, receiver, slot in sorted(product.own_edges(), key=lambda e: (*e[:2], e[2] or "")):
+        for u in of.get(product.index(sender), ()):
+            for v in of.get(product.index(receiver), ()):
+                here = units[u].at if u >= 0 else None
+                theres = (units[v].at,) if v >= 0 else read if v == -2 else (None,)
+                moves = slot in ("k", "v")
+                if any(places.meet(here, there, moves=moves) for there in theres):
+                    slots = found.setdefault((u, v), [])
+                    slots += [slot] if slot and slot not in slots else []
+    for (u, v), slots in found.items():
+        yield {"from": u, "to": v, "slots": slots}
+
+
+class _Places:
+    """Where positions stand on the prompts of all tasks."""
+
+    def __init__(self, tasks: Sequence[TaskData]) -> None:
+        self.tasks = tasks
+        self._known: dict[Pos, list[Rows]] = {}
+
+    def rows(self, at: Pos) -> list[Rows]:
+        """The indices of a position on every row of every task that has it."""
+        if at not in self._known:
+            self._known[at] = [
+                tuple((at.index,) for _ in task.row_ids)
+                if not at.name
+                else tuple(tuple(i + at.offset for i in row) for row in task.positions[at.name])
+                for task in self.tasks
+                if not at.name or at.name in task.positions
+            ]
+        return self._known[at]
+
+    def middle(self, at: Pos) -> float:
+        """The mean index; what no task has stands last."""
+        firsts = [row[0] for rows in self.rows(at) for row in rows if row]
+        return sum(firsts) / len(firsts) if firsts else float("inf")
+
+    def meet(self, sender: Pos | None, receiver: Pos | None, *, moves: bool) -> bool:
+        """Whether on some prompt the one is read where the other reads, or later if it `moves`."""
+        if sender is None or receiver is None or sender == receiver:
+            return True
+        for one, other in zip(self.rows(sender), self.rows(receiver), strict=False):
+            for here, there in zip(one, other, strict=False):
+                if moves and here and there and min(here) <= max(there):
+                    return True
+                if set(here) & set(there):
+                    return True
+        return False

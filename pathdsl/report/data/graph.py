@@ -1,0 +1,98 @@
+"""The nodes and edges of a path set as a networkx graph, as DOT and as node-link JSON.
+
+An edge between two nodes that carries several slots is one edge with a list of them. Groups of the
+file become attributes of their nodes, so that a drawing may colour them.
+"""
+
+from __future__ import annotations
+
+import json
+
+import networkx as nx
+
+from pathdsl.errors import Diagnostic, LanguageError, Severity
+from pathdsl.graph.check import check_path
+from pathdsl.graph.resolve.resolver import Resolver
+from pathdsl.lang.program import Program
+
+__all__ = ["as_dot", "as_node_link", "graph_of"]
+
+
+def graph_of(resolver: Resolver, program: Program, name: str) -> nx.DiGraph:
+    """Nodes and edges on the paths of a named path set.
+
+    Raises LanguageError with the faults of the set, and PD209 where it is `none`: no drawing says
+    that nothing is there.
+    """
+    expr = program.paths[name].path
+    if faults := [d for d in check_path(resolver, name) if d.severity is Severity.ERROR]:
+        raise LanguageError(faults)
+    product = resolver.product(resolver.path_set(expr))
+    if not product.count():
+        raise LanguageError(
+            Diagnostic(
+                code="PD209",
+                message=f"the path set `{name}` is `none`, of which there is nothing to draw",
+                span=expr.span,
+                help="choose another one with `--path NAME`",
+            )
+        )
+    layout = product.layout
+    group_of = {
+        unit.component: group
+        for group, units in reversed(resolver.groups_of(expr))
+        for unit in units
+    }
+    slots: dict[tuple[int, int], list[str]] = {}
+    edges = sorted(product.own_edges(), key=lambda e: (e[1], e[0], e[2] or ""))
+    for sender, receiver, slot in edges:
+        slots.setdefault((sender, receiver), []).append(slot or "")
+    found = nx.DiGraph(path=name, circuit=program.circuit.name.name if program.circuit else "")
+    for index in sorted({end for pair in slots for end in pair}):
+        component = layout.components[index]
+        found.add_node(
+            layout.label(index),
+            kind=component.kind,
+            layer=component.layer,
+            group=group_of.get(product.index(index), ""),
+        )
+    for (sender, receiver), through in slots.items():
+        found.add_edge(
+            layout.label(sender), layout.label(receiver), slots=[s for s in through if s]
+        )
+    return found
+
+
+def as_node_link(found: nx.DiGraph) -> str:
+    """networkx's node-link form, read back by `networkx.node_link_graph(…, edges="edges")`."""
+    return json.dumps(nx.node_link_data(found, edges="edges"), indent=2) + "\n"
+
+
+def as_dot(found: nx.DiGraph) -> str:
+    """Graphviz, layers from bottom to top."""
+    lines = [
+        f"digraph {_quoted(found.graph['path'])} {{",
+        "  rankdir = BT;",
+        "  node [shape = box];",
+    ]
+    for node, facts in found.nodes(data=True):
+        label = node + (f"\\n{facts['group']}" if facts["group"] else "")
+        lines.append(f"  {_quoted(node)} [label = {_quoted(label)}];")
+    for layer in sorted({facts["layer"] for _, facts in found.nodes(data=True)}):
+        for kind in ("head", "mlp", "neuron"):
+            same = [
+                _quoted(n)
+                for n, facts in found.nodes(data=True)
+                if (facts["layer"], facts["kind"]) == (layer, kind)
+            ]
+            if len(same) > 1:
+                lines.append(f"  {{ rank = same; {'; '.join(same)}; }}")
+    for sender, receiver, facts in found.edges(data=True):
+        label = ",".join(facts["slots"])
+        tail = f" [label = {_quoted(label)}]" if label else ""
+        lines.append(f"  {_quoted(sender)} -> {_quoted(receiver)}{tail};")
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '\\"') + '"'

@@ -1,0 +1,75 @@
+"""The per-prompt value of every metric in every run, for `--values`.
+
+One record per task, run, metric, draw and prompt, in the order in which they were asked for. Runs
+are numbered over the file and named as the file writes them. What scores measure beside the metrics
+of the file is named as metrics spell it, `top1(io)@END`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from math import isfinite
+from typing import Any
+
+from pathdsl.checking.check import FileOutcome
+from pathdsl.plan.readout import Measure
+from pathdsl.score.metrics import Metric, atom, compile_metric
+
+__all__ = ["as_csv", "as_jsonl", "values_of"]
+
+COLUMNS = ("file", "task", "run", "written", "treated", "metric", "draw", "row", "value")
+
+
+def values_of(outcome: FileOutcome) -> list[dict[str, Any]]:
+    """All records of one file; empty where nothing ran."""
+    session = outcome.session
+    if session is None:
+        return []
+    found = []
+    for number, (run, measures) in enumerate(session.asked.items()):
+        task = outcome.tasks[run.task]
+        for metric in _metrics(outcome, measures):
+            values = metric.evaluate({m: session.value(run, m) for m in metric.measures})
+            for draw, by_row in enumerate(values):
+                for row_id, value in zip(task.row_ids, by_row, strict=True):
+                    found.append(
+                        {
+                            "file": outcome.path,
+                            "task": run.task,
+                            "run": number,
+                            "written": run.label or run.kind,
+                            "treated": str(run.treated) if run.treated else "",
+                            "metric": metric.name,
+                            "draw": draw,
+                            "row": row_id,
+                            "value": float(value) if isfinite(value) else None,
+                        }
+                    )
+    return found
+
+
+def _metrics(outcome: FileOutcome, measures: Iterable[Measure]) -> list[Metric]:
+    """The file's metrics that these measures suffice for, then the measures left over."""
+    program, known = outcome.program, set(measures)
+    declared = program.metrics.values() if program is not None else ()
+    found = [compile_metric(decl, program.groups) for decl in declared]  # type: ignore[union-attr]
+    found = [metric for metric in found if set(metric.measures) <= known]
+    used = {measure for metric in found for measure in metric.measures}
+    return [*found, *(atom(measure) for measure in measures if measure not in used)]
+
+
+def as_jsonl(records: Sequence[dict[str, Any]]) -> str:
+    """One JSON object per line."""
+    return "".join(json.dumps(r, ensure_ascii=False, allow_nan=False) + "\n" for r in records)
+
+
+def as_csv(records: Sequence[dict[str, Any]]) -> str:
+    """Comma-separated with a header."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()

@@ -1,0 +1,1 @@
+"""Declarations as formulas: LaTeX and MathML."""

@@ -1,0 +1,1 @@
+"""Drawn reports: one HTML page, LaTeX, Markdown, a cell of a notebook."""

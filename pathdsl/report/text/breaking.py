@@ -1,0 +1,94 @@
+"""What became weaker since a revision, for people and as an object."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pathdsl.checking.breaking.texts import Change
+from pathdsl.report.numbers import many
+from pathdsl.report.text.style import View, paragraph
+
+__all__ = ["FileChanges", "breaking_object", "breaking_text"]
+
+_ORDER = ("weaker", "changed", "noted")
+_COLOURS = {"weaker": "red", "changed": "yellow", "noted": "green"}
+_SHORT = 70
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChanges:
+    """The changes of one file; `note` says why there was nothing to compare, else ""."""
+
+    path: str
+    changes: tuple[Change, ...] = ()
+    note: str = ""
+
+    @property
+    def broken(self) -> bool:
+        """Whether something is weaker, or something else than it was."""
+        return any(change.kind != "noted" for change in self.changes)
+
+
+def breaking_text(found: FileChanges, revision: str, view: View) -> str:
+    """One file as text: a line for each change, weaker ones first; ends in a line break."""
+    lines = [view.heading(found.path)]
+    if found.note:
+        return "\n".join([*lines, f"  {found.note}"]) + "\n"
+    for change in sorted(found.changes, key=lambda change: _ORDER.index(change.kind)):
+        text = f"{change.of}: {change.what}"
+        both = [_cut(part) for part in (change.before, change.after)]
+        if change.before and change.after:
+            text += f": {both[0]} -> {both[1]}"
+        elif change.before or change.after:
+            text += f": {both[0] or both[1]}"
+        label = view.paint(f"{change.kind:<8}", _COLOURS[change.kind])
+        lines.append(paragraph(f"{label} {text}", view, "  ", " " * 11))
+    counts = Counter(change.kind for change in found.changes)
+    told = [f"{counts[kind]} {kind}" for kind in _ORDER if counts[kind]]
+    lines.append(f"  since {revision}: {', '.join(told) or 'every claim says what it said'}")
+    return "\n".join(lines) + "\n"
+
+
+def breaking_object(
+    files: Sequence[FileChanges], revision: str, commit: str, exit_code: int
+) -> dict[str, Any]:
+    """What `breaking --format json` prints."""
+    return {
+        "schema_version": 1,
+        "against": {"revision": revision, "commit": commit},
+        "files": [
+            {
+                "path": one.path,
+                "note": one.note,
+                "weakened": one.broken,
+                "changes": [
+                    {
+                        "kind": change.kind,
+                        "of": change.of,
+                        "what": change.what,
+                        "before": change.before,
+                        "after": change.after,
+                    }
+                    for change in one.changes
+                ],
+            }
+            for one in files
+        ],
+        "exit_code": exit_code,
+    }
+
+
+def closing(files: Sequence[FileChanges], view: View) -> str:
+    """The last line, where there were several files."""
+    if len(files) < 2:
+        return ""
+    n_broken = sum(one.broken for one in files)
+    text = f"{many(len(files), 'file')}: {n_broken or 'none'} with something weaker or changed"
+    return "\n" + view.heading(text) + "\n"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHORT else f"{text[: _SHORT - 1]}…"

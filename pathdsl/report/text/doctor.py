@@ -1,0 +1,268 @@
+"""What `doctor` found, as text and as JSON: structure, graph, weights, proofs, and one last line.
+
+The JSON object names no place on the machine and keeps full precision; numbers of paths are texts
+there, since most readers of JSON round what is larger than 2**53.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+from pathdsl.checking.doctor import PROMPTS, Diagnosis, Graph, Memory, TokenizerFacts
+from pathdsl.errors import ExitCode
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.lang.render import render
+from pathdsl.report.data.result import diagnostic_object
+from pathdsl.report.numbers import groups_text, many, size_text
+from pathdsl.report.text.style import View, paragraph, table
+
+__all__ = ["NEEDED", "doctor_object", "doctor_report"]
+
+NEEDED = {
+    "PD600": "a folder that `model.save_pretrained(folder)` wrote",
+    "PD601": "`config.json` beside the weights, as `model.save_pretrained(folder)` writes it",
+    "PD602": "the weights as `model.safetensors`, as `model.save_pretrained(folder)` writes them",
+    "PD603": "the weights as safetensors: load them where you trust them, then "
+    "`model.save_pretrained(folder)`",
+    "PD604": "a class that is part of transformers; code that comes with a model is never run",
+    "PD605": "weights and a config that were saved together",
+    "PD606": "weights that are finite numbers in this dtype",
+    "PD607": "an adapter for this block structure; docs/models.md lists those that there are",
+    "PD608": "the weights before they were quantised",
+    "PD609": "the weight file again, complete",
+    "PD611": "the hub within reach, a model of that name, or a folder with a copy of it",
+    "PD612": "an adapter that computes this option, or a model without it",
+    "PD613": "one of the names above, or `folder:PATH`, or `hf:ID`",
+    "PD615": "a config that transformers itself accepts",
+    "PD617": "a fast tokenizer in the folder, or none: prompts are then token ids",
+    "PD619": "another `--device`",
+    "PD620": "more memory, or a narrower `--dtype`",
+}
+_PROOFS_NEEDED = "an adapter that reproduces this model; `--dtype float64` tells rounding apart"
+
+
+def doctor_report(found: Diagnosis, view: View) -> str:
+    """What is known of the model, and in the last line whether it can be checked."""
+    lines = [view.heading(found.source.written)]
+    if found.shape is not None:
+        lines += _section("Structure", _structure(found.shape, found), view)
+        lines += _section("Graph", _graph(found.shape), view)
+    if found.parameters is not None:
+        lines += _section("Model", _model(found), view)
+    if found.proofs:
+        rows = [
+            [
+                f"  {proof.name}",
+                f"{proof.error:.1e}",
+                f"allowed {proof.tolerance:.0e}",
+                "holds" if proof.holds else "FAILS",
+            ]
+            for proof in found.proofs
+        ]
+        lines += ["", view.heading("Self-checks, on prompts of random tokens")]
+        lines += table(rows, right=(1,))
+    lines.append("")
+    if found.exit_code is ExitCode.AS_EXPECTED:
+        lines.append(view.paint("this model can be checked", "bold", "green"))
+        return "\n".join(lines) + "\n"
+    lines.append(render(found.faults, {}, colour=view.colour))
+    needed = _needed(found)
+    if needed:
+        lines.append(view.heading("Needed"))
+        lines += [paragraph(text, view, "  ", "  ") for text in needed]
+        lines.append("")
+    codes = ", ".join(dict.fromkeys(fault.code for fault in found.faults))
+    lines.append(view.paint(f"this model cannot be checked: {codes}", "bold", "red"))
+    return "\n".join(lines) + "\n"
+
+
+def doctor_object(found: Diagnosis) -> dict[str, Any]:
+    """The same for programs; what is not known is null."""
+    return {
+        "schema_version": 1,
+        "model": found.source.written,
+        "checkable": found.exit_code is ExitCode.AS_EXPECTED,
+        "structure": None if found.shape is None else _structure_object(found.shape, found),
+        "graph": None if found.shape is None else _graph_object(Graph.of(found.shape)),
+        "parameters": found.parameters,
+        "memory": None if found.memory is None else _memory_object(found.memory),
+        "tokenizer": None if found.tokenizer is None else _tokenizer_object(found.tokenizer),
+        "facts": {name: text for name, text in found.facts.items() if name != "model"},
+        "proofs": [
+            {
+                "code": proof.code,
+                "name": proof.name,
+                "error": float(proof.error) if isfinite(proof.error) else None,
+                "tolerance": proof.tolerance,
+                "holds": proof.holds,
+                "compared": proof.compared,
+            }
+            for proof in found.proofs
+        ],
+        "diagnostics": [diagnostic_object(fault, {}) for fault in found.faults],
+        "needed": _needed(found),
+        "exit_code": int(found.exit_code),
+    }
+
+
+# -------------------------------------------------------------------------------------------------
+
+
+def _needed(found: Diagnosis) -> list[str]:
+    proofs = {proof.code for proof in found.proofs}
+    told = [_PROOFS_NEEDED if f.code in proofs else NEEDED.get(f.code, "") for f in found.faults]
+    return [text for text in dict.fromkeys(told) if text]
+
+
+def _section(title: str, facts: list[list[str]], view: View) -> list[str]:
+    """A heading and its facts, the names in one column and long texts wrapped beside them."""
+    room = max(len(name) for name, _ in facts) + 4
+    lines = ["", view.heading(title)]
+    for name, text in facts:
+        wrapped = paragraph(text, view, " " * room)
+        lines.append(f"  {name}".ljust(room) + wrapped[room:])
+    return lines
+
+
+def _structure(shape: ModelShape, found: Diagnosis) -> list[list[str]]:
+    parts = many(shape.n_heads, "head")
+    if shape.has_mlp:
+        order = "in parallel" if shape.parallel else "after them"
+        parts += f" and an MLP {order}"
+    kind = found.facts.get("architecture")
+    facts = [
+        ["family", shape.family + (f" ({kind})" if kind else "")],
+        ["layers", f"{shape.n_layers:,}, each of {parts}"],
+        ["kv heads", groups_text(shape)],
+        [
+            "widths",
+            f"d_model {shape.d_model:,}, head {shape.d_head:,}"
+            + (f", MLP {shape.d_mlp:,}" if shape.has_mlp else "")
+            + f", vocabulary {shape.d_vocab:,}",
+        ],
+        ["context", f"{many(shape.n_positions, 'position')}; {_windows(shape)}"],
+    ]
+    if found.norms or found.parameters is not None:
+        told = ", ".join(f"{count} {name}" for name, count in found.norms.items())
+        facts.append(["norms", told or "none"])
+    return facts
+
+
+def _windows(shape: ModelShape) -> str:
+    sizes = sorted({size for size in shape.windows if size is not None})
+    if not sizes:
+        return "no sliding windows"
+    told = []
+    for size in sizes:
+        layers = [layer for layer, own in enumerate(shape.windows) if own == size]
+        every = len(layers) == shape.n_layers
+        where = "all layers" if every else "layers " + ", ".join(map(str, layers))
+        told.append(f"windows of {many(size, 'position')} in {where}")
+    return "; ".join(told)
+
+
+def _graph(shape: ModelShape) -> list[list[str]]:
+    graph = Graph.of(shape)
+    return [
+        ["nodes", f"{graph.senders:,} senders, and `logits`"],
+        *([["neurons", _neurons(shape)]] if shape.has_mlp else []),
+        ["edges", f"{graph.edges:,}, the q, k and v of a head apart"],
+        ["paths", f"{_large(graph.paths)} from `input` to `logits`"],
+    ]
+
+
+def _neurons(shape: ModelShape) -> str:
+    """Whether neurons may be named."""
+    if shape.normed_mlp:
+        return "none: a norm stands between an MLP and the residual stream"
+    return f"{shape.d_mlp:,} in each MLP, nodes where they are named: `m0.n[0..3]`"
+
+
+def _large(count: int) -> str:
+    """`1,234`, `2.7e22`; exact integers are longer than a float can be."""
+    digits = str(count)
+    if len(digits) <= 9:
+        return f"{count:,}"
+    return f"{digits[0]}.{digits[1]}e{len(digits) - 1}"
+
+
+def _model(found: Diagnosis) -> list[list[str]]:
+    facts = found.facts
+    parts = [
+        ["parameters", f"{found.parameters:,}"],
+        ["tokenizer", _tokenizer(found.tokenizer, found.shape)],
+        [
+            "machine",
+            f"{facts['device']}, {many(int(facts['threads']), 'thread')}, "
+            f"{facts['dtype']}, {facts['attention']} attention",
+        ],
+    ]
+    if (memory := found.memory) is not None:
+        parts.insert(1, ["weights", f"{size_text(memory.weights)} in {facts['dtype']}"])
+        parts.insert(
+            2,
+            [
+                "memory",
+                f"about {size_text(memory.total)} for a check of {PROMPTS} prompts of "
+                f"{many(memory.tokens, 'token')}: the weights, then {size_text(memory.proofs)} for "
+                f"self-checks or {size_text(memory.values)} for values, whichever is more "
+                "(estimated from a plan of four runs; libraries come on top)",
+            ],
+        )
+    return parts
+
+
+def _tokenizer(tokenizer: TokenizerFacts | None, shape: ModelShape | None) -> str:
+    if tokenizer is None:
+        return "none: prompts and answers are token ids"
+    text = f"{tokenizer.name} ({tokenizer.algorithm}), {many(tokenizer.size, 'token')}; "
+    special = ", ".join(f"{name} `{token}`" for name, token in tokenizer.special.items())
+    text += f"special: {special}; " if special else "no special tokens; "
+    added = " ".join(f"`{token}`" for token in tokenizer.added)
+    text += f"adds {added} to a text" if added else "adds nothing to a text"
+    if shape is not None and tokenizer.size > shape.d_vocab:
+        text += f"; it has tokens beyond the model's {shape.d_vocab:,}, which no prompt may hold"
+    return text
+
+
+def _structure_object(shape: ModelShape, found: Diagnosis) -> dict[str, Any]:
+    return {
+        "family": shape.family,
+        "layers": shape.n_layers,
+        "heads": shape.n_heads,
+        "kv_heads": shape.n_kv_heads or shape.n_heads,
+        "d_model": shape.d_model,
+        "d_head": shape.d_head,
+        "d_mlp": shape.d_mlp if shape.has_mlp else None,
+        "vocabulary": shape.d_vocab,
+        "positions": shape.n_positions,
+        "parallel": shape.parallel,
+        "windows": [shape.window(layer) for layer in range(shape.n_layers)],
+        "norms": dict(found.norms) if found.parameters is not None else None,
+    }
+
+
+def _graph_object(graph: Graph) -> dict[str, Any]:
+    return {"senders": graph.senders, "edges": graph.edges, "paths": str(graph.paths)}
+
+
+def _memory_object(memory: Memory) -> dict[str, Any]:
+    return {
+        "weights_bytes": memory.weights,
+        "values_bytes": memory.values,
+        "proofs_bytes": memory.proofs,
+        "total_bytes": memory.total,
+        "prompts": PROMPTS,
+        "tokens": memory.tokens,
+    }
+
+
+def _tokenizer_object(tokenizer: TokenizerFacts) -> dict[str, Any]:
+    return {
+        "kind": tokenizer.name,
+        "algorithm": tokenizer.algorithm,
+        "size": tokenizer.size,
+        "special": dict(tokenizer.special),
+        "added": list(tokenizer.added),
+    }

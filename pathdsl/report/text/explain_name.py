@@ -1,0 +1,249 @@
+"""`pathdsl explain FILE:NAME`: one declaration, with what the model's graph makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, assert_never
+
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program, kind_of
+from pathdsl.lang.serving import columns_of, fields_of, known_positions, serving
+from pathdsl.lang.signatures.pvalues import is_p_value
+from pathdsl.lang.units import unit_of
+from pathdsl.lang.walk import walk
+from pathdsl.report.numbers import groups_text, many
+from pathdsl.report.text.style import View, clip, paragraph, table
+
+if TYPE_CHECKING:
+    from pathdsl.graph.resolve.resolver import Resolver
+    from pathdsl.score.requests import FirstRound
+
+__all__ = ["described", "file_text", "runs_text"]
+
+UNITS = 40
+FROZEN = (
+    "frozen norms: where kept and treated paths meet in a component, its norms have the scales of "
+    "the reference run and means of their own; `check` also judges with recomputed norms and says "
+    "where that changes a verdict"
+)
+
+
+def described(name: str, program: Program, resolver: Callable[[], Resolver], view: View) -> str:
+    """What a name is; `resolver` is called where the graph is needed and may raise PathdslError."""
+    found = program.find(name)
+    if found is None:
+        raise KeyError(name)
+    lines = [
+        f"{view.heading(f'{kind_of(found)} {name}')}   {view.faint(_where(found, program))}",
+        "",
+        *(f"  {line}".rstrip() for line in _source(found, program).split("\n")),
+        "",
+    ]
+    match found:
+        case ast.PathDecl():
+            lines += _path(found, resolver(), view)
+        case ast.GroupDecl():
+            lines += _group(found, program, resolver(), view)
+        case ast.MetricDecl():
+            lines += _metric(found, program, view)
+        case ast.ClaimDecl() | ast.LetDecl():
+            lines += _measured(found, program, view)
+        case ast.TaskDecl():
+            lines += _task(found, program, view)
+        case ast.ModelDecl():
+            shape = resolver().shape
+            lines += table(
+                [
+                    ["  family", shape.family],
+                    ["  layers", str(shape.n_layers)],
+                    ["  heads", f"{shape.n_heads} in each layer, of width {shape.d_head}"],
+                    ["  key/value groups", groups_text(shape)],
+                    ["  mlps", f"of width {shape.d_mlp}" if shape.has_mlp else "none"],
+                    ["  width", str(shape.d_model)],
+                    ["  vocabulary", f"{shape.d_vocab:,}"],
+                ]
+            )
+        case ast.InterveneDecl():
+            users = _users(name, program)
+            lines.append("  used by: " + (", ".join(users) or "nothing"))
+        case _:
+            assert_never(found)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def runs_text(asked: FirstRound, view: View) -> str:
+    """The runs that `asked` holds, each once, and whether searches will ask for more."""
+    runs = list(dict.fromkeys(run.label for run, _ in asked.requests))
+    lines = ["", f"  {many(len(runs), 'run')}:" if runs else "  no runs: counted on the graph"]
+    lines += [f"    {clip(run, view.width - 4)}" for run in runs[:UNITS]]
+    if len(runs) > UNITS:
+        lines.append(f"    … {len(runs) - UNITS} more")
+    if asked.adaptive:
+        more = f"its search for knockouts asks for at most {asked.later_runs:,} more"
+        lines.append(f"  {more}")
+    return "\n".join(lines) + "\n"
+
+
+def file_text(program: Program, view: View) -> str:
+    """The names that a file declares, by kind."""
+    lines = [view.heading(program.path)]
+    if program.circuit is not None and program.circuit.title:
+        lines.append(f"  {program.circuit.name.name}: {program.circuit.title}")
+    by_kind: dict[str, list[str]] = {}
+    for name in [*program.origin, *(c.name.name for c in program.claims)]:
+        names = by_kind.setdefault(program.kind(name), [])
+        if name not in names:
+            names.append(name)
+    lines += ["", *table([[f"  {kind}", ", ".join(names)] for kind, names in by_kind.items()])]
+    lines += ["", view.faint(f"  `pathdsl explain {program.path}:NAME` says more of one of them")]
+    return "\n".join(lines) + "\n"
+
+
+# -------------------------------------------------------------------------------------------------
+
+
+def _source(node: ast.Node, program: Program) -> str:
+    source = program.sources.get(node.span.path)
+    return source.text[node.span.start : node.span.end].rstrip() if source else ""
+
+
+def _text(node: ast.Node, program: Program) -> str:
+    return " ".join(_source(node, program).split())
+
+
+def _where(node: ast.Node, program: Program) -> str:
+    source = program.sources.get(node.span.path)
+    return f"{node.span.path}:{source.line_col(node.span.start)[0]}" if source else node.span.path
+
+
+def _names(names: list[str], view: View, title: str) -> list[str]:
+    shown = names[:UNITS]
+    more = f", … {len(names) - UNITS} more" if len(names) > UNITS else ""
+    return [paragraph(f"{title}: {', '.join(shown)}{more}", view, "  ", "  ")]
+
+
+def _path(decl: ast.PathDecl, resolver: Resolver, view: View) -> list[str]:
+    found = resolver.describe(decl.path)
+    if not found.n_paths:
+        return ["  no path of the model is in this set"]
+    paths = f"{found.n_paths:,}" if found.n_paths < 10**9 else f"{found.n_paths:.3e}"
+    kinds = "heads, MLPs and neurons" if found.n_neurons else "heads and MLPs"
+    lines = table(
+        [
+            ["  paths", f"{paths} (node, slot) sequences from input to logits"],
+            ["  nodes", f"{found.n_nodes:,} {kinds}"],
+            ["  edges", f"{found.n_edges:,}"],
+            ["  states", f"{found.n_states:,} of the automaton"],
+        ]
+    )
+    if found.units:
+        lines += ["", *_names([u.label for u in found.units], view, f"{len(found.units)} units")]
+    lines += ["", "  some of its paths:"]
+    lines += [f"    {clip(example, view.width - 4)}" for example in found.examples]
+    return lines
+
+
+def _group(decl: ast.GroupDecl, program: Program, resolver: Resolver, view: View) -> list[str]:
+    reference = ast.Name(name=decl.name.name, span=decl.name.span)
+    loop = ast.Loop(variable=decl.name, members=reference, span=decl.span)
+    members = [member.label for member in resolver.loop(loop)]
+    lines = _names(members, view, many(len(members), "node"))
+    users = _users(decl.name.name, program)
+    return [*lines, "  used by: " + (", ".join(users) or "nothing")]
+
+
+def _users(name: str, program: Program) -> list[str]:
+    """The declarations that mention a name."""
+    found: dict[str, None] = {}
+    for declaration in program.declarations():
+        if declaration.name.name == name:
+            continue
+        if any(isinstance(n, ast.Name) and n.name == name for n in walk(declaration)):
+            found[declaration.name.name] = None
+    return list(found)
+
+
+def _metric(decl: ast.MetricDecl, program: Program, view: View) -> list[str]:
+    from pathdsl.score.metrics import compile_metric
+
+    metric = compile_metric(decl, program.groups)
+    positions = sorted({m.position for m in metric.measures if m.kind != "attention"})
+    rows = [
+        ["  unit", unit_of(program).get(decl.name.name, "none")],
+        ["  formula", metric.canonical],
+        ["  LaTeX", metric.latex],
+        ["  positions", ", ".join(positions) or "those of the pattern"],
+        ["  tasks", ", ".join(serving(program, decl)) or "none"],
+    ]
+    users = _users(decl.name.name, program)
+    if users:
+        rows.append(["  used by", ", ".join(users)])
+    return table(rows)
+
+
+def _measured(decl: ast.ClaimDecl | ast.LetDecl, program: Program, view: View) -> list[str]:
+    """Runs and scores of a claim or a let, and of the lets that it names."""
+    runs: dict[str, None] = {}
+    scores: dict[str, None] = {}
+    lets: dict[str, None] = {}
+    pending: list[ast.Node] = [decl]
+    while pending:
+        for node in walk(pending.pop()):
+            if isinstance(node, ast.PlainRun | ast.PathRun):
+                runs[_text(node, program)] = None
+            elif isinstance(node, ast.Score):
+                scores[_text(node, program)] = None
+            elif isinstance(node, ast.Name) and node.name in program.lets:
+                if node.name not in lets and program.lets[node.name] is not decl:
+                    lets[node.name] = None
+                    pending.append(program.lets[node.name])
+    rows = [["  unit", unit_of(program).get(decl.name.name, "none")]]
+    if isinstance(decl, ast.ClaimDecl):
+        rows = [["  claims", _asked(decl, program)]]
+        level = decl.confidence
+        rows.append(
+            ["  confidence", _text(level, program) if level else "none: the estimate decides"]
+        )
+        methods = [_text(method, program) for method in decl.methods]
+        counted = is_p_value(decl.left) or is_p_value(decl.right)
+        usual = "counting; a p-value has no interval" if counted else "the bootstrap over prompts"
+        rows.append(["  by", ", ".join(methods) or usual])
+        rows.append(["  expected", decl.expect])
+    if decl.loop is not None:
+        rows.append(["  for each", _text(decl.loop.members, program)])
+    for title, found in (("scores", scores), ("runs", runs), ("through", lets)):
+        for i, text in enumerate(found):
+            rows.append([f"  {title}" if i == 0 else "", clip(text, view.width - 16)])
+    return table(rows)
+
+
+def _asked(decl: ast.ClaimDecl, program: Program) -> str:
+    within = f" within {_text(decl.within, program)}" if decl.within is not None else ""
+    left, right = _text(decl.left, program), _text(decl.right, program)
+    return f"{left} {decl.relation} {right}{within}"
+
+
+def _task(decl: ast.TaskDecl, program: Program, view: View) -> list[str]:
+    rows = [
+        [f"  {name}", clip(_text(field.value, program), view.width - 20)]
+        for name, field in fields_of(program, decl).items()
+    ]
+    if decl.where_field is not None and decl.where_value is not None:
+        wanted = _text(decl.where_value, program)
+        rows.append(["  where", f"{decl.where_field.name} == {wanted}"])
+    lines = table(rows)
+    if any(name == "layernorm" and _text(field.value, program) == "frozen"
+           for name, field in fields_of(program, decl).items()):  # fmt: skip
+        lines += ["", paragraph(FROZEN, view, "  ", "  ")]
+    columns = columns_of(program, decl)
+    if columns is not None:
+        lines += ["", *table(
+            [
+                ["  prompt columns", ", ".join(columns.prompts)],
+                ["  token columns", ", ".join(columns.tokens)],
+                ["  labels", ", ".join(columns.labels) or "none"],
+                ["  positions", ", ".join(known_positions(program, decl))],
+            ]
+        )]  # fmt: skip
+    metrics = [n for n, m in program.metrics.items() if decl.name.name in serving(program, m)]
+    return [*lines, "", "  metrics: " + (", ".join(metrics) or "none")]

@@ -1,0 +1,75 @@
+"""The documentation of a data generator as text, with one row of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+
+from pathdsl.report.text.style import View, paragraph, table
+from pathdsl.tasks import Column, Generator, Parameter
+
+__all__ = ["generator_text"]
+
+
+def generator_text(made: Generator, view: View) -> str:
+    """Arguments, columns, labels, positions and the first row of the defaults."""
+    lines = [view.heading(f"{made.name}: {made.summary}"), ""]
+    for part in made.doc.strip().split("\n\n"):
+        for item in re.split(r"\n\s*(?=- )", part):
+            hanging = "  " if item.lstrip().startswith("- ") else ""
+            lines.append(paragraph(" ".join(item.split()), view, "", hanging))
+        lines.append("")
+    shown = ", ".join(f"{p.name}: {_value(p.default)}" for p in made.parameters)
+    lines += [view.heading("Write"), f"  data = {made.name}({shown})", ""]
+    rows = [
+        [f"  {p.name}", p.kind, f"default {_value(p.default)}", _doc(p)] for p in made.parameters
+    ]
+    lines += [view.heading("Arguments"), *_cut(table(rows), view), ""]
+    for title, columns in (
+        ("Prompt columns", made.prompt_columns),
+        ("Token columns", made.token_columns),
+        ("Labels", made.labels),
+        ("Positions", made.positions),
+    ):
+        if columns:
+            lines += [view.heading(title), *_cut(_columns(columns), view), ""]
+    row = made.rows(take=1)[0]
+    lines.append(view.heading("One row"))
+    rows = [[f"  {name}", json.dumps(value, ensure_ascii=False)] for name, value in row.items()]
+    lines += _cut(table(rows), view)
+    return "\n".join(lines) + "\n"
+
+
+def _columns(columns: Sequence[Column]) -> list[str]:
+    return table([[f"  {column.name}", column.doc] for column in columns])
+
+
+def _doc(parameter: Parameter) -> str:
+    limits = []
+    if parameter.choices:
+        limits.append("one of " + ", ".join(parameter.choices))
+    if parameter.least is not None:
+        limits.append(f"at least {parameter.least}")
+    if parameter.most is not None:
+        limits.append(f"at most {parameter.most}")
+    if parameter.odd:
+        limits.append("odd")
+    return parameter.doc + (f" ({', '.join(limits)})" if limits else "")
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value) if isinstance(value, str) else str(value)
+
+
+def _cut(lines: Sequence[str], view: View) -> list[str]:
+    """Long values end in `…`; the leading blanks of a table stay."""
+    found = []
+    for line in lines:
+        indent = line[: len(line) - len(line.lstrip())]
+        body = line.lstrip()
+        room = view.width - len(indent)
+        found.append(indent + (body if len(body) <= room else body[: room - 1] + "…"))
+    return found

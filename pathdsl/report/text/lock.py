@@ -1,0 +1,127 @@
+"""A check beside its lock, as a line and as objects; what writing a lock changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from pathdsl.checking.lock.drift import INPUTS, NUMBER, VERDICT, Comparison, Drift, note
+from pathdsl.lang.canonical import tree_hash, used_hashes
+from pathdsl.report.numbers import many
+from pathdsl.report.text.style import View
+
+if TYPE_CHECKING:
+    from pathdsl.checking.lock.file import LockFile
+    from pathdsl.lang.program import Program
+
+__all__ = [
+    "comparison_line", "comparison_object", "drift_object", "lock_file_object", "summary",
+]  # fmt: skip
+
+DEEP = 4
+LONG = 200
+
+
+def comparison_line(found: Comparison | None, view: View) -> str:
+    """`lock: 36 numbers as locked, bit for bit`, ending in a line break; "" without a lock."""
+    if found is None:
+        return ""
+    text = f"lock: {summary(found)}"
+    return view.paint(text, "red" if found.drifted else "green") + "\n"
+
+
+def summary(found: Comparison) -> str:
+    """What came of a comparison, in one line without its end."""
+    if found.drifted:
+        counts = Counter(_kind(one.code) for one in found.drifts)
+        told = [many(counts[kind], kind) for kind in ("input", "number", "verdict") if counts[kind]]
+        return f"drifted from {', '.join(told)}"
+    if found.identical:
+        return f"{many(found.numbers, 'number')} as locked, bit for bit"
+    allowed = found.tolerance
+    return (
+        f"{many(found.numbers, 'number')} as locked, the largest difference {found.largest:.1e} "
+        f"(allowed {allowed['estimate']:.0e}, ends of intervals {allowed['interval']:.0e})"
+    )
+
+
+def comparison_object(found: Comparison | None) -> dict[str, Any] | None:
+    """The comparison for JSON; None where there was nothing to compare."""
+    if found is None:
+        return None
+    return {
+        "said": summary(found),
+        "drifted": found.drifted,
+        "identical": found.identical,
+        "numbers": found.numbers,
+        "largest": found.largest if isfinite(found.largest) else None,
+        "tolerance": dict(found.tolerance),
+        "drift": drift_object(found.drifts),
+        "surroundings": drift_object(found.notes),
+    }
+
+
+def lock_file_object(found: LockFile | None, program: Program) -> dict[str, Any] | None:
+    """The lock that lies beside a file for JSON; None where there is none.
+
+    `inputs` and `surroundings` are flat, by the keys that lead to each text; marks of rows are left
+    out. `same_text`: its syntax trees are those of `program`.
+    """
+    if found is None:
+        return None
+    lock = found.lock
+    inputs: Mapping[str, Any] = lock["inputs"] if lock is not None else {}
+    same = None
+    if lock is not None:
+        trees = {"tree": tree_hash(program.file), "uses": dict(used_hashes(program))}
+        same = trees == {key: inputs["file"][key] for key in trees}
+    return {
+        "path": found.path,
+        "sha256": found.sha256 or None,
+        "fault": found.fault,
+        "same_text": same,
+        "inputs": dict(_flat(inputs)),
+        "surroundings": dict(_flat(lock["surroundings"] if lock is not None else {})),
+        "claims": len(lock["claims"]) if lock is not None else 0,
+        "quantities": len(lock["quantities"]) if lock is not None else 0,
+    }
+
+
+def _flat(value: Mapping[str, Any], before: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Every value of a table of tables as text, named by its keys; a lock may be a stranger's."""
+    for key, one in value.items():
+        if isinstance(one, dict):
+            if len(before) < DEEP:
+                yield from _flat(one, (*before, key))
+        elif isinstance(one, str | int | float) and str(one):
+            yield _printable(" ".join((*before, key))), _printable(str(one))
+
+
+def _printable(text: str) -> str:
+    """The text in a length for people, without halves of characters, which JSON can hold."""
+    return text[:LONG].encode("utf-8", "replace").decode("utf-8")
+
+
+def drift_object(drifts: Sequence[Drift]) -> list[dict[str, Any]]:
+    """Every drift for JSON."""
+    return [
+        {
+            "code": one.code,
+            "what": one.what,
+            "locked": one.locked,
+            "found": one.found,
+            "apart": one.apart if one.apart is not None and isfinite(one.apart) else None,
+            "allowed": one.allowed,
+            "about": one.about,
+            "text": note(one),
+        }
+        for one in drifts
+    ]
+
+
+def _kind(code: str) -> str:
+    if code in INPUTS:
+        return "input"
+    return {NUMBER: "number", VERDICT: "verdict"}[code]

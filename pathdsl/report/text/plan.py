@@ -1,0 +1,203 @@
+"""What a check would run: runs, copies by layer and by run, cost and memory, as text and as JSON.
+
+A *copy* is one component in one context; a copy that several runs need is computed once. Costs
+count multiply-adds and are stated as a multiple of one plain forward pass over the same rows.
+
+Source: semantics.md section 7; `pathdsl.plan.liveness`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pathdsl.engine.data.task import TaskSpec
+from pathdsl.errors import Diagnostic
+from pathdsl.graph.model.components import bits
+from pathdsl.lang.program import Program
+from pathdsl.lang.syntax.source import SourceFile
+from pathdsl.plan.liveness import Cost, reads_of
+from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, Plan, parts_of
+from pathdsl.plan.taskdata import TaskData
+from pathdsl.report.data.result import diagnostic_object
+from pathdsl.report.numbers import many, plain, size_text
+from pathdsl.report.text.style import View, clip, paragraph, table
+
+__all__ = ["PlanOutcome", "Sharing", "TaskPlan", "plan_object", "plan_report", "sharing"]
+
+RUNS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPlan:
+    """One plan with its cost; `batch` is how many rows go together under the limits.
+
+    `self_checks`: what they cost, in plain forward passes.
+    """
+
+    plan: Plan
+    cost: Cost
+    batch: int
+    spec: TaskSpec
+    self_checks: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOutcome:
+    """Everything `plan` may say about one file; `adaptive` are claims that search for knockouts."""
+
+    path: str
+    program: Program
+    model: str
+    dtype: str
+    tasks: Mapping[str, TaskData]
+    parts: tuple[TaskPlan, ...]
+    adaptive: tuple[str, ...]
+    later_runs: int
+    memory: int
+    sources: Mapping[str, SourceFile]
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharing:
+    """Who computes what: copies that serve several runs and one run, and each run's copies.
+
+    `by_run`: for each output the copies that it rests on, and how many of them no other run uses.
+    """
+
+    shared: int
+    own: int
+    by_run: tuple[tuple[int, int], ...]
+
+
+def sharing(plan: Plan) -> Sharing:
+    """Count the computed copies of a plan by the runs that rest on them."""
+    users: dict[int, int] = {}
+    for number, output in enumerate(plan.outputs):
+        bit = 1 << number
+        ends = [output.resid, *(s for a in output.attention for s, _ in a.blend if s >= 0)]
+        if output.frozen >= 0:
+            ends.append(output.frozen)
+        for step in (part for end in ends for part, _ in parts_of(plan.steps, end)):
+            users[step] = users.get(step, 0) | bit
+    for number in range(len(plan.steps) - 1, -1, -1):
+        if number in users:
+            for read in reads_of(plan, number):
+                users[read] = users.get(read, 0) | users[number]
+    kinds = HeadCopy | MlpCopy | HiddenCopy
+    whose = [users.get(n, 0) for n in plan.alive if isinstance(plan.steps[n], kinds)]
+    counts = [[0, 0] for _ in plan.outputs]
+    for runs in whose:
+        for number in bits(runs):
+            counts[number][0] += 1
+            counts[number][1] += runs.bit_count() == 1
+    shared = sum(runs.bit_count() > 1 for runs in whose)
+    return Sharing(
+        shared=shared, own=len(whose) - shared, by_run=tuple((all_, own) for all_, own in counts)
+    )
+
+
+def plan_report(outcome: PlanOutcome, view: View, replaced: Mapping[str, str]) -> str:
+    """The plan of one file as text, ending in an empty line."""
+    lines = [view.heading(outcome.path)]
+    circuit = outcome.program.circuit
+    if circuit is not None:
+        lines.append(f"  {circuit.name.name}" + (f": {circuit.title}" if circuit.title else ""))
+    lines.append(f"  model {outcome.model}, {outcome.dtype}; no weights were loaded")
+    if replaced:
+        told = ", ".join(f"{name} = {value}" for name, value in replaced.items())
+        text = f"not the published scope: {told} set on the command line"
+        lines.append(view.paint(paragraph(text, view, "  ", "  "), "yellow"))
+    for part in outcome.parts:
+        lines += ["", *_task(part, outcome, view)]
+    if not outcome.parts:
+        lines += ["", "nothing runs: every quantity is counted on the graph"]
+    if outcome.adaptive:
+        text = (
+            f"adaptive: {', '.join(outcome.adaptive)} search for knockouts by what they measure; "
+            f"beyond the runs above at most {outcome.later_runs:,} more"
+        )
+        lines += ["", paragraph(text, view, "  ", "  ")]
+    return "\n".join(lines) + "\n\n"
+
+
+def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
+    plan, cost = part.plan, part.cost
+    task = outcome.tasks[plan.task]
+    counted = sharing(plan)
+    shared, own = counted.shared, counted.own
+    times = plain(cost.forwards, 2 if cost.forwards < 10 else 1)
+    facts = [
+        ["  prompts", f"{task.n_rows:,}, up to {task.n_pos} tokens"],
+        ["  treated", str(part.spec.treated) if part.spec.treated else "none"],
+        ["  norms", "frozen; `check` judges again with recomputed ones" if plan.frozen else ""],
+        ["  runs", f"{len(plan.outputs):,}, from {many(cost.plain_runs, 'plain run')}"],
+        ["  copies", f"{shared + own:,}: {shared:,} shared by several runs, {own:,} of one run"],
+        ["", _layers(cost.copies_by_layer)],
+        ["  cost", f"about {times} plain forward passes over the same prompts, "
+         f"{plain(part.self_checks, 1)} more for self-checks"],
+        ["  memory", f"{size_text(cost.row_bytes)} a prompt, "
+         f"{size_text(cost.row_bytes * part.batch)} a batch of {many(part.batch, 'prompt')} "
+         f"(limit {size_text(outcome.memory)})"],
+    ]  # fmt: skip
+    lines = [view.heading(f"Task {plan.task}"), *table([f for f in facts if f[1]])]
+    rows = [["  run", "copies", "its own"]]
+    alike: dict[str, list[tuple[int, int]]] = {}
+    for output, counts in zip(plan.outputs, counted.by_run, strict=True):
+        alike.setdefault(output.run.form or output.run.label or output.run.kind, []).append(counts)
+    shown = list(alike.items())[: None if view.everything else RUNS]
+    room = view.width - 32
+    for name, outputs in shown:
+        times = f"  ×{len(outputs)}" if len(outputs) > 1 else ""
+        each = [sum(column) for column in zip(*outputs, strict=True)]
+        rows.append([f"  {clip(name, room)}{times}", *(f"{n:,}" for n in each)])
+    body = table(rows, right=(1, 2))
+    lines += ["", view.faint(body[0]), *body[1:]]
+    rest = sum(len(outputs) for outputs in list(alike.values())[len(shown) :])
+    if rest:
+        lines.append(f"  … {many(rest, 'more run')}; `--all` shows them")
+    return lines
+
+
+def _layers(counts: tuple[int, ...]) -> str:
+    return "by layer: " + ", ".join(str(n) for n in counts) if any(counts) else ""
+
+
+def plan_object(outcome: PlanOutcome, replaced: Mapping[str, str]) -> dict[str, Any]:
+    """The plan of one file for programs."""
+    circuit = outcome.program.circuit
+    return {
+        "path": outcome.path,
+        "circuit": circuit.name.name if circuit else None,
+        "replaced": dict(replaced),
+        "tasks": [_task_object(part, outcome) for part in outcome.parts],
+        "diagnostics": [diagnostic_object(d, outcome.sources) for d in outcome.warnings],
+        "adaptive": {"names": list(outcome.adaptive), "later_runs": outcome.later_runs},
+        "memory_limit": outcome.memory,
+    }
+
+
+def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
+    plan, cost = part.plan, part.cost
+    counted = sharing(plan)
+    return {
+        "task": plan.task,
+        "prompts": outcome.tasks[plan.task].n_rows,
+        "tokens": outcome.tasks[plan.task].n_pos,
+        "treated": str(part.spec.treated) if part.spec.treated else None,
+        "layernorm": part.spec.layernorm,
+        "plain_runs": cost.plain_runs,
+        "copies": counted.shared + counted.own,
+        "shared_copies": counted.shared,
+        "copies_by_layer": list(cost.copies_by_layer),
+        "forwards": cost.forwards,
+        "self_checks": part.self_checks,
+        "row_bytes": cost.row_bytes,
+        "batch_rows": part.batch,
+        "runs": [
+            {"run": output.run.label or output.run.kind, "copies": copies, "own_copies": own}
+            for output, (copies, own) in zip(plan.outputs, counted.by_run, strict=True)
+        ],
+    }

@@ -1,0 +1,157 @@
+"""The report of `pathdsl robustness`: a table for each claim, or one object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pathdsl.checking.robustness import ClaimRobustness, Judged, Robustness
+from pathdsl.report.data.result import diagnostic_object
+from pathdsl.report.numbers import many
+from pathdsl.report.text.style import View, paragraph, table
+from pathdsl.score.results import ClaimResult, Verdict
+
+__all__ = ["robustness_object", "robustness_report"]
+
+_COLOURS = {
+    Verdict.SUPPORTED: "green", Verdict.REFUTED: "red", Verdict.INCONCLUSIVE: "yellow",
+    Verdict.UNDEFINED: "magenta",
+}  # fmt: skip
+Object = dict[str, Any]
+
+
+def robustness_report(
+    found: Robustness, silent: Mapping[str, str], replaced: Mapping[str, str], view: View
+) -> str:
+    """The report as text: the file, a table for each claim, axes that change nothing, a summary."""
+    lines = [found.base.path]
+    program = found.base.program
+    if program is not None and program.circuit is not None:
+        lines.append(f"  {program.circuit.name.name}: {program.circuit.title}")
+    lines.append(f"  {many(len(found.cells), 'cell')} beside the file as written")
+    for name, value in replaced.items():
+        lines.append(f"  {name} = {value}, set on the command line")
+    for claim in found.claims:
+        lines += ["", *_claim(claim, view)]
+    for cell, names in found.gone.items():
+        text = f"members that only `{cell}` has, not judged here: {', '.join(names)}"
+        lines += ["", paragraph(text, view, "")]
+    if silent:
+        lines += ["", view.heading("Choices that change nothing here")]
+        lines += [paragraph(f"{axis}: {why}", view, "  ", "  ") for axis, why in silent.items()]
+    lines += ["", _summary(found)]
+    return "\n".join(lines) + "\n"
+
+
+def _wanted(result: ClaimResult) -> str:
+    within = f" within {result.within:g}" if result.within is not None else ""
+    expected = ", expected refuted" if result.expected is Verdict.REFUTED else ""
+    return f"wanted {result.relation} {result.threshold:g}{within}{expected}"
+
+
+def _claim(claim: ClaimRobustness, view: View) -> list[str]:
+    lines = [f"{view.heading(claim.name)}  {_wanted(claim.own)}"]
+    rows = [["as written", *_numbers(claim.own, view), claim.own.verdict.value, ""]]
+    marks: list[Verdict | None] = [claim.own.verdict]
+    for judged in claim.cells:
+        rows.append(_row(claim, judged, view))
+        marks.append(judged.result.verdict if judged.result is not None else None)
+    for text, mark in zip(table(rows, right=(1,)), marks, strict=True):
+        if mark is not None:
+            text = text.replace(mark.value, view.paint(mark.value, _COLOURS[mark]), 1)
+        lines.append(f"  {text}")
+    for why, names in _unjudged(claim).items():
+        lines.append(paragraph(f"{', '.join(names)}: {why}", view, "    ", "  "))
+    worst = claim.worst
+    if worst is not None and worst.result is not None:
+        kept = "" if claim.flips else ", the same verdict"
+        lines.append(f"  worst case: {worst.cell.name} ({worst.result.verdict.value}{kept})")
+    return lines
+
+
+def _numbers(result: ClaimResult, view: View) -> tuple[str, str]:
+    return (
+        view.number(result.estimate, result.interval),
+        view.interval(result.interval, result.estimate),
+    )
+
+
+def _row(claim: ClaimRobustness, judged: Judged, view: View) -> list[str]:
+    if judged.result is None:
+        return [judged.cell.name, "", "", "not judged" if judged.applies else "does not apply", ""]
+    flip = "FLIPPED" if claim.flipped(judged) else ""
+    return [judged.cell.name, *_numbers(judged.result, view), judged.result.verdict.value, flip]
+
+
+def _unjudged(claim: ClaimRobustness) -> dict[str, list[str]]:
+    """The reasons of cells without a result, each with its cells."""
+    found: dict[str, list[str]] = {}
+    for judged in claim.cells:
+        if judged.result is None:
+            found.setdefault(judged.why, []).append(judged.cell.name)
+    return found
+
+
+def _summary(found: Robustness) -> str:
+    flip = [claim for claim in found.claims if claim.flips]
+    idle = [claim for claim in found.claims if claim.worst is None]
+    kept = len(found.claims) - len(flip) - len(idle)
+    told = f"{many(len(found.claims), 'claim')}: {kept} with one verdict in every cell judged"
+    for some, what in ((flip, "with a verdict that flips"), (idle, "judged in no cell")):
+        if some:
+            told += f", {len(some)} {what} (" + ", ".join(claim.name for claim in some) + ")"
+    return told
+
+
+def robustness_object(
+    found: Robustness, silent: Mapping[str, str], replaced: Mapping[str, str]
+) -> Object:
+    """The same as one object: claims with their cells, `worst` by the cell's name."""
+    sources = found.base.program.sources if found.base.program is not None else {}
+    return {
+        "schema_version": 1,
+        "path": found.base.path,
+        "replaced": dict(replaced),
+        "diagnostics": [diagnostic_object(d, sources) for d in found.base.diagnostics],
+        "cells": [{"name": c.name, "changes": dict(c.changes)} for c in found.cells],
+        "unchanged": dict(silent),
+        "claims": [_claim_object(claim) for claim in found.claims],
+        "only_there": {cell: list(names) for cell, names in found.gone.items()},
+        "exit_code": int(found.exit_code),
+    }
+
+
+def _claim_object(claim: ClaimRobustness) -> Object:
+    own = claim.own
+    return {
+        "name": claim.name,
+        "relation": own.relation,
+        "threshold": own.threshold,
+        "within": own.within,
+        "expected": own.expected.value,
+        "as_written": _result_object(own),
+        "cells": [
+            {
+                "cell": judged.cell.name,
+                "applies": judged.applies,
+                "why": judged.why or None,
+                "flipped": claim.flipped(judged),
+                **_result_object(judged.result),
+            }
+            for judged in claim.cells
+        ],
+        "worst": claim.worst.cell.name if claim.worst is not None else None,
+        "flips": len(claim.flips),
+    }
+
+
+def _result_object(result: ClaimResult | None) -> Object:
+    if result is None:
+        return {"verdict": None, "estimate": None, "interval": None, "n": None}
+    ends = result.interval
+    return {
+        "verdict": result.verdict.value,
+        "estimate": result.estimate,
+        "interval": list(ends) if ends is not None else None,
+        "n": result.n,
+    }

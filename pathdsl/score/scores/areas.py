@@ -1,0 +1,50 @@
+"""CPR and CMD of the MIB benchmark: how faithfulness grows with the size of a ranked circuit.
+
+With f(k) = (F(C_k) - F(E)) / (F(M) - F(E)), C_k the first k of a ranking of all edges and E the
+empty circuit:
+
+- `cpr`, the integrated circuit performance ratio: the area under f(k), higher is better;
+- `cmd`, the integrated circuit-model distance: the area under abs(1 - f(k)), 0 is best.
+
+Areas are those of the benchmark's code: ten sizes, trapezoids over the share that was asked for
+(not the share that lies on a path), not divided by the range. Half of an area is the last segment,
+between half of the edges and all.
+
+Source: Mueller et al. 2025 (arXiv:2504.13151), section 3; the sizes, the rounding down of k and the
+trapezoids are those of its code, `MIB_circuit_track/evaluation.py`.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from itertools import pairwise
+
+from pathdsl.graph.files.ranking import SIZES
+from pathdsl.score.quantity import Constant, Op, Scalar, difference
+from pathdsl.score.scores.setting import Setting
+from pathdsl.score.session import Ranked
+
+__all__ = ["AREAS", "SIZES", "area", "weights"]
+
+AREAS = ("cpr", "cmd")
+
+
+def area(setting: Setting, ranking: Ranked, which: str) -> Scalar:
+    """The area `which` of `AREAS`, a sum over the ten sizes; unitless, 0.999 wide."""
+    model, empty = setting.reference(), setting.empty()
+    terms: list[Scalar] = []
+    for size, weight in zip(SIZES, weights(), strict=True):
+        count = int(size * len(ranking))
+        label = f"keep(first {count:,} of {setting.title})"
+        circuit = setting.keep(ranking.first(count), label)
+        height = setting.quotient((circuit, empty), (model, empty))
+        if which == "cmd":
+            height = Op(op="abs", args=(difference(Constant(value=1.0), height),))
+        terms.append(Op(op="*", args=(Constant(value=weight), height)))
+    return reduce(lambda left, right: Op(op="+", args=(left, right)), terms)
+
+
+def weights() -> tuple[float, ...]:
+    """What each size adds to an area per unit of height: half of the segments on its two sides."""
+    gaps = [0.0, *(b - a for a, b in pairwise(SIZES)), 0.0]
+    return tuple((left + right) / 2 for left, right in pairwise(gaps))

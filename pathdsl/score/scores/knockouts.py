@@ -1,0 +1,136 @@
+r"""Choosing knockouts K: random subsets, named groups, and the two published greedy searches.
+
+Wang et al. 2022 (arXiv:2211.00593), appendix M, print one algorithm and their released code runs
+another; both start from the empty K and look, `steps` times, at a random `sample` of C \ K:
+
+- `by: circuit`, the paper's: add the v that maximises |F(C \ (K + v)) - F(C \ K)|, always;
+- `by: incompleteness`, the code's: add the v that maximises |F(C \ (K + v)) - F(M \ (K + v))|, only
+  where that beats the K so far.
+
+The search is repeated `runs` times with other samples. Draws are hashes of the seed, the run, the
+step and the unit, so they are the same on every machine and do not depend on the order of requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pathdsl.draws import Draws
+from pathdsl.lang.signatures.calls import Filled
+from pathdsl.score.quantity import Scalar, requests
+from pathdsl.score.rounds import Asked, ordered
+from pathdsl.score.scores.setting import Knockouts
+from pathdsl.score.session import Unit
+from pathdsl.score.statistics.evaluate import Evaluator
+
+__all__ = ["Greedy", "distinct", "greedy_of", "random_subsets", "without"]
+
+
+def without(units: Sequence[Unit], removed: Sequence[Unit]) -> Knockouts:
+    """The units that are not removed, in order."""
+    gone = set(removed)
+    return tuple(unit for unit in units if unit not in gone)
+
+
+def distinct(found: Sequence[Knockouts]) -> list[Knockouts]:
+    """Equal sets once, in order of first mention."""
+    first: dict[frozenset[Unit], Knockouts] = {}
+    for units in found:
+        first.setdefault(frozenset(units), units)
+    return list(first.values())
+
+
+def random_subsets(units: Sequence[Unit], count: int, seed: int) -> list[Knockouts]:
+    """`count` subsets, each unit in with chance one half; repeated subsets are kept once."""
+    drawn = [
+        tuple(u for u in units if Draws(seed, "knockouts", str(i), u.label).below(2))
+        for i in range(count)
+    ]
+    return distinct(drawn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Greedy:
+    """The settings of a greedy search."""
+
+    steps: int
+    runs: int
+    sample: int
+    by: str
+    seed: int
+
+    def search(
+        self,
+        units: Sequence[Unit],
+        score: Callable[[Knockouts, Knockouts], Scalar],
+        evaluator: Evaluator,
+        *,
+        only_better: bool,
+        name: str = "",
+    ) -> Generator[Asked, None, list[Knockouts]]:
+        """The K of each run; yields all candidates of one step of all runs at once.
+
+        `score(K, K + v)` is what is maximised; with `only_better`, `score(K, K)` is the value that
+        a candidate must beat at the start. `name` keeps the samples of several searches apart.
+        """
+        chosen: list[Knockouts] = [() for _ in range(self.runs)]
+        best = [-np.inf] * self.runs
+        if only_better:
+            start = score((), ())
+            yield requests(start)
+            best = [_value(evaluator, start)] * self.runs
+        order = {unit: i for i, unit in enumerate(units)}
+        finished = [False] * self.runs
+        for step in range(self.steps):
+            tried: list[list[tuple[Knockouts, Scalar]]] = []
+            for run, current in enumerate(chosen):
+                rest = without(units, current)
+                finished[run] = finished[run] or not rest
+                drawn = [] if finished[run] else self._draw(rest, name, run, step)
+                grown = [tuple(sorted((*current, v), key=order.__getitem__)) for v in drawn]
+                tried.append([(k, score(current, k)) for k in grown])
+            if not any(tried):
+                break
+            yield ordered(requests(node) for options in tried for _, node in options)
+            for run, options in enumerate(tried):
+                if not options:
+                    continue
+                values = [_value(evaluator, node) for _, node in options]
+                top = int(np.argmax(values))
+                if not only_better or values[top] > best[run]:
+                    chosen[run], best[run] = options[top][0], values[top]
+                elif len(options) == len(units) - len(chosen[run]):
+                    finished[run] = True  # every candidate was looked at; the next step is the same
+        return chosen
+
+    def _draw(self, rest: Knockouts, name: str, run: int, step: int) -> list[Unit]:
+        """The sample of one step, in the order of the units."""
+        if self.sample >= len(rest):
+            return list(rest)
+        draws = Draws(self.seed, "greedy", name, str(run), str(step))
+        picked = set(draws.sample(rest, self.sample))
+        return [unit for unit in rest if unit in picked]
+
+
+def greedy_of(filled: Filled) -> Greedy:
+    """The search that `greedy(10, seed: 0)` asks for."""
+    given = filled.arguments
+    return Greedy(
+        steps=_integer(given["steps"]),
+        runs=_integer(given["runs"]),
+        sample=_integer(given["sample"]),
+        by=str(given["by"]),
+        seed=_integer(given["seed"]),
+    )
+
+
+def _integer(value: object) -> int:
+    return int(value) if isinstance(value, int | float) else 0
+
+
+def _value(evaluator: Evaluator, node: Scalar) -> float:
+    value = evaluator.estimate(node)
+    return value if np.isfinite(value) else -np.inf

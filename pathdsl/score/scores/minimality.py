@@ -1,0 +1,196 @@
+r"""Minimality: does every unit matter, given some knockouts?
+
+The score of a unit v is the largest over K of |F(C \ (K + v)) - F(C \ K)| (`gap`, in the metric's
+unit), or that as a share of F(M), or the root of the mean square of the change of single prompts
+(`rms`, Shi et al. 2024); the score of the circuit is the smallest over its units. A unit
+that does nothing alone may matter once what covers for it is gone, hence K: Wang et al. 2022
+(arXiv:2211.00593), section 4 and figure 20.
+
+K is nothing or the rest of the unit's group; with `knockouts: groups` nothing or any group that P
+names, the unit left out; with `greedy(…)` what a search in C \ v finds; with `given: { v: K }` as
+stated. Few fixed candidates are judged together, with Bonferroni among them (see `intervals`); a K
+that was searched for is judged on the other half of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+import numpy as np
+
+from pathdsl.graph.paths.pathset import PathSet
+from pathdsl.graph.paths.units import EdgeUnit
+from pathdsl.lang import ast
+from pathdsl.lang.signatures.calls import Filled
+from pathdsl.score.faults import fault
+from pathdsl.score.quantity import Part, Scalar, Worst, requests
+from pathdsl.score.rounds import Asked, Steps, gather, ordered
+from pathdsl.score.scores.completeness import change, knockout_units, named_groups, split_parts
+from pathdsl.score.scores.knockouts import Greedy, distinct, greedy_of, without
+from pathdsl.score.scores.setting import Knockouts, Setting, names_of
+from pathdsl.score.session import Unit
+
+__all__ = ["minimality"]
+
+Target = tuple[str, Knockouts]
+
+
+def minimality(
+    setting: Setting,
+    subject: ast.PathExpr,
+    paths: PathSet,
+    options: dict[str, object],
+    at: ast.Node,
+) -> Steps:
+    """The smallest over units of the largest change that removing the unit makes."""
+    targets = _targets(setting, subject, options, at)
+    given = _given(setting, subject, options["given"], targets, at)
+    filled = options["knockouts"]
+    form = str(options["as"])
+    part: Part | None = None
+    families: list[list[Knockouts]]
+    if isinstance(filled, Filled) and filled.name == "greedy":
+        greedy = greedy_of(filled)
+        search, part = split_parts(setting, greedy.seed, options["split"], at)
+        pool = tuple(dict.fromkeys(u for _, units in targets for u in units))
+        families = yield from gather(
+            [
+                _searched(setting, paths, target, pool, greedy, form, search, given)
+                for target in targets
+            ]
+        )
+    else:
+        groups = named_groups(setting, subject, at) if isinstance(filled, Filled) else None
+        families = [_fixed(setting, subject, target, groups, given) for target in targets]
+    members = []
+    for (label, units), family in zip(targets, families, strict=True):
+        options_of_unit = tuple(
+            (
+                f"{label} given {names_of(k)}" if k else label,
+                change(setting, paths, k, _joined(k, units), form=form, part=part),
+            )
+            for k in distinct(family)
+        )
+        only = len(options_of_unit) == 1
+        members.append(
+            options_of_unit[0] if only else (label, Worst(which="max", members=options_of_unit))
+        )
+    return Worst(which="min", members=tuple(members))
+
+
+def _joined(knockouts: Knockouts, units: Knockouts) -> Knockouts:
+    return (*without(knockouts, units), *units)
+
+
+def _targets(
+    setting: Setting, subject: ast.PathExpr, options: dict[str, object], at: ast.Node
+) -> list[Target]:
+    """What is removed, one at a time: units, edges or whole groups."""
+    match options["per"]:
+        case "group":
+            return [(name, tuple(units)) for name, units in named_groups(setting, subject, at)]
+        case "edge":
+            over = options["over"] if isinstance(options["over"], ast.Node) else None
+            edges = setting.lowering.resolver.edges(subject, setting.bindings, over)
+            if not edges:
+                if over is not None:
+                    what = "no edge of `over:` lies on a path of this set"
+                    raise fault("PD424", what, at, help="list edges that its paths use")
+                raise fault("PD424", "the path set lists no edges", at, help="`over: edges { … }`")
+            return [(edge.label, (edge,)) for edge in edges]
+        case _:
+            units = knockout_units(setting, subject, options["over"], at)
+            return [(unit.label, (unit,)) for unit in units]
+
+
+def _fixed(
+    setting: Setting,
+    subject: ast.PathExpr,
+    target: Target,
+    groups: Sequence[tuple[str, Knockouts]] | None,
+    given: dict[str, Knockouts],
+) -> list[Knockouts]:
+    label, units = target
+    if label in given:
+        return [given[label]]
+    if groups is not None:
+        return [(), *(without(group, units) for _, group in groups)]
+    unit = units[0]
+    if len(units) != 1 or isinstance(unit, EdgeUnit):
+        return [()]
+    group = setting.lowering.resolver.unit_group(subject, unit, setting.bindings)
+    return [(), without(group, units)]
+
+
+def _searched(
+    setting: Setting,
+    paths: PathSet,
+    target: Target,
+    pool: tuple[Unit, ...],
+    greedy: Greedy,
+    form: str,
+    part: Part | None,
+    given: dict[str, Knockouts],
+) -> Generator[Asked, None, list[Knockouts]]:
+    """The best K that the runs of a search find for one unit, by the rows of the search."""
+    label, units = target
+    if label in given:
+        return [given[label]]
+    evaluator = setting.lowering.evaluator
+
+    def own(_: Knockouts, grown: Knockouts) -> Scalar:
+        return change(setting, paths, grown, _joined(grown, units), form=form, part=part)
+
+    def circuit(current: Knockouts, grown: Knockouts) -> Scalar:
+        return change(setting, paths, current, grown, form=form, part=part)
+
+    better = greedy.by == "incompleteness"
+    found = yield from greedy.search(
+        without(pool, units),
+        own if better else circuit,
+        evaluator,
+        only_better=better,
+        name=f"minimality {label}",
+    )
+    options = distinct(found)
+    if len(options) > 1:
+        scored = [own((), k) for k in options]
+        yield ordered(requests(node) for node in scored)
+        values = np.nan_to_num([evaluator.estimate(node) for node in scored], nan=-np.inf)
+        options = [options[int(np.argmax(values))]]
+    return options
+
+
+def _given(
+    setting: Setting,
+    subject: ast.PathExpr,
+    value: object,
+    targets: Sequence[Target],
+    at: ast.Node,
+) -> dict[str, Knockouts]:
+    """The K stated for units, by the unit's label; PD429 for a key that is no unit of P."""
+    if not isinstance(value, ast.MapValue):
+        return {}
+    found: dict[str, Knockouts] = {}
+    for key, knocked in value.items:
+        named = _resolved(setting, subject, key)
+        hits = [t for t in targets if len(t[1]) == 1 and _names(t[1][0], named)]
+        if not hits:
+            raise fault(
+                "PD429",
+                f"{names_of(named) if named else 'this'} is none of the units that are removed",
+                key,
+                help="the units are " + ", ".join(f"`{label}`" for label, _ in targets[:6]),
+            )
+        for label, units in hits:
+            found[label] = without(_resolved(setting, subject, knocked), units)
+    return found
+
+
+def _resolved(setting: Setting, subject: ast.PathExpr, node: ast.NodeRef) -> Knockouts:
+    return tuple(setting.lowering.resolver.units(subject, setting.bindings, node))
+
+
+def _names(unit: Unit, named: Sequence[Unit]) -> bool:
+    """Whether a unit is named, with its position or without any."""
+    return any(n.label in (unit.label, unit.label.partition("@")[0]) for n in named)

@@ -1,0 +1,140 @@
+r"""Exact tests over the prompts: p-values of hypotheses about per-prompt values.
+
+- `sign_test(x)`: H0 that x is above 0 as often as below. Of the m values that are not 0, k are
+  above; k is Binomial(m, 1/2). Ties say nothing and are left out (Dixon and Mood 1946, J. Amer.
+  Statist. Assoc. 41:557).
+- `binomial_test(x, share: q)`: H0 that x > 0 on a share q of the prompts at most (`side: above`),
+  at least (`below`) or exactly (`both`); k of n is Binomial(n, q). The test of "more often than
+  q", Clopper and Pearson 1934 (Biometrika 26:404) inverted.
+- `independence_test(x, y)`: H0 that x and y are independent over the prompts. The statistic is HSIC
+  with Gaussian kernels (see `hsic`; Shi et al. 2024, arXiv:2410.13032, apply it to a circuit's
+  complement). p = (1 + b)/(1 + B), b of B permutations of y having an HSIC at least as large
+  (Phipson and Smyth 2010 on the added ones).
+
+Two-sided p-values are twice the smaller tail. Where a task names a `cluster`, a cluster is one
+value, its mean: prompts made from one template are no independent evidence. A value within the
+run's rounding of 0 is 0: a tie of the sign test, and counted against the claim by the binomial one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import bdtr, bdtrc
+
+from pathdsl.lang import ast
+from pathdsl.lang.signatures.calls import resolve_arguments
+from pathdsl.lang.signatures.pvalues import P_VALUES
+from pathdsl.score.faults import fault
+from pathdsl.score.quantity import Aggregate, Constant, RowOp, mean, requests, row_denominators
+from pathdsl.score.rounds import Steps, ordered
+from pathdsl.score.statistics.evaluate import Evaluator
+from pathdsl.score.statistics.hsic import independence
+
+if TYPE_CHECKING:
+    from pathdsl.score.lowering import Bindings, Lowering
+
+__all__ = ["binomial", "one_tail", "p_value"]
+
+UNDEFINED = "a denominator is 0 on some prompt, within rounding"
+
+
+def p_value(lowering: Lowering, call: ast.Call, bindings: Bindings) -> Steps:
+    """The p-value of a test as a number between 0 and 1; nan where a value is undefined.
+
+    Raises LanguageError PD423 and PD427 for values that do not pair, as averages do.
+    """
+    arguments = resolve_arguments(P_VALUES[call.name], call.arguments)
+    written = [arguments[name] for name in ("x", "y") if name in arguments]
+    rows = [lowering.row(x, bindings) for x in written]  # type: ignore[arg-type]
+    both = RowOp(op="-", args=(rows[0], rows[-1]))
+    for each in rows:
+        lowering.rows_of(each, call)  # a number that no prompt changes is a fault
+    task = lowering.rows_of(both, call)
+    if lowering.session.tasks[task].crossed is not None:
+        raise fault(
+            "PD434",
+            f"`{call.name}` counts independent rows, and the rows of `{task}` are crossed",
+            call,
+            help="claim a mean with an interval, `mean(…) > 0 at 95% confidence`",
+        )
+    means = [mean(each, task) for each in rows]
+    yield ordered(requests(node) for node in means)
+    values = [_units(lowering.evaluator, node) for node in means]
+    if any(not np.isfinite(x).all() for x, _ in values):
+        return Constant(is_p=True, value=float("nan"), note=UNDEFINED)
+    x, error = values[0]
+    match call.name:
+        case "sign_test":
+            return _sign(x, error, str(arguments["side"]))
+        case "binomial_test":
+            share = float(arguments["share"])  # type: ignore[arg-type]
+            return _share(x, error, share, str(arguments["side"]))
+        case "independence_test":
+            draws, seed = int(arguments["draws"]), int(arguments["seed"])  # type: ignore[call-overload]
+            return _independent(values, draws, seed)
+        case _:
+            raise fault("PD423", f"`{call.name}` is no test", call)
+
+
+def _units(evaluator: Evaluator, node: Aggregate) -> tuple[np.ndarray, np.ndarray]:
+    """(clusters,) values and how far rounding may move them; nan where one is undefined."""
+    x = evaluator.vector(node).copy()
+    error = np.broadcast_to(evaluator.row_error(node.rows).mean(axis=0), x.shape)
+    for below in row_denominators(node.rows):
+        zero = np.abs(evaluator.rows(below)) <= evaluator.row_error(below)
+        x[np.broadcast_to(zero, (zero.shape[0], len(x))).any(axis=0)] = np.nan
+    _, place = np.unique(evaluator.session.tasks[node.task].clusters, return_inverse=True)
+    size = np.bincount(place)
+    return np.bincount(place, x) / size, np.bincount(place, error) / size
+
+
+# -------------------------------------------------------------------------------------------------
+# Counts
+# -------------------------------------------------------------------------------------------------
+
+
+def one_tail(hits: int, n: int, share: float, side: str) -> float:
+    """P(X >= hits) (`above`) or P(X <= hits) (`below`) for X of Binomial(n, share)."""
+    if side == "above":
+        return 1.0 if hits <= 0 else float(bdtrc(hits - 1, n, share))
+    return 1.0 if hits >= n else float(bdtr(hits, n, share))
+
+
+def binomial(hits: int, n: int, share: float, side: str) -> float:
+    """The p-value of `hits` of `n`; `both` is twice the smaller tail."""
+    if side != "both":
+        return one_tail(hits, n, share, side)
+    tails = [one_tail(hits, n, share, tail) for tail in ("above", "below")]
+    return min(1.0, 2 * min(tails))
+
+
+def _sign(x: np.ndarray, error: np.ndarray, side: str) -> Constant:
+    above, below = int((x > error).sum()), int((x < -error).sum())
+    note = f"{above} above 0, {below} below, {len(x) - above - below} ties left out"
+    return Constant(is_p=True, value=binomial(above, above + below, 0.5, side), note=note)
+
+
+def _share(x: np.ndarray, error: np.ndarray, share: float, side: str) -> Constant:
+    sure, possible = int((x > error).sum()), int((x > -error).sum())
+    ends = {"above": (sure,), "below": (possible,), "both": (sure, possible)}[side]
+    # Exact zeros are no hits whatever the rounding; only what rounding could lift is in doubt.
+    doubt = f", {possible - sure} within rounding of 0" if possible > sure else ""
+    p = max(binomial(hits, len(x), share, side) for hits in range(min(ends), max(ends) + 1))
+    return Constant(is_p=True, value=p, note=f"{sure} of {len(x)} above 0{doubt}")
+
+
+# -------------------------------------------------------------------------------------------------
+# Independence
+# -------------------------------------------------------------------------------------------------
+
+
+def _independent(values: list[tuple[np.ndarray, np.ndarray]], draws: int, seed: int) -> Constant:
+    for x, error in values:
+        if len(x) < 2 or np.ptp(x) <= 2 * float(error.max()):
+            note = "one of the two is constant: nothing to depend on"
+            return Constant(is_p=True, value=1.0, note=note)
+    (x, _), (y, _) = values
+    hsic, p = independence(x, y, draws, seed)
+    return Constant(is_p=True, value=p, note=f"HSIC {hsic:.3g} over {len(x)}, {draws} permutations")

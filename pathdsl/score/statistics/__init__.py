@@ -1,0 +1,1 @@
+"""Intervals, resamples, exact tests and verdicts: arithmetic on arrays."""

@@ -1,0 +1,219 @@
+"""Quantities without `max`, `min` or `abs`: how each kind finds the ends of its interval.
+
+A leaf gives its ends at any tail probability, one tail on each side, and its standardised
+bootstrap deviations, from which several leaves get ends that hold together (see `intervals`).
+
+- `Hull`: smooth in means (see `pivot`).
+- `Share`: Clopper and Pearson's exact ends (see `shares`).
+- `Order`: a median or quantile of independent prompts, by order statistics: k of n values lie below
+  the q-quantile with a binomial probability, whatever they look like (Thompson 1936, Ann. Math.
+  Statist. 7:122). Exact, and conservative by its steps.
+- `Percentile`: other arithmetic with quantiles; the jackknife is inconsistent for them.
+- `Fixed`: a constant sample, or none at all.
+- `Image`: arithmetic with a number around one of these, which is monotone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.special import bdtr
+
+from pathdsl.score.statistics.ends import Ends
+from pathdsl.score.statistics.pivot import Pivot
+from pathdsl.score.statistics.shares import clopper_pearson
+
+__all__ = ["Fixed", "Hull", "Image", "Leaf", "Order", "Percentile", "Share"]
+
+
+class Leaf(Protocol):
+    """What an interval needs of a quantity; `units` were resampled, None where ends are exact."""
+
+    method: str
+    units: int | None
+
+    def ends(self, tail: float) -> Ends:
+        """The ends, each missed with probability `tail`; infinite where nothing is known."""
+
+    def why(self, tail: float) -> str:
+        """Why an end is infinite, "" where none is."""
+
+    def deviations(self) -> np.ndarray:
+        """(resamples,) bootstrap deviations in standard deviations; empty where none moves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Hull:
+    """Smooth in means; `too_few(tail)` says why so few units do not reach a tail below `least`."""
+
+    pivot: Pivot
+    too_few: Callable[[float], str]
+    units: int
+    least: float
+    method: str = "hull"
+
+    def ends(self, tail: float) -> Ends:
+        """Those of the pivot, none where there are too few units."""
+        found = (-np.inf, np.inf) if self.too_few(tail) else self.pivot.ends(tail)
+        return found if not np.isnan(found).any() else (-np.inf, np.inf)
+
+    def why(self, tail: float) -> str:
+        """Too few units, or a denominator that may be 0."""
+        if told := self.too_few(tail):
+            return told
+        known = np.isfinite(self.ends(tail)).all()
+        return "" if known else f"at {100 * (1 - 2 * tail):.6g}% a denominator may be 0"
+
+    def p_value(self, threshold: float) -> float:
+        """The smallest alpha whose interval is not withheld and leaves the threshold out."""
+        return min(1.0, max(self.pivot.p_value(threshold), 2 * self.least))
+
+    def deviations(self) -> np.ndarray:
+        """Those of the numerator less the estimate times the denominator."""
+        return _standardised(self.pivot.moved())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Share:
+    """`hits` of `n`; `drawn` gives its bootstrap values where several leaves are judged."""
+
+    hits: int
+    n: int
+    drawn: Callable[[], np.ndarray]
+    method: str = "Clopper-Pearson"
+    units: None = None
+
+    def ends(self, tail: float) -> Ends:
+        """Exact ends."""
+        return clopper_pearson(self.hits, self.n, 1 - 2 * tail)
+
+    def why(self, tail: float) -> str:
+        """Always known."""
+        return ""
+
+    def deviations(self) -> np.ndarray:
+        """Standardised resamples."""
+        return _standardised(self.drawn())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Order:
+    """The `q`-quantile of independent `values`, sorted; `drawn` are its bootstrap values."""
+
+    values: np.ndarray
+    q: float
+    drawn: np.ndarray
+    too_few: Callable[[float], str]
+    method: str = "order statistics"
+    units: None = None
+
+    def ends(self, tail: float) -> Ends:
+        """The innermost order statistics that hold the tail."""
+        n = len(self.values)
+        # P(fewer than l values below the quantile) and P(u or more) are `tail` at most.
+        below = bdtr(np.arange(n + 1), n, self.q)  # P(k or fewer of n)
+        low = int(np.searchsorted(below, tail))
+        high = int(np.searchsorted(below, 1 - tail)) + 1
+        return (
+            float(self.values[low - 1]) if low >= 1 else -np.inf,
+            float(self.values[high - 1]) if high <= n else np.inf,
+        )
+
+    def why(self, tail: float) -> str:
+        """Too few values beyond the quantile."""
+        return "" if np.isfinite(self.ends(tail)).all() else self.too_few(tail)
+
+    def deviations(self) -> np.ndarray:
+        """Standardised resamples."""
+        return _standardised(self.drawn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Percentile:
+    """Quantiles of the bootstrap values `drawn`."""
+
+    drawn: np.ndarray
+    too_few: Callable[[float], str]
+    units: int
+    method: str = "percentile"
+
+    def ends(self, tail: float) -> Ends:
+        """The tails of the bootstrap distribution, outermost values where it has no more."""
+        if self.too_few(tail):
+            return -np.inf, np.inf
+        found = np.nanquantile(self.drawn, (tail, 1 - tail))
+        return float(found[0]), float(found[1])
+
+    def why(self, tail: float) -> str:
+        """Too few units or resamples."""
+        return self.too_few(tail)
+
+    def deviations(self) -> np.ndarray:
+        """Standardised resamples."""
+        return _standardised(self.drawn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fixed:
+    """Ends that resampling does not move; `at` gives them by tail, None where there are none."""
+
+    at: Callable[[float], Ends | None]
+    told: str = ""
+    method: str = "exact"
+    units: None = None
+
+    def ends(self, tail: float) -> Ends:
+        """The ends, or infinite ones."""
+        return self.at(tail) or (-np.inf, np.inf)
+
+    def why(self, tail: float) -> str:
+        """Why there are none."""
+        return "" if self.at(tail) is not None else self.told
+
+    def deviations(self) -> np.ndarray:
+        """Nothing moves."""
+        return np.zeros(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Image:
+    """A leaf through a monotone function."""
+
+    inner: Leaf
+    through: Callable[[float], float]
+
+    @property
+    def method(self) -> str:  # type: ignore[override]
+        """That of the inner leaf."""
+        return self.inner.method
+
+    @property
+    def units(self) -> int | None:  # type: ignore[override]
+        """Those of the inner leaf."""
+        return self.inner.units
+
+    def ends(self, tail: float) -> Ends:
+        """The images of the inner ends, in order."""
+        low, high = sorted(self.through(end) for end in self.inner.ends(tail))
+        return low, high
+
+    def why(self, tail: float) -> str:
+        """That of the inner leaf."""
+        return self.inner.why(tail)
+
+    def deviations(self) -> np.ndarray:
+        """Those of the inner leaf, to first order and but for their sign."""
+        return self.inner.deviations()
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    """Deviations from the mean in standard deviations, 0 where undefined; empty if none moves."""
+    known = np.isfinite(values)
+    if not known.any():
+        return np.zeros(0)
+    moved = np.where(known, values, values[known].mean()) - values[known].mean()
+    spread = float(moved.std())
+    return moved / spread if spread > 0 else np.zeros(0)

@@ -1,0 +1,73 @@
+"""Resamples of the prompts, drawn once for all quantities that share a design."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from pathdsl.score.quantity import Scalar
+from pathdsl.score.statistics.design import Design, Stratum, Weights, design_of, generator_of
+from pathdsl.score.statistics.evaluate import Evaluator
+
+__all__ = ["Resamples"]
+
+KEPT_ENTRIES = 64_000_000  # about as many bytes
+
+
+class Resamples:
+    """`count` resamples by one seed, kept as bytes while they fit."""
+
+    def __init__(self, evaluator: Evaluator, *, count: int, seed: int) -> None:
+        self.evaluator = evaluator
+        self.count = count
+        self.seed = seed
+        self._kept: dict[object, list[Weights]] = {}
+        self._kept_entries = 0
+
+    def generator(self, stratum: Stratum) -> np.random.Generator:
+        """What draws the units of a stratum, from the beginning."""
+        return generator_of(self.seed, stratum)
+
+    def values(self, node: Scalar) -> np.ndarray:
+        """(count,) values of a quantity."""
+        design = design_of(node, self.evaluator.session.tasks)
+        return np.concatenate([self.evaluator.values(node, w) for w in self.weights(design)])
+
+    def unit_counts(self, design: Design) -> Iterable[Sequence[np.ndarray]]:
+        """Blocks of how often each unit was drawn, by stratum: (block, units), as its first row."""
+        tasks = {key: task for task, key in design.keys.items()}
+        firsts = []
+        for stratum in design.strata:
+            units, first = np.unique(stratum.unit, return_index=True)
+            firsts.append((tasks[stratum.key], first[units >= 0]))
+        for weights in self.weights(design):
+            yield [weights[task][:, first] for task, first in firsts]
+
+    def weights(self, design: Design) -> Iterable[Weights]:
+        """The resamples of a design, kept as bytes, since many quantities share a design."""
+        mark = (
+            tuple(sorted(design.keys.items())),
+            tuple((s.key, s.name, s.unit.tobytes()) for s in design.strata),
+        )
+        if mark not in self._kept:
+            entries = self.count * sum(design.n_rows.values())
+            if entries > KEPT_ENTRIES:
+                yield from design.resamples(self.count, self.seed)
+                return
+            if self._kept_entries + entries > KEPT_ENTRIES:
+                self._kept.clear()
+                self._kept_entries = 0
+            blocks = [_packed(block) for block in design.resamples(self.count, self.seed)]
+            self._kept[mark] = blocks
+            self._kept_entries += entries
+        for block in self._kept[mark]:
+            yield {task: counts.astype(np.float64) for task, counts in block.items()}
+
+
+def _packed(weights: Weights) -> Weights:
+    """Weights in the smallest type that holds how often a row was drawn."""
+    return {
+        task: counts.astype(np.uint8 if counts.max(initial=0.0) < 256 else np.uint16)
+        for task, counts in weights.items()
+    }

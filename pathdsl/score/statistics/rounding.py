@@ -1,0 +1,257 @@
+"""How far rounding may move a quantity, to first order, and which quantities it does not move.
+
+Two evaluations of one metric value lie apart by the check's allowance at most (`Session.allowance`;
+semantics.md, "Verdicts"). What that does to a quantity follows from its derivatives: every value
+that was measured, a metric of a run, is a *source*, and the sensitivity to it is carried through
+the expression with its sign. So what is measured once and enters twice cancels where it cancels in
+the quantity: a difference of a run with itself, or a quotient of equal effects, is exact, as are
+counts. Runs are told apart by `Session.identity`: `keep(full)` is the reference run.
+
+Medians, quantiles, standard deviations, maxima and minima are sources of their own, which move by
+as much as what they are made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pathdsl.score.quantity import (
+    Aggregate,
+    Constant,
+    Op,
+    Part,
+    RowExpr,
+    RowMetric,
+    RowNumber,
+    RowOp,
+    Scalar,
+    Slice,
+    Worst,
+    inner_first,
+    parts,
+)  # fmt: skip
+from pathdsl.score.statistics.arithmetic import apply
+
+if TYPE_CHECKING:
+    from pathdsl.score.statistics.evaluate import Evaluator
+
+__all__ = ["ULPS", "digits", "of_quantity", "of_rows"]
+
+ULPS = 8 * float(np.finfo(np.float64).eps)  # shares are exact but for the arithmetic itself
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Source:
+    """What rounding moves: a value per prompt of `over`, or where that is None one number.
+
+    `once` says that a prompt has one such value and not one for each draw.
+    """
+
+    of: RowExpr | Scalar
+    over: tuple[str, Part | Slice | None] | None = None
+    once: bool = True
+
+
+_Moves = Mapping[Hashable, np.ndarray]
+"""By how much each source may move what is looked at, with the sign of its derivative: for values
+per prompt (draws, rows) or what broadcasts to it, for a number one entry."""
+
+
+def of_rows(evaluator: Evaluator, rows: RowExpr) -> np.ndarray:
+    """How far rounding may move each row value; broadcasts with `Evaluator.rows`."""
+    found = np.zeros((1, 1))
+    for move in _of_rows(evaluator, rows, ("", None)).values():
+        found = found + np.abs(move)
+    return found
+
+
+def of_quantity(evaluator: Evaluator, node: Scalar) -> float:
+    """How far rounding may move a quantity; 0 where it is exact."""
+    values, moves = _values(evaluator, node), {}
+    for one in inner_first(node):
+        x = [values[id(part)] for part in parts(one)]
+        moves[id(one)] = _of_scalar(evaluator, one, x, [moves[id(part)] for part in parts(one)])
+    return _total(evaluator, moves[id(node)])
+
+
+def _values(evaluator: Evaluator, node: Scalar) -> dict[int, np.ndarray]:
+    """The value of every object of a quantity, by its id."""
+    found: dict[int, np.ndarray] = {}
+    for one in inner_first(node):
+        match one:
+            case Op(op=op) | Worst(which=op):
+                found[id(one)] = apply(op, [found[id(part)] for part in parts(one)])
+            case _:
+                found[id(one)] = evaluator.values(one, None)
+    return found
+
+
+def _total(evaluator: Evaluator, moves: _Moves) -> float:
+    return sum(_size(evaluator, source, move) for source, move in moves.items())
+
+
+def digits(evaluator: Evaluator, node: Scalar) -> float:
+    """How far the arithmetic on values may move a quantity whatever the dtype of the model."""
+    values = _values(evaluator, node)
+    errors: dict[int, float] = {}
+    for one in inner_first(node):
+        x = [values[id(part)] for part in parts(one)]
+        below = [errors[id(part)] for part in parts(one)]
+        match one:
+            case Constant():
+                error = 0.0
+            case Aggregate():
+                rows = evaluator.vector(one)[evaluator.mask(one)]
+                error = ULPS * float(np.max(np.abs(rows), initial=0.0))
+            case Worst() | Op(op="min" | "max"):
+                error = max(below)
+            case Op(op=op):
+                moves = [{place: np.full(1, bound)} for place, bound in enumerate(below)]
+                error = sum(float(np.abs(m).sum()) for m in _through(op, x, moves).values())
+                error += ULPS * float(np.nan_to_num(np.abs(values[id(one)][0]), posinf=0.0))
+        errors[id(one)] = error
+    return errors[id(node)]
+
+
+def _size(evaluator: Evaluator, source: Hashable, move: np.ndarray) -> float:
+    """The move of an average: each prompt's and each draw's value is rounded on its own."""
+    if not isinstance(source, _Source) or source.over is None:
+        return float(np.abs(move).sum())
+    task, part = source.over
+    mask = evaluator.mask(Aggregate(kind="mean", rows=RowNumber(value=0.0), task=task, part=part))
+    if source.once:
+        move = move.mean(axis=0, keepdims=True)  # it enters in every draw with the same rounding
+    sizes = np.broadcast_to(np.abs(move).mean(axis=0), mask.shape)[mask]
+    return float(sizes.mean()) if len(sizes) else 0.0
+
+
+# -------------------------------------------------------------------------------------------------
+# Per prompt
+# -------------------------------------------------------------------------------------------------
+
+
+def _of_rows(evaluator: Evaluator, rows: RowExpr, over: tuple[str, Part | Slice | None]) -> _Moves:
+    match rows:
+        case RowNumber() | RowOp(op="same"):
+            return {}
+        case RowMetric(metric=metric) if metric.discrete:
+            return {}
+        case RowMetric():
+            allowance = np.full((1, 1), evaluator.session.allowance())
+            return _moved({_source(evaluator, rows, over): allowance})
+    moves = [_of_rows(evaluator, arg, over) for arg in rows.args]
+    if rows.op in ("min", "max"):
+        largest = np.zeros((1, 1))
+        for each in moves:
+            size = sum((np.abs(move) for move in each.values()), np.zeros((1, 1)))
+            largest = np.maximum(largest, size)
+        return _moved({_source(evaluator, rows, over): largest})
+    return _through(rows.op, [evaluator.rows(arg) for arg in rows.args], moves)
+
+
+def _source(evaluator: Evaluator, rows: RowExpr, over: tuple[str, Part | Slice | None]) -> _Source:
+    once = len(evaluator.rows(rows)) == 1
+    return _Source(of=_same(evaluator, rows), over=over, once=once)
+
+
+def _same(evaluator: Evaluator, rows: RowExpr) -> RowExpr:
+    """The expression with each run under its one name."""
+    match rows:
+        case RowMetric(run=run):
+            return replace(rows, run=evaluator.session.identity(run))
+        case RowOp(args=args):
+            return replace(rows, args=tuple(_same(evaluator, arg) for arg in args))
+        case _:
+            return rows
+
+
+# -------------------------------------------------------------------------------------------------
+# Over all prompts
+# -------------------------------------------------------------------------------------------------
+
+
+def _of_scalar(
+    evaluator: Evaluator, node: Scalar, x: list[np.ndarray], below: list[_Moves]
+) -> _Moves:
+    """The moves of a quantity from the values and the moves of its parts."""
+    match node:
+        case Constant():
+            return {}
+        case Aggregate(kind="mean"):
+            return _of_rows(evaluator, node.rows, (node.task, node.part))
+        case Aggregate():
+            error = of_rows(evaluator, node.rows).mean(axis=0)
+            mask = evaluator.mask(node)
+            inside = np.broadcast_to(error, mask.shape)[mask]
+            named = replace(node, rows=_same(evaluator, node.rows))
+            return _moved({_Source(of=named): np.max(inside, initial=0.0, keepdims=True)})
+        case Worst() | Op(op="min" | "max"):
+            largest = max((_total(evaluator, moves) for moves in below), default=0.0)
+            return _moved({_Source(of=node): np.full(1, largest)})
+        case Op(op=op):
+            return _through(op, x, below)
+
+
+# -------------------------------------------------------------------------------------------------
+# Arithmetic
+# -------------------------------------------------------------------------------------------------
+
+
+def _through(op: str, x: list[np.ndarray], moves: list[_Moves]) -> _Moves:
+    """Moves of `op` applied to values `x`, by the derivative with respect to each of them.
+
+    Where a factor or a base is nearer to 0 than it may move, the derivative is that where it may
+    have been: a square of 0 within rounding is no exact 0, and its root has a derivative.
+    """
+    sizes = [sum((np.abs(move) for move in each.values()), np.zeros(1)) for each in moves]
+
+    def away(place: int) -> np.ndarray:
+        least = np.maximum(np.abs(x[place]), sizes[place])
+        return np.where(x[place] < 0, -least, least)
+
+    with np.errstate(all="ignore"):
+        match op:
+            case "+":
+                slopes = [np.ones(1), np.ones(1)]
+            case "-":
+                slopes = [np.ones(1), -np.ones(1)]
+            case "*":
+                slopes = [away(1), away(0)]
+            case "/":
+                slopes = [1 / x[1], -(x[0] / x[1]) / x[1]]
+            case "^":
+                # A root is steepest at 0: from there it moves by the root of the whole move.
+                near = (np.abs(x[0]) < sizes[0]) & (x[1] < 1)
+                slopes = [
+                    np.where(near, 1.0, x[1]) * np.power(away(0), x[1] - 1),
+                    np.power(x[0], x[1]) * np.log(np.abs(x[0])),
+                ]
+            case "neg":
+                slopes = [-np.ones(1)]
+            case "abs":
+                slopes = [np.where(x[0] < 0, -1.0, 1.0)]
+            case _:
+                raise ValueError(f"no derivative of `{op}` is known")
+    found: dict[Hashable, np.ndarray] = {}
+    for slope, each in zip(slopes, moves, strict=True):
+        # Where a slope is not finite the value is not either, which the verdict says.
+        slope = np.where(np.isfinite(slope), slope, 0.0)
+        for source, move in each.items():
+            added = slope * move
+            if source not in found:
+                found[source] = added
+                continue
+            total = found[source] + added
+            # What cancels on paper leaves the last digits of the two.
+            noise = ULPS * (np.abs(found[source]) + np.abs(added))
+            found[source] = np.where(np.abs(total) <= noise, 0.0, total)
+    return _moved(found)
+
+
+def _moved(found: _Moves) -> _Moves:
+    """Without what does not move."""
+    return {source: move for source, move in found.items() if move.any()}
