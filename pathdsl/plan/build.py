@@ -15,7 +15,7 @@ from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.needs import back_masks, scale_masks
 from pathdsl.plan.readout import DIVERGENCES, Measure
-from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import (
     REFERENCE,
     AttentionRead,
@@ -28,6 +28,7 @@ from pathdsl.plan.steps import (
     treated_index,
 )
 from pathdsl.plan.table import MAX_COPIES, CopyTable, pattern_copy
+from pathdsl.plan.treated import TreatedSpec
 
 PositionMask = Callable[[Pos], np.ndarray]
 """A position to its (rows, pos) mask; raises DataError where a row has no such position."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from pathdsl.engine.data.task import treated_spec
 from pathdsl.graph.paths import pathset
 from pathdsl.graph.paths.pathset import PathSet
 from pathdsl.lang import ast
@@ -22,6 +21,7 @@ from pathdsl.lang.signatures.calls import AVERAGING, literal
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.walk import quantities
 from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.treated import treated_spec
 from pathdsl.score.faults import fault
 from pathdsl.score.metrics import Metric, compile_metric
 from pathdsl.score.quantity import (

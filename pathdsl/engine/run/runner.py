@@ -28,9 +28,9 @@ from pathdsl.engine.run.sites import Sites
 from pathdsl.plan.liveness import Cost, cost, schedule
 from pathdsl.plan.masks import TRUE, MaskTable
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.steps import REFERENCE, SCALES, PlainResid, Plan, treated_source
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import TreatedSpec
 
 DEFAULT_MEMORY = 256_000_000
 BATCH_MACS = {"cpu": 400_000_000_000}

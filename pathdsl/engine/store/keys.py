@@ -33,8 +33,9 @@ from pathdsl.engine.data.positions import position_mask
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.build import parse_pos
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import TreatedSpec
 
 __all__ = ["TaskKeys", "digest", "processor", "program_text", "spelled", "versions"]
 
