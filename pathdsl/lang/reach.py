@@ -1,6 +1,6 @@
 """What a declaration is made of: its own syntax nodes and those of what it names.
 
-Source: language.md section 5 (named paths) and section 6 (quantities named in claims).
+Source: docs/language.md, `path` and `let`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 All warnings; they never change the exit code. Each has its reasons, with sources, on its page.
 
-Sources: best practices 2309.16042 (noise, probabilities) · Miller et al. 2024 (granularity and
-treated value) · Shi et al. 2024 (controls) · semantics.md section 6 (selection and judging).
+Sources: docs/method.md.
 """
 
 from __future__ import annotations
