@@ -238,7 +238,7 @@ def metrics_read(program: Program, nodes: Iterable[ast.Node]) -> tuple[str, ...]
             name = node.name
         elif isinstance(node, ast.Score) and wants_metric(node):
             name = choose_metric(program, node).name
-        if name in program.metrics:
+        if name is not None and name in program.metrics:
             found[name] = None
     return tuple(found)
 
@@ -256,7 +256,8 @@ def tasks_read(program: Program, nodes: Iterable[ast.Node]) -> set[str]:
         else:
             continue
         name = choose_task(program, program.metrics.get(metric or ""), asked).name
-        found |= {name} if name in program.tasks else set()
+        if name is not None and name in program.tasks:
+            found.add(name)
     return found
 
 

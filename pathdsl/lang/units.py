@@ -154,7 +154,7 @@ class _Inference:
                 )
             )
             return typed
-        declared: Unit = unit.name  # type: ignore[assignment]
+        declared: Unit = unit.name
         if typed.known and typed.unit is not None and typed.unit != declared:
             shown = "no unit" if typed.unit == "none" else f"`{typed.unit}`"
             self.faults.append(
@@ -361,11 +361,9 @@ class _Inference:
 
         A power of the metric has a unit only where the metric has none.
         """
-        compared = dissimilarity_of(score)
-        unit = form_of(score).unit
-        if unit == "by" and compared is not None:
-            unit = compared.unit
-        if unit not in ("metric", "power", "by"):
+        form, compared = form_of(score), dissimilarity_of(score)
+        unit = compared.unit if compared is not None and form.unit == "by" else form.unit
+        if unit != "metric" and unit != "power" and unit != "by":
             return Typed(unit=unit, level="quantity")
         chosen = choose_metric(self.program, score).name
         if chosen is None or chosen not in self.program.metrics:

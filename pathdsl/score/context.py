@@ -109,7 +109,9 @@ class Context:
             return RunSpec(task=task, kind=run.which, under=under, label=label, form=form)
         options = {o.keyword: o.value for o in run.options}
         paths = self.resolver.path_set(run.paths, bindings)
-        scope = self.resolver.path_set(options["scope"], bindings) if "scope" in options else None
+        scope: PathSet | None = None
+        if "scope" in options:
+            scope = self.resolver.path_set(options["scope"], bindings)  # type: ignore[arg-type]
         return RunSpec(
             task=task,
             kind="treat",

@@ -21,7 +21,8 @@ import numpy as np
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import Filled, resolve_options
-from pathdsl.lang.signatures.scores import KNOCKOUTS, SCORES
+from pathdsl.lang.signatures.knockouts import KNOCKOUTS
+from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import walk
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec

@@ -28,7 +28,8 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric
 from pathdsl.lang.signatures.calls import resolve_arguments
 from pathdsl.lang.signatures.kinds import literal
-from pathdsl.lang.signatures.scores import KNOCKOUTS, SCORES
+from pathdsl.lang.signatures.knockouts import KNOCKOUTS
+from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import strip
 from pathdsl.reading import read_file
 

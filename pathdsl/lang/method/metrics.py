@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, warning
-from pathdsl.lang.program import Program
+from pathdsl.lang.program import Declaration, Program
 from pathdsl.lang.reach import gathered
 from pathdsl.lang.serving import fields_of, metrics_read
 from pathdsl.lang.signatures.kinds import literal
@@ -79,7 +79,8 @@ def check_averages(program: Program) -> Faults:
                 "one prompt may decide the mean",
                 help="`average = ratio_of_means`, or leave it out",
             )
-    for declaration in (*program.lets.values(), *program.claims):
+    declarations: list[Declaration] = [*program.lets.values(), *program.claims]
+    for declaration in declarations:
         for node in program.nodes(declaration):
             if isinstance(node, ast.Call) and node.name == "mean" and _has_ratio(program, node):
                 yield warning(

@@ -29,9 +29,10 @@ from pathdsl.lang.signatures.kinds import (
     table,
     word,
 )
+from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.methods import METHODS
-from pathdsl.lang.signatures.scores import KNOCKOUTS, OVER, SCORES
+from pathdsl.lang.signatures.scores import OVER, SCORES
 
 __all__ = [
     "AVERAGES",

@@ -1,4 +1,4 @@
-"""Scores, and the searches for knockouts, as records: all that the checker knows of each.
+"""Scores as records: all that the checker knows of each.
 
 A record is a signature and what the rest asks about a score: what it is of, what it gives, its
 unit, whether random controls can be drawn for it. What a score is computed from stands beside its
@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pathdsl import limits
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.kinds import (
     REQUIRED,
@@ -30,8 +29,8 @@ from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.pvalues import DRAWN, P_VALUES
 
 __all__ = [
-    "DISSIMILARITIES", "KNOCKOUTS", "OVER", "SCORES", "Dissimilarity", "Form", "KnockoutRecord",
-    "Order", "ScoreRecord", "is_p_value",
+    "DISSIMILARITIES", "OVER", "SCORES", "Dissimilarity", "Form", "Order", "ScoreRecord",
+    "is_p_value",
 ]  # fmt: skip
 
 
@@ -126,13 +125,6 @@ class Dissimilarity:
     def reads_metric(self) -> bool:
         """Whether it compares values of a metric."""
         return self.unit in ("metric", "power")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnockoutRecord(Signature):
-    """What is known of a choice of knockouts: whether it needs values of runs to choose."""
-
-    searches: bool
 
 
 DISSIMILARITIES = {
@@ -366,29 +358,6 @@ SCORES = table(
         controls="none",
         searches="never",
         order=None,
-    ),
-)
-KNOCKOUTS = table(
-    KnockoutRecord(
-        name="random",
-        parameters=(first("count", Kind.INTEGER, 100, least=1, most=limits.RANDOM.most), SEED),
-        example="random(100, seed: 0)",
-        searches=False,
-    ),
-    KnockoutRecord(name="groups", example="groups", searches=False),
-    KnockoutRecord(
-        name="greedy",
-        parameters=(
-            first("steps", Kind.INTEGER, 10, least=1, most=limits.GREEDY.most),
-            SEED,
-            Parameter(name="runs", kind=Kind.INTEGER, default=10, least=1, most=limits.GREEDY.most),
-            Parameter(
-                name="sample", kind=Kind.INTEGER, default=10, least=1, most=limits.GREEDY.most
-            ),
-            word("by", ("incompleteness", "circuit"), "incompleteness"),
-        ),
-        example="greedy(10, seed: 0)",
-        searches=True,
     ),
 )
 

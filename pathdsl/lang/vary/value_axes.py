@@ -202,8 +202,8 @@ def _score(program: Program, score: ast.Score) -> str:
     if len(terms) == 1:
         return f"mean({terms[0]})"
     chosen = choose_task(program, program.metrics.get(name or ""), asked).name
-    fields = fields_of(program, program.tasks[chosen]) if chosen in program.tasks else {}
-    average = fields.get("average")
+    its_task = program.tasks.get(chosen or "")
+    average = fields_of(program, its_task).get("average") if its_task is not None else None
     if average is not None and literal(average.value) == "mean_of_ratios":
         return "mean(" + " / ".join(f"({term})" for term in terms) + ")"
     return "(" + " / ".join(f"mean({term})" for term in terms) + ")"

@@ -22,7 +22,7 @@ import numpy as np
 from pathdsl.graph.paths.units import EdgeUnit
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import Filled
-from pathdsl.lang.signatures.scores import KNOCKOUTS
+from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.score.faults import fault
 from pathdsl.score.quantity import Part, Scalar, Worst, requests
 from pathdsl.score.rounds import Asked, Steps, gather, ordered

@@ -45,8 +45,8 @@ def p_value(context: Context, call: ast.Call, bindings: Bindings) -> Steps:
     Raises LanguageError PD423 and PD427 for values that do not pair, as averages do.
     """
     arguments = resolve_arguments(P_VALUES[call.name], call.arguments)
-    written = [arguments.node(name) for name in ("x", "y") if name in arguments]
-    rows = [context.row(x, bindings) for x in written]
+    written = [arguments[name] for name in ("x", "y") if name in arguments]
+    rows = [context.row(x, bindings) for x in written]  # type: ignore[arg-type]
     both = RowOp(op="-", args=(rows[0], rows[-1]))
     for each in rows:
         context.rows_of(each, call)  # a number that no prompt changes is a fault

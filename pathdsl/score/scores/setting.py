@@ -194,7 +194,7 @@ def setting_of(context: Context, score: ast.Score, bindings: Bindings) -> Settin
         bindings=bindings,
         task=task,
         metric=metric,
-        scope=context.resolver.path_set(scope, bindings) if scope is not None else None,
+        scope=context.resolver.path_set(scope, bindings) if scope is not None else None,  # type: ignore[arg-type]
         mean_of_ratios=context.mean_of_ratios(task),
         position=(metric.position if metric is not None and "metric" in given else "") or "END",
         title=_title(context, score, bindings),

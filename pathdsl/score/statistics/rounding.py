@@ -88,7 +88,8 @@ def of_rows(evaluator: Values, rows: RowExpr) -> np.ndarray:
 
 def of_quantity(evaluator: Values, node: Scalar) -> float:
     """How far rounding may move a quantity; 0 where it is exact."""
-    values, moves = _values(evaluator, node), {}
+    values = _values(evaluator, node)
+    moves: dict[int, _Moves] = {}
     for one in inner_first(node):
         x = [values[id(part)] for part in parts(one)]
         moves[id(one)] = _of_scalar(evaluator, one, x, [moves[id(part)] for part in parts(one)])
@@ -127,8 +128,8 @@ def digits(evaluator: Values, node: Scalar) -> float:
             case Worst() | Op(op="min" | "max"):
                 error = max(below)
             case Op(op=op):
-                moves = [{place: np.full(1, bound)} for place, bound in enumerate(below)]
-                error = sum(float(np.abs(m).sum()) for m in _through(op, x, moves).values())
+                moves: list[_Moves] = [{at: np.full(1, bound)} for at, bound in enumerate(below)]
+                error = sum((float(np.abs(m).sum()) for m in _through(op, x, moves).values()), 0.0)
                 error += ULPS * float(np.nan_to_num(np.abs(values[id(one)][0]), posinf=0.0))
         errors[id(one)] = error
     return errors[id(node)]
