@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import partial
 
 from pathdsl.errors import Diagnostic, Severity, Span
 from pathdsl.lang import ast
@@ -64,8 +65,9 @@ def fault(
     labels: Iterable[tuple[Span, str]] = (),
     help: str = "",
     notes: Iterable[str] = (),
+    severity: Severity = Severity.ERROR,
 ) -> Diagnostic:
-    """An error, in one call."""
+    """A diagnostic, in one call."""
     return Diagnostic(
         code=code,
         message=message,
@@ -74,30 +76,11 @@ def fault(
         labels=tuple(labels),
         help=help,
         notes=tuple(notes),
+        severity=severity,
     )
 
 
-def warning(
-    code: str,
-    message: str,
-    span: Span | None,
-    label: str = "",
-    *,
-    labels: Iterable[tuple[Span, str]] = (),
-    help: str = "",
-    notes: Iterable[str] = (),
-) -> Diagnostic:
-    """A warning, in one call."""
-    return Diagnostic(
-        code=code,
-        message=message,
-        span=span,
-        label=label,
-        labels=tuple(labels),
-        help=help,
-        notes=tuple(notes),
-        severity=Severity.WARNING,
-    )
+warning = partial(fault, severity=Severity.WARNING)
 
 
 MOST_LISTED = 50
