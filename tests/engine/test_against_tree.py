@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from pathdsl.errors import LanguageError
 from pathdsl.graph.paths.pathset import FULL, NONE, Combined, PathSet
-from tests.engine.tree_cases import REFERENCE, Opened, from_tree, open_case
 from tests import seeds as counts
+from tests.engine.tree_cases import REFERENCE, Opened, from_tree, open_case
 from tests.oracle.cases import Case
 from tests.oracle.strategies import draw_case, seeded_case
 

@@ -18,7 +18,7 @@ from pathdsl.engine.adapters.common import CausalAdapter
 from pathdsl.engine.load.source import ModelSource
 from pathdsl.engine.load.weights import load
 from pathdsl.errors import LanguageError
-from pathdsl.plan.runs import TreatedSpec
+from pathdsl.plan.treated import TreatedSpec
 from tests import seeds as counts
 from tests.engine import decoder_cases, engine_cases, family_cases
 from tests.engine.engine_cases import REFERENCE, SPECS, all_runs, values
@@ -193,6 +193,6 @@ def test_the_methodology_says_which(
 def test_loading(options: dict[str, object], fused: bool, chosen: str, tmp_path: Path) -> None:
     gpt2(**options).save_pretrained(tmp_path)
     loaded = load(ModelSource(kind="folder", location=str(tmp_path)), fused=fused)
-    torch.use_deterministic_algorithms(False)
+    torch.set_deterministic_debug_mode("default")
     assert loaded.facts["attention"] == chosen == loaded.model.config._attn_implementation
     assert loaded.adapter.fused == (chosen == "sdpa")
