@@ -10,7 +10,7 @@ import pytest
 from pathdsl.errors import LanguageError
 from tests.engine.test_neurons_tree import NEURONS
 from tests.engine.tree_cases import open_case
-from tests.oracle.strategies import seeded_case
+from tests.oracle.strategies import RUN_KINDS, TREATED_KINDS, seeded_case
 from tests.seeds import CASES
 
 FORMS = {
@@ -44,4 +44,4 @@ def test_default_seeds_hold_every_kind_of_case(family: str) -> None:
     cases, neurons = CASES[family], NEURONS if family == "neurons" else ()
     everything = kinds([*cases.default, *cases.more], neurons)
     assert kinds(cases.default, neurons) == everything
-    assert {f"{t}, {r}" for t in ("paired", "mean", "zero") for r in ("keep", "treat")} <= everything
+    assert {f"{t}, {r}" for t in TREATED_KINDS for r in RUN_KINDS} <= everything
