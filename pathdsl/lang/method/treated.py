@@ -21,6 +21,7 @@ from pathdsl.lang.serving import (
     task_arguments,
     wants_metric,
 )
+from pathdsl.lang.signatures.treated import kind_of
 from pathdsl.lang.walk import strip
 
 __all__ = ["ENOUGH_PER_GROUP", "check_grain", "check_treated"]
@@ -42,9 +43,10 @@ def _treated_values(program: Program) -> list[tuple[ast.TaskDecl | None, ast.Nod
 def check_treated(program: Program) -> Faults:
     """Noise, and means over groups of few rows."""
     for task, value in _treated_values(program):
-        if not isinstance(value, ast.Call):
+        kind = kind_of(value)
+        if kind is None or not isinstance(value, ast.Call):
             continue
-        if value.name == "noise":
+        if kind.warns:
             yield warning(
                 "PD506",
                 "noise moves the model off the inputs that it knows",
@@ -52,7 +54,7 @@ def check_treated(program: Program) -> Faults:
                 "an input that no text has",
                 help="a paired column, `mean(COLUMN, by: FIELD)` or `resample(COLUMN, by: FIELD)`",
             )
-        elif value.name == "mean" and task is not None:
+        elif kind.averaged and task is not None:
             yield from _small_groups(program, task, value)
 
 
@@ -119,9 +121,8 @@ def check_grain(program: Program) -> Faults:
 
 
 def _is_constant(value: ast.Node) -> bool:
-    return (isinstance(value, ast.Call) and value.name in ("mean", "zero")) or (
-        isinstance(value, ast.Name) and value.name == "zero"
-    )
+    kind = kind_of(value)
+    return kind is not None and kind.constant
 
 
 def _of_task(task: ast.TaskDecl, value: ast.Node) -> bool:

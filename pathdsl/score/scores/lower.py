@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from pathdsl.graph.paths.pathset import PathSet
 from pathdsl.lang import ast
 from pathdsl.lang.serving import choose_metric, named_option, wants_metric
-from pathdsl.lang.signatures.calls import literal, resolve_options
+from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.plan.readout import Measure
 from pathdsl.score.faults import fault
 from pathdsl.score.metrics import atom
@@ -65,14 +65,13 @@ def lower_score(lowering: Lowering, score: ast.Score, bindings: Bindings) -> Ste
     paths = lowering.resolver.path_set(subject, bindings)
     match score.name:
         case "faithfulness":
-            answer = options["answer"]
             return faithfulness(
                 setting,
                 paths,
                 str(options["as"]),
                 by=str(options["by"]),
                 among=str(options["among"]) if options["among"] is not None else None,
-                answer=str(literal(answer)) if isinstance(answer, ast.Node) else "",
+                answer=str(options["answer"] or ""),
             )
         case "completeness":
             return (yield from completeness(setting, subject, paths, options, score))
@@ -163,8 +162,6 @@ def _accuracy(
     lowering: Lowering, score: ast.Score, options: dict[str, object], bindings: Bindings
 ) -> Scalar:
     setting = _setting(lowering, score, bindings)
-    answer = options["answer"]
-    column = literal(answer) if isinstance(answer, ast.Node) else answer
     run = score.subjects[0]
     if not isinstance(run, ast.PlainRun | ast.PathRun):
         raise fault("PD423", "`accuracy` takes a run", run)
@@ -172,7 +169,7 @@ def _accuracy(
     if setting.scope is not None and isinstance(run, ast.PathRun):
         base = lowering.algebra.intersection(spec.treated_paths, setting.scope)
         spec = replace(spec, paths=base)
-    top = atom(Measure(kind="top1", column=str(column), position=setting.position))
+    top = atom(Measure(kind="top1", column=str(options["answer"]), position=setting.position))
     return setting.average(RowMetric(metric=top, run=spec), f"accuracy({spec.label or spec.kind})")
 
 
