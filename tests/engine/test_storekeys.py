@@ -39,7 +39,7 @@ from tests.engine.engine_cases import (
     treat,
 )  # fmt: skip
 
-AT_A = Pos(name="A")
+PLACE = Pos(name="A")
 LOGIT = Measure(kind="logit", column="t3")
 
 
@@ -55,7 +55,7 @@ def key(
 
 def test_every_run_and_measure_has_a_key_of_its_own() -> None:
     specs = [PAIRED, replace(PAIRED, column="prompt"), ZERO, MEAN, replace(MEAN, by=""), NOISE,
-             replace(NOISE, seed=7), replace(NOISE, scale=2.0), replace(NOISE, at=(AT_A,)),
+             replace(NOISE, seed=7), replace(NOISE, scale=2.0), replace(NOISE, at=(PLACE,)),
              RESAMPLE, replace(RESAMPLE, draws=2), replace(RESAMPLE, seed=9)]  # fmt: skip
     runs = [REFERENCE, *(treat("q", spec) for spec in specs), *(treat(n) for n in path_sets())]
     runs += [treat(FULL), treat(NONE), treat(minus(FULL, path_sets()["q"]))]
@@ -139,7 +139,7 @@ WITHOUT_POSITIONS, AT_A, AT_S = "q", "c", "b"
         (treat(AT_A), shifted("S"), False),
         (treat(AT_S), shifted("S"), True),
         (treat(WITHOUT_POSITIONS, NOISE), shifted("S"), True),
-        (treat(WITHOUT_POSITIONS, replace(NOISE, at=(AT_A,))), shifted("S"), False),
+        (treat(WITHOUT_POSITIONS, replace(NOISE, at=(PLACE,))), shifted("S"), False),
     ],
 )  # fmt: skip
 def test_data_enter_the_key_where_they_are_read(
