@@ -4,7 +4,7 @@ Every group, path, loop, run and score argument is resolved once; each fault is 
 was written. A path set must hold a path, may not need too many automaton states, and a node written
 in `edges { … }` must lie on a complete path of that set.
 
-Source: language.md sections 5 and 8.
+Source: docs/language.md, Empty and large sets.
 
     check_graph(program, shape)     [] or diagnostics PD2xx
 """

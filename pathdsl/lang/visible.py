@@ -4,7 +4,7 @@ Such a text may move the cursor (U+001B), turn round what follows it (U+202E) or
 to anybody, whoever shows it, it may not. Everything that is printed or written for people to read
 goes through `visible`; JSON, which programs read, keeps what was said and escapes these characters.
 
->>> visible("a\u202eb"), token_text(" the\n")
+>>> visible("a\\u202eb"), token_text(" the\\n")
 ('a[U+202E]b', ' the↵')
 """
 

@@ -14,7 +14,7 @@ says, and set algebra is that of integers wherever no neuron is named. `split_pa
 components of the neurons that a path set tells apart from their MLP, and of no others: automata,
 counts and plans see only those.
 
-Source: language.md section 4; a neuron's write is its activation times its row of the output
+Source: docs/language.md, Nodes; a neuron's write is its activation times its row of the output
 projection (Geva et al. 2021, arXiv:2012.14913, equation 2).
 
     split_paths(paths, Layout(shape))     the set on its own layout, and that layout

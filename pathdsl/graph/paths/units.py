@@ -4,7 +4,7 @@ The units of a path set are the heads, MLPs and neurons that it names singly, by
 group, with their positions, as far as they lie on one of its paths. Words (`attn`, `mlp`, `any`,
 `input`, `logits`) and residual marks are background.
 
-Source: language.md section 5.
+Source: docs/language.md, Units.
 
     Unit(component=…, at=Pos(name="END"), name="a9.h9").label     a9.h9@END
 """

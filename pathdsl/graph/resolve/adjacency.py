@@ -10,7 +10,7 @@ indices, and `END`, which every other position precedes, where attention would c
 query, an MLP and `logits` keep the position of what they read; `END` and another name may be the
 same token there, so that is no fault here.
 
-Source: language.md section 4.
+Source: docs/language.md, Edges.
 
     a9.h9 -> a5.h5                        PD201, the sender's layer is later
     a5.h5@S1 -[q]-> a9.h9@S1+1            PD202, only keys and values move

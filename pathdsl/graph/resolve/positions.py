@@ -1,7 +1,7 @@
 """What the spelling of two positions says about how they stand to each other.
 
-Source: language.md section 4: edges keep their position; keys and values read where the sender
-stands, never later than the head.
+Edges keep their position; keys and values read where the sender stands, never later than the head
+(docs/language.md, Edges).
 
     distance(S1, S1+1)   1
     is_after(END, S2)    True: nothing stands behind END

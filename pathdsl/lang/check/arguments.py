@@ -2,7 +2,7 @@
 
 The signatures are data (`pathdsl.lang.signatures.calls`); everything here is one walk over them.
 
-Source: language.md sections 3, 5 and 6.
+Source: docs/language.md, Files, words and literals.
 """
 
 from __future__ import annotations

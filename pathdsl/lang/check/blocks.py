@@ -1,6 +1,6 @@
 """Checks of the circuit block, the model and the tasks.
 
-Source: language.md section 3.
+Source: docs/language.md, task.
 """
 
 from __future__ import annotations

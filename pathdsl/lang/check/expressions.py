@@ -3,7 +3,7 @@
 Units and the difference between a value per prompt and a quantity are checked by
 `pathdsl.lang.units`.
 
-Source: language.md section 6.
+Source: docs/language.md, metric.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Checks of nodes and positions: sets, groups, loops, marks, and what an `@` may be put on.
 
-Source: language.md section 4.
+Source: docs/language.md, Nodes.
 """
 
 from __future__ import annotations
