@@ -112,7 +112,7 @@ class Program:
             self.interventions,
         ):
             if name in table:
-                return table[name]  # type: ignore[return-value]
+                return table[name]
         if self.model is not None and self.model.name.name == name:
             return self.model
         return self.once("claims", self._claims_by_name).get(name)

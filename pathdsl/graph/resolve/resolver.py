@@ -19,7 +19,7 @@ from pathdsl.graph.controls.random_like import Renaming, rename_unit, renaming
 from pathdsl.graph.controls.walks import added_walk
 from pathdsl.graph.files.eap import edge_name, listed
 from pathdsl.graph.files.ranking import Ranking
-from pathdsl.graph.model.components import Layout
+from pathdsl.graph.model.components import NEURON, Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.neurons import intersect, mask_of, told_apart
 from pathdsl.graph.paths.pathset import (
@@ -219,7 +219,7 @@ class Resolver:
         return Description(
             units=self.units(expr, bindings),
             n_nodes=len(self.node_set(paths)),
-            n_neurons=sum(product.layout.components[i].kind == "neuron" for i in met),
+            n_neurons=sum(product.layout.components[i].kind is NEURON for i in met),
             n_edges=len(edges),
             n_paths=product.count(),
             n_states=product.n_states(),

@@ -213,7 +213,7 @@ def _other_spellings(tree: Tree[Token], path: str) -> list[Diagnostic]:
     found = []
     for token in tree.scan_values(lambda value: isinstance(value, Token)):
         if token.type == "NAME" and (right := correction_of_name(token)):
-            span = Span(path=path, start=token.start_pos, end=token.end_pos)
+            span = Span(path=path, start=token.start_pos or 0, end=token.end_pos or 0)
             found.append(
                 Diagnostic(
                     code="PD006",

@@ -52,7 +52,7 @@ def graph_of(resolver: Resolver, program: Program, name: str) -> nx.DiGraph:
         component = layout.components[index]
         found.add_node(
             layout.label(index),
-            kind=component.kind,
+            kind=component.kind.name,
             layer=component.layer,
             group=group_of.get(product.index(index), ""),
         )
