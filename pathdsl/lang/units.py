@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
-from pathdsl.lang.check.scope import fault, meant
+from pathdsl.lang.check.scope import fault, suggestion
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric, named_option
 from pathdsl.lang.signatures.calls import AVERAGING, MEASURES, STATISTICS, UNITS
@@ -129,7 +129,7 @@ class _Inference:
                     f"no unit is called `{unit.name}`",
                     unit.span,
                     "not a unit",
-                    help=meant(unit.name, UNITS),
+                    help=suggestion(unit.name, UNITS),
                 )
             )
             return typed

@@ -32,6 +32,7 @@ from pathdsl.lang.syntax.spellings import correction_of_name, may_correct
 from pathdsl.lang.syntax.stop import Place
 from pathdsl.lang.syntax.sweep import KEYWORDS, sweep
 from pathdsl.lang.syntax.tables import parser
+from pathdsl.near import near
 
 __all__ = ["KEYWORDS", "Piece", "SourceFile", "parse", "parse_pieces", "read_source"]
 
@@ -111,18 +112,15 @@ def _starts(text: str) -> list[int]:
         starts.add(1)
     for match in _MISSPELT.finditer(text):
         word = match.group(1)
-        if match.start() not in starts and word not in _INNER and _meant(word):
+        if match.start() not in starts and word not in _INNER and _keyword_near(word):
             starts.add(match.start())
     return sorted(starts)
 
 
-def _meant(word: str) -> str:
+def _keyword_near(word: str) -> str:
     """The statement keyword that a word was probably meant to be, or ""."""
-    # Only wrong files need it, and every file would wait for its import.
-    from difflib import get_close_matches
-
-    close = get_close_matches(word.lower(), KEYWORDS, n=1, cutoff=0.7)
-    return close[0] if close else ""
+    # Nearer than a suggestion has to be: the word begins a statement by it.
+    return "".join(near(word, KEYWORDS, cutoff=0.7))
 
 
 def _parse_piece(text: str, path: str, start: int, end: int) -> Iterator[Piece]:
@@ -187,15 +185,15 @@ def _unknown(text: str, path: str, at: int, why: str) -> Diagnostic:
     match = re.compile(r"[^\s({\[=:;,#]+|\S").match(text, at)
     word = match.group() if match else ""
     span = Span(path=path, start=at, end=at + len(word))
-    meant = _meant(word)
-    known = ", ".join(f"`{keyword}`" for keyword in KEYWORDS)
+    keyword = _keyword_near(word)
+    known = ", ".join(f"`{one}`" for one in KEYWORDS)
     return Diagnostic(
         code="PD002",
         message=f"no statement begins with `{word}`",
         span=span,
-        label=f"did you mean `{meant}`?" if meant else why,
-        notes=() if meant else (f"statements begin at column 1 with {known}",),
-        help=f"`{meant}`" if meant else "",
+        label=f"did you mean `{keyword}`?" if keyword else why,
+        notes=() if keyword else (f"statements begin at column 1 with {known}",),
+        help=f"`{keyword}`" if keyword else "",
     )
 
 
