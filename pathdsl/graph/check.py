@@ -31,7 +31,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.walk import children, strip, walk
 from pathdsl.limits import MOVES, STATES
 
-__all__ = ["check_graph", "check_path"]
+__all__ = ["check_graph", "check_named"]
 
 PATH_WORDS = (
     ast.Chain, ast.Choice, ast.SetOp, ast.Group, ast.Full, ast.NonePath, ast.Through, ast.Within,
@@ -70,7 +70,7 @@ def check_graph(
     return checker.faults
 
 
-def check_path(resolver: Resolver, name: str) -> list[Diagnostic]:
+def check_named(resolver: Resolver, name: str) -> list[Diagnostic]:
     """The faults of one named path set."""
     checker = _Checker(resolver)
     checker.paths(resolver.program.paths[name].path, {})

@@ -55,7 +55,7 @@ def render(
 
     `sources` has the text of each file by the path that spans carry; where one is missing the
     position is left out. What no one would see is made visible, and colours are those of
-    `pathdsl.lang.visible.shown`.
+    `pathdsl.lang.visible.printed`.
     """
     ordered = sorted(diagnostics, key=_order)
     if style == "concise":

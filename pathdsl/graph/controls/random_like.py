@@ -50,7 +50,7 @@ from pathdsl.graph.paths.pathset import (
     Star,
 )
 from pathdsl.graph.paths.sets import PathSets
-from pathdsl.graph.paths.units import Unit, named_nodes, on_paths, places_of
+from pathdsl.graph.paths.units import NodeUnit, named_nodes, on_paths, places_of
 
 __all__ = ["Renaming", "random_edges", "rename_unit", "renamed", "renaming"]
 
@@ -84,7 +84,7 @@ def renaming(sets: PathSets, paths: PathSet, seed: int) -> Renaming:
     raise ValueError(f"none of {ATTEMPTS} draws kept every unit on a path")
 
 
-def rename_unit(unit: Unit, mapping: Renaming, layout: Layout) -> Unit:
+def rename_unit(unit: NodeUnit, mapping: Renaming, layout: Layout) -> NodeUnit:
     """The unit that takes this one's place."""
     component, spared = _atom(unit.component, unit.spared, mapping, layout)
     name = atom_text(component, spared, layout)
@@ -249,13 +249,15 @@ def _nearest(
     for at in order:
         tried = free[kind, at][-1]
         moved = {**mapping, component: tried}
-        units = [Unit(component=c, name="") for c in moved.values()]
+        units = [NodeUnit(component=c, name="") for c in moved.values()]
         if len(on_paths(sets, renamed(paths, moved, layout), units)) == len(units):
             return free[kind, at].pop()
     return free[kind, order[0]].pop()
 
 
-def _keeps_steps(sets: PathSets, paths: PathSet, units: Sequence[Unit], mapping: Renaming) -> bool:
+def _keeps_steps(
+    sets: PathSets, paths: PathSet, units: Sequence[NodeUnit], mapping: Renaming
+) -> bool:
     moved = [rename_unit(unit, mapping, sets.layout) for unit in units]
     return len(on_paths(sets, renamed(paths, mapping, sets.layout), moved)) == len(moved)
 

@@ -29,7 +29,7 @@ from pathdsl.lang.syntax.build_statements import build_statement
 from pathdsl.lang.syntax.faults import explain_fault
 from pathdsl.lang.syntax.source import MAX_BYTES, SourceFile, read_source, too_big
 from pathdsl.lang.syntax.spellings import correction_of_name, may_correct
-from pathdsl.lang.syntax.stop import Place
+from pathdsl.lang.syntax.stop import Stop
 from pathdsl.lang.syntax.sweep import KEYWORDS, sweep
 from pathdsl.lang.syntax.tables import parser
 from pathdsl.near import near
@@ -135,19 +135,19 @@ def _parse_piece(text: str, path: str, start: int, end: int) -> Iterator[Piece]:
         yield Piece(start=start, end=end, tree=tree)
         return
     except UnexpectedInput:
-        place = _first_fault(text, path, start, end)
-    at = place.at
+        stop = _first_fault(text, path, start, end)
+    at = stop.at
     word = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").match(text, at)
-    if word and "$END" in place.accepted and text[at - 1] == "\n":
+    if word and "$END" in stop.accepted and text[at - 1] == "\n":
         # The statement is whole up to here: what follows at column 1 was meant to be another.
         yield from _parse_piece(text, path, start, at)
         fault = _unknown(text, path, at, "")
         yield Piece(start=at, end=end, fault=fault)
         return
-    yield Piece(start=start, end=end, fault=explain_fault(place))
+    yield Piece(start=start, end=end, fault=explain_fault(stop))
 
 
-def _first_fault(text: str, path: str, start: int, end: int) -> Place:
+def _first_fault(text: str, path: str, start: int, end: int) -> Stop:
     """Where a statement stops being one, and the terminals that could have stood there."""
     # A second, slower parse, token by token: the fast one does not say what it would accept.
     steps: Any = parser().parse_interactive(TextSlice(text, start, end))
@@ -165,7 +165,7 @@ def _first_fault(text: str, path: str, start: int, end: int) -> Place:
         # A token that was lexed and refused, or text that is no token at all.
         at = begins if n_read > n_good else _position_of(error, end)
     accepted = _accepting().after(before)
-    return Place(text=text, path=path, start=start, end=end, at=at, last=last, accepted=accepted)
+    return Stop(text=text, path=path, start=start, end=end, at=at, last=last, accepted=accepted)
 
 
 @cache

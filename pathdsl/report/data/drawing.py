@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pathdsl.graph.paths.neurons import node_of
 from pathdsl.graph.paths.pathset import Pos
-from pathdsl.graph.paths.units import Unit
+from pathdsl.graph.paths.units import NodeUnit
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import walk
@@ -93,7 +93,7 @@ def _read(program: Program) -> tuple[Pos, ...]:
 def _edges(
     resolver: Resolver,
     expr: ast.PathExpr,
-    units: Sequence[Unit],
+    units: Sequence[NodeUnit],
     places: _Places,
     read: Sequence[Pos],
 ) -> Iterator[Object]:
