@@ -62,9 +62,9 @@ HOMES = {
     "huggingface_hub": ("pathdsl.engine", "pathdsl.checking.doctor"),
     "typer": ("pathdsl.cli",),
     "rich": ("pathdsl.cli", "pathdsl.report"),
-    "jinja2": ("pathdsl.report.page.written",),
+    "jinja2": ("pathdsl.report.page.template",),
     "markupsafe": ("pathdsl.report",),
-    "jsonschema": ("pathdsl.report.page.written",),
+    "jsonschema": ("pathdsl.report.data.read",),
 }
 MAX_LINES = 400
 LONG: dict[str, int] = {}  # module to lines, with the reason beside it
