@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pathdsl.checking.breaking.texts import Change
+from pathdsl.checking.breaking.texts import Change, Kind
 from pathdsl.report.numbers import many
 from pathdsl.report.text.style import View, paragraph
 
