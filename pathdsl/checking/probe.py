@@ -26,9 +26,9 @@ from pathdsl.lang import ast
 from pathdsl.lang.walk import strip, walk
 from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import MaskTable
-from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.table import CopyTable
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import TreatedSpec
 
 __all__ = ["Probe", "Written"]
 
@@ -96,7 +96,7 @@ class Probe:
         if moved is None:
             return None
         self._known[_MOVED] = self.masks.intern(moved)
-        begins = self.resolver.through_nodes([Nodes(mask=1, at=_MOVED)])
+        begins = self.resolver.sets.through([Nodes(mask=1, at=_MOVED)])
         return self.rows_with(intersection(paths, begins))
 
     def nothing(self, treated: TreatedSpec) -> np.ndarray:

@@ -28,7 +28,8 @@ from pathdsl.graph.paths.units import EdgeUnit
 from pathdsl.lang.program import load_program
 from pathdsl.models import MODELS, truth
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.treated import TreatedSpec
 from pathdsl.score.metrics import compile_metric
 from pathdsl.score.session import Request
 
@@ -132,7 +133,8 @@ def _trial(
     def run(paths: PathSet, label: str) -> RunSpec:
         return RunSpec(task="t", kind="treat", paths=paths, treated=treated, label=label)
 
-    edges = sorted(ready.resolver.product(FULL).edges(), key=lambda e: (e[1], e[0], e[2] or ""))
+    every = ready.resolver.sets.product(FULL).edges()
+    edges = sorted(every, key=lambda e: (e[1], e[0], e[2] or ""))
     alone = {
         (name := edge_name(u, v, slot, layout)): run(
             ready.resolver.through([EdgeUnit(sender=u, receiver=v, slot=slot)]),  # type: ignore[arg-type]
