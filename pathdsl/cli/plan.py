@@ -30,7 +30,7 @@ from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, PathdslError, Severity
 
 if TYPE_CHECKING:
-    from pathdsl.engine.session import Planner
+    from pathdsl.engine.planner import Planner
     from pathdsl.plan.liveness import Cost
     from pathdsl.plan.steps import Plan
     from pathdsl.report.text.plan import PlanOutcome, TaskPlan
@@ -107,8 +107,8 @@ def _planned(path: str, scope: Scope, only: str | None) -> PlanOutcome | None:
     if only is not None and only.partition("[")[0] not in judged(program):
         return None
     from pathdsl.checking.check import prepare
+    from pathdsl.engine.planner import Limits, Planner
     from pathdsl.engine.run.runner import plan_cost, rows_within
-    from pathdsl.engine.session import Limits, Planner
     from pathdsl.report.text.plan import PlanOutcome, TaskPlan
     from pathdsl.score.requests import first_round
 

@@ -20,13 +20,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 import numpy as np
 
 from pathdsl.engine.lazy_model import LazyModel
+from pathdsl.engine.planner import Planner
+from pathdsl.engine.proof import Proof
 from pathdsl.engine.run.parts import Part
-from pathdsl.engine.self_check import Proof
-from pathdsl.engine.session import Planner, Request
 from pathdsl.engine.store.keys import TaskKeys, digest
 from pathdsl.engine.store.store import About, Store, Underway
 from pathdsl.errors import DataError
 from pathdsl.plan.readout import Measure
+from pathdsl.plan.runs import Request
 from pathdsl.plan.steps import Plan
 
 EVERY = 1.0

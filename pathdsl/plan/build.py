@@ -126,7 +126,7 @@ def _build_one(
                     "`treat(P, treated: zero)`",
                 )
             )
-        number = 0 if run.kind == "reference" else which[run.treated]  # type: ignore[index]
+        number = which[run.treated] if run.treated and run.kind != "reference" else 0
         builder = RunBuilder(table, run.treated_paths, number, mask_of)
         final = builder.logits()
         read = FALSE

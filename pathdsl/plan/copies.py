@@ -128,8 +128,8 @@ class RunBuilder:
             if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
                 return self._blend(kept, cut, None), kept, cut
             part = HiddenCopy if layer in self.layout.neurons else MlpCopy
-            copy = part(layer=layer, resid=stream.step, frozen=self.table.frozen)
-            return self._blend(kept, cut, copy), kept, cut
+            mlp = part(layer=layer, resid=stream.step, frozen=self.table.frozen)
+            return self._blend(kept, cut, mlp), kept, cut
         query = self._stream(
             self.automaton.slot_step(state, v, "q").free, stage, self.frozen_streams
         )

@@ -32,6 +32,9 @@ from pathdsl.plan.steps import (
     treated_index,
 )
 
+DEFAULT_MEMORY = 256_000_000
+"""Bytes that the values of one batch of rows may take, if nothing else is said."""
+
 
 def reads_of(plan: Plan, number: int) -> Iterator[int]:
     """Numbers of the live steps that a step reads, through joins."""
@@ -146,8 +149,8 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
         here = tokens[plan.need[number]]
         macs = 0
         match plan.steps[number]:
-            case AttentionResid() as step:
-                if plain_write(step, plan.need[number], masks) is None:
+            case AttentionResid() as written:
+                if plain_write(written, plan.need[number], masks) is None:
                     macs += here * d * heads * dh
             case HeadCopy(layer=layer, head=head, query=query, keys=keys, values=values):
                 by_layer[layer] += 1
@@ -155,15 +158,15 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                 if need not in pairs:
                     pairs[need] = int((masks.array(need) @ order).sum())
                 macs += 2 * pairs[need] * dh
-                for slot, read in [
+                for reads_by, read in [
                     ("q", query),
                     *(("k", step) for _, step in keys),
                     *(("v", step) for _, step in values),
                 ]:
-                    whose = head if slot == "q" else head * s.n_groups // heads
+                    whose = head if reads_by == "q" else head * s.n_groups // heads
                     for step, _ in parts_of(plan.steps, read):
-                        if (step, whose, slot) not in projected:
-                            projected.add((step, whose, slot))
+                        if (step, whose, reads_by) not in projected:
+                            projected.add((step, whose, reads_by))
                             macs += tokens[plan.need[step]] * d * dh
             case MlpCopy(layer=layer):
                 by_layer[layer] += 1

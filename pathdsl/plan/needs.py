@@ -67,9 +67,9 @@ def back_masks(
         match steps[number]:
             case InputResid(blend=blend):
                 want_blend(blend, here, "input", 0)
-            case AttentionResid(layer=layer, previous=previous, heads=heads) as step:
+            case AttentionResid(layer=layer, previous=previous, heads=heads) as written:
                 want(previous, here)
-                whole = plain_write(step, here, masks)
+                whole = plain_write(written, here, masks)
                 if whole is not None and not constant(whole):
                     want_blend(((whole, here),), here, "attn", layer)
                 else:

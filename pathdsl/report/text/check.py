@@ -28,8 +28,8 @@ from pathdsl.report.text.style import View, paragraph, table
 from pathdsl.score.results import ClaimResult, Judgement
 
 if TYPE_CHECKING:
+    from pathdsl.engine.proof import Proof
     from pathdsl.engine.recall import Tally
-    from pathdsl.engine.self_check import Proof
 
 __all__ = ["closing", "report", "summary_line", "view_of"]
 
