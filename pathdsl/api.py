@@ -19,6 +19,7 @@ from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.syntax.source import SourceFile, sources_of
 from pathdsl.lang.visible import visible
+from pathdsl.score.only import asked_name
 from pathdsl.score.results import ClaimResult, QuantityResult
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def _vet_names(program: Program, options: CheckOptions) -> None:
         if not isinstance(options.only, str):
             raise TypeError(f"`only={options.only!r}`: wanted the name of a claim or quantity")
         known = [*program.lets, *(claim.name.name for claim in program.claims)]
-        name = options.only.partition("[")[0]
+        name = asked_name(options.only)
         if name not in known:
             raise ValueError(
                 f"`only={options.only!r}`: no claim or quantity `{name}`{_near(name, known)}"

@@ -41,6 +41,7 @@ from pathdsl.cli.progress import Progress
 from pathdsl.cli.saved import save
 from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, Severity
+from pathdsl.score.only import asked_name
 
 if TYPE_CHECKING:
     from pathdsl.checking.check import FileOutcome
@@ -220,7 +221,7 @@ def outcome_of(
     if wrong or program.is_library:
         code = ExitCode.WRONG_INPUT if wrong else ExitCode.NOTHING_TO_CHECK
         return FileOutcome(path=path, program=program, diagnostics=tuple(found), exit_code=code)
-    if only is not None and only.partition("[")[0] not in judged(program):
+    if only is not None and asked_name(only) not in judged(program):
         code = ExitCode.NOTHING_TO_CHECK
         return FileOutcome(path=path, program=program, diagnostics=tuple(found), exit_code=code)
     with Progress(quiet) as progress:

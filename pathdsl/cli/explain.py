@@ -15,6 +15,7 @@ from pathdsl.cli.options import AllowOutside, Models, NoColor, read_scope
 from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.errors import ExitCode, PathdslError
 from pathdsl.lang import ast
+from pathdsl.score.only import asked_name
 
 if TYPE_CHECKING:
     from pathdsl.cli.opened import Opened
@@ -80,7 +81,7 @@ def _named(subject: str, models: list[str], allow_outside: bool, view: object) -
     program = opened.program
     if not name:
         return file_text(program, view)  # type: ignore[arg-type]
-    asked, name = name, name.partition("[")[0]
+    asked, name = name, asked_name(name)
     if program.find(name) is None:
         known = list(dict.fromkeys([*program.origin, *(c.name.name for c in program.claims)]))
         hint = did_you_mean(name, known) or "it declares " + ", ".join(f"`{n}`" for n in known)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from pathdsl.cli.complaints import did_you_mean
+from pathdsl.score.only import asked_name
 
 if TYPE_CHECKING:
     from pathdsl.lang.program import Program
@@ -26,7 +27,7 @@ def vet_names(programs: list[Program], only: str | None, models: Iterable[str]) 
     """Names on the command line that no file has are faults of the command line."""
     if not programs:
         return
-    name = only.partition("[")[0] if only is not None else None
+    name = asked_name(only) if only is not None else None
     known = [known for program in programs for known in judged(program)]
     if name is not None and name not in known:
         hint = did_you_mean(name, known)

@@ -28,6 +28,7 @@ from pathdsl.cli.options import (
 from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, PathdslError, Severity
+from pathdsl.score.only import asked_name
 
 if TYPE_CHECKING:
     from pathdsl.engine.planner import Planner
@@ -104,7 +105,7 @@ def _planned(path: str, scope: Scope, only: str | None) -> PlanOutcome | None:
     if program.is_library or not (program.claims or program.lets):
         err(f"nothing to plan in `{path}`: no claim and no let\n")
         return None
-    if only is not None and only.partition("[")[0] not in judged(program):
+    if only is not None and asked_name(only) not in judged(program):
         return None
     from pathdsl.checking.check import prepare
     from pathdsl.engine.planner import Limits, Planner

@@ -28,6 +28,7 @@ from pathdsl.graph.resolve.places import Bindings, Member
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
+from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children, strip, walk
 from pathdsl.limits import MOVES, STATES
 
@@ -49,7 +50,7 @@ def check_graph(
     """Every fault of the program on a model of this shape, each once, in the order of the file."""
     checker = _Checker(Resolver(program, shape, max_states))
     for group in program.groups.values():
-        checker.attempt(lambda ref=group.name: checker.resolver.places.nodes(ref, {}))
+        checker.attempt(partial(checker.resolver.places.nodes, group.name, {}))
     for path in program.paths.values():
         name = path.name.name
         if not checker.paths(path.path, {}):
@@ -149,7 +150,7 @@ class _Checker:
                 yield paths
                 yield from self.options(options)
                 yield from self.scoped(paths, options)
-            case ast.Score(name="cpr" | "cmd"):
+            case ast.Score(name=name) if SCORES[name].of == "file":
                 yield node  # reads its file by rank, not as a path set
             case ast.Score(subjects=subjects, options=options):
                 for subject in subjects:
@@ -273,7 +274,7 @@ class _Checker:
     def listed(self, edges: ast.Edges, bindings: Bindings) -> None:
         """Every node that is written must lie on a complete path of the listed edges."""
         paths = self.resolver.path_set(edges, bindings)
-        used = components_of(self.resolver, paths)
+        used = components_of(self.resolver.sets, paths)
         layout = self.resolver.layout
         mask = mask_of(used, told_apart(paths, layout), layout)
         for chain in edges.chains:

@@ -18,12 +18,11 @@ from pathdsl.graph.paths.units import Unit as NodeUnit
 from pathdsl.graph.resolve.places import Member
 from pathdsl.lang import ast
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = ["Bindings", "Member", "PathAlgebra", "Request", "Resolver", "RunSpec", "Session", "Unit"]
 
-Request = tuple[RunSpec, Measure]
 Unit = NodeUnit | EdgeUnit
 Bindings = Mapping[str, Member]
 
@@ -31,8 +30,13 @@ Bindings = Mapping[str, Member]
 class PathAlgebra(Protocol):
     """Set operations on complete path sets; the module `pathdsl.graph.paths.pathset` is one."""
 
-    FULL: PathSet
-    NONE: PathSet
+    @property
+    def FULL(self) -> PathSet:
+        """All paths."""
+
+    @property
+    def NONE(self) -> PathSet:
+        """No path."""
 
     def union(self, left: PathSet, right: PathSet) -> PathSet:
         """Paths in either."""

@@ -69,10 +69,9 @@ def plan_cost(plan: Plan, itemsize: int) -> Cost:
 
 def vocab_columns(plan: Plan) -> int | None:
     """Vocabulary columns that a plan's measures read; None when some read all of them."""
-    kinds = {m.kind for output in plan.outputs for m in output.measures} - {"attention"}
-    if kinds <= {"logit"}:
-        return max((len(output.measures) for output in plan.outputs), default=0)
-    return None
+    if any(m.record.vocabulary for output in plan.outputs for m in output.measures):
+        return None
+    return max((len(output.measures) for output in plan.outputs), default=0)
 
 
 def values_of(plan: Plan) -> list[tuple[int, Measure]]:

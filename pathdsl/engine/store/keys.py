@@ -198,7 +198,7 @@ class TaskKeys:
 
 def _places(measure: Measure) -> tuple[str, ...]:
     """The positions that a measure reads."""
-    return (measure.query, measure.key) if measure.kind == "attention" else (measure.position,)
+    return (measure.query, measure.key) if measure.of_head else (measure.position,)
 
 
 def _positions(value: object) -> Iterator[Pos]:

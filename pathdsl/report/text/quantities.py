@@ -39,7 +39,7 @@ def quantities_block(quantities: Sequence[QuantityResult], view: View) -> str:
         hide = 0 if view.everything else max(0, len(ordered) - TOP - BOTTOM - 1)
         kept = [*ordered[:TOP], *ordered[-BOTTOM:]] if hide else ordered
         for i, member in enumerate(kept):
-            rows.append(_row(member, f"    [{_member_name(member)}]", view, places))
+            rows.append(_row(member, f"    [{member.member}]", view, places))
             if hide and i == TOP - 1:
                 text = f"    … {hide + 1} between; `--all` shows them"
                 after[len(rows) - 1] = [view.faint(text)]
@@ -59,12 +59,8 @@ def _families(
     """Members of one `let` together, in order."""
     found: dict[str, list[QuantityResult]] = {}
     for quantity in quantities:
-        found.setdefault(quantity.name.partition("[")[0], []).append(quantity)
+        found.setdefault(quantity.declared, []).append(quantity)
     yield from found.items()
-
-
-def _member_name(quantity: QuantityResult) -> str:
-    return quantity.name.partition("[")[2].removesuffix("]")
 
 
 def _counted(estimate: float) -> str:

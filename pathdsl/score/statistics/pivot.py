@@ -19,7 +19,7 @@ The p-value against c is the smallest alpha whose interval leaves c out.
 
 Several samples (tasks, halves) have their variances added, with Welch's degrees of freedom
 (Biometrika 34:28, 1947). Rows that cross in two fields have the variance of `crossed`, with its
-degrees of freedom and its resamples. docs/semantics.md has the levels that were measured.
+degrees of freedom and its resamples. docs/levels.md has the levels that were measured.
 """
 
 from __future__ import annotations
@@ -268,14 +268,14 @@ def pivot_of(
             up, down = (table.effects(table.n * (centred @ slope)) for slope in slopes)
             samples.append(Cells(table=table, above=up, below=down))
     drawn = [_resampled(moments, parts, divided) for parts in _drawn(moments, design, resamples)]
-    aa, ab, bb, up, down = (np.concatenate(part) for part in zip(*drawn, strict=True))
+    aa, ab, bb, ups, downs = (np.concatenate(part) for part in zip(*drawn, strict=True))
     return Pivot(
         above=sign * a,
         below=sign * b,
         divided=divided,
         samples=tuple(samples),
-        above_drawn=sign * up,
-        below_drawn=sign * down,
+        above_drawn=sign * ups,
+        below_drawn=sign * downs,
         drawn=Spread(aa, ab, bb),
         limit=limit,
     )
