@@ -11,7 +11,7 @@ from pathdsl.errors import DataError, Diagnostic
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.product import MAX_STATES
-from pathdsl.plan.build import build_plans, companies
+from pathdsl.plan.build import build_plans, runs_by_plan
 from pathdsl.plan.liveness import DEFAULT_MEMORY
 from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.steps import Plan
@@ -57,12 +57,12 @@ class Planner:
             found.setdefault(run.task, []).append((self.normal(run), measure))
         return found
 
-    def companies(self, requests: Collection[Request]) -> list[list[Request]]:
+    def requests_by_plan(self, requests: Collection[Request]) -> list[list[Request]]:
         """The requests that `plans` would put into one plan, for each plan, in its order."""
         return [
             [(run, measure) for run, measures in runs.items() for measure in measures]
             for wanted in self._by_task(requests).values()
-            for runs in companies(wanted)
+            for runs in runs_by_plan(wanted)
         ]
 
     def plans(self, requests: Collection[Request]) -> list[Plan]:

@@ -1,8 +1,9 @@
 """What a model and a plan prove about themselves before any claim is judged.
 
 Each proof compares two ways to the same numbers; a proof that does not hold stops the check
-(semantics.md section 4). Errors are the largest absolute difference, divided by the largest
-magnitude of what is compared where that is above 1; tolerances follow the dtype.
+(docs/semantics.md, What every check proves first). Errors are the largest absolute difference,
+divided by the largest magnitude of what is compared where that is above 1; tolerances follow the
+dtype.
 """
 
 from __future__ import annotations

@@ -98,11 +98,11 @@ class EngineSession:
             for run, measure in requests
             if not self._knows(key := (self.planner.normal(run), measure))
         )
-        for company in self.planner.companies(list(missing)):
-            for run, measure in company:
+        for together in self.planner.requests_by_plan(list(missing)):
+            for run, measure in together:
                 self.asked.setdefault(run, {})[measure] = None
             if self.recall is not None:
-                self._recall(company)
+                self._recall(together)
         for plan in self.planner.plans([key for key in missing if not self._knows(key)]):
             self._run(plan)
 
@@ -116,11 +116,11 @@ class EngineSession:
             draws = 1 if name.kind == "reference" else len(value)
             self._values.setdefault((name, measure), value[:draws])
 
-    def _recall(self, company: list[Request]) -> None:
+    def _recall(self, together: list[Request]) -> None:
         assert self.recall is not None
-        found = self.recall.find(company)
+        found = self.recall.find(together)
         self._learn(found.values)
-        task = company[0][0].task
+        task = together[0][0].task
         self.proofs.setdefault(task, []).extend(found.proofs)
 
     def _run(self, plan: Plan) -> None:

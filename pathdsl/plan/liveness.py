@@ -1,7 +1,7 @@
 """When each step of a plan runs, when its value may be freed, what that costs and weighs.
 
 Memory and arithmetic are estimated from the plan alone, so batches follow from the plan and a
-stated limit, never from what happens to be free (semantics.md section 7).
+stated limit, never from what happens to be free (docs/semantics.md, Reproducibility).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where each step is needed: dead code, and positions that nothing reads, are not computed.
 
-Walks the steps backwards from where the outputs read (semantics.md section 3, rule 3).
+Walks the steps backwards from where the outputs read (docs/semantics.md, Exact evaluation).
 """
 
 from __future__ import annotations
