@@ -219,8 +219,8 @@ def forwards_of(cell: Cell, options: CheckOptions) -> float | None:
 
     Searches are counted by their first step. None where the cell cannot be planned.
     """
+    from pathdsl.engine.planner import Limits, Planner
     from pathdsl.engine.run.runner import plan_cost
-    from pathdsl.engine.session import Limits, Planner
     from pathdsl.lang.lint import lint_file
     from pathdsl.score.requests import first_round
 

@@ -103,7 +103,8 @@ def _text(name: str, known: dict[str, Any], prompts: int) -> str:
 
 def _trials(name: str, prompts: int) -> Iterator[Trial]:
     from pathdsl.engine.load.weights import load
-    from pathdsl.engine.session import EngineSession, Planner
+    from pathdsl.engine.planner import Planner
+    from pathdsl.engine.session import EngineSession
 
     known = truth(name)
     program, faults = load_program(f"{name}.circuit", _text(name, known, prompts))

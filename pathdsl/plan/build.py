@@ -57,11 +57,11 @@ def build_plans(
     """
     return tuple(
         _build_one(shape, task, valid, position, runs, frozen, max_states, max_copies)
-        for runs in companies(requests)
+        for runs in runs_by_plan(requests)
     )
 
 
-def companies(
+def runs_by_plan(
     requests: Iterable[tuple[RunSpec, Measure]],
 ) -> tuple[dict[RunSpec, list[Measure]], ...]:
     """The runs of one task that go into one plan, with their measures, for each plan."""
@@ -126,7 +126,7 @@ def _build_one(
                     "`treat(P, treated: zero)`",
                 )
             )
-        number = 0 if run.kind == "reference" else which[run.treated]  # type: ignore[index]
+        number = which[run.treated] if run.treated and run.kind != "reference" else 0
         builder = RunBuilder(table, run.treated_paths, number, mask_of)
         final = builder.logits()
         read = FALSE

@@ -1,7 +1,7 @@
 """When each step of a plan runs, when its value may be freed, what that costs and weighs.
 
 Memory and arithmetic are estimated from the plan alone, so batches follow from the plan and a
-stated limit, never from what happens to be free (semantics.md section 7).
+stated limit, never from what happens to be free (docs/semantics.md, Reproducibility).
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from pathdsl.plan.steps import (
     slot_of,
     treated_index,
 )
+
+DEFAULT_MEMORY = 256_000_000
+"""Bytes that the values of one batch of rows may take, if nothing else is said."""
 
 
 def reads_of(plan: Plan, number: int) -> Iterator[int]:
@@ -146,8 +149,8 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
         here = tokens[plan.need[number]]
         macs = 0
         match plan.steps[number]:
-            case AttentionResid() as step:
-                if plain_write(step, plan.need[number], masks) is None:
+            case AttentionResid() as written:
+                if plain_write(written, plan.need[number], masks) is None:
                     macs += here * d * heads * dh
             case HeadCopy(layer=layer, head=head, query=query, keys=keys, values=values):
                 by_layer[layer] += 1
@@ -155,15 +158,15 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                 if need not in pairs:
                     pairs[need] = int((masks.array(need) @ order).sum())
                 macs += 2 * pairs[need] * dh
-                for slot, read in [
+                for reads_by, read in [
                     ("q", query),
                     *(("k", step) for _, step in keys),
                     *(("v", step) for _, step in values),
                 ]:
-                    whose = head if slot == "q" else head * s.n_groups // heads
+                    whose = head if reads_by == "q" else head * s.n_groups // heads
                     for step, _ in parts_of(plan.steps, read):
-                        if (step, whose, slot) not in projected:
-                            projected.add((step, whose, slot))
+                        if (step, whose, reads_by) not in projected:
+                            projected.add((step, whose, reads_by))
                             macs += tokens[plan.need[step]] * d * dh
             case MlpCopy(layer=layer):
                 by_layer[layer] += 1

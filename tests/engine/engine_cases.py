@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.gpt2 import Gpt2Adapter
+from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.data.task import DataCall, TaskSpec
+from pathdsl.engine.planner import Planner
 from pathdsl.engine.run.runner import Settings, execute
-from pathdsl.engine.session import Planner, position_mask
 from pathdsl.graph.paths.pathset import PathSet, Pos, intersection, minus, union
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import load_program

@@ -11,9 +11,11 @@ import torch
 import pathdsl.engine.run.execute as execute_module
 import pathdsl.engine.run.treated as treated_module
 from pathdsl.engine.adapters.gpt2 import Gpt2Adapter
+from pathdsl.engine.proof import Proof, unproved
+from pathdsl.engine.rounding import ROUNDING
 from pathdsl.engine.run.runner import Settings
-from pathdsl.engine.self_check import Proof, prove, prove_null_pair, unproved
-from pathdsl.engine.session import ROUNDING, EngineSession
+from pathdsl.engine.self_check import prove, prove_null_pair
+from pathdsl.engine.session import EngineSession
 from pathdsl.plan.readout import Measure
 from tests.engine.engine_cases import (
     COLUMNS,

@@ -18,7 +18,7 @@ import pathdsl.engine.store.keys as storekeys
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.lazy_model import LazyModel
 from pathdsl.engine.load.source import ModelSource
-from pathdsl.engine.session import Limits
+from pathdsl.engine.planner import Limits
 from pathdsl.engine.store.keys import TaskKeys, digest, spelled
 from pathdsl.engine.store.store import Store
 from pathdsl.graph.paths.pathset import FULL, NONE, Pos, minus

@@ -131,7 +131,9 @@ def build_task(
         as_written = task.facts.get("data", spec.data.written) == spec.data.written
         vet_means(task, one, faults, counted=as_written and not from_file)
     faults.stop()
-    unchanged = {one: rows for one in specs if (rows := unchanged_rows(task, one)).any()}
+    unchanged: dict[TreatedSpec | None, np.ndarray] = {
+        one: where for one in specs if (where := unchanged_rows(task, one)).any()
+    }
     if spec.treated in unchanged:
         unchanged[None] = unchanged[spec.treated]
     return replace(task, unchanged=unchanged), faults.warnings

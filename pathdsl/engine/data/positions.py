@@ -88,16 +88,13 @@ def _of_span(
     faults: Faults,
 ) -> tuple[int, ...]:
     """The tokens that overlap a word's characters; a token may reach out of it only over blanks."""
-    well_formed = (
-        isinstance(value, list | tuple)
-        and len(value) == 2
-        and all(isinstance(i, int) and not isinstance(i, bool) for i in value)
-    )
+    ends = list(value) if isinstance(value, list | tuple) else []
+    well_formed = len(ends) == 2 and all(type(i) is int for i in ends)
     if not well_formed or prompt is None or prompt.text is None:
         why = "has no text prompt to count in" if well_formed else "is not [start, end]"
         faults.add("PD329", f"row `{row}`: span `{name}` {why}", about=name)
         return ()
-    start, end = value  # type: ignore[misc]
+    start, end = ends
     text = prompt.text
     if not 0 <= start < end <= len(text):
         faults.add(

@@ -9,8 +9,9 @@ Example: `task_spec(program.tasks["ioi"], program.tasks).reference == "prompt"`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pathdsl.engine.data.faults import Faults
@@ -39,10 +40,10 @@ class DataCall:
 
     name: str
     path: str = ""
-    arguments: Mapping[str, Scalar] = field(default_factory=dict)
+    arguments: Mapping[str, Scalar] = dataclasses.field(default_factory=dict)
     ids: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
-    span: Span | None = field(default=None, compare=False, repr=False)
+    span: Span | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def written(self) -> str:
@@ -69,7 +70,7 @@ class Filter:
 
     field: str
     value: Scalar
-    span: Span | None = field(default=None, compare=False, repr=False)
+    span: Span | None = dataclasses.field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,7 @@ class TaskSpec:
     average: str = "ratio_of_means"
     tokens: str = "alone"
     filters: tuple[Filter, ...] = ()
-    span: Span | None = field(default=None, compare=False, repr=False)
+    span: Span | None = dataclasses.field(default=None, compare=False, repr=False)
 
 
 def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = None) -> TaskSpec:

@@ -196,9 +196,9 @@ def _attention(
     for source, mask in read.blend:
         if not sites.count(mask):
             continue
-        weights, asked, have = execution.attention[source]
-        weights = weights.double().cpu().numpy()  # NumPy has no bfloat16
-        asked, have = asked.cpu().numpy(), have.cpu().numpy()
+        tensors = execution.attention[source]
+        weights = tensors[0].double().cpu().numpy()  # NumPy has no bfloat16
+        asked, have = (part.cpu().numpy() for part in tensors[1:])
         wanted = plan.masks.array(mask)[sites.start : sites.stop]
         row = np.arange(n_rows)[:, None]
         use = (asked >= 0) & wanted[row, np.maximum(asked, 0)]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.adapters.base import Adapter, layers
 from pathdsl.engine.adapters.norms import Given, Noted
 from pathdsl.engine.run.sites import Sites
 from pathdsl.graph.model.shape import ModelShape
@@ -95,42 +95,25 @@ def plain_run(
             kept.values[key] = value.flatten(0, 1).index_select(0, flat)
             kept.stored[key] = mask
 
-    shape = adapter.shape
-    rows, pos, _ = embedded.shape
-    places = torch.arange(pos, device=adapter.device).expand(rows, pos)
-    valid = places < lengths.to(adapter.device).unsqueeze(-1)
+    shape, resid = adapter.shape, embedded
     keep(("input", 0), embedded)
     keep(("resid", 0), embedded)
     last = max((_stage(key) for key in want), default=0)
     wants_scales = any(kind in SCALES for kind, _ in want)
-    resid = embedded
-    for layer in range(shape.n_layers):
-        if 2 * layer >= last:
-            break
-        noted = Noted() if wants_scales else None
-        normed = adapter.attention_input(layer, resid, noted)
-        q, k, v = (
-            adapter.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
-            for slot in ("q", "k", "v")
-        )
-        z, _ = adapter.attend(layer, q, k, v, places, valid)
-        z = z.permute(1, 2, 0, 3)  # (rows, pos, n_heads, d_head)
-        keep(("head", layer), z)
-        before = resid
-        written = adapter.attention_write(layer, z, noted)
-        keep(("attn", layer), written)
-        resid = resid + written
-        keep(("resid", 2 * layer + 1), resid)
-        if shape.has_mlp:
-            read = before if shape.parallel else resid
-            out = adapter.mlp(layer, read, noted)
-            keep(("mlp", layer), out)
+    for each in layers(
+        adapter, embedded, lengths, n_layers=(last + 1) // 2, note_scales=wants_scales
+    ):
+        layer, resid = each.layer, each.after
+        keep(("head", layer), each.z)
+        keep(("attn", layer), each.written)
+        keep(("resid", 2 * layer + 1), each.middle)
+        if each.out is not None:
+            keep(("mlp", layer), each.out)
             if ("hidden", layer) in want:
-                keep(("hidden", layer), with_bias(adapter.mlp_hidden(layer, read)))
-            resid = resid + out
+                keep(("hidden", layer), with_bias(adapter.mlp_hidden(layer, each.read)))
         keep(("resid", 2 * layer + 2), resid)
-        if noted is not None:
-            for kind, scale in noted.found.items():
+        if each.noted is not None:
+            for kind, scale in each.noted.found.items():
                 keep((kind, layer), scale)
         tick()
     if ("scale_final", shape.n_layers) in want:

@@ -23,12 +23,11 @@ from pathdsl.engine.run.parts import Part, Parts
 from pathdsl.engine.run.plain import Key, PlainValues
 from pathdsl.engine.run.sites import Sites
 from pathdsl.engine.run.treated import SOURCES, Rows, SourceValues
-from pathdsl.plan.liveness import Cost, cost, schedule
+from pathdsl.plan.liveness import DEFAULT_MEMORY, Cost, cost, schedule
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.steps import REFERENCE, PlainResid, Plan, treated_source
 from pathdsl.plan.taskdata import TaskData
 
-DEFAULT_MEMORY = 256_000_000
 BATCH_MACS = {"cpu": 400_000_000_000}
 OTHER_MACS = 40_000_000_000_000
 """Multiply-adds of one batch at most, by the kind of device: a few seconds, which is what a check

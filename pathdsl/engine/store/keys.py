@@ -10,8 +10,8 @@ The run is spelled field by field from its dataclass; a field that is added to i
 without a change here. What is only a name in the run (a task, a position) is replaced by the
 arrays it stands for.
 
-What is no part of a key is the company of a run: the other runs of its plan share its matrix
-products, which may move the last digits (docs/store.md).
+What is no part of a key are the other runs of a run's plan: they share its matrix products, which
+may move the last digits (docs/store.md).
 """
 
 from __future__ import annotations

@@ -218,13 +218,13 @@ class Values(dict[str, object]):
         return float(value)
 
     def word(self, name: str) -> str:
-        """One of a few words."""
+        """One of a few words, or the name of a column."""
         value = self[name]
         assert isinstance(value, str)
         return value
 
     def node(self, name: str) -> ast.Node | None:
-        """What stands for itself, a set of nodes; None where it was left out."""
+        """What stands for itself, such as a set of nodes; None where it was left out."""
         value = self[name]
         return value if isinstance(value, ast.Node) else None
 

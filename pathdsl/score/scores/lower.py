@@ -67,15 +67,14 @@ def _effect(setting: Setting) -> Scalar:
 
 
 def _accuracy(setting: Setting) -> Scalar:
-    run = setting.score.subjects[0]
+    answer, run = setting.options.word("answer"), setting.score.subjects[0]
     if not isinstance(run, ast.PlainRun | ast.PathRun):
         raise fault("PD423", "`accuracy` takes a run", run)
     spec = setting.context.run(run, setting.task, setting.bindings)
     if setting.scope is not None and isinstance(run, ast.PathRun):
         base = setting.context.algebra.intersection(spec.treated_paths, setting.scope)
         spec = replace(spec, paths=base)
-    column = setting.options.word("answer")
-    top = atom(Measure(kind="top1", column=column, position=setting.position))
+    top = atom(Measure(kind="top1", column=answer, position=setting.position))
     return setting.average(RowMetric(metric=top, run=spec), f"accuracy({spec.label or spec.kind})")
 
 
