@@ -40,7 +40,7 @@ class Lowering:
         self.context = Context(program, resolver, session, algebra)
         self._lets: dict[tuple[str, str], Scalar] = {}
 
-    def scalar(self, expr: ast.Expr, bindings: Bindings) -> Steps:
+    def scalar(self, expr: ast.Node, bindings: Bindings) -> Steps:
         """A quantity, as a generator that yields what searches for knockouts ask for."""
         match expr:
             case ast.Number(value=value):
