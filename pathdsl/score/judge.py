@@ -134,11 +134,11 @@ def _instances(
         return []
     variable = decl.loop.variable.name
     members = resolver.loop(decl.loop)
-    wanted = judged_with(decl, [member.label for member in members], only)
+    judged = judged_with(decl, [member.label for member in members], only)
     return [
         _Instance(member=member.label, decl=decl, bindings={variable: member})
         for member in members
-        if member.label in wanted
+        if member.label in judged
     ]
 
 

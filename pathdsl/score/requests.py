@@ -133,9 +133,9 @@ def _instances(
     if only is not None and asked_name(only) != name:
         return
     members = resolver.loop(declaration.loop)
-    wanted = judged_with(declaration, [member.label for member in members], only)
+    judged = judged_with(declaration, [member.label for member in members], only)
     for member in members:
-        if member.label in wanted:
+        if member.label in judged:
             yield f"{name}[{member.label}]", {declaration.loop.variable.name: member}
 
 
