@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from pathdsl.checking.breaking.claims import breaking
+from pathdsl.engine.run import measure
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program, load_program
 from pathdsl.lang.rules.sample import HEAD, METRIC
 from pathdsl.lang.serving import wants_metric
 from pathdsl.lang.signatures.kinds import Kind, Parameter, first, word
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
-from pathdsl.lang.signatures.measures import MEASURES
+from pathdsl.lang.signatures.measures import MEASURES, TOP_TOKEN
 from pathdsl.lang.signatures.methods import METHODS
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.scores import SCORES, Form, Order, ScoreRecord
@@ -237,6 +238,8 @@ def test_every_form_has_a_function() -> None:
     assert set(completeness._FAMILIES) == set(KNOCKOUTS)
     assert set(FAMILIES) == {name for name, method in METHODS.items() if method.strictness}
     assert set(pvalues._TESTS) == set(P_VALUES)
+    at_logits = {name for name, one in MEASURES.items() if one.reads != "head"} | {TOP_TOKEN.name}
+    assert set(measure._OF_ANSWERS) | set(measure._OF_PAIRS) == at_logits
 
 
 @pytest.mark.parametrize(
