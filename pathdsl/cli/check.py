@@ -41,7 +41,7 @@ from pathdsl.cli.progress import Progress
 from pathdsl.cli.saved import save
 from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, Severity
-from pathdsl.score.only import asked_name
+from pathdsl.lang.only import asked_name
 
 if TYPE_CHECKING:
     from pathdsl.checking.check import FileOutcome
