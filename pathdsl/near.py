@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["did_you_mean", "near", "quoted"]
+__all__ = ["did_you_mean", "nearest", "quoted"]
 
 MOST_COMPARED = 500
 """Words up to which a misspelt one is compared with each: that costs time for every one of them,
 and a file may hold as many unknown names as known."""
 
 
-def near(word: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
+def nearest(word: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) -> list[str]:
     """The known words that are most like this one, the nearest first; case does not matter."""
     # Only wrong input needs it, and everything would wait for its import.
     from difflib import get_close_matches
@@ -28,7 +28,7 @@ def near(word: str, known: Iterable[str], most: int = 1, cutoff: float = 0.6) ->
 
 def did_you_mean(word: str, known: Iterable[str], most: int = 3) -> str:
     """`did you mean `a` or `b`?`, or "" where nothing is near."""
-    words = " or ".join(f"`{one}`" for one in near(word, known, most))
+    words = " or ".join(f"`{one}`" for one in nearest(word, known, most))
     return f"did you mean {words}?" if words else ""
 
 

@@ -34,13 +34,6 @@ from pathdsl.limits import MOVES, STATES
 
 __all__ = ["check_graph", "check_named"]
 
-PATH_WORDS = (
-    ast.Chain, ast.Choice, ast.SetOp, ast.Group, ast.Full, ast.NonePath, ast.Through, ast.Within,
-    ast.Edges, ast.EdgesFile, ast.RandomLike, ast.RandomEdges,
-)  # fmt: skip
-NODE_WORDS = (
-    ast.HeadRef, ast.KvRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.NodeSet, ast.Name
-)  # fmt: skip
 NODE_OPTIONS = ("given", "over", "like", "scope")
 
 
@@ -194,14 +187,14 @@ class _Checker:
             self.attempt(lambda: self.resolver.path_set(part.value, bindings))  # type: ignore[arg-type]
         elif isinstance(part, ast.Score):
             self.ranked(part)
-        elif isinstance(part, PATH_WORDS):
+        elif isinstance(part, ast.Chain | ast.Choice | ast.Group | ast.CompleteSet):
             self.paths(part, bindings)
         elif isinstance(part, ast.Name) and part.name not in bindings:
             if part.name in self.program.paths and part.name not in self.faulty:
                 self.paths(part, bindings)
             elif part.name in self.program.groups:
                 self.node(part, bindings)
-        elif isinstance(part, NODE_WORDS):
+        elif isinstance(part, ast.NodeRef):
             self.node(part, bindings)
 
     def ranked(self, score: ast.Score) -> None:

@@ -21,25 +21,8 @@ __all__ = [
     "check_position",
     "check_positions",
     "holds_marks",
-    "is_nodes",
     "positions_of",
 ]
-
-NODE_REFS = (
-    ast.HeadRef,
-    ast.KvRef,
-    ast.MlpRef,
-    ast.NeuronRef,
-    ast.ResidRef,
-    ast.Word,
-    ast.Name,
-    ast.NodeSet,
-)
-
-
-def is_nodes(value: object) -> bool:
-    """True for the syntax of a node reference, whatever its names turn out to be."""
-    return isinstance(value, NODE_REFS)
 
 
 def check_position(scope: Scope, position: ast.Position) -> Faults:

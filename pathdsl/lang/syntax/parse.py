@@ -32,7 +32,7 @@ from pathdsl.lang.syntax.spellings import correction_of_name, may_correct
 from pathdsl.lang.syntax.stop import Stop
 from pathdsl.lang.syntax.sweep import KEYWORDS, sweep
 from pathdsl.lang.syntax.tables import parser
-from pathdsl.near import near
+from pathdsl.near import nearest
 
 __all__ = ["KEYWORDS", "Piece", "SourceFile", "parse", "parse_pieces", "read_source"]
 
@@ -120,7 +120,7 @@ def _starts(text: str) -> list[int]:
 def _keyword_near(word: str) -> str:
     """The statement keyword that a word was probably meant to be, or ""."""
     # Nearer than a suggestion has to be: the word begins a statement by it.
-    return "".join(near(word, KEYWORDS, cutoff=0.7))
+    return "".join(nearest(word, KEYWORDS, cutoff=0.7))
 
 
 def _parse_piece(text: str, path: str, start: int, end: int) -> Iterator[Piece]:
