@@ -41,7 +41,7 @@ def task() -> TaskData:
 
 
 def named(name: str) -> dict[str, str]:
-    declared, _, member = name.partition("[")
+    declared, _, member = name.partition("[") if name.endswith("]") else (name, "", "")
     return {"declared": declared, "member": member.removesuffix("]")}
 
 
