@@ -46,6 +46,7 @@ LEAVES = {
         "draws",
         "checking",
     },
+    "near": {"lang", "engine", "api", "cli", "strictjson"},
     "reading": {"lang", "graph", "engine", "score", "report", "api", "cli", "checking"},
     "strictjson": {"lang", "graph", "engine", "score", "report", "api", "cli", "checking"},
     "tasks": {"lang", "engine", "report", "cli", "models"},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pathdsl.cli.complaints import did_you_mean
+from pathdsl.near import did_you_mean
 from pathdsl.score.only import asked_name
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 import numpy as np
 
 from pathdsl.engine.lazy_model import LazyModel
-from pathdsl.engine.run.runner import Part
+from pathdsl.engine.run.parts import Part
 from pathdsl.engine.self_check import Proof
 from pathdsl.engine.session import Planner, Request
 from pathdsl.engine.store.keys import TaskKeys, digest
@@ -114,8 +114,8 @@ class Recall:
     def _shape(self, request: Request) -> tuple[int, int]:
         """The (draws, rows) that a value has."""
         run, _ = request
-        drawn = run.kind != "reference" and run.treated is not None
-        draws = run.treated.draws if drawn and run.treated.kind == "resample" else 1
+        treated = run.treated if run.kind != "reference" else None
+        draws = treated.draws if treated is not None else 1
         return draws, self.planner.tasks[run.task].n_rows
 
     def parts(self, plan: Plan) -> KeptParts | None:

@@ -259,7 +259,7 @@ def _extremes(
         for number, output in enumerate(plan.outputs):
             found = np.stack([values[number, m][0][rows] for m in measures], axis=1)
             treated = output.run.label == "everything"
-            if treated and (spec.constant or spec.kind in ("noise", "resample")):
+            if treated and not spec.how.own_run:
                 continue
             column = spec.column if treated else task.reference
             wanted = plain[column].cpu()[at_end][:, ids].double().numpy()
@@ -322,14 +322,14 @@ def rows_cost(plan: Plan, weighed: Cost, rows: int) -> float:
 
     Means are over all rows even so.
     """
-    means = sum(spec.kind == "mean" for spec in plan.treated) * weighed.plain_run
+    means = sum(spec.runs for spec in plan.treated if spec.how.constant) * weighed.plain_run
     share = min(rows / max(plan.masks.n_rows, 1), 1.0)
     return (means + (weighed.macs - means) * share) / max(weighed.plain_macs, 1)
 
 
 def null_cost(plan: Plan, weighed: Cost) -> float:
     """What `prove_null_pair` costs, in plain forward passes over all prompts of the task."""
-    own = sum(spec.constant for spec in plan.treated) - sum(s.kind == "mean" for s in plan.treated)
+    own = sum(1 - spec.runs for spec in plan.treated if spec.how.constant)
     macs = weighed.macs + own * weighed.plain_run
     return macs / max(weighed.plain_macs, 1) * min(NULL_ROWS / max(plan.masks.n_rows, 1), 1.0)
 

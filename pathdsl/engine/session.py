@@ -17,6 +17,7 @@ from pathdsl.engine.meter import Meter, Progress
 from pathdsl.engine.run.runner import DEFAULT_MEMORY, Settings, execute, plan_cost
 from pathdsl.errors import DataError, Diagnostic
 from pathdsl.graph.model.shape import ModelShape
+from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.plan.build import build_plans, companies
 from pathdsl.plan.liveness import Cost
@@ -100,7 +101,7 @@ class Planner:
         for name, wanted in self._by_task(requests).items():
             task = self.tasks[name]
             for position in dict.fromkeys(m.position for _, m in wanted if m.column == "next"):
-                next_tokens(task, position)  # raises PD347 where nothing follows
+                next_tokens(task, Pos.parse(position))  # raises PD347 where nothing follows
             single = (m for _, m in wanted if m.column and not m.record.vocabulary)
             for column in dict.fromkeys(m.column for m in single):
                 _vet_single(task, column)

@@ -4,7 +4,7 @@ Every group, path, loop, run and score argument is resolved once; each fault is 
 was written. A path set must hold a path, may not need too many automaton states, and a node written
 in `edges { … }` must lie on a complete path of that set.
 
-Source: language.md sections 5 and 8.
+Source: docs/language.md, Empty and large sets.
 
     check_graph(program, shape)     [] or diagnostics PD2xx
 """
@@ -32,7 +32,7 @@ from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children, strip, walk
 from pathdsl.limits import MOVES, STATES
 
-__all__ = ["check_graph", "check_path"]
+__all__ = ["check_graph", "check_named"]
 
 PATH_WORDS = (
     ast.Chain, ast.Choice, ast.SetOp, ast.Group, ast.Full, ast.NonePath, ast.Through, ast.Within,
@@ -71,7 +71,7 @@ def check_graph(
     return checker.faults
 
 
-def check_path(resolver: Resolver, name: str) -> list[Diagnostic]:
+def check_named(resolver: Resolver, name: str) -> list[Diagnostic]:
     """The faults of one named path set."""
     checker = _Checker(resolver)
     checker.paths(resolver.program.paths[name].path, {})

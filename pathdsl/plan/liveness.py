@@ -15,6 +15,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.needs import plain_write
 from pathdsl.plan.steps import (
+    REFERENCE,
     SCALES,
     AttentionResid,
     HeadCopy,
@@ -28,6 +29,7 @@ from pathdsl.plan.steps import (
     Step,
     parts_of,
     slot_of,
+    treated_index,
 )
 
 
@@ -181,10 +183,10 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
         step.source for step in (plan.steps[i] for i in plan.alive) if isinstance(step, PlainResid)
     }
     sources |= {source for source, _, _ in plan.plain_need}
-    runs = sum(1 if source == -1 else _runs_of(plan, source) for source in sources)
+    runs = sum(_runs_of(plan, source) for source in sources)
     draws = plan.draws
     hidden = [source for source, kind, _ in plan.plain_need if kind == "hidden"]
-    again = sum(1 if source == -1 else _runs_of(plan, source) for source in hidden)
+    again = sum(_runs_of(plan, source) for source in hidden)
     whole = (sum(by_slot.values()) + readout) * draws + runs * trunk
     return Cost(
         macs=whole + again * n_tokens * into_mlp,
@@ -199,8 +201,7 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
 
 
 def _runs_of(plan: Plan, source: int) -> int:
-    spec = plan.treated[-2 - source]
-    return {"zero": 0, "resample": spec.draws}.get(spec.kind, 1)
+    return 1 if source == REFERENCE else plan.treated[treated_index(source)].runs
 
 
 def row_bytes(plan: Plan, itemsize: int) -> int:

@@ -214,7 +214,7 @@ class Plan:
     @property
     def draws(self) -> int:
         """How many draws the plan is executed for."""
-        return max([1, *(spec.draws for spec in self.treated if spec.kind == "resample")])
+        return max([1, *(spec.draws for spec in self.treated)])
 
 
 def slot_of(step: Step) -> float:

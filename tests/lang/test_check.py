@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pathdsl.errors import Diagnostic, Severity
-from pathdsl.lang.check.scope import listed, meant
+from pathdsl.lang.check.scope import listed, suggestion
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.rules.sample import CIRCUIT, HEAD, METRIC, MODEL, TASK
 
@@ -299,9 +299,9 @@ def test_suggestions_name_what_was_probably_meant(tmp_path: Path) -> None:
     text = HEAD + GROUPS + "let x = mean(LD(keep(through(mover))))\n"
     (fault,) = errors(text, tmp_path)
     assert fault.help == "did you mean `movers`?"
-    assert meant("zzz", ["a", "b"]) == "known: `a` or `b`"
-    assert meant("zzz", []) == ""
-    assert meant("END", ["end"]) == "did you mean `end`?"
+    assert suggestion("zzz", ["a", "b"]) == "known: `a` or `b`"
+    assert suggestion("zzz", []) == ""
+    assert suggestion("END", ["end"]) == "did you mean `end`?"
     assert listed(["a", "b", "c"]) == "`a`, `b` or `c`"
 
 

@@ -22,7 +22,7 @@ from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.run.execute import BatchExecution
 from pathdsl.engine.run.sites import Sites
-from pathdsl.plan.build import parse_pos
+from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.steps import AttentionRead, Output, Plan
@@ -38,7 +38,7 @@ def token_answers(
     """The accepted ids of a measure's column for each token read; `next` follows the position."""
     if measure.column == "next":
         prompt = task.prompts[task.reference]
-        inside = position_mask(task)(parse_pos(measure.position))
+        inside = position_mask(task)(Pos.parse(measure.position))
         # Tokens that only other measures read get a stand-in; nothing may follow them.
         return [
             (int(prompt[r, p + 1]),) if inside[r, p] else (0,)

@@ -17,12 +17,26 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.adapters.norms import Given, Noted
 from pathdsl.engine.run.sites import Sites
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.steps import SCALES
 
 Key = tuple[str, int]
 """(kind, number): ("input", 0), ("head", layer), ("attn", layer): what all heads of the layer write
 together, ("mlp", layer), ("hidden", layer), ("resid", stage), and a kind of `SCALES` with a layer.
 A hidden value is an MLP's hidden units and, last, whether its output bias is there (1)."""
+
+
+def width_of(key: Key, shape: ModelShape) -> tuple[int, ...]:
+    """The axes of a plain value beside its tokens."""
+    match key[0]:
+        case "head":
+            return shape.n_heads, shape.d_head
+        case "hidden":
+            return (shape.d_mlp + 1,)
+        case kind if kind in SCALES:
+            return (1,)
+        case _:
+            return (shape.d_model,)
 
 
 @dataclass(slots=True)
@@ -162,7 +176,6 @@ class ConstantTable:
     def values(self, want: Mapping[Key, int], adapter: Adapter, sites: Sites) -> PlainValues:
         """The constants as the values of one batch."""
         kept = PlainValues()
-        shape = adapter.shape
         for key, mask in want.items():
             kept.stored[key] = mask
             if key in self.tables:
@@ -172,14 +185,9 @@ class ConstantTable:
                     adapter.device
                 )
             else:
-                match key[0]:
-                    case "head":
-                        width: tuple[int, ...] = (shape.n_heads, shape.d_head)
-                    case "hidden":
-                        width = (shape.d_mlp + 1,)
-                    case _:
-                        width = (shape.d_model,)
                 kept.values[key] = torch.zeros(
-                    (sites.count(mask), *width), dtype=adapter.dtype, device=adapter.device
+                    (sites.count(mask), *width_of(key, adapter.shape)),
+                    dtype=adapter.dtype,
+                    device=adapter.device,
                 )
         return kept

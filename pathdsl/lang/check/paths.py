@@ -3,7 +3,7 @@
 A *sub-path* may stand inside another path; a *complete path set* (`through`, `within`, `edges`,
 `&`, `-`, …) may not. What depends on the model's graph is checked by `pathdsl.graph`.
 
-Source: language.md sections 4 and 5.
+Source: docs/language.md, path.
 """
 
 from __future__ import annotations

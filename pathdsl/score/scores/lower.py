@@ -24,7 +24,6 @@ from functools import partial
 
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import resolve_options
-from pathdsl.lang.signatures.kinds import literal
 from pathdsl.plan.readout import Measure
 from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
@@ -68,14 +67,15 @@ def _effect(setting: Setting) -> Scalar:
 
 
 def _accuracy(setting: Setting) -> Scalar:
-    answer, run = setting.options.node("answer"), setting.score.subjects[0]
-    if answer is None or not isinstance(run, ast.PlainRun | ast.PathRun):
+    run = setting.score.subjects[0]
+    if not isinstance(run, ast.PlainRun | ast.PathRun):
         raise fault("PD423", "`accuracy` takes a run", run)
     spec = setting.context.run(run, setting.task, setting.bindings)
     if setting.scope is not None and isinstance(run, ast.PathRun):
         base = setting.context.algebra.intersection(spec.treated_paths, setting.scope)
         spec = replace(spec, paths=base)
-    top = atom(Measure(kind="top1", column=str(literal(answer)), position=setting.position))
+    column = setting.options.word("answer")
+    top = atom(Measure(kind="top1", column=column, position=setting.position))
     return setting.average(RowMetric(metric=top, run=spec), f"accuracy({spec.label or spec.kind})")
 
 
