@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
 from pathdsl.errors import MOST_THREADS, Diagnostic, ExitCode, Severity
 from pathdsl.lang.lint import lint_file
+from pathdsl.lang.only import asked_name
 from pathdsl.lang.program import Program
 from pathdsl.lang.syntax.source import SourceFile, sources_of
 from pathdsl.lang.visible import visible
 from pathdsl.near import did_you_mean
-from pathdsl.score.only import asked_name
 from pathdsl.score.results import ClaimResult, QuantityResult
 
 if TYPE_CHECKING:

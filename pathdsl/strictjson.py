@@ -64,9 +64,9 @@ def read_json(text: str | bytes, *, finite: bool = False) -> Any:
     """
     if isinstance(text, bytes):
         try:
-            text = text.decode("utf-8-sig")
+            text = str(text, "utf-8-sig")
         except UnicodeDecodeError as error:
-            before = text[: error.start].decode("utf-8", "replace")
+            before = str(error.object[: error.start], "utf-8", "replace")
             raise JsonFault("not UTF-8", before, len(before), refused=False) from None
     try:
         found = json.loads(text, object_pairs_hook=_unique)

@@ -15,7 +15,7 @@ import numpy as np
 
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.data.treated import moved_places
-from pathdsl.engine.session import Planner
+from pathdsl.engine.planner import Planner
 from pathdsl.errors import Diagnostic, Severity
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.paths.pathset import FULL, NONE, Nodes, PathSet, Pos, intersection

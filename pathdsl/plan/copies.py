@@ -6,11 +6,11 @@ backwards, still allows) the tree would hold many identical subtrees; here each 
     value(v, q) = f_v( value(u, step(q, u -> v)) for every sender u ),
     value(input, q) = treated if q accepts else reference.
 
-Three rules make a program of it (semantics.md section 3): cells all of whose paths are reference,
-or all treated, *at a position* are read from the plain run or the treated value there; cells with
-equal inputs are one copy, within a run and across all runs of a check; cells that nothing reads are
-not computed. Which paths exist is decided per prompt, copy and position: a key that no prompt
-lets a head see contributes no path.
+Three rules make a program of it (docs/semantics.md, Exact evaluation): cells all of whose paths are
+reference, or all treated, *at a position* are read from the plain run or the treated value there;
+cells with equal inputs are one copy, within a run and across all runs of a check; cells that
+nothing reads are not computed. Which paths exist is decided per prompt, copy and position: a key
+that no prompt lets a head see contributes no path.
 
 Residual inputs are chains of partial sums by stage, so readers that agree on a prefix share it.
 What a state means upstream of a stage does not depend on how the run's path set goes on above, so
@@ -128,8 +128,8 @@ class RunBuilder:
             if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
                 return self._blend(kept, cut, None), kept, cut
             part = HiddenCopy if layer in self.layout.neurons else MlpCopy
-            copy = part(layer=layer, resid=stream.step, frozen=self.table.frozen)
-            return self._blend(kept, cut, copy), kept, cut
+            mlp = part(layer=layer, resid=stream.step, frozen=self.table.frozen)
+            return self._blend(kept, cut, mlp), kept, cut
         query = self._stream(
             self.automaton.slot_step(state, v, "q").free, stage, self.frozen_streams
         )

@@ -17,12 +17,11 @@ from pathdsl.graph.paths.units import NodeUnit, Unit
 from pathdsl.graph.resolve.places import Member
 from pathdsl.lang import ast
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = ["Bindings", "Member", "PathAlgebra", "Request", "Resolver", "RunSpec", "Session", "Unit"]
 
-Request = tuple[RunSpec, Measure]
 Bindings = Mapping[str, Member]
 
 

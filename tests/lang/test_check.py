@@ -150,6 +150,7 @@ CASES = [
     ("let x = faithfulness(main, as: 3)", "PD115"),
     ("let x = chance(whole)", "PD115"),
     ("let x = chance(paths(main))", "PD115"),
+    ("let x = chance(overlap(main, whole))", "PD115"),
     ("let x = effect(reference)", "PD115"),
     ("let x = completeness(main, knockouts: random)", "PD115"),
     ("let x = completeness(main, knockouts: greedy(10), split: 0)", "PD115"),

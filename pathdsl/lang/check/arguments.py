@@ -221,9 +221,9 @@ def check_column(scope: Scope, name: ast.Name, use: str) -> Faults:
 def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     """What treated paths carry: a paired column, `zero`, or mean, noise, resample."""
     match value:
-        case ast.Name(name="zero", at=None):
-            pass
         case ast.Name(name=name, at=None) if name in TREATED:
+            if not TREATED[name].parameters:
+                return
             yield fault(
                 "PD115",
                 f"`{name}` needs its arguments",
