@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import parsed
-from benchmarks.engine import run_child, measure_all, multiple
+from benchmarks.engine import measure_all, multiple, run_child
 from benchmarks.shapes import DEPTHS, SHAPES
 from benchmarks.workloads import (
     WORKLOADS,

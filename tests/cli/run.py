@@ -43,9 +43,7 @@ BROKEN = "model m = bundled(\n\ngroup g = { a0.h0 }\n"
 LIBRARY = "group movers @END = { a1.h2 }\n"
 
 
-def pathdsl(
-    *arguments: str, cwd: Path, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def pathdsl(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """In this process, which has imported torch already."""
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -61,9 +59,7 @@ def pathdsl(
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
-def process(
-    *arguments: str, cwd: Path, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own, which takes some seconds where it imports torch."""
     return subprocess.run(
         [sys.executable, "-m", "pathdsl", *arguments],
