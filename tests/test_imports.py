@@ -72,9 +72,7 @@ HOMES = {
 # A file is split where its subject splits; this catches one that holds several.
 MAX_LINES = 600
 # Circles that are being opened.
-KNOWN_CIRCLES: tuple[frozenset[str], ...] = (
-    frozenset({"pathdsl.engine.store.prune", "pathdsl.engine.store.store"}),
-    frozenset(f"pathdsl.engine.{m}" for m in ("lazy_model", "recall", "self_check", "session")),
+KNOWN_CIRCLES = (
     frozenset(
         f"pathdsl.checking.{m}" for m in ("check", "lock.contents", "lock.file", "methodology")
     ),
