@@ -47,7 +47,7 @@ class Prepared:
 
         from pathdsl.checking.check import LONG_PROMPT, CheckOptions, prepare, reads_patterns
         from pathdsl.engine.load.weights import load
-        from pathdsl.engine.session import Limits, Planner
+        from pathdsl.engine.planner import Limits, Planner
         from pathdsl.lang.lint import lint_file
         from pathdsl.score.requests import first_round
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from pathdsl.api import Result
-    from pathdsl.engine.session import Limits
+    from pathdsl.engine.planner import Limits
     from pathdsl.engine.store.store import Store
     from pathdsl.errors import Diagnostic
     from pathdsl.lang.ast import File

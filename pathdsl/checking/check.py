@@ -31,9 +31,10 @@ if TYPE_CHECKING:
     from pathdsl.engine.data.prepare import Prepared
     from pathdsl.engine.lazy_model import LazyModel
     from pathdsl.engine.load.source import ModelSource
+    from pathdsl.engine.planner import Limits, Planner
+    from pathdsl.engine.proof import Proof
     from pathdsl.engine.recall import Recall, Tally
-    from pathdsl.engine.self_check import Proof
-    from pathdsl.engine.session import EngineSession, Limits, Planner
+    from pathdsl.engine.session import EngineSession
     from pathdsl.engine.store.store import Store
     from pathdsl.graph.resolve.resolver import Resolver
 
@@ -141,7 +142,7 @@ def prepare(path: str, program: Program, options: CheckOptions) -> Ready:
     from pathdsl.engine.data.prepare import prepare_tasks
     from pathdsl.engine.load.source import config_of, shape_of, source_of, vet_config
     from pathdsl.engine.load.weights import load_tokenizer
-    from pathdsl.engine.session import Limits
+    from pathdsl.engine.planner import Limits
     from pathdsl.graph.check import check_graph
     from pathdsl.graph.resolve.resolver import Resolver
 
@@ -181,10 +182,12 @@ def _check(
     from pathdsl.checking.sampling import few_rows, shared_rows
     from pathdsl.engine.lazy_model import LazyModel
     from pathdsl.engine.meter import Meter
+    from pathdsl.engine.planner import Limits, Planner
+    from pathdsl.engine.proof import unproved
     from pathdsl.engine.recall import Recall
     from pathdsl.engine.run.runner import plan_cost
-    from pathdsl.engine.self_check import OF_RUNS, null_cost, prove_null_pair, unproved
-    from pathdsl.engine.session import EngineSession, Limits, Planner
+    from pathdsl.engine.self_check import OF_RUNS, null_cost, prove_null_pair
+    from pathdsl.engine.session import EngineSession
     from pathdsl.score.judge import judge
 
     ready = prepare(path, program, options)
@@ -293,7 +296,7 @@ def _proved(
 
 def _null_pairs(session: EngineSession) -> list[tuple[str, Proof]]:
     """The null pair of every task that has a run with a treated value, by the task's name."""
-    from pathdsl.engine.self_check import worst_of
+    from pathdsl.engine.proof import worst_of
 
     return [(name, worst_of(null)) for name in session.tasks if (null := session.proofs.get(name))]
 

@@ -1,7 +1,7 @@
 """The methodology of a check as text: every choice that moves a number, said once.
 
 Source for what must be said: Miller et al. 2024 (arXiv:2407.08734); Zhang & Nanda 2024
-(arXiv:2309.16042); semantics.md section 6.
+(arXiv:2309.16042); docs/method.md.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from pathdsl.checking.check import CheckOptions, Ready
     from pathdsl.engine.data.task import TaskSpec
     from pathdsl.plan.taskdata import TaskData
-
-NORM_AFTER_ATTENTION = ("gemma2", "gemma3_text", "olmo2")
-"""Families with a norm between the heads and the residual stream (semantics.md section 1)."""
 
 
 MOST_SHOWN = 3
@@ -66,7 +63,7 @@ def methodology(
         "path sets on the treeified graph, evaluated exactly; attention's output bias belongs to "
         "no sender"
     )
-    if shape.family in NORM_AFTER_ATTENTION:
+    if shape.norm_after_attention:
         said["heads"] = (
             "a head's value is taken before the norm after attention; each reader applies that "
             "norm to the sum of the head copies that it reads"

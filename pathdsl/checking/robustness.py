@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from pathdsl.checking.check import CheckOptions, FileOutcome, check_file, prepare
 from pathdsl.errors import Diagnostic, ExitCode, PathdslError, Severity
+from pathdsl.lang.only import asked_name
 from pathdsl.lang.vary import Cell
-from pathdsl.score.only import asked_name
 from pathdsl.score.results import ClaimResult, Verdict
 
 if TYPE_CHECKING:
@@ -219,8 +219,8 @@ def forwards_of(cell: Cell, options: CheckOptions) -> float | None:
 
     Searches are counted by their first step. None where the cell cannot be planned.
     """
+    from pathdsl.engine.planner import Limits, Planner
     from pathdsl.engine.run.runner import plan_cost
-    from pathdsl.engine.session import Limits, Planner
     from pathdsl.lang.lint import lint_file
     from pathdsl.score.requests import first_round
 

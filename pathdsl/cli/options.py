@@ -17,7 +17,7 @@ from pathdsl.limits import DIGITS
 if TYPE_CHECKING:
     from pathdsl.checking.check import CheckOptions
     from pathdsl.engine.load.source import ModelSource
-    from pathdsl.engine.session import Limits
+    from pathdsl.engine.planner import Limits
 
 __all__ = [
     "AllowOutside", "Device", "Diagnostics", "Files", "Format", "MaxCopies", "MaxStates", "Memory",
@@ -168,7 +168,7 @@ def _limits(memory: str | None, max_states: int | None, max_copies: int | None) 
     wanted = None if memory is None else size(memory)
     if wanted is None and max_states is None and max_copies is None:
         return None
-    from pathdsl.engine.session import Limits  # not before it is needed: it imports torch
+    from pathdsl.engine.planner import Limits
 
     usual = Limits()
     return Limits(

@@ -28,10 +28,10 @@ from pathdsl.cli.options import (
 from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, PathdslError, Severity
-from pathdsl.score.only import asked_name
+from pathdsl.lang.only import asked_name
 
 if TYPE_CHECKING:
-    from pathdsl.engine.session import Planner
+    from pathdsl.engine.planner import Planner
     from pathdsl.plan.liveness import Cost
     from pathdsl.plan.steps import Plan
     from pathdsl.report.text.plan import PlanOutcome, TaskPlan
@@ -108,8 +108,8 @@ def _planned(path: str, scope: Scope, only: str | None) -> PlanOutcome | None:
     if only is not None and asked_name(only) not in judged(program):
         return None
     from pathdsl.checking.check import prepare
+    from pathdsl.engine.planner import Limits, Planner
     from pathdsl.engine.run.runner import plan_cost, rows_within
-    from pathdsl.engine.session import Limits, Planner
     from pathdsl.report.text.plan import PlanOutcome, TaskPlan
     from pathdsl.score.requests import first_round
 

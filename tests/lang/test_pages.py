@@ -10,7 +10,7 @@ import pytest
 from pathdsl.checking.check import CheckOptions, check_file, prepare
 from pathdsl.checking.presence import check_presence
 from pathdsl.checking.vet import vet_file
-from pathdsl.engine.session import Planner
+from pathdsl.engine.planner import Planner
 from pathdsl.errors import PathdslError
 from pathdsl.lang.rules import Example, Page, pages
 

@@ -9,7 +9,7 @@ import pytest
 
 from pathdsl.checking.check import CheckOptions, FileOutcome, check_file, exit_code
 from pathdsl.engine.load.source import parse_override
-from pathdsl.engine.session import Limits
+from pathdsl.engine.planner import Limits
 from pathdsl.errors import ExitCode, Severity
 
 QUICK = Path(__file__).resolve().parents[2] / "hypotheses" / "quickstart"

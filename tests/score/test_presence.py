@@ -179,7 +179,7 @@ def said(folder: Path, lines: str) -> list[Diagnostic]:
     """What is said before anything runs."""
     from pathdsl.checking.check import prepare
     from pathdsl.checking.presence import check_presence
-    from pathdsl.engine.session import Limits, Planner
+    from pathdsl.engine.planner import Limits, Planner
 
     path = folder / "x.circuit"
     path.write_text(MINI + lines + "\n")
