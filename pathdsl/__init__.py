@@ -75,7 +75,7 @@ def check(
     import os
 
     from pathdsl.api import check_path, vet_counts
-    from pathdsl.checking.check import CheckOptions
+    from pathdsl.checking.options import CheckOptions
 
     options = CheckOptions(
         overrides=vet_counts(take, seed, threads),

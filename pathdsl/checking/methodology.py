@@ -18,7 +18,8 @@ from pathdsl.lang.walk import walk
 from pathdsl.score.statistics.crossed import Table
 
 if TYPE_CHECKING:
-    from pathdsl.checking.check import CheckOptions, Ready
+    from pathdsl.checking.options import CheckOptions
+    from pathdsl.checking.prepare import Ready
     from pathdsl.engine.data.task import TaskSpec
     from pathdsl.plan.taskdata import TaskData
 
@@ -40,9 +41,7 @@ TAIL = 0.025
 """Of 95 %, on one side."""
 
 
-def methodology(
-    program: Program, ready: Ready, facts: Mapping[str, str], options: CheckOptions
-) -> Mapping[str, str]:
+def methodology(ready: Ready, facts: Mapping[str, str], options: CheckOptions) -> Mapping[str, str]:
     """What a reader must know to redo the numbers, by name, in the order to print.
 
     `facts`: those of the model, as `LoadedModel.facts`.
@@ -71,8 +70,8 @@ def methodology(
             "a head's value is taken before the norm after attention; each reader applies that "
             "norm to the sum of the head copies that it reads"
         )
-    for name, task in ready.data.tasks.items():
-        spec = ready.data.specs[name]
+    for name, task in ready.planner.tasks.items():
+        spec = ready.planner.specs[name]
         said[f"task {name}"] = _task_line(task, spec)
         said[f"treated {name}"] = f"{spec.treated}" if spec.treated is not None else "none declared"
         said[f"norm {name}"] = NORMS[spec.layernorm]
@@ -85,8 +84,8 @@ def methodology(
         said["not the published scope"] = f"{changed} set on the command line"
     if options.only:
         said["only"] = options.only
-    said["positions"] = _positions(program)
-    units = {unit for unit in unit_of(program).values() if unit != "none"}
+    said["positions"] = _positions(ready.program)
+    units = {unit for unit in unit_of(ready.program).values() if unit != "none"}
     said["units"] = ", ".join(sorted(units)) or "none"
     said["intervals"] = (
         "prompts (or clusters) resampled, jointly for all terms of an expression; hull of "

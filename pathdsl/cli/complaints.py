@@ -5,12 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 
-from pathdsl.cli.files import sources_of
 from pathdsl.cli.output import colour_on, err
 from pathdsl.errors import Diagnostic
-from pathdsl.lang.syntax.source import SourceFile
+from pathdsl.lang.syntax.source import SourceFile, sources_of
 
-__all__ = ["complain", "did_you_mean"]
+__all__ = ["complain"]
 
 
 def complain(
@@ -19,15 +18,6 @@ def complain(
     """Print diagnostics to standard error."""
     from pathdsl.lang.render import render
 
-    found = list(diagnostics)
-    texts = sources_of(found, sources or {})
-    err(render(found, texts, colour=colour_on(sys.stderr, off=False)))
-
-
-def did_you_mean(wanted: str, known: Iterable[str], limit: int = 3) -> str:
-    """`did you mean `a`, `b`?`, or "" where nothing is near."""
-    from difflib import get_close_matches
-
-    spelled = {name.lower(): name for name in known}
-    near = [spelled[n] for n in get_close_matches(wanted.lower(), spelled, n=limit, cutoff=0.6)]
-    return "did you mean " + " or ".join(f"`{name}`" for name in near) + "?" if near else ""
+    faults = list(diagnostics)
+    texts = sources_of(faults, sources or {})
+    err(render(faults, texts, colour=colour_on(sys.stderr, off=False)))

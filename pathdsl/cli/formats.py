@@ -15,7 +15,7 @@ from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.report.annotate.findings import Finding, of_diagnostics, of_outcome
 
 if TYPE_CHECKING:
-    from pathdsl.checking.check import FileOutcome
+    from pathdsl.checking.outcome import FileOutcome
 
 __all__ = ["CheckFormat", "Collected", "faults_text"]
 

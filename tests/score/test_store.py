@@ -19,7 +19,9 @@ import pathdsl.engine.recall as recall
 import pathdsl.engine.self_check as selfcheck
 import pathdsl.engine.session as session_module
 import pathdsl.engine.store.store as store_module
-from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.engine.load.source import ModelSource
 from pathdsl.engine.session import ROUNDING, Limits
 from pathdsl.engine.store.prune import contents
@@ -368,7 +370,8 @@ from pathdsl.engine.session import Limits
 from pathdsl.engine.load.source import ModelSource
 from pathdsl.engine.store.store import About, Store
 from pathdsl.engine.store.prune import contents
-from pathdsl.checking.check import CheckOptions, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
 from tests.engine.fuzz_store import broken_store
 from tests.score.work import Work
 recall.EVERY = 0.0

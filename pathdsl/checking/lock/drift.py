@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pathdsl.checking.lock.contents import Lock
+from pathdsl.checking.lock.file import Lock
 from pathdsl.errors import Diagnostic, Severity
 from pathdsl.lang.render import screen
 

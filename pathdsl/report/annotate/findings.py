@@ -16,7 +16,7 @@ from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.report.numbers import pair, shown
 
 if TYPE_CHECKING:  # `lint` prints findings too, and must start fast
-    from pathdsl.checking.check import FileOutcome
+    from pathdsl.checking.outcome import FileOutcome
     from pathdsl.lang.program import Program
     from pathdsl.score.results import ClaimResult
 

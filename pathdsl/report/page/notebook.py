@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape as escape_html
 
-from pathdsl.checking.check import FileOutcome
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.lang.render import render
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import visible
