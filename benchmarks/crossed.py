@@ -117,7 +117,7 @@ def row(
 
 
 def run(samples: int, tell: Callable[[str], None]) -> None:
-    """Print the table of docs/semantics.md."""
+    """Print the table of docs/levels.md."""
     tell(f"{samples} samples, {RESAMPLES} resamples")
     tell("| prompts | effects of | values | one way | t | hull | width of t | of the hull |")
     tell("|---|---|---|---|---|---|---|---|")

@@ -11,7 +11,7 @@ are false, or true by nothing but noise. `files`: whole files on a random model,
 
 Populations have known means (medians): `real` are the effects of a head of `ioi-mini` on the logit
 difference of 4,000 prompts (kurtosis 7, skewness -0.8), from which samples are drawn, `real, prob`
-those of another head on a probability (9.5, 2.3). The tables stand in docs/semantics.md.
+those of another head on a probability (9.5, 2.3). The tables stand in docs/levels.md.
 """
 
 from __future__ import annotations

@@ -7,8 +7,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +55,7 @@ LEAVES = {
 # A library is imported in these places only (prefixes of dotted module names).
 HOMES = {
     "lark": ("pathdsl.lang",),
-    "networkx": ("pathdsl.graph.network", "pathdsl.report.data.graph", "pathdsl.cli.graph"),
+    "networkx": ("pathdsl.report.data.graph", "pathdsl.cli.graph"),
     "sympy": ("pathdsl.score", "pathdsl.report.formulas"),
     "scipy": ("pathdsl.score", "pathdsl.engine", "pathdsl.checking"),
     "torch": ("pathdsl.engine", "pathdsl.checking.doctor", "pathdsl.models.build"),
@@ -66,12 +68,41 @@ HOMES = {
     "markupsafe": ("pathdsl.report",),
     "jsonschema": ("pathdsl.report.page.written",),
 }
-MAX_LINES = 400
-LONG: dict[str, int] = {}  # module to lines, with the reason beside it
+# A file is split where its subject splits; this catches one that holds several.
+MAX_LINES = 600
+# Circles that are being opened.
+KNOWN_CIRCLES: tuple[frozenset[str], ...] = (
+    frozenset({"pathdsl.engine.store.prune", "pathdsl.engine.store.store"}),
+    frozenset(f"pathdsl.engine.{m}" for m in ("lazy_model", "recall", "self_check", "session")),
+    frozenset(f"pathdsl.score.statistics.{m}" for m in ("evaluate", "rounding")),
+    frozenset(
+        ["pathdsl.score.lowering"]
+        + [
+            f"pathdsl.score.scores.{m}"
+            for m in (
+                "areas",
+                "chance",
+                "completeness",
+                "faithfulness",
+                "knockouts",
+                "lower",
+                "minimality",
+                "pvalues",
+                "setting",
+            )
+        ]
+    ),
+    frozenset(
+        f"pathdsl.checking.{m}" for m in ("check", "lock.contents", "lock.file", "methodology")
+    ),
+)
 
 
-def modules() -> list[Path]:
-    return sorted(p for p in PACKAGE.rglob("*.py") if "__pycache__" not in p.parts)
+@cache
+def modules() -> dict[str, tuple[Path, ast.Module]]:
+    """Every module of the package by its dotted name, with its path and its tree."""
+    paths = sorted(p for p in PACKAGE.rglob("*.py") if "__pycache__" not in p.parts)
+    return {dotted(p): (p, ast.parse(p.read_text(encoding="utf-8"))) for p in paths}
 
 
 def dotted(path: Path) -> str:
@@ -79,8 +110,8 @@ def dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
-    """Every module that an import statement names, also inside functions and TYPE_CHECKING."""
+def imported(tree: ast.AST, module: str, is_package: bool = False) -> Iterator[str]:
+    """Every name that an import statement reads, also inside functions and TYPE_CHECKING."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -91,31 +122,30 @@ def imported(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
             yield from (f"{stem}.{alias.name}" for alias in node.names)
 
 
-def turned_round(source: str, module: str, is_package: bool = False) -> list[str]:
-    """The imports of a module that run against the order."""
-    own = module.split(".")[1] if "." in module else ""
-    wrong = []
-    for target in imported(ast.parse(source), module, is_package):
-        if not target.startswith("pathdsl."):
-            continue
-        other = target.split(".")[1]
-        if other == own or own in ("", "__main__"):
-            continue
-        if other in LEAVES:
-            allowed = own in LEAVES[other]
-        elif own in ORDER and other in ORDER:
-            allowed = ORDER.index(other) < ORDER.index(own)
-        else:
-            allowed = False
-        if not allowed:
-            wrong.append(f"{module} imports {target}")
-    return wrong
+def imports() -> Iterator[tuple[str, str]]:
+    """(module, name that it imports) of the whole package."""
+    for module, (path, tree) in modules().items():
+        for target in imported(tree, module, path.name == "__init__.py"):
+            yield module, target
 
 
-@pytest.mark.parametrize("path", modules(), ids=dotted)
-def test_imports_run_one_way(path: Path) -> None:
-    source = path.read_text(encoding="utf-8")
-    assert turned_round(source, dotted(path), path.name == "__init__.py") == []
+def runs_one_way(module: str, target: str) -> bool:
+    """Whether a module may import a name of the package."""
+    own, other = (*module.split("."), "")[1], target.split(".")[1]
+    if other == own or own in ("", "__main__"):
+        return True
+    if other in LEAVES:
+        return own in LEAVES[other]
+    return own in ORDER and other in ORDER and ORDER.index(other) < ORDER.index(own)
+
+
+def test_imports_run_one_way() -> None:
+    wrong = [
+        f"{module} imports {target}"
+        for module, target in imports()
+        if target.startswith("pathdsl.") and not runs_one_way(module, target)
+    ]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(
@@ -130,24 +160,34 @@ def test_imports_run_one_way(path: Path) -> None:
     ],
 )
 def test_a_turned_arrow_is_seen(source: str, module: str) -> None:
-    assert turned_round(source, module)
+    assert not all(runs_one_way(module, target) for target in imported(ast.parse(source), module))
 
 
-@pytest.mark.parametrize("path", modules(), ids=dotted)
-def test_libraries_stay_in_their_homes(path: Path) -> None:
-    tree, module = ast.parse(path.read_text(encoding="utf-8")), dotted(path)
-    for target in imported(tree, module, path.name == "__init__.py"):
-        homes = HOMES.get(target.split(".")[0])
-        if homes is not None:
-            inside = any(module == home or module.startswith(home + ".") for home in homes)
-            assert inside, f"{module} imports {target}, wanted only in {', '.join(homes)}"
+def test_no_imports_in_a_circle() -> None:
+    graph = nx.DiGraph()
+    for module, target in imports():
+        # `from a.b import c` reads the module a.b.c where there is one, else the name c of a.b
+        read = next((m for m in (target, target.rpartition(".")[0]) if m in modules()), module)
+        if read != module:
+            graph.add_edge(module, read)
+    circles = [c for c in nx.strongly_connected_components(graph) if len(c) > 1]
+    new = [sorted(c) for c in circles if not any(c <= known for known in KNOWN_CIRCLES)]
+    assert new == []
 
 
-@pytest.mark.parametrize("path", modules(), ids=dotted)
-def test_files_stay_short(path: Path) -> None:
-    most = LONG.get(path.relative_to(PACKAGE).as_posix(), MAX_LINES)
-    n_lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert n_lines <= most, f"{dotted(path)} has {n_lines} lines; split it"
+def test_libraries_stay_in_their_homes() -> None:
+    astray = [
+        f"{module} imports {target}, wanted only in {', '.join(homes)}"
+        for module, target in imports()
+        if (homes := HOMES.get(target.split(".")[0]))
+        and not any(module == home or module.startswith(home + ".") for home in homes)
+    ]
+    assert astray == []
+
+
+def test_files_hold_one_subject() -> None:
+    lengths = {m: len(path.read_text("utf-8").splitlines()) for m, (path, _) in modules().items()}
+    assert {m: n for m, n in lengths.items() if n > MAX_LINES} == {}
 
 
 @pytest.mark.parametrize(

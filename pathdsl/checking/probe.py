@@ -96,7 +96,7 @@ class Probe:
         if moved is None:
             return None
         self._known[_MOVED] = self.masks.intern(moved)
-        begins = self.resolver.through_nodes([Nodes(mask=1, at=_MOVED)])
+        begins = self.resolver.sets.through([Nodes(mask=1, at=_MOVED)])
         return self.rows_with(intersection(paths, begins))
 
     def nothing(self, treated: TreatedSpec) -> np.ndarray:

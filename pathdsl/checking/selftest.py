@@ -132,7 +132,8 @@ def _trial(
     def run(paths: PathSet, label: str) -> RunSpec:
         return RunSpec(task="t", kind="treat", paths=paths, treated=treated, label=label)
 
-    edges = sorted(ready.resolver.product(FULL).edges(), key=lambda e: (e[1], e[0], e[2] or ""))
+    every = ready.resolver.sets.product(FULL).edges()
+    edges = sorted(every, key=lambda e: (e[1], e[0], e[2] or ""))
     alone = {
         (name := edge_name(u, v, slot, layout)): run(
             ready.resolver.through([EdgeUnit(sender=u, receiver=v, slot=slot)]),  # type: ignore[arg-type]

@@ -49,7 +49,7 @@ def check_graph(
     """Every fault of the program on a model of this shape, each once, in the order of the file."""
     checker = _Checker(Resolver(program, shape, max_states))
     for group in program.groups.values():
-        checker.attempt(lambda ref=group.name: checker.resolver.places.nodes(ref, {}))
+        checker.attempt(partial(checker.resolver.places.nodes, group.name, {}))
     for path in program.paths.values():
         name = path.name.name
         if not checker.paths(path.path, {}):
@@ -273,7 +273,7 @@ class _Checker:
     def listed(self, edges: ast.Edges, bindings: Bindings) -> None:
         """Every node that is written must lie on a complete path of the listed edges."""
         paths = self.resolver.path_set(edges, bindings)
-        used = components_of(self.resolver, paths)
+        used = components_of(self.resolver.sets, paths)
         layout = self.resolver.layout
         mask = mask_of(used, told_apart(paths, layout), layout)
         for chain in edges.chains:

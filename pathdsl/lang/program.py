@@ -92,9 +92,9 @@ class Program:
         found: T = self._known[key]
         return found
 
-    def nodes(self, declaration: Declaration) -> tuple[ast.Node, ...]:
-        """A declaration of this program and every syntax node below it, parents first."""
-        return self.once(("nodes", id(declaration)), lambda: tuple(walk(declaration)))
+    def nodes(self, statement: ast.Node) -> tuple[ast.Node, ...]:
+        """A statement of this program and every syntax node below it, parents first."""
+        return self.once(("nodes", id(statement)), lambda: tuple(walk(statement)))
 
     @property
     def is_library(self) -> bool:

@@ -21,8 +21,8 @@ from pathdsl.cli.doctor import Dtype, read_model
 from pathdsl.engine.adapters.llama import LlamaAdapter
 from pathdsl.engine.load.source import DTYPES, ModelSource
 from pathdsl.graph.model.shape import ModelShape
-from pathdsl.graph.network import count_edges, count_paths, graph_of
 from pathdsl.report.text.doctor import NEEDED
+from tests.graph.network import count_edges, count_paths, graph_of
 
 Capture = pytest.CaptureFixture[str]
 CODES = ["PD630", "PD631", "PD632", "PD633", "PD634"]

@@ -14,7 +14,7 @@ from pathdsl.engine.data.task import DataCall, TaskSpec
 from pathdsl.engine.run.runner import Settings, execute
 from pathdsl.engine.session import Planner, position_mask
 from pathdsl.graph.paths.pathset import PathSet, intersection, minus, union
-from pathdsl.graph.resolve.path_sets import PathResolver
+from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import load_program
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.readout import Measure
@@ -93,7 +93,7 @@ def path_sets() -> Mapping[str, PathSet]:
     """The named path sets of `PATHS`, and Boolean combinations of them."""
     program, faults = load_program("cases.circuit", PATHS)
     assert not faults, faults
-    resolver = PathResolver(program, adapter_of().shape)
+    resolver = Resolver(program, adapter_of().shape)
     found = {name: resolver.path_set(program.paths[name].path) for name in NAMES}
     found["mixed"] = union(minus(found["c"], found["q"]), intersection(found["b"], found["v"]))
     return found

@@ -208,11 +208,11 @@ def test_attention_is_that_of_the_model(run, column: str, memory: int) -> None:
 
 def test_attention_of_a_mixed_copy() -> None:
     """Queries from the treated prompt, keys from the reference: the pattern by hand."""
-    from pathdsl.graph.resolve.path_sets import PathResolver
+    from pathdsl.graph.resolve.resolver import Resolver
     from pathdsl.lang.program import load_program
 
     program, _ = load_program("a.circuit", "path p = input ~[q]~> a1.h0 -> logits\n")
-    paths = PathResolver(program, adapter_of().shape).path_set(program.paths["p"].path)
+    paths = Resolver(program, adapter_of().shape).path_set(program.paths["p"].path)
     run, measure = treat(paths), Measure(kind="attention", head=(1, 0), query="END", key="A")
     found = values([run], [measure, *COLUMNS])[run, measure][0]
     adapter = adapter_of()

@@ -13,7 +13,7 @@ from pathdsl.engine import self_check as selfcheck
 from pathdsl.engine.adapters import adapter_for
 from pathdsl.engine.run.runner import Settings, execute
 from pathdsl.graph.paths.pathset import PathSet
-from pathdsl.graph.resolve.path_sets import PathResolver
+from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import load_program
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.liveness import cost
@@ -47,7 +47,7 @@ ROWS = range(TASK.n_rows)
 def paths_of(text: str, before: str = "") -> PathSet:
     program, faults = load_program("x.circuit", f"{before}\npath p = {text}\n")
     assert not faults, faults
-    return PathResolver(program, adapter_of().shape).path_set(program.paths["p"].path)
+    return Resolver(program, adapter_of().shape).path_set(program.paths["p"].path)
 
 
 def plan_of(*runs: RunSpec) -> Plan:

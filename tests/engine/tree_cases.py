@@ -11,7 +11,7 @@ import torch
 from pathdsl.engine.adapters import Adapter, adapter_for
 from pathdsl.engine.run.runner import Settings, execute
 from pathdsl.graph.paths.pathset import FULL, PathSet, Pos, intersection, minus
-from pathdsl.graph.resolve.path_sets import PathResolver
+from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import load_program
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.readout import Measure
@@ -145,7 +145,7 @@ def open_case(
     adapter = adapter_for(model)
     program, faults = load_program("case.circuit", case.text)
     assert not faults, faults
-    resolver = PathResolver(program, adapter.shape)
+    resolver = Resolver(program, adapter.shape)
     paths = resolver.path_set(program.paths[case.path].path)
     scope = FULL if case.scope is None else resolver.path_set(program.paths[case.scope].path)
     return Opened(case=case, adapter=adapter, task=task_of(case), paths=paths, scope=scope)

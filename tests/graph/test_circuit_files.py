@@ -15,7 +15,7 @@ from pathdsl.engine.load.source import shape_of, source_from
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.check import check_graph
 from pathdsl.graph.files.eap import UnusableFile, read_edges_file
-from pathdsl.graph.files.ranking import SIZES, n_edges, read_ranking
+from pathdsl.graph.files.ranking import SIZES, read_ranking
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import NONE
@@ -127,7 +127,7 @@ def ranked(folder: Path, layout: Layout, scores: dict[int, Any]) -> Path:
 
 def test_curves_say_where_names_decide(tmp_path: Path, shape: ModelShape) -> None:
     layout = Layout(shape)
-    total = n_edges(layout)
+    total = layout.n_edges()
     path = ranked(tmp_path, layout, dict.fromkeys(range(200, total), -INF))
     for signed in (True, False):
         ranking = read_ranking(path, layout, signed=signed)
@@ -150,7 +150,7 @@ def test_curves_say_where_names_decide(tmp_path: Path, shape: ModelShape) -> Non
 
 def test_a_file_without_any_score_orders_nothing(tmp_path: Path, shape: ModelShape) -> None:
     layout = Layout(shape)
-    path = ranked(tmp_path, layout, dict.fromkeys(range(n_edges(layout)), None))
+    path = ranked(tmp_path, layout, dict.fromkeys(range(layout.n_edges()), None))
     with pytest.raises(UnusableFile, match="none of its edges has a score"):
         read_ranking(path, layout, signed=True)
 

@@ -66,7 +66,7 @@ def test_counts_agree_with_the_definition(text: str, of: object) -> None:
     except LanguageError:
         return  # a step that this model cannot take
     members = [p for p in all_paths(found.layout) if contains(paths, p, found.layout)]
-    product = found.product(paths)
+    product = found.sets.product(paths)
     assert product.count() == len(members)
     edges = {(u, v, s) for p in members for (u, _), (v, s) in pairwise(p)}
     assert product.edges() == edges

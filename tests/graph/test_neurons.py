@@ -221,11 +221,11 @@ def test_random_like_draws_from_all_neurons_of_the_mlp() -> None:
     expr, layout = expression(found, "p"), found.layout
     drawn = set()
     for seed in range(20):
-        mapping = renaming(found, paths, seed)
+        mapping = renaming(found.sets, paths, seed)
         new = [neuron_of(mapping[neuron_bit(0, j, layout)], layout) for j in (4, 7)]
         assert {layer for layer, _ in new} == {0} and len(set(new)) == 2
         drawn |= {j for _, j in new}
-        control = found.random_like(expr, seed)
+        control = found.expressions.random_like(expr, seed)
         assert found.count(control) == found.count(paths)
         assert not {"m0.n4", "m0.n7"} & found.node_set(control)
     assert len(drawn) > 30 and max(drawn) > 1000 and not drawn & {4, 7}
@@ -233,11 +233,11 @@ def test_random_like_draws_from_all_neurons_of_the_mlp() -> None:
 
 def test_renamed_exceptions_keep_their_neurons() -> None:
     found, paths = path_set("through({m0, except m0.n2})", shape(3, 2, d_mlp=5))
-    mapping = renaming(found, paths, 1)
+    mapping = renaming(found.sets, paths, 1)
     (new,) = mapping.values()
     layer = found.layout.components[new].layer
-    control = found.random_like(expression(found, "p"), 1)
-    expected = found.through_nodes(
+    control = found.expressions.random_like(expression(found, "p"), 1)
+    expected = found.sets.through(
         path_set(f"through({{m{layer}, except m{layer}.n2}})", found.shape)[0].places.nodes(
             parse_text(f"group g = {{m{layer}, except m{layer}.n2}}\n").statements[0].nodes, {}
         )
@@ -267,14 +267,14 @@ def test_what_names_no_neuron_does_not_change(seed: int) -> None:
     beside.path_set(expression(beside, "extra"))
     assert beside.path_set(again) == paths
     assert beside.count(paths) == alone.count(paths)
-    assert beside.product(paths).edges() == alone.product(paths).edges()
+    assert beside.sets.product(paths).edges() == alone.sets.product(paths).edges()
     assert [u.label for u in beside.units(again)] == [u.label for u in alone.units(expr)]
     assert beside.node_set(paths) == alone.node_set(paths)
     try:
-        drawn = alone.random_like(expr, seed)
+        drawn = alone.expressions.random_like(expr, seed)
     except LanguageError:
         return
-    assert beside.random_like(again, seed) == drawn
+    assert beside.expressions.random_like(again, seed) == drawn
 
 
 def test_a_product_without_neurons_is_on_the_layout_itself() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pathdsl.graph.model.components import Layout
-from pathdsl.graph.network import count_edges, count_paths, graph_of
 from pathdsl.graph.paths.pathset import FULL
 from tests.graph.helpers import GPT2, IOI_GROUPS, count, expression, path_set, resolver, shape
+from tests.graph.network import count_edges, count_paths, graph_of
 
 HEADS = "{duplicate_token, previous_token, induction, s_inhibition, name_mover, backup, negative}"
 NO_POSITIONS = "\n".join(
@@ -51,7 +51,7 @@ def test_parallel_block_has_no_edge_inside_the_layer() -> None:
 
 def test_the_example_of_the_language() -> None:
     found = resolver(IOI_GROUPS)
-    product = found.product(found.path_set(expression(found, "main")))
+    product = found.sets.product(found.path_set(expression(found, "main")))
     assert product.count() == 338_485_243_303_296
     assert product.n_states() < 20
     assert len(found.units(expression(found, "main"))) == 16
@@ -105,4 +105,4 @@ def test_recipes_resolve(text: str) -> None:
 
 def test_states_of_a_counted_section() -> None:
     found, paths = path_set("input (-> any){10} -> attn")
-    assert 2_000 <= found.product(paths).n_states() <= 2_100
+    assert 2_000 <= found.sets.product(paths).n_states() <= 2_100

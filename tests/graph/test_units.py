@@ -94,21 +94,21 @@ def test_random_like_is_one_to_one(name: str, seed: int) -> None:
     found = resolver(IOI_GROUPS)
     expr = expression(found, name)
     paths = found.path_set(expr)
-    mapping = renaming(found, paths, seed)
+    mapping = renaming(found.sets, paths, seed)
     units = {u.component for u in found.units(expr)}
     assert set(mapping) == units
     assert len(set(mapping.values())) == len(units) and not units & set(mapping.values())
     for old, new in mapping.items():
         a, b = found.layout.components[old], found.layout.components[new]
         assert (a.kind, a.layer) == (b.kind, b.layer)
-    assert found.count(found.random_like(expr, seed)) == found.count(paths)
+    assert found.count(found.expressions.random_like(expr, seed)) == found.count(paths)
 
 
 def test_random_like_leaves_a_full_layer() -> None:
     found, paths = path_set("a0.h[0,1] -> a1.h[0,1] -> logits", shape(4, 2))
     expr = expression(found, "p")
-    control = found.random_like(expr, 0)
-    mapping = renaming(found, paths, 0)
+    control = found.expressions.random_like(expr, 0)
+    mapping = renaming(found.sets, paths, 0)
     assert len(set(mapping.values())) == 4
     assert found.count(control) > 0
 
@@ -119,7 +119,7 @@ def test_controls_do_not_depend_on_the_hash_seed() -> None:
         "from pathdsl.graph.controls.random_like import *\n"
         "r = resolver(IOI_GROUPS)\n"
         "p = r.path_set(expression(r, 'nodes'))\n"
-        "print(sorted(renaming(r, p, 3).items()), hash_free(random_edges(r, p, 60, 3)))\n"
+        "print(sorted(renaming(r.sets, p, 3).items()), hash_free(random_edges(r.sets, p, 60, 3)))\n"
     ).replace("hash_free", "repr")
     outputs = {
         subprocess.run(
@@ -135,13 +135,13 @@ def test_controls_do_not_depend_on_the_hash_seed() -> None:
 def test_random_edges_match_classes(count: int | None) -> None:
     found = resolver(IOI_GROUPS)
     like = found.path_set(expression(found, "nodes"))
-    drawn = random_edges(found, like, count, 0)
+    drawn = random_edges(found.sets, like, count, 0)
 
     def classes(edges: set[tuple[int, int, str | None]]) -> Counter[tuple[str, str, str | None]]:
         kinds = [c.kind for c in found.layout.components]
         return Counter((kinds[u], kinds[v], slot) for u, v, slot in edges)
 
-    before, after = found.product(like).edges(), found.product(drawn).edges()
+    before, after = found.sets.product(like).edges(), found.sets.product(drawn).edges()
     assert unused_edges(drawn, found.layout) == ()
     if count is None:
         assert classes(before) == classes(after)

@@ -65,10 +65,10 @@ def test_an_added_walk_adds_and_its_edge_is_one_of_them() -> None:
 
 def test_walks_in_a_file_have_as_many_edges_as_the_set_to_imitate() -> None:
     found, paths = path_set("random_edges(like: main, by: walks, seed: 3)", before=IOI_GROUPS)
-    like = found.product(found.path_set(expression(found, "main"))).edges()
-    assert len(found.product(paths).edges()) == len(like)
+    like = found.sets.product(found.path_set(expression(found, "main"))).edges()
+    assert len(found.sets.product(paths).edges()) == len(like)
     _, fewer = path_set("random_edges(count: 9, like: main, by: walks)", before=IOI_GROUPS)
-    assert len(found.product(fewer).edges()) == 9
+    assert len(found.sets.product(fewer).edges()) == 9
     with pytest.raises(LanguageError, match="PD218"):
         path_set("random_edges(count: 90000, like: main, by: walks)", before=IOI_GROUPS)
 
@@ -77,10 +77,10 @@ def test_an_extension_holds_the_set_a_walk_and_an_edge_of_the_walk() -> None:
     found = resolver(
         "path p = edges { input -> a0.h1 -[v]-> a9.h9 -> logits }\npath q = through(a9.h9)"
     )
-    own = found.product(found.path_set(expression(found, "p"))).edges()
+    own = found.sets.product(found.path_set(expression(found, "p"))).edges()
     for seed in range(5):
         paths, edge = found.extended(expression(found, "p"), seed)
-        edges = found.product(paths).edges()
+        edges = found.sets.product(paths).edges()
         assert own < edges
         assert (edge.sender, edge.receiver, edge.slot) in edges - own
         assert unused_edges(paths, found.layout) == ()

@@ -12,7 +12,7 @@ from pathdsl.checking.check import check_file
 from pathdsl.checking.options import CheckOptions
 from pathdsl.engine.load.source import shape_of, source_from
 from pathdsl.graph.files.eap import edge_name
-from pathdsl.graph.files.ranking import n_edges, read_ranking
+from pathdsl.graph.files.ranking import read_ranking
 from pathdsl.graph.model.components import Layout
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import load_program
@@ -102,7 +102,7 @@ def test_ranking_orders_all_edges(layout, tmp_path):
     scores = {name: edge["score"] for name, edge in made["edges"].items()}
     for signed in (True, False):
         ranking = read_ranking(path, layout, signed=signed)
-        assert len(ranking) == len(scores) == n_edges(layout)
+        assert len(ranking) == len(scores) == layout.n_edges()
         names = [edge_name(*edge, layout) for edge in ranking.edges]
         assert names == sorted(scores, key=lambda n: -scores[n] if signed else -abs(scores[n]))
 
@@ -162,7 +162,7 @@ def test_a_file_that_ranks_some_edges_only_is_refused(layout, tmp_path):
     path.write_text(FILE + 'let x = cpr(edges("scores.json"), rank: signed)\n')
     outcome = check_file(str(path), CheckOptions())
     (fault,) = [d for d in outcome.diagnostics if d.code == "PD217"]
-    assert f"ranks 30 of the model's {n_edges(layout):,} edges" in fault.message
+    assert f"ranks 30 of the model's {layout.n_edges():,} edges" in fault.message
 
 
 @pytest.mark.parametrize(

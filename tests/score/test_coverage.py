@@ -1,6 +1,6 @@
 """How often intervals and claims err in simulations, against their level and what the docs say.
 
-The simulations are those of `benchmarks.levels`, whose tables stand in docs/semantics.md, with
+The simulations are those of `benchmarks.levels`, whose tables stand in docs/levels.md, with
 fewer samples. Each bound is the Monte-Carlo error of both at 99.9 %, without any other slack: where
 few prompts miss more often than the level says, the docs say so.
 """
@@ -20,7 +20,7 @@ from tests.score.arrays import agg, bootstrap
 LEVEL = 0.95
 COUNT = 250
 DOCUMENTED = 600
-DOCS = Path(__file__).parents[2] / "docs" / "semantics.md"
+DOCS = Path(__file__).parents[2] / "docs" / "levels.md"
 
 
 def error(share: float, count: int = COUNT, other: int | None = None) -> float:

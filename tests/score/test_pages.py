@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_codes_and_pages_are_the_same():
     emitted: set[str] = set()
-    for path in (ROOT / "pathdsl" / "score").glob("*.py"):
+    for path in (ROOT / "pathdsl" / "score").rglob("*.py"):
         emitted |= set(re.findall(r'"(PD\d{3})"', path.read_text(encoding="utf-8")))
     emitted = {code for code in emitted if "PD420" <= code <= "PD449"}
     assert emitted == {page.code for page in PAGES}

@@ -203,7 +203,7 @@ def relation_of(
     """
     a = resolvers[0].path_set(old, bindings[0])  # type: ignore[arg-type]
     b = resolvers[1].path_set(new, bindings[1])  # type: ignore[arg-type]
-    gained, lost = (resolvers[1].product(minus(x, y)) for x, y in ((b, a), (a, b)))
+    gained, lost = (resolvers[1].sets.product(minus(x, y)) for x, y in ((b, a), (a, b)))
     words = []
     if gained.count():
         words.append(f"now with {gained.examples(1)[0]}")

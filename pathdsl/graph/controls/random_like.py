@@ -13,14 +13,14 @@ receives also sends and the other way round, so each step is checked locally.
 
 Source: random circuits of equal size, Shi et al. 2024; draws are `pathdsl.draws.Draws`.
 
-    random_like(resolver, expr, seed=0)
+    renamed(paths, renaming(sets, paths, seed=0), layout)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pathdsl.draws import Draws
 from pathdsl.graph.controls.edge_draws import EdgeClass, draw_edges
@@ -49,55 +49,20 @@ from pathdsl.graph.paths.pathset import (
     Regular,
     Star,
 )
+from pathdsl.graph.paths.sets import PathSets
 from pathdsl.graph.paths.units import Unit, named_nodes, on_paths, places_of
-from pathdsl.graph.resolve.places import Bindings, fault
-from pathdsl.lang import ast
 
-if TYPE_CHECKING:
-    from pathdsl.graph.resolve.path_sets import PathResolver
-
-__all__ = ["random_edges", "random_like", "rename_unit", "renaming", "renaming_of"]
+__all__ = ["Renaming", "random_edges", "rename_unit", "renamed", "renaming"]
 
 ATTEMPTS = 50
 Renaming = Mapping[int, int]
 
 
-def random_like(
-    resolver: PathResolver, expr: ast.PathExpr, seed: int, bindings: Bindings = {}
-) -> PathSet:
-    """The path set of `expr` with its units renamed; PD218 where no renaming is possible."""
-    paths = resolver.path_set(expr, bindings)
-    try:
-        return renamed(paths, renaming(resolver, paths, seed), resolver.layout)
-    except ValueError as error:
-        raise fault(
-            "PD218",
-            f"no random control of this path set exists: {error}",
-            expr,
-            label="cannot be imitated",
-            help="write `mlp` or `attn` for the nodes that need not be renamed",
-        ) from error
-
-
-def renaming_of(resolver: PathResolver, expr: ast.RandomLike, bindings: Bindings = {}) -> Renaming:
-    """The renaming that a written `random_like(P, seed: n)` draws."""
-    seed = next(
-        (
-            int(o.value.value)
-            for o in expr.options
-            if o.keyword == "seed" and isinstance(o.value, ast.Number)
-        ),
-        0,
-    )
-    resolver.path_set(expr, bindings)  # raises with a place in the file where impossible
-    return renaming(resolver, resolver.path_set(expr.inner, bindings), seed)
-
-
-def renaming(resolver: PathResolver, paths: PathSet, seed: int) -> Renaming:
+def renaming(sets: PathSets, paths: PathSet, seed: int) -> Renaming:
     """Component to component for every unit of the set; ValueError where none is found."""
-    layout = resolver.layout
+    layout = sets.layout
     named = list(dict.fromkeys(places_of(named_nodes(paths), layout)))
-    units = on_paths(resolver, paths, named)
+    units = on_paths(sets, paths, named)
     if not units:
         raise ValueError("it names no heads, MLPs or neurons")
     components = list(dict.fromkeys(unit.component for unit in units))
@@ -111,16 +76,15 @@ def renaming(resolver: PathResolver, paths: PathSet, seed: int) -> Renaming:
             raise ValueError(f"it names {len(wanted)} {word} and the model has {len(free)} others")
     for attempt in range(ATTEMPTS):
         draws = Draws(seed, "random_like", str(attempt))
-        mapping = _draw(resolver, paths, whole, taken, draws)
+        mapping = _draw(sets, paths, whole, taken, draws)
         mapping |= _draw_neurons(layout, set(components) - set(whole), taken, draws)
-        if _keeps_steps(resolver, paths, units, mapping):
+        if _keeps_steps(sets, paths, units, mapping):
             return mapping
     raise ValueError(f"none of {ATTEMPTS} draws kept every unit on a path")
 
 
-def rename_unit(unit: Unit, mapping: Renaming, resolver: PathResolver) -> Unit:
+def rename_unit(unit: Unit, mapping: Renaming, layout: Layout) -> Unit:
     """The unit that takes this one's place."""
-    layout = resolver.layout
     component, spared = _atom(unit.component, unit.spared, mapping, layout)
     name = atom_text(component, spared, layout)
     return replace(unit, component=component, spared=spared, name=name)
@@ -142,7 +106,7 @@ def renamed(paths: PathSet, mapping: Renaming, layout: Layout) -> PathSet:
 
 
 def random_edges(
-    resolver: PathResolver,
+    sets: PathSets,
     like: PathSet,
     count: int | None,
     seed: int,
@@ -154,8 +118,8 @@ def random_edges(
     edges alone is matched (`pathdsl.graph.controls.walks`). Raises ValueError where no such set is
     found.
     """
-    layout = resolver.layout
-    present = resolver.product(like).edges()
+    layout = sets.layout
+    present = sets.product(like).edges()
     start = sorted((u, v, slot or "") for u, v, slot in present)
     if told_apart(like, layout):
         raise ValueError("the set to imitate names neurons, and edges of neurons are not drawn")
@@ -242,14 +206,14 @@ def _draw_neurons(
 
 
 def _draw(
-    resolver: PathResolver,
+    sets: PathSets,
     paths: PathSet,
     components: Sequence[int],
     taken: frozenset[int],
     draws: Draws,
 ) -> dict[int, int]:
     """One renaming: first within each layer, then what is left over to the nearest layers."""
-    layout = resolver.layout
+    layout = sets.layout
     free: dict[tuple[str, int], list[int]] = {}
     for i, c in enumerate(layout.components):
         if i not in taken and layout.any_mask >> i & 1:
@@ -264,12 +228,12 @@ def _draw(
         else:
             left.append(component)
     for component in left:
-        mapping[component] = _nearest(resolver, paths, component, free, mapping, draws)
+        mapping[component] = _nearest(sets, paths, component, free, mapping, draws)
     return mapping
 
 
 def _nearest(
-    resolver: PathResolver,
+    sets: PathSets,
     paths: PathSet,
     component: int,
     free: dict[tuple[str, int], list[int]],
@@ -277,7 +241,7 @@ def _nearest(
     draws: Draws,
 ) -> int:
     """A free component in the nearest layer that keeps the moved components on a path."""
-    layout: Layout = resolver.layout
+    layout = sets.layout
     kind, layer = layout.components[component].kind, layout.components[component].layer
     layers = [at for (k, at), pool in free.items() if k == kind and pool]
     order = sorted(draws.shuffled(sorted(layers)), key=lambda at: abs(at - layer))
@@ -285,16 +249,14 @@ def _nearest(
         tried = free[kind, at][-1]
         moved = {**mapping, component: tried}
         units = [Unit(component=c, name="") for c in moved.values()]
-        if len(on_paths(resolver, renamed(paths, moved, layout), units)) == len(units):
+        if len(on_paths(sets, renamed(paths, moved, layout), units)) == len(units):
             return free[kind, at].pop()
     return free[kind, order[0]].pop()
 
 
-def _keeps_steps(
-    resolver: PathResolver, paths: PathSet, units: Sequence[Unit], mapping: Renaming
-) -> bool:
-    moved = [rename_unit(unit, mapping, resolver) for unit in units]
-    return len(on_paths(resolver, renamed(paths, mapping, resolver.layout), moved)) == len(moved)
+def _keeps_steps(sets: PathSets, paths: PathSet, units: Sequence[Unit], mapping: Renaming) -> bool:
+    moved = [rename_unit(unit, mapping, sets.layout) for unit in units]
+    return len(on_paths(sets, renamed(paths, mapping, sets.layout), moved)) == len(moved)
 
 
 def _scaled(classes: Mapping[EdgeClass, int], count: int) -> dict[EdgeClass, int]:

@@ -220,7 +220,7 @@ def _entries(content: Mapping[str, object], key: str, what: str) -> dict[str, Ma
     found = content.get(key, {} if key == "nodes" else None)
     if not isinstance(found, dict):
         raise UnusableFile(f"a circuit file has an object `{key}`")
-    entries = {}
+    entries: dict[str, Mapping[str, object]] = {}
     for name, entry in found.items():
         if isinstance(entry, bool):
             entry = {"in_graph": entry}

@@ -30,7 +30,7 @@ from pathdsl.graph.model.components import Layout
 from pathdsl.graph.paths.pathset import NONE, PathSet
 from pathdsl.lang import ast
 
-__all__ = ["SIZES", "Ranking", "n_edges", "read_ranking", "tie_warnings"]
+__all__ = ["SIZES", "Ranking", "read_ranking", "tie_warnings"]
 
 SIZES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """The shares of all edges at which a curve is read, rounded down to whole edges."""
@@ -69,14 +69,6 @@ class Ranking:
         return tuple(found)
 
 
-def n_edges(layout: Layout) -> int:
-    """How many edges the model has, the inputs of a head counted one by one."""
-    return sum(
-        layout.senders_of[receiver].bit_count() * len(layout.slots_of(receiver))
-        for receiver in range(1, layout.logits + 1)
-    )
-
-
 def read_ranking(path: Path, layout: Layout, *, signed: bool) -> Ranking:
     """All edges of a score file, in order.
 
@@ -87,7 +79,7 @@ def read_ranking(path: Path, layout: Layout, *, signed: bool) -> Ranking:
     if file.edges is None:
         raise UnusableFile("it is a circuit of nodes, and a curve ranks edges")
     refuse_masks(file, None)
-    total = n_edges(layout)
+    total = layout.n_edges()
     if len(file.edge) != total:
         raise UnusableFile(f"it ranks {len(file.edge):,} of the model's {total:,} edges")
     read = {name: score_of(entry, name) for name, entry in file.edges.items()}

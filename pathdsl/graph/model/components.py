@@ -17,8 +17,9 @@ from typing import Literal
 from pathdsl.graph.model.shape import ModelShape
 
 Kind = Literal["input", "head", "mlp", "neuron", "logits"]
+Slot = Literal["q", "k", "v"]
 
-HEAD_SLOTS = ("q", "k", "v")
+HEAD_SLOTS: tuple[Slot, ...] = ("q", "k", "v")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +174,7 @@ class Layout:
                     masks.append(self.below[component.layer])
         return tuple(masks)
 
-    def slots_of(self, index: int) -> tuple[str | None, ...]:
+    def slots_of(self, index: int) -> tuple[Slot | None, ...]:
         """The inputs of a component: q, k, v of a head; one unnamed input of an MLP or `logits`."""
         match self.components[index].kind:
             case "head":

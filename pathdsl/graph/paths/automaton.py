@@ -126,7 +126,8 @@ class Automaton:
         key = (state, slot, layer)
         found = self._slot_steps.get(key)
         if found is None:
-            free, related = 0, {}
+            free = 0
+            related: dict[Rel, int] = {}
             for leaf, nodes, edges, node_mask, _ in self._placed:
                 if local := state >> nodes & node_mask:
                     its_free, its_related = leaf.slot_step(local, layer, slot)

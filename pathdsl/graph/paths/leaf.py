@@ -108,7 +108,8 @@ class Leaf:
         key = (state, slot, layer)
         found = self._steps.get(key)
         if found is None:
-            free, related = 0, {}
+            free = 0
+            related: dict[Rel, int] = {}
             for e in bits(self._open_edges(state)):
                 letter = self.edges[e]
                 if layer < letter.min_layer:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Slot = Literal["q", "k", "v"]
+from pathdsl.graph.model.components import Slot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -64,8 +64,7 @@ class Edge:
     """One edge of a path.
 
     `labels`: the (slot, relation) pairs it may use, of heads only; None: any input of anything.
-    `mark`/`mark_at`: it must cross the entry of that layer, its sender standing there. `senders`
-    and `sender_at` restrict the sender further (listed edges).
+    `mark`/`mark_at`: it must cross the entry of that layer, its sender standing there.
     """
 
     labels: tuple[tuple[Slot, Rel | None], ...] | None = None

@@ -15,7 +15,7 @@ from pathdsl.errors import Diagnostic, PlanError
 from pathdsl.graph.model.components import Layout, bits
 from pathdsl.graph.paths.automaton import Automaton, Guards, SenderClass, SlotStep
 from pathdsl.graph.paths.neurons import original, split_paths
-from pathdsl.graph.paths.pathset import PathSet
+from pathdsl.graph.paths.pathset import PathSet, Pos
 from pathdsl.limits import MOVES, STATES
 
 States = frozenset[int]
@@ -204,13 +204,13 @@ def _guard_cases(part: SenderClass) -> set[int]:
     """States over all truth values of the positions that a class asks about."""
     atoms = sorted({pos for guards, _ in part.guarded for pos in guards})
     if len(atoms) > 12:  # every subset would be too many; all-or-one covers what counting needs
-        choices: list[set[object]] = [set(atoms), set(), *({a} for a in atoms)]
+        choices = [set(atoms), set(), *({a} for a in atoms)]
     else:
         choices = [{a for i, a in enumerate(atoms) if c >> i & 1} for c in range(1 << len(atoms))]
     return {_outcome(part.free, part.guarded, chosen) for chosen in choices}
 
 
-def _outcome(free: int, guarded: tuple[tuple[Guards, int], ...], held: set[object]) -> int:
+def _outcome(free: int, guarded: tuple[tuple[Guards, int], ...], held: set[Pos]) -> int:
     for guards, bit in guarded:
         if all(pos in held for pos in guards):
             free |= bit

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.paths.neurons import atom_mask, atom_text, atoms, intersect, mask_of, told_apart
@@ -34,9 +33,7 @@ from pathdsl.graph.paths.pathset import (
     Star,
     intersection,
 )
-
-if TYPE_CHECKING:
-    from pathdsl.graph.resolve.path_sets import PathResolver
+from pathdsl.graph.paths.sets import PathSets
 
 __all__ = [
     "EdgeUnit",
@@ -67,6 +64,11 @@ class Unit:
     def mask(self) -> int:
         """The unit as a mask."""
         return atom_mask(self.component, self.spared)
+
+    @property
+    def place(self) -> Nodes:
+        """The unit as a node of a path."""
+        return Nodes(mask=self.mask, at=self.at, named=True)
 
     @property
     def label(self) -> str:
@@ -183,29 +185,22 @@ def edge_units(edges: Iterable[ListedEdge], layout: Layout) -> Iterator[EdgeUnit
             )
 
 
-def components_of(resolver: PathResolver, paths: PathSet) -> frozenset[int]:
+def components_of(sets: PathSets, paths: PathSet) -> frozenset[int]:
     """The components on some path of the set, `input` and `logits` with them."""
-    product = resolver.product(paths)
-    found = {i for u, v, _ in product.own_edges() for i in (u, v)}
-    return frozenset(map(product.index, found))
+    product = sets.product(paths)
+    ends = {i for u, v, _ in product.own_edges() for i in (u, v)}
+    return frozenset(map(product.index, ends))
 
 
-def on_paths(resolver: PathResolver, paths: PathSet, units: Iterable[Unit]) -> tuple[Unit, ...]:
+def on_paths(sets: PathSets, paths: PathSet, units: Iterable[Unit]) -> tuple[Unit, ...]:
     """Those units through which some path of the set runs, in their order."""
-    layout = resolver.layout
-    met = mask_of(components_of(resolver, paths), told_apart(paths, layout), layout)
+    layout = sets.layout
+    met = mask_of(components_of(sets, paths), told_apart(paths, layout), layout)
     present = [unit for unit in units if intersect(unit.mask, met, layout)]
     if not subtracts(paths):  # without subtraction no position takes a path away
         return tuple(present)
     return tuple(
-        unit
-        for unit in present
-        if resolver.count(
-            intersection(
-                paths,
-                resolver.through_nodes([Nodes(mask=unit.mask, at=unit.at, named=True)]),
-            )
-        )
+        unit for unit in present if sets.count(intersection(paths, sets.through([unit.place])))
     )
 
 

@@ -21,18 +21,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pathdsl.errors import Diagnostic, LanguageError
-from pathdsl.graph.model.components import Layout, bits
+from pathdsl.graph.model.components import bits
 from pathdsl.graph.paths.neurons import whole
 from pathdsl.graph.paths.pathset import Nodes
+from pathdsl.graph.resolve.arrows import labels_of
+from pathdsl.graph.resolve.places import Bindings, Mark, Places
 from pathdsl.graph.resolve.positions import Step, distance, is_after, place_fault
 from pathdsl.lang import ast
-
-if TYPE_CHECKING:
-    from pathdsl.graph.resolve.places import Bindings, Mark
-    from pathdsl.graph.resolve.subpaths import SubPaths
 
 __all__ = ["check_chain", "no_edge"]
 
@@ -45,16 +42,16 @@ class End:
     node: ast.Node
 
 
-def check_chain(resolver: SubPaths, chain: ast.Chain, bindings: Bindings) -> None:
+def check_chain(places: Places, chain: ast.Chain, bindings: Bindings) -> None:
     """Raise LanguageError with every arrow of the chain that cannot be met; None when all can."""
-    checker = _Checker(resolver, bindings)
+    checker = _Checker(places, bindings)
     checker.steps(checker.ends(chain.first, last=True), chain.steps)
     if checker.faults:
         raise LanguageError(checker.faults)
 
 
 def no_edge(
-    resolver: SubPaths,
+    places: Places,
     chain: ast.Chain,
     step: ast.Hop,
     senders: tuple[Nodes, ...],
@@ -67,11 +64,11 @@ def no_edge(
             break
         if isinstance(earlier, ast.Hop):
             before = earlier.target
-    checker = _Checker(resolver, {})
+    checker = _Checker(places, {})
     checker.hop(
-        [End(place=n, node=before) for n in whole(senders, resolver.layout)],
+        [End(place=n, node=before) for n in whole(senders, places.layout)],
         step,
-        [End(place=n, node=step.target) for n in whole(receivers, resolver.layout)],
+        [End(place=n, node=step.target) for n in whole(receivers, places.layout)],
     )
     found = checker.faults or [_plain(step.target, before)]
     return LanguageError(found)
@@ -87,9 +84,10 @@ def _plain(receiver: ast.Node, sender: ast.Node) -> Diagnostic:
 class _Checker:
     """The faults of one chain's arrows."""
 
-    def __init__(self, resolver: SubPaths, bindings: Bindings) -> None:
-        self.resolver = resolver
-        self.layout: Layout = resolver.layout
+    def __init__(self, places: Places, bindings: Bindings) -> None:
+        self.places = places
+        self.program = places.program
+        self.layout = places.layout
         self.bindings = bindings
         self.faults: list[Diagnostic] = []
 
@@ -117,13 +115,11 @@ class _Checker:
             case ast.Chain(first=first, steps=steps):
                 found = self.ends(first, last=True, bindings=bindings, shown=shown)
                 return self.after(found, steps, bindings, shown)
-            case ast.Name(name=name) if (
-                name in self.resolver.program.paths and name not in bindings
-            ):
-                path = self.resolver.program.paths[name].path
+            case ast.Name(name=name) if name in self.program.paths and name not in bindings:
+                path = self.program.paths[name].path
                 return self.ends(path, last=last, bindings={}, shown=shown or expr)
             case _:
-                nodes = self.resolver.places.nodes(expr, bindings)  # type: ignore[arg-type]
+                nodes = self.places.nodes(expr, bindings)  # type: ignore[arg-type]
                 return [End(place=n, node=shown or expr) for n in whole(nodes, self.layout)]
 
     def after(
@@ -138,7 +134,7 @@ class _Checker:
             if isinstance(step, ast.Repeat):
                 inside = self.after([], step.hops, bindings, shown)
                 senders = _once([*(senders if step.least == 0 else []), *inside])
-            elif not self.resolver.places.marks(step.target, bindings):
+            elif not self.places.marks(step.target, bindings):
                 senders = self.ends(step.target, last=True, bindings=bindings, shown=shown)
         return senders
 
@@ -154,7 +150,7 @@ class _Checker:
                 self.steps(senders if step.least else [], step.hops)
                 senders = self.after(senders, (step,), self.bindings)
                 continue
-            marks = self.resolver.places.marks(step.target, self.bindings)
+            marks = self.places.marks(step.target, self.bindings)
             if marks:
                 crossing = (step, marks)
                 continue
@@ -190,7 +186,7 @@ class _Checker:
         self, senders: list[End], arrow: ast.Arrow, receivers: list[End]
     ) -> Diagnostic | None:
         """None when some sender is read by some receiver; else the fault to show."""
-        labels = self.resolver.labels(arrow)
+        labels = labels_of(arrow)
         if labels and not any(r.place.mask & self.layout.heads_mask for r in receivers):
             return self.no_slots(senders, receivers)
         step = Step(labels=labels, reach=arrow.reach, layout=self.layout)
@@ -266,14 +262,14 @@ class _Checker:
 
     def text(self, node: ast.Node, place: Nodes) -> str:
         """What was written for a node, or its label."""
-        source = self.resolver.program.sources.get(node.span.path)
+        source = self.program.sources.get(node.span.path)
         if source is not None:
             return source.text[node.span.start : node.span.end]
         label = "{" + ", ".join(self.layout.label(i) for i in bits(place.mask)) + "}"
         return (label if "," in label else label[1:-1]) + (f"@{place.at}" if place.at else "")
 
     def arrow_text(self, arrow: ast.Arrow) -> str:
-        source = self.resolver.program.sources.get(arrow.span.path)
+        source = self.program.sources.get(arrow.span.path)
         return source.text[arrow.span.start : arrow.span.end] if source else "->"
 
     def diagnostic(
@@ -318,7 +314,7 @@ class _Checker:
         return ""
 
     def pairs_possible(self, senders: list[End], arrow: ast.Arrow, receivers: list[End]) -> bool:
-        step = Step(labels=self.resolver.labels(arrow), reach=arrow.reach, layout=self.layout)
+        step = Step(labels=labels_of(arrow), reach=arrow.reach, layout=self.layout)
         return any(place_fault(step, s.place, r.place) == "" for s in senders for r in receivers)
 
     def misplaced(self, sender: End, receiver: End, code: str, arrow: ast.Arrow) -> Diagnostic:

@@ -50,6 +50,7 @@ class Blame:
     def empty(self, expr: ast.PathExpr, bindings: Bindings) -> Diagnostic:
         """The fault of an empty path set, at the first part that leaves nothing."""
         message, help = "this path set is empty", "choose nodes that some path joins"
+        blamed: ast.Node
         match expr:
             case ast.Group(inner=inner):
                 return self.empty(inner, bindings)
@@ -140,7 +141,7 @@ class Blame:
         probe = Resolver(self.program, self.resolver.shape, PROBE_STATES)
         product = None
         try:
-            product = probe.product(probe.path_set(expr, bindings))
+            product = probe.sets.product(probe.path_set(expr, bindings))
             product.moves = self._moves
             return max(1, product.n_states())
         except PathdslError as error:

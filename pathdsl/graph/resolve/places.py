@@ -102,9 +102,9 @@ class Places:
             case ast.ResidRef(layer=layer, at=at):
                 layers = indices(layer, self.layout.shape.n_layers + 1, "residual mark", ref)
                 return tuple(Mark(layer=i, at=pos_of(at)) for i in layers)
-            case ast.Name(name=name) if name in bindings:
+            case ast.Name(name=name, at=position) if name in bindings:
                 return tuple(
-                    Mark(layer=m.layer, at=self._one_at(m.at, pos_of(ref.at), ref))
+                    Mark(layer=m.layer, at=self._one_at(m.at, pos_of(position), ref))
                     for m in bindings[name].marks
                 )
             case ast.NodeSet(members=members):
@@ -114,9 +114,8 @@ class Places:
                         "PD208", "a set holds either nodes or residual marks, not both", ref
                     )
                 if any(parts):
-                    at = pos_of(ref.at)
                     kept = [
-                        Mark(layer=m.layer, at=self._one_at(m.at, at, ref))
+                        Mark(layer=m.layer, at=self._one_at(m.at, pos_of(ref.at), ref))
                         for part in parts
                         for m in part
                     ]

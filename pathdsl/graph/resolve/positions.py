@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pathdsl.graph.model.components import Layout, bits
-from pathdsl.graph.paths.pathset import Nodes, Pos, Rel
+from pathdsl.graph.paths.pathset import Nodes, Pos, Rel, Slot
 
 
 def distance(sender: Pos | None, receiver: Pos | None) -> int | None:
@@ -44,7 +44,7 @@ def is_after(sender: Pos | None, receiver: Pos | None) -> bool:
 class Step:
     """One arrow: its labels (None: any input), and whether nodes may stand between."""
 
-    labels: tuple[tuple[str, Rel | None], ...] | None
+    labels: tuple[tuple[Slot, Rel | None], ...] | None
     reach: bool
     layout: Layout
 
@@ -74,7 +74,7 @@ def place_fault(step: Step, sender: Nodes, receiver: Nodes) -> str | None:
 
 
 def edge_possible(
-    layout: Layout, sender: Nodes, v: int, to: Pos | None, slot: str | None, relation: Rel | None
+    layout: Layout, sender: Nodes, v: int, to: Pos | None, slot: Slot | None, relation: Rel | None
 ) -> bool:
     """Whether one input of component `v`, standing at `to`, may read these senders' position."""
     labels = ((slot, relation),) if slot else None

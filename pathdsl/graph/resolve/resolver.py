@@ -1,9 +1,9 @@
-"""What scores ask of a path set: its units, groups, edges, knockouts and controls.
+"""What is asked of path expressions: their sets, units, groups, edges, knockouts and controls.
 
-`Resolver` is `PathResolver` with these questions added; the answers are cheap enough to be asked
-for every knockout, since emptiness is decided on the automaton and paths are never enumerated.
+The answers are cheap enough to be asked for every knockout, since emptiness is decided on the
+automaton and paths are never enumerated.
 
-Source: language.md section 5 (units), semantics.md section 5 (knockouts).
+Source: docs/language.md, Units; docs/scores.md, completeness(P, knockouts: K).
 
     resolver = Resolver(program, shape)
     units = resolver.units(expr)                                # a5.h5@S2, a9.h9@END, …
@@ -15,9 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
-from pathdsl.graph.controls import random_like as controls
+from pathdsl.graph.controls.random_like import Renaming, rename_unit, renaming
 from pathdsl.graph.controls.walks import added_walk
 from pathdsl.graph.files.eap import edge_name, listed
+from pathdsl.graph.files.ranking import Ranking
+from pathdsl.graph.model.components import Layout
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.neurons import intersect, mask_of, told_apart
 from pathdsl.graph.paths.pathset import (
     NONE,
@@ -29,7 +32,8 @@ from pathdsl.graph.paths.pathset import (
     intersection,
     union,
 )
-from pathdsl.graph.paths.product import Product
+from pathdsl.graph.paths.product import MAX_STATES, Product
+from pathdsl.graph.paths.sets import PathSets
 from pathdsl.graph.paths.units import (
     EdgeUnit,
     Unit,
@@ -39,9 +43,10 @@ from pathdsl.graph.paths.units import (
     places_of,
     subtracts,
 )
-from pathdsl.graph.resolve.path_sets import PathResolver
-from pathdsl.graph.resolve.places import Bindings, Member, fault
+from pathdsl.graph.resolve.expressions import Expressions, seed_of
+from pathdsl.graph.resolve.places import Bindings, Member, Places, fault
 from pathdsl.lang import ast
+from pathdsl.lang.program import Program
 from pathdsl.lang.walk import children
 
 __all__ = ["Description", "EdgeUnit", "Resolver", "Unit"]
@@ -64,8 +69,38 @@ class Description:
     examples: tuple[str, ...]
 
 
-class Resolver(PathResolver):
-    """Meaning of path expressions, and what scores ask of them."""
+class Resolver:
+    """One program on the graph of one model.
+
+    `places` resolves references to nodes, `expressions` paths; `sets` has what needs no syntax.
+    """
+
+    def __init__(self, program: Program, shape: ModelShape, max_states: int = MAX_STATES) -> None:
+        self.program = program
+        self.shape = shape
+        self.layout = Layout(shape)
+        self.places = Places(program, self.layout)
+        self.sets = PathSets(self.layout, max_states)
+        self.expressions = Expressions(self.places, self.sets)
+
+    def path_set(self, expr: ast.PathExpr, bindings: Bindings = {}) -> PathSet:
+        """The complete path set that an expression denotes where a path set is wanted."""
+        return self.expressions.path_set(expr, bindings)
+
+    def count(self, paths: PathSet) -> int:
+        """Number of (component, slot) sequences in a set."""
+        return self.sets.count(paths)
+
+    def loop(self, loop: ast.Loop) -> tuple[Member, ...]:
+        """The members of `for v in SET`, in the author's order; PD209 where there are none."""
+        members = self.places.singles(loop.members, {})
+        if not members:
+            raise fault("PD209", "this set of nodes is empty", loop.members)
+        return members
+
+    def ranking(self, expr: ast.EdgesFile, *, signed: bool) -> Ranking:
+        """All edges of a score file in the order of their scores; PD217 where it cannot be used."""
+        return self.expressions.ranking(expr, signed=signed)
 
     # ---------------------------------------------------------------------------------------------
     # Units and groups
@@ -75,8 +110,8 @@ class Resolver(PathResolver):
         self, expr: ast.PathExpr, bindings: Bindings = {}, over: ast.Node | None = None
     ) -> tuple[Unit, ...]:
         """The units of P in order of first mention; `over` names other candidates."""
-        found = self._candidates(over if over is not None else expr, bindings)
-        return self.on_paths(self.path_set(expr, bindings), dict.fromkeys(found))
+        candidates = self._candidates(over if over is not None else expr, bindings)
+        return on_paths(self.sets, self.path_set(expr, bindings), dict.fromkeys(candidates))
 
     def edges(
         self, expr: ast.PathExpr, bindings: Bindings = {}, over: ast.Node | None = None
@@ -93,11 +128,10 @@ class Resolver(PathResolver):
                 help="add `over: edges { a -> b }` with the edges to try",
             )
         paths = self.path_set(expr, bindings)
-        found = dict.fromkeys(edge_units(candidates.edges, self.layout))
-        present, apart = self.product(paths).edges(), told_apart(paths, self.layout)
+        present, apart = self.sets.product(paths).edges(), told_apart(paths, self.layout)
         return tuple(
             unit
-            for unit in found
+            for unit in dict.fromkeys(edge_units(candidates.edges, self.layout))
             if self._present(unit, present, apart)
             and (not subtracts(paths) or self._meets(paths, self.through([unit])))
         )
@@ -107,12 +141,11 @@ class Resolver(PathResolver):
     ) -> tuple[tuple[str, tuple[Unit, ...]], ...]:
         """The groups that P names, also through named paths, each restricted to P's units."""
         units = set(self.units(expr, bindings))
-        found = []
+        groups = {}
         for name, members in self._groups(expr, bindings):
-            kept = tuple(dict.fromkeys(unit for unit in members if unit in units))
-            if kept:
-                found.append((name, kept))
-        return tuple(dict(found).items())
+            if kept := tuple(dict.fromkeys(unit for unit in members if unit in units)):
+                groups[name] = kept
+        return tuple(groups.items())
 
     def unit_group(
         self, expr: ast.PathExpr, unit: Unit, bindings: Bindings = {}
@@ -123,18 +156,14 @@ class Resolver(PathResolver):
                 return members
         return (unit,)
 
-    def on_paths(self, paths: PathSet, units: Iterable[Unit]) -> tuple[Unit, ...]:
-        """Those units through which some path of the set runs."""
-        return on_paths(self, paths, units)
-
     def through(self, units: Iterable[Unit | EdgeUnit]) -> PathSet:
         """The complete paths through one of these nodes or along one of these edges."""
         nodes: list[Nodes] = []
         result: PathSet = NONE
         for unit in units:
             match unit:
-                case Unit(mask=mask, at=at):
-                    nodes.append(Nodes(mask=mask, at=at, named=True))
+                case Unit():
+                    nodes.append(unit.place)
                 case EdgeUnit(slot=slot):
                     labels = ((slot, unit.relation),) if slot else None
                     word = cat(
@@ -142,16 +171,12 @@ class Resolver(PathResolver):
                         Edge(labels=labels),
                         Nodes(mask=unit.receiver_mask, at=unit.receiver_at),
                     )
-                    result = union(result, self.complete(word))
-        return union(self.through_nodes(nodes), result)
+                    result = union(result, self.sets.complete(word))
+        return union(self.sets.through(nodes), result)
 
     # ---------------------------------------------------------------------------------------------
     # Controls, overlap, description
     # ---------------------------------------------------------------------------------------------
-
-    def random_like(self, expr: ast.PathExpr, seed: int, bindings: Bindings = {}) -> PathSet:
-        """P with its units renamed one to one to others of their kind and layer."""
-        return controls.random_like(self, expr, seed, bindings)
 
     def extended(
         self, expr: ast.PathExpr, seed: int, bindings: Bindings = {}
@@ -163,7 +188,7 @@ class Resolver(PathResolver):
         paths = self.path_set(expr, bindings)
         if not isinstance(paths, Listed):
             raise fault("PD222", "a walk extends a list of edges, and this is none", expr)
-        present = self.product(paths).edges()
+        present = self.sets.product(paths).edges()
         try:
             added, chosen = added_walk(self.layout, present, seed)
         except ValueError as error:
@@ -188,7 +213,7 @@ class Resolver(PathResolver):
     def describe(self, expr: ast.PathExpr, bindings: Bindings = {}, limit: int = 5) -> Description:
         """Units, size and some members of one path set."""
         paths = self.path_set(expr, bindings)
-        product = self.product(paths)
+        product = self.sets.product(paths)
         edges = product.own_edges()
         met = {i for u, v, _ in edges for i in (u, v)}
         return Description(
@@ -205,8 +230,8 @@ class Resolver(PathResolver):
 
     def _beside(self, paths: PathSet, other: PathSet) -> Product:
         if not told_apart(other, self.layout) & ~told_apart(paths, self.layout):
-            return self.product(paths)
-        return Product(paths, self.layout, self.max_states, beside=(other,))
+            return self.sets.product(paths)
+        return Product(paths, self.layout, self.sets.max_states, beside=(other,))
 
     def _present(
         self, unit: EdgeUnit, present: Set[tuple[int, int, str | None]], apart: int
@@ -246,27 +271,29 @@ class Resolver(PathResolver):
                 | ast.Name()
                 | ast.NodeSet()
             ):
-                yield from places_of(self._member(expr, bindings).nodes, self.layout)
+                yield from places_of(self.places.member(expr, bindings).nodes, self.layout)
             case _:
                 for child in children(expr):
                     yield from self._candidates(child, bindings)
 
-    def _member(self, ref: ast.NodeRef, bindings: Bindings) -> Member:
-        return self.places.member(ref, bindings)
-
     def _groups(self, expr: ast.Node, bindings: Bindings) -> Iterator[tuple[str, tuple[Unit, ...]]]:
         match expr:
             case ast.RandomLike(inner=inner):
-                renamed = controls.renaming_of(self, expr, bindings)
+                mapping = self._renaming(expr, bindings)
                 for name, members in self._groups(inner, bindings):
-                    yield name, tuple(controls.rename_unit(u, renamed, self) for u in members)
+                    yield name, tuple(rename_unit(u, mapping, self.layout) for u in members)
             case ast.Name(name=name) if name in bindings:
                 return
             case ast.Name(name=name) if name in self.program.paths:
                 yield from self._groups(self.program.paths[name].path, {})
             case ast.Name(name=name) if name in self.program.groups:
-                nodes = self._member(expr, bindings).nodes
+                nodes = self.places.member(expr, bindings).nodes
                 yield name, tuple(places_of(nodes, self.layout))
             case _:
                 for child in children(expr):
                     yield from self._groups(child, bindings)
+
+    def _renaming(self, expr: ast.RandomLike, bindings: Bindings) -> Renaming:
+        """The renaming that a written `random_like(P, seed: n)` draws."""
+        self.path_set(expr, bindings)  # raises with a place in the file where impossible
+        return renaming(self.sets, self.path_set(expr.inner, bindings), seed_of(expr.options))

@@ -4,7 +4,7 @@ A *sub-path* is what may stand in the place of a node; its ends are not supplied
 repeat and nest names so that a few lines spell out an endless expression: the size of what a name
 stands for is bounded before it is built.
 
-Source: language.md sections 4 and 5.
+Source: docs/language.md, Sub-paths.
 """
 
 from __future__ import annotations
@@ -13,10 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from pathdsl.errors import LanguageError
-from pathdsl.graph.model.components import Layout
-from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.automaton import MAX_LETTERS
-from pathdsl.graph.paths.neurons import unite
 from pathdsl.graph.paths.pathset import (
     ANY_EDGE,
     EMPTY,
@@ -28,59 +25,28 @@ from pathdsl.graph.paths.pathset import (
     PathSet,
     Regex,
     Regular,
-    Rel,
     Star,
     alt,
     cat,
 )
-from pathdsl.graph.paths.product import MAX_STATES, Product
-from pathdsl.graph.resolve import adjacency
+from pathdsl.graph.paths.sets import merge
+from pathdsl.graph.resolve.adjacency import check_chain
+from pathdsl.graph.resolve.arrows import labels_of
 from pathdsl.graph.resolve.places import Bindings, Mark, Places, fault
 from pathdsl.lang import ast
-from pathdsl.lang.program import Program
 
-Labels = tuple[tuple[str, Rel | None], ...] | None
 NODE_REFS = (
     ast.HeadRef, ast.KvRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.NodeSet
 )  # fmt: skip
 
 
-def relation_of(relation: ast.Relation | None) -> Rel | None:
-    """The distances, head's position minus position read, at which a relation holds."""
-    if relation is None:
-        return None
-    size = relation.size or 0
-    match relation.kind:
-        case "prev":
-            return Rel(least=1, most=1)
-        case "same":
-            return Rel(least=0, most=0)
-        case "window":
-            if size < 1:
-                raise fault("PD116", "a window holds at least one position", relation)
-            return Rel(least=0, most=size - 1)
-        case "offset":
-            if size > 0:
-                raise fault(
-                    "PD116",
-                    f"`offset({size})` would read the future",
-                    relation,
-                    help=f"write `offset(-{size})`",
-                )
-            return Rel(least=-size, most=-size)
-
-
 class SubPaths:
-    """Meaning of sub-paths of one program on one model shape."""
+    """Meaning of the sub-paths of one program on one layout."""
 
-    def __init__(self, program: Program, shape: ModelShape, max_states: int = MAX_STATES) -> None:
-        self.program = program
-        self.shape = shape
-        self.layout = Layout(shape)
-        self.places = Places(program, self.layout)
-        self.max_states = max_states
-        self._products: dict[PathSet, Product] = {}
-        self._named: dict[str, PathSet] = {}
+    def __init__(self, places: Places) -> None:
+        self.program = places.program
+        self.layout = places.layout
+        self.places = places
         self._parts: dict[str, Regex] = {}
         self._is_part: dict[str, bool] = {}
         self._sizes: dict[int, int] = {}
@@ -99,7 +65,7 @@ class SubPaths:
                 return not bindings[name].marks
             case ast.Name(name=name) if name in self.program.paths:
                 if name not in self._is_part:
-                    with self._opened(name, expr):
+                    with self.opened(name, expr):
                         found = self.is_sub_path(self.program.paths[name].path, {})
                     self._is_part[name] = found
                 return self._is_part[name]
@@ -134,9 +100,9 @@ class SubPaths:
                         help=f"combine complete sets with `&`, `-` and `|`: `{name} & (…)`",
                     )
                 if name not in self._parts:
-                    with self._opened(name, expr):
+                    with self.opened(name, expr):
                         part = self.sub_path(inner, {})
-                    self._bound(part, expr)
+                    self.bound(part, expr)
                     self._parts[name] = part
                 return self._parts[name]
             case (
@@ -146,7 +112,7 @@ class SubPaths:
                 | ast.MlpRef()
                 | ast.NeuronRef()
                 | ast.Word()
-                | (ast.NodeSet())
+                | ast.NodeSet()
             ):
                 nodes = merge(self.places.nodes(expr, bindings), self.layout)
                 if not nodes:
@@ -162,7 +128,7 @@ class SubPaths:
                 )
 
     @contextmanager
-    def _opened(self, name: str, ref: ast.Node) -> Iterator[None]:
+    def opened(self, name: str, ref: ast.Node) -> Iterator[None]:
         """While the path `name` is being resolved; a path inside itself is a fault."""
         if name in self._open:
             raise fault("PD108", f"`{name}` is defined by itself", ref)
@@ -172,7 +138,7 @@ class SubPaths:
         finally:
             self._open.pop()
 
-    def _bound(self, part: Regex | PathSet, ref: ast.Node) -> None:
+    def bound(self, part: Regex | PathSet, ref: ast.Node) -> None:
         """Refuse a named expression that spells out more letters than an automaton may have."""
         size = self._letters(part)
         self._sizes[id(part)] = size  # `part` is kept, so the number stays its own
@@ -201,13 +167,14 @@ class SubPaths:
             case _:
                 return 1
 
-    def _is_marks(self, expr: ast.PathExpr, bindings: Bindings) -> bool:
+    def is_marks(self, expr: ast.PathExpr, bindings: Bindings) -> bool:
+        """Whether an expression means residual marks and not nodes."""
         return isinstance(expr, ast.ResidRef | ast.Name | ast.NodeSet) and bool(
             self.places.marks(expr, bindings)
         )
 
     def _chain(self, chain: ast.Chain, bindings: Bindings) -> Regex:
-        if self._is_marks(chain.first, bindings):
+        if self.is_marks(chain.first, bindings):
             raise fault(
                 "PD208",
                 "a path cannot begin with a residual mark",
@@ -216,7 +183,7 @@ class SubPaths:
             )
         first = self.sub_path(chain.first, bindings)
         body = self._hops(chain.steps, bindings)
-        adjacency.check_chain(self, chain, bindings)
+        check_chain(self.places, chain, bindings)
         return cat(first, body)
 
     def _hops(self, steps: Iterable[ast.Hop | ast.Repeat], bindings: Bindings) -> Regex:
@@ -228,14 +195,14 @@ class SubPaths:
                 if pending:
                     raise _dangling(pending[0])
                 section = self._hops(step.hops, bindings)
-                longest = 2 * self.shape.n_layers + 2  # no path has more edges
+                longest = 2 * self.layout.shape.n_layers + 2  # no path has more edges
                 least = min(step.least, longest)
                 most = step.most if step.most is None or step.most < longest else None
                 parts.append(repeat(section, least, most))
                 continue
             marks = (
                 self.places.marks(step.target, bindings)
-                if self._is_marks(step.target, bindings)
+                if self.is_marks(step.target, bindings)
                 else ()
             )
             if marks:
@@ -263,7 +230,7 @@ class SubPaths:
     def _arrow(self, arrow: ast.Arrow, pending: tuple[ast.Hop, tuple[Mark, ...]] | None) -> Regex:
         middle = Nodes(mask=self.layout.any_mask)
         before = Star(inner=cat(ANY_EDGE, middle))
-        last = Edge(labels=self.labels(arrow))
+        last = Edge(labels=labels_of(arrow))
         if pending is None:
             return cat(before, last) if arrow.reach else last
         hop, marks = pending
@@ -275,26 +242,6 @@ class SubPaths:
                 options.append(cat(crossing, middle, before, last))
         crossed = alt(*options)
         return cat(before, crossed) if hop.arrow.reach else crossed
-
-    def labels(self, arrow: ast.Arrow) -> Labels:
-        """The (slot, relation) pairs written on an arrow; None for any input."""
-        if not arrow.labels:
-            return None
-        return tuple(
-            (slot, relation_of(label.relation)) for label in arrow.labels for slot in label.slots
-        )
-
-
-def merge(nodes: Iterable[Nodes], layout: Layout) -> tuple[Nodes, ...]:
-    """Places of equal position and kind joined into one, in order of first mention."""
-    merged: dict[tuple[object, bool], int] = {}
-    for n in nodes:
-        merged[n.at, n.named] = unite(merged.get((n.at, n.named), 0), n.mask, layout)
-    return tuple(
-        Nodes(mask=mask, at=at, named=named)  # type: ignore[arg-type]
-        for (at, named), mask in merged.items()
-        if mask
-    )
 
 
 def repeat(section: Regex, least: int, most: int | None) -> Regex:

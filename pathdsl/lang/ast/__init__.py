@@ -8,10 +8,7 @@ The tree is unresolved: a `Name` may be a group, a path, a loop variable or noth
 `pathdsl.score.lowering` give meaning.
 """
 
-from pathdsl.lang.ast.base import (
-    Node,
-    Slot,
-)
+from pathdsl.lang.ast.base import Argument, Node, Slot
 from pathdsl.lang.ast.nodes import (
     HeadRef,
     Indices,
@@ -64,7 +61,6 @@ from pathdsl.lang.ast.statements import (
     UseDecl,
 )
 from pathdsl.lang.ast.values import (
-    Argument,
     AttentionArgs,
     Binary,
     Bool,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from pathdsl.lang.ast.base import Node, Slot
+from pathdsl.lang.ast.base import Argument, Node, Slot
 from pathdsl.lang.ast.nodes import (
     HeadRef,
     KvRef,
@@ -17,9 +17,6 @@ from pathdsl.lang.ast.nodes import (
     ResidRef,
     Word,
 )
-
-if TYPE_CHECKING:
-    from pathdsl.lang.ast.values import Argument
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pathdsl.errors import Span
-from pathdsl.lang.ast.base import Node
+from pathdsl.lang.ast.base import Argument, Node
 from pathdsl.lang.ast.nodes import (
     HeadRef,
     KvRef,
@@ -73,14 +73,6 @@ class MapValue(Node):
     """`{ a9.h0: backup_mover }`: only as the `given:` of a score."""
 
     items: tuple[tuple[NodeRef, NodeRef], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Argument(Node):
-    """One argument of a call; `keyword` is "" for a positional one."""
-
-    keyword: str = ""
-    value: Expr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

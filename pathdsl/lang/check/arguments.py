@@ -8,15 +8,15 @@ Source: language.md sections 3, 5 and 6.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeGuard
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
-from pathdsl.lang.check.nodes import check_nodes, check_positions, is_nodes
-from pathdsl.lang.check.scope import Faults, Scope, fault, listed, meant, unknown
+from pathdsl.lang.check.nodes import check_nodes, check_positions
+from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, meant, unknown
 from pathdsl.lang.signatures.calls import KNOCKOUTS, TREATED, Kind, Parameter, Signature, literal
-from pathdsl.lang.walk import strip
 
-__all__ = ["check_arguments", "check_column", "check_treated", "check_value", "unknown_word"]
+__all__ = ["VALUES", "check_arguments", "check_column", "check_value", "unknown_word", "wrong"]
 
 
 def unknown_word(word: str, known: Iterable[str], span: Span, what: str) -> Faults:
@@ -85,84 +85,20 @@ def _surplus(signature: Signature, argument: ast.Argument) -> Diagnostic:
 
 def check_value(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     """Kind, choices and range of the value of one argument or field."""
-    # Paths and runs hold calls of their own, so their checks import this module.
-    from pathdsl.lang.check.expressions import check_run
-    from pathdsl.lang.check.paths import check_path
-
-    kind = parameter.kind
-    match kind:
-        case Kind.INTEGER | Kind.NUMBER:
-            yield from _number(parameter, value)
-        case Kind.TEXT | Kind.BOOL:
-            wanted = ast.String if kind is Kind.TEXT else ast.Bool
-            if not isinstance(value, wanted):
-                yield _wrong(parameter, value)
-        case Kind.TEXTS:
-            items = value.items if isinstance(value, ast.ListValue) else (value,)
-            for item in items:
-                if not isinstance(item, ast.String):
-                    yield _wrong(parameter, item)
-        case Kind.WORD:
-            yield from _word(parameter, value)
-        case Kind.COLUMN | Kind.LABEL:
-            if not _is_word(value):
-                yield _wrong(parameter, value)
-            elif kind is Kind.LABEL:
-                yield from check_column(scope, value, "label")  # type: ignore[arg-type]
-            elif parameter.name == "answer":
-                yield from check_column(scope, value, "token")  # type: ignore[arg-type]
-            else:
-                yield from check_column(scope, value, "prompt")  # type: ignore[arg-type]
-        case Kind.LABELS:
-            yield from _labels(scope, parameter, value)
-        case Kind.COLUMNS:
-            items = value.items if isinstance(value, ast.ListValue) else ()
-            if not items or not all(map(_is_word, items)):
-                yield _wrong(parameter, value)
-        case Kind.METRIC | Kind.TASK:
-            if not _is_word(value):
-                yield _wrong(parameter, value)
-            else:
-                yield from unknown(scope, value, (kind.name.lower(),))  # type: ignore[arg-type]
-        case Kind.TREATED:
-            yield from check_treated(scope, value)
-        case Kind.POSITIONS:
-            yield from check_positions(scope, value)
-        case Kind.PATHS:
-            yield from check_path(scope, value)
-        case Kind.NODES:
-            yield from check_nodes(scope, value)
-        case Kind.UNITS | Kind.OVER:
-            word = literal(value)
-            if kind is Kind.OVER and word in parameter.choices:
-                return
-            if isinstance(strip(value), ast.Edges | ast.EdgesFile):
-                yield from check_path(scope, value)
-            elif is_nodes(value):
-                yield from check_nodes(scope, value)
-            else:
-                yield _wrong(parameter, value)
-        case Kind.KNOCKOUTS:
-            yield from _knockouts(scope, parameter, value)
-        case Kind.GIVEN:
-            yield from _given(scope, parameter, value)
-        case Kind.RUN:
-            if isinstance(value, ast.PlainRun | ast.PathRun):
-                yield from check_run(scope, value)
-            else:
-                yield _wrong(parameter, value, "`reference`, `treated`, `treat(P)` or `keep(P)`")
-        case Kind.ATTENTION:
-            if not isinstance(value, ast.AttentionArgs):
-                yield _wrong(parameter, value)
-        case Kind.EXPRESSION | Kind.SOURCE:
-            pass  # walked by the check of the expression, or of the task
+    yield from scope.checks[parameter.kind](scope, parameter, value)
 
 
-def _is_word(value: ast.Node) -> bool:
+def _is_word(value: ast.Node) -> TypeGuard[ast.Name]:
     return isinstance(value, ast.Name) and value.at is None
 
 
-def _wrong(parameter: Parameter, value: ast.Node, wanted: str = "") -> Diagnostic:
+def _items(value: ast.Node) -> tuple[ast.Node, ...]:
+    """The members of a list; a value that is none is its own."""
+    return value.items if isinstance(value, ast.ListValue) else (value,)
+
+
+def wrong(parameter: Parameter, value: ast.Node, wanted: str = "") -> Diagnostic:
+    """The fault of a value that is not of its parameter's kind."""
     return fault(
         "PD115",
         f"`{parameter.name}` takes {wanted or parameter.kind.value}",
@@ -172,22 +108,65 @@ def _wrong(parameter: Parameter, value: ast.Node, wanted: str = "") -> Diagnosti
     )
 
 
+def _text(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    if not isinstance(value, ast.String):
+        yield wrong(parameter, value)
+
+
+def _texts(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    for item in _items(value):
+        yield from _text(scope, parameter, item)
+
+
+def _truth(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    if not isinstance(value, ast.Bool):
+        yield wrong(parameter, value)
+
+
+def _column(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    if _is_word(value):
+        yield from check_column(scope, value, "token" if parameter.name == "answer" else "prompt")
+    else:
+        yield wrong(parameter, value)
+
+
+def _columns(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    items = value.items if isinstance(value, ast.ListValue) else ()
+    if not items or not all(map(_is_word, items)):
+        yield wrong(parameter, value)
+
+
+def _label(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    if _is_word(value):
+        yield from check_column(scope, value, "label")
+    else:
+        yield wrong(parameter, value)
+
+
 def _labels(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     """One field, or a list of two that differ."""
-    fields = value.items if isinstance(value, ast.ListValue) else (value,)
-    names = {field.name for field in fields if isinstance(field, ast.Name) and _is_word(field)}
-    if len(names) < len(fields) or len(names) != 1 + isinstance(value, ast.ListValue):
-        yield _wrong(parameter, value)
+    fields = [field for field in _items(value) if _is_word(field)]
+    names = {field.name for field in fields}
+    if len(fields) < len(_items(value)) or len(names) != 1 + isinstance(value, ast.ListValue):
+        yield wrong(parameter, value)
         return
     for field in fields:
-        yield from check_column(scope, field, "label")  # type: ignore[arg-type]
+        yield from check_column(scope, field, "label")
 
 
-def _number(parameter: Parameter, value: ast.Node) -> Faults:
+def _declared(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    """A metric or a task, by its name."""
+    if _is_word(value):
+        yield from unknown(scope, value, (parameter.kind.name.lower(),))
+    else:
+        yield wrong(parameter, value)
+
+
+def _number(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     number = literal(value)
     whole = parameter.kind is Kind.INTEGER
     if isinstance(number, bool) or not isinstance(number, int if whole else int | float):
-        yield _wrong(parameter, value)
+        yield wrong(parameter, value)
         return
     least, most = parameter.least, parameter.most
     low = least is not None and (number <= least if parameter.open_ends else number < least)
@@ -211,10 +190,10 @@ def _shown(number: float | None) -> str:
     return f"{int(number):,}" if whole else f"{number:g}"  # type: ignore[arg-type]
 
 
-def _word(parameter: Parameter, value: ast.Node) -> Faults:
+def _word(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     word = literal(value)
     if not _is_word(value):
-        yield _wrong(parameter, value)
+        yield wrong(parameter, value)
     elif word not in parameter.choices:
         yield fault(
             "PD110",
@@ -240,7 +219,7 @@ def check_column(scope: Scope, name: ast.Name, use: str) -> Faults:
     yield fault("PD301", message, name.span, label, help=meant(name.name, candidates))
 
 
-def check_treated(scope: Scope, value: ast.Node) -> Faults:
+def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     """What treated paths carry: a paired column, `zero`, or mean, noise, resample."""
     match value:
         case ast.Name(name="zero", at=None):
@@ -295,12 +274,12 @@ def _knockouts(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
             if isinstance(value, ast.Call) and name in known:
                 yield from check_arguments(scope, known[name], value.arguments, value.span)
         case _:
-            yield _wrong(parameter, value, listed(parameter.choices))
+            yield wrong(parameter, value, listed(parameter.choices))
 
 
 def _given(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     if not isinstance(value, ast.MapValue):
-        yield _wrong(parameter, value)
+        yield wrong(parameter, value)
         return
     seen: dict[ast.Node, Span] = {}
     for key, knockouts in value.items:
@@ -322,3 +301,46 @@ def _given(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
                 labels=[(seen[key], "first given here")],
             )
         seen.setdefault(key, key.span)
+
+
+def _nodes(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    yield from check_nodes(scope, value)
+
+
+def _positions(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    yield from check_positions(scope, value)
+
+
+def _attention(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    if not isinstance(value, ast.AttentionArgs):
+        yield wrong(parameter, value)
+
+
+def _elsewhere(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    """Walked by the check of the expression, or of the task."""
+    yield from ()
+
+
+VALUES: Mapping[Kind, Check] = {
+    Kind.INTEGER: _number,
+    Kind.NUMBER: _number,
+    Kind.TEXT: _text,
+    Kind.TEXTS: _texts,
+    Kind.BOOL: _truth,
+    Kind.WORD: _word,
+    Kind.COLUMN: _column,
+    Kind.COLUMNS: _columns,
+    Kind.LABEL: _label,
+    Kind.LABELS: _labels,
+    Kind.METRIC: _declared,
+    Kind.TASK: _declared,
+    Kind.TREATED: _treated,
+    Kind.POSITIONS: _positions,
+    Kind.NODES: _nodes,
+    Kind.KNOCKOUTS: _knockouts,
+    Kind.GIVEN: _given,
+    Kind.ATTENTION: _attention,
+    Kind.EXPRESSION: _elsewhere,
+    Kind.SOURCE: _elsewhere,
+}
+"""How a value of each kind is checked, where it holds neither paths nor runs."""

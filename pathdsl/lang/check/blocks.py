@@ -206,10 +206,10 @@ def _read_twice(call: ast.Call) -> Faults:
     """A column that is to be read as ids and as texts, or is listed twice."""
     seen: dict[str, ast.Node] = {}
     for argument in call.arguments:
-        listed_here = isinstance(argument.value, ast.ListValue)
-        if argument.keyword not in ("ids", "texts") or not listed_here:
+        columns = argument.value
+        if argument.keyword not in ("ids", "texts") or not isinstance(columns, ast.ListValue):
             continue
-        for item in argument.value.items:  # type: ignore[union-attr]
+        for item in columns.items:
             name = item.name if isinstance(item, ast.Name) else ""
             if name in seen:
                 yield fault(

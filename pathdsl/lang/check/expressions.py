@@ -8,12 +8,14 @@ Source: language.md section 6.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
-from pathdsl.lang.check.arguments import check_arguments, unknown_word
+from pathdsl.lang.check.arguments import VALUES, check_arguments, unknown_word, wrong
 from pathdsl.lang.check.nodes import check_nodes, check_position
-from pathdsl.lang.check.paths import check_path
-from pathdsl.lang.check.scope import Faults, Scope, fault, listed, meant, unknown
+from pathdsl.lang.check.paths import PATHS, check_path
+from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, meant, unknown
 from pathdsl.lang.check.scores import check_score, needs_treated
 from pathdsl.lang.serving import choose_task, columns_of, serving
 from pathdsl.lang.signatures.calls import (
@@ -27,7 +29,7 @@ from pathdsl.lang.signatures.calls import (
 )
 from pathdsl.lang.signatures.pvalues import P_VALUES
 
-__all__ = ["check_metric", "check_quantity", "check_run"]
+__all__ = ["CHECKS", "check_metric", "check_quantity", "check_run"]
 
 _RUN = Signature(
     name="a metric",
@@ -46,6 +48,17 @@ def check_run(scope: Scope, run: ast.PlainRun | ast.PathRun) -> Faults:
     if isinstance(run, ast.PathRun):
         yield from check_path(scope, run.paths)
         yield from check_arguments(scope, RUN_OPTIONS, run.options, run.span)
+
+
+def _run(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    if isinstance(value, ast.PlainRun | ast.PathRun):
+        yield from check_run(scope, value)
+    else:
+        yield wrong(parameter, value, "`reference`, `treated`, `treat(P)` or `keep(P)`")
+
+
+CHECKS: Mapping[Kind, Check] = {**VALUES, **PATHS, Kind.RUN: _run}
+"""How a value of each kind is checked."""
 
 
 # -------------------------------------------------------------------------------------------------

@@ -9,19 +9,19 @@ Source: language.md sections 4 and 5.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
-from pathdsl.lang.check.arguments import check_arguments
+from pathdsl.lang.check.arguments import check_arguments, wrong
 from pathdsl.lang.check.nodes import check_nodes, is_nodes
-from pathdsl.lang.check.scope import Faults, Scope, fault, source_text, unknown
+from pathdsl.lang.check.scope import Check, Faults, Scope, fault, source_text, unknown
 from pathdsl.lang.fence import outside
-from pathdsl.lang.signatures.calls import PATH_SETS
+from pathdsl.lang.signatures.calls import PATH_SETS, Kind, Parameter, literal
 from pathdsl.lang.walk import strip, walk
 
-__all__ = ["check_path"]
+__all__ = ["PATHS", "check_path"]
 
 _COMPLETE = (
     ast.SetOp,
@@ -277,3 +277,30 @@ def _without_slots(target: ast.Node) -> tuple[ast.Node, str] | None:
             return _without_slots(first)
         case _:
             return None
+
+
+# -------------------------------------------------------------------------------------------------
+# Paths as values of arguments
+# -------------------------------------------------------------------------------------------------
+
+
+def _paths(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    yield from check_path(scope, value)
+
+
+def _units(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    if isinstance(strip(value), ast.Edges | ast.EdgesFile):
+        yield from check_path(scope, value)
+    elif is_nodes(value):
+        yield from check_nodes(scope, value)
+    else:
+        yield wrong(parameter, value)
+
+
+def _over(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    if literal(value) not in parameter.choices:
+        yield from _units(scope, parameter, value)
+
+
+PATHS: Mapping[Kind, Check] = {Kind.PATHS: _paths, Kind.UNITS: _units, Kind.OVER: _over}
+"""How a value that holds paths is checked."""

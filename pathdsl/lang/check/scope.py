@@ -6,25 +6,39 @@ whose columns its words mean, if one is known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import partial
 
 from pathdsl.errors import Diagnostic, Severity, Span
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import Columns, columns_of
+from pathdsl.lang.signatures.kinds import Kind, Parameter
 
-__all__ = ["Faults", "Scope", "fault", "listed", "meant", "source_text", "unknown", "warning"]
+__all__ = [
+    "Check",
+    "Faults",
+    "Scope",
+    "fault",
+    "listed",
+    "meant",
+    "source_text",
+    "unknown",
+    "warning",
+]
 
 Faults = Iterator[Diagnostic]
+Check = Callable[["Scope", Parameter, ast.Node], Faults]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """A program as one statement sees it."""
+    """A program as one statement sees it; `checks` are those of a value of each kind."""
 
     program: Program
+    checks: Mapping[Kind, Check] = field(repr=False)
     loop: ast.Loop | None = None
     task: ast.TaskDecl | None = None
 
@@ -51,8 +65,9 @@ def fault(
     labels: Iterable[tuple[Span, str]] = (),
     help: str = "",
     notes: Iterable[str] = (),
+    severity: Severity = Severity.ERROR,
 ) -> Diagnostic:
-    """An error, in one call."""
+    """A diagnostic, in one call."""
     return Diagnostic(
         code=code,
         message=message,
@@ -61,30 +76,11 @@ def fault(
         labels=tuple(labels),
         help=help,
         notes=tuple(notes),
+        severity=severity,
     )
 
 
-def warning(
-    code: str,
-    message: str,
-    span: Span | None,
-    label: str = "",
-    *,
-    labels: Iterable[tuple[Span, str]] = (),
-    help: str = "",
-    notes: Iterable[str] = (),
-) -> Diagnostic:
-    """A warning, in one call."""
-    return Diagnostic(
-        code=code,
-        message=message,
-        span=span,
-        label=label,
-        labels=tuple(labels),
-        help=help,
-        notes=tuple(notes),
-        severity=Severity.WARNING,
-    )
+warning = partial(fault, severity=Severity.WARNING)
 
 
 MOST_LISTED = 50

@@ -16,13 +16,14 @@ What needs the model's graph is checked by `pathdsl.graph`, what needs the rows 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments, check_value, unknown_word
 from pathdsl.lang.check.blocks import check_circuit, check_model, check_task, check_whole
-from pathdsl.lang.check.expressions import check_metric, check_quantity, check_run
+from pathdsl.lang.check.expressions import CHECKS, check_metric, check_quantity, check_run
 from pathdsl.lang.check.names import check_cycles, check_depth, check_reserved, check_unused
 from pathdsl.lang.check.nodes import check_group, check_loop, check_nodes, check_position
 from pathdsl.lang.check.paths import check_path
@@ -37,7 +38,7 @@ _CONFIDENCE = Parameter(name="confidence", kind=Kind.NUMBER, least=0.0, most=1.0
 
 def check(program: Program) -> list[Diagnostic]:
     """Every fault of names, nodes, paths, arguments and tasks, in the order of the checks."""
-    scope = Scope(program=program)
+    scope = Scope(program=program, checks=CHECKS)
     if deep := too_deep(program):
         return deep
     faults = [
@@ -73,7 +74,7 @@ def _declaration(scope: Scope, declaration: Declaration) -> Faults:
         case ast.LetDecl(loop=loop, expression=expression):
             if loop is not None:
                 yield from check_loop(scope, loop)
-            yield from check_quantity(Scope(program=scope.program, loop=loop), expression)
+            yield from check_quantity(replace(scope, loop=loop), expression)
         case ast.InterveneDecl(actions=actions):
             for action in actions:
                 yield from _action(scope, action)
@@ -88,7 +89,7 @@ def _declaration(scope: Scope, declaration: Declaration) -> Faults:
 def _claim(scope: Scope, claim: ast.ClaimDecl) -> Faults:
     if claim.loop is not None:
         yield from check_loop(scope, claim.loop)
-    inner = Scope(program=scope.program, loop=claim.loop)
+    inner = replace(scope, loop=claim.loop)
     for side in (claim.left, claim.right, *filter(None, [claim.within])):
         yield from check_quantity(inner, side)
     if claim.confidence is not None:

@@ -14,7 +14,10 @@ NAME_PAGES: tuple[Page, ...] = (
         code="PD101",
         name="unknown-name",
         summary="A name is used that neither this file nor one that it uses declares.",
-        why="A misspelt group would otherwise be an empty set, and the claim about it idle.",
+        why=(
+            "Otherwise a misspelt group would be an empty set, and a claim about it would hold or "
+            "fail for nothing."
+        ),
         repair="Correct the spelling, declare the name, or `use` the file that declares it.",
         failing=sample(
             "group movers @END = { a9.h9, a9.h6 }", "let kept = mean(LD(keep(through(mover))))"

@@ -14,8 +14,10 @@ PATH_PAGES: tuple[Page, ...] = (
         code="PD120",
         name="algebra-of-bare-sets",
         summary="`&` or `-` stands between two bare sets of nodes.",
-        why="Leaving paths through a node out and leaving the node out of a set differ: a path "
-        "through both is left out by the first only.",
+        why=(
+            "It could mean two things: leave out all paths through a node, or leave the node out "
+            "of the set. A path through A and b is gone in the first case and stays in the second."
+        ),
         repair="Write `through(A) - through(B)` for paths or `{A, except b}` for nodes.",
         failing=sample(_MOVERS, "let kept = mean(LD(keep(movers - a9.h6)))"),
         passing=sample(_MOVERS, "let kept = mean(LD(keep(through(movers) - through(a9.h6))))"),

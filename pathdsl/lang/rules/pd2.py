@@ -70,8 +70,11 @@ PAGES: tuple[Page, ...] = (
         code="PD203",
         name="position-travels-back",
         summary="The sender stands after the receiver.",
-        why="Attention reads its own position and those before it. `END` stands after every other "
-        "name; a name that marks the last token itself is written `END`.",
+        why=(
+            "Attention reads from its own position and earlier ones. `END`, the last token, stands "
+            "after every other named position, so nothing travels from `END` to another name. A "
+            "name that marks the last token itself is written `END`."
+        ),
         repair="Turn the arrow round, or name an earlier position for the sender.",
         failing=_use("a0.h0@END -[v]-> a1.h0@S2"),
         passing=_use("a0.h0@S2 -[v]-> a1.h0@END"),

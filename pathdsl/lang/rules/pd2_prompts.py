@@ -31,10 +31,12 @@ PROMPT_PAGES: tuple[Page, ...] = (
         code="PD223",
         name="no-path-on-any-prompt",
         summary="A path set, or a node that it names, lies on no path on any prompt of a task.",
-        why="On the graph the path is possible, but positions differ from prompt to prompt: keys "
-        "and values are read at or before the head, and here never are; or nothing is read where "
-        "the path ends. The run would be the reference run, and a claim on it would judge "
-        "nothing. One member of a `for` is enough.",
+        why=(
+            "On the graph the path is possible, but positions differ from prompt to prompt: keys "
+            "and values are read at or before the head, and here never are; or nothing is read "
+            "where the path ends. The run would be the reference run, and a claim on it would "
+            "judge nothing. In a `for`, one such member is enough for this error."
+        ),
         repair="Look at the positions in the data, turn the step round, or take the member out.",
         failing=_plan(
             "path back = input@FIRST_B -[v]-> a0.h1@FIRST_A ~> logits",

@@ -97,7 +97,10 @@ PAGES: tuple[Page, ...] = (
         code="PD504",
         name="too-few-prompts",
         summary="A task takes fewer than 30 prompts, and a claim is judged with an interval.",
-        why="A bootstrap interval of few prompts is too narrow: it covers less often than it says.",
+        why=(
+            "With few prompts, the interval of a skewed effect misses the true value more often "
+            "than it says; docs/levels.md has the numbers."
+        ),
         repair="Take more prompts.",
         failing=whole(CIRCUIT, MODEL, _treated("prompt_abc", 12), METRIC, _CLAIM),
         passing=sample(_CLAIM),

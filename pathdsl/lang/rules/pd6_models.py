@@ -127,10 +127,14 @@ _REFUSED: tuple[Page, ...] = (
         code="PD607",
         name="unsupported-architecture",
         summary="There is no adapter for this kind of model.",
-        why="A decomposition is exact or wrong: an architecture is taken apart by code made and "
-        "tested for it, never approximately.",
-        repair="Use a supported model type: a decoder of text without experts. Adapters of PEFT "
-        "must be merged into the weights.",
+        why=(
+            "Each architecture is taken apart into heads and MLPs by code that was written and "
+            "tested for it. A decomposition that is nearly right gives wrong numbers."
+        ),
+        repair=(
+            "Use a supported model type: a decoder of text without experts. Adapters of PEFT must "
+            "be merged into the weights."
+        ),
         failing=_example(_TINY_MODEL, '{"model_type": "no-such-architecture"}'),
         passing=_PASSING,
     ),

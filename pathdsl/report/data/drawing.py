@@ -111,7 +111,7 @@ def _edges(
 
     `read` are the positions at which `logits` is read.
     """
-    product = resolver.product(resolver.path_set(expr))
+    product = resolver.sets.product(resolver.path_set(expr))
     of: dict[int, list[int]] = {}
     for number, unit in enumerate(units):
         of.setdefault(unit.component, []).append(number)

@@ -27,7 +27,7 @@ def graph_of(resolver: Resolver, program: Program, name: str) -> nx.DiGraph:
     expr = program.paths[name].path
     if faults := [d for d in check_path(resolver, name) if d.severity is Severity.ERROR]:
         raise LanguageError(faults)
-    product = resolver.product(resolver.path_set(expr))
+    product = resolver.sets.product(resolver.path_set(expr))
     if not product.count():
         raise LanguageError(
             Diagnostic(

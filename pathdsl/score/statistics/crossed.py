@@ -15,7 +15,7 @@ table with replacement, each for itself; a cell is drawn as often as the product
 its quantiles are of no use, but the studentised ones are: T* = (t* - t)/sqrt(Vr* + Vc*).
 
 Where all prompts lie in one row (or column) of the table, the variance is that of the columns, of
-quantities about this one row. Simulated in `benchmarks/crossed.py`; semantics.md has the table.
+quantities about this one row. Simulated in `benchmarks/crossed.py`; docs/levels.md has the table.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ The p-value against c is the smallest alpha whose interval leaves c out.
 
 Several samples (tasks, halves) have their variances added, with Welch's degrees of freedom
 (Biometrika 34:28, 1947). Rows that cross in two fields have the variance of `crossed`, with its
-degrees of freedom and its resamples. docs/semantics.md has the levels that were measured.
+degrees of freedom and its resamples. docs/levels.md has the levels that were measured.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """Path expressions to path sets: names, sets, arrows, marks and completion resolved.
 
-`Resolver(program, shape)` is the one place where the syntax of paths gets its meaning
-(language.md sections 4 and 5). Faults are `LanguageError`s with one PD2xx diagnostic each.
+`Expressions` gives the syntax of paths its meaning; of a *sub-path* (`subpaths`) it makes a
+complete set, path by path upstream to `input` and downstream to `logits`. Faults are
+`LanguageError`s with one PD2xx diagnostic each.
 
-Example: `a9.h9 (-> mlp)* -[q]-> name_mover` is a *sub-path*; used as a path set it is completed
-path by path upstream to `input` and downstream to `logits`.
+Source: docs/language.md, Complete path sets.
+
+    Expressions(places, sets).path_set(expr)      of `a9.h9 (-> mlp)* -[q]-> name_mover`
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pathdsl.errors import LanguageError
+from pathdsl.graph.controls.random_like import random_edges, renamed, renaming
 from pathdsl.graph.files.eap import UnusableFile, read_edges_file
 from pathdsl.graph.files.ranking import Ranking, read_ranking
 from pathdsl.graph.paths.neurons import atoms, host, hull, intersect
@@ -27,35 +30,38 @@ from pathdsl.graph.paths.pathset import (
     ListedEdge,
     Nodes,
     PathSet,
-    Regex,
     Regular,
     Rel,
     Star,
     alt,
     cat,
-    complete,
     intersection,
     minus,
     union,
 )
-from pathdsl.graph.paths.product import Product
-from pathdsl.graph.resolve import adjacency
-from pathdsl.graph.resolve.places import Bindings, Mark, Member, fault
+from pathdsl.graph.paths.sets import PathSets, merge
+from pathdsl.graph.resolve.adjacency import check_chain, no_edge
+from pathdsl.graph.resolve.arrows import Labels, labels_of
+from pathdsl.graph.resolve.places import Bindings, Mark, Member, Places, fault
 from pathdsl.graph.resolve.positions import edge_possible
-from pathdsl.graph.resolve.subpaths import NODE_REFS, Labels, SubPaths, merge
+from pathdsl.graph.resolve.subpaths import NODE_REFS, SubPaths
 from pathdsl.lang import ast
 from pathdsl.lang.fence import outside
 from pathdsl.lang.render import screen
 
-__all__ = ["Member", "PathResolver"]
+__all__ = ["Expressions"]
 
 
-class PathResolver(SubPaths):
-    """Meaning of node references and path expressions of one program on one model shape."""
+class Expressions:
+    """Meaning of the path expressions of one program on the graph of one model."""
 
-    # ---------------------------------------------------------------------------------------------
-    # Complete path sets
-    # ---------------------------------------------------------------------------------------------
+    def __init__(self, places: Places, sets: PathSets) -> None:
+        self.program = places.program
+        self.layout = places.layout
+        self.places = places
+        self.sets = sets
+        self.parts = SubPaths(places)
+        self._named: dict[str, PathSet] = {}
 
     def path_set(self, expr: ast.PathExpr, bindings: Bindings = {}) -> PathSet:
         """The complete path set that an expression denotes where a path set is wanted."""
@@ -75,49 +81,28 @@ class PathResolver(SubPaths):
             case ast.EdgesFile():
                 return self._edges_file(expr)
             case ast.RandomLike(inner=inner, options=options):
-                return self.random_like(inner, _integer(options, "seed") or 0, bindings)
-            case ast.RandomEdges(options=options):
-                return self._random_edges(expr, options, bindings)
+                return self.random_like(inner, seed_of(options), bindings)
+            case ast.RandomEdges():
+                return self._random_edges(expr, bindings)
             case ast.SetOp(op=op, left=left, right=right):
                 a, b = self.path_set(left, bindings), self.path_set(right, bindings)
                 return intersection(a, b) if op == "&" else minus(a, b)
-            case ast.Choice(options=options) if not self.is_sub_path(expr, bindings):
+            case ast.Choice(options=options) if not self.parts.is_sub_path(expr, bindings):
                 result: PathSet = NONE
                 for option in options:
                     result = union(result, self.path_set(option, bindings))
                 return result
             case ast.Name(name=name) if name in self.program.paths and name not in bindings:
                 if name not in self._named:
-                    with self._opened(name, expr):
+                    with self.parts.opened(name, expr):
                         paths = self.path_set(self.program.paths[name].path)
-                    self._bound(paths, expr)
+                    self.parts.bound(paths, expr)
                     self._named[name] = paths
                 return self._named[name]
-            case _ if self._is_marks(expr, bindings):
+            case _ if self.parts.is_marks(expr, bindings):
                 return self._through([self.places.member(expr, bindings)])  # type: ignore[arg-type]
             case _:
-                return self.complete(self.sub_path(expr, bindings))
-
-    def complete(self, regex: Regex) -> Regular:
-        """The complete paths that run along a sub-path."""
-        return complete(regex, self.layout.any_mask, 1 << self.layout.logits)
-
-    def product(self, paths: PathSet) -> Product:
-        """The (cached) product of a path set with the model, for counts and examples."""
-        if paths not in self._products:
-            self._products[paths] = Product(paths, self.layout, self.max_states)
-        return self._products[paths]
-
-    def count(self, paths: PathSet) -> int:
-        """Number of (component, slot) sequences in a set."""
-        return self.product(paths).count()
-
-    def loop(self, loop: ast.Loop) -> tuple[Member, ...]:
-        """The members of `for v in SET`, in the author's order; PD209 where there are none."""
-        found = self.places.singles(loop.members, {})
-        if not found:
-            raise fault("PD209", "this set of nodes is empty", loop.members)
-        return found
+                return self.sets.complete(self.parts.sub_path(expr, bindings))
 
     # ---------------------------------------------------------------------------------------------
     # Built-in path sets
@@ -129,9 +114,7 @@ class PathResolver(SubPaths):
         for member in members:
             nodes += member.nodes
             marks += member.marks
-        result: PathSet = NONE
-        if nodes:
-            result = self.complete(alt(*merge(nodes, self.layout)))
+        result = self.sets.through(nodes)
         if marks:
             middle = Nodes(mask=self.layout.any_mask)
             crossing = alt(*(Edge(mark=m.layer, mark_at=m.at) for m in marks))
@@ -144,11 +127,6 @@ class PathResolver(SubPaths):
             )
             result = union(result, Regular(regex=regex))
         return result
-
-    def through_nodes(self, nodes: Iterable[Nodes]) -> PathSet:
-        """`through(…)` of places that are resolved already; of nothing: no path."""
-        merged = merge(nodes, self.layout)
-        return self.complete(alt(*merged)) if merged else NONE
 
     def _within(self, nodes: Iterable[Nodes]) -> PathSet:
         merged = merge(nodes, self.layout)
@@ -164,7 +142,7 @@ class PathResolver(SubPaths):
         return Regular(regex=cat(begin, middle, ANY_EDGE, end))
 
     def _edges(self, chains: Iterable[ast.Chain], bindings: Bindings) -> PathSet:
-        found: list[ListedEdge] = []
+        listed: list[ListedEdge] = []
         for chain in chains:
             senders = self._listed_nodes(chain.first, bindings)
             for step in chain.steps:
@@ -177,13 +155,13 @@ class PathResolver(SubPaths):
                         help="write each edge with `->`, or use a path instead of `edges { … }`",
                     )
                 receivers = self._listed_nodes(step.target, bindings)
-                added = self._pairs(senders, self.labels(step.arrow), receivers)
+                added = self._pairs(senders, labels_of(step.arrow), receivers)
                 if not added:
-                    raise adjacency.no_edge(self, chain, step, senders, receivers)
-                found += added
+                    raise no_edge(self.places, chain, step, senders, receivers)
+                listed += added
                 senders = receivers
-            adjacency.check_chain(self, chain, bindings)
-        return Listed(edges=tuple(dict.fromkeys(found)))
+            check_chain(self.places, chain, bindings)
+        return Listed(edges=tuple(dict.fromkeys(listed)))
 
     def _listed_nodes(self, expr: ast.PathExpr, bindings: Bindings) -> tuple[Nodes, ...]:
         while isinstance(expr, ast.Group):
@@ -200,7 +178,7 @@ class PathResolver(SubPaths):
     def _pairs(
         self, senders: tuple[Nodes, ...], labels: Labels, receivers: tuple[Nodes, ...]
     ) -> list[ListedEdge]:
-        found = []
+        listed = []
         layout = self.layout
         for receiver in receivers:
             for v, spared in atoms(receiver.mask, layout):
@@ -213,13 +191,13 @@ class PathResolver(SubPaths):
                     for sender in senders:
                         mask = intersect(sender.mask, layout.senders_of[node], layout)
                         at = Nodes(mask=hull(mask, layout), at=sender.at)
-                        found += [
+                        listed += [
                             ListedEdge(
                                 senders=mask,
                                 sender_at=sender.at,
                                 receiver=v,
                                 receiver_at=receiver.at,
-                                slot=slot,  # type: ignore[arg-type]
+                                slot=slot,
                                 relation=relation,
                                 named_senders=mask if sender.named else 0,
                                 named_receiver=receiver.named,
@@ -228,17 +206,17 @@ class PathResolver(SubPaths):
                             for relation in relations
                             if mask and edge_possible(layout, at, node, receiver.at, slot, relation)
                         ]
-        return found
+        return listed
 
     def _edges_file(self, expr: ast.EdgesFile) -> PathSet:
         base = Path(expr.span.path).parent
         path = self._vetted(expr, base / expr.path)
         top = _integer(expr.options, "top")
         try:
-            found = read_edges_file(path, self.layout, top=top)
+            circuit = read_edges_file(path, self.layout, top=top)
         except (OSError, ValueError) as error:
             raise _unusable(expr, error) from error
-        return found if isinstance(found, Listed) else self._within([found])
+        return circuit if isinstance(circuit, Listed) else self._within([circuit])
 
     def _vetted(self, expr: ast.EdgesFile, path: Path) -> Path:
         """The path of a circuit file that lies where it may, and is a file if it is anything."""
@@ -262,24 +240,29 @@ class PathResolver(SubPaths):
 
     def random_like(self, expr: ast.PathExpr, seed: int, bindings: Bindings = {}) -> PathSet:
         """`expr` with its units renamed one to one to others of their kind and layer."""
-        from pathdsl.graph.controls.random_like import random_like
+        paths = self.path_set(expr, bindings)
+        try:
+            return renamed(paths, renaming(self.sets, paths, seed), self.layout)
+        except ValueError as error:
+            raise fault(
+                "PD218",
+                f"no random control of this path set exists: {error}",
+                expr,
+                label="cannot be imitated",
+                help="write `mlp` or `attn` for the nodes that need not be renamed",
+            ) from error
 
-        return random_like(self, expr, seed, bindings)
-
-    def _random_edges(
-        self, expr: ast.RandomEdges, options: tuple[ast.Argument, ...], bindings: Bindings
-    ) -> PathSet:
-        from pathdsl.graph.controls.random_like import random_edges
-
+    def _random_edges(self, expr: ast.RandomEdges, bindings: Bindings) -> PathSet:
+        options = expr.options
         like = next((o.value for o in options if o.keyword == "like"), None)
         if like is None:
             raise fault("PD218", "`random_edges` needs `like: P`, the set to imitate", expr)
         try:
             return random_edges(
-                self,
+                self.sets,
                 self.path_set(like, bindings),  # type: ignore[arg-type]
                 count=_integer(options, "count"),
-                seed=_integer(options, "seed") or 0,
+                seed=seed_of(options),
                 by="walks" if _word(options, "by") == "walks" else "classes",
             )
         except ValueError as error:
@@ -306,3 +289,8 @@ def _integer(options: Iterable[ast.Argument], keyword: str) -> int | None:
         if option.keyword == keyword and isinstance(option.value, ast.Number):
             return int(option.value.value)
     return None
+
+
+def seed_of(options: Iterable[ast.Argument]) -> int:
+    """The seed that a control is drawn with, 0 where none is written."""
+    return _integer(options, "seed") or 0

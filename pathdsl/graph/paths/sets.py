@@ -1,0 +1,61 @@
+"""Complete path sets of one model, without syntax: made of nodes, counted, and kept.
+
+sets = PathSets(Layout(shape))
+sets.count(sets.through([Nodes(mask=1 << layout.head(9, 9))]))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pathdsl.graph.model.components import Layout
+from pathdsl.graph.paths.neurons import unite
+from pathdsl.graph.paths.pathset import (
+    NONE,
+    Nodes,
+    PathSet,
+    Pos,
+    Regex,
+    Regular,
+    alt,
+    complete,
+)
+from pathdsl.graph.paths.product import MAX_STATES, Product
+
+__all__ = ["PathSets", "merge"]
+
+
+class PathSets:
+    """Path sets on one layout; the product of each with the model is made once."""
+
+    def __init__(self, layout: Layout, max_states: int = MAX_STATES) -> None:
+        self.layout = layout
+        self.max_states = max_states
+        self._products: dict[PathSet, Product] = {}
+
+    def complete(self, regex: Regex) -> Regular:
+        """The complete paths that run along a sub-path."""
+        return complete(regex, self.layout.any_mask, 1 << self.layout.logits)
+
+    def through(self, nodes: Iterable[Nodes]) -> PathSet:
+        """The complete paths through one of these places; of none: no path."""
+        merged = merge(nodes, self.layout)
+        return self.complete(alt(*merged)) if merged else NONE
+
+    def product(self, paths: PathSet) -> Product:
+        """The (cached) product of a path set with the model, for counts and examples."""
+        if paths not in self._products:
+            self._products[paths] = Product(paths, self.layout, self.max_states)
+        return self._products[paths]
+
+    def count(self, paths: PathSet) -> int:
+        """Number of (component, slot) sequences in a set."""
+        return self.product(paths).count()
+
+
+def merge(nodes: Iterable[Nodes], layout: Layout) -> tuple[Nodes, ...]:
+    """Places of equal position and kind joined into one, in order of first mention."""
+    merged: dict[tuple[Pos | None, bool], int] = {}
+    for n in nodes:
+        merged[n.at, n.named] = unite(merged.get((n.at, n.named), 0), n.mask, layout)
+    return tuple(Nodes(mask=m, at=at, named=named) for (at, named), m in merged.items() if m)
