@@ -64,9 +64,9 @@ HOMES = {
     "huggingface_hub": ("pathdsl.engine", "pathdsl.checking.doctor"),
     "typer": ("pathdsl.cli",),
     "rich": ("pathdsl.cli", "pathdsl.report"),
-    "jinja2": ("pathdsl.report.page.written",),
+    "jinja2": ("pathdsl.report.page.template",),
     "markupsafe": ("pathdsl.report",),
-    "jsonschema": ("pathdsl.report.page.written",),
+    "jsonschema": ("pathdsl.report.data.read",),
 }
 # A file is split where its subject splits; this catches one that holds several.
 MAX_LINES = 600

@@ -12,7 +12,7 @@ import typer
 from pathdsl.cli.checked import checked, failed, files_with
 from pathdsl.cli.exits import overall
 from pathdsl.cli.files import no_files
-from pathdsl.cli.formats import CheckFormat, Collected
+from pathdsl.cli.formats import CheckFormat
 from pathdsl.cli.options import (
     AllowInconclusive,
     AllowOutside,
@@ -47,7 +47,7 @@ def check(
     files: Files,
     style: Annotated[
         CheckFormat, typer.Option("--format", help="Text, or one document for programs.")
-    ] = CheckFormat.TEXT,
+    ] = CheckFormat("text"),
     sets: Set = [],
     seed: Seed = None,
     only: Only = None,
@@ -80,9 +80,7 @@ def check(
     no_color: NoColor = False,
 ) -> None:
     """Judge the claims of files: vet the data, run the model, print verdicts."""
-    from pathdsl.report.data.result import check_object, dump, file_object
-    from pathdsl.report.text.check import closing, report
-    from pathdsl.report.text.lock import comparison_line, comparison_object
+    from pathdsl.report.formats import Settings, check_document
     from pathdsl.report.text.style import View
 
     if values is not None and values.suffix not in (".jsonl", ".csv"):
@@ -101,8 +99,11 @@ def check(
         concise=diagnostics is Diagnostics.CONCISE,
     )
     codes: list[ExitCode] = []
-    objects, rows = [], []
-    collected = Collected(style, allow_inconclusive=allow_inconclusive)
+    rows: list[dict[str, object]] = []
+    settings = Settings(
+        view=view, replaced=options.replaced, allow_inconclusive=allow_inconclusive, locked=locked
+    )
+    document = check_document(style.value, settings)
     names = files_with(files, options)
     guard = Guard()
     with result_store(off=no_cache or locked) as store:
@@ -112,15 +113,7 @@ def check(
             with guard.of(name):
                 outcome = checked(name, options, quiet=quiet)
             codes.append(outcome.exit_code)
-            sources, replaced = outcome.sources, options.replaced
-            if style is CheckFormat.JSON:
-                compared = {"lock": comparison_object(outcome.comparison)} if locked else {}
-                objects.append({**file_object(outcome, sources, replaced), **compared})
-            elif style is CheckFormat.TEXT:
-                out(("\n\n" if codes[1:] else "") + report(outcome, sources, view, replaced))
-                out(comparison_line(outcome.comparison, view))
-            else:
-                collected.add(outcome, sources)
+            out(document.checked(outcome, outcome.sources, outcome.comparison))
             if values is not None:
                 from pathdsl.report.data.values import values_of
 
@@ -128,12 +121,7 @@ def check(
     code = overall(codes)
     if values is not None and not _write_values(values, rows):
         code = ExitCode.WRONG_INPUT
-    if style is CheckFormat.JSON:
-        out(dump(check_object(objects, code)))
-    elif style is CheckFormat.TEXT:
-        out(closing(codes, view))
-    else:
-        out(collected.text(code))
+    out(document.end(code))
     if not names:
         err(no_files(files))
     raise typer.Exit(code)

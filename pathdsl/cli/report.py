@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 
 from pathdsl.cli.checked import checked, files_with
 from pathdsl.cli.complaints import complain
+from pathdsl.cli.formats import ReportFormat
 from pathdsl.cli.options import (
     AllowInconclusive,
     AllowOutside,
@@ -40,15 +40,7 @@ from pathdsl.reading import read_file
 if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
 
-__all__ = ["ReportFormat", "report"]
-
-
-class ReportFormat(StrEnum):
-    """What to write."""
-
-    HTML = "html"
-    TEX = "tex"
-    MD = "md"
+__all__ = ["report"]
 
 
 def report(
@@ -59,7 +51,7 @@ def report(
             help="A `.circuit` file, or what `check --format json` printed (`.json`).",
         ),
     ],
-    to: Annotated[ReportFormat, typer.Option("--to", help="What to write.")] = ReportFormat.HTML,
+    to: Annotated[ReportFormat, typer.Option("--to", help="What to write.")] = ReportFormat("html"),
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="OUT", help="Where; standard output if absent."),
@@ -83,8 +75,8 @@ def report(
 
     A `.circuit` file is checked first. A `.json` file is only laid out: no model is read.
     """
-    from pathdsl.report.page.file import page_of
-    from pathdsl.report.page.written import write
+    from pathdsl.report.content.file import contents
+    from pathdsl.report.formats import write
 
     if file.endswith(".json"):
         given = {
@@ -123,13 +115,13 @@ def report(
     else:
         if not save(output, text):
             raise typer.Exit(ExitCode.WRONG_INPUT)
-        for view in page_of(result):
-            err(f"{output}: {view.headline}\n")
+        for file_content in contents(result):
+            err(f"{output}: {file_content.headline}\n")
     raise typer.Exit(result["exit_code"])
 
 
 def _read(file: str) -> Mapping[str, Any]:
-    from pathdsl.report.page.written import NotAResult, read_result
+    from pathdsl.report.data.read import NotAResult, read_result
 
     try:
         return read_result(read_file(file).decode("utf-8"))
@@ -145,8 +137,8 @@ def _read(file: str) -> Mapping[str, Any]:
 
 def _object(outcome: FileOutcome, replaced: Mapping[str, str]) -> Mapping[str, Any]:
     """The object of a check made now; faults that stopped it are printed, too."""
+    from pathdsl.report.data.lock import comparison_object
     from pathdsl.report.data.result import check_object, file_object
-    from pathdsl.report.text.lock import comparison_object
 
     sources = outcome.sources
     if outcome.judgement is None and outcome.diagnostics:

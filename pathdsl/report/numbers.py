@@ -26,9 +26,11 @@ __all__ = [
     "shown",
     "size_text",
     "spread_words",
+    "wanted_text",
 ]
 
-Pair = tuple[float, float]
+Pair = Sequence[float]
+"""The two ends of an interval."""
 _MOST = 6
 NOUGHT = "≈0"
 _LEAST_P = 1e-4
@@ -115,6 +117,13 @@ def pair(
         return ""
     places = digits(value, interval) if places is None else places
     return f"[{plain(interval[0], places)}, {plain(interval[1], places)}]"
+
+
+def wanted_text(relation: str, threshold: float | None, within: float | None) -> str:
+    """What a claim states of its number: `>= 0.8`, `~= 1 within 0.1`."""
+    known = threshold is not None and isfinite(threshold)
+    margin = f" within {within:g}" if within is not None else ""
+    return f"{relation} {f'{threshold:g}' if known else 'undefined'}{margin}"
 
 
 def many(count: int, word: str, words: str = "") -> str:

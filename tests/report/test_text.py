@@ -16,7 +16,7 @@ from pathdsl.report.text.check import closing, report
 from pathdsl.report.text.claims import claim_block
 from pathdsl.report.text.style import View
 from pathdsl.score.results import PartResult, Term, Verdict
-from tests.report.outcomes import SPREAD, claim, outcome, task
+from tests.report.outcomes import SPREAD, claim, content, outcome, task
 
 CLAIMS = """\
 Claims
@@ -152,7 +152,7 @@ def test_a_claim_by_a_label_stands_in_columns() -> None:
         ),
         PartResult(field="order", value=3, n=0, estimate=None, interval=None, satisfied=None),
     )
-    found = claim_block(claim("good", Verdict.SUPPORTED, parts=parts), {}, View())
+    found = claim_block(content(claim("good", Verdict.SUPPORTED, parts=parts)), View())
     assert [line.split() for line in found.splitlines()[3:]] == [
         ["by", "order:"],
         ["abba", "0.900", "[0.850,", "0.950]", "n", "=", "30"],
@@ -168,9 +168,9 @@ def test_with_all_each_average_of_a_claim_is_spread() -> None:
         Term(text="F(a)", value=1.0, prompts=SPREAD),
         Term(text="F(b)", value=2.0, prompts=None),
     )
-    one = claim("good", Verdict.SUPPORTED, terms=terms, prompts=SPREAD)
-    assert "over prompts" not in claim_block(one, {}, View())
-    told = claim_block(one, {}, View(everything=True))
+    one = content(claim("good", Verdict.SUPPORTED, terms=terms, prompts=SPREAD))
+    assert "over prompts" not in claim_block(one, View())
+    told = claim_block(one, View(everything=True))
     assert "over prompts: -0.2 to 1.8, quartiles 0.1, 0.5, 0.8; 2 of 4 satisfy it" in told
     assert "F(a): -0.2 to 1.8, quartiles 0.1, 0.5, 0.8" in told
     assert "F(b): " not in told

@@ -16,22 +16,48 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from xml.etree import ElementTree as ET
 
+from pathdsl.checking.lock.drift import Comparison
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.render import render
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import visible
-from pathdsl.report.annotate.findings import excused, noise_of, said
+from pathdsl.report.annotate.findings import excused, said
+from pathdsl.report.content.claims import ClaimContent
+from pathdsl.report.content.file import content_of
+from pathdsl.report.formats import Settings
 from pathdsl.report.numbers import many
 from pathdsl.report.text.claims import claim_block
 from pathdsl.report.text.style import View
-from pathdsl.score.results import ClaimResult
 
-__all__ = ["junit", "suite"]
+__all__ = ["JUnit", "junit", "suite"]
 
 CHECK = "check"
 COUNTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class JUnit:
+    """The suites of several files."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._suites: list[ET.Element] = []
+
+    def checked(
+        self,
+        outcome: FileOutcome,
+        sources: Mapping[str, SourceFile],
+        comparison: Comparison | None,
+    ) -> str:
+        """Take in one file."""
+        allowed = self.settings.allow_inconclusive
+        self._suites.append(suite(outcome, sources, allow_inconclusive=allowed))
+        return ""
+
+    def end(self, code: ExitCode) -> str:
+        """The document."""
+        return junit(self._suites)
 
 
 def junit(suites: Iterable[ET.Element]) -> str:
@@ -50,7 +76,7 @@ def suite(
     outcome: FileOutcome, sources: Mapping[str, SourceFile], *, allow_inconclusive: bool = False
 ) -> ET.Element:
     """The suite of one file; without claims and faults it has no case."""
-    claims = outcome.judgement.claims if outcome.judgement is not None else ()
+    claims = content_of(outcome).claims
     share = outcome.seconds / max(1, len(claims))
     cases = [_case(outcome, claim, share, allow_inconclusive) for claim in claims]
     if outcome.exit_code in (ExitCode.WRONG_INPUT, ExitCode.MACHINE_FAILED):
@@ -67,18 +93,16 @@ def suite(
 
 
 def _case(
-    outcome: FileOutcome, claim: ClaimResult, seconds: float, allow_inconclusive: bool
+    outcome: FileOutcome, claim: ClaimContent, seconds: float, allow_inconclusive: bool
 ) -> ET.Element:
     found = _test(outcome, claim.name, seconds)
-    noise = noise_of(outcome)
-    block = _clean(claim_block(claim, outcome.tasks, View(noise=noise)))
-    message = _clean(said(claim, noise))
+    block, message = _clean(claim_block(claim, View())), _clean(said(claim))
     if claim.as_expected:
         ET.SubElement(found, "system-out").text = block
     elif excused(claim, allow_inconclusive):
         ET.SubElement(found, "skipped", message=message).text = block
     else:
-        ET.SubElement(found, "failure", message=message, type=claim.verdict.value).text = block
+        ET.SubElement(found, "failure", message=message, type=claim.verdict).text = block
     return found
 
 

@@ -21,26 +21,33 @@ if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
     from pathdsl.graph.resolve.resolver import Resolver
 
-__all__ = ["details"]
+__all__ = ["details", "drawn"]
 
 Object = dict[str, Any]
 
 
 def details(outcome: FileOutcome) -> Object:
-    """Keys to add to the object of a file; empty where nothing was judged."""
-    program = outcome.program
-    if outcome.judgement is None or program is None:
-        return {}
-    from pathdsl.report.text.lock import lock_file_object
-
-    resolver = _resolver(outcome, program)
+    """Title, sources, rounding, tasks and the prompts that claims name."""
+    program, session = outcome.program, outcome.session
     return {
-        "title": program.circuit.title if program.circuit else "",
-        "sources": _sources(program),
-        "rounding": float(outcome.session.rounding()) if outcome.session is not None else None,
-        "allowance": float(outcome.session.allowance()) if outcome.session is not None else None,
+        "title": program.circuit.title if program and program.circuit else "",
+        "sources": _sources(program) if program else {},
+        "rounding": float(session.rounding()) if session is not None else None,
+        "allowance": float(session.allowance()) if session is not None else None,
         "tasks": _tasks(outcome),
         "prompts": list(_prompts(outcome)),
+    }
+
+
+def drawn(outcome: FileOutcome) -> Object:
+    """Formulas, the drawing of the hypothesis and the lock beside the file."""
+    from pathdsl.report.data.lock import lock_file_object
+
+    program = outcome.program
+    if program is None:
+        return {}
+    resolver = _resolver(outcome, program)
+    return {
         "formulas": list(_formulas(program, resolver)),
         "drawing": _drawing(outcome, program, resolver),
         "lock_file": lock_file_object(outcome.lock, program),
@@ -84,8 +91,8 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
 
 def _prompts(outcome: FileOutcome) -> Iterator[Object]:
     """The tokens of every prompt that a claim names, each once."""
-    assert outcome.judgement is not None
-    rows = {(w.task, w.index): w.row_id for c in outcome.judgement.claims for w in c.worst}
+    claims = outcome.judgement.claims if outcome.judgement is not None else ()
+    rows = {(w.task, w.index): w.row_id for claim in claims for w in claim.worst}
     for (name, index), row_id in sorted(rows.items()):
         task = outcome.tasks.get(name)
         if task is not None and index < len(task.tokens):

@@ -3,8 +3,6 @@
 Numbers keep their full precision and are never NaN; what is undefined is null. Nothing in the
 object tells the time or names a place on the machine, so the same check gives the same bytes, but
 for `cost` and `store`, which say what was computed and what was known.
-
-Source: language.md section 9.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from pathdsl.errors import Diagnostic, ExitCode, Severity, Span
 from pathdsl.lang.rules import name_of
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import escaped, visible
-from pathdsl.report.data.details import details
+from pathdsl.report.data.details import details, drawn
 
 if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
@@ -34,7 +32,10 @@ if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
         TellingRow,
     )
 
-__all__ = ["SCHEMA_VERSION", "check_object", "diagnostic_object", "dump", "file_object", "schema"]
+__all__ = [
+    "SCHEMA_VERSION", "check_object", "diagnostic_object", "dump", "file_object",
+    "outcome_object", "schema",
+]  # fmt: skip
 
 SCHEMA_VERSION = 1
 Object = dict[str, Any]
@@ -47,7 +48,11 @@ def dump(value: Object) -> str:
 
 def schema() -> Object:
     """The JSON schema (draft 2020-12) of `check --format json`."""
-    text = resources.files("pathdsl.report").joinpath("schema/check.schema.json").read_text("utf-8")
+    text = (
+        resources.files("pathdsl.report")
+        .joinpath("data/schema/check.schema.json")
+        .read_text("utf-8")
+    )
     found: Object = json.loads(text)
     return found
 
@@ -65,11 +70,25 @@ def file_object(
     outcome: FileOutcome, sources: Mapping[str, SourceFile], replaced: Mapping[str, str]
 ) -> Object:
     """One file; `replaced` is what the command line set in place of what the file says."""
+    if outcome.judgement is None:
+        return _came_out(outcome, sources, replaced)
+    return outcome_object(outcome, sources, replaced) | drawn(outcome)
+
+
+def outcome_object(
+    outcome: FileOutcome, sources: Mapping[str, SourceFile], replaced: Mapping[str, str]
+) -> Object:
+    """The same without formulas, drawing and lock, which take time and which no text shows."""
+    return _came_out(outcome, sources, replaced) | details(outcome)
+
+
+def _came_out(
+    outcome: FileOutcome, sources: Mapping[str, SourceFile], replaced: Mapping[str, str]
+) -> Object:
     program, judgement = outcome.program, outcome.judgement
-    circuit = program.circuit.name.name if program and program.circuit else None
     return {
         "path": outcome.path,
-        "circuit": circuit,
+        "circuit": program.circuit.name.name if program and program.circuit else None,
         "methodology": dict(outcome.methodology),
         "replaced": dict(replaced),
         "diagnostics": [diagnostic_object(d, sources) for d in outcome.diagnostics],
@@ -91,7 +110,6 @@ def file_object(
         "cost": _cost(outcome),
         "store": _store(outcome),
         "exit_code": int(outcome.exit_code),
-        **details(outcome),
     }
 
 

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from markupsafe import escape as escape_markup
 
 from pathdsl.lang.visible import visible
-from pathdsl.report.page.file import UnitRow
+from pathdsl.report.page.units import UnitRow
 
 __all__ = ["PALETTE", "circuit_svg", "colours"]
 

@@ -6,16 +6,16 @@ family share theirs. Made from the JSON objects of claims; places are percent of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import floor, log10
-from typing import Any
 
+from pathdsl.report.content.claims import bounds
+from pathdsl.report.content.rows import Object
 from pathdsl.report.numbers import Pair
 
-__all__ = ["Strip", "Tick", "bounds", "strips"]
+__all__ = ["Strip", "Tick", "strips"]
 
-Object = Mapping[str, Any]
 MARGIN = 0.08
 NEAREST = 16.0
 """Numbers closer than this would touch; the one that says less is left out."""
@@ -49,16 +49,6 @@ class Strip:
     ticks: tuple[Tick, ...]
     low: str
     high: str
-
-
-def bounds(claim: Object) -> tuple[float, ...]:
-    """Where the values that satisfy a claim end: one, or two of `~= … within …`."""
-    threshold, within = claim["threshold"], claim["within"] or 0.0
-    if threshold is None:
-        return ()
-    if claim["within"] is None:
-        return (threshold,)
-    return (threshold - within, threshold + within)
 
 
 def strips(claims: Sequence[Object]) -> list[Strip | None]:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pathdsl.checking.breaking.texts import Change
+from pathdsl.checking.breaking.texts import Change, Kind
 from pathdsl.report.numbers import many
 from pathdsl.report.text.style import View, paragraph
 
 __all__ = ["FileChanges", "breaking_object", "breaking_text"]
 
-_ORDER = ("weaker", "changed", "noted")
+_ORDER: tuple[Kind, ...] = ("weaker", "changed", "noted")
 _COLOURS = {"weaker": "red", "changed": "yellow", "noted": "green"}
 _SHORT = 70
 

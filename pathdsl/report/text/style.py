@@ -10,12 +10,14 @@ from pathdsl.lang.render import width
 from pathdsl.lang.visible import coloured
 from pathdsl.report.numbers import Pair, pair, shown
 
-__all__ = ["View", "clip", "paragraph", "table"]
+__all__ = ["TONES", "View", "clip", "paragraph", "table"]
 
 _CODES = {
     "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34",
     "magenta": "35",
 }  # fmt: skip
+TONES = {"good": "green", "open": "yellow", "bad": "red"}
+"""The colours of the tones of a content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The lock of a file as drawn reports show it: what lies beside the file, and what drifted from it.
+"""What a report says of the lock of a file: what lies beside it, and what drifted from it.
 
 Made from the keys `lock_file` (what a lock holds) and `lock` (a check beside it) of a file's JSON
 object. A result of before there was `lock_file` has nothing to show unless it was compared.
@@ -6,19 +6,16 @@ object. A result of before there was `lock_file` has nothing to show unless it w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from pathdsl.report.content.rows import Object
 from pathdsl.report.numbers import many
 
-__all__ = ["LockView", "lock_view"]
-
-Object = Mapping[str, Any]
+__all__ = ["LockContent", "lock_content"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LockView:
+class LockContent:
     """A lock in texts. `said` is its state in words, `tone` as of claims, "" where it is neither.
 
     `drifts` are sentences, `around` the same of surroundings, which may differ. `held` and `beside`
@@ -35,14 +32,14 @@ class LockView:
     beside: tuple[tuple[str, str], ...]
 
 
-def lock_view(file: Object) -> LockView | None:
+def lock_content(file: Object) -> LockContent | None:
     """The lock of one file; None where nothing is known of one."""
     compared = file.get("lock")
     if compared is None and "lock_file" not in file:
         return None
     found = file.get("lock_file") or {}
     tone, said = _state(file, found, compared)
-    return LockView(
+    return LockContent(
         tone=tone,
         said=said,
         path=found.get("path", ""),
