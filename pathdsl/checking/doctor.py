@@ -31,9 +31,10 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import ANY_EDGE, FULL, Nodes, PathSet, cat, complete, minus
 from pathdsl.plan.liveness import row_bytes
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import TreatedSpec
 
 __all__ = ["Diagnosis", "Graph", "Memory", "TokenizerFacts", "diagnose", "random_task"]
 

@@ -15,6 +15,7 @@ from pathdsl.graph.paths.pathset import FULL
 from pathdsl.lang import ast
 from pathdsl.lang.reach import reach
 from pathdsl.lang.serving import metrics_read
+from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
 from pathdsl.score.faults import warning
@@ -70,7 +71,7 @@ def _treated_means(session: EngineSession) -> dict[str, float]:
         if run.treated_paths is not FULL and run.treated_paths != FULL:
             continue
         for measure in measures:
-            if measure.kind == "prob":
+            if measure.record.unit == "prob":
                 mean = float(session.value(run, measure).mean())
                 found[measure.column] = max(found.get(measure.column, 0.0), mean)
     return found
@@ -81,7 +82,9 @@ def _columns(metric: ast.MetricDecl) -> list[str]:
     return [
         argument.value.name
         for node in walk(metric.expression)
-        if isinstance(node, ast.Call) and node.name == "prob"
+        if isinstance(node, ast.Call)
+        and node.name in MEASURES
+        and MEASURES[node.name].unit == "prob"
         for argument in node.arguments
         if isinstance(argument.value, ast.Name)
     ]

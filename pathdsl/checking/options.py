@@ -15,6 +15,7 @@ from pathdsl.lang.fence import FREE, Fence
 from pathdsl.lang.near import did_you_mean
 from pathdsl.lang.program import Program, load_program
 from pathdsl.limits import DIGITS
+from pathdsl.score.only import asked_name
 
 if TYPE_CHECKING:
     from pathdsl.engine.load.source import ModelSource
@@ -89,7 +90,7 @@ def judged_names(program: Program) -> list[str]:
 
 def is_in(only: str | None, program: Program) -> bool:
     """Whether a program has what `only` asks for, as far as its text tells."""
-    return only is None or only.partition("[")[0] in judged_names(program)
+    return only is None or asked_name(only) in judged_names(program)
 
 
 def vet_names(paths: Iterable[str], options: CheckOptions) -> None:
@@ -102,13 +103,13 @@ def vet_names(paths: Iterable[str], options: CheckOptions) -> None:
     if not programs:
         return
     if (only := options.only) is not None:
-        name, bracket, _ = only.partition("[")
+        name = asked_name(only)
         names = [one for program in programs for one in judged_names(program)]
         if name not in names:
             hint = did_you_mean(name, names)
             raise UnknownName("only", only, f"no claim or quantity `{name}`; {hint}".rstrip("; "))
         loops = [getattr(program.find(name), "loop", None) for program in programs]
-        if bracket and not any(loops):
+        if "[" in only and not any(loops):
             why = f"no such member, since `{name}` has no members; write `{name}`"
             raise UnknownName("only", only, why)
     models = sorted({p.model.name.name for p in programs if p.model is not None})

@@ -25,6 +25,7 @@ from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import metrics_read, tasks_read
+from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import strip, walk
 from pathdsl.plan.taskdata import TaskData
 
@@ -131,14 +132,14 @@ def written_sets(program: Program, declaration: Declaration) -> Iterator[Written
     for node in walk(declaration):
         if isinstance(node, ast.PathRun):
             subjects: tuple[ast.Node, ...] = (node.paths,)
-        elif isinstance(node, ast.Score) and node.name not in ("cpr", "cmd"):
+        elif isinstance(node, ast.Score) and SCORES[node.name].of != "file":
             subjects = node.subjects
         else:
             continue
         options = {o.keyword: o.value for o in node.options}
         for subject in subjects:
             scope, over = options.get("scope"), options.get("over")
-            if isinstance(node, ast.Score) and node.name == "overlap":
+            if isinstance(node, ast.Score) and SCORES[node.name].gives == "count":
                 over = None  # what is counted, no set of nodes
             if isinstance(subject, ast.PathRun) and scope is not None:  # the scope of `accuracy`
                 subject = subject.paths

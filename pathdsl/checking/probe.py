@@ -26,9 +26,9 @@ from pathdsl.lang import ast
 from pathdsl.lang.walk import strip, walk
 from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import MaskTable
-from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.table import CopyTable
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import TreatedSpec
 
 __all__ = ["Probe", "Written"]
 

@@ -22,6 +22,7 @@ from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.planned import plan_file
 from pathdsl.errors import Diagnostic, ExitCode, PathdslError, Severity
 from pathdsl.lang.vary import Cell
+from pathdsl.score.only import asked_name
 from pathdsl.score.results import ClaimResult, Verdict
 
 if TYPE_CHECKING:
@@ -170,11 +171,7 @@ def _light(outcome: FileOutcome) -> FileOutcome:
 
 
 def _asked(result: ClaimResult, only: str) -> bool:
-    return only in (result.name, _claim_of(result.name))
-
-
-def _claim_of(name: str) -> str:
-    return name.partition("[")[0]
+    return only in (result.name, result.declared)
 
 
 def _plain(name: str) -> str:
@@ -183,7 +180,7 @@ def _plain(name: str) -> str:
 
 
 def _row(name: str, cell: Cell, results: Sequence[ClaimResult], whys: Mapping[str, str]) -> Judged:
-    claim = _claim_of(name)
+    claim = asked_name(name)
     if claim in cell.left_out:
         return Judged(cell=cell, why=cell.left_out[claim], applies=False)
     if claim in whys:

@@ -46,7 +46,7 @@ def few_rows(
     declared = {claim.name.name: claim for claim in program.claims}
     found: dict[str, Diagnostic] = {}
     for result in claims:
-        claim = declared[result.name.partition("[")[0]]
+        claim = declared[result.declared]
         if claim.confidence is None or is_exact(claim):
             continue
         for name in result.tasks:

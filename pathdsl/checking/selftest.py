@@ -29,7 +29,8 @@ from pathdsl.graph.paths.units import EdgeUnit
 from pathdsl.lang.program import load_program
 from pathdsl.models import MODELS, truth
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.treated import TreatedSpec
 from pathdsl.score.metrics import compile_metric
 from pathdsl.score.session import Request
 

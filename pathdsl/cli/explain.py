@@ -16,6 +16,7 @@ from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.errors import ExitCode, PathdslError
 from pathdsl.lang import ast
 from pathdsl.lang.near import did_you_mean
+from pathdsl.score.only import asked_name
 
 if TYPE_CHECKING:
     from pathdsl.checking.options import CheckOptions
@@ -81,7 +82,7 @@ def _named(subject: str, models: list[str], allow_outside: bool, view: View) -> 
     program = program_of(path, options)
     if not name:
         return file_text(program, view)
-    asked, name = name, name.partition("[")[0]
+    asked, name = name, asked_name(name)
     if program.find(name) is None:
         names = list(dict.fromkeys([*program.origin, *(c.name.name for c in program.claims)]))
         hint = did_you_mean(name, names) or "it declares " + ", ".join(f"`{n}`" for n in names)

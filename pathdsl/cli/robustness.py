@@ -35,6 +35,7 @@ from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.cli.saved import save
 from pathdsl.cli.store import result_store
 from pathdsl.errors import ExitCode, Severity
+from pathdsl.score.only import asked_name
 from pathdsl.whole import write_whole
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def robustness(
     program = _program(file, options)
     options = replace(options, only=None)  # each cell holds what is asked for and nothing else
     claims = [claim.name.name for claim in program.claims]
-    base = base_of(program, [only.partition("[")[0]] if only is not None else claims)
+    base = base_of(program, [asked_name(only)] if only is not None else claims)
     values = _values(base, grid)
     size = product_size(values) if full else sum(len(some) for some in values.values())
     if size > max_cells:
@@ -159,7 +160,7 @@ def _program(file: str, options: CheckOptions) -> Program:
         err(f"nothing to judge in `{file}`: no claim\n")
         raise typer.Exit(ExitCode.NOTHING_TO_CHECK)
     files_with([file], options)
-    if only is not None and only.partition("[")[0] in program.lets:
+    if only is not None and asked_name(only) in program.lets:
         raise typer.BadParameter(f"`--only {only}`: that is a `let`; a claim has a verdict")
     return program
 

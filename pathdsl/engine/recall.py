@@ -298,7 +298,7 @@ def _read_all(text: str) -> list[Proof] | None:
 
 
 def _label(measure: Measure) -> str:
-    if measure.kind == "attention":
+    if measure.of_head:
         return f"attention {measure.query} to {measure.key}"
     column = f"({measure.column})" if measure.column else ""
     return f"{measure.kind}{column} @{measure.position}"

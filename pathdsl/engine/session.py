@@ -101,7 +101,8 @@ class Planner:
             task = self.tasks[name]
             for position in dict.fromkeys(m.position for _, m in wanted if m.column == "next"):
                 next_tokens(task, position)  # raises PD347 where nothing follows
-            for column in dict.fromkeys(m.column for _, m in wanted if m.kind == "logit"):
+            single = (m for _, m in wanted if m.column and not m.record.vocabulary)
+            for column in dict.fromkeys(m.column for m in single):
                 _vet_single(task, column)
             found += build_plans(
                 self.shape,

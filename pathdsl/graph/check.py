@@ -28,6 +28,7 @@ from pathdsl.graph.resolve.places import Bindings, Member
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
+from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children, strip, walk
 from pathdsl.limits import MOVES, STATES
 
@@ -149,7 +150,7 @@ class _Checker:
                 yield paths
                 yield from self.options(options)
                 yield from self.scoped(paths, options)
-            case ast.Score(name="cpr" | "cmd"):
+            case ast.Score(name=name) if SCORES[name].of == "file":
                 yield node  # reads its file by rank, not as a path set
             case ast.Score(subjects=subjects, options=options):
                 for subject in subjects:

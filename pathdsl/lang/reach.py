@@ -1,6 +1,6 @@
 """What a declaration is made of: its own syntax nodes and those of what it names.
 
-Source: language.md section 5 (named paths) and section 6 (quantities named in claims).
+Source: docs/language.md, `path` and `let`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def in_order(
 
 def all_of(program: Program, kind: type[N]) -> list[N]:
     """All nodes of a class in this program's lets and claims."""
-    statements = [*program.lets.values(), *program.claims]
+    statements: list[Declaration] = [*program.lets.values(), *program.claims]
     return [
         node for statement in statements for node in program.nodes(statement)
         if isinstance(node, kind)

@@ -5,7 +5,7 @@ several, and with a single task there is nothing to choose. A score that names n
 only one that serves its task. What the columns are is known for generators, not for files before
 they are read.
 
-Source: language.md sections 3 and 6.
+Source: docs/language.md, `metric` and Scores.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
-from pathdsl.lang.signatures.calls import DATA_FILES, MEASURES, literal
+from pathdsl.lang.signatures.calls import DATA_FILES, literal
+from pathdsl.lang.signatures.measures import MEASURES
+from pathdsl.lang.signatures.scores import DISSIMILARITIES, SCORES, Dissimilarity, Form
 from pathdsl.lang.walk import walk
 
 if TYPE_CHECKING:
@@ -30,7 +32,9 @@ __all__ = [
     "choose_metric",
     "choose_task",
     "columns_of",
+    "dissimilarity_of",
     "fields_of",
+    "form_of",
     "generator",
     "generator_names",
     "known_positions",
@@ -39,9 +43,6 @@ __all__ = [
     "serving",
     "tasks_read",
 ]
-
-NEEDS_NO_METRIC = ("accuracy", "overlap", "paths")
-NEEDS_NO_TASK = ("overlap", "paths")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,12 +136,13 @@ def _named(node: ast.Node) -> bool:
 
 def answer_columns(metric: ast.MetricDecl) -> list[ast.Name]:
     """The columns that a metric's measures read, `next` left out."""
-    found = []
-    for node in walk(metric.expression):
-        if isinstance(node, ast.Call) and node.name in MEASURES:
-            values = [a.value for a in node.arguments]
-            found += [v for v in values if isinstance(v, ast.Name) and v.name != "next"]
-    return found
+    return [
+        argument.value
+        for node in walk(metric.expression)
+        if isinstance(node, ast.Call) and node.name in MEASURES
+        for argument in node.arguments
+        if isinstance(argument.value, ast.Name) and argument.value.name != "next"
+    ]
 
 
 def serving(program: Program, metric: ast.MetricDecl) -> tuple[str, ...]:
@@ -149,13 +151,11 @@ def serving(program: Program, metric: ast.MetricDecl) -> tuple[str, ...]:
         return (metric.task.name,) if metric.task.name in program.tasks else ()
     if len(program.tasks) == 1:  # nothing to choose; a column it lacks is a fault of its own
         return tuple(program.tasks)
-    wanted = {name.name for name in answer_columns(metric)}
-    found = []
-    for name, task in program.tasks.items():
-        columns = columns_of(program, task)
-        if columns is None or wanted <= set(columns.tokens):
-            found.append(name)
-    return tuple(found)
+    read = {name.name for name in answer_columns(metric)}
+    columns = {name: columns_of(program, task) for name, task in program.tasks.items()}
+    return tuple(
+        name for name, known in columns.items() if known is None or read <= set(known.tokens)
+    )
 
 
 def choose_task(program: Program, metric: ast.MetricDecl | None, asked: str | None) -> Choice:
@@ -181,15 +181,24 @@ def named_option(options: tuple[ast.Argument, ...], keyword: str) -> str | None:
     return None
 
 
+def form_of(score: ast.Score) -> Form:
+    """The form that a score has; the default one where its `as:` is a fault."""
+    return SCORES[score.name].form(named_option(score.options, "as"))
+
+
+def dissimilarity_of(score: ast.Score) -> Dissimilarity | None:
+    """What compares two runs, for a form that reads `by:`; the default where that is a fault."""
+    parameter = SCORES[score.name].parameter("by")
+    if parameter is None or "by" not in form_of(score).options:
+        return None
+    by = named_option(score.options, "by")
+    return DISSIMILARITIES[by if by in DISSIMILARITIES else str(parameter.default)]
+
+
 def wants_metric(score: ast.Score) -> bool:
     """True where a score is made of a metric's values."""
-    if score.name in NEEDS_NO_METRIC or score.name == "chance":
-        return False
-    if score.name != "faithfulness":
-        return True
-    form, by = named_option(score.options, "as"), named_option(score.options, "by")
-    compared = form in ("explained", "unexplained") and by in ("kl", "reverse_kl")
-    return form not in ("kl", "agreement") and not compared
+    compared = dissimilarity_of(score)
+    return form_of(score).reads_metric and (compared is None or compared.reads_metric)
 
 
 def choose_metric(program: Program, score: ast.Score) -> Choice:
@@ -229,7 +238,7 @@ def metrics_read(program: Program, nodes: Iterable[ast.Node]) -> tuple[str, ...]
             name = node.name
         elif isinstance(node, ast.Score) and wants_metric(node):
             name = choose_metric(program, node).name
-        if name in program.metrics:
+        if name is not None and name in program.metrics:
             found[name] = None
     return tuple(found)
 
@@ -247,7 +256,8 @@ def tasks_read(program: Program, nodes: Iterable[ast.Node]) -> set[str]:
         else:
             continue
         name = choose_task(program, program.metrics.get(metric or ""), asked).name
-        found |= {name} if name in program.tasks else set()
+        if name is not None and name in program.tasks:
+            found.add(name)
     return found
 
 

@@ -5,7 +5,7 @@ percentage is for `prob` and the unitless only; sums and comparisons want equal 
 equal units is unitless; nothing else makes a new unit. Independently of its unit, a value is a
 constant, one number *per prompt* (a metric on a run), or a *quantity* over the prompts.
 
-Source: language.md section 6.
+Source: docs/language.md, `metric`, `let` and `claim`.
 
     LD(reference)                          logits, per prompt
     mean(LD(treat(P))) / mean(LD(reference))   unitless, quantity
@@ -13,18 +13,39 @@ Source: language.md section 6.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import fault, meant
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import choose_metric, named_option
-from pathdsl.lang.signatures.calls import AVERAGING, MEASURES, STATISTICS, UNITS
+from pathdsl.lang.serving import choose_metric, dissimilarity_of, form_of
+from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS, UNITS
+from pathdsl.lang.signatures.kinds import Unit
+from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.pvalues import P_VALUES
-from pathdsl.lang.typed import MEASURED, OPEN, Level, Typed, Unit
 
-__all__ = ["Typed", "Unit", "check_units", "unit_of"]
+__all__ = ["check_units", "unit_of"]
+
+Level = Literal["constant", "prompt", "quantity"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """What an expression is: `unit` None is a bare number, which takes the other side's.
+
+    `known` is False where a fault, reported elsewhere, leaves the unit open. `percent` keeps the
+    place of a percent sign that has not met a unit yet.
+    """
+
+    unit: Unit | None = None
+    level: Level = "constant"
+    percent: ast.Node | None = None
+    known: bool = True
+
+
+OPEN = Typed(known=False)
 
 
 def unit_of(program: Program) -> dict[str, Unit]:
@@ -133,7 +154,7 @@ class _Inference:
                 )
             )
             return typed
-        declared: Unit = unit.name  # type: ignore[assignment]
+        declared: Unit = unit.name
         if typed.known and typed.unit is not None and typed.unit != declared:
             shown = "no unit" if typed.unit == "none" else f"`{typed.unit}`"
             self.faults.append(
@@ -266,7 +287,7 @@ class _Inference:
 
     def _call(self, call: ast.Call, name: str) -> Typed:
         if name in MEASURES:
-            return Typed(unit=MEASURED[name], level="prompt")
+            return Typed(unit=MEASURES[name].unit, level="prompt")
         if name in self.program.metrics:
             return self.metric(name)
         if name in P_VALUES:
@@ -336,32 +357,19 @@ class _Inference:
         return Typed(level=level, known=False)
 
     def _score(self, score: ast.Score) -> Typed:
-        kind = named_option(score.options, "as")
-        metric = Typed(known=False, level="quantity")
-        chosen = choose_metric(self.program, score).name
-        if chosen is not None and chosen in self.program.metrics:
-            metric = replace(self.metric(chosen), level="quantity")
-        unitless = Typed(unit="none", level="quantity")
-        match score.name, kind:
-            case "faithfulness", "kl":
-                return Typed(unit="nats", level="quantity")
-            case "faithfulness", "unexplained":
-                return self._unexplained(score, metric)
-            case "faithfulness", "gap" | "rms":
-                return metric
-            case "completeness" | "minimality", "share":
-                return unitless
-            case "completeness" | "minimality" | "effect", _:
-                return metric
-            case _:
-                return unitless
+        """What the score's form has as its unit: its own, the metric's, or that of what compares.
 
-    def _unexplained(self, score: ast.Score, metric: Typed) -> Typed:
-        """The mean dissimilarity of model and circuit, in the unit of what compares them."""
-        by = named_option(score.options, "by")
-        if by in ("kl", "reverse_kl"):
-            return Typed(unit="nats", level="quantity")
-        if by != "squared" or metric.unit in (None, "none"):
+        A power of the metric has a unit only where the metric has none.
+        """
+        form, compared = form_of(score), dissimilarity_of(score)
+        unit = compared.unit if compared is not None and form.unit == "by" else form.unit
+        if unit != "metric" and unit != "power" and unit != "by":
+            return Typed(unit=unit, level="quantity")
+        chosen = choose_metric(self.program, score).name
+        if chosen is None or chosen not in self.program.metrics:
+            return Typed(known=False, level="quantity")
+        metric = replace(self.metric(chosen), level="quantity")
+        if unit == "metric" or metric.unit in (None, "none"):
             return metric
         written = next(o for o in score.options if o.keyword == "by")
         self.faults.append(

@@ -14,8 +14,8 @@ from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.needs import back_masks, scale_masks
-from pathdsl.plan.readout import DIVERGENCES, Measure
-from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.readout import Measure
+from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import (
     REFERENCE,
     AttentionRead,
@@ -28,6 +28,7 @@ from pathdsl.plan.steps import (
     treated_index,
 )
 from pathdsl.plan.table import MAX_COPIES, CopyTable, pattern_copy
+from pathdsl.plan.treated import TreatedSpec
 
 PositionMask = Callable[[Pos], np.ndarray]
 """A position to its (rows, pos) mask; raises DataError where a row has no such position."""
@@ -142,7 +143,7 @@ def _build_one(
         read = FALSE
         attention = []
         for measure in measures:
-            if measure.kind == "attention":
+            if measure.of_head:
                 queries = names[measure.query] = mask_of(parse_pos(measure.query))
                 keys = names[measure.key] = mask_of(parse_pos(measure.key))
                 attention.append(_attention(table, builder, measure, queries, keys, wanted))
@@ -155,7 +156,7 @@ def _build_one(
         for step, mask in ((final.step, masks.without(read, mixed)), (mixed_step, mixed)):
             if mask != FALSE:
                 wanted[step] = masks.either(wanted.get(step, FALSE), mask)
-        if any(measure.kind in DIVERGENCES for measure in measures):
+        if any(measure.record.reads == "reference" for measure in measures):
             plain = table.add(PlainResid(stage=2 * shape.n_layers, source=REFERENCE))
             wanted[plain] = masks.either(wanted.get(plain, FALSE), read)
         outputs.append(

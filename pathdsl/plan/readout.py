@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-MeasureKind = Literal[
-    "logit", "prob", "logprob", "rank", "top1", "top_token", "kl", "reverse_kl", "attention"
-]
-DIVERGENCES = ("kl", "reverse_kl")
-"""The measures that compare with the reference run."""
+from pathdsl.lang.signatures.measures import MEASURES, TOP_TOKEN, MeasureRecord
+
+__all__ = ["Measure"]
+
+_RECORDS = {**MEASURES, TOP_TOKEN.name: TOP_TOKEN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Measure:
     """One number per prompt read off one run.
 
-    `column`: the token column (`io`; `next` = the token that follows the position read), "" for
-    divergences, `top_token` and `attention`. `position`: resolved name with offset as written,
-    `END`, or `[3]`; at a set of positions the measure is the mean over it. `kl` is
-    KL(reference ‖ this run) and `reverse_kl` KL(this run ‖ reference), in nats. `top_token` is the
-    id of the best token (for agreement). `attention`: `head` is (layer, head), of the copy that
-    goes straight to `logits`; summed over `key` positions, averaged over `query` positions.
+    `kind` names a record of `pathdsl.lang.signatures.measures`. `column`: the token column (`io`;
+    `next` = the token that follows the position read), "" for divergences, `top_token` and
+    `attention`. `position`: resolved name with offset as written, `END`, or `[3]`; at a set of
+    positions the measure is the mean over it. `kl` is KL(reference ‖ this run) and `reverse_kl`
+    KL(this run ‖ reference), in nats. `top_token` is the id of the best token (for agreement).
+    `attention`: `head` is (layer, head), of the copy that goes straight to `logits`; summed over
+    `key` positions, averaged over `query` positions.
     """
 
-    kind: MeasureKind
+    kind: str
     column: str = ""
     position: str = "END"
     head: tuple[int, int] | None = None
     query: str = ""
     key: str = ""
+
+    @property
+    def record(self) -> MeasureRecord:
+        """What is known of this kind of measure."""
+        return _RECORDS[self.kind]
+
+    @property
+    def of_head(self) -> bool:
+        """Whether an attention pattern is read, and not the logits at `position`."""
+        return self.record.reads == "head"

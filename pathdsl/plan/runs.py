@@ -1,7 +1,7 @@
 """Runs: the forward passes that a hypothesis asks for, as plain hashable data.
 
 `treat(P)`: paths in P carry the treated value, all others the reference input; `keep(P)` is
-`treat(full - P)` (semantics.md section 2). Two equal specs are one run of a check.
+`treat(full - P)`. Two equal specs are one run of a check.
 """
 
 from __future__ import annotations
@@ -10,47 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pathdsl.graph.paths.pathset import FULL, NONE, PathSet
-
-TreatedKind = Literal["paired", "mean", "zero", "noise", "resample"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TreatedSpec:
-    """The value that treated paths carry.
-
-    `paired`: the prompt in `column`, row by row. `mean`: each component's mean output per token
-    index over rows of equal `by` label and length, run on `column`. `zero`. `noise`: Gaussian added
-    to `input` at the positions `at`, `scale` times the standard deviation of the embedding matrix.
-    `resample`: `draws` other rows' `column`, of equal length (and `by` label), never the row's own.
-    """
-
-    kind: TreatedKind
-    column: str = ""
-    by: str = ""
-    at: tuple[str, ...] = ()
-    scale: float = 0.0
-    seed: int = 0
-    draws: int = 1
-
-    @property
-    def constant(self) -> bool:
-        """Whether the treated value is no activation of any input (language.md section 3)."""
-        return self.kind in ("mean", "zero")
-
-    def __str__(self) -> str:
-        match self.kind:
-            case "paired":
-                return self.column
-            case "mean":
-                return f"mean({self.column}" + (f", by: {self.by})" if self.by else ")")
-            case "zero":
-                return "zero"
-            case "noise":
-                places = ", ".join(self.at)
-                return f"noise(at: [{places}], scale: {self.scale:g}, seed: {self.seed})"
-            case "resample":
-                by = f", by: {self.by}" if self.by else ""
-                return f"resample({self.column}{by}, draws: {self.draws}, seed: {self.seed})"
+from pathdsl.plan.treated import TreatedSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

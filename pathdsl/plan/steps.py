@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import TRUE, MaskTable
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.treated import TreatedSpec
 
 REFERENCE = -1
 """Source number of the reference run; treated value k is `treated_source(k)`, copies are ≥ 0."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pathdsl.plan.runs import TreatedSpec
+from pathdsl.plan.treated import TreatedSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -4,19 +4,3 @@ One module per step: `metrics` (what is read off a run), `quantity` (expressions
 `lowering` (syntax to quantities; `scores` and its parts for the built-in scores), `evaluate` and
 `design` (values and resamples), `intervals`, `verdict`, and `judge`, which does all of it.
 """
-
-from __future__ import annotations
-
-from pathdsl.score.judge import judge
-from pathdsl.score.metrics import Metric, compile_metric
-from pathdsl.score.results import ClaimResult, Judgement, QuantityResult, Verdict
-
-__all__ = [
-    "ClaimResult",
-    "Judgement",
-    "Metric",
-    "QuantityResult",
-    "Verdict",
-    "compile_metric",
-    "judge",
-]

@@ -1,6 +1,6 @@
 """From questions to claim results: intervals, corrections over a family, verdicts and evidence.
 
-The four verdicts and their special cases (semantics.md section 6):
+The four verdicts and their special cases (docs/semantics.md, Verdicts):
 
 - a denominator whose own interval contains 0 makes a claim *undefined*, never as expected;
 - a constant sample below 30 prompts has no interval and is *inconclusive*;
@@ -17,6 +17,7 @@ from functools import lru_cache
 from math import ceil
 
 from pathdsl.lang import ast
+from pathdsl.lang.signatures.methods import correction_of
 from pathdsl.score.evidence import about_interval, finite, members_of, no_interval, terms_of
 from pathdsl.score.prompts import prompt_shares, spread, telling_rows
 from pathdsl.score.quantity import Constant, Scalar, is_constant, notes_of
@@ -27,12 +28,11 @@ from pathdsl.score.statistics.ends import Interval
 from pathdsl.score.statistics.intervals import Bootstrap
 from pathdsl.score.statistics.rounding import ULPS
 from pathdsl.score.statistics.verdict import (
+    FAMILIES,
     Judged,
     Rule,
     adjusted,
-    benjamini_hochberg,
     decide,
-    holm,
     in_doubt,
     invert,
     settle,
@@ -47,9 +47,9 @@ DEFAULT = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Question:
-    """One member of a claim: a quantity against a number; `within` is D of `~=`."""
+    """A claim or one `member` of it: a quantity against a number; `within` is D of `~=`."""
 
-    name: str
+    member: str
     node: Scalar
     relation: str
     threshold: float
@@ -100,17 +100,16 @@ def judge_family(
             for p in posed
         ]
     else:
-        methods = {method.name for method in decl.methods} & {"holm", "bh"}
-        if not methods:
+        correction = correction_of(decl)
+        if not correction:
             judged = [Judged(verdict=p.verdict(confidence), level=confidence) for p in posed]
         elif all(p.is_p for p in posed):
-            judged = _corrected(posed, methods.pop(), confidence)
+            judged = _corrected(posed, correction, confidence)
             p_values = [p.estimate if not p.undefined else None for p in posed]
         else:
-            found = [_p_value(p, bootstrap) for p in posed]
-            p_values = list(found)
-            family = holm if methods == {"holm"} else benjamini_hochberg
-            judged = family(found, [p.verdict for p in posed], 1 - confidence)
+            by_level = [_p_value(p, bootstrap) for p in posed]
+            p_values = list(by_level)
+            judged = FAMILIES[correction](by_level, [p.verdict for p in posed], 1 - confidence)
     return [
         _result(decl, p, j, value, bootstrap, confidence, splits)
         for p, j, value in zip(posed, judged, p_values, strict=True)
@@ -213,7 +212,8 @@ def _result(
     defined = not posed.undefined
     shares = prompt_shares(node, evaluator) if defined else ()
     return ClaimResult(
-        name=question.name,
+        declared=decl.name.name,
+        member=question.member,
         verdict=judged.verdict,
         expected=expected,
         as_expected=judged.verdict is expected,

@@ -12,29 +12,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.paths import pathset
 from pathdsl.lang import ast
-from pathdsl.lang.signatures.calls import METHODS, resolve_arguments
+from pathdsl.lang.program import Program
+from pathdsl.lang.signatures.calls import resolve_arguments
+from pathdsl.lang.signatures.methods import METHODS
 from pathdsl.lang.units import unit_of
 from pathdsl.score.claims import Question, judge_family
 from pathdsl.score.evidence import about_interval, finite, is_no_interval, members_of, no_interval
 from pathdsl.score.faults import fault, warning
 from pathdsl.score.lowering import Lowering
-from pathdsl.score.only import is_asked, judged_with
+from pathdsl.score.only import asked_name, is_asked, judged_with
 from pathdsl.score.prompts import prompt_shares, spread
 from pathdsl.score.quantity import Constant, Scalar, difference, is_constant, notes_of
 from pathdsl.score.results import ClaimResult, Judgement, QuantityResult
 from pathdsl.score.rounds import Steps, drive
 from pathdsl.score.session import Member, PathAlgebra, Resolver, Session
 from pathdsl.score.statistics.design import design_of
+from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.intervals import Bootstrap
 from pathdsl.score.unchanged import unchanged_prompts
-
-if TYPE_CHECKING:
-    from pathdsl.lang.program import Program
 
 __all__ = ["CONFIDENCE", "judge"]
 
@@ -45,9 +44,9 @@ NAMED = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Instance:
-    """One let or claim, or one member of it."""
+    """One let or claim, or one `member` of it."""
 
-    name: str
+    member: str
     decl: ast.LetDecl | ast.ClaimDecl
     bindings: Mapping[str, Member]
 
@@ -66,7 +65,7 @@ def judge(
     resolver: Resolver,
     session: Session,
     only: str | None = None,
-    algebra: PathAlgebra = pathset,  # type: ignore[assignment]
+    algebra: PathAlgebra = pathset,
 ) -> Judgement:
     """All quantities and claims; `only` is one name, `each_mover[a9.h9@END]` for one member.
 
@@ -93,31 +92,32 @@ def judge(
     silent: list[_Silent] = []
     units = unit_of(program)
     bootstraps: dict[tuple[int, int], Bootstrap] = {}
-    bootstrap = _bootstrap((), lowering, bootstraps)
+    evaluator = lowering.context.evaluator
+    bootstrap = _bootstrap((), evaluator, bootstraps)
     quantities = []
     for i, let in enumerate(lets):
         quantities.append(_quantity(let, found["let", i, ""], bootstrap, units))
-        diagnostics += _undefined(let.name, quantities[-1].notes, let.decl.name)
-        silent += _silent(let.name, quantities[-1].notes, let.decl.name)
+        diagnostics += _undefined(quantities[-1], let.decl.name)
+        silent += _silent(quantities[-1], let.decl.name)
         bootstrap.forget()
     results: list[ClaimResult] = []
-    splits = {name: label for name in session.tasks if (label := lowering.split_by(name))}
+    splits = {name: label for name in session.tasks if (label := lowering.context.split_by(name))}
     by_decl: dict[str, list[int]] = {}
     for i, claim in enumerate(claims):
         by_decl.setdefault(claim.decl.name.name, []).append(i)
     for places in by_decl.values():
         decl = claims[places[0]].decl
         assert isinstance(decl, ast.ClaimDecl)
-        questions = [_question(decl, claims[i].name, found, i, lowering) for i in places]
-        used = _bootstrap(decl.methods, lowering, bootstraps)
+        questions = [_question(decl, claims[i].member, found, i, evaluator) for i in places]
+        used = _bootstrap(decl.methods, evaluator, bootstraps)
         family = judge_family(decl, questions, used, splits)
         used.forget()
         if decl.loop is not None:
-            family = [r for r in family if is_asked(only, decl.name.name, _label(r.name))]
+            family = [r for r in family if is_asked(only, decl.name.name, r.member)]
         results += family
         for result in family:
-            diagnostics += _undefined(result.name, result.notes, decl.name)
-            silent += _silent(result.name, result.notes, decl.name)
+            diagnostics += _undefined(result, decl.name)
+            silent += _silent(result, decl.name)
     diagnostics += _without_interval(silent)
     return Judgement(
         quantities=tuple(quantities), claims=tuple(results), diagnostics=tuple(diagnostics)
@@ -129,21 +129,17 @@ def _instances(
 ) -> list[_Instance]:
     name = decl.name.name
     if decl.loop is None:
-        return [_Instance(name=name, decl=decl, bindings={})] if is_asked(only, name) else []
-    if only is not None and only.partition("[")[0].strip() != name:
+        return [_Instance(member="", decl=decl, bindings={})] if is_asked(only, name) else []
+    if only is not None and asked_name(only) != name:
         return []
     variable = decl.loop.variable.name
     members = resolver.loop(decl.loop)
     wanted = judged_with(decl, [member.label for member in members], only)
     return [
-        _Instance(name=f"{name}[{member.label}]", decl=decl, bindings={variable: member})
+        _Instance(member=member.label, decl=decl, bindings={variable: member})
         for member in members
         if member.label in wanted
     ]
-
-
-def _label(name: str) -> str:
-    return name.partition("[")[2].removesuffix("]")
 
 
 def _quantity(
@@ -162,7 +158,8 @@ def _quantity(
     if interval is not None:
         notes += about_interval(node, interval, design.n_units)
     return QuantityResult(
-        name=let.name,
+        declared=let.decl.name.name,
+        member=let.member,
         unit=units.get(let.decl.name.name, "none"),
         estimate=None if reason else finite(evaluator.estimate(node)),
         interval=interval.pair() if interval is not None else None,
@@ -177,10 +174,10 @@ def _quantity(
 
 def _question(
     decl: ast.ClaimDecl,
-    name: str,
+    member: str,
     found: Mapping[tuple[str, int, str], Scalar],
     place: int,
-    lowering: Lowering,
+    evaluator: Evaluator,
 ) -> Question:
     """The claim as one quantity against one number."""
     left, right = found["claim", place, "left"], found["claim", place, "right"]
@@ -193,7 +190,7 @@ def _question(
             decl.within,
             help="an equivalence margin is fixed beforehand, `within 0.1`",
         )
-    estimate = lowering.evaluator.estimate
+    estimate = evaluator.estimate
     relation: str = decl.relation
     notes: tuple[str, ...] = ()
     if is_constant(right):
@@ -204,7 +201,7 @@ def _question(
         node, threshold = difference(left, right), 0.0
         notes = ("both sides are measured: the estimate is left minus right",)
     return Question(
-        name=name,
+        member=member,
         node=node,
         relation=relation,
         threshold=threshold,
@@ -214,29 +211,29 @@ def _question(
 
 
 def _bootstrap(
-    methods: tuple[ast.Call, ...], lowering: Lowering, made: dict[tuple[int, int], Bootstrap]
+    methods: tuple[ast.Call, ...], evaluator: Evaluator, made: dict[tuple[int, int], Bootstrap]
 ) -> Bootstrap:
     """The bootstrap that a claim asks for, or the usual one; shared by claims that ask alike."""
-    given = resolve_arguments(METHODS["bootstrap"], ())
-    for method in methods:
-        if method.name == "bootstrap":
-            given = resolve_arguments(METHODS["bootstrap"], method.arguments)
-    count, seed = int(given["draws"]), int(given["seed"])  # type: ignore[call-overload]
+    signature = METHODS["bootstrap"]
+    written = next((m.arguments for m in reversed(methods) if m.name == signature.name), ())
+    given = resolve_arguments(signature, written)
+    count, seed = given.integer("draws"), given.integer("seed")
     if (count, seed) not in made:
-        made[count, seed] = Bootstrap(lowering.evaluator, count=count, seed=seed)
+        made[count, seed] = Bootstrap(evaluator, count=count, seed=seed)
     return made[count, seed]
 
 
-def _undefined(name: str, notes: tuple[str, ...], at: ast.Node) -> list[Diagnostic]:
+def _undefined(result: QuantityResult | ClaimResult, at: ast.Node) -> list[Diagnostic]:
     return [
-        warning("PD431", f"`{name}` is undefined: {note.removeprefix('undefined: ')}", at)
-        for note in notes
+        warning("PD431", f"`{result.name}` is undefined: {note.removeprefix('undefined: ')}", at)
+        for note in result.notes
         if note.startswith("undefined: ")
     ]
 
 
-def _silent(name: str, notes: tuple[str, ...], at: ast.Node) -> list[_Silent]:
-    return [_Silent(name=name, why=note, at=at) for note in notes if is_no_interval(note)][:1]
+def _silent(result: QuantityResult | ClaimResult, at: ast.Node) -> list[_Silent]:
+    notes = [note for note in result.notes if is_no_interval(note)]
+    return [_Silent(name=result.name, why=note, at=at) for note in notes[:1]]
 
 
 def _without_interval(found: Sequence[_Silent]) -> list[Diagnostic]:
@@ -244,7 +241,7 @@ def _without_interval(found: Sequence[_Silent]) -> list[Diagnostic]:
     if not found:
         return []
     first, *others = found
-    told = ", ".join(f"`{other.name}`" for other in others[:NAMED])
+    listed = ", ".join(f"`{other.name}`" for other in others[:NAMED])
     more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
-    notes = (f"no interval either: {told}{more}",) if others else ()
+    notes = (f"no interval either: {listed}{more}",) if others else ()
     return [warning("PD432", f"`{first.name}` has no interval: {first.why}", first.at, notes=notes)]

@@ -5,8 +5,8 @@ from the syntax tree by constructors alone; no text is ever parsed as Python. Th
 the canonical spelling (so that equal metrics are equal whatever the order they were written in),
 the LaTeX of the report and, through `lambdify`, the numpy function that evaluates it.
 
-Source: language.md section 6; the logit difference is Wang et al. 2022 (arXiv:2211.00593), section
-2.1; KL as a metric of faithfulness Conmy et al. 2023 (arXiv:2304.14997).
+Source: docs/language.md, `metric`; the logit difference is Wang et al. 2022 (arXiv:2211.00593),
+section 2.1; KL as a metric of faithfulness Conmy et al. 2023 (arXiv:2304.14997).
 
     metric LD: logits = logit(io) - logit(s)
     compile_metric(decl).canonical        # "logit(io)@END - logit(s)@END"
@@ -24,13 +24,11 @@ import numpy as np
 import sympy
 
 from pathdsl.lang import ast
-from pathdsl.plan.readout import DIVERGENCES, Measure
+from pathdsl.lang.signatures.measures import MEASURES
+from pathdsl.plan.readout import Measure
 from pathdsl.score.faults import fault
 
-__all__ = ["DISCRETE", "Metric", "atom", "compile_metric", "exact", "position_text"]
-
-DISCRETE = frozenset({"rank", "top1", "top_token"})
-ANSWERED = frozenset({"logit", "prob", "logprob", "rank", "top1"})
+__all__ = ["Metric", "atom", "compile_metric", "exact", "position_text"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,13 +53,13 @@ class Metric:
     @property
     def position(self) -> str:
         """The position that every measure reads, or "" where they differ."""
-        found = {m.position for m in self.measures if m.kind != "attention"}
-        return found.pop() if len(found) == 1 else ""
+        positions = {m.position for m in self.measures if not m.of_head}
+        return positions.pop() if len(positions) == 1 else ""
 
     @property
     def discrete(self) -> bool:
         """True when the values are exact (ranks, hits), so that rounding does not move them."""
-        return all(m.kind in DISCRETE for m in self.measures)
+        return all(m.record.exact for m in self.measures)
 
     @property
     def latex(self) -> str:
@@ -85,25 +83,28 @@ def _function(expression: sympy.Expr, names: tuple[str, ...]) -> Callable[..., n
 
 
 def _spelling(measure: Measure) -> str:
-    if measure.kind == "attention":
+    if measure.of_head:
         layer, head = measure.head or (0, 0)
-        return f"attention(a{layer}.h{head},{measure.query}->{measure.key})"
-    inside = "reference" if measure.kind in DIVERGENCES else measure.column
-    return f"{measure.kind}({inside})@{measure.position}"
+        return f"{measure.kind}(a{layer}.h{head},{measure.query}->{measure.key})"
+    return f"{measure.kind}({_inside(measure)})@{measure.position}"
+
+
+def _inside(measure: Measure) -> str:
+    """What a measure at the logits is called with."""
+    return "reference" if measure.record.reads == "reference" else measure.column
 
 
 def _latex(measure: Measure) -> str:
     def text(value: str) -> str:
         return r"\mathrm{" + value.replace("_", r"\_") + "}"
 
-    if measure.kind == "attention":
+    kind = measure.kind.replace("_", r"\_")
+    if measure.of_head:
         layer, head = measure.head or (0, 0)
         arrow = rf"{text(measure.query)}\to {text(measure.key)}"
-        return rf"\operatorname{{attention}}_{{{layer}.{head}}}({arrow})"
-    inside = "reference" if measure.kind in DIVERGENCES else measure.column
+        return rf"\operatorname{{{kind}}}_{{{layer}.{head}}}({arrow})"
     at = "" if measure.position == "END" else rf"_{{@{text(measure.position)}}}"
-    kind = measure.kind.replace("_", r"\_")
-    return rf"\operatorname{{{kind}}}{at}({text(inside)})"
+    return rf"\operatorname{{{kind}}}{at}({text(_inside(measure))})"
 
 
 def atom(measure: Measure) -> Metric:
@@ -201,20 +202,22 @@ class _Builder:
     def call(self, expr: ast.Call) -> sympy.Expr:
         values = [a.value for a in expr.arguments]
         at = position_text(expr.at or self.decl.at)
-        if expr.name in ANSWERED and len(values) == 1 and isinstance(values[0], ast.Name):
-            return self.measure(Measure(kind=expr.name, column=values[0].name, position=at))  # type: ignore[arg-type]
-        if expr.name in DIVERGENCES:
-            return self.measure(Measure(kind=expr.name, position=at))  # type: ignore[arg-type]
-        if expr.name == "attention" and values and isinstance(values[0], ast.AttentionArgs):
-            return self.measure(self.attention(values[0]))
+        record = MEASURES.get(expr.name)
+        match record.reads if record is not None else "", values:
+            case "answer", [ast.Name(name=column)]:
+                return self.measure(Measure(kind=expr.name, column=column, position=at))
+            case "reference", _:
+                return self.measure(Measure(kind=expr.name, position=at))
+            case "head", [ast.AttentionArgs() as args, *_]:
+                return self.measure(self.of_head(expr.name, args))
         functions = {"abs": sympy.Abs, "min": sympy.Min, "max": sympy.Max}
         if expr.name in functions and values:
             return functions[expr.name](*(self.build(v) for v in values))
         raise fault("PD423", f"`{expr.name}` cannot stand in a metric", expr)
 
-    def attention(self, args: ast.AttentionArgs) -> Measure:
+    def of_head(self, kind: str, args: ast.AttentionArgs) -> Measure:
         return Measure(
-            kind="attention",
+            kind=kind,
             head=self.head(args.head),
             query=position_text(args.query),
             key=position_text(args.key),

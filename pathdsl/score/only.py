@@ -9,10 +9,16 @@ import re
 from collections.abc import Sequence
 
 from pathdsl.lang import ast
+from pathdsl.lang.signatures.methods import correction_of
 
-__all__ = ["is_asked", "judged_with"]
+__all__ = ["asked_name", "is_asked", "judged_with"]
 
 _POSITION = re.compile(r"@(\[\d+\]|\w+([+-]\d+)?)")
+
+
+def asked_name(only: str) -> str:
+    """The declaration that is asked for: `each` of `each[a9.h9]`."""
+    return only.partition("[")[0].strip()
 
 
 def is_asked(only: str | None, name: str, member: str | None = None) -> bool:
@@ -39,9 +45,7 @@ def judged_with(
     """
     name = declaration.name.name
     asked = {label for label in labels if is_asked(only, name, label)}
-    methods = declaration.methods if isinstance(declaration, ast.ClaimDecl) else ()
-    corrected = any(method.name in ("holm", "bh") for method in methods)
-    return set(labels) if asked and corrected else asked
+    return set(labels) if asked and correction_of(declaration) else asked
 
 
 def _plain(text: str) -> str:

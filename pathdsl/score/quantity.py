@@ -132,7 +132,7 @@ class _Compound:
             elif type(a) is not type(b) or hash(a) != hash(b) or _head(a) != _head(b):
                 return False
             else:
-                pending += zip(parts(a), parts(b), strict=True)  # type: ignore[arg-type]
+                pending += zip(parts(a), parts(b), strict=True)
         return True
 
 

@@ -14,25 +14,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from pathdsl.lang import ast
+from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import Filled, resolve_options
+from pathdsl.lang.signatures.knockouts import KNOCKOUTS
+from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import walk
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.lowering import Lowering
-from pathdsl.score.only import is_asked, judged_with
+from pathdsl.score.only import asked_name, is_asked, judged_with
 from pathdsl.score.quantity import requests
 from pathdsl.score.rounds import Steps, ordered
 from pathdsl.score.scores.knockouts import greedy_of
+from pathdsl.score.scores.setting import subject_of
 from pathdsl.score.session import Bindings, Request, Resolver
-
-if TYPE_CHECKING:
-    from pathdsl.lang.program import Program
 
 __all__ = ["FirstRound", "first_round"]
 
@@ -129,7 +130,7 @@ def _instances(
         if is_asked(only, name):
             yield name, {}
         return
-    if only is not None and only.partition("[")[0].strip() != name:
+    if only is not None and asked_name(only) != name:
         return
     members = resolver.loop(declaration.loop)
     wanted = judged_with(declaration, [member.label for member in members], only)
@@ -177,9 +178,8 @@ def _scores(node: ast.Node, program: Program, seen: set[str]) -> Iterator[tuple[
     """Every score in a declaration and in the lets it names, with how often it is asked."""
     inside: dict[int, int] = {}
     for part in walk(node):
-        if isinstance(part, ast.Score) and part.name == "chance":
-            among = resolve_options(part).get("among")
-            times = 1 + (among if isinstance(among, int) else 0)
+        if isinstance(part, ast.Score) and SCORES[part.name].of == "score":
+            times = 1 + resolve_options(part).integer("among")
             inside |= {id(s): times for s in part.subjects if isinstance(s, ast.Score)}
         if isinstance(part, ast.Score):
             yield part, inside.get(id(part), 1)
@@ -190,19 +190,19 @@ def _scores(node: ast.Node, program: Program, seen: set[str]) -> Iterator[tuple[
 
 def _search_runs(score: ast.Score, resolver: Resolver, bindings: Bindings, times: int) -> int:
     """Every candidate of every step needs the circuit and the model without it, two runs."""
+    searches = SCORES[score.name].searches
+    if searches == "never":
+        return 0
     options = resolve_options(score)
-    filled = options.get("knockouts")
-    if not isinstance(filled, Filled) or filled.name != "greedy":
+    filled = options["knockouts"]
+    if not isinstance(filled, Filled) or not KNOCKOUTS[filled.name].searches:
         return 0
     greedy = greedy_of(filled)
-    over = options.get("over")
-    subject = score.subjects[0]
-    if isinstance(subject, ast.PlainRun | ast.PathRun | ast.Score):
-        return 0
+    over = options.node("over")
     edges = isinstance(over, ast.Edges | ast.EdgesFile) or options.get("per") == "edge"
     find = resolver.edges if edges else resolver.units
-    units = len(find(subject, bindings, over if isinstance(over, ast.Node) else None))
-    targets = units if score.name == "minimality" else 1
+    units = len(find(subject_of(score), bindings, over))
+    targets = units if searches == "for each unit" else 1
     steps = min(greedy.steps, units)
     searched = steps * greedy.runs * min(greedy.sample, units)
     return 2 * times * targets * (searched + greedy.runs)

@@ -15,7 +15,7 @@ __all__ = [
 
 
 class Verdict(StrEnum):
-    """The four outcomes of a claim (language.md section 6)."""
+    """The four outcomes of a claim; docs/semantics.md, Verdicts."""
 
     SUPPORTED = "supported"
     REFUTED = "refuted"
@@ -53,14 +53,26 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QuantityResult:
+class _Named:
+    """The result of a declaration, or of one `member` of its loop, "" where it has none."""
+
+    declared: str
+    member: str = ""
+
+    @property
+    def name(self) -> str:
+        """`each[a9.h9@END]`, or the declared name alone."""
+        return f"{self.declared}[{self.member}]" if self.member else self.declared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantityResult(_Named):
     """One `let`, or one member of it; `estimate` is None where it is undefined.
 
     `n` is the number of prompts behind it, 0 for a quantity that is counted and not measured;
     on `unchanged` of them a treated value is the reference's own.
     """
 
-    name: str
     unit: str
     estimate: float | None
     interval: tuple[float, float] | None
@@ -121,7 +133,7 @@ class PartResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimResult:
+class ClaimResult(_Named):
     """One claim, or one member of it.
 
     `estimate` is compared with `threshold`; where both sides vary it is left minus right and the
@@ -133,7 +145,6 @@ class ClaimResult:
     `unchanged` counts the prompts of `n` on which a treated value is the reference's own.
     """
 
-    name: str
     verdict: Verdict
     expected: Verdict
     as_expected: bool

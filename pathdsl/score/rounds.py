@@ -7,18 +7,31 @@ Many such generators are advanced together: round by round, all their requests b
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from pathdsl.score.quantity import Scalar, requests
 from pathdsl.score.session import Request, Session
 
-__all__ = ["Asked", "Steps", "drive", "gather", "ordered"]
+__all__ = ["Asked", "Steps", "at_once", "drive", "gather", "ordered"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Key = TypeVar("Key", bound=Hashable)
 Asked = tuple[Request, ...]
 Steps = Generator[Asked, None, Scalar]
+
+
+def at_once(made: Callable[P, T]) -> Callable[P, Generator[Asked, None, T]]:
+    """A function as a generator that asks for nothing on the way."""
+
+    @wraps(made)
+    def steps(*args: P.args, **kwargs: P.kwargs) -> Generator[Asked, None, T]:
+        yield from ()
+        return made(*args, **kwargs)
+
+    return steps
 
 
 def ordered(asked: Iterable[Iterable[Request]]) -> Asked:

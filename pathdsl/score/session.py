@@ -31,8 +31,13 @@ Bindings = Mapping[str, Member]
 class PathAlgebra(Protocol):
     """Set operations on complete path sets; the module `pathdsl.graph.paths.pathset` is one."""
 
-    FULL: PathSet
-    NONE: PathSet
+    @property
+    def FULL(self) -> PathSet:
+        """All paths."""
+
+    @property
+    def NONE(self) -> PathSet:
+        """No path."""
 
     def union(self, left: PathSet, right: PathSet) -> PathSet:
         """Paths in either."""

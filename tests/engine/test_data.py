@@ -18,7 +18,7 @@ from pathdsl.engine.data.build import (
     resolve_positions,
 )
 from pathdsl.errors import DataError, Severity
-from pathdsl.plan.runs import TreatedSpec
+from pathdsl.plan.treated import TreatedSpec
 from tests.engine.data_cases import (
     IDS,
     SHAPE,

@@ -19,7 +19,7 @@ from pathdsl.engine.adapters.common import CausalAdapter
 from pathdsl.engine.load.source import ModelSource
 from pathdsl.engine.load.weights import load
 from pathdsl.errors import LanguageError
-from pathdsl.plan.runs import TreatedSpec
+from pathdsl.plan.treated import TreatedSpec
 from tests.engine import decoder_cases, engine_cases, family_cases
 from tests.engine.engine_cases import REFERENCE, SPECS, all_runs, values
 from tests.engine.tree_cases import from_tree, open_case

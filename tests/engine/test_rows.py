@@ -13,12 +13,11 @@ from pathdsl.engine.data.build import (
     TaskSpec,
     load_rows,
     task_spec,
-    treated_spec,
 )
 from pathdsl.errors import DataError
 from pathdsl.lang import ast
 from pathdsl.lang.syntax.parse import parse
-from pathdsl.plan.runs import TreatedSpec
+from pathdsl.plan.treated import TreatedSpec, treated_spec
 from tests.engine.data_cases import (
     HERE,
     data,
@@ -247,13 +246,6 @@ GOOD = {"data": call("ioi"), "reference": name("prompt")}
         decl(**GOOD, layernorm=name("thawed")),
         decl(**GOOD, bos=number(1)),
         decl(**GOOD, positions=number(1)),
-        decl(**GOOD, treated=number(1)),
-        decl(**GOOD, treated=call("median", name("x"))),
-        decl(**GOOD, treated=call("mean")),
-        decl(**GOOD, treated=call("mean", name("x"), over=name("y"))),
-        decl(**GOOD, treated=call("resample", name("x"), draws=number(0))),
-        decl(**GOOD, treated=call("resample", name("x"), seed=name("y"))),
-        decl(**GOOD, treated=call("noise", scale=number(1))),
         where("a", "nowhere", "x", number(1)),
         where("a", "a", "x", number(1)),
     ],

@@ -18,8 +18,8 @@ from pathdsl.engine.session import ROUNDING, position_mask
 from pathdsl.graph.paths.pathset import FULL, NONE
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.liveness import cost
-from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.steps import parts_of
+from pathdsl.plan.treated import TreatedSpec
 from tests.engine.engine_cases import (
     COLUMNS,
     MEAN,

@@ -13,7 +13,8 @@ from pathdsl.engine.session import ROUNDING, EngineSession, Limits, position_mas
 from pathdsl.errors import DataError, PlanError
 from pathdsl.graph.paths.pathset import FULL, Pos
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.treated import TreatedSpec
 from tests.engine.engine_cases import (
     COLUMNS,
     PAIRED,

@@ -24,8 +24,9 @@ from pathdsl.engine.store.store import Store
 from pathdsl.graph.paths.pathset import FULL, NONE, minus
 from pathdsl.models import bundled
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import TreatedSpec
 from tests.engine.engine_cases import (
     MEAN,
     NOISE,

@@ -25,7 +25,7 @@ from pathdsl.lang.rules.page import Example
 from pathdsl.lang.rules.pd3_data import PAGES as DATA_PAGES
 from pathdsl.lang.rules.pd3_readings import PAGES as READING_PAGES
 from pathdsl.lang.rules.pd6_models import MODEL_PAGES
-from pathdsl.plan.runs import TreatedSpec
+from pathdsl.plan.treated import TreatedSpec
 from tests.engine.data_cases import (
     ROOT,
     SHAPE,

@@ -15,9 +15,10 @@ from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import load_program
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import TreatedSpec
 from tests.oracle.cases import Case, build_model, oracle_logits
 
 torch.set_num_threads(1)  # products this small only wait for other threads

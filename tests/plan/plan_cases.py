@@ -10,8 +10,9 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import FULL, NONE, PathSet, Pos, minus
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import HeadCopy, MlpCopy, Plan
+from pathdsl.plan.treated import TreatedSpec
 from tests.graph.helpers import expression, resolver
 
 PAIRED = TreatedSpec(kind="paired", column="other")

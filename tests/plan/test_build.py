@@ -10,9 +10,10 @@ from pathdsl.graph.paths.pathset import FULL, Pos
 from pathdsl.plan.build import build_plans, parse_pos
 from pathdsl.plan.masks import FALSE, TRUE
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import REFERENCE as REFERENCE_SOURCE
 from pathdsl.plan.steps import HeadCopy, JoinResid, MlpCopy, PlainResid, parts_of
+from pathdsl.plan.treated import TreatedSpec
 from tests.graph.helpers import shape as shape_of
 from tests.plan.plan_cases import (
     LOGIT,

@@ -7,8 +7,8 @@ from itertools import pairwise
 from pathdsl.graph.paths.pathset import FULL
 from pathdsl.plan.liveness import cost, reads_of, schedule
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.steps import HeadCopy, Plan, parts_of, slot_of
+from pathdsl.plan.treated import TreatedSpec
 from tests.graph.helpers import GPT2, IOI_GROUPS
 from tests.graph.helpers import shape as shape_of
 from tests.plan.plan_cases import IOI, PAIRED, REFERENCE, ZERO, keep, plan, sets, treat

@@ -40,11 +40,16 @@ def task() -> TaskData:
     )  # fmt: skip
 
 
+def named(name: str) -> dict[str, str]:
+    declared, _, member = name.partition("[")
+    return {"declared": declared, "member": member.removesuffix("]")}
+
+
 def quantity(name: str, estimate: float | None, half: float = 0.1) -> QuantityResult:
     ends = None if estimate is None else (estimate - half, estimate + half)
     notes = ("undefined: the denominator may be 0",) if estimate is None else ()
     return QuantityResult(
-        name=name, unit="logits", estimate=estimate, interval=ends, n=4, notes=notes
+        **named(name), unit="logits", estimate=estimate, interval=ends, n=4, notes=notes
     )
 
 
@@ -55,7 +60,7 @@ def claim(name: str, verdict: Verdict, expected: Verdict = Verdict.SUPPORTED, **
         "terms": (Term(text="F(keep(nodes))", value=2.51), Term(text="F(reference)", value=3.52)),
     }  # fmt: skip
     return ClaimResult(
-        name=name, verdict=verdict, expected=expected, as_expected=verdict is expected,
+        **named(name), verdict=verdict, expected=expected, as_expected=verdict is expected,
         **(given | more),
     )  # fmt: skip
 

@@ -162,7 +162,7 @@ def test_costs_are_known_without_weights(tmp_path: Path) -> None:
 
 def claimed(verdict: str, estimate: float | None, expected: str = "supported") -> ClaimResult:
     return ClaimResult(
-        name="c", verdict=Verdict(verdict), expected=Verdict(expected),
+        declared="c", verdict=Verdict(verdict), expected=Verdict(expected),
         as_expected=verdict == expected, estimate=estimate, interval=None, relation=">=",
         threshold=0.5, within=None, confidence=0.95, level=0.95, n=40,
     )  # fmt: skip

@@ -82,7 +82,7 @@ def test_sixty_lets_of_twice_the_last_are_evaluated() -> None:
         except StopIteration as stop:
             found[i] = stop.value
     session.measures(requests(found[0]))
-    evaluator = lowering.evaluator
+    evaluator = lowering.context.evaluator
     first, last = (evaluator.estimate(node) for node in found.values())
     assert last == first * 2.0 ** (DEPTH - 1) != 0
     assert evaluator.tolerance(found[DEPTH - 1]) > 0

@@ -14,7 +14,7 @@ from pathdsl.checking.outcome import FileOutcome
 from pathdsl.engine.data.treated import moved_places, unchanged_rows, vet_treated
 from pathdsl.errors import ExitCode, Severity
 from pathdsl.lang.syntax.source import SourceFile
-from pathdsl.plan.runs import TreatedSpec
+from pathdsl.plan.treated import TreatedSpec
 from pathdsl.report.data.result import file_object
 from pathdsl.report.text.check import report
 from pathdsl.report.text.style import View

@@ -3,7 +3,7 @@
 What is weaker depends on what is expected: a claim that must be refuted says more, not less, when
 its threshold is lower.
 
-Source: language.md section 6.
+Source: docs/reproducibility.md, What became weaker.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from pathdsl.lang import ast
 from pathdsl.lang.canonical import spelled
 from pathdsl.lang.defaults import meant
 from pathdsl.lang.program import Program
+from pathdsl.lang.signatures.methods import correction_of, strictness
+from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import strip
 
 __all__ = ["breaking"]
 
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _LESS: tuple[Kind, Kind] = ("weaker", "noted")
-_CORRECTIONS = {"": 0, "bh": 1, "holm": 2}
-"""From none over the false discovery rate to the family-wise error rate."""
 
 
 def breaking(
@@ -178,15 +178,13 @@ def _kinds(sides: _Sides, supported: bool) -> dict[str, Kind]:
     A faithful wider set says less; that it is not faithful says more. Of other measures it is known
     only that a set with more paths in it says less about each.
     """
+    kinds: dict[str, Kind] = {"wider": "weaker" if supported else "changed", "narrower": "changed"}
     score = strip(sides.left)
-    name = score.name if isinstance(score, ast.Score) else ""
-    turned = _LESS[:: 1 if supported else -1]
-    if name == "faithfulness" and sides.relation in (">", ">="):
-        return dict(zip(("wider", "narrower"), turned, strict=True))
-    found: dict[str, Kind] = {"wider": "weaker" if supported else "changed", "narrower": "changed"}
-    if name == "completeness" and sides.relation in ("<", "<="):  # the worst of fewer is no worse
-        found |= dict(zip(("fewer", "more"), turned, strict=True))
-    return found
+    order = SCORES[score.name].order if isinstance(score, ast.Score) else None
+    if order is not None and sides.relation in order.relations:
+        turned = _LESS[:: 1 if supported else -1]
+        kinds |= dict(zip((order.less, order.more), turned, strict=True))
+    return kinds
 
 
 def _threshold(
@@ -231,19 +229,16 @@ def _confidence(pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> 
 
 
 def _methods(old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Iterator[Change]:
-    a, b = (
-        next((m.name for m in claim.methods if m.name in _CORRECTIONS), "") for claim in (old, new)
-    )
+    a, b = correction_of(old), correction_of(new)
     if a != b:
-        weaker = _CORRECTIONS[b] < _CORRECTIONS[a]
+        weaker = strictness(b) < strictness(a)
         yield Change(
             kind="weaker" if weaker else "noted", of=of,
             what="weaker correction" if weaker else "stronger correction",
             before=f"{a}()" if a else "none", after=f"{b}()" if b else "none",
         )  # fmt: skip
     rest = [
-        [spelled(meant(m)) for m in claim.methods if m.name not in _CORRECTIONS]
-        for claim in (old, new)
+        [spelled(meant(m)) for m in claim.methods if not strictness(m.name)] for claim in (old, new)
     ]
     if rest[0] != rest[1]:
         yield Change(kind="changed", of=of, what="another method")

@@ -26,7 +26,10 @@ from pathdsl.lang.canonical import spelled
 from pathdsl.lang.defaults import meant
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric
-from pathdsl.lang.signatures.calls import KNOCKOUTS, literal, resolve_arguments
+from pathdsl.lang.signatures.calls import resolve_arguments
+from pathdsl.lang.signatures.kinds import literal
+from pathdsl.lang.signatures.knockouts import KNOCKOUTS
+from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import strip
 from pathdsl.reading import read_file
 
@@ -243,7 +246,7 @@ def skeleton(pair: Pair, program: Program, node: ast.Node) -> tuple[Any, list[as
                 return {"call": names.get(name, name), **inside(value)}
             case ast.Loop(members=members):
                 return ["for", shape(members)]
-            case ast.Score(name="cpr" | "cmd"):  # the order of the edges counts, not their set
+            case ast.Score(name=name) if SCORES[name].of == "file":  # the order of edges counts
                 return {"is": value.name, "of": expanded(program, value.subjects), **inside(value)}
             case _ if isinstance(value, _PATHS):
                 paths.append(value)  # type: ignore[arg-type]

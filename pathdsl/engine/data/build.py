@@ -36,14 +36,14 @@ from pathdsl.engine.data.readings import (
     vet_readings,
 )
 from pathdsl.engine.data.rows import LoadedRows, Row, check_ids, load_rows, named, rows_hash
-from pathdsl.engine.data.task import DataCall, Filter, TaskSpec, task_spec, treated_spec
+from pathdsl.engine.data.task import DataCall, Filter, TaskSpec, task_spec
 from pathdsl.engine.data.tokens import Encoder, Ids, Prompt
 from pathdsl.engine.data.treated import columns_of, unchanged_rows, vet_means, vet_treated
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.signatures.calls import DATA_FILES
-from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import TreatedSpec
 
 __all__ = [
     "DataCall",
@@ -57,7 +57,6 @@ __all__ = [
     "parse_position",
     "resolve_positions",
     "task_spec",
-    "treated_spec",
 ]
 
 # The column whose characters the spans of a generated row count.

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from pathdsl.engine.data.build import build_task, load_rows
-from pathdsl.engine.data.task import TaskSpec, task_spec, treated_spec
+from pathdsl.engine.data.task import TaskSpec, task_spec
 from pathdsl.errors import DataError, Diagnostic
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import answer_columns, serving
 from pathdsl.lang.walk import walk
-from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import TreatedSpec, treated_spec
 
 OF_CELLS = ("PD353", "PD355", "PD356", "PD359")
 """Warnings about how cells are read, which are the same for a task and its parts."""

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathdsl.engine.data.faults import Faults
 from pathdsl.errors import Span
 from pathdsl.lang import ast
-from pathdsl.lang.signatures.calls import AVERAGES, LAYERNORMS, TASK_FIELDS, TOKENS, TREATED
+from pathdsl.lang.signatures.calls import AVERAGES, LAYERNORMS, TASK_FIELDS, TOKENS
 from pathdsl.lang.signatures.calls import literal as literal_of
-from pathdsl.plan.runs import TreatedSpec
+from pathdsl.plan.treated import TreatedSpec, treated_spec
 
-__all__ = ["DataCall", "Filter", "Scalar", "TaskSpec", "task_spec", "treated_spec"]
+__all__ = ["DataCall", "Filter", "Scalar", "TaskSpec", "task_spec"]
 
 Scalar = str | int | float | bool
 
@@ -146,7 +146,7 @@ def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = Non
             faults.add("PD345", "`bos` is not `true` or `false`", span=given["bos"].span)
     treated = None
     if "treated" in given:
-        treated = treated_spec(given["treated"].value, faults)
+        treated = treated_spec(given["treated"].value)
     positions = _places(given["positions"].value) if "positions" in given else ()
     if positions is None:
         faults.add(
@@ -224,99 +224,6 @@ def _columns(argument: ast.Argument, faults: Faults) -> tuple[str, ...]:
             advice=f"{argument.keyword}: [answer]",
         )
     return names
-
-
-def treated_spec(value: ast.Expr, faults: Faults | None = None) -> TreatedSpec | None:
-    """The treated value that `treated = …` or `treat(P, treated: …)` names.
-
-    What cannot be read goes to `faults` and gives None; without `faults` it raises DataError PD345.
-    """
-    own = faults if faults is not None else Faults(span=value.span)
-    found = _treated(value, own)
-    if faults is None:
-        own.stop()
-    return found
-
-
-def _treated(value: ast.Expr, faults: Faults) -> TreatedSpec | None:
-    if isinstance(value, ast.Name):
-        if value.name == "zero":
-            return TreatedSpec(kind="zero")
-        return TreatedSpec(kind="paired", column=value.name)
-    if not (isinstance(value, ast.Call) and value.name in TREATED):
-        faults.add(
-            "PD345",
-            "the treated value is no column, `mean`, `zero`, `noise` or `resample`",
-            span=value.span,
-            advice=f"treated = {TREATED['mean'].example}",
-        )
-        return None
-    signature = TREATED[value.name]
-    given: dict[str, ast.Expr] = {}
-    places = iter(signature.by_place)
-    for argument in value.arguments:
-        name = argument.keyword
-        if not name:
-            leading = next(places, None)
-            name = leading.name if leading else ""
-        if signature.parameter(name) is None:
-            faults.add(
-                "PD345",
-                f"`{value.name}` has no argument `{name or 'like this'}`",
-                span=argument.span,
-                advice=signature.example,
-            )
-        else:
-            given[name] = argument.value
-
-    def name_in(key: str, required: bool = False) -> str:
-        if key in given and isinstance(given[key], ast.Name):
-            return given[key].name  # type: ignore[union-attr]
-        if key in given or required:
-            faults.add(
-                "PD345", f"`{value.name}` needs a name for `{key}`", span=value.span,
-                advice=signature.example,
-            )  # fmt: skip
-        return ""
-
-    def number(key: str, kind: type, least: float | None = None) -> float:
-        parameter = signature.parameter(key)
-        default = parameter.default if parameter is not None else 0
-        if key not in given:
-            return default  # type: ignore[return-value]
-        found = literal_of(given[key])
-        if isinstance(found, bool) or not isinstance(found, (int, kind)):
-            faults.add("PD345", f"`{key}` of `{value.name}` is not a number", span=value.span)
-            return default  # type: ignore[return-value]
-        if least is not None and found < least:
-            faults.add("PD345", f"`{key}` is {found}, wanted at least {least}", span=value.span)
-        return found
-
-    match value.name:
-        case "zero":
-            return TreatedSpec(kind="zero")
-        case "mean":
-            return TreatedSpec(kind="mean", column=name_in("column", True), by=name_in("by"))
-        case "resample":
-            return TreatedSpec(
-                kind="resample",
-                column=name_in("column", True),
-                by=name_in("by"),
-                draws=int(number("draws", int, 1)),
-                seed=int(number("seed", int)),
-            )
-        case _:
-            at = _places(given["at"]) if "at" in given else None
-            if not at:
-                faults.add(
-                    "PD345", "`noise` needs positions", span=value.span, advice=signature.example
-                )
-            return TreatedSpec(
-                kind="noise",
-                at=at or (),
-                scale=float(number("scale", float, 0)),
-                seed=int(number("seed", int)),
-            )
 
 
 def _crossed(value: ast.Expr) -> tuple[str, str] | None:

@@ -21,8 +21,8 @@ from pathdsl.engine.data.faults import Faults
 from pathdsl.engine.data.positions import parse_position, resolve_positions
 from pathdsl.errors import DataError, Severity
 from pathdsl.lang.method.treated import ENOUGH_PER_GROUP
-from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import TreatedSpec
 
 __all__ = [
     "TreatedSpec",

@@ -24,7 +24,7 @@ from pathdsl.engine.run.execute import BatchExecution
 from pathdsl.engine.run.sites import Sites
 from pathdsl.plan.build import parse_pos
 from pathdsl.plan.masks import FALSE
-from pathdsl.plan.readout import DIVERGENCES, Measure
+from pathdsl.plan.readout import Measure
 from pathdsl.plan.steps import AttentionRead, Output, Plan
 from pathdsl.plan.taskdata import TaskData
 
@@ -67,7 +67,7 @@ def measure_outputs(
             found[number, read.measure] = _attention(plan, read, execution, sites)
         if output.positions == FALSE:
             continue
-        measures = [m for m in output.measures if m.kind != "attention"]
+        measures = [m for m in output.measures if not m.of_head]
         tokens = _token_values(
             plan, task, adapter, execution, sites, output, measures, reference_final
         )
@@ -102,10 +102,10 @@ def _token_values(
     positions = sites.positions_of(output.positions)
     normed = _normed(plan, adapter, execution, sites, output)
     answers = {m: token_answers(task, m, rows, positions) for m in measures if m.column}
-    if all(m.kind == "logit" for m in measures):
+    if not any(m.record.vocabulary for m in measures):
         return _columns(adapter, normed, answers)
     reference = None
-    if any(m.kind in DIVERGENCES for m in measures):
+    if any(m.record.reads == "reference" for m in measures):
         if reference_final is None:
             raise ValueError("the plan lacks the reference run that a divergence compares with")
         reference = adapter.final_norm(execution.at(reference_final, output.positions))

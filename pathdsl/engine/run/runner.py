@@ -28,9 +28,9 @@ from pathdsl.engine.run.sites import Sites
 from pathdsl.plan.liveness import Cost, cost, schedule
 from pathdsl.plan.masks import TRUE, MaskTable
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import TreatedSpec
 from pathdsl.plan.steps import REFERENCE, SCALES, PlainResid, Plan, treated_source
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import TreatedSpec
 
 DEFAULT_MEMORY = 256_000_000
 BATCH_MACS = {"cpu": 400_000_000_000}
@@ -100,10 +100,9 @@ def plan_cost(plan: Plan, itemsize: int) -> Cost:
 
 def vocab_columns(plan: Plan) -> int | None:
     """Vocabulary columns that a plan's measures read; None when some read all of them."""
-    kinds = {m.kind for output in plan.outputs for m in output.measures} - {"attention"}
-    if kinds <= {"logit"}:
-        return max((len(output.measures) for output in plan.outputs), default=0)
-    return None
+    if any(m.record.vocabulary for output in plan.outputs for m in output.measures):
+        return None
+    return max((len(output.measures) for output in plan.outputs), default=0)
 
 
 def values_of(plan: Plan) -> list[tuple[int, Measure]]:

@@ -33,8 +33,9 @@ from pathdsl.engine.data.positions import position_mask
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.build import parse_pos
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec, TreatedSpec
+from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import TreatedSpec
 
 __all__ = ["TaskKeys", "digest", "processor", "program_text", "spelled", "versions"]
 
@@ -198,7 +199,7 @@ class TaskKeys:
 
 def _places(measure: Measure) -> tuple[str, ...]:
     """The positions that a measure reads."""
-    return (measure.query, measure.key) if measure.kind == "attention" else (measure.position,)
+    return (measure.query, measure.key) if measure.of_head else (measure.position,)
 
 
 def _positions(value: object) -> Iterator[Pos]:

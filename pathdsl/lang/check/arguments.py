@@ -258,9 +258,9 @@ def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
 
 def _knockouts(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     match value:
-        case ast.Name(name="groups", at=None):
-            return
         case ast.Name(name=name, at=None) if name in parameter.choices:
+            if not KNOCKOUTS[name].parameters:
+                return
             yield fault(
                 "PD115",
                 f"`{name}` needs brackets",

@@ -147,7 +147,7 @@ def _measure(scope: Scope, call: ast.Call) -> Faults:
                     "not a head",
                     help="name a single head, `attention(a9.h9, END -> IO)`",
                 )
-        elif call.name in ("kl", "reverse_kl") and value != ast.PlainRun(
+        elif MEASURES[call.name].reads == "reference" and value != ast.PlainRun(
             span=value.span, which="reference"
         ):
             yield fault(

@@ -1,6 +1,6 @@
 """Checks of scores: subjects, options, the metric and the task they mean.
 
-Source: language.md section 6, semantics.md section 5.
+Source: docs/scores.md.
 """
 
 from __future__ import annotations
@@ -9,27 +9,24 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments
 from pathdsl.lang.check.scope import Faults, Scope, fault, listed
 from pathdsl.lang.serving import (
-    NEEDS_NO_TASK,
     choose_metric,
     choose_task,
     fields_of,
+    form_of,
     named_option,
     serving,
     wants_metric,
 )
-from pathdsl.lang.signatures.calls import SCORES
+from pathdsl.lang.signatures.kinds import Signature
+from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import strip
 
 __all__ = ["check_score", "needs_treated"]
 
-_CONTROLLED = ("faithfulness", "completeness", "minimality", "effect", "overlap")
-
 
 def check_score(scope: Scope, score: ast.Score) -> Faults:
     """Everything about one score that needs neither model nor data."""
-    signature = SCORES.get(score.name)
-    if signature is None:  # the grammar knows the names of the scores
-        return
+    record = SCORES[score.name]  # the grammar knows the names of the scores
     metric = None
     task = named_option(score.options, "task")
     if wants_metric(score) or named_option(score.options, "metric") is not None:
@@ -48,26 +45,23 @@ def check_score(scope: Scope, score: ast.Score) -> Faults:
                 help=f"it serves {listed(served)}" if served else "",
             )
     chosen = choose_task(scope.program, metric, task)
-    found = scope.program.tasks.get(chosen.name or "")
-    if chosen.name is None and score.name not in (*NEEDS_NO_TASK, "chance"):
+    its_task = scope.program.tasks.get(chosen.name or "")
+    if chosen.name is None and record.needs_task:
         yield from _which_task(scope, score, chosen.candidates, metric)
-    inner = scope.on(found)
     subjects = tuple(ast.Argument(span=s.span, value=s) for s in score.subjects)
-    yield from check_arguments(inner, signature, (*subjects, *score.options), score.span)
+    arguments = (*subjects, *score.options)
+    yield from check_arguments(scope.on(its_task), record, arguments, score.span)
     for subject in score.subjects:
-        if score.name == "chance":
+        if record.of == "score":
             yield from _controlled(scope, subject)
             yield from _walked(score, subject)
-    if score.name == "accuracy":
-        for subject in score.subjects:
-            if isinstance(subject, ast.PlainRun | ast.PathRun):
-                yield from needs_treated(scope, subject, found)
-    elif score.name not in ("overlap", "paths", "chance") and found is not None:
-        yield from _missing_treated(scope, score, found)
+        elif record.of == "run" and isinstance(subject, ast.PlainRun | ast.PathRun):
+            yield from needs_treated(scope, subject, its_task)
+    if record.treats and its_task is not None:
+        yield from _missing_treated(scope, score, its_task)
     yield from _units(scope, score)
-    if score.name == "faithfulness":
-        yield from _forms(score)
-    if score.name in ("cpr", "cmd"):
+    yield from _forms(score)
+    if record.of == "file":
         yield from _ranked(score)
 
 
@@ -86,32 +80,37 @@ def _ranked(score: ast.Score) -> Faults:
 
 
 def _forms(score: ast.Score) -> Faults:
-    """Options of faithfulness that its form does not read."""
-    options = {o.keyword: o for o in score.options}
-    form = named_option(score.options, "as") or "recovered"
-    readers = {
-        "by": ("explained", "unexplained"),
-        "among": ("agreement",),
-        "answer": ("agreement",),
-    }
-    for keyword, forms in readers.items():
-        if keyword in options and form not in forms:
+    """Options that another form of the score reads, and those that say nothing alone."""
+    record, form = SCORES[score.name], form_of(score)
+    written = {o.keyword: o for o in score.options}
+    name = named_option(score.options, "as") or form.name
+    for keyword in dict.fromkeys(option for one in record.forms for option in one.options):
+        if keyword in written and keyword not in form.options:
+            readers = tuple(one.name for one in record.forms if keyword in one.options)
             yield fault(
                 "PD129",
-                f"`as: {form}` does not read `{keyword}:`",
-                options[keyword].span,
-                f"belongs to {listed(tuple(f'as: {f}' for f in forms))}",
-                help=f"leave it out, or ask for `as: {forms[0]}`",
+                f"`as: {name}` does not read `{keyword}:`",
+                written[keyword].span,
+                f"belongs to {listed(tuple(f'as: {reader}' for reader in readers))}",
+                help=f"leave it out, or ask for `as: {readers[0]}`",
             )
-    if form == "agreement" and ("among" in options) != ("answer" in options):
-        given, lacks = ("among", "answer") if "among" in options else ("answer", "among")
+    given = [option for option in form.together if option in written]
+    lacking = [option for option in form.together if option not in written]
+    if given and lacking:
+        values = ", ".join(f"{option}: {_example(record, option)}" for option in form.together)
         yield fault(
             "PD113",
-            f"`{given}:` needs `{lacks}:`",
-            options[given].span,
+            f"`{given[0]}:` needs `{lacking[0]}:`",
+            written[given[0]].span,
             "alone, it says nothing",
-            help="`faithfulness(P, as: agreement, among: wrong, answer: io)`",
+            help=f"`{score.name}(P, as: {form.name}, {values})`",
         )
+
+
+def _example(record: Signature, option: str) -> str:
+    """A value that an option could have."""
+    parameter = record.parameter(option)
+    return parameter.choices[0] if parameter is not None and parameter.choices else "io"
 
 
 def _which_metric(score: ast.Score, candidates: tuple[str, ...]) -> Faults:
@@ -151,12 +150,13 @@ def _controlled(scope: Scope, subject: ast.Node) -> Faults:
             "not a score",
             help="`chance(faithfulness(P), among: 100, seed: 0)`",
         )
-    elif subject.name not in _CONTROLLED:
+    elif SCORES[subject.name].controls == "none":
+        controlled = tuple(name for name, one in SCORES.items() if one.controls != "none")
         yield fault(
             "PD115",
             f"`chance` compares path sets, and `{subject.name}` is not a score of one",
             subject.span,
-            f"wanted {listed(_CONTROLLED)}",
+            f"wanted {listed(controlled)}",
         )
     else:
         yield from check_score(scope, subject)
@@ -177,26 +177,27 @@ def _walked(score: ast.Score, subject: ast.Node) -> Faults:
             labels=[(options["by"].span, "by walks")],
             help="leave `over:` out",
         )
-    if subject.name == "completeness":
+    controls = SCORES[subject.name].controls
+    if controls == "units":
         yield fault(
             "PD129",
-            "`completeness` knocks out units of P, and a union of random walks has other ones",
+            f"`{subject.name}` knocks out units of P, and a union of random walks has other ones",
             options["by"].span,
             "not for this score",
             labels=[(subject.name_span, "the score")],
             help="leave `by: walks` out",
         )
-    if subject.name == "minimality":
+    if controls == "edge":
         edges = named_option(subject.options, "per") == "edge"
         wrong = inner.get("knockouts") or inner.get("over") or (None if edges else subject)
         if wrong is not None:
             yield fault(
                 "PD129",
-                "random walks are compared with `minimality(P, per: edge)` alone",
+                f"random walks are compared with `{subject.name}(P, per: edge)` alone",
                 wrong.span,
                 "each listed edge of P, without knockouts",
                 labels=[(options["by"].span, "by walks")],
-                help="`chance(minimality(P, per: edge), by: walks)`",
+                help=f"`chance({subject.name}(P, per: edge), by: walks)`",
             )
 
 
@@ -226,11 +227,9 @@ def _missing_treated(scope: Scope, node: ast.Node, task: ast.TaskDecl) -> Faults
 
 
 def _units(scope: Scope, score: ast.Score) -> Faults:
-    if score.name != "minimality":
-        return
     options = {o.keyword: o for o in score.options}
-    per = named_option(score.options, "per")
-    if per != "edge":
+    by_edge = named_option(score.options, "per") == "edge"
+    if SCORES[score.name].parameter("per") is None or not by_edge:
         return
     over = options.get("over")
     listed_edges = _is_edges(scope, score.subjects[0] if score.subjects else None, frozenset())

@@ -29,7 +29,8 @@ from pathdsl.lang.check.nodes import check_group, check_loop, check_nodes, check
 from pathdsl.lang.check.paths import check_path
 from pathdsl.lang.check.scope import Faults, Scope, fault
 from pathdsl.lang.program import Declaration, Program
-from pathdsl.lang.signatures.calls import METHODS, Kind, Parameter
+from pathdsl.lang.signatures.kinds import Kind, Parameter
+from pathdsl.lang.signatures.methods import METHODS, strictness
 
 __all__ = ["check", "too_deep"]
 
@@ -111,7 +112,7 @@ def _methods(scope: Scope, methods: tuple[ast.Call, ...]) -> Faults:
         yield from unknown_word(method.name, METHODS, method.name_span, "method of a claim")
         if method.name in METHODS:
             yield from check_arguments(scope, METHODS[method.name], method.arguments, method.span)
-        if method.name in ("holm", "bh"):
+        if strictness(method.name):
             corrections.append(method)
     if len(corrections) > 1:
         yield fault(

@@ -1,6 +1,6 @@
 """Lint of the method: controls, intervals, corrections and numbers of prompts of claims.
 
-Sources: Shi et al. 2024 (controls) · semantics.md section 6 (families, selection and judging).
+Sources: Shi et al. 2024, arXiv:2410.13032 (controls) · docs/semantics.md, Verdicts (families).
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathdsl.lang.check.scope import Faults, warning
 from pathdsl.lang.program import Program
 from pathdsl.lang.reach import all_of, gathered
 from pathdsl.lang.serving import fields_of, root_task, task_arguments, tasks_read
-from pathdsl.lang.signatures.calls import literal
-from pathdsl.lang.signatures.pvalues import is_p_value
+from pathdsl.lang.signatures.kinds import literal
+from pathdsl.lang.signatures.methods import correction_of
+from pathdsl.lang.signatures.scores import SCORES, is_p_value
 from pathdsl.lang.walk import strip
 
 __all__ = [
@@ -33,7 +34,6 @@ MANY_COPIES = 5
 FEW_MEMBERS = 2
 """Members of a sweep that a claim names, up to which they look chosen."""
 _CONTROLS = (ast.RandomLike, ast.RandomEdges)
-_CORRECTIONS = {"holm", "bh"}
 _PATHS = get_args(ast.PathExpr)
 
 
@@ -57,14 +57,13 @@ def check_control(program: Program) -> Faults:
 
 
 def _control(node: ast.Node) -> tuple[bool, ...]:
-    is_chance = isinstance(node, ast.Score) and node.name == "chance"
-    return (True,) if is_chance or isinstance(node, _CONTROLS) else ()
+    among_controls = isinstance(node, ast.Score) and SCORES[node.name].of == "score"
+    return (True,) if among_controls or isinstance(node, _CONTROLS) else ()
 
 
 def check_claims(program: Program) -> Faults:
     """Claims without an interval or a correction, and rows that choose what they judge."""
     for claim in program.claims:
-        names = {method.name for method in claim.methods}
         if claim.confidence is None and _is_estimated(program, claim):
             yield warning(
                 "PD502",
@@ -73,7 +72,7 @@ def check_claims(program: Program) -> Faults:
                 "no interval decides",
                 help="add `at 95% confidence`",
             )
-        if claim.loop is None or names & _CORRECTIONS or is_one(program, claim.loop.members):
+        if claim.loop is None or correction_of(claim) or is_one(program, claim.loop.members):
             continue
         if claim.confidence is not None or is_test(claim):
             yield warning(
@@ -236,19 +235,15 @@ def _is_estimated(program: Program, claim: ast.ClaimDecl) -> bool:
 
 
 def _estimated(node: ast.Node) -> tuple[bool, ...]:
-    is_score = isinstance(node, ast.Score) and node.name not in ("paths", "overlap")
-    return (True,) if is_score or isinstance(node, ast.PlainRun | ast.PathRun) else ()
+    measured = isinstance(node, ast.Score) and SCORES[node.name].gives != "count"
+    return (True,) if measured or isinstance(node, ast.PlainRun | ast.PathRun) else ()
 
 
 def is_exact(claim: ast.ClaimDecl) -> bool:
     """Whether no bootstrap judges a claim: a p-value, or a share of prompts that are right."""
-    shares = [isinstance(s, ast.Score) and s.name == "accuracy" for s in _sides(claim)]
-    numbers = [isinstance(s, ast.Number) for s in _sides(claim)]
-    return is_test(claim) or (any(shares) and any(numbers))
-
-
-def _sides(claim: ast.ClaimDecl) -> tuple[ast.Node, ast.Node]:
-    return strip(claim.left), strip(claim.right)
+    sides = strip(claim.left), strip(claim.right)
+    share = any(isinstance(s, ast.Score) and SCORES[s.name].gives == "share" for s in sides)
+    return is_test(claim) or (share and any(isinstance(s, ast.Number) for s in sides))
 
 
 def check_prompts(program: Program) -> Faults:

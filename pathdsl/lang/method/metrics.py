@@ -1,17 +1,18 @@
 """Lint of the method: what is measured and how it is averaged.
 
-Sources: best practices 2309.16042 (probabilities, logit differences) · Miller et al. 2024,
-2407.08734 (ratios averaged prompt by prompt).
+Sources: Zhang and Nanda 2023, arXiv:2309.16042 (probabilities, logit differences) · Miller et al.
+2024, arXiv:2407.08734 (ratios averaged prompt by prompt).
 """
 
 from __future__ import annotations
 
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, warning
-from pathdsl.lang.program import Program
+from pathdsl.lang.program import Declaration, Program
 from pathdsl.lang.reach import gathered
 from pathdsl.lang.serving import fields_of, metrics_read
-from pathdsl.lang.signatures.calls import MEASURES, literal
+from pathdsl.lang.signatures.kinds import literal
+from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
 
@@ -63,7 +64,7 @@ def _is_lone(metric: ast.MetricDecl) -> bool:
         for node in walk(metric.expression)
         if isinstance(node, ast.Call) and node.name in MEASURES
     }
-    return [name for name, _ in measured] == ["logit"]
+    return [MEASURES[name].unit for name, _ in measured] == ["logits"]
 
 
 def check_averages(program: Program) -> Faults:
@@ -78,7 +79,8 @@ def check_averages(program: Program) -> Faults:
                 "one prompt may decide the mean",
                 help="`average = ratio_of_means`, or leave it out",
             )
-    for declaration in (*program.lets.values(), *program.claims):
+    declarations: list[Declaration] = [*program.lets.values(), *program.claims]
+    for declaration in declarations:
         for node in program.nodes(declaration):
             if isinstance(node, ast.Call) and node.name == "mean" and _has_ratio(program, node):
                 yield warning(

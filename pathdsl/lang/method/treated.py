@@ -1,7 +1,7 @@
 """Lint of the method: treated values, and what they do to path sets finer than nodes.
 
-Sources: best practices 2309.16042 (noise) · Miller et al. 2024, 2407.08734 (rows of a mean,
-granularity and treated value).
+Sources: Zhang and Nanda 2023, arXiv:2309.16042 (noise) · Miller et al. 2024, arXiv:2407.08734 (rows
+of a mean, granularity and treated value).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathdsl.lang.serving import (
     task_arguments,
     wants_metric,
 )
+from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import strip
 
 __all__ = ["ENOUGH_PER_GROUP", "check_grain", "check_treated"]
@@ -91,12 +92,15 @@ def check_grain(program: Program) -> Faults:
     every = {*program.tasks} <= own or len(own) < len(values)
     found: list[ast.Node] = []
     tasks = _tasks_of_runs(program)
-    for holder in [*all_of(program, ast.PathRun), *all_of(program, ast.Score)]:
-        if isinstance(holder, ast.Score) and holder.name in ("overlap", "paths"):
+    holders: list[ast.PathRun | ast.Score] = [
+        *all_of(program, ast.PathRun), *all_of(program, ast.Score),
+    ]  # fmt: skip
+    for holder in holders:
+        if isinstance(holder, ast.Score) and SCORES[holder.name].gives == "count":
             continue
         if not every and tasks.get(id(holder), next(iter(own))) not in own:
             continue
-        subjects = [holder.paths] if isinstance(holder, ast.PathRun) else holder.subjects  # type: ignore[attr-defined]
+        subjects = (holder.paths,) if isinstance(holder, ast.PathRun) else holder.subjects
         for subject in subjects:
             inner = strip(subject)
             if isinstance(inner, ast.PlainRun | ast.PathRun | ast.Score):

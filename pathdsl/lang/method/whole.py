@@ -2,8 +2,7 @@
 
 All warnings; they never change the exit code. Each has its reasons, with sources, on its page.
 
-Sources: best practices 2309.16042 (noise, probabilities) · Miller et al. 2024 (granularity and
-treated value) · Shi et al. 2024 (controls) · semantics.md section 6 (selection and judging).
+Sources: docs/method.md.
 """
 
 from __future__ import annotations
@@ -95,7 +94,8 @@ def _revision(program: Program) -> Faults:
 
 def _windows(program: Program) -> Faults:
     """A sweep over windows of nodes without a sweep over the same kind of nodes one by one."""
-    loops = [d.loop for d in (*program.lets.values(), *program.claims) if d.loop is not None]
+    declarations: list[ast.LetDecl | ast.ClaimDecl] = [*program.lets.values(), *program.claims]
+    loops = [d.loop for d in declarations if d.loop is not None]
     single = {_kind(program, loop.members) for loop in loops if not _is_window(loop.members)}
     for loop in loops:
         members = loop.members

@@ -7,13 +7,13 @@ claim methods. The checks read it to report faults, the lowering to fill in defa
     >>> resolve_options(score)           # faithfulness(nodes)
     {"metric": None, "task": None, "scope": None, "as": "recovered"}
 
-Source: language.md sections 3, 5, 6; a value after `name:` there (`among: 100`) is the default.
+Source: docs/language.md; a value after `name:` there (`among: 100`) is the default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from pathdsl import limits
 from pathdsl.lang import ast
@@ -23,12 +23,16 @@ from pathdsl.lang.signatures.kinds import (
     Kind,
     Parameter,
     Signature,
+    Unit,
     first,
     literal,
     table,
     word,
 )
-from pathdsl.lang.signatures.scores import KNOCKOUTS, OVER, SCORES
+from pathdsl.lang.signatures.knockouts import KNOCKOUTS
+from pathdsl.lang.signatures.measures import MEASURES
+from pathdsl.lang.signatures.methods import METHODS
+from pathdsl.lang.signatures.scores import OVER, SCORES
 
 __all__ = [
     "AVERAGES",
@@ -55,6 +59,7 @@ __all__ = [
     "Kind",
     "Parameter",
     "Signature",
+    "Values",
     "literal",
     "resolve_arguments",
     "resolve_options",
@@ -62,7 +67,7 @@ __all__ = [
 
 LANGUAGE_VERSION = 1
 DTYPES = ("float32", "float64", "bfloat16", "float16")
-UNITS = ("logits", "nats", "prob", "none")
+UNITS: tuple[Unit, ...] = get_args(Unit)
 LAYERNORMS = ("recompute", "frozen")
 AVERAGES = ("ratio_of_means", "mean_of_ratios")
 TOKENS = ("alone", "continued")
@@ -189,31 +194,6 @@ STATISTICS = table(
     ),
 )
 AVERAGING = ("mean", "median", "quantile", "std")
-_ANSWER = first("answer", Kind.COLUMN)
-MEASURES = table(
-    *(
-        Signature(name=name, parameters=(_ANSWER,), example=f"{name}(io)")
-        for name in ("logit", "prob", "logprob", "rank", "top1")
-    ),
-    *(
-        Signature(name=name, parameters=(first("run", Kind.RUN),), example=f"{name}(reference)")
-        for name in ("kl", "reverse_kl")
-    ),
-    Signature(
-        name="attention",
-        parameters=(first("head", Kind.ATTENTION),),
-        example="attention(a9.h9, END -> IO)",
-    ),
-)
-METHODS = table(
-    Signature(name="holm", example="holm()"),
-    Signature(name="bh", example="bh()"),
-    Signature(
-        name="bootstrap",
-        parameters=(first("draws", Kind.INTEGER, 10000, least=1, most=limits.BOOTSTRAP.most), SEED),
-        example="bootstrap(10000, seed: 0)",
-    ),
-)
 PATH_SETS = table(
     Signature(
         name="edges",
@@ -247,40 +227,65 @@ RUN_OPTIONS = Signature(
 # -------------------------------------------------------------------------------------------------
 
 
+class Values(dict[str, object]):
+    """Arguments by name; what passed the checks has the type that its parameter asks for."""
+
+    def integer(self, name: str) -> int:
+        """A whole number."""
+        value = self[name]
+        assert isinstance(value, int)
+        return value
+
+    def number(self, name: str) -> float:
+        """A number."""
+        value = self[name]
+        assert isinstance(value, int | float)
+        return float(value)
+
+    def word(self, name: str) -> str:
+        """One of a few words."""
+        value = self[name]
+        assert isinstance(value, str)
+        return value
+
+    def node(self, name: str) -> ast.Node | None:
+        """What stands for itself: a column, a set of nodes; None where it was left out."""
+        value = self[name]
+        return value if isinstance(value, ast.Node) else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filled:
     """A call with all its arguments: `greedy(10)` is name "greedy", steps 10, seed 0, runs 10, …"""
 
     name: str
-    arguments: Mapping[str, object]
+    arguments: Values
 
 
-def resolve_arguments(
-    signature: Signature, arguments: tuple[ast.Argument, ...]
-) -> dict[str, object]:
+def resolve_arguments(signature: Signature, arguments: tuple[ast.Argument, ...]) -> Values:
     """Every argument of a call by name, defaults filled in; for calls that passed the checks.
 
     Numbers, texts, truth values and words of a closed choice are Python values, a choice of
     knockouts is a `Filled`, anything else is the syntax node as written; what was left out and
     has no default is None.
     """
-    found = {p.name: None if p.required else p.default for p in signature.parameters}
+    values = Values({p.name: None if p.required else p.default for p in signature.parameters})
     places = iter(signature.by_place)
     for argument in arguments:
         parameter = (
             signature.parameter(argument.keyword) if argument.keyword else next(places, None)
         )
         if parameter is not None:
-            found[parameter.name] = _value(parameter, argument.value)
-    return found
+            values[parameter.name] = _value(parameter, argument.value)
+    return values
 
 
-def resolve_options(score: ast.Score) -> dict[str, object]:
+def resolve_options(score: ast.Score) -> Values:
     """The options of a score by name, defaults filled in; its subjects are not among them."""
     signature = SCORES[score.name]
     places = {parameter.name for parameter in signature.by_place}
     options = resolve_arguments(signature, score.options)
-    return {name: value for name, value in options.items() if name not in places}
+    return Values({name: value for name, value in options.items() if name not in places})
 
 
 def _value(parameter: Parameter, value: ast.Node) -> object:

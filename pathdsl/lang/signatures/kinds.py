@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal, TypeVar
 
 from pathdsl.lang import ast
 
 __all__ = [
-    "REQUIRED", "SEED", "Kind", "Parameter", "Signature", "first", "literal", "table", "word",
+    "REQUIRED", "SEED", "Kind", "Parameter", "Signature", "Unit", "first", "literal", "table",
+    "word",
 ]  # fmt: skip
+
+Unit = Literal["logits", "nats", "prob", "none"]
 
 
 class Kind(StrEnum):
@@ -96,14 +100,24 @@ class Signature:
         return tuple(p for p in self.parameters if p.by_place)
 
 
-def table(*signatures: Signature) -> dict[str, Signature]:
+S = TypeVar("S", bound=Signature)
+
+
+def table(*signatures: S) -> dict[str, S]:
     """Signatures by name."""
     return {signature.name: signature for signature in signatures}
 
 
-def first(name: str, kind: Kind, default: object = REQUIRED, **bounds: float) -> Parameter:
-    """A parameter that may be given by place; `bounds` are `least` and `most`."""
-    return Parameter(name=name, kind=kind, default=default, by_place=True, **bounds)  # type: ignore[arg-type]
+def first(
+    name: str,
+    kind: Kind,
+    default: object = REQUIRED,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+) -> Parameter:
+    """A parameter that may be given by place."""
+    return Parameter(name=name, kind=kind, default=default, by_place=True, least=least, most=most)
 
 
 def word(name: str, choices: tuple[str, ...], default: object = None) -> Parameter:

@@ -5,21 +5,27 @@ the p-value of an exact test::
 
     claim better: sign_test(LD(keep(P)) - LD(reference), side: above) <= 5% at 95% confidence
 
-Source: language.md section 6, semantics.md section 6.
+Source: docs/scores.md, Tests over the prompts.
 """
 
 from __future__ import annotations
 
 from pathdsl import limits
-from pathdsl.lang import ast
-from pathdsl.lang.signatures.kinds import REQUIRED, Kind, Parameter, Signature
+from pathdsl.lang.signatures.kinds import (
+    REQUIRED,
+    SEED,
+    Kind,
+    Parameter,
+    Signature,
+    first,
+    table,
+    word,
+)
 
-__all__ = ["DRAWN", "P_VALUES", "SIDES", "is_p_value"]
+__all__ = ["DRAWN", "P_VALUES"]
 
-SIDES = ("both", "above", "below")
-_SEED = Parameter(name="seed", kind=Kind.INTEGER, default=0)
-_X = Parameter(name="x", kind=Kind.EXPRESSION, default=REQUIRED, by_place=True)
-_Y = Parameter(name="y", kind=Kind.EXPRESSION, default=REQUIRED, by_place=True)
+_SIDES = ("both", "above", "below")
+_X, _Y = first("x", Kind.EXPRESSION), first("y", Kind.EXPRESSION)
 
 
 def _share(default: object) -> Parameter:
@@ -28,58 +34,34 @@ def _share(default: object) -> Parameter:
     )
 
 
-def _side(default: str, choices: tuple[str, ...] = SIDES) -> Parameter:
-    return Parameter(name="side", kind=Kind.WORD, choices=choices, default=default)
-
-
-P_VALUES = {
-    signature.name: signature
-    for signature in (
-        Signature(
-            name="sign_test",
-            parameters=(_X, _side("both")),
-            example="sign_test(LD(treated) - LD(reference), side: below)",
-        ),
-        Signature(
-            name="binomial_test",
-            parameters=(_X, _share(REQUIRED), _side("above")),
-            example="binomial_test(LD(reference), share: 80%)",
-        ),
-        Signature(
-            name="independence_test",
-            parameters=(
-                _X,
-                _Y,
-                Parameter(
-                    name="draws",
-                    kind=Kind.INTEGER,
-                    default=1000,
-                    least=1,
-                    most=limits.DRAWS.most,
-                ),
-                _SEED,
+P_VALUES = table(
+    Signature(
+        name="sign_test",
+        parameters=(_X, word("side", _SIDES, "both")),
+        example="sign_test(LD(treated) - LD(reference), side: below)",
+    ),
+    Signature(
+        name="binomial_test",
+        parameters=(_X, _share(REQUIRED), word("side", _SIDES, "above")),
+        example="binomial_test(LD(reference), share: 80%)",
+    ),
+    Signature(
+        name="independence_test",
+        parameters=(
+            _X,
+            _Y,
+            Parameter(
+                name="draws", kind=Kind.INTEGER, default=1000, least=1, most=limits.DRAWS.most
             ),
-            example="independence_test(LD(treated), LD(reference), draws: 1000, seed: 0)",
+            SEED,
         ),
-    )
-}
+        example="independence_test(LD(treated), LD(reference), draws: 1000, seed: 0)",
+    ),
+)
 
 DRAWN = (
     Parameter(name="among", kind=Kind.INTEGER, default=100, least=1, most=limits.AMONG.most),
-    Parameter(name="by", kind=Kind.WORD, choices=("units", "walks"), default="units"),
+    word("by", ("units", "walks"), "units"),
     _share(None),
-    _side("above", ("above", "below")),
+    word("side", ("above", "below"), "above"),
 )
-
-
-def is_p_value(side: ast.Node) -> bool:
-    """True where one side of a claim is itself a p-value: a test or `chance(…)`."""
-    match side:
-        case ast.Bracket(inner=inner):
-            return is_p_value(inner)
-        case ast.Score(name=name):
-            return name == "chance"
-        case ast.Call(name=name):
-            return name in P_VALUES
-        case _:
-            return False

@@ -1,27 +1,144 @@
-"""What the scores and the searches for knockouts may be called with.
+"""Scores as records: all that the checker knows of each.
 
-Source: language.md section 6 and scores.md; each score's formula stands in `pathdsl.score`.
+A record is a signature and what the rest asks about a score: what it is of, what it gives, its
+unit, whether random controls can be drawn for it. What a score is computed from stands beside its
+formula, in the table of `pathdsl.score.scores.lower`. A new score is a record here, a function
+there, a name in `grammars/circuit.lark` and a section of docs/scores.md.
+
+Source: docs/scores.md.
 """
 
 from __future__ import annotations
 
-from pathdsl import limits
+from dataclasses import dataclass
+from typing import Literal
+
+from pathdsl.lang import ast
 from pathdsl.lang.signatures.kinds import (
     REQUIRED,
     SEED,
     Kind,
     Parameter,
     Signature,
+    Unit,
     first,
     table,
     word,
 )
-from pathdsl.lang.signatures.pvalues import DRAWN
+from pathdsl.lang.signatures.measures import MEASURES
+from pathdsl.lang.signatures.pvalues import DRAWN, P_VALUES
 
-__all__ = ["DISSIMILARITIES", "FAITHFUL", "KNOCKOUTS", "OVER", "SCORES"]
+__all__ = [
+    "DISSIMILARITIES", "OVER", "SCORES", "Dissimilarity", "Form", "Order", "ScoreRecord",
+    "is_p_value",
+]  # fmt: skip
 
-FAITHFUL = ("recovered", "ratio", "gap", "explained", "unexplained", "kl", "agreement", "rms")
-DISSIMILARITIES = ("absolute", "squared", "kl", "reverse_kl")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """One form of a score: a word after `as:`, or "" for a score that has one form alone.
+
+    `unit` is the metric's, one of its own, or that of what the option `by:` compares.
+    `reads_metric`: made of values of a metric, unless `by:` names a divergence. `better` is the
+    direction in which P does better than its controls; a `size` does so away from 0.
+    `divides_by` says what a quotient has below the line: a `difference` of two values of the
+    metric (or a mean distance), or its `value`, which has to have a zero; the order of averaging
+    changes quotients. `options` are read by this form and not by every other; options that
+    `together` names stand both or not at all. `other_side` is the form measured from the other run
+    of a pair, a mean or a quotient of means of its per-prompt terms: `reference` and `every` (all
+    paths treated), `treat` (P treated) and `keep` (P kept). () has no such form.
+    """
+
+    name: str = ""
+    unit: Unit | Literal["metric", "by"]
+    reads_metric: bool
+    better: Literal["larger", "smaller", "size", "neither"]
+    divides_by: Literal["nothing", "difference", "value"]
+    options: tuple[str, ...] = ()
+    together: tuple[str, ...] = ()
+    other_side: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.unit == "by" and "by" not in self.options:
+            raise ValueError(f"`{self.name}` has the unit of an option that it does not read")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """For claims with one of some relations: the change that alone makes them say less, or more.
+
+    `wider` and `narrower` path sets, `fewer` and `more` knockouts.
+    """
+
+    relations: tuple[str, ...]
+    less: Literal["wider", "narrower", "fewer", "more"]
+    more: Literal["wider", "narrower", "fewer", "more"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRecord(Signature):
+    """What is known of a score.
+
+    `of`: what it takes, path sets, a run, a file that ranks edges, or a score. `gives`: an
+    `estimate` over the prompts, a `share` of them that has an exact interval, a `count` on the
+    graph that no prompt changes, or a `p-value`. `forms`: the default first. `controls`: which
+    random path sets `chance` may compare it with: none, those with other `units`, `walks` as
+    well, or a walk that extends P by an `edge`. `searches`: how often a greedy choice of knockouts
+    is run. `order`: what `breaking` knows of claims about it beyond that a wider path set says
+    less; None for no more.
+    """
+
+    parameters: tuple[Parameter, ...]
+    of: Literal["paths", "run", "file", "score"]
+    gives: Literal["estimate", "share", "count", "p-value"]
+    forms: tuple[Form, ...]
+    controls: Literal["none", "units", "walks", "edge"]
+    searches: Literal["never", "once", "for each unit"]
+    order: Order | None
+
+    def form(self, word: str | None) -> Form:
+        """The form of that name; the default without a name, or with one that is a fault."""
+        return next((form for form in self.forms if form.name == word), self.forms[0])
+
+    @property
+    def needs_task(self) -> bool:
+        """Whether it is measured on the runs of a task; what a score inside needs is its own."""
+        return self.gives != "count" and self.of != "score"
+
+    @property
+    def treats(self) -> bool:
+        """Whether it treats path sets itself, with the treated value of its task."""
+        return self.needs_task and self.of in ("paths", "file")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dissimilarity:
+    """A distance between two runs on a prompt, after `by:`: of a metric's values, or a divergence.
+
+    A `power` of the metric has a unit of its own where the metric has one.
+    """
+
+    name: str
+    unit: Unit | Literal["metric", "power"]
+
+    @property
+    def reads_metric(self) -> bool:
+        """Whether it compares values of a metric."""
+        return self.unit in ("metric", "power")
+
+
+DISSIMILARITIES = {
+    one.name: one
+    for one in (
+        Dissimilarity(name="absolute", unit="metric"),
+        Dissimilarity(name="squared", unit="power"),
+        *(
+            Dissimilarity(name=measure.name, unit=measure.unit)
+            for measure in MEASURES.values()
+            if measure.reads == "reference"
+        ),
+    )
+}
 
 _COMMON = (
     Parameter(name="metric", kind=Kind.METRIC),
@@ -31,21 +148,95 @@ _COMMON = (
 _P = first("P", Kind.PATHS)
 OVER = Parameter(name="over", kind=Kind.UNITS)
 _SPLIT = Parameter(name="split", kind=Kind.BOOL, default=True)
-_GAP, _MEAN = word("as", ("gap", "share"), "gap"), word("as", ("mean", "rms"), "mean")
+
+
+def _as(forms: tuple[Form, ...]) -> Parameter:
+    """The option that chooses a form."""
+    return word("as", tuple(form.name for form in forms), forms[0].name)
+
+
+def _metric(
+    name: str, better: Literal["larger", "smaller", "size"], *, other_side: tuple[str, ...] = ()
+) -> Form:
+    """A form in the metric's unit."""
+    return Form(
+        name=name, unit="metric", reads_metric=True, better=better, divides_by="nothing",
+        other_side=other_side,
+    )  # fmt: skip
+
+
+def _share(
+    name: str,
+    better: Literal["larger", "smaller"],
+    divides_by: Literal["difference", "value"],
+    *,
+    options: tuple[str, ...] = (),
+    other_side: tuple[str, ...] = (),
+) -> Form:
+    """A form that is a quotient of two values of the metric."""
+    return Form(
+        name=name, unit="none", reads_metric=True, better=better, divides_by=divides_by,
+        options=options, other_side=other_side,
+    )  # fmt: skip
+
+
+def _counted(name: str = "") -> Form:
+    """A form that reads no metric."""
+    return Form(name=name, unit="none", reads_metric=False, better="neither", divides_by="nothing")
+
+
+_FAITHFUL = (
+    _share(
+        "recovered", "larger", "difference",
+        other_side=("{reference} - {treat}", "{reference} - {every}"),
+    ),
+    _share("ratio", "larger", "value"),
+    _metric("gap", "smaller"),
+    _share("explained", "larger", "difference", options=("by",)),
+    Form(
+        name="unexplained", unit="by", reads_metric=True, better="smaller", divides_by="nothing",
+        options=("by",),
+    ),
+    Form(name="kl", unit="nats", reads_metric=False, better="smaller", divides_by="nothing"),
+    Form(
+        name="agreement", unit="none", reads_metric=False, better="larger", divides_by="nothing",
+        options=("among", "answer"), together=("among", "answer"),
+    ),
+    _metric("rms", "smaller"),
+)  # fmt: skip
+_COMPLETE = (_metric("gap", "smaller"), _share("share", "smaller", "value"))
+_MINIMAL = (
+    _metric("gap", "larger"),
+    _share("share", "larger", "value"),
+    _metric("rms", "larger"),
+)
+_EFFECT = (_metric("mean", "size", other_side=("{every} - {keep}",)), _metric("rms", "size"))
+_AREAS: tuple[tuple[str, str, Literal["larger", "smaller"]], ...] = (
+    ("cpr", "signed", "larger"),
+    ("cmd", "absolute", "smaller"),
+)
+_OVERLAP = tuple(map(_counted, ("united", "of_first", "of_second", "of_smaller")))
+
 SCORES = table(
-    Signature(
+    ScoreRecord(
         name="faithfulness",
         parameters=(
             _P,
             *_COMMON,
-            word("as", FAITHFUL, "recovered"),
-            word("by", DISSIMILARITIES, "absolute"),
+            _as(_FAITHFUL),
+            word("by", tuple(DISSIMILARITIES), "absolute"),
             word("among", ("wrong", "right")),
             Parameter(name="answer", kind=Kind.COLUMN),
         ),
         example="faithfulness(P, as: recovered)",
+        of="paths",
+        gives="estimate",
+        forms=_FAITHFUL,
+        controls="walks",
+        searches="never",
+        order=Order(relations=(">", ">="), less="wider", more="narrower"),
     ),
-    Signature(
+    ScoreRecord(
         name="completeness",
         parameters=(
             _P,
@@ -56,13 +247,20 @@ SCORES = table(
                 default=REQUIRED,
                 choices=("random", "groups", "greedy"),
             ),
-            _GAP,
+            _as(_COMPLETE),
             OVER,
             _SPLIT,
         ),
         example="completeness(P, knockouts: random(100, seed: 0))",
+        of="paths",
+        gives="estimate",
+        forms=_COMPLETE,
+        controls="units",
+        searches="once",
+        # The worst of fewer knockouts is no worse.
+        order=Order(relations=("<", "<="), less="fewer", more="more"),
     ),
-    Signature(
+    ScoreRecord(
         name="minimality",
         parameters=(
             _P,
@@ -70,14 +268,30 @@ SCORES = table(
             word("per", ("node", "edge", "group"), "node"),
             Parameter(name="knockouts", kind=Kind.KNOCKOUTS, choices=("groups", "greedy")),
             Parameter(name="given", kind=Kind.GIVEN),
-            word("as", ("gap", "share", "rms"), "gap"),
+            _as(_MINIMAL),
             OVER,
             _SPLIT,
         ),
         example="minimality(P, per: node)",
+        of="paths",
+        gives="estimate",
+        forms=_MINIMAL,
+        controls="edge",
+        searches="for each unit",
+        order=None,
     ),
-    Signature(name="effect", parameters=(_P, *_COMMON, _MEAN), example="effect(P)"),
-    Signature(
+    ScoreRecord(
+        name="effect",
+        parameters=(_P, *_COMMON, _as(_EFFECT)),
+        example="effect(P)",
+        of="paths",
+        gives="estimate",
+        forms=_EFFECT,
+        controls="walks",
+        searches="never",
+        order=None,
+    ),
+    ScoreRecord(
         name="accuracy",
         parameters=(
             first("RUN", Kind.RUN),
@@ -85,57 +299,77 @@ SCORES = table(
             Parameter(name="answer", kind=Kind.COLUMN, default=REQUIRED),
         ),
         example="accuracy(reference, answer: io)",
+        of="run",
+        gives="share",
+        forms=(_counted(),),
+        controls="none",
+        searches="never",
+        order=None,
     ),
-    Signature(
+    ScoreRecord(
         name="overlap",
         parameters=(
             _P,
             first("Q", Kind.PATHS),
             *_COMMON,
             Parameter(name="over", kind=Kind.OVER, default="node", choices=("node", "edge")),
-            word("as", ("united", "of_first", "of_second", "of_smaller"), "united"),
+            _as(_OVERLAP),
         ),
         example="overlap(P, Q, over: node, as: united)",
+        of="paths",
+        gives="count",
+        forms=_OVERLAP,
+        controls="none",
+        searches="never",
+        order=None,
     ),
     *(
-        Signature(
+        ScoreRecord(
             name=name,
             parameters=(_P, *_COMMON, word("rank", ("signed", "absolute"), REQUIRED)),
             example=f'{name}(edges("scores.json"), rank: {rank})',
+            of="file",
+            gives="estimate",
+            forms=(_share("", better, "difference"),),
+            controls="none",
+            searches="never",
+            order=None,
         )
-        for name, rank in (("cpr", "signed"), ("cmd", "absolute"))
+        for name, rank, better in _AREAS
     ),
-    Signature(name="paths", parameters=(_P, *_COMMON), example="paths(P)"),
-    Signature(
+    ScoreRecord(
+        name="paths",
+        parameters=(_P, *_COMMON),
+        example="paths(P)",
+        of="paths",
+        gives="count",
+        forms=(_counted(),),
+        controls="none",
+        searches="never",
+        order=None,
+    ),
+    ScoreRecord(
         name="chance",
-        parameters=(
-            first("SCORE", Kind.EXPRESSION),
-            *_COMMON,
-            *DRAWN,
-            SEED,
-            OVER,
-        ),
+        parameters=(first("SCORE", Kind.EXPRESSION), *_COMMON, *DRAWN, SEED, OVER),
         example="chance(faithfulness(P), among: 100, seed: 0)",
+        of="score",
+        gives="p-value",
+        forms=(_counted(),),
+        controls="none",
+        searches="never",
+        order=None,
     ),
 )
-KNOCKOUTS = table(
-    Signature(
-        name="random",
-        parameters=(first("count", Kind.INTEGER, 100, least=1, most=limits.RANDOM.most), SEED),
-        example="random(100, seed: 0)",
-    ),
-    Signature(name="groups", example="groups"),
-    Signature(
-        name="greedy",
-        parameters=(
-            first("steps", Kind.INTEGER, 10, least=1, most=limits.GREEDY.most),
-            SEED,
-            Parameter(name="runs", kind=Kind.INTEGER, default=10, least=1, most=limits.GREEDY.most),
-            Parameter(
-                name="sample", kind=Kind.INTEGER, default=10, least=1, most=limits.GREEDY.most
-            ),
-            word("by", ("incompleteness", "circuit"), "incompleteness"),
-        ),
-        example="greedy(10, seed: 0)",
-    ),
-)
+
+
+def is_p_value(side: ast.Node) -> bool:
+    """True where one side of a claim is itself a p-value: a test or `chance(…)`."""
+    match side:
+        case ast.Bracket(inner=inner):
+            return is_p_value(inner)
+        case ast.Score(name=name):
+            return SCORES[name].gives == "p-value"
+        case ast.Call(name=name):
+            return name in P_VALUES
+        case _:
+            return False

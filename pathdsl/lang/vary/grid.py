@@ -91,9 +91,7 @@ def silent(base: Cell) -> dict[str, str]:
     for axis in AXES:
         if axis.name in have:
             continue
-        why = {}
-        if axis.name in probes:
-            why = axis.left_out(program, probes[axis.name])
+        why = axis.left_out(program, probes[axis.name]) if axis.name in probes else {}
         found[axis.name] = next(iter(why.values()), _NOTHING.get(axis.name, "nothing to change"))
     return found
 

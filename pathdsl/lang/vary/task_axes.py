@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import columns_of, fields_of, named_option
-from pathdsl.lang.signatures.calls import literal
+from pathdsl.lang.serving import columns_of, fields_of, form_of, named_option
+from pathdsl.lang.signatures.kinds import literal
+from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.vary.axis import below, scores_of, tasks_of
 from pathdsl.lang.vary.edits import Edit, replaced, text_of
 from pathdsl.lang.walk import strip
 
 __all__ = ["Treated", "Word"]
-
-_UNMEASURED = ("overlap", "paths")
 
 
 def _declared(program: Program) -> list[ast.TaskDecl]:
@@ -76,7 +75,7 @@ def _treats(node: ast.Node) -> bool:
         return all(option.keyword != "treated" for option in node.options)
     if isinstance(node, ast.PlainRun):
         return node.which == "treated"
-    return isinstance(node, ast.Score) and node.name not in (*_UNMEASURED, "accuracy", "chance")
+    return isinstance(node, ast.Score) and SCORES[node.name].treats
 
 
 def _candidates(program: Program, task: ast.TaskDecl) -> list[str]:
@@ -139,7 +138,8 @@ class Word:
                 found[claim.name.name] = "its task says so already"
             elif self.name == "average":
                 written = any(_averaged(program, n, value) for n in below(program, claim))
-                if not written and not any(map(_is_quotient, scores_of(program, claim))):
+                quotients = (form_of(s).divides_by != "nothing" for s in scores_of(program, claim))
+                if not written and not any(quotients):
                     found[claim.name.name] = "it has no score that is a quotient, nor one of means"
             elif not any(
                 _treats(node) or isinstance(node, ast.PathRun) for node in below(program, claim)
@@ -191,10 +191,3 @@ def _mean_of(node: ast.Node) -> ast.Node | None:
     if isinstance(call, ast.Call) and call.name == "mean" and len(call.arguments) == 1:
         return call.arguments[0].value
     return None
-
-
-def _is_quotient(score: ast.Score) -> bool:
-    kind = named_option(score.options, "as")
-    if score.name == "faithfulness":
-        return kind in (None, "recovered", "ratio", "explained")
-    return score.name in ("completeness", "minimality") and kind == "share"

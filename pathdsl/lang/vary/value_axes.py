@@ -12,10 +12,12 @@ from pathdsl.lang.serving import (
     choose_metric,
     choose_task,
     fields_of,
+    form_of,
     metrics_read,
     named_option,
 )
-from pathdsl.lang.signatures.calls import MEASURES, literal
+from pathdsl.lang.signatures.kinds import literal
+from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.vary.axis import below, scores_of
 from pathdsl.lang.vary.edits import Edit, reached, replaced, text_of
@@ -23,7 +25,8 @@ from pathdsl.lang.walk import strip, walk
 
 __all__ = ["Direction", "MetricAxis"]
 
-_UNITS = {"logit_difference": "logits", "prob": "prob", "logprob": "nats", "top1": "none"}
+_DIFFERENCE = "logit_difference"
+_UNITS = {_DIFFERENCE: "logits", **{n: MEASURES[n].unit for n in ("prob", "logprob", "top1")}}
 
 
 def _text_with(program: Program, metric: ast.MetricDecl, value: str) -> str:
@@ -39,7 +42,7 @@ def _text_with(program: Program, metric: ast.MetricDecl, value: str) -> str:
         return ""
     right, at = terms[0]
     other = next(((c, p) for c, p in terms if c != right), None)
-    if value != "logit_difference":
+    if value != _DIFFERENCE:
         return f"{value}({right}) {at}".rstrip()
     if other is None:
         return ""
@@ -113,8 +116,7 @@ def _needs_a_zero(program: Program, claim: ast.ClaimDecl) -> bool:
             if not any(isinstance(n, ast.Binary) and n.op == "-" for n in walk(node.right)):
                 return True
         elif isinstance(node, ast.Score):
-            kind = named_option(node.options, "as")
-            if kind == "share" or (node.name == "faithfulness" and kind == "ratio"):
+            if form_of(node).divides_by == "value":
                 return True
     return False
 
@@ -146,7 +148,7 @@ class Direction:
         """Claims without such a run, or with a score that has no form from the other side."""
         found: dict[str, str] = {}
         for claim in program.claims:
-            fixed = [s for s in scores_of(program, claim) if not _swaps(s)]
+            fixed = [s for s in scores_of(program, claim) if not form_of(s).other_side]
             if fixed:
                 found[claim.name.name] = f"`{fixed[0].name}` has no form from the other side"
             elif not any(isinstance(n, ast.Score | ast.PathRun) for n in below(program, claim)):
@@ -165,12 +167,6 @@ class Direction:
                     if isinstance(run, ast.PathRun):
                         edits.append(replaced(node, _call(program, node, run)))
         return edits
-
-
-def _swaps(score: ast.Score) -> bool:
-    if score.name == "effect":
-        return True
-    return score.name == "faithfulness" and named_option(score.options, "as") in (None, "recovered")
 
 
 def _options(program: Program, options: tuple[ast.Argument, ...], *names: str) -> str:
@@ -195,14 +191,19 @@ def _score(program: Program, score: ast.Score) -> str:
     task = _options(program, score.options, "task")
     scope = _options(program, score.options, "scope")
     paths = text_of(program, score.subjects[0])
-    whole = f"treat(full{scope})" if scope else "treated"
-    reference, every = f"{name}(reference{task})", f"{name}({whole}{task})"
-    if score.name == "effect":
-        return f"mean({every} - {name}(keep({paths}{scope}){task}))"
-    lost, total = f"{reference} - {name}(treat({paths}{scope}){task})", f"{reference} - {every}"
+    runs = {
+        "reference": "reference",
+        "every": f"treat(full{scope})" if scope else "treated",
+        "treat": f"treat({paths}{scope})",
+        "keep": f"keep({paths}{scope})",
+    }
+    measured = {key: f"{name}({run}{task})" for key, run in runs.items()}
+    terms = [term.format(**measured) for term in form_of(score).other_side]
+    if len(terms) == 1:
+        return f"mean({terms[0]})"
     chosen = choose_task(program, program.metrics.get(name or ""), asked).name
-    fields = fields_of(program, program.tasks[chosen]) if chosen in program.tasks else {}
-    average = fields.get("average")
+    its_task = program.tasks.get(chosen or "")
+    average = fields_of(program, its_task).get("average") if its_task is not None else None
     if average is not None and literal(average.value) == "mean_of_ratios":
-        return f"mean(({lost}) / ({total}))"
-    return f"(mean({lost}) / mean({total}))"
+        return "mean(" + " / ".join(f"({term})" for term in terms) + ")"
+    return "(" + " / ".join(f"mean({term})" for term in terms) + ")"

@@ -30,7 +30,8 @@ def claim_rows(claims: Sequence[ClaimResult]) -> list[dict[str, Any]]:
     """A row for each claim, with the keys of `CLAIM_COLUMNS`; verdicts are words."""
     return [
         {
-            **_named(claim.name),
+            "name": claim.declared,
+            "member": claim.member,
             "verdict": claim.verdict.value,
             "expected": claim.expected.value,
             "as_expected": claim.as_expected,
@@ -53,7 +54,8 @@ def quantity_rows(quantities: Sequence[QuantityResult]) -> list[dict[str, Any]]:
     """A row for each quantity, with the keys of `QUANTITY_COLUMNS`."""
     return [
         {
-            **_named(quantity.name),
+            "name": quantity.declared,
+            "member": quantity.member,
             "unit": quantity.unit,
             **_numbers(quantity),
             "confidence": quantity.confidence,
@@ -61,11 +63,6 @@ def quantity_rows(quantities: Sequence[QuantityResult]) -> list[dict[str, Any]]:
         }
         for quantity in quantities
     ]
-
-
-def _named(name: str) -> dict[str, str]:
-    declared, _, member = name.partition("[")
-    return {"name": declared, "member": member.removesuffix("]")}
 
 
 def _numbers(result: ClaimResult | QuantityResult) -> dict[str, float | None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, assert_never
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program, kind_of
 from pathdsl.lang.serving import columns_of, fields_of, known_positions, serving
-from pathdsl.lang.signatures.pvalues import is_p_value
+from pathdsl.lang.signatures.scores import is_p_value
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
 from pathdsl.report.numbers import groups_text, many
@@ -167,7 +167,7 @@ def _metric(decl: ast.MetricDecl, program: Program, view: View) -> list[str]:
     from pathdsl.score.metrics import compile_metric
 
     metric = compile_metric(decl, program.groups)
-    positions = sorted({m.position for m in metric.measures if m.kind != "attention"})
+    positions = sorted({m.position for m in metric.measures if m.head is None})
     rows = [
         ["  unit", unit_of(program).get(decl.name.name, "none")],
         ["  formula", metric.canonical],

@@ -16,30 +16,45 @@ trapezoids are those of its code, `MIB_circuit_track/evaluation.py`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from itertools import pairwise
 
 from pathdsl.graph.files.ranking import SIZES
+from pathdsl.lang import ast
+from pathdsl.score.faults import fault
 from pathdsl.score.quantity import Constant, Op, Scalar, difference
 from pathdsl.score.scores.setting import Setting
-from pathdsl.score.session import Ranked
 
-__all__ = ["AREAS", "SIZES", "area", "weights"]
-
-AREAS = ("cpr", "cmd")
+__all__ = ["SIZES", "cmd", "cpr", "weights"]
 
 
-def area(setting: Setting, ranking: Ranked, which: str) -> Scalar:
-    """The area `which` of `AREAS`, a sum over the ten sizes; unitless, 0.999 wide."""
+def cpr(setting: Setting) -> Scalar:
+    """The area under f(k); unitless, 0.999 wide."""
+    return _area(setting, lambda faithful: faithful)
+
+
+def cmd(setting: Setting) -> Scalar:
+    """The area under abs(1 - f(k)); unitless, 0.999 wide."""
+    return _area(
+        setting, lambda faithful: Op(op="abs", args=(difference(Constant(value=1.0), faithful),))
+    )
+
+
+def _area(setting: Setting, height_of: Callable[[Scalar], Scalar]) -> Scalar:
+    """A sum over the ten sizes of what `height_of` makes of the faithfulness at each."""
+    subject = setting.score.subjects[0]
+    if not isinstance(subject, ast.EdgesFile):
+        raise fault("PD423", f"`{setting.score.name}` takes a file of edges", subject)
+    signed = setting.options.word("rank") == "signed"
+    ranking = setting.context.resolver.ranking(subject, signed=signed)
     model, empty = setting.reference(), setting.empty()
     terms: list[Scalar] = []
     for size, weight in zip(SIZES, weights(), strict=True):
         count = int(size * len(ranking))
         label = f"keep(first {count:,} of {setting.title})"
         circuit = setting.keep(ranking.first(count), label)
-        height = setting.quotient((circuit, empty), (model, empty))
-        if which == "cmd":
-            height = Op(op="abs", args=(difference(Constant(value=1.0), height),))
+        height = height_of(setting.quotient((circuit, empty), (model, empty)))
         terms.append(Op(op="*", args=(Constant(value=weight), height)))
     return reduce(lambda left, right: Op(op="+", args=(left, right)), terms)
 

@@ -29,51 +29,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pathdsl.draws import Draws
 from pathdsl.lang import ast
+from pathdsl.lang.serving import form_of
 from pathdsl.lang.signatures.calls import resolve_options
+from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import strip
+from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
 from pathdsl.score.quantity import Constant, Scalar, Worst, requests
-from pathdsl.score.rounds import Steps, gather, ordered
+from pathdsl.score.rounds import Steps, at_once, gather, ordered
+from pathdsl.score.scores.minimality import extended
 from pathdsl.score.scores.pvalues import one_tail
+from pathdsl.score.scores.setting import setting_of, subject_of
+from pathdsl.score.session import Bindings
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.verdict import adjusted
 
-if TYPE_CHECKING:
-    from pathdsl.score.lowering import Bindings, Lowering
+__all__ = ["chance", "p_value"]
 
-__all__ = ["LARGER_IS_BETTER", "chance", "p_value"]
-
-LARGER_IS_BETTER = {
-    "faithfulness": {
-        "recovered": 1, "ratio": 1, "gap": -1, "explained": 1, "unexplained": -1, "kl": -1,
-        "agreement": 1, "rms": -1,
-    },
-    "completeness": {"gap": -1, "share": -1},
-    "minimality": {"gap": 1, "share": 1, "rms": 1},
-}  # fmt: skip
 NAMED = 4
-
-Lower = Callable[["Lowering", ast.Score, "Bindings"], Steps]
-Extended = Callable[["Lowering", ast.Score, int, "Bindings"], Steps]
 
 
 def chance(
-    lowering: Lowering,
+    context: Context,
     score: ast.Score,
-    options: dict[str, object],
     bindings: Bindings,
-    lower: Lower,
-    extended: Extended,
+    lower: Callable[[Context, ast.Score, Bindings], Steps],
 ) -> Steps:
-    """The p-value as a constant; `lower` lowers one score, `extended` a control of minimality."""
+    """The p-value as a constant; `lower` lowers one score."""
+    options = resolve_options(score)
     inner = strip(score.subjects[0]) if score.subjects else score
-    if not isinstance(inner, ast.Score) or inner.name in ("chance", "accuracy", "paths", "overlap"):
+    if not isinstance(inner, ast.Score) or SCORES[inner.name].controls == "none":
         raise fault("PD423", "`chance` takes a score of one path set", score)
     written = {o.keyword for o in inner.options}
     passed = tuple(
@@ -82,34 +72,35 @@ def chance(
         if o.keyword in ("metric", "task", "scope") and o.keyword not in written
     )
     inner = replace(inner, options=(*inner.options, *passed))
-    draws = Draws(int(options["seed"]), "chance")  # type: ignore[call-overload]
-    seeds = [draws.below(2**31) for _ in range(int(options["among"]))]  # type: ignore[call-overload]
-    steps = [lower(lowering, inner, bindings)]
-    if options["by"] == "walks" and inner.name == "minimality":
-        steps += [extended(lowering, inner, seed, bindings) for seed in seeds]
+    draws = Draws(options.integer("seed"), "chance")
+    seeds = [draws.below(2**31) for _ in range(options.integer("among"))]
+    walks = options["by"] == "walks"
+    by_edge = walks and SCORES[inner.name].controls == "edge"
+    steps = [lower(context, inner, bindings)]
+    if by_edge:
+        setting = setting_of(context, inner, bindings)
+        steps += [at_once(extended)(setting, seed) for seed in seeds]
     else:
-        walks = options["by"] == "walks"
         over = tuple(o for o in score.options if o.keyword == "over")
         controls = (_walked(inner, s) if walks else _renamed(inner, s, over) for s in seeds)
-        steps += [lower(lowering, control, bindings) for control in controls]
+        steps += [lower(context, control, bindings) for control in controls]
     found = yield from gather(steps)
     yield ordered(requests(node) for node in found)
-    evaluator = lowering.evaluator
-    side, share = str(options["side"]), options["share"]
-    own, edges = found[0], ()
-    if options["by"] == "walks" and inner.name == "minimality":
-        edges = own.members if isinstance(own, Worst) else ()
+    side = options.word("side")
+    share = None if options["share"] is None else options.number("share")
+    own = found[0]
+    edges = own.members if by_edge and isinstance(own, Worst) else ()
     subjects = edges or (("", own),)
-    better = _compare(inner, found[1:], evaluator)
+    better = _compare(inner, found[1:], context.evaluator)
     wins = [better(node, side) for _, node in subjects]
     n = len(seeds)
-    p_values = [p_value(w, n, share, side) for w in wins]  # type: ignore[arg-type]
+    p_values = [p_value(w, n, share, side) for w in wins]
     least = min(range(len(wins)), key=lambda i: (wins[i], i))
     worse = "worse" if side == "above" else "no better"
     note = f"{wins[least]} of {n} random controls score {worse}"
     if not edges:
         different = len(set(found[1:]))
-        lowest = 1 / (different + 1) if options["by"] == "units" and share is None else 0.0
+        lowest = 1 / (different + 1) if not walks and share is None else 0.0
         note += f"; {different} different ones" if different < n else ""
         return Constant(is_p=True, value=max(p_values[least], lowest), note=note)
     note += f" than the least edge, `{edges[least][0]}`"
@@ -147,13 +138,6 @@ def _compare(
     return wins
 
 
-def _subject(score: ast.Score) -> ast.PathExpr:
-    subject = score.subjects[0]
-    if isinstance(subject, ast.PlainRun | ast.PathRun | ast.Score):
-        raise fault("PD423", f"`{score.name}` takes a path set here", subject)
-    return subject
-
-
 def _seed(seed: int, at: ast.Node) -> ast.Argument:
     number = ast.Number(value=float(seed), integer=True, written=str(seed), span=at.span)
     return ast.Argument(keyword="seed", value=number, span=at.span)
@@ -162,21 +146,27 @@ def _seed(seed: int, at: ast.Node) -> ast.Argument:
 def _renamed(score: ast.Score, seed: int, over: tuple[ast.Argument, ...]) -> ast.Score:
     """The same score of `random_like(P, seed: …)`."""
     options = (_seed(seed, score), *over)
-    control = ast.RandomLike(inner=_subject(score), options=options, span=score.span)
+    control = ast.RandomLike(inner=subject_of(score), options=options, span=score.span)
     return replace(score, subjects=(control,))
 
 
 def _walked(score: ast.Score, seed: int) -> ast.Score:
     """The same score of `random_edges(like: P, by: walks, seed: …)`."""
     span = score.span
-    like = ast.Argument(keyword="like", value=_subject(score), span=span)
+    like = ast.Argument(keyword="like", value=subject_of(score), span=span)
     by = ast.Argument(keyword="by", value=ast.Name(name="walks", span=span), span=span)
     control = ast.RandomEdges(options=(like, by, _seed(seed, score)), span=span)
     return replace(score, subjects=(control,))
 
 
 def _goodness(score: ast.Score, values: np.ndarray) -> np.ndarray:
-    if score.name == "effect":
-        return np.abs(values)
-    form = str(resolve_options(score)["as"])
-    return values * LARGER_IS_BETTER[score.name][form]
+    """The values in the direction in which a path set does better than its controls."""
+    match form_of(score).better:
+        case "larger":
+            return values
+        case "smaller":
+            return -values
+        case "size":
+            return np.abs(values)
+        case "neither":
+            raise fault("PD423", f"`{score.name}` says not which of two path sets is better", score)

@@ -27,8 +27,11 @@ it, so they do not: a circuit can recover 100 % on average and explain little.
 
 from __future__ import annotations
 
-from pathdsl.graph.paths.pathset import PathSet
-from pathdsl.plan.readout import DIVERGENCES, Measure
+from collections.abc import Callable
+
+from pathdsl.lang.serving import dissimilarity_of
+from pathdsl.lang.signatures.kinds import literal
+from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.score.metrics import atom
 from pathdsl.score.quantity import (
@@ -49,44 +52,39 @@ from pathdsl.score.scores.setting import Setting
 __all__ = ["faithfulness", "rms"]
 
 
-def faithfulness(
-    setting: Setting,
-    paths: PathSet,
-    form: str,
-    by: str = "absolute",
-    among: str | None = None,
-    answer: str = "",
-) -> Scalar:
-    """The faithfulness of `keep(paths)` in one of the forms above.
+def faithfulness(setting: Setting) -> Scalar:
+    """The faithfulness of `keep(P)` in one of the forms above."""
+    return _FORMS[setting.form](setting)
 
-    `by` is the dissimilarity of `explained` and `unexplained`. `among`, `wrong` or `right`, has
-    agreement over those prompts whose top token in the reference run is not, or is, in the column
-    `answer`.
-    """
-    model, circuit = setting.reference(), setting.keep(paths, f"keep({setting.title})")
-    match form:
-        case "recovered":
-            empty = setting.empty()
-            return setting.quotient((circuit, empty), (model, empty))
-        case "ratio":
-            return setting.quotient((circuit, None), (model, None))
-        case "gap":
-            return Op(op="abs", args=(setting.between(model, circuit),))
-        case "explained":
-            return _explained(setting, paths, by)
-        case "unexplained":
-            return setting.average(_apart(setting, circuit, by), "AUE")
-        case "kl":
-            kl = atom(Measure(kind="kl", position=setting.position))
-            rows = RowMetric(metric=kl, run=circuit)
-            return setting.average(rows, f"mean KL(reference || {circuit.label})")
-        case "agreement":
-            return _agreement(setting, circuit, among, answer)
-        case "rms":
-            between = RowOp(op="-", args=(setting.rows(model), setting.rows(circuit)))
-            return rms(setting, between, f"m(reference) - m({circuit.label})")
-        case _:
-            raise ValueError(f"`{form}` is no form of faithfulness")
+
+def _circuit(setting: Setting) -> RunSpec:
+    return setting.keep(setting.paths, f"keep({setting.title})")
+
+
+def _recovered(setting: Setting) -> Scalar:
+    model, circuit, empty = setting.reference(), _circuit(setting), setting.empty()
+    return setting.quotient((circuit, empty), (model, empty))
+
+
+def _ratio(setting: Setting) -> Scalar:
+    return setting.quotient((_circuit(setting), None), (setting.reference(), None))
+
+
+def _gap(setting: Setting) -> Scalar:
+    return Op(op="abs", args=(setting.between(setting.reference(), _circuit(setting)),))
+
+
+def _kl(setting: Setting) -> Scalar:
+    circuit = _circuit(setting)
+    kl = atom(Measure(kind="kl", position=setting.position))
+    rows = RowMetric(metric=kl, run=circuit)
+    return setting.average(rows, f"mean KL(reference || {circuit.label})")
+
+
+def _rms(setting: Setting) -> Scalar:
+    circuit = _circuit(setting)
+    between = RowOp(op="-", args=(setting.rows(setting.reference()), setting.rows(circuit)))
+    return rms(setting, between, f"m(reference) - m({circuit.label})")
 
 
 def rms(setting: Setting, difference: RowOp, label: str, part: Part | None = None) -> Scalar:
@@ -96,20 +94,27 @@ def rms(setting: Setting, difference: RowOp, label: str, part: Part | None = Non
     return Op(op="^", args=(total, Constant(value=0.5)))
 
 
-def _apart(setting: Setting, run: RunSpec, by: str) -> RowExpr:
-    """D(M, run), per prompt."""
-    if by in DIVERGENCES:
-        measure = Measure(kind=by, position=setting.position)  # type: ignore[arg-type]
-        return RowMetric(metric=atom(measure), run=run)
+def _apart(setting: Setting, run: RunSpec) -> RowExpr:
+    """D(M, run), per prompt; D is what `by:` names."""
+    compared = dissimilarity_of(setting.score)
+    assert compared is not None  # both forms that come here read `by:`
+    if not compared.reads_metric:
+        return RowMetric(
+            metric=atom(Measure(kind=compared.name, position=setting.position)), run=run
+        )
     change = RowOp(op="-", args=(setting.rows(setting.reference()), setting.rows(run)))
-    if by == "absolute":
-        return RowOp(op="abs", args=(change,))
-    return RowOp(op="^", args=(change, RowNumber(value=2.0)))
+    if compared.unit == "power":
+        return RowOp(op="^", args=(change, RowNumber(value=2.0)))
+    return RowOp(op="abs", args=(change,))
 
 
-def _explained(setting: Setting, paths: PathSet, by: str) -> Scalar:
-    unexplained = _apart(setting, setting.keep(paths, f"keep({setting.title})"), by)
-    total = _apart(setting, setting.empty(), by)
+def _unexplained(setting: Setting) -> Scalar:
+    return setting.average(_apart(setting, _circuit(setting)), "AUE")
+
+
+def _explained(setting: Setting) -> Scalar:
+    unexplained = _apart(setting, _circuit(setting))
+    total = _apart(setting, setting.empty())
     if setting.mean_of_ratios:
         share = RowOp(op="/", args=(unexplained, total))
         return difference(
@@ -119,16 +124,18 @@ def _explained(setting: Setting, paths: PathSet, by: str) -> Scalar:
     return difference(Constant(value=1.0), ratio(above, below))
 
 
-def _agreement(setting: Setting, circuit: RunSpec, among: str | None, answer: str) -> Scalar:
-    model = setting.reference()
+def _agreement(setting: Setting) -> Scalar:
+    """Over all prompts, or over those whose top token in the reference run is an answer, or not."""
+    model, circuit = setting.reference(), _circuit(setting)
     token = atom(Measure(kind="top_token", position=setting.position))
     same: RowExpr = RowOp(
         op="same",
         args=(RowMetric(metric=token, run=model), RowMetric(metric=token, run=circuit)),
     )
-    if among is None:
+    among, answer = setting.options["among"], setting.options.node("answer")
+    if among is None or answer is None:
         return setting.average(same, "share of equal top tokens")
-    hit = atom(Measure(kind="top1", column=answer, position=setting.position))
+    hit = atom(Measure(kind="top1", column=str(literal(answer)), position=setting.position))
     counted: RowExpr = RowMetric(metric=hit, run=model)
     if among == "wrong":
         counted = RowOp(op="-", args=(RowNumber(value=1.0), counted))
@@ -136,3 +143,15 @@ def _agreement(setting: Setting, circuit: RunSpec, among: str | None, answer: st
     verb = "is wrong" if among == "wrong" else "is right"
     above: Aggregate = setting.average(both, f"share where the model {verb} and both agree")
     return ratio(above, setting.average(counted, f"share where the model {verb}"))
+
+
+_FORMS: dict[str, Callable[[Setting], Scalar]] = {
+    "recovered": _recovered,
+    "ratio": _ratio,
+    "gap": _gap,
+    "explained": _explained,
+    "unexplained": _unexplained,
+    "kl": _kl,
+    "agreement": _agreement,
+    "rms": _rms,
+}

@@ -1,5 +1,8 @@
 r"""Choosing knockouts K: random subsets, named groups, and the two published greedy searches.
 
+A K that was searched for is judged on rows that the search did not see (`split`): the largest of
+many noisy values is too large on the rows that chose it. `split: false` does as the papers do.
+
 Wang et al. 2022 (arXiv:2211.00593), appendix M, print one algorithm and their released code runs
 another; both start from the empty K and look, `steps` times, at a random `sample` of C \ K:
 
@@ -19,14 +22,75 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathdsl.draws import Draws
+from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import Filled
-from pathdsl.score.quantity import Scalar, requests
+from pathdsl.score.faults import fault
+from pathdsl.score.quantity import Part, Scalar, requests
 from pathdsl.score.rounds import Asked, ordered
-from pathdsl.score.scores.setting import Knockouts
+from pathdsl.score.scores.setting import Knockouts, Setting
 from pathdsl.score.session import Unit
 from pathdsl.score.statistics.evaluate import Evaluator
 
-__all__ = ["Greedy", "distinct", "greedy_of", "random_subsets", "without"]
+__all__ = [
+    "Greedy", "distinct", "greedy_of", "knockout_units", "named_groups", "random_subsets",
+    "split_parts", "without",
+]  # fmt: skip
+
+
+# -------------------------------------------------------------------------------------------------
+# What K is made of
+# -------------------------------------------------------------------------------------------------
+
+
+def knockout_units(setting: Setting) -> tuple[Unit, ...]:
+    """What K ranges over: the units of P, or those of `over`; PD424 where there are none."""
+    resolver, over = setting.context.resolver, setting.options.node("over")
+    find = resolver.edges if isinstance(over, ast.Edges | ast.EdgesFile) else resolver.units
+    units = find(setting.subject, setting.bindings, over)
+    if not units:
+        raise fault(
+            "PD424",
+            "the path set names no heads or MLPs to knock out",
+            setting.score,
+            help="name them, `over: {a9.h9, a9.h6}`",
+        )
+    return units
+
+
+def named_groups(setting: Setting) -> list[tuple[str, Knockouts]]:
+    """The groups that P names, with their units on paths of P; PD424 where there are none."""
+    named = setting.context.resolver.groups_of(setting.subject, setting.bindings)
+    groups = [(name, tuple(units)) for name, units in named if units]
+    if not groups:
+        raise fault(
+            "PD424",
+            "the path set names no group",
+            setting.score,
+            help="declare one, `group movers @END = { a9.h9, a9.h6 }`, and name it in the path",
+        )
+    return groups
+
+
+def split_parts(setting: Setting, seed: int) -> tuple[Part | None, Part | None]:
+    """The rows to search on and those to judge on; PD428 where there are too few to split."""
+    if setting.options["split"] is False:
+        return None, None
+    data = setting.context.session.tasks[setting.task]
+    fields = [data.clusters, *([data.crossed] if data.crossed is not None else [])]
+    if any(len(np.unique(clusters)) < 4 for clusters in fields):
+        raise fault(
+            "PD428",
+            f"the {data.n_rows} rows of `{setting.task}` are too few to search on one half and"
+            " judge on the other",
+            setting.score,
+            help="take more rows, or `split: false` to search and judge on the same ones",
+        )
+    return Part(seed=seed, side="search"), Part(seed=seed, side="judge")
+
+
+# -------------------------------------------------------------------------------------------------
+# Choosing among it
+# -------------------------------------------------------------------------------------------------
 
 
 def without(units: Sequence[Unit], removed: Sequence[Unit]) -> Knockouts:
@@ -35,10 +99,10 @@ def without(units: Sequence[Unit], removed: Sequence[Unit]) -> Knockouts:
     return tuple(unit for unit in units if unit not in gone)
 
 
-def distinct(found: Sequence[Knockouts]) -> list[Knockouts]:
+def distinct(sets: Sequence[Knockouts]) -> list[Knockouts]:
     """Equal sets once, in order of first mention."""
     first: dict[frozenset[Unit], Knockouts] = {}
-    for units in found:
+    for units in sets:
         first.setdefault(frozenset(units), units)
     return list(first.values())
 
@@ -119,16 +183,12 @@ def greedy_of(filled: Filled) -> Greedy:
     """The search that `greedy(10, seed: 0)` asks for."""
     given = filled.arguments
     return Greedy(
-        steps=_integer(given["steps"]),
-        runs=_integer(given["runs"]),
-        sample=_integer(given["sample"]),
-        by=str(given["by"]),
-        seed=_integer(given["seed"]),
+        steps=given.integer("steps"),
+        runs=given.integer("runs"),
+        sample=given.integer("sample"),
+        by=given.word("by"),
+        seed=given.integer("seed"),
     )
-
-
-def _integer(value: object) -> int:
-    return int(value) if isinstance(value, int | float) else 0
 
 
 def _value(evaluator: Evaluator, node: Scalar) -> float:

@@ -15,59 +15,58 @@ that was searched for is judged on the other half of the rows.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from pathdsl.graph.paths.pathset import PathSet
 from pathdsl.graph.paths.units import EdgeUnit
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import Filled
+from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.score.faults import fault
 from pathdsl.score.quantity import Part, Scalar, Worst, requests
 from pathdsl.score.rounds import Asked, Steps, gather, ordered
-from pathdsl.score.scores.completeness import change, knockout_units, named_groups, split_parts
-from pathdsl.score.scores.knockouts import Greedy, distinct, greedy_of, without
+from pathdsl.score.scores.completeness import change
+from pathdsl.score.scores.knockouts import (
+    Greedy,
+    distinct,
+    greedy_of,
+    knockout_units,
+    named_groups,
+    split_parts,
+    without,
+)
 from pathdsl.score.scores.setting import Knockouts, Setting, names_of
 from pathdsl.score.session import Unit
 
-__all__ = ["minimality"]
+__all__ = ["extended", "minimality"]
 
 Target = tuple[str, Knockouts]
 
 
-def minimality(
-    setting: Setting,
-    subject: ast.PathExpr,
-    paths: PathSet,
-    options: dict[str, object],
-    at: ast.Node,
-) -> Steps:
+def minimality(setting: Setting) -> Steps:
     """The smallest over units of the largest change that removing the unit makes."""
-    targets = _targets(setting, subject, options, at)
-    given = _given(setting, subject, options["given"], targets, at)
-    filled = options["knockouts"]
-    form = str(options["as"])
+    targets = _targets(setting)
+    given = _given(setting, targets)
+    filled = setting.options["knockouts"]
     part: Part | None = None
     families: list[list[Knockouts]]
-    if isinstance(filled, Filled) and filled.name == "greedy":
+    if isinstance(filled, Filled) and KNOCKOUTS[filled.name].searches:
         greedy = greedy_of(filled)
-        search, part = split_parts(setting, greedy.seed, options["split"], at)
+        search, part = split_parts(setting, greedy.seed)
         pool = tuple(dict.fromkeys(u for _, units in targets for u in units))
         families = yield from gather(
-            [
-                _searched(setting, paths, target, pool, greedy, form, search, given)
-                for target in targets
-            ]
+            [_searched(setting, target, pool, greedy, search, given) for target in targets]
         )
     else:
-        groups = named_groups(setting, subject, at) if isinstance(filled, Filled) else None
-        families = [_fixed(setting, subject, target, groups, given) for target in targets]
+        groups = named_groups(setting) if isinstance(filled, Filled) else None
+        families = [_fixed(setting, target, groups, given) for target in targets]
     members = []
     for (label, units), family in zip(targets, families, strict=True):
         options_of_unit = tuple(
             (
                 f"{label} given {names_of(k)}" if k else label,
-                change(setting, paths, k, _joined(k, units), form=form, part=part),
+                change(setting, setting.paths, k, _joined(k, units), part),
             )
             for k in distinct(family)
         )
@@ -78,34 +77,40 @@ def minimality(
     return Worst(which="min", members=tuple(members))
 
 
+def extended(setting: Setting, seed: int) -> Scalar:
+    """What leaving out a random edge that a random walk added to P does, as minimality counts."""
+    resolver = setting.context.resolver
+    listed, edge = resolver.extended(setting.subject, seed, setting.bindings)
+    return change(replace(setting, title=f"{setting.title} and a random walk"), listed, (), (edge,))
+
+
 def _joined(knockouts: Knockouts, units: Knockouts) -> Knockouts:
     return (*without(knockouts, units), *units)
 
 
-def _targets(
-    setting: Setting, subject: ast.PathExpr, options: dict[str, object], at: ast.Node
-) -> list[Target]:
+def _targets(setting: Setting) -> list[Target]:
     """What is removed, one at a time: units, edges or whole groups."""
-    match options["per"]:
+    match setting.options.word("per"):
+        case "node":
+            return [(unit.label, (unit,)) for unit in knockout_units(setting)]
         case "group":
-            return [(name, tuple(units)) for name, units in named_groups(setting, subject, at)]
+            return named_groups(setting)
         case "edge":
-            over = options["over"] if isinstance(options["over"], ast.Node) else None
-            edges = setting.lowering.resolver.edges(subject, setting.bindings, over)
+            over = setting.options.node("over")
+            edges = setting.context.resolver.edges(setting.subject, setting.bindings, over)
             if not edges:
                 if over is not None:
                     what = "no edge of `over:` lies on a path of this set"
-                    raise fault("PD424", what, at, help="list edges that its paths use")
-                raise fault("PD424", "the path set lists no edges", at, help="`over: edges { … }`")
+                    raise fault("PD424", what, setting.score, help="list edges that its paths use")
+                what = "the path set lists no edges"
+                raise fault("PD424", what, setting.score, help="`over: edges { … }`")
             return [(edge.label, (edge,)) for edge in edges]
-        case _:
-            units = knockout_units(setting, subject, options["over"], at)
-            return [(unit.label, (unit,)) for unit in units]
+        case per:
+            raise ValueError(f"minimality counts no `{per}`")
 
 
 def _fixed(
     setting: Setting,
-    subject: ast.PathExpr,
     target: Target,
     groups: Sequence[tuple[str, Knockouts]] | None,
     given: dict[str, Knockouts],
@@ -118,17 +123,15 @@ def _fixed(
     unit = units[0]
     if len(units) != 1 or isinstance(unit, EdgeUnit):
         return [()]
-    group = setting.lowering.resolver.unit_group(subject, unit, setting.bindings)
+    group = setting.context.resolver.unit_group(setting.subject, unit, setting.bindings)
     return [(), without(group, units)]
 
 
 def _searched(
     setting: Setting,
-    paths: PathSet,
     target: Target,
     pool: tuple[Unit, ...],
     greedy: Greedy,
-    form: str,
     part: Part | None,
     given: dict[str, Knockouts],
 ) -> Generator[Asked, None, list[Knockouts]]:
@@ -136,23 +139,23 @@ def _searched(
     label, units = target
     if label in given:
         return [given[label]]
-    evaluator = setting.lowering.evaluator
+    paths, evaluator = setting.paths, setting.context.evaluator
 
     def own(_: Knockouts, grown: Knockouts) -> Scalar:
-        return change(setting, paths, grown, _joined(grown, units), form=form, part=part)
+        return change(setting, paths, grown, _joined(grown, units), part)
 
     def circuit(current: Knockouts, grown: Knockouts) -> Scalar:
-        return change(setting, paths, current, grown, form=form, part=part)
+        return change(setting, paths, current, grown, part)
 
     better = greedy.by == "incompleteness"
-    found = yield from greedy.search(
+    chosen = yield from greedy.search(
         without(pool, units),
         own if better else circuit,
         evaluator,
         only_better=better,
         name=f"minimality {label}",
     )
-    options = distinct(found)
+    options = distinct(chosen)
     if len(options) > 1:
         scored = [own((), k) for k in options]
         yield ordered(requests(node) for node in scored)
@@ -161,19 +164,14 @@ def _searched(
     return options
 
 
-def _given(
-    setting: Setting,
-    subject: ast.PathExpr,
-    value: object,
-    targets: Sequence[Target],
-    at: ast.Node,
-) -> dict[str, Knockouts]:
+def _given(setting: Setting, targets: Sequence[Target]) -> dict[str, Knockouts]:
     """The K stated for units, by the unit's label; PD429 for a key that is no unit of P."""
+    value = setting.options["given"]
+    stated: dict[str, Knockouts] = {}
     if not isinstance(value, ast.MapValue):
-        return {}
-    found: dict[str, Knockouts] = {}
+        return stated
     for key, knocked in value.items:
-        named = _resolved(setting, subject, key)
+        named = _resolved(setting, key)
         hits = [t for t in targets if len(t[1]) == 1 and _names(t[1][0], named)]
         if not hits:
             raise fault(
@@ -183,12 +181,12 @@ def _given(
                 help="the units are " + ", ".join(f"`{label}`" for label, _ in targets[:6]),
             )
         for label, units in hits:
-            found[label] = without(_resolved(setting, subject, knocked), units)
-    return found
+            stated[label] = without(_resolved(setting, knocked), units)
+    return stated
 
 
-def _resolved(setting: Setting, subject: ast.PathExpr, node: ast.NodeRef) -> Knockouts:
-    return tuple(setting.lowering.resolver.units(subject, setting.bindings, node))
+def _resolved(setting: Setting, node: ast.NodeRef) -> Knockouts:
+    return tuple(setting.context.resolver.units(setting.subject, setting.bindings, node))
 
 
 def _names(unit: Unit, named: Sequence[Unit]) -> bool:

@@ -18,41 +18,40 @@ run's rounding of 0 is 0: a tie of the sign test, and counted against the claim 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.special import bdtr, bdtrc
 
 from pathdsl.lang import ast
-from pathdsl.lang.signatures.calls import resolve_arguments
+from pathdsl.lang.signatures.calls import Values, resolve_arguments
 from pathdsl.lang.signatures.pvalues import P_VALUES
+from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
 from pathdsl.score.quantity import Aggregate, Constant, RowOp, mean, requests, row_denominators
 from pathdsl.score.rounds import Steps, ordered
+from pathdsl.score.session import Bindings
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.hsic import independence
-
-if TYPE_CHECKING:
-    from pathdsl.score.lowering import Bindings, Lowering
 
 __all__ = ["binomial", "one_tail", "p_value"]
 
 UNDEFINED = "a denominator is 0 on some prompt, within rounding"
 
 
-def p_value(lowering: Lowering, call: ast.Call, bindings: Bindings) -> Steps:
+def p_value(context: Context, call: ast.Call, bindings: Bindings) -> Steps:
     """The p-value of a test as a number between 0 and 1; nan where a value is undefined.
 
     Raises LanguageError PD423 and PD427 for values that do not pair, as averages do.
     """
     arguments = resolve_arguments(P_VALUES[call.name], call.arguments)
     written = [arguments[name] for name in ("x", "y") if name in arguments]
-    rows = [lowering.row(x, bindings) for x in written]  # type: ignore[arg-type]
+    rows = [context.row(x, bindings) for x in written]  # type: ignore[arg-type]
     both = RowOp(op="-", args=(rows[0], rows[-1]))
     for each in rows:
-        lowering.rows_of(each, call)  # a number that no prompt changes is a fault
-    task = lowering.rows_of(both, call)
-    if lowering.session.tasks[task].crossed is not None:
+        context.rows_of(each, call)  # a number that no prompt changes is a fault
+    task = context.rows_of(both, call)
+    if context.session.tasks[task].crossed is not None:
         raise fault(
             "PD434",
             f"`{call.name}` counts independent rows, and the rows of `{task}` are crossed",
@@ -61,25 +60,18 @@ def p_value(lowering: Lowering, call: ast.Call, bindings: Bindings) -> Steps:
         )
     means = [mean(each, task) for each in rows]
     yield ordered(requests(node) for node in means)
-    values = [_units(lowering.evaluator, node) for node in means]
+    values = [_units(context.evaluator, node) for node in means]
     if any(not np.isfinite(x).all() for x, _ in values):
         return Constant(is_p=True, value=float("nan"), note=UNDEFINED)
-    x, error = values[0]
-    match call.name:
-        case "sign_test":
-            return _sign(x, error, str(arguments["side"]))
-        case "binomial_test":
-            share = float(arguments["share"])  # type: ignore[arg-type]
-            return _share(x, error, share, str(arguments["side"]))
-        case "independence_test":
-            draws, seed = int(arguments["draws"]), int(arguments["seed"])  # type: ignore[call-overload]
-            return _independent(values, draws, seed)
-        case _:
-            raise fault("PD423", f"`{call.name}` is no test", call)
+    return _TESTS[call.name](values, arguments)
 
 
-def _units(evaluator: Evaluator, node: Aggregate) -> tuple[np.ndarray, np.ndarray]:
-    """(clusters,) values and how far rounding may move them; nan where one is undefined."""
+Sample = tuple[np.ndarray, np.ndarray]
+"""(clusters,) values and how far rounding may move each."""
+
+
+def _units(evaluator: Evaluator, node: Aggregate) -> Sample:
+    """The values of each cluster; nan where one is undefined."""
     x = evaluator.vector(node).copy()
     error = np.broadcast_to(evaluator.row_error(node.rows).mean(axis=0), x.shape)
     for below in row_denominators(node.rows):
@@ -110,13 +102,17 @@ def binomial(hits: int, n: int, share: float, side: str) -> float:
     return min(1.0, 2 * min(tails))
 
 
-def _sign(x: np.ndarray, error: np.ndarray, side: str) -> Constant:
+def _sign(samples: Sequence[Sample], given: Values) -> Constant:
+    x, error = samples[0]
     above, below = int((x > error).sum()), int((x < -error).sum())
     note = f"{above} above 0, {below} below, {len(x) - above - below} ties left out"
-    return Constant(is_p=True, value=binomial(above, above + below, 0.5, side), note=note)
+    p = binomial(above, above + below, 0.5, given.word("side"))
+    return Constant(is_p=True, value=p, note=note)
 
 
-def _share(x: np.ndarray, error: np.ndarray, share: float, side: str) -> Constant:
+def _share(samples: Sequence[Sample], given: Values) -> Constant:
+    share, side = given.number("share"), given.word("side")
+    x, error = samples[0]
     sure, possible = int((x > error).sum()), int((x > -error).sum())
     ends = {"above": (sure,), "below": (possible,), "both": (sure, possible)}[side]
     # Exact zeros are no hits whatever the rounding; only what rounding could lift is in doubt.
@@ -130,11 +126,19 @@ def _share(x: np.ndarray, error: np.ndarray, share: float, side: str) -> Constan
 # -------------------------------------------------------------------------------------------------
 
 
-def _independent(values: list[tuple[np.ndarray, np.ndarray]], draws: int, seed: int) -> Constant:
-    for x, error in values:
+def _independent(samples: Sequence[Sample], given: Values) -> Constant:
+    draws, seed = given.integer("draws"), given.integer("seed")
+    for x, error in samples:
         if len(x) < 2 or np.ptp(x) <= 2 * float(error.max()):
             note = "one of the two is constant: nothing to depend on"
             return Constant(is_p=True, value=1.0, note=note)
-    (x, _), (y, _) = values
+    (x, _), (y, _) = samples
     hsic, p = independence(x, y, draws, seed)
     return Constant(is_p=True, value=p, note=f"HSIC {hsic:.3g} over {len(x)}, {draws} permutations")
+
+
+_TESTS: dict[str, Callable[[Sequence[Sample], Values], Constant]] = {
+    "sign_test": _sign,
+    "binomial_test": _share,
+    "independence_test": _independent,
+}

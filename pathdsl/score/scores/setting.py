@@ -14,10 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pathdsl.graph.paths.pathset import PathSet
+from pathdsl.lang import ast
+from pathdsl.lang.serving import choose_metric, form_of, named_option, wants_metric
+from pathdsl.lang.signatures.calls import Values, resolve_options
 from pathdsl.plan.runs import RunSpec
-from pathdsl.score.lowering import Lowering
+from pathdsl.score.context import Context
+from pathdsl.score.faults import fault
 from pathdsl.score.metrics import Metric
 from pathdsl.score.quantity import (
     Aggregate,
@@ -32,7 +37,7 @@ from pathdsl.score.quantity import (
 )  # fmt: skip
 from pathdsl.score.session import Bindings, Unit
 
-__all__ = ["Knockouts", "Setting", "names_of"]
+__all__ = ["Knockouts", "Setting", "names_of", "setting_of", "subject_of"]
 
 Knockouts = tuple[Unit, ...]
 
@@ -46,21 +51,46 @@ def _written(left: RunSpec, right: RunSpec | None) -> str:
     return f"m({left.label})" if right is None else f"(m({left.label}) - m({right.label}))"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Setting:
-    """One score's surroundings.
+    """One score and its surroundings.
 
     `title` is how its path set is written, `position` where a score that reads tokens reads them.
     """
 
-    lowering: Lowering
+    context: Context
+    score: ast.Score
     bindings: Bindings
     task: str
     metric: Metric | None
     scope: PathSet | None
     mean_of_ratios: bool
-    position: str = "END"
-    title: str = "P"
+    position: str
+    title: str
+
+    # ---------------------------------------------------------------------------------------------
+    # What is written
+    # ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def options(self) -> Values:
+        """The options by name, defaults filled in."""
+        return resolve_options(self.score)
+
+    @property
+    def form(self) -> str:
+        """The word after `as:`, or the one that leaving it out means."""
+        return form_of(self.score).name
+
+    @cached_property
+    def subject(self) -> ast.PathExpr:
+        """P; PD423 where a run or a score stands in its place."""
+        return subject_of(self.score)
+
+    @cached_property
+    def paths(self) -> PathSet:
+        """The complete path set of P."""
+        return self.context.resolver.path_set(self.subject, self.bindings)
 
     # ---------------------------------------------------------------------------------------------
     # Runs
@@ -72,30 +102,30 @@ class Setting:
 
     def treat(self, paths: PathSet, label: str) -> RunSpec:
         """`treat(P)` inside the scope."""
-        treated = self.lowering.treated_paths("treat", paths, self.scope)
+        treated = self.context.treated_paths("treat", paths, self.scope)
         return RunSpec(task=self.task, kind="treat", paths=treated, label=label)
 
     def keep(self, paths: PathSet, label: str) -> RunSpec:
         """`keep(P)` inside the scope."""
-        treated = self.lowering.treated_paths("keep", paths, self.scope)
+        treated = self.context.treated_paths("keep", paths, self.scope)
         return RunSpec(task=self.task, kind="treat", paths=treated, label=label)
 
     def empty(self) -> RunSpec:
         """`keep(none)`: the whole scope treated."""
-        return self.keep(self.lowering.algebra.NONE, "keep(none)")
+        return self.keep(self.context.algebra.NONE, "keep(none)")
 
     def circuit_without(self, paths: PathSet, units: Knockouts) -> RunSpec:
         """C without K."""
         if not units:
             return self.keep(paths, f"keep({self.title})")
-        kept = self.lowering.algebra.minus(paths, self.lowering.resolver.through(units))
+        kept = self.context.algebra.minus(paths, self.context.resolver.through(units))
         return self.keep(kept, f"keep({self.title} - through({names_of(units)}))")
 
     def model_without(self, units: Knockouts) -> RunSpec:
         """M without K."""
         if not units:
             return self.reference()
-        cut = self.lowering.resolver.through(units)
+        cut = self.context.resolver.through(units)
         return self.treat(cut, f"treat(through({names_of(units)}))")
 
     # ---------------------------------------------------------------------------------------------
@@ -134,3 +164,59 @@ class Setting:
     def _row_between(self, left: RunSpec, right: RunSpec | None) -> RowExpr:
         first = self.rows(left)
         return first if right is None else RowOp(op="-", args=(first, self.rows(right)))
+
+
+# -------------------------------------------------------------------------------------------------
+# Making one
+# -------------------------------------------------------------------------------------------------
+
+
+def setting_of(context: Context, score: ast.Score, bindings: Bindings) -> Setting:
+    """Task, metric and scope of a score; PD420 where several metrics could be meant."""
+    given = {o.keyword: o.value for o in score.options}
+    name: str | None = None
+    if wants_metric(score) or "metric" in given:
+        choice = choose_metric(context.program, score)
+        name = choice.name
+        if name is None:
+            raise fault(
+                "PD420",
+                "it is not clear which metric is meant",
+                score,
+                help="name it, `metric: " + (choice.candidates or ("LD",))[0] + "`",
+            )
+    task = context.task(name, named_option(score.options, "task"), score)
+    metric = context.metric(name, score) if name is not None else None
+    scope = given.get("scope")
+    return Setting(
+        context=context,
+        score=score,
+        bindings=bindings,
+        task=task,
+        metric=metric,
+        scope=context.resolver.path_set(scope, bindings) if scope is not None else None,  # type: ignore[arg-type]
+        mean_of_ratios=context.mean_of_ratios(task),
+        position=(metric.position if metric is not None and "metric" in given else "") or "END",
+        title=_title(context, score, bindings),
+    )
+
+
+def subject_of(score: ast.Score, place: int = 0) -> ast.PathExpr:
+    """A path set that a score takes; PD423 where a run or a score stands in its place."""
+    subject = score.subjects[place]
+    if isinstance(subject, ast.PlainRun | ast.PathRun | ast.Score):
+        raise fault("PD423", f"`{score.name}` takes a path set here", subject)
+    return subject
+
+
+def _title(context: Context, score: ast.Score, bindings: Bindings) -> str:
+    """How the score's path set is written; a control that `chance` drew stands in no source."""
+    if not score.subjects:
+        return "P"
+    subject = score.subjects[0]
+    if isinstance(subject, ast.RandomLike) and subject.span == score.span:
+        return f"random_like({context.text(subject.inner, bindings)}, seed: …)"
+    if isinstance(subject, ast.RandomEdges) and subject.span == score.span:
+        like = context.text(subject.options[0].value, bindings)
+        return f"random_edges(like: {like}, by: walks, seed: …)"
+    return context.text(subject, bindings) or "P"

@@ -68,7 +68,7 @@ class Leaves:
         if (found := hits(node, self.evaluator)) is not None:
             return Share(hits=found[0], n=found[1], drawn=partial(self.resamples.values, node))
         inner = _around(node, self.evaluator)
-        if inner is not None and self._keeps_its_own(node):
+        if inner is not None and isinstance(node, Op) and self._keeps_its_own(node):
             return Image(inner=self.of(inner), through=partial(self._through, node, inner))
         design = design_of(node, self.evaluator.session.tasks)
         units = self._units(node, design)

@@ -32,8 +32,13 @@ __all__ = ["Fixed", "Hull", "Image", "Leaf", "Order", "Percentile", "Share"]
 class Leaf(Protocol):
     """What an interval needs of a quantity; `units` were resampled, None where ends are exact."""
 
-    method: str
-    units: int | None
+    @property
+    def method(self) -> str:
+        """How the ends are found, in a word."""
+
+    @property
+    def units(self) -> int | None:
+        """What was resampled."""
 
     def ends(self, tail: float) -> Ends:
         """The ends, each missed with probability `tail`; infinite where nothing is known."""
@@ -186,12 +191,12 @@ class Image:
     through: Callable[[float], float]
 
     @property
-    def method(self) -> str:  # type: ignore[override]
+    def method(self) -> str:
         """That of the inner leaf."""
         return self.inner.method
 
     @property
-    def units(self) -> int | None:  # type: ignore[override]
+    def units(self) -> int | None:
         """Those of the inner leaf."""
         return self.inner.units
 

@@ -268,14 +268,14 @@ def pivot_of(
             up, down = (table.effects(table.n * (centred @ slope)) for slope in slopes)
             samples.append(Cells(table=table, above=up, below=down))
     drawn = [_resampled(moments, parts, divided) for parts in _drawn(moments, design, resamples)]
-    aa, ab, bb, up, down = (np.concatenate(part) for part in zip(*drawn, strict=True))
+    aa, ab, bb, ups, downs = (np.concatenate(part) for part in zip(*drawn, strict=True))
     return Pivot(
         above=sign * a,
         below=sign * b,
         divided=divided,
         samples=tuple(samples),
-        above_drawn=sign * up,
-        below_drawn=sign * down,
+        above_drawn=sign * ups,
+        below_drawn=sign * downs,
         drawn=Spread(aa, ab, bb),
         limit=limit,
     )

@@ -1,7 +1,7 @@
 """How far rounding may move a quantity, to first order, and which quantities it does not move.
 
 Two evaluations of one metric value lie apart by the check's allowance at most (`Session.allowance`;
-semantics.md, "Verdicts"). What that does to a quantity follows from its derivatives: every value
+docs/semantics.md, Verdicts). What that does to a quantity follows from its derivatives: every value
 that was measured, a metric of a run, is a *source*, and the sensitivity to it is carried through
 the expression with its sign. So what is measured once and enters twice cancels where it cancels in
 the quantity: a difference of a run with itself, or a quotient of equal effects, is exact, as are
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -34,14 +34,31 @@ from pathdsl.score.quantity import (
     inner_first,
     parts,
 )  # fmt: skip
+from pathdsl.score.session import Session
 from pathdsl.score.statistics.arithmetic import apply
+from pathdsl.score.statistics.design import Weights
 
-if TYPE_CHECKING:
-    from pathdsl.score.statistics.evaluate import Evaluator
-
-__all__ = ["ULPS", "digits", "of_quantity", "of_rows"]
+__all__ = ["ULPS", "Values", "digits", "of_quantity", "of_rows"]
 
 ULPS = 8 * float(np.finfo(np.float64).eps)  # shares are exact but for the arithmetic itself
+
+
+class Values(Protocol):
+    """The values of quantities, such as `pathdsl.score.statistics.evaluate.Evaluator` knows."""
+
+    session: Session
+
+    def rows(self, expr: RowExpr) -> np.ndarray:
+        """(draws, rows) values."""
+
+    def vector(self, aggregate: Aggregate) -> np.ndarray:
+        """(rows,) the mean over draws."""
+
+    def mask(self, aggregate: Aggregate) -> np.ndarray:
+        """(rows,) bool: the rows that the aggregate is over."""
+
+    def values(self, node: Scalar, weights: Weights | None) -> np.ndarray:
+        """(resamples,) the quantity under each row of weights; None: every prompt once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +78,7 @@ _Moves = Mapping[Hashable, np.ndarray]
 per prompt (draws, rows) or what broadcasts to it, for a number one entry."""
 
 
-def of_rows(evaluator: Evaluator, rows: RowExpr) -> np.ndarray:
+def of_rows(evaluator: Values, rows: RowExpr) -> np.ndarray:
     """How far rounding may move each row value; broadcasts with `Evaluator.rows`."""
     found = np.zeros((1, 1))
     for move in _of_rows(evaluator, rows, ("", None)).values():
@@ -69,16 +86,17 @@ def of_rows(evaluator: Evaluator, rows: RowExpr) -> np.ndarray:
     return found
 
 
-def of_quantity(evaluator: Evaluator, node: Scalar) -> float:
+def of_quantity(evaluator: Values, node: Scalar) -> float:
     """How far rounding may move a quantity; 0 where it is exact."""
-    values, moves = _values(evaluator, node), {}
+    values = _values(evaluator, node)
+    moves: dict[int, _Moves] = {}
     for one in inner_first(node):
         x = [values[id(part)] for part in parts(one)]
         moves[id(one)] = _of_scalar(evaluator, one, x, [moves[id(part)] for part in parts(one)])
     return _total(evaluator, moves[id(node)])
 
 
-def _values(evaluator: Evaluator, node: Scalar) -> dict[int, np.ndarray]:
+def _values(evaluator: Values, node: Scalar) -> dict[int, np.ndarray]:
     """The value of every object of a quantity, by its id."""
     found: dict[int, np.ndarray] = {}
     for one in inner_first(node):
@@ -90,11 +108,11 @@ def _values(evaluator: Evaluator, node: Scalar) -> dict[int, np.ndarray]:
     return found
 
 
-def _total(evaluator: Evaluator, moves: _Moves) -> float:
+def _total(evaluator: Values, moves: _Moves) -> float:
     return sum(_size(evaluator, source, move) for source, move in moves.items())
 
 
-def digits(evaluator: Evaluator, node: Scalar) -> float:
+def digits(evaluator: Values, node: Scalar) -> float:
     """How far the arithmetic on values may move a quantity whatever the dtype of the model."""
     values = _values(evaluator, node)
     errors: dict[int, float] = {}
@@ -110,14 +128,14 @@ def digits(evaluator: Evaluator, node: Scalar) -> float:
             case Worst() | Op(op="min" | "max"):
                 error = max(below)
             case Op(op=op):
-                moves = [{place: np.full(1, bound)} for place, bound in enumerate(below)]
-                error = sum(float(np.abs(m).sum()) for m in _through(op, x, moves).values())
+                moves: list[_Moves] = [{at: np.full(1, bound)} for at, bound in enumerate(below)]
+                error = sum((float(np.abs(m).sum()) for m in _through(op, x, moves).values()), 0.0)
                 error += ULPS * float(np.nan_to_num(np.abs(values[id(one)][0]), posinf=0.0))
         errors[id(one)] = error
     return errors[id(node)]
 
 
-def _size(evaluator: Evaluator, source: Hashable, move: np.ndarray) -> float:
+def _size(evaluator: Values, source: Hashable, move: np.ndarray) -> float:
     """The move of an average: each prompt's and each draw's value is rounded on its own."""
     if not isinstance(source, _Source) or source.over is None:
         return float(np.abs(move).sum())
@@ -134,7 +152,7 @@ def _size(evaluator: Evaluator, source: Hashable, move: np.ndarray) -> float:
 # -------------------------------------------------------------------------------------------------
 
 
-def _of_rows(evaluator: Evaluator, rows: RowExpr, over: tuple[str, Part | Slice | None]) -> _Moves:
+def _of_rows(evaluator: Values, rows: RowExpr, over: tuple[str, Part | Slice | None]) -> _Moves:
     match rows:
         case RowNumber() | RowOp(op="same"):
             return {}
@@ -153,12 +171,12 @@ def _of_rows(evaluator: Evaluator, rows: RowExpr, over: tuple[str, Part | Slice 
     return _through(rows.op, [evaluator.rows(arg) for arg in rows.args], moves)
 
 
-def _source(evaluator: Evaluator, rows: RowExpr, over: tuple[str, Part | Slice | None]) -> _Source:
+def _source(evaluator: Values, rows: RowExpr, over: tuple[str, Part | Slice | None]) -> _Source:
     once = len(evaluator.rows(rows)) == 1
     return _Source(of=_same(evaluator, rows), over=over, once=once)
 
 
-def _same(evaluator: Evaluator, rows: RowExpr) -> RowExpr:
+def _same(evaluator: Values, rows: RowExpr) -> RowExpr:
     """The expression with each run under its one name."""
     match rows:
         case RowMetric(run=run):
@@ -174,9 +192,7 @@ def _same(evaluator: Evaluator, rows: RowExpr) -> RowExpr:
 # -------------------------------------------------------------------------------------------------
 
 
-def _of_scalar(
-    evaluator: Evaluator, node: Scalar, x: list[np.ndarray], below: list[_Moves]
-) -> _Moves:
+def _of_scalar(evaluator: Values, node: Scalar, x: list[np.ndarray], below: list[_Moves]) -> _Moves:
     """The moves of a quantity from the values and the moves of its parts."""
     match node:
         case Constant():

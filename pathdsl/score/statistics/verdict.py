@@ -31,7 +31,8 @@ from pathdsl.score.results import Verdict
 from pathdsl.score.statistics.ends import Interval
 
 __all__ = [
-    "Judged", "Rule", "adjusted", "benjamini_hochberg", "decide", "holm", "in_doubt", "invert",
+    "FAMILIES", "Judged", "Rule", "adjusted", "benjamini_hochberg", "decide", "holm", "in_doubt",
+    "invert",
     "settle", "smallest",
 ]  # fmt: skip
 
@@ -154,16 +155,19 @@ def adjusted(p_values: Sequence[float], method: str) -> list[float]:
     m = len(p_values)
     order = _ranks(p_values)
     found = [1.0] * m
-    if method == "holm":
-        largest = 0.0
-        for j, i in enumerate(order):
-            largest = max(largest, (m - j) * p_values[i])
-            found[i] = min(1.0, largest)
-    else:
-        least = 1.0
-        for j, i in reversed(list(enumerate(order, start=1))):
-            least = min(least, m * p_values[i] / j)
-            found[i] = least
+    match method:
+        case "holm":
+            largest = 0.0
+            for j, i in enumerate(order):
+                largest = max(largest, (m - j) * p_values[i])
+                found[i] = min(1.0, largest)
+        case "bh":
+            least = 1.0
+            for j, i in reversed(list(enumerate(order, start=1))):
+                least = min(least, m * p_values[i] / j)
+                found[i] = least
+        case _:
+            raise ValueError(f"`{method}` is no correction")
     return found
 
 
@@ -210,6 +214,13 @@ def benjamini_hochberg(
             verdict = Verdict.INCONCLUSIVE
         found[i] = Judged(verdict=verdict, level=level)
     return [found[i] for i in range(m)]
+
+
+FAMILIES: dict[str, Callable[[Sequence[float], Sequence[Judge], float], list[Judged]]] = {
+    "holm": holm,
+    "bh": benjamini_hochberg,
+}
+"""How each correction of `pathdsl.lang.signatures.methods` judges a family."""
 
 
 def settle(

@@ -1,0 +1,45 @@
+"""What a choice of knockouts may be called with: a record for each.
+
+Source: docs/scores.md, `completeness` and `minimality`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pathdsl import limits
+from pathdsl.lang.signatures.kinds import SEED, Kind, Parameter, Signature, first, table, word
+
+__all__ = ["KNOCKOUTS", "KnockoutRecord"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnockoutRecord(Signature):
+    """What is known of a choice of knockouts: whether it needs values of runs to choose."""
+
+    searches: bool
+
+
+KNOCKOUTS = table(
+    KnockoutRecord(
+        name="random",
+        parameters=(first("count", Kind.INTEGER, 100, least=1, most=limits.RANDOM.most), SEED),
+        example="random(100, seed: 0)",
+        searches=False,
+    ),
+    KnockoutRecord(name="groups", example="groups", searches=False),
+    KnockoutRecord(
+        name="greedy",
+        parameters=(
+            first("steps", Kind.INTEGER, 10, least=1, most=limits.GREEDY.most),
+            SEED,
+            Parameter(name="runs", kind=Kind.INTEGER, default=10, least=1, most=limits.GREEDY.most),
+            Parameter(
+                name="sample", kind=Kind.INTEGER, default=10, least=1, most=limits.GREEDY.most
+            ),
+            word("by", ("incompleteness", "circuit"), "incompleteness"),
+        ),
+        example="greedy(10, seed: 0)",
+        searches=True,
+    ),
+)

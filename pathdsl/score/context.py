@@ -1,0 +1,193 @@
+"""What expressions are lowered in: metrics, tasks and runs of one program, and rows of numbers.
+
+Inside `mean`, `median`, `quantile` and `std` an expression is per prompt: metrics of runs, numbers,
+`abs`, `min`, `max` and arithmetic. `treat(P)` is a run with P as its treated paths, `keep(P)` is
+`treat(full - P)`, and `scope: S` makes them `treat(P & S)` and `treat(S - P)`.
+
+Source: docs/language.md, Runs and `let`; the operator is Goldowsky-Dill et al. 2023
+(arXiv:2304.05969).
+"""
+
+from __future__ import annotations
+
+import re
+
+from pathdsl.graph.paths.pathset import PathSet
+from pathdsl.lang import ast
+from pathdsl.lang.program import Program
+from pathdsl.lang.serving import choose_task, fields_of
+from pathdsl.lang.signatures.kinds import literal
+from pathdsl.lang.signatures.pvalues import P_VALUES
+from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.treated import treated_spec
+from pathdsl.score.faults import fault
+from pathdsl.score.metrics import Metric, compile_metric
+from pathdsl.score.quantity import (
+    Aggregate,
+    RowExpr,
+    RowMetric,
+    RowNumber,
+    RowOp,
+    row_metrics,
+)  # fmt: skip
+from pathdsl.score.session import Bindings, PathAlgebra, Resolver, Session
+from pathdsl.score.statistics.evaluate import Evaluator
+
+__all__ = ["Context"]
+
+
+class Context:
+    """One program on one model and its rows; compiled metrics are kept."""
+
+    def __init__(
+        self, program: Program, resolver: Resolver, session: Session, algebra: PathAlgebra
+    ) -> None:
+        self.program = program
+        self.resolver = resolver
+        self.session = session
+        self.algebra = algebra
+        self.evaluator = Evaluator(session)
+        self._metrics: dict[str, Metric] = {}
+
+    # ---------------------------------------------------------------------------------------------
+    # Names
+    # ---------------------------------------------------------------------------------------------
+
+    def metric(self, name: str, at: ast.Node | None = None) -> Metric:
+        """The compiled metric of that name; PD423 where there is none."""
+        if name not in self._metrics:
+            decl = self.program.metrics.get(name)
+            if decl is None:
+                raise fault("PD423", f"`{name}` is no metric", at)
+            self._metrics[name] = compile_metric(decl, self.program.groups)
+        return self._metrics[name]
+
+    def task(self, metric: str | None, asked: str | None, at: ast.Node) -> str:
+        """The task of a metric's run or of a score; PD421 where several could be meant."""
+        decl = self.program.metrics.get(metric) if metric is not None else None
+        choice = choose_task(self.program, decl, asked)
+        if choice.name is None or choice.name not in self.session.tasks:
+            raise fault(
+                "PD421",
+                "it is not clear which task is meant",
+                at,
+                help="name it, `task: " + (choice.candidates or tuple(self.program.tasks))[0] + "`",
+            )
+        return choice.name
+
+    def mean_of_ratios(self, task: str) -> bool:
+        """Whether the task's `average` is `mean_of_ratios`."""
+        decl = self.program.tasks.get(task)
+        field = fields_of(self.program, decl).get("average") if decl is not None else None
+        return field is not None and literal(field.value) == "mean_of_ratios"
+
+    def split_by(self, task: str) -> str:
+        """The label by which the task's claims are reported; "" where it names none."""
+        decl = self.program.tasks.get(task)
+        field = fields_of(self.program, decl).get("split_by") if decl is not None else None
+        return str(literal(field.value)) if field is not None else ""
+
+    def text(self, node: ast.Node, bindings: Bindings = {}) -> str:
+        """The source of a node on one line, loop variables by their members; "" without source."""
+        source = self.program.sources.get(node.span.path)
+        if source is None:
+            return ""
+        text = " ".join(source.text[node.span.start : node.span.end].split())
+        for name, member in bindings.items():
+            text = re.sub(rf"(?<![\w.@]){re.escape(name)}\b", member.label, text)
+        return text
+
+    # ---------------------------------------------------------------------------------------------
+    # Runs
+    # ---------------------------------------------------------------------------------------------
+
+    def run(self, run: ast.Run, task: str, bindings: Bindings) -> RunSpec:
+        """The run spec of `reference`, `treated`, `treat(…)` or `keep(…)`."""
+        under = run.under.name if run.under is not None else ""
+        label, form = self.text(run, bindings), self.text(run)
+        if isinstance(run, ast.PlainRun):
+            return RunSpec(task=task, kind=run.which, under=under, label=label, form=form)
+        options = {o.keyword: o.value for o in run.options}
+        paths = self.resolver.path_set(run.paths, bindings)
+        scope: PathSet | None = None
+        if "scope" in options:
+            scope = self.resolver.path_set(options["scope"], bindings)  # type: ignore[arg-type]
+        return RunSpec(
+            task=task,
+            kind="treat",
+            paths=self.treated_paths(run.which, paths, scope),
+            treated=treated_spec(options["treated"]) if "treated" in options else None,
+            under=under,
+            label=label,
+            form=form,
+        )
+
+    def treated_paths(self, which: str, paths: PathSet, scope: PathSet | None) -> PathSet:
+        """The set T such that the run is `treat(T)`."""
+        base = self.algebra.FULL if scope is None else scope
+        if which == "keep":
+            return self.algebra.minus(base, paths)
+        return paths if scope is None else self.algebra.intersection(paths, scope)
+
+    # ---------------------------------------------------------------------------------------------
+    # Per prompt
+    # ---------------------------------------------------------------------------------------------
+
+    def row(self, expr: ast.Expr, bindings: Bindings) -> RowExpr:
+        """A per-prompt expression; PD423 for what has no value per prompt."""
+        match expr:
+            case ast.Number(value=value):
+                return RowNumber(value=value)
+            case ast.Bracket(inner=inner):
+                return self.row(inner, bindings)
+            case ast.Unary(operand=operand):
+                return RowOp(op="neg", args=(self.row(operand, bindings),))
+            case ast.Binary(op=op, left=left, right=right):
+                return RowOp(op=op, args=(self.row(left, bindings), self.row(right, bindings)))
+            case ast.Call(name="abs" | "min" | "max" as name, arguments=arguments):
+                return RowOp(op=name, args=tuple(self.row(a.value, bindings) for a in arguments))
+            case ast.Call(name=name, arguments=arguments) if name in self.program.metrics:
+                return self.measured(name, expr, arguments, bindings)
+            case _:
+                raise fault("PD423", "this has no value for each prompt", expr)
+
+    def measured(
+        self, name: str, at: ast.Call, arguments: tuple[ast.Argument, ...], bindings: Bindings
+    ) -> RowMetric:
+        """`LD(RUN, task: gn)`."""
+        runs = [a.value for a in arguments if not a.keyword]
+        asked = next((literal(a.value) for a in arguments if a.keyword == "task"), None)
+        if len(runs) != 1 or not isinstance(runs[0], ast.PlainRun | ast.PathRun):
+            raise fault("PD423", f"`{name}` is measured on one run", at)
+        task = self.task(name, asked if isinstance(asked, str) else None, at)
+        return RowMetric(metric=self.metric(name, at), run=self.run(runs[0], task, bindings))
+
+    def aggregate(self, call: ast.Call, bindings: Bindings) -> Aggregate:
+        """`mean(x)`, `median(x)`, `quantile(x, 90%)`, `std(x)`."""
+        values = [a.value for a in call.arguments]
+        rows = self.row(values[0], bindings)
+        task = self.rows_of(rows, call)
+        q = literal(values[1]) if call.name == "quantile" and len(values) > 1 else 0.5
+        return Aggregate(
+            kind=call.name,  # type: ignore[arg-type]
+            rows=rows,
+            task=task,
+            q=float(q) if isinstance(q, int | float) else 0.5,
+            label=self.text(call, bindings),
+        )
+
+    def rows_of(self, rows: RowExpr, call: ast.Call) -> str:
+        """The task whose rows an expression pairs; PD423 for none, PD427 for several."""
+        tasks = list(dict.fromkeys(m.run.task for m in row_metrics(rows)))
+        if not tasks:
+            raise fault("PD423", f"`{call.name}` is over a number that no prompt changes", call)
+        apart = f"`{call.name}(…) - {call.name}(…)`"
+        shared = {self.session.tasks[t].key or t for t in tasks}
+        if len(shared) > 1:
+            raise fault(
+                "PD427",
+                "rows of " + " and ".join(f"`{t}`" for t in tasks) + " are paired, but differ",
+                call,
+                help="" if call.name in P_VALUES else f"take the means first, {apart}",
+            )
+        return tasks[0]
