@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from pathdsl.checking.breaking.texts import Change, Kind, written
+from pathdsl.checking.breaking.changes import Change, Kind, written
 from pathdsl.errors import PathdslError
 from pathdsl.graph.paths.pathset import minus
 from pathdsl.graph.resolve.places import Bindings

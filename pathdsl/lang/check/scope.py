@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import partial
 
 from pathdsl.errors import Diagnostic, Severity, Span
 from pathdsl.lang import ast
+from pathdsl.lang.near import did_you_mean
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import Columns, columns_of
 from pathdsl.lang.signatures.kinds import Kind, Parameter
@@ -106,12 +106,8 @@ def meant(name: str, candidates: Iterable[str]) -> str:
     if len(given) > MOST_COMPARED:
         return ""
     known = list(dict.fromkeys(given))
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
-    if not close:
-        folded = {other.lower(): other for other in known}
-        close = [folded[name.lower()]] if name.lower() in folded else []
-    if close:
-        return f"did you mean `{close[0]}`?"
+    if hint := did_you_mean(name, known, n=1):
+        return hint
     return f"known: {listed(known)}" if 0 < len(known) <= 12 else ""
 
 

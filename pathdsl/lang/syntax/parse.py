@@ -24,6 +24,7 @@ from lark.exceptions import UnexpectedInput
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
+from pathdsl.lang.near import nearest
 from pathdsl.lang.syntax.accepting import Accepting
 from pathdsl.lang.syntax.build_statements import build_statement
 from pathdsl.lang.syntax.faults import explain_fault
@@ -118,10 +119,8 @@ def _starts(text: str) -> list[int]:
 
 def _meant(word: str) -> str:
     """The statement keyword that a word was probably meant to be, or ""."""
-    # Only wrong files need it, and every file would wait for its import.
-    from difflib import get_close_matches
-
-    close = get_close_matches(word.lower(), KEYWORDS, n=1, cutoff=0.7)
+    # More alike than a hint must be, since texts are cut where a statement begins.
+    close = nearest(word, KEYWORDS, n=1, cutoff=0.7)
     return close[0] if close else ""
 
 
