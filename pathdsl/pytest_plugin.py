@@ -169,7 +169,7 @@ class CircuitFile(pytest.File):
                 except PathdslWarning as warning:
                     raise CircuitFault(str(warning)) from None
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Faults as pathdsl prints them, without a traceback."""
         if isinstance(excinfo.value, CircuitFault):
             return str(excinfo.value)
@@ -257,6 +257,7 @@ def _check(path: str, config: pytest.Config) -> Result:
     import pathdsl
     from pathdsl.checking.user_store import open_store
 
+    settings = _settings(config)
     store = None if config.getoption("pathdsl_no_cache") else open_store()
     with warnings.catch_warnings():
         # What libraries warn of is no fault of a claim, also where a project turns warnings of
@@ -265,7 +266,8 @@ def _check(path: str, config: pytest.Config) -> Result:
         try:
             return pathdsl.check(
                 path,
-                **_settings(config),
+                take=settings.get("take"),
+                seed=settings.get("seed"),
                 device=config.getoption("pathdsl_device"),
                 allow_inconclusive=config.getoption("pathdsl_allow_inconclusive"),
                 store=store,

@@ -249,7 +249,7 @@ def skeleton(pair: Pair, program: Program, node: ast.Node) -> tuple[Any, list[as
             case ast.Score(name=name) if SCORES[name].of == "file":  # the order of edges counts
                 return {"is": value.name, "of": expanded(program, value.subjects), **inside(value)}
             case _ if isinstance(value, _PATHS):
-                paths.append(value)  # type: ignore[arg-type]
+                paths.append(value)
                 return "path"
             case ast.Node():
                 return {"is": type(value).__name__, **inside(value)}

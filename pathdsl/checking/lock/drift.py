@@ -128,8 +128,8 @@ def _inputs(
             )
             continue
         before, after = dict(old["tasks"][name]), dict(new["tasks"][name])
-        marks = [" ".join(task.pop("marks")).split() for task in (before, after)]
-        about = _rows(*marks, row_ids.get(name, ()))
+        marks, now = (" ".join(task.pop("marks")).split() for task in (before, after))
+        about = _rows(marks, now, row_ids.get(name, ()))
         listed = list(_plain(before, after, DATA, f"task {name}: "))
         if about and not any(one.what == f"task {name}: rows" for one in listed):
             listed.append(Drift(code=DATA, what=f"task {name}: tokens", locked=None, found=None))
