@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pathdsl.api import Result
     from pathdsl.checking.user_store import open_store
-    from pathdsl.engine.session import Limits
+    from pathdsl.engine.planner import Limits
     from pathdsl.engine.store.store import Store
     from pathdsl.errors import (
         DataError,
@@ -63,7 +63,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "pathdsl.api": ("Result",),
     "pathdsl.checking.user_store": ("open_store",),
-    "pathdsl.engine.session": ("Limits",),
+    "pathdsl.engine.planner": ("Limits",),
     "pathdsl.engine.store.store": ("Store",),
     "pathdsl.errors": (
         "DataError", "Diagnostic", "EngineError", "ExitCode", "LanguageError", "PathdslError",

@@ -16,8 +16,8 @@ from pathdsl.checking.check import check_file
 from pathdsl.checking.options import CheckOptions, UnknownName, vet_names
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import MOST_THREADS, Diagnostic, ExitCode
-from pathdsl.lang.near import did_you_mean
 from pathdsl.lang.visible import visible
+from pathdsl.near import did_you_mean
 from pathdsl.score.results import ClaimResult, QuantityResult
 
 if TYPE_CHECKING:

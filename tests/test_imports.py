@@ -23,8 +23,8 @@ ORDER = [
     "lang",
     "graph",
     "plan",
-    "engine",
     "score",
+    "engine",
     "checking",
     "report",
     "api",
@@ -46,6 +46,7 @@ LEAVES = {
         "draws",
         "checking",
     },
+    "near": {"lang", "engine", "api", "checking", "cli", "strictjson"},
     "reading": {"lang", "graph", "engine", "score", "report", "api", "cli", "checking"},
     "strictjson": {"lang", "graph", "engine", "score", "report", "api", "cli", "checking"},
     "tasks": {"lang", "engine", "report", "cli", "models"},
@@ -74,24 +75,6 @@ MAX_LINES = 600
 KNOWN_CIRCLES: tuple[frozenset[str], ...] = (
     frozenset({"pathdsl.engine.store.prune", "pathdsl.engine.store.store"}),
     frozenset(f"pathdsl.engine.{m}" for m in ("lazy_model", "recall", "self_check", "session")),
-    frozenset(f"pathdsl.score.statistics.{m}" for m in ("evaluate", "rounding")),
-    frozenset(
-        ["pathdsl.score.lowering"]
-        + [
-            f"pathdsl.score.scores.{m}"
-            for m in (
-                "areas",
-                "chance",
-                "completeness",
-                "faithfulness",
-                "knockouts",
-                "lower",
-                "minimality",
-                "pvalues",
-                "setting",
-            )
-        ]
-    ),
     frozenset(
         f"pathdsl.checking.{m}" for m in ("check", "lock.contents", "lock.file", "methodology")
     ),

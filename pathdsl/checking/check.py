@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathdsl.checking.prepare import Ready
     from pathdsl.checking.proofs import Proofs
     from pathdsl.engine.lazy_model import LazyModel
-    from pathdsl.engine.self_check import Proof
+    from pathdsl.engine.proof import Proof
 
 __all__ = ["CheckOptions", "FileOutcome", "check_file"]
 

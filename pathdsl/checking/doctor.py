@@ -22,9 +22,11 @@ from pathdsl.engine.data.task import DataCall, TaskSpec
 from pathdsl.engine.load.files import hub_folder
 from pathdsl.engine.load.source import ModelSource, folder_of, shape_of
 from pathdsl.engine.load.weights import LoadedModel, load
+from pathdsl.engine.planner import Limits, Planner
+from pathdsl.engine.proof import Proof, unproved
+from pathdsl.engine.rounding import rounding_of
 from pathdsl.engine.run.runner import rows_per_batch
-from pathdsl.engine.self_check import PROOF_ROWS, Proof, prove, prove_null_pair, unproved
-from pathdsl.engine.session import Limits, Planner, rounding_of
+from pathdsl.engine.self_check import PROOF_ROWS, prove, prove_null_pair
 from pathdsl.errors import Diagnostic, EngineError, ExitCode, PathdslError
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.model.shape import ModelShape

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from pathdsl.engine.data.task import TaskSpec
     from pathdsl.plan.taskdata import TaskData
 
-NORM_AFTER_ATTENTION = ("gemma2", "gemma3_text", "olmo2")
-"""Families with a norm between the heads and the residual stream (semantics.md section 1)."""
-
 
 MOST_SHOWN = 3
 """Tokens of one answer that are shown; the others are counted."""
@@ -65,7 +62,7 @@ def methodology(ready: Ready, facts: Mapping[str, str], options: CheckOptions) -
         "path sets on the treeified graph, evaluated exactly; attention's output bias belongs to "
         "no sender"
     )
-    if shape.family in NORM_AFTER_ATTENTION:
+    if shape.norm_after_attention:
         said["heads"] = (
             "a head's value is taken before the norm after attention; each reader applies that "
             "norm to the sum of the head copies that it reads"

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from pathdsl.lang.fence import FREE, Fence
-from pathdsl.lang.near import did_you_mean
+from pathdsl.lang.only import asked_name
 from pathdsl.lang.program import Program, load_program
 from pathdsl.limits import DIGITS
-from pathdsl.score.only import asked_name
+from pathdsl.near import did_you_mean
 
 if TYPE_CHECKING:
     from pathdsl.engine.load.source import ModelSource
     from pathdsl.engine.meter import Progress
-    from pathdsl.engine.session import Limits
+    from pathdsl.engine.planner import Limits
     from pathdsl.engine.store.store import Store
 
 __all__ = ["CheckOptions", "UnknownName", "read_setting", "read_size", "vet_names"]

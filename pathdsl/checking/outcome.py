@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathdsl.checking.lock.drift import Comparison
     from pathdsl.checking.lock.file import LockFile
     from pathdsl.engine.lazy_model import LazyModel
+    from pathdsl.engine.proof import Proof
     from pathdsl.engine.recall import Tally
-    from pathdsl.engine.self_check import Proof
     from pathdsl.engine.session import EngineSession
     from pathdsl.lang.program import Program
     from pathdsl.plan.liveness import Cost

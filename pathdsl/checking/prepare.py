@@ -18,7 +18,7 @@ from pathdsl.lang.lint import lint_file, sort_diagnostics
 from pathdsl.lang.program import Program
 
 if TYPE_CHECKING:
-    from pathdsl.engine.session import Planner
+    from pathdsl.engine.planner import Planner
     from pathdsl.graph.resolve.resolver import Resolver
     from pathdsl.score.requests import FirstRound
 
@@ -104,7 +104,7 @@ def prepare(program: Program, options: CheckOptions) -> Ready:
     from pathdsl.checking.refusals import refusals
     from pathdsl.engine.data.prepare import prepare_tasks
     from pathdsl.engine.load.weights import load_tokenizer
-    from pathdsl.engine.session import Limits, Planner
+    from pathdsl.engine.planner import Limits, Planner
     from pathdsl.graph.check import check_graph
 
     limits = options.limits or Limits()

@@ -17,7 +17,7 @@ import numpy as np
 
 from pathdsl.checking.probe import Probe, Written
 from pathdsl.engine.data.positions import position_mask
-from pathdsl.engine.session import Planner
+from pathdsl.engine.planner import Planner
 from pathdsl.errors import Diagnostic, Severity
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.resolve.places import Bindings, pos_of

@@ -8,25 +8,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pathdsl.engine.proof import Proof, unproved, worst_of
 from pathdsl.engine.run.runner import plan_cost
 from pathdsl.engine.self_check import (
     OF_RUNS,
     STEPS,
-    Proof,
     null_cost,
     prove,
     prove_cost,
     prove_null_pair,
-    unproved,
-    worst_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pathdsl.engine.lazy_model import LazyModel
+    from pathdsl.engine.planner import Planner
     from pathdsl.engine.recall import Recall
-    from pathdsl.engine.session import EngineSession, Planner
+    from pathdsl.engine.session import EngineSession
     from pathdsl.errors import Diagnostic
     from pathdsl.plan.liveness import Cost
     from pathdsl.plan.steps import Plan

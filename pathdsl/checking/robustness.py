@@ -21,8 +21,8 @@ from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.planned import plan_file
 from pathdsl.errors import Diagnostic, ExitCode, PathdslError, Severity
+from pathdsl.lang.only import asked_name
 from pathdsl.lang.vary import Cell
-from pathdsl.score.only import asked_name
 from pathdsl.score.results import ClaimResult, Verdict
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from pathdsl.graph.files.eap import edge_name
 from pathdsl.graph.paths.pathset import FULL, PathSet, minus
 from pathdsl.graph.paths.units import EdgeUnit
 from pathdsl.lang.program import load_program
+from pathdsl.lang.signatures.treated import TREATED_KINDS
 from pathdsl.models import MODELS, truth
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
@@ -43,10 +44,11 @@ PROMPTS = 16
 MATTERS = 0.1
 """An effect on some prompt is at least this; between it and the rounding lies nothing."""
 
+USUAL = "paired"
+"""The kind of treated value whose true circuit is compared with those of the others."""
+
 ENOUGH = 0.99
 """What a claim of sufficiency would ask of `recovered`."""
-
-KINDS = ("paired", "mean", "zero")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +57,7 @@ class Trial:
 
     `recovered` and `kl` are of the true circuit; `smallest_true` and `largest_false` the extreme
     effects of single edges on any prompt, in the metric's unit. `other`: what the circuit that is
-    true under the paired treated value recovers under `zero`, where the two differ.
+    true under the paired treated value recovers under this one, where the two differ.
     """
 
     model: str
@@ -111,15 +113,17 @@ def _trials(name: str, prompts: int) -> Iterator[Trial]:
     ready = prepare(program, CheckOptions())
     session = EngineSession(ready.planner, load(ready.source, "cpu", 1).adapter)
     circuits = {k: ready.resolver.path_set(program.paths[k].path) for k in known["paths"]}
-    for kind in KINDS:
-        spec = TreatedSpec(kind=kind, column="" if kind == "zero" else known["treated"])  # type: ignore[arg-type]
-        yield _trial(name, kind, spec, ready, session, circuits, set(known["true_edges"][kind]))
+    for kind in TREATED_KINDS.values():
+        if kind.name in circuits:
+            column = known["treated"] if kind.reads_column else ""
+            spec = TreatedSpec(kind=kind.name, column=column)
+            true = set(known["true_edges"][kind.name])
+            yield _trial(name, spec, ready, session, circuits, true)
 
 
 def _trial(
     model: str,
-    kind: str,
-    spec: TreatedSpec,
+    treated: TreatedSpec,
     ready: Ready,
     session: EngineSession,
     circuits: Mapping[str, PathSet],
@@ -128,7 +132,7 @@ def _trial(
     """One plan: the reference run, the circuits kept, and every edge of the graph treated alone."""
     metric = compile_metric(ready.program.metrics["value"])
     layout = ready.resolver.layout
-    treated = session.planner.specs["t"].treated if kind == "paired" else spec
+    kind = treated.kind
 
     def run(paths: PathSet, label: str) -> RunSpec:
         return RunSpec(task="t", kind="treat", paths=paths, treated=treated, label=label)
@@ -160,7 +164,6 @@ def _trial(
     def recovered(which: str) -> float:
         return (float(value(kept[which]).mean()) - floor) / scale
 
-    differs = kind == "zero" and circuits["paired"] != circuits["zero"]
     return Trial(
         model=model,
         treated=kind,
@@ -171,5 +174,5 @@ def _trial(
         smallest_true=float(np.min([effects.get(edge, 0.0) for edge in true])),
         largest_false=float(np.max([size for edge, size in effects.items() if edge not in true])),
         tolerance=session.rounding() * max(1.0, float(np.abs(reference).max())),
-        other=recovered("paired") if differs else None,
+        other=recovered(USUAL) if circuits[kind] != circuits[USUAL] else None,
     )

@@ -15,8 +15,8 @@ from pathdsl.cli.options import AllowOutside, Models, NoColor, read_options
 from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.errors import ExitCode, PathdslError
 from pathdsl.lang import ast
-from pathdsl.lang.near import did_you_mean
-from pathdsl.score.only import asked_name
+from pathdsl.lang.only import asked_name
+from pathdsl.near import did_you_mean
 
 if TYPE_CHECKING:
     from pathdsl.checking.options import CheckOptions

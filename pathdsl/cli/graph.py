@@ -12,7 +12,7 @@ from pathdsl.cli.complaints import complain
 from pathdsl.cli.options import AllowOutside, MaxStates, Models, read_options
 from pathdsl.cli.output import err, out
 from pathdsl.errors import ExitCode, PathdslError
-from pathdsl.lang.near import did_you_mean
+from pathdsl.near import did_you_mean
 
 __all__ = ["GraphFormat", "graph"]
 

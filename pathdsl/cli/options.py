@@ -13,7 +13,7 @@ from pathdsl.checking.options import CheckOptions, UnknownName, read_setting, re
 from pathdsl.errors import MOST_THREADS, LanguageError
 
 if TYPE_CHECKING:
-    from pathdsl.engine.session import Limits
+    from pathdsl.engine.planner import Limits
 
 __all__ = [
     "AllowInconclusive", "AllowOutside", "BothNorms", "Device", "Diagnostics", "Files", "Format",
@@ -176,6 +176,6 @@ def _limits(memory: str | None, max_states: int | None, max_copies: int | None) 
     }
     if all(bound is None for bound in given.values()):
         return None
-    from pathdsl.engine.session import Limits  # not before it is needed: it imports torch
+    from pathdsl.engine.planner import Limits
 
     return Limits(**{name: bound for name, bound in given.items() if bound is not None})

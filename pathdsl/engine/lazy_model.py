@@ -19,7 +19,8 @@ from pathdsl.engine.load.source import ModelSource, config_of
 from pathdsl.engine.load.versions import version_warning
 from pathdsl.engine.load.weights import LoadedModel, load, weight_hashes
 from pathdsl.engine.meter import Meter
-from pathdsl.engine.session import ROUNDING, Limits
+from pathdsl.engine.planner import Limits
+from pathdsl.engine.rounding import ROUNDING, precision_of
 from pathdsl.engine.store.keys import digest, processor, program_text, versions
 from pathdsl.engine.store.store import Store
 from pathdsl.errors import Diagnostic, EngineError
@@ -145,7 +146,7 @@ class LazyModel:
         self._loaded = loaded
         self._weights = loaded.weights
         self._facts = dict(loaded.facts)
-        self._precision = str(loaded.adapter.precision).removeprefix("torch.")
+        self._precision = precision_of(loaded.adapter)
 
 
 def _read_facts(text: str) -> tuple[str, dict[str, str]] | None:

@@ -4,8 +4,8 @@ A stored value counts only with the proof of the plan that computed it (the null
 beside it; a plan whose proof did not hold is never kept. What the model proves about itself is kept
 by task in the same way.
 
-The values of one plan are as one: `company` is the key of all that one plan would hold if nothing
-were stored. A value whose own plan had that key has exactly the bits that computing it now would
+The values of one plan are as one: its key is that of all that the plan would hold if nothing were
+stored. A value whose own plan had that key has exactly the bits that computing it now would
 give; any other may differ from them by rounding, and is counted in `beside_others`.
 """
 
@@ -20,13 +20,14 @@ from dataclasses import asdict, dataclass, field, fields, replace
 import numpy as np
 
 from pathdsl.engine.lazy_model import LazyModel
-from pathdsl.engine.run.runner import Part
-from pathdsl.engine.self_check import Proof
-from pathdsl.engine.session import Planner, Request
+from pathdsl.engine.planner import Planner
+from pathdsl.engine.proof import Proof
+from pathdsl.engine.run.parts import Part
 from pathdsl.engine.store.keys import TaskKeys, digest
 from pathdsl.engine.store.store import About, Store, Underway
 from pathdsl.errors import DataError
 from pathdsl.plan.readout import Measure
+from pathdsl.plan.runs import Request
 from pathdsl.plan.steps import Plan
 
 EVERY = 1.0
@@ -38,7 +39,7 @@ __all__ = ["KeptParts", "Recall", "Recalled", "Tally"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recalled:
-    """The values found for one company, and the proofs of the plans that computed them."""
+    """Values found for the requests of one plan, and proofs of the plans that computed them."""
 
     values: Mapping[Request, np.ndarray] = field(default_factory=dict)
     proofs: tuple[Proof, ...] = ()
@@ -48,7 +49,7 @@ class Recalled:
 class Tally:
     """Where the values of a check came from, each the value of one measure of one run.
 
-    `beside_others` of the `stored` ones were computed in the company of other runs than now.
+    `beside_others` of the `stored` ones were computed beside other runs than now.
     """
 
     computed: int
@@ -81,9 +82,9 @@ class Recall:
             computed=counts["computed"], stored=counts["stored"], beside_others=counts["beside"]
         )
 
-    def find(self, company: Sequence[Request]) -> Recalled:
+    def find(self, requests: Sequence[Request]) -> Recalled:
         """What is stored of the requests of one plan."""
-        keys = self._keys(company)
+        keys = self._keys(requests)
         if not keys:
             return Recalled()
         whole = digest("plan", list(keys.values()))
@@ -114,8 +115,8 @@ class Recall:
     def _shape(self, request: Request) -> tuple[int, int]:
         """The (draws, rows) that a value has."""
         run, _ = request
-        drawn = run.kind != "reference" and run.treated is not None
-        draws = run.treated.draws if drawn and run.treated.kind == "resample" else 1
+        treated = run.treated if run.kind != "reference" else None
+        draws = treated.draws if treated is not None else 1
         return draws, self.planner.tasks[run.task].n_rows
 
     def parts(self, plan: Plan) -> KeptParts | None:
@@ -179,12 +180,12 @@ class Recall:
             self._tasks[task] = TaskKeys(self._setting, self.planner.tasks[task], layernorm)
         return self._tasks[task]
 
-    def _keys(self, company: Sequence[Request]) -> dict[Request, str]:
+    def _keys(self, requests: Sequence[Request]) -> dict[Request, str]:
         """The keys of one plan's values; empty where one of them has none."""
         if not self.store.on:
             return {}
         try:
-            keys = {request: self._of(request[0].task).value(*request) for request in company}
+            keys = {request: self._of(request[0].task).value(*request) for request in requests}
         except (DataError, KeyError):
             return {}  # no such position or column: planning says so in its own words
         if any(key is None for key in keys.values()):

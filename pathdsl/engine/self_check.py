@@ -1,24 +1,26 @@
 """What a model and a plan prove about themselves before any claim is judged.
 
 Each proof compares two ways to the same numbers; a proof that does not hold stops the check
-(semantics.md section 4). Errors are the largest absolute difference, divided by the largest
-magnitude of what is compared where that is above 1; tolerances follow the dtype.
+(docs/semantics.md, What every check proves first). Errors are the largest absolute difference,
+divided by the largest magnitude of what is compared where that is above 1; tolerances follow the
+dtype.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.adapters.base import Adapter, layers
 from pathdsl.engine.data.positions import position_mask
+from pathdsl.engine.planner import Planner
+from pathdsl.engine.proof import Proof
+from pathdsl.engine.rounding import rounding_of
 from pathdsl.engine.run.runner import Settings, execute, plan_cost
-from pathdsl.engine.session import Planner, rounding_of
-from pathdsl.errors import Diagnostic
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import FULL, Nodes, PathSet, cat, complete, minus, union
 from pathdsl.plan.build import build_plans
@@ -34,26 +36,6 @@ NULL_ROWS = 4
 STEPS = 3
 OF_RUNS = ("PD632", "PD633")
 """Proofs of `prove` that go by way of plans, and so by a task's norm mode."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """One proof: its code and name, the largest error seen, what was allowed, what was compared.
-
-    `logits` is the largest logit in magnitude where all logits of a model were compared.
-    """
-
-    code: str
-    name: str
-    error: float
-    tolerance: float
-    compared: str
-    logits: float | None = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether the error is a number and within what is allowed."""
-        return bool(self.error <= self.tolerance)  # False for nan
 
 
 def prove(
@@ -128,29 +110,6 @@ def prove_null_pair(plan: Plan, task: TaskData, adapter: Adapter, tolerance: flo
     )
 
 
-def worst_of(proofs: Sequence[Proof]) -> Proof:
-    """Equal proofs of several plans as one: the largest error, and what all of them compared."""
-    worst = max(proofs, key=lambda proof: np.inf if np.isnan(proof.error) else proof.error)
-    if len(proofs) == 1:
-        return worst
-    return replace(worst, compared=f"{worst.compared}; the worst of {len(proofs)} plans")
-
-
-def unproved(proofs: Iterable[tuple[str, Proof]]) -> list[Diagnostic]:
-    """A diagnostic for every proof, of a task by name, that does not hold."""
-    return [
-        Diagnostic(
-            code=proof.code,
-            message=f"self-check failed on task `{task}`: {proof.name} is off by {proof.error:.3g}",
-            notes=(f"compared {proof.compared}; allowed {proof.tolerance:g}",),
-            help="no claim is judged on a model that the engine does not reproduce; try "
-            "`dtype: float64`, and report the model",
-        )
-        for task, proof in proofs
-        if not proof.holds
-    ]
-
-
 # -------------------------------------------------------------------------------------------------
 
 
@@ -199,33 +158,19 @@ def _magnitude(values: Tensor, task: TaskData, rows: np.ndarray) -> float:
 def _writers(adapter: Adapter, task: TaskData, rows: np.ndarray) -> float:
     """Input plus every writer's own output against what enters the model's final norm."""
     ids, lengths = _ids(task, task.reference, rows)
-    total = adapter.embed(ids)
-    resid = total
-    n_pos = ids.shape[1]
-    places = torch.arange(n_pos, device=adapter.device).expand(len(rows), n_pos)
-    valid = places < lengths.to(adapter.device).unsqueeze(-1)
+    total = embedded = adapter.embed(ids)
     errors: list[float] = []  # of each layer's writes as the sums of its heads' and neurons'
-    for layer in range(adapter.shape.n_layers):
-        normed = adapter.attention_input(layer, resid)
-        q, k, v = (
-            adapter.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
-            for slot in ("q", "k", "v")
-        )
-        z, _ = adapter.attend(layer, q, k, v, places, valid)
-        z = z.permute(1, 2, 0, 3)  # (rows, pos, heads, d_head)
-        each = adapter.write_each(layer, z).sum(-2)
-        errors.append(_distance(each, adapter.write(layer, z), task, rows))
-        written = adapter.attention_write(layer, z)  # a norm after attention is of the heads' sum
-        before = resid
-        resid, total = resid + written, total + written
-        if adapter.shape.has_mlp:
-            read = before if adapter.shape.parallel else resid
-            out = adapter.mlp(layer, read)
-            resid, total = resid + out, total + out
+    for each in layers(adapter, embedded, lengths):
+        layer = each.layer
+        heads = adapter.write_each(layer, each.z).sum(-2)
+        errors.append(_distance(heads, adapter.write(layer, each.z), task, rows))
+        total = total + each.written  # a norm after attention is of the heads' sum
+        if each.out is not None:
+            total = total + each.out
             if not adapter.shape.normed_mlp:  # an MLP is its neurons and its output bias
-                hidden = adapter.mlp_hidden(layer, read)
+                hidden = adapter.mlp_hidden(layer, each.read)
                 parts = adapter.mlp_write(layer, hidden, torch.ones_like(hidden[..., :1]))
-                errors.append(_distance(parts, out, task, rows))
+                errors.append(_distance(parts, each.out, task, rows))
     stream = adapter.final_stream(ids, lengths)
     return _largest([_distance(total, stream, task, rows), *errors])
 
@@ -259,7 +204,7 @@ def _extremes(
         for number, output in enumerate(plan.outputs):
             found = np.stack([values[number, m][0][rows] for m in measures], axis=1)
             treated = output.run.label == "everything"
-            if treated and (spec.constant or spec.kind in ("noise", "resample")):
+            if treated and not spec.how.own_run:
                 continue
             column = spec.column if treated else task.reference
             wanted = plain[column].cpu()[at_end][:, ids].double().numpy()
@@ -322,14 +267,14 @@ def rows_cost(plan: Plan, weighed: Cost, rows: int) -> float:
 
     Means are over all rows even so.
     """
-    means = sum(spec.kind == "mean" for spec in plan.treated) * weighed.plain_run
+    means = sum(spec.runs for spec in plan.treated if spec.how.constant) * weighed.plain_run
     share = min(rows / max(plan.masks.n_rows, 1), 1.0)
     return (means + (weighed.macs - means) * share) / max(weighed.plain_macs, 1)
 
 
 def null_cost(plan: Plan, weighed: Cost) -> float:
     """What `prove_null_pair` costs, in plain forward passes over all prompts of the task."""
-    own = sum(spec.constant for spec in plan.treated) - sum(s.kind == "mean" for s in plan.treated)
+    own = sum(1 - spec.runs for spec in plan.treated if spec.how.constant)
     macs = weighed.macs + own * weighed.plain_run
     return macs / max(weighed.plain_macs, 1) * min(NULL_ROWS / max(plan.masks.n_rows, 1), 1.0)
 

@@ -2,132 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from math import ceil, log2
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
-import torch
 
 from pathdsl.engine.adapters.base import Adapter
-from pathdsl.engine.data.positions import next_tokens, position_mask
-from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.meter import Meter, Progress
-from pathdsl.engine.run.runner import DEFAULT_MEMORY, Settings, execute, plan_cost
-from pathdsl.errors import DataError, Diagnostic
-from pathdsl.graph.model.shape import ModelShape
-from pathdsl.graph.paths.product import MAX_STATES
-from pathdsl.plan.build import build_plans, companies
+from pathdsl.engine.planner import Planner
+from pathdsl.engine.proof import Proof
+from pathdsl.engine.recall import Recall
+from pathdsl.engine.rounding import ROUNDING, allowance, precision_of
+from pathdsl.engine.run.runner import Settings, execute, plan_cost
 from pathdsl.plan.liveness import Cost
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.steps import Plan
-from pathdsl.plan.table import MAX_COPIES
 from pathdsl.plan.taskdata import TaskData
 
-if TYPE_CHECKING:
-    from pathdsl.engine.recall import Recall
-    from pathdsl.engine.self_check import Proof
-
-Request = tuple[RunSpec, Measure]
-
-ROUNDING = {"float64": 1e-9, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
-"""How far two evaluations of one logit may lie apart, by the dtype of arithmetic (`precision` of an
-adapter), relative to logits of size 1."""
-
-
-EPS = {name: torch.finfo(getattr(torch, name)).eps for name in ROUNDING}
-
-
-def precision_of(adapter: Adapter) -> str:
-    """The dtype of a model's arithmetic by name."""
-    return str(adapter.precision).removeprefix("torch.")
-
-
-def rounding_of(adapter: Adapter) -> float:
-    """How far two evaluations of one logit of a model may lie apart."""
-    return ROUNDING[precision_of(adapter)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Stated bounds of a check; results do not depend on them but by rounding."""
-
-    memory: int = DEFAULT_MEMORY
-    max_states: int = MAX_STATES
-    max_copies: int = MAX_COPIES
-
-
-@dataclass(slots=True)
-class Planner:
-    """Builds plans for requests; needs the rows, not the weights."""
-
-    shape: ModelShape
-    tasks: Mapping[str, TaskData]
-    specs: Mapping[str, TaskSpec]
-    limits: Limits = field(default_factory=Limits)
-
-    def normal(self, run: RunSpec) -> RunSpec:
-        """The run with its task's treated value filled in; reference runs have none."""
-        if run.kind == "reference":
-            return replace(run, treated=None, paths=None)
-        if run.treated is None:
-            return replace(run, treated=self.specs[run.task].treated)
-        return run
-
-    def identity(self, run: RunSpec) -> RunSpec:
-        """The normal run under one name, which all that treat nothing, or everything, share."""
-        return self.normal(run).identity
-
-    def _by_task(self, requests: Collection[Request]) -> dict[str, list[Request]]:
-        found: dict[str, list[Request]] = {}
-        for run, measure in requests:
-            found.setdefault(run.task, []).append((self.normal(run), measure))
-        return found
-
-    def companies(self, requests: Collection[Request]) -> list[list[Request]]:
-        """The requests that `plans` would put into one plan, for each plan, in its order."""
-        return [
-            [(run, measure) for run, measures in runs.items() for measure in measures]
-            for wanted in self._by_task(requests).values()
-            for runs in companies(wanted)
-        ]
-
-    def plans(self, requests: Collection[Request]) -> list[Plan]:
-        """Plans for all requests, task by task; raises PlanError and DataError."""
-        found: list[Plan] = []
-        for name, wanted in self._by_task(requests).items():
-            task = self.tasks[name]
-            for position in dict.fromkeys(m.position for _, m in wanted if m.column == "next"):
-                next_tokens(task, position)  # raises PD347 where nothing follows
-            single = (m for _, m in wanted if m.column and not m.record.vocabulary)
-            for column in dict.fromkeys(m.column for m in single):
-                _vet_single(task, column)
-            found += build_plans(
-                self.shape,
-                name,
-                task.valid,
-                position_mask(task),
-                wanted,
-                frozen=self.specs[name].layernorm == "frozen",
-                max_states=self.limits.max_states,
-                max_copies=self.limits.max_copies,
-            )
-        return found
-
-
-def _vet_single(task: TaskData, column: str) -> None:
-    """Raise PD350 where `logit` is asked of a column with several tokens on some row."""
-    counts = [len(ids) for ids in task.answers.get(column, ())]
-    several = [row for row, count in enumerate(counts) if count > 1]
-    if several:
-        others = f", nor have {len(several) - 1} others" if len(several) > 1 else ""
-        message = (
-            f"task `{task.name}`: row `{task.row_ids[several[0]]}` has {counts[several[0]]} "
-            f"tokens in `{column}`, not one{others}, and `logit` is of one token"
-        )
-        raise DataError(Diagnostic(code="PD350", message=message, help=f"logprob({column})"))
+__all__ = ["EngineSession"]
 
 
 class EngineSession:
@@ -205,11 +98,11 @@ class EngineSession:
             for run, measure in requests
             if not self._knows(key := (self.planner.normal(run), measure))
         )
-        for company in self.planner.companies(list(missing)):
-            for run, measure in company:
+        for together in self.planner.requests_by_plan(list(missing)):
+            for run, measure in together:
                 self.asked.setdefault(run, {})[measure] = None
             if self.recall is not None:
-                self._recall(company)
+                self._recall(together)
         for plan in self.planner.plans([key for key in missing if not self._knows(key)]):
             self._run(plan)
 
@@ -223,11 +116,11 @@ class EngineSession:
             draws = 1 if name.kind == "reference" else len(value)
             self._values.setdefault((name, measure), value[:draws])
 
-    def _recall(self, company: list[Request]) -> None:
+    def _recall(self, together: list[Request]) -> None:
         assert self.recall is not None
-        found = self.recall.find(company)
+        found = self.recall.find(together)
         self._learn(found.values)
-        task = company[0][0].task
+        task = together[0][0].task
         self.proofs.setdefault(task, []).extend(found.proofs)
 
     def _run(self, plan: Plan) -> None:
@@ -280,19 +173,3 @@ class EngineSession:
         """How far they lie apart in this check, as its self-checks show; at most `rounding`."""
         proofs = [*self.model_proofs, *(p for of_task in self.proofs.values() for p in of_task)]
         return allowance(proofs, self.precision)
-
-
-def allowance(proofs: Sequence[Proof], precision: str) -> float:
-    """How far two evaluations of one metric value may lie apart where these proofs hold.
-
-    max(4 e, 32 eps) times the largest logit that the model's own forward gave, e being the largest
-    error of all, and at most `ROUNDING`, which is also what holds where nothing was proved. e is
-    rounded up to a power of two: its last digits depend on the batch and the other runs of a plan.
-    """
-    most = ROUNDING[precision]
-    logits = [proof.logits for proof in proofs if proof.logits is not None]
-    if not logits or not all(proof.holds for proof in proofs):
-        return most
-    error = max(proof.error for proof in proofs)
-    relative = max(4 * 2.0 ** ceil(log2(error)) if error > 0 else 0.0, 32 * EPS[precision])
-    return min(most, relative * max(1.0, *logits))

@@ -5,9 +5,9 @@ file, transitively; never its circuit block, its model or its claims. All names 
 one namespace (the circuit block's own name is a title and stands outside it). The first
 declaration of a name is kept, every further one is reported with both places.
 
-Source: language.md section 3.
+Source: docs/language.md, use.
 
-    program, faults = load_program("hypotheses/ioi.circuit")
+    program, faults = load_program("ioi.circuit")
     program.paths["main"], program.origin["main"]
 """
 
@@ -112,7 +112,7 @@ class Program:
             self.interventions,
         ):
             if name in table:
-                return table[name]  # type: ignore[return-value]
+                return table[name]
         if self.model is not None and self.model.name.name == name:
             return self.model
         return self.once("claims", self._claims_by_name).get(name)

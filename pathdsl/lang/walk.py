@@ -18,7 +18,8 @@ __all__ = ["children", "leveled", "quantities", "strip", "walk"]
 def children(node: ast.Node) -> Sequence[ast.Node]:
     """The syntax nodes directly below `node`, in the order of the text."""
     found: list[ast.Node] = []
-    for name in _holding(type(node)):
+    # mypy takes the `__hash__` of the nodes for that of their class
+    for name in _holding(type(node)):  # type: ignore[arg-type]
         value = getattr(node, name)
         if isinstance(value, ast.Node):
             found.append(value)

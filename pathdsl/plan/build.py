@@ -34,17 +34,6 @@ PositionMask = Callable[[Pos], np.ndarray]
 """A position to its (rows, pos) mask; raises DataError where a row has no such position."""
 
 
-def parse_pos(written: str) -> Pos:
-    """The inverse of `str(Pos)`: `END`, `S1+1`, `[3]`."""
-    if written.startswith("["):
-        return Pos(index=int(written[1:-1]))
-    for sign in "+-":
-        name, found, offset = written.partition(sign)
-        if found:
-            return Pos(name=name, offset=int(sign + offset))
-    return Pos(name=written)
-
-
 def build_plans(
     shape: ModelShape,
     task: str,
@@ -68,11 +57,11 @@ def build_plans(
     """
     return tuple(
         _build_one(shape, task, valid, position, runs, frozen, max_states, max_copies)
-        for runs in companies(requests)
+        for runs in runs_by_plan(requests)
     )
 
 
-def companies(
+def runs_by_plan(
     requests: Iterable[tuple[RunSpec, Measure]],
 ) -> tuple[dict[RunSpec, list[Measure]], ...]:
     """The runs of one task that go into one plan, with their measures, for each plan."""
@@ -83,7 +72,7 @@ def companies(
             known.append(measure)
     by_draws: dict[TreatedSpec | None, dict[RunSpec, list[Measure]]] = {}
     for run, measures in grouped.items():
-        drawn = run.treated if run.treated and run.treated.kind == "resample" else None
+        drawn = run.treated if run.treated and run.treated.how.drawn == "rows" else None
         if run.kind == "reference":
             drawn = None
         by_draws.setdefault(drawn, {})[run] = measures
@@ -118,7 +107,7 @@ def _build_one(
     table = CopyTable(
         layout,
         masks,
-        tuple(spec.constant for spec in treated),
+        tuple(spec.how.constant for spec in treated),
         frozen=frozen,
         max_states=max_states,
         max_copies=max_copies,
@@ -137,18 +126,18 @@ def _build_one(
                     "`treat(P, treated: zero)`",
                 )
             )
-        number = 0 if run.kind == "reference" else which[run.treated]  # type: ignore[index]
+        number = which[run.treated] if run.treated and run.kind != "reference" else 0
         builder = RunBuilder(table, run.treated_paths, number, mask_of)
         final = builder.logits()
         read = FALSE
         attention = []
         for measure in measures:
             if measure.of_head:
-                queries = names[measure.query] = mask_of(parse_pos(measure.query))
-                keys = names[measure.key] = mask_of(parse_pos(measure.key))
+                queries = names[measure.query] = mask_of(Pos.parse(measure.query))
+                keys = names[measure.key] = mask_of(Pos.parse(measure.key))
                 attention.append(_attention(table, builder, measure, queries, keys, wanted))
                 continue
-            names[measure.position] = mask_of(parse_pos(measure.position))
+            names[measure.position] = mask_of(Pos.parse(measure.position))
             read = masks.either(read, names[measure.position])
         mixed = masks.both(masks.both(final.kept, final.cut), read) if frozen else FALSE
         mixed_step = builder.logits(frozen=True).step if mixed != FALSE else -1
@@ -176,7 +165,7 @@ def _build_one(
         table.steps,
         wanted,
         masks,
-        lambda source: source != REFERENCE and treated[treated_index(source)].constant,
+        lambda source: source != REFERENCE and treated[treated_index(source)].how.constant,
     )
     plain_need |= scale_masks(table.steps, need, all_frozen, shape, masks)
     return Plan(

@@ -6,11 +6,11 @@ backwards, still allows) the tree would hold many identical subtrees; here each 
     value(v, q) = f_v( value(u, step(q, u -> v)) for every sender u ),
     value(input, q) = treated if q accepts else reference.
 
-Three rules make a program of it (semantics.md section 3): cells all of whose paths are reference,
-or all treated, *at a position* are read from the plain run or the treated value there; cells with
-equal inputs are one copy, within a run and across all runs of a check; cells that nothing reads are
-not computed. Which paths exist is decided per prompt, copy and position: a key that no prompt
-lets a head see contributes no path.
+Three rules make a program of it (docs/semantics.md, Exact evaluation): cells all of whose paths are
+reference, or all treated, *at a position* are read from the plain run or the treated value there;
+cells with equal inputs are one copy, within a run and across all runs of a check; cells that
+nothing reads are not computed. Which paths exist is decided per prompt, copy and position: a key
+that no prompt lets a head see contributes no path.
 
 Residual inputs are chains of partial sums by stage, so readers that agree on a prefix share it.
 What a state means upstream of a stage does not depend on how the run's path set goes on above, so
@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pathdsl.graph.model.components import Component
+from pathdsl.graph.model.components import HEAD, Component
 from pathdsl.graph.paths.automaton import Automaton, SenderClass
 from pathdsl.graph.paths.neurons import split_paths
 from pathdsl.graph.paths.pathset import PathSet, Pos
@@ -99,7 +99,7 @@ class RunBuilder:
         if v == 0:
             return self._settled(self.automaton.accepts(state))
         component = self.layout.components[v]
-        after = component.kind in ("mlp", "neuron") and not self.layout.shape.parallel
+        after = component.kind.after_heads and not self.layout.shape.parallel
         stage = 2 * component.layer + after
         state, identity = self.automaton.upstream(stage, state, between=False)
         if isinstance(identity, bool):
@@ -121,15 +121,15 @@ class RunBuilder:
 
     def _new_cell(self, v: int, component: Component, stage: int, state: int) -> Cell:
         layer = component.layer
-        if component.kind != "head":
+        if component.kind is not HEAD:
             between = self.automaton.slot_step(state, v, None).free
             stream = self._stream(between, stage, self.frozen_streams)
             kept, cut = stream.kept, stream.cut
             if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
                 return self._blend(kept, cut, None), kept, cut
             part = HiddenCopy if layer in self.layout.neurons else MlpCopy
-            copy = part(layer=layer, resid=stream.step, frozen=self.table.frozen)
-            return self._blend(kept, cut, copy), kept, cut
+            mlp = part(layer=layer, resid=stream.step, frozen=self.table.frozen)
+            return self._blend(kept, cut, mlp), kept, cut
         query = self._stream(
             self.automaton.slot_step(state, v, "q").free, stage, self.frozen_streams
         )

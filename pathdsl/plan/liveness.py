@@ -1,7 +1,7 @@
 """When each step of a plan runs, when its value may be freed, what that costs and weighs.
 
 Memory and arithmetic are estimated from the plan alone, so batches follow from the plan and a
-stated limit, never from what happens to be free (semantics.md section 7).
+stated limit, never from what happens to be free (docs/semantics.md, Reproducibility).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.needs import plain_write
 from pathdsl.plan.steps import (
+    REFERENCE,
     SCALES,
     AttentionResid,
     HeadCopy,
@@ -28,7 +29,11 @@ from pathdsl.plan.steps import (
     Step,
     parts_of,
     slot_of,
+    treated_index,
 )
+
+DEFAULT_MEMORY = 256_000_000
+"""Bytes that the values of one batch of rows may take, if nothing else is said."""
 
 
 def reads_of(plan: Plan, number: int) -> Iterator[int]:
@@ -144,8 +149,8 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
         here = tokens[plan.need[number]]
         macs = 0
         match plan.steps[number]:
-            case AttentionResid() as step:
-                if plain_write(step, plan.need[number], masks) is None:
+            case AttentionResid() as written:
+                if plain_write(written, plan.need[number], masks) is None:
                     macs += here * d * heads * dh
             case HeadCopy(layer=layer, head=head, query=query, keys=keys, values=values):
                 by_layer[layer] += 1
@@ -153,15 +158,15 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                 if need not in pairs:
                     pairs[need] = int((masks.array(need) @ order).sum())
                 macs += 2 * pairs[need] * dh
-                for slot, read in [
+                for reads_by, read in [
                     ("q", query),
                     *(("k", step) for _, step in keys),
                     *(("v", step) for _, step in values),
                 ]:
-                    whose = head if slot == "q" else head * s.n_groups // heads
+                    whose = head if reads_by == "q" else head * s.n_groups // heads
                     for step, _ in parts_of(plan.steps, read):
-                        if (step, whose, slot) not in projected:
-                            projected.add((step, whose, slot))
+                        if (step, whose, reads_by) not in projected:
+                            projected.add((step, whose, reads_by))
                             macs += tokens[plan.need[step]] * d * dh
             case MlpCopy(layer=layer):
                 by_layer[layer] += 1
@@ -181,10 +186,10 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
         step.source for step in (plan.steps[i] for i in plan.alive) if isinstance(step, PlainResid)
     }
     sources |= {source for source, _, _ in plan.plain_need}
-    runs = sum(1 if source == -1 else _runs_of(plan, source) for source in sources)
+    runs = sum(_runs_of(plan, source) for source in sources)
     draws = plan.draws
     hidden = [source for source, kind, _ in plan.plain_need if kind == "hidden"]
-    again = sum(1 if source == -1 else _runs_of(plan, source) for source in hidden)
+    again = sum(_runs_of(plan, source) for source in hidden)
     whole = (sum(by_slot.values()) + readout) * draws + runs * trunk
     return Cost(
         macs=whole + again * n_tokens * into_mlp,
@@ -199,8 +204,7 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
 
 
 def _runs_of(plan: Plan, source: int) -> int:
-    spec = plan.treated[-2 - source]
-    return {"zero": 0, "resample": spec.draws}.get(spec.kind, 1)
+    return 1 if source == REFERENCE else plan.treated[treated_index(source)].runs
 
 
 def row_bytes(plan: Plan, itemsize: int) -> int:

@@ -1,6 +1,6 @@
 """Where each step is needed: dead code, and positions that nothing reads, are not computed.
 
-Walks the steps backwards from where the outputs read (semantics.md section 3, rule 3).
+Walks the steps backwards from where the outputs read (docs/semantics.md, Exact evaluation).
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def back_masks(
         match steps[number]:
             case InputResid(blend=blend):
                 want_blend(blend, here, "input", 0)
-            case AttentionResid(layer=layer, previous=previous, heads=heads) as step:
+            case AttentionResid(layer=layer, previous=previous, heads=heads) as written:
                 want(previous, here)
-                whole = plain_write(step, here, masks)
+                whole = plain_write(written, here, masks)
                 if whole is not None and not constant(whole):
                     want_blend(((whole, here),), here, "attn", layer)
                 else:

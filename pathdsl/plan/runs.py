@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pathdsl.graph.paths.pathset import FULL, NONE, PathSet
+from pathdsl.plan.readout import Measure
 from pathdsl.plan.treated import TreatedSpec
 
 
@@ -50,3 +51,7 @@ class RunSpec:
         if treated == FULL:
             return replace(self, kind="treated", paths=None)
         return self
+
+
+Request = tuple[RunSpec, Measure]
+"""A measure of a run, as scoring asks for it."""

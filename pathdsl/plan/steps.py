@@ -184,10 +184,9 @@ class Plan:
     """Everything one pass over one task's rows computes, for all runs of a check.
 
     `steps[i]` is the step with number i; `need[i]` is the mask of positions at which it is wanted
-    (FALSE: dead, not computed). `last_use[i]`: the last stage slot that reads it. `plain_need` maps
-    (source, kind, layer) of plain values that blends read, kind in input|head|attn|mlp|hidden, to a
-    mask (`attn`: what all heads of a layer write together), and in the reference run of scales that
-    frozen norms take, kind in `SCALES`.
+    (FALSE: dead, not computed). `plain_need` maps (source, kind, layer) of plain values that blends
+    read, kind in input|head|attn|mlp|hidden, to a mask (`attn`: what all heads of a layer write
+    together), and in the reference run of scales that frozen norms take, kind in `SCALES`.
     `position_masks`: masks of the positions that measures name. `frozen`: whether the norms of
     mixed copies have the reference run's scales (a task's `layernorm`).
     """
@@ -214,7 +213,7 @@ class Plan:
     @property
     def draws(self) -> int:
         """How many draws the plan is executed for."""
-        return max([1, *(spec.draws for spec in self.treated if spec.kind == "resample")])
+        return max([1, *(spec.draws for spec in self.treated)])
 
 
 def slot_of(step: Step) -> float:

@@ -2,81 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any
 
+from pathdsl.graph.paths.pathset import Pos
+from pathdsl.graph.resolve.places import pos_of
 from pathdsl.lang import ast
-from pathdsl.lang.signatures.calls import TREATED, resolve_arguments
+from pathdsl.lang.signatures.calls import resolve_arguments
+from pathdsl.lang.signatures.treated import TREATED_KINDS, TreatedKind, kind_of, written
 
-__all__ = ["TreatedKind", "TreatedSpec", "treated_spec"]
-
-TreatedKind = Literal["paired", "mean", "zero", "noise", "resample"]
+__all__ = ["TreatedSpec", "treated_spec"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreatedSpec:
-    """The value that treated paths carry.
+    """The value that treated paths carry; `kind` is a name of `TREATED_KINDS`.
 
     `paired`: the prompt in `column`, row by row. `mean`: each component's mean output per token
     index over rows of equal `by` label and length, run on `column`. `zero`. `noise`: Gaussian added
     to `input` at the positions `at`, `scale` times the standard deviation of the embedding matrix.
     `resample`: `draws` other rows' `column`, of equal length (and `by` label), never the row's own.
+
+    Raises ValueError for a kind that there is not.
     """
 
-    kind: TreatedKind
+    kind: str
     column: str = ""
     by: str = ""
-    at: tuple[str, ...] = ()
+    at: tuple[Pos, ...] = ()
     scale: float = 0.0
     seed: int = 0
     draws: int = 1
 
+    def __post_init__(self) -> None:
+        if self.kind not in TREATED_KINDS:
+            raise ValueError(f"no kind of treated value is called `{self.kind}`")
+
     @property
-    def constant(self) -> bool:
-        """Whether the treated value is no activation of any input."""
-        return self.kind in ("mean", "zero")
+    def how(self) -> TreatedKind:
+        """What is true of every treated value of this kind."""
+        return TREATED_KINDS[self.kind]
+
+    @property
+    def runs(self) -> int:
+        """How many plain runs of all rows its values take, in all draws."""
+        return self.how.runs * self.draws
 
     def __str__(self) -> str:
-        match self.kind:
-            case "paired":
-                return self.column
-            case "mean":
-                return f"mean({self.column}" + (f", by: {self.by})" if self.by else ")")
-            case "zero":
-                return "zero"
-            case "noise":
-                places = ", ".join(self.at)
-                return f"noise(at: [{places}], scale: {self.scale:g}, seed: {self.seed})"
-            case "resample":
-                by = f", by: {self.by}" if self.by else ""
-                return f"resample({self.column}{by}, draws: {self.draws}, seed: {self.seed})"
+        return written(self.how, {one.name: getattr(self, one.name) for one in fields(self)})
 
 
 def treated_spec(value: ast.Node) -> TreatedSpec:
     """The value that `treated = …` or `treat(P, treated: …)` names, in a file without faults."""
-    name = value.name if isinstance(value, ast.Name | ast.Call) else ""
-    if isinstance(value, ast.Name) and name not in TREATED:
-        return TreatedSpec(kind="paired", column=name)
-    if name not in TREATED:
-        raise ValueError("the value is no treated value: the file was not checked")
-    written = value.arguments if isinstance(value, ast.Call) else ()
-    given = resolve_arguments(TREATED[name], written)
-    fields = {key: _plain(argument) for key, argument in given.items() if argument is not None}
-    if "at" in fields:
-        at = fields["at"]
-        fields["at"] = at if isinstance(at, tuple) else (at,)
-    if "scale" in fields:
-        fields["scale"] = float(fields["scale"])  # type: ignore[arg-type]
-    return TreatedSpec(kind=name, **fields)  # type: ignore[arg-type]
-
-
-def _plain(value: object) -> object:
-    """A name or a position as text, a list of them as a tuple; a number as it is."""
-    match value:
-        case ast.Name(name=name):
-            return name
-        case ast.Position(name=name, offset=offset, index=index):
-            return f"[{index}]" if index is not None else f"{name}{offset:+d}" if offset else name
-        case ast.ListValue(items=items):
-            return tuple(map(_plain, items))
-    return value
+    kind = kind_of(value)
+    if kind is None or not isinstance(value, ast.Name | ast.Call):
+        raise ValueError("no treated value: the file was not checked")
+    if kind.signature is None:
+        return TreatedSpec(kind=kind.name, column=value.name)
+    arguments = value.arguments if isinstance(value, ast.Call) else ()
+    given: dict[str, Any] = resolve_arguments(kind.signature, arguments)
+    found = {name: argument for name, argument in given.items() if argument is not None}
+    if "at" in found:
+        found["at"] = tuple(map(pos_of, found["at"]))
+    return TreatedSpec(kind=kind.name, **found)

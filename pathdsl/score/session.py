@@ -13,18 +13,15 @@ from typing import Protocol
 import numpy as np
 
 from pathdsl.graph.paths.pathset import PathSet
-from pathdsl.graph.paths.units import EdgeUnit
-from pathdsl.graph.paths.units import Unit as NodeUnit
+from pathdsl.graph.paths.units import NodeUnit, Unit
 from pathdsl.graph.resolve.places import Member
 from pathdsl.lang import ast
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = ["Bindings", "Member", "PathAlgebra", "Request", "Resolver", "RunSpec", "Session", "Unit"]
 
-Request = tuple[RunSpec, Measure]
-Unit = NodeUnit | EdgeUnit
 Bindings = Mapping[str, Member]
 
 

@@ -11,7 +11,7 @@ from pathdsl.checking.check import check_file, exit_code
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.engine.load.source import parse_override
-from pathdsl.engine.session import Limits
+from pathdsl.engine.planner import Limits
 from pathdsl.errors import ExitCode, Severity
 
 QUICK = Path(__file__).resolve().parents[2] / "hypotheses" / "quickstart"

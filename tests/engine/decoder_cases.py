@@ -17,8 +17,8 @@ from pathdsl.engine.adapters import Adapter, adapter_for
 from pathdsl.engine.data.task import DataCall, TaskSpec
 from pathdsl.engine.load.source import ModelSource, shape_of
 from pathdsl.engine.load.weights import load
+from pathdsl.engine.planner import Planner
 from pathdsl.engine.self_check import prove
-from pathdsl.engine.session import Planner
 from pathdsl.errors import EngineError
 from tests.engine.engine_cases import PAIRED, TASK
 from tests.engine.family_cases import Exact

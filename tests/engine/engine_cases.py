@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.gpt2 import Gpt2Adapter
+from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.data.task import DataCall, TaskSpec
+from pathdsl.engine.planner import Planner
 from pathdsl.engine.run.runner import Settings, execute
-from pathdsl.engine.session import Planner, position_mask
-from pathdsl.graph.paths.pathset import PathSet, intersection, minus, union
+from pathdsl.graph.paths.pathset import PathSet, Pos, intersection, minus, union
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import load_program
 from pathdsl.plan.build import build_plans
@@ -34,7 +35,7 @@ COLUMNS = tuple(Measure(kind="logit", column=f"t{i}") for i in range(VOCABULARY)
 PAIRED = TreatedSpec(kind="paired", column="other")
 ZERO = TreatedSpec(kind="zero")
 MEAN = TreatedSpec(kind="mean", column="other", by="template")
-NOISE = TreatedSpec(kind="noise", at=("A", "S"), scale=3.0, seed=1)
+NOISE = TreatedSpec(kind="noise", at=(Pos(name="A"), Pos(name="S")), scale=3.0, seed=1)
 RESAMPLE = TreatedSpec(kind="resample", column="other", draws=3, seed=2)
 SPECS = (PAIRED, ZERO, MEAN, NOISE, RESAMPLE)
 REFERENCE = RunSpec(task="t", kind="reference")

@@ -23,7 +23,7 @@ def test_every_matrix_of_a_layer_once_for_each_token(name: str) -> None:
     shape = adapter.shape
     matrices = sum(
         part.weight.numel()
-        for block in adapter._blocks  # type: ignore[attr-defined]
+        for block in adapter.blocks  # type: ignore[attr-defined]
         for part in block.modules()
         if getattr(part, "weight", None) is not None and part.weight.dim() == 2
     )

@@ -14,10 +14,10 @@ from pathdsl.engine.data.build import (
     LoadedRows,
     build_task,
     next_tokens,
-    parse_position,
     resolve_positions,
 )
 from pathdsl.errors import DataError, Severity
+from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.treated import TreatedSpec
 from tests.engine.data_cases import (
     IDS,
@@ -218,14 +218,14 @@ def test_positions_by_index_and_by_name() -> None:
         {"prompt": [2, 3, 4, 5], "positions": {"S": 1, "M": [2, 0, 2]}},
         {"prompt": [2, 3, 4], "positions": {"S": 0, "M": [1], "rare": 1}},
     ]
-    task = build(rows, spec(positions=("S", "M", "END")))
+    task = build(rows, spec(positions=("S", "M")))
     assert task.positions == {"S": ((1,), (0,)), "M": ((0, 2), (1,)), "END": ((3,), (2,))}
-    assert resolve_positions(task, "S", 1) == ((2,), (1,))
-    assert resolve_positions(task, "M", 1) == ((1, 3), (2,))
-    assert resolve_positions(task, "END", -1) == ((2,), (1,))
-    assert resolve_positions(task, index=2) == ((2,), (2,))
-    assert next_tokens(task, "S") == ((4,), (3,))
-    assert next_tokens(task, "M") == ((3, 5), (4,))
+    assert resolve_positions(task, Pos(name="S", offset=1)) == ((2,), (1,))
+    assert resolve_positions(task, Pos(name="M", offset=1)) == ((1, 3), (2,))
+    assert resolve_positions(task, Pos(name="END", offset=-1)) == ((2,), (1,))
+    assert resolve_positions(task, Pos(index=2)) == ((2,), (2,))
+    assert next_tokens(task, Pos(name="S")) == ((4,), (3,))
+    assert next_tokens(task, Pos(name="M")) == ((3, 5), (4,))
     for written, code, said in (
         ("S+2", None, ""),
         ("END+1", "PD336", "row `0`"),
@@ -234,14 +234,14 @@ def test_positions_by_index_and_by_name() -> None:
         ("rare", "PD338", "`S`, `M`, `END`"),
     ):
         if code is None:
-            assert resolve_positions(task, *parse_position(written)) == ((3,), (2,))
+            assert resolve_positions(task, Pos.parse(written)) == ((3,), (2,))
             continue
         with pytest.raises(DataError) as caught:
-            resolve_positions(task, *parse_position(written))
+            resolve_positions(task, Pos.parse(written))
         assert caught.value.diagnostics[0].code == code
         assert said in caught.value.diagnostics[0].message
     with pytest.raises(DataError) as caught:
-        next_tokens(task, "END")
+        next_tokens(task, Pos(name="END"))
     (found,) = caught.value.diagnostics  # one fault, however many rows
     assert found.code == "PD347" and "row `0`: no token follows `END`, nor on 1 others" in (
         found.message
@@ -249,12 +249,12 @@ def test_positions_by_index_and_by_name() -> None:
 
 
 def test_written_positions() -> None:
-    assert parse_position("S1+1") == ("S1", 1, None)
-    assert parse_position("END-2") == ("END", -2, None)
-    assert parse_position("[3]") == ("", 0, 3)
+    assert Pos.parse("S1+1") == Pos(name="S1", offset=1)
+    assert Pos.parse("END-2") == Pos(name="END", offset=-2)
+    assert Pos.parse("[3]") == Pos(index=3)
     for bad in ("", "1", "[-1]", "S1 + 1", "S1+", "[S1]"):
         with pytest.raises(ValueError, match="no position"):
-            parse_position(bad)
+            Pos.parse(bad)
 
 
 def test_spans() -> None:

@@ -10,11 +10,12 @@ import pytest
 import torch
 
 import pathdsl.engine.run.runner as runner
+from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.data.treated import mean_groups, noise_values, resample_rows
 from pathdsl.engine.meter import Meter
+from pathdsl.engine.rounding import ROUNDING
 from pathdsl.engine.run.execute import BatchExecution
 from pathdsl.engine.run.runner import Part, Settings, execute, rows_per_batch, rows_within
-from pathdsl.engine.session import ROUNDING, position_mask
 from pathdsl.graph.paths.pathset import FULL, NONE
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.liveness import cost

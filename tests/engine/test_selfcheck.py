@@ -9,11 +9,13 @@ import pytest
 import torch
 
 import pathdsl.engine.run.execute as execute_module
-import pathdsl.engine.run.runner as runner_module
+import pathdsl.engine.run.treated as treated_module
 from pathdsl.engine.adapters.gpt2 import Gpt2Adapter
+from pathdsl.engine.proof import Proof, unproved
+from pathdsl.engine.rounding import ROUNDING
 from pathdsl.engine.run.runner import Settings
-from pathdsl.engine.self_check import Proof, prove, prove_null_pair, unproved
-from pathdsl.engine.session import ROUNDING, EngineSession
+from pathdsl.engine.self_check import prove, prove_null_pair
+from pathdsl.engine.session import EngineSession
 from pathdsl.plan.readout import Measure
 from tests.engine.engine_cases import (
     COLUMNS,
@@ -128,24 +130,23 @@ def test_wrong_columns_of_the_vocabulary_are_pd632() -> None:
 
 
 def test_a_wrong_treated_run_is_pd633(monkeypatch: pytest.MonkeyPatch) -> None:
-    execution = runner_module._Execution
-    run = execution._column
+    run = treated_module.Rows.of_column
 
     def slipped(self, column, *rest):
         return run(self, self.task.reference if column == "other" else column, *rest)
 
-    monkeypatch.setattr(execution, "_column", slipped)
+    monkeypatch.setattr(treated_module.Rows, "of_column", slipped)
     assert wrong(proofs(fresh())) == {"PD633"}
 
 
 @pytest.mark.parametrize("spec", [ZERO, MEAN, NOISE, RESAMPLE], ids=lambda spec: spec.kind)
 def test_a_wrong_reference_run_is_pd632(spec, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = runner_module.plain_run
+    run = treated_module.plain_run
 
     def slipped(adapter, embedded, *rest):
         return run(adapter, embedded * 1.001, *rest)
 
-    monkeypatch.setattr(runner_module, "plain_run", slipped)
+    monkeypatch.setattr(treated_module, "plain_run", slipped)
     assert "PD632" in wrong(proofs(fresh(), spec))
 
 

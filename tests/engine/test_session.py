@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 import pathdsl.engine.session as module
+from pathdsl.engine.data.positions import position_mask
+from pathdsl.engine.planner import Limits
+from pathdsl.engine.rounding import ROUNDING
 from pathdsl.engine.run.runner import vocab_columns
-from pathdsl.engine.session import ROUNDING, EngineSession, Limits, position_mask
+from pathdsl.engine.session import EngineSession
 from pathdsl.errors import DataError, PlanError
 from pathdsl.graph.paths.pathset import FULL, Pos
 from pathdsl.plan.readout import Measure

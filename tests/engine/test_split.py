@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from pathdsl.engine.adapters import Adapter, adapter_for
 from pathdsl.engine.adapters.base import check_weights
-from pathdsl.engine.adapters.split import _FINAL_NORMS, Places, SplitAdapter, places_of
+from pathdsl.engine.adapters.split import Places, SplitAdapter, places_of
 from pathdsl.errors import EngineError
 from tests.engine import decoder_cases, family_cases
 from tests.engine.engine_cases import REFERENCE, SPECS, TASK, adapter_of, all_runs, values
@@ -90,11 +90,10 @@ def labelled_twin(adapter: Adapter) -> tuple[SplitAdapter, set[str]]:
         visited.add(str(place))
         return label(value, place)
 
-    for k, block in enumerate(inner._blocks):
+    for k, block in enumerate(inner.blocks):
         _label_weights(block, layers[k])
-    for name, part in inner.model.named_modules():
-        if name in _FINAL_NORMS:
-            _label_weights(part, last)
+    if inner.final is not None:
+        _label_weights(inner.final, last)
     return SplitAdapter(adapter, places, move), visited
 
 

@@ -18,10 +18,10 @@ import pathdsl.engine.store.keys as storekeys
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.lazy_model import LazyModel
 from pathdsl.engine.load.source import ModelSource
-from pathdsl.engine.session import Limits
+from pathdsl.engine.planner import Limits
 from pathdsl.engine.store.keys import TaskKeys, digest, spelled
 from pathdsl.engine.store.store import Store
-from pathdsl.graph.paths.pathset import FULL, NONE, minus
+from pathdsl.graph.paths.pathset import FULL, NONE, Pos, minus
 from pathdsl.models import bundled
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
@@ -39,6 +39,7 @@ from tests.engine.engine_cases import (
     treat,
 )  # fmt: skip
 
+PLACE = Pos(name="A")
 LOGIT = Measure(kind="logit", column="t3")
 
 
@@ -54,8 +55,8 @@ def key(
 
 def test_every_run_and_measure_has_a_key_of_its_own() -> None:
     specs = [PAIRED, replace(PAIRED, column="prompt"), ZERO, MEAN, replace(MEAN, by=""), NOISE,
-             replace(NOISE, seed=7), replace(NOISE, scale=2.0), replace(NOISE, at=("A",)), RESAMPLE,
-             replace(RESAMPLE, draws=2), replace(RESAMPLE, seed=9)]  # fmt: skip
+             replace(NOISE, seed=7), replace(NOISE, scale=2.0), replace(NOISE, at=(PLACE,)),
+             RESAMPLE, replace(RESAMPLE, draws=2), replace(RESAMPLE, seed=9)]  # fmt: skip
     runs = [REFERENCE, *(treat("q", spec) for spec in specs), *(treat(n) for n in path_sets())]
     runs += [treat(FULL), treat(NONE), treat(minus(FULL, path_sets()["q"]))]
     runs.append(RunSpec(task="t", kind="treated", treated=PAIRED))
@@ -138,7 +139,7 @@ WITHOUT_POSITIONS, AT_A, AT_S = "q", "c", "b"
         (treat(AT_A), shifted("S"), False),
         (treat(AT_S), shifted("S"), True),
         (treat(WITHOUT_POSITIONS, NOISE), shifted("S"), True),
-        (treat(WITHOUT_POSITIONS, replace(NOISE, at=("A",))), shifted("S"), False),
+        (treat(WITHOUT_POSITIONS, replace(NOISE, at=(PLACE,))), shifted("S"), False),
     ],
 )  # fmt: skip
 def test_data_enter_the_key_where_they_are_read(
@@ -277,13 +278,14 @@ def test_every_module_that_computes_is_in_the_program_text(
 ) -> None:
     root = Path(storekeys.__file__).parents[2]
     copy = tmp_path / "pathdsl"
-    for part in ("draws.py", "graph", "plan", "engine"):
+    for part in ("draws.py", "lang/signatures/treated.py", "graph", "plan", "engine"):
         place = root / part
         (shutil.copytree if place.is_dir() else _copy)(place, copy / part)
     monkeypatch.setattr(storekeys, "__file__", str(copy / "engine" / "store" / "keys.py"))
     text = storekeys.program_text.__wrapped__
     before = text()
-    for name in ("draws.py", "engine/run/attention.py", "engine/adapters/gpt2.py", "plan/copies.py",
+    for name in ("draws.py", "lang/signatures/treated.py", "engine/run/attention.py",
+                 "engine/adapters/gpt2.py", "plan/copies.py",
                  "graph/paths/automaton.py"):  # fmt: skip
         path = copy / name
         path.write_text(path.read_text() + "# another\n")

@@ -20,6 +20,7 @@ from pathdsl.engine.data.treated import groups_of_one, mean_groups, noise_values
 from pathdsl.engine.load.source import shape_of, source_from
 from pathdsl.engine.load.weights import load_tokenizer
 from pathdsl.errors import DataError, Severity
+from pathdsl.graph.paths.pathset import Pos
 from pathdsl.lang.program import load_program
 from pathdsl.lang.rules.page import Example
 from pathdsl.lang.rules.pd3_data import PAGES as DATA_PAGES
@@ -79,7 +80,7 @@ NOISE = [1.3451602821202882, 6.727451009599665]  # fixed for ever
 
 
 def test_noise() -> None:
-    how = TreatedSpec(kind="noise", at=("S", "END"), scale=3.0, seed=0)
+    how = TreatedSpec(kind="noise", at=(Pos(name="S"), Pos(name="END")), scale=3.0, seed=0)
     rows = [{**row, "positions": {"S": 1}} for row in GROUPED]
     task = build(rows, spec(treated=how))
     noise = noise_values(task, how, np.arange(5), 64, 2.0)
@@ -93,7 +94,8 @@ def test_noise() -> None:
     some = noise_values(task, how, np.array([4, 0]), 64, 2.0)
     assert (some == noise[[4, 0], :2]).all()
     assert (
-        noise_values(task, replace(how, at=("END",)), np.arange(5), 64, 2.0)[3, 2] == noise[3, 2]
+        noise_values(task, replace(how, at=(Pos(name="END"),)), np.arange(5), 64, 2.0)[3, 2]
+        == noise[3, 2]
     ).all()
     assert (noise_values(task, how, np.arange(5), 64, 2.0, draw=1) != noise)[0, 1].all()
     wide = noise_values(task, how, np.array([0]), 100_000, 2.0)[0, 1]
@@ -107,9 +109,8 @@ def test_noise() -> None:
 @pytest.mark.parametrize(
     ("how", "code"),
     [
-        (TreatedSpec(kind="noise", at=("Q",)), "PD338"),
-        (TreatedSpec(kind="noise", at=("END+1",)), "PD336"),
-        (TreatedSpec(kind="noise", at=("?",)), "PD338"),
+        (TreatedSpec(kind="noise", at=(Pos(name="Q"),)), "PD338"),
+        (TreatedSpec(kind="noise", at=(Pos(name="END", offset=1),)), "PD336"),
     ],
 )
 def test_noise_at_no_place(how: TreatedSpec, code: str) -> None:

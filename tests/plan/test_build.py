@@ -7,7 +7,7 @@ import pytest
 
 from pathdsl.errors import PlanError
 from pathdsl.graph.paths.pathset import FULL, Pos
-from pathdsl.plan.build import build_plans, parse_pos
+from pathdsl.plan.build import build_plans
 from pathdsl.plan.masks import FALSE, TRUE
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
@@ -37,7 +37,7 @@ LATER = "path p = a0.h0 -> m0 -> logits"
 @pytest.mark.parametrize("pos", [Pos(name="END"), Pos(name="S1", offset=1), Pos(index=3),
                                  Pos(name="S1", offset=-2), Pos(index=0)], ids=str)  # fmt: skip
 def test_positions_are_read_back(pos: Pos) -> None:
-    assert parse_pos(str(pos)) == pos
+    assert Pos.parse(str(pos)) == pos
 
 
 def test_copies_are_computed_at_end_only_where_nothing_else_is_read() -> None:

@@ -41,8 +41,10 @@ def task() -> TaskData:
 
 
 def named(name: str) -> dict[str, str]:
-    declared, _, member = name.partition("[")
-    return {"declared": declared, "member": member.removesuffix("]")}
+    if not name.endswith("]"):
+        return {"declared": name}
+    declared, _, member = name.removesuffix("]").partition("[")
+    return {"declared": declared, "member": member}
 
 
 def quantity(name: str, estimate: float | None, half: float = 0.1) -> QuantityResult:

@@ -11,7 +11,7 @@ import pytest
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import ExitCode
 from pathdsl.lang.render import width
-from pathdsl.lang.visible import shown
+from pathdsl.lang.visible import printed
 from pathdsl.report.text.check import closing, report
 from pathdsl.report.text.claims import claim_block
 from pathdsl.report.text.style import View
@@ -115,7 +115,7 @@ def test_what_the_command_line_replaced_is_said() -> None:
 
 
 def test_colours_change_nothing_else() -> None:
-    plain, coloured = text(View()), shown(text(View(colour=True)))
+    plain, coloured = text(View()), printed(text(View(colour=True)))
     assert "\x1b[" not in plain and "\x1b[1;32msupported" in coloured
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
 
@@ -184,7 +184,7 @@ def test_a_strangers_tokens_do_not_steer_the_terminal(colour: bool) -> None:
     assert judgement is not None
     claims = tuple(replace(one, text="x\x1b]0;y\x07") for one in judgement.claims)
     made = replace(made, tasks={"ioi": bad}, judgement=replace(judgement, claims=claims))
-    text = shown(report(made, {}, View(colour=colour)))
+    text = printed(report(made, {}, View(colour=colour)))
     assert "[U+001B][2J" in text and "[U+202E]b" in text and "[U+0007]" in text
     assert not set(text) & set("\x07\u202e")
     assert ("\x1b[" in text) is colour and "\x1b[2J" not in text and "\x1b]" not in text

@@ -10,8 +10,9 @@ import pytest
 from pathdsl.checking.check import check_file
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
-from pathdsl.engine.self_check import Proof
-from pathdsl.engine.session import EPS, ROUNDING, Limits, allowance
+from pathdsl.engine.planner import Limits
+from pathdsl.engine.proof import Proof
+from pathdsl.engine.rounding import EPS, ROUNDING, allowance
 from pathdsl.engine.store.store import Store
 from pathdsl.score.quantity import Constant, Op, RowNumber, RowOp, difference, mean, ratio
 from pathdsl.score.results import Verdict

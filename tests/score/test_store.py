@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import pathdsl.engine.lazy_model as lazymodel
+import pathdsl.engine.planner as planner_module
 import pathdsl.engine.recall as recall
 import pathdsl.engine.self_check as selfcheck
 import pathdsl.engine.session as session_module
@@ -23,7 +24,8 @@ from pathdsl.checking.check import check_file
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.engine.load.source import ModelSource
-from pathdsl.engine.session import ROUNDING, Limits
+from pathdsl.engine.planner import Limits
+from pathdsl.engine.rounding import ROUNDING
 from pathdsl.engine.store.prune import contents
 from pathdsl.engine.store.store import About, Store
 from pathdsl.errors import ExitCode, Severity
@@ -135,7 +137,7 @@ def test_nothing_is_loaded_where_everything_is_known(
 
         monkeypatch.setattr(lazymodel, "load", refuse)
         monkeypatch.setattr(session_module, "execute", refuse)
-        monkeypatch.setattr(session_module, "build_plans", refuse)
+        monkeypatch.setattr(planner_module, "build_plans", refuse)
         assert all_of(check(tmp_path, GOOD, store)) == all_of(cold)
         with pytest.raises(AssertionError, match="weights were read"):
             check(tmp_path, GOOD + OTHER, store)
@@ -366,7 +368,7 @@ CUT_OFF = """
 import os, signal, sys
 from pathlib import Path
 import pathdsl.engine.recall as recall
-from pathdsl.engine.session import Limits
+from pathdsl.engine.planner import Limits
 from pathdsl.engine.load.source import ModelSource
 from pathdsl.engine.store.store import About, Store
 from pathdsl.engine.store.prune import contents

@@ -13,6 +13,7 @@ from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.engine.data.treated import moved_places, unchanged_rows, vet_treated
 from pathdsl.errors import ExitCode, Severity
+from pathdsl.graph.paths.pathset import Pos
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.plan.treated import TreatedSpec
 from pathdsl.report.data.result import file_object
@@ -42,8 +43,8 @@ def rows(*prompts: list[int], **columns: list[object]) -> list[dict[str, object]
         # The mean of one other prompt is that prompt, not the reference.
         (TreatedSpec(kind="mean", column="other", by="id_"), [True, False, False, False]),
         (TreatedSpec(kind="resample", column="prompt", by="same"), [True, False, True, False]),
-        (TreatedSpec(kind="noise", at=("END",), scale=0.0), [True] * 4),
-        (TreatedSpec(kind="noise", at=("END",), scale=1.0), [False] * 4),
+        (TreatedSpec(kind="noise", at=(Pos(name="END"),), scale=0.0), [True] * 4),
+        (TreatedSpec(kind="noise", at=(Pos(name="END"),), scale=1.0), [False] * 4),
         (TreatedSpec(kind="zero"), [False] * 4),
     ],
     ids=str,
@@ -92,7 +93,7 @@ def test_places_that_treating_moves() -> None:
     assert moved is not None
     assert moved.tolist() == [[False, True, False], [True, False, False]]
     assert moved_places(task, TreatedSpec(kind="mean", column="prompt")) is None
-    noise = moved_places(task, TreatedSpec(kind="noise", at=("END",), scale=2.0))
+    noise = moved_places(task, TreatedSpec(kind="noise", at=(Pos(name="END"),), scale=2.0))
     assert noise is not None
     assert np.argwhere(noise).tolist() == [[0, 2], [1, 1]]
 

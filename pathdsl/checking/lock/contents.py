@@ -42,7 +42,6 @@ PER_LINE = 12
 _PACKAGES = ("numpy", "pathdsl", "scipy", "torch", "transformers")
 _NOT_OF_THE_MODEL = ("_name_or_path", "transformers_version")
 _INTERVAL = 10
-DRAWN = ("noise", "resample")
 
 
 def tolerance_of(rounding: float) -> dict[str, float]:
@@ -131,6 +130,7 @@ def _number(value: float | None) -> float | None:
 
 def _task(task: TaskData, spec: TaskSpec, options: CheckOptions) -> Lock:
     stated = {**spec.data.arguments, **options.overrides}
+    drawn = spec.treated is not None and spec.treated.how.drawn != "nothing"
     found: Lock = {
         "average": spec.average,
         "cluster": spec.cluster,
@@ -143,7 +143,7 @@ def _task(task: TaskData, spec: TaskSpec, options: CheckOptions) -> Lock:
         "rows": task.facts.get("rows", ""),
         "seeds": {
             "data": stated.get("seed"),
-            "treated": spec.treated.seed if spec.treated and spec.treated.kind in DRAWN else None,
+            "treated": spec.treated.seed if spec.treated and drawn else None,
         },
         "special_tokens": task.facts.get("special_tokens", ""),
         "treated": str(spec.treated) if spec.treated is not None else None,

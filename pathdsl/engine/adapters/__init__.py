@@ -6,7 +6,8 @@ for. A family that is not here is refused by name, never approximated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -16,37 +17,50 @@ from pathdsl.engine.adapters.split import split
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["FAMILIES", "Adapter", "adapter_for", "fuses"]
+__all__ = ["FAMILIES", "Adapter", "Family", "adapter_for", "fuses"]
 
-# model_type of the config -> module and class of the adapter
-FAMILIES: dict[str, tuple[str, str]] = {
-    "gpt2": ("pathdsl.engine.adapters.gpt2", "Gpt2Adapter"),
-    "gpt_neo": ("pathdsl.engine.adapters.gptneo", "GptNeoAdapter"),
-    "gptj": ("pathdsl.engine.adapters.gptj", "GptJAdapter"),
-    "gpt_neox": ("pathdsl.engine.adapters.neox", "NeoxAdapter"),
-    "opt": ("pathdsl.engine.adapters.opt", "OptAdapter"),
-    "llama": ("pathdsl.engine.adapters.llama", "LlamaAdapter"),
-    "mistral": ("pathdsl.engine.adapters.llama", "LlamaAdapter"),
-    "qwen2": ("pathdsl.engine.adapters.llama", "LlamaAdapter"),
-    "qwen3": ("pathdsl.engine.adapters.llama", "LlamaAdapter"),
-    "smollm3": ("pathdsl.engine.adapters.llama", "LlamaAdapter"),
-    "olmo": ("pathdsl.engine.adapters.olmo", "OlmoAdapter"),
-    "olmo2": ("pathdsl.engine.adapters.olmo", "Olmo2Adapter"),
-    "phi3": ("pathdsl.engine.adapters.phi3", "Phi3Adapter"),
-    "gemma": ("pathdsl.engine.adapters.gemma", "GemmaAdapter"),
-    "gemma2": ("pathdsl.engine.adapters.gemma", "Gemma2Adapter"),
-    "gemma3_text": ("pathdsl.engine.adapters.gemma", "Gemma3Adapter"),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Where the adapter of one `model_type` is.
+
+    `fuses`: its scores are a scaled product of queries and keys and nothing else, which is what
+    torch's fused attention computes. (GPT-Neo and GPT-J take them in float32 whatever the dtype,
+    Gemma 2 caps them.)
+    """
+
+    module: str
+    adapter: str
+    fuses: bool = True
+
+
+_LLAMA = Family(module="llama", adapter="LlamaAdapter")
+
+# By the model_type of the config, as in `pathdsl.graph.model.shape.SHAPES`.
+FAMILIES: dict[str, Family] = {
+    "gpt2": Family(module="gpt2", adapter="Gpt2Adapter"),
+    "gpt_neo": Family(module="gptneo", adapter="GptNeoAdapter", fuses=False),
+    "gptj": Family(module="gptj", adapter="GptJAdapter", fuses=False),
+    "gpt_neox": Family(module="neox", adapter="NeoxAdapter"),
+    "opt": Family(module="opt", adapter="OptAdapter"),
+    "llama": _LLAMA,
+    "mistral": _LLAMA,
+    "qwen2": _LLAMA,
+    "qwen3": _LLAMA,
+    "smollm3": _LLAMA,
+    "olmo": Family(module="olmo", adapter="OlmoAdapter"),
+    "olmo2": Family(module="olmo", adapter="Olmo2Adapter"),
+    "phi3": Family(module="phi3", adapter="Phi3Adapter"),
+    "gemma": Family(module="gemma", adapter="GemmaAdapter"),
+    "gemma2": Family(module="gemma", adapter="Gemma2Adapter", fuses=False),
+    "gemma3_text": Family(module="gemma", adapter="Gemma3Adapter"),
 }
-
-
-# Families whose scores are a scaled product of queries and keys and nothing else. GPT-Neo and GPT-J
-# take them in float32 whatever the dtype, Gemma 2 caps them, so these keep their own way.
-_FUSED = frozenset(FAMILIES) - {"gpt_neo", "gptj", "gemma2"}
 
 
 def fuses(config: Mapping[str, object]) -> bool:
     """Whether torch's fused attention computes what a model of this config does."""
-    return config.get("model_type") in _FUSED and not config.get("reorder_and_upcast_attn")
+    family = FAMILIES.get(str(config.get("model_type")))
+    return family is not None and family.fuses and not config.get("reorder_and_upcast_attn")
 
 
 def adapter_for(model: torch.nn.Module, *, fused: bool = False) -> Adapter:
@@ -63,8 +77,8 @@ def adapter_for(model: torch.nn.Module, *, fused: bool = False) -> Adapter:
             f"no adapter for `{type(model).__name__}` (model type `{kind or 'unknown'}`)",
             notes=(f"supported model types: {', '.join(f'`{name}`' for name in FAMILIES)}",),
         )
-    module, name = FAMILIES[kind]
-    make: Callable[[torch.nn.Module], Adapter] = getattr(import_module(module), name)
-    adapter = make(model)
+    family = FAMILIES[kind]
+    module = import_module(f"{__name__}.{family.module}")
+    adapter: Adapter = getattr(module, family.adapter)(model)
     adapter.fused = fused
     return split(adapter, model) if getattr(model, "hf_device_map", None) else adapter

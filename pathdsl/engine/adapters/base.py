@@ -25,19 +25,24 @@ The idea of patching each component's q, k and v input separately is that of ACD
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from pathdsl.engine.adapters.norms import Scales
+from pathdsl.engine.adapters.norms import Noted, Scales
 from pathdsl.errors import Diagnostic, EngineError
 from pathdsl.graph.model.shape import ModelShape
+from pathdsl.graph.paths.pathset import Slot
 
-__all__ = ["Adapter", "Slot", "check_weights", "refuse", "refuse_foreign", "visible"]
+__all__ = [
+    "SLOTS", "Adapter", "LayerValues", "Slot", "check_weights", "layers", "refuse",
+    "refuse_foreign", "visible",
+]  # fmt: skip
 
-Slot = Literal["q", "k", "v"]
+SLOTS: tuple[Slot, ...] = ("q", "k", "v")
 
 
 @runtime_checkable
@@ -216,6 +221,63 @@ class Adapter(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerValues:
+    """One layer of a forward pass: what its parts read and write, each (rows, pos, …).
+
+    `z`: heads' outputs (…, n_heads, d_head); `written`: all that attention adds to the stream,
+    `middle` the stream behind it; `read` what the MLP reads and `out` what it adds, None without
+    one; `after`: the stream that leaves the layer. `noted`: scales of its norms if wanted.
+    """
+
+    layer: int
+    z: Tensor
+    written: Tensor
+    middle: Tensor
+    read: Tensor
+    out: Tensor | None
+    after: Tensor
+    noted: Noted | None
+
+
+def layers(
+    adapter: Adapter,
+    embedded: Tensor,
+    lengths: Tensor | None = None,
+    *,
+    n_layers: int | None = None,
+    note_scales: bool = False,
+) -> Iterator[LayerValues]:
+    """The layers of a plain forward pass, one after another, from the parts of a model.
+
+    Args:
+        embedded: (rows, pos, d) values of `input`.
+        lengths: (rows,) true lengths of right-padded rows.
+        n_layers: how many of them, None for all.
+    """
+    shape, resid = adapter.shape, embedded
+    rows, pos, _ = embedded.shape
+    places = torch.arange(pos, device=adapter.device).expand(rows, pos)
+    valid = None if lengths is None else places < lengths.to(adapter.device).unsqueeze(-1)
+    for layer in range(shape.n_layers if n_layers is None else min(n_layers, shape.n_layers)):
+        noted = Noted() if note_scales else None
+        normed = adapter.attention_input(layer, resid, noted)
+        q, k, v = (
+            adapter.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
+            for slot in SLOTS
+        )  # each (n_heads, rows, pos, d_head)
+        z = adapter.attend(layer, q, k, v, places, valid)[0].permute(1, 2, 0, 3)
+        written = adapter.attention_write(layer, z, noted)
+        middle = resid + written
+        read = resid if shape.parallel else middle
+        out = adapter.mlp(layer, read, noted) if shape.has_mlp else None
+        resid = middle if out is None else middle + out
+        yield LayerValues(
+            layer=layer, z=z, written=written, middle=middle, read=read, out=out, after=resid,
+            noted=noted,
+        )  # fmt: skip
+
+
 def visible(
     query_positions: Tensor, n_keys: int, valid: Tensor | None = None, window: int | None = None
 ) -> Tensor:
@@ -292,7 +354,7 @@ def check_weights(model: torch.nn.Module) -> tuple[torch.dtype, torch.device]:
         )
     if len(kinds) > 1 and len({dtype for dtype, _ in kinds}) == 1:
         if getattr(model, "hf_device_map", None):
-            tokens = model.get_input_embeddings().weight  # type: ignore[operator]
+            tokens = cast(Any, model).get_input_embeddings().weight
             kinds = {(tokens.dtype, tokens.device)}
     if len(kinds) != 1:
         listed = ", ".join(sorted(f"`{dtype}` on `{device}`" for dtype, device in kinds))

@@ -1,9 +1,9 @@
 """What adapters of LayerNorm decoders have in common: linear maps per head, causal attention.
 
 GPT-Neo, GPT-J, GPT-NeoX and OPT differ in how positions enter, in what the MLP reads and in the
-dtype of scores; the rest is here. A family names its parts (`_final`, `_tokens`, `_head`), gives
-the weight of each input of attention by head (`_input_weight`), its output projection (`_output`),
-and overrides what is its own.
+dtype of scores; the rest is here. A family gives the weight of each input of attention by head
+(`_input_weight`), its output projection (`_output`) and those of the MLP, and overrides what is its
+own.
 
 An adapter verifies the class of every module before it trusts a weight
 (`pathdsl.engine.adapters.parts`).
@@ -18,10 +18,9 @@ import torch
 from torch import Tensor, nn
 from transformers.activations import NewGELUActivation
 
-from pathdsl.engine.adapters.base import Slot, check_weights
-from pathdsl.engine.adapters.common import CausalAdapter, scaled_bias
-from pathdsl.engine.adapters.norms import Scales, apply
-from pathdsl.graph.model.shape import ModelShape
+from pathdsl.engine.adapters.base import Slot
+from pathdsl.engine.adapters.common import CausalAdapter, bias_of, scaled_bias
+from pathdsl.engine.adapters.norms import Scales
 
 __all__ = ["BlockAdapter", "activate"]
 
@@ -29,24 +28,11 @@ __all__ = ["BlockAdapter", "activate"]
 class BlockAdapter(CausalAdapter):
     """The parts of one decoder; see `pathdsl.engine.adapters.base.Adapter` for each call.
 
-    A subclass verifies the model first; this raises what `check_weights` raises.
+    A subclass verifies the model first.
     """
 
-    _final: nn.Module | None  # the norm before the unembedding
-    _tokens: nn.Embedding
-    _head: nn.Linear
-    _last_block: nn.Module
-
-    def __init__(self, model: nn.Module, shape: ModelShape) -> None:
-        self._dtype, self._device = check_weights(model)
-        self.model = model
-        self.shape = shape
-        self._softmax_dtype = torch.float32
-
-    @property
-    def precision(self) -> torch.dtype:
-        """The dtype whose rounding two ways to one number may differ by."""
-        return self._softmax_dtype if self._dtype == torch.float64 else self._dtype
+    _narrowest = torch.float32
+    """The dtype of scores in softmax, too."""
 
     # ---------------------------------------------------------------- what a family gives
 
@@ -61,10 +47,6 @@ class BlockAdapter(CausalAdapter):
     def _placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
         """q, k or v (..., n_heads_selected, d_head) as attention uses it: rotated, scaled."""
         return x
-
-    @abstractmethod
-    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
 
     @abstractmethod
     def _mlp_out(self, layer: int) -> nn.Linear:
@@ -107,29 +89,18 @@ class BlockAdapter(CausalAdapter):
 
     def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
         """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
-        scores = scores.to(self._softmax_dtype)
+        scores = scores.to(self._narrowest)
         hidden = torch.finfo(scores.dtype).min
         return torch.softmax(scores.masked_fill(~mask, hidden), dim=-1).to(self._dtype)
 
-    def write(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
-        """The summed write without bias, (..., n_heads_selected, d_head) -> (..., d)."""
-        weight = self._output_weight(layer, heads)  # (n_heads_selected, d_head, d)
-        return torch.matmul(z.flatten(-2), weight.reshape(-1, self.shape.d_model))
-
-    def write_each(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
-        """Each head's own write, (..., n_heads_selected, d_head) -> (..., n_heads_selected, d)."""
-        return torch.einsum("...hd,hdm->...hm", z, self._output_weight(layer, heads))
-
     def write_bias(self, layer: int) -> Tensor:
         """The bias of attention's output projection, (d,): belongs to no sender; 0 without one."""
-        projection = self._output(layer)
-        if projection.bias is None:
-            return projection.weight.new_zeros(self.shape.d_model)
-        return projection.bias
+        return bias_of(self._output(layer))
 
     def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
         """All that attention adds to the stream: every head's write and the bias."""
-        return self._output(layer)(z.flatten(-2))
+        written: Tensor = self._output(layer)(z.flatten(-2))
+        return written
 
     def _output_weight(self, layer: int, heads: Sequence[int] | None) -> Tensor:
         """The output projection by head, (n_heads_selected, d_head, d)."""
@@ -146,37 +117,10 @@ class BlockAdapter(CausalAdapter):
             None if bias is None else bias.view(n_heads, d_head),
         )
 
-    # ---------------------------------------------------------------- logits
-
-    def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The norm before the unembedding, (..., d) -> (..., d)."""
-        if self._final is None:
-            return resid
-        return apply(self._final, resid, scales, "scale_final")
-
-    def unembed(self, normed: Tensor) -> Tensor:
-        """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""
-        return self._head(normed)
-
-    # ---------------------------------------------------------------- the whole model
-
-    def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(rows, pos, d): what enters the model's final norm, or leaves its last block."""
-        if self._final is not None:
-            return super().final_stream(ids, lengths)
-        caught: list[Tensor] = []
-        handle = self._last_block.register_forward_hook(
-            lambda _module, _inputs, out: caught.append(out[0] if isinstance(out, tuple) else out)
-        )
-        try:
-            self.plain_forward(ids, lengths)
-        finally:
-            handle.remove()
-        return caught[0]
-
 
 def activate(module: nn.Module, x: Tensor) -> Tensor:
     """An MLP's activation module on x; GPT-2's GELU in one kernel instead of five passes."""
     if isinstance(module, NewGELUActivation):
         return torch.nn.functional.gelu(x, approximate="tanh")
-    return module(x)
+    activated: Tensor = module(x)
+    return activated

@@ -18,13 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pathdsl.engine.adapters.base import Slot, visible
-from pathdsl.engine.adapters.norms import Scales
+from pathdsl.engine.adapters.base import Slot, check_weights, layers, visible
+from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.graph.model.shape import ModelShape
 
-__all__ = ["CausalAdapter", "scaled_bias"]
-
-_SLOTS: tuple[Slot, ...] = ("q", "k", "v")
+__all__ = ["CausalAdapter", "bias_of", "scaled_bias"]
 
 
 def scaled_bias(part: nn.Linear, x: Tensor, bias: Tensor) -> Tensor:
@@ -33,16 +31,37 @@ def scaled_bias(part: nn.Linear, x: Tensor, bias: Tensor) -> Tensor:
     return out if part.bias is None else out + bias * part.bias
 
 
-class CausalAdapter(ABC):
-    """The common parts of one decoder; see `pathdsl.engine.adapters.base.Adapter` for each call."""
+def bias_of(projection: nn.Linear) -> Tensor:
+    """The bias of a linear map, (out,); zeros where it has none."""
+    if projection.bias is None:
+        return projection.weight.new_zeros(projection.out_features)
+    return projection.bias
 
-    shape: ModelShape
-    model: Any
-    _dtype: torch.dtype
-    _device: torch.device
-    _final: nn.Module | None
-    _embedding_std: float | None = None
+
+class CausalAdapter(ABC):
+    """The common parts of one decoder; see `pathdsl.engine.adapters.base.Adapter` for each call.
+
+    A subclass verifies the model and its modules first, and says where its parts are: `blocks` of
+    its layers, the norm `final` before the unembedding (None where there is none), and the `head`.
+    Modules of `transformers` have no types of their own, so they are `Any` here.
+
+    Raises what `check_weights` raises.
+    """
+
     fused: bool = False
+    _narrowest = torch.float64
+    """The narrowest dtype that the family's own code passes through in a float64 model."""
+
+    def __init__(
+        self, model: nn.Module, shape: ModelShape, *, blocks: Any, final: Any, head: Any
+    ) -> None:
+        self._dtype, self._device = check_weights(model)
+        self.model: Any = model
+        self.shape = shape
+        self.blocks: list[Any] = list(blocks)
+        self.final = final
+        self.head = head
+        self._embedding_std: float | None = None
 
     @abstractmethod
     def embed(self, ids: Tensor) -> Tensor:
@@ -72,12 +91,16 @@ class CausalAdapter(ABC):
         """What the MLP adds to the stream, (..., d) -> (..., d)."""
 
     @abstractmethod
-    def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The norm before the unembedding, (..., d) -> (..., d)."""
+    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
+        """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
 
     @abstractmethod
-    def unembed(self, normed: Tensor) -> Tensor:
-        """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""
+    def mlp_write(self, layer: int, hidden: Tensor, bias: Tensor) -> Tensor:
+        """What hidden units add, (..., d_mlp) -> (..., d); `bias` (..., 1) scales the bias."""
+
+    @abstractmethod
+    def write_bias(self, layer: int) -> Tensor:
+        """The bias of attention's output projection, (d,): belongs to no sender."""
 
     @abstractmethod
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
@@ -95,6 +118,11 @@ class CausalAdapter(ABC):
     def dtype(self) -> torch.dtype:
         """The dtype of weights and residual stream."""
         return self._dtype
+
+    @property
+    def precision(self) -> torch.dtype:
+        """The dtype whose rounding two ways to one number may differ by."""
+        return self._narrowest if self._dtype == torch.float64 else self._dtype
 
     @property
     def device(self) -> torch.device:
@@ -147,21 +175,48 @@ class CausalAdapter(ABC):
         pattern = self.softmax(self.scores(layer, q, k), mask)  # (n, rows, nq, nk)
         return self.mix(pattern, v), (pattern if want_pattern else None)
 
+    # ---------------------------------------------------------------- what attention writes
+
+    @abstractmethod
+    def _output_weight(self, layer: int, heads: Sequence[int] | None) -> Tensor:
+        """The output projection by head, (n_heads_selected, d_head, d)."""
+
+    def write(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
+        """The summed write without bias, (..., n_heads_selected, d_head) -> (..., d)."""
+        weight = self._output_weight(layer, heads)
+        return torch.matmul(z.flatten(-2), weight.reshape(-1, self.shape.d_model))
+
+    def write_each(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
+        """Each head's own write, (..., n_heads_selected, d_head) -> (..., n_heads_selected, d)."""
+        return torch.einsum("...hd,hdm->...hm", z, self._output_weight(layer, heads))
+
     # ---------------------------------------------------------------- embedding, unembedding
 
     def embedding_std(self) -> float:
         """The standard deviation of all entries of the token embedding matrix."""
         if self._embedding_std is None:
-            weight = self.model.get_input_embeddings().weight.detach()
-            self._embedding_std = float(weight.double().std(correction=0))
+            self._embedding_std = float(self._embedding().double().std(correction=0))
         return self._embedding_std
+
+    def _embedding(self) -> Tensor:
+        """The token embedding matrix, (d_vocab, d)."""
+        weight: Tensor = self.model.get_input_embeddings().weight.detach()
+        return weight
+
+    def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
+        """The norm before the unembedding, (..., d) -> (..., d)."""
+        return resid if self.final is None else apply(self.final, resid, scales, "scale_final")
+
+    def unembed(self, normed: Tensor) -> Tensor:
+        """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""
+        return self._capped(self.head(normed))
 
     def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
         """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
-        head = self.model.get_output_embeddings()
-        ids = ids.to(head.weight.device)
-        logits = torch.matmul(normed, head.weight[ids].transpose(-1, -2))
-        return self._capped(logits if head.bias is None else logits + head.bias[ids].unsqueeze(1))
+        weight, bias = self.head.weight, self.head.bias
+        ids = ids.to(weight.device)
+        logits = torch.matmul(normed, weight[ids].transpose(-1, -2))
+        return self._capped(logits if bias is None else logits + bias[ids].unsqueeze(1))
 
     def _capped(self, logits: Tensor) -> Tensor:
         """Logits as the model gives them out."""
@@ -171,20 +226,9 @@ class CausalAdapter(ABC):
 
     def decomposed_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Logits (rows, pos, d_vocab) of ids (rows, pos), from the parts."""
-        rows, pos = ids.shape
-        places = torch.arange(pos, device=self._device).expand(rows, pos)
-        valid = None if lengths is None else places < lengths.to(self._device).unsqueeze(-1)
         resid = self.embed(ids)
-        for layer in range(self.shape.n_layers):
-            normed = self.attention_input(layer, resid)
-            q, k, v = (
-                self.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
-                for slot in _SLOTS
-            )  # each (n_heads, rows, pos, d_head)
-            z, _ = self.attend(layer, q, k, v, places, valid)
-            before = resid
-            resid = resid + self.attention_write(layer, z.permute(1, 2, 0, 3))
-            resid = resid + self.mlp(layer, before if self.shape.parallel else resid)
+        for layer in layers(self, resid, lengths):
+            resid = layer.after
         return self.unembed(self.final_norm(resid))
 
     def plain_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -198,12 +242,19 @@ class CausalAdapter(ABC):
         return logits
 
     def final_stream(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """(rows, pos, d): what enters the unmodified model's final norm."""
+        """(rows, pos, d): the unmodified model's stream before the final norm, if there is one."""
         caught: list[Tensor] = []
-        assert self._final is not None
-        handle = self._final.register_forward_pre_hook(
-            lambda _module, inputs: caught.append(inputs[0])
-        )
+
+        def catch(module: nn.Module, inputs: tuple[Tensor, ...], out: Any = None) -> None:
+            if out is None:
+                caught.append(inputs[0])
+            else:
+                caught.append(out[0] if isinstance(out, tuple) else out)
+
+        if self.final is not None:
+            handle = self.final.register_forward_pre_hook(catch)
+        else:
+            handle = self.blocks[-1].register_forward_hook(catch)
         try:
             self.plain_forward(ids, lengths)
         finally:

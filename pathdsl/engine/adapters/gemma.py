@@ -45,12 +45,12 @@ class Gemma2Adapter(GemmaAdapter):
 
     def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm of all heads' summed writes, (..., n_heads, d_head) -> (..., d)."""
-        norm = self._blocks[layer].post_attention_layernorm
+        norm = self.blocks[layer].post_attention_layernorm
         return apply(norm, super().attention_write(layer, z), scales, "scale_after_attention")
 
     def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with the norms before and after it, (..., d) -> (..., d)."""
-        block = self._blocks[layer]
+        block = self.blocks[layer]
         out = block.mlp(apply(block.pre_feedforward_layernorm, resid, scales, "scale_mlp"))
         return apply(block.post_feedforward_layernorm, out, scales, "scale_after_mlp")
 
@@ -71,7 +71,9 @@ class Gemma3Adapter(Gemma2Adapter):
 
     def _rotary(self, layer: int, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines and sines of the layer's kind: sliding and full layers rotate apart."""
-        return self.model.model.rotary_emb(x, positions, self.model.config.layer_types[layer])
+        kind = self.model.config.layer_types[layer]
+        cos, sin = self.model.model.rotary_emb(x, positions, kind)
+        return cos, sin
 
 
 def _softcapped(x: Tensor, cap: float | None) -> Tensor:

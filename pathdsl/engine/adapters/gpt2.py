@@ -23,15 +23,16 @@ Source of the architecture: Radford et al. 2019; `transformers/models/gpt2/model
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import GPT2LMHeadModel
-from transformers.activations import NewGELUActivation
 from transformers.models.gpt2.modeling_gpt2 import GPT2MLP, GPT2Attention, GPT2Block, GPT2Model
 from transformers.pytorch_utils import Conv1D
 
-from pathdsl.engine.adapters.base import Slot, check_weights, refuse
+from pathdsl.engine.adapters.base import Slot, refuse
+from pathdsl.engine.adapters.blocks import activate
 from pathdsl.engine.adapters.common import CausalAdapter
 from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.engine.adapters.parts import check_parts, parts_of
@@ -77,12 +78,12 @@ class Gpt2Adapter(CausalAdapter):
 
     def __init__(self, model: nn.Module) -> None:
         _refuse_other_models(model)
-        self._dtype, self._device = check_weights(model)
-        assert isinstance(model, GPT2LMHeadModel)
-        self.model = model
-        self.shape = gpt2_shape(model.config.to_dict())
-        self._blocks = list(model.transformer.h)
-        config = model.config
+        whole: Any = model
+        config, parts = whole.config, whole.transformer
+        super().__init__(
+            model, gpt2_shape(config.to_dict()), blocks=parts.h, final=parts.ln_f,
+            head=whole.lm_head,
+        )  # fmt: skip
         self._upcast = bool(config.reorder_and_upcast_attn) and (
             config._attn_implementation == "eager"
         )
@@ -92,12 +93,6 @@ class Gpt2Adapter(CausalAdapter):
                 "`transformers` cannot run `reorder_and_upcast_attn` in float64",
                 advice="dtype: float32",
             )
-        self._final = model.transformer.ln_f
-
-    @property
-    def precision(self) -> torch.dtype:
-        """The dtype whose rounding two ways to one number may differ by."""
-        return self._dtype
 
     # ---------------------------------------------------------------- input
 
@@ -105,13 +100,14 @@ class Gpt2Adapter(CausalAdapter):
         """Token plus position embedding, (rows, pos) ids -> (rows, pos, d)."""
         places = torch.arange(ids.shape[-1], device=self._device)
         parts = self.model.transformer
-        return parts.wte(ids.to(self._device)) + parts.wpe(places)
+        embedded: Tensor = parts.wte(ids.to(self._device)) + parts.wpe(places)
+        return embedded
 
     # ---------------------------------------------------------------- attention
 
     def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before attention, (..., d) -> (..., d)."""
-        return apply(self._blocks[layer].ln_1, resid, scales, "scale_attention")
+        return apply(self.blocks[layer].ln_1, resid, scales, "scale_attention")
 
     def project(
         self,
@@ -123,7 +119,7 @@ class Gpt2Adapter(CausalAdapter):
     ) -> Tensor:
         """q, k or v with bias, (..., d) -> (..., n_heads_selected, d_head); no rotation here."""
         d_model, d_head = self.shape.d_model, self.shape.d_head
-        fused = self._blocks[layer].attn.c_attn
+        fused = self.blocks[layer].attn.c_attn
         part = slice(_SLOTS[slot] * d_model, (_SLOTS[slot] + 1) * d_model)
         weight, bias = fused.weight[:, part], fused.bias[part]  # (d, n_heads * d_head)
         n_selected = self.shape.n_heads
@@ -137,32 +133,23 @@ class Gpt2Adapter(CausalAdapter):
 
     def scaling(self, layer: int) -> float | None:
         """What scores are multiplied by; None where they are upcast to float32 on the way."""
-        return None if self._upcast else float(self._blocks[layer].attn.scaling)
+        return None if self._upcast else float(self.blocks[layer].attn.scaling)
 
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         if self._upcast:
             q, k = q.float(), k.float()
-        return torch.matmul(q, k.transpose(-1, -2)) * self._blocks[layer].attn.scaling
+        return torch.matmul(q, k.transpose(-1, -2)) * self.blocks[layer].attn.scaling
 
     def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
         """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
         hidden = torch.finfo(scores.dtype).min
         return torch.softmax(scores.masked_fill(~mask, hidden), dim=-1).to(self._dtype)
 
-    def write(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
-        """The summed write without bias, (..., n_heads_selected, d_head) -> (..., d)."""
-        weight = self._output_weight(layer, heads)  # (n_heads_selected, d_head, d)
-        return torch.matmul(z.flatten(-2), weight.reshape(-1, self.shape.d_model))
-
-    def write_each(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
-        """Each head's own write, (..., n_heads_selected, d_head) -> (..., n_heads_selected, d)."""
-        weight = self._output_weight(layer, heads)
-        return torch.einsum("...hd,hdm->...hm", z, weight)
-
     def write_bias(self, layer: int) -> Tensor:
         """The bias of attention's output projection, (d,): belongs to no sender."""
-        return self._blocks[layer].attn.c_proj.bias
+        bias: Tensor = self.blocks[layer].attn.c_proj.bias
+        return bias
 
     def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
         """All that attention adds to the stream: every head's write and the bias."""
@@ -170,37 +157,28 @@ class Gpt2Adapter(CausalAdapter):
 
     def _output_weight(self, layer: int, heads: Sequence[int] | None) -> Tensor:
         """The output projection by head, (n_heads_selected, d_head, d)."""
-        weight = self._blocks[layer].attn.c_proj.weight
+        weight: Tensor = self.blocks[layer].attn.c_proj.weight
         by_head = weight.view(self.shape.n_heads, self.shape.d_head, self.shape.d_model)
         return by_head if heads is None else by_head[self._index(heads)]
 
-    # ---------------------------------------------------------------- MLP and logits
+    # ---------------------------------------------------------------- MLP
 
     def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with its norm and output bias, (..., d) -> (..., d)."""
-        return self._blocks[layer].mlp.c_proj(self.mlp_hidden(layer, resid, scales))
+        written: Tensor = self.blocks[layer].mlp.c_proj(self.mlp_hidden(layer, resid, scales))
+        return written
 
     def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP's hidden units, (..., d) -> (..., d_mlp)."""
-        block = self._blocks[layer]
+        block = self.blocks[layer]
         hidden = block.mlp.c_fc(apply(block.ln_2, resid, scales, "scale_mlp").contiguous())
-        if isinstance(block.mlp.act, NewGELUActivation):
-            # The same function in one kernel: the module's own is five passes over the memory.
-            return torch.nn.functional.gelu(hidden, approximate="tanh")
-        return block.mlp.act(hidden)
+        return activate(block.mlp.act, hidden)
 
     def mlp_write(self, layer: int, hidden: Tensor, bias: Tensor) -> Tensor:
         """What hidden units add, (..., d_mlp) -> (..., d); `bias` (..., 1) scales the bias."""
-        part = self._blocks[layer].mlp.c_proj
-        return torch.matmul(hidden, part.weight) + bias * part.bias
-
-    def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The norm before the unembedding, (..., d) -> (..., d)."""
-        return apply(self.model.transformer.ln_f, resid, scales, "scale_final")
-
-    def unembed(self, normed: Tensor) -> Tensor:
-        """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""
-        return self.model.lm_head(normed)
+        part = self.blocks[layer].mlp.c_proj
+        written: Tensor = torch.matmul(hidden, part.weight) + bias * part.bias
+        return written
 
 
 def _refuse_other_models(model: nn.Module) -> None:

@@ -24,6 +24,8 @@ modeling_gptj.py`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import GPTJForCausalLM
@@ -74,12 +76,16 @@ class GptJAdapter(BlockAdapter):
     """
 
     def __init__(self, model: nn.Module) -> None:
-        n_layers = int(getattr(model.config, "n_layer", 0))
+        n_layers = int(getattr(getattr(model, "config", None), "n_layer", 0))
         parts = parts_of(_MODEL_PARTS, "transformer.h", n_layers, _BLOCK_PARTS)
         check_parts(model, GPTJForCausalLM, "GPT-J", parts, ("act",))
-        assert isinstance(model, GPTJForCausalLM)
-        super().__init__(model, gptj_shape(model.config.to_dict()))
-        self._rotary = model.config.rotary_dim
+        whole: Any = model
+        config, parts = whole.config, whole.transformer
+        super().__init__(
+            model, gptj_shape(config.to_dict()), blocks=parts.h, final=parts.ln_f,
+            head=whole.lm_head,
+        )  # fmt: skip
+        self._rotary = int(config.rotary_dim or 0)
         if not self._rotary or self._rotary % 2 or self._rotary > self.shape.d_head:
             raise refuse(
                 "PD612",
@@ -87,29 +93,29 @@ class GptJAdapter(BlockAdapter):
                 f"{self.shape.d_head}, and `transformers` cannot run it",
                 advice=f"`rotary_dim` from 2 to {self.shape.d_head}, even",
             )
-        self._blocks = list(model.transformer.h)
-        self._tokens = model.transformer.wte
-        self._final, self._head = model.transformer.ln_f, model.lm_head
+        self._tokens = parts.wte
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token embedding, (rows, pos) ids -> (rows, pos, d); positions enter in q and k."""
-        return self._tokens(ids.to(self._device))
+        embedded: Tensor = self._tokens(ids.to(self._device))
+        return embedded
 
     def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm of the block, which its MLP reads too, (..., d) -> (..., d)."""
-        return apply(self._blocks[layer].ln_1, resid, scales, "scale_attention")
+        return apply(self.blocks[layer].ln_1, resid, scales, "scale_attention")
 
     def _input_weight(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
-        return self._by_head(getattr(self._blocks[layer].attn, f"{slot}_proj"))
+        return self._by_head(getattr(self.blocks[layer].attn, f"{slot}_proj"))
 
     def _output(self, layer: int) -> nn.Linear:
-        return self._blocks[layer].attn.out_proj
+        part: nn.Linear = self.blocks[layer].attn.out_proj
+        return part
 
     def _placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
         """q and k with neighbouring entries turned by their position, as far as `rotary_dim`."""
         if slot == "v":
             return x
-        holder = self._blocks[layer].attn if _Rotary is None else self.model.transformer.rotary_emb
+        holder = self.blocks[layer].attn if _Rotary is None else self.model.transformer.rotary_emb
         table = holder.embed_positions.to(x.device)  # (n_positions, rotary_dim)
         sin, cos = table[positions].to(x.dtype).unsqueeze(-2).chunk(2, dim=-1)
         sin, cos = sin.repeat_interleave(2, -1), cos.repeat_interleave(2, -1)
@@ -120,18 +126,18 @@ class GptJAdapter(BlockAdapter):
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled scores in float32, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         product = torch.matmul(q.float(), k.float().transpose(-1, -2))
-        attention = self._blocks[layer].attn
+        attention = self.blocks[layer].attn
         if hasattr(attention, "scale_attn"):  # until transformers 5.23
             return product / attention.scale_attn
         return product * attention.scaling
 
     def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
-        block = self._blocks[layer]
+        block = self.blocks[layer]
         hidden = block.mlp.fc_in(apply(block.ln_1, resid, scales, "scale_mlp"))
         return activate(block.mlp.act, hidden)
 
     def _mlp_out(self, layer: int) -> nn.Linear:
         """The MLP's output projection."""
-        part: nn.Linear = self._blocks[layer].mlp.fc_out
+        part: nn.Linear = self.blocks[layer].mlp.fc_out
         return part

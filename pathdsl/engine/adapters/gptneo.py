@@ -23,6 +23,8 @@ modeling_gpt_neo.py`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import GPTNeoForCausalLM
@@ -79,30 +81,31 @@ class GptNeoAdapter(BlockAdapter):
     """
 
     def __init__(self, model: nn.Module) -> None:
-        n_layers = int(getattr(model.config, "num_layers", 0))
+        n_layers = int(getattr(getattr(model, "config", None), "num_layers", 0))
         parts = parts_of(_MODEL_PARTS, "transformer.h", n_layers, _BLOCK_PARTS)
         check_parts(model, GPTNeoForCausalLM, "GPT-Neo", parts, ("act",))
-        assert isinstance(model, GPTNeoForCausalLM)
-        super().__init__(model, _shape(model))
-        self._blocks = list(model.transformer.h)
-        self._tokens, self._places = model.transformer.wte, model.transformer.wpe
-        self._final, self._head = model.transformer.ln_f, model.lm_head
+        whole: Any = model
+        parts = whole.transformer
+        super().__init__(model, _shape(whole), blocks=parts.h, final=parts.ln_f, head=whole.lm_head)
+        self._tokens, self._places = parts.wte, parts.wpe
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token plus position embedding, (rows, pos) ids -> (rows, pos, d)."""
         places = torch.arange(ids.shape[-1], device=self._device)
-        return self._tokens(ids.to(self._device)) + self._places(places)
+        embedded: Tensor = self._tokens(ids.to(self._device)) + self._places(places)
+        return embedded
 
     def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before attention, (..., d) -> (..., d)."""
-        return apply(self._blocks[layer].ln_1, resid, scales, "scale_attention")
+        return apply(self.blocks[layer].ln_1, resid, scales, "scale_attention")
 
     def _input_weight(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
-        attention = self._blocks[layer].attn.attention
+        attention = self.blocks[layer].attn.attention
         return self._by_head(getattr(attention, f"{slot}_proj"))
 
     def _output(self, layer: int) -> nn.Linear:
-        return self._blocks[layer].attn.attention.out_proj
+        part: nn.Linear = self.blocks[layer].attn.attention.out_proj
+        return part
 
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Unscaled scores in float32, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
@@ -110,17 +113,17 @@ class GptNeoAdapter(BlockAdapter):
 
     def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
-        block = self._blocks[layer]
+        block = self.blocks[layer]
         hidden = block.mlp.c_fc(apply(block.ln_2, resid, scales, "scale_mlp"))
         return activate(block.mlp.act, hidden)
 
     def _mlp_out(self, layer: int) -> nn.Linear:
         """The MLP's output projection."""
-        part: nn.Linear = self._blocks[layer].mlp.c_proj
+        part: nn.Linear = self.blocks[layer].mlp.c_proj
         return part
 
 
-def _shape(model: GPTNeoForCausalLM) -> ModelShape:
+def _shape(model: Any) -> ModelShape:
     """The shape; raises where a layer of the model does not see as far as its config says."""
     try:
         shape = gpt_neo_shape(model.config.to_dict())

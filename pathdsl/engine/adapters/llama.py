@@ -31,14 +31,14 @@ Source of the architecture: Touvron et al. 2023 (arXiv:2302.13971);
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pathdsl.engine.adapters.base import Slot, check_weights
-from pathdsl.engine.adapters.common import CausalAdapter, scaled_bias
+from pathdsl.engine.adapters.base import Slot
+from pathdsl.engine.adapters.common import CausalAdapter, bias_of, scaled_bias
 from pathdsl.engine.adapters.llama_parts import BUILDS, check_modules, shape_of_model
 from pathdsl.engine.adapters.norms import Scales, apply
 
@@ -52,28 +52,25 @@ class LlamaAdapter(CausalAdapter):
     weights and options that are not computed, PD608 for quantised weights, PD618 in training mode.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self.shape = shape_of_model(model)
-        check_modules(model, BUILDS[self.shape.family], self.shape.n_layers)
-        self._dtype, self._device = check_weights(model)
-        self.model = cast(Any, model)
-        self._blocks: Any = self.model.model.layers
-        self._final = self.model.model.norm
+    _narrowest = torch.float32
 
-    @property
-    def precision(self) -> torch.dtype:
-        """The dtype whose rounding two ways to one number may differ by."""
-        return torch.float32 if self._dtype == torch.float64 else self._dtype
+    def __init__(self, model: nn.Module) -> None:
+        shape = shape_of_model(model)
+        check_modules(model, BUILDS[shape.family], shape.n_layers)
+        whole: Any = model
+        parts = whole.model
+        super().__init__(model, shape, blocks=parts.layers, final=parts.norm, head=whole.lm_head)
 
     def embed(self, ids: Tensor) -> Tensor:
         """The token embedding as it enters the stream, (rows, pos) ids -> (rows, pos, d)."""
-        return self.model.model.embed_tokens(ids.to(self._device))
+        embedded: Tensor = self.model.model.embed_tokens(ids.to(self._device))
+        return embedded
 
     # ---------------------------------------------------------------- attention
 
     def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before attention, (..., d) -> (..., d)."""
-        return apply(self._blocks[layer].input_layernorm, resid, scales, "scale_attention")
+        return apply(self.blocks[layer].input_layernorm, resid, scales, "scale_attention")
 
     def project(
         self,
@@ -90,7 +87,7 @@ class LlamaAdapter(CausalAdapter):
         stored = asked if slot == "q" else [head * width // shape.n_heads for head in asked]
         chosen = sorted(set(stored))
         out = self._projected(layer, slot, normed, None if len(chosen) == width else chosen)
-        if slot != "v" and getattr(self._blocks[layer].self_attn, "use_rope", True):
+        if slot != "v" and getattr(self.blocks[layer].self_attn, "use_rope", True):
             if positions is None:
                 positions = torch.arange(normed.shape[-2], device=normed.device)
             out = self._rotated(layer, out, positions.to(normed.device))
@@ -109,17 +106,18 @@ class LlamaAdapter(CausalAdapter):
             weight = weight.view(-1, d_head, weight.shape[-1])[chosen].flatten(0, 1)
             bias = None if bias is None else bias.view(-1, d_head)[chosen].flatten()
         out = functional.linear(normed, weight, bias).unflatten(-1, (-1, d_head))
-        norm = getattr(self._blocks[layer].self_attn, f"{slot}_norm", None)
+        norm = getattr(self.blocks[layer].self_attn, f"{slot}_norm", None)
         return out if norm is None else norm(out)
 
     def _weights(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
         """Weight (n_stored_heads * d_head, d) and bias of one projection."""
-        part = getattr(self._blocks[layer].self_attn, f"{slot}_proj")
+        part = getattr(self.blocks[layer].self_attn, f"{slot}_proj")
         return part.weight, part.bias
 
     def _rotary(self, layer: int, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines and sines of positions (...), each (..., n_rotated)."""
-        return self.model.model.rotary_emb(x, positions)
+        cos, sin = self.model.model.rotary_emb(x, positions)
+        return cos, sin
 
     def _rotated(self, layer: int, x: Tensor, positions: Tensor) -> Tensor:
         """Queries or keys (..., heads, d_head) rotated by their positions (...)."""
@@ -133,11 +131,11 @@ class LlamaAdapter(CausalAdapter):
 
     def scaling(self, layer: int) -> float | None:
         """What scores are multiplied by."""
-        return float(self._blocks[layer].self_attn.scaling)
+        return float(self.blocks[layer].self_attn.scaling)
 
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
-        return torch.matmul(q, k.transpose(-1, -2)) * self._blocks[layer].self_attn.scaling
+        return torch.matmul(q, k.transpose(-1, -2)) * self.blocks[layer].self_attn.scaling
 
     def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
         """The pattern, by way of float32; keys where `mask` is False get exactly 0."""
@@ -155,32 +153,32 @@ class LlamaAdapter(CausalAdapter):
 
     def write_bias(self, layer: int) -> Tensor:
         """The bias of attention's output projection, (d,): belongs to no sender."""
-        part = self._blocks[layer].self_attn.o_proj
-        return part.weight.new_zeros(self.shape.d_model) if part.bias is None else part.bias
+        return bias_of(self.blocks[layer].self_attn.o_proj)
 
     def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
         """All that attention adds to the stream, (..., n_heads, d_head) -> (..., d)."""
-        part = self._blocks[layer].self_attn.o_proj
+        part = self.blocks[layer].self_attn.o_proj
         return functional.linear(z.flatten(-2), part.weight, part.bias)
 
     def _output_weight(self, layer: int, heads: Sequence[int] | None) -> Tensor:
         """The output projection by head, (d, n_heads_selected, d_head)."""
-        weight = self._blocks[layer].self_attn.o_proj.weight
+        weight = self.blocks[layer].self_attn.o_proj.weight
         by_head = weight.view(self.shape.d_model, self.shape.n_heads, self.shape.d_head)
         return by_head if heads is None else by_head[:, self._index(heads)]
 
-    # ---------------------------------------------------------------- MLP and logits
+    # ---------------------------------------------------------------- MLP
 
     def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with the norm before it, (..., d) -> (..., d)."""
-        block = self._blocks[layer]
-        return block.mlp(apply(block.post_attention_layernorm, resid, scales, "scale_mlp"))
+        block = self.blocks[layer]
+        out: Tensor = block.mlp(apply(block.post_attention_layernorm, resid, scales, "scale_mlp"))
+        return out
 
     def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The gated hidden units, (..., d) -> (..., d_mlp)."""
         if self.shape.normed_mlp:
             raise ValueError("behind a norm, hidden units write nothing of their own")
-        block = self._blocks[layer]
+        block = self.blocks[layer]
         return self._gated(
             block.mlp, apply(block.post_attention_layernorm, resid, scales, "scale_mlp")
         )
@@ -192,19 +190,7 @@ class LlamaAdapter(CausalAdapter):
 
     def mlp_write(self, layer: int, hidden: Tensor, bias: Tensor) -> Tensor:
         """What hidden units add, (..., d_mlp) -> (..., d); `bias` (..., 1) scales the bias."""
-        return scaled_bias(self._blocks[layer].mlp.down_proj, hidden, bias)
-
-    def final_norm(self, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The norm before the unembedding, (..., d) -> (..., d)."""
-        return apply(self.model.model.norm, resid, scales, "scale_final")
-
-    def unembed(self, normed: Tensor) -> Tensor:
-        """Logits over the vocabulary, (..., d) -> (..., d_vocab)."""
-        return self._capped(self.model.lm_head(normed))
-
-    def _capped(self, logits: Tensor) -> Tensor:
-        """Logits as the model gives them out."""
-        return logits
+        return scaled_bias(self.blocks[layer].mlp.down_proj, hidden, bias)
 
     # ---------------------------------------------------------------- the whole model
 

@@ -25,6 +25,8 @@ Source of the architecture: Black et al. 2022 (arXiv:2204.06745); Biderman et al
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import GPTNeoXForCausalLM
@@ -78,17 +80,18 @@ class NeoxAdapter(BlockAdapter):
     """
 
     def __init__(self, model: nn.Module) -> None:
-        n_layers = int(getattr(model.config, "num_hidden_layers", 0))
+        n_layers = int(getattr(getattr(model, "config", None), "num_hidden_layers", 0))
         parts = parts_of(_MODEL_PARTS, "gpt_neox.layers", n_layers, _BLOCK_PARTS)
         check_parts(model, GPTNeoXForCausalLM, "GPT-NeoX", parts, ("act",))
-        assert isinstance(model, GPTNeoXForCausalLM)
-        super().__init__(model, gpt_neox_shape(model.config.to_dict()))
-        if model.config._attn_implementation != "eager" and self._dtype == torch.float64:
-            self._softmax_dtype = torch.float64
-        self._blocks = list(model.gpt_neox.layers)
-        self._tokens = model.gpt_neox.embed_in
-        self._rotary = model.gpt_neox.rotary_emb
-        self._final, self._head = model.gpt_neox.final_layer_norm, model.lm_head
+        whole: Any = model
+        config, parts = whole.config, whole.gpt_neox
+        super().__init__(
+            model, gpt_neox_shape(config.to_dict()), blocks=parts.layers,
+            final=parts.final_layer_norm, head=whole.lm_head,
+        )  # fmt: skip
+        if config._attn_implementation != "eager" and self._dtype == torch.float64:
+            self._narrowest = torch.float64
+        self._tokens, self._rotary = parts.embed_in, parts.rotary_emb
         self._refuse_options()
 
     def _refuse_options(self) -> None:
@@ -98,7 +101,7 @@ class NeoxAdapter(BlockAdapter):
                 f"the rotary embedding turns {width} entries of heads of width "
                 f"{self.shape.d_head}, and `transformers` cannot run it",
             )
-        for layer, block in enumerate(self._blocks):
+        for layer, block in enumerate(self.blocks):
             if bool(block.use_parallel_residual) != self.shape.parallel:
                 raise refuse(
                     "PD612",
@@ -108,20 +111,22 @@ class NeoxAdapter(BlockAdapter):
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token embedding, (rows, pos) ids -> (rows, pos, d); positions enter in q and k."""
-        return self._tokens(ids.to(self._device))
+        embedded: Tensor = self._tokens(ids.to(self._device))
+        return embedded
 
     def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before attention, (..., d) -> (..., d)."""
-        return apply(self._blocks[layer].input_layernorm, resid, scales, "scale_attention")
+        return apply(self.blocks[layer].input_layernorm, resid, scales, "scale_attention")
 
     def _input_weight(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
-        fused = self._blocks[layer].attention.query_key_value
+        fused = self.blocks[layer].attention.query_key_value
         n_heads, d_head, part = self.shape.n_heads, self.shape.d_head, _SLOTS[slot]
         weight = fused.weight.view(n_heads, 3, d_head, -1)[:, part]
         return weight, None if fused.bias is None else fused.bias.view(n_heads, 3, d_head)[:, part]
 
     def _output(self, layer: int) -> nn.Linear:
-        return self._blocks[layer].attention.dense
+        part: nn.Linear = self.blocks[layer].attention.dense
+        return part
 
     def _placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
         """q and k with halves of their first entries turned by their position."""
@@ -136,15 +141,15 @@ class NeoxAdapter(BlockAdapter):
 
     def scaling(self, layer: int) -> float | None:
         """What scores are multiplied by."""
-        return float(self._blocks[layer].attention.scaling)
+        return float(self.blocks[layer].attention.scaling)
 
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
-        return torch.matmul(q, k.transpose(-1, -2)) * self._blocks[layer].attention.scaling
+        return torch.matmul(q, k.transpose(-1, -2)) * self.blocks[layer].attention.scaling
 
     def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
-        block = self._blocks[layer]
+        block = self.blocks[layer]
         hidden = block.mlp.dense_h_to_4h(
             apply(block.post_attention_layernorm, resid, scales, "scale_mlp")
         )
@@ -152,5 +157,5 @@ class NeoxAdapter(BlockAdapter):
 
     def _mlp_out(self, layer: int) -> nn.Linear:
         """The MLP's output projection."""
-        part: nn.Linear = self._blocks[layer].mlp.dense_4h_to_h
+        part: nn.Linear = self.blocks[layer].mlp.dense_4h_to_h
         return part

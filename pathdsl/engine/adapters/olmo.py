@@ -48,17 +48,17 @@ class Olmo2Adapter(LlamaAdapter):
         """(..., n_stored_heads_selected, d_head); queries and keys are normed over all heads."""
         out = functional.linear(normed, *self._weights(layer, slot))
         if slot != "v":
-            out = getattr(self._blocks[layer].self_attn, f"{slot}_norm")(out)
+            out = getattr(self.blocks[layer].self_attn, f"{slot}_norm")(out)
         by_head = out.unflatten(-1, (-1, self.shape.d_head))
         return by_head if heads is None else by_head[..., self._index(heads), :]
 
     def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm of all heads' summed writes, (..., n_heads, d_head) -> (..., d)."""
-        norm = self._blocks[layer].post_attention_layernorm
+        norm = self.blocks[layer].post_attention_layernorm
         return apply(norm, super().attention_write(layer, z), scales, "scale_after_attention")
 
     def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP on the stream itself, with the norm after it, (..., d) -> (..., d)."""
-        block = self._blocks[layer]
+        block = self.blocks[layer]
         out = block.mlp(resid)
         return apply(block.post_feedforward_layernorm, out, scales, "scale_after_mlp")

@@ -28,6 +28,8 @@ modeling_opt.py`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import OPTForCausalLM
@@ -78,23 +80,22 @@ class OptAdapter(BlockAdapter):
     """
 
     def __init__(self, model: nn.Module) -> None:
-        check_parts(model, OPTForCausalLM, "OPT", _parts(model.config), ("activation_fn",))
-        assert isinstance(model, OPTForCausalLM)
-        decoder = model.model.decoder
+        whole: Any = model
+        check_parts(model, OPTForCausalLM, "OPT", _parts(whole.config), ("activation_fn",))
+        decoder = whole.model.decoder
         try:
-            shape = opt_shape(model.config.to_dict())
+            shape = opt_shape(whole.config.to_dict())
         except UnsupportedConfig as error:
             raise refuse("PD612", str(error)) from error
         if not all(layer.do_layer_norm_before for layer in decoder.layers):
             raise refuse("PD612", "a layer differs from the config in `do_layer_norm_before`")
-        super().__init__(model, shape)
-        if model.config._attn_implementation != "eager" and self._dtype == torch.float64:
-            self._softmax_dtype = torch.float64
-        self._blocks = list(decoder.layers)
-        self._last_block = decoder.layers[-1]
+        super().__init__(
+            model, shape, blocks=decoder.layers, final=decoder.final_layer_norm, head=whole.lm_head
+        )
+        if whole.config._attn_implementation != "eager" and self._dtype == torch.float64:
+            self._narrowest = torch.float64
         self._tokens, self._places = decoder.embed_tokens, decoder.embed_positions
         self._into, self._out_of = decoder.project_in, decoder.project_out
-        self._final, self._head = decoder.final_layer_norm, model.lm_head
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token plus position embedding, (rows, pos) ids -> (rows, pos, d)."""
@@ -104,28 +105,27 @@ class OptAdapter(BlockAdapter):
             tokens = self._into(tokens)
         return tokens + self._places.weight[places + self._places.offset]
 
-    def embedding_std(self) -> float:
-        """The standard deviation of all entries of the token embedding as the stream gets it."""
-        if self._embedding_std is None:
-            weight = self._tokens.weight.detach().double()
-            if self._into is not None:
-                weight = weight @ self._into.weight.detach().double().t()
-            self._embedding_std = float(weight.std(correction=0))
-        return self._embedding_std
+    def _embedding(self) -> Tensor:
+        """The token embedding matrix as the stream gets it, (d_vocab, d)."""
+        weight = super()._embedding()
+        if self._into is not None:
+            weight = weight.double() @ self._into.weight.detach().double().t()
+        return weight
 
     def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before attention, (..., d) -> (..., d)."""
-        return apply(self._blocks[layer].self_attn_layer_norm, resid, scales, "scale_attention")
+        return apply(self.blocks[layer].self_attn_layer_norm, resid, scales, "scale_attention")
 
     def _input_weight(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
-        return self._by_head(getattr(self._blocks[layer].self_attn, f"{slot}_proj"))
+        return self._by_head(getattr(self.blocks[layer].self_attn, f"{slot}_proj"))
 
     def _output(self, layer: int) -> nn.Linear:
-        return self._blocks[layer].self_attn.out_proj
+        part: nn.Linear = self.blocks[layer].self_attn.out_proj
+        return part
 
     def _placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
         """Queries scaled, as the model does it: before they meet keys."""
-        return x * self._blocks[layer].self_attn.scaling if slot == "q" else x
+        return x * self.blocks[layer].self_attn.scaling if slot == "q" else x
 
     def scaling(self, layer: int) -> float | None:
         """1: queries are scaled before they meet keys."""
@@ -137,13 +137,13 @@ class OptAdapter(BlockAdapter):
 
     def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
-        block = self._blocks[layer]
+        block = self.blocks[layer]
         hidden = block.fc1(apply(block.final_layer_norm, resid, scales, "scale_mlp"))
         return activate(block.activation_fn, hidden)
 
     def _mlp_out(self, layer: int) -> nn.Linear:
         """The MLP's output projection."""
-        part: nn.Linear = self._blocks[layer].fc2
+        part: nn.Linear = self.blocks[layer].fc2
         return part
 
     def unembed(self, normed: Tensor) -> Tensor:

@@ -73,8 +73,7 @@ def check_parts(
 
 def _is_idle(part: nn.Module) -> bool:
     """Whether a module gives in eval mode what it is given, or holds nothing that computes."""
-    empty = type(part) in _CONTAINERS and len(part) == 0  # type: ignore[arg-type]
-    return type(part) in _IDLE or empty
+    return type(part) in _IDLE or (type(part) in _CONTAINERS and not [*part.children()])
 
 
 def parts_of(

@@ -28,7 +28,7 @@ class Phi3Adapter(LlamaAdapter):
         stored = self.shape.n_kv_heads * self.shape.d_head
         begin = {"q": 0, "k": queries, "v": queries + stored}[slot]
         part = slice(begin, begin + (queries if slot == "q" else stored))
-        fused = self._blocks[layer].self_attn.qkv_proj
+        fused = self.blocks[layer].self_attn.qkv_proj
         return fused.weight[part], None if fused.bias is None else fused.bias[part]
 
     def _gated(self, part: Any, x: Tensor) -> Tensor:

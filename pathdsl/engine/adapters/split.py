@@ -26,12 +26,6 @@ __all__ = ["Places", "SplitAdapter", "places_of", "split"]
 
 Move = Callable[[Tensor, torch.device], Tensor]
 
-_FINAL_NORMS = (
-    "transformer.ln_f",
-    "model.norm",
-    "gpt_neox.final_layer_norm",
-    "model.decoder.final_layer_norm",
-)
 _AT_THE_NORM = ("final_norm",)
 _AT_THE_OUTPUT = ("unembed", "unembed_columns")
 # These see the whole model, whose own hooks move values; or only what they are given.
@@ -121,15 +115,15 @@ def _calls(inner: Adapter) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 def places_of(inner: Adapter, model: nn.Module) -> Places:
     """Where the parts of a model are; raises EngineError PD612 where one part is on two devices."""
-    blocks: list[nn.Module] = cast(Any, inner)._blocks
+    parts: Any = inner
     home = _only("the embedding", [cast(Any, model).get_input_embeddings()])
-    layers = tuple(_only(f"layer {k}", [block]) for k, block in enumerate(blocks))
-    norms = [part for name, part in model.named_modules() if name in _FINAL_NORMS]
-    head = cast(Any, model).get_output_embeddings()
+    layers = tuple(_only(f"layer {k}", [block]) for k, block in enumerate(parts.blocks))
+    norms = [parts.final] if parts.final is not None else []
+    head = parts.head
     after = [part for name, part in model.named_modules() if name.endswith(".project_out")]
     output = _only("the unembedding", [head, *after])
     norm = _only("the final norm", norms, output)
-    counted = {id(p) for part in (*blocks, *norms, head, *after) for p in part.parameters()}
+    counted = {id(p) for part in (*parts.blocks, *norms, head, *after) for p in part.parameters()}
     for name, parameter in model.named_parameters():
         if id(parameter) not in counted and parameter.device != home:
             raise refuse(

@@ -6,7 +6,7 @@ what would work. No torch: a fast tokenizer of `transformers` comes in as an arg
     spec = task_spec(program.tasks["ioi"], program.tasks)
     rows = load_rows(spec, Path("hypotheses"))
     task, warnings = build_task(spec, rows, tokenizer, shape, answer_columns=["io", "s"])
-    resolve_positions(task, "S1", 1)
+    resolve_positions(task, Pos(name="S1", offset=1))
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ import numpy as np
 
 from pathdsl.engine.data.faults import Faults
 from pathdsl.engine.data.positions import (
-    END,
     next_tokens,
-    parse_position,
     resolve_positions,
     row_positions,
 )
@@ -54,7 +52,6 @@ __all__ = [
     "build_task",
     "load_rows",
     "next_tokens",
-    "parse_position",
     "resolve_positions",
     "task_spec",
 ]
@@ -134,7 +131,9 @@ def build_task(
         as_written = task.facts.get("data", spec.data.written) == spec.data.written
         vet_means(task, one, faults, counted=as_written and not from_file)
     faults.stop()
-    unchanged = {one: rows for one in specs if (rows := unchanged_rows(task, one)).any()}
+    unchanged: dict[TreatedSpec | None, np.ndarray] = {
+        one: where for one in specs if (where := unchanged_rows(task, one)).any()
+    }
     if spec.treated in unchanged:
         unchanged[None] = unchanged[spec.treated]
     return replace(task, unchanged=unchanged), faults.warnings
@@ -235,17 +234,14 @@ def _positions(
                 )
                 continue
         by_row.append(row_positions(row, prompt, counted, encoder, faults))
+        given = [row[field] for field in _PLACES if isinstance(row.get(field), Mapping)]
         for name in spec.positions:
-            base = parse_position(name)[0]
-            written = any(
-                base in row[field] for field in _PLACES if isinstance(row.get(field), Mapping)
-            )
-            if base and base != END and not written:
+            if not any(name in field for field in given):
                 faults.add(
                     "PD335",
-                    f"row `{row['id']}` gives no position `{base}`",
-                    about=base,
-                    advice=f'"positions": {{"{base}": 3}}',
+                    f"row `{row['id']}` gives no position `{name}`",
+                    about=name,
+                    advice=f'"positions": {{"{name}": 3}}',
                 )
     shared = [n for n in (by_row[0] if by_row else {}) if all(n in one for one in by_row)]
     return {name: tuple(one[name] for one in by_row) for name in shared}

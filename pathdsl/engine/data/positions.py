@@ -7,7 +7,6 @@ the last token, needs no entry. Offsets (`S1+1`) apply to each index and are che
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -16,21 +15,18 @@ from pathdsl.engine.data.cells import json_repair
 from pathdsl.engine.data.faults import Faults
 from pathdsl.engine.data.rows import Row
 from pathdsl.engine.data.tokens import Encoder, Prompt
-from pathdsl.errors import DataError, Diagnostic
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = [
     "END",
     "next_tokens",
-    "parse_position",
     "position_mask",
     "resolve_positions",
     "row_positions",
 ]
 
 END = "END"
-_WRITTEN = re.compile(r"(?:([A-Za-z_]\w*)([+-]\d+)?|\[(\d+)\])\Z")
 
 
 def row_positions(
@@ -92,16 +88,13 @@ def _of_span(
     faults: Faults,
 ) -> tuple[int, ...]:
     """The tokens that overlap a word's characters; a token may reach out of it only over blanks."""
-    well_formed = (
-        isinstance(value, list | tuple)
-        and len(value) == 2
-        and all(isinstance(i, int) and not isinstance(i, bool) for i in value)
-    )
+    ends = list(value) if isinstance(value, list | tuple) else []
+    well_formed = len(ends) == 2 and all(type(i) is int for i in ends)
     if not well_formed or prompt is None or prompt.text is None:
         why = "has no text prompt to count in" if well_formed else "is not [start, end]"
         faults.add("PD329", f"row `{row}`: span `{name}` {why}", about=name)
         return ()
-    start, end = value  # type: ignore[misc]
+    start, end = ends
     text = prompt.text
     if not 0 <= start < end <= len(text):
         faults.add(
@@ -140,47 +133,33 @@ def _listing(encoder: Encoder, prompt: Prompt) -> str:
 # ------------------------------------------------------------------------------- by name
 
 
-def parse_position(written: str) -> tuple[str, int, int | None]:
-    """Name, offset and index of `S1`, `S1+1`, `END-1`, `[3]`; ValueError for anything else."""
-    match = _WRITTEN.match(written.strip())
-    if match is None:
-        raise ValueError(f"`{written}` is no position")
-    name, offset, index = match.groups()
-    return name or "", int(offset or 0), None if index is None else int(index)
+def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
+    """For every row the token indices of a position, sorted.
 
-
-def resolve_positions(
-    task: TaskData, name: str = "", offset: int = 0, index: int | None = None
-) -> tuple[tuple[int, ...], ...]:
-    """For every row the token indices of a position, sorted: by name with an offset, or by index.
-
-    `resolve_positions(task, "S1", 1)`, `resolve_positions(task, "END")`, and for `[3]`
-    `resolve_positions(task, index=3)`. Raises DataError: PD338 for a name that the rows do not
-    have, PD336 with every row on which it lies outside the prompt.
+    Raises DataError: PD338 for a name that the rows do not have, PD336 with every row on which it
+    lies outside the prompt.
     """
     faults = Faults(task.name)
-    if index is not None:
-        written = f"[{index}]"
-        named: Sequence[tuple[int, ...]] = [(index,)] * task.n_rows
+    if not pos.name:
+        named: Sequence[tuple[int, ...]] = [(pos.index,)] * task.n_rows
     else:
-        written = f"{name}{offset:+d}" if offset else name
-        if name not in task.positions:
+        if pos.name not in task.positions:
             known = ", ".join(f"`{one}`" for one in task.positions)
             faults.add(
                 "PD338",
-                f"no position `{name}`, the rows have {known}",
-                advice=f"positions = [{name}]",
+                f"no position `{pos.name}`, the rows have {known}",
+                advice=f"positions = [{pos.name}]",
             )
             faults.stop()
-        named = [tuple(i + offset for i in indices) for indices in task.positions[name]]
+        named = [tuple(i + pos.offset for i in indices) for indices in task.positions[pos.name]]
     for row, length, indices in zip(task.row_ids, task.lengths, named, strict=True):
         if not indices:
-            faults.add("PD348", f"row `{row}`: position `{written}` is an empty set")
+            faults.add("PD348", f"row `{row}`: position `{pos}` is an empty set")
         for place in indices:
             if not 0 <= place < length:
                 faults.add(
                     "PD336",
-                    f"row `{row}`: position `{written}` is {place}, the prompt has tokens 0 to "
+                    f"row `{row}`: position `{pos}` is {place}, the prompt has tokens 0 to "
                     f"{int(length) - 1}",
                 )
                 break
@@ -188,16 +167,13 @@ def resolve_positions(
     return tuple(named)
 
 
-def next_tokens(task: TaskData, written: str) -> tuple[tuple[int, ...], ...]:
+def next_tokens(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     """For every row the ids of the tokens that follow a position, in the order of its indices.
 
-    `written` is a position as text (`S1`, `S1+1`, `[3]`). Raises DataError PD347 where on some rows
-    nothing follows (as at END), and what `resolve_positions` raises.
+    Raises DataError PD347 where on some rows nothing follows (as at END), and what
+    `resolve_positions` raises.
     """
-    try:
-        places = resolve_positions(task, *parse_position(written))
-    except ValueError as error:
-        raise DataError(Diagnostic(code="PD338", message=str(error))) from error
+    places = resolve_positions(task, pos)
     ends = [
         row
         for row, (indices, length) in enumerate(zip(places, task.lengths, strict=True))
@@ -208,7 +184,7 @@ def next_tokens(task: TaskData, written: str) -> tuple[tuple[int, ...], ...]:
         faults = Faults(task.name)
         faults.add(
             "PD347",
-            f"row `{task.row_ids[ends[0]]}`: no token follows `{written}`{others}",
+            f"row `{task.row_ids[ends[0]]}`: no token follows `{pos}`{others}",
             notes=("`next` is the token after the position read; the last has none",),
             advice="logit(next) @END-1",
         )
@@ -224,8 +200,7 @@ def position_mask(task: TaskData) -> Callable[[Pos], np.ndarray]:
 
     def mask(pos: Pos) -> np.ndarray:
         out = np.zeros((task.n_rows, task.n_pos), bool)
-        found = resolve_positions(task, pos.name, pos.offset, pos.index if pos.index >= 0 else None)
-        for row, places in enumerate(found):
+        for row, places in enumerate(resolve_positions(task, pos)):
             out[row, list(places)] = True
         return out
 

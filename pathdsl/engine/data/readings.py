@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from pathdsl.engine.data.faults import Faults, shown
 from pathdsl.engine.data.task import DataCall, TaskSpec
@@ -25,7 +25,7 @@ Row = Mapping[str, Any]
 _DIGITS = re.compile(r"[0-9]{1,18}\Z")
 
 
-def _items(value: object) -> list[object]:
+def _items(value: object) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
@@ -60,7 +60,7 @@ def vet_readings(
             if _all_one(texts, column, spec, prompts, encoder):
                 _note(cells[0], column, spec.data, encoder, faults)
         elif all(isinstance(item, str) and _DIGITS.match(item) for item in items):
-            in_range = max(int(item) for item in items) < encoder.shape.d_vocab  # type: ignore[call-overload]
+            in_range = max(int(str(item)) for item in items) < encoder.shape.d_vocab
             if in_range and _all_one(rows, column, spec, prompts, encoder):
                 _note(cells[0], column, spec.data, encoder, faults)
 
@@ -74,7 +74,7 @@ def _all_one(
 ) -> bool:
     """Whether every text of a column is one token, as the task reads them."""
     if spec.tokens == "alone":
-        return all(encoder.is_one(item) for row in rows for item in _items(row.get(column, [])))
+        return all(encoder.is_one(one) for row in rows for one in _items(row.get(column, [])))
     found = continuations(rows, column, prompts, encoder)
     return all(ids is not None and len(ids) == 1 for row in found for ids in row.values())
 
@@ -96,10 +96,11 @@ def _note(
     )
 
 
-def _declared(data: DataCall, column: str, kind: str) -> str:
+def _declared(data: DataCall, column: str, kind: Literal["ids", "texts"]) -> str:
     """The data source with the column declared to be what it was read as."""
-    columns = (*getattr(data, kind), column)
-    return "data = " + replace(data, **{kind: columns}).written
+    ids = (*data.ids, column) if kind == "ids" else data.ids
+    texts = (*data.texts, column) if kind == "texts" else data.texts
+    return "data = " + replace(data, ids=ids, texts=texts).written
 
 
 def _both(digits: str, encoder: Encoder) -> tuple[str, str]:

@@ -1,23 +1,29 @@
 """A `task` statement as plain values: where its rows come from and what its columns are for.
 
 `task abba = ioi where template == "abba"` is the fields of `ioi` with a filter on top. Argument
-names, kinds and defaults are those of `pathdsl.lang.signatures.calls`; this module only turns
-syntax into values and refuses what it cannot read (the language's own checks say more, and
-earlier).
+names, kinds and defaults are those of `pathdsl.lang.signatures.calls`; faults of what is written
+are told by the checks of the language, before anything is read here.
 
 Example: `task_spec(program.tasks["ioi"], program.tasks).reference == "prompt"`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from pathdsl.engine.data.faults import Faults
-from pathdsl.errors import Span
+from pathdsl.errors import DataError, Span
 from pathdsl.lang import ast
-from pathdsl.lang.signatures.calls import AVERAGES, LAYERNORMS, TASK_FIELDS, TOKENS
-from pathdsl.lang.signatures.calls import literal as literal_of
+from pathdsl.lang.signatures.calls import (
+    DATA_FILES,
+    TASK_FIELDS,
+    literal,
+    resolve_arguments,
+    resolve_fields,
+)
 from pathdsl.plan.treated import TreatedSpec, treated_spec
 
 __all__ = ["DataCall", "Filter", "Scalar", "TaskSpec", "task_spec"]
@@ -34,10 +40,10 @@ class DataCall:
 
     name: str
     path: str = ""
-    arguments: Mapping[str, Scalar] = field(default_factory=dict)
+    arguments: Mapping[str, Scalar] = dataclasses.field(default_factory=dict)
     ids: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
-    span: Span | None = field(default=None, compare=False, repr=False)
+    span: Span | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def written(self) -> str:
@@ -64,7 +70,7 @@ class Filter:
 
     field: str
     value: Scalar
-    span: Span | None = field(default=None, compare=False, repr=False)
+    span: Span | None = dataclasses.field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,163 +96,72 @@ class TaskSpec:
     average: str = "ratio_of_means"
     tokens: str = "alone"
     filters: tuple[Filter, ...] = ()
-    span: Span | None = field(default=None, compare=False, repr=False)
+    span: Span | None = dataclasses.field(default=None, compare=False, repr=False)
 
 
 def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = None) -> TaskSpec:
-    """The values of a `task` statement; `tasks` holds those that `base` may name.
+    """The values of a `task` statement of a file without faults.
 
-    Raises DataError PD345 with every field that cannot be read.
+    `tasks` holds those that it may be made from. Raises DataError PD345 where the task that it is
+    made from is not there, or is made from itself.
     """
-    faults = Faults(decl.name.name, decl.span)
-    filters: list[Filter] = []
-    seen = [decl.name.name]
-    origin = decl
-    while origin.base is not None:
-        value = literal_of(origin.where_value) if origin.where_value is not None else None
-        if origin.where_field is not None and value is not None:
-            filters.insert(0, Filter(field=origin.where_field.name, value=value, span=origin.span))
-        base = (tasks or {}).get(origin.base.name)
-        if base is None or base.name.name in seen:
-            why = "is not declared" if base is None else "is made from itself"
-            faults.add("PD345", f"the task `{origin.base.name}` {why}", span=origin.base.span)
-            faults.stop()
-            raise AssertionError("unreachable")
-        seen.append(base.name.name)
-        origin = base
+    origin, filters = _origin(decl, tasks or {})
     given = {one.name: one for one in origin.fields}
-    for name, one in given.items():
-        if name not in TASK_FIELDS:
-            known = ", ".join(f"`{other}`" for other in TASK_FIELDS)
-            faults.add("PD345", f"no field `{name}`, only {known}", span=one.span)
-
-    def word(name: str, choices: tuple[str, ...], default: str) -> str:
-        if name not in given:
-            return default
-        value = literal_of(given[name].value)
-        named = isinstance(value, str) and isinstance(given[name].value, ast.Name)
-        if named and (not choices or value in choices):
-            return str(value)
-        wanted = " or ".join(f"`{choice}`" for choice in choices) or "a name"
-        faults.add("PD345", f"`{name}` is not {wanted}", span=given[name].span)
-        return default
-
-    for name, example in (("data", "ioi(take: 256, seed: 0)"), ("reference", "prompt")):
-        if name not in given:
-            faults.add("PD345", f"has no `{name}`", advice=f"{name} = {example}")
-    data = DataCall(name="")
-    if "data" in given:
-        data = _data_call(given["data"], faults)
-    bos: bool | None = None
-    if "bos" in given:
-        value = literal_of(given["bos"].value)
-        if isinstance(value, bool):
-            bos = value
-        else:
-            faults.add("PD345", "`bos` is not `true` or `false`", span=given["bos"].span)
-    treated = None
-    if "treated" in given:
-        treated = treated_spec(given["treated"].value)
-    positions = _places(given["positions"].value) if "positions" in given else ()
-    if positions is None:
-        faults.add(
-            "PD345", "`positions` is not a list of names", span=given["positions"].span,
-            advice="positions = [IO, S1, S2]",
-        )  # fmt: skip
-    clusters = _crossed(given["cluster"].value) if "cluster" in given else None
-    if clusters is None:
-        clusters = word("cluster", (), ""), ""
-    spec = TaskSpec(
+    value = resolve_fields(TASK_FIELDS, given)
+    cluster, crossed = (*(value["cluster"] or ()), "", "")[:2]
+    return TaskSpec(
         name=decl.name.name,
-        data=data,
-        reference=word("reference", (), ""),
-        treated=treated,
-        positions=positions or (),
-        cluster=clusters[0],
-        crossed=clusters[1],
-        split_by=word("split_by", (), ""),
-        bos=bos,
-        layernorm=word("layernorm", LAYERNORMS, LAYERNORMS[0]),
-        average=word("average", AVERAGES, AVERAGES[0]),
-        tokens=word("tokens", TOKENS, TOKENS[0]),
-        filters=tuple(filters),
+        data=_data_call(value["data"]),
+        reference=value["reference"],
+        treated=treated_spec(value["treated"]) if value["treated"] is not None else None,
+        positions=tuple(at.name for at in value["positions"] or ()),
+        cluster=cluster,
+        crossed=crossed,
+        split_by=value["split_by"] or "",
+        bos=value["bos"],
+        layernorm=value["layernorm"],
+        average=value["average"],
+        tokens=value["tokens"],
+        filters=filters,
         span=decl.span,
     )
-    faults.stop()
-    return spec
 
 
-def _data_call(one: ast.Field, faults: Faults) -> DataCall:
+def _origin(
+    decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl]
+) -> tuple[ast.TaskDecl, tuple[Filter, ...]]:
+    """The task whose fields a task has, and the filters from it outwards."""
+    filters: list[Filter] = []
+    seen = {decl.name.name}
+    origin = decl
+    while origin.base is not None:
+        if origin.where_field is not None and origin.where_value is not None:
+            value = literal(origin.where_value)
+            if value is not None:
+                one = Filter(field=origin.where_field.name, value=value, span=origin.span)
+                filters.insert(0, one)
+        name = origin.base.name
+        if name not in tasks or name in seen:
+            why = "is made from itself" if name in seen else "is not declared"
+            faults = Faults(decl.name.name, decl.span)
+            faults.add("PD345", f"the task `{name}` {why}", span=origin.base.span)
+            raise DataError(faults.all)
+        seen.add(name)
+        origin = tasks[name]
+    return origin, tuple(filters)
+
+
+def _data_call(call: ast.Call) -> DataCall:
     """The value of `data = …`."""
-    value = one.value
-    if isinstance(value, ast.Name):  # a generator with all its defaults
-        return DataCall(name=value.name, span=value.span)
-    if not isinstance(value, ast.Call):
-        faults.add(
-            "PD345",
-            "`data` is no source of rows",
-            span=one.span,
-            advice='data = jsonl("rows.jsonl")',
-        )
-        return DataCall(name="")
-    path, arguments = "", {}
-    read_as: dict[str, tuple[str, ...]] = {}
-    for argument in value.arguments:
-        found = literal_of(argument.value)
-        if argument.keyword in ("ids", "texts"):
-            read_as[argument.keyword] = _columns(argument, faults)
-        elif found is None:
-            faults.add(
-                "PD345",
-                f"an argument of `{value.name}` is no number, text, word, `true` or `false`",
-                span=argument.span,
-            )
-        elif argument.keyword:
-            arguments[argument.keyword] = found
-        elif isinstance(argument.value, ast.String) and not path:
-            path = argument.value.value
-        else:
-            faults.add(
-                "PD345", f"`{value.name}` takes arguments by name, `take: 256`", span=argument.span
-            )
-    return DataCall(name=value.name, path=path, arguments=arguments, span=value.span, **read_as)
-
-
-def _columns(argument: ast.Argument, faults: Faults) -> tuple[str, ...]:
-    """The names that `ids: [answer, wrong]` lists."""
-    items = argument.value.items if isinstance(argument.value, ast.ListValue) else ()
-    names = tuple(item.name for item in items if isinstance(item, ast.Name))
-    if not names or len(names) != len(items):
-        faults.add(
-            "PD345",
-            f"`{argument.keyword}` is no list of columns",
-            span=argument.span,
-            advice=f"{argument.keyword}: [answer]",
-        )
-    return names
-
-
-def _crossed(value: ast.Expr) -> tuple[str, str] | None:
-    """The two fields of a list of two names; None for anything else."""
-    match value:
-        case ast.ListValue(items=(ast.Name(name=first, at=None), ast.Name(name=second, at=None))):
-            return first, second
-        case _:
-            return None
-
-
-def _places(value: ast.Expr) -> tuple[str, ...] | None:
-    """Position names, with offsets, of a list or of a single one; None for anything else."""
-    items = value.items if isinstance(value, ast.ListValue) else (value,)
-    found = []
-    for item in items:
-        match item:
-            case ast.Name(name=name, at=None):
-                found.append(name)
-            case ast.Position(name=name, offset=offset, index=None):
-                found.append(f"{name}{offset:+d}" if offset else name)
-            case ast.Position(index=int(index)):
-                found.append(f"[{index}]")
-            case _:
-                return None
-    return tuple(found)
+    read: dict[str, Any] = {}
+    if call.name in DATA_FILES:
+        read = resolve_arguments(DATA_FILES[call.name], call.arguments)
+    stated = {a.keyword: literal(a.value) for a in call.arguments if a.keyword}
+    return DataCall(
+        name=call.name,
+        path=read.get("path", ""),
+        arguments={name: value for name, value in stated.items() if value is not None},
+        ids=read.get("ids") or (),
+        texts=read.get("texts") or (),
+        span=call.span,
+    )

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pathdsl.engine.data.cells import json_repair
-from pathdsl.engine.data.faults import Faults, listed, quoted, shown
+from pathdsl.engine.data.faults import Faults, listed, shown
 from pathdsl.errors import Severity
 from pathdsl.graph.model.shape import ModelShape
+from pathdsl.near import quoted
 
 __all__ = ["Encoder", "Prompt"]
 
@@ -45,7 +46,7 @@ class Encoder:
         texts: Collection[str] = (),
     ) -> None:
         """`texts`: columns that are declared to be texts."""
-        self.tokenizer = tokenizer
+        self.tokenizer: Any = tokenizer
         self.shape = shape
         self.faults = faults
         self.bos = bos
@@ -183,7 +184,7 @@ class Encoder:
         one token), PD342 (no tokenizer), PD354 (a Python list), PD357 (no continuation).
         """
         where = f"row `{row}`, column `{column}`"
-        items = list(value) if isinstance(value, list | tuple) else [value]
+        items: list[Any] = list(value) if isinstance(value, list | tuple) else [value]
         if not items or not all(isinstance(item, str) or _whole(item) for item in items):
             self.faults.add(
                 "PD329",
@@ -298,8 +299,8 @@ class Encoder:
     def _word(self, one: int) -> str:
         """One token as text. SentencePiece's `▁` is a blank, which decoding it alone strips off."""
         if one not in self._words:
-            text = self.tokenizer.decode([one])  # type: ignore[union-attr]
-            raw = self.tokenizer.convert_ids_to_tokens(one)  # type: ignore[union-attr]
+            text = self.tokenizer.decode([one])
+            raw = self.tokenizer.convert_ids_to_tokens(one)
             blank = isinstance(raw, str) and raw.startswith("▁") and not text.startswith(" ")
             self._words[one] = f" {text}" if blank else text
         return self._words[one]

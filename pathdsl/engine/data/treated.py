@@ -13,19 +13,22 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from pathdsl.draws import Draws
 from pathdsl.engine.data.faults import Faults
-from pathdsl.engine.data.positions import parse_position, resolve_positions
+from pathdsl.engine.data.positions import resolve_positions
 from pathdsl.errors import DataError, Severity
 from pathdsl.lang.method.treated import ENOUGH_PER_GROUP
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
 
 __all__ = [
-    "TreatedSpec",
+    "ON_ROWS",
+    "OnRows",
     "columns_of",
     "groups_of_one",
     "mean_groups",
@@ -72,7 +75,7 @@ def vet_means(task: TaskData, spec: TreatedSpec, faults: Faults, *, counted: boo
     Note PD517 where rows are averaged whose positions stand at other tokens. `counted`: the rows
     come from a generator, whose labels the lint has counted; their lengths it does not know.
     """
-    if spec.kind != "mean" or faults or (spec.by and spec.by not in task.labels):
+    if not spec.how.averaged or faults or (spec.by and spec.by not in task.labels):
         return
     groups = mean_groups(task, spec)
     _vet_alignment(task, spec, groups, faults)
@@ -156,7 +159,7 @@ def noise_values(
     """
     from scipy.special import ndtri
 
-    places = [resolve_positions(task, *parse_position(at)) for at in spec.at]
+    places = [resolve_positions(task, at) for at in spec.at]
     noise = np.zeros((len(rows), int(task.lengths[rows].max()), d_model))
     for i, row in enumerate(rows):
         for place in sorted({one for named in places for one in named[row]}):
@@ -185,16 +188,13 @@ def vet_treated(task: TaskData, spec: TreatedSpec) -> Faults:
     if faults:
         return faults
     try:
-        if spec.kind == "resample":
+        if spec.how.drawn == "rows":
             resample_rows(task, spec)
         for at in spec.at:
-            resolve_positions(task, *parse_position(at))
+            resolve_positions(task, at)
     except DataError as error:
         for found in error.diagnostics:
             faults.keep(found)
-    except ValueError as error:
-        faults.add("PD338", str(error))
-    if faults:
         return faults
     unchanged = unchanged_rows(task, spec)
     if unchanged.all():
@@ -207,70 +207,24 @@ def vet_treated(task: TaskData, spec: TreatedSpec) -> Faults:
 def unchanged_rows(task: TaskData, spec: TreatedSpec) -> np.ndarray:
     """(rows,) bool: where the treated value is the reference's own, whatever the model computes.
 
-    Its prompt is the reference prompt, or all prompts behind its mean or its draws are, or its
-    noise has scale 0. For values that `vet_treated` has passed.
+    For values that `vet_treated` has passed.
     """
-    nothing: np.ndarray = np.zeros(task.n_rows, dtype=bool)
-    if not spec.column:
-        return ~nothing if spec.kind == "noise" and spec.scale == 0 else nothing
-    prompts, reference = task.prompts[spec.column], task.prompts[task.reference]
-    match spec.kind:
-        case "paired":
-            return np.asarray((prompts == reference).all(axis=1))
-        case "mean":
-            groups = mean_groups(task, spec)
-            first = np.unique(groups, return_index=True)[1]
-            other = np.flatnonzero((prompts != prompts[first][groups]).any(axis=1))
-            alike = ~np.isin(groups, groups[other])
-            return np.asarray(alike & (prompts == reference).all(axis=1))
-        case _:
-            same = ~nothing
-            for partners in resample_rows(task, spec):
-                same &= (prompts[partners] == reference).all(axis=1)
-            return same
+    return ON_ROWS[spec.kind].unchanged(task, spec)
 
 
 def moved_places(task: TaskData, spec: TreatedSpec) -> np.ndarray | None:
     """(rows, pos) bool: where a path that begins there carries another input than the reference's.
 
-    None for means and zeros, which are values of components and not of prompts. For values that
+    None for constants, which are values of components and not of prompts. For values that
     `vet_treated` has passed.
     """
-    moved: np.ndarray = np.zeros((task.n_rows, task.n_pos), dtype=bool)
-    match spec.kind:
-        case "paired" | "resample":
-            prompts, reference = task.prompts[spec.column], task.prompts[task.reference]
-            drawn = resample_rows(task, spec) if spec.kind == "resample" else [slice(None)]
-            for rows in drawn:
-                moved |= prompts[rows] != reference
-        case "noise":
-            for at in spec.at:
-                for row, places in enumerate(resolve_positions(task, *parse_position(at))):
-                    moved[row, list(places)] = spec.scale > 0
-        case _:
-            return None
-    return moved
+    return ON_ROWS[spec.kind].moved(task, spec)
 
 
 def _vet_nothing(task: TaskData, spec: TreatedSpec, faults: Faults) -> None:
     """Note PD358: no row has a treated value of its own."""
     which = f"on all {task.n_rows} rows" if task.n_rows > 1 else f"on row `{task.row_ids[0]}`"
-    by = f" of its `{spec.by}` and length" if spec.by else " of its length"
-    why, advice = {
-        "paired": (
-            f"`{spec.column}` equals `{task.reference}` {which}",
-            "a column with another prompt",
-        ),
-        "mean": (
-            f"`{spec}` is made of the row's own prompt alone {which}: no other{by} is there",
-            "take more rows, or a coarser `by:`",
-        ),
-        "resample": (
-            f"`{spec}` draws the row's own prompt {which}",
-            "rows with different prompts",
-        ),
-        "noise": (f"`{spec}` has scale 0", "scale: 3.0"),
-    }[spec.kind]
+    why, advice = ON_ROWS[spec.kind].nothing(task, spec, which)
     faults.add(
         "PD358",
         f"the treated value is the reference's own: {why}",
@@ -283,7 +237,7 @@ def _vet_unchanged(
     task: TaskData, spec: TreatedSpec, unchanged: np.ndarray, faults: Faults
 ) -> None:
     """Note PD340 and PD341 for rows that have no treated value of their own, or of one prompt."""
-    if spec.kind == "mean" and (alone := groups_of_one(task, spec)):
+    if spec.how.averaged and (alone := groups_of_one(task, spec)):
         others = f" and {len(alone) - 1} others are" if len(alone) > 1 else " is"
         by = f" of one `{spec.by}`" if spec.by else ""
         own = unchanged[task.row_ids.index(alone[0])]
@@ -299,9 +253,9 @@ def _vet_unchanged(
         return
     count = int(unchanged.sum())
     others = f" and on {count - 1} others" if count > 1 else ""
-    what = f"`{spec.column}` equals `{task.reference}`"
-    if spec.kind != "paired":
-        what = f"`{spec}` is made of the row's own prompt alone"
+    what = f"`{spec}` is made of the row's own prompt alone"
+    if spec.how.own_run:
+        what = f"`{spec.column}` equals `{task.reference}`"
     faults.add(
         "PD340",
         f"on row `{task.row_ids[int(np.flatnonzero(unchanged)[0])]}`{others} {what}, so treating "
@@ -309,3 +263,106 @@ def _vet_unchanged(
         notes=(f"{count} of {task.n_rows} rows; reports count them beside n",),
         severity=Severity.WARNING,
     )
+
+
+# ------------------------------------------------------------------------------- by kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnRows:
+    """What one kind of treated value is on the rows of a task.
+
+    `unchanged`: as `unchanged_rows`. `moved`: as `moved_places`. `nothing`: with the words for "on
+    all rows", why it is the reference's own everywhere, and what to write instead.
+    """
+
+    unchanged: Callable[[TaskData, TreatedSpec], np.ndarray]
+    moved: Callable[[TaskData, TreatedSpec], np.ndarray | None]
+    nothing: Callable[[TaskData, TreatedSpec, str], tuple[str, str]]
+
+
+def _nowhere(task: TaskData, spec: TreatedSpec) -> np.ndarray:
+    return np.zeros(task.n_rows, dtype=bool)
+
+
+def _no_input(task: TaskData, spec: TreatedSpec) -> None:
+    """Constants are values of components and not of prompts."""
+
+
+def _paired_unchanged(task: TaskData, spec: TreatedSpec) -> np.ndarray:
+    return np.asarray((task.prompts[spec.column] == task.prompts[task.reference]).all(axis=1))
+
+
+def _paired_moved(task: TaskData, spec: TreatedSpec) -> np.ndarray:
+    return np.asarray(task.prompts[spec.column] != task.prompts[task.reference])
+
+
+def _mean_unchanged(task: TaskData, spec: TreatedSpec) -> np.ndarray:
+    """Rows in groups whose prompts are all the reference prompt."""
+    prompts, groups = task.prompts[spec.column], mean_groups(task, spec)
+    first = np.unique(groups, return_index=True)[1]
+    other = np.flatnonzero((prompts != prompts[first][groups]).any(axis=1))
+    return ~np.isin(groups, groups[other]) & _paired_unchanged(task, spec)
+
+
+def _mean_nothing(task: TaskData, spec: TreatedSpec, which: str) -> tuple[str, str]:
+    by = f" of its `{spec.by}` and length" if spec.by else " of its length"
+    why = f"`{spec}` is made of the row's own prompt alone {which}: no other{by} is there"
+    return why, "take more rows, or a coarser `by:`"
+
+
+def _noise_moved(task: TaskData, spec: TreatedSpec) -> np.ndarray:
+    moved = np.zeros((task.n_rows, task.n_pos), dtype=bool)
+    for at in spec.at:
+        for row, places in enumerate(resolve_positions(task, at)):
+            moved[row, list(places)] = spec.scale > 0
+    return moved
+
+
+def _resample_unchanged(task: TaskData, spec: TreatedSpec) -> np.ndarray:
+    """Rows for which every draw is the reference prompt."""
+    prompts, reference = task.prompts[spec.column], task.prompts[task.reference]
+    same = np.ones(task.n_rows, dtype=bool)
+    for partners in resample_rows(task, spec):
+        same &= (prompts[partners] == reference).all(axis=1)
+    return same
+
+
+def _resample_moved(task: TaskData, spec: TreatedSpec) -> np.ndarray:
+    prompts, reference = task.prompts[spec.column], task.prompts[task.reference]
+    moved = np.zeros((task.n_rows, task.n_pos), dtype=bool)
+    for partners in resample_rows(task, spec):
+        moved |= prompts[partners] != reference
+    return moved
+
+
+ON_ROWS: dict[str, OnRows] = {
+    "paired": OnRows(
+        unchanged=_paired_unchanged,
+        moved=_paired_moved,
+        nothing=lambda task, spec, which: (
+            f"`{spec.column}` equals `{task.reference}` {which}",
+            "a column with another prompt",
+        ),
+    ),
+    "mean": OnRows(unchanged=_mean_unchanged, moved=_no_input, nothing=_mean_nothing),
+    "zero": OnRows(
+        unchanged=_nowhere,
+        moved=_no_input,
+        nothing=lambda task, spec, which: (f"every value is 0 {which}", "another treated value"),
+    ),
+    "noise": OnRows(
+        unchanged=lambda task, spec: np.full(task.n_rows, spec.scale == 0),
+        moved=_noise_moved,
+        nothing=lambda task, spec, which: (f"`{spec}` has scale 0", "scale: 3.0"),
+    ),
+    "resample": OnRows(
+        unchanged=_resample_unchanged,
+        moved=_resample_moved,
+        nothing=lambda task, spec, which: (
+            f"`{spec}` draws the row's own prompt {which}",
+            "rows with different prompts",
+        ),
+    ),
+}
+"""Each kind of `TREATED_KINDS` on the rows of a task."""

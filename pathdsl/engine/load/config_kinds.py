@@ -8,45 +8,46 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import isfinite
+from typing import Any
 
 from pathdsl.limits import LAYERS, SIZE
 
 __all__ = ["unusable"]
 
 
-def _switch(value: object) -> bool:
+def _switch(value: Any) -> bool:
     return isinstance(value, bool)
 
 
-def _number(value: object) -> bool:
+def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
-def _positive(value: object) -> bool:
-    return _number(value) and value > 0  # type: ignore[operator]
+def _positive(value: Any) -> bool:
+    return _number(value) and value > 0
 
 
-def _share(value: object) -> bool:
-    return _number(value) and 0 <= value <= 1  # type: ignore[operator]
+def _share(value: Any) -> bool:
+    return _number(value) and 0 <= value <= 1
 
 
-def _word(value: object) -> bool:
+def _word(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _whole(value: object) -> bool:
+def _whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _layers(value: object) -> bool:
-    return _whole(value) and value <= LAYERS.most  # type: ignore[operator]
+def _layers(value: Any) -> bool:
+    return _whole(value) and value <= LAYERS.most
 
 
-def _size(value: object) -> bool:
-    return _whole(value) and value <= SIZE.most  # type: ignore[operator]
+def _size(value: Any) -> bool:
+    return _whole(value) and value <= SIZE.most
 
 
-_KINDS: tuple[tuple[Callable[[object], bool], str, str], ...] = (
+_KINDS: tuple[tuple[Callable[[Any], bool], str, str], ...] = (
     (
         _switch,
         "true or false",

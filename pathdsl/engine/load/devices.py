@@ -70,10 +70,10 @@ def make_deterministic(device: torch.device, threads: int | None = None) -> None
     if device.type == "cuda":
         # cuBLAS reads it when its handle is made; results differ between runs without it.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # As use_deterministic_algorithms(True), which also imports torch.compile: a second of each check.
+    # As use_deterministic_algorithms(True), which also imports torch.compile: it takes a second.
     torch.set_deterministic_debug_mode("error")
     # No value is read before it is written; filling new memory with nan is for finding such faults.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False

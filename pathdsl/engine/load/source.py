@@ -26,7 +26,7 @@ from pathdsl.graph.model.shape import SHAPES, ModelShape, UnsupportedConfig
 from pathdsl.lang import ast
 from pathdsl.lang.fence import outside
 from pathdsl.lang.program import Program
-from pathdsl.lang.signatures.calls import DTYPES
+from pathdsl.lang.signatures.calls import DTYPES, LOADERS, resolve_arguments
 from pathdsl.limits import HEADS
 from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
@@ -44,13 +44,6 @@ __all__ = [
 ]
 
 Kind = Literal["hf", "folder", "bundled"]
-
-# The keyword arguments that each loader takes.
-_OPTIONS: dict[str, tuple[str, ...]] = {
-    "hf": ("revision", "dtype"),
-    "folder": ("dtype",),
-    "bundled": ("dtype",),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,71 +84,36 @@ def source_from(
     base_dir: Path,
     overrides: Mapping[str, ModelSource] | None = None,
 ) -> ModelSource:
-    """The source that a `model` statement names; a folder is relative to `base_dir`.
+    """The source that a `model` statement without faults names; a folder is from `base_dir`.
 
     `overrides`: replacements by the model's name, as `parse_override` gives them; the dtype stays
-    the file's unless the override states one. Raises LanguageError PD610, PD616 with every fault.
+    the file's unless the override states one. Raises LanguageError PD616 for texts that are empty.
     """
     call, name = decl.source, decl.name.name
-    faults: list[Diagnostic] = []
-
-    def fault(message: str, span: Span, advice: str = "", code: str = "PD616") -> None:
-        faults.append(Diagnostic(code=code, message=message, span=span, help=advice))
-
-    if call.name not in _OPTIONS:
-        fault(
-            f"no model loader `{call.name}`, wanted `hf`, `folder` or `bundled`",
-            call.name_span,
-            f'model {name} = folder("path/to/model")',
+    faults = [
+        Diagnostic(
+            code="PD616",
+            message="`revision:` is a quoted commit"
+            if argument.keyword == "revision"
+            else f'`{call.name}("")` names no model',
+            span=argument.span,
         )
-        raise LanguageError(faults)
-    location, options = "", {"revision": "", "dtype": "float32"}
-    positional = [argument for argument in call.arguments if not argument.keyword]
-    if len(positional) != 1 or not isinstance(positional[0].value, ast.String):
-        example = {"hf": "owner/name", "folder": "path/to/model", "bundled": "ioi-mini"}
-        fault(
-            f"`{call.name}` takes one quoted text first",
-            call.span,
-            f'{call.name}("{example[call.name]}")',
-        )
-    elif not (location := positional[0].value.value):
-        fault(f'`{call.name}("")` names no model', positional[0].span)
-    for argument in call.arguments:
-        if not argument.keyword:
-            continue
-        value = argument.value
-        if argument.keyword not in _OPTIONS[call.name]:
-            known = " and ".join(f"`{option}:`" for option in _OPTIONS[call.name])
-            fault(f"`{call.name}` has no `{argument.keyword}:`, only {known}", argument.span)
-        elif argument.keyword == "revision":
-            if isinstance(value, ast.String) and value.value:
-                options["revision"] = value.value
-            else:
-                fault("`revision:` is a quoted commit", argument.span)
-        else:
-            dtype = value.name if isinstance(value, ast.Name) else ""
-            if dtype not in DTYPES:
-                given = value.value if isinstance(value, ast.String) else dtype
-                fault(
-                    f"dtype `{given or 'found'}` is not supported, wanted "
-                    + ", ".join(f"`{one}`" for one in DTYPES),
-                    argument.span,
-                    "dtype: float32",
-                    code="PD610",
-                )
-            options["dtype"] = dtype
+        for argument in call.arguments
+        if isinstance(argument.value, ast.String) and not argument.value.value
+    ]
     if faults:
         raise LanguageError(faults)
-    typed = location
-    if call.name == "folder":
-        location = str((base_dir / location).absolute())
+    signature = LOADERS[call.name]
+    given = resolve_arguments(signature, call.arguments)
+    typed = given.word(signature.by_place[0].name)
     declared = ModelSource(
         kind=cast(Kind, call.name),
-        location=location,
+        location=str((base_dir / typed).absolute()) if call.name == "folder" else typed,
+        revision=str(given.get("revision") or ""),
+        dtype=given.word("dtype"),
         name=name,
         typed=typed,
         span=call.span,
-        **options,
     )
     override = (overrides or {}).get(name)
     if override is None:
@@ -191,7 +149,7 @@ def parse_override(text: str) -> tuple[str, ModelSource]:
     target, _, dtype = text.partition(",dtype=")
     name, equals, rest = target.partition("=")
     kind, colon, location = rest.partition(":")
-    if not (equals and colon and name.strip() and location and kind in _OPTIONS):
+    if not (equals and colon and name.strip() and location and kind in LOADERS):
         raise LanguageError(
             Diagnostic(
                 code="PD614",

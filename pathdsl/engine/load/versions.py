@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from packaging.version import InvalidVersion, Version
+
 from pathdsl.engine.load.source import ModelSource
 from pathdsl.errors import Diagnostic, Severity
 
@@ -22,7 +24,12 @@ rotates only by positions that are the same for all rows of a batch."""
 
 def in_range(version: str) -> bool:
     """Whether a version has the major version of the tested ones and is not older."""
-    return TESTED[0].partition(".")[0] == version.partition(".")[0] and not _older(version)
+    try:
+        found = Version(version).release
+    except InvalidVersion:
+        return False
+    first = Version(TESTED[0]).release
+    return found[0] == first[0] and found[:2] >= first[:2]
 
 
 def version_text(version: str) -> str:
@@ -38,18 +45,10 @@ def version_warning(source: ModelSource, version: str) -> tuple[Diagnostic, ...]
         "PD622",
         f"transformers {version} was not tested with this version of pathdsl, {_range()} was",
         notes=("the self-checks compare every model with its own forward pass all the same",),
-        advice=f"pip install 'transformers>={TESTED[0]},<{int(TESTED[0].partition('.')[0]) + 1}'",
+        advice=f"pip install 'transformers>={TESTED[0]},<{Version(TESTED[0]).major + 1}'",
     )
     return (replace(fault, severity=Severity.WARNING),)
 
 
 def _range() -> str:
     return f"{TESTED[0]} to {TESTED[1]}"
-
-
-def _older(version: str) -> bool:
-    def numbers(text: str) -> list[int]:
-        digits = ("".join(c for c in part if c.isdigit()) for part in text.split(".")[:2])
-        return [int(part or 0) for part in digits]
-
-    return numbers(version) < numbers(TESTED[0])

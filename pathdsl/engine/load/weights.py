@@ -207,7 +207,8 @@ def _read_weights(
 ) -> Any:
     """The model as transformers builds it: every weight read, and every weight used."""
     try:
-        model, report = transformers.AutoModelForCausalLM.from_pretrained(
+        read: Any = transformers.AutoModelForCausalLM.from_pretrained
+        model, report = read(
             place,
             revision=source.revision or "main",
             use_safetensors=True,
@@ -306,7 +307,7 @@ def _check_finite(source: ModelSource, model: Any) -> None:
     """Raise EngineError PD606 where a weight is infinite or not a number."""
     bad = [name for name, p in model.named_parameters() if not bool(torch.isfinite(p).all())]
     if bad:
-        note = ()
+        note: tuple[str, ...] = ()
         if source.dtype == "float16":
             note = ("float16 ends at 65504: larger weights become infinite",)
         raise EngineError(

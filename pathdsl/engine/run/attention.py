@@ -171,7 +171,7 @@ def attend_group(
         seen.append(_seen(part, asked, have, masks))  # (rows, queries, keys)
         places.append(have.positions.masked_fill(~have.real, -1))
     pattern = adapter.softmax(_cat(scores), _cat(seen).unsqueeze(1))
-    z: Tensor | None = None
+    total: Tensor | None = None
     offset = 0
     for number, part in enumerate(group.classes):
         values = _side(group, number, "v", projected, sites.padded(part.mask).index)
@@ -180,9 +180,9 @@ def attend_group(
             mixed = adapter.mix(weights, values)
         else:
             mixed = adapter.mix(weights.flatten(1, 2), values).unflatten(1, (n_copies, -1))
-        z = mixed if z is None else z + mixed
-    assert z is not None
-    flat = z.transpose(0, 1).reshape(n_copies, rows * n_queries, -1).index_select(1, asked.back)
+        total = mixed if total is None else total + mixed
+    assert total is not None
+    flat = total.transpose(0, 1).reshape(n_copies, rows * n_queries, -1).index_select(1, asked.back)
     if not group.want_pattern:
         return flat, None
     queries = asked.positions.masked_fill(~asked.real, -1)

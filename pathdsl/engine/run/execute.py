@@ -97,11 +97,17 @@ class BatchExecution:
         for group in self._by_norm(kinds[HiddenCopy]):
             self._mlps(group, self._hidden)
 
+    def _normed(self, number: int) -> HeadCopy | MlpCopy | HiddenCopy | AttentionResid:
+        """A step that has a norm of its own."""
+        step = self.plan.steps[number]
+        assert isinstance(step, HeadCopy | MlpCopy | HiddenCopy | AttentionResid)
+        return step
+
     def _by_norm(self, numbers: Sequence[int]) -> Iterable[list[int]]:
         """Steps with norms of their own, then those with frozen norms; empty groups left out."""
         parts: tuple[list[int], list[int]] = ([], [])
         for number in numbers:
-            parts[self.plan.steps[number].frozen].append(number)  # type: ignore[union-attr]
+            parts[self._normed(number).frozen].append(number)
         return (part for part in parts if part)
 
     def scales(self, kinds: Sequence[str], layer: int, masks: Sequence[int]) -> Given:
@@ -243,10 +249,11 @@ class BatchExecution:
         """Residual steps after an MLP whose neurons come from several sources."""
         for batch in portions(numbers, lambda n: self.sites.count(self.plan.need[n])):
             mixed = [self._mixed_hidden(number) for number in batch]
-            layer = self.plan.steps[batch[0]].layer  # type: ignore[union-attr]
+            first = self.plan.steps[batch[0]]
+            assert isinstance(first, MlpResid)
             written = torch.cat(
                 [
-                    self.adapter.mlp_write(layer, part[:, :-1], part[:, -1:])
+                    self.adapter.mlp_write(first.layer, part[:, :-1], part[:, -1:])
                     for part in torch.cat(mixed).split(CHUNK_TOKENS)
                 ]
             )
@@ -284,7 +291,7 @@ class BatchExecution:
                 step = self.plan.steps[number]
                 assert isinstance(step, MlpCopy | HiddenCopy)
                 inputs.append(self.at(step.resid, self.plan.need[number]))
-            layer = self.plan.steps[batch[0]].layer  # type: ignore[union-attr]
+            layer = self._normed(batch[0]).layer
             joined = torch.cat(inputs)
             scales = self._frozen(["scale_mlp", "scale_after_mlp"], batch)
             outs = torch.cat(
@@ -298,9 +305,9 @@ class BatchExecution:
 
     def _heads(self, numbers: Sequence[int]) -> None:
         """All head copies of one layer, in portions that share the streams they read."""
-        layer = self.plan.steps[numbers[0]].layer  # type: ignore[union-attr]
+        first = self._normed(numbers[0])
+        layer, frozen = first.layer, first.frozen
         projected = Projected(self.plan, self.sites)
-        frozen = self.plan.steps[numbers[0]].frozen  # type: ignore[union-attr]
 
         def scales(steps: Sequence[int]) -> Given | None:
             at = [self.plan.need[step] for step in steps]

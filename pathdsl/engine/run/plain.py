@@ -14,15 +14,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.adapters.base import Adapter, layers
 from pathdsl.engine.adapters.norms import Given, Noted
 from pathdsl.engine.run.sites import Sites
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.steps import SCALES
 
 Key = tuple[str, int]
 """(kind, number): ("input", 0), ("head", layer), ("attn", layer): what all heads of the layer write
 together, ("mlp", layer), ("hidden", layer), ("resid", stage), and a kind of `SCALES` with a layer.
 A hidden value is an MLP's hidden units and, last, whether its output bias is there (1)."""
+
+
+def width_of(key: Key, shape: ModelShape) -> tuple[int, ...]:
+    """The axes of a plain value beside its tokens."""
+    match key[0]:
+        case "head":
+            return shape.n_heads, shape.d_head
+        case "hidden":
+            return (shape.d_mlp + 1,)
+        case kind if kind in SCALES:
+            return (1,)
+        case _:
+            return (shape.d_model,)
 
 
 @dataclass(slots=True)
@@ -81,42 +95,25 @@ def plain_run(
             kept.values[key] = value.flatten(0, 1).index_select(0, flat)
             kept.stored[key] = mask
 
-    shape = adapter.shape
-    rows, pos, _ = embedded.shape
-    places = torch.arange(pos, device=adapter.device).expand(rows, pos)
-    valid = places < lengths.to(adapter.device).unsqueeze(-1)
+    shape, resid = adapter.shape, embedded
     keep(("input", 0), embedded)
     keep(("resid", 0), embedded)
     last = max((_stage(key) for key in want), default=0)
     wants_scales = any(kind in SCALES for kind, _ in want)
-    resid = embedded
-    for layer in range(shape.n_layers):
-        if 2 * layer >= last:
-            break
-        noted = Noted() if wants_scales else None
-        normed = adapter.attention_input(layer, resid, noted)
-        q, k, v = (
-            adapter.project(layer, slot, normed, positions=places).permute(2, 0, 1, 3)
-            for slot in ("q", "k", "v")
-        )
-        z, _ = adapter.attend(layer, q, k, v, places, valid)
-        z = z.permute(1, 2, 0, 3)  # (rows, pos, n_heads, d_head)
-        keep(("head", layer), z)
-        before = resid
-        written = adapter.attention_write(layer, z, noted)
-        keep(("attn", layer), written)
-        resid = resid + written
-        keep(("resid", 2 * layer + 1), resid)
-        if shape.has_mlp:
-            read = before if shape.parallel else resid
-            out = adapter.mlp(layer, read, noted)
-            keep(("mlp", layer), out)
+    for each in layers(
+        adapter, embedded, lengths, n_layers=(last + 1) // 2, note_scales=wants_scales
+    ):
+        layer, resid = each.layer, each.after
+        keep(("head", layer), each.z)
+        keep(("attn", layer), each.written)
+        keep(("resid", 2 * layer + 1), each.middle)
+        if each.out is not None:
+            keep(("mlp", layer), each.out)
             if ("hidden", layer) in want:
-                keep(("hidden", layer), with_bias(adapter.mlp_hidden(layer, read)))
-            resid = resid + out
+                keep(("hidden", layer), with_bias(adapter.mlp_hidden(layer, each.read)))
         keep(("resid", 2 * layer + 2), resid)
-        if noted is not None:
-            for kind, scale in noted.found.items():
+        if each.noted is not None:
+            for kind, scale in each.noted.found.items():
                 keep((kind, layer), scale)
         tick()
     if ("scale_final", shape.n_layers) in want:
@@ -162,7 +159,6 @@ class ConstantTable:
     def values(self, want: Mapping[Key, int], adapter: Adapter, sites: Sites) -> PlainValues:
         """The constants as the values of one batch."""
         kept = PlainValues()
-        shape = adapter.shape
         for key, mask in want.items():
             kept.stored[key] = mask
             if key in self.tables:
@@ -172,14 +168,9 @@ class ConstantTable:
                     adapter.device
                 )
             else:
-                match key[0]:
-                    case "head":
-                        width: tuple[int, ...] = (shape.n_heads, shape.d_head)
-                    case "hidden":
-                        width = (shape.d_mlp + 1,)
-                    case _:
-                        width = (shape.d_model,)
                 kept.values[key] = torch.zeros(
-                    (sites.count(mask), *width), dtype=adapter.dtype, device=adapter.device
+                    (sites.count(mask), *width_of(key, adapter.shape)),
+                    dtype=adapter.dtype,
+                    device=adapter.device,
                 )
         return kept

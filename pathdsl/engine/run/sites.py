@@ -73,8 +73,8 @@ class Sites:
             if len(have) == len(want):
                 self._maps[key] = None
             else:
-                places = np.searchsorted(have, want)
-                self._maps[key] = torch.from_numpy(places).to(self.device)
+                found = np.searchsorted(have, want)
+                self._maps[key] = torch.from_numpy(found).to(self.device)
         places = self._maps[key]
         return value if places is None else value.index_select(0, places)
 

@@ -10,8 +10,8 @@ The run is spelled field by field from its dataclass; a field that is added to i
 without a change here. What is only a name in the run (a task, a position) is replaced by the
 arrays it stands for.
 
-What is no part of a key is the company of a run: the other runs of its plan share its matrix
-products, which may move the last digits (docs/store.md).
+What is no part of a key are the other runs of a run's plan: they share its matrix products, which
+may move the last digits (docs/store.md).
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ import numpy as np
 
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.graph.paths.pathset import Pos
-from pathdsl.plan.build import parse_pos
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
@@ -39,7 +38,7 @@ from pathdsl.plan.treated import TreatedSpec
 
 __all__ = ["TaskKeys", "digest", "processor", "program_text", "spelled", "versions"]
 
-_PARTS = ("draws.py", "graph", "plan", "engine")
+_PARTS = ("draws.py", "lang/signatures/treated.py", "graph", "plan", "engine")
 _LIBRARIES = ("numpy", "scipy", "torch", "transformers")
 _PRODUCTS = ("ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG", "MKL_CBWR",
              "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")  # fmt: skip
@@ -144,7 +143,7 @@ class TaskKeys:
             return None
         if run not in self._runs:
             self._runs[run] = digest(self._bare(run), self._rows(), *self._read_by(run))
-        places = [self._place(parse_pos(name)) for name in _places(measure)]
+        places = [self._place(Pos.parse(name)) for name in _places(measure)]
         column = measure.column
         answers = None if column in ("", "next") else self._array("answers", column)
         return digest("value", self.setting, self._runs[run], measure, places, answers)
@@ -172,9 +171,9 @@ class TaskKeys:
                 found.append(self._array("prompts", treated.column))
             if treated.by:
                 found.append(self._array("labels", treated.by))
-            if treated.kind in ("noise", "resample"):  # both are drawn by the names of the rows
+            if treated.how.drawn != "nothing":  # by the names of the rows
                 found.append(self._array("row_ids", ""))
-            found += [self._place(parse_pos(at)) for at in treated.at]
+            found += map(self._place, treated.at)
         return found
 
     def _array(self, kind: str, name: str) -> str:

@@ -83,6 +83,10 @@ class OpenStore:
             raise sqlite3.OperationalError("the result store is off")
         return self._index
 
+    def path_of(self, name: str) -> Path:
+        """Where the blob of that name lies, or would."""
+        return self.folder / "blobs" / name[:2] / f"{name}.safetensors"
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All of what happens inside, or none of it; waits for other processes."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from pathdsl.engine.store.folder import BLOB, tensors
 from pathdsl.engine.store.index import BLOB_COLUMNS, INDEX, seal
-from pathdsl.engine.store.store import Store
+from pathdsl.engine.store.opened import OpenStore
 from pathdsl.whole import PREFIX, SUFFIX
 
 __all__ = ["Contents", "Kept", "Pruned", "clear", "contents", "prune"]
@@ -85,7 +85,7 @@ class Pruned:
     bytes: int = 0
 
 
-def contents(store: Store) -> Contents:
+def contents(store: OpenStore) -> Contents:
     """What is in a store that is on, verified; sqlite3.Error where the index cannot be read."""
     _vet(store.index)
     labels: dict[str, list[str]] = {}
@@ -113,7 +113,7 @@ def contents(store: Store) -> Contents:
 
 
 def prune(
-    store: Store,
+    store: OpenStore,
     *,
     max_bytes: int | None = None,
     older_than: float | None = None,
@@ -168,7 +168,7 @@ def clear(folder: Path) -> Pruned:
     """
     blobs = values = 0
     readable = False
-    with Store(folder) as store:
+    with OpenStore(folder) as store:
         if _busy(store.cause):
             assert store.cause is not None
             raise store.cause
@@ -211,7 +211,7 @@ def _vet(index: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(f"the index is damaged: {said[0] if said else 'unreadable'}")
 
 
-def _blobs(store: Store, *, whole: bool) -> tuple[list[Any], list[Any]]:
+def _blobs(store: OpenStore, *, whole: bool) -> tuple[list[Any], list[Any]]:
     """Rows of good blobs (`BLOB_COLUMNS`, created, used) and names of the others.
 
     `whole`: files are read, too; one that is missing is none of the good.

@@ -40,6 +40,7 @@ from pathdsl.engine.store.folder import (
 )
 from pathdsl.engine.store.index import BLOB_COLUMNS, INDEX, BlobRow, seal
 from pathdsl.engine.store.opened import OpenStore
+from pathdsl.engine.store.prune import prune
 from pathdsl.whole import write_whole
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ class Store(OpenStore):
     def find(self, keys: Sequence[str]) -> dict[str, Found]:
         """The values that are there, by key, each verified."""
         seen = _Seen()
-        found = self.reading(lambda: self._find(keys, seen), {})
+        none: dict[str, Found] = {}
+        found = self.reading(lambda: self._find(keys, seen), none)
         self.damaged += len(seen.damaged) + len(seen.astray)
         if seen != _Seen():
             self.writing(lambda: self._settle(seen))
@@ -98,7 +100,7 @@ class Store(OpenStore):
                 part,
             ):
                 where[key] = blob
-                rows[blob] = (tuple(row), stamp)  # type: ignore[assignment]
+                rows[blob] = (tuple(row), stamp)
         blobs: dict[str, Mapping[str, np.ndarray]] = {}
         for name, (row, stamp) in rows.items():
             if row[0] is None:
@@ -204,8 +206,6 @@ class Store(OpenStore):
             if BLOB.fullmatch(f"{blob}.safetensors"):
                 self.path_of(blob).unlink(missing_ok=True)
         if self.total_bytes() > self.max_bytes:
-            from pathdsl.engine.store.prune import prune
-
             prune(self, max_bytes=self.max_bytes)
 
     def parts_of(self, plan: str) -> dict[str, np.ndarray]:
@@ -279,14 +279,6 @@ class Store(OpenStore):
                               (key, text, now, now, seal(key, text)))  # fmt: skip
 
         self.writing(write)
-
-    # ---------------------------------------------------------------------------------------------
-    # Files
-    # ---------------------------------------------------------------------------------------------
-
-    def path_of(self, name: str) -> Path:
-        """Where the blob of that name lies, or would."""
-        return self.folder / "blobs" / name[:2] / f"{name}.safetensors"
 
     def total_bytes(self) -> int:
         """Bytes of all blobs in the index."""

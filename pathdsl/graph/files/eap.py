@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pathdsl.graph.model.components import Component, Layout, bits
+from pathdsl.graph.model.components import Layout, bits
 from pathdsl.graph.paths.pathset import Listed, ListedEdge, Nodes
 from pathdsl.limits import EDGE_FILE_BYTES
 from pathdsl.reading import read_file
@@ -51,8 +51,6 @@ __all__ = [
 
 MAX_BYTES = EDGE_FILE_BYTES.most
 SHOWN = 5
-_HEAD = re.compile(r"a(0|[1-9][0-9]{0,5})\.h(0|[1-9][0-9]{0,5})")
-_MLP = re.compile(r"m(0|[1-9][0-9]{0,5})")
 _RECEIVER = re.compile(r"([^<>]+)<([qkv])>")
 
 Edge = tuple[int, int, str]
@@ -128,7 +126,7 @@ def read_circuit(path: Path, layout: Layout) -> CircuitFile:
         edges=edges,
         nodes=nodes,
         edge=_looked_up(edges or {}, lambda name: parse_edge(name, layout), "edge"),
-        node=_looked_up(nodes, lambda name: _component(name, layout), "node"),
+        node=_looked_up(nodes, layout.named.get, "node"),
     )
 
 
@@ -142,7 +140,7 @@ def parse_edge(name: str, layout: Layout) -> tuple[int, int, str] | None:
     written = _RECEIVER.fullmatch(right)
     if written:
         right, slot = written[1], written[2]
-    sender, receiver = _component(left, layout), _component(right, layout)
+    sender, receiver = layout.named.get(left), layout.named.get(right)
     if not arrow or sender is None or receiver is None:
         return None
     if not layout.senders_of[receiver] >> sender & 1:
@@ -196,23 +194,6 @@ def edge_name(sender: int, receiver: int, slot: str | None, layout: Layout) -> s
 
 
 # -------------------------------------------------------------------------------------------------
-
-
-def _component(name: str, layout: Layout) -> int | None:
-    shape = layout.shape
-    if name == "input":
-        return 0
-    if name == "logits":
-        return layout.logits
-    if head := _HEAD.fullmatch(name):
-        component = Component(kind="head", layer=int(head[1]), head=int(head[2]))
-        known = component.layer < shape.n_layers and component.head < shape.n_heads
-    elif mlp := _MLP.fullmatch(name):
-        component = Component(kind="mlp", layer=int(mlp[1]))
-        known = shape.has_mlp and component.layer < shape.n_layers
-    else:
-        return None
-    return layout.index(component) if known else None
 
 
 def _entries(content: Mapping[str, object], key: str, what: str) -> dict[str, Mapping[str, object]]:

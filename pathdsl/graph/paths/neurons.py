@@ -14,7 +14,7 @@ says, and set algebra is that of integers wherever no neuron is named. `split_pa
 components of the neurons that a path set tells apart from their MLP, and of no others: automata,
 counts and plans see only those.
 
-Source: language.md section 4; a neuron's write is its activation times its row of the output
+Source: docs/language.md, Nodes; a neuron's write is its activation times its row of the output
 projection (Geva et al. 2021, arXiv:2012.14913, equation 2).
 
     split_paths(paths, Layout(shape))     the set on its own layout, and that layout
@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from pathdsl.graph.model.components import Layout, bits, neuron_text
+from pathdsl.graph.model.components import NEURON, Component, Layout, bits
 from pathdsl.graph.paths.pathset import (
     Alt,
     Cat,
@@ -49,6 +49,7 @@ __all__ = [
     "mask_of",
     "neuron_bit",
     "neuron_of",
+    "node_of",
     "original",
     "split_paths",
     "subtract",
@@ -71,6 +72,13 @@ def neuron_of(index: int, layout: Layout) -> tuple[int, int] | None:
     """(layer, neuron) of an index; None where it is that of a whole component."""
     beyond = index - len(layout.components)
     return None if beyond < 0 else divmod(beyond, layout.shape.d_mlp)
+
+
+def node_of(index: int, layout: Layout) -> Component:
+    """The component of an index; of a neuron's bit, that neuron alone."""
+    if (neuron := neuron_of(index, layout)) is None:
+        return layout.components[index]
+    return Component(kind=NEURON, layer=neuron[0], neurons=(neuron[1],))
 
 
 def host(index: int, layout: Layout) -> int:
@@ -106,14 +114,12 @@ def atom_mask(index: int, spared: int) -> int:
 
 def atom_text(index: int, spared: int, layout: Layout) -> str:
     """A member of `atoms` as it is written: `a9.h6`, `m5.n7`, `{m5, except m5.n[0..63]}`."""
-    found = neuron_of(index, layout)
-    if found is not None:
-        return neuron_text(found[0], (found[1],))
     if not spared:
-        return layout.label(index)
-    numbers = [neuron_of(n, layout)[1] for n in bits(spared)]  # type: ignore[index]
-    layer = layout.components[index].layer
-    return f"{{m{layer}, except {neuron_text(layer, numbers)}}}"
+        whole = index < len(layout.components)
+        return layout.label(index) if whole else str(node_of(index, layout))
+    layer, width = layout.components[index].layer, layout.shape.d_mlp
+    numbers = tuple(beyond % width for beyond in bits(spared >> len(layout.components)))
+    return f"{{m{layer}, except {Component(kind=NEURON, layer=layer, neurons=numbers)}}}"
 
 
 def mask_of(indices: Iterable[int], apart: int, layout: Layout) -> int:
@@ -224,20 +230,10 @@ def split_paths(
 
 def original(narrow: Layout, layout: Layout) -> tuple[int, ...]:
     """For each component of a split layout its index before; of a group, its first neuron's."""
-    found = []
-    for c in narrow.components:
-        match c.kind:
-            case "input":
-                found.append(0)
-            case "head":
-                found.append(layout.head(c.layer, c.head))
-            case "mlp":
-                found.append(layout.mlp(c.layer))
-            case "neuron":
-                found.append(neuron_bit(c.layer, c.neurons[0], layout))
-            case "logits":
-                found.append(layout.logits)
-    return tuple(found)
+    return tuple(
+        neuron_bit(c.layer, c.neurons[0], layout) if c.neurons else layout.index(c)
+        for c in narrow.components
+    )
 
 
 def _masks(paths: PathSet) -> Iterator[int]:

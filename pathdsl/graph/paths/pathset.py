@@ -12,10 +12,13 @@ iterative matchers of causal scrubbing walk the same automaton from the output.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from pathdsl.graph.model.components import Slot
+
+_WRITTEN = re.compile(r"([A-Za-z_]\w*)([+-]\d+)?|\[(\d+)\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -30,6 +33,15 @@ class Pos:
         if not self.name:
             return f"[{self.index}]"
         return f"{self.name}{self.offset:+d}" if self.offset else self.name
+
+    @classmethod
+    def parse(cls, written: str) -> Pos:
+        """The inverse of `str`: `END`, `S1+1`, `[3]`; ValueError for anything else."""
+        match = _WRITTEN.fullmatch(written)
+        if match is None:
+            raise ValueError(f"`{written}` is no position")
+        name, offset, index = match.groups()
+        return cls(index=int(index)) if name is None else cls(name=name, offset=int(offset or 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)

@@ -155,11 +155,9 @@ class Product:
 
     def _sum(self, between: States, v: int) -> int:
         """Paths through every sender of `v`, summed layer by layer so that receivers share."""
-        kind = self.layout.components[v].kind
         layer = self.layout.layer_of[v]
         total = self._sum_below(between, layer)
-        if kind in ("mlp", "neuron"):
-            own = self.layout.senders_of[v] & ~self.layout.below[layer]
+        if own := self.layout.senders_of[v] & ~self.layout.below[layer]:
             after = self._senders(between)
             total += sum(self._count(u, after[u]) for u in bits(own))
         return total

@@ -35,10 +35,6 @@ from pathdsl.graph.resolve.arrows import labels_of
 from pathdsl.graph.resolve.places import Bindings, Mark, Places, fault
 from pathdsl.lang import ast
 
-NODE_REFS = (
-    ast.HeadRef, ast.KvRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.NodeSet
-)  # fmt: skip
-
 
 class SubPaths:
     """Meaning of the sub-paths of one program on one layout."""
@@ -76,7 +72,7 @@ class SubPaths:
             case ast.Name() | ast.Chain():
                 return True
             case _:
-                return isinstance(expr, NODE_REFS)
+                return isinstance(expr, ast.NodeRef)
 
     def sub_path(self, expr: ast.PathExpr, bindings: Bindings) -> Regex:
         """The expression as a regular expression over nodes and edges, ends not yet supplied."""

@@ -3,14 +3,14 @@
 `check` resolves every name of a program and reports every fault it finds, not only the first. It
 is a list of small checks by concern:
 
-- `check_names`: reserved, shadowed, circular, unused names;
-- `check_blocks`: circuit block, model, tasks;
-- `check_nodes`, `check_paths`: nodes, positions, path expressions;
-- `check_arguments`, `check_expressions`, `check_scores`: calls, metrics, quantities, scores.
+- `names`: reserved, shadowed, circular, unused names;
+- `blocks`: circuit block, model, tasks;
+- `nodes`, `paths`: nodes, positions, path expressions;
+- `arguments`, `expressions`, `scores`: calls, metrics, quantities, scores.
 
 What needs the model's graph is checked by `pathdsl.graph`, what needs the rows by the data layer.
 
-    program, faults = load_program("hypotheses/ioi.circuit")
+    program, faults = load_program("ioi.circuit")
     faults += check(program)
 """
 

@@ -89,14 +89,15 @@ def bits_of(tree: Tree[Token], text: str) -> list[Bit]:
                 bits[-1].separator = ","
             continue
         before = bits[-1] if bits else None
-        comments, blank = comments_between(text, before.end, token.start_pos) if before else ([], 0)
+        start, end = token.start_pos or 0, token.end_pos or 0
+        comments, blank = comments_between(text, before.end, start) if before else ([], 0)
         if role == "item" and owner == "edges" and before and before.role != "open":
             before.separator = ";"
         bits.append(
             Bit(
                 text=_canonical(token), rule=rule, role=role, owner=owner,
                 comments=comments, blank=bool(blank),
-                start=token.start_pos, end=token.end_pos,
+                start=start, end=end,
                 space=before is not None and _spaced(bits, token, rule),
             )
         )  # fmt: skip

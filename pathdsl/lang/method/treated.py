@@ -22,6 +22,7 @@ from pathdsl.lang.serving import (
     wants_metric,
 )
 from pathdsl.lang.signatures.scores import SCORES
+from pathdsl.lang.signatures.treated import kind_of
 from pathdsl.lang.walk import strip
 
 __all__ = ["ENOUGH_PER_GROUP", "check_grain", "check_treated"]
@@ -43,9 +44,10 @@ def _treated_values(program: Program) -> list[tuple[ast.TaskDecl | None, ast.Nod
 def check_treated(program: Program) -> Faults:
     """Noise, and means over groups of few rows."""
     for task, value in _treated_values(program):
-        if not isinstance(value, ast.Call):
+        kind = kind_of(value)
+        if kind is None or not isinstance(value, ast.Call):
             continue
-        if value.name == "noise":
+        if kind.warns:
             yield warning(
                 "PD506",
                 "noise moves the model off the inputs that it knows",
@@ -53,7 +55,7 @@ def check_treated(program: Program) -> Faults:
                 "an input that no text has",
                 help="a paired column, `mean(COLUMN, by: FIELD)` or `resample(COLUMN, by: FIELD)`",
             )
-        elif value.name == "mean" and task is not None:
+        elif kind.averaged and task is not None:
             yield from _small_groups(program, task, value)
 
 
@@ -123,9 +125,8 @@ def check_grain(program: Program) -> Faults:
 
 
 def _is_constant(value: ast.Node) -> bool:
-    return (isinstance(value, ast.Call) and value.name in ("mean", "zero")) or (
-        isinstance(value, ast.Name) and value.name == "zero"
-    )
+    kind = kind_of(value)
+    return kind is not None and kind.constant
 
 
 def _of_task(task: ast.TaskDecl, value: ast.Node) -> bool:

@@ -229,9 +229,9 @@ _COLUMNS: tuple[Page, ...] = (
     Page(
         code="PD345",
         name="unreadable-task",
-        summary="A field of a task cannot be read.",
-        why="The task would mean something else than was written.",
-        repair="Write the field as the message shows.",
+        summary="The task that a task is made from is not declared, or is made from itself.",
+        why="A part of a task has the fields of the whole.",
+        repair="Declare the task that it is made from.",
         shown_by=_ROWS_TEST,
     ),
     Page(

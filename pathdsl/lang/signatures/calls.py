@@ -12,10 +12,10 @@ Source: docs/language.md; a value after `name:` there (`among: 100`) is the defa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
-from pathdsl import limits
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.kinds import (
     REQUIRED,
@@ -33,6 +33,7 @@ from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.methods import METHODS
 from pathdsl.lang.signatures.scores import OVER, SCORES
+from pathdsl.lang.signatures.treated import TREATED_KINDS
 
 __all__ = [
     "AVERAGES",
@@ -62,6 +63,7 @@ __all__ = [
     "Values",
     "literal",
     "resolve_arguments",
+    "resolve_fields",
     "resolve_options",
 ]
 
@@ -77,7 +79,6 @@ DTYPE = word("dtype", DTYPES, "float32")
 _TAKE = Parameter(name="take", kind=Kind.INTEGER, least=1)
 _SHA = Parameter(name="sha256", kind=Kind.TEXT)
 _READ_AS = tuple(Parameter(name=name, kind=Kind.COLUMNS) for name in ("ids", "texts"))
-_LABEL = Parameter(name="by", kind=Kind.LABEL)
 
 CIRCUIT_FIELDS = {
     p.name: p
@@ -131,33 +132,7 @@ DATA_FILES = table(
         example='csv("data/rows.csv", take: 200)',
     ),
 )
-TREATED = table(
-    Signature(
-        name="mean",
-        parameters=(first("column", Kind.COLUMN), _LABEL),
-        example="mean(prompt_abc, by: template)",
-    ),
-    Signature(name="zero", example="zero"),
-    Signature(
-        name="noise",
-        parameters=(
-            Parameter(name="at", kind=Kind.POSITIONS, default=REQUIRED),
-            Parameter(name="scale", kind=Kind.NUMBER, default=3.0, least=0.0),
-            SEED,
-        ),
-        example="noise(at: [S1, S2], scale: 3.0, seed: 0)",
-    ),
-    Signature(
-        name="resample",
-        parameters=(
-            first("column", Kind.COLUMN),
-            _LABEL,
-            Parameter(name="draws", kind=Kind.INTEGER, default=8, least=1, most=limits.DRAWS.most),
-            SEED,
-        ),
-        example="resample(prompt, by: template, draws: 8, seed: 0)",
-    ),
-)
+TREATED = {kind.name: kind.signature for kind in TREATED_KINDS.values() if kind.signature}
 _X = first("x", Kind.EXPRESSION)
 STATISTICS = table(
     Signature(name="mean", parameters=(_X,), example="mean(LD(reference))"),
@@ -243,13 +218,13 @@ class Values(dict[str, object]):
         return float(value)
 
     def word(self, name: str) -> str:
-        """One of a few words."""
+        """One of a few words, or the name of a column."""
         value = self[name]
         assert isinstance(value, str)
         return value
 
     def node(self, name: str) -> ast.Node | None:
-        """What stands for itself: a column, a set of nodes; None where it was left out."""
+        """What stands for itself, such as a set of nodes; None where it was left out."""
         value = self[name]
         return value if isinstance(value, ast.Node) else None
 
@@ -265,9 +240,10 @@ class Filled:
 def resolve_arguments(signature: Signature, arguments: tuple[ast.Argument, ...]) -> Values:
     """Every argument of a call by name, defaults filled in; for calls that passed the checks.
 
-    Numbers, texts, truth values and words of a closed choice are Python values, a choice of
-    knockouts is a `Filled`, anything else is the syntax node as written; what was left out and
-    has no default is None.
+    Numbers, texts, truth values, words and the names of columns and labels are Python values,
+    several names are a tuple, positions a tuple of `ast.Position`, a choice of knockouts is a
+    `Filled`, anything else is the syntax node as written; what was left out and has no default is
+    None.
     """
     values = Values({p.name: None if p.required else p.default for p in signature.parameters})
     places = iter(signature.by_place)
@@ -288,10 +264,34 @@ def resolve_options(score: ast.Score) -> Values:
     return Values({name: value for name, value in options.items() if name not in places})
 
 
+def resolve_fields(
+    parameters: Mapping[str, Parameter], fields: Mapping[str, ast.Field]
+) -> dict[str, Any]:
+    """Every field of a block by name, as `resolve_arguments` gives the arguments of a call."""
+    return {
+        name: _value(parameter, fields[name].value)
+        if name in fields
+        else None if parameter.required else parameter.default
+        for name, parameter in parameters.items()
+    }  # fmt: skip
+
+
 def _value(parameter: Parameter, value: ast.Node) -> object:
+    items = value.items if isinstance(value, ast.ListValue) else (value,)
     match parameter.kind:
-        case Kind.INTEGER | Kind.NUMBER | Kind.TEXT | Kind.BOOL | Kind.WORD:
+        case Kind.INTEGER | Kind.TEXT | Kind.BOOL | Kind.WORD | Kind.COLUMN | Kind.LABEL:
             return literal(value)
+        case Kind.NUMBER:
+            number = literal(value)
+            return float(number) if isinstance(number, int) else number
+        case Kind.COLUMNS | Kind.LABELS:
+            return tuple(item.name for item in items if isinstance(item, ast.Name))
+        case Kind.POSITIONS:
+            named = [item for item in items if isinstance(item, ast.Name | ast.Position)]
+            return tuple(
+                ast.Position(name=at.name, span=at.span) if isinstance(at, ast.Name) else at
+                for at in named
+            )
         case Kind.OVER if isinstance(value, ast.Name) and value.name in parameter.choices:
             return value.name
         case Kind.KNOCKOUTS:

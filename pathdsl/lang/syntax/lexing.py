@@ -40,7 +40,7 @@ class _Lexer(ContextualLexer):
         counter, text = lexer_state.line_ctr, lexer_state.text
         at = counter.char_pos
         while at < text.end:
-            lexer = self.lexers[parser_state.position]
+            lexer: Any = self.lexers[parser_state.position]
             found = lexer.scanner.match(text, at)
             if found is None:
                 break

@@ -10,6 +10,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.serving import columns_of, fields_of, form_of, named_option
 from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.scores import SCORES
+from pathdsl.lang.signatures.treated import TREATED_KINDS, kind_of, written
 from pathdsl.lang.vary.axis import below, scores_of, tasks_of
 from pathdsl.lang.vary.edits import Edit, replaced, text_of
 from pathdsl.lang.walk import strip
@@ -36,6 +37,8 @@ class Treated:
     """The value that treated paths carry: paired, mean, zero, resampled."""
 
     name: str = "treated"
+    probe: str = ""
+    nothing: str = "no task declares a treated value"
 
     def values(self, program: Program) -> tuple[str, ...]:
         """`prompt_abc`, `mean(prompt_abc)`, `zero`, `resample(prompt_abc)`, but the file's own.
@@ -88,29 +91,33 @@ def _candidates(program: Program, task: ast.TaskDecl) -> list[str]:
         known = columns_of(program, task)
         reference = literal(fields["reference"].value) if "reference" in fields else None
         columns = [c for c in known.prompts if c != reference] if known is not None else []
-    found = ["zero"]
+    kinds = [kind for kind in TREATED_KINDS.values() if kind.varied]
+    found = [written(kind, {}) for kind in kinds if not kind.reads_column]
     for column in columns:
-        found += [column, f"mean({column}{by})", f"resample({column}{by})"]
-    kind = own.name if isinstance(own, ast.Name | ast.Call) else ""
-    same = {"zero"} if kind == "zero" else {"".join(text_of(program, own).split())}
-    if kind == "resample" and columns:  # its draws and seed are no choice of method
-        same.add("".join(f"resample({columns[0]}{by})".split()))
+        given = {"column": column, "by": by}
+        found += [written(kind, given) for kind in kinds if kind.reads_column]
+    same = {"".join(text_of(program, own).split())}
+    if (kind := kind_of(own)) is not None:  # its draws and seed are no choice of method
+        given = {"column": columns[0] if columns else "", "by": by}
+        same.add("".join(written(kind, given).split()))
     return [one for one in found if "".join(one.split()) not in same]
 
 
 def _reads(value: ast.Node) -> tuple[list[str], str]:
-    """The prompt columns of a treated value, and its `by:` as an argument to write."""
-    if isinstance(value, ast.Name) and value.name != "zero":
+    """The prompt columns of a treated value, and the label that it groups by."""
+    kind = kind_of(value)
+    if kind is None or not kind.reads_column:
+        return [], ""
+    if isinstance(value, ast.Name):
         return [value.name], ""
-    if not isinstance(value, ast.Call) or value.name not in ("mean", "resample"):
+    if not isinstance(value, ast.Call):
         return [], ""
     columns = [
         a.value.name
         for a in value.arguments
         if a.keyword in ("", "column") and isinstance(a.value, ast.Name)
     ]
-    by = named_option(value.arguments, "by")
-    return columns, f", by: {by}" if by else ""
+    return columns, named_option(value.arguments, "by") or ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +126,8 @@ class Word:
 
     name: str
     words: tuple[str, ...]
+    probe: str = ""
+    nothing: str = "nothing to change"
 
     def values(self, program: Program) -> tuple[str, ...]:
         """The words that some task does not have; the first is what an absent field means."""

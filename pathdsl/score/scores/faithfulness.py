@@ -30,7 +30,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pathdsl.lang.serving import dissimilarity_of
-from pathdsl.lang.signatures.kinds import literal
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.score.metrics import atom
@@ -132,10 +131,11 @@ def _agreement(setting: Setting) -> Scalar:
         op="same",
         args=(RowMetric(metric=token, run=model), RowMetric(metric=token, run=circuit)),
     )
-    among, answer = setting.options["among"], setting.options.node("answer")
-    if among is None or answer is None:
+    among = setting.options["among"]
+    if among is None:
         return setting.average(same, "share of equal top tokens")
-    hit = atom(Measure(kind="top1", column=str(literal(answer)), position=setting.position))
+    answer = setting.options.word("answer")
+    hit = atom(Measure(kind="top1", column=answer, position=setting.position))
     counted: RowExpr = RowMetric(metric=hit, run=model)
     if among == "wrong":
         counted = RowOp(op="-", args=(RowNumber(value=1.0), counted))

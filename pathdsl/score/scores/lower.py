@@ -24,7 +24,6 @@ from functools import partial
 
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import resolve_options
-from pathdsl.lang.signatures.kinds import literal
 from pathdsl.plan.readout import Measure
 from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
@@ -62,20 +61,24 @@ def _effect(setting: Setting) -> Scalar:
     treated = setting.rows(setting.treat(setting.paths, f"treat({setting.title})"))
     moved = RowOp(op="-", args=(treated, setting.rows(setting.reference())))
     label = f"m(treat({setting.title})) - m(reference)"
-    if setting.form == "rms":
-        return rms(setting, moved, label)
-    return setting.average(moved, f"mean({label})")
+    match setting.form:
+        case "mean":
+            return setting.average(moved, f"mean({label})")
+        case "rms":
+            return rms(setting, moved, label)
+        case form:
+            raise ValueError(f"`{form}` is no form of an effect")
 
 
 def _accuracy(setting: Setting) -> Scalar:
-    answer, run = setting.options.node("answer"), setting.score.subjects[0]
-    if answer is None or not isinstance(run, ast.PlainRun | ast.PathRun):
+    answer, run = setting.options.word("answer"), setting.score.subjects[0]
+    if not isinstance(run, ast.PlainRun | ast.PathRun):
         raise fault("PD423", "`accuracy` takes a run", run)
     spec = setting.context.run(run, setting.task, setting.bindings)
     if setting.scope is not None and isinstance(run, ast.PathRun):
         base = setting.context.algebra.intersection(spec.treated_paths, setting.scope)
         spec = replace(spec, paths=base)
-    top = atom(Measure(kind="top1", column=str(literal(answer)), position=setting.position))
+    top = atom(Measure(kind="top1", column=answer, position=setting.position))
     return setting.average(RowMetric(metric=top, run=spec), f"accuracy({spec.label or spec.kind})")
 
 

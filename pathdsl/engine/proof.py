@@ -1,0 +1,54 @@
+"""What a proof says: two ways to the same numbers, how far they lie apart, and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import inf, isnan
+
+from pathdsl.errors import Diagnostic
+
+__all__ = ["Proof", "unproved", "worst_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """One proof: its code and name, the largest error seen, what was allowed, what was compared.
+
+    `logits` is the largest logit in magnitude where all logits of a model were compared.
+    """
+
+    code: str
+    name: str
+    error: float
+    tolerance: float
+    compared: str
+    logits: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the error is a number and within what is allowed."""
+        return bool(self.error <= self.tolerance)  # False for nan
+
+
+def worst_of(proofs: Sequence[Proof]) -> Proof:
+    """Equal proofs of several plans as one: the largest error, and what all of them compared."""
+    worst = max(proofs, key=lambda proof: inf if isnan(proof.error) else proof.error)
+    if len(proofs) == 1:
+        return worst
+    return replace(worst, compared=f"{worst.compared}; the worst of {len(proofs)} plans")
+
+
+def unproved(proofs: Iterable[tuple[str, Proof]]) -> list[Diagnostic]:
+    """A diagnostic for every proof, of a task by name, that does not hold."""
+    return [
+        Diagnostic(
+            code=proof.code,
+            message=f"self-check failed on task `{task}`: {proof.name} is off by {proof.error:.3g}",
+            notes=(f"compared {proof.compared}; allowed {proof.tolerance:g}",),
+            help="no claim is judged on a model that the engine does not reproduce; try "
+            "`dtype: float64`, and report the model",
+        )
+        for task, proof in proofs
+        if not proof.holds
+    ]

@@ -1,0 +1,192 @@
+"""How the values of each kind of treated value are computed: a plain run by batch, or a table.
+
+A kind is one function of `SOURCES`: called once before the first batch, it gives what is called
+for each batch and draw. What holds for all batches (means, the rows drawn) is computed in between.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.data.treated import mean_groups, noise_values, resample_rows
+from pathdsl.engine.run.parts import Part, Parts
+from pathdsl.engine.run.plain import ConstantTable, Key, PlainValues, plain_run, width_of
+from pathdsl.engine.run.sites import Sites
+from pathdsl.plan.masks import TRUE, MaskTable
+from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import TreatedSpec
+
+__all__ = ["SOURCES", "Rows", "SourceValues"]
+
+Want = Mapping[Key, int]
+"""The values that a plan reads of a source, with the masks of tokens at which it does."""
+
+SourceValues = Callable[[Sites, int], PlainValues]
+"""The values of one source for a batch and a draw by number."""
+
+SUMS_BYTES = 256_000_000
+"""Bytes of the sums behind one mean that are worth keeping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a task on a model, `step` to a batch.
+
+    `tick`: what a plain run of so many rows calls after each layer. `parts`: what is known already.
+    """
+
+    task: TaskData
+    adapter: Adapter
+    step: int
+    tick: Callable[[int], Callable[[], None]]
+    parts: Parts | None = None
+
+    def found(self, part: Part, shape: tuple[int, int]) -> np.ndarray | None:
+        """The numbers of a part that are known, or None."""
+        return self.parts.found(part, shape) if self.parts is not None else None
+
+    def keep(self, part: Part, numbers: np.ndarray) -> None:
+        """Hand over the numbers of a part that was computed."""
+        if self.parts is not None:
+            self.parts.keep(part, numbers)
+
+    def ids(self, column: str, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Token ids (rows, pos) of a prompt column on rows by number, and their lengths."""
+        lengths = self.task.lengths[rows]
+        ids = self.task.prompts[column][rows][:, : int(lengths.max())]
+        return torch.from_numpy(np.ascontiguousarray(ids)), torch.from_numpy(lengths)
+
+    def run(self, embedded: Tensor, lengths: Tensor, sites: Sites, want: Want) -> PlainValues:
+        """A plain run of a batch from its values of `input`, (rows, pos, d_model)."""
+        return plain_run(self.adapter, embedded, lengths, want, sites, self.tick(len(embedded)))
+
+    def of_column(
+        self, column: str, want: Want, partners: np.ndarray | None = None
+    ) -> SourceValues:
+        """Plain runs of a column on each row, or on its `partners`, (draws, rows) row numbers."""
+
+        def values(sites: Sites, draw: int) -> PlainValues:
+            if not want:
+                return PlainValues()
+            rows = np.arange(sites.start, sites.stop)
+            if partners is not None:
+                rows = partners[draw][rows]
+            ids, lengths = self.ids(column, rows)
+            return self.run(self.adapter.embed(ids), lengths, sites, want)
+
+        return values
+
+
+def _paired(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValues:
+    return rows.of_column(spec.column, want)
+
+
+def _resample(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValues:
+    return rows.of_column(spec.column, want, resample_rows(rows.task, spec))
+
+
+def _noise(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValues:
+    task, adapter = rows.task, rows.adapter
+
+    def values(sites: Sites, draw: int) -> PlainValues:
+        here = np.arange(sites.start, sites.stop)
+        ids, lengths = rows.ids(task.reference, here)
+        added = noise_values(task, spec, here, adapter.shape.d_model, adapter.embedding_std())
+        noise = torch.from_numpy(added).to(device=adapter.device, dtype=adapter.dtype)
+        return rows.run(adapter.embed(ids) + noise, lengths, sites, want)
+
+    return values
+
+
+def _zero(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValues:
+    return _constant(rows, ConstantTable(tables={}, groups=np.zeros(rows.task.n_rows, int)), want)
+
+
+def _mean(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValues:
+    return _constant(rows, _means(rows, number, spec, want), want)
+
+
+def _constant(rows: Rows, table: ConstantTable, want: Want) -> SourceValues:
+    return lambda sites, draw: table.values(want, rows.adapter, sites)
+
+
+SOURCES: dict[str, Callable[[Rows, int, TreatedSpec, Want], SourceValues]] = {
+    "paired": _paired,
+    "mean": _mean,
+    "zero": _zero,
+    "noise": _noise,
+    "resample": _resample,
+}
+"""Each kind of `TREATED_KINDS`: from a treated value, by its number in the plan, to its values."""
+
+
+# ------------------------------------------------------------------------------- means
+
+
+def _means(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> ConstantTable:
+    """The mean of each component's output per token index over the rows of a group.
+
+    Sums are float64: of the rows of a batch in their order, then of the batches in theirs.
+    """
+    task, adapter = rows.task, rows.adapter
+    groups = mean_groups(task, spec)
+    if not want:
+        return ConstantTable(tables={}, groups=groups)
+    n_groups = int(groups.max()) + 1
+    widths = {key: width_of(key, adapter.shape) for key in want}
+    sizes = [task.n_pos * math.prod(width) for width in widths.values()]  # for each group
+    starts = range(0, task.n_rows, rows.step)
+    worth_keeping = 8 * sum(sizes) * min(n_groups * len(starts), task.n_rows) <= SUMS_BYTES
+    sums = {
+        key: torch.zeros((n_groups, task.n_pos, *width), dtype=torch.float64)
+        for key, width in widths.items()
+    }
+    counts = torch.zeros((n_groups, task.n_pos), dtype=torch.float64)
+    masks = MaskTable(task.valid)  # of its own: all tokens are wanted
+    plain = rows.of_column(spec.column, dict.fromkeys(widths, TRUE))
+    for start in starts:
+        stop = min(start + rows.step, task.n_rows)
+        sites = Sites(masks, start, stop, adapter.device)
+        here, group = np.unique(groups[start:stop], return_inverse=True)
+        token = torch.from_numpy(group[sites.rows_of(TRUE)])
+        place = torch.from_numpy(sites.positions_of(TRUE))
+        part = Part("sums", number, start, stop)
+        found = rows.found(part, (1, len(here) * sum(sizes))) if worth_keeping else None
+        if found is None:
+            found = _sums(plain(sites, 0), widths, (len(here), task.n_pos), (token, place))
+            if worth_keeping:
+                rows.keep(part, found)
+        where = torch.from_numpy(here)
+        counts.index_put_((where[token], place), torch.ones(len(token), dtype=torch.float64), True)
+        pieces = np.split(found[0], np.cumsum([len(here) * size for size in sizes])[:-1])
+        for (key, width), piece in zip(widths.items(), pieces, strict=True):
+            sums[key][where] += torch.from_numpy(piece).reshape(len(here), task.n_pos, *width)
+    tables = {
+        key: (total / counts.clamp(min=1).reshape(*counts.shape, *[1] * (total.dim() - 2))).to(
+            adapter.dtype
+        )
+        for key, total in sums.items()
+    }
+    return ConstantTable(tables=tables, groups=groups)
+
+
+def _sums(
+    plain: PlainValues,
+    widths: Mapping[Key, tuple[int, ...]],
+    size: tuple[int, int],
+    where: tuple[Tensor, Tensor],
+) -> np.ndarray:
+    """(1, sums) of the values of one batch by group and position, key after key."""
+    found = []
+    for key, width in widths.items():
+        total = torch.zeros((*size, *width), dtype=torch.float64)
+        total.index_put_(where, plain.values[key].double().cpu(), True)
+        found.append(total.reshape(-1).numpy())
+    return np.concatenate(found)[None]
