@@ -1,7 +1,7 @@
 """The methodology of a check as text: every choice that moves a number, said once.
 
 Source for what must be said: Miller et al. 2024 (arXiv:2407.08734); Zhang & Nanda 2024
-(arXiv:2309.16042); semantics.md section 6.
+(arXiv:2309.16042).
 """
 
 from __future__ import annotations
@@ -93,21 +93,21 @@ def methodology(ready: Ready, facts: Mapping[str, str], options: CheckOptions) -
     return said
 
 
-def _task_line(task: object, spec: object) -> str:
-    facts: Mapping[str, str] = task.facts  # type: ignore[attr-defined]
+def _task_line(task: TaskData, spec: TaskSpec) -> str:
+    facts = task.facts
     parts = [
-        f"{task.n_rows} prompts",  # type: ignore[attr-defined]
+        f"{task.n_rows} prompts",
         f"from {facts.get('data', '?')}",
         f"rows sha256 {facts.get('rows', '')[:12]}",
-        f"reference {task.reference}",  # type: ignore[attr-defined]
+        f"reference {task.reference}",
         f"special tokens: {facts.get('special_tokens', 'none')}",
     ]
-    if spec.crossed:  # type: ignore[attr-defined]
-        parts.append(f"rows crossed by {spec.cluster} and {spec.crossed}")  # type: ignore[attr-defined]
-    elif spec.cluster:  # type: ignore[attr-defined]
-        parts.append(f"clusters by {spec.cluster}")  # type: ignore[attr-defined]
-    if spec.split_by:  # type: ignore[attr-defined]
-        parts.append(f"claims split by {spec.split_by}")  # type: ignore[attr-defined]
+    if spec.crossed:
+        parts.append(f"rows crossed by {spec.cluster} and {spec.crossed}")
+    elif spec.cluster:
+        parts.append(f"clusters by {spec.cluster}")
+    if spec.split_by:
+        parts.append(f"claims split by {spec.split_by}")
     return "; ".join(parts)
 
 

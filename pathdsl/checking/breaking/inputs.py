@@ -76,9 +76,10 @@ def _fields(
         if is_default_field(key, a) and is_default_field(key, b):
             continue
         texts = {"before": written(old, a), "after": written(new, b)}
-        takes = taken(a), taken(b)
-        if key == "data" and _without_take(a) == _without_take(b) and None not in takes:
-            fewer = takes[1] < takes[0]  # type: ignore[operator]
+        rows, now = taken(a), taken(b)
+        others = key != "data" or _without_take(a) != _without_take(b)
+        if not others and rows is not None and now is not None:
+            fewer = now < rows
             yield Change(
                 kind="weaker" if fewer else "noted", of=of,
                 what=f"{'fewer' if fewer else 'more'} prompts", **texts,
