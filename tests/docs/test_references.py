@@ -106,6 +106,8 @@ def defined(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
                 yield name, node
             case ast.ImportFrom(names=names):
                 yield from ((alias.asname or alias.name, alias) for alias in names)
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):  # names that are imported when asked for
+                yield from defined(node)
 
 
 @cache
