@@ -77,10 +77,11 @@ class Result:
 
         Raises KeyError with the nearest names for any other.
         """
-        found = {one.name: one for one in (*self.quantities, *self.claims)}
-        if name not in found:
-            raise KeyError(_unknown(name, found))
-        return found[name]
+        results: list[ClaimResult | QuantityResult] = [*self.quantities, *self.claims]
+        by_name = {one.name: one for one in results}
+        if name not in by_name:
+            raise KeyError(_unknown(name, by_name))
+        return by_name[name]
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `pathdsl check --format json` prints, for the schema of version 1."""

@@ -71,7 +71,7 @@ class Format:
 
     `check`, `lint` and `report` name what makes it, as `module:attribute`, or are "" where that
     command does not take it: a CheckDocument, a LintDocument, and a function from the object that
-    `check --format json` prints to the text. `method` is the method of `pathdsl.Result` that gives
+    `check --format json` prints to the text. `method` is the method of a `Result` that gives
     it, or "". `one_document`: several files make one document, else they follow one another.
     """
 

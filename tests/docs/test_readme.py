@@ -27,7 +27,7 @@ RELATIVE, ABSOLUTE = 0.02, 2e-3
 
 
 def run(command: str, folder: Path) -> str:
-    """What a command prints; `pathdsl` runs in this process, since torch takes seconds to import."""
+    """What a command prints; `pathdsl` runs in this process: importing torch takes seconds."""
     words = command.split()
     store = folder.with_name(f"{folder.name}-store")  # one for the whole transcript
     surroundings = {"NO_COLOR": "1", "COLUMNS": "100", "PATHDSL_CACHE": str(store)}
