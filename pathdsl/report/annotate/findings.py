@@ -17,11 +17,10 @@ from pathdsl.report.content.claims import ClaimContent
 from pathdsl.report.content.file import file_content
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.result import outcome_object
-from pathdsl.report.formats import Settings
+from pathdsl.report.formats import Checked, Settings
 
 if TYPE_CHECKING:  # `lint` prints findings too, and must start fast
     from pathdsl.checking.check import FileOutcome
-    from pathdsl.checking.lock.drift import Comparison
     from pathdsl.lang.program import Program
 
 __all__ = [
@@ -72,17 +71,12 @@ class Annotations:
         self.n_files = 0
         self.n_claims: int | None = None
 
-    def checked(
-        self,
-        outcome: FileOutcome,
-        sources: Mapping[str, SourceFile],
-        comparison: Comparison | None,
-    ) -> str:
+    def checked(self, file: Checked) -> str:
         """Take in one file that was checked."""
         allowed = self.settings.allow_inconclusive
-        self.findings += of_outcome(outcome, sources, allow_inconclusive=allowed)
+        self.findings += of_outcome(file.outcome, file.sources, allow_inconclusive=allowed)
         self.n_files += 1
-        claims = outcome.judgement.claims if outcome.judgement is not None else ()
+        claims = file.outcome.judgement.claims if file.outcome.judgement is not None else ()
         self.n_claims = (self.n_claims or 0) + len(claims)
         return ""
 

@@ -14,11 +14,10 @@ from pathdsl.report.data.result import (
     dump,
     file_object,
 )
-from pathdsl.report.formats import Settings
+from pathdsl.report.formats import Checked, Settings
 
 if TYPE_CHECKING:
-    from pathdsl.checking.check import FileOutcome
-    from pathdsl.checking.lock.drift import Comparison
+    pass
 
 __all__ = ["CheckJson", "LintJson"]
 
@@ -30,19 +29,14 @@ class CheckJson:
         self.settings = settings
         self._files: list[Object] = []
 
-    def checked(
-        self,
-        outcome: FileOutcome,
-        sources: Mapping[str, SourceFile],
-        comparison: Comparison | None,
-    ) -> str:
+    def checked(self, file: Checked) -> str:
         """Take in one file."""
-        file = file_object(outcome, sources, self.settings.replaced)
+        made = file_object(file.outcome, file.sources, self.settings.replaced)
         if self.settings.locked:
             from pathdsl.report.data.lock import comparison_object
 
-            file["lock"] = comparison_object(comparison)
-        self._files.append(file)
+            made["lock"] = comparison_object(file.comparison)
+        self._files.append(made)
         return ""
 
     def end(self, code: ExitCode) -> str:
