@@ -8,18 +8,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
 from pathdsl.errors import MOST_THREADS, Diagnostic, ExitCode, Severity
 from pathdsl.lang.lint import lint_file
+from pathdsl.lang.only import asked_name
 from pathdsl.lang.program import Program
 from pathdsl.lang.syntax.source import SourceFile, sources_of
 from pathdsl.lang.visible import visible
-from pathdsl.score.only import asked_name
+from pathdsl.near import did_you_mean
 from pathdsl.score.results import ClaimResult, QuantityResult
 
 if TYPE_CHECKING:
@@ -77,10 +77,11 @@ class Result:
 
         Raises KeyError with the nearest names for any other.
         """
-        found = {one.name: one for one in (*self.quantities, *self.claims)}
-        if name not in found:
-            raise KeyError(f"no claim or quantity `{name}`{_near(name, found)}")
-        return found[name]
+        results: list[ClaimResult | QuantityResult] = [*self.quantities, *self.claims]
+        by_name = {one.name: one for one in results}
+        if name not in by_name:
+            raise KeyError(_unknown(name, by_name))
+        return by_name[name]
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `pathdsl check --format json` prints, for the schema of version 1."""
@@ -220,15 +221,13 @@ def _vet_names(program: Program, options: CheckOptions) -> None:
         known = [*program.lets, *(claim.name.name for claim in program.claims)]
         name = asked_name(options.only)
         if name not in known:
-            raise ValueError(
-                f"`only={options.only!r}`: no claim or quantity `{name}`{_near(name, known)}"
-            )
+            raise ValueError(f"`only={options.only!r}`: {_unknown(name, known)}")
     model = program.model.name.name if program.model is not None else None
     for name in options.models:
         if model is not None and name != model:
             raise ValueError(f"`models`: no model `{name}`; the file's model is `{model}`")
 
 
-def _near(name: str, known: Mapping[str, object] | list[str]) -> str:
-    near = get_close_matches(name, list(known), n=3, cutoff=0.6)
-    return "; did you mean " + " or ".join(f"`{one}`" for one in near) + "?" if near else ""
+def _unknown(name: str, known: Iterable[str]) -> str:
+    hint = did_you_mean(name, known)
+    return f"no claim or quantity `{name}`" + (f"; {hint}" if hint else "")

@@ -76,10 +76,6 @@ class Draws:
         """All items in an order drawn uniformly; the argument is left as it is."""
         return self.sample(items, len(items))
 
-    def uniform(self) -> float:
-        """A number in [0, 1), a multiple of 2**-53."""
-        return (self._word() >> 11) * 2.0**-53
-
     def normal(self) -> float:
         """A standard normal number, by the inverse distribution function (one word each)."""
         # Odd multiples of 2**-53 are exact and never 0 or 1, where the inverse is infinite.

@@ -200,13 +200,14 @@ class Claim(pytest.Item):
     def runtest(self) -> None:
         """Raise NotAsExpected with the report of the members that are not as expected."""
         from pathdsl.lang.visible import visible
-        from pathdsl.report.annotate.findings import base_name, excused, level_of, noise_of, said
+        from pathdsl.report.annotate.findings import excused, level_of, said
+        from pathdsl.report.content.file import content_of
 
         result = self.parent.checked()
-        members = [one for one in result.claims if base_name(one.name) == self.name]
-        noise = noise_of(result.outcome)
+        claims = content_of(result.outcome).claims
+        members = [one for one in claims if one.declared == self.name]
         for one in members:
-            self.user_properties.append((f"verdict {one.name}", visible(said(one, noise))))
+            self.user_properties.append((f"verdict {one.name}", visible(said(one))))
         allowed = self.config.getoption("pathdsl_allow_inconclusive")
         if any(level_of(one, allowed) == "error" for one in members):
             raise NotAsExpected(_report(self.name, result))
@@ -284,16 +285,15 @@ def _store() -> Store:
 def _report(name: str, result: Result) -> str:
     """The report of the members of one claim that are not as expected, and how many are."""
     from pathdsl.lang.visible import visible
-    from pathdsl.report.annotate.findings import base_name
+    from pathdsl.report.content.file import content_of
     from pathdsl.report.numbers import many
-    from pathdsl.report.text.check import view_of
     from pathdsl.report.text.claims import claim_block
     from pathdsl.report.text.style import View
 
-    members = [one for one in result.claims if base_name(one.name) == name]
+    claims = content_of(result.outcome).claims
+    members = [one for one in claims if one.declared == name]
     wrong = [one for one in members if not one.as_expected]
-    view = view_of(result.outcome, View())
-    blocks = [claim_block(one, result.outcome.tasks, view) for one in wrong]
+    blocks = [claim_block(one, View()) for one in wrong]
     if len(members) > len(wrong):
         blocks.append(f"  {many(len(members) - len(wrong), 'other member')} as expected")
     return visible("\n\n".join(blocks))

@@ -19,6 +19,8 @@ import math
 import re
 from typing import Any
 
+from pathdsl.near import quoted
+
 __all__ = ["MOST_DIGITS", "MOST_LEVELS", "JsonFault", "read_json"]
 
 MOST_LEVELS = 100
@@ -120,7 +122,7 @@ def _refuse(text: str, finite: bool) -> None:
             if keys is not None:
                 name = _name(key[0])
                 if name in keys:
-                    why = f"the key {_shown(name)} stands twice in one object"
+                    why = f"the key {quoted(name)} stands twice in one object"
                     raise JsonFault(why, text, key[1], refused=True)
                 keys.add(name)
         elif kind == "number":
@@ -147,7 +149,3 @@ def _name(written: str) -> str:
         return str(json.loads(written))
     except ValueError:
         return written
-
-
-def _shown(name: str) -> str:
-    return f"`{name[:40]}…`" if len(name) > 41 else f"`{name}`"

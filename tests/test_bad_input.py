@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pathdsl.cli.main import main
 from tests.bad_input_cases import CASES, Bad, sound
+from tests.cli.run import pathdsl, process
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -74,16 +73,8 @@ def test_nodes_that_are_not_executed_yet(
         assert code == 2 and f"[{wanted}]" in said
 
 
-def command(*arguments: str, folder: Path) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "pathdsl", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "NO_COLOR": "1", "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
+def command(*arguments: str, folder: Path, run: Any = pathdsl) -> tuple[int, str]:
+    done = run(*arguments, cwd=folder, NO_COLOR="1")
     return done.returncode, done.stdout + done.stderr
 
 
@@ -116,7 +107,7 @@ def test_the_command_on_a_model_that_fails(tmp_path: Path) -> None:
 def test_the_command_on_endless_brackets(tmp_path: Path) -> None:
     (tmp_path / "x.circuit").write_text("path p = " + "(" * 10_000_000)
     started = time.monotonic()
-    code, said = command("check", "x.circuit", folder=tmp_path)
+    code, said = command("check", "x.circuit", folder=tmp_path, run=process)
     no_traceback(said)
     assert code == 2 and "PD0" in said and len(said) < 20_000
     assert time.monotonic() - started < 30

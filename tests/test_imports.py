@@ -23,8 +23,8 @@ ORDER = [
     "lang",
     "graph",
     "plan",
-    "engine",
     "score",
+    "engine",
     "checking",
     "report",
     "api",
@@ -46,6 +46,7 @@ LEAVES = {
         "draws",
         "checking",
     },
+    "near": {"lang", "engine", "api", "cli", "strictjson"},
     "reading": {"lang", "graph", "engine", "score", "report", "api", "cli", "checking"},
     "strictjson": {"lang", "graph", "engine", "score", "report", "api", "cli", "checking"},
     "tasks": {"lang", "engine", "report", "cli", "models"},
@@ -64,34 +65,14 @@ HOMES = {
     "huggingface_hub": ("pathdsl.engine", "pathdsl.checking.doctor"),
     "typer": ("pathdsl.cli",),
     "rich": ("pathdsl.cli", "pathdsl.report"),
-    "jinja2": ("pathdsl.report.page.written",),
+    "jinja2": ("pathdsl.report.page.template",),
     "markupsafe": ("pathdsl.report",),
-    "jsonschema": ("pathdsl.report.page.written",),
+    "jsonschema": ("pathdsl.report.data.read",),
 }
 # A file is split where its subject splits; this catches one that holds several.
 MAX_LINES = 600
 # Circles that are being opened.
-KNOWN_CIRCLES: tuple[frozenset[str], ...] = (
-    frozenset({"pathdsl.engine.store.prune", "pathdsl.engine.store.store"}),
-    frozenset(f"pathdsl.engine.{m}" for m in ("lazy_model", "recall", "self_check", "session")),
-    frozenset(f"pathdsl.score.statistics.{m}" for m in ("evaluate", "rounding")),
-    frozenset(
-        ["pathdsl.score.lowering"]
-        + [
-            f"pathdsl.score.scores.{m}"
-            for m in (
-                "areas",
-                "chance",
-                "completeness",
-                "faithfulness",
-                "knockouts",
-                "lower",
-                "minimality",
-                "pvalues",
-                "setting",
-            )
-        ]
-    ),
+KNOWN_CIRCLES = (
     frozenset(
         f"pathdsl.checking.{m}" for m in ("check", "lock.contents", "lock.file", "methodology")
     ),

@@ -42,7 +42,7 @@ def test_grammars_are_in_the_wheel(contents: set[str]) -> None:
 
 
 def test_templates_and_schemas_are_in_the_wheel(contents: set[str]) -> None:
-    folders = ("pathdsl/report/templates", "pathdsl/report/schema")
+    folders = ("pathdsl/report/page/templates", "pathdsl/report/data/schema")
     files = {
         path.relative_to(ROOT).as_posix()
         for folder in folders

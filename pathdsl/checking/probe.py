@@ -19,7 +19,7 @@ from pathdsl.engine.planner import Planner
 from pathdsl.errors import Diagnostic, Severity
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.paths.pathset import FULL, NONE, Nodes, PathSet, Pos, intersection
-from pathdsl.graph.paths.units import Unit
+from pathdsl.graph.paths.units import NodeUnit
 from pathdsl.graph.resolve.places import Bindings
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
@@ -182,7 +182,7 @@ class Probe:
     def _parts(
         self,
         paths: PathSet,
-        units: Iterable[Unit],
+        units: Iterable[NodeUnit],
         rows: np.ndarray,
         node: ast.Node,
         of: str,

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from pathdsl.checking.check import CheckOptions, FileOutcome, check_file, prepare
 from pathdsl.errors import Diagnostic, ExitCode, PathdslError, Severity
+from pathdsl.lang.only import asked_name
 from pathdsl.lang.vary import Cell
-from pathdsl.score.only import asked_name
 from pathdsl.score.results import ClaimResult, Verdict
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ A file cannot say which rows its author looked at before it was written. It can 
 of their own, here or in a file that it uses. Then the check compares rows, prompt by prompt.
 
 Sources: Miller et al. 2024 (arXiv:2407.08734; rows that discover and rows that judge) ·
-semantics.md section 6 (what is resampled).
+docs/semantics.md, Intervals (what is resampled).
 """
 
 from __future__ import annotations

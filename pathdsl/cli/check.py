@@ -12,7 +12,7 @@ from pathdsl.cli.cache import open_store
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.exits import overall
 from pathdsl.cli.files import expand, sources_of
-from pathdsl.cli.formats import CheckFormat, Collected
+from pathdsl.cli.formats import CheckFormat
 from pathdsl.cli.named import NO_MEMBER, judged, vet_names
 from pathdsl.cli.options import (
     AllowInconclusive,
@@ -41,7 +41,7 @@ from pathdsl.cli.progress import Progress
 from pathdsl.cli.saved import save
 from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, Severity
-from pathdsl.score.only import asked_name
+from pathdsl.lang.only import asked_name
 
 if TYPE_CHECKING:
     from pathdsl.checking.check import FileOutcome
@@ -55,7 +55,7 @@ def check(
     files: Files,
     style: Annotated[
         CheckFormat, typer.Option("--format", help="Text, or one document for programs.")
-    ] = CheckFormat.TEXT,
+    ] = CheckFormat("text"),
     sets: Set = [],
     seed: Seed = None,
     only: Only = None,
@@ -89,9 +89,7 @@ def check(
 ) -> None:
     """Judge the claims of files: vet the data, run the model, print verdicts."""
     from pathdsl.lang.program import load_program
-    from pathdsl.report.data.result import check_object, dump, file_object
-    from pathdsl.report.text.check import closing, report
-    from pathdsl.report.text.lock import comparison_line, comparison_object
+    from pathdsl.report.formats import Settings, check_document
     from pathdsl.report.text.style import View
 
     if values is not None and values.suffix not in (".jsonl", ".csv"):
@@ -106,8 +104,11 @@ def check(
         concise=diagnostics is Diagnostics.CONCISE,
     )
     codes: list[ExitCode] = []
-    objects, rows = [], []
-    collected = Collected(style, allow_inconclusive=allow_inconclusive)
+    rows: list[dict[str, object]] = []
+    settings = Settings(
+        view=view, replaced=scope.replaced, allow_inconclusive=allow_inconclusive, locked=locked
+    )
+    document = check_document(style.value, settings)
     names = expand(files)
     if only is not None or scope.models:
         programs = [load_program(name, None, scope.fence)[0] for name in names]
@@ -124,14 +125,7 @@ def check(
         codes.append(outcome.exit_code)
         known = outcome.program.sources if outcome.program else {}
         sources = sources_of(outcome.diagnostics, known)
-        if style is CheckFormat.JSON:
-            compared = {"lock": comparison_object(comparison)} if locked else {}
-            objects.append({**file_object(outcome, sources, scope.replaced), **compared})
-        elif style is CheckFormat.TEXT:
-            out(("\n\n" if codes[1:] else "") + report(outcome, sources, view, scope.replaced))
-            out(comparison_line(comparison, view))
-        else:
-            collected.add(outcome, sources)
+        out(document.checked(outcome, sources, comparison))
         if values is not None:
             from pathdsl.report.data.values import values_of
 
@@ -143,12 +137,7 @@ def check(
     code = overall(codes)
     if values is not None and not _write_values(values, rows):
         code = ExitCode.WRONG_INPUT
-    if style is CheckFormat.JSON:
-        out(dump(check_object(objects, code)))
-    elif style is CheckFormat.TEXT:
-        out(closing(codes, view))
-    else:
-        out(collected.text(code))
+    out(document.end(code))
     if not names:
         err("no `.circuit` file in " + ", ".join(f"`{name}`" for name in files) + "\n")
     raise typer.Exit(code)

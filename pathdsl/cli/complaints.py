@@ -10,7 +10,7 @@ from pathdsl.cli.output import colour_on, err
 from pathdsl.errors import Diagnostic
 from pathdsl.lang.syntax.source import SourceFile
 
-__all__ = ["complain", "did_you_mean"]
+__all__ = ["complain"]
 
 
 def complain(
@@ -22,12 +22,3 @@ def complain(
     found = list(diagnostics)
     texts = sources_of(found, sources or {})
     err(render(found, texts, colour=colour_on(sys.stderr, off=False)))
-
-
-def did_you_mean(wanted: str, known: Iterable[str], limit: int = 3) -> str:
-    """`did you mean `a`, `b`?`, or "" where nothing is near."""
-    from difflib import get_close_matches
-
-    spelled = {name.lower(): name for name in known}
-    near = [spelled[n] for n in get_close_matches(wanted.lower(), spelled, n=limit, cutoff=0.6)]
-    return "did you mean " + " or ".join(f"`{name}`" for name in near) + "?" if near else ""

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pathdsl.cli.complaints import complain, did_you_mean
+from pathdsl.cli.complaints import complain
 from pathdsl.cli.named import NO_MEMBER
 from pathdsl.cli.options import AllowOutside, Models, NoColor, read_scope
 from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.errors import ExitCode, PathdslError
 from pathdsl.lang import ast
-from pathdsl.score.only import asked_name
+from pathdsl.lang.only import asked_name
+from pathdsl.near import did_you_mean
 
 if TYPE_CHECKING:
     from pathdsl.cli.opened import Opened

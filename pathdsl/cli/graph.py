@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from pathdsl.cli.complaints import complain, did_you_mean
+from pathdsl.cli.complaints import complain
 from pathdsl.cli.options import AllowOutside, MaxStates, Models, read_scope
 from pathdsl.cli.output import err, out
 from pathdsl.errors import ExitCode, PathdslError
+from pathdsl.near import did_you_mean
 
 __all__ = ["GraphFormat", "graph"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from pathdsl.cli.files import expand, read_text, sources_of
+from pathdsl.cli.formats import LintFormat
 from pathdsl.cli.options import AllowOutside
 from pathdsl.cli.output import colour_on, out
 from pathdsl.cli.unforeseen import Guard
@@ -16,17 +16,7 @@ from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.fence import FREE, Fence
 from pathdsl.lang.syntax.source import SourceFile
 
-__all__ = ["Style", "lint"]
-
-
-class Style(StrEnum):
-    """How faults are printed."""
-
-    TEXT = "text"
-    JSON = "json"
-    CONCISE = "concise"
-    SARIF = "sarif"
-    GITHUB = "github"
+__all__ = ["lint"]
 
 
 def lint(
@@ -34,8 +24,8 @@ def lint(
         list[str], typer.Argument(metavar="FILES", help="Files or folders; `-` reads the input.")
     ],
     style: Annotated[
-        Style, typer.Option("--format", help="Code frames, a line per fault, or one document.")
-    ] = Style.TEXT,
+        LintFormat, typer.Option("--format", help="Code frames, a line per fault, or one document.")
+    ] = LintFormat("text"),
     allow_outside: AllowOutside = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
 ) -> None:
@@ -43,43 +33,20 @@ def lint(
 
     Exits 2 where there is an error; warnings never change the exit code.
     """
-    from pathdsl.cli.formats import faults_text
-    from pathdsl.lang.render import render
-    from pathdsl.report.data.result import diagnostic_object, dump
+    from pathdsl.report.formats import Settings, lint_document
+    from pathdsl.report.text.style import View
 
-    entries, linted, text, n_errors, n_warnings = [], [], "", 0, 0
-    names = expand(files)
+    view = View(colour=colour_on(sys.stdout, off=no_color))
+    document = lint_document(style.value, Settings(view=view))
+    wrong = False
     guard, fence = Guard(), FREE if allow_outside else None
-    for name in names:
-        found: list[Diagnostic] | None = None
-        path, sources = name, {}
+    for name in expand(files):
         with guard.of(name):
             path, found, sources = _linted(name, fence)
-        if found is None:
-            continue
-        n_errors += sum(d.severity is Severity.ERROR for d in found)
-        n_warnings += sum(d.severity is Severity.WARNING for d in found)
-        entries.append(
-            {"path": path, "diagnostics": [diagnostic_object(d, sources) for d in found]}
-        )
-        linted.append((path, found, sources))
-        shown = render(
-            found,
-            sources,
-            style="concise" if style is Style.CONCISE else "full",
-            colour=colour_on(sys.stdout, off=no_color),
-        )
-        text += shown + ("\n" if shown and style is Style.TEXT else "")
-    code = ExitCode.WRONG_INPUT if n_errors else ExitCode.AS_EXPECTED
-    code = max(code, guard.code)
-    if style is Style.JSON:
-        out(dump({"schema_version": 1, "files": entries, "exit_code": int(code)}))
-    elif style in (Style.SARIF, Style.GITHUB):
-        out(faults_text(style, linted, code))
-    elif style is Style.TEXT:
-        out(text + summary(len(names), n_errors, n_warnings) + "\n")
-    else:
-        out(text)
+            wrong = wrong or any(d.severity is Severity.ERROR for d in found)
+            out(document.linted(path, found, sources))
+    code = max(ExitCode.WRONG_INPUT if wrong else ExitCode.AS_EXPECTED, guard.code)
+    out(document.end(code))
     raise typer.Exit(code)
 
 
@@ -95,13 +62,3 @@ def _linted(name: str, fence: Fence | None) -> tuple[str, list[Diagnostic], dict
         path, text = source.path, source.text
     program, found = vet_file(path, text, fence)
     return path, found, sources_of(found, program.sources)
-
-
-def summary(n_files: int, n_errors: int, n_warnings: int) -> str:
-    """`3 files: 1 error, 2 warnings`."""
-
-    def many(count: int, word: str) -> str:
-        return f"{count} {word}" + ("" if count == 1 else "s")
-
-    parts = [many(n, word) for n, word in ((n_errors, "error"), (n_warnings, "warning")) if n]
-    return f"{many(n_files, 'file')}: " + (", ".join(parts) or "no faults")

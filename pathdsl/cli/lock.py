@@ -140,8 +140,8 @@ def _told(
 ) -> str:
     from pathdsl.checking.lock.drift import note
     from pathdsl.checking.lock.file import lock_path
+    from pathdsl.report.data.lock import summary
     from pathdsl.report.text.check import verdicts
-    from pathdsl.report.text.lock import summary
 
     judgement = outcome.judgement
     if judgement is None or code is ExitCode.WRONG_INPUT or code is ExitCode.MACHINE_FAILED:
@@ -160,7 +160,7 @@ def _object(
     name: str, outcome: FileOutcome, written: bool, changed: Comparison | None, code: ExitCode
 ) -> dict[str, Any]:
     from pathdsl.checking.lock.file import lock_path
-    from pathdsl.report.text.lock import comparison_object
+    from pathdsl.report.data.lock import comparison_object
 
     locked = outcome.judgement is not None and code <= ExitCode.NOT_AS_EXPECTED
     return {

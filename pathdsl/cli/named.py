@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pathdsl.cli.complaints import did_you_mean
-from pathdsl.score.only import asked_name
+from pathdsl.lang.only import asked_name
+from pathdsl.near import did_you_mean
 
 if TYPE_CHECKING:
     from pathdsl.lang.program import Program

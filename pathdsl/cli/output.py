@@ -2,7 +2,7 @@
 
 A reader that goes away (`pathdsl check … | head`) is no fault: what is left is dropped in silence
 and the exit code stays that of the work done. A stream that is closed from the start, or a disk
-that is full, is one: `lost` says so, and the command exits with 3. All text goes through `shown`,
+that is full, is one: `lost` says so, and the command exits with 3. All text goes through `printed`,
 so that no file of a stranger moves the cursor or turns text round.
 """
 
@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from pathdsl.errors import Diagnostic
-from pathdsl.lang.visible import shown
+from pathdsl.lang.visible import printed
 
 __all__ = ["colour_on", "columns", "err", "lost", "out", "set_up"]
 
@@ -54,12 +54,12 @@ def set_up() -> None:
 
 def out(text: str, *, verbatim: bool = False) -> None:
     """Write to standard output, the product; `verbatim` for a text that a program is to read."""
-    _write(sys.stdout, text if verbatim and not sys.stdout.isatty() else shown(text))
+    _write(sys.stdout, text if verbatim and not sys.stdout.isatty() else printed(text))
 
 
 def err(text: str) -> None:
     """Write to standard error: progress and complaints."""
-    _write(sys.stderr, shown(text))
+    _write(sys.stderr, printed(text))
 
 
 def lost() -> Diagnostic | None:

@@ -28,7 +28,7 @@ from pathdsl.cli.options import (
 from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, PathdslError, Severity
-from pathdsl.score.only import asked_name
+from pathdsl.lang.only import asked_name
 
 if TYPE_CHECKING:
     from pathdsl.engine.planner import Planner

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,7 @@ from pathdsl.cli.cache import open_store
 from pathdsl.cli.check import outcome_and_lock, vet_locked
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.files import sources_of
+from pathdsl.cli.formats import ReportFormat
 from pathdsl.cli.named import vet_names
 from pathdsl.cli.options import (
     AllowInconclusive,
@@ -42,15 +42,7 @@ if TYPE_CHECKING:
     from pathdsl.checking.check import FileOutcome
     from pathdsl.checking.lock.drift import Comparison
 
-__all__ = ["ReportFormat", "report"]
-
-
-class ReportFormat(StrEnum):
-    """What to write."""
-
-    HTML = "html"
-    TEX = "tex"
-    MD = "md"
+__all__ = ["report"]
 
 
 def report(
@@ -61,7 +53,7 @@ def report(
             help="A `.circuit` file, or what `check --format json` printed (`.json`).",
         ),
     ],
-    to: Annotated[ReportFormat, typer.Option("--to", help="What to write.")] = ReportFormat.HTML,
+    to: Annotated[ReportFormat, typer.Option("--to", help="What to write.")] = ReportFormat("html"),
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="OUT", help="Where; standard output if absent."),
@@ -86,8 +78,8 @@ def report(
     A `.circuit` file is checked first. A `.json` file is only laid out: no model is read.
     """
     from pathdsl.lang.program import load_program
-    from pathdsl.report.page.file import page_of
-    from pathdsl.report.page.written import write
+    from pathdsl.report.content.file import contents
+    from pathdsl.report.formats import write
 
     if file.endswith(".json"):
         given = {
@@ -131,13 +123,13 @@ def report(
     else:
         if not save(output, text):
             raise typer.Exit(ExitCode.WRONG_INPUT)
-        for view in page_of(result):
-            err(f"{output}: {view.headline}\n")
+        for file_content in contents(result):
+            err(f"{output}: {file_content.headline}\n")
     raise typer.Exit(result["exit_code"])
 
 
 def _read(file: str) -> Mapping[str, Any]:
-    from pathdsl.report.page.written import NotAResult, read_result
+    from pathdsl.report.data.read import NotAResult, read_result
 
     try:
         return read_result(read_file(file).decode("utf-8"))
@@ -155,8 +147,8 @@ def _object(
     outcome: FileOutcome, comparison: Comparison | None, replaced: Mapping[str, str]
 ) -> Mapping[str, Any]:
     """The object of a check made now; faults that stopped it are printed, too."""
+    from pathdsl.report.data.lock import comparison_object
     from pathdsl.report.data.result import check_object, file_object
-    from pathdsl.report.text.lock import comparison_object
 
     known = outcome.program.sources if outcome.program else {}
     sources = sources_of(outcome.diagnostics, known)

@@ -33,7 +33,7 @@ from pathdsl.cli.options import (
 from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.cli.saved import save
 from pathdsl.errors import ExitCode, Severity
-from pathdsl.score.only import asked_name
+from pathdsl.lang.only import asked_name
 from pathdsl.whole import write_whole
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ Every group, path, loop, run and score argument is resolved once; each fault is 
 was written. A path set must hold a path, may not need too many automaton states, and a node written
 in `edges { … }` must lie on a complete path of that set.
 
-Source: language.md sections 5 and 8.
+Source: docs/language.md, Empty and large sets.
 
     check_graph(program, shape)     [] or diagnostics PD2xx
 """
@@ -32,15 +32,8 @@ from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children, strip, walk
 from pathdsl.limits import MOVES, STATES
 
-__all__ = ["check_graph", "check_path"]
+__all__ = ["check_graph", "check_named"]
 
-PATH_WORDS = (
-    ast.Chain, ast.Choice, ast.SetOp, ast.Group, ast.Full, ast.NonePath, ast.Through, ast.Within,
-    ast.Edges, ast.EdgesFile, ast.RandomLike, ast.RandomEdges,
-)  # fmt: skip
-NODE_WORDS = (
-    ast.HeadRef, ast.KvRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.NodeSet, ast.Name
-)  # fmt: skip
 NODE_OPTIONS = ("given", "over", "like", "scope")
 
 
@@ -71,7 +64,7 @@ def check_graph(
     return checker.faults
 
 
-def check_path(resolver: Resolver, name: str) -> list[Diagnostic]:
+def check_named(resolver: Resolver, name: str) -> list[Diagnostic]:
     """The faults of one named path set."""
     checker = _Checker(resolver)
     checker.paths(resolver.program.paths[name].path, {})
@@ -194,14 +187,14 @@ class _Checker:
             self.attempt(lambda: self.resolver.path_set(part.value, bindings))  # type: ignore[arg-type]
         elif isinstance(part, ast.Score):
             self.ranked(part)
-        elif isinstance(part, PATH_WORDS):
+        elif isinstance(part, ast.Chain | ast.Choice | ast.Group | ast.CompleteSet):
             self.paths(part, bindings)
         elif isinstance(part, ast.Name) and part.name not in bindings:
             if part.name in self.program.paths and part.name not in self.faulty:
                 self.paths(part, bindings)
             elif part.name in self.program.groups:
                 self.node(part, bindings)
-        elif isinstance(part, NODE_WORDS):
+        elif isinstance(part, ast.NodeRef):
             self.node(part, bindings)
 
     def ranked(self, score: ast.Score) -> None:
@@ -212,10 +205,10 @@ class _Checker:
         signed = getattr(options.get("rank"), "name", "") != "absolute"
         for subject in score.subjects:
             if isinstance(subject, ast.EdgesFile):
-                found: list[Diagnostic] = []
+                warnings: list[Diagnostic] = []
                 read = partial(self.resolver.ranking, subject, signed=signed)
-                self.attempt(lambda: found.extend(tie_warnings(read(), subject)))  # noqa: B023
-                self.faults += [told for told in found if told not in self.faults]
+                self.attempt(lambda: warnings.extend(tie_warnings(read(), subject)))  # noqa: B023
+                self.faults += [one for one in warnings if one not in self.faults]
 
     def node(self, ref: ast.NodeRef, bindings: Bindings) -> bool:
         if isinstance(ref, ast.Name) and not (

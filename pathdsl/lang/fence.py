@@ -5,7 +5,7 @@ below the folder in which pathdsl was started or below the folder of the file it
 not count where it is the home or a folder above that, since everything of a user lies below it.
 What the command line names is free, and so is everything with `--allow-outside`.
 
-    fence = Fence.around("hypotheses/ioi.circuit")
+    fence = Fence.around("hypotheses/quickstart/induction.circuit")
     fence.holds("../../etc/passwd")
 """
 

@@ -1,8 +1,6 @@
 """Everything that can be said about a file without a model and without its rows, in one call.
 
-    program, faults = lint_file("hypotheses/ioi.circuit")
-
-Source: architecture.md ("text → syntax tree → resolved hypothesis").
+program, faults = lint_file("ioi.circuit")
 """
 
 from __future__ import annotations

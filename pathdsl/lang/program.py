@@ -5,9 +5,9 @@ file, transitively; never its circuit block, its model or its claims. All names 
 one namespace (the circuit block's own name is a title and stands outside it). The first
 declaration of a name is kept, every further one is reported with both places.
 
-Source: language.md section 3.
+Source: docs/language.md, use.
 
-    program, faults = load_program("hypotheses/ioi.circuit")
+    program, faults = load_program("ioi.circuit")
     program.paths["main"], program.origin["main"]
 """
 
@@ -89,8 +89,8 @@ class Program:
         """What several checks ask of a program and one works out; `key` names the question."""
         if key not in self._known:
             self._known[key] = make()
-        found: T = self._known[key]
-        return found
+        answer: T = self._known[key]
+        return answer
 
     def nodes(self, statement: ast.Node) -> tuple[ast.Node, ...]:
         """A statement of this program and every syntax node below it, parents first."""
@@ -112,7 +112,7 @@ class Program:
             self.interventions,
         ):
             if name in table:
-                return table[name]  # type: ignore[return-value]
+                return table[name]
         if self.model is not None and self.model.name.name == name:
             return self.model
         return self.once("claims", self._claims_by_name).get(name)
@@ -123,8 +123,8 @@ class Program:
 
     def kind(self, name: str) -> str:
         """What a name is: "group", "path", "metric", …, or "" where nothing declares it."""
-        found = self.find(name)
-        return _KINDS[type(found)] if found is not None else ""
+        declaration = self.find(name)
+        return _KINDS[type(declaration)] if declaration is not None else ""
 
     def names(self, *kinds: str) -> list[str]:
         """All declared names of these kinds, in order of declaration."""

@@ -1,7 +1,7 @@
 """Diagnostics as text, in the frame that compilers have taught people to read.
 
     error[PD203] position-travels-back: attention cannot read the future
-      --> hypotheses/ioi.circuit:24:38
+      --> ioi.circuit:24:38
        |
     24 | path wrong = s_inhibition@END -[v]-> induction@S2
        |              ----------------        ^^^^^^^^^^^^ stands at S2 and would read END
@@ -55,7 +55,7 @@ def render(
 
     `sources` has the text of each file by the path that spans carry; where one is missing the
     position is left out. What no one would see is made visible, and colours are those of
-    `pathdsl.lang.visible.shown`.
+    `pathdsl.lang.visible.printed`.
     """
     ordered = sorted(diagnostics, key=_order)
     if style == "concise":
@@ -139,8 +139,7 @@ def _by_file(
         if source is not None:
             marks.setdefault(one.path, []).extend(_marks(source, one, text, primary=primary))
     return [
-        (sources[path], sorted(found, key=lambda m: (m.line, m.start)))
-        for path, found in marks.items()
+        (sources[path], sorted(own, key=lambda m: (m.line, m.start))) for path, own in marks.items()
     ]
 
 

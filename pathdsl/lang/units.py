@@ -18,7 +18,7 @@ from typing import Literal
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
-from pathdsl.lang.check.scope import fault, meant
+from pathdsl.lang.check.scope import fault, suggestion
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric, dissimilarity_of, form_of
 from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS, UNITS
@@ -150,7 +150,7 @@ class _Inference:
                     f"no unit is called `{unit.name}`",
                     unit.span,
                     "not a unit",
-                    help=meant(unit.name, UNITS),
+                    help=suggestion(unit.name, UNITS),
                 )
             )
             return typed

@@ -4,7 +4,7 @@ Such a text may move the cursor (U+001B), turn round what follows it (U+202E) or
 to anybody, whoever shows it, it may not. Everything that is printed or written for people to read
 goes through `visible`; JSON, which programs read, keeps what was said and escapes these characters.
 
->>> visible("a\u202eb"), token_text(" the\n")
+>>> visible("a\\u202eb"), token_text(" the\\n")
 ('a[U+202E]b', ' the↵')
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import secrets
 
-__all__ = ["coloured", "escaped", "shown", "token_text", "visible"]
+__all__ = ["coloured", "escaped", "printed", "token_text", "visible"]
 
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f"
@@ -36,11 +36,11 @@ def visible(text: str) -> str:
 
 
 def coloured(text: str, codes: str) -> str:
-    """The text in a colour of a terminal (`31`, `1;32`), which `shown` turns on and off."""
+    """The text in a colour of a terminal (`31`, `1;32`), which `printed` turns on and off."""
     return f"{_BEGIN}{codes}m{text}{_BEGIN}0m"
 
 
-def shown(text: str) -> str:
+def printed(text: str) -> str:
     """A text on its way to a terminal or a file for people: `visible`, with its own colours."""
     return _OWN.sub("\x1b[\\1m", visible(text))
 

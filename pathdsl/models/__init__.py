@@ -26,7 +26,6 @@ class BundledModel:
     summary: str
     task: str
     hand_built: bool
-    has_tokenizer: bool
 
 
 MODELS: tuple[BundledModel, ...] = (
@@ -35,35 +34,30 @@ MODELS: tuple[BundledModel, ...] = (
         summary="two layers, a previous-token head feeds the keys of an induction head; decoys",
         task="induction",
         hand_built=True,
-        has_tokenizer=False,
     ),
     BundledModel(
         name="frac-prevs",
         summary="compiled: an MLP marks x, a head averages; positions matter under `zero` alone",
         task="frac_prevs",
         hand_built=True,
-        has_tokenizer=False,
     ),
     BundledModel(
         name="balance",
         summary="compiled: balanced brackets by two heads and two MLPs",
         task="balance",
         hand_built=True,
-        has_tokenizer=False,
     ),
     BundledModel(
         name="two-hop",
         summary="compiled: two look-ups in a row, one head's answer is another head's query",
         task="two_hop",
         hand_built=True,
-        has_tokenizer=False,
     ),
     BundledModel(
         name="ioi-mini",
         summary="trained: four layers, word-level tokenizer, indirect object identification",
         task="mini_ioi",
         hand_built=False,
-        has_tokenizer=True,
     ),
 )
 

@@ -23,7 +23,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pathdsl.graph.model.components import Component
+from pathdsl.graph.model.components import HEAD, Component
 from pathdsl.graph.paths.automaton import Automaton, SenderClass
 from pathdsl.graph.paths.neurons import split_paths
 from pathdsl.graph.paths.pathset import PathSet, Pos
@@ -99,7 +99,7 @@ class RunBuilder:
         if v == 0:
             return self._settled(self.automaton.accepts(state))
         component = self.layout.components[v]
-        after = component.kind in ("mlp", "neuron") and not self.layout.shape.parallel
+        after = component.kind.after_heads and not self.layout.shape.parallel
         stage = 2 * component.layer + after
         state, identity = self.automaton.upstream(stage, state, between=False)
         if isinstance(identity, bool):
@@ -121,7 +121,7 @@ class RunBuilder:
 
     def _new_cell(self, v: int, component: Component, stage: int, state: int) -> Cell:
         layer = component.layer
-        if component.kind != "head":
+        if component.kind is not HEAD:
             between = self.automaton.slot_step(state, v, None).free
             stream = self._stream(between, stage, self.frozen_streams)
             kept, cut = stream.kept, stream.cut

@@ -12,23 +12,12 @@ from math import floor, isfinite, log10
 from pathdsl.graph.model.shape import ModelShape
 
 __all__ = [
-    "NOUGHT",
-    "Pair",
-    "apart",
-    "digits",
-    "groups_text",
-    "many",
-    "nothing_to_treat",
-    "nought",
-    "p_text",
-    "pair",
-    "plain",
-    "shown",
-    "size_text",
-    "spread_words",
-]
+    "NOUGHT", "Pair", "apart", "digits", "groups_text", "many", "nothing_to_treat", "nought",
+    "p_text", "pair", "plain", "shown", "size_text", "spread_words", "wanted_text",
+]  # fmt: skip
 
-Pair = tuple[float, float]
+Pair = Sequence[float]
+"""The two ends of an interval."""
 _MOST = 6
 NOUGHT = "≈0"
 _LEAST_P = 1e-4
@@ -115,6 +104,13 @@ def pair(
         return ""
     places = digits(value, interval) if places is None else places
     return f"[{plain(interval[0], places)}, {plain(interval[1], places)}]"
+
+
+def wanted_text(relation: str, threshold: float | None, within: float | None) -> str:
+    """What a claim states of its number: `>= 0.8`, `~= 1 within 0.1`."""
+    known = threshold is not None and isfinite(threshold)
+    margin = f" within {within:g}" if within is not None else ""
+    return f"{relation} {f'{threshold:g}' if known else 'undefined'}{margin}"
 
 
 def many(count: int, word: str, words: str = "") -> str:

@@ -199,8 +199,7 @@ def _result(
     if design.share < 1:
         searched = searched_rows(node, evaluator.session.tasks)
         if searched:
-            told = f"knockouts were searched on {searched} prompts, judged on {design.n}"
-            notes.append(told)
+            notes.append(f"knockouts were searched on {searched} prompts, judged on {design.n}")
     if shown is not None and judged.level and judged.verdict is Verdict.INCONCLUSIVE:
         rows = settle(
             posed.rule, posed.estimate, shown, design.n, judged.level, units=design.n_units

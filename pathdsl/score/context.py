@@ -133,7 +133,7 @@ class Context:
     # Per prompt
     # ---------------------------------------------------------------------------------------------
 
-    def row(self, expr: ast.Expr, bindings: Bindings) -> RowExpr:
+    def row(self, expr: ast.Node, bindings: Bindings) -> RowExpr:
         """A per-prompt expression; PD423 for what has no value per prompt."""
         match expr:
             case ast.Number(value=value):

@@ -81,8 +81,8 @@ def about_interval(node: Scalar, interval: Interval, units: int) -> list[str]:
 
 def is_no_interval(note: str) -> bool:
     """Whether a note is one that `no_interval` gives."""
-    told = ("has no interval", "too few for an interval", "no resample has a value")
-    return any(part in note for part in told)
+    reasons = ("has no interval", "too few for an interval", "no resample has a value")
+    return any(reason in note for reason in reasons)
 
 
 def members_of(node: Scalar, bootstrap: Bootstrap, level: float) -> tuple[MemberResult, ...]:

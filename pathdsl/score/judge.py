@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.paths import pathset
 from pathdsl.lang import ast
+from pathdsl.lang.only import asked_name, is_asked, judged_with
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import resolve_arguments
 from pathdsl.lang.signatures.methods import METHODS
@@ -24,7 +25,6 @@ from pathdsl.score.claims import Question, judge_family
 from pathdsl.score.evidence import about_interval, finite, is_no_interval, members_of, no_interval
 from pathdsl.score.faults import fault, warning
 from pathdsl.score.lowering import Lowering
-from pathdsl.score.only import asked_name, is_asked, judged_with
 from pathdsl.score.prompts import prompt_shares, spread
 from pathdsl.score.quantity import Constant, Scalar, difference, is_constant, notes_of
 from pathdsl.score.results import ClaimResult, Judgement, QuantityResult
@@ -134,11 +134,11 @@ def _instances(
         return []
     variable = decl.loop.variable.name
     members = resolver.loop(decl.loop)
-    wanted = judged_with(decl, [member.label for member in members], only)
+    judged = judged_with(decl, [member.label for member in members], only)
     return [
         _Instance(member=member.label, decl=decl, bindings={variable: member})
         for member in members
-        if member.label in wanted
+        if member.label in judged
     ]
 
 

@@ -40,7 +40,7 @@ class Lowering:
         self.context = Context(program, resolver, session, algebra)
         self._lets: dict[tuple[str, str], Scalar] = {}
 
-    def scalar(self, expr: ast.Expr, bindings: Bindings) -> Steps:
+    def scalar(self, expr: ast.Node, bindings: Bindings) -> Steps:
         """A quantity, as a generator that yields what searches for knockouts ask for."""
         match expr:
             case ast.Number(value=value):
@@ -116,20 +116,19 @@ class Lowering:
         """The member that a subscript names; its position may be left out where it is clear."""
         reference = expr.member
         if isinstance(reference, ast.Name) and reference.name in bindings:
-            wanted = [bindings[reference.name].label]
+            labels = [bindings[reference.name].label]
         else:
             named = ast.Loop(variable=loop.variable, members=reference, span=expr.span)
-            wanted = [m.label for m in self.context.resolver.loop(named)]
+            labels = [m.label for m in self.context.resolver.loop(named)]
         members = self.context.resolver.loop(loop)
-        found = [m for m in members if m.label in wanted]
-        if not found:
-            found = [m for m in members if m.label.partition("@")[0] in wanted]
-        if len(wanted) != 1 or len(found) != 1:
+        meant = [m for m in members if m.label in labels]
+        meant = meant or [m for m in members if m.label.partition("@")[0] in labels]
+        if len(labels) != 1 or len(meant) != 1:
             raise fault(
                 "PD426",
-                f"`{expr.name.name}` has no single member `{', '.join(wanted)}`",
+                f"`{expr.name.name}` has no single member `{', '.join(labels)}`",
                 expr,
                 help=f"its members are {', '.join(f'`{m.label}`' for m in members[:6])}"
                 + (", …" if len(members) > 6 else ""),
             )
-        return found[0]
+        return meant[0]

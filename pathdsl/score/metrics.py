@@ -167,7 +167,7 @@ class _Builder:
         self.measured[_spelling(measure)] = measure
         return sympy.Symbol(_spelling(measure), real=True)
 
-    def build(self, expr: ast.Expr) -> sympy.Expr:
+    def build(self, expr: ast.Node) -> sympy.Expr:
         match expr:
             case ast.Number():
                 return exact(expr)

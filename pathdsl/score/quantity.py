@@ -1,9 +1,10 @@
 """Quantities: numbers over all prompts, as expressions that can be evaluated on any resample.
 
-Two layers, in the order in which averages are taken (semantics.md section 6). *Row* expressions
-have a value per prompt and draw: metrics of runs under arithmetic. An `Aggregate` averages a row
-expression over the draws, then takes a statistic over the prompts. *Scalar* expressions combine
-aggregates, and `Worst` is the largest or smallest of named members, for scores over knockouts.
+Two layers, in the order in which averages are taken (docs/semantics.md, From runs to numbers).
+*Row* expressions have a value per prompt and draw: metrics of runs under arithmetic. An `Aggregate`
+averages a row expression over the draws, then takes a statistic over the prompts. *Scalar*
+expressions combine aggregates, and `Worst` is the largest or smallest of named members, for scores
+over knockouts.
 
 Because an expression is kept whole, a resample of the prompts reaches all of its terms jointly,
 and ratios and differences get the interval of the expression instead of a rule of thumb (Efron and

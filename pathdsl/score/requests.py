@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from pathdsl.lang import ast
+from pathdsl.lang.only import asked_name, is_asked, judged_with
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import Filled, resolve_options
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
@@ -28,7 +29,6 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.lowering import Lowering
-from pathdsl.score.only import asked_name, is_asked, judged_with
 from pathdsl.score.quantity import requests
 from pathdsl.score.rounds import Steps, ordered
 from pathdsl.score.scores.knockouts import greedy_of
@@ -133,9 +133,9 @@ def _instances(
     if only is not None and asked_name(only) != name:
         return
     members = resolver.loop(declaration.loop)
-    wanted = judged_with(declaration, [member.label for member in members], only)
+    judged = judged_with(declaration, [member.label for member in members], only)
     for member in members:
-        if member.label in wanted:
+        if member.label in judged:
             yield f"{name}[{member.label}]", {declaration.loop.variable.name: member}
 
 

@@ -13,8 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from pathdsl.graph.paths.pathset import PathSet
-from pathdsl.graph.paths.units import EdgeUnit
-from pathdsl.graph.paths.units import Unit as NodeUnit
+from pathdsl.graph.paths.units import NodeUnit, Unit
 from pathdsl.graph.resolve.places import Member
 from pathdsl.lang import ast
 from pathdsl.plan.readout import Measure
@@ -23,7 +22,6 @@ from pathdsl.plan.taskdata import TaskData
 
 __all__ = ["Bindings", "Member", "PathAlgebra", "Request", "Resolver", "RunSpec", "Session", "Unit"]
 
-Unit = NodeUnit | EdgeUnit
 Bindings = Mapping[str, Member]
 
 

@@ -62,10 +62,10 @@ def test_shape_that_is_not_measured_is_refused() -> None:
 def test_long_prompts_are_fused_as_in_check() -> None:
     import tempfile
 
-    from benchmarks.engine import in_child
+    from benchmarks.engine import run_child
 
     with tempfile.TemporaryDirectory() as scratch:
-        found = in_child({
+        found = run_child({
             "name": "W3", "shape": "small", "repeat": 1, "threads": 1, "scratch": scratch,
             "options": {"rows": 1, "length": 256},
         })  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import parsed
-from benchmarks.engine import in_child, measure_all, multiple
+from benchmarks.engine import measure_all, multiple, run_child
 from benchmarks.shapes import DEPTHS, SHAPES
 from benchmarks.workloads import (
     WORKLOADS,
@@ -91,7 +91,7 @@ def test_depths_differ_in_depth_only() -> None:
 
 
 def test_a_row_has_everything(tmp_path: Path) -> None:
-    row = in_child(
+    row = run_child(
         {"name": "W3", "shape": "small", "repeat": 1, "threads": 1, "scratch": str(tmp_path),
          "options": {"rows": 4}}
     )  # fmt: skip

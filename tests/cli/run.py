@@ -1,11 +1,19 @@
-"""Runs the command as a user does: a process of its own, no terminal."""
+"""Runs the command as a user does, without a terminal: in this process, or in one of its own."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import multiprocessing
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from unittest import mock
+
+from pathdsl.cli.main import main
 
 INDUCTION = """circuit induction "Two heads copy what came after the last time" {
   language   = 1
@@ -38,11 +46,35 @@ BROKEN = "model m = bundled(\n\ngroup g = { a0.h0 }\n"
 LIBRARY = "group movers @END = { a1.h2 }\n"
 
 
-def pathdsl(
-    *arguments: str, cwd: Path, given: str | None = None, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def pathdsl(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """In this process, which has imported torch already."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(cwd),
+        mock.patch.dict(os.environ, environment),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        try:
+            main(arguments)
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own, which takes some seconds where it imports torch."""
     return subprocess.run(
         [sys.executable, "-m", "pathdsl", *arguments],
-        cwd=cwd, input=given, capture_output=True, text=True, timeout=300,
-        env={**os.environ, **environment},
+        cwd=cwd, capture_output=True, text=True, timeout=300, env={**os.environ, **environment},
     )  # fmt: skip
+
+
+def forked(act: Callable[[], object]) -> BaseProcess:
+    """A process that does this; it begins as a copy of this one, with everything imported.
+
+    `join` it; then `exitcode` is that of the command line, or less than 0 after a signal.
+    """
+    child = multiprocessing.get_context("fork").Process(target=act)
+    child.start()
+    return child

@@ -32,7 +32,7 @@ CODES = ["PD630", "PD631", "PD632", "PD633", "PD634"]
 def _as_before() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
-    torch.use_deterministic_algorithms(False)
+    torch.set_deterministic_debug_mode("default")
     torch.set_num_threads(threads)
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.run import pathdsl
+
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 FENCE = re.compile(r"^```(console|python|circuit)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -25,16 +27,18 @@ RELATIVE, ABSOLUTE = 0.02, 2e-3
 
 
 def run(command: str, folder: Path) -> str:
+    """What a command prints; `pathdsl` runs in this process: importing torch takes seconds."""
     words = command.split()
-    if words[0] in ("pathdsl", "pytest"):
-        words = [sys.executable, "-m", *words]
     store = folder.with_name(f"{folder.name}-store")  # one for the whole transcript
-    surroundings = {
-        **os.environ, "NO_COLOR": "1", "COLUMNS": "100", "PATHDSL_CACHE": str(store)
-    }  # fmt: skip
-    done = subprocess.run(
-        words, cwd=folder, env=surroundings, capture_output=True, text=True, check=False
-    )
+    surroundings = {"NO_COLOR": "1", "COLUMNS": "100", "PATHDSL_CACHE": str(store)}
+    if words[0] == "pathdsl":
+        done = pathdsl(*words[1:], cwd=folder, **surroundings)
+    else:
+        done = subprocess.run(
+            [sys.executable, *(("-m", *words) if words[0] == "pytest" else words[1:])],
+            cwd=folder, env={**os.environ, **surroundings}, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
     assert done.returncode in (0, 1, 2), done.stderr
     return done.stdout
 
@@ -71,7 +75,7 @@ def replay(text: str, folder: Path) -> list[tuple[str, str, str]]:
             shown.append((command, output, run(command.removeprefix("$ "), folder)))
         elif kind == "python":
             path.write_text(body, encoding="utf-8")
-            run(f"{sys.executable} {path.name}", folder)
+            run(f"python {path.name}", folder)
         elif action == "file":
             path.write_text(body, encoding="utf-8")
         elif action == "append":

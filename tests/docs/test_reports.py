@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pathdsl.report.page.written import write
+from pathdsl.report.formats import write
 from tests.docs.test_readme import ROOT, matches, replay
 
 PAGE = ROOT / "docs" / "reports.md"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from pathdsl.errors import LanguageError
 from pathdsl.graph.paths.pathset import FULL, NONE, Combined, PathSet
+from tests import seeds as counts
 from tests.engine.tree_cases import REFERENCE, Opened, from_tree, open_case
 from tests.oracle.cases import Case
 from tests.oracle.strategies import draw_case, seeded_case
 
 EXACT = 1e-9
-CHUNKS = [tuple(range(start, start + 6)) for start in range(0, 60, 6)]
 
 
-def opened(seeds: tuple[int, ...]) -> Iterator[Opened]:
+def opened(seeds: Iterable[int]) -> Iterator[Opened]:
     """The cases of some seeds that the language accepts."""
     for seed in seeds:
         try:
@@ -36,7 +36,7 @@ def same(found: np.ndarray, wanted: np.ndarray, text: str) -> None:
     np.testing.assert_allclose(found, wanted, rtol=0, atol=EXACT, err_msg=text)
 
 
-@pytest.mark.parametrize("seeds", CHUNKS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
+@pytest.mark.parametrize("seeds", counts.chunks("tree"))
 def test_engine_is_the_literal_tree(seeds: tuple[int, ...]) -> None:
     """One plan holds the case's run and runs that share copies with it."""
     compared = 0
@@ -50,9 +50,8 @@ def test_engine_is_the_literal_tree(seeds: tuple[int, ...]) -> None:
     assert compared * 2 >= len(seeds)
 
 
-@pytest.mark.parametrize("seeds", CHUNKS[:5], ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
-def test_laws_of_runs(seeds: tuple[int, ...]) -> None:
-    for one in opened(seeds):
+def test_laws_of_runs() -> None:
+    for one in opened(counts.CASES["tree"].default):
         p, s = one.paths, one.scope if one.scope != FULL else one.treated
         rest = without(FULL, p)
         everything = Combined(op="|", left=p, right=rest)
@@ -86,29 +85,29 @@ def test_laws_of_runs(seeds: tuple[int, ...]) -> None:
 
 
 def test_runs_of_one_plan_do_not_change_each_other() -> None:
-    for one in opened(tuple(range(100, 106))):
+    for one in opened(range(100, 106)):
         runs = [one.run(t) for t in dict.fromkeys([one.treated, one.paths, FULL, NONE])]
         together = one.logits(runs)
         for place, run in enumerate(runs):
             same(one.logits([run])[0], together[place], one.case.text)
 
 
-@settings(
-    max_examples=15,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[
-        HealthCheck.too_slow,
-        HealthCheck.data_too_large,
-        HealthCheck.filter_too_much,
-    ],
-)
-@given(case=draw_case())
-def test_engine_is_the_literal_tree_on_cases_that_shrink(case: Case) -> None:
-    try:
-        one = open_case(case)
-    except LanguageError:
-        assume(False)
-        return
-    same(one.logits([one.run(one.treated)])[0], from_tree(one), case.text)
+@pytest.mark.parametrize("count", counts.samples("shrinking"))
+def test_engine_is_the_literal_tree_on_cases_that_shrink(count: int) -> None:
+    @settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=draw_case())
+    def compare(case: Case) -> None:
+        try:
+            one = open_case(case)
+        except LanguageError:
+            assume(False)
+            return
+        same(one.logits([one.run(one.treated)])[0], from_tree(one), case.text)
+
+    compare()

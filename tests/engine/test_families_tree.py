@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ import torch
 from pathdsl.engine.adapters import adapter_for
 from pathdsl.engine.self_check import prove_null_pair
 from pathdsl.errors import LanguageError
+from tests import seeds as counts
 from tests.engine.family_cases import FAMILIES, Exact, make
 from tests.engine.tree_cases import REFERENCE, Opened, from_tree, open_case
 from tests.oracle.strategies import seeded_case
@@ -19,12 +20,12 @@ from tests.oracle.tree import forward_of, plain_values
 EXACT = 1e-9
 ROTATED_PLAINLY = [name for name in FAMILIES if "_rope_" not in name and "_long" not in name]
 ON_PATHS = [name for name in ROTATED_PLAINLY if not name.endswith(("_biases", "_full", "_caps"))]
-SEEDS = range(200, 213)
+SEEDS = counts.CASES["gated"].default
 
 
-def opened(name: str) -> Iterator[Opened]:
+def opened(name: str, seeds: Iterable[int] = SEEDS) -> Iterator[Opened]:
     """The cases of some seeds that the language accepts, each on a model of the variant."""
-    for seed in SEEDS:
+    for seed in seeds:
         case = seeded_case(seed)
         heads = case.config["n_head"]
         layers = case.config["n_layer"]
@@ -48,18 +49,19 @@ def opened(name: str) -> Iterator[Opened]:
             continue
 
 
+@pytest.mark.parametrize("seeds", counts.chunks("gated"))
 @pytest.mark.parametrize("name", ON_PATHS)
-def test_engine_is_the_literal_tree(name: str) -> None:
+def test_engine_is_the_literal_tree(name: str, seeds: tuple[int, ...]) -> None:
     compared = 0
     with Exact(), torch.no_grad():
-        for one in opened(name):
+        for one in opened(name, seeds):
             found = one.logits([one.run(one.treated), REFERENCE])
             text = one.case.text
             np.testing.assert_allclose(found[0], from_tree(one), rtol=0, atol=EXACT, err_msg=text)
             plain = one.plain("reference")
             np.testing.assert_allclose(found[1], plain, rtol=0, atol=EXACT, err_msg=text)
             compared += 1
-    assert compared >= 10
+    assert compared >= len(seeds) - 1
 
 
 @pytest.mark.parametrize("name", ROTATED_PLAINLY)

@@ -29,7 +29,7 @@ __all__ = ["folder", "saved"]  # fixtures
 @pytest.fixture(autouse=True)
 def _as_before() -> object:
     yield
-    torch.use_deterministic_algorithms(False)
+    torch.set_deterministic_debug_mode("default")
 
 
 def raised(model: nn.Module) -> tuple[str, str, str]:

@@ -30,7 +30,7 @@ def graph_of(shape: ModelShape) -> nx.DiGraph:
     graph = nx.DiGraph()
     for i, component in enumerate(layout.components):
         graph.add_node(
-            layout.label(i), kind=component.kind, layer=component.layer, head=component.head
+            layout.label(i), kind=component.kind.name, layer=component.layer, head=component.head
         )
     for v in range(len(layout.components)):
         slots = tuple(slot or "" for slot in layout.slots_of(v))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pathdsl.errors import LanguageError
 from pathdsl.graph.controls.random_like import renaming
-from pathdsl.graph.model.components import Layout, bits
+from pathdsl.graph.model.components import MLP, Layout, bits
 from pathdsl.graph.paths.neurons import (
     atom_mask,
     atom_text,
@@ -20,6 +20,7 @@ from pathdsl.graph.paths.neurons import (
     intersect,
     neuron_bit,
     neuron_of,
+    node_of,
     subtract,
     unite,
 )
@@ -280,3 +281,11 @@ def test_what_names_no_neuron_does_not_change(seed: int) -> None:
 def test_a_product_without_neurons_is_on_the_layout_itself() -> None:
     assert Product(FULL, LAYOUT).layout is LAYOUT
     assert [atom_text(i, 0, LAYOUT) for i in (1, 3)] == ["a0.h0", "m0"]
+
+
+def test_an_mlp_without_some_neurons_is_drawn_as_an_mlp() -> None:
+    found = resolver("path p = {m0, except m0.n[0..1]} ~> logits", SMALL)
+    (unit,) = found.units(expression(found, "p"))
+    assert unit.name == "{m0, except m0.n[0..1]}"
+    assert node_of(unit.component, found.layout).kind is MLP
+    assert str(node_of(neuron_bit(0, 3, found.layout), found.layout)) == "m0.n3"

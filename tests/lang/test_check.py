@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pathdsl.errors import Diagnostic, Severity
-from pathdsl.lang.check.scope import listed, meant
+from pathdsl.lang.check.scope import listed, suggestion
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.rules.sample import CIRCUIT, HEAD, METRIC, MODEL, TASK
 
@@ -150,6 +150,7 @@ CASES = [
     ("let x = faithfulness(main, as: 3)", "PD115"),
     ("let x = chance(whole)", "PD115"),
     ("let x = chance(paths(main))", "PD115"),
+    ("let x = chance(overlap(main, whole))", "PD115"),
     ("let x = effect(reference)", "PD115"),
     ("let x = completeness(main, knockouts: random)", "PD115"),
     ("let x = completeness(main, knockouts: greedy(10), split: 0)", "PD115"),
@@ -299,9 +300,9 @@ def test_suggestions_name_what_was_probably_meant(tmp_path: Path) -> None:
     text = HEAD + GROUPS + "let x = mean(LD(keep(through(mover))))\n"
     (fault,) = errors(text, tmp_path)
     assert fault.help == "did you mean `movers`?"
-    assert meant("zzz", ["a", "b"]) == "known: `a` or `b`"
-    assert meant("zzz", []) == ""
-    assert meant("END", ["end"]) == "did you mean `end`?"
+    assert suggestion("zzz", ["a", "b"]) == "known: `a` or `b`"
+    assert suggestion("zzz", []) == ""
+    assert suggestion("END", ["end"]) == "did you mean `end`?"
     assert listed(["a", "b", "c"]) == "`a`, `b` or `c`"
 
 

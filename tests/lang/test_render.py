@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathdsl.errors import Diagnostic, Severity, Span
 from pathdsl.lang.render import render
 from pathdsl.lang.syntax.source import SourceFile
-from pathdsl.lang.visible import shown
+from pathdsl.lang.visible import printed
 
 PATH = "hypotheses/ioi.circuit"
 TEXT = (
@@ -114,7 +114,7 @@ def test_colour_only_adds_escapes() -> None:
     import re
 
     plain = render([TRAVELS], SOURCES)
-    coloured = shown(render([TRAVELS], SOURCES, colour=True))
+    coloured = printed(render([TRAVELS], SOURCES, colour=True))
     assert "\x1b[1;31m" in coloured
     assert re.sub(r"\x1b\[[\d;]+m", "", coloured) == plain
 

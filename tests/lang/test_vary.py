@@ -171,9 +171,10 @@ def test_average_concerns_quotients() -> None:
     found = cell(
         f"claim share: faithfulness(a1.h2) > 10%{AT}",
         f"claim gap: faithfulness(a1.h2, as: gap) < 10{AT}",
+        f'claim area: cpr(edges("scores.json"), rank: signed) > 10%{AT}',
     )
     changed = apply(found, "average", "mean_of_ratios")
-    assert changed.claims == ("share",) and "average = mean_of_ratios" in " ".join(
+    assert changed.claims == ("share", "area") and "average = mean_of_ratios" in " ".join(
         changed.text.split()
     )
 
@@ -308,8 +309,13 @@ def test_direction_keeps_the_order_of_averaging() -> None:
 
 
 def test_scores_without_another_side_are_left_out() -> None:
-    found = cell(f"claim c: minimality(a1.h2) >= 10{AT}", f"claim d: effect(a1.h2) < 0{AT}")
-    assert "minimality" in apply(found, "direction", "swapped").left_out["c"]
+    found = cell(
+        f"claim c: minimality(a1.h2) >= 10{AT}",
+        f"claim d: effect(a1.h2) < 0{AT}",
+        f"claim e: effect(a1.h2, as: rms) > 0{AT}",  # a root of a mean square is no mean
+    )
+    left = apply(found, "direction", "swapped").left_out
+    assert "minimality" in left["c"] and "effect" in left["e"] and "d" not in left
 
 
 def test_the_product_has_every_combination_once() -> None:

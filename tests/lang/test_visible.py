@@ -8,7 +8,7 @@ import pytest
 
 from pathdsl.errors import Diagnostic, ExitCode
 from pathdsl.lang.render import render
-from pathdsl.lang.visible import coloured, escaped, shown, visible
+from pathdsl.lang.visible import coloured, escaped, printed, visible
 from pathdsl.report.annotate.findings import of_diagnostics
 from pathdsl.report.annotate.github import github
 from pathdsl.report.annotate.sarif import sarif
@@ -30,9 +30,9 @@ def test_what_is_unseen_is_written_by_its_number() -> None:
 
 def test_only_own_colours_reach_a_terminal() -> None:
     text = coloured(f"x{BAD}", "1;31")
-    assert shown(text) == f"\x1b[1;31mx{visible(BAD)}\x1b[0m"
-    assert shown(visible(text)) == shown(text)
-    assert "\x1b" not in shown("\x1b[31mred\x1b[0m")
+    assert printed(text) == f"\x1b[1;31mx{visible(BAD)}\x1b[0m"
+    assert printed(visible(text)) == printed(text)
+    assert "\x1b" not in printed("\x1b[31mred\x1b[0m")
 
 
 def test_json_means_what_it_meant() -> None:
@@ -44,7 +44,7 @@ def test_json_means_what_it_meant() -> None:
 @pytest.mark.parametrize("colour", [True, False])
 @pytest.mark.parametrize("style", ["full", "concise"])
 def test_diagnostics(colour: bool, style: str) -> None:
-    text = shown(render([FAULT], {}, style=style, colour=colour))  # type: ignore[arg-type]
+    text = printed(render([FAULT], {}, style=style, colour=colour))  # type: ignore[arg-type]
     assert is_clean(
         text.replace("\x1b[1;31m", "")
         .replace("\x1b[1m", "")

@@ -31,7 +31,7 @@ def test_folders_hold_what_they_should(model) -> None:
     files = {path.name for path in folder.iterdir()}
     assert {"config.json", "generation_config.json", "model.safetensors", "MODEL_CARD.md"} <= files
     assert ("truth.json" in files) is model.hand_built
-    assert ("tokenizer.json" in files) is model.has_tokenizer
+    assert ("tokenizer.json" in files) is not model.hand_built
     assert not {path.suffix for path in folder.iterdir()} & {".bin", ".pt", ".pkl", ".py"}
     config = json.loads((folder / "config.json").read_text())
     assert config["architectures"] == ["GPT2LMHeadModel"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 import torch
@@ -71,6 +71,7 @@ def build_model(config: Mapping[str, Any], seed: int, std: float = 0.4) -> GPT2L
     return model
 
 
+@lru_cache(128)
 def parse_text(text: str) -> ast.File:
     """The syntax tree of a text; ValueError with its diagnostics if it has a fault."""
     file, diagnostics = parse(text, "case.circuit")
@@ -81,30 +82,54 @@ def parse_text(text: str) -> ast.File:
 
 def environment(case: Case) -> Environment:
     """What the names in the case's text mean on its rows and its model."""
+    return _environment(*_graph_of(case))
+
+
+def membership(case: Case, row: int, path: str = "") -> Callable[[Path], bool]:
+    """Whether a path is in the case's path set on a row, or in another set of its text.
+
+    No weight decides it, so the answers are remembered for all models of one size that are compared
+    on the same case.
+    """
+    return _membership(path or case.path, row, *_graph_of(case))
+
+
+Rows = tuple[tuple[int, tuple[tuple[str, tuple[int, ...]], ...]], ...]
+
+
+def _graph_of(case: Case) -> tuple[str, int, int, Rows]:
+    """What decides the paths of a case: its text, its layers and heads, its rows."""
+    rows = tuple((len(row.reference), tuple(row.positions.items())) for row in case.rows)
+    return case.text, case.config["n_layer"], case.config["n_head"], rows
+
+
+def _environment(text: str, n_layers: int, n_heads: int, rows: Rows) -> Environment:
     return Environment.of(
-        parse_text(case.text),
-        n_layers=case.config["n_layer"],
-        n_heads=case.config["n_head"],
-        rows=tuple(Row(length=len(r.reference), positions=r.positions) for r in case.rows),
+        parse_text(text),
+        n_layers=n_layers,
+        n_heads=n_heads,
+        rows=tuple(Row(length=length, positions=dict(places)) for length, places in rows),
     )
 
 
-def membership(case: Case, row: int) -> Callable[[Path], bool]:
-    """Whether a path is in the case's path set on a row; answers are remembered path by path."""
-    env = environment(case)
-    return cache(lambda path: matches(env.paths[case.path], env, path, row))
+@lru_cache(128)
+def _membership(
+    name: str, row: int, text: str, n_layers: int, n_heads: int, rows: Rows
+) -> Callable[[Path], bool]:
+    env = _environment(text, n_layers, n_heads, rows)
+    return cache(lambda path: matches(env.paths[name], env, path, row))
 
 
 def kept_predicate(case: Case, row: int) -> Callable[[Path], bool]:
-    """Whether a path keeps the reference input in the case's run on a row (language.md section 6).
+    """Whether a path keeps the reference input in the case's run on a row (docs/semantics.md).
 
     `treat(P)` treats P, `keep(P)` treats all but P; paths outside a scope always keep.
     """
     inside = membership(case, row)
-    env = environment(case)
+    in_scope = membership(case, row, case.scope) if case.scope else lambda _: True
 
     def kept(path: Path) -> bool:
-        if case.scope is not None and not matches(env.paths[case.scope], env, path, row):
+        if not in_scope(path):
             return True
         return inside(path) if case.run == "keep" else not inside(path)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from tests import seeds as counts
+
 from .cases import Case, count_paths, environment, parse_text
 from .paths import MeaninglessError, all_paths, matches
 from .strategies import draw_case
@@ -82,10 +84,14 @@ def test_meaningless_expressions_are_refused(text: str) -> None:
         count_paths(case_of(text), 0)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
-@given(draw_case())
-def test_drawn_cases_have_a_meaning(case: Case) -> None:
-    parse_text(case.text)
-    for row in range(len(case.rows)):
-        inside, paths = count_paths(case, row)
-        assert 0 <= inside <= paths
+@pytest.mark.parametrize("count", counts.samples("meaning"))
+def test_drawn_cases_have_a_meaning(count: int) -> None:
+    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(draw_case())
+    def counted(case: Case) -> None:
+        parse_text(case.text)
+        for row in range(len(case.rows)):
+            inside, paths = count_paths(case, row)
+            assert 0 <= inside <= paths
+
+    counted()

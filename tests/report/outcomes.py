@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from pathdsl.checking.check import FileOutcome
 from pathdsl.errors import Diagnostic, ExitCode, Severity, Span
 from pathdsl.lang.program import load_program
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.report.content.claims import ClaimContent
+from pathdsl.report.content.file import content_of
 from pathdsl.score.results import (
     ClaimResult,
     Judgement,
@@ -37,7 +41,7 @@ def task() -> TaskData:
 
 
 def named(name: str) -> dict[str, str]:
-    declared, _, member = name.partition("[")
+    declared, _, member = name.partition("[") if name.endswith("]") else (name, "", "")
     return {"declared": declared, "member": member.removesuffix("]")}
 
 
@@ -59,6 +63,12 @@ def claim(name: str, verdict: Verdict, expected: Verdict = Verdict.SUPPORTED, **
         **named(name), verdict=verdict, expected=expected, as_expected=verdict is expected,
         **(given | more),
     )  # fmt: skip
+
+
+def content(one: ClaimResult) -> ClaimContent:
+    """What reports say of a claim."""
+    judged = replace(outcome(), judgement=Judgement(quantities=(), claims=(one,)))
+    return content_of(judged).claims[0]
 
 
 def outcome() -> FileOutcome:

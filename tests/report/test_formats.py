@@ -23,7 +23,7 @@ from pathdsl.report.annotate.junit import junit, suite
 from pathdsl.report.annotate.sarif import CLAIMS, sarif
 from pathdsl.report.data.result import dump
 from pathdsl.score.results import Verdict
-from tests.report.outcomes import claim, outcome
+from tests.report.outcomes import claim, content, outcome
 
 SARIF = json.loads((Path(__file__).parent / "sarif.schema.json").read_text(encoding="utf-8"))
 
@@ -150,17 +150,17 @@ def test_findings_are_where_claims_are_written() -> None:
 
 
 def test_what_is_said_of_a_claim() -> None:
-    assert said(claim("c", Verdict.REFUTED)) == (
+    assert said(content(claim("c", Verdict.REFUTED))) == (
         "claim `c`: refuted, not as expected (supported): 0.713 [0.661, 0.762], "
         "wanted >= 0.8 at 95% confidence, n = 4"
     )
     undefined = claim(
         "c", Verdict.UNDEFINED, estimate=None, interval=None, confidence=None, n=0, within=0.1
     )
-    assert said(undefined) == (
+    assert said(content(undefined)) == (
         "claim `c`: undefined, not as expected (supported): undefined, wanted >= 0.8 within 0.1"
     )
-    assert "refuted, as expected" in said(claim("c", Verdict.REFUTED, Verdict.REFUTED))
+    assert "refuted, as expected" in said(content(claim("c", Verdict.REFUTED, Verdict.REFUTED)))
 
 
 def test_an_excused_claim_is_a_warning() -> None:

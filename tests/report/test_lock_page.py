@@ -11,9 +11,10 @@ from jsonschema import Draft202012Validator
 
 from pathdsl.checking.lock.file import LockFile
 from pathdsl.lang.canonical import tree_hash
+from pathdsl.report.content.file import contents
+from pathdsl.report.data.read import read_result
 from pathdsl.report.data.result import check_object, dump, file_object, schema
-from pathdsl.report.page.file import page_of
-from pathdsl.report.page.written import read_result, write
+from pathdsl.report.formats import write
 from tests.report.outcomes import outcome
 from tests.report.pages import BAD, made_up
 from tests.report.test_written import Page
@@ -88,7 +89,7 @@ def test_the_state_of_the_lock_is_told(made, said: str, tone: str, kind) -> None
     text = write(made, kind)
     told = Page(text).text if kind == "html" else text
     assert said in told or said[0].upper() + said[1:] in told
-    view = page_of(made)[0].lock
+    view = contents(made)[0].lock
     assert view is not None and view.tone == tone
 
 
@@ -122,9 +123,9 @@ def test_a_lock_of_a_stranger_puts_no_markup_into_the_page() -> None:
 def test_results_of_before_there_was_the_key_say_nothing() -> None:
     old = made_up()
     del old["files"][0]["lock_file"]
-    assert page_of(old)[0].lock is None
+    assert contents(old)[0].lock is None
     assert "<h2>Lock</h2>" not in write(old, "html")
 
 
 def test_a_lock_is_no_part_of_the_hash_of_what_came_out() -> None:
-    assert page_of(ALONE)[0].short_hash == page_of(MOVED)[0].short_hash
+    assert contents(ALONE)[0].short_hash == contents(MOVED)[0].short_hash

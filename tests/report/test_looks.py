@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from pathdsl.lang.program import load_program
+from pathdsl.report.formats import write
 from pathdsl.report.formulas.latex import expression_latex
-from pathdsl.report.page.written import write
 from tests.report.pages import BAD, TEX, drawn, hostile
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

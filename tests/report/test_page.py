@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pathdsl.report.page.written import write
+from pathdsl.report.formats import write
 from tests.report.pages import BAD, drawn, hostile, made_up
 from tests.report.test_written import Page
 

@@ -11,12 +11,12 @@ import pytest
 from pathdsl.checking.check import FileOutcome
 from pathdsl.errors import ExitCode
 from pathdsl.lang.render import width
-from pathdsl.lang.visible import shown
+from pathdsl.lang.visible import printed
 from pathdsl.report.text.check import closing, report
 from pathdsl.report.text.claims import claim_block
 from pathdsl.report.text.style import View
 from pathdsl.score.results import PartResult, Term, Verdict
-from tests.report.outcomes import SPREAD, claim, outcome, task
+from tests.report.outcomes import SPREAD, claim, content, outcome, task
 
 CLAIMS = """\
 Claims
@@ -115,7 +115,7 @@ def test_what_the_command_line_replaced_is_said() -> None:
 
 
 def test_colours_change_nothing_else() -> None:
-    plain, coloured = text(View()), shown(text(View(colour=True)))
+    plain, coloured = text(View()), printed(text(View(colour=True)))
     assert "\x1b[" not in plain and "\x1b[1;32msupported" in coloured
     assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == plain
 
@@ -152,7 +152,7 @@ def test_a_claim_by_a_label_stands_in_columns() -> None:
         ),
         PartResult(field="order", value=3, n=0, estimate=None, interval=None, satisfied=None),
     )
-    found = claim_block(claim("good", Verdict.SUPPORTED, parts=parts), {}, View())
+    found = claim_block(content(claim("good", Verdict.SUPPORTED, parts=parts)), View())
     assert [line.split() for line in found.splitlines()[3:]] == [
         ["by", "order:"],
         ["abba", "0.900", "[0.850,", "0.950]", "n", "=", "30"],
@@ -168,9 +168,9 @@ def test_with_all_each_average_of_a_claim_is_spread() -> None:
         Term(text="F(a)", value=1.0, prompts=SPREAD),
         Term(text="F(b)", value=2.0, prompts=None),
     )
-    one = claim("good", Verdict.SUPPORTED, terms=terms, prompts=SPREAD)
-    assert "over prompts" not in claim_block(one, {}, View())
-    told = claim_block(one, {}, View(everything=True))
+    one = content(claim("good", Verdict.SUPPORTED, terms=terms, prompts=SPREAD))
+    assert "over prompts" not in claim_block(one, View())
+    told = claim_block(one, View(everything=True))
     assert "over prompts: -0.2 to 1.8, quartiles 0.1, 0.5, 0.8; 2 of 4 satisfy it" in told
     assert "F(a): -0.2 to 1.8, quartiles 0.1, 0.5, 0.8" in told
     assert "F(b): " not in told
@@ -184,7 +184,7 @@ def test_a_strangers_tokens_do_not_steer_the_terminal(colour: bool) -> None:
     assert judgement is not None
     claims = tuple(replace(one, text="x\x1b]0;y\x07") for one in judgement.claims)
     made = replace(made, tasks={"ioi": bad}, judgement=replace(judgement, claims=claims))
-    text = shown(report(made, {}, View(colour=colour)))
+    text = printed(report(made, {}, View(colour=colour)))
     assert "[U+001B][2J" in text and "[U+202E]b" in text and "[U+0007]" in text
     assert not set(text) & set("\x07\u202e")
     assert ("\x1b[" in text) is colour and "\x1b[2J" not in text and "\x1b]" not in text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pathdsl.score.only import is_asked
+from pathdsl.lang.only import is_asked
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ within `tolerance`. `surroundings` may differ, and are named where they do: vers
 processor, threads, implementation of attention, hub commit, plans.
 
 Nothing in it tells the time or names a place on the machine, so the same check writes the same
-bytes. Source: semantics.md section 7.
+bytes (docs/reproducibility.md).
 
     outcome = check_file(path, CheckOptions())          # without a store: everything computed
     write_lock(path, lock_of(outcome))

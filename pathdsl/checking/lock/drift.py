@@ -129,7 +129,7 @@ def _inputs(
             continue
         before, after = dict(old["tasks"][name]), dict(new["tasks"][name])
         marks = [" ".join(task.pop("marks")).split() for task in (before, after)]
-        about = _rows(*marks, row_ids.get(name, ()))
+        about = _rows(marks[0], marks[1], row_ids.get(name, ()))
         listed = list(_plain(before, after, DATA, f"task {name}: "))
         if about and not any(one.what == f"task {name}: rows" for one in listed):
             listed.append(Drift(code=DATA, what=f"task {name}: tokens", locked=None, found=None))

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pathdsl.errors import DataError, Diagnostic, Severity, Span
+from pathdsl.near import quoted
 
-__all__ = ["Faults", "listed", "quoted", "shown"]
+__all__ = ["Faults", "listed", "shown"]
 
 _WRITTEN_OUT = 10
 _LONGEST = 400
@@ -102,11 +103,6 @@ class Faults:
 def shown(value: object) -> str:
     """A value in a message, cut where it is long."""
     return quoted("null" if value is None else repr(value))
-
-
-def quoted(text: str) -> str:
-    """A text in a message as it is written, cut where it is long."""
-    return f"`{text[:40]}…`" if len(text) > 41 else f"`{text}`"
 
 
 def listed(words: Sequence[str]) -> str:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pathdsl.engine.data.cells import json_repair
-from pathdsl.engine.data.faults import Faults, listed, quoted, shown
+from pathdsl.engine.data.faults import Faults, listed, shown
 from pathdsl.errors import Severity
 from pathdsl.graph.model.shape import ModelShape
+from pathdsl.near import quoted
 
 __all__ = ["Encoder", "Prompt"]
 

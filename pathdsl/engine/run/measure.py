@@ -155,35 +155,67 @@ def _columns(
     return {m: logits[:, place] for place, m in enumerate(measures)}
 
 
+Accepted = Sequence[tuple[int, ...]]
+"""The ids that count as the answer, for each token read."""
+
+
+def _divergence(p: Tensor, q: Tensor) -> Tensor:
+    log_p, log_q = p.log_softmax(-1), q.log_softmax(-1)
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
+def _mask(logits: Tensor, ids: Accepted) -> Tensor:
+    """(tokens, vocabulary) bool: the answers."""
+    mask = torch.zeros_like(logits, dtype=torch.bool)
+    for token, accepted in enumerate(ids):
+        mask[token, list(accepted)] = True
+    return mask
+
+
+def _logit(logits: Tensor, ids: Accepted) -> Tensor:
+    first = torch.tensor([t[0] for t in ids], device=logits.device)
+    return logits.gather(1, first.unsqueeze(1))[:, 0]
+
+
+def _logprob(logits: Tensor, ids: Accepted) -> Tensor:
+    return logits.log_softmax(-1).masked_fill(~_mask(logits, ids), -torch.inf).logsumexp(-1)
+
+
+def _level(logits: Tensor, mask: Tensor) -> Tensor:
+    """The best answer, the tokens ahead of it and those tied with it."""
+    return logits >= logits.masked_fill(~mask, -torch.inf).amax(-1, keepdim=True)
+
+
+def _top1(logits: Tensor, ids: Accepted) -> Tensor:
+    mask = _mask(logits, ids)
+    return ~(_level(logits, mask) & ~mask).any(-1)
+
+
+_OF_ANSWERS: dict[str, Callable[[Tensor, Accepted], Tensor]] = {
+    "logit": _logit,
+    "prob": lambda logits, ids: _logprob(logits, ids).exp(),
+    "logprob": _logprob,
+    "rank": lambda logits, ids: _level(logits, _mask(logits, ids)).sum(-1),
+    "top1": _top1,
+    "top_token": lambda logits, ids: logits.argmax(-1),
+}
+_OF_PAIRS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "kl": lambda logits, reference: _divergence(reference, logits),
+    "reverse_kl": lambda logits, reference: _divergence(logits, reference),
+}
+"""How each measure at the logits is computed, (tokens,)."""
+
+
 def _from_logits(
-    measure: Measure, logits: Tensor, ids: Sequence[tuple[int, ...]], reference: Tensor | None
+    measure: Measure, logits: Tensor, ids: Accepted, reference: Tensor | None
 ) -> np.ndarray:
     """One measure of (tokens, vocabulary) float64 logits."""
-    match measure.kind:
-        case "kl" | "reverse_kl":
-            assert reference is not None
-            log_p, log_q = reference.log_softmax(-1), logits.log_softmax(-1)
-            if measure.kind == "reverse_kl":
-                log_p, log_q = log_q, log_p
-            return (log_p.exp() * (log_p - log_q)).sum(-1).cpu().numpy()
-        case "top_token":
-            return logits.argmax(-1).double().cpu().numpy()
-        case "logit":
-            first = torch.tensor([t[0] for t in ids], device=logits.device)
-            return logits.gather(1, first.unsqueeze(1))[:, 0].cpu().numpy()
-    wanted = torch.zeros_like(logits, dtype=torch.bool)
-    for token, accepted in enumerate(ids):
-        wanted[token, list(accepted)] = True
-    match measure.kind:
-        case "prob" | "logprob":
-            log_p = logits.log_softmax(-1).masked_fill(~wanted, -torch.inf).logsumexp(-1)
-            return (log_p.exp() if measure.kind == "prob" else log_p).cpu().numpy()
-        case _:
-            best = logits.masked_fill(~wanted, -torch.inf).amax(-1, keepdim=True)
-            level = logits >= best  # the best token, those ahead of it and those tied with it
-            if measure.kind == "top1":
-                return (~(level & ~wanted).any(-1)).double().cpu().numpy()
-            return level.sum(-1).double().cpu().numpy()
+    if measure.record.reads == "reference":
+        assert reference is not None
+        values = _OF_PAIRS[measure.kind](logits, reference)
+    else:
+        values = _OF_ANSWERS[measure.kind](logits, ids)
+    return values.double().cpu().numpy()
 
 
 def _attention(

@@ -38,7 +38,7 @@ def draw_edges(
     problem = ""
     for attempt in range(attempts):
         state = _Edges(layout, start, Draws(seed, "random_edges", str(attempt)))
-        problem = state.reach(wanted)
+        problem = state.resize(wanted)
         if not problem:
             state.mix()
             return sorted(state.edges)
@@ -51,10 +51,10 @@ class _Edges:
     def __init__(self, layout: Layout, start: Sequence[RawEdge], draws: Draws) -> None:
         self.layout = layout
         self.draws = draws
-        self.kinds = tuple(c.kind for c in layout.components)
+        self.kinds = tuple(c.kind.name for c in layout.components)
         self.of_kind = {
             kind: [i for i, k in enumerate(self.kinds) if k == kind]
-            for kind in ("input", "head", "mlp", "logits")
+            for kind in dict.fromkeys(self.kinds)
         }
         self._senders: dict[tuple[str, int], list[int]] = {}
         self.edges: list[RawEdge] = []
@@ -116,12 +116,12 @@ class _Edges:
 
     def senders(self, kind: str, receiver: int) -> list[int]:
         """The nodes of a kind that a receiver reads."""
-        found = self._senders.get((kind, receiver))
-        if found is None:
+        senders = self._senders.get((kind, receiver))
+        if senders is None:
             readable = self.layout.senders_of[receiver]
-            found = [u for u in self.of_kind[kind] if readable >> u & 1]
-            self._senders[kind, receiver] = found
-        return found
+            senders = [u for u in self.of_kind[kind] if readable >> u & 1]
+            self._senders[kind, receiver] = senders
+        return senders
 
     def random_edge(self, kind: EdgeClass) -> RawEdge | None:
         """A random edge of a class that is not in the set yet."""
@@ -139,7 +139,7 @@ class _Edges:
     # To the wanted sizes
     # ---------------------------------------------------------------------------------------------
 
-    def reach(self, wanted: Mapping[EdgeClass, int]) -> str:
+    def resize(self, wanted: Mapping[EdgeClass, int]) -> str:
         """Take out and put in edges until the sizes are as wanted; else what stood in the way."""
         bound = 4 * (sum(wanted.values()) + len(self.edges)) + 2_000
         stuck = 0

@@ -26,13 +26,14 @@ from pathdsl.draws import Draws
 from pathdsl.graph.controls.edge_draws import EdgeClass, draw_edges
 from pathdsl.graph.controls.walks import draw_walks
 from pathdsl.graph.files.eap import listed
-from pathdsl.graph.model.components import Layout, bits
+from pathdsl.graph.model.components import HEAD, MLP, Layout, NodeKind, bits
 from pathdsl.graph.paths.neurons import (
     atom_mask,
     atom_text,
     atoms,
     neuron_bit,
     neuron_of,
+    node_of,
     subtract,
     told_apart,
     unite,
@@ -50,7 +51,7 @@ from pathdsl.graph.paths.pathset import (
     Star,
 )
 from pathdsl.graph.paths.sets import PathSets
-from pathdsl.graph.paths.units import Unit, named_nodes, on_paths, places_of
+from pathdsl.graph.paths.units import NodeUnit, named_nodes, on_paths, places_of
 
 __all__ = ["Renaming", "random_edges", "rename_unit", "renamed", "renaming"]
 
@@ -68,12 +69,13 @@ def renaming(sets: PathSets, paths: PathSet, seed: int) -> Renaming:
     components = list(dict.fromkeys(unit.component for unit in units))
     taken = frozenset(unit.component for unit in named)
     whole = [c for c in components if neuron_of(c, layout) is None]
-    for kind in ("head", "mlp"):
-        wanted = [c for c in whole if layout.components[c].kind == kind]
-        free = [i for i, c in enumerate(layout.components) if c.kind == kind and i not in taken]
-        if len(wanted) > len(free):
-            word = "heads" if kind == "head" else "MLPs"
-            raise ValueError(f"it names {len(wanted)} {word} and the model has {len(free)} others")
+    for kind in (HEAD, MLP):
+        mentioned = [c for c in whole if layout.components[c].kind is kind]
+        free = [i for i, c in enumerate(layout.components) if c.kind is kind and i not in taken]
+        if len(mentioned) > len(free):
+            raise ValueError(
+                f"it names {len(mentioned)} {kind.plural} and the model has {len(free)} others"
+            )
     for attempt in range(ATTEMPTS):
         draws = Draws(seed, "random_like", str(attempt))
         mapping = _draw(sets, paths, whole, taken, draws)
@@ -83,7 +85,7 @@ def renaming(sets: PathSets, paths: PathSet, seed: int) -> Renaming:
     raise ValueError(f"none of {ATTEMPTS} draws kept every unit on a path")
 
 
-def rename_unit(unit: Unit, mapping: Renaming, layout: Layout) -> Unit:
+def rename_unit(unit: NodeUnit, mapping: Renaming, layout: Layout) -> NodeUnit:
     """The unit that takes this one's place."""
     component, spared = _atom(unit.component, unit.spared, mapping, layout)
     name = atom_text(component, spared, layout)
@@ -129,10 +131,10 @@ def random_edges(
         return listed(draw_walks(layout, len(start) if count is None else count, seed), layout)
     classes: dict[EdgeClass, int] = {}
     for u, v, slot in start:
-        key = (layout.components[u].kind, layout.components[v].kind, slot)
+        key = (layout.components[u].kind.name, layout.components[v].kind.name, slot)
         classes[key] = classes.get(key, 0) + 1
-    wanted = classes if count is None else _scaled(classes, count)
-    edges = draw_edges(layout, start, wanted, seed, ATTEMPTS)
+    sizes = classes if count is None else _scaled(classes, count)
+    edges = draw_edges(layout, start, sizes, seed, ATTEMPTS)
     return listed(edges, layout)
 
 
@@ -144,9 +146,9 @@ def _atom(index: int, spared: int, mapping: Renaming, layout: Layout) -> tuple[i
     new = mapping.get(index, index)
     moved = 0
     for i in bits(spared):
-        found = neuron_of(mapping.get(i, i), layout)
-        assert found is not None  # an MLP spares neurons only
-        moved |= 1 << neuron_bit(layout.components[new].layer, found[1], layout)
+        neuron = neuron_of(mapping.get(i, i), layout)
+        assert neuron is not None  # an MLP spares neurons only
+        moved |= 1 << neuron_bit(layout.components[new].layer, neuron[1], layout)
     return new, moved
 
 
@@ -192,7 +194,7 @@ def _draw_neurons(
     """Other neurons of the same MLPs, one for each; ValueError where an MLP has too few."""
     by_layer: dict[int, list[int]] = {}
     for index in sorted(wanted):
-        by_layer.setdefault(neuron_of(index, layout)[0], []).append(index)  # type: ignore[index]
+        by_layer.setdefault(node_of(index, layout).layer, []).append(index)
     mapping: dict[int, int] = {}
     for layer, indices in by_layer.items():
         bits_of = (neuron_bit(layer, j, layout) for j in range(layout.shape.d_mlp))
@@ -214,7 +216,7 @@ def _draw(
 ) -> dict[int, int]:
     """One renaming: first within each layer, then what is left over to the nearest layers."""
     layout = sets.layout
-    free: dict[tuple[str, int], list[int]] = {}
+    free: dict[tuple[NodeKind, int], list[int]] = {}
     for i, c in enumerate(layout.components):
         if i not in taken and layout.any_mask >> i & 1:
             free.setdefault((c.kind, c.layer), []).append(i)
@@ -236,25 +238,27 @@ def _nearest(
     sets: PathSets,
     paths: PathSet,
     component: int,
-    free: dict[tuple[str, int], list[int]],
+    free: dict[tuple[NodeKind, int], list[int]],
     mapping: dict[int, int],
     draws: Draws,
 ) -> int:
     """A free component in the nearest layer that keeps the moved components on a path."""
     layout = sets.layout
     kind, layer = layout.components[component].kind, layout.components[component].layer
-    layers = [at for (k, at), pool in free.items() if k == kind and pool]
+    layers = [at for (k, at), pool in free.items() if k is kind and pool]
     order = sorted(draws.shuffled(sorted(layers)), key=lambda at: abs(at - layer))
     for at in order:
         tried = free[kind, at][-1]
         moved = {**mapping, component: tried}
-        units = [Unit(component=c, name="") for c in moved.values()]
+        units = [NodeUnit(component=c, name="") for c in moved.values()]
         if len(on_paths(sets, renamed(paths, moved, layout), units)) == len(units):
             return free[kind, at].pop()
     return free[kind, order[0]].pop()
 
 
-def _keeps_steps(sets: PathSets, paths: PathSet, units: Sequence[Unit], mapping: Renaming) -> bool:
+def _keeps_steps(
+    sets: PathSets, paths: PathSet, units: Sequence[NodeUnit], mapping: Renaming
+) -> bool:
     moved = [rename_unit(unit, mapping, sets.layout) for unit in units]
     return len(on_paths(sets, renamed(paths, mapping, sets.layout), moved)) == len(moved)
 
@@ -264,8 +268,8 @@ def _scaled(classes: Mapping[EdgeClass, int], count: int) -> dict[EdgeClass, int
     if count < 1:
         raise ValueError(f"`count: {count}` draws no edge")
     total = sum(classes.values())
-    wanted = {key: size * count // total for key, size in classes.items()}
+    sizes = {key: size * count // total for key, size in classes.items()}
     rest = sorted(classes, key=lambda key: (-(classes[key] * count % total), key))
-    for key in rest[: count - sum(wanted.values())]:
-        wanted[key] += 1
-    return wanted
+    for key in rest[: count - sum(sizes.values())]:
+        sizes[key] += 1
+    return sizes

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pathdsl.graph.model.components import Component, Layout, bits
+from pathdsl.graph.model.components import Layout, bits
 from pathdsl.graph.paths.pathset import Listed, ListedEdge, Nodes
 from pathdsl.limits import EDGE_FILE_BYTES
 from pathdsl.reading import read_file
@@ -51,8 +51,6 @@ __all__ = [
 
 MAX_BYTES = EDGE_FILE_BYTES.most
 SHOWN = 5
-_HEAD = re.compile(r"a(0|[1-9][0-9]{0,5})\.h(0|[1-9][0-9]{0,5})")
-_MLP = re.compile(r"m(0|[1-9][0-9]{0,5})")
 _RECEIVER = re.compile(r"([^<>]+)<([qkv])>")
 
 Edge = tuple[int, int, str]
@@ -92,11 +90,11 @@ def read_edges_file(path: Path, layout: Layout, top: int | None = None) -> Liste
     if file.edges is None:
         return _circuit_of_nodes(file, chosen, layout, selected=top is not None)
     edges = sorted(file.edge[name] for name in chosen)
-    found = listed(edges, layout)
+    circuit = listed(edges, layout)
     refuse_masks(file, {u for u, _, _ in edges} if top is None else None)
     if top is None:
-        _refuse_contradiction(file, edges, found, layout)
-    return found
+        _refuse_contradiction(file, edges, circuit, layout)
+    return circuit
 
 
 def read_circuit(path: Path, layout: Layout) -> CircuitFile:
@@ -128,7 +126,7 @@ def read_circuit(path: Path, layout: Layout) -> CircuitFile:
         edges=edges,
         nodes=nodes,
         edge=_looked_up(edges or {}, lambda name: parse_edge(name, layout), "edge"),
-        node=_looked_up(nodes, lambda name: _component(name, layout), "node"),
+        node=_looked_up(nodes, layout.named.get, "node"),
     )
 
 
@@ -142,7 +140,7 @@ def parse_edge(name: str, layout: Layout) -> tuple[int, int, str] | None:
     written = _RECEIVER.fullmatch(right)
     if written:
         right, slot = written[1], written[2]
-    sender, receiver = _component(left, layout), _component(right, layout)
+    sender, receiver = layout.named.get(left), layout.named.get(right)
     if not arrow or sender is None or receiver is None:
         return None
     if not layout.senders_of[receiver] >> sender & 1:
@@ -198,30 +196,13 @@ def edge_name(sender: int, receiver: int, slot: str | None, layout: Layout) -> s
 # -------------------------------------------------------------------------------------------------
 
 
-def _component(name: str, layout: Layout) -> int | None:
-    shape = layout.shape
-    if name == "input":
-        return 0
-    if name == "logits":
-        return layout.logits
-    if head := _HEAD.fullmatch(name):
-        component = Component(kind="head", layer=int(head[1]), head=int(head[2]))
-        known = component.layer < shape.n_layers and component.head < shape.n_heads
-    elif mlp := _MLP.fullmatch(name):
-        component = Component(kind="mlp", layer=int(mlp[1]))
-        known = shape.has_mlp and component.layer < shape.n_layers
-    else:
-        return None
-    return layout.index(component) if known else None
-
-
 def _entries(content: Mapping[str, object], key: str, what: str) -> dict[str, Mapping[str, object]]:
     """The object `edges` or `nodes`; a bare truth value stands for `in_graph`."""
-    found = content.get(key, {} if key == "nodes" else None)
-    if not isinstance(found, dict):
+    objects = content.get(key, {} if key == "nodes" else None)
+    if not isinstance(objects, dict):
         raise UnusableFile(f"a circuit file has an object `{key}`")
     entries: dict[str, Mapping[str, object]] = {}
-    for name, entry in found.items():
+    for name, entry in objects.items():
         if isinstance(entry, bool):
             entry = {"in_graph": entry}
         if not isinstance(entry, dict):
@@ -234,11 +215,11 @@ T = TypeVar("T")
 
 
 def _looked_up(entries: Iterable[str], look: Callable[[str], T | None], what: str) -> dict[str, T]:
-    found = {name: look(name) for name in entries}
-    unknown = [name for name, one in found.items() if one is None]
+    looked_up = {name: look(name) for name in entries}
+    unknown = [name for name, one in looked_up.items() if one is None]
     if unknown:
         raise UnusableFile(f"this model has no {what} {_names(unknown)}")
-    return {name: one for name, one in found.items() if one is not None}
+    return {name: one for name, one in looked_up.items() if one is not None}
 
 
 def _names(names: Sequence[str]) -> str:
@@ -250,17 +231,17 @@ def _check_config(cfg: object, layout: Layout) -> None:
     if not isinstance(cfg, Mapping):
         raise UnusableFile("a circuit file says which model it is for in an object `cfg`")
     shape = layout.shape
-    wanted = {
+    fields = {
         "n_layers": shape.n_layers,
         "n_heads": shape.n_heads,
         "parallel_attn_mlp": shape.parallel,
         "d_model": shape.d_model,
     }
-    for key, expected in wanted.items():
-        found = cfg.get(key, expected if key not in ("n_layers", "n_heads") else None)
-        if found != expected or isinstance(found, bool) is not isinstance(expected, bool):
+    for key, expected in fields.items():
+        written = cfg.get(key, expected if key not in ("n_layers", "n_heads") else None)
+        if written != expected or isinstance(written, bool) is not isinstance(expected, bool):
             raise UnusableFile(
-                f"its `{key}` is {json.dumps(found, default=str)[:60]} and this model's is "
+                f"its `{key}` is {json.dumps(written, default=str)[:60]} and this model's is "
                 f"{json.dumps(expected)}"
             )
 

@@ -9,54 +9,67 @@ cheap. What bits behind `logits` mean, and how neurons become components of thei
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from pathdsl.graph.model.shape import ModelShape
 
-Kind = Literal["input", "head", "mlp", "neuron", "logits"]
 Slot = Literal["q", "k", "v"]
 
-HEAD_SLOTS: tuple[Slot, ...] = ("q", "k", "v")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeKind:
+    """What is true of all nodes of one kind.
+
+    `slots` are its inputs, None for one without a name. `spelling` is filled in with a component.
+    `after_heads`: it reads the heads of its own layer too, where the block is not parallel.
+    """
+
+    name: str
+    plural: str
+    spelling: str
+    slots: tuple[Slot | None, ...]
+    after_heads: bool = False
+
+
+INPUT = NodeKind(name="input", plural="inputs", spelling="input", slots=())
+HEAD = NodeKind(name="head", plural="heads", spelling="a{0.layer}.h{0.head}", slots=("q", "k", "v"))
+MLP = NodeKind(name="mlp", plural="MLPs", spelling="m{0.layer}", slots=(None,), after_heads=True)
+NEURON = NodeKind(
+    name="neuron", plural="neurons", spelling="m{0.layer}.n{0.numbers}", slots=(None,),
+    after_heads=True,
+)  # fmt: skip
+LOGITS = NodeKind(name="logits", plural="logits", spelling="logits", slots=(None,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
     """One node of the computational graph; `layer` is -1 for `input`, n_layers for `logits`.
 
-    `neurons`: of a component of kind "neuron", the hidden units of its MLP that it stands for.
+    `neurons`: of a component of kind NEURON, the hidden units of its MLP that it stands for.
     """
 
-    kind: Kind
+    kind: NodeKind
     layer: int
     head: int = -1
     neurons: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        match self.kind:
-            case "head":
-                return f"a{self.layer}.h{self.head}"
-            case "mlp":
-                return f"m{self.layer}"
-            case "neuron":
-                return neuron_text(self.layer, self.neurons)
-            case _:
-                return self.kind
+        return self.kind.spelling.format(self)
 
-
-def neuron_text(layer: int, numbers: Iterable[int]) -> str:
-    """Neurons of one MLP as they are written: `m5.n7`, `m5.n[0..63,70]`."""
-    runs: list[list[int]] = []
-    for number in sorted(numbers):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    parts = [str(low) if low == high else f"{low}..{high}" for low, high in runs]
-    single = len(parts) == 1 and ".." not in parts[0]
-    return f"m{layer}.n{parts[0]}" if single else f"m{layer}.n[{', '.join(parts)}]"
+    @property
+    def numbers(self) -> str:
+        """The neurons as they are written: `7`, `[0..63, 70]`."""
+        runs: list[list[int]] = []
+        for number in sorted(self.neurons):
+            if runs and number == runs[-1][1] + 1:
+                runs[-1][1] = number
+            else:
+                runs.append([number, number])
+        parts = [str(low) if low == high else f"{low}..{high}" for low, high in runs]
+        return parts[0] if len(self.neurons) == 1 else f"[{', '.join(parts)}]"
 
 
 def bits(mask: int) -> Iterator[int]:
@@ -79,26 +92,31 @@ class Layout:
     ) -> None:
         self.shape = shape
         self.neurons = neurons or {}
-        components = [Component(kind="input", layer=-1)]
+        components = [Component(kind=INPUT, layer=-1)]
         self._first: list[int] = []
         for layer in range(shape.n_layers):
             self._first.append(len(components))
             components += [
-                Component(kind="head", layer=layer, head=head) for head in range(shape.n_heads)
+                Component(kind=HEAD, layer=layer, head=head) for head in range(shape.n_heads)
             ]
             if shape.has_mlp:
-                components.append(Component(kind="mlp", layer=layer))
+                components.append(Component(kind=MLP, layer=layer))
                 components += [
-                    Component(kind="neuron", layer=layer, neurons=group)
+                    Component(kind=NEURON, layer=layer, neurons=group)
                     for group in self.neurons.get(layer, ())
                 ]
-        components.append(Component(kind="logits", layer=shape.n_layers))
+        components.append(Component(kind=LOGITS, layer=shape.n_layers))
         self.components: tuple[Component, ...] = tuple(components)
         self._index = {component: i for i, component in enumerate(components)}
 
     def index(self, component: Component) -> int:
         """The place of a component in the order."""
         return self._index[component]
+
+    @cached_property
+    def named(self) -> Mapping[str, int]:
+        """The components by their spelling, `a9.h6`."""
+        return {str(component): i for i, component in enumerate(self.components)}
 
     def head(self, layer: int, head: int) -> int:
         """The index of a head."""
@@ -126,12 +144,12 @@ class Layout:
     @cached_property
     def heads_mask(self) -> int:
         """All heads."""
-        return sum(1 << i for i, c in enumerate(self.components) if c.kind == "head")
+        return sum(1 << i for i, c in enumerate(self.components) if c.kind is HEAD)
 
     @cached_property
     def mlps_mask(self) -> int:
         """All MLPs, neurons with them."""
-        return sum(1 << i for i, c in enumerate(self.components) if c.kind in ("mlp", "neuron"))
+        return sum(1 << i for i, c in enumerate(self.components) if c.kind in (MLP, NEURON))
 
     @cached_property
     def any_mask(self) -> int:
@@ -162,32 +180,21 @@ class Layout:
     @cached_property
     def senders_of(self) -> tuple[int, ...]:
         """For each component the mask of the components that it reads."""
-        masks = []
-        for component in self.components:
-            match component.kind:
-                case "input":
-                    masks.append(0)
-                case "mlp" | "neuron" if not self.shape.parallel:
-                    own = sum(1 << self.head(component.layer, h) for h in range(self.shape.n_heads))
-                    masks.append(self.below[component.layer] | own)
-                case _:
-                    masks.append(self.below[component.layer])
+        masks = [0]  # `input` reads nothing
+        for component in self.components[1:]:
+            masks.append(self.below[component.layer])
+            if component.kind.after_heads and not self.shape.parallel:
+                masks[-1] |= self.heads_mask & self.below[component.layer + 1]
         return tuple(masks)
 
     def slots_of(self, index: int) -> tuple[Slot | None, ...]:
         """The inputs of a component: q, k, v of a head; one unnamed input of an MLP or `logits`."""
-        match self.components[index].kind:
-            case "head":
-                return HEAD_SLOTS
-            case "input":
-                return ()
-            case _:
-                return (None,)
+        return self.components[index].kind.slots
 
     def label(self, index: int) -> str:
         """The spelling of a component, `a9.h6`; `rest of m5` where neurons of it stand apart."""
         component = self.components[index]
-        rest = component.kind == "mlp" and component.layer in self.neurons
+        rest = component.kind is MLP and component.layer in self.neurons
         return f"rest of {component}" if rest else str(component)
 
     def n_edges(self) -> int:

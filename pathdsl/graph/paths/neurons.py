@@ -14,7 +14,7 @@ says, and set algebra is that of integers wherever no neuron is named. `split_pa
 components of the neurons that a path set tells apart from their MLP, and of no others: automata,
 counts and plans see only those.
 
-Source: language.md section 4; a neuron's write is its activation times its row of the output
+Source: docs/language.md, Nodes; a neuron's write is its activation times its row of the output
 projection (Geva et al. 2021, arXiv:2012.14913, equation 2).
 
     split_paths(paths, Layout(shape))     the set on its own layout, and that layout
@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from pathdsl.graph.model.components import Layout, bits, neuron_text
+from pathdsl.graph.model.components import NEURON, Component, Layout, bits
 from pathdsl.graph.paths.pathset import (
     Alt,
     Cat,
@@ -49,6 +49,7 @@ __all__ = [
     "mask_of",
     "neuron_bit",
     "neuron_of",
+    "node_of",
     "original",
     "split_paths",
     "subtract",
@@ -73,10 +74,17 @@ def neuron_of(index: int, layout: Layout) -> tuple[int, int] | None:
     return None if beyond < 0 else divmod(beyond, layout.shape.d_mlp)
 
 
+def node_of(index: int, layout: Layout) -> Component:
+    """The component of an index; of a neuron's bit, that neuron alone."""
+    if (neuron := neuron_of(index, layout)) is None:
+        return layout.components[index]
+    return Component(kind=NEURON, layer=neuron[0], neurons=(neuron[1],))
+
+
 def host(index: int, layout: Layout) -> int:
     """The component that an index belongs to: a neuron's MLP, else itself."""
-    found = neuron_of(index, layout)
-    return index if found is None else layout.mlp(found[0])
+    neuron = neuron_of(index, layout)
+    return index if neuron is None else layout.mlp(neuron[0])
 
 
 def atoms(mask: int, layout: Layout) -> Iterator[tuple[int, int]]:
@@ -106,14 +114,12 @@ def atom_mask(index: int, spared: int) -> int:
 
 def atom_text(index: int, spared: int, layout: Layout) -> str:
     """A member of `atoms` as it is written: `a9.h6`, `m5.n7`, `{m5, except m5.n[0..63]}`."""
-    found = neuron_of(index, layout)
-    if found is not None:
-        return neuron_text(found[0], (found[1],))
     if not spared:
-        return layout.label(index)
-    numbers = [neuron_of(n, layout)[1] for n in bits(spared)]  # type: ignore[index]
-    layer = layout.components[index].layer
-    return f"{{m{layer}, except {neuron_text(layer, numbers)}}}"
+        whole = index < len(layout.components)
+        return layout.label(index) if whole else str(node_of(index, layout))
+    layer, width = layout.components[index].layer, layout.shape.d_mlp
+    numbers = tuple(beyond % width for beyond in bits(spared >> len(layout.components)))
+    return f"{{m{layer}, except {Component(kind=NEURON, layer=layer, neurons=numbers)}}}"
 
 
 def mask_of(indices: Iterable[int], apart: int, layout: Layout) -> int:
@@ -123,25 +129,25 @@ def mask_of(indices: Iterable[int], apart: int, layout: Layout) -> int:
     for beyond in bits(apart >> base):
         mlp = host(base + beyond, layout)
         by_mlp[mlp] = by_mlp.get(mlp, 0) | 1 << (base + beyond)
-    found = 0
+    mask = 0
     for index in indices:
-        found ^= atom_mask(index, by_mlp.get(index, 0))
-    return found
+        mask ^= atom_mask(index, by_mlp.get(index, 0))
+    return mask
 
 
 def hull(mask: int, layout: Layout) -> int:
     """The whole components that a mask holds or holds a neuron of."""
     base = len(layout.components)
-    found = mask & ((1 << base) - 1)
+    components = mask & ((1 << base) - 1)
     for beyond in bits(mask >> base):
-        found |= 1 << host(base + beyond, layout)
-    return found
+        components |= 1 << host(base + beyond, layout)
+    return components
 
 
 def whole(places: Iterable[Nodes], layout: Layout) -> tuple[Nodes, ...]:
     """Places with MLPs in place of their neurons, which have the same edges; each once."""
-    found = (replace(place, mask=hull(place.mask, layout)) for place in places)
-    return tuple(dict.fromkeys(found))
+    wholes = (replace(place, mask=hull(place.mask, layout)) for place in places)
+    return tuple(dict.fromkeys(wholes))
 
 
 def unite(a: int, b: int, layout: Layout) -> int:
@@ -164,7 +170,7 @@ def _combined(a: int, b: int, layout: Layout, op: Callable[[int, int], int]) -> 
     base, width = len(layout.components), layout.shape.d_mlp
     if not (a | b) >> base:
         return op(a, b)
-    found = op(a & ((1 << base) - 1), b & ((1 << base) - 1))
+    combined = op(a & ((1 << base) - 1), b & ((1 << base) - 1))
     every = (1 << width) - 1
     for layer in range(layout.shape.n_layers):
         first, mlp = base + layer * width, layout.mlp(layer)
@@ -172,8 +178,8 @@ def _combined(a: int, b: int, layout: Layout, op: Callable[[int, int], int]) -> 
         if x or y:
             x ^= every * (a >> mlp & 1)
             y ^= every * (b >> mlp & 1)
-            found |= (op(x, y) ^ every * (found >> mlp & 1)) << first
-    return found
+            combined |= (op(x, y) ^ every * (combined >> mlp & 1)) << first
+    return combined
 
 
 # -------------------------------------------------------------------------------------------------
@@ -183,11 +189,11 @@ def _combined(a: int, b: int, layout: Layout, op: Callable[[int, int], int]) -> 
 
 def told_apart(paths: PathSet, layout: Layout) -> int:
     """The bits of the neurons that a path set treats otherwise than their MLPs."""
-    found = 0
+    union = 0
     for mask in _masks(paths):
-        found |= mask
+        union |= mask
     base = len(layout.components)
-    return found >> base << base
+    return union >> base << base
 
 
 def split_paths(
@@ -199,20 +205,19 @@ def split_paths(
     `together`: neurons that no mask tells from each other are one component. Where no neuron is
     told apart, both come back as they are.
     """
-    found = told_apart(paths, layout)
+    apart = told_apart(paths, layout)
     for other in beside:
-        found |= told_apart(other, layout)
-    if not found:
+        apart |= told_apart(other, layout)
+    if not apart:
         return paths, layout
-    apart = [neuron_of(index, layout) for index in bits(found)]
+    base, width = len(layout.components), layout.shape.d_mlp
     groups: dict[tuple[int, object], list[int]] = {}
     seen: dict[tuple[int, int], set[int]] = {}
     if together:
-        base = len(layout.components)
         for number, mask in enumerate(dict.fromkeys(_masks(paths))):
             for beyond in bits(mask >> base):
-                seen.setdefault(divmod(beyond, layout.shape.d_mlp), set()).add(number)
-    for layer, neuron in apart:  # type: ignore[misc]
+                seen.setdefault(divmod(beyond, width), set()).add(number)
+    for layer, neuron in (divmod(beyond, width) for beyond in bits(apart >> base)):
         alike: object = frozenset(seen.get((layer, neuron), ())) if together else neuron
         groups.setdefault((layer, alike), []).append(neuron)
     by_layer: dict[int, tuple[tuple[int, ...], ...]] = {}
@@ -224,20 +229,10 @@ def split_paths(
 
 def original(narrow: Layout, layout: Layout) -> tuple[int, ...]:
     """For each component of a split layout its index before; of a group, its first neuron's."""
-    found = []
-    for c in narrow.components:
-        match c.kind:
-            case "input":
-                found.append(0)
-            case "head":
-                found.append(layout.head(c.layer, c.head))
-            case "mlp":
-                found.append(layout.mlp(c.layer))
-            case "neuron":
-                found.append(neuron_bit(c.layer, c.neurons[0], layout))
-            case "logits":
-                found.append(layout.logits)
-    return tuple(found)
+    return tuple(
+        neuron_bit(c.layer, c.neurons[0], layout) if c.neurons else layout.index(c)
+        for c in narrow.components
+    )
 
 
 def _masks(paths: PathSet) -> Iterator[int]:

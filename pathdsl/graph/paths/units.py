@@ -4,9 +4,9 @@ The units of a path set are the heads, MLPs and neurons that it names singly, by
 group, with their positions, as far as they lie on one of its paths. Words (`attn`, `mlp`, `any`,
 `input`, `logits`) and residual marks are background.
 
-Source: language.md section 5.
+Source: docs/language.md, Units.
 
-    Unit(component=…, at=Pos(name="END"), name="a9.h9").label     a9.h9@END
+    NodeUnit(component=…, at=Pos(name="END"), name="a9.h9").label     a9.h9@END
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from pathdsl.graph.paths.sets import PathSets
 
 __all__ = [
     "EdgeUnit",
+    "NodeUnit",
     "Unit",
     "components_of",
     "edge_units",
@@ -49,7 +50,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
+class NodeUnit:
     """One head, MLP or neuron at one position (everywhere when None); `name` is its spelling.
 
     `component` and `spared` are as in `pathdsl.graph.paths.neurons.atoms`.
@@ -110,6 +111,9 @@ class EdgeUnit:
         return f"{sender} {arrow} {receiver}"
 
 
+Unit = NodeUnit | EdgeUnit
+
+
 def relation_text(relation: Rel | None) -> str:
     """`: prev`, `: window(3)` as written behind a slot; nothing for no relation."""
     match relation:
@@ -125,13 +129,13 @@ def relation_text(relation: Rel | None) -> str:
             return f": offset(-{least})"
 
 
-def places_of(nodes: Iterable[Nodes], layout: Layout) -> Iterator[Unit]:
+def places_of(nodes: Iterable[Nodes], layout: Layout) -> Iterator[NodeUnit]:
     """Heads, MLPs and neurons of the named places, one by one in order."""
     for place in nodes:
         if place.named:
             for i, spared in atoms(intersect(place.mask, layout.any_mask, layout), layout):
                 name = atom_text(i, spared, layout)
-                yield Unit(component=i, spared=spared, at=place.at, name=name)
+                yield NodeUnit(component=i, spared=spared, at=place.at, name=name)
 
 
 def named_nodes(paths: PathSet) -> Iterator[Nodes]:
@@ -192,7 +196,7 @@ def components_of(sets: PathSets, paths: PathSet) -> frozenset[int]:
     return frozenset(map(product.index, ends))
 
 
-def on_paths(sets: PathSets, paths: PathSet, units: Iterable[Unit]) -> tuple[Unit, ...]:
+def on_paths(sets: PathSets, paths: PathSet, units: Iterable[NodeUnit]) -> tuple[NodeUnit, ...]:
     """Those units through which some path of the set runs, in their order."""
     layout = sets.layout
     met = mask_of(components_of(sets, paths), told_apart(paths, layout), layout)

@@ -10,7 +10,7 @@ indices, and `END`, which every other position precedes, where attention would c
 query, an MLP and `logits` keep the position of what they read; `END` and another name may be the
 same token there, so that is no fault here.
 
-Source: language.md section 4.
+Source: docs/language.md, Edges.
 
     a9.h9 -> a5.h5                        PD201, the sender's layer is later
     a5.h5@S1 -[q]-> a9.h9@S1+1            PD202, only keys and values move
@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pathdsl.errors import Diagnostic, LanguageError
-from pathdsl.graph.model.components import bits
+from pathdsl.graph.model.components import HEAD, MLP, bits
 from pathdsl.graph.paths.neurons import whole
 from pathdsl.graph.paths.pathset import Nodes
 from pathdsl.graph.resolve.arrows import labels_of
@@ -70,8 +70,8 @@ def no_edge(
         step,
         [End(place=n, node=step.target) for n in whole(receivers, places.layout)],
     )
-    found = checker.faults or [_plain(step.target, before)]
-    return LanguageError(found)
+    faults = checker.faults or [_plain(step.target, before)]
+    return LanguageError(faults)
 
 
 def _plain(receiver: ast.Node, sender: ast.Node) -> Diagnostic:
@@ -113,8 +113,8 @@ class _Checker:
             case ast.Chain(first=first) if not last:
                 return self.ends(first, last=False, bindings=bindings, shown=shown)
             case ast.Chain(first=first, steps=steps):
-                found = self.ends(first, last=True, bindings=bindings, shown=shown)
-                return self.after(found, steps, bindings, shown)
+                senders = self.ends(first, last=True, bindings=bindings, shown=shown)
+                return self.after(senders, steps, bindings, shown)
             case ast.Name(name=name) if name in self.program.paths and name not in bindings:
                 path = self.program.paths[name].path
                 return self.ends(path, last=last, bindings={}, shown=shown or expr)
@@ -366,8 +366,8 @@ class _Checker:
         first, last = min(sending), max(reading)
         if self.layout.shape.parallel and any(
             layers[u] == layers[v]
-            and self.layout.components[u].kind == "head"
-            and self.layout.components[v].kind == "mlp"
+            and self.layout.components[u].kind is HEAD
+            and self.layout.components[v].kind is MLP
             for u in sending
             for v in reading
         ):

@@ -44,7 +44,7 @@ from pathdsl.graph.resolve.adjacency import check_chain, no_edge
 from pathdsl.graph.resolve.arrows import Labels, labels_of
 from pathdsl.graph.resolve.places import Bindings, Mark, Member, Places, fault
 from pathdsl.graph.resolve.positions import edge_possible
-from pathdsl.graph.resolve.subpaths import NODE_REFS, SubPaths
+from pathdsl.graph.resolve.subpaths import SubPaths
 from pathdsl.lang import ast
 from pathdsl.lang.fence import outside
 from pathdsl.lang.render import screen
@@ -171,7 +171,7 @@ class Expressions:
             and expr.name in self.program.paths
             and expr.name not in bindings
         )
-        if is_path or not isinstance(expr, (*NODE_REFS, ast.Name)):
+        if is_path or not isinstance(expr, ast.NodeRef):
             raise fault("PD216", "`edges { … }` lists edges between nodes and sets of nodes", expr)
         return merge(self.places.nodes(expr, bindings), self.layout)
 

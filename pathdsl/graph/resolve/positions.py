@@ -1,7 +1,7 @@
 """What the spelling of two positions says about how they stand to each other.
 
-Source: language.md section 4: edges keep their position; keys and values read where the sender
-stands, never later than the head.
+Edges keep their position; keys and values read where the sender stands, never later than the head
+(docs/language.md, Edges).
 
     distance(S1, S1+1)   1
     is_after(END, S2)    True: nothing stands behind END
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pathdsl.graph.model.components import Layout, bits
+from pathdsl.graph.model.components import HEAD, LOGITS, Layout, NodeKind, bits
 from pathdsl.graph.paths.pathset import Nodes, Pos, Rel, Slot
 
 
@@ -56,12 +56,12 @@ def place_fault(step: Step, sender: Nodes, receiver: Nodes) -> str | None:
     """
     layout = step.layout
     found: str | None = None
-    seen: set[tuple[str, int]] = set()
+    seen: set[tuple[NodeKind, int]] = set()
     for v in reversed(tuple(bits(receiver.mask))):
         component = layout.components[v]
         if not sender.mask & layout.senders_of[v]:
             continue
-        if step.labels is not None and component.kind != "head":
+        if step.labels is not None and component.kind is not HEAD:
             continue
         if (component.kind, component.layer) in seen:
             continue
@@ -84,10 +84,10 @@ def edge_possible(
 def _position_fault(step: Step, sender: Nodes, to: Pos | None, v: int) -> str:
     layout = step.layout
     component = layout.components[v]
-    if component.kind == "logits" or sender.at is None or to is None:
+    if component.kind is LOGITS or sender.at is None or to is None:
         return ""
     if is_after(sender.at, to):
-        moves = component.kind == "head" and (
+        moves = component.kind is HEAD and (
             step.labels is None or any(slot != "q" for slot, _ in step.labels)
         )
         if moves or step.reach:
@@ -98,7 +98,7 @@ def _position_fault(step: Step, sender: Nodes, to: Pos | None, v: int) -> str:
         if any(sender.mask & layout.senders_of[h] for h in bits(between)):
             return ""
     apart = distance(sender.at, to)
-    if component.kind != "head":
+    if component.kind is not HEAD:
         return "PD202" if apart else ""
     labels = step.labels or (("q", None), ("k", None), ("v", None))
     window = layout.shape.window(component.layer)

@@ -19,7 +19,7 @@ from pathdsl.graph.controls.random_like import Renaming, rename_unit, renaming
 from pathdsl.graph.controls.walks import added_walk
 from pathdsl.graph.files.eap import edge_name, listed
 from pathdsl.graph.files.ranking import Ranking
-from pathdsl.graph.model.components import Layout
+from pathdsl.graph.model.components import NEURON, Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.neurons import intersect, mask_of, told_apart
 from pathdsl.graph.paths.pathset import (
@@ -36,6 +36,7 @@ from pathdsl.graph.paths.product import MAX_STATES, Product
 from pathdsl.graph.paths.sets import PathSets
 from pathdsl.graph.paths.units import (
     EdgeUnit,
+    NodeUnit,
     Unit,
     edge_units,
     named_nodes,
@@ -49,7 +50,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import children
 
-__all__ = ["Description", "EdgeUnit", "Resolver", "Unit"]
+__all__ = ["Description", "Resolver"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class Description:
     `n_paths` are (node, slot) sequences.
     """
 
-    units: tuple[Unit, ...]
+    units: tuple[NodeUnit, ...]
     n_nodes: int
     n_neurons: int
     n_edges: int
@@ -108,7 +109,7 @@ class Resolver:
 
     def units(
         self, expr: ast.PathExpr, bindings: Bindings = {}, over: ast.Node | None = None
-    ) -> tuple[Unit, ...]:
+    ) -> tuple[NodeUnit, ...]:
         """The units of P in order of first mention; `over` names other candidates."""
         candidates = self._candidates(over if over is not None else expr, bindings)
         return on_paths(self.sets, self.path_set(expr, bindings), dict.fromkeys(candidates))
@@ -138,7 +139,7 @@ class Resolver:
 
     def groups_of(
         self, expr: ast.PathExpr, bindings: Bindings = {}
-    ) -> tuple[tuple[str, tuple[Unit, ...]], ...]:
+    ) -> tuple[tuple[str, tuple[NodeUnit, ...]], ...]:
         """The groups that P names, also through named paths, each restricted to P's units."""
         units = set(self.units(expr, bindings))
         groups = {}
@@ -148,21 +149,21 @@ class Resolver:
         return tuple(groups.items())
 
     def unit_group(
-        self, expr: ast.PathExpr, unit: Unit, bindings: Bindings = {}
-    ) -> tuple[Unit, ...]:
+        self, expr: ast.PathExpr, unit: NodeUnit, bindings: Bindings = {}
+    ) -> tuple[NodeUnit, ...]:
         """The first group of P that holds the unit; the unit alone when none does."""
         for _, members in self.groups_of(expr, bindings):
             if unit in members:
                 return members
         return (unit,)
 
-    def through(self, units: Iterable[Unit | EdgeUnit]) -> PathSet:
+    def through(self, units: Iterable[Unit]) -> PathSet:
         """The complete paths through one of these nodes or along one of these edges."""
         nodes: list[Nodes] = []
         result: PathSet = NONE
         for unit in units:
             match unit:
-                case Unit():
+                case NodeUnit():
                     nodes.append(unit.place)
                 case EdgeUnit(slot=slot):
                     labels = ((slot, unit.relation),) if slot else None
@@ -219,7 +220,7 @@ class Resolver:
         return Description(
             units=self.units(expr, bindings),
             n_nodes=len(self.node_set(paths)),
-            n_neurons=sum(product.layout.components[i].kind == "neuron" for i in met),
+            n_neurons=sum(product.layout.components[i].kind is NEURON for i in met),
             n_edges=len(edges),
             n_paths=product.count(),
             n_states=product.n_states(),
@@ -253,7 +254,7 @@ class Resolver:
     def _meets(self, first: PathSet, second: PathSet) -> bool:
         return bool(self.count(intersection(first, second)))
 
-    def _candidates(self, expr: ast.Node, bindings: Bindings) -> Iterator[Unit]:
+    def _candidates(self, expr: ast.Node, bindings: Bindings) -> Iterator[NodeUnit]:
         """Every unit that an expression mentions, on a path or not, in order of first mention."""
         match expr:
             case ast.RandomLike() | ast.EdgesFile() | ast.RandomEdges():
@@ -276,7 +277,9 @@ class Resolver:
                 for child in children(expr):
                     yield from self._candidates(child, bindings)
 
-    def _groups(self, expr: ast.Node, bindings: Bindings) -> Iterator[tuple[str, tuple[Unit, ...]]]:
+    def _groups(
+        self, expr: ast.Node, bindings: Bindings
+    ) -> Iterator[tuple[str, tuple[NodeUnit, ...]]]:
         match expr:
             case ast.RandomLike(inner=inner):
                 mapping = self._renaming(expr, bindings)

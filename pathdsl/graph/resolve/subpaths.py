@@ -35,10 +35,6 @@ from pathdsl.graph.resolve.arrows import labels_of
 from pathdsl.graph.resolve.places import Bindings, Mark, Places, fault
 from pathdsl.lang import ast
 
-NODE_REFS = (
-    ast.HeadRef, ast.KvRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.NodeSet
-)  # fmt: skip
-
 
 class SubPaths:
     """Meaning of the sub-paths of one program on one layout."""
@@ -66,8 +62,8 @@ class SubPaths:
             case ast.Name(name=name) if name in self.program.paths:
                 if name not in self._is_part:
                     with self.opened(name, expr):
-                        found = self.is_sub_path(self.program.paths[name].path, {})
-                    self._is_part[name] = found
+                        is_part = self.is_sub_path(self.program.paths[name].path, {})
+                    self._is_part[name] = is_part
                 return self._is_part[name]
             case ast.ResidRef():
                 return False
@@ -76,7 +72,7 @@ class SubPaths:
             case ast.Name() | ast.Chain():
                 return True
             case _:
-                return isinstance(expr, NODE_REFS)
+                return isinstance(expr, ast.NodeRef)
 
     def sub_path(self, expr: ast.PathExpr, bindings: Bindings) -> Regex:
         """The expression as a regular expression over nodes and edges, ends not yet supplied."""
@@ -152,9 +148,9 @@ class SubPaths:
             )
 
     def _letters(self, part: Regex | PathSet) -> int:
-        known = self._sizes.get(id(part))
-        if known is not None:
-            return known
+        size = self._sizes.get(id(part))
+        if size is not None:
+            return size
         match part:
             case Cat(parts=parts) | Alt(options=parts):
                 return sum(map(self._letters, parts))

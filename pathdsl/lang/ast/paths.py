@@ -6,17 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pathdsl.lang.ast.base import Argument, Node, Slot
-from pathdsl.lang.ast.nodes import (
-    HeadRef,
-    KvRef,
-    MlpRef,
-    Name,
-    NeuronRef,
-    NodeRef,
-    NodeSet,
-    ResidRef,
-    Word,
-)
+from pathdsl.lang.ast.nodes import NodeRef
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,8 +139,8 @@ class RandomEdges(Node):
     options: tuple[Argument, ...] = ()
 
 
-PathExpr = (
-    HeadRef | KvRef | MlpRef | NeuronRef | ResidRef | Word | Name | NodeSet
-    | Chain | Choice | SetOp | Group | Full | NonePath | Through | Within
-    | Edges | EdgesFile | RandomLike | RandomEdges
-)  # fmt: skip
+CompleteSet = (
+    SetOp | Full | NonePath | Through | Within | Edges | EdgesFile | RandomLike | RandomEdges
+)
+"""Path sets from `input` to `logits`, which cannot be a step of a path."""
+PathExpr = NodeRef | Chain | Choice | Group | CompleteSet

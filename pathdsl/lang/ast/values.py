@@ -7,34 +7,8 @@ from typing import Literal
 
 from pathdsl.errors import Span
 from pathdsl.lang.ast.base import Argument, Node
-from pathdsl.lang.ast.nodes import (
-    HeadRef,
-    KvRef,
-    MlpRef,
-    Name,
-    NeuronRef,
-    NodeRef,
-    NodeSet,
-    Position,
-    ResidRef,
-    Windows,
-    Word,
-)
-from pathdsl.lang.ast.paths import (
-    Chain,
-    Choice,
-    Edges,
-    EdgesFile,
-    Full,
-    Group,
-    NonePath,
-    PathExpr,
-    RandomEdges,
-    RandomLike,
-    SetOp,
-    Through,
-    Within,
-)
+from pathdsl.lang.ast.nodes import Name, NodeRef, Position, Windows
+from pathdsl.lang.ast.paths import PathExpr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +139,6 @@ class Bracket(Node):
 
 Run = PlainRun | PathRun
 Expr = (
-    Number | String | Bool | ListValue | MapValue | Name | Call | AttentionArgs | PlainRun | PathRun
-    | Score | Subscript | Unary | Binary | Bracket | Position | HeadRef | KvRef | MlpRef | NeuronRef
-    | ResidRef | Word | NodeSet | Windows | Chain | Choice | SetOp | Group | Full | NonePath
-    | Through | Within | Edges | EdgesFile | RandomLike | RandomEdges
+    Number | String | Bool | ListValue | MapValue | Call | AttentionArgs | Run | Score
+    | Subscript | Unary | Binary | Bracket | Position | Windows | PathExpr
 )  # fmt: skip

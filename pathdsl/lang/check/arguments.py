@@ -2,7 +2,7 @@
 
 The signatures are data (`pathdsl.lang.signatures.calls`); everything here is one walk over them.
 
-Source: language.md sections 3, 5 and 6.
+Source: docs/language.md, Files, words and literals.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TypeGuard
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
 from pathdsl.lang.check.nodes import check_nodes, check_positions
-from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, meant, unknown
+from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
 from pathdsl.lang.signatures.calls import KNOCKOUTS, TREATED, Kind, Parameter, Signature, literal
 
 __all__ = ["VALUES", "check_arguments", "check_column", "check_value", "unknown_word", "wrong"]
@@ -23,9 +23,8 @@ def unknown_word(word: str, known: Iterable[str], span: Span, what: str) -> Faul
     """A fault unless the word is one of a closed list."""
     known = tuple(known)
     if word not in known:
-        yield fault(
-            "PD110", f"no {what} is called `{word}`", span, f"not a {what}", help=meant(word, known)
-        )
+        message, help = f"no {what} is called `{word}`", suggestion(word, known)
+        yield fault("PD110", message, span, f"not a {what}", help=help)
 
 
 def check_arguments(
@@ -33,7 +32,7 @@ def check_arguments(
 ) -> Faults:
     """Missing, unknown, repeated and ill-valued arguments of one call written at `span`."""
     places = iter(signature.by_place)
-    found: dict[str, ast.Argument] = {}
+    given: dict[str, ast.Argument] = {}
     surplus = False
     for argument in arguments:
         if argument.keyword:
@@ -46,19 +45,19 @@ def check_arguments(
             if not surplus or argument.keyword:
                 yield _surplus(signature, argument)
             surplus = True
-        elif parameter.name in found:
+        elif parameter.name in given:
             yield fault(
                 "PD114",
                 f"`{parameter.name}` is given twice",
                 argument.span,
                 "given again here",
-                labels=[(found[parameter.name].span, "first given here")],
+                labels=[(given[parameter.name].span, "first given here")],
                 help="leave one of them out",
             )
         else:
-            found[parameter.name] = argument
+            given[parameter.name] = argument
             yield from check_value(scope, parameter, argument.value)
-    missing = [p.name for p in signature.parameters if p.required and p.name not in found]
+    missing = [p.name for p in signature.parameters if p.required and p.name not in given]
     if missing and not surplus:
         yield fault(
             "PD113",
@@ -75,7 +74,7 @@ def _surplus(signature: Signature, argument: ast.Argument) -> Diagnostic:
     ]
     if argument.keyword:
         message = f"`{signature.name}` has no argument `{argument.keyword}`"
-        help = meant(argument.keyword, names)
+        help = suggestion(argument.keyword, names)
     else:
         count = len(signature.by_place)
         message = f"`{signature.name}` takes {count or 'no'} argument{'s' * (count != 1)} by place"
@@ -200,7 +199,7 @@ def _word(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
             f"`{parameter.name}` cannot be `{word}`",
             value.span,
             f"wanted {listed(parameter.choices)}",
-            help=meant(str(word), parameter.choices),
+            help=suggestion(str(word), parameter.choices),
         )
 
 
@@ -216,7 +215,7 @@ def check_column(scope: Scope, name: ast.Name, use: str) -> Faults:
     message = f"the data have no {use} column `{name.name}`"
     label = f"is a {other} column" if other else "not a column of the task's generator"
     candidates = (*known[use], "next") if use == "token" else known[use]
-    yield fault("PD301", message, name.span, label, help=meant(name.name, candidates))
+    yield fault("PD301", message, name.span, label, help=suggestion(name.name, candidates))
 
 
 def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
@@ -241,7 +240,7 @@ def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
                     f"the data have no prompt column `{name}`",
                     value.span,
                     "neither a prompt column nor a kind of treated value",
-                    help=meant(name, known),
+                    help=suggestion(name, known),
                 )
         case ast.Call(name=name) if name in TREATED:
             yield from check_arguments(scope, TREATED[name], value.arguments, value.span)

@@ -1,6 +1,6 @@
 """Checks of the circuit block, the model and the tasks.
 
-Source: language.md section 3.
+Source: docs/language.md, task.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments, check_column, check_value, unknown_word
-from pathdsl.lang.check.scope import Faults, Scope, fault, listed, meant, unknown
+from pathdsl.lang.check.scope import Faults, Scope, fault, listed, suggestion, unknown
 from pathdsl.lang.fence import outside
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import generator, generator_names
@@ -81,7 +81,7 @@ def _fields(
                 f"a {block} has no field `{field.name}`",
                 field.name_span,
                 "not a field of it",
-                help=meant(field.name, known),
+                help=suggestion(field.name, known),
             )
         elif parameter.name == "hypothesis":
             yield from _hypothesis(scope, field)
@@ -238,7 +238,7 @@ def _generator_arguments(call: ast.Call) -> Faults:
                 f"`{call.name}` {shown}",
                 argument.span,
                 "not an argument of it",
-                help=meant(name, known),
+                help=suggestion(name, known),
             )
             continue
         value = literal(argument.value)

@@ -3,7 +3,7 @@
 Units and the difference between a value per prompt and a quantity are checked by
 `pathdsl.lang.units`.
 
-Source: language.md section 6.
+Source: docs/language.md, metric.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import VALUES, check_arguments, unknown_word, wrong
 from pathdsl.lang.check.nodes import check_nodes, check_position
 from pathdsl.lang.check.paths import PATHS, check_path
-from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, meant, unknown
+from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
 from pathdsl.lang.check.scores import check_score, needs_treated
 from pathdsl.lang.serving import choose_task, columns_of, serving
 from pathdsl.lang.signatures.calls import (
@@ -237,7 +237,7 @@ def _let(scope: Scope, name: ast.Name) -> Faults:
                 f"no let is named `{name.name}`",
                 name.span,
                 "not declared in this file or in one that it uses",
-                help=meant(name.name, [*program.lets, *program.metrics]),
+                help=suggestion(name.name, [*program.lets, *program.metrics]),
             )
     elif let.loop is not None:
         yield fault(
@@ -263,7 +263,7 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
                 f"no metric or statistic is named `{call.name}`",
                 call.name_span,
                 "not declared in this file or in one that it uses",
-                help=meant(call.name, [*program.metrics, *STATISTICS, *P_VALUES]),
+                help=suggestion(call.name, [*program.metrics, *STATISTICS, *P_VALUES]),
             )
         return
     if call.at is not None:

@@ -1,6 +1,6 @@
 """Checks of names themselves: reserved, shadowed, circular and unused ones.
 
-Source: language.md section 3 ("one namespace; built-in words and node spellings cannot be names").
+Source: docs/language.md, Files, words and literals.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Checks of nodes and positions: sets, groups, loops, marks, and what an `@` may be put on.
 
-Source: language.md section 4.
+Source: docs/language.md, Nodes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
-from pathdsl.lang.check.scope import Faults, Scope, fault, meant, source_text, unknown
+from pathdsl.lang.check.scope import Faults, Scope, fault, source_text, suggestion, unknown
 from pathdsl.lang.serving import fields_of, generator, known_positions
 from pathdsl.lang.signatures.calls import DATA_FILES
 from pathdsl.lang.walk import walk
@@ -21,25 +21,8 @@ __all__ = [
     "check_position",
     "check_positions",
     "holds_marks",
-    "is_nodes",
     "positions_of",
 ]
-
-NODE_REFS = (
-    ast.HeadRef,
-    ast.KvRef,
-    ast.MlpRef,
-    ast.NeuronRef,
-    ast.ResidRef,
-    ast.Word,
-    ast.Name,
-    ast.NodeSet,
-)
-
-
-def is_nodes(value: object) -> bool:
-    """True for the syntax of a node reference, whatever its names turn out to be."""
-    return isinstance(value, NODE_REFS)
 
 
 def check_position(scope: Scope, position: ast.Position) -> Faults:
@@ -63,7 +46,7 @@ def check_position(scope: Scope, position: ast.Position) -> Faults:
         f"{where} position `{position.name}`",
         position.span,
         "neither listed in a task's `positions` nor marked by its generator",
-        help=meant(position.name, known or ["END"]),
+        help=suggestion(position.name, known or ["END"]),
         notes=("a position of the rows of a file is declared with `positions = [NAME]`",),
     )
 

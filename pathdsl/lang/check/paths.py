@@ -3,7 +3,7 @@
 A *sub-path* may stand inside another path; a *complete path set* (`through`, `within`, `edges`,
 `&`, `-`, …) may not. What depends on the model's graph is checked by `pathdsl.graph`.
 
-Source: language.md sections 4 and 5.
+Source: docs/language.md, path.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments, wrong
-from pathdsl.lang.check.nodes import check_nodes, is_nodes
+from pathdsl.lang.check.nodes import check_nodes
 from pathdsl.lang.check.scope import Check, Faults, Scope, fault, source_text, unknown
 from pathdsl.lang.fence import outside
 from pathdsl.lang.signatures.calls import PATH_SETS, Kind, Parameter, literal
@@ -23,22 +23,10 @@ from pathdsl.lang.walk import strip, walk
 
 __all__ = ["PATHS", "check_path"]
 
-_COMPLETE = (
-    ast.SetOp,
-    ast.Full,
-    ast.NonePath,
-    ast.Through,
-    ast.Within,
-    ast.Edges,
-    ast.EdgesFile,
-    ast.RandomLike,
-    ast.RandomEdges,
-)
-
 
 def check_path(scope: Scope, path: ast.Node, *, step: bool = False, marks: bool = False) -> Faults:
     """Every fault of a path expression; `step` where it stands inside a chain."""
-    if step and isinstance(path, _COMPLETE):
+    if step and isinstance(path, ast.CompleteSet):
         yield fault(
             "PD126",
             "a complete path set cannot be a step of a path",
@@ -90,7 +78,7 @@ def check_path(scope: Scope, path: ast.Node, *, step: bool = False, marks: bool 
             yield from check_arguments(scope, PATH_SETS["random_like"], path.options, path.span)
         case ast.RandomEdges():
             yield from check_arguments(scope, PATH_SETS["random_edges"], path.options, path.span)
-        case _ if is_nodes(path):
+        case _ if isinstance(path, ast.NodeRef):
             yield from check_nodes(scope, path, marks=marks)
         case _:
             yield fault("PD115", "wanted a path set", path.span, "not a path set")
@@ -134,14 +122,14 @@ def _is_complete(scope: Scope, path: ast.Node, seen: frozenset[str]) -> bool:
         case ast.Name(name=name) if name in scope.program.paths and name not in seen:
             return _is_complete(scope, scope.program.paths[name].path, seen | {name})
         case _:
-            return isinstance(path, _COMPLETE)
+            return isinstance(path, ast.CompleteSet)
 
 
 def _bare(scope: Scope, path: ast.Node) -> bool:
     path = strip(path)
     if isinstance(path, ast.Name):
         return path.name in scope.program.groups or scope.is_variable(path.name)
-    return is_nodes(path)
+    return isinstance(path, ast.NodeRef)
 
 
 def _bare_algebra(scope: Scope, path: ast.SetOp) -> Diagnostic:
@@ -291,7 +279,7 @@ def _paths(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
 def _units(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     if isinstance(strip(value), ast.Edges | ast.EdgesFile):
         yield from check_path(scope, value)
-    elif is_nodes(value):
+    elif isinstance(value, ast.NodeRef):
         yield from check_nodes(scope, value)
     else:
         yield wrong(parameter, value)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import partial
 
 from pathdsl.errors import Diagnostic, Severity, Span
@@ -16,6 +15,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import Columns, columns_of
 from pathdsl.lang.signatures.kinds import Kind, Parameter
+from pathdsl.near import did_you_mean
 
 __all__ = [
     "Check",
@@ -23,8 +23,8 @@ __all__ = [
     "Scope",
     "fault",
     "listed",
-    "meant",
     "source_text",
+    "suggestion",
     "unknown",
     "warning",
 ]
@@ -95,24 +95,11 @@ def listed(names: Iterable[str]) -> str:
     return " or ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
-MOST_COMPARED = 500
-"""Candidates up to which a misspelt name is compared with each of them."""
-
-
-def meant(name: str, candidates: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
     """ "did you mean `x`?", or the few words there are, or nothing."""
-    given = list(candidates)
-    # Comparing costs time for every candidate, and a file may hold as many unknown names as known.
-    if len(given) > MOST_COMPARED:
-        return ""
-    known = list(dict.fromkeys(given))
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
-    if not close:
-        folded = {other.lower(): other for other in known}
-        close = [folded[name.lower()]] if name.lower() in folded else []
-    if close:
-        return f"did you mean `{close[0]}`?"
-    return f"known: {listed(known)}" if 0 < len(known) <= 12 else ""
+    names = list(dict.fromkeys(known))
+    few = f"known: {listed(names)}" if 0 < len(names) <= 12 else ""
+    return did_you_mean(name, names, most=1) or few
 
 
 _ARTICLES = {"intervention": "an intervention"}
@@ -132,8 +119,8 @@ def unknown(
         kind = "loop variable"
     wanted = " or ".join(_ARTICLES.get(k, f"a {k}") for k in kinds)
     if kind:
-        found = program.find(name.name)
-        labels = [(found.name.span, "declared here")] if found is not None else []
+        declaration = program.find(name.name)
+        labels = [(declaration.name.span, "declared here")] if declaration is not None else []
         yield fault(
             "PD111",
             f"`{name.name}` is a {kind}, wanted {wanted}",
@@ -151,7 +138,7 @@ def unknown(
         f"no {' or '.join(kinds)} is named `{name.name}`",
         name.span,
         "not declared in this file or in one that it uses",
-        help=meant(name.name, candidates),
+        help=suggestion(name.name, candidates),
     )
 
 

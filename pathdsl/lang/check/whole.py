@@ -3,14 +3,14 @@
 `check` resolves every name of a program and reports every fault it finds, not only the first. It
 is a list of small checks by concern:
 
-- `check_names`: reserved, shadowed, circular, unused names;
-- `check_blocks`: circuit block, model, tasks;
-- `check_nodes`, `check_paths`: nodes, positions, path expressions;
-- `check_arguments`, `check_expressions`, `check_scores`: calls, metrics, quantities, scores.
+- `names`: reserved, shadowed, circular, unused names;
+- `blocks`: circuit block, model, tasks;
+- `nodes`, `paths`: nodes, positions, path expressions;
+- `arguments`, `expressions`, `scores`: calls, metrics, quantities, scores.
 
 What needs the model's graph is checked by `pathdsl.graph`, what needs the rows by the data layer.
 
-    program, faults = load_program("hypotheses/ioi.circuit")
+    program, faults = load_program("ioi.circuit")
     faults += check(program)
 """
 
@@ -99,11 +99,11 @@ def _claim(scope: Scope, claim: ast.ClaimDecl) -> Faults:
 
 
 def _confidence(scope: Scope, confidence: ast.Number) -> Faults:
-    for found in check_value(scope, _CONFIDENCE, confidence):
+    for problem in check_value(scope, _CONFIDENCE, confidence):
         value = confidence.value
-        whole = found.code == "PD116" and 1 < value < 100 and not confidence.percent
+        whole = problem.code == "PD116" and 1 < value < 100 and not confidence.percent
         help = f"`at {value:g}% confidence`" if whole else "`at 95% confidence`"
-        yield fault(found.code, found.message, found.span, found.label, help=help)
+        yield fault(problem.code, problem.message, problem.span, problem.label, help=help)
 
 
 def _methods(scope: Scope, methods: tuple[ast.Call, ...]) -> Faults:

@@ -13,7 +13,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from lark import Token
 from lark.visitors import Transformer_NonRecursive
@@ -28,10 +28,15 @@ MAX_DIGITS = DIGITS.most
 _ESCAPES = {'"': '"', "\\": "\\", "n": "\n", "t": "\t"}
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)")
 _INDEX = r"(\d+|\*|\[[^\]]*\])"
-_HEAD = re.compile(rf"a{_INDEX}(?:\.(h|kv){_INDEX})?")
+_HEAD = re.compile(rf"a{_INDEX}(?:\.h{_INDEX}|\.kv{_INDEX})?")
 _MLP = re.compile(rf"m{_INDEX}(?:\.n{_INDEX})?")
+_RESID = re.compile(rf"r{_INDEX}")
 
-Child = Token | ast.Node | tuple[Span, Any]
+Child = Any
+"""A child of a rule: a token, a syntax node, or a pair of a span and a value where a rule has no
+node of its own. Which one stands where is said by `circuit.lark`."""
+Children = list[Child]
+K = TypeVar("K")
 
 
 class Builder(Transformer_NonRecursive):
@@ -52,7 +57,7 @@ class Builder(Transformer_NonRecursive):
             return Span(path=self.path, start=item.start_pos or 0, end=item.end_pos or 0)
         return item[0] if isinstance(item, tuple) else item.span
 
-    def _over(self, children: Sequence[Child]) -> Span:
+    def _over(self, children: Children) -> Span:
         return self._span(children[0]).to(self._span(children[-1]))
 
     def _fault(self, code: str, message: str, at: Child | Span, label: str = "", help: str = "",
@@ -111,6 +116,15 @@ class Builder(Transformer_NonRecursive):
             ranges.append((first, last))
         return ast.Indices(ranges=tuple(ranges), span=span)
 
+    def _numbers(self, spelling: re.Pattern[str], token: Token) -> list[Any]:
+        """The indices in a node's spelling; None for a part that is left out."""
+        match, start = spelling.fullmatch(token), token.start_pos or 0
+        assert match is not None  # the grammar's terminal says the same
+        return [
+            self._indices(text, start + match.start(number)) if text else None
+            for number, text in enumerate(match.groups(), 1)
+        ]
+
     def _string(self, token: Token) -> str:
         def one(match: re.Match[str]) -> str:
             body = match.group(1)
@@ -134,7 +148,7 @@ class Builder(Transformer_NonRecursive):
         span = self._span(token)
         return ast.Name(name=str(token), at=at, span=span.to(at.span) if at else span)
 
-    def _first_name(self, children: Sequence[Child]) -> ast.Name:
+    def _first_name(self, children: Children) -> ast.Name:
         return next(self._name(c) for c in children if isinstance(c, Token) and c.type == "NAME")
 
     def _apart(self, items: Sequence[ast.Node], what: str) -> None:
@@ -159,7 +173,7 @@ class Builder(Transformer_NonRecursive):
                 )  # fmt: skip
             seen.setdefault(name, span)
 
-    def _options(self, children: Sequence[Child]) -> tuple[ast.Argument, ...]:
+    def _options(self, children: Children) -> tuple[ast.Argument, ...]:
         options = only(children, ast.Argument)
         self._once(((o.keyword, o.span) for o in options), "the argument")
         return options
@@ -168,66 +182,64 @@ class Builder(Transformer_NonRecursive):
     # Nodes and positions
     # ---------------------------------------------------------------------------------------------
 
-    def position(self, c: list[Child]) -> ast.Position:
+    def position(self, c: Children) -> ast.Position:
         if c[0].type == "NAME":
             offset = self._int(c[1], c[1]) if len(c) > 1 else 0
             return ast.Position(name=str(c[0]), offset=offset, span=self._over(c))
         index = self._count(c[1], "the index of a token")
         return ast.Position(index=index, span=self._over(c))
 
-    def place(self, c: list[Child]) -> ast.Position:
+    def place(self, c: Children) -> ast.Position:
         return self.position(c)
 
-    def at(self, c: list[Child]) -> ast.Position:
+    def at(self, c: Children) -> ast.Position:
         position = c[1]
         return ast.Position(
             name=position.name, offset=position.offset, index=position.index, span=self._over(c)
         )
 
-    def name(self, c: list[Child]) -> ast.Name:
+    def name(self, c: Children) -> ast.Name:
         return self._name(c[0], c[1] if len(c) > 1 else None)
 
-    def head(self, c: list[Child]) -> ast.HeadRef | ast.KvRef:
-        match, start = _HEAD.fullmatch(c[0]), c[0].start_pos
-        layer = self._indices(match[1], start + match.start(1))
-        span = self._span(c[0])
-        if not match[2]:
-            every = ast.Indices(every=True, span=span)
-            return ast.HeadRef(layer=layer, head=every, at=position_of(c), span=self._over(c))
-        which = self._indices(match[3], start + match.start(3))
-        if match[2] == "kv":
-            return ast.KvRef(layer=layer, group=which, at=position_of(c), span=self._over(c))
-        return ast.HeadRef(layer=layer, head=which, at=position_of(c), span=self._over(c))
+    def head(self, c: Children) -> ast.HeadRef | ast.KvRef:
+        layer, head, group = self._numbers(_HEAD, c[0])
+        at, span = one(c, ast.Position), self._over(c)
+        if group:
+            return ast.KvRef(layer=layer, group=group, at=at, span=span)
+        every = ast.Indices(every=True, span=self._span(c[0]))
+        return ast.HeadRef(layer=layer, head=head or every, at=at, span=span)
 
-    def mlp(self, c: list[Child]) -> ast.MlpRef | ast.NeuronRef:
-        match, start = _MLP.fullmatch(c[0]), c[0].start_pos
-        layer = self._indices(match[1], start + match.start(1))
-        if not match[2]:
-            return ast.MlpRef(layer=layer, at=position_of(c), span=self._over(c))
-        neuron = self._indices(match[2], start + match.start(2))
-        return ast.NeuronRef(layer=layer, neuron=neuron, at=position_of(c), span=self._over(c))
+    def mlp(self, c: Children) -> ast.MlpRef | ast.NeuronRef:
+        layer, neuron = self._numbers(_MLP, c[0])
+        at, span = one(c, ast.Position), self._over(c)
+        if neuron:
+            return ast.NeuronRef(layer=layer, neuron=neuron, at=at, span=span)
+        return ast.MlpRef(layer=layer, at=at, span=span)
 
-    def resid(self, c: list[Child]) -> ast.ResidRef:
-        layer = self._indices(str(c[0])[1:], c[0].start_pos + 1)
-        return ast.ResidRef(layer=layer, at=position_of(c), span=self._over(c))
+    def resid(self, c: Children) -> ast.ResidRef:
+        (layer,) = self._numbers(_RESID, c[0])
+        return ast.ResidRef(layer=layer, at=one(c, ast.Position), span=self._over(c))
 
-    def word(self, c: list[Child]) -> ast.Word:
-        return ast.Word(word=str(c[0]), at=position_of(c), span=self._over(c))
+    def word(self, c: Children) -> ast.Word:
+        return ast.Word(word=c[0].value, at=one(c, ast.Position), span=self._over(c))
 
-    def member(self, c: list[Child]) -> tuple[Span, tuple[bool, ast.NodeRef]]:
+    def member(self, c: Children) -> tuple[Span, tuple[bool, ast.NodeRef]]:
         return self._over(c), (len(c) > 1, c[-1])
 
-    def node_set(self, c: list[Child]) -> ast.NodeSet:
+    def node_set(self, c: Children) -> ast.NodeSet:
         # `except` holds for what follows it: `{A, except b, c}` leaves out b and c.
         kept: list[ast.NodeRef] = []
         left_out: list[ast.NodeRef] = []
         for _, (excepted, node) in (x for x in c if isinstance(x, tuple)):
             (left_out if excepted or left_out else kept).append(node)
         return ast.NodeSet(
-            members=tuple(kept), excluded=tuple(left_out), at=position_of(c), span=self._over(c)
+            members=tuple(kept),
+            excluded=tuple(left_out),
+            at=one(c, ast.Position),
+            span=self._over(c),
         )
 
-    def windows(self, c: list[Child]) -> ast.Windows:
+    def windows(self, c: Children) -> ast.Windows:
         size = self._count(c[4], "the size of a window")
         return ast.Windows(nodes=c[2], size=size, span=self._over(c))
 
@@ -235,40 +247,40 @@ class Builder(Transformer_NonRecursive):
     # Paths
     # ---------------------------------------------------------------------------------------------
 
-    def relation(self, c: list[Child]) -> ast.Relation:
+    def relation(self, c: Children) -> ast.Relation:
         size = None
         if len(c) > 1:
             if not c[2].integer:
                 self._fault("PD012", f"`{c[0]}` takes a whole number, found `{c[2].written}`", c[2])
             size = int(c[2].value)
-        return ast.Relation(kind=str(c[0]), size=size, span=self._over(c))
+        return ast.Relation(kind=c[0].value, size=size, span=self._over(c))
 
-    def label(self, c: list[Child]) -> tuple[Span, tuple[str, ast.Relation | None]]:
-        return self._over(c), (str(c[0]), c[2] if len(c) > 1 else None)
+    def label(self, c: Children) -> tuple[Span, tuple[ast.Slot, ast.Relation | None]]:
+        return self._over(c), (c[0].value, c[2] if len(c) > 1 else None)
 
-    def labels(self, c: list[Child]) -> tuple[Span, tuple[ast.SlotRelation, ...]]:
+    def labels(self, c: Children) -> tuple[Span, tuple[ast.SlotRelation, ...]]:
         # A relation binds the slots since the relation before it.
-        found: list[ast.SlotRelation] = []
-        waiting: list[tuple[Span, str]] = []
+        labels: list[ast.SlotRelation] = []
+        waiting: list[tuple[Span, ast.Slot]] = []
         parts = [x for x in c if isinstance(x, tuple)]
         for index, (span, (slot, relation)) in enumerate(parts):
             waiting.append((span, slot))
             if relation is not None or index == len(parts) - 1:
                 slots = tuple(slot for _, slot in waiting)
                 whole = waiting[0][0].to(span)
-                found.append(ast.SlotRelation(slots=slots, relation=relation, span=whole))
+                labels.append(ast.SlotRelation(slots=slots, relation=relation, span=whole))
                 waiting = []
         self._once(((slot, span) for span, (slot, _) in parts), "the slot")
-        return self._over(c), tuple(found)
+        return self._over(c), tuple(labels)
 
-    def arrow(self, c: list[Child]) -> ast.Arrow:
+    def arrow(self, c: Children) -> ast.Arrow:
         labels = c[1][1] if len(c) > 1 else ()
         return ast.Arrow(reach=c[0].startswith("~"), labels=labels, span=self._over(c))
 
-    def hop(self, c: list[Child]) -> ast.Hop:
+    def hop(self, c: Children) -> ast.Hop:
         return ast.Hop(arrow=c[0], target=c[1], span=self._over(c))
 
-    def quantifier(self, c: list[Child]) -> tuple[Span, tuple[int, int | None, str]]:
+    def quantifier(self, c: Children) -> tuple[Span, tuple[int, int | None, str]]:
         written = "".join(str(x) for x in c)
         fixed = {"*": (0, None), "+": (1, None), "?": (0, 1)}.get(written)
         if fixed is None:
@@ -282,40 +294,40 @@ class Builder(Transformer_NonRecursive):
             fixed = (least, most)
         return self._over(c), (*fixed, written)
 
-    def repeat(self, c: list[Child]) -> ast.Repeat:
+    def repeat(self, c: Children) -> ast.Repeat:
         _, (least, most, written) = c[-1]
         hops = only(c, ast.Hop)
         return ast.Repeat(hops=hops, least=least, most=most, written=written, span=self._over(c))
 
-    def chain(self, c: list[Child]) -> ast.Chain:
+    def chain(self, c: Children) -> ast.Chain:
         first, rest = c[0], c[1:]
         if isinstance(first, Token):
             at = rest[0] if isinstance(rest[0], ast.Position) else None
             first, rest = self._name(first, at), rest[1:] if at else rest
         return ast.Chain(first=first, steps=tuple(rest), span=self._over(c))
 
-    def choice(self, c: list[Child]) -> ast.Choice:
+    def choice(self, c: Children) -> ast.Choice:
         return ast.Choice(options=nodes(c), span=self._over(c))
 
-    def set_op(self, c: list[Child]) -> ast.SetOp:
-        return ast.SetOp(op=str(c[1]), left=c[0], right=c[2], span=self._over(c))
+    def set_op(self, c: Children) -> ast.SetOp:
+        return ast.SetOp(op=c[1].value, left=c[0], right=c[2], span=self._over(c))
 
-    def group(self, c: list[Child]) -> ast.Group:
+    def group(self, c: Children) -> ast.Group:
         return ast.Group(inner=c[1], span=self._over(c))
 
-    def full(self, c: list[Child]) -> ast.Full:
+    def full(self, c: Children) -> ast.Full:
         return ast.Full(span=self._over(c))
 
-    def none_path(self, c: list[Child]) -> ast.NonePath:
+    def none_path(self, c: Children) -> ast.NonePath:
         return ast.NonePath(span=self._over(c))
 
-    def through(self, c: list[Child]) -> ast.Through:
+    def through(self, c: Children) -> ast.Through:
         return ast.Through(nodes=nodes(c), span=self._over(c))
 
-    def within(self, c: list[Child]) -> ast.Within:
+    def within(self, c: Children) -> ast.Within:
         return ast.Within(nodes=nodes(c), span=self._over(c))
 
-    def edge_chain(self, c: list[Child]) -> ast.Chain:
+    def edge_chain(self, c: Children) -> ast.Chain:
         for hop in only(c, ast.Hop):
             if hop.arrow.reach:
                 self._fault(
@@ -324,31 +336,31 @@ class Builder(Transformer_NonRecursive):
                 )  # fmt: skip
         return ast.Chain(first=c[0], steps=tuple(c[1:]), span=self._over(c))
 
-    def edges(self, c: list[Child]) -> ast.Edges:
+    def edges(self, c: Children) -> ast.Edges:
         chains = only(c, ast.Chain)
         self._apart(chains, "chains of edges")
         return ast.Edges(chains=chains, span=self._over(c))
 
-    def edges_file(self, c: list[Child]) -> ast.EdgesFile:
+    def edges_file(self, c: Children) -> ast.EdgesFile:
         return ast.EdgesFile(path=self._string(c[2]), options=self._options(c), span=self._over(c))
 
-    def random_like(self, c: list[Child]) -> ast.RandomLike:
+    def random_like(self, c: Children) -> ast.RandomLike:
         return ast.RandomLike(inner=c[2], options=self._options(c), span=self._over(c))
 
-    def random_edges(self, c: list[Child]) -> ast.RandomEdges:
+    def random_edges(self, c: Children) -> ast.RandomEdges:
         return ast.RandomEdges(options=self._options(c), span=self._over(c))
 
 
-def nodes(children: Iterable[Child]) -> tuple[Any, ...]:
+def nodes(children: Children) -> tuple[Any, ...]:
     """The syntax nodes among the children of a rule, its punctuation left out."""
-    return tuple(c for c in children if isinstance(c, ast.Node))
+    return only(children, ast.Node)
 
 
-def only(children: Iterable[Child], kind: Any) -> tuple[Any, ...]:
+def only(children: Children, kind: type[K]) -> tuple[K, ...]:
     """The children of one class."""
     return tuple(c for c in children if isinstance(c, kind))
 
 
-def position_of(children: Iterable[Child]) -> ast.Position | None:
-    """The position among the children of a node, if any."""
-    return next(iter(only(children, ast.Position)), None)
+def one(children: Children, kind: type[K]) -> K | None:
+    """The first child of a class, if there is any."""
+    return next(iter(only(children, kind)), None)

@@ -10,7 +10,7 @@ from lark import Token, Tree
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
-from pathdsl.lang.syntax.build_paths import Builder, Child, nodes, only, position_of
+from pathdsl.lang.syntax.build_paths import Builder, Child, Children, nodes, one, only
 
 
 def build_statement(
@@ -28,53 +28,53 @@ class StatementBuilder(Builder):
     # Values, runs and expressions
     # ---------------------------------------------------------------------------------------------
 
-    def number(self, c: list[Child]) -> ast.Number:
+    def number(self, c: Children) -> ast.Number:
         return self._number(c[0])
 
-    def signed(self, c: list[Child]) -> ast.Number:
+    def signed(self, c: Children) -> ast.Number:
         number = self._number(c[-1], negative=len(c) > 1)
         return ast.Number(
             value=number.value, percent=number.percent, integer=number.integer,
             written=number.written, span=self._over(c),
         )  # fmt: skip
 
-    def string(self, c: list[Child]) -> ast.String:
+    def string(self, c: Children) -> ast.String:
         return ast.String(value=self._string(c[0]), span=self._over(c))
 
-    def true(self, c: list[Child]) -> ast.Bool:
+    def true(self, c: Children) -> ast.Bool:
         return ast.Bool(value=True, span=self._over(c))
 
-    def false(self, c: list[Child]) -> ast.Bool:
+    def false(self, c: Children) -> ast.Bool:
         return ast.Bool(value=False, span=self._over(c))
 
-    def list_value(self, c: list[Child]) -> ast.ListValue:
+    def list_value(self, c: Children) -> ast.ListValue:
         return ast.ListValue(items=nodes(c), span=self._over(c))
 
-    def map_item(self, c: list[Child]) -> tuple[Span, tuple[ast.NodeRef, ast.NodeRef]]:
+    def map_item(self, c: Children) -> tuple[Span, tuple[ast.NodeRef, ast.NodeRef]]:
         return self._over(c), (c[0], c[2])
 
-    def map_value(self, c: list[Child]) -> ast.MapValue:
+    def map_value(self, c: Children) -> ast.MapValue:
         items = tuple(x[1] for x in c if isinstance(x, tuple))
         return ast.MapValue(items=items, span=self._over(c))
 
-    def key(self, c: list[Child]) -> Token:
+    def key(self, c: Children) -> Token:
         return c[0]
 
-    def keyword_arg(self, c: list[Child]) -> ast.Argument:
+    def keyword_arg(self, c: Children) -> ast.Argument:
         return ast.Argument(keyword=str(c[0]), value=c[2], span=self._over(c))
 
-    def positional(self, c: list[Child]) -> ast.Argument:
+    def positional(self, c: Children) -> ast.Argument:
         return ast.Argument(value=c[0], span=self._over(c))
 
-    def positional_text(self, c: list[Child]) -> ast.Argument:
+    def positional_text(self, c: Children) -> ast.Argument:
         return ast.Argument(value=self.string(c), span=self._over(c))
 
-    def attention(self, c: list[Child]) -> ast.Argument:
+    def attention(self, c: Children) -> ast.Argument:
         span = self._over(c)
         value = ast.AttentionArgs(head=c[0], query=c[2], key=c[4], span=span)
         return ast.Argument(value=value, span=span)
 
-    def call(self, c: list[Child]) -> ast.Call:
+    def call(self, c: Children) -> ast.Call:
         arguments = self._options(c)
         if str(c[0]) in _NOT_CALLED:
             # Where a number is wanted the grammar knows no runs and no paths: they are names there.
@@ -91,74 +91,74 @@ class StatementBuilder(Builder):
                     labels=((before.span, "this one has a name"),),
                 )  # fmt: skip
         return ast.Call(
-            name=str(c[0]), arguments=arguments, at=position_of(c),
+            name=str(c[0]), arguments=arguments, at=one(c, ast.Position),
             name_span=self._span(c[0]), span=self._over(c),
         )  # fmt: skip
 
-    def pattern_call(self, c: list[Child]) -> ast.Call:
+    def pattern_call(self, c: Children) -> ast.Call:
         arguments = tuple(ast.Argument(value=p, span=p.span) for p in only(c, ast.Position))
         return ast.Call(
             name=str(c[0]), arguments=arguments,
             name_span=self._span(c[0]), span=self._over(c),
         )  # fmt: skip
 
-    def under(self, c: list[Child]) -> tuple[Span, ast.Name]:
+    def under(self, c: Children) -> tuple[Span, ast.Name]:
         return self._over(c), self._name(c[1])
 
-    def run(self, c: list[Child]) -> ast.Run:
+    def run(self, c: Children) -> ast.Run:
         under = c[-1][1] if isinstance(c[-1], tuple) else None
-        which, span = str(c[0]), self._over(c)
+        which, span = c[0].value, self._over(c)
         if which in ("reference", "treated"):
             return ast.PlainRun(which=which, under=under, span=span)
         return ast.PathRun(
             which=which, paths=c[2], options=self._options(c), under=under, span=span
         )
 
-    def score(self, c: list[Child]) -> ast.Score:
+    def score(self, c: Children) -> ast.Score:
         options = self._options(c)
         return ast.Score(
             name=str(c[0]), subjects=tuple(n for n in nodes(c) if not isinstance(n, ast.Argument)),
             options=options, name_span=self._span(c[0]), span=self._over(c),
         )  # fmt: skip
 
-    def subscript(self, c: list[Child]) -> ast.Subscript:
+    def subscript(self, c: Children) -> ast.Subscript:
         return ast.Subscript(name=self._name(c[0]), member=c[2], span=self._over(c))
 
-    def negative(self, c: list[Child]) -> ast.Unary:
+    def negative(self, c: Children) -> ast.Unary:
         return ast.Unary(operand=c[1], span=self._over(c))
 
-    def binary(self, c: list[Child]) -> ast.Binary:
-        return ast.Binary(op=str(c[1]), left=c[0], right=c[2], span=self._over(c))
+    def binary(self, c: Children) -> ast.Binary:
+        return ast.Binary(op=c[1].value, left=c[0], right=c[2], span=self._over(c))
 
-    def bracket(self, c: list[Child]) -> ast.Bracket:
+    def bracket(self, c: Children) -> ast.Bracket:
         return ast.Bracket(inner=c[1], span=self._over(c))
 
     # ---------------------------------------------------------------------------------------------
     # Statements
     # ---------------------------------------------------------------------------------------------
 
-    def field(self, c: list[Child]) -> ast.Field:
+    def field(self, c: Children) -> ast.Field:
         return ast.Field(name=str(c[0]), value=c[2], name_span=self._span(c[0]), span=self._over(c))
 
-    def block(self, c: list[Child]) -> tuple[Span, tuple[ast.Field, ...]]:
+    def block(self, c: Children) -> tuple[Span, tuple[ast.Field, ...]]:
         fields = only(c, ast.Field)
         self._apart(fields, "fields")
         self._once(((f.name, f.name_span) for f in fields), "the field")
         return self._over(c), fields
 
-    def loop(self, c: list[Child]) -> ast.Loop:
+    def loop(self, c: Children) -> ast.Loop:
         return ast.Loop(variable=self._name(c[1]), members=c[3], span=self._over(c))
 
-    def unit(self, c: list[Child]) -> tuple[Span, tuple[str, ast.Name]]:
+    def unit(self, c: Children) -> tuple[Span, tuple[str, ast.Name]]:
         return self._over(c), ("unit", self._name(c[1]))
 
-    def on_task(self, c: list[Child]) -> tuple[Span, tuple[str, ast.Name]]:
+    def on_task(self, c: Children) -> tuple[Span, tuple[str, ast.Name]]:
         return self._over(c), ("task", self._name(c[1]))
 
-    def tolerance(self, c: list[Child]) -> tuple[Span, tuple[str, ast.Expr]]:
+    def tolerance(self, c: Children) -> tuple[Span, tuple[str, ast.Expr]]:
         return self._over(c), ("within", c[1])
 
-    def confidence(self, c: list[Child]) -> tuple[Span, tuple[str, ast.Number]]:
+    def confidence(self, c: Children) -> tuple[Span, tuple[str, ast.Number]]:
         number = self._number(c[1])
         if not number.percent:
             share = number.value if 0 < number.value < 1 else number.value / 100
@@ -169,10 +169,10 @@ class StatementBuilder(Builder):
             )  # fmt: skip
         return self._over(c), ("at", number)
 
-    def method(self, c: list[Child]) -> tuple[Span, tuple[str, ast.Call]]:
+    def method(self, c: Children) -> tuple[Span, tuple[str, ast.Call]]:
         return self._over(c), ("by", c[1])
 
-    def expectation(self, c: list[Child]) -> tuple[Span, tuple[str, str]]:
+    def expectation(self, c: Children) -> tuple[Span, tuple[str, str]]:
         if c[1] not in ("refuted", "supported"):
             self._fault(
                 "PD001", f"a claim is expected `refuted` or `supported`, found `{c[1]}`", c[1],
@@ -180,55 +180,55 @@ class StatementBuilder(Builder):
             )  # fmt: skip
         return self._over(c), ("expect", str(c[1]))
 
-    def remark(self, c: list[Child]) -> tuple[Span, tuple[str, str]]:
+    def remark(self, c: Children) -> tuple[Span, tuple[str, str]]:
         return self._over(c), ("text", self._string(c[0]))
 
-    def circuit_decl(self, c: list[Child]) -> ast.CircuitDecl:
+    def circuit_decl(self, c: Children) -> ast.CircuitDecl:
         title = next((self._string(t) for t in c if _is(t, "STRING")), "")
         fields = next((x[1] for x in c if isinstance(x, tuple)), ())
         return ast.CircuitDecl(
             name=self._first_name(c), title=title, fields=fields, span=self._over(c)
         )
 
-    def use_decl(self, c: list[Child]) -> ast.UseDecl:
+    def use_decl(self, c: Children) -> ast.UseDecl:
         return ast.UseDecl(path=self._string(c[1]), path_span=self._span(c[1]), span=self._over(c))
 
-    def model_decl(self, c: list[Child]) -> ast.ModelDecl:
+    def model_decl(self, c: Children) -> ast.ModelDecl:
         return ast.ModelDecl(name=self._first_name(c), source=c[3], span=self._over(c))
 
-    def task_decl(self, c: list[Child]) -> ast.TaskDecl:
+    def task_decl(self, c: Children) -> ast.TaskDecl:
         return ast.TaskDecl(name=self._first_name(c), fields=c[2][1], span=self._over(c))
 
-    def task_where(self, c: list[Child]) -> ast.TaskDecl:
+    def task_where(self, c: Children) -> ast.TaskDecl:
         return ast.TaskDecl(
             name=self._first_name(c), base=self._name(c[3]), where_field=self._name(c[5]),
             where_value=c[7], span=self._over(c),
         )  # fmt: skip
 
-    def group_decl(self, c: list[Child]) -> ast.GroupDecl:
+    def group_decl(self, c: Children) -> ast.GroupDecl:
         return ast.GroupDecl(
-            name=self._first_name(c), at=position_of(c), nodes=c[-1], span=self._over(c)
+            name=self._first_name(c), at=one(c, ast.Position), nodes=c[-1], span=self._over(c)
         )
 
-    def path_decl(self, c: list[Child]) -> ast.PathDecl:
+    def path_decl(self, c: Children) -> ast.PathDecl:
         return ast.PathDecl(name=self._first_name(c), path=c[3], span=self._over(c))
 
-    def metric_decl(self, c: list[Child]) -> ast.MetricDecl:
+    def metric_decl(self, c: Children) -> ast.MetricDecl:
         parts: dict[str, Any] = dict(x[1] for x in c if isinstance(x, tuple))
         return ast.MetricDecl(
             name=self._first_name(c), task=parts.get("task"), unit=parts.get("unit"),
-            expression=c[-1], at=position_of(c), span=self._over(c),
+            expression=c[-1], at=one(c, ast.Position), span=self._over(c),
         )  # fmt: skip
 
-    def let_decl(self, c: list[Child]) -> ast.LetDecl:
+    def let_decl(self, c: Children) -> ast.LetDecl:
         parts: dict[str, Any] = dict(x[1] for x in c if isinstance(x, tuple))
-        loop = next(iter(only(c, ast.Loop)), None)
+        loop = one(c, ast.Loop)
         return ast.LetDecl(
             name=self._first_name(c), loop=loop, unit=parts.get("unit"), expression=c[-1],
             span=self._over(c),
         )  # fmt: skip
 
-    def claim_decl(self, c: list[Child]) -> ast.ClaimDecl:
+    def claim_decl(self, c: Children) -> ast.ClaimDecl:
         parts = [(span, *part) for span, part in (x for x in c if isinstance(x, tuple))]
         self._once(((kind, span) for span, kind, _ in parts if kind != "by"), "the part")
         given = {kind: value for _, kind, value in parts}
@@ -239,8 +239,8 @@ class StatementBuilder(Builder):
             span = next(span for span, kind, _ in parts if kind == "within")
             self._fault("PD019", f"`within` belongs to `~=`, found `{c[at]}`", span)
         return ast.ClaimDecl(
-            name=self._first_name(c), loop=next(iter(only(c, ast.Loop)), None),
-            left=c[at - 1], relation=str(c[at]), right=c[at + 1], within=given.get("within"),
+            name=self._first_name(c), loop=one(c, ast.Loop),
+            left=c[at - 1], relation=c[at].value, right=c[at + 1], within=given.get("within"),
             confidence=given.get("at"), methods=tuple(v for _, k, v in parts if k == "by"),
             expect=given.get("expect", "supported"), text=given.get("text", ""),
             span=self._over(c),
@@ -250,22 +250,22 @@ class StatementBuilder(Builder):
     # Interventions
     # ---------------------------------------------------------------------------------------------
 
-    def act_pattern(self, c: list[Child]) -> ast.Action:
+    def act_pattern(self, c: Children) -> ast.Action:
         return ast.Action(verb="pattern", node=c[2], value=c[5], span=self._over(c))
 
-    def act_block(self, c: list[Child]) -> ast.Action:
+    def act_block(self, c: Children) -> ast.Action:
         return ast.Action(verb="block", node=c[2], key=c[4], span=self._over(c))
 
-    def act_zero(self, c: list[Child]) -> ast.Action:
-        return ast.Action(verb="zero", slot=str(c[1]), node=c[3], span=self._over(c))
+    def act_zero(self, c: Children) -> ast.Action:
+        return ast.Action(verb="zero", slot=c[1].value, node=c[3], span=self._over(c))
 
-    def act_scale(self, c: list[Child]) -> ast.Action:
+    def act_scale(self, c: Children) -> ast.Action:
         return ast.Action(verb="scale", node=c[1], value=c[3], span=self._over(c))
 
-    def act_set(self, c: list[Child]) -> ast.Action:
+    def act_set(self, c: Children) -> ast.Action:
         return ast.Action(verb="set", node=c[1], value=c[3], span=self._over(c))
 
-    def intervene_decl(self, c: list[Child]) -> ast.InterveneDecl:
+    def intervene_decl(self, c: Children) -> ast.InterveneDecl:
         actions = only(c, ast.Action)
         self._apart(actions, "actions")
         return ast.InterveneDecl(name=self._first_name(c), actions=actions, span=self._over(c))

@@ -40,11 +40,11 @@ class _Lexer(ContextualLexer):
         counter, text = lexer_state.line_ctr, lexer_state.text
         at = counter.char_pos
         while at < text.end:
-            lexer = self.lexers[parser_state.position]
-            found = lexer.scanner.match(text, at)
-            if found is None:
+            lexer: Any = self.lexers[parser_state.position]
+            match = lexer.scanner.match(text, at)
+            if match is None:
                 break
-            value, kind = found
+            value, kind = match
             start, at = at, at + len(value)
             counter.char_pos = at
             if kind in lexer.ignore_types:

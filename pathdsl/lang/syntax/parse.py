@@ -29,9 +29,10 @@ from pathdsl.lang.syntax.build_statements import build_statement
 from pathdsl.lang.syntax.faults import explain_fault
 from pathdsl.lang.syntax.source import MAX_BYTES, SourceFile, read_source, too_big
 from pathdsl.lang.syntax.spellings import correction_of_name, may_correct
-from pathdsl.lang.syntax.stop import Place
+from pathdsl.lang.syntax.stop import Stop
 from pathdsl.lang.syntax.sweep import KEYWORDS, sweep
 from pathdsl.lang.syntax.tables import parser
+from pathdsl.near import nearest
 
 __all__ = ["KEYWORDS", "Piece", "SourceFile", "parse", "parse_pieces", "read_source"]
 
@@ -65,16 +66,16 @@ def parse(text: str, path: str) -> tuple[ast.File, list[Diagnostic]]:
     broken: list[ast.Name] = []
     spelt: list[tuple[int, ast.Statement, list[Diagnostic]]] = []
     for piece in pieces:
-        found = [piece.fault] if piece.fault else []
+        problems = [piece.fault] if piece.fault else []
         if piece.tree is not None:
-            statement, found = build_statement(piece.tree, path, text)
-            if not found:
+            statement, problems = build_statement(piece.tree, path, text)
+            if not problems:
                 other = may_correct(text, piece.start, piece.end)
                 spellings = _other_spellings(piece.tree, path) if other else []
                 spelt.append((len(statements), statement, spellings))
                 statements.append(statement)
-        faults += found
-        if found and (named := _NAMED.match(text, piece.start)):
+        faults += problems
+        if problems and (named := _NAMED.match(text, piece.start)):
             span = Span(path=path, start=named.start(1), end=named.end(1))
             broken.append(ast.Name(name=named.group(1), span=span))
     kept, wrong = _without_other_spellings(statements, spelt, broken)
@@ -111,18 +112,15 @@ def _starts(text: str) -> list[int]:
         starts.add(1)
     for match in _MISSPELT.finditer(text):
         word = match.group(1)
-        if match.start() not in starts and word not in _INNER and _meant(word):
+        if match.start() not in starts and word not in _INNER and _keyword_near(word):
             starts.add(match.start())
     return sorted(starts)
 
 
-def _meant(word: str) -> str:
+def _keyword_near(word: str) -> str:
     """The statement keyword that a word was probably meant to be, or ""."""
-    # Only wrong files need it, and every file would wait for its import.
-    from difflib import get_close_matches
-
-    close = get_close_matches(word.lower(), KEYWORDS, n=1, cutoff=0.7)
-    return close[0] if close else ""
+    # Nearer than a suggestion has to be: the word begins a statement by it.
+    return "".join(nearest(word, KEYWORDS, cutoff=0.7))
 
 
 def _parse_piece(text: str, path: str, start: int, end: int) -> Iterator[Piece]:
@@ -137,19 +135,19 @@ def _parse_piece(text: str, path: str, start: int, end: int) -> Iterator[Piece]:
         yield Piece(start=start, end=end, tree=tree)
         return
     except UnexpectedInput:
-        place = _first_fault(text, path, start, end)
-    at = place.at
+        stop = _first_fault(text, path, start, end)
+    at = stop.at
     word = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").match(text, at)
-    if word and "$END" in place.accepted and text[at - 1] == "\n":
+    if word and "$END" in stop.accepted and text[at - 1] == "\n":
         # The statement is whole up to here: what follows at column 1 was meant to be another.
         yield from _parse_piece(text, path, start, at)
         fault = _unknown(text, path, at, "")
         yield Piece(start=at, end=end, fault=fault)
         return
-    yield Piece(start=start, end=end, fault=explain_fault(place))
+    yield Piece(start=start, end=end, fault=explain_fault(stop))
 
 
-def _first_fault(text: str, path: str, start: int, end: int) -> Place:
+def _first_fault(text: str, path: str, start: int, end: int) -> Stop:
     """Where a statement stops being one, and the terminals that could have stood there."""
     # A second, slower parse, token by token: the fast one does not say what it would accept.
     steps: Any = parser().parse_interactive(TextSlice(text, start, end))
@@ -167,7 +165,7 @@ def _first_fault(text: str, path: str, start: int, end: int) -> Place:
         # A token that was lexed and refused, or text that is no token at all.
         at = begins if n_read > n_good else _position_of(error, end)
     accepted = _accepting().after(before)
-    return Place(text=text, path=path, start=start, end=end, at=at, last=last, accepted=accepted)
+    return Stop(text=text, path=path, start=start, end=end, at=at, last=last, accepted=accepted)
 
 
 @cache
@@ -187,15 +185,15 @@ def _unknown(text: str, path: str, at: int, why: str) -> Diagnostic:
     match = re.compile(r"[^\s({\[=:;,#]+|\S").match(text, at)
     word = match.group() if match else ""
     span = Span(path=path, start=at, end=at + len(word))
-    meant = _meant(word)
-    known = ", ".join(f"`{keyword}`" for keyword in KEYWORDS)
+    keyword = _keyword_near(word)
+    known = ", ".join(f"`{one}`" for one in KEYWORDS)
     return Diagnostic(
         code="PD002",
         message=f"no statement begins with `{word}`",
         span=span,
-        label=f"did you mean `{meant}`?" if meant else why,
-        notes=() if meant else (f"statements begin at column 1 with {known}",),
-        help=f"`{meant}`" if meant else "",
+        label=f"did you mean `{keyword}`?" if keyword else why,
+        notes=() if keyword else (f"statements begin at column 1 with {known}",),
+        help=f"`{keyword}`" if keyword else "",
     )
 
 
@@ -210,11 +208,11 @@ def _indented(keyword: re.Match[str], path: str) -> Diagnostic:
 
 def _other_spellings(tree: Tree[Token], path: str) -> list[Diagnostic]:
     """Names that are how another tool writes a node: `L9H9`, `mlp5`."""
-    found = []
+    faults = []
     for token in tree.scan_values(lambda value: isinstance(value, Token)):
         if token.type == "NAME" and (right := correction_of_name(token)):
-            span = Span(path=path, start=token.start_pos, end=token.end_pos)
-            found.append(
+            span = Span(path=path, start=token.start_pos or 0, end=token.end_pos or 0)
+            faults.append(
                 Diagnostic(
                     code="PD006",
                     message=f"`{token}` is how another tool writes a node",
@@ -223,7 +221,7 @@ def _other_spellings(tree: Tree[Token], path: str) -> list[Diagnostic]:
                     help=f"`{right}`",
                 )
             )
-    return found
+    return faults
 
 
 def _without_other_spellings(

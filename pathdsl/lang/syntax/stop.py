@@ -1,6 +1,6 @@
 """Where a statement stops being one, and what could have stood there, in words.
 
-`Place` is what the parser knows of a fault; `pathdsl.lang.syntax.faults` makes a Diagnostic of it.
+`Stop` is what the parser knows of a fault; `pathdsl.lang.syntax.faults` makes a Diagnostic of it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _KINDS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Stop:
     """Where the parser stopped: the statement is `text[start:end]`, the fault is at `at`.
 
     `last` is the end of the last good token; `accepted` names the terminals that would have done.
@@ -110,9 +110,9 @@ def written(terminal: str) -> str:
     return re.sub(r"\\(.)", r"\1", pattern.removesuffix("(?![A-Za-z0-9_])"))
 
 
-def expectation(place: Place) -> str:
-    """What could have stood at the place: "a node or `(`", at most a handful of things."""
-    wanted = set(place.wanted)
+def expectation(stop: Stop) -> str:
+    """What could have stood there: "a node or `(`", at most a handful of things."""
+    wanted = set(stop.wanted)
     parts: list[str] = []
     if "HEAD" in wanted:
         path = bool(wanted & _PATH_WORDS)

@@ -21,6 +21,14 @@ class Axis(Protocol):
     def name(self) -> str:
         """The word for it on the command line."""
 
+    @property
+    def probe(self) -> str:
+        """A value whose reasons for leaving claims out say why the axis has none; "" for none."""
+
+    @property
+    def nothing(self) -> str:
+        """Why the axis has no value here where no claim says it."""
+
     def values(self, program: Program) -> tuple[str, ...]:
         """The values that differ from the file's own; none where the choice does not arise."""
 

@@ -124,10 +124,10 @@ def reached(program: Program, claims: Iterable[ast.ClaimDecl]) -> dict[str, ast.
 
 def pruned(program: Program, claims: Iterable[str]) -> str:
     """The text of a flat program with these claims alone, and the lets that they need."""
-    wanted = set(claims)
-    kept = [claim for claim in program.claims if claim.name.name in wanted]
+    names = set(claims)
+    kept = [claim for claim in program.claims if claim.name.name in names]
     lets = reached(program, kept)
-    gone: list[ast.Node] = [c for c in program.claims if c.name.name not in wanted]
+    gone: list[ast.Node] = [c for c in program.claims if c.name.name not in names]
     gone += [let for name, let in program.lets.items() if name not in lets]
     text = program.sources[program.path].text
     return edited(text, [replaced(node, "") for node in gone], program.path)

@@ -86,20 +86,12 @@ def values_of(base: Cell) -> dict[str, tuple[str, ...]]:
 def silent(base: Cell) -> dict[str, str]:
     """The axes that change nothing here, each with the reason."""
     program, have = base.program, values_of(base)
-    probes = {"reading": "nodes", "direction": "swapped", "metric": "prob"}
-    found = {}
+    reasons = {}
     for axis in AXES:
-        if axis.name in have:
-            continue
-        why = axis.left_out(program, probes[axis.name]) if axis.name in probes else {}
-        found[axis.name] = next(iter(why.values()), _NOTHING.get(axis.name, "nothing to change"))
-    return found
-
-
-_NOTHING = {
-    "positions": "no node of the claims has a position",
-    "treated": "no task declares a treated value",
-}
+        if axis.name not in have:
+            why = axis.left_out(program, axis.probe) if axis.probe else {}
+            reasons[axis.name] = next(iter(why.values()), axis.nothing)
+    return reasons
 
 
 def apply(cell: Cell, axis: str, value: str) -> Cell:

@@ -20,6 +20,8 @@ class Positions:
     """Positions on nodes, or none: every node then stands at every position."""
 
     name: str = "positions"
+    probe: str = ""
+    nothing: str = "no node of the claims has a position"
 
     def values(self, program: Program) -> tuple[str, ...]:
         """`off` where some node of a group, path or claim has a position."""
@@ -62,6 +64,8 @@ class Reading:
     """
 
     name: str = "reading"
+    probe: str = "nodes"
+    nothing: str = "nothing to change"
 
     def values(self, program: Program) -> tuple[str, ...]:
         """`edges` and `nodes` where a claim names a path that has other edges or nodes."""

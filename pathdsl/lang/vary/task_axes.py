@@ -37,6 +37,8 @@ class Treated:
     """The value that treated paths carry: paired, mean, zero, resampled."""
 
     name: str = "treated"
+    probe: str = ""
+    nothing: str = "no task declares a treated value"
 
     def values(self, program: Program) -> tuple[str, ...]:
         """`prompt_abc`, `mean(prompt_abc)`, `zero`, `resample(prompt_abc)`, but the file's own.
@@ -124,6 +126,8 @@ class Word:
 
     name: str
     words: tuple[str, ...]
+    probe: str = ""
+    nothing: str = "nothing to change"
 
     def values(self, program: Program) -> tuple[str, ...]:
         """The words that some task does not have; the first is what an absent field means."""

@@ -54,6 +54,8 @@ class MetricAxis:
     """The metric: logit difference, probability, log probability or top-1, of the same answers."""
 
     name: str = "metric"
+    probe: str = "prob"
+    nothing: str = "nothing to change"
 
     def values(self, program: Program) -> tuple[str, ...]:
         """The kinds that change the metric of some claim."""
@@ -138,6 +140,8 @@ class Direction:
     """
 
     name: str = "direction"
+    probe: str = "swapped"
+    nothing: str = "nothing to change"
 
     def values(self, program: Program) -> tuple[str, ...]:
         """`swapped` where some claim is made of runs that can be measured from the other side."""

@@ -6,23 +6,27 @@ Lines and columns count from 1, columns are characters, and ends are exclusive.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pathdsl.errors import Diagnostic, Severity, Span
 from pathdsl.lang.rules import name_of
 from pathdsl.lang.syntax.source import SourceFile
-from pathdsl.report.numbers import pair, shown
+from pathdsl.report.content.claims import ClaimContent
+from pathdsl.report.content.file import file_content
+from pathdsl.report.content.rows import Object
+from pathdsl.report.data.result import outcome_object
+from pathdsl.report.formats import Settings
 
 if TYPE_CHECKING:  # `lint` prints findings too, and must start fast
     from pathdsl.checking.check import FileOutcome
+    from pathdsl.checking.lock.drift import Comparison
     from pathdsl.lang.program import Program
-    from pathdsl.score.results import ClaimResult
 
 __all__ = [
-    "Finding", "Level", "Place", "base_name", "claim_place", "excused", "level_of",
-    "noise_of", "of_diagnostics", "of_outcome", "said", "told",
+    "Annotations", "Finding", "Level", "Place", "claim_place", "excused", "level_of", "message_of",
+    "of_diagnostics", "of_outcome", "said",
 ]  # fmt: skip
 
 Level = Literal["error", "warning"]
@@ -43,8 +47,8 @@ class Place:
 class Finding:
     """One fault or one claim; `rule` is the code or `claim-VERDICT`, `name` its title.
 
-    `related` are further places, each with what it has to do with the finding. `claim` is None for
-    a fault.
+    `related` are further places, each with what it has to do with the finding. `claim` is the JSON
+    object of a claim, None for a fault.
     """
 
     rule: str
@@ -53,7 +57,42 @@ class Finding:
     message: str
     place: Place
     related: tuple[tuple[Place, str], ...] = ()
-    claim: ClaimResult | None = None
+    claim: Object | None = None
+
+
+class Annotations:
+    """The findings of the files of one command line; a format says what it ends with.
+
+    `n_claims` is None where files were only linted.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.findings: list[Finding] = []
+        self.n_files = 0
+        self.n_claims: int | None = None
+
+    def checked(
+        self,
+        outcome: FileOutcome,
+        sources: Mapping[str, SourceFile],
+        comparison: Comparison | None,
+    ) -> str:
+        """Take in one file that was checked."""
+        allowed = self.settings.allow_inconclusive
+        self.findings += of_outcome(outcome, sources, allow_inconclusive=allowed)
+        self.n_files += 1
+        claims = outcome.judgement.claims if outcome.judgement is not None else ()
+        self.n_claims = (self.n_claims or 0) + len(claims)
+        return ""
+
+    def linted(
+        self, path: str, diagnostics: Sequence[Diagnostic], sources: Mapping[str, SourceFile]
+    ) -> str:
+        """Take in one file that was linted."""
+        self.findings += of_diagnostics(diagnostics, sources, path)
+        self.n_files += 1
+        return ""
 
 
 def of_outcome(
@@ -63,23 +102,22 @@ def of_outcome(
 
     A claim that `allow_inconclusive` excuses is a warning.
     """
-    found = of_diagnostics(outcome.diagnostics, sources, outcome.path)
-    claims = outcome.judgement.claims if outcome.judgement is not None else ()
-    noise = noise_of(outcome)
-    for claim in claims:
+    findings = of_diagnostics(outcome.diagnostics, sources, outcome.path)
+    file = outcome_object(outcome, sources, {})
+    for numbers, claim in zip(file["claims"], file_content(file).claims, strict=True):
         level = level_of(claim, allow_inconclusive)
         if level is not None:
-            found.append(
+            findings.append(
                 Finding(
-                    rule=f"claim-{claim.verdict.value}",
+                    rule=f"claim-{claim.verdict}",
                     name=claim.name,
                     level=level,
-                    message="\n".join(text for text in (said(claim, noise), claim.text) if text),
-                    place=claim_place(claim.name, outcome.program, sources, outcome.path),
-                    claim=claim,
+                    message="\n".join(text for text in (said(claim), claim.text) if text),
+                    place=claim_place(claim.declared, outcome.program, sources, outcome.path),
+                    claim=numbers,
                 )
             )
-    return found
+    return findings
 
 
 def of_diagnostics(
@@ -91,7 +129,7 @@ def of_diagnostics(
             rule=fault.code,
             name=name_of(fault.code),
             level="error" if fault.severity is Severity.ERROR else "warning",
-            message=told(fault),
+            message=message_of(fault),
             place=_place(fault.span, sources) if fault.span is not None else Place(path=path),
             related=tuple((_place(span, sources), text) for span, text in fault.labels),
         )
@@ -99,62 +137,43 @@ def of_diagnostics(
     ]
 
 
-def told(fault: Diagnostic) -> str:
+def message_of(fault: Diagnostic) -> str:
     """The message of a diagnostic with its notes and its help, a line each."""
     lines = [fault.message, *(f"note: {note}" for note in fault.notes)]
     return "\n".join([*lines, f"help: {fault.help}"] if fault.help else lines)
 
 
-def noise_of(outcome: FileOutcome) -> float:
-    """Below this a number of the outcome is rounding; 0 where nothing ran."""
-    return outcome.session.rounding() / 100 if outcome.session is not None else 0.0
-
-
-def said(claim: ClaimResult, noise: float = 0.0) -> str:
-    """`claim `each`: refuted, not as expected (supported): 0.713 [0.661, 0.762], wanted >= 0.8`.
-
-    Numbers below `noise` are rounding and written `≈0`.
-    """
-    judged = claim.verdict.value
-    if claim.as_expected:
-        judged += ", as expected"
-    else:
-        judged += f", not as expected ({claim.expected.value})"
-    ends = pair(claim.interval, claim.estimate or 0.0, noise)
-    number = shown(claim.estimate, claim.interval, noise) + (f" {ends}" if ends else "")
-    within = f" within {claim.within:g}" if claim.within is not None else ""
-    at = f" at {claim.confidence * 100:g}% confidence" if claim.confidence is not None else ""
-    wanted = f"wanted {claim.relation} {claim.threshold:g}{within}{at}"
+def said(claim: ClaimContent) -> str:
+    """`claim `each`: refuted, not as expected (supported): 0.713 [0.661, 0.762], wanted >= 0.8`."""
+    judged = f"{claim.verdict}, as expected"
+    if not claim.as_expected:
+        judged = f"{claim.verdict}, not as expected ({claim.expected})"
+    at = f" at {claim.confidence} confidence" if claim.confidence else ""
     prompts = f", n = {claim.n:,}" if claim.n else ""
-    return f"claim `{claim.name}`: {judged}: {number}, {wanted}{prompts}"
+    return f"claim `{claim.name}`: {judged}: {claim.numbers}, wanted {claim.wanted}{at}{prompts}"
 
 
-def excused(claim: ClaimResult, allow_inconclusive: bool) -> bool:
+def excused(claim: ClaimContent, allow_inconclusive: bool) -> bool:
     """Whether a claim that is not as expected is no failure, as `--allow-inconclusive` says."""
-    return allow_inconclusive and not claim.as_expected and claim.verdict.value == "inconclusive"
+    return allow_inconclusive and not claim.as_expected and claim.verdict == "inconclusive"
 
 
-def level_of(claim: ClaimResult, allow_inconclusive: bool) -> Level | None:
+def level_of(claim: ClaimContent, allow_inconclusive: bool) -> Level | None:
     """How much a claim matters to a script; None where it came out as expected."""
     if claim.as_expected:
         return None
     return "warning" if excused(claim, allow_inconclusive) else "error"
 
 
-def base_name(name: str) -> str:
-    """The name of the claim as declared: `each` for its member `each[a9.h9@END]`."""
-    return name.partition("[")[0]
-
-
 def claim_place(
     name: str, program: Program | None, sources: Mapping[str, SourceFile], path: str
 ) -> Place:
-    """Where a claim's name is written; the file alone where the program has no such claim."""
+    """Where a declared claim has its name; the file alone where the program has no such claim."""
     claims = program.claims if program is not None else ()
     for claim in claims:
-        if claim.name.name == base_name(name):
-            known = {**sources, **(program.sources if program is not None else {})}
-            return _place(claim.name.span, known)
+        if claim.name.name == name:
+            texts = {**sources, **(program.sources if program is not None else {})}
+            return _place(claim.name.span, texts)
     return Place(path=path)
 
 

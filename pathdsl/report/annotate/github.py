@@ -14,11 +14,20 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from pathdsl.errors import ExitCode
 from pathdsl.lang.visible import visible
-from pathdsl.report.annotate.findings import Finding
+from pathdsl.report.annotate.findings import Annotations, Finding
 from pathdsl.report.numbers import many
 
-__all__ = ["command", "github", "summary"]
+__all__ = ["GitHub", "command", "github", "summary"]
+
+
+class GitHub(Annotations):
+    """The commands for all files, and one line for all."""
+
+    def end(self, code: ExitCode) -> str:
+        """The commands."""
+        return github(self.findings, summary(self.findings, self.n_files, self.n_claims))
 
 
 def github(findings: Sequence[Finding], closing: str) -> str:
@@ -35,7 +44,7 @@ def command(finding: Finding) -> str:
         if place.line == place.end_line:  # columns are read within one line only
             properties |= {"col": place.column, "endColumn": place.end_column}
     if finding.claim is not None:
-        properties["title"] = f"{finding.claim.verdict.value}: {finding.name}"
+        properties["title"] = f"{finding.claim['verdict']}: {finding.name}"
     else:
         properties["title"] = f"{finding.rule} {finding.name}"
     written = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items())

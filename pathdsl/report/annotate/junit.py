@@ -17,21 +17,47 @@ from collections.abc import Iterable, Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 from pathdsl.checking.check import FileOutcome
+from pathdsl.checking.lock.drift import Comparison
 from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.render import render
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import visible
-from pathdsl.report.annotate.findings import excused, noise_of, said
+from pathdsl.report.annotate.findings import excused, said
+from pathdsl.report.content.claims import ClaimContent
+from pathdsl.report.content.file import content_of
+from pathdsl.report.formats import Settings
 from pathdsl.report.numbers import many
 from pathdsl.report.text.claims import claim_block
 from pathdsl.report.text.style import View
-from pathdsl.score.results import ClaimResult
 
-__all__ = ["junit", "suite"]
+__all__ = ["JUnit", "junit", "suite"]
 
 CHECK = "check"
 COUNTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+class JUnit:
+    """The suites of several files."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._suites: list[ET.Element] = []
+
+    def checked(
+        self,
+        outcome: FileOutcome,
+        sources: Mapping[str, SourceFile],
+        comparison: Comparison | None,
+    ) -> str:
+        """Take in one file."""
+        allowed = self.settings.allow_inconclusive
+        self._suites.append(suite(outcome, sources, allow_inconclusive=allowed))
+        return ""
+
+    def end(self, code: ExitCode) -> str:
+        """The document."""
+        return junit(self._suites)
 
 
 def junit(suites: Iterable[ET.Element]) -> str:
@@ -50,36 +76,34 @@ def suite(
     outcome: FileOutcome, sources: Mapping[str, SourceFile], *, allow_inconclusive: bool = False
 ) -> ET.Element:
     """The suite of one file; without claims and faults it has no case."""
-    claims = outcome.judgement.claims if outcome.judgement is not None else ()
+    claims = content_of(outcome).claims
     share = outcome.seconds / max(1, len(claims))
     cases = [_case(outcome, claim, share, allow_inconclusive) for claim in claims]
     if outcome.exit_code in (ExitCode.WRONG_INPUT, ExitCode.MACHINE_FAILED):
         cases = _stopped(outcome, sources)
-    found = ET.Element("testsuite", name=_clean(outcome.path), tests=str(len(cases)))
+    element = ET.Element("testsuite", name=_clean(outcome.path), tests=str(len(cases)))
     for name, tag in COUNTS.items():
-        found.set(name, str(sum(case.find(tag) is not None for case in cases)))
-    found.set("time", _seconds(outcome.seconds))
-    found.extend(cases)
+        element.set(name, str(sum(case.find(tag) is not None for case in cases)))
+    element.set("time", _seconds(outcome.seconds))
+    element.extend(cases)
     warnings = [d for d in outcome.diagnostics if d.severity is Severity.WARNING]
     if warnings:
-        ET.SubElement(found, "system-out").text = _clean(_rendered(warnings, sources))
-    return found
+        ET.SubElement(element, "system-out").text = _clean(_rendered(warnings, sources))
+    return element
 
 
 def _case(
-    outcome: FileOutcome, claim: ClaimResult, seconds: float, allow_inconclusive: bool
+    outcome: FileOutcome, claim: ClaimContent, seconds: float, allow_inconclusive: bool
 ) -> ET.Element:
-    found = _test(outcome, claim.name, seconds)
-    noise = noise_of(outcome)
-    block = _clean(claim_block(claim, outcome.tasks, View(noise=noise)))
-    message = _clean(said(claim, noise))
+    case = _test(outcome, claim.name, seconds)
+    block, message = _clean(claim_block(claim, View())), _clean(said(claim))
     if claim.as_expected:
-        ET.SubElement(found, "system-out").text = block
+        ET.SubElement(case, "system-out").text = block
     elif excused(claim, allow_inconclusive):
-        ET.SubElement(found, "skipped", message=message).text = block
+        ET.SubElement(case, "skipped", message=message).text = block
     else:
-        ET.SubElement(found, "failure", message=message, type=claim.verdict.value).text = block
-    return found
+        ET.SubElement(case, "failure", message=message, type=claim.verdict).text = block
+    return case
 
 
 def _stopped(outcome: FileOutcome, sources: Mapping[str, SourceFile]) -> list[ET.Element]:

@@ -10,22 +10,19 @@ Source: OASIS, Static Analysis Results Interchange Format 2.1.0, sections 3.13 t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
-from math import isfinite
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from pathdsl.errors import ExitCode
 from pathdsl.lang.rules import pages
 from pathdsl.lang.visible import visible
-from pathdsl.report.annotate.findings import Finding, Place
+from pathdsl.report.annotate.findings import Annotations, Finding, Place
+from pathdsl.report.data.result import dump
 
-if TYPE_CHECKING:
-    from pathdsl.score.results import ClaimResult
-
-__all__ = ["sarif"]
+__all__ = ["Sarif", "sarif"]
 
 Object = dict[str, Any]
 SCHEMA = (
@@ -39,11 +36,21 @@ CLAIMS = {
     "claim-supported": "A claim that was expected to be refuted is supported.",
 }
 
+NUMBERS = ("verdict", "expected", "estimate", "interval", "relation", "threshold", "n")
+
+
+class Sarif(Annotations):
+    """One log for all files."""
+
+    def end(self, code: ExitCode) -> str:
+        """The log."""
+        return dump(sarif(self.findings, code))
+
 
 def sarif(findings: Iterable[Finding], code: ExitCode) -> Object:
     """The SARIF log of all findings, as one object for JSON; `code` is the exit code."""
-    found = list(findings)
-    rules = sorted({finding.rule for finding in found})
+    listed = list(findings)
+    rules = sorted({finding.rule for finding in listed})
     return {
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -63,7 +70,7 @@ def sarif(findings: Iterable[Finding], code: ExitCode) -> Object:
                     }
                 ],
                 "columnKind": "unicodeCodePoints",
-                "results": [_result(finding, rules.index(finding.rule)) for finding in found],
+                "results": [_result(finding, rules.index(finding.rule)) for finding in listed],
             }
         ],
     }
@@ -83,7 +90,7 @@ def _rule(code: str) -> Object:
 
 
 def _result(finding: Finding, index: int) -> Object:
-    found: Object = {
+    result: Object = {
         "ruleId": finding.rule,
         "ruleIndex": index,
         "level": finding.level,
@@ -91,13 +98,13 @@ def _result(finding: Finding, index: int) -> Object:
         "locations": [_location(finding.place)],
     }
     if finding.related:
-        found["relatedLocations"] = [
+        result["relatedLocations"] = [
             {"id": number, **_location(place), "message": {"text": visible(text)}}
             for number, (place, text) in enumerate(finding.related)
         ]
     if finding.claim is not None:
-        found["properties"] = _numbers(finding.claim)
-    return found
+        result["properties"] = _numbers(finding.claim)
+    return result
 
 
 def _location(place: Place) -> Object:
@@ -119,20 +126,6 @@ def _artifact(path: str) -> Object:
     return {"uri": quote(pure.as_posix(), errors="surrogateescape"), "uriBaseId": ROOT}
 
 
-def _numbers(claim: ClaimResult) -> Object:
+def _numbers(claim: Mapping[str, Any]) -> Object:
     """What a program wants of a claim; null where it is undefined."""
-
-    def number(value: float | None) -> float | None:
-        return float(value) if value is not None and isfinite(value) else None
-
-    ends = [number(end) for end in claim.interval] if claim.interval is not None else None
-    return {
-        "claim": visible(claim.name),
-        "verdict": claim.verdict.value,
-        "expected": claim.expected.value,
-        "estimate": number(claim.estimate),
-        "interval": None if ends is None or None in ends else ends,
-        "relation": claim.relation,
-        "threshold": number(claim.threshold),
-        "n": claim.n,
-    }
+    return {"claim": visible(claim["name"]), **{key: claim[key] for key in NUMBERS}}

@@ -21,26 +21,33 @@ if TYPE_CHECKING:
     from pathdsl.checking.check import FileOutcome
     from pathdsl.graph.resolve.resolver import Resolver
 
-__all__ = ["details"]
+__all__ = ["details", "drawn"]
 
 Object = dict[str, Any]
 
 
 def details(outcome: FileOutcome) -> Object:
-    """Keys to add to the object of a file; empty where nothing was judged."""
-    program = outcome.program
-    if outcome.judgement is None or program is None:
-        return {}
-    from pathdsl.report.text.lock import lock_file_object
-
-    resolver = _resolver(outcome, program)
+    """Title, sources, rounding, tasks and the prompts that claims name."""
+    program, session = outcome.program, outcome.session
     return {
-        "title": program.circuit.title if program.circuit else "",
-        "sources": _sources(program),
-        "rounding": float(outcome.session.rounding()) if outcome.session is not None else None,
-        "allowance": float(outcome.session.allowance()) if outcome.session is not None else None,
+        "title": program.circuit.title if program and program.circuit else "",
+        "sources": _sources(program) if program else {},
+        "rounding": float(session.rounding()) if session is not None else None,
+        "allowance": float(session.allowance()) if session is not None else None,
         "tasks": _tasks(outcome),
         "prompts": list(_prompts(outcome)),
+    }
+
+
+def drawn(outcome: FileOutcome) -> Object:
+    """Formulas, the drawing of the hypothesis and the lock beside the file."""
+    from pathdsl.report.data.lock import lock_file_object
+
+    program = outcome.program
+    if program is None:
+        return {}
+    resolver = _resolver(outcome, program)
+    return {
         "formulas": list(_formulas(program, resolver)),
         "drawing": _drawing(outcome, program, resolver),
         "lock_file": lock_file_object(outcome.lock, program),
@@ -58,12 +65,12 @@ def _resolver(outcome: FileOutcome, program: Program) -> Resolver | None:
 
 def _sources(program: Program) -> dict[str, str]:
     """What the circuit block cites."""
-    found = {}
+    cited = {}
     for field in program.circuit.fields if program.circuit else ():
         if field.name in ("cite", "doi", "authors"):
             items = field.value.items if isinstance(field.value, ast.ListValue) else (field.value,)
-            found[field.name] = ", ".join(i.value for i in items if isinstance(i, ast.String))
-    return found
+            cited[field.name] = ", ".join(i.value for i in items if isinstance(i, ast.String))
+    return cited
 
 
 def _tasks(outcome: FileOutcome) -> list[Object]:
@@ -74,8 +81,8 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
             "read": name in outcome.tasks_read,
             "first_row": task.row_ids[0],
             "tokens": {
-                column: [{"text": text, "id": number} for text, number in found]
-                for column, found in task.first_answers.items()
+                column: [{"text": text, "id": number} for text, number in answers]
+                for column, answers in task.first_answers.items()
             },
         }
         for name, task in outcome.tasks.items()
@@ -84,8 +91,8 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
 
 def _prompts(outcome: FileOutcome) -> Iterator[Object]:
     """The tokens of every prompt that a claim names, each once."""
-    assert outcome.judgement is not None
-    rows = {(w.task, w.index): w.row_id for c in outcome.judgement.claims for w in c.worst}
+    claims = outcome.judgement.claims if outcome.judgement is not None else ()
+    rows = {(w.task, w.index): w.row_id for claim in claims for w in claim.worst}
     for (name, index), row_id in sorted(rows.items()):
         task = outcome.tasks.get(name)
         if task is not None and index < len(task.tokens):
@@ -110,8 +117,8 @@ def _formulas(program: Program, resolver: Resolver | None) -> Iterator[Object]:
         yield _formula("let", name, text_of(let.span), latex, mathml)
     for claim in program.claims:
         latex, mathml = claim_latex(claim, text_of), claim_mathml(claim, text_of)
-        found = _formula("claim", claim.name.name, text_of(claim.span), latex, mathml)
-        yield found | {"units": _units(program, resolver, claim)}
+        formula = _formula("claim", claim.name.name, text_of(claim.span), latex, mathml)
+        yield formula | {"units": _units(program, resolver, claim)}
 
 
 def _formula(kind: str, name: str, text: str, latex: str, mathml: str) -> Object:
@@ -130,15 +137,15 @@ def _units(program: Program, resolver: Resolver | None, claim: ast.ClaimDecl) ->
     """The units of the path sets and groups that a claim names, in order of first mention."""
     if resolver is None:
         return []
-    found: dict[str, None] = {}
+    labels: dict[str, None] = {}
     for node in walk(claim):
         if isinstance(node, ast.Name):
             declared = program.paths.get(node.name) or program.groups.get(node.name)
             if isinstance(declared, ast.PathDecl):
-                found |= dict.fromkeys(u.label for u in resolver.units(declared.path))
+                labels |= dict.fromkeys(u.label for u in resolver.units(declared.path))
             elif isinstance(declared, ast.GroupDecl):
-                found |= dict.fromkeys(u.label for u in resolver.units(node))
-    return list(found)
+                labels |= dict.fromkeys(u.label for u in resolver.units(node))
+    return list(labels)
 
 
 def _drawing(outcome: FileOutcome, program: Program, resolver: Resolver | None) -> Object | None:

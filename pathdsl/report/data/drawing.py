@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pathdsl.graph.paths.neurons import node_of
 from pathdsl.graph.paths.pathset import Pos
-from pathdsl.graph.paths.units import Unit
+from pathdsl.graph.paths.units import NodeUnit
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import walk
@@ -47,20 +48,19 @@ def drawing_of(
     and `n_edges` says how many. A node without a position has `at` null.
     """
     expr = program.paths[name].path
-    layout, places = resolver.layout, _Places(tasks)
+    places = _Places(tasks)
     units = resolver.units(expr)
     groups = resolver.groups_of(expr)
     names = {str(unit.at): unit.at for unit in units if unit.at is not None}
     nodes = []
     for unit in units:
-        component = layout.components[min(unit.component, len(layout.components) - 1)]
-        known = unit.component < len(layout.components)
+        node = node_of(unit.component, resolver.layout)
         nodes.append(
             {
                 "name": unit.label,
                 "label": unit.name,
-                "kind": _kind(unit),
-                "layer": component.layer if known else _layer(unit),
+                "kind": node.kind.name,
+                "layer": node.layer,
                 "at": str(unit.at) if unit.at else None,
                 "groups": [group for group, members in groups if unit in members],
             }
@@ -90,20 +90,10 @@ def _read(program: Program) -> tuple[Pos, ...]:
     return tuple(found) or (Pos(name="END"),)
 
 
-def _kind(unit: Unit) -> str:
-    if ".h" in unit.name:
-        return "head"
-    return "neuron" if ".n" in unit.name else "mlp"
-
-
-def _layer(unit: Unit) -> int:
-    return int(unit.name[1:].partition(".")[0])
-
-
 def _edges(
     resolver: Resolver,
     expr: ast.PathExpr,
-    units: Sequence[Unit],
+    units: Sequence[NodeUnit],
     places: _Places,
     read: Sequence[Pos],
 ) -> Iterator[Object]:

@@ -11,7 +11,7 @@ import json
 import networkx as nx
 
 from pathdsl.errors import Diagnostic, LanguageError, Severity
-from pathdsl.graph.check import check_path
+from pathdsl.graph.check import check_named
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import Program
 
@@ -25,7 +25,7 @@ def graph_of(resolver: Resolver, program: Program, name: str) -> nx.DiGraph:
     that nothing is there.
     """
     expr = program.paths[name].path
-    if faults := [d for d in check_path(resolver, name) if d.severity is Severity.ERROR]:
+    if faults := [d for d in check_named(resolver, name) if d.severity is Severity.ERROR]:
         raise LanguageError(faults)
     product = resolver.sets.product(resolver.path_set(expr))
     if not product.count():
@@ -52,7 +52,7 @@ def graph_of(resolver: Resolver, program: Program, name: str) -> nx.DiGraph:
         component = layout.components[index]
         found.add_node(
             layout.label(index),
-            kind=component.kind,
+            kind=component.kind.name,
             layer=component.layer,
             group=group_of.get(product.index(index), ""),
         )

@@ -3,8 +3,6 @@
 Numbers keep their full precision and are never NaN; what is undefined is null. Nothing in the
 object tells the time or names a place on the machine, so the same check gives the same bytes, but
 for `cost` and `store`, which say what was computed and what was known.
-
-Source: language.md section 9.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from pathdsl.errors import Diagnostic, ExitCode, Severity, Span
 from pathdsl.lang.rules import name_of
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import escaped, visible
-from pathdsl.report.data.details import details
+from pathdsl.report.data.details import details, drawn
 
 if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
     from pathdsl.checking.check import FileOutcome
@@ -34,7 +32,10 @@ if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
         TellingRow,
     )
 
-__all__ = ["SCHEMA_VERSION", "check_object", "diagnostic_object", "dump", "file_object", "schema"]
+__all__ = [
+    "SCHEMA_VERSION", "check_object", "diagnostic_object", "dump", "file_object",
+    "outcome_object", "schema",
+]  # fmt: skip
 
 SCHEMA_VERSION = 1
 Object = dict[str, Any]
@@ -47,9 +48,13 @@ def dump(value: Object) -> str:
 
 def schema() -> Object:
     """The JSON schema (draft 2020-12) of `check --format json`."""
-    text = resources.files("pathdsl.report").joinpath("schema/check.schema.json").read_text("utf-8")
-    found: Object = json.loads(text)
-    return found
+    text = (
+        resources.files("pathdsl.report")
+        .joinpath("data/schema/check.schema.json")
+        .read_text("utf-8")
+    )
+    read: Object = json.loads(text)
+    return read
 
 
 def check_object(files: Sequence[Object], exit_code: ExitCode) -> Object:
@@ -65,11 +70,25 @@ def file_object(
     outcome: FileOutcome, sources: Mapping[str, SourceFile], replaced: Mapping[str, str]
 ) -> Object:
     """One file; `replaced` is what the command line set in place of what the file says."""
+    if outcome.judgement is None:
+        return _came_out(outcome, sources, replaced)
+    return outcome_object(outcome, sources, replaced) | drawn(outcome)
+
+
+def outcome_object(
+    outcome: FileOutcome, sources: Mapping[str, SourceFile], replaced: Mapping[str, str]
+) -> Object:
+    """The same without formulas, drawing and lock, which take time and which no text shows."""
+    return _came_out(outcome, sources, replaced) | details(outcome)
+
+
+def _came_out(
+    outcome: FileOutcome, sources: Mapping[str, SourceFile], replaced: Mapping[str, str]
+) -> Object:
     program, judgement = outcome.program, outcome.judgement
-    circuit = program.circuit.name.name if program and program.circuit else None
     return {
         "path": outcome.path,
-        "circuit": circuit,
+        "circuit": program.circuit.name.name if program and program.circuit else None,
         "methodology": dict(outcome.methodology),
         "replaced": dict(replaced),
         "diagnostics": [diagnostic_object(d, sources) for d in outcome.diagnostics],
@@ -91,7 +110,6 @@ def file_object(
         "cost": _cost(outcome),
         "store": _store(outcome),
         "exit_code": int(outcome.exit_code),
-        **details(outcome),
     }
 
 
@@ -113,13 +131,13 @@ def diagnostic_object(fault: Diagnostic, sources: Mapping[str, SourceFile]) -> O
 def _span(span: Span | None, sources: Mapping[str, SourceFile]) -> Object | None:
     if span is None:
         return None
-    found: Object = {"path": span.path, "line": None, "column": None}
-    found |= {"end_line": None, "end_column": None}
+    place: Object = {"path": span.path, "line": None, "column": None}
+    place |= {"end_line": None, "end_column": None}
     source = sources.get(span.path)
     if source is not None:
-        found["line"], found["column"] = source.line_col(span.start)
-        found["end_line"], found["end_column"] = source.line_col(span.end)
-    return found
+        place["line"], place["column"] = source.line_col(span.start)
+        place["end_line"], place["end_column"] = source.line_col(span.end)
+    return place
 
 
 def _quantity(quantity: QuantityResult) -> Object:
@@ -153,13 +171,13 @@ def _spread(spread: Spread | None) -> Object | None:
 def _prompt(row: TellingRow, tasks: Mapping[str, TaskData]) -> Object:
     """A prompt that speaks against a claim; its tokens are [] where the rows are not at hand."""
     task = tasks.get(row.task)
-    known = task is not None and row.index < len(task.tokens)
+    at_hand = task is not None and row.index < len(task.tokens)
     return {
         "task": row.task,
         "index": row.index,
         "row_id": row.row_id,
         "value": _number(row.value),
-        "tokens": list(task.tokens[row.index]) if task is not None and known else [],
+        "tokens": list(task.tokens[row.index]) if task is not None and at_hand else [],
     }
 
 

@@ -6,16 +6,16 @@ family share theirs. Made from the JSON objects of claims; places are percent of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import floor, log10
-from typing import Any
 
+from pathdsl.report.content.claims import bounds
+from pathdsl.report.content.rows import Object, split_name
 from pathdsl.report.numbers import Pair
 
-__all__ = ["Strip", "Tick", "bounds", "strips"]
+__all__ = ["Strip", "Tick", "strips"]
 
-Object = Mapping[str, Any]
 MARGIN = 0.08
 NEAREST = 16.0
 """Numbers closer than this would touch; the one that says less is left out."""
@@ -51,24 +51,14 @@ class Strip:
     high: str
 
 
-def bounds(claim: Object) -> tuple[float, ...]:
-    """Where the values that satisfy a claim end: one, or two of `~= … within …`."""
-    threshold, within = claim["threshold"], claim["within"] or 0.0
-    if threshold is None:
-        return ()
-    if claim["within"] is None:
-        return (threshold,)
-    return (threshold - within, threshold + within)
-
-
 def strips(claims: Sequence[Object]) -> list[Strip | None]:
     """A row for each claim; None where neither a number nor a threshold is finite."""
     reach: dict[str, list[float]] = {}
     for claim in claims:
-        values = reach.setdefault(claim["name"].partition("[")[0], [0.0])
+        values = reach.setdefault(split_name(claim["name"])[0], [0.0])
         values += [v for v in (claim["estimate"], *bounds(claim)) if v is not None]
         values += claim["interval"] or ()
-    return [_strip(claim, reach[claim["name"].partition("[")[0]]) for claim in claims]
+    return [_strip(claim, reach[split_name(claim["name"])[0]]) for claim in claims]
 
 
 def _strip(claim: Object, values: Sequence[float]) -> Strip | None:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pathdsl.checking.breaking.texts import Change
+from pathdsl.checking.breaking.texts import Change, Kind
 from pathdsl.report.numbers import many
 from pathdsl.report.text.style import View, paragraph
 
 __all__ = ["FileChanges", "breaking_object", "breaking_text"]
 
-_ORDER = ("weaker", "changed", "noted")
+_ORDER: tuple[Kind, ...] = ("weaker", "changed", "noted")
 _COLOURS = {"weaker": "red", "changed": "yellow", "noted": "green"}
 _SHORT = 70
 
@@ -32,12 +32,12 @@ class FileChanges:
         return any(change.kind != "noted" for change in self.changes)
 
 
-def breaking_text(found: FileChanges, revision: str, view: View) -> str:
+def breaking_text(file: FileChanges, revision: str, view: View) -> str:
     """One file as text: a line for each change, weaker ones first; ends in a line break."""
-    lines = [view.heading(found.path)]
-    if found.note:
-        return "\n".join([*lines, f"  {found.note}"]) + "\n"
-    for change in sorted(found.changes, key=lambda change: _ORDER.index(change.kind)):
+    lines = [view.heading(file.path)]
+    if file.note:
+        return "\n".join([*lines, f"  {file.note}"]) + "\n"
+    for change in sorted(file.changes, key=lambda change: _ORDER.index(change.kind)):
         text = f"{change.of}: {change.what}"
         both = [_cut(part) for part in (change.before, change.after)]
         if change.before and change.after:
@@ -46,9 +46,9 @@ def breaking_text(found: FileChanges, revision: str, view: View) -> str:
             text += f": {both[0] or both[1]}"
         label = view.paint(f"{change.kind:<8}", _COLOURS[change.kind])
         lines.append(paragraph(f"{label} {text}", view, "  ", " " * 11))
-    counts = Counter(change.kind for change in found.changes)
-    told = [f"{counts[kind]} {kind}" for kind in _ORDER if counts[kind]]
-    lines.append(f"  since {revision}: {', '.join(told) or 'every claim says what it said'}")
+    counts = Counter(change.kind for change in file.changes)
+    parts = [f"{counts[kind]} {kind}" for kind in _ORDER if counts[kind]]
+    lines.append(f"  since {revision}: {', '.join(parts) or 'every claim says what it said'}")
     return "\n".join(lines) + "\n"
 
 

@@ -131,10 +131,11 @@ def _agreement(setting: Setting) -> Scalar:
         op="same",
         args=(RowMetric(metric=token, run=model), RowMetric(metric=token, run=circuit)),
     )
-    among, answer = setting.options["among"], setting.options["answer"]
-    if among is None or answer is None:
+    among = setting.options["among"]
+    if among is None:
         return setting.average(same, "share of equal top tokens")
-    hit = atom(Measure(kind="top1", column=str(answer), position=setting.position))
+    answer = setting.options.word("answer")
+    hit = atom(Measure(kind="top1", column=answer, position=setting.position))
     counted: RowExpr = RowMetric(metric=hit, run=model)
     if among == "wrong":
         counted = RowOp(op="-", args=(RowNumber(value=1.0), counted))

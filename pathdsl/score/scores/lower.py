@@ -61,9 +61,13 @@ def _effect(setting: Setting) -> Scalar:
     treated = setting.rows(setting.treat(setting.paths, f"treat({setting.title})"))
     moved = RowOp(op="-", args=(treated, setting.rows(setting.reference())))
     label = f"m(treat({setting.title})) - m(reference)"
-    if setting.form == "rms":
-        return rms(setting, moved, label)
-    return setting.average(moved, f"mean({label})")
+    match setting.form:
+        case "mean":
+            return setting.average(moved, f"mean({label})")
+        case "rms":
+            return rms(setting, moved, label)
+        case form:
+            raise ValueError(f"`{form}` is no form of an effect")
 
 
 def _accuracy(setting: Setting) -> Scalar:

@@ -67,8 +67,8 @@ class Hull:
 
     def why(self, tail: float) -> str:
         """Too few units, or a denominator that may be 0."""
-        if told := self.too_few(tail):
-            return told
+        if reason := self.too_few(tail):
+            return reason
         known = np.isfinite(self.ends(tail)).all()
         return "" if known else f"at {100 * (1 - 2 * tail):.6g}% a denominator may be 0"
 

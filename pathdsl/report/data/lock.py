@@ -1,4 +1,4 @@
-"""A check beside its lock, as a line and as objects; what writing a lock changed."""
+"""A check beside its lock, and the lock that lies beside a file, as objects for JSON."""
 
 from __future__ import annotations
 
@@ -10,77 +10,68 @@ from typing import TYPE_CHECKING, Any
 from pathdsl.checking.lock.drift import INPUTS, NUMBER, VERDICT, Comparison, Drift, note
 from pathdsl.lang.canonical import tree_hash, used_hashes
 from pathdsl.report.numbers import many
-from pathdsl.report.text.style import View
 
 if TYPE_CHECKING:
     from pathdsl.checking.lock.file import LockFile
     from pathdsl.lang.program import Program
 
-__all__ = [
-    "comparison_line", "comparison_object", "drift_object", "lock_file_object", "summary",
-]  # fmt: skip
+__all__ = ["comparison_object", "lock_file_object", "summary"]
 
 DEEP = 4
 LONG = 200
 
 
-def comparison_line(found: Comparison | None, view: View) -> str:
-    """`lock: 36 numbers as locked, bit for bit`, ending in a line break; "" without a lock."""
-    if found is None:
-        return ""
-    text = f"lock: {summary(found)}"
-    return view.paint(text, "red" if found.drifted else "green") + "\n"
-
-
-def summary(found: Comparison) -> str:
+def summary(comparison: Comparison) -> str:
     """What came of a comparison, in one line without its end."""
-    if found.drifted:
-        counts = Counter(_kind(one.code) for one in found.drifts)
-        told = [many(counts[kind], kind) for kind in ("input", "number", "verdict") if counts[kind]]
-        return f"drifted from {', '.join(told)}"
-    if found.identical:
-        return f"{many(found.numbers, 'number')} as locked, bit for bit"
-    allowed = found.tolerance
+    if comparison.drifted:
+        counts = Counter(_kind(one.code) for one in comparison.drifts)
+        parts = [
+            many(counts[kind], kind) for kind in ("input", "number", "verdict") if counts[kind]
+        ]
+        return f"drifted from {', '.join(parts)}"
+    if comparison.identical:
+        return f"{many(comparison.numbers, 'number')} as locked, bit for bit"
+    allowed, largest = comparison.tolerance, comparison.largest
     return (
-        f"{many(found.numbers, 'number')} as locked, the largest difference {found.largest:.1e} "
+        f"{many(comparison.numbers, 'number')} as locked, the largest difference {largest:.1e} "
         f"(allowed {allowed['estimate']:.0e}, ends of intervals {allowed['interval']:.0e})"
     )
 
 
-def comparison_object(found: Comparison | None) -> dict[str, Any] | None:
+def comparison_object(comparison: Comparison | None) -> dict[str, Any] | None:
     """The comparison for JSON; None where there was nothing to compare."""
-    if found is None:
+    if comparison is None:
         return None
     return {
-        "said": summary(found),
-        "drifted": found.drifted,
-        "identical": found.identical,
-        "numbers": found.numbers,
-        "largest": found.largest if isfinite(found.largest) else None,
-        "tolerance": dict(found.tolerance),
-        "drift": drift_object(found.drifts),
-        "surroundings": drift_object(found.notes),
+        "said": summary(comparison),
+        "drifted": comparison.drifted,
+        "identical": comparison.identical,
+        "numbers": comparison.numbers,
+        "largest": comparison.largest if isfinite(comparison.largest) else None,
+        "tolerance": dict(comparison.tolerance),
+        "drift": _drifts(comparison.drifts),
+        "surroundings": _drifts(comparison.notes),
     }
 
 
-def lock_file_object(found: LockFile | None, program: Program) -> dict[str, Any] | None:
+def lock_file_object(lock_file: LockFile | None, program: Program) -> dict[str, Any] | None:
     """The lock that lies beside a file for JSON; None where there is none.
 
     `inputs` and `surroundings` are flat, by the keys that lead to each text; marks of rows are left
     out. `same_text`: its syntax trees are those of `program`.
     """
-    if found is None:
+    if lock_file is None:
         return None
-    lock = found.lock
+    lock = lock_file.lock
     inputs: Mapping[str, Any] = lock["inputs"] if lock is not None else {}
     same = None
     if lock is not None:
         trees = {"tree": tree_hash(program.file), "uses": dict(used_hashes(program))}
         same = trees == {key: inputs["file"][key] for key in trees}
     return {
-        "path": found.path,
-        "sha256": found.sha256 or None,
-        "fault": found.fault,
+        "path": lock_file.path,
+        "sha256": lock_file.sha256 or None,
+        "fault": lock_file.fault,
         "same_text": same,
         "inputs": dict(_flat(inputs)),
         "surroundings": dict(_flat(lock["surroundings"] if lock is not None else {})),
@@ -104,7 +95,7 @@ def _printable(text: str) -> str:
     return text[:LONG].encode("utf-8", "replace").decode("utf-8")
 
 
-def drift_object(drifts: Sequence[Drift]) -> list[dict[str, Any]]:
+def _drifts(drifts: Sequence[Drift]) -> list[dict[str, Any]]:
     """Every drift for JSON."""
     return [
         {

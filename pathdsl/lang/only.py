@@ -32,8 +32,8 @@ def is_asked(only: str | None, name: str, member: str | None = None) -> bool:
         return True
     if member is None or not rest.rstrip().endswith("]"):
         return False
-    wanted = _plain(rest.rstrip()[:-1])
-    return wanted in (_plain(member), _plain(_POSITION.sub("", member)))
+    label = _plain(rest.rstrip()[:-1])
+    return label in (_plain(member), _plain(_POSITION.sub("", member)))
 
 
 def judged_with(

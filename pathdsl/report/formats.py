@@ -1,0 +1,180 @@
+"""Every format that a result is written in, each as one record: whoever lists formats, lists these.
+
+To add one, write a module that makes it and a record here.
+
+    format_of("junit").media_type, [one.name for one in taken_by("report")]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from pathdsl.errors import Diagnostic, ExitCode
+from pathdsl.lang.syntax.source import SourceFile
+from pathdsl.report.text.style import View
+
+if TYPE_CHECKING:  # `lint` prints formats, too, and must start fast
+    from pathdsl.checking.check import FileOutcome
+    from pathdsl.checking.lock.drift import Comparison
+
+__all__ = [
+    "FORMATS", "CheckDocument", "Format", "LintDocument", "Settings", "Verb", "check_document",
+    "format_of", "lint_document", "taken_by", "write",
+]  # fmt: skip
+
+Verb = Literal["check", "lint", "report"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the command line says of how files are printed; `locked`: each beside its lock."""
+
+    view: View = field(default_factory=View)
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    allow_inconclusive: bool = False
+    locked: bool = False
+
+
+class CheckDocument(Protocol):
+    """What `check` prints of the files of one command line; made from the settings."""
+
+    def checked(
+        self,
+        outcome: FileOutcome,
+        sources: Mapping[str, SourceFile],
+        comparison: Comparison | None,
+    ) -> str:
+        """Take in one file, keeping nothing of its session; the text to print at once."""
+
+    def end(self, code: ExitCode) -> str:
+        """The text to print after the last file; `code` is what the process exits with."""
+
+
+class LintDocument(Protocol):
+    """What `lint` prints of the files of one command line; made from the settings."""
+
+    def linted(
+        self, path: str, diagnostics: Sequence[Diagnostic], sources: Mapping[str, SourceFile]
+    ) -> str:
+        """Take in one file; the text to print at once."""
+
+    def end(self, code: ExitCode) -> str:
+        """The text to print after the last file; `code` is what the process exits with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """One format.
+
+    `check`, `lint` and `report` name what makes it, as `module:attribute`, or are "" where that
+    command does not take it: a CheckDocument, a LintDocument, and a function from the object that
+    `check --format json` prints to the text. `method` is the method of a `Result` that gives
+    it, or "". `one_document`: several files make one document, else they follow one another.
+    """
+
+    name: str
+    shows: str
+    suffix: str
+    media_type: str
+    one_document: bool
+    check: str
+    lint: str
+    report: str
+    method: str
+
+    def made_by(self, verb: Verb) -> str:
+        """What makes it for a command; "" where that one does not take it."""
+        named: str = getattr(self, verb)
+        return named
+
+
+_T, _D, _A, _P = (f"pathdsl.report.{folder}" for folder in ("text", "data", "annotate", "page"))
+FORMATS = (
+    Format(
+        name="text", shows="the report for people", suffix=".txt", media_type="text/plain",
+        one_document=False, check=f"{_T}.check:CheckText", lint=f"{_T}.lint:LintText", report="",
+        method="__str__",
+    ),
+    Format(
+        name="json", shows="everything, as one object with a schema", suffix=".json",
+        media_type="application/json", one_document=True, check=f"{_D}.documents:CheckJson",
+        lint=f"{_D}.documents:LintJson", report="", method="to_dict",
+    ),
+    Format(
+        name="concise", shows="a line for each fault", suffix=".txt", media_type="text/plain",
+        one_document=False, check="", lint=f"{_T}.lint:LintConcise", report="", method="",
+    ),
+    Format(
+        name="junit", shows="a suite for each file, a test case for each claim", suffix=".xml",
+        media_type="application/xml", one_document=True, check=f"{_A}.junit:JUnit", lint="",
+        report="", method="",
+    ),
+    Format(
+        name="sarif", shows="faults, and claims not as expected, at their lines", suffix=".sarif",
+        media_type="application/sarif+json", one_document=True, check=f"{_A}.sarif:Sarif",
+        lint=f"{_A}.sarif:Sarif", report="", method="",
+    ),
+    Format(
+        name="github", shows="the same as workflow commands of GitHub", suffix=".txt",
+        media_type="text/plain", one_document=True, check=f"{_A}.github:GitHub",
+        lint=f"{_A}.github:GitHub", report="", method="",
+    ),
+    Format(
+        name="html", shows="one page with drawings, for a browser", suffix=".html",
+        media_type="text/html", one_document=True, check="", lint="", report=f"{_P}.html:html",
+        method="",
+    ),
+    Format(
+        name="tex", shows="macros of LaTeX, for a paper", suffix=".tex",
+        media_type="application/x-tex", one_document=True, check="", lint="",
+        report=f"{_P}.latex:latex", method="",
+    ),
+    Format(
+        name="md", shows="Markdown", suffix=".md", media_type="text/markdown", one_document=True,
+        check="", lint="", report=f"{_P}.markdown:markdown", method="",
+    ),
+    Format(
+        name="notebook", shows="tables for the cell of a notebook", suffix=".html",
+        media_type="text/html", one_document=False, check="", lint="", report="",
+        method="_repr_html_",
+    ),
+)  # fmt: skip
+
+
+def taken_by(verb: Verb) -> list[Format]:
+    """The formats that a command takes, its default first."""
+    return [one for one in FORMATS if one.made_by(verb)]
+
+
+def format_of(name: str) -> Format:
+    """The record of a format; raises KeyError for any other name."""
+    return {one.name: one for one in FORMATS}[name]
+
+
+def check_document(name: str, settings: Settings) -> CheckDocument:
+    """An empty document of a format that `check` takes."""
+    made: CheckDocument = _maker(name, "check")(settings)
+    return made
+
+
+def lint_document(name: str, settings: Settings) -> LintDocument:
+    """An empty document of a format that `lint` takes."""
+    made: LintDocument = _maker(name, "lint")(settings)
+    return made
+
+
+def write(result: Mapping[str, Any], name: str) -> str:
+    """A result in a format that `report` takes; equal objects give equal texts."""
+    text: str = _maker(name, "report")(result)
+    return text
+
+
+def _maker(name: str, verb: Verb) -> Any:
+    """What makes a format for a command; ValueError where that command does not take it."""
+    named = format_of(name).made_by(verb)
+    if not named:
+        raise ValueError(f"`{verb}` does not write `{name}`")
+    return resolve_name(named)

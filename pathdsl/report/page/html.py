@@ -1,0 +1,102 @@
+"""A result as one HTML page.
+
+A file may be a stranger's: every text is escaped, and the page's own policy allows no request and
+no script but the one that it brings.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from markupsafe import Markup, escape
+
+from pathdsl.lang.visible import token_text, visible
+from pathdsl.report.content.claims import ClaimContent
+from pathdsl.report.content.file import FileContent, file_content
+from pathdsl.report.content.rows import Object
+from pathdsl.report.formulas.safe_mathml import plain_mathml
+from pathdsl.report.page.circuit_svg import circuit_svg, colours
+from pathdsl.report.page.forest import Strip, strips
+from pathdsl.report.page.template import rendered, text_of
+from pathdsl.report.page.units import UnitRow, claims_by_unit, unit_rows
+
+__all__ = ["claim_key", "html"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Article:
+    """One file of the page: its content, and what a page draws besides.
+
+    `claims` come with the key that names each in links and with its row of the forest plot.
+    """
+
+    content: FileContent
+    claims: Sequence[tuple[ClaimContent, str, Strip | None]]
+    drawing: Object | None
+    units: Sequence[UnitRow]
+    picture: Markup
+    colours: Mapping[str, str]
+
+
+def html(result: Object) -> str:
+    """The page of all files, ending in a line break; equal objects give equal texts."""
+    style, script = (text_of(f"report.{end}").strip() for end in ("css", "js"))
+    policy = (
+        f"default-src 'none'; style-src {_allowed(style)}; script-src {_allowed(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return rendered(
+        "report.html.jinja",
+        {
+            "articles": [_article(file, n) for n, file in enumerate(result["files"], 1)],
+            # Both are the package's own texts, not data.
+            "style": Markup(style),
+            "script": Markup(script),
+            "policy": policy,
+            "schema_version": result["schema_version"],
+        },
+        {
+            "token": token_text,
+            "breaks": _breaks,
+            "mathml": lambda text: Markup(plain_mathml(text)),
+        },
+        lambda value: visible(value) if type(value) is str else value,
+        autoescape=True,
+    )
+
+
+def claim_key(file: int, claim: int) -> str:
+    """What names a claim in links, both counted from 1: `f1c3`."""
+    return f"f{file}c{claim}"
+
+
+def _article(file: Object, number: int) -> Article:
+    content, drawing = file_content(file), file.get("drawing")
+    keys = [claim_key(number, i) for i in range(1, len(content.claims) + 1)]
+    units, picture = [], Markup("")
+    if drawing:
+        units = list(unit_rows(drawing, file))
+        concerned = claims_by_unit(drawing, file, keys)
+        picture = circuit_svg(drawing, units, concerned, f"circuit{number}")
+    return Article(
+        content=content,
+        claims=list(zip(content.claims, keys, strips(file["claims"]), strict=True)),
+        drawing=drawing,
+        units=units,
+        picture=picture,
+        colours=colours(drawing) if drawing else {},
+    )
+
+
+def _breaks(name: str) -> Markup:
+    """A name that may break before its member and its position, and elsewhere only if it must."""
+    return Markup(re.sub(r"(\[|@)", r"<wbr>\1", str(escape(visible(name)))))
+
+
+def _allowed(text: str) -> str:
+    """A style or script in a content security policy: by its hash, so that no other one runs."""
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,95 @@
+"""A result as LaTeX for a paper: a file of macros for the preamble.
+
+Formulas are printed as such where they hold nothing but symbols (`plain_formula`), as they were
+written elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from pathdsl.lang.visible import visible
+from pathdsl.report.content.claims import ClaimContent
+from pathdsl.report.content.file import FileContent, contents
+from pathdsl.report.content.rows import Object
+from pathdsl.report.formulas.tex import escape, macro_word, plain_formula
+from pathdsl.report.page.template import rendered
+
+__all__ = ["latex"]
+
+MACRO_PARTS = ("", "Value", "Interval", "N", "Verdict", "Hash")
+"""What follows a claim's name in the names of its macros."""
+OWN_MACROS = ("Table", "Formulas", "Method", "Hash", "Scope", "Lock", "num")
+
+
+def latex(result: Object) -> str:
+    """The macros of all files; equal objects give equal texts."""
+    files = contents(result)
+    stems = [_stem(number, files) for number in range(len(files))]
+    named = [(file, stem, _macros(file, stem)) for file, stem in zip(files, stems, strict=True)]
+    return rendered(
+        "report.tex.jinja",
+        {"files": named},
+        {"formula": _formula, "num": _number, "comment": _comment, "breakable": _breakable},
+        lambda value: value if isinstance(value, Markup) else escape(str(value)),
+        block_start_string="<%", block_end_string="%>",
+        variable_start_string="<<", variable_end_string=">>",
+        comment_start_string="<#", comment_end_string="#>",
+    )  # fmt: skip
+
+
+def _stem(number: int, files: Sequence[FileContent]) -> Markup:
+    """What the names of a file's macros begin with: `pd`, and the circuit where there are more."""
+    if len(files) == 1:
+        return Markup("pd")
+    words = [macro_word(file.name) or "File" for file in files]
+    word = words[number] + "x" * words[:number].count(words[number])
+    return Markup("pd" + word[:1].upper() + word[1:])
+
+
+def _macros(file: FileContent, stem: str) -> list[tuple[ClaimContent, Markup]]:
+    """A macro name for each claim, told apart by a letter where two would be the same."""
+    claims: dict[str, ClaimContent] = {}
+    taken: set[str] = {stem + word for word in OWN_MACROS}
+    for claim in file.claims:
+        word = macro_word(claim.name) or "claim"
+        name = stem + word[:1].upper() + word[1:]
+        while taken & {name + part for part in MACRO_PARTS}:
+            name += "x"
+        taken |= {name + part for part in MACRO_PARTS}
+        claims[name] = claim
+    return [(claim, Markup(name)) for name, claim in claims.items()]
+
+
+def _formula(latex: str, text: str) -> Markup:
+    """A formula between dollars, or the text that it comes from."""
+    if latex and plain_formula(latex):
+        return Markup(f"${latex}$")
+    return _breakable(text)
+
+
+def _number(text: str) -> Markup:
+    """A number, an interval or a comparison in a formula; words stay words."""
+    if re.fullmatch(r"[-+\d.,e\[\] ]+", text):
+        # An interval breaks behind its comma where a column is too narrow for it, and only there.
+        breakable = text.replace(", ", r",\penalty5000 ")
+        return Markup(rf"\ensuremath{{{breakable}}}")
+    comparison = re.fullmatch(r"(<=|>=|<|>|~=) ([-+\d.e]+)(?: within ([-+\d.e]+))?", text)
+    if comparison is None:
+        return Markup(escape(text))
+    sign = {"<=": r"\le", ">=": r"\ge", "~=": r"\approx"}.get(comparison[1], comparison[1])
+    within = rf"\pm {comparison[3]}" if comparison[3] else ""
+    return Markup(rf"\ensuremath{{{sign} {comparison[2]}{within}}}")
+
+
+def _breakable(text: str) -> Markup:
+    """Typewriter letters that may break behind brackets, dots and commas."""
+    escaped = escape(" ".join(text.split())).replace(" ", "\\ ")
+    return Markup(r"\texttt{" + re.sub(r"([(,.@:[]|\\_)", r"\1\\allowbreak{}", escaped) + "}")
+
+
+def _comment(text: str) -> Markup:
+    return Markup(visible(" ".join(text.split())))

@@ -1,0 +1,48 @@
+"""A result as Markdown."""
+
+from __future__ import annotations
+
+import re
+
+from markupsafe import Markup
+
+from pathdsl.lang.visible import visible
+from pathdsl.report.content.file import contents
+from pathdsl.report.content.rows import Object
+from pathdsl.report.page.template import rendered
+
+__all__ = ["markdown"]
+
+
+def markdown(result: Object) -> str:
+    """The report on all files; equal objects give equal texts."""
+    return rendered(
+        "report.md.jinja",
+        {"files": contents(result)},
+        {"code": _code},
+        lambda value: value if isinstance(value, Markup) else _marked(str(value)),
+    )
+
+
+def _marked(text: str) -> str:
+    """The text in Markdown: nothing in it is markup, a link or HTML."""
+    text = (
+        visible(" ".join(text.split()))
+        .replace("&", "&amp;")
+        .replace("<", "&lt;")
+        .replace(">", "&gt;")
+    )
+    text = re.sub(r"([\\`*_\[\]|~])", r"\\\1", text)
+    # At the start of a line these make a heading, a list or a rule.
+    text = re.sub(r"^([#+=-]+|\d+[.)])(?=\s|$)", lambda m: f"&#{ord(m[1][0])};{m[1][1:]}", text)
+    # GitHub makes links of bare addresses and mentions of names.
+    return re.sub(r"://|\bwww\.|@", lambda m: "".join(f"&#{ord(c)};" for c in m[0]), text)
+
+
+def _code(text: str) -> Markup:
+    """The text as code, also in a table."""
+    text = visible(" ".join(text.split())).replace("|", "\\|") or " "
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    ticks = "`" * (longest + 1)
+    room = " " if "`" in text else ""
+    return Markup(f"{ticks}{room}{text}{room}{ticks}")

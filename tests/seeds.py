@@ -1,0 +1,86 @@
+"""How many random cases and samples the tests draw: the one place of these numbers.
+
+`make test` draws the default ones; more come on top (cases) or in their place (samples) under
+`make test-long`, marked `long`. docs/tests.md has the table. The default seeds are chosen so that
+they hold every kind of case that all of them hold: tests/oracle/test_reach.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """Seeded cases: `default`, and `every` one in the long run; up to `chunk` of them in a test."""
+
+    what: str
+    default: Sequence[int]
+    every: Sequence[int]
+    chunk: int
+
+    @property
+    def more(self) -> list[int]:
+        """The seeds that only the long run tries."""
+        return [seed for seed in self.every if seed not in self.default]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Samples of a simulation, or examples of hypothesis: so many, or so many in the long run."""
+
+    what: str
+    default: int
+    long: int
+
+
+CASES: Mapping[str, Cases] = {
+    "tree": Cases("the engine on GPT-2 against the literal tree", range(24), range(60), 6),
+    "frozen": Cases("the same with frozen norms", (*range(400, 420), 444), range(400, 460), 11),
+    "neurons": Cases(
+        "the same with neurons as nodes", (*range(300, 323), 335), range(300, 380), 8
+    ),
+    "fused": Cases("the same with fused attention", (*range(8), 12, 13, 17), range(24), 13),
+    "gated": Cases(
+        "each family built like Llama against the tree, also with frozen norms",
+        (200, 203, 205, 206, 208, 210, 212, 217), (*range(200, 213), 217), 8,
+    ),
+    "decoders": Cases(
+        "GPT-Neo, GPT-J, GPT-NeoX and OPT against the tree, also with frozen norms",
+        (300, 301, 305, 311, 312, 313, 314, 319), range(300, 320), 12,
+    ),
+    "broken": Cases("broken files at each boundary", range(5), range(12), 7),
+}  # fmt: skip
+SAMPLES: Mapping[str, Samples] = {
+    "shrinking": Samples("cases against the tree that hypothesis draws", 5, 15),
+    "meaning": Samples("drawn path sets that have a meaning", 4, 10),
+    "ends": Samples("misses of each interval of docs/levels.md", 60, 250),
+    "extremes": Samples("claims of extremes where nothing is there", 30, 60),
+    "absolute": Samples("coverage of absolute values and extremes", 100, 250),
+    "families": Samples("false verdicts in a family by Holm", 40, 80),
+    "halves": Samples("knockouts chosen on one half", 150, 500),
+    "holm": Samples("false verdicts in a family of nulls", 100, 250),
+    "bh": Samples("false verdicts by Benjamini and Hochberg", 100, 250),
+    "equivalence": Samples("level and power of equivalence", 250, 800),
+    "settled": Samples("samples that settle a claim", 150, 400),
+    "crossed": Samples("intervals over crossed rows", 300, 500),
+}
+
+
+def chunks(family: str) -> list[object]:
+    """Values of a parameter: tuples of seeds, those of the long run marked."""
+    cases, found = CASES[family], []
+    for seeds, marks in ((cases.default, ()), (cases.more, (pytest.mark.long,))):
+        for start in range(0, len(seeds), cases.chunk):
+            chunk = tuple(seeds[start : start + cases.chunk])
+            found.append(pytest.param(chunk, marks=marks, id=f"{chunk[0]}-{chunk[-1]}"))
+    return found
+
+
+def samples(family: str) -> list[object]:
+    """Values of a parameter: the number of samples, and that of the long run."""
+    counts = SAMPLES[family]
+    return [counts.default, pytest.param(counts.long, marks=pytest.mark.long)]
