@@ -61,6 +61,7 @@ SAMPLES: Mapping[str, Samples] = {
     "extremes": Samples("claims of extremes where nothing is there", 30, 60),
     "absolute": Samples("coverage of absolute values and extremes", 100, 250),
     "families": Samples("false verdicts in a family by Holm", 40, 80),
+    "files": Samples("files on a model without effects", 4, 8),
     "halves": Samples("knockouts chosen on one half", 150, 500),
     "holm": Samples("false verdicts in a family of nulls", 100, 250),
     "bh": Samples("false verdicts by Benjamini and Hochberg", 100, 250),

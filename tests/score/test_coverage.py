@@ -126,12 +126,13 @@ def test_families_have_no_more_false_verdicts_than_their_level(count: int) -> No
         assert row["some"] / 100 <= 0.05 + error(0.05, count)
 
 
-def test_files_on_a_model_without_effects(tmp_path, capsys) -> None:
-    """Eight files; the largest of eight effects was above 0 in seven of them, once."""
-    (row,) = levels.files(8, lambda line: None, (40,))
+@pytest.mark.parametrize("count", counts.samples("files"))
+def test_files_on_a_model_without_effects(count: int) -> None:
+    """The largest of eight effects was above 0 in seven files of eight, once."""
+    (row,) = levels.files(count, lambda line: None, (40,))
     print(row)
     assert set(row["supported"]) == {*levels.CLAIMS, "each"}
-    assert all(share <= 100 * 2 / 8 for share in row["supported"].values())
+    assert all(share <= 25 for share in row["supported"].values())
 
 
 @pytest.mark.parametrize("count", counts.samples("halves"))
