@@ -14,10 +14,10 @@ from pathdsl.report.data.result import (
     dump,
     file_object,
 )
-from pathdsl.report.formats import Checked, Settings
+from pathdsl.report.formats import Settings
 
 if TYPE_CHECKING:
-    pass
+    from pathdsl.checking.outcome import FileOutcome
 
 __all__ = ["CheckJson", "LintJson"]
 
@@ -29,13 +29,13 @@ class CheckJson:
         self.settings = settings
         self._files: list[Object] = []
 
-    def checked(self, file: Checked) -> str:
+    def checked(self, outcome: FileOutcome) -> str:
         """Take in one file."""
-        made = file_object(file.outcome, file.sources, self.settings.replaced)
+        made = file_object(outcome, outcome.sources, self.settings.replaced)
         if self.settings.locked:
             from pathdsl.report.data.lock import comparison_object
 
-            made["lock"] = comparison_object(file.comparison)
+            made["lock"] = comparison_object(outcome.comparison)
         self._files.append(made)
         return ""
 

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pathdsl.checking.check import FileOutcome
 from pathdsl.checking.lock.drift import Comparison
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import ExitCode
 from pathdsl.lang.render import render
 from pathdsl.lang.syntax.source import SourceFile
@@ -20,7 +20,7 @@ from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import counted
 from pathdsl.report.content.file import FileContent, content_of
 from pathdsl.report.data.lock import summary
-from pathdsl.report.formats import Checked, Settings
+from pathdsl.report.formats import Settings
 from pathdsl.report.numbers import many
 from pathdsl.report.text.claims import claim_block, claim_line
 from pathdsl.report.text.quantities import quantities_block
@@ -41,12 +41,12 @@ class CheckText:
         self.settings = settings
         self._codes: list[ExitCode] = []
 
-    def checked(self, file: Checked) -> str:
+    def checked(self, outcome: FileOutcome) -> str:
         """The report of one file."""
         apart = "\n\n" if self._codes else ""
-        self._codes.append(file.outcome.exit_code)
-        text = report(file.outcome, file.sources, self.settings.view, self.settings.replaced)
-        return apart + text + comparison_line(file.comparison, self.settings.view)
+        self._codes.append(outcome.exit_code)
+        text = report(outcome, outcome.sources, self.settings.view, self.settings.replaced)
+        return apart + text + comparison_line(outcome.comparison, self.settings.view)
 
     def end(self, code: ExitCode) -> str:
         """How many files came out how, where there were several."""
