@@ -89,7 +89,7 @@ def check(
 ) -> None:
     """Judge the claims of files: vet the data, run the model, print verdicts."""
     from pathdsl.lang.program import load_program
-    from pathdsl.report.formats import Checked, Settings, check_document
+    from pathdsl.report.formats import Settings, check_document
     from pathdsl.report.text.style import View
 
     if values is not None and values.suffix not in (".jsonl", ".csv"):
@@ -125,7 +125,7 @@ def check(
         codes.append(outcome.exit_code)
         known = outcome.program.sources if outcome.program else {}
         sources = sources_of(outcome.diagnostics, known)
-        out(document.checked(Checked(outcome=outcome, sources=sources, comparison=comparison)))
+        out(document.checked(outcome, sources, comparison))
         if values is not None:
             from pathdsl.report.data.values import values_of
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:  # `lint` prints formats, too, and must start fast
     from pathdsl.checking.lock.drift import Comparison
 
 __all__ = [
-    "FORMATS", "CheckDocument", "Checked", "Format", "LintDocument", "Settings", "Verb",
-    "check_document", "format_of", "lint_document", "taken_by", "write",
+    "FORMATS", "CheckDocument", "Format", "LintDocument", "Settings", "Verb", "check_document",
+    "format_of", "lint_document", "taken_by", "write",
 ]  # fmt: skip
 
 Verb = Literal["check", "lint", "report"]
@@ -38,19 +38,15 @@ class Settings:
     locked: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """A file that was checked, the texts that its faults point into, and its lock beside it."""
-
-    outcome: FileOutcome
-    sources: Mapping[str, SourceFile]
-    comparison: Comparison | None = None
-
-
 class CheckDocument(Protocol):
     """What `check` prints of the files of one command line; made from the settings."""
 
-    def checked(self, file: Checked) -> str:
+    def checked(
+        self,
+        outcome: FileOutcome,
+        sources: Mapping[str, SourceFile],
+        comparison: Comparison | None,
+    ) -> str:
         """Take in one file, keeping nothing of its session; the text to print at once."""
 
     def end(self, code: ExitCode) -> str:

@@ -17,7 +17,6 @@ from pathdsl.cli.formats import CheckFormat, LintFormat, ReportFormat
 from pathdsl.errors import ExitCode
 from pathdsl.report.formats import (
     FORMATS,
-    Checked,
     Format,
     Settings,
     Verb,
@@ -38,8 +37,8 @@ from pathdsl.report import formats
 class Verdicts:
     def __init__(self, settings):
         self.words = []
-    def checked(self, file):
-        self.words += [claim.verdict.value for claim in file.outcome.judgement.claims]
+    def checked(self, outcome, sources, comparison):
+        self.words += [claim.verdict.value for claim in outcome.judgement.claims]
         return ""
     def end(self, code):
         return f"{' '.join(self.words)} {int(code)}\\n"
@@ -104,7 +103,7 @@ def test_every_record_names_what_there_is(one: Format) -> None:
 @pytest.mark.parametrize("one", taken_by("check"), ids=lambda one: one.name)
 def test_one_document_comes_at_the_end(one: Format) -> None:
     document = check_document(one.name, Settings())
-    texts = [document.checked(Checked(outcome=outcome(), sources={})) for _ in range(2)]
+    texts = [document.checked(outcome(), {}, None) for _ in range(2)]
     assert all(not text for text in texts) is one.one_document
     assert document.end(ExitCode.NOT_AS_EXPECTED).endswith("\n")
 

@@ -17,10 +17,11 @@ from pathdsl.report.content.claims import ClaimContent
 from pathdsl.report.content.file import file_content
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.result import outcome_object
-from pathdsl.report.formats import Checked, Settings
+from pathdsl.report.formats import Settings
 
 if TYPE_CHECKING:  # `lint` prints findings too, and must start fast
     from pathdsl.checking.check import FileOutcome
+    from pathdsl.checking.lock.drift import Comparison
     from pathdsl.lang.program import Program
 
 __all__ = [
@@ -71,12 +72,17 @@ class Annotations:
         self.n_files = 0
         self.n_claims: int | None = None
 
-    def checked(self, file: Checked) -> str:
+    def checked(
+        self,
+        outcome: FileOutcome,
+        sources: Mapping[str, SourceFile],
+        comparison: Comparison | None,
+    ) -> str:
         """Take in one file that was checked."""
         allowed = self.settings.allow_inconclusive
-        self.findings += of_outcome(file.outcome, file.sources, allow_inconclusive=allowed)
+        self.findings += of_outcome(outcome, sources, allow_inconclusive=allowed)
         self.n_files += 1
-        claims = file.outcome.judgement.claims if file.outcome.judgement is not None else ()
+        claims = outcome.judgement.claims if outcome.judgement is not None else ()
         self.n_claims = (self.n_claims or 0) + len(claims)
         return ""
 

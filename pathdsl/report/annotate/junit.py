@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 from pathdsl.checking.check import FileOutcome
+from pathdsl.checking.lock.drift import Comparison
 from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.render import render
 from pathdsl.lang.syntax.source import SourceFile
@@ -24,7 +25,7 @@ from pathdsl.lang.visible import visible
 from pathdsl.report.annotate.findings import excused, said
 from pathdsl.report.content.claims import ClaimContent
 from pathdsl.report.content.file import content_of
-from pathdsl.report.formats import Checked, Settings
+from pathdsl.report.formats import Settings
 from pathdsl.report.numbers import many
 from pathdsl.report.text.claims import claim_block
 from pathdsl.report.text.style import View
@@ -43,10 +44,15 @@ class JUnit:
         self.settings = settings
         self._suites: list[ET.Element] = []
 
-    def checked(self, file: Checked) -> str:
+    def checked(
+        self,
+        outcome: FileOutcome,
+        sources: Mapping[str, SourceFile],
+        comparison: Comparison | None,
+    ) -> str:
         """Take in one file."""
         allowed = self.settings.allow_inconclusive
-        self._suites.append(suite(file.outcome, file.sources, allow_inconclusive=allowed))
+        self._suites.append(suite(outcome, sources, allow_inconclusive=allowed))
         return ""
 
     def end(self, code: ExitCode) -> str:

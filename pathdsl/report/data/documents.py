@@ -14,10 +14,11 @@ from pathdsl.report.data.result import (
     dump,
     file_object,
 )
-from pathdsl.report.formats import Checked, Settings
+from pathdsl.report.formats import Settings
 
 if TYPE_CHECKING:
-    pass
+    from pathdsl.checking.check import FileOutcome
+    from pathdsl.checking.lock.drift import Comparison
 
 __all__ = ["CheckJson", "LintJson"]
 
@@ -29,14 +30,19 @@ class CheckJson:
         self.settings = settings
         self._files: list[Object] = []
 
-    def checked(self, file: Checked) -> str:
+    def checked(
+        self,
+        outcome: FileOutcome,
+        sources: Mapping[str, SourceFile],
+        comparison: Comparison | None,
+    ) -> str:
         """Take in one file."""
-        made = file_object(file.outcome, file.sources, self.settings.replaced)
+        file = file_object(outcome, sources, self.settings.replaced)
         if self.settings.locked:
             from pathdsl.report.data.lock import comparison_object
 
-            made["lock"] = comparison_object(file.comparison)
-        self._files.append(made)
+            file["lock"] = comparison_object(comparison)
+        self._files.append(file)
         return ""
 
     def end(self, code: ExitCode) -> str:

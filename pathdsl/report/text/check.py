@@ -20,7 +20,7 @@ from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import counted
 from pathdsl.report.content.file import FileContent, content_of
 from pathdsl.report.data.lock import summary
-from pathdsl.report.formats import Checked, Settings
+from pathdsl.report.formats import Settings
 from pathdsl.report.numbers import many
 from pathdsl.report.text.claims import claim_block, claim_line
 from pathdsl.report.text.quantities import quantities_block
@@ -41,12 +41,17 @@ class CheckText:
         self.settings = settings
         self._codes: list[ExitCode] = []
 
-    def checked(self, file: Checked) -> str:
+    def checked(
+        self,
+        outcome: FileOutcome,
+        sources: Mapping[str, SourceFile],
+        comparison: Comparison | None,
+    ) -> str:
         """The report of one file."""
         apart = "\n\n" if self._codes else ""
-        self._codes.append(file.outcome.exit_code)
-        text = report(file.outcome, file.sources, self.settings.view, self.settings.replaced)
-        return apart + text + comparison_line(file.comparison, self.settings.view)
+        self._codes.append(outcome.exit_code)
+        text = report(outcome, sources, self.settings.view, self.settings.replaced)
+        return apart + text + comparison_line(comparison, self.settings.view)
 
     def end(self, code: ExitCode) -> str:
         """How many files came out how, where there were several."""
