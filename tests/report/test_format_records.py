@@ -37,8 +37,8 @@ from pathdsl.report import formats
 class Verdicts:
     def __init__(self, settings):
         self.words = []
-    def checked(self, file):
-        self.words += [claim.verdict.value for claim in file.outcome.judgement.claims]
+    def checked(self, outcome):
+        self.words += [claim.verdict.value for claim in outcome.judgement.claims]
         return ""
     def end(self, code):
         return f"{' '.join(self.words)} {int(code)}\\n"
