@@ -12,13 +12,17 @@ NEWEST ?= .venv-newest
 NEWEST_PIP := $(NEWEST)/bin/python -m pip --disable-pip-version-check
 TESTS  ?=
 
-.PHONY: check test test-newest lint clean
+.PHONY: check test test-long test-newest lint clean
 
 check: $(VENV)/.installed
 	$(VENV)/bin/pathdsl check hypotheses/quickstart
 
 test: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS)
+
+# Also the random cases that are marked `long`; docs/tests.md has the numbers.
+test-long: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -m ''
 
 # The same tests with the newest transformers that pyproject.toml allows, all else as pinned; what
 # transformers itself pins goes with it. `make test-newest TESTS=tests/engine` runs a part.

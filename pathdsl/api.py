@@ -73,12 +73,12 @@ class Result:
 
         Raises KeyError with the nearest names for any other.
         """
-        named: dict[str, ClaimResult | QuantityResult] = {q.name: q for q in self.quantities}
-        named |= {claim.name: claim for claim in self.claims}
-        if name not in named:
-            hint = did_you_mean(name, named)
+        results: list[ClaimResult | QuantityResult] = [*self.quantities, *self.claims]
+        by_name = {one.name: one for one in results}
+        if name not in by_name:
+            hint = did_you_mean(name, by_name)
             raise KeyError(f"no claim or quantity `{name}`; {hint}".rstrip("; "))
-        return named[name]
+        return by_name[name]
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `pathdsl check --format json` prints, for the schema of version 1."""

@@ -199,12 +199,12 @@ class Claim(pytest.Item):
     def runtest(self) -> None:
         """Raise NotAsExpected with the report of the members that are not as expected."""
         from pathdsl.lang.visible import visible
-        from pathdsl.report.annotate.findings import base_name, excused, level_of, said
+        from pathdsl.report.annotate.findings import excused, level_of, said
         from pathdsl.report.content.file import content_of
 
         result = self.parent.checked()
         claims = content_of(result.outcome).claims
-        members = [one for one in claims if base_name(one.name) == self.name]
+        members = [one for one in claims if one.declared == self.name]
         for one in members:
             self.user_properties.append((f"verdict {one.name}", visible(said(one))))
         allowed = self.config.getoption("pathdsl_allow_inconclusive")
@@ -281,14 +281,13 @@ def _check(path: str, config: pytest.Config) -> Result:
 def _report(name: str, result: Result) -> str:
     """The report of the members of one claim that are not as expected, and how many are."""
     from pathdsl.lang.visible import visible
-    from pathdsl.report.annotate.findings import base_name
     from pathdsl.report.content.file import content_of
     from pathdsl.report.numbers import many
     from pathdsl.report.text.claims import claim_block
     from pathdsl.report.text.style import View
 
     claims = content_of(result.outcome).claims
-    members = [one for one in claims if base_name(one.name) == name]
+    members = [one for one in claims if one.declared == name]
     wrong = [one for one in members if not one.as_expected]
     blocks = [claim_block(one, View()) for one in wrong]
     if len(members) > len(wrong):

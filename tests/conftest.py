@@ -15,6 +15,8 @@ def _no_store_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """Also for fixtures that live longer than one test."""
     before = os.environ.get("PATHDSL_CACHE")
     os.environ["PATHDSL_CACHE"] = str(tmp_path_factory.mktemp("store"))
+    # Processes that tests start would compile the package anew each time, for a second each.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     yield
     if before is None:
         del os.environ["PATHDSL_CACHE"]

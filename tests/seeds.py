@@ -57,18 +57,17 @@ CASES: Mapping[str, Cases] = {
 SAMPLES: Mapping[str, Samples] = {
     "shrinking": Samples("cases against the tree that hypothesis draws", 5, 15),
     "meaning": Samples("drawn path sets that have a meaning", 4, 10),
-    "ends": Samples("misses of each interval of docs/semantics.md", 100, 250),
+    "ends": Samples("misses of each interval of docs/levels.md", 60, 250),
     "extremes": Samples("claims of extremes where nothing is there", 30, 60),
     "absolute": Samples("coverage of absolute values and extremes", 100, 250),
     "families": Samples("false verdicts in a family by Holm", 40, 80),
+    "files": Samples("files on a model without effects", 4, 8),
     "halves": Samples("knockouts chosen on one half", 150, 500),
     "holm": Samples("false verdicts in a family of nulls", 100, 250),
     "bh": Samples("false verdicts by Benjamini and Hochberg", 100, 250),
     "equivalence": Samples("level and power of equivalence", 250, 800),
     "settled": Samples("samples that settle a claim", 150, 400),
-    "crossed": Samples("intervals over crossed rows", 200, 500),
-    "together": Samples("tasks on the same rows", 150, 300),
-    "independence": Samples("level and power of the independence test", 150, 400),
+    "crossed": Samples("intervals over crossed rows", 300, 500),
 }
 
 

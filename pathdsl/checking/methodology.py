@@ -1,7 +1,7 @@
 """The methodology of a check as text: every choice that moves a number, said once.
 
 Source for what must be said: Miller et al. 2024 (arXiv:2407.08734); Zhang & Nanda 2024
-(arXiv:2309.16042).
+(arXiv:2309.16042); docs/method.md.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def check(
             with guard.of(name):
                 outcome = checked(name, options, quiet=quiet)
             codes.append(outcome.exit_code)
-            out(document.checked(outcome, outcome.sources, outcome.comparison))
+            out(document.checked(outcome))
             if values is not None:
                 from pathdsl.report.data.values import values_of
 

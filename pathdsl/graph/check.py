@@ -205,10 +205,10 @@ class _Checker:
         signed = getattr(options.get("rank"), "name", "") != "absolute"
         for subject in score.subjects:
             if isinstance(subject, ast.EdgesFile):
-                found: list[Diagnostic] = []
+                warnings: list[Diagnostic] = []
                 read = partial(self.resolver.ranking, subject, signed=signed)
-                self.attempt(lambda: found.extend(tie_warnings(read(), subject)))  # noqa: B023
-                self.faults += [told for told in found if told not in self.faults]
+                self.attempt(lambda: warnings.extend(tie_warnings(read(), subject)))  # noqa: B023
+                self.faults += [one for one in warnings if one not in self.faults]
 
     def node(self, ref: ast.NodeRef, bindings: Bindings) -> bool:
         if isinstance(ref, ast.Name) and not (

@@ -89,8 +89,8 @@ class Program:
         """What several checks ask of a program and one works out; `key` names the question."""
         if key not in self._known:
             self._known[key] = make()
-        found: T = self._known[key]
-        return found
+        answer: T = self._known[key]
+        return answer
 
     def nodes(self, statement: ast.Node) -> tuple[ast.Node, ...]:
         """A statement of this program and every syntax node below it, parents first."""
@@ -123,8 +123,8 @@ class Program:
 
     def kind(self, name: str) -> str:
         """What a name is: "group", "path", "metric", …, or "" where nothing declares it."""
-        found = self.find(name)
-        return _KINDS[type(found)] if found is not None else ""
+        declaration = self.find(name)
+        return _KINDS[type(declaration)] if declaration is not None else ""
 
     def names(self, *kinds: str) -> list[str]:
         """All declared names of these kinds, in order of declaration."""

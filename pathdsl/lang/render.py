@@ -139,8 +139,7 @@ def _by_file(
         if source is not None:
             marks.setdefault(one.path, []).extend(_marks(source, one, text, primary=primary))
     return [
-        (sources[path], sorted(found, key=lambda m: (m.line, m.start)))
-        for path, found in marks.items()
+        (sources[path], sorted(own, key=lambda m: (m.line, m.start))) for path, own in marks.items()
     ]
 
 

@@ -17,15 +17,15 @@ __all__ = ["children", "leveled", "quantities", "strip", "walk"]
 
 def children(node: ast.Node) -> Sequence[ast.Node]:
     """The syntax nodes directly below `node`, in the order of the text."""
-    found: list[ast.Node] = []
+    nodes: list[ast.Node] = []
     # mypy takes the `__hash__` of the nodes for that of their class
     for name in _holding(type(node)):  # type: ignore[arg-type]
         value = getattr(node, name)
         if isinstance(value, ast.Node):
-            found.append(value)
+            nodes.append(value)
         elif type(value) is tuple:
-            _inside(value, found)
-    return found
+            _inside(value, nodes)
+    return nodes
 
 
 def walk(node: ast.Node) -> Iterator[ast.Node]:

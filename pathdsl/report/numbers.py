@@ -12,22 +12,9 @@ from math import floor, isfinite, log10
 from pathdsl.graph.model.shape import ModelShape
 
 __all__ = [
-    "NOUGHT",
-    "Pair",
-    "apart",
-    "digits",
-    "groups_text",
-    "many",
-    "nothing_to_treat",
-    "nought",
-    "p_text",
-    "pair",
-    "plain",
-    "shown",
-    "size_text",
-    "spread_words",
-    "wanted_text",
-]
+    "NOUGHT", "Pair", "apart", "digits", "groups_text", "many", "nothing_to_treat", "nought",
+    "p_text", "pair", "plain", "shown", "size_text", "spread_words", "wanted_text",
+]  # fmt: skip
 
 Pair = Sequence[float]
 """The two ends of an interval."""

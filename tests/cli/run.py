@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import multiprocessing
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from unittest import mock
 
@@ -65,3 +68,13 @@ def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comple
         [sys.executable, "-m", "pathdsl", *arguments],
         cwd=cwd, capture_output=True, text=True, timeout=300, env={**os.environ, **environment},
     )  # fmt: skip
+
+
+def forked(act: Callable[[], object]) -> BaseProcess:
+    """A process that does this; it begins as a copy of this one, with everything imported.
+
+    `join` it; then `exitcode` is that of the command line, or less than 0 after a signal.
+    """
+    child = multiprocessing.get_context("fork").Process(target=act)
+    child.start()
+    return child

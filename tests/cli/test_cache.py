@@ -16,7 +16,7 @@ import pytest
 from pathdsl.cli import main as cli
 from pathdsl.engine.store.store import INDEX
 from pathdsl.report.data.result import schema
-from tests.cli.run import INDUCTION, pathdsl, process
+from tests.cli.run import INDUCTION, forked, pathdsl, process
 
 Capture = pytest.CaptureFixture[str]
 
@@ -132,43 +132,48 @@ def test_the_bound_of_the_store(
     assert "PATHDSL_CACHE_SIZE" in capsys.readouterr().err
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_two_checks_at_once(file: Path) -> None:
-    command = [sys.executable, "-m", "pathdsl", "check", "x.circuit", "--format", "json", "-q"]
-    command += ["--threads", "1"]
-    both = [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    printed = [process.communicate(timeout=300) for process in both]
-    assert [process.returncode for process in both] == [0, 0], printed
-    assert [errors for _, errors in printed] == ["", ""]
-    warm = pathdsl(*command[3:], cwd=file.parent)
-    assert json.loads(warm.stdout)["files"][0]["store"]["computed"] == 0
-    texts = [text for text, _ in printed]
-    assert without_store(texts[0]) == without_store(texts[1]) == without_store(warm.stdout)
+    arguments = ["check", "x.circuit", "--format", "json", "-q", "--threads", "1"]
 
+    def check(name: str) -> None:
+        done = pathdsl(*arguments, cwd=file.parent)
+        Path(f"{name}.out").write_text(done.stdout)
+        Path(f"{name}.err").write_text(done.stderr)
+        sys.exit(done.returncode)
 
-KILLED = """
-import os, signal, sys
-real, where = os.replace, sys.argv[1]
-def dying(source, target):
-    if str(target).endswith(".safetensors"):
-        if where == "after":
-            real(source, target)
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(source, target)
-os.replace = dying
-from pathdsl.cli.main import main
-main(["check", "x.circuit"])
-"""
+    both = [forked(lambda name=name: check(name)) for name in "ab"]
+    for child in both:
+        child.join(300)
+    assert [child.exitcode for child in both] == [0, 0]
+    assert [Path(f"{name}.err").read_text() for name in "ab"] == ["", ""]
+    warm = pathdsl(*arguments, cwd=file.parent).stdout
+    assert json.loads(warm)["files"][0]["store"]["computed"] == 0
+    texts = [Path(f"{name}.out").read_text() for name in "ab"]
+    assert without_store(texts[0]) == without_store(texts[1]) == without_store(warm)
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_check_after_one_that_was_killed_while_it_wrote(
     file: Path, where: str, capsys: Capture
 ) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED, where], timeout=300, capture_output=True)
-    assert done.returncode == -signal.SIGKILL
+    real = os.replace
+
+    def dying(source: str, target: str) -> None:
+        if str(target).endswith(".safetensors"):
+            if where == "after":
+                real(source, target)
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(source, target)
+
+    def check() -> None:
+        os.replace = dying
+        run("check", "x.circuit", "--threads", "1")
+
+    child = forked(check)
+    child.join(300)
+    assert child.exitcode == -signal.SIGKILL
     assert (file.parent / "store" / INDEX).exists()
     assert objects(capsys, "cache", "info")["values"] == 0
     found = objects(capsys, "check", "x.circuit")

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import seeds as counts
 from tests.fuzz.__main__ import case
 from tests.fuzz.boundaries import BOUNDARIES, sound_folder
 from tests.fuzz.judge import Answer, faults
 from tests.fuzz.mutate import RAW, changed_json, changed_text
-
-CASES = 12
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +21,13 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("numbers", counts.chunks("broken"))
 @pytest.mark.parametrize("name", BOUNDARIES)
-def test_broken_files_are_answered(name: str, sound: Path, tmp_path: Path) -> None:
+def test_broken_files_are_answered(
+    name: str, numbers: tuple[int, ...], sound: Path, tmp_path: Path
+) -> None:
     wrong = {}
-    for number in range(CASES):
+    for number in numbers:
         answer, found = case(name, number, 0, sound, tmp_path / "case")
         if found:
             wrong[number] = (answer.words, found)

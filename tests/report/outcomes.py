@@ -41,10 +41,8 @@ def task() -> TaskData:
 
 
 def named(name: str) -> dict[str, str]:
-    if not name.endswith("]"):
-        return {"declared": name}
-    declared, _, member = name.removesuffix("]").partition("[")
-    return {"declared": declared, "member": member}
+    declared, _, member = name.partition("[") if name.endswith("]") else (name, "", "")
+    return {"declared": declared, "member": member.removesuffix("]")}
 
 
 def quantity(name: str, estimate: float | None, half: float = 0.1) -> QuantityResult:

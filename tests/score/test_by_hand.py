@@ -99,7 +99,7 @@ def source() -> str:
         treated = "prompt_abc" if kind == "paired" else "mean(prompt_abc, by: template)"
         lines += [
             f"task {task} {{",
-            '  data = mini_ioi(take: 30, seed: 5, order: "abba")',
+            '  data = mini_ioi(take: 16, seed: 5, order: "abba")',
             f"  reference = prompt; treated = {treated}; positions = [IO, S1, S2]",
             *(["  average = mean_of_ratios"] if of_ratios else []),
             "}",
@@ -131,7 +131,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> FileOutcome:
 
 @pytest.fixture(scope="module")
 def hooked() -> Hooked:
-    return Hooked(take=30, seed=5, order="abba")
+    return Hooked(take=16, seed=5, order="abba")
 
 
 class Hand:
@@ -274,7 +274,7 @@ def test_greedy(outcome: FileOutcome, hooked: Hooked, name: str, task: str) -> N
     data, hand = outcome.tasks[task], Hand(hooked, task)
     search = part_mask(data, Part(seed=0, side="search"))
     judge = part_mask(data, Part(seed=0, side="judge"))
-    assert search.sum() == judge.sum() == 15 and not (search & judge).any()
+    assert search.sum() == judge.sum() == 8 and not (search & judge).any()
     k: set[Head] = set()
     best = hand.incomplete(k, rows=search)
     for _ in range(2):
@@ -289,7 +289,7 @@ def test_greedy(outcome: FileOutcome, hooked: Hooked, name: str, task: str) -> N
     found = {q.name: q for q in outcome.judgement.quantities}[name]
     assert [heads(m.name) for m in found.members] == [k]
     assert found.estimate == pytest.approx(hand.incomplete(k, rows=judge), abs=EXACT)
-    assert found.n == 15
+    assert found.n == 8
 
 
 def test_overlap_and_chance(outcome: FileOutcome, hooked: Hooked, tmp_path: Path) -> None:

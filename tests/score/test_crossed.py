@@ -22,6 +22,7 @@ from pathdsl.score.statistics.crossed import Table, Variance
 from pathdsl.score.statistics.design import design_of, generator_of, part_mask, searched_rows
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.intervals import Bootstrap
+from tests import seeds as counts
 from tests.score.arrays import ArraySession, agg, row
 from tests.score.fakes import Algebra, task_data, world
 
@@ -350,6 +351,7 @@ def test_another_second_field_is_another_task(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------- levels
 
 
+@pytest.mark.parametrize("count", counts.samples("crossed"))
 @pytest.mark.parametrize(
     ("name", "population", "of"),
     [
@@ -357,11 +359,12 @@ def test_another_second_field_is_another_task(tmp_path: Path) -> None:
         ("9 × 12, 0 to 9 a cell", "exponential", "mean"), ("9 × 12", "normal", "ratio"),
     ],
 )  # fmt: skip
-def test_intervals_over_crossed_rows_hold_their_level(name: str, population: str, of: str) -> None:
-    """Misses of 500 samples within the error of the simulation; one way misses far more."""
-    count = 500
+def test_intervals_over_crossed_rows_hold_their_level(
+    name: str, population: str, of: str, count: int
+) -> None:
+    """Misses within the error of the simulation; one way misses far more."""
     found = simulated(name, population, "both", count, of=of, seed=3)
     print(name, population, of, {k: round(float(v), 2) for k, v in found.items()})
     error = 330 * np.sqrt(0.05 * 0.95 / count)
-    assert found["hull"] <= 5 + error and found["one way"] > 5 + error
+    assert found["hull"] <= 5 + error and found["one way"] > 8
     assert found["hull 99"] <= 0.625 + 330 * np.sqrt(0.00625 / count)

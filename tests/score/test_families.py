@@ -18,6 +18,7 @@ from pathdsl.score.statistics.verdict import (
     holm,
     invert,
 )
+from tests import seeds as counts
 from tests.score.arrays import agg, bootstrap
 from tests.score.fakes import task_data
 from tests.score.test_pvalues import most
@@ -124,9 +125,10 @@ def test_family_error_of_sign_tests():
     assert wrong <= most(count) and plain > 0.15 and power > 0.95
 
 
-def test_bh_over_bootstrap_intervals_keeps_the_rate_of_false_verdicts():
+@pytest.mark.parametrize("count", counts.samples("bh"))
+def test_bh_over_bootstrap_intervals_keeps_the_rate_of_false_verdicts(count):
     """Six members of 60 prompts, four of them nulls: 5 % * 4/6 of the verdicts are false."""
-    m, nulls, count = 6, 4, 250
+    m, nulls = 6, 4
     rule = Rule(relation=">", threshold=0.0)
     false_share, found, refuted = [], 0, 0
     for i in range(count):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import random
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from pathdsl.engine.store.prune import contents
 from pathdsl.engine.store.store import About, Store
 from pathdsl.errors import ExitCode, Severity
 from pathdsl.report.data.values import as_jsonl, values_of
+from tests.cli.run import forked
 from tests.engine.fuzz_store import broken_store
 from tests.score.work import Work
 
@@ -364,24 +365,6 @@ let direct for h in attn: logits = mean(LD(treat(h (-> mlp)* -> logits)) - LD(re
 SMALL = Limits(memory=400_000)
 """Several batches for every plan."""
 
-CUT_OFF = """
-import os, signal, sys
-from pathlib import Path
-import pathdsl.engine.recall as recall
-from pathdsl.engine.planner import Limits
-from pathdsl.engine.load.source import ModelSource
-from pathdsl.engine.store.store import About, Store
-from pathdsl.engine.store.prune import contents
-from pathdsl.checking.check import check_file
-from pathdsl.checking.options import CheckOptions
-from tests.engine.fuzz_store import broken_store
-from tests.score.work import Work
-recall.EVERY = 0.0
-path, folder, most = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-with Work(most, lambda: os.kill(os.getpid(), signal.SIGKILL)), Store(folder) as store:
-    check_file(path, CheckOptions(store=store, limits=Limits(memory=400_000)))
-"""
-
 
 def one_task(
     folder: Path, treated: str = "prompt_other", store: Store | None = None
@@ -393,13 +376,21 @@ def one_task(
     return outcome
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_check_killed_at_half_is_half_done(tmp_path: Path) -> None:
     with Work() as whole:
         without = one_task(tmp_path)
-    path, folder = tmp_path / "x.circuit", tmp_path / "store"
-    command = [sys.executable, "-c", CUT_OFF, str(path), str(folder), str(whole.done // 2)]
-    done = subprocess.run(command, timeout=120, cwd=Path(__file__).parents[2])
-    assert done.returncode == -signal.SIGKILL
+    folder = tmp_path / "store"
+
+    def cut_off() -> None:
+        recall.EVERY = 0.0
+        with Work(whole.done // 2, lambda: os.kill(os.getpid(), signal.SIGKILL)):
+            with Store(folder) as store:
+                one_task(tmp_path, store=store)
+
+    child = forked(cut_off)
+    child.join(120)
+    assert child.exitcode == -signal.SIGKILL
     with Store(folder) as store:
         assert contents(store).unfinished
         with Work() as rest:
@@ -417,14 +408,13 @@ class Killed(BaseException):
     """In the place of a signal, after which nothing more is written."""
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, Killed])
 @pytest.mark.parametrize(
     "treated",
     ["prompt_other", "mean(prompt_other)", "resample(prompt_other, draws: 3, seed: 3)",
      "noise(at: [END], scale: 1.0, seed: 1)"],
 )  # fmt: skip
 def test_what_is_finished_is_kept(
-    tmp_path: Path, treated: str, stop: type[BaseException], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, treated: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = recall.KeptParts.flush
 
@@ -436,17 +426,18 @@ def test_what_is_finished_is_kept(
         raise stop
 
     monkeypatch.setattr(recall.KeptParts, "flush", flush)
-    monkeypatch.setattr(recall, "EVERY", 0.0 if stop is Killed else 1e9)
     with Work() as whole:
         without = one_task(tmp_path, treated)
-    with Store(tmp_path / "store") as store:
-        with pytest.raises(stop), Work(whole.done // 2, cut):
-            one_task(tmp_path, treated, store)
-        assert store.under_way is not None and store.under_way.task == "copy"
-        with Work() as rest:
-            second = one_task(tmp_path, treated, store)
-        assert store.under_way is None and store.warnings == ()
-    assert rest.done <= 0.6 * whole.done and all_of(without) == all_of(second)
+    for stop, every in ((KeyboardInterrupt, 1e9), (Killed, 0.0)):
+        monkeypatch.setattr(recall, "EVERY", every)
+        with Store(tmp_path / stop.__name__) as store:
+            with pytest.raises(stop), Work(whole.done // 2, cut):
+                one_task(tmp_path, treated, store)
+            assert store.under_way is not None and store.under_way.task == "copy"
+            with Work() as rest:
+                second = one_task(tmp_path, treated, store)
+            assert store.under_way is None and store.warnings == ()
+        assert rest.done <= 0.6 * whole.done and all_of(without) == all_of(second)
 
 
 def test_a_check_may_be_cut_off_again_and_again(

@@ -22,6 +22,7 @@ from pathdsl.score.statistics.verdict import (
     settle,
     smallest,
 )  # fmt: skip
+from tests import seeds as counts
 from tests.score.arrays import agg, bootstrap
 
 S, R, I, U = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE, Verdict.UNDEFINED  # noqa: E741
@@ -144,8 +145,9 @@ def test_benjamini_hochberg_by_hand():
     assert [j.verdict for j in none] == [I, I]
 
 
-def test_holm_keeps_the_level_of_a_family_of_nulls():
-    m, count, wrong, plain = 8, 250, 0, 0
+@pytest.mark.parametrize("count", counts.samples("holm"))
+def test_holm_keeps_the_level_of_a_family_of_nulls(count):
+    m, wrong, plain = 8, 0, 0
     rule = Rule(relation=">", threshold=0.0)
     for i in range(count):
         rng = np.random.default_rng([13, i])
@@ -182,6 +184,7 @@ def standard(n: int, rng: np.random.Generator) -> np.ndarray:
     return (x - x.mean()) / x.std(ddof=1)
 
 
+@pytest.mark.parametrize("count", counts.samples("settled"))
 @pytest.mark.parametrize(
     ("rule", "truth", "size"),
     [
@@ -190,9 +193,9 @@ def standard(n: int, rng: np.random.Generator) -> np.ndarray:
         (Rule(relation="~=", threshold=0.0, within=0.3), 0.0, 1),
     ],
 )
-def test_so_many_prompts_settle_a_claim_in_four_of_five_samples(rule, truth, size):
+def test_so_many_prompts_settle_a_claim_in_four_of_five_samples(rule, truth, size, count):
     """Power at the number that an inconclusive claim is told, prompts in clusters of `size`."""
-    n, count = 40, 400
+    n = 40
 
     def sample(units, rng, exact):
         x = standard(units, rng) if exact else rng.normal(size=units)
@@ -232,10 +235,11 @@ def test_p_values_by_formula_are_those_by_trying_levels(relation, threshold):
     assert smallest(rule, estimate, formula) == pytest.approx(want, abs=2.1 / 4001, rel=2e-3)
 
 
-def test_level_and_power_of_equivalence():
+@pytest.mark.parametrize("count", counts.samples("equivalence"))
+def test_level_and_power_of_equivalence(count):
     """At the margin `~= at 95%` is supported in 2.5 % of the samples; well inside it, in most."""
     rule = Rule(relation="~=", threshold=0.0, within=0.3)
-    count, n, shares = 800, 150, {}
+    n, shares = 150, {}
     for truth in (0.3, 0.0):
         supported = 0
         for i in range(count):

@@ -5,7 +5,7 @@ executed, no filter of the repository is applied, and nothing is written to it.
 
     repository = Repository.around("hypotheses")
     commit = repository.commit("HEAD~1")
-    there = repository.laid_out(commit, ["hypotheses/ioi.circuit"], Path(folder))
+    there = repository.laid_out(commit, ["hypotheses/quickstart/ioi.circuit"], Path(folder))
 """
 
 from __future__ import annotations

@@ -116,12 +116,12 @@ class _Edges:
 
     def senders(self, kind: str, receiver: int) -> list[int]:
         """The nodes of a kind that a receiver reads."""
-        found = self._senders.get((kind, receiver))
-        if found is None:
+        senders = self._senders.get((kind, receiver))
+        if senders is None:
             readable = self.layout.senders_of[receiver]
-            found = [u for u in self.of_kind[kind] if readable >> u & 1]
-            self._senders[kind, receiver] = found
-        return found
+            senders = [u for u in self.of_kind[kind] if readable >> u & 1]
+            self._senders[kind, receiver] = senders
+        return senders
 
     def random_edge(self, kind: EdgeClass) -> RawEdge | None:
         """A random edge of a class that is not in the set yet."""

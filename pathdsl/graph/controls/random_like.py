@@ -33,6 +33,7 @@ from pathdsl.graph.paths.neurons import (
     atoms,
     neuron_bit,
     neuron_of,
+    node_of,
     subtract,
     told_apart,
     unite,
@@ -69,11 +70,11 @@ def renaming(sets: PathSets, paths: PathSet, seed: int) -> Renaming:
     taken = frozenset(unit.component for unit in named)
     whole = [c for c in components if neuron_of(c, layout) is None]
     for kind in (HEAD, MLP):
-        wanted = [c for c in whole if layout.components[c].kind is kind]
+        mentioned = [c for c in whole if layout.components[c].kind is kind]
         free = [i for i, c in enumerate(layout.components) if c.kind is kind and i not in taken]
-        if len(wanted) > len(free):
+        if len(mentioned) > len(free):
             raise ValueError(
-                f"it names {len(wanted)} {kind.plural} and the model has {len(free)} others"
+                f"it names {len(mentioned)} {kind.plural} and the model has {len(free)} others"
             )
     for attempt in range(ATTEMPTS):
         draws = Draws(seed, "random_like", str(attempt))
@@ -132,8 +133,8 @@ def random_edges(
     for u, v, slot in start:
         key = (layout.components[u].kind.name, layout.components[v].kind.name, slot)
         classes[key] = classes.get(key, 0) + 1
-    wanted = classes if count is None else _scaled(classes, count)
-    edges = draw_edges(layout, start, wanted, seed, ATTEMPTS)
+    sizes = classes if count is None else _scaled(classes, count)
+    edges = draw_edges(layout, start, sizes, seed, ATTEMPTS)
     return listed(edges, layout)
 
 
@@ -145,9 +146,9 @@ def _atom(index: int, spared: int, mapping: Renaming, layout: Layout) -> tuple[i
     new = mapping.get(index, index)
     moved = 0
     for i in bits(spared):
-        found = neuron_of(mapping.get(i, i), layout)
-        assert found is not None  # an MLP spares neurons only
-        moved |= 1 << neuron_bit(layout.components[new].layer, found[1], layout)
+        neuron = neuron_of(mapping.get(i, i), layout)
+        assert neuron is not None  # an MLP spares neurons only
+        moved |= 1 << neuron_bit(layout.components[new].layer, neuron[1], layout)
     return new, moved
 
 
@@ -193,7 +194,7 @@ def _draw_neurons(
     """Other neurons of the same MLPs, one for each; ValueError where an MLP has too few."""
     by_layer: dict[int, list[int]] = {}
     for index in sorted(wanted):
-        by_layer.setdefault(neuron_of(index, layout)[0], []).append(index)  # type: ignore[index]
+        by_layer.setdefault(node_of(index, layout).layer, []).append(index)
     mapping: dict[int, int] = {}
     for layer, indices in by_layer.items():
         bits_of = (neuron_bit(layer, j, layout) for j in range(layout.shape.d_mlp))
@@ -267,8 +268,8 @@ def _scaled(classes: Mapping[EdgeClass, int], count: int) -> dict[EdgeClass, int
     if count < 1:
         raise ValueError(f"`count: {count}` draws no edge")
     total = sum(classes.values())
-    wanted = {key: size * count // total for key, size in classes.items()}
+    sizes = {key: size * count // total for key, size in classes.items()}
     rest = sorted(classes, key=lambda key: (-(classes[key] * count % total), key))
-    for key in rest[: count - sum(wanted.values())]:
-        wanted[key] += 1
-    return wanted
+    for key in rest[: count - sum(sizes.values())]:
+        sizes[key] += 1
+    return sizes

@@ -37,12 +37,13 @@ class Walker:
 
     def walk(self) -> list[RawEdge]:
         """The edges of one walk from `input` to `logits`, in order."""
-        at, found = 0, []
+        at = 0
+        edges: list[RawEdge] = []
         while at != self.layout.logits:
             v, slot = self.draws.choice(self.out[at])
-            found.append((at, v, slot))
+            edges.append((at, v, slot))
             at = v
-        return found
+        return edges
 
 
 def draw_walks(layout: Layout, count: int, seed: int) -> list[RawEdge]:

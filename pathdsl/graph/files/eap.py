@@ -90,11 +90,11 @@ def read_edges_file(path: Path, layout: Layout, top: int | None = None) -> Liste
     if file.edges is None:
         return _circuit_of_nodes(file, chosen, layout, selected=top is not None)
     edges = sorted(file.edge[name] for name in chosen)
-    found = listed(edges, layout)
+    circuit = listed(edges, layout)
     refuse_masks(file, {u for u, _, _ in edges} if top is None else None)
     if top is None:
-        _refuse_contradiction(file, edges, found, layout)
-    return found
+        _refuse_contradiction(file, edges, circuit, layout)
+    return circuit
 
 
 def read_circuit(path: Path, layout: Layout) -> CircuitFile:
@@ -198,11 +198,11 @@ def edge_name(sender: int, receiver: int, slot: str | None, layout: Layout) -> s
 
 def _entries(content: Mapping[str, object], key: str, what: str) -> dict[str, Mapping[str, object]]:
     """The object `edges` or `nodes`; a bare truth value stands for `in_graph`."""
-    found = content.get(key, {} if key == "nodes" else None)
-    if not isinstance(found, dict):
+    objects = content.get(key, {} if key == "nodes" else None)
+    if not isinstance(objects, dict):
         raise UnusableFile(f"a circuit file has an object `{key}`")
     entries: dict[str, Mapping[str, object]] = {}
-    for name, entry in found.items():
+    for name, entry in objects.items():
         if isinstance(entry, bool):
             entry = {"in_graph": entry}
         if not isinstance(entry, dict):
@@ -215,11 +215,11 @@ T = TypeVar("T")
 
 
 def _looked_up(entries: Iterable[str], look: Callable[[str], T | None], what: str) -> dict[str, T]:
-    found = {name: look(name) for name in entries}
-    unknown = [name for name, one in found.items() if one is None]
+    looked_up = {name: look(name) for name in entries}
+    unknown = [name for name, one in looked_up.items() if one is None]
     if unknown:
         raise UnusableFile(f"this model has no {what} {_names(unknown)}")
-    return {name: one for name, one in found.items() if one is not None}
+    return {name: one for name, one in looked_up.items() if one is not None}
 
 
 def _names(names: Sequence[str]) -> str:
@@ -231,17 +231,17 @@ def _check_config(cfg: object, layout: Layout) -> None:
     if not isinstance(cfg, Mapping):
         raise UnusableFile("a circuit file says which model it is for in an object `cfg`")
     shape = layout.shape
-    wanted = {
+    fields = {
         "n_layers": shape.n_layers,
         "n_heads": shape.n_heads,
         "parallel_attn_mlp": shape.parallel,
         "d_model": shape.d_model,
     }
-    for key, expected in wanted.items():
-        found = cfg.get(key, expected if key not in ("n_layers", "n_heads") else None)
-        if found != expected or isinstance(found, bool) is not isinstance(expected, bool):
+    for key, expected in fields.items():
+        written = cfg.get(key, expected if key not in ("n_layers", "n_heads") else None)
+        if written != expected or isinstance(written, bool) is not isinstance(expected, bool):
             raise UnusableFile(
-                f"its `{key}` is {json.dumps(found, default=str)[:60]} and this model's is "
+                f"its `{key}` is {json.dumps(written, default=str)[:60]} and this model's is "
                 f"{json.dumps(expected)}"
             )
 

@@ -53,20 +53,20 @@ class Ranking:
 
     def first(self, count: int) -> PathSet:
         """The circuit of the first edges; `none` where they join no `input` with `logits`."""
-        found = listed(sorted(self.edges[:count]), self.layout)
-        return found if count > len(unused_edges(found, self.layout)) else NONE
+        circuit = listed(sorted(self.edges[:count]), self.layout)
+        return circuit if count > len(unused_edges(circuit, self.layout)) else NONE
 
     def ties(self) -> tuple[tuple[int, int, float | None], ...]:
         """(size, edges of one score, that score) for each size whose end lies among equal scores.
 
         The circuit of that size depends on the names of edges.
         """
-        found = []
+        ties = []
         for count in dict.fromkeys(int(size * len(self)) for size in SIZES):
             if 0 < count < len(self) and self.scores[count - 1] == self.scores[count]:
                 cut = self.scores[count]
-                found.append((count, self.scores.count(cut), cut))
-        return tuple(found)
+                ties.append((count, self.scores.count(cut), cut))
+        return tuple(ties)
 
 
 def read_ranking(path: Path, layout: Layout, *, signed: bool) -> Ranking:

@@ -214,11 +214,11 @@ def _rotary_positions(config: Mapping[str, object]) -> int:
     context; `dynamic` beyond `max_position_embeddings`. So the context ends there.
     """
     most = integer(config, "max_position_embeddings")
-    found = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if not isinstance(found, Mapping):
+    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if not isinstance(rope, Mapping):
         raise ValueError("`rope_parameters` is no object")
-    nested = [part for part in found.values() if isinstance(part, Mapping)]
-    for part in nested or [found]:
+    nested = [part for part in rope.values() if isinstance(part, Mapping)]
+    for part in nested or [rope]:
         kind = part.get("rope_type") or part.get("type") or "default"
         if kind not in _ROTARY:
             raise UnsupportedConfig(f"rotary embeddings of type `{kind}` are not known")

@@ -87,10 +87,10 @@ class Leaves:
 
     def leaf(self, paths: Regular | Listed) -> Leaf:
         """The leaf of a regular or listed set; raises PlanError (PD211) if it has many letters."""
-        found = self._known.get(paths)
-        if found is None:
-            found = self._known[paths] = Leaf(paths, self.layout)
-        return found
+        leaf = self._known.get(paths)
+        if leaf is None:
+            leaf = self._known[paths] = Leaf(paths, self.layout)
+        return leaf
 
 
 class Automaton:
@@ -124,8 +124,8 @@ class Automaton:
         """Choose an input of `component`: the edge letters that this leaves open."""
         layer = self.layout.layer_of[component]
         key = (state, slot, layer)
-        found = self._slot_steps.get(key)
-        if found is None:
+        step = self._slot_steps.get(key)
+        if step is None:
             free = 0
             related: dict[Rel, int] = {}
             for leaf, nodes, edges, node_mask, _ in self._placed:
@@ -134,14 +134,14 @@ class Automaton:
                     free |= its_free << edges
                     for relation, letters in its_related:
                         related[relation] = related.get(relation, 0) | letters << edges
-            found = SlotStep(free=free, related=tuple(sorted(related.items())))
-            self._slot_steps[key] = found
-        return found
+            step = SlotStep(free=free, related=tuple(sorted(related.items())))
+            self._slot_steps[key] = step
+        return step
 
     def sender_classes(self, between: int) -> tuple[SenderClass, ...]:
         """Partition of all components by how reading one as the sender goes on."""
-        found = self._classes.get(between)
-        if found is None:
+        classes = self._classes.get(between)
+        if classes is None:
             parts: list[tuple[int, dict[Guards, int]]] = [(self._everything, {})]
             for leaf, nodes, edges, _, edge_mask in self._placed:
                 local = between >> edges & edge_mask
@@ -164,7 +164,7 @@ class Automaton:
             for mask, moves in parts:
                 key = tuple(sorted(moves.items()))
                 alike[key] = alike.get(key, 0) | mask
-            found = self._classes[between] = tuple(
+            classes = self._classes[between] = tuple(
                 SenderClass(
                     senders=mask,
                     free=dict(key).get((), 0),
@@ -172,13 +172,13 @@ class Automaton:
                 )
                 for key, mask in alike.items()
             )
-        return found
+        return classes
 
     def upstream(self, stage: int, state: int, *, between: bool) -> Upstream:
         """A state of a reader of the residual stream at `stage`: at a component, or `between`."""
         key = (stage, state, between)
-        found = self._upstream.get(key)
-        if found is None:
+        upstream = self._upstream.get(key)
+        if upstream is None:
             left = 0
             looks: list[Hashable] = []
             for leaf, nodes, edges, node_mask, edge_mask in self._placed:
@@ -202,8 +202,8 @@ class Automaton:
             identity = _looks(self._formula, looks)
             if isinstance(identity, bool):
                 left = 0
-            found = self._upstream[key] = Upstream(left, identity)
-        return found
+            upstream = self._upstream[key] = Upstream(left, identity)
+        return upstream
 
     # ---------------------------------------------------------------------------------------------
     # Construction

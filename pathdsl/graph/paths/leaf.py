@@ -106,8 +106,8 @@ class Leaf:
     ) -> tuple[int, tuple[tuple[Rel, int], ...]]:
         """Edge letters open at an input of a component of `layer`: free ones, and by relation."""
         key = (state, slot, layer)
-        found = self._steps.get(key)
-        if found is None:
+        step = self._steps.get(key)
+        if step is None:
             free = 0
             related: dict[Rel, int] = {}
             for e in bits(self._open_edges(state)):
@@ -124,25 +124,25 @@ class Leaf:
                         free |= 1 << e
                     else:
                         related[relation] = related.get(relation, 0) | 1 << e
-            found = self._steps[key] = (free, tuple(sorted(related.items())))
-        return found
+            step = self._steps[key] = (free, tuple(sorted(related.items())))
+        return step
 
     def _open_edges(self, state: int) -> int:
-        found = self._open.get(state)
-        if found is None:
-            found = 0
+        edges = self._open.get(state)
+        if edges is None:
+            edges = 0
             for n in bits(state):
-                found |= self.nodes[n].before
-            self._open[state] = found
-        return found
+                edges |= self.nodes[n].before
+            self._open[state] = edges
+        return edges
 
     def parts(self, between: int) -> tuple[tuple[int, Moves], ...]:
         """Disjoint sets of components that read on alike as senders, with their moves.
 
         Components that are in none of them lead nowhere.
         """
-        found = self._parts.get(between)
-        if found is None:
+        parts = self._parts.get(between)
+        if parts is None:
             merged: dict[int, dict[Guards, int]] = {}
             for e in bits(between):
                 edge = self.edges[e]
@@ -155,8 +155,8 @@ class Leaf:
                             guards = tuple(sorted({*both[0], *both[1]}))
                         known = merged.setdefault(mask, {})
                         known[guards] = known.get(guards, 0) | 1 << n
-            found = self._parts[between] = tuple(_disjoint(merged))
-        return found
+            parts = self._parts[between] = tuple(_disjoint(merged))
+        return parts
 
     # ---------------------------------------------------------------------------------------------
     # Seen from a stage
@@ -164,10 +164,10 @@ class Leaf:
 
     def lowered(self, stage: int) -> Lowered:
         """The leaf as readers of the residual stream at `stage`, and all upstream, see it."""
-        found = self._lowered.get(stage)
-        if found is None:
-            found = self._lowered[stage] = self._lower(stage)
-        return found
+        lowered = self._lowered.get(stage)
+        if lowered is None:
+            lowered = self._lowered[stage] = self._lower(stage)
+        return lowered
 
     def _lower(self, stage: int) -> Lowered:
         standing = self.layout.standing[stage]

@@ -83,8 +83,8 @@ def node_of(index: int, layout: Layout) -> Component:
 
 def host(index: int, layout: Layout) -> int:
     """The component that an index belongs to: a neuron's MLP, else itself."""
-    found = neuron_of(index, layout)
-    return index if found is None else layout.mlp(found[0])
+    neuron = neuron_of(index, layout)
+    return index if neuron is None else layout.mlp(neuron[0])
 
 
 def atoms(mask: int, layout: Layout) -> Iterator[tuple[int, int]]:
@@ -129,25 +129,25 @@ def mask_of(indices: Iterable[int], apart: int, layout: Layout) -> int:
     for beyond in bits(apart >> base):
         mlp = host(base + beyond, layout)
         by_mlp[mlp] = by_mlp.get(mlp, 0) | 1 << (base + beyond)
-    found = 0
+    mask = 0
     for index in indices:
-        found ^= atom_mask(index, by_mlp.get(index, 0))
-    return found
+        mask ^= atom_mask(index, by_mlp.get(index, 0))
+    return mask
 
 
 def hull(mask: int, layout: Layout) -> int:
     """The whole components that a mask holds or holds a neuron of."""
     base = len(layout.components)
-    found = mask & ((1 << base) - 1)
+    components = mask & ((1 << base) - 1)
     for beyond in bits(mask >> base):
-        found |= 1 << host(base + beyond, layout)
-    return found
+        components |= 1 << host(base + beyond, layout)
+    return components
 
 
 def whole(places: Iterable[Nodes], layout: Layout) -> tuple[Nodes, ...]:
     """Places with MLPs in place of their neurons, which have the same edges; each once."""
-    found = (replace(place, mask=hull(place.mask, layout)) for place in places)
-    return tuple(dict.fromkeys(found))
+    wholes = (replace(place, mask=hull(place.mask, layout)) for place in places)
+    return tuple(dict.fromkeys(wholes))
 
 
 def unite(a: int, b: int, layout: Layout) -> int:
@@ -170,7 +170,7 @@ def _combined(a: int, b: int, layout: Layout, op: Callable[[int, int], int]) -> 
     base, width = len(layout.components), layout.shape.d_mlp
     if not (a | b) >> base:
         return op(a, b)
-    found = op(a & ((1 << base) - 1), b & ((1 << base) - 1))
+    combined = op(a & ((1 << base) - 1), b & ((1 << base) - 1))
     every = (1 << width) - 1
     for layer in range(layout.shape.n_layers):
         first, mlp = base + layer * width, layout.mlp(layer)
@@ -178,8 +178,8 @@ def _combined(a: int, b: int, layout: Layout, op: Callable[[int, int], int]) -> 
         if x or y:
             x ^= every * (a >> mlp & 1)
             y ^= every * (b >> mlp & 1)
-            found |= (op(x, y) ^ every * (found >> mlp & 1)) << first
-    return found
+            combined |= (op(x, y) ^ every * (combined >> mlp & 1)) << first
+    return combined
 
 
 # -------------------------------------------------------------------------------------------------
@@ -189,11 +189,11 @@ def _combined(a: int, b: int, layout: Layout, op: Callable[[int, int], int]) -> 
 
 def told_apart(paths: PathSet, layout: Layout) -> int:
     """The bits of the neurons that a path set treats otherwise than their MLPs."""
-    found = 0
+    union = 0
     for mask in _masks(paths):
-        found |= mask
+        union |= mask
     base = len(layout.components)
-    return found >> base << base
+    return union >> base << base
 
 
 def split_paths(
@@ -205,20 +205,19 @@ def split_paths(
     `together`: neurons that no mask tells from each other are one component. Where no neuron is
     told apart, both come back as they are.
     """
-    found = told_apart(paths, layout)
+    apart = told_apart(paths, layout)
     for other in beside:
-        found |= told_apart(other, layout)
-    if not found:
+        apart |= told_apart(other, layout)
+    if not apart:
         return paths, layout
-    apart = [neuron_of(index, layout) for index in bits(found)]
+    base, width = len(layout.components), layout.shape.d_mlp
     groups: dict[tuple[int, object], list[int]] = {}
     seen: dict[tuple[int, int], set[int]] = {}
     if together:
-        base = len(layout.components)
         for number, mask in enumerate(dict.fromkeys(_masks(paths))):
             for beyond in bits(mask >> base):
-                seen.setdefault(divmod(beyond, layout.shape.d_mlp), set()).add(number)
-    for layer, neuron in apart:  # type: ignore[misc]
+                seen.setdefault(divmod(beyond, width), set()).add(number)
+    for layer, neuron in (divmod(beyond, width) for beyond in bits(apart >> base)):
         alike: object = frozenset(seen.get((layer, neuron), ())) if together else neuron
         groups.setdefault((layer, alike), []).append(neuron)
     by_layer: dict[int, tuple[tuple[int, ...], ...]] = {}

@@ -57,12 +57,12 @@ class Product:
 
     def examples(self, limit: int) -> list[str]:
         """Up to `limit` members, written as `input -[v]-> a0.h1 -[k]-> a1.h0 -> logits`."""
-        found = []
+        paths = []
         for path in self._walk(self.layout.logits, self.start, ()):
-            found.append(path)
-            if len(found) == limit:
+            paths.append(path)
+            if len(paths) == limit:
                 break
-        return found
+        return paths
 
     def index(self, component: int) -> int:
         """The index in masks of a component of `layout`."""
@@ -77,7 +77,7 @@ class Product:
 
     def own_edges(self) -> set[tuple[int, int, str | None]]:
         """The same with the indices of `layout`."""
-        found: set[tuple[int, int, str | None]] = set()
+        edges: set[tuple[int, int, str | None]] = set()
         seen = set()
         stack = [(self.layout.logits, self.start)]
         while stack:
@@ -89,9 +89,9 @@ class Product:
                 between = self._between(v, slot, states)
                 for u, after in self._senders(between).items():
                     if self.layout.senders_of[v] >> u & 1 and self._count(u, after):
-                        found.add((u, v, slot))
+                        edges.add((u, v, slot))
                         stack.append((u, after))
-        return found
+        return edges
 
     # ---------------------------------------------------------------------------------------------
 
@@ -118,8 +118,8 @@ class Product:
 
     def _senders(self, between: States) -> dict[int, States]:
         """For each component the states that may follow when it is read as the sender."""
-        found = self._next.get(between)
-        if found is None:
+        after = self._next.get(between)
+        if after is None:
             sets: dict[int, set[int]] = {}
             for m in between:
                 classes = self.automaton.sender_classes(m)
@@ -130,28 +130,28 @@ class Product:
                     for u in bits(part.senders):
                         sets.setdefault(u, set()).update(outcomes)
             shared: dict[States, States] = {}
-            found = {}
+            after = {}
             for u, outcomes in sets.items():
                 frozen = frozenset(outcomes)
-                found[u] = shared.setdefault(frozen, frozen)
-            self._next[between] = found
-        return found
+                after[u] = shared.setdefault(frozen, frozen)
+            self._next[between] = after
+        return after
 
     def _count(self, v: int, states: States) -> int:
         if v == 0:
             return int(any(self.automaton.accepts(q) for q in states))
         key = (v, states)
-        known = self._counts.get(key)
-        if known is None:
+        count = self._counts.get(key)
+        if count is None:
             if states not in self._seen:
                 self._seen.add(states)
                 if len(self._seen) > self.max_states:
                     raise too_many_states(self.max_states)
-            known = sum(
+            count = sum(
                 self._sum(self._between(v, slot, states), v) for slot in self.layout.slots_of(v)
             )
-            self._counts[key] = known
-        return known
+            self._counts[key] = count
+        return count
 
     def _sum(self, between: States, v: int) -> int:
         """Paths through every sender of `v`, summed layer by layer so that receivers share."""
@@ -164,18 +164,18 @@ class Product:
 
     def _sum_below(self, between: States, layer: int) -> int:
         key = (between, layer)
-        known = self._sums.get(key)
-        if known is None:
+        total = self._sums.get(key)
+        if total is None:
             after = self._senders(between)
             if layer == 0:
-                known = self._count(0, after[0])
+                total = self._count(0, after[0])
             else:
                 fresh = self.layout.below[layer] & ~self.layout.below[layer - 1]
-                known = self._sum_below(between, layer - 1) + sum(
+                total = self._sum_below(between, layer - 1) + sum(
                     self._count(u, after[u]) for u in bits(fresh)
                 )
-            self._sums[key] = known
-        return known
+            self._sums[key] = total
+        return total
 
     def _walk(self, v: int, states: States, tail: tuple[str, ...]) -> Iterator[str]:
         if v == 0:

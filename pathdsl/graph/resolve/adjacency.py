@@ -70,8 +70,8 @@ def no_edge(
         step,
         [End(place=n, node=step.target) for n in whole(receivers, places.layout)],
     )
-    found = checker.faults or [_plain(step.target, before)]
-    return LanguageError(found)
+    faults = checker.faults or [_plain(step.target, before)]
+    return LanguageError(faults)
 
 
 def _plain(receiver: ast.Node, sender: ast.Node) -> Diagnostic:
@@ -113,8 +113,8 @@ class _Checker:
             case ast.Chain(first=first) if not last:
                 return self.ends(first, last=False, bindings=bindings, shown=shown)
             case ast.Chain(first=first, steps=steps):
-                found = self.ends(first, last=True, bindings=bindings, shown=shown)
-                return self.after(found, steps, bindings, shown)
+                senders = self.ends(first, last=True, bindings=bindings, shown=shown)
+                return self.after(senders, steps, bindings, shown)
             case ast.Name(name=name) if name in self.program.paths and name not in bindings:
                 path = self.program.paths[name].path
                 return self.ends(path, last=last, bindings={}, shown=shown or expr)

@@ -60,7 +60,7 @@ def indices(which: ast.Indices, count: int, what: str, node: ast.Node) -> tuple[
     """The layer or head numbers meant, in the author's order; out of range is PD205."""
     if which.every:
         return tuple(range(count))
-    found: dict[int, None] = {}
+    numbers: dict[int, None] = {}
     for low, high in which.ranges:
         if high >= count or low > high:
             wrong = f"{low}..{high}" if low > high else str(high)
@@ -70,8 +70,8 @@ def indices(which: ast.Indices, count: int, what: str, node: ast.Node) -> tuple[
                 node,
                 label=f"{what} {wrong} does not exist",
             )
-        found |= dict.fromkeys(range(low, high + 1))
-    return tuple(found)
+        numbers |= dict.fromkeys(range(low, high + 1))
+    return tuple(numbers)
 
 
 class Places:

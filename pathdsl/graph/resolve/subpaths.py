@@ -62,8 +62,8 @@ class SubPaths:
             case ast.Name(name=name) if name in self.program.paths:
                 if name not in self._is_part:
                     with self.opened(name, expr):
-                        found = self.is_sub_path(self.program.paths[name].path, {})
-                    self._is_part[name] = found
+                        is_part = self.is_sub_path(self.program.paths[name].path, {})
+                    self._is_part[name] = is_part
                 return self._is_part[name]
             case ast.ResidRef():
                 return False
@@ -148,9 +148,9 @@ class SubPaths:
             )
 
     def _letters(self, part: Regex | PathSet) -> int:
-        known = self._sizes.get(id(part))
-        if known is not None:
-            return known
+        size = self._sizes.get(id(part))
+        if size is not None:
+            return size
         match part:
             case Cat(parts=parts) | Alt(options=parts):
                 return sum(map(self._letters, parts))

@@ -32,7 +32,7 @@ def check_arguments(
 ) -> Faults:
     """Missing, unknown, repeated and ill-valued arguments of one call written at `span`."""
     places = iter(signature.by_place)
-    found: dict[str, ast.Argument] = {}
+    given: dict[str, ast.Argument] = {}
     surplus = False
     for argument in arguments:
         if argument.keyword:
@@ -45,19 +45,19 @@ def check_arguments(
             if not surplus or argument.keyword:
                 yield _surplus(signature, argument)
             surplus = True
-        elif parameter.name in found:
+        elif parameter.name in given:
             yield fault(
                 "PD114",
                 f"`{parameter.name}` is given twice",
                 argument.span,
                 "given again here",
-                labels=[(found[parameter.name].span, "first given here")],
+                labels=[(given[parameter.name].span, "first given here")],
                 help="leave one of them out",
             )
         else:
-            found[parameter.name] = argument
+            given[parameter.name] = argument
             yield from check_value(scope, parameter, argument.value)
-    missing = [p.name for p in signature.parameters if p.required and p.name not in found]
+    missing = [p.name for p in signature.parameters if p.required and p.name not in given]
     if missing and not surplus:
         yield fault(
             "PD113",

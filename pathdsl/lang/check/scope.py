@@ -119,8 +119,8 @@ def unknown(
         kind = "loop variable"
     wanted = " or ".join(_ARTICLES.get(k, f"a {k}") for k in kinds)
     if kind:
-        found = program.find(name.name)
-        labels = [(found.name.span, "declared here")] if found is not None else []
+        declaration = program.find(name.name)
+        labels = [(declaration.name.span, "declared here")] if declaration is not None else []
         yield fault(
             "PD111",
             f"`{name.name}` is a {kind}, wanted {wanted}",

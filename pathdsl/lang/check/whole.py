@@ -99,11 +99,11 @@ def _claim(scope: Scope, claim: ast.ClaimDecl) -> Faults:
 
 
 def _confidence(scope: Scope, confidence: ast.Number) -> Faults:
-    for found in check_value(scope, _CONFIDENCE, confidence):
+    for problem in check_value(scope, _CONFIDENCE, confidence):
         value = confidence.value
-        whole = found.code == "PD116" and 1 < value < 100 and not confidence.percent
+        whole = problem.code == "PD116" and 1 < value < 100 and not confidence.percent
         help = f"`at {value:g}% confidence`" if whole else "`at 95% confidence`"
-        yield fault(found.code, found.message, found.span, found.label, help=help)
+        yield fault(problem.code, problem.message, problem.span, problem.label, help=help)
 
 
 def _methods(scope: Scope, methods: tuple[ast.Call, ...]) -> Faults:

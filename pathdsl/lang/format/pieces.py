@@ -66,16 +66,16 @@ class Bit:
 
 def comments_between(text: str, start: int, end: int) -> tuple[list[Comment], bool]:
     """The comments of a gap between two tokens, and whether an empty line ends the gap."""
-    found: list[Comment] = []
+    comments: list[Comment] = []
     newlines = 0
     for match in _COMMENT.finditer(text, start, end):
         if match.group() == "\n":
             newlines += 1
             continue
-        own = bool(found) or newlines > 0 or start == 0
-        found.append(Comment(text=match.group().rstrip(), own=own, blank=newlines > 1))
+        own = bool(comments) or newlines > 0 or start == 0
+        comments.append(Comment(text=match.group().rstrip(), own=own, blank=newlines > 1))
         newlines = 0
-    return found, newlines > 1
+    return comments, newlines > 1
 
 
 def bits_of(tree: Tree[Token], text: str) -> list[Bit]:
@@ -106,12 +106,12 @@ def bits_of(tree: Tree[Token], text: str) -> list[Bit]:
 
 def _tokens(tree: Tree[Token]) -> list[tuple[Token, str, Role, str]]:
     """Every token in order with its rule, role and owner; no recursion, trees may be deep."""
-    found: list[tuple[Token, str, Role, str]] = []
+    tokens: list[tuple[Token, str, Role, str]] = []
     waiting: list[tuple[Tree[Token] | Token, str, Role, str]] = [(tree, "", "", "")]
     while waiting:
         node, rule, role, owner = waiting.pop()
         if isinstance(node, Token):
-            found.append((node, rule, role, owner))
+            tokens.append((node, rule, role, owner))
             continue
         own = _rule_name(str(node.data), rule)
         inner = _LAID_OUT.get(own)
@@ -126,7 +126,7 @@ def _tokens(tree: Tree[Token]) -> list[tuple[Token, str, Role, str]]:
                 what = ("close", own)
             children.append((child, own, *what))
         waiting.extend(reversed(children))
-    return found
+    return tokens
 
 
 def _rule_name(rule: str, parent: str) -> str:

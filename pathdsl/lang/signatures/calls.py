@@ -2,10 +2,12 @@
 
 Everything a `.circuit` file can name without declaring it stands here as data: block fields,
 loaders, data sources, treated values, statistics, measures, scores, searches for knockouts, and
-claim methods. The checks read it to report faults, the lowering to fill in defaults::
+claim methods. The checks read it to report faults, the lowering to fill in defaults:
 
-    >>> resolve_options(score)           # faithfulness(nodes)
-    {"metric": None, "task": None, "scope": None, "as": "recovered"}
+    >>> from pathdsl.lang.syntax.parse import parse
+    >>> file, _ = parse("let x = faithfulness(full)", "x.circuit")
+    >>> resolve_options(file.statements[0].expression)["as"]
+    'recovered'
 
 Source: docs/language.md; a value after `name:` there (`among: 100`) is the default.
 """

@@ -1,6 +1,6 @@
 """What a choice of knockouts may be called with: a record for each.
 
-Source: docs/scores.md, `completeness` and `minimality`.
+Source: docs/scores.md, completeness(P, knockouts: K); docs/scores.md, minimality(P).
 """
 
 from __future__ import annotations

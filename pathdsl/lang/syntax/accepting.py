@@ -31,20 +31,20 @@ class Accepting:
         """The names of the terminals that could follow, `$END` among them."""
         key = tuple(stack)
         if key not in self._known:
-            found = frozenset(
+            terminals = frozenset(
                 name
                 for name in self._states[key[-1]]
                 if name.isupper() and self._takes(list(key), name)
             )
             if len(self._known) >= _KEPT:
-                return found
-            self._known[key] = found
+                return terminals
+            self._known[key] = terminals
         return self._known[key]
 
     def _takes(self, stack: list[int], name: str) -> bool:
         """Whether a terminal is shifted, after any number of reductions."""
-        while (found := self._states[stack[-1]].get(name)) is not None:
-            action, rule = found
+        while (entry := self._states[stack[-1]].get(name)) is not None:
+            action, rule = entry
             if action is Shift:
                 return True
             if rule.expansion:

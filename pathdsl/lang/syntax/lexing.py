@@ -41,10 +41,10 @@ class _Lexer(ContextualLexer):
         at = counter.char_pos
         while at < text.end:
             lexer: Any = self.lexers[parser_state.position]
-            found = lexer.scanner.match(text, at)
-            if found is None:
+            match = lexer.scanner.match(text, at)
+            if match is None:
                 break
-            value, kind = found
+            value, kind = match
             start, at = at, at + len(value)
             counter.char_pos = at
             if kind in lexer.ignore_types:

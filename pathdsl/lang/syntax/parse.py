@@ -66,16 +66,16 @@ def parse(text: str, path: str) -> tuple[ast.File, list[Diagnostic]]:
     broken: list[ast.Name] = []
     spelt: list[tuple[int, ast.Statement, list[Diagnostic]]] = []
     for piece in pieces:
-        found = [piece.fault] if piece.fault else []
+        problems = [piece.fault] if piece.fault else []
         if piece.tree is not None:
-            statement, found = build_statement(piece.tree, path, text)
-            if not found:
+            statement, problems = build_statement(piece.tree, path, text)
+            if not problems:
                 other = may_correct(text, piece.start, piece.end)
                 spellings = _other_spellings(piece.tree, path) if other else []
                 spelt.append((len(statements), statement, spellings))
                 statements.append(statement)
-        faults += found
-        if found and (named := _NAMED.match(text, piece.start)):
+        faults += problems
+        if problems and (named := _NAMED.match(text, piece.start)):
             span = Span(path=path, start=named.start(1), end=named.end(1))
             broken.append(ast.Name(name=named.group(1), span=span))
     kept, wrong = _without_other_spellings(statements, spelt, broken)
@@ -208,11 +208,11 @@ def _indented(keyword: re.Match[str], path: str) -> Diagnostic:
 
 def _other_spellings(tree: Tree[Token], path: str) -> list[Diagnostic]:
     """Names that are how another tool writes a node: `L9H9`, `mlp5`."""
-    found = []
+    faults = []
     for token in tree.scan_values(lambda value: isinstance(value, Token)):
         if token.type == "NAME" and (right := correction_of_name(token)):
             span = Span(path=path, start=token.start_pos or 0, end=token.end_pos or 0)
-            found.append(
+            faults.append(
                 Diagnostic(
                     code="PD006",
                     message=f"`{token}` is how another tool writes a node",
@@ -221,7 +221,7 @@ def _other_spellings(tree: Tree[Token], path: str) -> list[Diagnostic]:
                     help=f"`{right}`",
                 )
             )
-    return found
+    return faults
 
 
 def _without_other_spellings(

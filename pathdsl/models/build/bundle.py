@@ -93,7 +93,7 @@ def write(folder: Path, model: GPT2LMHeadModel, truth: Truth, card: str, module:
 
 
 def command_line(name: str, build: Callable[[Path], None]) -> None:
-    """`python -m pathdsl.models.build.X [FOLDER]`: build into the folder, or into the package."""
+    """`python -m pathdsl.models.build.NAME [FOLDER]`: into the folder, or into the package."""
     parser = argparse.ArgumentParser(description=f"Build the bundled model `{name}`.")
     parser.add_argument("folder", type=Path, nargs="?", default=DATA / name)
     build(parser.parse_args().folder)

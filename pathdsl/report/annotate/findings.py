@@ -18,26 +18,14 @@ from pathdsl.report.content.file import file_content
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.result import outcome_object
 from pathdsl.report.formats import Settings
-from pathdsl.score.results import Verdict
 
 if TYPE_CHECKING:  # `lint` prints findings too, and must start fast
-    from pathdsl.checking.lock.drift import Comparison
     from pathdsl.checking.outcome import FileOutcome
     from pathdsl.lang.program import Program
 
 __all__ = [
-    "Annotations",
-    "Finding",
-    "Level",
-    "Place",
-    "base_name",
-    "claim_place",
-    "excused",
-    "level_of",
-    "message_of",
-    "of_diagnostics",
-    "of_outcome",
-    "said",
+    "Annotations", "Finding", "Level", "Place", "claim_place", "excused", "level_of", "message_of",
+    "of_diagnostics", "of_outcome", "said",
 ]  # fmt: skip
 
 Level = Literal["error", "warning"]
@@ -83,15 +71,10 @@ class Annotations:
         self.n_files = 0
         self.n_claims: int | None = None
 
-    def checked(
-        self,
-        outcome: FileOutcome,
-        sources: Mapping[str, SourceFile],
-        comparison: Comparison | None,
-    ) -> str:
+    def checked(self, outcome: FileOutcome) -> str:
         """Take in one file that was checked."""
         allowed = self.settings.allow_inconclusive
-        self.findings += of_outcome(outcome, sources, allow_inconclusive=allowed)
+        self.findings += of_outcome(outcome, outcome.sources, allow_inconclusive=allowed)
         self.n_files += 1
         claims = outcome.judgement.claims if outcome.judgement is not None else ()
         self.n_claims = (self.n_claims or 0) + len(claims)
@@ -124,7 +107,7 @@ def of_outcome(
                     name=claim.name,
                     level=level,
                     message="\n".join(text for text in (said(claim), claim.text) if text),
-                    place=claim_place(claim.name, outcome.program, sources, outcome.path),
+                    place=claim_place(claim.declared, outcome.program, sources, outcome.path),
                     claim=numbers,
                 )
             )
@@ -166,7 +149,7 @@ def said(claim: ClaimContent) -> str:
 
 def excused(claim: ClaimContent, allow_inconclusive: bool) -> bool:
     """Whether a claim that is not as expected is no failure, as `--allow-inconclusive` says."""
-    return allow_inconclusive and not claim.as_expected and claim.verdict == Verdict.INCONCLUSIVE
+    return allow_inconclusive and not claim.as_expected and claim.verdict == "inconclusive"
 
 
 def level_of(claim: ClaimContent, allow_inconclusive: bool) -> Level | None:
@@ -176,20 +159,15 @@ def level_of(claim: ClaimContent, allow_inconclusive: bool) -> Level | None:
     return "warning" if excused(claim, allow_inconclusive) else "error"
 
 
-def base_name(name: str) -> str:
-    """The name of the claim as declared: `each` for its member `each[a9.h9@END]`."""
-    return name.partition("[")[0]
-
-
 def claim_place(
     name: str, program: Program | None, sources: Mapping[str, SourceFile], path: str
 ) -> Place:
-    """Where a claim's name is written; the file alone where the program has no such claim."""
+    """Where a declared claim has its name; the file alone where the program has no such claim."""
     claims = program.claims if program is not None else ()
     for claim in claims:
-        if claim.name.name == base_name(name):
-            known = {**sources, **(program.sources if program is not None else {})}
-            return _place(claim.name.span, known)
+        if claim.name.name == name:
+            texts = {**sources, **(program.sources if program is not None else {})}
+            return _place(claim.name.span, texts)
     return Place(path=path)
 
 

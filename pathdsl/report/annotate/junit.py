@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from xml.etree import ElementTree as ET
 
-from pathdsl.checking.lock.drift import Comparison
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.render import render
@@ -44,15 +43,10 @@ class JUnit:
         self.settings = settings
         self._suites: list[ET.Element] = []
 
-    def checked(
-        self,
-        outcome: FileOutcome,
-        sources: Mapping[str, SourceFile],
-        comparison: Comparison | None,
-    ) -> str:
+    def checked(self, outcome: FileOutcome) -> str:
         """Take in one file."""
         allowed = self.settings.allow_inconclusive
-        self._suites.append(suite(outcome, sources, allow_inconclusive=allowed))
+        self._suites.append(suite(outcome, outcome.sources, allow_inconclusive=allowed))
         return ""
 
     def end(self, code: ExitCode) -> str:
@@ -81,29 +75,29 @@ def suite(
     cases = [_case(outcome, claim, share, allow_inconclusive) for claim in claims]
     if outcome.exit_code in (ExitCode.WRONG_INPUT, ExitCode.MACHINE_FAILED):
         cases = _stopped(outcome, sources)
-    found = ET.Element("testsuite", name=_clean(outcome.path), tests=str(len(cases)))
+    element = ET.Element("testsuite", name=_clean(outcome.path), tests=str(len(cases)))
     for name, tag in COUNTS.items():
-        found.set(name, str(sum(case.find(tag) is not None for case in cases)))
-    found.set("time", _seconds(outcome.seconds))
-    found.extend(cases)
+        element.set(name, str(sum(case.find(tag) is not None for case in cases)))
+    element.set("time", _seconds(outcome.seconds))
+    element.extend(cases)
     warnings = [d for d in outcome.diagnostics if d.severity is Severity.WARNING]
     if warnings:
-        ET.SubElement(found, "system-out").text = _clean(_rendered(warnings, sources))
-    return found
+        ET.SubElement(element, "system-out").text = _clean(_rendered(warnings, sources))
+    return element
 
 
 def _case(
     outcome: FileOutcome, claim: ClaimContent, seconds: float, allow_inconclusive: bool
 ) -> ET.Element:
-    found = _test(outcome, claim.name, seconds)
+    case = _test(outcome, claim.name, seconds)
     block, message = _clean(claim_block(claim, View())), _clean(said(claim))
     if claim.as_expected:
-        ET.SubElement(found, "system-out").text = block
+        ET.SubElement(case, "system-out").text = block
     elif excused(claim, allow_inconclusive):
-        ET.SubElement(found, "skipped", message=message).text = block
+        ET.SubElement(case, "skipped", message=message).text = block
     else:
-        ET.SubElement(found, "failure", message=message, type=claim.verdict).text = block
-    return found
+        ET.SubElement(case, "failure", message=message, type=claim.verdict).text = block
+    return case
 
 
 def _stopped(outcome: FileOutcome, sources: Mapping[str, SourceFile]) -> list[ET.Element]:

@@ -49,8 +49,8 @@ class Sarif(Annotations):
 
 def sarif(findings: Iterable[Finding], code: ExitCode) -> Object:
     """The SARIF log of all findings, as one object for JSON; `code` is the exit code."""
-    found = list(findings)
-    rules = sorted({finding.rule for finding in found})
+    listed = list(findings)
+    rules = sorted({finding.rule for finding in listed})
     return {
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -70,7 +70,7 @@ def sarif(findings: Iterable[Finding], code: ExitCode) -> Object:
                     }
                 ],
                 "columnKind": "unicodeCodePoints",
-                "results": [_result(finding, rules.index(finding.rule)) for finding in found],
+                "results": [_result(finding, rules.index(finding.rule)) for finding in listed],
             }
         ],
     }
@@ -90,7 +90,7 @@ def _rule(code: str) -> Object:
 
 
 def _result(finding: Finding, index: int) -> Object:
-    found: Object = {
+    result: Object = {
         "ruleId": finding.rule,
         "ruleIndex": index,
         "level": finding.level,
@@ -98,13 +98,13 @@ def _result(finding: Finding, index: int) -> Object:
         "locations": [_location(finding.place)],
     }
     if finding.related:
-        found["relatedLocations"] = [
+        result["relatedLocations"] = [
             {"id": number, **_location(place), "message": {"text": visible(text)}}
             for number, (place, text) in enumerate(finding.related)
         ]
     if finding.claim is not None:
-        found["properties"] = _numbers(finding.claim)
-    return found
+        result["properties"] = _numbers(finding.claim)
+    return result
 
 
 def _location(place: Place) -> Object:

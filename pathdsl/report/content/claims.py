@@ -7,7 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 
-from pathdsl.report.content.rows import Measured, Object, WorstOf, measured, member_rows, spread_of
+from pathdsl.report.content.rows import (
+    Measured,
+    Object,
+    WorstOf,
+    measured,
+    member_rows,
+    split_name,
+    spread_of,
+)
 from pathdsl.report.formulas.safe_mathml import plain_mathml
 from pathdsl.report.numbers import apart, nothing_to_treat, p_text, shown, wanted_text
 
@@ -79,6 +87,11 @@ class ClaimContent(WorstOf):
     worst: tuple[PromptRow, ...]
 
     @property
+    def declared(self) -> str:
+        """The name that the file declares, without the member."""
+        return split_name(self.name)[0]
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """The notes, the other norm mode and how many prompts would settle it."""
         return tuple(text for text in (*self.notes, self.other_norm, self.settle) if text)
@@ -139,7 +152,7 @@ def bounds(claim: Object) -> tuple[float, ...]:
 
 def declaration(name: str, file: Object) -> Object:
     """The declaration of a claim, or of the family that it is a member of; {} where none is."""
-    stem = name.partition("[")[0]
+    stem, _ = split_name(name)
     for formula in file.get("formulas", ()):
         if formula["kind"] == "claim" and formula["name"] == stem:
             declared: Object = formula

@@ -37,34 +37,32 @@ def lock_content(file: Object) -> LockContent | None:
     compared = file.get("lock")
     if compared is None and "lock_file" not in file:
         return None
-    found = file.get("lock_file") or {}
-    tone, said = _state(file, found, compared)
+    held = file.get("lock_file") or {}
+    tone, said = _state(file, held, compared)
     return LockContent(
         tone=tone,
         said=said,
-        path=found.get("path", ""),
-        sha256=found.get("sha256") or "",
+        path=held.get("path", ""),
+        sha256=held.get("sha256") or "",
         drifts=tuple(_told(one) for one in (compared or {}).get("drift", ())),
         around=tuple(_told(one) for one in (compared or {}).get("surroundings", ())),
-        held=tuple((_plainly(name), text) for name, text in found.get("inputs", {}).items()),
-        beside=tuple(
-            (_plainly(name), text) for name, text in found.get("surroundings", {}).items()
-        ),
+        held=tuple((_plainly(name), text) for name, text in held.get("inputs", {}).items()),
+        beside=tuple((_plainly(name), text) for name, text in held.get("surroundings", {}).items()),
     )
 
 
-def _state(file: Object, found: Object, compared: Object | None) -> tuple[str, str]:
+def _state(file: Object, held: Object, compared: Object | None) -> tuple[str, str]:
     if compared is not None:
         said = f"checked against its lock: {compared.get('said', 'compared')}"
         return ("bad", said) if compared["drifted"] else ("good", f"{said}; nothing drifted")
-    if not found:
+    if not held:
         return "", f"no lock lies beside the file; `pathdsl lock {file['path']}` writes one"
-    if found["fault"]:
-        return "bad", found["fault"]
-    quantities = many(found["quantities"], "quantity", "quantities")
-    said = f"a lock of {many(found['claims'], 'claim')} and {quantities} lies beside the file"
+    if held["fault"]:
+        return "bad", held["fault"]
+    quantities = many(held["quantities"], "quantity", "quantities")
+    said = f"a lock of {many(held['claims'], 'claim')} and {quantities} lies beside the file"
     again = f"`pathdsl check --locked {file['path']}` compares"
-    if not found["same_text"]:
+    if not held["same_text"]:
         return "open", f"{said}, but of another text of it: {again}"
     return "", f"{said} and is of this text of it; this check was not compared with it: {again}"
 

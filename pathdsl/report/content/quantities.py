@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pathdsl.report.content.rows import Object, WorstOf, measured, member_rows, spread_of
+from pathdsl.report.content.rows import (
+    Object,
+    WorstOf,
+    measured,
+    member_rows,
+    split_name,
+    spread_of,
+)
 from pathdsl.report.numbers import digits, nothing_to_treat
 
 __all__ = ["QuantityFamily", "QuantityRow", "families"]
@@ -44,7 +51,7 @@ def families(
     """Quantities by their `let`; `declared` has its text and its MathML by name."""
     by_name: dict[str, list[Object]] = {}
     for quantity in quantities:
-        by_name.setdefault(quantity["name"].partition("[")[0], []).append(quantity)
+        by_name.setdefault(split_name(quantity["name"])[0], []).append(quantity)
     for name, members in by_name.items():
         single = len(members) == 1 and members[0]["name"] == name
         ordered = sorted(members, key=_size)
@@ -75,7 +82,7 @@ def _row(quantity: Object, single: bool, noise: float, places: int | None) -> Qu
         numbers["estimate"] = f"{int(estimate):,}" if whole else f"{estimate:.4g}"
     confidence, unchanged = quantity["confidence"], quantity.get("unchanged")
     return QuantityRow(
-        name=name if single else name.partition("[")[2].removesuffix("]"),
+        name=name if single else split_name(name)[1],
         unit="" if quantity["unit"] == "none" else quantity["unit"],
         **numbers,
         n=f"{n:,}" if n else "",

@@ -8,9 +8,21 @@ from typing import Any
 
 from pathdsl.report.numbers import many, pair, shown, spread_words
 
-__all__ = ["Measured", "MemberRow", "Object", "WorstOf", "measured", "member_rows", "spread_of"]
+__all__ = [
+    "Measured", "MemberRow", "Object", "WorstOf", "measured", "member_rows", "split_name",
+    "spread_of",
+]  # fmt: skip
 
 Object = Mapping[str, Any]
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """The declared name and the member: `each` and `a9.h9@END` of `each[a9.h9@END]`, or "" of none.
+
+    Objects have names alone; a result says both by itself.
+    """
+    declared, _, member = name.partition("[")
+    return declared, member.removesuffix("]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,12 +65,12 @@ def _resolver(outcome: FileOutcome, program: Program) -> Resolver | None:
 
 def _sources(program: Program) -> dict[str, str]:
     """What the circuit block cites."""
-    found = {}
+    cited = {}
     for field in program.circuit.fields if program.circuit else ():
         if field.name in ("cite", "doi", "authors"):
             items = field.value.items if isinstance(field.value, ast.ListValue) else (field.value,)
-            found[field.name] = ", ".join(i.value for i in items if isinstance(i, ast.String))
-    return found
+            cited[field.name] = ", ".join(i.value for i in items if isinstance(i, ast.String))
+    return cited
 
 
 def _tasks(outcome: FileOutcome) -> list[Object]:
@@ -81,8 +81,8 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
             "read": name in outcome.tasks_read,
             "first_row": task.row_ids[0],
             "tokens": {
-                column: [{"text": text, "id": number} for text, number in found]
-                for column, found in task.first_answers.items()
+                column: [{"text": text, "id": number} for text, number in answers]
+                for column, answers in task.first_answers.items()
             },
         }
         for name, task in outcome.tasks.items()
@@ -117,8 +117,8 @@ def _formulas(program: Program, resolver: Resolver | None) -> Iterator[Object]:
         yield _formula("let", name, text_of(let.span), latex, mathml)
     for claim in program.claims:
         latex, mathml = claim_latex(claim, text_of), claim_mathml(claim, text_of)
-        found = _formula("claim", claim.name.name, text_of(claim.span), latex, mathml)
-        yield found | {"units": _units(program, resolver, claim)}
+        formula = _formula("claim", claim.name.name, text_of(claim.span), latex, mathml)
+        yield formula | {"units": _units(program, resolver, claim)}
 
 
 def _formula(kind: str, name: str, text: str, latex: str, mathml: str) -> Object:
@@ -137,15 +137,15 @@ def _units(program: Program, resolver: Resolver | None, claim: ast.ClaimDecl) ->
     """The units of the path sets and groups that a claim names, in order of first mention."""
     if resolver is None:
         return []
-    found: dict[str, None] = {}
+    labels: dict[str, None] = {}
     for node in walk(claim):
         if isinstance(node, ast.Name):
             declared = program.paths.get(node.name) or program.groups.get(node.name)
             if isinstance(declared, ast.PathDecl):
-                found |= dict.fromkeys(u.label for u in resolver.units(declared.path))
+                labels |= dict.fromkeys(u.label for u in resolver.units(declared.path))
             elif isinstance(declared, ast.GroupDecl):
-                found |= dict.fromkeys(u.label for u in resolver.units(node))
-    return list(found)
+                labels |= dict.fromkeys(u.label for u in resolver.units(node))
+    return list(labels)
 
 
 def _drawing(outcome: FileOutcome, program: Program, resolver: Resolver | None) -> Object | None:

@@ -23,15 +23,14 @@ def read_result(text: str) -> Object:
     from jsonschema.exceptions import best_match
 
     try:
-        found = read_json(text, finite=True)
+        result: Object = read_json(text, finite=True)
     except JsonFault as error:
         raise NotAResult(f"line {error.line}: {error}") from error
-    fault = best_match(Draft202012Validator(schema()).iter_errors(found))
+    fault = best_match(Draft202012Validator(schema()).iter_errors(result))
     if fault is not None:
         raise NotAResult(f"{fault.json_path}: {fault.message[:200]}")
-    for i, file in enumerate(found["files"]):
+    for i, file in enumerate(result["files"]):
         _vet_drawing(file.get("drawing"), f"$.files[{i}].drawing")
-    result: Object = found
     return result
 
 

@@ -53,8 +53,8 @@ def schema() -> Object:
         .joinpath("data/schema/check.schema.json")
         .read_text("utf-8")
     )
-    found: Object = json.loads(text)
-    return found
+    read: Object = json.loads(text)
+    return read
 
 
 def check_object(files: Sequence[Object], exit_code: ExitCode) -> Object:
@@ -131,13 +131,13 @@ def diagnostic_object(fault: Diagnostic, sources: Mapping[str, SourceFile]) -> O
 def _span(span: Span | None, sources: Mapping[str, SourceFile]) -> Object | None:
     if span is None:
         return None
-    found: Object = {"path": span.path, "line": None, "column": None}
-    found |= {"end_line": None, "end_column": None}
+    place: Object = {"path": span.path, "line": None, "column": None}
+    place |= {"end_line": None, "end_column": None}
     source = sources.get(span.path)
     if source is not None:
-        found["line"], found["column"] = source.line_col(span.start)
-        found["end_line"], found["end_column"] = source.line_col(span.end)
-    return found
+        place["line"], place["column"] = source.line_col(span.start)
+        place["end_line"], place["end_column"] = source.line_col(span.end)
+    return place
 
 
 def _quantity(quantity: QuantityResult) -> Object:
@@ -171,13 +171,13 @@ def _spread(spread: Spread | None) -> Object | None:
 def _prompt(row: TellingRow, tasks: Mapping[str, TaskData]) -> Object:
     """A prompt that speaks against a claim; its tokens are [] where the rows are not at hand."""
     task = tasks.get(row.task)
-    known = task is not None and row.index < len(task.tokens)
+    at_hand = task is not None and row.index < len(task.tokens)
     return {
         "task": row.task,
         "index": row.index,
         "row_id": row.row_id,
         "value": _number(row.value),
-        "tokens": list(task.tokens[row.index]) if task is not None and known else [],
+        "tokens": list(task.tokens[row.index]) if task is not None and at_hand else [],
     }
 
 

@@ -67,8 +67,8 @@ def quantity_rows(quantities: Sequence[QuantityResult]) -> list[dict[str, Any]]:
 
 def _numbers(result: ClaimResult | QuantityResult) -> dict[str, float | None]:
     low, high = result.interval or (None, None)
-    found = {"estimate": result.estimate, "low": low, "high": high}
+    numbers = {"estimate": result.estimate, "low": low, "high": high}
     return {
         name: float(value) if value is not None and isfinite(value) else None
-        for name, value in found.items()
+        for name, value in numbers.items()
     }

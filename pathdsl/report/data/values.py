@@ -28,14 +28,14 @@ def values_of(outcome: FileOutcome) -> list[dict[str, Any]]:
     session = outcome.session
     if session is None:
         return []
-    found = []
+    records = []
     for number, (run, measures) in enumerate(session.asked.items()):
         task = outcome.tasks[run.task]
         for metric in _metrics(outcome, measures):
             values = metric.evaluate({m: session.value(run, m) for m in metric.measures})
             for draw, by_row in enumerate(values):
                 for row_id, value in zip(task.row_ids, by_row, strict=True):
-                    found.append(
+                    records.append(
                         {
                             "file": outcome.path,
                             "task": run.task,
@@ -48,17 +48,18 @@ def values_of(outcome: FileOutcome) -> list[dict[str, Any]]:
                             "value": float(value) if isfinite(value) else None,
                         }
                     )
-    return found
+    return records
 
 
 def _metrics(outcome: FileOutcome, measures: Iterable[Measure]) -> list[Metric]:
     """The file's metrics that these measures suffice for, then the measures left over."""
-    program, known = outcome.program, set(measures)
-    declared = program.metrics.values() if program is not None else ()
-    found = [compile_metric(decl, program.groups) for decl in declared]  # type: ignore[union-attr]
-    found = [metric for metric in found if set(metric.measures) <= known]
-    used = {measure for metric in found for measure in metric.measures}
-    return [*found, *(atom(measure) for measure in measures if measure not in used)]
+    program, measured = outcome.program, set(measures)
+    metrics = []
+    if program is not None:
+        metrics = [compile_metric(decl, program.groups) for decl in program.metrics.values()]
+    metrics = [metric for metric in metrics if set(metric.measures) <= measured]
+    used = {measure for metric in metrics for measure in metric.measures}
+    return [*metrics, *(atom(measure) for measure in measures if measure not in used)]
 
 
 def as_jsonl(records: Sequence[dict[str, Any]]) -> str:

@@ -42,7 +42,7 @@ class _Printer:
         self.text_of = text_of
         self.symbols: dict[sympy.Symbol, str] = {}
 
-    def latex(self, expr: ast.Expr) -> str:
+    def latex(self, expr: ast.Node) -> str:
         return str(sympy.latex(self.build(expr), symbol_names=self.symbols, order="none"))
 
     def symbol(self, latex: str) -> sympy.Symbol:
@@ -51,7 +51,7 @@ class _Printer:
         self.symbols[made] = latex
         return made
 
-    def build(self, expr: ast.Expr) -> sympy.Expr:
+    def build(self, expr: ast.Node) -> sympy.Expr:
         match expr:
             case ast.Number(percent=True):
                 return self.symbol(f"{expr.value * 100:g}\\%")

@@ -61,7 +61,7 @@ def _clean(text: str) -> str:
     return escape(_NOT_XML.sub("\ufffd", " ".join(text.split())), quote=False)
 
 
-def _bare(expr: ast.Expr) -> ast.Expr:
+def _bare(expr: ast.Node) -> ast.Node:
     """The expression without brackets around all of it."""
     while isinstance(expr, ast.Bracket):
         expr = expr.inner
@@ -78,7 +78,7 @@ def _bracketed(parts: Sequence[str], left: str = "(", right: str = ")") -> str:
     return _row("mrow", [first, *parts, last])
 
 
-def _inner(expr: ast.Expr, text_of: Text) -> str:
+def _inner(expr: ast.Node, text_of: Text) -> str:
     match expr:
         case ast.Number(percent=True):
             return f"<mn>{expr.value * 100:g}%</mn>"

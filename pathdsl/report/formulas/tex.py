@@ -36,17 +36,17 @@ def escape(text: str) -> str:
 
     Line breaks and other control characters become one blank.
     """
-    found = []
+    printed = []
     for character in unicodedata.normalize("NFC", text):
         if character in _CHARACTERS:
-            found.append(_CHARACTERS[character])
+            printed.append(_CHARACTERS[character])
         elif character in _LATIN:
-            found.append(character)
+            printed.append(character)
         elif character.isspace() or unicodedata.category(character) == "Cc":
-            found.append(" ")
+            printed.append(" ")
         else:
-            found.append(f"[U+{ord(character):04X}]")
-    return "".join(found)
+            printed.append(f"[U+{ord(character):04X}]")
+    return "".join(printed)
 
 
 def typed(text: str) -> str:

@@ -55,12 +55,12 @@ def circuit_svg(
         x, y = picture.places[i]
         fill = colour[node["groups"][0]] if node["groups"] else PLAIN
         concerned = " ".join(keys.get(node["name"], ()))
-        told = [node["name"], *node["groups"], *(f"{name}: {text}" for name, text in unit.effects)]
+        texts = [node["name"], *node["groups"], *(f"{name}: {text}" for name, text in unit.effects)]
         shape = 'rx="3"' if node["kind"] != "head" else 'rx="12"'
         parts.append(
-            f'<g class="unit" tabindex="0" role="img" aria-label="{escape("; ".join(told))}" '
+            f'<g class="unit" tabindex="0" role="img" aria-label="{escape("; ".join(texts))}" '
             f'data-unit="{i}" data-claims="{escape(concerned)}">'
-            f"<title>{escape(chr(10).join(told))}</title>"
+            f"<title>{escape(chr(10).join(texts))}</title>"
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{picture.wide:.0f}" height="{TALL:.0f}" '
             f'{shape} fill="{fill}"/>'
             f'<text x="{x + picture.wide / 2:.1f}" y="{y + 16:.1f}" fill="#fff" '

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import floor, log10
 
 from pathdsl.report.content.claims import bounds
-from pathdsl.report.content.rows import Object
+from pathdsl.report.content.rows import Object, split_name
 from pathdsl.report.numbers import Pair
 
 __all__ = ["Strip", "Tick", "strips"]
@@ -55,10 +55,10 @@ def strips(claims: Sequence[Object]) -> list[Strip | None]:
     """A row for each claim; None where neither a number nor a threshold is finite."""
     reach: dict[str, list[float]] = {}
     for claim in claims:
-        values = reach.setdefault(claim["name"].partition("[")[0], [0.0])
+        values = reach.setdefault(split_name(claim["name"])[0], [0.0])
         values += [v for v in (claim["estimate"], *bounds(claim)) if v is not None]
         values += claim["interval"] or ()
-    return [_strip(claim, reach[claim["name"].partition("[")[0]]) for claim in claims]
+    return [_strip(claim, reach[split_name(claim["name"])[0]]) for claim in claims]
 
 
 def _strip(claim: Object, values: Sequence[float]) -> Strip | None:

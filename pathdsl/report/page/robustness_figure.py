@@ -41,17 +41,17 @@ class _Row:
     word: str
 
 
-def robustness_svg(found: Robustness) -> str:
+def robustness_svg(robustness: Robustness) -> str:
     """The figure as SVG text; one panel for each claim, one row for each cell, and a legend."""
-    panels = [(claim, _rows(claim)) for claim in found.claims]
+    panels = [(claim, _rows(claim)) for claim in robustness.claims]
     rows = [row for _, some in panels for row in some]
     left = _EDGE + 10 + _wide(_shown(row.name) for row in rows)
-    noise = found.noise
+    noise = robustness.noise
     words = left + _PLOT + 10
     numbers = words + _wide(row.word for row in rows) + 10
     width = numbers + _wide(_numbers(row.result, noise) for row in rows) + _EDGE
-    width = max(width, 2 * _EDGE + _wide(_title(claim) for claim in found.claims))
-    name = found.base.path.replace("\\", "/").rpartition("/")[2]
+    width = max(width, 2 * _EDGE + _wide(_title(claim) for claim in robustness.claims))
+    name = robustness.base.path.replace("\\", "/").rpartition("/")[2]
     parts = [
         f'<text class="b" x="{_EDGE}" y="{_GAP}">{escape(f"Robustness of {name}")}</text>',
         *_legend(_GAP + _TITLE),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pathdsl.report.content.claims import declaration
-from pathdsl.report.content.rows import Measured, Object, measured
+from pathdsl.report.content.rows import Measured, Object, measured, split_name
 
 __all__ = ["UnitRow", "claims_by_unit", "unit_rows"]
 
@@ -30,11 +30,11 @@ def unit_rows(drawing: Object, file: Object) -> Iterable[UnitRow]:
         effects.setdefault(unit, []).append((name, numbers))
 
     for one in (*file["quantities"], *file["claims"]):
-        name, _, member = one["name"].partition("[")
-        add(member.removesuffix("]"), name, one)
+        name, member = split_name(one["name"])
+        add(member, name, one)
     for claim in file["claims"]:
-        for member in claim["members"]:
-            add(member["name"], claim["name"], member)
+        for one in claim["members"]:
+            add(one["name"], claim["name"], one)
     for node in drawing["nodes"]:
         yield UnitRow(
             name=node["name"],
@@ -50,7 +50,7 @@ def claims_by_unit(
     units = {node["name"] for node in drawing["nodes"]}
     by_unit: dict[str, tuple[str, ...]] = {}
     for key, claim in zip(keys, file["claims"], strict=True):
-        member = claim["name"].partition("[")[2].removesuffix("]")
+        _, member = split_name(claim["name"])
         declared = declaration(claim["name"], file).get("units", ())
         for unit in (member,) if member in units else declared:
             by_unit[unit] = (*by_unit.get(unit, ()), key)

@@ -17,12 +17,12 @@ _COLOURS = {"weaker": "red", "changed": "yellow", "noted": "green"}
 _SHORT = 70
 
 
-def breaking_text(found: FileChanges, revision: str, view: View) -> str:
+def breaking_text(file: FileChanges, revision: str, view: View) -> str:
     """One file as text: a line for each change, weaker ones first; ends in a line break."""
-    lines = [view.heading(found.path)]
-    if found.note:
-        return "\n".join([*lines, f"  {found.note}"]) + "\n"
-    for change in sorted(found.changes, key=lambda change: _ORDER.index(change.kind)):
+    lines = [view.heading(file.path)]
+    if file.note:
+        return "\n".join([*lines, f"  {file.note}"]) + "\n"
+    for change in sorted(file.changes, key=lambda change: _ORDER.index(change.kind)):
         text = f"{change.of}: {change.what}"
         both = [_cut(part) for part in (change.before, change.after)]
         if change.before and change.after:
@@ -31,9 +31,9 @@ def breaking_text(found: FileChanges, revision: str, view: View) -> str:
             text += f": {both[0] or both[1]}"
         label = view.paint(f"{change.kind:<8}", _COLOURS[change.kind])
         lines.append(paragraph(f"{label} {text}", view, "  ", " " * 11))
-    counts = Counter(change.kind for change in found.changes)
-    told = [f"{counts[kind]} {kind}" for kind in _ORDER if counts[kind]]
-    lines.append(f"  since {revision}: {', '.join(told) or 'every claim says what it said'}")
+    counts = Counter(change.kind for change in file.changes)
+    parts = [f"{counts[kind]} {kind}" for kind in _ORDER if counts[kind]]
+    lines.append(f"  since {revision}: {', '.join(parts) or 'every claim says what it said'}")
     return "\n".join(lines) + "\n"
 
 

@@ -13,25 +13,25 @@ from pathdsl.report.text.style import View, clip, table
 __all__ = ["contents_object", "info_text", "list_text", "pruned_object", "pruned_text"]
 
 
-def info_text(found: Contents, limit: int) -> str:
+def info_text(contents: Contents, limit: int) -> str:
     """How much is in a store, and where it lies; `limit` is what a check leaves at most."""
-    values = many(found.n_values, "value")
+    values = many(contents.n_values, "value")
     rows = [
-        ["folder", str(found.folder)],
-        ["values", f"{values} of {many(len(found.plans), 'plan')}, {_size(found.plans)}"],
+        ["folder", str(contents.folder)],
+        ["values", f"{values} of {many(len(contents.plans), 'plan')}, {_size(contents.plans)}"],
         ["limit", f"{size_text(limit)}; the least recently used go first"],
-        ["self-checks and models", f"{found.records:,}"],
-        ["index", size_text(found.index_bytes)],
+        ["self-checks and models", f"{contents.records:,}"],
+        ["index", size_text(contents.index_bytes)],
     ]
-    if found.unfinished:
-        batches = many(sum(len(blob.labels) for blob in found.unfinished), "batch", "batches")
-        text = f"{batches} of checks that were cut off, {_size(found.unfinished)}"
+    if contents.unfinished:
+        batches = many(sum(len(blob.labels) for blob in contents.unfinished), "batch", "batches")
+        text = f"{batches} of checks that were cut off, {_size(contents.unfinished)}"
         rows.insert(2, ["unfinished", f"{text}; the same check goes on from there"])
-    if found.damaged:
-        what = many(found.damaged, "entry", "entries")
+    if contents.damaged:
+        what = many(contents.damaged, "entry", "entries")
         rows.append(["damaged", f"{what}, never used; `pathdsl cache prune` removes them"])
-    if found.leftover_bytes:
-        left = f"{size_text(found.leftover_bytes)} of checks that were cut off"
+    if contents.leftover_bytes:
+        left = f"{size_text(contents.leftover_bytes)} of checks that were cut off"
         rows.append(["leftovers", f"{left}; `pathdsl cache prune` removes those an hour old"])
     return "\n".join(table(rows)) + "\n"
 
@@ -40,12 +40,12 @@ def _size(blobs: Sequence[Kept]) -> str:
     return size_text(sum(blob.bytes for blob in blobs))
 
 
-def list_text(found: Contents, view: View) -> str:
+def list_text(contents: Contents, view: View) -> str:
     """One line for the values of each plan, the last used first."""
-    if not found.blobs:
+    if not contents.blobs:
         return "the result store is empty\n"
     head = ["key", "size", "runs", "values", "last used", "task", "model"]
-    rows = [head, *(_row(blob, view) for blob in found.blobs)]
+    rows = [head, *(_row(blob, view) for blob in contents.blobs)]
     lines = table(rows, right=(1, 2, 3))
     lines[0] = view.faint(lines[0])
     return "\n".join(lines) + "\n"
@@ -73,23 +73,23 @@ def pruned_text(gone: Pruned) -> str:
     return f"removed {' and '.join(parts)}, {size_text(gone.bytes)}\n"
 
 
-def contents_object(found: Contents, limit: int, *, everything: bool) -> dict[str, Any]:
+def contents_object(contents: Contents, limit: int, *, everything: bool) -> dict[str, Any]:
     """A store as JSON; `everything`: with every plan's values."""
-    told: dict[str, Any] = {
+    info: dict[str, Any] = {
         "schema_version": 1,
-        "folder": str(found.folder),
-        "values": found.n_values,
-        "plans": len(found.plans),
-        "unfinished": len(found.unfinished),
-        "damaged": found.damaged,
-        "bytes": found.bytes,
+        "folder": str(contents.folder),
+        "values": contents.n_values,
+        "plans": len(contents.plans),
+        "unfinished": len(contents.unfinished),
+        "damaged": contents.damaged,
+        "bytes": contents.bytes,
         "max_bytes": limit,
-        "records": found.records,
-        "index_bytes": found.index_bytes,
-        "leftover_bytes": found.leftover_bytes,
+        "records": contents.records,
+        "index_bytes": contents.index_bytes,
+        "leftover_bytes": contents.leftover_bytes,
     }
     if everything:
-        told["list"] = [
+        info["list"] = [
             {
                 "key": blob.name,
                 "bytes": blob.bytes,
@@ -101,9 +101,9 @@ def contents_object(found: Contents, limit: int, *, everything: bool) -> dict[st
                 "values": list(blob.labels),
                 "unfinished": blob.unfinished,
             }
-            for blob in found.blobs
+            for blob in contents.blobs
         ]
-    return told
+    return info
 
 
 def pruned_object(gone: Pruned) -> dict[str, Any]:

@@ -42,15 +42,15 @@ NEEDED = {
 _PROOFS_NEEDED = "an adapter that reproduces this model; `--dtype float64` tells rounding apart"
 
 
-def doctor_report(found: Diagnosis, view: View) -> str:
+def doctor_report(diagnosis: Diagnosis, view: View) -> str:
     """What is known of the model, and in the last line whether it can be checked."""
-    lines = [view.heading(found.source.written)]
-    if found.shape is not None:
-        lines += _section("Structure", _structure(found.shape, found), view)
-        lines += _section("Graph", _graph(found.shape), view)
-    if found.parameters is not None:
-        lines += _section("Model", _model(found), view)
-    if found.proofs:
+    lines = [view.heading(diagnosis.source.written)]
+    if diagnosis.shape is not None:
+        lines += _section("Structure", _structure(diagnosis.shape, diagnosis), view)
+        lines += _section("Graph", _graph(diagnosis.shape), view)
+    if diagnosis.parameters is not None:
+        lines += _section("Model", _model(diagnosis), view)
+    if diagnosis.proofs:
         rows = [
             [
                 f"  {proof.name}",
@@ -58,37 +58,41 @@ def doctor_report(found: Diagnosis, view: View) -> str:
                 f"allowed {proof.tolerance:.0e}",
                 "holds" if proof.holds else "FAILS",
             ]
-            for proof in found.proofs
+            for proof in diagnosis.proofs
         ]
         lines += ["", view.heading("Self-checks, on prompts of random tokens")]
         lines += table(rows, right=(1,))
     lines.append("")
-    if found.exit_code is ExitCode.AS_EXPECTED:
+    if diagnosis.exit_code is ExitCode.AS_EXPECTED:
         lines.append(view.paint("this model can be checked", "bold", "green"))
         return "\n".join(lines) + "\n"
-    lines.append(render(found.faults, {}, colour=view.colour))
-    needed = _needed(found)
+    lines.append(render(diagnosis.faults, {}, colour=view.colour))
+    needed = _needed(diagnosis)
     if needed:
         lines.append(view.heading("Needed"))
         lines += [paragraph(text, view, "  ", "  ") for text in needed]
         lines.append("")
-    codes = ", ".join(dict.fromkeys(fault.code for fault in found.faults))
+    codes = ", ".join(dict.fromkeys(fault.code for fault in diagnosis.faults))
     lines.append(view.paint(f"this model cannot be checked: {codes}", "bold", "red"))
     return "\n".join(lines) + "\n"
 
 
-def doctor_object(found: Diagnosis) -> dict[str, Any]:
+def doctor_object(diagnosis: Diagnosis) -> dict[str, Any]:
     """The same for programs; what is not known is null."""
     return {
         "schema_version": 1,
-        "model": found.source.written,
-        "checkable": found.exit_code is ExitCode.AS_EXPECTED,
-        "structure": None if found.shape is None else _structure_object(found.shape, found),
-        "graph": None if found.shape is None else _graph_object(Graph.of(found.shape)),
-        "parameters": found.parameters,
-        "memory": None if found.memory is None else _memory_object(found.memory),
-        "tokenizer": None if found.tokenizer is None else _tokenizer_object(found.tokenizer),
-        "facts": {name: text for name, text in found.facts.items() if name != "model"},
+        "model": diagnosis.source.written,
+        "checkable": diagnosis.exit_code is ExitCode.AS_EXPECTED,
+        "structure": None
+        if diagnosis.shape is None
+        else _structure_object(diagnosis.shape, diagnosis),
+        "graph": None if diagnosis.shape is None else _graph_object(Graph.of(diagnosis.shape)),
+        "parameters": diagnosis.parameters,
+        "memory": None if diagnosis.memory is None else _memory_object(diagnosis.memory),
+        "tokenizer": None
+        if diagnosis.tokenizer is None
+        else _tokenizer_object(diagnosis.tokenizer),
+        "facts": {name: text for name, text in diagnosis.facts.items() if name != "model"},
         "proofs": [
             {
                 "code": proof.code,
@@ -98,21 +102,23 @@ def doctor_object(found: Diagnosis) -> dict[str, Any]:
                 "holds": proof.holds,
                 "compared": proof.compared,
             }
-            for proof in found.proofs
+            for proof in diagnosis.proofs
         ],
-        "diagnostics": [diagnostic_object(fault, {}) for fault in found.faults],
-        "needed": _needed(found),
-        "exit_code": int(found.exit_code),
+        "diagnostics": [diagnostic_object(fault, {}) for fault in diagnosis.faults],
+        "needed": _needed(diagnosis),
+        "exit_code": int(diagnosis.exit_code),
     }
 
 
 # -------------------------------------------------------------------------------------------------
 
 
-def _needed(found: Diagnosis) -> list[str]:
-    proofs = {proof.code for proof in found.proofs}
-    told = [_PROOFS_NEEDED if f.code in proofs else NEEDED.get(f.code, "") for f in found.faults]
-    return [text for text in dict.fromkeys(told) if text]
+def _needed(diagnosis: Diagnosis) -> list[str]:
+    proofs = {proof.code for proof in diagnosis.proofs}
+    texts = [
+        _PROOFS_NEEDED if f.code in proofs else NEEDED.get(f.code, "") for f in diagnosis.faults
+    ]
+    return [text for text in dict.fromkeys(texts) if text]
 
 
 def _section(title: str, facts: list[list[str]], view: View) -> list[str]:
@@ -125,12 +131,12 @@ def _section(title: str, facts: list[list[str]], view: View) -> list[str]:
     return lines
 
 
-def _structure(shape: ModelShape, found: Diagnosis) -> list[list[str]]:
+def _structure(shape: ModelShape, diagnosis: Diagnosis) -> list[list[str]]:
     parts = many(shape.n_heads, "head")
     if shape.has_mlp:
         order = "in parallel" if shape.parallel else "after them"
         parts += f" and an MLP {order}"
-    kind = found.facts.get("architecture")
+    kind = diagnosis.facts.get("architecture")
     facts = [
         ["family", shape.family + (f" ({kind})" if kind else "")],
         ["layers", f"{shape.n_layers:,}, each of {parts}"],
@@ -143,9 +149,9 @@ def _structure(shape: ModelShape, found: Diagnosis) -> list[list[str]]:
         ],
         ["context", f"{many(shape.n_positions, 'position')}; {_windows(shape)}"],
     ]
-    if found.norms or found.parameters is not None:
-        told = ", ".join(f"{count} {name}" for name, count in found.norms.items())
-        facts.append(["norms", told or "none"])
+    if diagnosis.norms or diagnosis.parameters is not None:
+        norms = ", ".join(f"{count} {name}" for name, count in diagnosis.norms.items())
+        facts.append(["norms", norms or "none"])
     return facts
 
 
@@ -153,13 +159,13 @@ def _windows(shape: ModelShape) -> str:
     sizes = sorted({size for size in shape.windows if size is not None})
     if not sizes:
         return "no sliding windows"
-    told = []
+    texts = []
     for size in sizes:
         layers = [layer for layer, own in enumerate(shape.windows) if own == size]
         every = len(layers) == shape.n_layers
         where = "all layers" if every else "layers " + ", ".join(map(str, layers))
-        told.append(f"windows of {many(size, 'position')} in {where}")
-    return "; ".join(told)
+        texts.append(f"windows of {many(size, 'position')} in {where}")
+    return "; ".join(texts)
 
 
 def _graph(shape: ModelShape) -> list[list[str]]:
@@ -187,18 +193,18 @@ def _large(count: int) -> str:
     return f"{digits[0]}.{digits[1]}e{len(digits) - 1}"
 
 
-def _model(found: Diagnosis) -> list[list[str]]:
-    facts = found.facts
+def _model(diagnosis: Diagnosis) -> list[list[str]]:
+    facts = diagnosis.facts
     parts = [
-        ["parameters", f"{found.parameters:,}"],
-        ["tokenizer", _tokenizer(found.tokenizer, found.shape)],
+        ["parameters", f"{diagnosis.parameters:,}"],
+        ["tokenizer", _tokenizer(diagnosis.tokenizer, diagnosis.shape)],
         [
             "machine",
             f"{facts['device']}, {many(int(facts['threads']), 'thread')}, "
             f"{facts['dtype']}, {facts['attention']} attention",
         ],
     ]
-    if (memory := found.memory) is not None:
+    if (memory := diagnosis.memory) is not None:
         parts.insert(1, ["weights", f"{size_text(memory.weights)} in {facts['dtype']}"])
         parts.insert(
             2,
@@ -226,7 +232,7 @@ def _tokenizer(tokenizer: TokenizerFacts | None, shape: ModelShape | None) -> st
     return text
 
 
-def _structure_object(shape: ModelShape, found: Diagnosis) -> dict[str, Any]:
+def _structure_object(shape: ModelShape, diagnosis: Diagnosis) -> dict[str, Any]:
     return {
         "family": shape.family,
         "layers": shape.n_layers,
@@ -239,7 +245,7 @@ def _structure_object(shape: ModelShape, found: Diagnosis) -> dict[str, Any]:
         "positions": shape.n_positions,
         "parallel": shape.parallel,
         "windows": [shape.window(layer) for layer in range(shape.n_layers)],
-        "norms": dict(found.norms) if found.parameters is not None else None,
+        "norms": dict(diagnosis.norms) if diagnosis.parameters is not None else None,
     }
 
 

@@ -66,10 +66,10 @@ def _value(value: object) -> str:
 
 def _cut(lines: Sequence[str], view: View) -> list[str]:
     """Long values end in `…`; the leading blanks of a table stay."""
-    found = []
+    kept = []
     for line in lines:
         indent = line[: len(line) - len(line.lstrip())]
         body = line.lstrip()
         room = view.width - len(indent)
-        found.append(indent + (body if len(body) <= room else body[: room - 1] + "…"))
-    return found
+        kept.append(indent + (body if len(body) <= room else body[: room - 1] + "…"))
+    return kept

@@ -3,7 +3,7 @@
 A *copy* is one component in one context; a copy that several runs need is computed once. Costs
 count multiply-adds and are stated as a multiple of one plain forward pass over the same rows.
 
-Source: semantics.md section 7; `pathdsl.plan.liveness`.
+Source: docs/semantics.md, Exact evaluation; `pathdsl.plan.liveness`.
 """
 
 from __future__ import annotations

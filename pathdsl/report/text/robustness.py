@@ -7,7 +7,7 @@ from typing import Any
 
 from pathdsl.checking.robustness import ClaimRobustness, Judged, Robustness
 from pathdsl.report.data.result import diagnostic_object
-from pathdsl.report.numbers import many
+from pathdsl.report.numbers import many, wanted_text
 from pathdsl.report.text.style import View, paragraph, table
 from pathdsl.score.results import ClaimResult, Verdict
 
@@ -21,32 +21,31 @@ Object = dict[str, Any]
 
 
 def robustness_report(
-    found: Robustness, silent: Mapping[str, str], replaced: Mapping[str, str], view: View
+    robustness: Robustness, silent: Mapping[str, str], replaced: Mapping[str, str], view: View
 ) -> str:
     """The report as text: the file, a table for each claim, axes that change nothing, a summary."""
-    lines = [found.base.path]
-    program = found.base.program
+    lines = [robustness.base.path]
+    program = robustness.base.program
     if program is not None and program.circuit is not None:
         lines.append(f"  {program.circuit.name.name}: {program.circuit.title}")
-    lines.append(f"  {many(len(found.cells), 'cell')} beside the file as written")
+    lines.append(f"  {many(len(robustness.cells), 'cell')} beside the file as written")
     for name, value in replaced.items():
         lines.append(f"  {name} = {value}, set on the command line")
-    for claim in found.claims:
+    for claim in robustness.claims:
         lines += ["", *_claim(claim, view)]
-    for cell, names in found.gone.items():
+    for cell, names in robustness.gone.items():
         text = f"members that only `{cell}` has, not judged here: {', '.join(names)}"
         lines += ["", paragraph(text, view, "")]
     if silent:
         lines += ["", view.heading("Choices that change nothing here")]
         lines += [paragraph(f"{axis}: {why}", view, "  ", "  ") for axis, why in silent.items()]
-    lines += ["", _summary(found)]
+    lines += ["", _summary(robustness)]
     return "\n".join(lines) + "\n"
 
 
 def _wanted(result: ClaimResult) -> str:
-    within = f" within {result.within:g}" if result.within is not None else ""
     expected = ", expected refuted" if result.expected is Verdict.REFUTED else ""
-    return f"wanted {result.relation} {result.threshold:g}{within}{expected}"
+    return f"wanted {wanted_text(result.relation, result.threshold, result.within)}{expected}"
 
 
 def _claim(claim: ClaimRobustness, view: View) -> list[str]:
@@ -85,39 +84,39 @@ def _row(claim: ClaimRobustness, judged: Judged, view: View) -> list[str]:
 
 def _unjudged(claim: ClaimRobustness) -> dict[str, list[str]]:
     """The reasons of cells without a result, each with its cells."""
-    found: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for judged in claim.cells:
         if judged.result is None:
-            found.setdefault(judged.why, []).append(judged.cell.name)
-    return found
+            reasons.setdefault(judged.why, []).append(judged.cell.name)
+    return reasons
 
 
-def _summary(found: Robustness) -> str:
-    flip = [claim for claim in found.claims if claim.flips]
-    idle = [claim for claim in found.claims if claim.worst is None]
-    kept = len(found.claims) - len(flip) - len(idle)
-    told = f"{many(len(found.claims), 'claim')}: {kept} with one verdict in every cell judged"
+def _summary(robustness: Robustness) -> str:
+    flip = [claim for claim in robustness.claims if claim.flips]
+    idle = [claim for claim in robustness.claims if claim.worst is None]
+    kept = len(robustness.claims) - len(flip) - len(idle)
+    text = f"{many(len(robustness.claims), 'claim')}: {kept} with one verdict in every cell judged"
     for some, what in ((flip, "with a verdict that flips"), (idle, "judged in no cell")):
         if some:
-            told += f", {len(some)} {what} (" + ", ".join(claim.name for claim in some) + ")"
-    return told
+            text += f", {len(some)} {what} (" + ", ".join(claim.name for claim in some) + ")"
+    return text
 
 
 def robustness_object(
-    found: Robustness, silent: Mapping[str, str], replaced: Mapping[str, str]
+    robustness: Robustness, silent: Mapping[str, str], replaced: Mapping[str, str]
 ) -> Object:
     """The same as one object: claims with their cells, `worst` by the cell's name."""
-    sources = found.base.program.sources if found.base.program is not None else {}
+    sources = robustness.base.program.sources if robustness.base.program is not None else {}
     return {
         "schema_version": 1,
-        "path": found.base.path,
+        "path": robustness.base.path,
         "replaced": dict(replaced),
-        "diagnostics": [diagnostic_object(d, sources) for d in found.base.diagnostics],
-        "cells": [{"name": c.name, "changes": dict(c.changes)} for c in found.cells],
+        "diagnostics": [diagnostic_object(d, sources) for d in robustness.base.diagnostics],
+        "cells": [{"name": c.name, "changes": dict(c.changes)} for c in robustness.cells],
         "unchanged": dict(silent),
-        "claims": [_claim_object(claim) for claim in found.claims],
-        "only_there": {cell: list(names) for cell, names in found.gone.items()},
-        "exit_code": int(found.exit_code),
+        "claims": [_claim_object(claim) for claim in robustness.claims],
+        "only_there": {cell: list(names) for cell, names in robustness.gone.items()},
+        "exit_code": int(robustness.exit_code),
     }
 
 

@@ -45,6 +45,6 @@ def selftest_report(trials: Sequence[Trial], view: View) -> str:
         "circuit: what the circuit of\nthe paired value recovers where that is not the true one.",
         "",
     ]
-    told = f"{many(len(trials), 'trial')} over {edges} edges: "
-    lines.append(view.heading(told + (f"{failed} FAILED" if failed else "all hold")))
+    text = f"{many(len(trials), 'trial')} over {edges} edges: "
+    lines.append(view.heading(text + (f"{failed} FAILED" if failed else "all hold")))
     return "\n".join(lines) + "\n"

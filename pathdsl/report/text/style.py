@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pathdsl.lang.render import width
+from rich.cells import cell_len, set_cell_size
+
 from pathdsl.lang.visible import coloured
 from pathdsl.report.numbers import Pair, pair, shown
 
@@ -62,12 +63,12 @@ class View:
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = (), gap: int = 2) -> list[str]:
     """Rows as lines with aligned columns; those in `right` are flush right."""
     n = max((len(row) for row in rows), default=0)
-    widths = [max((width(row[i]) for row in rows if i < len(row)), default=0) for i in range(n)]
+    widths = [max((cell_len(row[i]) for row in rows if i < len(row)), default=0) for i in range(n)]
     lines = []
     for row in rows:
         cells = []
         for i, cell in enumerate(row):
-            pad = " " * (widths[i] - width(cell))
+            pad = " " * (widths[i] - cell_len(cell))
             cells.append(pad + cell if i in right else cell + pad)
         lines.append((" " * gap).join(cells).rstrip())
     return lines
@@ -76,11 +77,14 @@ def table(rows: Sequence[Sequence[str]], right: Sequence[int] = (), gap: int = 2
 def clip(text: str, room: int, *, keep_end: bool = False) -> str:
     """The text on one line, cut to `room` columns; the last words are what prompts end on."""
     text = " ".join(text.split())
-    if width(text) <= room:
+    if cell_len(text) <= room:
         return text
-    if keep_end:
-        return "…" + text[-(room - 1) :]
-    return text[: room - 1] + "…"
+    if not keep_end:
+        return set_cell_size(text, room - 1) + "…"
+    text = text[-(room - 1) :]
+    while cell_len(text) >= room:
+        text = text[1:]
+    return "…" + text
 
 
 def paragraph(text: str, view: View, indent: str, hanging: str = "") -> str:
