@@ -45,24 +45,23 @@ class Prepared:
     def __init__(self, path: Path, threads: int | None = None, device: str = "cpu") -> None:
         import torch
 
-        from pathdsl.checking.check import LONG_PROMPT, CheckOptions, prepare, reads_patterns
+        from pathdsl.checking.check import fuses
+        from pathdsl.checking.options import CheckOptions
+        from pathdsl.checking.prepare import prepare
         from pathdsl.engine.load.weights import load
-        from pathdsl.engine.planner import Limits, Planner
         from pathdsl.lang.lint import lint_file
-        from pathdsl.score.requests import first_round
 
         program, found = lint_file(str(path))
         errors = [d for d in found if d.severity.name == "ERROR"]
         if errors:
             raise SystemExit(f"{path.name}: {errors[0].message}")
-        ready = prepare(str(path), program, CheckOptions())
-        self.planner = Planner(ready.resolver.shape, ready.data.tasks, ready.data.specs, Limits())
+        ready = prepare(program, CheckOptions())
+        self.planner = ready.planner
         started = time.perf_counter()
-        self.requests = first_round(program, ready.resolver, self.planner).requests
+        self.requests = ready.first_round().requests
         self.lowering = time.perf_counter() - started
-        self.task = ready.data.tasks["t"]
-        fused = self.task.n_pos >= LONG_PROMPT and not reads_patterns(program)  # as `check` does
-        self.loaded = load(ready.source, device, threads, fused=fused)
+        self.task = ready.planner.tasks["t"]
+        self.loaded = load(ready.source, device, threads, fused=fuses(ready))
         self.ids = torch.from_numpy(self.task.prompts["prompt"]).to(self.loaded.adapter.device)
 
     def plain(self) -> float:

@@ -1,7 +1,6 @@
 """A causal-graph language and hypothesis checker for transformer circuits.
 
-Two functions and a version; everything else is reached through its own module. Nothing heavy is
-imported before `check` is called.
+Everything that is public is a name of this package; nothing heavy is imported before it is used.
 
     >>> import pathdsl
     >>> file, faults = pathdsl.parse("path p = a9.h9 -> logits")
@@ -11,21 +10,84 @@ imported before `check` is called.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from os import PathLike
 
     from pathdsl.api import Result
+    from pathdsl.checking.user_store import open_store
     from pathdsl.engine.planner import Limits
     from pathdsl.engine.store.store import Store
-    from pathdsl.errors import Diagnostic
+    from pathdsl.errors import (
+        DataError,
+        Diagnostic,
+        EngineError,
+        ExitCode,
+        LanguageError,
+        PathdslError,
+        PlanError,
+        Severity,
+        Span,
+    )
     from pathdsl.lang.ast import File
+    from pathdsl.report.data.result import schema
+    from pathdsl.score.results import ClaimResult, QuantityResult, Verdict
 
-__all__ = ["__version__", "check", "parse"]
+__all__ = [
+    "ClaimResult",
+    "DataError",
+    "Diagnostic",
+    "EngineError",
+    "ExitCode",
+    "LanguageError",
+    "Limits",
+    "PathdslError",
+    "PlanError",
+    "QuantityResult",
+    "Result",
+    "Severity",
+    "Span",
+    "Store",
+    "Verdict",
+    "__version__",
+    "check",
+    "open_store",
+    "parse",
+    "schema",
+]
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "pathdsl.api": ("Result",),
+    "pathdsl.checking.user_store": ("open_store",),
+    "pathdsl.engine.planner": ("Limits",),
+    "pathdsl.engine.store.store": ("Store",),
+    "pathdsl.errors": (
+        "DataError", "Diagnostic", "EngineError", "ExitCode", "LanguageError", "PathdslError",
+        "PlanError", "Severity", "Span",
+    ),
+    "pathdsl.report.data.result": ("schema",),
+    "pathdsl.score.results": ("ClaimResult", "QuantityResult", "Verdict"),
+}  # fmt: skip
+"""Where the public names lie that are imported when they are asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    """A public name of an inner module; AttributeError for any other."""
+    from importlib import import_module
+
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module 'pathdsl' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, also those that are not imported yet."""
+    return sorted({*globals(), *__all__})
 
 
 def parse(text: str, path: str = "<text>") -> tuple[File, list[Diagnostic]]:
@@ -75,7 +137,7 @@ def check(
     import os
 
     from pathdsl.api import check_path, vet_counts
-    from pathdsl.checking.check import CheckOptions
+    from pathdsl.checking.options import CheckOptions
 
     options = CheckOptions(
         overrides=vet_counts(take, seed, threads),

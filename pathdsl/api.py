@@ -8,24 +8,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
-from pathdsl.errors import MOST_THREADS, Diagnostic, ExitCode, Severity
-from pathdsl.lang.lint import lint_file
-from pathdsl.lang.only import asked_name
-from pathdsl.lang.program import Program
-from pathdsl.lang.syntax.source import SourceFile, sources_of
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions, UnknownName, vet_names
+from pathdsl.checking.outcome import FileOutcome
+from pathdsl.errors import MOST_THREADS, Diagnostic, ExitCode
 from pathdsl.lang.visible import visible
 from pathdsl.near import did_you_mean
 from pathdsl.score.results import ClaimResult, QuantityResult
 
 if TYPE_CHECKING:
     import pandas
-
-    from pathdsl.engine.load.source import ModelSource
 
 __all__ = ["Result", "check_path", "vet_counts"]
 
@@ -80,14 +76,15 @@ class Result:
         results: list[ClaimResult | QuantityResult] = [*self.quantities, *self.claims]
         by_name = {one.name: one for one in results}
         if name not in by_name:
-            raise KeyError(_unknown(name, by_name))
+            hint = did_you_mean(name, by_name)
+            raise KeyError(f"no claim or quantity `{name}`; {hint}".rstrip("; "))
         return by_name[name]
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `pathdsl check --format json` prints, for the schema of version 1."""
         from pathdsl.report.data.result import check_object, file_object
 
-        file = file_object(self.outcome, self._sources(), self.replaced)
+        file = file_object(self.outcome, self.outcome.sources, self.replaced)
         return check_object([file], self.exit_code)
 
     def to_frame(self, of: Literal["claims", "quantities"] = "claims") -> pandas.DataFrame:
@@ -135,7 +132,7 @@ class Result:
         from pathdsl.report.text.check import report
         from pathdsl.report.text.style import View
 
-        return report(self.outcome, self._sources(), View(), self.replaced).rstrip("\n")
+        return report(self.outcome, self.outcome.sources, View(), self.replaced).rstrip("\n")
 
     def __repr__(self) -> str:
         from pathdsl.report.text.check import summary_line
@@ -147,11 +144,7 @@ class Result:
         """What notebooks show."""
         from pathdsl.report.page.notebook import notebook
 
-        return notebook(self.outcome, self._sources(), self.replaced)
-
-    def _sources(self) -> dict[str, SourceFile]:
-        program = self.outcome.program
-        return sources_of(self.diagnostics, program.sources if program is not None else {})
+        return notebook(self.outcome, self.outcome.sources, self.replaced)
 
 
 def check_path(path: str, options: CheckOptions, models: Mapping[str, str]) -> Result:
@@ -162,25 +155,17 @@ def check_path(path: str, options: CheckOptions, models: Mapping[str, str]) -> R
     """
     from pathdsl.engine.load.source import parse_override
 
-    read: dict[str, ModelSource] = dict(options.models)
-    for name, where in models.items():
-        read |= [parse_override(f"{name}={where}")]
-    options = replace(options, models=read)
-    replaced = {name: str(options.overrides[name]) for name in sorted(options.overrides)}
-    replaced |= {f"model {name}": where for name, where in models.items()}
-    program, found = lint_file(path, None, options.fence)
-    if program.file.statements and not any(d.severity is Severity.ERROR for d in found):
-        _vet_names(program, options)
-    if not (program.claims or program.lets):
-        return Result(outcome=_only_vetted(path, options), replaced=replaced)
-    result = Result(outcome=check_file(path, options), replaced=replaced)
-    judged = result.outcome.judgement is not None
-    if options.only is not None and judged and not (result.claims or result.quantities):
-        raise ValueError(
-            f"`only={options.only!r}`: no such member; write it as the report does, "
-            "`each[a9.h9@END]`"
-        )
-    return result
+    sources = dict(parse_override(f"{name}={where}") for name, where in models.items())
+    options = replace(options, models={**options.models, **sources})
+    if not isinstance(options.only, str | None):
+        raise TypeError(f"`only={options.only!r}`: wanted the name of a claim or quantity")
+    try:
+        vet_names([path], options)
+        return Result(outcome=check_file(path, options), replaced=options.replaced)
+    except UnknownName as error:
+        if error.option == "models":
+            raise ValueError(f"`models`: no model `{error.name}`; {error.why}") from None
+        raise ValueError(f"`only={error.name!r}`: {error.why}") from None
 
 
 def vet_counts(take: int | None, seed: int | None, threads: int | None) -> dict[str, int]:
@@ -202,32 +187,3 @@ def vet_counts(take: int | None, seed: int | None, threads: int | None) -> dict[
         if name == "threads" and n > MOST_THREADS:
             raise ValueError(f"`{name}={n}`: at most {MOST_THREADS:,} threads")
     return {name: n for name, n in (("take", take), ("seed", seed)) if n is not None}
-
-
-def _only_vetted(path: str, options: CheckOptions) -> FileOutcome:
-    """The outcome of a file with nothing to run, whose graph is looked at all the same."""
-    from pathdsl.checking.vet import vet_file
-
-    program, found = vet_file(path, None, options.fence)
-    wrong = any(d.severity is Severity.ERROR for d in found)
-    code = ExitCode.WRONG_INPUT if wrong else ExitCode.NOTHING_TO_CHECK
-    return FileOutcome(path=path, program=program, diagnostics=tuple(found), exit_code=code)
-
-
-def _vet_names(program: Program, options: CheckOptions) -> None:
-    if options.only is not None:
-        if not isinstance(options.only, str):
-            raise TypeError(f"`only={options.only!r}`: wanted the name of a claim or quantity")
-        known = [*program.lets, *(claim.name.name for claim in program.claims)]
-        name = asked_name(options.only)
-        if name not in known:
-            raise ValueError(f"`only={options.only!r}`: {_unknown(name, known)}")
-    model = program.model.name.name if program.model is not None else None
-    for name in options.models:
-        if model is not None and name != model:
-            raise ValueError(f"`models`: no model `{name}`; the file's model is `{model}`")
-
-
-def _unknown(name: str, known: Iterable[str]) -> str:
-    hint = did_you_mean(name, known)
-    return f"no claim or quantity `{name}`" + (f"; {hint}" if hint else "")

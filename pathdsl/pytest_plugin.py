@@ -25,7 +25,6 @@ import pytest
 
 if TYPE_CHECKING:
     from pathdsl.api import Result
-    from pathdsl.engine.store.store import Store
     from pathdsl.errors import Diagnostic
     from pathdsl.lang.ast import ClaimDecl
     from pathdsl.lang.syntax.source import SourceFile
@@ -111,7 +110,7 @@ class CircuitFile(pytest.File):
 
     def collect(self) -> Iterator[Claim]:
         """A test for each claim; raises CircuitFault where the file is wrong."""
-        from pathdsl.checking.vet import vet_file
+        from pathdsl.checking.prepare import vet_file
         from pathdsl.errors import Severity
         from pathdsl.lang.fence import FREE
 
@@ -170,7 +169,7 @@ class CircuitFile(pytest.File):
                 except PathdslWarning as warning:
                     raise CircuitFault(str(warning)) from None
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Faults as pathdsl prints them, without a traceback."""
         if isinstance(excinfo.value, CircuitFault):
             return str(excinfo.value)
@@ -240,24 +239,26 @@ def _whole_tree(config: pytest.Config) -> bool:
 
 def _settings(config: pytest.Config) -> dict[str, int]:
     """`--pathdsl-set` read; pytest.UsageError for what cannot be."""
-    found = {}
-    for text in config.getoption("pathdsl_set"):
-        name, _, value = text.partition("=")
-        number = value.removeprefix("-")
-        least = 1 if name == "take" else None
-        readable = number.isascii() and number.isdigit() and len(number) <= 18
-        if name not in ("take", "seed") or not readable:
-            raise pytest.UsageError(f"--pathdsl-set {text}: wanted take=N or seed=N")
-        if least is not None and int(value) < least:
-            raise pytest.UsageError(f"--pathdsl-set {text}: at least one row is needed")
-        found[name] = int(value)
-    return found
+    texts = config.getoption("pathdsl_set")
+    if not texts:
+        return {}
+    from pathdsl.checking.options import read_setting
+
+    overrides: dict[str, int] = {}
+    for text in texts:
+        try:
+            overrides |= [read_setting(text)]
+        except ValueError as error:
+            raise pytest.UsageError(f"--pathdsl-set {text}: {error}") from None
+    return overrides
 
 
 def _check(path: str, config: pytest.Config) -> Result:
     import pathdsl
+    from pathdsl.checking.user_store import open_store
 
-    store = None if config.getoption("pathdsl_no_cache") else _store()
+    settings = _settings(config)
+    store = None if config.getoption("pathdsl_no_cache") else open_store()
     with warnings.catch_warnings():
         # What libraries warn of is no fault of a claim, also where a project turns warnings of
         # its own code into errors.
@@ -265,7 +266,8 @@ def _check(path: str, config: pytest.Config) -> Result:
         try:
             return pathdsl.check(
                 path,
-                **_settings(config),
+                take=settings.get("take"),
+                seed=settings.get("seed"),
                 device=config.getoption("pathdsl_device"),
                 allow_inconclusive=config.getoption("pathdsl_allow_inconclusive"),
                 store=store,
@@ -274,12 +276,6 @@ def _check(path: str, config: pytest.Config) -> Result:
         finally:
             if store is not None:
                 store.close()
-
-
-def _store() -> Store:
-    from pathdsl.cli.cache import open_store
-
-    return open_store()
 
 
 def _report(name: str, result: Result) -> str:

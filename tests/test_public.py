@@ -8,6 +8,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import pathdsl
 
 ROOT = Path(__file__).parents[1]
@@ -15,13 +17,20 @@ QUICKSTART = ROOT / "hypotheses" / "quickstart" / "induction.circuit"
 
 
 def test_all_lists_exactly_the_public_names() -> None:
-    imported = {"annotations", "TYPE_CHECKING"}
+    helpers = {"annotations", "TYPE_CHECKING", "Any"}
     members = {
         name
-        for name, value in vars(pathdsl).items()
-        if not name.startswith("_") and not inspect.ismodule(value)
+        for name in dir(pathdsl)
+        if not name.startswith("_") and not inspect.ismodule(getattr(pathdsl, name))
     }
-    assert sorted(members - imported | {"__version__"}) == pathdsl.__all__
+    assert sorted(members - helpers | {"__version__"}) == pathdsl.__all__
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    for name in pathdsl.__all__:
+        assert name in dir(pathdsl) and getattr(pathdsl, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'Limit'"):
+        pathdsl.Limit  # noqa: B018
 
 
 def test_version_is_that_of_the_package() -> None:

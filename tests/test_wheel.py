@@ -61,3 +61,7 @@ def test_bundled_models_are_in_the_wheel(contents: set[str], name: str) -> None:
 def test_nothing_but_the_package_is_in_the_wheel(contents: set[str]) -> None:
     assert {name.split("/")[0].split("-")[0] for name in contents} == {"pathdsl"}
     assert not [name for name in contents if "__pycache__" in name]
+
+
+def test_the_wheel_says_that_it_has_types(contents: set[str]) -> None:
+    assert "pathdsl/py.typed" in contents

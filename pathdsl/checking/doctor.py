@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from pathdsl.draws import Draws
 from pathdsl.engine.data.task import DataCall, TaskSpec
+from pathdsl.engine.load.files import hub_folder
 from pathdsl.engine.load.source import ModelSource, folder_of, shape_of
 from pathdsl.engine.load.weights import LoadedModel, load
 from pathdsl.engine.planner import Limits, Planner
@@ -248,8 +248,7 @@ def _prove(loaded: LoadedModel, seed: int) -> tuple[Proof, ...]:
     planner = _planner(task, adapter.shape)
     measures = [Measure(kind="logit", column=column) for column in task.answers]
     plan = _plan(planner, adapter.shape, measures)
-    with torch.no_grad():
-        pair = prove_null_pair(plan, task, adapter, rounding_of(adapter))
+    pair = prove_null_pair(plan, task, adapter, rounding_of(adapter))
     return (*prove(planner, adapter, task), pair)
 
 
@@ -309,9 +308,7 @@ def _as_typed(fault: Diagnostic, source: ModelSource) -> Diagnostic:
 def _places(source: ModelSource) -> dict[str, str]:
     """Places on this machine that messages may name, and what stands for them."""
     if source.kind == "hf":
-        from huggingface_hub.constants import HF_HUB_CACHE
-
-        return {f"{HF_HUB_CACHE}/": ""}
+        return {f"{hub_folder()}/": ""}
     places = {source.location: source.typed or source.location}
     if source.kind == "bundled":
         try:

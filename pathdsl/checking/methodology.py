@@ -18,7 +18,8 @@ from pathdsl.lang.walk import walk
 from pathdsl.score.statistics.crossed import Table
 
 if TYPE_CHECKING:
-    from pathdsl.checking.check import CheckOptions, Ready
+    from pathdsl.checking.options import CheckOptions
+    from pathdsl.checking.prepare import Ready
     from pathdsl.engine.data.task import TaskSpec
     from pathdsl.plan.taskdata import TaskData
 
@@ -37,9 +38,7 @@ TAIL = 0.025
 """Of 95 %, on one side."""
 
 
-def methodology(
-    program: Program, ready: Ready, facts: Mapping[str, str], options: CheckOptions
-) -> Mapping[str, str]:
+def methodology(ready: Ready, facts: Mapping[str, str], options: CheckOptions) -> Mapping[str, str]:
     """What a reader must know to redo the numbers, by name, in the order to print.
 
     `facts`: those of the model, as `LoadedModel.facts`.
@@ -68,8 +67,8 @@ def methodology(
             "a head's value is taken before the norm after attention; each reader applies that "
             "norm to the sum of the head copies that it reads"
         )
-    for name, task in ready.data.tasks.items():
-        spec = ready.data.specs[name]
+    for name, task in ready.planner.tasks.items():
+        spec = ready.planner.specs[name]
         said[f"task {name}"] = _task_line(task, spec)
         said[f"treated {name}"] = f"{spec.treated}" if spec.treated is not None else "none declared"
         said[f"norm {name}"] = NORMS[spec.layernorm]
@@ -82,8 +81,8 @@ def methodology(
         said["not the published scope"] = f"{changed} set on the command line"
     if options.only:
         said["only"] = options.only
-    said["positions"] = _positions(program)
-    units = {unit for unit in unit_of(program).values() if unit != "none"}
+    said["positions"] = _positions(ready.program)
+    units = {unit for unit in unit_of(ready.program).values() if unit != "none"}
     said["units"] = ", ".join(sorted(units)) or "none"
     said["intervals"] = (
         "prompts (or clusters) resampled, jointly for all terms of an expression; hull of "
@@ -94,21 +93,21 @@ def methodology(
     return said
 
 
-def _task_line(task: object, spec: object) -> str:
-    facts: Mapping[str, str] = task.facts  # type: ignore[attr-defined]
+def _task_line(task: TaskData, spec: TaskSpec) -> str:
+    facts = task.facts
     parts = [
-        f"{task.n_rows} prompts",  # type: ignore[attr-defined]
+        f"{task.n_rows} prompts",
         f"from {facts.get('data', '?')}",
         f"rows sha256 {facts.get('rows', '')[:12]}",
-        f"reference {task.reference}",  # type: ignore[attr-defined]
+        f"reference {task.reference}",
         f"special tokens: {facts.get('special_tokens', 'none')}",
     ]
-    if spec.crossed:  # type: ignore[attr-defined]
-        parts.append(f"rows crossed by {spec.cluster} and {spec.crossed}")  # type: ignore[attr-defined]
-    elif spec.cluster:  # type: ignore[attr-defined]
-        parts.append(f"clusters by {spec.cluster}")  # type: ignore[attr-defined]
-    if spec.split_by:  # type: ignore[attr-defined]
-        parts.append(f"claims split by {spec.split_by}")  # type: ignore[attr-defined]
+    if spec.crossed:
+        parts.append(f"rows crossed by {spec.cluster} and {spec.crossed}")
+    elif spec.cluster:
+        parts.append(f"clusters by {spec.cluster}")
+    if spec.split_by:
+        parts.append(f"claims split by {spec.split_by}")
     return "; ".join(parts)
 
 

@@ -39,8 +39,8 @@ Declaration = ast.LetDecl | ast.ClaimDecl
 
 def check_presence(program: Program, resolver: Resolver, planner: Planner) -> list[Diagnostic]:
     """PD223 for what lies on no prompt; warnings: PD224 for some only, PD518 for nothing moved."""
-    found: dict[Diagnostic, None] = {}
-    declarations = (*program.lets.values(), *program.claims)
+    faults: dict[Diagnostic, None] = {}
+    declarations: tuple[Declaration, ...] = (*program.lets.values(), *program.claims)
     elsewhere = _with_other_values(declarations)
     for task in planner.tasks.values():
         here = [d for d in declarations if _measures_on(program, d, task)]
@@ -58,17 +58,17 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
         for name in used_paths(program, here):
             named = [d for d in here if name in used_paths(program, [d])]
             probe = probe_at(np.logical_or.reduce([read[id(d)] for d in named]))
-            declaration = program.paths[name]
-            what, node = f"the path set `{name}`", declaration.name
-            said = probe.said(what, declaration.path, node, {}, f" of `{name}`")
+            path = program.paths[name]
+            what, node = f"the path set `{name}`", path.name
+            said = probe.said(what, path.path, node, {}, f" of `{name}`")
             if name not in elsewhere and not any(d.severity is Severity.ERROR for d in said):
-                said += probe.unmoved(f"`{name}`", resolver.path_set(declaration.path), node)
-            found |= dict.fromkeys(said)
+                said += probe.unmoved(f"`{name}`", resolver.path_set(path.path), node)
+            faults |= dict.fromkeys(said)
         for declaration in here:
             for one in written_sets(program, declaration):
-                said = _written(program, resolver, probe_at(read[id(declaration)]), one)
-                found |= dict.fromkeys(said)
-    return list(found)
+                probe = probe_at(read[id(declaration)])
+                faults |= dict.fromkeys(_written(program, resolver, probe, one))
+    return list(faults)
 
 
 def _written(

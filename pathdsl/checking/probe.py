@@ -85,7 +85,7 @@ class Probe:
         )
         builder = RunBuilder(table, paths, 0, self._mask)
         ends = self.masks.both(builder.logits().cut, self.read)
-        return self.masks.array(ends).any(axis=1)
+        return np.asarray(self.masks.array(ends).any(axis=1))
 
     def rows_moved(self, paths: PathSet, treated: TreatedSpec) -> np.ndarray | None:
         """(rows,) bool: where some path begins at an input that treating changes; None: no saying.

@@ -12,11 +12,14 @@ over choices of method and not one of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from pathdsl.checking.check import CheckOptions, FileOutcome, check_file, prepare
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.outcome import FileOutcome
+from pathdsl.checking.planned import plan_file
 from pathdsl.errors import Diagnostic, ExitCode, PathdslError, Severity
 from pathdsl.lang.only import asked_name
 from pathdsl.lang.vary import Cell
@@ -25,9 +28,10 @@ from pathdsl.score.results import ClaimResult, Verdict
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from pathdsl.engine.meter import Progress
+
 __all__ = ["ClaimRobustness", "Judged", "Robustness", "forwards_of", "judge_cells"]
 
-Progress = Callable[[str, int, int], None]
 _RANKS = {
     Verdict.SUPPORTED: (
         Verdict.SUPPORTED, Verdict.INCONCLUSIVE, Verdict.UNDEFINED, Verdict.REFUTED
@@ -219,23 +223,10 @@ def forwards_of(cell: Cell, options: CheckOptions) -> float | None:
 
     Searches are counted by their first step. None where the cell cannot be planned.
     """
-    from pathdsl.engine.planner import Limits, Planner
-    from pathdsl.engine.run.runner import plan_cost
-    from pathdsl.lang.lint import lint_file
-    from pathdsl.score.requests import first_round
-
     if not cell.text:
         return None
-    program, found = lint_file(cell.path, cell.text, options.fence)
-    if any(d.severity is Severity.ERROR for d in found):
-        return None
     try:
-        ready = prepare(cell.path, program, options)
-        planner = Planner(
-            ready.resolver.shape, ready.data.tasks, ready.data.specs, options.limits or Limits()
-        )
-        plans = planner.plans(first_round(program, ready.resolver, planner).requests)
+        planned = plan_file(cell.path, options, cell.text)
     except PathdslError:
         return None
-    size = {"float64": 8, "float32": 4}.get(ready.source.dtype, 2)
-    return sum(plan_cost(plan, size).forwards for plan in plans)
+    return sum(part.cost.forwards for part in planned.parts) if planned is not None else 0.0

@@ -3,8 +3,8 @@
 A file cannot say which rows its author looked at before it was written. It can name them: as a task
 of their own, here or in a file that it uses. Then the check compares rows, prompt by prompt.
 
-Sources: Miller et al. 2024 (arXiv:2407.08734; rows that discover and rows that judge) ·
-docs/semantics.md, Intervals (what is resampled).
+Sources: Miller et al. 2024 (arXiv:2407.08734), on rows that discover and rows that judge;
+docs/semantics.md, Intervals, on what is resampled.
 """
 
 from __future__ import annotations

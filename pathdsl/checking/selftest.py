@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pathdsl.checking.check import CheckOptions, Ready, prepare
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.prepare import Ready, prepare
 from pathdsl.errors import EngineError
 from pathdsl.graph.files.eap import edge_name
 from pathdsl.graph.paths.pathset import FULL, PathSet, minus
@@ -103,16 +104,14 @@ def _text(name: str, known: dict[str, Any], prompts: int) -> str:
 
 def _trials(name: str, prompts: int) -> Iterator[Trial]:
     from pathdsl.engine.load.weights import load
-    from pathdsl.engine.planner import Planner
     from pathdsl.engine.session import EngineSession
 
     known = truth(name)
     program, faults = load_program(f"{name}.circuit", _text(name, known, prompts))
     if faults:
         raise EngineError(faults)
-    ready = prepare(program.path, program, CheckOptions())
-    planner = Planner(ready.resolver.shape, ready.data.tasks, ready.data.specs)
-    session = EngineSession(planner, load(ready.source, "cpu", 1).adapter)
+    ready = prepare(program, CheckOptions())
+    session = EngineSession(ready.planner, load(ready.source, "cpu", 1).adapter)
     circuits = {k: ready.resolver.path_set(program.paths[k].path) for k in known["paths"]}
     for kind in TREATED_KINDS.values():
         if kind.name in circuits:

@@ -18,15 +18,15 @@ import typer
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.options import Format, NoColor, size
 from pathdsl.cli.output import colour_on, columns, out
+from pathdsl.cli.store import store_limit
 from pathdsl.errors import ExitCode
 
 if TYPE_CHECKING:
     from pathdsl.engine.store.prune import Contents
     from pathdsl.engine.store.store import Store
 
-__all__ = ["app", "kept_text", "limit", "open_store", "opened"]
+__all__ = ["app"]
 
-LIMIT = "PATHDSL_CACHE_SIZE"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 app = typer.Typer(
@@ -39,63 +39,18 @@ app = typer.Typer(
 Style = Annotated[Format, typer.Option("--format", help="Text, or one object.")]
 
 
-def limit() -> int:
-    """Bytes that a check leaves in the store at most; typer.BadParameter where it is no size."""
-    from pathdsl.engine.store.store import DEFAULT_BYTES
-
-    given = os.environ.get(LIMIT)
-    if not given:
-        return DEFAULT_BYTES
-    try:
-        return size(given)
-    except typer.BadParameter as error:
-        raise typer.BadParameter(f"`{LIMIT}`: {error}") from error
-
-
-opened: list[Store] = []
-"""The store of the verb that runs, for what is said when it is interrupted."""
-
-
-def open_store() -> Store:
-    """The user's store, made if need be; its `warnings` say what is wrong with it."""
-    from pathdsl.engine.store.store import Store, default_folder
-
-    store = Store(default_folder(), limit())
-    opened[:] = [store]
-    return store
-
-
-def kept_text() -> str:
-    """What is said after Ctrl-C: what was kept, and how to go on."""
-    if not opened:
-        return "interrupted: nothing was kept, since no result store is used\n"
-    store = opened.pop()
-    kept = []
-    if store.kept:
-        kept.append("1 value" if store.kept == 1 else f"{store.kept:,} values")
-    if store.under_way is not None:
-        kept.append(f"{store.under_way.share:.0%} of what task `{store.under_way.task}` was at")
-    complain(store.warnings)
-    if not kept:
-        return "interrupted: nothing was finished yet that could be kept\n"
-    return (
-        f"interrupted: {' and '.join(kept)} are in the result store; the same command goes on "
-        "from there\n"
-    )
-
-
 def _contents() -> Contents:
     """What is in the store; a store that was never used is empty and is not made for that."""
     from pathdsl.engine.store.folder import unusable
     from pathdsl.engine.store.index import FAULTS
     from pathdsl.engine.store.prune import Contents, contents
-    from pathdsl.engine.store.store import INDEX, default_folder
+    from pathdsl.engine.store.store import INDEX, Store, default_folder
 
     folder = default_folder()
     if not os.path.exists(folder / INDEX):
         return Contents(folder=folder)
     try:
-        with open_store() as store:
+        with Store(folder, store_limit()) as store:
             _vet(store)
             return contents(store)
     except FAULTS as error:
@@ -118,9 +73,9 @@ def info(style: Style = Format.TEXT) -> None:
 
     found = _contents()
     if style is Format.JSON:
-        out(dump(contents_object(found, limit(), everything=False)))
+        out(dump(contents_object(found, store_limit(), everything=False)))
     else:
-        out(info_text(found, limit()))
+        out(info_text(found, store_limit()))
 
 
 @app.command("list", short_help="List the values of each plan.")
@@ -136,7 +91,7 @@ def list_(
 
     found = _contents()
     if style is Format.JSON:
-        out(dump(contents_object(found, limit(), everything=True)))
+        out(dump(contents_object(found, store_limit(), everything=True)))
     else:
         colour = colour_on(sys.stdout, off=no_color)
         out(list_text(found, View(width=columns(), colour=colour, everything=everything)))
@@ -168,7 +123,7 @@ def prune(
     if everything and (older_than or max_size):
         raise typer.BadParameter("`--all` takes no `--older-than` and no `--max-size`")
     oldest = None if older_than is None else _age(older_than)
-    most = limit() if max_size is None else size(max_size)
+    most = store_limit() if max_size is None else size(max_size)
     folder = default_folder()
     gone = Pruned()
     try:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 
-from pathdsl.cli.files import sources_of
 from pathdsl.cli.output import colour_on, err
 from pathdsl.errors import Diagnostic
-from pathdsl.lang.syntax.source import SourceFile
+from pathdsl.lang.syntax.source import SourceFile, sources_of
 
 __all__ = ["complain"]
 
@@ -19,6 +18,6 @@ def complain(
     """Print diagnostics to standard error."""
     from pathdsl.lang.render import render
 
-    found = list(diagnostics)
-    texts = sources_of(found, sources or {})
-    err(render(found, texts, colour=colour_on(sys.stderr, off=False)))
+    faults = list(diagnostics)
+    texts = sources_of(faults, sources or {})
+    err(render(faults, texts, colour=colour_on(sys.stderr, off=False)))

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pathdsl.cli.checked import program_of
 from pathdsl.cli.complaints import complain
-from pathdsl.cli.named import NO_MEMBER
-from pathdsl.cli.options import AllowOutside, Models, NoColor, read_scope
+from pathdsl.cli.options import AllowOutside, Models, NoColor, read_options
 from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.errors import ExitCode, PathdslError
 from pathdsl.lang import ast
@@ -19,7 +19,9 @@ from pathdsl.lang.only import asked_name
 from pathdsl.near import did_you_mean
 
 if TYPE_CHECKING:
-    from pathdsl.cli.opened import Opened
+    from pathdsl.checking.options import CheckOptions
+    from pathdsl.lang.program import Program
+    from pathdsl.report.text.style import View
 
 __all__ = ["explain"]
 
@@ -48,7 +50,7 @@ def explain(
     raise typer.Exit(ExitCode.AS_EXPECTED)
 
 
-def _page(subject: str, view: object) -> str | None:
+def _page(subject: str, view: View) -> str | None:
     """The page of a code or of its kebab-case name."""
     from pathdsl.lang.rules import pages
     from pathdsl.report.text.explain_page import page_text
@@ -56,70 +58,67 @@ def _page(subject: str, view: object) -> str | None:
     known = pages()
     by_name = {page.name: page for page in known.values()}
     page = known.get(subject.upper()) or by_name.get(subject.lower())
-    return page_text(page, view) if page is not None else None  # type: ignore[arg-type]
+    return page_text(page, view) if page is not None else None
 
 
-def _generator(subject: str, view: object) -> str | None:
+def _generator(subject: str, view: View) -> str | None:
     from pathdsl import tasks
     from pathdsl.report.text.explain_task import generator_text
 
     if not re.fullmatch(r"\w+", subject) or subject not in tasks.names():
         return None
-    return generator_text(tasks.get(subject), view)  # type: ignore[arg-type]
+    return generator_text(tasks.get(subject), view)
 
 
-def _named(subject: str, models: list[str], allow_outside: bool, view: object) -> str:
+def _named(subject: str, models: list[str], allow_outside: bool, view: View) -> str:
     """A name in a file; prints faults and leaves with 2 where there is none."""
-    from pathdsl.cli.opened import open_file
+    from pathdsl.checking.prepare import resolver_of
     from pathdsl.report.text.explain_name import described, file_text
 
     path, _, name = subject.rpartition(":")
     if not path or (not os.path.exists(path) and os.path.exists(subject)):
         path, name = subject, ""
-    opened = open_file(path, read_scope([], None, models, None, None, None, allow_outside))
-    if isinstance(opened, ExitCode):
-        raise typer.Exit(opened)
-    program = opened.program
+    options = read_options(models=models, allow_outside=allow_outside)
+    program = program_of(path, options)
     if not name:
-        return file_text(program, view)  # type: ignore[arg-type]
+        return file_text(program, view)
     asked, name = name, asked_name(name)
     if program.find(name) is None:
-        known = list(dict.fromkeys([*program.origin, *(c.name.name for c in program.claims)]))
-        hint = did_you_mean(name, known) or "it declares " + ", ".join(f"`{n}`" for n in known)
+        names = list(dict.fromkeys([*program.origin, *(c.name.name for c in program.claims)]))
+        hint = did_you_mean(name, names) or "it declares " + ", ".join(f"`{n}`" for n in names)
         err(f"no `{name}` in `{path}`; {hint}\n")
         raise typer.Exit(ExitCode.WRONG_INPUT)
     try:
-        told = described(name, program, opened.resolver, view)  # type: ignore[arg-type]
+        text = described(name, program, lambda: resolver_of(program, options), view)
         if isinstance(program.find(name), ast.ClaimDecl | ast.LetDecl):
-            told += _runs(opened, asked, view)
-        return told
+            text += _runs(program, asked, options, view)
+        return text
     except PathdslError as error:
         complain(error.diagnostics, program.sources)
         raise typer.Exit(error.exit_code) from error
 
 
-def _runs(opened: Opened, name: str, view: object) -> str:
+def _runs(program: Program, name: str, options: CheckOptions, view: View) -> str:
     """The runs that a claim or let asks for; reads the rows, and loads no weights."""
-    from pathdsl.checking.check import prepare
+    from pathdsl.checking.options import UnknownName
+    from pathdsl.checking.prepare import prepare
     from pathdsl.report.text.explain_name import runs_text
-    from pathdsl.score.requests import first_round
 
     try:
-        ready = prepare(opened.path, opened.program, opened.scope.check_options(None))
-        asked = first_round(opened.program, ready.resolver, ready.data, name)
+        asked = prepare(program, options).first_round(name)
     except PathdslError as error:
-        told = error.diagnostics[0]
-        return f"\n  its runs are known once `pathdsl plan` passes: {told.code} {told.message}\n"
+        fault = error.diagnostics[0]
+        return f"\n  its runs are known once `pathdsl plan` passes: {fault.code} {fault.message}\n"
     if not asked.names:
-        raise typer.BadParameter(f"`{opened.path}:{name}`: {NO_MEMBER}")
-    return runs_text(asked, view)  # type: ignore[arg-type]
+        raise typer.BadParameter(f"`{program.path}:{name}`: {UnknownName.member(name).why}")
+    return runs_text(asked, view)
 
 
 def _unknown(subject: str) -> str:
     from pathdsl import tasks
     from pathdsl.lang.rules import pages
 
-    known = [*pages(), *(page.name for page in pages().values()), *tasks.names()]
-    hint = did_you_mean(subject, known)
+    names = [*pages(), *(page.name for page in pages().values()), *tasks.names()]
+    hint = did_you_mean(subject, names)
     wanted = "wanted a code (PD203), FILE:NAME, or a generator (" + ", ".join(tasks.names()) + ")"
     return f"nothing is known of `{subject}`; {hint or wanted}\n"

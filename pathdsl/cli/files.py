@@ -9,21 +9,26 @@ from pathlib import Path
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang.fence import STDIN
-from pathdsl.lang.syntax.source import MAX_BYTES, SourceFile, read_source, sources_of, too_big
+from pathdsl.lang.syntax.source import MAX_BYTES, SourceFile, read_source, too_big
 
-__all__ = ["STDIN", "expand", "read_text", "sources_of"]
+__all__ = ["expand", "no_files", "read_text"]
 
 
 def expand(names: Iterable[str]) -> list[str]:
     """The files meant, each once; a folder stands for every `.circuit` file under it, sorted."""
-    found: dict[str, None] = {}
+    files: dict[str, None] = {}
     for name in names:
         if name != "-" and os.path.isdir(name):
             inside = sorted(Path(name).rglob("*.circuit"))
-            found |= {str(path): None for path in inside if os.path.isfile(path)}
+            files |= {str(path): None for path in inside if os.path.isfile(path)}
         else:
-            found[name] = None
-    return list(found)
+            files[name] = None
+    return list(files)
+
+
+def no_files(names: Iterable[str]) -> str:
+    """What is said where the folders that were named hold no file."""
+    return "no `.circuit` file in " + ", ".join(f"`{name}`" for name in names) + "\n"
 
 
 def read_text(name: str) -> SourceFile | Diagnostic:

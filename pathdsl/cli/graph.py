@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from pathdsl.cli.checked import program_of
 from pathdsl.cli.complaints import complain
-from pathdsl.cli.options import AllowOutside, MaxStates, Models, read_scope
+from pathdsl.cli.options import AllowOutside, MaxStates, Models, read_options
 from pathdsl.cli.output import err, out
 from pathdsl.errors import ExitCode, PathdslError
 from pathdsl.near import did_you_mean
@@ -37,15 +38,13 @@ def graph(
     allow_outside: AllowOutside = False,
 ) -> None:
     """Print the nodes and edges on the paths of a path set; loads no weights."""
-    from pathdsl.cli.opened import open_file
+    from pathdsl.checking.prepare import resolver_of
+    from pathdsl.report.data.drawing import hypothesis_of
     from pathdsl.report.data.graph import as_dot, as_node_link, graph_of
 
-    scope = read_scope([], None, models, None, max_states, None, allow_outside)
-    opened = open_file(file, scope)
-    if isinstance(opened, ExitCode):
-        raise typer.Exit(opened)
-    program = opened.program
-    name = path or opened.hypothesis()
+    options = read_options(models=models, max_states=max_states, allow_outside=allow_outside)
+    program = program_of(file, options)
+    name = path or hypothesis_of(program)
     if name is None:
         err(
             f"`{file}` states no hypothesis: write `hypothesis = NAME` in its circuit block, or "
@@ -57,9 +56,9 @@ def graph(
         err(f"no path set `{name}` in `{file}`" + (f"; {hint}" if hint else "") + "\n")
         raise typer.Exit(ExitCode.WRONG_INPUT)
     try:
-        found = graph_of(opened.resolver(), program, name)
+        drawn = graph_of(resolver_of(program, options), program, name)
     except PathdslError as error:
         complain(error.diagnostics, program.sources)
         raise typer.Exit(error.exit_code) from error
-    out(as_dot(found) if style is GraphFormat.DOT else as_node_link(found))
+    out(as_dot(drawn) if style is GraphFormat.DOT else as_node_link(drawn))
     raise typer.Exit(ExitCode.AS_EXPECTED)

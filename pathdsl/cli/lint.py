@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from pathdsl.cli.files import expand, read_text, sources_of
+from pathdsl.cli.files import expand, read_text
 from pathdsl.cli.formats import LintFormat
 from pathdsl.cli.options import AllowOutside
 from pathdsl.cli.output import colour_on, out
 from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.fence import FREE, Fence
-from pathdsl.lang.syntax.source import SourceFile
+from pathdsl.lang.syntax.source import SourceFile, sources_of
 
 __all__ = ["lint"]
 
@@ -52,7 +52,7 @@ def lint(
 
 def _linted(name: str, fence: Fence | None) -> tuple[str, list[Diagnostic], dict[str, SourceFile]]:
     """The path of a file as it is told, its faults, and the texts that they point into."""
-    from pathdsl.checking.vet import vet_file
+    from pathdsl.checking.prepare import vet_file
 
     path, text = name, None
     if name == "-":
@@ -60,5 +60,5 @@ def _linted(name: str, fence: Fence | None) -> tuple[str, list[Diagnostic], dict
         if isinstance(source, Diagnostic):
             return name, [source], {}
         path, text = source.path, source.text
-    program, found = vet_file(path, text, fence)
-    return path, found, sources_of(found, program.sources)
+    program, faults = vet_file(path, text, fence)
+    return path, faults, sources_of(faults, program.sources)

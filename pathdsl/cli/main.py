@@ -32,6 +32,7 @@ from pathdsl.cli import (
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.exits import table
 from pathdsl.cli.output import err, lost, out, set_up
+from pathdsl.cli.store import forget, interrupted
 from pathdsl.cli.unforeseen import debugging, is_of_command_line, tell
 from pathdsl.errors import ExitCode, PathdslError
 
@@ -101,26 +102,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def _interrupted(arguments: list[str]) -> int:
-    """Say what is left of the work after Ctrl-C."""
-    computes = any(verb in arguments[:1] for verb in ("check", "lock", "report", "robustness"))
-    err(cache.kept_text() if computes else "interrupted\n")
-    return ExitCode.INTERRUPTED
-
-
 def _run(arguments: list[str], debug: bool) -> int:
     debugging(debug)
-    cache.opened.clear()
+    forget()
     try:
         code = int(app(args=arguments, prog_name="pathdsl", standalone_mode=False) or 0)
-        # Which is how typer tells of Ctrl-C.
-        return _interrupted(arguments) if code == ExitCode.INTERRUPTED else code
+        if code == ExitCode.INTERRUPTED:  # which is how typer tells of Ctrl-C
+            err(interrupted())
+        return code
     except SystemExit as end:
         if isinstance(end.code, int):
             return end.code
         return ExitCode.AS_EXPECTED if end.code is None else ExitCode.WRONG_INPUT
     except KeyboardInterrupt:
-        return _interrupted(arguments)
+        err(interrupted())
+        return ExitCode.INTERRUPTED
     except PathdslError as error:
         complain(error.diagnostics)
         return error.exit_code

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pathdsl.checking.options import CheckOptions, UnknownName, read_setting, read_size
 from pathdsl.errors import MOST_THREADS, LanguageError
-from pathdsl.lang.fence import FREE, Fence
-from pathdsl.limits import DIGITS
 
 if TYPE_CHECKING:
-    from pathdsl.checking.check import CheckOptions
-    from pathdsl.engine.load.source import ModelSource
     from pathdsl.engine.planner import Limits
 
 __all__ = [
-    "AllowOutside", "Device", "Diagnostics", "Files", "Format", "MaxCopies", "MaxStates", "Memory",
-    "Models", "NoColor", "Only", "Scope", "Seed", "Set", "read_scope",
+    "AllowInconclusive", "AllowOutside", "BothNorms", "Device", "Diagnostics", "Files", "Format",
+    "Locked", "MaxCopies", "MaxStates", "Memory", "Models", "NoCache", "NoColor", "OnDevice",
+    "Only", "Seed", "Set", "Threads", "known_names",
+    "read_options", "readable", "size",
 ]  # fmt: skip
 
 
@@ -96,109 +94,88 @@ NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Compute everything; read and keep no results.")
 ]
 
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
-          "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}  # fmt: skip
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """What the command line sets in place of what the file says; `replaced` says so as written."""
-
-    overrides: dict[str, int]
-    models: dict[str, ModelSource]
-    replaced: dict[str, str]
-    limits: Limits | None
-    allow_outside: bool = False
-
-    @property
-    def fence(self) -> Fence | None:
-        """Where what a file names may lie; None for the fence around each file."""
-        return FREE if self.allow_outside else None
-
-    def check_options(self, only: str | None = None) -> CheckOptions:
-        """The options of a check with nothing else set."""
-        from pathdsl.checking.check import CheckOptions
-
-        return CheckOptions(
-            overrides=self.overrides,
-            models=self.models,
-            limits=self.limits,
-            only=only,
-            allow_outside=self.allow_outside,
-        )
-
-
-def read_scope(
-    sets: Sequence[str],
-    seed: int | None,
-    models: Sequence[str],
-    memory: str | None,
-    max_states: int | None,
-    max_copies: int | None,
+def read_options(
+    *,
+    sets: Sequence[str] = (),
+    seed: int | None = None,
+    models: Sequence[str] = (),
+    memory: str | None = None,
+    max_states: int | None = None,
+    max_copies: int | None = None,
+    only: str | None = None,
+    device: Device = Device.CPU,
+    threads: int | None = None,
+    allow_inconclusive: bool = False,
+    both_norms: bool = False,
+    locked: bool = False,
     allow_outside: bool = False,
-) -> Scope:
-    """The options read; raises typer.BadParameter for what cannot be."""
+) -> CheckOptions:
+    """The options of a check as a command line gives them; typer.BadParameter for what is none."""
     from pathdsl.engine.load.source import parse_override
 
-    overrides = dict(_setting(text) for text in sets)
+    if locked and only is not None:
+        raise typer.BadParameter("`--locked` compares every claim and takes no `--only`")
+    overrides: dict[str, int] = {}
+    for text in sets:
+        with readable(f"`--set {text[:40]}`: "):
+            overrides |= [read_setting(text)]
     if seed is not None:
         if overrides.get("seed", seed) != seed:
             raise typer.BadParameter(f"`--seed {seed}` and `--set seed={overrides['seed']}` differ")
         overrides["seed"] = seed
-    replaced = {name: str(overrides[name]) for name in sorted(overrides)}
-    sources = {}
-    for text in models:
-        try:
-            name, source = parse_override(text)
-        except LanguageError as error:
-            fault = error.diagnostics[0]
-            raise typer.BadParameter("; ".join([fault.message, *fault.notes])) from error
-        sources[name] = source
-        replaced[f"model {name}"] = text.partition("=")[2]
-    return Scope(
+    with readable():
+        sources = dict(parse_override(text) for text in models)
+    return CheckOptions(
         overrides=overrides,
         models=sources,
-        replaced=replaced,
         limits=_limits(memory, max_states, max_copies),
+        only=only,
+        device=device.value,
+        threads=threads,
+        allow_inconclusive=allow_inconclusive,
+        both_norms=both_norms,
+        locked=locked,
         allow_outside=allow_outside,
     )
 
 
-def _limits(memory: str | None, max_states: int | None, max_copies: int | None) -> Limits | None:
-    wanted = None if memory is None else size(memory)
-    if wanted is None and max_states is None and max_copies is None:
-        return None
-    from pathdsl.engine.planner import Limits
-
-    usual = Limits()
-    return Limits(
-        memory=usual.memory if wanted is None else wanted,
-        max_states=usual.max_states if max_states is None else max_states,
-        max_copies=usual.max_copies if max_copies is None else max_copies,
-    )
+@contextmanager
+def known_names() -> Iterator[None]:
+    """A name that no file has is a fault of the command line."""
+    try:
+        yield
+    except UnknownName as error:
+        option = f"--model {error.name}=…" if error.option == "models" else f"--only {error.name}"
+        raise typer.BadParameter(f"`{option}`: {error.why}") from error
 
 
-def _setting(text: str) -> tuple[str, int]:
-    name, equals, value = text.partition("=")
-    if name not in ("take", "seed") or not equals:
-        raise typer.BadParameter(f"`--set {text}`: wanted `take=N` or `seed=N`")
-    if not re.fullmatch(rf"-?[0-9]{{1,{DIGITS.most}}}", value):
-        raise typer.BadParameter(
-            f"`--set {text[:40]}`: `{value[:40]}` is no whole number, {DIGITS.most} digits at most"
-        )
-    if name == "take" and int(value) < 1:
-        raise typer.BadParameter(f"`--set {text}`: at least one row is needed")
-    return name, int(value)
+@contextmanager
+def readable(before: str = "") -> Iterator[None]:
+    """What cannot be read is a fault of the command line."""
+    try:
+        yield
+    except LanguageError as error:
+        fault = error.diagnostics[0]
+        raise typer.BadParameter("; ".join([fault.message, *fault.notes])) from error
+    except ValueError as error:
+        raise typer.BadParameter(f"{before}{error}") from error
 
 
 def size(text: str) -> int:
-    """Bytes: `2GB`, `512 MiB`, `1000000`."""
-    found = re.fullmatch(
-        rf"([0-9]{{1,{DIGITS.most}}}(?:\.[0-9]{{1,{DIGITS.most}}})?)\s*([A-Za-z]*)", text.strip()
-    )
-    if found is None or found[2].lower() not in _UNITS:
-        raise typer.BadParameter(f"`{text[:40]}` is no size; wanted for example `2GB` or `512MiB`")
-    count = int(float(found[1]) * _UNITS[found[2].lower()])
-    if count < 1:
-        raise typer.BadParameter(f"`{text}` is nothing")
-    return count
+    """Bytes: `2GB`, `512 MiB`, `1000000`; typer.BadParameter for what is no size."""
+    with readable():
+        return read_size(text)
+
+
+def _limits(memory: str | None, max_states: int | None, max_copies: int | None) -> Limits | None:
+    given = {
+        "memory": None if memory is None else size(memory),
+        "max_states": max_states,
+        "max_copies": max_copies,
+    }
+    if all(bound is None for bound in given.values()):
+        return None
+    from pathdsl.engine.planner import Limits
+
+    return Limits(**{name: bound for name, bound in given.items() if bound is not None})

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-__all__ = ["Progress"]
+__all__ = ["ProgressDisplay"]
 
 FIRST = 30.0
 """Seconds before the first line where there is no terminal: what is over by then needs none."""
 NEXT = 30.0
 
 
-class Progress:
+class ProgressDisplay:
     """Shows the phases of one check: loading, self-checks, runs.
 
-    with Progress(quiet) as progress:
-        check_file(path, CheckOptions(progress=progress.show))
+    with ProgressDisplay(quiet) as display:
+        check_file(path, CheckOptions(progress=display.show))
     """
 
     def __init__(self, quiet: bool, now: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +39,7 @@ class Progress:
         self._over = threading.Event()
         self._lines: threading.Thread | None = None
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressDisplay:
         if self.on and not _terminal():
             self._lines = threading.Thread(target=self._tell, daemon=True)
             self._lines.start()

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pathdsl.cli.cache import open_store
-from pathdsl.cli.check import outcome_and_lock, vet_locked
+from pathdsl.cli.checked import checked, files_with
 from pathdsl.cli.complaints import complain
-from pathdsl.cli.files import sources_of
 from pathdsl.cli.formats import ReportFormat
-from pathdsl.cli.named import vet_names
 from pathdsl.cli.options import (
     AllowInconclusive,
     AllowOutside,
@@ -31,16 +29,16 @@ from pathdsl.cli.options import (
     Seed,
     Set,
     Threads,
-    read_scope,
+    read_options,
 )
 from pathdsl.cli.output import err, out
 from pathdsl.cli.saved import save
+from pathdsl.cli.store import result_store
 from pathdsl.errors import ExitCode
 from pathdsl.reading import read_file
 
 if TYPE_CHECKING:
-    from pathdsl.checking.check import FileOutcome
-    from pathdsl.checking.lock.drift import Comparison
+    from pathdsl.checking.outcome import FileOutcome
 
 __all__ = ["report"]
 
@@ -77,7 +75,6 @@ def report(
 
     A `.circuit` file is checked first. A `.json` file is only laid out: no model is read.
     """
-    from pathdsl.lang.program import load_program
     from pathdsl.report.content.file import contents
     from pathdsl.report.formats import write
 
@@ -102,21 +99,16 @@ def report(
                 f"`{file}` is a folder: `pathdsl check {file} --format json > all.json`, then "
                 "`pathdsl report all.json`"
             )
-        vet_locked(locked, only)
-        scope = read_scope(sets, seed, models, memory, max_states, max_copies, allow_outside)
-        if only is not None or scope.models:
-            program = load_program(file, None, scope.fence)[0]
-            vet_names([program] if program.file.statements else [], only, scope.models)
-        store = None if no_cache or locked else open_store()
-        outcome, comparison = outcome_and_lock(
-            file, scope, only, device, threads, allow_inconclusive, both_norms,
-            False, store, locked,
+        options = read_options(
+            sets=sets, seed=seed, models=models, memory=memory, max_states=max_states,
+            max_copies=max_copies, only=only, device=device, threads=threads,
+            allow_inconclusive=allow_inconclusive, both_norms=both_norms, locked=locked,
+            allow_outside=allow_outside,
         )  # fmt: skip
-        if store is not None:
-            store.close()
-            if store.warnings:
-                complain(store.warnings)
-        result = _object(outcome, comparison, scope.replaced)
+        files_with([file], options)
+        with result_store(off=no_cache or locked) as store:
+            outcome = checked(file, replace(options, store=store))
+        result = _object(outcome, options.replaced)
     text = write(result, to.value)
     if output is None:
         out(text)
@@ -143,18 +135,15 @@ def _read(file: str) -> Mapping[str, Any]:
         ) from error
 
 
-def _object(
-    outcome: FileOutcome, comparison: Comparison | None, replaced: Mapping[str, str]
-) -> Mapping[str, Any]:
+def _object(outcome: FileOutcome, replaced: Mapping[str, str]) -> Mapping[str, Any]:
     """The object of a check made now; faults that stopped it are printed, too."""
     from pathdsl.report.data.lock import comparison_object
     from pathdsl.report.data.result import check_object, file_object
 
-    known = outcome.program.sources if outcome.program else {}
-    sources = sources_of(outcome.diagnostics, known)
+    sources = outcome.sources
     if outcome.judgement is None and outcome.diagnostics:
         complain(outcome.diagnostics, sources)
-    found = file_object(outcome, sources, replaced)
-    if comparison is not None:
-        found["lock"] = comparison_object(comparison)
-    return check_object([found], outcome.exit_code)
+    file = file_object(outcome, sources, replaced)
+    if outcome.comparison is not None:
+        file["lock"] = comparison_object(outcome.comparison)
+    return check_object([file], outcome.exit_code)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pathdsl.cli.cache import open_store
+from pathdsl.checking.options import CheckOptions, UnknownName
+from pathdsl.cli.checked import files_with, program_of
 from pathdsl.cli.complaints import complain
-from pathdsl.cli.named import NO_MEMBER, vet_names
 from pathdsl.cli.options import (
     AllowOutside,
     Device,
@@ -25,13 +26,14 @@ from pathdsl.cli.options import (
     NoColor,
     OnDevice,
     Only,
-    Scope,
     Seed,
     Set,
-    read_scope,
+    known_names,
+    read_options,
 )
 from pathdsl.cli.output import colour_on, columns, err, out
 from pathdsl.cli.saved import save
+from pathdsl.cli.store import result_store
 from pathdsl.errors import ExitCode, Severity
 from pathdsl.lang.only import asked_name
 from pathdsl.whole import write_whole
@@ -98,8 +100,12 @@ def robustness(
 
     if figure is not None and figure.suffix != ".svg":
         raise typer.BadParameter(f"`--figure {figure}`: wanted a name ending in .svg")
-    scope = read_scope(sets, seed, models, memory, max_states, max_copies, allow_outside)
-    program = _program(file, only, scope)
+    options = read_options(
+        sets=sets, seed=seed, models=models, memory=memory, max_states=max_states,
+        max_copies=max_copies, only=only, device=device, allow_outside=allow_outside,
+    )  # fmt: skip
+    program = _program(file, options)
+    options = replace(options, only=None)  # each cell holds what is asked for and nothing else
     claims = [claim.name.name for claim in program.claims]
     base = base_of(program, [asked_name(only)] if only is not None else claims)
     values = _values(base, grid)
@@ -113,63 +119,47 @@ def robustness(
     if write is not None:
         _write_cells(write, [base, *cells])
     if planned or full:
-        told = _costs([base, *cells], scope)
+        told = _costs([base, *cells], options)
         if planned:
             out(told)
             raise typer.Exit(ExitCode.AS_EXPECTED)
         if not quiet:
             err(told)
-    from pathdsl.checking.check import CheckOptions
     from pathdsl.checking.robustness import judge_cells
     from pathdsl.report.data.result import dump
     from pathdsl.report.page.robustness_figure import robustness_svg
     from pathdsl.report.text.robustness import robustness_object, robustness_report
     from pathdsl.report.text.style import View
 
-    store = None if no_cache else open_store()
-    options = CheckOptions(
-        overrides=scope.overrides, models=scope.models, device=device.value, limits=scope.limits,
-        store=store, allow_outside=scope.allow_outside,
-    )  # fmt: skip
     progress = None if quiet or not sys.stderr.isatty() else _progress
-    found = judge_cells(base, cells, options, only, progress)
-    if store is not None:
-        store.close()
-        if store.warnings:
-            complain(store.warnings)
+    with result_store(off=no_cache) as store:
+        found = judge_cells(base, cells, replace(options, store=store), only, progress)
     if only is not None and found.base.judgement is not None and not found.claims:
-        raise typer.BadParameter(f"`--only {only}`: {NO_MEMBER}")
+        with known_names():
+            raise UnknownName.member(only)
     quiet_axes = silent(base) if not grid else {}
     if style is Format.JSON:
-        out(dump(robustness_object(found, quiet_axes, scope.replaced)))
+        out(dump(robustness_object(found, quiet_axes, options.replaced)))
     elif found.claims:
         colour = colour_on(sys.stdout, off=no_color)
         view = View(width=columns(), colour=colour, noise=found.noise)
-        out(robustness_report(found, quiet_axes, scope.replaced, view))
+        out(robustness_report(found, quiet_axes, options.replaced, view))
     if not found.claims:
-        complain(
-            [d for d in found.base.diagnostics if d.severity is Severity.ERROR],
-            found.base.program.sources if found.base.program is not None else {},
-        )
+        wrong = [d for d in found.base.diagnostics if d.severity is Severity.ERROR]
+        complain(wrong, found.base.sources)
     code = found.exit_code
     if figure is not None and found.claims and not save(figure, robustness_svg(found)):
         code = ExitCode.WRONG_INPUT
     raise typer.Exit(code)
 
 
-def _program(file: str, only: str | None, scope: Scope) -> Program:
+def _program(file: str, options: CheckOptions) -> Program:
     """The program, vetted; leaves with 2 or 5 where there is nothing that could be judged."""
-    from pathdsl.lang.lint import lint_file
-
-    program, found = lint_file(file, None, scope.fence)
-    wrong = [d for d in found if d.severity is Severity.ERROR]
-    if wrong:
-        complain(wrong, program.sources)
-        raise typer.Exit(ExitCode.WRONG_INPUT)
+    program, only = program_of(file, options), options.only
     if not program.claims:
         err(f"nothing to judge in `{file}`: no claim\n")
         raise typer.Exit(ExitCode.NOTHING_TO_CHECK)
-    vet_names([program], only, scope.models)
+    files_with([file], options)
     if only is not None and asked_name(only) in program.lets:
         raise typer.BadParameter(f"`--only {only}`: that is a `let`; a claim has a verdict")
     return program
@@ -199,14 +189,14 @@ def _values(base: Cell, grid: Sequence[str]) -> dict[str, list[str]]:
     return {axis: found[axis] for axis in known if axis in found}
 
 
-def _costs(cells: Sequence[Cell], scope: Scope) -> str:
+def _costs(cells: Sequence[Cell], options: CheckOptions) -> str:
     """The cells with their cost in plain forward passes, a line each, and the sum."""
     from pathdsl.checking.robustness import forwards_of
     from pathdsl.report.numbers import plain
 
     lines, total = [], 0.0
     for cell in cells:
-        cost = forwards_of(cell, scope.check_options())
+        cost = forwards_of(cell, options)
         total += cost or 0.0
         text = "cannot be planned" if cost is None else f"{plain(cost, 1)} plain forward passes"
         if not cell.claims:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -15,20 +16,16 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.needs import plain_write
 from pathdsl.plan.steps import (
+    PLAIN_KINDS,
     REFERENCE,
-    SCALES,
     AttentionResid,
     HeadCopy,
     HiddenCopy,
-    InputResid,
-    JoinResid,
     MlpCopy,
     MlpResid,
     PlainResid,
     Plan,
-    Step,
     parts_of,
-    slot_of,
     treated_index,
 )
 
@@ -38,28 +35,8 @@ DEFAULT_MEMORY = 256_000_000
 
 def reads_of(plan: Plan, number: int) -> Iterator[int]:
     """Numbers of the live steps that a step reads, through joins."""
-    for read in _reads(plan.steps[number]):
+    for read in plan.steps[number].reads:
         yield from (p for p, _ in parts_of(plan.steps, read) if plan.need[p] != FALSE)
-
-
-def _reads(step: Step) -> Iterator[int]:
-    match step:
-        case InputResid(blend=blend):
-            yield from (source for source, _ in blend if source >= 0)
-        case AttentionResid(previous=previous, heads=heads):
-            yield previous
-            yield from (source for blend in heads for source, _ in blend if source >= 0)
-        case MlpResid(previous=previous, blend=blend, neurons=neurons):
-            yield previous
-            for one in (blend, *(apart for _, apart in neurons)):
-                yield from (source for source, _ in one if source >= 0)
-        case HeadCopy(query=query, keys=keys, values=values):
-            yield query
-            yield from (read for _, read in (*keys, *values))
-        case MlpCopy(resid=resid) | HiddenCopy(resid=resid):
-            yield resid
-        case PlainResid() | JoinResid():
-            return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +54,7 @@ def schedule(plan: Plan) -> Schedule:
     end = 2.0 * plan.shape.n_layers + 1
     for number in plan.alive:
         step = plan.steps[number]
-        slot = slot_of(step)
+        slot = step.slot
         by_slot.setdefault(slot, []).append(number)
         for read in reads_of(plan, number):
             last[read] = max(last.get(read, 0.0), slot)
@@ -93,7 +70,7 @@ def schedule(plan: Plan) -> Schedule:
         for attention in output.attention:
             for source, _ in attention.blend:
                 if source >= 0:
-                    last[source] = max(last.get(source, 0.0), slot_of(plan.steps[source]))
+                    last[source] = max(last.get(source, 0.0), plan.steps[source].slot)
     return Schedule(
         slots=tuple((slot, tuple(by_slot[slot])) for slot in sorted(by_slot)), last_use=last
     )
@@ -178,7 +155,7 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                 macs += here * d * s.d_mlp
             case _:
                 pass
-        slot = slot_of(plan.steps[number])
+        slot = plan.steps[number].slot
         by_slot[slot] = by_slot.get(slot, 0) + macs
     columns = s.d_vocab if vocab_columns is None else vocab_columns
     readout = sum(tokens[o.positions] for o in plan.outputs) * d * columns
@@ -215,13 +192,7 @@ def row_bytes(plan: Plan, itemsize: int) -> int:
     tokens = {mask: plan.masks.array(mask).sum() / rows for mask in masks}
     size: dict[int, float] = {}
     for number in plan.alive:
-        match plan.steps[number]:
-            case HeadCopy():
-                width = s.d_head
-            case HiddenCopy():
-                width = s.d_mlp + 1  # and whether the output bias is there
-            case _:
-                width = s.d_model
+        width = plan.steps[number].width(s)
         size[number] = tokens[plan.need[number]] * width * itemsize
     order = schedule(plan)
     fixed = sum(
@@ -244,7 +215,5 @@ def row_bytes(plan: Plan, itemsize: int) -> int:
 
 def _plain_bytes(kind: str, itemsize: int, shape: ModelShape) -> int:
     """Bytes that one token of a kept plain value holds."""
-    if kind in SCALES:
-        return max(itemsize, 4)  # scales of narrow dtypes are kept in float32
-    widths = {"head": shape.n_heads * shape.d_head, "hidden": shape.d_mlp + 1}
-    return itemsize * widths.get(kind, shape.d_model)
+    record = PLAIN_KINDS[kind]
+    return (max(itemsize, 4) if record.wide else itemsize) * prod(record.axes(shape))

@@ -10,7 +10,8 @@ reference run, a treated value, or a copy. Steps are in topological order; equal
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pathdsl.graph.model.shape import ModelShape
@@ -26,9 +27,55 @@ Blend = tuple[tuple[int, int], ...]
 """(source, mask) pairs with disjoint masks that together cover every position, sorted."""
 
 
-SCALES = ("scale_attention", "scale_after_attention", "scale_mlp", "scale_after_mlp", "scale_final")
-"""Kinds of scales of norms, one number per token: before attention, of the heads' sum, before the
-MLP, of the MLP's output, and the final norm (whose layer is the number of layers)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainKind:
+    """One kind of value that is kept of a plain run, by layer or stage.
+
+    `axes`: those of the value beside its tokens. `stage`: the stage of the stream at which it is
+    there. `wide`: kept in float32 where the model's dtype is narrower.
+    """
+
+    axes: Callable[[ModelShape], tuple[int, ...]]
+    stage: Callable[[int], int]
+    wide: bool = False
+
+
+def _stream(shape: ModelShape) -> tuple[int, ...]:
+    return (shape.d_model,)
+
+
+def _scale(stage: Callable[[int], int]) -> PlainKind:
+    """The scale of a norm, one number per token."""
+    return PlainKind(axes=lambda shape: (1,), stage=stage, wide=True)
+
+
+def _after_attention(layer: int) -> int:
+    return 2 * layer + 1
+
+
+def _after_mlp(layer: int) -> int:
+    return 2 * layer + 2
+
+
+PLAIN_KINDS: dict[str, PlainKind] = {
+    "input": PlainKind(axes=_stream, stage=lambda number: 0),
+    "resid": PlainKind(axes=_stream, stage=lambda stage: stage),
+    "head": PlainKind(axes=lambda shape: (shape.n_heads, shape.d_head), stage=_after_attention),
+    "attn": PlainKind(axes=_stream, stage=_after_attention),
+    "mlp": PlainKind(axes=_stream, stage=_after_mlp),
+    "hidden": PlainKind(axes=lambda shape: (shape.d_mlp + 1,), stage=_after_mlp),
+    "scale_attention": _scale(_after_attention),
+    "scale_after_attention": _scale(_after_attention),
+    "scale_mlp": _scale(_after_mlp),
+    "scale_after_mlp": _scale(_after_mlp),
+    "scale_final": _scale(lambda layer: 2 * layer),
+}
+"""`head`: of all heads of a layer; `attn`: what they write together. `hidden`: hidden units of an
+MLP and, last, whether its output bias is there (1). Scales of norms: before attention, of the
+heads' sum, before the MLP, of the MLP's output, and of the final norm (whose layer is the number of
+layers)."""
+
+SCALES = tuple(name for name, kind in PLAIN_KINDS.items() if kind.wide)
 
 
 def treated_source(which: int) -> int:
@@ -41,24 +88,75 @@ def treated_index(source: int) -> int:
     return -2 - source
 
 
+def copies_in(*blends: Blend) -> Iterator[int]:
+    """The copies that blends read, by number."""
+    return (source for blend in blends for source, _ in blend if source >= 0)
+
+
+class StepFacts(ABC):
+    """What planning and execution ask of every step, whatever it is."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def slot(self) -> float:
+        """When it runs: stages are whole numbers, copies run right after the stage they read."""
+
+    @property
+    @abstractmethod
+    def reads(self) -> tuple[int, ...]:
+        """Numbers of the steps that it reads; `parts_of` says what a join among them is."""
+
+    @abstractmethod
+    def width(self, shape: ModelShape) -> int:
+        """Numbers that one token of its value holds."""
+
+
+class Resid(StepFacts):
+    """A residual stream at a stage."""
+
+    __slots__ = ()
+    stage: int
+
+    @property
+    def slot(self) -> float:
+        """Its stage."""
+        return float(self.stage)
+
+    def width(self, shape: ModelShape) -> int:
+        """The stream's."""
+        return shape.d_model
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlainResid:
+class PlainResid(Resid):
     """The residual stream of a plain run at a stage; `source` is REFERENCE or a treated source."""
 
     stage: int
     source: int
 
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Nothing: it is a plain run's."""
+        return ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InputResid:
+class InputResid(Resid):
     """Stage 0: the embeddings, blended."""
 
     blend: Blend
     stage: int = 0
 
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Numbers of the steps that it reads."""
+        return (*copies_in(self.blend),)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AttentionResid:
+class AttentionResid(Resid):
     """`previous` plus the heads of one layer, each head blended, plus the constant output bias.
 
     `frozen`: the norm of the heads' sum has the reference run's scale.
@@ -70,9 +168,14 @@ class AttentionResid:
     heads: tuple[Blend, ...]
     frozen: bool = False
 
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Numbers of the steps that it reads."""
+        return (self.previous, *copies_in(*self.heads))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MlpResid:
+class MlpResid(Resid):
     """`previous` plus one MLP's output, blended.
 
     With `neurons`, groups of hidden units that come from elsewhere than the rest of the MLP, all
@@ -85,9 +188,14 @@ class MlpResid:
     blend: Blend
     neurons: tuple[tuple[tuple[int, ...], Blend], ...] = ()
 
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Numbers of the steps that it reads."""
+        return (self.previous, *copies_in(self.blend, *(apart for _, apart in self.neurons)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeadCopy:
+class HeadCopy(StepFacts):
     """A head on residual steps of its own; keys and values by distance set where they differ.
 
     `frozen`: the norm of what it reads has the reference run's scale, token by token.
@@ -100,27 +208,69 @@ class HeadCopy:
     values: tuple[tuple[int, int], ...]
     frozen: bool = False
 
+    @property
+    def slot(self) -> float:
+        """Right after the stage that it reads."""
+        return 2 * self.layer + 0.5
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Numbers of the steps that it reads."""
+        return (self.query, *(read for _, read in (*self.keys, *self.values)))
+
+    def width(self, shape: ModelShape) -> int:
+        """A head's."""
+        return shape.d_head
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MlpCopy:
+class MlpCopy(StepFacts):
     """An MLP on a residual step of its own; `frozen`: its norms have the reference run's scales."""
 
     layer: int
     resid: int
     frozen: bool = False
 
+    @property
+    def slot(self) -> float:
+        """Right after the stage that it reads."""
+        return 2 * self.layer + 1.5
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Numbers of the steps that it reads."""
+        return (self.resid,)
+
+    def width(self, shape: ModelShape) -> int:
+        """The stream's."""
+        return shape.d_model
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HiddenCopy:
+class HiddenCopy(StepFacts):
     """The hidden units of an MLP on a residual step: all its neurons and the rest that read it."""
 
     layer: int
     resid: int
     frozen: bool = False
 
+    @property
+    def slot(self) -> float:
+        """Right after the stage that it reads."""
+        return 2 * self.layer + 1.5
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Numbers of the steps that it reads."""
+        return (self.resid,)
+
+    def width(self, shape: ModelShape) -> int:
+        """Hidden units, and whether the output bias is there."""
+        return shape.d_mlp + 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JoinResid:
+class JoinResid(Resid):
     """A stream that is another step's at some positions; readers look through it, see `parts_of`.
 
     `parts`: (step, mask) with disjoint masks that together cover every position, sorted. Only plain
@@ -129,6 +279,11 @@ class JoinResid:
 
     stage: int
     parts: tuple[tuple[int, int], ...]
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Nothing: its readers read its parts."""
+        return ()
 
 
 Step = (
@@ -214,14 +369,3 @@ class Plan:
     def draws(self) -> int:
         """How many draws the plan is executed for."""
         return max([1, *(spec.draws for spec in self.treated)])
-
-
-def slot_of(step: Step) -> float:
-    """When a step runs: stages are whole numbers, copies run right after the stage they read."""
-    match step:
-        case HeadCopy(layer=layer):
-            return 2 * layer + 0.5
-        case MlpCopy(layer=layer) | HiddenCopy(layer=layer):
-            return 2 * layer + 1.5
-        case _:
-            return float(step.stage)

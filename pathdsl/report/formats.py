@@ -17,12 +17,11 @@ from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.report.text.style import View
 
 if TYPE_CHECKING:  # `lint` prints formats, too, and must start fast
-    from pathdsl.checking.check import FileOutcome
-    from pathdsl.checking.lock.drift import Comparison
+    from pathdsl.checking.outcome import FileOutcome
 
 __all__ = [
-    "FORMATS", "CheckDocument", "Format", "LintDocument", "Settings", "Verb", "check_document",
-    "format_of", "lint_document", "taken_by", "write",
+    "FORMATS", "CheckDocument", "Format", "LintDocument", "Settings", "Verb",
+    "check_document", "format_of", "lint_document", "taken_by", "write",
 ]  # fmt: skip
 
 Verb = Literal["check", "lint", "report"]
@@ -41,12 +40,7 @@ class Settings:
 class CheckDocument(Protocol):
     """What `check` prints of the files of one command line; made from the settings."""
 
-    def checked(
-        self,
-        outcome: FileOutcome,
-        sources: Mapping[str, SourceFile],
-        comparison: Comparison | None,
-    ) -> str:
+    def checked(self, outcome: FileOutcome) -> str:
         """Take in one file, keeping nothing of its session; the text to print at once."""
 
     def end(self, code: ExitCode) -> str:

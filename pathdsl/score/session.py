@@ -36,9 +36,6 @@ class PathAlgebra(Protocol):
     def NONE(self) -> PathSet:
         """No path."""
 
-    def union(self, left: PathSet, right: PathSet) -> PathSet:
-        """Paths in either."""
-
     def intersection(self, left: PathSet, right: PathSet) -> PathSet:
         """Paths in both."""
 

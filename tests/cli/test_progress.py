@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import pathdsl.cli.progress as progress
-from pathdsl.checking.check import CheckOptions, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
 from pathdsl.cli import main as cli
-from pathdsl.cli.progress import FIRST, NEXT, Progress
+from pathdsl.cli.progress import FIRST, NEXT, ProgressDisplay
 from pathdsl.engine.meter import Meter
 from tests.cli.run import INDUCTION
 from tests.score.work import Work
@@ -46,7 +47,7 @@ def test_phases_are_told_in_their_order(file: Path, monkeypatch: pytest.MonkeyPa
 
 def test_lines_where_there_is_no_terminal(capsys: Capture) -> None:
     now = [0.0]
-    shown = Progress(quiet=False, now=lambda: now[0])
+    shown = ProgressDisplay(quiet=False, now=lambda: now[0])
     for seconds in (1.0, FIRST - 1, FIRST + 1, FIRST + 2, FIRST + NEXT, FIRST + NEXT + 2, 4000.0):
         now[0] = seconds
         shown.show("task `t`: 3 runs", int(seconds), 8000)
@@ -64,11 +65,11 @@ def test_lines_where_there_is_no_terminal(capsys: Capture) -> None:
 
 def test_lines_come_while_nothing_is_told(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "FIRST", 0.0)
-    with Progress(quiet=False) as shown:
+    with ProgressDisplay(quiet=False) as shown:
         shown.show("loading the model", 0, 1)
         shown._over.wait(1.3)
     assert capsys.readouterr().err == "pathdsl: loading the model, after 1 s\n"
-    with Progress(quiet=True) as shown:
+    with ProgressDisplay(quiet=True) as shown:
         shown.show("loading the model", 0, 1)
         shown._over.wait(1.3)
     assert capsys.readouterr().err == ""
@@ -83,7 +84,7 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
-    with Progress(quiet=False) as shown:
+    with ProgressDisplay(quiet=False) as shown:
         meter = Meter(shown.show)
         meter.start("loading [bold]")
         meter.end()

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from pathdsl.checking.check import CheckOptions, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
 from pathdsl.engine.adapters import Adapter, adapter_for
 from pathdsl.engine.load.source import ModelSource, vet_config
 from pathdsl.engine.load.weights import load

@@ -12,7 +12,8 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from pathdsl.checking import check as checking
-from pathdsl.checking.check import CheckOptions, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
 from pathdsl.engine.adapters import FAMILIES, Adapter, adapter_for, fuses
 from pathdsl.engine.adapters.common import CausalAdapter
 from pathdsl.engine.load.source import ModelSource

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pathdsl.checking.check import CheckOptions, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
 
 TEXT = """circuit c {{ language = 1 }}
 model m = bundled("induction-2l", dtype: {dtype})

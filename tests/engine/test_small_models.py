@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.engine.load.source import ModelSource
 from pathdsl.engine.load.weights import load
 from pathdsl.errors import ExitCode

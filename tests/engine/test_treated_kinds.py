@@ -12,7 +12,7 @@ import torch
 
 import pathdsl
 from pathdsl.engine.data.treated import ON_ROWS, OnRows
-from pathdsl.engine.run.plain import PlainValues, width_of
+from pathdsl.engine.run.plain import PlainValues
 from pathdsl.engine.run.treated import SOURCES, Rows
 from pathdsl.engine.self_check import prove
 from pathdsl.engine.store.keys import TaskKeys
@@ -21,6 +21,7 @@ from pathdsl.lang.signatures.kinds import Kind, Signature, first
 from pathdsl.lang.signatures.treated import TREATED_KINDS, TreatedKind
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.liveness import cost
+from pathdsl.plan.steps import PLAIN_KINDS
 from pathdsl.plan.treated import TreatedSpec
 from tests.engine.engine_cases import (
     COLUMNS,
@@ -81,7 +82,7 @@ def ones(rows: Rows, number: int, spec: TreatedSpec, want: Any) -> Any:
     def values(sites: Any, draw: int) -> PlainValues:
         shape, dtype = rows.adapter.shape, rows.adapter.dtype
         full = {
-            key: torch.ones((sites.count(mask), *width_of(key, shape)), dtype=dtype)
+            key: torch.ones((sites.count(mask), *PLAIN_KINDS[key[0]].axes(shape)), dtype=dtype)
             for key, mask in want.items()
         }
         return PlainValues(stored=dict(want), values=full)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pathdsl.checking.check import CheckOptions, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
 from pathdsl.engine.load.source import shape_of, source_from
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.check import check_graph

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from pathdsl.errors import Diagnostic, Severity
+from pathdsl.lang.check.expressions import CHECKS
 from pathdsl.lang.check.scope import listed, suggestion
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.rules.sample import CIRCUIT, HEAD, METRIC, MODEL, TASK
+from pathdsl.lang.signatures.kinds import Kind
 
 GROUPS = """
 group movers @END = { a9.h9, a9.h6 }
@@ -368,3 +370,7 @@ def test_a_faulty_metric_is_not_reported_again_where_it_is_used(tmp_path: Path) 
     metric = "metric LD: logits = logit(oi) - logit(s)\n"
     text = CIRCUIT + MODEL + TASK + metric + "let x = faithfulness(mlp)\n"
     assert codes(text, tmp_path) == ["PD301"]
+
+
+def test_values_of_every_kind_have_a_check() -> None:
+    assert set(CHECKS) == set(Kind)

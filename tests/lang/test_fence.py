@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pathdsl.checking.vet import vet_file
+from pathdsl.checking.prepare import vet_file
 from pathdsl.cli.main import main
 from pathdsl.lang.fence import FREE, STDIN, Fence
 from pathdsl.lang.program import load_program

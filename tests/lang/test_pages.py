@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from pathdsl.checking.check import CheckOptions, check_file, prepare
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.prepare import prepare, vet_file
 from pathdsl.checking.presence import check_presence
-from pathdsl.checking.vet import vet_file
-from pathdsl.engine.planner import Planner
 from pathdsl.errors import PathdslError
 from pathdsl.lang.rules import Example, Page, pages
 
@@ -42,9 +42,8 @@ def codes(example: Example, folder: Path) -> set[str]:
         return {fault.code for fault in check_file(str(path), options).diagnostics}
     program, found = vet_file(str(path))
     try:  # what `pathdsl plan` does before it plans
-        ready = prepare(str(path), program, options)
-        planner = Planner(ready.resolver.shape, ready.data.tasks, ready.data.specs)
-        found += [*ready.data.warnings, *check_presence(program, ready.resolver, planner)]
+        ready = prepare(program, options)
+        found += [*ready.warnings, *check_presence(program, ready.resolver, ready.planner)]
     except PathdslError as error:
         found += error.diagnostics
     return {fault.code for fault in found}

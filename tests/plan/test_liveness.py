@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathdsl.graph.paths.pathset import FULL
 from pathdsl.plan.liveness import cost, reads_of, schedule
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.steps import HeadCopy, Plan, parts_of, slot_of
+from pathdsl.plan.steps import HeadCopy, Plan, parts_of
 from pathdsl.plan.treated import TreatedSpec
 from tests.graph.helpers import GPT2, IOI_GROUPS
 from tests.graph.helpers import shape as shape_of
@@ -39,7 +39,7 @@ def test_every_step_runs_after_what_it_reads() -> None:
         assert sorted(at) == found.alive
         place = {n: i for i, n in enumerate(n for _, numbers in order.slots for n in numbers)}
         for number in found.alive:
-            assert at[number] == slot_of(found.steps[number])
+            assert at[number] == found.steps[number].slot
             for read in reads_of(found, number):
                 # A residual step and the copy that reads it are never in one slot; residual steps
                 # of one stage read the stage before.
@@ -53,10 +53,10 @@ def test_values_are_freed_right_after_their_last_use() -> None:
         read_at: dict[int, list[float]] = {n: [] for n in found.alive}
         for number in found.alive:
             for read in reads_of(found, number):
-                read_at[read].append(slot_of(found.steps[number]))
+                read_at[read].append(found.steps[number].slot)
         finals = {n for o in found.outputs for n, _ in parts_of(found.steps, o.resid)}
         for number in found.alive:
-            wanted = max([slot_of(found.steps[number]), *read_at[number]])
+            wanted = max([found.steps[number].slot, *read_at[number]])
             if number in finals:
                 wanted = end
             assert order.last_use[number] == wanted
@@ -66,7 +66,7 @@ def test_a_head_that_only_a_metric_looks_at_is_freed_in_its_slot() -> None:
     measure = Measure(kind="attention", head=(1, 0), query="END", key="A")
     found = plan(SMALL, [REFERENCE], measures=[measure])
     (copy,) = [n for n in found.alive if isinstance(found.steps[n], HeadCopy)]
-    assert schedule(found).last_use[copy] == slot_of(found.steps[copy])
+    assert schedule(found).last_use[copy] == found.steps[copy].slot
 
 
 def test_cost_grows_with_the_plan() -> None:

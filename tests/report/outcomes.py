@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pathdsl.checking.check import FileOutcome
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import Diagnostic, ExitCode, Severity, Span
 from pathdsl.lang.program import load_program
 from pathdsl.plan.taskdata import TaskData

@@ -37,7 +37,7 @@ from pathdsl.report import formats
 class Verdicts:
     def __init__(self, settings):
         self.words = []
-    def checked(self, outcome, sources, comparison):
+    def checked(self, outcome):
         self.words += [claim.verdict.value for claim in outcome.judgement.claims]
         return ""
     def end(self, code):
@@ -103,7 +103,7 @@ def test_every_record_names_what_there_is(one: Format) -> None:
 @pytest.mark.parametrize("one", taken_by("check"), ids=lambda one: one.name)
 def test_one_document_comes_at_the_end(one: Format) -> None:
     document = check_document(one.name, Settings())
-    texts = [document.checked(outcome(), {}, None) for _ in range(2)]
+    texts = [document.checked(outcome()) for _ in range(2)]
     assert all(not text for text in texts) is one.one_document
     assert document.end(ExitCode.NOT_AS_EXPECTED).endswith("\n")
 

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from pathdsl.checking.check import FileOutcome
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import Diagnostic, ExitCode, Severity, Span
 from pathdsl.lang.program import load_program
 from pathdsl.lang.rules import pages

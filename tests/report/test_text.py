@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pathdsl.checking.check import FileOutcome
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import ExitCode
 from pathdsl.lang.render import width
 from pathdsl.lang.visible import printed

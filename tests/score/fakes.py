@@ -38,9 +38,6 @@ class Algebra:
     FULL = PATHS
     NONE = frozenset()
 
-    def union(self, left, right):
-        return left | right
-
     def intersection(self, left, right):
         return left & right
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pathdsl.checking.check import CheckOptions, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
 from pathdsl.engine.load.source import shape_of, source_from
 from pathdsl.graph.files.eap import edge_name
 from pathdsl.graph.files.ranking import read_ranking

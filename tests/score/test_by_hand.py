@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.draws import Draws
 from pathdsl.score.quantity import Part
 from pathdsl.score.statistics.design import part_mask
@@ -325,9 +327,9 @@ def test_overlap_and_chance(outcome: FileOutcome, hooked: Hooked, tmp_path: Path
 
 
 def controls_of(path: Path):
-    from pathdsl.checking.check import prepare
+    from pathdsl.checking.prepare import prepare
     from pathdsl.lang.program import load_program
 
     program, faults = load_program(str(path), path.read_text())
     assert not faults
-    return prepare(str(path), program, CheckOptions()).resolver, program
+    return prepare(program, CheckOptions()).resolver, program

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pathdsl.checking.check import CheckOptions, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
 from pathdsl.draws import Draws
 from pathdsl.graph.controls.walks import draw_walks
 from pathdsl.graph.model.components import Layout

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from benchmarks.crossed import row as simulated
-from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+from pathdsl.checking.check import check_file
 from pathdsl.checking.lock.contents import lock_of
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import ExitCode, LanguageError
 from pathdsl.score.judge import judge
 from pathdsl.score.quantity import Constant, Op, Part, difference, mean, ratio

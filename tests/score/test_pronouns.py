@@ -23,7 +23,9 @@ from transformers import (
     PreTrainedModel,
 )
 
-from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.engine.load.source import ModelSource
 from pathdsl.errors import ExitCode
 from tests.cases.stories260k.make_rows import rows

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.engine.planner import Limits
 from pathdsl.engine.proof import Proof
 from pathdsl.engine.rounding import EPS, ROUNDING, allowance

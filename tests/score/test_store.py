@@ -20,7 +20,9 @@ import pathdsl.engine.recall as recall
 import pathdsl.engine.self_check as selfcheck
 import pathdsl.engine.session as session_module
 import pathdsl.engine.store.store as store_module
-from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.engine.load.source import ModelSource
 from pathdsl.engine.planner import Limits
 from pathdsl.engine.rounding import ROUNDING

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.engine.data.treated import moved_places, unchanged_rows, vet_treated
 from pathdsl.errors import ExitCode, Severity
 from pathdsl.graph.paths.pathset import Pos

@@ -8,19 +8,12 @@ Source: docs/reproducibility.md, What became weaker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from pathdsl.checking.breaking.changes import Change, Kind, constant, renamed, written
+from pathdsl.checking.breaking.inputs import model_changes, task_changes
 from pathdsl.checking.breaking.measured import Pair, expanded, measured, skeleton
-from pathdsl.checking.breaking.texts import (
-    Change,
-    Kind,
-    constant,
-    model_changes,
-    renamed,
-    task_changes,
-    written,
-)
 from pathdsl.errors import PathdslError
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.resolve.resolver import Resolver
@@ -32,23 +25,19 @@ from pathdsl.lang.signatures.methods import correction_of, strictness
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import strip
 
-__all__ = ["breaking"]
+__all__ = ["program_changes"]
 
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _LESS: tuple[Kind, Kind] = ("weaker", "noted")
 
 
-def breaking(
-    old: Program,
-    new: Program,
-    shape: ModelShape | None,
-    content: Callable[[Program, str], bytes],
-    why: str = "",
+def program_changes(
+    old: Program, new: Program, shape: ModelShape | None, why: str = ""
 ) -> list[Change]:
     """Every change of the claims and of what they stand on, in the order of the earlier file.
 
     `shape` is of the model as it is now; None, with the reason in `why`, leaves path sets that are
-    written otherwise undecided. `content` gives the bytes of the data file of a task of a program.
+    written otherwise undecided.
     """
     tasks = renamed(old.tasks, new.tasks)
     metrics = renamed(old.metrics, new.metrics)
@@ -60,26 +49,27 @@ def breaking(
         resolvers=(Resolver(old, shape), Resolver(new, shape)) if shape is not None else None,
         why=why,
     )
-    found = [*model_changes(old, new), *task_changes(old, new, tasks, content)]
-    found += _metrics(pair, metrics)
-    found += _interventions(pair)
+    changes = [*model_changes(old, new), *task_changes(old, new, tasks)]
+    changes += _metrics(pair, metrics)
+    changes += _interventions(pair)
     now = _claims(new)
     for name, before in _claims(old).items():
         after = now.get(claims.get(name, name))
         of = f"claim {name}"
         if after is None:
-            found.append(Change(kind="weaker", of=of, what="dropped", before=written(old, before)))
+            text = written(old, before)
+            changes.append(Change(kind="weaker", of=of, what="dropped", before=text))
             continue
         if name in claims:
-            found.append(Change(kind="noted", of=of, what="renamed", after=claims[name]))
-        found += _claim(pair, before, after, of)
+            changes.append(Change(kind="noted", of=of, what="renamed", after=claims[name]))
+        changes += _claim(pair, before, after, of)
     taken = {claims.get(name, name) for name in _claims(old)}
-    found += [
+    changes += [
         Change(kind="noted", of=f"claim {name}", what="new", after=written(new, claim))
         for name, claim in now.items()
         if name not in taken
     ]
-    return found
+    return changes
 
 
 def _claims(program: Program) -> dict[str, ast.ClaimDecl]:

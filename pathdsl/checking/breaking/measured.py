@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from pathdsl.checking.breaking.texts import Change, Kind, written
+from pathdsl.checking.breaking.changes import Change, Kind, written
 from pathdsl.errors import PathdslError
 from pathdsl.graph.paths.pathset import minus
 from pathdsl.graph.resolve.places import Bindings
@@ -167,7 +167,7 @@ def _is_paths(node: ast.Node) -> bool:
 
 
 def _related(
-    pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, one: ast.Node, two: ast.Node
+    pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, one: ast.PathExpr, two: ast.PathExpr
 ) -> tuple[str, str]:
     """How the later path set stands to the earlier one, and a path to show it, or why not."""
     if pair.resolvers is None:
@@ -195,8 +195,8 @@ def _related(
 
 def relation_of(
     resolvers: tuple[Resolver, Resolver],
-    old: ast.Node,
-    new: ast.Node,
+    old: ast.PathExpr,
+    new: ast.PathExpr,
     bindings: tuple[Bindings, Bindings] = ({}, {}),
 ) -> tuple[str, str]:
     """`equal`, `wider`, `narrower` or `other`: the new path set beside the old one; and a path.
@@ -204,8 +204,8 @@ def relation_of(
     The path is one that came in or went, in words. Both resolvers are of one model. Raises
     PathdslError where a set cannot be resolved.
     """
-    a = resolvers[0].path_set(old, bindings[0])  # type: ignore[arg-type]
-    b = resolvers[1].path_set(new, bindings[1])  # type: ignore[arg-type]
+    a = resolvers[0].path_set(old, bindings[0])
+    b = resolvers[1].path_set(new, bindings[1])
     gained, lost = (resolvers[1].sets.product(minus(x, y)) for x, y in ((b, a), (a, b)))
     words = []
     if gained.count():
@@ -219,12 +219,12 @@ def relation_of(
 # ------------------------------------------------------------------------------- trees
 
 
-def skeleton(pair: Pair, program: Program, node: ast.Node) -> tuple[Any, list[ast.Node]]:
+def skeleton(pair: Pair, program: Program, node: ast.Node) -> tuple[Any, list[ast.PathExpr]]:
     """The tree with names of quantities opened and path sets taken out, and those path sets.
 
     Tasks and metrics of the earlier program have the names that they have now.
     """
-    paths: list[ast.Node] = []
+    paths: list[ast.PathExpr] = []
     names = pair.names if program is pair.old else {}
 
     def shape(value: object) -> Any:
@@ -249,7 +249,7 @@ def skeleton(pair: Pair, program: Program, node: ast.Node) -> tuple[Any, list[as
             case ast.Score(name=name) if SCORES[name].of == "file":  # the order of edges counts
                 return {"is": value.name, "of": expanded(program, value.subjects), **inside(value)}
             case _ if isinstance(value, _PATHS):
-                paths.append(value)  # type: ignore[arg-type]
+                paths.append(value)
                 return "path"
             case ast.Node():
                 return {"is": type(value).__name__, **inside(value)}

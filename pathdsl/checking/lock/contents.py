@@ -8,8 +8,8 @@ processor, threads, implementation of attention, hub commit, plans.
 Nothing in it tells the time or names a place on the machine, so the same check writes the same
 bytes (docs/reproducibility.md).
 
-    outcome = check_file(path, CheckOptions())          # without a store: everything computed
-    write_lock(path, lock_of(outcome))
+    outcome = check_file(path, options)          # without a store: everything computed
+    write_lock(path, lock_of(outcome, options))
 """
 
 from __future__ import annotations
@@ -22,19 +22,18 @@ from importlib.metadata import version
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from pathdsl.checking.lock.file import LOCK_VERSION, Lock
 from pathdsl.lang.canonical import tree_hash, used_hashes
 from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
 
 if TYPE_CHECKING:
-    from pathdsl.checking.check import CheckOptions, FileOutcome
+    from pathdsl.checking.options import CheckOptions
+    from pathdsl.checking.outcome import FileOutcome
     from pathdsl.engine.data.task import TaskSpec
     from pathdsl.score.results import ClaimResult, QuantityResult
 
-__all__ = ["LOCK_VERSION", "MARK", "Lock", "lock_of", "row_marks", "tolerance_of"]
-
-LOCK_VERSION = 1
-Lock = dict[str, Any]
+__all__ = ["MARK", "lock_of", "row_marks", "tolerance_of"]
 
 MARK = 6
 """Hexadecimal digits that tell one row from what it was; the hash of all rows is kept whole."""

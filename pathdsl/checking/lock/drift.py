@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pathdsl.checking.lock.contents import Lock
+from pathdsl.checking.lock.file import Lock
 from pathdsl.errors import Diagnostic, Severity
 from pathdsl.lang.render import screen
 
@@ -128,8 +128,8 @@ def _inputs(
             )
             continue
         before, after = dict(old["tasks"][name]), dict(new["tasks"][name])
-        marks = [" ".join(task.pop("marks")).split() for task in (before, after)]
-        about = _rows(marks[0], marks[1], row_ids.get(name, ()))
+        marks, now = (" ".join(task.pop("marks")).split() for task in (before, after))
+        about = _rows(marks, now, row_ids.get(name, ()))
         listed = list(_plain(before, after, DATA, f"task {name}: "))
         if about and not any(one.what == f"task {name}: rows" for one in listed):
             listed.append(Drift(code=DATA, what=f"task {name}: tokens", locked=None, found=None))

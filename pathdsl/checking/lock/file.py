@@ -15,7 +15,6 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from pathdsl.checking.lock.contents import LOCK_VERSION, Lock
 from pathdsl.errors import Diagnostic, LanguageError
 from pathdsl.lang.fence import Fence
 from pathdsl.limits import LOCK_BYTES
@@ -23,7 +22,14 @@ from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
 from pathdsl.whole import write_whole
 
-__all__ = ["LockFile", "dumped", "lock_beside", "lock_path", "read_lock", "write_lock"]
+__all__ = [
+    "LOCK_VERSION", "Lock", "LockFile", "dumped", "lock_beside", "lock_path", "read_lock",
+    "write_lock",
+]  # fmt: skip
+
+LOCK_VERSION = 1
+Lock = dict[str, Any]
+"""What a lock says, as JSON holds it; `pathdsl.checking.lock.contents` says what stands where."""
 
 MAX_BYTES = LOCK_BYTES.most
 _SHORT = 200

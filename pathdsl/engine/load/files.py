@@ -19,8 +19,8 @@ from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = [
-    "check_file", "check_size", "folder_files", "hub_files", "sha256_of", "strangers",
-    "unreachable",
+    "check_file", "check_size", "folder_files", "hub_files", "hub_folder", "sha256_of",
+    "strangers", "unreachable",
 ]  # fmt: skip
 
 _INDEX = "model.safetensors.index.json"
@@ -274,3 +274,10 @@ def sha256_of(path: Path) -> str:
     """The sha256 of a file's content, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hub_folder() -> str:
+    """The folder on this machine that holds what was downloaded from the hub."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return str(HF_HUB_CACHE)

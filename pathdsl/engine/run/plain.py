@@ -17,26 +17,10 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter, layers
 from pathdsl.engine.adapters.norms import Given, Noted
 from pathdsl.engine.run.sites import Sites
-from pathdsl.graph.model.shape import ModelShape
-from pathdsl.plan.steps import SCALES
+from pathdsl.plan.steps import PLAIN_KINDS, SCALES
 
 Key = tuple[str, int]
-"""(kind, number): ("input", 0), ("head", layer), ("attn", layer): what all heads of the layer write
-together, ("mlp", layer), ("hidden", layer), ("resid", stage), and a kind of `SCALES` with a layer.
-A hidden value is an MLP's hidden units and, last, whether its output bias is there (1)."""
-
-
-def width_of(key: Key, shape: ModelShape) -> tuple[int, ...]:
-    """The axes of a plain value beside its tokens."""
-    match key[0]:
-        case "head":
-            return shape.n_heads, shape.d_head
-        case "hidden":
-            return (shape.d_mlp + 1,)
-        case kind if kind in SCALES:
-            return (1,)
-        case _:
-            return (shape.d_model,)
+"""A kind of `PLAIN_KINDS` with a layer or, of `resid`, a stage: `("head", 3)`, `("resid", 6)`."""
 
 
 @dataclass(slots=True)
@@ -98,7 +82,7 @@ def plain_run(
     shape, resid = adapter.shape, embedded
     keep(("input", 0), embedded)
     keep(("resid", 0), embedded)
-    last = max((_stage(key) for key in want), default=0)
+    last = max((PLAIN_KINDS[kind].stage(number) for kind, number in want), default=0)
     wants_scales = any(kind in SCALES for kind, _ in want)
     for each in layers(
         adapter, embedded, lengths, n_layers=(last + 1) // 2, note_scales=wants_scales
@@ -122,23 +106,6 @@ def plain_run(
         for kind, scale in noted.found.items():
             keep((kind, shape.n_layers), scale)
     return kept
-
-
-def _stage(key: Key) -> int:
-    kind, number = key
-    match kind:
-        case "input":
-            return 0
-        case "head" | "attn":
-            return 2 * number + 1
-        case "scale_attention" | "scale_after_attention":
-            return 2 * number + 1
-        case "mlp" | "hidden" | "scale_mlp" | "scale_after_mlp":
-            return 2 * number + 2
-        case "scale_final":
-            return 2 * number
-        case _:
-            return number
 
 
 def _flat_in(sites: Sites, mask: int, n_pos: int) -> np.ndarray:
@@ -169,7 +136,7 @@ class ConstantTable:
                 )
             else:
                 kept.values[key] = torch.zeros(
-                    (sites.count(mask), *width_of(key, adapter.shape)),
+                    (sites.count(mask), *PLAIN_KINDS[key[0]].axes(adapter.shape)),
                     dtype=adapter.dtype,
                     device=adapter.device,
                 )

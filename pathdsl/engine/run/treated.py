@@ -17,9 +17,10 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.data.treated import mean_groups, noise_values, resample_rows
 from pathdsl.engine.run.parts import Part, Parts
-from pathdsl.engine.run.plain import ConstantTable, Key, PlainValues, plain_run, width_of
+from pathdsl.engine.run.plain import ConstantTable, Key, PlainValues, plain_run
 from pathdsl.engine.run.sites import Sites
 from pathdsl.plan.masks import TRUE, MaskTable
+from pathdsl.plan.steps import PLAIN_KINDS
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
 
@@ -140,7 +141,7 @@ def _means(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> ConstantTa
     if not want:
         return ConstantTable(tables={}, groups=groups)
     n_groups = int(groups.max()) + 1
-    widths = {key: width_of(key, adapter.shape) for key in want}
+    widths = {key: PLAIN_KINDS[key[0]].axes(adapter.shape) for key in want}
     sizes = [task.n_pos * math.prod(width) for width in widths.values()]  # for each group
     starts = range(0, task.n_rows, rows.step)
     worth_keeping = 8 * sum(sizes) * min(n_groups * len(starts), task.n_rows) <= SUMS_BYTES

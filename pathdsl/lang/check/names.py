@@ -16,58 +16,18 @@ from pathdsl.lang.reach import in_order
 from pathdsl.lang.serving import choose_metric, serving, wants_metric
 from pathdsl.lang.signatures.calls import MEASURES, METHODS, SCORES, STATISTICS
 from pathdsl.lang.signatures.pvalues import P_VALUES
+from pathdsl.lang.syntax.sweep import KEYWORDS
 from pathdsl.lang.walk import leveled, quantities
 from pathdsl.limits import NAMED_DEPTH
 
 __all__ = ["check_cycles", "check_depth", "check_reserved", "check_unused", "is_reserved"]
 
-KEYWORDS = frozenset(
+WORDS = frozenset(
     (
-        "circuit",
-        "use",
-        "model",
-        "task",
-        "group",
-        "path",
-        "metric",
-        "let",
-        "intervene",
-        "claim",
-        "for",
-        "in",
-        "at",
-        "by",
-        "on",
-        "with",
-        "where",
-        "except",
-        "expect",
-        "supported",
-        "refuted",
-        "confidence",
-        "windows",
-        "input",
-        "logits",
-        "attn",
-        "mlp",
-        "any",
-        "full",
-        "none",
-        "through",
-        "within",
-        "edges",
-        "random_like",
-        "random_edges",
-        "treat",
-        "keep",
-        "treated",
-        "reference",
-        "true",
-        "false",
-        "END",
-        "q",
-        "k",
-        "v",
+        *KEYWORDS,
+        *"for in at by on with where except expect supported refuted confidence windows".split(),
+        *"input logits attn mlp any full none through within edges random_like".split(),
+        *"random_edges treat keep treated reference true false END q k v".split(),
     )
 )
 _NODE = re.compile(r"(?:a\d+(?:h\d+)?|[mrf]\d+)\Z", re.ASCII)
@@ -79,7 +39,7 @@ def is_reserved(name: str) -> str:
         return "the name of a score"
     if any(name in table for table in (STATISTICS, P_VALUES, MEASURES, METHODS)):
         return "a built-in function"
-    if name in KEYWORDS:
+    if name in WORDS:
         return "a word of the language"
     if _NODE.match(name):
         return "the spelling of a node"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathdsl.lang.rules.page import Page
 
-_READ = "tests/score/test_lockfile.py"
+_READ = "tests/checking/test_lockfile.py"
 _DRIFT = "tests/cli/test_lock.py"
 _GIT = "tests/cli/test_breaking.py"
 

@@ -53,7 +53,7 @@ PROOF_PAGES: tuple[Page, ...] = (
         why="The plan's values for one row, or the model itself, do not fit.",
         repair="Lower `--memory`, take fewer prompts (`--set take=50`), or check one claim "
         "(`--only`).",
-        shown_by="tests/score/test_check.py",
+        shown_by="tests/checking/test_check.py",
     ),
     Page(
         code="PD640",

@@ -7,7 +7,6 @@ literally what a reader gets.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,6 @@ from pathdsl.lang.signatures.calls import DATA_FILES
 from pathdsl.lang.walk import walk
 
 __all__ = ["Edit", "edited", "flatten", "pruned", "reached", "relocate", "replaced", "text_of"]
-
-_QUOTED = re.compile(r'"([^"\\]*)"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,8 +20,7 @@ from pathdsl.report.data.result import outcome_object
 from pathdsl.report.formats import Settings
 
 if TYPE_CHECKING:  # `lint` prints findings too, and must start fast
-    from pathdsl.checking.check import FileOutcome
-    from pathdsl.checking.lock.drift import Comparison
+    from pathdsl.checking.outcome import FileOutcome
     from pathdsl.lang.program import Program
 
 __all__ = [
@@ -72,15 +71,10 @@ class Annotations:
         self.n_files = 0
         self.n_claims: int | None = None
 
-    def checked(
-        self,
-        outcome: FileOutcome,
-        sources: Mapping[str, SourceFile],
-        comparison: Comparison | None,
-    ) -> str:
+    def checked(self, outcome: FileOutcome) -> str:
         """Take in one file that was checked."""
         allowed = self.settings.allow_inconclusive
-        self.findings += of_outcome(outcome, sources, allow_inconclusive=allowed)
+        self.findings += of_outcome(outcome, outcome.sources, allow_inconclusive=allowed)
         self.n_files += 1
         claims = outcome.judgement.claims if outcome.judgement is not None else ()
         self.n_claims = (self.n_claims or 0) + len(claims)

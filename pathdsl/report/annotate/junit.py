@@ -16,8 +16,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from xml.etree import ElementTree as ET
 
-from pathdsl.checking.check import FileOutcome
-from pathdsl.checking.lock.drift import Comparison
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.render import render
 from pathdsl.lang.syntax.source import SourceFile
@@ -44,15 +43,10 @@ class JUnit:
         self.settings = settings
         self._suites: list[ET.Element] = []
 
-    def checked(
-        self,
-        outcome: FileOutcome,
-        sources: Mapping[str, SourceFile],
-        comparison: Comparison | None,
-    ) -> str:
+    def checked(self, outcome: FileOutcome) -> str:
         """Take in one file."""
         allowed = self.settings.allow_inconclusive
-        self._suites.append(suite(outcome, sources, allow_inconclusive=allowed))
+        self._suites.append(suite(outcome, outcome.sources, allow_inconclusive=allowed))
         return ""
 
     def end(self, code: ExitCode) -> str:

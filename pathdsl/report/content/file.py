@@ -34,7 +34,7 @@ from pathdsl.report.formulas.safe_mathml import plain_mathml
 from pathdsl.report.numbers import many
 
 if TYPE_CHECKING:
-    from pathdsl.checking.check import FileOutcome
+    from pathdsl.checking.outcome import FileOutcome
 
 __all__ = ["Fault", "FileContent", "Formula", "content_of", "contents", "file_content"]
 

@@ -18,7 +18,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.walk import walk
 
 if TYPE_CHECKING:
-    from pathdsl.checking.check import FileOutcome
+    from pathdsl.checking.outcome import FileOutcome
     from pathdsl.graph.resolve.resolver import Resolver
 
 __all__ = ["details", "drawn"]

@@ -17,8 +17,7 @@ from pathdsl.report.data.result import (
 from pathdsl.report.formats import Settings
 
 if TYPE_CHECKING:
-    from pathdsl.checking.check import FileOutcome
-    from pathdsl.checking.lock.drift import Comparison
+    from pathdsl.checking.outcome import FileOutcome
 
 __all__ = ["CheckJson", "LintJson"]
 
@@ -30,19 +29,14 @@ class CheckJson:
         self.settings = settings
         self._files: list[Object] = []
 
-    def checked(
-        self,
-        outcome: FileOutcome,
-        sources: Mapping[str, SourceFile],
-        comparison: Comparison | None,
-    ) -> str:
+    def checked(self, outcome: FileOutcome) -> str:
         """Take in one file."""
-        file = file_object(outcome, sources, self.settings.replaced)
+        made = file_object(outcome, outcome.sources, self.settings.replaced)
         if self.settings.locked:
             from pathdsl.report.data.lock import comparison_object
 
-            file["lock"] = comparison_object(comparison)
-        self._files.append(file)
+            made["lock"] = comparison_object(outcome.comparison)
+        self._files.append(made)
         return ""
 
     def end(self, code: ExitCode) -> str:

@@ -20,7 +20,7 @@ from pathdsl.lang.visible import escaped, visible
 from pathdsl.report.data.details import details, drawn
 
 if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
-    from pathdsl.checking.check import FileOutcome
+    from pathdsl.checking.outcome import FileOutcome
     from pathdsl.plan.taskdata import TaskData
     from pathdsl.score.results import (
         ClaimResult,

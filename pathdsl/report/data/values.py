@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Any
 
-from pathdsl.checking.check import FileOutcome
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.plan.readout import Measure
 from pathdsl.score.metrics import Metric, atom, compile_metric
 

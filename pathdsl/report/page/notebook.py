@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape as escape_html
 from itertools import islice
 
-from pathdsl.checking.check import FileOutcome
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.lang.render import render
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import visible

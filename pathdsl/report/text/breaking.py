@@ -4,32 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from pathdsl.checking.breaking.texts import Change, Kind
+from pathdsl.checking.breaking.changes import FileChanges, Kind
 from pathdsl.report.numbers import many
 from pathdsl.report.text.style import View, paragraph
 
-__all__ = ["FileChanges", "breaking_object", "breaking_text"]
+__all__ = ["breaking_object", "breaking_text"]
 
 _ORDER: tuple[Kind, ...] = ("weaker", "changed", "noted")
 _COLOURS = {"weaker": "red", "changed": "yellow", "noted": "green"}
 _SHORT = 70
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileChanges:
-    """The changes of one file; `note` says why there was nothing to compare, else ""."""
-
-    path: str
-    changes: tuple[Change, ...] = ()
-    note: str = ""
-
-    @property
-    def broken(self) -> bool:
-        """Whether something is weaker, or something else than it was."""
-        return any(change.kind != "noted" for change in self.changes)
 
 
 def breaking_text(file: FileChanges, revision: str, view: View) -> str:

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pathdsl.checking.check import FileOutcome
 from pathdsl.checking.lock.drift import Comparison
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import ExitCode
 from pathdsl.lang.render import render
 from pathdsl.lang.syntax.source import SourceFile
@@ -41,17 +41,12 @@ class CheckText:
         self.settings = settings
         self._codes: list[ExitCode] = []
 
-    def checked(
-        self,
-        outcome: FileOutcome,
-        sources: Mapping[str, SourceFile],
-        comparison: Comparison | None,
-    ) -> str:
+    def checked(self, outcome: FileOutcome) -> str:
         """The report of one file."""
         apart = "\n\n" if self._codes else ""
         self._codes.append(outcome.exit_code)
-        text = report(outcome, sources, self.settings.view, self.settings.replaced)
-        return apart + text + comparison_line(comparison, self.settings.view)
+        text = report(outcome, outcome.sources, self.settings.view, self.settings.replaced)
+        return apart + text + comparison_line(outcome.comparison, self.settings.view)
 
     def end(self, code: ExitCode) -> str:
         """How many files came out how, where there were several."""

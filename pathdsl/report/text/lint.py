@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
 
 from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.render import render
@@ -17,6 +18,8 @@ __all__ = ["LintConcise", "LintText"]
 class LintText:
     """Code frames, then how many faults there are."""
 
+    style: ClassVar[Literal["full", "concise"]] = "full"
+
     def __init__(self, settings: Settings) -> None:
         self.colour = settings.view.colour
         self._n_files = 0
@@ -28,8 +31,8 @@ class LintText:
         """The faults of one file."""
         self._n_files += 1
         self._counts.update(diagnostic.severity for diagnostic in diagnostics)
-        text = render(diagnostics, sources, style="full", colour=self.colour)
-        return text and text + "\n"
+        text = render(diagnostics, sources, style=self.style, colour=self.colour)
+        return f"{text}\n" if text and self.style == "full" else text
 
     def end(self, code: ExitCode) -> str:
         """`3 files: 1 error, 2 warnings`."""
@@ -38,17 +41,10 @@ class LintText:
         return f"{many(self._n_files, 'file')}: {', '.join(parts) or 'no faults'}\n"
 
 
-class LintConcise:
+class LintConcise(LintText):
     """A line for each fault, and nothing else."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.colour = settings.view.colour
-
-    def linted(
-        self, path: str, diagnostics: Sequence[Diagnostic], sources: Mapping[str, SourceFile]
-    ) -> str:
-        """The faults of one file."""
-        return render(diagnostics, sources, style="concise", colour=self.colour)
+    style = "concise"
 
     def end(self, code: ExitCode) -> str:
         """Nothing."""

@@ -12,52 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pathdsl.engine.data.task import TaskSpec
-from pathdsl.errors import Diagnostic
+from pathdsl.checking.planned import PlanOutcome, TaskPlan
 from pathdsl.graph.model.components import bits
-from pathdsl.lang.program import Program
-from pathdsl.lang.syntax.source import SourceFile
-from pathdsl.plan.liveness import Cost, reads_of
+from pathdsl.plan.liveness import reads_of
 from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, Plan, parts_of
-from pathdsl.plan.taskdata import TaskData
 from pathdsl.report.data.result import diagnostic_object
 from pathdsl.report.numbers import many, plain, size_text
 from pathdsl.report.text.style import View, clip, paragraph, table
 
-__all__ = ["PlanOutcome", "Sharing", "TaskPlan", "plan_object", "plan_report", "sharing"]
+__all__ = ["Sharing", "plan_object", "plan_report", "sharing"]
 
 RUNS = 12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskPlan:
-    """One plan with its cost; `batch` is how many rows go together under the limits.
-
-    `self_checks`: what they cost, in plain forward passes.
-    """
-
-    plan: Plan
-    cost: Cost
-    batch: int
-    spec: TaskSpec
-    self_checks: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanOutcome:
-    """Everything `plan` may say about one file; `adaptive` are claims that search for knockouts."""
-
-    path: str
-    program: Program
-    model: str
-    dtype: str
-    tasks: Mapping[str, TaskData]
-    parts: tuple[TaskPlan, ...]
-    adaptive: tuple[str, ...]
-    later_runs: int
-    memory: int
-    sources: Mapping[str, SourceFile]
-    warnings: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

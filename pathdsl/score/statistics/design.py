@@ -108,10 +108,6 @@ class Design:
     n_units: int
     share: float
 
-    def observed(self) -> Weights:
-        """Every row once."""
-        return self._by_task({key: np.ones((1, rows)) for key, rows in self.n_rows.items()})
-
     def resamples(self, count: int, seed: int) -> Iterator[Weights]:
         """`count` resamples in blocks, as (block, rows) weights by task."""
         generators = [generator_of(seed, stratum) for stratum in self.strata]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pathdsl.checking.check import CheckOptions, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
 from pathdsl.errors import Severity
 
 HEAD = """circuit c "x" { language = 1 }

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from pathdsl.checking.check import CheckOptions, FileOutcome, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import ExitCode
 from pathdsl.report.data.result import check_object, dump, file_object, schema
 from pathdsl.report.data.values import values_of

@@ -13,7 +13,7 @@ import pytest
 from pathdsl.checking.lock.drift import Comparison, compare, diagnostics
 from pathdsl.checking.lock.file import read_lock
 from pathdsl.errors import LanguageError, Severity
-from tests.score.test_lockfile import LOCK
+from tests.checking.test_lockfile import LOCK
 
 
 def changed(place: str, value: object) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pathdsl.checking.check import CheckOptions, check_file
+from pathdsl.checking.check import check_file
+from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.presence import used_paths
 from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.program import load_program
@@ -177,17 +178,15 @@ SOMEWHERE = [
 
 def said(folder: Path, lines: str) -> list[Diagnostic]:
     """What is said before anything runs."""
-    from pathdsl.checking.check import prepare
+    from pathdsl.checking.prepare import prepare
     from pathdsl.checking.presence import check_presence
-    from pathdsl.engine.planner import Limits, Planner
 
     path = folder / "x.circuit"
     path.write_text(MINI + lines + "\n")
     program, found = load_program(str(path))
     assert found == []
-    ready = prepare(str(path), program, CheckOptions())
-    planner = Planner(ready.resolver.shape, ready.data.tasks, ready.data.specs, Limits())
-    return check_presence(program, ready.resolver, planner)
+    ready = prepare(program, CheckOptions())
+    return check_presence(program, ready.resolver, ready.planner)
 
 
 @pytest.mark.parametrize("lines", NOWHERE)

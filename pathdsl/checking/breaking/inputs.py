@@ -1,100 +1,19 @@
-"""What became of a program since an earlier one, as far as texts can say.
-
-Three kinds of change. `weaker`: the claim says less than before. `changed`: it says something else,
-and which of the two says more cannot be told from the text. `noted`: it says the same under another
-name, or more. The first two have to be looked at by whoever built on the earlier text.
-"""
+"""What a program's claims stand on, beside what it was: the model, and the data of every task."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
+from pathdsl.checking.breaking.changes import Change, written
 from pathdsl.lang import ast
 from pathdsl.lang.canonical import spelled
 from pathdsl.lang.defaults import is_default_field, meant, taken
 from pathdsl.lang.program import Program
-from pathdsl.lang.walk import strip
+from pathdsl.reading import read_file
 
-__all__ = [
-    "Change",
-    "Kind",
-    "constant",
-    "data_path",
-    "model_changes",
-    "renamed",
-    "task_changes",
-    "written",
-]
-
-Kind = Literal["weaker", "changed", "noted"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """One change: what it is of (`claim sufficient`), what happened, and both texts."""
-
-    kind: Kind
-    of: str
-    what: str
-    before: str = ""
-    after: str = ""
-
-
-def written(program: Program, node: ast.Node | None) -> str:
-    """A node as its author wrote it, on one line; "" for none."""
-    if node is None:
-        return ""
-    source = program.sources.get(node.span.path)
-    text = source.text[node.span.start : node.span.end] if source is not None else ""
-    return " ".join(text.split())
-
-
-def constant(node: ast.Node | None) -> float | None:
-    """The value of an expression of numbers alone; None for any other."""
-    match strip(node) if node is not None else None:
-        case ast.Number(value=value):
-            return value
-        case ast.Unary(operand=operand):
-            inner = constant(operand)
-            return None if inner is None else -inner
-        case ast.Binary(op=op, left=left, right=right):
-            a, b = constant(left), constant(right)
-            if a is None or b is None:
-                return None
-            try:
-                return _ARITHMETIC[op](a, b)
-            except (ArithmeticError, ValueError):
-                return None
-        case _:
-            return None
-
-
-_ARITHMETIC: dict[str, Callable[[float, float], float]] = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "^": lambda a, b: float(a**b),
-}
-
-
-def renamed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
-    """Old names that are gone, and the new name of an equal declaration, each once."""
-    free = {_nameless(new[name]): name for name in reversed(list(new)) if name not in old}
-    found = {}
-    for name, declaration in old.items():
-        if name not in new and (other := free.pop(_nameless(declaration), None)) is not None:
-            found[name] = other
-    return found
-
-
-def _nameless(declaration: ast.Node) -> str:
-    return str({**spelled(declaration), "name": None, "text": None})
-
-
-# ------------------------------------------------------------------------------- model and data
+__all__ = ["model_changes", "task_changes"]
 
 
 def model_changes(old: Program, new: Program) -> Iterator[Change]:
@@ -108,12 +27,10 @@ def model_changes(old: Program, new: Program) -> Iterator[Change]:
         )  # fmt: skip
 
 
-def task_changes(
-    old: Program, new: Program, names: Mapping[str, str], content: Callable[[Program, str], bytes]
-) -> Iterator[Change]:
+def task_changes(old: Program, new: Program, names: Mapping[str, str]) -> Iterator[Change]:
     """Every task that was there: its data, treated value and other fields.
 
-    `names`: tasks that have another name now. `content` gives the bytes of a data file of a task.
+    `names`: tasks that have another name now.
     """
     for name, before in old.tasks.items():
         after = new.tasks.get(names.get(name, name))
@@ -134,9 +51,9 @@ def task_changes(
                     before=written(old, a), after=written(new, b),
                 )  # fmt: skip
         yield from _fields(old, new, before, after, of)
-        path = data_path(after)
-        if path and data_path(before) == path:
-            texts = [content(p, t.name.name) for p, t in ((old, before), (new, after))]
+        path = _data_path(after)
+        if path and _data_path(before) == path:
+            texts = [_content(old, before, path), _content(new, after, path)]
             if texts[0] != texts[1]:
                 counts = [sum(bool(line.strip()) for line in text.splitlines()) for text in texts]
                 fewer = counts[1] < counts[0]
@@ -159,9 +76,10 @@ def _fields(
         if is_default_field(key, a) and is_default_field(key, b):
             continue
         texts = {"before": written(old, a), "after": written(new, b)}
-        takes = taken(a), taken(b)
-        if key == "data" and _without_take(a) == _without_take(b) and None not in takes:
-            fewer = takes[1] < takes[0]  # type: ignore[operator]
+        rows, now = taken(a), taken(b)
+        others = key != "data" or _without_take(a) != _without_take(b)
+        if not others and rows is not None and now is not None:
+            fewer = now < rows
             yield Change(
                 kind="weaker" if fewer else "noted", of=of,
                 what=f"{'fewer' if fewer else 'more'} prompts", **texts,
@@ -185,7 +103,7 @@ def _without_take(value: ast.Expr | None) -> Any:
     return [value.name, [spelled(a) for a in meant(value).arguments if a.keyword != "take"]]
 
 
-def data_path(task: ast.TaskDecl) -> str:
+def _data_path(task: ast.TaskDecl) -> str:
     """The data file that a task names, "" for a generator."""
     for field in task.fields:
         if field.name == "data" and isinstance(field.value, ast.Call):
@@ -193,3 +111,12 @@ def data_path(task: ast.TaskDecl) -> str:
                 if argument.keyword in ("", "path") and isinstance(argument.value, ast.String):
                     return argument.value.value
     return ""
+
+
+def _content(program: Program, task: ast.TaskDecl, path: str) -> bytes:
+    """The bytes of a task's data file; none where it cannot be read, which a check would tell."""
+    place = Path(program.origin.get(task.name.name, program.path)).parent / path
+    try:
+        return read_file(place) if program.fence.holds(place) else b""
+    except OSError:
+        return b""

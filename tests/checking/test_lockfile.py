@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from pathdsl.checking.lock.contents import LOCK_VERSION
-from pathdsl.checking.lock.file import dumped, lock_path, read_lock, write_lock
+from pathdsl.checking.lock.file import LOCK_VERSION, dumped, lock_path, read_lock, write_lock
 from pathdsl.errors import LanguageError
 
 NUMBERS = {"estimate": 0.1, "low": None, "high": None, "n": 4}

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pathdsl.checking.check import CheckOptions, FileOutcome, check_file, exit_code
+from pathdsl.checking.check import check_file, exit_code
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.engine.load.source import parse_override
 from pathdsl.engine.planner import Limits
 from pathdsl.errors import ExitCode, Severity

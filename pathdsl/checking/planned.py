@@ -1,0 +1,108 @@
+"""What a check would run and what that would cost, before any weight is read.
+
+Costs count multiply-adds and are stated in plain forward passes over the same rows
+(`pathdsl.plan.liveness`). Of a search only the first step is planned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pathdsl.checking.options import CheckOptions, UnknownName, is_in
+from pathdsl.checking.prepare import prepare
+from pathdsl.engine.data.task import TaskSpec
+from pathdsl.errors import Diagnostic, PathdslError, Severity
+from pathdsl.lang.lint import lint_file
+from pathdsl.lang.program import Program
+from pathdsl.lang.syntax.source import SourceFile, sources_of
+from pathdsl.plan.liveness import Cost
+from pathdsl.plan.steps import Plan
+from pathdsl.plan.taskdata import TaskData
+
+__all__ = ["PlanOutcome", "TaskPlan", "plan_file"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskPlan:
+    """One plan with its cost; `batch` is how many rows go together under the limits.
+
+    `self_checks`: what they cost, in plain forward passes.
+    """
+
+    plan: Plan
+    cost: Cost
+    batch: int
+    spec: TaskSpec
+    self_checks: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOutcome:
+    """Everything `plan` may say about one file; `adaptive` are claims that search for knockouts.
+
+    `memory`: bytes that the values of one batch may take.
+    """
+
+    path: str
+    program: Program
+    model: str
+    dtype: str
+    tasks: Mapping[str, TaskData]
+    parts: tuple[TaskPlan, ...]
+    adaptive: tuple[str, ...]
+    later_runs: int
+    memory: int
+    warnings: tuple[Diagnostic, ...] = ()
+
+    @property
+    def sources(self) -> dict[str, SourceFile]:
+        """The texts that the warnings point into."""
+        return sources_of(self.warnings, self.program.sources)
+
+
+def plan_file(path: str, options: CheckOptions, text: str | None = None) -> PlanOutcome | None:
+    """The plans of one file; None where it has nothing to plan, or not what `only` names.
+
+    Raises PathdslError with the faults of the file, UnknownName for a member that is not there.
+    """
+    from pathdsl.checking.proofs import proof_cost
+    from pathdsl.engine.run.runner import plan_cost, rows_within
+
+    program, faults = lint_file(path, text, options.fence)
+    if wrong := [d for d in faults if d.severity is Severity.ERROR]:
+        raise PathdslError(wrong)
+    if program.is_library or not (program.claims or program.lets):
+        return None
+    if not is_in(options.only, program):
+        return None
+    ready = prepare(program, options)
+    planner = ready.planner
+    asked = ready.first_round(options.only)
+    if not asked.names:
+        raise UnknownName.member(options.only or "")
+    parts: dict[str, list[TaskPlan]] = {}
+    for plan in planner.plans(asked.requests):
+        cost = plan_cost(plan, ready.itemsize)
+        before = parts.setdefault(plan.task, [])
+        before.append(
+            TaskPlan(
+                plan=plan,
+                cost=cost,
+                batch=rows_within(plan, cost, planner.limits.memory, "cpu"),
+                spec=planner.specs[plan.task],
+                self_checks=proof_cost(plan, cost, planner, ready.itemsize, first=not before),
+            )
+        )
+    return PlanOutcome(
+        path=path,
+        program=program,
+        model=ready.source.written,
+        dtype=ready.source.dtype,
+        tasks=planner.tasks,
+        parts=tuple(part for of_task in parts.values() for part in of_task),
+        adaptive=asked.adaptive,
+        later_runs=asked.later_runs,
+        memory=planner.limits.memory,
+        warnings=(*faults, *ready.warnings),
+    )
