@@ -362,7 +362,7 @@ task copy {
 metric LD: logits = logit(answer) - logit(wrong)
 let direct for h in attn: logits = mean(LD(treat(h (-> mlp)* -> logits)) - LD(reference))
 """
-SMALL = Limits(memory=800_000)
+SMALL = Limits(memory=400_000)
 """Several batches for every plan."""
 
 
