@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pathdsl.checking.breaking.claims import breaking
+from pathdsl.checking.breaking.claims import program_changes
 from pathdsl.engine.run import measure
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program, load_program
@@ -192,7 +192,7 @@ def test_its_claims_are_compared_by_their_order() -> None:
             program(f"claim c: sway({paths}) {relation} 1 at 95% confidence")
             for paths in (before, after)
         )
-        changes = breaking(old, new, shape(4, 4), lambda program, task: b"")
+        changes = program_changes(old, new, shape(4, 4), lambda program, task: b"")
         return [(change.kind, change.what.split(" (")[0]) for change in changes]
 
     one, two = "within(a1.h2)", "within(a1.h2, a2.h1)"
