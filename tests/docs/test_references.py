@@ -99,9 +99,7 @@ def defined(tree: ast.AST) -> Iterator[tuple[str, ast.AST]]:
                 yield from defined(node)
             case ast.ImportFrom(names=names):
                 yield from ((alias.asname or alias.name, alias) for alias in names)
-            case ast.If(
-                test=ast.Name(id="TYPE_CHECKING")
-            ):  # names that are imported when asked for
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")):  # imported when asked for
                 yield from defined(node)
 
 

@@ -6,8 +6,6 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.cells import cell_len, set_cell_size
-
 from pathdsl.lang.visible import coloured
 from pathdsl.report.numbers import Pair, pair, shown
 
@@ -62,6 +60,8 @@ class View:
 
 def table(rows: Sequence[Sequence[str]], right: Sequence[int] = (), gap: int = 2) -> list[str]:
     """Rows as lines with aligned columns; those in `right` are flush right."""
+    from rich.cells import cell_len  # quick commands print no table, and do without
+
     n = max((len(row) for row in rows), default=0)
     widths = [max((cell_len(row[i]) for row in rows if i < len(row)), default=0) for i in range(n)]
     lines = []
@@ -76,6 +76,8 @@ def table(rows: Sequence[Sequence[str]], right: Sequence[int] = (), gap: int = 2
 
 def clip(text: str, room: int, *, keep_end: bool = False) -> str:
     """The text on one line, cut to `room` columns; the last words are what prompts end on."""
+    from rich.cells import cell_len, set_cell_size
+
     text = " ".join(text.split())
     if cell_len(text) <= room:
         return text
