@@ -96,7 +96,7 @@ def spread(
 def _has_shares(part: Scalar) -> bool:
     """False for order statistics, which hang on one prompt or two."""
     if isinstance(part, Aggregate):
-        return part.kind in ("mean", "std")
+        return part.smooth
     return not (isinstance(part, Op) and part.op in ("min", "max"))
 
 
