@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from pathdsl.lang.signatures.statistics import STATISTICS
 from pathdsl.plan.runs import RunSpec
 from pathdsl.score.metrics import Metric
 from pathdsl.score.session import Request
@@ -85,7 +86,10 @@ class Constant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregate:
-    """A statistic over the prompts of one task (or over a `part` or slice of them)."""
+    """A statistic over the prompts of one task (or over a `part` or slice of them).
+
+    `q` is the quantile that an order statistic takes, 0.5 of a median.
+    """
 
     kind: Statistic
     rows: RowExpr
@@ -93,6 +97,11 @@ class Aggregate:
     q: float = 0.5
     part: Part | Slice | None = None
     label: str = field(default="", compare=False)
+
+    @property
+    def smooth(self) -> bool:
+        """Whether it is smooth in the weight of each prompt; else it is an order statistic."""
+        return STATISTICS[self.kind].over == "moments"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

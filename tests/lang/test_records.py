@@ -31,7 +31,7 @@ from pathdsl.score.quantity import Op, Scalar
 from pathdsl.score.rounds import at_once
 from pathdsl.score.scores import completeness, faithfulness, lower, pvalues
 from pathdsl.score.scores.setting import Setting
-from pathdsl.score.statistics.verdict import FAMILIES
+from pathdsl.score.statistics.verdict import CORRECTIONS
 from tests.graph.helpers import shape
 from tests.score.test_scores import PATHS, C, f, value
 
@@ -59,7 +59,7 @@ SWAY: dict[str, Any] = {
     "forms": (SHIFT, PART),
     "controls": "walks",
     "searches": "never",
-    "order": Order(relations=("<",), less="narrower", more="wider"),
+    "order": Order(asks="below", less="narrower", more="wider"),
 }
 
 
@@ -102,7 +102,7 @@ WHOLE: list[tuple[type, dict[str, Any], set[str]]] = [
         {f.name: getattr(SHIFT, f.name) for f in fields(Form)},
         {"name", "options", "together", "other_side"},
     ),
-    (Order, {"relations": ("<",), "less": "wider", "more": "narrower"}, set()),
+    (Order, {"asks": "below", "less": "wider", "more": "narrower"}, set()),
     *(
         (
             type(one),
@@ -192,7 +192,7 @@ def test_its_claims_are_compared_by_their_order() -> None:
             program(f"claim c: sway({paths}) {relation} 1 at 95% confidence")
             for paths in (before, after)
         )
-        changes = program_changes(old, new, shape(4, 4), lambda program, task: b"")
+        changes = program_changes(old, new, shape(4, 4))
         return [(change.kind, change.what.split(" (")[0]) for change in changes]
 
     one, two = "within(a1.h2)", "within(a1.h2, a2.h1)"
@@ -236,7 +236,7 @@ def test_every_score_has_all_its_places() -> None:
 def test_every_form_has_a_function() -> None:
     assert set(faithfulness._FORMS) == {form.name for form in SCORES["faithfulness"].forms}
     assert set(completeness._FAMILIES) == set(KNOCKOUTS)
-    assert set(FAMILIES) == {name for name, method in METHODS.items() if method.strictness}
+    assert set(CORRECTIONS) == {name for name, method in METHODS.items() if method.strictness}
     assert set(pvalues._TESTS) == set(P_VALUES)
     at_logits = {name for name, one in MEASURES.items() if one.reads != "head"} | {TOP_TOKEN.name}
     assert set(measure._OF_ANSWERS) | set(measure._OF_PAIRS) == at_logits

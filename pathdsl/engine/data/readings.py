@@ -73,7 +73,7 @@ def _all_one(
     encoder: Encoder,
 ) -> bool:
     """Whether every text of a column is one token, as the task reads them."""
-    if spec.tokens == "alone":
+    if not spec.continued:
         return all(encoder.is_one(one) for row in rows for one in _items(row.get(column, [])))
     found = continuations(rows, column, prompts, encoder)
     return all(ids is not None and len(ids) == 1 for row in found for ids in row.values())

@@ -151,11 +151,14 @@ class Nothing:
     """No path."""
 
 
+SetOperator = Literal["|", "&", "-"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Combined:
     """A Boolean combination of two complete path sets."""
 
-    op: Literal["|", "&", "-"]
+    op: SetOperator
     left: PathSet
     right: PathSet
 

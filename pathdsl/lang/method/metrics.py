@@ -10,8 +10,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, warning
 from pathdsl.lang.program import Declaration, Program
 from pathdsl.lang.reach import gathered
-from pathdsl.lang.serving import fields_of, metrics_read
-from pathdsl.lang.signatures.kinds import literal
+from pathdsl.lang.serving import averages_ratios, fields_of, metrics_read
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
@@ -70,12 +69,11 @@ def _is_lone(metric: ast.MetricDecl) -> bool:
 def check_averages(program: Program) -> Faults:
     """Ratios that are averaged prompt by prompt: a field of a task, or written out."""
     for task in program.tasks.values():
-        field = fields_of(program, task).get("average")
-        if task.base is None and field is not None and literal(field.value) == "mean_of_ratios":
+        if task.base is None and averages_ratios(program, task):
             yield warning(
                 "PD515",
                 "each prompt's ratio counts alike, however small its denominator",
-                field.value.span,
+                fields_of(program, task)["average"].value.span,
                 "one prompt may decide the mean",
                 help="`average = ratio_of_means`, or leave it out",
             )
