@@ -100,16 +100,14 @@ def check(
     )
     codes: list[ExitCode] = []
     rows: list[dict[str, object]] = []
-    settings = Settings(
-        view=view, replaced=options.replaced, allow_inconclusive=allow_inconclusive, locked=locked
-    )
+    settings = Settings(view=view, allow_inconclusive=allow_inconclusive, locked=locked)
     document = check_document(style.value, settings)
     names = files_with(files, options)
     guard = Guard()
     with result_store(off=no_cache or locked) as store:
         options = replace(options, store=store)
         for name in names:
-            outcome = failed(name)
+            outcome = failed(name, options)
             with guard.of(name):
                 outcome = checked(name, options, quiet=quiet)
             codes.append(outcome.exit_code)

@@ -32,7 +32,6 @@ class Settings:
     """What the command line says of how files are printed; `locked`: each beside its lock."""
 
     view: View = field(default_factory=View)
-    replaced: Mapping[str, str] = field(default_factory=dict)
     allow_inconclusive: bool = False
     locked: bool = False
 

@@ -21,7 +21,6 @@ from pathdsl.report.formats import Settings
 
 if TYPE_CHECKING:  # `lint` prints findings too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
-    from pathdsl.lang.program import Program
 
 __all__ = [
     "Annotations", "Finding", "Level", "Place", "claim_place", "excused", "level_of", "message_of",
@@ -74,7 +73,7 @@ class Annotations:
     def checked(self, outcome: FileOutcome) -> str:
         """Take in one file that was checked."""
         allowed = self.settings.allow_inconclusive
-        self.findings += of_outcome(outcome, outcome.sources, allow_inconclusive=allowed)
+        self.findings += of_outcome(outcome, allow_inconclusive=allowed)
         self.n_files += 1
         claims = outcome.judgement.claims if outcome.judgement is not None else ()
         self.n_claims = (self.n_claims or 0) + len(claims)
@@ -89,15 +88,13 @@ class Annotations:
         return ""
 
 
-def of_outcome(
-    outcome: FileOutcome, sources: Mapping[str, SourceFile], *, allow_inconclusive: bool = False
-) -> list[Finding]:
+def of_outcome(outcome: FileOutcome, *, allow_inconclusive: bool = False) -> list[Finding]:
     """The faults of one file, then its claims that did not come out as expected, in file order.
 
     A claim that `allow_inconclusive` excuses is a warning.
     """
-    findings = of_diagnostics(outcome.diagnostics, sources, outcome.path)
-    file = outcome_object(outcome, sources, {})
+    findings = of_diagnostics(outcome.diagnostics, outcome.sources, outcome.path)
+    file = outcome_object(outcome)
     for numbers, claim in zip(file["claims"], file_content(file).claims, strict=True):
         level = level_of(claim, allow_inconclusive)
         if level is not None:
@@ -107,7 +104,7 @@ def of_outcome(
                     name=claim.name,
                     level=level,
                     message="\n".join(text for text in (said(claim), claim.text) if text),
-                    place=claim_place(claim.declared, outcome.program, sources, outcome.path),
+                    place=claim_place(claim.declared, outcome),
                     claim=numbers,
                 )
             )
@@ -159,16 +156,12 @@ def level_of(claim: ClaimContent, allow_inconclusive: bool) -> Level | None:
     return "warning" if excused(claim, allow_inconclusive) else "error"
 
 
-def claim_place(
-    name: str, program: Program | None, sources: Mapping[str, SourceFile], path: str
-) -> Place:
+def claim_place(name: str, outcome: FileOutcome) -> Place:
     """Where a declared claim has its name; the file alone where the program has no such claim."""
-    claims = program.claims if program is not None else ()
-    for claim in claims:
+    for claim in outcome.program.claims if outcome.program is not None else ():
         if claim.name.name == name:
-            texts = {**sources, **(program.sources if program is not None else {})}
-            return _place(claim.name.span, texts)
-    return Place(path=path)
+            return _place(claim.name.span, outcome.sources)
+    return Place(path=outcome.path)
 
 
 def _place(span: Span, sources: Mapping[str, SourceFile]) -> Place:

@@ -16,7 +16,6 @@ from hashlib import sha256
 from json import dumps
 from typing import TYPE_CHECKING, NamedTuple
 
-from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.report.content.claims import ClaimContent, claim_content, counted
 from pathdsl.report.content.lock import LockContent, lock_content
 from pathdsl.report.content.method import (
@@ -107,13 +106,9 @@ def contents(result: Object) -> tuple[FileContent, ...]:
     return tuple(file_content(file) for file in result["files"])
 
 
-def content_of(
-    outcome: FileOutcome,
-    sources: Mapping[str, SourceFile] | None = None,
-    replaced: Mapping[str, str] | None = None,
-) -> FileContent:
+def content_of(outcome: FileOutcome) -> FileContent:
     """The content of a check made now; it alone says how long the check took."""
-    file = outcome_object(outcome, sources or {}, replaced or {})
+    file = outcome_object(outcome)
     if file["cost"] is None and outcome.tally is not None:
         spent = outcome.self_checks
         file["cost"] = {"runs": 0, "copies": 0, "forwards": spent, "self_checks": spent}

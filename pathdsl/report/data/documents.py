@@ -31,11 +31,9 @@ class CheckJson:
 
     def checked(self, outcome: FileOutcome) -> str:
         """Take in one file."""
-        made = file_object(outcome, outcome.sources, self.settings.replaced)
+        made = file_object(outcome)
         if self.settings.locked:
-            from pathdsl.report.data.lock import comparison_object
-
-            made["lock"] = comparison_object(outcome.comparison)
+            made.setdefault("lock", None)
         self._files.append(made)
         return ""
 

@@ -38,10 +38,8 @@ def summary(comparison: Comparison) -> str:
     )
 
 
-def comparison_object(comparison: Comparison | None) -> dict[str, Any] | None:
-    """The comparison for JSON; None where there was nothing to compare."""
-    if comparison is None:
-        return None
+def comparison_object(comparison: Comparison) -> dict[str, Any]:
+    """The comparison for JSON."""
     return {
         "said": summary(comparison),
         "drifted": comparison.drifted,

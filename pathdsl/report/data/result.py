@@ -66,31 +66,25 @@ def check_object(files: Sequence[Object], exit_code: ExitCode) -> Object:
     }
 
 
-def file_object(
-    outcome: FileOutcome, sources: Mapping[str, SourceFile], replaced: Mapping[str, str]
-) -> Object:
-    """One file; `replaced` is what the command line set in place of what the file says."""
+def file_object(outcome: FileOutcome) -> Object:
+    """One file; with the key `lock` where it was compared with its lock."""
     if outcome.judgement is None:
-        return _came_out(outcome, sources, replaced)
-    return outcome_object(outcome, sources, replaced) | drawn(outcome)
+        return _came_out(outcome)
+    return outcome_object(outcome) | drawn(outcome)
 
 
-def outcome_object(
-    outcome: FileOutcome, sources: Mapping[str, SourceFile], replaced: Mapping[str, str]
-) -> Object:
+def outcome_object(outcome: FileOutcome) -> Object:
     """The same without formulas, drawing and lock, which take time and which no text shows."""
-    return _came_out(outcome, sources, replaced) | details(outcome)
+    return _came_out(outcome) | details(outcome)
 
 
-def _came_out(
-    outcome: FileOutcome, sources: Mapping[str, SourceFile], replaced: Mapping[str, str]
-) -> Object:
-    program, judgement = outcome.program, outcome.judgement
+def _came_out(outcome: FileOutcome) -> Object:
+    program, judgement, sources = outcome.program, outcome.judgement, outcome.sources
     return {
         "path": outcome.path,
         "circuit": program.circuit.name.name if program and program.circuit else None,
         "methodology": dict(outcome.methodology),
-        "replaced": dict(replaced),
+        "replaced": dict(outcome.replaced),
         "diagnostics": [diagnostic_object(d, sources) for d in outcome.diagnostics],
         "quantities": [_quantity(q) for q in judgement.quantities] if judgement else [],
         "claims": [_claim(c, outcome.tasks) for c in judgement.claims] if judgement else [],

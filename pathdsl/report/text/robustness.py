@@ -20,16 +20,14 @@ _COLOURS = {
 Object = dict[str, Any]
 
 
-def robustness_report(
-    robustness: Robustness, silent: Mapping[str, str], replaced: Mapping[str, str], view: View
-) -> str:
+def robustness_report(robustness: Robustness, silent: Mapping[str, str], view: View) -> str:
     """The report as text: the file, a table for each claim, axes that change nothing, a summary."""
     lines = [robustness.base.path]
     program = robustness.base.program
     if program is not None and program.circuit is not None:
         lines.append(f"  {program.circuit.name.name}: {program.circuit.title}")
     lines.append(f"  {many(len(robustness.cells), 'cell')} beside the file as written")
-    for name, value in replaced.items():
+    for name, value in robustness.base.replaced.items():
         lines.append(f"  {name} = {value}, set on the command line")
     for claim in robustness.claims:
         lines += ["", *_claim(claim, view)]
@@ -102,16 +100,14 @@ def _summary(robustness: Robustness) -> str:
     return text
 
 
-def robustness_object(
-    robustness: Robustness, silent: Mapping[str, str], replaced: Mapping[str, str]
-) -> Object:
+def robustness_object(robustness: Robustness, silent: Mapping[str, str]) -> Object:
     """The same as one object: claims with their cells, `worst` by the cell's name."""
-    sources = robustness.base.program.sources if robustness.base.program is not None else {}
+    base = robustness.base
     return {
         "schema_version": 1,
-        "path": robustness.base.path,
-        "replaced": dict(replaced),
-        "diagnostics": [diagnostic_object(d, sources) for d in robustness.base.diagnostics],
+        "path": base.path,
+        "replaced": dict(base.replaced),
+        "diagnostics": [diagnostic_object(d, base.sources) for d in base.diagnostics],
         "cells": [{"name": c.name, "changes": dict(c.changes)} for c in robustness.cells],
         "unchanged": dict(silent),
         "claims": [_claim_object(claim) for claim in robustness.claims],
