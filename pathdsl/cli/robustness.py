@@ -142,7 +142,7 @@ def robustness(
         out(dump(robustness_object(found, quiet_axes)))
     elif found.claims:
         colour = colour_on(sys.stdout, off=no_color)
-        view = View(width=columns(), colour=colour, noise=found.noise)
+        view = View(width=columns(), colour=colour)
         out(robustness_report(found, quiet_axes, view))
     if not found.claims:
         wrong = [d for d in found.base.diagnostics if d.severity is Severity.ERROR]

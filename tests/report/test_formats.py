@@ -16,7 +16,7 @@ from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import Diagnostic, ExitCode, Severity, Span
 from pathdsl.lang.program import load_program
 from pathdsl.lang.rules import pages
-from pathdsl.report.annotate.findings import Finding, Place, of_diagnostics, of_outcome, said
+from pathdsl.report.annotate.findings import Finding, of_diagnostics, of_outcome, said
 from pathdsl.report.annotate.github import command, github, summary
 from pathdsl.report.annotate.junit import junit, suite
 from pathdsl.report.annotate.sarif import CLAIMS, sarif
@@ -138,7 +138,7 @@ def test_findings_are_where_claims_are_written() -> None:
         judgement=replace(made.judgement, claims=(member,)),
     )  # fmt: skip
     (found,) = of_outcome(made)
-    assert found.place == Place(path="c.circuit", line=5, column=7, end_line=5, end_column=11)
+    assert found.place == dict(path="c.circuit", line=5, column=7, end_line=5, end_column=11)
     assert found.rule == "claim-refuted" and found.level == "error"
 
 
@@ -232,7 +232,7 @@ def test_the_sarif_schema_notices_faults(key: str) -> None:
 
 
 def test_github_commands_cannot_be_broken_out_of() -> None:
-    place = Place(path="a,b:c%\n.circuit", line=3, column=2, end_line=3, end_column=9)
+    place = dict(path="a,b:c%\n.circuit", line=3, column=2, end_line=3, end_column=9)
     finding = Finding(
         rule="PD203", name="n", level="error", message="50%\r\n::error::x, y: z", place=place
     )
@@ -240,7 +240,7 @@ def test_github_commands_cannot_be_broken_out_of() -> None:
         "::error file=a%2Cb%3Ac%25%0A.circuit,line=3,endLine=3,col=2,endColumn=9,title=PD203 n"
         "::50%25%0D%0A::error::x, y: z"
     )
-    over_lines = replace(finding, place=Place(path="a", line=3, column=2, end_line=4, end_column=9))
+    over_lines = replace(finding, place=dict(path="a", line=3, column=2, end_line=4, end_column=9))
     assert command(over_lines).startswith("::error file=a,line=3,endLine=4,title=PD203 n::")
 
 

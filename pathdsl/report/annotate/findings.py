@@ -16,14 +16,14 @@ from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.report.content.claims import ClaimContent
 from pathdsl.report.content.file import file_content
 from pathdsl.report.content.rows import Object
-from pathdsl.report.data.result import outcome_object
-from pathdsl.report.formats import Settings
+from pathdsl.report.data.result import outcome_object, place_object
+from pathdsl.report.formats import Document, Settings
 
 if TYPE_CHECKING:  # `lint` prints findings too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
 
 __all__ = [
-    "Annotations", "Finding", "Level", "Place", "claim_place", "excused", "level_of", "message_of",
+    "Annotations", "Finding", "Level", "claim_place", "excused", "level_of", "message_of",
     "of_diagnostics", "of_outcome", "said",
 ]  # fmt: skip
 
@@ -31,41 +31,31 @@ Level = Literal["error", "warning"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A stretch of a file; `line` and what follows are None where the text is not at hand."""
-
-    path: str
-    line: int | None = None
-    column: int | None = None
-    end_line: int | None = None
-    end_column: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One fault or one claim; `rule` is the code or `claim-VERDICT`, `name` its title.
 
-    `related` are further places, each with what it has to do with the finding. `claim` is the JSON
-    object of a claim, None for a fault.
+    `place` is a span's JSON object, its lines None where the text is not at hand. `related` are
+    further places, each with what it has to do with the finding. `claim` is the JSON object of a
+    claim, None for a fault.
     """
 
     rule: str
     name: str
     level: Level
     message: str
-    place: Place
-    related: tuple[tuple[Place, str], ...] = ()
+    place: Object
+    related: tuple[tuple[Object, str], ...] = ()
     claim: Object | None = None
 
 
-class Annotations:
+class Annotations(Document):
     """The findings of the files of one command line; a format says what it ends with.
 
     `n_claims` is None where files were only linted.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.findings: list[Finding] = []
         self.n_files = 0
         self.n_claims: int | None = None
@@ -121,8 +111,8 @@ def of_diagnostics(
             name=name_of(fault.code),
             level="error" if fault.severity is Severity.ERROR else "warning",
             message=message_of(fault),
-            place=_place(fault.span, sources) if fault.span is not None else Place(path=path),
-            related=tuple((_place(span, sources), text) for span, text in fault.labels),
+            place=_place(fault.span, sources, path),
+            related=tuple((_place(span, sources, path), text) for span, text in fault.labels),
         )
         for fault in diagnostics
     ]
@@ -156,18 +146,13 @@ def level_of(claim: ClaimContent, allow_inconclusive: bool) -> Level | None:
     return "warning" if excused(claim, allow_inconclusive) else "error"
 
 
-def claim_place(name: str, outcome: FileOutcome) -> Place:
+def claim_place(name: str, outcome: FileOutcome) -> Object:
     """Where a declared claim has its name; the file alone where the program has no such claim."""
-    for claim in outcome.program.claims if outcome.program is not None else ():
-        if claim.name.name == name:
-            return _place(claim.name.span, outcome.sources)
-    return Place(path=outcome.path)
+    claims = outcome.program.claims if outcome.program is not None else ()
+    span = next((claim.name.span for claim in claims if claim.name.name == name), None)
+    return _place(span, outcome.sources, outcome.path)
 
 
-def _place(span: Span, sources: Mapping[str, SourceFile]) -> Place:
-    source = sources.get(span.path)
-    if source is None:
-        return Place(path=span.path)
-    line, column = source.line_col(span.start)
-    end_line, end_column = source.line_col(span.end)
-    return Place(path=span.path, line=line, column=column, end_line=end_line, end_column=end_column)
+def _place(span: Span | None, sources: Mapping[str, SourceFile], path: str) -> Object:
+    """The JSON object of a span; the whole of the file `path` where there is none."""
+    return place_object(span, sources) or {"path": path, "line": None}

@@ -23,7 +23,7 @@ from pathdsl.lang.visible import visible
 from pathdsl.report.annotate.findings import excused, said
 from pathdsl.report.content.claims import ClaimContent
 from pathdsl.report.content.file import content_of
-from pathdsl.report.formats import Settings
+from pathdsl.report.formats import Document, Settings
 from pathdsl.report.numbers import many
 from pathdsl.report.text.claims import claim_block
 from pathdsl.report.text.style import View
@@ -35,11 +35,11 @@ COUNTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-class JUnit:
+class JUnit(Document):
     """The suites of several files."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self._suites: list[ET.Element] = []
 
     def checked(self, outcome: FileOutcome) -> str:

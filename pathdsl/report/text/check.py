@@ -19,7 +19,7 @@ from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import counted
 from pathdsl.report.content.file import FileContent, content_of
 from pathdsl.report.data.lock import summary
-from pathdsl.report.formats import Settings
+from pathdsl.report.formats import Document, Settings
 from pathdsl.report.numbers import many
 from pathdsl.report.text.claims import claim_block, claim_line
 from pathdsl.report.text.quantities import quantities_block
@@ -33,11 +33,11 @@ SAID_ABOVE = ("model", "not the published scope")
 """What the methodology says and the head of the report, too."""
 
 
-class CheckText:
+class CheckText(Document):
     """The reports of several files, one below the other."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self._codes: list[ExitCode] = []
 
     def checked(self, outcome: FileOutcome) -> str:
