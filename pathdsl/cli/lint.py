@@ -33,11 +33,11 @@ def lint(
 
     Exits 2 where there is an error; warnings never change the exit code.
     """
-    from pathdsl.report.formats import Settings, lint_document
+    from pathdsl.report.formats import Settings, document_of
     from pathdsl.report.text.style import View
 
     view = View(colour=colour_on(sys.stdout, off=no_color))
-    document = lint_document(style.value, Settings(view=view))
+    document = document_of(style.value, "lint", Settings(view=view))
     wrong = False
     guard, fence = Guard(), FREE if allow_outside else None
     for name in expand(files):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from pathdsl.errors import Diagnostic, ExitCode
 from pathdsl.lang.syntax.source import SourceFile
@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # `lint` prints formats, too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
 
 __all__ = [
-    "FORMATS", "CheckDocument", "Format", "LintDocument", "Settings", "Verb",
-    "check_document", "format_of", "lint_document", "taken_by", "write",
+    "FORMATS", "Document", "Format", "Settings", "Verb", "document_of", "format_of", "taken_by",
+    "write",
 ]  # fmt: skip
 
 Verb = Literal["check", "lint", "report"]
@@ -32,31 +32,29 @@ class Settings:
     """What the command line says of how files are printed; `locked`: each beside its lock."""
 
     view: View = field(default_factory=View)
-    replaced: Mapping[str, str] = field(default_factory=dict)
     allow_inconclusive: bool = False
     locked: bool = False
 
 
-class CheckDocument(Protocol):
-    """What `check` prints of the files of one command line; made from the settings."""
+class Document:
+    """What one command prints of its files in a format; a text that it gives is printed at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
 
     def checked(self, outcome: FileOutcome) -> str:
-        """Take in one file, keeping nothing of its session; the text to print at once."""
-
-    def end(self, code: ExitCode) -> str:
-        """The text to print after the last file; `code` is what the process exits with."""
-
-
-class LintDocument(Protocol):
-    """What `lint` prints of the files of one command line; made from the settings."""
+        """Take in one file that was checked, keeping nothing of its session."""
+        raise NotImplementedError
 
     def linted(
         self, path: str, diagnostics: Sequence[Diagnostic], sources: Mapping[str, SourceFile]
     ) -> str:
-        """Take in one file; the text to print at once."""
+        """Take in one file that was linted."""
+        raise NotImplementedError
 
     def end(self, code: ExitCode) -> str:
-        """The text to print after the last file; `code` is what the process exits with."""
+        """What stands after the last file; `code` is what the process exits with."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +62,7 @@ class Format:
     """One format.
 
     `check`, `lint` and `report` name what makes it, as `module:attribute`, or are "" where that
-    command does not take it: a CheckDocument, a LintDocument, and a function from the object that
+    command does not take it: a kind of Document twice, and a function from the object that
     `check --format json` prints to the text. `method` is the method of a `Result` that gives
     it, or "". `one_document`: several files make one document, else they follow one another.
     """
@@ -94,8 +92,8 @@ FORMATS = (
     ),
     Format(
         name="json", shows="everything, as one object with a schema", suffix=".json",
-        media_type="application/json", one_document=True, check=f"{_D}.documents:CheckJson",
-        lint=f"{_D}.documents:LintJson", report="", method="to_dict",
+        media_type="application/json", one_document=True, check=f"{_D}.documents:Json",
+        lint=f"{_D}.documents:Json", report="", method="to_dict",
     ),
     Format(
         name="concise", shows="a line for each fault", suffix=".txt", media_type="text/plain",
@@ -148,15 +146,9 @@ def format_of(name: str) -> Format:
     return {one.name: one for one in FORMATS}[name]
 
 
-def check_document(name: str, settings: Settings) -> CheckDocument:
-    """An empty document of a format that `check` takes."""
-    made: CheckDocument = _maker(name, "check")(settings)
-    return made
-
-
-def lint_document(name: str, settings: Settings) -> LintDocument:
-    """An empty document of a format that `lint` takes."""
-    made: LintDocument = _maker(name, "lint")(settings)
+def document_of(name: str, verb: Verb, settings: Settings) -> Document:
+    """An empty document of a format that `check` or `lint` takes."""
+    made: Document = _maker(name, verb)(settings)
     return made
 
 

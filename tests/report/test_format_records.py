@@ -18,7 +18,7 @@ from pathdsl.report.formats import (
     Format,
     Settings,
     Verb,
-    check_document,
+    document_of,
     format_of,
     taken_by,
     write,
@@ -94,7 +94,7 @@ def test_every_record_names_what_there_is(one: Format) -> None:
 
 @pytest.mark.parametrize("one", taken_by("check"), ids=lambda one: one.name)
 def test_one_document_comes_at_the_end(one: Format) -> None:
-    document = check_document(one.name, Settings())
+    document = document_of(one.name, "check", Settings())
     texts = [document.checked(outcome()) for _ in range(2)]
     assert all(not text for text in texts) is one.one_document
     assert document.end(ExitCode.NOT_AS_EXPECTED).endswith("\n")

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from pathdsl.errors import ExitCode
 from pathdsl.lang.rules import pages
 from pathdsl.lang.visible import visible
-from pathdsl.report.annotate.findings import Annotations, Finding, Place
+from pathdsl.report.annotate.findings import Annotations, Finding
 from pathdsl.report.data.result import dump
 
 __all__ = ["Sarif", "sarif"]
@@ -107,14 +107,14 @@ def _result(finding: Finding, index: int) -> Object:
     return result
 
 
-def _location(place: Place) -> Object:
-    physical: Object = {"artifactLocation": _artifact(place.path)}
-    if place.line is not None:
+def _location(place: Mapping[str, Any]) -> Object:
+    physical: Object = {"artifactLocation": _artifact(place["path"])}
+    if place["line"] is not None:
         physical["region"] = {
-            "startLine": place.line,
-            "startColumn": place.column,
-            "endLine": place.end_line,
-            "endColumn": place.end_column,
+            "startLine": place["line"],
+            "startColumn": place["column"],
+            "endLine": place["end_line"],
+            "endColumn": place["end_column"],
         }
     return {"physicalLocation": physical}
 

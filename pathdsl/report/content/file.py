@@ -16,7 +16,6 @@ from hashlib import sha256
 from json import dumps
 from typing import TYPE_CHECKING, NamedTuple
 
-from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.report.content.claims import ClaimContent, claim_content, counted
 from pathdsl.report.content.lock import LockContent, lock_content
 from pathdsl.report.content.method import (
@@ -36,20 +35,7 @@ from pathdsl.report.numbers import many
 if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
 
-__all__ = ["Fault", "FileContent", "Formula", "content_of", "contents", "file_content"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One diagnostic."""
-
-    code: str
-    name: str
-    severity: str
-    message: str
-    place: str
-    notes: tuple[str, ...]
-    help: str
+__all__ = ["FileContent", "Formula", "content_of", "contents", "file_content"]
 
 
 class Formula(NamedTuple):
@@ -65,8 +51,9 @@ class Formula(NamedTuple):
 class FileContent:
     """Everything that a report says of one file; texts are "" where there is nothing to say.
 
-    `tone` is good, open or bad. `stated` are quantities and claims as formulas. `noise` says what
-    `≈0` means. `short_hash` is of method, quantities and claims.
+    `tone` is good, open or bad. `faults` are the objects of diagnostics with a `place`. `stated`
+    are quantities and claims as formulas. `noise` says what `≈0` means. `short_hash` is of method,
+    quantities and claims.
     """
 
     path: str
@@ -77,7 +64,7 @@ class FileContent:
     tone: str
     scope: tuple[str, ...]
     replaced: str
-    faults: tuple[Fault, ...]
+    faults: tuple[Object, ...]
     claims: tuple[ClaimContent, ...]
     norms: str
     quantities: tuple[QuantityFamily, ...]
@@ -107,13 +94,9 @@ def contents(result: Object) -> tuple[FileContent, ...]:
     return tuple(file_content(file) for file in result["files"])
 
 
-def content_of(
-    outcome: FileOutcome,
-    sources: Mapping[str, SourceFile] | None = None,
-    replaced: Mapping[str, str] | None = None,
-) -> FileContent:
+def content_of(outcome: FileOutcome) -> FileContent:
     """The content of a check made now; it alone says how long the check took."""
-    file = outcome_object(outcome, sources or {}, replaced or {})
+    file = outcome_object(outcome)
     if file["cost"] is None and outcome.tally is not None:
         spent = outcome.self_checks
         file["cost"] = {"runs": 0, "copies": 0, "forwards": spent, "self_checks": spent}
@@ -192,16 +175,10 @@ def _scope(file: Object) -> Iterable[str]:
             yield f"task {task['name']}, {many(task['prompts'], 'prompt')}"
 
 
-def _fault(diagnostic: Object) -> Fault:
+def _fault(diagnostic: Object) -> Object:
+    """A diagnostic with its `place` as `PATH:LINE:COLUMN` and its labels among its notes."""
     span, place = diagnostic["span"], ""
     if span is not None:
         place = span["path"] + (f":{span['line']}:{span['column']}" if span["line"] else "")
-    return Fault(
-        code=diagnostic["code"],
-        name=diagnostic["name"],
-        severity=diagnostic["severity"],
-        message=diagnostic["message"],
-        place=place,
-        notes=(*(label["text"] for label in diagnostic["labels"]), *diagnostic["notes"]),
-        help=diagnostic["help"],
-    )
+    notes = (*(label["text"] for label in diagnostic["labels"]), *diagnostic["notes"])
+    return {**diagnostic, "place": place, "notes": notes}

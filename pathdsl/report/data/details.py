@@ -40,10 +40,10 @@ def details(outcome: FileOutcome) -> Object:
 
 
 def drawn(outcome: FileOutcome) -> Object:
-    """Formulas, the drawing of the hypothesis and the lock beside the file."""
-    from pathdsl.report.data.lock import lock_file_object
+    """Formulas, the drawing of the hypothesis, the lock beside the file and what drifted."""
+    from pathdsl.report.data.lock import comparison_object, lock_file_object
 
-    program = outcome.program
+    program, compared = outcome.program, outcome.comparison
     if program is None:
         return {}
     resolver = _resolver(outcome, program)
@@ -51,6 +51,7 @@ def drawn(outcome: FileOutcome) -> Object:
         "formulas": list(_formulas(program, resolver)),
         "drawing": _drawing(outcome, program, resolver),
         "lock_file": lock_file_object(outcome.lock, program),
+        **({"lock": comparison_object(compared)} if compared is not None else {}),
     }
 
 
