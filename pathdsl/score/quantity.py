@@ -155,7 +155,7 @@ class Op(_Compound):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_hash", hash((Op, self.op, self.args)))
-        self._measured(self.op in ("abs", "min", "max"), self.args)
+        self._measured(self.op in STATISTICS, self.args)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
