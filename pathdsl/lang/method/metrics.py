@@ -64,7 +64,7 @@ def _is_lone(metric: ast.MetricDecl) -> bool:
         for node in walk(metric.expression)
         if isinstance(node, ast.Call) and node.name in MEASURES
     }
-    return [MEASURES[name].unit for name, _ in measured] == ["logits"]
+    return len(measured) == 1 and all(MEASURES[name].unit == "logits" for name, _ in measured)
 
 
 def check_averages(program: Program) -> Faults:
