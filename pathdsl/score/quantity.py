@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, assert_never
 
 from pathdsl.lang.signatures.statistics import STATISTICS
 from pathdsl.plan.runs import RunSpec
@@ -155,7 +155,7 @@ class Op(_Compound):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_hash", hash((Op, self.op, self.args)))
-        self._measured(self.op in ("abs", "min", "max"), self.args)
+        self._measured(self.op in STATISTICS, self.args)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -195,8 +195,10 @@ def parts(node: Scalar) -> tuple[Scalar, ...]:
             return args
         case Worst(members=members):
             return tuple(member for _, member in members)
-        case _:
+        case Constant() | Aggregate():
             return ()
+        case unknown:
+            assert_never(unknown)
 
 
 def _head(node: Op | Worst) -> tuple[object, ...]:

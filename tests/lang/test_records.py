@@ -18,15 +18,17 @@ from pathdsl.lang.rules.sample import HEAD, METRIC
 from pathdsl.lang.serving import wants_metric
 from pathdsl.lang.signatures.kinds import Kind, Parameter, first, word
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
-from pathdsl.lang.signatures.measures import MEASURES, TOP_TOKEN
+from pathdsl.lang.signatures.measures import MEASURES, TOP_TOKEN, MeasureRecord
 from pathdsl.lang.signatures.methods import METHODS
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.scores import SCORES, Form, Order, ScoreRecord
 from pathdsl.lang.syntax import tables
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.vary import apply, base_of
+from pathdsl.plan import readout
 from pathdsl.report.formulas.latex import claim_latex
 from pathdsl.report.formulas.mathml import claim_mathml
+from pathdsl.score.metrics import compile_metric
 from pathdsl.score.quantity import Op, Scalar
 from pathdsl.score.rounds import at_once
 from pathdsl.score.scores import completeness, faithfulness, lower, pvalues
@@ -207,6 +209,18 @@ def test_its_formula_is_written() -> None:
     claim = load_program("example.circuit", text)[0].claims[0]
     for write in (claim_latex, claim_mathml):
         assert "sway" in write(claim, lambda span: text[span.start : span.end])
+
+
+def test_a_made_up_measure_of_the_logits_alone_is_lowered(monkeypatch: pytest.MonkeyPatch) -> None:
+    entropy = MeasureRecord(
+        name="entropy", example="entropy()", reads="nothing", unit="nats", values="reals",
+        vocabulary=True, varied=False,
+    )  # fmt: skip
+    for table in (MEASURES, readout._RECORDS):
+        monkeypatch.setitem(table, "entropy", entropy)
+    found = program("metric H: nats = entropy() @END", head=HEAD.replace(METRIC, ""))
+    (measure,) = compile_metric(found.metrics["H"], found.groups).measures
+    assert (measure.kind, measure.position, measure.record) == ("entropy", "END", entropy)
 
 
 # -------------------------------------------------------------------------------------------------

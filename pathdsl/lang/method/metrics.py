@@ -11,6 +11,7 @@ from pathdsl.lang.check.scope import Faults, warning
 from pathdsl.lang.program import Declaration, Program
 from pathdsl.lang.reach import gathered
 from pathdsl.lang.serving import averages_ratios, fields_of, metrics_read
+from pathdsl.lang.signatures.kinds import UNITS
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
@@ -27,7 +28,7 @@ def check_metrics(program: Program) -> Faults:
 def _probability(program: Program) -> Faults:
     metrics = program.metrics
     units = unit_of(program)
-    if metrics and all(units.get(name) == "prob" for name in metrics):
+    if metrics and all(UNITS[units.get(name, "none")].bounded for name in metrics):
         first = next(iter(metrics.values()))
         yield warning(
             "PD507",
@@ -63,7 +64,7 @@ def _is_lone(metric: ast.MetricDecl) -> bool:
         for node in walk(metric.expression)
         if isinstance(node, ast.Call) and node.name in MEASURES
     }
-    return [MEASURES[name].unit for name, _ in measured] == ["logits"]
+    return len(measured) == 1 and all(MEASURES[name].unit == "logits" for name, _ in measured)
 
 
 def check_averages(program: Program) -> Faults:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.kinds import (
@@ -25,7 +25,6 @@ from pathdsl.lang.signatures.kinds import (
     Kind,
     Parameter,
     Signature,
-    Unit,
     first,
     literal,
     table,
@@ -58,7 +57,6 @@ __all__ = [
     "TASK_FIELDS",
     "TOKENS",
     "TREATED",
-    "UNITS",
     "Filled",
     "Kind",
     "Lies",
@@ -76,7 +74,6 @@ __all__ = [
 LANGUAGE_VERSION = 1
 DTYPES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
 """The dtypes of weights and arithmetic, and how many bytes a number of each takes."""
-UNITS: tuple[Unit, ...] = get_args(Unit)
 AVERAGES = ("ratio_of_means", "mean_of_ratios")
 TOKENS = ("alone", "continued")
 
@@ -141,16 +138,27 @@ LOADERS = table(
         lies="in pathdsl",
     ),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFileRecord(Signature):
+    """What is known of a kind of file of rows: whether its cells are texts, whatever they look."""
+
+    untyped: bool
+
+
 DATA_FILES = table(
-    Signature(
+    DataFileRecord(
         name="jsonl",
         parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED, *_READ_AS),
         example='jsonl("data/rows.jsonl", take: 200)',
+        untyped=False,
     ),
-    Signature(
+    DataFileRecord(
         name="csv",
         parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED, *_READ_AS),
         example='csv("data/rows.csv", take: 200)',
+        untyped=True,
     ),
 )
 TREATED = {kind.name: kind.signature for kind in TREATED_KINDS.values() if kind.signature}
