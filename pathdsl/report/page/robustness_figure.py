@@ -14,6 +14,7 @@ from math import isfinite
 
 from pathdsl.checking.robustness import ClaimRobustness, Robustness
 from pathdsl.report.numbers import pair, shown
+from pathdsl.report.text.robustness import stated
 from pathdsl.score.results import ClaimResult, Verdict
 
 __all__ = ["robustness_svg"]
@@ -118,11 +119,7 @@ def _words(row: _Row, x: float, y: float) -> list[str]:
 
 
 def _title(claim: ClaimRobustness) -> str:
-    own = claim.own
-    title = f"{claim.name}: wanted {own.relation} {own.threshold:g}"
-    if own.within is not None:
-        title += f" within {own.within:g}"
-    return title + (", expected refuted" if own.expected is Verdict.REFUTED else "")
+    return f"{claim.name}: {stated(claim.own)}"
 
 
 _LEGEND = (

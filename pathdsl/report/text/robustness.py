@@ -11,7 +11,7 @@ from pathdsl.report.numbers import many, pair, shown, wanted_text
 from pathdsl.report.text.style import View, paragraph, table
 from pathdsl.score.results import ClaimResult, Verdict
 
-__all__ = ["robustness_object", "robustness_report"]
+__all__ = ["robustness_object", "robustness_report", "stated"]
 
 _COLOURS = {
     Verdict.SUPPORTED: "green", Verdict.REFUTED: "red", Verdict.INCONCLUSIVE: "yellow",
@@ -41,13 +41,14 @@ def robustness_report(robustness: Robustness, silent: Mapping[str, str], view: V
     return "\n".join(lines) + "\n"
 
 
-def _wanted(result: ClaimResult) -> str:
-    expected = ", expected refuted" if result.expected is Verdict.REFUTED else ""
-    return f"wanted {wanted_text(result.relation, result.threshold, result.within)}{expected}"
+def stated(claim: ClaimResult) -> str:
+    """What a claim states of its number, and that it is expected to be refuted."""
+    expected = ", expected refuted" if claim.expected is Verdict.REFUTED else ""
+    return f"wanted {wanted_text(claim.relation, claim.threshold, claim.within)}{expected}"
 
 
 def _claim(claim: ClaimRobustness, noise: float, view: View) -> list[str]:
-    lines = [f"{view.heading(claim.name)}  {_wanted(claim.own)}"]
+    lines = [f"{view.heading(claim.name)}  {stated(claim.own)}"]
     rows = [["as written", *_numbers(claim.own, noise), claim.own.verdict.value, ""]]
     marks: list[Verdict | None] = [claim.own.verdict]
     for judged in claim.cells:
