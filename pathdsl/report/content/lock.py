@@ -33,8 +33,8 @@ class LockContent:
 
 def lock_content(file: Object) -> LockContent | None:
     """The lock of one file; None where nothing is known of one."""
-    known = file.get("lock") is not None or "lock_file" in file
-    return LockContent(file) if known else None
+    looked_for = file.get("lock") is not None or "lock_file" in file
+    return LockContent(file) if looked_for else None
 
 
 def _state(file: Object, held: Object, compared: Object | None) -> tuple[str, str]:
