@@ -42,16 +42,16 @@ def lint(
     guard, fence = Guard(), FREE if allow_outside else None
     for name in expand(files):
         with guard.of(name):
-            path, found, sources = _linted(name, fence)
-            wrong = wrong or any(d.severity is Severity.ERROR for d in found)
-            out(document.linted(path, found, sources))
+            path, faults, sources = _linted(name, fence)
+            wrong = wrong or any(d.severity is Severity.ERROR for d in faults)
+            out(document.linted(path, faults, sources))
     code = max(ExitCode.WRONG_INPUT if wrong else ExitCode.AS_EXPECTED, guard.code)
     out(document.end(code))
     raise typer.Exit(code)
 
 
 def _linted(name: str, fence: Fence | None) -> tuple[str, list[Diagnostic], dict[str, SourceFile]]:
-    """The path of a file as it is told, its faults, and the texts that they point into."""
+    """The path of a file as reports write it, its faults, and the texts that they point into."""
     from pathdsl.checking.prepare import vet_file
 
     path, text = name, None

@@ -61,10 +61,10 @@ class Document:
 class Format:
     """One format.
 
-    `check`, `lint` and `report` name what makes it, as `module:attribute`, or are "" where that
-    command does not take it: a kind of Document twice, and a function from the object that
-    `check --format json` prints to the text. `method` is the method of a `Result` that gives
-    it, or "". `one_document`: several files make one document, else they follow one another.
+    `makers` names what makes it as `module:attribute`, by the command that takes it: a kind of
+    Document for `check` and `lint`, for `report` a function from the object that `check --format
+    json` prints to the text. `method` is the method of a `Result` that gives it, or "".
+    `one_document`: several files make one document, else they follow one another.
     """
 
     name: str
@@ -72,73 +72,65 @@ class Format:
     suffix: str
     media_type: str
     one_document: bool
-    check: str
-    lint: str
-    report: str
+    makers: Mapping[Verb, str]
     method: str
-
-    def made_by(self, verb: Verb) -> str:
-        """What makes it for a command; "" where that one does not take it."""
-        named: str = getattr(self, verb)
-        return named
 
 
 _T, _D, _A, _P = (f"pathdsl.report.{folder}" for folder in ("text", "data", "annotate", "page"))
 FORMATS = (
     Format(
         name="text", shows="the report for people", suffix=".txt", media_type="text/plain",
-        one_document=False, check=f"{_T}.check:CheckText", lint=f"{_T}.lint:LintText", report="",
-        method="__str__",
+        one_document=False, method="__str__",
+        makers={"check": f"{_T}.check:CheckText", "lint": f"{_T}.lint:LintText"},
     ),
     Format(
         name="json", shows="everything, as one object with a schema", suffix=".json",
-        media_type="application/json", one_document=True, check=f"{_D}.documents:Json",
-        lint=f"{_D}.documents:Json", report="", method="to_dict",
+        media_type="application/json", one_document=True, method="to_dict",
+        makers={"check": f"{_D}.documents:Json", "lint": f"{_D}.documents:Json"},
     ),
     Format(
         name="concise", shows="a line for each fault", suffix=".txt", media_type="text/plain",
-        one_document=False, check="", lint=f"{_T}.lint:LintConcise", report="", method="",
+        one_document=False, method="", makers={"lint": f"{_T}.lint:LintConcise"},
     ),
     Format(
         name="junit", shows="a suite for each file, a test case for each claim", suffix=".xml",
-        media_type="application/xml", one_document=True, check=f"{_A}.junit:JUnit", lint="",
-        report="", method="",
+        media_type="application/xml", one_document=True, method="",
+        makers={"check": f"{_A}.junit:JUnit"},
     ),
     Format(
         name="sarif", shows="faults, and claims not as expected, at their lines", suffix=".sarif",
-        media_type="application/sarif+json", one_document=True, check=f"{_A}.sarif:Sarif",
-        lint=f"{_A}.sarif:Sarif", report="", method="",
+        media_type="application/sarif+json", one_document=True, method="",
+        makers={"check": f"{_A}.sarif:Sarif", "lint": f"{_A}.sarif:Sarif"},
     ),
     Format(
         name="github", shows="the same as workflow commands of GitHub", suffix=".txt",
-        media_type="text/plain", one_document=True, check=f"{_A}.github:GitHub",
-        lint=f"{_A}.github:GitHub", report="", method="",
+        media_type="text/plain", one_document=True, method="",
+        makers={"check": f"{_A}.github:GitHub", "lint": f"{_A}.github:GitHub"},
     ),
     Format(
         name="html", shows="one page with drawings, for a browser", suffix=".html",
-        media_type="text/html", one_document=True, check="", lint="", report=f"{_P}.html:html",
-        method="",
+        media_type="text/html", one_document=True, method="",
+        makers={"report": f"{_P}.html:html"},
     ),
     Format(
         name="tex", shows="macros of LaTeX, for a paper", suffix=".tex",
-        media_type="application/x-tex", one_document=True, check="", lint="",
-        report=f"{_P}.latex:latex", method="",
+        media_type="application/x-tex", one_document=True, method="",
+        makers={"report": f"{_P}.latex:latex"},
     ),
     Format(
         name="md", shows="Markdown", suffix=".md", media_type="text/markdown", one_document=True,
-        check="", lint="", report=f"{_P}.markdown:markdown", method="",
+        method="", makers={"report": f"{_P}.markdown:markdown"},
     ),
     Format(
         name="notebook", shows="tables for the cell of a notebook", suffix=".html",
-        media_type="text/html", one_document=False, check="", lint="", report="",
-        method="_repr_html_",
+        media_type="text/html", one_document=False, method="_repr_html_", makers={},
     ),
 )  # fmt: skip
 
 
 def taken_by(verb: Verb) -> list[Format]:
     """The formats that a command takes, its default first."""
-    return [one for one in FORMATS if one.made_by(verb)]
+    return [one for one in FORMATS if verb in one.makers]
 
 
 def format_of(name: str) -> Format:
@@ -160,7 +152,7 @@ def write(result: Mapping[str, Any], name: str) -> str:
 
 def _maker(name: str, verb: Verb) -> Any:
     """What makes a format for a command; ValueError where that command does not take it."""
-    named = format_of(name).made_by(verb)
-    if not named:
+    makers = format_of(name).makers
+    if verb not in makers:
         raise ValueError(f"`{verb}` does not write `{name}`")
-    return resolve_name(named)
+    return resolve_name(makers[verb])

@@ -45,13 +45,13 @@ class Verdicts:
 formats.FORMATS += (
     formats.Format(
         name="made-up", shows="verdicts", suffix=".made-up", media_type="text/made-up",
-        one_document=True, check="__main__:Verdicts", lint="", report="", method="",
+        one_document=True, makers={"check": "__main__:Verdicts"}, method="",
     ),
 )
 '''
 GIVEN = {
     "name": "made-up", "shows": "verdicts", "suffix": ".made-up", "media_type": "text/made-up",
-    "one_document": True, "check": "x:Y", "lint": "", "report": "", "method": "",
+    "one_document": True, "makers": {"check": "x:Y"}, "method": "",
 }  # fmt: skip
 
 
@@ -85,9 +85,8 @@ def test_commands_take_the_formats_of_the_records() -> None:
 @pytest.mark.parametrize("one", FORMATS, ids=lambda one: one.name)
 def test_every_record_names_what_there_is(one: Format) -> None:
     assert format_of(one.name) is one, "names are told apart"
-    makers = [one.made_by(verb) for verb in VERBS if one.made_by(verb)]
-    assert all(callable(resolve_name(named)) for named in makers)
-    assert makers or one.method
+    assert all(callable(resolve_name(named)) for named in one.makers.values())
+    assert set(one.makers) <= set(VERBS) and (one.makers or one.method)
     assert not one.method or callable(getattr(Result, one.method))
     assert one.suffix.startswith(".") and re.fullmatch(r"\w+/[\w+-]+", one.media_type)
 
@@ -113,7 +112,7 @@ def test_the_table_of_the_page_is_that_of_the_records() -> None:
             f"`{one.name}`",
             one.shows,
             ", ".join(
-                [f"`{options[verb]}`" for verb in VERBS if one.made_by(verb)]
+                [f"`{options[verb]}`" for verb in VERBS if verb in one.makers]
                 + ([f"`Result.{one.method}`"] if one.method else [])
             ),
             f"`{one.suffix}`",

@@ -14,7 +14,7 @@ from pathdsl.errors import Diagnostic, Severity, Span
 from pathdsl.lang.rules import name_of
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.report.content.claims import ClaimContent
-from pathdsl.report.content.file import file_content
+from pathdsl.report.content.file import FileContent
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.result import outcome_object, place_object
 from pathdsl.report.formats import Document, Settings
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # `lint` prints findings too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
 
 __all__ = [
-    "Annotations", "Finding", "Level", "claim_place", "excused", "level_of", "message_of",
+    "Annotations", "Finding", "Level", "excused", "level_of", "message_of",
     "of_diagnostics", "of_outcome", "said",
 ]  # fmt: skip
 
@@ -85,7 +85,9 @@ def of_outcome(outcome: FileOutcome, *, allow_inconclusive: bool = False) -> lis
     """
     findings = of_diagnostics(outcome.diagnostics, outcome.sources, outcome.path)
     file = outcome_object(outcome)
-    for numbers, claim in zip(file["claims"], file_content(file).claims, strict=True):
+    declared = outcome.program.claims if outcome.program is not None else ()
+    names = {one.name.name: one.name.span for one in declared}
+    for numbers, claim in zip(file["claims"], FileContent(file).claims, strict=True):
         level = level_of(claim, allow_inconclusive)
         if level is not None:
             findings.append(
@@ -94,7 +96,7 @@ def of_outcome(outcome: FileOutcome, *, allow_inconclusive: bool = False) -> lis
                     name=claim.name,
                     level=level,
                     message="\n".join(text for text in (said(claim), claim.text) if text),
-                    place=claim_place(claim.declared, outcome),
+                    place=_place(names.get(claim.declared), outcome.sources, outcome.path),
                     claim=numbers,
                 )
             )
@@ -144,13 +146,6 @@ def level_of(claim: ClaimContent, allow_inconclusive: bool) -> Level | None:
     if claim.as_expected:
         return None
     return "warning" if excused(claim, allow_inconclusive) else "error"
-
-
-def claim_place(name: str, outcome: FileOutcome) -> Object:
-    """Where a declared claim has its name; the file alone where the program has no such claim."""
-    claims = outcome.program.claims if outcome.program is not None else ()
-    span = next((claim.name.span for claim in claims if claim.name.name == name), None)
-    return _place(span, outcome.sources, outcome.path)
 
 
 def _place(span: Span | None, sources: Mapping[str, SourceFile], path: str) -> Object:

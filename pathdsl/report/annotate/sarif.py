@@ -35,8 +35,8 @@ CLAIMS = {
     "claim-undefined": "The quantity of a claim is undefined, so there is no verdict.",
     "claim-supported": "A claim that was expected to be refuted is supported.",
 }
-
 NUMBERS = ("verdict", "expected", "estimate", "interval", "relation", "threshold", "n")
+"""What a program wants of a claim; null where it is undefined."""
 
 
 class Sarif(Annotations):
@@ -103,7 +103,8 @@ def _result(finding: Finding, index: int) -> Object:
             for number, (place, text) in enumerate(finding.related)
         ]
     if finding.claim is not None:
-        result["properties"] = _numbers(finding.claim)
+        numbers = {key: finding.claim[key] for key in NUMBERS}
+        result["properties"] = {"claim": visible(finding.claim["name"]), **numbers}
     return result
 
 
@@ -124,8 +125,3 @@ def _artifact(path: str) -> Object:
     if pure.is_absolute():
         return {"uri": pure.as_uri()}
     return {"uri": quote(pure.as_posix(), errors="surrogateescape"), "uriBaseId": ROOT}
-
-
-def _numbers(claim: Mapping[str, Any]) -> Object:
-    """What a program wants of a claim; null where it is undefined."""
-    return {"claim": visible(claim["name"]), **{key: claim[key] for key in NUMBERS}}

@@ -11,22 +11,20 @@ Made from the JSON object alone, so that a report can be written anywhere and at
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from json import dumps
 from typing import TYPE_CHECKING, NamedTuple
 
-from pathdsl.report.content.claims import ClaimContent, claim_content, counted
-from pathdsl.report.content.lock import LockContent, lock_content
+from pathdsl.report.content.claims import ClaimContent, counted
+from pathdsl.report.content.lock import lock_content
 from pathdsl.report.content.method import (
-    CheckRow,
     checks,
     cost_text,
     norms_text,
     shared_method,
     store_text,
 )
-from pathdsl.report.content.quantities import QuantityFamily, families
+from pathdsl.report.content.quantities import families
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.result import outcome_object
 from pathdsl.report.formulas.safe_mathml import plain_mathml
@@ -35,7 +33,7 @@ from pathdsl.report.numbers import many
 if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
 
-__all__ = ["FileContent", "Formula", "content_of", "contents", "file_content"]
+__all__ = ["FileContent", "Formula", "content_of", "contents"]
 
 
 class Formula(NamedTuple):
@@ -47,7 +45,6 @@ class Formula(NamedTuple):
     mathml: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FileContent:
     """Everything that a report says of one file; texts are "" where there is nothing to say.
 
@@ -56,27 +53,36 @@ class FileContent:
     quantities and claims.
     """
 
-    path: str
-    circuit: str
-    title: str
-    sources: Mapping[str, str]
-    headline: str
-    tone: str
-    scope: tuple[str, ...]
-    replaced: str
-    faults: tuple[Object, ...]
-    claims: tuple[ClaimContent, ...]
-    norms: str
-    quantities: tuple[QuantityFamily, ...]
-    metrics: tuple[Formula, ...]
-    stated: tuple[Formula, ...]
-    method: tuple[tuple[str, str], ...]
-    checks: tuple[CheckRow, ...]
-    cost: str
-    store: str
-    noise: str
-    lock: LockContent | None
-    short_hash: str
+    def __init__(self, file: Object, seconds: float | None = None) -> None:
+        """Of a JSON object; `seconds` is how long the check took."""
+        rounding = file.get("rounding") or 0.0
+        tasks = {task["name"]: bool(task["read"]) for task in file.get("tasks", ())}
+        lets = {name: (text, mathml) for name, text, _, mathml in _formulas(file, "let")}
+        self.path: str = file["path"]
+        self.circuit: str = file["circuit"] or ""
+        self.title: str = file.get("title", "")
+        self.sources: Mapping[str, str] = file.get("sources", {})
+        self.headline = _headline(file)
+        self.tone = {0: "good", 5: "open"}.get(file["exit_code"], "bad")
+        self.scope = list(_scope(file))
+        self.replaced = ", ".join(f"{name} = {value}" for name, value in file["replaced"].items())
+        self.faults = [_fault(fault) for fault in file["diagnostics"]]
+        self.claims = [ClaimContent(claim, file, rounding) for claim in file["claims"]]
+        self.norms = norms_text(file)
+        self.quantities = list(families(file["quantities"], lets, rounding / 100))
+        self.metrics = list(_formulas(file, "metric"))
+        self.stated = list(_formulas(file, "let", "claim"))
+        self.method = list(shared_method(file["methodology"], tasks).items())
+        self.checks = list(checks(file["proofs"]))
+        self.cost = cost_text(file["cost"], seconds)
+        self.store = store_text(file["store"])
+        less = f"below {rounding / 100:.0e}, less than the rounding of this dtype"
+        self.noise = less if rounding else ""
+        self.lock = lock_content(file)
+        # Of what came out and how, without where it was computed from and what is drawn of it.
+        lasting = ("methodology", "replaced", "quantities", "claims", "other_norms")
+        text = dumps({key: file[key] for key in lasting}, sort_keys=True)
+        self.short_hash = sha256(text.encode()).hexdigest()[:12]
 
     @property
     def name(self) -> str:
@@ -91,7 +97,7 @@ class FileContent:
 
 def contents(result: Object) -> tuple[FileContent, ...]:
     """The content of every file of what `check --format json` prints."""
-    return tuple(file_content(file) for file in result["files"])
+    return tuple(FileContent(file) for file in result["files"])
 
 
 def content_of(outcome: FileOutcome) -> FileContent:
@@ -100,38 +106,7 @@ def content_of(outcome: FileOutcome) -> FileContent:
     if file["cost"] is None and outcome.tally is not None:
         spent = outcome.self_checks
         file["cost"] = {"runs": 0, "copies": 0, "forwards": spent, "self_checks": spent}
-    return file_content(file, outcome.seconds)
-
-
-def file_content(file: Object, seconds: float | None = None) -> FileContent:
-    """The content of one file's JSON object; `seconds` is how long the check took."""
-    rounding = file.get("rounding") or 0.0
-    tasks = {task["name"]: bool(task["read"]) for task in file.get("tasks", ())}
-    lets = {name: (text, mathml) for name, text, _, mathml in _formulas(file, "let")}
-    noise = f"below {rounding / 100:.0e}, less than the rounding of this dtype" if rounding else ""
-    return FileContent(
-        path=file["path"],
-        circuit=file["circuit"] or "",
-        title=file.get("title", ""),
-        sources=file.get("sources", {}),
-        headline=_headline(file),
-        tone={0: "good", 5: "open"}.get(file["exit_code"], "bad"),
-        scope=tuple(_scope(file)),
-        replaced=", ".join(f"{name} = {value}" for name, value in file["replaced"].items()),
-        faults=tuple(_fault(fault) for fault in file["diagnostics"]),
-        claims=tuple(claim_content(claim, file, rounding) for claim in file["claims"]),
-        norms=norms_text(file),
-        quantities=tuple(families(file["quantities"], lets, rounding / 100)),
-        metrics=tuple(_formulas(file, "metric")),
-        stated=tuple(_formulas(file, "let", "claim")),
-        method=tuple(shared_method(file["methodology"], tasks).items()),
-        checks=tuple(checks(file["proofs"])),
-        cost=cost_text(file["cost"], seconds),
-        store=store_text(file["store"]),
-        noise=noise,
-        lock=lock_content(file),
-        short_hash=sha256(dumps(_lasting(file), sort_keys=True).encode()).hexdigest()[:12],
-    )
+    return FileContent(file, outcome.seconds)
 
 
 def _formulas(file: Object, *kinds: str) -> Iterable[Formula]:
@@ -143,12 +118,6 @@ def _formulas(file: Object, *kinds: str) -> Iterable[Formula]:
                 latex=formula["latex"],
                 mathml=plain_mathml(formula.get("mathml", "")),
             )
-
-
-def _lasting(file: Object) -> Object:
-    """What came out and how, without where it was computed from and what is drawn of it."""
-    kept = ("methodology", "replaced", "quantities", "claims", "other_norms")
-    return {key: file[key] for key in kept}
 
 
 def _headline(file: Object) -> str:

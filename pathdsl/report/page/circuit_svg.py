@@ -16,7 +16,7 @@ from markupsafe import escape as escape_markup
 
 from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import declaration
-from pathdsl.report.content.rows import Measured, Object, measured, split_name
+from pathdsl.report.content.rows import Measured, Object, split_name
 
 __all__ = ["PALETTE", "UnitRow", "circuit_svg", "claims_by_unit", "colours", "unit_rows"]
 
@@ -47,7 +47,7 @@ def unit_rows(drawing: Object, file: Object) -> Iterable[UnitRow]:
     effects: dict[str, list[tuple[str, str]]] = {}
 
     def add(unit: str, name: str, one: Object) -> None:
-        numbers = Measured(**measured(one, noise)).numbers
+        numbers = Measured(one, noise).numbers
         effects.setdefault(unit, []).append((name, numbers))
 
     for one in (*file["quantities"], *file["claims"]):

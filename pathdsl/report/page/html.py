@@ -13,7 +13,7 @@ from hashlib import sha256
 from markupsafe import Markup, escape
 
 from pathdsl.lang.visible import token_text, visible
-from pathdsl.report.content.file import file_content
+from pathdsl.report.content.file import FileContent
 from pathdsl.report.content.rows import Object
 from pathdsl.report.formulas.safe_mathml import plain_mathml
 from pathdsl.report.page.circuit_svg import circuit_svg, claims_by_unit, colours, unit_rows
@@ -57,7 +57,7 @@ def claim_key(file: int, claim: int) -> str:
 
 def _article(file: Object, number: int) -> Object:
     """One file for the template; a claim comes with its key in links and its forest plot."""
-    content, drawing = file_content(file), file.get("drawing")
+    content, drawing = FileContent(file), file.get("drawing")
     keys = [claim_key(number, i) for i in range(1, len(content.claims) + 1)]
     units, picture = [], Markup("")
     if drawing:

@@ -15,7 +15,7 @@ from pathdsl.checking.outcome import FileOutcome
 from pathdsl.lang.render import render
 from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import ClaimContent
-from pathdsl.report.content.file import FileContent, content_of
+from pathdsl.report.content.file import content_of
 from pathdsl.report.numbers import many
 from pathdsl.report.text.check import summary_line
 from pathdsl.report.text.style import View
@@ -30,8 +30,11 @@ _LEFT, _RIGHT = (f"text-align:{side};padding:1px 8px" for side in ("left", "righ
 def notebook(outcome: FileOutcome) -> str:
     """One `<div>`."""
     content = content_of(outcome)
+    scope = [content.path, *content.scope]
+    if content.replaced:
+        scope.append(f"not the published scope: {content.replaced}")
     title = escape(content.heading or content.path)
-    parts = [f"<p><b>{title}</b><br>{escape(_scope(content))}</p>"]
+    parts = [f"<p><b>{title}</b><br>{escape(' · '.join(scope))}</p>"]
     if outcome.diagnostics:
         faults = render(outcome.diagnostics, outcome.sources, style="concise", colour=False)
         parts.append(f"<pre>{escape(faults.rstrip())}</pre>")
@@ -52,13 +55,6 @@ def notebook(outcome: FileOutcome) -> str:
             parts.append(f"<p>… {more}; <code>to_frame(&quot;quantities&quot;)</code> has all</p>")
     parts.append(f"<p>{escape(summary_line(outcome, View()))}</p>")
     return "<div>\n" + "\n".join(parts) + "\n</div>"
-
-
-def _scope(content: FileContent) -> str:
-    parts = [content.path, *content.scope]
-    if content.replaced:
-        parts.append(f"not the published scope: {content.replaced}")
-    return " · ".join(parts)
 
 
 def _claim(claim: ClaimContent) -> list[str]:

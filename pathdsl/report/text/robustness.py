@@ -11,7 +11,7 @@ from pathdsl.report.numbers import many, pair, shown, wanted_text
 from pathdsl.report.text.style import View, paragraph, table
 from pathdsl.score.results import ClaimResult, Verdict
 
-__all__ = ["robustness_object", "robustness_report"]
+__all__ = ["numbers", "robustness_object", "robustness_report", "stated"]
 
 _COLOURS = {
     Verdict.SUPPORTED: "green", Verdict.REFUTED: "red", Verdict.INCONCLUSIVE: "yellow",
@@ -41,14 +41,15 @@ def robustness_report(robustness: Robustness, silent: Mapping[str, str], view: V
     return "\n".join(lines) + "\n"
 
 
-def _wanted(result: ClaimResult) -> str:
-    expected = ", expected refuted" if result.expected is Verdict.REFUTED else ""
-    return f"wanted {wanted_text(result.relation, result.threshold, result.within)}{expected}"
+def stated(claim: ClaimResult) -> str:
+    """What a claim states of its number, and that it is expected to be refuted."""
+    expected = ", expected refuted" if claim.expected is Verdict.REFUTED else ""
+    return f"wanted {wanted_text(claim.relation, claim.threshold, claim.within)}{expected}"
 
 
 def _claim(claim: ClaimRobustness, noise: float, view: View) -> list[str]:
-    lines = [f"{view.heading(claim.name)}  {_wanted(claim.own)}"]
-    rows = [["as written", *_numbers(claim.own, noise), claim.own.verdict.value, ""]]
+    lines = [f"{view.heading(claim.name)}  {stated(claim.own)}"]
+    rows = [["as written", *numbers(claim.own, noise), claim.own.verdict.value, ""]]
     marks: list[Verdict | None] = [claim.own.verdict]
     for judged in claim.cells:
         rows.append(_row(claim, judged, noise))
@@ -66,7 +67,8 @@ def _claim(claim: ClaimRobustness, noise: float, view: View) -> list[str]:
     return lines
 
 
-def _numbers(result: ClaimResult, noise: float) -> tuple[str, str]:
+def numbers(result: ClaimResult, noise: float) -> tuple[str, str]:
+    """The estimate and its interval, "" where there is none; below `noise` both are `≈0`."""
     value, ends = result.estimate, result.interval
     return shown(value, ends, noise), pair(ends, value or 0.0, noise)
 
@@ -75,7 +77,7 @@ def _row(claim: ClaimRobustness, judged: Judged, noise: float) -> list[str]:
     if judged.result is None:
         return [judged.cell.name, "", "", "not judged" if judged.applies else "does not apply", ""]
     flip = "FLIPPED" if claim.flipped(judged) else ""
-    return [judged.cell.name, *_numbers(judged.result, noise), judged.result.verdict.value, flip]
+    return [judged.cell.name, *numbers(judged.result, noise), judged.result.verdict.value, flip]
 
 
 def _unjudged(claim: ClaimRobustness) -> dict[str, list[str]]:
