@@ -24,13 +24,7 @@ if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
     from pathdsl.engine.proof import Proof
     from pathdsl.plan.taskdata import TaskData
-    from pathdsl.score.results import (
-        ClaimResult,
-        MemberResult,
-        QuantityResult,
-        Spread,
-        TellingRow,
-    )
+    from pathdsl.score.results import ClaimResult, MemberResult, QuantityResult, Spread, TellingRow
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -56,22 +50,15 @@ def dump(value: Object) -> str:
 
 def schema() -> Object:
     """The JSON schema (draft 2020-12) of `check --format json`."""
-    text = (
-        resources.files("pathdsl.report")
-        .joinpath("data/schema/check.schema.json")
-        .read_text("utf-8")
-    )
-    read: Object = json.loads(text)
+    path = resources.files("pathdsl.report") / "data/schema/check.schema.json"
+    read: Object = json.loads(path.read_text("utf-8"))
     return read
 
 
 def check_object(files: Sequence[Object], exit_code: ExitCode) -> Object:
     """What `check --format json` prints; `files` are made by `file_object`."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "files": list(files),
-        "exit_code": int(exit_code),
-    }
+    code = int(exit_code)
+    return {"schema_version": SCHEMA_VERSION, "files": list(files), "exit_code": code}
 
 
 def file_object(outcome: FileOutcome) -> Object:
