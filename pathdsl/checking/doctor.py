@@ -307,10 +307,10 @@ def _as_typed(fault: Diagnostic, source: ModelSource) -> Diagnostic:
 
 def _places(source: ModelSource) -> dict[str, str]:
     """Places on this machine that messages may name, and what stands for them."""
-    if source.kind == "hf":
+    if source.lies == "on the hub":
         return {f"{hub_folder()}/": ""}
     places = {source.location: source.typed or source.location}
-    if source.kind == "bundled":
+    if source.lies == "in pathdsl":
         try:
             places = {str(folder_of(source)): source.location}
         except PathdslError:

@@ -15,6 +15,7 @@ from pathdsl.graph.paths.pathset import FULL
 from pathdsl.lang import ast
 from pathdsl.lang.reach import reach
 from pathdsl.lang.serving import metrics_read
+from pathdsl.lang.signatures.kinds import UNITS
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
@@ -37,20 +38,19 @@ def at_floor(program: Program, session: EngineSession) -> list[Diagnostic]:
     asked for anyway are looked at; nothing is run.
     """
     units = unit_of(program)
+    bounded = {name: UNITS[units.get(name, "none")].bounded for name in program.metrics}
     means = _treated_means(session)
     found: list[Diagnostic] = []
     for claim in program.claims:
         for name in metrics_read(program, reach(program, claim)):
             columns = _columns(program.metrics[name])
             low = [means[column] for column in columns if column in means]
-            if units.get(name) != "prob" or not low or max(low) >= FLOOR:
+            if not bounded[name] or not low or max(low) >= FLOOR:
                 continue
             subjects = _subjects(program, claim)
             if any(
                 subjects & _subjects(program, other)
-                and any(
-                    units.get(m) != "prob" for m in metrics_read(program, reach(program, other))
-                )
+                and not all(bounded[m] for m in metrics_read(program, reach(program, other)))
                 for other in program.claims
             ):
                 continue
@@ -71,7 +71,7 @@ def _treated_means(session: EngineSession) -> dict[str, float]:
         if run.treated_paths is not FULL and run.treated_paths != FULL:
             continue
         for measure in measures:
-            if measure.record.unit == "prob":
+            if UNITS[measure.record.unit].bounded:
                 mean = float(session.value(run, measure).mean())
                 found[measure.column] = max(found.get(measure.column, 0.0), mean)
     return found
@@ -84,7 +84,7 @@ def _columns(metric: ast.MetricDecl) -> list[str]:
         for node in walk(metric.expression)
         if isinstance(node, ast.Call)
         and node.name in MEASURES
-        and MEASURES[node.name].unit == "prob"
+        and UNITS[MEASURES[node.name].unit].bounded
         for argument in node.arguments
         if isinstance(argument.value, ast.Name)
     ]

@@ -13,6 +13,7 @@ import numpy as np
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
+from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
 from pathdsl.score.statistics.crossed import Table
@@ -26,12 +27,6 @@ if TYPE_CHECKING:
 
 MOST_SHOWN = 3
 """Tokens of one answer that are shown; the others are counted."""
-
-NORMS = {
-    "recompute": "recomputed",
-    "frozen": "frozen: a component with kept and treated paths has the scales of the reference run",
-}
-"""Norm modes as they are said, by the value of a task's `layernorm`."""
 
 
 TAIL = 0.025
@@ -71,7 +66,7 @@ def methodology(ready: Ready, facts: Mapping[str, str], options: CheckOptions) -
         spec = ready.planner.specs[name]
         said[f"task {name}"] = _task_line(task, spec)
         said[f"treated {name}"] = f"{spec.treated}" if spec.treated is not None else "none declared"
-        said[f"norm {name}"] = NORMS[spec.layernorm]
+        said[f"norm {name}"] = NORM_MODES[spec.layernorm].said
         said[f"average {name}"] = spec.average
         said[f"unseen {name}"] = _unseen_line(task, spec)
         if task.first_answers:
@@ -131,7 +126,7 @@ def _tokens_line(task: TaskData, spec: TaskSpec) -> str:
         )
         more = f" and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
         parts.append(f"{column} {shown}{more}")
-    how = "texts continue the prompt; " if spec.tokens == "continued" else ""
+    how = "texts continue the prompt; " if spec.continued else ""
     return f"{how}row {task.row_ids[0]}: {'; '.join(parts)}"
 
 

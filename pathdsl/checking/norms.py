@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.score.results import ClaimResult, Judgement, OtherNorm
 
 if TYPE_CHECKING:
@@ -32,10 +33,8 @@ def other_modes(
     for name, spec in specs.items():
         if name not in read:
             continue
-        if spec.layernorm == "frozen":
-            found[name] = "recompute"
-        elif both:
-            found[name] = "frozen"
+        if spec.frozen or both:
+            found[name] = NORM_MODES[spec.layernorm].other
     return found
 
 

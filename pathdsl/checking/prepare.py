@@ -16,6 +16,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.fence import Fence
 from pathdsl.lang.lint import lint_file, sort_diagnostics
 from pathdsl.lang.program import Program
+from pathdsl.lang.signatures.calls import DTYPES
 
 if TYPE_CHECKING:
     from pathdsl.engine.planner import Planner
@@ -38,7 +39,7 @@ class Ready:
     @property
     def itemsize(self) -> int:
         """Bytes of one number of the model, by the dtype that the file states."""
-        return {"float64": 8, "float32": 4}.get(self.source.dtype, 2)
+        return DTYPES[self.source.dtype]
 
     def first_round(self, only: str | None = None) -> FirstRound:
         """What a check will ask for first."""

@@ -109,4 +109,4 @@ def proof_cost(plan: Plan, cost: Cost, planner: Planner, itemsize: int, first: b
 
 def _treats(plan: Plan) -> bool:
     """Whether some run of a plan has a treated value."""
-    return any(output.run.kind != "reference" for output in plan.outputs)
+    return any(output.run.treats for output in plan.outputs)

@@ -22,6 +22,7 @@ from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.planned import plan_file
 from pathdsl.errors import Diagnostic, ExitCode, PathdslError, Severity
 from pathdsl.lang.only import asked_name
+from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.vary import Cell
 from pathdsl.score.results import ClaimResult, Verdict
 
@@ -112,12 +113,12 @@ def _badness(result: ClaimResult | None) -> tuple[int, float]:
     rank = _RANKS[result.expected].index(result.verdict)
     if result.estimate is None:
         return rank, 0.0
-    match result.relation:
-        case ">" | ">=":
+    match RELATIONS[result.relation].asks:
+        case "above":
             short = result.threshold - result.estimate
-        case "<" | "<=":
+        case "below":
             short = result.estimate - result.threshold
-        case _:
+        case "around":
             short = abs(result.estimate - result.threshold) - (result.within or 0.0)
     return rank, short if result.expected is Verdict.SUPPORTED else -short
 

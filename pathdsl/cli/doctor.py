@@ -72,11 +72,12 @@ def read_model(text: str, dtype: Dtype | None = None) -> ModelSource:
     bundled name, else a hub id; what begins as only paths do is a folder in any case.
     """
     from pathdsl.engine.load.source import DTYPES, parse_override
+    from pathdsl.lang.signatures.calls import LOADERS
     from pathdsl.models import names
 
     where, _, stated = text.partition(",dtype=")
     kind = where.partition(":")[0]
-    if kind not in ("folder", "hf", "bundled"):
+    if kind not in LOADERS:
         if where.startswith((".", "/", "~")) or os.path.exists(where):
             where = f"folder:{where}"
         else:
@@ -91,7 +92,7 @@ def read_model(text: str, dtype: Dtype | None = None) -> ModelSource:
     except LanguageError as error:
         raise typer.BadParameter(f"`{text}` names no model; wanted {_WANTED}") from error
     typed = source.typed
-    if source.kind == "folder" and Path(typed).is_absolute():
+    if source.lies == "in a folder" and Path(typed).is_absolute():
         typed = Path(typed).name or typed  # reports name no place on a machine
     wanted = dtype.value if dtype is not None else stated or "float32"
     return replace(source, dtype=wanted, typed=typed)

@@ -41,7 +41,7 @@ class Planner:
 
     def normal(self, run: RunSpec) -> RunSpec:
         """The run with its task's treated value filled in; reference runs have none."""
-        if run.kind == "reference":
+        if not run.treats:
             return replace(run, treated=None, paths=None)
         if run.treated is None:
             return replace(run, treated=self.specs[run.task].treated)
@@ -81,7 +81,7 @@ class Planner:
                 task.valid,
                 position_mask(task),
                 wanted,
-                frozen=self.specs[name].layernorm == "frozen",
+                frozen=self.specs[name].frozen,
                 max_states=self.limits.max_states,
                 max_copies=self.limits.max_copies,
             )

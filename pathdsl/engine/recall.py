@@ -115,7 +115,7 @@ class Recall:
     def _shape(self, request: Request) -> tuple[int, int]:
         """The (draws, rows) that a value has."""
         run, _ = request
-        treated = run.treated if run.kind != "reference" else None
+        treated = run.treated if run.treats else None
         draws = treated.draws if treated is not None else 1
         return draws, self.planner.tasks[run.task].n_rows
 

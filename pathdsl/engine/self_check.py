@@ -87,7 +87,7 @@ def prove_null_pair(plan: Plan, task: TaskData, adapter: Adapter, tolerance: flo
     reference = {
         measure: found[0]
         for (number, measure), found in values.items()
-        if plan.outputs[number].run.kind == "reference"
+        if not plan.outputs[number].run.treats
     }
     errors = [0.0]
     first: dict[Measure, np.ndarray] = {}
@@ -239,7 +239,7 @@ def _extreme_plans(planner: Planner, task: TaskData) -> tuple[Plan, ...]:
         task.valid,
         position_mask(task),
         [(run, Measure(kind="logit", column=f"#{i}")) for run in runs for i in _read_ids(shape)],
-        frozen=planner.specs[task.name].layernorm == "frozen",
+        frozen=planner.specs[task.name].frozen,
     )
 
 

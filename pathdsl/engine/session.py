@@ -113,7 +113,7 @@ class EngineSession:
         """Take values of normal runs; what is known already stays."""
         for (run, measure), value in values.items():
             name = run.identity
-            draws = 1 if name.kind == "reference" else len(value)
+            draws = len(value) if name.treats else 1
             self._values.setdefault((name, measure), value[:draws])
 
     def _recall(self, together: list[Request]) -> None:

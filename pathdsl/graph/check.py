@@ -28,6 +28,7 @@ from pathdsl.graph.resolve.places import Bindings, Member
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
+from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children, strip, walk
 from pathdsl.limits import MOVES, STATES
@@ -202,7 +203,7 @@ class _Checker:
         options = {option.keyword: option.value for option in score.options}
         if "scope" in options:
             self.within(options["scope"], {})
-        signed = getattr(options.get("rank"), "name", "") != "absolute"
+        signed = resolve_options(score).word("rank") == "signed"
         for subject in score.subjects:
             if isinstance(subject, ast.EdgesFile):
                 warnings: list[Diagnostic] = []

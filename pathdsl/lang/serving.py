@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
-from pathdsl.lang.signatures.calls import DATA_FILES, literal
+from pathdsl.lang.signatures.calls import DATA_FILES, TASK_FIELDS, literal
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.scores import DISSIMILARITIES, SCORES, Dissimilarity, Form
 from pathdsl.lang.walk import walk
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Choice",
     "Columns",
+    "averages_ratios",
     "choose_metric",
     "choose_task",
     "columns_of",
     "dissimilarity_of",
+    "field_word",
     "fields_of",
     "form_of",
     "generator",
@@ -100,6 +102,18 @@ def fields_of(program: Program, task: ast.TaskDecl) -> dict[str, ast.Field]:
             found.setdefault(field.name, field)
         current = program.tasks.get(current.base.name) if current.base is not None else None
     return found
+
+
+def field_word(program: Program, task: ast.TaskDecl, name: str) -> str:
+    """One of a few words that a field of a task has, or that it means where it is absent."""
+    field = fields_of(program, task).get(name)
+    value = literal(field.value) if field is not None else None
+    return value if isinstance(value, str) else str(TASK_FIELDS[name].default)
+
+
+def averages_ratios(program: Program, task: ast.TaskDecl | None) -> bool:
+    """Whether the ratio of every prompt is averaged, and not the quotient of means taken."""
+    return task is not None and field_word(program, task, "average") == "mean_of_ratios"
 
 
 def columns_of(program: Program, task: ast.TaskDecl) -> Columns | None:

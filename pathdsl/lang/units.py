@@ -14,15 +14,15 @@ Source: docs/language.md, `metric`, `let` and `claim`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, cast
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import fault, suggestion
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric, dissimilarity_of, form_of
-from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS, UNITS
-from pathdsl.lang.signatures.kinds import Unit
+from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS
+from pathdsl.lang.signatures.kinds import UNITS, Unit
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.pvalues import P_VALUES
 
@@ -154,7 +154,7 @@ class _Inference:
                 )
             )
             return typed
-        declared: Unit = unit.name
+        declared = cast(Unit, unit.name)
         if typed.known and typed.unit is not None and typed.unit != declared:
             shown = "no unit" if typed.unit == "none" else f"`{typed.unit}`"
             self.faults.append(
@@ -199,7 +199,7 @@ class _Inference:
         )
 
     def _percent(self, typed: Typed, unit: Unit) -> bool:
-        if typed.percent is None or unit in ("prob", "none"):
+        if typed.percent is None or UNITS[unit].percent:
             return False
         self.faults.append(
             fault(

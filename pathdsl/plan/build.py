@@ -73,7 +73,7 @@ def runs_by_plan(
     by_draws: dict[TreatedSpec | None, dict[RunSpec, list[Measure]]] = {}
     for run, measures in grouped.items():
         drawn = run.treated if run.treated and run.treated.how.drawn == "rows" else None
-        if run.kind == "reference":
+        if not run.treats:
             drawn = None
         by_draws.setdefault(drawn, {})[run] = measures
     return tuple(by_draws.values())
@@ -92,9 +92,7 @@ def _build_one(
     layout = Layout(shape)
     masks = MaskTable(valid)
     treated = tuple(
-        dict.fromkeys(
-            run.treated for run in runs if run.treated is not None and run.kind != "reference"
-        )
+        dict.fromkeys(run.treated for run in runs if run.treated is not None and run.treats)
     )
     which = {spec: number for number, spec in enumerate(treated)}
     known: dict[Pos, int] = {}
@@ -117,7 +115,7 @@ def _build_one(
     names: dict[str, int] = {}
     all_frozen = FALSE
     for run, measures in runs.items():
-        if run.kind != "reference" and run.treated is None:
+        if run.treats and run.treated is None:
             raise PlanError(
                 Diagnostic(
                     code="PD221",
@@ -126,7 +124,7 @@ def _build_one(
                     "`treat(P, treated: zero)`",
                 )
             )
-        number = which[run.treated] if run.treated and run.kind != "reference" else 0
+        number = which[run.treated] if run.treated and run.treats else 0
         builder = RunBuilder(table, run.treated_paths, number, mask_of)
         final = builder.logits()
         read = FALSE

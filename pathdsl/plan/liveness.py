@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
+from typing import assert_never
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from pathdsl.plan.steps import (
     AttentionResid,
     HeadCopy,
     HiddenCopy,
+    InputResid,
+    JoinResid,
     MlpCopy,
     MlpResid,
     PlainResid,
@@ -153,8 +156,10 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                 macs += here * into_mlp
             case MlpResid(neurons=neurons) if neurons:
                 macs += here * d * s.d_mlp
-            case _:
+            case PlainResid() | InputResid() | MlpResid() | JoinResid():
                 pass
+            case unknown:
+                assert_never(unknown)
         slot = plan.steps[number].slot
         by_slot[slot] = by_slot.get(slot, 0) + macs
     columns = s.d_vocab if vocab_columns is None else vocab_columns

@@ -8,7 +8,11 @@ the position it reads: bit d is "the key stands d positions before the head".
 
 from __future__ import annotations
 
+from typing import assert_never
+
 import numpy as np
+
+from pathdsl.graph.paths.pathset import SetOperator
 
 FALSE = 0
 TRUE = 1
@@ -77,7 +81,7 @@ class MaskTable:
             return a
         return self._binary("-", a, b)
 
-    def _binary(self, op: str, a: int, b: int) -> int:
+    def _binary(self, op: SetOperator, a: int, b: int) -> int:
         key = (op, a, b)
         found = self._memo.get(key)
         if found is None:
@@ -87,8 +91,10 @@ class MaskTable:
                     result = x & y
                 case "|":
                     result = x | y
-                case _:
+                case "-":
                     result = x & ~y
+                case unknown:
+                    assert_never(unknown)
             found = self._memo[key] = self.intern(result)
         return found
 

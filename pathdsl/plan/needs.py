@@ -6,6 +6,7 @@ Walks the steps backwards from where the outputs read (docs/semantics.md, Exact 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import assert_never
 
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import FALSE, MaskTable
@@ -140,7 +141,11 @@ def scale_masks(
                 want("scale_mlp", layer, here)
                 if shape.norm_after_attention:  # all such families norm what the MLP writes, too
                     want("scale_after_mlp", layer, here)
-            case _:
+            case PlainResid() | InputResid() | MlpResid() | JoinResid():
                 pass
+            case HeadCopy() | AttentionResid() | HiddenCopy() | MlpCopy():
+                pass  # with norms of its own
+            case unknown:
+                assert_never(unknown)
     want("scale_final", shape.n_layers, final)
     return found

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, assert_never
 
 from pathdsl.graph.paths.pathset import FULL, NONE, PathSet
 from pathdsl.plan.readout import Measure
@@ -31,6 +31,11 @@ class RunSpec:
     form: str = field(default="", compare=False)
 
     @property
+    def treats(self) -> bool:
+        """Whether it reads a treated value."""
+        return self.kind != "reference"
+
+    @property
     def treated_paths(self) -> PathSet:
         """The set T such that this run is `treat(T)`."""
         match self.kind:
@@ -38,8 +43,10 @@ class RunSpec:
                 return NONE
             case "treated":
                 return FULL
-            case _:
+            case "treat":
                 return self.paths if self.paths is not None else NONE
+            case unknown:
+                assert_never(unknown)
 
     @property
     def identity(self) -> RunSpec:

@@ -28,10 +28,9 @@ from pathdsl.score.statistics.ends import Interval
 from pathdsl.score.statistics.intervals import Bootstrap
 from pathdsl.score.statistics.rounding import ULPS
 from pathdsl.score.statistics.verdict import (
-    FAMILIES,
+    CORRECTIONS,
     Judged,
     Rule,
-    adjusted,
     decide,
     in_doubt,
     invert,
@@ -109,7 +108,8 @@ def judge_family(
         else:
             by_level = [_p_value(p, bootstrap) for p in posed]
             p_values = list(by_level)
-            judged = FAMILIES[correction](by_level, [p.verdict for p in posed], 1 - confidence)
+            family = CORRECTIONS[correction].family
+            judged = family(by_level, [p.verdict for p in posed], 1 - confidence)
     return [
         _result(decl, p, j, value, bootstrap, confidence, splits)
         for p, j, value in zip(posed, judged, p_values, strict=True)
@@ -158,10 +158,10 @@ def _corrected(posed: Sequence[_Posed], method: str, confidence: float) -> list[
 
     That a p-value is large is no discovery: such claims are judged as they are.
     """
-    found = adjusted([1.0 if p.undefined else p.estimate for p in posed], method)
+    p_values = [1.0 if p.undefined else p.estimate for p in posed]
     judged = []
-    for p, corrected in zip(posed, found, strict=True):
-        small = p.rule.relation in ("<", "<=") and not p.undefined
+    for p, corrected in zip(posed, CORRECTIONS[method].adjusted(p_values), strict=True):
+        small = p.rule.asks == "below" and not p.undefined
         verdict = _by_estimate(p.rule, corrected) if small else p.verdict(confidence)
         judged.append(Judged(verdict=verdict, level=confidence, p=corrected if small else None))
     return judged

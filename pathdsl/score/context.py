@@ -11,19 +11,22 @@ Source: docs/language.md, Runs and `let`; the operator is Goldowsky-Dill et al. 
 from __future__ import annotations
 
 import re
+from typing import cast
 
 from pathdsl.graph.paths.pathset import PathSet
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import choose_task, fields_of
+from pathdsl.lang.serving import averages_ratios, choose_task, fields_of
 from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.pvalues import P_VALUES
+from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.treated import treated_spec
 from pathdsl.score.faults import fault
 from pathdsl.score.metrics import Metric, compile_metric
 from pathdsl.score.quantity import (
     Aggregate,
+    Operator,
     RowExpr,
     RowMetric,
     RowNumber,
@@ -77,9 +80,7 @@ class Context:
 
     def mean_of_ratios(self, task: str) -> bool:
         """Whether the task's `average` is `mean_of_ratios`."""
-        decl = self.program.tasks.get(task)
-        field = fields_of(self.program, decl).get("average") if decl is not None else None
-        return field is not None and literal(field.value) == "mean_of_ratios"
+        return averages_ratios(self.program, self.program.tasks.get(task))
 
     def split_by(self, task: str) -> str:
         """The label by which the task's claims are reported; "" where it names none."""
@@ -144,8 +145,11 @@ class Context:
                 return RowOp(op="neg", args=(self.row(operand, bindings),))
             case ast.Binary(op=op, left=left, right=right):
                 return RowOp(op=op, args=(self.row(left, bindings), self.row(right, bindings)))
-            case ast.Call(name="abs" | "min" | "max" as name, arguments=arguments):
-                return RowOp(op=name, args=tuple(self.row(a.value, bindings) for a in arguments))
+            case ast.Call(name=name, arguments=arguments) if (
+                name in STATISTICS and name not in AVERAGING
+            ):
+                args = tuple(self.row(a.value, bindings) for a in arguments)
+                return RowOp(op=cast(Operator, name), args=args)
             case ast.Call(name=name, arguments=arguments) if name in self.program.metrics:
                 return self.measured(name, expr, arguments, bindings)
             case _:
@@ -167,7 +171,7 @@ class Context:
         values = [a.value for a in call.arguments]
         rows = self.row(values[0], bindings)
         task = self.rows_of(rows, call)
-        q = literal(values[1]) if call.name == "quantile" and len(values) > 1 else 0.5
+        q = literal(values[1]) if len(values) > 1 else None
         return Aggregate(
             kind=call.name,  # type: ignore[arg-type]
             rows=rows,

@@ -20,6 +20,7 @@ from pathdsl.lang.only import asked_name, is_asked, judged_with
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import resolve_arguments
 from pathdsl.lang.signatures.methods import METHODS
+from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.units import unit_of
 from pathdsl.score.claims import Question, judge_family
 from pathdsl.score.evidence import about_interval, finite, is_no_interval, members_of, no_interval
@@ -38,7 +39,6 @@ from pathdsl.score.unchanged import unchanged_prompts
 __all__ = ["CONFIDENCE", "judge"]
 
 CONFIDENCE = 0.95
-FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "~=": "~="}
 NAMED = 3
 
 
@@ -196,7 +196,7 @@ def _question(
     if is_constant(right):
         node, threshold = left, estimate(right)
     elif is_constant(left):
-        node, threshold, relation = right, estimate(left), FLIPPED[relation]
+        node, threshold, relation = right, estimate(left), RELATIONS[relation].turned
     else:
         node, threshold = difference(left, right), 0.0
         notes = ("both sides are measured: the estimate is left minus right",)
@@ -205,7 +205,7 @@ def _question(
         node=node,
         relation=relation,
         threshold=threshold,
-        within=estimate(within) if decl.relation == "~=" else None,
+        within=estimate(within) if RELATIONS[relation].asks == "around" else None,
         notes=notes,
     )
 

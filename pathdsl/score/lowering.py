@@ -8,10 +8,12 @@ Source: docs/language.md, `let` and `claim`.
 
 from __future__ import annotations
 
+from typing import cast
+
 from pathdsl.graph.paths import pathset
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
-from pathdsl.lang.signatures.calls import AVERAGING
+from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.walk import quantities
 from pathdsl.score.context import Context
@@ -23,8 +25,6 @@ from pathdsl.score.scores.pvalues import p_value
 from pathdsl.score.session import Bindings, Member, PathAlgebra, Resolver, Session
 
 __all__ = ["Lowering"]
-
-FUNCTIONS: dict[str, Operator] = {"abs": "abs", "min": "min", "max": "max"}
 
 
 class Lowering:
@@ -57,11 +57,11 @@ class Lowering:
                 return self.context.aggregate(expr, bindings)
             case ast.Call(name=name) if name in P_VALUES:
                 return (yield from p_value(self.context, expr, bindings))
-            case ast.Call(name=name, arguments=arguments) if name in FUNCTIONS:
+            case ast.Call(name=name, arguments=arguments) if name in STATISTICS:
                 args: list[Scalar] = []
                 for argument in arguments:
                     args.append((yield from self.scalar(argument.value, bindings)))
-                return Op(op=FUNCTIONS[name], args=tuple(args))
+                return Op(op=cast(Operator, name), args=tuple(args))
             case ast.Name(name=name):
                 return (yield from self.let(name, expr, {}))
             case ast.Subscript():

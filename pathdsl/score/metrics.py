@@ -206,7 +206,7 @@ class _Builder:
         match record.reads if record is not None else "", values:
             case "answer", [ast.Name(name=column)]:
                 return self.measure(Measure(kind=expr.name, column=column, position=at))
-            case "reference", _:
+            case "reference" | "nothing", _:
                 return self.measure(Measure(kind=expr.name, position=at))
             case "head", [ast.AttentionArgs() as args, *_]:
                 return self.measure(self.of_head(expr.name, args))

@@ -10,6 +10,7 @@ wrong for the rest (Miller et al. 2024, arXiv:2407.08734).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import assert_never
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def spread(
 def _has_shares(part: Scalar) -> bool:
     """False for order statistics, which hang on one prompt or two."""
     if isinstance(part, Aggregate):
-        return part.kind in ("mean", "std")
+        return part.smooth
     return not (isinstance(part, Op) and part.op in ("min", "max"))
 
 
@@ -138,10 +139,12 @@ def _shares(
 
 
 def _against(value: float, rule: Rule) -> float:
-    match rule.relation:
-        case ">" | ">=":
+    match rule.asks:
+        case "above":
             return -value
-        case "<" | "<=":
+        case "below":
             return value
-        case _:
+        case "around":
             return abs(value - rule.threshold)
+        case unknown:
+            assert_never(unknown)

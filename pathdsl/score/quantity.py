@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, assert_never
 
+from pathdsl.lang.signatures.statistics import STATISTICS
 from pathdsl.plan.runs import RunSpec
 from pathdsl.score.metrics import Metric
 from pathdsl.score.session import Request
@@ -85,7 +86,10 @@ class Constant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Aggregate:
-    """A statistic over the prompts of one task (or over a `part` or slice of them)."""
+    """A statistic over the prompts of one task (or over a `part` or slice of them).
+
+    `q` is the quantile that an order statistic takes, 0.5 of a median.
+    """
 
     kind: Statistic
     rows: RowExpr
@@ -93,6 +97,11 @@ class Aggregate:
     q: float = 0.5
     part: Part | Slice | None = None
     label: str = field(default="", compare=False)
+
+    @property
+    def smooth(self) -> bool:
+        """Whether it is smooth in the weight of each prompt; else it is an order statistic."""
+        return STATISTICS[self.kind].over == "moments"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -146,7 +155,7 @@ class Op(_Compound):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_hash", hash((Op, self.op, self.args)))
-        self._measured(self.op in ("abs", "min", "max"), self.args)
+        self._measured(self.op in STATISTICS, self.args)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -186,8 +195,10 @@ def parts(node: Scalar) -> tuple[Scalar, ...]:
             return args
         case Worst(members=members):
             return tuple(member for _, member in members)
-        case _:
+        case Constant() | Aggregate():
             return ()
+        case unknown:
+            assert_never(unknown)
 
 
 def _head(node: Op | Worst) -> tuple[object, ...]:

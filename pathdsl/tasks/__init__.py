@@ -20,14 +20,7 @@ __all__ = ["ENTRY_POINTS", "Column", "Generator", "Parameter", "Row", "get", "na
 
 ENTRY_POINTS = "pathdsl.tasks"
 
-_BUNDLED = {
-    "ioi": "ioi",
-    "mini_ioi": "mini_ioi",
-    "induction": "induction",
-    "frac_prevs": "frac_prevs",
-    "balance": "balance",
-    "two_hop": "two_hop",
-}
+_BUNDLED = ("ioi", "mini_ioi", "induction", "frac_prevs", "balance", "two_hop")
 
 
 def names() -> tuple[str, ...]:
@@ -43,7 +36,7 @@ def get(name: str) -> Generator:
     a `Generator` of that name.
     """
     if name in _BUNDLED:
-        return import_module(f"pathdsl.tasks.{_BUNDLED[name]}").GENERATOR
+        return import_module(f"pathdsl.tasks.{name}").GENERATOR
     for point in entry_points(group=ENTRY_POINTS, name=name):
         generator = point.load()
         if not isinstance(generator, Generator) or generator.name != name:

@@ -213,14 +213,14 @@ def test_a_pipe_is_no_file(apart: tuple[Path, Path]) -> None:
 def test_one_file_takes_no_others_result_with_it(
     apart: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from pathdsl.checking import vet
+    from pathdsl.checking import prepare
 
     def broken(path: str, *more: object) -> object:
         if path.startswith("b"):
             raise RuntimeError("unforeseen")
         return vet_file(path, *more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(vet, "vet_file", broken)
+    monkeypatch.setattr(prepare, "vet_file", broken)
     for name in ("a", "b", "c"):
         (apart[0] / f"{name}.circuit").write_text("group g = { a0 }\nlet\n")
     code, said = lint(".", capsys)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pathdsl.checking.breaking.claims import breaking
+from pathdsl.checking.breaking.claims import program_changes
 from pathdsl.engine.run import measure
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program, load_program
@@ -18,20 +18,22 @@ from pathdsl.lang.rules.sample import HEAD, METRIC
 from pathdsl.lang.serving import wants_metric
 from pathdsl.lang.signatures.kinds import Kind, Parameter, first, word
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
-from pathdsl.lang.signatures.measures import MEASURES, TOP_TOKEN
+from pathdsl.lang.signatures.measures import MEASURES, TOP_TOKEN, MeasureRecord
 from pathdsl.lang.signatures.methods import METHODS
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.scores import SCORES, Form, Order, ScoreRecord
 from pathdsl.lang.syntax import tables
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.vary import apply, base_of
+from pathdsl.plan import readout
 from pathdsl.report.formulas.latex import claim_latex
 from pathdsl.report.formulas.mathml import claim_mathml
+from pathdsl.score.metrics import compile_metric
 from pathdsl.score.quantity import Op, Scalar
 from pathdsl.score.rounds import at_once
 from pathdsl.score.scores import completeness, faithfulness, lower, pvalues
 from pathdsl.score.scores.setting import Setting
-from pathdsl.score.statistics.verdict import FAMILIES
+from pathdsl.score.statistics.verdict import CORRECTIONS
 from tests.graph.helpers import shape
 from tests.score.test_scores import PATHS, C, f, value
 
@@ -59,7 +61,7 @@ SWAY: dict[str, Any] = {
     "forms": (SHIFT, PART),
     "controls": "walks",
     "searches": "never",
-    "order": Order(relations=("<",), less="narrower", more="wider"),
+    "order": Order(asks="below", less="narrower", more="wider"),
 }
 
 
@@ -102,7 +104,7 @@ WHOLE: list[tuple[type, dict[str, Any], set[str]]] = [
         {f.name: getattr(SHIFT, f.name) for f in fields(Form)},
         {"name", "options", "together", "other_side"},
     ),
-    (Order, {"relations": ("<",), "less": "wider", "more": "narrower"}, set()),
+    (Order, {"asks": "below", "less": "wider", "more": "narrower"}, set()),
     *(
         (
             type(one),
@@ -192,7 +194,7 @@ def test_its_claims_are_compared_by_their_order() -> None:
             program(f"claim c: sway({paths}) {relation} 1 at 95% confidence")
             for paths in (before, after)
         )
-        changes = breaking(old, new, shape(4, 4), lambda program, task: b"")
+        changes = program_changes(old, new, shape(4, 4))
         return [(change.kind, change.what.split(" (")[0]) for change in changes]
 
     one, two = "within(a1.h2)", "within(a1.h2, a2.h1)"
@@ -207,6 +209,18 @@ def test_its_formula_is_written() -> None:
     claim = load_program("example.circuit", text)[0].claims[0]
     for write in (claim_latex, claim_mathml):
         assert "sway" in write(claim, lambda span: text[span.start : span.end])
+
+
+def test_a_made_up_measure_of_the_logits_alone_is_lowered(monkeypatch: pytest.MonkeyPatch) -> None:
+    entropy = MeasureRecord(
+        name="entropy", example="entropy()", reads="nothing", unit="nats", values="reals",
+        vocabulary=True, varied=False,
+    )  # fmt: skip
+    for table in (MEASURES, readout._RECORDS):
+        monkeypatch.setitem(table, "entropy", entropy)
+    found = program("metric H: nats = entropy() @END", head=HEAD.replace(METRIC, ""))
+    (measure,) = compile_metric(found.metrics["H"], found.groups).measures
+    assert (measure.kind, measure.position, measure.record) == ("entropy", "END", entropy)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -236,7 +250,7 @@ def test_every_score_has_all_its_places() -> None:
 def test_every_form_has_a_function() -> None:
     assert set(faithfulness._FORMS) == {form.name for form in SCORES["faithfulness"].forms}
     assert set(completeness._FAMILIES) == set(KNOCKOUTS)
-    assert set(FAMILIES) == {name for name, method in METHODS.items() if method.strictness}
+    assert set(CORRECTIONS) == {name for name, method in METHODS.items() if method.strictness}
     assert set(pvalues._TESTS) == set(P_VALUES)
     at_logits = {name for name, one in MEASURES.items() if one.reads != "head"} | {TOP_TOKEN.name}
     assert set(measure._OF_ANSWERS) | set(measure._OF_PAIRS) == at_logits

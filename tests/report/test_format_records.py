@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 from pkgutil import resolve_name
@@ -25,6 +23,7 @@ from pathdsl.report.formats import (
     taken_by,
     write,
 )
+from tests.cli.run import in_one_process
 from tests.report.outcomes import outcome
 from tests.report.pages import made_up
 
@@ -49,9 +48,6 @@ formats.FORMATS += (
         one_document=True, makers={"check": "__main__:Verdicts"}, method="",
     ),
 )
-import sys
-from pathdsl.cli.main import main
-main(sys.argv[1:])
 '''
 GIVEN = {
     "name": "made-up", "shows": "verdicts", "suffix": ".made-up", "media_type": "text/made-up",
@@ -66,20 +62,16 @@ def test_a_record_needs_every_field(field: str) -> None:
         Format(**{name: value for name, value in GIVEN.items() if name != field})
 
 
-def test_a_made_up_format_is_known_to_the_command_line(tmp_path: Path) -> None:
-    script = tmp_path / "made_up.py"
-    script.write_text(MADE_UP, encoding="utf-8")
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(script), *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-    assert "|made-up" in run("check", "--help").stdout
-    assert "made-up" not in run("lint", "--help").stdout + run("report", "--help").stdout
+def test_a_made_up_format_is_known_to_the_command_line() -> None:
     wrong = "hypotheses/quickstart/wrong.circuit"
-    done = run("check", wrong, "--format", "made-up", "--no-cache", "--quiet")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "refuted refuted 0\n", "")
-    refused = run("lint", wrong, "--format", "made-up")
+    commands = [
+        ["check", "--help"], ["lint", "--help"], ["report", "--help"],
+        ["check", wrong, "--format", "made-up", "--no-cache", "--quiet"],
+        ["lint", wrong, "--format", "made-up"],
+    ]  # fmt: skip
+    check, lint, report, judged, refused = in_one_process(commands, cwd=ROOT, before=MADE_UP)
+    assert "|made-up" in check.stdout and "made-up" not in lint.stdout + report.stdout
+    assert (judged.returncode, judged.stdout, judged.stderr) == (0, "refuted refuted 0\n", "")
     assert refused.returncode == 2 and "made-up" in refused.stderr
 
 

@@ -11,13 +11,11 @@ from scipy import stats
 from pathdsl.score.results import Verdict
 from pathdsl.score.scores.pvalues import binomial
 from pathdsl.score.statistics.verdict import (
+    CORRECTIONS,
     Rule,
-    adjusted,
-    benjamini_hochberg,
     decide,
-    holm,
     invert,
-)
+)  # fmt: skip
 from tests import seeds as counts
 from tests.score.arrays import agg, bootstrap
 from tests.score.fakes import task_data
@@ -26,12 +24,13 @@ from tests.score.test_scores import UNITS as HEADS
 from tests.score.test_scores import f, run, through
 
 S, R, I = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE  # noqa: E741
+holm, benjamini_hochberg = (CORRECTIONS[name].family for name in ("holm", "bh"))
 families = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
 
 @given(families)
 def test_bh_is_scipys_and_never_above_holm(p):
-    bh, holms = adjusted(p, "bh"), adjusted(p, "holm")
+    bh, holms = CORRECTIONS["bh"].adjusted(p), CORRECTIONS["holm"].adjusted(p)
     assert bh == pytest.approx(stats.false_discovery_control(p))
     assert all(raw <= b + 1e-15 <= h + 2e-15 for raw, b, h in zip(p, bh, holms, strict=True))
     assert max(holms) <= 1.0
@@ -45,8 +44,8 @@ def test_correction_depends_on_no_order(p, random):
     order = list(range(len(p)))
     random.shuffle(order)
     for method in ("bh", "holm"):
-        moved = adjusted([p[i] for i in order], method)
-        assert moved == [adjusted(p, method)[i] for i in order]
+        moved = CORRECTIONS[method].adjusted([p[i] for i in order])
+        assert moved == [CORRECTIONS[method].adjusted(p)[i] for i in order]
 
 
 @given(families)
@@ -55,7 +54,7 @@ def test_holm_is_the_closure_of_bonferroni(p):
     if len(p) > 7:
         p = p[:7]
     sets = [[i for i in range(len(p)) if mask >> i & 1] for mask in range(1, 2 ** len(p))]
-    for i, corrected in enumerate(adjusted(p, "holm")):
+    for i, corrected in enumerate(CORRECTIONS["holm"].adjusted(p)):
         closed = max(min(1.0, len(s) * min(p[j] for j in s)) for s in sets if i in s)
         assert corrected == pytest.approx(closed)
 
@@ -64,7 +63,7 @@ def test_holm_is_the_closure_of_bonferroni(p):
 def test_sequential_verdicts_are_those_of_corrected_p_values(p, alpha):
     judges = [lambda level, x=x: S if x <= 1 - level else I for x in p]
     for method, judge in (("holm", holm), ("bh", benjamini_hochberg)):
-        found = adjusted(p, method)
+        found = CORRECTIONS[method].adjusted(p)
         if any(abs(x - alpha) < 1e-9 for x in found):
             continue  # the last digit decides
         wanted = [S if x <= alpha else I for x in found]
@@ -73,7 +72,7 @@ def test_sequential_verdicts_are_those_of_corrected_p_values(p, alpha):
 
 def test_a_family_of_one_is_not_corrected():
     for method in ("holm", "bh"):
-        assert adjusted([0.03], method) == [0.03]
+        assert CORRECTIONS[method].adjusted([0.03]) == [0.03]
     one = [lambda level: S if level <= 0.96 else I]
     for judge in (holm, benjamini_hochberg):
         (judged,) = judge([0.04], one, 0.05)
@@ -93,7 +92,7 @@ def test_p_values_of_a_family_are_corrected_themselves(method):
     judgement, _, _ = run(text)
     plain = run(FAMILY.format(shift=3.6, by=""))[0].claims
     p = [claim.estimate for claim in plain]
-    corrected = adjusted(p, method)
+    corrected = CORRECTIONS[method].adjusted(p)
     assert any(a <= 0.05 < b for a, b in zip(p, corrected, strict=True))  # the correction matters
     for claim, raw, after in zip(judgement.claims, p, corrected, strict=True):
         assert claim.verdict is (S if after <= 0.05 else R)
@@ -115,11 +114,14 @@ def test_family_error_of_sign_tests():
     rng = np.random.default_rng(61)
     table = np.array([binomial(k, n, 0.5, "above") for k in range(n + 1)])
     p = table[rng.binomial(n, 0.5, (count, m))]
-    wrong = np.mean([min(adjusted(list(row), "holm")) <= 0.05 for row in p])
+    wrong = np.mean([min(CORRECTIONS["holm"].adjusted(list(row))) <= 0.05 for row in p])
     plain = (p.min(axis=1) <= 0.05).mean()
     real = table[rng.binomial(n, 0.85, count)]
     power = np.mean(
-        [adjusted([a, *row[1:]], "holm")[0] <= 0.05 for a, row in zip(real, p, strict=True)]
+        [
+            CORRECTIONS["holm"].adjusted([a, *row[1:]])[0] <= 0.05
+            for a, row in zip(real, p, strict=True)
+        ]
     )
     print(f"family error {wrong:.3f}, uncorrected {plain:.3f}, power {power:.3f}")
     assert wrong <= most(count) and plain > 0.15 and power > 0.95

@@ -13,10 +13,9 @@ from scipy.special import ndtr, stdtrit
 from pathdsl.score.results import Verdict
 from pathdsl.score.statistics.ends import Interval
 from pathdsl.score.statistics.verdict import (
+    CORRECTIONS,
     Rule,
-    benjamini_hochberg,
     decide,
-    holm,
     in_doubt,
     invert,
     settle,
@@ -26,6 +25,7 @@ from tests import seeds as counts
 from tests.score.arrays import agg, bootstrap
 
 S, R, I, U = Verdict.SUPPORTED, Verdict.REFUTED, Verdict.INCONCLUSIVE, Verdict.UNDEFINED  # noqa: E741
+holm, benjamini_hochberg = (CORRECTIONS[name].family for name in ("holm", "bh"))
 ends = st.floats(-10, 10)
 
 

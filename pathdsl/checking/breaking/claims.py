@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from pathdsl.checking.breaking.changes import Change, Kind, constant, renamed, written
 from pathdsl.checking.breaking.inputs import model_changes, task_changes
@@ -22,12 +23,12 @@ from pathdsl.lang.canonical import spelled
 from pathdsl.lang.defaults import meant
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.methods import correction_of, strictness
+from pathdsl.lang.signatures.relations import RELATIONS, RelationRecord
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import strip
 
 __all__ = ["program_changes"]
 
-_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _LESS: tuple[Kind, Kind] = ("weaker", "noted")
 
 
@@ -112,18 +113,17 @@ class _Sides:
     """A claim with its constant, if there is one, on the right."""
 
     left: ast.Expr
-    relation: str
+    relation: RelationRecord
     right: ast.Expr
 
 
 def _sides(claim: ast.ClaimDecl) -> _Sides:
-    if (
-        claim.relation in _TURNED
-        and constant(claim.right) is None
-        and constant(claim.left) is not None
-    ):
-        return _Sides(left=claim.right, relation=_TURNED[claim.relation], right=claim.left)
-    return _Sides(left=claim.left, relation=claim.relation, right=claim.right)
+    relation = RELATIONS[claim.relation]
+    turned = constant(claim.right) is None and constant(claim.left) is not None
+    if turned and relation.asks != "around":
+        other = RELATIONS[relation.turned]
+        return _Sides(left=claim.right, relation=other, right=claim.left)
+    return _Sides(left=claim.left, relation=relation, right=claim.right)
 
 
 def _claim(pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Iterator[Change]:
@@ -135,18 +135,15 @@ def _claim(pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Itera
             kind="weaker" if weaker else "noted", of=of,
             what="now expected to be refuted" if weaker else "now expected to be supported",
         )  # fmt: skip
-    if before.relation[0] != after.relation[0]:
-        yield Change(
-            kind="changed", of=of, what="another relation", before=before.relation,
-            after=after.relation,
-        )  # fmt: skip
+    other = partial(
+        Change, of=of, what="another relation", before=before.relation.name,
+        after=after.relation.name,
+    )  # fmt: skip
+    if before.relation.asks != after.relation.asks:
+        yield other(kind="changed")
     else:
-        strict = before.relation in "<>", after.relation in "<>"
-        if strict[0] != strict[1]:
-            yield Change(
-                kind="weaker" if strict[0] == supported else "noted", of=of,
-                what="another relation", before=before.relation, after=after.relation,
-            )  # fmt: skip
+        if before.relation.strict != after.relation.strict:
+            yield other(kind="weaker" if before.relation.strict == supported else "noted")
         yield from _threshold(pair, before, after, of, supported)
     yield from _within(pair, old, new, of, supported)
     yield from _confidence(pair, old, new, of)
@@ -154,8 +151,9 @@ def _claim(pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Itera
     yield from _loops(pair, old, new, of)
     yield from measured(pair, old, new, before.left, after.left, _kinds(before, supported))
     if constant(before.right) is None and constant(after.right) is None:
-        other = "another right side"
-        yield from measured(pair, old, new, before.right, after.right, _EITHER, other)
+        yield from measured(
+            pair, old, new, before.right, after.right, _EITHER, "another right side"
+        )
 
 
 _EITHER: dict[str, Kind] = {"wider": "changed", "narrower": "changed"}
@@ -171,7 +169,7 @@ def _kinds(sides: _Sides, supported: bool) -> dict[str, Kind]:
     kinds: dict[str, Kind] = {"wider": "weaker" if supported else "changed", "narrower": "changed"}
     score = strip(sides.left)
     order = SCORES[score.name].order if isinstance(score, ast.Score) else None
-    if order is not None and sides.relation in order.relations:
+    if order is not None and sides.relation.asks == order.asks:
         turned = _LESS[:: 1 if supported else -1]
         kinds |= dict(zip((order.less, order.more), turned, strict=True))
     return kinds
@@ -185,10 +183,10 @@ def _threshold(
     if a is None or b is None:
         if (a is None) != (b is None):  # two expressions are compared as what is measured is
             yield Change(kind="changed", of=of, what="another right side", **texts)
-    elif a != b and before.relation == "~=":
+    elif a != b and before.relation.asks == "around":
         yield Change(kind="changed", of=of, what="another target", **texts)
     elif a != b:
-        easier = b < a if before.relation in (">", ">=") else b > a
+        easier = b < a if before.relation.asks == "above" else b > a
         what = "lower threshold" if b < a else "higher threshold"
         yield Change(kind="weaker" if easier == supported else "noted", of=of, what=what, **texts)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pathdsl.errors import Diagnostic, LanguageError
 from pathdsl.lang import ast
+from pathdsl.lang.signatures.calls import DATA_FILES, path_in
 from pathdsl.lang.syntax.parse import parse
 from pathdsl.lang.walk import walk
 
@@ -123,9 +124,8 @@ def _named(data: bytes, path: str) -> list[str]:
         match node:
             case ast.UseDecl(path=name) | ast.EdgesFile(path=name):
                 found.append(name)
-            case ast.Call(name="jsonl" | "csv", arguments=arguments):
-                values = [one.value for one in arguments if one.keyword in ("", "path")]
-                found += [value.value for value in values if isinstance(value, ast.String)]
+            case ast.Call(name=name) if name in DATA_FILES and (given := path_in(node)):
+                found.append(given.value)
     return [name for name in found if name and "\0" not in name]
 
 

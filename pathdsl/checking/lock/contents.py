@@ -209,7 +209,7 @@ def _plans(plans: Sequence[Plan]) -> dict[str, str]:
 
 def _source(source: Any) -> str:
     """Where the model came from; of a folder only its last part, which names no machine."""
-    if source.kind != "folder":
+    if source.lies != "in a folder":
         return str(source.written)
     last = str(source.typed or source.location).replace("\\", "/").rstrip("/").rpartition("/")[2]
     return f'folder("{last}")'

@@ -109,7 +109,7 @@ def build_task(
     if from_file:
         vet_readings(table, spec, answers, reference, encoder, faults)
         vet_prompts(prompts, table, spec.data, encoder, faults)
-    for name in answers if spec.tokens == "alone" else ():
+    for name in () if spec.continued else answers:
         if name not in elsewhere:
             vet_continuations(table, name, reference, encoder, faults)
     labels = _labels(table, set(columns) - needed, faults, needed)
@@ -199,7 +199,7 @@ def _answers(
 ) -> tuple[Ids, ...]:
     """The accepted tokens of one column, row by row; () with the fault noted."""
     after = None
-    if spec.tokens == "continued":
+    if spec.continued:
         after = continuations(rows, column, reference, encoder)
     return tuple(
         encoder.answer(row["id"], column, row[column], after[i] if after is not None else None)

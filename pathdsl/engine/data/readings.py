@@ -16,6 +16,7 @@ from pathdsl.engine.data.faults import Faults, shown
 from pathdsl.engine.data.task import DataCall, TaskSpec
 from pathdsl.engine.data.tokens import Encoder, Ids, Prompt
 from pathdsl.errors import Severity
+from pathdsl.lang.signatures.calls import DATA_FILES
 
 __all__ = [
     "continuations", "first_tokens", "vet_bos", "vet_continuations", "vet_prompts", "vet_readings",
@@ -73,7 +74,7 @@ def _all_one(
     encoder: Encoder,
 ) -> bool:
     """Whether every text of a column is one token, as the task reads them."""
-    if spec.tokens == "alone":
+    if not spec.continued:
         return all(encoder.is_one(one) for row in rows for one in _items(row.get(column, [])))
     found = continuations(rows, column, prompts, encoder)
     return all(ids is not None and len(ids) == 1 for row in found for ids in row.values())
@@ -159,7 +160,8 @@ def vet_prompts(
     And PD353 where all cells of CSV are lists of numbers, which could be texts as well.
     """
     for column, found in prompts.items():
-        could_be_texts = data.name == "csv" and encoder.tokenizer is not None
+        file = DATA_FILES.get(data.name)
+        could_be_texts = file is not None and file.untyped and encoder.tokenizer is not None
         ids = found[0].ids if found[0] is not None and found[0].text is None else ()
         if (
             could_be_texts

@@ -15,7 +15,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,13 @@ from pathdsl.engine.data.cells import csv_cell, read_columns
 from pathdsl.engine.data.faults import Faults
 from pathdsl.engine.data.task import DataCall, Scalar, TaskSpec
 from pathdsl.lang.fence import FREE, Fence, outside
+from pathdsl.lang.signatures.calls import DATA_FILES
 from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = ["LoadedRows", "Row", "check_ids", "load_rows", "matches", "named", "rows_hash"]
 
 Row = dict[str, Any]
-_FILES = ("jsonl", "csv")
 _FILE_ARGUMENTS = ("sha256", "take", "seed")
 _SHORTEST_HASH = 4
 
@@ -63,13 +63,13 @@ def load_rows(
     call = task.data
     arguments: dict[str, Scalar] = {**call.arguments, **(overrides or {})}
     facts = {}
-    if call.name in _FILES:
+    if call.name in DATA_FILES:
         if "take" not in arguments and "seed" not in call.arguments:
             arguments.pop("seed", None)  # `--seed` for all tasks: nothing is drawn here
         text, facts["data_sha256"] = _read(task, base_dir / call.path, faults, fence)
         _check_arguments(call.name, arguments, faults)
         faults.stop()
-        rows = _jsonl(call.path, text, faults) if call.name == "jsonl" else _csv(call, text, faults)
+        rows = _READERS[call.name](call, text, faults)
         faults.stop()
         rows = read_columns(rows, call.ids, call.texts, faults)
         rows = _take(rows, arguments, faults)
@@ -190,7 +190,7 @@ def _check_arguments(name: str, arguments: Mapping[str, Scalar], faults: Faults)
             faults.add("PD327", f"`seed` is {value!r}, wanted a whole number")
 
 
-def _jsonl(path: str, text: str, faults: Faults) -> list[Row]:
+def _jsonl(call: DataCall, text: str, faults: Faults) -> list[Row]:
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -200,13 +200,14 @@ def _jsonl(path: str, text: str, faults: Faults) -> list[Row]:
         except JsonFault as fault:
             is_what = "is refused" if fault.refused else "is not JSON"
             faults.add(
-                "PD322", f"line {number}, column {fault.column} of `{path}` {is_what}: {fault}",
+                "PD322",
+                f"line {number}, column {fault.column} of `{call.path}` {is_what}: {fault}",
                 about="line",
-            )  # fmt: skip
+            )
             continue
         if not isinstance(row, dict):
             faults.add(
-                "PD322", f"line {number} of `{path}` is not a JSON object", about="line",
+                "PD322", f"line {number} of `{call.path}` is not a JSON object", about="line",
                 advice='{"id": "1", "prompt": "…"}',
             )  # fmt: skip
             continue
@@ -256,6 +257,9 @@ def _csv(call: DataCall, text: str, faults: Faults) -> list[Row]:
     return rows
 
 
+_READERS: dict[str, Callable[[DataCall, str, Faults], list[Row]]] = {"jsonl": _jsonl, "csv": _csv}
+
+
 def _take(rows: list[Row], arguments: Mapping[str, Scalar], faults: Faults) -> list[Row]:
     if "take" not in arguments:
         return rows
@@ -289,7 +293,7 @@ def _usable(
     try:
         generator = tasks.get(name)
     except KeyError:
-        listed = ", ".join(f"`{one}`" for one in ("jsonl", "csv", *tasks.names()))
+        listed = ", ".join(f"`{one}`" for one in (*DATA_FILES, *tasks.names()))
         faults.add("PD326", f"no source of rows `{name}`", notes=(f"there are {listed}",))
         faults.stop()
         raise

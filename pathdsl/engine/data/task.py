@@ -24,6 +24,7 @@ from pathdsl.lang.signatures.calls import (
     resolve_arguments,
     resolve_fields,
 )
+from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.plan.treated import TreatedSpec, treated_spec
 
 __all__ = ["DataCall", "Filter", "Scalar", "TaskSpec", "task_spec"]
@@ -97,6 +98,16 @@ class TaskSpec:
     tokens: str = "alone"
     filters: tuple[Filter, ...] = ()
     span: Span | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether mixed copies have the norms' scales of the reference run."""
+        return NORM_MODES[self.layernorm].frozen
+
+    @property
+    def continued(self) -> bool:
+        """Whether an answer's text is read as it continues the reference prompt."""
+        return self.tokens == "continued"
 
 
 def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = None) -> TaskSpec:

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 from pathdsl.engine.load.config_kinds import unusable
 from pathdsl.engine.load.other_kinds import other_kind
@@ -26,7 +26,7 @@ from pathdsl.graph.model.shape import SHAPES, ModelShape, UnsupportedConfig
 from pathdsl.lang import ast
 from pathdsl.lang.fence import outside
 from pathdsl.lang.program import Program
-from pathdsl.lang.signatures.calls import DTYPES, LOADERS, resolve_arguments
+from pathdsl.lang.signatures.calls import DTYPES, LOADERS, Lies, resolve_arguments
 from pathdsl.limits import HEADS
 from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
@@ -43,25 +43,28 @@ __all__ = [
     "vet_config",
 ]
 
-Kind = Literal["hf", "folder", "bundled"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSource:
     """One model to load: `location` is a hub id, an absolute folder or a bundled name.
 
-    `dtype` is "" in an override, which keeps the dtype that the file states. `name` is the model's
-    name in the file, `typed` the location as it was written and `span` the loader there, for
-    messages; none of them takes part in equality.
+    `kind` is the loader's name. `dtype` is "" in an override, which keeps the dtype that the file
+    states. `name` is the model's name in the file, `typed` the location as it was written and
+    `span` the loader there, for messages; none of them takes part in equality.
     """
 
-    kind: Kind
+    kind: str
     location: str
     revision: str = ""
     dtype: str = "float32"
     name: str = field(default="model", compare=False)
     typed: str = field(default="", compare=False)
     span: Span | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def lies(self) -> Lies:
+        """Where its files lie."""
+        return LOADERS[self.kind].lies
 
     @property
     def written(self) -> str:
@@ -107,8 +110,8 @@ def source_from(
     given = resolve_arguments(signature, call.arguments)
     typed = given.word(signature.by_place[0].name)
     declared = ModelSource(
-        kind=cast(Kind, call.name),
-        location=str((base_dir / typed).absolute()) if call.name == "folder" else typed,
+        kind=call.name,
+        location=str((base_dir / typed).absolute()) if signature.lies == "in a folder" else typed,
         revision=str(given.get("revision") or ""),
         dtype=given.word("dtype"),
         name=name,
@@ -134,7 +137,7 @@ def source_of(program: Program, overrides: Mapping[str, ModelSource] | None = No
         )
     home = Path(program.origin.get(decl.name.name, program.path)).parent
     found = source_from(decl, home, overrides)
-    if found.kind == "folder" and decl.name.name not in (overrides or {}):
+    if found.lies == "in a folder" and decl.name.name not in (overrides or {}):
         if not program.fence.holds(found.location):
             raise LanguageError(outside(found.typed, found.span))
     return found
@@ -170,14 +173,14 @@ def parse_override(text: str) -> tuple[str, ModelSource]:
             )
         )
     revision = ""
-    if kind == "hf":
+    if LOADERS[kind].lies == "on the hub":
         location, _, revision = location.partition("@")
     typed = location
-    if kind == "folder":
+    if LOADERS[kind].lies == "in a folder":
         location = str(Path(location).expanduser().absolute())
     name = name.strip()
     return name, ModelSource(
-        kind=cast(Kind, kind),
+        kind=kind,
         location=location,
         revision=revision,
         dtype=dtype,
@@ -194,9 +197,9 @@ def folder_of(source: ModelSource) -> Path | None:
 
     Raises LanguageError: PD600 where the folder is missing, PD613 for an unknown bundled name.
     """
-    if source.kind == "hf":
+    if source.lies == "on the hub":
         return None
-    if source.kind == "bundled":
+    if source.lies == "in pathdsl":
         from pathdsl.models import bundled
 
         try:

@@ -152,12 +152,12 @@ def weight_hashes(source: ModelSource) -> tuple[str, dict[str, str]]:
 
 
 def _files(source: ModelSource) -> tuple[str, list[Path]]:
-    return hub_files(source) if source.kind == "hf" else folder_files(source)
+    return hub_files(source) if source.lies == "on the hub" else folder_files(source)
 
 
 def _commit(source: ModelSource, files: list[Path]) -> str:
     # The cache keeps a hub file in `snapshots/COMMIT/`.
-    return files[0].parent.name if source.kind == "hf" else ""
+    return files[0].parent.name if source.lies == "on the hub" else ""
 
 
 # ------------------------------------------------------------------------------- the machine
@@ -242,7 +242,7 @@ def _read_weights(
             raise
         raise no_placing(source, str(error)) from error
     except OSError as error:
-        if source.kind == "hf":
+        if source.lies == "on the hub":
             raise unreachable(source, error) from error
         raise EngineError(
             source.fault("PD609", f"the weights of `{place}` cannot be read: {error}")

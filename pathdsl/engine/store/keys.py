@@ -165,7 +165,7 @@ class TaskKeys:
     def _read_by(self, run: RunSpec) -> list[object]:
         """What a run reads of the task beside the reference prompts."""
         found: list[object] = [self._place(pos) for pos in sorted(set(_positions(run.paths)))]
-        treated = None if run.kind == "reference" else run.treated
+        treated = run.treated if run.treats else None
         if treated is not None:
             if treated.column:
                 found.append(self._array("prompts", treated.column))

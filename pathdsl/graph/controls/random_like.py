@@ -18,7 +18,7 @@ Source: random circuits of equal size, Shi et al. 2024; draws are `pathdsl.draws
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Literal
 
@@ -39,16 +39,11 @@ from pathdsl.graph.paths.neurons import (
     unite,
 )
 from pathdsl.graph.paths.pathset import (
-    Alt,
-    Cat,
-    Combined,
     Listed,
     ListedEdge,
     Nodes,
     PathSet,
-    Regex,
-    Regular,
-    Star,
+    Rewriting,
 )
 from pathdsl.graph.paths.sets import PathSets
 from pathdsl.graph.paths.units import NodeUnit, named_nodes, on_paths, places_of
@@ -94,17 +89,14 @@ def rename_unit(unit: NodeUnit, mapping: Renaming, layout: Layout) -> NodeUnit:
 
 def renamed(paths: PathSet, mapping: Renaming, layout: Layout) -> PathSet:
     """A path set with its named components exchanged; words keep their meaning."""
-    match paths:
-        case Combined(left=left, right=right):
-            return replace(
-                paths, left=renamed(left, mapping, layout), right=renamed(right, mapping, layout)
-            )
-        case Regular(regex=regex):
-            return Regular(regex=_renamed(regex, mapping, layout))
-        case Listed(edges=edges):
-            return Listed(edges=tuple(_renamed_edge(edge, mapping, layout) for edge in edges))
-        case _:
-            return paths
+
+    def nodes(place: Nodes) -> Nodes:
+        return replace(place, mask=_mask(place.mask, mapping, layout)) if place.named else place
+
+    def edges(edge: ListedEdge) -> Iterable[ListedEdge]:
+        return (_renamed_edge(edge, mapping, layout),)
+
+    return Rewriting(nodes=nodes, edges=edges).paths(paths)
 
 
 def random_edges(
@@ -172,20 +164,6 @@ def _renamed_edge(edge: ListedEdge, mapping: Renaming, layout: Layout) -> Listed
         receiver=receiver,
         spared=spared,
     )
-
-
-def _renamed(regex: Regex, mapping: Renaming, layout: Layout) -> Regex:
-    match regex:
-        case Nodes(mask=mask, named=True):
-            return replace(regex, mask=_mask(mask, mapping, layout))
-        case Cat(parts=parts):
-            return Cat(parts=tuple(_renamed(part, mapping, layout) for part in parts))
-        case Alt(options=options):
-            return Alt(options=tuple(_renamed(option, mapping, layout) for option in options))
-        case Star(inner=inner):
-            return Star(inner=_renamed(inner, mapping, layout))
-        case _:
-            return regex
 
 
 def _draw_neurons(

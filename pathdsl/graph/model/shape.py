@@ -10,7 +10,7 @@ edges).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,35 +110,95 @@ def gpt2_shape(config: Mapping[str, object]) -> ModelShape:
     )
 
 
-# What an absent field of a config means, as in `transformers`, in families with gated MLPs; every
-# other absent field is None there or has to be given.
-_ABSENT: Mapping[str, Mapping[str, object]] = {
-    "mistral": {"num_key_value_heads": 8, "sliding_window": 4096},
-    "qwen2": {"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28},
-    "qwen3": {
-        "num_key_value_heads": 32,
-        "head_dim": 128,
-        "sliding_window": 4096,
-        "max_window_layers": 28,
-    },
-    "smollm3": {"num_key_value_heads": 4, "no_rope_layer_interval": 4},
-    "phi3": {"original_max_position_embeddings": 4096},
-    "gemma": {"num_key_value_heads": 16, "head_dim": 256},
-    "gemma2": {"num_key_value_heads": 4, "head_dim": 256, "sliding_window": 4096},
-    "gemma3_text": {
-        "num_key_value_heads": 4,
-        "head_dim": 256,
-        "sliding_window": 4096,
-        "sliding_window_pattern": 6,
-    },
-}
+Slides = Callable[[Mapping[str, object], int, object], list[bool]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gated:
+    """What tells a family with gated MLPs from the others, its config apart.
+
+    `absent`: what an absent field of a config means, as in `transformers`; every other one is None
+    or has to be given. `normed_mlp`: as of the shape. `slides(config, n_layers, window)`: which
+    layers see a window alone; None for no layer. `listed`: whether `layer_types` says so instead.
+    `switched`: whether there is a window only where `use_sliding_window` says so. `yarn_is_long`:
+    whether `yarn` changes with the length of a batch, as `longrope` does.
+    """
+
+    absent: Mapping[str, object]
+    normed_mlp: bool
+    slides: Slides | None
+    listed: bool = True
+    switched: bool = False
+    yarn_is_long: bool = False
+
+
+def _everywhere(config: Mapping[str, object], n_layers: int, window: object) -> list[bool]:
+    return [window is not None] * n_layers
+
+
+def _above(config: Mapping[str, object], n_layers: int, window: object) -> list[bool]:
+    first = n_layers if window is None else integer(config, "max_window_layers")
+    return [layer >= first for layer in range(n_layers)]
+
+
+def _unrotated(config: Mapping[str, object], n_layers: int, window: object) -> list[bool]:
+    some = bool(config.get("use_sliding_window")) and window is not None
+    return [some and not rotates for rotates in rotary_layers(config, n_layers)]
+
+
+def _in_turn(config: Mapping[str, object], n_layers: int, window: object) -> list[bool]:
+    return [layer % 2 == 0 for layer in range(n_layers)]
+
+
+def _but_every(config: Mapping[str, object], n_layers: int, window: object) -> list[bool]:
+    every = config.get("_sliding_window_pattern", config["sliding_window_pattern"])
+    if not isinstance(every, int) or every < 1:
+        raise ValueError("config has no integer `sliding_window_pattern`")
+    return [bool((layer + 1) % every) for layer in range(n_layers)]
+
+
+_QWEN2 = Gated(
+    absent={"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28},
+    normed_mlp=False, slides=_above, switched=True,
+)  # fmt: skip
+_GEMMA2 = Gated(
+    absent={"num_key_value_heads": 4, "head_dim": 256, "sliding_window": 4096},
+    normed_mlp=True, slides=_in_turn,
+)  # fmt: skip
+GATED: dict[str, Gated] = {
+    "llama": Gated(absent={}, normed_mlp=False, slides=None),
+    "mistral": Gated(
+        absent={"num_key_value_heads": 8, "sliding_window": 4096},
+        normed_mlp=False, slides=_everywhere, listed=False,
+    ),
+    "qwen2": _QWEN2,
+    "qwen3": replace(_QWEN2, absent={**_QWEN2.absent, "head_dim": 128}),
+    "olmo": Gated(absent={}, normed_mlp=False, slides=None),
+    "olmo2": Gated(absent={}, normed_mlp=True, slides=None),
+    "smollm3": Gated(
+        absent={"num_key_value_heads": 4, "no_rope_layer_interval": 4},
+        normed_mlp=False, slides=_unrotated,
+    ),
+    "phi3": Gated(
+        absent={"original_max_position_embeddings": 4096},
+        normed_mlp=False, slides=_everywhere, listed=False, yarn_is_long=True,
+    ),
+    "gemma": Gated(
+        absent={"num_key_value_heads": 16, "head_dim": 256}, normed_mlp=False, slides=None
+    ),
+    "gemma2": _GEMMA2,
+    "gemma3_text": replace(
+        _GEMMA2, absent={**_GEMMA2.absent, "sliding_window_pattern": 6}, slides=_but_every
+    ),
+}  # fmt: skip
 _ROTARY = ("default", "linear", "dynamic", "yarn", "llama3", "longrope", "su")
 
 
 def gated_shape(config: Mapping[str, object]) -> ModelShape:
     """The shape of a Llama, Mistral, Qwen, OLMo, SmolLM3, Phi-3 or Gemma."""
-    family = str(config.get("model_type"))
-    config = {**_ABSENT.get(family, {}), **config}
+    name = str(config.get("model_type"))
+    family = GATED[name]
+    config = {**family.absent, **config}
     if config.get("use_bidirectional_attention"):
         raise UnsupportedConfig("the heads see later positions (`use_bidirectional_attention`)")
     d_model, n_heads = integer(config, "hidden_size"), integer(config, "num_attention_heads")
@@ -149,45 +209,31 @@ def gated_shape(config: Mapping[str, object]) -> ModelShape:
     n_layers = integer(config, "num_hidden_layers")
     windows = _windows(family, config, n_layers)
     return ModelShape(
-        family=family,
+        family=name,
         n_layers=n_layers,
         n_heads=n_heads,
         d_model=d_model,
         d_head=divided(d_model, n_heads) if d_head is None else integer(config, "head_dim"),
         d_mlp=integer(config, "intermediate_size"),
         d_vocab=integer(config, "vocab_size"),
-        n_positions=_rotary_positions(config),
+        n_positions=_rotary_positions(config, family.yarn_is_long),
         windows=windows if any(windows) else (),
         n_kv_heads=n_kv_heads,
-        normed_mlp=family in ("olmo2", "gemma2", "gemma3_text"),
+        normed_mlp=family.normed_mlp,
         gated_mlp=True,
     )
 
 
-def _windows(family: str, config: Mapping[str, object], n_layers: int) -> tuple[int | None, ...]:
+def _windows(family: Gated, config: Mapping[str, object], n_layers: int) -> tuple[int | None, ...]:
     """For each layer how many positions a head sees, None for all."""
+    if family.slides is None:
+        return (None,) * n_layers
     sliding = config.get("sliding_window")
-    match family:
-        case "mistral" | "phi3":
-            slides = [sliding is not None] * n_layers
-        case "qwen2" | "qwen3":
-            sliding = sliding if config.get("use_sliding_window") else None
-            first = n_layers if sliding is None else integer(config, "max_window_layers")
-            slides = [layer >= first for layer in range(n_layers)]
-        case "smollm3":
-            some = bool(config.get("use_sliding_window")) and sliding is not None
-            slides = [some and not rotates for rotates in rotary_layers(config, n_layers)]
-        case "gemma2":
-            slides = [layer % 2 == 0 for layer in range(n_layers)]
-        case "gemma3_text":
-            every = config.get("_sliding_window_pattern", config["sliding_window_pattern"])
-            if not isinstance(every, int) or every < 1:
-                raise ValueError("config has no integer `sliding_window_pattern`")
-            slides = [bool((layer + 1) % every) for layer in range(n_layers)]
-        case _:
-            return (None,) * n_layers
+    if family.switched and not config.get("use_sliding_window"):
+        sliding = None
+    slides = family.slides(config, n_layers, sliding)
     kinds = config.get("layer_types")
-    if isinstance(kinds, list | tuple) and family not in ("mistral", "phi3"):
+    if isinstance(kinds, list | tuple) and family.listed:
         if strange := sorted(set(map(str, kinds)) - {"full_attention", "sliding_attention"}):
             raise UnsupportedConfig(f"the config has layers of type `{strange[0]}`")
         if len(kinds) != n_layers:
@@ -207,7 +253,7 @@ def rotary_layers(config: Mapping[str, object], n_layers: int) -> list[bool]:
     return [bool((layer + 1) % every) for layer in range(n_layers)]
 
 
-def _rotary_positions(config: Mapping[str, object]) -> int:
+def _rotary_positions(config: Mapping[str, object], yarn_is_long: bool = False) -> int:
     """How many positions the rotation is one fixed function of position for.
 
     `longrope` uses other frequencies for all positions once a batch is longer than the original
@@ -224,8 +270,7 @@ def _rotary_positions(config: Mapping[str, object]) -> int:
             raise UnsupportedConfig(f"rotary embeddings of type `{kind}` are not known")
         original = config.get("original_max_position_embeddings")
         original = original or part.get("original_max_position_embeddings")
-        phi3 = config.get("model_type") == "phi3"  # whose `yarn` is `longrope`
-        changes = kind in ("longrope", "su") or (kind == "yarn" and phi3)
+        changes = kind in ("longrope", "su") or (kind == "yarn" and yarn_is_long)
         if changes and isinstance(original, int):
             most = min(most, original)
     return most
@@ -322,15 +367,5 @@ SHAPES: dict[str, Callable[[Mapping[str, object]], ModelShape]] = {
     "gptj": gptj_shape,
     "gpt_neox": gpt_neox_shape,
     "opt": opt_shape,
-    "llama": gated_shape,
-    "mistral": gated_shape,
-    "qwen2": gated_shape,
-    "qwen3": gated_shape,
-    "olmo": gated_shape,
-    "olmo2": gated_shape,
-    "smollm3": gated_shape,
-    "phi3": gated_shape,
-    "gemma": gated_shape,
-    "gemma2": gated_shape,
-    "gemma3_text": gated_shape,
+    **dict.fromkeys(GATED, gated_shape),
 }

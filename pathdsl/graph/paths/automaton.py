@@ -19,15 +19,24 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.paths.leaf import MAX_LETTERS, Guards, Leaf, size_fault
-from pathdsl.graph.paths.pathset import Combined, Everything, Listed, Nothing, PathSet, Regular, Rel
+from pathdsl.graph.paths.pathset import (
+    Combined,
+    Everything,
+    Listed,
+    Nothing,
+    PathSet,
+    Regular,
+    Rel,
+    SetOperator,
+)  # fmt: skip
 
 __all__ = ["Automaton", "Guards", "Leaves", "SenderClass", "SlotStep", "Upstream"]
 
-Formula = bool | int | tuple[str, "Formula", "Formula"]
+Formula = bool | int | tuple[SetOperator, "Formula", "Formula"]
 """Membership in a path set: settled, that of the leaf with this number, or a combination."""
 
 
@@ -243,8 +252,10 @@ def _holds(formula: Formula, state: int, accepting: tuple[int, ...]) -> bool:
             return first or _holds(right, state, accepting)
         case "&":
             return first and _holds(right, state, accepting)
-        case _:
+        case "-":
             return first and not _holds(right, state, accepting)
+        case unknown:
+            assert_never(unknown)
 
 
 def _looks(formula: Formula, leaves: list[Hashable]) -> Hashable:
@@ -266,9 +277,11 @@ def _looks(formula: Formula, leaves: list[Hashable]) -> Hashable:
                 return a
             if b is False or a is True:
                 return b
-        case _:
+        case "-":
             if a is False or b is False:
                 return a
             if b is True:
                 return False
+        case unknown:
+            assert_never(unknown)
     return op, a, b

@@ -27,16 +27,11 @@ from dataclasses import replace
 
 from pathdsl.graph.model.components import NEURON, Component, Layout, bits
 from pathdsl.graph.paths.pathset import (
-    Alt,
-    Cat,
-    Combined,
-    Listed,
     ListedEdge,
     Nodes,
     PathSet,
-    Regex,
-    Regular,
-    Star,
+    Rewriting,
+    nodes_and_edges,
 )
 
 __all__ = [
@@ -224,7 +219,8 @@ def split_paths(
     for (layer, _), members in groups.items():
         by_layer[layer] = (*by_layer.get(layer, ()), tuple(members))
     narrow = Layout(layout.shape, by_layer)
-    return _Split(layout, narrow).paths(paths), narrow
+    new = _Split(layout, narrow)
+    return Rewriting(nodes=new.nodes, edges=new.edge).paths(paths), narrow
 
 
 def original(narrow: Layout, layout: Layout) -> tuple[int, ...]:
@@ -237,27 +233,12 @@ def original(narrow: Layout, layout: Layout) -> tuple[int, ...]:
 
 def _masks(paths: PathSet) -> Iterator[int]:
     """Every mask of a path set; of a listed edge's receiver too."""
-    match paths:
-        case Combined(left=left, right=right):
-            yield from _masks(left)
-            yield from _masks(right)
-        case Regular(regex=regex):
-            yield from _regex_masks(regex)
-        case Listed(edges=edges):
-            for edge in edges:
-                yield edge.senders
-                yield atom_mask(edge.receiver, edge.spared)
-
-
-def _regex_masks(regex: Regex) -> Iterator[int]:
-    match regex:
-        case Nodes(mask=mask):
-            yield mask
-        case Cat(parts=parts) | Alt(options=parts):
-            for part in parts:
-                yield from _regex_masks(part)
-        case Star(inner=inner):
-            yield from _regex_masks(inner)
+    for place in nodes_and_edges(paths):
+        if isinstance(place, Nodes):
+            yield place.mask
+        else:
+            yield place.senders
+            yield atom_mask(place.receiver, place.spared)
 
 
 class _Split:
@@ -284,29 +265,9 @@ class _Split:
             self._known[mask] = found
         return found
 
-    def paths(self, paths: PathSet) -> PathSet:
-        match paths:
-            case Combined(left=left, right=right):
-                return replace(paths, left=self.paths(left), right=self.paths(right))
-            case Regular(regex=regex):
-                return Regular(regex=self.regex(regex))
-            case Listed(edges=edges):
-                return Listed(edges=tuple(new for edge in edges for new in self.edge(edge)))
-            case _:
-                return paths
-
-    def regex(self, regex: Regex) -> Regex:
-        match regex:
-            case Nodes(mask=mask):
-                return replace(regex, mask=self.mask(mask))
-            case Cat(parts=parts):
-                return Cat(parts=tuple(map(self.regex, parts)))
-            case Alt(options=options):
-                return Alt(options=tuple(map(self.regex, options)))
-            case Star(inner=inner):
-                return Star(inner=self.regex(inner))
-            case _:
-                return regex
+    def nodes(self, nodes: Nodes) -> Nodes:
+        """A place of the path set."""
+        return replace(nodes, mask=self.mask(nodes.mask))
 
     def edge(self, edge: ListedEdge) -> Iterator[ListedEdge]:
         """A listed edge into every part of its receiver."""

@@ -13,8 +13,9 @@ iterative matchers of causal scrubbing walk the same automaton from the output.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal, assert_never
 
 from pathdsl.graph.model.components import Slot
 
@@ -151,11 +152,14 @@ class Nothing:
     """No path."""
 
 
+SetOperator = Literal["|", "&", "-"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Combined:
     """A Boolean combination of two complete path sets."""
 
-    op: Literal["|", "&", "-"]
+    op: SetOperator
     left: PathSet
     right: PathSet
 
@@ -164,6 +168,64 @@ PathSet = Regular | Listed | Everything | Nothing | Combined
 
 FULL = Everything()
 NONE = Nothing()
+
+
+def nodes_and_edges(paths: PathSet | Regex) -> Iterator[Nodes | ListedEdge]:
+    """Every place of a path set where components stand, in order of first mention."""
+    match paths:
+        case Nodes():
+            yield paths
+        case Combined(left=left, right=right):
+            yield from nodes_and_edges(left)
+            yield from nodes_and_edges(right)
+        case Regular(regex=inner) | Star(inner=inner):
+            yield from nodes_and_edges(inner)
+        case Cat(parts=parts) | Alt(options=parts):
+            for part in parts:
+                yield from nodes_and_edges(part)
+        case Listed(edges=edges):
+            yield from edges
+        case Edge() | Everything() | Nothing():
+            return
+        case unknown:
+            assert_never(unknown)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewriting:
+    """The same path set with other components: what stands for a node and for a listed edge."""
+
+    nodes: Callable[[Nodes], Nodes]
+    edges: Callable[[ListedEdge], Iterable[ListedEdge]]
+
+    def paths(self, paths: PathSet) -> PathSet:
+        """The path set rewritten."""
+        match paths:
+            case Combined(left=left, right=right):
+                return replace(paths, left=self.paths(left), right=self.paths(right))
+            case Regular(regex=regex):
+                return Regular(regex=self._regex(regex))
+            case Listed(edges=edges):
+                return Listed(edges=tuple(new for edge in edges for new in self.edges(edge)))
+            case Everything() | Nothing():
+                return paths
+            case unknown:
+                assert_never(unknown)
+
+    def _regex(self, regex: Regex) -> Regex:
+        match regex:
+            case Nodes():
+                return self.nodes(regex)
+            case Cat(parts=parts):
+                return Cat(parts=tuple(map(self._regex, parts)))
+            case Alt(options=options):
+                return Alt(options=tuple(map(self._regex, options)))
+            case Star(inner=inner):
+                return Star(inner=self._regex(inner))
+            case Edge():
+                return regex
+            case unknown:
+                assert_never(unknown)
 
 
 def union(left: PathSet, right: PathSet) -> PathSet:

@@ -17,21 +17,15 @@ from dataclasses import dataclass, field
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.paths.neurons import atom_mask, atom_text, atoms, intersect, mask_of, told_apart
 from pathdsl.graph.paths.pathset import (
-    Alt,
-    Cat,
     Combined,
-    Edge,
-    Listed,
     ListedEdge,
     Nodes,
     PathSet,
     Pos,
-    Regex,
-    Regular,
     Rel,
     Slot,
-    Star,
     intersection,
+    nodes_and_edges,
 )
 from pathdsl.graph.paths.sets import PathSets
 
@@ -140,33 +134,16 @@ def places_of(nodes: Iterable[Nodes], layout: Layout) -> Iterator[NodeUnit]:
 
 def named_nodes(paths: PathSet) -> Iterator[Nodes]:
     """Every named place of a resolved path set, in order of first mention."""
-    match paths:
-        case Combined(left=left, right=right):
-            yield from named_nodes(left)
-            yield from named_nodes(right)
-        case Regular(regex=regex):
-            yield from _named(regex)
-        case Listed(edges=edges):
-            for edge in edges:
-                if edge.named_senders:
-                    yield Nodes(mask=edge.named_senders, at=edge.sender_at, named=True)
-                if edge.named_receiver:
-                    mask = atom_mask(edge.receiver, edge.spared)
-                    yield Nodes(mask=mask, at=edge.receiver_at, named=True)
-
-
-def _named(regex: Regex) -> Iterator[Nodes]:
-    match regex:
-        case Nodes(named=named):
-            if named:
-                yield regex
-        case Cat(parts=parts) | Alt(options=parts):
-            for part in parts:
-                yield from _named(part)
-        case Star(inner=inner):
-            yield from _named(inner)
-        case Edge():
-            return
+    for place in nodes_and_edges(paths):
+        if isinstance(place, Nodes):
+            if place.named:
+                yield place
+        else:
+            if place.named_senders:
+                yield Nodes(mask=place.named_senders, at=place.sender_at, named=True)
+            if place.named_receiver:
+                mask = atom_mask(place.receiver, place.spared)
+                yield Nodes(mask=mask, at=place.receiver_at, named=True)
 
 
 def edge_units(edges: Iterable[ListedEdge], layout: Layout) -> Iterator[EdgeUnit]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import assert_never
 
 from pathdsl.errors import LanguageError
 from pathdsl.graph.paths.automaton import MAX_LETTERS
@@ -21,7 +22,10 @@ from pathdsl.graph.paths.pathset import (
     Cat,
     Combined,
     Edge,
+    Everything,
+    Listed,
     Nodes,
+    Nothing,
     PathSet,
     Regex,
     Regular,
@@ -160,8 +164,10 @@ class SubPaths:
                 return self._letters(regex)
             case Combined(left=left, right=right):
                 return 1 + self._letters(left) + self._letters(right)
-            case _:
+            case Nodes() | Edge() | Listed() | Everything() | Nothing():
                 return 1
+            case unknown:
+                assert_never(unknown)
 
     def is_marks(self, expr: ast.PathExpr, bindings: Bindings) -> bool:
         """Whether an expression means residual marks and not nodes."""

@@ -141,5 +141,7 @@ def _action(scope: Scope, action: ast.Action) -> Faults:
             yield from check_run(scope, run)
         case "set", value if value is not None:
             yield fault("PD115", "`set` takes a run", value.span, "not a run")
-        case _:
+        case "pattern" | "block" | "zero" | "scale" | "set", _:
             pass
+        case unknown, _:
+            assert_never(unknown)

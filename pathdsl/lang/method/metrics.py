@@ -10,8 +10,8 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, warning
 from pathdsl.lang.program import Declaration, Program
 from pathdsl.lang.reach import gathered
-from pathdsl.lang.serving import fields_of, metrics_read
-from pathdsl.lang.signatures.kinds import literal
+from pathdsl.lang.serving import averages_ratios, fields_of, metrics_read
+from pathdsl.lang.signatures.kinds import UNITS
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
@@ -28,7 +28,7 @@ def check_metrics(program: Program) -> Faults:
 def _probability(program: Program) -> Faults:
     metrics = program.metrics
     units = unit_of(program)
-    if metrics and all(units.get(name) == "prob" for name in metrics):
+    if metrics and all(UNITS[units.get(name, "none")].bounded for name in metrics):
         first = next(iter(metrics.values()))
         yield warning(
             "PD507",
@@ -64,18 +64,17 @@ def _is_lone(metric: ast.MetricDecl) -> bool:
         for node in walk(metric.expression)
         if isinstance(node, ast.Call) and node.name in MEASURES
     }
-    return [MEASURES[name].unit for name, _ in measured] == ["logits"]
+    return len(measured) == 1 and all(MEASURES[name].unit == "logits" for name, _ in measured)
 
 
 def check_averages(program: Program) -> Faults:
     """Ratios that are averaged prompt by prompt: a field of a task, or written out."""
     for task in program.tasks.values():
-        field = fields_of(program, task).get("average")
-        if task.base is None and field is not None and literal(field.value) == "mean_of_ratios":
+        if task.base is None and averages_ratios(program, task):
             yield warning(
                 "PD515",
                 "each prompt's ratio counts alike, however small its denominator",
-                field.value.span,
+                fields_of(program, task)["average"].value.span,
                 "one prompt may decide the mean",
                 help="`average = ratio_of_means`, or leave it out",
             )

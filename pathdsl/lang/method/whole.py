@@ -17,7 +17,7 @@ from pathdsl.lang.method.claims import check_claims, check_control, check_prompt
 from pathdsl.lang.method.metrics import check_averages, check_metrics
 from pathdsl.lang.method.treated import check_grain, check_treated
 from pathdsl.lang.program import Program
-from pathdsl.lang.signatures.calls import LANGUAGE_VERSION
+from pathdsl.lang.signatures.calls import LANGUAGE_VERSION, LOADERS
 from pathdsl.lang.walk import walk
 
 __all__ = ["check_method"]
@@ -66,7 +66,8 @@ def _version(program: Program) -> Faults:
 
 def _revision(program: Program) -> Faults:
     model = program.model
-    if model is None or model.source.name != "hf":
+    loader = LOADERS.get(model.source.name) if model is not None else None
+    if model is None or loader is None or loader.lies != "on the hub":
         return
     given = next((a for a in model.source.arguments if a.keyword == "revision"), None)
     if given is None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal
 
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.kinds import (
@@ -25,7 +25,6 @@ from pathdsl.lang.signatures.kinds import (
     Kind,
     Parameter,
     Signature,
-    Unit,
     first,
     literal,
     table,
@@ -34,7 +33,9 @@ from pathdsl.lang.signatures.kinds import (
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.methods import METHODS
+from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.lang.signatures.scores import OVER, SCORES
+from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
 from pathdsl.lang.signatures.treated import TREATED_KINDS
 
 __all__ = [
@@ -45,7 +46,6 @@ __all__ = [
     "DTYPES",
     "KNOCKOUTS",
     "LANGUAGE_VERSION",
-    "LAYERNORMS",
     "LOADERS",
     "MEASURES",
     "METHODS",
@@ -57,27 +57,28 @@ __all__ = [
     "TASK_FIELDS",
     "TOKENS",
     "TREATED",
-    "UNITS",
     "Filled",
     "Kind",
+    "Lies",
+    "LoaderRecord",
     "Parameter",
     "Signature",
     "Values",
     "literal",
+    "path_in",
     "resolve_arguments",
     "resolve_fields",
     "resolve_options",
 ]
 
 LANGUAGE_VERSION = 1
-DTYPES = ("float32", "float64", "bfloat16", "float16")
-UNITS: tuple[Unit, ...] = get_args(Unit)
-LAYERNORMS = ("recompute", "frozen")
+DTYPES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
+"""The dtypes of weights and arithmetic, and how many bytes a number of each takes."""
 AVERAGES = ("ratio_of_means", "mean_of_ratios")
 TOKENS = ("alone", "continued")
 
 
-DTYPE = word("dtype", DTYPES, "float32")
+DTYPE = word("dtype", tuple(DTYPES), "float32")
 _TAKE = Parameter(name="take", kind=Kind.INTEGER, least=1)
 _SHA = Parameter(name="sha256", kind=Kind.TEXT)
 _READ_AS = tuple(Parameter(name=name, kind=Kind.COLUMNS) for name in ("ids", "texts"))
@@ -101,76 +102,66 @@ TASK_FIELDS = {
         Parameter(name="positions", kind=Kind.POSITIONS),
         Parameter(name="cluster", kind=Kind.LABELS),
         Parameter(name="split_by", kind=Kind.LABEL),
-        word("layernorm", LAYERNORMS, "recompute"),
+        word("layernorm", tuple(NORM_MODES), "recompute"),
         word("average", AVERAGES, "ratio_of_means"),
         Parameter(name="bos", kind=Kind.BOOL),
         word("tokens", TOKENS, "alone"),
     )
 }
+Lies = Literal["on the hub", "in a folder", "in pathdsl"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoaderRecord(Signature):
+    """What is known of a loader: where the files of its model lie."""
+
+    lies: Lies
+
+
 LOADERS = table(
-    Signature(
+    LoaderRecord(
         name="hf",
         parameters=(first("id", Kind.TEXT), Parameter(name="revision", kind=Kind.TEXT), DTYPE),
         example='hf("openai-community/gpt2", revision: "607a30d783dfa663caf39e06633721c8d4cfcd7e")',
+        lies="on the hub",
     ),
-    Signature(
+    LoaderRecord(
         name="folder",
         parameters=(first("path", Kind.TEXT), DTYPE),
         example='folder("models/mine")',
+        lies="in a folder",
     ),
-    Signature(
-        name="bundled", parameters=(first("name", Kind.TEXT), DTYPE), example='bundled("ioi-mini")'
+    LoaderRecord(
+        name="bundled",
+        parameters=(first("name", Kind.TEXT), DTYPE),
+        example='bundled("ioi-mini")',
+        lies="in pathdsl",
     ),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFileRecord(Signature):
+    """What is known of a kind of file of rows: whether its cells are texts, whatever they look."""
+
+    untyped: bool
+
+
 DATA_FILES = table(
-    Signature(
+    DataFileRecord(
         name="jsonl",
         parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED, *_READ_AS),
         example='jsonl("data/rows.jsonl", take: 200)',
+        untyped=False,
     ),
-    Signature(
+    DataFileRecord(
         name="csv",
         parameters=(first("path", Kind.TEXT), _SHA, _TAKE, SEED, *_READ_AS),
         example='csv("data/rows.csv", take: 200)',
+        untyped=True,
     ),
 )
 TREATED = {kind.name: kind.signature for kind in TREATED_KINDS.values() if kind.signature}
-_X = first("x", Kind.EXPRESSION)
-STATISTICS = table(
-    Signature(name="mean", parameters=(_X,), example="mean(LD(reference))"),
-    Signature(name="median", parameters=(_X,), example="median(LD(reference))"),
-    Signature(
-        name="quantile",
-        parameters=(
-            _X,
-            Parameter(
-                name="q",
-                kind=Kind.NUMBER,
-                default=REQUIRED,
-                by_place=True,
-                least=0.0,
-                most=1.0,
-                open_ends=True,
-            ),
-        ),
-        example="quantile(LD(reference), 90%)",
-    ),
-    Signature(name="std", parameters=(_X,), example="std(LD(reference))"),
-    Signature(name="abs", parameters=(_X,), example="abs(LD(reference))"),
-    Signature(
-        name="min",
-        parameters=(_X, first("y", Kind.EXPRESSION)),
-        any_number=True,
-        example="min(LD(reference), 1)",
-    ),
-    Signature(
-        name="max",
-        parameters=(_X, first("y", Kind.EXPRESSION)),
-        any_number=True,
-        example="max(LD(reference), 0)",
-    ),
-)
-AVERAGING = ("mean", "median", "quantile", "std")
 PATH_SETS = table(
     Signature(
         name="edges",
@@ -197,6 +188,15 @@ RUN_OPTIONS = Signature(
     ),
     example="treat(P, scope: S)",
 )
+
+
+def path_in(call: ast.Call) -> ast.String | None:
+    """The path that a loader or a source of rows is given, None for other calls."""
+    signature = {**DATA_FILES, **LOADERS}.get(call.name)
+    if signature is None or signature.parameter("path") is None:
+        return None
+    given = (a.value for a in call.arguments if a.keyword in ("", "path"))
+    return next((value for value in given if isinstance(value, ast.String)), None)
 
 
 # -------------------------------------------------------------------------------------------------

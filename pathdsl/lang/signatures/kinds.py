@@ -12,11 +12,31 @@ from typing import Literal, TypeVar
 from pathdsl.lang import ast
 
 __all__ = [
-    "REQUIRED", "SEED", "Kind", "Parameter", "Signature", "Unit", "first", "literal", "table",
-    "word",
+    "REQUIRED", "SEED", "UNITS", "Kind", "Parameter", "Signature", "Unit", "UnitRecord", "first",
+    "literal", "table", "word",
 ]  # fmt: skip
 
 Unit = Literal["logits", "nats", "prob", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitRecord:
+    """What is known of a unit.
+
+    `percent`: whether a percentage of it means something. `bounded`: whether values lie between 0
+    and 1, near which they hardly move.
+    """
+
+    percent: bool
+    bounded: bool
+
+
+UNITS: dict[str, UnitRecord] = {
+    "logits": UnitRecord(percent=False, bounded=False),
+    "nats": UnitRecord(percent=False, bounded=False),
+    "prob": UnitRecord(percent=True, bounded=True),
+    "none": UnitRecord(percent=True, bounded=False),
+}
 
 
 class Kind(StrEnum):

@@ -18,38 +18,45 @@ class MeasureRecord(Signature):
     """What is known of a measure; how it is computed stands in `pathdsl.engine.run.measure`.
 
     `reads`: the token of an `answer` column, the `reference` run beside this one, one `head`, or
-    `nothing` but the logits of this run. `exact` values are counts, which rounding does not move.
+    `nothing` but the logits of this run. `values`: `reals`, `counts`, or `hits`, counts of 0 or 1.
     `vocabulary`: whether the logits of all tokens are needed, and not those of the answer alone.
+    `varied`: whether `robustness` tries it in the place of a metric.
     """
 
     reads: Literal["answer", "reference", "head", "nothing"]
     unit: Unit
-    exact: bool
+    values: Literal["reals", "counts", "hits"]
     vocabulary: bool
+    varied: bool
+
+    @property
+    def exact(self) -> bool:
+        """Whether rounding moves no value."""
+        return self.values != "reals"
 
 
 _ANSWER = (first("answer", Kind.COLUMN),)
 _RUN = (first("run", Kind.RUN),)
-_ANSWERED: tuple[tuple[str, Unit, bool, bool], ...] = (
-    ("logit", "logits", False, False),
-    ("prob", "prob", False, True),
-    ("logprob", "nats", False, True),
-    ("rank", "none", True, True),
-    ("top1", "none", True, True),
+_ANSWERED: tuple[tuple[str, Unit, Literal["reals", "counts", "hits"], bool, bool], ...] = (
+    ("logit", "logits", "reals", False, False),
+    ("prob", "prob", "reals", True, True),
+    ("logprob", "nats", "reals", True, True),
+    ("rank", "none", "counts", True, False),
+    ("top1", "none", "hits", True, True),
 )
 
 MEASURES = table(
     *(
         MeasureRecord(
             name=name, parameters=_ANSWER, example=f"{name}(io)", reads="answer", unit=unit,
-            exact=exact, vocabulary=vocabulary,
+            values=values, vocabulary=vocabulary, varied=varied,
         )
-        for name, unit, exact, vocabulary in _ANSWERED
+        for name, unit, values, vocabulary, varied in _ANSWERED
     ),
     *(
         MeasureRecord(
             name=name, parameters=_RUN, example=f"{name}(reference)", reads="reference",
-            unit="nats", exact=False, vocabulary=True,
+            unit="nats", values="reals", vocabulary=True, varied=False,
         )
         for name in ("kl", "reverse_kl")
     ),
@@ -59,8 +66,9 @@ MEASURES = table(
         example="attention(a9.h9, END -> IO)",
         reads="head",
         unit="none",
-        exact=False,
+        values="reals",
         vocabulary=False,
+        varied=False,
     ),
 )  # fmt: skip
 """The measures that a metric may name."""
@@ -70,7 +78,8 @@ TOP_TOKEN = MeasureRecord(
     example="faithfulness(P, as: agreement)",
     reads="nothing",
     unit="none",
-    exact=True,
+    values="counts",
     vocabulary=True,
+    varied=False,
 )
 """The id of the most likely token, which no metric names: scores of agreement read it."""

@@ -27,6 +27,7 @@ from pathdsl.lang.signatures.kinds import (
 )
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.pvalues import DRAWN, P_VALUES
+from pathdsl.lang.signatures.relations import Asks
 
 __all__ = [
     "DISSIMILARITIES", "OVER", "SCORES", "Dissimilarity", "Form", "Order", "ScoreRecord",
@@ -65,12 +66,12 @@ class Form:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """For claims with one of some relations: the change that alone makes them say less, or more.
+    """For claims that it is below a threshold, or above: what alone makes them say less, or more.
 
     `wider` and `narrower` path sets, `fewer` and `more` knockouts.
     """
 
-    relations: tuple[str, ...]
+    asks: Asks
     less: Literal["wider", "narrower", "fewer", "more"]
     more: Literal["wider", "narrower", "fewer", "more"]
 
@@ -234,7 +235,7 @@ SCORES = table(
         forms=_FAITHFUL,
         controls="walks",
         searches="never",
-        order=Order(relations=(">", ">="), less="wider", more="narrower"),
+        order=Order(asks="above", less="wider", more="narrower"),
     ),
     ScoreRecord(
         name="completeness",
@@ -258,7 +259,7 @@ SCORES = table(
         controls="units",
         searches="once",
         # The worst of fewer knockouts is no worse.
-        order=Order(relations=("<", "<="), less="fewer", more="more"),
+        order=Order(asks="below", less="fewer", more="more"),
     ),
     ScoreRecord(
         name="minimality",

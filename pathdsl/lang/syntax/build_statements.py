@@ -10,6 +10,7 @@ from lark import Token, Tree
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
+from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.syntax.build_paths import Builder, Child, Children, nodes, one, only
 
 
@@ -233,9 +234,10 @@ class StatementBuilder(Builder):
         self._once(((kind, span) for span, kind, _ in parts if kind != "by"), "the part")
         given = {kind: value for _, kind, value in parts}
         at = next(i for i, x in enumerate(c) if _is(x, "REL"))
-        if c[at] == "~=" and "within" not in given:
+        around = RELATIONS[c[at]].asks == "around"
+        if around and "within" not in given:
             self._fault("PD014", "`~=` needs a tolerance", c[at], help="`A ~= B within 0.1`")
-        if c[at] != "~=" and "within" in given:
+        if not around and "within" in given:
             span = next(span for span, kind, _ in parts if kind == "within")
             self._fault("PD019", f"`within` belongs to `~=`, found `{c[at]}`", span)
         return ast.ClaimDecl(

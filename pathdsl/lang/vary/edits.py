@@ -14,7 +14,7 @@ from pathlib import Path
 from pathdsl.lang import ast
 from pathdsl.lang.format.layout import format_text
 from pathdsl.lang.program import Program, load_program
-from pathdsl.lang.signatures.calls import DATA_FILES
+from pathdsl.lang.signatures.calls import path_in
 from pathdsl.lang.walk import walk
 
 __all__ = ["Edit", "edited", "flatten", "pruned", "reached", "relocate", "replaced", "text_of"]
@@ -93,10 +93,8 @@ def _moved(node: ast.Node, home: Path, to: Path) -> list[Edit]:
 def _paths(node: ast.Node) -> Iterator[tuple[int, str]]:
     """Where a path stands in the text, inside its quotes, and what it is."""
     for inner in walk(node):
-        if isinstance(inner, ast.Call) and (inner.name in DATA_FILES or inner.name == "folder"):
-            for argument in inner.arguments:
-                if argument.keyword in ("", "path") and isinstance(argument.value, ast.String):
-                    yield argument.value.span.start + 1, argument.value.value
+        if isinstance(inner, ast.Call) and (path := path_in(inner)) is not None:
+            yield path.span.start + 1, path.value
         elif isinstance(inner, ast.EdgesFile):
             # The first string of `edges("file.json", top: 200)` is its path.
             yield inner.span.start + len('edges("'), inner.path

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from pathdsl.errors import LanguageError
 from pathdsl.lang.program import Program, load_program
+from pathdsl.lang.signatures.calls import AVERAGES
+from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.lang.vary.axis import Axis
 from pathdsl.lang.vary.edits import edited, flatten, pruned
 from pathdsl.lang.vary.path_axes import Positions, Reading
@@ -25,8 +27,8 @@ AXES: tuple[Axis, ...] = (
     Reading(),
     Positions(),
     Treated(),
-    Word(name="layernorm", words=("recompute", "frozen")),
-    Word(name="average", words=("ratio_of_means", "mean_of_ratios")),
+    Word(name="layernorm", words=tuple(NORM_MODES)),
+    Word(name="average", words=AVERAGES),
     Direction(),
     MetricAxis(),
 )

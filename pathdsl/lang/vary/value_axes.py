@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import (
+    averages_ratios,
     choose_metric,
     choose_task,
-    fields_of,
     form_of,
     metrics_read,
     named_option,
 )
-from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.vary.axis import below, scores_of
@@ -26,7 +25,7 @@ from pathdsl.lang.walk import strip, walk
 __all__ = ["Direction", "MetricAxis"]
 
 _DIFFERENCE = "logit_difference"
-_UNITS = {_DIFFERENCE: "logits", **{n: MEASURES[n].unit for n in ("prob", "logprob", "top1")}}
+_UNITS = {_DIFFERENCE: "logits"} | {n: one.unit for n, one in MEASURES.items() if one.varied}
 
 
 def _text_with(program: Program, metric: ast.MetricDecl, value: str) -> str:
@@ -81,7 +80,7 @@ class MetricAxis:
                 found[claim.name.name] = f"`{lacking[0]}` names too few answers for {value}"
             elif all(_same(program, name, text) for name, text in texts.items()):
                 found[claim.name.name] = "that is its metric already"
-            elif value == "logprob" and _needs_a_zero(program, claim):
+            elif _UNITS[value] == "nats" and _needs_a_zero(program, claim):
                 found[claim.name.name] = "a share of a log probability has no zero to start from"
             elif unit != "none" and not _against_zero(claim):
                 found[claim.name.name] = f"its threshold is in the metric's unit, {unit}"
@@ -207,7 +206,6 @@ def _score(program: Program, score: ast.Score) -> str:
         return f"mean({terms[0]})"
     chosen = choose_task(program, program.metrics.get(name or ""), asked).name
     its_task = program.tasks.get(chosen or "")
-    average = fields_of(program, its_task).get("average") if its_task is not None else None
-    if average is not None and literal(average.value) == "mean_of_ratios":
+    if averages_ratios(program, its_task):
         return "mean(" + " / ".join(f"({term})" for term in terms) + ")"
     return "(" + " / ".join(f"mean({term})" for term in terms) + ")"

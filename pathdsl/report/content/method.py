@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import NamedTuple
 
+from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.report.content.rows import Object
 from pathdsl.report.numbers import many, plain
 
@@ -13,7 +14,6 @@ __all__ = ["CheckRow", "checks", "cost_text", "norms_text", "shared_method", "st
 
 PER_TASK = ("treated", "norm", "average", "unseen", "tokens")
 """What the methodology says of each task in a few words, nearly always the same for all."""
-NORMS = {"recompute": "recomputed", "frozen": "frozen"}
 
 
 class CheckRow(NamedTuple):
@@ -48,14 +48,14 @@ def norms_text(file: Object) -> str:
     modes = file["other_norms"]
     if not modes:
         return ""
-    words = {NORMS.get(mode, mode) for mode in modes.values()}
+    words = {NORM_MODES[mode].adjective for mode in modes.values()}
     if len(words) == 1:
         second = f"with {words.pop()} norms"
         if {task["name"] for task in file.get("tasks", ()) if task["read"]} - set(modes):
             second += " in " + ", ".join(f"task {task}" for task in modes)
     else:
-        each = ", ".join(f"{NORMS.get(mode, mode)} in task {task}" for task, mode in modes.items())
-        second = f"with norms {each}"
+        each = (f"{NORM_MODES[mode].adjective} in task {task}" for task, mode in modes.items())
+        second = f"with norms {', '.join(each)}"
     changed = [
         claim["name"]
         for claim in file["claims"]

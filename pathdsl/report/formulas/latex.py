@@ -14,17 +14,16 @@ import sympy
 
 from pathdsl.errors import Span
 from pathdsl.lang import ast
+from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.report.formulas.tex import typed
 
 __all__ = ["claim_latex", "expression_latex"]
-
-RELATIONS = {"<": "<", "<=": r"\le", ">": ">", ">=": r"\ge", "~=": r"\approx"}
 
 
 def claim_latex(claim: ast.ClaimDecl, text_of: Callable[[Span], str]) -> str:
     r"""`\mathrm{A} \ge 80\%`; `text_of` gives the text of a span of the claim's own file."""
     left, right = (expression_latex(side, text_of) for side in (claim.left, claim.right))
-    formula = f"{left} {RELATIONS[claim.relation]} {right}"
+    formula = f"{left} {RELATIONS[claim.relation].latex} {right}"
     if claim.within is not None:
         formula += r" \mathrm{\ within\ } " + expression_latex(claim.within, text_of)
     return formula

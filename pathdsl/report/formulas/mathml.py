@@ -18,10 +18,10 @@ from html import escape
 
 from pathdsl.errors import Span
 from pathdsl.lang import ast
+from pathdsl.lang.signatures.relations import RELATIONS
 
 __all__ = ["claim_mathml", "expression_mathml"]
 
-RELATIONS = {"<": "<", "<=": "≤", ">": ">", ">=": "≥", "~=": "≈"}
 SIGNS = {"+": "+", "-": "−", "*": "·"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 Text = Callable[[Span], str]
@@ -29,7 +29,7 @@ Text = Callable[[Span], str]
 
 def claim_mathml(claim: ast.ClaimDecl, text_of: Text) -> str:
     """`A ≥ 80%` as one `<math>`; `text_of` gives the text of a span of the claim's own file."""
-    parts = [_inner(claim.left, text_of), _mo(RELATIONS[claim.relation])]
+    parts = [_inner(claim.left, text_of), _mo(RELATIONS[claim.relation].mathml)]
     parts.append(_inner(claim.right, text_of))
     if claim.within is not None:
         parts += ["<mtext>\u00a0within\u00a0</mtext>", _inner(claim.within, text_of)]

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import floor, log10
 
+from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.report.content.claims import bounds
 from pathdsl.report.content.rows import Object, split_name
 from pathdsl.report.numbers import Pair
@@ -72,13 +73,9 @@ def _strip(claim: Object, values: Sequence[float]) -> Strip | None:
         return round(100 * (value - low) / (high - low), 2)
 
     edge = place(edges[0])
-    match claim["relation"]:
-        case ">" | ">=":
-            wanted = (edge, 100.0)
-        case "<" | "<=":
-            wanted = (0.0, edge)
-        case _:
-            wanted = (edge, place(edges[-1]))
+    wanted = {
+        "above": (edge, 100.0), "below": (0.0, edge), "around": (edge, place(edges[-1]))
+    }[RELATIONS[claim["relation"]].asks]  # fmt: skip
     ends = claim["interval"]
     ticks: list[Tick] = []
     for value in (*edges, 0.0, *_round(values)):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import ClaimContent
 from pathdsl.report.content.file import FileContent, contents
@@ -80,7 +81,7 @@ def _number(text: str) -> Markup:
     comparison = re.fullmatch(r"(<=|>=|<|>|~=) ([-+\d.e]+)(?: within ([-+\d.e]+))?", text)
     if comparison is None:
         return Markup(escape(text))
-    sign = {"<=": r"\le", ">=": r"\ge", "~=": r"\approx"}.get(comparison[1], comparison[1])
+    sign = RELATIONS[comparison[1]].latex
     within = rf"\pm {comparison[3]}" if comparison[3] else ""
     return Markup(rf"\ensuremath{{{sign} {comparison[2]}{within}}}")
 

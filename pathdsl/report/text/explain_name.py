@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program, kind_of
-from pathdsl.lang.serving import columns_of, fields_of, known_positions, serving
+from pathdsl.lang.serving import columns_of, field_word, fields_of, known_positions, serving
+from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.lang.signatures.scores import is_p_value
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
@@ -224,8 +225,7 @@ def _task(decl: ast.TaskDecl, program: Program, view: View) -> list[str]:
         value = _text(decl.where_value, program)
         rows.append(["  where", f"{decl.where_field.name} == {value}"])
     lines = table(rows)
-    if any(name == "layernorm" and _text(field.value, program) == "frozen"
-           for name, field in fields_of(program, decl).items()):  # fmt: skip
+    if NORM_MODES[field_word(program, decl, "layernorm")].frozen:
         lines += ["", paragraph(FROZEN, view, "  ", "  ")]
     columns = columns_of(program, decl)
     if columns is not None:

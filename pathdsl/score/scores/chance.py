@@ -47,7 +47,7 @@ from pathdsl.score.scores.pvalues import one_tail
 from pathdsl.score.scores.setting import setting_of, subject_of
 from pathdsl.score.session import Bindings
 from pathdsl.score.statistics.evaluate import Evaluator
-from pathdsl.score.statistics.verdict import adjusted
+from pathdsl.score.statistics.verdict import CORRECTIONS
 
 __all__ = ["chance", "p_value"]
 
@@ -106,7 +106,7 @@ def chance(
     note += f" than the least edge, `{edges[least][0]}`"
     if side == "above":
         return Constant(is_p=True, value=p_values[least], note=note)
-    corrected = adjusted(p_values, "holm")
+    corrected = CORRECTIONS["holm"].adjusted(p_values)
     order = sorted(range(len(wins)), key=lambda i: (corrected[i], wins[i], i))
     shown = ", ".join(f"`{edges[i][0]}` {corrected[i]:.2g}" for i in order[:NAMED])
     more = f" and {len(order) - NAMED} larger" if len(order) > NAMED else ""

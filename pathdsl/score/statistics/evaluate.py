@@ -179,9 +179,8 @@ def _shared(node: Scalar) -> set[int]:
 def _statistic(node: Aggregate, x: np.ndarray, w: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(resamples,) the statistic of `x` (rows,) inside `mask` under `w` (resamples, rows)."""
     with np.errstate(all="ignore"):
-        if node.kind not in ("mean", "std"):
-            inside = w[:, mask]
-            return _quantile(x[mask], inside, 0.5 if node.kind == "median" else node.q)
+        if not node.smooth:
+            return _quantile(x[mask], w[:, mask], node.q)
         # The values are centred first: a constant sample then gives exactly its constant. One
         # product gives all the sums, since reading the weights is what takes the time.
         centre = x[mask][0] if mask.any() else np.nan

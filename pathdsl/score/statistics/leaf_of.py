@@ -81,10 +81,9 @@ class Leaves:
         if (fixed := self._constant(node, values, units)) is not None:
             return fixed
         few = partial(self._too_few, node, units)
-        if isinstance(node, Aggregate) and node.kind in ("median", "quantile") and _alone(design):
+        if isinstance(node, Aggregate) and not node.smooth and _alone(design):
             x = np.sort(self.evaluator.vector(node)[self.evaluator.mask(node)])
-            q = 0.5 if node.kind == "median" else node.q
-            return Order(values=x, q=q, drawn=values, too_few=few)
+            return Order(values=x, q=node.q, drawn=values, too_few=few)
         coarse = partial(self._too_coarse, few)
         return Percentile(drawn=values, too_few=coarse, units=units)
 
@@ -92,7 +91,7 @@ class Leaves:
         """Whether numbers stand around a share, a quantile or a root: ends that map as they are."""
         while node is not None and hits(node, self.evaluator) is None:
             root = isinstance(node, Op) and node.op == "^"
-            order = isinstance(node, Aggregate) and node.kind in ("median", "quantile")
+            order = isinstance(node, Aggregate) and not node.smooth
             inner = _around(node, self.evaluator)
             if order or (root and inner is not None):
                 return True
@@ -185,7 +184,7 @@ def too_few(units: int, level: float, needed: int) -> str:
 
 def _side(node: Scalar) -> float:
     """The probability that a unit lies on the likelier side of what is estimated."""
-    sides = [max(a.q, 1 - a.q) for a in aggregates(node) if a.kind == "quantile"]
+    sides = [max(a.q, 1 - a.q) for a in aggregates(node)]
     return max(sides, default=0.5)
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathdsl.score.quantity import Aggregate, Constant, Op, Scalar, inner_first, parts
+from pathdsl.score.statistics.arithmetic import apply
 from pathdsl.score.statistics.design import Design, row_key
 from pathdsl.score.statistics.evaluate import Evaluator
 
@@ -37,8 +38,8 @@ def is_smooth(node: Scalar) -> bool:
 
 def _is_smooth(node: Scalar) -> bool:
     match node:
-        case Aggregate(kind=kind):
-            return kind in ("mean", "std")
+        case Aggregate():
+            return node.smooth
         case Op(op=op):
             return op in ARITHMETIC
         case Constant():
@@ -238,22 +239,7 @@ class Moments:
         if step.op == "std":
             first, second, n = (totals[:, i] for i in step.args)
             return np.sqrt(np.maximum(second / n - (first / n) ** 2, 0.0) * n / (n - 1))
-        x = [found[i] for i in step.args]
-        match step.op:
-            case "+":
-                return x[0] + x[1]
-            case "-":
-                return x[0] - x[1]
-            case "*":
-                return x[0] * x[1]
-            case "/":
-                return x[0] / x[1]
-            case "^":
-                return np.power(x[0], x[1])
-            case "neg":
-                return -x[0]
-            case _:
-                raise ValueError(f"`{step.op}` is no step")
+        return apply(step.op, [found[i] for i in step.args])
 
     def gradient(self, output: int, totals: np.ndarray, values: list[np.ndarray]) -> np.ndarray:
         """(b, columns) derivatives of a step with respect to the totals."""

@@ -141,7 +141,7 @@ def _range(rows: RowExpr) -> tuple[float, float] | None:
             return value, value
         case RowMetric(metric=metric):
             n = len(metric.measures)
-            if any(m.kind != "top1" for m in metric.measures) or 2**n > CORNERS:
+            if any(m.record.values != "hits" for m in metric.measures) or 2**n > CORNERS:
                 return None
             corners = np.array(list(product((0.0, 1.0), repeat=n)))
             values = metric.evaluate(dict(zip(metric.measures, corners.T, strict=True)))

@@ -24,16 +24,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, isfinite
+from typing import assert_never
 
 from scipy.special import ndtr, ndtri, stdtrit
 
+from pathdsl.lang.signatures.relations import RELATIONS, Asks
 from pathdsl.score.results import Verdict
 from pathdsl.score.statistics.ends import Interval
 
 __all__ = [
-    "FAMILIES", "Judged", "Rule", "adjusted", "benjamini_hochberg", "decide", "holm", "in_doubt",
-    "invert",
-    "settle", "smallest",
+    "CORRECTIONS", "Correction", "Judged", "Rule", "decide", "in_doubt", "invert", "settle",
+    "smallest",
 ]  # fmt: skip
 
 POWER = 0.8
@@ -54,10 +55,15 @@ class Rule:
     exact: bool = False
 
     @property
+    def asks(self) -> Asks:
+        """Where values satisfy the claim: above the threshold, below it or around it."""
+        return RELATIONS[self.relation].asks
+
+    @property
     def bounds(self) -> tuple[float, ...]:
         """Where values begin or cease to satisfy the claim."""
         t, d = self.threshold, self.within
-        return (t - d, t + d) if self.relation == "~=" else (t,)
+        return (t - d, t + d) if self.asks == "around" else (t,)
 
     def doubtful(self, value: float) -> bool:
         """Whether rounding may have moved a value across the threshold."""
@@ -67,17 +73,16 @@ class Rule:
     def satisfied(self, value: float) -> bool:
         """Whether one value satisfies the claim, taken as it is."""
         t, e = self.threshold, self.tolerance if self.exact else 0.0
-        match self.relation:
-            case ">=":
-                return value >= t - e
-            case "<=":
-                return value <= t + e
-            case ">":
-                return value > t + e
-            case "<":
-                return value < t - e
-            case _:
+        strict = RELATIONS[self.relation].strict
+        match self.asks:
+            case "above":
+                return value > t + e if strict else value >= t - e
+            case "below":
+                return value < t - e if strict else value <= t + e
+            case "around":
                 return abs(value - t) <= self.within + e
+            case unknown:
+                assert_never(unknown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +101,7 @@ def decide(rule: Rule, interval: Interval) -> Verdict:
     low, high = rule.satisfied(interval.low), rule.satisfied(interval.high)
     if low and high:
         return Verdict.SUPPORTED
-    if rule.relation == "~=":
+    if rule.asks == "around":
         d = rule.within + rule.tolerance
         outside = interval.low > rule.threshold + d or interval.high < rule.threshold - d
         return Verdict.REFUTED if outside else Verdict.INCONCLUSIVE
@@ -119,7 +124,7 @@ def smallest(rule: Rule, estimate: float, p_value: Callable[[float], float]) -> 
     `p_value(c)` is the smallest alpha whose interval leaves c out.
     """
     t, d, e = rule.threshold, rule.within, rule.tolerance
-    if rule.relation != "~=":
+    if rule.asks != "around":
         return p_value(t + e if estimate > t else t - e) if abs(estimate - t) > e else 1.0
     beyond = abs(estimate - t) - d
     if abs(beyond) <= e:
@@ -147,30 +152,6 @@ def invert(rule: Rule, interval: Callable[[float], Interval]) -> float:
     return float(10.0**high)
 
 
-def adjusted(p_values: Sequence[float], method: str) -> list[float]:
-    """P-values corrected for their number by `holm` or `bh`, in their own order.
-
-    The corrected value is the smallest level of the family at which the member is rejected.
-    """
-    m = len(p_values)
-    order = _ranks(p_values)
-    found = [1.0] * m
-    match method:
-        case "holm":
-            largest = 0.0
-            for j, i in enumerate(order):
-                largest = max(largest, (m - j) * p_values[i])
-                found[i] = min(1.0, largest)
-        case "bh":
-            least = 1.0
-            for j, i in reversed(list(enumerate(order, start=1))):
-                least = min(least, m * p_values[i] / j)
-                found[i] = least
-        case _:
-            raise ValueError(f"`{method}` is no correction")
-    return found
-
-
 Judge = Callable[[float], Verdict]
 
 
@@ -179,11 +160,7 @@ def _ranks(p_values: Sequence[float]) -> list[int]:
     return sorted(range(len(p_values)), key=lambda i: (p_values[i], i))
 
 
-def holm(p_values: Sequence[float], judges: Sequence[Judge], alpha: float) -> list[Judged]:
-    """Verdicts of a family, in its own order; `judges` give each member's verdict at a level.
-
-    Undefined members keep that verdict and count in m; give them p = 1.
-    """
+def _holm(p_values: Sequence[float], judges: Sequence[Judge], alpha: float) -> list[Judged]:
     m = len(p_values)
     found: dict[int, Judged] = {}
     stopped = False
@@ -198,10 +175,15 @@ def holm(p_values: Sequence[float], judges: Sequence[Judge], alpha: float) -> li
     return [found[i] for i in range(m)]
 
 
-def benjamini_hochberg(
-    p_values: Sequence[float], judges: Sequence[Judge], alpha: float
-) -> list[Judged]:
-    """Verdicts of a family with the false discovery rate held at alpha."""
+def _holm_adjusted(p_values: Sequence[float]) -> list[float]:
+    corrected, largest = [1.0] * len(p_values), 0.0
+    for j, i in enumerate(_ranks(p_values)):
+        largest = max(largest, (len(p_values) - j) * p_values[i])
+        corrected[i] = min(1.0, largest)
+    return corrected
+
+
+def _bh(p_values: Sequence[float], judges: Sequence[Judge], alpha: float) -> list[Judged]:
     m = len(p_values)
     order = _ranks(p_values)
     passed = [j for j, i in enumerate(order, start=1) if p_values[i] <= j * alpha / m]
@@ -216,11 +198,32 @@ def benjamini_hochberg(
     return [found[i] for i in range(m)]
 
 
-FAMILIES: dict[str, Callable[[Sequence[float], Sequence[Judge], float], list[Judged]]] = {
-    "holm": holm,
-    "bh": benjamini_hochberg,
+def _bh_adjusted(p_values: Sequence[float]) -> list[float]:
+    corrected, least = [1.0] * len(p_values), 1.0
+    for j, i in reversed(list(enumerate(_ranks(p_values), start=1))):
+        least = min(least, len(p_values) * p_values[i] / j)
+        corrected[i] = least
+    return corrected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """How a family of claims is corrected for their number; all in the family's own order.
+
+    `family(p_values, judges, alpha)`: the verdicts, where `judges` give each member's verdict at a
+    level. Undefined members keep that verdict and count; give them p = 1.
+    `adjusted(p_values)`: for each the smallest level of the family at which it is rejected.
+    """
+
+    family: Callable[[Sequence[float], Sequence[Judge], float], list[Judged]]
+    adjusted: Callable[[Sequence[float]], list[float]]
+
+
+CORRECTIONS = {
+    "holm": Correction(family=_holm, adjusted=_holm_adjusted),
+    "bh": Correction(family=_bh, adjusted=_bh_adjusted),
 }
-"""How each correction of `pathdsl.lang.signatures.methods` judges a family."""
+"""The corrections of `pathdsl.lang.signatures.methods`."""
 
 
 def settle(

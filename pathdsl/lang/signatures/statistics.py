@@ -1,0 +1,50 @@
+"""The functions of expressions, `mean(x)` over the prompts and `max(x, y)`: a record for each.
+
+Source: docs/language.md, `let`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pathdsl.lang.signatures.kinds import REQUIRED, Kind, Parameter, Signature, first, table
+
+__all__ = ["AVERAGING", "STATISTICS", "StatisticRecord"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticRecord(Signature):
+    """What is known of a function.
+
+    `over`: the `moments` of the prompts' values, smooth in the weight of each; their `order`, which
+    hangs on one prompt or two; or `arguments`, numbers of one prompt or of all.
+    """
+
+    over: Literal["moments", "order", "arguments"]
+
+
+_X, _Y = first("x", Kind.EXPRESSION), first("y", Kind.EXPRESSION)
+_Q = Parameter(
+    name="q", kind=Kind.NUMBER, default=REQUIRED, by_place=True, least=0.0, most=1.0, open_ends=True
+)
+
+STATISTICS = table(
+    StatisticRecord(name="mean", parameters=(_X,), example="mean(LD(reference))", over="moments"),
+    StatisticRecord(name="median", parameters=(_X,), example="median(LD(reference))", over="order"),
+    StatisticRecord(
+        name="quantile", parameters=(_X, _Q), example="quantile(LD(reference), 90%)", over="order"
+    ),
+    StatisticRecord(name="std", parameters=(_X,), example="std(LD(reference))", over="moments"),
+    StatisticRecord(name="abs", parameters=(_X,), example="abs(LD(reference))", over="arguments"),
+    StatisticRecord(
+        name="min", parameters=(_X, _Y), any_number=True, example="min(LD(reference), 1)",
+        over="arguments",
+    ),
+    StatisticRecord(
+        name="max", parameters=(_X, _Y), any_number=True, example="max(LD(reference), 0)",
+        over="arguments",
+    ),
+)  # fmt: skip
+AVERAGING = tuple(name for name, one in STATISTICS.items() if one.over != "arguments")
+"""Those that make one number of all prompts."""
