@@ -79,7 +79,7 @@ def suite(outcome: FileOutcome, *, allow_inconclusive: bool = False) -> ET.Eleme
     element.extend(cases)
     warnings = [d for d in outcome.diagnostics if d.severity is Severity.WARNING]
     if warnings:
-        ET.SubElement(element, "system-out").text = _clean(_rendered(warnings, outcome))
+        ET.SubElement(element, "system-out").text = _rendered(outcome, warnings)
     return element
 
 
@@ -106,7 +106,7 @@ def _stopped(outcome: FileOutcome) -> list[ET.Element]:
         message += f", and {many(len(errors) - 1, 'more error')}"
     kind = "fault" if outcome.exit_code is ExitCode.WRONG_INPUT else "machine"
     error = ET.SubElement(case, "error", message=_clean(message), type=kind)
-    error.text = _clean(_rendered(errors, outcome))
+    error.text = _rendered(outcome, errors)
     cases = [case]
     for claim in outcome.program.claims if outcome.program is not None else ():
         cases.append(_test(outcome, claim.name.name, 0.0))
@@ -120,8 +120,8 @@ def _test(outcome: FileOutcome, name: str, seconds: float) -> ET.Element:
     )
 
 
-def _rendered(faults: Sequence[Diagnostic], outcome: FileOutcome) -> str:
-    return render(faults, outcome.sources, style="full", colour=False)
+def _rendered(outcome: FileOutcome, faults: Sequence[Diagnostic]) -> str:
+    return _clean(render(faults, outcome.sources, style="full", colour=False))
 
 
 def _seconds(value: float) -> str:

@@ -17,13 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pathdsl.report.content.claims import ClaimContent, counted
 from pathdsl.report.content.lock import lock_content
-from pathdsl.report.content.method import (
-    checks,
-    cost_text,
-    norms_text,
-    shared_method,
-    store_text,
-)
+from pathdsl.report.content.method import checks, cost_text, norms_text, shared_method, store_text
 from pathdsl.report.content.quantities import families
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.result import outcome_object

@@ -40,20 +40,26 @@ def details(outcome: FileOutcome) -> Object:
 
 
 def drawn(outcome: FileOutcome) -> Object:
-    """Formulas, the drawing of the hypothesis, the lock beside the file and what drifted."""
+    """Formulas, the drawing of the hypothesis, the lock beside the file and what drifted.
+
+    The drawing is null where the file states no hypothesis.
+    """
     from pathdsl.graph.resolve.resolver import Resolver
+    from pathdsl.report.data.drawing import drawing_of, hypothesis_of
     from pathdsl.report.data.lock import comparison_object, lock_file_object
 
     program, session, compared = outcome.program, outcome.session, outcome.comparison
     if program is None:
         return {}
-    resolver = None
+    resolver, drawing, hypothesis = None, None, hypothesis_of(program)
     if session is not None:
         planner = session.planner
         resolver = Resolver(program, planner.shape, planner.limits.max_states)
+        if hypothesis is not None and hypothesis in program.paths:
+            drawing = drawing_of(resolver, program, hypothesis, list(outcome.tasks.values()))
     return {
         "formulas": list(_formulas(program, resolver)),
-        "drawing": _drawing(outcome, program, resolver),
+        "drawing": drawing,
         "lock_file": lock_file_object(outcome.lock, program),
         **({"lock": comparison_object(compared)} if compared is not None else {}),
     }
@@ -143,13 +149,3 @@ def _units(program: Program, resolver: Resolver | None, claim: ast.ClaimDecl) ->
             elif isinstance(declared, ast.GroupDecl):
                 labels |= dict.fromkeys(u.label for u in resolver.units(node))
     return list(labels)
-
-
-def _drawing(outcome: FileOutcome, program: Program, resolver: Resolver | None) -> Object | None:
-    """The drawing of the hypothesis; null where the file states none."""
-    from pathdsl.report.data.drawing import drawing_of, hypothesis_of
-
-    name = hypothesis_of(program)
-    if resolver is None or name is None or name not in program.paths:
-        return None
-    return drawing_of(resolver, program, name, list(outcome.tasks.values()))

@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING
 
 from pathdsl.errors import Diagnostic, ExitCode
 from pathdsl.lang.syntax.source import SourceFile
-from pathdsl.report.data.result import (
-    Object,
-    check_object,
-    diagnostic_object,
-    dump,
-    file_object,
-)
+from pathdsl.report.data.result import Object, check_object, diagnostic_object, dump, file_object
 from pathdsl.report.formats import Document, Settings
 
 if TYPE_CHECKING:

@@ -46,7 +46,7 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
         "drifted": comparison.drifted,
         "identical": comparison.identical,
         "numbers": comparison.numbers,
-        "largest": comparison.largest if isfinite(comparison.largest) else None,
+        "largest": _finite(comparison.largest),
         "tolerance": dict(comparison.tolerance),
         "drift": _drifts(comparison.drifts),
         "surroundings": _drifts(comparison.notes),
@@ -96,14 +96,11 @@ def _printable(text: str) -> str:
 
 def _drifts(drifts: Sequence[Drift]) -> list[dict[str, Any]]:
     """Every drift for JSON."""
-    return [
-        {
-            **asdict(one),
-            "apart": one.apart if isfinite(one.apart or 0.0) else None,
-            "text": note(one),
-        }
-        for one in drifts
-    ]
+    return [asdict(one) | {"apart": _finite(one.apart), "text": note(one)} for one in drifts]
+
+
+def _finite(number: float | None) -> float | None:
+    return number if number is not None and isfinite(number) else None
 
 
 def _kind(code: str) -> str:

@@ -24,17 +24,19 @@ if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
     from pathdsl.engine.proof import Proof
     from pathdsl.plan.taskdata import TaskData
-    from pathdsl.score.results import (
-        ClaimResult,
-        MemberResult,
-        QuantityResult,
-        Spread,
-        TellingRow,
-    )
+    from pathdsl.score.results import ClaimResult, MemberResult, QuantityResult, Spread, TellingRow
 
 __all__ = [
-    "SCHEMA_VERSION", "check_object", "diagnostic_object", "dump", "file_object",
-    "outcome_object", "place_object", "proof_object", "schema",
+    "SCHEMA_VERSION",
+    "check_object",
+    "diagnostic_object",
+    "dump",
+    "fields_of",
+    "file_object",
+    "outcome_object",
+    "place_object",
+    "proof_object",
+    "schema",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
@@ -48,22 +50,15 @@ def dump(value: Object) -> str:
 
 def schema() -> Object:
     """The JSON schema (draft 2020-12) of `check --format json`."""
-    text = (
-        resources.files("pathdsl.report")
-        .joinpath("data/schema/check.schema.json")
-        .read_text("utf-8")
-    )
-    read: Object = json.loads(text)
+    path = resources.files("pathdsl.report") / "data/schema/check.schema.json"
+    read: Object = json.loads(path.read_text("utf-8"))
     return read
 
 
 def check_object(files: Sequence[Object], exit_code: ExitCode) -> Object:
     """What `check --format json` prints; `files` are made by `file_object`."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "files": list(files),
-        "exit_code": int(exit_code),
-    }
+    code = int(exit_code)
+    return {"schema_version": SCHEMA_VERSION, "files": list(files), "exit_code": code}
 
 
 def file_object(outcome: FileOutcome) -> Object:
@@ -80,6 +75,7 @@ def outcome_object(outcome: FileOutcome) -> Object:
 
 def _came_out(outcome: FileOutcome) -> Object:
     program, judgement, sources = outcome.program, outcome.judgement, outcome.sources
+    tally = outcome.tally
     return {
         "path": outcome.path,
         "circuit": program.circuit.name.name if program and program.circuit else None,
@@ -91,7 +87,7 @@ def _came_out(outcome: FileOutcome) -> Object:
         "other_norms": dict(judgement.other_norms) if judgement else {},
         "proofs": [{"task": task, **proof_object(proof)} for task, proof in outcome.proofs],
         "cost": _cost(outcome),
-        "store": _fields_or_null(outcome.tally, "computed stored beside_others"),
+        "store": tally and fields_of(tally, "computed stored beside_others"),
         "exit_code": int(outcome.exit_code),
     }
 
@@ -127,12 +123,12 @@ def place_object(span: Span | None, sources: Mapping[str, SourceFile]) -> Object
 
 def proof_object(proof: Proof) -> Object:
     """One self-check."""
-    return _fields(proof, "code name error tolerance holds compared")
+    return fields_of(proof, "code name error tolerance holds compared")
 
 
 def _quantity(quantity: QuantityResult) -> Object:
     return {
-        **_fields(quantity, "name unit estimate interval n unchanged confidence"),
+        **fields_of(quantity, "name unit estimate interval n unchanged confidence"),
         "members": [_member(member) for member in quantity.members],
         "notes": list(quantity.notes),
         "prompts": _spread(quantity.prompts),
@@ -140,33 +136,39 @@ def _quantity(quantity: QuantityResult) -> Object:
 
 
 def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
+    other = claim.other_norm
     return {
-        **_fields(claim, "name verdict expected as_expected estimate interval relation threshold"),
-        **_fields(claim, "within confidence level n unchanged p_value"),
-        "terms": [{**_fields(t, "text value"), "prompts": _spread(t.prompts)} for t in claim.terms],
+        **fields_of(
+            claim, "name verdict expected as_expected estimate interval relation threshold"
+        ),
+        **fields_of(claim, "within confidence level n unchanged p_value"),
+        "terms": [
+            fields_of(t, "text value") | {"prompts": _spread(t.prompts)} for t in claim.terms
+        ],
         "members": [_member(member) for member in claim.members],
         "prompts": _spread(claim.prompts),
-        "parts": [_fields(p, "field value n estimate interval satisfied") for p in claim.parts],
+        "parts": [fields_of(p, "field value n estimate interval satisfied") for p in claim.parts],
         "worst": [_prompt(row, tasks) for row in claim.worst],
         "notes": list(claim.notes),
-        **_fields(claim, "settle_n text"),
-        "other_norm": _fields_or_null(claim.other_norm, "layernorm verdict estimate interval"),
+        **fields_of(claim, "settle_n text"),
+        "other_norm": other and fields_of(other, "layernorm verdict estimate interval"),
     }
 
 
 def _member(member: MemberResult) -> Object:
-    return _fields(member, "name decided_by estimate interval")
+    return fields_of(member, "name decided_by estimate interval")
 
 
 def _spread(spread: Spread | None) -> Object | None:
-    return _fields_or_null(spread, "n least quartiles most negative satisfied")
+    names = "n least quartiles most negative satisfied"
+    return fields_of(spread, names) if spread is not None else None
 
 
 def _prompt(row: TellingRow, tasks: Mapping[str, TaskData]) -> Object:
     """A prompt that speaks against a claim; its tokens are [] where the rows are not at hand."""
     tokens = tasks[row.task].tokens if row.task in tasks else ()
     at_hand = tokens[row.index] if row.index < len(tokens) else ()
-    return {**_fields(row, "task index row_id value"), "tokens": list(at_hand)}
+    return {**fields_of(row, "task index row_id value"), "tokens": list(at_hand)}
 
 
 def _cost(outcome: FileOutcome) -> Object | None:
@@ -177,18 +179,14 @@ def _cost(outcome: FileOutcome) -> Object | None:
         "runs": sum(len(plan.outputs) for plan in (*outcome.plans, *outcome.other_plans)),
         "plain_runs": sum(cost.plain_runs for cost in outcome.costs),
         "copies": sum(sum(cost.copies_by_layer) for cost in outcome.costs),
-        "forwards": _number(runs + outcome.self_checks),
-        "self_checks": _number(outcome.self_checks),
+        "forwards": _plain(runs + outcome.self_checks),
+        "self_checks": _plain(outcome.self_checks),
     }
 
 
-def _fields(record: object, names: str) -> Object:
-    """The fields of a record by their names."""
+def fields_of(record: object, names: str) -> Object:
+    """The fields of a record by their names, each as JSON has it."""
     return {name: _plain(getattr(record, name)) for name in names.split()}
-
-
-def _fields_or_null(record: object | None, names: str) -> Object | None:
-    return None if record is None else _fields(record, names)
 
 
 def _plain(value: Any) -> Any:
@@ -197,13 +195,8 @@ def _plain(value: Any) -> Any:
         case StrEnum():
             return value.value
         case float():
-            return _number(value)
+            return float(value) if isfinite(value) else None
         case tuple():
             return [float(end) for end in value] if all(map(isfinite, value)) else None
         case _:
             return value
-
-
-def _number(value: float) -> float | None:
-    """The number, or null where there is none."""
-    return float(value) if isfinite(value) else None

@@ -8,8 +8,7 @@ the drawing (`pathdsl.report.data.drawing`), `input` is the bar below and `logit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
 from markupsafe import escape as escape_markup
@@ -18,7 +17,7 @@ from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import declaration
 from pathdsl.report.content.rows import Measured, Object, split_name
 
-__all__ = ["PALETTE", "UnitRow", "circuit_svg", "claims_by_unit", "colours", "unit_rows"]
+__all__ = ["PALETTE", "circuit_svg", "claims_by_unit", "colours", "unit_rows"]
 
 Point = tuple[float, float]
 PALETTE = (
@@ -32,17 +31,8 @@ ACROSS = 4
 """Units side by side in one cell, before a second row of the cell begins."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnitRow:
-    """One drawn unit with everything that quantities and claims say of it."""
-
-    name: str
-    groups: str
-    effects: tuple[tuple[str, str], ...]
-
-
-def unit_rows(drawing: Object, file: Object) -> Iterable[UnitRow]:
-    """Every drawn unit with the quantities and claims that have a member of its name."""
+def unit_rows(drawing: Object, file: Object) -> Iterator[Object]:
+    """Every drawn unit with its `effects`: quantities and claims that have a member of its name."""
     noise = (file.get("rounding") or 0.0) / 100
     effects: dict[str, list[tuple[str, str]]] = {}
 
@@ -57,11 +47,8 @@ def unit_rows(drawing: Object, file: Object) -> Iterable[UnitRow]:
         for one in claim["members"]:
             add(one["name"], claim["name"], one)
     for node in drawing["nodes"]:
-        yield UnitRow(
-            name=node["name"],
-            groups=", ".join(node["groups"]),
-            effects=tuple(dict.fromkeys(effects.get(node["name"], ()))),
-        )
+        own = tuple(dict.fromkeys(effects.get(node["name"], ())))
+        yield {"name": node["name"], "groups": ", ".join(node["groups"]), "effects": own}
 
 
 def claims_by_unit(
@@ -85,7 +72,7 @@ def colours(drawing: Object) -> dict[str, str]:
 
 
 def circuit_svg(
-    drawing: Object, units: Sequence[UnitRow], keys: Mapping[str, Sequence[str]], prefix: str
+    drawing: Object, units: Sequence[Object], keys: Mapping[str, Sequence[str]], prefix: str
 ) -> Markup:
     """The picture; `keys` are the claims of each unit, `prefix` sets its identifiers apart."""
     picture = _Picture(drawing)
@@ -103,7 +90,8 @@ def circuit_svg(
         x, y = picture.places[i]
         fill = colour[node["groups"][0]] if node["groups"] else PLAIN
         concerned = " ".join(keys.get(node["name"], ()))
-        texts = [node["name"], *node["groups"], *(f"{name}: {text}" for name, text in unit.effects)]
+        effects = (f"{name}: {text}" for name, text in unit["effects"])
+        texts = [node["name"], *node["groups"], *effects]
         shape = 'rx="3"' if node["kind"] != "head" else 'rx="12"'
         parts.append(
             f'<g class="unit" tabindex="0" role="img" aria-label="{escape("; ".join(texts))}" '

@@ -6,13 +6,11 @@ there, since most readers of JSON round what is larger than 2**53.
 
 from __future__ import annotations
 
-from typing import Any
-
 from pathdsl.checking.doctor import PROMPTS, Diagnosis, Graph, Memory, TokenizerFacts
 from pathdsl.errors import ExitCode
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.render import render
-from pathdsl.report.data.result import diagnostic_object, proof_object
+from pathdsl.report.data.result import Object, diagnostic_object, proof_object
 from pathdsl.report.numbers import groups_text, many, size_text
 from pathdsl.report.text.style import View, paragraph, table
 
@@ -76,30 +74,24 @@ def doctor_report(diagnosis: Diagnosis, view: View) -> str:
     return "\n".join(lines) + "\n"
 
 
-def doctor_object(diagnosis: Diagnosis) -> dict[str, Any]:
+def doctor_object(diagnosis: Diagnosis) -> Object:
     """The same for programs; what is not known is null."""
+    shape, memory, tokenizer = diagnosis.shape, diagnosis.memory, diagnosis.tokenizer
     return {
         "schema_version": 1,
         "model": diagnosis.source.written,
         "checkable": diagnosis.exit_code is ExitCode.AS_EXPECTED,
-        "structure": None
-        if diagnosis.shape is None
-        else _structure_object(diagnosis.shape, diagnosis),
-        "graph": None if diagnosis.shape is None else _graph_object(Graph.of(diagnosis.shape)),
+        "structure": _structure_object(shape, diagnosis) if shape is not None else None,
+        "graph": _graph_object(shape) if shape is not None else None,
         "parameters": diagnosis.parameters,
-        "memory": None if diagnosis.memory is None else _memory_object(diagnosis.memory),
-        "tokenizer": None
-        if diagnosis.tokenizer is None
-        else _tokenizer_object(diagnosis.tokenizer),
+        "memory": _memory_object(memory) if memory is not None else None,
+        "tokenizer": _tokenizer_object(tokenizer) if tokenizer is not None else None,
         "facts": {name: text for name, text in diagnosis.facts.items() if name != "model"},
         "proofs": [proof_object(proof) for proof in diagnosis.proofs],
         "diagnostics": [diagnostic_object(fault, {}) for fault in diagnosis.faults],
         "needed": _needed(diagnosis),
         "exit_code": int(diagnosis.exit_code),
     }
-
-
-# -------------------------------------------------------------------------------------------------
 
 
 def _needed(diagnosis: Diagnosis) -> list[str]:
@@ -221,7 +213,7 @@ def _tokenizer(tokenizer: TokenizerFacts | None, shape: ModelShape | None) -> st
     return text
 
 
-def _structure_object(shape: ModelShape, diagnosis: Diagnosis) -> dict[str, Any]:
+def _structure_object(shape: ModelShape, diagnosis: Diagnosis) -> Object:
     return {
         "family": shape.family,
         "layers": shape.n_layers,
@@ -238,11 +230,12 @@ def _structure_object(shape: ModelShape, diagnosis: Diagnosis) -> dict[str, Any]
     }
 
 
-def _graph_object(graph: Graph) -> dict[str, Any]:
+def _graph_object(shape: ModelShape) -> Object:
+    graph = Graph.of(shape)
     return {"senders": graph.senders, "edges": graph.edges, "paths": str(graph.paths)}
 
 
-def _memory_object(memory: Memory) -> dict[str, Any]:
+def _memory_object(memory: Memory) -> Object:
     return {
         "weights_bytes": memory.weights,
         "values_bytes": memory.values,
@@ -253,7 +246,7 @@ def _memory_object(memory: Memory) -> dict[str, Any]:
     }
 
 
-def _tokenizer_object(tokenizer: TokenizerFacts) -> dict[str, Any]:
+def _tokenizer_object(tokenizer: TokenizerFacts) -> Object:
     return {
         "kind": tokenizer.name,
         "algorithm": tokenizer.algorithm,

@@ -99,9 +99,6 @@ def file_text(program: Program, view: View) -> str:
     return "\n".join(lines) + "\n"
 
 
-# -------------------------------------------------------------------------------------------------
-
-
 def _source(node: ast.Node, program: Program) -> str:
     source = program.sources.get(node.span.path)
     return source.text[node.span.start : node.span.end].rstrip() if source else ""
@@ -199,7 +196,9 @@ def _measured(decl: ast.ClaimDecl | ast.LetDecl, program: Program, view: View) -
                     pending.append(program.lets[node.name])
     rows = [["  unit", unit_of(program).get(decl.name.name, "none")]]
     if isinstance(decl, ast.ClaimDecl):
-        rows = [["  claims", _asked(decl, program)]]
+        left, right = _text(decl.left, program), _text(decl.right, program)
+        within = f" within {_text(decl.within, program)}" if decl.within is not None else ""
+        rows = [["  claims", f"{left} {decl.relation} {right}{within}"]]
         level = decl.confidence
         rows.append(
             ["  confidence", _text(level, program) if level else "none: the estimate decides"]
@@ -215,12 +214,6 @@ def _measured(decl: ast.ClaimDecl | ast.LetDecl, program: Program, view: View) -
         for i, text in enumerate(texts):
             rows.append([f"  {title}" if i == 0 else "", clip(text, view.width - 16)])
     return table(rows)
-
-
-def _asked(decl: ast.ClaimDecl, program: Program) -> str:
-    within = f" within {_text(decl.within, program)}" if decl.within is not None else ""
-    left, right = _text(decl.left, program), _text(decl.right, program)
-    return f"{left} {decl.relation} {right}{within}"
 
 
 def _task(decl: ast.TaskDecl, program: Program, view: View) -> list[str]:

@@ -93,13 +93,14 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
     counted = sharing(plan)
     shared, own = counted.shared, counted.own
     times = plain(cost.forwards, 2 if cost.forwards < 10 else 1)
+    layers = ", ".join(map(str, cost.copies_by_layer))
     facts = [
         ["  prompts", f"{task.n_rows:,}, up to {task.n_pos} tokens"],
         ["  treated", str(part.spec.treated) if part.spec.treated else "none"],
         ["  norms", "frozen; `check` judges again with recomputed ones" if plan.frozen else ""],
         ["  runs", f"{len(plan.outputs):,}, from {many(cost.plain_runs, 'plain run')}"],
         ["  copies", f"{shared + own:,}: {shared:,} shared by several runs, {own:,} of one run"],
-        ["", _layers(cost.copies_by_layer)],
+        ["", f"by layer: {layers}" if any(cost.copies_by_layer) else ""],
         ["  cost", f"about {times} plain forward passes over the same prompts, "
          f"{plain(part.self_checks, 1)} more for self-checks"],
         ["  memory", f"{size_text(cost.row_bytes)} a prompt, "
@@ -123,10 +124,6 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
     if rest:
         lines.append(f"  … {many(rest, 'more run')}; `--all` shows them")
     return lines
-
-
-def _layers(counts: tuple[int, ...]) -> str:
-    return "by layer: " + ", ".join(str(n) for n in counts) if any(counts) else ""
 
 
 def plan_object(outcome: PlanOutcome) -> dict[str, Any]:

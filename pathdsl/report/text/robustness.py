@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from pathdsl.checking.robustness import ClaimRobustness, Judged, Robustness
-from pathdsl.report.data.result import diagnostic_object
+from pathdsl.report.data.result import Object, diagnostic_object, fields_of
 from pathdsl.report.numbers import many, pair, shown, wanted_text
 from pathdsl.report.text.style import View, paragraph, table
 from pathdsl.score.results import ClaimResult, Verdict
@@ -17,7 +16,8 @@ _COLOURS = {
     Verdict.SUPPORTED: "green", Verdict.REFUTED: "red", Verdict.INCONCLUSIVE: "yellow",
     Verdict.UNDEFINED: "magenta",
 }  # fmt: skip
-Object = dict[str, Any]
+RESULT = "verdict estimate interval n"
+NO_RESULT: Object = dict.fromkeys(RESULT.split())
 
 
 def robustness_report(robustness: Robustness, silent: Mapping[str, str], view: View) -> str:
@@ -120,33 +120,18 @@ def _claim_object(claim: ClaimRobustness) -> Object:
     own = claim.own
     return {
         "name": claim.name,
-        "relation": own.relation,
-        "threshold": own.threshold,
-        "within": own.within,
-        "expected": own.expected.value,
-        "as_written": _result_object(own),
+        **fields_of(own, "relation threshold within expected"),
+        "as_written": fields_of(own, RESULT),
         "cells": [
             {
                 "cell": judged.cell.name,
                 "applies": judged.applies,
                 "why": judged.why or None,
                 "flipped": claim.flipped(judged),
-                **_result_object(judged.result),
+                **(fields_of(judged.result, RESULT) if judged.result else NO_RESULT),
             }
             for judged in claim.cells
         ],
         "worst": claim.worst.cell.name if claim.worst is not None else None,
         "flips": len(claim.flips),
-    }
-
-
-def _result_object(result: ClaimResult | None) -> Object:
-    if result is None:
-        return {"verdict": None, "estimate": None, "interval": None, "n": None}
-    ends = result.interval
-    return {
-        "verdict": result.verdict.value,
-        "estimate": result.estimate,
-        "interval": list(ends) if ends is not None else None,
-        "n": result.n,
     }
