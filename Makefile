@@ -18,11 +18,11 @@ check: $(VENV)/.installed
 	$(VENV)/bin/pathdsl check hypotheses/quickstart
 
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile
 
 # Also the random cases that are marked `long`; docs/tests.md has the numbers.
 test-long: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) -m ''
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile -m ''
 
 # The same tests with the newest transformers that pyproject.toml allows, all else as pinned; what
 # transformers itself pins goes with it. `make test-newest TESTS=tests/engine` runs a part.
@@ -32,7 +32,7 @@ test-newest: $(NEWEST)/.torch
 	  transformers -e '.[dev]'
 	@$(NEWEST)/bin/python -c 'import torch, transformers; \
 	  print("transformers", transformers.__version__, "torch", torch.__version__)'
-	OMP_NUM_THREADS=1 $(NEWEST)/bin/python -m pytest -n $(JOBS) $(TESTS)
+	OMP_NUM_THREADS=1 $(NEWEST)/bin/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

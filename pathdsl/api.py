@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pathdsl.checking.check import check_file
@@ -30,13 +30,11 @@ __all__ = ["Result", "check_path", "vet_counts"]
 class Result:
     """What a check found out about one file.
 
-    `outcome` is everything there is, with the session, the plans and the prompts; `replaced` says
-    what was set in place of what the file says. As text (`print(result)`) it is the report of
-    `pathdsl check`, in a notebook a table.
+    `outcome` is everything there is, with the session, the plans and the prompts. As text
+    (`print(result)`) it is the report of `pathdsl check`, in a notebook a table.
     """
 
     outcome: FileOutcome
-    replaced: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -64,6 +62,11 @@ class Result:
         return self.outcome.diagnostics
 
     @property
+    def replaced(self) -> Mapping[str, str]:
+        """What was set in place of what the file says, by name."""
+        return self.outcome.replaced
+
+    @property
     def exit_code(self) -> ExitCode:
         """What `pathdsl check` would exit with; 0 when every claim came out as expected."""
         return self.outcome.exit_code
@@ -84,8 +87,7 @@ class Result:
         """The object that `pathdsl check --format json` prints, for the schema of version 1."""
         from pathdsl.report.data.result import check_object, file_object
 
-        file = file_object(self.outcome, self.outcome.sources, self.replaced)
-        return check_object([file], self.exit_code)
+        return check_object([file_object(self.outcome)], self.exit_code)
 
     def to_frame(self, of: Literal["claims", "quantities"] = "claims") -> pandas.DataFrame:
         """A data frame with a row for each claim, or for each quantity.
@@ -132,7 +134,7 @@ class Result:
         from pathdsl.report.text.check import report
         from pathdsl.report.text.style import View
 
-        return report(self.outcome, self.outcome.sources, View(), self.replaced).rstrip("\n")
+        return report(self.outcome, View()).rstrip("\n")
 
     def __repr__(self) -> str:
         from pathdsl.report.text.check import summary_line
@@ -144,7 +146,7 @@ class Result:
         """What notebooks show."""
         from pathdsl.report.page.notebook import notebook
 
-        return notebook(self.outcome, self.outcome.sources, self.replaced)
+        return notebook(self.outcome)
 
 
 def check_path(path: str, options: CheckOptions, models: Mapping[str, str]) -> Result:
@@ -161,7 +163,7 @@ def check_path(path: str, options: CheckOptions, models: Mapping[str, str]) -> R
         raise TypeError(f"`only={options.only!r}`: wanted the name of a claim or quantity")
     try:
         vet_names([path], options)
-        return Result(outcome=check_file(path, options), replaced=options.replaced)
+        return Result(outcome=check_file(path, options))
     except UnknownName as error:
         if error.option == "models":
             raise ValueError(f"`models`: no model `{error.name}`; {error.why}") from None

@@ -58,7 +58,7 @@ SAMPLES: Mapping[str, Samples] = {
     "shrinking": Samples("cases against the tree that hypothesis draws", 5, 15),
     "meaning": Samples("drawn path sets that have a meaning", 4, 10),
     "ends": Samples("misses of each interval of docs/levels.md", 60, 250),
-    "extremes": Samples("claims of extremes where nothing is there", 30, 60),
+    "extremes": Samples("claims of extremes where nothing is there", 20, 60),
     "absolute": Samples("coverage of absolute values and extremes", 100, 250),
     "families": Samples("false verdicts in a family by Holm", 40, 80),
     "files": Samples("files on a model without effects", 4, 8),

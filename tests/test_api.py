@@ -38,7 +38,7 @@ def result(file: Path) -> Result:
 
 
 def made_up() -> Result:
-    return Result(outcome=outcome(), replaced={"take": "5"})
+    return Result(outcome=replace(outcome(), replaced={"take": "5"}))
 
 
 class Cells(HTMLParser):
@@ -252,5 +252,5 @@ def test_notebooks_escape_what_files_say() -> None:
         made, judgement=judgement, path=evil, program=None, methodology={"model": evil},
         diagnostics=tuple(replace(d, message=evil, span=None) for d in made.diagnostics),
     )  # fmt: skip
-    text = Result(outcome=made, replaced={"take": evil})._repr_html_()
+    text = Result(outcome=replace(made, replaced={"take": evil}))._repr_html_()
     assert "script" not in Cells(text).tags and text.count("&lt;script&gt;") >= 6

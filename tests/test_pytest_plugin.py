@@ -249,7 +249,7 @@ def test_the_entry_point_can_be_switched_off(
 
 def test_the_tests_of_this_project_collect_no_circuit_file() -> None:
     command = [sys.executable, "-m", "pytest", "-p", "pathdsl.pytest_plugin", "--collect-only",
-               "-q", "tests/cases", "tests/docs"]  # fmt: skip
+               "-q", "tests/cases", "tests/docs/test_limits.py"]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert "tests/docs/test_readme.py" in done.stdout, done.stdout + done.stderr
+    assert "tests/docs/test_limits.py" in done.stdout, done.stdout + done.stderr
     assert ".circuit::" not in done.stdout and "PD" not in done.stderr

@@ -93,6 +93,7 @@ class _Check:
             program=self.program,
             diagnostics=tuple(sort_diagnostics(self.faults, first=self.path)),
             exit_code=code,
+            replaced=self.options.replaced,
             seconds=time.monotonic() - self.started,
         )
 
@@ -153,6 +154,7 @@ class _Check:
             program=program,
             diagnostics=tuple(sort_diagnostics(self.faults, first=self.path)),
             exit_code=exit_code(judgement, options.allow_inconclusive),
+            replaced=options.replaced,
             judgement=judgement,
             methodology=methodology(ready, model.facts, options),
             proofs=tuple(proofs.proved),

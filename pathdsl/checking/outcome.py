@@ -29,6 +29,7 @@ __all__ = ["FileOutcome"]
 class FileOutcome:
     """Everything a report may say about one file.
 
+    `replaced` is what the command line set in place of what the file says, by name.
     `methodology`: text by name, in the order to print. `session`: for `--values`. `plans` are those
     that were executed, `other_plans` those of the second norm mode, `costs` are of both;
     `self_checks` is what those cost that were made now, in plain forward passes; `tally`
@@ -41,6 +42,7 @@ class FileOutcome:
     program: Program | None
     diagnostics: tuple[Diagnostic, ...]
     exit_code: ExitCode
+    replaced: Mapping[str, str] = field(default_factory=dict)
     judgement: Judgement | None = None
     methodology: Mapping[str, str] = field(default_factory=dict)
     proofs: tuple[tuple[str, Proof], ...] = ()

@@ -41,7 +41,7 @@ class TaskPlan:
 class PlanOutcome:
     """Everything `plan` may say about one file; `adaptive` are claims that search for knockouts.
 
-    `memory`: bytes that the values of one batch may take.
+    `memory`: bytes that the values of one batch may take. `replaced`: as of a `FileOutcome`.
     """
 
     path: str
@@ -53,6 +53,7 @@ class PlanOutcome:
     adaptive: tuple[str, ...]
     later_runs: int
     memory: int
+    replaced: Mapping[str, str]
     warnings: tuple[Diagnostic, ...] = ()
 
     @property
@@ -104,5 +105,6 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         adaptive=asked.adaptive,
         later_runs=asked.later_runs,
         memory=planner.limits.memory,
+        replaced=options.replaced,
         warnings=(*faults, *ready.warnings),
     )

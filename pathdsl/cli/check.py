@@ -80,7 +80,7 @@ def check(
     no_color: NoColor = False,
 ) -> None:
     """Judge the claims of files: vet the data, run the model, print verdicts."""
-    from pathdsl.report.formats import Settings, check_document
+    from pathdsl.report.formats import Settings, document_of
     from pathdsl.report.text.style import View
 
     if values is not None and values.suffix not in (".jsonl", ".csv"):
@@ -100,16 +100,14 @@ def check(
     )
     codes: list[ExitCode] = []
     rows: list[dict[str, object]] = []
-    settings = Settings(
-        view=view, replaced=options.replaced, allow_inconclusive=allow_inconclusive, locked=locked
-    )
-    document = check_document(style.value, settings)
+    settings = Settings(view=view, allow_inconclusive=allow_inconclusive, locked=locked)
+    document = document_of(style.value, "check", settings)
     names = files_with(files, options)
     guard = Guard()
     with result_store(off=no_cache or locked) as store:
         options = replace(options, store=store)
         for name in names:
-            outcome = failed(name)
+            outcome = failed(name, options)
             with guard.of(name):
                 outcome = checked(name, options, quiet=quiet)
             codes.append(outcome.exit_code)

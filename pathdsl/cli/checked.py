@@ -45,6 +45,9 @@ def checked(path: str, options: CheckOptions, *, quiet: bool = False) -> FileOut
         return check_file(path, replace(options, progress=None if quiet else display.show))
 
 
-def failed(path: str) -> FileOutcome:
+def failed(path: str, options: CheckOptions) -> FileOutcome:
     """The outcome of a file that broke the checker, which the guard has told."""
-    return FileOutcome(path=path, program=None, diagnostics=(), exit_code=ExitCode.MACHINE_FAILED)
+    return FileOutcome(
+        path=path, program=None, diagnostics=(), exit_code=ExitCode.MACHINE_FAILED,
+        replaced=options.replaced,
+    )  # fmt: skip

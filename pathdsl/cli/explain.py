@@ -55,9 +55,9 @@ def _page(subject: str, view: View) -> str | None:
     from pathdsl.lang.rules import pages
     from pathdsl.report.text.explain_page import page_text
 
-    known = pages()
-    by_name = {page.name: page for page in known.values()}
-    page = known.get(subject.upper()) or by_name.get(subject.lower())
+    by_code = pages()
+    by_name = {page.name: page for page in by_code.values()}
+    page = by_code.get(subject.upper()) or by_name.get(subject.lower())
     return page_text(page, view) if page is not None else None
 
 
@@ -120,5 +120,5 @@ def _unknown(subject: str) -> str:
 
     names = [*pages(), *(page.name for page in pages().values()), *tasks.names()]
     hint = did_you_mean(subject, names)
-    wanted = "wanted a code (PD203), FILE:NAME, or a generator (" + ", ".join(tasks.names()) + ")"
-    return f"nothing is known of `{subject}`; {hint or wanted}\n"
+    usage = "wanted a code (PD203), FILE:NAME, or a generator (" + ", ".join(tasks.names()) + ")"
+    return f"nothing is known of `{subject}`; {hint or usage}\n"

@@ -33,25 +33,25 @@ def lint(
 
     Exits 2 where there is an error; warnings never change the exit code.
     """
-    from pathdsl.report.formats import Settings, lint_document
+    from pathdsl.report.formats import Settings, document_of
     from pathdsl.report.text.style import View
 
     view = View(colour=colour_on(sys.stdout, off=no_color))
-    document = lint_document(style.value, Settings(view=view))
+    document = document_of(style.value, "lint", Settings(view=view))
     wrong = False
     guard, fence = Guard(), FREE if allow_outside else None
     for name in expand(files):
         with guard.of(name):
-            path, found, sources = _linted(name, fence)
-            wrong = wrong or any(d.severity is Severity.ERROR for d in found)
-            out(document.linted(path, found, sources))
+            path, faults, sources = _linted(name, fence)
+            wrong = wrong or any(d.severity is Severity.ERROR for d in faults)
+            out(document.linted(path, faults, sources))
     code = max(ExitCode.WRONG_INPUT if wrong else ExitCode.AS_EXPECTED, guard.code)
     out(document.end(code))
     raise typer.Exit(code)
 
 
 def _linted(name: str, fence: Fence | None) -> tuple[str, list[Diagnostic], dict[str, SourceFile]]:
-    """The path of a file as it is told, its faults, and the texts that they point into."""
+    """The path of a file as reports write it, its faults, and the texts that they point into."""
     from pathdsl.checking.prepare import vet_file
 
     path, text = name, None

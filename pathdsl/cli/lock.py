@@ -80,7 +80,7 @@ def lock(
     guard = Guard()
     with result_store(off=True):
         for name in names:
-            outcome = failed(name)
+            outcome = failed(name, options)
             with guard.of(name):
                 outcome = checked(name, options, quiet=quiet)
             code, faults = outcome.exit_code, list(outcome.diagnostics)
@@ -139,7 +139,7 @@ def _object(
         "path": outcome.path,
         "lock": lock_path(outcome.path) if locked or written else None,
         "written": written,
-        "before": comparison_object(changed),
+        "before": comparison_object(changed) if changed is not None else None,
         "claims": {c.name: c.verdict.value for c in outcome.judgement.claims}
         if outcome.judgement
         else {},

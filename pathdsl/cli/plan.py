@@ -77,11 +77,11 @@ def plan(
         if outcome is None:
             continue
         if style is Format.JSON:
-            objects.append(plan_object(outcome, options.replaced))
+            objects.append(plan_object(outcome))
             continue
         if outcome.warnings:
             complain(outcome.warnings, outcome.sources)
-        out(plan_report(outcome, view, options.replaced))
+        out(plan_report(outcome, view))
     code = max(*codes, guard.code)
     if style is Format.JSON:
         out(dump({"schema_version": 1, "files": objects, "exit_code": int(code)}))

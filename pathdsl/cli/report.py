@@ -108,7 +108,7 @@ def report(
         files_with([file], options)
         with result_store(off=no_cache or locked) as store:
             outcome = checked(file, replace(options, store=store))
-        result = _object(outcome, options.replaced)
+        result = _object(outcome)
     text = write(result, to.value)
     if output is None:
         out(text)
@@ -135,15 +135,10 @@ def _read(file: str) -> Mapping[str, Any]:
         ) from error
 
 
-def _object(outcome: FileOutcome, replaced: Mapping[str, str]) -> Mapping[str, Any]:
+def _object(outcome: FileOutcome) -> Mapping[str, Any]:
     """The object of a check made now; faults that stopped it are printed, too."""
-    from pathdsl.report.data.lock import comparison_object
     from pathdsl.report.data.result import check_object, file_object
 
-    sources = outcome.sources
     if outcome.judgement is None and outcome.diagnostics:
-        complain(outcome.diagnostics, sources)
-    file = file_object(outcome, sources, replaced)
-    if outcome.comparison is not None:
-        file["lock"] = comparison_object(outcome.comparison)
-    return check_object([file], outcome.exit_code)
+        complain(outcome.diagnostics, outcome.sources)
+    return check_object([file_object(outcome)], outcome.exit_code)

@@ -139,11 +139,11 @@ def robustness(
             raise UnknownName.member(only)
     quiet_axes = silent(base) if not grid else {}
     if style is Format.JSON:
-        out(dump(robustness_object(found, quiet_axes, options.replaced)))
+        out(dump(robustness_object(found, quiet_axes)))
     elif found.claims:
         colour = colour_on(sys.stdout, off=no_color)
-        view = View(width=columns(), colour=colour, noise=found.noise)
-        out(robustness_report(found, quiet_axes, options.replaced, view))
+        view = View(width=columns(), colour=colour)
+        out(robustness_report(found, quiet_axes, view))
     if not found.claims:
         wrong = [d for d in found.base.diagnostics if d.severity is Severity.ERROR]
         complain(wrong, found.base.sources)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from pathdsl.errors import Diagnostic, ExitCode
 from pathdsl.lang.syntax.source import SourceFile
@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # `lint` prints formats, too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
 
 __all__ = [
-    "FORMATS", "CheckDocument", "Format", "LintDocument", "Settings", "Verb",
-    "check_document", "format_of", "lint_document", "taken_by", "write",
+    "FORMATS", "Document", "Format", "Settings", "Verb", "document_of", "format_of", "taken_by",
+    "write",
 ]  # fmt: skip
 
 Verb = Literal["check", "lint", "report"]
@@ -32,41 +32,39 @@ class Settings:
     """What the command line says of how files are printed; `locked`: each beside its lock."""
 
     view: View = field(default_factory=View)
-    replaced: Mapping[str, str] = field(default_factory=dict)
     allow_inconclusive: bool = False
     locked: bool = False
 
 
-class CheckDocument(Protocol):
-    """What `check` prints of the files of one command line; made from the settings."""
+class Document:
+    """What one command prints of its files in a format; a text that it gives is printed at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
 
     def checked(self, outcome: FileOutcome) -> str:
-        """Take in one file, keeping nothing of its session; the text to print at once."""
-
-    def end(self, code: ExitCode) -> str:
-        """The text to print after the last file; `code` is what the process exits with."""
-
-
-class LintDocument(Protocol):
-    """What `lint` prints of the files of one command line; made from the settings."""
+        """Take in one file that was checked, keeping nothing of its session."""
+        raise NotImplementedError
 
     def linted(
         self, path: str, diagnostics: Sequence[Diagnostic], sources: Mapping[str, SourceFile]
     ) -> str:
-        """Take in one file; the text to print at once."""
+        """Take in one file that was linted."""
+        raise NotImplementedError
 
     def end(self, code: ExitCode) -> str:
-        """The text to print after the last file; `code` is what the process exits with."""
+        """What stands after the last file; `code` is what the process exits with."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Format:
     """One format.
 
-    `check`, `lint` and `report` name what makes it, as `module:attribute`, or are "" where that
-    command does not take it: a CheckDocument, a LintDocument, and a function from the object that
-    `check --format json` prints to the text. `method` is the method of a `Result` that gives
-    it, or "". `one_document`: several files make one document, else they follow one another.
+    `makers` names what makes it as `module:attribute`, by the command that takes it: a kind of
+    Document for `check` and `lint`, for `report` a function from the object that `check --format
+    json` prints to the text. `method` is the method of a `Result` that gives it, or "".
+    `one_document`: several files make one document, else they follow one another.
     """
 
     name: str
@@ -74,73 +72,65 @@ class Format:
     suffix: str
     media_type: str
     one_document: bool
-    check: str
-    lint: str
-    report: str
+    makers: Mapping[Verb, str]
     method: str
-
-    def made_by(self, verb: Verb) -> str:
-        """What makes it for a command; "" where that one does not take it."""
-        named: str = getattr(self, verb)
-        return named
 
 
 _T, _D, _A, _P = (f"pathdsl.report.{folder}" for folder in ("text", "data", "annotate", "page"))
 FORMATS = (
     Format(
         name="text", shows="the report for people", suffix=".txt", media_type="text/plain",
-        one_document=False, check=f"{_T}.check:CheckText", lint=f"{_T}.lint:LintText", report="",
-        method="__str__",
+        one_document=False, method="__str__",
+        makers={"check": f"{_T}.check:CheckText", "lint": f"{_T}.lint:LintText"},
     ),
     Format(
         name="json", shows="everything, as one object with a schema", suffix=".json",
-        media_type="application/json", one_document=True, check=f"{_D}.documents:CheckJson",
-        lint=f"{_D}.documents:LintJson", report="", method="to_dict",
+        media_type="application/json", one_document=True, method="to_dict",
+        makers={"check": f"{_D}.documents:Json", "lint": f"{_D}.documents:Json"},
     ),
     Format(
         name="concise", shows="a line for each fault", suffix=".txt", media_type="text/plain",
-        one_document=False, check="", lint=f"{_T}.lint:LintConcise", report="", method="",
+        one_document=False, method="", makers={"lint": f"{_T}.lint:LintConcise"},
     ),
     Format(
         name="junit", shows="a suite for each file, a test case for each claim", suffix=".xml",
-        media_type="application/xml", one_document=True, check=f"{_A}.junit:JUnit", lint="",
-        report="", method="",
+        media_type="application/xml", one_document=True, method="",
+        makers={"check": f"{_A}.junit:JUnit"},
     ),
     Format(
         name="sarif", shows="faults, and claims not as expected, at their lines", suffix=".sarif",
-        media_type="application/sarif+json", one_document=True, check=f"{_A}.sarif:Sarif",
-        lint=f"{_A}.sarif:Sarif", report="", method="",
+        media_type="application/sarif+json", one_document=True, method="",
+        makers={"check": f"{_A}.sarif:Sarif", "lint": f"{_A}.sarif:Sarif"},
     ),
     Format(
         name="github", shows="the same as workflow commands of GitHub", suffix=".txt",
-        media_type="text/plain", one_document=True, check=f"{_A}.github:GitHub",
-        lint=f"{_A}.github:GitHub", report="", method="",
+        media_type="text/plain", one_document=True, method="",
+        makers={"check": f"{_A}.github:GitHub", "lint": f"{_A}.github:GitHub"},
     ),
     Format(
         name="html", shows="one page with drawings, for a browser", suffix=".html",
-        media_type="text/html", one_document=True, check="", lint="", report=f"{_P}.html:html",
-        method="",
+        media_type="text/html", one_document=True, method="",
+        makers={"report": f"{_P}.html:html"},
     ),
     Format(
         name="tex", shows="macros of LaTeX, for a paper", suffix=".tex",
-        media_type="application/x-tex", one_document=True, check="", lint="",
-        report=f"{_P}.latex:latex", method="",
+        media_type="application/x-tex", one_document=True, method="",
+        makers={"report": f"{_P}.latex:latex"},
     ),
     Format(
         name="md", shows="Markdown", suffix=".md", media_type="text/markdown", one_document=True,
-        check="", lint="", report=f"{_P}.markdown:markdown", method="",
+        method="", makers={"report": f"{_P}.markdown:markdown"},
     ),
     Format(
         name="notebook", shows="tables for the cell of a notebook", suffix=".html",
-        media_type="text/html", one_document=False, check="", lint="", report="",
-        method="_repr_html_",
+        media_type="text/html", one_document=False, method="_repr_html_", makers={},
     ),
 )  # fmt: skip
 
 
 def taken_by(verb: Verb) -> list[Format]:
     """The formats that a command takes, its default first."""
-    return [one for one in FORMATS if one.made_by(verb)]
+    return [one for one in FORMATS if verb in one.makers]
 
 
 def format_of(name: str) -> Format:
@@ -148,15 +138,9 @@ def format_of(name: str) -> Format:
     return {one.name: one for one in FORMATS}[name]
 
 
-def check_document(name: str, settings: Settings) -> CheckDocument:
-    """An empty document of a format that `check` takes."""
-    made: CheckDocument = _maker(name, "check")(settings)
-    return made
-
-
-def lint_document(name: str, settings: Settings) -> LintDocument:
-    """An empty document of a format that `lint` takes."""
-    made: LintDocument = _maker(name, "lint")(settings)
+def document_of(name: str, verb: Verb, settings: Settings) -> Document:
+    """An empty document of a format that `check` or `lint` takes."""
+    made: Document = _maker(name, verb)(settings)
     return made
 
 
@@ -168,7 +152,7 @@ def write(result: Mapping[str, Any], name: str) -> str:
 
 def _maker(name: str, verb: Verb) -> Any:
     """What makes a format for a command; ValueError where that command does not take it."""
-    named = format_of(name).made_by(verb)
-    if not named:
+    makers = format_of(name).makers
+    if verb not in makers:
         raise ValueError(f"`{verb}` does not write `{name}`")
-    return resolve_name(named)
+    return resolve_name(makers[verb])

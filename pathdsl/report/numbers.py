@@ -42,12 +42,12 @@ def digits(value: float, interval: Pair | None) -> int | None:
     if largest == 0:
         return 0
     if width > 0 and width > largest * 1e-4:
-        wanted = 1 - floor(log10(width))
+        places = 1 - floor(log10(width))
     else:
-        wanted = 3 - floor(log10(largest))
-    if largest >= 1e7 or wanted > _MOST + 2 or (wanted > _MOST and largest < 1e-4):
+        places = 3 - floor(log10(largest))
+    if largest >= 1e7 or places > _MOST + 2 or (places > _MOST and largest < 1e-4):
         return None
-    return max(0, min(wanted, _MOST))
+    return max(0, min(places, _MOST))
 
 
 def apart(
@@ -108,9 +108,9 @@ def pair(
 
 def wanted_text(relation: str, threshold: float | None, within: float | None) -> str:
     """What a claim states of its number: `>= 0.8`, `~= 1 within 0.1`."""
-    known = threshold is not None and isfinite(threshold)
+    defined = threshold is not None and isfinite(threshold)
     margin = f" within {within:g}" if within is not None else ""
-    return f"{relation} {f'{threshold:g}' if known else 'undefined'}{margin}"
+    return f"{relation} {f'{threshold:g}' if defined else 'undefined'}{margin}"
 
 
 def many(count: int, word: str, words: str = "") -> str:

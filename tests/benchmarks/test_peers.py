@@ -32,7 +32,14 @@ def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "_in_child", peers.run_child)
 
 
-def test_hooks_agree_in_processes_of_their_own() -> None:
+def test_hooks_agree_in_processes_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hooks in one; the program itself is in this one."""
+    real = peers._in_child
+
+    def in_child(arguments: dict[str, object]) -> dict[str, object]:
+        return (peers.run_child if arguments["peer"] == "pathdsl" else real)(arguments)
+
+    monkeypatch.setattr(peers, "_in_child", in_child)
     (row,) = compared(["W3"], "hooks")
     assert row["agrees"] and row["runs"] == 1
 

@@ -71,7 +71,7 @@ def between(sizes: tuple[float, float]) -> str:
 
 def text_of(outcome: FileOutcome, **options: object) -> str:
     view = replace(View(width=100), **options)  # type: ignore[arg-type]
-    return report(outcome, {}, view)
+    return report(outcome, view)
 
 
 def test_the_modes_differ(sizes: tuple[float, float]) -> None:
@@ -160,7 +160,7 @@ def test_tasks_of_different_modes(tmp_path: Path) -> None:
 
 def test_json_says_both(tmp_path: Path, sizes: tuple[float, float]) -> None:
     outcome = check(tmp_path, FROZEN + between(sizes))
-    file = json.loads(dump(file_object(outcome, {}, {})))
+    file = json.loads(dump(file_object(outcome)))
     Draft202012Validator(schema()).validate(check_object([file], ExitCode.AS_EXPECTED))
     assert file["other_norms"] == {"copy": "recompute"}
     (claim,) = file["claims"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import multiprocessing
 import os
 import subprocess
@@ -68,6 +69,31 @@ def process(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comple
         [sys.executable, "-m", "pathdsl", *arguments],
         cwd=cwd, capture_output=True, text=True, timeout=300, env={**os.environ, **environment},
     )  # fmt: skip
+
+
+SEVERAL = """
+import contextlib, io, json, sys
+from pathdsl.cli.main import _run
+done = []
+for words in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        with contextlib.redirect_stderr(io.StringIO()) as err:
+            code = _run(words, False)
+    done.append((words, code, out.getvalue(), err.getvalue()))
+print(json.dumps(done))
+"""
+
+
+def in_one_process(
+    commands: list[list[str]], *, cwd: Path, before: str = "", **environment: str
+) -> list[subprocess.CompletedProcess[str]]:
+    """Several commands in one process of their own; `before`: a script that it runs first."""
+    done = subprocess.run(
+        [sys.executable, "-c", before + SEVERAL, json.dumps(commands)],
+        cwd=cwd, capture_output=True, text=True, timeout=300, env={**os.environ, **environment},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [subprocess.CompletedProcess(*one) for one in json.loads(done.stdout)]
 
 
 def forked(act: Callable[[], object]) -> BaseProcess:

@@ -16,7 +16,7 @@ import pytest
 from pathdsl.cli import main as cli
 from pathdsl.engine.store.store import INDEX
 from pathdsl.report.data.result import schema
-from tests.cli.run import INDUCTION, forked, pathdsl, process
+from tests.cli.run import INDUCTION, forked, pathdsl
 
 Capture = pytest.CaptureFixture[str]
 
@@ -72,16 +72,6 @@ def test_a_second_check_computes_nothing_and_says_the_same(file: Path, capsys: C
     assert without_store(first) == without_store(second) == without_store(third)
     # The reports are the same bytes up to there, digits included.
     assert first.replace(json.dumps(stores[0]), "").splitlines()[:20] == second.splitlines()[:20]
-
-
-def test_another_process_finds_the_same_keys(file: Path) -> None:
-    arguments = ("check", "x.circuit", "--format", "json", "--threads", "1")
-    found = [
-        json.loads(run(*arguments, cwd=file.parent, PYTHONHASHSEED="1").stdout)
-        for run in (process, pathdsl)
-    ]
-    assert found[0]["files"][0]["store"]["computed"] > 0
-    assert found[1]["files"][0]["store"]["computed"] == 0
 
 
 def test_no_cache_neither_reads_nor_writes(file: Path, capsys: Capture) -> None:

@@ -13,7 +13,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from pathdsl.report.data.result import schema
-from tests.cli.run import BROKEN, INDUCTION, LIBRARY, pathdsl, process
+from tests.cli.run import BROKEN, INDUCTION, LIBRARY, in_one_process, pathdsl
 
 REFUTED = "claim wrong: mean(LD(keep(none))) >= 1 at 95% confidence\n"
 
@@ -26,11 +26,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_as_expected_is_0_and_json_is_valid_and_the_same_in_every_process(folder: Path) -> None:
-    arguments = ("check", "good.circuit", "--format", "json", "--no-cache", "--threads", "1")
-    first = process(*arguments, cwd=folder, PYTHONHASHSEED="1")
-    second = pathdsl(*arguments, cwd=folder)
-    assert first.returncode == 0, first.stdout + first.stderr
-    assert first.stdout == second.stdout
+    """What another process of another hash seed prints, keeps and locks is found here again."""
+    alone = ["check", "good.circuit", "--format", "json", "--no-cache", "--threads", "1"]
+    kept = [word for word in alone if word != "--no-cache"]
+    commands = [alone, kept, ["lock", str(folder / "good.circuit"), "--memory", "1MB"]]
+    first, _, locks = in_one_process(commands, cwd=folder, PYTHONHASHSEED="7")
+    assert first.returncode == locks.returncode == 0, first.stdout + first.stderr + locks.stderr
+    lock = (folder / "good.circuit.lock").read_bytes()
+    (folder / "good.circuit.lock").unlink()
+    assert first.stdout == pathdsl(*alone, cwd=folder).stdout
+    store = json.loads(pathdsl(*kept, cwd=folder).stdout)["files"][0]["store"]
+    assert store["computed"] == 0 < store["stored"]
+    assert pathdsl("lock", "good.circuit", cwd=folder).returncode == 0
+    assert (folder / "good.circuit.lock").read_bytes() == lock
     found = json.loads(first.stdout)
     Draft202012Validator(schema()).validate(found)
     (file,) = found["files"]

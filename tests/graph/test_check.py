@@ -182,26 +182,6 @@ def test_edges_to_range_over_need_no_path_of_their_own(edges: str, wanted: list)
     assert [d.code for d in found] == [w if isinstance(w, str) else w[0] for w in wanted]
 
 
-LINTED = [
-    page
-    for page in PAGES
-    if page.failing
-    and page.failing.command == "lint"
-    and not any(name.endswith("config.json") for name in page.failing.files)
-]
-
-
-@pytest.mark.parametrize("page", LINTED, ids=lambda page: page.code)
-def test_page_examples(page: object, tmp_path: object) -> None:
-    for example, wanted in ((page.failing, True), (page.passing, False)):  # type: ignore[attr-defined]
-        for name, content in example.files.items():
-            (tmp_path / name).write_text(content)  # type: ignore[operator]
-        path = str(tmp_path / "example.circuit")  # type: ignore[operator]
-        found = check_graph(program(example.text, path), shape(4, 4))
-        assert (page.code in {d.code for d in found}) is wanted  # type: ignore[attr-defined]
-        assert wanted or not found
-
-
 def test_every_code_has_a_page() -> None:
     assert {page.code for page in PAGES} <= set(pages())
 

@@ -144,7 +144,7 @@ def test_does_its_task(name: str, dtype: torch.dtype, tolerance: float) -> None:
 @pytest.mark.parametrize("kind", ["paired", "mean", "zero"])
 def test_every_true_edge_matters_and_no_other(name: str, kind: str) -> None:
     known, model = truth(name), load(name)
-    rows = get(known["task"]).rows(take=40, **known["arguments"])
+    rows = get(known["task"]).rows(take=16, **known["arguments"])
     plain, _ = forward(model, ids(rows, "prompt"))
     base = difference(plain, rows, name)
     _, treated = forward(model, ids(rows, "prompt_other"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from pathdsl.report.data.result import check_object, dump, file_object
@@ -14,9 +15,8 @@ TEX = r"50%_#&$^~{}\input{secret}\write18{rm}"
 
 def made_up() -> dict[str, Any]:
     """The made-up outcome as `check --format json` prints it."""
-    made = outcome()
-    assert made.program is not None
-    file = file_object(made, made.program.sources, {"take": "5"})
+    made = replace(outcome(), replaced={"take": "5"})
+    file = file_object(made)
     found: dict[str, Any] = json.loads(dump(check_object([file], made.exit_code)))
     return found
 

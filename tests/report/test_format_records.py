@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 from pkgutil import resolve_name
@@ -20,11 +18,12 @@ from pathdsl.report.formats import (
     Format,
     Settings,
     Verb,
-    check_document,
+    document_of,
     format_of,
     taken_by,
     write,
 )
+from tests.cli.run import in_one_process
 from tests.report.outcomes import outcome
 from tests.report.pages import made_up
 
@@ -46,16 +45,13 @@ class Verdicts:
 formats.FORMATS += (
     formats.Format(
         name="made-up", shows="verdicts", suffix=".made-up", media_type="text/made-up",
-        one_document=True, check="__main__:Verdicts", lint="", report="", method="",
+        one_document=True, makers={"check": "__main__:Verdicts"}, method="",
     ),
 )
-import sys
-from pathdsl.cli.main import main
-main(sys.argv[1:])
 '''
 GIVEN = {
     "name": "made-up", "shows": "verdicts", "suffix": ".made-up", "media_type": "text/made-up",
-    "one_document": True, "check": "x:Y", "lint": "", "report": "", "method": "",
+    "one_document": True, "makers": {"check": "x:Y"}, "method": "",
 }  # fmt: skip
 
 
@@ -66,20 +62,16 @@ def test_a_record_needs_every_field(field: str) -> None:
         Format(**{name: value for name, value in GIVEN.items() if name != field})
 
 
-def test_a_made_up_format_is_known_to_the_command_line(tmp_path: Path) -> None:
-    script = tmp_path / "made_up.py"
-    script.write_text(MADE_UP, encoding="utf-8")
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(script), *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-    assert "|made-up" in run("check", "--help").stdout
-    assert "made-up" not in run("lint", "--help").stdout + run("report", "--help").stdout
+def test_a_made_up_format_is_known_to_the_command_line() -> None:
     wrong = "hypotheses/quickstart/wrong.circuit"
-    done = run("check", wrong, "--format", "made-up", "--no-cache", "--quiet")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "refuted refuted 0\n", "")
-    refused = run("lint", wrong, "--format", "made-up")
+    commands = [
+        ["check", "--help"], ["lint", "--help"], ["report", "--help"],
+        ["check", wrong, "--format", "made-up", "--no-cache", "--quiet"],
+        ["lint", wrong, "--format", "made-up"],
+    ]  # fmt: skip
+    check, lint, report, judged, refused = in_one_process(commands, cwd=ROOT, before=MADE_UP)
+    assert "|made-up" in check.stdout and "made-up" not in lint.stdout + report.stdout
+    assert (judged.returncode, judged.stdout, judged.stderr) == (0, "refuted refuted 0\n", "")
     assert refused.returncode == 2 and "made-up" in refused.stderr
 
 
@@ -93,16 +85,15 @@ def test_commands_take_the_formats_of_the_records() -> None:
 @pytest.mark.parametrize("one", FORMATS, ids=lambda one: one.name)
 def test_every_record_names_what_there_is(one: Format) -> None:
     assert format_of(one.name) is one, "names are told apart"
-    makers = [one.made_by(verb) for verb in VERBS if one.made_by(verb)]
-    assert all(callable(resolve_name(named)) for named in makers)
-    assert makers or one.method
+    assert all(callable(resolve_name(named)) for named in one.makers.values())
+    assert set(one.makers) <= set(VERBS) and (one.makers or one.method)
     assert not one.method or callable(getattr(Result, one.method))
     assert one.suffix.startswith(".") and re.fullmatch(r"\w+/[\w+-]+", one.media_type)
 
 
 @pytest.mark.parametrize("one", taken_by("check"), ids=lambda one: one.name)
 def test_one_document_comes_at_the_end(one: Format) -> None:
-    document = check_document(one.name, Settings())
+    document = document_of(one.name, "check", Settings())
     texts = [document.checked(outcome()) for _ in range(2)]
     assert all(not text for text in texts) is one.one_document
     assert document.end(ExitCode.NOT_AS_EXPECTED).endswith("\n")
@@ -121,7 +112,7 @@ def test_the_table_of_the_page_is_that_of_the_records() -> None:
             f"`{one.name}`",
             one.shows,
             ", ".join(
-                [f"`{options[verb]}`" for verb in VERBS if one.made_by(verb)]
+                [f"`{options[verb]}`" for verb in VERBS if verb in one.makers]
                 + ([f"`Result.{one.method}`"] if one.method else [])
             ),
             f"`{one.suffix}`",

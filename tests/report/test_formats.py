@@ -16,8 +16,7 @@ from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import Diagnostic, ExitCode, Severity, Span
 from pathdsl.lang.program import load_program
 from pathdsl.lang.rules import pages
-from pathdsl.lang.syntax.source import SourceFile
-from pathdsl.report.annotate.findings import Finding, Place, of_diagnostics, of_outcome, said
+from pathdsl.report.annotate.findings import Finding, of_diagnostics, of_outcome, said
 from pathdsl.report.annotate.github import command, github, summary
 from pathdsl.report.annotate.junit import junit, suite
 from pathdsl.report.annotate.sarif import CLAIMS, sarif
@@ -63,7 +62,7 @@ def vet_junit(text: str) -> ET.Element:
     return root
 
 
-def stopped(text: str = TEXT) -> tuple[FileOutcome, dict[str, SourceFile]]:
+def stopped(text: str = TEXT) -> FileOutcome:
     program, _ = load_program("b.circuit", text)
     span = Span(path="b.circuit", start=text.index("each"), end=text.index("each") + 4)
     faults = (
@@ -73,18 +72,12 @@ def stopped(text: str = TEXT) -> tuple[FileOutcome, dict[str, SourceFile]]:
         Diagnostic(code="PD501", message="not said", span=span, severity=Severity.WARNING),
     )  # fmt: skip
     code = ExitCode.WRONG_INPUT
-    made = FileOutcome(path="b.circuit", program=program, diagnostics=faults, exit_code=code)
-    return made, dict(program.sources)
-
-
-def sources_of(made: FileOutcome) -> dict[str, SourceFile]:
-    assert made.program is not None
-    return dict(made.program.sources)
+    return FileOutcome(path="b.circuit", program=program, diagnostics=faults, exit_code=code)
 
 
 def test_junit_has_a_case_for_each_claim() -> None:
     made = replace(outcome(), seconds=5.0)
-    root = vet_junit(junit([suite(made, sources_of(made))]))
+    root = vet_junit(junit([suite(made)]))
     cases = {case.attrib["name"]: case for case in root.iter("testcase")}
     assert list(cases) == ["sufficient", "control", "complete", "each[a9.h9@END]", "ratio"]
     failed = {name for name, case in cases.items() if case.find("failure") is not None}
@@ -103,8 +96,8 @@ def test_junit_has_a_case_for_each_claim() -> None:
 
 
 def test_junit_of_a_file_that_was_not_judged_is_an_error() -> None:
-    made, sources = stopped()
-    root = vet_junit(junit([suite(made, sources), suite(outcome(), {})]))
+    made = stopped()
+    root = vet_junit(junit([suite(made), suite(outcome())]))
     assert (root.attrib["tests"], root.attrib["errors"], root.attrib["failures"]) == ("7", "1", "3")
     first, each = root.findall("testsuite")[0].findall("testcase")
     error = first.find("error")
@@ -117,7 +110,7 @@ def test_junit_of_a_file_that_was_not_judged_is_an_error() -> None:
 
 def test_junit_skips_what_may_be_inconclusive() -> None:
     made = outcome()
-    root = vet_junit(junit([suite(made, sources_of(made), allow_inconclusive=True)]))
+    root = vet_junit(junit([suite(made, allow_inconclusive=True)]))
     skipped = [c.attrib["name"] for c in root.iter("testcase") if c.find("skipped") is not None]
     assert skipped == ["each[a9.h9@END]"] and root.attrib["failures"] == "2"
 
@@ -127,7 +120,7 @@ def test_junit_is_xml_whatever_a_file_says() -> None:
     assert made.judgement is not None
     odd = claim("a<b>&\x1b[31m", Verdict.REFUTED, text="]]>\x00\ud800 é\n50%")
     made = replace(made, judgement=replace(made.judgement, claims=(odd,)), path='x"<\x07.circuit')
-    text = junit([suite(made, {})])
+    text = junit([suite(made)])
     assert text.isascii()
     (case,) = vet_junit(text).iter("testcase")
     assert case.attrib["name"] == "a<b>&\ufffd[31m"
@@ -144,8 +137,8 @@ def test_findings_are_where_claims_are_written() -> None:
         made, program=program, path="c.circuit", diagnostics=(),
         judgement=replace(made.judgement, claims=(member,)),
     )  # fmt: skip
-    (found,) = of_outcome(made, {})
-    assert found.place == Place(path="c.circuit", line=5, column=7, end_line=5, end_column=11)
+    (found,) = of_outcome(made)
+    assert found.place == dict(path="c.circuit", line=5, column=7, end_line=5, end_column=11)
     assert found.rule == "claim-refuted" and found.level == "error"
 
 
@@ -166,9 +159,7 @@ def test_what_is_said_of_a_claim() -> None:
 def test_an_excused_claim_is_a_warning() -> None:
     made = outcome()
     levels = {
-        f.name: f.level
-        for f in of_outcome(made, {}, allow_inconclusive=True)
-        if f.claim is not None
+        f.name: f.level for f in of_outcome(made, allow_inconclusive=True) if f.claim is not None
     }
     assert levels == {"complete": "error", "each[a9.h9@END]": "warning", "ratio": "error"}
 
@@ -185,9 +176,9 @@ def found_sarif(findings: list[Finding], code: ExitCode = ExitCode.WRONG_INPUT) 
 
 
 def test_sarif_has_every_fault_and_failed_claim() -> None:
-    made, sources = stopped()
+    made = stopped()
     judged = outcome()
-    run = found_sarif([*of_outcome(made, sources), *of_outcome(judged, sources_of(judged))])
+    run = found_sarif([*of_outcome(made), *of_outcome(judged)])
     assert [r["ruleId"] for r in run["results"]] == [
         "PD203", "PD635", "PD501", "PD431", "claim-refuted", "claim-inconclusive",
         "claim-undefined",
@@ -233,7 +224,7 @@ def test_sarif_of_an_absolute_path_is_a_file_address(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["message", "level"])
 def test_the_sarif_schema_notices_faults(key: str) -> None:
-    log = sarif(of_outcome(outcome(), {}), ExitCode.WRONG_INPUT)
+    log = sarif(of_outcome(outcome()), ExitCode.WRONG_INPUT)
     result = log["runs"][0]["results"][0]
     result[key] = {"texts": "m"} if key == "message" else "fatal"
     with pytest.raises(ValidationError):
@@ -241,7 +232,7 @@ def test_the_sarif_schema_notices_faults(key: str) -> None:
 
 
 def test_github_commands_cannot_be_broken_out_of() -> None:
-    place = Place(path="a,b:c%\n.circuit", line=3, column=2, end_line=3, end_column=9)
+    place = dict(path="a,b:c%\n.circuit", line=3, column=2, end_line=3, end_column=9)
     finding = Finding(
         rule="PD203", name="n", level="error", message="50%\r\n::error::x, y: z", place=place
     )
@@ -249,14 +240,14 @@ def test_github_commands_cannot_be_broken_out_of() -> None:
         "::error file=a%2Cb%3Ac%25%0A.circuit,line=3,endLine=3,col=2,endColumn=9,title=PD203 n"
         "::50%25%0D%0A::error::x, y: z"
     )
-    over_lines = replace(finding, place=Place(path="a", line=3, column=2, end_line=4, end_column=9))
+    over_lines = replace(finding, place=dict(path="a", line=3, column=2, end_line=4, end_column=9))
     assert command(over_lines).startswith("::error file=a,line=3,endLine=4,title=PD203 n::")
 
 
 def test_github_has_a_line_for_each_finding_and_one_for_all() -> None:
-    made, sources = stopped()
+    made = stopped()
     judged = outcome()
-    findings = [*of_outcome(made, sources), *of_outcome(judged, sources_of(judged))]
+    findings = [*of_outcome(made), *of_outcome(judged)]
     lines = github(findings, summary(findings, 2, 5)).splitlines()
     assert len(lines) == len(findings) + 1
     assert lines[0].startswith(

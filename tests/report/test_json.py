@@ -14,9 +14,7 @@ from tests.report.outcomes import outcome
 
 
 def found() -> dict:
-    made = outcome()
-    assert made.program is not None
-    file = file_object(made, made.program.sources, {"take": "5"})
+    file = file_object(replace(outcome(), replaced={"take": "5"}))
     return json.loads(dump(check_object([file], ExitCode.NOT_AS_EXPECTED)))
 
 
@@ -57,6 +55,6 @@ def test_no_number_is_nan() -> None:
         made.judgement.quantities[0], estimate=float("nan"), interval=(float("-inf"), 1.0)
     )
     made = replace(made, judgement=replace(made.judgement, quantities=(first,)))
-    file = file_object(made, {}, {})
+    file = file_object(made)
     assert file["quantities"][0]["estimate"] is None and file["quantities"][0]["interval"] is None
     dump(file)

@@ -48,8 +48,7 @@ def lock(text: str | None = None) -> dict[str, Any]:
 
 def result(found: LockFile | None, compared: dict[str, Any] | None = None) -> dict[str, Any]:
     made = replace(outcome(), lock=found)
-    assert made.program is not None
-    file = file_object(made, made.program.sources, {})
+    file = file_object(made)
     if compared is not None:
         file["lock"] = compared
     read: dict[str, Any] = json.loads(dump(check_object([file], made.exit_code)))

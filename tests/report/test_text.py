@@ -61,9 +61,7 @@ SUMMARY = (
 
 
 def text(view: View, **replaced: str) -> str:
-    found = outcome()
-    assert found.program is not None
-    return report(found, found.program.sources, view, replaced)
+    return report(replace(outcome(), replaced=replaced), view)
 
 
 def test_claims_and_summary() -> None:
@@ -90,7 +88,7 @@ def test_what_tasks_share_is_said_once_and_unread_tasks_by_name_only() -> None:
         found, methodology=said, plans=plans, tasks=dict.fromkeys(names, found.tasks["ioi"])
     )
     assert found.program is not None
-    told = " ".join(report(shown, found.program.sources, View(width=400)).split())
+    told = " ".join(report(shown, View(width=400)).split())
     assert "task ioi, 4 prompts · task other, 4 prompts Quantities" in told.replace(
         told[told.index(" warning[") : told.index(" Quantities")], ""
     )
@@ -136,7 +134,7 @@ def test_files_that_were_not_judged() -> None:
     stopped = FileOutcome(
         path="x.circuit", program=None, diagnostics=(), exit_code=ExitCode.WRONG_INPUT
     )
-    assert report(stopped, {}, View()).endswith("not checked: its faults are above\n")
+    assert report(stopped, View()).endswith("not checked: its faults are above\n")
     codes = [ExitCode.AS_EXPECTED, ExitCode.WRONG_INPUT, ExitCode.NOTHING_TO_CHECK]
     assert closing(codes, View()) == "\n3 files: 1 as expected, 1 with faults, 1 without claims\n"
     assert closing(codes[:1], View()) == ""
@@ -184,7 +182,7 @@ def test_a_strangers_tokens_do_not_steer_the_terminal(colour: bool) -> None:
     assert judgement is not None
     claims = tuple(replace(one, text="x\x1b]0;y\x07") for one in judgement.claims)
     made = replace(made, tasks={"ioi": bad}, judgement=replace(judgement, claims=claims))
-    text = printed(report(made, {}, View(colour=colour)))
+    text = printed(report(made, View(colour=colour)))
     assert "[U+001B][2J" in text and "[U+202E]b" in text and "[U+0007]" in text
     assert not set(text) & set("\x07\u202e")
     assert ("\x1b[" in text) is colour and "\x1b[2J" not in text and "\x1b]" not in text

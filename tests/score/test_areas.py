@@ -40,8 +40,15 @@ def test_weights_are_trapezoids():
     assert sum(weights()) == pytest.approx(0.999)
 
 
-@pytest.mark.parametrize("average", ["ratio_of_means", "mean_of_ratios"])
-@pytest.mark.parametrize("rank", ["signed", "absolute"])
+@pytest.mark.parametrize(
+    ("rank", "average"),
+    [
+        ("signed", "ratio_of_means"),
+        ("absolute", "mean_of_ratios"),
+        pytest.param("signed", "mean_of_ratios", marks=pytest.mark.long),
+        pytest.param("absolute", "ratio_of_means", marks=pytest.mark.long),
+    ],
+)
 def test_areas_by_hand(rank, average):
     header = HEADER.replace("treated = other", f"treated = other; average = {average}")
     ranking = FakeRanking(rank == "signed")

@@ -53,7 +53,7 @@ def test_the_docs_name_all_quantities() -> None:
 @pytest.mark.parametrize(
     ("name", "n", "said"),
     [
-        pytest.param(*row, marks=pytest.mark.long if row[1] == 40 else ())
+        pytest.param(*row, marks=pytest.mark.long if row[1] == 40 or "real" in row[0] else ())
         for row in documented() if row[1] in (20, 40)
     ],
 )  # fmt: skip

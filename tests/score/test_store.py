@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import pathdsl.checking.proofs as proofs
 import pathdsl.engine.lazy_model as lazymodel
 import pathdsl.engine.planner as planner_module
 import pathdsl.engine.recall as recall
-import pathdsl.engine.self_check as selfcheck
 import pathdsl.engine.session as session_module
 import pathdsl.engine.store.store as store_module
 from pathdsl.checking.check import check_file
@@ -241,14 +241,14 @@ def test_what_an_edit_costs(tmp_path: Path, old: str, new: str, computes: bool) 
 def test_what_does_not_prove_itself_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = selfcheck.prove_null_pair
+    real = proofs.prove_null_pair
     with Store(tmp_path / "store") as store:
         monkeypatch.setattr(
-            selfcheck, "prove_null_pair", lambda *a: replace(real(*a), error=float("nan"))
+            proofs, "prove_null_pair", lambda *a: replace(real(*a), error=float("nan"))
         )
         failed = check(tmp_path, GOOD, store)
         assert failed.exit_code is ExitCode.MACHINE_FAILED
-        monkeypatch.setattr(selfcheck, "prove_null_pair", real)
+        monkeypatch.setattr(proofs, "prove_null_pair", real)
         good = check(tmp_path, GOOD, store)
         assert good.exit_code is ExitCode.AS_EXPECTED and counts(good)[1] == 0
 
@@ -256,14 +256,12 @@ def test_what_does_not_prove_itself_is_not_kept(
 def test_a_model_that_does_not_prove_itself_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = selfcheck.prove
+    real = proofs.prove
     with Store(tmp_path / "store") as store:
-        monkeypatch.setattr(
-            selfcheck, "prove", lambda *a: [replace(p, error=1.0) for p in real(*a)]
-        )
+        monkeypatch.setattr(proofs, "prove", lambda *a: [replace(p, error=1.0) for p in real(*a)])
         for _ in range(2):
             assert check(tmp_path, GOOD, store).exit_code is ExitCode.MACHINE_FAILED
-        monkeypatch.setattr(selfcheck, "prove", real)
+        monkeypatch.setattr(proofs, "prove", real)
         assert check(tmp_path, GOOD, store).exit_code is ExitCode.AS_EXPECTED
 
 
@@ -469,9 +467,9 @@ def test_parts_of_a_plan_that_does_not_prove_itself_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recall, "EVERY", 0.0)
-    real = selfcheck.prove_null_pair
+    real = proofs.prove_null_pair
     with Store(tmp_path / "store") as store:
-        monkeypatch.setattr(selfcheck, "prove_null_pair", lambda *a: replace(real(*a), error=1.0))
+        monkeypatch.setattr(proofs, "prove_null_pair", lambda *a: replace(real(*a), error=1.0))
         check(tmp_path, SWEEP, store, limits=SMALL)
         assert contents(store).blobs == ()
 

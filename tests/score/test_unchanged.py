@@ -14,7 +14,6 @@ from pathdsl.checking.outcome import FileOutcome
 from pathdsl.engine.data.treated import moved_places, unchanged_rows, vet_treated
 from pathdsl.errors import ExitCode, Severity
 from pathdsl.graph.paths.pathset import Pos
-from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.plan.treated import TreatedSpec
 from pathdsl.report.data.result import file_object
 from pathdsl.report.text.check import report
@@ -159,10 +158,9 @@ def test_rows_with_nothing_to_treat_stand_beside_n(treated: str, code: str, tmp_
     assert outcome.judgement is not None
     (claim,) = outcome.judgement.claims
     assert (claim.n, claim.unchanged) == (40, 30)
-    text = " ".join(report(outcome, {}, View()).split())
+    text = " ".join(report(outcome, View()).split())
     assert "n = 40, 30 with nothing to treat, 95% confidence" in text
-    sources: dict[str, SourceFile] = {}
-    found = file_object(outcome, sources, {})
+    found = file_object(outcome)
     assert found["claims"][0]["unchanged"] == 30
     assert [(q["name"], q["unchanged"]) for q in found["quantities"]] == [
         ("lost", 30),

@@ -1,6 +1,6 @@
 """The functions of expressions, `mean(x)` over the prompts and `max(x, y)`: a record for each.
 
-Source: docs/language.md, Expressions.
+Source: docs/language.md, `let`.
 """
 
 from __future__ import annotations

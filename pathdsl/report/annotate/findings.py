@@ -14,17 +14,16 @@ from pathdsl.errors import Diagnostic, Severity, Span
 from pathdsl.lang.rules import name_of
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.report.content.claims import ClaimContent
-from pathdsl.report.content.file import file_content
+from pathdsl.report.content.file import FileContent
 from pathdsl.report.content.rows import Object
-from pathdsl.report.data.result import outcome_object
-from pathdsl.report.formats import Settings
+from pathdsl.report.data.result import outcome_object, place_object
+from pathdsl.report.formats import Document, Settings
 
 if TYPE_CHECKING:  # `lint` prints findings too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
-    from pathdsl.lang.program import Program
 
 __all__ = [
-    "Annotations", "Finding", "Level", "Place", "claim_place", "excused", "level_of", "message_of",
+    "Annotations", "Finding", "Level", "excused", "level_of", "message_of",
     "of_diagnostics", "of_outcome", "said",
 ]  # fmt: skip
 
@@ -32,41 +31,31 @@ Level = Literal["error", "warning"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A stretch of a file; `line` and what follows are None where the text is not at hand."""
-
-    path: str
-    line: int | None = None
-    column: int | None = None
-    end_line: int | None = None
-    end_column: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One fault or one claim; `rule` is the code or `claim-VERDICT`, `name` its title.
 
-    `related` are further places, each with what it has to do with the finding. `claim` is the JSON
-    object of a claim, None for a fault.
+    `place` is a span's JSON object, its lines None where the text is not at hand. `related` are
+    further places, each with what it has to do with the finding. `claim` is the JSON object of a
+    claim, None for a fault.
     """
 
     rule: str
     name: str
     level: Level
     message: str
-    place: Place
-    related: tuple[tuple[Place, str], ...] = ()
+    place: Object
+    related: tuple[tuple[Object, str], ...] = ()
     claim: Object | None = None
 
 
-class Annotations:
+class Annotations(Document):
     """The findings of the files of one command line; a format says what it ends with.
 
     `n_claims` is None where files were only linted.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.findings: list[Finding] = []
         self.n_files = 0
         self.n_claims: int | None = None
@@ -74,7 +63,7 @@ class Annotations:
     def checked(self, outcome: FileOutcome) -> str:
         """Take in one file that was checked."""
         allowed = self.settings.allow_inconclusive
-        self.findings += of_outcome(outcome, outcome.sources, allow_inconclusive=allowed)
+        self.findings += of_outcome(outcome, allow_inconclusive=allowed)
         self.n_files += 1
         claims = outcome.judgement.claims if outcome.judgement is not None else ()
         self.n_claims = (self.n_claims or 0) + len(claims)
@@ -89,16 +78,16 @@ class Annotations:
         return ""
 
 
-def of_outcome(
-    outcome: FileOutcome, sources: Mapping[str, SourceFile], *, allow_inconclusive: bool = False
-) -> list[Finding]:
+def of_outcome(outcome: FileOutcome, *, allow_inconclusive: bool = False) -> list[Finding]:
     """The faults of one file, then its claims that did not come out as expected, in file order.
 
     A claim that `allow_inconclusive` excuses is a warning.
     """
-    findings = of_diagnostics(outcome.diagnostics, sources, outcome.path)
-    file = outcome_object(outcome, sources, {})
-    for numbers, claim in zip(file["claims"], file_content(file).claims, strict=True):
+    findings = of_diagnostics(outcome.diagnostics, outcome.sources, outcome.path)
+    file = outcome_object(outcome)
+    declared = outcome.program.claims if outcome.program is not None else ()
+    names = {one.name.name: one.name.span for one in declared}
+    for numbers, claim in zip(file["claims"], FileContent(file).claims, strict=True):
         level = level_of(claim, allow_inconclusive)
         if level is not None:
             findings.append(
@@ -107,7 +96,7 @@ def of_outcome(
                     name=claim.name,
                     level=level,
                     message="\n".join(text for text in (said(claim), claim.text) if text),
-                    place=claim_place(claim.declared, outcome.program, sources, outcome.path),
+                    place=_place(names.get(claim.declared), outcome.sources, outcome.path),
                     claim=numbers,
                 )
             )
@@ -124,8 +113,8 @@ def of_diagnostics(
             name=name_of(fault.code),
             level="error" if fault.severity is Severity.ERROR else "warning",
             message=message_of(fault),
-            place=_place(fault.span, sources) if fault.span is not None else Place(path=path),
-            related=tuple((_place(span, sources), text) for span, text in fault.labels),
+            place=_place(fault.span, sources, path),
+            related=tuple((_place(span, sources, path), text) for span, text in fault.labels),
         )
         for fault in diagnostics
     ]
@@ -159,22 +148,6 @@ def level_of(claim: ClaimContent, allow_inconclusive: bool) -> Level | None:
     return "warning" if excused(claim, allow_inconclusive) else "error"
 
 
-def claim_place(
-    name: str, program: Program | None, sources: Mapping[str, SourceFile], path: str
-) -> Place:
-    """Where a declared claim has its name; the file alone where the program has no such claim."""
-    claims = program.claims if program is not None else ()
-    for claim in claims:
-        if claim.name.name == name:
-            texts = {**sources, **(program.sources if program is not None else {})}
-            return _place(claim.name.span, texts)
-    return Place(path=path)
-
-
-def _place(span: Span, sources: Mapping[str, SourceFile]) -> Place:
-    source = sources.get(span.path)
-    if source is None:
-        return Place(path=span.path)
-    line, column = source.line_col(span.start)
-    end_line, end_column = source.line_col(span.end)
-    return Place(path=span.path, line=line, column=column, end_line=end_line, end_column=end_column)
+def _place(span: Span | None, sources: Mapping[str, SourceFile], path: str) -> Object:
+    """The JSON object of a span; the whole of the file `path` where there is none."""
+    return place_object(span, sources) or {"path": path, "line": None}

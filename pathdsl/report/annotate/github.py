@@ -38,11 +38,11 @@ def github(findings: Sequence[Finding], closing: str) -> str:
 def command(finding: Finding) -> str:
     """The workflow command of one finding, without a line break."""
     place = finding.place
-    properties: dict[str, object] = {"file": PurePath(place.path).as_posix()}
-    if place.line is not None:
-        properties |= {"line": place.line, "endLine": place.end_line}
-        if place.line == place.end_line:  # columns are read within one line only
-            properties |= {"col": place.column, "endColumn": place.end_column}
+    properties: dict[str, object] = {"file": PurePath(place["path"]).as_posix()}
+    if place["line"] is not None:
+        properties |= {"line": place["line"], "endLine": place["end_line"]}
+        if place["line"] == place["end_line"]:  # columns are read within one line only
+            properties |= {"col": place["column"], "endColumn": place["end_column"]}
     if finding.claim is not None:
         properties["title"] = f"{finding.claim['verdict']}: {finding.name}"
     else:

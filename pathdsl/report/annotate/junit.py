@@ -13,18 +13,17 @@ are replaced.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree as ET
 
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.render import render
-from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import visible
 from pathdsl.report.annotate.findings import excused, said
 from pathdsl.report.content.claims import ClaimContent
 from pathdsl.report.content.file import content_of
-from pathdsl.report.formats import Settings
+from pathdsl.report.formats import Document, Settings
 from pathdsl.report.numbers import many
 from pathdsl.report.text.claims import claim_block
 from pathdsl.report.text.style import View
@@ -36,17 +35,17 @@ COUNTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-class JUnit:
+class JUnit(Document):
     """The suites of several files."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self._suites: list[ET.Element] = []
 
     def checked(self, outcome: FileOutcome) -> str:
         """Take in one file."""
         allowed = self.settings.allow_inconclusive
-        self._suites.append(suite(outcome, outcome.sources, allow_inconclusive=allowed))
+        self._suites.append(suite(outcome, allow_inconclusive=allowed))
         return ""
 
     def end(self, code: ExitCode) -> str:
@@ -66,15 +65,13 @@ def junit(suites: Iterable[ET.Element]) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{body}\n'
 
 
-def suite(
-    outcome: FileOutcome, sources: Mapping[str, SourceFile], *, allow_inconclusive: bool = False
-) -> ET.Element:
+def suite(outcome: FileOutcome, *, allow_inconclusive: bool = False) -> ET.Element:
     """The suite of one file; without claims and faults it has no case."""
     claims = content_of(outcome).claims
     share = outcome.seconds / max(1, len(claims))
     cases = [_case(outcome, claim, share, allow_inconclusive) for claim in claims]
     if outcome.exit_code in (ExitCode.WRONG_INPUT, ExitCode.MACHINE_FAILED):
-        cases = _stopped(outcome, sources)
+        cases = _stopped(outcome)
     element = ET.Element("testsuite", name=_clean(outcome.path), tests=str(len(cases)))
     for name, tag in COUNTS.items():
         element.set(name, str(sum(case.find(tag) is not None for case in cases)))
@@ -82,7 +79,7 @@ def suite(
     element.extend(cases)
     warnings = [d for d in outcome.diagnostics if d.severity is Severity.WARNING]
     if warnings:
-        ET.SubElement(element, "system-out").text = _clean(_rendered(warnings, sources))
+        ET.SubElement(element, "system-out").text = _clean(_rendered(warnings, outcome))
     return element
 
 
@@ -100,7 +97,7 @@ def _case(
     return case
 
 
-def _stopped(outcome: FileOutcome, sources: Mapping[str, SourceFile]) -> list[ET.Element]:
+def _stopped(outcome: FileOutcome) -> list[ET.Element]:
     """The cases of a file that could not be judged: the faults, and its claims as skipped."""
     errors = [d for d in outcome.diagnostics if d.severity is Severity.ERROR]
     case = _test(outcome, CHECK, outcome.seconds)
@@ -109,7 +106,7 @@ def _stopped(outcome: FileOutcome, sources: Mapping[str, SourceFile]) -> list[ET
         message += f", and {many(len(errors) - 1, 'more error')}"
     kind = "fault" if outcome.exit_code is ExitCode.WRONG_INPUT else "machine"
     error = ET.SubElement(case, "error", message=_clean(message), type=kind)
-    error.text = _clean(_rendered(errors, sources))
+    error.text = _clean(_rendered(errors, outcome))
     cases = [case]
     for claim in outcome.program.claims if outcome.program is not None else ():
         cases.append(_test(outcome, claim.name.name, 0.0))
@@ -123,8 +120,8 @@ def _test(outcome: FileOutcome, name: str, seconds: float) -> ET.Element:
     )
 
 
-def _rendered(faults: Sequence[Diagnostic], sources: Mapping[str, SourceFile]) -> str:
-    return render(faults, sources, style="full", colour=False)
+def _rendered(faults: Sequence[Diagnostic], outcome: FileOutcome) -> str:
+    return render(faults, outcome.sources, style="full", colour=False)
 
 
 def _seconds(value: float) -> str:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from pathdsl.errors import ExitCode
 from pathdsl.lang.rules import pages
 from pathdsl.lang.visible import visible
-from pathdsl.report.annotate.findings import Annotations, Finding, Place
+from pathdsl.report.annotate.findings import Annotations, Finding
 from pathdsl.report.data.result import dump
 
 __all__ = ["Sarif", "sarif"]
@@ -35,8 +35,8 @@ CLAIMS = {
     "claim-undefined": "The quantity of a claim is undefined, so there is no verdict.",
     "claim-supported": "A claim that was expected to be refuted is supported.",
 }
-
 NUMBERS = ("verdict", "expected", "estimate", "interval", "relation", "threshold", "n")
+"""What a program wants of a claim; null where it is undefined."""
 
 
 class Sarif(Annotations):
@@ -103,18 +103,19 @@ def _result(finding: Finding, index: int) -> Object:
             for number, (place, text) in enumerate(finding.related)
         ]
     if finding.claim is not None:
-        result["properties"] = _numbers(finding.claim)
+        numbers = {key: finding.claim[key] for key in NUMBERS}
+        result["properties"] = {"claim": visible(finding.claim["name"]), **numbers}
     return result
 
 
-def _location(place: Place) -> Object:
-    physical: Object = {"artifactLocation": _artifact(place.path)}
-    if place.line is not None:
+def _location(place: Mapping[str, Any]) -> Object:
+    physical: Object = {"artifactLocation": _artifact(place["path"])}
+    if place["line"] is not None:
         physical["region"] = {
-            "startLine": place.line,
-            "startColumn": place.column,
-            "endLine": place.end_line,
-            "endColumn": place.end_column,
+            "startLine": place["line"],
+            "startColumn": place["column"],
+            "endLine": place["end_line"],
+            "endColumn": place["end_column"],
         }
     return {"physicalLocation": physical}
 
@@ -124,8 +125,3 @@ def _artifact(path: str) -> Object:
     if pure.is_absolute():
         return {"uri": pure.as_uri()}
     return {"uri": quote(pure.as_posix(), errors="surrogateescape"), "uriBaseId": ROOT}
-
-
-def _numbers(claim: Mapping[str, Any]) -> Object:
-    """What a program wants of a claim; null where it is undefined."""
-    return {"claim": visible(claim["name"]), **{key: claim[key] for key in NUMBERS}}

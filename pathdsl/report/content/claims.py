@@ -3,46 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from itertools import product
 
-from pathdsl.report.content.rows import (
-    Measured,
-    Object,
-    WorstOf,
-    measured,
-    member_rows,
-    split_name,
-    spread_of,
-)
+from pathdsl.report.content.rows import Measured, Object, WorstOf, split_name, spread_of
 from pathdsl.report.formulas.safe_mathml import plain_mathml
 from pathdsl.report.numbers import apart, nothing_to_treat, p_text, shown, wanted_text
 
-__all__ = [
-    "ClaimContent", "PartRow", "PromptRow", "bounds", "claim_content", "counted", "declaration",
-]  # fmt: skip
+__all__ = ["ClaimContent", "PartRow", "PromptRow", "bounds", "counted", "declaration"]
 
 VERDICTS = ("supported", "refuted", "inconclusive", "undefined")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PartRow(Measured):
     """A claim on the prompts with one value of a label; `remark` where it does not hold there."""
 
-    value: str
-    n: str
-    remark: str
+    def __init__(self, part: Object, noise: float) -> None:
+        super().__init__(part, noise)
+        self.value = str(part["value"])
+        self.n = f"{part['n']:,}"
+        self.remark = "does not satisfy it" if part["satisfied"] is False else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PromptRow:
-    """A prompt that speaks against a claim; `tokens` is empty where they are not known."""
+    """A prompt that speaks against a claim; `prompts` are those whose tokens the file has."""
 
-    task: str
-    row_id: str
-    value: str
-    tokens: tuple[str, ...]
+    def __init__(self, row: Object, prompts: Iterable[Object], noise: float) -> None:
+        key = row["task"], row["index"]
+        self.task: str = row["task"]
+        self.row_id: str = row["row_id"]
+        self.value = shown(row["value"], None, noise)
+        tokens = {(one["task"], one["index"]): one["tokens"] for one in prompts}
+        self.tokens: Sequence[str] = tokens.get(key, ())
 
     @property
     def prompt(self) -> str:
@@ -51,9 +43,8 @@ class PromptRow:
         return ("" if spaced else " ").join(self.tokens)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimContent(WorstOf):
-    """A claim in texts. `tone` is good, open or bad; `expectation` is empty where all is usual.
+    """A claim of a file in texts. `tone` is good, open or bad; `expectation` is "" for as usual.
 
     `confidence` is `95%`, or "" where none was asked. `spread` says how the claim is distributed
     over prompts, `spreads` the same of each of its averages; `parts` are its values by the label
@@ -61,30 +52,39 @@ class ClaimContent(WorstOf):
     one, `settle` how many prompts would settle it.
     """
 
-    name: str
-    verdict: str
-    expected: str
-    as_expected: bool
-    tone: str
-    expectation: str
-    text: str
-    wanted: str
-    confidence: str
-    n: int
-    scope: str
-    p_value: str
-    statement: str
-    latex: str
-    mathml: str
-    terms: tuple[tuple[str, str], ...]
-    parts: tuple[PartRow, ...]
-    parts_title: str
-    spread: str
-    spreads: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
-    other_norm: str
-    settle: str
-    worst: tuple[PromptRow, ...]
+    def __init__(self, claim: Object, file: Object, rounding: float) -> None:
+        noise, places = rounding / 100, None
+        if claim["estimate"] is not None and claim["threshold"] is not None:
+            places = apart(claim["estimate"], claim["interval"], bounds(claim), rounding)
+        super().__init__(claim, noise, places)
+        self.name: str = claim["name"]
+        self.verdict: str = claim["verdict"]
+        self.expected: str = claim["expected"]
+        self.as_expected: bool = claim["as_expected"]
+        self.tone = _tone(claim)
+        self.expectation = _expectation(claim)
+        self.text: str = claim["text"]
+        self.wanted = wanted_text(claim["relation"], claim["threshold"], claim["within"])
+        asked, p_value, settle_n = claim["confidence"], claim["p_value"], claim["settle_n"]
+        self.confidence = f"{asked * 100:g}%" if asked is not None else ""
+        self.n: int = claim["n"]
+        self.scope = _scope(claim)
+        p = p_text(p_value) if p_value is not None else ""
+        self.p_value = p.removeprefix("p ").removeprefix("= ")
+        declared, terms = declaration(claim["name"], file), claim["terms"]
+        self.statement: str = declared.get("text", "")
+        self.mathml = plain_mathml(declared.get("mathml", ""))
+        self.terms = [(term["text"], shown(term["value"], None, noise)) for term in terms]
+        parts = claim.get("parts", ())
+        self.parts = [PartRow(part, noise) for part in parts]
+        self.parts_title = f"by {parts[0]['field']}" if parts else ""
+        self.spread = spread_of(claim.get("prompts"), noise)
+        spreads = [(term["text"], spread_of(term.get("prompts"), noise)) for term in terms]
+        self.spreads = [one for one in spreads if len(terms) > 1 and one[1]]
+        self.notes: Sequence[str] = claim["notes"]
+        self.other_norm = _other_norm(claim, noise)
+        self.settle = f"about {settle_n:,} prompts would settle it" if settle_n is not None else ""
+        self.worst = [PromptRow(row, file.get("prompts", ()), noise) for row in claim["worst"]]
 
     @property
     def declared(self) -> str:
@@ -92,54 +92,9 @@ class ClaimContent(WorstOf):
         return split_name(self.name)[0]
 
     @property
-    def remarks(self) -> tuple[str, ...]:
+    def remarks(self) -> list[str]:
         """The notes, the other norm mode and how many prompts would settle it."""
-        return tuple(text for text in (*self.notes, self.other_norm, self.settle) if text)
-
-
-def claim_content(claim: Object, file: Object, rounding: float) -> ClaimContent:
-    """The texts of one claim of a file, whose rounding is `rounding`."""
-    noise = rounding / 100
-    places = None
-    if claim["estimate"] is not None and claim["threshold"] is not None:
-        places = apart(claim["estimate"], claim["interval"], bounds(claim), rounding)
-    declared = declaration(claim["name"], file)
-    parts, terms = claim.get("parts", ()), claim["terms"]
-    settle_n, p_value = claim["settle_n"], claim["p_value"]
-    return ClaimContent(
-        name=claim["name"],
-        verdict=claim["verdict"],
-        expected=claim["expected"],
-        as_expected=claim["as_expected"],
-        tone=_tone(claim),
-        expectation=_expectation(claim),
-        text=claim["text"],
-        **measured(claim, noise, places),
-        wanted=wanted_text(claim["relation"], claim["threshold"], claim["within"]),
-        confidence=f"{claim['confidence'] * 100:g}%" if claim["confidence"] is not None else "",
-        n=claim["n"],
-        scope=_scope(claim),
-        p_value=p_text(p_value).removeprefix("p ").removeprefix("= ")
-        if p_value is not None
-        else "",
-        statement=declared.get("text", ""),
-        latex=declared.get("latex", ""),
-        mathml=plain_mathml(declared.get("mathml", "")),
-        terms=tuple((term["text"], shown(term["value"], None, noise)) for term in terms),
-        members=member_rows(claim, noise),
-        parts=tuple(_part(part, noise) for part in parts),
-        parts_title=f"by {parts[0]['field']}" if parts else "",
-        spread=spread_of(claim.get("prompts"), noise),
-        spreads=tuple(
-            (term["text"], text)
-            for term in terms
-            if len(terms) > 1 and (text := spread_of(term.get("prompts"), noise))
-        ),
-        notes=tuple(claim["notes"]),
-        other_norm=_other_norm(claim, noise),
-        settle=f"about {settle_n:,} prompts would settle it" if settle_n is not None else "",
-        worst=tuple(_worst(claim, file, noise)),
-    )
+        return [text for text in (*self.notes, self.other_norm, self.settle) if text]
 
 
 def bounds(claim: Object) -> tuple[float, ...]:
@@ -207,25 +162,5 @@ def _other_norm(claim: Object, noise: float) -> str:
     other = claim["other_norm"]
     if other is None or other["verdict"] == claim["verdict"]:
         return ""
-    numbers = Measured(**measured(other, noise)).numbers
+    numbers = Measured(other, noise).numbers
     return f"layernorm {other['layernorm']}: {other['verdict']}, {numbers}"
-
-
-def _worst(claim: Object, file: Object, noise: float) -> Iterable[PromptRow]:
-    tokens = {(p["task"], p["index"]): tuple(p["tokens"]) for p in file.get("prompts", ())}
-    for row in claim["worst"]:
-        yield PromptRow(
-            task=row["task"],
-            row_id=row["row_id"],
-            value=shown(row["value"], None, noise),
-            tokens=tokens.get((row["task"], row["index"]), ()),
-        )
-
-
-def _part(part: Object, noise: float) -> PartRow:
-    return PartRow(
-        value=str(part["value"]),
-        **measured(part, noise),
-        n=f"{part['n']:,}",
-        remark="does not satisfy it" if part["satisfied"] is False else "",
-    )

@@ -11,23 +11,20 @@ Made from the JSON object alone, so that a report can be written anywhere and at
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from json import dumps
 from typing import TYPE_CHECKING, NamedTuple
 
-from pathdsl.lang.syntax.source import SourceFile
-from pathdsl.report.content.claims import ClaimContent, claim_content, counted
-from pathdsl.report.content.lock import LockContent, lock_content
+from pathdsl.report.content.claims import ClaimContent, counted
+from pathdsl.report.content.lock import lock_content
 from pathdsl.report.content.method import (
-    CheckRow,
     checks,
     cost_text,
     norms_text,
     shared_method,
     store_text,
 )
-from pathdsl.report.content.quantities import QuantityFamily, families
+from pathdsl.report.content.quantities import families
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.result import outcome_object
 from pathdsl.report.formulas.safe_mathml import plain_mathml
@@ -36,20 +33,7 @@ from pathdsl.report.numbers import many
 if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
 
-__all__ = ["Fault", "FileContent", "Formula", "content_of", "contents", "file_content"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One diagnostic."""
-
-    code: str
-    name: str
-    severity: str
-    message: str
-    place: str
-    notes: tuple[str, ...]
-    help: str
+__all__ = ["FileContent", "Formula", "content_of", "contents"]
 
 
 class Formula(NamedTuple):
@@ -61,35 +45,44 @@ class Formula(NamedTuple):
     mathml: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FileContent:
     """Everything that a report says of one file; texts are "" where there is nothing to say.
 
-    `tone` is good, open or bad. `stated` are quantities and claims as formulas. `noise` says what
-    `≈0` means. `short_hash` is of method, quantities and claims.
+    `tone` is good, open or bad. `faults` are the objects of diagnostics with a `place`. `stated`
+    are quantities and claims as formulas. `noise` says what `≈0` means. `short_hash` is of method,
+    quantities and claims.
     """
 
-    path: str
-    circuit: str
-    title: str
-    sources: Mapping[str, str]
-    headline: str
-    tone: str
-    scope: tuple[str, ...]
-    replaced: str
-    faults: tuple[Fault, ...]
-    claims: tuple[ClaimContent, ...]
-    norms: str
-    quantities: tuple[QuantityFamily, ...]
-    metrics: tuple[Formula, ...]
-    stated: tuple[Formula, ...]
-    method: tuple[tuple[str, str], ...]
-    checks: tuple[CheckRow, ...]
-    cost: str
-    store: str
-    noise: str
-    lock: LockContent | None
-    short_hash: str
+    def __init__(self, file: Object, seconds: float | None = None) -> None:
+        """Of a JSON object; `seconds` is how long the check took."""
+        rounding = file.get("rounding") or 0.0
+        tasks = {task["name"]: bool(task["read"]) for task in file.get("tasks", ())}
+        lets = {name: (text, mathml) for name, text, _, mathml in _formulas(file, "let")}
+        self.path: str = file["path"]
+        self.circuit: str = file["circuit"] or ""
+        self.title: str = file.get("title", "")
+        self.sources: Mapping[str, str] = file.get("sources", {})
+        self.headline = _headline(file)
+        self.tone = {0: "good", 5: "open"}.get(file["exit_code"], "bad")
+        self.scope = list(_scope(file))
+        self.replaced = ", ".join(f"{name} = {value}" for name, value in file["replaced"].items())
+        self.faults = [_fault(fault) for fault in file["diagnostics"]]
+        self.claims = [ClaimContent(claim, file, rounding) for claim in file["claims"]]
+        self.norms = norms_text(file)
+        self.quantities = list(families(file["quantities"], lets, rounding / 100))
+        self.metrics = list(_formulas(file, "metric"))
+        self.stated = list(_formulas(file, "let", "claim"))
+        self.method = list(shared_method(file["methodology"], tasks).items())
+        self.checks = list(checks(file["proofs"]))
+        self.cost = cost_text(file["cost"], seconds)
+        self.store = store_text(file["store"])
+        less = f"below {rounding / 100:.0e}, less than the rounding of this dtype"
+        self.noise = less if rounding else ""
+        self.lock = lock_content(file)
+        # Of what came out and how, without where it was computed from and what is drawn of it.
+        lasting = ("methodology", "replaced", "quantities", "claims", "other_norms")
+        text = dumps({key: file[key] for key in lasting}, sort_keys=True)
+        self.short_hash = sha256(text.encode()).hexdigest()[:12]
 
     @property
     def name(self) -> str:
@@ -104,51 +97,16 @@ class FileContent:
 
 def contents(result: Object) -> tuple[FileContent, ...]:
     """The content of every file of what `check --format json` prints."""
-    return tuple(file_content(file) for file in result["files"])
+    return tuple(FileContent(file) for file in result["files"])
 
 
-def content_of(
-    outcome: FileOutcome,
-    sources: Mapping[str, SourceFile] | None = None,
-    replaced: Mapping[str, str] | None = None,
-) -> FileContent:
+def content_of(outcome: FileOutcome) -> FileContent:
     """The content of a check made now; it alone says how long the check took."""
-    file = outcome_object(outcome, sources or {}, replaced or {})
+    file = outcome_object(outcome)
     if file["cost"] is None and outcome.tally is not None:
         spent = outcome.self_checks
         file["cost"] = {"runs": 0, "copies": 0, "forwards": spent, "self_checks": spent}
-    return file_content(file, outcome.seconds)
-
-
-def file_content(file: Object, seconds: float | None = None) -> FileContent:
-    """The content of one file's JSON object; `seconds` is how long the check took."""
-    rounding = file.get("rounding") or 0.0
-    tasks = {task["name"]: bool(task["read"]) for task in file.get("tasks", ())}
-    lets = {name: (text, mathml) for name, text, _, mathml in _formulas(file, "let")}
-    noise = f"below {rounding / 100:.0e}, less than the rounding of this dtype" if rounding else ""
-    return FileContent(
-        path=file["path"],
-        circuit=file["circuit"] or "",
-        title=file.get("title", ""),
-        sources=file.get("sources", {}),
-        headline=_headline(file),
-        tone={0: "good", 5: "open"}.get(file["exit_code"], "bad"),
-        scope=tuple(_scope(file)),
-        replaced=", ".join(f"{name} = {value}" for name, value in file["replaced"].items()),
-        faults=tuple(_fault(fault) for fault in file["diagnostics"]),
-        claims=tuple(claim_content(claim, file, rounding) for claim in file["claims"]),
-        norms=norms_text(file),
-        quantities=tuple(families(file["quantities"], lets, rounding / 100)),
-        metrics=tuple(_formulas(file, "metric")),
-        stated=tuple(_formulas(file, "let", "claim")),
-        method=tuple(shared_method(file["methodology"], tasks).items()),
-        checks=tuple(checks(file["proofs"])),
-        cost=cost_text(file["cost"], seconds),
-        store=store_text(file["store"]),
-        noise=noise,
-        lock=lock_content(file),
-        short_hash=sha256(dumps(_lasting(file), sort_keys=True).encode()).hexdigest()[:12],
-    )
+    return FileContent(file, outcome.seconds)
 
 
 def _formulas(file: Object, *kinds: str) -> Iterable[Formula]:
@@ -160,12 +118,6 @@ def _formulas(file: Object, *kinds: str) -> Iterable[Formula]:
                 latex=formula["latex"],
                 mathml=plain_mathml(formula.get("mathml", "")),
             )
-
-
-def _lasting(file: Object) -> Object:
-    """What came out and how, without where it was computed from and what is drawn of it."""
-    kept = ("methodology", "replaced", "quantities", "claims", "other_norms")
-    return {key: file[key] for key in kept}
 
 
 def _headline(file: Object) -> str:
@@ -192,16 +144,10 @@ def _scope(file: Object) -> Iterable[str]:
             yield f"task {task['name']}, {many(task['prompts'], 'prompt')}"
 
 
-def _fault(diagnostic: Object) -> Fault:
+def _fault(diagnostic: Object) -> Object:
+    """A diagnostic with its `place` as `PATH:LINE:COLUMN` and its labels among its notes."""
     span, place = diagnostic["span"], ""
     if span is not None:
         place = span["path"] + (f":{span['line']}:{span['column']}" if span["line"] else "")
-    return Fault(
-        code=diagnostic["code"],
-        name=diagnostic["name"],
-        severity=diagnostic["severity"],
-        message=diagnostic["message"],
-        place=place,
-        notes=(*(label["text"] for label in diagnostic["labels"]), *diagnostic["notes"]),
-        help=diagnostic["help"],
-    )
+    notes = (*(label["text"] for label in diagnostic["labels"]), *diagnostic["notes"])
+    return {**diagnostic, "place": place, "notes": notes}

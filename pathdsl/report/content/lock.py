@@ -6,15 +6,12 @@ object. A result of before there was `lock_file` has nothing to show unless it w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pathdsl.report.content.rows import Object
 from pathdsl.report.numbers import many
 
 __all__ = ["LockContent", "lock_content"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LockContent:
     """A lock in texts. `said` is its state in words, `tone` as of claims, "" where it is neither.
 
@@ -22,33 +19,22 @@ class LockContent:
     are what the lock says of inputs and surroundings, name and text.
     """
 
-    tone: str
-    said: str
-    path: str
-    sha256: str
-    drifts: tuple[str, ...]
-    around: tuple[str, ...]
-    held: tuple[tuple[str, str], ...]
-    beside: tuple[tuple[str, str], ...]
+    def __init__(self, file: Object) -> None:
+        held, compared = file.get("lock_file") or {}, file.get("lock")
+        self.tone, self.said = _state(file, held, compared)
+        self.path: str = held.get("path", "")
+        self.sha256: str = held.get("sha256") or ""
+        self.drifts = [_in_words(one) for one in (compared or {}).get("drift", ())]
+        self.around = [_in_words(one) for one in (compared or {}).get("surroundings", ())]
+        self.held = [(_plainly(name), text) for name, text in held.get("inputs", {}).items()]
+        around = held.get("surroundings", {})
+        self.beside = [(_plainly(name), text) for name, text in around.items()]
 
 
 def lock_content(file: Object) -> LockContent | None:
     """The lock of one file; None where nothing is known of one."""
-    compared = file.get("lock")
-    if compared is None and "lock_file" not in file:
-        return None
-    held = file.get("lock_file") or {}
-    tone, said = _state(file, held, compared)
-    return LockContent(
-        tone=tone,
-        said=said,
-        path=held.get("path", ""),
-        sha256=held.get("sha256") or "",
-        drifts=tuple(_told(one) for one in (compared or {}).get("drift", ())),
-        around=tuple(_told(one) for one in (compared or {}).get("surroundings", ())),
-        held=tuple((_plainly(name), text) for name, text in held.get("inputs", {}).items()),
-        beside=tuple((_plainly(name), text) for name, text in held.get("surroundings", {}).items()),
-    )
+    looked_for = file.get("lock") is not None or "lock_file" in file
+    return LockContent(file) if looked_for else None
 
 
 def _state(file: Object, held: Object, compared: Object | None) -> tuple[str, str]:
@@ -67,7 +53,7 @@ def _state(file: Object, held: Object, compared: Object | None) -> tuple[str, st
     return "", f"{said} and is of this text of it; this check was not compared with it: {again}"
 
 
-def _told(one: Object) -> str:
+def _in_words(one: Object) -> str:
     """A drift in words; of a result of before there were any, what drifted."""
     return str(one.get("text") or one["what"])
 

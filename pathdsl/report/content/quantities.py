@@ -5,29 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pathdsl.report.content.rows import (
-    Object,
-    WorstOf,
-    measured,
-    member_rows,
-    split_name,
-    spread_of,
-)
+from pathdsl.report.content.rows import Object, WorstOf, split_name, spread_of
 from pathdsl.report.numbers import digits, nothing_to_treat
 
 __all__ = ["QuantityFamily", "QuantityRow", "families"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class QuantityRow(WorstOf):
     """One quantity; `name` is the member's alone inside a family."""
 
-    name: str
-    unit: str
-    n: str
-    level: str
-    notes: tuple[str, ...]
-    spread: str
+    def __init__(self, quantity: Object, single: bool, noise: float, places: int | None) -> None:
+        super().__init__(quantity, noise, places)
+        estimate, n, name = quantity["estimate"], quantity["n"], quantity["name"]
+        if not n and estimate is not None:  # counted: nothing was resampled
+            whole = estimate == int(estimate) and abs(estimate) < 1e15
+            self.estimate = f"{int(estimate):,}" if whole else f"{estimate:.4g}"
+        confidence, unchanged = quantity["confidence"], quantity.get("unchanged")
+        self.name: str = name if single else split_name(name)[1]
+        self.unit: str = "" if quantity["unit"] == "none" else quantity["unit"]
+        self.n = f"{n:,}" if n else ""
+        self.level = f"{confidence * 100:g}%" if confidence and quantity["interval"] else ""
+        self.notes = [*quantity["notes"], *([nothing_to_treat(unchanged)] if unchanged else [])]
+        self.spread = spread_of(quantity.get("prompts"), noise) if single else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,29 +64,10 @@ def families(
             single=single,
             statement=statement,
             mathml=mathml,
-            rows=tuple(_row(q, single, noise, places) for q in ordered),
+            rows=tuple(QuantityRow(q, single, noise, places) for q in ordered),
         )
 
 
 def _size(quantity: Object) -> tuple[bool, float]:
     estimate = quantity["estimate"]
     return (estimate is None, 0.0 if estimate is None else -abs(estimate))
-
-
-def _row(quantity: Object, single: bool, noise: float, places: int | None) -> QuantityRow:
-    estimate, n, name = quantity["estimate"], quantity["n"], quantity["name"]
-    numbers = measured(quantity, noise, places)
-    if not n and estimate is not None:  # counted: nothing was resampled
-        whole = estimate == int(estimate) and abs(estimate) < 1e15
-        numbers["estimate"] = f"{int(estimate):,}" if whole else f"{estimate:.4g}"
-    confidence, unchanged = quantity["confidence"], quantity.get("unchanged")
-    return QuantityRow(
-        name=name if single else split_name(name)[1],
-        unit="" if quantity["unit"] == "none" else quantity["unit"],
-        **numbers,
-        n=f"{n:,}" if n else "",
-        level=f"{confidence * 100:g}%" if confidence and quantity["interval"] else "",
-        notes=(*quantity["notes"], *([nothing_to_treat(unchanged)] if unchanged else [])),
-        members=member_rows(quantity, noise),
-        spread=spread_of(quantity.get("prompts"), noise) if single else "",
-    )

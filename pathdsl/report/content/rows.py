@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pathdsl.report.numbers import many, pair, shown, spread_words
 
-__all__ = [
-    "Measured", "MemberRow", "Object", "WorstOf", "measured", "member_rows", "split_name",
-    "spread_of",
-]  # fmt: skip
+__all__ = ["Measured", "MemberRow", "Object", "WorstOf", "split_name", "spread_of"]
 
 Object = Mapping[str, Any]
 
@@ -25,12 +21,13 @@ def split_name(name: str) -> tuple[str, str]:
     return declared, member.removesuffix("]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """An estimate and its interval; `interval` is "" where there is none."""
+    """An estimate and its interval, "" where there is none; both below `noise` are `≈0`."""
 
-    estimate: str
-    interval: str
+    def __init__(self, one: Object, noise: float, places: int | None = None) -> None:
+        value, ends = one["estimate"], one["interval"]
+        self.estimate = shown(value, ends, noise, places)
+        self.interval = pair(ends, value or 0.0, noise, places)
 
     @property
     def numbers(self) -> str:
@@ -38,47 +35,32 @@ class Measured:
         return f"{self.estimate} {self.interval}".rstrip()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberRow(Measured):
     """A candidate of a score that takes the worst."""
 
-    name: str
+    def __init__(self, member: Object, noise: float) -> None:
+        super().__init__(member, noise)
+        self.name: str = member["decided_by"] or member["name"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class WorstOf(Measured):
     """A number that may be the worst of some candidates; the first one decides it."""
 
-    members: tuple[MemberRow, ...]
+    def __init__(self, one: Object, noise: float, places: int | None = None) -> None:
+        super().__init__(one, noise, places)
+        estimate = one["estimate"]
+
+        def distance(member: Object) -> float:
+            if member["estimate"] is None or estimate is None:
+                return float("inf")
+            return abs(float(member["estimate"]) - estimate)
+
+        self.members = [MemberRow(m, noise) for m in sorted(one["members"], key=distance)]
 
     @property
     def members_title(self) -> str:
         """`worst of 5 candidates`."""
         return f"worst of {many(len(self.members), 'candidate')}"
-
-
-def measured(one: Object, noise: float, places: int | None = None) -> dict[str, str]:
-    """The fields of `Measured` for an object with an estimate and an interval."""
-    value, ends = one["estimate"], one["interval"]
-    return {
-        "estimate": shown(value, ends, noise, places),
-        "interval": pair(ends, value or 0.0, noise, places),
-    }
-
-
-def member_rows(one: Object, noise: float) -> tuple[MemberRow, ...]:
-    """The candidates of a claim or quantity that takes the worst, those that decide it first."""
-    estimate = one["estimate"]
-
-    def distance(member: Object) -> float:
-        if member["estimate"] is None or estimate is None:
-            return float("inf")
-        return abs(float(member["estimate"]) - estimate)
-
-    return tuple(
-        MemberRow(name=member["decided_by"] or member["name"], **measured(member, noise))
-        for member in sorted(one["members"], key=distance)
-    )
 
 
 def spread_of(spread: Object | None, noise: float) -> str:

@@ -40,27 +40,23 @@ def details(outcome: FileOutcome) -> Object:
 
 
 def drawn(outcome: FileOutcome) -> Object:
-    """Formulas, the drawing of the hypothesis and the lock beside the file."""
-    from pathdsl.report.data.lock import lock_file_object
+    """Formulas, the drawing of the hypothesis, the lock beside the file and what drifted."""
+    from pathdsl.graph.resolve.resolver import Resolver
+    from pathdsl.report.data.lock import comparison_object, lock_file_object
 
-    program = outcome.program
+    program, session, compared = outcome.program, outcome.session, outcome.comparison
     if program is None:
         return {}
-    resolver = _resolver(outcome, program)
+    resolver = None
+    if session is not None:
+        planner = session.planner
+        resolver = Resolver(program, planner.shape, planner.limits.max_states)
     return {
         "formulas": list(_formulas(program, resolver)),
         "drawing": _drawing(outcome, program, resolver),
         "lock_file": lock_file_object(outcome.lock, program),
+        **({"lock": comparison_object(compared)} if compared is not None else {}),
     }
-
-
-def _resolver(outcome: FileOutcome, program: Program) -> Resolver | None:
-    if outcome.session is None:
-        return None
-    from pathdsl.graph.resolve.resolver import Resolver
-
-    planner = outcome.session.planner
-    return Resolver(program, planner.shape, planner.limits.max_states)
 
 
 def _sources(program: Program) -> dict[str, str]:
@@ -107,22 +103,23 @@ def _formulas(program: Program, resolver: Resolver | None) -> Iterator[Object]:
     from pathdsl.score.metrics import compile_metric
 
     text_of = _text_of(program)
+
+    def formula(kind: str, name: str, node: ast.Node, latex: str, mathml: str) -> Object:
+        text = text_of(node.span)
+        return {"kind": kind, "name": name, "text": text, "latex": latex, "mathml": mathml}
+
     for name, metric in program.metrics.items():
         latex = compile_metric(metric, program.groups).latex
         mathml = expression_mathml(name, metric.expression, text_of)
-        yield _formula("metric", name, text_of(metric.span), latex, mathml)
+        yield formula("metric", name, metric, latex, mathml)
     for name, let in program.lets.items():
         latex = expression_latex(let.expression, text_of)
         mathml = expression_mathml(name, let.expression, text_of)
-        yield _formula("let", name, text_of(let.span), latex, mathml)
+        yield formula("let", name, let, latex, mathml)
     for claim in program.claims:
         latex, mathml = claim_latex(claim, text_of), claim_mathml(claim, text_of)
-        formula = _formula("claim", claim.name.name, text_of(claim.span), latex, mathml)
-        yield formula | {"units": _units(program, resolver, claim)}
-
-
-def _formula(kind: str, name: str, text: str, latex: str, mathml: str) -> Object:
-    return {"kind": kind, "name": name, "text": text, "latex": latex, "mathml": mathml}
+        made = formula("claim", claim.name.name, claim, latex, mathml)
+        yield made | {"units": _units(program, resolver, claim)}
 
 
 def _text_of(program: Program) -> Callable[[Span], str]:

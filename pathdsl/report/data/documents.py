@@ -14,50 +14,37 @@ from pathdsl.report.data.result import (
     dump,
     file_object,
 )
-from pathdsl.report.formats import Settings
+from pathdsl.report.formats import Document, Settings
 
 if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
 
-__all__ = ["CheckJson", "LintJson"]
+__all__ = ["Json"]
 
 
-class CheckJson:
-    """The files that were checked; with `--locked` each has the key `lock`."""
+class Json(Document):
+    """The files that were checked or linted; with `--locked` each has the key `lock`."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self._files: list[Object] = []
 
     def checked(self, outcome: FileOutcome) -> str:
         """Take in one file."""
-        made = file_object(outcome, outcome.sources, self.settings.replaced)
+        file = file_object(outcome)
         if self.settings.locked:
-            from pathdsl.report.data.lock import comparison_object
-
-            made["lock"] = comparison_object(outcome.comparison)
-        self._files.append(made)
+            file.setdefault("lock", None)
+        self._files.append(file)
         return ""
-
-    def end(self, code: ExitCode) -> str:
-        """The object."""
-        return dump(check_object(self._files, code))
-
-
-class LintJson:
-    """The faults of the files that were linted."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._files: list[Object] = []
 
     def linted(
         self, path: str, diagnostics: Sequence[Diagnostic], sources: Mapping[str, SourceFile]
     ) -> str:
-        """Take in one file."""
+        """Take in one file, of which an object of a lint says the faults alone."""
         objects = [diagnostic_object(diagnostic, sources) for diagnostic in diagnostics]
         self._files.append({"path": path, "diagnostics": objects})
         return ""
 
     def end(self, code: ExitCode) -> str:
         """The object."""
-        return dump({"schema_version": 1, "files": self._files, "exit_code": int(code)})
+        return dump(check_object(self._files, code))

@@ -78,16 +78,16 @@ def drawing_of(
 
 def _read(program: Program) -> tuple[Pos, ...]:
     """The positions at which the metrics of a program read the logits; END where they say none."""
-    found: dict[Pos, None] = {}
+    positions: dict[Pos, None] = {}
     for metric in program.metrics.values():
         own = [node.at for node in walk(metric.expression) if isinstance(node, ast.Call)]
         for at in (metric.at, *own):
             if at is not None:
                 index = -1 if at.index is None else at.index
-                found[Pos(name=at.name, offset=at.offset, index=index)] = None
+                positions[Pos(name=at.name, offset=at.offset, index=index)] = None
         if metric.at is None and None in own:
-            found[Pos(name="END")] = None
-    return tuple(found) or (Pos(name="END"),)
+            positions[Pos(name="END")] = None
+    return tuple(positions) or (Pos(name="END"),)
 
 
 def _edges(
@@ -107,7 +107,7 @@ def _edges(
         of.setdefault(unit.component, []).append(number)
     of[product.index(0)] = [-1]
     of[resolver.layout.logits] = [-2]
-    found: dict[tuple[int, int], list[str]] = {}
+    slots_of: dict[tuple[int, int], list[str]] = {}
     for sender, receiver, slot in sorted(product.own_edges(), key=lambda e: (*e[:2], e[2] or "")):
         for u in of.get(product.index(sender), ()):
             for v in of.get(product.index(receiver), ()):
@@ -115,9 +115,9 @@ def _edges(
                 theres = (units[v].at,) if v >= 0 else read if v == -2 else (None,)
                 moves = slot in ("k", "v")
                 if any(places.meet(here, there, moves=moves) for there in theres):
-                    slots = found.setdefault((u, v), [])
+                    slots = slots_of.setdefault((u, v), [])
                     slots += [slot] if slot and slot not in slots else []
-    for (u, v), slots in found.items():
+    for (u, v), slots in slots_of.items():
         yield {"from": u, "to": v, "slots": slots}
 
 
@@ -126,19 +126,19 @@ class _Places:
 
     def __init__(self, tasks: Sequence[TaskData]) -> None:
         self.tasks = tasks
-        self._known: dict[Pos, list[Rows]] = {}
+        self._rows_of: dict[Pos, list[Rows]] = {}
 
     def rows(self, at: Pos) -> list[Rows]:
         """The indices of a position on every row of every task that has it."""
-        if at not in self._known:
-            self._known[at] = [
+        if at not in self._rows_of:
+            self._rows_of[at] = [
                 tuple((at.index,) for _ in task.row_ids)
                 if not at.name
                 else tuple(tuple(i + at.offset for i in row) for row in task.positions[at.name])
                 for task in self.tasks
                 if not at.name or at.name in task.positions
             ]
-        return self._known[at]
+        return self._rows_of[at]
 
     def middle(self, at: Pos) -> float:
         """The mean index; what no task has stands last."""

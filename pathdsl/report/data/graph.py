@@ -47,48 +47,48 @@ def graph_of(resolver: Resolver, program: Program, name: str) -> nx.DiGraph:
     edges = sorted(product.own_edges(), key=lambda e: (e[1], e[0], e[2] or ""))
     for sender, receiver, slot in edges:
         slots.setdefault((sender, receiver), []).append(slot or "")
-    found = nx.DiGraph(path=name, circuit=program.circuit.name.name if program.circuit else "")
+    graph = nx.DiGraph(path=name, circuit=program.circuit.name.name if program.circuit else "")
     for index in sorted({end for pair in slots for end in pair}):
         component = layout.components[index]
-        found.add_node(
+        graph.add_node(
             layout.label(index),
             kind=component.kind.name,
             layer=component.layer,
             group=group_of.get(product.index(index), ""),
         )
     for (sender, receiver), through in slots.items():
-        found.add_edge(
+        graph.add_edge(
             layout.label(sender), layout.label(receiver), slots=[s for s in through if s]
         )
-    return found
+    return graph
 
 
-def as_node_link(found: nx.DiGraph) -> str:
+def as_node_link(graph: nx.DiGraph) -> str:
     """networkx's node-link form, read back by `networkx.node_link_graph(…, edges="edges")`."""
-    return json.dumps(nx.node_link_data(found, edges="edges"), indent=2) + "\n"
+    return json.dumps(nx.node_link_data(graph, edges="edges"), indent=2) + "\n"
 
 
-def as_dot(found: nx.DiGraph) -> str:
+def as_dot(graph: nx.DiGraph) -> str:
     """Graphviz, layers from bottom to top."""
     lines = [
-        f"digraph {_quoted(found.graph['path'])} {{",
+        f"digraph {_quoted(graph.graph['path'])} {{",
         "  rankdir = BT;",
         "  node [shape = box];",
     ]
-    for node, facts in found.nodes(data=True):
-        label = node + (f"\\n{facts['group']}" if facts["group"] else "")
+    for node, attributes in graph.nodes(data=True):
+        label = node + (f"\\n{attributes['group']}" if attributes["group"] else "")
         lines.append(f"  {_quoted(node)} [label = {_quoted(label)}];")
-    for layer in sorted({facts["layer"] for _, facts in found.nodes(data=True)}):
+    for layer in sorted({attributes["layer"] for _, attributes in graph.nodes(data=True)}):
         for kind in ("head", "mlp", "neuron"):
             same = [
                 _quoted(n)
-                for n, facts in found.nodes(data=True)
-                if (facts["layer"], facts["kind"]) == (layer, kind)
+                for n, attributes in graph.nodes(data=True)
+                if (attributes["layer"], attributes["kind"]) == (layer, kind)
             ]
             if len(same) > 1:
                 lines.append(f"  {{ rank = same; {'; '.join(same)}; }}")
-    for sender, receiver, facts in found.edges(data=True):
-        label = ",".join(facts["slots"])
+    for sender, receiver, attributes in graph.edges(data=True):
+        label = ",".join(attributes["slots"])
         tail = f" [label = {_quoted(label)}]" if label else ""
         lines.append(f"  {_quoted(sender)} -> {_quoted(receiver)}{tail};")
     return "\n".join([*lines, "}"]) + "\n"

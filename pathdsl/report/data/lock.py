@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +39,8 @@ def summary(comparison: Comparison) -> str:
     )
 
 
-def comparison_object(comparison: Comparison | None) -> dict[str, Any] | None:
-    """The comparison for JSON; None where there was nothing to compare."""
-    if comparison is None:
-        return None
+def comparison_object(comparison: Comparison) -> dict[str, Any]:
+    """The comparison for JSON."""
     return {
         "said": summary(comparison),
         "drifted": comparison.drifted,
@@ -99,13 +98,8 @@ def _drifts(drifts: Sequence[Drift]) -> list[dict[str, Any]]:
     """Every drift for JSON."""
     return [
         {
-            "code": one.code,
-            "what": one.what,
-            "locked": one.locked,
-            "found": one.found,
-            "apart": one.apart if one.apart is not None and isfinite(one.apart) else None,
-            "allowed": one.allowed,
-            "about": one.about,
+            **asdict(one),
+            "apart": one.apart if isfinite(one.apart or 0.0) else None,
             "text": note(one),
         }
         for one in drifts

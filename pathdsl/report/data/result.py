@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from importlib import resources
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,11 @@ from pathdsl.report.data.details import details, drawn
 
 if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
+    from pathdsl.engine.proof import Proof
     from pathdsl.plan.taskdata import TaskData
     from pathdsl.score.results import (
         ClaimResult,
         MemberResult,
-        OtherNorm,
-        PartResult,
         QuantityResult,
         Spread,
         TellingRow,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
 
 __all__ = [
     "SCHEMA_VERSION", "check_object", "diagnostic_object", "dump", "file_object",
-    "outcome_object", "schema",
+    "outcome_object", "place_object", "proof_object", "schema",
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
@@ -66,49 +66,32 @@ def check_object(files: Sequence[Object], exit_code: ExitCode) -> Object:
     }
 
 
-def file_object(
-    outcome: FileOutcome, sources: Mapping[str, SourceFile], replaced: Mapping[str, str]
-) -> Object:
-    """One file; `replaced` is what the command line set in place of what the file says."""
+def file_object(outcome: FileOutcome) -> Object:
+    """One file; with the key `lock` where it was compared with its lock."""
     if outcome.judgement is None:
-        return _came_out(outcome, sources, replaced)
-    return outcome_object(outcome, sources, replaced) | drawn(outcome)
+        return _came_out(outcome)
+    return outcome_object(outcome) | drawn(outcome)
 
 
-def outcome_object(
-    outcome: FileOutcome, sources: Mapping[str, SourceFile], replaced: Mapping[str, str]
-) -> Object:
+def outcome_object(outcome: FileOutcome) -> Object:
     """The same without formulas, drawing and lock, which take time and which no text shows."""
-    return _came_out(outcome, sources, replaced) | details(outcome)
+    return _came_out(outcome) | details(outcome)
 
 
-def _came_out(
-    outcome: FileOutcome, sources: Mapping[str, SourceFile], replaced: Mapping[str, str]
-) -> Object:
-    program, judgement = outcome.program, outcome.judgement
+def _came_out(outcome: FileOutcome) -> Object:
+    program, judgement, sources = outcome.program, outcome.judgement, outcome.sources
     return {
         "path": outcome.path,
         "circuit": program.circuit.name.name if program and program.circuit else None,
         "methodology": dict(outcome.methodology),
-        "replaced": dict(replaced),
+        "replaced": dict(outcome.replaced),
         "diagnostics": [diagnostic_object(d, sources) for d in outcome.diagnostics],
         "quantities": [_quantity(q) for q in judgement.quantities] if judgement else [],
         "claims": [_claim(c, outcome.tasks) for c in judgement.claims] if judgement else [],
         "other_norms": dict(judgement.other_norms) if judgement else {},
-        "proofs": [
-            {
-                "task": task,
-                "code": proof.code,
-                "name": proof.name,
-                "error": _number(proof.error),
-                "tolerance": proof.tolerance,
-                "holds": proof.holds,
-                "compared": proof.compared,
-            }
-            for task, proof in outcome.proofs
-        ],
+        "proofs": [{"task": task, **proof_object(proof)} for task, proof in outcome.proofs],
         "cost": _cost(outcome),
-        "store": _store(outcome),
+        "store": _fields_or_null(outcome.tally, "computed stored beside_others"),
         "exit_code": int(outcome.exit_code),
     }
 
@@ -120,127 +103,70 @@ def diagnostic_object(fault: Diagnostic, sources: Mapping[str, SourceFile]) -> O
         "name": name_of(fault.code),
         "severity": "error" if fault.severity is Severity.ERROR else "warning",
         "message": visible(fault.message),
-        "span": _span(fault.span, sources),
+        "span": place_object(fault.span, sources),
         "label": visible(fault.label),
-        "labels": [{"span": _span(s, sources), "text": visible(text)} for s, text in fault.labels],
+        "labels": [
+            {"span": place_object(s, sources), "text": visible(text)} for s, text in fault.labels
+        ],
         "notes": [visible(note) for note in fault.notes],
         "help": visible(fault.help),
     }
 
 
-def _span(span: Span | None, sources: Mapping[str, SourceFile]) -> Object | None:
+def place_object(span: Span | None, sources: Mapping[str, SourceFile]) -> Object | None:
+    """Where something stands, as of a diagnostic; null for nowhere."""
     if span is None:
         return None
-    place: Object = {"path": span.path, "line": None, "column": None}
-    place |= {"end_line": None, "end_column": None}
     source = sources.get(span.path)
+    ends: Sequence[int | None] = (None,) * 4
     if source is not None:
-        place["line"], place["column"] = source.line_col(span.start)
-        place["end_line"], place["end_column"] = source.line_col(span.end)
-    return place
+        ends = (*source.line_col(span.start), *source.line_col(span.end))
+    keys = ("line", "column", "end_line", "end_column")
+    return {"path": span.path, **dict(zip(keys, ends, strict=True))}
+
+
+def proof_object(proof: Proof) -> Object:
+    """One self-check."""
+    return _fields(proof, "code name error tolerance holds compared")
 
 
 def _quantity(quantity: QuantityResult) -> Object:
     return {
-        "name": quantity.name,
-        "unit": quantity.unit,
-        "estimate": _number(quantity.estimate),
-        "interval": _interval(quantity.interval),
-        "n": quantity.n,
-        "unchanged": quantity.unchanged,
-        "confidence": quantity.confidence,
-        "members": [_member(m) for m in quantity.members],
+        **_fields(quantity, "name unit estimate interval n unchanged confidence"),
+        "members": [_member(member) for member in quantity.members],
         "notes": list(quantity.notes),
         "prompts": _spread(quantity.prompts),
     }
 
 
-def _spread(spread: Spread | None) -> Object | None:
-    if spread is None:
-        return None
-    return {
-        "n": spread.n,
-        "least": spread.least,
-        "quartiles": list(spread.quartiles),
-        "most": spread.most,
-        "negative": spread.negative,
-        "satisfied": spread.satisfied,
-    }
-
-
-def _prompt(row: TellingRow, tasks: Mapping[str, TaskData]) -> Object:
-    """A prompt that speaks against a claim; its tokens are [] where the rows are not at hand."""
-    task = tasks.get(row.task)
-    at_hand = task is not None and row.index < len(task.tokens)
-    return {
-        "task": row.task,
-        "index": row.index,
-        "row_id": row.row_id,
-        "value": _number(row.value),
-        "tokens": list(task.tokens[row.index]) if task is not None and at_hand else [],
-    }
-
-
 def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
     return {
-        "name": claim.name,
-        "verdict": claim.verdict.value,
-        "expected": claim.expected.value,
-        "as_expected": claim.as_expected,
-        "estimate": _number(claim.estimate),
-        "interval": _interval(claim.interval),
-        "relation": claim.relation,
-        "threshold": _number(claim.threshold),
-        "within": _number(claim.within),
-        "confidence": claim.confidence,
-        "level": claim.level,
-        "n": claim.n,
-        "unchanged": claim.unchanged,
-        "p_value": _number(claim.p_value),
-        "terms": [
-            {"text": t.text, "value": _number(t.value), "prompts": _spread(t.prompts)}
-            for t in claim.terms
-        ],
-        "members": [_member(m) for m in claim.members],
+        **_fields(claim, "name verdict expected as_expected estimate interval relation threshold"),
+        **_fields(claim, "within confidence level n unchanged p_value"),
+        "terms": [{**_fields(t, "text value"), "prompts": _spread(t.prompts)} for t in claim.terms],
+        "members": [_member(member) for member in claim.members],
         "prompts": _spread(claim.prompts),
-        "parts": [_part(part) for part in claim.parts],
+        "parts": [_fields(p, "field value n estimate interval satisfied") for p in claim.parts],
         "worst": [_prompt(row, tasks) for row in claim.worst],
         "notes": list(claim.notes),
-        "settle_n": claim.settle_n,
-        "text": claim.text,
-        "other_norm": _other_norm(claim.other_norm),
-    }
-
-
-def _part(part: PartResult) -> Object:
-    return {
-        "field": part.field,
-        "value": part.value,
-        "n": part.n,
-        "estimate": _number(part.estimate),
-        "interval": _interval(part.interval),
-        "satisfied": part.satisfied,
-    }
-
-
-def _other_norm(other: OtherNorm | None) -> Object | None:
-    if other is None:
-        return None
-    return {
-        "layernorm": other.layernorm,
-        "verdict": other.verdict.value,
-        "estimate": _number(other.estimate),
-        "interval": _interval(other.interval),
+        **_fields(claim, "settle_n text"),
+        "other_norm": _fields_or_null(claim.other_norm, "layernorm verdict estimate interval"),
     }
 
 
 def _member(member: MemberResult) -> Object:
-    return {
-        "name": member.name,
-        "decided_by": member.decided_by,
-        "estimate": _number(member.estimate),
-        "interval": _interval(member.interval),
-    }
+    return _fields(member, "name decided_by estimate interval")
+
+
+def _spread(spread: Spread | None) -> Object | None:
+    return _fields_or_null(spread, "n least quartiles most negative satisfied")
+
+
+def _prompt(row: TellingRow, tasks: Mapping[str, TaskData]) -> Object:
+    """A prompt that speaks against a claim; its tokens are [] where the rows are not at hand."""
+    tokens = tasks[row.task].tokens if row.task in tasks else ()
+    at_hand = tokens[row.index] if row.index < len(tokens) else ()
+    return {**_fields(row, "task index row_id value"), "tokens": list(at_hand)}
 
 
 def _cost(outcome: FileOutcome) -> Object | None:
@@ -256,23 +182,28 @@ def _cost(outcome: FileOutcome) -> Object | None:
     }
 
 
-def _store(outcome: FileOutcome) -> Object | None:
-    tally = outcome.tally
-    if tally is None:
-        return None
-    return {
-        "computed": tally.computed,
-        "stored": tally.stored,
-        "beside_others": tally.beside_others,
-    }
+def _fields(record: object, names: str) -> Object:
+    """The fields of a record by their names."""
+    return {name: _plain(getattr(record, name)) for name in names.split()}
 
 
-def _number(value: float | None) -> float | None:
+def _fields_or_null(record: object | None, names: str) -> Object | None:
+    return None if record is None else _fields(record, names)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: null for a number that is not finite and an interval that ends so."""
+    match value:
+        case StrEnum():
+            return value.value
+        case float():
+            return _number(value)
+        case tuple():
+            return [float(end) for end in value] if all(map(isfinite, value)) else None
+        case _:
+            return value
+
+
+def _number(value: float) -> float | None:
     """The number, or null where there is none."""
-    return float(value) if value is not None and isfinite(value) else None
-
-
-def _interval(pair: tuple[float, float] | None) -> list[float] | None:
-    if pair is None or not all(isfinite(end) for end in pair):
-        return None
-    return [float(end) for end in pair]
+    return float(value) if isfinite(value) else None

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from pathdsl.score.results import ClaimResult, QuantityResult
+from pathdsl.score.results import ClaimResult, QuantityResult, Verdict
 
 __all__ = ["CLAIM_COLUMNS", "NUMBERS", "QUANTITY_COLUMNS", "claim_rows", "quantity_rows"]
 
@@ -28,47 +28,21 @@ NUMBERS = frozenset(
 
 def claim_rows(claims: Sequence[ClaimResult]) -> list[dict[str, Any]]:
     """A row for each claim, with the keys of `CLAIM_COLUMNS`; verdicts are words."""
-    return [
-        {
-            "name": claim.declared,
-            "member": claim.member,
-            "verdict": claim.verdict.value,
-            "expected": claim.expected.value,
-            "as_expected": claim.as_expected,
-            **_numbers(claim),
-            "relation": claim.relation,
-            "threshold": claim.threshold,
-            "within": claim.within,
-            "confidence": claim.confidence,
-            "level": claim.level,
-            "n": claim.n,
-            "p_value": claim.p_value,
-            "settle_n": claim.settle_n,
-            "text": claim.text,
-        }
-        for claim in claims
-    ]
+    return [_row(claim, CLAIM_COLUMNS) for claim in claims]
 
 
 def quantity_rows(quantities: Sequence[QuantityResult]) -> list[dict[str, Any]]:
     """A row for each quantity, with the keys of `QUANTITY_COLUMNS`."""
-    return [
-        {
-            "name": quantity.declared,
-            "member": quantity.member,
-            "unit": quantity.unit,
-            **_numbers(quantity),
-            "confidence": quantity.confidence,
-            "n": quantity.n,
-        }
-        for quantity in quantities
-    ]
+    return [_row(quantity, QUANTITY_COLUMNS) for quantity in quantities]
 
 
-def _numbers(result: ClaimResult | QuantityResult) -> dict[str, float | None]:
+def _row(result: ClaimResult | QuantityResult, columns: Sequence[str]) -> dict[str, Any]:
     low, high = result.interval or (None, None)
-    numbers = {"estimate": result.estimate, "low": low, "high": high}
-    return {
-        name: float(value) if value is not None and isfinite(value) else None
-        for name, value in numbers.items()
-    }
+    own = {"name": result.declared, "low": low, "high": high}
+    return {one: _plain(own[one] if one in own else getattr(result, one)) for one in columns}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(value) if isfinite(value) else None
+    return value.value if isinstance(value, Verdict) else value

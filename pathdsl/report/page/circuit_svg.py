@@ -1,23 +1,25 @@
 """A circuit as SVG: positions from left to right, layers upwards, groups by colour.
 
+Beside it what is known of each unit: what was measured, and which claims concern it.
+
 Every text is escaped; nothing refers to anything outside the picture. Lines are the direct edges of
 the drawing (`pathdsl.report.data.drawing`), `input` is the bar below and `logits` the bar above.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 from markupsafe import escape as escape_markup
 
 from pathdsl.lang.visible import visible
-from pathdsl.report.page.units import UnitRow
+from pathdsl.report.content.claims import declaration
+from pathdsl.report.content.rows import Measured, Object, split_name
 
-__all__ = ["PALETTE", "circuit_svg", "colours"]
+__all__ = ["PALETTE", "UnitRow", "circuit_svg", "claims_by_unit", "colours", "unit_rows"]
 
-Object = Mapping[str, Any]
 Point = tuple[float, float]
 PALETTE = (
     "#4477aa", "#b5485a", "#1f7a4d", "#8f6c00", "#7a4ea3", "#2a7f95", "#b35c1e", "#5b6770",
@@ -28,6 +30,52 @@ PLAIN = "#5b6770"
 TALL, GAP, EDGE, TITLE = 24.0, 10.0, 20.0, 26.0
 ACROSS = 4
 """Units side by side in one cell, before a second row of the cell begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitRow:
+    """One drawn unit with everything that quantities and claims say of it."""
+
+    name: str
+    groups: str
+    effects: tuple[tuple[str, str], ...]
+
+
+def unit_rows(drawing: Object, file: Object) -> Iterable[UnitRow]:
+    """Every drawn unit with the quantities and claims that have a member of its name."""
+    noise = (file.get("rounding") or 0.0) / 100
+    effects: dict[str, list[tuple[str, str]]] = {}
+
+    def add(unit: str, name: str, one: Object) -> None:
+        numbers = Measured(one, noise).numbers
+        effects.setdefault(unit, []).append((name, numbers))
+
+    for one in (*file["quantities"], *file["claims"]):
+        name, member = split_name(one["name"])
+        add(member, name, one)
+    for claim in file["claims"]:
+        for one in claim["members"]:
+            add(one["name"], claim["name"], one)
+    for node in drawing["nodes"]:
+        yield UnitRow(
+            name=node["name"],
+            groups=", ".join(node["groups"]),
+            effects=tuple(dict.fromkeys(effects.get(node["name"], ()))),
+        )
+
+
+def claims_by_unit(
+    drawing: Object, file: Object, keys: Sequence[str]
+) -> Mapping[str, tuple[str, ...]]:
+    """By unit, which claims concern it; `keys` name the claims in their order."""
+    units = {node["name"] for node in drawing["nodes"]}
+    by_unit: dict[str, tuple[str, ...]] = {}
+    for key, claim in zip(keys, file["claims"], strict=True):
+        _, member = split_name(claim["name"])
+        declared = declaration(claim["name"], file).get("units", ())
+        for unit in (member,) if member in units else declared:
+            by_unit[unit] = (*by_unit.get(unit, ()), key)
+    return by_unit
 
 
 def colours(drawing: Object) -> dict[str, str]:

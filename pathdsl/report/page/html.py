@@ -8,38 +8,19 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
 from markupsafe import Markup, escape
 
 from pathdsl.lang.visible import token_text, visible
-from pathdsl.report.content.claims import ClaimContent
-from pathdsl.report.content.file import FileContent, file_content
+from pathdsl.report.content.file import FileContent
 from pathdsl.report.content.rows import Object
 from pathdsl.report.formulas.safe_mathml import plain_mathml
-from pathdsl.report.page.circuit_svg import circuit_svg, colours
-from pathdsl.report.page.forest import Strip, strips
+from pathdsl.report.page.circuit_svg import circuit_svg, claims_by_unit, colours, unit_rows
+from pathdsl.report.page.forest import strips
 from pathdsl.report.page.template import rendered, text_of
-from pathdsl.report.page.units import UnitRow, claims_by_unit, unit_rows
 
 __all__ = ["claim_key", "html"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Article:
-    """One file of the page: its content, and what a page draws besides.
-
-    `claims` come with the key that names each in links and with its row of the forest plot.
-    """
-
-    content: FileContent
-    claims: Sequence[tuple[ClaimContent, str, Strip | None]]
-    drawing: Object | None
-    units: Sequence[UnitRow]
-    picture: Markup
-    colours: Mapping[str, str]
 
 
 def html(result: Object) -> str:
@@ -74,22 +55,23 @@ def claim_key(file: int, claim: int) -> str:
     return f"f{file}c{claim}"
 
 
-def _article(file: Object, number: int) -> Article:
-    content, drawing = file_content(file), file.get("drawing")
+def _article(file: Object, number: int) -> Object:
+    """One file for the template; a claim comes with its key in links and its forest plot."""
+    content, drawing = FileContent(file), file.get("drawing")
     keys = [claim_key(number, i) for i in range(1, len(content.claims) + 1)]
     units, picture = [], Markup("")
     if drawing:
         units = list(unit_rows(drawing, file))
         concerned = claims_by_unit(drawing, file, keys)
         picture = circuit_svg(drawing, units, concerned, f"circuit{number}")
-    return Article(
-        content=content,
-        claims=list(zip(content.claims, keys, strips(file["claims"]), strict=True)),
-        drawing=drawing,
-        units=units,
-        picture=picture,
-        colours=colours(drawing) if drawing else {},
-    )
+    return {
+        "content": content,
+        "claims": list(zip(content.claims, keys, strips(file["claims"]), strict=True)),
+        "drawing": drawing,
+        "units": units,
+        "picture": picture,
+        "colours": colours(drawing) if drawing else {},
+    }
 
 
 def _breaks(name: str) -> Markup:

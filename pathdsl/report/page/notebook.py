@@ -7,16 +7,15 @@ fragment loads nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape as escape_html
 from itertools import islice
 
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.lang.render import render
-from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import ClaimContent
-from pathdsl.report.content.file import FileContent, content_of
+from pathdsl.report.content.file import content_of
 from pathdsl.report.numbers import many
 from pathdsl.report.text.check import summary_line
 from pathdsl.report.text.style import View
@@ -28,16 +27,17 @@ COLOURS = {"good": "#1a7f37", "bad": "#cf222e", "open": "#9a6700"}
 _LEFT, _RIGHT = (f"text-align:{side};padding:1px 8px" for side in ("left", "right"))
 
 
-def notebook(
-    outcome: FileOutcome, sources: Mapping[str, SourceFile], replaced: Mapping[str, str]
-) -> str:
-    """One `<div>`; `replaced` is what was set in place of what the file says."""
-    content = content_of(outcome, sources, replaced)
+def notebook(outcome: FileOutcome) -> str:
+    """One `<div>`."""
+    content = content_of(outcome)
+    scope = [content.path, *content.scope]
+    if content.replaced:
+        scope.append(f"not the published scope: {content.replaced}")
     title = escape(content.heading or content.path)
-    parts = [f"<p><b>{title}</b><br>{escape(_scope(content))}</p>"]
+    parts = [f"<p><b>{title}</b><br>{escape(' · '.join(scope))}</p>"]
     if outcome.diagnostics:
-        faults = render(outcome.diagnostics, sources, style="concise", colour=False).rstrip()
-        parts.append(f"<pre>{escape(faults)}</pre>")
+        faults = render(outcome.diagnostics, outcome.sources, style="concise", colour=False)
+        parts.append(f"<pre>{escape(faults.rstrip())}</pre>")
     if content.claims:
         titles = ["verdict", "claim", "estimate", "interval", "wanted", "n"]
         parts.append(_table(titles, [_claim(claim) for claim in content.claims]))
@@ -55,13 +55,6 @@ def notebook(
             parts.append(f"<p>… {more}; <code>to_frame(&quot;quantities&quot;)</code> has all</p>")
     parts.append(f"<p>{escape(summary_line(outcome, View()))}</p>")
     return "<div>\n" + "\n".join(parts) + "\n</div>"
-
-
-def _scope(content: FileContent) -> str:
-    parts = [content.path, *content.scope]
-    if content.replaced:
-        parts.append(f"not the published scope: {content.replaced}")
-    return " · ".join(parts)
 
 
 def _claim(claim: ClaimContent) -> list[str]:

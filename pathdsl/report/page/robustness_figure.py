@@ -13,7 +13,7 @@ from html import escape
 from math import isfinite
 
 from pathdsl.checking.robustness import ClaimRobustness, Robustness
-from pathdsl.report.numbers import pair, shown
+from pathdsl.report.text.robustness import numbers, stated
 from pathdsl.score.results import ClaimResult, Verdict
 
 __all__ = ["robustness_svg"]
@@ -48,8 +48,8 @@ def robustness_svg(robustness: Robustness) -> str:
     left = _EDGE + 10 + _wide(_shown(row.name) for row in rows)
     noise = robustness.noise
     words = left + _PLOT + 10
-    numbers = words + _wide(row.word for row in rows) + 10
-    width = numbers + _wide(_numbers(row.result, noise) for row in rows) + _EDGE
+    right = words + _wide(row.word for row in rows) + 10
+    width = right + _wide(_numbers(row.result, noise) for row in rows) + _EDGE
     width = max(width, 2 * _EDGE + _wide(_title(claim) for claim in robustness.claims))
     name = robustness.base.path.replace("\\", "/").rpartition("/")[2]
     parts = [
@@ -63,7 +63,7 @@ def robustness_svg(robustness: Robustness) -> str:
         for i, row in enumerate(some):
             y = first + _ROW * i
             parts += _words(row, words, y)
-            parts += _text(_numbers(row.result, noise), numbers, y)
+            parts += _text(_numbers(row.result, noise), right, y)
         top += _TITLE + _AXIS + _ROW * len(some) + _GAP
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{top:.0f}" '
@@ -102,8 +102,7 @@ def _numbers(result: ClaimResult | None, noise: float) -> str:
     """The estimate, with its interval where there is one."""
     if result is None or result.estimate is None or not isfinite(result.estimate):
         return ""
-    ends = pair(result.interval, result.estimate, noise)
-    return f"{shown(result.estimate, result.interval, noise)} {ends}".rstrip()
+    return " ".join(numbers(result, noise)).rstrip()
 
 
 def _text(text: str, x: float, y: float, style: str = "") -> list[str]:
@@ -118,11 +117,7 @@ def _words(row: _Row, x: float, y: float) -> list[str]:
 
 
 def _title(claim: ClaimRobustness) -> str:
-    own = claim.own
-    title = f"{claim.name}: wanted {own.relation} {own.threshold:g}"
-    if own.within is not None:
-        title += f" within {own.within:g}"
-    return title + (", expected refuted" if own.expected is Verdict.REFUTED else "")
+    return f"{claim.name}: {stated(claim.own)}"
 
 
 _LEGEND = (

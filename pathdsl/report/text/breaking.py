@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pathdsl.checking.breaking.changes import FileChanges, Kind
@@ -49,16 +50,7 @@ def breaking_object(
                 "path": one.path,
                 "note": one.note,
                 "weakened": one.broken,
-                "changes": [
-                    {
-                        "kind": change.kind,
-                        "of": change.of,
-                        "what": change.what,
-                        "before": change.before,
-                        "after": change.after,
-                    }
-                    for change in one.changes
-                ],
+                "changes": [asdict(change) for change in one.changes],
             }
             for one in files
         ],

@@ -8,19 +8,18 @@ speak most against a claim) is shown only then; `--all` shows everything.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from pathdsl.checking.lock.drift import Comparison
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import ExitCode
 from pathdsl.lang.render import render
-from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import counted
 from pathdsl.report.content.file import FileContent, content_of
 from pathdsl.report.data.lock import summary
-from pathdsl.report.formats import Settings
+from pathdsl.report.formats import Document, Settings
 from pathdsl.report.numbers import many
 from pathdsl.report.text.claims import claim_block, claim_line
 from pathdsl.report.text.quantities import quantities_block
@@ -34,18 +33,18 @@ SAID_ABOVE = ("model", "not the published scope")
 """What the methodology says and the head of the report, too."""
 
 
-class CheckText:
+class CheckText(Document):
     """The reports of several files, one below the other."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self._codes: list[ExitCode] = []
 
     def checked(self, outcome: FileOutcome) -> str:
         """The report of one file."""
         apart = "\n\n" if self._codes else ""
         self._codes.append(outcome.exit_code)
-        text = report(outcome, outcome.sources, self.settings.view, self.settings.replaced)
+        text = report(outcome, self.settings.view)
         return apart + text + comparison_line(outcome.comparison, self.settings.view)
 
     def end(self, code: ExitCode) -> str:
@@ -53,21 +52,14 @@ class CheckText:
         return closing(self._codes, self.settings.view)
 
 
-def report(
-    outcome: FileOutcome,
-    sources: Mapping[str, SourceFile],
-    view: View,
-    replaced: Mapping[str, str] | None = None,
-) -> str:
-    """The report of one file; ends in a line break.
-
-    `replaced` is what the command line set in place of what the file says.
-    """
-    content = content_of(outcome, sources, replaced)
+def report(outcome: FileOutcome, view: View) -> str:
+    """The report of one file; ends in a line break."""
+    content = content_of(outcome)
     parts = [_header(outcome, content, view)]
     if outcome.diagnostics:
         style: Literal["full", "concise"] = "concise" if view.concise else "full"
-        parts.append(render(outcome.diagnostics, sources, style=style, colour=view.colour).rstrip())
+        faults = render(outcome.diagnostics, outcome.sources, style=style, colour=view.colour)
+        parts.append(faults.rstrip())
     if content.quantities and not view.quiet:
         parts.append(quantities_block(content.quantities, view))
     if content.claims and view.quiet:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pathdsl.report.content.claims import ClaimContent, PromptRow
+from pathdsl.report.content.rows import WorstOf
 from pathdsl.report.numbers import many
-from pathdsl.report.text.members import members_block
 from pathdsl.report.text.style import TONES, View, clip, paragraph, table
 
-__all__ = ["claim_block", "claim_line"]
+__all__ = ["claim_block", "claim_line", "members_block"]
 
+MEMBERS = 3
 _COLUMN = 14
 _INDENT = " " * (_COLUMN + 2)
 
@@ -59,6 +60,23 @@ def claim_block(claim: ClaimContent, view: View) -> str:
     if claim.worst and not brief:
         lines.append(f"{_INDENT}prompts that speak most against it:")
         lines += _prompts(claim.worst, view)
+    return "\n".join(lines)
+
+
+def members_block(number: WorstOf, view: View, indent: str, *, brief: bool = False) -> str:
+    """The worst of the members and its neighbours; the score is the value of the first one.
+
+    `brief` names the worst alone.
+    """
+    members, title = number.members, f"{indent}{number.members_title}:"
+    if brief or len(members) == 1:
+        return f"{title} {clip(members[0].name, view.width - len(title) - 1)}"
+    kept = members if view.everything or len(members) <= MEMBERS + 1 else members[:MEMBERS]
+    room = max(20, view.width - len(indent) - 34)
+    rows = [[f"{indent}  {clip(one.name, room)}", one.estimate, one.interval] for one in kept]
+    lines = [title, *table(rows, right=(1,))]
+    if len(kept) < len(members):
+        lines.append(f"{indent}  … {len(members) - len(kept)} more; `--all` shows them")
     return "\n".join(lines)
 
 

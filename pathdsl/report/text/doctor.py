@@ -6,14 +6,13 @@ there, since most readers of JSON round what is larger than 2**53.
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import Any
 
 from pathdsl.checking.doctor import PROMPTS, Diagnosis, Graph, Memory, TokenizerFacts
 from pathdsl.errors import ExitCode
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.render import render
-from pathdsl.report.data.result import diagnostic_object
+from pathdsl.report.data.result import diagnostic_object, proof_object
 from pathdsl.report.numbers import groups_text, many, size_text
 from pathdsl.report.text.style import View, paragraph, table
 
@@ -93,17 +92,7 @@ def doctor_object(diagnosis: Diagnosis) -> dict[str, Any]:
         if diagnosis.tokenizer is None
         else _tokenizer_object(diagnosis.tokenizer),
         "facts": {name: text for name, text in diagnosis.facts.items() if name != "model"},
-        "proofs": [
-            {
-                "code": proof.code,
-                "name": proof.name,
-                "error": float(proof.error) if isfinite(proof.error) else None,
-                "tolerance": proof.tolerance,
-                "holds": proof.holds,
-                "compared": proof.compared,
-            }
-            for proof in diagnosis.proofs
-        ],
+        "proofs": [proof_object(proof) for proof in diagnosis.proofs],
         "diagnostics": [diagnostic_object(fault, {}) for fault in diagnosis.faults],
         "needed": _needed(diagnosis),
         "exit_code": int(diagnosis.exit_code),

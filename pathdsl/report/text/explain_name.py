@@ -31,26 +31,26 @@ FROZEN = (
 
 def described(name: str, program: Program, resolver: Callable[[], Resolver], view: View) -> str:
     """What a name is; `resolver` is called where the graph is needed and may raise PathdslError."""
-    found = program.find(name)
-    if found is None:
+    decl = program.find(name)
+    if decl is None:
         raise KeyError(name)
     lines = [
-        f"{view.heading(f'{kind_of(found)} {name}')}   {view.faint(_where(found, program))}",
+        f"{view.heading(f'{kind_of(decl)} {name}')}   {view.faint(_where(decl, program))}",
         "",
-        *(f"  {line}".rstrip() for line in _source(found, program).split("\n")),
+        *(f"  {line}".rstrip() for line in _source(decl, program).split("\n")),
         "",
     ]
-    match found:
+    match decl:
         case ast.PathDecl():
-            lines += _path(found, resolver(), view)
+            lines += _path(decl, resolver(), view)
         case ast.GroupDecl():
-            lines += _group(found, program, resolver(), view)
+            lines += _group(decl, program, resolver(), view)
         case ast.MetricDecl():
-            lines += _metric(found, program, view)
+            lines += _metric(decl, program, view)
         case ast.ClaimDecl() | ast.LetDecl():
-            lines += _measured(found, program, view)
+            lines += _measured(decl, program, view)
         case ast.TaskDecl():
-            lines += _task(found, program, view)
+            lines += _task(decl, program, view)
         case ast.ModelDecl():
             shape = resolver().shape
             lines += table(
@@ -68,7 +68,7 @@ def described(name: str, program: Program, resolver: Callable[[], Resolver], vie
             users = _users(name, program)
             lines.append("  used by: " + (", ".join(users) or "nothing"))
         case _:
-            assert_never(found)
+            assert_never(decl)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -80,8 +80,7 @@ def runs_text(asked: FirstRound, view: View) -> str:
     if len(runs) > UNITS:
         lines.append(f"    … {len(runs) - UNITS} more")
     if asked.adaptive:
-        more = f"its search for knockouts asks for at most {asked.later_runs:,} more"
-        lines.append(f"  {more}")
+        lines.append(f"  its search for knockouts asks for at most {asked.later_runs:,} more")
     return "\n".join(lines) + "\n"
 
 
@@ -124,23 +123,24 @@ def _names(names: list[str], view: View, title: str) -> list[str]:
 
 
 def _path(decl: ast.PathDecl, resolver: Resolver, view: View) -> list[str]:
-    found = resolver.describe(decl.path)
-    if not found.n_paths:
+    paths = resolver.describe(decl.path)
+    if not paths.n_paths:
         return ["  no path of the model is in this set"]
-    paths = f"{found.n_paths:,}" if found.n_paths < 10**9 else f"{found.n_paths:.3e}"
-    kinds = "heads, MLPs and neurons" if found.n_neurons else "heads and MLPs"
+    count = f"{paths.n_paths:,}" if paths.n_paths < 10**9 else f"{paths.n_paths:.3e}"
+    kinds = "heads, MLPs and neurons" if paths.n_neurons else "heads and MLPs"
     lines = table(
         [
-            ["  paths", f"{paths} (node, slot) sequences from input to logits"],
-            ["  nodes", f"{found.n_nodes:,} {kinds}"],
-            ["  edges", f"{found.n_edges:,}"],
-            ["  states", f"{found.n_states:,} of the automaton"],
+            ["  paths", f"{count} (node, slot) sequences from input to logits"],
+            ["  nodes", f"{paths.n_nodes:,} {kinds}"],
+            ["  edges", f"{paths.n_edges:,}"],
+            ["  states", f"{paths.n_states:,} of the automaton"],
         ]
     )
-    if found.units:
-        lines += ["", *_names([u.label for u in found.units], view, f"{len(found.units)} units")]
+    if paths.units:
+        names = [unit.label for unit in paths.units]
+        lines += ["", *_names(names, view, f"{len(names)} units")]
     lines += ["", "  some of its paths:"]
-    lines += [f"    {clip(example, view.width - 4)}" for example in found.examples]
+    lines += [f"    {clip(example, view.width - 4)}" for example in paths.examples]
     return lines
 
 
@@ -155,13 +155,12 @@ def _group(decl: ast.GroupDecl, program: Program, resolver: Resolver, view: View
 
 def _users(name: str, program: Program) -> list[str]:
     """The declarations that mention a name."""
-    found: dict[str, None] = {}
+    users: dict[str, None] = {}
     for declaration in program.declarations():
-        if declaration.name.name == name:
-            continue
-        if any(isinstance(n, ast.Name) and n.name == name for n in walk(declaration)):
-            found[declaration.name.name] = None
-    return list(found)
+        mentions = (isinstance(n, ast.Name) and n.name == name for n in walk(declaration))
+        if declaration.name.name != name and any(mentions):
+            users[declaration.name.name] = None
+    return list(users)
 
 
 def _metric(decl: ast.MetricDecl, program: Program, view: View) -> list[str]:
@@ -212,8 +211,8 @@ def _measured(decl: ast.ClaimDecl | ast.LetDecl, program: Program, view: View) -
         rows.append(["  expected", decl.expect])
     if decl.loop is not None:
         rows.append(["  for each", _text(decl.loop.members, program)])
-    for title, found in (("scores", scores), ("runs", runs), ("through", lets)):
-        for i, text in enumerate(found):
+    for title, texts in (("scores", scores), ("runs", runs), ("through", lets)):
+        for i, text in enumerate(texts):
             rows.append([f"  {title}" if i == 0 else "", clip(text, view.width - 16)])
     return table(rows)
 
@@ -230,8 +229,8 @@ def _task(decl: ast.TaskDecl, program: Program, view: View) -> list[str]:
         for name, field in fields_of(program, decl).items()
     ]
     if decl.where_field is not None and decl.where_value is not None:
-        wanted = _text(decl.where_value, program)
-        rows.append(["  where", f"{decl.where_field.name} == {wanted}"])
+        value = _text(decl.where_value, program)
+        rows.append(["  where", f"{decl.where_field.name} == {value}"])
     lines = table(rows)
     if NORM_MODES[field_word(program, decl, "layernorm")].frozen:
         lines += ["", paragraph(FROZEN, view, "  ", "  ")]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from pathdsl.report.text.style import View, paragraph, table
-from pathdsl.tasks import Column, Generator, Parameter
+from pathdsl.tasks import Generator, Parameter
 
 __all__ = ["generator_text"]
 
@@ -33,16 +33,13 @@ def generator_text(made: Generator, view: View) -> str:
         ("Positions", made.positions),
     ):
         if columns:
-            lines += [view.heading(title), *_cut(_columns(columns), view), ""]
+            cells = [[f"  {column.name}", column.doc] for column in columns]
+            lines += [view.heading(title), *_cut(table(cells), view), ""]
     row = made.rows(take=1)[0]
     lines.append(view.heading("One row"))
     rows = [[f"  {name}", json.dumps(value, ensure_ascii=False)] for name, value in row.items()]
     lines += _cut(table(rows), view)
     return "\n".join(lines) + "\n"
-
-
-def _columns(columns: Sequence[Column]) -> list[str]:
-    return table([[f"  {column.name}", column.doc] for column in columns])
 
 
 def _doc(parameter: Parameter) -> str:
@@ -65,11 +62,5 @@ def _value(value: object) -> str:
 
 
 def _cut(lines: Sequence[str], view: View) -> list[str]:
-    """Long values end in `…`; the leading blanks of a table stay."""
-    kept = []
-    for line in lines:
-        indent = line[: len(line) - len(line.lstrip())]
-        body = line.lstrip()
-        room = view.width - len(indent)
-        kept.append(indent + (body if len(body) <= room else body[: room - 1] + "…"))
-    return kept
+    """Long values end in `…`."""
+    return [one if len(one) <= view.width else one[: view.width - 1] + "…" for one in lines]

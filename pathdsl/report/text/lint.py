@@ -9,19 +9,19 @@ from typing import ClassVar, Literal
 from pathdsl.errors import Diagnostic, ExitCode, Severity
 from pathdsl.lang.render import render
 from pathdsl.lang.syntax.source import SourceFile
-from pathdsl.report.formats import Settings
+from pathdsl.report.formats import Document, Settings
 from pathdsl.report.numbers import many
 
 __all__ = ["LintConcise", "LintText"]
 
 
-class LintText:
+class LintText(Document):
     """Code frames, then how many faults there are."""
 
     style: ClassVar[Literal["full", "concise"]] = "full"
 
     def __init__(self, settings: Settings) -> None:
-        self.colour = settings.view.colour
+        super().__init__(settings)
         self._n_files = 0
         self._counts: Counter[Severity] = Counter()
 
@@ -31,7 +31,7 @@ class LintText:
         """The faults of one file."""
         self._n_files += 1
         self._counts.update(diagnostic.severity for diagnostic in diagnostics)
-        text = render(diagnostics, sources, style=self.style, colour=self.colour)
+        text = render(diagnostics, sources, style=self.style, colour=self.settings.view.colour)
         return f"{text}\n" if text and self.style == "full" else text
 
     def end(self, code: ExitCode) -> str:

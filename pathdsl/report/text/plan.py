@@ -8,7 +8,6 @@ Source: docs/semantics.md, Exact evaluation; `pathdsl.plan.liveness`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,16 +63,16 @@ def sharing(plan: Plan) -> Sharing:
     )
 
 
-def plan_report(outcome: PlanOutcome, view: View, replaced: Mapping[str, str]) -> str:
+def plan_report(outcome: PlanOutcome, view: View) -> str:
     """The plan of one file as text, ending in an empty line."""
     lines = [view.heading(outcome.path)]
     circuit = outcome.program.circuit
     if circuit is not None:
         lines.append(f"  {circuit.name.name}" + (f": {circuit.title}" if circuit.title else ""))
     lines.append(f"  model {outcome.model}, {outcome.dtype}; no weights were loaded")
-    if replaced:
-        told = ", ".join(f"{name} = {value}" for name, value in replaced.items())
-        text = f"not the published scope: {told} set on the command line"
+    if outcome.replaced:
+        replaced = ", ".join(f"{name} = {value}" for name, value in outcome.replaced.items())
+        text = f"not the published scope: {replaced} set on the command line"
         lines.append(view.paint(paragraph(text, view, "  ", "  "), "yellow"))
     for part in outcome.parts:
         lines += ["", *_task(part, outcome, view)]
@@ -130,13 +129,13 @@ def _layers(counts: tuple[int, ...]) -> str:
     return "by layer: " + ", ".join(str(n) for n in counts) if any(counts) else ""
 
 
-def plan_object(outcome: PlanOutcome, replaced: Mapping[str, str]) -> dict[str, Any]:
+def plan_object(outcome: PlanOutcome) -> dict[str, Any]:
     """The plan of one file for programs."""
     circuit = outcome.program.circuit
     return {
         "path": outcome.path,
         "circuit": circuit.name.name if circuit else None,
-        "replaced": dict(replaced),
+        "replaced": dict(outcome.replaced),
         "tasks": [_task_object(part, outcome) for part in outcome.parts],
         "diagnostics": [diagnostic_object(d, outcome.sources) for d in outcome.warnings],
         "adaptive": {"names": list(outcome.adaptive), "later_runs": outcome.later_runs},

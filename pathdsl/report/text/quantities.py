@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pathdsl.report.content.quantities import QuantityFamily, QuantityRow
 from pathdsl.report.numbers import many
-from pathdsl.report.text.members import members_block
+from pathdsl.report.text.claims import members_block
 from pathdsl.report.text.style import View, table
 
 __all__ = ["quantities_block"]

@@ -7,11 +7,11 @@ from typing import Any
 
 from pathdsl.checking.robustness import ClaimRobustness, Judged, Robustness
 from pathdsl.report.data.result import diagnostic_object
-from pathdsl.report.numbers import many, wanted_text
+from pathdsl.report.numbers import many, pair, shown, wanted_text
 from pathdsl.report.text.style import View, paragraph, table
 from pathdsl.score.results import ClaimResult, Verdict
 
-__all__ = ["robustness_object", "robustness_report"]
+__all__ = ["numbers", "robustness_object", "robustness_report", "stated"]
 
 _COLOURS = {
     Verdict.SUPPORTED: "green", Verdict.REFUTED: "red", Verdict.INCONCLUSIVE: "yellow",
@@ -20,19 +20,17 @@ _COLOURS = {
 Object = dict[str, Any]
 
 
-def robustness_report(
-    robustness: Robustness, silent: Mapping[str, str], replaced: Mapping[str, str], view: View
-) -> str:
+def robustness_report(robustness: Robustness, silent: Mapping[str, str], view: View) -> str:
     """The report as text: the file, a table for each claim, axes that change nothing, a summary."""
     lines = [robustness.base.path]
     program = robustness.base.program
     if program is not None and program.circuit is not None:
         lines.append(f"  {program.circuit.name.name}: {program.circuit.title}")
     lines.append(f"  {many(len(robustness.cells), 'cell')} beside the file as written")
-    for name, value in replaced.items():
+    for name, value in robustness.base.replaced.items():
         lines.append(f"  {name} = {value}, set on the command line")
     for claim in robustness.claims:
-        lines += ["", *_claim(claim, view)]
+        lines += ["", *_claim(claim, robustness.noise, view)]
     for cell, names in robustness.gone.items():
         text = f"members that only `{cell}` has, not judged here: {', '.join(names)}"
         lines += ["", paragraph(text, view, "")]
@@ -43,17 +41,18 @@ def robustness_report(
     return "\n".join(lines) + "\n"
 
 
-def _wanted(result: ClaimResult) -> str:
-    expected = ", expected refuted" if result.expected is Verdict.REFUTED else ""
-    return f"wanted {wanted_text(result.relation, result.threshold, result.within)}{expected}"
+def stated(claim: ClaimResult) -> str:
+    """What a claim states of its number, and that it is expected to be refuted."""
+    expected = ", expected refuted" if claim.expected is Verdict.REFUTED else ""
+    return f"wanted {wanted_text(claim.relation, claim.threshold, claim.within)}{expected}"
 
 
-def _claim(claim: ClaimRobustness, view: View) -> list[str]:
-    lines = [f"{view.heading(claim.name)}  {_wanted(claim.own)}"]
-    rows = [["as written", *_numbers(claim.own, view), claim.own.verdict.value, ""]]
+def _claim(claim: ClaimRobustness, noise: float, view: View) -> list[str]:
+    lines = [f"{view.heading(claim.name)}  {stated(claim.own)}"]
+    rows = [["as written", *numbers(claim.own, noise), claim.own.verdict.value, ""]]
     marks: list[Verdict | None] = [claim.own.verdict]
     for judged in claim.cells:
-        rows.append(_row(claim, judged, view))
+        rows.append(_row(claim, judged, noise))
         marks.append(judged.result.verdict if judged.result is not None else None)
     for text, mark in zip(table(rows, right=(1,)), marks, strict=True):
         if mark is not None:
@@ -68,18 +67,17 @@ def _claim(claim: ClaimRobustness, view: View) -> list[str]:
     return lines
 
 
-def _numbers(result: ClaimResult, view: View) -> tuple[str, str]:
-    return (
-        view.number(result.estimate, result.interval),
-        view.interval(result.interval, result.estimate),
-    )
+def numbers(result: ClaimResult, noise: float) -> tuple[str, str]:
+    """The estimate and its interval, "" where there is none; below `noise` both are `≈0`."""
+    value, ends = result.estimate, result.interval
+    return shown(value, ends, noise), pair(ends, value or 0.0, noise)
 
 
-def _row(claim: ClaimRobustness, judged: Judged, view: View) -> list[str]:
+def _row(claim: ClaimRobustness, judged: Judged, noise: float) -> list[str]:
     if judged.result is None:
         return [judged.cell.name, "", "", "not judged" if judged.applies else "does not apply", ""]
     flip = "FLIPPED" if claim.flipped(judged) else ""
-    return [judged.cell.name, *_numbers(judged.result, view), judged.result.verdict.value, flip]
+    return [judged.cell.name, *numbers(judged.result, noise), judged.result.verdict.value, flip]
 
 
 def _unjudged(claim: ClaimRobustness) -> dict[str, list[str]]:
@@ -102,16 +100,14 @@ def _summary(robustness: Robustness) -> str:
     return text
 
 
-def robustness_object(
-    robustness: Robustness, silent: Mapping[str, str], replaced: Mapping[str, str]
-) -> Object:
+def robustness_object(robustness: Robustness, silent: Mapping[str, str]) -> Object:
     """The same as one object: claims with their cells, `worst` by the cell's name."""
-    sources = robustness.base.program.sources if robustness.base.program is not None else {}
+    base = robustness.base
     return {
         "schema_version": 1,
-        "path": robustness.base.path,
-        "replaced": dict(replaced),
-        "diagnostics": [diagnostic_object(d, sources) for d in robustness.base.diagnostics],
+        "path": base.path,
+        "replaced": dict(base.replaced),
+        "diagnostics": [diagnostic_object(d, base.sources) for d in base.diagnostics],
         "cells": [{"name": c.name, "changes": dict(c.changes)} for c in robustness.cells],
         "unchanged": dict(silent),
         "claims": [_claim_object(claim) for claim in robustness.claims],

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pathdsl.lang.visible import coloured
-from pathdsl.report.numbers import Pair, pair, shown
 
 __all__ = ["TONES", "View", "clip", "paragraph", "table"]
 
@@ -21,33 +20,19 @@ TONES = {"good": "green", "open": "yellow", "bad": "red"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """How a report is to look; `everything` hides no member and no prompt.
-
-    Numbers below `noise` are rounding and shown as `≈0`.
-    """
+    """How a report is to look; `everything` hides no member and no prompt."""
 
     width: int = 100
     colour: bool = False
     everything: bool = False
     quiet: bool = False
     concise: bool = False
-    noise: float = 0.0
 
     def paint(self, text: str, *names: str) -> str:
         """The text in a colour, where there are colours."""
         if not self.colour or not names or not text.strip():
             return text
         return coloured(text, ";".join(_CODES[name] for name in names))
-
-    def number(
-        self, value: float | None, interval: Pair | None = None, places: int | None = None
-    ) -> str:
-        """An estimate, `0.932`; `places` after the point where a column shares them."""
-        return shown(value, interval, self.noise, places)
-
-    def interval(self, ends: Pair | None, value: float | None, places: int | None = None) -> str:
-        """The interval of an estimate, `[0.910, 0.951]`."""
-        return pair(ends, value or 0.0, self.noise, places)
 
     def heading(self, text: str) -> str:
         """The title of a section."""
