@@ -225,7 +225,7 @@ class HeadCopy(StepFacts):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OfMlp(StepFacts):
-    """What reads a residual step of its own; `frozen`: its norms have the reference run's scales."""
+    """What reads a residual step; `frozen`: its norms have the reference run's scales."""
 
     layer: int
     resid: int
