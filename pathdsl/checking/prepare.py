@@ -45,7 +45,7 @@ class Ready:
         """What a check will ask for first."""
         from pathdsl.score.requests import first_round
 
-        return first_round(self.program, self.resolver, self.planner, only)
+        return first_round(self.program, self.resolver, self.planner.tasks, only)
 
 
 def shape_at_hand(

@@ -224,8 +224,8 @@ class HeadCopy(StepFacts):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MlpCopy(StepFacts):
-    """An MLP on a residual step of its own; `frozen`: its norms have the reference run's scales."""
+class _OfMlp(StepFacts):
+    """What reads a residual step; `frozen`: its norms have the reference run's scales."""
 
     layer: int
     resid: int
@@ -240,6 +240,11 @@ class MlpCopy(StepFacts):
     def reads(self) -> tuple[int, ...]:
         """Numbers of the steps that it reads."""
         return (self.resid,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MlpCopy(_OfMlp):
+    """An MLP on a residual step of its own."""
 
     def width(self, shape: ModelShape) -> int:
         """The stream's."""
@@ -247,22 +252,8 @@ class MlpCopy(StepFacts):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HiddenCopy(StepFacts):
+class HiddenCopy(_OfMlp):
     """The hidden units of an MLP on a residual step: all its neurons and the rest that read it."""
-
-    layer: int
-    resid: int
-    frozen: bool = False
-
-    @property
-    def slot(self) -> float:
-        """Right after the stage that it reads."""
-        return 2 * self.layer + 1.5
-
-    @property
-    def reads(self) -> tuple[int, ...]:
-        """Numbers of the steps that it reads."""
-        return (self.resid,)
 
     def width(self, shape: ModelShape) -> int:
         """Hidden units, and whether the output bias is there."""

@@ -23,9 +23,31 @@ from pathdsl.score.metrics import Metric
 from pathdsl.score.session import Request
 
 __all__ = [
-    "Aggregate", "Constant", "Op", "Part", "RowExpr", "RowMetric", "RowNumber", "RowOp", "Scalar",
-    "Slice", "Worst", "aggregates", "difference", "inner_first", "is_constant", "mean", "notes_of",
-    "parts", "ratio", "rebuilt", "remade", "requests", "row_denominators", "row_metrics", "sliced",
+    "Aggregate",
+    "Constant",
+    "Half",
+    "Op",
+    "RowExpr",
+    "RowMetric",
+    "RowNumber",
+    "RowOp",
+    "Scalar",
+    "Slice",
+    "Worst",
+    "aggregates",
+    "difference",
+    "inner_first",
+    "is_constant",
+    "mean",
+    "notes_of",
+    "parts",
+    "ratio",
+    "rebuilt",
+    "remade",
+    "requests",
+    "row_denominators",
+    "row_metrics",
+    "sliced",
 ]  # fmt: skip
 
 Operator = Literal["+", "-", "*", "/", "^", "neg", "abs", "min", "max", "same"]
@@ -59,7 +81,7 @@ RowExpr = RowNumber | RowMetric | RowOp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Half:
     """One seeded half of the rows: knockouts are searched on one and judged on the other."""
 
     seed: int
@@ -72,7 +94,7 @@ class Slice:
 
     field: str
     value: str | int | float | bool
-    within: Part | None = None
+    within: Half | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +117,7 @@ class Aggregate:
     rows: RowExpr
     task: str
     q: float = 0.5
-    part: Part | Slice | None = None
+    part: Half | Slice | None = None
     label: str = field(default="", compare=False)
 
     @property
@@ -173,7 +195,7 @@ class Worst(_Compound):
 Scalar = Constant | Aggregate | Op | Worst
 
 
-def mean(rows: RowExpr, task: str, label: str = "", part: Part | Slice | None = None) -> Aggregate:
+def mean(rows: RowExpr, task: str, label: str = "", part: Half | Slice | None = None) -> Aggregate:
     """The mean over prompts of the mean over draws."""
     return Aggregate(kind="mean", rows=rows, task=task, label=label, part=part)
 

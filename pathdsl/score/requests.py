@@ -4,7 +4,7 @@ Where no claim searches for knockouts the first round is all there is. A greedy 
 next candidates by the values of the last ones, so what it asks for later can only be bounded, by
 two runs for each candidate of each step.
 
-    found = first_round(program, resolver, planner)
+    found = first_round(program, resolver, planner.tasks)
     plans = planner.plans(found.requests)
 
 Source: `pathdsl.score.rounds` (asking in rounds), `pathdsl.score.scores.knockouts` (the searches).
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -38,14 +37,6 @@ from pathdsl.score.session import Bindings, Request, Resolver
 __all__ = ["FirstRound", "first_round"]
 
 Declaration = ast.LetDecl | ast.ClaimDecl
-
-
-class Rows(Protocol):
-    """Whatever knows the rows of the tasks, such as a planner."""
-
-    @property
-    def tasks(self) -> Mapping[str, TaskData]:
-        """The rows of every task."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +80,13 @@ class _Dry:
 
 
 def first_round(
-    program: Program, resolver: Resolver, planner: Rows, only: str | None = None
+    program: Program, resolver: Resolver, tasks: Mapping[str, TaskData], only: str | None = None
 ) -> FirstRound:
     """The requests that `judge` would measure first, in the same order.
 
     Raises LanguageError for what has no meaning on this model and these rows, as `judge` does.
     """
-    lowering = Lowering(program, resolver, _Dry(planner.tasks))
+    lowering = Lowering(program, resolver, _Dry(tasks))
     asked: list[tuple[Request, ...]] = []
     names: list[str] = []
     adaptive: list[str] = []

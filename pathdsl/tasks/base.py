@@ -78,6 +78,12 @@ TAKE = Parameter(name="take", kind="int", default=100, least=1, most=MAX_TAKE, d
 SEED = Parameter(name="seed", kind="int", default=0, doc="seed of the draws")
 
 
+def prompt_length(default: int, *, least: int, most: int) -> Parameter:
+    """How long the prompts are."""
+    doc = "tokens per prompt, <bos> included"
+    return Parameter(name="length", kind="int", default=default, least=least, most=most, doc=doc)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """A field of every row, or a named position, with one sentence that says what it holds."""

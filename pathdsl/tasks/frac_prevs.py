@@ -8,7 +8,7 @@ token whose logit is the answer.
 from __future__ import annotations
 
 from pathdsl.draws import Draws
-from pathdsl.tasks.base import SEED, TAKE, Column, Generator, Parameter, Row
+from pathdsl.tasks.base import SEED, TAKE, Column, Generator, Row, prompt_length
 
 __all__ = ["GENERATOR", "LETTERS", "LONGEST", "OUT", "X"]
 
@@ -47,18 +47,7 @@ Bundled model: `frac-prevs`. Its attention reads positions: an edge that carries
 every prompt. Under a paired, resampled or mean treated value that edge has no effect, under `zero`
 it belongs to the circuit (Miller et al. 2024, arXiv:2407.08734, section 5).""",
     row=_row,
-    parameters=(
-        TAKE,
-        SEED,
-        Parameter(
-            name="length",
-            kind="int",
-            default=12,
-            least=3,
-            most=LONGEST,
-            doc="tokens per prompt, <bos> included",
-        ),
-    ),
+    parameters=(TAKE, SEED, prompt_length(12, least=3, most=LONGEST)),
     prompt_columns=(
         Column(name="prompt", doc="<bos> and letters"),
         Column(name="prompt_other", doc="letters with another count of x"),

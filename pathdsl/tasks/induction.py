@@ -8,7 +8,7 @@ bundled model `induction-2l`; any model whose vocabulary has as many tokens can 
 from __future__ import annotations
 
 from pathdsl.draws import Draws
-from pathdsl.tasks.base import SEED, TAKE, Column, Generator, Parameter, Row
+from pathdsl.tasks.base import SEED, TAKE, Column, Generator, Row, prompt_length
 
 __all__ = ["CONTENT", "GENERATOR", "LONGEST"]
 
@@ -47,18 +47,7 @@ A or B. The treated prompt has the same shape with two other tokens and other fi
 Metric: `logit(answer) - logit(wrong)`, where `wrong` is the treated prompt's answer.
 Bundled model: `induction-2l` (ids 0 to 16, at most 24 positions).""",
     row=_row,
-    parameters=(
-        TAKE,
-        SEED,
-        Parameter(
-            name="length",
-            kind="int",
-            default=16,
-            least=5,
-            most=LONGEST,
-            doc="tokens per prompt, <bos> included",
-        ),
-    ),
+    parameters=(TAKE, SEED, prompt_length(16, least=5, most=LONGEST)),
     prompt_columns=(
         Column(name="prompt", doc="<bos> ... A B ... A"),
         Column(name="prompt_other", doc="the same with another pair and other fillers"),

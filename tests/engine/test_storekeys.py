@@ -19,7 +19,7 @@ from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.lazy_model import LazyModel
 from pathdsl.engine.load.source import ModelSource
 from pathdsl.engine.planner import Limits
-from pathdsl.engine.store.keys import TaskKeys, digest, spelled
+from pathdsl.engine.store.keys import TaskKeys, as_json, digest
 from pathdsl.engine.store.store import Store
 from pathdsl.graph.paths.pathset import FULL, NONE, Pos, minus
 from pathdsl.models import bundled
@@ -190,7 +190,7 @@ def test_values_that_differ_are_spelled_differently() -> None:
 
 def test_what_has_no_spelling_is_refused() -> None:
     with pytest.raises(TypeError, match="`object` has no spelling"):
-        spelled(object())
+        as_json(object())
 
 
 # ------------------------------------------------------------------------------- the setting

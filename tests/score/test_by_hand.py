@@ -17,7 +17,7 @@ from pathdsl.checking.check import check_file
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.draws import Draws
-from pathdsl.score.quantity import Part
+from pathdsl.score.quantity import Half
 from pathdsl.score.statistics.design import part_mask
 from tests.score.by_hand import Cache, Head, Hooked
 
@@ -272,8 +272,8 @@ def test_members_of_minimality(outcome: FileOutcome, hooked: Hooked) -> None:
 def test_greedy(outcome: FileOutcome, hooked: Hooked, name: str, task: str) -> None:
     """Chosen on one half, judged on the other; a sample larger than C looks at every unit."""
     data, hand = outcome.tasks[task], Hand(hooked, task)
-    search = part_mask(data, Part(seed=0, side="search"))
-    judge = part_mask(data, Part(seed=0, side="judge"))
+    search = part_mask(data, Half(seed=0, side="search"))
+    judge = part_mask(data, Half(seed=0, side="judge"))
     assert search.sum() == judge.sum() == 8 and not (search & judge).any()
     k: set[Head] = set()
     best = hand.incomplete(k, rows=search)

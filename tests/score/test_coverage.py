@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks import levels
-from pathdsl.score.quantity import Op, Part, Worst
+from pathdsl.score.quantity import Half, Op, Worst
 from tests import seeds as counts
 from tests.score.arrays import agg, bootstrap
 
@@ -143,7 +143,7 @@ def test_a_knockout_chosen_on_one_half_is_judged_fairly_on_the_other(count: int)
         rng = np.random.default_rng([11, i])
         columns = {k: rng.normal(size=80) for k in names}
         b = bootstrap(columns, 600, i)
-        search, judge = (Part(seed=i, side=side) for side in ("search", "judge"))
+        search, judge = (Half(seed=i, side=side) for side in ("search", "judge"))
 
         def best(part, b=b):
             values = [b.evaluator.estimate(agg(k, part=part)) for k in names]

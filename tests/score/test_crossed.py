@@ -16,7 +16,7 @@ from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.errors import ExitCode, LanguageError
 from pathdsl.score.judge import judge
-from pathdsl.score.quantity import Constant, Op, Part, difference, mean, ratio
+from pathdsl.score.quantity import Constant, Half, Op, difference, mean, ratio
 from pathdsl.score.results import Verdict
 from pathdsl.score.statistics.crossed import Table, Variance
 from pathdsl.score.statistics.design import design_of, generator_of, part_mask, searched_rows
@@ -221,11 +221,11 @@ def test_shares_over_crossed_rows_are_exact_only_where_all_are_alike() -> None:
 
 def test_halves_share_no_cluster_of_either_field() -> None:
     data = replace(task_data(60), clusters=grid(6, 10)[0], crossed=grid(6, 10)[1])
-    search, judge_on = (part_mask(data, Part(seed=0, side=s)) for s in ("search", "judge"))
+    search, judge_on = (part_mask(data, Half(seed=0, side=s)) for s in ("search", "judge"))
     for field in (data.clusters, data.crossed):
         assert not set(field[search]) & set(field[judge_on])
     assert search.sum() == judge_on.sum() == 15
-    node = mean(row("x"), "t", part=Part(seed=0, side="judge"))
+    node = mean(row("x"), "t", part=Half(seed=0, side="judge"))
     assert searched_rows(node, {"t": data}) == 15
     assert searched_rows(agg("x"), {"t": data}) == 0
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pathdsl.score.quantity import Constant, Op, Part, difference, mean
+from pathdsl.score.quantity import Constant, Half, Op, difference, mean
 from pathdsl.score.statistics.design import design_of, part_mask
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.intervals import Bootstrap
@@ -116,9 +116,9 @@ def test_halves_of_tasks_on_the_same_rows_are_their_own() -> None:
     data = {
         name: replace(task_data(40, name, key=f"key {name}"), drawn="rows") for name in ("t", "u")
     }
-    node = difference(*(mean(row("x", task=n), n, part=Part(seed=0, side="judge")) for n in "tu"))
+    node = difference(*(mean(row("x", task=n), n, part=Half(seed=0, side="judge")) for n in "tu"))
     design = design_of(node, data)
-    inside = {n: part_mask(data[n], Part(seed=0, side="judge")) for n in "tu"}
+    inside = {n: part_mask(data[n], Half(seed=0, side="judge")) for n in "tu"}
     assert (inside["t"] != inside["u"]).any()
     assert {s.key for s in design.strata} == {"rows"}
     drawn = sum((s.unit >= 0).astype(int) for s in design.strata)

@@ -30,7 +30,7 @@ class Recording(HashedSession):
 def test_the_first_round_is_the_judges_and_bounds_the_rest():
     program, _ = load_program("ioi.circuit", FILE)
     session = Recording(64)
-    found = first_round(program, Resolver(program, SHAPE), session)
+    found = first_round(program, Resolver(program, SHAPE), session.tasks)
     assert session.asked_by_round == []
     judge(program, Resolver(program, SHAPE), session)
     first, *later = session.asked_by_round
@@ -44,12 +44,12 @@ def test_one_name_asks_for_its_own_runs():
     program, _ = load_program("ioi.circuit", FILE)
     session = HashedSession(64)
     resolver = Resolver(program, SHAPE)
-    found = first_round(program, resolver, session, "sufficient")
+    found = first_round(program, resolver, session.tasks, "sufficient")
     assert {run.label for run, _ in found.requests} == {
         "reference", "keep(nodes)", "keep(none)",
     }  # fmt: skip
     assert found.adaptive == () and found.later_runs == 0
-    one = first_round(program, resolver, session, "each[a3.h1@END]")
-    every = first_round(program, resolver, session, "each")
+    one = first_round(program, resolver, session.tasks, "each[a3.h1@END]")
+    every = first_round(program, resolver, session.tasks, "each")
     assert one.requests == every.requests  # Holm judges the family whole
     assert len({run for run, _ in every.requests}) == 4

@@ -140,10 +140,10 @@ def test_completeness_by_both_published_greedy_searches(by):
     assert got.estimate == pytest.approx(gap(s, brute_greedy(s, by, 2, slice(None))))
     assert got.n == 40 and len(got.members) == 1  # equal runs are one member
     got, s, _ = value(f"completeness(C, knockouts: {knockouts})")
-    from pathdsl.score.quantity import Part
+    from pathdsl.score.quantity import Half
     from pathdsl.score.statistics.design import part_mask
 
-    search = part_mask(s.tasks["t"], Part(seed=0, side="search"))
+    search = part_mask(s.tasks["t"], Half(seed=0, side="search"))
     assert got.n == 20
     assert got.estimate == pytest.approx(gap(s, brute_greedy(s, by, 2, search), ~search))
     # A start (for `incompleteness`), one round per step, one to judge: all candidates together.

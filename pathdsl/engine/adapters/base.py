@@ -25,6 +25,7 @@ The idea of patching each component's q, k and v input separately is that of ACD
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast, runtime_checkable
@@ -69,6 +70,7 @@ class Adapter(Protocol):
         """Where the weights are."""
         ...
 
+    @abstractmethod
     def embed(self, ids: Tensor) -> Tensor:
         """The sender `input`: token plus position embedding, (rows, pos) ids -> (rows, pos, d)."""
         ...
@@ -78,10 +80,12 @@ class Adapter(Protocol):
         float64): the unit of `noise(scale: …)`."""
         ...
 
+    @abstractmethod
     def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The norm before attention, (..., d) -> (..., d)."""
         ...
 
+    @abstractmethod
     def project(
         self,
         layer: int,
@@ -136,6 +140,7 @@ class Adapter(Protocol):
         """(rows, nq, n_keys) bool: True where a query of this layer may read a key."""
         ...
 
+    @abstractmethod
     def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
         """Scaled and not yet masked scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk).
 
@@ -143,6 +148,7 @@ class Adapter(Protocol):
         """
         ...
 
+    @abstractmethod
     def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
         """The pattern, (..., nq, nk) in the model's dtype; `mask` is True where a key is visible.
 
@@ -162,10 +168,12 @@ class Adapter(Protocol):
         """Each head's own write: (..., n_heads_selected, d_head) -> (..., n_heads_selected, d)."""
         ...
 
+    @abstractmethod
     def write_bias(self, layer: int) -> Tensor:
         """The bias of attention's output projection, (d,): a constant of the residual stream."""
         ...
 
+    @abstractmethod
     def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
         """All that attention adds to the residual stream, (..., n_heads, d_head) -> (..., d).
 
@@ -174,11 +182,13 @@ class Adapter(Protocol):
         """
         ...
 
+    @abstractmethod
     def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """What the MLP adds to the residual stream, (..., d) -> (..., d): with the norm before it,
         its output bias and, where a family has one, the norm after it."""
         ...
 
+    @abstractmethod
     def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP's hidden units, (..., d) -> (..., d_mlp): what its output projection reads.
 
@@ -186,6 +196,7 @@ class Adapter(Protocol):
         """
         ...
 
+    @abstractmethod
     def mlp_write(self, layer: int, hidden: Tensor, bias: Tensor) -> Tensor:
         """What hidden units add to the residual stream, (..., d_mlp) -> (..., d).
 

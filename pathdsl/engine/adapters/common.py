@@ -10,7 +10,7 @@ mask for all copies and gives no pattern out. Both are the same function up to r
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pathdsl.engine.adapters.base import Slot, check_weights, layers, visible
+from pathdsl.engine.adapters.base import Adapter, check_weights, layers, visible
 from pathdsl.engine.adapters.norms import Scales, apply
 from pathdsl.graph.model.shape import ModelShape
 
@@ -38,7 +38,7 @@ def bias_of(projection: nn.Linear) -> Tensor:
     return projection.bias
 
 
-class CausalAdapter(ABC):
+class CausalAdapter(Adapter):
     """The common parts of one decoder; see `pathdsl.engine.adapters.base.Adapter` for each call.
 
     A subclass verifies the model and its modules first, and says where its parts are: `blocks` of
@@ -62,53 +62,6 @@ class CausalAdapter(ABC):
         self.final = final
         self.head = head
         self._embedding_std: float | None = None
-
-    @abstractmethod
-    def embed(self, ids: Tensor) -> Tensor:
-        """The sender `input`, (rows, pos) ids -> (rows, pos, d)."""
-
-    @abstractmethod
-    def attention_input(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The norm before attention, (..., d) -> (..., d)."""
-
-    @abstractmethod
-    def project(
-        self,
-        layer: int,
-        slot: Slot,
-        normed: Tensor,
-        heads: Sequence[int] | None = None,
-        positions: Tensor | None = None,
-    ) -> Tensor:
-        """q, k or v of query heads, (..., d) -> (..., n_heads_selected, d_head)."""
-
-    @abstractmethod
-    def attention_write(self, layer: int, z: Tensor, scales: Scales | None = None) -> Tensor:
-        """All that attention adds to the stream, (..., n_heads, d_head) -> (..., d)."""
-
-    @abstractmethod
-    def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """What the MLP adds to the stream, (..., d) -> (..., d)."""
-
-    @abstractmethod
-    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
-
-    @abstractmethod
-    def mlp_write(self, layer: int, hidden: Tensor, bias: Tensor) -> Tensor:
-        """What hidden units add, (..., d_mlp) -> (..., d); `bias` (..., 1) scales the bias."""
-
-    @abstractmethod
-    def write_bias(self, layer: int) -> Tensor:
-        """The bias of attention's output projection, (d,): belongs to no sender."""
-
-    @abstractmethod
-    def scores(self, layer: int, q: Tensor, k: Tensor) -> Tensor:
-        """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
-
-    @abstractmethod
-    def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
-        """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""
 
     def scaling(self, layer: int) -> float | None:
         """What scores are multiplied by, or None where they are more than a scaled product."""

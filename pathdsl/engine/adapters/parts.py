@@ -18,9 +18,9 @@ from torch import nn
 
 from pathdsl.engine.adapters.base import refuse
 
-__all__ = ["Parts", "check_parts", "parts_of"]
+__all__ = ["Modules", "check_parts", "parts_of"]
 
-Parts = Mapping[str, type[nn.Module]]
+Modules = Mapping[str, type[nn.Module]]
 
 _IDLE = (nn.Dropout, nn.Identity)
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
@@ -30,7 +30,7 @@ def check_parts(
     model: nn.Module,
     wanted_class: type[nn.Module],
     family: str,
-    parts: Parts,
+    parts: Modules,
     activations: Sequence[str],
 ) -> None:
     """Raise where a model is not an unmodified one of its class.
@@ -77,7 +77,7 @@ def _is_idle(part: nn.Module) -> bool:
 
 
 def parts_of(
-    outside: Parts, layers: str, n_layers: int, block: Parts
+    outside: Modules, layers: str, n_layers: int, block: Modules
 ) -> dict[str, type[nn.Module]]:
     """Every module path of a model with its class: those outside blocks, and each block's."""
     inside = {f"{layers}.{i}{name}": kind for i in range(n_layers) for name, kind in block.items()}

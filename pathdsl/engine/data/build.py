@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from pathdsl.engine.data.faults import Faults
+from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.positions import (
     next_tokens,
     resolve_positions,
@@ -82,7 +82,7 @@ def build_task(
     column), and `elsewhere` those of them that are read at other places than END only. Raises
     DataError with every fault of every row: PD324, PD328 to PD344, PD348, PD349, PD354, PD357.
     """
-    faults = Faults(spec.name, spec.span)
+    faults = DataFaults(spec.name, spec.span)
     given = rows.rows if isinstance(rows, LoadedRows) else rows
     table = [named(row, i) for i, row in enumerate(given, start=1)]
     if not table:
@@ -139,7 +139,7 @@ def build_task(
     return replace(task, unchanged=unchanged), faults.warnings
 
 
-def _check_columns(rows: Sequence[Row], columns: Iterable[str], faults: Faults) -> None:
+def _check_columns(rows: Sequence[Row], columns: Iterable[str], faults: DataFaults) -> None:
     """Note PD328 for every row that lacks a column that is used."""
     for column in dict.fromkeys(columns):
         lacking = [row for row in rows if column not in row]
@@ -170,7 +170,7 @@ def _check_lengths(
     reference: str,
     prompts: Mapping[str, Sequence[Prompt | None]],
     encoder: Encoder,
-    faults: Faults,
+    faults: DataFaults,
 ) -> None:
     """Note PD334 for every row whose prompts differ in length, with both token lists."""
     for column, found in prompts.items():
@@ -214,11 +214,11 @@ def _positions(
     spec: TaskSpec,
     reference: Sequence[Prompt | None],
     encoder: Encoder,
-    faults: Faults,
+    faults: DataFaults,
 ) -> dict[str, tuple[tuple[int, ...], ...]]:
     """The indices of every name that all rows have; PD335 where a listed one is missing."""
     by_row: list[dict[str, tuple[int, ...]]] = []
-    quiet = Encoder(encoder.tokenizer, encoder.shape, encoder.bos, Faults())
+    quiet = Encoder(encoder.tokenizer, encoder.shape, encoder.bos, DataFaults())
     for row, prompt in zip(rows, reference, strict=True):
         if prompt is None:
             continue  # reported already
@@ -248,7 +248,7 @@ def _positions(
 
 
 def _labels(
-    rows: Sequence[Row], prompts: set[str], faults: Faults, needed: set[str]
+    rows: Sequence[Row], prompts: set[str], faults: DataFaults, needed: set[str]
 ) -> dict[str, tuple[str | int | float | bool, ...]]:
     """The fields that are one value in every row; PD329 where one that is used is not."""
     labels = {}
@@ -276,7 +276,7 @@ def _numbered(labels: Sequence[object]) -> np.ndarray:
 
 
 def _check_crossed(
-    spec: TaskSpec, labels: Mapping[str, tuple[str | int | float | bool, ...]], faults: Faults
+    spec: TaskSpec, labels: Mapping[str, tuple[str | int | float | bool, ...]], faults: DataFaults
 ) -> None:
     """PD360 where the values of two fields do not cross; a part of a task has what it is left."""
     if not (spec.crossed and spec.cluster in labels and spec.crossed in labels) or spec.filters:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pathdsl.engine.data.faults import Faults, shown
+from pathdsl.engine.data.faults import DataFaults, shown
 from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = ["csv_cell", "json_repair", "read_columns"]
@@ -54,7 +54,7 @@ def json_repair(text: str) -> str:
 
 
 def read_columns(
-    rows: list[dict[str, Any]], ids: Iterable[str], texts: Iterable[str], faults: Faults
+    rows: list[dict[str, Any]], ids: Iterable[str], texts: Iterable[str], faults: DataFaults
 ) -> list[dict[str, Any]]:
     """The rows with the columns `ids` as token ids and the columns `texts` as texts.
 

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from pathdsl.errors import DataError, Diagnostic, Severity, Span
 from pathdsl.near import quoted
 
-__all__ = ["Faults", "listed", "shown"]
+__all__ = ["DataFaults", "listed", "shown"]
 
 _WRITTEN_OUT = 10
 _LONGEST = 400
 """Characters of a message: an id, a label or a mark of a row may be a whole book."""
 
 
-class Faults:
+class DataFaults:
     """A growing list of diagnostics about one task's data."""
 
     def __init__(self, task: str = "", span: Span | None = None) -> None:

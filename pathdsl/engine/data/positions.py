@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from pathdsl.engine.data.cells import json_repair
-from pathdsl.engine.data.faults import Faults
+from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.rows import Row
 from pathdsl.engine.data.tokens import Encoder, Prompt
 from pathdsl.graph.paths.pathset import Pos
@@ -30,7 +30,7 @@ END = "END"
 
 
 def row_positions(
-    row: Row, prompt: Prompt, span_prompt: Prompt | None, encoder: Encoder, faults: Faults
+    row: Row, prompt: Prompt, span_prompt: Prompt | None, encoder: Encoder, faults: DataFaults
 ) -> dict[str, tuple[int, ...]]:
     """The token indices of every name that one row gives, sorted; faults are noted.
 
@@ -85,7 +85,7 @@ def _of_span(
     value: object,
     prompt: Prompt | None,
     encoder: Encoder,
-    faults: Faults,
+    faults: DataFaults,
 ) -> tuple[int, ...]:
     """The tokens that overlap a word's characters; a token may reach out of it only over blanks."""
     ends = list(value) if isinstance(value, list | tuple) else []
@@ -139,7 +139,7 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     Raises DataError: PD338 for a name that the rows do not have, PD336 with every row on which it
     lies outside the prompt.
     """
-    faults = Faults(task.name)
+    faults = DataFaults(task.name)
     if not pos.name:
         named: Sequence[tuple[int, ...]] = [(pos.index,)] * task.n_rows
     else:
@@ -181,7 +181,7 @@ def next_tokens(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     ]
     if ends:
         others = f", nor on {len(ends) - 1} others" if len(ends) > 1 else ""
-        faults = Faults(task.name)
+        faults = DataFaults(task.name)
         faults.add(
             "PD347",
             f"row `{task.row_ids[ends[0]]}`: no token follows `{pos}`{others}",

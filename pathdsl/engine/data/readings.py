@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from pathdsl.engine.data.faults import Faults, shown
+from pathdsl.engine.data.faults import DataFaults, shown
 from pathdsl.engine.data.task import DataCall, TaskSpec
 from pathdsl.engine.data.tokens import Encoder, Ids, Prompt
 from pathdsl.errors import Severity
@@ -40,7 +40,7 @@ def vet_readings(
     answers: Sequence[str],
     prompts: Sequence[Prompt | None],
     encoder: Encoder,
-    faults: Faults,
+    faults: DataFaults,
 ) -> None:
     """Note PD353 where all of a token column could be ids as well as texts, with both readings.
 
@@ -81,7 +81,11 @@ def _all_one(
 
 
 def _note(
-    cell: tuple[str, list[object]], column: str, data: DataCall, encoder: Encoder, faults: Faults
+    cell: tuple[str, list[object]],
+    column: str,
+    data: DataCall,
+    encoder: Encoder,
+    faults: DataFaults,
 ) -> None:
     row, (item, *_) = cell
     as_text, as_id = _both(str(item), encoder)
@@ -119,7 +123,7 @@ def _mixed(
     cells: Sequence[tuple[str, list[object]]],
     data: DataCall,
     encoder: Encoder,
-    faults: Faults,
+    faults: DataFaults,
 ) -> None:
     """Note PD359 with the first of each kind."""
     an_id = next((row, item) for row, cell in cells for item in cell if _is_id(item))
@@ -137,7 +141,7 @@ def _mixed(
     )
 
 
-def _tell_mixed(column: str, how: str, data: DataCall, faults: Faults) -> None:
+def _tell_mixed(column: str, how: str, data: DataCall, faults: DataFaults) -> None:
     faults.add(
         "PD359",
         f"column `{column}` mixes texts and ids: {how}",
@@ -153,7 +157,7 @@ def vet_prompts(
     rows: Sequence[Row],
     data: DataCall,
     encoder: Encoder,
-    faults: Faults,
+    faults: DataFaults,
 ) -> None:
     """Note PD359 where some prompts of a column are texts and others ids.
 
@@ -197,7 +201,7 @@ def vet_bos(
     prompts: Mapping[str, Sequence[Prompt | None]],
     rows: Sequence[Row],
     encoder: Encoder,
-    faults: Faults,
+    faults: DataFaults,
 ) -> None:
     """Note PD355 where texts begin with the token that is put in front of them anyway."""
     made = encoder.tokenizer
@@ -255,7 +259,7 @@ def vet_continuations(
     column: str,
     prompts: Sequence[Prompt | None],
     encoder: Encoder,
-    faults: Faults,
+    faults: DataFaults,
 ) -> None:
     """Note PD356 where a text of a column continues its prompt with another single token.
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from pathdsl.draws import Draws
 from pathdsl.engine.data.cells import csv_cell, read_columns
-from pathdsl.engine.data.faults import Faults
+from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.task import DataCall, Scalar, TaskSpec
 from pathdsl.lang.fence import FREE, Fence, outside
 from pathdsl.lang.signatures.calls import DATA_FILES
@@ -59,7 +59,7 @@ def load_rows(
     Raises DataError PD320 to PD327, PD328 (no such field to filter by), PD339 (two rows of one id)
     and PD664 (outside of the fence), with everything found.
     """
-    faults = Faults(task.name, task.data.span or task.span)
+    faults = DataFaults(task.name, task.data.span or task.span)
     call = task.data
     arguments: dict[str, Scalar] = {**call.arguments, **(overrides or {})}
     facts = {}
@@ -100,7 +100,7 @@ def load_rows(
     return LoadedRows(rows=rows, facts=facts)
 
 
-def check_ids(rows: Sequence[Row], faults: Faults) -> None:
+def check_ids(rows: Sequence[Row], faults: DataFaults) -> None:
     """Note PD339 for every row whose id another row before it has."""
     seen: set[str] = set()
     for row in rows:
@@ -134,7 +134,7 @@ def matches(found: object, wanted: Scalar) -> bool:
 # ------------------------------------------------------------------------------- files
 
 
-def _read(task: TaskSpec, path: Path, faults: Faults, fence: Fence) -> tuple[str, str]:
+def _read(task: TaskSpec, path: Path, faults: DataFaults, fence: Fence) -> tuple[str, str]:
     """The text of a data file and its sha256, checked against the task's."""
     if not task.data.path:
         faults.add("PD327", f"`{task.data.name}` names no file", advice='jsonl("rows.jsonl")')
@@ -178,7 +178,7 @@ def _read(task: TaskSpec, path: Path, faults: Faults, fence: Fence) -> tuple[str
         raise
 
 
-def _check_arguments(name: str, arguments: Mapping[str, Scalar], faults: Faults) -> None:
+def _check_arguments(name: str, arguments: Mapping[str, Scalar], faults: DataFaults) -> None:
     for key, value in arguments.items():
         whole = isinstance(value, int) and not isinstance(value, bool)
         if key not in _FILE_ARGUMENTS:
@@ -190,7 +190,7 @@ def _check_arguments(name: str, arguments: Mapping[str, Scalar], faults: Faults)
             faults.add("PD327", f"`seed` is {value!r}, wanted a whole number")
 
 
-def _jsonl(call: DataCall, text: str, faults: Faults) -> list[Row]:
+def _jsonl(call: DataCall, text: str, faults: DataFaults) -> list[Row]:
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -221,7 +221,7 @@ def named(row: Row, number: int) -> Row:
     return {**row, "id": str(number) if own is None or own == "" else str(own)}
 
 
-def _csv(call: DataCall, text: str, faults: Faults) -> list[Row]:
+def _csv(call: DataCall, text: str, faults: DataFaults) -> list[Row]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     rows: list[Row] = []
     header: list[str] = []
@@ -257,10 +257,13 @@ def _csv(call: DataCall, text: str, faults: Faults) -> list[Row]:
     return rows
 
 
-_READERS: dict[str, Callable[[DataCall, str, Faults], list[Row]]] = {"jsonl": _jsonl, "csv": _csv}
+_READERS: dict[str, Callable[[DataCall, str, DataFaults], list[Row]]] = {
+    "jsonl": _jsonl,
+    "csv": _csv,
+}
 
 
-def _take(rows: list[Row], arguments: Mapping[str, Scalar], faults: Faults) -> list[Row]:
+def _take(rows: list[Row], arguments: Mapping[str, Scalar], faults: DataFaults) -> list[Row]:
     if "take" not in arguments:
         return rows
     take = int(arguments["take"])
@@ -284,7 +287,7 @@ def _usable(
     task: TaskSpec,
     arguments: dict[str, Scalar],
     overrides: Mapping[str, int],
-    faults: Faults,
+    faults: DataFaults,
 ) -> dict[str, Scalar]:
     """The arguments that the generator of a task takes, those that it does not take refused."""
     from pathdsl import tasks

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pathdsl.engine.data.faults import Faults
+from pathdsl.engine.data.faults import DataFaults
 from pathdsl.errors import DataError, Span
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import (
@@ -154,7 +154,7 @@ def _origin(
         name = origin.base.name
         if name not in tasks or name in seen:
             why = "is made from itself" if name in seen else "is not declared"
-            faults = Faults(decl.name.name, decl.span)
+            faults = DataFaults(decl.name.name, decl.span)
             faults.add("PD345", f"the task `{name}` {why}", span=origin.base.span)
             raise DataError(faults.all)
         seen.add(name)

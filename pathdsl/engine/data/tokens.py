@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pathdsl.engine.data.cells import json_repair
-from pathdsl.engine.data.faults import Faults, listed, shown
+from pathdsl.engine.data.faults import DataFaults, listed, shown
 from pathdsl.errors import Severity
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.near import quoted
@@ -41,7 +41,7 @@ class Encoder:
         tokenizer: Any | None,
         shape: ModelShape,
         bos: bool | None,
-        faults: Faults,
+        faults: DataFaults,
         *,
         texts: Collection[str] = (),
     ) -> None:

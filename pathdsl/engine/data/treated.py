@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathdsl.draws import Draws
-from pathdsl.engine.data.faults import Faults
+from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.positions import resolve_positions
 from pathdsl.errors import DataError, Severity
 from pathdsl.lang.method.treated import ENOUGH_PER_GROUP
@@ -69,7 +69,7 @@ def groups_of_one(task: TaskData, spec: TreatedSpec) -> tuple[str, ...]:
     return tuple(row for row, group in zip(task.row_ids, groups, strict=True) if sizes[group] == 1)
 
 
-def vet_means(task: TaskData, spec: TreatedSpec, faults: Faults, *, counted: bool) -> None:
+def vet_means(task: TaskData, spec: TreatedSpec, faults: DataFaults, *, counted: bool) -> None:
     """Note PD508 where the smallest group of a mean has few rows, but more than one (PD341).
 
     Note PD517 where rows are averaged whose positions stand at other tokens. `counted`: the rows
@@ -93,7 +93,9 @@ def vet_means(task: TaskData, spec: TreatedSpec, faults: Faults, *, counted: boo
         )
 
 
-def _vet_alignment(task: TaskData, spec: TreatedSpec, groups: np.ndarray, faults: Faults) -> None:
+def _vet_alignment(
+    task: TaskData, spec: TreatedSpec, groups: np.ndarray, faults: DataFaults
+) -> None:
     """Note PD517 where a position stands at other places on rows that are averaged together."""
     for name, places in task.positions.items():
         first: dict[int, tuple[int, str]] = {}
@@ -118,7 +120,7 @@ def resample_rows(task: TaskData, spec: TreatedSpec) -> np.ndarray:
     the rows does not matter, and `draws: 4` is the beginning of `draws: 8`. Raises DataError PD343
     with every row that has no partner.
     """
-    faults = Faults(task.name)
+    faults = DataFaults(task.name)
     members: dict[tuple[object, int], list[int]] = {}
     alike = _alike(task, spec.by)
     for row in sorted(range(task.n_rows), key=lambda one: task.row_ids[one]):
@@ -173,13 +175,13 @@ def noise_values(
     return noise * (spec.scale * embedding_std)
 
 
-def vet_treated(task: TaskData, spec: TreatedSpec) -> Faults:
+def vet_treated(task: TaskData, spec: TreatedSpec) -> DataFaults:
     """What is wrong with a treated value on these rows; errors and warnings, nothing raised.
 
     PD328 (no such column or label), PD336/PD338 (noise positions), PD340 (equals the reference),
     PD341 (groups of one), PD343 (no partner), PD358 (the reference's own value on every row).
     """
-    faults = Faults(task.name)
+    faults = DataFaults(task.name)
     for column in columns_of(spec):
         if column not in task.prompts:
             faults.add("PD328", f"the treated value `{spec}` needs a prompt column `{column}`")
@@ -221,7 +223,7 @@ def moved_places(task: TaskData, spec: TreatedSpec) -> np.ndarray | None:
     return ON_ROWS[spec.kind].moved(task, spec)
 
 
-def _vet_nothing(task: TaskData, spec: TreatedSpec, faults: Faults) -> None:
+def _vet_nothing(task: TaskData, spec: TreatedSpec, faults: DataFaults) -> None:
     """Note PD358: no row has a treated value of its own."""
     which = f"on all {task.n_rows} rows" if task.n_rows > 1 else f"on row `{task.row_ids[0]}`"
     why, advice = ON_ROWS[spec.kind].nothing(task, spec, which)
@@ -234,7 +236,7 @@ def _vet_nothing(task: TaskData, spec: TreatedSpec, faults: Faults) -> None:
 
 
 def _vet_unchanged(
-    task: TaskData, spec: TreatedSpec, unchanged: np.ndarray, faults: Faults
+    task: TaskData, spec: TreatedSpec, unchanged: np.ndarray, faults: DataFaults
 ) -> None:
     """Note PD340 and PD341 for rows that have no treated value of their own, or of one prompt."""
     if spec.how.averaged and (alone := groups_of_one(task, spec)):

@@ -36,7 +36,7 @@ from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
 
-__all__ = ["TaskKeys", "digest", "processor", "program_text", "spelled", "versions"]
+__all__ = ["TaskKeys", "as_json", "digest", "processor", "program_text", "versions"]
 
 _PARTS = ("draws.py", "lang/signatures/treated.py", "graph", "plan", "engine")
 _LIBRARIES = ("numpy", "scipy", "torch", "transformers")
@@ -45,12 +45,12 @@ _PRODUCTS = ("ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG", "MKL_CBWR",
 
 
 def digest(*parts: object) -> str:
-    """The sha256 of anything that `spelled` can spell, in hexadecimal digits."""
-    text = json.dumps(spelled(parts), separators=(",", ":"))
+    """The sha256 of anything that `as_json` takes, in hexadecimal digits."""
+    text = json.dumps(as_json(parts), separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def spelled(value: object) -> Any:
+def as_json(value: object) -> Any:
     """A value as JSON with one spelling: fields that compare, keys sorted, numbers exact.
 
     Raises TypeError for what has no spelling of its own.
@@ -68,11 +68,11 @@ def spelled(value: object) -> Any:
             data = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
             return [f"array {value.dtype.str}", list(map(hex, value.shape)), data]
         case tuple() | list():
-            return [spelled(part) for part in value]
+            return [as_json(part) for part in value]
         case Mapping():
-            return {"": "map", "of": sorted([str(k), spelled(v)] for k, v in value.items())}
+            return {"": "map", "of": sorted([str(k), as_json(v)] for k, v in value.items())}
         case _ if is_dataclass(value):
-            inside = {f.name: spelled(getattr(value, f.name)) for f in fields(value) if f.compare}
+            inside = {f.name: as_json(getattr(value, f.name)) for f in fields(value) if f.compare}
             return {"": type(value).__name__, **inside}
         case _:
             raise TypeError(f"`{type(value).__name__}` has no spelling in a key")

@@ -57,13 +57,13 @@ __all__ = [
     "TASK_FIELDS",
     "TOKENS",
     "TREATED",
+    "Arguments",
     "Filled",
     "Kind",
     "Lies",
     "LoaderRecord",
     "Parameter",
     "Signature",
-    "Values",
     "literal",
     "path_in",
     "resolve_arguments",
@@ -204,7 +204,7 @@ def path_in(call: ast.Call) -> ast.String | None:
 # -------------------------------------------------------------------------------------------------
 
 
-class Values(dict[str, object]):
+class Arguments(dict[str, object]):
     """Arguments by name; what passed the checks has the type that its parameter asks for."""
 
     def integer(self, name: str) -> int:
@@ -236,10 +236,10 @@ class Filled:
     """A call with all its arguments: `greedy(10)` is name "greedy", steps 10, seed 0, runs 10, …"""
 
     name: str
-    arguments: Values
+    arguments: Arguments
 
 
-def resolve_arguments(signature: Signature, arguments: tuple[ast.Argument, ...]) -> Values:
+def resolve_arguments(signature: Signature, arguments: tuple[ast.Argument, ...]) -> Arguments:
     """Every argument of a call by name, defaults filled in; for calls that passed the checks.
 
     Numbers, texts, truth values, words and the names of columns and labels are Python values,
@@ -247,7 +247,7 @@ def resolve_arguments(signature: Signature, arguments: tuple[ast.Argument, ...])
     `Filled`, anything else is the syntax node as written; what was left out and has no default is
     None.
     """
-    values = Values({p.name: None if p.required else p.default for p in signature.parameters})
+    values = Arguments({p.name: None if p.required else p.default for p in signature.parameters})
     places = iter(signature.by_place)
     for argument in arguments:
         parameter = (
@@ -258,12 +258,12 @@ def resolve_arguments(signature: Signature, arguments: tuple[ast.Argument, ...])
     return values
 
 
-def resolve_options(score: ast.Score) -> Values:
+def resolve_options(score: ast.Score) -> Arguments:
     """The options of a score by name, defaults filled in; its subjects are not among them."""
     signature = SCORES[score.name]
     places = {parameter.name for parameter in signature.by_place}
     options = resolve_arguments(signature, score.options)
-    return Values({name: value for name, value in options.items() if name not in places})
+    return Arguments({name: value for name, value in options.items() if name not in places})
 
 
 def resolve_fields(

@@ -17,7 +17,7 @@ from pathdsl.graph.paths.pathset import PathSet
 from pathdsl.lang.signatures.calls import Filled
 from pathdsl.plan.runs import RunSpec
 from pathdsl.score.faults import fault
-from pathdsl.score.quantity import Op, Part, RowOp, Scalar, Worst
+from pathdsl.score.quantity import Half, Op, RowOp, Scalar, Worst
 from pathdsl.score.rounds import Asked, Steps, at_once
 from pathdsl.score.scores.faithfulness import rms
 from pathdsl.score.scores.knockouts import (
@@ -32,7 +32,7 @@ from pathdsl.score.scores.setting import Knockouts, Setting, names_of
 
 __all__ = ["change", "completeness", "incompleteness"]
 
-Family = tuple[Sequence[tuple[str, Knockouts]], Part | None]
+Family = tuple[Sequence[tuple[str, Knockouts]], Half | None]
 """Named K, and the rows to judge them on; None for all."""
 
 
@@ -46,7 +46,7 @@ def completeness(setting: Setting) -> Steps:
     return Worst(which="max", members=members)
 
 
-def incompleteness(setting: Setting, units: Knockouts, part: Part | None = None) -> Scalar:
+def incompleteness(setting: Setting, units: Knockouts, part: Half | None = None) -> Scalar:
     r"""|F(C \ K) - F(M \ K)|, or that as a share of F(M), for one K."""
     circuit, model = setting.circuit_without(setting.paths, units), setting.model_without(units)
     return _APART[setting.form](setting, circuit, model, part)
@@ -98,7 +98,7 @@ _FAMILIES: dict[str, Callable[[Setting, Filled], Generator[Asked, None, Family]]
 
 
 def change(
-    setting: Setting, paths: PathSet, less: Knockouts, more: Knockouts, part: Part | None = None
+    setting: Setting, paths: PathSet, less: Knockouts, more: Knockouts, part: Half | None = None
 ) -> Scalar:
     r"""What removing `more` instead of `less` from C changes, C the circuit of `paths`.
 
@@ -109,16 +109,16 @@ def change(
     return _APART[setting.form](setting, cut, whole, part)
 
 
-def _gap(setting: Setting, left: RunSpec, right: RunSpec, part: Part | None) -> Scalar:
+def _gap(setting: Setting, left: RunSpec, right: RunSpec, part: Half | None) -> Scalar:
     return Op(op="abs", args=(setting.between(left, right, part),))
 
 
-def _share(setting: Setting, left: RunSpec, right: RunSpec, part: Part | None) -> Scalar:
+def _share(setting: Setting, left: RunSpec, right: RunSpec, part: Half | None) -> Scalar:
     whole = (setting.reference(), None)
     return Op(op="abs", args=(setting.quotient((left, right), whole, part),))
 
 
-def _rms(setting: Setting, left: RunSpec, right: RunSpec, part: Part | None) -> Scalar:
+def _rms(setting: Setting, left: RunSpec, right: RunSpec, part: Half | None) -> Scalar:
     moved = RowOp(op="-", args=(setting.rows(left), setting.rows(right)))
     return rms(setting, moved, f"m({left.label}) - m({right.label})", part)
 

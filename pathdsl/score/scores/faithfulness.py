@@ -36,8 +36,8 @@ from pathdsl.score.metrics import atom
 from pathdsl.score.quantity import (
     Aggregate,
     Constant,
+    Half,
     Op,
-    Part,
     RowExpr,
     RowMetric,
     RowNumber,
@@ -86,7 +86,7 @@ def _rms(setting: Setting) -> Scalar:
     return rms(setting, between, f"m(reference) - m({circuit.label})")
 
 
-def rms(setting: Setting, difference: RowOp, label: str, part: Part | None = None) -> Scalar:
+def rms(setting: Setting, difference: RowOp, label: str, part: Half | None = None) -> Scalar:
     """The root of the mean square of a per-prompt difference, in the metric's unit."""
     square = RowOp(op="*", args=(difference, difference))
     total = setting.average(square, f"mean(({label})^2)", part)

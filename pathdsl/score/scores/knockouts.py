@@ -25,7 +25,7 @@ from pathdsl.draws import Draws
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import Filled
 from pathdsl.score.faults import fault
-from pathdsl.score.quantity import Part, Scalar, requests
+from pathdsl.score.quantity import Half, Scalar, requests
 from pathdsl.score.rounds import Asked, ordered
 from pathdsl.score.scores.setting import Knockouts, Setting
 from pathdsl.score.session import Unit
@@ -71,7 +71,7 @@ def named_groups(setting: Setting) -> list[tuple[str, Knockouts]]:
     return groups
 
 
-def split_parts(setting: Setting, seed: int) -> tuple[Part | None, Part | None]:
+def split_parts(setting: Setting, seed: int) -> tuple[Half | None, Half | None]:
     """The rows to search on and those to judge on; PD428 where there are too few to split."""
     if setting.options["split"] is False:
         return None, None
@@ -85,7 +85,7 @@ def split_parts(setting: Setting, seed: int) -> tuple[Part | None, Part | None]:
             setting.score,
             help="take more rows, or `split: false` to search and judge on the same ones",
         )
-    return Part(seed=seed, side="search"), Part(seed=seed, side="judge")
+    return Half(seed=seed, side="search"), Half(seed=seed, side="judge")
 
 
 # -------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import Filled
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.score.faults import fault
-from pathdsl.score.quantity import Part, Scalar, Worst, requests
+from pathdsl.score.quantity import Half, Scalar, Worst, requests
 from pathdsl.score.rounds import Asked, Steps, gather, ordered
 from pathdsl.score.scores.completeness import change
 from pathdsl.score.scores.knockouts import (
@@ -49,7 +49,7 @@ def minimality(setting: Setting) -> Steps:
     targets = _targets(setting)
     given = _given(setting, targets)
     filled = setting.options["knockouts"]
-    part: Part | None = None
+    part: Half | None = None
     families: list[list[Knockouts]]
     if isinstance(filled, Filled) and KNOCKOUTS[filled.name].searches:
         greedy = greedy_of(filled)
@@ -132,7 +132,7 @@ def _searched(
     target: Target,
     pool: tuple[Unit, ...],
     greedy: Greedy,
-    part: Part | None,
+    part: Half | None,
     given: dict[str, Knockouts],
 ) -> Generator[Asked, None, list[Knockouts]]:
     """The best K that the runs of a search find for one unit, by the rows of the search."""

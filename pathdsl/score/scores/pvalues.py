@@ -24,7 +24,7 @@ import numpy as np
 from scipy.special import bdtr, bdtrc
 
 from pathdsl.lang import ast
-from pathdsl.lang.signatures.calls import Values, resolve_arguments
+from pathdsl.lang.signatures.calls import Arguments, resolve_arguments
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
@@ -102,7 +102,7 @@ def binomial(hits: int, n: int, share: float, side: str) -> float:
     return min(1.0, 2 * min(tails))
 
 
-def _sign(samples: Sequence[Sample], given: Values) -> Constant:
+def _sign(samples: Sequence[Sample], given: Arguments) -> Constant:
     x, error = samples[0]
     above, below = int((x > error).sum()), int((x < -error).sum())
     note = f"{above} above 0, {below} below, {len(x) - above - below} ties left out"
@@ -110,7 +110,7 @@ def _sign(samples: Sequence[Sample], given: Values) -> Constant:
     return Constant(is_p=True, value=p, note=note)
 
 
-def _share(samples: Sequence[Sample], given: Values) -> Constant:
+def _share(samples: Sequence[Sample], given: Arguments) -> Constant:
     share, side = given.number("share"), given.word("side")
     x, error = samples[0]
     sure, possible = int((x > error).sum()), int((x > -error).sum())
@@ -126,7 +126,7 @@ def _share(samples: Sequence[Sample], given: Values) -> Constant:
 # -------------------------------------------------------------------------------------------------
 
 
-def _independent(samples: Sequence[Sample], given: Values) -> Constant:
+def _independent(samples: Sequence[Sample], given: Arguments) -> Constant:
     draws, seed = given.integer("draws"), given.integer("seed")
     for x, error in samples:
         if len(x) < 2 or np.ptp(x) <= 2 * float(error.max()):
@@ -137,7 +137,7 @@ def _independent(samples: Sequence[Sample], given: Values) -> Constant:
     return Constant(is_p=True, value=p, note=f"HSIC {hsic:.3g} over {len(x)}, {draws} permutations")
 
 
-_TESTS: dict[str, Callable[[Sequence[Sample], Values], Constant]] = {
+_TESTS: dict[str, Callable[[Sequence[Sample], Arguments], Constant]] = {
     "sign_test": _sign,
     "binomial_test": _share,
     "independence_test": _independent,

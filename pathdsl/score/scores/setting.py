@@ -19,14 +19,14 @@ from functools import cached_property
 from pathdsl.graph.paths.pathset import PathSet
 from pathdsl.lang import ast
 from pathdsl.lang.serving import choose_metric, form_of, named_option, wants_metric
-from pathdsl.lang.signatures.calls import Values, resolve_options
+from pathdsl.lang.signatures.calls import Arguments, resolve_options
 from pathdsl.plan.runs import RunSpec
 from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
 from pathdsl.score.metrics import Metric
 from pathdsl.score.quantity import (
     Aggregate,
-    Part,
+    Half,
     RowExpr,
     RowMetric,
     RowOp,
@@ -73,7 +73,7 @@ class Setting:
     # ---------------------------------------------------------------------------------------------
 
     @cached_property
-    def options(self) -> Values:
+    def options(self) -> Arguments:
         """The options by name, defaults filled in."""
         return resolve_options(self.score)
 
@@ -137,17 +137,17 @@ class Setting:
         assert self.metric is not None  # the choice of metric has raised PD420 otherwise
         return RowMetric(metric=self.metric, run=run)
 
-    def total(self, run: RunSpec, part: Part | None = None) -> Aggregate:
+    def total(self, run: RunSpec, part: Half | None = None) -> Aggregate:
         """F(R): the mean of the metric."""
         return mean(self.rows(run), self.task, f"F({run.label})", part)
 
-    def average(self, rows: RowExpr, label: str, part: Part | None = None) -> Aggregate:
+    def average(self, rows: RowExpr, label: str, part: Half | None = None) -> Aggregate:
         """The mean of any per-prompt expression."""
         return mean(rows, self.task, label, part)
 
     def quotient(
         self, above: tuple[RunSpec, RunSpec | None], below: tuple[RunSpec, RunSpec | None],
-        part: Part | None = None,
+        part: Half | None = None,
     ) -> Scalar:  # fmt: skip
         """(F(a) - F(b)) / (F(c) - F(d)), or the mean of each prompt's, as `average` says."""
         if not self.mean_of_ratios:
@@ -156,7 +156,7 @@ class Setting:
         label = f"mean({_written(*above)} / {_written(*below)})"
         return self.average(RowOp(op="/", args=(top, bottom)), label, part)
 
-    def between(self, left: RunSpec, right: RunSpec | None, part: Part | None = None) -> Scalar:
+    def between(self, left: RunSpec, right: RunSpec | None, part: Half | None = None) -> Scalar:
         """F(left) - F(right), or F(left)."""
         first = self.total(left, part)
         return first if right is None else difference(first, self.total(right, part))

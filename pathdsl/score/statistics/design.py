@@ -21,7 +21,7 @@ import numpy as np
 
 from pathdsl.draws import Draws
 from pathdsl.plan.taskdata import TaskData
-from pathdsl.score.quantity import Part, Scalar, Slice, aggregates
+from pathdsl.score.quantity import Half, Scalar, Slice, aggregates
 from pathdsl.score.statistics.crossed import Table
 
 __all__ = [
@@ -43,7 +43,7 @@ def _half_key(data: TaskData) -> str:
     return data.key or f"task {data.name}"
 
 
-def part_mask(data: TaskData, part: Part | Slice | None) -> np.ndarray:
+def part_mask(data: TaskData, part: Half | Slice | None) -> np.ndarray:
     """(rows,) bool: the rows of a part. Clusters are never torn; sides differ by at most one.
 
     Of crossed rows each side has half of the clusters of either field, and the rows that are of one
@@ -149,7 +149,7 @@ def generator_of(seed: int, stratum: Stratum) -> np.random.Generator:
 
 def design_of(node: Scalar, tasks: Mapping[str, TaskData], *, by_rows: bool = False) -> Design:
     """The design of a quantity; `by_rows` ignores clusters (for each prompt's share)."""
-    used: dict[str, dict[tuple[str, Part | Slice | None], TaskData]] = {}
+    used: dict[str, dict[tuple[str, Half | Slice | None], TaskData]] = {}
     keys: dict[str, str] = {}
     data: dict[str, TaskData] = {}
     for aggregate in aggregates(node):
@@ -178,7 +178,7 @@ def design_of(node: Scalar, tasks: Mapping[str, TaskData], *, by_rows: bool = Fa
 def _strata(
     key: str,
     data: TaskData,
-    parts: Mapping[tuple[str, Part | Slice | None], TaskData],
+    parts: Mapping[tuple[str, Half | Slice | None], TaskData],
     by_rows: bool,
 ) -> tuple[list[Stratum], int]:
     """The strata of one set of rows and the number of rows that enter the quantity.
@@ -208,8 +208,8 @@ def _strata(
     return strata, int(needed.sum())
 
 
-def _order(part: Part | Slice) -> tuple[int, str, str]:
-    half = part if isinstance(part, Part) else part.within
+def _order(part: Half | Slice) -> tuple[int, str, str]:
+    half = part if isinstance(part, Half) else part.within
     said = f"{part.field}={part.value}" if isinstance(part, Slice) else ""
     return (half.seed, half.side, said) if half is not None else (-1, "", said)
 

@@ -14,8 +14,8 @@ from pathdsl.score.faults import fault
 from pathdsl.score.quantity import (
     Aggregate,
     Constant,
+    Half,
     Op,
-    Part,
     RowExpr,
     RowMetric,
     RowNumber,
@@ -40,7 +40,7 @@ class Evaluator:
         self.session = session
         self._metrics: dict[RowMetric, np.ndarray] = {}
         self._vectors: dict[Aggregate, np.ndarray] = {}
-        self._masks: dict[tuple[str, Part | Slice | None], np.ndarray] = {}
+        self._masks: dict[tuple[str, Half | Slice | None], np.ndarray] = {}
         self._allowances: dict[tuple[Scalar, float], float] = {}
 
     # ---------------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ import numpy as np
 from pathdsl.score.quantity import (
     Aggregate,
     Constant,
+    Half,
     Op,
-    Part,
     RowExpr,
     RowMetric,
     RowNumber,
@@ -69,7 +69,7 @@ class _Source:
     """
 
     of: RowExpr | Scalar
-    over: tuple[str, Part | Slice | None] | None = None
+    over: tuple[str, Half | Slice | None] | None = None
     once: bool = True
 
 
@@ -152,7 +152,7 @@ def _size(evaluator: Values, source: Hashable, move: np.ndarray) -> float:
 # -------------------------------------------------------------------------------------------------
 
 
-def _of_rows(evaluator: Values, rows: RowExpr, over: tuple[str, Part | Slice | None]) -> _Moves:
+def _of_rows(evaluator: Values, rows: RowExpr, over: tuple[str, Half | Slice | None]) -> _Moves:
     match rows:
         case RowNumber() | RowOp(op="same"):
             return {}
@@ -171,7 +171,7 @@ def _of_rows(evaluator: Values, rows: RowExpr, over: tuple[str, Part | Slice | N
     return _through(rows.op, [evaluator.rows(arg) for arg in rows.args], moves)
 
 
-def _source(evaluator: Values, rows: RowExpr, over: tuple[str, Part | Slice | None]) -> _Source:
+def _source(evaluator: Values, rows: RowExpr, over: tuple[str, Half | Slice | None]) -> _Source:
     once = len(evaluator.rows(rows)) == 1
     return _Source(of=_same(evaluator, rows), over=over, once=once)
 
