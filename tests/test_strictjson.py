@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pathdsl.strictjson import MOST_DIGITS, MOST_LEVELS, JsonFault, read_json
+from tests import seeds as counts
 
 NINES = "9" * 5000
 
@@ -97,9 +98,12 @@ _VALUES = st.recursive(
 )
 
 
-@given(_VALUES, st.data())
-@settings(max_examples=200, deadline=None)
-def test_any_text_gives_a_value_or_a_fault(value: object, data: st.DataObject) -> None:
+@pytest.mark.parametrize("count", counts.samples("json"))
+def test_any_text_gives_a_value_or_a_fault(count: int) -> None:
+    settings(max_examples=count, deadline=None)(given(_VALUES, st.data())(gives_its_value))()
+
+
+def gives_its_value(value: object, data: st.DataObject) -> None:
     text = json.dumps(value, ensure_ascii=data.draw(st.booleans()))
     if all(math.isfinite(number) for number in _floats(value)):
         assert read_json(text) == value

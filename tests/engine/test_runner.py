@@ -293,10 +293,11 @@ def test_several_treated_values_in_one_plan() -> None:
 
 
 def test_the_null_pair_is_the_reference_run() -> None:
+    reference = plain()
     for spec in SPECS:
         found = values(all_runs(spec), null_pair=True)
         for (_, measure), value in found.items():
-            wanted = plain()[:, COLUMNS.index(measure)]
+            wanted = reference[:, COLUMNS.index(measure)]
             np.testing.assert_allclose(value, np.broadcast_to(wanted, value.shape), atol=1e-10)
 
 

@@ -365,11 +365,14 @@ SMALL = Limits(memory=400_000)
 
 
 def one_task(
-    folder: Path, treated: str = "prompt_other", store: Store | None = None
+    folder: Path,
+    treated: str = "prompt_other",
+    store: Store | None = None,
+    limits: Limits = SMALL,
 ) -> FileOutcome:
     path = folder / "x.circuit"
     path.write_text(ONE_TASK.replace("TREATED", treated))
-    outcome = check_file(str(path), CheckOptions(store=store, limits=SMALL))
+    outcome = check_file(str(path), CheckOptions(store=store, limits=limits))
     assert outcome.judgement is not None, outcome.diagnostics
     return outcome
 
@@ -414,7 +417,7 @@ class Killed(BaseException):
 def test_what_is_finished_is_kept(
     tmp_path: Path, treated: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = recall.KeptParts.flush
+    real, limits = recall.KeptParts.flush, Limits(memory=800_000)
 
     def flush(self: recall.KeptParts) -> None:
         if not isinstance(sys.exception() if sys.version_info > (3, 11) else None, Killed):
@@ -425,15 +428,15 @@ def test_what_is_finished_is_kept(
 
     monkeypatch.setattr(recall.KeptParts, "flush", flush)
     with Work() as whole:
-        without = one_task(tmp_path, treated)
+        without = one_task(tmp_path, treated, limits=limits)
     for stop, every in ((KeyboardInterrupt, 1e9), (Killed, 0.0)):
         monkeypatch.setattr(recall, "EVERY", every)
         with Store(tmp_path / stop.__name__) as store:
             with pytest.raises(stop), Work(whole.done // 2, cut):
-                one_task(tmp_path, treated, store)
+                one_task(tmp_path, treated, store, limits)
             assert store.under_way is not None and store.under_way.task == "copy"
             with Work() as rest:
-                second = one_task(tmp_path, treated, store)
+                second = one_task(tmp_path, treated, store, limits)
             assert store.under_way is None and store.warnings == ()
         assert rest.done <= 0.6 * whole.done and all_of(without) == all_of(second)
 
