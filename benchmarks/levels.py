@@ -33,7 +33,7 @@ from pathdsl.score.metrics import atom
 from pathdsl.score.quantity import Aggregate, Constant, Op, RowMetric, Scalar, Worst, ratio
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.intervals import Bootstrap
-from pathdsl.score.statistics.verdict import Rule, decide, holm, smallest
+from pathdsl.score.statistics.verdict import CORRECTIONS, Rule, decide, smallest
 
 __all__ = ["FORMS", "POPULATIONS", "Columns", "average", "ends", "families", "files", "forms"]
 
@@ -275,7 +275,7 @@ def families(samples: int, tell: Tell, cases: Sequence[tuple[str, int, int]] = F
                 for one, f in zip(e, formulas, strict=True)
             ]
             judges = [lambda level, one=one, b=b: decide(rule, b.interval(one, level)) for one in e]
-            judged = holm(p, judges, 0.05)
+            judged = CORRECTIONS["holm"].family(p, judges, 0.05)
             some += any(j.verdict.value in ("supported", "refuted") for j in judged)
         row = {"effects": population, "m": m, "n": n, "samples": times,
                "max": 100 * largest / times, "some": 100 * some / times}  # fmt: skip

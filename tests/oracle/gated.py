@@ -62,7 +62,11 @@ class Gated:
     """A model taken apart into layers."""
 
     env: Environment
-    config: Any
+    kind: str
+    clip: float | None
+    scale: float  # of scores, before its root
+    cap: float | None  # of scores
+    last_cap: float | None  # of logits
     tokens: Array
     layers: tuple[Layer, ...]
     final_norm: Function
@@ -83,7 +87,11 @@ class Gated:
                 rows=(),
                 n_kv_heads=config.num_key_value_heads,
             ),
-            config=config,
+            kind=config.model_type,
+            clip=getattr(config, "clip_qkv", None),
+            scale=getattr(config, "query_pre_attn_scalar", None) or size,
+            cap=config.attn_logit_softcapping if config.model_type == "gemma2" else None,
+            last_cap=getattr(config, "final_logit_softcapping", None),
             tokens=_array(body.embed_tokens.weight) * scale,
             layers=tuple(_layer(config, block, at, size) for at, block in enumerate(body.layers)),
             final_norm=_norm_of(config, body.norm),
@@ -130,17 +138,17 @@ class Gated:
         self, node: PlaceNode, slot: str, stream: Array, at: int, like: Array | None = None
     ) -> Array:
         """A query head's query, key or value (d_head,)."""
-        config, layer = self.config, self.layers[node[1]]
+        layer = self.layers[node[1]]
         whole = layer.weight[slot] @ layer.before["a"](stream, like) + layer.bias[slot]
-        if clip := getattr(config, "clip_qkv", None):
-            whole = np.clip(whole, -clip, clip)
+        if self.clip:
+            whole = np.clip(whole, -self.clip, self.clip)
         norm = layer.head_norm.get(slot, _same)
-        if config.model_type == "olmo2":
+        if self.kind == "olmo2":
             whole = norm(whole)
         stored = len(whole) // self.size
         which = node[2] // (self.env.n_heads // stored)
         own = whole[which * self.size : (which + 1) * self.size]
-        if config.model_type != "olmo2":
+        if self.kind != "olmo2":
             own = norm(own)
         if slot == "v" or layer.base is None:
             return own
@@ -156,10 +164,7 @@ class Gated:
 
     def attend(self, node: PlaceNode, query: Array, keys: Array, values: Array) -> Array:
         """z (d_head,) of one query."""
-        scale = getattr(self.config, "query_pre_attn_scalar", None) or self.size
-        scores = keys @ query / np.sqrt(scale)
-        if self.config.model_type == "gemma2":
-            scores = _capped(scores, self.config.attn_logit_softcapping)
+        scores = _capped(keys @ query / np.sqrt(self.scale), self.cap)
         weights = np.exp(scores - scores.max())
         return (weights / weights.sum()) @ values
 
@@ -176,8 +181,7 @@ class Gated:
 
     def logits(self, stream: Array, like: Array | None = None) -> Array:
         """(d_vocab,) of the last stream."""
-        cap = getattr(self.config, "final_logit_softcapping", None)
-        return _capped(self.unembedding @ self.final_norm(stream, like), cap)
+        return _capped(self.unembedding @ self.final_norm(stream, like), self.last_cap)
 
 
 def _norm_of(config: Any, module: Any) -> Function:

@@ -41,10 +41,15 @@ class Resamples:
         for stratum in design.strata:
             units, first = np.unique(stratum.unit, return_index=True)
             firsts.append((tasks[stratum.key], first[units >= 0]))
-        for weights in self.weights(design):
-            yield [weights[task][:, first] for task, first in firsts]
+        for counts in self._blocks(design):
+            yield [counts[task][:, first].astype(np.float64) for task, first in firsts]
 
     def weights(self, design: Design) -> Iterable[Weights]:
+        """Blocks of how often each row was drawn, by task."""
+        for block in self._blocks(design):
+            yield {task: counts.astype(np.float64) for task, counts in block.items()}
+
+    def _blocks(self, design: Design) -> Iterable[Weights]:
         """The resamples of a design, kept as bytes, since many quantities share a design."""
         mark = (
             tuple(sorted(design.keys.items())),
@@ -61,8 +66,7 @@ class Resamples:
             blocks = [_packed(block) for block in design.resamples(self.count, self.seed)]
             self._kept[mark] = blocks
             self._kept_entries += entries
-        for block in self._kept[mark]:
-            yield {task: counts.astype(np.float64) for task, counts in block.items()}
+        yield from self._kept[mark]
 
 
 def _packed(weights: Weights) -> Weights:
