@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 
 import pytest
 
@@ -23,19 +24,23 @@ FORMS = {
 
 
 def kinds(seeds: Iterable[int], neurons: tuple[int, ...]) -> set[str]:
-    """What occurs in the cases of some seeds that the language accepts."""
-    found = set()
-    for seed in seeds:
-        case = seeded_case(seed, neurons)
-        try:
-            open_case(case)
-        except LanguageError:
-            continue
-        found |= {name for name, form in FORMS.items() if re.search(form, case.text, re.MULTILINE)}
-        found |= {f"{case.treated}, {case.run}", f"{case.config['n_layer']} layers"}
-        found |= {f"{case.config['n_head']} heads"} | ({"a scope"} if case.scope else set())
-        if len({len(row.reference) for row in case.rows}) > 1:
-            found.add("lengths that differ")
+    """What occurs in the cases of some seeds."""
+    return set().union(*(of_case(seed, neurons) for seed in seeds))
+
+
+@cache
+def of_case(seed: int, neurons: tuple[int, ...]) -> set[str]:
+    """What occurs in a case; nothing where the language refuses it."""
+    case = seeded_case(seed, neurons)
+    try:
+        open_case(case)
+    except LanguageError:
+        return set()
+    found = {name for name, form in FORMS.items() if re.search(form, case.text, re.MULTILINE)}
+    found |= {f"{case.treated}, {case.run}", f"{case.config['n_layer']} layers"}
+    found |= {f"{case.config['n_head']} heads"} | ({"a scope"} if case.scope else set())
+    if len({len(row.reference) for row in case.rows}) > 1:
+        found.add("lengths that differ")
     return found
 
 
