@@ -71,6 +71,7 @@ def test_source_of_a_declaration(tmp_path: Path) -> None:
     assert hub == ModelSource(kind="hf", location="a/b", revision="607a", dtype="float64")
     assert hub.written == 'hf("a/b", revision: "607a")'
     assert (hub.name, hub.span) == ("gpt2", HERE)
+    assert source_from(call("hf", id=text("a/b")), tmp_path).location == "a/b"  # as lint allows
     relative = source_from(call("folder", text("m")), tmp_path)
     assert relative.location == str(tmp_path / "m")
     assert source_from(call("folder", path=text("m")), tmp_path) == relative
