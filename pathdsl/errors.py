@@ -89,6 +89,11 @@ class Diagnostic:
     severity: Severity = Severity.ERROR
 
 
+def errors_in(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Those that stop a check, warnings left out."""
+    return [one for one in diagnostics if one.severity is Severity.ERROR]
+
+
 class PathdslError(Exception):
     """Base of all exceptions raised on purpose; `diagnostics` says what is wrong and where."""
 

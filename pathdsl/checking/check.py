@@ -19,8 +19,8 @@ from pathdsl.checking.lock.against import against_lock
 from pathdsl.checking.lock.file import lock_beside, read_lock
 from pathdsl.checking.options import CheckOptions, UnknownName, is_in
 from pathdsl.checking.outcome import FileOutcome
-from pathdsl.checking.prepare import prepare, vet_file
-from pathdsl.errors import Diagnostic, ExitCode, PathdslError, Severity
+from pathdsl.checking.prepare import prepare, with_graph
+from pathdsl.errors import Diagnostic, ExitCode, PathdslError, errors_in
 from pathdsl.lang import ast
 from pathdsl.lang.lint import lint_file, sort_diagnostics
 from pathdsl.lang.program import Program
@@ -51,9 +51,9 @@ def check_file(path: str, options: CheckOptions, text: str | None = None) -> Fil
     program, faults = lint_file(path, text, options.fence)
     runs = not program.is_library and bool(program.claims or program.lets)
     if not runs:  # so look at the graph here
-        program, faults = vet_file(path, text, options.fence)
+        faults = with_graph(program, faults)
     check = _Check(path, program, faults, options, started)
-    if any(d.severity is Severity.ERROR for d in faults):
+    if errors_in(faults):
         return check.stopped(ExitCode.WRONG_INPUT)
     if not runs or not is_in(options.only, program):
         return check.stopped(ExitCode.NOTHING_TO_CHECK)
@@ -113,7 +113,7 @@ class _Check:
         ready = prepare(program, options)
         resolver, planner, tasks = ready.resolver, ready.planner, ready.planner.tasks
         self.faults = [*self.faults, *ready.warnings, *check_presence(program, resolver, planner)]
-        if any(d.severity is Severity.ERROR for d in self.faults):
+        if errors_in(self.faults):
             return self.stopped(ExitCode.WRONG_INPUT)
         model = self._model(ready)
         self.faults += [*model.warnings, *shared_rows(program, tasks)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathdsl.checking.options import CheckOptions, UnknownName, is_in
 from pathdsl.checking.prepare import prepare
 from pathdsl.engine.data.task import TaskSpec
-from pathdsl.errors import Diagnostic, PathdslError, Severity
+from pathdsl.errors import Diagnostic, PathdslError, errors_in
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.syntax.source import SourceFile, sources_of
@@ -71,7 +71,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     from pathdsl.engine.run.runner import plan_cost, rows_within
 
     program, faults = lint_file(path, text, options.fence)
-    if wrong := [d for d in faults if d.severity is Severity.ERROR]:
+    if wrong := errors_in(faults):
         raise PathdslError(wrong)
     if program.is_library or not (program.claims or program.lets):
         return None

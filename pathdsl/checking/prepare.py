@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pathdsl.checking.options import CheckOptions
 from pathdsl.engine.load.source import ModelSource, shape_of, source_of, vet_config
-from pathdsl.errors import Diagnostic, PathdslError, Severity
+from pathdsl.errors import Diagnostic, PathdslError, errors_in
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.fence import Fence
 from pathdsl.lang.lint import lint_file, sort_diagnostics
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathdsl.graph.resolve.resolver import Resolver
     from pathdsl.score.requests import FirstRound
 
-__all__ = ["Ready", "prepare", "resolver_of", "shape_at_hand", "vet_file"]
+__all__ = ["Ready", "prepare", "resolver_of", "shape_at_hand", "vet_file", "with_graph"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,18 +68,23 @@ def vet_file(
     back, an empty path set. Without a config at hand the graph is left to `plan`.
     """
     program, faults = lint_file(path, text, fence)
-    if program.model is None or any(d.severity is Severity.ERROR for d in faults):
-        return program, faults
+    return program, with_graph(program, faults)
+
+
+def with_graph(program: Program, faults: list[Diagnostic]) -> list[Diagnostic]:
+    """The faults of a linted program with those on the graph of its model; see `vet_file`."""
+    if program.model is None or errors_in(faults):
+        return faults
     try:
         shape = shape_at_hand(program)
         if shape is None:
-            return program, faults
+            return faults
         from pathdsl.graph.check import check_graph
 
         faults = [*faults, *check_graph(program, shape)]
     except PathdslError as error:
         faults = [*faults, *error.diagnostics]
-    return program, sort_diagnostics(faults, first=path)
+    return sort_diagnostics(faults, first=program.path)
 
 
 def resolver_of(program: Program, options: CheckOptions) -> Resolver:
@@ -90,11 +95,11 @@ def resolver_of(program: Program, options: CheckOptions) -> Resolver:
     from pathdsl.graph.paths.product import MAX_STATES
     from pathdsl.graph.resolve.resolver import Resolver
 
-    shape = shape_at_hand(program, options.models)
+    source = source_of(program, options.models)
+    shape = shape_of(source)
     if shape is None:
         from pathdsl.engine.load.weights import fetch_config
 
-        source = source_of(program, options.models)
         shape = vet_config(source, fetch_config(source))
     limits = options.limits
     return Resolver(program, shape, MAX_STATES if limits is None else limits.max_states)
@@ -111,7 +116,7 @@ def prepare(program: Program, options: CheckOptions) -> Ready:
     limits = options.limits or Limits()
     source, resolver = source_of(program, options.models), resolver_of(program, options)
     faults = check_graph(program, resolver.shape, limits.max_states)
-    if any(d.severity is Severity.ERROR for d in faults):
+    if errors_in(faults):
         raise PathdslError(faults)
     data = prepare_tasks(program, load_tokenizer(source), resolver.shape, options.overrides)
     if refused := refusals(program):

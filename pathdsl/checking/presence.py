@@ -18,7 +18,7 @@ import numpy as np
 from pathdsl.checking.probe import Probe, Written
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.planner import Planner
-from pathdsl.errors import Diagnostic, Severity
+from pathdsl.errors import Diagnostic, errors_in
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.resolve.places import Bindings, pos_of
 from pathdsl.graph.resolve.resolver import Resolver
@@ -61,7 +61,7 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
             path = program.paths[name]
             what, node = f"the path set `{name}`", path.name
             said = probe.said(what, path.path, node, {}, f" of `{name}`")
-            if name not in elsewhere and not any(d.severity is Severity.ERROR for d in said):
+            if name not in elsewhere and not errors_in(said):
                 said += probe.unmoved(f"`{name}`", resolver.path_set(path.path), node)
             faults |= dict.fromkeys(said)
         for declaration in here:
@@ -84,7 +84,7 @@ def _written(
         at = strip(one.paths)
         known = isinstance(at, ast.Name) and at.name in program.paths and at.name not in bindings
         said = [] if known else probe.said("this path set", one.paths, one.paths, bindings)
-        if not any(d.severity is Severity.ERROR for d in said):
+        if not errors_in(said):
             if not known and not one.own_treated:
                 paths = resolver.path_set(one.paths, bindings)
                 said += probe.unmoved("this path set", paths, one.paths)

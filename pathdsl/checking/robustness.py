@@ -20,7 +20,7 @@ from pathdsl.checking.check import check_file
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.planned import plan_file
-from pathdsl.errors import Diagnostic, ExitCode, PathdslError, Severity
+from pathdsl.errors import Diagnostic, ExitCode, PathdslError, errors_in
 from pathdsl.lang.only import asked_name
 from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.vary import Cell
@@ -215,7 +215,7 @@ def _judge(cell: Cell, options: CheckOptions) -> tuple[list[ClaimResult], dict[s
 
 
 def _why(diagnostics: Iterable[Diagnostic]) -> str:
-    wrong = [d for d in diagnostics if d.severity is Severity.ERROR]
+    wrong = errors_in(diagnostics)
     return f"[{wrong[0].code}] {wrong[0].message}" if wrong else "it was not judged"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.files import no_files
 from pathdsl.cli.options import AllowOutside, Format, NoColor
-from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.cli.output import err, out, view_of
 
 __all__ = ["breaking"]
 
@@ -34,11 +33,10 @@ def breaking(
     from pathdsl.checking.breaking.since import changes_since
     from pathdsl.report.data.result import dump
     from pathdsl.report.text.breaking import breaking_object, breaking_text, closing
-    from pathdsl.report.text.style import View
 
     names = files or ["."]
     since = changes_since(names, against, allow_outside=allow_outside)
-    view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color))
+    view = view_of(no_color=no_color)
     compared = [file for file in since.files if not file.faults]
     for file in since.files:
         if file.faults:

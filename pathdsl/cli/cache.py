@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.options import Format, NoColor, size
-from pathdsl.cli.output import colour_on, columns, out
+from pathdsl.cli.output import out, view_of
 from pathdsl.cli.store import store_limit
 from pathdsl.errors import ExitCode
 
@@ -87,14 +86,12 @@ def list_(
     """List what is kept, one line for each plan, the last used first."""
     from pathdsl.report.data.result import dump
     from pathdsl.report.text.cache import contents_object, list_text
-    from pathdsl.report.text.style import View
 
     found = _contents()
     if style is Format.JSON:
         out(dump(contents_object(found, store_limit(), everything=True)))
     else:
-        colour = colour_on(sys.stdout, off=no_color)
-        out(list_text(found, View(width=columns(), colour=colour, everything=everything)))
+        out(list_text(found, view_of(no_color=no_color, everything=everything)))
 
 
 @app.command("prune", short_help="Remove what was not used for long.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +33,7 @@ from pathdsl.cli.options import (
     Threads,
     read_options,
 )
-from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.cli.output import err, out, view_of
 from pathdsl.cli.saved import save
 from pathdsl.cli.store import result_store
 from pathdsl.cli.unforeseen import Guard
@@ -81,7 +80,6 @@ def check(
 ) -> None:
     """Judge the claims of files: vet the data, run the model, print verdicts."""
     from pathdsl.report.formats import Settings, document_of
-    from pathdsl.report.text.style import View
 
     if values is not None and values.suffix not in (".jsonl", ".csv"):
         raise typer.BadParameter(f"`--values {values}`: wanted a name ending in .jsonl or .csv")
@@ -91,9 +89,8 @@ def check(
         allow_inconclusive=allow_inconclusive, both_norms=both_norms, locked=locked,
         allow_outside=allow_outside,
     )  # fmt: skip
-    view = View(
-        width=columns(),
-        colour=colour_on(sys.stdout, off=no_color),
+    view = view_of(
+        no_color=no_color,
         everything=everything,
         quiet=quiet,
         concise=diagnostics is Diagnostics.CONCISE,

@@ -13,7 +13,7 @@ from pathdsl.cli.complaints import complain
 from pathdsl.cli.files import expand
 from pathdsl.cli.options import known_names
 from pathdsl.cli.progress import ProgressDisplay
-from pathdsl.errors import ExitCode, Severity
+from pathdsl.errors import ExitCode, errors_in
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
 
@@ -31,7 +31,7 @@ def files_with(names: Iterable[str], options: CheckOptions) -> list[str]:
 def program_of(path: str, options: CheckOptions) -> Program:
     """The program of a file without faults; leaves with 2 after those of any other were said."""
     program, faults = lint_file(path, None, options.fence)
-    if wrong := [d for d in faults if d.severity is Severity.ERROR]:
+    if wrong := errors_in(faults):
         complain(wrong, program.sources)
         raise typer.Exit(ExitCode.WRONG_INPUT)
     return program

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pathdsl.cli.options import Device, Format, NoColor, OnDevice, Threads
-from pathdsl.cli.output import colour_on, columns, out
+from pathdsl.cli.output import out, view_of
 from pathdsl.errors import LanguageError
 
 if TYPE_CHECKING:
@@ -54,13 +53,12 @@ def doctor(
     from pathdsl.checking.doctor import diagnose
     from pathdsl.report.data.result import dump
     from pathdsl.report.text.doctor import doctor_object, doctor_report
-    from pathdsl.report.text.style import View
 
     found = diagnose(source, device.value, threads, seed)
     if style is Format.JSON:
         out(dump(doctor_object(found)))
     else:
-        view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color))
+        view = view_of(no_color=no_color)
         out(doctor_report(found, view))
     raise typer.Exit(found.exit_code)
 

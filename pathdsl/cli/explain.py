@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +11,7 @@ import typer
 from pathdsl.cli.checked import program_of
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.options import AllowOutside, Models, NoColor, read_options
-from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.cli.output import err, out, view_of
 from pathdsl.errors import ExitCode, PathdslError
 from pathdsl.lang import ast
 from pathdsl.lang.only import asked_name
@@ -35,9 +34,8 @@ def explain(
     no_color: NoColor = False,
 ) -> None:
     """Explain a code (PD203), a name in a file (ioi.circuit:main) or a generator (ioi)."""
-    from pathdsl.report.text.style import View
 
-    view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color))
+    view = view_of(no_color=no_color)
     text = _page(subject, view)
     if text is None:
         text = _generator(subject, view)

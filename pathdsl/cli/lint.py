@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -10,9 +9,9 @@ import typer
 from pathdsl.cli.files import expand, read_text
 from pathdsl.cli.formats import LintFormat
 from pathdsl.cli.options import AllowOutside
-from pathdsl.cli.output import colour_on, out
+from pathdsl.cli.output import out, view_of
 from pathdsl.cli.unforeseen import Guard
-from pathdsl.errors import Diagnostic, ExitCode, Severity
+from pathdsl.errors import Diagnostic, ExitCode, errors_in
 from pathdsl.lang.fence import FREE, Fence
 from pathdsl.lang.syntax.source import SourceFile, sources_of
 
@@ -34,16 +33,15 @@ def lint(
     Exits 2 where there is an error; warnings never change the exit code.
     """
     from pathdsl.report.formats import Settings, document_of
-    from pathdsl.report.text.style import View
 
-    view = View(colour=colour_on(sys.stdout, off=no_color))
+    view = view_of(no_color=no_color)
     document = document_of(style.value, "lint", Settings(view=view))
     wrong = False
     guard, fence = Guard(), FREE if allow_outside else None
     for name in expand(files):
         with guard.of(name):
             path, faults, sources = _linted(name, fence)
-            wrong = wrong or any(d.severity is Severity.ERROR for d in faults)
+            wrong = wrong or bool(errors_in(faults))
             out(document.linted(path, faults, sources))
     code = max(ExitCode.WRONG_INPUT if wrong else ExitCode.AS_EXPECTED, guard.code)
     out(document.end(code))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,7 +27,7 @@ from pathdsl.cli.options import (
     Threads,
     read_options,
 )
-from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.cli.output import err, out, view_of
 from pathdsl.cli.store import result_store
 from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, LanguageError
@@ -66,14 +65,13 @@ def lock(
     """
     from pathdsl.checking.lock.against import lock_anew
     from pathdsl.report.data.result import diagnostic_object, dump
-    from pathdsl.report.text.style import View
 
     options = read_options(
         sets=sets, seed=seed, models=models, memory=memory, max_states=max_states,
         max_copies=max_copies, device=device, threads=threads,
         allow_inconclusive=allow_inconclusive, allow_outside=allow_outside,
     )  # fmt: skip
-    view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color))
+    view = view_of(no_color=no_color)
     names = files_with(files, options)
     codes: list[ExitCode] = []
     objects: list[dict[str, Any]] = []

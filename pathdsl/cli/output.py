@@ -14,12 +14,15 @@ import os
 import shutil
 import sys
 from contextlib import suppress
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang.visible import printed
 
-__all__ = ["colour_on", "columns", "err", "lost", "out", "set_up"]
+if TYPE_CHECKING:
+    from pathdsl.report.text.style import View
+
+__all__ = ["colour_on", "columns", "err", "lost", "out", "set_up", "view_of"]
 
 WIDEST = 100
 NARROWEST = 60
@@ -50,6 +53,13 @@ def set_up() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="replace")
+
+
+def view_of(*, no_color: bool = False, **more: bool) -> View:
+    """How wide and how bright standard output is; `more` are other fields of the view."""
+    from pathdsl.report.text.style import View
+
+    return View(width=columns(), colour=colour_on(sys.stdout, off=no_color), **more)
 
 
 def out(text: str, *, verbatim: bool = False) -> None:

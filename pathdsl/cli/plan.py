@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -24,7 +23,7 @@ from pathdsl.cli.options import (
     known_names,
     read_options,
 )
-from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.cli.output import err, out, view_of
 from pathdsl.cli.unforeseen import Guard
 from pathdsl.errors import ExitCode, PathdslError
 from pathdsl.lang.syntax.source import sources_of
@@ -50,13 +49,12 @@ def plan(
     from pathdsl.checking.planned import plan_file
     from pathdsl.report.data.result import diagnostic_object, dump
     from pathdsl.report.text.plan import plan_object, plan_report
-    from pathdsl.report.text.style import View
 
     options = read_options(
         sets=sets, seed=seed, models=models, memory=memory, max_states=max_states,
         max_copies=max_copies, only=only, allow_outside=allow_outside,
     )  # fmt: skip
-    view = View(width=columns(), colour=colour_on(sys.stdout, off=no_color), everything=everything)
+    view = view_of(no_color=no_color, everything=everything)
     codes = [ExitCode.AS_EXPECTED]
     objects: list[dict[str, Any]] = []
     guard = Guard()

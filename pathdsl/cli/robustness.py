@@ -31,10 +31,10 @@ from pathdsl.cli.options import (
     known_names,
     read_options,
 )
-from pathdsl.cli.output import colour_on, columns, err, out
+from pathdsl.cli.output import err, out, view_of
 from pathdsl.cli.saved import save
 from pathdsl.cli.store import result_store
-from pathdsl.errors import ExitCode, Severity
+from pathdsl.errors import ExitCode, errors_in
 from pathdsl.lang.only import asked_name
 from pathdsl.whole import write_whole
 
@@ -129,7 +129,6 @@ def robustness(
     from pathdsl.report.data.result import dump
     from pathdsl.report.page.robustness_figure import robustness_svg
     from pathdsl.report.text.robustness import robustness_object, robustness_report
-    from pathdsl.report.text.style import View
 
     progress = None if quiet or not sys.stderr.isatty() else _progress
     with result_store(off=no_cache) as store:
@@ -141,11 +140,9 @@ def robustness(
     if style is Format.JSON:
         out(dump(robustness_object(found, quiet_axes)))
     elif found.claims:
-        colour = colour_on(sys.stdout, off=no_color)
-        view = View(width=columns(), colour=colour)
-        out(robustness_report(found, quiet_axes, view))
+        out(robustness_report(found, quiet_axes, view_of(no_color=no_color)))
     if not found.claims:
-        wrong = [d for d in found.base.diagnostics if d.severity is Severity.ERROR]
+        wrong = errors_in(found.base.diagnostics)
         complain(wrong, found.base.sources)
     code = found.exit_code
     if figure is not None and found.claims and not save(figure, robustness_svg(found)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pathdsl.errors import DataError, Diagnostic, Severity, Span
+from pathdsl.errors import DataError, Diagnostic, Severity, Span, errors_in
 from pathdsl.near import quoted
 
 __all__ = ["DataFaults", "listed", "shown"]
@@ -92,7 +92,7 @@ class DataFaults:
 
     def __bool__(self) -> bool:
         """Whether there is an error."""
-        return any(d.severity is Severity.ERROR for d in self._found)
+        return bool(errors_in(self._found))
 
     def stop(self) -> None:
         """Raise DataError with everything found if there is an error among it."""

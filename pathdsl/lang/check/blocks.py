@@ -5,14 +5,19 @@ Source: docs/language.md, task.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments, check_column, check_value, unknown_word
-from pathdsl.lang.check.scope import Faults, Scope, fault, listed, suggestion, unknown
-from pathdsl.lang.fence import outside
+from pathdsl.lang.check.scope import (
+    Faults,
+    Scope,
+    check_file_named,
+    fault,
+    listed,
+    suggestion,
+    unknown,
+)
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import generator, generator_names
 from pathdsl.lang.signatures.calls import (
@@ -185,17 +190,7 @@ def _data(scope: Scope, value: ast.Node) -> Faults:
         yield from _read_twice(value)
         first = value.arguments[0].value if value.arguments else None
         if isinstance(first, ast.String):
-            folder = Path(value.span.path).parent
-            if not scope.program.fence.holds(folder / first.value):
-                yield outside(first.value, first.span)
-            elif not os.path.isfile(folder / first.value):
-                yield fault(
-                    "PD300",
-                    f"no file `{first.value}`",
-                    first.span,
-                    f"looked for it in `{folder}`",
-                    help="paths are relative to the file they are written in",
-                )
+            yield from check_file_named(scope, first.value, first.span)
     elif known is not None:
         names = (*known, *DATA_FILES)
         yield from unknown_word(value.name, names, value.name_span, "data source")

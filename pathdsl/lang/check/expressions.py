@@ -28,6 +28,7 @@ from pathdsl.lang.signatures.calls import (
     Signature,
 )
 from pathdsl.lang.signatures.pvalues import P_VALUES
+from pathdsl.lang.walk import children
 
 __all__ = ["CHECKS", "check_metric", "check_quantity", "check_run"]
 
@@ -95,13 +96,9 @@ def _tokens(scope: Scope, task: ast.TaskDecl) -> tuple[str, ...]:
 
 def _measured(scope: Scope, value: ast.Node) -> Faults:
     match value:
-        case ast.Number():
-            pass
-        case ast.Unary(operand=inner) | ast.Bracket(inner=inner):
-            yield from _measured(scope, inner)
-        case ast.Binary(left=left, right=right):
-            yield from _measured(scope, left)
-            yield from _measured(scope, right)
+        case ast.Number() | ast.Unary() | ast.Bracket() | ast.Binary():
+            for part in children(value):
+                yield from _measured(scope, part)
         case ast.Call(name=name) if name in MEASURES:
             yield from _measure(scope, value)
         case ast.Call(name=name) if name in AVERAGING or name in P_VALUES:
@@ -167,13 +164,9 @@ def _measure(scope: Scope, call: ast.Call) -> Faults:
 def check_quantity(scope: Scope, value: ast.Node) -> Faults:
     """Names, calls, runs and scores of the expression of a let or a claim."""
     match value:
-        case ast.Number():
-            pass
-        case ast.Unary(operand=inner) | ast.Bracket(inner=inner):
-            yield from check_quantity(scope, inner)
-        case ast.Binary(left=left, right=right):
-            yield from check_quantity(scope, left)
-            yield from check_quantity(scope, right)
+        case ast.Number() | ast.Unary() | ast.Bracket() | ast.Binary():
+            for part in children(value):
+                yield from check_quantity(scope, part)
         case ast.Name():
             yield from _let(scope, value)
         case ast.Subscript(name=name, member=member):

@@ -8,16 +8,21 @@ Source: docs/language.md, path.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments, wrong
 from pathdsl.lang.check.nodes import check_nodes
-from pathdsl.lang.check.scope import Check, Faults, Scope, fault, source_text, unknown
-from pathdsl.lang.fence import outside
+from pathdsl.lang.check.scope import (
+    Check,
+    Faults,
+    Scope,
+    check_file_named,
+    fault,
+    source_text,
+    unknown,
+)
 from pathdsl.lang.signatures.calls import PATH_SETS, Kind, Parameter, literal
 from pathdsl.lang.walk import strip, walk
 
@@ -62,17 +67,7 @@ def check_path(scope: Scope, path: ast.Node, *, step: bool = False, marks: bool 
                 yield from _chain(scope, chain)
         case ast.EdgesFile():
             yield from check_arguments(scope, PATH_SETS["edges"], path.options, path.span)
-            folder = Path(path.span.path).parent
-            if not scope.program.fence.holds(folder / path.path):
-                yield outside(path.path, path.span)
-            elif not os.path.isfile(folder / path.path):
-                yield fault(
-                    "PD300",
-                    f"no file `{path.path}`",
-                    path.span,
-                    f"looked for it in `{folder}`",
-                    help="paths are relative to the file they are written in",
-                )
+            yield from check_file_named(scope, path.path, path.span)
         case ast.RandomLike(inner=inner):
             yield from check_path(scope, inner)
             yield from check_arguments(scope, PATH_SETS["random_like"], path.options, path.span)

@@ -6,12 +6,15 @@ whose columns its words mean, if one is known.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 from pathdsl.errors import Diagnostic, Severity, Span
 from pathdsl.lang import ast
+from pathdsl.lang.fence import outside
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import Columns, columns_of
 from pathdsl.lang.signatures.kinds import Kind, Parameter
@@ -21,6 +24,7 @@ __all__ = [
     "Check",
     "Faults",
     "Scope",
+    "check_file_named",
     "fault",
     "listed",
     "source_text",
@@ -140,6 +144,21 @@ def unknown(
         "not declared in this file or in one that it uses",
         help=suggestion(name.name, candidates),
     )
+
+
+def check_file_named(scope: Scope, written: str, span: Span) -> Faults:
+    """That a file of rows or edges is there, and lies where the file may look."""
+    folder = Path(span.path).parent
+    if not scope.program.fence.holds(folder / written):
+        yield outside(written, span)
+    elif not os.path.isfile(folder / written):
+        yield fault(
+            "PD300",
+            f"no file `{written}`",
+            span,
+            f"looked for it in `{folder}`",
+            help="paths are relative to the file they are written in",
+        )
 
 
 def source_text(program: Program, node: ast.Node) -> str:

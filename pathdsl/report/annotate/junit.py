@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree as ET
 
 from pathdsl.checking.outcome import FileOutcome
-from pathdsl.errors import Diagnostic, ExitCode, Severity
+from pathdsl.errors import Diagnostic, ExitCode, Severity, errors_in
 from pathdsl.lang.render import render
 from pathdsl.lang.visible import visible
 from pathdsl.report.annotate.findings import excused, said
@@ -99,7 +99,7 @@ def _case(
 
 def _stopped(outcome: FileOutcome) -> list[ET.Element]:
     """The cases of a file that could not be judged: the faults, and its claims as skipped."""
-    errors = [d for d in outcome.diagnostics if d.severity is Severity.ERROR]
+    errors = errors_in(outcome.diagnostics)
     case = _test(outcome, CHECK, outcome.seconds)
     message = f"[{errors[0].code}] {errors[0].message}" if errors else "the check did not finish"
     if errors[1:]:

@@ -10,7 +10,7 @@ import json
 
 import networkx as nx
 
-from pathdsl.errors import Diagnostic, LanguageError, Severity
+from pathdsl.errors import Diagnostic, LanguageError, errors_in
 from pathdsl.graph.check import check_named
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import Program
@@ -25,7 +25,7 @@ def graph_of(resolver: Resolver, program: Program, name: str) -> nx.DiGraph:
     that nothing is there.
     """
     expr = program.paths[name].path
-    if faults := [d for d in check_named(resolver, name) if d.severity is Severity.ERROR]:
+    if faults := errors_in(check_named(resolver, name)):
         raise LanguageError(faults)
     product = resolver.sets.product(resolver.path_set(expr))
     if not product.count():
