@@ -87,7 +87,9 @@ def of_outcome(outcome: FileOutcome, *, allow_inconclusive: bool = False) -> lis
     file = outcome_object(outcome)
     declared = outcome.program.claims if outcome.program is not None else ()
     names = {one.name.name: one.name.span for one in declared}
-    for numbers, claim in zip(file["claims"], FileContent(file).claims, strict=True):
+    content = FileContent(file)
+    scope = content.replaced and f"not the published scope: {content.replaced}"
+    for numbers, claim in zip(file["claims"], content.claims, strict=True):
         level = level_of(claim, allow_inconclusive)
         if level is not None:
             findings.append(
@@ -95,7 +97,7 @@ def of_outcome(outcome: FileOutcome, *, allow_inconclusive: bool = False) -> lis
                     rule=f"claim-{claim.verdict}",
                     name=claim.name,
                     level=level,
-                    message="\n".join(text for text in (said(claim), claim.text) if text),
+                    message="\n".join(text for text in (said(claim), claim.text, scope) if text),
                     place=_place(names.get(claim.declared), outcome.sources, outcome.path),
                     claim=numbers,
                 )
@@ -131,7 +133,7 @@ def said(claim: ClaimContent) -> str:
     judged = f"{claim.verdict}, as expected"
     if not claim.as_expected:
         judged = f"{claim.verdict}, not as expected ({claim.expected})"
-    at = f" at {claim.confidence} confidence" if claim.confidence else ""
+    at = f" at {claim.confidence} confidence" if claim.confidence else ", no confidence asked"
     prompts = f", n = {claim.n:,}" if claim.n else ""
     return f"claim `{claim.name}`: {judged}: {claim.numbers}, wanted {claim.wanted}{at}{prompts}"
 

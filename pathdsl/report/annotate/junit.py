@@ -76,6 +76,10 @@ def suite(outcome: FileOutcome, *, allow_inconclusive: bool = False) -> ET.Eleme
     for name, tag in COUNTS.items():
         element.set(name, str(sum(case.find(tag) is not None for case in cases)))
     element.set("time", _seconds(outcome.seconds))
+    if outcome.replaced:
+        told = ", ".join(f"{name} = {value}" for name, value in outcome.replaced.items())
+        properties = ET.SubElement(element, "properties")
+        ET.SubElement(properties, "property", name="not the published scope", value=_clean(told))
     element.extend(cases)
     warnings = [d for d in outcome.diagnostics if d.severity is Severity.WARNING]
     if warnings:

@@ -35,7 +35,9 @@ CLAIMS = {
     "claim-undefined": "The quantity of a claim is undefined, so there is no verdict.",
     "claim-supported": "A claim that was expected to be refuted is supported.",
 }
-NUMBERS = ("verdict", "expected", "estimate", "interval", "relation", "threshold", "n")
+NUMBERS = (
+    "verdict", "expected", "estimate", "interval", "relation", "threshold", "confidence", "n",
+)  # fmt: skip
 """What a program wants of a claim; null where it is undefined."""
 
 

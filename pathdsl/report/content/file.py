@@ -16,8 +16,9 @@ from json import dumps
 from typing import TYPE_CHECKING, NamedTuple
 
 from pathdsl.report.content.claims import ClaimContent, counted
-from pathdsl.report.content.lock import lock_content
+from pathdsl.report.content.lock import lock_content, other_weights
 from pathdsl.report.content.method import checks, cost_text, norms_text, shared_method, store_text
+from pathdsl.report.content.path_sets import path_set_rows
 from pathdsl.report.content.quantities import families
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.result import outcome_object
@@ -27,7 +28,7 @@ from pathdsl.report.numbers import many
 if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
 
-__all__ = ["FileContent", "Formula", "content_of", "contents"]
+__all__ = ["FileContent", "Formula", "content_of", "contents", "judged"]
 
 
 class Formula(NamedTuple):
@@ -44,7 +45,9 @@ class FileContent:
 
     `tone` is good, open or bad. `faults` are the objects of diagnostics with a `place`. `stated`
     are quantities and claims as formulas. `noise` says what `≈0` means. `short_hash` is of method,
-    quantities and claims.
+    quantities and claims. `path_sets` are those that claims are about, and `made_of` names and
+    texts of the declarations that they are made of. `other_weights` says that the lock beside the
+    file is of other weights.
     """
 
     def __init__(self, file: Object, seconds: float | None = None) -> None:
@@ -62,6 +65,8 @@ class FileContent:
         self.replaced = ", ".join(f"{name} = {value}" for name, value in file["replaced"].items())
         self.faults = [_fault(fault) for fault in file["diagnostics"]]
         self.claims = [ClaimContent(claim, file, rounding) for claim in file["claims"]]
+        self.path_sets = path_set_rows(file)
+        self.made_of = [(one["name"], one["text"]) for one in file.get("made_of", ())]
         self.norms = norms_text(file)
         self.quantities = list(families(file["quantities"], lets, rounding / 100))
         self.metrics = list(_formulas(file, "metric"))
@@ -73,6 +78,7 @@ class FileContent:
         less = f"below {rounding / 100:.0e}, less than the rounding of this dtype"
         self.noise = less if rounding else ""
         self.lock = lock_content(file)
+        self.other_weights = other_weights(file)
         # Of what came out and how, without where it was computed from and what is drawn of it.
         lasting = ("methodology", "replaced", "quantities", "claims", "other_norms")
         text = dumps({key: file[key] for key in lasting}, sort_keys=True)
@@ -127,7 +133,16 @@ def _headline(file: Object) -> str:
     texts = [text for _, text in counted((c["verdict"], c["as_expected"]) for c in claims)]
     if (file.get("lock") or {}).get("drifted"):
         texts.append("drifted from its lock")
-    return f"{many(len(claims), 'claim')}: {', '.join(texts)}"
+    return f"{judged(len(claims), file.get('declared_claims', 0))}: {', '.join(texts)}"
+
+
+def judged(count: int, declared: int) -> str:
+    """`4 claims`, or `1 of 4 claims judged` where the file makes more."""
+    return (
+        many(count, "claim")
+        if count >= declared
+        else f"{count:,} of {many(declared, 'claim')} judged"
+    )
 
 
 def _scope(file: Object) -> Iterable[str]:
@@ -135,7 +150,17 @@ def _scope(file: Object) -> Iterable[str]:
         yield f"model {model}"
     for task in file.get("tasks", ()):
         if task["read"]:
-            yield f"task {task['name']}, {many(task['prompts'], 'prompt')}"
+            yield f"task {task['name']}, {_rows(task)}"
+
+
+def _rows(task: Object) -> str:
+    """`200 prompts`; `161 of 400 rows (where right == true)` where the others were left out."""
+    where, taken = task.get("where", ""), task.get("taken", "")
+    count = many(task["prompts"], "prompt")
+    if where:
+        count = f"{task['prompts']:,} of {many(task['rows'], 'row')}"
+    said = "; ".join(text for text in (f"where {where}" if where else "", taken) if text)
+    return f"{count} ({said})" if said else count
 
 
 def _fault(diagnostic: Object) -> Object:

@@ -21,9 +21,9 @@ from pathdsl.report.page.template import rendered
 
 __all__ = ["latex"]
 
-MACRO_PARTS = ("", "Value", "Interval", "N", "Verdict", "Hash")
+MACRO_PARTS = ("", "Value", "Interval", "Confidence", "Sets", "N", "Verdict", "Hash")
 """What follows a claim's name in the names of its macros."""
-OWN_MACROS = ("Table", "Formulas", "Method", "Hash", "Scope", "Lock", "num")
+OWN_MACROS = ("Table", "PathSets", "Formulas", "Method", "Hash", "Scope", "Lock", "num")
 
 
 def latex(result: Object) -> str:
