@@ -18,6 +18,7 @@ from pathdsl.report.content.file import FileContent
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.result import outcome_object, place_object
 from pathdsl.report.formats import Document, Settings
+from pathdsl.report.numbers import replaced_text
 
 if TYPE_CHECKING:  # `lint` prints findings too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
@@ -51,7 +52,8 @@ class Finding:
 class Annotations(Document):
     """The findings of the files of one command line; a format says what it ends with.
 
-    `n_claims` is None where files were only linted.
+    `n_claims` is None where files were only linted. `replaced` is what the command line says in
+    place of the files, "" for nothing.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -59,6 +61,7 @@ class Annotations(Document):
         self.findings: list[Finding] = []
         self.n_files = 0
         self.n_claims: int | None = None
+        self.replaced = ""
 
     def checked(self, outcome: FileOutcome) -> str:
         """Take in one file that was checked."""
@@ -67,6 +70,7 @@ class Annotations(Document):
         self.n_files += 1
         claims = outcome.judgement.claims if outcome.judgement is not None else ()
         self.n_claims = (self.n_claims or 0) + len(claims)
+        self.replaced = replaced_text(outcome.replaced)
         return ""
 
     def linted(

@@ -46,11 +46,14 @@ class Sarif(Annotations):
 
     def end(self, code: ExitCode) -> str:
         """The log."""
-        return dump(sarif(self.findings, code))
+        return dump(sarif(self.findings, code, self.replaced))
 
 
-def sarif(findings: Iterable[Finding], code: ExitCode) -> Object:
-    """The SARIF log of all findings, as one object for JSON; `code` is the exit code."""
+def sarif(findings: Iterable[Finding], code: ExitCode, replaced: str = "") -> Object:
+    """The SARIF log of all findings, as one object for JSON; `code` is the exit code.
+
+    `replaced`: what the command line says in place of the files, "" for nothing.
+    """
     listed = list(findings)
     rules = sorted({finding.rule for finding in listed})
     return {
@@ -69,6 +72,11 @@ def sarif(findings: Iterable[Finding], code: ExitCode) -> Object:
                     {
                         "executionSuccessful": code is not ExitCode.MACHINE_FAILED,
                         "exitCode": int(code),
+                        **(
+                            {"properties": {"not the published scope": replaced}}
+                            if replaced
+                            else {}
+                        ),
                     }
                 ],
                 "columnKind": "unicodeCodePoints",

@@ -23,7 +23,7 @@ from pathdsl.report.content.quantities import families
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.result import outcome_object
 from pathdsl.report.formulas.safe_mathml import plain_mathml
-from pathdsl.report.numbers import many
+from pathdsl.report.numbers import many, replaced_text, rows_text
 
 if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
@@ -62,7 +62,7 @@ class FileContent:
         self.headline = _headline(file)
         self.tone = {0: "good", 5: "open"}.get(file["exit_code"], "bad")
         self.scope = list(_scope(file))
-        self.replaced = ", ".join(f"{name} = {value}" for name, value in file["replaced"].items())
+        self.replaced = replaced_text(file["replaced"])
         self.faults = [_fault(fault) for fault in file["diagnostics"]]
         self.claims = [ClaimContent(claim, file, rounding) for claim in file["claims"]]
         self.path_sets = path_set_rows(file)
@@ -150,17 +150,9 @@ def _scope(file: Object) -> Iterable[str]:
         yield f"model {model}"
     for task in file.get("tasks", ()):
         if task["read"]:
-            yield f"task {task['name']}, {_rows(task)}"
-
-
-def _rows(task: Object) -> str:
-    """`200 prompts`; `161 of 400 rows (where right == true)` where the others were left out."""
-    where, taken = task.get("where", ""), task.get("taken", "")
-    count = many(task["prompts"], "prompt")
-    if where:
-        count = f"{task['prompts']:,} of {many(task['rows'], 'row')}"
-    said = "; ".join(text for text in (f"where {where}" if where else "", taken) if text)
-    return f"{count} ({said})" if said else count
+            prompts, where, taken = task["prompts"], task.get("where", ""), task.get("taken", "")
+            rows = rows_text(prompts, task.get("rows", prompts), where, taken)
+            yield f"task {task['name']}, {rows}"
 
 
 def _fault(diagnostic: Object) -> Object:

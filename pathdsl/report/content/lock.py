@@ -43,7 +43,9 @@ def other_weights(file: Object) -> str:
     locked, used = weights.get("locked"), weights.get("sha256")
     if not locked or locked == used:
         return ""
-    return f"the lock beside the file is of other weights, sha256 {locked}; these are {used}"
+    return (
+        f"the lock beside the file is of other weights, sha256 {locked[:12]}; these are {used[:12]}"
+    )
 
 
 def _state(file: Object, held: Object, compared: Object | None) -> tuple[str, str]:
