@@ -41,7 +41,7 @@ def other_weights(file: Object) -> str:
     """That the lock beside the file is of other weights than were used, with both hashes; or ""."""
     weights = file.get("weights") or {}
     locked, used = weights.get("locked"), weights.get("sha256")
-    if not locked or locked == used:
+    if not locked or not used or locked == used:
         return ""
     return (
         f"the lock beside the file is of other weights, sha256 {locked[:12]}; these are {used[:12]}"

@@ -94,13 +94,13 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
     shared, own = counted.shared, counted.own
     times = plain(cost.forwards, 2 if cost.forwards < 10 else 1)
     where, taken = task.facts.get("where", ""), task.facts.get("taken", "")
-    rows = f"{task.n_rows:,}"
+    prompts = f"{task.n_rows:,}"
     if where or taken:
         before = int(task.facts.get("rows_before", task.n_rows))
-        rows = rows_text(task.n_rows, before, where, taken)
+        prompts = rows_text(task.n_rows, before, where, taken)
     layers = ", ".join(map(str, cost.copies_by_layer))
     facts = [
-        ["  prompts", f"{rows}, up to {task.n_pos} tokens"],
+        ["  prompts", f"{prompts}, up to {task.n_pos} tokens"],
         ["  treated", str(part.spec.treated) if part.spec.treated else "none"],
         ["  norms", "frozen; `check` judges again with recomputed ones" if plan.frozen else ""],
         ["  runs", f"{len(plan.outputs):,}, from {many(cost.plain_runs, 'plain run')}"],
