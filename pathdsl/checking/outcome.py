@@ -69,8 +69,9 @@ class FileOutcome:
 
     @property
     def tasks_read(self) -> set[str]:
-        """The tasks whose prompts some run was made on; all of them where there was no run."""
-        return {plan.task for plan in self.plans} or set(self.tasks)
+        """The tasks whose prompts some run reads, computed now or before; all without a run."""
+        asked = self.session.asked if self.session is not None else ()
+        return {run.task for run in asked} or {plan.task for plan in self.plans} or set(self.tasks)
 
     @property
     def row_ids(self) -> dict[str, tuple[str, ...]]:

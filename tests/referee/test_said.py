@@ -19,6 +19,7 @@ from pathdsl.checking.claimed import Claimed, claimed_sets
 from pathdsl.checking.lock.file import LockFile
 from pathdsl.checking.methodology import weights_sha256
 from pathdsl.checking.prepare import resolver_of
+from pathdsl.engine.store.store import Store
 from pathdsl.errors import Diagnostic, ExitCode
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program, load_program
@@ -343,6 +344,23 @@ def test_rows_left_out_are_said_wherever_a_task_is_named(tmp_path: Path) -> None
     assert (tasks["rows"]["rows"], tasks["rows"]["where"]) == (36, "")
 
 
+def test_a_task_that_no_run_reads_is_not_named_for_a_stored_result_either(tmp_path: Path) -> None:
+    lines = HEAD.replace("metric LD:", "metric LD on ioi:").replace(
+        "group movers", 'task other = ioi where order == "abba"\n\ngroup movers'
+    )
+    with Store(tmp_path / "store", 10**8) as store:
+        found = [
+            FileContent(
+                result_of(
+                    checked(f"{lines}claim c: mean(LD(keep(main))) >= 1", tmp_path, store=store)
+                )["files"][0]
+            )
+            for _ in range(2)
+        ]
+    assert found[0].scope == found[1].scope
+    assert not any("other" in text for text in found[0].scope)
+
+
 # ------------------------------------------------------------------------------- the command line
 
 
@@ -358,6 +376,9 @@ def test_one_claim_of_several_is_marked(tmp_path: Path) -> None:
         document.checked(made)
         assert "only = control" in document.end(ExitCode.AS_EXPECTED)
     assert "only = control" in junit([suite(made)])
+    nothing = checked(MISLED, tmp_path, only="kept")
+    assert "0 of 5 claims judged" in report(nothing, View())
+    assert FileContent(result_of(nothing)["files"][0]).headline == "0 of 5 claims judged"
     other = checked(MISLED, tmp_path, only="each[a3.h1]")
     assert "1 of 5 claims judged" in report(other, View(quiet=True))
 
@@ -411,3 +432,18 @@ def test_a_lock_of_other_weights_is_told(misled: FileOutcome) -> None:
 def test_several_files_of_weights_have_one_hash() -> None:
     first = weights_sha256({"a": "1" * 64, "b": "2" * 64})
     assert first == weights_sha256({"b": "2" * 64, "a": "1" * 64}) and first not in ("1" * 64,)
+
+
+# ------------------------------------------------------------------------------- long reports
+
+
+def test_the_section_of_path_sets_stays_short(tmp_path: Path) -> None:
+    nodes = [f"a{layer}.h{head}" for layer in range(4) for head in range(4)]
+    claims = "".join(f"claim c{i}: effect(through({n})) < 99\n" for i, n in enumerate(nodes))
+    long = "input -> " + " -> logits | input -> ".join(nodes) + " -> logits"
+    made = checked(f"{HEAD}claim first: effect({long}) < 99\n{claims}", tmp_path)
+    block = report(made, View()).split("Path sets\n")[1].split("\n\n")[0].splitlines()
+    assert len(block) == 14 and all(len(line) <= 100 for line in block)
+    assert block[1].startswith(f"    {long[:60]}") and block[-1].endswith("`--all` shows them")
+    whole = report(made, View(everything=True)).split("Path sets\n")[1].split("\n\n")[0]
+    assert "through(a3.h3)" in whole and "group movers = { a3.h1, a3.h2 }" not in whole

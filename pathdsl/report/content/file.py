@@ -127,13 +127,13 @@ def _headline(file: Object) -> str:
             return "the file was not checked: see its faults"
         case 3:
             return "the check could not be finished"
-    claims = file["claims"]
+    claims, declared = file["claims"], file.get("declared_claims", 0)
     if not claims:
-        return "no claims"
+        return judged(0, declared) if declared else "no claims"
     texts = [text for _, text in counted((c["verdict"], c["as_expected"]) for c in claims)]
     if (file.get("lock") or {}).get("drifted"):
         texts.append("drifted from its lock")
-    return f"{judged(len(claims), file.get('declared_claims', 0))}: {', '.join(texts)}"
+    return f"{judged(len(claims), declared)}: {', '.join(texts)}"
 
 
 def judged(count: int, declared: int) -> str:

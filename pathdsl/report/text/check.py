@@ -154,9 +154,10 @@ def summary_line(outcome: FileOutcome, view: View) -> str:
         case ExitCode.MACHINE_FAILED:
             return view.paint("the check could not be finished", "bold", "red")
     claims = outcome.judgement.claims if outcome.judgement is not None else ()
+    declared = outcome.declared_claims
     if not claims:
-        return view.heading("no claims")
-    return verdicts(claims, view, outcome.declared_claims)
+        return view.heading(judged(0, declared) if declared else "no claims")
+    return verdicts(claims, view, declared)
 
 
 def verdicts(claims: Sequence[ClaimResult], view: View, declared: int = 0) -> str:
