@@ -84,10 +84,14 @@ def result_of(outcome: FileOutcome) -> dict[str, Any]:
     return dict(read_result(dump(check_object([file_object(outcome)], outcome.exit_code))))
 
 
+def content_of_result(outcome: FileOutcome) -> FileContent:
+    return FileContent(result_of(outcome)["files"][0], checked=True)
+
+
 def everywhere(outcome: FileOutcome) -> dict[str, str]:
     """Every layout for readers, by its name."""
     result = result_of(outcome)
-    found = {name: write(result, name) for name in ("html", "md", "tex")}
+    found = {name: write(result, name, checked=True) for name in ("html", "md", "tex")}
     found["md"] = found["md"].replace("\\", "").replace("&gt;", ">")
     found["tex"] = found["tex"].replace("\\allowbreak{}", "").replace("\\ ", " ").replace("\\", "")
     return found | {"text": report(outcome, View()), "notebook": notebook(outcome)}
@@ -123,7 +127,7 @@ def test_every_layout_has_their_definition_and_size(misled: FileOutcome) -> None
         assert "20 of 20" in text and "471 of 479" in text, name
         assert "within({attn, mlp, except a2.h0})" in text.replace("\\", ""), name
         assert "through(h)" in text and "2 of them" in text, name
-    said = FileContent(result_of(misled)["files"][0]).claims[0].about
+    said = content_of_result(misled).claims[0].about
     assert said == "main: 20 of 20 nodes, 471 of 479 edges"
     block = report(misled, View()).split("Path sets\n")[1].split("\n\n")[0]
     assert len(block.splitlines()) == 4, "a line for each, and one for a definition"
@@ -348,15 +352,9 @@ def test_a_task_that_no_run_reads_is_not_named_for_a_stored_result_either(tmp_pa
     lines = HEAD.replace("metric LD:", "metric LD on ioi:").replace(
         "group movers", 'task other = ioi where order == "abba"\n\ngroup movers'
     )
+    text = f"{lines}claim c: mean(LD(keep(main))) >= 1"
     with Store(tmp_path / "store", 10**8) as store:
-        found = [
-            FileContent(
-                result_of(
-                    checked(f"{lines}claim c: mean(LD(keep(main))) >= 1", tmp_path, store=store)
-                )["files"][0]
-            )
-            for _ in range(2)
-        ]
+        found = [content_of_result(checked(text, tmp_path, store=store)) for _ in range(2)]
     assert found[0].scope == found[1].scope
     assert not any("other" in text for text in found[0].scope)
 
@@ -378,7 +376,7 @@ def test_one_claim_of_several_is_marked(tmp_path: Path) -> None:
     assert "only = control" in junit([suite(made)])
     nothing = checked(MISLED, tmp_path, only="kept")
     assert "0 of 5 claims judged" in report(nothing, View())
-    assert FileContent(result_of(nothing)["files"][0]).headline == "0 of 5 claims judged"
+    assert content_of_result(nothing).headline == "0 of 5 claims judged"
     other = checked(MISLED, tmp_path, only="each[a3.h1]")
     assert "1 of 5 claims judged" in report(other, View(quiet=True))
 

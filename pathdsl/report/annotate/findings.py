@@ -91,7 +91,7 @@ def of_outcome(outcome: FileOutcome, *, allow_inconclusive: bool = False) -> lis
     file = outcome_object(outcome)
     declared = outcome.program.claims if outcome.program is not None else ()
     names = {one.name.name: one.name.span for one in declared}
-    content = FileContent(file)
+    content = FileContent(file, checked=True)
     scope = content.replaced and f"not the published scope: {content.replaced}"
     for numbers, claim in zip(file["claims"], content.claims, strict=True):
         level = level_of(claim, allow_inconclusive)

@@ -39,8 +39,7 @@ def lock_content(file: Object) -> LockContent | None:
 
 def other_weights(file: Object) -> str:
     """That the lock beside the file is of other weights than were used, with both hashes; or ""."""
-    weights = file.get("weights") or {}
-    locked, used = weights.get("locked"), weights.get("sha256")
+    locked, used = file.get("locked_weights"), (file.get("weights") or {}).get("sha256")
     if not locked or not used or locked == used:
         return ""
     return (

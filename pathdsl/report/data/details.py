@@ -40,6 +40,7 @@ def details(outcome: FileOutcome) -> Object:
         "allowance": float(session.allowance()) if session is not None else None,
         "tasks": _tasks(outcome),
         "weights": _weights(outcome),
+        "locked_weights": _locked_weights(outcome),
         **_claimed(outcome),
         "prompts": list(_prompts(outcome)),
     }
@@ -120,21 +121,22 @@ SIZES = ("nodes", "of_nodes", "edges", "of_edges")
 
 
 def _weights(outcome: FileOutcome) -> Object | None:
-    """The sha256 of the weights that were used, and of those that the lock beside the file names.
-
-    None where no model was at hand.
-    """
+    """The sha256 of the weights that were used; None where no model was at hand."""
     from pathdsl.checking.methodology import weights_sha256
 
     if outcome.model is None:
         return None
+    weights = outcome.model.weights
+    return {"sha256": weights_sha256(weights), "files": dict(weights)}
+
+
+def _locked_weights(outcome: FileOutcome) -> str | None:
+    """The same of the weights that the lock beside the file names; None where it names none."""
+    from pathdsl.checking.methodology import weights_sha256
+
     lock = outcome.lock.lock if outcome.lock is not None else None
     locked = lock["inputs"]["model"]["weights"] if lock is not None else {}
-    return {
-        "sha256": weights_sha256(outcome.model.weights),
-        "files": dict(outcome.model.weights),
-        "locked": weights_sha256(locked) if locked else None,
-    }
+    return weights_sha256(locked) if locked else None
 
 
 def _sources(program: Program) -> dict[str, str]:
