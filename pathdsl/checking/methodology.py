@@ -108,7 +108,7 @@ def weights_sha256(weights: Mapping[str, str]) -> str:
 
 def _weights_line(weights: Mapping[str, str]) -> str:
     what = next(iter(weights)) if len(weights) == 1 else f"{len(weights)} files"
-    return f"{what}, sha256 {weights_sha256(weights)}"
+    return f"{what} sha256 {weights_sha256(weights)}"
 
 
 def _task_line(task: TaskData, spec: TaskSpec) -> str:
