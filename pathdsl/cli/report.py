@@ -36,6 +36,7 @@ from pathdsl.cli.saved import save
 from pathdsl.cli.store import result_store
 from pathdsl.errors import ExitCode
 from pathdsl.reading import read_file
+from pathdsl.report.numbers import many
 
 if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
@@ -55,6 +56,14 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="OUT", help="Where; standard output if absent."),
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            "--figures",
+            metavar="FOLDER",
+            help="Also write the picture of every sweep there, as PNG and PDF.",
+        ),
     ] = None,
     sets: Set = [],
     seed: Seed = None,
@@ -77,7 +86,11 @@ def report(
     report says so. One whose numbers were changed is refused.
     """
     from pathdsl.report.content.file import contents
+    from pathdsl.report.figures.files import NEEDED, has_matplotlib
     from pathdsl.report.formats import write
+
+    if figures is not None and not has_matplotlib():
+        raise typer.BadParameter(f"`--figures`: {NEEDED}")
 
     is_read = file.endswith(".json")
     if is_read:
@@ -111,6 +124,8 @@ def report(
         with result_store(off=no_cache or locked) as store:
             outcome = checked(file, replace(options, store=store))
         result = _object(outcome)
+    if figures is not None:
+        _write_figures(figures, result)
     text = write(result, to.value, checked=not is_read)
     if output is None:
         out(text)
@@ -121,6 +136,24 @@ def report(
             said = f" ({content.provenance})" if content.provenance else ""
             err(f"{output}: {content.headline}{said}\n")
     raise typer.Exit(result["exit_code"])
+
+
+def _write_figures(folder: Path, result: Mapping[str, Any]) -> None:
+    from pathdsl.report.figures.files import figure_files
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(
+            f"`--figures {folder}`: no folder can be made there: {error.strerror}"
+        ) from error
+    count = 0
+    for name, written in figure_files(result):
+        if not save(folder / name, written):
+            raise typer.Exit(ExitCode.WRONG_INPUT)
+        count += 1
+    found = many(count, "file") if count else "no file, for there is no sweep that makes a picture"
+    err(f"{folder}: {found}\n")
 
 
 def _read(file: str) -> Mapping[str, Any]:

@@ -26,6 +26,7 @@ from pathdsl.score.evidence import (
     no_interval,
     terms_of,
 )
+from pathdsl.score.places import place_of
 from pathdsl.score.prompts import prompt_shares, spread, telling_rows
 from pathdsl.score.quantity import Constant, Scalar, is_constant, notes_of
 from pathdsl.score.remarks import CORRECTED, HELD_BACK, NOT_RESAMPLED
@@ -221,6 +222,7 @@ def _result(
     return ClaimResult(
         declared=decl.name.name,
         member=question.member,
+        at=place_of(decl, {decl.loop.variable.name: question.member} if decl.loop else {}),
         verdict=judged.verdict,
         expected=expected,
         as_expected=judged.verdict is expected,

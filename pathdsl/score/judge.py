@@ -26,6 +26,7 @@ from pathdsl.score.claims import Question, judge_family
 from pathdsl.score.evidence import about_interval, finite, members_of, no_interval
 from pathdsl.score.faults import fault, warning
 from pathdsl.score.lowering import Lowering
+from pathdsl.score.places import place_of
 from pathdsl.score.prompts import prompt_shares, spread
 from pathdsl.score.quantity import Constant, Scalar, difference, is_constant, notes_of
 from pathdsl.score.remarks import is_no_interval
@@ -161,6 +162,7 @@ def _quantity(
     return QuantityResult(
         declared=let.decl.name.name,
         member=let.member,
+        at=place_of(let.decl, {name: one.label for name, one in let.bindings.items()}),
         unit=units.get(let.decl.name.name, "none"),
         estimate=None if reason else finite(evaluator.estimate(node)),
         interval=interval.pair() if interval is not None else None,

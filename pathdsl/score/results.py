@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from pathdsl.errors import Diagnostic
+from pathdsl.score.places import Place
 
 __all__ = [
     "LONGEST_FORMULA", "ClaimResult", "FromTerms", "Judgement", "MemberResult", "OtherNorm",
@@ -55,10 +56,14 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Named:
-    """The result of a declaration, or of one `member` of its loop, "" where it has none."""
+    """The result of a declaration, or of one `member` of its loop, "" where it has none.
+
+    `at` says where the member stands in the model, None where it is no node or mark.
+    """
 
     declared: str
     member: str = ""
+    at: Place | None = None
 
     @property
     def name(self) -> str:
