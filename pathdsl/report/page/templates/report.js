@@ -43,7 +43,7 @@ for (const pictured of document.querySelectorAll(".pictured")) {
     tell(active && active.matches(".cell") && pictured.contains(active) ? active : null);
   };
   const ways = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-  // The nearest cell of this panel in that direction, then of the panels before or behind it.
+  // The nearest cell in that direction, then the panel before or behind this one.
   const next = (from, [down, right]) => {
     const panel = cells[from].dataset.panel;
     let best = -1, least = Infinity;
@@ -54,7 +54,10 @@ for (const pictured of document.querySelectorAll(".pictured")) {
       const aside = Math.abs(row * right) + Math.abs(column * down);
       if (along > 0 && aside === 0 && along < least) [best, least] = [i, along];
     }
-    return best < 0 && down + right !== 0 ? from + down + right : best;
+    for (let i = from; best < 0 && i in cells; i += down + right) {
+      if (cells[i].dataset.panel !== panel) best = i;
+    }
+    return best;
   };
   cells.forEach((cell, i) => {
     cell.addEventListener("mouseenter", () => tell(cell));
