@@ -77,7 +77,7 @@ def check_families(program: Program) -> Faults:
         reading = readings.get(claim.name.name)
         if reading is not None and not _is_uncorrected(program, claim):
             alike.setdefault(reading.form, {}).setdefault(reading.members, claim)
-    for members in alike.values():
+    for form, members in alike.items():
         same = list(members.values())
         if len(same) >= MANY_COPIES:
             yield warning(
@@ -86,6 +86,7 @@ def check_families(program: Program) -> Faults:
                 same[0].name.span,
                 "the first of them",
                 labels=[(claim.name.span, "and this") for claim in same[1:4]],
+                notes=[f"each measures {form}"],
                 help="one claim `for h in {…}` with `by holm()` or `by bh()`",
             )
 

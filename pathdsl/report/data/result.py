@@ -19,6 +19,7 @@ from pathdsl.lang.rules import name_of
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import escaped, visible
 from pathdsl.report.data.details import details, drawn
+from pathdsl.report.data.families import families_of, forms_of
 
 if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
@@ -57,8 +58,12 @@ def schema() -> Object:
 
 def check_object(files: Sequence[Object], exit_code: ExitCode) -> Object:
     """What `check --format json` prints; `files` are made by `file_object`."""
-    code = int(exit_code)
-    return {"schema_version": SCHEMA_VERSION, "files": list(files), "exit_code": code}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "files": list(files),
+        "families": families_of(files),
+        "exit_code": int(exit_code),
+    }
 
 
 def file_object(outcome: FileOutcome) -> Object:
@@ -76,6 +81,7 @@ def outcome_object(outcome: FileOutcome) -> Object:
 def _came_out(outcome: FileOutcome) -> Object:
     program, judgement, sources = outcome.program, outcome.judgement, outcome.sources
     tally = outcome.tally
+    forms = forms_of(outcome)
     return {
         "path": outcome.path,
         "circuit": program.circuit.name.name if program and program.circuit else None,
@@ -83,7 +89,11 @@ def _came_out(outcome: FileOutcome) -> Object:
         "replaced": dict(outcome.replaced),
         "diagnostics": [diagnostic_object(d, sources) for d in outcome.diagnostics],
         "quantities": [_quantity(q) for q in judgement.quantities] if judgement else [],
-        "claims": [_claim(c, outcome.tasks) for c in judgement.claims] if judgement else [],
+        "claims": [
+            _claim(c, outcome.tasks) | {"about": forms.get(c.name)} for c in judgement.claims
+        ]
+        if judgement
+        else [],
         "other_norms": dict(judgement.other_norms) if judgement else {},
         "proofs": [{"task": task, **proof_object(proof)} for task, proof in outcome.proofs],
         "cost": _cost(outcome),
