@@ -34,10 +34,14 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Claim:
-    """A claim, and what it says as a sum; `holds` is what it says where it comes as expected."""
+    """A claim, and what it says as a sum, of what it names and of what that imitates.
+
+    `holds` is what it says where it comes as expected.
+    """
 
     written: ast.ClaimDecl
     said: Said
+    imitated: Said | None
     refuted: bool
 
     @property
@@ -53,7 +57,7 @@ def check_control(program: Program) -> Faults:
     """No claim about what a wrong hypothesis would score."""
     found = quantities_of(program)
     claims = [
-        _Claim(written=claim, said=said, refuted=claim.expect == "refuted")
+        _Claim(written=claim, said=said, imitated=said.imitated, refuted=claim.expect == "refuted")
         for claim in program.claims
         if (said := found.claim(claim)) is not None
     ]
@@ -134,15 +138,15 @@ def _compares(claim: _Claim) -> bool:
     if len(terms) == 1 and terms[0].kind == "/":
         above, below = terms[0].parts
         assert isinstance(above, Term) and isinstance(below, Term)
-        if below.random and below.imitated is above:
+        if below.random and below.imitated is above.imitated:
             return _better(above, said.asks, said.number - 1)
-        if above.random and above.imitated is below:
+        if above.random and above.imitated is below.imitated:
             return _better(below, said.turned.asks, 1 - said.number)
     if len(terms) != 2 or said.asks == "around":
         return False
     drawn = [term for term in terms if term.random]
     chosen = [term for term in terms if not term.random]
-    if len(drawn) != 1 or drawn[0].imitated is not chosen[0]:
+    if len(drawn) != 1 or drawn[0].imitated is not chosen[0].imitated:
         return False
     factors = said.terms[chosen[0]], said.terms[drawn[0]]
     if not isclose(factors[0], -factors[1]):
@@ -163,7 +167,8 @@ def _tested(term: Term) -> bool:
     """Whether a test over the prompts compares P with a random set like it."""
     whole = [part for part in term.parts if isinstance(part, Term)]
     summed = [part for one in whole for part in (one, *one.parts) if isinstance(part, Term)]
-    return any(one.random and one.imitated in summed for one in summed)
+    plain = {one.imitated for one in summed if not one.random}
+    return any(one.random and one.imitated in plain for one in summed)
 
 
 def _by_chance(claim: _Claim) -> bool:
@@ -186,14 +191,15 @@ def _reason(program: Program, control: _Claim, held: list[_Claim]) -> str:
     if not control.said.random:
         return f"`{control.name}` is about no random set"
     # What is said of P where it is said of the random set: it has to fail for a control to hold.
-    like = control.said.imitated
+    like = control.imitated
     fails = None if like is None else like if control.refuted else like.turned
     best, rank = "", 0
     for claim in held:
-        if fails is not None and _same(fails, claim.said):
-            if fails.asks != claim.said.asks:
+        asked = claim.imitated
+        if fails is not None and asked is not None and _same(fails, asked):
+            if fails.asks != asked.asks:
                 text, at = f"`{control.name}` asks for the other side than `{claim.name}`", 2
-            elif _no_harder(fails, claim.said):
+            elif _no_harder(fails, asked):
                 return ""
             else:
                 text, at = _threshold(program, control, claim), 3

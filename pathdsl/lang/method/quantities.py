@@ -40,8 +40,9 @@ class Term:
     """One thing that is measured or written, once for all its spellings: compared by identity.
 
     `has_paths`: whether it hangs on a path set; `random`: on one that is drawn. `imitated`: the
-    term with the sets that are imitated in place of those drawn. `better`: the direction in which a
-    path set does better, for a score.
+    term with the sets that are imitated in place of those drawn, and without the seeds of searches;
+    for a term without either, itself. `better`: the direction in which a path set does better, for
+    a score.
     """
 
     serial: int
@@ -49,6 +50,7 @@ class Term:
     parts: tuple[object, ...]
     has_paths: bool
     random: bool
+    seeded: bool
     better: Better = "neither"
     imitated: Term = field(init=False, repr=False)
 
@@ -260,7 +262,9 @@ class Quantities:
             case ast.RandomEdges(options=options):
                 given = {o.keyword: o.value for o in options}
                 if "like" not in given or "count" in given:
-                    return self._made("counted", *(self._term(v, bound) for v in given.values()))
+                    return self._made(
+                        "drawn by count", *(self._term(v, bound) for v in given.values())
+                    )
                 return self._drawn(self._term(given["like"], bound), None)
             case ast.Score():
                 return self._score(node, bound)
@@ -281,9 +285,9 @@ class Quantities:
             case ast.Call() if node.name in P_VALUES or node.name in STATISTICS:
                 parts: list[object] = [node.name]
                 for argument in node.arguments:
-                    if argument.keyword != "seed":
-                        value = self._whole(self._sum(argument.value, bound))
-                        parts += [argument.keyword, value]
+                    value = self._whole(self._sum(argument.value, bound))
+                    seed = argument.keyword == "seed"
+                    parts += [argument.keyword, self._made("seed", value) if seed else value]
                 return self._made("call", *parts)
             case ast.Node():
                 inside = [getattr(node, one.name) for one in fields(node) if one.compare]
@@ -321,9 +325,9 @@ class Quantities:
         declared = self.program.metrics.get(metric or "")
         task = choose_task(self.program, declared, asked).name
         parts.append(task)
-        options = {n: v for n, v in given.items() if n not in ("metric", "task", "seed")}
+        options = {n: v for n, v in given.items() if n not in ("metric", "task")}
         for name, value in options.items():
-            parts += [name, *self._option(value, bound)]
+            parts += [name, *self._option(name, value, bound)]
         of_paths = SCORES[score.name].of == "paths"
         term = self._made("paths score" if of_paths else "score", *parts)
         term.better = form_of(score).better
@@ -332,14 +336,14 @@ class Quantities:
         )
         return term
 
-    def _option(self, value: object, bound: Bound) -> Iterable[object]:
+    def _option(self, name: str, value: object, bound: Bound) -> Iterable[object]:
         if isinstance(value, Filled):
             yield value.name
-            for name, inner in value.arguments.items():
-                if name != "seed":
-                    yield from (name, self._term(inner, bound))
+            for inner, given in value.arguments.items():
+                yield from (inner, *self._option(inner, given, bound))
         else:
-            yield self._term(value, bound)
+            term = self._term(value, bound)
+            yield self._made("seed", term) if name == "seed" else term
 
     def _measured(self, metric: str, task: str | None) -> list[object]:
         """A metric by its expression, and the task that it reads."""
@@ -362,10 +366,11 @@ class Quantities:
             kind=kind,
             parts=parts,
             has_paths=kind.startswith("paths") or any(term.has_paths for term in inner),
-            random=kind == "drawn" or any(term.random for term in inner),
+            random=kind in ("drawn", "drawn by count") or any(term.random for term in inner),
+            seeded=kind == "seed" or any(term.seeded for term in inner),
         )
         self._known[key] = made
-        made.imitated = made if not made.random else self._imitated(made)
+        made.imitated = self._imitated(made) if made.random or made.seeded else made
         return made
 
     def _imitated(self, term: Term) -> Term:
@@ -373,6 +378,8 @@ class Quantities:
             first = term.parts[0]
             assert isinstance(first, Term)
             return first.imitated
+        if term.kind == "seed":
+            return self._made("any seed")
         parts = [p.imitated if isinstance(p, Term) else p for p in term.parts]
         if term.kind != "sum":
             return self._made(term.kind, *parts)
