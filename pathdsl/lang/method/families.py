@@ -241,12 +241,9 @@ def _position(at: ast.Position | None) -> str:
 
 def _text(value: object) -> str:
     """The words of a term or a plain value, without numbers."""
-    if not isinstance(value, Term):
-        return str(value)
-    if value.kind == "plain":
-        kind, text = value.parts
-        return "" if kind in ("NoneType", "float", "int", "bool") else str(text)
-    return " ".join(text for text in map(_text, value.parts) if text)
+    if isinstance(value, Term):
+        return " ".join(text for text in map(_text, value.parts) if text)
+    return value if isinstance(value, str) else ""
 
 
 def _data(program: Program, name: str) -> str:

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
+from types import NoneType
 from typing import Literal
 
 from pathdsl.lang import ast
@@ -143,6 +145,15 @@ def _said(found: _Sum, like: Said) -> Said | None:
     )
 
 
+_PLAIN = (str, bool, int, float, NoneType)
+
+
+@cache
+def _compared(kind: type[ast.Node]) -> tuple[str, ...]:
+    """The fields by which syntax nodes of a class differ."""
+    return tuple(one.name for one in fields(kind) if one.compare)
+
+
 class Quantities:
     """The terms of one program; what is equal is one term, also across claims.
 
@@ -153,12 +164,19 @@ class Quantities:
         self.program = program
         self.facts: dict[Term, Fact] = {}
         self._known: dict[tuple[object, ...], Term] = {}
+        self._claims: dict[int, Said | None] = {}
+        self._metrics: dict[tuple[str, str | None], list[object]] = {}
         self._lets: dict[str, _Sum] = {}
         self._paths: dict[str, Term] = {}
         self._members: dict[tuple[str, Term], _Sum] = {}
 
     def claim(self, claim: ast.ClaimDecl) -> Said | None:
-        """What a claim says; None for one without a term, or with a number that is none."""
+        """What a claim says; None for one in which nothing is measured."""
+        if id(claim) not in self._claims:
+            self._claims[id(claim)] = self._claim(claim)
+        return self._claims[id(claim)]
+
+    def _claim(self, claim: ast.ClaimDecl) -> Said | None:
         names = [n.name for side in (claim.left, claim.right) for n in quantities(side)]
         known = [name for name in names if name in self.program.lets]
         for name in in_order(self._named, known, self._lets):
@@ -272,7 +290,7 @@ class Quantities:
                 ordered = sorted(options, key=lambda option: option.keyword)
                 flat = [p for o in ordered for p in (o.keyword, self._term(o.value, bound))]
                 run = self._term(paths, bound)
-                return self._made("paths run", which, run, self._term(under, bound), *flat)
+                return self._made("paths run", which, run, self._part(under, bound), *flat)
             case ast.Call() if node.name in self.program.metrics:
                 task = named_option(node.arguments, "task")
                 runs = tuple(self._term(a.value, bound) for a in node.arguments if not a.keyword)
@@ -290,12 +308,15 @@ class Quantities:
                     parts += [argument.keyword, self._made("seed", value) if seed else value]
                 return self._made("call", *parts)
             case ast.Node():
-                inside = [getattr(node, one.name) for one in fields(node) if one.compare]
-                return self._made(type(node).__name__, *(self._term(v, bound) for v in inside))
+                inside = [getattr(node, name) for name in _compared(type(node))]  # type: ignore[arg-type]
+                return self._made(type(node).__name__, *(self._part(v, bound) for v in inside))
             case tuple():
-                return self._made("several", *(self._term(item, bound) for item in node))
+                return self._made("several", *(self._part(item, bound) for item in node))
             case _:
                 return self._made("plain", type(node).__name__, str(node))
+
+    def _part(self, value: object, bound: Bound) -> object:
+        return value if isinstance(value, _PLAIN) else self._term(value, bound)
 
     def _path(self, name: str) -> Term:
         if name not in self._paths:
@@ -342,17 +363,18 @@ class Quantities:
             for inner, given in value.arguments.items():
                 yield from (inner, *self._option(inner, given, bound))
         else:
-            term = self._term(value, bound)
-            yield self._made("seed", term) if name == "seed" else term
+            part = self._part(value, bound)
+            yield self._made("seed", part) if name == "seed" else part
 
     def _measured(self, metric: str, task: str | None) -> list[object]:
         """A metric by its expression, and the task that it reads."""
-        declared = self.program.metrics.get(metric)
-        chosen = choose_task(self.program, declared, task).name
-        if declared is None:
-            return [metric, chosen]
-        at = self._term(declared.at, {})
-        return [self._term(declared.expression, {}), at, chosen]
+        if (metric, task) not in self._metrics:
+            declared = self.program.metrics.get(metric)
+            chosen = choose_task(self.program, declared, task).name
+            written = (declared.expression, declared.at) if declared is not None else (metric,)
+            parts = [self._part(one, {}) for one in written]
+            self._metrics[metric, task] = [*parts, chosen]
+        return self._metrics[metric, task]
 
     def _made(self, kind: str, *parts: object) -> Term:
         """The one term of that kind and these parts."""
