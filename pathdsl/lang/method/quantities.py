@@ -22,7 +22,14 @@ from typing import Literal
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.reach import in_order
-from pathdsl.lang.serving import choose_metric, choose_task, form_of, named_option, wants_metric
+from pathdsl.lang.serving import (
+    choose_metric,
+    choose_task,
+    form_of,
+    named_option,
+    score_inside,
+    wants_metric,
+)
 from pathdsl.lang.signatures.calls import Filled, resolve_options
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.relations import RELATIONS, Asks
@@ -336,7 +343,10 @@ class Quantities:
         return self._made("drawn", imitated, over)
 
     def _score(self, score: ast.Score, bound: Bound) -> Term:
-        inner = tuple(self._term(strip(subject), bound) for subject in score.subjects)
+        subjects = score.subjects
+        if SCORES[score.name].of == "score":
+            subjects = (score_inside(score),) if subjects else ()  # type: ignore[assignment]
+        inner = tuple(self._term(strip(subject), bound) for subject in subjects)
         parts: list[object] = [score.name, *inner]
         given = resolve_options(score)
         asked, metric = named_option(score.options, "task"), None

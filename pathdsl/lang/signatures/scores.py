@@ -314,7 +314,6 @@ SCORES = table(
         parameters=(
             _P,
             first("Q", Kind.PATHS),
-            *_COMMON,
             Parameter(name="over", kind=Kind.OVER, default="node", choices=("node", "edge")),
             _as(_OVERLAP),
         ),
@@ -342,7 +341,7 @@ SCORES = table(
     ),
     ScoreRecord(
         name="paths",
-        parameters=(_P, *_COMMON),
+        parameters=(_P,),
         example="paths(P)",
         of="paths",
         gives="count",
