@@ -15,12 +15,12 @@ from pathdsl.report.page.template import rendered
 __all__ = ["markdown"]
 
 
-def markdown(result: Object) -> str:
-    """The report on all files; equal objects give equal texts."""
+def markdown(result: Object, checked: bool) -> str:
+    """The report on all files, `checked` now or read; equal objects give equal texts."""
     return rendered(
         "report.md.jinja",
         {
-            "files": contents(result),
+            "files": contents(result, checked=checked),
             "families": [family_text(one) for one in families_of(result["files"])],
         },
         {"code": _code},
