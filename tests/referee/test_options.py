@@ -142,8 +142,8 @@ def pairs() -> Iterator[Pair]:
         ("random", "count", "completeness(main, knockouts: random({}), metric: LD)", "3", "9"),
         ("random", "seed", "completeness(main, knockouts: random(3, seed: {}), metric: LD)",
          "0", "1"),
-        ("greedy", "steps", "completeness(main, knockouts: greedy({}, runs: 1, sample: 1), metric: LD)",
-         "1", "6"),
+        ("greedy", "steps", "completeness(main, knockouts: greedy({}), metric: LD)",
+         "1, runs: 1, sample: 1", "6, runs: 1, sample: 1"),
         ("greedy", "seed", "completeness(main, knockouts: greedy(2, runs: 1, sample: 1, seed: {}), "
          "metric: LD)", "0", "1"),
         ("greedy", "runs", "completeness(main, knockouts: greedy(2, runs: {}, sample: 1), "
