@@ -71,9 +71,15 @@ PAGES: tuple[Page, ...] = (
         name="no-negative-control",
         summary="No claim says what a wrong hypothesis would score.",
         why="A path set that keeps most of the model passes most thresholds. A random one of the "
-        "same shape that fails the same claim shows that the claim can fail (Shi et al. 2024).",
-        repair="Add a claim about `random_like(P, seed: 0)` or `random_edges(…)`, one with "
-        "`expect refuted`, or one about `chance(…)`.",
+        "same shape that fails the same claim shows that the claim can fail (Shi et al. 2024). So "
+        "a control measures what a claim measures, the same score, form, metric and task, of a "
+        "random set like that of the claim, and asks no more: a claim at 1000, or of `none`, is "
+        "refuted whatever the model does. The complement of P, a part of P and another hypothesis "
+        "are no controls, since they may be small, and neither is `random_edges` with a `count:`.",
+        repair="Write the claim again about `random_like(P, seed: 0)` or `random_edges(like: P)`, "
+        "with `expect refuted`; or compare the two in one claim, `faithfulness(P) > "
+        "faithfulness(random_like(P))`, or by `chance(…)`. A file that claims nothing of a path "
+        "set, or expects all to be refuted, needs none.",
         failing=sample(_CLAIM),
         passing=sample(_CLAIM, _LIKE),
     ),
@@ -89,9 +95,14 @@ PAGES: tuple[Page, ...] = (
     Page(
         code="PD503",
         name="many-claims",
-        summary="A claim with `for` judges every member at one confidence, without correction.",
-        why="Of twenty members without any effect, one passes at 95% by luck.",
-        repair="Add `by holm()`, or `by bh()` where a share of false ones is acceptable.",
+        summary="Many claims of one form, each at one confidence, without correction.",
+        why="Of twenty members without any effect, one passes at 95% by luck. A `for` makes such a "
+        "family, and so do five claims of one form. The form is what is measured: scores with form "
+        "and options, measures of runs, the data. Path sets, thresholds, seeds, arithmetic, "
+        "averages, names and the side of the sign are looked through; claims about one path set, "
+        "and controls, are counted once or not at all. Reports on several files count over them.",
+        repair="Make one claim with `for` and `by holm()`, or `by bh()` where a share of false "
+        "ones is acceptable.",
         failing=sample("claim each for h in a9.h*: effect(h -> logits) < 0 at 95% confidence"),
         passing=sample(
             "claim each for h in a9.h*: effect(h -> logits) < 0 at 95% confidence by holm()"

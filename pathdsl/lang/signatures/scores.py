@@ -30,7 +30,7 @@ from pathdsl.lang.signatures.pvalues import DRAWN, P_VALUES
 from pathdsl.lang.signatures.relations import Asks
 
 __all__ = [
-    "DISSIMILARITIES", "OVER", "SCORES", "Dissimilarity", "Form", "Order", "ScoreRecord",
+    "DISSIMILARITIES", "OVER", "RENAMED", "SCORES", "Dissimilarity", "Form", "Order", "ScoreRecord",
     "is_p_value",
 ]  # fmt: skip
 
@@ -153,6 +153,8 @@ _COMMON = (
 )
 _P = first("P", Kind.PATHS)
 OVER = Parameter(name="over", kind=Kind.UNITS)
+RENAMED = Parameter(name="over", kind=Kind.NODES)
+"""Which units a random set has others for."""
 _SPLIT = Parameter(name="split", kind=Kind.BOOL, default=True)
 
 
@@ -317,7 +319,6 @@ SCORES = table(
         parameters=(
             _P,
             first("Q", Kind.PATHS),
-            *_COMMON,
             Parameter(name="over", kind=Kind.OVER, default="node", choices=("node", "edge")),
             _as(_OVERLAP),
         ),
@@ -345,7 +346,7 @@ SCORES = table(
     ),
     ScoreRecord(
         name="paths",
-        parameters=(_P, *_COMMON),
+        parameters=(_P,),
         example="paths(P)",
         of="paths",
         gives="count",
@@ -356,7 +357,7 @@ SCORES = table(
     ),
     ScoreRecord(
         name="chance",
-        parameters=(first("SCORE", Kind.EXPRESSION), *_COMMON, *DRAWN, SEED, OVER),
+        parameters=(first("SCORE", Kind.EXPRESSION), *_COMMON, *DRAWN, SEED, RENAMED),
         example="chance(faithfulness(P), among: 100, seed: 0)",
         of="score",
         gives="p-value",

@@ -20,6 +20,7 @@ from pathdsl.lang.rules import name_of
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import escaped, visible
 from pathdsl.report.data.details import details, drawn
+from pathdsl.report.data.families import families_of, forms_of
 from pathdsl.report.data.hashed import result_hash
 
 if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
@@ -59,8 +60,12 @@ def schema() -> Object:
 
 def check_object(files: Sequence[Object], exit_code: ExitCode) -> Object:
     """What `check --format json` prints; `files` are made by `file_object`."""
-    code = int(exit_code)
-    return {"schema_version": SCHEMA_VERSION, "files": list(files), "exit_code": code}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "files": list(files),
+        "families": families_of(files),
+        "exit_code": int(exit_code),
+    }
 
 
 def file_object(outcome: FileOutcome) -> Object:
@@ -141,7 +146,8 @@ def _quantity(quantity: QuantityResult) -> Object:
 def _claims(outcome: FileOutcome) -> list[Object]:
     """The claims; with the places of their path sets where a model was at hand."""
     claims = outcome.judgement.claims if outcome.judgement is not None else ()
-    objects = [_claim(claim, outcome.tasks) for claim in claims]
+    forms = forms_of(outcome)
+    objects = [_claim(c, outcome.tasks) | {"about": forms.get(c.name)} for c in claims]
     if outcome.claimed is not None:
         for one, places in zip(objects, outcome.claimed.by_claim, strict=True):
             one["path_sets"] = list(places)
