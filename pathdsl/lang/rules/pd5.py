@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pathdsl.lang.rules.page import Example, Page
+from pathdsl.lang.rules.pd5_vacuous import VACUOUS_PAGES
 from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, TASK, sample, whole
 
 _CLAIM = "claim enough: faithfulness(through(a9.h9)) >= 80% at 95% confidence"
@@ -304,4 +305,5 @@ PAGES: tuple[Page, ...] = (
             "claim some for h in attn: e[h] > 1 at 95% confidence by holm()",
         ),
     ),
+    *VACUOUS_PAGES,
 )
