@@ -14,6 +14,8 @@ from itertools import combinations
 import numpy as np
 
 from pathdsl.graph.paths.pathset import PathSet
+from pathdsl.lang.signatures.ranges import point
+from pathdsl.lang.signatures.statistics import STATISTICS
 from pathdsl.plan.runs import RunSpec
 from pathdsl.score.quantity import (
     Aggregate,
@@ -136,7 +138,7 @@ def folded(node: Scalar, name: Callable[[RunSpec], RunSpec]) -> Scalar:
         if isinstance(one, Aggregate):
             rows = _rows(one.rows, name)
             if isinstance(rows, RowNumber):
-                return Constant(value=0.0 if one.kind == "std" else rows.value)
+                return Constant(value=STATISTICS[one.kind].range([point(rows.value)]).low)
             return replace(one, rows=rows)
         if isinstance(one, Constant):
             return one
