@@ -26,13 +26,14 @@ from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.units import unit_of
 from pathdsl.score.claims import Question, judge_family, rule_of
 from pathdsl.score.constant import constant_metrics
-from pathdsl.score.evidence import about_interval, finite, is_no_interval, members_of, no_interval
+from pathdsl.score.evidence import about_interval, finite, members_of, no_interval
 from pathdsl.score.faults import fault, warning
 from pathdsl.score.identity import Same
 from pathdsl.score.instead import Beside, Side
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.prompts import prompt_shares, spread
 from pathdsl.score.quantity import Constant, Scalar, difference, is_constant, notes_of
+from pathdsl.score.remarks import is_no_interval
 from pathdsl.score.results import ClaimResult, Judgement, QuantityResult
 from pathdsl.score.rounds import Steps, drive
 from pathdsl.score.session import Member, PathAlgebra, Resolver, Session
