@@ -143,7 +143,7 @@ class Beside:
                 for text, other in self.others.items():
                     missing = self._missing(of_set, other, text)
                     new = {run for run, _ in missing} - runs
-                    if len(new) > spare or any(measure.of_head for _, measure in missing):
+                    if len(new) > spare or any(m.of_head and r.treats for r, m in missing):
                         continue  # a constant has no attention pattern
                     spare -= len(new)
                     runs |= new

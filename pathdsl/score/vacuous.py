@@ -137,12 +137,13 @@ def _no_path(decl: ast.ClaimDecl, told: Sequence[_Told]) -> list[Diagnostic]:
     if not told:
         return []
     sets = _sets(told[0])
+    does = f"{sets} does" if len(told[0].texts) == 1 else "they do"
     return [
         warning(
             "PD525",
             f"`{decl.name.name}` is satisfied by no path at all in the place of {sets}, too",
             decl.name,
-            label=f"{told[0].numbers}: it says what {sets} does not do",
+            label=f"{told[0].numbers}: it says what {does} not do",
             help="claim of the same set what it does, so that this one bounds how much",
             notes=members_note(decl, [one.result.member for one in told]),
         )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from pathdsl.checking.check import check_file
 from pathdsl.checking.lock.contents import plan_hash
@@ -19,6 +20,8 @@ from pathdsl.lang.lint import lint_file
 from pathdsl.lang.signatures.ranges import Range, apply, point
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.signatures.statistics import STATISTICS
+from pathdsl.report.content.claims import ClaimContent
+from pathdsl.report.data.result import check_object, file_object, schema
 from pathdsl.score.instead import instead, subjects_of
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.rounds import drive
@@ -368,3 +371,17 @@ def test_what_is_fixed_is_what_a_check_gives(tmp_path: Path) -> None:
     outcome = checked(tmp_path, *lines)
     assert outcome.judgement is not None, [d.message for d in outcome.diagnostics]
     assert [q.estimate for q in outcome.judgement.quantities] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_every_report_says_it(tmp_path: Path) -> None:
+    lines = "path main = through(a3.h1@END)", "claim c: abs(effect(main)) >= 1 at 95% confidence"
+    outcome = checked(tmp_path, *lines)
+    made = check_object([file_object(outcome)], outcome.exit_code)
+    Draft202012Validator(schema()).validate(made)
+    (claim,) = made["files"][0]["claims"]
+    assert [(one["paths"], one["of"], one["satisfied"]) for one in claim["instead"]] == [
+        ("none", "main", False),
+        ("full", "main", True),
+    ]
+    said = ClaimContent(claim, made["files"][0], 1e-4).remarks[0]
+    assert said.startswith("main := none gives 0, full gives ") and "(satisfies it)" in said
