@@ -95,6 +95,7 @@ ALLOWED: Mapping[str, tuple[str, str]] = {
     "pathdsl.lang.subjects": ("verdict", "a claim that expects to be refuted"),
     "pathdsl.lang.method.controls": ("verdict", "a claim that expects to be refuted"),
     "pathdsl.lang.method.quantities": ("function", "a mean of a difference is one of means"),
+    "pathdsl.lang.method.ranges": ("verdict", "a control that cannot hold is none"),
     "pathdsl.checking.breaking.claims": ("verdict", "a claim that expects to be refuted"),
     "pathdsl.report": ("verdict node path set", "words of the JSON object that is shown"),
     "pathdsl.plan.masks": ("relation", "the direction in which positions are shifted"),

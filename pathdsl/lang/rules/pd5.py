@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pathdsl.lang.rules.page import Example, Page
+from pathdsl.lang.rules.pd5_vacuous import VACUOUS_PAGES
 from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, TASK, sample, whole
 
 _CLAIM = "claim enough: faithfulness(through(a9.h9)) >= 80% at 95% confidence"
@@ -365,4 +366,5 @@ PAGES: tuple[Page, ...] = (
         failing=sample(_CLAIM.replace("95%", "51%")),
         passing=sample(_CLAIM),
     ),
+    *VACUOUS_PAGES,
 )

@@ -51,7 +51,7 @@ class ClaimContent(WorstOf):
     `path_sets` are those that it is about. `spread` says how the claim is distributed
     over prompts, `spreads` the same of each of its averages; `parts` are its values by the label
     that `parts_title` names. `other_norm` is the verdict in the other norm mode where it is another
-    one, `settle` how many prompts would settle it.
+    one, `settle` how many prompts would settle it. `instead` is what no path and all paths give.
     """
 
     def __init__(self, claim: Object, file: Object, rounding: float) -> None:
@@ -86,6 +86,7 @@ class ClaimContent(WorstOf):
         spreads = [(term["text"], spread_of(term.get("prompts"), noise)) for term in terms]
         self.spreads = [one for one in spreads if len(terms) > 1 and one[1]]
         self.notes: Sequence[str] = claim["notes"]
+        self.instead = _instead(claim.get("instead", ()), noise)
         self.other_norm = _other_norm(claim, noise)
         self.settle = f"about {settle_n:,} prompts would settle it" if settle_n is not None else ""
         self.worst = [PromptRow(row, file.get("prompts", ()), noise) for row in claim["worst"]]
@@ -102,8 +103,9 @@ class ClaimContent(WorstOf):
 
     @property
     def remarks(self) -> list[str]:
-        """The notes, the other norm mode and how many prompts would settle it."""
-        return [text for text in (*self.notes, self.other_norm, self.settle) if text]
+        """What other path sets give, the notes, the other norm mode and what would settle it."""
+        texts = (self.instead, *self.notes, self.other_norm, self.settle)
+        return [text for text in texts if text]
 
 
 def bounds(claim: Object) -> tuple[float, ...]:
@@ -165,6 +167,18 @@ def _scope(claim: Object) -> str:
     if claim["p_value"] is not None:
         parts.append(p_text(claim["p_value"]))
     return ", ".join(parts)
+
+
+def _instead(found: Sequence[Object], noise: float) -> str:
+    """`main := none gives 0.03, full gives 1.00`, for each path set; "" where nothing is known."""
+    by_set: dict[str, list[str]] = {}
+    for one in found:
+        if one["satisfied"] is None:
+            continue
+        value = "no value" if one["estimate"] is None else shown(one["estimate"], None, noise)
+        too = " (satisfies it)" if one["satisfied"] else ""
+        by_set.setdefault(one["of"], []).append(f"{one['paths']} gives {value}{too}")
+    return " · ".join(f"{of} := {', '.join(texts)}" for of, texts in by_set.items())
 
 
 def _other_norm(claim: Object, noise: float) -> str:

@@ -168,6 +168,7 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
         "members": [_member(member) for member in claim.members],
         "prompts": _spread(claim.prompts),
         "parts": [fields_of(p, "field value n estimate interval satisfied") for p in claim.parts],
+        "instead": [fields_of(one, "paths of estimate satisfied") for one in claim.instead],
         "worst": [_prompt(row, tasks) for row in claim.worst],
         "notes": list(claim.notes),
         **fields_of(claim, "settle_n text"),
