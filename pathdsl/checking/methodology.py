@@ -16,6 +16,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
+from pathdsl.score.statistics.alike import task_clusters
 from pathdsl.score.statistics.crossed import Table
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def methodology(ready: Ready, facts: Mapping[str, str], options: CheckOptions) -
         said[f"treated {name}"] = f"{spec.treated}" if spec.treated is not None else "none declared"
         said[f"norm {name}"] = NORM_MODES[spec.layernorm].said
         said[f"average {name}"] = spec.average
+        if task.near_copies:
+            said[f"near copies {name}"] = _near_line(task)
         said[f"unseen {name}"] = _unseen_line(task, spec)
         if task.first_answers:
             said[f"tokens {name}"] = _tokens_line(task, spec)
@@ -91,7 +94,9 @@ def methodology(ready: Ready, facts: Mapping[str, str], options: CheckOptions) -
 def _task_line(task: TaskData, spec: TaskSpec) -> str:
     facts = task.facts
     parts = [
-        f"{task.n_rows} prompts",
+        f"{task.n_distinct} distinct prompts of {task.n_rows}, each counted once"
+        if task.n_distinct < task.n_rows
+        else f"{task.n_rows} prompts",
         f"from {facts.get('data', '?')}",
         f"rows sha256 {facts.get('rows', '')[:12]}",
         f"reference {task.reference}",
@@ -106,11 +111,18 @@ def _task_line(task: TaskData, spec: TaskSpec) -> str:
     return "; ".join(parts)
 
 
+def _near_line(task: TaskData) -> str:
+    """How many prompts are nearly the same: by design in templates, one by one by hand."""
+    of = task.n_rows
+    if task.repeats is not None:
+        of = len(np.unique(task.repeats.reference))
+    return f"{task.near_copies} of {of} prompts differ from another one in one token"
+
+
 def _unseen_line(task: TaskData, spec: TaskSpec) -> str:
     """What the sample is too small to hold: a share of n prompts is missed with (1 - share)^n."""
-    n = len(np.unique(task.clusters))
-    if task.crossed is not None:
-        n = Table(task.clusters, task.crossed).units
+    clusters, crossed = task_clusters(task)
+    n = len(np.unique(clusters)) if crossed is None else Table(clusters, crossed).units
     share = 1 - TAIL ** (1 / max(n, 1))
     of = f"values of `{spec.cluster}`" if spec.cluster else "prompts"
     return f"an effect on fewer than {100 * share:.2g}% of all {of} may not show at 95%"

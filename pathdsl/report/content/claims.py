@@ -8,7 +8,14 @@ from itertools import product
 
 from pathdsl.report.content.rows import Measured, Object, WorstOf, split_name, spread_of
 from pathdsl.report.formulas.safe_mathml import plain_mathml
-from pathdsl.report.numbers import apart, nothing_to_treat, p_text, shown, wanted_text
+from pathdsl.report.numbers import (
+    apart,
+    distinct_prompts,
+    nothing_to_treat,
+    p_text,
+    shown,
+    wanted_text,
+)
 
 __all__ = ["ClaimContent", "PartRow", "PromptRow", "bounds", "counted", "declaration"]
 
@@ -46,8 +53,9 @@ class PromptRow:
 class ClaimContent(WorstOf):
     """A claim of a file in texts. `tone` is good, open or bad; `expectation` is "" for as usual.
 
-    `confidence` is `95%`, or "" where none was asked. `spread` says how the claim is distributed
-    over prompts, `spreads` the same of each of its averages; `parts` are its values by the label
+    `n_text` says how many prompts there were, "" for none. `confidence` is `95%`, or "" where none
+    was asked. `spread` says how the claim is distributed over prompts, `spreads` the same of each
+    of its averages; `parts` are its values by the label
     that `parts_title` names. `other_norm` is the verdict in the other norm mode where it is another
     one, `settle` how many prompts would settle it.
     """
@@ -68,6 +76,7 @@ class ClaimContent(WorstOf):
         asked, p_value, settle_n = claim["confidence"], claim["p_value"], claim["settle_n"]
         self.confidence = f"{asked * 100:g}%" if asked is not None else ""
         self.n: int = claim["n"]
+        self.n_text = _n_text(claim)
         self.scope = _scope(claim)
         p = p_text(p_value) if p_value is not None else ""
         self.p_value = p.removeprefix("p ").removeprefix("= ")
@@ -143,8 +152,12 @@ def _expectation(claim: Object) -> str:
     return "" if claim["verdict"] == "supported" else "as expected"
 
 
+def _n_text(claim: Object) -> str:
+    return distinct_prompts(claim["n"], claim.get("rows", 0)) if claim["n"] else ""
+
+
 def _scope(claim: Object) -> str:
-    parts = [f"n = {claim['n']:,}"] if claim["n"] else []
+    parts = [f"n = {_n_text(claim)}"] if claim["n"] else []
     if claim.get("unchanged"):
         parts.append(nothing_to_treat(claim["unchanged"]))
     if claim["confidence"] is None:

@@ -22,7 +22,7 @@ from pathdsl.report.content.quantities import families
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.result import outcome_object
 from pathdsl.report.formulas.safe_mathml import plain_mathml
-from pathdsl.report.numbers import many
+from pathdsl.report.numbers import distinct_prompts, many
 
 if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
@@ -135,7 +135,11 @@ def _scope(file: Object) -> Iterable[str]:
         yield f"model {model}"
     for task in file.get("tasks", ()):
         if task["read"]:
-            yield f"task {task['name']}, {many(task['prompts'], 'prompt')}"
+            written, distinct = task["prompts"], task.get("distinct", task["prompts"])
+            said = many(written, "prompt")
+            if distinct < written:
+                said = distinct_prompts(distinct, written)
+            yield f"task {task['name']}, {said}"
 
 
 def _fault(diagnostic: Object) -> Object:

@@ -80,6 +80,8 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
         {
             "name": name,
             "prompts": task.n_rows,
+            "distinct": task.n_distinct,
+            "near_copies": task.near_copies,
             "read": name in outcome.tasks_read,
             "first_row": task.row_ids[0],
             "tokens": {
