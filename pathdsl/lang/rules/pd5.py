@@ -323,10 +323,10 @@ PAGES: tuple[Page, ...] = (
         code="PD529",
         name="rows-without-a-hash",
         summary="A file that is locked or reported reads rows from a file without `sha256:`.",
-        why="The circuit file then says where its rows lie and not which they are: other rows under "
+        why="The circuit file then says where its rows lie and not which they are. Other rows under "
         "the same name are judged, and only who compares with the lock sees it.",
-        repair="Add the hash that the help names, `jsonl(\"rows.jsonl\", sha256: \"…\")`. `lock` and "
-        "`report` alone say this: while rows are written the hash would be in the way.",
+        repair='Add the hash that the help names, `jsonl("rows.jsonl", sha256: "…")`. `lock` and '
+        "`report` alone say this: while rows are being written the hash would be in the way.",
         shown_by="tests/referee/test_rows.py::test_a_lock_asks_for_the_hash_of_rows",
     ),
 )
