@@ -97,6 +97,7 @@ def _task_line(task: TaskData, spec: TaskSpec) -> str:
         f"{task.n_distinct} distinct prompts of {task.n_rows}, each counted once"
         if task.n_distinct < task.n_rows
         else f"{task.n_rows} prompts",
+        *_references(task),
         f"from {facts.get('data', '?')}",
         f"rows sha256 {facts.get('rows', '')[:12]}",
         f"reference {task.reference}",
@@ -109,6 +110,13 @@ def _task_line(task: TaskData, spec: TaskSpec) -> str:
     if spec.split_by:
         parts.append(f"claims split by {spec.split_by}")
     return "; ".join(parts)
+
+
+def _references(task: TaskData) -> list[str]:
+    """How many reference prompts there are, where several treated ones stand beside one."""
+    if task.repeats is None or (n := len(np.unique(task.repeats.reference))) == task.n_distinct:
+        return []
+    return [f"{n} distinct reference prompts"]
 
 
 def _near_line(task: TaskData) -> str:

@@ -190,9 +190,18 @@ def test_a_claim_about_the_reference_counts_reference_prompts(tmp_path: Path) ->
         text = str(row["prompt_abc"])
         name = next(one for one in names if one in text)
         row["prompt_abc"] = text.replace(name, names[(names.index(name) + i // 8) % len(names)])
-    moves, right, _ = check(tmp_path, rows).judgement.claims  # type: ignore[union-attr]
+    outcome = check(tmp_path, rows)
+    moves, right, _ = outcome.judgement.claims  # type: ignore[union-attr]
     assert (moves.n, moves.rows) == (40, 40)
     assert (right.n, right.rows) == (8, 40)
+    said = "task `ioi`: 40 treated prompts stand beside 8 reference prompts"
+    assert told(outcome, "PD519") == [said]
+    assert "40 prompts; 8 distinct reference prompts; from" in outcome.methodology["task ioi"]
+    for i, row in enumerate(rows):
+        row["pair"] = f"p{i % 8}"
+    clustered = check(tmp_path, rows, fields="cluster = pair")
+    assert not told(clustered, "PD519")
+    assert told(clustered, "PD504") == ["8 clusters of 40 prompts of task `ioi` for an interval"]
 
 
 # ------------------------------------------------------------------------------- parts, near copies

@@ -29,6 +29,10 @@ MANY = 0.05
 """The share of a task's rows from which on copies among them are told; a generator that draws from
 few words repeats some prompts by chance."""
 
+FEW = 0.5
+"""Reference prompts for each pair with a treated prompt, below which it is told that they share
+them."""
+
 
 def numbered(labels: Iterable[Hashable]) -> np.ndarray:
     """(rows,) int64 numbers of equal labels, in order of first appearance."""
@@ -120,25 +124,43 @@ def _shared(hashes: np.ndarray) -> np.ndarray:
 
 
 def vet_repeats(task: TaskData, spec: TaskSpec, faults: DataFaults) -> None:
-    """Note PD519 where many rows are copies of other ones."""
+    """Note PD519 where many rows are copies of other ones, or share few reference prompts.
+
+    The latter differ in the treated prompt and are no copies; where clusters hold each reference
+    prompt whole nothing is said of them.
+    """
     if task.repeats is None:
         return
     n, distinct = task.n_rows, task.n_distinct
-    if n - distinct < max(1.0, MANY * n):
+    alone = len(np.unique(task.repeats.reference))
+    if n - distinct >= max(1.0, MANY * n):
+        times = set(Counter(task.repeats.of(None).tolist()).values())
+        what = f"{n} rows hold {distinct} distinct prompt{'s' if distinct > 1 else ''}"
+        if len(times) == 1 and distinct > 1:
+            what = f"the {n} rows are {times.pop()} copies of each of {distinct} prompts"
+        note = "a prompt counts once, under whatever ids it stands: n and intervals do so"
+        advice = "write each prompt once, and take more prompts where these are too few"
+        if spec.data.name not in DATA_FILES:
+            advice = "the generator has few prompts: a smaller `take:`, or other arguments"
+    elif alone < FEW * distinct and _torn(task):
+        what = f"{distinct} treated prompts stand beside {alone} reference prompt"
+        what += "s" if alone > 1 else ""
+        note = "the effects of one reference prompt are counted as if they had nothing in common"
+        advice = "give the rows of one reference prompt a label, and say `cluster = LABEL`"
+    else:
         return
-    times = set(Counter(task.repeats.of(None).tolist()).values())
-    what = f"{n} rows hold {distinct} distinct prompt{'s' if distinct > 1 else ''}"
-    if len(times) == 1 and distinct > 1:
-        what = f"the {n} rows are {times.pop()} copies of each of {distinct} prompts"
     faults.add(
-        "PD519",
-        what,
-        notes=("a prompt counts once, under whatever ids it stands: n and intervals do",),
-        advice=(
-            "write each prompt once, and take more prompts where these are too few"
-            if spec.data.name in DATA_FILES
-            else "the generator has few prompts: a smaller `take:`, or other arguments"
-        ),
-        severity=Severity.WARNING,
+        "PD519", what, notes=(note,), advice=advice, severity=Severity.WARNING,
         span=spec.data.span or spec.span,
+    )  # fmt: skip
+
+
+def _torn(task: TaskData) -> bool:
+    """Whether rows of one reference prompt lie in different clusters, of either field."""
+    assert task.repeats is not None
+    numbers = task.repeats.reference
+    fields = [task.clusters] if task.crossed is None else [task.clusters, task.crossed]
+    return all(
+        len(set(zip(numbers.tolist(), field.tolist(), strict=True))) > len(np.unique(numbers))
+        for field in fields
     )

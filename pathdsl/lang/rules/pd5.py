@@ -296,8 +296,10 @@ PAGES: tuple[Page, ...] = (
         "in estimates, n, intervals, tests and halves of searches; rows of one prompt that differ "
         "in answers or labels are one cluster. Where the treated value is a prompt, pairs of the "
         "reference and the treated prompt are compared. Told from one copy in twenty rows on; the "
-        "method section always says how many prompts are distinct.",
-        repair="Write each prompt once. Where too few are left, take more.",
+        "method section always says how many prompts are distinct. Many treated prompts beside few "
+        "reference prompts are no copies, but what they have in common is the reference run.",
+        repair="Write each prompt once. Where too few are left, take more. Rows that share a "
+        "reference prompt and differ in the treated one belong into one `cluster`.",
         shown_by="tests/referee/test_rows.py::test_copies_are_told",
     ),
     Page(
@@ -323,8 +325,8 @@ PAGES: tuple[Page, ...] = (
         code="PD529",
         name="rows-without-a-hash",
         summary="A file that is locked or reported reads rows from a file without `sha256:`.",
-        why="The circuit file then says where its rows lie and not which they are. Other rows under "
-        "the same name are judged, and only who compares with the lock sees it.",
+        why="The circuit file then says where its rows lie and not which they are. Other rows "
+        "under the same name are judged, and only who compares with the lock sees it.",
         repair='Add the hash that the help names, `jsonl("rows.jsonl", sha256: "…")`. `lock` and '
         "`report` alone say this: while rows are being written the hash would be in the way.",
         shown_by="tests/referee/test_rows.py::test_a_lock_asks_for_the_hash_of_rows",
