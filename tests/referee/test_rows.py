@@ -173,6 +173,18 @@ def test_labels_and_places_of_copies_may_differ(
     assert told(outcome, "PD519")
 
 
+def test_what_tokenises_alike_is_a_copy(tmp_path: Path) -> None:
+    """A prompt as text, and again as its token ids under another id."""
+    rows = [{k: v for k, v in row.items() if k != "spans"} for row in prompts()]
+    task = check(tmp_path, rows).tasks["ioi"]
+    again = copies(rows, 2)[8:]
+    for i, row in enumerate(again):
+        length = int(task.lengths[i])
+        row |= {name: task.prompts[name][i, :length].tolist() for name in ("prompt", "prompt_abc")}
+    outcome = check(tmp_path, [*rows, *again])
+    assert told(outcome, "PD519") == ["task `ioi`: the 16 rows are 2 copies of each of 8 prompts"]
+
+
 def test_other_answers_are_no_other_prompts(tmp_path: Path) -> None:
     rows = copies(prompts(), 10)
     names = [row["io"] for row in prompts(30)]
