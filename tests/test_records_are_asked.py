@@ -92,6 +92,7 @@ ALLOWED: Mapping[str, tuple[str, str]] = {
     "pathdsl.lang.render": ("format", "the two styles of a diagnostic"),
     "pathdsl.lang.syntax.faults": ("relation", "what is written for a sign of other languages"),
     "pathdsl.lang.syntax.build_statements": ("verdict", "what may be expected"),
+    "pathdsl.lang.subjects": ("verdict", "a claim that expects to be refuted"),
     "pathdsl.lang.method.claims": ("verdict format", "a claim that expects to be refuted"),
     "pathdsl.checking.breaking.claims": ("verdict", "a claim that expects to be refuted"),
     "pathdsl.report": ("verdict node path set", "words of the JSON object that is shown"),

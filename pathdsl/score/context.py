@@ -10,7 +10,6 @@ Source: docs/language.md, Runs and `let`; the operator is Goldowsky-Dill et al. 
 
 from __future__ import annotations
 
-import re
 from typing import cast
 
 from pathdsl.graph.paths.pathset import PathSet
@@ -20,6 +19,7 @@ from pathdsl.lang.serving import averages_ratios, choose_task, fields_of
 from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
+from pathdsl.lang.written import written
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.treated import treated_spec
 from pathdsl.score.faults import fault
@@ -90,13 +90,8 @@ class Context:
 
     def text(self, node: ast.Node, bindings: Bindings = {}) -> str:
         """The source of a node on one line, loop variables by their members; "" without source."""
-        source = self.program.sources.get(node.span.path)
-        if source is None:
-            return ""
-        text = " ".join(source.text[node.span.start : node.span.end].split())
-        for name, member in bindings.items():
-            text = re.sub(rf"(?<![\w.@]){re.escape(name)}\b", member.label, text)
-        return text
+        labels = {name: member.label for name, member in bindings.items()}
+        return written(self.program, node, labels)
 
     # ---------------------------------------------------------------------------------------------
     # Runs

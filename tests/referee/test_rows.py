@@ -93,9 +93,9 @@ def test_copies_are_told(tmp_path: Path) -> None:
     assert told(outcome, "PD504") == ["8 distinct prompts of task `ioi` for an interval"]
     text = " ".join(report(outcome, View()).split())
     assert "n = 8 distinct prompts of 200, 95% confidence" in text
-    assert "task ioi, 8 distinct prompts of 200" in text
+    assert "task ioi, 200 prompts, 8 distinct" in text
     assert outcome.methodology["task ioi"].startswith(
-        "8 distinct prompts of 200, each counted once"
+        "200 prompts; 8 distinct prompts, each counted once; from"
     )
     found = file_object(outcome)
     assert (found["tasks"][0]["prompts"], found["tasks"][0]["distinct"]) == (200, 8)
@@ -144,7 +144,9 @@ def test_a_few_copies_by_accident_count_once_without_a_warning(tmp_path: Path) -
     rows = prompts(40)
     outcome = check(tmp_path, [*rows, {**rows[3], "id": "again"}])
     assert not told(outcome, "PD519")
-    assert outcome.methodology["task ioi"].startswith("40 distinct prompts of 41, each counted")
+    assert outcome.methodology["task ioi"].startswith(
+        "41 prompts; 40 distinct prompts, each counted"
+    )
     assert numbers(outcome) == pytest.approx(numbers(check(tmp_path, rows)), rel=1e-5)
 
 

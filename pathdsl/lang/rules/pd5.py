@@ -10,6 +10,10 @@ from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, TASK, sample, whol
 _CLAIM = "claim enough: faithfulness(through(a9.h9)) >= 80% at 95% confidence"
 _LIKE = "claim control: faithfulness(random_like(through(a9.h9))) >= 80% expect refuted"
 
+_STATED = CIRCUIT.replace("language = 1\n", "language   = 1\n  hypothesis = main\n")
+_SET = "\npath main = input ~> {a9.h6, a9.h9} ~> logits"
+_EACH = "claim each for h in {a9.h6, a9.h9}: effect(through(h)) < 0 at 95% confidence by holm()"
+
 
 def _treated(value: str, take: int = 60) -> str:
     return TASK.replace("prompt_abc", value).replace("take: 60", f"take: {take}")
@@ -320,6 +324,52 @@ PAGES: tuple[Page, ...] = (
             "let e for h in attn: logits = mean(LD(treat(through(h))) - LD(reference))",
             "claim some for h in attn: e[h] > 1 at 95% confidence by holm()",
         ),
+    ),
+    Page(
+        code="PD522",
+        name="most-of-the-model",
+        summary="A path set that a claim keeps is most of the model.",
+        why="What keeps nearly everything behaves nearly as the model does, whatever the model "
+        "does, so that the claim says little of the nodes that the file names. The warning comes "
+        "from four fifths of the nodes and three quarters of the edges, if the set also holds half "
+        "of the paths along its edges: all paths through one early head have nearly every edge and "
+        "are few. Positions are not counted. Sets drawn at random, sets written as all paths but "
+        "some (`full - P`) and claims that a set does badly are left alone. Every report says how "
+        "many nodes and edges each claimed set has.",
+        repair="Keep the part that does the work. If all of it is needed, claim that of each part "
+        "and let the warning stand.",
+        failing=_measured(
+            "path main = through(a3.h1) | within({attn, mlp, except a2.h0})",
+            "claim enough: faithfulness(main, metric: LD) >= 80% at 95% confidence",
+        ),
+        passing=_measured(
+            "path main = through(a3.h1)",
+            "claim enough: faithfulness(main, metric: LD) >= 80% at 95% confidence",
+        ),
+    ),
+    Page(
+        code="PD523",
+        name="hypothesis-not-claimed",
+        summary="No claim is about the path set that the file calls its hypothesis.",
+        why="A reader takes the verdicts for verdicts on the hypothesis. A claim is about it if a "
+        "run or a score of the claim is of that set, or of all paths but it: through `let`s, "
+        "brackets and other names for it. A claim about its heads one by one is about the heads, a "
+        "random set of its shape is a control, and a count of nodes measures nothing.",
+        repair="Claim something of the hypothesis, or name the set that is claimed.",
+        failing=whole(_STATED, MODEL, TASK, METRIC, _SET, _EACH, _CLAIM),
+        passing=whole(
+            _STATED, MODEL, TASK, METRIC, _SET, _EACH, _CLAIM.replace("through(a9.h9)", "main")
+        ),
+    ),
+    Page(
+        code="PD524",
+        name="low-confidence",
+        summary="A claim is judged at a confidence below 90%.",
+        why="At 51% confidence about every second interval misses the truth, so that a claim may "
+        "be supported by luck. Reports state the confidence of each claim beside its verdict.",
+        repair="Use `at 95% confidence`, and take more prompts where the verdict is then open.",
+        failing=sample(_CLAIM.replace("95%", "51%")),
+        passing=sample(_CLAIM),
     ),
     Page(
         code="PD529",

@@ -107,6 +107,11 @@ class ScoreRecord(Signature):
         return self.gives != "count" and self.of != "score"
 
     @property
+    def eased_by_width(self) -> bool:
+        """Whether the set of all paths passes whatever the model does: it keeps what it is of."""
+        return self.of == "paths" and self.order is not None
+
+    @property
     def treats(self) -> bool:
         """Whether it treats path sets itself, with the treated value of its task."""
         return self.needs_task and self.of in ("paths", "file")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import product
 
+from pathdsl.report.content.path_sets import sets_of
 from pathdsl.report.content.rows import Measured, Object, WorstOf, split_name, spread_of
 from pathdsl.report.formulas.safe_mathml import plain_mathml
 from pathdsl.report.numbers import (
@@ -53,10 +54,10 @@ class PromptRow:
 class ClaimContent(WorstOf):
     """A claim of a file in texts. `tone` is good, open or bad; `expectation` is "" for as usual.
 
-    `n_text` says how many prompts there were, "" for none. `confidence` is `95%`, or "" where none
-    was asked. `spread` says how the claim is distributed over prompts, `spreads` the same of each
-    of its averages; `parts` are its values by the label
-    that `parts_title` names. `other_norm` is the verdict in the other norm mode where it is another
+    `confidence` is `95%`, or "" where none was asked, and `asked` the same for one line, `at 95%`.
+    `n_text` says how many prompts there were, "" for none. `path_sets` are those that it is about.
+    `spread` says how the claim is distributed over prompts, `spreads` the same of each of its
+    averages; `parts` are its values by the label that `parts_title` names. `other_norm` is the verdict in the other norm mode where it is another
     one, `settle` how many prompts would settle it.
     """
 
@@ -75,6 +76,7 @@ class ClaimContent(WorstOf):
         self.wanted = wanted_text(claim["relation"], claim["threshold"], claim["within"])
         asked, p_value, settle_n = claim["confidence"], claim["p_value"], claim["settle_n"]
         self.confidence = f"{asked * 100:g}%" if asked is not None else ""
+        self.asked = f"at {self.confidence}" if self.confidence else "no confidence"
         self.n: int = claim["n"]
         self.n_text = _n_text(claim)
         self.scope = _scope(claim)
@@ -83,6 +85,7 @@ class ClaimContent(WorstOf):
         declared, terms = declaration(claim["name"], file), claim["terms"]
         self.statement: str = declared.get("text", "")
         self.mathml = plain_mathml(declared.get("mathml", ""))
+        self.path_sets = sets_of(claim, file)
         self.terms = [(term["text"], shown(term["value"], None, noise)) for term in terms]
         parts = claim.get("parts", ())
         self.parts = [PartRow(part, noise) for part in parts]
@@ -99,6 +102,11 @@ class ClaimContent(WorstOf):
     def declared(self) -> str:
         """The name that the file declares, without the member."""
         return split_name(self.name)[0]
+
+    @property
+    def about(self) -> str:
+        """`main: 2 of 8 nodes, 5 of 75 edges`; "" where nothing is known of its path sets."""
+        return " · ".join(row.line for row in self.path_sets)
 
     @property
     def remarks(self) -> list[str]:

@@ -86,7 +86,7 @@ def _came_out(outcome: FileOutcome) -> Object:
         "replaced": dict(outcome.replaced),
         "diagnostics": [diagnostic_object(d, sources) for d in outcome.diagnostics],
         "quantities": [_quantity(q) for q in judgement.quantities] if judgement else [],
-        "claims": [_claim(c, outcome.tasks) for c in judgement.claims] if judgement else [],
+        "claims": _claims(outcome),
         "other_norms": dict(judgement.other_norms) if judgement else {},
         "proofs": [{"task": task, **proof_object(proof)} for task, proof in outcome.proofs],
         "cost": _cost(outcome),
@@ -136,6 +136,16 @@ def _quantity(quantity: QuantityResult) -> Object:
         "notes": list(quantity.notes),
         "prompts": _spread(quantity.prompts),
     }
+
+
+def _claims(outcome: FileOutcome) -> list[Object]:
+    """The claims; with the places of their path sets where a model was at hand."""
+    claims = outcome.judgement.claims if outcome.judgement is not None else ()
+    objects = [_claim(claim, outcome.tasks) for claim in claims]
+    if outcome.claimed is not None:
+        for one, places in zip(objects, outcome.claimed.by_claim, strict=True):
+            one["path_sets"] = list(places)
+    return objects
 
 
 def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:

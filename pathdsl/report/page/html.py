@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Sequence
 from hashlib import sha256
 
 from markupsafe import Markup, escape
@@ -57,20 +58,30 @@ def claim_key(file: int, claim: int) -> str:
 
 def _article(file: Object, number: int, checked: bool) -> Object:
     """One file for the template; a claim comes with its key in links and its forest plot."""
-    content, drawing = FileContent(file, checked=checked), file.get("drawing")
+    content = FileContent(file, checked=checked)
     keys = [claim_key(number, i) for i in range(1, len(content.claims) + 1)]
-    units, picture = [], Markup("")
-    if drawing:
-        units = list(unit_rows(drawing, file))
-        concerned = claims_by_unit(drawing, file, keys)
-        picture = circuit_svg(drawing, units, concerned, f"circuit{number}")
+    first = file.get("drawing")  # alone in a result of before there were several
+    drawings = file.get("drawings") or ([first] if first else [])
     return {
         "content": content,
         "claims": list(zip(content.claims, keys, strips(file["claims"]), strict=True)),
+        "drawings": [
+            _drawing(drawing, file, keys, f"circuit{number}-{i}")
+            for i, drawing in enumerate(drawings, 1)
+        ],
+        "left_out": file.get("drawings_left_out", 0),
+    }
+
+
+def _drawing(drawing: Object, file: Object, keys: Sequence[str], prefix: str) -> Object:
+    """One drawing with its picture; `prefix` sets what is in it apart from other pictures."""
+    units = list(unit_rows(drawing, file))
+    concerned = claims_by_unit(drawing, file, keys)
+    return {
         "drawing": drawing,
         "units": units,
-        "picture": picture,
-        "colours": colours(drawing) if drawing else {},
+        "picture": circuit_svg(drawing, units, concerned, prefix),
+        "colours": colours(drawing),
     }
 
 

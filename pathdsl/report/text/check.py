@@ -17,11 +17,12 @@ from pathdsl.errors import ExitCode
 from pathdsl.lang.render import render
 from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import counted
-from pathdsl.report.content.file import FileContent, content_of
+from pathdsl.report.content.file import FileContent, content_of, judged
 from pathdsl.report.data.lock import summary
 from pathdsl.report.formats import Document, Settings
 from pathdsl.report.numbers import many
 from pathdsl.report.text.claims import claim_block, claim_line
+from pathdsl.report.text.path_sets import path_sets_block
 from pathdsl.report.text.quantities import quantities_block
 from pathdsl.report.text.style import TONES, View, paragraph, table
 from pathdsl.score.results import ClaimResult
@@ -29,7 +30,7 @@ from pathdsl.score.results import ClaimResult
 __all__ = ["CheckText", "closing", "comparison_line", "report", "summary_line", "verdicts"]
 
 SHORT = 44
-SAID_ABOVE = ("model", "not the published scope")
+SAID_ABOVE = ("model", "not the published scope", "only")
 """What the methodology says and the head of the report, too."""
 
 
@@ -60,6 +61,8 @@ def report(outcome: FileOutcome, view: View) -> str:
         style: Literal["full", "concise"] = "concise" if view.concise else "full"
         faults = render(outcome.diagnostics, outcome.sources, style=style, colour=view.colour)
         parts.append(faults.rstrip())
+    if content.path_sets and not view.quiet:
+        parts.append(path_sets_block(content, view))
     if content.quantities and not view.quiet:
         parts.append(quantities_block(content.quantities, view))
     if content.claims and view.quiet:
@@ -136,6 +139,8 @@ def _method(content: FileContent, view: View) -> str:
         lines.append(f"  cost: {content.cost}")
     if content.store:
         lines.append(paragraph(f"store: {content.store}", view, "  ", "  "))
+    if content.other_weights:
+        lines.append(view.paint(paragraph(content.other_weights, view, "  ", "  "), "yellow"))
     if content.noise:
         lines.append(f"  ≈0: {content.noise}")
     return "\n".join(lines)
@@ -149,13 +154,14 @@ def summary_line(outcome: FileOutcome, view: View) -> str:
         case ExitCode.MACHINE_FAILED:
             return view.paint("the check could not be finished", "bold", "red")
     claims = outcome.judgement.claims if outcome.judgement is not None else ()
+    declared = outcome.declared_claims
     if not claims:
-        return view.heading("no claims")
-    return verdicts(claims, view)
+        return view.heading(judged(0, declared) if declared else "no claims")
+    return verdicts(claims, view, declared)
 
 
-def verdicts(claims: Sequence[ClaimResult], view: View) -> str:
-    """`4 claims: 3 supported, 1 refuted as expected`."""
+def verdicts(claims: Sequence[ClaimResult], view: View, declared: int = 0) -> str:
+    """`4 claims: 3 supported, 1 refuted as expected`; `declared` is how many the file makes."""
     counts = counted((claim.verdict.value, claim.as_expected) for claim in claims)
     parts = [view.paint(text, TONES[tone]) for tone, text in counts]
-    return view.heading(f"{many(len(claims), 'claim')}: ") + ", ".join(parts)
+    return view.heading(f"{judged(len(claims), declared)}: ") + ", ".join(parts)

@@ -23,7 +23,8 @@ _INDENT = " " * (_COLUMN + 2)
 
 def claim_line(claim: ClaimContent, view: View) -> str:
     """A claim on one line, for `--quiet`."""
-    line = f"{_verdict(claim, view)}{claim.name}  {_numbers(claim)}{_expected(claim, view)}"
+    numbers = f"{_numbers(claim)} {claim.asked}"
+    line = f"{_verdict(claim, view)}{claim.name}  {numbers}{_expected(claim, view)}"
     return f"{line}  {claim.other_norm}".rstrip()
 
 
