@@ -57,8 +57,9 @@ class ClaimContent(WorstOf):
     `confidence` is `95%`, or "" where none was asked, and `asked` the same for one line, `at 95%`.
     `n_text` says how many prompts there were, "" for none. `path_sets` are those that it is about.
     `spread` says how the claim is distributed over prompts, `spreads` the same of each of its
-    averages; `parts` are its values by the label that `parts_title` names. `other_norm` is the verdict in the other norm mode where it is another
-    one, `settle` how many prompts would settle it.
+    averages; `parts` are its values by the label that `parts_title` names. `other_norm` is the
+    verdict in the other norm mode where it is another one, `settle` how many prompts would settle
+    it.
     """
 
     def __init__(self, claim: Object, file: Object, rounding: float) -> None:
