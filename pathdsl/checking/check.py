@@ -149,7 +149,13 @@ class _Check:
             sessions.append(other)
         if proofs.faults:
             return self._unproved(proofs)
-        self.faults += [*judgement.diagnostics, *at_floor(program, session)]
+        told = {fault.span for fault in self.faults if fault.code == "PD526"}
+        self.faults += [  # what no value decides was said before any was measured
+            fault
+            for fault in judgement.diagnostics
+            if not (fault.code in ("PD525", "PD526") and fault.span in told)
+        ]
+        self.faults += at_floor(program, session)
         self.faults += few_rows(program, judgement.claims, tasks)
         claimed, large = claimed_sets(program, resolver, judgement.claims)
         self.faults += large

@@ -85,6 +85,7 @@ def report(
     A `.circuit` file is checked first. A `.json` file is only laid out: no model is read, and the
     report says so. One whose numbers were changed is refused.
     """
+    from pathdsl.checking.lock.pinned import with_unpinned
     from pathdsl.report.content.file import contents
     from pathdsl.report.figures.files import NEEDED, has_matplotlib
     from pathdsl.report.formats import write
@@ -122,7 +123,7 @@ def report(
         )  # fmt: skip
         files_with([file], options)
         with result_store(off=no_cache or locked) as store:
-            outcome = checked(file, replace(options, store=store))
+            outcome = with_unpinned(checked(file, replace(options, store=store)))
         result = _object(outcome)
     if figures is not None:
         _write_figures(figures, result)

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, warning
-from pathdsl.lang.method.claims import check_claims, check_control, check_prompts
+from pathdsl.lang.method.claims import check_claims, check_prompts
+from pathdsl.lang.method.controls import check_control
 from pathdsl.lang.method.metrics import check_averages, check_metrics
 from pathdsl.lang.method.said import check_confidence, check_hypothesis
 from pathdsl.lang.method.treated import check_grain, check_treated

@@ -20,6 +20,7 @@ from pathdsl.lang.rules import name_of
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import escaped, visible
 from pathdsl.report.data.details import details, drawn
+from pathdsl.report.data.families import families_of, forms_of
 from pathdsl.report.data.hashed import result_hash
 
 if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
@@ -62,8 +63,12 @@ def schema() -> Object:
 
 def check_object(files: Sequence[Object], exit_code: ExitCode) -> Object:
     """What `check --format json` prints; `files` are made by `file_object`."""
-    code = int(exit_code)
-    return {"schema_version": SCHEMA_VERSION, "files": list(files), "exit_code": code}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "files": list(files),
+        "families": families_of(files),
+        "exit_code": int(exit_code),
+    }
 
 
 def file_object(outcome: FileOutcome) -> Object:
@@ -134,7 +139,7 @@ def proof_object(proof: Proof) -> Object:
 
 def _quantity(quantity: QuantityResult) -> Object:
     return {
-        **fields_of(quantity, "name unit estimate interval n unchanged confidence"),
+        **fields_of(quantity, "name unit estimate interval n rows unchanged confidence"),
         **_at(quantity),
         "members": [_member(member) for member in quantity.members],
         "notes": list(quantity.notes),
@@ -145,7 +150,8 @@ def _quantity(quantity: QuantityResult) -> Object:
 def _claims(outcome: FileOutcome) -> list[Object]:
     """The claims; with the places of their path sets where a model was at hand."""
     claims = outcome.judgement.claims if outcome.judgement is not None else ()
-    objects = [_claim(claim, outcome.tasks) for claim in claims]
+    forms = forms_of(outcome)
+    objects = [_claim(c, outcome.tasks) | {"about": forms.get(c.name)} for c in claims]
     if outcome.claimed is not None:
         for one, places in zip(objects, outcome.claimed.by_claim, strict=True):
             one["path_sets"] = list(places)
@@ -158,7 +164,7 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
         **fields_of(
             claim, "name verdict expected as_expected estimate interval relation threshold"
         ),
-        **fields_of(claim, "within confidence level n unchanged p_value"),
+        **fields_of(claim, "within confidence level n rows unchanged p_value"),
         **_at(claim),
         "terms": [
             fields_of(t, "text value") | {"prompts": _spread(t.prompts)} for t in claim.terms
@@ -167,6 +173,7 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
         "members": [_member(member) for member in claim.members],
         "prompts": _spread(claim.prompts),
         "parts": [fields_of(p, "field value n estimate interval satisfied") for p in claim.parts],
+        "instead": [fields_of(one, "paths of estimate satisfied") for one in claim.instead],
         "worst": [_prompt(row, tasks) for row in claim.worst],
         "notes": list(claim.notes),
         **fields_of(claim, "settle_n text"),

@@ -154,7 +154,7 @@ def _object(one: Member) -> Mapping[str, object]:
     """A member as JSON has it, as far as pictures and tables show it."""
     own = "verdict threshold" if isinstance(one, ClaimResult) else "unit"
     return {
-        **fields_of(one, f"name estimate interval n unchanged confidence {own}"),
+        **fields_of(one, f"name estimate interval n rows unchanged confidence {own}"),
         "at": fields_of(one.at, AT) if one.at is not None else None,
         "members": [],
         "notes": list(one.notes),

@@ -27,8 +27,17 @@ from pathdsl.report.numbers import digits, many, nought, plain
 from pathdsl.score.places import spelled
 
 __all__ = [
-    "MARKS", "Cell", "Panel", "Picture", "Position", "families_of", "in_matrix", "named_pictures",
-    "picture_of", "pictures", "place_object",
+    "MARKS",
+    "Cell",
+    "Panel",
+    "Picture",
+    "Position",
+    "in_matrix",
+    "named_pictures",
+    "picture_of",
+    "pictures",
+    "place_object",
+    "sweeps_of",
 ]  # fmt: skip
 
 MOST_LISTED = 40
@@ -147,7 +156,7 @@ def place_object(one: Object) -> Object | None:
     return fields_of(place, AT) if place is not None else None
 
 
-def families_of(file: Object) -> dict[str, list[Object]]:
+def sweeps_of(file: Object) -> dict[str, list[Object]]:
     """The members of every `for` by their name: quantities, then claims."""
     found: dict[str, list[Object]] = {}
     for kind in ("quantities", "claims"):
@@ -163,7 +172,7 @@ def pictures(file: Object) -> list[Picture]:
     noise = (file.get("rounding") or 0.0) / 100
     found: list[Picture] = []
     slots: dict[int, str] = {}
-    for members in families_of(file).values():
+    for members in sweeps_of(file).values():
         picture = picture_of(members, noise)
         if picture is None or ("verdict" in members[0] and not in_matrix(picture)):
             continue

@@ -16,6 +16,7 @@ from markupsafe import Markup, escape
 from pathdsl.lang.visible import token_text, visible
 from pathdsl.report.content.file import FileContent
 from pathdsl.report.content.rows import Object
+from pathdsl.report.data.families import families_of, family_text
 from pathdsl.report.figures.svg import picture_svg
 from pathdsl.report.formulas.safe_mathml import plain_mathml
 from pathdsl.report.page.circuit_svg import circuit_svg, claims_by_unit, colours, unit_rows
@@ -35,6 +36,7 @@ def html(result: Object, checked: bool) -> str:
     return rendered(
         "report.html.jinja",
         {
+            "families": [(family_text(one), one["claims"]) for one in families_of(result["files"])],
             "articles": [_article(file, n, checked) for n, file in enumerate(result["files"], 1)],
             # Both are the package's own texts, not data.
             "style": Markup(style),

@@ -18,6 +18,8 @@ from pathdsl.lang.render import render
 from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import counted
 from pathdsl.report.content.file import FileContent, content_of, judged
+from pathdsl.report.content.rows import Object
+from pathdsl.report.data.families import families_of, family_text, forms_of
 from pathdsl.report.data.lock import summary
 from pathdsl.report.formats import Document, Settings
 from pathdsl.report.numbers import many
@@ -40,17 +42,26 @@ class CheckText(Document):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._codes: list[ExitCode] = []
+        self._files: list[Object] = []
 
     def checked(self, outcome: FileOutcome) -> str:
         """The report of one file."""
         apart = "\n\n" if self._codes else ""
         self._codes.append(outcome.exit_code)
+        forms = forms_of(outcome)
+        results = outcome.judgement.claims if outcome.judgement is not None else ()
+        claims = [{"name": claim.name, "about": forms.get(claim.name)} for claim in results]
+        self._files.append({"path": outcome.path, "claims": claims})
         text = report(outcome, self.settings.view)
         return apart + text + comparison_line(outcome.comparison, self.settings.view)
 
     def end(self, code: ExitCode) -> str:
-        """How many files came out how, where there were several."""
-        return closing(self._codes, self.settings.view)
+        """How many files came out how, where there were several, and claims that they share."""
+        view = self.settings.view
+        families = [
+            paragraph(family_text(one), view, "", "  ") + "\n" for one in families_of(self._files)
+        ]
+        return visible(closing(self._codes, view) + "".join(families))
 
 
 def report(outcome: FileOutcome, view: View) -> str:
