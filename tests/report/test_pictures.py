@@ -203,6 +203,7 @@ def test_families_that_differ_in_the_slot_share_a_picture_and_its_scale() -> Non
     assert picture.names == ("into_q", "into_k") and picture.limit == 4.0
     assert [panel.title for panel in picture.panels] == ["into_q, slot q", "into_k, slot k"]
     assert {cell.share for cell in picture.panels[0].cells.values()} == {0.25}
+    assert len({len(cell.text) for cell in picture.cells}) == 1, "as many digits in all panels"
     assert [name for name, _ in named_pictures({"files": [file]})[0]] == ["into_q-into_k"]
     file["quantities"] += heads(2, 2, "total")
     assert len(pictures(file)) == 2
@@ -223,6 +224,9 @@ def test_what_may_be_0_is_undefined_or_below_0_is_marked() -> None:
     }  # fmt: skip
     tiny = drawn([member("x[a0.h0]", 1.0), member("x[a0.h1]", -2e-7, 1e-8)], 1e-6)
     assert mark_of(tiny, "x[a0.h1]") == "unsure", "nothing but rounding"
+    nothing = drawn([member("x[a0.h0]", 3e-8, 1e-8), member("x[a0.h1]", -2e-7, 1e-8)], 1e-6)
+    assert nothing.limit == 0 and {cell.text for cell in nothing.cells} == {"≈0"}
+    assert str(picture_svg(nothing, "x")).count("<rect") == 1 + 2 + 1, "no scale of rounding"
     counted = drawn([member("x[a0.h0]", 3.0, None), member("x[a0.h1]", 0.0, None)])
     assert counted.legend == [] and not counted.signed
 
@@ -238,6 +242,8 @@ def test_a_claim_is_marked_by_what_it_wants() -> None:
     assert picture.zero == "1" and dict(picture.legend)["unsure"] == "the 95% interval contains 1"
     assert mark_of(picture, "c[a0.h0]") == "unsure" and mark_of(picture, "c[a1.h0]") == "above"
     assert "inconclusive" in picture.cells[0].told
+    claims[1] |= {"estimate": 1e-8, "interval": [0.0, 2e-8]}
+    assert mark_of(drawn(claims, 1e-6), "c[a0.h1]") == "above", "it is plain that it is not 1"
 
 
 def test_colours_are_as_dark_as_values_are_large_on_both_sides() -> None:
@@ -507,7 +513,7 @@ def test_a_long_sweep_that_fills_a_matrix_is_one() -> None:
         ["0", "0.00?", "-0.05?", "0.10?", "-0.15"],
         ["1", "0.50", "-0.55", "0.60", "-0.65"],
     ]
-    said = "all 16, layer down, head across; ? where the 95% interval contains 0; `--all` lists"
+    said = "all 16, layer × head; ? where the 95% interval contains 0; `--all`: every interval"
     assert said in " ".join(told.split())
     everything = sweeping(grid(4, 4), View(everything=True))
     assert everything.count("    [a") == 16 and "layer  " not in everything

@@ -86,7 +86,8 @@ def _figure(picture: Picture) -> Figure:
         size = (columns * wide / width, rows * tall / height)
         _panel(figure.add_axes((x / width, y / height, *size)), picture, one, numbers)
     left = 0.5 / width
-    _scale(figure.add_axes((left, 0.3 / height, 1.3 / width, 0.1 / height)), picture)
+    if picture.limit:
+        _scale(figure.add_axes((left, 0.3 / height, 1.3 / width, 0.1 / height)), picture)
     legend = [one for one in picture.legend if not numbers or one[0] != "below"]
     if legend:
         signs = figure.add_axes((left + 1.55 / width, 0.05 / height, 1.4 / width, 0.4 / height))

@@ -170,26 +170,40 @@ def sweeps_of(file: Object) -> dict[str, list[Object]]:
 def pictures(file: Object) -> list[Picture]:
     """The pictures of a file: of its quantities, and of claims that fill a matrix."""
     noise = (file.get("rounding") or 0.0) / 100
-    found: list[Picture] = []
-    slots: dict[int, str] = {}
+    found: list[tuple[Picture, str, Sequence[Object]]] = []
     for members in sweeps_of(file).values():
         picture = picture_of(members, noise)
-        if picture is None or ("verdict" in members[0] and not in_matrix(picture)):
-            continue
-        slot = {(place_object(one) or {}).get("slot") for one in members}
-        slots[id(picture)] = slot.pop() or "" if len(slot) == 1 else ""
-        found.append(picture)
+        if picture is not None and ("verdict" not in members[0] or in_matrix(picture)):
+            slots = {(place_object(one) or {}).get("slot") for one in members}
+            found.append((picture, slots.pop() or "" if len(slots) == 1 else "", members))
 
-    def alike(picture: Picture) -> object:
-        apart = picture.names if not slots[id(picture)] else ()
+    def alike(one: tuple[Picture, str, Sequence[Object]]) -> object:
+        picture, slot, _ = one
+        apart = () if slot else picture.names
         return (apart, picture.unit, picture.rows, picture.columns, picture.zero, picture.level)
 
-    joined = []
+    drawn: list[Picture] = []
     for _, group in groupby(found, alike):
         some = list(group)
-        differ = len({slots[id(one)] for one in some}) == len(some) > 1
-        joined += [_joined(some, [slots[id(one)] for one in some])] if differ else some
-    return joined
+        if len({slot for _, slot, _ in some}) == len(some) > 1:
+            drawn.append(_joined(some, noise))
+        else:
+            drawn += [picture for picture, _, _ in some]
+    return drawn
+
+
+def _joined(some: Sequence[tuple[Picture, str, Sequence[Object]]], noise: float) -> Picture:
+    """Families that differ in the slot as one picture, on one scale and with as many digits."""
+    every = [one for _, _, members in some for one in members]
+    panels: list[Panel] = []
+    for first, slot, members in some:
+        picture = picture_of(members, noise, every) or first
+        for panel in picture.panels:
+            title = f"{first.name}, slot {slot}{', ' if panel.title else ''}{panel.title}"
+            panels.append(replace(panel, title=title))
+    names = tuple(name for picture, _, _ in some for name in picture.names)
+    limit = max(picture.limit for picture, _, _ in some)
+    return replace(some[0][0], names=names, limit=limit, panels=tuple(panels))
 
 
 def named_pictures(result: Object) -> list[list[tuple[str, Picture]]]:
@@ -213,28 +227,18 @@ def named_pictures(result: Object) -> list[list[tuple[str, Picture]]]:
     return found
 
 
-def _joined(some: Sequence[Picture], slots: Sequence[str]) -> Picture:
-    """Families that differ in the slot as one picture on one scale."""
-    limit = max(one.limit for one in some)
-    panels = [
-        replace(panel, title=f"{one.name}, slot {slot}{', ' if panel.title else ''}{panel.title}")
-        for one, slot in zip(some, slots, strict=True)
-        for panel in one.panels
-    ]
-    names = tuple(name for one in some for name in one.names)
-    panels = [_scaled(panel, limit) for panel in panels]
-    return replace(some[0], names=names, limit=limit, panels=tuple(panels))
-
-
 def in_matrix(picture: Picture) -> bool:
     """Whether it has rows and columns of its own, and not only a line of members."""
     return min(len(picture.rows), len(picture.columns)) > 1
 
 
-def picture_of(members: Sequence[Object], noise: float = 0.0) -> Picture | None:
+def picture_of(
+    members: Sequence[Object], noise: float = 0.0, beside: Sequence[Object] = ()
+) -> Picture | None:
     """The picture of one family; None of one member, and of many that fill no matrix.
 
-    What is below `noise` is nothing but rounding, and counts as 0.
+    What is below `noise` is nothing but rounding, and counts as 0. Scale and digits are those of
+    the members, or of those `beside` which they stand.
     """
     if len(members) < 2:
         return None
@@ -252,7 +256,11 @@ def picture_of(members: Sequence[Object], noise: float = 0.0) -> Picture | None:
     if laid.row_axis and columns and len(columns) == 1 and len(rows) > LONG_STRIP:
         rows, columns, turned = columns, rows, True  # a strip of layers is read across
         row_axis, column_axis = column_axis, row_axis
-    estimates = [(one["estimate"], one["interval"]) for one in members if one["estimate"]]
+    estimates = [
+        (one["estimate"], one["interval"])
+        for one in beside or members
+        if one["estimate"] and not nought(one["estimate"], one["interval"], noise)
+    ]
     largest = max(estimates, key=lambda pair: abs(pair[0]), default=(0.0, None))
     places, limit = digits(*largest), abs(largest[0])
     panels: dict[str, dict[Position, Cell]] = {}
@@ -273,7 +281,7 @@ def picture_of(members: Sequence[Object], noise: float = 0.0) -> Picture | None:
         rows=_sorted(rows),
         columns=_sorted(columns),
         panels=tuple(
-            _scaled(Panel(title=title, cells=cells), limit) for title, cells in panels.items()
+            Panel(title=title, cells=_scaled(cells, limit)) for title, cells in panels.items()
         ),
         limit=limit,
         zero=zero,
@@ -288,15 +296,15 @@ def _cell(one: Object, noise: float, places: int | None) -> Cell:
     told = [one["name"], measured.numbers, *([unit] if unit != "none" else [])]
     told += [f"n = {one['n']:,}"] if one["n"] else []
     told += [one["verdict"]] if "verdict" in one else []
-    mark = "above"
+    small = value is not None and nought(value, ends, noise)
     against = one.get("threshold") or 0.0
+    mark = "above"
     if value is None:
         mark = "undefined"
-    elif nought(value, ends, noise) or (ends is not None and ends[0] <= against <= ends[1]):
+    elif (small and not against) or (ends is not None and ends[0] <= against <= ends[1]):
         mark = "unsure"
-    elif value < 0:
+    elif value < 0 and not small:
         mark = "below"
-    small = value is not None and nought(value, ends, noise)
     text = measured.estimate if value is None or small else plain(value, places)
     return Cell(
         name=one["name"],
@@ -307,16 +315,13 @@ def _cell(one: Object, noise: float, places: int | None) -> Cell:
     )
 
 
-def _scaled(panel: Panel, limit: float) -> Panel:
-    """The panel with the places of its values on a scale that ends at `limit`."""
-    cells = {
-        spot: replace(
-            cell,
-            share=None if cell.estimate is None else cell.estimate / limit if limit else 0.0,
-        )
-        for spot, cell in panel.cells.items()
-    }
-    return replace(panel, cells=cells)
+def _scaled(cells: Mapping[Position, Cell], limit: float) -> Mapping[Position, Cell]:
+    """The cells with the places of their values on a scale that ends at `limit`."""
+
+    def share(cell: Cell) -> float | None:
+        return None if cell.estimate is None else cell.estimate / limit if limit else 0.0
+
+    return {spot: replace(cell, share=share(cell)) for spot, cell in cells.items()}
 
 
 # ---------------------------------------------------------------------------- rows and columns

@@ -208,6 +208,22 @@ def mark_svg(
 def _legend(picture: Picture, sizes: _Sizes) -> Iterator[str]:
     """The scale with its ends and 0, and the marks that occur."""
     x, y = sizes.left, sizes.legend_top
+    if picture.limit:
+        yield from _scale(picture, x, y)
+    for i, (mark, words) in enumerate(sizes.legend):
+        top = y + 17 * i
+        box = (x + 230, top - 1, 14.0, 13.0)
+        fill = EMPTY if mark == "undefined" else colour(-0.12 if mark == "below" else 0.0)
+        yield (
+            f'<rect x="{box[0]:.1f}" y="{box[1]:.1f}" width="{box[2]:.1f}" '
+            f'height="{box[3]:.1f}" fill="{fill}" stroke="{LINE}"/>'
+        )
+        yield mark_svg(mark, box[0] + box[2] / 2, box[1] + box[3] / 2, SOFT, box)
+        yield _text(x + 250, top + 9.5, words)
+
+
+def _scale(picture: Picture, x: float, y: float) -> Iterator[str]:
+    """The colours from the least to the largest value, with their numbers."""
     least = -1.0 if picture.signed else 0.0
     wide = 200.0 / STEPS
     for i in range(STEPS):
@@ -225,16 +241,6 @@ def _legend(picture: Picture, sizes: _Sizes) -> Iterator[str]:
         yield _text(
             x + (150 if picture.signed else 100), y + 25, _short(picture.unit, 10), anchor="middle"
         )
-    for i, (mark, words) in enumerate(sizes.legend):
-        top = y + 17 * i
-        box = (x + 230, top - 1, 14.0, 13.0)
-        fill = EMPTY if mark == "undefined" else colour(-0.12 if mark == "below" else 0.0)
-        yield (
-            f'<rect x="{box[0]:.1f}" y="{box[1]:.1f}" width="{box[2]:.1f}" '
-            f'height="{box[3]:.1f}" fill="{fill}" stroke="{LINE}"/>'
-        )
-        yield mark_svg(mark, box[0] + box[2] / 2, box[1] + box[3] / 2, SOFT, box)
-        yield _text(x + 250, top + 9.5, words)
 
 
 def _text(

@@ -64,8 +64,8 @@ def _told(family: QuantityFamily, view: View) -> str:
     assert picture is not None
     marks = dict(picture.legend)
     unsure = f"; {UNSURE} where {marks['unsure']}" if "unsure" in marks else ""
-    axes = f", {picture.axes}" if picture.axes else ""
-    told = f"all {len(family.rows):,}{axes}{unsure}; `--all` lists every interval"
+    axes = " × ".join(filter(None, (picture.row_axis, picture.column_axis)))
+    told = f"all {len(family.rows):,}{', ' if axes else ''}{axes}{unsure}; `--all`: every interval"
     return paragraph(told, view, "    ", "  ")
 
 
