@@ -301,5 +301,7 @@ def _read_all(text: str) -> list[Proof] | None:
 def _label(measure: Measure) -> str:
     if measure.of_head:
         return f"attention {measure.query} to {measure.key}"
+    if measure.record.reads == "copy":
+        return f"{measure.kind} at {', '.join(measure.of)}"
     column = f"({measure.column})" if measure.column else ""
     return f"{measure.kind}{column} @{measure.position}"

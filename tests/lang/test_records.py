@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pathdsl.checking.breaking.claims import program_changes
-from pathdsl.engine.run import measure
+from pathdsl.engine.run import measure, written
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program, load_program
 from pathdsl.lang.rules.sample import HEAD, METRIC
@@ -214,7 +214,7 @@ def test_its_formula_is_written() -> None:
 def test_a_made_up_measure_of_the_logits_alone_is_lowered(monkeypatch: pytest.MonkeyPatch) -> None:
     entropy = MeasureRecord(
         name="entropy", example="entropy()", reads="nothing", unit="nats", values="reals",
-        vocabulary=True, varied=False,
+        vocabulary=True, scaled=False, varied=False, reserved=True,
     )  # fmt: skip
     for table in (MEASURES, readout._RECORDS):
         monkeypatch.setitem(table, "entropy", entropy)
@@ -252,8 +252,11 @@ def test_every_form_has_a_function() -> None:
     assert set(completeness._FAMILIES) == set(KNOCKOUTS)
     assert set(CORRECTIONS) == {name for name, method in METHODS.items() if method.strictness}
     assert set(pvalues._TESTS) == set(P_VALUES)
-    at_logits = {name for name, one in MEASURES.items() if one.reads != "head"} | {TOP_TOKEN.name}
-    assert set(measure._OF_ANSWERS) | set(measure._OF_PAIRS) == at_logits
+    apart = ("head", "write", "copy")
+    at_logits = {name for name, one in MEASURES.items() if one.reads not in apart}
+    assert set(measure._OF_ANSWERS) | set(measure._OF_PAIRS) == at_logits | {TOP_TOKEN.name}
+    of_writes = {name for name, one in MEASURES.items() if one.reads == "write" and not one.scaled}
+    assert set(written.OF_WRITES) | set(written.OF_PAIRS) == of_writes
 
 
 @pytest.mark.parametrize(

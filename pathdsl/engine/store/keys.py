@@ -143,7 +143,7 @@ class TaskKeys:
             return None
         if run not in self._runs:
             self._runs[run] = digest(self._bare(run), self._rows(), *self._read_by(run))
-        places = [self._place(Pos.parse(name)) for name in _places(measure)]
+        places = [self._place(Pos.parse(name)) for name in measure.places]
         column = measure.column
         answers = None if column in ("", "next") else self._array("answers", column)
         return digest("value", self.setting, self._runs[run], measure, places, answers)
@@ -194,11 +194,6 @@ class TaskKeys:
         if which not in self._known:
             self._known[which] = digest(value())
         return self._known[which]
-
-
-def _places(measure: Measure) -> tuple[str, ...]:
-    """The positions that a measure reads."""
-    return (measure.query, measure.key) if measure.of_head else (measure.position,)
 
 
 def _positions(value: object) -> Iterator[Pos]:
