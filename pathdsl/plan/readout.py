@@ -59,6 +59,11 @@ class Measure:
         return self.record.reads in ("answer", "reference", "nothing") or self.record.scaled
 
     @property
+    def at_position(self) -> bool:
+        """Whether it is read where the metric reads, and not where its arguments say."""
+        return self.record.reads not in ("head", "copy")
+
+    @property
     def places(self) -> tuple[str, ...]:
         """The positions that it reads, by name."""
         if self.record.reads == "head":

@@ -55,7 +55,7 @@ class Metric:
     @property
     def position(self) -> str:
         """The position that every measure reads, or "" where they differ."""
-        positions = {m.position for m in self.measures if m.position in m.places}
+        positions = {m.position for m in self.measures if m.at_position}
         return positions.pop() if len(positions) == 1 else ""
 
     @property

@@ -23,6 +23,7 @@ from pathdsl.lang.signatures.calls import (
     AVERAGING,
     MEASURES,
     RUN_OPTIONS,
+    SCORES,
     STATISTICS,
     Kind,
     Parameter,
@@ -255,6 +256,14 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
         kind = program.kind(call.name)
         if kind:
             yield from unknown(scope, ast.Name(span=call.name_span, name=call.name), ("metric",))
+        elif call.name in SCORES:
+            yield fault(
+                "PD113",
+                f"`{call.name}` needs two runs",
+                call.span,
+                "not two runs",
+                help=f"`{SCORES[call.name].example}`",
+            )
         elif call.name not in program.broken:
             yield fault(
                 "PD101",

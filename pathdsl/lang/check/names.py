@@ -35,7 +35,7 @@ _NODE = re.compile(r"(?:a\d+(?:h\d+)?|[mrf]\d+)\Z", re.ASCII)
 
 def is_reserved(name: str) -> str:
     """Why a name cannot be declared, or ""."""
-    if name in SCORES:
+    if name in SCORES and SCORES[name].reserved:
         return "the name of a score"
     if any(name in table for table in (STATISTICS, P_VALUES, METHODS)):
         return "a built-in function"

@@ -86,7 +86,8 @@ class ScoreRecord(Signature):
     random path sets `chance` may compare it with: none, those with other `units`, `walks` as
     well, or a walk that extends P by an `edge`. `searches`: how often a greedy choice of knockouts
     is run. `order`: what `breaking` knows of claims about it beyond that a wider path set says
-    less; None for no more.
+    less; None for no more. `reserved`: whether nothing else may have its name; a score that came
+    after version 0.1 leaves the name free, and is known by the runs that it is called with.
     """
 
     parameters: tuple[Parameter, ...]
@@ -96,6 +97,7 @@ class ScoreRecord(Signature):
     controls: Literal["none", "units", "walks", "edge"]
     searches: Literal["never", "once", "for each unit"]
     order: Order | None
+    reserved: bool
 
     def form(self, word: str | None) -> Form:
         """The form of that name; the default without a name, or with one that is a fault."""
@@ -236,6 +238,7 @@ SCORES = table(
         controls="walks",
         searches="never",
         order=Order(asks="above", less="wider", more="narrower"),
+        reserved=True,
     ),
     ScoreRecord(
         name="completeness",
@@ -260,6 +263,7 @@ SCORES = table(
         searches="once",
         # The worst of fewer knockouts is no worse.
         order=Order(asks="below", less="fewer", more="more"),
+        reserved=True,
     ),
     ScoreRecord(
         name="minimality",
@@ -280,6 +284,7 @@ SCORES = table(
         controls="edge",
         searches="for each unit",
         order=None,
+        reserved=True,
     ),
     ScoreRecord(
         name="effect",
@@ -291,6 +296,7 @@ SCORES = table(
         controls="walks",
         searches="never",
         order=None,
+        reserved=True,
     ),
     ScoreRecord(
         name="accuracy",
@@ -306,6 +312,24 @@ SCORES = table(
         controls="none",
         searches="never",
         order=None,
+        reserved=True,
+    ),
+    ScoreRecord(
+        name="broken",
+        parameters=(
+            first("RUN", Kind.RUN),
+            first("BY", Kind.RUN),
+            *_COMMON,
+            Parameter(name="answer", kind=Kind.COLUMN, default=REQUIRED),
+        ),
+        example="broken(reference, treat(P), answer: io)",
+        of="run",
+        gives="share",
+        forms=(_counted(),),
+        controls="none",
+        searches="never",
+        order=None,
+        reserved=False,
     ),
     ScoreRecord(
         name="overlap",
@@ -323,6 +347,7 @@ SCORES = table(
         controls="none",
         searches="never",
         order=None,
+        reserved=True,
     ),
     *(
         ScoreRecord(
@@ -335,6 +360,7 @@ SCORES = table(
             controls="none",
             searches="never",
             order=None,
+            reserved=True,
         )
         for name, rank, better in _AREAS
     ),
@@ -348,6 +374,7 @@ SCORES = table(
         controls="none",
         searches="never",
         order=None,
+        reserved=True,
     ),
     ScoreRecord(
         name="chance",
@@ -359,6 +386,7 @@ SCORES = table(
         controls="none",
         searches="never",
         order=None,
+        reserved=True,
     ),
 )
 

@@ -13,6 +13,7 @@ from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.measures import takes_nodes
 from pathdsl.lang.signatures.relations import RELATIONS
+from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.syntax.build_paths import Builder, Child, Children, nodes, one, only
 
 
@@ -80,7 +81,7 @@ class StatementBuilder(Builder):
         value = ast.AttentionArgs(head=c[0], query=c[2], key=c[4], span=span)
         return ast.Argument(value=value, span=span)
 
-    def call(self, c: Children) -> ast.Call:
+    def call(self, c: Children) -> ast.Call | ast.Score:
         arguments = self._options(c)
         if str(c[0]) in _NOT_CALLED:
             # Where a number is wanted the grammar knows no runs and no paths: they are names there.
@@ -90,6 +91,17 @@ class StatementBuilder(Builder):
                 c[0],
                 help="read a run with a metric: `LD(treat(P))`",
             )
+        runs = [
+            a.value
+            for a in arguments
+            if not a.keyword and isinstance(a.value, ast.PlainRun | ast.PathRun)
+        ]
+        if str(c[0]) in _OF_TWO_RUNS and len(runs) == 2 and one(c, ast.Position) is None:
+            return ast.Score(
+                name=str(c[0]), subjects=tuple(runs),
+                options=tuple(a for a in arguments if a.value not in runs),
+                name_span=self._span(c[0]), span=self._over(c),
+            )  # fmt: skip
         if not takes_nodes(str(c[0])):
             arguments = tuple(map(self._no_node, arguments))
         for before, after in itertools.pairwise(arguments):
@@ -296,6 +308,11 @@ class StatementBuilder(Builder):
         self._apart(actions, "actions")
         return ast.InterveneDecl(name=self._first_name(c), actions=actions, span=self._over(c))
 
+
+_OF_TWO_RUNS = frozenset(
+    name for name, score in SCORES.items() if score.of == "run" and not score.reserved
+)
+"""Scores whose names are free: a metric is of one run, so two runs tell them apart."""
 
 _NODES = (
     ast.HeadRef, ast.KvRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.NodeSet,
