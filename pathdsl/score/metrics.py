@@ -64,6 +64,11 @@ class Metric:
         return all(m.record.exact for m in self.measures)
 
     @property
+    def of_writes(self) -> bool:
+        """Whether it is made of what components write, which has no bound that the logits have."""
+        return any(m.record.reads == "write" for m in self.measures)
+
+    @property
     def latex(self) -> str:
         r"""`\operatorname{logit}(\mathrm{io}) - …`; positions appear where they are not END."""
         names = {sympy.Symbol(_spelling(m), real=True): _latex(m) for m in self.measures}

@@ -7,16 +7,16 @@ their own. The others:
   `as: rms` the root of the mean square.
 - `accuracy(RUN, answer: COLUMN)`: the share of prompts whose top token is an answer.
 - `broken(RUN, BY, answer: COLUMN)`: the share of all prompts that RUN gets right and BY does not,
-  the newly wrong ones of Merullo et al. 2023 and one of the two cells of discordant pairs of McNemar
-  1947; accuracy(BY) = accuracy(RUN) - broken(RUN, BY) + broken(BY, RUN).
+  the new errors of Merullo et al. 2023 and one of McNemar's (1947) two cells of discordant pairs;
+  accuracy(BY) = accuracy(RUN) - broken(RUN, BY) + broken(BY, RUN).
 - `overlap(P, Q)`: units in both by units in either (`united`, Jaccard), in the first, in the second
   or in the smaller (the overlap coefficient); Merullo et al. 2023 (arXiv:2310.08744) leave the
   denominator of their 78 % unstated, so it is always named here. `node` counts the units of P and Q
   (every node on a path where one of them names none), `edge` the edges on a path.
 - `paths(P)`: the number of (node, slot) sequences.
 
-A score that reads tokens (`kl`, `agreement`, `accuracy`, `broken`) reads them at END, or where the metric
-named by `metric:` reads.
+A score that reads tokens (`kl`, `agreement`, `accuracy`, `broken`) reads them at END, or where the
+metric named by `metric:` reads.
 """
 
 from __future__ import annotations
