@@ -152,7 +152,7 @@ def test_rows_are_plain_values() -> None:
     assert all(tuple(row) == CLAIM_COLUMNS for row in claims)
     member, undefined = claims[3], claims[4]
     assert (member["name"], member["member"]) == ("each", "a9.h9@END")
-    assert (member["low"], member["estimate"], member["high"]) == (0.661, 0.713, 0.762)
+    assert (member["low"], member["estimate"], member["high"]) == (0.661, 0.713, 0.842)
     assert undefined["estimate"] is None and undefined["low"] is None
     assert (undefined["verdict"], type(undefined["verdict"])) == ("undefined", str)
     odd = claim("c", Verdict.UNDEFINED, estimate=float("nan"), interval=(float("-inf"), 1.0))

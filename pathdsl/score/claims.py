@@ -18,9 +18,17 @@ from math import ceil
 
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.methods import correction_of
-from pathdsl.score.evidence import about_interval, finite, members_of, no_interval, terms_of
+from pathdsl.score.evidence import (
+    about_interval,
+    finite,
+    from_terms,
+    members_of,
+    no_interval,
+    terms_of,
+)
 from pathdsl.score.prompts import prompt_shares, spread, telling_rows
 from pathdsl.score.quantity import Constant, Scalar, is_constant, notes_of
+from pathdsl.score.remarks import CORRECTED, HELD_BACK, NOT_RESAMPLED
 from pathdsl.score.results import ClaimResult, Verdict
 from pathdsl.score.split import parts_of
 from pathdsl.score.statistics.design import design_of, searched_rows
@@ -185,11 +193,11 @@ def _result(
     settle_n = None
     notes = [*question.notes, *notes_of(node)]
     if judged.p is not None:
-        notes.append(f"p = {judged.p:.3g} after correction, which is what the claim is about")
+        notes.append(f"p = {judged.p:.3g} {CORRECTED}")
     if posed.undefined:
         notes.append(f"undefined: {posed.undefined}")
     if is_constant(node) and not posed.undefined:
-        notes.append("not resampled over prompts: there is no interval")
+        notes.append(NOT_RESAMPLED)
     if shown is not None and (why := no_interval(node, shown, bootstrap, judged.level or 0.0)):
         notes.append(why)
     if shown is not None:
@@ -206,7 +214,7 @@ def _result(
         )
         settle_n = ceil(rows / design.share) if rows is not None else None
         if decide(posed.rule, shown) is not Verdict.INCONCLUSIVE:
-            notes.append("definite on its own, but a member before it in the family was not")
+            notes.append(HELD_BACK)
     expected = Verdict(decl.expect)
     defined = not posed.undefined
     shares = prompt_shares(node, evaluator) if defined else ()
@@ -227,6 +235,7 @@ def _result(
         unchanged=unchanged_prompts(node, evaluator.session.tasks),
         p_value=p_value,
         terms=terms_of(node, evaluator),
+        from_terms=from_terms(node, evaluator) if defined else None,
         members=members_of(node, bootstrap, confidence or DEFAULT) if defined else (),
         worst=telling_rows(shares, posed.rule),
         parts=parts_of(node, splits, bootstrap, posed.rule, confidence or DEFAULT),

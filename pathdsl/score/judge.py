@@ -23,11 +23,12 @@ from pathdsl.lang.signatures.methods import METHODS
 from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.units import unit_of
 from pathdsl.score.claims import Question, judge_family
-from pathdsl.score.evidence import about_interval, finite, is_no_interval, members_of, no_interval
+from pathdsl.score.evidence import about_interval, finite, members_of, no_interval
 from pathdsl.score.faults import fault, warning
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.prompts import prompt_shares, spread
 from pathdsl.score.quantity import Constant, Scalar, difference, is_constant, notes_of
+from pathdsl.score.remarks import is_no_interval
 from pathdsl.score.results import ClaimResult, Judgement, QuantityResult
 from pathdsl.score.rounds import Steps, drive
 from pathdsl.score.session import Member, PathAlgebra, Resolver, Session

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from pathdsl.errors import Diagnostic
 
 __all__ = [
-    "ClaimResult", "Judgement", "MemberResult", "OtherNorm", "PartResult", "QuantityResult",
-    "Spread", "TellingRow", "Term", "Verdict",
+    "LONGEST_FORMULA", "ClaimResult", "FromTerms", "Judgement", "MemberResult", "OtherNorm",
+    "PartResult", "QuantityResult", "Spread", "TellingRow", "Term", "Verdict",
 ]  # fmt: skip
 
 
@@ -93,6 +94,14 @@ class Term:
     prompts: Spread | None = None
 
 
+FromTerms = int | list[Any] | None
+"""How an estimate is made of the values of its terms: the number of one of them from 0,
+`["number", x]`, or an operation with what it is of, `["/", ["-", 0, 1], ["-", 2, 1]]`. None where
+no term enters, or where it would be long."""
+LONGEST_FORMULA = 200
+"""Operations, terms and numbers that such a formula has at most."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TellingRow:
     """A prompt that speaks most against the claim; `value` is its share in the estimate."""
@@ -143,6 +152,7 @@ class ClaimResult(_Named):
     `prompts` is how the prompts' shares in the estimate are distributed, None where it is counted
     or no smooth function of means. `parts` are its values by label where its tasks are split.
     `unchanged` counts the prompts of `n` on which a treated value is the reference's own.
+    `from_terms` says how the estimate is made of `terms`.
     """
 
     verdict: Verdict
@@ -158,6 +168,7 @@ class ClaimResult(_Named):
     n: int
     p_value: float | None = None
     terms: tuple[Term, ...] = ()
+    from_terms: FromTerms = None
     members: tuple[MemberResult, ...] = ()
     worst: tuple[TellingRow, ...] = ()
     notes: tuple[str, ...] = ()

@@ -44,7 +44,7 @@ Claims
                   … 1 more prompt; `--all` shows them
 
   inconclusive  each[a9.h9@END]  NOT as expected
-                0.713  [0.661, 0.762]  wanted >= 0.8
+                0.713  [0.661, 0.842]  wanted >= 0.8
                 n = 4, 95% confidence, 97.5% after correction, p = 0.031
                 F(keep(nodes)) = 2.510 · F(reference) = 3.520
                 about 1,234 prompts would settle it

@@ -87,7 +87,7 @@ def of_outcome(outcome: FileOutcome, *, allow_inconclusive: bool = False) -> lis
     file = outcome_object(outcome)
     declared = outcome.program.claims if outcome.program is not None else ()
     names = {one.name.name: one.name.span for one in declared}
-    for numbers, claim in zip(file["claims"], FileContent(file).claims, strict=True):
+    for numbers, claim in zip(file["claims"], FileContent(file, checked=True).claims, strict=True):
         level = level_of(claim, allow_inconclusive)
         if level is not None:
             findings.append(

@@ -4,15 +4,14 @@
 
 Made from the JSON object alone, so that a report can be written anywhere and at any later time.
 
-    contents(json.loads(text))        # of what `check --format json` printed
-    content_of(outcome)               # of a check made now
+    contents(json.loads(text), checked=False)     # of what `check --format json` printed
+    content_of(outcome)                           # of a check made now
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from hashlib import sha256
-from json import dumps
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from pathdsl.report.content.claims import ClaimContent, counted
@@ -20,6 +19,7 @@ from pathdsl.report.content.lock import lock_content
 from pathdsl.report.content.method import checks, cost_text, norms_text, shared_method, store_text
 from pathdsl.report.content.quantities import families
 from pathdsl.report.content.rows import Object
+from pathdsl.report.data.hashed import result_hash
 from pathdsl.report.data.result import outcome_object
 from pathdsl.report.formulas.safe_mathml import plain_mathml
 from pathdsl.report.numbers import many
@@ -43,12 +43,14 @@ class FileContent:
     """Everything that a report says of one file; texts are "" where there is nothing to say.
 
     `tone` is good, open or bad. `faults` are the objects of diagnostics with a `place`. `stated`
-    are quantities and claims as formulas. `noise` says what `≈0` means. `short_hash` is of method,
-    quantities and claims.
+    are quantities and claims as formulas. `noise` says what `≈0` means. `provenance` says that
+    the numbers were read and not found, "" for those of a check made now.
     """
 
-    def __init__(self, file: Object, seconds: float | None = None) -> None:
-        """Of a JSON object; `seconds` is how long the check took."""
+    def __init__(self, file: Object, seconds: float | None = None, *, checked: bool) -> None:
+        """Of a JSON object; `seconds` is how long the check took, if it was `checked` now."""
+        self._file = file
+        self.provenance = "" if checked else _provenance(file)
         rounding = file.get("rounding") or 0.0
         tasks = {task["name"]: bool(task["read"]) for task in file.get("tasks", ())}
         lets = {name: (text, mathml) for name, text, _, mathml in _formulas(file, "let")}
@@ -73,10 +75,11 @@ class FileContent:
         less = f"below {rounding / 100:.0e}, less than the rounding of this dtype"
         self.noise = less if rounding else ""
         self.lock = lock_content(file)
-        # Of what came out and how, without where it was computed from and what is drawn of it.
-        lasting = ("methodology", "replaced", "quantities", "claims", "other_norms")
-        text = dumps({key: file[key] for key in lasting}, sort_keys=True)
-        self.short_hash = sha256(text.encode()).hexdigest()[:12]
+
+    @cached_property
+    def short_hash(self) -> str:
+        """The first twelve digits of `result_sha256`."""
+        return result_hash(self._file)[:12]
 
     @property
     def name(self) -> str:
@@ -89,9 +92,12 @@ class FileContent:
         return f"{self.circuit}: {self.title}" if self.circuit and self.title else self.circuit
 
 
-def contents(result: Object) -> tuple[FileContent, ...]:
-    """The content of every file of what `check --format json` prints."""
-    return tuple(FileContent(file) for file in result["files"])
+def contents(result: Object, *, checked: bool) -> tuple[FileContent, ...]:
+    """The content of every file of what `check --format json` prints.
+
+    `checked`: it is of a check made now, and was not read from anywhere.
+    """
+    return tuple(FileContent(file, checked=checked) for file in result["files"])
 
 
 def content_of(outcome: FileOutcome) -> FileContent:
@@ -100,7 +106,7 @@ def content_of(outcome: FileOutcome) -> FileContent:
     if file["cost"] is None and outcome.tally is not None:
         spent = outcome.self_checks
         file["cost"] = {"runs": 0, "copies": 0, "forwards": spent, "self_checks": spent}
-    return FileContent(file, outcome.seconds)
+    return FileContent(file, outcome.seconds, checked=True)
 
 
 def _formulas(file: Object, *kinds: str) -> Iterable[Formula]:
@@ -112,6 +118,15 @@ def _formulas(file: Object, *kinds: str) -> Iterable[Formula]:
                 latex=formula["latex"],
                 mathml=plain_mathml(formula.get("mathml", "")),
             )
+
+
+def _provenance(file: Object) -> str:
+    if "result_sha256" in file:
+        return "laid out from JSON, not checked"
+    return (
+        "laid out from JSON, not checked; an old result without a hash, so that nobody can tell "
+        "whether its numbers were changed"
+    )
 
 
 def _headline(file: Object) -> str:

@@ -2,7 +2,8 @@
 
 Numbers keep their full precision and are never NaN; what is undefined is null. Nothing in the
 object tells the time or names a place on the machine, so the same check gives the same bytes, but
-for `cost` and `store`, which say what was computed and what was known.
+for `cost` and `store`, which say what was computed and what was known. `result_sha256` is the hash
+of what came out (`hashed.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathdsl.lang.rules import name_of
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import escaped, visible
 from pathdsl.report.data.details import details, drawn
+from pathdsl.report.data.hashed import result_hash
 
 if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
@@ -62,10 +64,11 @@ def check_object(files: Sequence[Object], exit_code: ExitCode) -> Object:
 
 
 def file_object(outcome: FileOutcome) -> Object:
-    """One file; with the key `lock` where it was compared with its lock."""
-    if outcome.judgement is None:
-        return _came_out(outcome)
-    return outcome_object(outcome) | drawn(outcome)
+    """One file with its hash; with the key `lock` where it was compared with its lock."""
+    file = _came_out(outcome)
+    if outcome.judgement is not None:
+        file = outcome_object(outcome) | drawn(outcome)
+    return file | {"result_sha256": result_hash(file)}
 
 
 def outcome_object(outcome: FileOutcome) -> Object:
@@ -145,6 +148,7 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
         "terms": [
             fields_of(t, "text value") | {"prompts": _spread(t.prompts)} for t in claim.terms
         ],
+        "from_terms": claim.from_terms,
         "members": [_member(member) for member in claim.members],
         "prompts": _spread(claim.prompts),
         "parts": [fields_of(p, "field value n estimate interval satisfied") for p in claim.parts],

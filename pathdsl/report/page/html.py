@@ -23,8 +23,8 @@ from pathdsl.report.page.template import rendered, text_of
 __all__ = ["claim_key", "html"]
 
 
-def html(result: Object) -> str:
-    """The page of all files, ending in a line break; equal objects give equal texts."""
+def html(result: Object, checked: bool) -> str:
+    """The page of all files, `checked` now or read; equal objects give equal texts."""
     style, script = (text_of(f"report.{end}").strip() for end in ("css", "js"))
     policy = (
         f"default-src 'none'; style-src {_allowed(style)}; script-src {_allowed(script)}; "
@@ -33,7 +33,7 @@ def html(result: Object) -> str:
     return rendered(
         "report.html.jinja",
         {
-            "articles": [_article(file, n) for n, file in enumerate(result["files"], 1)],
+            "articles": [_article(file, n, checked) for n, file in enumerate(result["files"], 1)],
             # Both are the package's own texts, not data.
             "style": Markup(style),
             "script": Markup(script),
@@ -55,9 +55,9 @@ def claim_key(file: int, claim: int) -> str:
     return f"f{file}c{claim}"
 
 
-def _article(file: Object, number: int) -> Object:
+def _article(file: Object, number: int, checked: bool) -> Object:
     """One file for the template; a claim comes with its key in links and its forest plot."""
-    content, drawing = FileContent(file), file.get("drawing")
+    content, drawing = FileContent(file, checked=checked), file.get("drawing")
     keys = [claim_key(number, i) for i in range(1, len(content.claims) + 1)]
     units, picture = [], Markup("")
     if drawing:

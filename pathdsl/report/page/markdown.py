@@ -14,11 +14,11 @@ from pathdsl.report.page.template import rendered
 __all__ = ["markdown"]
 
 
-def markdown(result: Object) -> str:
-    """The report on all files; equal objects give equal texts."""
+def markdown(result: Object, checked: bool) -> str:
+    """The report on all files, `checked` now or read; equal objects give equal texts."""
     return rendered(
         "report.md.jinja",
-        {"files": contents(result)},
+        {"files": contents(result, checked=checked)},
         {"code": _code},
         lambda value: value if isinstance(value, Markup) else _marked(str(value)),
     )
