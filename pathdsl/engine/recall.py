@@ -176,8 +176,8 @@ class Recall:
 
     def _of(self, task: str) -> TaskKeys:
         if task not in self._tasks:
-            layernorm = self.planner.specs[task].layernorm
-            self._tasks[task] = TaskKeys(self._setting, self.planner.tasks[task], layernorm)
+            spec, rows = self.planner.specs[task], self.planner.tasks[task]
+            self._tasks[task] = TaskKeys(self._setting, rows, spec.layernorm, spec.treated)
         return self._tasks[task]
 
     def _keys(self, requests: Sequence[Request]) -> dict[Request, str]:

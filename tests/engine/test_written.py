@@ -15,6 +15,7 @@ from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.run.runner import Settings, execute, plan_cost
 from pathdsl.errors import EngineError, PlanError
 from pathdsl.graph.paths.pathset import FULL
+from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import load_program
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.readout import Measure
@@ -267,3 +268,17 @@ def test_only_what_is_read_is_computed() -> None:
     (copied,) = plans(adapter, [REFERENCE], [measure("copy_score(a0.h1, of: A)")])
     each = shape.d_model * (2 * shape.d_head + shape.d_vocab)
     assert plan_cost(copied, 8).readout == int(TASK.n_rows) * each
+
+
+def test_with_frozen_norms_a_direct_effect_is_a_difference_of_attributions() -> None:
+    """Only the treated head moves the logit then, and by what it writes more or less."""
+    adapter, _ = opened(GPT2)
+    program, _ = load_program("p.circuit", "path p = a1.h0 -> logits\n")
+    paths = Resolver(program, adapter.shape).path_set(program.paths["p"].path)
+    attributed, logit = measure("dla(a1.h0, t4)"), measure("logit(t4)")
+    for treated in (PAIRED, ZERO, MEAN):
+        run = treat(paths, treated)
+        found = values(adapter, [REFERENCE, run], [attributed, logit], frozen=True)
+        moved = [found[run, one] - found[REFERENCE, one] for one in (attributed, logit)]
+        np.testing.assert_allclose(moved[0], moved[1], rtol=0, atol=EXACT)
+        assert np.abs(moved[1]).max() > 0.01

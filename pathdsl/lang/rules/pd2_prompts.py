@@ -96,7 +96,8 @@ PROMPT_PAGES: tuple[Page, ...] = (
         name="not-one-plain-run",
         summary="A measure that reads one plain run is given a mixed one, or several.",
         why="`copy_score` sends the stream after the first layer through a head. Where paths carry "
-        "different inputs there is not one such stream but one for each path. `cosine(NODES, treated)` compares with one run, and a resampled value is several.",
+        "different inputs there is not one such stream but one for each path. `cosine(NODES, "
+        "treated)` compares with one run, and a resampled value is several.",
         repair="Read it on `reference`, or on `treated` where that is a prompt column.",
         failing=_check(
             "metric copies = copy_score(a1.h2, of: FIRST_B)",
