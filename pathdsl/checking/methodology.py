@@ -7,6 +7,7 @@ Source for what must be said: Miller et al. 2024 (arXiv:2407.08734); Zhang & Nan
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     from pathdsl.checking.options import CheckOptions
     from pathdsl.checking.prepare import Ready
     from pathdsl.engine.data.task import TaskSpec
+    from pathdsl.engine.lazy_model import LazyModel
     from pathdsl.plan.taskdata import TaskData
 
+
+__all__ = ["methodology", "weights_sha256"]
 
 MOST_SHOWN = 3
 """Tokens of one answer that are shown; the others are counted."""
@@ -33,11 +37,12 @@ TAIL = 0.025
 """Of 95 %, on one side."""
 
 
-def methodology(ready: Ready, facts: Mapping[str, str], options: CheckOptions) -> Mapping[str, str]:
+def methodology(ready: Ready, model: LazyModel, options: CheckOptions) -> Mapping[str, str]:
     """What a reader must know to redo the numbers, by name, in the order to print.
 
-    `facts`: those of the model, as `LoadedModel.facts`.
+    `model` is the one that was run.
     """
+    facts = model.facts
     said: dict[str, str] = {}
     said["model"] = ready.source.written
     if options.models:
@@ -47,6 +52,8 @@ def methodology(ready: Ready, facts: Mapping[str, str], options: CheckOptions) -
         for key in ("revision", "dtype", "attention", "device", "threads", "torch", "transformers")
         if facts.get(key)
     }
+    if model.weights:
+        said["weights"] = _weights_line(model.weights)
     shape = ready.resolver.shape
     said["graph"] = (
         f"{shape.family}: {shape.n_layers} layers, {shape.n_heads} heads"
@@ -88,11 +95,31 @@ def methodology(ready: Ready, facts: Mapping[str, str], options: CheckOptions) -
     return said
 
 
+def weights_sha256(weights: Mapping[str, str]) -> str:
+    """One hash of all weight files, by their names: that of the file where there is one.
+
+    Of several it is the sha256 of what `sha256sum` prints of them, sorted by name.
+    """
+    if len(weights) == 1:
+        return next(iter(weights.values()))
+    listed = "".join(f"{weights[name]}  {name}\n" for name in sorted(weights))
+    return sha256(listed.encode()).hexdigest()
+
+
+def _weights_line(weights: Mapping[str, str]) -> str:
+    what = next(iter(weights)) if len(weights) == 1 else f"{len(weights)} files"
+    return f"{what} sha256 {weights_sha256(weights)}"
+
+
 def _task_line(task: TaskData, spec: TaskSpec) -> str:
     facts = task.facts
+    count = f"{task.n_rows} prompts"
+    if "where" in facts:
+        count = f"{task.n_rows} of {facts['rows_before']} rows, where {facts['where']}"
     parts = [
-        f"{task.n_rows} prompts",
+        count,
         f"from {facts.get('data', '?')}",
+        *([facts["taken"]] if "taken" in facts else []),
         f"rows sha256 {facts.get('rows', '')[:12]}",
         f"reference {task.reference}",
         f"special tokens: {facts.get('special_tokens', 'none')}",

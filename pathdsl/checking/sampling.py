@@ -19,7 +19,8 @@ import numpy as np
 from pathdsl.errors import Diagnostic
 from pathdsl.lang.canonical import spelled
 from pathdsl.lang.defaults import meant
-from pathdsl.lang.method.claims import ENOUGH_PROMPTS, is_exact
+from pathdsl.lang.method.claims import ENOUGH_PROMPTS
+from pathdsl.lang.method.estimates import is_exact
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import fields_of, root_task, task_arguments
 from pathdsl.score.faults import warning

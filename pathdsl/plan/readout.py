@@ -59,6 +59,12 @@ class Measure:
         return self.record.reads in ("answer", "reference", "nothing") or self.record.scaled
 
     @property
+    def may_lack(self) -> bool:
+        """Whether it has no value in some runs: a constant has no attention pattern, a write of 0
+        has no direction, and a run of several inputs no prompt to copy from."""
+        return self.record.reads in ("head", "copy") or bool(self.run)
+
+    @property
     def at_position(self) -> bool:
         """Whether it is read where the metric reads, and not where its arguments say."""
         return self.record.reads not in ("head", "copy")

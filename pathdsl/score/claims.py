@@ -33,6 +33,7 @@ from pathdsl.score.results import ClaimResult, Verdict
 from pathdsl.score.split import parts_of
 from pathdsl.score.statistics.design import design_of, searched_rows
 from pathdsl.score.statistics.ends import Interval
+from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.intervals import Bootstrap
 from pathdsl.score.statistics.rounding import ULPS
 from pathdsl.score.statistics.verdict import (
@@ -47,7 +48,7 @@ from pathdsl.score.statistics.verdict import (
 )  # fmt: skip
 from pathdsl.score.unchanged import unchanged_prompts
 
-__all__ = ["Question", "judge_family"]
+__all__ = ["Question", "judge_family", "rule_of"]
 
 DEFAULT = 0.95
 
@@ -127,19 +128,24 @@ def judge_family(
 def _pose(question: Question, bootstrap: Bootstrap, confidence: float | None) -> _Posed:
     evaluator, node = bootstrap.evaluator, question.node
     undefined = bootstrap.undefined(node, confidence if confidence is not None else DEFAULT)
-    rule = Rule(
-        relation=question.relation,
-        threshold=question.threshold,
-        within=question.within or 0.0,
-        tolerance=0.0 if undefined else evaluator.tolerance(node) + ULPS * abs(question.threshold),
-        exact=not undefined and evaluator.allowance(node) == 0,
-    )
     return _Posed(
         question=question,
-        rule=rule,
+        rule=rule_of(question, evaluator, defined=not undefined),
         estimate=evaluator.estimate(node),
         undefined=undefined,
         interval=lru_cache(maxsize=None)(lambda level: bootstrap.interval(node, level)),
+    )
+
+
+def rule_of(question: Question, evaluator: Evaluator, *, defined: bool) -> Rule:
+    """What a question asks of its quantity, which has a value if it is `defined`."""
+    error = evaluator.tolerance(question.node) if defined else 0.0
+    return Rule(
+        relation=question.relation,
+        threshold=question.threshold,
+        within=question.within or 0.0,
+        tolerance=error + ULPS * abs(question.threshold) if defined else 0.0,
+        exact=defined and evaluator.allowance(question.node) == 0,
     )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pathdsl.errors import Diagnostic
 
 __all__ = [
-    "LONGEST_FORMULA", "ClaimResult", "FromTerms", "Judgement", "MemberResult", "OtherNorm",
-    "PartResult", "QuantityResult", "Spread", "TellingRow", "Term", "Verdict",
+    "LONGEST_FORMULA", "ClaimResult", "FromTerms", "Instead", "Judgement", "MemberResult",
+    "OtherNorm", "PartResult", "QuantityResult", "Spread", "TellingRow", "Term", "Verdict",
 ]  # fmt: skip
 
 
@@ -142,6 +142,20 @@ class PartResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Instead:
+    """A claim with no path (`none`) or all paths (`full`) in the place of the path set `of`.
+
+    `estimate` is None where it has no value; `satisfied` is None where it was not evaluated, since
+    that would have taken more runs. There is no interval: an estimate alone says it.
+    """
+
+    paths: Literal["none", "full"]
+    of: str
+    estimate: float | None
+    satisfied: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimResult(_Named):
     """One claim, or one member of it.
 
@@ -152,6 +166,7 @@ class ClaimResult(_Named):
     `prompts` is how the prompts' shares in the estimate are distributed, None where it is counted
     or no smooth function of means. `parts` are its values by label where its tasks are split.
     `unchanged` counts the prompts of `n` on which a treated value is the reference's own.
+    `instead`: what it would give for no path and for all paths, for each path set that it is about.
     `from_terms` says how the estimate is made of `terms`.
     """
 
@@ -179,6 +194,7 @@ class ClaimResult(_Named):
     prompts: Spread | None = None
     parts: tuple[PartResult, ...] = ()
     unchanged: int = 0
+    instead: tuple[Instead, ...] = ()
 
     @property
     def changes_with_norm(self) -> bool:

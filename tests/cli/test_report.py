@@ -127,7 +127,7 @@ def test_a_report_shows_the_lock_and_compares_with_it(folder: Path, capsys: Capt
 def test_a_report_takes_the_options_of_a_check(folder: Path, capsys: Capture) -> None:
     assert run("report", "x.circuit", "--only", "control", "--threads", "1", "--to", "md") == 0
     told = capsys.readouterr().out
-    assert "1 claim: 1 refuted as expected" in told and "threads: 1" in told
+    assert "1 of 2 claims judged: 1 refuted as expected" in told and "threads: 1" in told
     assert run("report", "x.circuit", "--only", "contrl", "--to", "md") == 2
     assert "did you mean `control`" in capsys.readouterr().err
     assert run("report", "x.circuit", "--only", "control", "--locked") == 2

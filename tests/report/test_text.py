@@ -126,7 +126,8 @@ def test_lines_fit_the_screen() -> None:
 
 def test_quiet_is_a_line_per_claim() -> None:
     told = text(View(quiet=True))
-    assert "  refuted       control  0.050  [0.020, 0.090]  wanted >= 0.8  as expected\n" in told
+    line = "  refuted       control  0.050  [0.020, 0.090]  wanted >= 0.8 at 95%  as expected\n"
+    assert line in told
     assert "Quantities" not in told and "Method" not in told
 
 

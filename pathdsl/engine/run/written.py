@@ -91,7 +91,9 @@ def written(
 
 OF_WRITES: dict[str, Callable[[Tensor], Tensor]] = {"norm": lambda own: own.norm(dim=-1)}
 OF_PAIRS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cosine": lambda own, other: (own * other).sum(-1) / (own.norm(dim=-1) * other.norm(dim=-1)),
+    "cosine": lambda own, other: (
+        (own * other).sum(-1) / (own.norm(dim=-1) * other.norm(dim=-1))
+    ).clamp(-1.0, 1.0),
 }
 """How each measure is computed of what is written, here and in a plain run: (tokens, d) each."""
 

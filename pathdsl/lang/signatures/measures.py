@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from pathdsl.lang import ast
@@ -19,6 +20,7 @@ from pathdsl.lang.signatures.kinds import (
     first,
     table,
 )
+from pathdsl.lang.signatures.ranges import ANY, NOT_BELOW_0, SHARE, Range
 
 __all__ = ["MEASURES", "TOP_TOKEN", "MeasureRecord", "columns_in", "nodes_in", "takes_nodes"]
 
@@ -34,6 +36,7 @@ class MeasureRecord(Signature):
     `scaled`: whether the final norm of this run is applied to what is written. `varied`: whether
     `robustness` tries it in the place of a metric. `reserved`: whether nothing else may have its
     name; measures that came after version 0.1 leave the name free, and a metric that has it wins.
+    `range`: where its values lie.
     """
 
     reads: Literal["answer", "reference", "head", "write", "copy", "nothing"]
@@ -43,6 +46,7 @@ class MeasureRecord(Signature):
     scaled: bool
     varied: bool
     reserved: bool
+    range: Range
 
     @property
     def exact(self) -> bool:
@@ -52,18 +56,18 @@ class MeasureRecord(Signature):
 
 _ANSWER = (first("answer", Kind.COLUMN),)
 _RUN = (first("run", Kind.RUN),)
-_ANSWERED: tuple[tuple[str, Unit, Literal["reals", "counts", "hits"], bool, bool], ...] = (
-    ("logit", "logits", "reals", False, False),
-    ("prob", "prob", "reals", True, True),
-    ("logprob", "nats", "reals", True, True),
-    ("rank", "none", "counts", True, False),
-    ("top1", "none", "hits", True, True),
+_ANSWERED: tuple[tuple[str, Unit, Literal["reals", "counts", "hits"], bool, bool, Range], ...] = (
+    ("logit", "logits", "reals", False, False, ANY),
+    ("prob", "prob", "reals", True, True, SHARE),
+    ("logprob", "nats", "reals", True, True, Range(-inf, 0.0)),
+    ("rank", "none", "counts", True, False, Range(1.0, inf)),
+    ("top1", "none", "hits", True, True, SHARE),
 )
 _NODE = first("node", Kind.NODES)
-_WRITTEN: tuple[tuple[str, tuple[Parameter, ...], str, Unit, bool], ...] = (
-    ("dla", _ANSWER, "dla(a9.h9, io)", "logits", True),
-    ("norm", (), "norm(a9.h9)", "none", False),
-    ("cosine", _RUN, "cosine(a9.h9, reference)", "none", False),
+_WRITTEN: tuple[tuple[str, tuple[Parameter, ...], str, Unit, bool, Range], ...] = (
+    ("dla", _ANSWER, "dla(a9.h9, io)", "logits", True, ANY),
+    ("norm", (), "norm(a9.h9)", "none", False, NOT_BELOW_0),
+    ("cosine", _RUN, "cosine(a9.h9, reference)", "none", False, Range(-1.0, 1.0)),
 )
 
 MEASURES = table(
@@ -71,14 +75,15 @@ MEASURES = table(
         MeasureRecord(
             name=name, parameters=_ANSWER, example=f"{name}(io)", reads="answer", unit=unit,
             values=values, vocabulary=vocabulary, scaled=False, varied=varied, reserved=True,
+            range=spans,
         )
-        for name, unit, values, vocabulary, varied in _ANSWERED
+        for name, unit, values, vocabulary, varied, spans in _ANSWERED
     ),
     *(
         MeasureRecord(
             name=name, parameters=_RUN, example=f"{name}(reference)", reads="reference",
             unit="nats", values="reals", vocabulary=True, scaled=False, varied=False,
-            reserved=True,
+            reserved=True, range=NOT_BELOW_0,
         )
         for name in ("kl", "reverse_kl")
     ),
@@ -93,13 +98,15 @@ MEASURES = table(
         scaled=False,
         varied=False,
         reserved=True,
+        range=SHARE,
     ),
     *(
         MeasureRecord(
             name=name, parameters=(_NODE, *others), example=example, reads="write", unit=unit,
             values="reals", vocabulary=False, scaled=scaled, varied=False, reserved=False,
+            range=spans,
         )
-        for name, others, example, unit, scaled in _WRITTEN
+        for name, others, example, unit, scaled, spans in _WRITTEN
     ),
     MeasureRecord(
         name="copy_score",
@@ -117,6 +124,7 @@ MEASURES = table(
         scaled=False,
         varied=False,
         reserved=False,
+        range=SHARE,
     ),
 )  # fmt: skip
 """The measures that a metric may name."""
@@ -131,6 +139,7 @@ TOP_TOKEN = MeasureRecord(
     scaled=False,
     varied=False,
     reserved=True,
+    range=NOT_BELOW_0,
 )
 """The id of the most likely token, which no metric names: scores of agreement read it."""
 

@@ -15,19 +15,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from pathdsl.report.content.claims import ClaimContent, counted
-from pathdsl.report.content.lock import lock_content
+from pathdsl.report.content.lock import lock_content, other_weights
 from pathdsl.report.content.method import checks, cost_text, norms_text, shared_method, store_text
+from pathdsl.report.content.path_sets import path_set_rows
 from pathdsl.report.content.quantities import families
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.hashed import result_hash
 from pathdsl.report.data.result import outcome_object
 from pathdsl.report.formulas.safe_mathml import plain_mathml
-from pathdsl.report.numbers import many
+from pathdsl.report.numbers import many, replaced_text, rows_text
 
 if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
 
-__all__ = ["FileContent", "Formula", "content_of", "contents"]
+__all__ = ["FileContent", "Formula", "content_of", "contents", "judged"]
 
 
 class Formula(NamedTuple):
@@ -45,6 +46,8 @@ class FileContent:
     `tone` is good, open or bad. `faults` are the objects of diagnostics with a `place`. `stated`
     are quantities and claims as formulas. `noise` says what `≈0` means. `provenance` says that
     the numbers were read and not found, "" for those of a check made now.
+    `path_sets` are those that claims are about, and `made_of` names and texts of the declarations
+    that they are made of. `other_weights` says that the lock beside the file is of other weights.
     """
 
     def __init__(self, file: Object, seconds: float | None = None, *, checked: bool) -> None:
@@ -61,9 +64,11 @@ class FileContent:
         self.headline = _headline(file)
         self.tone = {0: "good", 5: "open"}.get(file["exit_code"], "bad")
         self.scope = list(_scope(file))
-        self.replaced = ", ".join(f"{name} = {value}" for name, value in file["replaced"].items())
+        self.replaced = replaced_text(file["replaced"])
         self.faults = [_fault(fault) for fault in file["diagnostics"]]
         self.claims = [ClaimContent(claim, file, rounding) for claim in file["claims"]]
+        self.path_sets = path_set_rows(file)
+        self.made_of = [(one["name"], one["text"]) for one in file.get("made_of", ())]
         self.norms = norms_text(file)
         self.quantities = list(families(file["quantities"], lets, rounding / 100))
         self.metrics = list(_formulas(file, "metric"))
@@ -75,6 +80,7 @@ class FileContent:
         less = f"below {rounding / 100:.0e}, less than the rounding of this dtype"
         self.noise = less if rounding else ""
         self.lock = lock_content(file)
+        self.other_weights = other_weights(file)
 
     @cached_property
     def short_hash(self) -> str:
@@ -136,13 +142,22 @@ def _headline(file: Object) -> str:
             return "the file was not checked: see its faults"
         case 3:
             return "the check could not be finished"
-    claims = file["claims"]
+    claims, declared = file["claims"], file.get("declared_claims", 0)
     if not claims:
-        return "no claims"
+        return judged(0, declared) if declared else "no claims"
     texts = [text for _, text in counted((c["verdict"], c["as_expected"]) for c in claims)]
     if (file.get("lock") or {}).get("drifted"):
         texts.append("drifted from its lock")
-    return f"{many(len(claims), 'claim')}: {', '.join(texts)}"
+    return f"{judged(len(claims), declared)}: {', '.join(texts)}"
+
+
+def judged(count: int, declared: int) -> str:
+    """`4 claims`, or `1 of 4 claims judged` where the file makes more."""
+    return (
+        many(count, "claim")
+        if count >= declared
+        else f"{count:,} of {many(declared, 'claim')} judged"
+    )
 
 
 def _scope(file: Object) -> Iterable[str]:
@@ -150,7 +165,9 @@ def _scope(file: Object) -> Iterable[str]:
         yield f"model {model}"
     for task in file.get("tasks", ()):
         if task["read"]:
-            yield f"task {task['name']}, {many(task['prompts'], 'prompt')}"
+            prompts, where, taken = task["prompts"], task.get("where", ""), task.get("taken", "")
+            rows = rows_text(prompts, task.get("rows", prompts), where, taken)
+            yield f"task {task['name']}, {rows}"
 
 
 def _fault(diagnostic: Object) -> Object:

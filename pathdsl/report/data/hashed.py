@@ -19,7 +19,9 @@ from typing import Any
 
 __all__ = ["NOT_HASHED", "result_hash"]
 
-NOT_HASHED = ("path", "cost", "store", "exit_code", "lock", "lock_file", "result_sha256")
+NOT_HASHED = (
+    "path", "cost", "store", "exit_code", "lock", "lock_file", "locked_weights", "result_sha256",
+)  # fmt: skip
 """Keys of the object of a file. An exit code follows from claims and lock, and is recomputed."""
 _PLACES = ("span", "labels")
 """Keys of a diagnostic that hold where it stands; texts of labels are hashed."""

@@ -43,6 +43,11 @@ def read_result(text: str) -> Object:
         raise NotAResult(f"{fault.json_path}: {fault.message[:200]}")
     for i, file in enumerate(result["files"]):
         _vet_drawing(file.get("drawing"), f"$.files[{i}].drawing")
+        for j, drawing in enumerate(file.get("drawings", ())):
+            _vet_drawing(drawing, f"$.files[{i}].drawings[{j}]")
+        places = [place for claim in file["claims"] for place in claim.get("path_sets", ())]
+        if any(place >= len(file.get("path_sets", ())) for place in places):
+            raise NotAResult(f"$.files[{i}].claims: a claim names a path set that is not there")
     said = next(contradictions(result), "")
     for file in result["files"]:
         held = file.get("result_sha256")

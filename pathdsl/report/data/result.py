@@ -20,6 +20,7 @@ from pathdsl.lang.rules import name_of
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import escaped, visible
 from pathdsl.report.data.details import details, drawn
+from pathdsl.report.data.families import families_of, forms_of
 from pathdsl.report.data.hashed import result_hash
 
 if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
@@ -59,8 +60,12 @@ def schema() -> Object:
 
 def check_object(files: Sequence[Object], exit_code: ExitCode) -> Object:
     """What `check --format json` prints; `files` are made by `file_object`."""
-    code = int(exit_code)
-    return {"schema_version": SCHEMA_VERSION, "files": list(files), "exit_code": code}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "files": list(files),
+        "families": families_of(files),
+        "exit_code": int(exit_code),
+    }
 
 
 def file_object(outcome: FileOutcome) -> Object:
@@ -86,7 +91,7 @@ def _came_out(outcome: FileOutcome) -> Object:
         "replaced": dict(outcome.replaced),
         "diagnostics": [diagnostic_object(d, sources) for d in outcome.diagnostics],
         "quantities": [_quantity(q) for q in judgement.quantities] if judgement else [],
-        "claims": [_claim(c, outcome.tasks) for c in judgement.claims] if judgement else [],
+        "claims": _claims(outcome),
         "other_norms": dict(judgement.other_norms) if judgement else {},
         "proofs": [{"task": task, **proof_object(proof)} for task, proof in outcome.proofs],
         "cost": _cost(outcome),
@@ -138,6 +143,17 @@ def _quantity(quantity: QuantityResult) -> Object:
     }
 
 
+def _claims(outcome: FileOutcome) -> list[Object]:
+    """The claims; with the places of their path sets where a model was at hand."""
+    claims = outcome.judgement.claims if outcome.judgement is not None else ()
+    forms = forms_of(outcome)
+    objects = [_claim(c, outcome.tasks) | {"about": forms.get(c.name)} for c in claims]
+    if outcome.claimed is not None:
+        for one, places in zip(objects, outcome.claimed.by_claim, strict=True):
+            one["path_sets"] = list(places)
+    return objects
+
+
 def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
     other = claim.other_norm
     return {
@@ -152,6 +168,7 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
         "members": [_member(member) for member in claim.members],
         "prompts": _spread(claim.prompts),
         "parts": [fields_of(p, "field value n estimate interval satisfied") for p in claim.parts],
+        "instead": [fields_of(one, "paths of estimate satisfied") for one in claim.instead],
         "worst": [_prompt(row, tasks) for row in claim.worst],
         "notes": list(claim.notes),
         **fields_of(claim, "settle_n text"),

@@ -21,9 +21,11 @@ from pathdsl.report.page.template import rendered
 
 __all__ = ["latex"]
 
-MACRO_PARTS = ("", "Value", "Interval", "N", "Verdict", "Hash")
+MACRO_PARTS = ("", "Value", "Interval", "Confidence", "Sets", "N", "Verdict", "Hash")
 """What follows a claim's name in the names of its macros."""
-OWN_MACROS = ("Table", "Formulas", "Method", "Hash", "Scope", "Lock", "Source", "num")
+OWN_MACROS = (
+    "Table", "PathSets", "Formulas", "Method", "Hash", "Scope", "Lock", "Source", "num",
+)  # fmt: skip
 
 
 def latex(result: Object, checked: bool) -> str:

@@ -19,6 +19,7 @@ run's rounding of 0 is 0: a tie of the sign test, and counted against the claim 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import bdtr, bdtrc
@@ -28,7 +29,15 @@ from pathdsl.lang.signatures.calls import Arguments, resolve_arguments
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
-from pathdsl.score.quantity import Aggregate, Constant, RowOp, mean, requests, row_denominators
+from pathdsl.score.quantity import (
+    Aggregate,
+    Constant,
+    Counted,
+    RowOp,
+    mean,
+    requests,
+    row_denominators,
+)  # fmt: skip
 from pathdsl.score.rounds import Steps, ordered
 from pathdsl.score.session import Bindings
 from pathdsl.score.statistics.evaluate import Evaluator
@@ -60,10 +69,17 @@ def p_value(context: Context, call: ast.Call, bindings: Bindings) -> Steps:
         )
     means = [mean(each, task) for each in rows]
     yield ordered(requests(node) for node in means)
-    values = [_units(context.evaluator, node) for node in means]
-    if any(not np.isfinite(x).all() for x, _ in values):
-        return Constant(is_p=True, value=float("nan"), note=UNDEFINED)
-    return _TESTS[call.name](values, arguments)
+
+    def tested(means: Sequence[Aggregate]) -> Constant:
+        values = [_units(context.evaluator, node) for node in means]
+        if any(not np.isfinite(x).all() for x, _ in values):
+            return Constant(is_p=True, value=float("nan"), note=UNDEFINED)
+        return _TESTS[call.name](values, arguments)
+
+    counted = Counted(
+        subjects=(), means=tuple(means), again=lambda paths, other, means: tested(means)
+    )
+    return replace(tested(means), counted=counted)
 
 
 Sample = tuple[np.ndarray, np.ndarray]
