@@ -76,6 +76,7 @@ def report(
     A `.circuit` file is checked first. A `.json` file is only laid out: no model is read, and the
     report says so. One whose numbers were changed is refused.
     """
+    from pathdsl.checking.lock.pinned import with_unpinned
     from pathdsl.report.content.file import contents
     from pathdsl.report.formats import write
 
@@ -109,7 +110,7 @@ def report(
         )  # fmt: skip
         files_with([file], options)
         with result_store(off=no_cache or locked) as store:
-            outcome = checked(file, replace(options, store=store))
+            outcome = with_unpinned(checked(file, replace(options, store=store)))
         result = _object(outcome)
     text = write(result, to.value, checked=not is_read)
     if output is None:

@@ -12,8 +12,8 @@ from math import floor, isfinite, log10
 from pathdsl.graph.model.shape import ModelShape
 
 __all__ = [
-    "NOUGHT", "Pair", "apart", "digits", "groups_text", "many", "nothing_to_treat", "nought",
-    "p_text", "pair", "plain", "replaced_text", "rows_text", "shown",
+    "NOUGHT", "Pair", "apart", "digits", "distinct_prompts", "groups_text", "many",
+    "nothing_to_treat", "nought", "p_text", "pair", "plain", "replaced_text", "rows_text", "shown",
     "size_text", "spread_words", "wanted_text",
 ]  # fmt: skip
 
@@ -117,6 +117,11 @@ def wanted_text(relation: str, threshold: float | None, within: float | None) ->
 def many(count: int, word: str, words: str = "") -> str:
     """`1 claim`, `2 claims`, `1,000 claims`."""
     return f"{count:,} {word if count == 1 else words or word + 's'}"
+
+
+def distinct_prompts(n: int, rows: int) -> str:
+    """How many prompts were judged, `8 distinct prompts of 200` where some stand in many rows."""
+    return f"{n:,} distinct prompt{'s' if n != 1 else ''} of {rows:,}" if rows > n else f"{n:,}"
 
 
 def nothing_to_treat(count: int) -> str:

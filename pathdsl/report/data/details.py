@@ -157,6 +157,8 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
             "rows": int(task.facts.get("rows_before", task.n_rows)),
             "where": task.facts.get("where", ""),
             "taken": task.facts.get("taken", ""),
+            "distinct": task.n_distinct,
+            "near_copies": task.near_copies,
             "read": name in outcome.tasks_read,
             "first_row": task.row_ids[0],
             "tokens": {
