@@ -71,7 +71,8 @@ class QuantityResult(_Named):
     """One `let`, or one member of it; `estimate` is None where it is undefined.
 
     `n` is the number of prompts behind it, 0 for a quantity that is counted and not measured;
-    on `unchanged` of them a treated value is the reference's own.
+    on `unchanged` of them a treated value is the reference's own. `claimed`: whether a claim is
+    about it, or about something that it is a part of.
     """
 
     unit: str
@@ -83,6 +84,7 @@ class QuantityResult(_Named):
     members: tuple[MemberResult, ...] = ()
     notes: tuple[str, ...] = ()
     prompts: Spread | None = None
+    claimed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
