@@ -17,6 +17,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
+from pathdsl.score.statistics.alike import task_clusters
 from pathdsl.score.statistics.crossed import Table
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def methodology(ready: Ready, model: LazyModel, options: CheckOptions) -> Mappin
         said[f"treated {name}"] = f"{spec.treated}" if spec.treated is not None else "none declared"
         said[f"norm {name}"] = NORM_MODES[spec.layernorm].said
         said[f"average {name}"] = spec.average
+        if task.near_copies:
+            said[f"near copies {name}"] = _near_line(task)
         said[f"unseen {name}"] = _unseen_line(task, spec)
         if task.first_answers:
             said[f"tokens {name}"] = _tokens_line(task, spec)
@@ -118,6 +121,7 @@ def _task_line(task: TaskData, spec: TaskSpec) -> str:
         count = f"{task.n_rows} of {facts['rows_before']} rows, where {facts['where']}"
     parts = [
         count,
+        *_distinct(task),
         f"from {facts.get('data', '?')}",
         *([facts["taken"]] if "taken" in facts else []),
         f"rows sha256 {facts.get('rows', '')[:12]}",
@@ -133,11 +137,30 @@ def _task_line(task: TaskData, spec: TaskSpec) -> str:
     return "; ".join(parts)
 
 
+def _distinct(task: TaskData) -> list[str]:
+    """How many prompts are distinct, where some stand in several rows."""
+    if task.repeats is None:
+        return []
+    found = []
+    if task.n_distinct < task.n_rows:
+        found.append(f"{task.n_distinct} distinct prompts, each counted once")
+    if (n := len(np.unique(task.repeats.reference))) < task.n_distinct:
+        found.append(f"{n} distinct reference prompts")
+    return found
+
+
+def _near_line(task: TaskData) -> str:
+    """How many prompts are nearly the same: by design in templates, one by one by hand."""
+    of = task.n_rows
+    if task.repeats is not None:
+        of = len(np.unique(task.repeats.reference))
+    return f"{task.near_copies} of {of} prompts differ from another one in one token"
+
+
 def _unseen_line(task: TaskData, spec: TaskSpec) -> str:
     """What the sample is too small to hold: a share of n prompts is missed with (1 - share)^n."""
-    n = len(np.unique(task.clusters))
-    if task.crossed is not None:
-        n = Table(task.clusters, task.crossed).units
+    clusters, crossed = task_clusters(task)
+    n = len(np.unique(clusters)) if crossed is None else Table(clusters, crossed).units
     share = 1 - TAIL ** (1 / max(n, 1))
     of = f"values of `{spec.cluster}`" if spec.cluster else "prompts"
     return f"an effect on fewer than {100 * share:.2g}% of all {of} may not show at 95%"

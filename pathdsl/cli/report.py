@@ -83,6 +83,7 @@ def report(
     A `.circuit` file is checked first. A `.json` file is only laid out: no model is read, and the
     report says so. One whose numbers were changed is refused.
     """
+    from pathdsl.checking.lock.pinned import with_unpinned
     from pathdsl.report.content.file import contents
     from pathdsl.report.formats import format_of, write
 
@@ -123,7 +124,7 @@ def report(
         )  # fmt: skip
         files_with([file], options)
         with result_store(off=no_cache or locked) as store:
-            outcome = checked(file, replace(options, store=store))
+            outcome = with_unpinned(checked(file, replace(options, store=store)))
         result = _object(outcome)
     text = write(result, style, checked=not is_read, referee=referee)
     if output is None:

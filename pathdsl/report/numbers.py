@@ -12,9 +12,9 @@ from math import floor, isfinite, log10
 from pathdsl.graph.model.shape import ModelShape
 
 __all__ = [
-    "NOUGHT", "Pair", "apart", "digits", "groups_text", "many", "nothing_to_treat", "nought",
-    "p_text", "pair", "plain", "replaced_text", "rows_text", "share_text",
-    "shown", "size_text", "spread_words", "wanted_text",
+    "NOUGHT", "Pair", "apart", "digits", "distinct_prompts", "groups_text", "many",
+    "nothing_to_treat", "nought", "p_text", "pair", "plain", "replaced_text", "rows_text",
+    "share_text", "shown", "size_text", "spread_words", "wanted_text",
 ]  # fmt: skip
 
 Pair = Sequence[float]
@@ -136,6 +136,11 @@ def _percent(share: float) -> str:
     if share < 1 or 99 < share < 100:
         return f"{floor(share * 10) / 10:g}%"
     return f"{share:.0f}%"
+
+
+def distinct_prompts(n: int, rows: int) -> str:
+    """How many prompts were judged, `8 distinct prompts of 200` where some stand in many rows."""
+    return f"{n:,} distinct prompt{'s' if n != 1 else ''} of {rows:,}" if rows > n else f"{n:,}"
 
 
 def nothing_to_treat(count: int) -> str:

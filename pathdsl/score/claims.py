@@ -238,6 +238,7 @@ def _result(
         confidence=confidence,
         level=judged.level,
         n=design.n,
+        rows=design.n_written,
         unchanged=unchanged_prompts(node, evaluator.session.tasks),
         p_value=p_value,
         terms=terms_of(node, evaluator),

@@ -218,6 +218,7 @@ def _quantity(
         estimate=None if reason else finite(evaluator.estimate(node)),
         interval=interval.pair() if interval is not None else None,
         n=design.n,
+        rows=design.n_written,
         unchanged=unchanged_prompts(node, evaluator.session.tasks),
         confidence=CONFIDENCE,
         members=() if reason else members_of(node, bootstrap, CONFIDENCE),

@@ -70,15 +70,16 @@ class _Named:
 class QuantityResult(_Named):
     """One `let`, or one member of it; `estimate` is None where it is undefined.
 
-    `n` is the number of prompts behind it, 0 for a quantity that is counted and not measured;
-    on `unchanged` of them a treated value is the reference's own. `claimed`: whether a claim is
-    about it, or about something that it is a part of.
+    `n` is the number of distinct prompts behind it, in `rows` rows, 0 for a quantity that is
+    counted and not measured; on `unchanged` of them a treated value is the reference's own.
+    `claimed`: whether a claim is about it, or about something that it is a part of.
     """
 
     unit: str
     estimate: float | None
     interval: tuple[float, float] | None
     n: int
+    rows: int = 0
     unchanged: int = 0
     confidence: float = 0.95
     members: tuple[MemberResult, ...] = ()
@@ -131,8 +132,8 @@ class OtherNorm:
 class PartResult:
     """A claim's quantity on the rows whose label `field` has one value, without a verdict.
 
-    `n` counts these rows; `satisfied` says whether the estimate satisfies the claim, None where
-    the estimate is undefined.
+    `n` counts their distinct prompts; `satisfied` says whether the estimate satisfies the claim,
+    None where the estimate is undefined.
     """
 
     field: str
@@ -167,6 +168,7 @@ class ClaimResult(_Named):
     `tasks` are those that it reads. `other_norm` is None where it was judged in one norm mode only.
     `prompts` is how the prompts' shares in the estimate are distributed, None where it is counted
     or no smooth function of means. `parts` are its values by label where its tasks are split.
+    `n` counts distinct prompts, `rows` the rows that they stand in.
     `unchanged` counts the prompts of `n` on which a treated value is the reference's own.
     `instead`: what it would give for no path and for all paths, for each path set that it is about.
     `from_terms` says how the estimate is made of `terms`.
@@ -183,6 +185,7 @@ class ClaimResult(_Named):
     confidence: float | None
     level: float | None
     n: int
+    rows: int = 0
     p_value: float | None = None
     terms: tuple[Term, ...] = ()
     from_terms: FromTerms = None

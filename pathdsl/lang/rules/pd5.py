@@ -270,7 +270,8 @@ PAGES: tuple[Page, ...] = (
         "beginning of `take: 200` with the same seed. And tasks are resampled apart, so an "
         "interval over both is too narrow. "
         "Rows that were looked at before are known where they are written as a task, in the file "
-        "or in one that it uses. Parts of one task are not compared.",
+        "or in one that it uses. Parts of one task share rows by design; of these a prompt is told "
+        "where it stands in both under different ids.",
         repair="Draw one of them with another `seed:`, or split the rows by a label: "
         '`task judging = rows where split == "judge"`.',
         failing=_two_tasks("seed: 0"),
@@ -300,6 +301,22 @@ PAGES: tuple[Page, ...] = (
         repair="Begin the paths where the prompts differ, or leave the beginning open.",
         failing=_measured("let still = mean(LD(treat(input@END ~> logits)))"),
         passing=_measured("let moved = mean(LD(treat(input@S1 ~> logits)))"),
+    ),
+    Page(
+        code="PD519",
+        name="copies-of-prompts",
+        summary="Rows of a task are copies of others, token by token, under other ids.",
+        why="A model computes the same on the same prompt. Eight prompts, each written 25 times, "
+        "are eight pieces of evidence, and an interval of 200 would be five times too narrow. "
+        "Therefore a row that is in all that is read of it a copy of one before it counts once, "
+        "in estimates, n, intervals, tests and halves of searches; rows of one prompt that differ "
+        "in answers or labels are one cluster. Where the treated value is a prompt, pairs of the "
+        "reference and the treated prompt are compared. Told from one copy in twenty rows on; the "
+        "method section always says how many prompts are distinct. Many treated prompts beside few "
+        "reference prompts are no copies, but what they have in common is the reference run.",
+        repair="Write each prompt once. Where too few are left, take more. Rows that share a "
+        "reference prompt and differ in the treated one belong into one `cluster`.",
+        shown_by="tests/referee/test_rows.py::test_copies_are_told",
     ),
     Page(
         code="PD521",
@@ -367,4 +384,14 @@ PAGES: tuple[Page, ...] = (
         passing=sample(_CLAIM),
     ),
     *VACUOUS_PAGES,
+    Page(
+        code="PD529",
+        name="rows-without-a-hash",
+        summary="A file that is locked or reported reads rows from a file without `sha256:`.",
+        why="The circuit file then says where its rows lie and not which they are. Other rows "
+        "under the same name are judged, and only who compares with the lock sees it.",
+        repair='Add the hash that the help names, `jsonl("rows.jsonl", sha256: "…")`. `lock` and '
+        "`report` alone say this: while rows are being written the hash would be in the way.",
+        shown_by="tests/referee/test_rows.py::test_a_lock_asks_for_the_hash_of_rows",
+    ),
 )

@@ -138,7 +138,7 @@ def said(claim: ClaimContent) -> str:
     if not claim.as_expected:
         judged = f"{claim.verdict}, not as expected ({claim.expected})"
     at = f" at {claim.confidence} confidence" if claim.confidence else ", no confidence asked"
-    prompts = f", n = {claim.n:,}" if claim.n else ""
+    prompts = f", n = {claim.n_text}" if claim.n else ""
     return f"claim `{claim.name}`: {judged}: {claim.numbers}, wanted {claim.wanted}{at}{prompts}"
 
 

@@ -9,7 +9,14 @@ from itertools import product
 from pathdsl.report.content.path_sets import sets_of
 from pathdsl.report.content.rows import Measured, Object, WorstOf, split_name, spread_of
 from pathdsl.report.formulas.safe_mathml import plain_mathml
-from pathdsl.report.numbers import apart, nothing_to_treat, p_text, shown, wanted_text
+from pathdsl.report.numbers import (
+    apart,
+    distinct_prompts,
+    nothing_to_treat,
+    p_text,
+    shown,
+    wanted_text,
+)
 
 __all__ = ["ClaimContent", "PartRow", "PromptRow", "bounds", "counted", "declaration"]
 
@@ -48,10 +55,11 @@ class ClaimContent(WorstOf):
     """A claim of a file in texts. `tone` is good, open or bad; `expectation` is "" for as usual.
 
     `confidence` is `95%`, or "" where none was asked, and `asked` the same for one line, `at 95%`.
-    `path_sets` are those that it is about. `spread` says how the claim is distributed
-    over prompts, `spreads` the same of each of its averages; `parts` are its values by the label
-    that `parts_title` names. `other_norm` is the verdict in the other norm mode where it is another
-    one, `settle` how many prompts would settle it. `instead` is what no path and all paths give.
+    `n_text` says how many prompts there were, "" for none. `path_sets` are those that it is about.
+    `spread` says how the claim is distributed over prompts, `spreads` the same of each of its
+    averages; `parts` are its values by the label that `parts_title` names. `other_norm` is the
+    verdict in the other norm mode where it is another one, `settle` how many prompts would settle
+    it. `instead` is what no path and all paths give.
     """
 
     def __init__(self, claim: Object, file: Object, rounding: float) -> None:
@@ -71,6 +79,7 @@ class ClaimContent(WorstOf):
         self.confidence = f"{asked * 100:g}%" if asked is not None else ""
         self.asked = f"at {self.confidence}" if self.confidence else "no confidence"
         self.n: int = claim["n"]
+        self.n_text = _n_text(claim)
         self.scope = _scope(claim)
         p = p_text(p_value) if p_value is not None else ""
         self.p_value = p.removeprefix("p ").removeprefix("= ")
@@ -154,8 +163,12 @@ def _expectation(claim: Object) -> str:
     return "" if claim["verdict"] == "supported" else "as expected"
 
 
+def _n_text(claim: Object) -> str:
+    return distinct_prompts(claim["n"], claim.get("rows", 0)) if claim["n"] else ""
+
+
 def _scope(claim: Object) -> str:
-    parts = [f"n = {claim['n']:,}"] if claim["n"] else []
+    parts = [f"n = {_n_text(claim)}"] if claim["n"] else []
     if claim.get("unchanged"):
         parts.append(nothing_to_treat(claim["unchanged"]))
     if claim["confidence"] is None:

@@ -181,7 +181,9 @@ def _scope(file: Object) -> Iterable[str]:
         if task["read"]:
             prompts, where, taken = task["prompts"], task.get("where", ""), task.get("taken", "")
             rows = rows_text(prompts, task.get("rows", prompts), where, taken)
-            yield f"task {task['name']}, {rows}"
+            distinct = task.get("distinct", prompts)
+            more = f", {distinct:,} distinct" if distinct < prompts else ""
+            yield f"task {task['name']}, {rows}{more}"
 
 
 def _fault(diagnostic: Object) -> Object:

@@ -161,6 +161,8 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
             "taken": task.facts.get("taken", ""),
             "data": task.facts.get("data", ""),
             "sha256": task.facts.get("rows", ""),
+            "distinct": task.n_distinct,
+            "near_copies": task.near_copies,
             "read": name in outcome.tasks_read,
             "first_row": task.row_ids[0],
             "tokens": {

@@ -137,7 +137,7 @@ def proof_object(proof: Proof) -> Object:
 
 def _quantity(quantity: QuantityResult) -> Object:
     return {
-        **fields_of(quantity, "name unit estimate interval n unchanged confidence claimed"),
+        **fields_of(quantity, "name unit estimate interval n rows unchanged confidence claimed"),
         "members": [_member(member) for member in quantity.members],
         "notes": list(quantity.notes),
         "prompts": _spread(quantity.prompts),
@@ -163,7 +163,7 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
         **fields_of(
             claim, "name verdict expected as_expected estimate interval relation threshold"
         ),
-        **fields_of(claim, "within confidence level n unchanged p_value"),
+        **fields_of(claim, "within confidence level n rows unchanged p_value"),
         "terms": [
             fields_of(t, "text value") | {"prompts": _spread(t.prompts)} for t in claim.terms
         ],

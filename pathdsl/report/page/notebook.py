@@ -73,7 +73,7 @@ def _claim(claim: ClaimContent) -> list[str]:
     return [
         f'<b style="color:{COLOURS[claim.tone]}">{escape(word)}</b>',
         *map(escape, cells),
-        f"{claim.n:,}" if claim.n else "",
+        claim.n_text,
     ]
 
 
