@@ -19,6 +19,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.method.families import MANY_COPIES
 from pathdsl.lang.signatures.methods import correction_of
 from pathdsl.lang.syntax.parse import parse
+from pathdsl.lang.walk import walk
 from pathdsl.report.content.claims import ClaimContent, bounds, declaration
 from pathdsl.report.content.method import norms_text
 from pathdsl.report.content.path_sets import PathSetRow
@@ -28,9 +29,11 @@ from pathdsl.report.numbers import many, nothing_to_treat, share_text, shown
 __all__ = ["Point", "RefereeContent", "RefereeSection", "referee_content"]
 
 NOT_KNOWN = "not known: the result is of an earlier version"
-MOST_CLAIMS, MOST_CONTROLS, MOST_TASKS, MOST_NAMES = 9, 3, 2, 8
-"""Claims (loops as one), controls, tasks and names of one list that are shown; else counted."""
-LIMITS = "what was looked at before the file was written; whether its names and sentences are true"
+MOST_CLAIMS, TELLING = 9, 6
+"""Claims, loops as one, that are shown; of more than these the most telling ones alone."""
+MOST_CONTROLS, MOST_TASKS, MOST_NAMES = 3, 2, 8
+"""Controls, tasks and names of one list that are shown; others are counted."""
+LIMITS = "what was looked at before the file was written, nor whether its names are true"
 
 
 class Point(NamedTuple):
@@ -114,6 +117,7 @@ def referee_content(
     families = [_Family(file, some, claims) for some in places.values()]
     sections = (
         _claimed(file, families),
+        _metrics(file),
         _controls(file, families),
         _prompts(file),
         _chances(file, families),
@@ -141,7 +145,7 @@ def _claimed(file: Object, families: Sequence[_Family]) -> RefereeSection:
     shown_ones, rest = list(families), ""
     if len(families) > MOST_CLAIMS:
         ranked = sorted(families, key=_Family.rank)
-        shown_ones, others = ranked[: MOST_CLAIMS - 1], ranked[MOST_CLAIMS - 1 :]
+        shown_ones, others = ranked[:TELLING], ranked[TELLING:]
         claims = [claim for family in others for claim in family.contents]
         counts = Counter(f"{c.verdict} {c.expectation}".rstrip() for c in claims)
         said = ", ".join(f"{count:,} {words}" for words, count in counts.items())
@@ -153,18 +157,20 @@ def _claimed(file: Object, families: Sequence[_Family]) -> RefereeSection:
     ]
     if old:
         rest = "; ".join(text for text in (rest, f"{' and '.join(old)}: {NOT_KNOWN}") if text)
-    model = file["methodology"].get("model", "")
-    title = f"What is claimed of {model}" if model else "What is claimed"
+    model = file["methodology"].get("model", "the model")
+    title = f"What is claimed of {model}"
+    if any(_answers(one, paths) for one in file["claims"] for paths in ("none", "full")):
+        title += "; would no path (none) or all paths (full) do as well?"
     return RefereeSection(title, tuple(map(_claim, shown_ones)), rest)
 
 
 def _claim(family: _Family) -> Point:
     first, found = family.weakest, family.contents
     of = f" (worst of {len(first.members):,})" if first.members else ""
-    number = f"{first.numbers}{of}, wanted {first.wanted} {first.asked}"
+    number = f"{first.numbers}{of} {first.asked}"
     if len(found) > 1:
         number = f"weakest {split_name(first.name)[1]} {number}"
-    parts = (_on, _sizes, _instead, _against, _parts)
+    parts = (_sizes, _on, _instead, _against, _parts)
     more = tuple(said for part in parts for said in part(family))
     verdicts = Counter(f"{one.verdict} {one.expectation}".rstrip() for one in found)
     verdict = ", ".join(
@@ -172,21 +178,35 @@ def _claim(family: _Family) -> Point:
     )
     tones = {one.tone for one in found}
     tone = next(one for one in ("bad", "open", "good") if one in tones)
-    return Point(family.name, verdict, tone, number, more)
+    return Point(family.name, verdict, tone, f"{number}, {_asked(family)}", more)
+
+
+def _asked(family: _Family) -> str:
+    """The comparison as written, with the lets that it names; the number wanted where it is not."""
+    written, text = _written(family)
+    if written is None:
+        return f"wanted {family.weakest.wanted}"
+    start, end = written.left.span.start, (written.within or written.right).span.end
+    lets = {one["name"]: one["text"] for one in family.file["formulas"] if one["kind"] == "let"}
+    names = (node.name for node in walk(written) if isinstance(node, ast.Name))
+    named = [lets[name].removeprefix("let ") for name in dict.fromkeys(names) if name in lets]
+    where = f" where {', '.join(named)}" if named else ""
+    return " ".join(f"{text[start:end]}{where}".split())
+
+
+def _written(family: _Family) -> tuple[ast.ClaimDecl | None, str]:
+    """A claim as the file declares it, and its text; None where the result does not hold it."""
+    text = declaration(family.objects[0]["name"], family.file).get("text", "")
+    statements = parse(text, "claim")[0].statements if text else ()
+    if len(statements) == 1 and isinstance(written := statements[0], ast.ClaimDecl):
+        return written, text
+    return None, ""
 
 
 def _on(family: _Family) -> Iterator[str]:
-    """On how many prompts, and how many of them satisfy the claim by themselves."""
-    claim, spread = family.weakest_object, family.weakest_object.get("prompts") or {}
-    alone = spread.get("satisfied")
-    if not claim["n"]:
-        yield "of no prompt"
-    elif alone is None:
-        yield f"n = {claim['n']:,}"
-    else:
-        yield f"{alone:,} of {spread['n']:,} prompts alone"
-        if spread["n"] != claim["n"]:
-            yield f"n = {claim['n']:,}"
+    """On how many prompts."""
+    first, claim = family.weakest, family.weakest_object
+    yield f"n = {first.n_text}" if first.n_text else "of no prompt"
     if claim.get("unchanged"):
         yield nothing_to_treat(claim["unchanged"])
 
@@ -230,14 +250,15 @@ def _instead(family: _Family) -> Iterator[str]:
     for paths in ("none", "full"):
         if len(family.objects) > 1:
             asked = sum(bool(_answers(one, paths)) for one in family.objects)
-            said += [f"{paths} holds in {family.satisfied_by(paths):,} of {asked:,}"] * bool(asked)
+            if asked:
+                said.append(f"{paths} {family.satisfied_by(paths):,} of {asked:,}")
             continue
         for one in _answers(family.objects[0], paths):
             of = f" for {one['of']}" if len(_answers(family.objects[0], paths)) > 1 else ""
             value = "" if one["estimate"] is None else f" {shown(one['estimate'], None, noise)}"
-            said.append(f"{paths}{of}{value} {'holds' if one['satisfied'] else 'fails'}")
-    if said:
-        yield f"instead: {', '.join(said)}"
+            said.append(f"{paths}{of}{value} {'yes' if one['satisfied'] else 'no'}")
+    if said and not family.is_control:
+        yield ", ".join(said)
 
 
 def _against(family: _Family) -> Iterator[str]:
@@ -250,9 +271,10 @@ def _against(family: _Family) -> Iterator[str]:
         if not others:
             yield "compared with random sets itself"
             return
-        more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
-        name = family.file["claims"][others[0]]["name"]
-        yield f"control `{name}` {_scored(family.file, others[0])}{more}"
+        more = f", {len(others) - 1:,} more" if len(others) > 1 else ""
+        claim = family.file["claims"][others[0]]
+        failed = "" if claim["as_expected"] else " NOT as expected"
+        yield f"control {_scored(family.file, others[0])}{failed}{more}"
 
 
 def _scored(file: Object, place: int) -> str:
@@ -271,6 +293,13 @@ def _margin(claim: Object) -> tuple[bool, float]:
         low = bounds(claim)[0]
         margin = estimate - low if claim["relation"].startswith(">") else low - estimate
     return claim["as_expected"], -margin if claim["expected"] == "refuted" else margin
+
+
+def _metrics(file: Object) -> RefereeSection:
+    """What the metrics are: their names are the author's."""
+    texts = [one["text"] for one in file.get("formulas", ()) if one["kind"] == "metric"]
+    said = "; ".join(" ".join(text.removeprefix("metric ").split()) for text in texts)
+    return RefereeSection("Metrics", (Point("", "", "", said, ()),) if said else (), "")
 
 
 # ------------------------------------------------------------------------------- controls
@@ -324,13 +353,15 @@ def _task(file: Object, task: Object) -> Point:
         count = f"{distinct:,} distinct of {many(prompts, 'prompt')}"
     if task.get("near_copies"):
         count += f", {task['near_copies']:,} of them one token apart"
-    where = "filter not known"
-    if "where" in task:
-        left = f" of {task.get('rows', prompts):,} rows"
-        where = f"where {task['where']}{left}" if task["where"] else "no filter"
-    source = f"from {task['data']}" if "data" in task else method.get(f"task {name}", "")
-    digest = f"rows sha256 {task['sha256'][:12]}" if task.get("sha256") else ""
-    text = "; ".join(t for t in (count, source, task.get("taken", ""), where, digest) if t)
+    if "data" in task:
+        where = "no filter"
+        if task["where"]:
+            where = f"{prompts:,} of {task['rows']:,} rows, where {task['where']}"
+        digest = f"rows sha256 {task['sha256'][:12]}"
+        texts = (count, f"from {task['data']}", task["taken"], where, digest)
+    else:  # an older result says it in one line, if at all
+        texts = (count, method.get(f"task {name}", "source and filter not known"))
+    text = "; ".join(said for said in texts if said)
     more = []
     for kind in ("treated", "norm", "average", "unseen"):
         said = method.get(f"{kind} {name}", method.get(kind))
@@ -371,9 +402,8 @@ def _by_chance(claim: Object) -> bool:
 
 def _is_corrected(family: _Family) -> bool:
     """Whether the levels or p-values of a claim's members are corrected for their number."""
-    text = declaration(family.objects[0]["name"], family.file).get("text", "")
-    statements = parse(text, "claim")[0].statements if text else ()
-    if len(statements) == 1 and isinstance(written := statements[0], ast.ClaimDecl):
+    written, _ = _written(family)
+    if written is not None:
         return bool(correction_of(written))
     levels = ((claim["level"], claim["confidence"]) for claim in family.objects)
     return any(level is not None and level != asked for level, asked in levels)
@@ -442,12 +472,12 @@ def _limits(file: Object) -> RefereeSection:
     if file["exit_code"] in (2, 3):
         return RefereeSection("", (), "")
     norms = norms_text(file)
-    mode = "" if norms else "the norm mode (`--both-norms`); "
+    mode = "" if norms else "norm mode, "
     varied = f"{mode}treated value, positions, direction, seeds (`pathdsl robustness`)"
     points = (
         *([Point("", "", "", norms, ())] if norms else []),
         Point("", "", "", f"not varied here: {varied}", ()),
-        Point("", "", "", f"no report can tell: {LIMITS}", ()),
+        Point("", "", "", f"no report knows {LIMITS}", ()),
     )
     return RefereeSection("What is not known", points, "")
 

@@ -1,8 +1,8 @@
 """The section for a referee as text: one screen of lines.
 
-What is claimed of bundled("induction-2l")
-  sufficient: supported, 1.000 [0.999, 1.000], wanted >= 0.99 at 95%; 128 of 128 prompts alone
-    main: 2 of 8 nodes, 7% of edges · instead: none 0.000 does not, full 1.00 satisfies it
+What is claimed of bundled("induction-2l"); would no path (none) or all paths (full) do as well?
+  sufficient: supported, 1.000 [1.000, 1.000] at 95%, faithfulness(main) >= 99%
+    main: 2 of 8 nodes, 7% of edges · n = 128 · none 0 no, full 1.000 yes · control ≈0
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ __all__ = ["referee"]
 
 _INDENT = "  "
 MOST_LINES = 2
-"""Lines of what is said first, and of what is said second, of anything but claims."""
+"""Lines of what is said first, and of what is said second."""
 LONGEST_NAME = 36
-"""Columns of the name of a path set."""
+"""Columns of the name of a claim or a path set, so that no name hides a number."""
 
 
 def referee(result: Mapping[str, Any], checked: bool, view: View | None = None) -> str:
@@ -47,26 +47,20 @@ def _section(section: RefereeSection, view: View) -> list[str]:
         text = _few(f"{section.title}: {first.text}", view, "")
         title = f"{section.title}:"
         return [view.heading(title) + text[0].removeprefix(title), *text[1:]]
-    lines = [view.heading(section.title)]
+    lines = [view.heading(line) for line in _few(section.title, view, "")]
     for point in section.points:
         lines += _claim(point, view) if point.verdict else _point(point, view)
-    return [*lines, *([_INDENT + section.rest] if section.rest else [])]
+    return [*lines, *(_few(section.rest, view, _INDENT) if section.rest else [])]
 
 
 def _claim(point: Point, view: View) -> list[str]:
-    """Name, verdict and number, and what is behind them; no part is broken that fits a line."""
-    lead = f"{point.name}: {point.verdict}"
-    room = view.width - 2 * len(_INDENT)
-    lines = [""]
-    for part in (f"{lead}, {point.text}", *(_short(part) for part in point.more)):
-        joined = f"{lines[-1]} · {part}" if lines[-1] else part
-        if len(joined) <= room:
-            lines[-1] = joined
-        else:
-            lines += [clip(part, room)]
-    coloured = f"{point.name}: {view.paint(point.verdict, TONES[point.tone])}"
-    first, *others = [line for line in lines if line]
-    return [_INDENT + first.replace(lead, coloured, 1), *(2 * _INDENT + line for line in others)]
+    """Name, verdict, number and what was asked; below it what is behind them."""
+    name = clip(point.name, LONGEST_NAME)
+    lead = f"{name}: {point.verdict}"
+    first, *others = _few(f"{lead}, {point.text}", view, _INDENT)
+    coloured = f"{name}: {view.paint(point.verdict, TONES[point.tone])}"
+    second = " · ".join(map(_short, point.more))
+    return [first.replace(lead, coloured, 1), *others, *_few(second, view, 2 * _INDENT)]
 
 
 def _short(part: str) -> str:
@@ -83,9 +77,8 @@ def _point(point: Point, view: View) -> list[str]:
 
 def _few(text: str, view: View, indent: str) -> list[str]:
     """Wrapped text of few lines, the last one cut where there are more."""
-    lines = paragraph(text, view, indent, "  ").split("\n")
+    lines = paragraph(text, view, indent, "    ").split("\n")
     if len(lines) <= MOST_LINES:
         return lines
     rest = " ".join(line.strip() for line in lines[MOST_LINES - 1 :])
-    cut = clip(rest, view.width - len(indent) - 2)
-    return [*lines[: MOST_LINES - 1], f"{indent}  {cut}"]
+    return [*lines[: MOST_LINES - 1], f"{indent}    {clip(rest, view.width - len(indent) - 4)}"]
