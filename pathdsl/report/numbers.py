@@ -123,7 +123,7 @@ def share_text(counts: Sequence[tuple[int, int]]) -> str:
     """The shares of several counts, each with what it is of, in percent; 100% is all of it.
 
     >>> share_text([(287, 479)]), share_text([(1, 479), (478, 479)])
-    ('60%', '0.2% to 99.8%')
+    ('60%', '0.2% to 99.7%')
     """
     shares = [100 * count / of if of else 0.0 for count, of in counts]
     return " to ".join(dict.fromkeys(map(_percent, (min(shares), max(shares)))))

@@ -79,7 +79,7 @@ def page_of(file: dict[str, Any]) -> RefereeContent:
 def answers(file: dict[str, Any]) -> dict[str, str]:
     """Everything that each section says, by its title."""
     return {
-        section.title.split(" of ")[0]: "\n".join(
+        section.title.split(" of bundled")[0]: "\n".join(
             f"{p.name}: {p.verdict}, {p.text} · {' · '.join(p.more)}" for p in section.points
         )
         + section.rest
