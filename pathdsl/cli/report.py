@@ -31,7 +31,7 @@ from pathdsl.cli.options import (
     Threads,
     read_options,
 )
-from pathdsl.cli.output import err, out
+from pathdsl.cli.output import err, out, view_of
 from pathdsl.cli.saved import save
 from pathdsl.cli.store import result_store
 from pathdsl.errors import ExitCode
@@ -86,6 +86,7 @@ def report(
     from pathdsl.checking.lock.pinned import with_unpinned
     from pathdsl.report.content.file import contents
     from pathdsl.report.formats import format_of, write
+    from pathdsl.report.text.referee import referee as referee_text
 
     style = to.value if to is not None else "text" if referee else "html"
     if ("referee" if referee else "report") not in format_of(style).makers:
@@ -126,7 +127,10 @@ def report(
         with result_store(off=no_cache or locked) as store:
             outcome = with_unpinned(checked(file, replace(options, store=store)))
         result = _object(outcome)
-    text = write(result, style, checked=not is_read, referee=referee)
+    if referee and to is None and output is None:  # for whoever sits before the terminal
+        text = referee_text(result, not is_read, view_of())
+    else:
+        text = write(result, style, checked=not is_read, referee=referee)
     if output is None:
         out(text)
     else:

@@ -73,10 +73,12 @@ def controls_of(program: Program) -> Controls:
     comparing = [c for c in claims if _compares(c) or (c in held and _by_chance(c))]
     like = [c for c in claims if c.said.random or (c.refuted and held)]
     like = [c for c in like if c not in comparing]
+    inside = {c.name: _inside(c.said) for c in comparing}
+    failing = [(c.name, said) for c in like if c.said.random and (said := _failing(c)) is not None]
     of = {
         claim.name: (
-            *(c.name for c in comparing if c is claim or _inside(c.said) & claim.said.terms.keys()),
-            *(c.name for c in like if not _reason(program, c, [claim])),
+            *(c.name for c in comparing if c is claim or inside[c.name] & claim.said.terms.keys()),
+            *(name for name, fails in failing if _is_control_of(fails, claim.imitated)),
         )
         for claim in held
     }
@@ -243,9 +245,7 @@ def _reason(program: Program, control: _Claim, held: list[_Claim]) -> str:
     """Why a claim is a control of none of those held; "" for one that is."""
     if not control.said.random:
         return f"`{control.name}` is about no random set"
-    # What is said of P where it is said of the random set: it has to fail for a control to hold.
-    like = control.imitated
-    fails = None if like is None else like if control.refuted else like.turned
+    fails = _failing(control)
     best, rank = "", 0
     for claim in held:
         asked = claim.imitated
@@ -259,6 +259,19 @@ def _reason(program: Program, control: _Claim, held: list[_Claim]) -> str:
             if at > rank:
                 best, rank = text, at
     return best or _elsewhere(program, control, held)
+
+
+def _is_control_of(fails: Said, asked: Said | None) -> bool:
+    """Whether what fails where a control holds is what a claim says, or less."""
+    if asked is None or fails.asks != asked.asks:
+        return False
+    return _same(fails, asked) and _no_harder(fails, asked)
+
+
+def _failing(control: _Claim) -> Said | None:
+    """What is said of P where it is said of the random set: it fails where a control holds."""
+    like = control.imitated
+    return like if like is None or control.refuted else like.turned
 
 
 def _elsewhere(program: Program, control: _Claim, held: list[_Claim]) -> str:

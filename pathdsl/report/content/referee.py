@@ -358,9 +358,9 @@ def _task(file: Object, task: Object) -> Point:
         if task["where"]:
             where = f"{prompts:,} of {task['rows']:,} rows, where {task['where']}"
         digest = f"rows sha256 {task['sha256'][:12]}"
-        texts = (count, f"from {task['data']}", task["taken"], where, digest)
+        texts = [count, f"from {task['data']}", task["taken"], where, digest]
     else:  # an older result says it in one line, if at all
-        texts = (count, method.get(f"task {name}", "source and filter not known"))
+        texts = [count, method.get(f"task {name}", "source and filter not known")]
     text = "; ".join(said for said in texts if said)
     more = []
     for kind in ("treated", "norm", "average", "unseen"):
