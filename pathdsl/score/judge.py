@@ -20,6 +20,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.method.ranges import REPAIR, decided
 from pathdsl.lang.only import asked_name, is_asked, judged_with
 from pathdsl.lang.program import Program
+from pathdsl.lang.reach import reach
 from pathdsl.lang.signatures.calls import resolve_arguments
 from pathdsl.lang.signatures.methods import METHODS
 from pathdsl.lang.signatures.relations import RELATIONS
@@ -33,7 +34,14 @@ from pathdsl.score.instead import Beside, Side
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.places import place_of
 from pathdsl.score.prompts import prompt_shares, spread
-from pathdsl.score.quantity import Constant, Scalar, difference, is_constant, notes_of
+from pathdsl.score.quantity import (
+    Constant,
+    Scalar,
+    difference,
+    inner_first,
+    is_constant,
+    notes_of,
+)  # fmt: skip
 from pathdsl.score.remarks import is_no_interval
 from pathdsl.score.results import ClaimResult, Judgement, QuantityResult
 from pathdsl.score.rounds import Steps, drive
@@ -104,8 +112,10 @@ def judge(
     evaluator = lowering.context.evaluator
     bootstrap = _bootstrap((), evaluator, bootstraps)
     quantities = []
+    told = _Told(program, [node for (kind, _, _), node in found.items() if kind == "claim"])
     for i, let in enumerate(lets):
-        quantities.append(_quantity(let, found["let", i, ""], bootstrap, units))
+        made = _quantity(let, found["let", i, ""], bootstrap, units)
+        quantities.append(replace(made, claimed=told.holds(let.decl, found["let", i, ""])))
         diagnostics += _undefined(quantities[-1], let.decl.name)
         silent += _silent(quantities[-1], let.decl.name)
         bootstrap.forget()
@@ -149,6 +159,24 @@ def judge(
     return Judgement(
         quantities=tuple(quantities), claims=tuple(results), diagnostics=tuple(diagnostics)
     )
+
+
+class _Told:
+    """What claims are about: the quantities that stand in them, and the lets that they name."""
+
+    def __init__(self, program: Program, sides: Sequence[Scalar]) -> None:
+        self._nodes = {node for side in sides for node in inner_first(side)}
+        seen: set[str] = set()
+        for claim in program.claims:
+            for _ in reach(program, claim, seen):
+                pass
+        self._names = seen
+
+    def holds(self, let: ast.LetDecl | ast.ClaimDecl, node: Scalar) -> bool:
+        """Whether some claim is about a let; a mere number is known by the let's name alone."""
+        if is_constant(node) or not isinstance(let, ast.LetDecl):
+            return let.name.name in self._names
+        return node in self._nodes
 
 
 def _instances(

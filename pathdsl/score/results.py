@@ -77,6 +77,7 @@ class QuantityResult(_Named):
 
     `n` is the number of distinct prompts behind it, in `rows` rows, 0 for a quantity that is
     counted and not measured; on `unchanged` of them a treated value is the reference's own.
+    `claimed`: whether a claim is about it, or about something that it is a part of.
     """
 
     unit: str
@@ -89,6 +90,7 @@ class QuantityResult(_Named):
     members: tuple[MemberResult, ...] = ()
     notes: tuple[str, ...] = ()
     prompts: Spread | None = None
+    claimed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

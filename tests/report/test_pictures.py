@@ -369,6 +369,7 @@ def test_latex_has_a_macro_for_each_picture() -> None:
     assert r"\newcommand{\pdFigureFolder}{figures/}" in text
     assert r"{\includegraphics[width=\linewidth]{\pdFigureFolder direct.pdf}}" in text
     assert r"\newcommand{\pdFigureDirectCaption}{direct: 20 members" in text
+    assert "; dash: below 0}" in text and "pdFigure" not in write(made_up(), "tex", referee=True)
 
 
 def test_files_need_matplotlib_and_say_so(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_macros_have_names_of_their_own() -> None:
     found.remove("pdragged")
     of_sweep = {"pdFigureFolder", "pdFigureDirect", "pdFigureDirectCaption"}
     assert len(found) == len(set(found)) and of_sweep <= set(found)
-    assert len(found) == 8 * len(names) + 8 + len(of_sweep)
+    assert len(found) == 8 * len(names) + 9 + len(of_sweep)
     assert "pdAOneValue" in found and "pdAOnex" in found
 
 

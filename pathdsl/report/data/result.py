@@ -19,6 +19,7 @@ from pathdsl.errors import Diagnostic, ExitCode, Severity, Span
 from pathdsl.lang.rules import name_of
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import escaped, visible
+from pathdsl.report.data.controls import control_objects
 from pathdsl.report.data.details import details, drawn
 from pathdsl.report.data.families import families_of, forms_of
 from pathdsl.report.data.hashed import result_hash
@@ -139,7 +140,7 @@ def proof_object(proof: Proof) -> Object:
 
 def _quantity(quantity: QuantityResult) -> Object:
     return {
-        **fields_of(quantity, "name unit estimate interval n rows unchanged confidence"),
+        **fields_of(quantity, "name unit estimate interval n rows unchanged confidence claimed"),
         **_at(quantity),
         "members": [_member(member) for member in quantity.members],
         "notes": list(quantity.notes),
@@ -152,6 +153,8 @@ def _claims(outcome: FileOutcome) -> list[Object]:
     claims = outcome.judgement.claims if outcome.judgement is not None else ()
     forms = forms_of(outcome)
     objects = [_claim(c, outcome.tasks) | {"about": forms.get(c.name)} for c in claims]
+    for one, found in zip(objects, control_objects(outcome), strict=True):
+        one |= found
     if outcome.claimed is not None:
         for one, places in zip(objects, outcome.claimed.by_claim, strict=True):
             one["path_sets"] = list(places)

@@ -28,6 +28,7 @@ from pathdsl.score.places import spelled
 
 __all__ = [
     "MARKS",
+    "SIGNS",
     "Cell",
     "Panel",
     "Picture",
@@ -58,6 +59,8 @@ MARKS = {
     "above": "",
 }
 """What a cell may be marked as, and what the legend says of it."""
+SIGNS = {"unsure": "dot", "below": "dash", "undefined": "cross"}
+"""What such a mark is; a number has a sign of its own and no dash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

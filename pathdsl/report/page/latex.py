@@ -16,22 +16,31 @@ from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import ClaimContent
 from pathdsl.report.content.file import FileContent, contents
 from pathdsl.report.content.rows import Object
-from pathdsl.report.figures.grid import Picture, named_pictures
+from pathdsl.report.figures.grid import SIGNS, Picture, named_pictures
 from pathdsl.report.formulas.tex import escape, macro_word, plain_formula
 from pathdsl.report.page.template import rendered
 
-__all__ = ["latex"]
+__all__ = ["latex", "latex_referee"]
 
 MACRO_PARTS = ("", "Value", "Interval", "Confidence", "Sets", "N", "Verdict", "Hash")
 """What follows a claim's name in the names of its macros."""
 OWN_MACROS = (
-    "Table", "PathSets", "Formulas", "Method", "Hash", "Scope", "Lock", "Source", "num",
+    "Table", "PathSets", "Formulas", "Method", "Hash", "Scope", "Lock", "Source", "Referee", "num",
     "FigureFolder",
 )  # fmt: skip
 
 
 def latex(result: Object, checked: bool) -> str:
     """The macros of all files, `checked` now or read; equal objects give equal texts."""
+    return _written(result, checked, alone=False)
+
+
+def latex_referee(result: Object, checked: bool) -> str:
+    """The section for a referee alone, of all files."""
+    return _written(result, checked, alone=True)
+
+
+def _written(result: Object, checked: bool, *, alone: bool) -> str:
     files = contents(result, checked=checked)
     stems = [_stem(number, files) for number in range(len(files))]
     named = []
@@ -40,7 +49,7 @@ def latex(result: Object, checked: bool) -> str:
         named.append((file, stem, claims, _figures(stem, drawn, [name for _, name in claims])))
     return rendered(
         "report.tex.jinja",
-        {"files": named},
+        {"files": named, "alone": alone, "signs": SIGNS},
         {"formula": _formula, "num": _number, "comment": _comment, "breakable": _breakable},
         lambda value: value if isinstance(value, Markup) else escape(str(value)),
         block_start_string="<%", block_end_string="%>",
