@@ -13,12 +13,14 @@ Source: docs/language.md, `metric`, `let` and `claim`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import fault, suggestion
+from pathdsl.lang.loops import Looped, Values, shown, variants
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric, dissimilarity_of, form_of
 from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS
@@ -108,18 +110,53 @@ class _Inference:
         if name not in self.lets:
             self.open.add(name)
             declaration = self.program.lets[name]
-            typed = self.infer(declaration.expression)
-            if typed.known and typed.level == "prompt":
-                self._not_averaged(declaration.expression)
-            if typed.known and typed.level == "constant":
-                self._constant(declaration.expression, "let")
-            typed = self._declared(declaration.unit, typed, declaration.expression)
+            found = [
+                (values, self._one(one)) for values, one in variants(self.program, declaration)
+            ]
+            typed = self._alike(found, declaration)
             self.open.discard(name)
             self.lets[name] = replace(typed, level="quantity", percent=None)
         return self.lets[name]
 
+    def _one(self, declaration: Looped) -> Typed:
+        """What a let is with these items of its lists in place."""
+        assert isinstance(declaration, ast.LetDecl)
+        typed = self.infer(declaration.expression)
+        if typed.known and typed.level == "prompt":
+            self._not_averaged(declaration.expression)
+        if typed.known and typed.level == "constant":
+            self._constant(declaration.expression, "let")
+        return self._declared(declaration.unit, typed, declaration.expression)
+
+    def _alike(self, found: Sequence[tuple[Values, Typed]], declaration: Looped) -> Typed:
+        """The type of all members of a loop; a fault where they have different units."""
+        known = [(values, typed) for values, typed in found if typed.known]
+        if len(known) < len(found) or not known:
+            return OPEN
+        (values, first), *others = known
+        for other, typed in others:
+            if (typed.unit or "none") != (first.unit or "none"):
+                units = [f"`{t.unit or 'none'}` with {shown(v)}" for v, t in
+                         ((values, first), (other, typed))]  # fmt: skip
+                self.faults.append(
+                    fault(
+                        "PD401",
+                        f"members of one loop have {units[0]} and {units[1]}",
+                        declaration.name.span,
+                        "its members have different units",
+                        help="make two loops of it",
+                    )
+                )
+                return OPEN
+        return first
+
     def claim(self, claim: ast.ClaimDecl) -> Typed:
         """The unit that both sides of a claim are compared in."""
+        found = [(values, self._compared(one)) for values, one in variants(self.program, claim)]
+        return self._alike(found, claim)
+
+    def _compared(self, claim: Looped) -> Typed:
+        assert isinstance(claim, ast.ClaimDecl)
         left, right = self.infer(claim.left), self.infer(claim.right)
         for side, typed in ((claim.left, left), (claim.right, right)):
             if typed.known and typed.level == "prompt":

@@ -46,9 +46,13 @@ DEFAULT = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Question:
-    """A claim or one `member` of it: a quantity against a number; `within` is D of `~=`."""
+    """A claim or one `member` of it: a quantity against a number; `within` is D of `~=`.
+
+    `indices` is what each variable of the loop stands for.
+    """
 
     member: str
+    indices: Mapping[str, str]
     node: Scalar
     relation: str
     threshold: float
@@ -213,6 +217,7 @@ def _result(
     return ClaimResult(
         declared=decl.name.name,
         member=question.member,
+        indices=question.indices,
         verdict=judged.verdict,
         expected=expected,
         as_expected=judged.verdict is expected,

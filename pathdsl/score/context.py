@@ -95,7 +95,9 @@ class Context:
             return ""
         text = " ".join(source.text[node.span.start : node.span.end].split())
         for name, member in bindings.items():
-            text = re.sub(rf"(?<![\w.@]){re.escape(name)}\b", member.label, text)
+            # Behind `@` stands a position, which only an item of a list can be.
+            before = r"[\w.@]" if member.nodes or member.marks else r"[\w.]"
+            text = re.sub(rf"(?<!{before}){re.escape(name)}\b", lambda _: member.label, text)  # noqa: B023
         return text
 
     # ---------------------------------------------------------------------------------------------

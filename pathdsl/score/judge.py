@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.paths import pathset
+from pathdsl.graph.resolve.instances import Instance
 from pathdsl.lang import ast
-from pathdsl.lang.only import asked_name, is_asked, judged_with
+from pathdsl.lang.loops import sides_of
+from pathdsl.lang.only import is_asked
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import resolve_arguments
 from pathdsl.lang.signatures.methods import METHODS
@@ -26,11 +28,12 @@ from pathdsl.score.claims import Question, judge_family
 from pathdsl.score.evidence import about_interval, finite, is_no_interval, members_of, no_interval
 from pathdsl.score.faults import fault, warning
 from pathdsl.score.lowering import Lowering
+from pathdsl.score.members import asked_instances
 from pathdsl.score.prompts import prompt_shares, spread
 from pathdsl.score.quantity import Constant, Scalar, difference, is_constant, notes_of
 from pathdsl.score.results import ClaimResult, Judgement, QuantityResult
 from pathdsl.score.rounds import Steps, drive
-from pathdsl.score.session import Member, PathAlgebra, Resolver, Session
+from pathdsl.score.session import PathAlgebra, Resolver, Session
 from pathdsl.score.statistics.design import design_of
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.intervals import Bootstrap
@@ -44,11 +47,10 @@ NAMED = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Instance:
-    """One let or claim, or one `member` of it."""
+    """One let or claim, or one member of it."""
 
-    member: str
     decl: ast.LetDecl | ast.ClaimDecl
-    bindings: Mapping[str, Member]
+    member: Instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,19 +75,27 @@ def judge(
     `algebra` is what path sets are combined with.
     """
     lowering = Lowering(program, resolver, session, algebra)
-    lets = [i for d in program.lets.values() for i in _instances(d, resolver, only)]
-    claims = [i for d in program.claims for i in _instances(d, resolver, only)]
+    lets = [
+        _Instance(decl=d, member=one)
+        for d in program.lets.values()
+        for one in asked_instances(d, program, resolver, only)
+    ]
+    claims = [
+        _Instance(decl=d, member=one)
+        for d in program.claims
+        for one in asked_instances(d, program, resolver, only)
+    ]
     steps: dict[tuple[str, int, str], Steps] = {}
     for i, let in enumerate(lets):
         assert isinstance(let.decl, ast.LetDecl)
-        steps["let", i, ""] = lowering.scalar(let.decl.expression, let.bindings)
+        expression = let.member.of(let.decl.expression)
+        steps["let", i, ""] = lowering.scalar(expression, let.member.bindings)
     for i, claim in enumerate(claims):
-        assert isinstance(claim.decl, ast.ClaimDecl)
-        steps["claim", i, "left"] = lowering.scalar(claim.decl.left, claim.bindings)
-        steps["claim", i, "right"] = lowering.scalar(claim.decl.right, claim.bindings)
-        within = claim.decl.within
-        if within is not None:
-            steps["claim", i, "within"] = lowering.scalar(within, claim.bindings)
+        for side, expression in zip(
+            ("left", "right", "within"), sides_of(claim.decl), strict=False
+        ):
+            expression = claim.member.of(expression)
+            steps["claim", i, side] = lowering.scalar(expression, claim.member.bindings)
     found = drive(steps, session)
 
     diagnostics: list[Diagnostic] = []
@@ -124,24 +134,6 @@ def judge(
     )
 
 
-def _instances(
-    decl: ast.LetDecl | ast.ClaimDecl, resolver: Resolver, only: str | None
-) -> list[_Instance]:
-    name = decl.name.name
-    if decl.loop is None:
-        return [_Instance(member="", decl=decl, bindings={})] if is_asked(only, name) else []
-    if only is not None and asked_name(only) != name:
-        return []
-    variable = decl.loop.variable.name
-    members = resolver.loop(decl.loop)
-    judged = judged_with(decl, [member.label for member in members], only)
-    return [
-        _Instance(member=member.label, decl=decl, bindings={variable: member})
-        for member in members
-        if member.label in judged
-    ]
-
-
 def _quantity(
     let: _Instance,
     node: Scalar,
@@ -159,7 +151,8 @@ def _quantity(
         notes += about_interval(node, interval, design.n_units)
     return QuantityResult(
         declared=let.decl.name.name,
-        member=let.member,
+        member=let.member.label,
+        indices=let.member.indices,
         unit=units.get(let.decl.name.name, "none"),
         estimate=None if reason else finite(evaluator.estimate(node)),
         interval=interval.pair() if interval is not None else None,
@@ -174,7 +167,7 @@ def _quantity(
 
 def _question(
     decl: ast.ClaimDecl,
-    member: str,
+    member: Instance,
     found: Mapping[tuple[str, int, str], Scalar],
     place: int,
     evaluator: Evaluator,
@@ -201,7 +194,8 @@ def _question(
         node, threshold = difference(left, right), 0.0
         notes = ("both sides are measured: the estimate is left minus right",)
     return Question(
-        member=member,
+        member=member.label,
+        indices=member.indices,
         node=node,
         relation=relation,
         threshold=threshold,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import cast
 
 from pathdsl.graph.paths import pathset
+from pathdsl.graph.resolve.instances import Instance, named
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS
@@ -22,9 +23,11 @@ from pathdsl.score.quantity import Constant, Op, Operator, Scalar
 from pathdsl.score.rounds import Steps
 from pathdsl.score.scores.lower import lower_score
 from pathdsl.score.scores.pvalues import p_value
-from pathdsl.score.session import Bindings, Member, PathAlgebra, Resolver, Session
+from pathdsl.score.session import Bindings, PathAlgebra, Resolver, Session
 
 __all__ = ["Lowering"]
+
+ALONE = Instance()
 
 
 class Lowering:
@@ -63,7 +66,7 @@ class Lowering:
                     args.append((yield from self.scalar(argument.value, bindings)))
                 return Op(op=cast(Operator, name), args=tuple(args))
             case ast.Name(name=name):
-                return (yield from self.let(name, expr, {}))
+                return (yield from self.let(name, expr))
             case ast.Subscript():
                 return (yield from self.subscript(expr, bindings))
             case ast.Score():
@@ -76,21 +79,22 @@ class Lowering:
                     help="an average makes one of a metric, `mean(LD(reference))`",
                 )
 
-    def let(self, name: str, at: ast.Node, bindings: Bindings) -> Steps:
-        """The quantity of a `let`, its loop variable bound by `bindings`."""
+    def let(self, name: str, at: ast.Node, member: Instance = ALONE) -> Steps:
+        """The quantity of a `let`, or of one member of it."""
         decl = self.context.program.lets.get(name)
         if decl is None:
             raise fault("PD423", f"`{name}` is no quantity", at)
-        if decl.loop is not None and not bindings:
+        if decl.loop is not None and not member.label:
             raise fault(
                 "PD426", f"`{name}` has many members", at, help=f"name one, `{name}[a0.h0]`"
             )
         # A let that several name, or one names twice, is one object, lowered once.
-        key = name, "".join(member.label for member in bindings.values())
+        key = name, member.label
         if key not in self._lets:
             if name in self._reached(decl):
                 raise fault("PD425", f"`{name}` is defined by itself", at)
-            self._lets[key] = yield from self.scalar(decl.expression, bindings)
+            expression = member.of(decl.expression)
+            self._lets[key] = yield from self.scalar(expression, member.bindings)
         return self._lets[key]
 
     def _reached(self, decl: ast.LetDecl) -> set[str]:
@@ -109,26 +113,6 @@ class Lowering:
         decl = self.context.program.lets.get(expr.name.name)
         if decl is None or decl.loop is None:
             raise fault("PD426", f"`{expr.name.name}` has no members", expr)
-        member = self.member(decl.loop, expr, bindings)
-        return (yield from self.let(expr.name.name, expr, {decl.loop.variable.name: member}))
-
-    def member(self, loop: ast.Loop, expr: ast.Subscript, bindings: Bindings) -> Member:
-        """The member that a subscript names; its position may be left out where it is clear."""
-        reference = expr.member
-        if isinstance(reference, ast.Name) and reference.name in bindings:
-            labels = [bindings[reference.name].label]
-        else:
-            named = ast.Loop(variable=loop.variable, members=reference, span=expr.span)
-            labels = [m.label for m in self.context.resolver.loop(named)]
-        members = self.context.resolver.loop(loop)
-        meant = [m for m in members if m.label in labels]
-        meant = meant or [m for m in members if m.label.partition("@")[0] in labels]
-        if len(labels) != 1 or len(meant) != 1:
-            raise fault(
-                "PD426",
-                f"`{expr.name.name}` has no single member `{', '.join(labels)}`",
-                expr,
-                help=f"its members are {', '.join(f'`{m.label}`' for m in members[:6])}"
-                + (", …" if len(members) > 6 else ""),
-            )
-        return meant[0]
+        context = self.context
+        member = named(context.program, context.resolver, decl.loop, expr, bindings)
+        return (yield from self.let(expr.name.name, expr, member))

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pathdsl.graph.resolve.instances import Instance
 from pathdsl.lang import ast
-from pathdsl.lang.only import asked_name, is_asked, judged_with
+from pathdsl.lang.loops import Looped, sides_of
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import Filled, resolve_options
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
@@ -28,6 +29,7 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.lowering import Lowering
+from pathdsl.score.members import asked_instances
 from pathdsl.score.quantity import requests
 from pathdsl.score.rounds import Steps, ordered
 from pathdsl.score.scores.knockouts import greedy_of
@@ -35,8 +37,6 @@ from pathdsl.score.scores.setting import subject_of
 from pathdsl.score.session import Bindings, Request, Resolver
 
 __all__ = ["FirstRound", "first_round"]
-
-Declaration = ast.LetDecl | ast.ClaimDecl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,17 +91,17 @@ def first_round(
     names: list[str] = []
     adaptive: list[str] = []
     later = 0
-    declarations: list[Declaration] = [*program.lets.values(), *program.claims]
+    declarations: list[Looped] = [*program.lets.values(), *program.claims]
     for declaration in declarations:
-        for name, bindings in _instances(declaration, resolver, only):
+        for name, one in _instances(declaration, program, resolver, only):
             names.append(name)
             waiting = False
-            for node in _sides(declaration):
-                found, finished = _advance(lowering.scalar(node, bindings))
+            for node in sides_of(declaration):
+                found, finished = _advance(lowering.scalar(one.of(node), one.bindings))
                 asked.append(found)
                 waiting = waiting or not finished
             # `chance` waits for its values too, but asks for nothing more.
-            more = _later(declaration, program, resolver, bindings) if waiting else 0
+            more = _later(one.of(declaration), program, resolver, one.bindings) if waiting else 0
             if more:
                 adaptive.append(name)
                 later += more
@@ -114,30 +114,11 @@ def first_round(
 
 
 def _instances(
-    declaration: Declaration, resolver: Resolver, only: str | None
-) -> Iterator[tuple[str, Bindings]]:
+    declaration: Looped, program: Program, resolver: Resolver, only: str | None
+) -> Iterator[tuple[str, Instance]]:
     name = declaration.name.name
-    if declaration.loop is None:
-        if is_asked(only, name):
-            yield name, {}
-        return
-    if only is not None and asked_name(only) != name:
-        return
-    members = resolver.loop(declaration.loop)
-    judged = judged_with(declaration, [member.label for member in members], only)
-    for member in members:
-        if member.label in judged:
-            yield f"{name}[{member.label}]", {declaration.loop.variable.name: member}
-
-
-def _sides(declaration: Declaration) -> Iterator[ast.Expr]:
-    if isinstance(declaration, ast.LetDecl):
-        yield declaration.expression
-        return
-    yield declaration.left
-    yield declaration.right
-    if declaration.within is not None:
-        yield declaration.within
+    for one in asked_instances(declaration, program, resolver, only):
+        yield f"{name}[{one.label}]" if one.label else name, one
 
 
 def _advance(steps: Steps) -> tuple[tuple[Request, ...], bool]:
@@ -155,9 +136,7 @@ def _advance(steps: Steps) -> tuple[tuple[Request, ...], bool]:
 # -------------------------------------------------------------------------------------------------
 
 
-def _later(
-    declaration: Declaration, program: Program, resolver: Resolver, bindings: Bindings
-) -> int:
+def _later(declaration: Looped, program: Program, resolver: Resolver, bindings: Bindings) -> int:
     """An upper bound on the runs of all searches of one declaration, its lets included."""
     return sum(
         _search_runs(score, resolver, bindings, times)

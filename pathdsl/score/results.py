@@ -54,10 +54,14 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Named:
-    """The result of a declaration, or of one `member` of its loop, "" where it has none."""
+    """The result of a declaration, or of one `member` of its loop, "" where it has none.
+
+    `indices` is what each variable of the loop stands for: {"r": "r5", "p": "S2"} of `r5, S2`.
+    """
 
     declared: str
     member: str = ""
+    indices: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -1,5 +1,5 @@
 """Files that were published before a form was added keep their tree, field by field and place by
-place: `trees.json` has texts of then, of the shipped files and the docs, with hashes of their trees.
+place: `trees.json` has texts of shipped files and docs of then, with the hashes of their trees.
 
 A field that a class gained since has a default in them and is left out of the hash. The texts are
 never made anew: `python -m tests.lang.test_old_trees` adds those of today that are not there yet.

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import VALUES, check_arguments, unknown_word, wrong
+from pathdsl.lang.check.loops import check_indices, example_of
 from pathdsl.lang.check.nodes import check_nodes, check_position
 from pathdsl.lang.check.paths import PATHS, check_path
 from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
@@ -169,10 +170,10 @@ def check_quantity(scope: Scope, value: ast.Node) -> Faults:
                 yield from check_quantity(scope, part)
         case ast.Name():
             yield from _let(scope, value)
-        case ast.Subscript(name=name, member=member):
-            yield from check_nodes(scope, member, marks=True)
+        case ast.Subscript(name=name):
             yield from unknown(scope, name, ("let",))
             let = scope.program.lets.get(name.name)
+            yield from check_indices(scope, value, let.loop if let is not None else None)
             if let is not None and let.loop is None:
                 yield fault(
                     "PD127",
@@ -233,13 +234,14 @@ def _let(scope: Scope, name: ast.Name) -> Faults:
                 help=suggestion(name.name, [*program.lets, *program.metrics]),
             )
     elif let.loop is not None:
+        names = " and ".join(f"`{variable}`" for variable in let.loop.names)
         yield fault(
             "PD127",
-            f"`{name.name}` has one value for each `{let.loop.variable.name}`",
+            f"`{name.name}` has one value for each {names}",
             name.span,
             "which member?",
             labels=[(let.loop.span, "declared with `for`")],
-            help=f"choose one, for example `{name.name}[a9.h9]`",
+            help=f"choose one, for example `{name.name}[{example_of(let.loop, program)}]`",
         )
 
 

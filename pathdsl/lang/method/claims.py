@@ -10,6 +10,7 @@ from typing import get_args
 
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, warning
+from pathdsl.lang.loops import variables_of
 from pathdsl.lang.program import Program
 from pathdsl.lang.reach import all_of, gathered
 from pathdsl.lang.serving import fields_of, root_task, task_arguments, tasks_read
@@ -72,7 +73,9 @@ def check_claims(program: Program) -> Faults:
                 "no interval decides",
                 help="add `at 95% confidence`",
             )
-        if claim.loop is None or correction_of(claim) or is_one(program, claim.loop.members):
+        if claim.loop is None or correction_of(claim):
+            continue
+        if all(is_one(program, one.members) for one in claim.loop.bindings):
             continue
         if claim.confidence is not None or is_test(claim):
             yield warning(
@@ -103,10 +106,13 @@ def _picked(program: Program) -> Faults:
         named = [n for n in program.nodes(claim) if isinstance(n, ast.Subscript)]
         for name in dict.fromkeys(n.name.name for n in named):
             let = program.lets.get(name)
-            members = [n for n in named if n.name.name == name and not _is_variable(claim, n)]
-            if let is None or let.loop is None or not 1 <= len(members) <= FEW_MEMBERS:
+            if let is None or let.loop is None:
                 continue
-            if claim.confidence is not None and _is_sweep(let.loop.members):
+            variables = variables_of(program, claim)
+            members = [
+                n for n in named if n.name.name == name and _is_picked(n, let.loop, variables)
+            ]
+            if claim.confidence is not None and 1 <= len(members) <= FEW_MEMBERS:
                 yield warning(
                     "PD521",
                     f"`{claim.name.name}` is about {_few(len(members))} of the sweep `{name}`, on "
@@ -123,14 +129,17 @@ def _few(count: int) -> str:
     return "one member" if count == 1 else f"{count} members"
 
 
-def _is_variable(claim: ast.ClaimDecl, node: ast.Subscript) -> bool:
-    member, loop = node.member, claim.loop
-    return loop is not None and isinstance(member, ast.Name) and member.name == loop.variable.name
+def _is_picked(node: ast.Subscript, loop: ast.Loop, variables: set[str]) -> bool:
+    """Whether a subscript names one place of a sweep, and not a variable's."""
+    return any(
+        _is_sweep(one.members) and not (isinstance(at, ast.Name) and at.name in variables)
+        for one, at in zip(loop.bindings, (node.member, *node.more), strict=False)
+    )
 
 
 def _is_sweep(members: ast.Node) -> bool:
     """Whether a set is a range of the model and no list of nodes that somebody named."""
-    if isinstance(members, ast.Windows | ast.Word):
+    if isinstance(members, ast.Windows | ast.Word | ast.IndexRange):
         return True
     if isinstance(members, ast.NodeSet):
         return any(map(_is_sweep, members.members))
@@ -147,6 +156,10 @@ def is_test(claim: ast.ClaimDecl) -> bool:
 def is_one(program: Program, members: ast.Node) -> bool:
     """Whether a set is a single node as it is written, so that a loop over it makes one claim."""
     match members:
+        case ast.Things(items=items):
+            return len(items) == 1
+        case ast.IndexRange(first=low, last=high):
+            return low == high
         case ast.NodeSet(members=(one,)):
             return is_one(program, one)
         case ast.Name(name=name) if name in program.groups:

@@ -129,6 +129,7 @@ def proof_object(proof: Proof) -> Object:
 def _quantity(quantity: QuantityResult) -> Object:
     return {
         **fields_of(quantity, "name unit estimate interval n unchanged confidence"),
+        **_indices(quantity),
         "members": [_member(member) for member in quantity.members],
         "notes": list(quantity.notes),
         "prompts": _spread(quantity.prompts),
@@ -142,6 +143,7 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
             claim, "name verdict expected as_expected estimate interval relation threshold"
         ),
         **fields_of(claim, "within confidence level n unchanged p_value"),
+        **_indices(claim),
         "terms": [
             fields_of(t, "text value") | {"prompts": _spread(t.prompts)} for t in claim.terms
         ],
@@ -153,6 +155,11 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
         **fields_of(claim, "settle_n text"),
         "other_norm": other and fields_of(other, "layernorm verdict estimate interval"),
     }
+
+
+def _indices(result: QuantityResult | ClaimResult) -> Object:
+    """What each variable of its loop stands for; no key for what has no `for`."""
+    return {"indices": dict(result.indices)} if result.indices else {}
 
 
 def _member(member: MemberResult) -> Object:
