@@ -18,7 +18,7 @@ import numpy as np
 from pathdsl.checking.probe import Probe, Written
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.planner import Planner
-from pathdsl.errors import Diagnostic, errors_in
+from pathdsl.errors import Diagnostic, Severity, errors_in
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.resolve.instances import instances
 from pathdsl.graph.resolve.places import pos_of
@@ -111,6 +111,17 @@ def _written(
         more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
         listed = ", ".join(f"`{label}`" for label in labels[:SHOWN]) + more
         first = hit[0][1]
+        if code == "PD223" and len(one.loop.names) > 1 and len(labels) < len(told):
+            # None of a product can be left out alone: what it measures there is 0 by construction.
+            yield replace(
+                first,
+                code="PD224",
+                severity=Severity.WARNING,
+                message=f"{first.message}, for {len(labels)} of {len(told)} members",
+                notes=(*first.notes, f"with {variable} = {listed}"),
+                help="nothing is treated there: take the members out, or know that they are 0",
+            )
+            continue
         yield replace(
             first,
             notes=(*first.notes, f"with {variable} = {listed}"),

@@ -4,7 +4,7 @@ A variable over nodes is bound when the model's shape is known (`pathdsl.graph.r
 one over a list stands for what the list says, and an expression means what it means with that
 written in the place of the variable. What reads expressions for their meaning reads them so.
 
-Source: docs/language.md, `for`.
+Source: docs/language.md, Loops.
 
     >>> from pathdsl.lang.syntax.parse import parse
     >>> (let,) = parse("let x for p in [S1, S2] = effect(through(r5@p))", "a")[0].statements

@@ -18,9 +18,16 @@ from math import ceil
 
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.methods import correction_of
-from pathdsl.score.evidence import about_interval, finite, members_of, no_interval, terms_of
+from pathdsl.score.evidence import (
+    about_interval,
+    about_share,
+    finite,
+    members_of,
+    no_interval,
+    terms_of,
+)
 from pathdsl.score.prompts import prompt_shares, spread, telling_rows
-from pathdsl.score.quantity import Constant, Scalar, is_constant, notes_of
+from pathdsl.score.quantity import Among, Constant, Scalar, inner_first, is_constant, notes_of
 from pathdsl.score.results import ClaimResult, Verdict
 from pathdsl.score.split import parts_of
 from pathdsl.score.statistics.design import design_of, searched_rows
@@ -48,11 +55,12 @@ DEFAULT = 0.95
 class Question:
     """A claim or one `member` of it: a quantity against a number; `within` is D of `~=`.
 
-    `indices` is what each variable of the loop stands for.
+    `indices` is what each variable of the loop stands for, `over` the function over members it is.
     """
 
     member: str
     indices: Mapping[str, str]
+    over: str
     node: Scalar
     relation: str
     threshold: float
@@ -198,6 +206,7 @@ def _result(
         notes.append(why)
     if shown is not None:
         notes += about_interval(node, shown, design.n_units)
+        notes += about_share(node, bootstrap, judged.level or DEFAULT)
     if not posed.undefined and (doubt := in_doubt(posed.rule, shown or _point(posed.estimate))):
         notes.append(doubt)
     if design.share < 1:
@@ -208,7 +217,8 @@ def _result(
         rows = settle(
             posed.rule, posed.estimate, shown, design.n, judged.level, units=design.n_units
         )
-        settle_n = ceil(rows / design.share) if rows is not None else None
+        smooth = not any(isinstance(one, Among) for one in inner_first(node))  # no steps
+        settle_n = ceil(rows / design.share) if rows is not None and smooth else None
         if decide(posed.rule, shown) is not Verdict.INCONCLUSIVE:
             notes.append("definite on its own, but a member before it in the family was not")
     expected = Verdict(decl.expect)
@@ -218,6 +228,7 @@ def _result(
         declared=decl.name.name,
         member=question.member,
         indices=question.indices,
+        over=question.over,
         verdict=judged.verdict,
         expected=expected,
         as_expected=judged.verdict is expected,

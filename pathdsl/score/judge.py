@@ -21,11 +21,20 @@ from pathdsl.lang.loops import sides_of
 from pathdsl.lang.only import is_asked
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import resolve_arguments
+from pathdsl.lang.signatures.members import over_of
 from pathdsl.lang.signatures.methods import METHODS
 from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.units import unit_of
+from pathdsl.lang.walk import strip
 from pathdsl.score.claims import Question, judge_family
-from pathdsl.score.evidence import about_interval, finite, is_no_interval, members_of, no_interval
+from pathdsl.score.evidence import (
+    about_interval,
+    about_share,
+    finite,
+    is_no_interval,
+    members_of,
+    no_interval,
+)
 from pathdsl.score.faults import fault, warning
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.members import asked_instances
@@ -106,7 +115,7 @@ def judge(
     bootstrap = _bootstrap((), evaluator, bootstraps)
     quantities = []
     for i, let in enumerate(lets):
-        quantities.append(_quantity(let, found["let", i, ""], bootstrap, units))
+        quantities.append(_quantity(let, found["let", i, ""], bootstrap, units, program))
         diagnostics += _undefined(quantities[-1], let.decl.name)
         silent += _silent(quantities[-1], let.decl.name)
         bootstrap.forget()
@@ -118,7 +127,9 @@ def judge(
     for places in by_decl.values():
         decl = claims[places[0]].decl
         assert isinstance(decl, ast.ClaimDecl)
-        questions = [_question(decl, claims[i].member, found, i, evaluator) for i in places]
+        questions = [
+            _question(decl, claims[i].member, found, i, evaluator, program) for i in places
+        ]
         used = _bootstrap(decl.methods, evaluator, bootstraps)
         family = judge_family(decl, questions, used, splits)
         used.forget()
@@ -139,8 +150,12 @@ def _quantity(
     node: Scalar,
     bootstrap: Bootstrap,
     units: Mapping[str, str],
+    program: Program,
 ) -> QuantityResult:
     evaluator = bootstrap.evaluator
+    assert isinstance(let.decl, ast.LetDecl)
+    found = over_of(strip(let.decl.expression), program.kind)
+    over = found[0].name if found is not None else ""
     reason = bootstrap.undefined(node, CONFIDENCE)
     interval = None if reason else bootstrap.interval(node, CONFIDENCE)
     notes = [*notes_of(node), *([f"undefined: {reason}"] if reason else [])]
@@ -149,10 +164,12 @@ def _quantity(
     design = design_of(node, evaluator.session.tasks)
     if interval is not None:
         notes += about_interval(node, interval, design.n_units)
+        notes += about_share(node, bootstrap, CONFIDENCE)
     return QuantityResult(
         declared=let.decl.name.name,
         member=let.member.label,
         indices=let.member.indices,
+        over=over,
         unit=units.get(let.decl.name.name, "none"),
         estimate=None if reason else finite(evaluator.estimate(node)),
         interval=interval.pair() if interval is not None else None,
@@ -171,6 +188,7 @@ def _question(
     found: Mapping[tuple[str, int, str], Scalar],
     place: int,
     evaluator: Evaluator,
+    program: Program,
 ) -> Question:
     """The claim as one quantity against one number."""
     left, right = found["claim", place, "left"], found["claim", place, "right"]
@@ -186,16 +204,20 @@ def _question(
     estimate = evaluator.estimate
     relation: str = decl.relation
     notes: tuple[str, ...] = ()
+    over = None
     if is_constant(right):
         node, threshold = left, estimate(right)
+        over = over_of(strip(decl.left), program.kind)
     elif is_constant(left):
         node, threshold, relation = right, estimate(left), RELATIONS[relation].turned
+        over = over_of(strip(decl.right), program.kind)
     else:
         node, threshold = difference(left, right), 0.0
         notes = ("both sides are measured: the estimate is left minus right",)
     return Question(
         member=member.label,
         indices=member.indices,
+        over=over[0].name if over is not None else "",
         node=node,
         relation=relation,
         threshold=threshold,

@@ -8,19 +8,32 @@ Source: docs/language.md, `let` and `claim`.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, cast
 
 from pathdsl.graph.paths import pathset
-from pathdsl.graph.resolve.instances import Instance, named
+from pathdsl.graph.resolve.instances import Instance, instances, named
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS
+from pathdsl.lang.signatures.members import over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.walk import quantities
+from pathdsl.limits import MEMBERS
 from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
-from pathdsl.score.quantity import Constant, Op, Operator, Scalar
-from pathdsl.score.rounds import Steps
+from pathdsl.score.quantity import (
+    Among,
+    Constant,
+    Op,
+    Operator,
+    Scalar,
+    Worst,
+    difference,
+    is_constant,
+    ratio,
+    summed,
+)
+from pathdsl.score.rounds import Steps, gather
 from pathdsl.score.scores.lower import lower_score
 from pathdsl.score.scores.pvalues import p_value
 from pathdsl.score.session import Bindings, PathAlgebra, Resolver, Session
@@ -42,6 +55,7 @@ class Lowering:
     ) -> None:
         self.context = Context(program, resolver, session, algebra)
         self._lets: dict[tuple[str, str], Scalar] = {}
+        self._members = 0
 
     def scalar(self, expr: ast.Node, bindings: Bindings) -> Steps:
         """A quantity, as a generator that yields what searches for knockouts ask for."""
@@ -56,6 +70,8 @@ class Lowering:
                 first = yield from self.scalar(left, bindings)
                 second = yield from self.scalar(right, bindings)
                 return Op(op=op, args=(first, second))
+            case ast.Call() if over_of(expr, self.context.program.kind) is not None:
+                return (yield from self.over(expr, bindings))
             case ast.Call(name=name) if name in AVERAGING:
                 return self.context.aggregate(expr, bindings)
             case ast.Call(name=name) if name in P_VALUES:
@@ -78,6 +94,39 @@ class Lowering:
                     expr,
                     help="an average makes one of a metric, `mean(LD(reference))`",
                 )
+
+    def over(self, call: ast.Call, bindings: Bindings) -> Steps:
+        """A function over members: each is lowered, and what they ask for is asked together."""
+        found = over_of(call, self.context.program.kind)
+        assert found is not None
+        record, over = found
+        members = instances(self.context.program, self.context.resolver, over.loop, bindings)
+        self._members += len(members)
+        if self._members > MEMBERS.most:
+            raise fault(
+                MEMBERS.code,
+                f"functions over members have more than {MEMBERS.most:,} of them together",
+                over.loop,
+                help="range over fewer nodes",
+            )
+        values = yield from gather([self.scalar(m.of(over.value), m.bindings) for m in members])
+        threshold = 0.0
+        if over.bound is not None:
+            bounds = yield from gather([self.scalar(m.of(over.bound), m.bindings) for m in members])
+            if all(is_constant(bound) for bound in bounds) and len({*bounds}) == 1:
+                threshold = self.context.evaluator.estimate(bounds[0])
+            else:
+                values = [difference(v, b) for v, b in zip(values, bounds, strict=True)]
+        named = tuple(zip((m.label for m in members), values, strict=True))
+        match record.makes:
+            case "extreme":
+                return Worst(which=cast(Literal["max", "min"], record.name), members=named)
+            case "sum":
+                whole = summed(values)
+                return ratio(whole, Constant(value=len(values))) if record.divided else whole
+            case "share":
+                relation = cast(Literal["<", "<=", ">", ">="], over.relation)
+                return Among(relation=relation, threshold=threshold, members=named)
 
     def let(self, name: str, at: ast.Node, member: Instance = ALONE) -> Steps:
         """The quantity of a `let`, or of one member of it."""

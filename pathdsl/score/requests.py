@@ -17,14 +17,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pathdsl.graph.resolve.instances import Instance
+from pathdsl.graph.resolve.instances import Instance, instances
 from pathdsl.lang import ast
 from pathdsl.lang.loops import Looped, sides_of
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import Filled, resolve_options
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.scores import SCORES
-from pathdsl.lang.walk import walk
+from pathdsl.lang.walk import children
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
@@ -139,23 +139,37 @@ def _advance(steps: Steps) -> tuple[tuple[Request, ...], bool]:
 def _later(declaration: Looped, program: Program, resolver: Resolver, bindings: Bindings) -> int:
     """An upper bound on the runs of all searches of one declaration, its lets included."""
     return sum(
-        _search_runs(score, resolver, bindings, times)
-        for score, times in _scores(declaration, program, set())
+        _search_runs(score, resolver, bound, times)
+        for score, times, bound in _scores(declaration, program, resolver, bindings, set())
     )
 
 
-def _scores(node: ast.Node, program: Program, seen: set[str]) -> Iterator[tuple[ast.Score, int]]:
-    """Every score in a declaration and in the lets it names, with how often it is asked."""
+def _scores(
+    node: ast.Node, program: Program, resolver: Resolver, bindings: Bindings, seen: set[str]
+) -> Iterator[tuple[ast.Score, int, Bindings]]:
+    """Every score in a declaration and in the lets it names, with how often it is asked.
+
+    What stands in a function over members comes once for each of them, with its variables bound.
+    """
     inside: dict[int, int] = {}
-    for part in walk(node):
+    pending = [node]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, ast.OverMembers):
+            for one in instances(program, resolver, part.loop, bindings):
+                for inner in filter(None, (part.value, part.bound)):
+                    yield from _scores(one.of(inner), program, resolver, one.bindings, seen)
+            continue
+        pending += reversed(children(part))
         if isinstance(part, ast.Score) and SCORES[part.name].of == "score":
             times = 1 + resolve_options(part).integer("among")
             inside |= {id(s): times for s in part.subjects if isinstance(s, ast.Score)}
         if isinstance(part, ast.Score):
-            yield part, inside.get(id(part), 1)
+            yield part, inside.get(id(part), 1), bindings
         if isinstance(part, ast.Name) and part.name in program.lets and part.name not in seen:
             seen.add(part.name)
-            yield from _scores(program.lets[part.name].expression, program, seen)
+            let = program.lets[part.name].expression
+            yield from _scores(let, program, resolver, bindings, seen)
 
 
 def _search_runs(score: ast.Score, resolver: Resolver, bindings: Bindings, times: int) -> int:

@@ -1,6 +1,6 @@
 """Checks of loops: what variables range over, and an expression for every item of their lists.
 
-Source: docs/language.md, `for`.
+Source: docs/language.md, Loops.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pathdsl.lang.signatures.members import OVER_MEMBERS
 from pathdsl.report.numbers import many, pair, shown, spread_words
 
 __all__ = ["Measured", "MemberRow", "Object", "WorstOf", "split_name", "spread_of"]
@@ -55,12 +56,26 @@ class WorstOf(Measured):
                 return float("inf")
             return abs(float(member["estimate"]) - estimate)
 
-        self.members = [MemberRow(m, noise) for m in sorted(one["members"], key=distance)]
+        self._over = OVER_MEMBERS.get(one.get("over_members", ""))
+        members = sorted(one["members"], key=distance)
+        if self._over is not None and self._over.makes == "share":
+            members = sorted(one["members"], key=_value)
+        self.members = [MemberRow(m, noise) for m in members]
 
     @property
     def members_title(self) -> str:
-        """`worst of 5 candidates`."""
-        return f"worst of {many(len(self.members), 'candidate')}"
+        """`worst of 5 candidates`, `largest of 5 members`, `5 members, smallest first`."""
+        count = len(self.members)
+        if self._over is None:
+            return f"worst of {many(count, 'candidate')}"
+        titled = self._over.titled
+        return f"{titled} {many(count, 'member')}" if titled else f"{count} members, smallest first"
+
+
+def _value(member: Object) -> float:
+    """Its estimate; one without stands last."""
+    value = member["estimate"]
+    return float("inf") if value is None else float(value)
 
 
 def spread_of(spread: Object | None, noise: float) -> str:

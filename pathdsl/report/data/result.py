@@ -158,8 +158,12 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
 
 
 def _indices(result: QuantityResult | ClaimResult) -> Object:
-    """What each variable of its loop stands for; no key for what has no `for`."""
-    return {"indices": dict(result.indices)} if result.indices else {}
+    """What each variable of its loop stands for, and the function over members that it is.
+
+    No key for what has no `for`, or is no such function.
+    """
+    indices = {"indices": dict(result.indices)} if result.indices else {}
+    return indices | ({"over_members": result.over} if result.over else {})
 
 
 def _member(member: MemberResult) -> Object:
