@@ -370,7 +370,7 @@ class _Inference:
         if any(typed.level == "prompt" for _, typed in found):
             return replace(OPEN, level="quantity")
         typed = self._alike(found, over.loop)
-        if record.makes == "share" and typed.known:
+        if record.makes == "counting" and typed.known:
             return Typed(unit="none", level="quantity")
         return replace(typed, level="quantity")
 

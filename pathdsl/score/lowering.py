@@ -121,10 +121,10 @@ class Lowering:
         match record.makes:
             case "extreme":
                 return Worst(which=cast(Literal["max", "min"], record.name), members=named)
-            case "sum":
+            case "addition":
                 whole = summed(values)
                 return ratio(whole, Constant(value=len(values))) if record.divided else whole
-            case "share":
+            case "counting":
                 relation = cast(Literal["<", "<=", ">", ">="], over.relation)
                 return Among(relation=relation, threshold=threshold, members=named)
 

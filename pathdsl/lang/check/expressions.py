@@ -244,7 +244,7 @@ def _over(scope: Scope, call: ast.Call, record: OverRecord, over: ast.OverMember
             if record.name in STATISTICS
             else f"`{record.example}`",
         )
-    if record.makes == "share" and over.relation is None:
+    if record.makes == "counting" and over.relation is None:
         yield fault(
             "PD113",
             f"`{record.name}` needs a condition",
@@ -252,7 +252,7 @@ def _over(scope: Scope, call: ast.Call, record: OverRecord, over: ast.OverMember
             "a number, and no condition on it",
             help=f"`{record.example}`",
         )
-    elif record.makes != "share" and over.relation is not None:
+    elif record.makes != "counting" and over.relation is not None:
         yield fault(
             "PD115",
             f"`{record.name}` takes a number, and this is a condition",

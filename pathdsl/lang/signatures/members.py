@@ -21,12 +21,12 @@ __all__ = ["OVER_MEMBERS", "OverRecord", "over_of"]
 class OverRecord(Signature):
     """What is known of a function over members.
 
-    `makes`: an `extreme` of their values, a `sum` of them, divided by their number where `divided`,
-    or the `share` of them that satisfy a condition. `titled` is what a report says
+    `makes`: an `extreme` of their values, an `addition` of them, divided by their number where
+    `divided`, or a `counting` of those that satisfy a condition. `titled` is what a report says
     before the number of its members, "" where none of them decides.
     """
 
-    makes: Literal["extreme", "sum", "share"]
+    makes: Literal["extreme", "addition", "counting"]
     divided: bool
     titled: str
 
@@ -41,15 +41,15 @@ OVER_MEMBERS = table(
         titled="smallest of",
     ),
     OverRecord(
-        name="mean", example="mean(h in attn: effect(through(h)))", makes="sum", divided=True,
+        name="mean", example="mean(h in attn: effect(through(h)))", makes="addition", divided=True,
         titled="",
     ),
     OverRecord(
-        name="sum", example="sum(h in attn: effect(through(h)))", makes="sum", divided=False,
+        name="sum", example="sum(h in attn: effect(through(h)))", makes="addition", divided=False,
         titled="",
     ),
     OverRecord(
-        name="share", example="share(h in attn: effect(through(h)) < -0.1)", makes="share",
+        name="share", example="share(h in attn: effect(through(h)) < -0.1)", makes="counting",
         divided=True, titled="",
     ),
 )  # fmt: skip

@@ -58,7 +58,7 @@ class WorstOf(Measured):
 
         self._over = OVER_MEMBERS.get(one.get("over_members", ""))
         members = sorted(one["members"], key=distance)
-        if self._over is not None and self._over.makes == "share":
+        if self._over is not None and self._over.makes == "counting":
             members = sorted(one["members"], key=_value)
         self.members = [MemberRow(m, noise) for m in members]
 
