@@ -360,7 +360,7 @@ class _Inference:
                         f"`{record.name}` is over members here, and this is one number per prompt",
                         value.span,
                         "per prompt",
-                        help=f"average it first: `{record.name}(v in SET: mean(…))`",
+                        help=f"average it first: `{record.name}(h in SET: mean(…))`",
                     )
                 )
             if over.bound is not None:

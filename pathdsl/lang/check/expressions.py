@@ -258,7 +258,7 @@ def _over(scope: Scope, call: ast.Call, record: OverRecord, over: ast.OverMember
             f"`{record.name}` takes a number, and this is a condition",
             over.span,
             "true or false",
-            help="`share(v in SET: CONDITION)` is the share of members that satisfy one",
+            help="`share(h in SET: CONDITION)` is the share of members that satisfy one",
         )
     elif over.relation is not None and RELATIONS[over.relation].asks == "around":
         yield fault(
