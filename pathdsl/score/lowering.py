@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from pathdsl.graph.paths import pathset
-from pathdsl.graph.resolve.instances import Instance, instances, named
+from pathdsl.graph.resolve.instances import Index, Instance, instances
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS
@@ -55,6 +55,7 @@ class Lowering:
     ) -> None:
         self.context = Context(program, resolver, session, algebra)
         self._lets: dict[tuple[str, str], Scalar] = {}
+        self._indices: dict[str, Index] = {}
         self._members = 0
 
     def scalar(self, expr: ast.Node, bindings: Bindings) -> Steps:
@@ -162,6 +163,7 @@ class Lowering:
         decl = self.context.program.lets.get(expr.name.name)
         if decl is None or decl.loop is None:
             raise fault("PD426", f"`{expr.name.name}` has no members", expr)
-        context = self.context
-        member = named(context.program, context.resolver, decl.loop, expr, bindings)
-        return (yield from self.let(expr.name.name, expr, member))
+        name = expr.name.name
+        if name not in self._indices:
+            self._indices[name] = Index(self.context.program, self.context.resolver, decl.loop)
+        return (yield from self.let(name, expr, self._indices[name].named(expr, bindings)))

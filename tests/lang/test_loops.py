@@ -100,7 +100,9 @@ def test_old_fields_of_a_loop_are_those_of_its_first_variable() -> None:
         ("let x for h in attn, h in mlp = 1", "PD018"),
         ("let x for l in windows(attn, 1, by: head) = 1", "PD019"),
         ("let x for l in windows(attn, 1, of: layer) = 1", "PD019"),
-        ("let x = share(h in attn)", "PD001"),
+        ("let x = share(h in attn)", "PD014"),
+        ("let x = max(h in attn, effect(h))", "PD001"),
+        ("let x for t in en, zh = 1", "PD001"),
     ],
 )
 def test_what_is_no_loop_is_told(text: str, code: str) -> None:

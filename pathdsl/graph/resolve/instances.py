@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -22,7 +22,7 @@ from pathdsl.lang.loops import label_of as written
 from pathdsl.lang.program import Program
 from pathdsl.limits import MEMBERS
 
-__all__ = ["Instance", "instances", "label_of", "named"]
+__all__ = ["Index", "Instance", "instances", "label_of"]
 
 N = TypeVar("N", bound=ast.Node)
 
@@ -100,37 +100,47 @@ def label_of(bound: Mapping[str, Member]) -> str:
     return ", ".join(member.label for member in bound.values())
 
 
-def named(
-    program: Program, resolver: Resolves, loop: ast.Loop, expr: ast.Subscript, bindings: Bindings
-) -> Instance:
-    """The member that a subscript names; a position may be left out where it is clear.
+class Index:
+    """The members of one loop by what a subscript calls them; worked out once."""
 
-    Raises LanguageError: PD426 where there is no such member or more than one.
-    """
-    given = (expr.member, *expr.more)
-    members = instances(program, resolver, loop)
-    kept: Iterable[Instance] = members if len(given) == len(loop.names) else ()
-    labels: list[str] = []
-    for name, part in zip(loop.names, given, strict=False):
-        meant = _labels(resolver, part, bindings, loop)
-        labels += meant
-        whole = tuple(meant)
-        exact = [
-            one for one in kept if whole in ((one.bindings[name].label,), one.bindings[name].parts)
-        ]
-        kept = exact or [
-            one for one in kept if whole == (one.bindings[name].label.partition("@")[0],)
-        ]
-    found = list(kept)
-    if len(found) != 1:
-        shown = ", ".join(f"`{one.label}`" for one in members[:6])
-        raise fault(
-            "PD426",
-            f"`{expr.name.name}` has no single member `{', '.join(labels)}`",
-            expr,
-            help=f"its members are {shown}" + (", …" if len(members) > 6 else ""),
-        )
-    return found[0]
+    def __init__(self, program: Program, resolver: Resolves, loop: ast.Loop) -> None:
+        self.resolver = resolver
+        self.loop = loop
+        self.members = instances(program, resolver, loop)
+        self._exact = {tuple(one.indices.values()): one for one in self.members}
+
+    def named(self, expr: ast.Subscript, bindings: Bindings) -> Instance:
+        """The member that a subscript names; a position may be left out where it is clear.
+
+        Raises LanguageError: PD426 where there is no such member or more than one.
+        """
+        given = (expr.member, *expr.more)
+        meant = [_labels(self.resolver, part, bindings, self.loop) for part in given]
+        labels = tuple(label for one in meant for label in one)
+        if len(labels) == len(given) and labels in self._exact:
+            return self._exact[labels]
+        kept: list[Instance] = []
+        if len(given) == len(self.loop.names):
+            kept = list(self.members)
+        for name, written_as in zip(self.loop.names, meant, strict=False):
+            whole = tuple(written_as)
+            exact = [
+                one
+                for one in kept
+                if whole in ((one.bindings[name].label,), one.bindings[name].parts)
+            ]
+            kept = exact or [
+                one for one in kept if whole == (one.bindings[name].label.partition("@")[0],)
+            ]
+        if len(kept) != 1:
+            shown = ", ".join(f"`{one.label}`" for one in self.members[:6])
+            raise fault(
+                "PD426",
+                f"`{expr.name.name}` has no single member `{', '.join(labels)}`",
+                expr,
+                help=f"its members are {shown}" + (", …" if len(self.members) > 6 else ""),
+            )
+        return kept[0]
 
 
 def _labels(resolver: Resolves, part: ast.Node, bindings: Bindings, loop: ast.Loop) -> list[str]:

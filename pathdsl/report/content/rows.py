@@ -37,11 +37,14 @@ class Measured:
 
 
 class MemberRow(Measured):
-    """A candidate of a score that takes the worst."""
+    """A candidate of a score that takes the worst, or a member of a set that a function is over."""
 
-    def __init__(self, member: Object, noise: float) -> None:
+    def __init__(self, member: Object, noise: float, *, whole: bool = False) -> None:
         super().__init__(member, noise)
-        self.name: str = member["decided_by"] or member["name"]
+        name, decided_by = member["name"], member["decided_by"]
+        self.name: str = decided_by or name
+        if whole and decided_by:
+            self.name = f"{name}, by {decided_by}"
 
 
 class WorstOf(Measured):
@@ -60,7 +63,13 @@ class WorstOf(Measured):
         members = sorted(one["members"], key=distance)
         if self._over is not None and self._over.makes == "counting":
             members = sorted(one["members"], key=_value)
-        self.members = [MemberRow(m, noise) for m in members]
+        whole = self._over is not None
+        self.members = [MemberRow(m, noise, whole=whole) for m in members]
+
+    @property
+    def decided(self) -> bool:
+        """Whether one of the members gives the number its value."""
+        return self._over is None or self._over.makes == "extreme"
 
     @property
     def members_title(self) -> str:
