@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
@@ -15,11 +16,26 @@ from pathdsl.plan.treated import TreatedSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """The path set that a run is about.
+
+    `text` is how it is written. `treated(Q)` is the treated set of the run with Q in its place.
+    `drawn`: chance drew it, as a control.
+    """
+
+    paths: PathSet
+    text: str
+    treated: Callable[[PathSet], PathSet]
+    drawn: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
     """One run on one task. `paths` is the treated set of `treat`.
 
     `label` is only for people; `form` is the label with loop variables as they were written, so
-    that the runs of one sweep can be told as one.
+    that the runs of one sweep can be told as one. `subject` is None where the run is about no path
+    set of the author's, such as the reference run and `keep(none)` of a score.
     """
 
     task: str
@@ -29,6 +45,7 @@ class RunSpec:
     under: str = ""
     label: str = field(default="", compare=False)
     form: str = field(default="", compare=False)
+    subject: Subject | None = field(default=None, compare=False)
 
     @property
     def treats(self) -> bool:
@@ -58,6 +75,13 @@ class RunSpec:
         if treated == FULL:
             return replace(self, kind="treated", paths=None)
         return self
+
+    def instead(self, other: PathSet, text: str) -> RunSpec:
+        """The run with another set in the place of the one that it is about, which has to be."""
+        assert self.subject is not None
+        label = self.label.replace(self.subject.text, text)
+        treated = self.subject.treated(other)
+        return replace(self, paths=treated, label=label, form=label, subject=None)
 
 
 Request = tuple[RunSpec, Measure]

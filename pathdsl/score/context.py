@@ -10,17 +10,20 @@ Source: docs/language.md, Runs and `let`; the operator is Goldowsky-Dill et al. 
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from typing import cast
 
 from pathdsl.graph.paths.pathset import PathSet
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
+from pathdsl.lang.reach import reach
 from pathdsl.lang.serving import averages_ratios, choose_task, fields_of
 from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
-from pathdsl.plan.runs import RunSpec
+from pathdsl.lang.walk import strip
+from pathdsl.lang.written import written
+from pathdsl.plan.runs import RunSpec, Subject
 from pathdsl.plan.treated import treated_spec
 from pathdsl.score.faults import fault
 from pathdsl.score.metrics import Metric, compile_metric
@@ -37,6 +40,8 @@ from pathdsl.score.session import Bindings, PathAlgebra, Resolver, Session
 from pathdsl.score.statistics.evaluate import Evaluator
 
 __all__ = ["Context"]
+
+_DRAWN = (ast.RandomLike, ast.RandomEdges)
 
 
 class Context:
@@ -90,15 +95,9 @@ class Context:
 
     def text(self, node: ast.Node, bindings: Bindings = {}) -> str:
         """The source of a node on one line, loop variables by their members; "" without source."""
-        source = self.program.sources.get(node.span.path)
-        if source is None:
-            return ""
-        text = " ".join(source.text[node.span.start : node.span.end].split())
-        for name, member in bindings.items():
-            # Behind `@` stands a position, which only an item of a list can be.
-            before = r"[\w.@]" if member.nodes or member.marks else r"[\w.]"
-            text = re.sub(rf"(?<!{before}){re.escape(name)}\b", lambda _: member.label, text)  # noqa: B023
-        return text
+        labels = {name: member.label for name, member in bindings.items()}
+        listed = [name for name, m in bindings.items() if not (m.nodes or m.marks)]
+        return written(self.program, node, labels, listed)
 
     # ---------------------------------------------------------------------------------------------
     # Runs
@@ -123,6 +122,29 @@ class Context:
             under=under,
             label=label,
             form=form,
+            subject=self.subject(
+                run.paths,
+                paths,
+                self.text(run.paths, bindings),
+                lambda other: self.treated_paths(run.which, other, scope),
+            ),
+        )
+
+    def subject(
+        self,
+        expr: ast.PathExpr,
+        paths: PathSet,
+        text: str,
+        treated: Callable[[PathSet], PathSet],
+    ) -> Subject | None:
+        """What a run of this path set is about; None for `full` and `none`, which are baselines."""
+        if isinstance(strip(expr), ast.Full | ast.NonePath):
+            return None
+        return Subject(
+            paths=paths,
+            text=text,
+            treated=treated,
+            drawn=any(isinstance(n, _DRAWN) for n in reach(self.program, expr)),
         )
 
     def treated_paths(self, which: str, paths: PathSet, scope: PathSet | None) -> PathSet:
