@@ -22,6 +22,7 @@ from pathdsl.lang.loops import sides_of
 from pathdsl.lang.method.ranges import REPAIR, decided
 from pathdsl.lang.only import is_asked
 from pathdsl.lang.program import Program
+from pathdsl.lang.reach import reach
 from pathdsl.lang.signatures.calls import resolve_arguments
 from pathdsl.lang.signatures.members import over_of
 from pathdsl.lang.signatures.methods import METHODS
@@ -134,11 +135,13 @@ def judge(
         sides = [_sides(found, i) for i in places]
         asks = [partial(_question, decl, claims[i].member, evaluator, program) for i in places]
         questions = [ask(side) for ask, side in zip(asks, sides, strict=True)]
+        over_many = any(isinstance(node, ast.OverMembers) for node in reach(program, decl))
         used = _bootstrap(decl.methods, evaluator, bootstraps)
         family = judge_family(decl, questions, used, splits)
         used.forget()
         for at, (ask, side) in enumerate(zip(asks, sides, strict=True)):
-            sets = about(side, ask, beside, evaluator)
+            # Another set in the place of one of many members says nothing of the claim.
+            sets = () if over_many else about(side, ask, beside, evaluator)
             if (known := same.decided(questions[at].node)) is not None:
                 holds = rule_of(questions[at], evaluator, defined=True).satisfied(known[0])
                 fixed.setdefault(decl.name.name, []).append((family[at].member, holds, known[1]))

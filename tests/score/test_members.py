@@ -13,6 +13,7 @@ import pathdsl
 from benchmarks import levels
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.planned import plan_file
+from pathdsl.lang.lint import lint_file
 from pathdsl.score.quantity import Among, Constant, Op, difference, ratio, summed
 from tests import seeds as counts
 from tests.score.arrays import agg, bootstrap
@@ -151,6 +152,26 @@ def test_results_say_what_each_variable_stands_for(tmp_path: Path) -> None:
     assert said["h[r1, S2]"] == {"r": "r1", "z": "S2"}
     assert said["c[r0, END]"] == {"r": "r0", "at_": "END"}
     assert said["of_two"] is None
+
+
+def test_another_set_in_the_place_of_one_member_is_nothing_to_say_of_all(tmp_path: Path) -> None:
+    effect = EFFECT.format("z")
+    claims = (
+        f"claim few: share(z in a[0..1]: {effect} < -0.1) <= 90% at 95% confidence",
+        f"claim large: max(z in a[0..1]: {effect}) < 90 at 95% confidence",
+    )
+    found = pathdsl.check(written(tmp_path, *claims))
+    assert "PD525" not in {fault.code for fault in found.outcome.diagnostics}
+    (file,) = found.to_dict()["files"]
+    assert [claim["over_members"] for claim in file["claims"]] == ["share", "max"]
+    assert [len(claim["members"]) for claim in file["claims"]] == [8, 8]
+    assert "of 8 members" in " ".join(file["claims"][0]["notes"])
+
+
+def test_a_share_lies_between_none_and_all(tmp_path: Path) -> None:
+    claim = f"claim few: share(z in a[0..1]: {EFFECT.format('z')} < -0.1) <= 100%"
+    found = lint_file(written(tmp_path, claim))[1]
+    assert "PD526" in {fault.code for fault in found}
 
 
 # -------------------------------------------------------------------------------------------------
