@@ -31,6 +31,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.loops import Looped, mentioned, sides_of
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import resolve_options
+from pathdsl.lang.signatures.measures import nodes_in
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children, strip, walk
 from pathdsl.limits import MOVES, STATES
@@ -169,6 +170,8 @@ class _Checker:
                 yield from self.options(options)
             case ast.AttentionArgs(head=head):
                 yield head
+            case ast.Call() if any(nodes_in(node)):
+                yield from nodes_in(node)
             case ast.Subscript(member=member, more=more):
                 yield from (part for part in (member, *more) if isinstance(part, ast.NodeRef))
             case ast.OverMembers():

@@ -30,6 +30,7 @@ from pathdsl.graph.paths.pathset import PathSet, Pos
 from pathdsl.graph.paths.product import too_many_states
 from pathdsl.plan.masks import FALSE, TRUE
 from pathdsl.plan.steps import (
+    NOTHING,
     REFERENCE,
     AttentionResid,
     Blend,
@@ -91,6 +92,19 @@ class RunBuilder:
         """Where the value of the copy of a head that goes straight to `logits` comes from."""
         between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
         return self._read(self.layout.head(layer, head), between.free)[0]
+
+    def direct_blend(self, layer: int, head: int) -> Blend:
+        """The same of `input` as well, by the layer -1."""
+        between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
+        if layer < 0:
+            return self._read(0, between.free)[0]
+        return self.direct_read(layer, head)
+
+    def direct_mlp(self, layer: int) -> MlpResid:
+        """What the copy of an MLP that goes straight to `logits` writes, its neurons with it."""
+        between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
+        blends = tuple(self._read(u, between.free)[0] for u in self.layout.parts_of_mlp(layer))
+        return self._mlp_resid(2 * layer + 2, layer, NOTHING, blends)
 
     # ---------------------------------------------------------------------------------------------
 

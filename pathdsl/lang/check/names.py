@@ -36,9 +36,11 @@ _NODE = re.compile(r"(?:a\d+(?:h\d+)?|[mrf]\d+)\Z", re.ASCII)
 
 def is_reserved(name: str) -> str:
     """Why a name cannot be declared, or ""."""
-    if name in SCORES:
+    if name in SCORES and SCORES[name].reserved:
         return "the name of a score"
-    if any(name in table for table in (STATISTICS, P_VALUES, MEASURES, METHODS)):
+    if any(name in table for table in (STATISTICS, P_VALUES, METHODS)):
+        return "a built-in function"
+    if name in MEASURES and MEASURES[name].reserved:
         return "a built-in function"
     if name in WORDS:
         return "a word of the language"
@@ -120,12 +122,13 @@ def _again(over: ast.OverMembers, outer: Mapping[str, ast.Name]) -> Faults:
 def _mentions(program: Program, declaration: Declaration) -> Iterator[ast.Name]:
     """Every name that a declaration mentions, its own and its loop variable left out."""
     variables = variables_of(program, declaration)
+    calls_metrics = not isinstance(declaration, ast.MetricDecl)  # what a metric calls is a measure
     for node in program.nodes(declaration):
         if node is declaration.name:
             continue
         if isinstance(node, ast.Name) and node.name not in variables:
             yield node
-        elif isinstance(node, ast.Call) and node.name in program.metrics:
+        elif calls_metrics and isinstance(node, ast.Call) and node.name in program.metrics:
             yield ast.Name(span=node.name_span, name=node.name)
 
 
