@@ -138,6 +138,7 @@ def proof_object(proof: Proof) -> Object:
 def _quantity(quantity: QuantityResult) -> Object:
     return {
         **fields_of(quantity, "name unit estimate interval n rows unchanged confidence claimed"),
+        **_indices(quantity),
         "members": [_member(member) for member in quantity.members],
         "notes": list(quantity.notes),
         "prompts": _spread(quantity.prompts),
@@ -164,6 +165,7 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
             claim, "name verdict expected as_expected estimate interval relation threshold"
         ),
         **fields_of(claim, "within confidence level n rows unchanged p_value"),
+        **_indices(claim),
         "terms": [
             fields_of(t, "text value") | {"prompts": _spread(t.prompts)} for t in claim.terms
         ],
@@ -177,6 +179,15 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
         **fields_of(claim, "settle_n text"),
         "other_norm": other and fields_of(other, "layernorm verdict estimate interval"),
     }
+
+
+def _indices(result: QuantityResult | ClaimResult) -> Object:
+    """What each variable of its loop stands for, and the function over members that it is.
+
+    No key for what has no `for`, or is no such function.
+    """
+    indices = {"indices": dict(result.indices)} if result.indices else {}
+    return indices | ({"over_members": result.over} if result.over else {})
 
 
 def _member(member: MemberResult) -> Object:
