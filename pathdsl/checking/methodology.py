@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pathdsl.lang import ast
+from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.lang.units import unit_of
-from pathdsl.lang.walk import walk
 from pathdsl.score.statistics.alike import task_clusters
 from pathdsl.score.statistics.crossed import Table
 
@@ -186,7 +186,7 @@ def _positions(program: Program) -> str:
     for declaration in (
         *program.groups.values(), *program.paths.values(), *program.lets.values(), *program.claims
     ):  # fmt: skip
-        for node in walk(declaration):
+        for node in meant_nodes(program, declaration):
             if isinstance(node, ast.Position):
                 if node.index is not None:
                     names[f"[{node.index}]"] = None

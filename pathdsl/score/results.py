@@ -59,11 +59,15 @@ class _Named:
     """The result of a declaration, or of one `member` of its loop, "" where it has none.
 
     `at` says where the member stands in the model, None where it is no node or mark.
+    `indices` is what each variable of the loop stands for: {"r": "r5", "p": "S2"} of `r5, S2`.
+    `over` is the function over members that it is, "" where it is none.
     """
 
     declared: str
     member: str = ""
     at: Place | None = None
+    indices: Mapping[str, str] = field(default_factory=dict)
+    over: str = ""
 
     @property
     def name(self) -> str:

@@ -182,6 +182,37 @@ def test_further_variables_make_a_panel_each() -> None:
     assert (drawn(pairs).rows, drawn(pairs).columns) == (("LD", "top"), ("en", "zh"))
 
 
+LOOPS = """
+let heat for r in r[0..1], p in [FIRST_A, FIRST_B, END]: logits =
+  mean(LD(reference) - LD(treat(through(r@p))))
+let tok for r in r[0..1], i in [12..15]: logits = mean(LD(reference) - LD(treat(through(r@[i]))))
+let edge for s in a0, h in a1: logits = mean(LD(reference) - LD(treat(s -> h -> logits)))
+let pos for h in attn, p in [FIRST_B, END]: logits = mean(LD(reference) - LD(treat(through(h@p))))
+let lay for l in windows(attn, 1, by: layer): logits = mean(LD(reference) - LD(treat(through(l))))
+"""
+
+
+def test_loops_over_several_variables_lie_as_one_reads_them(tmp_path: Path) -> None:
+    text = (QUICKSTART / "induction.circuit").read_text(encoding="utf-8")
+    path = tmp_path / "loops.circuit"
+    path.write_text(text[: text.index("let effect_of")] + LOOPS, encoding="utf-8")
+    found = pathdsl.check(path, take=16).families
+    laid = {}
+    for name, family in found.items():
+        picture = family.picture()
+        assert picture is not None
+        laid[name] = (picture.columns, [panel.title for panel in picture.panels])
+    assert laid == {
+        "heat": (("FIRST_A", "FIRST_B", "END"), [""]),
+        "tok": (("[12]", "[13]", "[14]", "[15]"), [""]),
+        "edge": (("a1.h0", "a1.h1", "a1.h2"), [""]),
+        "pos": (("0", "1", "2"), ["@FIRST_B", "@END"]),
+        "lay": (("",), [""]),
+    }
+    assert found["heat"].matrix()[1, 2] == found["heat"]["r1, END"].estimate
+    assert found["tok"].at[1] == Place(kind="mark", layer=0, position="[13]")
+
+
 def test_few_members_stand_below_one_another_and_many_make_no_picture() -> None:
     few = [member(f"x[a{i}.h{j}]", 1.0) for i, j in ((9, 9), (9, 6), (10, 0), (7, 3))]
     assert drawn(few).rows == ("a9.h9", "a9.h6", "a10.h0", "a7.h3")

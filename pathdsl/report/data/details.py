@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from pathdsl.errors import Span
 from pathdsl.lang import ast
+from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
-from pathdsl.lang.walk import walk
 from pathdsl.report.data.controls import not_claimed
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def _units(program: Program, resolver: Resolver | None, claim: ast.ClaimDecl) ->
     if resolver is None:
         return []
     labels: dict[str, None] = {}
-    for node in walk(claim):
+    for node in meant_nodes(program, claim):
         if isinstance(node, ast.Name):
             declared = program.paths.get(node.name) or program.groups.get(node.name)
             if isinstance(declared, ast.PathDecl):

@@ -142,6 +142,7 @@ def _quantity(quantity: QuantityResult) -> Object:
     return {
         **fields_of(quantity, "name unit estimate interval n rows unchanged confidence claimed"),
         **_at(quantity),
+        **_indices(quantity),
         "members": [_member(member) for member in quantity.members],
         "notes": list(quantity.notes),
         "prompts": _spread(quantity.prompts),
@@ -169,6 +170,7 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
         ),
         **fields_of(claim, "within confidence level n rows unchanged p_value"),
         **_at(claim),
+        **_indices(claim),
         "terms": [
             fields_of(t, "text value") | {"prompts": _spread(t.prompts)} for t in claim.terms
         ],
@@ -189,6 +191,15 @@ def _at(result: QuantityResult | ClaimResult) -> Object:
     return (
         {"at": fields_of(result.at, AT) if result.at is not None else None} if result.member else {}
     )
+
+
+def _indices(result: QuantityResult | ClaimResult) -> Object:
+    """What each variable of its loop stands for, and the function over members that it is.
+
+    No key for what has no `for`, or is no such function.
+    """
+    indices = {"indices": dict(result.indices)} if result.indices else {}
+    return indices | ({"over_members": result.over} if result.over else {})
 
 
 def _member(member: MemberResult) -> Object:

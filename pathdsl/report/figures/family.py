@@ -156,6 +156,7 @@ def _object(one: Member) -> Mapping[str, object]:
     return {
         **fields_of(one, f"name estimate interval n rows unchanged confidence {own}"),
         "at": fields_of(one.at, AT) if one.at is not None else None,
+        "indices": dict(one.indices),
         "members": [],
         "notes": list(one.notes),
     }
