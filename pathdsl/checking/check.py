@@ -100,6 +100,7 @@ class _Check:
     def judged(self) -> FileOutcome:
         """The outcome of a file without faults on its page; raises PathdslError."""
         from pathdsl.checking.floor import at_floor
+        from pathdsl.checking.interventions import check_interventions
         from pathdsl.checking.methodology import methodology
         from pathdsl.checking.norms import beside, other_modes
         from pathdsl.checking.presence import check_presence
@@ -113,6 +114,8 @@ class _Check:
         ready = prepare(program, options)
         resolver, planner, tasks = ready.resolver, ready.planner, ready.planner.tasks
         self.faults = [*self.faults, *ready.warnings, *check_presence(program, resolver, planner)]
+        if not errors_in(self.faults):
+            self.faults += check_interventions(program, resolver, planner, options.only)
         if errors_in(self.faults):
             return self.stopped(ExitCode.WRONG_INPUT)
         model = self._model(ready)

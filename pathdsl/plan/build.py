@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from pathdsl.errors import Diagnostic, PlanError
-from pathdsl.graph.model.components import Layout
+from pathdsl.graph.model.components import HEAD, Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.product import MAX_STATES
@@ -16,19 +16,24 @@ from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.needs import back_masks, scale_masks
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.sides import Sides, no_pattern, not_executed
 from pathdsl.plan.steps import (
     REFERENCE,
     AttentionRead,
+    Blend,
     HeadCopy,
     HiddenCopy,
     MlpCopy,
     Output,
+    Place,
     PlainResid,
     Plan,
+    ValueCopy,
     treated_index,
 )
 from pathdsl.plan.table import MAX_COPIES, CopyTable, pattern_copy
 from pathdsl.plan.treated import TreatedSpec
+from pathdsl.plan.under import Under
 
 PositionMask = Callable[[Pos], np.ndarray]
 """A position to its (rows, pos) mask; raises DataError where a row has no such position."""
@@ -44,6 +49,7 @@ def build_plans(
     frozen: bool = False,
     max_states: int = MAX_STATES,
     max_copies: int = MAX_COPIES,
+    names: Sequence[str] = (),
 ) -> tuple[Plan, ...]:
     """Plans that compute every requested measure of every run of one task.
 
@@ -51,12 +57,14 @@ def build_plans(
         valid: (rows, pos) bool, where real tokens stand.
         requests: runs whose `treated` is already the task's own where they named none.
         frozen: whether norms of mixed copies have the reference run's scales.
+        names: of the rows, for messages.
 
     Raises:
-        PlanError: too many states (PD210) or steps (PD211); a treated value is missing (PD221).
+        PlanError: too many states (PD210) or steps (PD211); a treated value is missing (PD221);
+            what actions cannot do (PD225, PD227, PD231, PD232).
     """
     return tuple(
-        _build_one(shape, task, valid, position, runs, frozen, max_states, max_copies)
+        _build_one(shape, task, valid, position, runs, frozen, max_states, max_copies, names)
         for runs in runs_by_plan(requests)
     )
 
@@ -88,12 +96,11 @@ def _build_one(
     frozen: bool,
     max_states: int,
     max_copies: int,
+    row_names: Sequence[str],
 ) -> Plan:
     layout = Layout(shape)
     masks = MaskTable(valid)
-    treated = tuple(
-        dict.fromkeys(run.treated for run in runs if run.treated is not None and run.treats)
-    )
+    treated = treated_of(runs)
     which = {spec: number for number, spec in enumerate(treated)}
     known: dict[Pos, int] = {}
 
@@ -110,22 +117,25 @@ def _build_one(
         max_states=max_states,
         max_copies=max_copies,
     )
+    builders: dict[RunSpec, RunBuilder] = {}
+
+    def builder_of(run: RunSpec) -> RunBuilder:
+        if run not in builders:
+            _vet(run, frozen)
+            number = which[run.treated] if run.treated and run.treats else 0
+            under = None
+            if run.blocks or run.of_treated:
+                under = Under(sides, run.blocks, run.treated_blocks)
+            builders[run] = RunBuilder(table, run.treated_paths, number, mask_of, under)
+        return builders[run]
+
+    sides = Sides(table, which, mask_of, builder_of, row_names)
     outputs = []
     wanted: dict[int, int] = {}
     names: dict[str, int] = {}
     all_frozen = FALSE
     for run, measures in runs.items():
-        if run.treats and run.treated is None:
-            raise PlanError(
-                Diagnostic(
-                    code="PD221",
-                    message=f"`{run.label or run.kind}` needs a treated value; its task has none",
-                    help="add `treated = COLUMN` (or mean, zero, …) to the task, or write "
-                    "`treat(P, treated: zero)`",
-                )
-            )
-        number = which[run.treated] if run.treated and run.treats else 0
-        builder = RunBuilder(table, run.treated_paths, number, mask_of)
+        builder = builder_of(run)
         final = builder.logits()
         read = FALSE
         attention = []
@@ -180,6 +190,45 @@ def _build_one(
     )
 
 
+def treated_of(runs: Iterable[RunSpec]) -> tuple[TreatedSpec, ...]:
+    """The treated values of a plan, by number: those of its runs, and those that actions read."""
+    runs = list(runs)
+    found = dict.fromkeys(r.treated for r in runs if r.treated is not None and r.treats)
+    pending = [action for run in runs for action in run.actions]
+    while pending:
+        action = pending.pop(0)
+        found |= dict.fromkeys(action.values)
+        if isinstance(action.source, RunSpec):
+            if action.source.treats and action.source.treated is not None:
+                found[action.source.treated] = None
+            pending += action.source.actions
+    return tuple(found)
+
+
+def _vet(run: RunSpec, frozen: bool) -> None:
+    """Raise where a run cannot be built: no treated value (PD221), not executed (PD225)."""
+    if run.treats and run.treated is None:
+        raise PlanError(
+            Diagnostic(
+                code="PD221",
+                message=f"`{run.label or run.kind}` needs a treated value; its task has none",
+                help="add `treated = COLUMN` (or mean, zero, …) to the task, or write "
+                "`treat(P, treated: zero)`",
+            )
+        )
+    if run.blocks or run.of_treated:
+        first = next(run.actions, None)
+        if frozen:
+            raise not_executed(
+                "`with` under frozen norms", first, "declare `layernorm = recompute` in the task"
+            )
+        if run.treats and run.treated is not None and run.treated.how.averaged:
+            raise not_executed(
+                f"`with` where treated paths carry `{run.treated}`", first,
+                "take a prompt's column or `zero` as the treated value",
+            )  # fmt: skip
+
+
 def _attention(
     table: CopyTable,
     builder: RunBuilder,
@@ -193,24 +242,32 @@ def _attention(
         raise ValueError("an attention measure names a head")
     layer, head = measure.head
     blend = []
-    for source, where in builder.direct_read(layer, head):
+    if builder.under is not None:
+        fixed = builder.under.acts.fixed(Place(HEAD.name, layer, head))
+        if table.masks.both(fixed, queries) != FALSE:
+            raise no_pattern(layer, head)
+    for source, where in _head_copies(table, builder.read(Place(HEAD.name, layer, head))):
         read_at = table.masks.both(where, queries)
         if read_at == FALSE:
             continue
         if source == REFERENCE or (source < 0 and not table.constant[treated_index(source)]):
             source = pattern_copy(table, layer, head, source)
         if source < 0:
-            raise PlanError(
-                Diagnostic(
-                    code="PD227",
-                    message=f"`a{layer}.h{head}` has a "
-                    "constant as its output in some run, and a constant has no attention pattern",
-                    help="measure attention on a paired or resampled treated value",
-                )
-            )
+            raise no_pattern(layer, head)
         wanted[source] = table.masks.either(wanted.get(source, FALSE), read_at)
         blend.append((source, read_at))
     return AttentionRead(measure=measure, blend=tuple(blend), queries=queries, keys=keys)
+
+
+def _head_copies(table: CopyTable, blend: Blend) -> Iterator[tuple[int, int]]:
+    """The parts of a head's blend, with the copies that scaled ones are made of."""
+    for source, where in blend:
+        step = table.steps[source] if source >= 0 else None
+        if isinstance(step, ValueCopy):
+            inner = tuple((s, table.masks.both(m, where)) for s, m in step.blend)
+            yield from _head_copies(table, inner)
+        else:
+            yield source, where
 
 
 def mixed_copies(plan: Plan) -> list[int]:

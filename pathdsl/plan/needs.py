@@ -12,6 +12,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.steps import (
     REFERENCE,
+    ActedHeadCopy,
     AttentionResid,
     Blend,
     HeadCopy,
@@ -22,6 +23,7 @@ from pathdsl.plan.steps import (
     MlpResid,
     PlainResid,
     Step,
+    ValueCopy,
     parts_of,
 )
 
@@ -81,7 +83,15 @@ def back_masks(
                 want_blend(blend, here, "hidden" if neurons else "mlp", layer)
                 for _, apart in neurons:
                     want_blend(apart, here, "hidden", layer)
-            case HeadCopy(query=query, keys=keys, values=values):
+            case ValueCopy(place=place, of=of, blend=blend, terms=terms):
+                want_blend(blend, here, of.kind, of.layer)
+                for _, added in terms:
+                    want_blend(added, here, place.kind, place.layer)
+            case HeadCopy(query=query, keys=keys, values=values) as head:
+                if isinstance(head, ActedHeadCopy):
+                    for act in head.acts:
+                        if act.pattern >= 0:
+                            want(act.pattern, masks.both(here, act.queries))
                 want(query, here)
                 for distances, step in (*keys, *values):
                     want(step, masks.looked_at_by(here, distances))
@@ -141,7 +151,7 @@ def scale_masks(
                 want("scale_mlp", layer, here)
                 if shape.norm_after_attention:  # all such families norm what the MLP writes, too
                     want("scale_after_mlp", layer, here)
-            case PlainResid() | InputResid() | MlpResid() | JoinResid():
+            case PlainResid() | InputResid() | MlpResid() | JoinResid() | ValueCopy():
                 pass
             case HeadCopy() | AttentionResid() | HiddenCopy() | MlpCopy():
                 pass  # with norms of its own

@@ -25,7 +25,7 @@ from pathdsl.engine.run.sites import Sites
 from pathdsl.engine.run.treated import SOURCES, Rows, SourceValues
 from pathdsl.plan.liveness import DEFAULT_MEMORY, Cost, cost, schedule
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.steps import REFERENCE, PlainResid, Plan, treated_source
+from pathdsl.plan.steps import REFERENCE, ActedHeadCopy, PlainResid, Plan, treated_source
 from pathdsl.plan.taskdata import TaskData
 
 BATCH_MACS = {"cpu": 400_000_000_000}
@@ -119,6 +119,10 @@ class _Execution:
             for source, mask in read.blend
             if source >= 0
         }
+        for number in plan.alive:
+            step = plan.steps[number]
+            if isinstance(step, ActedHeadCopy):
+                self.patterns |= {source: plan.need[source] for source in step.patterns}
         self.rows = Rows(task, adapter, self.step, self._layer, parts)
 
     def values(self) -> Values:
