@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from pathdsl.errors import Diagnostic, PlanError
 from pathdsl.graph.model.components import HEAD, Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import FALSE, MaskTable
+from pathdsl.plan.means import means_of, treated_of
 from pathdsl.plan.needs import back_masks, scale_masks
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
-from pathdsl.plan.sides import Sides, no_pattern, not_executed
+from pathdsl.plan.sides import Sides, no_pattern, no_treated, not_executed
 from pathdsl.plan.steps import (
     REFERENCE,
     AttentionRead,
@@ -101,7 +101,6 @@ def _build_one(
     layout = Layout(shape)
     masks = MaskTable(valid)
     treated = treated_of(runs)
-    which = {spec: number for number, spec in enumerate(treated)}
     known: dict[Pos, int] = {}
 
     def mask_of(pos: Pos) -> int:
@@ -112,7 +111,7 @@ def _build_one(
     table = CopyTable(
         layout,
         masks,
-        tuple(spec.how.constant for spec in treated),
+        [spec.how.constant for spec in treated],
         frozen=frozen,
         max_states=max_states,
         max_copies=max_copies,
@@ -122,14 +121,16 @@ def _build_one(
     def builder_of(run: RunSpec) -> RunBuilder:
         if run not in builders:
             _vet(run, frozen)
-            number = which[run.treated] if run.treated and run.treats else 0
+            number = 0
+            if run.treated and run.treats:
+                number = sides.number(run.treated, run.treated_blocks)
             under = None
             if run.blocks or run.of_treated:
                 under = Under(sides, run.blocks, run.treated_blocks)
             builders[run] = RunBuilder(table, run.treated_paths, number, mask_of, under)
         return builders[run]
 
-    sides = Sides(table, which, mask_of, builder_of, row_names)
+    sides = Sides(table, treated, mask_of, builder_of, row_names)
     outputs = []
     wanted: dict[int, int] = {}
     names: dict[str, int] = {}
@@ -173,60 +174,36 @@ def _build_one(
         table.steps,
         wanted,
         masks,
-        lambda source: source != REFERENCE and treated[treated_index(source)].how.constant,
+        lambda source: source != REFERENCE and table.constant[treated_index(source)],
     )
     plain_need |= scale_masks(table.steps, need, all_frozen, shape, masks)
     return Plan(
         task=task,
         shape=shape,
         masks=masks,
-        treated=treated,
+        treated=tuple(sides.specs),
         steps=tuple(table.steps),
         need=tuple(need),
         outputs=tuple(outputs),
         plain_need=plain_need,
         position_masks=names,
         frozen=frozen,
+        means=means_of(
+            sides, plain_need, (task, layout, masks, mask_of, row_names), (max_states, max_copies)
+        ),
     )
-
-
-def treated_of(runs: Iterable[RunSpec]) -> tuple[TreatedSpec, ...]:
-    """The treated values of a plan, by number: those of its runs, and those that actions read."""
-    runs = list(runs)
-    found = dict.fromkeys(r.treated for r in runs if r.treated is not None and r.treats)
-    pending = [action for run in runs for action in run.actions]
-    while pending:
-        action = pending.pop(0)
-        found |= dict.fromkeys(action.values)
-        if isinstance(action.source, RunSpec):
-            if action.source.treats and action.source.treated is not None:
-                found[action.source.treated] = None
-            pending += action.source.actions
-    return tuple(found)
 
 
 def _vet(run: RunSpec, frozen: bool) -> None:
     """Raise where a run cannot be built: no treated value (PD221), not executed (PD225)."""
     if run.treats and run.treated is None:
-        raise PlanError(
-            Diagnostic(
-                code="PD221",
-                message=f"`{run.label or run.kind}` needs a treated value; its task has none",
-                help="add `treated = COLUMN` (or mean, zero, …) to the task, or write "
-                "`treat(P, treated: zero)`",
-            )
-        )
+        raise no_treated(run)
     if run.blocks or run.of_treated:
         first = next(run.actions, None)
         if frozen:
             raise not_executed(
                 "`with` under frozen norms", first, "declare `layernorm = recompute` in the task"
             )
-        if run.treats and run.treated is not None and run.treated.how.averaged:
-            raise not_executed(
-                f"`with` where treated paths carry `{run.treated}`", first,
-                "take a prompt's column or `zero` as the treated value",
-            )  # fmt: skip
 
 
 def _attention(

@@ -359,7 +359,7 @@ class RunBuilder:
         parts: Blend = ()
         mixed = TRUE
         plain = [(False, masks.without(TRUE, cut))]
-        if (self.plain_treated or self.sides is not None) and not frozen:
+        if self.plain_treated and not frozen:
             plain.append((True, masks.without(cut, kept)))
         for treated, where in plain:
             if where != FALSE:

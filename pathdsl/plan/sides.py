@@ -10,7 +10,7 @@ block does to a value shows only where it makes the value a constant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from pathdsl.errors import Diagnostic, PlanError
@@ -56,6 +56,18 @@ def not_executed(what: str, action: Action | None, help: str) -> PlanError:
     )
 
 
+def no_treated(run: RunSpec) -> PlanError:
+    """PD221."""
+    return PlanError(
+        Diagnostic(
+            code="PD221",
+            message=f"`{run.label or run.kind}` needs a treated value; its task has none",
+            help="add `treated = COLUMN` (or mean, zero, …) to the task, or write "
+            "`treat(P, treated: zero)`",
+        )
+    )
+
+
 def within(masks: MaskTable, blend: Blend, mask: int) -> Blend:
     """The part of a blend at some positions."""
     found = ((source, masks.both(where, mask)) for source, where in blend)
@@ -81,21 +93,26 @@ class Reader(Protocol):
 class Sides:
     """The sides of one table, and where values that actions name come from.
 
-    `numbers`: treated values by their number in the plan. `reader`: of a run by its paths.
+    `specs`: the plan's treated values by number. `reader`: of a run by its paths.
     `names`: of the rows, for messages.
     """
 
     def __init__(
         self,
         table: CopyTable,
-        numbers: Mapping[TreatedSpec, int],
+        specs: Iterable[TreatedSpec],
         position: Callable[[Pos], int],
         reader: Callable[[RunSpec], Reader],
         names: Sequence[str],
     ) -> None:
         self.names = names
         self.table = table
-        self.numbers = numbers
+        self.specs = list(specs)
+        self.under: dict[int, tuple[Block, ...]] = {}
+        """Means that stand under something, by number."""
+        self._numbers: dict[tuple[TreatedSpec, tuple[Block, ...]], int] = {
+            (spec, ()): number for number, spec in enumerate(self.specs)
+        }
         self.position = position
         self.reader = reader
         self._acts: dict[tuple[Block, ...], Acts] = {}
@@ -122,8 +139,19 @@ class Sides:
         """The source of a plain run, the treated one's by its treated value."""
         if run.kind == "reference":
             return REFERENCE
-        assert run.treated is not None
-        return treated_source(self.numbers[run.treated])
+        if run.treated is None:
+            raise no_treated(run)
+        return treated_source(self.number(run.treated, run.treated_blocks))
+
+    def number(self, spec: TreatedSpec, blocks: tuple[Block, ...] = ()) -> int:
+        """The number of a treated value; a mean under blocks has one of its own."""
+        key = spec, blocks if spec.how.averaged else ()
+        if key not in self._numbers:
+            self._numbers[key] = number = len(self.specs)
+            self.specs.append(spec)
+            self.table.constant.append(True)
+            self.under[number] = blocks
+        return self._numbers[key]
 
     def plain_of(self, run: RunSpec, layout: Layout) -> Side:
         """The side that `reference` or `treated` is."""
@@ -143,7 +171,7 @@ class Sides:
         split = place.in_mlp and layer in layout.neurons
         match action.source:
             case TreatedSpec() as spec:
-                source = treated_source(self.numbers[spec])
+                source = treated_source(self.number(spec))
                 if kind == "resid":
                     return ((self.table.add(PlainResid(stage=layer, source=source)), mask),)
                 return ((source, mask),)
@@ -166,6 +194,9 @@ class Sides:
         if place.in_mlp and place.layer in layout.neurons:
             raise self._told_apart(act.action, place.layer)
         of = place_of(node)
+        if self.is_constant(source):  # a mean is one of runs under the same blocks
+            spec = self.specs[treated_index(source)]
+            source = treated_source(self.number(spec, act.before))
         side = self.side(source, act.before, self.table.layout)
         blend = within(self.table.masks, side.read(of), mask)
         if of == place:
@@ -182,7 +213,7 @@ class Sides:
             place = Place("hidden", place.layer)
         terms = []
         for number, spec in action.terms:
-            source = treated_source(self.numbers[spec])
+            source = treated_source(self.number(spec))
             if place.kind == "resid":
                 source = self.table.add(PlainResid(stage=place.layer, source=source))
             terms.append((number, ((source, mask),)))
@@ -292,7 +323,7 @@ class Side:
         blend: Blend = ((self.source, TRUE),)
         reach = self.acts.reach[place]
         if reach == FALSE:
-            return blend
+            return ((self._bare(), TRUE),)
         if self.constant:  # where nothing is carried nothing is treated
             bare = self.masks.without(TRUE, self.acts.carried[place])
             other = self.sides.side(REFERENCE, self.acts.blocks, self.layout)
@@ -312,6 +343,12 @@ class Side:
                 new = self.sides.changed(act, place, act.mask, blend, self.layout)
             blend = put(self.masks, blend, act.mask, new)
         return blend
+
+    def _bare(self) -> int:
+        """The source of what the blocks do not reach: a mean is then that of plain runs."""
+        if not self.constant:
+            return self.source
+        return treated_source(self.sides.number(self.sides.specs[treated_index(self.source)]))
 
     def _reached_from_below(self, v: int) -> bool:
         """Whether a component itself differs, before what acts on its value."""

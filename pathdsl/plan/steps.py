@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Literal, NamedTuple
 
@@ -421,7 +421,8 @@ class Plan:
     read, kind in input|head|attn|mlp|hidden, to a mask (`attn`: what all heads of a layer write
     together), and in the reference run of scales that frozen norms take, kind in `SCALES`.
     `position_masks`: masks of the positions that measures name. `frozen`: whether the norms of
-    mixed copies have the reference run's scales (a task's `layernorm`).
+    mixed copies have the reference run's scales (a task's `layernorm`). `means`: by the number of
+    a treated value, the plan behind a mean of intervened runs.
     """
 
     task: str
@@ -434,6 +435,7 @@ class Plan:
     plain_need: Mapping[tuple[int, str, int], int]
     position_masks: Mapping[str, int]
     frozen: bool = False
+    means: Mapping[int, MeanPlan] = field(default_factory=dict)
 
     @property
     def alive(self) -> list[int]:
@@ -447,3 +449,16 @@ class Plan:
     def draws(self) -> int:
         """How many draws the plan is executed for."""
         return max([1, *(spec.draws for spec in self.treated)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeanPlan:
+    """The runs of an intervened model over which a mean is taken.
+
+    `column`: the number of the treated value that is the mean's column. `values`: by kind and layer
+    where the values to average come from, of heads one blend each.
+    """
+
+    plan: Plan
+    column: int
+    values: Mapping[tuple[str, int], tuple[Blend, ...]]

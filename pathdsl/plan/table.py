@@ -6,7 +6,7 @@ kept here, too; `pathdsl.plan.copies` fills it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -67,7 +67,7 @@ class CopyTable:
         self,
         layout: Layout,
         masks: MaskTable,
-        constant: tuple[bool, ...],
+        constant: Sequence[bool],
         *,
         frozen: bool = False,
         max_states: int = MAX_STATES,
@@ -75,7 +75,7 @@ class CopyTable:
     ) -> None:
         self.layout = layout
         self.masks = masks
-        self.constant = constant
+        self.constant = list(constant)
         self.frozen = frozen
         self.max_states = max_states
         self.max_copies = max_copies

@@ -53,8 +53,16 @@ class Under:
         self, sides: tuple[Side, Side], stage: int, blend: Blend, kept: int, cut: int
     ) -> Cell:
         """A stream with the actions on it."""
+        place = at_stage(stage)
+        if sides[1].constant:  # summed also where nothing is kept, so that is still to be done
+            treated = self.masks.without(cut, kept)
+            for act in self.acts.on.get(place, ()):
+                here = self.masks.both(treated, act.mask)
+                if here != FALSE and not act.action.fixes:
+                    new = within(self.masks, sides[1].stream(stage), here)
+                    blend = put(self.masks, blend, here, new)
         reference = sides[0].stream(stage)
-        return self._acted(at_stage(stage), blend, kept, cut, reference, sides[0].layout)
+        return self._acted(place, blend, kept, cut, reference, sides[0].layout)
 
     def _acted(
         self, place: Place, blend: Blend, kept: int, cut: int, reference: Blend, layout: Layout

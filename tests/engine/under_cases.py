@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pathdsl.graph.paths.pathset import PathSet, Pos
+from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.runs import Action, Block, RunSpec, Target, under_text
 from pathdsl.plan.treated import TreatedSpec
 from tests.engine.tree_cases import Opened, spec_of
@@ -26,10 +26,10 @@ Row = Callable[[int], Doing]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """Blocks, and what they do on a row: (doings of all blocks)."""
+    """Blocks, and what they do on a row."""
 
     blocks: tuple[Block, ...]
-    doings: Callable[[int], list[Doing]]
+    made: tuple[Row, ...]
 
 
 class Drawer:
@@ -58,26 +58,32 @@ class Drawer:
     def plain(self, row: int, column: str, doings: Sequence[Doing] = ()) -> Values:
         return plain_under(self.parts, self.embedded(row, column), doings, column == "treated")
 
-    def mean(self, row: int, doings: Sequence[Doing] = ()) -> Values:
+    def mean(self, row: int, made: Sequence[Row] = ()) -> Values:
         """Means of plain runs on the treated column, by template and length."""
         mine = self.rows[row]
         peers = [
-            self.plain(number, "treated", doings)
+            self.plain(number, "treated", [make(number) for make in made])
             for number, other in enumerate(self.rows)
             if other.template == mine.template and len(other.reference) == len(mine.reference)
         ]
         return {node: np.mean([p[node] for p in peers], axis=0) for node in peers[0]}
 
-    def settled(self, row: int, treated: bool, doings: Sequence[Doing]) -> Values:
+    def settled(self, row: int, treated: bool, made: Sequence[Row]) -> Values:
         """A side: the plain run of the reference, or of the treated value."""
+        doings = [make(row) for make in made]
         if not treated:
             return self.plain(row, "reference", doings)
         if self.one.case.treated == "paired":
             return self.plain(row, "treated", doings)
         length = len(self.rows[row].reference)
-        constants = dict(zero_constants(self.parts, length))
+        if self.one.case.treated == "mean":
+            constants = dict(self.mean(row, made))
+        else:
+            constants = dict(zero_constants(self.parts, length))
         for layer in range(self.layers + 1):
-            below = {n: v for n, v in constants.items() if n == INPUT or n[1] < layer}
+            below = {
+                n: v for n, v in constants.items() if n == INPUT or (n[0] in "am" and n[1] < layer)
+            }
             reader = LOGITS if layer == self.layers else ("a", layer, 0)
             constants["r", layer] = np.stack(
                 [self.parts.stream(reader, {n: v[at] for n, v in below.items()})
@@ -116,7 +122,7 @@ class Drawer:
         target = self.target(("head", "mlp", "input", "mark"))
         node = node_of(target)
         which = self.choose.pick(("reference", "treated", "path", "zero", "mean"))
-        if which == "treated" and self.one.case.treated == "zero" and target.kind == "mark":
+        if which == "treated" and self.one.case.treated != "paired" and target.kind == "mark":
             which = "reference"
         source: RunSpec | TreatedSpec
         if which == "path":
@@ -152,10 +158,11 @@ class Drawer:
         node = Target(kind=node.kind, layer=node.layer)
 
         def row_of(row: int) -> Doing:
+            pair = [self.settled(row, side, done)[node_of(node)] for side in (False, True)]
             earlier = [make(row) for make in done]
-            pair = [self.settled(row, side, earlier)[node_of(node)] for side in (False, True)]
+            pair.append(self.plain(row, "treated", earlier)[node_of(node)])
             return Doing(verb="move", node=node_of(target), at=self.at(name_of(target), row),
-                         pair=(pair[0], pair[1]))  # fmt: skip
+                         pair=tuple(pair))  # fmt: skip
 
         return Action(verb="set", targets=(target,), source=node), row_of
 
@@ -213,7 +220,7 @@ class Drawer:
     def _copied(self, before: tuple[Block, ...], done: Sequence[Row]) -> tuple[Action, Row]:
         target = self.target(("head",))
         which = self.choose.pick(("reference", "treated"))
-        if self.one.case.treated == "zero":
+        if self.one.case.treated != "paired":
             which = "reference"
         spec = spec_of(self.one.case) if which == "treated" else None
         source = RunSpec(task="t", kind=which, treated=spec)  # type: ignore[arg-type]
@@ -232,7 +239,7 @@ class Drawer:
     # ------------------------------------------------------------------------------- the tree
 
     def tree(
-        self, row: int, doings: Sequence[Doing], at: int | None = None, read: Any = None,
+        self, row: int, made: Sequence[Row], at: int | None = None, read: Any = None,
         kept: Any = None,
     ) -> Array:  # fmt: skip
         """The case's run on a row, under doings; at END unless `at`."""
@@ -241,11 +248,11 @@ class Drawer:
         if self.one.case.treated == "zero":
             treated = zero_constants(self.parts, length)
         if self.one.case.treated == "mean":
-            treated = self.mean(row, doings)
+            treated = self.mean(row, made)
         return run_under(
             self.parts, self.embedded(row, "reference"), treated,
             kept or kept_predicate(self.one.case, row),
-            length - 1 if at is None else at, doings, read=read,
+            length - 1 if at is None else at, [make(row) for make in made], read=read,
         )  # fmt: skip
 
 
@@ -286,9 +293,4 @@ def draw_blocks(drawer: Drawer, verbs: Sequence[Sequence[str]]) -> Drawn:
             actions.append(action)
             rows.append(row)
         blocks.append(Block(name=f"b{number}", actions=tuple(actions)))
-    made = tuple(rows)
-    return Drawn(blocks=tuple(blocks), doings=lambda row: [make(row) for make in made])
-
-
-def paths_of(one: Opened) -> PathSet:
-    return one.treated
+    return Drawn(blocks=tuple(blocks), made=tuple(rows))

@@ -26,8 +26,9 @@ head) the weights (T, T)."""
 class Doing:
     """One action on one row: at the positions `at` of `node`, which may be a mark ("r", layer).
 
-    `value`: (T, …) what `fix` puts there or `add` adds. `pair`: the values that `move` puts there
-    on the reference and on the treated side. `pattern`: (T, T) weights, rows that it replaces.
+    `value`: (T, …) what `fix` puts there or `add` adds. `pair`: what `move` puts there
+    on the reference and on the treated side, and in a plain run of the treated column.
+    `pattern`: (T, T) weights, rows that it replaces.
     """
 
     verb: str  # scale, fix, move, add, zero, block, only, uniform, copied
@@ -35,7 +36,7 @@ class Doing:
     at: frozenset[int]
     factor: float = 1.0
     value: Array | None = None
-    pair: tuple[Array, Array] | None = None
+    pair: tuple[Array, ...] | None = None
     slot: str = ""
     keys: frozenset[int] = frozenset()
     pattern: Array | None = None
@@ -130,13 +131,15 @@ def run_under(
     read_position: int,
     doings: Sequence[Doing],
     treated_run: Values | None = None,
+    marks: frozenset[tuple[int, int]] = frozenset(),
     read: PlaceNode | None = None,
 ) -> Array:
     """The logits (d_vocab,) at `read_position` of one row, or the value of `read` there.
 
     `reference`, `treated`: embeddings (T, d_model), `treated` at times constants per component.
     `treated_run`: values of components all of whose paths are treated, where these are not those of
-    the model under `doings` on `treated`. `read`: of the copy that goes straight to logits.
+    the model under `doings` on `treated`; `marks`: (layer, position) at which it differs by what
+    acts on the stream. `read`: of the copy that goes straight to logits.
     """
     parts = forward_of(model)
     env = parts.env
@@ -155,15 +158,16 @@ def run_under(
     def stream_of(receiver: PlaceNode, at: int, values: Any, flags: Any) -> Any:
         if treated_run is None:
             return _streamed(parts, receiver, at, values, flags, doings)
-        # What the treated side adds at a mark is there where no path below is kept.
-        extra: Array | float = 0.0
-        here = layer_of(receiver, env)
-        for layer in range(here + 1):
-            below = [n for n in values if layer_of(n, env) < layer]
-            if ("added", layer) in treated_run and not any(flags[n][0] for n in below):
-                extra = extra + treated_run["added", layer][at]
+        # At a mark that acts on the treated side the stream is the treated run's where no path
+        # through it is kept.
+        moved: Array | float = 0.0
+        for layer in range(layer_of(receiver, env) + 1):
+            below = {n: v for n, v in values.items() if layer_of(n, env) < layer}
+            if (layer, at) in marks and not any(flags[n][0] for n in below):
+                reader = LOGITS if layer == env.n_layers else ("a", layer, 0)
+                moved = treated_run["r", layer][at] - parts.stream(reader, below)
         found, some_kept, some_cut = _streamed(parts, receiver, at, values, flags, doings)
-        return found + extra, some_kept, some_cut
+        return found + moved, some_kept, some_cut
 
     def value(suffix: Path) -> tuple[Array, bool, bool]:
         node, at, _ = suffix[0]
@@ -225,7 +229,7 @@ def plain_under(
 ) -> Values:
     """Every value, stream at a mark and pattern of a plain run, and `logits` (T, d_vocab).
 
-    `treated`: whether `move` takes the treated value.
+    `treated`: whether it is the treated column's, for `move`.
     """
     parts, length = forward_of(model), len(embedded)
     env, places = parts.env, range(len(embedded))
@@ -240,7 +244,7 @@ def plain_under(
                         case "fix":
                             whole[at] = doing.value[at]
                         case "move":
-                            whole[at] = doing.pair[treated][at]
+                            whole[at] = doing.pair[2 if treated else 0][at]
                         case "scale":
                             whole[at] = whole[at] * doing.factor
                         case "add":

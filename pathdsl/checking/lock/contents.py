@@ -196,6 +196,7 @@ def plan_hash(plan: Plan) -> str:
     return digest(
         plan.shape, plan.treated, plan.steps, plan.need, plan.outputs, plan.frozen,
         {str(key): mask for key, mask in plan.plain_need.items()}, dict(plan.position_masks), masks,
+        *(plan_hash(mean.plan) for mean in plan.means.values()),
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from pathdsl.engine.run.plain import PlainValues, with_bias
 from pathdsl.engine.run.projections import CHUNK_TOKENS, Projected, portions, project_all
 from pathdsl.engine.run.sites import Sites
 from pathdsl.plan.liveness import Schedule, reads_of
+from pathdsl.plan.masks import TRUE
 from pathdsl.plan.needs import plain_write
 from pathdsl.plan.steps import (
     REFERENCE,
@@ -31,7 +32,6 @@ from pathdsl.plan.steps import (
     JoinResid,
     MlpCopy,
     MlpResid,
-    Place,
     PlainResid,
     Plan,
     ValueCopy,
@@ -139,23 +139,25 @@ class BatchExecution:
         step, need = self.plan.steps[number], self.plan.need[number]
         assert isinstance(step, ValueCopy)
 
-        def blended(blend: Blend, place: Place) -> Tensor:
-            def value(source: int, mask: int) -> Tensor:
-                found = self._source(source, place.kind, place.layer, mask)
-                return found[:, place.head] if source < 0 and place.head >= 0 else found
-
-            return self._blend(blend, need, value)
-
-        found = blended(step.blend, step.of)
+        found = self.blended(step.blend, *step.of, need)
         if step.factor != 1:
             found = found * step.factor
         for factor, blend in step.terms:
-            found = found + factor * blended(blend, step.place)
+            found = found + factor * self.blended(blend, *step.place, need)
         if step.vector:
             found = found + torch.tensor(step.vector, dtype=torch.float64, device="cpu").to(
                 device=found.device, dtype=found.dtype
             )
         self.values[number] = found
+
+    def blended(self, blend: Blend, kind: str, layer: int, head: int, mask: int = TRUE) -> Tensor:
+        """What a blend of one value is at the tokens of a mask; `head` -1: of no head."""
+
+        def value(source: int, at: int) -> Tensor:
+            found = self._source(source, kind, layer, at)
+            return found[:, head] if source < 0 and head >= 0 else found
+
+        return self._blend(blend, mask, value)
 
     def at(self, number: int, mask: int) -> Tensor:
         """The value of a step at the tokens of `mask`, a subset of where it is needed."""
