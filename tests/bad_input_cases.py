@@ -37,8 +37,8 @@ class Bad:
 def good_row(number: int) -> dict[str, object]:
     """One row that has nothing wrong with it."""
     return {
-        "id": f"row-{number}", "prompt": [1, 2 + number % 3, 3, 4], "other": [4, 3, 2, 1],
-        "right": 1, "wrong": 2, "positions": {"X": 1},
+        "id": f"row-{number}", "prompt": [1, 2 + number % 8, 3 + number // 8 % 8, 4],
+        "other": [4, 3, 2, 1], "right": 1, "wrong": 2, "positions": {"X": 1},
     }  # fmt: skip
 
 

@@ -97,12 +97,14 @@ def test_options_reach_the_check(file: Path, tmp_path: Path) -> None:
         first = pathdsl.check(file, take=32, seed=3, only="control", store=store)
         again = pathdsl.check(str(file), take=32, seed=3, only="control", store=store)
     assert [c.name for c in first.claims] == ["control"] and first.claims[0].n == 32
-    assert first.replaced == {"seed": "3", "take": "32"}
-    assert "not the published scope: seed = 3, take = 32" in str(first)
+    assert first.replaced == {"seed": "3", "take": "32", "only": "control"}
+    assert "not the published scope: seed = 3, take = 32, only = control" in str(first)
     assert again.to_dict()["files"][0]["store"]["computed"] == 0
     assert again.claims == first.claims
     other = pathdsl.check(file, models={"m": "bundled:induction-2l,dtype=float64"}, only="total")
-    assert other.replaced == {"model m": "bundled:induction-2l,dtype=float64"}
+    assert other.replaced == {
+        "only": "total", "model m": "bundled:induction-2l,dtype=float64"
+    }  # fmt: skip
     assert other.outcome.methodology["dtype"].startswith("float64")
 
 
@@ -152,7 +154,7 @@ def test_rows_are_plain_values() -> None:
     assert all(tuple(row) == CLAIM_COLUMNS for row in claims)
     member, undefined = claims[3], claims[4]
     assert (member["name"], member["member"]) == ("each", "a9.h9@END")
-    assert (member["low"], member["estimate"], member["high"]) == (0.661, 0.713, 0.762)
+    assert (member["low"], member["estimate"], member["high"]) == (0.661, 0.713, 0.842)
     assert undefined["estimate"] is None and undefined["low"] is None
     assert (undefined["verdict"], type(undefined["verdict"])) == ("undefined", str)
     odd = claim("c", Verdict.UNDEFINED, estimate=float("nan"), interval=(float("-inf"), 1.0))
@@ -228,8 +230,12 @@ def test_without_pandas_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatc
 def test_notebooks_show_verdicts_and_intervals() -> None:
     text = made_up()._repr_html_()
     cells = Cells(text)
-    assert cells.rows[0] == ["verdict", "claim", "estimate", "interval", "wanted", "n"]
-    assert cells.rows[1] == ["supported", "sufficient", "0.932", "[0.910, 0.951]", ">= 0.8", "4"]
+    assert cells.rows[0] == [
+        "verdict", "claim", "estimate", "interval", "wanted", "confidence", "n"
+    ]  # fmt: skip
+    assert cells.rows[1] == [
+        "supported", "sufficient", "0.932", "[0.910, 0.951]", ">= 0.8", "95%", "4"
+    ]  # fmt: skip
     assert cells.rows[2][0] == "refuted as expected"
     assert cells.rows[3][0] == "refuted NOT as expected"
     assert cells.rows[5][2:4] == ["undefined", ""]

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathdsl.checking.proofs import Proofs
     from pathdsl.engine.lazy_model import LazyModel
     from pathdsl.engine.proof import Proof
+    from pathdsl.graph.resolve.resolver import Resolver
 
 __all__ = ["CheckOptions", "FileOutcome", "check_file"]
 
@@ -99,6 +100,7 @@ class _Check:
 
     def judged(self) -> FileOutcome:
         """The outcome of a file without faults on its page; raises PathdslError."""
+        from pathdsl.checking.claimed import claimed_sets
         from pathdsl.checking.floor import at_floor
         from pathdsl.checking.interventions import check_interventions
         from pathdsl.checking.methodology import methodology
@@ -150,8 +152,16 @@ class _Check:
             sessions.append(other)
         if proofs.faults:
             return self._unproved(proofs)
-        self.faults += [*judgement.diagnostics, *at_floor(program, session)]
+        told = {fault.span for fault in self.faults if fault.code == "PD526"}
+        self.faults += [  # what no value decides was said before any was measured
+            fault
+            for fault in judgement.diagnostics
+            if not (fault.code in ("PD525", "PD526") and fault.span in told)
+        ]
+        self.faults += at_floor(program, session)
         self.faults += few_rows(program, judgement.claims, tasks)
+        claimed, large = claimed_sets(program, resolver, judgement.claims)
+        self.faults += large
         return FileOutcome(
             path=self.path,
             program=program,
@@ -159,7 +169,7 @@ class _Check:
             exit_code=exit_code(judgement, options.allow_inconclusive),
             replaced=options.replaced,
             judgement=judgement,
-            methodology=methodology(ready, model.facts, options),
+            methodology=methodology(ready, model, options),
             proofs=tuple(proofs.proved),
             tasks=tasks,
             plans=tuple(session.plans),
@@ -170,6 +180,8 @@ class _Check:
             tally=recall.tally if recall is not None else None,
             model=model,
             lock=lock_beside(self.path),
+            claimed=claimed,
+            declared_claims=_declared_claims(program, resolver),
             seconds=time.monotonic() - self.started,
         )
 
@@ -186,6 +198,11 @@ class _Check:
     def _unproved(self, proofs: Proofs) -> FileOutcome:
         self.faults += proofs.faults
         return self.stopped(ExitCode.MACHINE_FAILED, proofs.proved)
+
+
+def _declared_claims(program: Program, resolver: Resolver) -> int:
+    """How many claims a file makes, those that `--only` leaves out with them."""
+    return sum(1 if one.loop is None else len(resolver.loop(one.loop)) for one in program.claims)
 
 
 def fuses(ready: Ready) -> bool:

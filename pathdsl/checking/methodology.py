@@ -7,6 +7,7 @@ Source for what must be said: Miller et al. 2024 (arXiv:2407.08734); Zhang & Nan
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,14 +17,18 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
+from pathdsl.score.statistics.alike import task_clusters
 from pathdsl.score.statistics.crossed import Table
 
 if TYPE_CHECKING:
     from pathdsl.checking.options import CheckOptions
     from pathdsl.checking.prepare import Ready
     from pathdsl.engine.data.task import TaskSpec
+    from pathdsl.engine.lazy_model import LazyModel
     from pathdsl.plan.taskdata import TaskData
 
+
+__all__ = ["methodology", "weights_sha256"]
 
 MOST_SHOWN = 3
 """Tokens of one answer that are shown; the others are counted."""
@@ -33,11 +38,12 @@ TAIL = 0.025
 """Of 95 %, on one side."""
 
 
-def methodology(ready: Ready, facts: Mapping[str, str], options: CheckOptions) -> Mapping[str, str]:
+def methodology(ready: Ready, model: LazyModel, options: CheckOptions) -> Mapping[str, str]:
     """What a reader must know to redo the numbers, by name, in the order to print.
 
-    `facts`: those of the model, as `LoadedModel.facts`.
+    `model` is the one that was run.
     """
+    facts = model.facts
     said: dict[str, str] = {}
     said["model"] = ready.source.written
     if options.models:
@@ -47,6 +53,8 @@ def methodology(ready: Ready, facts: Mapping[str, str], options: CheckOptions) -
         for key in ("revision", "dtype", "attention", "device", "threads", "torch", "transformers")
         if facts.get(key)
     }
+    if model.weights:
+        said["weights"] = _weights_line(model.weights)
     shape = ready.resolver.shape
     said["graph"] = (
         f"{shape.family}: {shape.n_layers} layers, {shape.n_heads} heads"
@@ -68,6 +76,8 @@ def methodology(ready: Ready, facts: Mapping[str, str], options: CheckOptions) -
         said[f"treated {name}"] = f"{spec.treated}" if spec.treated is not None else "none declared"
         said[f"norm {name}"] = NORM_MODES[spec.layernorm].said
         said[f"average {name}"] = spec.average
+        if task.near_copies:
+            said[f"near copies {name}"] = _near_line(task)
         said[f"unseen {name}"] = _unseen_line(task, spec)
         if task.first_answers:
             said[f"tokens {name}"] = _tokens_line(task, spec)
@@ -88,11 +98,32 @@ def methodology(ready: Ready, facts: Mapping[str, str], options: CheckOptions) -
     return said
 
 
+def weights_sha256(weights: Mapping[str, str]) -> str:
+    """One hash of all weight files, by their names: that of the file where there is one.
+
+    Of several it is the sha256 of what `sha256sum` prints of them, sorted by name.
+    """
+    if len(weights) == 1:
+        return next(iter(weights.values()))
+    listed = "".join(f"{weights[name]}  {name}\n" for name in sorted(weights))
+    return sha256(listed.encode()).hexdigest()
+
+
+def _weights_line(weights: Mapping[str, str]) -> str:
+    what = next(iter(weights)) if len(weights) == 1 else f"{len(weights)} files"
+    return f"{what} sha256 {weights_sha256(weights)}"
+
+
 def _task_line(task: TaskData, spec: TaskSpec) -> str:
     facts = task.facts
+    count = f"{task.n_rows} prompts"
+    if "where" in facts:
+        count = f"{task.n_rows} of {facts['rows_before']} rows, where {facts['where']}"
     parts = [
-        f"{task.n_rows} prompts",
+        count,
+        *_distinct(task),
         f"from {facts.get('data', '?')}",
+        *([facts["taken"]] if "taken" in facts else []),
         f"rows sha256 {facts.get('rows', '')[:12]}",
         f"reference {task.reference}",
         f"special tokens: {facts.get('special_tokens', 'none')}",
@@ -106,11 +137,30 @@ def _task_line(task: TaskData, spec: TaskSpec) -> str:
     return "; ".join(parts)
 
 
+def _distinct(task: TaskData) -> list[str]:
+    """How many prompts are distinct, where some stand in several rows."""
+    if task.repeats is None:
+        return []
+    found = []
+    if task.n_distinct < task.n_rows:
+        found.append(f"{task.n_distinct} distinct prompts, each counted once")
+    if (n := len(np.unique(task.repeats.reference))) < task.n_distinct:
+        found.append(f"{n} distinct reference prompts")
+    return found
+
+
+def _near_line(task: TaskData) -> str:
+    """How many prompts are nearly the same: by design in templates, one by one by hand."""
+    of = task.n_rows
+    if task.repeats is not None:
+        of = len(np.unique(task.repeats.reference))
+    return f"{task.near_copies} of {of} prompts differ from another one in one token"
+
+
 def _unseen_line(task: TaskData, spec: TaskSpec) -> str:
     """What the sample is too small to hold: a share of n prompts is missed with (1 - share)^n."""
-    n = len(np.unique(task.clusters))
-    if task.crossed is not None:
-        n = Table(task.clusters, task.crossed).units
+    clusters, crossed = task_clusters(task)
+    n = len(np.unique(clusters)) if crossed is None else Table(clusters, crossed).units
     share = 1 - TAIL ** (1 / max(n, 1))
     of = f"values of `{spec.cluster}`" if spec.cluster else "prompts"
     return f"an effect on fewer than {100 * share:.2g}% of all {of} may not show at 95%"

@@ -58,8 +58,12 @@ class CheckOptions:
 
     @property
     def replaced(self) -> dict[str, str]:
-        """What stands in place of what the file says, as the command line writes it."""
+        """What stands in place of what the file says, as the command line writes it.
+
+        `only` is among it: the claims that it leaves out are no part of the result.
+        """
         told = {name: str(self.overrides[name]) for name in sorted(self.overrides)}
+        told |= {"only": self.only} if self.only is not None else {}
         return told | {f"model {name}": _typed(source) for name, source in self.models.items()}
 
 

@@ -10,6 +10,7 @@ from pathdsl.errors import Diagnostic, ExitCode
 from pathdsl.lang.syntax.source import SourceFile, sources_of
 
 if TYPE_CHECKING:
+    from pathdsl.checking.claimed import Claimed
     from pathdsl.checking.lock.drift import Comparison
     from pathdsl.checking.lock.file import LockFile
     from pathdsl.engine.lazy_model import LazyModel
@@ -35,7 +36,8 @@ class FileOutcome:
     `self_checks` is what those cost that were made now, in plain forward passes; `tally`
     says what came from the store instead, None without one. `model` is the one that was run. `lock`
     is what lay beside a file that was judged, and `comparison` what came of comparing with it, None
-    where that was not asked for.
+    where that was not asked for. `claimed`: the path sets of the claims that were judged, of
+    `declared_claims` in the file, members of loops each.
     """
 
     path: str
@@ -56,6 +58,8 @@ class FileOutcome:
     model: LazyModel | None = None
     lock: LockFile | None = None
     comparison: Comparison | None = None
+    claimed: Claimed | None = None
+    declared_claims: int = 0
     seconds: float = 0.0
 
     @property
@@ -65,8 +69,9 @@ class FileOutcome:
 
     @property
     def tasks_read(self) -> set[str]:
-        """The tasks whose prompts some run was made on; all of them where there was no run."""
-        return {plan.task for plan in self.plans} or set(self.tasks)
+        """The tasks whose prompts some run reads, computed now or before; all without a run."""
+        asked = self.session.asked if self.session is not None else ()
+        return {run.task for run in asked} or {plan.task for plan in self.plans} or set(self.tasks)
 
     @property
     def row_ids(self) -> dict[str, tuple[str, ...]]:

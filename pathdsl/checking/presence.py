@@ -61,6 +61,8 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
             path = program.paths[name]
             what, node = f"the path set `{name}`", path.name
             said = probe.said(what, path.path, node, {}, f" of `{name}`")
+            if not errors_in(said):
+                said += probe.taken_said(path.path, {}, used_paths(program, here))
             if name not in elsewhere and not errors_in(said):
                 said += probe.unmoved(f"`{name}`", resolver.path_set(path.path), node)
             faults |= dict.fromkeys(said)
@@ -90,6 +92,8 @@ def _written(
                 said += probe.unmoved("this path set", paths, one.paths)
             said += probe.units_said(one, bindings)
             said += probe.scope_said(one, bindings)
+            for expr in (one.paths, one.scope):
+                said += probe.taken_said(expr, bindings, used_paths(program))
         told.append((label, said))
     if one.loop is None:
         yield from told[0][1]

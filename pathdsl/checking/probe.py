@@ -8,7 +8,7 @@ Nothing is run for this: the planner's masks say where paths end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -148,6 +148,35 @@ class Probe:
         if of and rows.any() and not _drawn(expr):
             found += self._parts(paths, self.resolver.units(expr, bindings), rows, node, of)
             found += self._marks(expr, bindings)
+        return found
+
+    def taken_said(
+        self, expr: ast.Node | None, bindings: Bindings, told: Collection[str] = ()
+    ) -> list[Diagnostic]:
+        """What is to be said of sets that are taken away, `full - through(h)`, in named paths too.
+
+        Where nothing is there to take, the set is what it would be without the subtraction. `told`
+        are named paths of which that is said elsewhere.
+        """
+        found: list[Diagnostic] = []
+        seen: set[str] = set()
+        pending: list[tuple[ast.Node, Bindings]] = [] if expr is None else [(expr, bindings)]
+        while pending:
+            inside, bound = pending.pop()
+            for one in walk(inside):
+                if isinstance(one, ast.Name) and one.name not in {*bound, *seen, *told}:
+                    if (path := self.resolver.program.paths.get(one.name)) is not None:
+                        seen.add(one.name)
+                        pending.append((path.path, {}))
+                if not isinstance(one, ast.SetOp) or one.op != "-" or _drawn(one.right):
+                    continue
+                right = strip(one.right)
+                if isinstance(right, ast.Name) and right.name in told:
+                    continue
+                taken = self.resolver.path_set(one.right, bound)
+                if taken not in (FULL, NONE):
+                    what = "what is taken away"
+                    found += _said(what, self.rows_with(taken), one.right, self.task)
         return found
 
     def units_said(self, one: Written, bindings: Bindings) -> list[Diagnostic]:

@@ -9,7 +9,6 @@ docs/semantics.md, Intervals, on what is resampled.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -19,10 +18,12 @@ import numpy as np
 from pathdsl.errors import Diagnostic
 from pathdsl.lang.canonical import spelled
 from pathdsl.lang.defaults import meant
-from pathdsl.lang.method.claims import ENOUGH_PROMPTS, is_exact
+from pathdsl.lang.method.claims import ENOUGH_PROMPTS
+from pathdsl.lang.method.estimates import is_exact
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import fields_of, root_task, task_arguments
 from pathdsl.score.faults import warning
+from pathdsl.score.statistics.alike import task_clusters
 
 if TYPE_CHECKING:
     from pathdsl.plan.taskdata import TaskData
@@ -40,8 +41,9 @@ def few_rows(
 ) -> list[Diagnostic]:
     """A warning (PD504) for each task with few independent rows that judge with an interval.
 
-    What is counted is what is resampled: rows or clusters, of those that judge where a search had
-    a half of its own. Tasks whose `take:` is written as a small number are told by the lint.
+    What is counted is what is resampled: distinct prompts or clusters, of those that judge where a
+    search had a half of its own. Tasks whose `take:` is written as a small number are told by the
+    lint.
     """
     declared = {claim.name.name: claim for claim in program.claims}
     found: dict[str, Diagnostic] = {}
@@ -54,7 +56,7 @@ def few_rows(
             take = task_arguments(program, whole).get("take")
             if name in found or (type(take) is int and take < ENOUGH_PROMPTS):
                 continue
-            said = _few(tasks[name], result.n)
+            said = _few(tasks[name], result)
             if said:
                 found[name] = warning(
                     "PD504", f"{said} of task `{name}` for an interval", claim.name,
@@ -63,43 +65,62 @@ def few_rows(
     return list(found.values())
 
 
-def _few(task: TaskData, n: int) -> str:
-    clusters = len(np.unique(task.clusters))
-    if task.crossed is not None:
-        other = len(np.unique(task.crossed))
+def _few(task: TaskData, result: ClaimResult) -> str:
+    own, crossed = task_clusters(task)
+    clusters = len(np.unique(own))
+    if crossed is not None:
+        other = len(np.unique(crossed))
         few = min(clusters, other) < ENOUGH_PROMPTS
         return f"{clusters} by {other} crossed clusters of {task.n_rows} prompts" if few else ""
-    if clusters < min(task.n_rows, ENOUGH_PROMPTS):
-        return f"{clusters} clusters of {task.n_rows} prompts"
-    judging = min(n, task.n_rows)
-    return f"{judging} prompts" if judging < ENOUGH_PROMPTS else ""
+    if clusters < min(task.n_distinct, ENOUGH_PROMPTS):
+        return f"{clusters} clusters of {task.n_distinct} prompts"
+    judging = min(result.n, task.n_distinct)
+    what = "distinct prompts" if result.rows > result.n else "prompts"
+    return f"{judging} {what}" if judging < ENOUGH_PROMPTS else ""
 
 
 def shared_rows(program: Program, tasks: Mapping[str, TaskData]) -> list[Diagnostic]:
     """A warning (PD516) for each two tasks that are drawn apart and have prompts in common.
 
     Parts of one task, and tasks on the same data under other treated values or norms, are written
-    to share their rows and are left out.
+    to share rows: of these a prompt counts only where it stands in both under different ids alone.
     """
-    whole = [name for name in tasks if program.tasks[name].base is None]
-    prompts = {name: _prompts(tasks[name]) for name in whole}
+    prompts = {name: _prompts(task) for name, task in tasks.items()}
     found = []
-    for first, second in combinations(whole, 2):
-        if _data(program, first) == _data(program, second):
+    for first, second in combinations(tasks, 2):
+        one_source = _data(program, first) == _data(program, second)
+        if not one_source and (_is_part(program, first) or _is_part(program, second)):
             continue
-        again = sum(prompt in prompts[first] for prompt in prompts[second].elements())
+        again = _again(prompts[first], prompts[second], one_source)
         size = min(tasks[first].n_rows, tasks[second].n_rows)
         if again >= max(1.0, SHARED * size):
+            too = "under other ids" if one_source else "too"
             found.append(
                 warning(
                     "PD516",
                     f"{again} of {tasks[second].n_rows} prompts of task `{second}` are prompts of "
-                    f"task `{first}`, too",
+                    f"task `{first}`, {too}",
                     program.tasks[second].name,
-                    help="draw them apart: other rows of the file, or another `seed:`",
+                    help="write each prompt in one part alone"
+                    if one_source
+                    else "draw them apart: other rows of the file, or another `seed:`",
                 )
             )
     return found
+
+
+def _is_part(program: Program, task: str) -> bool:
+    """Whether it is a part of a task; with tasks on other data that whole task is compared."""
+    return program.tasks[task].base is not None
+
+
+def _again(first: _Rows, second: _Rows, one_source: bool) -> int:
+    """How many rows of the second task have prompts of the first; by other ids in one source."""
+    return sum(
+        len(ids)
+        for prompt, ids in second.items()
+        if prompt in first and not (one_source and first[prompt] & ids)
+    )
 
 
 def _data(program: Program, task: str) -> object:
@@ -107,7 +128,13 @@ def _data(program: Program, task: str) -> object:
     return spelled(meant(field.value)) if field is not None else None
 
 
-def _prompts(task: TaskData) -> Counter[bytes]:
-    """How often each reference prompt stands in a task."""
+_Rows = dict[bytes, set[str]]
+
+
+def _prompts(task: TaskData) -> _Rows:
+    """The ids of the rows in which each reference prompt of a task stands."""
     ids, lengths = task.prompts[task.reference], task.lengths
-    return Counter(ids[row, : int(lengths[row])].tobytes() for row in range(task.n_rows))
+    found: _Rows = {}
+    for row, name in enumerate(task.row_ids):
+        found.setdefault(ids[row, : int(lengths[row])].tobytes(), set()).add(name)
+    return found

@@ -39,7 +39,7 @@ def graph(
 ) -> None:
     """Print the nodes and edges on the paths of a path set; loads no weights."""
     from pathdsl.checking.prepare import resolver_of
-    from pathdsl.report.data.drawing import hypothesis_of
+    from pathdsl.lang.subjects import hypothesis_of
     from pathdsl.report.data.graph import as_dot, as_node_link, graph_of
 
     options = read_options(models=models, max_states=max_states, allow_outside=allow_outside)

@@ -64,6 +64,7 @@ def lock(
     that failed a self-check, gets no lock.
     """
     from pathdsl.checking.lock.against import lock_anew
+    from pathdsl.checking.lock.pinned import with_unpinned
     from pathdsl.report.data.result import diagnostic_object, dump
 
     options = read_options(
@@ -80,7 +81,7 @@ def lock(
         for name in names:
             outcome = failed(name, options)
             with guard.of(name):
-                outcome = checked(name, options, quiet=quiet)
+                outcome = with_unpinned(checked(name, options, quiet=quiet))
             code, faults = outcome.exit_code, list(outcome.diagnostics)
             written, changed = False, None
             if outcome.judgement is not None:

@@ -73,12 +73,15 @@ def report(
 ) -> None:
     """Write a result for readers elsewhere; exits as the check that it reports.
 
-    A `.circuit` file is checked first. A `.json` file is only laid out: no model is read.
+    A `.circuit` file is checked first. A `.json` file is only laid out: no model is read, and the
+    report says so. One whose numbers were changed is refused.
     """
+    from pathdsl.checking.lock.pinned import with_unpinned
     from pathdsl.report.content.file import contents
     from pathdsl.report.formats import write
 
-    if file.endswith(".json"):
+    is_read = file.endswith(".json")
+    if is_read:
         given = {
             "--set": sets, "--seed": seed is not None, "--model": models,
             "--device": device is not Device.CPU, "--memory": memory, "--max-states": max_states,
@@ -107,21 +110,22 @@ def report(
         )  # fmt: skip
         files_with([file], options)
         with result_store(off=no_cache or locked) as store:
-            outcome = checked(file, replace(options, store=store))
+            outcome = with_unpinned(checked(file, replace(options, store=store)))
         result = _object(outcome)
-    text = write(result, to.value)
+    text = write(result, to.value, checked=not is_read)
     if output is None:
         out(text)
     else:
         if not save(output, text):
             raise typer.Exit(ExitCode.WRONG_INPUT)
-        for file_content in contents(result):
-            err(f"{output}: {file_content.headline}\n")
+        for content in contents(result, checked=not is_read):
+            said = f" ({content.provenance})" if content.provenance else ""
+            err(f"{output}: {content.headline}{said}\n")
     raise typer.Exit(result["exit_code"])
 
 
 def _read(file: str) -> Mapping[str, Any]:
-    from pathdsl.report.data.read import NotAResult, read_result
+    from pathdsl.report.data.read import ChangedResult, NotAResult, read_result
 
     try:
         return read_result(read_file(file).decode("utf-8"))
@@ -132,6 +136,11 @@ def _read(file: str) -> Mapping[str, Any]:
     except NotAResult as error:
         raise typer.BadParameter(
             f"`{file}` is not what `pathdsl check --format json` prints: {error}"
+        ) from error
+    except ChangedResult as error:
+        raise typer.BadParameter(
+            f"`{file}` was changed after `pathdsl check --format json` printed it: {error}; check "
+            "the `.circuit` file again"
         ) from error
 
 

@@ -5,9 +5,10 @@ program, faults = lint_file("ioi.circuit")
 
 from __future__ import annotations
 
-from pathdsl.errors import Diagnostic, Severity
+from pathdsl.errors import Diagnostic, Severity, errors_in
 from pathdsl.lang.check.whole import check, too_deep
 from pathdsl.lang.fence import Fence
+from pathdsl.lang.method.ranges import check_ranges
 from pathdsl.lang.method.whole import check_method
 from pathdsl.lang.program import Program, load_program
 from pathdsl.lang.units import check_units
@@ -19,7 +20,9 @@ def lint_program(program: Program) -> list[Diagnostic]:
     """The faults and warnings of a program that was loaded before."""
     if deep := too_deep(program):
         return deep
-    return [*check(program), *check_units(program), *check_method(program)]
+    faults = [*check(program), *check_units(program), *check_method(program)]
+    # What lies where is known of claims without a fault only.
+    return faults if errors_in(faults) or program.broken else [*faults, *check_ranges(program)]
 
 
 def lint_file(

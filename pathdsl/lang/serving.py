@@ -11,7 +11,7 @@ Source: docs/language.md, `metric` and Scores.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -21,12 +21,13 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import DATA_FILES, TASK_FIELDS, literal
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.scores import DISSIMILARITIES, SCORES, Dissimilarity, Form
-from pathdsl.lang.walk import walk
+from pathdsl.lang.walk import strip, walk
 
 if TYPE_CHECKING:
     from pathdsl.tasks import Generator
 
 __all__ = [
+    "PASSED",
     "Choice",
     "Columns",
     "averages_ratios",
@@ -42,9 +43,14 @@ __all__ = [
     "known_positions",
     "metrics_read",
     "root_task",
+    "score_inside",
     "serving",
     "tasks_read",
 ]
+
+
+PASSED = ("metric", "task", "scope")
+"""Options of a score of a score that are those of the score inside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +199,19 @@ def named_option(options: tuple[ast.Argument, ...], keyword: str) -> str | None:
             value = literal(option.value)
             return value if isinstance(value, str) else None
     return None
+
+
+def score_inside(score: ast.Score) -> ast.Node | None:
+    """What a score of a score is of, with the options that are written outside of it, `chance(s,
+    metric: LD)`; None where it is of nothing."""
+    if not score.subjects:
+        return None
+    inner = strip(score.subjects[0])
+    if not isinstance(inner, ast.Score):
+        return inner
+    written = {option.keyword for option in inner.options}
+    passed = (o for o in score.options if o.keyword in PASSED and o.keyword not in written)
+    return replace(inner, options=(*inner.options, *passed))
 
 
 def form_of(score: ast.Score) -> Form:

@@ -10,7 +10,7 @@ their names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
@@ -106,13 +106,28 @@ def _texts(blocks: tuple[Block, ...]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """The path set that a run is about.
+
+    `text` is how it is written. `treated(Q)` is the treated set of the run with Q in its place.
+    `drawn`: chance drew it, as a control.
+    """
+
+    paths: PathSet
+    text: str
+    treated: Callable[[PathSet], PathSet]
+    drawn: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
     """One run on one task. `paths` is the treated set of `treat`.
 
     `under` says what the run stands under, which `blocks` are in the order in which they act; it is
     `under_text` of them. `of_treated`: what its treated side stands under instead. `label` is only
     for people; `form` is the label with loop variables as they were written, so that the runs of
-    one sweep can be told as one.
+    one sweep can be told as one. `subject` is None where the run is about no path
+    set of the author's, such as the reference run and `keep(none)` of a score.
     """
 
     task: str
@@ -122,6 +137,7 @@ class RunSpec:
     under: str = ""
     label: str = field(default="", compare=False)
     form: str = field(default="", compare=False)
+    subject: Subject | None = field(default=None, compare=False)
     blocks: tuple[Block, ...] = field(default=(), compare=False, repr=False)
     of_treated: tuple[Block, ...] | None = field(default=None, compare=False, repr=False)
 
@@ -185,6 +201,13 @@ class RunSpec:
         if treated == FULL:
             return replace(self, kind="treated", paths=None)
         return self
+
+    def instead(self, other: PathSet, text: str) -> RunSpec:
+        """The run with another set in the place of the one that it is about, which has to be."""
+        assert self.subject is not None
+        label = self.label.replace(self.subject.text, text)
+        treated = self.subject.treated(other)
+        return replace(self, paths=treated, label=label, form=label, subject=None)
 
 
 Request = tuple[RunSpec, Measure]

@@ -13,6 +13,33 @@ import numpy as np
 
 from pathdsl.plan.treated import TreatedSpec
 
+__all__ = ["Repeats", "TaskData"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Repeats:
+    """Which rows of a task are the same prompts, where some are.
+
+    Numbers that equal rows share, in order of first appearance: `reference`, (rows,) int64, of
+    those with one reference prompt; `pairs[treated]` of those with one reference and one treated
+    prompt, for treated values that are prompts of their own, None for the task's. `first`: (rows,)
+    int64, for each row the first one that is like it in all that is read of it, its own place where
+    none before it is.
+    """
+
+    reference: np.ndarray
+    pairs: Mapping[TreatedSpec | None, np.ndarray]
+    first: np.ndarray
+
+    @property
+    def counted(self) -> np.ndarray:
+        """(rows,) bool: False for a copy of a row before it, which counts once."""
+        return np.asarray(self.first == np.arange(len(self.first)))
+
+    def of(self, treated: TreatedSpec | None) -> np.ndarray:
+        """(rows,) int64, equal where a run with this treated value begins from equal prompts."""
+        return self.pairs.get(treated, self.reference)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TaskData:
@@ -25,11 +52,14 @@ class TaskData:
     where rows cross in two fields that of the first, and `crossed`, (rows,) int64, of the second.
     `tokens[row]`: the reference prompt's tokens as text, for reports, `first_answers[column]` the
     first row's answers as text and id. `unchanged[treated]`: (rows,) bool, where a treated value is
-    the reference's own, None for the task's; those that are so nowhere are left out. `facts`: for
+    the reference's own, None for the task's; those that are so nowhere are left out. `repeats` is
+    None where no reference prompt stands in two rows; `near_copies` counts distinct reference
+    prompts that differ from another one in one token. `facts`: for
     the methodology line (special tokens, source and hash of the data). `key`: content hash of
     everything above, equal for tasks that share rows (same data, seed and take). `drawn`: hash of
     the rows and their clusters, equal also where another column is the reference: what is
-    resampled together.
+    resampled together. Where rows are copies of others both begin with the hash of the rows
+    without them, up to a colon: that is what seeds are made of.
     """
 
     name: str
@@ -45,6 +75,8 @@ class TaskData:
     tokens: tuple[tuple[str, ...], ...] = ()
     unchanged: Mapping[TreatedSpec | None, np.ndarray] = field(default_factory=dict)
     first_answers: Mapping[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    repeats: Repeats | None = None
+    near_copies: int = 0
     facts: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
     drawn: str = ""
@@ -53,6 +85,11 @@ class TaskData:
     def n_rows(self) -> int:
         """Number of prompts."""
         return len(self.row_ids)
+
+    @property
+    def n_distinct(self) -> int:
+        """Number of distinct prompts: of pairs of them where the treated value is a prompt."""
+        return len(np.unique(self.repeats.of(None))) if self.repeats is not None else self.n_rows
 
     @property
     def n_pos(self) -> int:

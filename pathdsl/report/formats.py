@@ -63,8 +63,9 @@ class Format:
 
     `makers` names what makes it as `module:attribute`, by the command that takes it: a kind of
     Document for `check` and `lint`, for `report` a function from the object that `check --format
-    json` prints to the text. `method` is the method of a `Result` that gives it, or "".
-    `one_document`: several files make one document, else they follow one another.
+    json` prints, and from whether it is of a check made now, to the text. `method` is the method of
+    a `Result` that gives it, or "". `one_document`: several files make one document, else they
+    follow one another.
     """
 
     name: str
@@ -144,9 +145,12 @@ def document_of(name: str, verb: Verb, settings: Settings) -> Document:
     return made
 
 
-def write(result: Mapping[str, Any], name: str) -> str:
-    """A result in a format that `report` takes; equal objects give equal texts."""
-    text: str = _maker(name, "report")(result)
+def write(result: Mapping[str, Any], name: str, *, checked: bool = False) -> str:
+    """A result in a format that `report` takes; equal objects give equal texts.
+
+    Unless it was `checked` now, the text says that it was laid out from JSON.
+    """
+    text: str = _maker(name, "report")(result, checked)
     return text
 
 

@@ -6,14 +6,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import floor, isfinite, log10
 
 from pathdsl.graph.model.shape import ModelShape
 
 __all__ = [
-    "NOUGHT", "Pair", "apart", "digits", "groups_text", "many", "nothing_to_treat", "nought",
-    "p_text", "pair", "plain", "shown", "size_text", "spread_words", "wanted_text",
+    "NOUGHT", "Pair", "apart", "digits", "distinct_prompts", "groups_text", "many",
+    "nothing_to_treat", "nought", "p_text", "pair", "plain", "replaced_text", "rows_text", "shown",
+    "size_text", "spread_words", "wanted_text",
 ]  # fmt: skip
 
 Pair = Sequence[float]
@@ -118,9 +119,29 @@ def many(count: int, word: str, words: str = "") -> str:
     return f"{count:,} {word if count == 1 else words or word + 's'}"
 
 
+def distinct_prompts(n: int, rows: int) -> str:
+    """How many prompts were judged, `8 distinct prompts of 200` where some stand in many rows."""
+    return f"{n:,} distinct prompt{'s' if n != 1 else ''} of {rows:,}" if rows > n else f"{n:,}"
+
+
 def nothing_to_treat(count: int) -> str:
     """What stands beside n where some prompts have no treated value of their own."""
     return f"{count:,} with nothing to treat"
+
+
+def rows_text(prompts: int, rows: int, where: str, taken: str) -> str:
+    """`200 prompts`; `36 of 90 rows (where right == true)` of which a filter left out the others.
+
+    `taken` says which rows of a file were taken, "" for all of them.
+    """
+    said = "; ".join(text for text in (f"where {where}" if where else "", taken) if text)
+    count = f"{prompts:,} of {many(rows, 'row')}" if where else many(prompts, "prompt")
+    return f"{count} ({said})" if said else count
+
+
+def replaced_text(replaced: Mapping[str, str]) -> str:
+    """`take = 5, only = control`: what the command line says in place of the file."""
+    return ", ".join(f"{name} = {value}" for name, value in replaced.items())
 
 
 def groups_text(shape: ModelShape) -> str:

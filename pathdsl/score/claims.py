@@ -18,13 +18,22 @@ from math import ceil
 
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.methods import correction_of
-from pathdsl.score.evidence import about_interval, finite, members_of, no_interval, terms_of
+from pathdsl.score.evidence import (
+    about_interval,
+    finite,
+    from_terms,
+    members_of,
+    no_interval,
+    terms_of,
+)
 from pathdsl.score.prompts import prompt_shares, spread, telling_rows
 from pathdsl.score.quantity import Constant, Scalar, is_constant, notes_of
+from pathdsl.score.remarks import CORRECTED, HELD_BACK, NOT_RESAMPLED
 from pathdsl.score.results import ClaimResult, Verdict
 from pathdsl.score.split import parts_of
 from pathdsl.score.statistics.design import design_of, searched_rows
 from pathdsl.score.statistics.ends import Interval
+from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.intervals import Bootstrap
 from pathdsl.score.statistics.rounding import ULPS
 from pathdsl.score.statistics.verdict import (
@@ -39,7 +48,7 @@ from pathdsl.score.statistics.verdict import (
 )  # fmt: skip
 from pathdsl.score.unchanged import unchanged_prompts
 
-__all__ = ["Question", "judge_family"]
+__all__ = ["Question", "judge_family", "rule_of"]
 
 DEFAULT = 0.95
 
@@ -119,19 +128,24 @@ def judge_family(
 def _pose(question: Question, bootstrap: Bootstrap, confidence: float | None) -> _Posed:
     evaluator, node = bootstrap.evaluator, question.node
     undefined = bootstrap.undefined(node, confidence if confidence is not None else DEFAULT)
-    rule = Rule(
-        relation=question.relation,
-        threshold=question.threshold,
-        within=question.within or 0.0,
-        tolerance=0.0 if undefined else evaluator.tolerance(node) + ULPS * abs(question.threshold),
-        exact=not undefined and evaluator.allowance(node) == 0,
-    )
     return _Posed(
         question=question,
-        rule=rule,
+        rule=rule_of(question, evaluator, defined=not undefined),
         estimate=evaluator.estimate(node),
         undefined=undefined,
         interval=lru_cache(maxsize=None)(lambda level: bootstrap.interval(node, level)),
+    )
+
+
+def rule_of(question: Question, evaluator: Evaluator, *, defined: bool) -> Rule:
+    """What a question asks of its quantity, which has a value if it is `defined`."""
+    error = evaluator.tolerance(question.node) if defined else 0.0
+    return Rule(
+        relation=question.relation,
+        threshold=question.threshold,
+        within=question.within or 0.0,
+        tolerance=error + ULPS * abs(question.threshold) if defined else 0.0,
+        exact=defined and evaluator.allowance(question.node) == 0,
     )
 
 
@@ -185,11 +199,11 @@ def _result(
     settle_n = None
     notes = [*question.notes, *notes_of(node)]
     if judged.p is not None:
-        notes.append(f"p = {judged.p:.3g} after correction, which is what the claim is about")
+        notes.append(f"p = {judged.p:.3g} {CORRECTED}")
     if posed.undefined:
         notes.append(f"undefined: {posed.undefined}")
     if is_constant(node) and not posed.undefined:
-        notes.append("not resampled over prompts: there is no interval")
+        notes.append(NOT_RESAMPLED)
     if shown is not None and (why := no_interval(node, shown, bootstrap, judged.level or 0.0)):
         notes.append(why)
     if shown is not None:
@@ -206,7 +220,7 @@ def _result(
         )
         settle_n = ceil(rows / design.share) if rows is not None else None
         if decide(posed.rule, shown) is not Verdict.INCONCLUSIVE:
-            notes.append("definite on its own, but a member before it in the family was not")
+            notes.append(HELD_BACK)
     expected = Verdict(decl.expect)
     defined = not posed.undefined
     shares = prompt_shares(node, evaluator) if defined else ()
@@ -224,9 +238,11 @@ def _result(
         confidence=confidence,
         level=judged.level,
         n=design.n,
+        rows=design.n_written,
         unchanged=unchanged_prompts(node, evaluator.session.tasks),
         p_value=p_value,
         terms=terms_of(node, evaluator),
+        from_terms=from_terms(node, evaluator) if defined else None,
         members=members_of(node, bootstrap, confidence or DEFAULT) if defined else (),
         worst=telling_rows(shares, posed.rule),
         parts=parts_of(node, splits, bootstrap, posed.rule, confidence or DEFAULT),

@@ -10,18 +10,21 @@ Source: docs/language.md, Runs and `let`; the operator is Goldowsky-Dill et al. 
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
 from pathdsl.graph.paths.pathset import PathSet
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
+from pathdsl.lang.reach import reach
 from pathdsl.lang.serving import averages_ratios, choose_task, fields_of
 from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
-from pathdsl.plan.runs import RunSpec, under_text
+from pathdsl.lang.walk import strip
+from pathdsl.lang.written import written
+from pathdsl.plan.runs import RunSpec, Subject, under_text
 from pathdsl.plan.treated import TreatedSpec, treated_spec
 from pathdsl.score.faults import fault
 from pathdsl.score.metrics import Metric, compile_metric
@@ -39,6 +42,8 @@ from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.under import Interventions
 
 __all__ = ["Context"]
+
+_DRAWN = (ast.RandomLike, ast.RandomEdges)
 
 
 class Context:
@@ -93,13 +98,8 @@ class Context:
 
     def text(self, node: ast.Node, bindings: Bindings = {}) -> str:
         """The source of a node on one line, loop variables by their members; "" without source."""
-        source = self.program.sources.get(node.span.path)
-        if source is None:
-            return ""
-        text = " ".join(source.text[node.span.start : node.span.end].split())
-        for name, member in bindings.items():
-            text = re.sub(rf"(?<![\w.@]){re.escape(name)}\b", member.label, text)
-        return text
+        labels = {name: member.label for name, member in bindings.items()}
+        return written(self.program, node, labels)
 
     # ---------------------------------------------------------------------------------------------
     # Runs
@@ -119,7 +119,14 @@ class Context:
         scope: PathSet | None = None
         if "scope" in options:
             scope = self.resolver.path_set(options["scope"], bindings)  # type: ignore[arg-type]
-        made = replace(made, kind="treat", paths=self.treated_paths(run.which, paths, scope))
+        subject = self.subject(
+            run.paths,
+            paths,
+            self.text(run.paths, bindings),
+            lambda other: self.treated_paths(run.which, other, scope),
+        )
+        treats = self.treated_paths(run.which, paths, scope)
+        made = replace(made, kind="treat", paths=treats, subject=subject)
         treated = options.get("treated")
         if isinstance(treated, ast.PlainRun):
             return self._treated_run(made, treated, task)
@@ -135,6 +142,23 @@ class Context:
             treated=TreatedSpec(kind="paired", column=column) if of_reference else None,
             of_treated=of_treated,
             under=under_text(run.blocks, of_treated),
+        )
+
+    def subject(
+        self,
+        expr: ast.PathExpr,
+        paths: PathSet,
+        text: str,
+        treated: Callable[[PathSet], PathSet],
+    ) -> Subject | None:
+        """What a run of this path set is about; None for `full` and `none`, which are baselines."""
+        if isinstance(strip(expr), ast.Full | ast.NonePath):
+            return None
+        return Subject(
+            paths=paths,
+            text=text,
+            treated=treated,
+            drawn=any(isinstance(n, _DRAWN) for n in reach(self.program, expr)),
         )
 
     def treated_paths(self, which: str, paths: PathSet, scope: PathSet | None) -> PathSet:

@@ -7,18 +7,20 @@ import numpy as np
 from pathdsl.score.prompts import deciding, opened, spread_of
 from pathdsl.score.quantity import (
     Aggregate,
+    Constant,
+    Op,
     Scalar,
     Worst,
     aggregates,
     row_metrics,
 )  # fmt: skip
-from pathdsl.score.results import MemberResult, Term
+from pathdsl.score.results import LONGEST_FORMULA, FromTerms, MemberResult, Term
 from pathdsl.score.statistics.ends import Interval
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.intervals import Bootstrap
 from pathdsl.score.statistics.lattice import named_members
 
-__all__ = ["about_interval", "finite", "is_no_interval", "members_of", "no_interval", "terms_of"]
+__all__ = ["about_interval", "finite", "from_terms", "members_of", "no_interval", "terms_of"]
 
 NAMED = 3
 ENOUGH_FOR_STD = 100
@@ -53,6 +55,35 @@ def terms_of(node: Scalar, evaluator: Evaluator) -> tuple[Term, ...]:
     )
 
 
+def from_terms(node: Scalar, evaluator: Evaluator) -> FromTerms:
+    """How the estimate is made of the values of `terms_of`, those of the deciding member."""
+    whole = opened(node, evaluator)
+    numbers = {term: i for i, term in enumerate(dict.fromkeys(aggregates(whole)))}
+    if not numbers:
+        return None
+    left = LONGEST_FORMULA
+
+    def written(one: Scalar) -> FromTerms:
+        nonlocal left
+        left -= 1
+        if left < 0:  # parts may be shared, and written out be many more than they are
+            raise OverflowError
+        match one:
+            case Aggregate():
+                return numbers[one]
+            case Constant(value=value):
+                return ["number", float(value)]
+            case Op(op=op, args=args):
+                return [op, *map(written, args)]
+            case Worst(which=op, members=members):
+                return [op, *(written(member) for _, member in members)]
+
+    try:
+        return written(whole)
+    except OverflowError:
+        return None
+
+
 def _metric_names(aggregate: Aggregate) -> list[str]:
     return sorted({item.metric.name for item in row_metrics(aggregate.rows)})
 
@@ -77,12 +108,6 @@ def about_interval(node: Scalar, interval: Interval, units: int) -> list[str]:
             "misses far more often than its level says"
         )
     return notes
-
-
-def is_no_interval(note: str) -> bool:
-    """Whether a note is one that `no_interval` gives."""
-    reasons = ("has no interval", "too few for an interval", "no resample has a value")
-    return any(reason in note for reason in reasons)
 
 
 def members_of(node: Scalar, bootstrap: Bootstrap, level: float) -> tuple[MemberResult, ...]:

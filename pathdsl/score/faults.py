@@ -20,9 +20,11 @@ def warning(
     at: ast.Node | None = None,
     help: str = "",
     notes: tuple[str, ...] = (),
+    label: str = "",
 ) -> Diagnostic:
     """A diagnostic that changes no exit code."""
     span: Span | None = at.span if at is not None else None
     return Diagnostic(
-        code=code, message=message, span=span, help=help, notes=notes, severity=Severity.WARNING
-    )
+        code=code, message=message, span=span, label=label, help=help, notes=notes,
+        severity=Severity.WARNING,
+    )  # fmt: skip

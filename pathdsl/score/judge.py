@@ -11,23 +11,29 @@ arithmetic on per-prompt values; nothing here runs a model.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.paths import pathset
 from pathdsl.lang import ast
+from pathdsl.lang.method.ranges import REPAIR, decided
 from pathdsl.lang.only import asked_name, is_asked, judged_with
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import resolve_arguments
 from pathdsl.lang.signatures.methods import METHODS
 from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.units import unit_of
-from pathdsl.score.claims import Question, judge_family
-from pathdsl.score.evidence import about_interval, finite, is_no_interval, members_of, no_interval
+from pathdsl.score.claims import Question, judge_family, rule_of
+from pathdsl.score.constant import constant_metrics
+from pathdsl.score.evidence import about_interval, finite, members_of, no_interval
 from pathdsl.score.faults import fault, warning
+from pathdsl.score.identity import Same
+from pathdsl.score.instead import Beside, Side
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.prompts import prompt_shares, spread
 from pathdsl.score.quantity import Constant, Scalar, difference, is_constant, notes_of
+from pathdsl.score.remarks import is_no_interval
 from pathdsl.score.results import ClaimResult, Judgement, QuantityResult
 from pathdsl.score.rounds import Steps, drive
 from pathdsl.score.session import Member, PathAlgebra, Resolver, Session
@@ -35,6 +41,7 @@ from pathdsl.score.statistics.design import design_of
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.intervals import Bootstrap
 from pathdsl.score.unchanged import unchanged_prompts
+from pathdsl.score.vacuous import About, about, cannot_fail, members_note
 
 __all__ = ["CONFIDENCE", "judge"]
 
@@ -75,7 +82,7 @@ def judge(
     lowering = Lowering(program, resolver, session, algebra)
     lets = [i for d in program.lets.values() for i in _instances(d, resolver, only)]
     claims = [i for d in program.claims for i in _instances(d, resolver, only)]
-    steps: dict[tuple[str, int, str], Steps] = {}
+    steps: dict[Side, Steps] = {}
     for i, let in enumerate(lets):
         assert isinstance(let.decl, ast.LetDecl)
         steps["let", i, ""] = lowering.scalar(let.decl.expression, let.bindings)
@@ -86,7 +93,8 @@ def judge(
         within = claim.decl.within
         if within is not None:
             steps["claim", i, "within"] = lowering.scalar(within, claim.bindings)
-    found = drive(steps, session)
+    beside = Beside(algebra)
+    found = drive(steps, session, beside)
 
     diagnostics: list[Diagnostic] = []
     silent: list[_Silent] = []
@@ -105,13 +113,26 @@ def judge(
     by_decl: dict[str, list[int]] = {}
     for i, claim in enumerate(claims):
         by_decl.setdefault(claim.decl.name.name, []).append(i)
+    same = Same(resolver, algebra, evaluator)
+    fixed: dict[str, list[tuple[str, bool, str]]] = {}
+    alternatives: list[tuple[ast.ClaimDecl, ClaimResult, Sequence[About]]] = []
     for places in by_decl.values():
         decl = claims[places[0]].decl
         assert isinstance(decl, ast.ClaimDecl)
-        questions = [_question(decl, claims[i].member, found, i, evaluator) for i in places]
+        sides = [_sides(found, i) for i in places]
+        asks = [partial(_question, decl, claims[i].member, evaluator) for i in places]
+        questions = [ask(side) for ask, side in zip(asks, sides, strict=True)]
         used = _bootstrap(decl.methods, evaluator, bootstraps)
         family = judge_family(decl, questions, used, splits)
         used.forget()
+        for at, (ask, side) in enumerate(zip(asks, sides, strict=True)):
+            sets = about(side, ask, beside, evaluator)
+            if (known := same.decided(questions[at].node)) is not None:
+                holds = rule_of(questions[at], evaluator, defined=True).satisfied(known[0])
+                fixed.setdefault(decl.name.name, []).append((family[at].member, holds, known[1]))
+            both = tuple(one for of in sets for one in (of.none, of.full))
+            family[at] = replace(family[at], instead=both)
+            alternatives.append((decl, family[at], sets))
         if decl.loop is not None:
             family = [r for r in family if is_asked(only, decl.name.name, r.member)]
         results += family
@@ -119,6 +140,11 @@ def judge(
             diagnostics += _undefined(result, decl.name)
             silent += _silent(result, decl.name)
     diagnostics += _without_interval(silent)
+    for decl, _, _ in alternatives:
+        diagnostics += _decided(decl, fixed.get(decl.name.name, ()))
+    diagnostics += cannot_fail([one for one in alternatives if one[0].name.name not in fixed])
+    diagnostics += constant_metrics(program, list(found.values()), evaluator)
+    diagnostics = list(dict.fromkeys(diagnostics))
     return Judgement(
         quantities=tuple(quantities), claims=tuple(results), diagnostics=tuple(diagnostics)
     )
@@ -164,6 +190,7 @@ def _quantity(
         estimate=None if reason else finite(evaluator.estimate(node)),
         interval=interval.pair() if interval is not None else None,
         n=design.n,
+        rows=design.n_written,
         unchanged=unchanged_prompts(node, evaluator.session.tasks),
         confidence=CONFIDENCE,
         members=() if reason else members_of(node, bootstrap, CONFIDENCE),
@@ -172,16 +199,17 @@ def _quantity(
     )
 
 
+def _sides(found: Mapping[Side, Scalar], place: int) -> tuple[Scalar, ...]:
+    """What stands left and right in a claim, and after `within`."""
+    within = found.get(("claim", place, "within"), Constant(value=0.0))
+    return found["claim", place, "left"], found["claim", place, "right"], within
+
+
 def _question(
-    decl: ast.ClaimDecl,
-    member: str,
-    found: Mapping[tuple[str, int, str], Scalar],
-    place: int,
-    evaluator: Evaluator,
+    decl: ast.ClaimDecl, member: str, evaluator: Evaluator, sides: Sequence[Scalar]
 ) -> Question:
     """The claim as one quantity against one number."""
-    left, right = found["claim", place, "left"], found["claim", place, "right"]
-    within: Scalar = found.get(("claim", place, "within"), Constant(value=0.0))
+    left, right, within = sides
     if not is_constant(within):
         assert decl.within is not None
         raise fault(
@@ -208,6 +236,16 @@ def _question(
         within=estimate(within) if RELATIONS[relation].asks == "around" else None,
         notes=notes,
     )
+
+
+def _decided(decl: ast.ClaimDecl, members: Sequence[tuple[str, bool, str]]) -> list[Diagnostic]:
+    """PD526 for a claim whose runs are one, so that no value decides it."""
+    if not members:
+        return []
+    _, holds, why = members[0]
+    message, _, label = decided(decl, holds, why)
+    notes = members_note(decl, [member for member, _, _ in members])
+    return [warning("PD526", message, decl.name, label=label, help=REPAIR, notes=notes)]
 
 
 def _bootstrap(

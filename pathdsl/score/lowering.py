@@ -24,7 +24,7 @@ from pathdsl.score.scores.lower import lower_score
 from pathdsl.score.scores.pvalues import p_value
 from pathdsl.score.session import Bindings, Member, PathAlgebra, Resolver, Session
 
-__all__ = ["Lowering"]
+__all__ = ["Lowering", "member_named"]
 
 
 class Lowering:
@@ -109,26 +109,29 @@ class Lowering:
         decl = self.context.program.lets.get(expr.name.name)
         if decl is None or decl.loop is None:
             raise fault("PD426", f"`{expr.name.name}` has no members", expr)
-        member = self.member(decl.loop, expr, bindings)
+        member = member_named(self.context.resolver, decl.loop, expr, bindings)
         return (yield from self.let(expr.name.name, expr, {decl.loop.variable.name: member}))
 
-    def member(self, loop: ast.Loop, expr: ast.Subscript, bindings: Bindings) -> Member:
-        """The member that a subscript names; its position may be left out where it is clear."""
-        reference = expr.member
-        if isinstance(reference, ast.Name) and reference.name in bindings:
-            labels = [bindings[reference.name].label]
-        else:
-            named = ast.Loop(variable=loop.variable, members=reference, span=expr.span)
-            labels = [m.label for m in self.context.resolver.loop(named)]
-        members = self.context.resolver.loop(loop)
-        meant = [m for m in members if m.label in labels]
-        meant = meant or [m for m in members if m.label.partition("@")[0] in labels]
-        if len(labels) != 1 or len(meant) != 1:
-            raise fault(
-                "PD426",
-                f"`{expr.name.name}` has no single member `{', '.join(labels)}`",
-                expr,
-                help=f"its members are {', '.join(f'`{m.label}`' for m in members[:6])}"
-                + (", …" if len(members) > 6 else ""),
-            )
-        return meant[0]
+
+def member_named(
+    resolver: Resolver, loop: ast.Loop, expr: ast.Subscript, bindings: Bindings
+) -> Member:
+    """The member that a subscript names; its position may be left out where it is clear."""
+    reference = expr.member
+    if isinstance(reference, ast.Name) and reference.name in bindings:
+        labels = [bindings[reference.name].label]
+    else:
+        named = ast.Loop(variable=loop.variable, members=reference, span=expr.span)
+        labels = [m.label for m in resolver.loop(named)]
+    members = resolver.loop(loop)
+    meant = [m for m in members if m.label in labels]
+    meant = meant or [m for m in members if m.label.partition("@")[0] in labels]
+    if len(labels) != 1 or len(meant) != 1:
+        raise fault(
+            "PD426",
+            f"`{expr.name.name}` has no single member `{', '.join(labels)}`",
+            expr,
+            help=f"its members are {', '.join(f'`{m.label}`' for m in members[:6])}"
+            + (", …" if len(members) > 6 else ""),
+        )
+    return meant[0]

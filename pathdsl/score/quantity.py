@@ -17,14 +17,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
+from pathdsl.graph.paths.pathset import PathSet
 from pathdsl.lang.signatures.statistics import STATISTICS
-from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.runs import RunSpec, Subject
 from pathdsl.score.metrics import Metric
 from pathdsl.score.session import Request
 
 __all__ = [
     "Aggregate",
     "Constant",
+    "Counted",
     "Half",
     "Op",
     "RowExpr",
@@ -98,12 +100,29 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What a number was counted from, so that it can be counted of another path set.
+
+    `subjects` are the sets of a count on the graph, `means` what a test over the prompts reads.
+    `again(P, Q, means)` is the number with Q in the place of P; `means` have it there already.
+    """
+
+    subjects: tuple[Subject, ...]
+    means: tuple[Aggregate, ...]
+    again: Callable[[PathSet, PathSet, Sequence[Aggregate]], Constant]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
-    """A number that no resampling moves; `note` says what a p-value (`is_p`) was counted from."""
+    """A number that no resampling moves; `note` says what a p-value (`is_p`) was counted from.
+
+    `counted` is None for a plain number, and for p-values that cannot be counted again.
+    """
 
     value: float
     note: str = field(default="", compare=False)
     is_p: bool = field(default=False, compare=False)
+    counted: Counted | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pathdsl.graph.paths import pathset
 from pathdsl.lang import ast
 from pathdsl.lang.only import asked_name, is_asked, judged_with
 from pathdsl.lang.program import Program
@@ -27,6 +28,7 @@ from pathdsl.lang.walk import walk
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.score.instead import Beside, Side
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.quantity import requests
 from pathdsl.score.rounds import Steps, ordered
@@ -87,7 +89,7 @@ def first_round(
     Raises LanguageError for what has no meaning on this model and these rows, as `judge` does.
     """
     lowering = Lowering(program, resolver, _Dry(tasks))
-    asked: list[tuple[Request, ...]] = []
+    asked: dict[Side, tuple[Request, ...]] = {}
     names: list[str] = []
     adaptive: list[str] = []
     later = 0
@@ -96,18 +98,22 @@ def first_round(
         for name, bindings in _instances(declaration, resolver, only):
             names.append(name)
             waiting = False
-            for node in _sides(declaration):
+            kind = "let" if isinstance(declaration, ast.LetDecl) else "claim"
+            for side, node in enumerate(_sides(declaration)):
                 found, finished = _advance(lowering.scalar(node, bindings))
-                asked.append(found)
+                asked[kind, len(names), str(side)] = found
                 waiting = waiting or not finished
             # `chance` waits for its values too, but asks for nothing more.
             more = _later(declaration, program, resolver, bindings) if waiting else 0
             if more:
                 adaptive.append(name)
                 later += more
+    beside = Beside(pathset)
+    beside.learn(ordered(asked.values()))
+    more_beside = beside.first(asked)
     return FirstRound(
         names=tuple(names),
-        requests=ordered(asked),
+        requests=ordered([*asked.values(), more_beside]),
         adaptive=tuple(adaptive),
         later_runs=later,
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, Literal
 
 from pathdsl.errors import Diagnostic
 
 __all__ = [
-    "ClaimResult", "Judgement", "MemberResult", "OtherNorm", "PartResult", "QuantityResult",
-    "Spread", "TellingRow", "Term", "Verdict",
+    "LONGEST_FORMULA", "ClaimResult", "FromTerms", "Instead", "Judgement", "MemberResult",
+    "OtherNorm", "PartResult", "QuantityResult", "Spread", "TellingRow", "Term", "Verdict",
 ]  # fmt: skip
 
 
@@ -69,14 +70,15 @@ class _Named:
 class QuantityResult(_Named):
     """One `let`, or one member of it; `estimate` is None where it is undefined.
 
-    `n` is the number of prompts behind it, 0 for a quantity that is counted and not measured;
-    on `unchanged` of them a treated value is the reference's own.
+    `n` is the number of distinct prompts behind it, in `rows` rows, 0 for a quantity that is
+    counted and not measured; on `unchanged` of them a treated value is the reference's own.
     """
 
     unit: str
     estimate: float | None
     interval: tuple[float, float] | None
     n: int
+    rows: int = 0
     unchanged: int = 0
     confidence: float = 0.95
     members: tuple[MemberResult, ...] = ()
@@ -91,6 +93,14 @@ class Term:
     text: str
     value: float | None
     prompts: Spread | None = None
+
+
+FromTerms = int | list[Any] | None
+"""How an estimate is made of the values of its terms: the number of one of them from 0,
+`["number", x]`, or an operation with what it is of, `["/", ["-", 0, 1], ["-", 2, 1]]`. None where
+no term enters, or where it would be long."""
+LONGEST_FORMULA = 200
+"""Operations, terms and numbers that such a formula has at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +130,8 @@ class OtherNorm:
 class PartResult:
     """A claim's quantity on the rows whose label `field` has one value, without a verdict.
 
-    `n` counts these rows; `satisfied` says whether the estimate satisfies the claim, None where
-    the estimate is undefined.
+    `n` counts their distinct prompts; `satisfied` says whether the estimate satisfies the claim,
+    None where the estimate is undefined.
     """
 
     field: str
@@ -129,6 +139,20 @@ class PartResult:
     n: int
     estimate: float | None
     interval: tuple[float, float] | None
+    satisfied: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instead:
+    """A claim with no path (`none`) or all paths (`full`) in the place of the path set `of`.
+
+    `estimate` is None where it has no value; `satisfied` is None where it was not evaluated, since
+    that would have taken more runs. There is no interval: an estimate alone says it.
+    """
+
+    paths: Literal["none", "full"]
+    of: str
+    estimate: float | None
     satisfied: bool | None
 
 
@@ -142,7 +166,10 @@ class ClaimResult(_Named):
     `tasks` are those that it reads. `other_norm` is None where it was judged in one norm mode only.
     `prompts` is how the prompts' shares in the estimate are distributed, None where it is counted
     or no smooth function of means. `parts` are its values by label where its tasks are split.
+    `n` counts distinct prompts, `rows` the rows that they stand in.
     `unchanged` counts the prompts of `n` on which a treated value is the reference's own.
+    `instead`: what it would give for no path and for all paths, for each path set that it is about.
+    `from_terms` says how the estimate is made of `terms`.
     """
 
     verdict: Verdict
@@ -156,8 +183,10 @@ class ClaimResult(_Named):
     confidence: float | None
     level: float | None
     n: int
+    rows: int = 0
     p_value: float | None = None
     terms: tuple[Term, ...] = ()
+    from_terms: FromTerms = None
     members: tuple[MemberResult, ...] = ()
     worst: tuple[TellingRow, ...] = ()
     notes: tuple[str, ...] = ()
@@ -168,6 +197,7 @@ class ClaimResult(_Named):
     prompts: Spread | None = None
     parts: tuple[PartResult, ...] = ()
     unchanged: int = 0
+    instead: tuple[Instead, ...] = ()
 
     @property
     def changes_with_norm(self) -> bool:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from pathdsl.score.quantity import Scalar, requests
 from pathdsl.score.session import Request, Session
 
-__all__ = ["Asked", "Steps", "at_once", "drive", "gather", "ordered"]
+__all__ = ["Asked", "Follower", "Steps", "at_once", "drive", "gather", "ordered"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,7 +55,19 @@ def gather(steps: Sequence[Generator[Asked, None, T]]) -> Generator[Asked, None,
     return [results[i] for i in range(len(steps))]
 
 
-def drive(steps: Mapping[Key, Steps], session: Session) -> dict[Key, Scalar]:
+class Follower(Protocol[Key]):
+    """Who follows what rounds ask for, and may ask for more beside the first."""
+
+    def learn(self, asked: Asked) -> None:
+        """What is measured."""
+
+    def first(self, asked: Mapping[Key, Asked]) -> Asked:
+        """What to measure in the first round as well, by what every quantity asks for in it."""
+
+
+def drive(
+    steps: Mapping[Key, Steps], session: Session, follower: Follower[Key] | None = None
+) -> dict[Key, Scalar]:
     """Run generators to their end, measuring what each round asks for in one call.
 
     What a finished quantity reads is part of the round in which it finished, so a check without
@@ -63,16 +75,22 @@ def drive(steps: Mapping[Key, Steps], session: Session) -> dict[Key, Scalar]:
     """
     active, done = dict(steps), {}
     known: set[Request] = set()
+    first = True
     while active:
-        asked: list[Asked] = []
+        asked: dict[Key, Asked] = {}
         for key, step in list(active.items()):
             try:
-                asked.append(next(step))
+                asked[key] = next(step)
             except StopIteration as stop:
                 done[key] = stop.value
-                asked.append(requests(stop.value))
+                asked[key] = requests(stop.value)
                 del active[key]
-        new = tuple(request for request in ordered(asked) if request not in known)
+        groups = list(asked.values())
+        if follower is not None:
+            follower.learn(ordered(groups))
+            groups += [follower.first(asked)] if first else []
+        first = False
+        new = tuple(request for request in ordered(groups) if request not in known)
         if new:
             session.measures(new)
             known.update(new)

@@ -11,20 +11,23 @@ from collections.abc import Mapping
 import numpy as np
 
 from pathdsl.plan.taskdata import TaskData
-from pathdsl.score.quantity import Scalar, aggregates, row_metrics
+from pathdsl.score.quantity import Aggregate, Scalar, aggregates, row_metrics
+from pathdsl.score.statistics.alike import alike, different
 from pathdsl.score.statistics.design import part_mask, row_key
 
 __all__ = ["unchanged_prompts"]
 
 
 def unchanged_prompts(node: Scalar, tasks: Mapping[str, TaskData]) -> int:
-    """Of the prompts behind a quantity, those on which a treated value is the reference's own.
+    """Of the distinct prompts behind a quantity, those with the reference's own as treated value.
 
     Where tasks of different rows enter, the number of the one that has most.
     """
     found: dict[str, np.ndarray] = {}
+    read: dict[str, list[Aggregate]] = {}
     for aggregate in aggregates(node):
         task = tasks[aggregate.task]
+        read.setdefault(row_key(task), []).append(aggregate)
         for item in row_metrics(aggregate.rows):
             rows = task.unchanged.get(item.run.treated)
             if not item.run.treats or rows is None or item.run.of_treated is not None:
@@ -32,4 +35,5 @@ def unchanged_prompts(node: Scalar, tasks: Mapping[str, TaskData]) -> int:
             key = row_key(task)
             none: np.ndarray = np.zeros(task.n_rows, dtype=bool)
             found[key] = found.get(key, none) | (rows & part_mask(task, aggregate.part))
-    return max((int(rows.sum()) for rows in found.values()), default=0)
+    counts = (different(alike(read[key], tasks), rows) for key, rows in found.items())
+    return max(counts, default=0)

@@ -71,7 +71,7 @@ def read(
 
 
 def table(*cells: object) -> list[dict[str, object]]:
-    return [{"prompt": "He said", "a": cell} for cell in cells]
+    return [{"prompt": "He" + " said" * i, "a": cell} for i, cell in enumerate(cells, start=1)]
 
 
 def codes(found: Sequence[Diagnostic]) -> list[str]:
@@ -184,7 +184,7 @@ def test_texts_and_ids_in_one_column_are_told(
 
 
 def test_prompts_that_are_texts_and_ids_are_told(tmp_path: Path) -> None:
-    rows = [{"prompt": "He said", "a": "she"}, {"prompt": [2, 3], "a": "she"}]
+    rows = [{"prompt": "He said", "a": "she"}, {"prompt": [2, 3, 3], "a": "she"}]
     _, found = read(tmp_path, "jsonl", rows)
     assert codes(found) == ["PD359"]
     assert "row `2` a list, read as token ids" in found[0].message
@@ -364,7 +364,10 @@ def test_what_does_not_continue_by_one_token_is_refused(
 
 
 def test_parts_of_a_task_do_not_repeat_what_the_whole_has_told(tmp_path: Path) -> None:
-    rows = [{"prompt": "He said", "a": cell, "g": g} for cell, g in (("she", "x"), (2, "y"))]
+    rows = [
+        {"prompt": f"He{said}", "a": cell, "g": g}
+        for said, cell, g in ((" said", "she", "x"), (" said said", 2, "y"))
+    ]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     path = tmp_path / "parts.circuit"
     path.write_text(

@@ -36,9 +36,8 @@ def test_a_careful_file_gives_no_warning() -> None:
     [
         CONTROL,
         "claim c: chance(faithfulness(mlp)) <= 5% at 95% confidence\n",
-        "path random = random_edges(like: a0.h1 -> logits)\n"
+        "path random = random_edges(like: mlp)\n"
         "let floor = faithfulness(random)\nclaim c: floor <= 50% at 95% confidence\n",
-        "claim c: faithfulness(a0.h1) >= 80% at 95% confidence expect refuted\n",
     ],
 )
 def test_what_counts_as_a_control(control: str) -> None:
@@ -240,7 +239,7 @@ def test_options_get_their_defaults() -> None:
         "over": None,
         "split": True,
     }
-    assert options("overlap(mlp, attn)") == {**common, "over": "node", "as": "united"}
+    assert options("overlap(mlp, attn)") == {"over": "node", "as": "united"}
     assert options("chance(effect(mlp))") == {
         **common, "among": 100, "by": "units", "share": None, "side": "above", "seed": 0,
         "over": None,

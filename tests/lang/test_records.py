@@ -21,7 +21,9 @@ from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.measures import MEASURES, TOP_TOKEN, MeasureRecord
 from pathdsl.lang.signatures.methods import METHODS
 from pathdsl.lang.signatures.pvalues import P_VALUES
-from pathdsl.lang.signatures.scores import SCORES, Form, Order, ScoreRecord
+from pathdsl.lang.signatures.ranges import ANY, SHARE
+from pathdsl.lang.signatures.scores import MEASURED, SCORES, Fixed, Form, Order, ScoreRecord
+from pathdsl.lang.signatures.statistics import STATISTICS
 from pathdsl.lang.syntax import tables
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.vary import apply, base_of
@@ -41,10 +43,11 @@ ROOT = Path(__file__).parents[2]
 
 SHIFT = Form(
     name="shift", unit="metric", reads_metric=True, better="smaller", divides_by="nothing",
+    range=lambda metric, given: metric.distance, fixed=Fixed(none=None, full=0.0, same=None),
     other_side=("{every} - {treat}",),
 )  # fmt: skip
 PART = Form(name="part", unit="none", reads_metric=True, better="smaller", divides_by="value",
-            options=("answer",))  # fmt: skip
+            range=lambda metric, given: ANY, fixed=MEASURED, options=("answer",))  # fmt: skip
 SWAY: dict[str, Any] = {
     "name": "sway",
     "parameters": (
@@ -111,7 +114,10 @@ WHOLE: list[tuple[type, dict[str, Any], set[str]]] = [
             {f.name: getattr(one, f.name) for f in fields(one)},
             {"parameters", "any_number"},
         )
-        for one in (MEASURES["logit"], METHODS["holm"], KNOCKOUTS["greedy"])
+        for one in (
+            MEASURES["logit"], METHODS["holm"], KNOCKOUTS["greedy"], P_VALUES["sign_test"],
+            STATISTICS["mean"],
+        )
     ),
 ]  # fmt: skip
 
@@ -135,7 +141,8 @@ def test_a_record_without_one_of_its_fields_is_none(
 
 def test_a_form_in_the_unit_of_an_option_reads_it() -> None:
     with pytest.raises(ValueError, match="does not read"):
-        Form(name="x", unit="by", reads_metric=True, better="size", divides_by="nothing")
+        Form(name="x", unit="by", reads_metric=True, better="size", divides_by="nothing",
+             range=lambda metric, given: ANY, fixed=MEASURED)  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------------------
@@ -214,7 +221,7 @@ def test_its_formula_is_written() -> None:
 def test_a_made_up_measure_of_the_logits_alone_is_lowered(monkeypatch: pytest.MonkeyPatch) -> None:
     entropy = MeasureRecord(
         name="entropy", example="entropy()", reads="nothing", unit="nats", values="reals",
-        vocabulary=True, varied=False,
+        vocabulary=True, varied=False, range=SHARE,
     )  # fmt: skip
     for table in (MEASURES, readout._RECORDS):
         monkeypatch.setitem(table, "entropy", entropy)

@@ -83,7 +83,8 @@ def outcome() -> FileOutcome:
         claim("control", Verdict.REFUTED, Verdict.REFUTED, estimate=0.05, interval=(0.02, 0.09)),
         claim("complete", Verdict.REFUTED, relation="<=", threshold=0.3, estimate=0.5,
               interval=(0.4, 0.6), members=members, worst=rows, prompts=SPREAD),
-        claim("each[a9.h9@END]", Verdict.INCONCLUSIVE, level=0.975, p_value=0.0312, settle_n=1234),
+        claim("each[a9.h9@END]", Verdict.INCONCLUSIVE, interval=(0.661, 0.842), level=0.975,
+              p_value=0.0312, settle_n=1234),
         claim("ratio", Verdict.UNDEFINED, estimate=None, interval=None, terms=(), text="why not",
               notes=("undefined: the interval of the denominator contains 0",)),
     )  # fmt: skip

@@ -6,11 +6,19 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from pathdsl.report.data.hashed import result_hash
 from pathdsl.report.data.result import check_object, dump, file_object
 from tests.report.outcomes import outcome
 
 BAD = "<script>alert(1)</script>\"'><img src=https://evil.example/x onerror=alert(1)>"
 TEX = r"50%_#&$^~{}\input{secret}\write18{rm}"
+
+
+def sealed(result: dict[str, Any]) -> dict[str, Any]:
+    """The result with the hashes of what it holds now, as a forger would make them."""
+    for file in result["files"]:
+        file["result_sha256"] = result_hash(file)
+    return result
 
 
 def made_up() -> dict[str, Any]:
@@ -47,11 +55,12 @@ def drawn() -> dict[str, Any]:
         "n_edges": 3,
     }  # fmt: skip
     file["formulas"] = [
-        {"kind": "claim", "name": "sufficient", "text": "claim sufficient: A >= 80%",
+        {"kind": "claim", "name": "sufficient",
+         "text": "claim sufficient: A >= 80% at 95% confidence",
          "latex": r"\frac{\mathrm{A}}{2} \ge 80\%", "units": ["a0.h1@S2"]},
         {"kind": "metric", "name": "LD", "text": "metric LD = logit(io)", "latex": "x"},
     ]  # fmt: skip
-    return found
+    return sealed(found)
 
 
 def hostile(bad: str) -> dict[str, Any]:
@@ -79,4 +88,4 @@ def hostile(bad: str) -> dict[str, Any]:
     for formula in file["formulas"]:
         formula["latex"] = bad
     found["files"] = [file]
-    return found
+    return sealed(found)

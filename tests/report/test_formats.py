@@ -151,7 +151,8 @@ def test_what_is_said_of_a_claim() -> None:
         "c", Verdict.UNDEFINED, estimate=None, interval=None, confidence=None, n=0, within=0.1
     )
     assert said(content(undefined)) == (
-        "claim `c`: undefined, not as expected (supported): undefined, wanted >= 0.8 within 0.1"
+        "claim `c`: undefined, not as expected (supported): undefined, wanted >= 0.8 within 0.1, "
+        "no confidence asked"
     )
     assert "refuted, as expected" in said(content(claim("c", Verdict.REFUTED, Verdict.REFUTED)))
 

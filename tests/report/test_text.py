@@ -44,7 +44,7 @@ Claims
                   … 1 more prompt; `--all` shows them
 
   inconclusive  each[a9.h9@END]  NOT as expected
-                0.713  [0.661, 0.762]  wanted >= 0.8
+                0.713  [0.661, 0.842]  wanted >= 0.8
                 n = 4, 95% confidence, 97.5% after correction, p = 0.031
                 F(keep(nodes)) = 2.510 · F(reference) = 3.520
                 about 1,234 prompts would settle it
@@ -126,7 +126,8 @@ def test_lines_fit_the_screen() -> None:
 
 def test_quiet_is_a_line_per_claim() -> None:
     told = text(View(quiet=True))
-    assert "  refuted       control  0.050  [0.020, 0.090]  wanted >= 0.8  as expected\n" in told
+    line = "  refuted       control  0.050  [0.020, 0.090]  wanted >= 0.8 at 95%  as expected\n"
+    assert line in told
     assert "Quantities" not in told and "Method" not in told
 
 

@@ -261,10 +261,10 @@ class FakeSession:
 
     def measures(self, requests: Collection) -> None:
         self.rounds.append(tuple(requests))
-        self.asked |= set(requests)
+        self.asked |= {(self.identity(run), measure) for run, measure in requests}
 
     def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
-        assert (run, measure) in self.asked, f"not asked for: {run} {measure}"
+        assert (self.identity(run), measure) in self.asked, f"not asked for: {run} {measure}"
         return self.compute(run, measure)
 
     def metric(self, task: str, treated: frozenset) -> np.ndarray:

@@ -116,8 +116,11 @@ claim small: mean(LD(reference) - LD(treat({paths}))) ~= 0 within 0.1 at 95% con
 """
 
 
-def prompt(a: str, b: str) -> str:
-    return f"Then,{a} and{b} went to the park.{b} gave a book to"
+PLACES = ["park", "zoo", "museum", "bakery"]
+
+
+def prompt(a: str, b: str, place: str) -> str:
+    return f"Then,{a} and{b} went to the {place}.{b} gave a book to"
 
 
 def check(
@@ -131,8 +134,10 @@ def check(
     for i in range(40):
         a, b = NAMES[i % 4], NAMES[(i + 1 + i // 4 % 3) % 4]
         c, d = (n for n in NAMES if n not in (a, b))
-        other = prompt(a, b) if i < alone else prompt(a if i < keeping else c, d)
-        row = {"prompt": prompt(a, b), "other": other, "io": a, "s": b}
+        place = PLACES[i // 12]
+        same = prompt(a, b, place)
+        other = same if i < alone else prompt(a if i < keeping else c, d, place)
+        row = {"prompt": same, "other": other, "io": a, "s": b}
         lines.append(json.dumps({**row, "grp": f"g{i}" if i < alone else "x"}) + "\n")
     (folder / "rows.jsonl").write_text("".join(lines))
     path = folder / "null.circuit"

@@ -55,13 +55,16 @@ class HashedSession:
         self.rounds: list[int] = []
         self.n = n
         self.asked: set = set()
+        self.known: set = set()
 
     def measures(self, requests) -> None:
         self.rounds.append(len(requests))
         self.asked |= set(requests)
+        self.known |= {(run.identity, measure) for run, measure in requests}
 
     def value(self, run, measure) -> np.ndarray:
-        assert (run, measure) in self.asked
+        run = run.identity
+        assert (run, measure) in self.known
         if measure.column == "s":
             return np.zeros((1, self.n))
         digest = hashlib.sha256(repr((run.kind, run.paths)).encode()).digest()
@@ -77,7 +80,7 @@ class HashedSession:
         return 1e-6
 
     def identity(self, run: RunSpec) -> RunSpec:
-        return run
+        return run.identity
 
 
 def test_the_example_file_on_the_real_resolver():

@@ -17,7 +17,7 @@ from pathdsl.lang.canonical import spelled
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import strip
 
-__all__ = ["Change", "FileChanges", "Kind", "constant", "renamed", "written"]
+__all__ = ["Change", "FileChanges", "Kind", "constant", "put_in_place", "renamed", "written"]
 
 Kind = Literal["weaker", "changed", "noted"]
 
@@ -60,16 +60,42 @@ def written(program: Program, node: ast.Node | None) -> str:
     return " ".join(text.split())
 
 
-def constant(node: ast.Node | None) -> float | None:
-    """The value of an expression of numbers alone; None for any other."""
+def put_in_place(program: Program, node: ast.Expr) -> ast.Expr:
+    """The expression that a name of a quantity stands for, and that of one of those, and so on.
+
+    A quantity with a `for` keeps its name: it is many.
+    """
+    opened: set[str] = set()
+    while isinstance(name := strip(node), ast.Name) and name.name not in opened:
+        declaration = program.lets.get(name.name)
+        if declaration is None or declaration.loop is not None:
+            break
+        opened.add(name.name)
+        node = declaration.expression
+    return node
+
+
+def constant(
+    node: ast.Node | None, program: Program | None = None, opened: tuple[str, ...] = ()
+) -> float | None:
+    """The value of an expression of numbers alone; None for any other.
+
+    With a `program` also of quantities that are such expressions.
+    """
     match strip(node) if node is not None else None:
         case ast.Number(value=value):
             return value
+        case ast.Name(name=name) if program is not None and len(opened) < _NESTED:
+            declaration = program.lets.get(name)
+            if declaration is None or declaration.loop is not None or name in opened:
+                return None
+            return constant(declaration.expression, program, (*opened, name))
         case ast.Unary(operand=operand):
-            inner = constant(operand)
+            inner = constant(operand, program, opened)
             return None if inner is None else -inner
         case ast.Binary(op=op, left=left, right=right):
-            a, b = constant(left), constant(right)
+            a = constant(left, program, opened)
+            b = constant(right, program, opened) if a is not None else None
             if a is None or b is None:
                 return None
             try:
@@ -80,6 +106,8 @@ def constant(node: ast.Node | None) -> float | None:
             return None
 
 
+_NESTED = 8
+"""Quantities within one another that are looked into for a number."""
 _ARITHMETIC: dict[str, Callable[[float, float], float]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,

@@ -12,8 +12,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from pathdsl.checking.breaking.changes import Change, Kind, constant, renamed, written
+from pathdsl.checking.breaking.changes import (
+    Change,
+    Kind,
+    constant,
+    put_in_place,
+    renamed,
+    written,
+)
 from pathdsl.checking.breaking.inputs import model_changes, task_changes
+from pathdsl.checking.breaking.locked import lock_changes, locked_inputs
 from pathdsl.checking.breaking.measured import Pair, expanded, measured, skeleton
 from pathdsl.errors import PathdslError
 from pathdsl.graph.model.shape import ModelShape
@@ -50,7 +58,10 @@ def program_changes(
         resolvers=(Resolver(old, shape), Resolver(new, shape)) if shape is not None else None,
         why=why,
     )
-    changes = [*model_changes(old, new), *task_changes(old, new, tasks)]
+    locks = locked_inputs(old), locked_inputs(new)
+    changes = [*_circuit(old, new), *model_changes(old, new)]
+    changes += task_changes(old, new, tasks, locks)
+    changes += lock_changes(locks, tasks, new, changes)
     changes += _metrics(pair, metrics)
     changes += _interventions(pair)
     now = _claims(new)
@@ -71,6 +82,27 @@ def program_changes(
         if name not in taken
     ]
     return changes
+
+
+def _circuit(old: Program, new: Program) -> Iterator[Change]:
+    """Name, title and fields of the circuit block, which no claim depends on."""
+    if old.circuit is None or new.circuit is None:
+        return
+    note = partial(Change, kind="noted", of="circuit")
+    names = old.circuit.name.name, new.circuit.name.name
+    if names[0] != names[1]:
+        yield note(what="renamed", before=names[0], after=names[1])
+    if old.circuit.title != new.circuit.title:
+        yield note(what="another title", before=old.circuit.title, after=new.circuit.title)
+    a, b = ({field.name: field.value for field in one.circuit.fields} for one in (old, new)
+            if one.circuit is not None)  # fmt: skip
+    for key in dict.fromkeys([*a, *b]):
+        one, two = a.get(key), b.get(key)
+        if spelled(one) == spelled(two):
+            continue
+        if key == "hypothesis" and one and two and expanded(old, one) == expanded(new, two):
+            continue  # a new name of the same path set
+        yield note(what=f"another `{key}`", before=written(old, one), after=written(new, two))
 
 
 def _claims(program: Program) -> dict[str, ast.ClaimDecl]:
@@ -117,18 +149,20 @@ class _Sides:
     right: ast.Expr
 
 
-def _sides(claim: ast.ClaimDecl) -> _Sides:
+def _sides(program: Program, claim: ast.ClaimDecl) -> _Sides:
     relation = RELATIONS[claim.relation]
-    turned = constant(claim.right) is None and constant(claim.left) is not None
+    left, right = put_in_place(program, claim.left), put_in_place(program, claim.right)
+    turned = constant(right, program) is None and constant(left, program) is not None
     if turned and relation.asks != "around":
-        other = RELATIONS[relation.turned]
-        return _Sides(left=claim.right, relation=other, right=claim.left)
-    return _Sides(left=claim.left, relation=relation, right=claim.right)
+        return _Sides(left=right, relation=RELATIONS[relation.turned], right=left)
+    return _Sides(left=left, relation=relation, right=right)
 
 
 def _claim(pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Iterator[Change]:
-    before, after = _sides(old), _sides(new)
+    before, after = _sides(pair.old, old), _sides(pair.new, new)
     supported = old.expect == "supported"
+    if old.text != new.text:
+        yield Change(kind="noted", of=of, what="other words", before=old.text, after=new.text)
     if old.expect != new.expect:
         weaker = new.expect == "refuted"
         yield Change(
@@ -150,7 +184,7 @@ def _claim(pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Itera
     yield from _methods(old, new, of)
     yield from _loops(pair, old, new, of)
     yield from measured(pair, old, new, before.left, after.left, _kinds(before, supported))
-    if constant(before.right) is None and constant(after.right) is None:
+    if constant(before.right, pair.old) is None and constant(after.right, pair.new) is None:
         yield from measured(
             pair, old, new, before.right, after.right, _EITHER, "another right side"
         )
@@ -178,7 +212,7 @@ def _kinds(sides: _Sides, supported: bool) -> dict[str, Kind]:
 def _threshold(
     pair: Pair, before: _Sides, after: _Sides, of: str, supported: bool
 ) -> Iterator[Change]:
-    a, b = constant(before.right), constant(after.right)
+    a, b = constant(before.right, pair.old), constant(after.right, pair.new)
     texts = {"before": written(pair.old, before.right), "after": written(pair.new, after.right)}
     if a is None or b is None:
         if (a is None) != (b is None):  # two expressions are compared as what is measured is
@@ -194,8 +228,8 @@ def _threshold(
 def _within(
     pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str, supported: bool
 ) -> Iterator[Change]:
-    a, b = constant(old.within), constant(new.within)
-    if spelled(old.within) == spelled(new.within) or (a is not None and a == b):
+    a, b = constant(old.within, pair.old), constant(new.within, pair.new)
+    if (a is None and spelled(old.within) == spelled(new.within)) or (a is not None and a == b):
         return
     texts = {"before": written(pair.old, old.within), "after": written(pair.new, new.within)}
     if a is None or b is None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pathdsl.checking.breaking.changes import Change, written
+from pathdsl.checking.breaking.locked import SHORT, Locked
 from pathdsl.lang import ast
 from pathdsl.lang.canonical import spelled
 from pathdsl.lang.defaults import is_default_field, meant, taken
@@ -27,10 +29,13 @@ def model_changes(old: Program, new: Program) -> Iterator[Change]:
         )  # fmt: skip
 
 
-def task_changes(old: Program, new: Program, names: Mapping[str, str]) -> Iterator[Change]:
+def task_changes(
+    old: Program, new: Program, names: Mapping[str, str], locks: tuple[Locked, Locked]
+) -> Iterator[Change]:
     """Every task that was there: its data, treated value and other fields.
 
-    `names`: tasks that have another name now.
+    `names`: tasks that have another name now. `locks`: those of both, for rows that are in no
+    commit.
     """
     for name, before in old.tasks.items():
         after = new.tasks.get(names.get(name, name))
@@ -40,6 +45,11 @@ def task_changes(old: Program, new: Program, names: Mapping[str, str]) -> Iterat
             continue
         if name in names:
             yield Change(kind="noted", of=of, what="renamed", after=names[name])
+        if before.base is None and after.base is not None:
+            yield Change(
+                kind="weaker", of=of, what="a `where` leaves rows out", after=written(new, after)
+            )
+            continue
         for key in ("base", "where_field", "where_value"):
             a, b = getattr(before, key), getattr(after, key)
             same = isinstance(a, ast.Name) and isinstance(b, ast.Name)
@@ -53,15 +63,52 @@ def task_changes(old: Program, new: Program, names: Mapping[str, str]) -> Iterat
         yield from _fields(old, new, before, after, of)
         path = _data_path(after)
         if path and _data_path(before) == path:
-            texts = [_content(old, before, path), _content(new, after, path)]
-            if texts[0] != texts[1]:
-                counts = [sum(bool(line.strip()) for line in text.splitlines()) for text in texts]
-                fewer = counts[1] < counts[0]
-                yield Change(
-                    kind="weaker" if fewer else "changed", of=of,
-                    what=f"{'fewer' if fewer else 'other'} lines in `{path}`",
-                    before=f"{counts[0]} lines", after=f"{counts[1]} lines",
-                )  # fmt: skip
+            yield from _rows(_Side(old, before, locks[0]), _Side(new, after, locks[1]), path, of)
+
+
+class _Side(NamedTuple):
+    """A task of one of the two programs, and the lock of that program."""
+
+    program: Program
+    task: ast.TaskDecl
+    lock: Locked
+
+
+def _rows(old: _Side, new: _Side, path: str, of: str) -> Iterator[Change]:
+    """The data file that both tasks name: by its lines, else by its hash."""
+    texts = [_content(side, path) for side in (old, new)]
+    a, b = texts
+    if a is not None and b is not None:
+        if a != b:
+            counts = [sum(bool(line.strip()) for line in text.splitlines()) for text in (a, b)]
+            fewer = counts[1] < counts[0]
+            yield Change(
+                kind="weaker" if fewer else "changed", of=of,
+                what=f"{'fewer' if fewer else 'other'} lines in `{path}`",
+                before=f"{counts[0]} lines", after=f"{counts[1]} lines",
+            )  # fmt: skip
+        return
+    hashes = [
+        sha256(text).hexdigest() if text is not None else _stated(side)
+        for text, side in zip(texts, (old, new), strict=True)
+    ]
+    if not all(hashes):
+        why = "in no commit" if a is None else "not to be read"
+        what = f"the rows of `{path}` cannot be compared: they are {why}, and neither `sha256:`"
+        yield Change(kind="changed", of=of, what=f"{what} nor a lock says what they were")
+    elif hashes[0] != hashes[1]:
+        shorts = [f"{one[:SHORT]}…" for one in hashes]
+        yield Change(
+            kind="changed", of=of, what=f"other rows in `{path}`", before=shorts[0], after=shorts[1]
+        )
+
+
+def _stated(side: _Side) -> str:
+    """The sha256 of a data file that the text states, or the lock; "" where neither does."""
+    for argument in _arguments(side.task):
+        if argument.keyword == "sha256" and isinstance(argument.value, ast.String):
+            return argument.value.value.lower()
+    return side.lock.data_file(side.task.name.name)
 
 
 def _fields(
@@ -84,6 +131,8 @@ def _fields(
                 kind="weaker" if fewer else "noted", of=of,
                 what=f"{'fewer' if fewer else 'more'} prompts", **texts,
             )  # fmt: skip
+        elif key == "positions" and _items(a) and _items(a) == _items(b):
+            continue  # in another order
         elif key == "positions" and b is not None and _items(a) <= _items(b):
             yield Change(kind="noted", of=of, what="more positions have names", **texts)
         else:
@@ -103,20 +152,27 @@ def _without_take(value: ast.Expr | None) -> Any:
     return [value.name, [spelled(a) for a in meant(value).arguments if a.keyword != "take"]]
 
 
-def _data_path(task: ast.TaskDecl) -> str:
-    """The data file that a task names, "" for a generator."""
+def _arguments(task: ast.TaskDecl) -> tuple[ast.Argument, ...]:
+    """Those of the call that a task's data come from."""
     for field in task.fields:
         if field.name == "data" and isinstance(field.value, ast.Call):
-            for argument in field.value.arguments:
-                if argument.keyword in ("", "path") and isinstance(argument.value, ast.String):
-                    return argument.value.value
+            return field.value.arguments
+    return ()
+
+
+def _data_path(task: ast.TaskDecl) -> str:
+    """The data file that a task names, "" for a generator."""
+    for argument in _arguments(task):
+        if argument.keyword in ("", "path") and isinstance(argument.value, ast.String):
+            return argument.value.value
     return ""
 
 
-def _content(program: Program, task: ast.TaskDecl, path: str) -> bytes:
-    """The bytes of a task's data file; none where it cannot be read, which a check would tell."""
-    place = Path(program.origin.get(task.name.name, program.path)).parent / path
+def _content(side: _Side, path: str) -> bytes | None:
+    """The bytes of a task's data file; None where they are not at hand."""
+    program = side.program
+    place = Path(program.origin.get(side.task.name.name, program.path)).parent / path
     try:
-        return read_file(place) if program.fence.holds(place) else b""
+        return read_file(place) if program.fence.holds(place) else None
     except OSError:
-        return b""
+        return None

@@ -234,7 +234,9 @@ def skeleton(pair: Pair, program: Program, node: ast.Node) -> tuple[Any, list[as
             case ast.Name(name=name) if name in program.lets and name not in pair.opened:
                 pair.opened.append(name)
                 declaration = program.lets[name]
-                found = [shape(declaration.loop), shape(declaration.expression)]
+                found = shape(declaration.expression)  # as if it stood in the claim itself
+                if declaration.loop is not None:
+                    found = [shape(declaration.loop), found]
                 pair.opened.pop()
                 return found
             case ast.Name(name=name) if name in program.groups or name in program.paths:

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pathdsl.checking.lock.file import lock_path
 from pathdsl.errors import Diagnostic, LanguageError
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import DATA_FILES, path_in
@@ -84,6 +85,13 @@ class Repository:
         base = "" if under in ("", ".") else f"{under.rstrip('/')}/"
         return sorted(n for n in names if n.endswith(".circuit") and n.startswith(base))
 
+    def come_and_gone(self, commit: str) -> tuple[list[str], list[str]]:
+        """The `.circuit` files that are there now and were not, and those that no longer are."""
+        old = self._git("ls-tree", "-r", "-z", "--name-only", commit) or b""
+        were = {os.fsdecode(name) for name in old.split(b"\0") if name.endswith(b".circuit")}
+        are = {n for n in self.circuits(commit, "") if os.path.lexists(self.root / n)}
+        return sorted(are - were), sorted(n for n in were if not os.path.lexists(self.root / n))
+
     def content(self, commit: str, path: str) -> bytes | None:
         """What a file held at a commit; None where it was not there. `path` is from the top."""
         kind = self._git("cat-file", "-t", f"{commit}:{path}")
@@ -92,9 +100,10 @@ class Repository:
         return self._git("show", "--no-textconv", "--no-ext-diff", f"{commit}:{path}")
 
     def laid_out(self, commit: str, paths: Iterable[str], folder: Path) -> None:
-        """Write files as they were, and all that they use or read, beneath a folder.
+        """Write files as they were with their locks, and all that they use or read.
 
-        Files that were not there are left out; so is what lies outside the work tree.
+        They lie beneath a folder. Files that were not there are left out; so is what lies outside
+        the work tree.
         """
         waiting, seen = list(paths), set()
         while waiting:
@@ -110,6 +119,7 @@ class Repository:
             place.write_bytes(data)
             if path.endswith(".circuit"):
                 home = posixpath.dirname(path)
+                waiting.append(lock_path(path))
                 waiting += [posixpath.normpath(posixpath.join(home, n)) for n in _named(data, path)]
 
     def _git(self, *arguments: str) -> bytes | None:

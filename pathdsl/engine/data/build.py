@@ -33,8 +33,9 @@ from pathdsl.engine.data.readings import (
     vet_prompts,
     vet_readings,
 )
+from pathdsl.engine.data.repeats import near_copies, numbered, repeats_of, vet_repeats
 from pathdsl.engine.data.rows import LoadedRows, Row, check_ids, load_rows, named, rows_hash
-from pathdsl.engine.data.task import DataCall, Filter, TaskSpec, task_spec
+from pathdsl.engine.data.task import DataCall, Filter, Scalar, TaskSpec, task_spec
 from pathdsl.engine.data.tokens import Encoder, Ids, Prompt
 from pathdsl.engine.data.treated import columns_of, unchanged_rows, vet_means, vet_treated
 from pathdsl.errors import Diagnostic
@@ -123,7 +124,8 @@ def build_task(
         )
     faults.stop()
 
-    task = _assemble(spec, rows, table, prompts, tokens, positions, labels, encoder)
+    task = _assemble(spec, specs, rows, table, prompts, tokens, positions, labels, encoder)
+    vet_repeats(task, spec, faults)
     for one in specs:
         for found in vet_treated(task, one).all:
             faults.keep(found)
@@ -269,12 +271,6 @@ def _labels(
     return labels
 
 
-def _numbered(labels: Sequence[object]) -> np.ndarray:
-    """(rows,) int64 numbers of equal labels, in order of first appearance."""
-    numbers: dict[object, int] = {}
-    return np.array([numbers.setdefault(one, len(numbers)) for one in labels], dtype=np.int64)
-
-
 def _check_crossed(
     spec: TaskSpec, labels: Mapping[str, tuple[str | int | float | bool, ...]], faults: DataFaults
 ) -> None:
@@ -302,6 +298,7 @@ def _check_crossed(
 
 def _assemble(
     spec: TaskSpec,
+    treated: Sequence[TreatedSpec],
     rows: LoadedRows | Sequence[Row],
     table: Sequence[Row],
     prompts: Mapping[str, Sequence[Prompt | None]],
@@ -319,37 +316,75 @@ def _assemble(
         for i, prompt in enumerate(found):
             if prompt is not None:
                 arrays[column][i, : len(prompt.ids)] = prompt.ids
-    clusters = np.arange(len(table), dtype=np.int64)
-    if spec.cluster:
-        clusters = _numbered(labels[spec.cluster])
+    grouping = {spec.cluster, spec.crossed, spec.split_by, *(one.by for one in treated)} - {""}
+    others = [*answers.values(), *positions.values(), *(labels[name] for name in sorted(grouping))]
+    repeats = repeats_of(arrays, lengths, spec.reference, spec.treated, treated, others)
     facts = dict(rows.facts) if isinstance(rows, LoadedRows) else {}
     facts.setdefault("rows", rows_hash(table))
     facts["special_tokens"] = encoder.fact
-    # Rows, their tokens and what is resampled; not which further columns this task happens to use.
-    shared = [facts["rows"], spec.reference, encoder.fact, spec.cluster]
-    shared += [spec.crossed] if spec.crossed else []
-    content = hashlib.sha256(json.dumps(shared).encode())
-    content.update(arrays[spec.reference].tobytes())
-    content.update(lengths.tobytes())
-    row_ids = tuple(row["id"] for row in table)
-    crossed = _numbered(labels[spec.crossed]) if spec.crossed else None
-    drawn = hashlib.sha256(json.dumps([facts["rows"], row_ids]).encode())
-    for numbers in (clusters, crossed):
-        drawn.update(numbers.tobytes() if numbers is not None else b"")
+    crossed = numbered(labels[spec.crossed]) if spec.crossed else None
+    ids = arrays[spec.reference]
+    key, drawn = _hashes(spec, facts["rows"], table, ids, lengths, labels, encoder)
+    if repeats is not None and len(kept := _without_copies(table)) < len(table):
+        rest = [table[i] for i in kept]
+        parts = {name: [values[i] for i in kept] for name, values in labels.items()}
+        own = _hashes(spec, rows_hash(rest), rest, ids[kept], lengths[kept], parts, encoder)
+        key, drawn = (f"{seeds}:{whole}" for seeds, whole in zip(own, (key, drawn), strict=True))
     return TaskData(
         name=spec.name,
-        row_ids=row_ids,
+        row_ids=tuple(row["id"] for row in table),
         reference=spec.reference,
         prompts=arrays,
         lengths=lengths,
         answers=answers,
         positions=positions,
         labels=labels,
-        clusters=clusters,
+        clusters=_clusters(spec, len(table), labels),
         crossed=crossed,
         tokens=tuple(encoder.words(prompt.ids) for prompt in reference),
         first_answers=first_tokens(answers, encoder),
+        repeats=repeats,
+        near_copies=near_copies(arrays[spec.reference], lengths),
         facts=facts,
-        key=content.hexdigest(),
-        drawn=drawn.hexdigest(),
+        key=key,
+        drawn=drawn,
     )
+
+
+def _clusters(spec: TaskSpec, n: int, labels: Mapping[str, Sequence[Scalar]]) -> np.ndarray:
+    """(rows,) int64: the clusters that the task declares, a row each where it declares none."""
+    return numbered(labels[spec.cluster]) if spec.cluster else np.arange(n, dtype=np.int64)
+
+
+def _without_copies(table: Sequence[Row]) -> list[int]:
+    """The places of rows that are equal to none before them but for the id."""
+    first: dict[str, int] = {}
+    for place, row in enumerate(table):
+        bare = {name: value for name, value in row.items() if name != "id"}
+        first.setdefault(json.dumps(bare, sort_keys=True, default=str), place)
+    return list(first.values())
+
+
+def _hashes(
+    spec: TaskSpec,
+    rows: str,
+    table: Sequence[Row],
+    ids: np.ndarray,
+    lengths: np.ndarray,
+    labels: Mapping[str, Sequence[Scalar]],
+    encoder: Encoder,
+) -> tuple[str, str]:
+    """`key` and `drawn` of some rows, whose own hash is `rows`.
+
+    Of rows, their tokens and what is resampled; not which further columns this task happens to use.
+    """
+    shared = [rows, spec.reference, encoder.fact, spec.cluster]
+    shared += [spec.crossed] if spec.crossed else []
+    content = hashlib.sha256(json.dumps(shared).encode())
+    content.update(ids.tobytes())
+    content.update(lengths.tobytes())
+    row_ids = tuple(row["id"] for row in table)
+    drawn = hashlib.sha256(json.dumps([rows, row_ids]).encode())
+    drawn.update(_clusters(spec, len(table), labels).tobytes())
+    drawn.update(numbered(labels[spec.crossed]).tobytes() if spec.crossed else b"")
+    return content.hexdigest(), drawn.hexdigest()

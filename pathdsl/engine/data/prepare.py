@@ -19,8 +19,8 @@ from pathdsl.lang.walk import walk
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec, treated_spec
 
-OF_CELLS = ("PD353", "PD355", "PD356", "PD359")
-"""Warnings about how cells are read, which are the same for a task and its parts."""
+OF_CELLS = ("PD353", "PD355", "PD356", "PD359", "PD519")
+"""Warnings about how cells are read and rows written, the same for a task and its parts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,6 +41,8 @@ class LoadedRows:
     """Rows with their ids filled in; `facts` (`data`, `data_sha256`, `rows`) for the methodology.
 
     `facts["rows"]` is the hash of the rows themselves: tasks with equal ones share their rows.
+    `taken` says which rows of a file were taken, `where` what filtered them, and `rows_before` how
+    many there were before that; they are missing where nothing was left out.
     """
 
     rows: list[Row]
@@ -72,11 +74,16 @@ def load_rows(
         rows = _READERS[call.name](call, text, faults)
         faults.stop()
         rows = read_columns(rows, call.ids, call.texts, faults)
-        rows = _take(rows, arguments, faults)
+        of_file, rows = len(rows), _take(rows, arguments, faults)
+        if len(rows) < of_file:
+            facts["taken"] = _taken(len(rows), of_file, arguments.get("seed"))
     else:
         arguments = _usable(task, arguments, overrides or {}, faults)
         rows = _generate(task, arguments)
     facts["data"] = replace(call, arguments=arguments).written
+    if task.filters:
+        facts["where"] = " and ".join(map(str, task.filters))
+        facts["rows_before"] = str(len(rows))
     for filter_ in task.filters:
         lacking = [str(row["id"]) for row in rows if filter_.field not in row]
         if lacking:
@@ -278,6 +285,12 @@ def _take(rows: list[Row], arguments: Mapping[str, Scalar], faults: DataFaults) 
         return rows[:take]
     places = Draws(int(arguments["seed"]), "take").sample(range(len(rows)), take)
     return [rows[place] for place in sorted(places)]
+
+
+def _taken(count: int, of_file: int, seed: Scalar | None) -> str:
+    if seed is None:
+        return f"the first {count:,} of the {of_file:,} rows of the file"
+    return f"{count:,} of the {of_file:,} rows of the file, drawn by seed {seed}"
 
 
 # ------------------------------------------------------------------------------- generators

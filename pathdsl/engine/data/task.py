@@ -32,6 +32,17 @@ __all__ = ["DataCall", "Filter", "Scalar", "TaskSpec", "task_spec"]
 Scalar = str | int | float | bool
 
 
+def _text(value: Scalar) -> str:
+    """A value as the language writes it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return f'"{value}"'
+        case _:
+            return str(value)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataCall:
     """`ioi(take: 256, seed: 0)`, `jsonl("rows.jsonl")`: a source of rows and its arguments.
@@ -51,14 +62,7 @@ class DataCall:
         """The call as the language writes it."""
         parts = [f'"{self.path}"'] if self.path else []
         for name, value in self.arguments.items():
-            match value:
-                case bool():
-                    text = str(value).lower()
-                case str():
-                    text = f'"{value}"'
-                case _:
-                    text = str(value)
-            parts.append(f"{name}: {text}")
+            parts.append(f"{name}: {_text(value)}")
         for name, columns in (("ids", self.ids), ("texts", self.texts)):
             if columns:
                 parts.append(f"{name}: [{', '.join(columns)}]")
@@ -72,6 +76,10 @@ class Filter:
     field: str
     value: Scalar
     span: Span | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        """`FIELD == VALUE`, as the language writes it."""
+        return f"{self.field} == {_text(self.value)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

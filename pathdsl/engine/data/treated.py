@@ -63,10 +63,15 @@ def mean_groups(task: TaskData, spec: TreatedSpec) -> np.ndarray:
 
 
 def groups_of_one(task: TaskData, spec: TreatedSpec) -> tuple[str, ...]:
-    """The ids of rows that are alone in their group: their mean is their own value."""
-    groups = mean_groups(task, spec)
-    sizes = np.bincount(groups)
-    return tuple(row for row, group in zip(task.row_ids, groups, strict=True) if sizes[group] == 1)
+    """The ids of rows that are alone in their group, copies apart: their mean is their value."""
+    groups, counted = mean_groups(task, spec), _counted(task)
+    sizes = np.bincount(groups[counted], minlength=int(groups.max()) + 1)
+    return tuple(task.row_ids[row] for row in np.flatnonzero(counted & (sizes[groups] == 1)))
+
+
+def _counted(task: TaskData) -> np.ndarray:
+    """(rows,) bool: rows that are no copy of one before them."""
+    return np.ones(task.n_rows, bool) if task.repeats is None else task.repeats.counted
 
 
 def vet_means(task: TaskData, spec: TreatedSpec, faults: DataFaults, *, counted: bool) -> None:
@@ -79,7 +84,7 @@ def vet_means(task: TaskData, spec: TreatedSpec, faults: DataFaults, *, counted:
         return
     groups = mean_groups(task, spec)
     _vet_alignment(task, spec, groups, faults)
-    sizes = np.bincount(groups)
+    sizes = np.bincount(groups[_counted(task)])  # a copy has the group of the row that it copies
     smallest = int(sizes.min())
     if counted and spec.by and min(Counter(task.labels[spec.by]).values()) < ENOUGH_PER_GROUP:
         return
@@ -115,19 +120,20 @@ def _vet_alignment(
 def resample_rows(task: TaskData, spec: TreatedSpec) -> np.ndarray:
     """Which row stands in for each row in each draw, (draws, rows) int64 row numbers.
 
-    Partners have equal length (and `spec.by` label) and are never the row itself; the draws of one
-    row are different partners as long as there are enough. Keyed by seed and row id: the order of
-    the rows does not matter, and `draws: 4` is the beginning of `draws: 8`. Raises DataError PD343
-    with every row that has no partner.
+    Partners have equal length (and `spec.by` label), are never the row itself, nor copies of it or
+    of each other; the draws of one row are different partners as long as there are enough. Keyed by
+    seed and row id: the order of the rows does not matter, and `draws: 4` is the beginning of
+    `draws: 8`. Raises DataError PD343 with every row that has no partner.
     """
     faults = DataFaults(task.name)
     members: dict[tuple[object, int], list[int]] = {}
     alike = _alike(task, spec.by)
-    for row in sorted(range(task.n_rows), key=lambda one: task.row_ids[one]):
+    first = range(task.n_rows) if task.repeats is None else task.repeats.first.tolist()
+    for row in sorted(set(first), key=lambda one: task.row_ids[one]):
         members.setdefault(alike[row], []).append(row)
     chosen = np.zeros((spec.draws, task.n_rows), dtype=np.int64)
     for row, name in enumerate(task.row_ids):
-        others = [one for one in members[alike[row]] if one != row]
+        others = [one for one in members[alike[row]] if one != first[row]]
         if not others:
             label = f" and `{spec.by}` `{alike[row][0]}`" if spec.by else ""
             faults.add(

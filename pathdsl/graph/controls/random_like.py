@@ -3,7 +3,7 @@
 `random_like` renames the units of a path set one to one, the same everywhere in it, to other
 components of the same kind and layer; where a layer has none left, to the nearest layer that keeps
 every unit on a path. Neurons are drawn from all neurons of their MLP. Names that P mentions are
-never drawn.
+never drawn. With `over`, the other units of the set stay what they are.
 
 `random_edges` draws listed edges, as many per class (kind of sender, kind of receiver, slot) as the
 set to imitate has, all on complete paths. It starts from the edges of that set and changes them by
@@ -31,6 +31,7 @@ from pathdsl.graph.paths.neurons import (
     atom_mask,
     atom_text,
     atoms,
+    intersect,
     neuron_bit,
     neuron_of,
     node_of,
@@ -54,23 +55,32 @@ ATTEMPTS = 50
 Renaming = Mapping[int, int]
 
 
-def renaming(sets: PathSets, paths: PathSet, seed: int) -> Renaming:
-    """Component to component for every unit of the set; ValueError where none is found."""
+def renaming(
+    sets: PathSets, paths: PathSet, seed: int, over: Sequence[Nodes] | None = None
+) -> Renaming:
+    """Component to component for every unit of the set; ValueError where none is found.
+
+    `over`: for those units alone that stand in one of these places.
+    """
     layout = sets.layout
     named = list(dict.fromkeys(places_of(named_nodes(paths), layout)))
     units = on_paths(sets, paths, named)
     if not units:
         raise ValueError("it names no heads, MLPs or neurons")
-    components = list(dict.fromkeys(unit.component for unit in units))
+    renamed_units = units if over is None else [u for u in units if _lies_in(u, over, layout)]
+    if not renamed_units:
+        raise ValueError("`over:` names none of its units")
+    components = list(dict.fromkeys(unit.component for unit in renamed_units))
     taken = frozenset(unit.component for unit in named)
     whole = [c for c in components if neuron_of(c, layout) is None]
     for kind in (HEAD, MLP):
         mentioned = [c for c in whole if layout.components[c].kind is kind]
         free = [i for i, c in enumerate(layout.components) if c.kind is kind and i not in taken]
         if len(mentioned) > len(free):
-            raise ValueError(
-                f"it names {len(mentioned)} {kind.plural} and the model has {len(free)} others"
-            )
+            wanted = f"it names {len(mentioned)} {kind.plural}"
+            if over is not None:
+                wanted = f"`over:` names {len(mentioned)} of its {kind.plural}"
+            raise ValueError(f"{wanted} and the model has {len(free)} others")
     for attempt in range(ATTEMPTS):
         draws = Draws(seed, "random_like", str(attempt))
         mapping = _draw(sets, paths, whole, taken, draws)
@@ -131,6 +141,14 @@ def random_edges(
 
 
 # -------------------------------------------------------------------------------------------------
+
+
+def _lies_in(unit: NodeUnit, places: Iterable[Nodes], layout: Layout) -> bool:
+    """Whether a unit stands in one of these places; a place without a position is everywhere."""
+    return any(
+        place.at in (None, unit.at) and bool(intersect(unit.mask, place.mask, layout))
+        for place in places
+    )
 
 
 def _atom(index: int, spared: int, mapping: Renaming, layout: Layout) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pathdsl.errors import LanguageError
-from pathdsl.graph.controls.random_like import random_edges, renamed, renaming
+from pathdsl.graph.controls.random_like import Renaming, random_edges, renamed, renaming
 from pathdsl.graph.files.eap import UnusableFile, read_edges_file
 from pathdsl.graph.files.ranking import Ranking, read_ranking
 from pathdsl.graph.paths.neurons import atoms, host, hull, intersect
@@ -81,7 +81,7 @@ class Expressions:
             case ast.EdgesFile():
                 return self._edges_file(expr)
             case ast.RandomLike(inner=inner, options=options):
-                return self.random_like(inner, seed_of(options), bindings)
+                return self.random_like(inner, seed_of(options), bindings, over_of(options))
             case ast.RandomEdges():
                 return self._random_edges(expr, bindings)
             case ast.SetOp(op=op, left=left, right=right):
@@ -238,19 +238,36 @@ class Expressions:
     # Random controls
     # ---------------------------------------------------------------------------------------------
 
-    def random_like(self, expr: ast.PathExpr, seed: int, bindings: Bindings = {}) -> PathSet:
-        """`expr` with its units renamed one to one to others of their kind and layer."""
+    def random_like(
+        self,
+        expr: ast.PathExpr,
+        seed: int,
+        bindings: Bindings = {},
+        over: ast.NodeRef | None = None,
+    ) -> PathSet:
+        """`expr` with its units renamed one to one to others of their kind and layer.
+
+        `over`: those units alone that lie in this set of nodes.
+        """
         paths = self.path_set(expr, bindings)
         try:
-            return renamed(paths, renaming(self.sets, paths, seed), self.layout)
+            return renamed(paths, self.renaming(paths, seed, bindings, over), self.layout)
         except ValueError as error:
             raise fault(
                 "PD218",
                 f"no random control of this path set exists: {error}",
                 expr,
                 label="cannot be imitated",
-                help="write `mlp` or `attn` for the nodes that need not be renamed",
+                help="write `mlp` or `attn` for the nodes that need not be renamed, or "
+                "`over: {…}` for those that shall be",
             ) from error
+
+    def renaming(
+        self, paths: PathSet, seed: int, bindings: Bindings, over: ast.NodeRef | None
+    ) -> Renaming:
+        """What takes the place of each unit of a set; ValueError where nothing can."""
+        places = self.places.nodes(over, bindings) if over is not None else None
+        return renaming(self.sets, paths, seed, places)
 
     def _random_edges(self, expr: ast.RandomEdges, bindings: Bindings) -> PathSet:
         options = expr.options
@@ -289,6 +306,12 @@ def _integer(options: Iterable[ast.Argument], keyword: str) -> int | None:
         if option.keyword == keyword and isinstance(option.value, ast.Number):
             return int(option.value.value)
     return None
+
+
+def over_of(options: Iterable[ast.Argument]) -> ast.NodeRef | None:
+    """The nodes after `over:` of a random set, None where none are written."""
+    found = next((o.value for o in options if o.keyword == "over"), None)
+    return found if isinstance(found, ast.NodeRef) else None
 
 
 def seed_of(options: Iterable[ast.Argument]) -> int:

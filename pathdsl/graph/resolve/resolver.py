@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
-from pathdsl.graph.controls.random_like import Renaming, rename_unit, renaming
+from pathdsl.graph.controls.random_like import Renaming, rename_unit
 from pathdsl.graph.controls.walks import added_walk
 from pathdsl.graph.files.eap import edge_name, listed
 from pathdsl.graph.files.ranking import Ranking
@@ -44,7 +44,7 @@ from pathdsl.graph.paths.units import (
     places_of,
     subtracts,
 )
-from pathdsl.graph.resolve.expressions import Expressions, seed_of
+from pathdsl.graph.resolve.expressions import Expressions, over_of, seed_of
 from pathdsl.graph.resolve.places import Bindings, Member, Places, fault
 from pathdsl.graph.resolve.targets import Target, node_target, targets_of, vector_of
 from pathdsl.lang import ast
@@ -312,4 +312,5 @@ class Resolver:
     def _renaming(self, expr: ast.RandomLike, bindings: Bindings) -> Renaming:
         """The renaming that a written `random_like(P, seed: n)` draws."""
         self.path_set(expr, bindings)  # raises with a place in the file where impossible
-        return renaming(self.sets, self.path_set(expr.inner, bindings), seed_of(expr.options))
+        paths, over = self.path_set(expr.inner, bindings), over_of(expr.options)
+        return self.expressions.renaming(paths, seed_of(expr.options), bindings, over)

@@ -9,15 +9,18 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments
 from pathdsl.lang.check.scope import Faults, Scope, fault, listed
 from pathdsl.lang.serving import (
+    PASSED,
     choose_metric,
     choose_task,
     fields_of,
     form_of,
     named_option,
+    score_inside,
     serving,
     wants_metric,
 )
 from pathdsl.lang.signatures.kinds import Signature
+from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import strip
 
@@ -53,7 +56,7 @@ def check_score(scope: Scope, score: ast.Score) -> Faults:
     yield from check_arguments(scope.on(its_task), record, arguments, score.span)
     for subject in score.subjects:
         if record.of == "score":
-            yield from _controlled(scope, subject)
+            yield from _controlled(scope, score, subject)
             yield from _walked(score, subject)
         elif record.of == "run" and isinstance(subject, ast.PlainRun | ast.PathRun):
             yield from needs_treated(scope, subject, its_task)
@@ -61,6 +64,7 @@ def check_score(scope: Scope, score: ast.Score) -> Faults:
         yield from _missing_treated(scope, score, its_task)
     yield from _units(scope, score)
     yield from _forms(score)
+    yield from _unread(score)
     if record.of == "file":
         yield from _ranked(score)
 
@@ -107,6 +111,43 @@ def _forms(score: ast.Score) -> Faults:
         )
 
 
+def _unread(score: ast.Score) -> Faults:
+    """Options that other options leave nothing to say, or that the run inside cannot take up."""
+    written = {o.keyword: o for o in score.options}
+    given = written.get("knockouts")
+    named = given.value if given is not None else None
+    chosen = KNOCKOUTS.get(named.name) if isinstance(named, ast.Name | ast.Call) else None
+    if "split" in written and not (chosen is not None and chosen.searches):
+        yield fault(
+            "PD129",
+            "`split:` says which rows a search for knockouts reads, and nothing is searched",
+            written["split"].span,
+            "belongs to `knockouts: greedy(…)`",
+            help="leave it out",
+        )
+    record = SCORES[score.name]
+    if "over" in written and record.of == "paths":
+        grouped = named_option(score.options, "per") == "group"
+        by_groups = record.parameter("per") is None and chosen is not None and not chosen.of_units
+        if grouped or by_groups:
+            yield fault(
+                "PD129",
+                "`over:` replaces the units of a path set, and its groups are left out whole",
+                written["over"].span,
+                "not for groups",
+                help="leave it out",
+            )
+    run = score.subjects[0] if score.subjects else None
+    if "scope" in written and isinstance(run, ast.PlainRun):
+        yield fault(
+            "PD129",
+            f"`scope:` says within which paths a run treats some, and `{run.which}` is whole",
+            written["scope"].span,
+            "belongs to `treat(P)` or `keep(P)`",
+            help="leave it out",
+        )
+
+
 def _example(record: Signature, option: str) -> str:
     """A value that an option could have."""
     parameter = record.parameter(option)
@@ -141,7 +182,7 @@ def _which_task(
     )
 
 
-def _controlled(scope: Scope, subject: ast.Node) -> Faults:
+def _controlled(scope: Scope, score: ast.Score, subject: ast.Node) -> Faults:
     if not isinstance(subject, ast.Score):
         yield fault(
             "PD115",
@@ -159,7 +200,20 @@ def _controlled(scope: Scope, subject: ast.Node) -> Faults:
             f"wanted {listed(controlled)}",
         )
     else:
-        yield from check_score(scope, subject)
+        whole = score_inside(score)
+        assert isinstance(whole, ast.Score)
+        yield from check_score(scope, whole)
+        inner = {o.keyword: o for o in subject.options}
+        for option in score.options:
+            if option.keyword in inner and option.keyword in PASSED:
+                yield fault(
+                    "PD114",
+                    f"`{option.keyword}` is given twice, to the score and to `{score.name}`",
+                    option.span,
+                    "given again here",
+                    labels=[(inner[option.keyword].span, "first given here")],
+                    help="leave one of them out",
+                )
 
 
 def _walked(score: ast.Score, subject: ast.Node) -> Faults:

@@ -13,8 +13,10 @@ from collections.abc import Iterable
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, warning
-from pathdsl.lang.method.claims import check_claims, check_control, check_prompts
+from pathdsl.lang.method.claims import check_claims, check_prompts
+from pathdsl.lang.method.controls import check_control
 from pathdsl.lang.method.metrics import check_averages, check_metrics
+from pathdsl.lang.method.said import check_confidence, check_hypothesis
 from pathdsl.lang.method.treated import check_grain, check_treated
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import LANGUAGE_VERSION, LOADERS
@@ -34,6 +36,8 @@ def check_method(program: Program) -> list[Diagnostic]:
         *_revision(program),
         *check_control(program),
         *check_claims(program),
+        *check_confidence(program),
+        *check_hypothesis(program),
         *check_prompts(program),
         *check_metrics(program),
         *check_averages(program),

@@ -35,7 +35,8 @@ PROMPT_PAGES: tuple[Page, ...] = (
             "On the graph the path is possible, but positions differ from prompt to prompt: keys "
             "and values are read at or before the head, and here never are; or nothing is read "
             "where the path ends. The run would be the reference run, and a claim on it would "
-            "judge nothing. In a `for`, one such member is enough for this error."
+            "judge nothing. In a `for`, one such member is enough for this error. So is a set that "
+            "is taken away: `full - through(h)` is `full` where nothing goes through `h`."
         ),
         repair="Look at the positions in the data, turn the step round, or take the member out.",
         failing=_plan(

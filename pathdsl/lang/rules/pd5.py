@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pathdsl.lang.rules.page import Example, Page
+from pathdsl.lang.rules.pd5_vacuous import VACUOUS_PAGES
 from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, TASK, sample, whole
 
 _CLAIM = "claim enough: faithfulness(through(a9.h9)) >= 80% at 95% confidence"
 _LIKE = "claim control: faithfulness(random_like(through(a9.h9))) >= 80% expect refuted"
+
+_STATED = CIRCUIT.replace("language = 1\n", "language   = 1\n  hypothesis = main\n")
+_SET = "\npath main = input ~> {a9.h6, a9.h9} ~> logits"
+_EACH = "claim each for h in {a9.h6, a9.h9}: effect(through(h)) < 0 at 95% confidence by holm()"
 
 
 def _treated(value: str, take: int = 60) -> str:
@@ -67,9 +72,15 @@ PAGES: tuple[Page, ...] = (
         name="no-negative-control",
         summary="No claim says what a wrong hypothesis would score.",
         why="A path set that keeps most of the model passes most thresholds. A random one of the "
-        "same shape that fails the same claim shows that the claim can fail (Shi et al. 2024).",
-        repair="Add a claim about `random_like(P, seed: 0)` or `random_edges(…)`, one with "
-        "`expect refuted`, or one about `chance(…)`.",
+        "same shape that fails the same claim shows that the claim can fail (Shi et al. 2024). So "
+        "a control measures what a claim measures, the same score, form, metric and task, of a "
+        "random set like that of the claim, and asks no more: a claim at 1000, or of `none`, is "
+        "refuted whatever the model does. The complement of P, a part of P and another hypothesis "
+        "are no controls, since they may be small, and neither is `random_edges` with a `count:`.",
+        repair="Write the claim again about `random_like(P, seed: 0)` or `random_edges(like: P)`, "
+        "with `expect refuted`; or compare the two in one claim, `faithfulness(P) > "
+        "faithfulness(random_like(P))`, or by `chance(…)`. A file that claims nothing of a path "
+        "set, or expects all to be refuted, needs none.",
         failing=sample(_CLAIM),
         passing=sample(_CLAIM, _LIKE),
     ),
@@ -85,9 +96,14 @@ PAGES: tuple[Page, ...] = (
     Page(
         code="PD503",
         name="many-claims",
-        summary="A claim with `for` judges every member at one confidence, without correction.",
-        why="Of twenty members without any effect, one passes at 95% by luck.",
-        repair="Add `by holm()`, or `by bh()` where a share of false ones is acceptable.",
+        summary="Many claims of one form, each at one confidence, without correction.",
+        why="Of twenty members without any effect, one passes at 95% by luck. A `for` makes such a "
+        "family, and so do five claims of one form. The form is what is measured: scores with form "
+        "and options, measures of runs, the data. Path sets, thresholds, seeds, arithmetic, "
+        "averages, names and the side of the sign are looked through; claims about one path set, "
+        "and controls, are counted once or not at all. Reports on several files count over them.",
+        repair="Make one claim with `for` and `by holm()`, or `by bh()` where a share of false "
+        "ones is acceptable.",
         failing=sample("claim each for h in a9.h*: effect(h -> logits) < 0 at 95% confidence"),
         passing=sample(
             "claim each for h in a9.h*: effect(h -> logits) < 0 at 95% confidence by holm()"
@@ -254,7 +270,8 @@ PAGES: tuple[Page, ...] = (
         "beginning of `take: 200` with the same seed. And tasks are resampled apart, so an "
         "interval over both is too narrow. "
         "Rows that were looked at before are known where they are written as a task, in the file "
-        "or in one that it uses. Parts of one task are not compared.",
+        "or in one that it uses. Parts of one task share rows by design; of these a prompt is told "
+        "where it stands in both under different ids.",
         repair="Draw one of them with another `seed:`, or split the rows by a label: "
         '`task judging = rows where split == "judge"`.',
         failing=_two_tasks("seed: 0"),
@@ -286,6 +303,22 @@ PAGES: tuple[Page, ...] = (
         passing=_measured("let moved = mean(LD(treat(input@S1 ~> logits)))"),
     ),
     Page(
+        code="PD519",
+        name="copies-of-prompts",
+        summary="Rows of a task are copies of others, token by token, under other ids.",
+        why="A model computes the same on the same prompt. Eight prompts, each written 25 times, "
+        "are eight pieces of evidence, and an interval of 200 would be five times too narrow. "
+        "Therefore a row that is in all that is read of it a copy of one before it counts once, "
+        "in estimates, n, intervals, tests and halves of searches; rows of one prompt that differ "
+        "in answers or labels are one cluster. Where the treated value is a prompt, pairs of the "
+        "reference and the treated prompt are compared. Told from one copy in twenty rows on; the "
+        "method section always says how many prompts are distinct. Many treated prompts beside few "
+        "reference prompts are no copies, but what they have in common is the reference run.",
+        repair="Write each prompt once. Where too few are left, take more. Rows that share a "
+        "reference prompt and differ in the treated one belong into one `cluster`.",
+        shown_by="tests/referee/test_rows.py::test_copies_are_told",
+    ),
+    Page(
         code="PD521",
         name="member-of-a-sweep",
         summary="A claim is about one member of a sweep, on the prompts of the sweep.",
@@ -303,5 +336,62 @@ PAGES: tuple[Page, ...] = (
             "let e for h in attn: logits = mean(LD(treat(through(h))) - LD(reference))",
             "claim some for h in attn: e[h] > 1 at 95% confidence by holm()",
         ),
+    ),
+    Page(
+        code="PD522",
+        name="most-of-the-model",
+        summary="A path set that a claim keeps is most of the model.",
+        why="What keeps nearly everything behaves nearly as the model does, whatever the model "
+        "does, so that the claim says little of the nodes that the file names. The warning comes "
+        "from four fifths of the nodes and three quarters of the edges, if the set also holds half "
+        "of the paths along its edges: all paths through one early head have nearly every edge and "
+        "are few. Positions are not counted. Sets drawn at random, sets written as all paths but "
+        "some (`full - P`) and claims that a set does badly are left alone. Every report says how "
+        "many nodes and edges each claimed set has.",
+        repair="Keep the part that does the work. If all of it is needed, claim that of each part "
+        "and let the warning stand.",
+        failing=_measured(
+            "path main = through(a3.h1) | within({attn, mlp, except a2.h0})",
+            "claim enough: faithfulness(main, metric: LD) >= 80% at 95% confidence",
+        ),
+        passing=_measured(
+            "path main = through(a3.h1)",
+            "claim enough: faithfulness(main, metric: LD) >= 80% at 95% confidence",
+        ),
+    ),
+    Page(
+        code="PD523",
+        name="hypothesis-not-claimed",
+        summary="No claim is about the path set that the file calls its hypothesis.",
+        why="A reader takes the verdicts for verdicts on the hypothesis. A claim is about it if a "
+        "run or a score of the claim is of that set, or of all paths but it: through `let`s, "
+        "brackets and other names for it. A claim about its heads one by one is about the heads, a "
+        "random set of its shape is a control, and a count of nodes measures nothing.",
+        repair="Claim something of the hypothesis, or name the set that is claimed.",
+        failing=whole(_STATED, MODEL, TASK, METRIC, _SET, _EACH, _CLAIM),
+        passing=whole(
+            _STATED, MODEL, TASK, METRIC, _SET, _EACH, _CLAIM.replace("through(a9.h9)", "main")
+        ),
+    ),
+    Page(
+        code="PD524",
+        name="low-confidence",
+        summary="A claim is judged at a confidence below 90%.",
+        why="At 51% confidence about every second interval misses the truth, so that a claim may "
+        "be supported by luck. Reports state the confidence of each claim beside its verdict.",
+        repair="Use `at 95% confidence`, and take more prompts where the verdict is then open.",
+        failing=sample(_CLAIM.replace("95%", "51%")),
+        passing=sample(_CLAIM),
+    ),
+    *VACUOUS_PAGES,
+    Page(
+        code="PD529",
+        name="rows-without-a-hash",
+        summary="A file that is locked or reported reads rows from a file without `sha256:`.",
+        why="The circuit file then says where its rows lie and not which they are. Other rows "
+        "under the same name are judged, and only who compares with the lock sees it.",
+        repair='Add the hash that the help names, `jsonl("rows.jsonl", sha256: "…")`. `lock` and '
+        "`report` alone say this: while rows are being written the hash would be in the way.",
+        shown_by="tests/referee/test_rows.py::test_a_lock_asks_for_the_hash_of_rows",
     ),
 )

@@ -34,7 +34,7 @@ from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.methods import METHODS
 from pathdsl.lang.signatures.norms import NORM_MODES
-from pathdsl.lang.signatures.scores import OVER, SCORES
+from pathdsl.lang.signatures.scores import RENAMED, SCORES
 from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
 from pathdsl.lang.signatures.treated import TREATED_KINDS
 
@@ -168,7 +168,7 @@ PATH_SETS = table(
         parameters=(Parameter(name="top", kind=Kind.INTEGER, least=1),),
         example='edges("circuit.json", top: 200)',
     ),
-    Signature(name="random_like", parameters=(SEED, OVER), example="random_like(P, seed: 0)"),
+    Signature(name="random_like", parameters=(SEED, RENAMED), example="random_like(P, seed: 0)"),
     Signature(
         name="random_edges",
         parameters=(

@@ -15,9 +15,14 @@ __all__ = ["KNOCKOUTS", "KnockoutRecord"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnockoutRecord(Signature):
-    """What is known of a choice of knockouts: whether it needs values of runs to choose."""
+    """What is known of a choice of knockouts.
+
+    `searches`: whether it needs values of runs to choose. `of_units`: whether it chooses among the
+    units of P, which `over:` replaces.
+    """
 
     searches: bool
+    of_units: bool
 
 
 KNOCKOUTS = table(
@@ -26,8 +31,9 @@ KNOCKOUTS = table(
         parameters=(first("count", Kind.INTEGER, 100, least=1, most=limits.RANDOM.most), SEED),
         example="random(100, seed: 0)",
         searches=False,
+        of_units=True,
     ),
-    KnockoutRecord(name="groups", example="groups", searches=False),
+    KnockoutRecord(name="groups", example="groups", searches=False, of_units=False),
     KnockoutRecord(
         name="greedy",
         parameters=(
@@ -41,5 +47,6 @@ KNOCKOUTS = table(
         ),
         example="greedy(10, seed: 0)",
         searches=True,
+        of_units=True,
     ),
 )

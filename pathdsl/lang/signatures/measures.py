@@ -6,9 +6,11 @@ Source: docs/language.md, `metric`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from pathdsl.lang.signatures.kinds import Kind, Signature, Unit, first, table
+from pathdsl.lang.signatures.ranges import ANY, NOT_BELOW_0, SHARE, Range
 
 __all__ = ["MEASURES", "TOP_TOKEN", "MeasureRecord"]
 
@@ -20,7 +22,7 @@ class MeasureRecord(Signature):
     `reads`: the token of an `answer` column, the `reference` run beside this one, one `head`, or
     `nothing` but the logits of this run. `values`: `reals`, `counts`, or `hits`, counts of 0 or 1.
     `vocabulary`: whether the logits of all tokens are needed, and not those of the answer alone.
-    `varied`: whether `robustness` tries it in the place of a metric.
+    `varied`: whether `robustness` tries it in the place of a metric. `range`: where its values lie.
     """
 
     reads: Literal["answer", "reference", "head", "nothing"]
@@ -28,6 +30,7 @@ class MeasureRecord(Signature):
     values: Literal["reals", "counts", "hits"]
     vocabulary: bool
     varied: bool
+    range: Range
 
     @property
     def exact(self) -> bool:
@@ -37,26 +40,26 @@ class MeasureRecord(Signature):
 
 _ANSWER = (first("answer", Kind.COLUMN),)
 _RUN = (first("run", Kind.RUN),)
-_ANSWERED: tuple[tuple[str, Unit, Literal["reals", "counts", "hits"], bool, bool], ...] = (
-    ("logit", "logits", "reals", False, False),
-    ("prob", "prob", "reals", True, True),
-    ("logprob", "nats", "reals", True, True),
-    ("rank", "none", "counts", True, False),
-    ("top1", "none", "hits", True, True),
+_ANSWERED: tuple[tuple[str, Unit, Literal["reals", "counts", "hits"], bool, bool, Range], ...] = (
+    ("logit", "logits", "reals", False, False, ANY),
+    ("prob", "prob", "reals", True, True, SHARE),
+    ("logprob", "nats", "reals", True, True, Range(-inf, 0.0)),
+    ("rank", "none", "counts", True, False, Range(1.0, inf)),
+    ("top1", "none", "hits", True, True, SHARE),
 )
 
 MEASURES = table(
     *(
         MeasureRecord(
             name=name, parameters=_ANSWER, example=f"{name}(io)", reads="answer", unit=unit,
-            values=values, vocabulary=vocabulary, varied=varied,
+            values=values, vocabulary=vocabulary, varied=varied, range=spans,
         )
-        for name, unit, values, vocabulary, varied in _ANSWERED
+        for name, unit, values, vocabulary, varied, spans in _ANSWERED
     ),
     *(
         MeasureRecord(
             name=name, parameters=_RUN, example=f"{name}(reference)", reads="reference",
-            unit="nats", values="reals", vocabulary=True, varied=False,
+            unit="nats", values="reals", vocabulary=True, varied=False, range=NOT_BELOW_0,
         )
         for name in ("kl", "reverse_kl")
     ),
@@ -69,6 +72,7 @@ MEASURES = table(
         values="reals",
         vocabulary=False,
         varied=False,
+        range=SHARE,
     ),
 )  # fmt: skip
 """The measures that a metric may name."""
@@ -81,5 +85,6 @@ TOP_TOKEN = MeasureRecord(
     values="counts",
     vocabulary=True,
     varied=False,
+    range=NOT_BELOW_0,
 )
 """The id of the most likely token, which no metric names: scores of agreement read it."""

@@ -10,6 +10,9 @@ Source: docs/scores.md, Tests over the prompts.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
 from pathdsl import limits
 from pathdsl.lang.signatures.kinds import (
     REQUIRED,
@@ -21,8 +24,9 @@ from pathdsl.lang.signatures.kinds import (
     table,
     word,
 )
+from pathdsl.lang.signatures.ranges import SHARE, Range
 
-__all__ = ["DRAWN", "P_VALUES"]
+__all__ = ["DRAWN", "P_VALUES", "PValueRecord"]
 
 _SIDES = ("both", "above", "below")
 _X, _Y = first("x", Kind.EXPRESSION), first("y", Kind.EXPRESSION)
@@ -34,18 +38,37 @@ def _share(default: object) -> Parameter:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PValueRecord(Signature):
+    """What is known of a test: `range` is where its p-value lies, by its arguments."""
+
+    range: Callable[[Mapping[str, object]], Range]
+
+
+def _any_share(given: Mapping[str, object]) -> Range:
+    return SHARE
+
+
+def _permuted(given: Mapping[str, object]) -> Range:
+    """The sample itself is among its permutations."""
+    draws = given["draws"]
+    return Range(1 / (draws + 1), 1.0) if isinstance(draws, int) else SHARE
+
+
 P_VALUES = table(
-    Signature(
+    PValueRecord(
         name="sign_test",
         parameters=(_X, word("side", _SIDES, "both")),
         example="sign_test(LD(treated) - LD(reference), side: below)",
+        range=_any_share,
     ),
-    Signature(
+    PValueRecord(
         name="binomial_test",
         parameters=(_X, _share(REQUIRED), word("side", _SIDES, "above")),
         example="binomial_test(LD(reference), share: 80%)",
+        range=_any_share,
     ),
-    Signature(
+    PValueRecord(
         name="independence_test",
         parameters=(
             _X,
@@ -56,6 +79,7 @@ P_VALUES = table(
             SEED,
         ),
         example="independence_test(LD(treated), LD(reference), draws: 1000, seed: 0)",
+        range=_permuted,
     ),
 )
 

@@ -10,7 +10,9 @@ Source: docs/scores.md.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from pathdsl.lang import ast
@@ -27,12 +29,34 @@ from pathdsl.lang.signatures.kinds import (
 )
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.pvalues import DRAWN, P_VALUES
+from pathdsl.lang.signatures.ranges import ANY, NOT_BELOW_0, SHARE, Range, apply, point
 from pathdsl.lang.signatures.relations import Asks
 
 __all__ = [
-    "DISSIMILARITIES", "OVER", "SCORES", "Dissimilarity", "Form", "Order", "ScoreRecord",
-    "is_p_value",
+    "DISSIMILARITIES", "MEASURED", "OVER", "RENAMED", "SCORES", "Dissimilarity", "Fixed", "Form",
+    "Order", "ScoreRecord", "is_p_value",
 ]  # fmt: skip
+
+
+Given = Mapping[str, object]
+"""The options of a score by name."""
+Spans = Callable[[Range, Given], Range]
+"""Where a score lies, by where its metric does and by its options."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fixed:
+    """What a form is whatever the model does, for some path sets; None where it is measured.
+
+    `none`: P is no path; `full`: all paths, or those of the scope; `same`: P is Q.
+    """
+
+    none: float | None
+    full: float | None
+    same: float | None
+
+
+MEASURED = Fixed(none=None, full=None, same=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +71,8 @@ class Form:
     changes quotients. `options` are read by this form and not by every other; options that
     `together` names stand both or not at all. `other_side` is the form measured from the other run
     of a pair, a mean or a quotient of means of its per-prompt terms: `reference` and `every` (all
-    paths treated), `treat` (P treated) and `keep` (P kept). () has no such form.
+    paths treated), `treat` (P treated) and `keep` (P kept). () has no such form. `range` is where
+    it lies, and `fixed` what it is by construction.
     """
 
     name: str = ""
@@ -55,6 +80,8 @@ class Form:
     reads_metric: bool
     better: Literal["larger", "smaller", "size", "neither"]
     divides_by: Literal["nothing", "difference", "value"]
+    range: Spans
+    fixed: Fixed
     options: tuple[str, ...] = ()
     together: tuple[str, ...] = ()
     other_side: tuple[str, ...] = ()
@@ -107,6 +134,11 @@ class ScoreRecord(Signature):
         return self.gives != "count" and self.of != "score"
 
     @property
+    def eased_by_width(self) -> bool:
+        """Whether the set of all paths passes whatever the model does: it keeps what it is of."""
+        return self.of == "paths" and self.order is not None
+
+    @property
     def treats(self) -> bool:
         """Whether it treats path sets itself, with the treated value of its task."""
         return self.needs_task and self.of in ("paths", "file")
@@ -148,6 +180,8 @@ _COMMON = (
 )
 _P = first("P", Kind.PATHS)
 OVER = Parameter(name="over", kind=Kind.UNITS)
+RENAMED = Parameter(name="over", kind=Kind.NODES)
+"""Which units a random set has others for."""
 _SPLIT = Parameter(name="split", kind=Kind.BOOL, default=True)
 
 
@@ -156,13 +190,75 @@ def _as(forms: tuple[Form, ...]) -> Parameter:
     return word("as", tuple(form.name for form in forms), forms[0].name)
 
 
+# -------------------------------------------------------------------------------------------------
+# Ranges
+# -------------------------------------------------------------------------------------------------
+
+
+def _any(metric: Range, given: Given) -> Range:
+    return ANY
+
+
+def _share_of(metric: Range, given: Given) -> Range:
+    return SHARE
+
+
+def _not_below_0(metric: Range, given: Given) -> Range:
+    return NOT_BELOW_0
+
+
+def _up_to_1(metric: Range, given: Given) -> Range:
+    return Range(-inf, 1.0)
+
+
+def _by_value(metric: Range, given: Given) -> Range:
+    """Two values of the metric, one by the other."""
+    return apply("/", metric, metric)
+
+
+def _distance(metric: Range, given: Given) -> Range:
+    return metric.distance
+
+
+def _change(metric: Range, given: Given) -> Range:
+    return metric.change
+
+
+def _apart(metric: Range, given: Given) -> Range:
+    """The mean of what `by:` names."""
+    by = DISSIMILARITIES.get(str(given.get("by")))
+    if by is None or not by.reads_metric:
+        return NOT_BELOW_0
+    return metric.distance if by.unit == "metric" else apply("^", metric.distance, point(2.0))
+
+
+def _chance(metric: Range, given: Given) -> Range:
+    """All controls worse is the least that a p-value can be."""
+    among, share = given["among"], given["share"]
+    if not isinstance(among, int):
+        return SHARE
+    if not isinstance(share, float | int):
+        return Range(1 / (among + 1), 1.0)
+    return Range(float(share if given["side"] == "above" else 1 - share) ** among, 1.0)
+
+
+# -------------------------------------------------------------------------------------------------
+# Forms
+# -------------------------------------------------------------------------------------------------
+
+
 def _metric(
-    name: str, better: Literal["larger", "smaller", "size"], *, other_side: tuple[str, ...] = ()
+    name: str,
+    better: Literal["larger", "smaller", "size"],
+    range: Spans,
+    fixed: Fixed,
+    *,
+    other_side: tuple[str, ...] = (),
 ) -> Form:
     """A form in the metric's unit."""
     return Form(
         name=name, unit="metric", reads_metric=True, better=better, divides_by="nothing",
-        other_side=other_side,
+        range=range, fixed=fixed, other_side=other_side,
     )  # fmt: skip
 
 
@@ -170,6 +266,8 @@ def _share(
     name: str,
     better: Literal["larger", "smaller"],
     divides_by: Literal["difference", "value"],
+    range: Spans,
+    fixed: Fixed,
     *,
     options: tuple[str, ...] = (),
     other_side: tuple[str, ...] = (),
@@ -177,46 +275,67 @@ def _share(
     """A form that is a quotient of two values of the metric."""
     return Form(
         name=name, unit="none", reads_metric=True, better=better, divides_by=divides_by,
-        options=options, other_side=other_side,
+        range=range, fixed=fixed, options=options, other_side=other_side,
     )  # fmt: skip
 
 
-def _counted(name: str = "") -> Form:
+def _counted(name: str, range: Spans, fixed: Fixed = MEASURED) -> Form:
     """A form that reads no metric."""
-    return Form(name=name, unit="none", reads_metric=False, better="neither", divides_by="nothing")
+    return Form(
+        name=name, unit="none", reads_metric=False, better="neither", divides_by="nothing",
+        range=range, fixed=fixed,
+    )  # fmt: skip
+
+
+def _all_is(value: float, none: float | None = None) -> Fixed:
+    return Fixed(none=none, full=value, same=None)
 
 
 _FAITHFUL = (
     _share(
-        "recovered", "larger", "difference",
+        "recovered", "larger", "difference", _any, _all_is(1.0, none=0.0),
         other_side=("{reference} - {treat}", "{reference} - {every}"),
     ),
-    _share("ratio", "larger", "value"),
-    _metric("gap", "smaller"),
-    _share("explained", "larger", "difference", options=("by",)),
+    _share("ratio", "larger", "value", _by_value, _all_is(1.0)),
+    _metric("gap", "smaller", _distance, _all_is(0.0)),
+    _share("explained", "larger", "difference", _up_to_1, _all_is(1.0, none=0.0), options=("by",)),
     Form(
         name="unexplained", unit="by", reads_metric=True, better="smaller", divides_by="nothing",
-        options=("by",),
+        range=_apart, fixed=_all_is(0.0), options=("by",),
     ),
-    Form(name="kl", unit="nats", reads_metric=False, better="smaller", divides_by="nothing"),
+    Form(
+        name="kl", unit="nats", reads_metric=False, better="smaller", divides_by="nothing",
+        range=_not_below_0, fixed=_all_is(0.0),
+    ),
     Form(
         name="agreement", unit="none", reads_metric=False, better="larger", divides_by="nothing",
-        options=("among", "answer"), together=("among", "answer"),
+        range=_share_of, fixed=_all_is(1.0), options=("among", "answer"),
+        together=("among", "answer"),
     ),
-    _metric("rms", "smaller"),
+    _metric("rms", "smaller", _distance, _all_is(0.0)),
 )  # fmt: skip
-_COMPLETE = (_metric("gap", "smaller"), _share("share", "smaller", "value"))
+_COMPLETE = (
+    _metric("gap", "smaller", _distance, _all_is(0.0)),
+    _share("share", "smaller", "value", _not_below_0, _all_is(0.0)),
+)
 _MINIMAL = (
-    _metric("gap", "larger"),
-    _share("share", "larger", "value"),
-    _metric("rms", "larger"),
+    _metric("gap", "larger", _distance, MEASURED),
+    _share("share", "larger", "value", _not_below_0, MEASURED),
+    _metric("rms", "larger", _distance, MEASURED),
 )
-_EFFECT = (_metric("mean", "size", other_side=("{every} - {keep}",)), _metric("rms", "size"))
-_AREAS: tuple[tuple[str, str, Literal["larger", "smaller"]], ...] = (
-    ("cpr", "signed", "larger"),
-    ("cmd", "absolute", "smaller"),
+_UNMOVED = Fixed(none=0.0, full=None, same=None)
+_EFFECT = (
+    _metric("mean", "size", _change, _UNMOVED, other_side=("{every} - {keep}",)),
+    _metric("rms", "size", _distance, _UNMOVED),
 )
-_OVERLAP = tuple(map(_counted, ("united", "of_first", "of_second", "of_smaller")))
+_AREAS: tuple[tuple[str, str, Literal["larger", "smaller"], Spans], ...] = (
+    ("cpr", "signed", "larger", _any),
+    ("cmd", "absolute", "smaller", _not_below_0),
+)
+_OVERLAP = tuple(
+    _counted(name, _share_of, Fixed(none=None, full=None, same=1.0))
+    for name in ("united", "of_first", "of_second", "of_smaller")
+)
 
 SCORES = table(
     ScoreRecord(
@@ -302,7 +421,7 @@ SCORES = table(
         example="accuracy(reference, answer: io)",
         of="run",
         gives="share",
-        forms=(_counted(),),
+        forms=(_counted("", _share_of),),
         controls="none",
         searches="never",
         order=None,
@@ -312,7 +431,6 @@ SCORES = table(
         parameters=(
             _P,
             first("Q", Kind.PATHS),
-            *_COMMON,
             Parameter(name="over", kind=Kind.OVER, default="node", choices=("node", "edge")),
             _as(_OVERLAP),
         ),
@@ -331,31 +449,31 @@ SCORES = table(
             example=f'{name}(edges("scores.json"), rank: {rank})',
             of="file",
             gives="estimate",
-            forms=(_share("", better, "difference"),),
+            forms=(_share("", better, "difference", spans, MEASURED),),
             controls="none",
             searches="never",
             order=None,
         )
-        for name, rank, better in _AREAS
+        for name, rank, better, spans in _AREAS
     ),
     ScoreRecord(
         name="paths",
-        parameters=(_P, *_COMMON),
+        parameters=(_P,),
         example="paths(P)",
         of="paths",
         gives="count",
-        forms=(_counted(),),
+        forms=(_counted("", _not_below_0),),
         controls="none",
         searches="never",
         order=None,
     ),
     ScoreRecord(
         name="chance",
-        parameters=(first("SCORE", Kind.EXPRESSION), *_COMMON, *DRAWN, SEED, OVER),
+        parameters=(first("SCORE", Kind.EXPRESSION), *_COMMON, *DRAWN, SEED, RENAMED),
         example="chance(faithfulness(P), among: 100, seed: 0)",
         of="score",
         gives="p-value",
-        forms=(_counted(),),
+        forms=(_counted("", _chance),),
         controls="none",
         searches="never",
         order=None,

@@ -18,6 +18,7 @@ from pathdsl.report.content.file import FileContent
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.result import outcome_object, place_object
 from pathdsl.report.formats import Document, Settings
+from pathdsl.report.numbers import replaced_text
 
 if TYPE_CHECKING:  # `lint` prints findings too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
@@ -51,7 +52,8 @@ class Finding:
 class Annotations(Document):
     """The findings of the files of one command line; a format says what it ends with.
 
-    `n_claims` is None where files were only linted.
+    `n_claims` is None where files were only linted. `replaced` is what the command line says in
+    place of the files, "" for nothing.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -59,6 +61,7 @@ class Annotations(Document):
         self.findings: list[Finding] = []
         self.n_files = 0
         self.n_claims: int | None = None
+        self.replaced = ""
 
     def checked(self, outcome: FileOutcome) -> str:
         """Take in one file that was checked."""
@@ -67,6 +70,7 @@ class Annotations(Document):
         self.n_files += 1
         claims = outcome.judgement.claims if outcome.judgement is not None else ()
         self.n_claims = (self.n_claims or 0) + len(claims)
+        self.replaced = replaced_text(outcome.replaced)
         return ""
 
     def linted(
@@ -87,7 +91,9 @@ def of_outcome(outcome: FileOutcome, *, allow_inconclusive: bool = False) -> lis
     file = outcome_object(outcome)
     declared = outcome.program.claims if outcome.program is not None else ()
     names = {one.name.name: one.name.span for one in declared}
-    for numbers, claim in zip(file["claims"], FileContent(file).claims, strict=True):
+    content = FileContent(file, checked=True)
+    scope = content.replaced and f"not the published scope: {content.replaced}"
+    for numbers, claim in zip(file["claims"], content.claims, strict=True):
         level = level_of(claim, allow_inconclusive)
         if level is not None:
             findings.append(
@@ -95,7 +101,7 @@ def of_outcome(outcome: FileOutcome, *, allow_inconclusive: bool = False) -> lis
                     rule=f"claim-{claim.verdict}",
                     name=claim.name,
                     level=level,
-                    message="\n".join(text for text in (said(claim), claim.text) if text),
+                    message="\n".join(text for text in (said(claim), claim.text, scope) if text),
                     place=_place(names.get(claim.declared), outcome.sources, outcome.path),
                     claim=numbers,
                 )
@@ -131,8 +137,8 @@ def said(claim: ClaimContent) -> str:
     judged = f"{claim.verdict}, as expected"
     if not claim.as_expected:
         judged = f"{claim.verdict}, not as expected ({claim.expected})"
-    at = f" at {claim.confidence} confidence" if claim.confidence else ""
-    prompts = f", n = {claim.n:,}" if claim.n else ""
+    at = f" at {claim.confidence} confidence" if claim.confidence else ", no confidence asked"
+    prompts = f", n = {claim.n_text}" if claim.n else ""
     return f"claim `{claim.name}`: {judged}: {claim.numbers}, wanted {claim.wanted}{at}{prompts}"
 
 

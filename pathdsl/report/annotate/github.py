@@ -27,7 +27,10 @@ class GitHub(Annotations):
 
     def end(self, code: ExitCode) -> str:
         """The commands."""
-        return github(self.findings, summary(self.findings, self.n_files, self.n_claims))
+        closing = summary(self.findings, self.n_files, self.n_claims)
+        if self.replaced:
+            closing += f"; not the published scope: {self.replaced} set on the command line"
+        return github(self.findings, closing)
 
 
 def github(findings: Sequence[Finding], closing: str) -> str:

@@ -24,7 +24,7 @@ from pathdsl.report.annotate.findings import excused, said
 from pathdsl.report.content.claims import ClaimContent
 from pathdsl.report.content.file import content_of
 from pathdsl.report.formats import Document, Settings
-from pathdsl.report.numbers import many
+from pathdsl.report.numbers import many, replaced_text
 from pathdsl.report.text.claims import claim_block
 from pathdsl.report.text.style import View
 
@@ -76,6 +76,10 @@ def suite(outcome: FileOutcome, *, allow_inconclusive: bool = False) -> ET.Eleme
     for name, tag in COUNTS.items():
         element.set(name, str(sum(case.find(tag) is not None for case in cases)))
     element.set("time", _seconds(outcome.seconds))
+    if outcome.replaced:
+        told = replaced_text(outcome.replaced)
+        properties = ET.SubElement(element, "properties")
+        ET.SubElement(properties, "property", name="not the published scope", value=_clean(told))
     element.extend(cases)
     warnings = [d for d in outcome.diagnostics if d.severity is Severity.WARNING]
     if warnings:

@@ -35,7 +35,9 @@ CLAIMS = {
     "claim-undefined": "The quantity of a claim is undefined, so there is no verdict.",
     "claim-supported": "A claim that was expected to be refuted is supported.",
 }
-NUMBERS = ("verdict", "expected", "estimate", "interval", "relation", "threshold", "n")
+NUMBERS = (
+    "verdict", "expected", "estimate", "interval", "relation", "threshold", "confidence", "n",
+)  # fmt: skip
 """What a program wants of a claim; null where it is undefined."""
 
 
@@ -44,11 +46,14 @@ class Sarif(Annotations):
 
     def end(self, code: ExitCode) -> str:
         """The log."""
-        return dump(sarif(self.findings, code))
+        return dump(sarif(self.findings, code, self.replaced))
 
 
-def sarif(findings: Iterable[Finding], code: ExitCode) -> Object:
-    """The SARIF log of all findings, as one object for JSON; `code` is the exit code."""
+def sarif(findings: Iterable[Finding], code: ExitCode, replaced: str = "") -> Object:
+    """The SARIF log of all findings, as one object for JSON; `code` is the exit code.
+
+    `replaced`: what the command line says in place of the files, "" for nothing.
+    """
     listed = list(findings)
     rules = sorted({finding.rule for finding in listed})
     return {
@@ -67,6 +72,11 @@ def sarif(findings: Iterable[Finding], code: ExitCode) -> Object:
                     {
                         "executionSuccessful": code is not ExitCode.MACHINE_FAILED,
                         "exitCode": int(code),
+                        **(
+                            {"properties": {"not the published scope": replaced}}
+                            if replaced
+                            else {}
+                        ),
                     }
                 ],
                 "columnKind": "unicodeCodePoints",

@@ -6,9 +6,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import product
 
+from pathdsl.report.content.path_sets import sets_of
 from pathdsl.report.content.rows import Measured, Object, WorstOf, split_name, spread_of
 from pathdsl.report.formulas.safe_mathml import plain_mathml
-from pathdsl.report.numbers import apart, nothing_to_treat, p_text, shown, wanted_text
+from pathdsl.report.numbers import (
+    apart,
+    distinct_prompts,
+    nothing_to_treat,
+    p_text,
+    shown,
+    wanted_text,
+)
 
 __all__ = ["ClaimContent", "PartRow", "PromptRow", "bounds", "counted", "declaration"]
 
@@ -46,10 +54,12 @@ class PromptRow:
 class ClaimContent(WorstOf):
     """A claim of a file in texts. `tone` is good, open or bad; `expectation` is "" for as usual.
 
-    `confidence` is `95%`, or "" where none was asked. `spread` says how the claim is distributed
-    over prompts, `spreads` the same of each of its averages; `parts` are its values by the label
-    that `parts_title` names. `other_norm` is the verdict in the other norm mode where it is another
-    one, `settle` how many prompts would settle it.
+    `confidence` is `95%`, or "" where none was asked, and `asked` the same for one line, `at 95%`.
+    `n_text` says how many prompts there were, "" for none. `path_sets` are those that it is about.
+    `spread` says how the claim is distributed over prompts, `spreads` the same of each of its
+    averages; `parts` are its values by the label that `parts_title` names. `other_norm` is the
+    verdict in the other norm mode where it is another one, `settle` how many prompts would settle
+    it. `instead` is what no path and all paths give.
     """
 
     def __init__(self, claim: Object, file: Object, rounding: float) -> None:
@@ -67,13 +77,16 @@ class ClaimContent(WorstOf):
         self.wanted = wanted_text(claim["relation"], claim["threshold"], claim["within"])
         asked, p_value, settle_n = claim["confidence"], claim["p_value"], claim["settle_n"]
         self.confidence = f"{asked * 100:g}%" if asked is not None else ""
+        self.asked = f"at {self.confidence}" if self.confidence else "no confidence"
         self.n: int = claim["n"]
+        self.n_text = _n_text(claim)
         self.scope = _scope(claim)
         p = p_text(p_value) if p_value is not None else ""
         self.p_value = p.removeprefix("p ").removeprefix("= ")
         declared, terms = declaration(claim["name"], file), claim["terms"]
         self.statement: str = declared.get("text", "")
         self.mathml = plain_mathml(declared.get("mathml", ""))
+        self.path_sets = sets_of(claim, file)
         self.terms = [(term["text"], shown(term["value"], None, noise)) for term in terms]
         parts = claim.get("parts", ())
         self.parts = [PartRow(part, noise) for part in parts]
@@ -82,6 +95,7 @@ class ClaimContent(WorstOf):
         spreads = [(term["text"], spread_of(term.get("prompts"), noise)) for term in terms]
         self.spreads = [one for one in spreads if len(terms) > 1 and one[1]]
         self.notes: Sequence[str] = claim["notes"]
+        self.instead = _instead(claim.get("instead", ()), noise)
         self.other_norm = _other_norm(claim, noise)
         self.settle = f"about {settle_n:,} prompts would settle it" if settle_n is not None else ""
         self.worst = [PromptRow(row, file.get("prompts", ()), noise) for row in claim["worst"]]
@@ -92,9 +106,15 @@ class ClaimContent(WorstOf):
         return split_name(self.name)[0]
 
     @property
+    def about(self) -> str:
+        """`main: 2 of 8 nodes, 5 of 75 edges`; "" where nothing is known of its path sets."""
+        return " · ".join(row.line for row in self.path_sets)
+
+    @property
     def remarks(self) -> list[str]:
-        """The notes, the other norm mode and how many prompts would settle it."""
-        return [text for text in (*self.notes, self.other_norm, self.settle) if text]
+        """What other path sets give, the notes, the other norm mode and what would settle it."""
+        texts = (self.instead, *self.notes, self.other_norm, self.settle)
+        return [text for text in texts if text]
 
 
 def bounds(claim: Object) -> tuple[float, ...]:
@@ -143,8 +163,12 @@ def _expectation(claim: Object) -> str:
     return "" if claim["verdict"] == "supported" else "as expected"
 
 
+def _n_text(claim: Object) -> str:
+    return distinct_prompts(claim["n"], claim.get("rows", 0)) if claim["n"] else ""
+
+
 def _scope(claim: Object) -> str:
-    parts = [f"n = {claim['n']:,}"] if claim["n"] else []
+    parts = [f"n = {_n_text(claim)}"] if claim["n"] else []
     if claim.get("unchanged"):
         parts.append(nothing_to_treat(claim["unchanged"]))
     if claim["confidence"] is None:
@@ -156,6 +180,18 @@ def _scope(claim: Object) -> str:
     if claim["p_value"] is not None:
         parts.append(p_text(claim["p_value"]))
     return ", ".join(parts)
+
+
+def _instead(found: Sequence[Object], noise: float) -> str:
+    """`main := none gives 0.03, full gives 1.00`, for each path set; "" where nothing is known."""
+    by_set: dict[str, list[str]] = {}
+    for one in found:
+        if one["satisfied"] is None:
+            continue
+        value = "no value" if one["estimate"] is None else shown(one["estimate"], None, noise)
+        too = " (satisfies it)" if one["satisfied"] else ""
+        by_set.setdefault(one["of"], []).append(f"{one['paths']} gives {value}{too}")
+    return " · ".join(f"{of} := {', '.join(texts)}" for of, texts in by_set.items())
 
 
 def _other_norm(claim: Object, noise: float) -> str:

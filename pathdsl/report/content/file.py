@@ -4,30 +4,31 @@
 
 Made from the JSON object alone, so that a report can be written anywhere and at any later time.
 
-    contents(json.loads(text))        # of what `check --format json` printed
-    content_of(outcome)               # of a check made now
+    contents(json.loads(text), checked=False)     # of what `check --format json` printed
+    content_of(outcome)                           # of a check made now
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from hashlib import sha256
-from json import dumps
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from pathdsl.report.content.claims import ClaimContent, counted
-from pathdsl.report.content.lock import lock_content
+from pathdsl.report.content.lock import lock_content, other_weights
 from pathdsl.report.content.method import checks, cost_text, norms_text, shared_method, store_text
+from pathdsl.report.content.path_sets import path_set_rows
 from pathdsl.report.content.quantities import families
 from pathdsl.report.content.rows import Object
+from pathdsl.report.data.hashed import result_hash
 from pathdsl.report.data.result import outcome_object
 from pathdsl.report.formulas.safe_mathml import plain_mathml
-from pathdsl.report.numbers import many
+from pathdsl.report.numbers import many, replaced_text, rows_text
 
 if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
 
-__all__ = ["FileContent", "Formula", "content_of", "contents"]
+__all__ = ["FileContent", "Formula", "content_of", "contents", "judged"]
 
 
 class Formula(NamedTuple):
@@ -43,12 +44,16 @@ class FileContent:
     """Everything that a report says of one file; texts are "" where there is nothing to say.
 
     `tone` is good, open or bad. `faults` are the objects of diagnostics with a `place`. `stated`
-    are quantities and claims as formulas. `noise` says what `≈0` means. `short_hash` is of method,
-    quantities and claims.
+    are quantities and claims as formulas. `noise` says what `≈0` means. `provenance` says that
+    the numbers were read and not found, "" for those of a check made now.
+    `path_sets` are those that claims are about, and `made_of` names and texts of the declarations
+    that they are made of. `other_weights` says that the lock beside the file is of other weights.
     """
 
-    def __init__(self, file: Object, seconds: float | None = None) -> None:
-        """Of a JSON object; `seconds` is how long the check took."""
+    def __init__(self, file: Object, seconds: float | None = None, *, checked: bool) -> None:
+        """Of a JSON object; `seconds` is how long the check took, if it was `checked` now."""
+        self._file = file
+        self.provenance = "" if checked else _provenance(file)
         rounding = file.get("rounding") or 0.0
         tasks = {task["name"]: bool(task["read"]) for task in file.get("tasks", ())}
         lets = {name: (text, mathml) for name, text, _, mathml in _formulas(file, "let")}
@@ -59,9 +64,11 @@ class FileContent:
         self.headline = _headline(file)
         self.tone = {0: "good", 5: "open"}.get(file["exit_code"], "bad")
         self.scope = list(_scope(file))
-        self.replaced = ", ".join(f"{name} = {value}" for name, value in file["replaced"].items())
+        self.replaced = replaced_text(file["replaced"])
         self.faults = [_fault(fault) for fault in file["diagnostics"]]
         self.claims = [ClaimContent(claim, file, rounding) for claim in file["claims"]]
+        self.path_sets = path_set_rows(file)
+        self.made_of = [(one["name"], one["text"]) for one in file.get("made_of", ())]
         self.norms = norms_text(file)
         self.quantities = list(families(file["quantities"], lets, rounding / 100))
         self.metrics = list(_formulas(file, "metric"))
@@ -73,10 +80,12 @@ class FileContent:
         less = f"below {rounding / 100:.0e}, less than the rounding of this dtype"
         self.noise = less if rounding else ""
         self.lock = lock_content(file)
-        # Of what came out and how, without where it was computed from and what is drawn of it.
-        lasting = ("methodology", "replaced", "quantities", "claims", "other_norms")
-        text = dumps({key: file[key] for key in lasting}, sort_keys=True)
-        self.short_hash = sha256(text.encode()).hexdigest()[:12]
+        self.other_weights = other_weights(file)
+
+    @cached_property
+    def short_hash(self) -> str:
+        """The first twelve digits of `result_sha256`."""
+        return result_hash(self._file)[:12]
 
     @property
     def name(self) -> str:
@@ -89,9 +98,12 @@ class FileContent:
         return f"{self.circuit}: {self.title}" if self.circuit and self.title else self.circuit
 
 
-def contents(result: Object) -> tuple[FileContent, ...]:
-    """The content of every file of what `check --format json` prints."""
-    return tuple(FileContent(file) for file in result["files"])
+def contents(result: Object, *, checked: bool) -> tuple[FileContent, ...]:
+    """The content of every file of what `check --format json` prints.
+
+    `checked`: it is of a check made now, and was not read from anywhere.
+    """
+    return tuple(FileContent(file, checked=checked) for file in result["files"])
 
 
 def content_of(outcome: FileOutcome) -> FileContent:
@@ -100,7 +112,7 @@ def content_of(outcome: FileOutcome) -> FileContent:
     if file["cost"] is None and outcome.tally is not None:
         spent = outcome.self_checks
         file["cost"] = {"runs": 0, "copies": 0, "forwards": spent, "self_checks": spent}
-    return FileContent(file, outcome.seconds)
+    return FileContent(file, outcome.seconds, checked=True)
 
 
 def _formulas(file: Object, *kinds: str) -> Iterable[Formula]:
@@ -114,6 +126,15 @@ def _formulas(file: Object, *kinds: str) -> Iterable[Formula]:
             )
 
 
+def _provenance(file: Object) -> str:
+    if "result_sha256" in file:
+        return "laid out from JSON, not checked"
+    return (
+        "laid out from JSON, not checked; an old result without a hash, so that nobody can tell "
+        "whether its numbers were changed"
+    )
+
+
 def _headline(file: Object) -> str:
     """`4 claims: 3 supported, 1 refuted as expected`."""
     match file["exit_code"]:
@@ -121,13 +142,22 @@ def _headline(file: Object) -> str:
             return "the file was not checked: see its faults"
         case 3:
             return "the check could not be finished"
-    claims = file["claims"]
+    claims, declared = file["claims"], file.get("declared_claims", 0)
     if not claims:
-        return "no claims"
+        return judged(0, declared) if declared else "no claims"
     texts = [text for _, text in counted((c["verdict"], c["as_expected"]) for c in claims)]
     if (file.get("lock") or {}).get("drifted"):
         texts.append("drifted from its lock")
-    return f"{many(len(claims), 'claim')}: {', '.join(texts)}"
+    return f"{judged(len(claims), declared)}: {', '.join(texts)}"
+
+
+def judged(count: int, declared: int) -> str:
+    """`4 claims`, or `1 of 4 claims judged` where the file makes more."""
+    return (
+        many(count, "claim")
+        if count >= declared
+        else f"{count:,} of {many(declared, 'claim')} judged"
+    )
 
 
 def _scope(file: Object) -> Iterable[str]:
@@ -135,7 +165,11 @@ def _scope(file: Object) -> Iterable[str]:
         yield f"model {model}"
     for task in file.get("tasks", ()):
         if task["read"]:
-            yield f"task {task['name']}, {many(task['prompts'], 'prompt')}"
+            prompts, where, taken = task["prompts"], task.get("where", ""), task.get("taken", "")
+            rows = rows_text(prompts, task.get("rows", prompts), where, taken)
+            distinct = task.get("distinct", prompts)
+            more = f", {distinct:,} distinct" if distinct < prompts else ""
+            yield f"task {task['name']}, {rows}{more}"
 
 
 def _fault(diagnostic: Object) -> Object:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathdsl.report.content.rows import Object
 from pathdsl.report.numbers import many
 
-__all__ = ["LockContent", "lock_content"]
+__all__ = ["LockContent", "lock_content", "other_weights"]
 
 
 class LockContent:
@@ -37,6 +37,16 @@ def lock_content(file: Object) -> LockContent | None:
     return LockContent(file) if looked_for else None
 
 
+def other_weights(file: Object) -> str:
+    """That the lock beside the file is of other weights than were used, with both hashes; or ""."""
+    locked, used = file.get("locked_weights"), (file.get("weights") or {}).get("sha256")
+    if not locked or not used or locked == used:
+        return ""
+    return (
+        f"the lock beside the file is of other weights, sha256 {locked[:12]}; these are {used[:12]}"
+    )
+
+
 def _state(file: Object, held: Object, compared: Object | None) -> tuple[str, str]:
     if compared is not None:
         said = f"checked against its lock: {compared.get('said', 'compared')}"
@@ -48,6 +58,8 @@ def _state(file: Object, held: Object, compared: Object | None) -> tuple[str, st
     quantities = many(held["quantities"], "quantity", "quantities")
     said = f"a lock of {many(held['claims'], 'claim')} and {quantities} lies beside the file"
     again = f"`pathdsl check --locked {file['path']}` compares"
+    if other_weights(file):
+        return "bad", f"{said}, but of other weights than this check used: {again}"
     if not held["same_text"]:
         return "open", f"{said}, but of another text of it: {again}"
     return "", f"{said} and is of this text of it; this check was not compared with it: {again}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pathdsl.report.content.rows import Object, WorstOf, split_name, spread_of
-from pathdsl.report.numbers import digits, nothing_to_treat
+from pathdsl.report.numbers import digits, distinct_prompts, nothing_to_treat
 
 __all__ = ["QuantityFamily", "QuantityRow", "families"]
 
@@ -26,6 +26,8 @@ class QuantityRow(WorstOf):
         self.n = f"{n:,}" if n else ""
         self.level = f"{confidence * 100:g}%" if confidence and quantity["interval"] else ""
         self.notes = [*quantity["notes"], *([nothing_to_treat(unchanged)] if unchanged else [])]
+        if quantity.get("rows", 0) > n > 0:
+            self.notes.append(distinct_prompts(n, quantity["rows"]))
         self.spread = spread_of(quantity.get("prompts"), noise) if single else ""
 
 

@@ -1,8 +1,8 @@
 """What a drawn report says beyond numbers, as part of the JSON object of one file.
 
-Title, tasks, the drawing of the hypothesis, formulas, the tokens of the prompts that claims name,
-and the lock that lies beside the file. It stands in the object so that a report can be written from
-the object alone, anywhere.
+Title, tasks, weights, the path sets that claims are about and their drawings, formulas, the tokens
+of the prompts that claims name, and the lock that lies beside the file. It stands in the object so
+that a report can be written from the object alone, anywhere.
 
 Source: `schema/check.schema.json`, the keys of `file` that are not required.
 """
@@ -26,8 +26,12 @@ __all__ = ["details", "drawn"]
 Object = dict[str, Any]
 
 
+MOST_DRAWINGS = 6
+"""Path sets that one report draws; of further ones it says how many there are."""
+
+
 def details(outcome: FileOutcome) -> Object:
-    """Title, sources, rounding, tasks and the prompts that claims name."""
+    """Title, sources, rounding, tasks, weights, claimed path sets and the prompts claims name."""
     program, session = outcome.program, outcome.session
     return {
         "title": program.circuit.title if program and program.circuit else "",
@@ -35,34 +39,104 @@ def details(outcome: FileOutcome) -> Object:
         "rounding": float(session.rounding()) if session is not None else None,
         "allowance": float(session.allowance()) if session is not None else None,
         "tasks": _tasks(outcome),
+        "weights": _weights(outcome),
+        "locked_weights": _locked_weights(outcome),
+        **_claimed(outcome),
         "prompts": list(_prompts(outcome)),
     }
 
 
 def drawn(outcome: FileOutcome) -> Object:
-    """Formulas, the drawing of the hypothesis, the lock beside the file and what drifted.
+    """Formulas, drawings of the claimed path sets, the lock beside the file and what drifted.
 
-    The drawing is null where the file states no hypothesis.
+    `drawing` is the first of `drawings`, null where there is none.
     """
     from pathdsl.graph.resolve.resolver import Resolver
-    from pathdsl.report.data.drawing import drawing_of, hypothesis_of
     from pathdsl.report.data.lock import comparison_object, lock_file_object
 
     program, session, compared = outcome.program, outcome.session, outcome.comparison
     if program is None:
         return {}
-    resolver, drawing, hypothesis = None, None, hypothesis_of(program)
+    resolver, left_out = None, 0
+    drawings: list[Object] = []
     if session is not None:
         planner = session.planner
         resolver = Resolver(program, planner.shape, planner.limits.max_states)
-        if hypothesis is not None and hypothesis in program.paths:
-            drawing = drawing_of(resolver, program, hypothesis, list(outcome.tasks.values()))
+        drawings, left_out = _drawings(outcome, program, resolver)
     return {
         "formulas": list(_formulas(program, resolver)),
-        "drawing": drawing,
+        "drawing": drawings[0] if drawings else None,
+        "drawings": drawings,
+        "drawings_left_out": left_out,
         "lock_file": lock_file_object(outcome.lock, program),
         **({"lock": comparison_object(compared)} if compared is not None else {}),
     }
+
+
+def _drawings(
+    outcome: FileOutcome, program: Program, resolver: Resolver
+) -> tuple[list[Object], int]:
+    """The named path sets that claims are about, then a hypothesis that none is about.
+
+    And how many of them are left out.
+    """
+    from pathdsl.report.data.drawing import drawing_of
+
+    claimed = outcome.claimed
+    if claimed is None:
+        return [], 0
+    names = claimed.drawn[:MOST_DRAWINGS]
+    about = dict.fromkeys(names, True)
+    if claimed.hypothesis is not None and not claimed.about_hypothesis:
+        about[claimed.hypothesis] = False
+    tasks = list(outcome.tasks.values())
+    drawings = [
+        drawing_of(resolver, program, name, tasks) | {"claimed": by} for name, by in about.items()
+    ]
+    return drawings, len(claimed.drawn) - len(names)
+
+
+def _claimed(outcome: FileOutcome) -> Object:
+    """How many claims the file makes, the path sets of those that were judged, and their parts."""
+    found = outcome.claimed
+    if found is None:
+        return {}
+    return {
+        "declared_claims": outcome.declared_claims,
+        "hypothesis": found.hypothesis,
+        "path_sets": [
+            {
+                "name": one.name,
+                "form": one.form,
+                "definition": one.definition,
+                **{key: getattr(one.size, key, None) for key in SIZES},
+            }
+            for one in found.sets
+        ],
+        "made_of": [{"name": name, "text": text} for name, text in found.declared.items()],
+    }
+
+
+SIZES = ("nodes", "of_nodes", "edges", "of_edges")
+
+
+def _weights(outcome: FileOutcome) -> Object | None:
+    """The sha256 of the weights that were used; None where no model was at hand."""
+    from pathdsl.checking.methodology import weights_sha256
+
+    if outcome.model is None:
+        return None
+    weights = outcome.model.weights
+    return {"sha256": weights_sha256(weights), "files": dict(weights)}
+
+
+def _locked_weights(outcome: FileOutcome) -> str | None:
+    """The same of the weights that the lock beside the file names; None where it names none."""
+    from pathdsl.checking.methodology import weights_sha256
+
+    lock = outcome.lock.lock if outcome.lock is not None else None
+    locked = lock["inputs"]["model"]["weights"] if lock is not None else {}
+    return weights_sha256(locked) if locked else None
 
 
 def _sources(program: Program) -> dict[str, str]:
@@ -80,6 +154,11 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
         {
             "name": name,
             "prompts": task.n_rows,
+            "rows": int(task.facts.get("rows_before", task.n_rows)),
+            "where": task.facts.get("where", ""),
+            "taken": task.facts.get("taken", ""),
+            "distinct": task.n_distinct,
+            "near_copies": task.near_copies,
             "read": name in outcome.tasks_read,
             "first_row": task.row_ids[0],
             "tokens": {

@@ -23,20 +23,12 @@ from pathdsl.plan.taskdata import TaskData
 if TYPE_CHECKING:
     from pathdsl.graph.resolve.resolver import Resolver
 
-__all__ = ["drawing_of", "hypothesis_of"]
+__all__ = ["drawing_of"]
 
 Object = dict[str, Any]
 Rows = tuple[tuple[int, ...], ...]
 MOST_EDGES = 400
 """Beyond these a drawing of edges shows nothing but a grey field: units alone are drawn."""
-
-
-def hypothesis_of(program: Program) -> str | None:
-    """The path set that the circuit block names, or None."""
-    for field in program.circuit.fields if program.circuit else ():
-        if field.name == "hypothesis" and isinstance(field.value, ast.Name):
-            return field.value.name
-    return None
 
 
 def drawing_of(

@@ -2,7 +2,8 @@
 
 Numbers keep their full precision and are never NaN; what is undefined is null. Nothing in the
 object tells the time or names a place on the machine, so the same check gives the same bytes, but
-for `cost` and `store`, which say what was computed and what was known.
+for `cost` and `store`, which say what was computed and what was known. `result_sha256` is the hash
+of what came out (`hashed.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from pathdsl.lang.rules import name_of
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import escaped, visible
 from pathdsl.report.data.details import details, drawn
+from pathdsl.report.data.families import families_of, forms_of
+from pathdsl.report.data.hashed import result_hash
 
 if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
     from pathdsl.checking.outcome import FileOutcome
@@ -57,15 +60,20 @@ def schema() -> Object:
 
 def check_object(files: Sequence[Object], exit_code: ExitCode) -> Object:
     """What `check --format json` prints; `files` are made by `file_object`."""
-    code = int(exit_code)
-    return {"schema_version": SCHEMA_VERSION, "files": list(files), "exit_code": code}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "files": list(files),
+        "families": families_of(files),
+        "exit_code": int(exit_code),
+    }
 
 
 def file_object(outcome: FileOutcome) -> Object:
-    """One file; with the key `lock` where it was compared with its lock."""
-    if outcome.judgement is None:
-        return _came_out(outcome)
-    return outcome_object(outcome) | drawn(outcome)
+    """One file with its hash; with the key `lock` where it was compared with its lock."""
+    file = _came_out(outcome)
+    if outcome.judgement is not None:
+        file = outcome_object(outcome) | drawn(outcome)
+    return file | {"result_sha256": result_hash(file)}
 
 
 def outcome_object(outcome: FileOutcome) -> Object:
@@ -83,7 +91,7 @@ def _came_out(outcome: FileOutcome) -> Object:
         "replaced": dict(outcome.replaced),
         "diagnostics": [diagnostic_object(d, sources) for d in outcome.diagnostics],
         "quantities": [_quantity(q) for q in judgement.quantities] if judgement else [],
-        "claims": [_claim(c, outcome.tasks) for c in judgement.claims] if judgement else [],
+        "claims": _claims(outcome),
         "other_norms": dict(judgement.other_norms) if judgement else {},
         "proofs": [{"task": task, **proof_object(proof)} for task, proof in outcome.proofs],
         "cost": _cost(outcome),
@@ -128,11 +136,22 @@ def proof_object(proof: Proof) -> Object:
 
 def _quantity(quantity: QuantityResult) -> Object:
     return {
-        **fields_of(quantity, "name unit estimate interval n unchanged confidence"),
+        **fields_of(quantity, "name unit estimate interval n rows unchanged confidence"),
         "members": [_member(member) for member in quantity.members],
         "notes": list(quantity.notes),
         "prompts": _spread(quantity.prompts),
     }
+
+
+def _claims(outcome: FileOutcome) -> list[Object]:
+    """The claims; with the places of their path sets where a model was at hand."""
+    claims = outcome.judgement.claims if outcome.judgement is not None else ()
+    forms = forms_of(outcome)
+    objects = [_claim(c, outcome.tasks) | {"about": forms.get(c.name)} for c in claims]
+    if outcome.claimed is not None:
+        for one, places in zip(objects, outcome.claimed.by_claim, strict=True):
+            one["path_sets"] = list(places)
+    return objects
 
 
 def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
@@ -141,13 +160,15 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
         **fields_of(
             claim, "name verdict expected as_expected estimate interval relation threshold"
         ),
-        **fields_of(claim, "within confidence level n unchanged p_value"),
+        **fields_of(claim, "within confidence level n rows unchanged p_value"),
         "terms": [
             fields_of(t, "text value") | {"prompts": _spread(t.prompts)} for t in claim.terms
         ],
+        "from_terms": claim.from_terms,
         "members": [_member(member) for member in claim.members],
         "prompts": _spread(claim.prompts),
         "parts": [fields_of(p, "field value n estimate interval satisfied") for p in claim.parts],
+        "instead": [fields_of(one, "paths of estimate satisfied") for one in claim.instead],
         "worst": [_prompt(row, tasks) for row in claim.worst],
         "notes": list(claim.notes),
         **fields_of(claim, "settle_n text"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Sequence
 from hashlib import sha256
 
 from markupsafe import Markup, escape
@@ -15,6 +16,7 @@ from markupsafe import Markup, escape
 from pathdsl.lang.visible import token_text, visible
 from pathdsl.report.content.file import FileContent
 from pathdsl.report.content.rows import Object
+from pathdsl.report.data.families import families_of, family_text
 from pathdsl.report.formulas.safe_mathml import plain_mathml
 from pathdsl.report.page.circuit_svg import circuit_svg, claims_by_unit, colours, unit_rows
 from pathdsl.report.page.forest import strips
@@ -23,8 +25,8 @@ from pathdsl.report.page.template import rendered, text_of
 __all__ = ["claim_key", "html"]
 
 
-def html(result: Object) -> str:
-    """The page of all files, ending in a line break; equal objects give equal texts."""
+def html(result: Object, checked: bool) -> str:
+    """The page of all files, `checked` now or read; equal objects give equal texts."""
     style, script = (text_of(f"report.{end}").strip() for end in ("css", "js"))
     policy = (
         f"default-src 'none'; style-src {_allowed(style)}; script-src {_allowed(script)}; "
@@ -33,7 +35,8 @@ def html(result: Object) -> str:
     return rendered(
         "report.html.jinja",
         {
-            "articles": [_article(file, n) for n, file in enumerate(result["files"], 1)],
+            "families": [(family_text(one), one["claims"]) for one in families_of(result["files"])],
+            "articles": [_article(file, n, checked) for n, file in enumerate(result["files"], 1)],
             # Both are the package's own texts, not data.
             "style": Markup(style),
             "script": Markup(script),
@@ -55,22 +58,32 @@ def claim_key(file: int, claim: int) -> str:
     return f"f{file}c{claim}"
 
 
-def _article(file: Object, number: int) -> Object:
+def _article(file: Object, number: int, checked: bool) -> Object:
     """One file for the template; a claim comes with its key in links and its forest plot."""
-    content, drawing = FileContent(file), file.get("drawing")
+    content = FileContent(file, checked=checked)
     keys = [claim_key(number, i) for i in range(1, len(content.claims) + 1)]
-    units, picture = [], Markup("")
-    if drawing:
-        units = list(unit_rows(drawing, file))
-        concerned = claims_by_unit(drawing, file, keys)
-        picture = circuit_svg(drawing, units, concerned, f"circuit{number}")
+    first = file.get("drawing")  # alone in a result of before there were several
+    drawings = file.get("drawings") or ([first] if first else [])
     return {
         "content": content,
         "claims": list(zip(content.claims, keys, strips(file["claims"]), strict=True)),
+        "drawings": [
+            _drawing(drawing, file, keys, f"circuit{number}-{i}")
+            for i, drawing in enumerate(drawings, 1)
+        ],
+        "left_out": file.get("drawings_left_out", 0),
+    }
+
+
+def _drawing(drawing: Object, file: Object, keys: Sequence[str], prefix: str) -> Object:
+    """One drawing with its picture; `prefix` sets what is in it apart from other pictures."""
+    units = list(unit_rows(drawing, file))
+    concerned = claims_by_unit(drawing, file, keys)
+    return {
         "drawing": drawing,
         "units": units,
-        "picture": picture,
-        "colours": colours(drawing) if drawing else {},
+        "picture": circuit_svg(drawing, units, concerned, prefix),
+        "colours": colours(drawing),
     }
 
 

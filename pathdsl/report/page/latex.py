@@ -21,14 +21,16 @@ from pathdsl.report.page.template import rendered
 
 __all__ = ["latex"]
 
-MACRO_PARTS = ("", "Value", "Interval", "N", "Verdict", "Hash")
+MACRO_PARTS = ("", "Value", "Interval", "Confidence", "Sets", "N", "Verdict", "Hash")
 """What follows a claim's name in the names of its macros."""
-OWN_MACROS = ("Table", "Formulas", "Method", "Hash", "Scope", "Lock", "num")
+OWN_MACROS = (
+    "Table", "PathSets", "Formulas", "Method", "Hash", "Scope", "Lock", "Source", "num",
+)  # fmt: skip
 
 
-def latex(result: Object) -> str:
-    """The macros of all files; equal objects give equal texts."""
-    files = contents(result)
+def latex(result: Object, checked: bool) -> str:
+    """The macros of all files, `checked` now or read; equal objects give equal texts."""
+    files = contents(result, checked=checked)
     stems = [_stem(number, files) for number in range(len(files))]
     named = [(file, stem, _macros(file, stem)) for file, stem in zip(files, stems, strict=True)]
     return rendered(

@@ -9,16 +9,20 @@ from markupsafe import Markup
 from pathdsl.lang.visible import visible
 from pathdsl.report.content.file import contents
 from pathdsl.report.content.rows import Object
+from pathdsl.report.data.families import families_of, family_text
 from pathdsl.report.page.template import rendered
 
 __all__ = ["markdown"]
 
 
-def markdown(result: Object) -> str:
-    """The report on all files; equal objects give equal texts."""
+def markdown(result: Object, checked: bool) -> str:
+    """The report on all files, `checked` now or read; equal objects give equal texts."""
     return rendered(
         "report.md.jinja",
-        {"files": contents(result)},
+        {
+            "files": contents(result, checked=checked),
+            "families": [family_text(one) for one in families_of(result["files"])],
+        },
         {"code": _code},
         lambda value: value if isinstance(value, Markup) else _marked(str(value)),
     )

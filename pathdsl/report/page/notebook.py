@@ -39,8 +39,15 @@ def notebook(outcome: FileOutcome) -> str:
         faults = render(outcome.diagnostics, outcome.sources, style="concise", colour=False)
         parts.append(f"<pre>{escape(faults.rstrip())}</pre>")
     if content.claims:
-        titles = ["verdict", "claim", "estimate", "interval", "wanted", "n"]
+        titles = ["verdict", "claim", "estimate", "interval", "wanted", "confidence", "n"]
         parts.append(_table(titles, [_claim(claim) for claim in content.claims]))
+    if content.path_sets:
+        sets = (
+            [one.title, one.nodes or "not counted", one.edges, one.claims, one.definition]
+            for one in content.path_sets
+        )
+        rows = [[escape(cell) for cell in row] for row in sets]
+        parts.append(_table(["path set", "nodes", "edges", "claims", "defined as"], rows))
     if content.quantities:
         quantities = (
             [family.full_name(row), row.unit, row.estimate, row.interval, row.n]
@@ -53,17 +60,20 @@ def notebook(outcome: FileOutcome) -> str:
         if left:
             more = many(left, "more quantity", "more quantities")
             parts.append(f"<p>… {more}; <code>to_frame(&quot;quantities&quot;)</code> has all</p>")
+    weights = dict(content.method).get("weights")
+    for text in (f"weights: {weights}" if weights else "", content.other_weights):
+        parts += [f"<p>{escape(text)}</p>"] if text else []
     parts.append(f"<p>{escape(summary_line(outcome, View()))}</p>")
     return "<div>\n" + "\n".join(parts) + "\n</div>"
 
 
 def _claim(claim: ClaimContent) -> list[str]:
     word = f"{claim.verdict} {claim.expectation}".rstrip()
-    cells = (claim.name, claim.estimate, claim.interval, claim.wanted)
+    cells = (claim.name, claim.estimate, claim.interval, claim.wanted, claim.confidence or "none")
     return [
         f'<b style="color:{COLOURS[claim.tone]}">{escape(word)}</b>',
         *map(escape, cells),
-        f"{claim.n:,}" if claim.n else "",
+        claim.n_text,
     ]
 
 

@@ -17,11 +17,14 @@ from pathdsl.errors import ExitCode
 from pathdsl.lang.render import render
 from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import counted
-from pathdsl.report.content.file import FileContent, content_of
+from pathdsl.report.content.file import FileContent, content_of, judged
+from pathdsl.report.content.rows import Object
+from pathdsl.report.data.families import families_of, family_text, forms_of
 from pathdsl.report.data.lock import summary
 from pathdsl.report.formats import Document, Settings
 from pathdsl.report.numbers import many
 from pathdsl.report.text.claims import claim_block, claim_line
+from pathdsl.report.text.path_sets import path_sets_block
 from pathdsl.report.text.quantities import quantities_block
 from pathdsl.report.text.style import TONES, View, paragraph, table
 from pathdsl.score.results import ClaimResult
@@ -29,7 +32,7 @@ from pathdsl.score.results import ClaimResult
 __all__ = ["CheckText", "closing", "comparison_line", "report", "summary_line", "verdicts"]
 
 SHORT = 44
-SAID_ABOVE = ("model", "not the published scope")
+SAID_ABOVE = ("model", "not the published scope", "only")
 """What the methodology says and the head of the report, too."""
 
 
@@ -39,17 +42,26 @@ class CheckText(Document):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._codes: list[ExitCode] = []
+        self._files: list[Object] = []
 
     def checked(self, outcome: FileOutcome) -> str:
         """The report of one file."""
         apart = "\n\n" if self._codes else ""
         self._codes.append(outcome.exit_code)
+        forms = forms_of(outcome)
+        results = outcome.judgement.claims if outcome.judgement is not None else ()
+        claims = [{"name": claim.name, "about": forms.get(claim.name)} for claim in results]
+        self._files.append({"path": outcome.path, "claims": claims})
         text = report(outcome, self.settings.view)
         return apart + text + comparison_line(outcome.comparison, self.settings.view)
 
     def end(self, code: ExitCode) -> str:
-        """How many files came out how, where there were several."""
-        return closing(self._codes, self.settings.view)
+        """How many files came out how, where there were several, and claims that they share."""
+        view = self.settings.view
+        families = [
+            paragraph(family_text(one), view, "", "  ") + "\n" for one in families_of(self._files)
+        ]
+        return visible(closing(self._codes, view) + "".join(families))
 
 
 def report(outcome: FileOutcome, view: View) -> str:
@@ -60,6 +72,8 @@ def report(outcome: FileOutcome, view: View) -> str:
         style: Literal["full", "concise"] = "concise" if view.concise else "full"
         faults = render(outcome.diagnostics, outcome.sources, style=style, colour=view.colour)
         parts.append(faults.rstrip())
+    if content.path_sets and not view.quiet:
+        parts.append(path_sets_block(content, view))
     if content.quantities and not view.quiet:
         parts.append(quantities_block(content.quantities, view))
     if content.claims and view.quiet:
@@ -136,6 +150,8 @@ def _method(content: FileContent, view: View) -> str:
         lines.append(f"  cost: {content.cost}")
     if content.store:
         lines.append(paragraph(f"store: {content.store}", view, "  ", "  "))
+    if content.other_weights:
+        lines.append(view.paint(paragraph(content.other_weights, view, "  ", "  "), "yellow"))
     if content.noise:
         lines.append(f"  ≈0: {content.noise}")
     return "\n".join(lines)
@@ -149,13 +165,14 @@ def summary_line(outcome: FileOutcome, view: View) -> str:
         case ExitCode.MACHINE_FAILED:
             return view.paint("the check could not be finished", "bold", "red")
     claims = outcome.judgement.claims if outcome.judgement is not None else ()
+    declared = outcome.declared_claims
     if not claims:
-        return view.heading("no claims")
-    return verdicts(claims, view)
+        return view.heading(judged(0, declared) if declared else "no claims")
+    return verdicts(claims, view, declared)
 
 
-def verdicts(claims: Sequence[ClaimResult], view: View) -> str:
-    """`4 claims: 3 supported, 1 refuted as expected`."""
+def verdicts(claims: Sequence[ClaimResult], view: View, declared: int = 0) -> str:
+    """`4 claims: 3 supported, 1 refuted as expected`; `declared` is how many the file makes."""
     counts = counted((claim.verdict.value, claim.as_expected) for claim in claims)
     parts = [view.paint(text, TONES[tone]) for tone, text in counts]
-    return view.heading(f"{many(len(claims), 'claim')}: ") + ", ".join(parts)
+    return view.heading(f"{judged(len(claims), declared)}: ") + ", ".join(parts)

@@ -23,7 +23,8 @@ _INDENT = " " * (_COLUMN + 2)
 
 def claim_line(claim: ClaimContent, view: View) -> str:
     """A claim on one line, for `--quiet`."""
-    line = f"{_verdict(claim, view)}{claim.name}  {_numbers(claim)}{_expected(claim, view)}"
+    numbers = f"{_numbers(claim)} {claim.asked}"
+    line = f"{_verdict(claim, view)}{claim.name}  {numbers}{_expected(claim, view)}"
     return f"{line}  {claim.other_norm}".rstrip()
 
 
@@ -45,6 +46,8 @@ def claim_block(claim: ClaimContent, view: View) -> str:
         lines.append(members_block(claim, view, _INDENT, brief=brief))
     if claim.parts:
         lines += [f"{_INDENT}{claim.parts_title}:", *_parts(claim)]
+    if claim.instead:
+        lines.append(view.faint(paragraph(claim.instead, view, _INDENT, "  ")))
     lines += [view.faint(paragraph(note, view, _INDENT, "  ")) for note in claim.notes]
     if claim.other_norm:
         lines.append(paragraph(claim.other_norm, view, _INDENT, "  "))

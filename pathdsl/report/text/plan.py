@@ -16,7 +16,7 @@ from pathdsl.graph.model.components import bits
 from pathdsl.plan.liveness import reads_of
 from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, Plan, parts_of
 from pathdsl.report.data.result import diagnostic_object
-from pathdsl.report.numbers import many, plain, size_text
+from pathdsl.report.numbers import many, plain, replaced_text, rows_text, size_text
 from pathdsl.report.text.style import View, clip, paragraph, table
 
 __all__ = ["Sharing", "plan_object", "plan_report", "sharing"]
@@ -71,7 +71,7 @@ def plan_report(outcome: PlanOutcome, view: View) -> str:
         lines.append(f"  {circuit.name.name}" + (f": {circuit.title}" if circuit.title else ""))
     lines.append(f"  model {outcome.model}, {outcome.dtype}; no weights were loaded")
     if outcome.replaced:
-        replaced = ", ".join(f"{name} = {value}" for name, value in outcome.replaced.items())
+        replaced = replaced_text(outcome.replaced)
         text = f"not the published scope: {replaced} set on the command line"
         lines.append(view.paint(paragraph(text, view, "  ", "  "), "yellow"))
     for part in outcome.parts:
@@ -93,9 +93,14 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
     counted = sharing(plan)
     shared, own = counted.shared, counted.own
     times = plain(cost.forwards, 2 if cost.forwards < 10 else 1)
+    where, taken = task.facts.get("where", ""), task.facts.get("taken", "")
+    prompts = f"{task.n_rows:,}"
+    if where or taken:
+        before = int(task.facts.get("rows_before", task.n_rows))
+        prompts = rows_text(task.n_rows, before, where, taken)
     layers = ", ".join(map(str, cost.copies_by_layer))
     facts = [
-        ["  prompts", f"{task.n_rows:,}, up to {task.n_pos} tokens"],
+        ["  prompts", f"{prompts}, up to {task.n_pos} tokens"],
         ["  treated", str(part.spec.treated) if part.spec.treated else "none"],
         ["  norms", "frozen; `check` judges again with recomputed ones" if plan.frozen else ""],
         ["  runs", f"{len(plan.outputs):,}, from {many(cost.plain_runs, 'plain run')}"],

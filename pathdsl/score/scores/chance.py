@@ -34,10 +34,9 @@ import numpy as np
 
 from pathdsl.draws import Draws
 from pathdsl.lang import ast
-from pathdsl.lang.serving import form_of
+from pathdsl.lang.serving import form_of, score_inside
 from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.lang.signatures.scores import SCORES
-from pathdsl.lang.walk import strip
 from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
 from pathdsl.score.quantity import Constant, Scalar, Worst, requests
@@ -62,16 +61,9 @@ def chance(
 ) -> Steps:
     """The p-value as a constant; `lower` lowers one score."""
     options = resolve_options(score)
-    inner = strip(score.subjects[0]) if score.subjects else score
+    inner = score_inside(score)
     if not isinstance(inner, ast.Score) or SCORES[inner.name].controls == "none":
         raise fault("PD423", "`chance` takes a score of one path set", score)
-    written = {o.keyword for o in inner.options}
-    passed = tuple(
-        o
-        for o in score.options
-        if o.keyword in ("metric", "task", "scope") and o.keyword not in written
-    )
-    inner = replace(inner, options=(*inner.options, *passed))
     draws = Draws(options.integer("seed"), "chance")
     seeds = [draws.below(2**31) for _ in range(options.integer("among"))]
     walks = options["by"] == "walks"

@@ -56,32 +56,28 @@ def faithfulness(setting: Setting) -> Scalar:
     return _FORMS[setting.form](setting)
 
 
-def _circuit(setting: Setting) -> RunSpec:
-    return setting.keep(setting.paths, f"keep({setting.title})")
-
-
 def _recovered(setting: Setting) -> Scalar:
-    model, circuit, empty = setting.reference(), _circuit(setting), setting.empty()
+    model, circuit, empty = setting.reference(), setting.circuit(), setting.empty()
     return setting.quotient((circuit, empty), (model, empty))
 
 
 def _ratio(setting: Setting) -> Scalar:
-    return setting.quotient((_circuit(setting), None), (setting.reference(), None))
+    return setting.quotient((setting.circuit(), None), (setting.reference(), None))
 
 
 def _gap(setting: Setting) -> Scalar:
-    return Op(op="abs", args=(setting.between(setting.reference(), _circuit(setting)),))
+    return Op(op="abs", args=(setting.between(setting.reference(), setting.circuit()),))
 
 
 def _kl(setting: Setting) -> Scalar:
-    circuit = _circuit(setting)
+    circuit = setting.circuit()
     kl = atom(Measure(kind="kl", position=setting.position))
     rows = RowMetric(metric=kl, run=circuit)
     return setting.average(rows, f"mean KL(reference || {circuit.label})")
 
 
 def _rms(setting: Setting) -> Scalar:
-    circuit = _circuit(setting)
+    circuit = setting.circuit()
     between = RowOp(op="-", args=(setting.rows(setting.reference()), setting.rows(circuit)))
     return rms(setting, between, f"m(reference) - m({circuit.label})")
 
@@ -108,11 +104,11 @@ def _apart(setting: Setting, run: RunSpec) -> RowExpr:
 
 
 def _unexplained(setting: Setting) -> Scalar:
-    return setting.average(_apart(setting, _circuit(setting)), "AUE")
+    return setting.average(_apart(setting, setting.circuit()), "AUE")
 
 
 def _explained(setting: Setting) -> Scalar:
-    unexplained = _apart(setting, _circuit(setting))
+    unexplained = _apart(setting, setting.circuit())
     total = _apart(setting, setting.empty())
     if setting.mean_of_ratios:
         share = RowOp(op="/", args=(unexplained, total))
@@ -125,7 +121,7 @@ def _explained(setting: Setting) -> Scalar:
 
 def _agreement(setting: Setting) -> Scalar:
     """Over all prompts, or over those whose top token in the reference run is an answer, or not."""
-    model, circuit = setting.reference(), _circuit(setting)
+    model, circuit = setting.reference(), setting.circuit()
     token = atom(Measure(kind="top_token", position=setting.position))
     same: RowExpr = RowOp(
         op="same",

@@ -29,6 +29,7 @@ from pathdsl.score.quantity import Half, Scalar, requests
 from pathdsl.score.rounds import Asked, ordered
 from pathdsl.score.scores.setting import Knockouts, Setting
 from pathdsl.score.session import Unit
+from pathdsl.score.statistics.alike import task_clusters
 from pathdsl.score.statistics.evaluate import Evaluator
 
 __all__ = [
@@ -76,12 +77,12 @@ def split_parts(setting: Setting, seed: int) -> tuple[Half | None, Half | None]:
     if setting.options["split"] is False:
         return None, None
     data = setting.context.session.tasks[setting.task]
-    fields = [data.clusters, *([data.crossed] if data.crossed is not None else [])]
+    fields = [one for one in task_clusters(data, pairs=False) if one is not None]
     if any(len(np.unique(clusters)) < 4 for clusters in fields):
         raise fault(
             "PD428",
-            f"the {data.n_rows} rows of `{setting.task}` are too few to search on one half and"
-            " judge on the other",
+            f"the {data.n_distinct} prompts of `{setting.task}` are too few to search on one half"
+            " and judge on the other",
             setting.score,
             help="take more rows, or `split: false` to search and judge on the same ones",
         )

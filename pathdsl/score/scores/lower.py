@@ -18,17 +18,20 @@ named by `metric:` reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TypeVar
 
+from pathdsl.graph.paths.pathset import PathSet
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.plan.readout import Measure
+from pathdsl.plan.runs import RunSpec
 from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
 from pathdsl.score.metrics import atom
-from pathdsl.score.quantity import Constant, RowMetric, RowOp, Scalar
+from pathdsl.score.quantity import Aggregate, Constant, Counted, RowMetric, RowOp, Scalar
 from pathdsl.score.rounds import Steps, at_once
 from pathdsl.score.scores.areas import cmd, cpr
 from pathdsl.score.scores.chance import chance
@@ -36,10 +39,11 @@ from pathdsl.score.scores.completeness import completeness
 from pathdsl.score.scores.faithfulness import faithfulness, rms
 from pathdsl.score.scores.minimality import minimality
 from pathdsl.score.scores.setting import Setting, setting_of, subject_of
-from pathdsl.score.session import Bindings
+from pathdsl.score.session import Bindings, PathAlgebra
 
 __all__ = ["LOWERED", "lower_score"]
 
+S = TypeVar("S", bound=ast.Node)
 Lower = Callable[[Context, ast.Score, Bindings], Steps]
 
 
@@ -58,7 +62,7 @@ def measured(of: Callable[[Setting], Steps]) -> Lower:
 
 
 def _effect(setting: Setting) -> Scalar:
-    treated = setting.rows(setting.treat(setting.paths, f"treat({setting.title})"))
+    treated = setting.rows(setting.treated_alone())
     moved = RowOp(op="-", args=(treated, setting.rows(setting.reference())))
     label = f"m(treat({setting.title})) - m(reference)"
     match setting.form:
@@ -76,18 +80,64 @@ def _accuracy(setting: Setting) -> Scalar:
         raise fault("PD423", "`accuracy` takes a run", run)
     spec = setting.context.run(run, setting.task, setting.bindings)
     if setting.scope is not None and isinstance(run, ast.PathRun):
-        base = setting.context.algebra.intersection(spec.treated_paths, setting.scope)
-        spec = replace(spec, paths=base)
+        spec = _within(spec, setting.scope, setting.context)
     top = atom(Measure(kind="top1", column=answer, position=setting.position))
     return setting.average(RowMetric(metric=top, run=spec), f"accuracy({spec.label or spec.kind})")
 
 
-def _paths(context: Context, score: ast.Score, bindings: Bindings) -> Scalar:
+def _within(run: RunSpec, scope: PathSet, context: Context) -> RunSpec:
+    """The run with the paths outside the scope reference; the same for what it is about."""
+    both, subject = context.algebra.intersection, run.subject
+    if subject is not None:
+        own = subject.treated
+        subject = replace(subject, treated=lambda other: both(own(other), scope))
+    return replace(run, paths=both(run.treated_paths, scope), subject=subject)
+
+
+Count = Callable[[Context, ast.Score, Bindings], float]
+
+
+def counted(of: Count) -> Lower:
+    """A score that is counted on the graph."""
+
+    def lower(context: Context, score: ast.Score, bindings: Bindings) -> Scalar:
+        places = []
+        for number in range(len(score.subjects)):
+            expr = subject_of(score, number)
+            paths, text = context.resolver.path_set(expr, bindings), context.text(expr, bindings)
+            places.append(context.subject(expr, paths, text, lambda other: other))
+
+        def again(paths: PathSet, other: PathSet, means: Sequence[Aggregate]) -> Constant:
+            subjects = tuple(
+                _as_written(context.algebra, other, written)
+                if place is not None and place.paths == paths
+                else written
+                for written, place in zip(score.subjects, places, strict=True)
+            )
+            return Constant(value=of(context, replace(score, subjects=subjects), bindings))
+
+        subjects = tuple(place for place in places if place is not None)
+        return Constant(
+            value=of(context, score, bindings),
+            counted=Counted(subjects=subjects, means=(), again=again),
+        )
+
+    return at_once(lower)
+
+
+def _as_written(algebra: PathAlgebra, paths: PathSet, expr: S) -> ast.Full | ast.NonePath | S:
+    """`full` or `none` for these sets, and the expression itself for any other."""
+    if paths == algebra.FULL:
+        return ast.Full(span=expr.span)
+    return ast.NonePath(span=expr.span) if paths == algebra.NONE else expr
+
+
+def _paths(context: Context, score: ast.Score, bindings: Bindings) -> float:
     paths = context.resolver.path_set(subject_of(score), bindings)
-    return Constant(value=float(context.resolver.count(paths)))
+    return float(context.resolver.count(paths))
 
 
-def _overlap(context: Context, score: ast.Score, bindings: Bindings) -> Scalar:
+def _overlap(context: Context, score: ast.Score, bindings: Bindings) -> float:
     options = resolve_options(score)
     subjects = (subject_of(score, 0), subject_of(score, 1))
     first, second = _compared(context, subjects, options["over"], bindings)
@@ -97,7 +147,7 @@ def _overlap(context: Context, score: ast.Score, bindings: Bindings) -> Scalar:
         "of_second": len(second),
         "of_smaller": min(len(first), len(second)),
     }[options.word("as")]
-    return Constant(value=len(first & second) / below if below else float("nan"))
+    return len(first & second) / below if below else float("nan")
 
 
 def _compared(
@@ -131,10 +181,10 @@ LOWERED: dict[str, Lower] = {
     "minimality": measured(minimality),
     "effect": measured(at_once(_effect)),
     "accuracy": measured(at_once(_accuracy)),
-    "overlap": at_once(_overlap),
+    "overlap": counted(_overlap),
     "cpr": measured(at_once(cpr)),
     "cmd": measured(at_once(cmd)),
-    "paths": at_once(_paths),
+    "paths": counted(_paths),
     "chance": partial(chance, lower=lower_score),
 }
 """How each score of `pathdsl.lang.signatures.scores` becomes a quantity."""

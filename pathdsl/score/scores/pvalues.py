@@ -12,13 +12,15 @@ r"""Exact tests over the prompts: p-values of hypotheses about per-prompt values
   (Phipson and Smyth 2010 on the added ones).
 
 Two-sided p-values are twice the smaller tail. Where a task names a `cluster`, a cluster is one
-value, its mean: prompts made from one template are no independent evidence. A value within the
-run's rounding of 0 is 0: a tie of the sign test, and counted against the claim by the binomial one.
+value, its mean: prompts made from one template are no independent evidence; so are rows of one
+prompt. A value within the run's rounding of 0 is 0: a tie of the sign test, and counted against the
+claim by the binomial one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import bdtr, bdtrc
@@ -28,9 +30,18 @@ from pathdsl.lang.signatures.calls import Arguments, resolve_arguments
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
-from pathdsl.score.quantity import Aggregate, Constant, RowOp, mean, requests, row_denominators
+from pathdsl.score.quantity import (
+    Aggregate,
+    Constant,
+    Counted,
+    RowOp,
+    mean,
+    requests,
+    row_denominators,
+)  # fmt: skip
 from pathdsl.score.rounds import Steps, ordered
 from pathdsl.score.session import Bindings
+from pathdsl.score.statistics.alike import alike, clusters_of
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.hsic import independence
 
@@ -60,26 +71,35 @@ def p_value(context: Context, call: ast.Call, bindings: Bindings) -> Steps:
         )
     means = [mean(each, task) for each in rows]
     yield ordered(requests(node) for node in means)
-    values = [_units(context.evaluator, node) for node in means]
-    if any(not np.isfinite(x).all() for x, _ in values):
-        return Constant(is_p=True, value=float("nan"), note=UNDEFINED)
-    return _TESTS[call.name](values, arguments)
+
+    def tested(means: Sequence[Aggregate]) -> Constant:
+        values = [_units(context.evaluator, node, means) for node in means]
+        if any(not np.isfinite(x).all() for x, _ in values):
+            return Constant(is_p=True, value=float("nan"), note=UNDEFINED)
+        return _TESTS[call.name](values, arguments)
+
+    counted = Counted(
+        subjects=(), means=tuple(means), again=lambda paths, other, means: tested(means)
+    )
+    return replace(tested(means), counted=counted)
 
 
 Sample = tuple[np.ndarray, np.ndarray]
 """(clusters,) values and how far rounding may move each."""
 
 
-def _units(evaluator: Evaluator, node: Aggregate) -> Sample:
-    """The values of each cluster; nan where one is undefined."""
+def _units(evaluator: Evaluator, node: Aggregate, read: Sequence[Aggregate]) -> Sample:
+    """The values of each cluster; nan where one is undefined. `read`: all that a test reads."""
     x = evaluator.vector(node).copy()
     error = np.broadcast_to(evaluator.row_error(node.rows).mean(axis=0), x.shape)
     for below in row_denominators(node.rows):
         zero = np.abs(evaluator.rows(below)) <= evaluator.row_error(below)
         x[np.broadcast_to(zero, (zero.shape[0], len(x))).any(axis=0)] = np.nan
-    _, place = np.unique(evaluator.session.tasks[node.task].clusters, return_inverse=True)
+    tasks, inside = evaluator.session.tasks, evaluator.mask(node)
+    clusters, _ = clusters_of(tasks[node.task], alike(read, tasks))
+    _, place = np.unique(clusters[inside], return_inverse=True)
     size = np.bincount(place)
-    return np.bincount(place, x) / size, np.bincount(place, error) / size
+    return np.bincount(place, x[inside]) / size, np.bincount(place, error[inside]) / size
 
 
 # -------------------------------------------------------------------------------------------------

@@ -12,15 +12,15 @@ arXiv:2407.08734).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from pathdsl.graph.paths.pathset import PathSet
 from pathdsl.lang import ast
 from pathdsl.lang.serving import choose_metric, form_of, named_option, wants_metric
 from pathdsl.lang.signatures.calls import Arguments, resolve_options
-from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.runs import RunSpec, Subject
 from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
 from pathdsl.score.metrics import Metric
@@ -92,6 +92,11 @@ class Setting:
         """The complete path set of P."""
         return self.context.resolver.path_set(self.subject, self.bindings)
 
+    @cached_property
+    def claimed(self) -> Subject | None:
+        """P as what runs are about."""
+        return self.context.subject(self.subject, self.paths, self.title, lambda other: other)
+
     # ---------------------------------------------------------------------------------------------
     # Runs
     # ---------------------------------------------------------------------------------------------
@@ -101,12 +106,12 @@ class Setting:
         return RunSpec(task=self.task, kind="reference", label="reference")
 
     def treat(self, paths: PathSet, label: str) -> RunSpec:
-        """`treat(P)` inside the scope."""
+        """`treat(Q)` inside the scope, of a set that is not P."""
         treated = self.context.treated_paths("treat", paths, self.scope)
         return RunSpec(task=self.task, kind="treat", paths=treated, label=label)
 
     def keep(self, paths: PathSet, label: str) -> RunSpec:
-        """`keep(P)` inside the scope."""
+        """`keep(Q)` inside the scope, of a set that is not P."""
         treated = self.context.treated_paths("keep", paths, self.scope)
         return RunSpec(task=self.task, kind="treat", paths=treated, label=label)
 
@@ -114,12 +119,36 @@ class Setting:
         """`keep(none)`: the whole scope treated."""
         return self.keep(self.context.algebra.NONE, "keep(none)")
 
+    def treated_alone(self) -> RunSpec:
+        """`treat(P)`."""
+        run = self.treat(self.paths, f"treat({self.title})")
+        return self._about(
+            run, lambda other: self.context.treated_paths("treat", other, self.scope)
+        )
+
+    def circuit(self) -> RunSpec:
+        """C."""
+        return self.circuit_without(self.paths, ())
+
     def circuit_without(self, paths: PathSet, units: Knockouts) -> RunSpec:
-        """C without K."""
+        """C without K; `paths` are those of P, or of P and a walk that extends it."""
+        context, title = self.context, self.title
         if not units:
-            return self.keep(paths, f"keep({self.title})")
-        kept = self.context.algebra.minus(paths, self.context.resolver.through(units))
-        return self.keep(kept, f"keep({self.title} - through({names_of(units)}))")
+            run = self.keep(paths, f"keep({title})")
+            return self._about(run, lambda other: context.treated_paths("keep", other, self.scope))
+        cut = context.resolver.through(units)
+        kept = context.algebra.minus(paths, cut)
+        run = self.keep(kept, f"keep({title} - through({names_of(units)}))")
+        return self._about(
+            run,
+            lambda other: context.treated_paths(
+                "keep", context.algebra.minus(other, cut), self.scope
+            ),
+        )
+
+    def _about(self, run: RunSpec, treated: Callable[[PathSet], PathSet]) -> RunSpec:
+        claimed = self.claimed
+        return run if claimed is None else replace(run, subject=replace(claimed, treated=treated))
 
     def model_without(self, units: Knockouts) -> RunSpec:
         """M without K."""

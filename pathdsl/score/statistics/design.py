@@ -2,10 +2,11 @@
 
 A resample is a vector of weights over rows: how often each was drawn. Rows are drawn as clusters
 where the task names one, so that prompts made from one template do not count as independent
-evidence (Davison and Hinkley 1997, section 3.8); rows that cross in two fields as often as both
-their clusters are drawn (see `crossed`). Tasks with equal `TaskData.drawn` share rows and are drawn
-jointly; other tasks independently. Where knockouts were chosen on one half of the rows, the halves
-are strata, drawn each from itself.
+evidence (Davison and Hinkley 1997, section 3.8). A prompt that stands in several rows is one
+cluster (see `alike`), and a row that is in all a copy of another one has no weight. Rows that cross
+in two fields are drawn as often as both their clusters are (see `crossed`). Tasks with equal
+`TaskData.drawn` share rows and are drawn jointly; other tasks independently. Where
+knockouts were chosen on one half of the rows, the halves are strata, drawn each from itself.
 
 Draws come from numpy's PCG64, seeded by the user's seed and the hash of the stratum's name, in
 blocks whose size depends on nothing but the number of rows; the same file gives the same intervals.
@@ -14,18 +15,20 @@ blocks whose size depends on nothing but the number of rows; the same file gives
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pathdsl.draws import Draws
 from pathdsl.plan.taskdata import TaskData
-from pathdsl.score.quantity import Half, Scalar, Slice, aggregates
+from pathdsl.score.quantity import Aggregate, Half, Scalar, Slice, aggregates
+from pathdsl.score.statistics.alike import alike, clusters_of, different, task_clusters
 from pathdsl.score.statistics.crossed import Table
 
 __all__ = [
-    "Design", "Stratum", "Weights", "design_of", "generator_of", "part_mask", "searched_rows",
+    "Design", "Stratum", "Weights", "design_of", "generator_of", "part_mask", "row_key",
+    "searched_rows",
 ]  # fmt: skip
 
 Weights = Mapping[str, np.ndarray]
@@ -44,25 +47,38 @@ def _half_key(data: TaskData) -> str:
 
 
 def part_mask(data: TaskData, part: Half | Slice | None) -> np.ndarray:
-    """(rows,) bool: the rows of a part. Clusters are never torn; sides differ by at most one.
+    """(rows,) bool: the rows of a part that count, copies left out.
 
+    Clusters are never torn, nor is a prompt on both sides; these differ by at most one cluster.
     Of crossed rows each side has half of the clusters of either field, and the rows that are of one
     side by one field and of the other by the other are left out: no cluster is on both sides.
     """
+    inside = _inside(data, part)
+    return inside & data.repeats.counted if data.repeats is not None else inside
+
+
+def _inside(data: TaskData, part: Half | Slice | None) -> np.ndarray:
+    """(rows,) bool: the rows of a part, copies among them."""
     if part is None:
         return np.ones(data.n_rows, dtype=bool)
     if isinstance(part, Slice):
         equal = np.array([label == part.value for label in data.labels[part.field]], dtype=bool)
-        return equal & part_mask(data, part.within)
+        return equal & _inside(data, part.within)
     inside = np.ones(data.n_rows, dtype=bool)
-    fields = [("split", data.clusters)]
-    fields += [("split crossed", data.crossed)] if data.crossed is not None else []
+    own, crossed = task_clusters(data, pairs=False)
+    fields = [("split", own)]
+    fields += [("split crossed", crossed)] if crossed is not None else []
     for name, clusters in fields:
         numbers = [int(c) for c in np.unique(clusters)]
-        order = Draws(part.seed, name, _half_key(data)).shuffled(numbers)
+        order = Draws(part.seed, name, _seeding(_half_key(data))).shuffled(numbers)
         search = np.isin(clusters, order[: len(order) // 2])
         inside &= search if part.side == "search" else ~search
     return inside
+
+
+def _seeding(key: str) -> str:
+    """The part of a key that draws depend on: the rows without those that are copies."""
+    return key.partition(":")[0]
 
 
 def searched_rows(node: Scalar, tasks: Mapping[str, TaskData]) -> int:
@@ -72,7 +88,8 @@ def searched_rows(node: Scalar, tasks: Mapping[str, TaskData]) -> int:
         part = aggregate.part.within if isinstance(aggregate.part, Slice) else aggregate.part
         if part is not None and part.side == "judge":
             other = replace(part, side="search")
-            found.append(int(part_mask(tasks[aggregate.task], other).sum()))
+            mask = part_mask(tasks[aggregate.task], other)
+            found.append(different(alike([aggregate], tasks), mask))
     return max(found, default=0)
 
 
@@ -96,22 +113,28 @@ class Design:
     """How the rows of one quantity are resampled.
 
     `keys` maps tasks to shared rows, `n_rows` counts them. `fixed` holds, by key, the rows of no
-    stratum (the half that nothing is judged on). `n` is the number of prompts judged, `n_units` the
-    number of independent clusters, each the smallest over the rows involved; `share` is the part
-    of all rows that is judged.
+    stratum (the half that nothing is judged on). `clusters` are those of each row by key, joined
+    where they hold one prompt. `n` is the number of distinct prompts judged, `n_units` the
+    number of independent clusters, each the smallest over the rows involved, `n_read` the rows that
+    enter and `n_written` these and their copies, of the task with the fewest prompts; `share` is
+    the part of all prompts that is judged. `longest` is the largest number of rows, without copies.
     """
 
     keys: Mapping[str, str]
     n_rows: Mapping[str, int]
+    longest: int
     strata: tuple[Stratum, ...]
+    clusters: Mapping[str, np.ndarray]
     n: int
+    n_read: int
+    n_written: int
     n_units: int
     share: float
 
     def resamples(self, count: int, seed: int) -> Iterator[Weights]:
         """`count` resamples in blocks, as (block, rows) weights by task."""
         generators = [generator_of(seed, stratum) for stratum in self.strata]
-        block = max(1, BLOCK_ENTRIES // max(1, *self.n_rows.values()))
+        block = max(1, BLOCK_ENTRIES // max(1, self.longest))
         for start in range(0, count, block):
             size = min(block, count - start)
             weights = {key: np.ones((size, rows)) for key, rows in self.n_rows.items()}
@@ -144,68 +167,89 @@ class Design:
 
 def generator_of(seed: int, stratum: Stratum) -> np.random.Generator:
     """What draws the clusters of a stratum."""
-    return np.random.default_rng([seed, *_words(stratum.key + stratum.name)])
+    return np.random.default_rng([seed, *_words(_seeding(stratum.key) + stratum.name)])
 
 
 def design_of(node: Scalar, tasks: Mapping[str, TaskData], *, by_rows: bool = False) -> Design:
     """The design of a quantity; `by_rows` ignores clusters (for each prompt's share)."""
-    used: dict[str, dict[tuple[str, Half | Slice | None], TaskData]] = {}
+    used: dict[str, dict[Aggregate, None]] = {}
     keys: dict[str, str] = {}
-    data: dict[str, TaskData] = {}
     for aggregate in aggregates(node):
         key = row_key(tasks[aggregate.task])
         keys[aggregate.task] = key
-        data.setdefault(key, tasks[aggregate.task])
-        own = _half_key(tasks[aggregate.task]), aggregate.part
-        used.setdefault(key, {})[own] = tasks[aggregate.task]
+        used.setdefault(key, {})[aggregate] = None
+    data = {key: tasks[next(iter(found)).task] for key, found in used.items()}
     strata: list[Stratum] = []
-    judged: list[tuple[int, int, float]] = []
-    for key, parts in used.items():
-        found, rows = _strata(key, data[key], parts, by_rows)
-        strata += found
-        total = data[key].n_rows
-        judged.append((rows, sum(s.n_units for s in found), rows / total))
+    clusters: dict[str, np.ndarray] = {}
+    judged: list[tuple[int, int, int]] = []
+    shares, units, longest = [1.0], [], 0
+    for key, found in used.items():
+        numbers = alike(found, tasks)
+        made, needed, own = _strata(key, data[key], list(found), tasks, numbers, by_rows)
+        clusters[key] = own
+        strata += made
+        units.append(sum(stratum.n_units for stratum in made))
+        whole = _any([part_mask(tasks[a.task], None) for a in found])
+        longest = max(longest, int(whole.sum()))
+        n = different(numbers, needed)
+        written = int(_any([_inside(tasks[a.task], a.part) for a in found]).sum())
+        judged.append((n, int(needed.sum()), written))
+        shares.append(n / max(1, different(numbers, whole)))
+    n, read, written = min(judged, default=(0, 0, 0))
     return Design(
         keys=keys,
         n_rows={key: d.n_rows for key, d in data.items()},
+        longest=longest,
         strata=tuple(strata),
-        n=min((rows for rows, _, _ in judged), default=0),
-        n_units=min((units for _, units, _ in judged), default=0),
-        share=min((share for _, _, share in judged), default=1.0),
+        clusters=clusters,
+        n=n,
+        n_read=read,
+        n_written=written,
+        n_units=min(units, default=0),
+        share=min(shares),
     )
+
+
+def _any(masks: Sequence[np.ndarray]) -> np.ndarray:
+    return np.asarray(np.any(masks, axis=0))
 
 
 def _strata(
     key: str,
     data: TaskData,
-    parts: Mapping[tuple[str, Half | Slice | None], TaskData],
+    found: Sequence[Aggregate],
+    tasks: Mapping[str, TaskData],
+    numbers: np.ndarray | None,
     by_rows: bool,
-) -> tuple[list[Stratum], int]:
-    """The strata of one set of rows and the number of rows that enter the quantity.
+) -> tuple[list[Stratum], np.ndarray, np.ndarray]:
+    """The strata of one set of rows, the rows that enter (rows,) bool, and the clusters of all.
 
-    `parts` of tasks that share these rows, each with a task that has it.
+    `found` are the aggregates of tasks that share these rows, `numbers` as `alike` gives them.
     """
+    parts = {(_half_key(tasks[a.task]), a.part): tasks[a.task] for a in found}
     ordered = sorted(
         ((part, name) for name, part in parts if part is not None),
         key=lambda found: (_order(found[0]), found[1]),
     )
-    masks = [part_mask(parts[name, part], part) for part, name in ordered]
+    masks = [_inside(parts[name, part], part) for part, name in ordered]
+    needed = _any([part_mask(tasks[a.task], a.part) for a in found])
     whole = any(part is None for _, part in parts) or not masks
-    needed = np.ones(data.n_rows, bool) if whole else np.any(masks, axis=0)
-    cells = np.stack([*masks, needed]).T  # (rows, parts + 1)
-    clusters = np.arange(data.n_rows) if by_rows else data.clusters
-    crossed = None if by_rows else data.crossed
+    entering = np.ones(data.n_rows, bool) if whole else _any(masks)
+    cells = np.stack([*masks, entering]).T  # (rows, parts + 1)
+    clusters, crossed = np.arange(data.n_rows), None
+    if not by_rows:
+        clusters, crossed = clusters_of(data, numbers)
     strata = []
     for cell in np.unique(cells[needed], axis=0):
-        inside = (cells == cell).all(axis=1)
-        found, numbers = np.unique(clusters[inside], return_inverse=True)
+        inside = (cells == cell).all(axis=1) & needed
+        found_in, places = np.unique(clusters[inside], return_inverse=True)
         unit = np.full(data.n_rows, -1)
-        unit[inside] = numbers
+        unit[inside] = places
         name = "".join("01"[int(bit)] for bit in cell)
         table = Table(clusters[inside], crossed[inside]) if crossed is not None else None
-        units = table.units if table is not None else len(found)
+        units = table.units if table is not None else len(found_in)
         strata.append(Stratum(key=key, name=name, unit=unit, n_units=units, table=table))
-    return strata, int(needed.sum())
+    return strata, needed, clusters
 
 
 def _order(part: Half | Slice) -> tuple[int, str, str]:

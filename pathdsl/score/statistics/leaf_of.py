@@ -169,7 +169,7 @@ class Leaves:
             counted: set[tuple[str, int]] = set()
             for aggregate in aggregates(below):
                 x = self.evaluator.mask(aggregate) & (self.evaluator.vector(aggregate) != 0)
-                clusters = self.evaluator.session.tasks[aggregate.task].clusters[x]
+                clusters = design.clusters[design.keys[aggregate.task]][x]
                 counted |= {(aggregate.task, int(c)) for c in np.unique(clusters)}
             if not is_constant(below):
                 found.append(len(counted))
@@ -207,7 +207,7 @@ def _crosses(design: Design) -> bool:
 
 def _alone(design: Design) -> bool:
     """Whether every prompt is a unit of its own and all are of one kind."""
-    return len(design.strata) == 1 and design.n == design.n_units
+    return len(design.strata) == 1 and design.n_read == design.n_units
 
 
 def _around(node: Scalar, evaluator: Evaluator) -> Scalar | None:

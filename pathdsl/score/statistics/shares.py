@@ -1,9 +1,10 @@
 r"""Intervals of counts: shares of prompts, where a bootstrap of few hits or misses says too little.
 
-- A share of independent prompts has the exact interval of Clopper and Pearson (Biometrika 26:404,
-  1934). So has a share *among* some prompts, k of those m that a condition selects: given m, k is
-  binomial (agreement among the prompts that the model gets wrong). Two accuracies of which one
-  has no hit beside the other's in this sample are no such share: their quotient may be above 1.
+- A share of independent prompts, each counted once, has the exact interval of Clopper and Pearson
+  (Biometrika 26:404, 1934). So has a share *among* some prompts, k of those m that a condition
+  selects: given m, k is binomial (agreement among the prompts that the model gets wrong). Two
+  accuracies of which one has no hit beside the other's in this sample are no such share: their
+  quotient may be above 1.
 - A share that is 0 or 1 in every one of n clusters has that of 0 or n of n: a cluster holds nothing
   but hits with a probability of at most the share itself. Of crossed rows n is the largest number
   of cells of which no two share a cluster.
@@ -15,6 +16,7 @@ r"""Intervals of counts: shares of prompts, where a bootstrap of few hits or mis
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -34,6 +36,7 @@ from pathdsl.score.quantity import (
     remade,
     row_metrics,
 )  # fmt: skip
+from pathdsl.score.statistics.alike import alike, clusters_of
 from pathdsl.score.statistics.crossed import Table
 from pathdsl.score.statistics.evaluate import Evaluator
 
@@ -54,7 +57,7 @@ def hits(node: Scalar, evaluator: Evaluator) -> tuple[int, int] | None:
     """Hits and their number of trials where a quantity is a share with an exact interval."""
     match node:
         case Aggregate():
-            return _counted(node, evaluator, evaluator.mask(node))
+            return _counted(node, evaluator, evaluator.mask(node), [node])
         case Op(op="/", args=(Aggregate() as above, Aggregate() as below)):
             among = evaluator.mask(below)
             alike = above.task == below.task and above.part == below.part
@@ -63,7 +66,7 @@ def hits(node: Scalar, evaluator: Evaluator) -> tuple[int, int] | None:
             if _binary(below, evaluator, among) is None:
                 return None
             among = among & (evaluator.vector(below) == 1.0)
-            return _counted(above, evaluator, among) if among.any() else None
+            return _counted(above, evaluator, among, [above, below]) if among.any() else None
         case _:
             return None
 
@@ -83,15 +86,20 @@ def _binary(node: Aggregate, evaluator: Evaluator, inside: np.ndarray) -> np.nda
     return x if counts and np.isin(x, (0.0, 1.0)).all() else None
 
 
-def _counted(node: Aggregate, evaluator: Evaluator, inside: np.ndarray) -> tuple[int, int] | None:
+def _counted(
+    node: Aggregate, evaluator: Evaluator, inside: np.ndarray, read: Sequence[Aggregate]
+) -> tuple[int, int] | None:
+    """Hits and trials on some rows, where these are as many as independent units; `read`: all that
+    the share is made of."""
     x = _binary(node, evaluator, inside)
     if x is None or not len(x):
         return None
-    data = evaluator.session.tasks[node.task]
-    if data.crossed is not None:
-        n = Table(data.clusters[inside], data.crossed[inside]).units
+    tasks = evaluator.session.tasks
+    clusters, crossed = clusters_of(tasks[node.task], alike(read, tasks))
+    if crossed is not None:
+        n = Table(clusters[inside], crossed[inside]).units
     else:
-        n = len(np.unique(data.clusters[inside]))
+        n = len(np.unique(clusters[inside]))
     if n == len(x):
         return int(x.sum()), n
     return (int(x[0]) * n, n) if np.ptp(x) == 0 else None

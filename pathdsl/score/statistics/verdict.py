@@ -26,9 +26,8 @@ from dataclasses import dataclass, replace
 from math import ceil, isfinite
 from typing import assert_never
 
-from scipy.special import ndtr, ndtri, stdtrit
-
 from pathdsl.lang.signatures.relations import RELATIONS, Asks
+from pathdsl.score.remarks import DOUBT
 from pathdsl.score.results import Verdict
 from pathdsl.score.statistics.ends import Interval
 
@@ -115,7 +114,7 @@ def in_doubt(rule: Rule, interval: Interval) -> str:
     if taken_as_it_is is decide(rule, interval) and not both:
         return ""
     what = "an end of the interval" if interval.low < interval.high else "the estimate"
-    return f"{what} is nearer to the threshold than rounding may move it, {rule.tolerance:.2g}"
+    return f"{what} is {DOUBT}, {rule.tolerance:.2g}"
 
 
 def smallest(rule: Rule, estimate: float, p_value: Callable[[float], float]) -> float:
@@ -246,6 +245,8 @@ def settle(
     N = n (w / d)^2 (1 + z(power) / z)^2. With `units` independent clusters z is Student's
     quantile, which falls as they become more.
     """
+    from scipy.special import ndtr, ndtri, stdtrit  # who reads results needs no scipy
+
     if not interval.known or n == 0:
         return None
     distances = [abs(estimate - bound) - rule.tolerance for bound in rule.bounds]

@@ -1,35 +1,35 @@
 "use strict";
 // Extras alone: without this script everything is there to be read.
+for (const drawn of document.querySelectorAll(".drawn")) {
+  const told = drawn.querySelector(".told");
+  const units = drawn.querySelectorAll(".unit");
+  const edges = drawn.querySelectorAll(".circuit .edge");
+  const still = told.textContent;
+  told.hidden = false;
+  const show = (unit) => {
+    told.classList.add("live");
+    told.textContent = unit.querySelector("title").textContent.replace(/\n/g, " · ");
+    for (const edge of edges) {
+      edge.classList.toggle("dim", !edge.dataset.ends.split(" ").includes(unit.dataset.unit));
+    }
+  };
+  // Back to the unit that has the keyboard, if one has.
+  const rest = () => {
+    const active = document.activeElement;
+    if (active && active.matches(".unit") && drawn.contains(active)) return show(active);
+    told.classList.remove("live");
+    told.textContent = still;
+    for (const edge of edges) edge.classList.remove("dim");
+  };
+  for (const unit of units) {
+    unit.addEventListener("mouseenter", () => show(unit));
+    unit.addEventListener("focus", () => show(unit));
+    unit.addEventListener("mouseleave", rest);
+    unit.addEventListener("blur", () => setTimeout(rest));
+  }
+}
 for (const file of document.querySelectorAll(".file")) {
   const tools = file.querySelector(".tools");
-  const told = file.querySelector(".told");
-  const units = file.querySelectorAll(".unit");
-  if (told) {
-    const still = told.textContent;
-    const edges = file.querySelectorAll(".circuit .edge");
-    told.hidden = false;
-    const show = (unit) => {
-      told.classList.add("live");
-      told.textContent = unit.querySelector("title").textContent.replace(/\n/g, " · ");
-      for (const edge of edges) {
-        edge.classList.toggle("dim", !edge.dataset.ends.split(" ").includes(unit.dataset.unit));
-      }
-    };
-    // Back to the unit that has the keyboard, if one has.
-    const rest = () => {
-      const active = document.activeElement;
-      if (active && active.matches(".unit") && file.contains(active)) return show(active);
-      told.classList.remove("live");
-      told.textContent = still;
-      for (const edge of edges) edge.classList.remove("dim");
-    };
-    for (const unit of units) {
-      unit.addEventListener("mouseenter", () => show(unit));
-      unit.addEventListener("focus", () => show(unit));
-      unit.addEventListener("mouseleave", rest);
-      unit.addEventListener("blur", () => setTimeout(rest));
-    }
-  }
   if (!tools) continue;
   tools.hidden = false;
   const choice = tools.querySelector("select");
