@@ -102,7 +102,7 @@ class _Check:
         """The outcome of a file without faults on its page; raises PathdslError."""
         from pathdsl.checking.claimed import claimed_sets
         from pathdsl.checking.floor import at_floor
-        from pathdsl.checking.interventions import check_interventions
+        from pathdsl.checking.interventions import check_interventions, without_frozen
         from pathdsl.checking.methodology import methodology
         from pathdsl.checking.norms import beside, other_modes
         from pathdsl.checking.presence import check_presence
@@ -142,6 +142,8 @@ class _Check:
         proofs.add_null_pairs(session)
         sessions = [session]
         modes = other_modes(planner.specs, judgement, options.both_norms)
+        modes, left_out = without_frozen(modes, session.asked)
+        self.faults += left_out
         if modes and not proofs.faults:
             other = session.with_norms(modes)
             other.model_proofs += proofs.of_modes(modes, other)

@@ -1,12 +1,14 @@
 """Means of an intervened model: what has to be run before a mean over its runs can be taken.
 
 A mean stands for each component's value over many prompts. Of the model that an intervention makes
-these values are no plain run's, so a plan of its own computes them on every row.
+these values are no plain run's, so a plan of its own computes them on every row. A constant that is
+no mean has such a plan for the null pair, in which the reference run's values stand in its place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from pathdsl.graph.model.components import HEAD, Layout
 from pathdsl.graph.paths.pathset import Pos
@@ -52,13 +54,15 @@ def mean_plan(
     whose: tuple[str, Layout, MaskTable, Callable[[Pos], int], Sequence[str]],
     bounds: tuple[int, int],
 ) -> MeanPlan:
-    """The plan of the runs behind a mean; `wanted` are kinds and layers of the values averaged.
+    """The plan of the runs behind a constant; `wanted` are kinds and layers of the values averaged.
 
     `whose`: task, layout, masks, positions and names of the rows. `bounds`: states and steps.
     """
     task, layout, masks, position, names = whose
-    column = TreatedSpec(kind="paired", column=spec.column)
-    run = RunSpec(task=task, kind="treated", treated=column, blocks=blocks)
+    run = RunSpec(task=task, kind="reference", blocks=blocks)
+    if spec.how.averaged:
+        column = TreatedSpec(kind="paired", column=spec.column)
+        run = replace(run, kind="treated", treated=column)
     treated = treated_of([run])
     table = CopyTable(
         layout, masks, [one.how.constant for one in treated],
@@ -102,7 +106,7 @@ def mean_plan(
         steps=tuple(table.steps), need=tuple(needs), outputs=(), plain_need=plain,
         position_masks={}, means=means_of(sides, plain, whose, bounds),
     )  # fmt: skip
-    return MeanPlan(plan=plan, column=treated_index(source), values=values)
+    return MeanPlan(plan=plan, values=values)
 
 
 def means_of(
@@ -111,7 +115,7 @@ def means_of(
     whose: tuple[str, Layout, MaskTable, Callable[[Pos], int], Sequence[str]],
     bounds: tuple[int, int],
 ) -> dict[int, MeanPlan]:
-    """The plans behind the means of a plan that stand under something."""
+    """The plans behind the constants of a plan that stand under something."""
     found = {}
     for number, blocks in sides.under.items():
         source = treated_source(number)

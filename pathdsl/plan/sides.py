@@ -109,7 +109,7 @@ class Sides:
         self.table = table
         self.specs = list(specs)
         self.under: dict[int, tuple[Block, ...]] = {}
-        """Means that stand under something, by number."""
+        """Constants that stand under something, by number."""
         self._numbers: dict[tuple[TreatedSpec, tuple[Block, ...]], int] = {
             (spec, ()): number for number, spec in enumerate(self.specs)
         }
@@ -144,8 +144,8 @@ class Sides:
         return treated_source(self.number(run.treated, run.treated_blocks))
 
     def number(self, spec: TreatedSpec, blocks: tuple[Block, ...] = ()) -> int:
-        """The number of a treated value; a mean under blocks has one of its own."""
-        key = spec, blocks if spec.how.averaged else ()
+        """The number of a treated value; a constant under blocks has one of its own."""
+        key = spec, blocks if spec.how.constant else ()
         if key not in self._numbers:
             self._numbers[key] = number = len(self.specs)
             self.specs.append(spec)

@@ -422,7 +422,7 @@ class Plan:
     together), and in the reference run of scales that frozen norms take, kind in `SCALES`.
     `position_masks`: masks of the positions that measures name. `frozen`: whether the norms of
     mixed copies have the reference run's scales (a task's `layernorm`). `means`: by the number of
-    a treated value, the plan behind a mean of intervened runs.
+    a constant, the plan of the intervened runs behind it.
     """
 
     task: str
@@ -455,10 +455,8 @@ class Plan:
 class MeanPlan:
     """The runs of an intervened model over which a mean is taken.
 
-    `column`: the number of the treated value that is the mean's column. `values`: by kind and layer
-    where the values to average come from, of heads one blend each.
+    `values`: by kind and layer where the values to average come from, of heads one blend each.
     """
 
     plan: Plan
-    column: int
     values: Mapping[tuple[str, int], tuple[Blend, ...]]

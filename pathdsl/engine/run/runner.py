@@ -21,8 +21,8 @@ from pathdsl.engine.run.measure import measure_outputs
 from pathdsl.engine.run.parts import Part, Parts
 from pathdsl.engine.run.plain import PlainValues
 from pathdsl.engine.run.sites import Sites
-from pathdsl.engine.run.treated import SOURCES, Rows, SourceValues, mean_of
-from pathdsl.engine.run.under import pattern_masks, plain_wants, values_under
+from pathdsl.engine.run.treated import Rows, SourceValues
+from pathdsl.engine.run.under import pattern_masks, plain_wants, source_of
 from pathdsl.plan.liveness import DEFAULT_MEMORY, Cost, cost, schedule
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.steps import REFERENCE, PlainResid, Plan, treated_source
@@ -155,16 +155,9 @@ class _Execution:
         for number, spec in enumerate(self.plan.treated):
             source = treated_source(number)
             want = self.wanted[source]
-            if number in self.plan.means:
-                mean = self.plan.means[number]
-                values = values_under(self.rows, mean, self.settings.null_pair)
-                if not self.settings.null_pair:
-                    values = mean_of(self.rows, spec, want, values)
-                found[source] = values
-            elif self.settings.null_pair:
-                found[source] = self.rows.of_column(self.task.reference, want)
-            else:
-                found[source] = SOURCES[spec.kind](self.rows, number, spec, want)
+            found[source] = source_of(
+                self.rows, self.plan, number, spec, want, self.settings.null_pair
+            )
         return found
 
     def _batch(

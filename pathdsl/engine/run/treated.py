@@ -24,7 +24,7 @@ from pathdsl.plan.steps import PLAIN_KINDS
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
 
-__all__ = ["SOURCES", "Rows", "SourceValues", "mean_of"]
+__all__ = ["SOURCES", "Rows", "SourceValues", "Want", "mean_of"]
 
 Want = Mapping[Key, int]
 """The values that a plan reads of a source, with the masks of tokens at which it does."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from pathdsl.engine.run.execute import BatchExecution
 from pathdsl.engine.run.plain import Key, PlainValues
 from pathdsl.engine.run.sites import Sites
-from pathdsl.engine.run.treated import SOURCES, Rows, SourceValues, mean_of
+from pathdsl.engine.run.treated import SOURCES, Rows, SourceValues, Want, mean_of
 from pathdsl.graph.model.components import HEAD
 from pathdsl.plan.liveness import Schedule, schedule
 from pathdsl.plan.masks import TRUE
@@ -23,8 +23,9 @@ from pathdsl.plan.steps import (
     Plan,
     treated_source,
 )
+from pathdsl.plan.treated import TreatedSpec
 
-__all__ = ["pattern_masks", "plain_wants", "values_under"]
+__all__ = ["pattern_masks", "plain_wants", "source_of"]
 
 
 def plain_wants(plan: Plan) -> dict[int, dict[Key, int]]:
@@ -55,6 +56,20 @@ def pattern_masks(plan: Plan) -> dict[int, int]:
     return found
 
 
+def source_of(
+    rows: Rows, plan: Plan, number: int, spec: TreatedSpec, want: Want, null_pair: bool
+) -> SourceValues:
+    """Where the values of a plan's treated value come from; `null_pair`: the reference's own."""
+    mean = plan.means.get(number)
+    if null_pair and mean is not None:
+        return values_under(rows, mean, null_pair)
+    if null_pair:
+        return rows.of_column(rows.task.reference, want)
+    if mean is not None and spec.how.averaged:
+        return mean_of(rows, spec, want, values_under(rows, mean, null_pair))
+    return SOURCES[spec.kind](rows, number, spec, want)
+
+
 def values_under(rows: Rows, mean: MeanPlan, null_pair: bool) -> SourceValues:
     """The values of each batch at every token; `null_pair`: of the reference prompt."""
     plan, rows = mean.plan, replace(rows, parts=None)
@@ -65,14 +80,7 @@ def values_under(rows: Rows, mean: MeanPlan, null_pair: bool) -> SourceValues:
     sources = {REFERENCE: rows.of_column(rows.task.reference, wanted[REFERENCE])}
     for number, spec in enumerate(plan.treated):
         source = treated_source(number)
-        want = wanted[source]
-        if number in plan.means:
-            inner = values_under(rows, plan.means[number], null_pair)
-            sources[source] = inner if null_pair else mean_of(rows, spec, want, inner)
-        elif null_pair:
-            sources[source] = rows.of_column(rows.task.reference, want)
-        else:
-            sources[source] = SOURCES[spec.kind](rows, number, spec, want)
+        sources[source] = source_of(rows, plan, number, spec, wanted[source], null_pair)
     patterns = pattern_masks(plan)
 
     def values(sites: Sites, draw: int) -> PlainValues:

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.kinds import REQUIRED, Kind, Parameter, Signature, first
+from pathdsl.lang.walk import walk
 
-__all__ = ["PATTERNS", "VECTOR", "names_value", "values_of"]
+__all__ = ["PATTERNS", "VECTOR", "names_value", "values_of", "vectors_in"]
 
 PATTERNS: Mapping[str, str] = {
     "uniform": "uniform(S1, S2)",
@@ -26,6 +27,19 @@ VECTOR = Signature(
     example='vector("v.safetensors", key: "direction", scale: 4.0)',
 )
 """A vector as wide as the residual stream, in a safetensors file."""
+
+
+def vectors_in(node: ast.Node) -> Iterator[tuple[str, ast.Call]]:
+    """The vectors that actions below a node add, each with the path of its file as written."""
+    for action in walk(node):
+        if isinstance(action, ast.Action) and action.verb == "add":
+            for call in walk(action):
+                if isinstance(call, ast.Call) and call.name == VECTOR.name:
+                    for argument in call.arguments:
+                        if argument.keyword in ("", "path") and isinstance(
+                            argument.value, ast.String
+                        ):
+                            yield argument.value.value, call
 
 
 def names_value(value: ast.Node | None, groups: Collection[str]) -> bool:
@@ -47,7 +61,7 @@ def values_of(action: ast.Action, groups: Collection[str]) -> Iterator[ast.Node]
                     pending.append(inner)
                 case ast.Binary(left=left, right=right):
                     pending += [right, left]
-                case ast.Call(name="vector") | ast.Number():
+                case ast.Call(name=VECTOR.name) | ast.Number():
                     pass
                 case value:
                     yield value
