@@ -99,6 +99,7 @@ ALLOWED: Mapping[str, tuple[str, str]] = {
     "pathdsl.checking.breaking.claims": ("verdict", "a claim that expects to be refuted"),
     "pathdsl.report": ("verdict node path set", "words of the JSON object that is shown"),
     "pathdsl.plan.masks": ("relation", "the direction in which positions are shifted"),
+    "pathdsl.checking.doctor": ("measure", "modules whose class is called a norm"),
     "pathdsl.strictjson": ("format", "a token of JSON"),
 }
 

@@ -16,7 +16,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.reach import reach
 from pathdsl.lang.serving import metrics_read
 from pathdsl.lang.signatures.kinds import UNITS
-from pathdsl.lang.signatures.measures import MEASURES
+from pathdsl.lang.signatures.measures import MEASURES, columns_in
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import walk
 from pathdsl.score.faults import warning
@@ -80,13 +80,12 @@ def _treated_means(session: EngineSession) -> dict[str, float]:
 def _columns(metric: ast.MetricDecl) -> list[str]:
     """The answer columns of a metric."""
     return [
-        argument.value.name
+        column.name
         for node in walk(metric.expression)
         if isinstance(node, ast.Call)
         and node.name in MEASURES
         and UNITS[MEASURES[node.name].unit].bounded
-        for argument in node.arguments
-        if isinstance(argument.value, ast.Name)
+        for column in columns_in(node)
     ]
 
 

@@ -68,15 +68,16 @@ class Planner:
             task = self.tasks[name]
             for position in dict.fromkeys(m.position for _, m in wanted if m.column == "next"):
                 next_tokens(task, Pos.parse(position))  # raises PD347 where nothing follows
-            single = (m for _, m in wanted if m.column and not m.record.vocabulary)
-            for column in dict.fromkeys(m.column for m in single):
-                _vet_single(task, column)
+            single = [m for _, m in wanted if m.column and not m.record.vocabulary]
+            for column, kind in dict.fromkeys((m.column, m.kind) for m in single):
+                _vet_single(task, column, kind)
             found += build_plans(
                 self.shape,
                 name,
                 task.valid,
                 position_mask(task),
                 wanted,
+                own=self.specs[name].treated,
                 frozen=self.specs[name].frozen,
                 max_states=self.limits.max_states,
                 max_copies=self.limits.max_copies,
@@ -85,14 +86,14 @@ class Planner:
         return found
 
 
-def _vet_single(task: TaskData, column: str) -> None:
-    """Raise PD350 where `logit` is asked of a column with several tokens on some row."""
+def _vet_single(task: TaskData, column: str, kind: str) -> None:
+    """Raise PD350 where a measure of one token is asked of a column with several on some row."""
     counts = [len(ids) for ids in task.answers.get(column, ())]
     several = [row for row, count in enumerate(counts) if count > 1]
     if several:
         others = f", nor have {len(several) - 1} others" if len(several) > 1 else ""
         message = (
             f"task `{task.name}`: row `{task.row_ids[several[0]]}` has {counts[several[0]]} "
-            f"tokens in `{column}`, not one{others}, and `logit` is of one token"
+            f"tokens in `{column}`, not one{others}, and `{kind}` is of one token"
         )
         raise DataError(Diagnostic(code="PD350", message=message, help=f"logprob({column})"))

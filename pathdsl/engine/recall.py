@@ -176,8 +176,8 @@ class Recall:
 
     def _of(self, task: str) -> TaskKeys:
         if task not in self._tasks:
-            layernorm = self.planner.specs[task].layernorm
-            self._tasks[task] = TaskKeys(self._setting, self.planner.tasks[task], layernorm)
+            spec, rows = self.planner.specs[task], self.planner.tasks[task]
+            self._tasks[task] = TaskKeys(self._setting, rows, spec.layernorm, spec.treated)
         return self._tasks[task]
 
     def _keys(self, requests: Sequence[Request]) -> dict[Request, str]:
@@ -298,5 +298,7 @@ def _read_all(text: str) -> list[Proof] | None:
 def _label(measure: Measure) -> str:
     if measure.of_head:
         return f"attention {measure.query} to {measure.key}"
+    if measure.record.reads == "copy":
+        return f"{measure.kind} at {', '.join(measure.of)}"
     column = f"({measure.column})" if measure.column else ""
     return f"{measure.kind}{column} @{measure.position}"

@@ -30,6 +30,7 @@ from pathdsl.graph.resolve.targets import targets_of
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import resolve_options
+from pathdsl.lang.signatures.measures import nodes_in
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children, strip, walk
 from pathdsl.limits import MOVES, STATES
@@ -157,6 +158,8 @@ class _Checker:
                 yield from self.options(options)
             case ast.AttentionArgs(head=head):
                 yield head
+            case ast.Call() if any(nodes_in(node)):
+                yield from nodes_in(node)
             case ast.Subscript(member=member):
                 yield member
             case _:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import DATA_FILES, TASK_FIELDS, literal
-from pathdsl.lang.signatures.measures import MEASURES
+from pathdsl.lang.signatures.measures import columns_in
 from pathdsl.lang.signatures.scores import DISSIMILARITIES, SCORES, Dissimilarity, Form
 from pathdsl.lang.walk import strip, walk
 
@@ -157,11 +157,11 @@ def _named(node: ast.Node) -> bool:
 def answer_columns(metric: ast.MetricDecl) -> list[ast.Name]:
     """The columns that a metric's measures read, `next` left out."""
     return [
-        argument.value
+        column
         for node in walk(metric.expression)
-        if isinstance(node, ast.Call) and node.name in MEASURES
-        for argument in node.arguments
-        if isinstance(argument.value, ast.Name) and argument.value.name != "next"
+        if isinstance(node, ast.Call)
+        for column in columns_in(node)
+        if column.name != "next"
     ]
 
 

@@ -69,6 +69,7 @@ class _Inference:
         self.metrics: dict[str, Typed] = {}
         self.lets: dict[str, Typed] = {}
         self.open: set[str] = set()
+        self.measuring = False  # inside a metric, where a call is of a measure
 
     def units(self) -> dict[str, Unit]:
         """Infer everything; faults are collected on the way."""
@@ -94,7 +95,9 @@ class _Inference:
         """What a metric gives for one run, per prompt."""
         if name not in self.metrics:
             declaration = self.program.metrics[name]
+            self.measuring = True
             typed = self.infer(declaration.expression)
+            self.measuring = False
             if typed.known and typed.level == "constant":
                 self._constant(declaration.expression, "metric")
             typed = self._declared(declaration.unit, typed, declaration.expression)
@@ -286,7 +289,8 @@ class _Inference:
                 return OPEN
 
     def _call(self, call: ast.Call, name: str) -> Typed:
-        if name in MEASURES:
+        known = name in self.program.metrics and not self.measuring
+        if name in MEASURES and (MEASURES[name].reserved or not known):
             return Typed(unit=MEASURES[name].unit, level="prompt")
         if name in self.program.metrics:
             return self.metric(name)

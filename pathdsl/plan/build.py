@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -30,10 +31,12 @@ from pathdsl.plan.steps import (
     Plan,
     ValueCopy,
     treated_index,
+    treated_source,
 )
 from pathdsl.plan.table import MAX_COPIES, CopyTable, pattern_copy
 from pathdsl.plan.treated import TreatedSpec
 from pathdsl.plan.under import Under
+from pathdsl.plan.writes import copy_read, treated_beside, write_read
 
 PositionMask = Callable[[Pos], np.ndarray]
 """A position to its (rows, pos) mask; raises DataError where a row has no such position."""
@@ -46,6 +49,7 @@ def build_plans(
     position: PositionMask,
     requests: Iterable[tuple[RunSpec, Measure]],
     *,
+    own: TreatedSpec | None = None,
     frozen: bool = False,
     max_states: int = MAX_STATES,
     max_copies: int = MAX_COPIES,
@@ -56,6 +60,7 @@ def build_plans(
     Args:
         valid: (rows, pos) bool, where real tokens stand.
         requests: runs whose `treated` is already the task's own where they named none.
+        own: the task's own treated value, for measures that compare with the treated run.
         frozen: whether norms of mixed copies have the reference run's scales.
         names: of the rows, for messages.
 
@@ -64,7 +69,7 @@ def build_plans(
             what actions cannot do (PD225, PD227, PD231, PD232).
     """
     return tuple(
-        _build_one(shape, task, valid, position, runs, frozen, max_states, max_copies, names)
+        _build_one(shape, task, valid, position, runs, own, frozen, max_states, max_copies, names)
         for runs in runs_by_plan(requests)
     )
 
@@ -93,6 +98,7 @@ def _build_one(
     valid: np.ndarray,
     position: PositionMask,
     runs: Mapping[RunSpec, list[Measure]],
+    own: TreatedSpec | None,
     frozen: bool,
     max_states: int,
     max_copies: int,
@@ -100,7 +106,10 @@ def _build_one(
 ) -> Plan:
     layout = Layout(shape)
     masks = MaskTable(valid)
-    treated = treated_of(runs)
+    beside = treated_beside((m for measures in runs.values() for m in measures), own, task)
+    read_of = [run.treated for run in runs if run.treats] + [beside]
+    plainly = tuple(dict.fromkeys(spec for spec in read_of if spec is not None))
+    treated = tuple(dict.fromkeys([*plainly, *treated_of(runs)]))
     known: dict[Pos, int] = {}
 
     def mask_of(pos: Pos) -> int:
@@ -131,6 +140,7 @@ def _build_one(
         return builders[run]
 
     sides = Sides(table, treated, mask_of, builder_of, row_names)
+    of_treated = treated_source(sides.number(beside)) if beside is not None else None
     outputs = []
     wanted: dict[int, int] = {}
     names: dict[str, int] = {}
@@ -139,20 +149,36 @@ def _build_one(
         builder = builder_of(run)
         final = builder.logits()
         read = FALSE
-        attention = []
+        attention, written, copied = [], [], []
         for measure in measures:
+            for place in measure.places:
+                names[place] = mask_of(Pos.parse(place))
+            if measure.record.reads == "write":
+                written.append(measure)  # once the whole of what is read is known
+            if measure.record.reads == "copy":
+                at = tuple(names[place] for place in measure.of)
+                copied.append(copy_read(table, run, builder.source, measure, at))
+                wanted[copied[-1].step] = masks.either(
+                    wanted.get(copied[-1].step, FALSE), reduce(masks.either, at)
+                )
             if measure.of_head:
-                queries = names[measure.query] = mask_of(Pos.parse(measure.query))
-                keys = names[measure.key] = mask_of(Pos.parse(measure.key))
+                queries, keys = names[measure.query], names[measure.key]
                 attention.append(_attention(table, builder, measure, queries, keys, wanted))
-                continue
-            names[measure.position] = mask_of(Pos.parse(measure.position))
-            read = masks.either(read, names[measure.position])
+            if measure.at_logits:
+                read = masks.either(read, names[measure.position])
         mixed = masks.both(masks.both(final.kept, final.cut), read) if frozen else FALSE
         mixed_step = builder.logits(frozen=True).step if mixed != FALSE else -1
         all_frozen = masks.either(all_frozen, mixed)
         for step, mask in ((final.step, masks.without(read, mixed)), (mixed_step, mixed)):
             if mask != FALSE:
+                wanted[step] = masks.either(wanted.get(step, FALSE), mask)
+        writes = []
+        for measure in written:
+            where = names[measure.position]
+            ends = masks.both(masks.both(final.kept, final.cut), where) if frozen else FALSE
+            source = {"": None, "reference": REFERENCE}.get(measure.run, of_treated)
+            writes.append(write_read(table, builder, measure, where, ends, source))
+            for step, mask in (*writes[-1].parts, *writes[-1].beside):
                 wanted[step] = masks.either(wanted.get(step, FALSE), mask)
         if any(measure.record.reads == "reference" for measure in measures):
             plain = table.add(PlainResid(stage=2 * shape.n_layers, source=REFERENCE))
@@ -164,6 +190,8 @@ def _build_one(
                 positions=read,
                 measures=tuple(measures),
                 attention=tuple(attention),
+                writes=tuple(writes),
+                copies=tuple(copied),
                 kept=masks.both(final.kept, read),
                 cut=masks.both(final.cut, read),
                 frozen=mixed_step,

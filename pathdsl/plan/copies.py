@@ -32,6 +32,7 @@ from pathdsl.plan.acts import IN, at_stage
 from pathdsl.plan.masks import FALSE, TRUE
 from pathdsl.plan.sides import Side, joined, not_executed, put, within
 from pathdsl.plan.steps import (
+    NOTHING,
     REFERENCE,
     AttentionResid,
     Blend,
@@ -40,6 +41,7 @@ from pathdsl.plan.steps import (
     InputResid,
     JoinResid,
     MlpCopy,
+    MlpResid,
     Place,
     PlainResid,
     Step,
@@ -111,6 +113,17 @@ class RunBuilder:
                 "name the whole MLP in that run",
             )  # fmt: skip
         return self._read(self.layout.mlp(place.layer), between.free)[0]
+
+    def direct_blend(self, layer: int, head: int) -> Blend:
+        """The same of a head, or of `input`, by the layer -1."""
+        return self.read(IN if layer < 0 else Place(HEAD.name, layer, head))
+
+    def direct_mlp(self, layer: int) -> MlpResid:
+        """What the copy of an MLP that goes straight to `logits` writes, its neurons with it."""
+        between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
+        blends = tuple(self._read(u, between.free)[0] for u in self.layout.parts_of_mlp(layer))
+        groups = self.layout.neurons.get(layer, ())
+        return self.table.mlp_resid(2 * layer + 2, layer, NOTHING, blends, groups)
 
     # ---------------------------------------------------------------------------------------------
 

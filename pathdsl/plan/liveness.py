@@ -21,6 +21,7 @@ from pathdsl.plan.steps import (
     REFERENCE,
     AttentionResid,
     HeadCopy,
+    HeadsWrite,
     HiddenCopy,
     InputResid,
     JoinResid,
@@ -29,6 +30,7 @@ from pathdsl.plan.steps import (
     PlainResid,
     Plan,
     ValueCopy,
+    ends_of,
     parts_of,
     treated_index,
 )
@@ -86,6 +88,7 @@ def schedule(plan: Plan) -> Schedule:
                 if read >= 0:
                     for part, _ in parts_of(plan.steps, read):
                         last[part] = end
+        last |= dict.fromkeys(ends_of(output), end)
         for attention in output.attention:
             for source, _ in attention.blend:
                 if source >= 0:
@@ -149,6 +152,9 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
             case AttentionResid() as written:
                 if plain_write(written, plan.need[number], masks) is None:
                     macs += here * d * heads * dh
+            case HeadsWrite(heads=chosen, beside=beside):
+                # With a norm behind them: all heads for its scale, then the chosen and none alone.
+                macs += here * d * dh * (3 * heads if beside else len(chosen))
             case HeadCopy(layer=layer, head=head, query=query, keys=keys, values=values):
                 by_layer[layer] += 1
                 need = plan.need[number]
@@ -181,6 +187,8 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
         by_slot[slot] = by_slot.get(slot, 0) + macs
     columns = s.d_vocab if vocab_columns is None else vocab_columns
     readout = sum(tokens[o.positions] for o in plan.outputs) * d * columns
+    for copy in (copy for o in plan.outputs for copy in o.copies):  # OV and the whole vocabulary
+        readout += tokens[plan.need[copy.step]] * d * (2 * dh + s.d_vocab)
     sources = {
         step.source for step in (plan.steps[i] for i in plan.alive) if isinstance(step, PlainResid)
     }

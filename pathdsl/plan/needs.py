@@ -11,11 +11,13 @@ from typing import assert_never
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.steps import (
+    NOTHING,
     REFERENCE,
     ActedHeadCopy,
     AttentionResid,
     Blend,
     HeadCopy,
+    HeadsWrite,
     HiddenCopy,
     InputResid,
     JoinResid,
@@ -79,10 +81,14 @@ def back_masks(
                     for blend in heads:
                         want_blend(blend, here, "head", layer)
             case MlpResid(layer=layer, previous=previous, blend=blend, neurons=neurons):
-                want(previous, here)
+                if previous != NOTHING:
+                    want(previous, here)
                 want_blend(blend, here, "hidden" if neurons else "mlp", layer)
                 for _, apart in neurons:
                     want_blend(apart, here, "hidden", layer)
+            case HeadsWrite(layer=layer, blends=blends, beside=beside):
+                for blend in beside or blends:
+                    want_blend(blend, here, "head", layer)
             case ValueCopy(place=place, of=of, blend=blend, terms=terms):
                 want_blend(blend, here, of.kind, of.layer)
                 for _, added in terms:
@@ -143,7 +149,7 @@ def scale_masks(
                 for read in (query, *(number for _, number in (*keys, *values))):
                     for part, _ in parts_of(steps, read):
                         want("scale_attention", layer, need[part])
-            case AttentionResid(layer=layer, frozen=True):
+            case AttentionResid(layer=layer, frozen=True) | HeadsWrite(layer=layer, frozen=True):
                 want("scale_after_attention", layer, here)
             case HiddenCopy(layer=layer, frozen=True):
                 want("scale_mlp", layer, here)
@@ -153,7 +159,7 @@ def scale_masks(
                     want("scale_after_mlp", layer, here)
             case PlainResid() | InputResid() | MlpResid() | JoinResid() | ValueCopy():
                 pass
-            case HeadCopy() | AttentionResid() | HiddenCopy() | MlpCopy():
+            case HeadCopy() | AttentionResid() | HeadsWrite() | HiddenCopy() | MlpCopy():
                 pass  # with norms of its own
             case unknown:
                 assert_never(unknown)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from pathdsl.lang import ast
 from pathdsl.lang.signatures.measures import MEASURES, TOP_TOKEN, MeasureRecord
 
 __all__ = ["Measure"]
@@ -22,6 +23,11 @@ class Measure:
     KL(this run ‖ reference), in nats. `top_token` is the id of the best token (for agreement).
     `attention`: `head` is (layer, head), of the copy that goes straight to `logits`; summed over
     `key` positions, averaged over `query` positions.
+
+    Of measures of what nodes write, `nodes` are these nodes in one spelling without names, and
+    `ref` the same as syntax; `run` is the plain run that `cosine` compares with. `copy_score` reads
+    `head` on the tokens at the positions `of`, with ranks up to `top`, and with the sign of what
+    the head writes turned where it is `negated`.
     """
 
     kind: str
@@ -30,6 +36,12 @@ class Measure:
     head: tuple[int, int] | None = None
     query: str = ""
     key: str = ""
+    nodes: str = ""
+    ref: ast.NodeRef | None = field(default=None, compare=False, repr=False)
+    run: str = ""
+    of: tuple[str, ...] = ()
+    top: int = 0
+    negated: bool = False
 
     @property
     def record(self) -> MeasureRecord:
@@ -40,3 +52,26 @@ class Measure:
     def of_head(self) -> bool:
         """Whether an attention pattern is read, and not the logits at `position`."""
         return self.record.reads == "head"
+
+    @property
+    def at_logits(self) -> bool:
+        """Whether the logits at `position`, or the norm before them, are read."""
+        return self.record.reads in ("answer", "reference", "nothing") or self.record.scaled
+
+    @property
+    def may_lack(self) -> bool:
+        """Whether it has no value in some runs: a constant has no attention pattern, a write of 0
+        has no direction, and a run of several inputs no prompt to copy from."""
+        return self.record.reads in ("head", "copy") or bool(self.run)
+
+    @property
+    def at_position(self) -> bool:
+        """Whether it is read where the metric reads, and not where its arguments say."""
+        return self.record.reads not in ("head", "copy")
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The positions that it reads, by name."""
+        if self.record.reads == "head":
+            return (self.query, self.key)
+        return self.of if self.record.reads == "copy" else (self.position,)

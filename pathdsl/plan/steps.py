@@ -23,6 +23,8 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.treated import TreatedSpec
 
+NOTHING = -1
+"""In the place of the step before: what a component writes, without the stream behind it."""
 REFERENCE = -1
 """Source number of the reference run; treated value k is `treated_source(k)`, copies are ≥ 0."""
 
@@ -179,7 +181,7 @@ class AttentionResid(Resid):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MlpResid(Resid):
-    """`previous` plus one MLP's output, blended.
+    """`previous` plus one MLP's output, blended; the output alone where `previous` is NOTHING.
 
     With `neurons`, groups of hidden units that come from elsewhere than the rest of the MLP, all
     blends are of hidden values and the output projection is applied to what they make up together.
@@ -194,7 +196,38 @@ class MlpResid(Resid):
     @property
     def reads(self) -> tuple[int, ...]:
         """Numbers of the steps that it reads."""
-        return (self.previous, *copies_in(self.blend, *(apart for _, apart in self.neurons)))
+        before = () if self.previous == NOTHING else (self.previous,)
+        return (*before, *copies_in(self.blend, *(apart for _, apart in self.neurons)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadsWrite(StepFacts):
+    """What some heads of one layer add to the residual stream, summed, without the output bias.
+
+    `heads` are their numbers, `blends` where each value comes from. Where a norm follows attention
+    it is that of the sum of all heads as the reader has them: `beside` are the blends of all heads,
+    and empty without such a norm. `frozen`: that norm has the reference run's scale.
+    """
+
+    layer: int
+    heads: tuple[int, ...]
+    blends: tuple[Blend, ...]
+    beside: tuple[Blend, ...] = ()
+    frozen: bool = False
+
+    @property
+    def slot(self) -> float:
+        """Where the heads' layer has been run."""
+        return 2.0 * self.layer + 1
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Numbers of the steps that it reads."""
+        return (*copies_in(*(self.beside or self.blends)),)
+
+    def width(self, shape: ModelShape) -> int:
+        """The stream's."""
+        return shape.d_model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -368,6 +401,7 @@ Step = (
     | InputResid
     | AttentionResid
     | MlpResid
+    | HeadsWrite
     | HeadCopy
     | MlpCopy
     | HiddenCopy
@@ -392,6 +426,37 @@ class AttentionRead:
     keys: int
 
 
+Parts = tuple[tuple[int, int], ...]
+"""(step, mask) pairs that are summed: at each token those whose mask has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteRead:
+    """What the nodes of one measure write at `positions`, in this run and in a plain run beside it.
+
+    `beside` is empty where nothing is compared.
+    """
+
+    measure: Measure
+    positions: int
+    parts: Parts
+    beside: Parts = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyRead:
+    """The stream from which a head would copy: that of a plain run on the prompts of `column`.
+
+    `column` is "" for the reference prompts.
+    `step`: the stream after the first layer; `positions`: a mask for each place of the measure.
+    """
+
+    measure: Measure
+    step: int
+    column: str
+    positions: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """One run's logits: final residual step, positions read, what is measured there.
@@ -406,10 +471,18 @@ class Output:
     positions: int
     measures: tuple[Measure, ...]
     attention: tuple[AttentionRead, ...] = ()
+    writes: tuple[WriteRead, ...] = ()
+    copies: tuple[CopyRead, ...] = ()
     kept: int = 0
     cut: int = 0
     frozen: int = -1
     frozen_at: int = 0
+
+
+def ends_of(output: Output) -> tuple[int, ...]:
+    """The steps that measures of components read when the run is over, and not its logits."""
+    written = (step for one in output.writes for step, _ in (*one.parts, *one.beside))
+    return (*written, *(one.step for one in output.copies))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -143,8 +143,8 @@ class Beside:
                 for text, other in self.others.items():
                     missing = self._missing(of_set, other, text)
                     new = {run for run, _ in missing} - runs
-                    if len(new) > spare or any(m.of_head and r.treats for r, m in missing):
-                        continue  # a constant has no attention pattern
+                    if len(new) > spare or any(m.may_lack and r.treats for r, m in missing):
+                        continue  # no value there would end the check
                     spare -= len(new)
                     runs |= new
                     added = [(self._asked.get(run, run), measure) for run, measure in missing]

@@ -24,7 +24,9 @@ import numpy as np
 import sympy
 
 from pathdsl.lang import ast
-from pathdsl.lang.signatures.measures import MEASURES
+from pathdsl.lang.signatures.calls import resolve_arguments
+from pathdsl.lang.signatures.measures import MEASURES, MeasureRecord, nodes_in
+from pathdsl.lang.spelling import bare_nodes, node_text
 from pathdsl.plan.readout import Measure
 from pathdsl.score.faults import fault
 
@@ -53,13 +55,18 @@ class Metric:
     @property
     def position(self) -> str:
         """The position that every measure reads, or "" where they differ."""
-        positions = {m.position for m in self.measures if not m.of_head}
+        positions = {m.position for m in self.measures if m.at_position}
         return positions.pop() if len(positions) == 1 else ""
 
     @property
     def discrete(self) -> bool:
         """True when the values are exact (ranks, hits), so that rounding does not move them."""
         return all(m.record.exact for m in self.measures)
+
+    @property
+    def of_writes(self) -> bool:
+        """Whether it is made of what components write, which has no bound that the logits have."""
+        return any(m.record.reads == "write" for m in self.measures)
 
     @property
     def latex(self) -> str:
@@ -83,28 +90,41 @@ def _function(expression: sympy.Expr, names: tuple[str, ...]) -> Callable[..., n
 
 
 def _spelling(measure: Measure) -> str:
-    if measure.of_head:
-        layer, head = measure.head or (0, 0)
-        return f"{measure.kind}(a{layer}.h{head},{measure.query}->{measure.key})"
-    return f"{measure.kind}({_inside(measure)})@{measure.position}"
+    layer, head = measure.head or (0, 0)
+    match measure.record.reads:
+        case "head":
+            return f"{measure.kind}(a{layer}.h{head},{measure.query}->{measure.key})"
+        case "copy":
+            sign = ",negated" if measure.negated else ""
+            places = ",".join(measure.of)
+            return f"{measure.kind}(a{layer}.h{head},[{places}],{measure.top}{sign})"
+        case _:
+            return f"{measure.kind}({', '.join(_inside(measure))})@{measure.position}"
 
 
-def _inside(measure: Measure) -> str:
-    """What a measure at the logits is called with."""
-    return "reference" if measure.record.reads == "reference" else measure.column
+def _inside(measure: Measure) -> tuple[str, ...]:
+    """What a measure at one position is called with."""
+    if measure.record.reads == "reference":
+        return ("reference",)
+    return tuple(part for part in (measure.nodes, measure.column, measure.run) if part)
 
 
 def _latex(measure: Measure) -> str:
     def text(value: str) -> str:
-        return r"\mathrm{" + value.replace("_", r"\_") + "}"
+        plain = value.replace("_", r"\_").replace("{", r"\{").replace("}", r"\}")
+        return r"\mathrm{" + plain + "}"
 
     kind = measure.kind.replace("_", r"\_")
+    layer, head = measure.head or (0, 0)
+    if measure.record.reads == "copy":
+        places = ", ".join(map(text, measure.of))
+        sign = "-" if measure.negated else ""
+        return rf"\operatorname{{{kind}}}_{{{sign}{layer}.{head}}}^{{{measure.top}}}({places})"
     if measure.of_head:
-        layer, head = measure.head or (0, 0)
         arrow = rf"{text(measure.query)}\to {text(measure.key)}"
         return rf"\operatorname{{{kind}}}_{{{layer}.{head}}}({arrow})"
     at = "" if measure.position == "END" else rf"_{{@{text(measure.position)}}}"
-    return rf"\operatorname{{{kind}}}{at}({text(_inside(measure))})"
+    return rf"\operatorname{{{kind}}}{at}({', '.join(map(text, _inside(measure)))})"
 
 
 def atom(measure: Measure) -> Metric:
@@ -203,6 +223,8 @@ class _Builder:
         values = [a.value for a in expr.arguments]
         at = position_text(expr.at or self.decl.at)
         record = MEASURES.get(expr.name)
+        if record is not None and record.reads in ("write", "copy"):
+            return self.measure(self.of_nodes(record, expr, at))
         match record.reads if record is not None else "", values:
             case "answer", [ast.Name(name=column)]:
                 return self.measure(Measure(kind=expr.name, column=column, position=at))
@@ -215,27 +237,48 @@ class _Builder:
             return functions[expr.name](*(self.build(v) for v in values))
         raise fault("PD423", f"`{expr.name}` cannot stand in a metric", expr)
 
+    def of_nodes(self, record: MeasureRecord, expr: ast.Call, at: str) -> Measure:
+        given = resolve_arguments(record, expr.arguments)
+        ref = next(nodes_in(expr))
+        if record.reads == "copy":
+            return Measure(
+                kind=record.name,
+                head=self.head(ref, record),
+                of=tuple(position_text(one) for one in given["of"]),  # type: ignore[attr-defined]
+                top=given.integer("top"),
+                negated=bool(given["negated"]),
+            )
+        bare, run = bare_nodes(ref, self.groups), given.get("run")
+        return Measure(
+            kind=record.name,
+            column=str(given.get("answer", "")),
+            position=at,
+            nodes=node_text(bare),
+            ref=bare,
+            run=run.which if isinstance(run, ast.PlainRun) else "",
+        )
+
     def of_head(self, kind: str, args: ast.AttentionArgs) -> Measure:
         return Measure(
             kind=kind,
-            head=self.head(args.head),
+            head=self.head(args.head, MEASURES[kind]),
             query=position_text(args.query),
             key=position_text(args.key),
         )
 
-    def head(self, node: ast.NodeRef) -> tuple[int, int]:
+    def head(self, node: ast.NodeRef, record: MeasureRecord) -> tuple[int, int]:
         match node:
             case ast.HeadRef(layer=layer, head=head):
                 ends = (*layer.ranges, *head.ranges)
                 if len(ends) == 2 and all(first == last for first, last in ends):
                     return ends[0][0], ends[1][0]
             case ast.NodeSet(members=(only,), excluded=()):
-                return self.head(only)
+                return self.head(only, record)
             case ast.Name(name=name) if name in self.groups:
-                return self.head(self.groups[name].nodes)
+                return self.head(self.groups[name].nodes, record)
         raise fault(
             "PD430",
-            "`attention` measures one head",
+            f"`{record.name}` measures one head",
             node,
-            help="name a single head, `attention(a9.h9, END -> IO)`",
+            help=f"name a single head, `{record.example}`",
         )

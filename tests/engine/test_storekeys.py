@@ -67,6 +67,14 @@ def test_every_run_and_measure_has_a_key_of_its_own() -> None:
     measures += [replace(LOGIT, position="A"), replace(LOGIT, position="[1]")]
     measures += [Measure(kind="attention", head=(0, h), query="END", key=k) for h in (0, 1)
                  for k in "AS"]  # fmt: skip
+    heads = [Measure(kind="norm", nodes="a0.h0"), Measure(kind="norm", nodes="m0")]
+    heads += [Measure(kind="dla", nodes="m0", column=column) for column in ("t3", "t4")]
+    heads += [Measure(kind="norm", nodes="m0", position="A")]
+    heads += [Measure(kind="cosine", nodes="m0", run=run) for run in ("reference", "treated")]
+    copied = Measure(kind="copy_score", head=(0, 1), of=("A",), top=5)
+    heads += [copied, replace(copied, head=(1, 1)), replace(copied, of=("A", "S"))]
+    heads += [replace(copied, top=3), replace(copied, negated=True)]
+    measures += heads
     keys = [key(run, measure) for run in runs for measure in measures]
     assert None not in keys and len(set(keys)) == len(runs) * len(measures)
 
@@ -181,6 +189,21 @@ def test_the_place_of_a_measure_enters_the_key() -> None:
     mass = Measure(kind="attention", head=(1, 0), query="END", key="S")
     assert key(REFERENCE, mass) != key(REFERENCE, mass, shifted("S"))
     assert key(REFERENCE, mass) == key(REFERENCE, mass, ANSWER)
+
+
+def test_what_a_measure_of_components_reads_enters_the_key() -> None:
+    beside = Measure(kind="cosine", nodes="m0", run="treated")
+
+    def found(own: TreatedSpec, task: TaskData = TASK, measure: Measure = beside) -> str | None:
+        return TaskKeys("s", task, "recompute", own).value(REFERENCE, measure)
+
+    other = replace(TASK, prompts={**TASK.prompts, "other": TASK.prompts["other"] + 1})
+    assert len({found(PAIRED), found(MEAN), found(ZERO), found(PAIRED, other)}) == 4
+    alone = replace(beside, run="reference")
+    assert found(PAIRED, TASK, alone) == found(ZERO, other, alone)
+    copies = Measure(kind="copy_score", head=(0, 1), of=("S",), top=5)
+    assert key(REFERENCE, copies) != key(REFERENCE, copies, shifted("S"))
+    assert key(REFERENCE, copies) == key(REFERENCE, copies, shifted("A"))
 
 
 def test_setting_and_norm_enter_every_key() -> None:

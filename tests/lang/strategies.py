@@ -108,6 +108,7 @@ _ALL_SCORES = st.one_of(
     ),
     st.tuples(PATHS, PATHS).map(lambda d: f"overlap({d[0]}, {d[1]}, over: node)"),
     RUNS.map("accuracy({}, answer: io)".format),
+    st.tuples(RUNS, RUNS).map(lambda d: f"broken({d[0]}, {d[1]}, answer: io)"),
     PATHS.map("chance(faithfulness({}), among: 100, seed: 0)".format),
 )
 SCORES = st.deferred(lambda: _ALL_SCORES)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pathdsl.checking.breaking.claims import program_changes
-from pathdsl.engine.run import measure
+from pathdsl.engine.run import measure, written
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program, load_program
 from pathdsl.lang.rules.sample import HEAD, METRIC
@@ -65,6 +65,7 @@ SWAY: dict[str, Any] = {
     "controls": "walks",
     "searches": "never",
     "order": Order(asks="below", less="narrower", more="wider"),
+    "reserved": True,
 }
 
 
@@ -221,7 +222,7 @@ def test_its_formula_is_written() -> None:
 def test_a_made_up_measure_of_the_logits_alone_is_lowered(monkeypatch: pytest.MonkeyPatch) -> None:
     entropy = MeasureRecord(
         name="entropy", example="entropy()", reads="nothing", unit="nats", values="reals",
-        vocabulary=True, varied=False, range=SHARE,
+        vocabulary=True, scaled=False, varied=False, reserved=True, range=SHARE,
     )  # fmt: skip
     for table in (MEASURES, readout._RECORDS):
         monkeypatch.setitem(table, "entropy", entropy)
@@ -238,7 +239,9 @@ def test_a_made_up_measure_of_the_logits_alone_is_lowered(monkeypatch: pytest.Mo
 def test_every_score_has_all_its_places() -> None:
     grammar = tables.folder().joinpath(tables.GRAMMAR).read_text(encoding="utf-8")
     named = re.search(r"^SCORE\.\d+: /\(([a-z|]+)\)", grammar, re.MULTILINE)
-    assert named is not None and set(named[1].split("|")) == set(SCORES) == set(lower.LOWERED)
+    words = {name for name, score in SCORES.items() if score.reserved}
+    assert named is not None and set(named[1].split("|")) == words
+    assert set(lower.LOWERED) == set(SCORES)
     docs = (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
     headings = " ".join(re.findall(r"^## (.*)$", docs, re.MULTILINE))
     for name, record in SCORES.items():
@@ -259,8 +262,11 @@ def test_every_form_has_a_function() -> None:
     assert set(completeness._FAMILIES) == set(KNOCKOUTS)
     assert set(CORRECTIONS) == {name for name, method in METHODS.items() if method.strictness}
     assert set(pvalues._TESTS) == set(P_VALUES)
-    at_logits = {name for name, one in MEASURES.items() if one.reads != "head"} | {TOP_TOKEN.name}
-    assert set(measure._OF_ANSWERS) | set(measure._OF_PAIRS) == at_logits
+    apart = ("head", "write", "copy")
+    at_logits = {name for name, one in MEASURES.items() if one.reads not in apart}
+    assert set(measure._OF_ANSWERS) | set(measure._OF_PAIRS) == at_logits | {TOP_TOKEN.name}
+    of_writes = {name for name, one in MEASURES.items() if one.reads == "write" and not one.scaled}
+    assert set(written.OF_WRITES) | set(written.OF_PAIRS) == of_writes
 
 
 @pytest.mark.parametrize(

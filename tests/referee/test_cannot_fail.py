@@ -384,4 +384,6 @@ def test_every_report_says_it(tmp_path: Path) -> None:
         ("full", "main", True),
     ]
     said = ClaimContent(claim, made["files"][0], 1e-4).remarks[0]
-    assert said.startswith("main := none gives 0, full gives ") and "(satisfies it)" in said
+    assert (
+        said.startswith("in place of main: none gives 0, full gives ") and "(satisfies it)" in said
+    )

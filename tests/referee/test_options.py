@@ -80,10 +80,11 @@ def pairs() -> Iterator[Pair]:
         "minimality": "minimality(main",
         "effect": "effect(main",
         "accuracy": "accuracy(keep(main)",
+        "broken": "broken(reference, treat(main)",
         "chance": "chance(effect(part), among: 9, by: walks",
     }
     for name, call in calls.items():
-        for option, a, b in _common(call, ", answer: io" if name == "accuracy" else ""):
+        for option, a, b in _common(call, ", answer: io" if SCORES[name].of == "run" else ""):
             yield Pair(name, option, a, b)
     for record, option, call, a, b in (
         ("faithfulness", "as", "faithfulness(main, metric: LD, {})", "as: ratio", "as: gap"),
@@ -120,6 +121,9 @@ def pairs() -> Iterator[Pair]:
         ("effect", "as", "effect(main, metric: LD{})", "", ", as: rms"),
         ("accuracy", "answer", "accuracy(keep(main), answer: {}, task: ioi)", "io", "s"),
         ("accuracy", "scope", "accuracy(treated, answer: io, task: ioi{})", "", ", scope: part"),
+        ("broken", "answer", "broken(reference, treat(main), answer: {}, task: ioi)", "io", "s"),
+        ("broken", "scope", "broken(reference, treated, answer: io, task: ioi{})",
+         "", ", scope: part"),
         ("overlap", "over", "overlap(main, part{})", "", ", over: edge"),
         ("overlap", "as", "overlap(main, within(movers){})", "", ", as: of_second"),
         ("chance", "metric", "chance(effect(part, metric: LD), among: 3{})", "", ", metric: PR"),

@@ -33,7 +33,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import torch
 from torch import Tensor
 
-from pathdsl.engine.adapters.norms import Noted, Scales
+from pathdsl.engine.adapters.norms import Given, Noted, Scales
 from pathdsl.errors import Diagnostic, EngineError
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Slot
@@ -214,6 +214,16 @@ class Adapter(Protocol):
 
     def unembed_columns(self, normed: Tensor, ids: Tensor) -> Tensor:
         """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
+        ...
+
+    def final_norm_part(self, written: Tensor, scales: Given) -> Tensor:
+        """What a part of the last stream adds to the normed one, (..., d) -> (..., d) in float64:
+        centred where the norm centres, with the given scale and the gain, without the bias."""
+        ...
+
+    def unembed_part(self, normed: Tensor, ids: Tensor) -> Tensor:
+        """What a part of the normed stream adds to the logits of chosen tokens, (n, d) in float64
+        with ids (n, c) -> (n, c): before any cap, without the bias of the unembedding."""
         ...
 
     def decomposed_forward(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:

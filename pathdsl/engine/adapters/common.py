@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pathdsl.engine.adapters.base import Adapter, check_weights, layers, visible
-from pathdsl.engine.adapters.norms import Scales, apply
+from pathdsl.engine.adapters.norms import Given, Scales, apply, linear_part
 from pathdsl.graph.model.shape import ModelShape
 
 __all__ = ["CausalAdapter", "bias_of", "scaled_bias"]
@@ -170,6 +170,17 @@ class CausalAdapter(Adapter):
         ids = ids.to(weight.device)
         logits = torch.matmul(normed, weight[ids].transpose(-1, -2))
         return self._capped(logits if bias is None else logits + bias[ids].unsqueeze(1))
+
+    def final_norm_part(self, written: Tensor, scales: Given) -> Tensor:
+        """What a part of the last stream adds to the normed one, (..., d) -> (..., d)."""
+        if self.final is None:
+            return written.double()
+        return linear_part(self.final, written, scales.scales["scale_final"])
+
+    def unembed_part(self, normed: Tensor, ids: Tensor) -> Tensor:
+        """What it adds to the logits of chosen tokens, (n, d) with ids (n, c) -> (n, c)."""
+        weight = self.head.weight
+        return torch.einsum("nd,ncd->nc", normed, weight[ids.to(weight.device)].double())
 
     def _capped(self, logits: Tensor) -> Tensor:
         """Logits as the model gives them out."""

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Given", "Noted", "Scales", "apply", "scale_of"]
+__all__ = ["Given", "Noted", "Scales", "apply", "linear_part", "scale_of"]
 
 # Classes of `transformers` by name, which adapters have verified: importing each takes its time.
 _OLMO_LAYER_NORM = "OlmoLayerNorm"
@@ -104,6 +104,23 @@ def _with_scale(module: nn.Module, x: Tensor, scale: Tensor) -> Tensor:
     if _is(module, _GAIN_BEFORE_ROUNDING):
         return (weight * out).to(x.dtype)
     return weight * out.to(x.dtype)
+
+
+def linear_part(module: nn.Module, x: Tensor, scale: Tensor) -> Tensor:
+    """The norm with a given scale (..., 1) as a linear map: what x adds to its output, in float64.
+
+    (x - mean(x)) * scale * gain of a LayerNorm, x * scale * gain of an RMSNorm; no bias. Sums over
+    the parts of a stream are the norm of the stream but for the bias.
+    """
+    out = x.double()
+    if _is_layer_norm(module):
+        out = out - out.mean(-1, keepdim=True)
+    out = out * scale.double()
+    weight = getattr(module, "weight", None)
+    if weight is None:
+        return out
+    assert isinstance(weight, Tensor)
+    return out * (1.0 + weight.double() if _counts_from_one(module) else weight.double())
 
 
 def _widened(module: nn.Module, x: Tensor) -> Tensor:

@@ -154,6 +154,12 @@ class OptAdapter(BlockAdapter):
         """Logits of chosen tokens, (rows, n, d) with ids (rows, c) -> (rows, n, c)."""
         return super().unembed_columns(self._projected(normed), ids)
 
+    def unembed_part(self, normed: Tensor, ids: Tensor) -> Tensor:
+        """What a part of the normed stream adds to logits, (n, d) with ids (n, c) -> (n, c)."""
+        if self._out_of is not None:  # a linear map without bias
+            normed = normed @ self._out_of.weight.double().mT
+        return super().unembed_part(normed, ids)
+
     def _projected(self, normed: Tensor) -> Tensor:
         return normed if self._out_of is None else self._out_of(normed)
 

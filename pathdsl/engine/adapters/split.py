@@ -26,8 +26,8 @@ __all__ = ["Places", "SplitAdapter", "places_of", "split"]
 
 Move = Callable[[Tensor, torch.device], Tensor]
 
-_AT_THE_NORM = ("final_norm",)
-_AT_THE_OUTPUT = ("unembed", "unembed_columns")
+_AT_THE_NORM = ("final_norm", "final_norm_part")
+_AT_THE_OUTPUT = ("unembed", "unembed_columns", "unembed_part")
 # These see the whole model, whose own hooks move values; or only what they are given.
 _ANYWHERE = ("embed", "embedding_std", "plain_forward", "final_stream", "softmax", "mix", "scaling")
 _BY_PARTS = "decomposed_forward"

@@ -15,6 +15,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import answer_columns, serving
 from pathdsl.lang.signatures.interventions import values_of
+from pathdsl.lang.signatures.measures import columns_in
 from pathdsl.lang.walk import walk
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec, treated_spec
@@ -67,8 +68,7 @@ def read_elsewhere(program: Program) -> set[str]:
             if isinstance(node, ast.Call):
                 at = node.at or metric.at
                 at_end = at is None or (at.name == "END" and not at.offset)
-                names = (a.value for a in node.arguments if isinstance(a.value, ast.Name))
-                somewhere[at_end] |= {one.name for one in names}
+                somewhere[at_end] |= {column.name for column in columns_in(node)}
     return somewhere[False] - somewhere[True] - set(answers_of_scores(program))
 
 

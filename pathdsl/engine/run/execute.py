@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
-from pathdsl.engine.adapters.norms import Given
+from pathdsl.engine.adapters.norms import Given, Noted
 from pathdsl.engine.run.attention import HeadGroup, attend_group, group_heads
 from pathdsl.engine.run.plain import PlainValues, with_bias
 from pathdsl.engine.run.projections import CHUNK_TOKENS, Projected, portions, project_all
@@ -22,11 +22,13 @@ from pathdsl.plan.liveness import Schedule, reads_of
 from pathdsl.plan.masks import TRUE
 from pathdsl.plan.needs import plain_write
 from pathdsl.plan.steps import (
+    NOTHING,
     REFERENCE,
     ActedHeadCopy,
     AttentionResid,
     Blend,
     HeadCopy,
+    HeadsWrite,
     HiddenCopy,
     InputResid,
     JoinResid,
@@ -95,6 +97,8 @@ class BatchExecution:
         for group in self._by_norm(kinds[AttentionResid]):
             self._attention_resids(group)
         self._mlp_resids(kinds[MlpResid])
+        for number in kinds[HeadsWrite]:
+            self._heads_write(number)
         for group in self._by_norm([*kinds[HeadCopy], *kinds[ActedHeadCopy]]):
             self._heads(group)
         for group in self._by_norm(kinds[MlpCopy]):
@@ -209,9 +213,9 @@ class BatchExecution:
             else:
                 summed.append(number)
         for batch in portions(summed, lambda n: self.sites.count(self.plan.need[n])):
-            mixed = [self._mixed_heads(number) for number in batch]
             step = self.plan.steps[batch[0]]
             assert isinstance(step, AttentionResid)
+            mixed = [self._mixed_heads_of(number) for number in batch]
             scales = self._frozen(["scale_after_attention"], batch)
             written = self.adapter.attention_write(step.layer, torch.cat(mixed), scales)
             pieces = written.split([len(z) for z in mixed])
@@ -220,42 +224,74 @@ class BatchExecution:
                 assert isinstance(previous, AttentionResid)
                 self.values[number] = self.at(previous.previous, self.plan.need[number]) + piece
 
-    def _mixed_heads(self, number: int) -> Tensor:
-        """(tokens, n_heads, d_head): every head of the layer from the source its blend names."""
+    def _heads_write(self, number: int) -> None:
+        """What some heads of a layer write together, without the output bias."""
         step, need = self.plan.steps[number], self.plan.need[number]
+        assert isinstance(step, HeadsWrite)
+        layer = step.layer
+        if not step.beside:
+            z = self._mixed_heads(layer, step.heads, step.blends, need)
+            self.values[number] = self.adapter.write(layer, z, step.heads)
+            return
+        # The norm of all heads' sum: with its scale given it is linear, up to what it adds to 0.
+        every = self._mixed_heads(layer, range(self.plan.shape.n_heads), step.beside, need)
+        if step.frozen:
+            scales = self.scales(["scale_after_attention"], layer, [need])
+        else:
+            noted = Noted()
+            self.adapter.attention_write(layer, every, noted)
+            scales = Given(scales=noted.found)
+        chosen = torch.zeros_like(every)
+        heads = list(step.heads)
+        chosen[:, heads] = every[:, heads]
+        written = self.adapter.attention_write(layer, chosen, scales)
+        self.values[number] = written - self.adapter.attention_write(
+            layer, torch.zeros_like(every), scales
+        )
+
+    def _mixed_heads_of(self, number: int) -> Tensor:
+        """(tokens, n_heads, d_head): every head of a residual step's layer."""
+        step = self.plan.steps[number]
         assert isinstance(step, AttentionResid)
-        whole: dict[int, list[int]] = defaultdict(list)
+        numbers = range(len(step.heads))
+        return self._mixed_heads(step.layer, numbers, step.heads, self.plan.need[number])
+
+    def _mixed_heads(
+        self, layer: int, numbers: Sequence[int], blends: Sequence[Blend], need: int
+    ) -> Tensor:
+        """(tokens, heads, d_head): heads of a layer, each from the source that its blend names."""
+        whole: dict[int, list[int]] = defaultdict(list)  # by source, places among `numbers`
         rest: list[tuple[int, Blend]] = []
-        for head, blend in enumerate(step.heads):
+        for place, blend in enumerate(blends):
             parts = tuple(
                 (source, mask)
                 for source, mask in blend
                 if self.sites.count(self.masks.both(mask, need))
             )
             if len(parts) == 1 and parts[0][0] < 0:
-                whole[parts[0][0]].append(head)
+                whole[parts[0][0]].append(place)
             else:
-                rest.append((head, parts))
+                rest.append((place, parts))
         shape = self.plan.shape
-        if len(whole) == 1 and not rest:
+        if len(whole) == 1 and not rest and len(numbers) == shape.n_heads:
             source = next(iter(whole))
-            return self.sources[source].at(("head", step.layer), need, self.sites)
+            return self.sources[source].at(("head", layer), need, self.sites)
         out = torch.empty(
-            (self.sites.count(need), shape.n_heads, shape.d_head),
+            (self.sites.count(need), len(numbers), shape.d_head),
             dtype=self.adapter.dtype,
             device=self.adapter.device,
         )
-        for source, heads in whole.items():
-            values = self.sources[source].at(("head", step.layer), need, self.sites)
-            out[:, heads] = values[:, heads]
-        for head, blend in rest:
+        for source, places in whole.items():
+            values = self.sources[source].at(("head", layer), need, self.sites)
+            out[:, places] = values[:, [numbers[place] for place in places]]
+        for place, blend in rest:
 
-            def value(source: int, mask: int, head: int = head) -> Tensor:
+            def value(source: int, mask: int, head: int = numbers[place]) -> Tensor:
                 if source >= 0:
                     return self.at(source, mask)
-                return self.sources[source].at(("head", step.layer), mask, self.sites)[:, head]
+                return self.sources[source].at(("head", layer), mask, self.sites)[:, head]
 
-            out[:, head] = self._blend(blend, need, value)
+            out[:, place] = self._blend(blend, need, value)
         return out
 
     def _mlp_resids(self, numbers: Sequence[int]) -> None:
@@ -273,7 +309,8 @@ class BatchExecution:
         step, need = self.plan.steps[number], self.plan.need[number]
         assert isinstance(step, MlpResid)
         out = self._blend(step.blend, need, lambda s, m: self._source(s, "mlp", step.layer, m))
-        self.values[number] = self.at(step.previous, need) + out
+        before = step.previous != NOTHING
+        self.values[number] = self.at(step.previous, need) + out if before else out
 
     def _split_mlp_resids(self, numbers: Sequence[int]) -> None:
         """Residual steps after an MLP whose neurons come from several sources."""
@@ -291,7 +328,9 @@ class BatchExecution:
             for number, piece in zip(batch, pieces, strict=True):
                 step = self.plan.steps[number]
                 assert isinstance(step, MlpResid)
-                self.values[number] = self.at(step.previous, self.plan.need[number]) + piece
+                if step.previous != NOTHING:
+                    piece = self.at(step.previous, self.plan.need[number]) + piece
+                self.values[number] = piece
 
     def _mixed_hidden(self, number: int) -> Tensor:
         """(tokens, d_mlp + 1): the rest of an MLP, and groups of neurons from other sources."""

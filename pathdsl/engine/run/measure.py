@@ -1,7 +1,8 @@
 """Measures at the logits: from a run's final residual stream to one number per prompt.
 
 `logit`, `prob`, `logprob`, `rank`, `top1`, KL in both directions, the id of the best token, and
-attention mass; see `pathdsl.plan.readout.Measure`. Only the vocabulary columns that are asked for
+attention mass; see `pathdsl.plan.readout.Measure`, and `pathdsl.engine.run.written` for measures of
+what a component writes. Only the vocabulary columns that are asked for
 are computed when nothing normalises over the vocabulary. Normalisers are summed in float64.
 
 Ties count against: a token that shares the highest logit with another has rank 2. The rank of a
@@ -22,8 +23,8 @@ from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.run.execute import BatchExecution
 from pathdsl.engine.run.sites import Sites
+from pathdsl.engine.run.written import copied, final_scales, written
 from pathdsl.graph.paths.pathset import Pos
-from pathdsl.plan.masks import FALSE
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.steps import AttentionRead, Output, Plan
 from pathdsl.plan.taskdata import TaskData
@@ -65,9 +66,23 @@ def measure_outputs(
         tick()
         for read in output.attention:
             found[number, read.measure] = _attention(plan, read, execution, sites)
-        if output.positions == FALSE:
+        for copy in output.copies:
+            found[number, copy.measure] = copied(plan, task, adapter, execution, sites, copy)
+        scales = None
+        if any(write.measure.record.scaled for write in output.writes):
+            scales = final_scales(plan, adapter, execution, sites, output)
+        for write in output.writes:
+            measure, rows = write.measure, sites.rows_of(write.positions)
+            answers: Sequence[tuple[int, ...]] = ()
+            if measure.column:
+                positions = sites.positions_of(write.positions)
+                answers = token_answers(task, measure, rows + sites.start, positions)
+            given = scales if measure.record.scaled else None
+            values = written(adapter, execution, sites, write, output, given, answers)
+            found[number, measure] = _mean_by_row(values, rows, sites.stop - sites.start)
+        measures = [m for m in output.measures if m.at_logits and not m.record.scaled]
+        if not measures:
             continue
-        measures = [m for m in output.measures if not m.of_head]
         tokens = _token_values(
             plan, task, adapter, execution, sites, output, measures, reference_final
         )

@@ -69,9 +69,10 @@ def plan_cost(plan: Plan, itemsize: int) -> Cost:
 
 def vocab_columns(plan: Plan) -> int | None:
     """Vocabulary columns that a plan's measures read; None when some read all of them."""
-    if any(m.record.vocabulary for output in plan.outputs for m in output.measures):
+    read = [[m for m in output.measures if m.at_logits] for output in plan.outputs]
+    if any(m.record.vocabulary for measures in read for m in measures):
         return None
-    return max((len(output.measures) for output in plan.outputs), default=0)
+    return max(map(len, read), default=0)
 
 
 def values_of(plan: Plan) -> list[tuple[int, Measure]]:

@@ -127,12 +127,18 @@ def processor() -> str:
 
 
 class TaskKeys:
-    """The keys of one task's runs in one setting."""
+    """The keys of one task's runs in one setting.
 
-    def __init__(self, setting: str, task: TaskData, layernorm: str) -> None:
+    `own`: the task's own treated value, which measures may compare any run with.
+    """
+
+    def __init__(
+        self, setting: str, task: TaskData, layernorm: str, own: TreatedSpec | None = None
+    ) -> None:
         self.setting = setting
         self.task = task
         self.layernorm = layernorm
+        self.own = own
         self._mask = position_mask(task)
         self._known: dict[tuple[str, str], str] = {}
         self._runs: dict[RunSpec, str] = {}
@@ -141,10 +147,14 @@ class TaskKeys:
         """The key of a value."""
         if run not in self._runs:
             self._runs[run] = digest(self._bare(run), self._rows(), *self._read_by(run))
-        places = [self._place(Pos.parse(name)) for name in _places(measure)]
+        places = [self._place(Pos.parse(name)) for name in measure.places]
         column = measure.column
         answers = None if column in ("", "next") else self._array("answers", column)
-        return digest("value", self.setting, self._runs[run], measure, places, answers)
+        found = [self.setting, self._runs[run], measure, places, answers]
+        if measure.run == "treated":
+            beside = RunSpec(task="", kind="treated", treated=self.own)
+            found += [self.own, *self._read_by(beside)]
+        return digest("value", *found)
 
     def proofs(self, treated: TreatedSpec | None) -> str:
         """The key of what the model proves about itself on this task."""
@@ -203,11 +213,6 @@ class TaskKeys:
         if which not in self._known:
             self._known[which] = digest(value())
         return self._known[which]
-
-
-def _places(measure: Measure) -> tuple[str, ...]:
-    """The positions that a measure reads."""
-    return (measure.query, measure.key) if measure.of_head else (measure.position,)
 
 
 def _positions(value: object) -> Iterator[Pos]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import VALUES, check_arguments, unknown_word, wrong
+from pathdsl.lang.check.measures import check_measured_nodes
 from pathdsl.lang.check.nodes import check_nodes, check_position
 from pathdsl.lang.check.paths import PATHS, check_path
 from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
@@ -22,6 +23,7 @@ from pathdsl.lang.signatures.calls import (
     AVERAGING,
     MEASURES,
     RUN_OPTIONS,
+    SCORES,
     STATISTICS,
     Kind,
     Parameter,
@@ -86,7 +88,7 @@ def check_metric(scope: Scope, metric: ast.MetricDecl) -> Faults:
             "columns of no single task",
             help=f"known: {listed(sorted(known))}" if known else "",
         )
-    yield from _measured(scope, metric.expression)
+    yield from _measured(scope, metric.expression, metric.at)
 
 
 def _tokens(scope: Scope, task: ast.TaskDecl) -> tuple[str, ...]:
@@ -94,13 +96,15 @@ def _tokens(scope: Scope, task: ast.TaskDecl) -> tuple[str, ...]:
     return columns.tokens if columns is not None else ()
 
 
-def _measured(scope: Scope, value: ast.Node) -> Faults:
+def _measured(scope: Scope, value: ast.Node, at: ast.Position | None) -> Faults:
+    """The measures below a metric's expression, which are read at `at` unless they say where."""
     match value:
         case ast.Number() | ast.Unary() | ast.Bracket() | ast.Binary():
             for part in children(value):
-                yield from _measured(scope, part)
+                yield from _measured(scope, part, at)
         case ast.Call(name=name) if name in MEASURES:
             yield from _measure(scope, value)
+            yield from check_measured_nodes(scope, value, value.at or at)
         case ast.Call(name=name) if name in AVERAGING or name in P_VALUES:
             yield fault(
                 "PD406",
@@ -112,7 +116,7 @@ def _measured(scope: Scope, value: ast.Node) -> Faults:
         case ast.Call(name=name) if name in STATISTICS:
             yield from check_arguments(scope, STATISTICS[name], value.arguments, value.span)
             for argument in value.arguments:
-                yield from _measured(scope, argument.value)
+                yield from _measured(scope, argument.value, at)
         case ast.Call(name=name):
             known = (*MEASURES, *(n for n in STATISTICS if n not in AVERAGING))
             yield from unknown_word(name, known, value.name_span, "measure of a run")
@@ -193,7 +197,9 @@ def check_quantity(scope: Scope, value: ast.Node) -> Faults:
             for argument in value.arguments:
                 if not argument.keyword:
                     yield from check_quantity(scope, argument.value)
-        case ast.Call(name=name) if name in MEASURES:
+        case ast.Call(name=name) if name in MEASURES and (
+            MEASURES[name].reserved or not scope.program.kind(name)
+        ):
             yield fault(
                 "PD406",
                 f"`{name}` is measured in a metric, on the run that the metric gets",
@@ -250,6 +256,14 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
         kind = program.kind(call.name)
         if kind:
             yield from unknown(scope, ast.Name(span=call.name_span, name=call.name), ("metric",))
+        elif call.name in SCORES:
+            yield fault(
+                "PD113",
+                f"`{call.name}` needs two runs",
+                call.span,
+                "not two runs",
+                help=f"`{SCORES[call.name].example}`",
+            )
         elif call.name not in program.broken:
             yield fault(
                 "PD101",

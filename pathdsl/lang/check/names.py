@@ -35,9 +35,11 @@ _NODE = re.compile(r"(?:a\d+(?:h\d+)?|[mrf]\d+)\Z", re.ASCII)
 
 def is_reserved(name: str) -> str:
     """Why a name cannot be declared, or ""."""
-    if name in SCORES:
+    if name in SCORES and SCORES[name].reserved:
         return "the name of a score"
-    if any(name in table for table in (STATISTICS, P_VALUES, MEASURES, METHODS)):
+    if any(name in table for table in (STATISTICS, P_VALUES, METHODS)):
+        return "a built-in function"
+    if name in MEASURES and MEASURES[name].reserved:
         return "a built-in function"
     if name in WORDS:
         return "a word of the language"
@@ -82,10 +84,11 @@ def _mentions(program: Program, declaration: Declaration) -> Iterator[ast.Name]:
     if loop is not None:
         skip.add(id(loop.variable))
         variable = loop.variable.name
+    calls_metrics = not isinstance(declaration, ast.MetricDecl)  # what a metric calls is a measure
     for node in program.nodes(declaration):
         if isinstance(node, ast.Name) and id(node) not in skip and node.name != variable:
             yield node
-        elif isinstance(node, ast.Call) and node.name in program.metrics:
+        elif calls_metrics and isinstance(node, ast.Call) and node.name in program.metrics:
             yield ast.Name(span=node.name_span, name=node.name)
 
 

@@ -64,7 +64,9 @@ def _is_lone(metric: ast.MetricDecl) -> bool:
         for node in walk(metric.expression)
         if isinstance(node, ast.Call) and node.name in MEASURES
     }
-    return len(measured) == 1 and all(MEASURES[name].unit == "logits" for name, _ in measured)
+    return len(measured) == 1 and all(
+        MEASURES[name].unit == "logits" and MEASURES[name].reads == "answer" for name, _ in measured
+    )
 
 
 def check_averages(program: Program) -> Faults:

@@ -79,4 +79,36 @@ PROMPT_PAGES: tuple[Page, ...] = (
             "let on_b = mean(mass(treat(through(a1.h2))))",
         ),
     ),
+    Page(
+        code="PD260",
+        name="not-one-plain-run",
+        summary="A measure that reads one plain run is given a mixed one, or several.",
+        why="`copy_score` sends the stream after the first layer through a head. Where paths carry "
+        "different inputs there is not one such stream but one for each path. `cosine(NODES, "
+        "treated)` compares with one run, and a resampled value is several.",
+        repair="Read it on `reference`, or on `treated` where that is a prompt column.",
+        failing=_check(
+            "metric copies = copy_score(a1.h2, of: FIRST_B)",
+            "let share = mean(copies(treat(through(a0.h1))))",
+        ),
+        passing=_check(
+            "metric copies = copy_score(a1.h2, of: FIRST_B)",
+            "let share = mean(copies(reference))",
+        ),
+    ),
+    Page(
+        code="PD261",
+        name="nothing-has-no-direction",
+        summary="A `cosine` is asked of nodes that write 0 on some prompt.",
+        why="The angle to the zero vector is undefined, and a made-up value would enter the mean.",
+        repair="Leave these nodes out, or compare lengths with `norm(NODES)`.",
+        failing=_check(
+            "metric same = cosine(a1.h2, reference)",
+            "let alike = mean(same(treat(through(a1.h2), treated: zero)))",
+        ),
+        passing=_check(
+            "metric same = cosine(a1.h2, reference)",
+            "let alike = mean(same(treat(through(a1.h2))))",
+        ),
+    ),
 )

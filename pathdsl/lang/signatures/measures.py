@@ -5,31 +5,47 @@ Source: docs/language.md, `metric`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
-from pathdsl.lang.signatures.kinds import Kind, Signature, Unit, first, table
+from pathdsl.lang import ast
+from pathdsl.lang.signatures.kinds import (
+    REQUIRED,
+    Kind,
+    Parameter,
+    Signature,
+    Unit,
+    first,
+    table,
+)
 from pathdsl.lang.signatures.ranges import ANY, NOT_BELOW_0, SHARE, Range
 
-__all__ = ["MEASURES", "TOP_TOKEN", "MeasureRecord"]
+__all__ = ["MEASURES", "TOP_TOKEN", "MeasureRecord", "columns_in", "nodes_in", "takes_nodes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasureRecord(Signature):
     """What is known of a measure; how it is computed stands in `pathdsl.engine.run.measure`.
 
-    `reads`: the token of an `answer` column, the `reference` run beside this one, one `head`, or
-    `nothing` but the logits of this run. `values`: `reals`, `counts`, or `hits`, counts of 0 or 1.
-    `vocabulary`: whether the logits of all tokens are needed, and not those of the answer alone.
-    `varied`: whether `robustness` tries it in the place of a metric. `range`: where its values lie.
+    `reads`: the token of an `answer` column, the `reference` run beside this one, the pattern of
+    one `head`, what nodes `write` to the residual stream, what one head would `copy` from a token,
+    or `nothing` but the logits of this run. `values`: `reals`, `counts`, or `hits`, counts of 0 or
+    1. `vocabulary`: whether the logits of all tokens are needed, and not those of the answer alone.
+    `scaled`: whether the final norm of this run is applied to what is written. `varied`: whether
+    `robustness` tries it in the place of a metric. `reserved`: whether nothing else may have its
+    name; measures that came after version 0.1 leave the name free, and a metric that has it wins.
+    `range`: where its values lie.
     """
 
-    reads: Literal["answer", "reference", "head", "nothing"]
+    reads: Literal["answer", "reference", "head", "write", "copy", "nothing"]
     unit: Unit
     values: Literal["reals", "counts", "hits"]
     vocabulary: bool
+    scaled: bool
     varied: bool
+    reserved: bool
     range: Range
 
     @property
@@ -47,19 +63,27 @@ _ANSWERED: tuple[tuple[str, Unit, Literal["reals", "counts", "hits"], bool, bool
     ("rank", "none", "counts", True, False, Range(1.0, inf)),
     ("top1", "none", "hits", True, True, SHARE),
 )
+_NODE = first("node", Kind.NODES)
+_WRITTEN: tuple[tuple[str, tuple[Parameter, ...], str, Unit, bool, Range], ...] = (
+    ("dla", _ANSWER, "dla(a9.h9, io)", "logits", True, ANY),
+    ("norm", (), "norm(a9.h9)", "none", False, NOT_BELOW_0),
+    ("cosine", _RUN, "cosine(a9.h9, reference)", "none", False, Range(-1.0, 1.0)),
+)
 
 MEASURES = table(
     *(
         MeasureRecord(
             name=name, parameters=_ANSWER, example=f"{name}(io)", reads="answer", unit=unit,
-            values=values, vocabulary=vocabulary, varied=varied, range=spans,
+            values=values, vocabulary=vocabulary, scaled=False, varied=varied, reserved=True,
+            range=spans,
         )
         for name, unit, values, vocabulary, varied, spans in _ANSWERED
     ),
     *(
         MeasureRecord(
             name=name, parameters=_RUN, example=f"{name}(reference)", reads="reference",
-            unit="nats", values="reals", vocabulary=True, varied=False, range=NOT_BELOW_0,
+            unit="nats", values="reals", vocabulary=True, scaled=False, varied=False,
+            reserved=True, range=NOT_BELOW_0,
         )
         for name in ("kl", "reverse_kl")
     ),
@@ -71,7 +95,35 @@ MEASURES = table(
         unit="none",
         values="reals",
         vocabulary=False,
+        scaled=False,
         varied=False,
+        reserved=True,
+        range=SHARE,
+    ),
+    *(
+        MeasureRecord(
+            name=name, parameters=(_NODE, *others), example=example, reads="write", unit=unit,
+            values="reals", vocabulary=False, scaled=scaled, varied=False, reserved=False,
+            range=spans,
+        )
+        for name, others, example, unit, scaled, spans in _WRITTEN
+    ),
+    MeasureRecord(
+        name="copy_score",
+        parameters=(
+            first("head", Kind.NODES),
+            Parameter(name="of", kind=Kind.POSITIONS, default=REQUIRED),
+            Parameter(name="top", kind=Kind.INTEGER, default=5, least=1),
+            Parameter(name="negated", kind=Kind.BOOL, default=False),
+        ),
+        example="copy_score(a9.h9, of: [IO, S1], top: 5)",
+        reads="copy",
+        unit="none",
+        values="counts",
+        vocabulary=True,
+        scaled=False,
+        varied=False,
+        reserved=False,
         range=SHARE,
     ),
 )  # fmt: skip
@@ -84,7 +136,38 @@ TOP_TOKEN = MeasureRecord(
     unit="none",
     values="counts",
     vocabulary=True,
+    scaled=False,
     varied=False,
+    reserved=True,
     range=NOT_BELOW_0,
 )
 """The id of the most likely token, which no metric names: scores of agreement read it."""
+
+
+def takes_nodes(name: str) -> bool:
+    """Whether what is called so has nodes as its first argument."""
+    record = MEASURES.get(name)
+    return (
+        record is not None and bool(record.parameters) and record.parameters[0].kind is Kind.NODES
+    )
+
+
+def columns_in(call: ast.Call) -> Iterator[ast.Name]:
+    """The token columns that a measure is called with."""
+    yield from (v for v in _given(call, Kind.COLUMN) if isinstance(v, ast.Name))
+
+
+def nodes_in(call: ast.Call) -> Iterator[ast.NodeRef]:
+    """The nodes whose writes a measure is called with."""
+    yield from (v for v in _given(call, Kind.NODES) if isinstance(v, ast.NodeRef))
+
+
+def _given(call: ast.Call, kind: Kind) -> Iterator[ast.Node]:
+    record = MEASURES.get(call.name)
+    if record is None:
+        return
+    places = iter(record.by_place)
+    for argument in call.arguments:
+        parameter = record.parameter(argument.keyword) if argument.keyword else next(places, None)
+        if parameter is not None and parameter.kind is kind:
+            yield argument.value

@@ -113,7 +113,8 @@ class ScoreRecord(Signature):
     random path sets `chance` may compare it with: none, those with other `units`, `walks` as
     well, or a walk that extends P by an `edge`. `searches`: how often a greedy choice of knockouts
     is run. `order`: what `breaking` knows of claims about it beyond that a wider path set says
-    less; None for no more.
+    less; None for no more. `reserved`: whether nothing else may have its name; a score that came
+    after version 0.1 leaves the name free, and is known by the runs that it is called with.
     """
 
     parameters: tuple[Parameter, ...]
@@ -123,6 +124,7 @@ class ScoreRecord(Signature):
     controls: Literal["none", "units", "walks", "edge"]
     searches: Literal["never", "once", "for each unit"]
     order: Order | None
+    reserved: bool
 
     def form(self, word: str | None) -> Form:
         """The form of that name; the default without a name, or with one that is a fault."""
@@ -355,6 +357,7 @@ SCORES = table(
         controls="walks",
         searches="never",
         order=Order(asks="above", less="wider", more="narrower"),
+        reserved=True,
     ),
     ScoreRecord(
         name="completeness",
@@ -379,6 +382,7 @@ SCORES = table(
         searches="once",
         # The worst of fewer knockouts is no worse.
         order=Order(asks="below", less="fewer", more="more"),
+        reserved=True,
     ),
     ScoreRecord(
         name="minimality",
@@ -399,6 +403,7 @@ SCORES = table(
         controls="edge",
         searches="for each unit",
         order=None,
+        reserved=True,
     ),
     ScoreRecord(
         name="effect",
@@ -410,6 +415,7 @@ SCORES = table(
         controls="walks",
         searches="never",
         order=None,
+        reserved=True,
     ),
     ScoreRecord(
         name="accuracy",
@@ -425,6 +431,24 @@ SCORES = table(
         controls="none",
         searches="never",
         order=None,
+        reserved=True,
+    ),
+    ScoreRecord(
+        name="broken",
+        parameters=(
+            first("RUN", Kind.RUN),
+            first("BY", Kind.RUN),
+            *_COMMON,
+            Parameter(name="answer", kind=Kind.COLUMN, default=REQUIRED),
+        ),
+        example="broken(reference, treat(P), answer: io)",
+        of="run",
+        gives="share",
+        forms=(_counted("", _share_of),),
+        controls="none",
+        searches="never",
+        order=None,
+        reserved=False,
     ),
     ScoreRecord(
         name="overlap",
@@ -441,6 +465,7 @@ SCORES = table(
         controls="none",
         searches="never",
         order=None,
+        reserved=True,
     ),
     *(
         ScoreRecord(
@@ -453,6 +478,7 @@ SCORES = table(
             controls="none",
             searches="never",
             order=None,
+            reserved=True,
         )
         for name, rank, better, spans in _AREAS
     ),
@@ -466,6 +492,7 @@ SCORES = table(
         controls="none",
         searches="never",
         order=None,
+        reserved=True,
     ),
     ScoreRecord(
         name="chance",
@@ -477,6 +504,7 @@ SCORES = table(
         controls="none",
         searches="never",
         order=None,
+        reserved=True,
     ),
 )
 

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 from lark import Token, Tree
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
+from pathdsl.lang.signatures.measures import takes_nodes
 from pathdsl.lang.signatures.relations import RELATIONS
+from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.syntax.build_paths import Builder, Child, Children, nodes, one, only
 
 
@@ -70,12 +73,15 @@ class StatementBuilder(Builder):
     def positional_text(self, c: Children) -> ast.Argument:
         return ast.Argument(value=self.string(c), span=self._over(c))
 
+    def positional_node(self, c: Children) -> ast.Argument:
+        return ast.Argument(value=c[0], span=self._over(c))
+
     def attention(self, c: Children) -> ast.Argument:
         span = self._over(c)
         value = ast.AttentionArgs(head=c[0], query=c[2], key=c[4], span=span)
         return ast.Argument(value=value, span=span)
 
-    def call(self, c: Children) -> ast.Call:
+    def call(self, c: Children) -> ast.Call | ast.Score:
         arguments = self._options(c)
         if str(c[0]) in _NOT_CALLED:
             # Where a number is wanted the grammar knows no runs and no paths: they are names there.
@@ -85,6 +91,19 @@ class StatementBuilder(Builder):
                 c[0],
                 help="read a run with a metric: `LD(treat(P))`",
             )
+        runs = [
+            a.value
+            for a in arguments
+            if not a.keyword and isinstance(a.value, ast.PlainRun | ast.PathRun)
+        ]
+        if str(c[0]) in _OF_TWO_RUNS and len(runs) == 2 and one(c, ast.Position) is None:
+            return ast.Score(
+                name=str(c[0]), subjects=tuple(runs),
+                options=tuple(a for a in arguments if a.value not in runs),
+                name_span=self._span(c[0]), span=self._over(c),
+            )  # fmt: skip
+        if not takes_nodes(str(c[0])):
+            arguments = tuple(map(self._no_node, arguments))
         for before, after in itertools.pairwise(arguments):
             if before.keyword and not after.keyword:
                 self._fault(
@@ -95,6 +114,23 @@ class StatementBuilder(Builder):
             name=str(c[0]), arguments=arguments, at=one(c, ast.Position),
             name_span=self._span(c[0]), span=self._over(c),
         )  # fmt: skip
+
+    def _no_node(self, argument: ast.Argument) -> ast.Argument:
+        """An argument of what takes no nodes: `a1` and `input` may be columns there."""
+        value = argument.value
+        if argument.keyword or not isinstance(value, _NODES):
+            return argument
+        written = self.text[value.span.start : value.span.end]
+        if written.isidentifier():
+            return replace(argument, value=ast.Name(name=written, span=value.span))
+        self._fault(
+            "PD021",
+            f"`{written}` is a node, and a number is wanted here" if written[0] != "{" else
+            "found `{`, and a number is wanted here",
+            value,
+            help=f"treat its paths and read a metric: `LD(treat(through({written})))`",
+        )  # fmt: skip
+        return argument
 
     def pattern_call(self, c: Children) -> ast.Call:
         given = [n for n in nodes(c) if isinstance(n, ast.Position | ast.PlainRun | ast.PathRun)]
@@ -283,6 +319,16 @@ class StatementBuilder(Builder):
         self._apart(actions, "actions")
         return ast.InterveneDecl(name=self._first_name(c), actions=actions, span=self._over(c))
 
+
+_OF_TWO_RUNS = frozenset(
+    name for name, score in SCORES.items() if score.of == "run" and not score.reserved
+)
+"""Scores whose names are free: a metric is of one run, so two runs tell them apart."""
+
+_NODES = (
+    ast.HeadRef, ast.KvRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.NodeSet,
+)  # fmt: skip
+"""What only nodes are written as; a bare name may be anything."""
 
 _NOT_CALLED = dict.fromkeys(("treat", "keep"), "a run") | dict.fromkeys(
     ("through", "within", "edges", "random_like", "random_edges"), "a path set"

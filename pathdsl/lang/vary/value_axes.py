@@ -16,7 +16,7 @@ from pathdsl.lang.serving import (
     metrics_read,
     named_option,
 )
-from pathdsl.lang.signatures.measures import MEASURES
+from pathdsl.lang.signatures.measures import MEASURES, columns_in
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.vary.axis import below, scores_of
 from pathdsl.lang.vary.edits import Edit, reached, replaced, text_of
@@ -31,11 +31,10 @@ _UNITS = {_DIFFERENCE: "logits"} | {n: one.unit for n, one in MEASURES.items() i
 def _text_with(program: Program, metric: ast.MetricDecl, value: str) -> str:
     """A metric's expression of another kind from the same answer columns; "" if there is none."""
     terms = [
-        (a.value.name, text_of(program, n.at) if n.at is not None else "")
+        (column.name, text_of(program, n.at) if n.at is not None else "")
         for n in walk(metric.expression)
-        if isinstance(n, ast.Call) and n.name in MEASURES
-        for a in n.arguments
-        if isinstance(a.value, ast.Name)
+        if isinstance(n, ast.Call) and n.name in MEASURES and MEASURES[n.name].reads == "answer"
+        for column in columns_in(n)
     ]
     if not terms:
         return ""

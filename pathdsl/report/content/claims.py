@@ -95,7 +95,7 @@ class ClaimContent(WorstOf):
         spreads = [(term["text"], spread_of(term.get("prompts"), noise)) for term in terms]
         self.spreads = [one for one in spreads if len(terms) > 1 and one[1]]
         self.notes: Sequence[str] = claim["notes"]
-        self.instead = _instead(claim.get("instead", ()), noise)
+        self.instead = _instead(claim, noise)
         self.other_norm = _other_norm(claim, noise)
         self.settle = f"about {settle_n:,} prompts would settle it" if settle_n is not None else ""
         self.worst = [PromptRow(row, file.get("prompts", ()), noise) for row in claim["worst"]]
@@ -182,16 +182,21 @@ def _scope(claim: Object) -> str:
     return ", ".join(parts)
 
 
-def _instead(found: Sequence[Object], noise: float) -> str:
-    """`main := none gives 0.03, full gives 1.00`, for each path set; "" where nothing is known."""
+def _instead(claim: Object, noise: float) -> str:
+    """`in place of main: none gives 0.03, full gives 1.00 (satisfies it)`, for each path set.
+
+    "" where nothing is known, and for what was to be refuted and is: what refutes it tells nothing.
+    """
+    if claim["verdict"] == "refuted" and claim["as_expected"]:
+        return ""
     by_set: dict[str, list[str]] = {}
-    for one in found:
+    for one in claim.get("instead", ()):
         if one["satisfied"] is None:
             continue
         value = "no value" if one["estimate"] is None else shown(one["estimate"], None, noise)
         too = " (satisfies it)" if one["satisfied"] else ""
         by_set.setdefault(one["of"], []).append(f"{one['paths']} gives {value}{too}")
-    return " · ".join(f"{of} := {', '.join(texts)}" for of, texts in by_set.items())
+    return " · ".join(f"in place of {of}: {', '.join(texts)}" for of, texts in by_set.items())
 
 
 def _other_norm(claim: Object, noise: float) -> str:

@@ -174,7 +174,7 @@ def _metric(decl: ast.MetricDecl, program: Program, view: View) -> list[str]:
     from pathdsl.score.metrics import compile_metric
 
     metric = compile_metric(decl, program.groups)
-    positions = sorted({m.position for m in metric.measures if m.head is None})
+    positions = sorted({at for m in metric.measures if not m.of_head for at in m.places})
     rows = [
         ["  unit", unit_of(program).get(decl.name.name, "none")],
         ["  formula", metric.canonical],

@@ -14,7 +14,7 @@ from typing import Any
 from pathdsl.checking.planned import PlanOutcome, TaskPlan
 from pathdsl.graph.model.components import bits
 from pathdsl.plan.liveness import reads_of
-from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, Plan, parts_of
+from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, Plan, ends_of, parts_of
 from pathdsl.report.data.result import diagnostic_object
 from pathdsl.report.numbers import many, plain, replaced_text, rows_text, size_text
 from pathdsl.report.text.style import View, clip, paragraph, table
@@ -42,6 +42,7 @@ def sharing(plan: Plan) -> Sharing:
     for number, output in enumerate(plan.outputs):
         bit = 1 << number
         ends = [output.resid, *(s for a in output.attention for s, _ in a.blend if s >= 0)]
+        ends += ends_of(output)
         if output.frozen >= 0:
             ends.append(output.frozen)
         for step in (part for end in ends for part, _ in parts_of(plan.steps, end)):

@@ -6,14 +6,17 @@ their own. The others:
 - `effect(P)` = mean(m(treat(P)) - m(reference)): total, direct and indirect effects, by P; with
   `as: rms` the root of the mean square.
 - `accuracy(RUN, answer: COLUMN)`: the share of prompts whose top token is an answer.
+- `broken(RUN, BY, answer: COLUMN)`: the share of all prompts that RUN gets right and BY does not,
+  the new errors of Merullo et al. 2023 and one of McNemar's (1947) two cells of discordant pairs;
+  accuracy(BY) = accuracy(RUN) - broken(RUN, BY) + broken(BY, RUN).
 - `overlap(P, Q)`: units in both by units in either (`united`, Jaccard), in the first, in the second
   or in the smaller (the overlap coefficient); Merullo et al. 2023 (arXiv:2310.08744) leave the
   denominator of their 78 % unstated, so it is always named here. `node` counts the units of P and Q
   (every node on a path where one of them names none), `edge` the edges on a path.
 - `paths(P)`: the number of (node, slot) sequences.
 
-A score that reads tokens (`kl`, `agreement`, `accuracy`) reads them at END, or where the metric
-named by `metric:` reads.
+A score that reads tokens (`kl`, `agreement`, `accuracy`, `broken`) reads them at END, or where the
+metric named by `metric:` reads.
 """
 
 from __future__ import annotations
@@ -31,7 +34,15 @@ from pathdsl.plan.runs import RunSpec
 from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
 from pathdsl.score.metrics import atom
-from pathdsl.score.quantity import Aggregate, Constant, Counted, RowMetric, RowOp, Scalar
+from pathdsl.score.quantity import (
+    Aggregate,
+    Constant,
+    Counted,
+    RowMetric,
+    RowNumber,
+    RowOp,
+    Scalar,
+)
 from pathdsl.score.rounds import Steps, at_once
 from pathdsl.score.scores.areas import cmd, cpr
 from pathdsl.score.scores.chance import chance
@@ -74,15 +85,29 @@ def _effect(setting: Setting) -> Scalar:
             raise ValueError(f"`{form}` is no form of an effect")
 
 
-def _accuracy(setting: Setting) -> Scalar:
-    answer, run = setting.options.word("answer"), setting.score.subjects[0]
+def _right(setting: Setting, place: int) -> RowMetric:
+    """1 on the prompts whose top token is an answer in one of the runs of a score, else 0."""
+    run = setting.score.subjects[place]
     if not isinstance(run, ast.PlainRun | ast.PathRun):
-        raise fault("PD423", "`accuracy` takes a run", run)
+        raise fault("PD423", f"`{setting.score.name}` takes a run", run)
     spec = setting.context.run(run, setting.task, setting.bindings)
     if setting.scope is not None and isinstance(run, ast.PathRun):
         spec = _within(spec, setting.scope, setting.context)
+    answer = setting.options.word("answer")
     top = atom(Measure(kind="top1", column=answer, position=setting.position))
-    return setting.average(RowMetric(metric=top, run=spec), f"accuracy({spec.label or spec.kind})")
+    return RowMetric(metric=top, run=spec)
+
+
+def _accuracy(setting: Setting) -> Scalar:
+    right = _right(setting, 0)
+    return setting.average(right, f"accuracy({right.run.label or right.run.kind})")
+
+
+def _broken(setting: Setting) -> Scalar:
+    before, after = _right(setting, 0), _right(setting, 1)
+    wrong = RowOp(op="-", args=(RowNumber(value=1.0), after))
+    names = ", ".join(one.run.label or one.run.kind for one in (before, after))
+    return setting.average(RowOp(op="*", args=(before, wrong)), f"broken({names})")
 
 
 def _within(run: RunSpec, scope: PathSet, context: Context) -> RunSpec:
@@ -181,6 +206,7 @@ LOWERED: dict[str, Lower] = {
     "minimality": measured(minimality),
     "effect": measured(at_once(_effect)),
     "accuracy": measured(at_once(_accuracy)),
+    "broken": measured(at_once(_broken)),
     "overlap": counted(_overlap),
     "cpr": measured(at_once(cpr)),
     "cmd": measured(at_once(cmd)),

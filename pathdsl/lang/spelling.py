@@ -1,0 +1,63 @@
+"""Node references without names: groups put in their place, and one spelling for equal references.
+
+group movers @END = { a3.h1, a3.h2 }
+node_text(bare_nodes(movers))          # "{a3.h1, a3.h2}"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pathdsl.lang import ast
+
+__all__ = ["bare_nodes", "node_text"]
+
+
+def bare_nodes(ref: ast.NodeRef, groups: Mapping[str, ast.GroupDecl]) -> ast.NodeRef:
+    """The same nodes without positions, names of groups replaced by their members."""
+    match ref:
+        case ast.Name(name=name) if name in groups:
+            return bare_nodes(groups[name].nodes, groups)
+        case ast.NodeSet(members=(only,), excluded=()):
+            return bare_nodes(only, groups)
+        case ast.NodeSet(members=members, excluded=excluded):
+            return replace(
+                ref,
+                members=tuple(bare_nodes(one, groups) for one in members),
+                excluded=tuple(bare_nodes(one, groups) for one in excluded),
+                at=None,
+            )
+        case _:
+            return replace(ref, at=None)
+
+
+def node_text(ref: ast.NodeRef) -> str:
+    """A reference as the language writes it: `a9.h[0..2]`, `{a9.h9, m0, except m1}`."""
+    match ref:
+        case ast.HeadRef(layer=layer, head=head):
+            return f"a{_indices(layer)}.h{_indices(head)}"
+        case ast.KvRef(layer=layer, group=group):
+            return f"a{_indices(layer)}.kv{_indices(group)}"
+        case ast.NeuronRef(layer=layer, neuron=neuron):
+            return f"m{_indices(layer)}.n{_indices(neuron)}"
+        case ast.MlpRef(layer=layer):
+            return f"m{_indices(layer)}"
+        case ast.ResidRef(layer=layer):
+            return f"r{_indices(layer)}"
+        case ast.Word(word=word):
+            return word
+        case ast.Name(name=name):
+            return name
+        case ast.NodeSet(members=members, excluded=excluded):
+            left_out = [f"except {node_text(one)}" for one in excluded[:1]]
+            parts = [*map(node_text, members), *left_out, *map(node_text, excluded[1:])]
+            return "{" + ", ".join(parts) + "}"
+
+
+def _indices(which: ast.Indices) -> str:
+    if which.every:
+        return "*"
+    parts = [str(low) if low == high else f"{low}..{high}" for low, high in which.ranges]
+    single = len(which.ranges) == 1 and which.ranges[0][0] == which.ranges[0][1]
+    return parts[0] if single else "[" + ", ".join(parts) + "]"
