@@ -28,12 +28,18 @@ __all__ = ["check_interventions", "used_blocks", "without_frozen"]
 
 
 def used_blocks(program: Program) -> tuple[str, ...]:
-    """The interventions that some run of a let or claim stands under, by name, in order."""
+    """The interventions that some run of a let or claim stands under, by name, in order.
+
+    With those of the runs that their actions read.
+    """
     names: dict[str, None] = {}
-    for declaration in (*program.lets.values(), *program.claims):
-        for node in walk(declaration):
+    pending: list[ast.Node] = [*program.lets.values(), *program.claims]
+    while pending:
+        for node in walk(pending.pop(0)):
             if isinstance(node, ast.PlainRun | ast.PathRun):
-                names |= {name.name: None for name in node.blocks}
+                new = [n.name for n in node.blocks if n.name not in names]
+                names |= dict.fromkeys(new)
+                pending += [program.interventions[n] for n in new if n in program.interventions]
     return tuple(names)
 
 

@@ -124,12 +124,16 @@ claim moved: mean(LD(reference with s)) > -100 at 95% confidence
 
 def test_the_method_says_what_was_done(tmp_path: Path) -> None:
     text = """intervene off { zero v(movers)  # both
-  scale m0 = 0.5 }
+  scale m0 = 0.5; set m2 = reference with inner }
+intervene inner { scale m1 = 2.0 }
 intervene unused { scale m1 = 0.5 }
 claim c: mean(LD(reference with off)) < 100 at 95% confidence
 """
     said = check(tmp_path, text).methodology
-    assert said["intervention off"] == "zero v(movers); scale m0 = 0.5"
+    assert said["intervention off"] == (
+        "zero v(movers); scale m0 = 0.5; set m2 = reference with inner"
+    )
+    assert said["intervention inner"] == "scale m1 = 2.0"
     assert "intervention unused" not in said
 
 
