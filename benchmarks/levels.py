@@ -1,13 +1,14 @@
 """How often intervals, families and claims of extremes err where the truth is known.
 
-    python -m benchmarks.levels [ends | families | forms | files] [--samples N] [--json FILE]
+    python -m benchmarks.levels [ends | families | forms | shares | files] [--samples N]
 
 `ends`: intervals of one quantity, misses in per cent on both sides together at 95% and 99.375% (a
 family of eight by Holm), and widths as multiples of Student's t. `families`: m members without any
 effect, that share prompts; how often `max(e) > 0` is supported and how often some member of a
 family by Holm has a definite verdict on `> 0`. `forms`: claims around `max`, `min` and `abs` that
-are false, or true by nothing but noise. `files`: whole files on a random model, where `good` and
-`bad` answers are drawn for each prompt, so that every mean effect is 0 by symmetry.
+are false, or true by nothing but noise. `shares`: shares of members above 0. `files`: whole files
+on a random model, where `good` and `bad` answers are drawn for each prompt, so that every mean
+effect is 0 by symmetry.
 
 Populations have known means (medians): `real` are the effects of a head of `ioi-mini` on the logit
 difference of 4,000 prompts (kurtosis 7, skewness -0.8), from which samples are drawn, `real, prob`
@@ -30,12 +31,14 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.metrics import atom
-from pathdsl.score.quantity import Aggregate, Constant, Op, RowMetric, Scalar, Worst, ratio
+from pathdsl.score.quantity import Aggregate, Among, Constant, Op, RowMetric, Scalar, Worst, ratio
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.intervals import Bootstrap
 from pathdsl.score.statistics.verdict import CORRECTIONS, Rule, decide, smallest
 
-__all__ = ["FORMS", "POPULATIONS", "Columns", "average", "ends", "families", "files", "forms"]
+__all__ = [
+    "FORMS", "POPULATIONS", "Columns", "average", "ends", "families", "files", "forms", "shares",
+]  # fmt: skip
 
 LEVELS = (0.95, 0.99375)
 RESAMPLES = 2000
@@ -333,6 +336,47 @@ def _forms() -> dict[str, Claim]:
 FORMS = _forms()
 """Claims that nothing but noise supports."""
 
+SHARES = (
+    ("normal", 8, 40), ("t3", 8, 40), ("real", 8, 40), ("exponential", 8, 40), ("normal", 8, 200),
+    ("normal", 144, 40), ("real", 144, 40),
+)  # fmt: skip
+"""Effects, members and prompts."""
+LARGE = 1.5
+"""The effect of a member that has one, in standard deviations over prompts."""
+
+
+def shares(samples: int, tell: Tell, cases: Sequence[tuple[str, int, int]] = SHARES) -> Rows:
+    """Shares of members above 0 where a quarter has an effect, and the others none at all.
+
+    `missed`: the truth lies outside; `by_noise`: where no member has an effect, some is surely
+    above 0; `found`: how much of the quarter is surely above 0; `width` of the interval.
+    """
+    rows: Rows = []
+    for population, m, n in cases:
+        missed = noise = 0
+        found = width = 0.0
+        times, resamples = (samples, RESAMPLES) if m < 100 else (max(50, samples // 16), 10_000)
+        node = Among(
+            relation=">",
+            threshold=0.0,
+            members=tuple((f"e{k}", average(f"e{k}")) for k in range(m)),
+        )
+        for i in range(times):
+            columns = _members(np.random.default_rng([43, m, n, i]), population, m, n)
+            noise += bootstrap(columns, i, resamples).interval(node, 0.95).low > 0
+            large = {k: x + LARGE * (int(k[1:]) < m // 4) for k, x in columns.items()}
+            low, high = bootstrap(large, i, resamples).interval(node, 0.95).pair() or (0.0, 1.0)
+            missed += not low <= (m // 4) / m <= high
+            found += low / ((m // 4) / m)
+            width += high - low
+        row = {"effects": population, "m": m, "n": n, "samples": times,
+               "missed": 100 * missed / times, "by_noise": 100 * noise / times,
+               "found": 100 * found / times, "width": width / times}  # fmt: skip
+        rows.append(row)
+        tell(json.dumps(row))
+    return rows
+
+
 CASES = (("normal", 40), ("normal", 200), ("t3", 40), ("real", 40))
 """Effects and numbers of prompts."""
 
@@ -445,7 +489,7 @@ def files(samples: int, tell: Tell, sizes: Sequence[int] = (40, 200)) -> Rows:
 
 SUITES: dict[str, tuple[Callable[..., Rows], int]] = {
     "ends": (ends, 2000), "families": (families, 800), "forms": (forms, 1000),
-    "files": (files, 200),
+    "shares": (shares, 800), "files": (files, 200),
 }  # fmt: skip
 
 

@@ -89,6 +89,12 @@ class Result:
 
         return check_object([file_object(self.outcome)], self.exit_code)
 
+    def referee(self) -> str:
+        """What a referee would ask of the result, with the answers: one screen of text."""
+        from pathdsl.report.text.referee import referee
+
+        return referee(self.to_dict(), checked=True).rstrip("\n")
+
     def to_frame(self, of: Literal["claims", "quantities"] = "claims") -> pandas.DataFrame:
         """A data frame with a row for each claim, or for each quantity.
 

@@ -51,6 +51,10 @@ MOVES = Limit(
     code="PD215",
 )
 
+# Loops
+ITEMS = Limit(most=1_000, what="items of a list that a variable ranges over", code="PD116")
+MEMBERS = Limit(most=20_000, what="members of a loop over several variables", code="PD116")
+
 # Models
 LAYERS = Limit(most=1_000, what="layers of a model", code="PD615")
 HEADS = Limit(most=100_000, what="heads in all layers of a model", code="PD615")

@@ -21,6 +21,7 @@ from pathdsl.checking.options import CheckOptions, UnknownName, is_in
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.prepare import prepare, with_graph
 from pathdsl.errors import Diagnostic, ExitCode, PathdslError, errors_in
+from pathdsl.graph.resolve.instances import instances
 from pathdsl.lang import ast
 from pathdsl.lang.lint import lint_file, sort_diagnostics
 from pathdsl.lang.program import Program
@@ -204,7 +205,7 @@ class _Check:
 
 def _declared_claims(program: Program, resolver: Resolver) -> int:
     """How many claims a file makes, those that `--only` leaves out with them."""
-    return sum(1 if one.loop is None else len(resolver.loop(one.loop)) for one in program.claims)
+    return sum(len(instances(program, resolver, one.loop)) for one in program.claims)
 
 
 def fuses(ready: Ready) -> bool:

@@ -6,12 +6,13 @@ found = claimed_sets(program, resolver, judgement.claims)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pathdsl.errors import Diagnostic, PathdslError, Severity
 from pathdsl.graph.paths.pathset import FULL, PathSet, intersection, minus
-from pathdsl.graph.resolve.places import Bindings, Member
+from pathdsl.graph.resolve.instances import Index, Instance, instances
+from pathdsl.graph.resolve.places import Bindings
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
@@ -28,7 +29,6 @@ from pathdsl.lang.subjects import (
 )
 from pathdsl.lang.walk import strip
 from pathdsl.lang.written import written
-from pathdsl.score.lowering import member_named
 from pathdsl.score.results import ClaimResult
 
 __all__ = ["Claimed", "ClaimedSet", "Size", "claimed_sets"]
@@ -110,21 +110,21 @@ class _Finder:
         self.large: dict[str, tuple[Size, list[tuple[ast.ClaimDecl, ast.PathExpr]]]] = {}
         self._places: dict[str, int] = {}
         self._sizes: dict[PathSet, Size | None] = {}
-        self._members: dict[str, dict[str, Member]] = {}
+        self._members: dict[str, dict[str, Instance]] = {}
+        self._indices: dict[str, Index] = {}
 
     def claim(self, result: ClaimResult) -> tuple[int, ...]:
         """The places of a claim's path sets, which are added."""
         decl = self.program.find(result.declared)
         if not isinstance(decl, ast.ClaimDecl):
             return ()
-        bound: Bindings = {}
-        counted = True
+        one, before = Instance(), 0
         if decl.loop is not None:
-            members = self._of_loop(decl.loop)
-            counted = list(members).index(result.member) < SIZED
-            bound = {decl.loop.variable.name: members[result.member]}
+            members = self._of_loop(decl.name.name, decl.loop)
+            one, before = members[result.member], list(members).index(result.member)
         places: dict[int, None] = {}
-        for subject in subjects(self.program, decl, bound, self._bound):
+        for subject in subjects(self.program, one.of(decl), one.bindings, self):
+            counted = before + len(places) < SIZED if before < SIZED else False
             place = self.add(subject, counted)
             places[place] = None
             self.note(subject)
@@ -136,7 +136,8 @@ class _Finder:
         """The place of a path set."""
         expr, program = strip(subject.paths), self.program
         labels = {name: member.label for name, member in subject.bound.items()}
-        name = written(program, expr, labels)
+        listed = [name for name, m in subject.bound.items() if not (m.nodes or m.marks)]
+        name = written(program, expr, labels, listed)
         if name not in self._places:
             definition = ""
             if isinstance(expr, ast.Name) and name in program.paths:
@@ -245,14 +246,28 @@ class _Finder:
             decl.name.name: written(program, decl) for decl in found if decl is not None
         }  # fmt: skip
 
-    def _of_loop(self, loop: ast.Loop) -> dict[str, Member]:
-        key = written(self.program, loop.members)
-        if key not in self._members:
-            self._members[key] = {one.label: one for one in self.resolver.loop(loop)}
-        return self._members[key]
+    def named(
+        self, let: ast.LetDecl, node: ast.Subscript, bound: Bindings
+    ) -> tuple[ast.Node, Bindings]:
+        """The expression of the member of a let that a subscript names, and what is bound in it."""
+        name = let.name.name
+        if name not in self._indices:
+            assert let.loop is not None
+            self._indices[name] = Index(self.program, self.resolver, let.loop)
+        one = self._indices[name].named(node, bound)
+        return one.of(let.expression), one.bindings
 
-    def _bound(self, loop: ast.Loop, node: ast.Subscript, bound: Bindings) -> Bindings:
-        return {loop.variable.name: member_named(self.resolver, loop, node, bound)}
+    def of(self, over: ast.OverMembers, bound: Bindings) -> Iterator[tuple[ast.Node, Bindings]]:
+        """What a function over members takes of each, and what is bound in it."""
+        for one in instances(self.program, self.resolver, over.loop, bound):
+            for part in (over.value, *([over.bound] if over.bound is not None else [])):
+                yield one.of(part), one.bindings
+
+    def _of_loop(self, name: str, loop: ast.Loop) -> dict[str, Instance]:
+        if name not in self._members:
+            members = instances(self.program, self.resolver, loop)
+            self._members[name] = {one.label: one for one in members}
+        return self._members[name]
 
 
 def _size(resolver: Resolver, paths: PathSet) -> Size:

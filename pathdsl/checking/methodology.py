@@ -14,10 +14,10 @@ import numpy as np
 
 from pathdsl.checking.interventions import used_blocks
 from pathdsl.lang import ast
+from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.lang.units import unit_of
-from pathdsl.lang.walk import walk
 from pathdsl.lang.written import written
 from pathdsl.score.statistics.alike import task_clusters
 from pathdsl.score.statistics.crossed import Table
@@ -192,7 +192,7 @@ def _positions(program: Program) -> str:
     for declaration in (
         *program.groups.values(), *program.paths.values(), *program.lets.values(), *program.claims
     ):  # fmt: skip
-        for node in walk(declaration):
+        for node in meant_nodes(program, declaration):
             if isinstance(node, ast.Position):
                 if node.index is not None:
                     names[f"[{node.index}]"] = None

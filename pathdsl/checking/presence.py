@@ -18,15 +18,17 @@ import numpy as np
 from pathdsl.checking.probe import Probe, Written
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.planner import Planner
-from pathdsl.errors import Diagnostic, errors_in
+from pathdsl.errors import Diagnostic, Severity, errors_in
 from pathdsl.graph.paths.pathset import Pos
-from pathdsl.graph.resolve.places import Bindings, pos_of
+from pathdsl.graph.resolve.instances import instances
+from pathdsl.graph.resolve.places import pos_of
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
+from pathdsl.lang.loops import meant_nodes, mentioned
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import metrics_read, tasks_read
 from pathdsl.lang.signatures.scores import SCORES
-from pathdsl.lang.walk import strip, walk
+from pathdsl.lang.walk import children, strip, walk
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = ["Written", "check_presence", "used_paths", "written_sets"]
@@ -41,7 +43,7 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
     """PD223 for what lies on no prompt; warnings: PD224 for some only, PD518 for nothing moved."""
     faults: dict[Diagnostic, None] = {}
     declarations: tuple[Declaration, ...] = (*program.lets.values(), *program.claims)
-    elsewhere = _with_other_values(declarations)
+    elsewhere = _with_other_values(program, declarations)
     for task in planner.tasks.values():
         here = [d for d in declarations if _measures_on(program, d, task)]
         read = {id(d): _read_positions(program, [d], task) for d in here}
@@ -78,11 +80,15 @@ def _written(
 ) -> Iterator[Diagnostic]:
     """What is to be said of one path set, for all members of its loop together."""
     told: list[tuple[str, list[Diagnostic]]] = []
-    cases: list[tuple[str, Bindings]] = [("", {})]
-    if one.loop is not None:
-        name = one.loop.variable.name
-        cases = [(m.label, {name: m}) for m in resolver.loop(one.loop)]
-    for label, bindings in cases:
+    written = one
+    for case in instances(program, resolver, written.loop):
+        label, bindings = case.label, case.bindings
+        one = replace(
+            written,
+            paths=case.of(written.paths),
+            scope=written.scope and case.of(written.scope),
+            over=written.over and case.of(written.over),
+        )
         at = strip(one.paths)
         known = isinstance(at, ast.Name) and at.name in program.paths and at.name not in bindings
         said = [] if known else probe.said("this path set", one.paths, one.paths, bindings)
@@ -98,7 +104,7 @@ def _written(
     if one.loop is None:
         yield from told[0][1]
         return
-    variable = one.loop.variable.name
+    variable = ", ".join(one.loop.names)
     for code in ("PD223", "PD224", "PD518"):
         hit = [(label, d) for label, said in told for d in said if d.code == code]
         if not hit:
@@ -109,6 +115,17 @@ def _written(
         more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
         listed = ", ".join(f"`{label}`" for label in labels[:SHOWN]) + more
         first = hit[0][1]
+        if code == "PD223" and len(one.loop.names) > 1 and len(labels) < len(told):
+            # None of a product can be left out alone: what it measures there is 0 by construction.
+            yield replace(
+                first,
+                code="PD224",
+                severity=Severity.WARNING,
+                message=f"{first.message}, for {len(labels)} of {len(told)} members",
+                notes=(*first.notes, f"with {variable} = {listed}"),
+                help="nothing is treated there: take the members out, or know that they are 0",
+            )
+            continue
         yield replace(
             first,
             notes=(*first.notes, f"with {variable} = {listed}"),
@@ -118,22 +135,22 @@ def _written(
         )
 
 
-def _with_other_values(declarations: Iterable[Declaration]) -> set[str]:
+def _with_other_values(program: Program, declarations: Iterable[Declaration]) -> set[str]:
     """Names in the path sets of runs that name a treated value of their own."""
-    runs = [n for d in declarations for n in walk(d) if isinstance(n, ast.PathRun)]
+    runs = [n for d in declarations for n in meant_nodes(program, d) if isinstance(n, ast.PathRun)]
     other = [run for run in runs if any(o.keyword == "treated" for o in run.options)]
     return {n.name for run in other for n in walk(run.paths) if isinstance(n, ast.Name)}
 
 
 def _measures_on(program: Program, declaration: Declaration, task: TaskData) -> bool:
-    tasks = tasks_read(program, walk(declaration))
+    tasks = tasks_read(program, meant_nodes(program, declaration))
     return not tasks or task.name in tasks
 
 
 def written_sets(program: Program, declaration: Declaration) -> Iterator[Written]:
     """Path expressions written into the runs and scores of a let or claim, each once."""
     seen: set[Written] = set()
-    for node in walk(declaration):
+    for node, loop in _in_loops(declaration):
         if isinstance(node, ast.PathRun):
             subjects: tuple[ast.Node, ...] = (node.paths,)
         elif isinstance(node, ast.Score) and SCORES[node.name].of != "file":
@@ -156,24 +173,44 @@ def written_sets(program: Program, declaration: Declaration) -> Iterator[Written
                 over=over,
                 own_treated="treated" in options,
             )
-            loop = declaration.loop
-            if loop is not None and _mentions((subject, scope, over), loop.variable.name):
-                one = replace(one, loop=loop)
+            used = _mentioned((subject, scope, over)).intersection(loop.names if loop else ())
+            if loop is not None and used:
+                first, *more = (b for b in loop.bindings if b.variable.name in used)
+                one = replace(
+                    one,
+                    loop=replace(
+                        loop, variable=first.variable, members=first.members, more=tuple(more)
+                    ),
+                )
             if one not in seen:
                 seen.add(one)
                 yield one
 
 
-def _mentions(nodes: Iterable[ast.Node | None], name: str) -> bool:
+def _in_loops(
+    declaration: Declaration,
+) -> Iterator[tuple[ast.Node, ast.Loop | None]]:
+    """Every node of a let or claim with the loops around it, as one."""
+    pending: list[tuple[ast.Node, ast.Loop | None]] = [(declaration, declaration.loop)]
+    while pending:
+        node, loop = pending.pop()
+        yield node, loop
+        if isinstance(node, ast.OverMembers):
+            own = node.loop
+            loop = own if loop is None else replace(loop, more=(*loop.more, *own.bindings))
+        pending += [(child, loop) for child in reversed(children(node))]
+
+
+def _mentioned(nodes: Iterable[ast.Node | None]) -> set[str]:
     found = (n for node in nodes if node is not None for n in walk(node))
-    return any(isinstance(n, ast.Name) and n.name == name for n in found)
+    return {name for n in found for name in mentioned(n)}
 
 
 def used_paths(program: Program, among: Iterable[Declaration] | None = None) -> list[str]:
     """Named paths that a let or claim mentions, in order, without what only other paths use."""
     names: dict[str, None] = {}
     for declaration in (*program.lets.values(), *program.claims) if among is None else among:
-        for node in walk(declaration):
+        for node in meant_nodes(program, declaration):
             if isinstance(node, ast.Name) and node.name in program.paths:
                 names[node.name] = None
     return list(names)
@@ -184,7 +221,7 @@ def _read_positions(
 ) -> np.ndarray:
     """(rows, pos): where the metrics of these declarations read this task's logits or attention."""
     mask = position_mask(task)
-    nodes = [node for d in declarations for node in walk(d)]
+    nodes = [node for d in declarations for node in meant_nodes(program, d)]
     places: dict[Pos, None] = {}
     for name in metrics_read(program, nodes):
         metric = program.metrics[name]

@@ -176,8 +176,8 @@ def _asked(result: ClaimResult, only: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    """A member's name without positions, by which members are known from cell to cell."""
-    return re.sub(r"@[\w+\-\[\]]*?(?=[\],} ]|$)", "", name)
+    """A member's name without positions and readings, by which it is known from cell to cell."""
+    return re.sub(r"@[\w+\-\[\]]*?(?=[\],} ]|$)|_as_(nodes|edges)\b", "", name)
 
 
 def _row(name: str, cell: Cell, results: Sequence[ClaimResult], whys: Mapping[str, str]) -> Judged:

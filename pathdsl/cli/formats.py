@@ -9,8 +9,8 @@ from pathdsl.report.formats import Verb, taken_by
 __all__ = ["CheckFormat", "LintFormat", "ReportFormat"]
 
 
-def _members(verb: Verb) -> dict[str, str]:
-    return {one.name.upper(): one.name for one in taken_by(verb)}
+def _members(*verbs: Verb) -> dict[str, str]:
+    return {one.name.upper(): one.name for verb in verbs for one in taken_by(verb)}
 
 
 class CheckFormat(StrEnum):
@@ -26,6 +26,6 @@ class LintFormat(StrEnum):
 
 
 class ReportFormat(StrEnum):
-    """What `report` writes."""
+    """What `report` writes, also for a referee alone."""
 
-    vars().update(_members("report"))
+    vars().update(_members("report", "referee"))

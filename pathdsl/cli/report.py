@@ -31,7 +31,7 @@ from pathdsl.cli.options import (
     Threads,
     read_options,
 )
-from pathdsl.cli.output import err, out
+from pathdsl.cli.output import err, out, view_of
 from pathdsl.cli.saved import save
 from pathdsl.cli.store import result_store
 from pathdsl.errors import ExitCode
@@ -51,7 +51,14 @@ def report(
             help="A `.circuit` file, or what `check --format json` printed (`.json`).",
         ),
     ],
-    to: Annotated[ReportFormat, typer.Option("--to", help="What to write.")] = ReportFormat("html"),
+    to: Annotated[
+        ReportFormat | None,
+        typer.Option("--to", help="What to write; html if absent, text with `--referee`."),
+    ] = None,
+    referee: Annotated[
+        bool,
+        typer.Option("--referee", help="What a referee would ask, with the answers: one screen."),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="OUT", help="Where; standard output if absent."),
@@ -78,8 +85,16 @@ def report(
     """
     from pathdsl.checking.lock.pinned import with_unpinned
     from pathdsl.report.content.file import contents
-    from pathdsl.report.formats import write
+    from pathdsl.report.formats import format_of, write
+    from pathdsl.report.text.referee import referee as referee_text
 
+    style = to.value if to is not None else "text" if referee else "html"
+    if ("referee" if referee else "report") not in format_of(style).makers:
+        raise typer.BadParameter(
+            f"`--to {style}` has no section for a referee"
+            if referee
+            else f"`--to {style}` goes with `--referee`; `pathdsl check` prints the whole report"
+        )
     is_read = file.endswith(".json")
     if is_read:
         given = {
@@ -112,7 +127,10 @@ def report(
         with result_store(off=no_cache or locked) as store:
             outcome = with_unpinned(checked(file, replace(options, store=store)))
         result = _object(outcome)
-    text = write(result, to.value, checked=not is_read)
+    if referee and to is None and output is None:  # for whoever sits before the terminal
+        text = referee_text(result, not is_read, view_of())
+    else:
+        text = write(result, style, checked=not is_read, referee=referee)
     if output is None:
         out(text)
     else:

@@ -11,7 +11,7 @@ Source: docs/language.md, Empty and large sets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -24,10 +24,12 @@ from pathdsl.graph.paths.pathset import NONE, Listed
 from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.graph.paths.units import components_of
 from pathdsl.graph.resolve.blame import Blame
-from pathdsl.graph.resolve.places import Bindings, Member
+from pathdsl.graph.resolve.instances import Instance, instances
+from pathdsl.graph.resolve.places import Bindings
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.graph.resolve.targets import targets_of
 from pathdsl.lang import ast
+from pathdsl.lang.loops import Looped, mentioned, sides_of
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.lang.signatures.measures import nodes_in
@@ -53,10 +55,8 @@ def check_graph(
             checker.faulty.add(name)
     for declaration in program.declarations():
         match declaration:
-            case ast.LetDecl(loop=loop, expression=expression):
-                checker.looped(loop, (expression,))
-            case ast.ClaimDecl(loop=loop):
-                checker.looped(loop, (declaration.left, declaration.right))
+            case ast.LetDecl() | ast.ClaimDecl():
+                checker.looped(declaration)
             case ast.MetricDecl(expression=expression):
                 checker.within(expression, {})
             case ast.InterveneDecl(actions=actions):
@@ -111,25 +111,38 @@ class _Checker:
     # Where path sets and nodes are written
     # ---------------------------------------------------------------------------------------------
 
-    def looped(self, loop: ast.Loop | None, expressions: tuple[ast.Node, ...]) -> None:
-        """Check expressions once, or once for every member of their loop."""
-        if loop is None:
-            for expression in expressions:
-                self.within(expression, {})
+    def looped(self, declaration: Looped) -> None:
+        """Check the expressions of a let or claim, once for every member of its loop."""
+        members: list[Instance] = []
+        if not self.attempt(lambda: members.extend(self.members(declaration.loop, {}))):
             return
-        members: list[Member] = []
-        if not self.attempt(lambda: members.extend(self.resolver.loop(loop))):
-            return
-        variable = loop.variable.name
+        self.each(members, sides_of(declaration))
+
+    def members(self, loop: ast.Loop | None, outer: Bindings) -> tuple[Instance, ...]:
+        return instances(self.program, self.resolver, loop, outer)
+
+    def each(self, members: Sequence[Instance], expressions: Iterable[ast.Node]) -> None:
+        """Check expressions for every member of a loop, one in which no variable stands once."""
         for expression in expressions:
-            for part in self.parts(expression):
-                used = any(isinstance(n, ast.Name) and n.name == variable for n in walk(part))
-                for member in members if used else members[:1]:
+            for written in self.parts(expression):
+                names = {n for node in walk(written) for n in mentioned(node)}
+                for one in members if names & members[0].bindings.keys() else members[:1]:
                     before = len(self.faults)
-                    self.part(part, {variable: member})
+                    if isinstance(written, ast.OverMembers):
+                        self.over(one.of(written), one.bindings)
+                    else:
+                        self.part(one.of(written), one.bindings)
                     if len(self.faults) > before:
-                        self.note(before, f"with {variable} = {member.label}")
+                        if one.indices:
+                            shown = ", ".join(f"{n} = {text}" for n, text in one.indices.items())
+                            self.note(before, f"with {shown}")
                         break
+
+    def over(self, over: ast.OverMembers, outer: Bindings) -> None:
+        """Check what a function over members takes, for every member."""
+        members: list[Instance] = []
+        if self.attempt(lambda: members.extend(self.members(over.loop, outer))):
+            self.each(members, (over.value, *([over.bound] if over.bound is not None else [])))
 
     def note(self, start: int, text: str) -> None:
         """Add a note to the faults from `start` on."""
@@ -160,8 +173,10 @@ class _Checker:
                 yield head
             case ast.Call() if any(nodes_in(node)):
                 yield from nodes_in(node)
-            case ast.Subscript(member=member):
-                yield member
+            case ast.Subscript(member=member, more=more):
+                yield from (part for part in (member, *more) if isinstance(part, ast.NodeRef))
+            case ast.OverMembers():
+                yield node  # has a loop of its own
             case _:
                 for child in children(node):
                     yield from self.parts(child)

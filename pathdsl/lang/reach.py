@@ -9,8 +9,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
 from pathdsl.lang import ast
+from pathdsl.lang.loops import Looped, meant, meant_nodes
 from pathdsl.lang.program import Declaration, Program
-from pathdsl.lang.walk import walk
 
 __all__ = ["all_of", "gathered", "in_order", "reach"]
 
@@ -21,7 +21,8 @@ H = TypeVar("H", bound=Hashable)
 def reach(program: Program, node: ast.Node, seen: set[str] | None = None) -> Iterable[ast.Node]:
     """A node, all below it, and all below the paths and lets that it names, each once."""
     known = seen if seen is not None else set()
-    for inner in walk(node):
+    whole = isinstance(node, Looped)
+    for inner in meant_nodes(program, node) if whole else meant(program, node):
         yield inner
         if isinstance(inner, ast.Name) and inner.name not in known:
             found = program.paths.get(inner.name) or program.lets.get(inner.name)
@@ -49,9 +50,9 @@ def gathered(
                 found.update(dict.fromkeys(kept[inner.name]))
         return tuple(found)
 
-    nodes = program.nodes(node)
+    nodes = meant_nodes(program, node)
     for name in in_order(lambda one: _named(program, one), _names(program, nodes), kept):
-        kept[name] = below(program.nodes(_declared(program, name)))
+        kept[name] = below(meant_nodes(program, _declared(program, name)))
     return below(nodes)
 
 
@@ -81,7 +82,7 @@ def all_of(program: Program, kind: type[N]) -> list[N]:
     """All nodes of a class in this program's lets and claims."""
     statements: list[Declaration] = [*program.lets.values(), *program.claims]
     return [
-        node for statement in statements for node in program.nodes(statement)
+        node for statement in statements for node in meant_nodes(program, statement)
         if isinstance(node, kind)
     ]  # fmt: skip
 

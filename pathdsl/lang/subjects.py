@@ -6,11 +6,12 @@ for subject in subjects(program, claim):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pathdsl.lang import ast
+from pathdsl.lang.loops import combinations, sides_of, substituted, variants
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import form_of
 from pathdsl.lang.signatures.relations import RELATIONS
@@ -47,16 +48,27 @@ class Subject:
     bound: Bound
 
 
+class Members(Protocol):
+    """Members of loops on one model: expressions with the items of lists in place, and bindings."""
+
+    def named(self, let: ast.LetDecl, node: ast.Subscript, bound: Bound) -> tuple[ast.Node, Bound]:
+        """The expression of the member of a let that a subscript names."""
+
+    def of(self, over: ast.OverMembers, bound: Bound) -> Iterable[tuple[ast.Node, Bound]]:
+        """What a function over members takes of each."""
+
+
 def subjects(
     program: Program,
     claim: ast.ClaimDecl,
     bound: Bound | None = None,
-    bind: Callable[[ast.Loop, ast.Subscript, Bound], Bound] | None = None,
+    members: Members | None = None,
 ) -> Iterator[Subject]:
     """Every path set of a claim of a program without faults, in the order of mention.
 
-    `bound` is what the claim's own loop variable stands for, and `bind` says what that of a `let`
-    stands for where it is named with a member; without it nothing is bound.
+    `bound` is what the claim's own loop variables stand for, and `members` says what those of a
+    `let` stand for where it is named with a member, and those of a function over members; without
+    it no nodes are bound.
     """
     asks = _ASKS[RELATIONS[claim.relation].asks]
     if claim.expect == "refuted":  # what is meant is the opposite
@@ -69,14 +81,29 @@ def subjects(
     while pending:
         node, wants, within, compared = pending.pop()
         named: ast.LetDecl | None = None
-        inner: Bound = {}
+        of_named: list[tuple[ast.Node, Bound]] = []
         match node:
             case ast.Name(name=name) if name in program.lets and name not in within:
                 named = program.lets[name]
+                of_named = [(named.expression, {})]
             case ast.Subscript(name=name) if name.name in program.lets:
                 named = program.lets[name.name]
-                if bind is not None and named.loop is not None:
-                    inner = bind(named.loop, node, within)
+                if members is not None and named.loop is not None:
+                    of_named = [members.named(named, node, within)]
+                else:
+                    of_named = [(sides_of(one)[0], {}) for _, one in variants(program, named)]
+            case ast.OverMembers(relation=relation):
+                if members is not None:
+                    each = list(members.of(node, within))
+                else:
+                    parts = [node.value, *([node.bound] if node.bound is not None else [])]
+                    each = [
+                        (substituted(part, values), within)
+                        for values in combinations(node.loop, program)
+                        for part in parts
+                    ]
+                asked = wants if relation is None else 0  # of how many, and not how well
+                pending += [(one, asked, inside, compared) for one, inside in reversed(each)]
             case ast.PathRun():
                 yield from _of_run(node, wants, within)
             case ast.Score():
@@ -95,11 +122,12 @@ def subjects(
             case _:
                 pending += [(one, wants, within, compared) for one in reversed(children(node))]
         if named is not None:
-            labels = "".join(getattr(member, "label", "") for member in inner.values())
+            inners = [bound for _, bound in of_named]
+            labels = "".join(getattr(m, "label", "") for inner in inners for m in inner.values())
             key = named.name.name, labels, wants, compared
             if key not in seen:
                 seen.add(key)
-                pending.append((named.expression, wants, inner, compared))
+                pending += [(one, wants, inner, compared) for one, inner in reversed(of_named)]
 
 
 def _of_run(run: ast.PathRun, wants: int, bound: Bound) -> Iterator[Subject]:

@@ -13,17 +13,20 @@ Source: docs/language.md, `metric`, `let` and `claim`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import fault, suggestion
+from pathdsl.lang.loops import Looped, Values, combinations, shown, substituted, variants
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric, dissimilarity_of, form_of
 from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS
 from pathdsl.lang.signatures.kinds import UNITS, Unit
 from pathdsl.lang.signatures.measures import MEASURES
+from pathdsl.lang.signatures.members import OverRecord, over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
 
 __all__ = ["check_units", "unit_of"]
@@ -111,18 +114,53 @@ class _Inference:
         if name not in self.lets:
             self.open.add(name)
             declaration = self.program.lets[name]
-            typed = self.infer(declaration.expression)
-            if typed.known and typed.level == "prompt":
-                self._not_averaged(declaration.expression)
-            if typed.known and typed.level == "constant":
-                self._constant(declaration.expression, "let")
-            typed = self._declared(declaration.unit, typed, declaration.expression)
+            found = [
+                (values, self._one(one)) for values, one in variants(self.program, declaration)
+            ]
+            typed = self._alike(found, declaration.name)
             self.open.discard(name)
             self.lets[name] = replace(typed, level="quantity", percent=None)
         return self.lets[name]
 
+    def _one(self, declaration: Looped) -> Typed:
+        """What a let is with these items of its lists in place."""
+        assert isinstance(declaration, ast.LetDecl)
+        typed = self.infer(declaration.expression)
+        if typed.known and typed.level == "prompt":
+            self._not_averaged(declaration.expression)
+        if typed.known and typed.level == "constant":
+            self._constant(declaration.expression, "let")
+        return self._declared(declaration.unit, typed, declaration.expression)
+
+    def _alike(self, found: Sequence[tuple[Values, Typed]], at: ast.Node) -> Typed:
+        """The type of all members of a loop; a fault where they have different units."""
+        known = [(values, typed) for values, typed in found if typed.known]
+        if len(known) < len(found) or not known:
+            return OPEN
+        (values, first), *others = known
+        for other, typed in others:
+            if (typed.unit or "none") != (first.unit or "none"):
+                units = [f"`{t.unit or 'none'}` with {shown(v)}" for v, t in
+                         ((values, first), (other, typed))]  # fmt: skip
+                self.faults.append(
+                    fault(
+                        "PD401",
+                        f"members of one loop have {units[0]} and {units[1]}",
+                        at.span,
+                        "its members have different units",
+                        help="make two loops of it",
+                    )
+                )
+                return OPEN
+        return first
+
     def claim(self, claim: ast.ClaimDecl) -> Typed:
         """The unit that both sides of a claim are compared in."""
+        found = [(values, self._compared(one)) for values, one in variants(self.program, claim)]
+        return self._alike(found, claim.name)
+
+    def _compared(self, claim: Looped) -> Typed:
+        assert isinstance(claim, ast.ClaimDecl)
         left, right = self.infer(claim.left), self.infer(claim.right)
         for side, typed in ((claim.left, left), (claim.right, right)):
             if typed.known and typed.level == "prompt":
@@ -294,6 +332,8 @@ class _Inference:
             return Typed(unit=MEASURES[name].unit, level="prompt")
         if name in self.program.metrics:
             return self.metric(name)
+        if (found := over_of(call, self.program.kind)) is not None:
+            return self._over(*found)
         if name in P_VALUES:
             for argument in call.arguments:
                 if not argument.keyword:
@@ -310,6 +350,33 @@ class _Inference:
             other = self.infer(argument.value)
             typed = self._equal(first, typed, argument.value, other, "compares")
         return typed
+
+    def _over(self, record: OverRecord, over: ast.OverMembers) -> Typed:
+        """What a function over members gives: what each gives, or a share of them."""
+        found = []
+        for values in combinations(over.loop, self.program):
+            value = substituted(over.value, values)
+            typed = self.infer(value)
+            if typed.known and typed.level == "prompt":
+                self.faults.append(
+                    fault(
+                        "PD405",
+                        f"`{record.name}` is over members here, and this is one number per prompt",
+                        value.span,
+                        "per prompt",
+                        help=f"average it first: `{record.name}(h in SET: mean(…))`",
+                    )
+                )
+            if over.bound is not None:
+                bound = substituted(over.bound, values)
+                typed = self._equal(value, typed, bound, self.infer(bound), "compares")
+            found.append((values, typed))
+        if any(typed.level == "prompt" for _, typed in found):
+            return replace(OPEN, level="quantity")
+        typed = self._alike(found, over.loop)
+        if record.makes == "counting" and typed.known:
+            return Typed(unit="none", level="quantity")
+        return replace(typed, level="quantity")
 
     def _per_prompt(self, value: ast.Node, name: str, example: str) -> Typed:
         """The type of what is averaged or tested; a fault unless it has a value per prompt."""

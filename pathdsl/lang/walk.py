@@ -12,14 +12,14 @@ from functools import cache
 
 from pathdsl.lang import ast
 
-__all__ = ["children", "leveled", "quantities", "strip", "walk"]
+__all__ = ["children", "holding", "leveled", "quantities", "strip", "walk"]
 
 
 def children(node: ast.Node) -> Sequence[ast.Node]:
     """The syntax nodes directly below `node`, in the order of the text."""
     nodes: list[ast.Node] = []
     # mypy takes the `__hash__` of the nodes for that of their class
-    for name in _holding(type(node)):  # type: ignore[arg-type]
+    for name in holding(type(node)):  # type: ignore[arg-type]
         value = getattr(node, name)
         if isinstance(value, ast.Node):
             nodes.append(value)
@@ -75,7 +75,7 @@ def strip(node: ast.Node) -> ast.Node:
 
 
 @cache
-def _holding(kind: type[ast.Node]) -> tuple[str, ...]:
+def holding(kind: type[ast.Node]) -> tuple[str, ...]:
     """The fields of a class that may hold syntax nodes."""
     return tuple(one.name for one in fields(kind) if one.type not in _PLAIN)
 

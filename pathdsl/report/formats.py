@@ -24,7 +24,8 @@ __all__ = [
     "write",
 ]  # fmt: skip
 
-Verb = Literal["check", "lint", "report"]
+Verb = Literal["check", "lint", "report", "referee"]
+"""The commands that take formats; `referee` is `report --referee`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +63,9 @@ class Format:
     """One format.
 
     `makers` names what makes it as `module:attribute`, by the command that takes it: a kind of
-    Document for `check` and `lint`, for `report` a function from the object that `check --format
-    json` prints, and from whether it is of a check made now, to the text. `method` is the method of
+    Document for `check` and `lint`, for `report` and its section for a referee a function from the
+    object that `check --format json` prints, and from whether it is of a check made now, to the
+    text. `method` is the method of
     a `Result` that gives it, or "". `one_document`: several files make one document, else they
     follow one another.
     """
@@ -82,7 +84,10 @@ FORMATS = (
     Format(
         name="text", shows="the report for people", suffix=".txt", media_type="text/plain",
         one_document=False, method="__str__",
-        makers={"check": f"{_T}.check:CheckText", "lint": f"{_T}.lint:LintText"},
+        makers={
+            "check": f"{_T}.check:CheckText", "lint": f"{_T}.lint:LintText",
+            "referee": f"{_T}.referee:referee",
+        },
     ),
     Format(
         name="json", shows="everything, as one object with a schema", suffix=".json",
@@ -111,16 +116,19 @@ FORMATS = (
     Format(
         name="html", shows="one page with drawings, for a browser", suffix=".html",
         media_type="text/html", one_document=True, method="",
-        makers={"report": f"{_P}.html:html"},
+        makers={"report": f"{_P}.html:html", "referee": f"{_P}.html:html_referee"},
     ),
     Format(
         name="tex", shows="macros of LaTeX, for a paper", suffix=".tex",
         media_type="application/x-tex", one_document=True, method="",
-        makers={"report": f"{_P}.latex:latex"},
+        makers={"report": f"{_P}.latex:latex", "referee": f"{_P}.latex:latex_referee"},
     ),
     Format(
         name="md", shows="Markdown", suffix=".md", media_type="text/markdown", one_document=True,
-        method="", makers={"report": f"{_P}.markdown:markdown"},
+        method="",
+        makers={
+            "report": f"{_P}.markdown:markdown", "referee": f"{_P}.markdown:markdown_referee"
+        },
     ),
     Format(
         name="notebook", shows="tables for the cell of a notebook", suffix=".html",
@@ -145,12 +153,15 @@ def document_of(name: str, verb: Verb, settings: Settings) -> Document:
     return made
 
 
-def write(result: Mapping[str, Any], name: str, *, checked: bool = False) -> str:
+def write(
+    result: Mapping[str, Any], name: str, *, checked: bool = False, referee: bool = False
+) -> str:
     """A result in a format that `report` takes; equal objects give equal texts.
 
-    Unless it was `checked` now, the text says that it was laid out from JSON.
+    Unless it was `checked` now, the text says that it was laid out from JSON. `referee`: the
+    section for a referee alone.
     """
-    text: str = _maker(name, "report")(result, checked)
+    text: str = _maker(name, "referee" if referee else "report")(result, checked)
     return text
 
 
@@ -158,5 +169,6 @@ def _maker(name: str, verb: Verb) -> Any:
     """What makes a format for a command; ValueError where that command does not take it."""
     makers = format_of(name).makers
     if verb not in makers:
-        raise ValueError(f"`{verb}` does not write `{name}`")
+        command = "report --referee" if verb == "referee" else verb
+        raise ValueError(f"`{command}` does not write `{name}`")
     return resolve_name(makers[verb])

@@ -13,8 +13,8 @@ from pathdsl.graph.model.shape import ModelShape
 
 __all__ = [
     "NOUGHT", "Pair", "apart", "digits", "distinct_prompts", "groups_text", "many",
-    "nothing_to_treat", "nought", "p_text", "pair", "plain", "replaced_text", "rows_text", "shown",
-    "size_text", "spread_words", "wanted_text",
+    "nothing_to_treat", "nought", "p_text", "pair", "plain", "replaced_text", "rows_text",
+    "share_text", "shown", "size_text", "spread_words", "wanted_text",
 ]  # fmt: skip
 
 Pair = Sequence[float]
@@ -117,6 +117,25 @@ def wanted_text(relation: str, threshold: float | None, within: float | None) ->
 def many(count: int, word: str, words: str = "") -> str:
     """`1 claim`, `2 claims`, `1,000 claims`."""
     return f"{count:,} {word if count == 1 else words or word + 's'}"
+
+
+def share_text(counts: Sequence[tuple[int, int]]) -> str:
+    """The shares of several counts, each with what it is of, in percent; 100% is all of it.
+
+    >>> share_text([(287, 479)]), share_text([(1, 479), (478, 479)])
+    ('60%', '0.2% to 99.7%')
+    """
+    shares = [100 * count / of if of else 0.0 for count, of in counts]
+    return " to ".join(dict.fromkeys(map(_percent, (min(shares), max(shares)))))
+
+
+def _percent(share: float) -> str:
+    """A share in percent; only all of it is 100%, and only none of it 0%."""
+    if 0 < share < 0.1:
+        return "under 0.1%"
+    if share < 1 or 99 < share < 100:
+        return f"{floor(share * 10) / 10:g}%"
+    return f"{share:.0f}%"
 
 
 def distinct_prompts(n: int, rows: int) -> str:

@@ -20,6 +20,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.signatures.methods import correction_of
 from pathdsl.score.evidence import (
     about_interval,
+    about_share,
     finite,
     from_terms,
     members_of,
@@ -27,7 +28,7 @@ from pathdsl.score.evidence import (
     terms_of,
 )
 from pathdsl.score.prompts import prompt_shares, spread, telling_rows
-from pathdsl.score.quantity import Constant, Scalar, is_constant, notes_of
+from pathdsl.score.quantity import Among, Constant, Scalar, inner_first, is_constant, notes_of
 from pathdsl.score.remarks import CORRECTED, HELD_BACK, NOT_RESAMPLED
 from pathdsl.score.results import ClaimResult, Verdict
 from pathdsl.score.split import parts_of
@@ -55,9 +56,14 @@ DEFAULT = 0.95
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Question:
-    """A claim or one `member` of it: a quantity against a number; `within` is D of `~=`."""
+    """A claim or one `member` of it: a quantity against a number; `within` is D of `~=`.
+
+    `indices` is what each variable of the loop stands for, `over` the function over members it is.
+    """
 
     member: str
+    indices: Mapping[str, str]
+    over: str
     node: Scalar
     relation: str
     threshold: float
@@ -208,6 +214,7 @@ def _result(
         notes.append(why)
     if shown is not None:
         notes += about_interval(node, shown, design.n_units)
+        notes += about_share(node, bootstrap, judged.level or DEFAULT)
     if not posed.undefined and (doubt := in_doubt(posed.rule, shown or _point(posed.estimate))):
         notes.append(doubt)
     if design.share < 1:
@@ -218,7 +225,8 @@ def _result(
         rows = settle(
             posed.rule, posed.estimate, shown, design.n, judged.level, units=design.n_units
         )
-        settle_n = ceil(rows / design.share) if rows is not None else None
+        smooth = not any(isinstance(one, Among) for one in inner_first(node))  # no steps
+        settle_n = ceil(rows / design.share) if rows is not None and smooth else None
         if decide(posed.rule, shown) is not Verdict.INCONCLUSIVE:
             notes.append(HELD_BACK)
     expected = Verdict(decl.expect)
@@ -227,6 +235,8 @@ def _result(
     return ClaimResult(
         declared=decl.name.name,
         member=question.member,
+        indices=question.indices,
+        over=question.over,
         verdict=judged.verdict,
         expected=expected,
         as_expected=judged.verdict is expected,

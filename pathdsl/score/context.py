@@ -99,7 +99,8 @@ class Context:
     def text(self, node: ast.Node, bindings: Bindings = {}) -> str:
         """The source of a node on one line, loop variables by their members; "" without source."""
         labels = {name: member.label for name, member in bindings.items()}
-        return written(self.program, node, labels)
+        listed = [name for name, m in bindings.items() if not (m.nodes or m.marks)]
+        return written(self.program, node, labels, listed)
 
     # ---------------------------------------------------------------------------------------------
     # Runs

@@ -7,6 +7,7 @@ import numpy as np
 from pathdsl.score.prompts import deciding, opened, spread_of
 from pathdsl.score.quantity import (
     Aggregate,
+    Among,
     Constant,
     Op,
     Scalar,
@@ -14,13 +15,16 @@ from pathdsl.score.quantity import (
     aggregates,
     row_metrics,
 )  # fmt: skip
-from pathdsl.score.results import LONGEST_FORMULA, FromTerms, MemberResult, Term
+from pathdsl.score.results import LONGEST_FORMULA, FromTerms, MemberResult, Term, Verdict
 from pathdsl.score.statistics.ends import Interval
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.intervals import Bootstrap
 from pathdsl.score.statistics.lattice import named_members
 
-__all__ = ["about_interval", "finite", "from_terms", "members_of", "no_interval", "terms_of"]
+__all__ = [
+    "about_interval", "about_share", "finite", "from_terms", "members_of", "no_interval",
+    "terms_of",
+]  # fmt: skip
 
 NAMED = 3
 ENOUGH_FOR_STD = 100
@@ -77,6 +81,8 @@ def from_terms(node: Scalar, evaluator: Evaluator) -> FromTerms:
                 return [op, *map(written, args)]
             case Worst(which=op, members=members):
                 return [op, *(written(member) for _, member in members)]
+            case Among():
+                raise AssertionError("an opened quantity has a number in its place")
 
     try:
         return written(whole)
@@ -110,17 +116,34 @@ def about_interval(node: Scalar, interval: Interval, units: int) -> list[str]:
     return notes
 
 
+def about_share(node: Scalar, bootstrap: Bootstrap, level: float) -> list[str]:
+    """How many members of a share surely satisfy its condition, and how many surely do not."""
+    form = bootstrap.lattice.form(node)
+    if not isinstance(form, Among):
+        return []
+    sides = bootstrap.sides(form, level)
+    yes, no = sides.count(Verdict.SUPPORTED), sides.count(Verdict.REFUTED)
+    undefined = sides.count(Verdict.UNDEFINED)
+    said = f"of {len(sides)} members {yes} surely satisfy it, {no} surely do not"
+    said += f", {len(sides) - yes - no} may" if yes + no < len(sides) else ""
+    return [said + (f", {undefined} of these undefined" if undefined else "")]
+
+
 def members_of(node: Scalar, bootstrap: Bootstrap, level: float) -> tuple[MemberResult, ...]:
-    """Every member of a worst-of-K quantity with its own interval; empty for other quantities."""
-    return tuple(
-        MemberResult(
-            name=name,
-            decided_by=_decided_by(member, bootstrap.evaluator),
-            estimate=finite(bootstrap.evaluator.estimate(member)),
-            interval=bootstrap.interval(member, level).pair(),
+    """Every member of an extreme or a share with its own interval; empty for other quantities."""
+    form = bootstrap.lattice.form(node)
+    found = []
+    for name, member in named_members(form):
+        defined = not (isinstance(form, Among) and bootstrap.undefined(member, level))
+        found.append(
+            MemberResult(
+                name=name,
+                decided_by=_decided_by(member, bootstrap.evaluator),
+                estimate=finite(bootstrap.evaluator.estimate(member)) if defined else None,
+                interval=bootstrap.interval(member, level).pair() if defined else None,
+            )
         )
-        for name, member in named_members(bootstrap.lattice.form(node))
-    )
+    return tuple(found)
 
 
 def _decided_by(member: Scalar, evaluator: Evaluator) -> str:

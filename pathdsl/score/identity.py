@@ -19,6 +19,7 @@ from pathdsl.lang.signatures.statistics import STATISTICS
 from pathdsl.plan.runs import RunSpec
 from pathdsl.score.quantity import (
     Aggregate,
+    Among,
     Constant,
     RowExpr,
     RowMetric,
@@ -142,6 +143,8 @@ def folded(node: Scalar, name: Callable[[RunSpec], RunSpec]) -> Scalar:
             return replace(one, rows=rows)
         if isinstance(one, Constant):
             return one
+        if isinstance(one, Among):
+            return rebuilt(one, args)
         op = one.which if isinstance(one, Worst) else one.op
         numbers = [arg.value for arg in args if isinstance(arg, Constant)]
         if len(numbers) == len(args):

@@ -16,27 +16,40 @@ from functools import partial
 
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.paths import pathset
+from pathdsl.graph.resolve.instances import Instance
 from pathdsl.lang import ast
+from pathdsl.lang.loops import sides_of
 from pathdsl.lang.method.ranges import REPAIR, decided
-from pathdsl.lang.only import asked_name, is_asked, judged_with
+from pathdsl.lang.only import is_asked
 from pathdsl.lang.program import Program
+from pathdsl.lang.reach import reach
 from pathdsl.lang.signatures.calls import resolve_arguments
+from pathdsl.lang.signatures.members import over_of
 from pathdsl.lang.signatures.methods import METHODS
 from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.units import unit_of
+from pathdsl.lang.walk import strip
 from pathdsl.score.claims import Question, judge_family, rule_of
 from pathdsl.score.constant import constant_metrics
-from pathdsl.score.evidence import about_interval, finite, members_of, no_interval
+from pathdsl.score.evidence import about_interval, about_share, finite, members_of, no_interval
 from pathdsl.score.faults import fault, warning
 from pathdsl.score.identity import Same
 from pathdsl.score.instead import Beside, Side
 from pathdsl.score.lowering import Lowering
+from pathdsl.score.members import asked_instances
 from pathdsl.score.prompts import prompt_shares, spread
-from pathdsl.score.quantity import Constant, Scalar, difference, is_constant, notes_of
+from pathdsl.score.quantity import (
+    Constant,
+    Scalar,
+    difference,
+    inner_first,
+    is_constant,
+    notes_of,
+)  # fmt: skip
 from pathdsl.score.remarks import is_no_interval
 from pathdsl.score.results import ClaimResult, Judgement, QuantityResult
 from pathdsl.score.rounds import Steps, drive
-from pathdsl.score.session import Member, PathAlgebra, Resolver, Session
+from pathdsl.score.session import PathAlgebra, Resolver, Session
 from pathdsl.score.statistics.design import design_of
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.intervals import Bootstrap
@@ -51,11 +64,10 @@ NAMED = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Instance:
-    """One let or claim, or one `member` of it."""
+    """One let or claim, or one member of it."""
 
-    member: str
     decl: ast.LetDecl | ast.ClaimDecl
-    bindings: Mapping[str, Member]
+    member: Instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,19 +92,27 @@ def judge(
     `algebra` is what path sets are combined with.
     """
     lowering = Lowering(program, resolver, session, algebra)
-    lets = [i for d in program.lets.values() for i in _instances(d, resolver, only)]
-    claims = [i for d in program.claims for i in _instances(d, resolver, only)]
+    lets = [
+        _Instance(decl=d, member=one)
+        for d in program.lets.values()
+        for one in asked_instances(d, program, resolver, only)
+    ]
+    claims = [
+        _Instance(decl=d, member=one)
+        for d in program.claims
+        for one in asked_instances(d, program, resolver, only)
+    ]
     steps: dict[Side, Steps] = {}
     for i, let in enumerate(lets):
         assert isinstance(let.decl, ast.LetDecl)
-        steps["let", i, ""] = lowering.scalar(let.decl.expression, let.bindings)
+        expression = let.member.of(let.decl.expression)
+        steps["let", i, ""] = lowering.scalar(expression, let.member.bindings)
     for i, claim in enumerate(claims):
-        assert isinstance(claim.decl, ast.ClaimDecl)
-        steps["claim", i, "left"] = lowering.scalar(claim.decl.left, claim.bindings)
-        steps["claim", i, "right"] = lowering.scalar(claim.decl.right, claim.bindings)
-        within = claim.decl.within
-        if within is not None:
-            steps["claim", i, "within"] = lowering.scalar(within, claim.bindings)
+        for name, expression in zip(
+            ("left", "right", "within"), sides_of(claim.decl), strict=False
+        ):
+            expression = claim.member.of(expression)
+            steps["claim", i, name] = lowering.scalar(expression, claim.member.bindings)
     beside = Beside(algebra)
     found = drive(steps, session, beside)
 
@@ -103,8 +123,10 @@ def judge(
     evaluator = lowering.context.evaluator
     bootstrap = _bootstrap((), evaluator, bootstraps)
     quantities = []
+    told = _Told(program, [node for (kind, _, _), node in found.items() if kind == "claim"])
     for i, let in enumerate(lets):
-        quantities.append(_quantity(let, found["let", i, ""], bootstrap, units))
+        made = _quantity(let, found["let", i, ""], bootstrap, units, program)
+        quantities.append(replace(made, claimed=told.holds(let.decl, found["let", i, ""])))
         diagnostics += _undefined(quantities[-1], let.decl.name)
         silent += _silent(quantities[-1], let.decl.name)
         bootstrap.forget()
@@ -120,13 +142,15 @@ def judge(
         decl = claims[places[0]].decl
         assert isinstance(decl, ast.ClaimDecl)
         sides = [_sides(found, i) for i in places]
-        asks = [partial(_question, decl, claims[i].member, evaluator) for i in places]
+        asks = [partial(_question, decl, claims[i].member, evaluator, program) for i in places]
         questions = [ask(side) for ask, side in zip(asks, sides, strict=True)]
+        over_many = any(isinstance(node, ast.OverMembers) for node in reach(program, decl))
         used = _bootstrap(decl.methods, evaluator, bootstraps)
         family = judge_family(decl, questions, used, splits)
         used.forget()
         for at, (ask, side) in enumerate(zip(asks, sides, strict=True)):
-            sets = about(side, ask, beside, evaluator)
+            # Another set in the place of one of many members says nothing of the claim.
+            sets = () if over_many else about(side, ask, beside, evaluator)
             if (known := same.decided(questions[at].node)) is not None:
                 holds = rule_of(questions[at], evaluator, defined=True).satisfied(known[0])
                 fixed.setdefault(decl.name.name, []).append((family[at].member, holds, known[1]))
@@ -150,22 +174,22 @@ def judge(
     )
 
 
-def _instances(
-    decl: ast.LetDecl | ast.ClaimDecl, resolver: Resolver, only: str | None
-) -> list[_Instance]:
-    name = decl.name.name
-    if decl.loop is None:
-        return [_Instance(member="", decl=decl, bindings={})] if is_asked(only, name) else []
-    if only is not None and asked_name(only) != name:
-        return []
-    variable = decl.loop.variable.name
-    members = resolver.loop(decl.loop)
-    judged = judged_with(decl, [member.label for member in members], only)
-    return [
-        _Instance(member=member.label, decl=decl, bindings={variable: member})
-        for member in members
-        if member.label in judged
-    ]
+class _Told:
+    """What claims are about: the quantities that stand in them, and the lets that they name."""
+
+    def __init__(self, program: Program, sides: Sequence[Scalar]) -> None:
+        self._nodes = {node for side in sides for node in inner_first(side)}
+        seen: set[str] = set()
+        for claim in program.claims:
+            for _ in reach(program, claim, seen):
+                pass
+        self._names = seen
+
+    def holds(self, let: ast.LetDecl | ast.ClaimDecl, node: Scalar) -> bool:
+        """Whether some claim is about a let; a mere number is known by the let's name alone."""
+        if is_constant(node) or not isinstance(let, ast.LetDecl):
+            return let.name.name in self._names
+        return node in self._nodes
 
 
 def _quantity(
@@ -173,8 +197,12 @@ def _quantity(
     node: Scalar,
     bootstrap: Bootstrap,
     units: Mapping[str, str],
+    program: Program,
 ) -> QuantityResult:
     evaluator = bootstrap.evaluator
+    assert isinstance(let.decl, ast.LetDecl)
+    found = over_of(strip(let.decl.expression), program.kind)
+    over = found[0].name if found is not None else ""
     reason = bootstrap.undefined(node, CONFIDENCE)
     interval = None if reason else bootstrap.interval(node, CONFIDENCE)
     notes = [*notes_of(node), *([f"undefined: {reason}"] if reason else [])]
@@ -183,9 +211,12 @@ def _quantity(
     design = design_of(node, evaluator.session.tasks)
     if interval is not None:
         notes += about_interval(node, interval, design.n_units)
+        notes += about_share(node, bootstrap, CONFIDENCE)
     return QuantityResult(
         declared=let.decl.name.name,
-        member=let.member,
+        member=let.member.label,
+        indices=let.member.indices,
+        over=over,
         unit=units.get(let.decl.name.name, "none"),
         estimate=None if reason else finite(evaluator.estimate(node)),
         interval=interval.pair() if interval is not None else None,
@@ -206,7 +237,11 @@ def _sides(found: Mapping[Side, Scalar], place: int) -> tuple[Scalar, ...]:
 
 
 def _question(
-    decl: ast.ClaimDecl, member: str, evaluator: Evaluator, sides: Sequence[Scalar]
+    decl: ast.ClaimDecl,
+    member: Instance,
+    evaluator: Evaluator,
+    program: Program,
+    sides: Sequence[Scalar],
 ) -> Question:
     """The claim as one quantity against one number."""
     left, right, within = sides
@@ -221,15 +256,20 @@ def _question(
     estimate = evaluator.estimate
     relation: str = decl.relation
     notes: tuple[str, ...] = ()
+    over = None
     if is_constant(right):
         node, threshold = left, estimate(right)
+        over = over_of(strip(decl.left), program.kind)
     elif is_constant(left):
         node, threshold, relation = right, estimate(left), RELATIONS[relation].turned
+        over = over_of(strip(decl.right), program.kind)
     else:
         node, threshold = difference(left, right), 0.0
         notes = ("both sides are measured: the estimate is left minus right",)
     return Question(
-        member=member,
+        member=member.label,
+        indices=member.indices,
+        over=over[0].name if over is not None else "",
         node=node,
         relation=relation,
         threshold=threshold,

@@ -8,23 +8,39 @@ Source: docs/language.md, `let` and `claim`.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, cast
 
 from pathdsl.graph.paths import pathset
+from pathdsl.graph.resolve.instances import Index, Instance, instances
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS
+from pathdsl.lang.signatures.members import over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.walk import quantities
+from pathdsl.limits import MEMBERS
 from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
-from pathdsl.score.quantity import Constant, Op, Operator, Scalar
-from pathdsl.score.rounds import Steps
+from pathdsl.score.quantity import (
+    Among,
+    Constant,
+    Op,
+    Operator,
+    Scalar,
+    Worst,
+    difference,
+    is_constant,
+    ratio,
+    summed,
+)
+from pathdsl.score.rounds import Steps, gather
 from pathdsl.score.scores.lower import lower_score
 from pathdsl.score.scores.pvalues import p_value
-from pathdsl.score.session import Bindings, Member, PathAlgebra, Resolver, Session
+from pathdsl.score.session import Bindings, PathAlgebra, Resolver, Session
 
-__all__ = ["Lowering", "member_named"]
+__all__ = ["Lowering"]
+
+ALONE = Instance()
 
 
 class Lowering:
@@ -39,6 +55,8 @@ class Lowering:
     ) -> None:
         self.context = Context(program, resolver, session, algebra)
         self._lets: dict[tuple[str, str], Scalar] = {}
+        self._indices: dict[str, Index] = {}
+        self._members = 0
 
     def scalar(self, expr: ast.Node, bindings: Bindings) -> Steps:
         """A quantity, as a generator that yields what searches for knockouts ask for."""
@@ -53,6 +71,8 @@ class Lowering:
                 first = yield from self.scalar(left, bindings)
                 second = yield from self.scalar(right, bindings)
                 return Op(op=op, args=(first, second))
+            case ast.Call() if over_of(expr, self.context.program.kind) is not None:
+                return (yield from self.over(expr, bindings))
             case ast.Call(name=name) if name in AVERAGING:
                 return self.context.aggregate(expr, bindings)
             case ast.Call(name=name) if name in P_VALUES:
@@ -63,7 +83,7 @@ class Lowering:
                     args.append((yield from self.scalar(argument.value, bindings)))
                 return Op(op=cast(Operator, name), args=tuple(args))
             case ast.Name(name=name):
-                return (yield from self.let(name, expr, {}))
+                return (yield from self.let(name, expr))
             case ast.Subscript():
                 return (yield from self.subscript(expr, bindings))
             case ast.Score():
@@ -76,21 +96,55 @@ class Lowering:
                     help="an average makes one of a metric, `mean(LD(reference))`",
                 )
 
-    def let(self, name: str, at: ast.Node, bindings: Bindings) -> Steps:
-        """The quantity of a `let`, its loop variable bound by `bindings`."""
+    def over(self, call: ast.Call, bindings: Bindings) -> Steps:
+        """A function over members: each is lowered, and what they ask for is asked together."""
+        found = over_of(call, self.context.program.kind)
+        assert found is not None
+        record, over = found
+        members = instances(self.context.program, self.context.resolver, over.loop, bindings)
+        self._members += len(members)
+        if self._members > MEMBERS.most:
+            raise fault(
+                MEMBERS.code,
+                f"functions over members have more than {MEMBERS.most:,} of them together",
+                over.loop,
+                help="range over fewer nodes",
+            )
+        values = yield from gather([self.scalar(m.of(over.value), m.bindings) for m in members])
+        threshold = 0.0
+        if over.bound is not None:
+            bounds = yield from gather([self.scalar(m.of(over.bound), m.bindings) for m in members])
+            if all(is_constant(bound) for bound in bounds) and len({*bounds}) == 1:
+                threshold = self.context.evaluator.estimate(bounds[0])
+            else:
+                values = [difference(v, b) for v, b in zip(values, bounds, strict=True)]
+        named = tuple(zip((m.label for m in members), values, strict=True))
+        match record.makes:
+            case "extreme":
+                return Worst(which=cast(Literal["max", "min"], record.name), members=named)
+            case "addition":
+                whole = summed(values)
+                return ratio(whole, Constant(value=len(values))) if record.divided else whole
+            case "counting":
+                relation = cast(Literal["<", "<=", ">", ">="], over.relation)
+                return Among(relation=relation, threshold=threshold, members=named)
+
+    def let(self, name: str, at: ast.Node, member: Instance = ALONE) -> Steps:
+        """The quantity of a `let`, or of one member of it."""
         decl = self.context.program.lets.get(name)
         if decl is None:
             raise fault("PD423", f"`{name}` is no quantity", at)
-        if decl.loop is not None and not bindings:
+        if decl.loop is not None and not member.label:
             raise fault(
                 "PD426", f"`{name}` has many members", at, help=f"name one, `{name}[a0.h0]`"
             )
         # A let that several name, or one names twice, is one object, lowered once.
-        key = name, "".join(member.label for member in bindings.values())
+        key = name, member.label
         if key not in self._lets:
             if name in self._reached(decl):
                 raise fault("PD425", f"`{name}` is defined by itself", at)
-            self._lets[key] = yield from self.scalar(decl.expression, bindings)
+            expression = member.of(decl.expression)
+            self._lets[key] = yield from self.scalar(expression, member.bindings)
         return self._lets[key]
 
     def _reached(self, decl: ast.LetDecl) -> set[str]:
@@ -109,29 +163,7 @@ class Lowering:
         decl = self.context.program.lets.get(expr.name.name)
         if decl is None or decl.loop is None:
             raise fault("PD426", f"`{expr.name.name}` has no members", expr)
-        member = member_named(self.context.resolver, decl.loop, expr, bindings)
-        return (yield from self.let(expr.name.name, expr, {decl.loop.variable.name: member}))
-
-
-def member_named(
-    resolver: Resolver, loop: ast.Loop, expr: ast.Subscript, bindings: Bindings
-) -> Member:
-    """The member that a subscript names; its position may be left out where it is clear."""
-    reference = expr.member
-    if isinstance(reference, ast.Name) and reference.name in bindings:
-        labels = [bindings[reference.name].label]
-    else:
-        named = ast.Loop(variable=loop.variable, members=reference, span=expr.span)
-        labels = [m.label for m in resolver.loop(named)]
-    members = resolver.loop(loop)
-    meant = [m for m in members if m.label in labels]
-    meant = meant or [m for m in members if m.label.partition("@")[0] in labels]
-    if len(labels) != 1 or len(meant) != 1:
-        raise fault(
-            "PD426",
-            f"`{expr.name.name}` has no single member `{', '.join(labels)}`",
-            expr,
-            help=f"its members are {', '.join(f'`{m.label}`' for m in members[:6])}"
-            + (", …" if len(members) > 6 else ""),
-        )
-    return meant[0]
+        name = expr.name.name
+        if name not in self._indices:
+            self._indices[name] = Index(self.context.program, self.context.resolver, decl.loop)
+        return (yield from self.let(name, expr, self._indices[name].named(expr, bindings)))

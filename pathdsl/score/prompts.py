@@ -16,6 +16,8 @@ import numpy as np
 
 from pathdsl.score.quantity import (
     Aggregate,
+    Among,
+    Constant,
     Op,
     Scalar,
     Worst,
@@ -36,9 +38,14 @@ LARGEST = 5000
 
 
 def opened(node: Scalar, evaluator: Evaluator) -> Scalar:
-    """The quantity with every `Worst` replaced by the member that decides it."""
+    """The quantity with every `Worst` replaced by the member that decides it.
+
+    A share of members is a number here: it moves in steps, and no prompt has a part in it.
+    """
 
     def decided(one: Scalar, args: Sequence[Scalar]) -> Scalar:
+        if isinstance(one, Among):
+            return Constant(value=evaluator.estimate(one))
         return args[deciding(one, evaluator)] if isinstance(one, Worst) else rebuilt(one, args)
 
     return remade(node, decided)

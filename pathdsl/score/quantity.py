@@ -3,8 +3,8 @@
 Two layers, in the order in which averages are taken (docs/semantics.md, From runs to numbers).
 *Row* expressions have a value per prompt and draw: metrics of runs under arithmetic. An `Aggregate`
 averages a row expression over the draws, then takes a statistic over the prompts. *Scalar*
-expressions combine aggregates, and `Worst` is the largest or smallest of named members, for scores
-over knockouts.
+expressions combine aggregates; `Worst` is the largest or smallest of named members, knockouts of a
+score or members of a set, and `Among` the share of named members that satisfy a condition.
 
 Because an expression is kept whole, a resample of the prompts reaches all of its terms jointly,
 and ratios and differences get the interval of the expression instead of a rule of thumb (Efron and
@@ -25,6 +25,7 @@ from pathdsl.score.session import Request
 
 __all__ = [
     "Aggregate",
+    "Among",
     "Constant",
     "Counted",
     "Half",
@@ -50,6 +51,7 @@ __all__ = [
     "row_denominators",
     "row_metrics",
     "sliced",
+    "summed",
 ]  # fmt: skip
 
 Operator = Literal["+", "-", "*", "/", "^", "neg", "abs", "min", "max", "same"]
@@ -177,13 +179,13 @@ class _Compound:
             if a is b or (id(a), id(b)) in seen:
                 continue
             seen.add((id(a), id(b)))
-            if not isinstance(a, Op | Worst):
+            if not isinstance(a, _Compound):
                 if a != b:
                     return False
-            elif type(a) is not type(b) or hash(a) != hash(b) or _head(a) != _head(b):
+            elif type(a) is not type(b) or hash(a) != hash(b) or _head(a) != _head(b):  # type: ignore[arg-type]
                 return False
             else:
-                pending += zip(parts(a), parts(b), strict=True)
+                pending += zip(parts(a), parts(b), strict=True)  # type: ignore[arg-type]
         return True
 
 
@@ -211,7 +213,33 @@ class Worst(_Compound):
         self._measured(True, [member for _, member in self.members])
 
 
-Scalar = Constant | Aggregate | Op | Worst
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Among(_Compound):
+    """The share of named members whose value satisfies a condition, `value relation threshold`.
+
+    A member without a value does not satisfy it.
+    """
+
+    relation: Literal["<", "<=", ">", ">="]
+    threshold: float
+    members: tuple[tuple[str, Scalar], ...]
+
+    def __post_init__(self) -> None:
+        own = hash((Among, self.relation, self.threshold, self.members))
+        object.__setattr__(self, "_hash", own)
+        self._measured(True, [member for _, member in self.members])
+
+
+Scalar = Constant | Aggregate | Op | Worst | Among
+
+
+def summed(terms: Sequence[Scalar]) -> Scalar:
+    """The sum of some quantities, as a tree that is as shallow as it can be."""
+    found = list(terms)
+    while len(found) > 1:
+        pairs = [found[i : i + 2] for i in range(0, len(found), 2)]
+        found = [Op(op="+", args=tuple(two)) if len(two) > 1 else two[0] for two in pairs]
+    return found[0] if found else Constant(value=0.0)
 
 
 def mean(rows: RowExpr, task: str, label: str = "", part: Half | Slice | None = None) -> Aggregate:
@@ -234,7 +262,7 @@ def parts(node: Scalar) -> tuple[Scalar, ...]:
     match node:
         case Op(args=args):
             return args
-        case Worst(members=members):
+        case Worst(members=members) | Among(members=members):
             return tuple(member for _, member in members)
         case Constant() | Aggregate():
             return ()
@@ -242,11 +270,14 @@ def parts(node: Scalar) -> tuple[Scalar, ...]:
             assert_never(unknown)
 
 
-def _head(node: Op | Worst) -> tuple[object, ...]:
+def _head(node: Op | Worst | Among) -> tuple[object, ...]:
     """What a compound is besides its parts; equal heads have equally many."""
     if isinstance(node, Op):
         return node.op, len(node.args)
-    return node.which, tuple(name for name, _ in node.members)
+    names = tuple(name for name, _ in node.members)
+    if isinstance(node, Worst):
+        return node.which, names
+    return node.relation, node.threshold, names
 
 
 def inner_first(
@@ -324,7 +355,7 @@ def rebuilt(node: Scalar, args: Sequence[Scalar]) -> Scalar:
     match node:
         case Op():
             return replace(node, args=tuple(args))
-        case Worst(members=members):
+        case Worst(members=members) | Among(members=members):
             names = [name for name, _ in members]
             return replace(node, members=tuple(zip(names, args, strict=True)))
         case _:

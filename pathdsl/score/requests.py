@@ -18,18 +18,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathdsl.graph.paths import pathset
+from pathdsl.graph.resolve.instances import Instance, instances
 from pathdsl.lang import ast
-from pathdsl.lang.only import asked_name, is_asked, judged_with
+from pathdsl.lang.loops import Looped, sides_of
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import Filled, resolve_options
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.scores import SCORES
-from pathdsl.lang.walk import walk
+from pathdsl.lang.walk import children
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.instead import Beside, Side
 from pathdsl.score.lowering import Lowering
+from pathdsl.score.members import asked_instances
 from pathdsl.score.quantity import requests
 from pathdsl.score.rounds import Steps, ordered
 from pathdsl.score.scores.knockouts import greedy_of
@@ -37,8 +39,6 @@ from pathdsl.score.scores.setting import subject_of
 from pathdsl.score.session import Bindings, Request, Resolver
 
 __all__ = ["FirstRound", "first_round"]
-
-Declaration = ast.LetDecl | ast.ClaimDecl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,18 +93,18 @@ def first_round(
     names: list[str] = []
     adaptive: list[str] = []
     later = 0
-    declarations: list[Declaration] = [*program.lets.values(), *program.claims]
+    declarations: list[Looped] = [*program.lets.values(), *program.claims]
     for declaration in declarations:
-        for name, bindings in _instances(declaration, resolver, only):
+        for name, one in _instances(declaration, program, resolver, only):
             names.append(name)
             waiting = False
             kind = "let" if isinstance(declaration, ast.LetDecl) else "claim"
-            for side, node in enumerate(_sides(declaration)):
-                found, finished = _advance(lowering.scalar(node, bindings))
+            for side, node in enumerate(sides_of(declaration)):
+                found, finished = _advance(lowering.scalar(one.of(node), one.bindings))
                 asked[kind, len(names), str(side)] = found
                 waiting = waiting or not finished
             # `chance` waits for its values too, but asks for nothing more.
-            more = _later(declaration, program, resolver, bindings) if waiting else 0
+            more = _later(one.of(declaration), program, resolver, one.bindings) if waiting else 0
             if more:
                 adaptive.append(name)
                 later += more
@@ -120,30 +120,11 @@ def first_round(
 
 
 def _instances(
-    declaration: Declaration, resolver: Resolver, only: str | None
-) -> Iterator[tuple[str, Bindings]]:
+    declaration: Looped, program: Program, resolver: Resolver, only: str | None
+) -> Iterator[tuple[str, Instance]]:
     name = declaration.name.name
-    if declaration.loop is None:
-        if is_asked(only, name):
-            yield name, {}
-        return
-    if only is not None and asked_name(only) != name:
-        return
-    members = resolver.loop(declaration.loop)
-    judged = judged_with(declaration, [member.label for member in members], only)
-    for member in members:
-        if member.label in judged:
-            yield f"{name}[{member.label}]", {declaration.loop.variable.name: member}
-
-
-def _sides(declaration: Declaration) -> Iterator[ast.Expr]:
-    if isinstance(declaration, ast.LetDecl):
-        yield declaration.expression
-        return
-    yield declaration.left
-    yield declaration.right
-    if declaration.within is not None:
-        yield declaration.within
+    for one in asked_instances(declaration, program, resolver, only):
+        yield f"{name}[{one.label}]" if one.label else name, one
 
 
 def _advance(steps: Steps) -> tuple[tuple[Request, ...], bool]:
@@ -161,28 +142,40 @@ def _advance(steps: Steps) -> tuple[tuple[Request, ...], bool]:
 # -------------------------------------------------------------------------------------------------
 
 
-def _later(
-    declaration: Declaration, program: Program, resolver: Resolver, bindings: Bindings
-) -> int:
+def _later(declaration: Looped, program: Program, resolver: Resolver, bindings: Bindings) -> int:
     """An upper bound on the runs of all searches of one declaration, its lets included."""
     return sum(
-        _search_runs(score, resolver, bindings, times)
-        for score, times in _scores(declaration, program, set())
+        _search_runs(score, resolver, bound, times)
+        for score, times, bound in _scores(declaration, program, resolver, bindings, set())
     )
 
 
-def _scores(node: ast.Node, program: Program, seen: set[str]) -> Iterator[tuple[ast.Score, int]]:
-    """Every score in a declaration and in the lets it names, with how often it is asked."""
+def _scores(
+    node: ast.Node, program: Program, resolver: Resolver, bindings: Bindings, seen: set[str]
+) -> Iterator[tuple[ast.Score, int, Bindings]]:
+    """Every score in a declaration and in the lets it names, with how often it is asked.
+
+    What stands in a function over members comes once for each of them, with its variables bound.
+    """
     inside: dict[int, int] = {}
-    for part in walk(node):
+    pending = [node]
+    while pending:
+        part = pending.pop()
+        if isinstance(part, ast.OverMembers):
+            for one in instances(program, resolver, part.loop, bindings):
+                for inner in filter(None, (part.value, part.bound)):
+                    yield from _scores(one.of(inner), program, resolver, one.bindings, seen)
+            continue
+        pending += reversed(children(part))
         if isinstance(part, ast.Score) and SCORES[part.name].of == "score":
             times = 1 + resolve_options(part).integer("among")
             inside |= {id(s): times for s in part.subjects if isinstance(s, ast.Score)}
         if isinstance(part, ast.Score):
-            yield part, inside.get(id(part), 1)
+            yield part, inside.get(id(part), 1), bindings
         if isinstance(part, ast.Name) and part.name in program.lets and part.name not in seen:
             seen.add(part.name)
-            yield from _scores(program.lets[part.name].expression, program, seen)
+            let = program.lets[part.name].expression
+            yield from _scores(let, program, resolver, bindings, seen)
 
 
 def _search_runs(score: ast.Score, resolver: Resolver, bindings: Bindings, times: int) -> int:

@@ -55,10 +55,16 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Named:
-    """The result of a declaration, or of one `member` of its loop, "" where it has none."""
+    """The result of a declaration, or of one `member` of its loop, "" where it has none.
+
+    `indices` is what each variable of the loop stands for: {"r": "r5", "p": "S2"} of `r5, S2`.
+    `over` is the function over members that it is, "" where it is none.
+    """
 
     declared: str
     member: str = ""
+    indices: Mapping[str, str] = field(default_factory=dict)
+    over: str = ""
 
     @property
     def name(self) -> str:
@@ -72,6 +78,7 @@ class QuantityResult(_Named):
 
     `n` is the number of distinct prompts behind it, in `rows` rows, 0 for a quantity that is
     counted and not measured; on `unchanged` of them a treated value is the reference's own.
+    `claimed`: whether a claim is about it, or about something that it is a part of.
     """
 
     unit: str
@@ -84,6 +91,7 @@ class QuantityResult(_Named):
     members: tuple[MemberResult, ...] = ()
     notes: tuple[str, ...] = ()
     prompts: Spread | None = None
+    claimed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -169,4 +169,4 @@ def members_note(decl: ast.ClaimDecl, members: Sequence[str]) -> tuple[str, ...]
         return ()
     listed = ", ".join(f"`{member}`" for member in members[:NAMED])
     more = f" and {len(members) - NAMED} more" if len(members) > NAMED else ""
-    return (f"with {decl.loop.variable.name} = {listed}{more}",)
+    return (f"with {', '.join(decl.loop.names)} = {listed}{more}",)

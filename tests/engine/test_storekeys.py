@@ -25,7 +25,7 @@ from pathdsl.graph.paths.pathset import FULL, NONE, Pos, minus
 from pathdsl.models import bundled
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Action, Block, RunSpec, Target, under_text
-from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.taskdata import Repeats, TaskData
 from pathdsl.plan.treated import TreatedSpec
 from tests.engine.engine_cases import (
     MEAN,
@@ -145,6 +145,12 @@ def shifted(name: str) -> TaskData:
 ANSWER = replace(TASK, answers={**TASK.answers, "t3": ((4,), *TASK.answers["t3"][1:])})
 LABEL = replace(TASK, labels={"template": ("z", *TASK.labels["template"][1:])})
 RENAMED = replace(TASK, row_ids=("new", *TASK.row_ids[1:]))
+COPIED = replace(
+    TASK,
+    repeats=Repeats(
+        reference=np.arange(TASK.n_rows), pairs={}, first=np.arange(TASK.n_rows) // 2 * 2
+    ),
+)
 LONGER = replace(TASK, lengths=np.array([TASK.lengths[0], 4, *TASK.lengths[2:]]))
 WITHOUT_POSITIONS, AT_A, AT_S = "q", "c", "b"
 
@@ -168,6 +174,8 @@ WITHOUT_POSITIONS, AT_A, AT_S = "q", "c", "b"
         (treat(WITHOUT_POSITIONS), RENAMED, False),
         (treat(WITHOUT_POSITIONS, NOISE), RENAMED, True),
         (treat(WITHOUT_POSITIONS, RESAMPLE), RENAMED, True),
+        (treat(WITHOUT_POSITIONS, RESAMPLE), COPIED, True),
+        (treat(WITHOUT_POSITIONS, MEAN), COPIED, False),
         (treat(WITHOUT_POSITIONS), shifted("A"), False),
         (treat(AT_A), shifted("A"), True),
         (treat(AT_A), shifted("S"), False),
@@ -352,8 +360,9 @@ def test_treated_values_and_tasks_have_no_field_that_keys_miss() -> None:
     treated = {"kind", "column", "by", "at", "scale", "seed", "draws"}
     assert {f.name for f in fields(TreatedSpec)} == treated
     data = {"row_ids", "reference", "prompts", "lengths", "answers", "positions", "labels"}
+    data |= {"repeats"}
     not_read = {"name", "clusters", "crossed", "tokens", "facts", "key", "drawn", "first_answers"}
-    not_read |= {"unchanged"}  # follows from the prompts
+    not_read |= {"unchanged", "near_copies"}  # follow from the prompts
     assert {f.name for f in fields(TaskData)} == data | not_read
     spec = {"layernorm", "treated"}
     before_rows = {"name", "data", "reference", "positions", "cluster", "crossed", "bos", "average",

@@ -23,7 +23,7 @@ INDICES = st.one_of(
     st.just("*"),
     st.sampled_from(["[7..9]", "[0,6]", "[0..2, 6]", "[ 1 .. 3 ]"]),
 )
-POSITIONS = st.sampled_from(["S2", "END", "S1+1", "S1-2", "[3]"])
+POSITIONS = st.sampled_from(["S2", "END", "S1+1", "S1-2", "[3]", "[i]"])
 AT = st.one_of(st.just(""), st.just(""), POSITIONS.map("@{}".format), POSITIONS.map(" @ {}".format))
 
 
@@ -122,6 +122,8 @@ def _sums(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         inner.map("abs( {} )".format),
         inner.map("({})^2".format),
         st.tuples(inner, NUMBERS).map(lambda d: f"quantile({d[0]}, {d[1]})"),
+        inner.map("max(h in attn: {})".format),
+        st.tuples(inner, inner).map("share(h in attn, p in [S1,END] :{0[0]}<{0[1]})".format),
     )
 
 
@@ -134,15 +136,24 @@ _ALL_SUMS = st.recursive(
         RUNS.map("LD({}, task: gn)".format),
         AT.map("logit(io){}".format),
         NODES.map("direct[{}]".format),
+        st.tuples(NODES, st.sampled_from(["S1+1", "3", "en"])).map("heat[{0[0]}, {0[1]}]".format),
         st.just("attention(a9.h9@END, END -> S1+1)"),
     ),
     _sums,
     max_leaves=4,
 )
 SUMS = st.deferred(lambda: _ALL_SUMS)
-LOOPS = st.one_of(
-    st.just(""), NODES.map(" for h in {}".format), st.just(" for w in windows(m[0..47], 5)")
+THINGS = st.one_of(
+    joined(st.one_of(NAMES, st.sampled_from(["S1+1", "END", "a9.h6", "3"]))).map("[{}]".format),
+    PATHS.map("[{}]".format),
+    st.sampled_from(["[0..5]", "[ 2 .. 3 ]", "[]"]),
 )
+WINDOWS = st.sampled_from(["windows(m[0..47], 5)", "windows(attn, 1, by: layer)"])
+DOMAINS = st.one_of(NODES, THINGS, WINDOWS)
+BINDINGS = st.one_of(
+    DOMAINS.map("h in {}".format), st.tuples(DOMAINS, DOMAINS).map("h in {0[0]},p in {0[1]}".format)
+)
+LOOPS = st.one_of(st.just(""), BINDINGS.map(" for {}".format))
 UNITS = st.sampled_from(["", ": logits", " : prob"])
 VALUES = st.one_of(
     LITERALS, NAMES, joined(st.one_of(LITERALS, NAMES, st.just("S1+1"))).map("[{}]".format),

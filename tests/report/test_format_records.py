@@ -76,8 +76,10 @@ def test_a_made_up_format_is_known_to_the_command_line() -> None:
 
 
 def test_commands_take_the_formats_of_the_records() -> None:
-    for verb, choices in zip(VERBS, (CheckFormat, LintFormat, ReportFormat), strict=True):
+    for verb, choices in zip(VERBS, (CheckFormat, LintFormat), strict=False):
         assert [one.value for one in choices] == [one.name for one in taken_by(verb)]
+    written = {one.name: one for verb in ("report", "referee") for one in taken_by(verb)}
+    assert [one.value for one in ReportFormat] == list(written)
     with pytest.raises(ValueError, match="`report` does not write `junit`"):
         write(made_up(), "junit")
 
@@ -107,6 +109,7 @@ def test_the_table_of_the_page_is_that_of_the_records() -> None:
         if re.match(r"\| `\w+` \|", line)
     ]
     options = {"check": "check --format", "lint": "lint --format", "report": "report --to"}
+    options["referee"] = "report --referee --to"
     assert rows == [
         [
             f"`{one.name}`",

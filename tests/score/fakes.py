@@ -68,6 +68,9 @@ class FakeEdge:
 @dataclass(frozen=True)
 class FakeMember:
     label: str
+    nodes: tuple = ()
+    marks: tuple = ()
+    parts: tuple = ()
 
 
 class FakeRanking:

@@ -9,7 +9,7 @@ Source: docs/reproducibility.md, What became weaker.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pathdsl.checking.breaking.changes import (
@@ -22,13 +22,15 @@ from pathdsl.checking.breaking.changes import (
 )
 from pathdsl.checking.breaking.inputs import model_changes, task_changes
 from pathdsl.checking.breaking.locked import lock_changes, locked_inputs
-from pathdsl.checking.breaking.measured import Pair, expanded, measured, skeleton
+from pathdsl.checking.breaking.measured import Pair, expanded, measured, name_now, skeleton
 from pathdsl.errors import PathdslError
 from pathdsl.graph.model.shape import ModelShape
+from pathdsl.graph.resolve.instances import instances
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.canonical import spelled
 from pathdsl.lang.defaults import meant
+from pathdsl.lang.loops import Value, substituted
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.methods import correction_of, strictness
 from pathdsl.lang.signatures.relations import RELATIONS, RelationRecord
@@ -159,6 +161,7 @@ def _sides(program: Program, claim: ast.ClaimDecl) -> _Sides:
 
 
 def _claim(pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Iterator[Change]:
+    new = _variables_of(old, new)
     before, after = _sides(pair.old, old), _sides(pair.new, new)
     supported = old.expect == "supported"
     if old.text != new.text:
@@ -188,6 +191,24 @@ def _claim(pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Itera
         yield from measured(
             pair, old, new, before.right, after.right, _EITHER, "another right side"
         )
+
+
+def _variables_of(old: ast.ClaimDecl, new: ast.ClaimDecl) -> ast.ClaimDecl:
+    """The later claim with the earlier one's names for its variables."""
+    if old.loop is None or new.loop is None or len(old.loop.names) != len(new.loop.names):
+        return new
+    pairs = list(zip(old.loop.bindings, new.loop.bindings, strict=True))
+    values = {
+        b.variable.name: Value(label=a.variable.name, node=a.variable)
+        for a, b in pairs
+        if a.variable.name != b.variable.name
+    }
+    if not values:
+        return new
+    (first, _), *_ = pairs
+    more = tuple(replace(b, variable=a.variable) for a, b in pairs[1:])
+    loop = replace(new.loop, variable=first.variable, more=more)
+    return replace(substituted(new, values), loop=loop)
 
 
 _EITHER: dict[str, Kind] = {"wider": "changed", "narrower": "changed"}
@@ -277,8 +298,7 @@ def _loops(pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl, of: str) -> Itera
     except PathdslError:
         labels = None
     if labels is None:
-        a, b = expanded(pair.old, old.loop.members), expanded(pair.new, new.loop.members)
-        if a != b:
+        if expanded(pair.old, old.loop) != expanded(pair.new, new.loop):
             yield Change(kind="changed", of=of, what="another `for`", **texts)
         return
     gone = [label for label in labels[0] if label not in labels[1]]
@@ -295,5 +315,10 @@ def _labels(
 ) -> tuple[list[str], list[str]] | None:
     if pair.resolvers is None or old.loop is None or new.loop is None:
         return None
-    a, b = pair.resolvers[0].loop(old.loop), pair.resolvers[1].loop(new.loop)
-    return [m.label for m in a], [m.label for m in b]
+    found = [
+        [", ".join(name_now(pair, program, m)) for m in instances(program, resolver, claim.loop)]
+        for program, resolver, claim in zip(
+            (pair.old, pair.new), pair.resolvers, (old, new), strict=True
+        )
+    ]
+    return found[0], found[1]

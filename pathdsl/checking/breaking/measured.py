@@ -19,11 +19,13 @@ from typing import Any, get_args
 from pathdsl.checking.breaking.changes import Change, Kind, written
 from pathdsl.errors import PathdslError
 from pathdsl.graph.paths.pathset import minus
+from pathdsl.graph.resolve.instances import Instance, instances
 from pathdsl.graph.resolve.places import Bindings
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.canonical import spelled
 from pathdsl.lang.defaults import meant
+from pathdsl.lang.loops import Values, combinations, substituted
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric
 from pathdsl.lang.signatures.calls import resolve_arguments
@@ -34,7 +36,7 @@ from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import strip
 from pathdsl.reading import read_file
 
-__all__ = ["Pair", "expanded", "measured", "relation_of", "skeleton"]
+__all__ = ["Pair", "expanded", "measured", "name_now", "relation_of", "skeleton"]
 
 _PATHS = get_args(ast.PathExpr)
 
@@ -79,7 +81,10 @@ def measured(
         return
     told = set()
     for one, two in zip(paths, others, strict=True):
-        if expanded(pair.old, one) == expanded(pair.new, two):
+        if all(
+            expanded(pair.old, substituted(one, a)) == expanded(pair.new, substituted(two, b))
+            for a, b in items_of_both(pair, old, new)
+        ):
             continue
         texts = written(pair.old, one), written(pair.new, two)
         if texts in told:
@@ -173,25 +178,50 @@ def _related(
     """How the later path set stands to the earlier one, and a path to show it, or why not."""
     if pair.resolvers is None:
         return "", f"not compared on the graph: {pair.why}"
-    cases: list[tuple[Bindings, Bindings]] = [({}, {})]
     try:
-        if old.loop is not None and new.loop is not None:
-            members = [
-                {m.label: m for m in resolver.loop(loop)}
-                for resolver, loop in zip(pair.resolvers, (old.loop, new.loop), strict=True)
-            ]
-            cases = [
-                ({old.loop.variable.name: m}, {new.loop.variable.name: members[1][label]})
-                for label, m in members[0].items()
-                if label in members[1]
-            ]
-        found = [relation_of(pair.resolvers, one, two, bindings) for bindings in cases]
+        members = [
+            {name_now(pair, program, m): m for m in instances(program, resolver, loop)}
+            for program, resolver, loop in zip(
+                (pair.old, pair.new), pair.resolvers, (old.loop, new.loop), strict=True
+            )
+        ]
+        cases = [(m, members[1][label]) for label, m in members[0].items() if label in members[1]]
+        found = [
+            relation_of(pair.resolvers, a.of(one), b.of(two), (a.bindings, b.bindings))
+            for a, b in cases
+        ]
     except PathdslError as error:
         return "", f"not compared on the graph: {error.diagnostics[0].message}"
     other = [(relation, path) for relation, path in found if relation != "equal"]
     if len({relation for relation, _ in other}) > 1:
         return "other", ""
     return other[0] if other else ("equal", "")
+
+
+def name_now(pair: Pair, program: Program, member: Instance) -> tuple[str, ...]:
+    """What a member's variables stand for, tasks and metrics by the names that they have now."""
+    names = pair.names if program is pair.old else {}
+    return tuple(
+        names.get(m.label, m.label) if name in member.values else m.label
+        for name, m in member.bindings.items()
+    )
+
+
+def items_of_both(
+    pair: Pair, old: ast.ClaimDecl, new: ast.ClaimDecl
+) -> list[tuple[Values, Values]]:
+    """What the lists of a claim's loop stood for, beside the same now; one pair where it has none.
+
+    Items that one claim alone has are told where loops are compared.
+    """
+    found = [combinations(c.loop, p) for c, p in ((old, pair.old), (new, pair.new))]
+    now = {tuple(v.label for v in values.values()): values for values in found[1]}
+    names = pair.names
+    same = (
+        (values, now.get(tuple(names.get(v.label, v.label) for v in values.values())))
+        for values in found[0]
+    )
+    return [(before, after) for before, after in same if after is not None]
 
 
 def relation_of(
@@ -247,8 +277,8 @@ def skeleton(pair: Pair, program: Program, node: ast.Node) -> tuple[Any, list[as
                 return {**spelled(value), "name": names.get(name, name)}
             case ast.Call(name=name):
                 return {"call": names.get(name, name), **inside(value)}
-            case ast.Loop(members=members):
-                return ["for", shape(members)]
+            case ast.Loop(bindings=bindings):
+                return ["for", *(shape(one.members) for one in bindings)]
             case ast.Score(name=name) if SCORES[name].of == "file":  # the order of edges counts
                 return {"is": value.name, "of": expanded(program, value.subjects), **inside(value)}
             case _ if isinstance(value, _PATHS):

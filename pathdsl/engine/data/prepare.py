@@ -12,6 +12,7 @@ from pathdsl.engine.data.task import TaskSpec, task_spec
 from pathdsl.errors import DataError, Diagnostic
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang import ast
+from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import answer_columns, serving
 from pathdsl.lang.signatures.interventions import values_of
@@ -39,7 +40,7 @@ def run_treated_specs(program: Program) -> tuple[TreatedSpec, ...]:
     found: dict[TreatedSpec, None] = {}
     blocks = program.interventions.values()
     for declaration in (*program.lets.values(), *program.claims, *blocks):
-        for node in walk(declaration):
+        for node in meant_nodes(program, declaration):
             if isinstance(node, ast.Action):
                 for value in values_of(node, program.groups):
                     found[treated_spec(value)] = None
@@ -76,7 +77,7 @@ def answers_of_scores(program: Program) -> tuple[str, ...]:
     """Columns named by `answer:`; which task they belong to shows when the rows are there."""
     found: dict[str, None] = {}
     for declaration in (*program.lets.values(), *program.claims):
-        for node in walk(declaration):
+        for node in meant_nodes(program, declaration):
             if isinstance(node, ast.Score):
                 for option in node.options:
                     if option.keyword == "answer" and isinstance(option.value, ast.Name):

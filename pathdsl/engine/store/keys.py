@@ -192,6 +192,8 @@ class TaskKeys:
             found.append(self._array("labels", treated.by))
         if treated.how.drawn != "nothing":  # by the names of the rows
             found.append(self._array("row_ids", ""))
+            if (repeats := self.task.repeats) is not None:  # a copy is no partner
+                found.append(self._once(("copies", ""), lambda: repeats.first))
         found += map(self._place, treated.at)
         return found
 

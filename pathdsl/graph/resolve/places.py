@@ -12,7 +12,15 @@ from dataclasses import dataclass, replace
 
 from pathdsl.errors import Diagnostic, LanguageError
 from pathdsl.graph.model.components import Layout
-from pathdsl.graph.paths.neurons import atom_mask, atom_text, atoms, intersect, neuron_bit, subtract
+from pathdsl.graph.paths.neurons import (
+    atom_mask,
+    atom_text,
+    atoms,
+    host,
+    intersect,
+    neuron_bit,
+    subtract,
+)
 from pathdsl.graph.paths.pathset import Nodes, Pos
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
@@ -28,11 +36,16 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One value of a loop variable: some nodes or some residual marks, and how to print them."""
+    """One value of a loop variable: some nodes or some residual marks, and how to print them.
+
+    `parts` are the labels of the single nodes of a window. The value of a variable over a list has
+    a label alone.
+    """
 
     label: str
     nodes: tuple[Nodes, ...] = ()
     marks: tuple[Mark, ...] = ()
+    parts: tuple[str, ...] = ()
 
 
 Bindings = Mapping[str, Member]
@@ -140,18 +153,24 @@ class Places:
         """The members that a `for` ranges over, one component, mark or window each."""
         if isinstance(ref, ast.Windows):
             single = self.singles(ref.nodes, bindings)
+            what = "nodes"
+            if ref.by:
+                single, what = self._layers(single), "layers"
             if not 1 <= ref.size <= len(single):
                 raise fault(
-                    "PD205", f"a window of {ref.size} does not fit into {len(single)} nodes", ref
+                    "PD205", f"a window of {ref.size} does not fit into {len(single)} {what}", ref
                 )
+            windows = [single[i : i + ref.size] for i in range(len(single) - ref.size + 1)]
             return tuple(
                 Member(
-                    label=f"{single[i].label}..{single[i + ref.size - 1].label}",
-                    nodes=tuple(n for m in single[i : i + ref.size] for n in m.nodes),
-                    marks=tuple(k for m in single[i : i + ref.size] for k in m.marks),
+                    label=one[0].label if ref.by and ref.size == 1
+                    else f"{one[0].label}..{one[-1].label}",
+                    nodes=tuple(n for m in one for n in m.nodes),
+                    marks=tuple(k for m in one for k in m.marks),
+                    parts=tuple(label for m in one for label in m.parts or (m.label,)),
                 )
-                for i in range(len(single) - ref.size + 1)
-            )
+                for one in windows
+            )  # fmt: skip
         member = self.member(ref, bindings)
         if member.marks:
             return tuple(
@@ -166,6 +185,34 @@ class Places:
             for place in member.nodes
             for i, spared in atoms(place.mask, self.layout)
         )
+
+    def _layers(self, single: tuple[Member, ...]) -> tuple[Member, ...]:
+        """The members of each layer as one, the lowest layer first: `a5`, `m5@END`, `r5`."""
+        layers: dict[int, list[Member]] = {}
+        for member in single:
+            layers.setdefault(self._layer(member), []).append(member)
+        found = []
+        for layer, members in sorted(layers.items()):
+            labels = [member.label.partition("@") for member in members]
+            kinds = {name[:1] for name, _, _ in labels}
+            places = {place for _, _, place in labels}
+            at = f"@{places.pop()}" if len(places) == 1 and "" not in places else ""
+            found.append(
+                Member(
+                    label=(f"{kinds.pop()}{layer}" if len(kinds) == 1 else f"layer {layer}") + at,
+                    nodes=tuple(n for m in members for n in m.nodes),
+                    marks=tuple(k for m in members for k in m.marks),
+                    parts=tuple(m.label for m in members),
+                )
+            )
+        return tuple(found)
+
+    def _layer(self, member: Member) -> int:
+        if member.marks:
+            return member.marks[0].layer
+        index, _ = next(atoms(member.nodes[0].mask, self.layout))
+        components = self.layout.components
+        return components[index if index < len(components) else host(index, self.layout)].layer
 
     # ---------------------------------------------------------------------------------------------
 

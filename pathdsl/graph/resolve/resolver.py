@@ -94,8 +94,11 @@ class Resolver:
         return self.sets.count(paths)
 
     def loop(self, loop: ast.Loop) -> tuple[Member, ...]:
-        """The members of `for v in SET`, in the author's order; PD209 where there are none."""
-        members = self.places.singles(loop.members, {})
+        """The members of `for v in SET`, in the author's order; PD209 where there are none.
+
+        The first variable alone; `pathdsl.graph.resolve.instances` has loops with several.
+        """
+        members = self.places.singles(loop.members, {})  # type: ignore[arg-type]
         if not members:
             raise fault("PD209", "this set of nodes is empty", loop.members)
         return members

@@ -9,6 +9,7 @@ The tree is unresolved: a `Name` may be a group, a path, a loop variable or noth
 """
 
 from pathdsl.lang.ast.base import Argument, Node, Slot
+from pathdsl.lang.ast.loops import Binding, Domain, IndexRange, Loop, Thing, Things
 from pathdsl.lang.ast.nodes import (
     HeadRef,
     Indices,
@@ -53,7 +54,6 @@ from pathdsl.lang.ast.statements import (
     GroupDecl,
     InterveneDecl,
     LetDecl,
-    Loop,
     MetricDecl,
     ModelDecl,
     PathDecl,
@@ -71,6 +71,7 @@ from pathdsl.lang.ast.values import (
     ListValue,
     MapValue,
     Number,
+    OverMembers,
     PathRun,
     PlainRun,
     Run,
@@ -86,6 +87,7 @@ __all__ = [
     "Arrow",
     "AttentionArgs",
     "Binary",
+    "Binding",
     "Bool",
     "Bracket",
     "Call",
@@ -94,6 +96,7 @@ __all__ = [
     "CircuitDecl",
     "ClaimDecl",
     "CompleteSet",
+    "Domain",
     "Edges",
     "EdgesFile",
     "Expr",
@@ -104,6 +107,7 @@ __all__ = [
     "GroupDecl",
     "HeadRef",
     "Hop",
+    "IndexRange",
     "Indices",
     "InterveneDecl",
     "KvRef",
@@ -121,6 +125,7 @@ __all__ = [
     "NodeSet",
     "NonePath",
     "Number",
+    "OverMembers",
     "PathDecl",
     "PathExpr",
     "PathRun",
@@ -140,6 +145,8 @@ __all__ = [
     "String",
     "Subscript",
     "TaskDecl",
+    "Thing",
+    "Things",
     "Through",
     "Unary",
     "UseDecl",

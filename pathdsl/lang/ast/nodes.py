@@ -10,11 +10,15 @@ from pathdsl.lang.ast.base import Node
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position(Node):
-    """`@S1+1`, `@END`, `@[3]`: a name with an offset, or an absolute index (then `name` is "")."""
+    """`@S1+1`, `@END`, `@[3]`: a name with an offset, or an absolute index (then `name` is "").
+
+    `variable` is the loop variable of `@[i]`, which stands for an index.
+    """
 
     name: str = ""
     offset: int = 0
     index: int | None = None
+    variable: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +100,14 @@ class NodeSet(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Windows(Node):
-    """`windows(m[0..47], 5)`: every run of `size` neighbours, one member of a loop each."""
+    """`windows(m[0..47], 5)`: every run of `size` neighbours, one member of a loop each.
+
+    `by` is "layer" where whole layers are the neighbours.
+    """
 
     nodes: NodeRef
     size: int
+    by: str = ""
 
 
 NodeRef = HeadRef | KvRef | MlpRef | NeuronRef | ResidRef | Word | Name | NodeSet

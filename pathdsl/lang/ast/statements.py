@@ -7,7 +7,8 @@ from typing import Literal
 
 from pathdsl.errors import Span
 from pathdsl.lang.ast.base import Node, Slot
-from pathdsl.lang.ast.nodes import Name, NodeRef, NodeSet, Position, Windows
+from pathdsl.lang.ast.loops import Loop
+from pathdsl.lang.ast.nodes import Name, NodeRef, NodeSet, Position
 from pathdsl.lang.ast.paths import PathExpr
 from pathdsl.lang.ast.values import Call, Expr, Number
 
@@ -19,14 +20,6 @@ class Field(Node):
     name: str
     value: Expr
     name_span: Span = field(compare=False, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loop(Node):
-    """`for h in SET`."""
-
-    variable: Name
-    members: NodeRef | Windows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pathdsl.errors import Span
 from pathdsl.lang.ast.base import Argument, Node
+from pathdsl.lang.ast.loops import Loop
 from pathdsl.lang.ast.nodes import Name, NodeRef, Position, Windows
 from pathdsl.lang.ast.paths import PathExpr
 
@@ -123,10 +124,27 @@ class Score(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscript(Node):
-    """`direct[a9.h9]`: one member of a `let … for`."""
+    """`direct[a9.h9]`: one member of a `let … for`.
+
+    `more` are the further indices of `heat[r5, S2]`, one for each variable of the loop.
+    """
 
     name: Name
-    member: NodeRef
+    member: NodeRef | Position | Number
+    more: tuple[NodeRef | Position | Number, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverMembers(Node):
+    """`h in attn: effect(through(h)) < -0.1`: what a function over members takes.
+
+    `share` takes a condition, `value` against `bound`; the others a `value` alone.
+    """
+
+    loop: Loop
+    value: Expr
+    relation: Literal["<", "<=", ">", ">=", "~="] | None = None
+    bound: Expr | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,5 +173,5 @@ class Bracket(Node):
 Run = PlainRun | PathRun
 Expr = (
     Number | String | Bool | ListValue | MapValue | Call | AttentionArgs | Run | Score
-    | Subscript | Unary | Binary | Bracket | Position | Windows | PathExpr
+    | OverMembers | Subscript | Unary | Binary | Bracket | Position | Windows | PathExpr
 )  # fmt: skip

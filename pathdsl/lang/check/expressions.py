@@ -9,15 +9,18 @@ Source: docs/language.md, metric.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import VALUES, check_arguments, unknown_word, wrong
+from pathdsl.lang.check.loops import check_indices, check_loop, example_of, of_each
 from pathdsl.lang.check.measures import check_measured_nodes
 from pathdsl.lang.check.nodes import check_nodes, check_position
 from pathdsl.lang.check.paths import PATHS, check_path
 from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
 from pathdsl.lang.check.scores import check_score, needs_treated
+from pathdsl.lang.loops import combinations, nodes_alone, substituted
 from pathdsl.lang.serving import choose_task, columns_of, serving
 from pathdsl.lang.signatures.calls import (
     AVERAGING,
@@ -29,7 +32,9 @@ from pathdsl.lang.signatures.calls import (
     Parameter,
     Signature,
 )
+from pathdsl.lang.signatures.members import OVER_MEMBERS, OverRecord, over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
+from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.walk import children
 
 __all__ = ["CHECKS", "check_metric", "check_quantity", "check_run"]
@@ -173,10 +178,10 @@ def check_quantity(scope: Scope, value: ast.Node) -> Faults:
                 yield from check_quantity(scope, part)
         case ast.Name():
             yield from _let(scope, value)
-        case ast.Subscript(name=name, member=member):
-            yield from check_nodes(scope, member, marks=True)
+        case ast.Subscript(name=name):
             yield from unknown(scope, name, ("let",))
             let = scope.program.lets.get(name.name)
+            yield from check_indices(scope, value, let.loop if let is not None else None)
             if let is not None and let.loop is None:
                 yield fault(
                     "PD127",
@@ -188,6 +193,8 @@ def check_quantity(scope: Scope, value: ast.Node) -> Faults:
                 )
         case ast.Score():
             yield from check_score(scope, value)
+        case ast.Call() if (over := over_of(value, scope.program.kind)) is not None:
+            yield from _over(scope, value, *over)
         case ast.Call(name=name) if name in STATISTICS:
             yield from check_arguments(scope, STATISTICS[name], value.arguments, value.span)
             for argument in value.arguments:
@@ -209,6 +216,15 @@ def check_quantity(scope: Scope, value: ast.Node) -> Faults:
             )
         case ast.Call():
             yield from _metric_run(scope, value)
+        case ast.OverMembers():
+            examples = (record.example for record in OVER_MEMBERS.values())
+            yield fault(
+                "PD115",
+                "no function over members takes this",
+                value.span,
+                "ranges over members",
+                help=f"these do: {listed(examples)}",
+            )
         case ast.PlainRun() | ast.PathRun():
             yield fault(
                 "PD115",
@@ -219,6 +235,53 @@ def check_quantity(scope: Scope, value: ast.Node) -> Faults:
             )
         case _:
             yield fault("PD115", "wanted a number or a quantity", value.span, "neither")
+
+
+def _over(scope: Scope, call: ast.Call, record: OverRecord, over: ast.OverMembers) -> Faults:
+    """A function over members: its loop, what it takes, and that for every item of its lists."""
+    yield from check_loop(scope, over.loop)
+    for surplus in call.arguments[1:]:
+        yield fault(
+            "PD117",
+            f"`{record.name}` over members takes one argument",
+            surplus.span,
+            "not an argument of it",
+            help=f"`{record.example}`; without `in`, `{record.name}` is over prompts"
+            if record.name in STATISTICS
+            else f"`{record.example}`",
+        )
+    if record.makes == "counting" and over.relation is None:
+        yield fault(
+            "PD113",
+            f"`{record.name}` needs a condition",
+            over.value.span,
+            "a number, and no condition on it",
+            help=f"`{record.example}`",
+        )
+    elif record.makes != "counting" and over.relation is not None:
+        yield fault(
+            "PD115",
+            f"`{record.name}` takes a number, and this is a condition",
+            over.span,
+            "true or false",
+            help="`share(h in SET: CONDITION)` is the share of members that satisfy one",
+        )
+    elif over.relation is not None and RELATIONS[over.relation].asks == "around":
+        yield fault(
+            "PD110",
+            "a condition on members compares with `<`, `<=`, `>` or `>=`",
+            over.span,
+            f"`{over.relation}` wants a tolerance",
+            help="`abs(x - y) < 0.1`",
+        )
+    each = dict(enumerate(combinations(over.loop, scope.program)))
+    inner = replace(scope, inner=(*scope.inner, *filter(None, [nodes_alone(over.loop)])))
+
+    def found(number: int) -> Faults:
+        for side in filter(None, (over.value, over.bound)):
+            yield from check_quantity(inner, substituted(side, each[number]))
+
+    yield from of_each(found, each)
 
 
 def _let(scope: Scope, name: ast.Name) -> Faults:
@@ -239,13 +302,14 @@ def _let(scope: Scope, name: ast.Name) -> Faults:
                 help=suggestion(name.name, [*program.lets, *program.metrics]),
             )
     elif let.loop is not None:
+        names = " and ".join(f"`{variable}`" for variable in let.loop.names)
         yield fault(
             "PD127",
-            f"`{name.name}` has one value for each `{let.loop.variable.name}`",
+            f"`{name.name}` has one value for each {names}",
             name.span,
             "which member?",
             labels=[(let.loop.span, "declared with `for`")],
-            help=f"choose one, for example `{name.name}[a9.h9]`",
+            help=f"choose one, for example `{name.name}[{example_of(let.loop, program)}]`",
         )
 
 
@@ -270,7 +334,9 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
                 f"no metric or statistic is named `{call.name}`",
                 call.name_span,
                 "not declared in this file or in one that it uses",
-                help=suggestion(call.name, [*program.metrics, *STATISTICS, *P_VALUES]),
+                help=suggestion(
+                    call.name, [*program.metrics, *STATISTICS, *P_VALUES, *OVER_MEMBERS]
+                ),
             )
         return
     if call.at is not None:

@@ -11,13 +11,14 @@ from collections.abc import Iterator, Mapping
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, fault, warning
+from pathdsl.lang.loops import is_listed, loops_of, meant_nodes, variables_of
 from pathdsl.lang.program import Declaration, Program, kind_of
 from pathdsl.lang.reach import in_order
-from pathdsl.lang.serving import choose_metric, serving, wants_metric
+from pathdsl.lang.serving import choose_metric, known_positions, serving, wants_metric
 from pathdsl.lang.signatures.calls import MEASURES, METHODS, SCORES, STATISTICS
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.syntax.sweep import KEYWORDS
-from pathdsl.lang.walk import leveled, quantities
+from pathdsl.lang.walk import leveled, quantities, walk
 from pathdsl.limits import NAMED_DEPTH
 
 __all__ = ["check_cycles", "check_depth", "check_reserved", "check_unused", "is_reserved"]
@@ -51,11 +52,8 @@ def is_reserved(name: str) -> str:
 def check_reserved(program: Program) -> Faults:
     """Declared names and loop variables that are words of the language, or that hide others."""
     for declaration in [*program.declarations(), *filter(None, [program.model])]:
-        names = [declaration.name]
-        loop = getattr(declaration, "loop", None)
-        if loop is not None:
-            names.append(loop.variable)
-        for name in names:
+        variables = _variables(program, declaration)
+        for name in (declaration.name, *variables):
             why = is_reserved(name.name)
             if why:
                 yield fault(
@@ -65,28 +63,70 @@ def check_reserved(program: Program) -> Faults:
                     f"is {why}",
                     help=f"for example `my_{name.name}`",
                 )
-        if loop is not None and (hidden := program.find(loop.variable.name)) is not None:
+        for variable in variables:
+            if (hidden := program.find(variable.name)) is not None:
+                yield fault(
+                    "PD107",
+                    f"the loop variable `{variable.name}` hides a {kind_of(hidden)}",
+                    variable.span,
+                    "hides it",
+                    labels=[(hidden.name.span, "declared here")],
+                    help="rename the variable",
+                )
+        yield from _hiding(program, declaration)
+
+
+def _variables(program: Program, declaration: Declaration | ast.ModelDecl) -> list[ast.Name]:
+    return [one.variable for loop in loops_of(program, declaration) for one in loop.bindings]
+
+
+def _hiding(program: Program, declaration: Declaration | ast.ModelDecl) -> Faults:
+    """Variables over lists that are called like a position, and variables inside one another."""
+    known = {name for task in program.tasks.values() for name in known_positions(program, task)}
+    loops = loops_of(program, declaration)
+    for loop in loops:
+        for one in loop.bindings:
+            if is_listed(one.members) and one.variable.name in known:
+                yield fault(
+                    "PD107",
+                    f"the loop variable `{one.variable.name}` hides a position",
+                    one.variable.span,
+                    "hides it",
+                    help="rename the variable",
+                )
+    own = getattr(declaration, "loop", None)
+    outer = {one.variable.name: one.variable for one in own.bindings} if own is not None else {}
+    over = [node for node in program.nodes(declaration) if isinstance(node, ast.OverMembers)]
+    for node in over:
+        yield from _again(node, outer)
+    for node in over:
+        inside = {one.variable.name: one.variable for one in node.loop.bindings}
+        for inner in walk(node.value):
+            if isinstance(inner, ast.OverMembers):
+                yield from _again(inner, inside)
+
+
+def _again(over: ast.OverMembers, outer: Mapping[str, ast.Name]) -> Faults:
+    for one in over.loop.bindings:
+        if (first := outer.get(one.variable.name)) is not None:
             yield fault(
                 "PD107",
-                f"the loop variable `{loop.variable.name}` hides a {kind_of(hidden)}",
-                loop.variable.span,
+                f"the variable `{one.variable.name}` hides another of that name",
+                one.variable.span,
                 "hides it",
-                labels=[(hidden.name.span, "declared here")],
-                help="rename the variable",
+                labels=[(first.span, "ranges already")],
+                help="rename one of them",
             )
 
 
 def _mentions(program: Program, declaration: Declaration) -> Iterator[ast.Name]:
     """Every name that a declaration mentions, its own and its loop variable left out."""
-    skip = {id(declaration.name)}
-    variable = ""
-    loop = getattr(declaration, "loop", None)
-    if loop is not None:
-        skip.add(id(loop.variable))
-        variable = loop.variable.name
+    variables = variables_of(program, declaration)
     calls_metrics = not isinstance(declaration, ast.MetricDecl)  # what a metric calls is a measure
     for node in program.nodes(declaration):
-        if isinstance(node, ast.Name) and id(node) not in skip and node.name != variable:
+        if node is declaration.name:
+            continue
+        if isinstance(node, ast.Name) and node.name not in variables:
             yield node
         elif calls_metrics and isinstance(node, ast.Call) and node.name in program.metrics:
             yield ast.Name(span=node.name_span, name=node.name)
@@ -162,7 +202,9 @@ def _defining(program: Program, declaration: Declaration) -> Iterator[ast.Name]:
     if isinstance(declaration, ast.TaskDecl):
         yield from filter(None, [declaration.base])
     elif isinstance(declaration, ast.LetDecl):
-        yield from quantities(declaration.expression)
+        listed = declaration.loop.bindings if declaration.loop is not None else ()
+        for part in (*(one.members for one in listed), declaration.expression):
+            yield from quantities(part)
     else:
         yield from _mentions(program, declaration)
 
@@ -200,7 +242,7 @@ def _all_mentions(program: Program, statement: ast.Statement, told: set[int]) ->
         yield from (node for node in program.nodes(statement) if isinstance(node, ast.Name))
         return
     yield from _mentions(program, statement)
-    scores = [n for n in program.nodes(statement) if isinstance(n, ast.Score)]
+    scores = [n for n in meant_nodes(program, statement) if isinstance(n, ast.Score)]
     for score in filter(wants_metric, scores):
         chosen = choose_metric(program, score)
         names = (chosen.name,) if chosen.name else chosen.candidates

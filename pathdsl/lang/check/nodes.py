@@ -1,4 +1,4 @@
-"""Checks of nodes and positions: sets, groups, loops, marks, and what an `@` may be put on.
+"""Checks of nodes and positions: sets, groups, marks, and what an `@` may be put on.
 
 Source: docs/language.md, Nodes.
 """
@@ -16,11 +16,11 @@ from pathdsl.lang.walk import walk
 
 __all__ = [
     "check_group",
-    "check_loop",
     "check_nodes",
     "check_position",
     "check_positions",
     "holds_marks",
+    "positions_in_reach",
     "positions_of",
 ]
 
@@ -30,15 +30,21 @@ def check_position(scope: Scope, position: ast.Position) -> Faults:
     if position.index is not None or position.name == "END":
         return
     program = scope.program
+    if position.variable:
+        yield fault(
+            "PD101",
+            f"`{position.variable}` is no variable over indices",
+            position.span,
+            "an index of a token, or a variable over some, stands in `@[…]`",
+            help=f"`for {position.variable} in [0..5]`, or `@{position.variable}` for the name of "
+            "a position",
+        )
+        return
     tasks = list(program.tasks.values()) if scope.task is None else [scope.task]
     if not tasks and (program.is_library or program.broken):
         return
-    known: list[str] = []
-    for task in tasks:
-        if not _positions_are_known(scope, task):
-            return
-        known += known_positions(program, task)
-    if position.name in known:
+    known = positions_in_reach(scope)
+    if known is None or position.name in known:
         return
     where = "no task has a" if scope.task is None else f"the task `{scope.task.name.name}` has no"
     yield fault(
@@ -49,6 +55,17 @@ def check_position(scope: Scope, position: ast.Position) -> Faults:
         help=suggestion(position.name, known or ["END"]),
         notes=("a position of the rows of a file is declared with `positions = [NAME]`",),
     )
+
+
+def positions_in_reach(scope: Scope) -> list[str] | None:
+    """The positions of the scope's task or of all tasks; None where only the data can tell."""
+    program = scope.program
+    known: list[str] = []
+    for task in list(program.tasks.values()) if scope.task is None else [scope.task]:
+        if not _positions_are_known(scope, task):
+            return None
+        known += known_positions(program, task)
+    return known
 
 
 def _positions_are_known(scope: Scope, task: ast.TaskDecl) -> bool:
@@ -160,8 +177,8 @@ def _inner_positions(scope: Scope, ref: ast.Node, seen: frozenset[str]) -> Itera
         case ast.Windows(nodes=nodes):
             yield from _positions(scope, nodes, seen)
         case ast.Name(name=name) if name not in seen:
-            if scope.loop is not None and scope.is_variable(name):
-                yield from _positions(scope, scope.loop.members, seen | {name})
+            if (domain := scope.variables.get(name)) is not None:
+                yield from _positions(scope, domain, seen | {name})
             elif (group := scope.program.groups.get(name)) is not None:
                 if group.at is not None:
                     yield group.at
@@ -170,8 +187,8 @@ def _inner_positions(scope: Scope, ref: ast.Node, seen: frozenset[str]) -> Itera
 
 def holds_marks(scope: Scope, ref: ast.Node) -> bool:
     """True where a reference, or the set its loop runs over, holds `r5`."""
-    if isinstance(ref, ast.Name) and scope.loop is not None and scope.is_variable(ref.name):
-        ref = scope.loop.members
+    if isinstance(ref, ast.Name):
+        ref = scope.variables.get(ref.name, ref)
     return any(isinstance(node, ast.ResidRef) for node in walk(ref))
 
 
@@ -195,16 +212,3 @@ def check_group(scope: Scope, group: ast.GroupDecl) -> Faults:
                     labels=[(group.at.span, "this position")],
                     help="leave `logits` out of the group",
                 )
-
-
-def check_loop(scope: Scope, loop: ast.Loop) -> Faults:
-    """The set a loop runs over; the variable itself is not in reach there."""
-    members = loop.members
-    if isinstance(members, ast.Windows):
-        yield from check_nodes(scope, members.nodes, marks=True)
-        if members.size < 1:
-            yield fault(
-                "PD116", f"windows of {members.size} nodes", members.span, "at least 1 node each"
-            )
-    else:
-        yield from check_nodes(scope, members, marks=True)

@@ -1,6 +1,6 @@
 """What the checks share: the names in reach, and the wording of faults about them.
 
-A `Scope` is a program seen from one statement: its loop variable, if it has one, and the task
+A `Scope` is a program seen from one statement: its loop variables, if it has some, and the task
 whose columns its words mean, if one is known.
 """
 
@@ -39,16 +39,26 @@ Check = Callable[["Scope", Parameter, ast.Node], Faults]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """A program as one statement sees it; `checks` are those of a value of each kind."""
+    """A program as one statement sees it; `checks` are those of a value of each kind.
+
+    `inner` are the loops of functions over members that stand around an expression.
+    """
 
     program: Program
     checks: Mapping[Kind, Check] = field(repr=False)
     loop: ast.Loop | None = None
+    inner: tuple[ast.Loop, ...] = ()
     task: ast.TaskDecl | None = None
 
     def is_variable(self, name: str) -> bool:
-        """True for the statement's loop variable."""
-        return self.loop is not None and self.loop.variable.name == name
+        """True for a variable of the statement's loop, or of a function over members."""
+        return name in self.variables
+
+    @property
+    def variables(self) -> dict[str, ast.Domain]:
+        """What each variable in reach ranges over, the innermost of a name."""
+        loops = [*((self.loop,) if self.loop is not None else ()), *self.inner]
+        return {one.variable.name: one.members for loop in loops for one in loop.bindings}
 
     def on(self, task: ast.TaskDecl | None) -> Scope:
         """The same scope with another task."""
@@ -135,8 +145,8 @@ def unknown(
         )
         return
     candidates = program.names(*kinds)
-    if variable and scope.loop is not None:
-        candidates.append(scope.loop.variable.name)
+    if variable:
+        candidates += scope.variables
     yield fault(
         "PD101",
         f"no {' or '.join(kinds)} is named `{name.name}`",

@@ -25,10 +25,12 @@ from pathdsl.lang.check.arguments import check_arguments, check_value, unknown_w
 from pathdsl.lang.check.blocks import check_circuit, check_model, check_task, check_whole
 from pathdsl.lang.check.expressions import CHECKS, check_metric, check_quantity
 from pathdsl.lang.check.interventions import check_action, check_rings
+from pathdsl.lang.check.loops import check_loop, of_each
 from pathdsl.lang.check.names import check_cycles, check_depth, check_reserved, check_unused
-from pathdsl.lang.check.nodes import check_group, check_loop
+from pathdsl.lang.check.nodes import check_group
 from pathdsl.lang.check.paths import check_path
 from pathdsl.lang.check.scope import Faults, Scope, fault
+from pathdsl.lang.loops import Looped, sides_of, variants
 from pathdsl.lang.program import Declaration, Program
 from pathdsl.lang.signatures.kinds import Kind, Parameter
 from pathdsl.lang.signatures.methods import METHODS, strictness
@@ -73,10 +75,8 @@ def _declaration(scope: Scope, declaration: Declaration) -> Faults:
             yield from check_path(scope, path)
         case ast.MetricDecl():
             yield from check_metric(scope, declaration)
-        case ast.LetDecl(loop=loop, expression=expression):
-            if loop is not None:
-                yield from check_loop(scope, loop)
-            yield from check_quantity(replace(scope, loop=loop), expression)
+        case ast.LetDecl():
+            yield from _looped(scope, declaration)
         case ast.InterveneDecl(actions=actions):
             for action in actions:
                 yield from check_action(scope, action)
@@ -89,12 +89,23 @@ def _declaration(scope: Scope, declaration: Declaration) -> Faults:
             assert_never(declaration)
 
 
+def _looped(scope: Scope, declaration: Looped) -> Faults:
+    """A loop, and the expressions of its statement for every item of its lists."""
+    if declaration.loop is not None:
+        yield from check_loop(scope, declaration.loop)
+    each = dict(enumerate(variants(scope.program, declaration)))
+
+    def found(number: int) -> Faults:
+        _, one = each[number]
+        inner = replace(scope, loop=one.loop)
+        for side in sides_of(one):
+            yield from check_quantity(inner, side)
+
+    yield from of_each(found, {number: values for number, (values, _) in each.items()})
+
+
 def _claim(scope: Scope, claim: ast.ClaimDecl) -> Faults:
-    if claim.loop is not None:
-        yield from check_loop(scope, claim.loop)
-    inner = replace(scope, loop=claim.loop)
-    for side in (claim.left, claim.right, *filter(None, [claim.within])):
-        yield from check_quantity(inner, side)
+    yield from _looped(scope, claim)
     if claim.confidence is not None:
         yield from _confidence(scope, claim.confidence)
     yield from _methods(scope, claim.methods)

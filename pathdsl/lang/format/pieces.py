@@ -23,8 +23,8 @@ _CALLS = frozenset(
     "relation act_pattern act_block act_zero".split()
 )
 # Signs with no blank behind them, and before them.
-_TIGHT_BEHIND = frozenset(("(", "[", "@", "-[", "~[", "^"))
-_TIGHT_BEFORE = frozenset((")", "]", "]->", "]~>", ":", "^"))
+_TIGHT_BEHIND = frozenset(("(", "[", "@", "-[", "~[", "^", ".."))
+_TIGHT_BEFORE = frozenset((")", "]", "]->", "]~>", ":", "^", ".."))
 # Rules of braces with a blank on the inner side.
 _AIRY = frozenset(("group_set", "map_value", "edges", "block", "intervene_decl"))
 # Rules whose members stand one to a line when the statement is broken over lines.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, warning
+from pathdsl.lang.loops import variables_of
 from pathdsl.lang.method.estimates import is_estimated, is_exact
 from pathdsl.lang.method.families import check_families
 from pathdsl.lang.program import Program
@@ -52,10 +53,13 @@ def _picked(program: Program) -> Faults:
         named = [n for n in program.nodes(claim) if isinstance(n, ast.Subscript)]
         for name in dict.fromkeys(n.name.name for n in named):
             let = program.lets.get(name)
-            members = [n for n in named if n.name.name == name and not _is_variable(claim, n)]
-            if let is None or let.loop is None or not 1 <= len(members) <= FEW_MEMBERS:
+            if let is None or let.loop is None:
                 continue
-            if claim.confidence is not None and _is_sweep(let.loop.members):
+            variables = variables_of(program, claim)
+            members = [
+                n for n in named if n.name.name == name and _is_picked(n, let.loop, variables)
+            ]
+            if claim.confidence is not None and 1 <= len(members) <= FEW_MEMBERS:
                 yield warning(
                     "PD521",
                     f"`{claim.name.name}` is about {_few(len(members))} of the sweep `{name}`, on "
@@ -72,14 +76,17 @@ def _few(count: int) -> str:
     return "one member" if count == 1 else f"{count} members"
 
 
-def _is_variable(claim: ast.ClaimDecl, node: ast.Subscript) -> bool:
-    member, loop = node.member, claim.loop
-    return loop is not None and isinstance(member, ast.Name) and member.name == loop.variable.name
+def _is_picked(node: ast.Subscript, loop: ast.Loop, variables: set[str]) -> bool:
+    """Whether a subscript names one place of a sweep, and not a variable's."""
+    return any(
+        _is_sweep(one.members) and not (isinstance(at, ast.Name) and at.name in variables)
+        for one, at in zip(loop.bindings, (node.member, *node.more), strict=False)
+    )
 
 
 def _is_sweep(members: ast.Node) -> bool:
     """Whether a set is a range of the model and no list of nodes that somebody named."""
-    if isinstance(members, ast.Windows | ast.Word):
+    if isinstance(members, ast.Windows | ast.Word | ast.IndexRange):
         return True
     if isinstance(members, ast.NodeSet):
         return any(map(_is_sweep, members.members))

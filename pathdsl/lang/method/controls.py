@@ -9,7 +9,7 @@ Source: Shi et al. 2024, arXiv:2410.13032 · docs/language.md, `claim`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import isclose
 
@@ -25,14 +25,14 @@ from pathdsl.lang.signatures.relations import Asks
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import strip
 
-__all__ = ["check_control"]
+__all__ = ["Controls", "check_control", "controls_of"]
 
 MOST_P = 0.5
 """Up to which p-value P stands before most of its controls."""
 _SHOWN = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Claim:
     """A claim, and what it says as a sum, of what it names and of what that imitates.
 
@@ -53,15 +53,70 @@ class _Claim:
         return self.said.turned if self.refuted else self.said
 
 
-def check_control(program: Program) -> Faults:
-    """No claim about what a wrong hypothesis would score."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controls:
+    """Which claims are controls of which, by declared names.
+
+    `of`: for each claim that needs a control the claims that are one, itself where it compares its
+    path set with random ones. `reasons`: for each claim that looks like a control why it is one of
+    no claim, "" where it is one.
+    """
+
+    of: Mapping[str, tuple[str, ...]]
+    reasons: Mapping[str, str]
+
+
+def controls_of(program: Program) -> Controls:
+    """The controls of a program without faults, by the rule of PD501, for each claim by itself."""
+    claims = _claims(program)
+    held = _held(program, claims)
+    comparing = [c for c in claims if _compares(c) or (c in held and _by_chance(c))]
+    like = [c for c in claims if c.said.random or (c.refuted and held)]
+    like = [c for c in like if c not in comparing]
+    inside = {c.name: _inside(c.said) for c in comparing}
+    failing = [(c.name, said) for c in like if c.said.random and (said := _failing(c)) is not None]
+    of = {
+        claim.name: (
+            *(c.name for c in comparing if c is claim or inside[c.name] & claim.said.terms.keys()),
+            *(name for name, fails in failing if _is_control_of(fails, claim.imitated)),
+        )
+        for claim in held
+    }
+    used = {name for names in of.values() for name in names}
+    reasons = {c.name: "" if c.name in used else _reason(program, c, held) for c in like}
+    return Controls(of=of, reasons={**dict.fromkeys([c.name for c in comparing], ""), **reasons})
+
+
+def _inside(said: Said) -> set[Term]:
+    """Everything that the terms of a claim are made of."""
+    found: set[Term] = set()
+    pending = list(said.terms)
+    while pending:
+        term = pending.pop()
+        if term not in found:
+            found.add(term)
+            pending += [part for part in term.parts if isinstance(part, Term)]
+    return found
+
+
+def _claims(program: Program) -> list[_Claim]:
     found = quantities_of(program)
-    claims = [
+    return [
         _Claim(written=claim, said=said, imitated=said.imitated, refuted=claim.expect == "refuted")
         for claim in program.claims
         if (said := found.claim(claim)) is not None
     ]
-    held = [c for c in claims if not c.refuted and _needs(program, c)]
+
+
+def _held(program: Program, claims: list[_Claim]) -> list[_Claim]:
+    """The claims that need a control."""
+    return [c for c in claims if not c.refuted and _needs(program, c)]
+
+
+def check_control(program: Program) -> Faults:
+    """No claim about what a wrong hypothesis would score."""
+    claims = _claims(program)
+    held = _held(program, claims)
     if not held or any(_compares(c) for c in claims) or any(map(_by_chance, held)):
         return
     controls = [c for c in claims if c.said.random or c.refuted]
@@ -190,9 +245,7 @@ def _reason(program: Program, control: _Claim, held: list[_Claim]) -> str:
     """Why a claim is a control of none of those held; "" for one that is."""
     if not control.said.random:
         return f"`{control.name}` is about no random set"
-    # What is said of P where it is said of the random set: it has to fail for a control to hold.
-    like = control.imitated
-    fails = None if like is None else like if control.refuted else like.turned
+    fails = _failing(control)
     best, rank = "", 0
     for claim in held:
         asked = claim.imitated
@@ -206,6 +259,19 @@ def _reason(program: Program, control: _Claim, held: list[_Claim]) -> str:
             if at > rank:
                 best, rank = text, at
     return best or _elsewhere(program, control, held)
+
+
+def _is_control_of(fails: Said, asked: Said | None) -> bool:
+    """Whether what fails where a control holds is what a claim says, or less."""
+    if asked is None or fails.asks != asked.asks:
+        return False
+    return _same(fails, asked) and _no_harder(fails, asked)
+
+
+def _failing(control: _Claim) -> Said | None:
+    """What is said of P where it is said of the random set: it fails where a control holds."""
+    like = control.imitated
+    return like if like is None or control.refuted else like.turned
 
 
 def _elsewhere(program: Program, control: _Claim, held: list[_Claim]) -> str:

@@ -93,7 +93,8 @@ def check_families(program: Program) -> Faults:
 
 def _is_uncorrected(program: Program, claim: ast.ClaimDecl) -> bool:
     """Whether a claim has several members and no correction for them, which is told of it alone."""
-    several = claim.loop is not None and not is_one(program, claim.loop.members)
+    bindings = claim.loop.bindings if claim.loop is not None else ()
+    several = not all(is_one(program, one.members) for one in bindings)
     return several and not correction_of(claim)
 
 
@@ -273,6 +274,10 @@ def _words(value: ast.Node) -> Iterable[str]:
 def is_one(program: Program, members: ast.Node) -> bool:
     """Whether a set is a single node as it is written, so that a loop over it makes one claim."""
     match members:
+        case ast.Things(items=items):
+            return len(items) == 1
+        case ast.IndexRange(first=low, last=high):
+            return low == high
         case ast.NodeSet(members=(one,)):
             return is_one(program, one)
         case ast.Name(name=name) if name in program.groups:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, warning
+from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Declaration, Program
 from pathdsl.lang.reach import gathered
 from pathdsl.lang.serving import averages_ratios, fields_of, metrics_read
@@ -82,7 +83,7 @@ def check_averages(program: Program) -> Faults:
             )
     declarations: list[Declaration] = [*program.lets.values(), *program.claims]
     for declaration in declarations:
-        for node in program.nodes(declaration):
+        for node in meant_nodes(program, declaration):
             if isinstance(node, ast.Call) and node.name == "mean" and _has_ratio(program, node):
                 yield warning(
                     "PD515",
@@ -94,7 +95,9 @@ def check_averages(program: Program) -> Faults:
 
 
 def _has_ratio(program: Program, mean: ast.Call) -> bool:
-    """Whether a metric stands below the line of a quotient inside a mean."""
+    """Whether a metric stands below the line of a quotient inside a mean over prompts."""
+    if any(isinstance(argument.value, ast.OverMembers) for argument in mean.arguments):
+        return False
     return any(
         isinstance(node, ast.Binary)
         and node.op == "/"

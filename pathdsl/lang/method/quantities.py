@@ -190,8 +190,10 @@ class Quantities:
             self._let(name)
         bound: Bound = {}
         if claim.loop is not None:
-            members = self._term(claim.loop.members, {})
-            bound = {claim.loop.variable.name: self._made("each", members)}
+            bound = {
+                one.variable.name: self._made("each", self._term(one.members, {}))
+                for one in claim.loop.bindings
+            }
         sides = self._sum(claim.left, bound).plus(self._sum(claim.right, bound), -1.0)
         within = self._sum(claim.within, bound).number if claim.within is not None else 0.0
         asks = RELATIONS[claim.relation].asks
@@ -216,13 +218,14 @@ class Quantities:
         return self._lets[name]
 
     def _member(self, node: ast.Subscript, bound: Bound) -> _Sum:
-        name, member = node.name.name, self._term(node.member, bound)
+        name, indices = node.name.name, [self._term(i, bound) for i in (node.member, *node.more)]
+        member = indices[0] if len(indices) == 1 else self._made("index", *indices)
         let = self.program.lets.get(name)
         if let is None or let.loop is None:
             return self._alone(self._made("member", name, member))
         if (name, member) not in self._members:
             self._members[name, member] = self._alone(self._made("circle", name))
-            inside = {let.loop.variable.name: member}
+            inside = dict(zip(let.loop.names, indices, strict=False))
             self._members[name, member] = self._sum(let.expression, inside)
         return self._members[name, member]
 
@@ -241,7 +244,9 @@ class Quantities:
                 return self._let(name)
             case ast.Subscript():
                 return self._member(node, bound)
-            case ast.Call(name="mean", arguments=(argument,)):
+            case ast.Call(name="mean", arguments=(argument,)) if not isinstance(
+                argument.value, ast.OverMembers
+            ):
                 averaged = self._sum(argument.value, bound)
                 terms = {self._made("mean", term): n for term, n in averaged.terms.items()}
                 return _Sum(terms=terms, number=averaged.number)

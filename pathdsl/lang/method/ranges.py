@@ -19,6 +19,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric
 from pathdsl.lang.signatures.calls import resolve_arguments, resolve_options
 from pathdsl.lang.signatures.measures import MEASURES
+from pathdsl.lang.signatures.members import OverRecord, over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.ranges import ANY, NOT_BELOW_0, Range, apply, point
 from pathdsl.lang.signatures.relations import RELATIONS
@@ -115,6 +116,8 @@ class Ranges:
                 return Range(-inner_range.high, -inner_range.low)
             case ast.Binary():
                 return self._binary(expr)
+            case ast.Call() if (found := over_of(expr, self.program.kind)) is not None:
+                return self._over(*found)
             case ast.Call():
                 return self._call(expr)
             case ast.Score():
@@ -125,6 +128,12 @@ class Ranges:
                 return self._once("let", name, self.program.lets[name].expression)
             case _:
                 return ANY
+
+    def _over(self, record: OverRecord, over: ast.OverMembers) -> Range:
+        """Where a function over members lies: where they do, but for a sum and a share of them."""
+        if record.makes == "counting":
+            return Range(0.0, 1.0)
+        return self.of(over.value) if record.makes == "extreme" or record.divided else ANY
 
     def _once(self, kind: str, name: str, expr: ast.Node) -> Range:
         key = kind, name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, warning
+from pathdsl.lang.loops import variants
 from pathdsl.lang.program import Program
 from pathdsl.lang.subjects import hypothesis_of, is_about, subjects
 
@@ -19,7 +20,10 @@ def check_hypothesis(program: Program) -> Faults:
     if name is None or name not in program.paths or not program.claims:
         return
     for claim in program.claims:
-        if any(is_about(program, one, name) for one in subjects(program, claim)):
+        variants_of = [one for _, one in variants(program, claim)]
+        sets = (s for one in variants_of if isinstance(one, ast.ClaimDecl)
+                for s in subjects(program, one))  # fmt: skip
+        if any(is_about(program, one, name) for one in sets):
             return
     assert program.circuit is not None
     fields = program.circuit.fields

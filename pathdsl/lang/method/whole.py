@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, warning
+from pathdsl.lang.loops import loops_of
 from pathdsl.lang.method.claims import check_claims, check_prompts
 from pathdsl.lang.method.controls import check_control
 from pathdsl.lang.method.metrics import check_averages, check_metrics
@@ -100,12 +101,24 @@ def _revision(program: Program) -> Faults:
 def _windows(program: Program) -> Faults:
     """A sweep over windows of nodes without a sweep over the same kind of nodes one by one."""
     declarations: list[ast.LetDecl | ast.ClaimDecl] = [*program.lets.values(), *program.claims]
-    loops = [d.loop for d in declarations if d.loop is not None]
-    single = {_kind(program, loop.members) for loop in loops if not _is_window(loop.members)}
-    for loop in loops:
-        members = loop.members
+    domains = [
+        one.members
+        for declaration in declarations
+        for loop in loops_of(program, declaration)
+        for one in loop.bindings
+    ]
+    single = {_kind(program, members) for members in domains if not _is_window(members)}
+    for members in domains:
         if not isinstance(members, ast.Windows) or members.size < 2:
             continue
+        if not members.by and (layers := _layers_crossed(program, members.nodes)):
+            yield warning(
+                "PD531",
+                f"windows of {members.size} heads run over the border of a layer",
+                members.span,
+                f"the last heads of one layer with the first of the next, over {layers}",
+                help=f"`windows({_text(program, members.nodes)}, 1, by: layer)` slides over layers",
+            )
         if _kind(program, members.nodes) in single or "nodes" in single:
             continue
         yield warning(
@@ -115,6 +128,28 @@ def _windows(program: Program) -> Faults:
             "an effect of the window may be that of no single node",
             help=f"`let one for v in {_text(program, members.nodes)} = …` beside it",
         )
+
+
+def _layers_crossed(program: Program, nodes: ast.Node) -> str:
+    """Whether heads of several layers are swept one by one; their layers as they are written.
+
+    Heads that somebody listed have the neighbours that they were given.
+    """
+    match nodes:
+        case ast.Word(word="attn" | "any"):
+            return "all layers"
+        case ast.HeadRef(layer=layer) | ast.KvRef(layer=layer):
+            if layer.every:
+                return "all layers"
+            several = any(low < high for low, high in layer.ranges) or len(layer.ranges) > 1
+            return "several layers" if several else ""
+        case ast.NodeSet(members=members):
+            found = (_layers_crossed(program, member) for member in members)
+            return next((layers for layers in found if layers), "")
+        case ast.Name(name=name) if name in program.groups:
+            return _layers_crossed(program, program.groups[name].nodes)
+        case _:
+            return ""
 
 
 def _is_window(members: ast.Node) -> bool:

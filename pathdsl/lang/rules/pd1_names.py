@@ -89,7 +89,7 @@ NAME_PAGES: tuple[Page, ...] = (
     Page(
         code="PD107",
         name="shadowed-name",
-        summary="A loop variable has the name of a declaration.",
+        summary="A loop variable has the name of a declaration, or one over a list of a position.",
         why="Inside the loop the name would mean something else than outside.",
         repair="Rename the variable.",
         failing=sample(

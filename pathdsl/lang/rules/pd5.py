@@ -394,4 +394,21 @@ PAGES: tuple[Page, ...] = (
         "`report` alone say this: while rows are being written the hash would be in the way.",
         shown_by="tests/referee/test_rows.py::test_a_lock_asks_for_the_hash_of_rows",
     ),
+    Page(
+        code="PD531",
+        name="window-over-a-border",
+        summary="Windows of heads run over the border of a layer.",
+        why="Heads are counted layer by layer, so the neighbours of the last head of a layer are "
+        "the first heads of the next. Heads of a layer have no order, and which of them meet in "
+        "such a window hangs on how they are numbered: its effect is no property of the model.",
+        repair="Slide over whole layers, `windows(attn, 2, by: layer)`, or over the heads of one.",
+        failing=sample(
+            "let near for w in windows(attn, 3) = effect(through(w), metric: LD)",
+            "let one for h in attn = effect(through(h), metric: LD)",
+        ),
+        passing=sample(
+            "let near for w in windows(attn, 2, by: layer) = effect(through(w), metric: LD)",
+            "let one for h in attn = effect(through(h), metric: LD)",
+        ),
+    ),
 )

@@ -13,6 +13,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from lark import Token
@@ -183,6 +184,8 @@ class Builder(Transformer_NonRecursive):
     # ---------------------------------------------------------------------------------------------
 
     def position(self, c: Children) -> ast.Position:
+        if c[1:] and c[1].type == "NAME":
+            return ast.Position(variable=str(c[1]), span=self._over(c))
         if c[0].type == "NAME":
             offset = self._int(c[1], c[1]) if len(c) > 1 else 0
             return ast.Position(name=str(c[0]), offset=offset, span=self._over(c))
@@ -194,9 +197,7 @@ class Builder(Transformer_NonRecursive):
 
     def at(self, c: Children) -> ast.Position:
         position = c[1]
-        return ast.Position(
-            name=position.name, offset=position.offset, index=position.index, span=self._over(c)
-        )
+        return replace(position, span=self._over(c))
 
     def name(self, c: Children) -> ast.Name:
         return self._name(c[0], c[1] if len(c) > 1 else None)
@@ -240,8 +241,17 @@ class Builder(Transformer_NonRecursive):
         )
 
     def windows(self, c: Children) -> ast.Windows:
-        size = self._count(c[4], "the size of a window")
-        return ast.Windows(nodes=c[2], size=size, span=self._over(c))
+        size, by = self._count(c[4], "the size of a window"), ""
+        for option in self._options(c):
+            value = option.value
+            if option.keyword == "by" and isinstance(value, ast.Name) and value.name == "layer":
+                by = "layer"
+            else:
+                self._fault(
+                    "PD019", "`windows` takes nothing by name but `by: layer`", option,
+                    help="`windows(attn, 1, by: layer)`",
+                )  # fmt: skip
+        return ast.Windows(nodes=c[2], size=size, by=by, span=self._over(c))
 
     # ---------------------------------------------------------------------------------------------
     # Paths

@@ -163,7 +163,10 @@ class StatementBuilder(Builder):
         )  # fmt: skip
 
     def subscript(self, c: Children) -> ast.Subscript:
-        return ast.Subscript(name=self._name(c[0]), member=c[2], span=self._over(c))
+        member, *more = nodes(c[2:])
+        return ast.Subscript(
+            name=self._name(c[0]), member=member, more=tuple(more), span=self._over(c)
+        )
 
     def negative(self, c: Children) -> ast.Unary:
         return ast.Unary(operand=c[1], span=self._over(c))
@@ -188,7 +191,42 @@ class StatementBuilder(Builder):
         return self._over(c), fields
 
     def loop(self, c: Children) -> ast.Loop:
-        return ast.Loop(variable=self._name(c[1]), members=c[3], span=self._over(c))
+        return self._loop(c, self._over(c))
+
+    def _loop(self, c: Children, span: Span) -> ast.Loop:
+        """The loop of the `NAME in SET` among these children."""
+        first, *more = (
+            ast.Binding(
+                variable=self._name(c[i - 1]), members=c[i + 1],
+                span=self._span(c[i - 1]).to(self._span(c[i + 1])),
+            )
+            for i, x in enumerate(c)
+            if _is(x, "IN")
+        )  # fmt: skip
+        self._once(((b.variable.name, b.variable.span) for b in (first, *more)), "the variable")
+        return ast.Loop(variable=first.variable, members=first.members, more=tuple(more), span=span)
+
+    def things(self, c: Children) -> ast.Things:
+        return ast.Things(items=nodes(c), span=self._over(c))
+
+    def index_range(self, c: Children) -> ast.IndexRange:
+        first, last = (self._count(token, "the index of a token") for token in (c[1], c[3]))
+        if last < first:
+            self._fault(
+                "PD017", f"the range `{first}..{last}` runs backwards", self._over(c),
+                help=f"both ends are included: `[{last}..{first}]`",
+            )  # fmt: skip
+        return ast.IndexRange(first=first, last=last, span=self._over(c))
+
+    def over_members(self, c: Children) -> ast.Argument:
+        colon = next(i for i, x in enumerate(c) if isinstance(x, Token) and x == ":")
+        loop = self._loop(c[:colon], self._over(c[:colon]))
+        value, *rest = c[colon + 1 :]
+        over = ast.OverMembers(
+            loop=loop, value=value, relation=rest[0].value if rest else None,
+            bound=rest[1] if rest else None, span=self._over(c),
+        )  # fmt: skip
+        return ast.Argument(value=over, span=over.span)
 
     def unit(self, c: Children) -> tuple[Span, tuple[str, ast.Name]]:
         return self._over(c), ("unit", self._name(c[1]))

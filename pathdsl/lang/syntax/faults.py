@@ -299,6 +299,34 @@ def _opens_section(text: str, at: int) -> bool:
     return text[at] == "(" and text[at + 1 : at + 80].lstrip().startswith(tuple(ARROWS))
 
 
+def _ranging(stop: Stop) -> Diagnostic | None:
+    """`max(h in attn, effect(h))`, `for t in en, zh`: a comma where the ranging ends."""
+    before = stop.text[stop.start : stop.at]
+    inside = open_brackets(stop.text, stop.start, stop.at)
+    if stop.found == ")" and ":" in stop.wanted and inside:
+        if re.match(r"\(\s*\w+\s+in\s", stop.text[inside[-1][1] : stop.at]):
+            return stop.fault(
+                "PD014",
+                "what is taken of each member is missing",
+                help="`max(h in attn: effect(through(h)))`",
+            )
+    if stop.accepted != {"IN"} or not re.search(r",\s*\w+\s*$", before):
+        return None
+    if inside:
+        return stop.fault(
+            "PD001",
+            "a colon ends what a function over members ranges over",
+            label="no `in` follows here",
+            help="`max(h in attn: effect(through(h)))`; a further variable is `p in [S1, END]`",
+        )
+    return stop.fault(
+        "PD001",
+        "a loop ranges over a set for each of its variables, `a in A, b in B`",
+        label="no `in` follows here",
+        help="a list stands in brackets: `for t in [en, zh]`",
+    )
+
+
 def _wrong_world(stop: Stop) -> Diagnostic | None:
     """A path or a node where a number is wanted."""
     word, start = stop.word
@@ -349,5 +377,6 @@ _SLIPS: tuple[Callable[[Stop], Diagnostic | None], ...] = (
     _section,
     _arrow_in_number,
     _bracket,
+    _ranging,
     _wrong_world,
 )  # fmt: skip

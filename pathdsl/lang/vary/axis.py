@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from pathdsl.lang import ast
+from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import root_task, tasks_read
 from pathdsl.lang.vary.edits import Edit, reached
 from pathdsl.lang.walk import walk
 
-__all__ = ["Axis", "below", "scores_of", "tasks_of"]
+__all__ = ["Axis", "below", "meant_below", "scores_of", "tasks_of"]
 
 
 class Axis(Protocol):
@@ -46,9 +47,16 @@ def below(program: Program, claim: ast.ClaimDecl) -> Iterator[ast.Node]:
         yield from walk(let)
 
 
+def meant_below(program: Program, claim: ast.ClaimDecl) -> Iterator[ast.Node]:
+    """The same as they are meant, with the items of lists in the place of their variables."""
+    yield from meant_nodes(program, claim)
+    for let in reached(program, [claim]).values():
+        yield from meant_nodes(program, let)
+
+
 def scores_of(program: Program, claim: ast.ClaimDecl) -> list[ast.Score]:
     """The scores of a claim and of its lets, `chance(…)` with the one inside it."""
-    return [node for node in below(program, claim) if isinstance(node, ast.Score)]
+    return [node for node in meant_below(program, claim) if isinstance(node, ast.Score)]
 
 
 def tasks_of(program: Program, claim: ast.ClaimDecl) -> set[str]:
@@ -56,4 +64,4 @@ def tasks_of(program: Program, claim: ast.ClaimDecl) -> set[str]:
 
     Empty where that is not clear from the text.
     """
-    return {root_task(program, name) for name in tasks_read(program, below(program, claim))}
+    return {root_task(program, name) for name in tasks_read(program, meant_below(program, claim))}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pathdsl.lang import ast
+from pathdsl.lang.loops import is_listed, loops_of
 from pathdsl.lang.program import Program
 from pathdsl.lang.vary.axis import below
 from pathdsl.lang.vary.drawing import drawing_of
@@ -28,12 +29,30 @@ class Positions:
         return ("off",) if any(True for _ in _places(program)) else ()
 
     def left_out(self, program: Program, value: str) -> Mapping[str, str]:
-        """None: a claim without positions keeps its number."""
-        return {}
+        """Claims for each of several positions; one without positions keeps its number."""
+        return {
+            claim.name.name: "it ranges over positions"
+            for claim in program.claims
+            if any(_ranges_over_positions(program, one) for one in below(program, claim))
+        }
 
     def edits(self, program: Program, value: str) -> list[Edit]:
         """Every `@P` of a node taken out; where metrics read stays."""
         return [replaced(place, "") for place in _places(program)]
+
+
+def _ranges_over_positions(program: Program, node: ast.Node) -> bool:
+    if not isinstance(node, ast.Loop):
+        return False
+    names = {one.variable.name for one in node.bindings if is_listed(one.members)}
+    stand = {
+        place.variable or place.name
+        for declaration in (*program.lets.values(), *program.claims)
+        if any(loop is node for loop in loops_of(program, declaration))
+        for place in program.nodes(declaration)
+        if isinstance(place, ast.Position)
+    }
+    return bool(names & stand)
 
 
 def _places(program: Program) -> Iterator[ast.Position]:

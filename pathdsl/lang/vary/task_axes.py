@@ -198,5 +198,7 @@ def _mean_of(node: ast.Node) -> ast.Node | None:
     """What `mean(x)` averages, None for anything else."""
     call = strip(node)
     if isinstance(call, ast.Call) and call.name == "mean" and len(call.arguments) == 1:
+        if isinstance(call.arguments[0].value, ast.OverMembers):
+            return None
         return call.arguments[0].value
     return None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pathdsl.lang import ast
+from pathdsl.lang.loops import variables_of
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import (
     averages_ratios,
@@ -18,7 +19,7 @@ from pathdsl.lang.serving import (
 )
 from pathdsl.lang.signatures.measures import MEASURES, columns_in
 from pathdsl.lang.units import unit_of
-from pathdsl.lang.vary.axis import below, scores_of
+from pathdsl.lang.vary.axis import below, meant_below, scores_of
 from pathdsl.lang.vary.edits import Edit, reached, replaced, text_of
 from pathdsl.lang.walk import strip, walk
 
@@ -69,7 +70,7 @@ class MetricAxis:
         units = unit_of(program)
         found: dict[str, str] = {}
         for claim in program.claims:
-            names = metrics_read(program, below(program, claim))
+            names = metrics_read(program, meant_below(program, claim))
             unit = units.get(claim.name.name, "none")
             texts = {name: _text_with(program, program.metrics[name], value) for name in names}
             lacking = [name for name, text in texts.items() if not text]
@@ -88,7 +89,8 @@ class MetricAxis:
     def edits(self, program: Program, value: str) -> list[Edit]:
         """The metrics that claims read, and the units of lets left to be inferred."""
         edits: list[Edit] = []
-        for name in metrics_read(program, (n for c in program.claims for n in below(program, c))):
+        nodes = (n for c in program.claims for n in meant_below(program, c))
+        for name in metrics_read(program, nodes):
             metric = program.metrics[name]
             text = _text_with(program, metric, value)
             head = f"metric {name}"
@@ -160,11 +162,13 @@ class Direction:
     def edits(self, program: Program, value: str) -> list[Edit]:
         """Scores and metrics of path runs, each written from the other run."""
         edits: list[Edit] = []
+        declared = [*program.claims, *reached(program, program.claims).values()]
+        metrics = {*program.metrics, *(v for one in declared for v in variables_of(program, one))}
         for claim in program.claims:
             for node in below(program, claim):
                 if isinstance(node, ast.Score):
                     edits.append(replaced(node, _score(program, node)))
-                elif isinstance(node, ast.Call) and node.name in program.metrics:
+                elif isinstance(node, ast.Call) and node.name in metrics:
                     run = next((a.value for a in node.arguments if not a.keyword), None)
                     if isinstance(run, ast.PathRun):
                         edits.append(replaced(node, _call(program, node, run)))

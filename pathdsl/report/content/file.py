@@ -19,6 +19,7 @@ from pathdsl.report.content.lock import lock_content, other_weights
 from pathdsl.report.content.method import checks, cost_text, norms_text, shared_method, store_text
 from pathdsl.report.content.path_sets import path_set_rows
 from pathdsl.report.content.quantities import families
+from pathdsl.report.content.referee import RefereeContent, referee_content
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.hashed import result_hash
 from pathdsl.report.data.result import outcome_object
@@ -86,6 +87,19 @@ class FileContent:
     def short_hash(self) -> str:
         """The first twelve digits of `result_sha256`."""
         return result_hash(self._file)[:12]
+
+    @cached_property
+    def referee(self) -> RefereeContent:
+        """What a sceptical reader asks of the result, with the answers."""
+        weights = (self._file.get("weights") or {}).get("sha256")
+        texts = (
+            f"not the published scope: {self.replaced}" if self.replaced else "",
+            f"result {self.short_hash}",
+            f"weights sha256 {weights[:12]}" if weights else "weights not known",
+            self.lock.brief if self.lock is not None else "",
+        )
+        origin = "; ".join(text for text in texts if text)
+        return referee_content(self._file, self.claims, self.headline, origin)
 
     @property
     def name(self) -> str:

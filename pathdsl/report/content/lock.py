@@ -13,8 +13,9 @@ __all__ = ["LockContent", "lock_content", "other_weights"]
 
 
 class LockContent:
-    """A lock in texts. `said` is its state in words, `tone` as of claims, "" where it is neither.
+    """A lock in texts. `said` is its state in words, `brief` the same in few.
 
+    `tone` is that of claims, "" where it is neither.
     `drifts` are sentences, `around` the same of surroundings, which may differ. `held` and `beside`
     are what the lock says of inputs and surroundings, name and text.
     """
@@ -22,6 +23,7 @@ class LockContent:
     def __init__(self, file: Object) -> None:
         held, compared = file.get("lock_file") or {}, file.get("lock")
         self.tone, self.said = _state(file, held, compared)
+        self.brief = _brief(file, held, compared)
         self.path: str = held.get("path", "")
         self.sha256: str = held.get("sha256") or ""
         self.drifts = [_in_words(one) for one in (compared or {}).get("drift", ())]
@@ -63,6 +65,21 @@ def _state(file: Object, held: Object, compared: Object | None) -> tuple[str, st
     if not held["same_text"]:
         return "open", f"{said}, but of another text of it: {again}"
     return "", f"{said} and is of this text of it; this check was not compared with it: {again}"
+
+
+def _brief(file: Object, held: Object, compared: Object | None) -> str:
+    if compared is not None:
+        return "drifted from its lock" if compared["drifted"] else "as locked"
+    if not held:
+        return "no lock"
+    if held["fault"]:
+        return "its lock cannot be read"
+    others = [what for what, is_other in (
+        ("weights", other_weights(file)), ("text", not held["same_text"])
+    ) if is_other]  # fmt: skip
+    return (
+        f"its lock is of another {' and '.join(others)}" if others else "not compared to its lock"
+    )
 
 
 def _in_words(one: Object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pathdsl.lang.signatures.members import OVER_MEMBERS
 from pathdsl.report.numbers import many, pair, shown, spread_words
 
 __all__ = ["Measured", "MemberRow", "Object", "WorstOf", "split_name", "spread_of"]
@@ -36,11 +37,14 @@ class Measured:
 
 
 class MemberRow(Measured):
-    """A candidate of a score that takes the worst."""
+    """A candidate of a score that takes the worst, or a member of a set that a function is over."""
 
-    def __init__(self, member: Object, noise: float) -> None:
+    def __init__(self, member: Object, noise: float, *, whole: bool = False) -> None:
         super().__init__(member, noise)
-        self.name: str = member["decided_by"] or member["name"]
+        name, decided_by = member["name"], member["decided_by"]
+        self.name: str = decided_by or name
+        if whole and decided_by:
+            self.name = f"{name}, by {decided_by}"
 
 
 class WorstOf(Measured):
@@ -55,12 +59,32 @@ class WorstOf(Measured):
                 return float("inf")
             return abs(float(member["estimate"]) - estimate)
 
-        self.members = [MemberRow(m, noise) for m in sorted(one["members"], key=distance)]
+        self._over = OVER_MEMBERS.get(one.get("over_members", ""))
+        members = sorted(one["members"], key=distance)
+        if self._over is not None and self._over.makes == "counting":
+            members = sorted(one["members"], key=_value)
+        whole = self._over is not None
+        self.members = [MemberRow(m, noise, whole=whole) for m in members]
+
+    @property
+    def decided(self) -> bool:
+        """Whether one of the members gives the number its value."""
+        return self._over is None or self._over.makes == "extreme"
 
     @property
     def members_title(self) -> str:
-        """`worst of 5 candidates`."""
-        return f"worst of {many(len(self.members), 'candidate')}"
+        """`worst of 5 candidates`, `largest of 5 members`, `5 members, smallest first`."""
+        count = len(self.members)
+        if self._over is None:
+            return f"worst of {many(count, 'candidate')}"
+        titled = self._over.titled
+        return f"{titled} {many(count, 'member')}" if titled else f"{count} members, smallest first"
+
+
+def _value(member: Object) -> float:
+    """Its estimate; one without stands last."""
+    value = member["estimate"]
+    return float("inf") if value is None else float(value)
 
 
 def spread_of(spread: Object | None, noise: float) -> str:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from pathdsl.errors import Span
 from pathdsl.lang import ast
+from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
-from pathdsl.lang.walk import walk
+from pathdsl.report.data.controls import not_claimed
 
 if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
@@ -42,6 +43,7 @@ def details(outcome: FileOutcome) -> Object:
         "weights": _weights(outcome),
         "locked_weights": _locked_weights(outcome),
         **_claimed(outcome),
+        **({"not_claimed": not_claimed(program)} if program and outcome.judgement else {}),
         "prompts": list(_prompts(outcome)),
     }
 
@@ -157,6 +159,8 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
             "rows": int(task.facts.get("rows_before", task.n_rows)),
             "where": task.facts.get("where", ""),
             "taken": task.facts.get("taken", ""),
+            "data": task.facts.get("data", ""),
+            "sha256": task.facts.get("rows", ""),
             "distinct": task.n_distinct,
             "near_copies": task.near_copies,
             "read": name in outcome.tasks_read,
@@ -220,7 +224,7 @@ def _units(program: Program, resolver: Resolver | None, claim: ast.ClaimDecl) ->
     if resolver is None:
         return []
     labels: dict[str, None] = {}
-    for node in walk(claim):
+    for node in meant_nodes(program, claim):
         if isinstance(node, ast.Name):
             declared = program.paths.get(node.name) or program.groups.get(node.name)
             if isinstance(declared, ast.PathDecl):

@@ -48,6 +48,9 @@ def read_result(text: str) -> Object:
         places = [place for claim in file["claims"] for place in claim.get("path_sets", ())]
         if any(place >= len(file.get("path_sets", ())) for place in places):
             raise NotAResult(f"$.files[{i}].claims: a claim names a path set that is not there")
+        controls = [place for one in file["claims"] for place in one.get("controls") or ()]
+        if any(place >= len(file["claims"]) for place in controls):
+            raise NotAResult(f"$.files[{i}].claims: a claim names a control that is not there")
     said = next(contradictions(result), "")
     for file in result["files"]:
         held = file.get("result_sha256")

@@ -19,6 +19,7 @@ from pathdsl.errors import Diagnostic, ExitCode, Severity, Span
 from pathdsl.lang.rules import name_of
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.visible import escaped, visible
+from pathdsl.report.data.controls import control_objects
 from pathdsl.report.data.details import details, drawn
 from pathdsl.report.data.families import families_of, forms_of
 from pathdsl.report.data.hashed import result_hash
@@ -136,7 +137,8 @@ def proof_object(proof: Proof) -> Object:
 
 def _quantity(quantity: QuantityResult) -> Object:
     return {
-        **fields_of(quantity, "name unit estimate interval n rows unchanged confidence"),
+        **fields_of(quantity, "name unit estimate interval n rows unchanged confidence claimed"),
+        **_indices(quantity),
         "members": [_member(member) for member in quantity.members],
         "notes": list(quantity.notes),
         "prompts": _spread(quantity.prompts),
@@ -148,6 +150,8 @@ def _claims(outcome: FileOutcome) -> list[Object]:
     claims = outcome.judgement.claims if outcome.judgement is not None else ()
     forms = forms_of(outcome)
     objects = [_claim(c, outcome.tasks) | {"about": forms.get(c.name)} for c in claims]
+    for one, found in zip(objects, control_objects(outcome), strict=True):
+        one |= found
     if outcome.claimed is not None:
         for one, places in zip(objects, outcome.claimed.by_claim, strict=True):
             one["path_sets"] = list(places)
@@ -161,6 +165,7 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
             claim, "name verdict expected as_expected estimate interval relation threshold"
         ),
         **fields_of(claim, "within confidence level n rows unchanged p_value"),
+        **_indices(claim),
         "terms": [
             fields_of(t, "text value") | {"prompts": _spread(t.prompts)} for t in claim.terms
         ],
@@ -174,6 +179,15 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
         **fields_of(claim, "settle_n text"),
         "other_norm": other and fields_of(other, "layernorm verdict estimate interval"),
     }
+
+
+def _indices(result: QuantityResult | ClaimResult) -> Object:
+    """What each variable of its loop stands for, and the function over members that it is.
+
+    No key for what has no `for`, or is no such function.
+    """
+    indices = {"indices": dict(result.indices)} if result.indices else {}
+    return indices | ({"over_members": result.over} if result.over else {})
 
 
 def _member(member: MemberResult) -> Object:

@@ -66,6 +66,8 @@ class _Printer:
                 return self.symbol(_roman(name))
             case ast.Call(name="abs", arguments=(one,)):
                 return self.symbol(_around(r"\lvert ", self.latex(one.value), r"\rvert "))
+            case ast.Call(arguments=(ast.Argument(value=ast.OverMembers() as over),)):
+                return self.symbol(self.over(expr.name, over))
             case ast.Call(at=None):
                 inside = [
                     (f"{_roman(a.keyword)}: " if a.keyword else "") + self.latex(a.value)
@@ -77,6 +79,17 @@ class _Printer:
                 )
             case _:
                 return self.symbol(typed(self.text_of(expr.span)))
+
+    def over(self, name: str, over: ast.OverMembers) -> str:
+        r"""`\operatorname*{max}_{h \in attn} …`: what a function over members takes."""
+        ranges = ", ".join(
+            rf"{_roman(one.variable.name)} \in {typed(self.text_of(one.members.span))}"
+            for one in over.loop.bindings
+        )
+        inside = self.latex(over.value)
+        if over.relation is not None and over.bound is not None:
+            inside += f" {RELATIONS[over.relation].latex} {self.latex(over.bound)}"
+        return rf"\operatorname*{{{name}}}_{{{ranges}}}" + _around("(", inside, ")")
 
     def binary(self, expr: ast.Binary) -> sympy.Expr:
         left, right = self.build(expr.left), self.build(expr.right)

@@ -103,10 +103,27 @@ def _inner(expr: ast.Node, text_of: Text) -> str:
             return _name(name)
         case ast.Call(name="abs", arguments=(one,)):
             return _bracketed([_inner(_bare(one.value), text_of)], "|", "|")
+        case ast.Call(arguments=(ast.Argument(value=ast.OverMembers() as over),)):
+            return _over(expr.name, over, text_of)
         case ast.Call():
             return _call(expr, text_of)
         case _:
             return f"<mtext>{_clean(text_of(expr.span))}</mtext>"
+
+
+def _over(name: str, over: ast.OverMembers, text_of: Text) -> str:
+    """A function over members: what it ranges over stands below its name."""
+    below: list[str] = []
+    for one in over.loop.bindings:
+        if below:
+            below.append(_mo(","))
+        members = f"<mtext>{_clean(text_of(one.members.span))}</mtext>"
+        below += [_name(one.variable.name), _mo("∈"), members]
+    inside = [_inner(over.value, text_of)]
+    if over.relation is not None and over.bound is not None:
+        inside += [_mo(RELATIONS[over.relation].mathml), _inner(over.bound, text_of)]
+    named = _row("munder", [_name(name), _row("mrow", below)])
+    return _row("mrow", [named, _bracketed(inside)])
 
 
 def _call(call: ast.Call, text_of: Text) -> str:

@@ -22,11 +22,20 @@ from pathdsl.report.page.circuit_svg import circuit_svg, claims_by_unit, colours
 from pathdsl.report.page.forest import strips
 from pathdsl.report.page.template import rendered, text_of
 
-__all__ = ["claim_key", "html"]
+__all__ = ["claim_key", "html", "html_referee"]
 
 
 def html(result: Object, checked: bool) -> str:
     """The page of all files, `checked` now or read; equal objects give equal texts."""
+    return _written(result, checked, alone=False)
+
+
+def html_referee(result: Object, checked: bool) -> str:
+    """The section for a referee alone, of all files."""
+    return _written(result, checked, alone=True)
+
+
+def _written(result: Object, checked: bool, *, alone: bool) -> str:
     style, script = (text_of(f"report.{end}").strip() for end in ("css", "js"))
     policy = (
         f"default-src 'none'; style-src {_allowed(style)}; script-src {_allowed(script)}; "
@@ -41,6 +50,7 @@ def html(result: Object, checked: bool) -> str:
             "style": Markup(style),
             "script": Markup(script),
             "policy": policy,
+            "alone": alone,
             "schema_version": result["schema_version"],
         },
         {

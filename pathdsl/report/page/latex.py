@@ -19,23 +19,32 @@ from pathdsl.report.content.rows import Object
 from pathdsl.report.formulas.tex import escape, macro_word, plain_formula
 from pathdsl.report.page.template import rendered
 
-__all__ = ["latex"]
+__all__ = ["latex", "latex_referee"]
 
 MACRO_PARTS = ("", "Value", "Interval", "Confidence", "Sets", "N", "Verdict", "Hash")
 """What follows a claim's name in the names of its macros."""
 OWN_MACROS = (
-    "Table", "PathSets", "Formulas", "Method", "Hash", "Scope", "Lock", "Source", "num",
+    "Table", "PathSets", "Formulas", "Method", "Hash", "Scope", "Lock", "Source", "Referee", "num",
 )  # fmt: skip
 
 
 def latex(result: Object, checked: bool) -> str:
     """The macros of all files, `checked` now or read; equal objects give equal texts."""
+    return _written(result, checked, alone=False)
+
+
+def latex_referee(result: Object, checked: bool) -> str:
+    """The section for a referee alone, of all files."""
+    return _written(result, checked, alone=True)
+
+
+def _written(result: Object, checked: bool, *, alone: bool) -> str:
     files = contents(result, checked=checked)
     stems = [_stem(number, files) for number in range(len(files))]
     named = [(file, stem, _macros(file, stem)) for file, stem in zip(files, stems, strict=True)]
     return rendered(
         "report.tex.jinja",
-        {"files": named},
+        {"files": named, "alone": alone},
         {"formula": _formula, "num": _number, "comment": _comment, "breakable": _breakable},
         lambda value: value if isinstance(value, Markup) else escape(str(value)),
         block_start_string="<%", block_end_string="%>",

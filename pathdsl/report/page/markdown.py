@@ -12,15 +12,25 @@ from pathdsl.report.content.rows import Object
 from pathdsl.report.data.families import families_of, family_text
 from pathdsl.report.page.template import rendered
 
-__all__ = ["markdown"]
+__all__ = ["markdown", "markdown_referee"]
 
 
 def markdown(result: Object, checked: bool) -> str:
     """The report on all files, `checked` now or read; equal objects give equal texts."""
+    return _written(result, checked, alone=False)
+
+
+def markdown_referee(result: Object, checked: bool) -> str:
+    """The section for a referee alone, of all files."""
+    return _written(result, checked, alone=True)
+
+
+def _written(result: Object, checked: bool, *, alone: bool) -> str:
     return rendered(
         "report.md.jinja",
         {
             "files": contents(result, checked=checked),
+            "alone": alone,
             "families": [family_text(one) for one in families_of(result["files"])],
         },
         {"code": _code},

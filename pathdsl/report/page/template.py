@@ -19,13 +19,15 @@ def rendered(
     finalize: Callable[[Any], Any],
     **syntax: Any,
 ) -> str:
-    """The template with the values; `finalize` makes a text of what is printed, escaped.
+    """The template, and those that it includes, with the values.
+
+    `finalize` makes a text of what is printed, escaped.
 
     `syntax` is what the template writes otherwise than jinja2 does, by jinja2's names.
     """
     environment = jinja2.Environment(
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, finalize=finalize,
-        undefined=jinja2.StrictUndefined, **syntax,
+        undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(text_of), **syntax,
     )  # fmt: skip
     environment.filters |= filters
     return environment.from_string(text_of(name)).render(values)

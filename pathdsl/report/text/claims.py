@@ -42,7 +42,7 @@ def claim_block(claim: ClaimContent, view: View) -> str:
         terms = " · ".join(f"{text} = {value}" for text, value in claim.terms)
         lines.append(paragraph(terms, view, _INDENT, "  "))
     brief = claim.as_expected and not view.everything
-    if claim.members:
+    if claim.members and (claim.decided or not brief):
         lines.append(members_block(claim, view, _INDENT, brief=brief))
     if claim.parts:
         lines += [f"{_INDENT}{claim.parts_title}:", *_parts(claim)]

@@ -219,7 +219,8 @@ def _measured(decl: ast.ClaimDecl | ast.LetDecl, program: Program, view: View) -
         rows.append(["  by", ", ".join(methods) or usual])
         rows.append(["  expected", decl.expect])
     if decl.loop is not None:
-        rows.append(["  for each", _text(decl.loop.members, program)])
+        domains = [_text(one.members, program) for one in decl.loop.bindings]
+        rows.append(["  for each", ", ".join(domains)])
     for title, texts in (("scores", scores), ("runs", runs), ("through", lets)):
         for i, text in enumerate(texts):
             rows.append([f"  {title}" if i == 0 else "", clip(text, view.width - 16)])

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.score.faults import fault
 from pathdsl.score.quantity import (
     Aggregate,
+    Among,
     Constant,
     Half,
     Op,
@@ -28,7 +30,7 @@ from pathdsl.score.quantity import (
 from pathdsl.score.session import Session
 from pathdsl.score.statistics.arithmetic import apply
 from pathdsl.score.statistics.design import Weights, part_mask
-from pathdsl.score.statistics.rounding import digits, of_quantity, of_rows
+from pathdsl.score.statistics.rounding import ULPS, digits, of_quantity, of_rows
 
 __all__ = ["Evaluator"]
 
@@ -109,7 +111,7 @@ class Evaluator:
                     negative = self.vector(one)[self.mask(one)].min(initial=0.0) < 0
                 case Op(op=op):
                     negative = op in ("-", "neg")
-                case Worst():
+                case Worst() | Among():
                     negative = False
             if negative:
                 return False
@@ -145,6 +147,9 @@ class Evaluator:
                 found = apply(
                     which, [self._values(m, weights, known, kept) for _, m in node.members]
                 )
+            case Among(members=members):
+                values = [self._values(m, weights, known, kept) for _, m in members]
+                found = np.mean(np.broadcast_arrays(*(_satisfied(node, v) for v in values)), axis=0)
         if isinstance(node, Aggregate) or id(node) in kept:
             known[key] = found
         return found
@@ -164,6 +169,15 @@ class Evaluator:
     def tolerance(self, node: Scalar) -> float:
         """The allowance and the last digits of the arithmetic on the values."""
         return self.allowance(node) + digits(self, node)
+
+
+def _satisfied(among: Among, x: np.ndarray) -> np.ndarray:
+    """1.0 where a value satisfies the condition, the last digits of the arithmetic apart."""
+    relation, t = RELATIONS[among.relation], among.threshold
+    away = x - t if relation.asks == "above" else t - x
+    digit = ULPS * (np.abs(x) + abs(t))
+    with np.errstate(all="ignore"):
+        return np.asarray(away > digit if relation.strict else away >= -digit, dtype=np.float64)
 
 
 def _shared(node: Scalar) -> set[int]:

@@ -14,6 +14,9 @@
    the member that truly is the largest is covered; dually the smallest. That is Holm's first step
    for `max > c`, and an intersection-union test for `min > c`.
 
+6. A share of members goes from those that surely satisfy the condition, by ends that hold together,
+   to all but those that surely do not. A member whose denominator may be 0 counts on both sides.
+
 Above 95 % a quantity that was resampled over fewer than `SKEWED` prompts or clusters has no
 interval: those of skewed effects miss several times too often there.
 
@@ -29,21 +32,25 @@ import numpy as np
 from scipy.special import ndtr
 
 from pathdsl.score.quantity import (
+    Aggregate,
+    Among,
     Op,
     Scalar,
     Worst,
-    aggregates,
     inner_first,
     is_constant,
     parts,
     row_denominators,
 )  # fmt: skip
+from pathdsl.score.results import Verdict
 from pathdsl.score.statistics.ends import Ends, Interval, applied
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.lattice import Lattice, is_leaf, leaves
 from pathdsl.score.statistics.leaf_of import Leaves, denominators, too_few
 from pathdsl.score.statistics.leaves import Hull, Leaf
 from pathdsl.score.statistics.resamples import Resamples
+from pathdsl.score.statistics.rounding import ULPS
+from pathdsl.score.statistics.verdict import Rule, decide
 
 __all__ = ["SKEWED", "Bootstrap", "Interval"]
 
@@ -125,7 +132,7 @@ class Bootstrap:
         parts = leaves(form)
         if len(parts) <= 1:
             return self._together(form, alpha / 2)
-        assert isinstance(form, Op | Worst)
+        assert isinstance(form, Op | Worst | Among)
         if form.nesting > NESTED:  # holds as well, wider than need be
             return self._together(form, self._common_tail(parts, alpha))
         if isinstance(form, Worst):
@@ -134,7 +141,7 @@ class Bootstrap:
             if form.which == "max":
                 return low, max(end for _, end in own)
             return min(end for end, _ in own), high
-        if sum(not is_constant(arg) for arg in form.args) == 1:
+        if not isinstance(form, Among) and sum(not is_constant(arg) for arg in form.args) == 1:
             return applied(form.op, [self._one(arg, alpha) for arg in form.args])
         return self._together(form, self._common_tail(parts, alpha))
 
@@ -156,7 +163,31 @@ class Bootstrap:
                     known[id(part)] = self.leaves.of(part).ends(tail)
                 case Op(op=op) | Worst(which=op):
                     known[id(part)] = applied(op, [known[id(one)] for one in parts(part)])
+                case Among(members=members):
+                    sides = [self.side(part, m, known[id(m)], tail) for _, m in members]
+                    known[id(part)] = (
+                        sides.count(Verdict.SUPPORTED) / len(sides),
+                        (len(sides) - sides.count(Verdict.REFUTED)) / len(sides),
+                    )
         return known[id(form)]
+
+    def side(self, among: Among, member: Scalar, ends: Ends, tail: float) -> Verdict:
+        """Whether a member surely satisfies the condition of a share, surely not, or neither."""
+        if self.undefined(member, 1 - 2 * tail):
+            return Verdict.UNDEFINED
+        e = self.evaluator
+        rule = Rule(
+            relation=among.relation,
+            threshold=among.threshold,
+            tolerance=e.tolerance(member) + ULPS * abs(among.threshold),
+            exact=e.allowance(member) == 0,
+        )
+        return decide(rule, Interval(low=ends[0], high=ends[1], method="together"))
+
+    def sides(self, among: Among, level: float) -> list[Verdict]:
+        """The same of every member of a share that is brought into form."""
+        tail = self._common_tail(leaves(among), 1 - level)
+        return [self.side(among, m, self._together(m, tail), tail) for _, m in among.members]
 
     def _common_tail(self, parts: tuple[Scalar, ...], alpha: float) -> float:
         """p*: the tail at which the leaves hold together; Bonferroni's where none is drawn."""
@@ -203,7 +234,8 @@ class Bootstrap:
             if interval.method != "none" and inside:
                 ends = f"[{interval.low:.4g}, {interval.high:.4g}]"
                 return f"the interval of a denominator, {ends}, contains 0"
-        for aggregate in aggregates(node):
+        outside = inner_first(node, below=lambda one: not isinstance(one, Among))
+        for aggregate in (one for one in outside if isinstance(one, Aggregate)):
             for rows in row_denominators(aggregate.rows):
                 x = np.abs(self.evaluator.rows(rows)) <= self.evaluator.row_error(rows)
                 x = np.broadcast_to(x, (x.shape[0], len(self.evaluator.mask(aggregate))))
@@ -222,7 +254,7 @@ def _outside(form: Scalar) -> bool:
     return all(
         is_leaf(one)
         or is_constant(one)
-        or isinstance(one, Worst)
+        or isinstance(one, Worst | Among)
         or sum(not is_constant(arg) for arg in parts(one)) == 1
         for one in inner_first(form)
     )

@@ -23,6 +23,7 @@ from functools import partial
 from typing import Literal
 
 from pathdsl.score.quantity import (
+    Among,
     Constant,
     Op,
     Scalar,
@@ -46,7 +47,7 @@ _Members = tuple[tuple[str, Scalar], ...]
 
 def is_leaf(node: Scalar) -> bool:
     """Whether a quantity has no `max`, `min` or `abs` over prompts."""
-    return not isinstance(node, Op | Worst) or node.nesting == 0
+    return not isinstance(node, Op | Worst | Among) or node.nesting == 0
 
 
 def leaves(node: Scalar) -> tuple[Scalar, ...]:
@@ -68,8 +69,8 @@ def leaves(node: Scalar) -> tuple[Scalar, ...]:
 
 
 def named_members(node: Scalar) -> tuple[tuple[str, Scalar], ...]:
-    """The members of a quantity that is the largest or smallest of named ones, such as units."""
-    if not isinstance(node, Worst) or not all(name for name, _ in node.members):
+    """The members of a quantity that is the largest, smallest or share of named ones."""
+    if not isinstance(node, Worst | Among) or not all(name for name, _ in node.members):
         return ()
     return node.members
 
@@ -165,8 +166,7 @@ class Lattice:
         view = self._view(node)
         if view is not None:
             return sum(self._parts(m) for _, m in view[1])
-        assert isinstance(node, Op)
-        return sum(self._parts(arg) for arg in node.args)
+        return sum(self._parts(part) for part in parts(node))
 
     # ---------------------------------------------------------------------------------------------
     # Arithmetic on forms
@@ -294,7 +294,9 @@ def _each(which: str, members: _Members, by: Callable[[Scalar], Scalar]) -> Wors
 
 def _moves(x: Scalar) -> bool:
     """Whether the extremes of a form are few enough to be moved out of further arithmetic."""
-    return not isinstance(x, Op | Worst) or (x.nesting <= NESTING and x.size * x.nesting <= WORK)
+    return not isinstance(x, Op | Worst | Among) or (
+        x.nesting <= NESTING and x.size * x.nesting <= WORK
+    )
 
 
 def _extreme(which: Literal["max", "min"], members: Sequence[Scalar]) -> Scalar:

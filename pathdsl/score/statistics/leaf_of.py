@@ -15,6 +15,7 @@ import numpy as np
 
 from pathdsl.score.quantity import (
     Aggregate,
+    Among,
     Constant,
     Op,
     Scalar,
@@ -228,9 +229,12 @@ def _around(node: Scalar, evaluator: Evaluator) -> Scalar | None:
 
 
 def denominators(node: Scalar) -> list[Scalar]:
-    """Everything that a quantity divides by: scalars, and means of per-prompt denominators."""
+    """Everything that a quantity divides by: scalars, and means of per-prompt denominators.
+
+    What a member of a share divides by leaves that member undecided, and the share defined.
+    """
     found: list[Scalar] = []
-    for one in inner_first(node):
+    for one in inner_first(node, below=lambda one: not isinstance(one, Among)):
         match one:
             case Aggregate():
                 for rows in row_denominators(one.rows):

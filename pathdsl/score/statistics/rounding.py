@@ -7,6 +7,8 @@ the expression with its sign. So what is measured once and enters twice cancels 
 the quantity: a difference of a run with itself, or a quotient of equal effects, is exact, as are
 counts. Runs are told apart by `Session.identity`: `keep(full)` is the reference run.
 
+The share of members that satisfy a condition moves by those that rounding may carry across it.
+
 Medians, quantiles, standard deviations, maxima and minima are sources of their own, which move by
 as much as what they are made of.
 """
@@ -21,6 +23,7 @@ import numpy as np
 
 from pathdsl.score.quantity import (
     Aggregate,
+    Among,
     Constant,
     Half,
     Op,
@@ -103,6 +106,8 @@ def _values(evaluator: Values, node: Scalar) -> dict[int, np.ndarray]:
         match one:
             case Op(op=op) | Worst(which=op):
                 found[id(one)] = apply(op, [found[id(part)] for part in parts(one)])
+            case Among():
+                found[id(one)] = evaluator.values(one, None)
             case _:
                 found[id(one)] = evaluator.values(one, None)
     return found
@@ -127,6 +132,8 @@ def digits(evaluator: Values, node: Scalar) -> float:
                 error = ULPS * float(np.max(np.abs(rows), initial=0.0))
             case Worst() | Op(op="min" | "max"):
                 error = max(below)
+            case Among():
+                error = ULPS
             case Op(op=op):
                 moves: list[_Moves] = [{at: np.full(1, bound)} for at, bound in enumerate(below)]
                 error = sum((float(np.abs(m).sum()) for m in _through(op, x, moves).values()), 0.0)
@@ -210,6 +217,14 @@ def _of_scalar(evaluator: Values, node: Scalar, x: list[np.ndarray], below: list
         case Worst() | Op(op="min" | "max"):
             largest = max((_total(evaluator, moves) for moves in below), default=0.0)
             return _moved({_Source(of=node): np.full(1, largest)})
+        case Among(threshold=threshold, members=members):
+            near = [
+                abs(float(value[0]) - threshold) <= move if move else not np.isfinite(value[0])
+                for value, move in zip(
+                    x, (_total(evaluator, moves) for moves in below), strict=True
+                )
+            ]
+            return _moved({_Source(of=node): np.full(1, sum(near) / len(members))})
         case Op(op=op):
             return _through(op, x, below)
 

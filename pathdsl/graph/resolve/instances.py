@@ -1,0 +1,163 @@
+"""The members of a loop on one model: what each variable stands for, and how the member is printed.
+
+A variable over nodes or marks is bound to them; one over a list is put in place in the syntax
+(`pathdsl.lang.loops`). Several variables make the product, the last one running fastest.
+
+    for r in r[0..24], p in [S1, S2]     r0, S1 · r0, S2 · r1, S1 · …
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from pathdsl.errors import LanguageError
+from pathdsl.graph.resolve.places import Bindings, Member, fault
+from pathdsl.lang import ast
+from pathdsl.lang.loops import Value, Values, is_listed, substituted, values_of
+from pathdsl.lang.loops import label_of as written
+from pathdsl.lang.program import Program
+from pathdsl.limits import MEMBERS
+
+__all__ = ["Index", "Instance", "instances", "label_of"]
+
+N = TypeVar("N", bound=ast.Node)
+
+
+class Resolves(Protocol):
+    """What gives the nodes of a variable."""
+
+    def loop(self, loop: ast.Loop) -> tuple[Member, ...]:
+        """The members of `for v in SET`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Instance:
+    """One member of a loop, or the one of a statement without `for`, which has no label.
+
+    `bindings` are all its variables, those over lists without nodes; `values` the items of lists.
+    """
+
+    label: str = ""
+    bindings: Bindings = field(default_factory=dict)
+    values: Values = field(default_factory=dict)
+
+    @property
+    def indices(self) -> dict[str, str]:
+        """What each variable stands for, as it is printed."""
+        return {name: member.label for name, member in self.bindings.items()}
+
+    def of(self, node: N) -> N:
+        """An expression of the statement with the items of its lists in place."""
+        return substituted(node, self.values)
+
+
+def instances(
+    program: Program, resolver: Resolves, loop: ast.Loop | None, outer: Bindings = {}
+) -> tuple[Instance, ...]:
+    """All members of a loop in order; PD209 for none, PD116 for more than can be.
+
+    `outer` are the variables of a loop around it, which stay bound.
+    """
+    if loop is None:
+        return (Instance(bindings=outer),)
+    sets = [_members(program, resolver, one, loop) for one in loop.bindings]
+    count = math.prod(map(len, sets))
+    if len(sets) > 1 and count > MEMBERS.most:
+        raise fault(
+            MEMBERS.code,
+            f"this loop has {count:,} members, wanted at most {MEMBERS.most:,}",
+            loop,
+            label=" × ".join(f"{len(members):,}" for members in sets),
+            help="range over fewer nodes, or make two loops of it",
+        )
+    names = loop.names
+    found = []
+    for chosen in itertools.product(*sets):
+        bound = {name: member for name, (member, _) in zip(names, chosen, strict=True)}
+        values = {n: v for n, (_, v) in zip(names, chosen, strict=True) if v is not None}
+        found.append(Instance(label=label_of(bound), bindings={**outer, **bound}, values=values))
+    return tuple(found)
+
+
+def _members(
+    program: Program, resolver: Resolves, one: ast.Binding, loop: ast.Loop
+) -> Sequence[tuple[Member, Value | None]]:
+    if is_listed(one.members):
+        items = values_of(one.members, program.sources)
+        if not items:
+            raise fault("PD209", "this list is empty", one.members)
+        return [(Member(label=item.label), item) for item in items]
+    alone = ast.Loop(variable=one.variable, members=one.members, span=loop.span)
+    return [(member, None) for member in resolver.loop(alone)]
+
+
+def label_of(bound: Mapping[str, Member]) -> str:
+    """How a member is printed: `r5, S2`."""
+    return ", ".join(member.label for member in bound.values())
+
+
+class Index:
+    """The members of one loop by what a subscript calls them; worked out once."""
+
+    def __init__(self, program: Program, resolver: Resolves, loop: ast.Loop) -> None:
+        self.resolver = resolver
+        self.loop = loop
+        self.members = instances(program, resolver, loop)
+        self._exact = {tuple(one.indices.values()): one for one in self.members}
+
+    def named(self, expr: ast.Subscript, bindings: Bindings) -> Instance:
+        """The member that a subscript names; a position may be left out where it is clear.
+
+        Raises LanguageError: PD426 where there is no such member or more than one.
+        """
+        given = (expr.member, *expr.more)
+        meant = [_labels(self.resolver, part, bindings, self.loop) for part in given]
+        labels = tuple(label for one in meant for label in one)
+        if len(labels) == len(given) and labels in self._exact:
+            return self._exact[labels]
+        kept: list[Instance] = []
+        if len(given) == len(self.loop.names):
+            kept = list(self.members)
+        for name, written_as in zip(self.loop.names, meant, strict=False):
+            whole = tuple(written_as)
+            exact = [
+                one
+                for one in kept
+                if whole in ((one.bindings[name].label,), one.bindings[name].parts)
+            ]
+            kept = exact or [
+                one for one in kept if whole == (one.bindings[name].label.partition("@")[0],)
+            ]
+        if len(kept) != 1:
+            shown = ", ".join(f"`{one.label}`" for one in self.members[:6])
+            raise fault(
+                "PD426",
+                f"`{expr.name.name}` has no single member `{', '.join(labels)}`",
+                expr,
+                help=f"its members are {shown}" + (", …" if len(self.members) > 6 else ""),
+            )
+        return kept[0]
+
+
+def _labels(resolver: Resolves, part: ast.Node, bindings: Bindings, loop: ast.Loop) -> list[str]:
+    """How what a subscript names is printed: one text for one member."""
+    match part:
+        case ast.Name(name=name) if name in bindings:
+            return [bindings[name].label]
+        case ast.Number() | ast.Position():
+            return [written(part)]
+    # A name may be an item of a list, or a group of one node.
+    own = [part.name] if isinstance(part, ast.Name) and part.at is None else []
+    if own and any(is_listed(one.members) for one in loop.bindings):
+        return own
+    alone = ast.Loop(variable=loop.variable, members=part, span=part.span)  # type: ignore[arg-type]
+    try:
+        return [member.label for member in resolver.loop(alone)]
+    except LanguageError:
+        if own:
+            return own
+        raise
