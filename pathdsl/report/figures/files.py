@@ -22,7 +22,12 @@ __all__ = ["FORMATS", "NEEDED", "figure_files", "has_matplotlib"]
 
 FORMATS = ("png", "pdf")
 NEEDED = "pictures as files need matplotlib: pip install 'pathdsl[figures]'"
-SETTINGS = {"font.family": "DejaVu Sans", "font.size": 7, "pdf.fonttype": 42, "savefig.dpi": 300}
+SETTINGS: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 7,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 300,
+}
 NOBODY: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
