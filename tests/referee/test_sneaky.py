@@ -52,9 +52,7 @@ def test_a_loop_with_its_variable(tmp_path: Path) -> None:
     lines = [
         "let found for h in {a3@END}: logits = effect(through(h))",
         f"claim each for k1 in {{a3.h1@END, a3.h2@END}}: found[k1] <= -1 {AT} by holm()",
-        "let pairs for w in windows({a3@END}, 2): logits = effect(h -> logits)".replace(
-            "h ->", "w ->"
-        ),
+        "let pairs for w in windows({a3@END}, 2): logits = effect(w -> logits)",
     ]
     assert not told(checked(tmp_path, *lines), "PD104")
 

@@ -239,7 +239,8 @@ def check_unused(program: Program) -> Faults:
 
 def _unused_variables(program: Program) -> Faults:
     """Loops whose members all say the same: `for h in heads` before what no `h` stands in."""
-    for declaration in (*program.lets.values(), *program.claims):
+    looped: list[ast.LetDecl | ast.ClaimDecl] = [*program.lets.values(), *program.claims]
+    for declaration in looped:
         loop = declaration.loop
         if loop is None or program.origin.get(declaration.name.name) != program.path:
             continue
