@@ -4,6 +4,8 @@
 - No path satisfies it: it says what a set does not do. That is no fault where another supported
   claim shows that the same set does something, for then this one bounds how much.
 - All paths satisfy it: so it is with every claim that a set is enough, and nothing is said.
+- Two numbers of a set that are said to agree, as on two tasks, agree by construction with no path
+  and with all paths, but not for every set: that is no more than satisfied by no path.
 
 Where a claim is about several sets, all of them have to be so: that a set is better than none is
 what a comparison of two says.
@@ -28,6 +30,8 @@ from pathdsl.score.statistics.evaluate import Evaluator
 __all__ = ["About", "about", "cannot_fail", "members_note"]
 
 NAMED = 5
+_ROUNDED = 1e-4
+"""Of the margin of `~=`: what lies nearer to its number lies on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +109,7 @@ def cannot_fail(
             continue
         texts = tuple(of.subject.text for of in sets)
         told = _Told(result=result, texts=texts, numbers=_numbers(sets[0]))
-        if all(of.full.satisfied for of in sets):
+        if all(of.full.satisfied for of in sets) and not agrees(result, sets):
             any_set.setdefault(id(decl), []).append(told)
         elif not any(of.subject.drawn or of.subject.paths in shown for of in sets):
             no_path.setdefault(id(decl), []).append(told)
@@ -114,6 +118,23 @@ def cannot_fail(
         found += _any_set(decl, any_set.get(key, ()))
         found += _no_path(decl, no_path.get(key, ()))
     return found
+
+
+def agrees(result: ClaimResult, sets: Sequence[About]) -> bool:
+    """Whether a claim says that two numbers of a set agree, which is plain of none and of all.
+
+    Both ends lie on the number itself and the set does not, as two numbers do that are no one.
+    """
+    if result.within is None or result.threshold is None or result.estimate is None:
+        return False
+    ends = [one.estimate for of in sets for one in (of.none, of.full)]
+    return not _on(result.estimate, result) and all(_on(end, result) for end in ends)
+
+
+def _on(value: float | None, result: ClaimResult) -> bool:
+    """Whether a value is the number of `~=`, but for rounding."""
+    assert result.within is not None and result.threshold is not None
+    return value is not None and abs(value - result.threshold) <= _ROUNDED * result.within
 
 
 def _any_set(decl: ast.ClaimDecl, told: Sequence[_Told]) -> list[Diagnostic]:

@@ -213,6 +213,7 @@ def check_unused(program: Program) -> Faults:
     """Names of this file that nothing mentions; files that are only there to be used have none."""
     if program.is_library or program.broken:
         return
+    yield from _unused_variables(program)
     everything = {id(d): d for d in (*program.declarations(), *program.file.statements)}
     told: set[int] = set()
     used = {
@@ -234,6 +235,25 @@ def check_unused(program: Program) -> Faults:
             "not mentioned again",
             help="use it, or leave it out",
         )
+
+
+def _unused_variables(program: Program) -> Faults:
+    """Loops whose members all say the same: `for h in heads` before what no `h` stands in."""
+    looped: list[ast.LetDecl | ast.ClaimDecl] = [*program.lets.values(), *program.claims]
+    for declaration in looped:
+        loop = declaration.loop
+        if loop is None or program.origin.get(declaration.name.name) != program.path:
+            continue
+        variable = loop.variable
+        mentions = (node for node in program.nodes(declaration) if isinstance(node, ast.Name))
+        if all(node is variable or node.name != variable.name for node in mentions):
+            yield warning(
+                "PD104",
+                f"the loop variable `{variable.name}` is never used",
+                variable.span,
+                "every member says the same",
+                help="write it where the members differ, or leave the loop out",
+            )
 
 
 def _all_mentions(program: Program, statement: ast.Statement, told: set[int]) -> Iterator[ast.Name]:

@@ -55,9 +55,10 @@ NAME_PAGES: tuple[Page, ...] = (
     Page(
         code="PD104",
         name="unused-name",
-        summary="A declaration is never mentioned again (a warning).",
-        why="What is declared and not used is often a misspelling, or a claim that was forgotten.",
-        repair="Use the name, or leave the declaration out.",
+        summary="A declaration, or the variable of a loop, is never mentioned again (a warning).",
+        why="What is declared and not used is often a misspelling, or a claim that was forgotten. "
+        "A loop without its variable says one thing as often as it has members.",
+        repair="Use the name, or leave the declaration or the loop out.",
         failing=sample("group movers = { a9.h9 }", "let kept = mean(LD(keep(through(a9.h9))))"),
         passing=sample("group movers = { a9.h9 }", "let kept = mean(LD(keep(through(movers))))"),
     ),

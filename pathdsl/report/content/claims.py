@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import product
 
+from pathdsl.lang import ast
+from pathdsl.lang.syntax.parse import parse
+from pathdsl.lang.walk import walk
 from pathdsl.report.content.path_sets import sets_of
 from pathdsl.report.content.rows import Measured, Object, WorstOf, split_name, spread_of
 from pathdsl.report.formulas.safe_mathml import plain_mathml
@@ -18,8 +21,18 @@ from pathdsl.report.numbers import (
     wanted_text,
 )
 
-__all__ = ["ClaimContent", "PartRow", "PromptRow", "bounds", "counted", "declaration"]
+__all__ = [
+    "ClaimContent",
+    "PartRow",
+    "PromptRow",
+    "bounds",
+    "counted",
+    "declaration",
+    "written_claim",
+]
 
+MOST_LETS = 8
+"""Lets behind a claim that its comparison shows; of further ones it says how many there are."""
 VERDICTS = ("supported", "refuted", "inconclusive", "undefined")
 
 
@@ -59,7 +72,8 @@ class ClaimContent(WorstOf):
     `spread` says how the claim is distributed over prompts, `spreads` the same of each of its
     averages; `parts` are its values by the label that `parts_title` names. `other_norm` is the
     verdict in the other norm mode where it is another one, `settle` how many prompts would settle
-    it. `instead` is what no path and all paths give.
+    it. `instead` is what no path and all paths give. `comparison` is what is compared as written,
+    with the lets behind it if it is `by_lets`, "" where the result does not hold it.
     """
 
     def __init__(self, claim: Object, file: Object, rounding: float) -> None:
@@ -85,6 +99,7 @@ class ClaimContent(WorstOf):
         self.p_value = p.removeprefix("p ").removeprefix("= ")
         declared, terms = declaration(claim["name"], file), claim["terms"]
         self.statement: str = declared.get("text", "")
+        self.comparison, self.by_lets = _comparison(claim["name"], file)
         self.mathml = plain_mathml(declared.get("mathml", ""))
         self.path_sets = sets_of(claim, file)
         self.terms = [(term["text"], shown(term["value"], None, noise)) for term in terms]
@@ -133,6 +148,39 @@ def declaration(name: str, file: Object) -> Object:
             declared: Object = formula
             return declared
     return {}
+
+
+def written_claim(name: str, file: Object) -> tuple[ast.ClaimDecl | None, str]:
+    """A claim as the file declares it, and its text; None where the result does not hold it."""
+    text = declaration(name, file).get("text", "")
+    statements = parse(text, "claim")[0].statements if text else ()
+    if len(statements) == 1 and isinstance(written := statements[0], ast.ClaimDecl):
+        return written, text
+    return None, ""
+
+
+def _comparison(name: str, file: Object) -> tuple[str, bool]:
+    """The comparison of a claim as written with the lets behind it, and whether there are any.
+
+    A name is the author's, and so is that of a `let`: what stands behind the names is the claim.
+    """
+    written, text = written_claim(name, file)
+    if written is None:
+        return "", False
+    start, end = written.left.span.start, (written.within or written.right).span.end
+    lets = {one["name"]: one["text"] for one in file["formulas"] if one["kind"] == "let"}
+    behind: dict[str, str] = {}
+    pending: list[ast.Node] = [written]
+    while pending:
+        named = (one.name for one in walk(pending.pop(0)) if isinstance(one, ast.Name))
+        for let in dict.fromkeys(named):
+            if let in lets and let not in behind:
+                behind[let] = lets[let].removeprefix("let ")
+                pending += parse(lets[let], "let")[0].statements
+    shown = [*behind.values()][:MOST_LETS]
+    more = f" and {len(behind) - len(shown):,} more" if len(behind) > len(shown) else ""
+    where = f" where {', '.join(shown)}{more}" if behind else ""
+    return " ".join(f"{text[start:end]}{where}".split()), bool(behind)
 
 
 def counted(claims: Iterable[tuple[str, bool]]) -> list[tuple[str, str]]:

@@ -15,12 +15,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from pathdsl.lang import ast
 from pathdsl.lang.method.families import MANY_COPIES
 from pathdsl.lang.signatures.methods import correction_of
-from pathdsl.lang.syntax.parse import parse
-from pathdsl.lang.walk import walk
-from pathdsl.report.content.claims import ClaimContent, bounds, declaration
+from pathdsl.report.content.claims import ClaimContent, bounds, written_claim
 from pathdsl.report.content.method import norms_text
 from pathdsl.report.content.path_sets import PathSetRow
 from pathdsl.report.content.rows import Object, split_name
@@ -183,24 +180,7 @@ def _claim(family: _Family) -> Point:
 
 def _asked(family: _Family) -> str:
     """The comparison as written, with the lets that it names; the number wanted where it is not."""
-    written, text = _written(family)
-    if written is None:
-        return f"wanted {family.weakest.wanted}"
-    start, end = written.left.span.start, (written.within or written.right).span.end
-    lets = {one["name"]: one["text"] for one in family.file["formulas"] if one["kind"] == "let"}
-    names = (node.name for node in walk(written) if isinstance(node, ast.Name))
-    named = [lets[name].removeprefix("let ") for name in dict.fromkeys(names) if name in lets]
-    where = f" where {', '.join(named)}" if named else ""
-    return " ".join(f"{text[start:end]}{where}".split())
-
-
-def _written(family: _Family) -> tuple[ast.ClaimDecl | None, str]:
-    """A claim as the file declares it, and its text; None where the result does not hold it."""
-    text = declaration(family.objects[0]["name"], family.file).get("text", "")
-    statements = parse(text, "claim")[0].statements if text else ()
-    if len(statements) == 1 and isinstance(written := statements[0], ast.ClaimDecl):
-        return written, text
-    return None, ""
+    return family.weakest.comparison or f"wanted {family.weakest.wanted}"
 
 
 def _on(family: _Family) -> Iterator[str]:
@@ -402,7 +382,7 @@ def _by_chance(claim: Object) -> bool:
 
 def _is_corrected(family: _Family) -> bool:
     """Whether the levels or p-values of a claim's members are corrected for their number."""
-    written, _ = _written(family)
+    written = written_claim(family.objects[0]["name"], family.file)[0]
     if written is not None:
         return bool(correction_of(written))
     levels = ((claim["level"], claim["confidence"]) for claim in family.objects)

@@ -23,10 +23,12 @@ import numpy as np
 from pathdsl.checking.breaking.changes import constant
 from pathdsl.errors import ExitCode
 from pathdsl.lang import ast
+from pathdsl.lang.method.said import LOW_CONFIDENCE
 from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.syntax.parse import parse
 from pathdsl.report.content.claims import declaration
 from pathdsl.report.content.rows import split_name
+from pathdsl.report.data.details import SIZES
 from pathdsl.report.data.result import AT, fields_of
 from pathdsl.report.numbers import wanted_text
 from pathdsl.score.places import spelled
@@ -73,6 +75,8 @@ def _of_file(file: Object) -> Iterator[str]:
         families.setdefault(split_name(claim["name"])[0], []).append(claim)
     for name, family in families.items():
         yield from (f"claim `{name}`, {said}" for said in _of_family(family))
+    yield from _sizes(file)
+    yield from _warnings(file)
     yield from _exit_code(file)
     lock = file.get("lock")
     if lock is not None and lock["drifted"] != bool(lock["drift"]):
@@ -349,6 +353,46 @@ def _alone(claim: Object) -> Verdict:
 def _is_p(claim: Object) -> bool:
     """Whether the claim is about a p-value itself, which is then compared after correction."""
     return bool(claim["p_value"] == claim["estimate"])
+
+
+# ------------------------------------------------------------------------------- what was judged
+
+
+def _sizes(file: Object) -> Iterator[str]:
+    """Sizes of path sets and counts of prompts, of which one holds the other."""
+    for one in file.get("path_sets", ()):
+        name, sizes = f"path set `{one['name']}`", [one[key] for key in SIZES]
+        if any(size is None for size in sizes):
+            if any(size is not None for size in sizes):
+                yield f"{name}: some of {', '.join(SIZES)} are known and some are not"
+            continue
+        for part, whole in (("nodes", "of_nodes"), ("edges", "of_edges")):
+            if one[part] > one[whole]:
+                yield f"{name}, `{part}`: {one[part]:,} of {one[whole]:,}"
+    for task in file.get("tasks", ()):
+        name, prompts = f"task `{task['name']}`", task["prompts"]
+        for key in ("distinct", "near_copies"):
+            if (task.get(key) or 0) > prompts:
+                yield f"{name}, `{key}`: {task[key]:,} of {prompts:,} prompts"
+        if (rows := task.get("rows")) is not None and prompts > rows:
+            yield f"{name}, `prompts`: {prompts:,} of {rows:,} rows"
+
+
+def _warnings(file: Object) -> Iterator[str]:
+    """Warnings that a check gives by numbers that stand in the result, and that are not there."""
+    given = {fault["code"] for fault in file["diagnostics"]}
+    for claim in file["claims"]:
+        name, asked, none = f"claim `{claim['name']}`", claim["confidence"], "no warning is there"
+        found = claim.get("instead")
+        if found is None:
+            continue  # of an earlier version, which had neither
+        if "PD524" not in given and asked is not None and 0 < asked < LOW_CONFIDENCE:
+            yield f"{name}, `confidence`: it is {asked:g}, and {none} (PD524)"
+        if "PD525" in given or not found or claim["verdict"] != Verdict.SUPPORTED:
+            continue
+        # Two numbers that agree with no path and with all paths are no fault by themselves.
+        if claim["within"] is None and all(one["satisfied"] for one in found):
+            yield f"{name}, `instead`: any path set satisfies it, and {none} (PD525)"
 
 
 # ------------------------------------------------------------------------------- exit codes

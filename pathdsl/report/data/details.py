@@ -45,7 +45,23 @@ def details(outcome: FileOutcome) -> Object:
         **_claimed(outcome),
         **({"not_claimed": not_claimed(program)} if program and outcome.judgement else {}),
         "prompts": list(_prompts(outcome)),
+        "formulas": _as_written(program) if program else [],
     }
+
+
+def _as_written(program: Program) -> list[Object]:
+    """Metrics, quantities and claims as written alone, for text; `drawn` has the formulas, too."""
+    text_of = _text_of(program)
+    kinds = (
+        ("metric", program.metrics.values()),
+        ("let", program.lets.values()),
+        ("claim", program.claims),
+    )
+    return [
+        {"kind": kind, "name": one.name.name, "text": text_of(one.span), "latex": "", "mathml": ""}
+        for kind, declared in kinds
+        for one in declared
+    ]
 
 
 def drawn(outcome: FileOutcome) -> Object:

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pathdsl.lang.method.families import MANY_COPIES, about
+from pathdsl.lang.signatures.methods import correction_of
 from pathdsl.report.numbers import many
 
 if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
@@ -39,9 +40,24 @@ def families_of(files: Sequence[Mapping[str, Any]]) -> list[Object]:
 
 
 def forms_of(outcome: FileOutcome) -> Mapping[str, str]:
-    """The form of each claim of a check that counts to a family, by its name."""
-    program = outcome.program
-    return about(program) if program is not None and outcome.judgement is not None else {}
+    """The form of each claim of a check that counts to a family, by its name.
+
+    Members of a loop count one by one. Those that are corrected for their number are one chance
+    together, and the first of them counts.
+    """
+    program, judgement = outcome.program, outcome.judgement
+    if program is None or judgement is None:
+        return {}
+    forms = about(program)
+    corrected = {one.name.name for one in program.claims if one.loop and correction_of(one)}
+    found: dict[str, str] = {}
+    counted: set[str] = set()
+    for claim in judgement.claims:
+        form = forms.get(claim.declared)
+        if form is not None and not (claim.declared in corrected and claim.declared in counted):
+            found[claim.name] = form
+            counted.add(claim.declared)
+    return found
 
 
 def family_text(family: Mapping[str, Any]) -> str:

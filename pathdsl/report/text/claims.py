@@ -41,6 +41,8 @@ def claim_block(claim: ClaimContent, view: View) -> str:
     if claim.terms:
         terms = " · ".join(f"{text} = {value}" for text, value in claim.terms)
         lines.append(paragraph(terms, view, _INDENT, "  "))
+    if claim.comparison and (claim.by_lets or not claim.terms):
+        lines.append(paragraph(f"claimed: {claim.comparison}", view, _INDENT, "  "))
     brief = claim.as_expected and not view.everything
     if claim.members and (claim.decided or not brief):
         lines.append(members_block(claim, view, _INDENT, brief=brief))
