@@ -130,7 +130,7 @@ def prepare_tasks(
                 elsewhere=elsewhere,
             )  # fmt: skip
             specs[name] = spec
-            warnings[name] = noticed
+            warnings[name] = (*rows.warnings, *noticed)
         except DataError as error:
             faults[name] = error.diagnostics
     if faults:
