@@ -24,7 +24,7 @@ from pathdsl.draws import Draws
 from pathdsl.engine.data.cells import csv_cell, read_columns
 from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.select import select
-from pathdsl.engine.data.task import DataCall, Scalar, TaskSpec
+from pathdsl.engine.data.task import DataCall, Hits, Scalar, TaskSpec
 from pathdsl.errors import Diagnostic
 from pathdsl.lang.fence import FREE, Fence, outside
 from pathdsl.lang.signatures.calls import DATA_FILES
@@ -57,10 +57,13 @@ def load_rows(
     base_dir: Path,
     overrides: Mapping[str, int] | None = None,
     fence: Fence = FREE,
+    known: Hits | None = None,
 ) -> LoadedRows:
     """The rows that a task names; a file is relative to `base_dir`.
 
     `overrides`: `take` and `seed` in the place of the file's. `fence`: where a file may lie.
+    `known`: what was measured for conditions on runs; others leave no row out, and
+    `facts["open"]` names them.
     Raises DataError PD320 to PD327, PD328 (no such field to filter by), PD339 (two rows of one id),
     PD305 (no number to compare) and PD664 (outside of the fence), with everything found.
     """
@@ -87,7 +90,10 @@ def load_rows(
     if task.filters:
         facts["where"] = " and ".join(map(str, task.filters))
         facts["rows_before"] = str(len(rows))
-    rows = select(rows, task, faults, whole=not overrides)
+        still = [one for one in task.filters if one.run and one.measured not in (known or {})]
+        if still:
+            facts["open"] = " and ".join(map(str, still))
+    rows = select(rows, task, faults, known or {}, whole=not overrides)
     faults.stop()
     if not rows:
         faults.add("PD324", f"`{call.name}` gives no rows", advice="data = ioi(take: 256, seed: 0)")

@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any
 
 from pathdsl.engine.data.faults import DataFaults, shown
-from pathdsl.engine.data.task import Filter, Scalar, TaskSpec
+from pathdsl.engine.data.task import Filter, Hits, Scalar, TaskSpec
 from pathdsl.errors import Severity
 from pathdsl.lang.signatures.comparisons import COMPARISONS
 
@@ -22,8 +22,12 @@ MOST_SHOWN = 6
 """Values of a label that are listed where a condition keeps no row."""
 
 
-def select(rows: Sequence[Row], task: TaskSpec, faults: DataFaults, *, whole: bool) -> list[Row]:
+def select(
+    rows: Sequence[Row], task: TaskSpec, faults: DataFaults, known: Hits, *, whole: bool
+) -> list[Row]:
     """The rows of a task that meet its conditions, those of the tasks that it is a part of first.
+
+    `known`: what was measured of them; a condition on a run that was not leaves no row out.
 
     Notes PD328 where rows lack a label, PD305 where one that is ordered is no number, PD324 where
     no row is left, and PD361, a warning, where a condition of the task leaves none out; `whole`:
@@ -32,14 +36,20 @@ def select(rows: Sequence[Row], task: TaskSpec, faults: DataFaults, *, whole: bo
     kept = list(rows)
     before = ""
     for one in task.filters:
-        met = _met(kept, one, faults)
+        if one.run:
+            if one.measured not in known:
+                continue
+            hits = known[one.measured]
+            wanted = (one.value == 1) is (COMPARISONS[one.relation].asks == "equal")
+            met: list[Row] | None = [row for row in kept if hits[row["id"]] is wanted]
+        else:
+            met = _met(kept, one, faults)
         if met is None:
             continue
         if not met and kept:
-            faults.add(
-                "PD324", f"no row{before} meets `{one}`", span=one.span, notes=(_values(kept, one),)
-            )
-        elif whole and len(met) == len(kept) and _own(one, task):
+            notes = () if one.run else (_values(kept, one),)
+            faults.add("PD324", f"no row{before} meets `{one}`", span=one.span, notes=notes)
+        elif not one.run and whole and len(met) == len(kept) and _own(one, task):
             faults.add(
                 "PD361", f"every row{before} meets `{one}`: it leaves none out", span=one.span,
                 notes=(_values(kept, one),), severity=Severity.WARNING,

@@ -27,9 +27,13 @@ from pathdsl.lang.signatures.calls import (
 from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.plan.treated import TreatedSpec, treated_spec
 
-__all__ = ["DataCall", "Filter", "Scalar", "TaskSpec", "task_spec"]
+__all__ = ["DataCall", "Filter", "Hits", "Scalar", "TaskSpec", "task_spec"]
 
 Scalar = str | int | float | bool
+
+Hits = Mapping[tuple[str, str, str], Mapping[str, bool]]
+"""What conditions on runs have to know: by task, metric and run, whether each row, by its id, is a
+hit."""
 
 
 def _text(value: Scalar) -> str:
@@ -83,6 +87,11 @@ class Filter:
     run: str = ""
     of: str = ""
     span: Span | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    @property
+    def measured(self) -> tuple[str, str, str]:
+        """What has to be measured for it: metric and run, on the rows of a task."""
+        return self.of, self.field, self.run
 
     @property
     def what(self) -> str:

@@ -1,4 +1,4 @@
-"""Pages PD305, PD306 and PD361: conditions by which rows are chosen."""
+"""Pages PD305, PD306, PD361 and PD362: conditions by which rows are chosen."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _ROWS = rows_text({"shots": 2}, {"shots": 4})
 _LET = "\nlet part = mean(LD(reference, task: part))\n"
 
 
-def _part(where: str, command: Literal["lint", "plan"] = "plan") -> Example:
+def _part(where: str, command: Literal["lint", "plan"] = "plan", claim: str = "") -> Example:
     """A file with a task of two rows and a part of it."""
     task = (
         '\ntask own {\n  data = jsonl("rows.jsonl")\n  reference = prompt\n}\n'
         f"\ntask part = own where {where}\n"
     )
-    text = CIRCUIT + MODEL + task + METRIC + "metric ok = top1(io)\n" + _LET
+    text = CIRCUIT + MODEL + task + METRIC + "metric ok = top1(io)\n" + _LET + claim
     return Example(text=text, files={"rows.jsonl": _ROWS}, command=command)
 
 
@@ -54,5 +54,20 @@ PAGES: tuple[Page, ...] = (
         repair="Choose by a metric of hits, `metric ok = top1(io)` and `where ok(reference) == 1`.",
         failing=_part("LD(reference) == 1", "lint"),
         passing=_part("ok(reference) == 1", "lint"),
+    ),
+    Page(
+        code="PD362",
+        name="claim-about-its-choice",
+        summary="A claim reads nothing but the run that chose its rows, and the column by which.",
+        why="Of the rows on which the answer is the most likely token, the answer is the most "
+        "likely token: such a claim holds of any model that is ever right.",
+        repair="Claim it on all rows, or about another run: what a circuit does on these rows, "
+        "`accuracy(keep(P), task: part, answer: io)`.",
+        failing=_part(
+            "ok(reference) == 1", "plan", "\nclaim c: mean(LD(reference, task: part)) > 0"
+        ),
+        passing=_part(
+            "ok(reference) == 1", "plan", "\nclaim c: mean(LD(reference, task: own)) > 0"
+        ),
     ),
 )
