@@ -154,6 +154,7 @@ def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
     return {
         "task": plan.task,
         "prompts": outcome.tasks[plan.task].n_rows,
+        "rows_open_until": outcome.tasks[plan.task].facts.get("open", ""),
         "tokens": outcome.tasks[plan.task].n_pos,
         "treated": str(part.spec.treated) if part.spec.treated else None,
         "layernorm": part.spec.layernorm,
