@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pathdsl.checking.lock.against import against_lock
@@ -31,8 +32,12 @@ from pathdsl.score.results import Judgement, Verdict
 if TYPE_CHECKING:
     from pathdsl.checking.prepare import Ready
     from pathdsl.checking.proofs import Proofs
+    from pathdsl.engine.data.task import Hits
     from pathdsl.engine.lazy_model import LazyModel
+    from pathdsl.engine.planner import Planner
     from pathdsl.engine.proof import Proof
+    from pathdsl.engine.recall import Recall
+    from pathdsl.engine.session import EngineSession
     from pathdsl.graph.resolve.resolver import Resolver
 
 __all__ = ["CheckOptions", "FileOutcome", "check_file"]
@@ -78,6 +83,15 @@ def check_file(path: str, options: CheckOptions, text: str | None = None) -> Fil
 
 
 @dataclass(slots=True)
+class _Choice:
+    """What was run to choose rows, and what is ready with them."""
+
+    ready: Ready
+    proofs: Proofs
+    sessions: list[EngineSession] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class _Check:
     """A check under way; `faults` are those found so far, warnings among them."""
 
@@ -101,6 +115,7 @@ class _Check:
 
     def judged(self) -> FileOutcome:
         """The outcome of a file without faults on its page; raises PathdslError."""
+        from pathdsl.checking.chosen import check_chosen
         from pathdsl.checking.claimed import claimed_sets
         from pathdsl.checking.floor import at_floor
         from pathdsl.checking.interventions import check_interventions, without_frozen
@@ -109,23 +124,29 @@ class _Check:
         from pathdsl.checking.presence import check_presence
         from pathdsl.checking.proofs import Proofs
         from pathdsl.checking.sampling import few_rows, shared_rows
-        from pathdsl.engine.recall import Recall
         from pathdsl.engine.session import EngineSession
         from pathdsl.score.judge import judge
 
         program, options = self.program, self.options
         ready = prepare(program, options)
+        self.faults += check_chosen(ready, options.only)
+        if errors_in(self.faults):
+            return self.stopped(ExitCode.WRONG_INPUT)
+        choice = self._choose(ready)
+        if choice is not None:
+            ready = choice.ready
+            if choice.proofs.faults:
+                return self._unproved(choice.proofs)
         resolver, planner, tasks = ready.resolver, ready.planner, ready.planner.tasks
         self.faults = [*self.faults, *ready.warnings, *check_presence(program, resolver, planner)]
         if not errors_in(self.faults):
             self.faults += check_interventions(program, resolver, planner, options.only)
         if errors_in(self.faults):
             return self.stopped(ExitCode.WRONG_INPUT)
-        model = self._model(ready)
+        model = self._model(ready) if choice is None else choice.proofs.model
         self.faults += [*model.warnings, *shared_rows(program, tasks)]
-        store = options.store
-        recall = Recall(store, model, planner) if store is not None and store.on else None
-        proofs = Proofs(model)
+        recall = self._recall(model, planner, choice)
+        proofs = Proofs(model) if choice is None else choice.proofs
         of_model = proofs.of_model(planner, recall)
         if proofs.faults:
             return self._unproved(proofs)
@@ -137,6 +158,8 @@ class _Check:
             meter=model.meter,
         )
         session.model_proofs = of_model
+        for one in choice.sessions if choice is not None else ():
+            session.take_over(one)
         model.meter.start("judging")
         judgement = judge(program, resolver, session, options.only)
         model.meter.end()
@@ -187,6 +210,55 @@ class _Check:
             declared_claims=_declared_claims(program, resolver),
             seconds=time.monotonic() - self.started,
         )
+
+    def _choose(self, ready: Ready) -> _Choice | None:
+        """Rows by what plain runs do on them, those of whole tasks first; None without such."""
+        from pathdsl.checking.chosen import choosing_requests, hits_of, measurable
+        from pathdsl.checking.proofs import Proofs
+        from pathdsl.engine.session import EngineSession
+
+        choice: _Choice | None = None
+        known: Hits = {}
+        while conditions := measurable(ready):
+            if choice is None:
+                choice = _Choice(ready=ready, proofs=Proofs(self._model(ready)))
+            model, proofs = choice.proofs.model, choice.proofs
+            names = {one.of for one in conditions}
+            planner = replace(
+                ready.planner,
+                tasks={name: ready.planner.tasks[name] for name in ready.planner.tasks
+                       if name in names},
+            )  # fmt: skip
+            recall = self._recall(model, planner, choice)
+            proofs.of_model(planner, recall)
+            if proofs.faults:
+                return choice
+            session = EngineSession(
+                planner,
+                model.adapter if recall is None else None,
+                recall=recall,
+                prove=partial(proofs.null_pair, planner=planner),
+                meter=model.meter,
+            )
+            session.measures(choosing_requests(self.program, conditions))
+            model.meter.end()
+            choice.sessions.append(session)
+            if unproved_runs := [p for of in session.proofs.values() for p in of if not p.holds]:
+                proofs.proved += [(conditions[0].of, proof) for proof in unproved_runs]
+                return choice
+            known = {**known, **hits_of(self.program, conditions, session)}
+            ready = choice.ready = prepare(self.program, self.options, known)
+        return choice
+
+    def _recall(self, model: LazyModel, planner: Planner, choice: _Choice | None) -> Recall | None:
+        """The store as this check sees it; what was chosen before is counted with the rest."""
+        from pathdsl.engine.recall import Recall
+
+        store = self.options.store
+        if store is None or not store.on:
+            return None
+        before = choice.sessions[-1].recall if choice is not None and choice.sessions else None
+        return before.with_planner(planner) if before else Recall(store, model, planner)
 
     def _model(self, ready: Ready) -> LazyModel:
         from pathdsl.engine.lazy_model import LazyModel

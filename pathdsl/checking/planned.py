@@ -67,6 +67,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
 
     Raises PathdslError with the faults of the file, UnknownName for a member that is not there.
     """
+    from pathdsl.checking.chosen import check_chosen, choosing_requests, open_conditions
     from pathdsl.checking.interventions import check_interventions
     from pathdsl.checking.proofs import proof_cost
     from pathdsl.engine.run.runner import plan_cost, rows_within
@@ -86,8 +87,13 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     under = check_interventions(program, ready.resolver, planner, options.only)
     if wrong := errors_in(under):
         raise PathdslError(wrong)
+    circular = list(check_chosen(ready, options.only))
+    if wrong := errors_in(circular):
+        raise PathdslError(wrong)
     parts: dict[str, list[TaskPlan]] = {}
-    for plan in planner.plans(asked.requests):
+    choosing = choosing_requests(program, open_conditions(ready))
+    # Of its own, as `check` runs it: what chooses rows runs before anything else is known.
+    for plan in (*planner.plans(choosing), *planner.plans(asked.requests)):
         cost = plan_cost(plan, ready.itemsize)
         before = parts.setdefault(plan.task, [])
         before.append(
@@ -110,5 +116,5 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         later_runs=asked.later_runs,
         memory=planner.limits.memory,
         replaced=options.replaced,
-        warnings=(*faults, *ready.warnings, *under),
+        warnings=(*faults, *circular, *ready.warnings, *under),
     )

@@ -19,6 +19,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import DTYPES
 
 if TYPE_CHECKING:
+    from pathdsl.engine.data.task import Hits
     from pathdsl.engine.planner import Planner
     from pathdsl.graph.resolve.resolver import Resolver
     from pathdsl.score.requests import FirstRound
@@ -105,8 +106,12 @@ def resolver_of(program: Program, options: CheckOptions) -> Resolver:
     return Resolver(program, shape, MAX_STATES if limits is None else limits.max_states)
 
 
-def prepare(program: Program, options: CheckOptions) -> Ready:
-    """Shape, graph checks, tokenizer and rows; no weights. Raises PathdslError with all faults."""
+def prepare(program: Program, options: CheckOptions, known: Hits | None = None) -> Ready:
+    """Shape, graph checks, tokenizer and rows; no weights. Raises PathdslError with all faults.
+
+    `known`: what was measured for conditions on runs. A task with one that was not has all rows
+    that the others leave it, the most that it can have (`pathdsl.checking.chosen` measures them).
+    """
     from pathdsl.engine.data.prepare import prepare_tasks
     from pathdsl.engine.load.weights import load_tokenizer
     from pathdsl.engine.planner import Limits, Planner
@@ -117,7 +122,7 @@ def prepare(program: Program, options: CheckOptions) -> Ready:
     faults = check_graph(program, resolver.shape, limits.max_states)
     if errors_in(faults):
         raise PathdslError(faults)
-    data = prepare_tasks(program, load_tokenizer(source), resolver.shape, options.overrides)
+    data = prepare_tasks(program, load_tokenizer(source), resolver.shape, options.overrides, known)
     return Ready(
         program=program,
         source=source,

@@ -41,6 +41,7 @@ class Proofs:
         self.model = model
         self.proved: list[tuple[str, Proof]] = []
         self.spent = 0.0
+        self._of_models: dict[str, list[Proof]] = {}
 
     @property
     def faults(self) -> list[Diagnostic]:
@@ -48,13 +49,12 @@ class Proofs:
         return unproved(self.proved)
 
     def of_model(self, planner: Planner, recall: Recall | None) -> list[Proof]:
-        """What the model proves on every task, in the norm modes of the planner."""
-        made = []
+        """What the model proves on every task, in the norm modes of the planner; once for each."""
         for task in planner.tasks:
-            proofs = self._of_task(task, planner, recall)
-            self.proved += [(task, proof) for proof in proofs]
-            made += proofs
-        return made
+            if task not in self._of_models:
+                proofs = self._of_models[task] = self._of_task(task, planner, recall)
+                self.proved += [(task, proof) for proof in proofs]
+        return [proof for task in planner.tasks for proof in self._of_models[task]]
 
     def of_modes(self, modes: Mapping[str, str], session: EngineSession) -> list[Proof]:
         """What the model proves on the tasks of `modes`, whose norms the session changes.

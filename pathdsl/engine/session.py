@@ -91,6 +91,17 @@ class EngineSession:
         other._values = {key: v for key, v in self._values.items() if key[0].task not in modes}
         return other
 
+    def take_over(self, before: EngineSession) -> None:
+        """What an earlier session ran on tasks that are the same in this one, as if it had here."""
+        for key, value in before._values.items():
+            self._values.setdefault(key, value)
+        for run, measures in before.asked.items():
+            self.asked.setdefault(run, {}).update(measures)
+        for task, proofs in before.proofs.items():
+            self.proofs.setdefault(task, []).extend(proofs)
+        self.plans += before.plans
+        self.costs += before.costs
+
     def measures(self, requests: Collection[Request]) -> None:
         """Execute these as one plan per task; what is known already is not run again."""
         missing = dict.fromkeys(

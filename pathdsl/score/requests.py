@@ -38,7 +38,7 @@ from pathdsl.score.scores.knockouts import greedy_of
 from pathdsl.score.scores.setting import subject_of
 from pathdsl.score.session import Bindings, Request, Resolver
 
-__all__ = ["FirstRound", "first_round"]
+__all__ = ["FirstRound", "first_round", "requests_of_claims"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +117,17 @@ def first_round(
         adaptive=tuple(adaptive),
         later_runs=later,
     )
+
+
+def requests_of_claims(
+    program: Program, resolver: Resolver, tasks: Mapping[str, TaskData], only: str | None = None
+) -> Iterator[tuple[ast.ClaimDecl, tuple[Request, ...]]]:
+    """Every claim, its members one by one, with what it asks for in its first round."""
+    lowering = Lowering(program, resolver, _Dry(tasks))
+    for claim in program.claims:
+        for _, one in _instances(claim, program, resolver, only):
+            sides = (lowering.scalar(one.of(side), one.bindings) for side in sides_of(claim))
+            yield claim, ordered([_advance(side)[0] for side in sides])
 
 
 def _instances(

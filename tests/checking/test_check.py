@@ -144,7 +144,7 @@ let first = mean(LD2(reference))
     good = "let second: logits = mean(LD(reference, task: copy))"
     found = check(tmp_path, good + task).diagnostics
     told = [(d.code, d.message.partition(":")[0]) for d in found if d.severity is Severity.ERROR]
-    assert told == [("PD334", "task `whole`"), ("PD324", "task `rest`")]
+    assert told == [("PD324", "task `rest`"), ("PD334", "task `whole`")]
 
 
 def test_limits_refuse_by_name(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_csv(tmp_path: Path) -> None:
         {"prompt": "a, b", "io": " Mary", "positions": {"S": 1}, "n": "3", "id": "1"},
         {"prompt": [2], "io": [5], "positions": {}, "n": "4", "id": "2"},
     ]
-    four = replace(data("csv", "rows.csv"), filters=(Filter(field="n", value=4),))
+    four = replace(data("csv", "rows.csv"), filters=(Filter(field="n", relation="==", value=4),))
     assert ids(tmp_path, four) == ["2"]
     write(tmp_path, "a,a\n1,2\n1\n", "rows.csv")
     said = fails("PD322", tmp_path, data("csv", "rows.csv"))
@@ -141,13 +141,16 @@ def test_filters(tmp_path: Path) -> None:
     def only(*filters: Filter) -> TaskSpec:
         return replace(data(), filters=filters)
 
-    assert ids(tmp_path, only(Filter(field="t", value="x"))) == ["1", "3"]
-    assert ids(tmp_path, only(Filter(field="n", value=1))) == ["1"]
-    assert ids(tmp_path, only(Filter(field="n", value=True))) == ["3"]
-    both_ = only(Filter(field="t", value="x"), Filter(field="n", value=1))
+    assert ids(tmp_path, only(Filter(field="t", relation="==", value="x"))) == ["1", "3"]
+    assert ids(tmp_path, only(Filter(field="n", relation="==", value=1))) == ["1"]
+    assert ids(tmp_path, only(Filter(field="n", relation="==", value=True))) == ["3"]
+    both_ = only(
+        Filter(field="t", relation="==", value="x"), Filter(field="n", relation="==", value=1)
+    )
     assert ids(tmp_path, both_) == ["1"]
-    assert "`t` equal to `z`" in fails("PD324", tmp_path, only(Filter(field="t", value="z")))
-    assert "`u`" in fails("PD328", tmp_path, only(Filter(field="u", value="z")))
+    none = only(Filter(field="t", relation="==", value="z"))
+    assert 'no row meets `t == "z"`' in fails("PD324", tmp_path, none)
+    assert "`u`" in fails("PD328", tmp_path, only(Filter(field="u", relation="==", value="z")))
     write(tmp_path, '{"id": "a"}\n{"id": "a"}')
     fails("PD339", tmp_path, data())
 
@@ -216,7 +219,10 @@ def test_task_spec() -> None:
     assert filtered == replace(
         found,
         name="few",
-        filters=(Filter(field="order", value="abba"), Filter(field="n", value=3)),
+        filters=(
+            Filter(field="order", relation="==", value="abba"),
+            Filter(field="n", relation="==", value=3),
+        ),
     )
 
 

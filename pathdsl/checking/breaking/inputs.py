@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pathdsl.checking.breaking.changes import Change, written
 from pathdsl.checking.breaking.locked import SHORT, Locked
+from pathdsl.checking.breaking.selection import selection_changes
 from pathdsl.lang import ast
 from pathdsl.lang.canonical import spelled
 from pathdsl.lang.defaults import is_default_field, meant, taken
@@ -50,16 +51,7 @@ def task_changes(
                 kind="weaker", of=of, what="a `where` leaves rows out", after=written(new, after)
             )
             continue
-        for key in ("base", "where_field", "where_value"):
-            a, b = getattr(before, key), getattr(after, key)
-            same = isinstance(a, ast.Name) and isinstance(b, ast.Name)
-            if key == "base" and same and names.get(a.name, a.name) == b.name:
-                continue
-            if spelled(a) != spelled(b):
-                yield Change(
-                    kind="changed", of=of, what="another selection of rows",
-                    before=written(old, a), after=written(new, b),
-                )  # fmt: skip
+        yield from selection_changes((old, before), (new, after), names, of)
         yield from _fields(old, new, before, after, of)
         path = _data_path(after)
         if path and _data_path(before) == path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pathdsl.engine.data.build import build_task, load_rows
-from pathdsl.engine.data.task import TaskSpec, task_spec
+from pathdsl.engine.data.task import Hits, TaskSpec, task_spec
 from pathdsl.errors import DataError, Diagnostic
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang import ast
@@ -109,8 +109,9 @@ def prepare_tasks(
     tokenizer: Any | None,
     shape: ModelShape,
     overrides: Mapping[str, int] | None = None,
+    known: Hits | None = None,
 ) -> Prepared:
-    """Load and vet every task of a program.
+    """Load and vet every task of a program; `known` as of `load_rows`.
 
     Raises DataError with the faults of all tasks together.
     """
@@ -126,7 +127,7 @@ def prepare_tasks(
         try:
             spec = task_spec(declaration, program.tasks)
             base = Path(program.origin.get(name, program.path)).parent
-            rows = load_rows(spec, base, overrides, program.fence)
+            rows = load_rows(spec, base, overrides, program.fence, known)
             present = set(rows.rows[0]) if rows.rows else set()
             wanted = columns[name] | {c: None for c in scored if c in present}
             treated = [t for t in extra if not t.column or t.column in present]
@@ -135,7 +136,7 @@ def prepare_tasks(
                 elsewhere=elsewhere,
             )  # fmt: skip
             specs[name] = spec
-            warnings[name] = noticed
+            warnings[name] = (*rows.warnings, *noticed)
         except DataError as error:
             faults[name] = error.diagnostics
     if faults:

@@ -23,13 +23,15 @@ from typing import Any
 from pathdsl.draws import Draws
 from pathdsl.engine.data.cells import csv_cell, read_columns
 from pathdsl.engine.data.faults import DataFaults
-from pathdsl.engine.data.task import DataCall, Scalar, TaskSpec
+from pathdsl.engine.data.select import select
+from pathdsl.engine.data.task import DataCall, Hits, Scalar, TaskSpec
+from pathdsl.errors import Diagnostic
 from pathdsl.lang.fence import FREE, Fence, outside
 from pathdsl.lang.signatures.calls import DATA_FILES
 from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
 
-__all__ = ["LoadedRows", "Row", "check_ids", "load_rows", "matches", "named", "rows_hash"]
+__all__ = ["LoadedRows", "Row", "check_ids", "load_rows", "named", "rows_hash"]
 
 Row = dict[str, Any]
 _FILE_ARGUMENTS = ("sha256", "take", "seed")
@@ -47,6 +49,7 @@ class LoadedRows:
 
     rows: list[Row]
     facts: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 def load_rows(
@@ -54,12 +57,15 @@ def load_rows(
     base_dir: Path,
     overrides: Mapping[str, int] | None = None,
     fence: Fence = FREE,
+    known: Hits | None = None,
 ) -> LoadedRows:
     """The rows that a task names; a file is relative to `base_dir`.
 
     `overrides`: `take` and `seed` in the place of the file's. `fence`: where a file may lie.
-    Raises DataError PD320 to PD327, PD328 (no such field to filter by), PD339 (two rows of one id)
-    and PD664 (outside of the fence), with everything found.
+    `known`: what was measured for conditions on runs; others leave no row out, and
+    `facts["open"]` names them.
+    Raises DataError PD320 to PD327, PD328 (no such field to filter by), PD339 (two rows of one id),
+    PD305 (no number to compare) and PD664 (outside of the fence), with everything found.
     """
     faults = DataFaults(task.name, task.data.span or task.span)
     call = task.data
@@ -84,27 +90,17 @@ def load_rows(
     if task.filters:
         facts["where"] = " and ".join(map(str, task.filters))
         facts["rows_before"] = str(len(rows))
-    for filter_ in task.filters:
-        lacking = [str(row["id"]) for row in rows if filter_.field not in row]
-        if lacking:
-            faults.add(
-                "PD328",
-                f"row `{lacking[0]}` has no field `{filter_.field}` to filter by"
-                + (f", nor have {len(lacking) - 1} others" if len(lacking) > 1 else ""),
-                span=filter_.span,
-            )
-        rows = [row for row in rows if matches(row.get(filter_.field), filter_.value)]
+        still = [one for one in task.filters if one.run and one.measured not in (known or {})]
+        if still:
+            facts["open"] = " and ".join(map(str, still))
+    rows = select(rows, task, faults, known or {}, whole=not overrides)
     faults.stop()
     if not rows:
-        what = f"`{call.name}` gives no rows"
-        if task.filters:
-            last = task.filters[-1]
-            what = f"no row has `{last.field}` equal to `{last.value}`"
-        faults.add("PD324", what, advice="data = ioi(take: 256, seed: 0)")
+        faults.add("PD324", f"`{call.name}` gives no rows", advice="data = ioi(take: 256, seed: 0)")
     check_ids(rows, faults)
     faults.stop()
     facts["rows"] = rows_hash(rows)
-    return LoadedRows(rows=rows, facts=facts)
+    return LoadedRows(rows=rows, facts=facts, warnings=faults.warnings)
 
 
 def check_ids(rows: Sequence[Row], faults: DataFaults) -> None:
@@ -122,20 +118,6 @@ def rows_hash(rows: Sequence[Row]) -> str:
         list(rows), sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str
     )
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def matches(found: object, wanted: Scalar) -> bool:
-    """Whether a row's field has the value of a `where`; a CSV cell is compared as it is written."""
-    if isinstance(found, bool) or isinstance(wanted, bool):
-        if isinstance(found, str) and isinstance(wanted, bool):
-            return found.lower() == str(wanted).lower()
-        return found is wanted
-    if isinstance(found, str) and isinstance(wanted, int | float):
-        try:
-            return float(found) == wanted
-        except ValueError:
-            return False
-    return found == wanted
 
 
 # ------------------------------------------------------------------------------- files

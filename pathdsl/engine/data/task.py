@@ -27,9 +27,13 @@ from pathdsl.lang.signatures.calls import (
 from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.plan.treated import TreatedSpec, treated_spec
 
-__all__ = ["DataCall", "Filter", "Scalar", "TaskSpec", "task_spec"]
+__all__ = ["DataCall", "Filter", "Hits", "Scalar", "TaskSpec", "task_spec"]
 
 Scalar = str | int | float | bool
+
+Hits = Mapping[tuple[str, str, str], Mapping[str, bool]]
+"""What conditions on runs have to know: by task, metric and run, whether each row, by its id, is a
+hit."""
 
 
 def _text(value: Scalar) -> str:
@@ -71,15 +75,32 @@ class DataCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """`where FIELD == VALUE`."""
+    """One condition of a `where`: of a label, or of a metric of a plain run.
+
+    `field` is the label or the metric. `run` is `reference` or `treated`, and `of` the task on
+    whose rows it is measured, both "" for a label.
+    """
 
     field: str
+    relation: str
     value: Scalar
+    run: str = ""
+    of: str = ""
     span: Span | None = dataclasses.field(default=None, compare=False, repr=False)
 
+    @property
+    def measured(self) -> tuple[str, str, str]:
+        """What has to be measured for it: metric and run, on the rows of a task."""
+        return self.of, self.field, self.run
+
+    @property
+    def what(self) -> str:
+        """What is compared, as the language writes it: `FIELD`, or `METRIC(RUN)`."""
+        return f"{self.field}({self.run})" if self.run else self.field
+
     def __str__(self) -> str:
-        """`FIELD == VALUE`, as the language writes it."""
-        return f"{self.field} == {_text(self.value)}"
+        """`FIELD >= VALUE`, as the language writes it."""
+        return f"{self.what} {self.relation} {_text(self.value)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,12 +175,8 @@ def _origin(
     seen = {decl.name.name}
     origin = decl
     while origin.base is not None:
-        if origin.where_field is not None and origin.where_value is not None:
-            value = literal(origin.where_value)
-            if value is not None:
-                one = Filter(field=origin.where_field.name, value=value, span=origin.span)
-                filters.insert(0, one)
         name = origin.base.name
+        filters[:0] = [_filter(one, name) for one in origin.where]
         if name not in tasks or name in seen:
             why = "is made from itself" if name in seen else "is not declared"
             faults = DataFaults(decl.name.name, decl.span)
@@ -168,6 +185,19 @@ def _origin(
         seen.add(name)
         origin = tasks[name]
     return origin, tuple(filters)
+
+
+def _filter(condition: ast.Condition, base: str) -> Filter:
+    """A condition as plain values; `base` is the task whose rows are chosen."""
+    left, value = condition.left, literal(condition.value)
+    assert value is not None  # the grammar has literals there alone
+    run = next(
+        (a.value.which for a in left.arguments if isinstance(a.value, ast.PlainRun)), ""
+    ) if isinstance(left, ast.Call) else ""  # fmt: skip
+    return Filter(
+        field=left.name, relation=condition.relation, value=value, run=run,
+        of=base if run else "", span=condition.span,
+    )  # fmt: skip
 
 
 def _data_call(call: ast.Call) -> DataCall:

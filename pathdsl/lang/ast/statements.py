@@ -48,14 +48,39 @@ class ModelDecl(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Condition(Node):
+    """`n_demos >= 4`, or `ok(reference) == 1` where `left` is a metric called with a run."""
+
+    left: Name | Call
+    relation: Literal["==", "!=", "<", "<=", ">", ">=", "~="]
+    value: Expr
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskDecl(Node):
-    """`task ioi { … }`, or `task abba = ioi where template == "abba"` (then `base` is set)."""
+    """`task ioi { … }`, or `task abba = ioi where template == "abba"` (then `base` is set).
+
+    A `where` of one `LABEL == VALUE` stands in `where_field` and `where_value`, any other in
+    `conditions`; `where` has the conditions of both forms.
+    """
 
     name: Name
     fields: tuple[Field, ...] = ()
     base: Name | None = None
     where_field: Name | None = None
     where_value: Expr | None = None
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def where(self) -> tuple[Condition, ...]:
+        """The conditions that a row of `base` has to meet, in their order."""
+        if self.where_field is None or self.where_value is None:
+            return self.conditions
+        span = Span(
+            path=self.where_field.span.path,
+            start=self.where_field.span.start, end=self.where_value.span.end,
+        )  # fmt: skip
+        return (Condition(left=self.where_field, relation="==", value=self.where_value, span=span),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pathdsl.lang import ast
-from pathdsl.lang.check.arguments import check_arguments, check_column, check_value, unknown_word
+from pathdsl.lang.check.arguments import check_arguments, check_value, unknown_word
 from pathdsl.lang.check.scope import (
     Faults,
     Scope,
@@ -18,6 +18,7 @@ from pathdsl.lang.check.scope import (
     suggestion,
     unknown,
 )
+from pathdsl.lang.check.where import check_where
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import generator, generator_names
 from pathdsl.lang.signatures.calls import (
@@ -157,8 +158,8 @@ def check_task(scope: Scope, task: ast.TaskDecl) -> Faults:
     scope = scope.on(task)
     if task.base is not None:
         yield from unknown(scope, task.base, ("task",))
-        if task.where_field is not None and task.base.name in program.tasks:
-            yield from check_column(scope, task.where_field, "label")
+        if task.base.name in program.tasks:
+            yield from check_where(scope, task, program.tasks[task.base.name])
         return
     yield from _fields(scope, task.fields, TASK_FIELDS, "task")
     given = {field.name: field for field in task.fields}

@@ -16,6 +16,17 @@ _SET = "\npath main = input ~> {a9.h6, a9.h9} ~> logits"
 _EACH = "claim each for h in {a9.h6, a9.h9}: effect(through(h)) < 0 at 95% confidence by holm()"
 
 
+def _chosen(claim: str) -> Example:
+    """A claim beside a task whose rows the reference run has chosen."""
+    task = """
+task facts { data = mini_ioi(take: 30); reference = prompt; treated = prompt_abc }
+
+task known = facts where ok(reference) == 1
+"""
+    ok = "metric ok = top1(io)"
+    return replace(whole(CIRCUIT, MODEL, task, METRIC + ok, claim), command="plan")
+
+
 def _treated(value: str, take: int = 60) -> str:
     return TASK.replace("prompt_abc", value).replace("take: 60", f"take: {take}")
 
@@ -410,5 +421,17 @@ PAGES: tuple[Page, ...] = (
             "let near for w in windows(attn, 2, by: layer) = effect(through(w), metric: LD)",
             "let one for h in attn = effect(through(h), metric: LD)",
         ),
+    ),
+    Page(
+        code="PD532",
+        name="rows-chosen-by-a-run-it-reads",
+        summary="A claim compares a run with others on rows that this run has chosen.",
+        why="Rows on which the reference run is right are often the ones on which the model can do "
+        "it, and a claim about these is sound. Some only just passed: any other run is less "
+        "lucky on them, so that treating nothing of importance seems to cost something.",
+        repair="Judge the claim on all rows too; where both verdicts agree the choice does not "
+        "matter. `accuracy(keep(P), …)` does not read the run that chose.",
+        failing=_chosen("claim c: effect(full, task: known, metric: LD) < 0"),
+        passing=_chosen("claim c: effect(full, task: facts, metric: LD) < 0"),
     ),
 )

@@ -11,6 +11,7 @@ from lark import Token, Tree
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
+from pathdsl.lang.signatures.comparisons import COMPARISONS
 from pathdsl.lang.signatures.measures import takes_nodes
 from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.signatures.scores import SCORES
@@ -279,10 +280,29 @@ class StatementBuilder(Builder):
         return ast.TaskDecl(name=self._first_name(c), fields=c[2][1], span=self._over(c))
 
     def task_where(self, c: Children) -> ast.TaskDecl:
-        return ast.TaskDecl(
-            name=self._first_name(c), base=self._name(c[3]), where_field=self._name(c[5]),
-            where_value=c[7], span=self._over(c),
-        )  # fmt: skip
+        conditions = only(c, ast.Condition)
+        name, base, span = self._first_name(c), self._name(c[3]), self._over(c)
+        first, *more = conditions
+        if not more and isinstance(first.left, ast.Name) and first.relation == "==":
+            return ast.TaskDecl(
+                name=name, base=base, where_field=first.left, where_value=first.value, span=span
+            )
+        return ast.TaskDecl(name=name, base=base, conditions=conditions, span=span)
+
+    def condition(self, c: Children) -> ast.Condition:
+        if c[1] not in COMPARISONS:
+            self._fault(
+                "PD005", f"a row meets a condition or does not: found `{c[1]}`", c[1],
+                help="`==`, `!=`, `<`, `<=`, `>`, `>=`",
+            )  # fmt: skip
+        left = c[0] if isinstance(c[0], ast.Call) else self._name(c[0])
+        return ast.Condition(left=left, relation=c[1].value, value=c[2], span=self._over(c))
+
+    def of_run(self, c: Children) -> ast.Call:
+        run = ast.Argument(value=c[2], span=c[2].span)
+        return ast.Call(
+            name=str(c[0]), arguments=(run,), name_span=self._span(c[0]), span=self._over(c)
+        )
 
     def group_decl(self, c: Children) -> ast.GroupDecl:
         return ast.GroupDecl(

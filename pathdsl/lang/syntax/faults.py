@@ -169,6 +169,15 @@ def _other_sign(stop: Stop) -> Diagnostic | None:
     if found == "=" and "==" in stop.wanted:
         return stop.fault("PD005", "found `=`, a filter compares with `==`", span=span,
                            help="`==`")  # fmt: skip
+    if "and" in stop.wanted and found in ("or", "||", "|"):
+        return stop.fault(
+            "PD005", f"found `{found}`, and a row has to meet all conditions of a `where`",
+            span=span, help="write a label into the rows that says both, and ask for it",
+        )  # fmt: skip
+    if "and" in stop.wanted and found in (",", "&", "&&"):
+        return stop.fault(
+            "PD005", f"found `{found}`, conditions are joined by `and`", span=span, help="`and`"
+        )
     if found == "=" and ":" in stop.wanted and (inside or stop.keyword == "claim"):
         what = "a claim's name is followed by `:`" if not inside else "an argument is `name: value`"
         return stop.fault("PD005", f"found `=`, {what}", span=span, help="`:`")

@@ -69,6 +69,8 @@ class MetricAxis:
         """Claims without a metric, with a threshold in its unit, or of that metric already."""
         units = unit_of(program)
         found: dict[str, str] = {}
+        conditions = [one.left for task in program.tasks.values() for one in task.where]
+        choosing = {left.name for left in conditions if isinstance(left, ast.Call)}
         for claim in program.claims:
             names = metrics_read(program, meant_below(program, claim))
             unit = units.get(claim.name.name, "none")
@@ -76,6 +78,8 @@ class MetricAxis:
             lacking = [name for name, text in texts.items() if not text]
             if not names:
                 found[claim.name.name] = "it reads no metric"
+            elif choosing & set(names):
+                found[claim.name.name] = "rows are chosen by its metric"
             elif lacking:
                 found[claim.name.name] = f"`{lacking[0]}` names too few answers for {value}"
             elif all(_same(program, name, text) for name, text in texts.items()):

@@ -232,9 +232,7 @@ def _task(decl: ast.TaskDecl, program: Program, view: View) -> list[str]:
         [f"  {name}", clip(_text(field.value, program), view.width - 20)]
         for name, field in fields_of(program, decl).items()
     ]
-    if decl.where_field is not None and decl.where_value is not None:
-        value = _text(decl.where_value, program)
-        rows.append(["  where", f"{decl.where_field.name} == {value}"])
+    rows += [["  and" if i else "  where", _text(one, program)] for i, one in enumerate(decl.where)]
     lines = table(rows)
     if NORM_MODES[field_word(program, decl, "layernorm")].frozen:
         lines += ["", paragraph(FROZEN, view, "  ", "  ")]

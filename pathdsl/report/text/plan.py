@@ -99,6 +99,8 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
     if where or taken:
         before = int(task.facts.get("rows_before", task.n_rows))
         prompts = rows_text(task.n_rows, before, where, taken)
+    if "open" in task.facts:
+        prompts = f"at most {prompts}; which ones is known when the model has run"
     layers = ", ".join(map(str, cost.copies_by_layer))
     facts = [
         ["  prompts", f"{prompts}, up to {task.n_pos} tokens"],
@@ -152,6 +154,7 @@ def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
     return {
         "task": plan.task,
         "prompts": outcome.tasks[plan.task].n_rows,
+        "rows_open_until": outcome.tasks[plan.task].facts.get("open", ""),
         "tokens": outcome.tasks[plan.task].n_pos,
         "treated": str(part.spec.treated) if part.spec.treated else None,
         "layernorm": part.spec.layernorm,
