@@ -227,7 +227,7 @@ def options(text: str) -> dict[str, object]:
 
 
 def test_options_get_their_defaults() -> None:
-    common = {"metric": None, "task": None, "scope": None}
+    common = {"metric": None, "task": None, "scope": None, "treated": None}
     unread = {"by": "absolute", "among": None, "answer": None}
     assert options("faithfulness(mlp)") == {**common, "as": "recovered", **unread}
     assert options("minimality(mlp)") == {

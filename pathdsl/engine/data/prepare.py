@@ -14,7 +14,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang import ast
 from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import answer_columns, serving
+from pathdsl.lang.serving import answer_columns, serving, treated_by
 from pathdsl.lang.signatures.measures import columns_in
 from pathdsl.lang.walk import walk
 from pathdsl.plan.taskdata import TaskData
@@ -35,15 +35,14 @@ class Prepared:
 
 
 def run_treated_specs(program: Program) -> tuple[TreatedSpec, ...]:
-    """Treated values that runs name for themselves, `treat(P, treated: zero)`."""
+    """Treated values that runs and scores name for themselves, `treat(P, treated: zero)`."""
     found: dict[TreatedSpec, None] = {}
     for declaration in (*program.lets.values(), *program.claims):
         for node in meant_nodes(program, declaration):
-            if not isinstance(node, ast.PathRun):
+            if not isinstance(node, ast.PathRun | ast.Score):
                 continue
-            for option in node.options:
-                if option.keyword == "treated":
-                    found[treated_spec(option.value)] = None
+            if (value := treated_by(node)) is not None:
+                found[treated_spec(value)] = None
     return tuple(found)
 
 

@@ -180,6 +180,8 @@ _COMMON = (
     Parameter(name="task", kind=Kind.TASK),
     Parameter(name="scope", kind=Kind.PATHS),
 )
+_TREATING = (*_COMMON, Parameter(name="treated", kind=Kind.TREATED))
+"""The options of scores that treat path sets themselves."""
 _P = first("P", Kind.PATHS)
 OVER = Parameter(name="over", kind=Kind.UNITS)
 RENAMED = Parameter(name="over", kind=Kind.NODES)
@@ -344,7 +346,7 @@ SCORES = table(
         name="faithfulness",
         parameters=(
             _P,
-            *_COMMON,
+            *_TREATING,
             _as(_FAITHFUL),
             word("by", tuple(DISSIMILARITIES), "absolute"),
             word("among", ("wrong", "right")),
@@ -363,7 +365,7 @@ SCORES = table(
         name="completeness",
         parameters=(
             _P,
-            *_COMMON,
+            *_TREATING,
             Parameter(
                 name="knockouts",
                 kind=Kind.KNOCKOUTS,
@@ -388,7 +390,7 @@ SCORES = table(
         name="minimality",
         parameters=(
             _P,
-            *_COMMON,
+            *_TREATING,
             word("per", ("node", "edge", "group"), "node"),
             Parameter(name="knockouts", kind=Kind.KNOCKOUTS, choices=("groups", "greedy")),
             Parameter(name="given", kind=Kind.GIVEN),
@@ -407,7 +409,7 @@ SCORES = table(
     ),
     ScoreRecord(
         name="effect",
-        parameters=(_P, *_COMMON, _as(_EFFECT)),
+        parameters=(_P, *_TREATING, _as(_EFFECT)),
         example="effect(P)",
         of="paths",
         gives="estimate",
@@ -470,7 +472,7 @@ SCORES = table(
     *(
         ScoreRecord(
             name=name,
-            parameters=(_P, *_COMMON, word("rank", ("signed", "absolute"), REQUIRED)),
+            parameters=(_P, *_TREATING, word("rank", ("signed", "absolute"), REQUIRED)),
             example=f'{name}(edges("scores.json"), rank: {rank})',
             of="file",
             gives="estimate",
@@ -496,7 +498,7 @@ SCORES = table(
     ),
     ScoreRecord(
         name="chance",
-        parameters=(first("SCORE", Kind.EXPRESSION), *_COMMON, *DRAWN, SEED, RENAMED),
+        parameters=(first("SCORE", Kind.EXPRESSION), *_TREATING, *DRAWN, SEED, RENAMED),
         example="chance(faithfulness(P), among: 100, seed: 0)",
         of="score",
         gives="p-value",
