@@ -126,5 +126,5 @@ def prepare(program: Program, options: CheckOptions) -> Ready:
         source=source,
         resolver=resolver,
         planner=Planner(resolver.shape, data.tasks, data.specs, limits),
-        warnings=tuple(data.warnings),
+        warnings=(*faults, *data.warnings),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pathdsl.lang.rules.page import Example, Page
+from pathdsl.lang.rules.pd5_readings import READING_PAGES
 from pathdsl.lang.rules.pd5_vacuous import VACUOUS_PAGES
 from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, TASK, sample, whole
 
@@ -62,7 +63,7 @@ task ioi {{
   positions = [IO, S1, S2]
 }}
 """
-    let = "let kept = mean(LD(keep(a3)))"
+    let = "let kept = mean(LD(keep(through(a3))))"
     return replace(whole(CIRCUIT, MODEL, task, METRIC, let), command="check")
 
 
@@ -258,7 +259,7 @@ PAGES: tuple[Page, ...] = (
             TASK.replace("prompt_abc\n", "prompt_abc\n  average   = mean_of_ratios\n"),
             METRIC,
         ),
-        passing=sample("let kept = mean(LD(keep(a3))) / mean(LD(reference))"),
+        passing=sample("let kept = mean(LD(keep(through(a3)))) / mean(LD(reference))"),
     ),
     Page(
         code="PD516",
@@ -411,4 +412,5 @@ PAGES: tuple[Page, ...] = (
             "let one for h in attn = effect(through(h), metric: LD)",
         ),
     ),
+    *READING_PAGES,
 )
