@@ -23,6 +23,8 @@ from pathdsl.score.results import ClaimResult, QuantityResult
 if TYPE_CHECKING:
     import pandas
 
+    from pathdsl.report.figures.family import Family
+
 __all__ = ["Result", "check_path", "vet_counts"]
 
 
@@ -71,13 +73,31 @@ class Result:
         """What `pathdsl check` would exit with; 0 when every claim came out as expected."""
         return self.outcome.exit_code
 
-    def __getitem__(self, name: str) -> ClaimResult | QuantityResult:
+    @property
+    def families(self) -> Mapping[str, Family]:
+        """The members of each `for` together, by the declared name: of quantities, then claims."""
+        from pathdsl.report.figures.family import Family
+
+        session = self.outcome.session
+        noise = float(session.rounding()) / 100 if session is not None else 0.0
+        members: dict[str, list[ClaimResult | QuantityResult]] = {}
+        results: list[ClaimResult | QuantityResult] = [*self.quantities, *self.claims]
+        for one in results:
+            if one.member:
+                members.setdefault(one.declared, []).append(one)
+        return {
+            name: Family(name=name, members=tuple(those), noise=noise)
+            for name, those in members.items()
+        }
+
+    def __getitem__(self, name: str) -> ClaimResult | QuantityResult | Family:
         """The claim or the quantity of that name, `each[a9.h9@END]` for a member of a loop.
 
-        Raises KeyError with the nearest names for any other.
+        The name of a loop alone, `each`, gives its members together. Raises KeyError with the
+        nearest names for any other.
         """
         results: list[ClaimResult | QuantityResult] = [*self.quantities, *self.claims]
-        by_name = {one.name: one for one in results}
+        by_name = {**self.families, **{one.name: one for one in results}}
         if name not in by_name:
             hint = did_you_mean(name, by_name)
             raise KeyError(f"no claim or quantity `{name}`; {hint}".rstrip("; "))
@@ -119,7 +139,8 @@ class Result:
         )
         frame = pandas.DataFrame(rows, columns=list(columns))
         # Also where a column has no number at all, which would be one of objects.
-        return frame.astype({name: float for name in columns if name in tables.NUMBERS})
+        kinds: dict[str, Any] = {name: float for name in columns if name in tables.NUMBERS}
+        return frame.astype(kinds | {name: "Int64" for name in columns if name in tables.COUNTED})
 
     def __copy__(self) -> Result:
         """Itself: a result does not change."""

@@ -67,7 +67,7 @@ def test_nodes_that_are_not_executed_yet(
         (("L(reference) -", "L(reference with off) -"), "PD225"),
         (("a1.h2@END", "m0.n99999"), "PD205"),
     ):
-        path.write_text(whole.replace(*change) + "intervene off { zero v(a0.h0) }\n")
+        path.write_text(whole.replace(*change) + "intervene off { scale m0.n3 = 0 }\n")
         code, said = run([str(path)], capsys)
         no_traceback(said)
         assert code == 2 and f"[{wanted}]" in said

@@ -67,6 +67,7 @@ HOMES = {
     "rich": ("pathdsl.cli", "pathdsl.report"),
     "jinja2": ("pathdsl.report.page.template",),
     "markupsafe": ("pathdsl.report",),
+    "matplotlib": ("pathdsl.report.figures.files",),
     "jsonschema": ("pathdsl.report.data.read",),
 }
 # A file is split where its subject splits; this catches one that holds several.

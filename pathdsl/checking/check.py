@@ -103,6 +103,7 @@ class _Check:
         """The outcome of a file without faults on its page; raises PathdslError."""
         from pathdsl.checking.claimed import claimed_sets
         from pathdsl.checking.floor import at_floor
+        from pathdsl.checking.interventions import check_interventions, without_frozen
         from pathdsl.checking.methodology import methodology
         from pathdsl.checking.norms import beside, other_modes
         from pathdsl.checking.presence import check_presence
@@ -116,6 +117,8 @@ class _Check:
         ready = prepare(program, options)
         resolver, planner, tasks = ready.resolver, ready.planner, ready.planner.tasks
         self.faults = [*self.faults, *ready.warnings, *check_presence(program, resolver, planner)]
+        if not errors_in(self.faults):
+            self.faults += check_interventions(program, resolver, planner, options.only)
         if errors_in(self.faults):
             return self.stopped(ExitCode.WRONG_INPUT)
         model = self._model(ready)
@@ -140,6 +143,8 @@ class _Check:
         proofs.add_null_pairs(session)
         sessions = [session]
         modes = other_modes(planner.specs, judgement, options.both_norms)
+        modes, left_out = without_frozen(modes, session.asked)
+        self.faults += left_out
         if modes and not proofs.faults:
             other = session.with_norms(modes)
             other.model_proofs += proofs.of_modes(modes, other)

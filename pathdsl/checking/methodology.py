@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pathdsl.checking.interventions import used_blocks
 from pathdsl.lang import ast
 from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.lang.units import unit_of
+from pathdsl.lang.written import written
 from pathdsl.score.statistics.alike import task_clusters
 from pathdsl.score.statistics.crossed import Table
 
@@ -81,6 +83,10 @@ def methodology(ready: Ready, model: LazyModel, options: CheckOptions) -> Mappin
         said[f"unseen {name}"] = _unseen_line(task, spec)
         if task.first_answers:
             said[f"tokens {name}"] = _tokens_line(task, spec)
+    for name in used_blocks(ready.program):
+        block = ready.program.interventions[name]
+        actions = (written(ready.program, action) for action in block.actions)
+        said[f"intervention {name}"] = "; ".join(actions)
     if options.overrides:
         changed = ", ".join(f"{key}={value}" for key, value in options.overrides.items())
         said["not the published scope"] = f"{changed} set on the command line"

@@ -67,6 +67,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
 
     Raises PathdslError with the faults of the file, UnknownName for a member that is not there.
     """
+    from pathdsl.checking.interventions import check_interventions
     from pathdsl.checking.proofs import proof_cost
     from pathdsl.engine.run.runner import plan_cost, rows_within
 
@@ -82,6 +83,9 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     asked = ready.first_round(options.only)
     if not asked.names:
         raise UnknownName.member(options.only or "")
+    under = check_interventions(program, ready.resolver, planner, options.only)
+    if wrong := errors_in(under):
+        raise PathdslError(wrong)
     parts: dict[str, list[TaskPlan]] = {}
     for plan in planner.plans(asked.requests):
         cost = plan_cost(plan, ready.itemsize)
@@ -106,5 +110,5 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         later_runs=asked.later_runs,
         memory=planner.limits.memory,
         replaced=options.replaced,
-        warnings=(*faults, *ready.warnings),
+        warnings=(*faults, *ready.warnings, *under),
     )

@@ -107,7 +107,6 @@ def resolver_of(program: Program, options: CheckOptions) -> Resolver:
 
 def prepare(program: Program, options: CheckOptions) -> Ready:
     """Shape, graph checks, tokenizer and rows; no weights. Raises PathdslError with all faults."""
-    from pathdsl.checking.refusals import refusals
     from pathdsl.engine.data.prepare import prepare_tasks
     from pathdsl.engine.load.weights import load_tokenizer
     from pathdsl.engine.planner import Limits, Planner
@@ -119,8 +118,6 @@ def prepare(program: Program, options: CheckOptions) -> Ready:
     if errors_in(faults):
         raise PathdslError(faults)
     data = prepare_tasks(program, load_tokenizer(source), resolver.shape, options.overrides)
-    if refused := refusals(program):
-        raise PathdslError(refused)
     return Ready(
         program=program,
         source=source,

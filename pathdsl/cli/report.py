@@ -36,6 +36,7 @@ from pathdsl.cli.saved import save
 from pathdsl.cli.store import result_store
 from pathdsl.errors import ExitCode
 from pathdsl.reading import read_file
+from pathdsl.report.numbers import many
 
 if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
@@ -63,6 +64,14 @@ def report(
         Path | None,
         typer.Option("-o", "--output", metavar="OUT", help="Where; standard output if absent."),
     ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            "--figures",
+            metavar="FOLDER",
+            help="Also write the picture of every sweep there, as PNG and PDF.",
+        ),
+    ] = None,
     sets: Set = [],
     seed: Seed = None,
     only: Only = None,
@@ -85,6 +94,7 @@ def report(
     """
     from pathdsl.checking.lock.pinned import with_unpinned
     from pathdsl.report.content.file import contents
+    from pathdsl.report.figures.files import NEEDED, has_matplotlib
     from pathdsl.report.formats import format_of, write
     from pathdsl.report.text.referee import referee as referee_text
 
@@ -95,6 +105,8 @@ def report(
             if referee
             else f"`--to {style}` goes with `--referee`; `pathdsl check` prints the whole report"
         )
+    if figures is not None and not has_matplotlib():
+        raise typer.BadParameter(f"`--figures`: {NEEDED}")
     is_read = file.endswith(".json")
     if is_read:
         given = {
@@ -127,6 +139,8 @@ def report(
         with result_store(off=no_cache or locked) as store:
             outcome = with_unpinned(checked(file, replace(options, store=store)))
         result = _object(outcome)
+    if figures is not None:
+        _write_figures(figures, result)
     if referee and to is None and output is None:  # for whoever sits before the terminal
         text = referee_text(result, not is_read, view_of())
     else:
@@ -140,6 +154,24 @@ def report(
             said = f" ({content.provenance})" if content.provenance else ""
             err(f"{output}: {content.headline}{said}\n")
     raise typer.Exit(result["exit_code"])
+
+
+def _write_figures(folder: Path, result: Mapping[str, Any]) -> None:
+    from pathdsl.report.figures.files import figure_files
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(
+            f"`--figures {folder}`: no folder can be made there: {error.strerror}"
+        ) from error
+    count = 0
+    for name, written in figure_files(result):
+        if not save(folder / name, written):
+            raise typer.Exit(ExitCode.WRONG_INPUT)
+        count += 1
+    found = many(count, "file") if count else "no file, for there is no sweep that makes a picture"
+    err(f"{folder}: {found}\n")
 
 
 def _read(file: str) -> Mapping[str, Any]:

@@ -11,11 +11,12 @@ from pathdsl.whole import write_whole
 __all__ = ["save"]
 
 
-def save(path: Path, text: str) -> bool:
-    """Write a text, whole or not at all; False after a complaint (PD641) where that fails."""
+def save(path: Path, text: str | bytes) -> bool:
+    """Write a file, whole or not at all; False after a complaint (PD641) where that fails."""
     try:
         # Half a surrogate pair, as an id in JSON may hold, is written as JSON escapes it.
-        write_whole(path, text.encode("utf-8", "backslashreplace"))
+        encoded = text.encode("utf-8", "backslashreplace") if isinstance(text, str) else text
+        write_whole(path, encoded)
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         complain(

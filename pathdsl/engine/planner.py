@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pathdsl.engine.data.positions import next_tokens, position_mask
 from pathdsl.engine.data.task import TaskSpec
@@ -41,11 +41,7 @@ class Planner:
 
     def normal(self, run: RunSpec) -> RunSpec:
         """The run with its task's treated value filled in; reference runs have none."""
-        if not run.treats:
-            return replace(run, treated=None, paths=None)
-        if run.treated is None:
-            return replace(run, treated=self.specs[run.task].treated)
-        return run
+        return run.normal(self.specs[run.task].treated)
 
     def identity(self, run: RunSpec) -> RunSpec:
         """The normal run under one name, which all that treat nothing, or everything, share."""
@@ -85,6 +81,7 @@ class Planner:
                 frozen=self.specs[name].frozen,
                 max_states=self.limits.max_states,
                 max_copies=self.limits.max_copies,
+                names=task.row_ids,
             )
         return found
 

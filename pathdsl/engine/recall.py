@@ -185,12 +185,9 @@ class Recall:
         if not self.store.on:
             return {}
         try:
-            keys = {request: self._of(request[0].task).value(*request) for request in requests}
+            return {request: self._of(request[0].task).value(*request) for request in requests}
         except (DataError, KeyError):
             return {}  # no such position or column: planning says so in its own words
-        if any(key is None for key in keys.values()):
-            return {}
-        return {request: key for request, key in keys.items() if key is not None}
 
 
 class KeptParts:

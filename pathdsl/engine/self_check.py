@@ -8,7 +8,7 @@ dtype.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -20,13 +20,13 @@ from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.planner import Planner
 from pathdsl.engine.proof import Proof
 from pathdsl.engine.rounding import rounding_of
-from pathdsl.engine.run.runner import Settings, execute, plan_cost
+from pathdsl.engine.run.runner import Settings, Values, execute, plan_cost
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import FULL, Nodes, PathSet, cat, complete, minus, union
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.liveness import Cost
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.runs import RunSpec, under_text
 from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
 
@@ -81,32 +81,60 @@ def prove(
 
 
 def prove_null_pair(plan: Plan, task: TaskData, adapter: Adapter, tolerance: float) -> Proof:
-    """Every run of a plan, treated value := reference, is the reference run."""
+    """Every run of a plan, treated value := reference, is the reference run, under what it stands.
+
+    A run whose treated side stands under more than its reference side is tried without that.
+    """
     rows = min(NULL_ROWS, task.n_rows)
-    values = execute(plan, task, adapter, Settings(null_pair=True, rows=rows))
-    reference = {
-        measure: found[0]
-        for (number, measure), found in values.items()
-        if not plan.outputs[number].run.treats
-    }
     errors = [0.0]
-    first: dict[Measure, np.ndarray] = {}
-    for (_, measure), found in values.items():
-        if measure.record.reads in ("head", "copy"):
-            continue  # no logits; a pattern and copies are compared by what they lead to
-        base = reference.get(measure)
-        if base is None:
-            base = first.setdefault(measure, found[0])
-        if measure.record.exact:
-            continue  # steps of a near-tie are no error of the engine; logits are compared
-        scale = max(1.0, float(np.abs(base).max()))
-        errors.append(float(np.abs(found - base).max()) / scale)
+    for one in (plan, *_without_more(plan, task)):
+        values = execute(one, task, adapter, Settings(null_pair=True, rows=rows))
+        errors += _null_errors(one, values, whole=one is not plan)
     return Proof(
         code="PD634",
         name="null pair has no effect",
         error=_largest(errors),
         tolerance=tolerance,
         compared=f"{len(plan.outputs)} runs on {rows} prompts, treated := reference",
+    )
+
+
+def _null_errors(plan: Plan, values: Values, *, whole: bool) -> Iterator[float]:
+    """How far each value lies from the reference run's; `whole`: of every run."""
+    reference = {
+        (under_text(run.blocks), measure): found[0]
+        for (number, measure), found in values.items()
+        if not (run := plan.outputs[number].run).treats
+    }
+    first: dict[tuple[str, Measure], np.ndarray] = {}
+    for (number, measure), found in values.items():
+        run = plan.outputs[number].run
+        if measure.record.reads in ("head", "copy"):
+            continue  # no logits; a pattern and copies are compared by what they lead to
+        if run.of_treated is not None and not whole:
+            continue
+        key = under_text(run.blocks), measure
+        base = reference.get(key)
+        if base is None:
+            base = first.setdefault(key, found[0])
+        if measure.record.exact:
+            continue  # steps of a near-tie are no error of the engine; logits are compared
+        scale = max(1.0, float(np.abs(base).max()))
+        yield float(np.abs(found - base).max()) / scale
+
+
+def _without_more(plan: Plan, task: TaskData) -> tuple[Plan, ...]:
+    """Plans of the runs whose treated side stands under more, without that."""
+    requests = []
+    for output in plan.outputs:
+        if output.run.of_treated is not None:
+            run = replace(output.run, of_treated=None, under=under_text(output.run.blocks))
+            alone = replace(run, kind="reference", paths=None, treated=None)
+            requests += [(one, measure) for measure in output.measures for one in (alone, run)]
+    if not requests:
+        return ()
+    return build_plans(
+        plan.shape, task.name, task.valid, position_mask(task), requests, frozen=plan.frozen
     )
 
 

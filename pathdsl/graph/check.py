@@ -27,6 +27,7 @@ from pathdsl.graph.resolve.blame import Blame
 from pathdsl.graph.resolve.instances import Instance, instances
 from pathdsl.graph.resolve.places import Bindings
 from pathdsl.graph.resolve.resolver import Resolver
+from pathdsl.graph.resolve.targets import targets_of
 from pathdsl.lang import ast
 from pathdsl.lang.loops import Looped, mentioned, sides_of
 from pathdsl.lang.program import Program
@@ -61,8 +62,8 @@ def check_graph(
                 checker.within(expression, {})
             case ast.InterveneDecl(actions=actions):
                 for action in actions:
-                    checker.node(action.node, {})
-                    if action.value is not None:
+                    checker.action(action)
+                    if isinstance(action.value, ast.PlainRun | ast.PathRun):
                         checker.within(action.value, {})
     return checker.faults
 
@@ -282,6 +283,15 @@ class _Checker:
                 severity=Severity.WARNING,
             )
         )
+
+    def action(self, action: ast.Action) -> None:
+        """What an action acts on; what is not executed is told where a run asks for it."""
+        try:
+            targets_of(self.resolver.places, action)
+        except PathdslError as error:
+            for diagnostic in error.diagnostics:
+                if diagnostic.code != "PD225":
+                    self.add(diagnostic)
 
     def node(self, ref: ast.NodeRef, bindings: Bindings) -> bool:
         if isinstance(ref, ast.Name) and not (

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 
 import numpy as np
 
-from pathdsl.errors import Diagnostic, PlanError
-from pathdsl.graph.model.components import Layout
+from pathdsl.graph.model.components import HEAD, Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import FALSE, MaskTable
+from pathdsl.plan.means import means_of, treated_of
 from pathdsl.plan.needs import back_masks, scale_masks
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.sides import Sides, no_pattern, no_treated, not_executed
 from pathdsl.plan.steps import (
     REFERENCE,
     AttentionRead,
+    Blend,
     HeadCopy,
     HiddenCopy,
     MlpCopy,
     Output,
+    Place,
     PlainResid,
     Plan,
+    ValueCopy,
     treated_index,
     treated_source,
 )
 from pathdsl.plan.table import MAX_COPIES, CopyTable, pattern_copy
 from pathdsl.plan.treated import TreatedSpec
+from pathdsl.plan.under import Under
 from pathdsl.plan.writes import copy_read, treated_beside, write_read
 
 PositionMask = Callable[[Pos], np.ndarray]
@@ -48,6 +53,7 @@ def build_plans(
     frozen: bool = False,
     max_states: int = MAX_STATES,
     max_copies: int = MAX_COPIES,
+    names: Sequence[str] = (),
 ) -> tuple[Plan, ...]:
     """Plans that compute every requested measure of every run of one task.
 
@@ -56,12 +62,14 @@ def build_plans(
         requests: runs whose `treated` is already the task's own where they named none.
         own: the task's own treated value, for measures that compare with the treated run.
         frozen: whether norms of mixed copies have the reference run's scales.
+        names: of the rows, for messages.
 
     Raises:
-        PlanError: too many states (PD210) or steps (PD211); a treated value is missing (PD221).
+        PlanError: too many states (PD210) or steps (PD211); a treated value is missing (PD221);
+            what actions cannot do (PD225, PD227, PD231, PD232).
     """
     return tuple(
-        _build_one(shape, task, valid, position, runs, own, frozen, max_states, max_copies)
+        _build_one(shape, task, valid, position, runs, own, frozen, max_states, max_copies, names)
         for runs in runs_by_plan(requests)
     )
 
@@ -94,14 +102,14 @@ def _build_one(
     frozen: bool,
     max_states: int,
     max_copies: int,
+    row_names: Sequence[str],
 ) -> Plan:
     layout = Layout(shape)
     masks = MaskTable(valid)
     beside = treated_beside((m for measures in runs.values() for m in measures), own, task)
     read_of = [run.treated for run in runs if run.treats] + [beside]
-    treated = tuple(dict.fromkeys(spec for spec in read_of if spec is not None))
-    which = {spec: number for number, spec in enumerate(treated)}
-    of_treated = treated_source(which[beside]) if beside is not None else None
+    plainly = tuple(dict.fromkeys(spec for spec in read_of if spec is not None))
+    treated = tuple(dict.fromkeys([*plainly, *treated_of(runs)]))
     known: dict[Pos, int] = {}
 
     def mask_of(pos: Pos) -> int:
@@ -112,27 +120,33 @@ def _build_one(
     table = CopyTable(
         layout,
         masks,
-        tuple(spec.how.constant for spec in treated),
+        [spec.how.constant for spec in treated],
         frozen=frozen,
         max_states=max_states,
         max_copies=max_copies,
     )
+    builders: dict[RunSpec, RunBuilder] = {}
+
+    def builder_of(run: RunSpec) -> RunBuilder:
+        if run not in builders:
+            _vet(run, frozen)
+            number = 0
+            if run.treated and run.treats:
+                number = sides.number(run.treated, run.treated_blocks)
+            under = None
+            if run.blocks or run.of_treated:
+                under = Under(sides, run.blocks, run.treated_blocks)
+            builders[run] = RunBuilder(table, run.treated_paths, number, mask_of, under)
+        return builders[run]
+
+    sides = Sides(table, treated, mask_of, builder_of, row_names)
+    of_treated = treated_source(sides.number(beside)) if beside is not None else None
     outputs = []
     wanted: dict[int, int] = {}
     names: dict[str, int] = {}
     all_frozen = FALSE
     for run, measures in runs.items():
-        if run.treats and run.treated is None:
-            raise PlanError(
-                Diagnostic(
-                    code="PD221",
-                    message=f"`{run.label or run.kind}` needs a treated value; its task has none",
-                    help="add `treated = COLUMN` (or mean, zero, …) to the task, or write "
-                    "`treat(P, treated: zero)`",
-                )
-            )
-        number = which[run.treated] if run.treated and run.treats else 0
-        builder = RunBuilder(table, run.treated_paths, number, mask_of)
+        builder = builder_of(run)
         final = builder.logits()
         read = FALSE
         attention, written, copied = [], [], []
@@ -188,21 +202,36 @@ def _build_one(
         table.steps,
         wanted,
         masks,
-        lambda source: source != REFERENCE and treated[treated_index(source)].how.constant,
+        lambda source: source != REFERENCE and table.constant[treated_index(source)],
     )
     plain_need |= scale_masks(table.steps, need, all_frozen, shape, masks)
     return Plan(
         task=task,
         shape=shape,
         masks=masks,
-        treated=treated,
+        treated=tuple(sides.specs),
         steps=tuple(table.steps),
         need=tuple(need),
         outputs=tuple(outputs),
         plain_need=plain_need,
         position_masks=names,
         frozen=frozen,
+        means=means_of(
+            sides, plain_need, (task, layout, masks, mask_of, row_names), (max_states, max_copies)
+        ),
     )
+
+
+def _vet(run: RunSpec, frozen: bool) -> None:
+    """Raise where a run cannot be built: no treated value (PD221), not executed (PD225)."""
+    if run.treats and run.treated is None:
+        raise no_treated(run)
+    if run.blocks or run.of_treated:
+        first = next(run.actions, None)
+        if frozen:
+            raise not_executed(
+                "`with` under frozen norms", first, "declare `layernorm = recompute` in the task"
+            )
 
 
 def _attention(
@@ -218,24 +247,32 @@ def _attention(
         raise ValueError("an attention measure names a head")
     layer, head = measure.head
     blend = []
-    for source, where in builder.direct_read(layer, head):
+    if builder.under is not None:
+        fixed = builder.under.acts.fixed(Place(HEAD.name, layer, head))
+        if table.masks.both(fixed, queries) != FALSE:
+            raise no_pattern(layer, head)
+    for source, where in _head_copies(table, builder.read(Place(HEAD.name, layer, head))):
         read_at = table.masks.both(where, queries)
         if read_at == FALSE:
             continue
         if source == REFERENCE or (source < 0 and not table.constant[treated_index(source)]):
             source = pattern_copy(table, layer, head, source)
         if source < 0:
-            raise PlanError(
-                Diagnostic(
-                    code="PD227",
-                    message=f"`a{layer}.h{head}` has a "
-                    "constant as its output in some run, and a constant has no attention pattern",
-                    help="measure attention on a paired or resampled treated value",
-                )
-            )
+            raise no_pattern(layer, head)
         wanted[source] = table.masks.either(wanted.get(source, FALSE), read_at)
         blend.append((source, read_at))
     return AttentionRead(measure=measure, blend=tuple(blend), queries=queries, keys=keys)
+
+
+def _head_copies(table: CopyTable, blend: Blend) -> Iterator[tuple[int, int]]:
+    """The parts of a head's blend, with the copies that scaled ones are made of."""
+    for source, where in blend:
+        step = table.steps[source] if source >= 0 else None
+        if isinstance(step, ValueCopy):
+            inner = tuple((s, table.masks.both(m, where)) for s, m in step.blend)
+            yield from _head_copies(table, inner)
+        else:
+            yield source, where
 
 
 def mixed_copies(plan: Plan) -> list[int]:

@@ -19,7 +19,7 @@ cells and streams are shared by all runs whose automata look alike there (`Autom
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import numpy as np
 
@@ -28,7 +28,9 @@ from pathdsl.graph.paths.automaton import Automaton, SenderClass
 from pathdsl.graph.paths.neurons import split_paths
 from pathdsl.graph.paths.pathset import PathSet, Pos
 from pathdsl.graph.paths.product import too_many_states
+from pathdsl.plan.acts import IN, at_stage
 from pathdsl.plan.masks import FALSE, TRUE
+from pathdsl.plan.sides import Side, joined, not_executed, put, within
 from pathdsl.plan.steps import (
     NOTHING,
     REFERENCE,
@@ -40,11 +42,13 @@ from pathdsl.plan.steps import (
     JoinResid,
     MlpCopy,
     MlpResid,
+    Place,
     PlainResid,
     Step,
     treated_source,
 )
 from pathdsl.plan.table import Cell, CopyTable, Stream
+from pathdsl.plan.under import Under
 
 
 class RunBuilder:
@@ -60,7 +64,9 @@ class RunBuilder:
         paths: PathSet,
         treated: int,
         position: Callable[[Pos], int],
+        under: Under | None = None,
     ) -> None:
+        self.under = under
         self.table = table
         self.masks = table.masks
         split, layout = split_paths(paths, table.layout, together=True)
@@ -72,6 +78,10 @@ class RunBuilder:
         self.plain_treated = not table.constant[treated] if table.constant else True
         self.only_reference: Blend = ((REFERENCE, TRUE),)
         self.only_treated: Blend = ((self.source, TRUE),)
+        self.key: Hashable = self.source if under is None else (self.source, under.key)
+        self.sides: tuple[Side, Side] | None = None
+        if under is not None:
+            self.sides = under.sides_of(self.source, self.layout)
         self._sender_class: dict[int, dict[int, int]] = {}
         self._cases: dict[tuple[int, int], tuple[tuple[int, int], ...]] = {}
         self._states: set[int] = set()
@@ -88,37 +98,46 @@ class RunBuilder:
             between.free, 2 * self.layout.shape.n_layers, frozen and self.frozen_streams
         )
 
-    def direct_read(self, layer: int, head: int) -> Blend:
-        """Where the value of the copy of a head that goes straight to `logits` comes from."""
+    def read(self, place: Place) -> Blend:
+        """Where a value comes from as it goes straight to `logits`; of a stream, its steps."""
         between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
-        return self._read(self.layout.head(layer, head), between.free)[0]
+        if place.kind == "resid":
+            return ((self._stream(between.free, place.layer, False).step, TRUE),)
+        if place == IN:
+            return self._read(0, between.free)[0]
+        if place.head >= 0:
+            return self._read(self.layout.head(place.layer, place.head), between.free)[0]
+        if place.layer in self.layout.neurons:
+            raise not_executed(
+                f"`set` to a run whose paths tell neurons of `m{place.layer}` apart", None,
+                "name the whole MLP in that run",
+            )  # fmt: skip
+        return self._read(self.layout.mlp(place.layer), between.free)[0]
 
     def direct_blend(self, layer: int, head: int) -> Blend:
-        """The same of `input` as well, by the layer -1."""
-        between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
-        if layer < 0:
-            return self._read(0, between.free)[0]
-        return self.direct_read(layer, head)
+        """The same of a head, or of `input`, by the layer -1."""
+        return self.read(IN if layer < 0 else Place(HEAD.name, layer, head))
 
     def direct_mlp(self, layer: int) -> MlpResid:
         """What the copy of an MLP that goes straight to `logits` writes, its neurons with it."""
         between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
         blends = tuple(self._read(u, between.free)[0] for u in self.layout.parts_of_mlp(layer))
-        return self._mlp_resid(2 * layer + 2, layer, NOTHING, blends)
+        groups = self.layout.neurons.get(layer, ())
+        return self.table.mlp_resid(2 * layer + 2, layer, NOTHING, blends, groups)
 
     # ---------------------------------------------------------------------------------------------
 
     def _cell(self, v: int, state: int) -> Cell:
         """(blend, kept, cut) of component `v` in an automaton state."""
         if v == 0:
-            return self._settled(self.automaton.accepts(state))
+            return self._settled(self.automaton.accepts(state), v)
         component = self.layout.components[v]
         after = component.kind.after_heads and not self.layout.shape.parallel
         stage = 2 * component.layer + after
         state, identity = self.automaton.upstream(stage, state, between=False)
         if isinstance(identity, bool):
-            return self._settled(identity)
-        key = (v, identity, state, self.source)
+            return self._settled(identity, v)
+        key = (v, identity, state, self.key)
         found = self.shared.cells.get(key)
         if found is None:
             self._states.add(state)
@@ -127,8 +146,12 @@ class RunBuilder:
             found = self.shared.cells[key] = self._new_cell(v, component, stage, state)
         return found
 
-    def _settled(self, treated: bool) -> Cell:
-        """A cell all of whose paths have one verdict."""
+    def _settled(self, treated: bool, v: int) -> Cell:
+        """A cell of component `v` all of whose paths have one verdict."""
+        if self.sides is not None and self.under is not None:
+            side = self.sides[treated]
+            carried = self.under.acts.carried[side.place(v)]
+            return (side.cell(v), *((FALSE, carried) if treated else (carried, FALSE)))
         if treated:
             return self.only_treated, FALSE, TRUE
         return self.only_reference, TRUE, FALSE
@@ -140,10 +163,10 @@ class RunBuilder:
             stream = self._stream(between, stage, self.frozen_streams)
             kept, cut = stream.kept, stream.cut
             if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
-                return self._blend(kept, cut, None), kept, cut
+                return self._blend(kept, cut, None, v)
             part = HiddenCopy if layer in self.layout.neurons else MlpCopy
             mlp = part(layer=layer, resid=stream.step, frozen=self.table.frozen)
-            return self._blend(kept, cut, mlp), kept, cut
+            return self._blend(kept, cut, mlp, v)
         query = self._stream(
             self.automaton.slot_step(state, v, "q").free, stage, self.frozen_streams
         )
@@ -162,7 +185,12 @@ class RunBuilder:
                 by_step[stream.step] = distances
             reads.append(tuple(sorted((seen, step) for step, seen in by_step.items())))
         if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
-            return self._blend(kept, cut, None), kept, cut
+            return self._blend(kept, cut, None, v)
+        if self.under is not None:
+            copy = self.under.head_copy(
+                layer, component.head, query.step, reads[0], reads[1], self.table.frozen
+            )
+            return self._blend(kept, cut, copy, v)
         copy = HeadCopy(
             layer=layer,
             head=component.head,
@@ -171,7 +199,7 @@ class RunBuilder:
             values=reads[1],
             frozen=self.table.frozen,
         )
-        return self._blend(kept, cut, copy), kept, cut
+        return self._blend(kept, cut, copy, v)
 
     def _by_distance(self, state: int, v: int, slot: str) -> list[tuple[int, int]]:
         """Between-states of a key or value input, each with the distances at which it holds."""
@@ -186,18 +214,27 @@ class RunBuilder:
             groups.setdefault(between, np.zeros_like(visible))[distance] = True
         return [(between, self.masks.distance_set(d)) for between, d in groups.items()]
 
-    def _blend(self, kept: int, cut: int, copy: Step | None) -> Blend:
+    def _blend(self, kept: int, cut: int, copy: Step | None, v: int) -> Cell:
         """Reference where nothing is treated, treated where nothing is kept, the copy elsewhere."""
         masks = self.masks
-        parts = []
-        reference, treated = masks.without(TRUE, cut), masks.without(TRUE, kept)
-        if reference != FALSE:
-            parts.append((REFERENCE, reference))
-        if treated != FALSE:
-            parts.append((self.source, treated))
+        reference, treated = masks.without(TRUE, cut), masks.without(cut, kept)
+        if self.sides is None or self.under is None:
+            parts = []
+            if reference != FALSE:
+                parts.append((REFERENCE, reference))
+            if treated != FALSE:
+                parts.append((self.source, treated))
+            if copy is not None:
+                parts.append((self.table.add(copy), masks.both(kept, cut)))
+            return tuple(sorted(parts)), kept, cut
+        blend: Blend = ()
+        for side, where in zip(self.sides, (reference, treated), strict=True):
+            if where != FALSE:
+                blend = put(masks, blend, where, within(masks, side.cell(v), where))
         if copy is not None:
-            parts.append((self.table.add(copy), masks.both(kept, cut)))
-        return tuple(sorted(parts))
+            mixed = masks.both(kept, cut)
+            blend = put(masks, blend, mixed, ((self.table.add(copy), mixed),))
+        return self.under.mixed(self.sides, v, blend, kept, cut)
 
     # ---------------------------------------------------------------------------------------------
 
@@ -266,7 +303,7 @@ class RunBuilder:
         between, identity = self.automaton.upstream(stage, between, between=True)
         if isinstance(identity, bool):
             return self._settled_stream(identity, stage, frozen)
-        key = (stage, identity, between, self.source, frozen)
+        key = (stage, identity, between, self.key, frozen)
         found = self.shared.streams.get(key)
         if found is None:
             if stage == 0:
@@ -281,15 +318,19 @@ class RunBuilder:
 
     def _settled_stream(self, treated: bool, stage: int, frozen: bool) -> Stream:
         """The stream of a reader whose paths upstream all have one verdict."""
-        key = (stage, treated, 0, self.source, frozen)
+        key = (stage, treated, 0, self.key, frozen)
         found = self.shared.streams.get(key)
         if found is None:
-            cell = self._settled(treated)
-            if stage == 0:
+            if self.sides is not None and self.under is not None:
+                step = joined(self.table, self.sides[treated].stream(stage), stage)
+                carried = self.under.acts.carried[at_stage(stage)]
+                found = Stream(step, *((FALSE, carried) if treated else (carried, FALSE)))
+            elif stage == 0:
+                cell = self._settled(treated, 0)
                 found = self._joined(InputResid(blend=cell[0]), 0, *cell[1:], frozen=False)
             else:
                 previous = self._settled_stream(treated, stage - 1, frozen)
-                reads = [cell for _ in self._writers(stage)]
+                reads = [self._settled(treated, u) for u in self._writers(stage)]
                 found = self._next_stream(previous, reads, stage, frozen)
             self.shared.streams[key] = found
         return found
@@ -313,7 +354,8 @@ class RunBuilder:
             cut = self.masks.either(cut, sender_cut)
         blends = tuple(blend for blend, _, _ in reads)
         if is_mlp:
-            step: Step = self._mlp_resid(stage, layer, previous.step, blends)
+            groups = self.layout.neurons.get(layer, ())
+            step: Step = self.table.mlp_resid(stage, layer, previous.step, blends, groups)
         else:
             step = AttentionResid(
                 stage=stage, layer=layer, previous=previous.step, heads=blends, frozen=frozen
@@ -327,38 +369,30 @@ class RunBuilder:
         treated run's own stream is normed with its own scales, the reference run's with either.
         """
         masks = self.masks
-        parts = []
+        parts: Blend = ()
         mixed = TRUE
-        plain = [(REFERENCE, masks.without(TRUE, cut))]
+        plain = [(False, masks.without(TRUE, cut))]
         if self.plain_treated and not frozen:
-            plain.append((self.source, masks.without(TRUE, kept)))
-        for source, where in plain:
+            plain.append((True, masks.without(cut, kept)))
+        for treated, where in plain:
             if where != FALSE:
-                parts.append((self._add(PlainResid(stage=stage, source=source)), where))
+                parts = (*parts, *within(masks, self._plain(treated, stage), where))
                 mixed = masks.without(mixed, where)
         if mixed != FALSE:
-            parts.append((self._add(step), mixed))
+            parts = (*parts, (self._add(step), mixed))
+        if self.under is not None and self.sides is not None:
+            parts, kept, cut = self.under.marked(self.sides, stage, parts, kept, cut)
+            return Stream(joined(self.table, parts, stage), kept, cut)
         if len(parts) == 1:
             return Stream(parts[0][0], kept, cut)
         return Stream(self._add(JoinResid(stage=stage, parts=tuple(sorted(parts)))), kept, cut)
 
-    def _mlp_resid(
-        self, stage: int, layer: int, previous: int, blends: tuple[Blend, ...]
-    ) -> MlpResid:
-        """The stream behind an MLP, taken as a whole where its neurons agree with the rest."""
-        rest = blends[0]
-        groups = self.layout.neurons.get(layer, ())
-        apart = tuple(pair for pair in zip(groups, blends[1:], strict=True) if pair[1] != rest)
-        if groups and not apart:
-            rest = tuple(sorted((self._whole(source), mask) for source, mask in rest))
-        return MlpResid(stage=stage, layer=layer, previous=previous, blend=rest, neurons=apart)
-
-    def _whole(self, source: int) -> int:
-        """The copy of a whole MLP in place of one of its hidden units; others as they are."""
-        copy = self.table.steps[source] if source >= 0 else None
-        if not isinstance(copy, HiddenCopy):
-            return source
-        return self._add(MlpCopy(layer=copy.layer, resid=copy.resid, frozen=copy.frozen))
+    def _plain(self, treated: bool, stage: int) -> Blend:
+        """Which steps the stream of a plain run at a stage is."""
+        if self.sides is not None:
+            return self.sides[treated].stream(stage)
+        source = self.source if treated else REFERENCE
+        return ((self._add(PlainResid(stage=stage, source=source)), TRUE),)
 
     def _add(self, step: Step) -> int:
         return self.table.add(step)

@@ -29,6 +29,7 @@ from pathdsl.plan.steps import (
     MlpResid,
     PlainResid,
     Plan,
+    ValueCopy,
     ends_of,
     parts_of,
     treated_index,
@@ -52,14 +53,29 @@ class Schedule:
     last_use: dict[int, float]
 
 
+def slots_of(plan: Plan) -> dict[int, float]:
+    """When each live step runs. A value that is read below where it stands (back-patching), or
+    beside it, puts what reads it into another pass through the layers."""
+    whole = 2.0 * plan.shape.n_layers + 2
+    passes: dict[int, int] = {}
+    found = {}
+    for number in plan.alive:
+        slot, turn = plan.steps[number].slot, 0
+        for read in reads_of(plan, number):
+            turn = max(turn, passes[read] + (plan.steps[read].slot >= slot))
+        passes[number] = turn
+        found[number] = turn * whole + slot
+    return found
+
+
 def schedule(plan: Plan) -> Schedule:
     """Slots in which the live steps of a plan run; outputs are read after the last slot."""
     by_slot: dict[float, list[int]] = {}
     last: dict[int, float] = {}
-    end = 2.0 * plan.shape.n_layers + 1
+    slots = slots_of(plan)
+    end = 1 + max([2.0 * plan.shape.n_layers, *slots.values()])
     for number in plan.alive:
-        step = plan.steps[number]
-        slot = step.slot
+        step, slot = plan.steps[number], slots[number]
         by_slot.setdefault(slot, []).append(number)
         for read in reads_of(plan, number):
             last[read] = max(last.get(read, 0.0), slot)
@@ -76,7 +92,7 @@ def schedule(plan: Plan) -> Schedule:
         for attention in output.attention:
             for source, _ in attention.blend:
                 if source >= 0:
-                    last[source] = max(last.get(source, 0.0), plan.steps[source].slot)
+                    last[source] = max(last.get(source, 0.0), slots[source])
     return Schedule(
         slots=tuple((slot, tuple(by_slot[slot])) for slot in sorted(by_slot)), last_use=last
     )
@@ -127,6 +143,7 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     plain = trunk + n_tokens * d * s.d_vocab
     by_slot: dict[float, int] = {}
     by_layer = [0] * s.n_layers
+    slots = slots_of(plan)
     projected: set[tuple[int, int, str]] = set()  # a residual step is read by one layer's heads
     for number in plan.alive:
         here = tokens[plan.need[number]]
@@ -162,11 +179,11 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                 macs += here * into_mlp
             case MlpResid(neurons=neurons) if neurons:
                 macs += here * d * s.d_mlp
-            case PlainResid() | InputResid() | MlpResid() | JoinResid():
+            case PlainResid() | InputResid() | MlpResid() | JoinResid() | ValueCopy():
                 pass
             case unknown:
                 assert_never(unknown)
-        slot = plan.steps[number].slot
+        slot = slots[number]
         by_slot[slot] = by_slot.get(slot, 0) + macs
     columns = s.d_vocab if vocab_columns is None else vocab_columns
     readout = sum(tokens[o.positions] for o in plan.outputs) * d * columns

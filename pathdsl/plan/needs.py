@@ -13,6 +13,7 @@ from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.steps import (
     NOTHING,
     REFERENCE,
+    ActedHeadCopy,
     AttentionResid,
     Blend,
     HeadCopy,
@@ -24,6 +25,7 @@ from pathdsl.plan.steps import (
     MlpResid,
     PlainResid,
     Step,
+    ValueCopy,
     parts_of,
 )
 
@@ -87,7 +89,15 @@ def back_masks(
             case HeadsWrite(layer=layer, blends=blends, beside=beside):
                 for blend in beside or blends:
                     want_blend(blend, here, "head", layer)
-            case HeadCopy(query=query, keys=keys, values=values):
+            case ValueCopy(place=place, of=of, blend=blend, terms=terms):
+                want_blend(blend, here, of.kind, of.layer)
+                for _, added in terms:
+                    want_blend(added, here, place.kind, place.layer)
+            case HeadCopy(query=query, keys=keys, values=values) as head:
+                if isinstance(head, ActedHeadCopy):
+                    for act in head.acts:
+                        if act.pattern >= 0:
+                            want(act.pattern, masks.both(here, act.queries))
                 want(query, here)
                 for distances, step in (*keys, *values):
                     want(step, masks.looked_at_by(here, distances))
@@ -147,7 +157,7 @@ def scale_masks(
                 want("scale_mlp", layer, here)
                 if shape.norm_after_attention:  # all such families norm what the MLP writes, too
                     want("scale_after_mlp", layer, here)
-            case PlainResid() | InputResid() | MlpResid() | JoinResid():
+            case PlainResid() | InputResid() | MlpResid() | JoinResid() | ValueCopy():
                 pass
             case HeadCopy() | AttentionResid() | HeadsWrite() | HiddenCopy() | MlpCopy():
                 pass  # with norms of its own

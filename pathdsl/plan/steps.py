@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import prod
+from typing import Literal, NamedTuple
 
+from pathdsl.graph.model.components import MLP
 from pathdsl.graph.model.shape import ModelShape
-from pathdsl.plan.masks import TRUE, MaskTable
+from pathdsl.plan.masks import FALSE, TRUE, MaskTable
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.treated import TreatedSpec
@@ -256,6 +259,89 @@ class HeadCopy(StepFacts):
         return shape.d_head
 
 
+class Place(NamedTuple):
+    """A value of the model: a kind of `PLAIN_KINDS`, its layer, and a head's number.
+
+    Of a mark `resid`, whose `layer` is a stage.
+    """
+
+    kind: str
+    layer: int = 0
+    head: int = -1
+
+    @property
+    def in_mlp(self) -> bool:
+        """Whether it is an MLP's output."""
+        return self.kind == MLP.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadAct:
+    """What an intervention does inside a head, at its own positions `queries`.
+
+    `q`, `k`, `v`: the projected vector is 0, of the tokens `queries`. `block`: those of `keys` are
+    not seen, `only`: no others are. `uniform`: equal weights on those of `keys` that are seen.
+    `copied`: the pattern of the head copy `pattern`.
+    """
+
+    kind: Literal["q", "k", "v", "block", "only", "uniform", "copied"]
+    queries: int
+    keys: int = FALSE
+    pattern: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActedHeadCopy(HeadCopy):
+    """A head that an intervention changes inside."""
+
+    acts: tuple[HeadAct, ...]
+
+    @property
+    def patterns(self) -> tuple[int, ...]:
+        """Numbers of the head copies whose patterns it takes."""
+        return tuple(act.pattern for act in self.acts if act.pattern >= 0)
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Numbers of the steps that it reads."""
+        inputs = (self.query, *(read for _, read in (*self.keys, *self.values)))
+        return (*inputs, *self.patterns)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueCopy(StepFacts):
+    """What an intervention makes of a value: `factor` times a blend, plus terms and a vector.
+
+    It stands at `place`; the blend is of the value `of`, most often the same. `terms` are numbers
+    with blends of the value's own place.
+    """
+
+    place: Place
+    of: Place
+    blend: Blend
+    factor: float = 1.0
+    terms: tuple[tuple[float, Blend], ...] = ()
+    vector: tuple[float, ...] = ()
+
+    @property
+    def slot(self) -> float:
+        """Right after the copies of its place."""
+        kind, layer, _ = self.place
+        after = {"input": -0.5, "head": 0.75, "mlp": 1.75, "hidden": 1.75}
+        return layer + 0.25 if kind == "resid" else 2 * layer + after[kind]
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Numbers of the steps that it reads."""
+        return tuple(copies_in(self.blend, *(blend for _, blend in self.terms)))
+
+    def width(self, shape: ModelShape) -> int:
+        """That of the value."""
+        if self.place.head >= 0:
+            return shape.d_head
+        return prod(PLAIN_KINDS[self.place.kind].axes(shape))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OfMlp(StepFacts):
     """What reads a residual step; `frozen`: its norms have the reference run's scales."""
@@ -319,6 +405,7 @@ Step = (
     | HeadCopy
     | MlpCopy
     | HiddenCopy
+    | ValueCopy
     | JoinResid
 )
 
@@ -407,7 +494,8 @@ class Plan:
     read, kind in input|head|attn|mlp|hidden, to a mask (`attn`: what all heads of a layer write
     together), and in the reference run of scales that frozen norms take, kind in `SCALES`.
     `position_masks`: masks of the positions that measures name. `frozen`: whether the norms of
-    mixed copies have the reference run's scales (a task's `layernorm`).
+    mixed copies have the reference run's scales (a task's `layernorm`). `means`: by the number of
+    a constant, the plan of the intervened runs behind it.
     """
 
     task: str
@@ -420,6 +508,7 @@ class Plan:
     plain_need: Mapping[tuple[int, str, int], int]
     position_masks: Mapping[str, int]
     frozen: bool = False
+    means: Mapping[int, MeanPlan] = field(default_factory=dict)
 
     @property
     def alive(self) -> list[int]:
@@ -433,3 +522,14 @@ class Plan:
     def draws(self) -> int:
         """How many draws the plan is executed for."""
         return max([1, *(spec.draws for spec in self.treated)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MeanPlan:
+    """The runs of an intervened model over which a mean is taken.
+
+    `values`: by kind and layer where the values to average come from, of heads one blend each.
+    """
+
+    plan: Plan
+    values: Mapping[tuple[str, int], tuple[Blend, ...]]

@@ -6,18 +6,28 @@ kept here, too; `pathdsl.plan.copies` fills it.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from pathdsl.errors import Diagnostic, PlanError
-from pathdsl.graph.model.components import Layout
+from pathdsl.graph.model.components import MLP, Layout
 from pathdsl.graph.paths.automaton import Leaves
 from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.limits import COPIES
 from pathdsl.plan.masks import MaskTable
-from pathdsl.plan.steps import Blend, HeadCopy, PlainResid, Step
+from pathdsl.plan.steps import (
+    Blend,
+    HeadCopy,
+    HiddenCopy,
+    MlpCopy,
+    MlpResid,
+    Place,
+    PlainResid,
+    Step,
+    ValueCopy,
+)
 
 __all__ = ["MAX_COPIES", "Cell", "CopyTable", "Shared", "Stream", "pattern_copy"]
 
@@ -41,12 +51,13 @@ Cell = tuple[Blend, int, int]
 class Shared:
     """What the runs of one table with one layout have in common.
 
-    Keys hold the treated source, and how the automaton looks from the stage where a cell reads.
+    Keys hold the treated source, with what the run stands under, and how the automaton looks from
+    the stage where a cell reads.
     """
 
     leaves: Leaves
-    cells: dict[tuple[int, Hashable, int, int], Cell] = field(default_factory=dict)
-    streams: dict[tuple[int, Hashable, int, int, bool], Stream] = field(default_factory=dict)
+    cells: dict[tuple[int, Hashable, int, Hashable], Cell] = field(default_factory=dict)
+    streams: dict[tuple[int, Hashable, int, Hashable, bool], Stream] = field(default_factory=dict)
 
 
 class CopyTable:
@@ -56,7 +67,7 @@ class CopyTable:
         self,
         layout: Layout,
         masks: MaskTable,
-        constant: tuple[bool, ...],
+        constant: Sequence[bool],
         *,
         frozen: bool = False,
         max_states: int = MAX_STATES,
@@ -64,7 +75,7 @@ class CopyTable:
     ) -> None:
         self.layout = layout
         self.masks = masks
-        self.constant = constant
+        self.constant = list(constant)
         self.frozen = frozen
         self.max_states = max_states
         self.max_copies = max_copies
@@ -104,6 +115,34 @@ class CopyTable:
                     )
                 )
         return found
+
+    def mlp_resid(
+        self,
+        stage: int,
+        layer: int,
+        previous: int,
+        blends: tuple[Blend, ...],
+        groups: tuple[tuple[int, ...], ...],
+    ) -> MlpResid:
+        """The stream behind an MLP, taken as a whole where its neurons agree with the rest."""
+        rest = blends[0]
+        apart = tuple(pair for pair in zip(groups, blends[1:], strict=True) if pair[1] != rest)
+        if groups and not apart:
+            rest = self._whole(rest)
+        return MlpResid(stage=stage, layer=layer, previous=previous, blend=rest, neurons=apart)
+
+    def _whole(self, blend: Blend) -> Blend:
+        """Copies of the whole MLP in place of those of its hidden units; others as they are."""
+        return tuple(sorted((self._whole_copy(source), mask) for source, mask in blend))
+
+    def _whole_copy(self, source: int) -> int:
+        copy = self.steps[source] if source >= 0 else None
+        if isinstance(copy, HiddenCopy):
+            return self.add(MlpCopy(layer=copy.layer, resid=copy.resid, frozen=copy.frozen))
+        if isinstance(copy, ValueCopy) and copy.place.kind == "hidden":
+            whole = Place(MLP.name, copy.place.layer)
+            return self.add(replace(copy, place=whole, of=whole, blend=self._whole(copy.blend)))
+        return source
 
 
 def pattern_copy(table: CopyTable, layer: int, head: int, source: int) -> int:

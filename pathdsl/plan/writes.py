@@ -153,9 +153,14 @@ def copy_read(
     """
     plain = run.identity
     column = ""
-    if plain.kind == "reference":
+    if not run.under and plain.kind == "reference":
         source = REFERENCE
-    elif plain.kind == "treated" and plain.treated is not None and plain.treated.how.own_run:
+    elif (
+        not run.under
+        and plain.kind == "treated"
+        and plain.treated is not None
+        and plain.treated.how.own_run
+    ):
         column = plain.treated.column
     else:
         raise PlanError(

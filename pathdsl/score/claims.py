@@ -27,6 +27,7 @@ from pathdsl.score.evidence import (
     no_interval,
     terms_of,
 )
+from pathdsl.score.places import place_of
 from pathdsl.score.prompts import prompt_shares, spread, telling_rows
 from pathdsl.score.quantity import Among, Constant, Scalar, inner_first, is_constant, notes_of
 from pathdsl.score.remarks import CORRECTED, HELD_BACK, NOT_RESAMPLED
@@ -235,6 +236,7 @@ def _result(
     return ClaimResult(
         declared=decl.name.name,
         member=question.member,
+        at=place_of(decl, question.indices),
         indices=question.indices,
         over=question.over,
         verdict=judged.verdict,

@@ -11,6 +11,7 @@ Source: docs/language.md, Runs and `let`; the operator is Goldowsky-Dill et al. 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 from pathdsl.graph.paths.pathset import PathSet
@@ -23,8 +24,8 @@ from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
 from pathdsl.lang.walk import strip
 from pathdsl.lang.written import written
-from pathdsl.plan.runs import RunSpec, Subject
-from pathdsl.plan.treated import treated_spec
+from pathdsl.plan.runs import RunSpec, Subject, under_text
+from pathdsl.plan.treated import TreatedSpec, treated_spec
 from pathdsl.score.faults import fault
 from pathdsl.score.metrics import Metric, compile_metric
 from pathdsl.score.quantity import (
@@ -38,6 +39,7 @@ from pathdsl.score.quantity import (
 )  # fmt: skip
 from pathdsl.score.session import Bindings, PathAlgebra, Resolver, Session
 from pathdsl.score.statistics.evaluate import Evaluator
+from pathdsl.score.under import Interventions
 
 __all__ = ["Context"]
 
@@ -56,6 +58,7 @@ class Context:
         self.algebra = algebra
         self.evaluator = Evaluator(session)
         self._metrics: dict[str, Metric] = {}
+        self.interventions = Interventions(program, resolver, lambda r, task: self.run(r, task, {}))
 
     # ---------------------------------------------------------------------------------------------
     # Names
@@ -105,29 +108,44 @@ class Context:
 
     def run(self, run: ast.Run, task: str, bindings: Bindings) -> RunSpec:
         """The run spec of `reference`, `treated`, `treat(…)` or `keep(…)`."""
-        under = run.under.name if run.under is not None else ""
-        label, form = self.text(run, bindings), self.text(run)
+        blocks = self.interventions.blocks(run.blocks, task)
+        made = RunSpec(
+            task=task, kind="reference", under=under_text(blocks), blocks=blocks,
+            label=self.text(run, bindings), form=self.text(run),
+        )  # fmt: skip
         if isinstance(run, ast.PlainRun):
-            return RunSpec(task=task, kind=run.which, under=under, label=label, form=form)
+            return replace(made, kind=run.which)
         options = {o.keyword: o.value for o in run.options}
         paths = self.resolver.path_set(run.paths, bindings)
         scope: PathSet | None = None
         if "scope" in options:
             scope = self.resolver.path_set(options["scope"], bindings)  # type: ignore[arg-type]
-        return RunSpec(
-            task=task,
-            kind="treat",
-            paths=self.treated_paths(run.which, paths, scope),
-            treated=treated_spec(options["treated"]) if "treated" in options else None,
-            under=under,
-            label=label,
-            form=form,
-            subject=self.subject(
-                run.paths,
-                paths,
-                self.text(run.paths, bindings),
-                lambda other: self.treated_paths(run.which, other, scope),
-            ),
+        subject = self.subject(
+            run.paths,
+            paths,
+            self.text(run.paths, bindings),
+            lambda other: self.treated_paths(run.which, other, scope),
+        )
+        treats = self.treated_paths(run.which, paths, scope)
+        made = replace(made, kind="treat", paths=treats, subject=subject)
+        return self.with_treated(made, options.get("treated"))
+
+    def with_treated(self, run: RunSpec, treated: ast.Node | None) -> RunSpec:
+        """The run with a treated value of its own, None for that of its task.
+
+        `treated: reference with NAME` puts the treated side under NAME as well.
+        """
+        if not isinstance(treated, ast.PlainRun):
+            return replace(run, treated=treated_spec(treated) if treated is not None else None)
+        task = run.task
+        column = self.session.tasks[task].reference
+        of_reference = treated.which == "reference"
+        of_treated = (*run.blocks, *self.interventions.blocks(treated.blocks, task))
+        return replace(
+            run,
+            treated=TreatedSpec(kind="paired", column=column) if of_reference else None,
+            of_treated=of_treated,
+            under=under_text(run.blocks, of_treated),
         )
 
     def subject(

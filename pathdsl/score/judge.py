@@ -37,6 +37,7 @@ from pathdsl.score.identity import Same
 from pathdsl.score.instead import Beside, Side
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.members import asked_instances
+from pathdsl.score.places import place_of
 from pathdsl.score.prompts import prompt_shares, spread
 from pathdsl.score.quantity import (
     Constant,
@@ -214,6 +215,7 @@ def _quantity(
         notes += about_share(node, bootstrap, CONFIDENCE)
     return QuantityResult(
         declared=let.decl.name.name,
+        at=place_of(let.decl, let.member.indices),
         member=let.member.label,
         indices=let.member.indices,
         over=over,

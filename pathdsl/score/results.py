@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from pathdsl.errors import Diagnostic
+from pathdsl.score.places import Place
 
 __all__ = [
     "LONGEST_FORMULA", "ClaimResult", "FromTerms", "Instead", "Judgement", "MemberResult",
@@ -57,12 +58,14 @@ class Spread:
 class _Named:
     """The result of a declaration, or of one `member` of its loop, "" where it has none.
 
+    `at` says where the member stands in the model, None where it is no node or mark.
     `indices` is what each variable of the loop stands for: {"r": "r5", "p": "S2"} of `r5, S2`.
     `over` is the function over members that it is, "" where it is none.
     """
 
     declared: str
     member: str = ""
+    at: Place | None = None
     indices: Mapping[str, str] = field(default_factory=dict)
     over: str = ""
 

@@ -15,6 +15,7 @@ import numpy as np
 from pathdsl.graph.paths.pathset import PathSet
 from pathdsl.graph.paths.units import NodeUnit, Unit
 from pathdsl.graph.resolve.places import Member
+from pathdsl.graph.resolve.targets import Target
 from pathdsl.lang import ast
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Request, RunSpec
@@ -71,6 +72,15 @@ class Resolver(Protocol):
         self, expr: ast.PathExpr, bindings: Bindings = ..., over: ast.Node | None = ...
     ) -> tuple[Unit, ...]:
         """The edges that P lists, or those of `over`, for `per: edge`."""
+
+    def targets(self, action: ast.Action) -> tuple[Target, ...]:
+        """The values that an action of an `intervene` block acts on."""
+
+    def target(self, ref: ast.NodeRef) -> Target:
+        """The one value that `set X = NODE` takes."""
+
+    def vector(self, call: ast.Call) -> tuple[float, ...]:
+        """The numbers of `vector("FILE", key: "…")`."""
 
     def ranking(self, expr: ast.EdgesFile, *, signed: bool) -> Ranked:
         """The edges of a score file in order, by score or by absolute score."""

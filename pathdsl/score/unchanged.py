@@ -30,7 +30,7 @@ def unchanged_prompts(node: Scalar, tasks: Mapping[str, TaskData]) -> int:
         read.setdefault(row_key(task), []).append(aggregate)
         for item in row_metrics(aggregate.rows):
             rows = task.unchanged.get(item.run.treated)
-            if not item.run.treats or rows is None:
+            if not item.run.treats or rows is None or item.run.of_treated is not None:
                 continue
             key = row_key(task)
             none: np.ndarray = np.zeros(task.n_rows, dtype=bool)

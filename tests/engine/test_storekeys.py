@@ -24,7 +24,7 @@ from pathdsl.engine.store.store import Store
 from pathdsl.graph.paths.pathset import FULL, NONE, Pos, minus
 from pathdsl.models import bundled
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.runs import Action, Block, RunSpec, Target, under_text
 from pathdsl.plan.taskdata import Repeats, TaskData
 from pathdsl.plan.treated import TreatedSpec
 from tests.engine.engine_cases import (
@@ -85,8 +85,34 @@ def test_labels_and_the_name_of_the_task_are_no_part_of_a_key() -> None:
     assert key(replace(run, task="other"), task=replace(TASK, name="other", key="k")) == key(run)
 
 
-def test_what_is_known_by_name_only_has_no_key() -> None:
-    assert key(replace(treat("q"), under="an intervention")) is None
+def under(*actions: Action, run: RunSpec = REFERENCE) -> RunSpec:
+    blocks = (Block(name="b", actions=actions),)
+    return replace(run, blocks=blocks, under=under_text(blocks))
+
+
+def test_a_key_knows_what_a_block_says_and_reads() -> None:
+    head = Target(kind="head", layer=0, head=1, at=PLACE)
+    scale = Action(verb="scale", targets=(head,), number=2.0)
+    several = [
+        scale,
+        replace(scale, number=3.0),
+        replace(scale, targets=(replace(head, at=None),)),
+        Action(verb="zero", targets=(head,), slot="v"),
+        Action(verb="set", targets=(head,), source=MEAN),
+        Action(verb="set", targets=(head,), source=treat("q")),
+        Action(verb="set", targets=(head,), source=treat("c")),
+        Action(verb="add", targets=(replace(head, head=-1, kind="mark"),), vector=(1.0, 2.0)),
+    ]
+    runs = [REFERENCE, *(under(action) for action in several), under(*several[:1], run=treat("q"))]
+    assert len({key(run) for run in runs}) == len(runs)
+    named = under(scale)
+    other = replace(named, blocks=(replace(named.blocks[0], name="another"),))
+    assert key(other) == key(named)
+    moved = {**TASK.positions, "A": tuple((0,) for _ in TASK.row_ids)}
+    assert key(named, task=replace(TASK, positions=moved)) != key(named)
+    column = {**TASK.prompts, "other": TASK.prompts["prompt"]}
+    read = under(several[4])
+    assert key(read, task=replace(TASK, prompts=column)) != key(read)
 
 
 def test_a_field_that_is_added_to_a_run_enters_the_key() -> None:

@@ -16,7 +16,10 @@ from pathdsl.lang.signatures.calls import SCORES, Filled, resolve_options
 from pathdsl.lang.walk import walk
 
 CLAIM = "claim enough: faithfulness(through(mlp)) >= 80% at 95% confidence\n"
-CONTROL = "claim control: faithfulness(random_like(through(mlp))) >= 80% at 95% confidence expect refuted\n"
+CONTROL = (
+    "claim control: faithfulness(random_like(through(mlp))) >= 80% at 95% confidence "
+    "expect refuted\n"
+)
 
 
 def warned(text: str) -> list[str]:

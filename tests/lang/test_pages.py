@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pathdsl.checking.check import check_file
+from pathdsl.checking.interventions import check_interventions
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.prepare import prepare, vet_file
 from pathdsl.checking.presence import check_presence
@@ -44,6 +45,7 @@ def codes(example: Example, folder: Path) -> set[str]:
     try:  # what `pathdsl plan` does before it plans
         ready = prepare(program, options)
         found += [*ready.warnings, *check_presence(program, ready.resolver, ready.planner)]
+        found += check_interventions(program, ready.resolver, ready.planner)
     except PathdslError as error:
         found += error.diagnostics
     return {fault.code for fault in found}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from pathdsl.lang.program import load_program
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.report.content.claims import ClaimContent
 from pathdsl.report.content.file import content_of
+from pathdsl.score.places import spelled
 from pathdsl.score.results import (
     ClaimResult,
     Judgement,
@@ -40,9 +42,10 @@ def task() -> TaskData:
     )  # fmt: skip
 
 
-def named(name: str) -> dict[str, str]:
-    declared, _, member = name.partition("[") if name.endswith("]") else (name, "", "")
-    return {"declared": declared, "member": member.removesuffix("]")}
+def named(name: str) -> dict[str, Any]:
+    declared, _, rest = name.partition("[") if name.endswith("]") else (name, "", "")
+    member = rest.removesuffix("]")
+    return {"declared": declared, "member": member, "at": spelled(member)}
 
 
 def quantity(name: str, estimate: float | None, half: float = 0.1) -> QuantityResult:

@@ -61,6 +61,21 @@ def test_a_score_is_what_its_runs_are_with_that_value(tmp_path: Path, treated: s
     assert {"knocked", "least"} <= found.keys()
 
 
+def test_a_score_takes_a_run_under_a_block_as_its_treated_value(tmp_path: Path) -> None:
+    half = "treated: reference with half"
+    found = values(
+        file_of(
+            tmp_path,
+            "intervene half { scale a3.h1 = 0.5 }",
+            f"let moved: logits = effect(through(a3.h1), {half})",
+            f"let by_hand: logits = mean(LD(treat(through(a3.h1), {half})) - LD(reference))",
+            f"let faithful = faithfulness(main, {half})",
+        )
+    )
+    assert found["moved"] == found["by_hand"] != 0
+    assert "faithful" in found
+
+
 def test_one_run_where_a_score_and_a_run_say_the_same(tmp_path: Path) -> None:
     alone = "let a: logits = mean(LD(treat(main, treated: zero)) - LD(reference))"
     both = alone + "\nlet b: logits = effect(main, treated: zero)"

@@ -29,6 +29,7 @@ from pathdsl.lang.loops import Values, combinations, substituted
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric
 from pathdsl.lang.signatures.calls import resolve_arguments
+from pathdsl.lang.signatures.interventions import VECTOR
 from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.scores import SCORES
@@ -308,6 +309,10 @@ def expanded(program: Program, node: object, opened: tuple[str, ...] = ()) -> An
             listed = [expanded(program, option, opened) for option in node.options]
             place = Path(node.span.path).parent / path
             return ["edges", _digest(place) if program.fence.holds(place) else "", listed]
+        case ast.Call(name=VECTOR.name, arguments=(ast.Argument(value=ast.String(value=path)), *_)):
+            place = Path(node.span.path).parent / path
+            of_file = _digest(place) if program.fence.holds(place) else ""
+            return ["vector", of_file, spelled(node.arguments[1:])]
         case ast.Group():
             return expanded(program, node.inner, opened)
         case ast.Name(name=name) if name in program.paths and name not in opened:

@@ -21,6 +21,7 @@ from pathdsl.checking.lock.file import lock_path
 from pathdsl.errors import Diagnostic, LanguageError
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import DATA_FILES, path_in
+from pathdsl.lang.signatures.interventions import vectors_in
 from pathdsl.lang.syntax.parse import parse
 from pathdsl.lang.walk import walk
 
@@ -136,6 +137,8 @@ def _named(data: bytes, path: str) -> list[str]:
                 found.append(name)
             case ast.Call(name=name) if name in DATA_FILES and (given := path_in(node)):
                 found.append(given.value)
+            case ast.InterveneDecl():
+                found += [name for name, _ in vectors_in(node)]
     return [name for name in found if name and "\0" not in name]
 
 

@@ -20,12 +20,16 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pathdsl.checking.lock.file import LOCK_VERSION, Lock
 from pathdsl.lang.canonical import tree_hash, used_hashes
+from pathdsl.lang.program import Program
+from pathdsl.lang.signatures.interventions import vectors_in
 from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.reading import read_file
 
 if TYPE_CHECKING:
     from pathdsl.checking.options import CheckOptions
@@ -69,7 +73,11 @@ def lock_of(outcome: FileOutcome, options: CheckOptions) -> Lock:
         "lock_version": LOCK_VERSION,
         "circuit": program.circuit.name.name if program.circuit else None,
         "inputs": {
-            "file": {"tree": tree_hash(program.file), "uses": dict(used_hashes(program))},
+            "file": {
+                "tree": tree_hash(program.file),
+                "uses": dict(used_hashes(program)),
+                **_vectors(program),
+            },
             "model": {
                 "config": _config_hash(model.config),
                 "dtype": facts["dtype"],
@@ -96,6 +104,17 @@ def lock_of(outcome: FileOutcome, options: CheckOptions) -> Lock:
         "claims": {claim.name: _claim(claim) for claim in judgement.claims},
         "quantities": {one.name: _quantity(one) for one in judgement.quantities},
     }
+
+
+def _vectors(program: Program) -> dict[str, dict[str, str]]:
+    """The sha256 of each file of vectors, by its path as written; nothing where there is none."""
+    found = {}
+    for block in program.interventions.values():
+        for written, call in vectors_in(block):
+            place = Path(call.span.path).parent / written
+            if program.fence.holds(place):
+                found[written] = hashlib.sha256(read_file(place)).hexdigest()
+    return {"vectors": found} if found else {}
 
 
 # ------------------------------------------------------------------------------- numbers
@@ -196,6 +215,7 @@ def plan_hash(plan: Plan) -> str:
     return digest(
         plan.shape, plan.treated, plan.steps, plan.need, plan.outputs, plan.frozen,
         {str(key): mask for key, mask in plan.plain_need.items()}, dict(plan.position_masks), masks,
+        *(plan_hash(mean.plan) for mean in plan.means.values()),
     )  # fmt: skip
 
 

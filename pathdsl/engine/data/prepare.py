@@ -15,6 +15,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import answer_columns, serving, treated_by
+from pathdsl.lang.signatures.interventions import values_of
 from pathdsl.lang.signatures.measures import columns_in
 from pathdsl.lang.walk import walk
 from pathdsl.plan.taskdata import TaskData
@@ -35,14 +36,19 @@ class Prepared:
 
 
 def run_treated_specs(program: Program) -> tuple[TreatedSpec, ...]:
-    """Treated values that runs and scores name for themselves, `treat(P, treated: zero)`."""
+    """Treated values that runs, scores and actions name, `treat(P, treated: zero)`."""
     found: dict[TreatedSpec, None] = {}
-    for declaration in (*program.lets.values(), *program.claims):
+    blocks = program.interventions.values()
+    for declaration in (*program.lets.values(), *program.claims, *blocks):
         for node in meant_nodes(program, declaration):
+            if isinstance(node, ast.Action):
+                for value in values_of(node, program.groups):
+                    found[treated_spec(value)] = None
             if not isinstance(node, ast.PathRun | ast.Score):
                 continue
-            if (value := treated_by(node)) is not None:
-                found[treated_spec(value)] = None
+            own = treated_by(node)
+            if own is not None and not isinstance(own, ast.PlainRun):
+                found[treated_spec(own)] = None
     return tuple(found)
 
 

@@ -13,7 +13,7 @@ queries of all copies go through one product with them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.adapters.base import Adapter, Slot
 from pathdsl.engine.run.projections import Projected, Wanted
 from pathdsl.engine.run.sites import Padded, Sites
 from pathdsl.plan.masks import MaskTable
-from pathdsl.plan.steps import HeadCopy, PlainResid, Plan, parts_of
+from pathdsl.plan.steps import ActedHeadCopy, HeadAct, HeadCopy, PlainResid, Plan, parts_of
 
 MAX_SCORES = 1 << 25
 """Entries of the score matrices that are in memory at once (128 MiB in float32)."""
@@ -63,6 +63,7 @@ class HeadGroup:
     need: int
     classes: tuple[KeyClass, ...]
     want_pattern: bool
+    acts: tuple[HeadAct, ...]
 
     def projections(self) -> Iterator[Wanted]:
         """Every projection that the group uses."""
@@ -96,7 +97,7 @@ def group_heads(
     def shared(step: int) -> int:
         return step if isinstance(steps[step], PlainResid) else OWN
 
-    found: dict[tuple[int, int, tuple[KeyClass, ...], bool], list[Reads]] = {}
+    found: dict[tuple[int, int, tuple[KeyClass, ...], bool, tuple[HeadAct, ...]], list[Reads]] = {}
     for number in numbers:
         step, need = steps[number], plan.need[number]
         assert isinstance(step, HeadCopy)
@@ -114,11 +115,12 @@ def group_heads(
             if sites.count(both := masks.both(mask, need))
         )
         whose = step.head if any(c.key != OWN or c.value != OWN for c in classes) else OWN
-        key_of_group = (need, whose, tuple(classes), number in patterns)
+        acts = step.acts if isinstance(step, ActedHeadCopy) else ()
+        key_of_group = (need, whose, tuple(classes), number in patterns, acts)
         found.setdefault(key_of_group, []).append(Reads(number, step.head, query, tuple(pairs)))
     return [
-        HeadGroup(copies=tuple(copies), need=need, classes=classes, want_pattern=wanted)
-        for (need, _, classes, wanted), copies in found.items()
+        HeadGroup(copies=tuple(copies), need=need, classes=classes, want_pattern=wanted, acts=acts)
+        for (need, _, classes, wanted, acts), copies in found.items()
     ]
 
 
@@ -144,18 +146,22 @@ def attend_group(
     projected: Projected,
     sites: Sites,
     masks: MaskTable,
+    pattern_of: Callable[[int], Tensor | None],
 ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor] | None]:
     """Outputs (copies, tokens of need, d_head) and, if wanted, patterns.
 
     A pattern is (weights (copies, rows, queries, keys), query positions (rows, queries) with -1
     where there is none, key positions (rows, keys) with -1 where there is none).
+    `pattern_of`: (rows, pos, pos), the pattern of another head copy; None where it is not needed.
     """
     asked = sites.padded(group.need)
     rows, n_queries = asked.index.shape
     n_copies = len(group.copies)
     q = _queries(group, projected, sites)[:, asked.index].transpose(0, 1)
     q = q.contiguous()  # (rows, copies, queries, d_head)
-    if adapter.fused and len(group.classes) == 1 and not group.want_pattern:
+    inside = Inside(group.acts, sites, masks)
+    q = inside.zeroed("q", q, asked)
+    if adapter.fused and not group.acts and len(group.classes) == 1 and not group.want_pattern:
         z = _fused(adapter, layer, group, q, projected, sites, masks)
         flat = z.transpose(0, 1).reshape(n_copies, rows * n_queries, -1)
         return flat.index_select(1, asked.back), None
@@ -163,18 +169,22 @@ def attend_group(
     scores, seen, places = [], [], []
     for number, part in enumerate(group.classes):
         have = sites.padded(part.mask)
-        keys = _side(group, number, "k", projected, have.index)
+        keys = inside.zeroed("k", _side(group, number, "k", projected, have.index), have)
         if part.key == OWN:
             scores.append(adapter.scores(layer, q, keys))
         else:
             scores.append(adapter.scores(layer, together, keys).unflatten(1, (n_copies, -1)))
-        seen.append(_seen(part, asked, have, masks))  # (rows, queries, keys)
+        seen.append(inside.seen(_seen(part, asked, have, masks), asked, have))
+        # each (rows, queries, keys)
         places.append(have.positions.masked_fill(~have.real, -1))
     pattern = adapter.softmax(_cat(scores), _cat(seen).unsqueeze(1))
+    if group.acts:
+        pattern = inside.pattern(pattern, _cat(seen), asked, _cat(places), pattern_of)
     total: Tensor | None = None
     offset = 0
     for number, part in enumerate(group.classes):
-        values = _side(group, number, "v", projected, sites.padded(part.mask).index)
+        have = sites.padded(part.mask)
+        values = inside.zeroed("v", _side(group, number, "v", projected, have.index), have)
         weights = pattern[..., offset : (offset := offset + values.shape[-2])]
         if part.value == OWN:
             mixed = adapter.mix(weights, values)
@@ -187,6 +197,67 @@ def attend_group(
         return flat, None
     queries = asked.positions.masked_fill(~asked.real, -1)
     return flat, (pattern.transpose(0, 1), queries, _cat(places))
+
+
+class Inside:
+    """What an intervention does inside the heads of one group; most groups have nothing."""
+
+    def __init__(self, acts: tuple[HeadAct, ...], sites: Sites, masks: MaskTable) -> None:
+        self.acts = acts
+        self.sites = sites
+        self.masks = masks
+
+    def _holds(self, mask: int, positions: Tensor) -> Tensor:
+        """(rows, n) bool: which of the positions (rows, n), -1 for none, are in a mask."""
+        array = self.masks.array(mask)[self.sites.start : self.sites.stop]
+        inside = torch.from_numpy(array.copy()).to(positions.device)
+        return inside.gather(1, positions.clamp(min=0)) & (positions >= 0)
+
+    def zeroed(self, slot: Slot, vectors: Tensor, at: Padded) -> Tensor:
+        """Queries, keys or values (rows, …, tokens, d_head), those of `zero` as 0."""
+        for act in self.acts:
+            if act.kind == slot:
+                gone = self._holds(act.queries, at.positions.masked_fill(~at.real, -1))
+                shape = (len(gone), *[1] * (vectors.dim() - 3), gone.shape[1], 1)
+                vectors = vectors.masked_fill(gone.view(shape), 0.0)
+        return vectors
+
+    def seen(self, seen: Tensor, asked: Padded, have: Padded) -> Tensor:
+        """(rows, queries, keys) bool: the keys that are left."""
+        for act in self.acts:
+            if act.kind in ("block", "only"):
+                queries = self._holds(act.queries, asked.positions).unsqueeze(-1)
+                keys = self._holds(act.keys, have.positions).unsqueeze(1)
+                seen = seen & ~(queries & (keys if act.kind == "block" else ~keys))
+        return seen
+
+    def pattern(
+        self,
+        pattern: Tensor,
+        seen: Tensor,
+        asked: Padded,
+        places: Tensor,
+        pattern_of: Callable[[int], Tensor | None],
+    ) -> Tensor:
+        """The weights (rows, copies, queries, keys), those of `pattern` in their place."""
+        for act in self.acts:
+            if act.kind == "uniform":
+                on = seen & self._holds(act.keys, places).unsqueeze(1)
+                other = on.to(pattern.dtype)
+                other = other / other.sum(-1, keepdim=True).clamp(min=1)
+            elif act.kind == "copied":
+                whole = pattern_of(act.pattern)
+                if whole is None:
+                    continue  # no query of this batch takes it
+                whole = whole.to(pattern.dtype)
+                rows = torch.arange(len(whole), device=whole.device)[:, None, None]
+                at = whole[rows, asked.positions[:, :, None], places.clamp(min=0)[:, None, :]]
+                other = at * seen
+            else:
+                continue
+            queries = self._holds(act.queries, asked.positions)[:, None, :, None]
+            pattern = torch.where(queries, other.unsqueeze(1), pattern)
+        return pattern
 
 
 def _seen(part: KeyClass, asked: Padded, have: Padded, masks: MaskTable) -> Tensor:

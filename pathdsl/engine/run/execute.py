@@ -19,10 +19,12 @@ from pathdsl.engine.run.plain import PlainValues, with_bias
 from pathdsl.engine.run.projections import CHUNK_TOKENS, Projected, portions, project_all
 from pathdsl.engine.run.sites import Sites
 from pathdsl.plan.liveness import Schedule, reads_of
+from pathdsl.plan.masks import TRUE
 from pathdsl.plan.needs import plain_write
 from pathdsl.plan.steps import (
     NOTHING,
     REFERENCE,
+    ActedHeadCopy,
     AttentionResid,
     Blend,
     HeadCopy,
@@ -34,6 +36,7 @@ from pathdsl.plan.steps import (
     MlpResid,
     PlainResid,
     Plan,
+    ValueCopy,
 )
 
 
@@ -83,6 +86,8 @@ class BatchExecution:
                 kinds[type(self.plan.steps[number])].append(number)
         for number in kinds[PlainResid]:
             self._plain(number)
+        for number in kinds[ValueCopy]:
+            self._value_copy(number)
         for number in kinds[InputResid]:
             step = self.plan.steps[number]
             assert isinstance(step, InputResid)
@@ -94,7 +99,7 @@ class BatchExecution:
         self._mlp_resids(kinds[MlpResid])
         for number in kinds[HeadsWrite]:
             self._heads_write(number)
-        for group in self._by_norm(kinds[HeadCopy]):
+        for group in self._by_norm([*kinds[HeadCopy], *kinds[ActedHeadCopy]]):
             self._heads(group)
         for group in self._by_norm(kinds[MlpCopy]):
             self._mlps(group, self.adapter.mlp)
@@ -132,6 +137,31 @@ class BatchExecution:
         step, need = self.plan.steps[number], self.plan.need[number]
         assert isinstance(step, PlainResid)
         self.values[number] = self.sources[step.source].at(("resid", step.stage), need, self.sites)
+
+    def _value_copy(self, number: int) -> None:
+        """What an intervention makes of a value, see `ValueCopy`."""
+        step, need = self.plan.steps[number], self.plan.need[number]
+        assert isinstance(step, ValueCopy)
+
+        found = self.blended(step.blend, *step.of, need)
+        if step.factor != 1:
+            found = found * step.factor
+        for factor, blend in step.terms:
+            found = found + factor * self.blended(blend, *step.place, need)
+        if step.vector:
+            found = found + torch.tensor(step.vector, dtype=torch.float64, device="cpu").to(
+                device=found.device, dtype=found.dtype
+            )
+        self.values[number] = found
+
+    def blended(self, blend: Blend, kind: str, layer: int, head: int, mask: int = TRUE) -> Tensor:
+        """What a blend of one value is at the tokens of a mask; `head` -1: of no head."""
+
+        def value(source: int, at: int) -> Tensor:
+            found = self._source(source, kind, layer, at)
+            return found[:, head] if source < 0 and head >= 0 else found
+
+        return self._blend(blend, mask, value)
 
     def at(self, number: int, mask: int) -> Tensor:
         """The value of a step at the tokens of `mask`, a subset of where it is needed."""
@@ -362,12 +392,28 @@ class BatchExecution:
             projected.keep_shared()
 
     def _attend(self, layer: int, group: HeadGroup, projected: Projected) -> None:
-        z, pattern = attend_group(self.adapter, layer, group, projected, self.sites, self.masks)
+        z, pattern = attend_group(
+            self.adapter, layer, group, projected, self.sites, self.masks, self._pattern
+        )
         for place, copy in enumerate(group.copies):
             self.values[copy.number] = z[place]
             if pattern is not None and copy.number in self.patterns:
                 weights, queries, keys = pattern
                 self.attention[copy.number] = (weights[place], queries, keys)
+
+    def _pattern(self, number: int) -> Tensor | None:
+        """(rows, pos, pos) the weights of a head copy, 0 where it has none; None: not computed."""
+        if number not in self.attention:
+            return None
+        weights, queries, keys = self.attention[number]
+        rows, n_pos = len(weights), self.masks.n_pos
+        found = weights.new_zeros((rows, n_pos + 1, n_pos + 1))  # the last: no token
+        row = torch.arange(rows, device=weights.device)[:, None, None]
+        found.index_put_(
+            (row, queries[:, :, None] % (n_pos + 1), keys[:, None, :] % (n_pos + 1)),
+            weights, accumulate=True,
+        )  # fmt: skip
+        return found[:, :n_pos, :n_pos]
 
     def _by_stream(self, numbers: Sequence[int]) -> Iterable[list[int]]:
         """Copies that read the same streams together, in portions of bounded tokens."""

@@ -8,7 +8,6 @@ before it, beside it or elsewhere: parts that are known already (`Parts`) are no
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,9 +19,10 @@ from pathdsl.engine.meter import Meter
 from pathdsl.engine.run.execute import BatchExecution
 from pathdsl.engine.run.measure import measure_outputs
 from pathdsl.engine.run.parts import Part, Parts
-from pathdsl.engine.run.plain import Key, PlainValues
+from pathdsl.engine.run.plain import PlainValues
 from pathdsl.engine.run.sites import Sites
-from pathdsl.engine.run.treated import SOURCES, Rows, SourceValues
+from pathdsl.engine.run.treated import Rows, SourceValues
+from pathdsl.engine.run.under import pattern_masks, plain_wants, source_of
 from pathdsl.plan.liveness import DEFAULT_MEMORY, Cost, cost, schedule
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.steps import REFERENCE, PlainResid, Plan, treated_source
@@ -113,13 +113,7 @@ class _Execution:
         self.wanted = plain_wants(plan)
         self.final = reference_final(plan)
         self.order = schedule(plan)
-        self.patterns = {
-            source: mask
-            for output in plan.outputs
-            for read in output.attention
-            for source, mask in read.blend
-            if source >= 0
-        }
+        self.patterns = pattern_masks(plan)
         self.rows = Rows(task, adapter, self.step, self._layer, parts)
 
     def values(self) -> Values:
@@ -162,10 +156,9 @@ class _Execution:
         for number, spec in enumerate(self.plan.treated):
             source = treated_source(number)
             want = self.wanted[source]
-            if self.settings.null_pair:
-                found[source] = self.rows.of_column(self.task.reference, want)
-            else:
-                found[source] = SOURCES[spec.kind](self.rows, number, spec, want)
+            found[source] = source_of(
+                self.rows, self.plan, number, spec, want, self.settings.null_pair
+            )
         return found
 
     def _batch(
@@ -209,18 +202,6 @@ class _Execution:
         share = max(self.plan.masks.n_rows, 1) * self.adapter.shape.n_layers
         each = self.cost.plain_run * n_rows // share
         return lambda: self.meter.add(each)
-
-
-def plain_wants(plan: Plan) -> dict[int, dict[Key, int]]:
-    """For each source the values that the plan reads of it, with the masks of tokens."""
-    wanted: dict[int, dict[Key, int]] = defaultdict(dict)
-    for (source, kind, layer), mask in plan.plain_need.items():
-        wanted[source][kind, layer] = mask
-    for number in plan.alive:
-        step = plan.steps[number]
-        if isinstance(step, PlainResid):
-            wanted[step.source]["resid", step.stage] = plan.need[number]
-    return wanted
 
 
 def reference_final(plan: Plan) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from pathdsl.plan.steps import PLAIN_KINDS
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
 
-__all__ = ["SOURCES", "Rows", "SourceValues"]
+__all__ = ["SOURCES", "Rows", "SourceValues", "Want", "mean_of"]
 
 Want = Mapping[Key, int]
 """The values that a plan reads of a source, with the masks of tokens at which it does."""
@@ -131,7 +131,14 @@ SOURCES: dict[str, Callable[[Rows, int, TreatedSpec, Want], SourceValues]] = {
 # ------------------------------------------------------------------------------- means
 
 
-def _means(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> ConstantTable:
+def mean_of(rows: Rows, spec: TreatedSpec, want: Want, plain: SourceValues) -> SourceValues:
+    """The mean over other runs than plain ones; `plain` gives their values at every token."""
+    return _constant(rows, _means(replace(rows, parts=None), -1, spec, want, plain), want)
+
+
+def _means(
+    rows: Rows, number: int, spec: TreatedSpec, want: Want, plain: SourceValues | None = None
+) -> ConstantTable:
     """The mean of each component's output per token index over the rows of a group.
 
     Sums are float64: of the rows of a batch in their order, then of the batches in theirs.
@@ -151,7 +158,7 @@ def _means(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> ConstantTa
     }
     counts = torch.zeros((n_groups, task.n_pos), dtype=torch.float64)
     masks = MaskTable(task.valid)  # of its own: all tokens are wanted
-    plain = rows.of_column(spec.column, dict.fromkeys(widths, TRUE))
+    plain = plain or rows.of_column(spec.column, dict.fromkeys(widths, TRUE))
     for start in starts:
         stop = min(start + rows.step, task.n_rows)
         sites = Sites(masks, start, stop, adapter.device)

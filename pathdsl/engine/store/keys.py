@@ -143,10 +143,8 @@ class TaskKeys:
         self._known: dict[tuple[str, str], str] = {}
         self._runs: dict[RunSpec, str] = {}
 
-    def value(self, run: RunSpec, measure: Measure) -> str | None:
-        """The key of a value; None where a run has something that is only known by name."""
-        if run.under:
-            return None
+    def value(self, run: RunSpec, measure: Measure) -> str:
+        """The key of a value."""
         if run not in self._runs:
             self._runs[run] = digest(self._bare(run), self._rows(), *self._read_by(run))
         places = [self._place(Pos.parse(name)) for name in measure.places]
@@ -175,17 +173,28 @@ class TaskKeys:
     def _read_by(self, run: RunSpec) -> list[object]:
         """What a run reads of the task beside the reference prompts."""
         found: list[object] = [self._place(pos) for pos in sorted(set(_positions(run.paths)))]
-        treated = run.treated if run.treats else None
-        if treated is not None:
-            if treated.column:
-                found.append(self._array("prompts", treated.column))
-            if treated.by:
-                found.append(self._array("labels", treated.by))
-            if treated.how.drawn != "nothing":  # by the names of the rows
-                found.append(self._array("row_ids", ""))
-                if (repeats := self.task.repeats) is not None:  # a copy is no partner
-                    found.append(self._once(("copies", ""), lambda: repeats.first))
-            found += map(self._place, treated.at)
+        if run.treated is not None and run.treats:
+            found += self._of_treated(run.treated)
+        for action in run.actions:
+            found += map(self._place, (*action.keys, *(t.at for t in action.targets if t.at)))
+            for spec in action.values:
+                found += self._of_treated(spec)
+            if isinstance(action.source, RunSpec):
+                found += self._read_by(action.source)
+        return found
+
+    def _of_treated(self, treated: TreatedSpec) -> list[object]:
+        """What a treated value reads of the task."""
+        found: list[object] = []
+        if treated.column:
+            found.append(self._array("prompts", treated.column))
+        if treated.by:
+            found.append(self._array("labels", treated.by))
+        if treated.how.drawn != "nothing":  # by the names of the rows
+            found.append(self._array("row_ids", ""))
+            if (repeats := self.task.repeats) is not None:  # a copy is no partner
+                found.append(self._once(("copies", ""), lambda: repeats.first))
+        found += map(self._place, treated.at)
         return found
 
     def _array(self, kind: str, name: str) -> str:

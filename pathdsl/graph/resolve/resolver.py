@@ -46,6 +46,7 @@ from pathdsl.graph.paths.units import (
 )
 from pathdsl.graph.resolve.expressions import Expressions, over_of, seed_of
 from pathdsl.graph.resolve.places import Bindings, Member, Places, fault
+from pathdsl.graph.resolve.targets import Target, node_target, targets_of, vector_of
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import children
@@ -101,6 +102,18 @@ class Resolver:
         if not members:
             raise fault("PD209", "this set of nodes is empty", loop.members)
         return members
+
+    def targets(self, action: ast.Action) -> tuple[Target, ...]:
+        """The values that an action of an `intervene` block acts on; PD230 where it cannot."""
+        return targets_of(self.places, action)
+
+    def target(self, ref: ast.NodeRef) -> Target:
+        """The one value that `set X = NODE` takes."""
+        return node_target(self.places, ref)
+
+    def vector(self, call: ast.Call) -> tuple[float, ...]:
+        """The numbers of `vector("FILE", key: "…")`; PD235 where they cannot be had."""
+        return vector_of(self.places, call)
 
     def ranking(self, expr: ast.EdgesFile, *, signed: bool) -> Ranking:
         """All edges of a score file in the order of their scores; PD217 where it cannot be used."""

@@ -98,16 +98,23 @@ class LetDecl(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action(Node):
-    """One line of an `intervene` block: `verb` is pattern, block, zero, scale or set.
+    """One line of an `intervene` block: `verb` is pattern, block, zero, scale, set or add.
 
-    `pattern(H@Q) = uniform(P)` · `block(H -> P)` · `zero v(H)` · `scale H = 2.0` · `set H = RUN`.
+    `pattern(H@Q) = uniform(P)` · `block(H -> P)` · `zero q|v(H)` · `scale H = 2.0` ·
+    `set H = RUN` · `add r5 = mean(a) - mean(b)`. `more`: slots of `zero` beside the first.
     """
 
-    verb: Literal["pattern", "block", "zero", "scale", "set"]
+    verb: Literal["pattern", "block", "zero", "scale", "set", "add"]
     node: NodeRef
     slot: Slot | None = None
     key: Position | None = None
     value: Expr | None = None
+    more: tuple[Slot, ...] = ()
+
+    @property
+    def inside(self) -> bool:
+        """Whether it acts inside heads, and not on a value."""
+        return self.verb not in ("scale", "set", "add")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

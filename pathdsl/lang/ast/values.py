@@ -76,10 +76,19 @@ class AttentionArgs(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainRun(Node):
-    """`reference` or `treated`; `under` is the intervention of `RUN with NAME`."""
+    """`reference` or `treated`; `under` is the intervention of `RUN with NAME`.
+
+    `also`: the names behind the first of `RUN with [A, B]`.
+    """
 
     which: Literal["reference", "treated"]
     under: Name | None = None
+    also: tuple[Name, ...] = ()
+
+    @property
+    def blocks(self) -> tuple[Name, ...]:
+        """The interventions that it stands under, in the order in which they act."""
+        return () if self.under is None else (self.under, *self.also)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +99,12 @@ class PathRun(Node):
     paths: PathExpr
     options: tuple[Argument, ...] = ()
     under: Name | None = None
+    also: tuple[Name, ...] = ()
+
+    @property
+    def blocks(self) -> tuple[Name, ...]:
+        """The interventions that it stands under, in the order in which they act."""
+        return () if self.under is None else (self.under, *self.also)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -246,6 +246,9 @@ def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
             yield from check_arguments(scope, TREATED[name], value.arguments, value.span)
         case ast.Call(name=name):
             yield from unknown_word(name, TREATED, value.name_span, "treated value")
+        case ast.PlainRun() if value.under is not None:
+            for one in value.blocks:
+                yield from unknown(scope, one, ("intervention",))
         case _:
             yield fault(
                 "PD115",

@@ -51,8 +51,8 @@ _RUN = Signature(
 
 def check_run(scope: Scope, run: ast.PlainRun | ast.PathRun) -> Faults:
     """The paths, options and intervention of a run."""
-    if run.under is not None:
-        yield from unknown(scope, run.under, ("intervention",))
+    for name in run.blocks:
+        yield from unknown(scope, name, ("intervention",))
     if isinstance(run, ast.PathRun):
         yield from check_path(scope, run.paths)
         yield from check_arguments(scope, RUN_OPTIONS, run.options, run.span)

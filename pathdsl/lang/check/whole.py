@@ -23,10 +23,11 @@ from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments, check_value, unknown_word
 from pathdsl.lang.check.blocks import check_circuit, check_model, check_task, check_whole
-from pathdsl.lang.check.expressions import CHECKS, check_metric, check_quantity, check_run
+from pathdsl.lang.check.expressions import CHECKS, check_metric, check_quantity
+from pathdsl.lang.check.interventions import check_action, check_rings
 from pathdsl.lang.check.loops import check_loop, of_each
 from pathdsl.lang.check.names import check_cycles, check_depth, check_reserved, check_unused
-from pathdsl.lang.check.nodes import check_group, check_nodes, check_position
+from pathdsl.lang.check.nodes import check_group
 from pathdsl.lang.check.paths import check_path
 from pathdsl.lang.check.scope import Faults, Scope, fault
 from pathdsl.lang.loops import Looped, sides_of, variants
@@ -78,7 +79,8 @@ def _declaration(scope: Scope, declaration: Declaration) -> Faults:
             yield from _looped(scope, declaration)
         case ast.InterveneDecl(actions=actions):
             for action in actions:
-                yield from _action(scope, action)
+                yield from check_action(scope, action)
+            yield from check_rings(scope, declaration)
         case ast.ClaimDecl():
             yield from _claim(scope, declaration)
         case ast.ModelDecl():
@@ -134,25 +136,3 @@ def _methods(scope: Scope, methods: tuple[ast.Call, ...]) -> Faults:
             labels=[(corrections[0].span, "the first")],
             help="leave one of them out",
         )
-
-
-def _action(scope: Scope, action: ast.Action) -> Faults:
-    yield from check_nodes(scope, action.node)
-    if action.key is not None:
-        yield from check_position(scope, action.key)
-    match action.verb, action.value:
-        case "pattern", ast.Call() as call:
-            yield from unknown_word(call.name, ("uniform",), call.name_span, "pattern")
-            for argument in call.arguments:
-                positions = Parameter(name="at", kind=Kind.POSITIONS)
-                yield from check_value(scope, positions, argument.value)
-        case "scale", value if value is not None:
-            yield from check_value(scope, Parameter(name="scale", kind=Kind.NUMBER), value)
-        case "set", ast.PlainRun() | ast.PathRun() as run:
-            yield from check_run(scope, run)
-        case "set", value if value is not None:
-            yield fault("PD115", "`set` takes a run", value.span, "not a run")
-        case "pattern" | "block" | "zero" | "scale" | "set", _:
-            pass
-        case unknown, _:
-            assert_never(unknown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathdsl.lang.rules.page import Example, Page
 from pathdsl.lang.rules.pd2_files import FILE_PAGES
+from pathdsl.lang.rules.pd2_interventions import INTERVENTION_PAGES
 from pathdsl.lang.rules.pd2_prompts import PROMPT_PAGES
 from pathdsl.lang.rules.sample import HEAD, sample, whole
 
@@ -45,6 +46,7 @@ def _alternatives(count: int) -> str:
 PAGES: tuple[Page, ...] = (
     *FILE_PAGES,
     *PROMPT_PAGES,
+    *INTERVENTION_PAGES,
     Page(
         code="PD201",
         name="layer-goes-back",

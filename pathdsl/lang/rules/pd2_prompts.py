@@ -1,4 +1,4 @@
-"""Pages of codes that show only on a task's prompts, or on what this version executes."""
+"""Pages of codes that show only on a task's prompts."""
 
 from __future__ import annotations
 
@@ -63,19 +63,6 @@ PROMPT_PAGES: tuple[Page, ...] = (
             "path near = input@FIRST_A -[v]-> a0.h1@FIRST_B ~> logits",
             "let effect_of: logits = mean(LD(treat(near)))",
         ),
-    ),
-    Page(
-        code="PD225",
-        name="intervention-not-executed",
-        summary="A run stands under an `intervene` block, and this version executes none.",
-        why="The block is checked, so that files can be written; running it as if it were not "
-        "there would give a number that looks right.",
-        repair="Take `with NAME` out of the runs.",
-        failing=_plan(
-            "intervene off { zero v(a0.h1) }",
-            "let effect_of: logits = mean(LD(reference with off))",
-        ),
-        passing=_plan("let effect_of: logits = mean(LD(treat(through(a0.h1))))"),
     ),
     Page(
         code="PD227",

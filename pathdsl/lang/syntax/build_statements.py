@@ -172,22 +172,26 @@ class StatementBuilder(Builder):
         return argument
 
     def pattern_call(self, c: Children) -> ast.Call:
-        arguments = tuple(ast.Argument(value=p, span=p.span) for p in only(c, ast.Position))
+        given = [n for n in nodes(c) if isinstance(n, ast.Position | ast.PlainRun | ast.PathRun)]
+        arguments = tuple(ast.Argument(value=one, span=one.span) for one in given)
         return ast.Call(
             name=str(c[0]), arguments=arguments,
             name_span=self._span(c[0]), span=self._over(c),
         )  # fmt: skip
 
-    def under(self, c: Children) -> tuple[Span, ast.Name]:
-        return self._over(c), self._name(c[1])
+    def under(self, c: Children) -> tuple[Span, tuple[ast.Name, ...]]:
+        names = tuple(self._name(x) for x in c if _is(x, "NAME"))
+        self._once(((name.name, name.span) for name in names), "the intervention")
+        return self._over(c), names
 
     def run(self, c: Children) -> ast.Run:
-        under = c[-1][1] if isinstance(c[-1], tuple) else None
+        names = c[-1][1] if isinstance(c[-1], tuple) else ()
+        under, also = (names[0] if names else None), names[1:]
         which, span = c[0].value, self._over(c)
         if which in ("reference", "treated"):
-            return ast.PlainRun(which=which, under=under, span=span)
+            return ast.PlainRun(which=which, under=under, also=also, span=span)
         return ast.PathRun(
-            which=which, paths=c[2], options=self._options(c), under=under, span=span
+            which=which, paths=c[2], options=self._options(c), under=under, also=also, span=span
         )
 
     def score(self, c: Children) -> ast.Score:
@@ -372,13 +376,20 @@ class StatementBuilder(Builder):
         return ast.Action(verb="block", node=c[2], key=c[4], span=self._over(c))
 
     def act_zero(self, c: Children) -> ast.Action:
-        return ast.Action(verb="zero", slot=c[1].value, node=c[3], span=self._over(c))
+        slots = [x for x in c if _is(x, "SLOT")]
+        self._once(((str(x), self._span(x)) for x in slots), "the slot")
+        first, *more = (x.value for x in slots)
+        node: Any = next(x for x in c if isinstance(x, ast.Node))
+        return ast.Action(verb="zero", slot=first, node=node, more=tuple(more), span=self._over(c))
 
     def act_scale(self, c: Children) -> ast.Action:
         return ast.Action(verb="scale", node=c[1], value=c[3], span=self._over(c))
 
     def act_set(self, c: Children) -> ast.Action:
         return ast.Action(verb="set", node=c[1], value=c[3], span=self._over(c))
+
+    def act_add(self, c: Children) -> ast.Action:
+        return ast.Action(verb="add", node=c[1], value=c[3], span=self._over(c))
 
     def intervene_decl(self, c: Children) -> ast.InterveneDecl:
         actions = only(c, ast.Action)

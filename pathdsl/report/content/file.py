@@ -23,6 +23,7 @@ from pathdsl.report.content.referee import RefereeContent, referee_content
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.hashed import result_hash
 from pathdsl.report.data.result import outcome_object
+from pathdsl.report.figures.grid import Picture, pictures
 from pathdsl.report.formulas.safe_mathml import plain_mathml
 from pathdsl.report.numbers import many, replaced_text, rows_text
 
@@ -82,6 +83,11 @@ class FileContent:
         self.noise = less if rounding else ""
         self.lock = lock_content(file)
         self.other_weights = other_weights(file)
+
+    @cached_property
+    def pictures(self) -> list[Picture]:
+        """The pictures of sweeps."""
+        return pictures(self._file)
 
     @cached_property
     def short_hash(self) -> str:

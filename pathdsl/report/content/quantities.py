@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pathdsl.report.content.rows import Object, WorstOf, split_name, spread_of
+from pathdsl.report.figures.grid import Picture, picture_of
 from pathdsl.report.numbers import digits, distinct_prompts, nothing_to_treat
 
 __all__ = ["QuantityFamily", "QuantityRow", "families"]
@@ -21,8 +22,9 @@ class QuantityRow(WorstOf):
             whole = estimate == int(estimate) and abs(estimate) < 1e15
             self.estimate = f"{int(estimate):,}" if whole else f"{estimate:.4g}"
         confidence, unchanged = quantity["confidence"], quantity.get("unchanged")
+        unit = quantity.get("unit", "none")  # a claim has none
         self.name: str = name if single else split_name(name)[1]
-        self.unit: str = "" if quantity["unit"] == "none" else quantity["unit"]
+        self.unit: str = "" if unit == "none" else unit
         self.n = f"{n:,}" if n else ""
         self.level = f"{confidence * 100:g}%" if confidence and quantity["interval"] else ""
         self.notes = [*quantity["notes"], *([nothing_to_treat(unchanged)] if unchanged else [])]
@@ -33,13 +35,17 @@ class QuantityRow(WorstOf):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantityFamily:
-    """The members of one `let … for`, largest first; a single quantity is a family of one."""
+    """The members of one `let … for`, largest first; a single quantity is a family of one.
+
+    `picture` is how they lie in rows and columns, None where they fill none.
+    """
 
     name: str
     single: bool
     statement: str
     mathml: str
     rows: tuple[QuantityRow, ...]
+    picture: Picture | None
 
     def full_name(self, row: QuantityRow) -> str:
         """The name of a row as claims and JSON write it, `direct[a9.h9@END]`."""
@@ -67,6 +73,7 @@ def families(
             statement=statement,
             mathml=mathml,
             rows=tuple(QuantityRow(q, single, noise, places) for q in ordered),
+            picture=None if single else picture_of(members, noise),
         )
 
 

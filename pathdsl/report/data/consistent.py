@@ -27,7 +27,9 @@ from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.syntax.parse import parse
 from pathdsl.report.content.claims import declaration
 from pathdsl.report.content.rows import split_name
+from pathdsl.report.data.result import AT, fields_of
 from pathdsl.report.numbers import wanted_text
+from pathdsl.score.places import spelled
 from pathdsl.score.remarks import CORRECTED, DOUBT, HELD_BACK, NOT_RESAMPLED, is_no_interval
 from pathdsl.score.results import LONGEST_FORMULA, FromTerms, Verdict
 from pathdsl.score.statistics.arithmetic import apply
@@ -85,12 +87,29 @@ def _rows(file: Object) -> int | None:
 # ------------------------------------------------------------------------------- one number
 
 
+def _moved(one: Object) -> str | None:
+    """What `at` says of a member whose name says otherwise: a picture would show it elsewhere."""
+    at, place = one.get("at"), spelled(split_name(one["name"])[1])
+    if at is None or place is None:
+        return None
+    found, named = ({key: of[key] for key in NAMED} for of in (at, fields_of(place, AT)))
+    if place.position is None:  # a variable of its own may say it
+        named["position"] = found["position"]
+    wrong = [key for key in NAMED if found[key] != named[key]]
+    return f"{wrong[0]} {found[wrong[0]]}" if wrong else None
+
+
+NAMED = ("kind", "layer", "head", "neuron", "position", "to")
+
+
 def _numbers(name: str, one: Object, rows: int | None) -> Iterator[str]:
     """The order of ends and quartiles, and counts that others contain, of a claim or quantity."""
     measured = [(name, one), *((f"{name}, member `{m['name']}`", m) for m in one["members"])]
     measured += [(f"{name}, part `{part['value']}`", part) for part in one.get("parts", ())]
     if one.get("other_norm") is not None:
         measured.append((f"{name}, `other_norm`", one["other_norm"]))
+    if (moved := _moved(one)) is not None:
+        yield f"{name}, `at`: {moved} is not what its name says"
     for of, found in measured:
         ends = found["interval"]
         if ends is not None and ends[0] > ends[1]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:  # `lint` prints JSON too, and must start fast
     from pathdsl.score.results import ClaimResult, MemberResult, QuantityResult, Spread, TellingRow
 
 __all__ = [
+    "AT",
     "SCHEMA_VERSION",
     "check_object",
     "diagnostic_object",
@@ -44,6 +45,8 @@ __all__ = [
 ]  # fmt: skip
 
 SCHEMA_VERSION = 1
+AT = "kind layer head neuron position slot to"
+"""What is said of where a member stands."""
 Object = dict[str, Any]
 
 
@@ -138,6 +141,7 @@ def proof_object(proof: Proof) -> Object:
 def _quantity(quantity: QuantityResult) -> Object:
     return {
         **fields_of(quantity, "name unit estimate interval n rows unchanged confidence claimed"),
+        **_at(quantity),
         **_indices(quantity),
         "members": [_member(member) for member in quantity.members],
         "notes": list(quantity.notes),
@@ -165,6 +169,7 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
             claim, "name verdict expected as_expected estimate interval relation threshold"
         ),
         **fields_of(claim, "within confidence level n rows unchanged p_value"),
+        **_at(claim),
         **_indices(claim),
         "terms": [
             fields_of(t, "text value") | {"prompts": _spread(t.prompts)} for t in claim.terms
@@ -179,6 +184,13 @@ def _claim(claim: ClaimResult, tasks: Mapping[str, TaskData]) -> Object:
         **fields_of(claim, "settle_n text"),
         "other_norm": other and fields_of(other, "layernorm verdict estimate interval"),
     }
+
+
+def _at(result: QuantityResult | ClaimResult) -> Object:
+    """Where a member of a loop stands; no key for what has no `for`."""
+    return (
+        {"at": fields_of(result.at, AT) if result.at is not None else None} if result.member else {}
+    )
 
 
 def _indices(result: QuantityResult | ClaimResult) -> Object:

@@ -12,18 +12,28 @@ from typing import Any
 
 from pathdsl.score.results import ClaimResult, QuantityResult, Verdict
 
-__all__ = ["CLAIM_COLUMNS", "NUMBERS", "QUANTITY_COLUMNS", "claim_rows", "quantity_rows"]
+__all__ = [
+    "CLAIM_COLUMNS", "COUNTED", "NUMBERS", "PLACE_COLUMNS", "QUANTITY_COLUMNS", "claim_rows",
+    "quantity_rows",
+]  # fmt: skip
 
+PLACE_COLUMNS = ("kind", "layer", "head", "neuron", "position", "slot")
+"""Where a member stands in the model (`pathdsl.score.places`)."""
 CLAIM_COLUMNS = (
-    "name", "member", "verdict", "expected", "as_expected", "estimate", "low", "high", "relation",
-    "threshold", "within", "confidence", "level", "n", "p_value", "settle_n", "text",
+    "name", "member", *PLACE_COLUMNS, "verdict", "expected", "as_expected", "estimate", "low",
+    "high", "relation", "threshold", "within", "confidence", "level", "n", "p_value", "settle_n",
+    "text",
 )  # fmt: skip
-QUANTITY_COLUMNS = ("name", "member", "unit", "estimate", "low", "high", "confidence", "n")
+QUANTITY_COLUMNS = (
+    "name", "member", *PLACE_COLUMNS, "unit", "estimate", "low", "high", "confidence", "n",
+)  # fmt: skip
 
 NUMBERS = frozenset(
     ("estimate", "low", "high", "threshold", "within", "confidence", "level", "p_value", "settle_n")
 )
 """Columns of numbers that may be missing."""
+COUNTED = frozenset(("layer", "head", "neuron"))
+"""Columns of whole numbers that may be missing."""
 
 
 def claim_rows(claims: Sequence[ClaimResult]) -> list[dict[str, Any]]:
@@ -38,7 +48,8 @@ def quantity_rows(quantities: Sequence[QuantityResult]) -> list[dict[str, Any]]:
 
 def _row(result: ClaimResult | QuantityResult, columns: Sequence[str]) -> dict[str, Any]:
     low, high = result.interval or (None, None)
-    own = {"name": result.declared, "low": low, "high": high}
+    own: dict[str, Any] = {"name": result.declared, "low": low, "high": high}
+    own |= {name: getattr(result.at, name, None) for name in PLACE_COLUMNS}
     return {one: _plain(own[one] if one in own else getattr(result, one)) for one in columns}
 
 

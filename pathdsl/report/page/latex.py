@@ -16,6 +16,7 @@ from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import ClaimContent
 from pathdsl.report.content.file import FileContent, contents
 from pathdsl.report.content.rows import Object
+from pathdsl.report.figures.grid import SIGNS, Picture, named_pictures
 from pathdsl.report.formulas.tex import escape, macro_word, plain_formula
 from pathdsl.report.page.template import rendered
 
@@ -25,6 +26,7 @@ MACRO_PARTS = ("", "Value", "Interval", "Confidence", "Sets", "N", "Verdict", "H
 """What follows a claim's name in the names of its macros."""
 OWN_MACROS = (
     "Table", "PathSets", "Formulas", "Method", "Hash", "Scope", "Lock", "Source", "Referee", "num",
+    "FigureFolder",
 )  # fmt: skip
 
 
@@ -41,10 +43,13 @@ def latex_referee(result: Object, checked: bool) -> str:
 def _written(result: Object, checked: bool, *, alone: bool) -> str:
     files = contents(result, checked=checked)
     stems = [_stem(number, files) for number in range(len(files))]
-    named = [(file, stem, _macros(file, stem)) for file, stem in zip(files, stems, strict=True)]
+    named = []
+    for file, stem, drawn in zip(files, stems, named_pictures(result), strict=True):
+        claims = _macros(file, stem)
+        named.append((file, stem, claims, _figures(stem, drawn, [name for _, name in claims])))
     return rendered(
         "report.tex.jinja",
-        {"files": named, "alone": alone},
+        {"files": named, "alone": alone, "signs": SIGNS},
         {"formula": _formula, "num": _number, "comment": _comment, "breakable": _breakable},
         lambda value: value if isinstance(value, Markup) else escape(str(value)),
         block_start_string="<%", block_end_string="%>",
@@ -74,6 +79,22 @@ def _macros(file: FileContent, stem: str) -> list[tuple[ClaimContent, Markup]]:
         taken |= {name + part for part in MACRO_PARTS}
         claims[name] = claim
     return [(claim, Markup(name)) for name, claim in claims.items()]
+
+
+def _figures(
+    stem: str, drawn: Sequence[tuple[str, Picture]], claims: Sequence[str]
+) -> list[tuple[Picture, Markup, Markup]]:
+    """For each picture of a sweep the name of its macro, and that of its file, which is plain."""
+    taken = {name + part for name in claims for part in MACRO_PARTS} | {stem + "FigureFolder"}
+    found = []
+    for written, picture in drawn:
+        word = macro_word(picture.name)
+        name = f"{stem}Figure{word[:1].upper()}{word[1:]}"
+        while taken & {name, name + "Caption"}:
+            name += "x"
+        taken |= {name, name + "Caption"}
+        found.append((picture, Markup(name), Markup(written)))
+    return found
 
 
 def _formula(latex: str, text: str) -> Markup:

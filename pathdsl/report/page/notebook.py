@@ -1,13 +1,14 @@
 """The outcome of `check` as a fragment of HTML, for the cells of notebooks.
 
 A title, the faults, a table of claims and one of quantities, the numbers as the text report writes
-them. Verdicts are words; their colour only repeats them. All text of the file is escaped, and the
-fragment loads nothing.
+them, and the pictures of sweeps. Verdicts are words; their colour only repeats them. All text of
+the file is escaped, and the fragment loads nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from html import escape as escape_html
 from itertools import islice
 
@@ -16,13 +17,18 @@ from pathdsl.lang.render import render
 from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import ClaimContent
 from pathdsl.report.content.file import content_of
+from pathdsl.report.content.quantities import families
+from pathdsl.report.content.rows import Object
+from pathdsl.report.figures.grid import Picture, picture_of
+from pathdsl.report.figures.svg import picture_svg
 from pathdsl.report.numbers import many
 from pathdsl.report.text.check import summary_line
 from pathdsl.report.text.style import View
 
-__all__ = ["notebook"]
+__all__ = ["family_table", "notebook"]
 
 MOST = 20
+MOST_PICTURES = 4
 COLOURS = {"good": "#1a7f37", "bad": "#cf222e", "open": "#9a6700"}
 _LEFT, _RIGHT = (f"text-align:{side};padding:1px 8px" for side in ("left", "right"))
 
@@ -60,11 +66,38 @@ def notebook(outcome: FileOutcome) -> str:
         if left:
             more = many(left, "more quantity", "more quantities")
             parts.append(f"<p>… {more}; <code>to_frame(&quot;quantities&quot;)</code> has all</p>")
+    for picture in content.pictures[:MOST_PICTURES]:
+        parts.append(_drawn(picture))
+    if more_pictures := content.pictures[MOST_PICTURES:]:
+        names = ", ".join(f"<code>{escape(one.name)}</code>" for one in more_pictures)
+        parts.append(f"<p>more pictures, each by its name: {names}</p>")
     weights = dict(content.method).get("weights")
     for text in (f"weights: {weights}" if weights else "", content.other_weights):
         parts += [f"<p>{escape(text)}</p>"] if text else []
     parts.append(f"<p>{escape(summary_line(outcome, View()))}</p>")
     return "<div>\n" + "\n".join(parts) + "\n</div>"
+
+
+def family_table(name: str, members: Sequence[Object], noise: float) -> str:
+    """The picture of one family and a table of its members, the largest first; one `<div>`."""
+    (family,) = families(members, {}, noise)
+    picture = picture_of(members, noise)
+    parts = [_drawn(picture)] if picture is not None else [f"<p><b>{escape(name)}</b></p>"]
+    rows = [
+        [escape(cell) for cell in (family.full_name(row), row.unit, row.estimate, row.interval)]
+        + [escape(row.n)]
+        for row in family.rows
+    ]
+    table = _table(["member", "unit", "estimate", "interval", "n"], rows)
+    title = f"{many(len(rows), 'member')}, largest first"
+    parts.append(f"<details><summary>{title}</summary>\n{table}\n</details>")
+    return "<div>\n" + "\n".join(parts) + "\n</div>"
+
+
+def _drawn(picture: Picture) -> str:
+    """A picture below its caption; its identifiers are those of what it shows."""
+    digest = sha256(repr(picture).encode("utf-8", "backslashreplace")).hexdigest()[:8]
+    return f"<p><b>{escape(picture.caption)}</b></p>\n{picture_svg(picture, f'sweep-{digest}')}"
 
 
 def _claim(claim: ClaimContent) -> list[str]:

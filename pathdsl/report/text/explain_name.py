@@ -65,6 +65,7 @@ def described(name: str, program: Program, resolver: Callable[[], Resolver], vie
                 ]
             )
         case ast.InterveneDecl():
+            lines += _acts(decl, resolver(), view)
             users = _users(name, program)
             lines.append("  used by: " + (", ".join(users) or "nothing"))
         case _:
@@ -148,6 +149,15 @@ def _group(decl: ast.GroupDecl, program: Program, resolver: Resolver, view: View
     lines = _names(members, view, many(len(members), "node"))
     users = _users(decl.name.name, program)
     return [*lines, "  used by: " + (", ".join(users) or "nothing")]
+
+
+def _acts(decl: ast.InterveneDecl, resolver: Resolver, view: View) -> list[str]:
+    """The values that each action acts on."""
+    lines = []
+    for action in decl.actions:
+        on = [str(target) for target in resolver.targets(action)]
+        lines += _names(on, view, f"{action.verb} acts on {many(len(on), 'value')}")
+    return lines
 
 
 def _users(name: str, program: Program) -> list[str]:

@@ -22,7 +22,6 @@ from pathdsl.lang import ast
 from pathdsl.lang.serving import choose_metric, form_of, named_option, treated_by, wants_metric
 from pathdsl.lang.signatures.calls import Arguments, resolve_options
 from pathdsl.plan.runs import RunSpec, Subject
-from pathdsl.plan.treated import TreatedSpec, treated_spec
 from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
 from pathdsl.score.metrics import Metric
@@ -70,7 +69,7 @@ class Setting:
     mean_of_ratios: bool
     position: str
     title: str
-    treated: TreatedSpec | None
+    treated: ast.Node | None
 
     # ---------------------------------------------------------------------------------------------
     # What is written
@@ -119,14 +118,14 @@ class Setting:
 
     def _run(self, which: Literal["treat", "keep"], paths: PathSet, label: str) -> RunSpec:
         if self.treated is not None:  # as a run that names its treated value is written
-            label = f"{label[:-1]}, treated: {self.treated})"
-        return RunSpec(
+            label = f"{label[:-1]}, treated: {self.context.text(self.treated, self.bindings)})"
+        run = RunSpec(
             task=self.task,
             kind="treat",
             paths=self.context.treated_paths(which, paths, self.scope),
-            treated=self.treated,
             label=label,
         )
+        return self.context.with_treated(run, self.treated)
 
     def empty(self) -> RunSpec:
         """`keep(none)`: the whole scope treated."""
@@ -240,7 +239,7 @@ def setting_of(context: Context, score: ast.Score, bindings: Bindings) -> Settin
         mean_of_ratios=context.mean_of_ratios(task),
         position=(metric.position if metric is not None and "metric" in given else "") or "END",
         title=_title(context, score, bindings),
-        treated=treated_spec(value) if (value := treated_by(score)) is not None else None,
+        treated=treated_by(score),
     )
 
 

@@ -28,6 +28,53 @@ for (const drawn of document.querySelectorAll(".drawn")) {
     unit.addEventListener("blur", () => setTimeout(rest));
   }
 }
+for (const pictured of document.querySelectorAll(".pictured")) {
+  const told = pictured.querySelector(".told");
+  const still = told.textContent;
+  const cells = [...pictured.querySelectorAll(".cell")];
+  const at = cells.map((cell) => cell.dataset.at.split(" ").map(Number));
+  told.hidden = false;
+  const tell = (cell) => {
+    told.classList.toggle("live", cell !== null);
+    told.textContent = cell ? cell.querySelector("title").textContent : still;
+  };
+  const rest = () => {
+    const active = document.activeElement;
+    tell(active && active.matches(".cell") && pictured.contains(active) ? active : null);
+  };
+  const ways = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+  // The nearest cell in that direction, then the panel before or behind this one.
+  const next = (from, [down, right]) => {
+    const panel = cells[from].dataset.panel;
+    let best = -1, least = Infinity;
+    for (let i = 0; i < cells.length; i += 1) {
+      if (cells[i].dataset.panel !== panel) continue;
+      const [row, column] = [at[i][0] - at[from][0], at[i][1] - at[from][1]];
+      const along = row * down + column * right;
+      const aside = Math.abs(row * right) + Math.abs(column * down);
+      if (along > 0 && aside === 0 && along < least) [best, least] = [i, along];
+    }
+    for (let i = from; best < 0 && i in cells; i += down + right) {
+      if (cells[i].dataset.panel !== panel) best = i;
+    }
+    return best;
+  };
+  cells.forEach((cell, i) => {
+    cell.addEventListener("mouseenter", () => tell(cell));
+    cell.addEventListener("mouseleave", rest);
+    cell.addEventListener("focus", () => tell(cell));
+    cell.addEventListener("blur", () => setTimeout(rest));
+    cell.addEventListener("keydown", (event) => {
+      if (!(event.key in ways)) return;
+      event.preventDefault();
+      const to = cells[next(i, ways[event.key])];
+      if (!to) return;
+      cell.setAttribute("tabindex", "-1");
+      to.setAttribute("tabindex", "0");
+      to.focus();
+    });
+  });
+}
 for (const file of document.querySelectorAll(".file")) {
   const tools = file.querySelector(".tools");
   if (!tools) continue;

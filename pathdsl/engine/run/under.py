@@ -1,0 +1,102 @@
+"""The values of an intervened model's plain runs, batch by batch, for means over them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pathdsl.engine.run.execute import BatchExecution
+from pathdsl.engine.run.plain import Key, PlainValues
+from pathdsl.engine.run.sites import Sites
+from pathdsl.engine.run.treated import SOURCES, Rows, SourceValues, Want, mean_of
+from pathdsl.graph.model.components import HEAD
+from pathdsl.plan.liveness import Schedule, schedule
+from pathdsl.plan.masks import TRUE
+from pathdsl.plan.steps import (
+    REFERENCE,
+    ActedHeadCopy,
+    MeanPlan,
+    PlainResid,
+    Plan,
+    treated_source,
+)
+from pathdsl.plan.treated import TreatedSpec
+
+__all__ = ["pattern_masks", "plain_wants", "source_of"]
+
+
+def plain_wants(plan: Plan) -> dict[int, dict[Key, int]]:
+    """For each source the values that the plan reads of it, with the masks of tokens."""
+    wanted: dict[int, dict[Key, int]] = defaultdict(dict)
+    for (source, kind, layer), mask in plan.plain_need.items():
+        wanted[source][kind, layer] = mask
+    for number in plan.alive:
+        step = plan.steps[number]
+        if isinstance(step, PlainResid):
+            wanted[step.source]["resid", step.stage] = plan.need[number]
+    return wanted
+
+
+def pattern_masks(plan: Plan) -> dict[int, int]:
+    """The head copies whose patterns are read, with the masks of their queries."""
+    found = {
+        source: mask
+        for output in plan.outputs
+        for read in output.attention
+        for source, mask in read.blend
+        if source >= 0
+    }
+    for number in plan.alive:
+        step = plan.steps[number]
+        if isinstance(step, ActedHeadCopy):
+            found |= {source: plan.need[source] for source in step.patterns}
+    return found
+
+
+def source_of(
+    rows: Rows, plan: Plan, number: int, spec: TreatedSpec, want: Want, null_pair: bool
+) -> SourceValues:
+    """Where the values of a plan's treated value come from; `null_pair`: the reference's own."""
+    mean = plan.means.get(number)
+    if null_pair and mean is not None:
+        return values_under(rows, mean, null_pair)
+    if null_pair:
+        return rows.of_column(rows.task.reference, want)
+    if mean is not None and spec.how.averaged:
+        return mean_of(rows, spec, want, values_under(rows, mean, null_pair))
+    return SOURCES[spec.kind](rows, number, spec, want)
+
+
+def values_under(rows: Rows, mean: MeanPlan, null_pair: bool) -> SourceValues:
+    """The values of each batch at every token; `null_pair`: of the reference prompt."""
+    plan, rows = mean.plan, replace(rows, parts=None)
+    wanted = plain_wants(plan)
+    order = schedule(plan)
+    last = dict.fromkeys(order.last_use, float("inf"))  # all is read at the end
+    order = Schedule(slots=order.slots, last_use=last)
+    sources = {REFERENCE: rows.of_column(rows.task.reference, wanted[REFERENCE])}
+    for number, spec in enumerate(plan.treated):
+        source = treated_source(number)
+        sources[source] = source_of(rows, plan, number, spec, wanted[source], null_pair)
+    patterns = pattern_masks(plan)
+
+    def values(sites: Sites, draw: int) -> PlainValues:
+        here = Sites(plan.masks, sites.start, sites.stop, sites.device)
+        plain = {source: found(here, draw) for source, found in sources.items()}
+        execution = BatchExecution(plan, order, rows.adapter, here, plain, patterns)
+        execution.run()
+        kept = PlainValues()
+        for (kind, layer), blends in mean.values.items():
+            heads = kind == HEAD.name
+            parts: list[Tensor] = [
+                execution.blended(blend, kind, layer, head if heads else -1)
+                for head, blend in enumerate(blends)
+            ]
+            kept.stored[kind, layer] = TRUE
+            kept.values[kind, layer] = torch.stack(parts, dim=1) if heads else parts[0]
+        return kept
+
+    return values

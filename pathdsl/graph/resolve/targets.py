@@ -1,0 +1,158 @@
+"""What the actions of an `intervene` block act on: single values of the model, at a position.
+
+Source: docs/language.md, intervene.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pathdsl.errors import LanguageError
+from pathdsl.graph.files.vectors import read_vector
+from pathdsl.graph.model.components import HEAD, INPUT, MLP, NEURON
+from pathdsl.graph.paths.neurons import atoms, node_of
+from pathdsl.graph.paths.pathset import Pos
+from pathdsl.graph.resolve.places import Places, fault
+from pathdsl.lang import ast
+from pathdsl.lang.fence import outside
+from pathdsl.lang.render import screen
+from pathdsl.lang.signatures.calls import resolve_arguments
+from pathdsl.lang.signatures.interventions import VECTOR, names_value
+from pathdsl.lang.walk import walk
+
+__all__ = ["Target", "node_target", "targets_of", "vector_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Target:
+    """A value of the model: of `input`, of a head or an MLP, or of the stream at a mark.
+
+    `layer` of a mark is the layer that the stream enters. `at` None: at every position.
+    """
+
+    kind: Literal["input", "head", "mlp", "mark"]
+    layer: int = -1
+    head: int = -1
+    at: Pos | None = None
+
+    @property
+    def wide(self) -> bool:
+        """Whether the value is as wide as the stream; a head's is as wide as the head."""
+        return self.head < 0
+
+    def __str__(self) -> str:
+        spelled = {"input": "input", "head": f"a{self.layer}.h{self.head}", "mlp": f"m{self.layer}",
+                   "mark": f"r{self.layer}"}[self.kind]  # fmt: skip
+        return spelled if self.at is None else f"{spelled}@{self.at}"
+
+
+def targets_of(places: Places, action: ast.Action) -> tuple[Target, ...]:
+    """The values that an action acts on, each once; PD230 where it cannot act on one.
+
+    PD225 for single neurons, on which no action is executed yet.
+    """
+    found = tuple(dict.fromkeys(_values(places, action.node)))
+    if not found:
+        raise fault("PD209", "this set of nodes is empty", action.node)
+    node = action.value
+    of_node = action.verb == "set" and _is_node(places, node)
+    for target in found:
+        if action.inside and target.wide:
+            raise fault(
+                "PD230", f"`{action.verb}` acts inside heads, and `{target}` is none", action.node,
+                label="not a head",
+            )  # fmt: skip
+        if of_node:
+            _vet_node(target, node_target(places, node), action)  # type: ignore[arg-type]
+        if action.verb == "add" and not target.wide and _names_vector(action):
+            raise fault(
+                "PD230", f"a vector is as wide as the stream, and `{target}` is not", action.node,
+                label="a head", help="add it to a mark, `add r5@END = vector(…)`",
+            )  # fmt: skip
+    if action.verb == "add" and action.value is not None:
+        for part in walk(action.value):
+            if isinstance(part, ast.Call) and part.name == "vector":
+                vector_of(places, part)
+    return found
+
+
+def node_target(places: Places, ref: ast.NodeRef) -> Target:
+    """The one value that `set X = NODE` takes."""
+    found = tuple(dict.fromkeys(_values(places, ref)))
+    if len(found) != 1:
+        raise fault("PD230", f"one node is wanted here, found {len(found)}", ref)
+    return found[0]
+
+
+def vector_of(places: Places, call: ast.Call) -> tuple[float, ...]:
+    """The numbers of `vector("FILE", key: "…", scale: x)`; PD235 where they cannot be had."""
+    given: dict[str, Any] = resolve_arguments(VECTOR, call.arguments)
+    written, key, scale = str(given["path"]), str(given["key"]), float(given["scale"])
+    path = Path(call.span.path).parent / written
+    if not places.program.fence.holds(path):
+        raise LanguageError(outside(written, call.span))
+    try:
+        numbers = read_vector(path, key, places.layout.shape.d_model)
+    except (OSError, ValueError) as error:
+        why = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+        raise fault("PD235", f"`{written}` cannot be used: {screen(why)}", call) from error
+    return tuple(scale * number for number in numbers)
+
+
+def _is_node(places: Places, value: ast.Node | None) -> bool:
+    return not (
+        isinstance(value, ast.PlainRun | ast.PathRun) or names_value(value, places.program.groups)
+    )
+
+
+def _vet_node(target: Target, node: Target, action: ast.Action) -> None:
+    if not (target.wide and node.wide) and (target.layer, target.head) != (node.layer, node.head):
+        raise fault(
+            "PD230",
+            f"`{target}` cannot take the value of `{node}`: a head's value is as wide as the head, "
+            "and each head writes it by weights of its own",
+            action.node,
+            label="of another width" if target.wide != node.wide else "another head",
+            help="move values between marks, MLPs and `input`, `set r5@END = r20@END`",
+        )
+    if node.at not in (None, target.at):
+        raise fault(
+            "PD230",
+            f"`{target}` takes the value of its own position, found `{node}`",
+            action.node,
+            label="another position",
+            help=f"write `{node}` without its position, or put both at one",
+        )
+
+
+def _names_vector(action: ast.Action) -> bool:
+    assert action.value is not None
+    return any(isinstance(n, ast.Call) and n.name == "vector" for n in walk(action.value))
+
+
+def _values(places: Places, ref: ast.NodeRef) -> list[Target]:
+    member = places.member(ref, {})
+    if member.marks:
+        return [Target(kind="mark", layer=mark.layer, at=mark.at) for mark in member.marks]
+    found = []
+    for place in member.nodes:
+        for index, spared in atoms(place.mask, places.layout):
+            component = node_of(index, places.layout)
+            if spared or component.kind is NEURON:
+                raise fault(
+                    "PD225", "an action on single neurons is not executed yet", ref,
+                    label="names neurons", help="name the whole MLP",
+                )  # fmt: skip
+            if component.kind is INPUT:
+                found.append(Target(kind="input", at=place.at))
+            elif component.kind is HEAD:
+                found.append(
+                    Target(kind="head", layer=component.layer, head=component.head, at=place.at)
+                )
+            elif component.kind is MLP:
+                found.append(Target(kind="mlp", layer=component.layer, at=place.at))
+            else:
+                raise fault("PD230", "`logits` is read, and no action changes it", ref)
+    return found

@@ -1,0 +1,239 @@
+"""What the blocks of a run do on the rows of a task: which action acts where, how far it reaches.
+
+Every value has at most one action at a position. From where actions act follows, forwards through
+the model, where a value may differ from the unmodified model's (`reach`), and where a value still
+depends on the input (`carried`): behind a value that is set to a constant nothing is carried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pathdsl.errors import Diagnostic, PlanError
+from pathdsl.graph.model.components import HEAD, INPUT, MLP
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.graph.paths.pathset import Pos
+from pathdsl.plan.masks import FALSE, TRUE, MaskTable
+from pathdsl.plan.runs import Action, Block, Target
+from pathdsl.plan.steps import Place
+
+__all__ = ["IN", "Act", "Acts", "at_stage", "place_of"]
+
+IN = Place(INPUT.name)
+
+
+def at_stage(stage: int) -> Place:
+    """The stream at a stage."""
+    return Place("resid", stage)
+
+
+def place_of(target: Target) -> Place:
+    """The place of a target."""
+    if target.kind == "mark":
+        return at_stage(2 * target.layer)
+    return Place(target.kind, max(target.layer, 0), target.head)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One action at the positions `mask` of one value; `before` are the blocks that act before it.
+
+    `keys`: the key positions of `block` and `pattern`.
+    """
+
+    action: Action
+    mask: int
+    before: tuple[Block, ...]
+    keys: int = FALSE
+
+
+class Acts:
+    """All actions of some blocks, by place; raises PlanError where two act on one value (PD231)."""
+
+    def __init__(
+        self,
+        blocks: tuple[Block, ...],
+        shape: ModelShape,
+        masks: MaskTable,
+        distances: Sequence[int],
+        position: Callable[[Pos], int],
+        names: Sequence[str] = (),
+    ) -> None:
+        self.blocks = blocks
+        self.names = names
+        self.shape = shape
+        self.masks = masks
+        self.distances = distances
+        self.on: dict[Place, list[Act]] = {}
+        """Actions on values and on the stream."""
+        self.inside: dict[tuple[int, int], list[Act]] = {}
+        """Actions inside heads, by layer and head."""
+        for number, block in enumerate(blocks):
+            for place, action in enumerate(block.actions):
+                done = Block(name=block.name, actions=block.actions[:place])
+                earlier = blocks[:number]
+                if action.verb == "pattern" and done.actions:
+                    earlier = (*earlier, done)
+                self._add(action, earlier, position)
+        self.reach: dict[Place, int] = {}
+        self.carried: dict[Place, int] = {}
+        self._flow()
+
+    @property
+    def fixes(self) -> bool:
+        """Whether some value is made a constant."""
+        return any(act.action.fixes for acts in self.on.values() for act in acts)
+
+    def fixed(self, place: Place) -> int:
+        """The positions at which a value is a constant."""
+        return self._union(act.mask for act in self.on.get(place, ()) if act.action.fixes)
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _add(
+        self, action: Action, before: tuple[Block, ...], position: Callable[[Pos], int]
+    ) -> None:
+        keys = self._union(position(pos) for pos in action.keys)
+        for target in action.targets:
+            mask = TRUE if target.at is None else position(target.at)
+            act = Act(action=action, mask=mask, before=before, keys=keys)
+            where = target.layer, target.head
+            known = (
+                self.inside.setdefault(where, [])
+                if action.inside
+                else self.on.setdefault(place_of(target), [])
+            )
+            for other in known:
+                if self._meet(act, other):
+                    raise _twice(action, target, other.action)
+            if action.verb in ("pattern", "block"):
+                self._vet_seen(act, target)
+            known.append(act)
+
+    def _meet(self, one: Act, other: Act) -> bool:
+        """Whether two actions of one value, or inside one head, act on one number."""
+        verbs = one.action.verb, other.action.verb
+        if one.action.slot != other.action.slot:
+            return False
+        common = self.masks.array(one.mask) & self.masks.array(other.mask)
+        if verbs == ("block", "block"):
+            keys = self.masks.array(one.keys) & self.masks.array(other.keys)
+            return bool((common.any(axis=1) & keys.any(axis=1)).any())
+        return bool(common.any())
+
+    def seen_pairs(self, layer: int, queries: int, keys: int) -> np.ndarray:
+        """(rows, pos) how many of the tokens `keys` a head of the layer sees from `queries`."""
+        array, length = self.masks.array(keys), self.masks.n_pos
+        window = self.shape.window(layer) or length
+        total = np.concatenate([np.zeros((len(array), 1), int), array.cumsum(axis=1)], axis=1)
+        ends = np.arange(length) + 1
+        starts = np.clip(ends - window, 0, None)
+        return (total[:, ends] - total[:, starts]) * self.masks.array(queries)
+
+    def _vet_seen(self, act: Act, target: Target) -> None:
+        """Raise PD232 where a query is left without a key."""
+        queries = self.masks.array(act.mask)
+        match act.action.verb, act.action.how:
+            case "block", _:
+                every = self.seen_pairs(target.layer, act.mask, TRUE)
+                blocked = self._union(
+                    other.keys
+                    for other in self.inside.get((target.layer, target.head), ())
+                    if other.action.verb == "block"
+                )
+                keys = self.masks.either(blocked, act.keys)
+                left = every - self.seen_pairs(target.layer, act.mask, keys)
+            case "pattern", "uniform" | "only":
+                left = self.seen_pairs(target.layer, act.mask, act.keys)
+            case _:
+                return
+        empty = np.argwhere(queries & (left == 0))
+        if len(empty):
+            row, place = (int(number) for number in empty[0])
+            rows = len(np.unique(empty[:, 0]))
+            name = f"row `{self.names[row]}`" if self.names else f"prompt {row}"
+            raise PlanError(
+                Diagnostic(
+                    code="PD232",
+                    message=f"{name}: `a{target.layer}.h{target.head}` at token {place} sees none "
+                    "of the keys that it is left"
+                    + (f", nor on {rows - 1} others" if rows > 1 else ""),
+                    span=act.action.span,
+                    label="leaves no key",
+                    help="name a key at or before the head's own position, on every prompt",
+                )
+            )
+
+    def _union(self, masks: Iterable[int]) -> int:
+        found = FALSE
+        for mask in masks:
+            found = self.masks.either(found, mask)
+        return found
+
+    # ---------------------------------------------------------------------------------------------
+
+    def _flow(self) -> None:
+        """`reach` and `carried` of every value and, as `resid`, of the stream at every stage.
+
+        As `before_marks` the stream before the actions on it.
+        """
+        shape, masks = self.shape, self.masks
+        self._value(IN, FALSE, TRUE)
+        self._stream(0, [IN])
+        for layer in range(shape.n_layers):
+            seen = self.distances[layer]
+            heads: list[Place] = [Place(HEAD.name, layer, head) for head in range(shape.n_heads)]
+            stage = at_stage(2 * layer)
+            for place in heads:
+                reach = masks.either(self.reach[stage], masks.seen_from(self.reach[stage], seen))
+                carried = masks.either(
+                    self.carried[stage], masks.seen_from(self.carried[stage], seen)
+                )
+                for act in self.inside.get((layer, place[2]), ()):
+                    here = act.mask
+                    if act.action.slot in ("k", "v"):
+                        here = masks.seen_from(here, seen)
+                    reach = masks.either(reach, here)
+                self._value(place, reach, carried)
+            self._stream(2 * layer + 1, heads)
+            mlp = Place(MLP.name, layer)
+            if shape.has_mlp:
+                read = at_stage(2 * layer + (not shape.parallel))
+                self._value(mlp, self.reach[read], self.carried[read])
+            self._stream(2 * layer + 2, [mlp] if shape.has_mlp else [])
+
+    def _value(self, place: Place, reach: int, carried: int) -> None:
+        for act in self.on.get(place, ()):
+            reach = self.masks.either(reach, act.mask)
+            if act.action.fixes:
+                carried = self.masks.without(carried, act.mask)
+        self.reach[place], self.carried[place] = reach, carried
+
+    def _stream(self, stage: int, writers: list[Place]) -> None:
+        masks = self.masks
+        before = [at_stage(stage - 1)] if stage else []
+        reach = self._union(self.reach[place] for place in (*before, *writers))
+        carried = self._union(self.carried[place] for place in (*before, *writers))
+        self.reach[Place("before_marks", stage)] = reach
+        for act in self.on.get(at_stage(stage), ()):
+            reach = masks.either(reach, act.mask)
+            if act.action.fixes:
+                carried = masks.without(carried, act.mask)
+        self.reach[at_stage(stage)], self.carried[at_stage(stage)] = reach, carried
+
+
+def _twice(action: Action, target: Target, other: Action) -> PlanError:
+    labels = ((other.span, "the first"),) if other.span is not None else ()
+    return PlanError(
+        Diagnostic(
+            code="PD231",
+            message=f"two actions act on one value of `{target}`",
+            span=action.span,
+            label="the second",
+            labels=labels,
+            help="leave one of them out, or put them at positions that no prompt has in common",
+        )
+    )

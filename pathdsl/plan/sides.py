@@ -1,0 +1,447 @@
+"""The plain runs of an intervened model, as steps: what its settled copies are read from.
+
+A *side* is a plain run of the model under some blocks: its values where the blocks do not reach are
+those of the unmodified model's run, and copies of their own elsewhere. So a run under a block has
+everything that the block does not reach in common with runs without it.
+
+A constant treated value has no stream that is run: there a side sums the constants, and what a
+block does to a value shows only where it makes the value a constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from pathdsl.errors import Diagnostic, PlanError
+from pathdsl.graph.model.components import HEAD, INPUT, MLP, Component, Layout
+from pathdsl.graph.paths.pathset import Pos
+from pathdsl.plan.acts import IN, Act, Acts, at_stage, place_of
+from pathdsl.plan.masks import FALSE, TRUE, MaskTable
+from pathdsl.plan.runs import Action, Block, RunSpec, Target
+from pathdsl.plan.steps import (
+    REFERENCE,
+    ActedHeadCopy,
+    AttentionResid,
+    Blend,
+    HeadAct,
+    HeadCopy,
+    HiddenCopy,
+    InputResid,
+    JoinResid,
+    MlpCopy,
+    Place,
+    PlainResid,
+    Step,
+    ValueCopy,
+    parts_of,
+    treated_index,
+    treated_source,
+)
+from pathdsl.plan.table import CopyTable
+from pathdsl.plan.treated import TreatedSpec
+
+__all__ = ["Reader", "Side", "Sides", "not_executed", "put", "within"]
+
+
+def not_executed(what: str, action: Action | None, help: str) -> PlanError:
+    """PD225: what the language can say and this version does not execute."""
+    return PlanError(
+        Diagnostic(
+            code="PD225",
+            message=f"{what} is not executed yet",
+            span=action.span if action is not None else None,
+            help=help,
+        )
+    )
+
+
+def no_treated(run: RunSpec) -> PlanError:
+    """PD221."""
+    return PlanError(
+        Diagnostic(
+            code="PD221",
+            message=f"`{run.label or run.kind}` needs a treated value; its task has none",
+            help="add `treated = COLUMN` (or mean, zero, …) to the task, or write "
+            "`treat(P, treated: zero)`",
+        )
+    )
+
+
+def within(masks: MaskTable, blend: Blend, mask: int) -> Blend:
+    """The part of a blend at some positions."""
+    found = ((source, masks.both(where, mask)) for source, where in blend)
+    return tuple((source, where) for source, where in found if where != FALSE)
+
+
+def put(masks: MaskTable, blend: Blend, mask: int, other: Blend) -> Blend:
+    """A blend with another one, whose masks lie in `mask`, in its place at some positions."""
+    found: dict[int, int] = {}
+    for source, where in (*within(masks, blend, masks.without(TRUE, mask)), *other):
+        found[source] = masks.either(found.get(source, FALSE), where)
+    return tuple(sorted(found.items()))
+
+
+class Reader(Protocol):
+    """A run as another one reads it: its values as they go straight to `logits`."""
+
+    def read(self, place: Place) -> Blend:
+        """Where a value comes from; of `resid`, which steps the stream is."""
+        ...
+
+
+class Sides:
+    """The sides of one table, and where values that actions name come from.
+
+    `specs`: the plan's treated values by number. `reader`: of a run by its paths.
+    `names`: of the rows, for messages.
+    """
+
+    def __init__(
+        self,
+        table: CopyTable,
+        specs: Iterable[TreatedSpec],
+        position: Callable[[Pos], int],
+        reader: Callable[[RunSpec], Reader],
+        names: Sequence[str],
+    ) -> None:
+        self.names = names
+        self.table = table
+        self.specs = list(specs)
+        self.under: dict[int, tuple[Block, ...]] = {}
+        """Constants that stand under something, by number."""
+        self._numbers: dict[tuple[TreatedSpec, tuple[Block, ...]], int] = {
+            (spec, ()): number for number, spec in enumerate(self.specs)
+        }
+        self.position = position
+        self.reader = reader
+        self._acts: dict[tuple[Block, ...], Acts] = {}
+        self._sides: dict[tuple[object, ...], Side] = {}
+
+    def acts(self, blocks: tuple[Block, ...]) -> Acts:
+        """The actions of some blocks; PD231 and PD232 where they cannot be."""
+        if blocks not in self._acts:
+            table = self.table
+            self._acts[blocks] = Acts(
+                blocks, table.layout.shape, table.masks, table.all_distances, self.position,
+                self.names,
+            )  # fmt: skip
+        return self._acts[blocks]
+
+    def side(self, source: int, blocks: tuple[Block, ...], layout: Layout) -> Side:
+        """The plain run of a source under some blocks, on a layout."""
+        key = source, blocks, tuple(sorted(layout.neurons.items()))
+        if key not in self._sides:
+            self._sides[key] = Side(self, source, self.acts(blocks), layout)
+        return self._sides[key]
+
+    def source(self, run: RunSpec) -> int:
+        """The source of a plain run, the treated one's by its treated value."""
+        if run.kind == "reference":
+            return REFERENCE
+        if run.treated is None:
+            raise no_treated(run)
+        return treated_source(self.number(run.treated, run.treated_blocks))
+
+    def number(self, spec: TreatedSpec, blocks: tuple[Block, ...] = ()) -> int:
+        """The number of a treated value; a constant under blocks has one of its own."""
+        key = spec, blocks if spec.how.constant else ()
+        if key not in self._numbers:
+            self._numbers[key] = number = len(self.specs)
+            self.specs.append(spec)
+            self.table.constant.append(True)
+            self.under[number] = blocks
+        return self._numbers[key]
+
+    def plain_of(self, run: RunSpec, layout: Layout) -> Side:
+        """The side that `reference` or `treated` is."""
+        blocks = run.blocks if run.kind == "reference" else run.treated_blocks
+        return self.side(self.source(run), blocks, layout)
+
+    def is_constant(self, source: int) -> bool:
+        """Whether a source is no run."""
+        constant = self.table.constant  # empty where no run has a treated value
+        return source != REFERENCE and bool(constant) and constant[treated_index(source)]
+
+    # ---------------------------------------------------------------------------------------------
+
+    def fixed(self, action: Action, place: Place, mask: int, layout: Layout) -> Blend:
+        """Where the constant comes from that `set` puts at a place, at the positions `mask`."""
+        kind, layer, _ = place
+        split = place.in_mlp and layer in layout.neurons
+        match action.source:
+            case TreatedSpec() as spec:
+                source = treated_source(self.number(spec))
+                if kind == "resid":
+                    return ((self.table.add(PlainResid(stage=layer, source=source)), mask),)
+                return ((source, mask),)
+            case RunSpec(kind="treat") as run:
+                if split:
+                    raise self._told_apart(action, layer)
+                return within(self.table.masks, self.reader(run).read(place), mask)
+            case RunSpec() as run:
+                side = self.plain_of(run, layout)
+                if split and side.acts.blocks:
+                    raise self._told_apart(action, layer)
+                return within(self.table.masks, side.read(place), mask)
+            case _:
+                raise ValueError("this sets no constant")
+
+    def moved(self, act: Act, place: Place, mask: int, source: int, layout: Layout) -> Blend:
+        """What `set = NODE` puts at a place: the node's value in the run without the block."""
+        node = act.action.source
+        assert isinstance(node, Target)
+        if place.in_mlp and place.layer in layout.neurons:
+            raise self._told_apart(act.action, place.layer)
+        of = place_of(node)
+        if self.is_constant(source):  # a mean is one of runs under the same blocks
+            spec = self.specs[treated_index(source)]
+            source = treated_source(self.number(spec, act.before))
+        side = self.side(source, act.before, self.table.layout)
+        blend = within(self.table.masks, side.read(of), mask)
+        if of == place:
+            return blend
+        step = ValueCopy(place=place, of=of, blend=blend)
+        return ((self.table.add(step), mask),)
+
+    def changed(self, act: Act, place: Place, mask: int, blend: Blend, layout: Layout) -> Blend:
+        """What `scale` and `add` make of a blend at the positions `mask`."""
+        action, masks = act.action, self.table.masks
+        if place.in_mlp and place.layer in layout.neurons:
+            if action.verb == "add":
+                raise self._told_apart(action, place.layer)
+            place = Place("hidden", place.layer)
+        terms = []
+        for number, spec in action.terms:
+            source = treated_source(self.number(spec))
+            if place.kind == "resid":
+                source = self.table.add(PlainResid(stage=place.layer, source=source))
+            terms.append((number, ((source, mask),)))
+        step = ValueCopy(
+            place=place, of=place, blend=within(masks, blend, mask), factor=action.number,
+            terms=tuple(terms), vector=action.vector,
+        )  # fmt: skip
+        return ((self.table.add(step), mask),)
+
+    def head_copy(
+        self, acts: Acts | None, layer: int, head: int, query: int,
+        keys: tuple[tuple[int, int], ...], values: tuple[tuple[int, int], ...], frozen: bool,
+    ) -> Step:  # fmt: skip
+        """A head on these streams, with what acts inside it."""
+        found = acts.inside.get((layer, head), ()) if acts is not None else ()
+        if not found:
+            return HeadCopy(
+                layer=layer, head=head, query=query, keys=keys, values=values, frozen=frozen
+            )
+        return ActedHeadCopy(
+            layer=layer, head=head, query=query, keys=keys, values=values, frozen=frozen,
+            acts=tuple(self._inside(act, layer, head) for act in found),
+        )  # fmt: skip
+
+    def _inside(self, act: Act, layer: int, head: int) -> HeadAct:
+        action = act.action
+        if action.slot is not None:
+            return HeadAct(kind=action.slot, queries=act.mask)
+        if action.verb == "block":
+            return HeadAct(kind="block", queries=act.mask, keys=act.keys)
+        if action.how != "from":
+            kind = "uniform" if action.how == "uniform" else "only"
+            return HeadAct(kind=kind, queries=act.mask, keys=act.keys)  # type: ignore[arg-type]
+        assert isinstance(action.source, RunSpec)
+        source = self.source(action.source)
+        if self.is_constant(source):
+            raise no_pattern(layer, head, action)
+        side = self.side(source, act.before, self.table.layout)
+        number = side.pattern_copy(layer, head)
+        return HeadAct(kind="copied", queries=act.mask, pattern=number)
+
+    def _told_apart(self, action: Action, layer: int) -> PlanError:
+        return not_executed(
+            f"this action on `m{layer}`, whose neurons a path set tells apart,", action,
+            "name the whole MLP in the path sets of runs under this block",
+        )  # fmt: skip
+
+
+def no_pattern(layer: int, head: int, action: Action | None = None) -> PlanError:
+    """PD227."""
+    return PlanError(
+        Diagnostic(
+            code="PD227",
+            message=f"`a{layer}.h{head}` has a "
+            "constant as its output in some run, and a constant has no attention pattern",
+            span=action.span if action is not None else None,
+            help="measure attention on a paired or resampled treated value",
+        )
+    )
+
+
+class Side:
+    """One plain run under some blocks; see `Sides.side`."""
+
+    def __init__(self, sides: Sides, source: int, acts: Acts, layout: Layout) -> None:
+        self.sides = sides
+        self.table = sides.table
+        self.masks = sides.table.masks
+        self.source = source
+        self.acts = acts
+        self.layout = layout
+        self.constant = sides.is_constant(source)
+        self._cells: dict[int, Blend] = {}
+        self._streams: dict[int, Blend] = {}
+
+    def read(self, place: Place) -> Blend:
+        """Where a value comes from; of `resid`, which steps the stream is."""
+        if place.kind == "resid":
+            return self.stream(place.layer)
+        if place == IN:
+            return self.cell(0)
+        if place.head >= 0:
+            return self.cell(self.layout.head(place.layer, place.head))
+        return self.cell(self.layout.mlp(place.layer))
+
+    def pattern_copy(self, layer: int, head: int) -> int:
+        """The copy that is this run's head itself, at every position."""
+        stream = self._joined(self.stream(2 * layer), 2 * layer)
+        reads = ((self.table.all_distances[layer], stream),)
+        copy = self.sides.head_copy(self.acts, layer, head, stream, reads, reads, False)
+        return self.table.add(copy)
+
+    # ---------------------------------------------------------------------------------------------
+
+    def place(self, v: int) -> Place:
+        """The place of a component; of the parts of a split MLP, the MLP's."""
+        return component_place(self.layout.components[v])
+
+    def cell(self, v: int) -> Blend:
+        """Where the value of a component comes from."""
+        if v not in self._cells:
+            self._cells[v] = self._cell(v)
+        return self._cells[v]
+
+    def _cell(self, v: int) -> Blend:
+        place = self.place(v)
+        blend: Blend = ((self.source, TRUE),)
+        reach = self.acts.reach[place]
+        if reach == FALSE:
+            return ((self._bare(), TRUE),)
+        if self.constant:  # where nothing is carried nothing is treated
+            bare = self.masks.without(TRUE, self.acts.carried[place])
+            other = self.sides.side(REFERENCE, self.acts.blocks, self.layout)
+            blend = put(self.masks, blend, bare, within(self.masks, other.cell(v), bare))
+        elif v and self._reached_from_below(v):
+            copy = self.table.add(self._copy(v))
+            blend = put(self.masks, blend, reach, ((copy, reach),))
+        for act in self.acts.on.get(place, ()):
+            action = act.action
+            if action.fixes:
+                new = self.sides.fixed(action, place, act.mask, self.layout)
+            elif self.constant:
+                continue  # a treated value stands for what the action makes
+            elif action.verb == "set":
+                new = self.sides.moved(act, place, act.mask, self.source, self.layout)
+            else:
+                new = self.sides.changed(act, place, act.mask, blend, self.layout)
+            blend = put(self.masks, blend, act.mask, new)
+        return blend
+
+    def _bare(self) -> int:
+        """The source of what the blocks do not reach: a mean is then that of plain runs."""
+        if not self.constant:
+            return self.source
+        return treated_source(self.sides.number(self.sides.specs[treated_index(self.source)]))
+
+    def _reached_from_below(self, v: int) -> bool:
+        """Whether a component itself differs, before what acts on its value."""
+        component = self.layout.components[v]
+        if component.kind is HEAD:
+            if (component.layer, component.head) in self.acts.inside:
+                return True
+            return self.acts.reach[at_stage(2 * component.layer)] != FALSE
+        return self.acts.reach[at_stage(self._stage(component))] != FALSE
+
+    def _stage(self, component: Component) -> int:
+        after = component.kind.after_heads and not self.layout.shape.parallel
+        return 2 * component.layer + after
+
+    def _copy(self, v: int) -> Step:
+        component = self.layout.components[v]
+        layer, stage = component.layer, self._stage(component)
+        stream = self._joined(self.stream(stage), stage)
+        if component.kind is HEAD:
+            reads = ((self.table.all_distances[layer], stream),)
+            return self.sides.head_copy(
+                self.acts, layer, component.head, stream, reads, reads, False
+            )
+        part = HiddenCopy if layer in self.layout.neurons else MlpCopy
+        return part(layer=layer, resid=stream)
+
+    def stream(self, stage: int) -> Blend:
+        """Which steps the residual stream at a stage is."""
+        if stage not in self._streams:
+            self._streams[stage] = self._stream(stage)
+        return self._streams[stage]
+
+    def _stream(self, stage: int) -> Blend:
+        masks, table, acts = self.masks, self.table, self.acts
+        reach = TRUE if self.constant else acts.reach[Place("before_marks", stage)]
+        blend: Blend = ()
+        if reach != TRUE:
+            blend = ((table.add(PlainResid(stage=stage, source=self.source)), TRUE),)
+        if reach != FALSE:
+            blend = put(masks, blend, reach, self._summed(stage, reach))
+        place = at_stage(stage)
+        for act in acts.on.get(place, ()):
+            if act.action.fixes:
+                new = self.sides.fixed(act.action, place, act.mask, self.layout)
+            elif act.action.verb == "set":
+                new = self.sides.moved(act, place, act.mask, self.source, self.layout)
+            else:
+                new = self.sides.changed(act, place, act.mask, blend, self.layout)
+            blend = put(masks, blend, act.mask, new)
+        return blend
+
+    def _summed(self, stage: int, reach: int) -> Blend:
+        """The stream as the one before and what is written since, at the positions `reach`."""
+        layer = (stage - 1) // 2
+        if stage == 0:
+            return ((self.table.add(InputResid(blend=self.cell(0))), reach),)
+        previous = self._joined(self.stream(stage - 1), stage - 1)
+        if stage % 2:
+            heads = range(self.layout.shape.n_heads)
+            cells = tuple(self.cell(self.layout.head(layer, head)) for head in heads)
+            step: Step = AttentionResid(stage=stage, layer=layer, previous=previous, heads=cells)
+        elif not self.layout.shape.has_mlp:
+            return within(self.masks, self.stream(stage - 1), reach)
+        else:
+            cells = tuple(self.cell(part) for part in self.layout.parts_of_mlp(layer))
+            groups = self.layout.neurons.get(layer, ())
+            step = self.table.mlp_resid(stage, layer, previous, cells, groups)
+        return ((self.table.add(step), reach),)
+
+    def _joined(self, blend: Blend, stage: int) -> int:
+        """One step that is this stream."""
+        return joined(self.table, blend, stage)
+
+
+def joined(table: CopyTable, blend: Blend, stage: int) -> int:
+    """One step that is a stream made of several."""
+    if len(blend) == 1 and blend[0][1] == TRUE:
+        return blend[0][0]
+    flat: dict[int, int] = {}
+    for number, mask in blend:
+        for part, where in parts_of(table.steps, number):
+            both = table.masks.both(mask, where)
+            if both != FALSE:
+                flat[part] = table.masks.either(flat.get(part, FALSE), both)
+    if len(flat) == 1:
+        return next(iter(flat))
+    return table.add(JoinResid(stage=stage, parts=tuple(sorted(flat.items()))))
+
+
+def component_place(component: Component) -> Place:
+    """The place of a component; of neurons that of their MLP."""
+    if component.kind is INPUT:
+        return IN
+    if component.kind is HEAD:
+        return Place(HEAD.name, component.layer, component.head)
+    return Place(MLP.name, component.layer)

@@ -1,0 +1,296 @@
+"""Drawn interventions on drawn cases: as actions for the engine, and row by row for the tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pathdsl.graph.paths.pathset import Pos
+from pathdsl.plan.runs import Action, Block, RunSpec, Target, under_text
+from pathdsl.plan.treated import TreatedSpec
+from tests.engine.tree_cases import Opened, spec_of
+from tests.oracle.cases import kept_predicate
+from tests.oracle.constants import zero_constants
+from tests.oracle.graph import INPUT, LOGITS
+from tests.oracle.intervened import Doing, Values, plain_under, run_under
+from tests.oracle.tree import Array, forward_of
+from tests.oracle.writer import Chooser
+
+PLACES = (None, "END", "SA", "SB")
+Row = Callable[[int], Doing]
+"""An action on one row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """Blocks, and what they do on a row."""
+
+    blocks: tuple[Block, ...]
+    made: tuple[Row, ...]
+
+
+class Drawer:
+    """Draws actions on one case."""
+
+    def __init__(self, one: Opened, choose: Chooser, parts: Any = None) -> None:
+        self.one, self.choose = one, choose
+        self.parts = forward_of(parts or one.adapter.model)
+        self.rows = one.case.rows
+        shape = one.adapter.shape
+        self.layers, self.heads, self.width = shape.n_layers, shape.n_heads, shape.d_model
+
+    # ------------------------------------------------------------------------------- the rows
+
+    def at(self, place: str | None, row: int) -> frozenset[int]:
+        length = len(self.rows[row].reference)
+        if place is None:
+            return frozenset(range(length))
+        if place == "END":
+            return frozenset([length - 1])
+        return frozenset(self.rows[row].positions[place])
+
+    def embedded(self, row: int, column: str) -> Array:
+        return self.parts.embed(getattr(self.rows[row], column))
+
+    def plain(self, row: int, column: str, doings: Sequence[Doing] = ()) -> Values:
+        return plain_under(self.parts, self.embedded(row, column), doings, column == "treated")
+
+    def mean(self, row: int, made: Sequence[Row] = ()) -> Values:
+        """Means of plain runs on the treated column, by template and length."""
+        mine = self.rows[row]
+        peers = [
+            self.plain(number, "treated", [make(number) for make in made])
+            for number, other in enumerate(self.rows)
+            if other.template == mine.template and len(other.reference) == len(mine.reference)
+        ]
+        return {node: np.mean([p[node] for p in peers], axis=0) for node in peers[0]}
+
+    def settled(self, row: int, treated: bool, made: Sequence[Row]) -> Values:
+        """A side: the plain run of the reference, or of the treated value."""
+        doings = [make(row) for make in made]
+        if not treated:
+            return self.plain(row, "reference", doings)
+        if self.one.case.treated == "paired":
+            return self.plain(row, "treated", doings)
+        length = len(self.rows[row].reference)
+        if self.one.case.treated == "mean":
+            constants = dict(self.mean(row, made))
+        else:
+            constants = dict(zero_constants(self.parts, length))
+        for layer in range(self.layers + 1):
+            below = {
+                n: v for n, v in constants.items() if n == INPUT or (n[0] in "am" and n[1] < layer)
+            }
+            reader = LOGITS if layer == self.layers else ("a", layer, 0)
+            constants["r", layer] = np.stack(
+                [self.parts.stream(reader, {n: v[at] for n, v in below.items()})
+                 for at in range(length)]
+            )  # fmt: skip
+        return constants
+
+    # ------------------------------------------------------------------------------- actions
+
+    def target(self, kinds: Sequence[str]) -> Target:
+        kind = self.choose.pick(tuple(kinds))
+        place = self.choose.pick(PLACES)
+        pos = None if place is None else Pos(name=place)
+        layer = self.choose.number(0, self.layers - 1 + (kind == "mark"))
+        if kind == "head":
+            head = self.choose.number(0, self.heads - 1)
+            return Target(kind="head", layer=layer, head=head, at=pos)
+        if kind == "input":
+            return Target(kind="input", at=pos)
+        return Target(kind=kind, layer=layer, at=pos)  # type: ignore[arg-type]
+
+    def action(
+        self, verb: str, before: tuple[Block, ...], done: Sequence[Row]
+    ) -> tuple[Action, Row]:
+        return getattr(self, f"_{verb}")(before, done)
+
+    def _scale(self, before: Any, done: Any) -> tuple[Action, Row]:
+        target = self.target(("head", "mlp", "input"))
+        factor = self.choose.pick((0.0, 2.0, -1.5))
+        action = Action(verb="scale", targets=(target,), number=factor)
+        return action, lambda row: Doing(
+            verb="scale", node=node_of(target), at=self.at(name_of(target), row), factor=factor
+        )
+
+    def _set(self, before: Any, done: Any) -> tuple[Action, Row]:
+        target = self.target(("head", "mlp", "input", "mark"))
+        node = node_of(target)
+        which = self.choose.pick(("reference", "treated", "path", "zero", "mean"))
+        if which == "treated" and self.one.case.treated != "paired" and target.kind == "mark":
+            which = "reference"
+        source: RunSpec | TreatedSpec
+        if which == "path":
+            source = self.one.run(self.one.treated)
+        elif which in ("reference", "treated"):
+            spec = spec_of(self.one.case) if which == "treated" else None
+            source = RunSpec(task="t", kind=which, treated=spec)  # type: ignore[arg-type]
+        elif which == "zero":
+            source = TreatedSpec(kind="zero")
+        else:
+            source = TreatedSpec(kind="mean", column="treated", by="template")
+
+        def row_of(row: int) -> Doing:
+            places = self.at(name_of(target), row)
+            plain = self.plain(row, "reference")
+            if which == "path":
+                value = np.zeros_like(plain[node])
+                for at in places:
+                    value[at] = self.tree(row, (), at=at, read=node)
+            elif which == "zero":
+                value = np.zeros_like(plain[node])
+            elif which == "mean":
+                value = self.mean(row)[node]
+            else:
+                value = self.settled(row, which == "treated", ())[node]
+            return Doing(verb="fix", node=node, at=places, value=value)
+
+        return Action(verb="set", targets=(target,), source=source), row_of
+
+    def _move(self, before: Any, done: Sequence[Row]) -> tuple[Action, Row]:
+        target = self.target(("mlp", "input", "mark"))
+        node = self.target(("mlp", "input", "mark"))
+        node = Target(kind=node.kind, layer=node.layer)
+
+        def row_of(row: int) -> Doing:
+            pair = [self.settled(row, side, done)[node_of(node)] for side in (False, True)]
+            earlier = [make(row) for make in done]
+            pair.append(self.plain(row, "treated", earlier)[node_of(node)])
+            return Doing(verb="move", node=node_of(target), at=self.at(name_of(target), row),
+                         pair=tuple(pair))  # fmt: skip
+
+        return Action(verb="set", targets=(target,), source=node), row_of
+
+    def _add(self, before: Any, done: Any) -> tuple[Action, Row]:
+        target = self.target(("head", "mlp", "input", "mark"))
+        node = node_of(target)
+        vector: tuple[float, ...] = ()
+        terms: tuple[tuple[float, TreatedSpec], ...] = ()
+        if target.kind != "head" and self.choose.odds(50):
+            vector = tuple(float(self.choose.number(-3, 3)) for _ in range(self.width))
+        else:
+            mean = TreatedSpec(kind="mean", column="treated", by="template")
+            terms = ((1.5, mean), (-1.0, TreatedSpec(kind="paired", column="reference")))
+        action = Action(verb="add", targets=(target,), terms=terms, vector=vector)
+
+        def row_of(row: int) -> Doing:
+            plain = self.plain(row, "reference")[node]
+            value = np.zeros_like(plain)
+            if terms:
+                value = 1.5 * self.mean(row)[node] - plain
+            if vector:
+                value = value + np.array(vector)
+            return Doing(verb="add", node=node, at=self.at(name_of(target), row), value=value)
+
+        return action, row_of
+
+    def _zero(self, before: Any, done: Any) -> tuple[Action, Row]:
+        target, slot = self.target(("head",)), self.choose.pick(("q", "k", "v"))
+        action = Action(verb="zero", targets=(target,), slot=slot)  # type: ignore[arg-type]
+        return action, lambda row: Doing(
+            verb="zero", node=node_of(target), at=self.at(name_of(target), row), slot=slot
+        )
+
+    def _block(self, before: Any, done: Any) -> tuple[Action, Row]:
+        return self._pattern_of("block", "")
+
+    def _only(self, before: Any, done: Any) -> tuple[Action, Row]:
+        return self._pattern_of("only", "only")
+
+    def _uniform(self, before: Any, done: Any) -> tuple[Action, Row]:
+        return self._pattern_of("uniform", "uniform")
+
+    def _pattern_of(self, verb: str, how: str) -> tuple[Action, Row]:
+        target, key = self.target(("head",)), self.choose.pick(("SA", "SB", "[0]"))
+        pos = Pos.parse(key)
+
+        def keys(row: int) -> frozenset[int]:
+            return frozenset([0]) if key == "[0]" else self.at(key, row)
+
+        action = Action(verb="pattern" if how else "block", targets=(target,), keys=(pos,), how=how)
+        return action, lambda row: Doing(
+            verb=verb, node=node_of(target), at=self.at(name_of(target), row), keys=keys(row)
+        )
+
+    def _copied(self, before: tuple[Block, ...], done: Sequence[Row]) -> tuple[Action, Row]:
+        target = self.target(("head",))
+        which = self.choose.pick(("reference", "treated"))
+        if self.one.case.treated != "paired":
+            which = "reference"
+        spec = spec_of(self.one.case) if which == "treated" else None
+        source = RunSpec(task="t", kind=which, treated=spec)  # type: ignore[arg-type]
+
+        def row_of(row: int) -> Doing:
+            earlier = [make(row) for make in done]
+            run = self.plain(row, which, earlier)
+            return Doing(
+                verb="copied", node=node_of(target), at=self.at(name_of(target), row),
+                pattern=run["p", target.layer, target.head],
+            )  # fmt: skip
+
+        action = Action(verb="pattern", targets=(target,), how="from", source=source)
+        return action, row_of
+
+    # ------------------------------------------------------------------------------- the tree
+
+    def tree(
+        self, row: int, made: Sequence[Row], at: int | None = None, read: Any = None,
+        kept: Any = None,
+    ) -> Array:  # fmt: skip
+        """The case's run on a row, under doings; at END unless `at`."""
+        treated: Any = self.embedded(row, "treated")
+        length = len(self.rows[row].reference)
+        if self.one.case.treated == "zero":
+            treated = zero_constants(self.parts, length)
+        if self.one.case.treated == "mean":
+            treated = self.mean(row, made)
+        return run_under(
+            self.parts, self.embedded(row, "reference"), treated,
+            kept or kept_predicate(self.one.case, row),
+            length - 1 if at is None else at, [make(row) for make in made], read=read,
+        )  # fmt: skip
+
+
+def node_of(target: Target) -> Any:
+    match target.kind:
+        case "input":
+            return INPUT
+        case "head":
+            return "a", target.layer, target.head
+        case "mlp":
+            return "m", target.layer
+        case _:
+            return "r", target.layer
+
+
+def name_of(target: Target) -> str | None:
+    return None if target.at is None else target.at.name
+
+
+def under(run: RunSpec, blocks: tuple[Block, ...], treated: Any = None) -> RunSpec:
+    """A run under blocks."""
+    from dataclasses import replace
+
+    text = under_text(blocks, treated)
+    return replace(run, blocks=blocks, of_treated=treated, under=text)
+
+
+def draw_blocks(drawer: Drawer, verbs: Sequence[Sequence[str]]) -> Drawn:
+    """One block for each list of verbs."""
+    blocks: list[Block] = []
+    rows: list[Row] = []
+    for number, listed in enumerate(verbs):
+        actions: list[Action] = []
+        before_block = list(rows)
+        for verb in listed:
+            done = rows if verb == "copied" else before_block
+            action, row = drawer.action(verb, tuple(blocks), list(done))
+            actions.append(action)
+            rows.append(row)
+        blocks.append(Block(name=f"b{number}", actions=tuple(actions)))
+    return Drawn(blocks=tuple(blocks), made=tuple(rows))

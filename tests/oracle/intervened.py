@@ -1,0 +1,293 @@
+"""The literal tree of an intervened model, and its plain forward passes, in float64.
+
+An intervention is a list of `Doing`s, one at a time on a value at some positions. What `set`, `add`
+and `pattern` read of other runs stands in them as arrays, so nothing is shared with the engine.
+
+Source: docs/semantics.md, Interventions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .graph import INPUT, LOGITS, Path, PlaceNode, Step, layer_of, senders
+from .tree import Array, Constants, forward_of
+
+Values = Mapping[PlaceNode, Array]
+"""A plain run: per component its value, per mark ("r", layer) the stream, per pattern ("p", layer,
+head) the weights (T, T)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doing:
+    """One action on one row: at the positions `at` of `node`, which may be a mark ("r", layer).
+
+    `value`: (T, …) what `fix` puts there or `add` adds. `pair`: what `move` puts there
+    on the reference and on the treated side, and in a plain run of the treated column.
+    `pattern`: (T, T) weights, rows that it replaces.
+    """
+
+    verb: str  # scale, fix, move, add, zero, block, only, uniform, copied
+    node: PlaceNode
+    at: frozenset[int]
+    factor: float = 1.0
+    value: Array | None = None
+    pair: tuple[Array, ...] | None = None
+    slot: str = ""
+    keys: frozenset[int] = frozenset()
+    pattern: Array | None = None
+
+
+def _attended(
+    parts: Any, node: PlaceNode, at: int, seen: Sequence[int],
+    projected: Mapping[str, Array], doings: Sequence[Doing],
+) -> tuple[Array, Array]:  # fmt: skip
+    """z (d_head,) of one query, and its weights over the keys seen, (n,).
+
+    The weights are read off the model's own attention with the unit vectors as its values.
+    """
+    q, k, v = projected["q"][0], projected["k"].copy(), projected["v"].copy()
+    keys = list(seen)
+    left = [True] * len(keys)
+    for doing in doings:
+        if doing.node != node:
+            continue
+        if doing.verb == "zero":
+            if doing.slot == "q" and at in doing.at:
+                q = np.zeros_like(q)
+            for place, key in enumerate(keys):
+                if key in doing.at and doing.slot == "k":
+                    k[place] = 0
+                if key in doing.at and doing.slot == "v":
+                    v[place] = 0
+        elif at in doing.at and doing.verb in ("block", "only"):
+            left = [
+                old and (key in doing.keys) == (doing.verb == "only")
+                for old, key in zip(left, keys, strict=True)
+            ]
+    chosen = [place for place, stays in enumerate(left) if stays]
+    weights = np.zeros(len(keys))
+    weights[chosen] = parts.attend(node, q, k[chosen], np.eye(len(chosen)))
+    for doing in doings:
+        if doing.node == node and at in doing.at:
+            if doing.verb == "uniform":
+                on = np.array([key in doing.keys for key in keys], float)
+                weights = on / on.sum()
+            elif doing.verb == "copied":
+                assert doing.pattern is not None
+                weights = doing.pattern[at, keys]
+    return weights @ v, weights
+
+
+def _streamed(
+    parts: Any, receiver: PlaceNode, at: int, values: Mapping[PlaceNode, Array],
+    flags: Mapping[PlaceNode, tuple[bool, bool]], doings: Sequence[Doing],
+) -> tuple[Array, bool, bool]:  # fmt: skip
+    """The stream that `receiver` reads at a position, and whether kept, treated paths stand in it.
+
+    A mark's action changes what was written below it, together.
+    """
+    env = parts.env
+    here = layer_of(receiver, env)
+    if receiver[0] == "r":
+        here = receiver[1]
+    moved: Array | float = 0.0
+    kept = cut = False
+    done: set[PlaceNode] = set()
+    marks = {d.node[1] for d in doings if d.node[0] == "r" and at in d.at and d.node[1] <= here}
+    for layer in sorted(marks):
+        below = {n: v for n, v in values.items() if layer_of(n, env) < layer}
+        kept = kept or any(flags[n][0] for n in below if n not in done)
+        cut = cut or any(flags[n][1] for n in below if n not in done)
+        done |= set(below)
+        reader = LOGITS if layer == env.n_layers else ("a", layer, 0)
+        entering = parts.stream(reader, below)
+        now = entering + moved
+        (doing,) = (d for d in doings if d.node == ("r", layer) and at in d.at)
+        if doing.verb == "fix":
+            new, kept, cut = doing.value[at], False, False
+        elif doing.verb == "move":
+            new = doing.pair[1 if cut and not kept else 0][at]
+            cut = cut and not kept
+        else:
+            new = now + doing.value[at]
+        moved = new - entering
+    kept = kept or any(flags[n][0] for n in values if n not in done)
+    cut = cut or any(flags[n][1] for n in values if n not in done)
+    if receiver[0] == "r":
+        receiver = LOGITS if here == env.n_layers else ("a", here, 0)
+    return parts.stream(receiver, values) + moved, kept, cut
+
+
+def run_under(
+    model: Any,
+    reference: Array,
+    treated: Array | Constants,
+    kept: Callable[[Path], bool],
+    read_position: int,
+    doings: Sequence[Doing],
+    treated_run: Values | None = None,
+    marks: frozenset[tuple[int, int]] = frozenset(),
+    read: PlaceNode | None = None,
+) -> Array:
+    """The logits (d_vocab,) at `read_position` of one row, or the value of `read` there.
+
+    `reference`, `treated`: embeddings (T, d_model), `treated` at times constants per component.
+    `treated_run`: values of components all of whose paths are treated, where these are not those of
+    the model under `doings` on `treated`; `marks`: (layer, position) at which it differs by what
+    acts on the stream. `read`: of the copy that goes straight to logits.
+    """
+    parts = forward_of(model)
+    env = parts.env
+    constants = treated if isinstance(treated, Mapping) else None
+    other = constants[INPUT] if constants is not None else treated
+
+    def sent(
+        receiver: PlaceNode, slot: str | None, at: int, suffix: Path
+    ) -> tuple[Array, bool, bool]:
+        values, flags = {}, {}
+        for sender in senders(receiver, env):
+            values[sender], *paths = value((Step(sender, at, slot), *suffix))
+            flags[sender] = paths
+        return stream_of(receiver, at, values, flags)
+
+    def stream_of(receiver: PlaceNode, at: int, values: Any, flags: Any) -> Any:
+        if treated_run is None:
+            return _streamed(parts, receiver, at, values, flags, doings)
+        # At a mark that acts on the treated side the stream is the treated run's where no path
+        # through it is kept.
+        moved: Array | float = 0.0
+        for layer in range(layer_of(receiver, env) + 1):
+            below = {n: v for n, v in values.items() if layer_of(n, env) < layer}
+            if (layer, at) in marks and not any(flags[n][0] for n in below):
+                reader = LOGITS if layer == env.n_layers else ("a", layer, 0)
+                moved = treated_run["r", layer][at] - parts.stream(reader, below)
+        found, some_kept, some_cut = _streamed(parts, receiver, at, values, flags, doings)
+        return found + moved, some_kept, some_cut
+
+    def value(suffix: Path) -> tuple[Array, bool, bool]:
+        node, at, _ = suffix[0]
+        if node == INPUT:
+            some_kept = kept(suffix)
+            some_cut = not some_kept
+            output = (reference if some_kept else other)[at]
+        elif node[0] == "m":
+            stream, some_kept, some_cut = sent(node, None, at, suffix)
+            output = parts.mlp(node, stream)
+        else:
+            seen = list(parts.keys(node, at))
+            projected, some_kept, some_cut = {}, False, False
+            for slot, places in (("q", [at]), ("k", seen), ("v", seen)):
+                found = []
+                for place in places:
+                    stream, was_kept, was_cut = sent(node, slot, place, suffix)
+                    some_kept, some_cut = some_kept or was_kept, some_cut or was_cut
+                    found.append(parts.project(node, slot, stream, place))
+                projected[slot] = np.stack(found)
+            output = _attended(parts, node, at, seen, projected, doings)[0]
+        only_treated = some_cut and not some_kept
+        if only_treated and treated_run is not None:
+            return treated_run[node][at], False, True
+        settled = constants is not None and only_treated
+        if settled:
+            output = constants[node][at]
+        for doing in doings:
+            if doing.node != node or at not in doing.at:
+                continue
+            match doing.verb:
+                case "fix":
+                    return doing.value[at], False, False
+                case "move" if not settled:
+                    output = doing.pair[1 if only_treated else 0][at]
+                    some_cut = only_treated
+                case "scale" if not settled:
+                    output = output * doing.factor
+                case "add" if not settled:
+                    output = output + doing.value[at]
+        return output, some_kept, some_cut
+
+    end = (Step(LOGITS, read_position),)
+    if read is not None and read[0] != "r":
+        return value((Step(read, read_position, None), *end))[0]
+    if read is not None:
+        reader = read
+        values, flags = {}, {}
+        for sender in senders(LOGITS, env):
+            if layer_of(sender, env) < read[1]:
+                values[sender], *paths = value((Step(sender, read_position, None), *end))
+                flags[sender] = paths
+        return _streamed(parts, reader, read_position, values, flags, doings)[0]
+    return parts.logits(sent(LOGITS, None, read_position, end)[0])
+
+
+def plain_under(
+    model: Any, embedded: Array, doings: Sequence[Doing], treated: bool = False
+) -> Values:
+    """Every value, stream at a mark and pattern of a plain run, and `logits` (T, d_vocab).
+
+    `treated`: whether it is the treated column's, for `move`.
+    """
+    parts, length = forward_of(model), len(embedded)
+    env, places = parts.env, range(len(embedded))
+    found: dict[Any, Array] = {}
+
+    def acted(node: PlaceNode, whole: Array) -> Array:
+        whole = whole.copy()
+        for doing in doings:
+            if doing.node == node:
+                for at in doing.at:
+                    match doing.verb:
+                        case "fix":
+                            whole[at] = doing.value[at]
+                        case "move":
+                            whole[at] = doing.pair[2 if treated else 0][at]
+                        case "scale":
+                            whole[at] = whole[at] * doing.factor
+                        case "add":
+                            whole[at] = whole[at] + doing.value[at]
+        return whole
+
+    # The stream is kept as a difference from the sum of writers, so that norms behind attention
+    # are the model's own.
+    moved = np.zeros_like(embedded)
+
+    def stream(receiver: PlaceNode) -> Array:
+        before = senders(receiver, env)
+        return (
+            np.stack([parts.stream(receiver, {s: found[s][at] for s in before}) for at in places])
+            + moved
+        )
+
+    def mark(layer: int) -> None:
+        nonlocal moved
+        plain = stream(LOGITS if layer == env.n_layers else ("a", layer, 0))
+        found["r", layer] = acted(("r", layer), plain)
+        moved = moved + found["r", layer] - plain
+
+    found[INPUT] = acted(INPUT, embedded)
+    for layer in range(env.n_layers):
+        mark(layer)
+        for head in range(env.n_heads):
+            node: PlaceNode = ("a", layer, head)
+            read = stream(node)
+            z, weights = [], np.zeros((length, length))
+            for at in places:
+                seen = list(parts.keys(node, at))
+                projected = {
+                    slot: np.stack([parts.project(node, slot, read[p], p) for p in which])
+                    for slot, which in (("q", [at]), ("k", seen), ("v", seen))
+                }
+                out, row = _attended(parts, node, at, seen, projected, doings)
+                weights[at, seen] = row
+                z.append(out)
+            found[node] = acted(node, np.stack(z))
+            found["p", layer, head] = weights
+        node = ("m", layer)
+        found[node] = acted(node, np.stack([parts.mlp(node, one) for one in stream(node)]))
+    mark(env.n_layers)
+    found[LOGITS] = np.stack([parts.logits(one) for one in found["r", env.n_layers]])
+    return found
