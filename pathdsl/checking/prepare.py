@@ -128,5 +128,5 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
         source=source,
         resolver=resolver,
         planner=Planner(resolver.shape, data.tasks, data.specs, limits),
-        warnings=tuple(data.warnings),
+        warnings=(*faults, *data.warnings),
     )

@@ -26,7 +26,7 @@ from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.loops import meant_nodes, mentioned
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import metrics_read, tasks_read
+from pathdsl.lang.serving import metrics_read, scores_meant, tasks_read, treated_by
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children, strip, walk
 from pathdsl.plan.taskdata import TaskData
@@ -136,10 +136,17 @@ def _written(
 
 
 def _with_other_values(program: Program, declarations: Iterable[Declaration]) -> set[str]:
-    """Names in the path sets of runs that name a treated value of their own."""
-    runs = [n for d in declarations for n in meant_nodes(program, d) if isinstance(n, ast.PathRun)]
-    other = [run for run in runs if any(o.keyword == "treated" for o in run.options)]
-    return {n.name for run in other for n in walk(run.paths) if isinstance(n, ast.Name)}
+    """Names in the path sets of runs and scores that name a treated value of their own."""
+    nodes = [n for d in declarations for n in meant_nodes(program, d)]
+    runs = [n for n in nodes if isinstance(n, ast.PathRun)]
+    other: list[ast.PathRun | ast.Score] = [*runs, *scores_meant(nodes).values()]
+    sets = [
+        paths
+        for one in other
+        if treated_by(one) is not None
+        for paths in ((one.paths,) if isinstance(one, ast.PathRun) else one.subjects)
+    ]
+    return {n.name for paths in sets for n in walk(paths) if isinstance(n, ast.Name)}
 
 
 def _measures_on(program: Program, declaration: Declaration, task: TaskData) -> bool:
@@ -150,7 +157,10 @@ def _measures_on(program: Program, declaration: Declaration, task: TaskData) -> 
 def written_sets(program: Program, declaration: Declaration) -> Iterator[Written]:
     """Path expressions written into the runs and scores of a let or claim, each once."""
     seen: set[Written] = set()
-    for node, loop in _in_loops(declaration):
+    nodes = list(_in_loops(declaration))
+    whole = scores_meant(node for node, _ in nodes)
+    for node, loop in nodes:
+        node = whole.get(id(node), node)
         if isinstance(node, ast.PathRun):
             subjects: tuple[ast.Node, ...] = (node.paths,)
         elif isinstance(node, ast.Score) and SCORES[node.name].of != "file":

@@ -22,7 +22,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.neurons import atom_mask, atom_text, atoms, intersect, mask_of, told_apart
 from pathdsl.graph.paths.pathset import NONE, Listed
 from pathdsl.graph.paths.product import MAX_STATES
-from pathdsl.graph.paths.units import components_of
+from pathdsl.graph.paths.units import components_of, heads_of
 from pathdsl.graph.resolve.blame import Blame
 from pathdsl.graph.resolve.instances import Instance, instances
 from pathdsl.graph.resolve.places import Bindings
@@ -32,6 +32,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.loops import Looped, mentioned, sides_of
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import resolve_options
+from pathdsl.lang.signatures.kinds import Kind
 from pathdsl.lang.signatures.measures import nodes_in
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children, strip, walk
@@ -72,6 +73,26 @@ def check_named(resolver: Resolver, name: str) -> list[Diagnostic]:
     checker = _Checker(resolver)
     checker.paths(resolver.program.paths[name].path, {})
     return checker.faults
+
+
+def _counts_nodes(score: ast.Score) -> bool:
+    """Whether a score compares sets by their nodes because nothing else was asked for."""
+    over = SCORES[score.name].parameter("over")
+    by_default = all(option.keyword != "over" for option in score.options)
+    return over is not None and over.kind is Kind.OVER and by_default
+
+
+def _by_head(labels: Iterable[str]) -> dict[str, set[str]]:
+    """The units of each head, such as `a1.h2@S1` and `a1.h2@END`."""
+    found: dict[str, set[str]] = {}
+    for label in labels:
+        for head in heads_of([label]):
+            found.setdefault(head, set()).add(label)
+    return found
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 class _Checker:
@@ -169,6 +190,8 @@ class _Checker:
                         yield subject
                         yield from self.scoped(subject, options)
                 yield from self.options(options)
+                if _counts_nodes(node):
+                    yield node
             case ast.AttentionArgs(head=head):
                 yield head
             case ast.Call() if any(nodes_in(node)):
@@ -206,7 +229,10 @@ class _Checker:
         if isinstance(part, ast.Argument):
             self.attempt(lambda: self.resolver.path_set(part.value, bindings))  # type: ignore[arg-type]
         elif isinstance(part, ast.Score):
-            self.ranked(part)
+            if SCORES[part.name].of == "file":
+                self.ranked(part)
+            else:
+                self.attempt(lambda: self.shared(part, bindings))
         elif isinstance(part, ast.Chain | ast.Choice | ast.Group | ast.CompleteSet):
             self.paths(part, bindings)
         elif isinstance(part, ast.Name) and part.name not in bindings:
@@ -229,6 +255,34 @@ class _Checker:
                 read = partial(self.resolver.ranking, subject, signed=signed)
                 self.attempt(lambda: warnings.extend(tie_warnings(read(), subject)))  # noqa: B023
                 self.faults += [one for one in warnings if one not in self.faults]
+
+    def shared(self, score: ast.Score, bindings: Bindings) -> None:
+        """Warn where what two sets share hangs on the positions of the same heads."""
+        sets = [self.resolver.units(p, bindings) for p in score.subjects]  # type: ignore[arg-type]
+        placed = [frozenset(unit.label for unit in units) for units in sets]
+        if not all(placed):
+            return  # nodes on a path are counted, which have no positions
+        places = [_by_head(labels) for labels in placed]
+        both = sorted(places[0].keys() & places[1].keys())
+        apart = [head for head in both if places[0][head] != places[1][head]]
+        if not apart:
+            return
+        one, other = (places[i][apart[0]] for i in (0, 1))
+        first = min(one - other or one)
+        second = min(other - one or other - {first})
+        alike = sum(len(places[0][head] & places[1][head]) for head in both)
+        self.add(
+            Diagnostic(
+                code="PD534",
+                message=f"`{first}` and `{second}` count as two nodes here, and as one head in "
+                "most published overlaps",
+                span=score.span,
+                label=f"{_many(len(both), 'head')} in both sets, {_many(alike, 'node')}",
+                help="`over: head` counts heads whatever their position, `over: node` says that "
+                "positions are meant",
+                severity=Severity.WARNING,
+            )
+        )
 
     def action(self, action: ast.Action) -> None:
         """What an action acts on; what is not executed is told where a run asks for it."""

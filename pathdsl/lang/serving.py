@@ -44,12 +44,14 @@ __all__ = [
     "metrics_read",
     "root_task",
     "score_inside",
+    "scores_meant",
     "serving",
     "tasks_read",
+    "treated_by",
 ]
 
 
-PASSED = ("metric", "task", "scope")
+PASSED = ("metric", "task", "scope", "treated")
 """Options of a score of a score that are those of the score inside."""
 
 
@@ -212,6 +214,24 @@ def score_inside(score: ast.Score) -> ast.Node | None:
     written = {option.keyword for option in inner.options}
     passed = (o for o in score.options if o.keyword in PASSED and o.keyword not in written)
     return replace(inner, options=(*inner.options, *passed))
+
+
+def scores_meant(nodes: Iterable[ast.Node]) -> dict[int, ast.Score]:
+    """Each score among nodes by the identity of its node, one inside another with the options that
+    it is passed."""
+    found: dict[int, ast.Score] = {}
+    for node in nodes:
+        if isinstance(node, ast.Score):
+            found.setdefault(id(node), node)
+            inner = score_inside(node) if SCORES[node.name].of == "score" else None
+            if isinstance(inner, ast.Score):
+                found[id(strip(node.subjects[0]))] = inner
+    return found
+
+
+def treated_by(node: ast.PathRun | ast.Score) -> ast.Node | None:
+    """The treated value that a run or a score names for itself; None where it is its task's."""
+    return next((o.value for o in node.options if o.keyword == "treated"), None)
 
 
 def form_of(score: ast.Score) -> Form:

@@ -24,10 +24,12 @@ from pathdsl.lang.loops import Looped, Values, combinations, shown, substituted,
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric, dissimilarity_of, form_of
 from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS
-from pathdsl.lang.signatures.kinds import UNITS, Unit
+from pathdsl.lang.signatures.kinds import UNITS, Unit, literal
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.members import OverRecord, over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
+from pathdsl.lang.signatures.scores import SCORES
+from pathdsl.lang.walk import strip
 
 __all__ = ["check_units", "unit_of"]
 
@@ -254,6 +256,29 @@ class _Inference:
         )
         return True
 
+    def _share_of_count(self, typed: Typed, whole: ast.Node) -> None:
+        """A fault for `size(P, in: edge) <= 10%`."""
+        seen: set[str] = set()
+        whole = strip(whole)
+        while isinstance(whole, ast.Name) and whole.name not in seen and (
+            let := self.program.lets.get(whole.name)
+        ):  # fmt: skip
+            seen.add(whole.name)
+            whole = strip(let.expression)
+        if typed.percent is None or not isinstance(whole, ast.Score):
+            return
+        if SCORES[whole.name].counts:
+            others = ", ".join(f"{o.keyword}: {literal(o.value)}" for o in whole.options)
+            self.faults.append(
+                fault(
+                    "PD403",
+                    "a percentage of a number of things",
+                    typed.percent.span,
+                    "a percentage of how many?",
+                    help=f"divide: `{whole.name}(P, {others}) / {whole.name}(full, {others})`",
+                )
+            )
+
     def _equal(self, left: ast.Node, a: Typed, right: ast.Node, b: Typed, does: str) -> Typed:
         """What two values that must have one unit are together."""
         level = self._level(left, a, right, b)
@@ -264,6 +289,7 @@ class _Inference:
             bare = b if a.unit is not None else a
             if unit is not None and self._percent(bare, unit):
                 return Typed(level=level, known=False)
+            self._share_of_count(bare, right if bare is a else left)
             percent = (a.percent or b.percent) if unit is None else None
             return Typed(unit=unit, level=level, percent=percent)
         if a.unit != b.unit:

@@ -128,13 +128,16 @@ class Context:
         )
         treats = self.treated_paths(run.which, paths, scope)
         made = replace(made, kind="treat", paths=treats, subject=subject)
-        treated = options.get("treated")
-        if isinstance(treated, ast.PlainRun):
-            return self._treated_run(made, treated, task)
-        return replace(made, treated=treated_spec(treated) if treated is not None else None)
+        return self.with_treated(made, options.get("treated"))
 
-    def _treated_run(self, run: RunSpec, treated: ast.PlainRun, task: str) -> RunSpec:
-        """`treat(P, treated: reference with NAME)`: the treated side stands under NAME as well."""
+    def with_treated(self, run: RunSpec, treated: ast.Node | None) -> RunSpec:
+        """The run with a treated value of its own, None for that of its task.
+
+        `treated: reference with NAME` puts the treated side under NAME as well.
+        """
+        if not isinstance(treated, ast.PlainRun):
+            return replace(run, treated=treated_spec(treated) if treated is not None else None)
+        task = run.task
         column = self.session.tasks[task].reference
         of_reference = treated.which == "reference"
         of_treated = (*run.blocks, *self.interventions.blocks(treated.blocks, task))

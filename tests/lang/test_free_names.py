@@ -44,7 +44,7 @@ def program(text: str):
 
 
 def test_the_names() -> None:
-    assert set(FREE) == {"dla", "norm", "cosine", "copy_score", "broken"}
+    assert set(FREE) == {"dla", "norm", "cosine", "copy_score", "broken", "size"}
     assert not any(map(is_reserved, FREE))
 
 

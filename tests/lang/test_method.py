@@ -15,8 +15,11 @@ from pathdsl.lang.rules.sample import CIRCUIT, HEAD, METRIC, MODEL, TASK
 from pathdsl.lang.signatures.calls import SCORES, Filled, resolve_options
 from pathdsl.lang.walk import walk
 
-CLAIM = "claim enough: faithfulness(mlp) >= 80% at 95% confidence\n"
-CONTROL = "claim control: faithfulness(random_like(mlp)) >= 80% at 95% confidence expect refuted\n"
+CLAIM = "claim enough: faithfulness(through(mlp)) >= 80% at 95% confidence\n"
+CONTROL = (
+    "claim control: faithfulness(random_like(through(mlp))) >= 80% at 95% confidence "
+    "expect refuted\n"
+)
 
 
 def warned(text: str) -> list[str]:
@@ -35,8 +38,8 @@ def test_a_careful_file_gives_no_warning() -> None:
     "control",
     [
         CONTROL,
-        "claim c: chance(faithfulness(mlp)) <= 5% at 95% confidence\n",
-        "path random = random_edges(like: mlp)\n"
+        "claim c: chance(faithfulness(through(mlp))) <= 5% at 95% confidence\n",
+        "path random = random_edges(like: through(mlp))\n"
         "let floor = faithfulness(random)\nclaim c: floor <= 50% at 95% confidence\n",
     ],
 )
@@ -227,7 +230,7 @@ def options(text: str) -> dict[str, object]:
 
 
 def test_options_get_their_defaults() -> None:
-    common = {"metric": None, "task": None, "scope": None}
+    common = {"metric": None, "task": None, "scope": None, "treated": None}
     unread = {"by": "absolute", "among": None, "answer": None}
     assert options("faithfulness(mlp)") == {**common, "as": "recovered", **unread}
     assert options("minimality(mlp)") == {

@@ -83,7 +83,7 @@ def test_every_code_of_the_static_checks_has_a_page_and_every_page_a_check() -> 
         for path in LANG.glob(f"{pattern}.py"):
             emitted |= set(re.findall(r'"(PD\d{3})"', path.read_text(encoding="utf-8")))
     package = LANG.parent  # warnings of the method that need rows or values
-    for room in ("engine", "checking", "score"):
+    for room in ("engine", "checking", "score", "graph"):
         for path in package.glob(f"{room}/**/*.py"):
             emitted |= set(re.findall(r'"(PD5\d\d)"', path.read_text(encoding="utf-8")))
     assert emitted == {code for code in pages() if OWN_PAGES.match(code)}

@@ -64,6 +64,7 @@ SWAY: dict[str, Any] = {
     "forms": (SHIFT, PART),
     "controls": "walks",
     "searches": "never",
+    "keeps": True,
     "order": Order(asks="below", less="narrower", more="wider"),
     "reserved": True,
 }

@@ -70,10 +70,15 @@ def _common(call: str, answer: str = "") -> Iterator[tuple[str, str, str]]:
     yield "scope", f"{call}, metric: LD{answer})", f"{call}, metric: LD, scope: part{answer})"
 
 
+def _treated(call: str) -> tuple[str, str, str]:
+    return "treated", f"{call}, metric: LD)", f"{call}, metric: LD, treated: zero)"
+
+
 def pairs() -> Iterator[Pair]:
     """Pairs that stand as lets in one file."""
     for form in SCORES["faithfulness"].forms:
-        for option, a, b in _common(f"faithfulness(main, as: {form.name}"):
+        call = f"faithfulness(main, as: {form.name}"
+        for option, a, b in (*_common(call), _treated(call)):
             yield Pair("faithfulness", option, a, b)
     calls = {
         "completeness": "completeness(main, knockouts: groups",
@@ -86,6 +91,8 @@ def pairs() -> Iterator[Pair]:
     for name, call in calls.items():
         for option, a, b in _common(call, ", answer: io" if SCORES[name].of == "run" else ""):
             yield Pair(name, option, a, b)
+        if SCORES[name].of != "run":
+            yield Pair(name, *_treated(call))
     for record, option, call, a, b in (
         ("faithfulness", "as", "faithfulness(main, metric: LD, {})", "as: ratio", "as: gap"),
         ("faithfulness", "by", "faithfulness(main, metric: LD, as: explained{})", "", ", by: kl"),
@@ -126,6 +133,7 @@ def pairs() -> Iterator[Pair]:
          "", ", scope: part"),
         ("overlap", "over", "overlap(main, part{})", "", ", over: edge"),
         ("overlap", "as", "overlap(main, within(movers){})", "", ", as: of_second"),
+        ("size", "in", "size(main, in: {})", "node", "edge"),
         ("chance", "metric", "chance(effect(part, metric: LD), among: 3{})", "", ", metric: PR"),
         ("chance", "among", "chance(effect(part, metric: LD), among: {})", "3", "5"),
         ("chance", "by", "chance(effect(part, metric: LD), among: 3{})", "", ", by: walks"),
@@ -341,8 +349,8 @@ def test_an_argument_of_a_generator(name: str) -> None:
 
 
 ELSEWHERE = {
-    ("cpr", "metric"), ("cpr", "task"), ("cpr", "scope"), ("cpr", "rank"),
-    ("cmd", "metric"), ("cmd", "task"), ("cmd", "scope"), ("cmd", "rank"),
+    ("cpr", "metric"), ("cpr", "task"), ("cpr", "scope"), ("cpr", "rank"), ("cpr", "treated"),
+    ("cmd", "metric"), ("cmd", "task"), ("cmd", "scope"), ("cmd", "rank"), ("cmd", "treated"),
     ("edges", "top"),  # tests/graph/test_circuit_files.py
     ("csv", "texts"), ("task", "tokens"),  # tests/engine/test_readings.py
     ("hf", "revision"), ("hf", "dtype"), ("folder", "dtype"),  # of the loader, as of `bundled`

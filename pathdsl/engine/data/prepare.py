@@ -14,7 +14,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang import ast
 from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import answer_columns, serving
+from pathdsl.lang.serving import answer_columns, serving, treated_by
 from pathdsl.lang.signatures.interventions import values_of
 from pathdsl.lang.signatures.measures import columns_in
 from pathdsl.lang.walk import walk
@@ -36,7 +36,7 @@ class Prepared:
 
 
 def run_treated_specs(program: Program) -> tuple[TreatedSpec, ...]:
-    """Treated values that runs and actions name for themselves, `treat(P, treated: zero)`."""
+    """Treated values that runs, scores and actions name, `treat(P, treated: zero)`."""
     found: dict[TreatedSpec, None] = {}
     blocks = program.interventions.values()
     for declaration in (*program.lets.values(), *program.claims, *blocks):
@@ -44,11 +44,11 @@ def run_treated_specs(program: Program) -> tuple[TreatedSpec, ...]:
             if isinstance(node, ast.Action):
                 for value in values_of(node, program.groups):
                     found[treated_spec(value)] = None
-            if not isinstance(node, ast.PathRun):
+            if not isinstance(node, ast.PathRun | ast.Score):
                 continue
-            for option in node.options:
-                if option.keyword == "treated" and not isinstance(option.value, ast.PlainRun):
-                    found[treated_spec(option.value)] = None
+            own = treated_by(node)
+            if own is not None and not isinstance(own, ast.PlainRun):
+                found[treated_spec(own)] = None
     return tuple(found)
 
 

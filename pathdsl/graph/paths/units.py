@@ -11,6 +11,7 @@ Source: docs/language.md, Units.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -29,12 +30,15 @@ from pathdsl.graph.paths.pathset import (
 )
 from pathdsl.graph.paths.sets import PathSets
 
+_HEAD = re.compile(r"a\d+\.h\d+")
+
 __all__ = [
     "EdgeUnit",
     "NodeUnit",
     "Unit",
     "components_of",
     "edge_units",
+    "heads_of",
     "named_nodes",
     "on_paths",
     "places_of",
@@ -106,6 +110,12 @@ class EdgeUnit:
 
 
 Unit = NodeUnit | EdgeUnit
+
+
+def heads_of(labels: Iterable[str]) -> frozenset[str]:
+    """The heads among the labels of units, each without its position."""
+    names = (label.partition("@")[0] for label in labels)
+    return frozenset(name for name in names if _HEAD.fullmatch(name))
 
 
 def relation_text(relation: Rel | None) -> str:

@@ -321,12 +321,14 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
         if kind:
             yield from unknown(scope, ast.Name(span=call.name_span, name=call.name), ("metric",))
         elif call.name in SCORES:
+            record = SCORES[call.name]
+            needed = "two runs" if record.of == "run" else "a path set and what to count"
             yield fault(
                 "PD113",
-                f"`{call.name}` needs two runs",
+                f"`{call.name}` needs {needed}",
                 call.span,
-                "not two runs",
-                help=f"`{SCORES[call.name].example}`",
+                f"not {needed}",
+                help=f"`{record.example}`",
             )
         elif call.name not in program.broken:
             yield fault(

@@ -17,6 +17,7 @@ from pathdsl.lang.serving import (
     named_option,
     score_inside,
     serving,
+    treated_by,
     wants_metric,
 )
 from pathdsl.lang.signatures.kinds import Signature
@@ -60,7 +61,7 @@ def check_score(scope: Scope, score: ast.Score) -> Faults:
             yield from _walked(score, subject)
         elif record.of == "run" and isinstance(subject, ast.PlainRun | ast.PathRun):
             yield from needs_treated(scope, subject, its_task)
-    if record.treats and its_task is not None:
+    if record.treats and its_task is not None and treated_by(score) is None:
         yield from _missing_treated(scope, score, its_task)
     yield from _units(scope, score)
     yield from _forms(score)
@@ -261,7 +262,7 @@ def needs_treated(
     """A fault where a run treats paths and neither it nor its task says with what."""
     if task is None or (isinstance(run, ast.PlainRun) and run.which == "reference"):
         return
-    if isinstance(run, ast.PathRun) and any(o.keyword == "treated" for o in run.options):
+    if isinstance(run, ast.PathRun) and treated_by(run) is not None:
         return
     yield from _missing_treated(scope, run, task)
 

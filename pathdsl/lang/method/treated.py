@@ -18,7 +18,9 @@ from pathdsl.lang.serving import (
     fields_of,
     generator,
     named_option,
+    scores_meant,
     task_arguments,
+    treated_by,
     wants_metric,
 )
 from pathdsl.lang.signatures.scores import SCORES
@@ -36,9 +38,10 @@ def _treated_values(program: Program) -> list[tuple[ast.TaskDecl | None, ast.Nod
     for task in program.tasks.values():
         found += [(task, field.value) for field in task.fields if field.name == "treated"]
     only = next(iter(program.tasks.values())) if len(program.tasks) == 1 else None
-    for run in all_of(program, ast.PathRun):
-        found += [(only, o.value) for o in run.options if o.keyword == "treated"]
-    return found
+    named: list[ast.PathRun | ast.Score] = [
+        *all_of(program, ast.PathRun), *all_of(program, ast.Score),
+    ]  # fmt: skip
+    return found + [(only, value) for one in named if (value := treated_by(one)) is not None]
 
 
 def check_treated(program: Program) -> Faults:
@@ -87,20 +90,19 @@ def _small_groups(program: Program, task: ast.TaskDecl, mean: ast.Call) -> Fault
 
 def check_grain(program: Program) -> Faults:
     """Sets of edges or inputs beside a treated value that no input has."""
-    values = [(task, value) for task, value in _treated_values(program) if _is_constant(value)]
-    if not values:
+    if not any(_is_constant(value) for _, value in _treated_values(program)):
         return
-    own = {task.name.name for task, value in values if task is not None and _of_task(task, value)}
-    every = {*program.tasks} <= own or len(own) < len(values)
-    found: list[ast.Node] = []
+    found: dict[ast.Node, ast.Node] = {}
     tasks = _tasks_of_runs(program)
-    holders: list[ast.PathRun | ast.Score] = [
-        *all_of(program, ast.PathRun), *all_of(program, ast.Score),
+    scores = scores_meant(all_of(program, ast.Score))
+    holders: list[tuple[int, ast.PathRun | ast.Score]] = [
+        *((id(run), run) for run in all_of(program, ast.PathRun)), *scores.items(),
     ]  # fmt: skip
-    for holder in holders:
+    for key, holder in holders:
         if isinstance(holder, ast.Score) and SCORES[holder.name].gives == "count":
             continue
-        if not every and tasks.get(id(holder), next(iter(own))) not in own:
+        value = treated_by(holder) or _of_task(program, tasks.get(key))
+        if value is None or not _is_constant(value):
             continue
         subjects = (holder.paths,) if isinstance(holder, ast.PathRun) else holder.subjects
         for subject in subjects:
@@ -108,29 +110,33 @@ def check_grain(program: Program) -> Faults:
             if isinstance(inner, ast.PlainRun | ast.PathRun | ast.Score):
                 continue
             if any(_is_fine(node) for node in reach(program, inner)):
-                found.append(subject)
+                found.setdefault(subject, value)
     if found:
-        unique = list(dict.fromkeys(found))
+        first, *more = found
         yield warning(
             "PD509",
             "a path set finer than nodes, with a treated value that no input has",
-            unique[0].span,
+            first.span,
             "leaves out single edges or inputs",
             labels=[
-                (values[0][1].span, "a constant, not the activation of any input"),
-                *((other.span, "finer too") for other in unique[1:4]),
+                (found[first].span, "a constant, not the activation of any input"),
+                *((other.span, "finer too") for other in more[:3]),
             ],
             help="a paired column or `resample(COLUMN, by: FIELD)` is comparable across grains",
         )
 
 
+def _of_task(program: Program, name: str | None) -> ast.Node | None:
+    """The treated value of a task; where it is not clear which, a constant one of any task."""
+    named = program.tasks.get(name or "")
+    tasks = program.tasks.values() if named is None else (named,)
+    values = [f.value for task in tasks if (f := fields_of(program, task).get("treated"))]
+    return next((value for value in values if _is_constant(value)), None)
+
+
 def _is_constant(value: ast.Node) -> bool:
     kind = kind_of(value)
     return kind is not None and kind.constant
-
-
-def _of_task(task: ast.TaskDecl, value: ast.Node) -> bool:
-    return any(field.value is value for field in task.fields)
 
 
 def _tasks_of_runs(program: Program) -> dict[int, str]:

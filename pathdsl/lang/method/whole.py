@@ -17,6 +17,7 @@ from pathdsl.lang.loops import loops_of
 from pathdsl.lang.method.claims import check_claims, check_prompts
 from pathdsl.lang.method.controls import check_control
 from pathdsl.lang.method.metrics import check_averages, check_metrics
+from pathdsl.lang.method.readings import check_readings
 from pathdsl.lang.method.said import check_confidence, check_hypothesis
 from pathdsl.lang.method.treated import check_grain, check_treated
 from pathdsl.lang.program import Program
@@ -44,6 +45,7 @@ def check_method(program: Program) -> list[Diagnostic]:
         *check_averages(program),
         *check_treated(program),
         *check_grain(program),
+        *check_readings(program),
         *_windows(program),
     ]
 

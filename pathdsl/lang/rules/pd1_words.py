@@ -50,8 +50,8 @@ WORD_PAGES: tuple[Page, ...] = (
         summary="An argument, a field or a unit is given twice.",
         why="Only one of the two could count.",
         repair="Leave one of them out.",
-        failing=sample("let gap = completeness(mlp, knockouts: random(100, count: 50))"),
-        passing=sample("let gap = completeness(mlp, knockouts: random(100))"),
+        failing=sample("let gap = completeness(through(mlp), knockouts: random(100, count: 50))"),
+        passing=sample("let gap = completeness(through(mlp), knockouts: random(100))"),
     ),
     Page(
         code="PD115",

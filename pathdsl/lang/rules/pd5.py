@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pathdsl.lang.rules.page import Example, Page
+from pathdsl.lang.rules.pd5_readings import READING_PAGES
 from pathdsl.lang.rules.pd5_vacuous import VACUOUS_PAGES
 from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, TASK, sample, whole
 
@@ -73,7 +74,7 @@ task ioi {{
   positions = [IO, S1, S2]
 }}
 """
-    let = "let kept = mean(LD(keep(a3)))"
+    let = "let kept = mean(LD(keep(through(a3))))"
     return replace(whole(CIRCUIT, MODEL, task, METRIC, let), command="check")
 
 
@@ -269,7 +270,7 @@ PAGES: tuple[Page, ...] = (
             TASK.replace("prompt_abc\n", "prompt_abc\n  average   = mean_of_ratios\n"),
             METRIC,
         ),
-        passing=sample("let kept = mean(LD(keep(a3))) / mean(LD(reference))"),
+        passing=sample("let kept = mean(LD(keep(through(a3)))) / mean(LD(reference))"),
     ),
     Page(
         code="PD516",
@@ -434,4 +435,5 @@ PAGES: tuple[Page, ...] = (
         failing=_chosen("claim c: effect(full, task: known, metric: LD) < 0"),
         passing=_chosen("claim c: effect(full, task: facts, metric: LD) < 0"),
     ),
+    *READING_PAGES,
 )

@@ -58,7 +58,7 @@ class Kind(StrEnum):
     PATHS = "a path set"
     NODES = "a set of nodes"
     UNITS = "a set of nodes or `edges { … }`"
-    OVER = "`node`, `edge`, a set of nodes or `edges { … }`"
+    OVER = "`node`, `head`, `edge`, a set of nodes or `edges { … }`"
     KNOCKOUTS = "a choice of knockouts"
     GIVEN = "a map `{ node: knockouts }`"
     RUN = "a run"

@@ -112,9 +112,10 @@ class ScoreRecord(Signature):
     graph that no prompt changes, or a `p-value`. `forms`: the default first. `controls`: which
     random path sets `chance` may compare it with: none, those with other `units`, `walks` as
     well, or a walk that extends P by an `edge`. `searches`: how often a greedy choice of knockouts
-    is run. `order`: what `breaking` knows of claims about it beyond that a wider path set says
-    less; None for no more. `reserved`: whether nothing else may have its name; a score that came
-    after version 0.1 leaves the name free, and is known by the runs that it is called with.
+    is run. `keeps`: whether a set is kept as a circuit is, and all else treated. `order`: what
+    `breaking` knows of claims about it beyond that a wider path set says less; None for no more.
+    `reserved`: whether nothing else may have its name; a score that came after version 0.1 leaves
+    the name free, and is known by the runs or the option that it is called with.
     """
 
     parameters: tuple[Parameter, ...]
@@ -123,6 +124,7 @@ class ScoreRecord(Signature):
     forms: tuple[Form, ...]
     controls: Literal["none", "units", "walks", "edge"]
     searches: Literal["never", "once", "for each unit"]
+    keeps: bool
     order: Order | None
     reserved: bool
 
@@ -139,6 +141,14 @@ class ScoreRecord(Signature):
     def eased_by_width(self) -> bool:
         """Whether the set of all paths passes whatever the model does: it keeps what it is of."""
         return self.of == "paths" and self.order is not None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a number of things on the graph, of which a percentage means nothing.
+
+        A score that version 0.1 had is compared with any number, as it was.
+        """
+        return self.gives == "count" and self.forms[0].range is _not_below_0 and not self.reserved
 
     @property
     def treats(self) -> bool:
@@ -180,6 +190,8 @@ _COMMON = (
     Parameter(name="task", kind=Kind.TASK),
     Parameter(name="scope", kind=Kind.PATHS),
 )
+_TREATING = (*_COMMON, Parameter(name="treated", kind=Kind.TREATED))
+"""The options of scores that treat path sets themselves."""
 _P = first("P", Kind.PATHS)
 OVER = Parameter(name="over", kind=Kind.UNITS)
 RENAMED = Parameter(name="over", kind=Kind.NODES)
@@ -344,7 +356,7 @@ SCORES = table(
         name="faithfulness",
         parameters=(
             _P,
-            *_COMMON,
+            *_TREATING,
             _as(_FAITHFUL),
             word("by", tuple(DISSIMILARITIES), "absolute"),
             word("among", ("wrong", "right")),
@@ -356,6 +368,7 @@ SCORES = table(
         forms=_FAITHFUL,
         controls="walks",
         searches="never",
+        keeps=True,
         order=Order(asks="above", less="wider", more="narrower"),
         reserved=True,
     ),
@@ -363,7 +376,7 @@ SCORES = table(
         name="completeness",
         parameters=(
             _P,
-            *_COMMON,
+            *_TREATING,
             Parameter(
                 name="knockouts",
                 kind=Kind.KNOCKOUTS,
@@ -380,6 +393,7 @@ SCORES = table(
         forms=_COMPLETE,
         controls="units",
         searches="once",
+        keeps=True,
         # The worst of fewer knockouts is no worse.
         order=Order(asks="below", less="fewer", more="more"),
         reserved=True,
@@ -388,7 +402,7 @@ SCORES = table(
         name="minimality",
         parameters=(
             _P,
-            *_COMMON,
+            *_TREATING,
             word("per", ("node", "edge", "group"), "node"),
             Parameter(name="knockouts", kind=Kind.KNOCKOUTS, choices=("groups", "greedy")),
             Parameter(name="given", kind=Kind.GIVEN),
@@ -402,18 +416,20 @@ SCORES = table(
         forms=_MINIMAL,
         controls="edge",
         searches="for each unit",
+        keeps=True,
         order=None,
         reserved=True,
     ),
     ScoreRecord(
         name="effect",
-        parameters=(_P, *_COMMON, _as(_EFFECT)),
+        parameters=(_P, *_TREATING, _as(_EFFECT)),
         example="effect(P)",
         of="paths",
         gives="estimate",
         forms=_EFFECT,
         controls="walks",
         searches="never",
+        keeps=False,
         order=None,
         reserved=True,
     ),
@@ -430,6 +446,7 @@ SCORES = table(
         forms=(_counted("", _share_of),),
         controls="none",
         searches="never",
+        keeps=False,
         order=None,
         reserved=True,
     ),
@@ -447,6 +464,7 @@ SCORES = table(
         forms=(_counted("", _share_of),),
         controls="none",
         searches="never",
+        keeps=False,
         order=None,
         reserved=False,
     ),
@@ -455,7 +473,9 @@ SCORES = table(
         parameters=(
             _P,
             first("Q", Kind.PATHS),
-            Parameter(name="over", kind=Kind.OVER, default="node", choices=("node", "edge")),
+            Parameter(
+                name="over", kind=Kind.OVER, default="node", choices=("node", "head", "edge")
+            ),
             _as(_OVERLAP),
         ),
         example="overlap(P, Q, over: node, as: united)",
@@ -464,19 +484,21 @@ SCORES = table(
         forms=_OVERLAP,
         controls="none",
         searches="never",
+        keeps=False,
         order=None,
         reserved=True,
     ),
     *(
         ScoreRecord(
             name=name,
-            parameters=(_P, *_COMMON, word("rank", ("signed", "absolute"), REQUIRED)),
+            parameters=(_P, *_TREATING, word("rank", ("signed", "absolute"), REQUIRED)),
             example=f'{name}(edges("scores.json"), rank: {rank})',
             of="file",
             gives="estimate",
             forms=(_share("", better, "difference", spans, MEASURED),),
             controls="none",
             searches="never",
+            keeps=False,
             order=None,
             reserved=True,
         )
@@ -491,18 +513,33 @@ SCORES = table(
         forms=(_counted("", _not_below_0),),
         controls="none",
         searches="never",
+        keeps=False,
         order=None,
         reserved=True,
     ),
     ScoreRecord(
+        name="size",
+        parameters=(_P, word("in", ("node", "edge"), REQUIRED)),
+        example="size(P, in: edge)",
+        of="paths",
+        gives="count",
+        forms=(_counted("", _not_below_0),),
+        controls="none",
+        searches="never",
+        keeps=False,
+        order=None,
+        reserved=False,
+    ),
+    ScoreRecord(
         name="chance",
-        parameters=(first("SCORE", Kind.EXPRESSION), *_COMMON, *DRAWN, SEED, RENAMED),
+        parameters=(first("SCORE", Kind.EXPRESSION), *_TREATING, *DRAWN, SEED, RENAMED),
         example="chance(faithfulness(P), among: 100, seed: 0)",
         of="score",
         gives="p-value",
         forms=(_counted("", _chance),),
         controls="none",
         searches="never",
+        keeps=False,
         order=None,
         reserved=True,
     ),

@@ -103,6 +103,14 @@ class StatementBuilder(Builder):
                 options=tuple(a for a in arguments if a.value not in runs),
                 name_span=self._span(c[0]), span=self._over(c),
             )  # fmt: skip
+        needed = _OF_PATHS.get(str(c[0]))
+        if needed is not None and any(a.keyword == needed for a in arguments):
+            subjects = [self._paths(a.value) for a in arguments if not a.keyword]
+            return ast.Score(
+                name=str(c[0]), subjects=tuple(subjects),
+                options=tuple(a for a in arguments if a.keyword),
+                name_span=self._span(c[0]), span=self._over(c),
+            )  # fmt: skip
         if not takes_nodes(str(c[0])):
             arguments = tuple(map(self._no_node, arguments))
         for before, after in itertools.pairwise(arguments):
@@ -116,9 +124,40 @@ class StatementBuilder(Builder):
             name_span=self._span(c[0]), span=self._over(c),
         )  # fmt: skip
 
+    def _paths(self, value: ast.Node) -> ast.PathExpr:
+        """A path set where the grammar, which does not know what is called, read a number."""
+        match value:
+            case ast.Bracket(inner=inner):
+                return ast.Group(inner=self._paths(inner), span=value.span)
+            case ast.Name(name="full", at=None):
+                return ast.Full(span=value.span)
+            case ast.Name(name="none", at=None):
+                return ast.NonePath(span=value.span)
+            case ast.Name() | ast.Through() | ast.Within() | ast.Edges() | ast.EdgesFile():
+                return value
+            case _ if isinstance(value, _NODES):
+                return value
+            case _:
+                self._fault(
+                    "PD021",
+                    "a number stands here, and a path set is wanted",
+                    value,
+                    help="give the path set a name: `path P = …`",
+                )
+                return ast.NonePath(span=value.span)
+
     def _no_node(self, argument: ast.Argument) -> ast.Argument:
         """An argument of what takes no nodes: `a1` and `input` may be columns there."""
         value = argument.value
+        if not argument.keyword and isinstance(value, _SETS):
+            word = self.text[value.span.start : value.span.end].split("(")[0].split("{")[0].strip()
+            self._fault(
+                "PD021",
+                f"`{word}` is {_NOT_CALLED[word]}, and a number is wanted here",
+                value,
+                help="read a run with a metric: `LD(treat(P))`",
+            )
+            return argument
         if argument.keyword or not isinstance(value, _NODES):
             return argument
         written = self.text[value.span.start : value.span.end]
@@ -382,6 +421,15 @@ _OF_TWO_RUNS = frozenset(
     name for name, score in SCORES.items() if score.of == "run" and not score.reserved
 )
 """Scores whose names are free: a metric is of one run, so two runs tell them apart."""
+
+_OF_PATHS = {
+    name: next(p.name for p in score.parameters if p.required and not p.by_place)
+    for name, score in SCORES.items()
+    if score.of == "paths" and not score.reserved
+}
+"""Scores of path sets whose names are free, with the option that tells them from a metric."""
+
+_SETS = (ast.Through, ast.Within, ast.Edges, ast.EdgesFile)
 
 _NODES = (
     ast.HeadRef, ast.KvRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.NodeSet,

@@ -336,6 +336,51 @@ def _ranging(stop: Stop) -> Diagnostic | None:
     )
 
 
+def _between(stop: Stop) -> Diagnostic | None:
+    """`0.2 < x < 0.8`: a claim compares once."""
+    if stop.keyword != "claim" or stop.found not in ("<", "<=", ">", ">="):
+        return None
+    before = stop.text[stop.start : stop.at]
+    if "$END" not in stop.accepted or open_brackets(stop.text, stop.start, stop.at):
+        return None
+    if not re.search(r"[<>]=?(?!.*->)", before.partition(":")[2]):
+        return None
+    return stop.fault(
+        "PD001",
+        "a claim compares two sides, and this is a third",
+        label="compares again",
+        help="two claims, `0.2 < x` and `x < 0.8`, or one around the middle: `x ~= 0.5 within 0.3`",
+    )
+
+
+def _order_of_metric(stop: Stop) -> Diagnostic | None:
+    """`metric X @S2 on TASK`: the task stands before the position."""
+    task = re.compile(r"on\s+(\w+)").match(stop.text, stop.at)
+    given = re.match(r"metric\s+(\w+)\s*(@.*?)\s*\Z", stop.text[stop.start : stop.at], re.DOTALL)
+    if stop.keyword != "metric" or not task or not given:
+        return None
+    return stop.fault(
+        "PD001",
+        "the task of a metric stands before its position",
+        label="behind the position",
+        help=f"`metric {given[1]} on {task[1]} {given[2]} = …`",
+    )
+
+
+def _choice_in_section(stop: Stop) -> Diagnostic | None:
+    """`(-> mlp | -[v]-> attn)*`: a repeated section has steps one behind the other, no choice."""
+    inside = open_brackets(stop.text, stop.start, stop.at)
+    if stop.found != "|" or not inside or not _opens_section(stop.text, inside[-1][1]):
+        return None
+    return stop.fault(
+        "PD020",
+        "a repeated section has no choice of steps",
+        label="no choice here",
+        help="`(-> {mlp, attn})*` goes through either, and what shall not be used is taken away: "
+        "`P - (input ~[q,k]~> attn ~> logits)`",
+    )
+
+
 def _wrong_world(stop: Stop) -> Diagnostic | None:
     """A path or a node where a number is wanted."""
     word, start = stop.word
@@ -383,7 +428,10 @@ _SLIPS: tuple[Callable[[Stop], Diagnostic | None], ...] = (
     _colon,
     _statement_inside,
     _semicolon,
+    _choice_in_section,
     _section,
+    _between,
+    _order_of_metric,
     _arrow_in_number,
     _bracket,
     _ranging,

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import columns_of, fields_of, form_of, named_option
+from pathdsl.lang.serving import (
+    columns_of,
+    fields_of,
+    form_of,
+    named_option,
+    scores_meant,
+    treated_by,
+)
 from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.signatures.treated import TREATED_KINDS, kind_of, written
@@ -59,7 +66,7 @@ class Treated:
             read = tasks_of(program, claim)
             if read and not read & names:
                 found[claim.name.name] = "its task has that value, or not the prompts for it"
-            elif not any(_treats(node) for node in below(program, claim)):
+            elif not any(map(_treats, _meant(below(program, claim)))):
                 found[claim.name.name] = "no run of it carries the task's treated value"
         return found
 
@@ -73,12 +80,27 @@ class Treated:
         return [t for t in tasks if value in _candidates(program, t)] or tasks
 
 
+def _meant(nodes: Iterable[ast.Node]) -> list[ast.Node]:
+    """Nodes, with scores inside scores as they are meant."""
+    found = list(nodes)
+    meant = scores_meant(found)
+    return [meant.get(id(node), node) for node in found]
+
+
 def _treats(node: ast.Node) -> bool:
-    if isinstance(node, ast.PathRun):
-        return all(option.keyword != "treated" for option in node.options)
+    """Whether a run or a score treats paths with the value of its task."""
     if isinstance(node, ast.PlainRun):
         return node.which == "treated"
-    return isinstance(node, ast.Score) and SCORES[node.name].treats
+    if isinstance(node, ast.Score) and not SCORES[node.name].treats:
+        return False
+    return isinstance(node, ast.PathRun | ast.Score) and treated_by(node) is None
+
+
+def _is_treated(node: ast.Node) -> bool:
+    """Whether a run or a score treats paths, with whatever value."""
+    if isinstance(node, ast.Score):
+        return SCORES[node.name].treats
+    return isinstance(node, ast.PathRun) or _treats(node)
 
 
 def _candidates(program: Program, task: ast.TaskDecl) -> list[str]:
@@ -150,9 +172,7 @@ class Word:
                 quotients = (form_of(s).divides_by != "nothing" for s in scores_of(program, claim))
                 if not written and not any(quotients):
                     found[claim.name.name] = "it has no score that is a quotient, nor one of means"
-            elif not any(
-                _treats(node) or isinstance(node, ast.PathRun) for node in below(program, claim)
-            ):
+            elif not any(map(_is_treated, below(program, claim))):
                 found[claim.name.name] = "no run of it is treated"
         return found
 

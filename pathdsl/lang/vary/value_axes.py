@@ -199,7 +199,7 @@ def _score(program: Program, score: ast.Score) -> str:
     name = choose_metric(program, score).name
     asked = named_option(score.options, "task")
     task = _options(program, score.options, "task")
-    scope = _options(program, score.options, "scope")
+    scope = _options(program, score.options, "scope", "treated")
     paths = text_of(program, score.subjects[0])
     runs = {
         "reference": "reference",

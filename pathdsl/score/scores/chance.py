@@ -153,12 +153,8 @@ def _walked(score: ast.Score, seed: int) -> ast.Score:
 
 def _goodness(score: ast.Score, values: np.ndarray) -> np.ndarray:
     """The values in the direction in which a path set does better than its controls."""
-    match form_of(score).better:
-        case "larger":
-            return values
-        case "smaller":
-            return -values
-        case "size":
-            return np.abs(values)
-        case "neither":
-            raise fault("PD423", f"`{score.name}` says not which of two path sets is better", score)
+    better = form_of(score).better
+    if better == "neither":
+        raise fault("PD423", f"`{score.name}` says not which of two path sets is better", score)
+    ordered = {"larger": values, "smaller": -values, "size": np.abs(values)}
+    return ordered[better]

@@ -12,8 +12,10 @@ their own. The others:
 - `overlap(P, Q)`: units in both by units in either (`united`, Jaccard), in the first, in the second
   or in the smaller (the overlap coefficient); Merullo et al. 2023 (arXiv:2310.08744) leave the
   denominator of their 78 % unstated, so it is always named here. `node` counts the units of P and Q
-  (every node on a path where one of them names none), `edge` the edges on a path.
+  (every node on a path where one of them names none), `head` the heads among them whatever their
+  position, `edge` the edges on a path.
 - `paths(P)`: the number of (node, slot) sequences.
+- `size(P, in: node | edge)`: how many nodes or edges lie on some path of P.
 
 A score that reads tokens (`kl`, `agreement`, `accuracy`, `broken`) reads them at END, or where the
 metric named by `metric:` reads.
@@ -27,6 +29,7 @@ from functools import partial
 from typing import TypeVar
 
 from pathdsl.graph.paths.pathset import PathSet
+from pathdsl.graph.paths.units import heads_of
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.plan.readout import Measure
@@ -162,10 +165,21 @@ def _paths(context: Context, score: ast.Score, bindings: Bindings) -> float:
     return float(context.resolver.count(paths))
 
 
+def _size(context: Context, score: ast.Score, bindings: Bindings) -> float:
+    resolver = context.resolver
+    paths = resolver.path_set(subject_of(score), bindings)
+    counted = {"node": resolver.node_set, "edge": resolver.edge_set}
+    return float(len(counted[resolve_options(score).word("in")](paths)))
+
+
 def _overlap(context: Context, score: ast.Score, bindings: Bindings) -> float:
     options = resolve_options(score)
     subjects = (subject_of(score, 0), subject_of(score, 1))
-    first, second = _compared(context, subjects, options["over"], bindings)
+    over = options["over"]
+    written = next((o.value for o in score.options if o.keyword == "over"), None)
+    if isinstance(written, ast.Name) and written.name in context.program.groups:
+        over = written  # what a file declares is meant
+    first, second = _compared(context, subjects, over, bindings)
     below = {
         "united": len(first | second),
         "of_first": len(first),
@@ -173,6 +187,10 @@ def _overlap(context: Context, score: ast.Score, bindings: Bindings) -> float:
         "of_smaller": min(len(first), len(second)),
     }[options.word("as")]
     return len(first & second) / below if below else float("nan")
+
+
+_KINDS = {"head": heads_of}
+"""What `over:` leaves of the units of two sets."""
 
 
 def _compared(
@@ -196,8 +214,9 @@ def _compared(
     nodes = over if isinstance(over, ast.Node) else None
     units = both(lambda p: frozenset(u.label for u in resolver.units(p, bindings, nodes)))
     if nodes is None and not all(units):
-        return resolver.node_set(first, second), resolver.node_set(second, first)
-    return units
+        units = resolver.node_set(first, second), resolver.node_set(second, first)
+    kind = _KINDS.get(over) if isinstance(over, str) else None
+    return units if kind is None else (kind(units[0]), kind(units[1]))
 
 
 LOWERED: dict[str, Lower] = {
@@ -211,6 +230,7 @@ LOWERED: dict[str, Lower] = {
     "cpr": measured(at_once(cpr)),
     "cmd": measured(at_once(cmd)),
     "paths": counted(_paths),
+    "size": counted(_size),
     "chance": partial(chance, lower=lower_score),
 }
 """How each score of `pathdsl.lang.signatures.scores` becomes a quantity."""

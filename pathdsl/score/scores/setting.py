@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 from pathdsl.graph.paths.pathset import PathSet
 from pathdsl.lang import ast
-from pathdsl.lang.serving import choose_metric, form_of, named_option, wants_metric
+from pathdsl.lang.serving import choose_metric, form_of, named_option, treated_by, wants_metric
 from pathdsl.lang.signatures.calls import Arguments, resolve_options
 from pathdsl.plan.runs import RunSpec, Subject
 from pathdsl.score.context import Context
@@ -56,6 +57,7 @@ class Setting:
     """One score and its surroundings.
 
     `title` is how its path set is written, `position` where a score that reads tokens reads them.
+    `treated` is the value that its runs treat with, None for that of the task.
     """
 
     context: Context
@@ -67,6 +69,7 @@ class Setting:
     mean_of_ratios: bool
     position: str
     title: str
+    treated: ast.Node | None
 
     # ---------------------------------------------------------------------------------------------
     # What is written
@@ -107,13 +110,22 @@ class Setting:
 
     def treat(self, paths: PathSet, label: str) -> RunSpec:
         """`treat(Q)` inside the scope, of a set that is not P."""
-        treated = self.context.treated_paths("treat", paths, self.scope)
-        return RunSpec(task=self.task, kind="treat", paths=treated, label=label)
+        return self._run("treat", paths, label)
 
     def keep(self, paths: PathSet, label: str) -> RunSpec:
         """`keep(Q)` inside the scope, of a set that is not P."""
-        treated = self.context.treated_paths("keep", paths, self.scope)
-        return RunSpec(task=self.task, kind="treat", paths=treated, label=label)
+        return self._run("keep", paths, label)
+
+    def _run(self, which: Literal["treat", "keep"], paths: PathSet, label: str) -> RunSpec:
+        if self.treated is not None:  # as a run that names its treated value is written
+            label = f"{label[:-1]}, treated: {self.context.text(self.treated, self.bindings)})"
+        run = RunSpec(
+            task=self.task,
+            kind="treat",
+            paths=self.context.treated_paths(which, paths, self.scope),
+            label=label,
+        )
+        return self.context.with_treated(run, self.treated)
 
     def empty(self) -> RunSpec:
         """`keep(none)`: the whole scope treated."""
@@ -227,6 +239,7 @@ def setting_of(context: Context, score: ast.Score, bindings: Bindings) -> Settin
         mean_of_ratios=context.mean_of_ratios(task),
         position=(metric.position if metric is not None and "metric" in given else "") or "END",
         title=_title(context, score, bindings),
+        treated=treated_by(score),
     )
 
 

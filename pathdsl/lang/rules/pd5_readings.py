@@ -1,0 +1,51 @@
+"""Pages of the family PD5 on what a reader of a report takes for something else."""
+
+from __future__ import annotations
+
+from pathdsl.lang.rules.page import Page
+from pathdsl.lang.rules.sample import sample
+
+__all__ = ["READING_PAGES"]
+
+_GROUP = "group movers = { a3.h1, a3.h2 }"
+_PLACED = (
+    "path first = through(a2.h0@S1, a3.h1@END)",
+    "path other = through(a2.h0@END, a3.h2@END)",
+)
+
+READING_PAGES: tuple[Page, ...] = (
+    Page(
+        code="PD533",
+        name="nodes-kept-as-a-circuit",
+        summary="A set of nodes is kept as if it were the circuit of these nodes.",
+        why="A set of nodes where a path set is wanted is all paths through one of them. "
+        "`keep(movers)` keeps every path that meets a mover, with all that lies before and behind "
+        "it, and leaves out the paths that go round all of them. The circuit of these nodes, as "
+        "papers mean it, is `within(movers)`: paths that meet nothing else. In one model the first "
+        "recovers 0.74 and the second 0.07. Runs that treat a set, and `effect`, are about paths "
+        "through it, and are not warned about.",
+        repair="Write `within(movers)` for the circuit, or `through(movers)` where all paths "
+        "through them are meant.",
+        failing=sample(_GROUP, "let kept = faithfulness(movers, metric: LD)"),
+        passing=sample(
+            _GROUP,
+            "let kept = faithfulness(within(movers), metric: LD)",
+            "let by_any = faithfulness(through(movers), metric: LD)",
+        ),
+    ),
+    Page(
+        code="PD534",
+        name="overlap-by-position",
+        summary="An overlap counts one head at two positions as two nodes.",
+        why="`overlap` compares units, and a head at S1 is another unit than the same head at END, "
+        "or everywhere. Most published overlaps are over heads whatever the position, so that the "
+        "two numbers are not comparable.",
+        repair="Write `over: head`, or `over: node` where positions are meant.",
+        failing=sample(*_PLACED, "let common = overlap(first, other)"),
+        passing=sample(
+            *_PLACED,
+            "let common = overlap(first, other, over: head)",
+            "let placed = overlap(first, other, over: node)",
+        ),
+    ),
+)

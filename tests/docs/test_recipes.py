@@ -1,0 +1,21 @@
+"""The recipes of docs/recipes.md come out as the page says, in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pathdsl
+from tests.docs.test_language import DOCS, blocks
+
+
+def test_recipes(tmp_path: Path) -> None:
+    head, *recipes = blocks(DOCS / "recipes.md")
+    path = tmp_path / "recipes.circuit"
+    path.write_text("\n".join([head.text, *(one.text for one in recipes)]), encoding="utf-8")
+    outcome = pathdsl.check(str(path)).outcome
+    assert outcome.exit_code == 0 and outcome.judgement is not None
+    assert [one.code for one in outcome.diagnostics] == []
+    found = {one.name: one.estimate for one in outcome.judgement.quantities}
+    assert found["by_looking"] == found["whole"] - found["held"]
+    assert found["interact"] > 0.5 and found["exchanged[r3]"] == 1
+    assert found["repaired[a3.h1@END]"] < 0
