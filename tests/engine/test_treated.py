@@ -25,6 +25,7 @@ from pathdsl.lang.program import load_program
 from pathdsl.lang.rules.page import Example
 from pathdsl.lang.rules.pd3_data import PAGES as DATA_PAGES
 from pathdsl.lang.rules.pd3_readings import PAGES as READING_PAGES
+from pathdsl.lang.rules.pd3_where import PAGES as WHERE_PAGES
 from pathdsl.lang.rules.pd6_models import MODEL_PAGES
 from pathdsl.plan.treated import TreatedSpec
 from tests.engine.data_cases import (
@@ -197,4 +198,6 @@ def test_every_code_has_a_page() -> None:
     emitted: set[str] = set()
     for path in (ROOT / "pathdsl" / "engine").rglob("*.py"):
         emitted |= set(re.findall(r'"(PD3[2-9]\d|PD6[01]\d|PD62[0-2])"', path.read_text()))
-    assert emitted == {page.code for page in (*PAGES, *MODEL_PAGES)}
+    elsewhere = {"PD362"}  # about claims, said by the check
+    told = {page.code for page in (*PAGES, *WHERE_PAGES, *MODEL_PAGES) if page.code >= "PD320"}
+    assert emitted == told - elsewhere
