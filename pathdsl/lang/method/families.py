@@ -177,10 +177,9 @@ class _Forms:
     def _run(self, term: Term, members: set[object]) -> str:
         """A run as a text without its paths; "" for a path set."""
         if term.kind == "paths run":
-            which, paths, under, *options = term.parts
+            which, paths, *rest = term.parts
             members.add(paths)
-            texts = [_text(one) for one in (under, *options) if one is not None]
-            return " ".join([f"{which}(…)", *filter(None, texts)])
+            return " ".join([f"{which}(…)", *filter(None, map(_text, rest))])
         if term.kind == "PlainRun":
             return _text(term)
         members.add(term)

@@ -298,11 +298,11 @@ class Quantities:
                 return self._drawn(self._term(given["like"], bound), None)
             case ast.Score():
                 return self._score(node, bound)
-            case ast.PathRun(which=which, paths=paths, options=options, under=under):
+            case ast.PathRun(which=which, paths=paths, options=options):
                 ordered = sorted(options, key=lambda option: option.keyword)
                 flat = [p for o in ordered for p in (o.keyword, self._term(o.value, bound))]
                 run = self._term(paths, bound)
-                return self._made("paths run", which, run, self._part(under, bound), *flat)
+                return self._made("paths run", which, run, self._term(node.blocks, bound), *flat)
             case ast.Call() if node.name in self.program.metrics:
                 task = named_option(node.arguments, "task")
                 runs = tuple(self._term(a.value, bound) for a in node.arguments if not a.keyword)
