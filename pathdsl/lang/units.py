@@ -13,7 +13,7 @@ Source: docs/language.md, `metric`, `let` and `claim`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
@@ -53,16 +53,24 @@ class Typed:
 OPEN = Typed(known=False)
 
 
-def unit_of(program: Program) -> dict[str, Unit]:
+def unit_of(program: Program) -> Mapping[str, Unit]:
     """The unit of every metric, let and claim by name; left out where a fault leaves it open."""
-    return _Inference(program).units()
+    return _inferred(program)[0]
 
 
 def check_units(program: Program) -> list[Diagnostic]:
     """Mixed and mis-declared units, values that are not averaged, comparisons of constants."""
-    inference = _Inference(program)
-    inference.units()
-    return list(dict.fromkeys(inference.faults))
+    return list(dict.fromkeys(_inferred(program)[1]))
+
+
+def _inferred(program: Program) -> tuple[dict[str, Unit], list[Diagnostic]]:
+    """The units and the faults of a program, inferred once."""
+
+    def make() -> tuple[dict[str, Unit], list[Diagnostic]]:
+        inference = _Inference(program)
+        return inference.units(), inference.faults
+
+    return program.once("units", make)
 
 
 class _Inference:
