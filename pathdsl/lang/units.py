@@ -20,7 +20,7 @@ from typing import Literal, cast
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import fault, suggestion
-from pathdsl.lang.loops import Looped, Values, combinations, shown, substituted, variants
+from pathdsl.lang.loops import Values, combinations, shown, substituted, variants
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric, dissimilarity_of, form_of
 from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS
@@ -132,9 +132,8 @@ class _Inference:
             self.lets[name] = replace(typed, level="quantity", percent=None)
         return self.lets[name]
 
-    def _one(self, declaration: Looped) -> Typed:
+    def _one(self, declaration: ast.LetDecl) -> Typed:
         """What a let is with these items of its lists in place."""
-        assert isinstance(declaration, ast.LetDecl)
         typed = self.infer(declaration.expression)
         if typed.known and typed.level == "prompt":
             self._not_averaged(declaration.expression)
@@ -169,8 +168,7 @@ class _Inference:
         found = [(values, self._compared(one)) for values, one in variants(self.program, claim)]
         return self._alike(found, claim.name)
 
-    def _compared(self, claim: Looped) -> Typed:
-        assert isinstance(claim, ast.ClaimDecl)
+    def _compared(self, claim: ast.ClaimDecl) -> Typed:
         left, right = self.infer(claim.left), self.infer(claim.right)
         for side, typed in ((claim.left, left), (claim.right, right)):
             if typed.known and typed.level == "prompt":
