@@ -59,5 +59,4 @@ def _indices(which: ast.Indices) -> str:
     if which.every:
         return "*"
     parts = [str(low) if low == high else f"{low}..{high}" for low, high in which.ranges]
-    single = len(which.ranges) == 1 and which.ranges[0][0] == which.ranges[0][1]
-    return parts[0] if single else "[" + ", ".join(parts) + "]"
+    return parts[0] if which.single else "[" + ", ".join(parts) + "]"

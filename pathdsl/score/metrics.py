@@ -268,10 +268,8 @@ class _Builder:
 
     def head(self, node: ast.NodeRef, record: MeasureRecord) -> tuple[int, int]:
         match node:
-            case ast.HeadRef(layer=layer, head=head):
-                ends = (*layer.ranges, *head.ranges)
-                if len(ends) == 2 and all(first == last for first, last in ends):
-                    return ends[0][0], ends[1][0]
+            case ast.HeadRef(layer=layer, head=head) if layer.single and head.single:
+                return layer.ranges[0][0], head.ranges[0][0]
             case ast.NodeSet(members=(only,), excluded=()):
                 return self.head(only, record)
             case ast.Name(name=name) if name in self.groups:

@@ -282,12 +282,8 @@ def is_one(program: Program, members: ast.Node) -> bool:
         case ast.Name(name=name) if name in program.groups:
             return is_one(program, program.groups[name].nodes)
         case ast.HeadRef(layer=layer, head=head):
-            return _is_one_index(layer) and _is_one_index(head)
+            return layer.single and head.single
         case ast.MlpRef(layer=layer) | ast.ResidRef(layer=layer):
-            return _is_one_index(layer)
+            return layer.single
         case _:
             return False
-
-
-def _is_one_index(indices: ast.Indices) -> bool:
-    return not indices.every and [a == b for a, b in indices.ranges] == [True]
