@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from pathdsl.lang import ast
 
-__all__ = ["bare_nodes", "node_text"]
+__all__ = ["bare_nodes", "node_text", "position_text"]
 
 
 def bare_nodes(ref: ast.NodeRef, groups: Mapping[str, ast.GroupDecl]) -> ast.NodeRef:
@@ -53,6 +53,15 @@ def node_text(ref: ast.NodeRef) -> str:
             left_out = [f"except {node_text(one)}" for one in excluded[:1]]
             parts = [*map(node_text, members), *left_out, *map(node_text, excluded[1:])]
             return "{" + ", ".join(parts) + "}"
+
+
+def position_text(position: ast.Position | None) -> str:
+    """`S1+1`, `[3]`; `END` for a place that is not written."""
+    if position is None:
+        return "END"
+    if not position.name:
+        return f"[{position.variable or position.index}]"
+    return f"{position.name}{position.offset:+d}" if position.offset else position.name
 
 
 def _indices(which: ast.Indices) -> str:
