@@ -260,7 +260,7 @@ class _Finder:
     def of(self, over: ast.OverMembers, bound: Bindings) -> Iterator[tuple[ast.Node, Bindings]]:
         """What a function over members takes of each, and what is bound in it."""
         for one in instances(self.program, self.resolver, over.loop, bound):
-            for part in (over.value, *([over.bound] if over.bound is not None else [])):
+            for part in over.sides:
                 yield one.of(part), one.bindings
 
     def _of_loop(self, name: str, loop: ast.Loop) -> dict[str, Instance]:

@@ -17,6 +17,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.norms import NORM_MODES
+from pathdsl.lang.spelling import position_text
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.written import written
 from pathdsl.score.statistics.alike import task_clusters
@@ -194,8 +195,5 @@ def _positions(program: Program) -> str:
     ):  # fmt: skip
         for node in meant_nodes(program, declaration):
             if isinstance(node, ast.Position):
-                if node.index is not None:
-                    names[f"[{node.index}]"] = None
-                else:
-                    names[f"{node.name}{node.offset:+d}" if node.offset else node.name] = None
+                names[position_text(node)] = None
     return ", ".join(names) or "all (no node is tied to one)"

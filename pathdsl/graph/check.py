@@ -163,7 +163,7 @@ class _Checker:
         """Check what a function over members takes, for every member."""
         members: list[Instance] = []
         if self.attempt(lambda: members.extend(self.members(over.loop, outer))):
-            self.each(members, (over.value, *([over.bound] if over.bound is not None else [])))
+            self.each(members, over.sides)
 
     def note(self, start: int, text: str) -> None:
         """Add a note to the faults from `start` on."""

@@ -47,6 +47,7 @@ __all__ = [
 
 Looped = ast.LetDecl | ast.ClaimDecl
 N = TypeVar("N", bound=ast.Node)
+L = TypeVar("L", bound=Looped)
 ALL_PAIRED = 256
 """Up to so many combinations of list items are looked at one by one; of more, every item once."""
 
@@ -168,13 +169,13 @@ def sides_of(declaration: Looped) -> tuple[ast.Expr, ...]:
     return (declaration.left, declaration.right, *within)
 
 
-def variants(program: Program, declaration: Looped) -> tuple[tuple[Values, Looped], ...]:
+def variants(program: Program, declaration: L) -> tuple[tuple[Values, L], ...]:
     """A let or claim with the items of its lists in the place of their variables."""
     loop = declaration.loop
     if loop is None or not any(is_listed(one.members) for one in loop.bindings):
         return (({}, declaration),)
 
-    def make() -> tuple[tuple[Values, Looped], ...]:
+    def make() -> tuple[tuple[Values, L], ...]:
         assert loop is not None
         rest = nodes_alone(loop)
         return tuple(
@@ -216,13 +217,12 @@ def meant(program: Program, node: ast.Node) -> Iterator[ast.Node]:
         yield one
         below = children(one)
         if isinstance(one, ast.OverMembers):
-            inner = [one.value, *([one.bound] if one.bound is not None else [])]
             below = [
                 one.loop,
                 *(
                     substituted(part, values)
                     for values in combinations(one.loop, program)
-                    for part in inner
+                    for part in one.sides
                 ),
             ]
         pending += reversed(below)

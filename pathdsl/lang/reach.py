@@ -12,7 +12,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.loops import Looped, meant, meant_nodes
 from pathdsl.lang.program import Declaration, Program
 
-__all__ = ["all_of", "gathered", "in_order", "reach"]
+__all__ = ["all_of", "gathered", "in_order", "named", "reach"]
 
 N = TypeVar("N", bound=ast.Node)
 H = TypeVar("H", bound=Hashable)
@@ -51,7 +51,7 @@ def gathered(
         return tuple(found)
 
     nodes = meant_nodes(program, node)
-    for name in in_order(lambda one: _named(program, one), _names(program, nodes), kept):
+    for name in in_order(lambda one: named(program, one), _names(program, nodes), kept):
         kept[name] = below(meant_nodes(program, _declared(program, name)))
     return below(nodes)
 
@@ -97,7 +97,8 @@ def _names(program: Program, nodes: Iterable[ast.Node]) -> list[str]:
     return list(dict.fromkeys(n for n in found if n in program.paths or n in program.lets))
 
 
-def _named(program: Program, name: str) -> list[str]:
+def named(program: Program, name: str) -> list[str]:
+    """The paths and lets that a path or let names, each once."""
     found: list[str] = program.once(
         ("named", name), lambda: _names(program, program.nodes(_declared(program, name)))
     )
@@ -109,7 +110,7 @@ def _is_circular(program: Program) -> bool:
     place = {
         name: at
         for at, name in enumerate(
-            in_order(lambda one: _named(program, one), [*program.paths, *program.lets])
+            in_order(lambda one: named(program, one), [*program.paths, *program.lets])
         )
     }
-    return any(place[other] >= at for name, at in place.items() for other in _named(program, name))
+    return any(place[other] >= at for name, at in place.items() for other in named(program, name))

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from pathdsl.lang import ast
 
-__all__ = ["bare_nodes", "node_text"]
+__all__ = ["bare_nodes", "node_text", "position_text"]
 
 
 def bare_nodes(ref: ast.NodeRef, groups: Mapping[str, ast.GroupDecl]) -> ast.NodeRef:
@@ -55,9 +55,17 @@ def node_text(ref: ast.NodeRef) -> str:
             return "{" + ", ".join(parts) + "}"
 
 
+def position_text(position: ast.Position | None) -> str:
+    """`S1+1`, `[3]`; `END` for a place that is not written."""
+    if position is None:
+        return "END"
+    if not position.name:
+        return f"[{position.variable or position.index}]"
+    return f"{position.name}{position.offset:+d}" if position.offset else position.name
+
+
 def _indices(which: ast.Indices) -> str:
     if which.every:
         return "*"
     parts = [str(low) if low == high else f"{low}..{high}" for low, high in which.ranges]
-    single = len(which.ranges) == 1 and which.ranges[0][0] == which.ranges[0][1]
-    return parts[0] if single else "[" + ", ".join(parts) + "]"
+    return parts[0] if which.single else "[" + ", ".join(parts) + "]"

@@ -96,11 +96,10 @@ def subjects(
                 if members is not None:
                     each = list(members.of(node, within))
                 else:
-                    parts = [node.value, *([node.bound] if node.bound is not None else [])]
                     each = [
                         (substituted(part, values), within)
                         for values in combinations(node.loop, program)
-                        for part in parts
+                        for part in node.sides
                     ]
                 asked = wants if relation is None else 0  # of how many, and not how well
                 pending += [(one, asked, inside, compared) for one, inside in reversed(each)]

@@ -13,14 +13,14 @@ Source: docs/language.md, `metric`, `let` and `claim`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import fault, suggestion
-from pathdsl.lang.loops import Looped, Values, combinations, shown, substituted, variants
+from pathdsl.lang.loops import Values, combinations, shown, substituted, variants
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric, dissimilarity_of, form_of
 from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS
@@ -53,16 +53,24 @@ class Typed:
 OPEN = Typed(known=False)
 
 
-def unit_of(program: Program) -> dict[str, Unit]:
+def unit_of(program: Program) -> Mapping[str, Unit]:
     """The unit of every metric, let and claim by name; left out where a fault leaves it open."""
-    return _Inference(program).units()
+    return _inferred(program)[0]
 
 
 def check_units(program: Program) -> list[Diagnostic]:
     """Mixed and mis-declared units, values that are not averaged, comparisons of constants."""
-    inference = _Inference(program)
-    inference.units()
-    return list(dict.fromkeys(inference.faults))
+    return list(dict.fromkeys(_inferred(program)[1]))
+
+
+def _inferred(program: Program) -> tuple[dict[str, Unit], list[Diagnostic]]:
+    """The units and the faults of a program, inferred once."""
+
+    def make() -> tuple[dict[str, Unit], list[Diagnostic]]:
+        inference = _Inference(program)
+        return inference.units(), inference.faults
+
+    return program.once("units", make)
 
 
 class _Inference:
@@ -124,9 +132,8 @@ class _Inference:
             self.lets[name] = replace(typed, level="quantity", percent=None)
         return self.lets[name]
 
-    def _one(self, declaration: Looped) -> Typed:
+    def _one(self, declaration: ast.LetDecl) -> Typed:
         """What a let is with these items of its lists in place."""
-        assert isinstance(declaration, ast.LetDecl)
         typed = self.infer(declaration.expression)
         if typed.known and typed.level == "prompt":
             self._not_averaged(declaration.expression)
@@ -161,8 +168,7 @@ class _Inference:
         found = [(values, self._compared(one)) for values, one in variants(self.program, claim)]
         return self._alike(found, claim.name)
 
-    def _compared(self, claim: Looped) -> Typed:
-        assert isinstance(claim, ast.ClaimDecl)
+    def _compared(self, claim: ast.ClaimDecl) -> Typed:
         left, right = self.infer(claim.left), self.infer(claim.right)
         for side, typed in ((claim.left, left), (claim.right, right)):
             if typed.known and typed.level == "prompt":

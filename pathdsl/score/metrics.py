@@ -26,11 +26,11 @@ import sympy
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import resolve_arguments
 from pathdsl.lang.signatures.measures import MEASURES, MeasureRecord, nodes_in
-from pathdsl.lang.spelling import bare_nodes, node_text
+from pathdsl.lang.spelling import bare_nodes, node_text, position_text
 from pathdsl.plan.readout import Measure
 from pathdsl.score.faults import fault
 
-__all__ = ["Metric", "atom", "compile_metric", "exact", "position_text"]
+__all__ = ["Metric", "atom", "compile_metric", "exact"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,15 +137,6 @@ def exact(number: ast.Number) -> sympy.Rational:
     """The number as written, as a fraction: 0.1 is 1/10."""
     fraction = Fraction(repr(float(number.value)))
     return sympy.Rational(fraction.numerator, fraction.denominator)
-
-
-def position_text(position: ast.Position | None) -> str:
-    """`END`, `S1+1`, `[3]`: how a `Measure` names a position."""
-    if position is None:
-        return "END"
-    if not position.name:
-        return f"[{position.index}]"
-    return f"{position.name}{position.offset:+d}" if position.offset else position.name
 
 
 def compile_metric(
@@ -268,10 +259,8 @@ class _Builder:
 
     def head(self, node: ast.NodeRef, record: MeasureRecord) -> tuple[int, int]:
         match node:
-            case ast.HeadRef(layer=layer, head=head):
-                ends = (*layer.ranges, *head.ranges)
-                if len(ends) == 2 and all(first == last for first, last in ends):
-                    return ends[0][0], ends[1][0]
+            case ast.HeadRef(layer=layer, head=head) if layer.single and head.single:
+                return layer.ranges[0][0], head.ranges[0][0]
             case ast.NodeSet(members=(only,), excluded=()):
                 return self.head(only, record)
             case ast.Name(name=name) if name in self.groups:

@@ -166,6 +166,7 @@ def test_forms_are_formatted_once() -> None:
         ("let x = broken(reference, answer: io)", "PD113"),
         ("let x = broken(reference, treated)", "PD113"),
         ("let x = broken(reference, treated, answer: prompt)", "PD301"),
+        ("let x = broken(reference, treated, answer: reference)", "PD115"),
         ("metric x: nats = dla(a3.h1, io)", "PD402"),
         ("metric x = dla(a3.h1, io) + norm(a3.h1)", "PD401"),
         ("let x = mean(LD(a3.h1))", "PD021"),

@@ -210,6 +210,20 @@ def test_tasks_are_told_apart() -> None:
     assert told(claim, control.format("more"), head=two) is not None
 
 
+def test_the_example_of_a_control_quotes_claims_over_several_lines() -> None:
+    found = told("claim enough: faithfulness(  main,\n    metric:   LD) >= 85% at 95% confidence")
+    assert found is not None
+    assert "faithfulness(random_like(main, seed: 0), metric: LD) >= 85%" in found.help
+
+
+def test_all_interventions_of_a_run_are_told_apart() -> None:
+    blocks = "intervene a { scale a0.h2 = 0.5 }\nintervene b { scale a0.h3 = 0.5 }"
+    held = "claim enough: mean(LD(keep(main) with [a, b])) >= 1 at 95% confidence"
+    for under, counts in (("[a, b]", True), ("a", False), ("[a]", False), ("[b, a]", False)):
+        control = refuted(f"mean(LD(keep(drawn) with {under})) >= 1")
+        assert (told(blocks, held, control) is None) is counts, under
+
+
 def test_names_that_lead_to_themselves_are_survived() -> None:
     lines = ("let a = b", "let b = a", "claim c: a > 0 at 95% confidence")
     assert told(*lines) is None

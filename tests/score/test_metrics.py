@@ -71,6 +71,8 @@ def test_what_cannot_stand_in_a_metric():
         compile_metric(broken)
     with pytest.raises(LanguageError, match="PD430"):
         metric("attention(a9, END -> S2)")
+    with pytest.raises(LanguageError, match="PD430"):
+        metric("attention(a*.h[0,1], END -> S2)")
 
 
 def test_the_spelling_does_not_depend_on_hash_seeds():

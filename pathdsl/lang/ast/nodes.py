@@ -28,6 +28,11 @@ class Indices(Node):
     every: bool = False
     ranges: tuple[tuple[int, int], ...] = ()
 
+    @property
+    def single(self) -> bool:
+        """Whether it is one number as it is written."""
+        return not self.every and [low == high for low, high in self.ranges] == [True]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadRef(Node):

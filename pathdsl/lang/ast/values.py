@@ -146,6 +146,11 @@ class OverMembers(Node):
     relation: Literal["<", "<=", ">", ">=", "~="] | None = None
     bound: Expr | None = None
 
+    @property
+    def sides(self) -> tuple[Expr, ...]:
+        """What is taken of each member: a value, or both sides of a condition."""
+        return (self.value,) if self.bound is None else (self.value, self.bound)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unary(Node):

@@ -278,7 +278,7 @@ def _over(scope: Scope, call: ast.Call, record: OverRecord, over: ast.OverMember
     inner = replace(scope, inner=(*scope.inner, *filter(None, [nodes_alone(over.loop)])))
 
     def found(number: int) -> Faults:
-        for side in filter(None, (over.value, over.bound)):
+        for side in over.sides:
             yield from check_quantity(inner, substituted(side, each[number]))
 
     yield from of_each(found, each)

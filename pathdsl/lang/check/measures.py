@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, Scope, fault
 from pathdsl.lang.signatures.measures import MEASURES, nodes_in
+from pathdsl.lang.spelling import position_text
 
 __all__ = ["check_measured_nodes"]
-
-_END = "END"
 
 
 def check_measured_nodes(scope: Scope, call: ast.Call, at: ast.Position | None) -> Faults:
@@ -34,15 +33,15 @@ def check_measured_nodes(scope: Scope, call: ast.Call, at: ast.Position | None) 
                     help=f"`{record.example}`",
                 )
                 break
-            elsewhere = record.reads == "write" and position is not None
-            if elsewhere and _place(position) != _place(at):
+            read, stand = position_text(at), position_text(position)
+            if record.reads == "write" and position is not None and stand != read:
                 yield fault(
                     "PD121",
-                    f"`{call.name}` reads at `@{_place(at)}` what these nodes write, and they "
-                    f"stand at `@{_place(position)}`",
+                    f"`{call.name}` reads at `@{read}` what these nodes write, and they "
+                    f"stand at `@{stand}`",
                     ref.span,
-                    f"put at `@{_place(position)}`",
-                    help=f"read there, `{call.name}(…) @{_place(position)}`, or name the nodes "
+                    f"put at `@{stand}`",
+                    help=f"read there, `{call.name}(…) @{stand}`, or name the nodes "
                     "without a position",
                 )
                 break
@@ -75,14 +74,6 @@ def check_measured_nodes(scope: Scope, call: ast.Call, at: ast.Position | None) 
                 "another run",
                 help=f"`{record.example}`, or `treated`",
             )
-
-
-def _place(at: ast.Position | None) -> str:
-    if at is None:
-        return _END
-    if at.index is not None:
-        return f"[{at.index}]"
-    return f"{at.name}{at.offset:+d}" if at.offset else at.name
 
 
 def _members(

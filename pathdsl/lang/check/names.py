@@ -51,6 +51,7 @@ def is_reserved(name: str) -> str:
 
 def check_reserved(program: Program) -> Faults:
     """Declared names and loop variables that are words of the language, or that hide others."""
+    positions = {name for task in program.tasks.values() for name in known_positions(program, task)}
     for declaration in [*program.declarations(), *filter(None, [program.model])]:
         variables = _variables(program, declaration)
         for name in (declaration.name, *variables):
@@ -73,20 +74,21 @@ def check_reserved(program: Program) -> Faults:
                     labels=[(hidden.name.span, "declared here")],
                     help="rename the variable",
                 )
-        yield from _hiding(program, declaration)
+        yield from _hiding(program, declaration, positions)
 
 
 def _variables(program: Program, declaration: Declaration | ast.ModelDecl) -> list[ast.Name]:
     return [one.variable for loop in loops_of(program, declaration) for one in loop.bindings]
 
 
-def _hiding(program: Program, declaration: Declaration | ast.ModelDecl) -> Faults:
+def _hiding(
+    program: Program, declaration: Declaration | ast.ModelDecl, positions: set[str]
+) -> Faults:
     """Variables over lists that are called like a position, and variables inside one another."""
-    known = {name for task in program.tasks.values() for name in known_positions(program, task)}
     loops = loops_of(program, declaration)
     for loop in loops:
         for one in loop.bindings:
-            if is_listed(one.members) and one.variable.name in known:
+            if is_listed(one.members) and one.variable.name in positions:
                 yield fault(
                     "PD107",
                     f"the loop variable `{one.variable.name}` hides a position",

@@ -28,6 +28,7 @@ __all__ = [
     "fault",
     "listed",
     "source_text",
+    "span_text",
     "suggestion",
     "unknown",
     "warning",
@@ -173,7 +174,10 @@ def check_file_named(scope: Scope, written: str, span: Span) -> Faults:
 
 def source_text(program: Program, node: ast.Node) -> str:
     """The text that a node was written as, on one line."""
-    source = program.sources.get(node.span.path)
-    if source is None:
-        return ""
-    return " ".join(source.text[node.span.start : node.span.end].split())
+    return span_text(program, node.span)
+
+
+def span_text(program: Program, span: Span) -> str:
+    """The text of a place in a file of the program, on one line; "" without source."""
+    source = program.sources.get(span.path)
+    return " ".join(source.text[span.start : span.end].split()) if source is not None else ""

@@ -13,9 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import isclose
 
-from pathdsl.errors import Span
 from pathdsl.lang import ast
-from pathdsl.lang.check.scope import Faults, warning
+from pathdsl.lang.check.scope import Faults, source_text, span_text, warning
 from pathdsl.lang.method.estimates import is_estimated, is_test
 from pathdsl.lang.method.quantities import Said, Term, quantities_of
 from pathdsl.lang.program import Program
@@ -160,23 +159,19 @@ def _example(program: Program, claim: _Claim) -> str:
     one = scores[0] if len(scores) == 1 else None
     subject = one.subjects[0] if one is not None and one.subjects else None
     if isinstance(subject, ast.Name) and subject.name in program.paths and not written.loop:
-        text = _text(program, _compared(written))
-        at = subject.span.start - written.left.span.start
-        end = at + subject.span.end - subject.span.start
-        if text and 0 <= at < end <= len(text):
+        start, end = written.left.span.start, (written.within or written.right).span.end
+        at = subject.span
+        if start <= at.start and at.end <= end and (name := source_text(program, subject)):
+            before = span_text(program, replace(at, start=start, end=at.start))
+            behind = span_text(program, replace(at, start=at.end, end=end))
             return (
-                f"`claim control: {text[:at]}random_like({text[at:end]}, seed: 0){text[end:]} "
+                f"`claim control: {before}random_like({name}, seed: 0){behind} "
                 "at 95% confidence expect refuted`"
             )
     return (
         "`claim control: faithfulness(random_like(P, seed: 0)) >= 80% at 95% confidence "
         "expect refuted`"
     )
-
-
-def _compared(claim: ast.ClaimDecl) -> Span:
-    """Where the comparison of a claim stands."""
-    return replace(claim.left.span, end=(claim.within or claim.right).span.end)
 
 
 # -------------------------------------------------------------------------------------------------
@@ -281,7 +276,7 @@ def _elsewhere(program: Program, control: _Claim, held: list[_Claim]) -> str:
             return f"`{control.name}` draws `count:` edges, which may be fewer than its set has"
     drawn = next((n for n in reach(program, control.written) if _is_drawn(n)), None)
     inner = _inner(drawn)
-    name = _text(program, inner.span) if inner is not None else ""
+    name = source_text(program, inner) if inner is not None else ""
     if not name:
         return f"`{control.name}` measures what no supported claim measures"
     return f"`{control.name}` measures of a set like `{name}` what no claim measures of `{name}`"
@@ -331,9 +326,4 @@ def _number(program: Program, claim: _Claim) -> str:
         strip(s) for s in (within, claim.written.right, claim.written.left) if s is not None
     )
     number = next((s for s in sides if isinstance(s, ast.Number)), None)
-    return _text(program, number.span) if number is not None else f"{claim.said.number:g}"
-
-
-def _text(program: Program, span: Span) -> str:
-    source = program.sources.get(span.path)
-    return " ".join(source.text[span.start : span.end].split()) if source is not None else ""
+    return source_text(program, number) if number is not None else f"{claim.said.number:g}"

@@ -177,10 +177,9 @@ class _Forms:
     def _run(self, term: Term, members: set[object]) -> str:
         """A run as a text without its paths; "" for a path set."""
         if term.kind == "paths run":
-            which, paths, under, *options = term.parts
+            which, paths, *rest = term.parts
             members.add(paths)
-            texts = [_text(one) for one in (under, *options) if one is not None]
-            return " ".join([f"{which}(…)", *filter(None, texts)])
+            return " ".join([f"{which}(…)", *filter(None, map(_text, rest))])
         if term.kind == "PlainRun":
             return _text(term)
         members.add(term)
@@ -283,12 +282,8 @@ def is_one(program: Program, members: ast.Node) -> bool:
         case ast.Name(name=name) if name in program.groups:
             return is_one(program, program.groups[name].nodes)
         case ast.HeadRef(layer=layer, head=head):
-            return _is_one_index(layer) and _is_one_index(head)
+            return layer.single and head.single
         case ast.MlpRef(layer=layer) | ast.ResidRef(layer=layer):
-            return _is_one_index(layer)
+            return layer.single
         case _:
             return False
-
-
-def _is_one_index(indices: ast.Indices) -> bool:
-    return not indices.every and [a == b for a, b in indices.ranges] == [True]

@@ -21,7 +21,7 @@ from typing import Literal
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
-from pathdsl.lang.reach import in_order
+from pathdsl.lang.reach import in_order, named
 from pathdsl.lang.serving import (
     choose_metric,
     choose_task,
@@ -205,9 +205,7 @@ class Quantities:
     # ---------------------------------------------------------------------------------------------
 
     def _named(self, name: str) -> list[str]:
-        nodes = self.program.nodes(self.program.lets[name])
-        found = (n.name for n in nodes if isinstance(n, ast.Name))
-        return [one for one in dict.fromkeys(found) if one in self.program.lets and one != name]
+        return [one for one in named(self.program, name) if one in self.program.lets]
 
     def _let(self, name: str) -> _Sum:
         if name not in self._lets:
@@ -298,11 +296,11 @@ class Quantities:
                 return self._drawn(self._term(given["like"], bound), None)
             case ast.Score():
                 return self._score(node, bound)
-            case ast.PathRun(which=which, paths=paths, options=options, under=under):
+            case ast.PathRun(which=which, paths=paths, options=options):
                 ordered = sorted(options, key=lambda option: option.keyword)
                 flat = [p for o in ordered for p in (o.keyword, self._term(o.value, bound))]
                 run = self._term(paths, bound)
-                return self._made("paths run", which, run, self._part(under, bound), *flat)
+                return self._made("paths run", which, run, self._term(node.blocks, bound), *flat)
             case ast.Call() if node.name in self.program.metrics:
                 task = named_option(node.arguments, "task")
                 runs = tuple(self._term(a.value, bound) for a in node.arguments if not a.keyword)
@@ -339,9 +337,7 @@ class Quantities:
         return self._paths[name]
 
     def _inside(self, name: str) -> list[str]:
-        nodes = self.program.nodes(self.program.paths[name])
-        found = (n.name for n in nodes if isinstance(n, ast.Name))
-        return [one for one in dict.fromkeys(found) if one in self.program.paths and one != name]
+        return [one for one in named(self.program, name) if one in self.program.paths]
 
     def _drawn(self, imitated: Term, over: Term | None) -> Term:
         """A set drawn like another; which one the seed draws is left out."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pathdsl.lang import ast
-from pathdsl.lang.check.scope import Faults, warning
+from pathdsl.lang.check.scope import Faults, source_text, warning
 from pathdsl.lang.program import Program
 from pathdsl.lang.reach import all_of
 from pathdsl.lang.signatures.scores import SCORES
@@ -31,11 +31,11 @@ def check_readings(program: Program) -> Faults:
     if not found:
         return
     first = found[0]
-    text = _text(program, meant(program, first))
+    text = source_text(program, meant(program, first))
     yield warning(
         "PD533",
-        f"`{_text(program, first)}` here is `through({text})`, all paths through one of its nodes, "
-        "and not the circuit of these nodes",
+        f"`{source_text(program, first)}` here is `through({text})`, all paths through one of its "
+        "nodes, and not the circuit of these nodes",
         first.span,
         "a set of nodes, kept as if it were a circuit",
         labels=[(other.span, "the same here") for other in found[1 : 1 + _SHOWN]],
@@ -67,18 +67,8 @@ def _several(program: Program, paths: ast.Node) -> bool:
         case ast.Word(word=word):
             return word in _SETS
         case ast.HeadRef(layer=layer, head=head):
-            return _many(layer) or _many(head)
+            return not (layer.single and head.single)
         case ast.MlpRef(layer=layer):
-            return _many(layer)
+            return not layer.single
         case _:
             return False
-
-
-def _many(indices: ast.Indices) -> bool:
-    return indices.every or [low == high for low, high in indices.ranges] != [True]
-
-
-def _text(program: Program, node: ast.Node) -> str:
-    source = program.sources.get(node.span.path)
-    text = source.text[node.span.start : node.span.end] if source is not None else "SET"
-    return " ".join(text.split())

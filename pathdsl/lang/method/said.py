@@ -20,9 +20,7 @@ def check_hypothesis(program: Program) -> Faults:
     if name is None or name not in program.paths or not program.claims:
         return
     for claim in program.claims:
-        variants_of = [one for _, one in variants(program, claim)]
-        sets = (s for one in variants_of if isinstance(one, ast.ClaimDecl)
-                for s in subjects(program, one))  # fmt: skip
+        sets = (s for _, one in variants(program, claim) for s in subjects(program, one))
         if any(is_about(program, one, name) for one in sets):
             return
     assert program.circuit is not None

@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from pathdsl.lang.rules.page import Example, Page
+from pathdsl.lang.rules.sample import TOY
 
 __all__ = ["INTERVENTION_PAGES"]
 
-_HEAD = """circuit example "An example" {
-  language = 1
-}
-model toy = bundled("induction-2l")
-task copy {
-  data      = induction(take: 32, seed: 0)
-  reference = prompt
-  treated   = prompt_other
-  positions = [FIRST_A, FIRST_B]
-}
-metric LD: logits = logit(answer) - logit(wrong)
-"""
 _RUN = "let under_it: logits = mean(LD(reference with changed))"
 
 
 def _plan(*lines: str, files: dict[str, str] | None = None) -> Example:
-    return Example(text=_HEAD + "\n".join(lines) + "\n", command="plan", files=files or {})
+    return Example(text=TOY + "\n".join(lines) + "\n", command="plan", files=files or {})
 
 
 def _block(actions: str, run: str = _RUN) -> Example:

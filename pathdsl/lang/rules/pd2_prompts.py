@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from pathdsl.lang.rules.page import Example, Page
-
-_HEAD = """circuit example "An example" {
-  language = 1
-}
-model toy = bundled("induction-2l")
-task copy {
-  data      = induction(take: 32, seed: 0)
-  reference = prompt
-  treated   = prompt_other
-  positions = [FIRST_A, FIRST_B]
-}
-metric LD: logits = logit(answer) - logit(wrong)
-"""
+from pathdsl.lang.rules.sample import TOY
 
 
 def _plan(*lines: str) -> Example:
-    return Example(text=_HEAD + "\n".join(lines) + "\n", command="plan")
+    return Example(text=TOY + "\n".join(lines) + "\n", command="plan")
 
 
 def _check(*lines: str) -> Example:
-    return Example(text=_HEAD + "\n".join(lines) + "\n", command="check")
+    return Example(text=TOY + "\n".join(lines) + "\n", command="check")
 
 
 PROMPT_PAGES: tuple[Page, ...] = (

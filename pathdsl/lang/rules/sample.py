@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathdsl.lang.rules.page import Example
 
-__all__ = ["CIRCUIT", "HEAD", "METRIC", "MODEL", "TASK", "sample", "whole"]
+__all__ = ["CIRCUIT", "HEAD", "METRIC", "MODEL", "TASK", "TOY", "sample", "whole"]
 
 CIRCUIT = """circuit example "An example" {
   language = 1
@@ -24,6 +24,19 @@ METRIC = """
 metric LD: logits = logit(io) - logit(s)
 """
 HEAD = CIRCUIT + MODEL + TASK + METRIC
+TOY = """circuit example "An example" {
+  language = 1
+}
+model toy = bundled("induction-2l")
+task copy {
+  data      = induction(take: 32, seed: 0)
+  reference = prompt
+  treated   = prompt_other
+  positions = [FIRST_A, FIRST_B]
+}
+metric LD: logits = logit(answer) - logit(wrong)
+"""
+"""The beginning of examples that run, on the smallest model."""
 
 
 def sample(*lines: str, files: dict[str, str] | None = None) -> Example:

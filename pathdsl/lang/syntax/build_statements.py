@@ -83,35 +83,27 @@ class StatementBuilder(Builder):
         return ast.Argument(value=value, span=span)
 
     def call(self, c: Children) -> ast.Call | ast.Score:
-        arguments = self._options(c)
-        if str(c[0]) in _NOT_CALLED:
+        name, arguments = str(c[0]), self._options(c)
+        if name in _NOT_CALLED:
             # Where a number is wanted the grammar knows no runs and no paths: they are names there.
             self._fault(
                 "PD021",
-                f"`{c[0]}` is {_NOT_CALLED[str(c[0])]}, and a number is wanted here",
+                f"`{name}` is {_NOT_CALLED[name]}, and a number is wanted here",
                 c[0],
                 help="read a run with a metric: `LD(treat(P))`",
             )
         runs = [
-            a.value
-            for a in arguments
+            a for a in arguments
             if not a.keyword and isinstance(a.value, ast.PlainRun | ast.PathRun)
-        ]
-        if str(c[0]) in _OF_TWO_RUNS and len(runs) == 2 and one(c, ast.Position) is None:
-            return ast.Score(
-                name=str(c[0]), subjects=tuple(runs),
-                options=tuple(a for a in arguments if a.value not in runs),
-                name_span=self._span(c[0]), span=self._over(c),
-            )  # fmt: skip
-        needed = _OF_PATHS.get(str(c[0]))
+        ]  # fmt: skip
+        if name in _OF_TWO_RUNS and len(runs) == 2 and one(c, ast.Position) is None:
+            options = tuple(a for a in arguments if a not in runs)
+            return self._score(c, [a.value for a in runs], options)
+        needed = _OF_PATHS.get(name)
         if needed is not None and any(a.keyword == needed for a in arguments):
             subjects = [self._paths(a.value) for a in arguments if not a.keyword]
-            return ast.Score(
-                name=str(c[0]), subjects=tuple(subjects),
-                options=tuple(a for a in arguments if a.keyword),
-                name_span=self._span(c[0]), span=self._over(c),
-            )  # fmt: skip
-        if not takes_nodes(str(c[0])):
+            return self._score(c, subjects, tuple(a for a in arguments if a.keyword))
+        if not takes_nodes(name):
             arguments = tuple(map(self._no_node, arguments))
         for before, after in itertools.pairwise(arguments):
             if before.keyword and not after.keyword:
@@ -120,7 +112,7 @@ class StatementBuilder(Builder):
                     labels=((before.span, "this one has a name"),),
                 )  # fmt: skip
         return ast.Call(
-            name=str(c[0]), arguments=arguments, at=one(c, ast.Position),
+            name=name, arguments=arguments, at=one(c, ast.Position),
             name_span=self._span(c[0]), span=self._over(c),
         )  # fmt: skip
 
@@ -196,10 +188,15 @@ class StatementBuilder(Builder):
         )
 
     def score(self, c: Children) -> ast.Score:
-        options = self._options(c)
+        subjects = [n for n in nodes(c) if not isinstance(n, ast.Argument)]
+        return self._score(c, subjects, self._options(c))
+
+    def _score(
+        self, c: Children, subjects: list[Any], options: tuple[ast.Argument, ...]
+    ) -> ast.Score:
         return ast.Score(
-            name=str(c[0]), subjects=tuple(n for n in nodes(c) if not isinstance(n, ast.Argument)),
-            options=options, name_span=self._span(c[0]), span=self._over(c),
+            name=str(c[0]), subjects=tuple(subjects), options=options,
+            name_span=self._span(c[0]), span=self._over(c),
         )  # fmt: skip
 
     def subscript(self, c: Children) -> ast.Subscript:
