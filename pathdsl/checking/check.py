@@ -118,7 +118,11 @@ class _Check:
         from pathdsl.checking.chosen import check_chosen
         from pathdsl.checking.claimed import claimed_sets
         from pathdsl.checking.floor import at_floor
-        from pathdsl.checking.interventions import check_interventions, without_frozen
+        from pathdsl.checking.interventions import (
+            check_interventions,
+            used_blocks,
+            without_frozen,
+        )
         from pathdsl.checking.methodology import methodology
         from pathdsl.checking.norms import beside, other_modes
         from pathdsl.checking.presence import check_presence
@@ -139,8 +143,9 @@ class _Check:
                 return self._unproved(choice.proofs)
         resolver, planner, tasks = ready.resolver, ready.planner, ready.planner.tasks
         self.faults = [*self.faults, *ready.warnings, *check_presence(program, resolver, planner)]
-        if not errors_in(self.faults):
-            self.faults += check_interventions(program, resolver, planner, options.only)
+        if not errors_in(self.faults) and used_blocks(program):  # else it would be asked in vain
+            asked = ready.first_round(options.only).requests
+            self.faults += check_interventions(program, planner, asked)
         if errors_in(self.faults):
             return self.stopped(ExitCode.WRONG_INPUT)
         model = self._model(ready) if choice is None else choice.proofs.model
@@ -243,8 +248,9 @@ class _Check:
             session.measures(choosing_requests(self.program, conditions))
             model.meter.end()
             choice.sessions.append(session)
-            if unproved_runs := [p for of in session.proofs.values() for p in of if not p.holds]:
-                proofs.proved += [(conditions[0].of, proof) for proof in unproved_runs]
+            broken = [(task, p) for task, of in session.proofs.items() for p in of if not p.holds]
+            if broken:
+                proofs.proved += broken
                 return choice
             known = {**known, **hits_of(self.program, conditions, session)}
             ready = choice.ready = prepare(self.program, self.options, known)

@@ -19,7 +19,7 @@ from pathdsl.errors import DataError, Diagnostic
 from pathdsl.lang.check.scope import fault, listed, warning
 from pathdsl.lang.lint import sort_diagnostics
 from pathdsl.plan.runs import Request, RunSpec
-from pathdsl.score.metrics import compile_metric
+from pathdsl.score.metrics import Metric, compile_metric
 from pathdsl.score.requests import requests_of_claims
 
 if TYPE_CHECKING:
@@ -53,11 +53,14 @@ def choosing_requests(program: Program, conditions: list[Filter]) -> list[Reques
     """What has to be measured for conditions on runs."""
     return list(
         dict.fromkeys(
-            (_run(one), measure)
-            for one in conditions
-            for measure in compile_metric(program.metrics[one.field], program.groups).measures
+            (_run(one), measure) for one in conditions for measure in _metric(program, one).measures
         )
     )
+
+
+def _metric(program: Program, one: Filter) -> Metric:
+    """The metric of a condition on a run."""
+    return compile_metric(program.metrics[one.field], program.groups)
 
 
 def _run(one: Filter) -> RunSpec:
@@ -73,7 +76,7 @@ def hits_of(program: Program, conditions: list[Filter], session: EngineSession) 
     found: dict[tuple[str, str, str], Mapping[str, bool]] = {}
     faults: list[Diagnostic] = []
     for one in conditions:
-        metric = compile_metric(program.metrics[one.field], program.groups)
+        metric = _metric(program, one)
         values = metric.evaluate({m: session.value(_run(one), m) for m in metric.measures})
         ids = session.tasks[one.of].row_ids
         whole = values[0]
@@ -123,7 +126,7 @@ def check_chosen(ready: Ready, only: str | None) -> Iterator[Diagnostic]:
             places = {
                 (measure.column, measure.position): one
                 for one in filters
-                for measure in compile_metric(program.metrics[one.field], program.groups).measures
+                for measure in _metric(program, one).measures
             }
             again = next((p for _, m in own if (p := (m.column, m.position)) in places), None)
             if len(own) < len(read) or again is None:

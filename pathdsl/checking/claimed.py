@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathdsl.errors import Diagnostic, PathdslError, Severity
 from pathdsl.graph.paths.pathset import FULL, PathSet, intersection, minus
 from pathdsl.graph.resolve.instances import Index, Instance, instances
-from pathdsl.graph.resolve.places import Bindings
+from pathdsl.graph.resolve.places import Bindings, text_of
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
@@ -135,9 +135,7 @@ class _Finder:
     def add(self, subject: Subject, counted: bool) -> int:
         """The place of a path set."""
         expr, program = strip(subject.paths), self.program
-        labels = {name: member.label for name, member in subject.bound.items()}
-        listed = [name for name, m in subject.bound.items() if not (m.nodes or m.marks)]
-        name = written(program, expr, labels, listed)
+        name = text_of(program, expr, subject.bound)
         if name not in self._places:
             definition = ""
             if isinstance(expr, ast.Name) and name in program.paths:

@@ -13,16 +13,15 @@ from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.planner import Planner
 from pathdsl.errors import Diagnostic, PathdslError, Severity, Span
 from pathdsl.graph.model.components import Layout
-from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import walk
+from pathdsl.lang.written import written
 from pathdsl.plan.acts import Act, Acts
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import Block, RunSpec, Target
+from pathdsl.plan.runs import Block, Request, RunSpec, Target
 from pathdsl.plan.table import CopyTable
-from pathdsl.score.requests import first_round
 
 __all__ = ["check_interventions", "used_blocks", "without_frozen"]
 
@@ -44,12 +43,9 @@ def used_blocks(program: Program) -> tuple[str, ...]:
 
 
 def check_interventions(
-    program: Program, resolver: Resolver, planner: Planner, only: str | None = None
+    program: Program, planner: Planner, asked: Iterable[Request]
 ) -> list[Diagnostic]:
-    """Everything that is to be said; nothing for a file whose runs stand under nothing."""
-    if not used_blocks(program):
-        return []
-    asked = first_round(program, resolver, planner.tasks, only).requests
+    """Everything that is to be said of the runs that are asked for first."""
     runs = dict.fromkeys(planner.normal(run) for run, _ in asked if run.under)
     found: list[Diagnostic] = []
     done: set[tuple[str, tuple[Block, ...]]] = set()
@@ -162,8 +158,6 @@ def _span_of(program: Program, run: RunSpec) -> Span | None:
     for declaration in (*program.lets.values(), *program.claims):
         for node in walk(declaration):
             if isinstance(node, ast.PathRun) and node.blocks:
-                source = program.sources.get(node.span.path)
-                text = source.text[node.span.start : node.span.end] if source else ""
-                if " ".join(text.split()) == run.form:
+                if written(program, node) == run.form:
                     return node.span
     return None

@@ -84,7 +84,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     asked = ready.first_round(options.only)
     if not asked.names:
         raise UnknownName.member(options.only or "")
-    under = check_interventions(program, ready.resolver, planner, options.only)
+    under = check_interventions(program, planner, asked.requests)
     if wrong := errors_in(under):
         raise PathdslError(wrong)
     circular = list(check_chosen(ready, options.only))

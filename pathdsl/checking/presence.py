@@ -31,7 +31,7 @@ from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children, strip, walk
 from pathdsl.plan.taskdata import TaskData
 
-__all__ = ["Written", "check_presence", "used_paths", "written_sets"]
+__all__ = ["Written", "check_presence", "used_paths"]
 
 SHOWN = 5
 _RUNS = (ast.PlainRun, ast.PathRun, ast.Score)
@@ -57,19 +57,20 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
                 probes[key] = Probe(resolver, planner, task, where)
             return probes[key]
 
-        for name in used_paths(program, here):
+        used = used_paths(program, here)
+        for name in used:
             named = [d for d in here if name in used_paths(program, [d])]
             probe = probe_at(np.logical_or.reduce([read[id(d)] for d in named]))
             path = program.paths[name]
             what, node = f"the path set `{name}`", path.name
             said = probe.said(what, path.path, node, {}, f" of `{name}`")
             if not errors_in(said):
-                said += probe.taken_said(path.path, {}, used_paths(program, here))
+                said += probe.taken_said(path.path, {}, used)
             if name not in elsewhere and not errors_in(said):
                 said += probe.unmoved(f"`{name}`", resolver.path_set(path.path), node)
             faults |= dict.fromkeys(said)
         for declaration in here:
-            for one in written_sets(program, declaration):
+            for one in _written_sets(declaration):
                 probe = probe_at(read[id(declaration)])
                 faults |= dict.fromkeys(_written(program, resolver, probe, one))
     return list(faults)
@@ -80,7 +81,7 @@ def _written(
 ) -> Iterator[Diagnostic]:
     """What is to be said of one path set, for all members of its loop together."""
     told: list[tuple[str, list[Diagnostic]]] = []
-    written = one
+    written, used = one, used_paths(program)
     for case in instances(program, resolver, written.loop):
         label, bindings = case.label, case.bindings
         one = replace(
@@ -99,7 +100,7 @@ def _written(
             said += probe.units_said(one, bindings)
             said += probe.scope_said(one, bindings)
             for expr in (one.paths, one.scope):
-                said += probe.taken_said(expr, bindings, used_paths(program))
+                said += probe.taken_said(expr, bindings, used)
         told.append((label, said))
     if one.loop is None:
         yield from told[0][1]
@@ -154,7 +155,7 @@ def _measures_on(program: Program, declaration: Declaration, task: TaskData) -> 
     return not tasks or task.name in tasks
 
 
-def written_sets(program: Program, declaration: Declaration) -> Iterator[Written]:
+def _written_sets(declaration: Declaration) -> Iterator[Written]:
     """Path expressions written into the runs and scores of a let or claim, each once."""
     seen: set[Written] = set()
     nodes = list(_in_loops(declaration))

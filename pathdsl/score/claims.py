@@ -28,7 +28,7 @@ from pathdsl.score.evidence import (
     terms_of,
 )
 from pathdsl.score.places import place_of
-from pathdsl.score.prompts import prompt_shares, spread, telling_rows
+from pathdsl.score.prompts import opened, prompt_shares, spread, telling_rows
 from pathdsl.score.quantity import Among, Constant, Scalar, inner_first, is_constant, notes_of
 from pathdsl.score.remarks import CORRECTED, HELD_BACK, NOT_RESAMPLED
 from pathdsl.score.results import ClaimResult, Verdict
@@ -232,7 +232,8 @@ def _result(
             notes.append(HELD_BACK)
     expected = Verdict(decl.expect)
     defined = not posed.undefined
-    shares = prompt_shares(node, evaluator) if defined else ()
+    whole = opened(node, evaluator)
+    shares = prompt_shares(whole, evaluator) if defined else ()
     return ClaimResult(
         declared=decl.name.name,
         member=question.member,
@@ -253,12 +254,12 @@ def _result(
         rows=design.n_written,
         unchanged=unchanged_prompts(node, evaluator.session.tasks),
         p_value=p_value,
-        terms=terms_of(node, evaluator),
-        from_terms=from_terms(node, evaluator) if defined else None,
+        terms=terms_of(whole, evaluator),
+        from_terms=from_terms(whole) if defined else None,
         members=members_of(node, bootstrap, confidence or DEFAULT) if defined else (),
         worst=telling_rows(shares, posed.rule),
         parts=parts_of(node, splits, bootstrap, posed.rule, confidence or DEFAULT),
-        prompts=spread(shares, node, evaluator, posed.rule),
+        prompts=spread(shares, whole, posed.rule),
         notes=tuple(notes),
         settle_n=settle_n,
         text=decl.text,

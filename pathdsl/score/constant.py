@@ -53,8 +53,9 @@ def _constant(items: Sequence[RowMetric], evaluator: Evaluator) -> float | None:
         values = evaluator.rows(item)
         if values.shape[-1] < 2 or not bool(np.all(values == first)):
             return None
-    if first == 0 or not items[0].metric.expression.free_symbols:
-        return first if not items[0].metric.discrete else _everywhere(items, evaluator, first)
+    metric = items[0].metric
+    if (first == 0 or not metric.expression.free_symbols) and not metric.discrete:
+        return first
     return _everywhere(items, evaluator, first)
 
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import cast
 
 from pathdsl.graph.paths.pathset import PathSet
+from pathdsl.graph.resolve.places import text_of
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.reach import reach
@@ -23,7 +24,6 @@ from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
 from pathdsl.lang.walk import strip
-from pathdsl.lang.written import written
 from pathdsl.plan.runs import RunSpec, Subject, under_text
 from pathdsl.plan.treated import TreatedSpec, treated_spec
 from pathdsl.score.faults import fault
@@ -98,9 +98,7 @@ class Context:
 
     def text(self, node: ast.Node, bindings: Bindings = {}) -> str:
         """The source of a node on one line, loop variables by their members; "" without source."""
-        labels = {name: member.label for name, member in bindings.items()}
-        listed = [name for name, m in bindings.items() if not (m.nodes or m.marks)]
-        return written(self.program, node, labels, listed)
+        return text_of(self.program, node, bindings)
 
     # ---------------------------------------------------------------------------------------------
     # Runs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pathdsl.score.prompts import deciding, opened, spread_of
+from pathdsl.score.prompts import deciding, spread_of
 from pathdsl.score.quantity import (
     Aggregate,
     Among,
@@ -35,12 +35,12 @@ def finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def terms_of(node: Scalar, evaluator: Evaluator) -> tuple[Term, ...]:
-    """Every average in the quantity with its value, those of the deciding member only.
+def terms_of(whole: Scalar, evaluator: Evaluator) -> tuple[Term, ...]:
+    """Every average in an opened quantity with its value.
 
     Terms that are written alike and differ say what they are of: their metrics and task.
     """
-    found = list(dict.fromkeys(aggregates(opened(node, evaluator))))
+    found = list(dict.fromkeys(aggregates(whole)))
     texts = [a.label or a.kind for a in found]
     for text in {t for t in texts if texts.count(t) > 1}:
         alike = [i for i, t in enumerate(texts) if t == text]
@@ -59,9 +59,8 @@ def terms_of(node: Scalar, evaluator: Evaluator) -> tuple[Term, ...]:
     )
 
 
-def from_terms(node: Scalar, evaluator: Evaluator) -> FromTerms:
-    """How the estimate is made of the values of `terms_of`, those of the deciding member."""
-    whole = opened(node, evaluator)
+def from_terms(whole: Scalar) -> FromTerms:
+    """How the estimate of an opened quantity is made of the values of `terms_of`."""
     numbers = {term: i for i, term in enumerate(dict.fromkeys(aggregates(whole)))}
     if not numbers:
         return None

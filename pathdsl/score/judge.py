@@ -38,7 +38,7 @@ from pathdsl.score.instead import Beside, Side
 from pathdsl.score.lowering import Lowering
 from pathdsl.score.members import asked_instances
 from pathdsl.score.places import place_of
-from pathdsl.score.prompts import prompt_shares, spread
+from pathdsl.score.prompts import opened, prompt_shares, spread
 from pathdsl.score.quantity import (
     Constant,
     Scalar,
@@ -165,8 +165,7 @@ def judge(
             diagnostics += _undefined(result, decl.name)
             silent += _silent(result, decl.name)
     diagnostics += _without_interval(silent)
-    for decl, _, _ in alternatives:
-        diagnostics += _decided(decl, fixed.get(decl.name.name, ()))
+    diagnostics += [_decided(d, fixed[d.name.name]) for d in program.claims if d.name.name in fixed]
     diagnostics += cannot_fail([one for one in alternatives if one[0].name.name not in fixed])
     diagnostics += constant_metrics(program, list(found.values()), evaluator)
     diagnostics = list(dict.fromkeys(diagnostics))
@@ -213,6 +212,10 @@ def _quantity(
     if interval is not None:
         notes += about_interval(node, interval, design.n_units)
         notes += about_share(node, bootstrap, CONFIDENCE)
+    prompts = None
+    if not reason:
+        whole = opened(node, evaluator)
+        prompts = spread(prompt_shares(whole, evaluator), whole)
     return QuantityResult(
         declared=let.decl.name.name,
         at=place_of(let.decl, let.member.indices),
@@ -228,7 +231,7 @@ def _quantity(
         confidence=CONFIDENCE,
         members=() if reason else members_of(node, bootstrap, CONFIDENCE),
         notes=tuple(notes),
-        prompts=None if reason else spread(prompt_shares(node, evaluator), node, evaluator),
+        prompts=prompts,
     )
 
 
@@ -280,14 +283,12 @@ def _question(
     )
 
 
-def _decided(decl: ast.ClaimDecl, members: Sequence[tuple[str, bool, str]]) -> list[Diagnostic]:
+def _decided(decl: ast.ClaimDecl, members: Sequence[tuple[str, bool, str]]) -> Diagnostic:
     """PD526 for a claim whose runs are one, so that no value decides it."""
-    if not members:
-        return []
     _, holds, why = members[0]
     message, _, label = decided(decl, holds, why)
     notes = members_note(decl, [member for member, _, _ in members])
-    return [warning("PD526", message, decl.name, label=label, help=REPAIR, notes=notes)]
+    return warning("PD526", message, decl.name, label=label, help=REPAIR, notes=notes)
 
 
 def _bootstrap(

@@ -59,11 +59,10 @@ def deciding(node: Worst, evaluator: Evaluator) -> int:
 
 
 def prompt_shares(node: Scalar, evaluator: Evaluator) -> tuple[TellingRow, ...]:
-    """The finite share of each prompt in the estimate, in the order of the rows.
+    """The finite share of each prompt in an opened quantity, in the order of the rows.
 
     Empty where the estimate is not finite, no prompt enters, or there are more than 5,000.
     """
-    node = opened(node, evaluator)
     if is_constant(node):
         return ()
     tasks = evaluator.session.tasks
@@ -88,14 +87,12 @@ def telling_rows(shares: Sequence[TellingRow], rule: Rule) -> tuple[TellingRow, 
     return tuple(ordered[:TELLING])
 
 
-def spread(
-    shares: Sequence[TellingRow], node: Scalar, evaluator: Evaluator, rule: Rule | None = None
-) -> Spread | None:
-    """How the shares in `node` are distributed; None without shares that stand for prompts.
+def spread(shares: Sequence[TellingRow], node: Scalar, rule: Rule | None = None) -> Spread | None:
+    """How the shares in an opened quantity are distributed; None where none stands for a prompt.
 
     The jackknife of a median or quantile has few distinct values, which say nothing of prompts.
     """
-    if not all(_has_shares(one) for one in inner_first(opened(node, evaluator))):
+    if not all(_has_shares(one) for one in inner_first(node)):
         return None
     return spread_of(np.array([row.value for row in shares]), rule)
 

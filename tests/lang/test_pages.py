@@ -46,7 +46,7 @@ def codes(example: Example, folder: Path) -> set[str]:
     try:  # what `pathdsl plan` does before it plans
         ready = prepare(program, options)
         found += [*ready.warnings, *check_presence(program, ready.resolver, ready.planner)]
-        found += check_interventions(program, ready.resolver, ready.planner)
+        found += check_interventions(program, ready.planner, ready.first_round().requests)
         found += check_chosen(ready, None)
     except PathdslError as error:
         found += error.diagnostics

@@ -307,12 +307,9 @@ def expanded(program: Program, node: object, opened: tuple[str, ...] = ()) -> An
     match node:
         case ast.EdgesFile(path=path):
             listed = [expanded(program, option, opened) for option in node.options]
-            place = Path(node.span.path).parent / path
-            return ["edges", _digest(place) if program.fence.holds(place) else "", listed]
+            return ["edges", _digest(program, node, path), listed]
         case ast.Call(name=VECTOR.name, arguments=(ast.Argument(value=ast.String(value=path)), *_)):
-            place = Path(node.span.path).parent / path
-            of_file = _digest(place) if program.fence.holds(place) else ""
-            return ["vector", of_file, spelled(node.arguments[1:])]
+            return ["vector", _digest(program, node, path), spelled(node.arguments[1:])]
         case ast.Group():
             return expanded(program, node.inner, opened)
         case ast.Name(name=name) if name in program.paths and name not in opened:
@@ -336,9 +333,10 @@ def expanded(program: Program, node: object, opened: tuple[str, ...] = ()) -> An
             return spelled(node)
 
 
-def _digest(path: Path) -> str:
-    """The sha256 of a file's bytes; "" where it cannot be read, which a check would tell."""
+def _digest(program: Program, at: ast.Node, path: str) -> str:
+    """The sha256 of a file that a node names; "" where it cannot be read, which a check tells."""
+    place = Path(at.span.path).parent / path
     try:
-        return hashlib.sha256(read_file(path)).hexdigest()
+        return hashlib.sha256(read_file(place)).hexdigest() if program.fence.holds(place) else ""
     except OSError:
         return ""

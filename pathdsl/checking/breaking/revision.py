@@ -80,18 +80,22 @@ class Repository:
 
         `under` and the paths are relative to the top folder; files that git ignores are left out.
         """
-        old = self._git("ls-tree", "-r", "-z", "--name-only", commit) or b""
-        new = self._git("ls-files", "-z", "--cached", "--others", "--exclude-standard") or b""
-        names = {os.fsdecode(name) for text in (old, new) for name in text.split(b"\0") if name}
         base = "" if under in ("", ".") else f"{under.rstrip('/')}/"
-        return sorted(n for n in names if n.endswith(".circuit") and n.startswith(base))
+        return sorted(n for n in self._then(commit) | self._now() if n.startswith(base))
 
     def come_and_gone(self, commit: str) -> tuple[list[str], list[str]]:
         """The `.circuit` files that are there now and were not, and those that no longer are."""
-        old = self._git("ls-tree", "-r", "-z", "--name-only", commit) or b""
-        were = {os.fsdecode(name) for name in old.split(b"\0") if name.endswith(b".circuit")}
-        are = {n for n in self.circuits(commit, "") if os.path.lexists(self.root / n)}
-        return sorted(are - were), sorted(n for n in were if not os.path.lexists(self.root / n))
+        were = self._then(commit)
+        come = [name for name in self._now() - were if os.path.lexists(self.root / name)]
+        return sorted(come), sorted(n for n in were if not os.path.lexists(self.root / n))
+
+    def _then(self, commit: str) -> set[str]:
+        """The `.circuit` files of a commit, from the top folder."""
+        return _circuits(self._git("ls-tree", "-r", "-z", "--name-only", commit))
+
+    def _now(self) -> set[str]:
+        """Those that git knows or would add now."""
+        return _circuits(self._git("ls-files", "-z", "--cached", "--others", "--exclude-standard"))
 
     def content(self, commit: str, path: str) -> bytes | None:
         """What a file held at a commit; None where it was not there. `path` is from the top."""
@@ -125,6 +129,12 @@ class Repository:
 
     def _git(self, *arguments: str) -> bytes | None:
         return _git(str(self.root), *arguments)
+
+
+def _circuits(listed: bytes | None) -> set[str]:
+    """The `.circuit` files that git lists with `-z`."""
+    names = (listed or b"").split(b"\0")
+    return {os.fsdecode(name) for name in names if name.endswith(b".circuit")}
 
 
 def _named(data: bytes, path: str) -> list[str]:

@@ -24,6 +24,7 @@ from pathdsl.graph.paths.neurons import (
 from pathdsl.graph.paths.pathset import Nodes, Pos
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
+from pathdsl.lang.written import written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -58,6 +59,13 @@ def fault(
     return LanguageError(
         Diagnostic(code=code, message=message, span=node.span, label=label, help=help)
     )
+
+
+def text_of(program: Program, node: ast.Node, bindings: Bindings) -> str:
+    """The source of a node on one line, loop variables by their members; "" without source."""
+    labels = {name: member.label for name, member in bindings.items()}
+    listed = [name for name, m in bindings.items() if not (m.nodes or m.marks)]
+    return written(program, node, labels, listed)
 
 
 def pos_of(position: ast.Position | None) -> Pos | None:
