@@ -22,11 +22,9 @@ import numpy as np
 
 from pathdsl.checking.breaking.changes import constant
 from pathdsl.errors import ExitCode
-from pathdsl.lang import ast
 from pathdsl.lang.method.said import LOW_CONFIDENCE
 from pathdsl.lang.signatures.relations import RELATIONS
-from pathdsl.lang.syntax.parse import parse
-from pathdsl.report.content.claims import declaration
+from pathdsl.report.content.claims import written_claim
 from pathdsl.report.content.rows import split_name
 from pathdsl.report.data.details import SIZES
 from pathdsl.report.data.result import AT, fields_of
@@ -274,9 +272,8 @@ def _made(formula: FromTerms, values: Sequence[float], left: list[int]) -> float
 
 def _declared(claim: Object, file: Object) -> Iterator[str]:
     """What the claim says in the file's own words beside what the result says that it asks."""
-    text = declaration(claim["name"], file).get("text", "")
-    statements = parse(text, "claim")[0].statements if text else ()
-    if len(statements) != 1 or not isinstance(written := statements[0], ast.ClaimDecl):
+    written, _ = written_claim(claim["name"], file)
+    if written is None:
         return
     if written.expect != claim["expected"]:
         yield f"`expected`: {claim['expected']}, but the claim as written expects {written.expect}"
