@@ -122,6 +122,11 @@ class ClaimContent(WorstOf):
         return split_name(self.name)[0]
 
     @property
+    def came_out(self) -> str:
+        """`supported`, `refuted as expected`, `inconclusive NOT as expected`."""
+        return f"{self.verdict} {self.expectation}".rstrip()
+
+    @property
     def about(self) -> str:
         """`main: 2 of 8 nodes, 5 of 75 edges`; "" where nothing is known of its path sets."""
         return " · ".join(row.line for row in self.path_sets)

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pathdsl.report.content.claims import ClaimContent, counted
 from pathdsl.report.content.lock import lock_content, other_weights
-from pathdsl.report.content.method import checks, cost_text, norms_text, shared_method, store_text
+from pathdsl.report.content.method import (
+    checks,
+    cost_text,
+    metrics_text,
+    norms_text,
+    shared_method,
+    store_text,
+)
 from pathdsl.report.content.path_sets import path_set_rows
 from pathdsl.report.content.quantities import families
 from pathdsl.report.content.referee import RefereeContent, referee_content
@@ -74,6 +81,7 @@ class FileContent:
         self.norms = norms_text(file)
         self.quantities = list(families(file["quantities"], lets, rounding / 100))
         self.metrics = list(_formulas(file, "metric"))
+        self.metrics_line = metrics_text(file)
         self.stated = list(_formulas(file, "let", "claim"))
         self.method = list(shared_method(file["methodology"], tasks).items())
         self.checks = list(checks(file["proofs"]))
