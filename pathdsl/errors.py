@@ -30,6 +30,7 @@ __all__ = [
     "PlanError",
     "Severity",
     "Span",
+    "overall",
 ]
 
 
@@ -46,6 +47,12 @@ class ExitCode(IntEnum):
     MACHINE_FAILED = 3
     NOTHING_TO_CHECK = 5
     INTERRUPTED = 130
+
+
+def overall(codes: Iterable[ExitCode]) -> ExitCode:
+    """Over several files the largest of 3, 2, 1 and 0; 5 where no file has a claim."""
+    counted = [code for code in codes if code <= ExitCode.MACHINE_FAILED]
+    return max(counted) if counted else ExitCode.NOTHING_TO_CHECK
 
 
 class Severity(StrEnum):

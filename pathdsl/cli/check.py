@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from pathdsl.cli.checked import checked, failed, files_with
-from pathdsl.cli.exits import overall
 from pathdsl.cli.files import no_files
 from pathdsl.cli.formats import CheckFormat
 from pathdsl.cli.options import (
@@ -37,7 +36,7 @@ from pathdsl.cli.output import err, out, view_of
 from pathdsl.cli.saved import save
 from pathdsl.cli.store import result_store
 from pathdsl.cli.unforeseen import Guard
-from pathdsl.errors import ExitCode
+from pathdsl.errors import ExitCode, overall
 
 __all__ = ["check"]
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from pathdsl.errors import ExitCode
 
-__all__ = ["MEANINGS", "overall", "table"]
+__all__ = ["MEANINGS", "table"]
 
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.AS_EXPECTED: "every claim came out as expected",
@@ -23,9 +21,3 @@ def table() -> str:
     """The codes as lines that click leaves unwrapped."""
     lines = [f"{int(code):>5}  {meaning}" for code, meaning in MEANINGS.items()]
     return "\n".join(["\b", "Exit codes:", *lines])
-
-
-def overall(codes: Iterable[ExitCode]) -> ExitCode:
-    """Over several files the largest of 3, 2, 1 and 0; 5 where no file has a claim."""
-    counted = [code for code in codes if code <= ExitCode.MACHINE_FAILED]
-    return max(counted) if counted else ExitCode.NOTHING_TO_CHECK

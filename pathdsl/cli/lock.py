@@ -8,7 +8,6 @@ import typer
 
 from pathdsl.cli.checked import checked, failed, files_with
 from pathdsl.cli.complaints import complain
-from pathdsl.cli.exits import overall
 from pathdsl.cli.files import no_files
 from pathdsl.cli.options import (
     AllowInconclusive,
@@ -30,7 +29,7 @@ from pathdsl.cli.options import (
 from pathdsl.cli.output import err, out, view_of
 from pathdsl.cli.store import result_store
 from pathdsl.cli.unforeseen import Guard
-from pathdsl.errors import ExitCode, LanguageError
+from pathdsl.errors import ExitCode, LanguageError, overall
 from pathdsl.lang.syntax.source import sources_of
 
 if TYPE_CHECKING:

@@ -93,7 +93,7 @@ def report(
     report says so. One whose numbers were changed is refused.
     """
     from pathdsl.checking.lock.pinned import with_unpinned
-    from pathdsl.report.content.file import contents
+    from pathdsl.report.content.file import headline, provenance
     from pathdsl.report.figures.files import NEEDED, has_matplotlib
     from pathdsl.report.formats import format_of, write
     from pathdsl.report.text.referee import referee as referee_text
@@ -150,9 +150,9 @@ def report(
     else:
         if not save(output, text):
             raise typer.Exit(ExitCode.WRONG_INPUT)
-        for content in contents(result, checked=not is_read):
-            said = f" ({content.provenance})" if content.provenance else ""
-            err(f"{output}: {content.headline}{said}\n")
+        for one in result["files"]:
+            said = f" ({provenance(one)})" if is_read else ""
+            err(f"{output}: {headline(one)}{said}\n")
     raise typer.Exit(result["exit_code"])
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from pathdsl.cli import main as cli
-from pathdsl.cli.exits import MEANINGS, overall, table
+from pathdsl.cli.exits import MEANINGS, table
 from pathdsl.cli.options import size
 from pathdsl.cli.output import colour_on
-from pathdsl.errors import ExitCode
+from pathdsl.errors import ExitCode, overall
 from tests.cli.run import BROKEN, INDUCTION
 
 Capture = pytest.CaptureFixture[str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import product
 
 from pathdsl.lang import ast
@@ -121,6 +122,11 @@ class ClaimContent(WorstOf):
         return split_name(self.name)[0]
 
     @property
+    def came_out(self) -> str:
+        """`supported`, `refuted as expected`, `inconclusive NOT as expected`."""
+        return f"{self.verdict} {self.expectation}".rstrip()
+
+    @property
     def about(self) -> str:
         """`main: 2 of 8 nodes, 5 of 75 edges`; "" where nothing is known of its path sets."""
         return " · ".join(row.line for row in self.path_sets)
@@ -153,10 +159,16 @@ def declaration(name: str, file: Object) -> Object:
 def written_claim(name: str, file: Object) -> tuple[ast.ClaimDecl | None, str]:
     """A claim as the file declares it, and its text; None where the result does not hold it."""
     text = declaration(name, file).get("text", "")
-    statements = parse(text, "claim")[0].statements if text else ()
+    statements = _statements(text)
     if len(statements) == 1 and isinstance(written := statements[0], ast.ClaimDecl):
         return written, text
     return None, ""
+
+
+@lru_cache(maxsize=256)
+def _statements(text: str) -> Sequence[ast.Statement]:
+    """The statements of a declaration's text; every member of a loop asks for the same."""
+    return parse(text, "declaration")[0].statements if text else ()
 
 
 def _comparison(name: str, file: Object) -> tuple[str, bool]:
@@ -176,7 +188,7 @@ def _comparison(name: str, file: Object) -> tuple[str, bool]:
         for let in dict.fromkeys(named):
             if let in lets and let not in behind:
                 behind[let] = lets[let].removeprefix("let ")
-                pending += parse(lets[let], "let")[0].statements
+                pending += _statements(lets[let])
     shown = [*behind.values()][:MOST_LETS]
     more = f" and {len(behind) - len(shown):,} more" if len(behind) > len(shown) else ""
     where = f" where {', '.join(shown)}{more}" if behind else ""

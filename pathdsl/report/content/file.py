@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pathdsl.report.content.claims import ClaimContent, counted
 from pathdsl.report.content.lock import lock_content, other_weights
-from pathdsl.report.content.method import checks, cost_text, norms_text, shared_method, store_text
+from pathdsl.report.content.method import (
+    checks,
+    cost_text,
+    metrics_text,
+    norms_text,
+    shared_method,
+    store_text,
+)
 from pathdsl.report.content.path_sets import path_set_rows
 from pathdsl.report.content.quantities import families
 from pathdsl.report.content.referee import RefereeContent, referee_content
@@ -30,7 +37,9 @@ from pathdsl.report.numbers import many, replaced_text, rows_text
 if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
 
-__all__ = ["FileContent", "Formula", "content_of", "contents", "judged"]
+__all__ = [
+    "FileContent", "Formula", "content_of", "contents", "headline", "judged", "provenance",
+]  # fmt: skip
 
 
 class Formula(NamedTuple):
@@ -55,7 +64,7 @@ class FileContent:
     def __init__(self, file: Object, seconds: float | None = None, *, checked: bool) -> None:
         """Of a JSON object; `seconds` is how long the check took, if it was `checked` now."""
         self._file = file
-        self.provenance = "" if checked else _provenance(file)
+        self.provenance = "" if checked else provenance(file)
         rounding = file.get("rounding") or 0.0
         tasks = {task["name"]: bool(task["read"]) for task in file.get("tasks", ())}
         lets = {name: (text, mathml) for name, text, _, mathml in _formulas(file, "let")}
@@ -63,7 +72,7 @@ class FileContent:
         self.circuit: str = file["circuit"] or ""
         self.title: str = file.get("title", "")
         self.sources: Mapping[str, str] = file.get("sources", {})
-        self.headline = _headline(file)
+        self.headline = headline(file)
         self.tone = {0: "good", 5: "open"}.get(file["exit_code"], "bad")
         self.scope = list(_scope(file))
         self.replaced = replaced_text(file["replaced"])
@@ -74,6 +83,7 @@ class FileContent:
         self.norms = norms_text(file)
         self.quantities = list(families(file["quantities"], lets, rounding / 100))
         self.metrics = list(_formulas(file, "metric"))
+        self.metrics_line = metrics_text(file)
         self.stated = list(_formulas(file, "let", "claim"))
         self.method = list(shared_method(file["methodology"], tasks).items())
         self.checks = list(checks(file["proofs"]))
@@ -146,7 +156,8 @@ def _formulas(file: Object, *kinds: str) -> Iterable[Formula]:
             )
 
 
-def _provenance(file: Object) -> str:
+def provenance(file: Object) -> str:
+    """That the numbers of a result were read and not found."""
     if "result_sha256" in file:
         return "laid out from JSON, not checked"
     return (
@@ -155,7 +166,7 @@ def _provenance(file: Object) -> str:
     )
 
 
-def _headline(file: Object) -> str:
+def headline(file: Object) -> str:
     """`4 claims: 3 supported, 1 refuted as expected`."""
     match file["exit_code"]:
         case 2:

@@ -10,7 +10,9 @@ from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.report.content.rows import Object
 from pathdsl.report.numbers import many, plain
 
-__all__ = ["CheckRow", "checks", "cost_text", "norms_text", "shared_method", "store_text"]
+__all__ = [
+    "CheckRow", "checks", "cost_text", "metrics_text", "norms_text", "shared_method", "store_text",
+]  # fmt: skip
 
 PER_TASK = ("treated", "norm", "average", "unseen", "tokens")
 """What the methodology says of each task in a few words, nearly always the same for all."""
@@ -64,6 +66,12 @@ def norms_text(file: Object) -> str:
     if not changed:
         return f"norms: both modes give the same verdicts (judged again {second})"
     return f"norms: another verdict {second}: {', '.join(changed)}"
+
+
+def metrics_text(file: Object) -> str:
+    """The metrics as written, in one line: their names are the author's."""
+    texts = (one["text"] for one in file.get("formulas", ()) if one["kind"] == "metric")
+    return "; ".join(" ".join(text.removeprefix("metric ").split()) for text in texts)
 
 
 def checks(proofs: Iterable[Object]) -> Iterable[CheckRow]:

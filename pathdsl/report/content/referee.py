@@ -18,7 +18,7 @@ from typing import NamedTuple
 from pathdsl.lang.method.families import MANY_COPIES
 from pathdsl.lang.signatures.methods import correction_of
 from pathdsl.report.content.claims import ClaimContent, bounds, written_claim
-from pathdsl.report.content.method import norms_text
+from pathdsl.report.content.method import metrics_text, norms_text
 from pathdsl.report.content.path_sets import PathSetRow
 from pathdsl.report.content.rows import Object, split_name
 from pathdsl.report.numbers import many, nothing_to_treat, share_text, shown
@@ -63,11 +63,12 @@ class RefereeContent(NamedTuple):
 
 
 class _Family:
-    """A claim, or the members of one loop, as one entry of the page."""
+    """A claim, or the members of one loop, as one entry of the page; `every` are all claims."""
 
     def __init__(self, file: Object, places: Sequence[int], contents: Sequence[ClaimContent]):
         self.file = file
         self.places = places
+        self.every = contents
         self.contents = [contents[place] for place in places]
         self.objects: list[Object] = [file["claims"][place] for place in places]
         self.declared = split_name(self.objects[0]["name"])[0]
@@ -88,7 +89,7 @@ class _Family:
 
     @property
     def is_control(self) -> bool:
-        return any("no_control" in one and one["no_control"] is not None for one in self.objects)
+        return any(one.get("no_control") is not None for one in self.objects)
 
     def satisfied_by(self, paths: str) -> int:
         """How many members `none` or `full` in the place of every one of their sets satisfies."""
@@ -144,7 +145,7 @@ def _claimed(file: Object, families: Sequence[_Family]) -> RefereeSection:
         ranked = sorted(families, key=_Family.rank)
         shown_ones, others = ranked[:TELLING], ranked[TELLING:]
         claims = [claim for family in others for claim in family.contents]
-        counts = Counter(f"{c.verdict} {c.expectation}".rstrip() for c in claims)
+        counts = Counter(claim.came_out for claim in claims)
         said = ", ".join(f"{count:,} {words}" for words, count in counts.items())
         rest = f"… and {many(len(claims), 'more claim')}: {said}"
     old = [
@@ -169,7 +170,7 @@ def _claim(family: _Family) -> Point:
         number = f"weakest {split_name(first.name)[1]} {number}"
     parts = (_sizes, _on, _instead, _against, _parts)
     more = tuple(said for part in parts for said in part(family))
-    verdicts = Counter(f"{one.verdict} {one.expectation}".rstrip() for one in found)
+    verdicts = Counter(one.came_out for one in found)
     verdict = ", ".join(
         f"{count} {words}" if len(found) > 1 else words for words, count in verdicts.items()
     )
@@ -254,12 +255,7 @@ def _against(family: _Family) -> Iterator[str]:
         more = f", {len(others) - 1:,} more" if len(others) > 1 else ""
         claim = family.file["claims"][others[0]]
         failed = "" if claim["as_expected"] else " NOT as expected"
-        yield f"control {_scored(family.file, others[0])}{failed}{more}"
-
-
-def _scored(file: Object, place: int) -> str:
-    """The estimate of a claim."""
-    return ClaimContent(file["claims"][place], file, file.get("rounding") or 0.0).estimate
+        yield f"control {family.every[others[0]].estimate}{failed}{more}"
 
 
 def _margin(claim: Object) -> tuple[bool, float]:
@@ -277,8 +273,7 @@ def _margin(claim: Object) -> tuple[bool, float]:
 
 def _metrics(file: Object) -> RefereeSection:
     """What the metrics are: their names are the author's."""
-    texts = [one["text"] for one in file.get("formulas", ()) if one["kind"] == "metric"]
-    said = "; ".join(" ".join(text.removeprefix("metric ").split()) for text in texts)
+    said = metrics_text(file)
     return RefereeSection("Metrics", (Point("", "", "", said, ()),) if said else (), "")
 
 
@@ -308,8 +303,7 @@ def _control(file: Object, family: _Family) -> Point:
     ]
     why = next((one["no_control"] for one in family.objects if one["no_control"]), "")
     says = f"counts for {_names(dict.fromkeys(of))}" if of else f"counts for no claim: {why}"
-    verdict = f"{first.verdict} {first.expectation}".rstrip()
-    text = f"{first.estimate}, wanted {first.wanted}, {verdict}; {says}"
+    text = f"{first.estimate}, wanted {first.wanted}, {first.came_out}; {says}"
     return Point(family.name, "", "" if of else "bad", text, ())
 
 

@@ -21,12 +21,10 @@ from typing import Any
 import numpy as np
 
 from pathdsl.checking.breaking.changes import constant
-from pathdsl.errors import ExitCode
-from pathdsl.lang import ast
+from pathdsl.errors import ExitCode, overall
 from pathdsl.lang.method.said import LOW_CONFIDENCE
 from pathdsl.lang.signatures.relations import RELATIONS
-from pathdsl.lang.syntax.parse import parse
-from pathdsl.report.content.claims import declaration
+from pathdsl.report.content.claims import written_claim
 from pathdsl.report.content.rows import split_name
 from pathdsl.report.data.details import SIZES
 from pathdsl.report.data.result import AT, fields_of
@@ -52,14 +50,10 @@ def contradictions(result: Object) -> Iterator[str]:
     for file in result["files"]:
         for said in _of_file(file):
             yield said if len(result["files"]) == 1 else f"`{file['path']}`: {said}"
-    codes = [file["exit_code"] for file in result["files"]]
+    worst = overall(ExitCode(file["exit_code"]) for file in result["files"])
     # Values that could not be written make it 2, whatever the claims.
-    if codes and result["exit_code"] not in (_worst(codes), ExitCode.WRONG_INPUT):
-        yield f"`exit_code`: {result['exit_code']}, but that of its files gives {_worst(codes)}"
-
-
-def _worst(codes: Sequence[int]) -> int:
-    return next((code for code in (3, 2, 1, 0) if code in codes), int(ExitCode.NOTHING_TO_CHECK))
+    if result["files"] and result["exit_code"] not in (worst, ExitCode.WRONG_INPUT):
+        yield f"`exit_code`: {result['exit_code']}, but that of its files gives {worst}"
 
 
 def _of_file(file: Object) -> Iterator[str]:
@@ -214,7 +208,13 @@ def _found(claim: Object, ends: Sequence[float]) -> set[Verdict]:
     """The verdicts that an interval may give: one, but where an end is all but a bound."""
     interval = Interval(low=ends[0], high=ends[1], method="read")
     slack = _slack(claim["threshold"])
-    rules = [_rule(claim, tolerance, exact=True) for tolerance in (0.0, slack)]
+    rules = [
+        Rule(
+            relation=claim["relation"], threshold=claim["threshold"], within=claim["within"] or 0.0,
+            tolerance=tolerance, exact=True,
+        )
+        for tolerance in (0.0, slack)
+    ]  # fmt: skip
     found = {decide(rule, interval) for rule in rules}
     near = any(abs(end - bound) <= slack for end in ends for bound in rules[0].bounds)
     return {*found, *(Verdict if near else ())}
@@ -222,13 +222,6 @@ def _found(claim: Object, ends: Sequence[float]) -> set[Verdict]:
 
 def _point(claim: Object) -> set[Verdict]:
     return _found(claim, (claim["estimate"],) * 2)
-
-
-def _rule(claim: Object, tolerance: float, *, exact: bool) -> Rule:
-    return Rule(
-        relation=claim["relation"], threshold=claim["threshold"], within=claim["within"] or 0.0,
-        tolerance=tolerance, exact=exact,
-    )  # fmt: skip
 
 
 def _wanted(claim: Object) -> str:
@@ -274,9 +267,8 @@ def _made(formula: FromTerms, values: Sequence[float], left: list[int]) -> float
 
 def _declared(claim: Object, file: Object) -> Iterator[str]:
     """What the claim says in the file's own words beside what the result says that it asks."""
-    text = declaration(claim["name"], file).get("text", "")
-    statements = parse(text, "claim")[0].statements if text else ()
-    if len(statements) != 1 or not isinstance(written := statements[0], ast.ClaimDecl):
+    written, _ = written_claim(claim["name"], file)
+    if written is None:
         return
     if written.expect != claim["expected"]:
         yield f"`expected`: {claim['expected']}, but the claim as written expects {written.expect}"

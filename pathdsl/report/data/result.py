@@ -76,7 +76,7 @@ def file_object(outcome: FileOutcome) -> Object:
     """One file with its hash; with the key `lock` where it was compared with its lock."""
     file = _came_out(outcome)
     if outcome.judgement is not None:
-        file = outcome_object(outcome) | drawn(outcome)
+        file |= details(outcome) | drawn(outcome)
     return file | {"result_sha256": result_hash(file)}
 
 

@@ -9,8 +9,10 @@ Source: CIELAB, lightness from 97 to 40 in equal steps, hues 265° to 275° and 
 
 from __future__ import annotations
 
-__all__ = ["ABOVE", "BELOW", "colour", "ink", "luminance"]
+__all__ = ["ABOVE", "BELOW", "EDGE", "SOFT", "colour", "fill_of", "ink", "luminance", "sign_on"]
 
+SOFT, EDGE = "#55616e", "#dde2e8"
+"""Of titles and numbers beside a picture, and of the lines between its cells."""
 ABOVE = (
     "#f6f6f6", "#f6dec9", "#f3c59e", "#eead74", "#e6944b", "#dd7b1d", "#c96706", "#b35500",
     "#9b4500",
@@ -34,6 +36,16 @@ def colour(share: float) -> str:
     pairs = zip(_channels(stops[low]), _channels(stops[low + 1]), strict=True)
     mixed = (round(a + (b - a) * (place - low)) for a, b in pairs)
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
+
+
+def fill_of(share: float | None) -> str:
+    """The colour of a cell, by the share of its value; white where that is undefined."""
+    return "#ffffff" if share is None else colour(share)
+
+
+def sign_on(fill: str) -> str:
+    """The colour of a dot, a dash or a cross on a cell."""
+    return SOFT if luminance(fill) > 0.55 else ink(fill)
 
 
 def ink(background: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pathdsl.report.content.rows import Object
-from pathdsl.report.figures.colours import colour, ink, luminance
+from pathdsl.report.figures.colours import EDGE, SOFT, colour, fill_of, ink, sign_on
 from pathdsl.report.figures.grid import Panel, Picture, named_pictures
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ WIDEST, TALL, LOWEST = 0.42, 0.2, 0.13
 PANEL, FULL, TALLEST, PAGE = 5.4, 6.3, 8.0, 7.0
 """How wide a panel is, or one with numbers, how tall it is, and how wide panels are together."""
 LETTER = 0.066
-SOFT, EDGE = "#55616e", "#dde2e8"
 
 
 def has_matplotlib() -> bool:
@@ -93,7 +92,7 @@ def _figure(picture: Picture) -> Figure:
     left = 0.5 / width
     if picture.limit:
         _scale(figure.add_axes((left, 0.3 / height, 1.3 / width, 0.1 / height)), picture)
-    legend = [one for one in picture.legend if not numbers or one[0] != "below"]
+    legend = picture.legend_beside(numbers=numbers)
     if legend:
         signs = figure.add_axes((left + 1.55 / width, 0.05 / height, 1.4 / width, 0.4 / height))
         signs.set(xlim=(0, 14), ylim=(4, 0))
@@ -130,14 +129,14 @@ def _panel(axes: Axes, picture: Picture, panel: Panel, numbers: bool) -> None:
     signs: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for (row, column), cell in panel.cells.items():
         x, y = columns.index(column), rows.index(row)
-        fill = "#ffffff" if cell.share is None else colour(cell.share)
+        fill = fill_of(cell.share)
         boxes.append(Rectangle((x, y), 1, 1))
         fills.append(fill)
         if numbers and cell.share is not None:
             axes.text(
                 x + 0.5, y + 0.53, cell.text, ha="center", va="center", fontsize=6, color=ink(fill)
             )
-        stroke = SOFT if luminance(fill) > 0.55 else ink(fill)
+        stroke = sign_on(fill)
         if numbers and cell.mark == "unsure":
             signs.setdefault((cell.mark, stroke), []).append((x + 0.93, y + 0.17))
         elif not numbers or cell.mark != "below":  # a number has its own sign

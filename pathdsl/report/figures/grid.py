@@ -27,7 +27,6 @@ from pathdsl.report.numbers import digits, many, nought, plain
 from pathdsl.score.places import spelled
 
 __all__ = [
-    "MARKS",
     "SIGNS",
     "Cell",
     "Panel",
@@ -37,8 +36,6 @@ __all__ = [
     "named_pictures",
     "picture_of",
     "pictures",
-    "place_object",
-    "sweeps_of",
 ]  # fmt: skip
 
 MOST_LISTED = 40
@@ -142,6 +139,10 @@ class Picture:
             for mark, words in MARKS.items()
             if mark in met and words
         ]
+
+    def legend_beside(self, *, numbers: bool) -> list[tuple[str, str]]:
+        """The legend where cells may hold `numbers`, which have a sign and so no dash."""
+        return [one for one in self.legend if not numbers or one[0] != "below"]
 
     @property
     def caption(self) -> str:

@@ -15,10 +15,10 @@ from markupsafe import Markup
 from markupsafe import escape as escape_markup
 
 from pathdsl.lang.visible import visible
-from pathdsl.report.figures.colours import colour, ink, luminance
+from pathdsl.report.figures.colours import EDGE, SOFT, colour, fill_of, ink, sign_on
 from pathdsl.report.figures.grid import Cell, Picture
 
-__all__ = ["picture_svg"]
+__all__ = ["escape", "picture_svg"]
 
 LETTER = 6.7
 """The width of a letter of 11 points, widely."""
@@ -31,8 +31,7 @@ ACROSS = 1000.0
 GAP = 26.0
 FULL = 900.0
 """How wide a panel may be so that its numbers have room."""
-SOFT, LINE, EDGE = "#55616e", "#aab4bf", "#dde2e8"
-EMPTY = "#ffffff"
+LINE = "#aab4bf"
 STEPS = 24
 SIZE = 11
 
@@ -92,8 +91,7 @@ class _Sizes:
         self.across = max(1, min(count, int((ACROSS + GAP) // (self.panel_wide + GAP))))
         below = ceil(count / self.across)
         self.legend_top = below * (self.panel_tall + GAP) - GAP + 22
-        # A number has its own sign.
-        self.legend = [one for one in picture.legend if not self.numbers or one[0] != "below"]
+        self.legend = picture.legend_beside(numbers=self.numbers)
         legend = max((len(words) for _, words in self.legend), default=0)
         beside = 26 + LETTER * legend if legend else 0
         self.width = max(
@@ -162,7 +160,7 @@ def _every(step: float, wanted: float) -> int:
 
 def _cell(cell: Cell, x: float, y: float, sizes: _Sizes, at: str) -> str:
     """A cell that says what is known of it; `at` are attributes that say where it stands."""
-    fill = EMPTY if cell.share is None else colour(cell.share)
+    fill = fill_of(cell.share)
     rect = (
         f'<rect x="{x + 0.5:.1f}" y="{y + 0.5:.1f}" width="{sizes.wide - 1:.1f}" '
         f'height="{sizes.tall - 1:.1f}" fill="{fill}" stroke="{EDGE}" stroke-width="0.6"'
@@ -178,8 +176,7 @@ def _cell(cell: Cell, x: float, y: float, sizes: _Sizes, at: str) -> str:
 
 def _mark(cell: Cell, x: float, y: float, wide: float, tall: float, numbers: bool) -> str:
     """A dot, a dash or a cross in the middle of a cell, beside its number where it has one."""
-    fill = EMPTY if cell.share is None else colour(cell.share)
-    stroke = SOFT if luminance(fill) > 0.55 else ink(fill)
+    stroke = sign_on(fill_of(cell.share))
     at = (x + wide / 2, y + tall / 2)
     if numbers and cell.mark == "unsure":
         at = (x + wide - 5, y + 5)
@@ -213,7 +210,7 @@ def _legend(picture: Picture, sizes: _Sizes) -> Iterator[str]:
     for i, (mark, words) in enumerate(sizes.legend):
         top = y + 17 * i
         box = (x + 230, top - 1, 14.0, 13.0)
-        fill = EMPTY if mark == "undefined" else colour(-0.12 if mark == "below" else 0.0)
+        fill = fill_of(None if mark == "undefined" else -0.12 if mark == "below" else 0.0)
         yield (
             f'<rect x="{box[0]:.1f}" y="{box[1]:.1f}" width="{box[2]:.1f}" '
             f'height="{box[3]:.1f}" fill="{fill}" stroke="{LINE}"/>'

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
-from markupsafe import escape as escape_markup
 
-from pathdsl.lang.visible import visible
 from pathdsl.report.content.claims import declaration
 from pathdsl.report.content.rows import Measured, Object, split_name
+from pathdsl.report.figures.svg import escape
 
 __all__ = ["PALETTE", "circuit_svg", "claims_by_unit", "colours", "unit_rows"]
 
@@ -103,11 +102,6 @@ def circuit_svg(
             f'text-anchor="middle">{escape(node["label"])}</text></g>'
         )
     return Markup("\n".join([*parts, "</svg>"]))
-
-
-def escape(text: str) -> Markup:
-    """The text for SVG, with nothing unseen in it."""
-    return escape_markup(visible(text))
 
 
 class _Picture:

@@ -46,7 +46,10 @@ def _written(result: Object, checked: bool, *, alone: bool) -> str:
         "report.html.jinja",
         {
             "families": [(family_text(one), one["claims"]) for one in families_of(result["files"])],
-            "articles": [_article(file, n, checked) for n, file in enumerate(result["files"], 1)],
+            "articles": [
+                _article(file, number, checked, alone=alone)
+                for number, file in enumerate(result["files"], 1)
+            ],
             # Both are the package's own texts, not data.
             "style": Markup(style),
             "script": Markup(script),
@@ -69,9 +72,14 @@ def claim_key(file: int, claim: int) -> str:
     return f"f{file}c{claim}"
 
 
-def _article(file: Object, number: int, checked: bool) -> Object:
-    """One file for the template; a claim comes with its key in links and its forest plot."""
+def _article(file: Object, number: int, checked: bool, *, alone: bool) -> Object:
+    """One file for the template; a claim comes with its key in links and its forest plot.
+
+    `alone`: for the section for a referee, which draws nothing.
+    """
     content = FileContent(file, checked=checked)
+    if alone:
+        return {"content": content}
     keys = [claim_key(number, i) for i in range(1, len(content.claims) + 1)]
     first = file.get("drawing")  # alone in a result of before there were several
     drawings = file.get("drawings") or ([first] if first else [])

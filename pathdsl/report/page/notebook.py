@@ -101,10 +101,9 @@ def _drawn(picture: Picture) -> str:
 
 
 def _claim(claim: ClaimContent) -> list[str]:
-    word = f"{claim.verdict} {claim.expectation}".rstrip()
     cells = (claim.name, claim.estimate, claim.interval, claim.wanted, claim.confidence or "none")
     return [
-        f'<b style="color:{COLOURS[claim.tone]}">{escape(word)}</b>',
+        f'<b style="color:{COLOURS[claim.tone]}">{escape(claim.came_out)}</b>',
         *map(escape, cells),
         claim.n_text,
     ]

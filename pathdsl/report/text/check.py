@@ -146,11 +146,8 @@ def _method(content: FileContent, view: View) -> str:
         together = " · ".join(line.replace(" ", "\0") for line in short)
         lines.append(paragraph(together, view, "  ", "  ").replace("\0", " "))
         lines += [paragraph(line, view, "  ", "  ") for line in method if line not in short]
-    if content.metrics:
-        said = "; ".join(
-            " ".join(one.text.removeprefix("metric ").split()) for one in content.metrics
-        )
-        lines.append(paragraph(f"metrics: {said}", view, "  ", "  "))
+    if content.metrics_line:
+        lines.append(paragraph(f"metrics: {content.metrics_line}", view, "  ", "  "))
     if content.cost:
         lines.append(f"  cost: {content.cost}")
     if content.store:
