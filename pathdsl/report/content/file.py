@@ -27,7 +27,7 @@ from pathdsl.report.content.method import (
 from pathdsl.report.content.path_sets import path_set_rows
 from pathdsl.report.content.quantities import families
 from pathdsl.report.content.referee import RefereeContent, referee_content
-from pathdsl.report.content.rows import Object
+from pathdsl.report.content.rows import Object, noise_of
 from pathdsl.report.data.hashed import result_hash
 from pathdsl.report.data.result import outcome_object
 from pathdsl.report.figures.grid import Picture, pictures
@@ -81,7 +81,7 @@ class FileContent:
         self.path_sets = path_set_rows(file)
         self.made_of = [(one["name"], one["text"]) for one in file.get("made_of", ())]
         self.norms = norms_text(file)
-        self.quantities = list(families(file["quantities"], lets, rounding / 100))
+        self.quantities = list(families(file["quantities"], lets, noise_of(file)))
         self.metrics = list(_formulas(file, "metric"))
         self.metrics_line = metrics_text(file)
         self.stated = list(_formulas(file, "let", "claim"))
@@ -89,7 +89,7 @@ class FileContent:
         self.checks = list(checks(file["proofs"]))
         self.cost = cost_text(file["cost"], seconds)
         self.store = store_text(file["store"])
-        less = f"below {rounding / 100:.0e}, less than the rounding of this dtype"
+        less = f"below {noise_of(file):.0e}, less than the rounding of this dtype"
         self.noise = less if rounding else ""
         self.lock = lock_content(file)
         self.other_weights = other_weights(file)

@@ -20,7 +20,7 @@ from pathdsl.lang.signatures.methods import correction_of
 from pathdsl.report.content.claims import ClaimContent, bounds, written_claim
 from pathdsl.report.content.method import metrics_text, norms_text
 from pathdsl.report.content.path_sets import PathSetRow
-from pathdsl.report.content.rows import Object, split_name
+from pathdsl.report.content.rows import Object, noise_of, split_name
 from pathdsl.report.numbers import many, nothing_to_treat, share_text, shown
 
 __all__ = ["Point", "RefereeContent", "RefereeSection", "referee_content"]
@@ -226,7 +226,7 @@ def _answers(claim: Object, paths: str) -> list[Object]:
 
 def _instead(family: _Family) -> Iterator[str]:
     """What no path and all paths in the place of the sets give."""
-    noise = (family.file.get("rounding") or 0.0) / 100
+    noise = noise_of(family.file)
     said = []
     for paths in ("none", "full"):
         if len(family.objects) > 1:

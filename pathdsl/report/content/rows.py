@@ -8,9 +8,14 @@ from typing import Any
 from pathdsl.lang.signatures.members import OVER_MEMBERS
 from pathdsl.report.numbers import many, pair, shown, spread_words
 
-__all__ = ["Measured", "MemberRow", "Object", "WorstOf", "split_name", "spread_of"]
+__all__ = ["Measured", "MemberRow", "Object", "WorstOf", "noise_of", "split_name", "spread_of"]
 
 Object = Mapping[str, Any]
+
+
+def noise_of(file: Object) -> float:
+    """What is printed as `≈0` in a file's result: a hundredth of the rounding of its dtype."""
+    return float(file.get("rounding") or 0.0) / 100
 
 
 def split_name(name: str) -> tuple[str, str]:

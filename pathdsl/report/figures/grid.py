@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from pathdsl.report.content.rows import Measured, Object, split_name
+from pathdsl.report.content.rows import Measured, Object, noise_of, split_name
 from pathdsl.report.data.result import AT, fields_of
 from pathdsl.report.numbers import digits, many, nought, plain
 from pathdsl.score.places import spelled
@@ -173,7 +173,7 @@ def sweeps_of(file: Object) -> dict[str, list[Object]]:
 
 def pictures(file: Object) -> list[Picture]:
     """The pictures of a file: of its quantities, and of claims that fill a matrix."""
-    noise = (file.get("rounding") or 0.0) / 100
+    noise = noise_of(file)
     found: list[tuple[Picture, str, Sequence[Object]]] = []
     for members in sweeps_of(file).values():
         picture = picture_of(members, noise)

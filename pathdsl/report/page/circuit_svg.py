@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from markupsafe import Markup
 
 from pathdsl.report.content.claims import declaration
-from pathdsl.report.content.rows import Measured, Object, split_name
+from pathdsl.report.content.rows import Measured, Object, noise_of, split_name
 from pathdsl.report.figures.svg import escape
 
 __all__ = ["PALETTE", "circuit_svg", "claims_by_unit", "colours", "unit_rows"]
@@ -32,7 +32,7 @@ ACROSS = 4
 
 def unit_rows(drawing: Object, file: Object) -> Iterator[Object]:
     """Every drawn unit with its `effects`: quantities and claims that have a member of its name."""
-    noise = (file.get("rounding") or 0.0) / 100
+    noise = noise_of(file)
     effects: dict[str, list[tuple[str, str]]] = {}
 
     def add(unit: str, name: str, one: Object) -> None:
