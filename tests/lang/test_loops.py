@@ -274,3 +274,20 @@ def test_the_graph_is_checked_for_every_member(tmp_path: Path) -> None:
     assert {fault.code for fault in faults} == {"PD205"}
     assert len(faults) == 2
     assert any("with g = {a9.h0}" in fault.notes for fault in faults)
+
+
+@pytest.mark.parametrize(
+    ("text", "unused"),
+    [
+        ("let x for p in [S1, END] = effect(through(r1@p))", []),
+        ("let x for i in [1..3] = effect(through(r1@[i]))", []),
+        ("let x for m in [LD, P] = mean(m(reference))", []),
+        ("let x for r in r[0..2], p in [S1, END] = effect(through(r@p), metric: LD)", []),
+        ("let x for r in r[0..2], p in [S1, END] = effect(through(r), metric: LD)", ["p"]),
+        ("let x for r in r[0..2], p in [S1, END] = effect(through(r1@p), metric: LD)", ["r"]),
+        ("let x for p in [S1, END] = effect(through(r1@END), metric: LD)", ["p"]),
+    ],
+)
+def test_a_variable_that_stands_nowhere_is_told(text: str, unused: list[str]) -> None:
+    told = [fault.message for fault in linted(text) if "loop variable" in fault.message]
+    assert told == [f"the loop variable `{name}` is never used" for name in unused]

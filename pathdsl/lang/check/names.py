@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, fault, warning
-from pathdsl.lang.loops import is_listed, loops_of, meant_nodes, variables_of
+from pathdsl.lang.loops import is_listed, loops_of, meant_nodes, mentioned, variables_of
 from pathdsl.lang.program import Declaration, Program, kind_of
 from pathdsl.lang.reach import in_order
 from pathdsl.lang.serving import choose_metric, known_positions, serving, wants_metric
@@ -246,16 +246,22 @@ def _unused_variables(program: Program) -> Faults:
         loop = declaration.loop
         if loop is None or program.origin.get(declaration.name.name) != program.path:
             continue
-        variable = loop.variable
-        mentions = (node for node in program.nodes(declaration) if isinstance(node, ast.Name))
-        if all(node is variable or node.name != variable.name for node in mentions):
-            yield warning(
-                "PD104",
-                f"the loop variable `{variable.name}` is never used",
-                variable.span,
-                "every member says the same",
-                help="write it where the members differ, or leave the loop out",
-            )
+        variables = [one.variable for one in loop.bindings]
+        used = {
+            name
+            for node in program.nodes(declaration)
+            if not any(node is one for one in variables)
+            for name in mentioned(node)
+        }
+        for variable in variables:
+            if variable.name not in used:
+                yield warning(
+                    "PD104",
+                    f"the loop variable `{variable.name}` is never used",
+                    variable.span,
+                    "every member says the same",
+                    help="write it where the members differ, or leave the loop out",
+                )
 
 
 def _all_mentions(program: Program, statement: ast.Statement, told: set[int]) -> Iterator[ast.Name]:
