@@ -31,7 +31,7 @@ from pathdsl.errors import Diagnostic, EngineError, ExitCode, PathdslError
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import ANY_EDGE, FULL, Nodes, PathSet, cat, complete, minus
-from pathdsl.plan.liveness import row_bytes
+from pathdsl.plan.liveness import row_bytes, schedule
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import Plan
@@ -259,7 +259,7 @@ def _memory(shape: ModelShape, weights: int, itemsize: int) -> Memory:
     task = _task({"prompt": ids, "other": ids}, [tokens] * PROMPTS, shape)
     plan = _plan(_planner(task, shape), shape, [Measure(kind="kl")])
     batch = rows_per_batch(plan, itemsize, Limits().memory)
-    row = row_bytes(plan, itemsize)
+    row = row_bytes(plan, itemsize, schedule(plan))
     logits = len(plan.outputs) * shape.d_vocab * itemsize  # read at one position of each run
     # Two plain runs and one put together, two copies of their real tokens, three in float64.
     compared = PROOF_ROWS * tokens * shape.d_vocab * (5 * itemsize + 3 * 8)

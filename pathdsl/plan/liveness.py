@@ -47,41 +47,44 @@ def reads_of(plan: Plan, number: int) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """Steps by slot, in order, and the slot after which each value is free."""
+    """Steps by slot, in order, and the slot after which each value is free.
+
+    `slot_of`: the slot of each live step.
+    """
 
     slots: tuple[tuple[float, tuple[int, ...]], ...]
     last_use: dict[int, float]
-
-
-def slots_of(plan: Plan) -> dict[int, float]:
-    """When each live step runs. A value that is read below where it stands (back-patching), or
-    beside it, puts what reads it into another pass through the layers."""
-    whole = 2.0 * plan.shape.n_layers + 2
-    passes: dict[int, int] = {}
-    found = {}
-    for number in plan.alive:
-        slot, turn = plan.steps[number].slot, 0
-        for read in reads_of(plan, number):
-            turn = max(turn, passes[read] + (plan.steps[read].slot >= slot))
-        passes[number] = turn
-        found[number] = turn * whole + slot
-    return found
+    slot_of: Mapping[int, float]
 
 
 def schedule(plan: Plan) -> Schedule:
-    """Slots in which the live steps of a plan run; outputs are read after the last slot."""
+    """Slots in which the live steps of a plan run; outputs are read after the last slot.
+
+    A value that is read below where it stands (back-patching), or beside it, puts what reads it
+    into another pass through the layers.
+    """
+    n_layers = plan.shape.n_layers
+    whole = 2.0 * n_layers + 2  # slots of one pass
     by_slot: dict[float, list[int]] = {}
     last: dict[int, float] = {}
-    slots = slots_of(plan)
-    end = 1 + max([2.0 * plan.shape.n_layers, *slots.values()])
+    passes: dict[int, int] = {}
+    slots: dict[int, float] = {}
+    final = []
     for number in plan.alive:
-        step, slot = plan.steps[number], slots[number]
+        step, turn = plan.steps[number], 0
+        own, reads = step.slot, list(reads_of(plan, number))
+        for read in reads:
+            turn = max(turn, passes[read] + (plan.steps[read].slot >= own))
+        passes[number] = turn
+        slot = slots[number] = turn * whole + own
         by_slot.setdefault(slot, []).append(number)
-        for read in reads_of(plan, number):
-            last[read] = max(last.get(read, 0.0), slot)
-        last.setdefault(number, slot)
-        if isinstance(step, PlainResid) and step.stage == 2 * plan.shape.n_layers:
-            last[number] = end  # `kl` compares every output with the reference run's
+        for read in reads:
+            last[read] = max(last[read], slot)
+        last[number] = slot
+        if isinstance(step, PlainResid) and step.stage == 2 * n_layers:
+            final.append(number)
+    end = 1 + max([2.0 * n_layers, *slots.values()])
+    last |= dict.fromkeys(final, end)  # `kl` compares every output with the reference run's
     for output in plan.outputs:
         if output.positions != FALSE:
             for read in (output.resid, output.frozen):
@@ -89,12 +92,10 @@ def schedule(plan: Plan) -> Schedule:
                     for part, _ in parts_of(plan.steps, read):
                         last[part] = end
         last |= dict.fromkeys(ends_of(output), end)
-        for attention in output.attention:
-            for source, _ in attention.blend:
-                if source >= 0:
-                    last[source] = max(last.get(source, 0.0), slots[source])
     return Schedule(
-        slots=tuple((slot, tuple(by_slot[slot])) for slot in sorted(by_slot)), last_use=last
+        slots=tuple((slot, tuple(by_slot[slot])) for slot in sorted(by_slot)),
+        last_use=last,
+        slot_of=slots,
     )
 
 
@@ -129,7 +130,7 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     tokens = {
         m: int(masks.array(m).sum()) for m in {*plan.need, *(o.positions for o in plan.outputs)}
     }
-    order = np.arange(1, masks.n_pos + 1)
+    keys_seen = np.arange(1, masks.n_pos + 1)
     pairs: dict[int, int] = {}  # (query, key) pairs of the tokens of a mask
     lengths = masks.valid.sum(axis=1)
     pairs_plain = int((lengths * (lengths + 1) // 2).sum())
@@ -143,7 +144,7 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     plain = trunk + n_tokens * d * s.d_vocab
     by_slot: dict[float, int] = {}
     by_layer = [0] * s.n_layers
-    slots = slots_of(plan)
+    order = schedule(plan)
     projected: set[tuple[int, int, str]] = set()  # a residual step is read by one layer's heads
     for number in plan.alive:
         here = tokens[plan.need[number]]
@@ -159,7 +160,7 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                 by_layer[layer] += 1
                 need = plan.need[number]
                 if need not in pairs:
-                    pairs[need] = int((masks.array(need) @ order).sum())
+                    pairs[need] = int((masks.array(need) @ keys_seen).sum())
                 macs += 2 * pairs[need] * dh
                 for reads_by, read in [
                     ("q", query),
@@ -183,7 +184,7 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
                 pass
             case unknown:
                 assert_never(unknown)
-        slot = slots[number]
+        slot = order.slot_of[number]
         by_slot[slot] = by_slot.get(slot, 0) + macs
     columns = s.d_vocab if vocab_columns is None else vocab_columns
     readout = sum(tokens[o.positions] for o in plan.outputs) * d * columns
@@ -202,7 +203,7 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
         macs=whole + again * n_tokens * into_mlp,
         plain_macs=plain,
         plain_runs=runs,
-        row_bytes=row_bytes(plan, itemsize),
+        row_bytes=row_bytes(plan, itemsize, order),
         copies_by_layer=tuple(by_layer),
         by_slot=by_slot,
         readout=readout,
@@ -214,7 +215,7 @@ def _runs_of(plan: Plan, source: int) -> int:
     return 1 if source == REFERENCE else plan.treated[treated_index(source)].runs
 
 
-def row_bytes(plan: Plan, itemsize: int) -> int:
+def row_bytes(plan: Plan, itemsize: int, order: Schedule) -> int:
     """The most bytes that values of one average row hold at any moment of a plan."""
     s = plan.shape
     rows = max(plan.masks.n_rows, 1)
@@ -224,7 +225,6 @@ def row_bytes(plan: Plan, itemsize: int) -> int:
     for number in plan.alive:
         width = plan.steps[number].width(s)
         size[number] = tokens[plan.need[number]] * width * itemsize
-    order = schedule(plan)
     fixed = sum(
         tokens[mask] * _plain_bytes(kind, itemsize, s)
         for (_, kind, _), mask in plan.plain_need.items()

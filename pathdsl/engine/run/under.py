@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from math import inf
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from pathdsl.engine.run.plain import Key, PlainValues
 from pathdsl.engine.run.sites import Sites
 from pathdsl.engine.run.treated import SOURCES, Rows, SourceValues, Want, mean_of
 from pathdsl.graph.model.components import HEAD
-from pathdsl.plan.liveness import Schedule, schedule
+from pathdsl.plan.liveness import schedule
 from pathdsl.plan.masks import TRUE
 from pathdsl.plan.steps import (
     REFERENCE,
@@ -75,8 +76,7 @@ def values_under(rows: Rows, mean: MeanPlan, null_pair: bool) -> SourceValues:
     plan, rows = mean.plan, replace(rows, parts=None)
     wanted = plain_wants(plan)
     order = schedule(plan)
-    last = dict.fromkeys(order.last_use, float("inf"))  # all is read at the end
-    order = Schedule(slots=order.slots, last_use=last)
+    order = replace(order, last_use=dict.fromkeys(order.last_use, inf))  # all is read at the end
     sources = {REFERENCE: rows.of_column(rows.task.reference, wanted[REFERENCE])}
     for number, spec in enumerate(plan.treated):
         source = treated_source(number)
