@@ -2,8 +2,8 @@
 
 W1 direct effects of every head (MLPs recomputed / held) · W2 every head into the queries of three
 heads · W3 one circuit · W4 every edge of a small model · W5 attribution of every edge (waits for
-`pathdsl discover`) · W6 knockouts of the circuit · W7 residual stream and heads patched one by one ·
-W8 a hundred interventions on single heads · W9 W1h and W7a as loops of several variables.
+`pathdsl discover`) · W6 knockouts of the circuit · W7 residual stream and heads patched one by one
+· W8 a hundred interventions on single heads · W9 W1h and W7a as loops of several variables.
 Prompts are ids: `ROWS` rows of `LENGTH` tokens; the treated prompt differs at three of them.
 """
 
