@@ -118,11 +118,7 @@ class _Check:
         from pathdsl.checking.chosen import check_chosen
         from pathdsl.checking.claimed import claimed_sets
         from pathdsl.checking.floor import at_floor
-        from pathdsl.checking.interventions import (
-            check_interventions,
-            used_blocks,
-            without_frozen,
-        )
+        from pathdsl.checking.interventions import check_interventions, used_blocks
         from pathdsl.checking.methodology import methodology
         from pathdsl.checking.norms import beside, other_modes
         from pathdsl.checking.presence import check_presence
@@ -171,8 +167,6 @@ class _Check:
         proofs.add_null_pairs(session)
         sessions = [session]
         modes = other_modes(planner.specs, judgement, options.both_norms)
-        modes, left_out = without_frozen(modes, session.asked)
-        self.faults += left_out
         if modes and not proofs.faults:
             other = session.with_norms(modes)
             other.model_proofs += proofs.of_modes(modes, other)
