@@ -71,9 +71,9 @@ PROMPT_PAGES: tuple[Page, ...] = (
         code="PD260",
         name="not-one-plain-run",
         summary="A measure reads a prompt's tokens, or one run, where there is none or several.",
-        why="`copy_score` asks which tokens a head copies, and a mean, zero or resampled `input` is "
-        "no prompt's. `cosine(NODES, treated)` compares with one run, and a resampled value is "
-        "several.",
+        why="`copy_score` asks which tokens a head copies, and an `input` that is a mean, zero or "
+        "resampled is no prompt's. `cosine(NODES, treated)` compares with one run, and a resampled "
+        "value is several.",
         repair="Read it on `reference`, or with a treated value that is a prompt column.",
         failing=_check(
             "metric copies = copy_score(a1.h2, of: FIRST_B)",
