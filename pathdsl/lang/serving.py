@@ -57,11 +57,15 @@ PASSED = ("metric", "task", "scope", "treated")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """The fields of a task's rows, by what they can be used for."""
+    """The fields of a task's rows, by what they can be used for.
+
+    `added`: those that came after such rows were published (`pathdsl.tasks.base`).
+    """
 
     prompts: tuple[str, ...]
     tokens: tuple[str, ...]
     labels: tuple[str, ...]
+    added: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +140,7 @@ def columns_of(program: Program, task: ast.TaskDecl) -> Columns | None:
         prompts=tuple(c.name for c in made.prompt_columns),
         tokens=tuple(c.name for c in made.token_columns),
         labels=tuple(c.name for c in made.labels),
+        added=made.added,
     )
 
 

@@ -100,7 +100,7 @@ def build_task(
 
     from_file = spec.data.name in DATA_FILES
     texts = spec.data.texts if from_file else answers
-    encoder = Encoder(tokenizer, shape, spec.bos, faults, texts=texts)
+    encoder = Encoder(tokenizer, shape, spec.bos, faults, texts=texts, generated=not from_file)
     prompts = _prompts(table, list(columns), encoder)
     _check_lengths(table, spec.reference, prompts, encoder, faults)
     positions = _positions(table, spec, prompts[spec.reference], encoder, faults)
@@ -113,7 +113,8 @@ def build_task(
     for name in () if spec.continued else answers:
         if name not in elsewhere:
             vet_continuations(table, name, reference, encoder, faults)
-    labels = _labels(table, set(columns) - needed, faults, needed)
+    added = rows.added if isinstance(rows, LoadedRows) else frozenset()
+    labels = _labels(table, (set(columns) | added) - needed, faults, needed)
     _check_crossed(spec, labels, faults)
     if spec.split_by in labels and len(set(labels[spec.split_by])) > MOST_PARTS:
         faults.add(
@@ -320,15 +321,16 @@ def _assemble(
     others = [*answers.values(), *positions.values(), *(labels[name] for name in sorted(grouping))]
     repeats = repeats_of(arrays, lengths, spec.reference, spec.treated, treated, others)
     facts = dict(rows.facts) if isinstance(rows, LoadedRows) else {}
+    added = rows.added if isinstance(rows, LoadedRows) else frozenset()
     facts.setdefault("rows", rows_hash(table))
     facts["special_tokens"] = encoder.fact
     crossed = numbered(labels[spec.crossed]) if spec.crossed else None
     ids = arrays[spec.reference]
     key, drawn = _hashes(spec, facts["rows"], table, ids, lengths, labels, encoder)
-    if repeats is not None and len(kept := _without_copies(table)) < len(table):
+    if repeats is not None and len(kept := _without_copies(table, added)) < len(table):
         rest = [table[i] for i in kept]
         parts = {name: [values[i] for i in kept] for name, values in labels.items()}
-        own = _hashes(spec, rows_hash(rest), rest, ids[kept], lengths[kept], parts, encoder)
+        own = _hashes(spec, rows_hash(rest, added), rest, ids[kept], lengths[kept], parts, encoder)
         key, drawn = (f"{seeds}:{whole}" for seeds, whole in zip(own, (key, drawn), strict=True))
     return TaskData(
         name=spec.name,
@@ -356,11 +358,11 @@ def _clusters(spec: TaskSpec, n: int, labels: Mapping[str, Sequence[Scalar]]) ->
     return numbered(labels[spec.cluster]) if spec.cluster else np.arange(n, dtype=np.int64)
 
 
-def _without_copies(table: Sequence[Row]) -> list[int]:
-    """The places of rows that are equal to none before them but for the id."""
+def _without_copies(table: Sequence[Row], added: Collection[str]) -> list[int]:
+    """The places of rows that are equal to none before them but for the id and `added` columns."""
     first: dict[str, int] = {}
     for place, row in enumerate(table):
-        bare = {name: value for name, value in row.items() if name != "id"}
+        bare = {k: value for k, value in row.items() if k != "id" and k not in added}
         first.setdefault(json.dumps(bare, sort_keys=True, default=str), place)
     return list(first.values())
 

@@ -1,8 +1,9 @@
 """Named positions: from a row's indices or character spans to token indices, and back by name.
 
 A row gives `"positions": {"S2": 11}` (an index or a list of indices, special tokens included) or
-`"spans": {"S2": [58, 62]}` (a word's characters in the prompt; the tokens that overlap it). `END`,
-the last token, needs no entry. Offsets (`S1+1`) apply to each index and are checked per row.
+`"spans": {"S2": [58, 62]}` (a word's characters in the prompt, or a list of such pairs; the tokens
+that overlap them). `END`, the last token, needs no entry. Offsets (`S1+1`) apply to each index and
+are checked per row.
 """
 
 from __future__ import annotations
@@ -72,9 +73,13 @@ def row_positions(
             found[name] = tuple(sorted(set(indices)))
     for name, value in spans.items():
         if name not in given:
-            indices = _of_span(row["id"], name, value, span_prompt, encoder, faults)
-            if indices:
-                found[name] = indices
+            several = isinstance(value, list) and value and isinstance(value[0], list)
+            parts = [
+                _of_span(row["id"], name, one, span_prompt, encoder, faults)
+                for one in (value if several else [value])
+            ]
+            if all(parts):
+                found[name] = tuple(sorted({index for part in parts for index in part}))
     found[END] = (len(prompt.ids) - 1,)
     return found
 

@@ -127,7 +127,7 @@ def prepare_tasks(
         try:
             spec = task_spec(declaration, program.tasks)
             base = Path(program.origin.get(name, program.path)).parent
-            rows = load_rows(spec, base, overrides, program.fence, known)
+            rows = load_rows(spec, base, overrides, program.fence, known, tokenizer)
             present = set(rows.rows[0]) if rows.rows else set()
             wanted = columns[name] | {c: None for c in scored if c in present}
             treated = [t for t in extra if not t.column or t.column in present]

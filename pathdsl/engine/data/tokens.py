@@ -8,7 +8,7 @@ No torch: the tokenizer is an object of `transformers`, passed in.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from pathdsl.errors import Severity
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.near import quoted
 
-__all__ = ["Encoder", "Prompt"]
+__all__ = ["Encoder", "Prompt", "word_fits"]
 
 
 Ids = tuple[int, ...]
@@ -33,6 +33,37 @@ class Prompt:
     offsets: tuple[tuple[int, int], ...] = ()
 
 
+_BEFORE = "the"  # in front of a word that has its blank
+
+
+def word_fits(tokenizer: Any) -> Callable[[tuple[str, ...]], bool]:
+    """Whether every piece of a word is one token: behind another word where it begins with a blank.
+
+    A piece that begins without one, and is no later part of a word, is one token alone.
+    """
+    known: dict[str, Ids] = {}
+
+    def ids(text: str) -> Ids:
+        if text not in known:
+            known[text] = tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+        return known[text]
+
+    def fits(pieces: tuple[str, ...]) -> bool:
+        before = _BEFORE if pieces[0].startswith(" ") else ""
+        found, text = ids(before), before
+        for piece in pieces:
+            text += piece
+            longer = ids(text)
+            if len(longer) != len(found) + 1 or longer[:-1] != found:
+                return False
+            if longer[-1] == tokenizer.unk_token_id:
+                return False
+            found = longer
+        return True
+
+    return fits
+
+
 class Encoder:
     """Encodes the texts of one task with one tokenizer, noting what is wrong."""
 
@@ -44,13 +75,15 @@ class Encoder:
         faults: DataFaults,
         *,
         texts: Collection[str] = (),
+        generated: bool = False,
     ) -> None:
-        """`texts`: columns that are declared to be texts."""
+        """`texts`: columns that are declared to be texts; `generated`: nobody wrote the rows."""
         self.tokenizer: Any = tokenizer
         self.shape = shape
         self.faults = faults
         self.bos = bos
         self.texts = texts
+        self.generated = generated
         self._told_missing = False
         self._told_ids = False
         self._kinds: set[str] = set()  # "text" and "ids", as prompts came
@@ -281,7 +314,12 @@ class Encoder:
         return ()
 
     def _repair(self, column: str, text: str) -> str:
-        """How an id is declared; or the word with or without its space, where that is one token."""
+        """How an id is declared; or the word with or without its space, where that is one token.
+
+        Of rows that nobody wrote, that an answer may be read as it continues the prompt.
+        """
+        if self.generated:
+            return "tokens = continued"
         if text.isascii() and text.isdigit() and column not in self.texts:
             return f"ids: [{column}]"
         other = text[1:] if text.startswith(" ") else f" {text}"

@@ -6,6 +6,7 @@ Source: docs/language.md, task.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments, check_value, unknown_word
@@ -31,6 +32,7 @@ from pathdsl.lang.signatures.calls import (
     Parameter,
     literal,
 )
+from pathdsl.tasks.base import argument_faults
 
 __all__ = ["check_circuit", "check_model", "check_task", "check_whole"]
 
@@ -225,6 +227,8 @@ def _generator_arguments(call: ast.Call) -> Faults:
     if made is None:
         return
     known = {parameter.name: parameter for parameter in made.parameters}
+    given: dict[str, Any] = {}
+    take: ast.Node = call
     for argument in call.arguments:
         name = argument.keyword
         if name not in known:
@@ -243,3 +247,12 @@ def _generator_arguments(call: ast.Call) -> Faults:
             fits = isinstance(value, int) and known[name].kind in ("int", "float")
             code = "PD116" if fits or known[name].choices else "PD115"
             yield fault(code, wrong, argument.value.span, known[name].doc)
+        given[name] = value
+        take = argument.value if name == "take" else take
+    if argument_faults(made.parameters, given):
+        return
+    for wrong in made.faults(**given):  # each argument is right, and together they are not
+        yield fault(
+            "PD116", wrong, take.span, "more rows than there are prompts",
+            help=f"`take: {made.most(**given)}`",
+        )  # fmt: skip

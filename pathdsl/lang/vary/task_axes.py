@@ -112,7 +112,9 @@ def _candidates(program: Program, task: ast.TaskDecl) -> list[str]:
     if not columns:
         known = columns_of(program, task)
         reference = literal(fields["reference"].value) if "reference" in fields else None
-        columns = [c for c in known.prompts if c != reference] if known is not None else []
+        if known is not None:
+            left_out = {reference, *known.added}
+            columns = [c for c in known.prompts if c not in left_out]
     kinds = [kind for kind in TREATED_KINDS.values() if kind.varied]
     found = [written(kind, {}) for kind in kinds if not kind.reads_column]
     for column in columns:
