@@ -78,10 +78,10 @@ def lock_changes(
     files = [one.inputs["file"].get(CIRCUIT_FILES, {}) for one in (old, now) if one.inputs]
     for path in sorted(files[0].keys() & files[1].keys()):
         if files[0][path] != files[1][path]:
-            texts = _short(files[0][path]), _short(files[1][path])
+            hashes = _short(files[0][path]), _short(files[1][path])
             what = "another content under the same name"
             yield Change(
-                kind="noted", of=f"file {path}", what=what, before=texts[0], after=texts[1]
+                kind="noted", of=f"file {path}", what=what, before=hashes[0], after=hashes[1]
             )
     if "model" not in subjects:
         yield from _model(old.inputs["model"], now.inputs["model"])
