@@ -45,6 +45,9 @@ ATOMS = st.one_of(
     st.tuples(INDICES, INDICES).map(lambda d: f"m{d[0]}.n{d[1]}"),
     st.tuples(INDICES, AT).map(lambda d: f"r{d[0]}{d[1]}"),
     st.tuples(st.sampled_from(["input", "logits", "attn", "mlp", "any"]), AT).map("".join),
+    st.tuples(
+        st.sampled_from(['nodes("f.json")', 'nodes ( "f.json", top: 5%, rank: signed, )']), AT
+    ).map("".join),
 )
 SETS = st.tuples(
     joined(ATOMS, trailing=False), st.sampled_from(["", ", except g", ", except a9.h6, m5,"]), AT

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pathdsl.checking.breaking.changes import Change
-from pathdsl.checking.lock.file import lock_beside
+from pathdsl.checking.lock.file import CIRCUIT_FILES, lock_beside
 from pathdsl.lang import ast
 from pathdsl.lang.canonical import tree_hash, used_hashes
 from pathdsl.lang.program import Program
@@ -75,6 +75,14 @@ def lock_changes(
         if old.inputs is not None and not now.why:
             yield _noted("no longer there: weights and rows are not compared")
         return
+    files = [one.inputs["file"].get(CIRCUIT_FILES, {}) for one in (old, now) if one.inputs]
+    for path in sorted(files[0].keys() & files[1].keys()):
+        if files[0][path] != files[1][path]:
+            hashes = _short(files[0][path]), _short(files[1][path])
+            what = "another content under the same name"
+            yield Change(
+                kind="noted", of=f"file {path}", what=what, before=hashes[0], after=hashes[1]
+            )
     if "model" not in subjects:
         yield from _model(old.inputs["model"], now.inputs["model"])
     for name, before in old.inputs["tasks"].items():

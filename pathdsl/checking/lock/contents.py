@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -23,10 +24,12 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pathdsl.checking.lock.file import LOCK_VERSION, Lock
+from pathdsl.checking.lock.file import CIRCUIT_FILES, LOCK_VERSION, Lock
+from pathdsl.lang import ast
 from pathdsl.lang.canonical import tree_hash, used_hashes
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.interventions import vectors_in
+from pathdsl.lang.walk import walk
 from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.reading import read_file
@@ -77,6 +80,7 @@ def lock_of(outcome: FileOutcome, options: CheckOptions) -> Lock:
                 "tree": tree_hash(program.file),
                 "uses": dict(used_hashes(program)),
                 **_vectors(program),
+                **_circuit_files(program),
             },
             "model": {
                 "config": _config_hash(model.config),
@@ -115,6 +119,23 @@ def _vectors(program: Program) -> dict[str, dict[str, str]]:
             if program.fence.holds(place):
                 found[written] = hashlib.sha256(read_file(place)).hexdigest()
     return {"vectors": found} if found else {}
+
+
+def _circuit_files(program: Program) -> dict[str, dict[str, str]]:
+    """The sha256 of each file of scores, `edges("FILE")` and `nodes("FILE")`, by its path.
+
+    The path is that from the folder of the checked file; nothing where there is none.
+    """
+    home = Path(program.file.span.path).parent.resolve()
+    found = {}
+    for declaration in program.declarations():
+        for node in walk(declaration):
+            if isinstance(node, ast.EdgesFile | ast.NodesFile):
+                place = Path(node.span.path).parent / node.path
+                if program.fence.holds(place):
+                    name = Path(os.path.relpath(place.resolve(), home)).as_posix()
+                    found[name] = hashlib.sha256(read_file(place)).hexdigest()
+    return {CIRCUIT_FILES: found} if found else {}
 
 
 # ------------------------------------------------------------------------------- numbers

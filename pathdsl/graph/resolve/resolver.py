@@ -287,6 +287,7 @@ class Resolver:
                 | ast.NeuronRef()
                 | ast.Name()
                 | ast.NodeSet()
+                | ast.NodesFile()
             ):
                 yield from places_of(self.places.member(expr, bindings).nodes, self.layout)
             case _:

@@ -42,6 +42,7 @@ __all__ = [
     "AVERAGES",
     "AVERAGING",
     "CIRCUIT_FIELDS",
+    "CIRCUIT_FILES",
     "DATA_FILES",
     "DTYPES",
     "KNOCKOUTS",
@@ -162,12 +163,22 @@ DATA_FILES = table(
     ),
 )
 TREATED = {kind.name: kind.signature for kind in TREATED_KINDS.values() if kind.signature}
+CIRCUIT_FILES = table(
+    *(
+        Signature(
+            name=name,
+            parameters=(
+                Parameter(name="top", kind=Kind.COUNT, least=1),
+                word("rank", ("signed", "absolute"), "absolute"),
+            ),
+            example=f'{name}("circuit.json", top: 200)',
+        )
+        for name in ("edges", "nodes")
+    )
+)
+"""What is read from a file in the format of EAP-IG and MIB."""
 PATH_SETS = table(
-    Signature(
-        name="edges",
-        parameters=(Parameter(name="top", kind=Kind.INTEGER, least=1),),
-        example='edges("circuit.json", top: 200)',
-    ),
+    CIRCUIT_FILES["edges"],
     Signature(name="random_like", parameters=(SEED, RENAMED), example="random_like(P, seed: 0)"),
     Signature(
         name="random_edges",
@@ -281,7 +292,9 @@ def resolve_fields(
 def _value(parameter: Parameter, value: ast.Node) -> object:
     items = value.items if isinstance(value, ast.ListValue) else (value,)
     match parameter.kind:
-        case Kind.INTEGER | Kind.TEXT | Kind.BOOL | Kind.WORD | Kind.COLUMN | Kind.LABEL:
+        case (
+            Kind.INTEGER | Kind.COUNT | Kind.TEXT | Kind.BOOL | Kind.WORD | Kind.COLUMN | Kind.LABEL
+        ):
             return literal(value)
         case Kind.NUMBER:
             number = literal(value)

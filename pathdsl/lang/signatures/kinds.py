@@ -43,6 +43,7 @@ class Kind(StrEnum):
     """What a value has to be; the word is what a message calls it."""
 
     INTEGER = "a whole number"
+    COUNT = "a whole number or a percentage"
     NUMBER = "a number"
     TEXT = "a text in quotes"
     BOOL = "`true` or `false`"

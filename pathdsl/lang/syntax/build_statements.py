@@ -430,6 +430,7 @@ _SETS = (ast.Through, ast.Within, ast.Edges, ast.EdgesFile)
 
 _NODES = (
     ast.HeadRef, ast.KvRef, ast.MlpRef, ast.NeuronRef, ast.ResidRef, ast.Word, ast.NodeSet,
+    ast.NodesFile,
 )  # fmt: skip
 """What only nodes are written as; a bare name may be anything."""
 
