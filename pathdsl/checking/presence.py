@@ -244,6 +244,6 @@ def _read_positions(
                 places[pos_of(node.at) or own] = None
     out = np.zeros_like(task.valid)
     for pos in places or {Pos(name="END"): None}:
-        if not pos.name or pos.name == "END" or pos.name in task.positions:
+        if pos.names <= task.positions.keys():
             out = out | mask(pos)
     return out if out.any() else mask(Pos(name="END"))

@@ -35,6 +35,7 @@ from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.lang.signatures.kinds import Kind
 from pathdsl.lang.signatures.measures import nodes_in
 from pathdsl.lang.signatures.scores import SCORES
+from pathdsl.lang.spelling import as_position
 from pathdsl.lang.walk import children, strip, walk
 from pathdsl.limits import MOVES, STATES
 
@@ -294,10 +295,12 @@ class _Checker:
                     self.add(diagnostic)
 
     def node(self, ref: ast.NodeRef, bindings: Bindings) -> bool:
-        if isinstance(ref, ast.Name) and not (
-            ref.name in bindings or ref.name in self.program.groups
+        named = as_position(ref)
+        if named is not None and not any(
+            isinstance(n, ast.Name) and (n.name in bindings or n.name in self.program.groups)
+            for n in walk(ref)
         ):
-            return True
+            return True  # the item of a list, such as a path or the positions `{S1, S2}`
         return self.attempt(lambda: self.resolver.places.member(ref, bindings))
 
     # ---------------------------------------------------------------------------------------------

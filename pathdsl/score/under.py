@@ -15,6 +15,7 @@ from pathdsl.graph.resolve.targets import Target
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.interventions import names_value
+from pathdsl.lang.spelling import as_position
 from pathdsl.plan.runs import Action, Block, RunSpec
 from pathdsl.plan.treated import TreatedSpec, treated_spec
 from pathdsl.score.faults import fault
@@ -76,7 +77,7 @@ class Interventions:
                     run = value.arguments[0].value
                     assert isinstance(run, ast.PlainRun)
                     return [replace(made, how="from", source=self.run_of(run, task))]
-                keys = (pos_of(_position(a.value)) for a in value.arguments)
+                keys = (pos_of(as_position(a.value)) for a in value.arguments)
                 return [replace(made, how=value.name, keys=tuple(k for k in keys if k is not None))]
             case "set":
                 return [replace(made, source=self._source(value, task))]
@@ -128,10 +129,3 @@ class Interventions:
                 return [(factor, self._value(value))], np.empty(0)
             case _:
                 raise fault("PD423", "this is nothing that can be added", value)
-
-
-def _position(node: ast.Node) -> ast.Position:
-    if isinstance(node, ast.Name):
-        return ast.Position(name=node.name, span=node.span)
-    assert isinstance(node, ast.Position)
-    return node

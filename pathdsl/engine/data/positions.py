@@ -21,6 +21,7 @@ from pathdsl.plan.taskdata import TaskData
 
 __all__ = [
     "END",
+    "indices_of",
     "next_tokens",
     "position_mask",
     "resolve_positions",
@@ -142,21 +143,23 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     """For every row the token indices of a position, sorted.
 
     Raises DataError: PD338 for a name that the rows do not have, PD336 with every row on which it
-    lies outside the prompt.
+    lies outside the prompt; of spans PD348 with every row on which they are empty, and PD236 where
+    an end that is moved is several tokens.
     """
     faults = DataFaults(task.name)
-    if not pos.name:
-        named: Sequence[tuple[int, ...]] = [(pos.index,)] * task.n_rows
-    else:
-        if pos.name not in task.positions:
-            known = ", ".join(f"`{one}`" for one in task.positions)
-            faults.add(
-                "PD338",
-                f"no position `{pos.name}`, the rows have {known}",
-                advice=f"positions = [{pos.name}]",
-            )
-            faults.stop()
-        named = [tuple(i + pos.offset for i in indices) for indices in task.positions[pos.name]]
+    for name in sorted(pos.names - task.positions.keys()):
+        known = ", ".join(f"`{one}`" for one in task.positions)
+        faults.add(
+            "PD338",
+            f"no position `{name}`, the rows have {known}",
+            advice=f"positions = [{name}]",
+        )
+    faults.stop()
+    for part in pos.among:
+        resolve_positions(task, part)
+    named = indices_of(task, pos)
+    if pos.ends:
+        _vet_span(task, pos, named, faults)
     for row, length, indices in zip(task.row_ids, task.lengths, named, strict=True):
         if not indices:
             faults.add("PD348", f"row `{row}`: position `{pos}` is an empty set")
@@ -169,7 +172,52 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
                 )
                 break
     faults.stop()
-    return tuple(named)
+    return named
+
+
+def indices_of(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
+    """The same unvetted, for a position whose names the rows have; () where there is none.
+
+    A span goes from the first token of its first end to the last one of its last end.
+    """
+    if pos.among:
+        parts = [indices_of(task, part) for part in pos.among]
+        return tuple(tuple(sorted(set().union(*row))) for row in zip(*parts, strict=True))
+    if pos.ends:
+        firsts, lasts = (indices_of(task, end) for end in pos.ends)
+        return tuple(
+            tuple(range(min(first), max(last) + 1)) if first and last else ()
+            for first, last in zip(firsts, lasts, strict=True)
+        )
+    if not pos.name:
+        return ((pos.index,),) * task.n_rows
+    return tuple(tuple(i + pos.offset for i in indices) for indices in task.positions[pos.name])
+
+
+def _vet_span(
+    task: TaskData, pos: Pos, named: Sequence[tuple[int, ...]], faults: DataFaults
+) -> None:
+    """Raise a DataError for the rows on which a span has an unclear end, or holds no token."""
+    ends = [resolve_positions(task, end) for end in pos.ends]
+    for end, places in zip(pos.ends, ends, strict=True):
+        for row, indices in zip(task.row_ids, places, strict=True):
+            if end.offset and len(indices) > 1:
+                faults.add(
+                    "PD236",
+                    f"row `{row}`: `{end.name}` is {len(indices)} tokens, and `{pos}` is to end "
+                    f"at `{end}`",
+                    notes=("each token is moved for itself, so a part of the name would be inside",),
+                    advice=f"name the place in the rows, or write `{end.name}`, all of it included",
+                )
+    for row, first, last, indices in zip(task.row_ids, *ends, named, strict=True):
+        if not indices:
+            faults.add(
+                "PD348",
+                f"row `{row}`: `{pos}` is empty: it begins at token {min(first)} and ends at "
+                f"token {max(last)}",
+                advice="choose the rows that have it: a label in the rows, and `where`",
+            )
+    faults.stop()
 
 
 def next_tokens(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:

@@ -72,8 +72,12 @@ def as_json(value: object) -> Any:
         case Mapping():
             return {"": "map", "of": sorted([str(k), as_json(v)] for k, v in value.items())}
         case _ if is_dataclass(value):
-            inside = {f.name: as_json(getattr(value, f.name)) for f in fields(value) if f.compare}
-            return {"": type(value).__name__, **inside}
+            inside = {f.name: getattr(value, f.name) for f in fields(value) if f.compare}
+            # What was added later and is not used leaves the spelling as it was.
+            for f in fields(value):
+                if f.metadata.get("later") and inside[f.name] == f.default:
+                    del inside[f.name]
+            return {"": type(value).__name__, **{k: as_json(v) for k, v in inside.items()}}
         case _:
             raise TypeError(f"`{type(value).__name__}` has no spelling in a key")
 

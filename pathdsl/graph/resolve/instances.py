@@ -17,9 +17,10 @@ from typing import Protocol, TypeVar
 from pathdsl.errors import LanguageError
 from pathdsl.graph.resolve.places import Bindings, Member, fault
 from pathdsl.lang import ast
-from pathdsl.lang.loops import Value, Values, is_listed, substituted, values_of
+from pathdsl.lang.loops import Value, Values, is_listed, same_label, substituted, values_of
 from pathdsl.lang.loops import label_of as written
 from pathdsl.lang.program import Program
+from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.limits import MEMBERS
 
 __all__ = ["Index", "Instance", "instances", "label_of"]
@@ -108,6 +109,7 @@ class Index:
         self.loop = loop
         self.members = instances(program, resolver, loop)
         self._exact = {tuple(one.indices.values()): one for one in self.members}
+        self._sources = program.sources
 
     def named(self, expr: ast.Subscript, bindings: Bindings) -> Instance:
         """The member that a subscript names; a position may be left out where it is clear.
@@ -115,7 +117,9 @@ class Index:
         Raises LanguageError: PD426 where there is no such member or more than one.
         """
         given = (expr.member, *expr.more)
-        meant = [_labels(self.resolver, part, bindings, self.loop) for part in given]
+        meant = [
+            _labels(self.resolver, part, bindings, self.loop, self._sources) for part in given
+        ]
         labels = tuple(label for one in meant for label in one)
         if len(labels) == len(given) and labels in self._exact:
             return self._exact[labels]
@@ -143,13 +147,21 @@ class Index:
         return kept[0]
 
 
-def _labels(resolver: Resolves, part: ast.Node, bindings: Bindings, loop: ast.Loop) -> list[str]:
+def _labels(
+    resolver: Resolves, part: ast.Node, bindings: Bindings, loop: ast.Loop,
+    sources: Mapping[str, SourceFile],
+) -> list[str]:
     """How what a subscript names is printed: one text for one member."""
     match part:
         case ast.Name(name=name) if name in bindings:
             return [bindings[name].label]
         case ast.Number() | ast.Position():
             return [written(part)]
+        case ast.NodeSet():
+            for one in loop.bindings:
+                for item in values_of(one.members, sources):
+                    if same_label(item.label, written(part, sources)):
+                        return [item.label]
     # A name may be an item of a list, or a group of one node.
     own = [part.name] if isinstance(part, ast.Name) and part.at is None else []
     if own and any(is_listed(one.members) for one in loop.bindings):

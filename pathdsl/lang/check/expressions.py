@@ -16,7 +16,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import VALUES, check_arguments, unknown_word, wrong
 from pathdsl.lang.check.loops import check_indices, check_loop, example_of, of_each
 from pathdsl.lang.check.measures import check_measured_nodes
-from pathdsl.lang.check.nodes import NODES, check_nodes, check_position
+from pathdsl.lang.check.nodes import NODES, check_nodes, check_position, one_place
 from pathdsl.lang.check.paths import PATHS, check_path
 from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
 from pathdsl.lang.check.scores import check_score, needs_treated
@@ -74,11 +74,16 @@ CHECKS: Mapping[Kind, Check] = {**VALUES, **NODES, **PATHS, Kind.RUN: _run}
 # -------------------------------------------------------------------------------------------------
 
 
+_READS_ONE = "a measure is read at one place"
+_READ_EACH = "read it at each, `(logit(a) @S1 + logit(a) @S2) / 2`"
+
+
 def check_metric(scope: Scope, metric: ast.MetricDecl) -> Faults:
     """A metric's task, position, measures and columns."""
     program = scope.program
     if metric.at is not None:
         yield from check_position(scope, metric.at)
+        yield from one_place(metric.at, _READS_ONE, _READ_EACH)
     if metric.task is not None:
         yield from unknown(scope, metric.task, ("task",))
         scope = scope.on(program.tasks.get(metric.task.name))
@@ -138,6 +143,7 @@ def _measured(scope: Scope, value: ast.Node, at: ast.Position | None) -> Faults:
 def _measure(scope: Scope, call: ast.Call) -> Faults:
     if call.at is not None:
         yield from check_position(scope, call.at)
+        yield from one_place(call.at, _READS_ONE, _READ_EACH)
     yield from check_arguments(scope, MEASURES[call.name], call.arguments, call.span)
     for argument in call.arguments:
         value = argument.value

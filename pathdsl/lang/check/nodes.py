@@ -22,6 +22,7 @@ from pathdsl.lang.check.scope import (
 )
 from pathdsl.lang.serving import fields_of, generator, known_positions
 from pathdsl.lang.signatures.calls import CIRCUIT_FILES, DATA_FILES, Kind, Parameter
+from pathdsl.lang.spelling import as_position, position_text
 from pathdsl.lang.walk import walk
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "check_position",
     "check_positions",
     "holds_marks",
+    "one_place",
     "positions_in_reach",
     "positions_of",
 ]
@@ -39,6 +41,9 @@ __all__ = [
 
 def check_position(scope: Scope, position: ast.Position) -> Faults:
     """The name of a position must be known to some task; files that only get used know none."""
+    if position.parts:
+        yield from _several_places(scope, position)
+        return
     if position.index is not None or position.name == "END":
         return
     program = scope.program
@@ -69,6 +74,44 @@ def check_position(scope: Scope, position: ast.Position) -> Faults:
     )
 
 
+def _several_places(scope: Scope, position: ast.Position) -> Faults:
+    """A span, or a set of positions."""
+    for part in position.parts:
+        yield from check_position(scope, part)
+    if position.backwards:
+        yield fault(
+            "PD017",
+            f"the span `{position_text(position)}` runs backwards",
+            position.span,
+            "holds no token",
+            help="the earlier end stands first, both are included",
+        )
+    for end in position.ends:
+        yield from one_place(end, "the end of a span is one place")
+    seen: dict[ast.Position, ast.Position] = {}
+    for part in position.among:
+        if part in seen:
+            yield fault(
+                "PD114",
+                "this position is given twice",
+                part.span,
+                "given again here",
+                labels=[(seen[part].span, "first given here")],
+                help="leave one of them out",
+            )
+        seen.setdefault(part, part)
+
+
+def one_place(position: ast.Position | None, why: str, help: str = "") -> Faults:
+    """A fault where a span or a set of positions stands for a single one."""
+    if position is not None and position.parts:
+        what = "a span of tokens" if position.ends else "a set of positions"
+        yield fault(
+            "PD133", f"{why}, and `{position_text(position)}` is {what}", position.span, what,
+            help=help or "name a single position",
+        )  # fmt: skip
+
+
 def positions_in_reach(scope: Scope) -> list[str] | None:
     """The positions of the scope's task or of all tasks; None where only the data can tell."""
     program = scope.program
@@ -93,12 +136,14 @@ def check_positions(scope: Scope, value: ast.Node) -> Faults:
     if not items:
         yield fault("PD115", "an empty list of positions", value.span, "names no position")
     for item in items:
-        if isinstance(item, ast.Position):
-            yield from check_position(scope, item)
-        elif isinstance(item, ast.Name) and item.at is None:
-            yield from check_position(scope, ast.Position(span=item.span, name=item.name))
+        if (position := as_position(item)) is not None:
+            yield from check_position(scope, position)
         else:
-            yield fault("PD115", "wanted a position", item.span, "not the name of a position")
+            index = isinstance(item, ast.Number) and item.integer
+            yield fault(
+                "PD115", "wanted a position", item.span, "not the name of a position",
+                help=f"the index of a token is written `@[{item.written}]`" if index else "",  # type: ignore[attr-defined]
+            )  # fmt: skip
 
 
 def check_nodes(scope: Scope, ref: ast.Node, *, marks: bool = False) -> Faults:

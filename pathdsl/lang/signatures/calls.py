@@ -37,6 +37,7 @@ from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.lang.signatures.scores import RENAMED, SCORES
 from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
 from pathdsl.lang.signatures.treated import TREATED_KINDS
+from pathdsl.lang.spelling import as_position
 
 __all__ = [
     "AVERAGES",
@@ -302,11 +303,7 @@ def _value(parameter: Parameter, value: ast.Node) -> object:
         case Kind.COLUMNS | Kind.LABELS:
             return tuple(item.name for item in items if isinstance(item, ast.Name))
         case Kind.POSITIONS:
-            named = [item for item in items if isinstance(item, ast.Name | ast.Position)]
-            return tuple(
-                ast.Position(name=at.name, span=at.span) if isinstance(at, ast.Name) else at
-                for at in named
-            )
+            return tuple(at for item in items if (at := as_position(item)) is not None)
         case Kind.OVER if isinstance(value, ast.Name) and value.name in parameter.choices:
             return value.name
         case Kind.KNOCKOUTS:

@@ -247,8 +247,13 @@ class StatementBuilder(Builder):
         return ast.Things(items=nodes(c), span=self._over(c))
 
     def index_range(self, c: Children) -> ast.IndexRange:
-        first, last = (self._count(token, "the index of a token") for token in (c[1], c[3]))
-        if last < first:
+        first, last = (self._index(number) for number in (c[1], c[3]))
+        if first >= 0 > last:
+            self._fault(
+                "PD017", "how many members this loop has, each prompt would say for itself",
+                self._over(c), help="a loop counts from one end: `[0..5]`, or `[-5..-1]`",
+            )  # fmt: skip
+        elif last < first:
             self._fault(
                 "PD017", f"the range `{first}..{last}` runs backwards", self._over(c),
                 help=f"both ends are included: `[{last}..{first}]`",

@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pathdsl.engine.data.positions import indices_of
 from pathdsl.graph.paths.neurons import node_of
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.units import NodeUnit
+from pathdsl.graph.resolve.places import pos_of
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import walk
@@ -74,9 +76,8 @@ def _read(program: Program) -> tuple[Pos, ...]:
     for metric in program.metrics.values():
         own = [node.at for node in walk(metric.expression) if isinstance(node, ast.Call)]
         for at in (metric.at, *own):
-            if at is not None:
-                index = -1 if at.index is None else at.index
-                positions[Pos(name=at.name, offset=at.offset, index=index)] = None
+            if (where := pos_of(at)) is not None:
+                positions[where] = None
         if metric.at is None and None in own:
             positions[Pos(name="END")] = None
     return tuple(positions) or (Pos(name="END"),)
@@ -124,11 +125,7 @@ class _Places:
         """The indices of a position on every row of every task that has it."""
         if at not in self._rows_of:
             self._rows_of[at] = [
-                tuple((at.index,) for _ in task.row_ids)
-                if not at.name
-                else tuple(tuple(i + at.offset for i in row) for row in task.positions[at.name])
-                for task in self.tasks
-                if not at.name or at.name in task.positions
+                indices_of(task, at) for task in self.tasks if at.names <= task.positions.keys()
             ]
         return self._rows_of[at]
 
