@@ -223,6 +223,7 @@ TASKS = [
     Pair("task", "layernorm", task(""), task("layernorm = frozen")),
     Pair("task", "average", task(""), task("average = mean_of_ratios")),
     Pair("task", "bos", task(""), task("bos = false")),
+    Pair("task", "chat", task(""), task("chat = true")),
     *_files("csv", CSV),
     *_files("jsonl", LINES),
     Pair("jsonl", "texts", task("", f"{LINES})"), task("", f"{LINES}, texts: [number])")),

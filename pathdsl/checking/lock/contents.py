@@ -190,6 +190,8 @@ def _task(task: TaskData, spec: TaskSpec, options: CheckOptions) -> Lock:
     }
     if spec.crossed:
         found["crossed"] = spec.crossed
+    if "chat_template" in task.facts:
+        found["chat_template"] = task.facts["chat_template"]
     if "data_sha256" in task.facts:
         found["data_file"] = task.facts["data_sha256"]
     return found

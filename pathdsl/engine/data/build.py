@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from pathdsl.engine.data.chat import chat_of, chat_texts
 from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.positions import (
     next_tokens,
@@ -81,7 +82,8 @@ def build_task(
     `treated`: treated values that runs name besides the task's own; `prompt_columns`: prompts that
     are run for another reason; `answer_columns`: token columns that metrics read (`next` needs no
     column), and `elsewhere` those of them that are read at other places than END only. Raises
-    DataError with every fault of every row: PD324, PD328 to PD344, PD348, PD349, PD354, PD357.
+    DataError with every fault of every row: PD324, PD328 to PD344, PD348, PD349, PD354, PD357,
+    PD370 to PD373.
     """
     faults = DataFaults(spec.name, spec.span)
     given = rows.rows if isinstance(rows, LoadedRows) else rows
@@ -100,7 +102,16 @@ def build_task(
 
     from_file = spec.data.name in DATA_FILES
     texts = spec.data.texts if from_file else answers
-    encoder = Encoder(tokenizer, shape, spec.bos, faults, texts=texts, generated=not from_file)
+    chat = chat_of(tokenizer, faults) if spec.chat else None
+    if chat is not None:
+        counted = _counted(table, spec)
+        table = chat_texts(table, columns, counted, chat, tokenizer, faults)
+    if spec.chat:
+        faults.stop()
+    around = chat.fact if chat is not None else ""
+    encoder = Encoder(
+        tokenizer, shape, spec.bos, faults, texts=texts, generated=not from_file, around=around
+    )
     prompts = _prompts(table, list(columns), encoder)
     _check_lengths(table, spec.reference, prompts, encoder, faults)
     positions = _positions(table, spec, prompts[spec.reference], encoder, faults)
@@ -125,7 +136,8 @@ def build_task(
         )
     faults.stop()
 
-    task = _assemble(spec, specs, rows, table, prompts, tokens, positions, labels, encoder)
+    facts = {"chat_template": chat.sha256} if chat is not None else {}
+    task = _assemble(spec, specs, rows, facts, table, prompts, tokens, positions, labels, encoder)
     vet_repeats(task, spec, faults)
     for one in specs:
         for found in vet_treated(task, one).all:
@@ -140,6 +152,11 @@ def build_task(
     if spec.treated in unchanged:
         unchanged[None] = unchanged[spec.treated]
     return replace(task, unchanged=unchanged), faults.warnings
+
+
+def _counted(rows: Sequence[Row], spec: TaskSpec) -> str:
+    """The column whose characters spans count: `prompt` where there is one, else the reference."""
+    return _SPAN_COLUMN if all(_SPAN_COLUMN in row for row in rows) else spec.reference
 
 
 def _check_columns(rows: Sequence[Row], columns: Iterable[str], faults: DataFaults) -> None:
@@ -221,7 +238,9 @@ def _positions(
 ) -> dict[str, tuple[tuple[int, ...], ...]]:
     """The indices of every name that all rows have; PD335 where a listed one is missing."""
     by_row: list[dict[str, tuple[int, ...]]] = []
-    quiet = Encoder(encoder.tokenizer, encoder.shape, encoder.bos, DataFaults())
+    quiet = Encoder(
+        encoder.tokenizer, encoder.shape, encoder.bos, DataFaults(), around=encoder.around
+    )
     for row, prompt in zip(rows, reference, strict=True):
         if prompt is None:
             continue  # reported already
@@ -301,6 +320,7 @@ def _assemble(
     spec: TaskSpec,
     treated: Sequence[TreatedSpec],
     rows: LoadedRows | Sequence[Row],
+    facts: Mapping[str, str],
     table: Sequence[Row],
     prompts: Mapping[str, Sequence[Prompt | None]],
     answers: Mapping[str, tuple[tuple[int, ...], ...]],
@@ -320,7 +340,7 @@ def _assemble(
     grouping = {spec.cluster, spec.crossed, spec.split_by, *(one.by for one in treated)} - {""}
     others = [*answers.values(), *positions.values(), *(labels[name] for name in sorted(grouping))]
     repeats = repeats_of(arrays, lengths, spec.reference, spec.treated, treated, others)
-    facts = dict(rows.facts) if isinstance(rows, LoadedRows) else {}
+    facts = {**(rows.facts if isinstance(rows, LoadedRows) else {}), **facts}
     added = rows.added if isinstance(rows, LoadedRows) else frozenset()
     facts.setdefault("rows", rows_hash(table))
     facts["special_tokens"] = encoder.fact

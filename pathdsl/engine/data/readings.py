@@ -205,7 +205,7 @@ def vet_bos(
 ) -> None:
     """Note PD355 where texts begin with the token that is put in front of them anyway."""
     made = encoder.tokenizer
-    if made is None or made.bos_token_id is None or encoder.bos is False:
+    if made is None or made.bos_token_id is None or encoder.bos is False or encoder.around:
         return
     if encoder.bos is None and not made("", add_special_tokens=True)["input_ids"]:
         return  # nothing is put in front: a text that has it twice has it twice

@@ -110,6 +110,7 @@ class TaskSpec:
     `bos` None: the tokenizer's own special tokens. `cluster` "": each row is resampled by itself;
     `crossed`: the second field where rows cross in two.
     `split_by`: the label by whose values claims are reported one by one, "" for none.
+    `chat`: prompt columns are messages, made to texts by the model's own template.
     `tokens`: an answer's text is one token `alone`, or as the reference prompt is `continued`.
     """
 
@@ -125,6 +126,7 @@ class TaskSpec:
     layernorm: str = "recompute"
     average: str = "ratio_of_means"
     tokens: str = "alone"
+    chat: bool = False
     filters: tuple[Filter, ...] = ()
     span: Span | None = dataclasses.field(default=None, compare=False, repr=False)
 
@@ -162,6 +164,7 @@ def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = Non
         layernorm=value["layernorm"],
         average=value["average"],
         tokens=value["tokens"],
+        chat=value["chat"],
         filters=filters,
         span=decl.span,
     )

@@ -76,14 +76,20 @@ class Encoder:
         *,
         texts: Collection[str] = (),
         generated: bool = False,
+        around: str = "",
     ) -> None:
-        """`texts`: columns that are declared to be texts; `generated`: nobody wrote the rows."""
+        """`texts`: columns that are declared to be texts; `generated`: nobody wrote the rows.
+
+        `around`: what stands around the prompts already, "" for what the tokenizer puts there.
+        """
         self.tokenizer: Any = tokenizer
         self.shape = shape
         self.faults = faults
         self.bos = bos
         self.texts = texts
         self.generated = generated
+        self.around = around
+        self._adds = bos is None and not around  # whether the tokenizer adds its own tokens
         self._told_missing = False
         self._told_ids = False
         self._kinds: set[str] = set()  # "text" and "ids", as prompts came
@@ -100,6 +106,8 @@ class Encoder:
     @property
     def fact(self) -> str:
         """What stands around every text, for the methodology line."""
+        if self.around:
+            return self.around
         if self.tokenizer is None or self._kinds == {"ids"}:
             return "none (token ids as given)"
         if self.bos is False:
@@ -132,6 +140,7 @@ class Encoder:
                 "PD329",
                 f"{where}: found {shown(value)}, wanted a text or a list of token ids",
                 about=column,
+                advice="chat = true" if _messages(value) else "",
             )
             return None
         if found is None:
@@ -166,9 +175,7 @@ class Encoder:
         if self.tokenizer is None:
             self._need_tokenizer(where)
             return None
-        encoded = self.tokenizer(
-            text, return_offsets_mapping=True, add_special_tokens=self.bos is None
-        )
+        encoded = self.tokenizer(text, return_offsets_mapping=True, add_special_tokens=self._adds)
         ids, offsets = list(encoded["input_ids"]), list(encoded["offset_mapping"])
         if self.bos:
             ids, offsets = [self.tokenizer.bos_token_id, *ids], [(0, 0), *offsets]
@@ -265,9 +272,7 @@ class Encoder:
         first = (self.tokenizer.bos_token_id,) if self.bos else ()
         found: list[Ids | None] = []
         texts = list(dict.fromkeys(whole))
-        encoded = self.tokenizer(
-            texts, add_special_tokens=self.bos is None, return_attention_mask=False
-        )
+        encoded = self.tokenizer(texts, add_special_tokens=self._adds, return_attention_mask=False)
         ids_of = dict(zip(texts, encoded["input_ids"], strict=True))
         for prompt, text in zip(prompts, whole, strict=True):
             n, both = len(prompt.ids), (*first, *ids_of[text])
@@ -342,6 +347,10 @@ class Encoder:
             blank = isinstance(raw, str) and raw.startswith("▁") and not text.startswith(" ")
             self._words[one] = f" {text}" if blank else text
         return self._words[one]
+
+
+def _messages(value: object) -> bool:
+    return isinstance(value, list) and any(isinstance(one, dict) for one in value)
 
 
 def _whole(value: object) -> bool:

@@ -176,6 +176,20 @@ def check_task(scope: Scope, task: ast.TaskDecl) -> Faults:
         )
     if "data" in given:
         yield from _data(scope, given["data"].value)
+    yield from _around(given)
+
+
+def _around(given: Mapping[str, ast.Field]) -> Faults:
+    """`bos` beside `chat = true`: the template says what stands in front of a prompt."""
+    bos, chat = given.get("bos"), given.get("chat")
+    if bos is not None and chat is not None and literal(chat.value) is True:
+        yield fault(
+            "PD129",
+            "the chat template writes what stands in front of the messages, `bos` cannot",
+            bos.span,
+            "leave this out",
+            labels=[(chat.span, "the template is asked for here")],
+        )
 
 
 def _data(scope: Scope, value: ast.Node) -> Faults:

@@ -124,7 +124,7 @@ WORD_PAGES: tuple[Page, ...] = (
     Page(
         code="PD129",
         name="conflicting-options",
-        summary="Two parts of a claim or a score exclude each other.",
+        summary="Two parts of a task, a claim or a score exclude each other.",
         why="Only one of them could be followed.",
         repair="Leave one of them out.",
         failing=sample(

@@ -108,6 +108,7 @@ TASK_FIELDS = {
         word("average", AVERAGES, "ratio_of_means"),
         Parameter(name="bos", kind=Kind.BOOL),
         word("tokens", TOKENS, "alone"),
+        Parameter(name="chat", kind=Kind.BOOL, default=False),
     )
 }
 Lies = Literal["on the hub", "in a folder", "in pathdsl"]

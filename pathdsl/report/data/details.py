@@ -185,6 +185,7 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
                 column: [{"text": text, "id": number} for text, number in answers]
                 for column, answers in task.first_answers.items()
             },
+            **{key: task.facts[key] for key in ("chat_template",) if key in task.facts},
         }
         for name, task in outcome.tasks.items()
     ]
