@@ -140,9 +140,12 @@ def columns_of(program: Program, task: ast.TaskDecl) -> Columns | None:
 
 
 def known_positions(program: Program, task: ast.TaskDecl) -> tuple[str, ...]:
-    """`END`, the names the task lists, and those its generator marks."""
+    """`END`, `ANSWER` where answers are read whole, the names the task lists, and those its
+    generator marks."""
     fields = fields_of(program, task)
     found = ["END"]
+    if field_word(program, task, "answers") == "whole":
+        found.append("ANSWER")
     if "positions" in fields:
         found += [n.name for n in walk(fields["positions"].value) if _named(n)]  # type: ignore[attr-defined]
     data = fields.get("data")

@@ -16,6 +16,7 @@ from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.rows import Row
 from pathdsl.engine.data.tokens import Encoder, Prompt
 from pathdsl.graph.paths.pathset import Pos
+from pathdsl.plan.readout import ANSWER, BEFORE_ANSWER
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = [
@@ -140,6 +141,8 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     lies outside the prompt.
     """
     faults = DataFaults(task.name)
+    if task.whole and pos.name == ANSWER:
+        return _of_answers(task, pos)
     if not pos.name:
         named: Sequence[tuple[int, ...]] = [(pos.index,)] * task.n_rows
     else:
@@ -152,7 +155,9 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
             )
             faults.stop()
         named = [tuple(i + pos.offset for i in indices) for indices in task.positions[pos.name]]
-    for row, length, indices in zip(task.row_ids, task.lengths, named, strict=True):
+    # What rows name was vetted when they were read; in self-checks it may be inside an answer.
+    lengths = task.lengths if pos.name and not pos.offset else task.prompt_lengths
+    for row, length, indices in zip(task.row_ids, lengths, named, strict=True):
         if not indices:
             faults.add("PD348", f"row `{row}`: position `{pos}` is an empty set")
         for place in indices:
@@ -165,6 +170,29 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
                 break
     faults.stop()
     return tuple(named)
+
+
+def _of_answers(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
+    """The tokens of the answers behind the prompts, or with -1 where each of them is predicted.
+
+    Without answers behind them that is no token, or the prompt's last one. Raises DataError PD366.
+    """
+    if pos.offset not in (0, -1):
+        faults = DataFaults(task.name)
+        faults.add(
+            "PD366",
+            f"`{pos}` is another place for answers of other lengths",
+            notes=(f"`{BEFORE_ANSWER}` is the token before each token of the answer",),
+            advice=f"@{BEFORE_ANSWER}",
+        )
+        faults.stop()
+    ends = task.prompt_lengths.tolist()
+    if task.appended is None:
+        return tuple((end - 1,) if pos.offset else () for end in ends)
+    return tuple(
+        tuple(range(end + pos.offset, end + count + pos.offset))
+        for end, count in zip(ends, task.appended.tolist(), strict=True)
+    )
 
 
 def next_tokens(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:

@@ -111,6 +111,7 @@ class TaskSpec:
     `crossed`: the second field where rows cross in two.
     `split_by`: the label by whose values claims are reported one by one, "" for none.
     `tokens`: an answer's text is one token `alone`, or as the reference prompt is `continued`.
+    `answers`: they are `one_token`, or are read `whole` behind the prompt, as they continue it.
     """
 
     name: str
@@ -125,6 +126,7 @@ class TaskSpec:
     layernorm: str = "recompute"
     average: str = "ratio_of_means"
     tokens: str = "alone"
+    answers: str = "one_token"
     filters: tuple[Filter, ...] = ()
     span: Span | None = dataclasses.field(default=None, compare=False, repr=False)
 
@@ -136,7 +138,12 @@ class TaskSpec:
     @property
     def continued(self) -> bool:
         """Whether an answer's text is read as it continues the reference prompt."""
-        return self.tokens == "continued"
+        return self.tokens == "continued" or self.whole
+
+    @property
+    def whole(self) -> bool:
+        """Whether answers may have several tokens, which are read behind the prompt."""
+        return self.answers == "whole"
 
 
 def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = None) -> TaskSpec:
@@ -162,6 +169,7 @@ def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = Non
         layernorm=value["layernorm"],
         average=value["average"],
         tokens=value["tokens"],
+        answers=value["answers"],
         filters=filters,
         span=decl.span,
     )

@@ -206,6 +206,57 @@ class Encoder:
             found += [one for one in ids if one not in found]
         return tuple(found)
 
+    def whole(self, row: str, column: str, value: object, after: Mapping[str, Ids | None]) -> Ids:
+        """The ids of one answer of any number of tokens, in order; () with the fault noted.
+
+        A text is read as it continues the prompt (`after`, see `continued`), a list of ids as it
+        is. PD329 (type), PD332 (ids), PD342 (no tokenizer), PD367 (no continuation, several texts).
+        """
+        where = f"row `{row}`, column `{column}`"
+        items: list[Any] = list(value) if isinstance(value, list | tuple) else [value]
+        if not items or not (all(map(_whole, items)) or all(isinstance(i, str) for i in items)):
+            self.faults.add(
+                "PD329", f"{where}: found {shown(value)}, wanted an answer as text, or a list of "
+                "token ids", about=column,
+            )  # fmt: skip
+            return ()
+        if _whole(items[0]):
+            ids: Ids | None = tuple(items)
+        elif len(items) > 1:
+            self.faults.add(
+                "PD367", f"{where} lists {len(items)} texts, and `answers = whole` reads one "
+                "answer for each prompt", about=column,
+                advice="write the others into columns of their own",
+            )  # fmt: skip
+            return ()
+        elif self.tokenizer is None:
+            self._need_tokenizer(where, column, items[0])
+            return ()
+        else:
+            ids = after.get(items[0])
+            if ids is None and (repair := "" if column in self.texts else json_repair(items[0])):
+                self.faults.add(
+                    "PD354", f"{where}: {shown(items[0])} is a list as Python writes it, not as "
+                    "JSON does", about=column, advice=repair,
+                )  # fmt: skip
+                return ()
+            what = self._no_answer(items[0], ids)
+            if what:
+                self.faults.add("PD367", f"{where}: {quoted(items[0])} {what}", about=column)
+                return ()
+        return ids if ids and self._known(where, column, ids) else ()
+
+    def _no_answer(self, text: str, ids: Ids | None) -> str:
+        """Why a text does not stand behind its prompt as an answer; "" where it does."""
+        assert self.tokenizer is not None
+        if ids is None:
+            return "makes other tokens of the end of the prompt"
+        if not ids:
+            return "has no tokens"
+        if self.tokenizer.unk_token_id in ids and self.tokenizer.unk_token not in text:
+            return "is not in the vocabulary"
+        return ""
+
     def alone(self, text: str) -> Ids:
         """The ids of a text by itself, without special tokens; () without a tokenizer."""
         if text not in self._answers:

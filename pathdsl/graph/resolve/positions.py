@@ -31,13 +31,16 @@ def is_after(sender: Pos | None, receiver: Pos | None) -> bool:
     """Whether the sender provably stands behind the receiver.
 
     `END` stands behind every other name; a name that is the last token itself is written `END`.
+    `ANSWER` may name the tokens of an answer behind the prompt.
     """
     apart = distance(sender, receiver)
     if apart is not None:
         return apart < 0
     if sender is None or receiver is None:
         return False
-    return sender.name == "END" and sender.offset == 0 and receiver.name not in ("", "END")
+    return sender.name == "END" and sender.offset == 0 and receiver.name not in (
+        "", "END", "ANSWER"
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

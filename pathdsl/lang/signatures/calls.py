@@ -76,6 +76,7 @@ DTYPES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
 """The dtypes of weights and arithmetic, and how many bytes a number of each takes."""
 AVERAGES = ("ratio_of_means", "mean_of_ratios")
 TOKENS = ("alone", "continued")
+ANSWERS = ("one_token", "whole")
 
 
 DTYPE = word("dtype", tuple(DTYPES), "float32")
@@ -106,6 +107,7 @@ TASK_FIELDS = {
         word("average", AVERAGES, "ratio_of_means"),
         Parameter(name="bos", kind=Kind.BOOL),
         word("tokens", TOKENS, "alone"),
+        word("answers", ANSWERS, "one_token"),
     )
 }
 Lies = Literal["on the hub", "in a folder", "in pathdsl"]
