@@ -136,7 +136,5 @@ class TaskData:
     def reads_whole(self, measure: Measure) -> bool:
         """Whether a measure is of all tokens of the answers that stand behind these prompts."""
         return (
-            self.appended is not None
-            and measure.record.whole
-            and measure.position == BEFORE_ANSWER
+            self.appended is not None and measure.record.whole and measure.position == BEFORE_ANSWER
         )

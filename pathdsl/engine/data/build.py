@@ -241,7 +241,7 @@ def _vet_whole(
     encoder: Encoder,
     faults: DataFaults,
 ) -> None:
-    """Note what hinders answers behind the prompts: PD331 (no room), PD366 (the position's name)."""
+    """Note PD331 (no room behind the prompts) and PD366 (the name of a position)."""
     lengths = [len(prompt.ids) if prompt is not None else 0 for prompt in reference]
     vet_room([row["id"] for row in rows], lengths, answers, encoder, faults)
     if ANSWER in positions or ANSWER in spec.positions:

@@ -23,6 +23,7 @@ from pathdsl.lang.signatures.calls import (
     literal,
     resolve_arguments,
     resolve_fields,
+    whole_answers,
 )
 from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.plan.treated import TreatedSpec, treated_spec
@@ -143,7 +144,7 @@ class TaskSpec:
     @property
     def whole(self) -> bool:
         """Whether answers may have several tokens, which are read behind the prompt."""
-        return self.answers == "whole"
+        return whole_answers(self.answers)
 
 
 def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = None) -> TaskSpec:

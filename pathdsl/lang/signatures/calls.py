@@ -69,6 +69,7 @@ __all__ = [
     "resolve_arguments",
     "resolve_fields",
     "resolve_options",
+    "whole_answers",
 ]
 
 LANGUAGE_VERSION = 1
@@ -190,6 +191,11 @@ RUN_OPTIONS = Signature(
     ),
     example="treat(P, scope: S)",
 )
+
+
+def whole_answers(value: object) -> bool:
+    """Whether a value of the field `answers` has answers of several tokens read as one."""
+    return value == ANSWERS[1]
 
 
 def path_in(call: ast.Call) -> ast.String | None:
