@@ -81,7 +81,7 @@ def without_frozen(
 
 
 def _acts(planner: Planner, task: str, blocks: tuple[Block, ...]) -> Acts:
-    rows = planner.tasks[task]
+    rows = planner.tasks[task].longest or planner.tasks[task]
     masks = MaskTable(rows.valid)
     table = CopyTable(Layout(planner.shape), masks, ())
     place = position_mask(rows)

@@ -184,6 +184,11 @@ def _tokens_line(task: TaskData, spec: TaskSpec) -> str:
         more = f" and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
         parts.append(f"{column} {shown}{more}")
     how = "texts continue the prompt; " if spec.continued else ""
+    if spec.whole:
+        counts = {len(ids) for found in task.answers.values() for ids in found}
+        least, most = min(counts), max(counts)
+        tokens = f"{least} to {most} tokens" if least < most else f"{most} tokens"
+        how = f"answers whole, as they continue the prompt, {tokens}; "
     return f"{how}row {task.row_ids[0]}: {'; '.join(parts)}"
 
 

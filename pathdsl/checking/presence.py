@@ -10,7 +10,7 @@ warning.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -26,9 +26,11 @@ from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.loops import meant_nodes, mentioned
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import metrics_read, scores_meant, tasks_read, treated_by
+from pathdsl.lang.serving import metrics_read, named_option, scores_meant, tasks_read, treated_by
+from pathdsl.lang.signatures.measures import MEASURES, columns_in
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children, strip, walk
+from pathdsl.plan.readout import BEFORE_ANSWER
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = ["Written", "check_presence", "used_paths"]
@@ -44,9 +46,10 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
     faults: dict[Diagnostic, None] = {}
     declarations: tuple[Declaration, ...] = (*program.lets.values(), *program.claims)
     elsewhere = _with_other_values(program, declarations)
-    for task in planner.tasks.values():
+    for prompts in planner.tasks.values():
+        task = prompts.longest or prompts
         here = [d for d in declarations if _measures_on(program, d, task)]
-        read = {id(d): _read_positions(program, [d], task) for d in here}
+        read = {id(d): _read_positions(program, [d], task, prompts.branches) for d in here}
         probes: dict[bytes, Probe] = {}
 
         def probe_at(
@@ -228,9 +231,12 @@ def used_paths(program: Program, among: Iterable[Declaration] | None = None) -> 
 
 
 def _read_positions(
-    program: Program, declarations: Iterable[Declaration], task: TaskData
+    program: Program, declarations: Iterable[Declaration], task: TaskData, whole: Collection[str]
 ) -> np.ndarray:
-    """(rows, pos): where the metrics of these declarations read this task's logits or attention."""
+    """(rows, pos): where the metrics of these declarations read this task's logits or attention.
+
+    `whole`: columns whose answers are read behind the prompts.
+    """
     mask = position_mask(task)
     nodes = [node for d in declarations for node in meant_nodes(program, d)]
     places: dict[Pos, None] = {}
@@ -241,9 +247,20 @@ def _read_positions(
             if isinstance(node, ast.AttentionArgs):
                 places[pos_of(node.query) or own] = None
             elif isinstance(node, ast.Call):
-                places[pos_of(node.at) or own] = None
+                places[_read_at(node, pos_of(node.at) or own, whole)] = None
+    for node in nodes:
+        if isinstance(node, ast.Score) and named_option(node.options, "answer") in whole:
+            places[Pos.parse(BEFORE_ANSWER)] = None
     out = np.zeros_like(task.valid)
     for pos in places or {Pos(name="END"): None}:
         if pos.names <= task.positions.keys():
             out = out | mask(pos)
     return out if out.any() else mask(Pos(name="END"))
+
+
+def _read_at(call: ast.Call, at: Pos, whole: Collection[str]) -> Pos:
+    """Where a measure is read: of a whole answer before each of its tokens."""
+    record = MEASURES.get(call.name)
+    if record is None or not record.whole or at != Pos(name="END"):
+        return at
+    return Pos.parse(BEFORE_ANSWER) if {c.name for c in columns_in(call)} & set(whole) else at

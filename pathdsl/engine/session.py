@@ -104,14 +104,14 @@ class EngineSession:
 
     def measures(self, requests: Collection[Request]) -> None:
         """Execute these as one plan per task; what is known already is not run again."""
-        missing = dict.fromkeys(
-            key
-            for run, measure in requests
-            if not self._knows(key := (self.planner.normal(run), measure))
-        )
+        missing = {
+            key: request[1]
+            for request in requests
+            if not self._knows(key := self.planner.read(request))
+        }
         for together in self.planner.requests_by_plan(list(missing)):
             for run, measure in together:
-                self.asked.setdefault(run, {})[measure] = None
+                self.asked.setdefault(run, {})[missing[run, measure]] = None
             if self.recall is not None:
                 self._recall(together)
         for plan in self.planner.plans([key for key in missing if not self._knows(key)]):
@@ -139,8 +139,9 @@ class EngineSession:
         settings = Settings(memory=self.planner.limits.memory, cost=weighed)
         parts = self.recall.parts(plan) if self.recall is not None else None
         runs = "1 run" if len(plan.outputs) == 1 else f"{len(plan.outputs):,} runs"
-        self.meter.what = f"task `{plan.task}`: {runs}"
-        task = self.tasks[plan.task]
+        behind = f" with `{plan.behind}` behind the prompts" if plan.behind else ""
+        self.meter.what = f"task `{plan.task}`: {runs}{behind}"
+        task = self.planner.rows(plan)
         try:
             values = execute(plan, task, self.adapter, settings, self.meter, parts)
         except BaseException:
@@ -163,7 +164,8 @@ class EngineSession:
 
     def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
         """(draws, rows) float64; draws is 1 for a run without draws."""
-        return self._values[self.planner.identity(run), measure]
+        run, measure = self.planner.read((run, measure))
+        return self._values[run.identity, measure]
 
     def identity(self, run: RunSpec) -> RunSpec:
         """The run under one name: runs of one identity have the same values, bit for bit."""

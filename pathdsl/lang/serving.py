@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
-from pathdsl.lang.signatures.calls import DATA_FILES, TASK_FIELDS, literal
+from pathdsl.lang.signatures.calls import DATA_FILES, TASK_FIELDS, literal, whole_answers
 from pathdsl.lang.signatures.measures import columns_in
 from pathdsl.lang.signatures.scores import DISSIMILARITIES, SCORES, Dissimilarity, Form
 from pathdsl.lang.walk import strip, walk
@@ -42,6 +42,7 @@ __all__ = [
     "generator_names",
     "known_positions",
     "metrics_read",
+    "reads_whole",
     "root_task",
     "score_inside",
     "scores_meant",
@@ -145,9 +146,12 @@ def columns_of(program: Program, task: ast.TaskDecl) -> Columns | None:
 
 
 def known_positions(program: Program, task: ast.TaskDecl) -> tuple[str, ...]:
-    """`END`, the names the task lists, and those its generator marks."""
+    """`END`, `ANSWER` where answers are read whole, the names the task lists, and those its
+    generator marks."""
     fields = fields_of(program, task)
     found = ["END"]
+    if whole_answers(field_word(program, task, "answers")):
+        found.append("ANSWER")
     if "positions" in fields:
         found += [n.name for n in walk(fields["positions"].value) if _named(n)]  # type: ignore[attr-defined]
     data = fields.get("data")
@@ -155,6 +159,14 @@ def known_positions(program: Program, task: ast.TaskDecl) -> tuple[str, ...]:
         made = generator(data.value.name)
         found += [c.name for c in made.positions] if made is not None else []
     return tuple(dict.fromkeys(found))
+
+
+def reads_whole(program: Program, metric: ast.MetricDecl) -> bool:
+    """Whether some task that a metric serves reads answers of several tokens as one."""
+    return any(
+        whole_answers(field_word(program, program.tasks[name], "answers"))
+        for name in serving(program, metric)
+    )
 
 
 def _named(node: ast.Node) -> bool:

@@ -356,6 +356,7 @@ ELSEWHERE = {
     # tests/graph/test_circuit_files.py
     ("edges", "top"), ("edges", "rank"), ("nodes", "top"), ("nodes", "rank"),
     ("csv", "texts"), ("task", "tokens"),  # tests/engine/test_readings.py
+    ("task", "answers"),  # tests/checking/test_whole_answers.py
     ("hf", "revision"), ("hf", "dtype"), ("folder", "dtype"),  # of the loader, as of `bundled`
 }  # fmt: skip
 """Options that are tried in another way."""

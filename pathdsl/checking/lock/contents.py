@@ -192,6 +192,8 @@ def _task(task: TaskData, spec: TaskSpec, options: CheckOptions) -> Lock:
         found["crossed"] = spec.crossed
     if "chat_template" in task.facts:
         found["chat_template"] = task.facts["chat_template"]
+    if spec.whole:
+        found["answers"] = spec.answers
     if "data_sha256" in task.facts:
         found["data_file"] = task.facts["data_sha256"]
     return found

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from pathdsl.engine.data.answers import vet_room, with_branches
 from pathdsl.engine.data.chat import chat_of, chat_texts
 from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.positions import (
@@ -38,10 +39,17 @@ from pathdsl.engine.data.repeats import near_copies, numbered, repeats_of, vet_r
 from pathdsl.engine.data.rows import LoadedRows, Row, check_ids, load_rows, named, rows_hash
 from pathdsl.engine.data.task import DataCall, Filter, Scalar, TaskSpec, task_spec
 from pathdsl.engine.data.tokens import Encoder, Ids, Prompt
-from pathdsl.engine.data.treated import columns_of, unchanged_rows, vet_means, vet_treated
+from pathdsl.engine.data.treated import (
+    columns_of,
+    unchanged_rows,
+    vet_branch,
+    vet_means,
+    vet_treated,
+)
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.signatures.calls import DATA_FILES
+from pathdsl.plan.readout import ANSWER
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
 
@@ -117,6 +125,8 @@ def build_task(
     positions = _positions(table, spec, prompts[spec.reference], encoder, faults)
     reference = prompts[spec.reference]
     tokens = {name: _answers(table, name, reference, spec, encoder) for name in answers}
+    if spec.whole:
+        _vet_whole(table, spec, reference, positions, tokens, encoder, faults)
     vet_bos(prompts, table, encoder, faults)
     if from_file:
         vet_readings(table, spec, answers, reference, encoder, faults)
@@ -138,6 +148,8 @@ def build_task(
 
     facts = {"chat_template": chat.sha256} if chat is not None else {}
     task = _assemble(spec, specs, rows, facts, table, prompts, tokens, positions, labels, encoder)
+    if spec.whole:
+        task = with_branches(task, encoder)
     vet_repeats(task, spec, faults)
     for one in specs:
         for found in vet_treated(task, one).all:
@@ -145,13 +157,16 @@ def build_task(
     for one in specs:
         as_written = task.facts.get("data", spec.data.written) == spec.data.written
         vet_means(task, one, faults, counted=as_written and not from_file)
+        for column, branch in task.branches.items():
+            vet_branch(task, column, branch, one, faults)
     faults.stop()
     unchanged: dict[TreatedSpec | None, np.ndarray] = {
         one: where for one in specs if (where := unchanged_rows(task, one)).any()
     }
     if spec.treated in unchanged:
         unchanged[None] = unchanged[spec.treated]
-    return replace(task, unchanged=unchanged), faults.warnings
+    longest = task.longest and replace(task.longest, unchanged=unchanged)
+    return replace(task, unchanged=unchanged, longest=longest), faults.warnings
 
 
 def _counted(rows: Sequence[Row], spec: TaskSpec) -> str:
@@ -221,12 +236,40 @@ def _answers(
     after = None
     if spec.continued:
         after = continuations(rows, column, reference, encoder)
+    if spec.whole:
+        assert after is not None
+        return tuple(
+            encoder.whole(row["id"], column, row[column], after[i]) if column in row else ()
+            for i, row in enumerate(rows)
+        )
     return tuple(
         encoder.answer(row["id"], column, row[column], after[i] if after is not None else None)
         if column in row
         else ()
         for i, row in enumerate(rows)
     )
+
+
+def _vet_whole(
+    rows: Sequence[Row],
+    spec: TaskSpec,
+    reference: Sequence[Prompt | None],
+    positions: Mapping[str, object],
+    answers: Mapping[str, Sequence[Ids]],
+    encoder: Encoder,
+    faults: DataFaults,
+) -> None:
+    """Note PD331 (no room behind the prompts) and PD366 (the name of a position)."""
+    lengths = [len(prompt.ids) if prompt is not None else 0 for prompt in reference]
+    vet_room([row["id"] for row in rows], lengths, answers, encoder, faults)
+    if ANSWER in positions or ANSWER in spec.positions:
+        faults.add(
+            "PD366",
+            f"the rows give a position `{ANSWER}`, which with `answers = whole` names the tokens "
+            "of the answer",
+            about=ANSWER,
+            advice="give the position of the rows another name",
+        )
 
 
 def _positions(

@@ -17,6 +17,7 @@ from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.rows import Row
 from pathdsl.engine.data.tokens import Encoder, Prompt
 from pathdsl.graph.paths.pathset import Pos
+from pathdsl.plan.readout import ANSWER, BEFORE_ANSWER
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = [
@@ -147,7 +148,8 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     an end that is moved is several tokens.
     """
     faults = DataFaults(task.name)
-    for name in sorted(pos.names - task.positions.keys()):
+    own = {ANSWER} if task.whole else set()
+    for name in sorted(pos.names - task.positions.keys() - own):
         known = ", ".join(f"`{one}`" for one in task.positions)
         faults.add(
             "PD338",
@@ -160,7 +162,10 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     named = indices_of(task, pos)
     if pos.ends:
         _vet_span(task, pos, named, faults)
-    for row, length, indices in zip(task.row_ids, task.lengths, named, strict=True):
+    # What rows name was vetted when they were read; in self-checks it may be inside an answer.
+    counted = pos.index is not None or pos.offset != 0
+    lengths = task.prompt_lengths if counted else task.lengths
+    for row, length, indices in zip(task.row_ids, lengths, named, strict=True):
         if not indices:
             faults.add("PD348", f"row `{row}`: position `{pos}` is an empty set")
         for place in indices:
@@ -180,6 +185,8 @@ def indices_of(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
 
     A span goes from the first token of its first end to the last one of its last end.
     """
+    if task.whole and pos.name == ANSWER:
+        return _of_answers(task, pos)
     if pos.among:
         parts = [indices_of(task, part) for part in pos.among]
         return tuple(tuple(sorted(set().union(*row))) for row in zip(*parts, strict=True))
@@ -218,6 +225,29 @@ def _vet_span(
                 advice="choose the rows that have it: a label in the rows, and `where`",
             )
     faults.stop()
+
+
+def _of_answers(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
+    """The tokens of the answers behind the prompts, or with -1 where each of them is predicted.
+
+    Without answers behind them that is no token, or the prompt's last one. Raises DataError PD366.
+    """
+    if pos.offset not in (0, -1):
+        faults = DataFaults(task.name)
+        faults.add(
+            "PD366",
+            f"`{pos}` is another place for answers of other lengths",
+            notes=(f"`{BEFORE_ANSWER}` is the token before each token of the answer",),
+            advice=f"@{BEFORE_ANSWER}",
+        )
+        faults.stop()
+    ends = task.prompt_lengths.tolist()
+    if task.appended is None:
+        return tuple((end - 1,) if pos.offset else () for end in ends)
+    return tuple(
+        tuple(range(end + pos.offset, end + count + pos.offset))
+        for end, count in zip(ends, task.appended.tolist(), strict=True)
+    )
 
 
 def next_tokens(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:

@@ -23,6 +23,7 @@ from pathdsl.lang.signatures.calls import (
     literal,
     resolve_arguments,
     resolve_fields,
+    whole_answers,
 )
 from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.plan.treated import TreatedSpec, treated_spec
@@ -112,6 +113,7 @@ class TaskSpec:
     `split_by`: the label by whose values claims are reported one by one, "" for none.
     `chat`: prompt columns are messages, made to texts by the model's own template.
     `tokens`: an answer's text is one token `alone`, or as the reference prompt is `continued`.
+    `answers`: they are `one_token`, or are read `whole` behind the prompt, as they continue it.
     """
 
     name: str
@@ -127,6 +129,7 @@ class TaskSpec:
     average: str = "ratio_of_means"
     tokens: str = "alone"
     chat: bool = False
+    answers: str = "one_token"
     filters: tuple[Filter, ...] = ()
     span: Span | None = dataclasses.field(default=None, compare=False, repr=False)
 
@@ -138,7 +141,12 @@ class TaskSpec:
     @property
     def continued(self) -> bool:
         """Whether an answer's text is read as it continues the reference prompt."""
-        return self.tokens == "continued"
+        return self.tokens == "continued" or self.whole
+
+    @property
+    def whole(self) -> bool:
+        """Whether answers may have several tokens, which are read behind the prompt."""
+        return whole_answers(self.answers)
 
 
 def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = None) -> TaskSpec:
@@ -165,6 +173,7 @@ def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = Non
         average=value["average"],
         tokens=value["tokens"],
         chat=value["chat"],
+        answers=value["answers"],
         filters=filters,
         span=decl.span,
     )

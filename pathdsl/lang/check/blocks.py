@@ -31,6 +31,7 @@ from pathdsl.lang.signatures.calls import (
     Kind,
     Parameter,
     literal,
+    whole_answers,
 )
 from pathdsl.tasks.base import argument_faults
 
@@ -165,6 +166,7 @@ def check_task(scope: Scope, task: ast.TaskDecl) -> Faults:
         return
     yield from _fields(scope, task.fields, TASK_FIELDS, "task")
     given = {field.name: field for field in task.fields}
+    yield from _whole_answers(given)
     missing = [p.name for p in TASK_FIELDS.values() if p.required and p.name not in given]
     if missing:
         yield fault(
@@ -190,6 +192,30 @@ def _around(given: Mapping[str, ast.Field]) -> Faults:
             "leave this out",
             labels=[(chat.span, "the template is asked for here")],
         )
+
+
+def _whole_answers(given: Mapping[str, ast.Field]) -> Faults:
+    """What `answers = whole` leaves nothing to say for: how texts are read, and where."""
+    if "answers" not in given or not whole_answers(literal(given["answers"].value)):
+        return
+    if "tokens" in given and literal(given["tokens"].value) == TASK_FIELDS["tokens"].default:
+        yield fault(
+            "PD115",
+            "`answers = whole` reads texts as they continue the prompt",
+            given["tokens"].value.span,
+            "not read so",
+            help="leave `tokens` out",
+        )
+    if "positions" in given and isinstance(given["positions"].value, ast.ListValue):
+        for item in given["positions"].value.items:
+            if isinstance(item, ast.Name | ast.Position) and item.name == "ANSWER":
+                yield fault(
+                    "PD366",
+                    "with `answers = whole`, `ANSWER` names the tokens of the answer",
+                    item.span,
+                    "needs no entry",
+                    help="leave it out, or give the position of the rows another name",
+                )
 
 
 def _data(scope: Scope, value: ast.Node) -> Faults:

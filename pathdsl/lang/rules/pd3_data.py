@@ -186,7 +186,8 @@ _COLUMNS: tuple[Page, ...] = (
         why="A logit belongs to one token. ` Mary` and `Mary` are different tokens: most "
         "tokenizers count the space before a word to the word.",
         repair="Write the answer with its leading space, choose a word of one token, or give a "
-        "list of tokens.",
+        "list of tokens that all count. With `answers = whole` in the task an answer may have "
+        "several tokens.",
         failing=example(rows_text({"io": "Mary Ann"})),
         passing=_PASSING,
     ),

@@ -71,6 +71,7 @@ __all__ = [
     "resolve_arguments",
     "resolve_fields",
     "resolve_options",
+    "whole_answers",
 ]
 
 LANGUAGE_VERSION = 1
@@ -78,6 +79,7 @@ DTYPES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
 """The dtypes of weights and arithmetic, and how many bytes a number of each takes."""
 AVERAGES = ("ratio_of_means", "mean_of_ratios")
 TOKENS = ("alone", "continued")
+ANSWERS = ("one_token", "whole")
 
 
 DTYPE = word("dtype", tuple(DTYPES), "float32")
@@ -109,6 +111,7 @@ TASK_FIELDS = {
         Parameter(name="bos", kind=Kind.BOOL),
         word("tokens", TOKENS, "alone"),
         Parameter(name="chat", kind=Kind.BOOL, default=False),
+        word("answers", ANSWERS, "one_token"),
     )
 }
 Lies = Literal["on the hub", "in a folder", "in pathdsl"]
@@ -201,6 +204,11 @@ RUN_OPTIONS = Signature(
     ),
     example="treat(P, scope: S)",
 )
+
+
+def whole_answers(value: object) -> bool:
+    """Whether a value of the field `answers` has answers of several tokens read as one."""
+    return value == ANSWERS[1]
 
 
 def path_in(call: ast.Call) -> ast.String | None:

@@ -199,7 +199,11 @@ def _prompts(outcome: FileOutcome) -> Iterator[Object]:
         task = outcome.tasks.get(name)
         if task is not None and index < len(task.tokens):
             tokens = list(task.tokens[index])
-            yield {"task": name, "index": index, "row_id": row_id, "tokens": tokens}
+            found: Object = {"task": name, "index": index, "row_id": row_id, "tokens": tokens}
+            if task.whole:
+                words = {column: list(of[index]) for column, of in task.answer_tokens.items()}
+                found = {**found, "answers": words}
+            yield found
 
 
 def _formulas(program: Program, resolver: Resolver | None) -> Iterator[Object]:

@@ -103,7 +103,7 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
         prompts = f"at most {prompts}; which ones is known when the model has run"
     layers = ", ".join(map(str, cost.copies_by_layer))
     facts = [
-        ["  prompts", f"{prompts}, up to {task.n_pos} tokens"],
+        ["  prompts", f"{prompts}, up to {plan.masks.n_pos} tokens"],
         ["  treated", str(part.spec.treated) if part.spec.treated else "none"],
         ["  norms", "frozen; `check` judges again with recomputed ones" if plan.frozen else ""],
         ["  runs", f"{len(plan.outputs):,}, from {many(cost.plain_runs, 'plain run')}"],
@@ -115,7 +115,8 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
          f"{size_text(cost.row_bytes * part.batch)} a batch of {many(part.batch, 'prompt')} "
          f"(limit {size_text(outcome.memory)})"],
     ]  # fmt: skip
-    lines = [view.heading(f"Task {plan.task}"), *table([f for f in facts if f[1]])]
+    behind = f", `{plan.behind}` behind the prompts" if plan.behind else ""
+    lines = [view.heading(f"Task {plan.task}{behind}"), *table([f for f in facts if f[1]])]
     rows = [["  run", "copies", "its own"]]
     alike: dict[str, list[tuple[int, int]]] = {}
     for output, counts in zip(plan.outputs, counted.by_run, strict=True):
@@ -155,7 +156,8 @@ def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
         "task": plan.task,
         "prompts": outcome.tasks[plan.task].n_rows,
         "rows_open_until": outcome.tasks[plan.task].facts.get("open", ""),
-        "tokens": outcome.tasks[plan.task].n_pos,
+        "behind": plan.behind,
+        "tokens": plan.masks.n_pos,
         "treated": str(part.spec.treated) if part.spec.treated else None,
         "layernorm": part.spec.layernorm,
         "plain_runs": cost.plain_runs,
