@@ -51,6 +51,7 @@ __all__ = [
     "METHODS",
     "PATH_SETS",
     "REQUIRED",
+    "ROWS_OF_PARENT",
     "RUN_OPTIONS",
     "SCORES",
     "STATISTICS",
@@ -106,8 +107,12 @@ TASK_FIELDS = {
         word("average", AVERAGES, "ratio_of_means"),
         Parameter(name="bos", kind=Kind.BOOL),
         word("tokens", TOKENS, "alone"),
+        Parameter(name="model", kind=Kind.MODEL),
     )
 }
+ROWS_OF_PARENT = ("data", "cluster")
+"""Fields that say which rows a task has and what is resampled together: a derived task has those
+of its parent."""
 Lies = Literal["on the hub", "in a folder", "in pathdsl"]
 
 
