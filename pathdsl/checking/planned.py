@@ -94,7 +94,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     choosing = choosing_requests(program, open_conditions(ready))
     # Of its own, as `check` runs it: what chooses rows runs before anything else is known.
     for plan in (*planner.plans(choosing), *planner.plans(asked.requests)):
-        cost = plan_cost(plan, ready.itemsize)
+        cost = plan_cost(plan, ready.itemsize(plan.task))
         before = parts.setdefault(plan.task, [])
         before.append(
             TaskPlan(
@@ -102,7 +102,9 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
                 cost=cost,
                 batch=rows_within(plan, cost, planner.limits.memory, "cpu"),
                 spec=planner.specs[plan.task],
-                self_checks=proof_cost(plan, cost, planner, ready.itemsize, first=not before),
+                self_checks=proof_cost(
+                    plan, cost, planner, ready.itemsize(plan.task), first=not before
+                ),
             )
         )
     return PlanOutcome(

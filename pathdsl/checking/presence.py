@@ -47,17 +47,21 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
     declarations: tuple[Declaration, ...] = (*program.lets.values(), *program.claims)
     elsewhere = _with_other_values(program, declarations)
     for prompts in planner.tasks.values():
+        graph = resolver.on(prompts.name)
         task = prompts.longest or prompts
-        here = [d for d in declarations if _measures_on(program, d, task)]
+        here = [d for d in declarations if _measures_on(program, d, task, resolver)]
         read = {id(d): _read_positions(program, [d], task, prompts.branches) for d in here}
         probes: dict[bytes, Probe] = {}
 
         def probe_at(
-            where: np.ndarray, task: TaskData = task, probes: dict[bytes, Probe] = probes
+            where: np.ndarray,
+            task: TaskData = task,
+            probes: dict[bytes, Probe] = probes,
+            graph: Resolver = graph,
         ) -> Probe:
             key = where.tobytes()
             if key not in probes:
-                probes[key] = Probe(resolver, planner, task, where)
+                probes[key] = Probe(graph, planner, task, where)
             return probes[key]
 
         used = used_paths(program, here)
@@ -70,12 +74,12 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
             if not errors_in(said):
                 said += probe.taken_said(path.path, {}, used)
             if name not in elsewhere and not errors_in(said):
-                said += probe.unmoved(f"`{name}`", resolver.path_set(path.path), node)
+                said += probe.unmoved(f"`{name}`", graph.path_set(path.path), node)
             faults |= dict.fromkeys(said)
         for declaration in here:
             for one in _written_sets(declaration):
                 probe = probe_at(read[id(declaration)])
-                faults |= dict.fromkeys(_written(program, resolver, probe, one))
+                faults |= dict.fromkeys(_written(program, graph, probe, one))
     return list(faults)
 
 
@@ -153,8 +157,14 @@ def _with_other_values(program: Program, declarations: Iterable[Declaration]) ->
     return {n.name for paths in sets for n in walk(paths) if isinstance(n, ast.Name)}
 
 
-def _measures_on(program: Program, declaration: Declaration, task: TaskData) -> bool:
+def _measures_on(
+    program: Program, declaration: Declaration, task: TaskData, resolver: Resolver
+) -> bool:
+    """Whether a declaration is looked at on a task; not where its tasks' models differ in shape,
+    since which of its sets is whose is only worked out when runs are."""
     tasks = tasks_read(program, meant_nodes(program, declaration))
+    if len({resolver.on(name) for name in tasks}) > 1:
+        return False
     return not tasks or task.name in tasks
 
 

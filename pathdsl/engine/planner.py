@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pathdsl.engine.data.positions import next_tokens, position_mask
 from pathdsl.engine.data.task import TaskSpec
@@ -33,12 +33,30 @@ class Limits:
 
 @dataclass(slots=True)
 class Planner:
-    """Builds plans for requests; needs the rows, not the weights."""
+    """Builds plans for requests; needs the rows, not the weights.
+
+    `shape` is that of the first model, `shapes` that of each task on another one.
+    """
 
     shape: ModelShape
     tasks: Mapping[str, TaskData]
     specs: Mapping[str, TaskSpec]
     limits: Limits = field(default_factory=Limits)
+    shapes: Mapping[str, ModelShape] = field(default_factory=dict)
+
+    def shape_of(self, task: str) -> ModelShape:
+        """The shape of the model that a task runs on."""
+        return self.shapes.get(task, self.shape)
+
+    def part(self, names: Collection[str]) -> Planner:
+        """What plans these tasks alone, which run on one model."""
+        if {*names} >= {*self.tasks}:
+            return self
+        tasks = {name: task for name, task in self.tasks.items() if name in names}
+        specs = {name: spec for name, spec in self.specs.items() if name in names}
+        shape = next((self.shape_of(name) for name in tasks), self.shape)
+        shapes = {name: own for name in tasks if (own := self.shape_of(name)) != shape}
+        return replace(self, shape=shape, tasks=tasks, specs=specs, shapes=shapes)
 
     def normal(self, run: RunSpec) -> RunSpec:
         """The run with its task's treated value filled in; reference runs have none."""
@@ -83,7 +101,7 @@ class Planner:
             for measure in dict.fromkeys(m for _, m in wanted):
                 _vet_answer(task, measure)
             found += build_plans(
-                self.shape,
+                self.shape_of(name),
                 name,
                 task.valid,
                 position_mask(task),

@@ -278,7 +278,7 @@ def _extremes(
 
 def _extreme_plans(planner: Planner, task: TaskData) -> tuple[Plan, ...]:
     """The plans of the runs that keep every path and no path; none without a treated value."""
-    shape, spec = planner.shape, planner.specs[task.name].treated
+    shape, spec = planner.shape_of(task.name), planner.specs[task.name].treated
     if spec is None:
         return ()
     layout_any = (1 << shape.n_senders) - 2

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.lazy_model import LazyModel
 from pathdsl.engine.meter import Meter, Progress
 from pathdsl.engine.planner import Planner
 from pathdsl.engine.proof import Proof
@@ -26,8 +27,8 @@ __all__ = ["EngineSession"]
 class EngineSession:
     """The `Session` of `pathdsl.score.session` over one model.
 
-    Values come from `recall` where it has them; what it has not is executed on `adapter`, or on the
-    recalled model where that is None, and handed to it. `prove` is asked about every plan that was
+    Values come from `recall` where it has them; what it has not is executed on `adapter`, or on
+    `model` where that is None, and handed to it. `prove` is asked about every plan that was
     executed; a plan that is not proved is not kept. `asked` are all runs with their measures,
     `proofs` the proofs of plans by task, those of stored values among them; `model_proofs` what the
     model has proved about itself. Runs of one identity have the values of the first of them.
@@ -39,12 +40,15 @@ class EngineSession:
         adapter: Adapter | None,
         progress: Progress | None = None,
         *,
+        model: LazyModel | None = None,
         recall: Recall | None = None,
         prove: Callable[[Plan], Proof | None] | None = None,
         meter: Meter | None = None,
     ) -> None:
-        if adapter is None and recall is None:
-            raise ValueError("a session needs an adapter or a recalled model")
+        model = model or (recall.model if recall is not None else None)
+        if adapter is None and model is None:
+            raise ValueError("a session needs an adapter or a model")
+        self.model = model
         self.planner = planner
         self.meter = meter or Meter(progress)
         self.recall = recall
@@ -59,11 +63,14 @@ class EngineSession:
 
     @property
     def adapter(self) -> Adapter:
-        """The parts of the model; reads the weights if that has not happened yet."""
-        if self._adapter is None:
-            assert self.recall is not None
-            self._adapter = self.recall.model.adapter
-        return self._adapter
+        """The parts of the model; reads the weights if that has not happened yet.
+
+        It is asked for each time: of several models one has its weights in memory at a time.
+        """
+        if self._adapter is not None:
+            return self._adapter
+        assert self.model is not None
+        return self.model.adapter
 
     @property
     def tasks(self) -> Mapping[str, TaskData]:
@@ -83,6 +90,7 @@ class EngineSession:
         other = EngineSession(
             planner,
             self._adapter,
+            model=self.model,
             recall=self.recall.with_planner(planner) if self.recall is not None else None,
             prove=self.prove,
             meter=self.meter,
@@ -174,15 +182,15 @@ class EngineSession:
     @property
     def precision(self) -> str:
         """The dtype of arithmetic by name, `float32`; reads no weights."""
-        if self._adapter is None and self.recall is not None:
-            return self.recall.model.precision
+        if self._adapter is None and self.model is not None:
+            return self.model.precision
         return precision_of(self.adapter)
 
     def rounding(self) -> float:
         """How far two evaluations of one metric value may lie apart at most, by dtype."""
         return ROUNDING[self.precision]
 
-    def allowance(self) -> float:
+    def allowance(self, task: str = "") -> float:
         """How far they lie apart in this check, as its self-checks show; at most `rounding`."""
         proofs = [*self.model_proofs, *(p for of_task in self.proofs.values() for p in of_task)]
         return allowance(proofs, self.precision)

@@ -42,6 +42,7 @@ __all__ = [
     "generator_names",
     "known_positions",
     "metrics_read",
+    "model_of",
     "reads_whole",
     "root_task",
     "score_inside",
@@ -115,6 +116,18 @@ def fields_of(program: Program, task: ast.TaskDecl) -> dict[str, ast.Field]:
             found.setdefault(field.name, field)
         current = program.tasks.get(current.base.name) if current.base is not None else None
     return found
+
+
+def model_of(program: Program, task: str) -> ast.ModelDecl | None:
+    """The model that a task runs on: the one that it names, or the only one of the file.
+
+    None where that is not clear, or not declared.
+    """
+    decl = program.tasks.get(task)
+    field = fields_of(program, decl).get("model") if decl is not None else None
+    if field is None:
+        return program.model if len(program.models) == 1 else None
+    return program.models.get(str(literal(field.value)))
 
 
 def field_word(program: Program, task: ast.TaskDecl, name: str) -> str:

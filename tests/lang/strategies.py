@@ -212,6 +212,9 @@ _ALL_STATEMENTS = st.one_of(
     NAMES.map('model {} = hf("id", revision: "607a", dtype: float32)'.format),
     st.tuples(NAMES, blocks()).map(lambda d: f"task {d[0]}{d[1]}"),
     st.just('task abba = ioi where template == "abba"'),
+    st.tuples(NAMES, st.sampled_from(["", ' where template == "abba" and n >= 2']), blocks()).map(
+        lambda d: f"task {d[0]} = ioi{d[1]}{d[2]}"
+    ),
     st.tuples(NAMES, AT, joined(NODES, most=9), AT).map(
         lambda d: f"group {d[0]}{d[1]} = {{{d[2]}}}{d[3]}"
     ),

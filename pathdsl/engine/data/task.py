@@ -1,8 +1,9 @@
 """A `task` statement as plain values: where its rows come from and what its columns are for.
 
-`task abba = ioi where template == "abba"` is the fields of `ioi` with a filter on top. Argument
-names, kinds and defaults are those of `pathdsl.lang.signatures.calls`; faults of what is written
-are told by the checks of the language, before anything is read here.
+`task abba = ioi where template == "abba"` is the fields of `ioi` with a filter on top,
+`task tuned = ioi { model = tuned }` these fields but for its own. Argument names, kinds and
+defaults are those of `pathdsl.lang.signatures.calls`; faults of what is written are told by the
+checks of the language, before anything is read here.
 
 Example: `task_spec(program.tasks["ioi"], program.tasks).reference == "prompt"`.
 """
@@ -155,8 +156,7 @@ def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = Non
     `tasks` holds those that it may be made from. Raises DataError PD345 where the task that it is
     made from is not there, or is made from itself.
     """
-    origin, filters = _origin(decl, tasks or {})
-    given = {one.name: one for one in origin.fields}
+    given, filters = _origin(decl, tasks or {})
     value = resolve_fields(TASK_FIELDS, given)
     cluster, crossed = (*(value["cluster"] or ()), "", "")[:2]
     return TaskSpec(
@@ -181,11 +181,12 @@ def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = Non
 
 def _origin(
     decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl]
-) -> tuple[ast.TaskDecl, tuple[Filter, ...]]:
-    """The task whose fields a task has, and the filters from it outwards."""
+) -> tuple[dict[str, ast.Field], tuple[Filter, ...]]:
+    """The fields of a task, those that it has from others too, and the filters outwards."""
     filters: list[Filter] = []
     seen = {decl.name.name}
     origin = decl
+    given = {one.name: one for one in origin.fields}
     while origin.base is not None:
         name = origin.base.name
         filters[:0] = [_filter(one, name) for one in origin.where]
@@ -196,7 +197,8 @@ def _origin(
             raise DataError(faults.all)
         seen.add(name)
         origin = tasks[name]
-    return origin, tuple(filters)
+        given = {**{one.name: one for one in origin.fields}, **given}
+    return given, tuple(filters)
 
 
 def _filter(condition: ast.Condition, base: str) -> Filter:

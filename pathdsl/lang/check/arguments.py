@@ -14,6 +14,7 @@ from typing import TypeGuard
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
+from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import KNOCKOUTS, TREATED, Kind, Parameter, Signature, literal
 
 __all__ = ["VALUES", "check_arguments", "check_column", "check_value", "unknown_word", "wrong"]
@@ -231,6 +232,18 @@ def check_column(scope: Scope, name: ast.Name, use: str) -> Faults:
     yield fault("PD301", message, name.span, label, help=suggestion(name.name, candidates))
 
 
+def across(program: Program, value: ast.Name) -> Diagnostic:
+    """PD309 for a treated value that is the name of a task or a model, and no column."""
+    kind = program.kind(value.name)
+    return fault(
+        "PD309",
+        f"`{value.name}` is a {kind}: values of one {kind} are not put into runs of another",
+        value.span,
+        "no prompt column",
+        help=f"compare numbers, `… task: {value.name}`" if kind == "task" else "",
+    )
+
+
 def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     """What treated paths carry: a paired column, `zero`, or mean, noise, resample."""
     match value:
@@ -247,6 +260,9 @@ def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
         case ast.Name(name=name, at=None):
             columns = scope.columns
             if columns is not None and name not in columns.prompts:
+                if scope.program.kind(name) in ("task", "model"):
+                    yield across(scope.program, value)
+                    return
                 known = (*columns.prompts, *TREATED)
                 yield fault(
                     "PD301",
@@ -321,5 +337,6 @@ VALUES: Mapping[Kind, Check] = {
     Kind.ATTENTION: _attention,
     Kind.EXPRESSION: _elsewhere,
     Kind.SOURCE: _elsewhere,
+    Kind.MODEL: _elsewhere,
 }
 """How a value of each kind is checked, where it holds neither paths nor runs."""

@@ -6,6 +6,7 @@ from pathdsl.lang.rules.page import Page
 from pathdsl.lang.rules.pd3_answers import PAGES as ANSWER_PAGES
 from pathdsl.lang.rules.pd3_chat import PAGES as CHAT_PAGES
 from pathdsl.lang.rules.pd3_data import PAGES as DATA_PAGES
+from pathdsl.lang.rules.pd3_models import PAGES as MODEL_PAGES
 from pathdsl.lang.rules.pd3_readings import PAGES as READING_PAGES
 from pathdsl.lang.rules.pd3_static import STATIC_PAGES
 from pathdsl.lang.rules.pd3_where import PAGES as WHERE_PAGES
@@ -17,4 +18,5 @@ PAGES: tuple[Page, ...] = (
     *WHERE_PAGES,
     *CHAT_PAGES,
     *ANSWER_PAGES,
+    *MODEL_PAGES,
 )

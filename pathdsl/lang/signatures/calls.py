@@ -53,6 +53,7 @@ __all__ = [
     "METHODS",
     "PATH_SETS",
     "REQUIRED",
+    "ROWS_OF_PARENT",
     "RUN_OPTIONS",
     "SCORES",
     "STATISTICS",
@@ -112,8 +113,12 @@ TASK_FIELDS = {
         word("tokens", TOKENS, "alone"),
         Parameter(name="chat", kind=Kind.BOOL, default=False),
         word("answers", ANSWERS, "one_token"),
+        Parameter(name="model", kind=Kind.MODEL),
     )
 }
+ROWS_OF_PARENT = ("data", "cluster")
+"""Fields that say which rows a task has and what is resampled together: a derived task has those
+of its parent."""
 Lies = Literal["on the hub", "in a folder", "in pathdsl"]
 
 

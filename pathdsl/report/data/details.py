@@ -79,7 +79,9 @@ def drawn(outcome: FileOutcome) -> Object:
     drawings: list[Object] = []
     if session is not None:
         planner = session.planner
-        resolver = Resolver(program, planner.shape, planner.limits.max_states)
+        states = planner.limits.max_states
+        others = {task: Resolver(program, own, states) for task, own in planner.shapes.items()}
+        resolver = Resolver(program, planner.shape, states, others)
         drawings, left_out = _drawings(outcome, program, resolver)
     return {
         "formulas": list(_formulas(program, resolver)),
@@ -144,8 +146,15 @@ def _weights(outcome: FileOutcome) -> Object | None:
 
     if outcome.model is None:
         return None
-    weights = outcome.model.weights
-    return {"sha256": weights_sha256(weights), "files": dict(weights)}
+    first, *others = outcome.models.items()
+    weights = first[1].weights
+    found: Object = {"sha256": weights_sha256(weights), "files": dict(weights)}
+    if others:  # `models` has all, the first among them
+        found["models"] = {
+            name: {"sha256": weights_sha256(one.weights), "files": dict(one.weights)}
+            for name, one in outcome.models.items()
+        }
+    return found
 
 
 def _locked_weights(outcome: FileOutcome) -> str | None:
@@ -176,6 +185,7 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
             "where": task.facts.get("where", ""),
             "taken": task.facts.get("taken", ""),
             "data": task.facts.get("data", ""),
+            **({"model": task.facts["model"]} if "model" in task.facts else {}),
             "sha256": task.facts.get("rows", ""),
             "distinct": task.n_distinct,
             "near_copies": task.near_copies,
