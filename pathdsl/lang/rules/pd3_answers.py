@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pathdsl.lang.rules.page import Page
 from pathdsl.lang.rules.pd3_data import example, rows_text
 
@@ -20,7 +22,7 @@ PAGES: tuple[Page, ...] = (
         "add up, and a rank is a place among single tokens. An answer that is not read behind the "
         "prompt is one token, too.",
         repair="Write `logprob(answer)`, `prob(answer)` or `top1(answer)`, without an `@`.",
-        failing=example(rows_text({"io": " Mary John"}), _WHOLE),
+        failing=replace(example(rows_text({"io": " Mary John"}), _WHOLE), command="check"),
         passing=_PASSING,
     ),
     Page(
