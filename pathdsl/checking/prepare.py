@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from pathdsl.graph.resolve.resolver import Resolver
     from pathdsl.score.requests import FirstRound
 
-__all__ = ["Ready", "prepare", "resolver_of", "shape_at_hand", "vet_file", "with_graph"]
+__all__ = [
+    "Ready",
+    "prepare",
+    "resolver_of",
+    "shape_at_hand",
+    "unchecked",
+    "vet_file",
+    "with_graph",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +94,20 @@ def with_graph(program: Program, faults: list[Diagnostic]) -> list[Diagnostic]:
     except PathdslError as error:
         faults = [*faults, *error.diagnostics]
     return sort_diagnostics(faults, first=program.path)
+
+
+def unchecked(program: Program, faults: list[Diagnostic]) -> str:
+    """Why nothing was said of the graph of a program without errors; "" where it was looked at."""
+    if program.model is None or errors_in(faults):
+        return ""
+    source = source_of(program)
+    if shape_of(source) is not None:
+        return ""
+    file = "FILE" if program.path.startswith("<") else program.path
+    return (
+        f"the graph was not checked: no config of `{source.location}` is on this machine; "
+        f"`pathdsl plan {file}` fetches it"
+    )
 
 
 def resolver_of(program: Program, options: CheckOptions) -> Resolver:
