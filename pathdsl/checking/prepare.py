@@ -26,7 +26,15 @@ if TYPE_CHECKING:
     from pathdsl.graph.resolve.resolver import Resolver
     from pathdsl.score.requests import FirstRound
 
-__all__ = ["Ready", "prepare", "resolver_of", "shape_at_hand", "vet_file", "with_graph"]
+__all__ = [
+    "Ready",
+    "prepare",
+    "resolver_of",
+    "shape_at_hand",
+    "unchecked",
+    "vet_file",
+    "with_graph",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +111,22 @@ def with_graph(program: Program, faults: list[Diagnostic]) -> list[Diagnostic]:
             shapes[name] = None
     faults = [*faults, *_graph_faults(program, shapes)]
     return sort_diagnostics(faults, first=program.path)
+
+
+def unchecked(program: Program, faults: list[Diagnostic]) -> str:
+    """Why nothing was said of the graph of a program without errors; "" where it was looked at."""
+    if not program.models or errors_in(faults):
+        return ""
+    sources = [source_of(program, decl=decl) for decl in _models(program).values()]
+    missing = [source.location for source in sources if shape_of(source) is None]
+    if not missing:
+        return ""
+    file = "FILE" if program.path.startswith("<") else program.path
+    which = " or ".join(f"`{location}`" for location in missing)
+    return (
+        f"the graph was not checked: no config of {which} is on this machine; "
+        f"`pathdsl plan {file}` fetches it"
+    )
 
 
 def _models(program: Program) -> dict[str, ast.ModelDecl]:

@@ -20,6 +20,7 @@ from pathdsl.lang.check.scope import (
     unknown,
 )
 from pathdsl.lang.check.where import check_where
+from pathdsl.lang.needs import FIRST, release
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import fields_of, generator, generator_names
 from pathdsl.lang.signatures.calls import (
@@ -164,6 +165,14 @@ def check_circuit(scope: Scope, circuit: ast.CircuitDecl) -> Faults:
                 field.value.span,
                 f"this program knows version {LANGUAGE_VERSION}",
                 help=f"`language = {LANGUAGE_VERSION}`, or a newer program",
+            )
+        if field.name == "needs" and isinstance(version, str) and release(version) is None:
+            yield fault(
+                "PD139",
+                f"`{version}` is no version of pathdsl",
+                field.value.span,
+                "wanted two or three numbers with points between",
+                help=f'`needs = "{FIRST}"`',
             )
 
 

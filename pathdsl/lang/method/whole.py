@@ -20,8 +20,9 @@ from pathdsl.lang.method.metrics import check_averages, check_metrics
 from pathdsl.lang.method.readings import check_readings
 from pathdsl.lang.method.said import check_confidence, check_hypothesis
 from pathdsl.lang.method.treated import check_grain, check_treated
+from pathdsl.lang.needs import FIRST, release, wanted
 from pathdsl.lang.program import Program
-from pathdsl.lang.signatures.calls import LANGUAGE_VERSION, LOADERS
+from pathdsl.lang.signatures.calls import LANGUAGE_VERSION, LOADERS, literal
 from pathdsl.lang.walk import walk
 
 __all__ = ["check_method"]
@@ -35,6 +36,7 @@ def check_method(program: Program) -> list[Diagnostic]:
         return [*check_treated(program), *check_averages(program)]
     return [
         *_version(program),
+        *_needs(program),
         *_revisions(program),
         *check_control(program),
         *check_claims(program),
@@ -68,6 +70,25 @@ def _version(program: Program) -> Faults:
             circuit.name.span,
             "has no `language`",
             help=f"`language = {LANGUAGE_VERSION}`",
+        )
+
+
+def _needs(program: Program) -> Faults:
+    """A form that came later than the version that the file says is enough for it."""
+    newest, circuit = wanted(program.file), program.circuit
+    if newest is None or circuit is None:
+        return
+    form, node = newest
+    given = next((literal(f.value) for f in circuit.fields if f.name == "needs"), FIRST)
+    enough, since = release(str(given)), release(form.since)
+    if enough is not None and since is not None and enough < since:
+        yield warning(
+            "PD537",
+            f"{form.name} came with pathdsl {form.since}, and the file does not say that it needs "
+            "it",
+            node.span,
+            "an older one cannot read this",
+            help=f'`needs = "{form.since}"`',
         )
 
 

@@ -1,4 +1,4 @@
-"""Pages PD110 to PD119 and PD127 to PD131: words, arguments, fields, and what a file must have."""
+"""Pages PD110 to PD119, PD127 to PD131, PD139: words, arguments, fields, what a file must have."""
 
 from __future__ import annotations
 
@@ -97,6 +97,15 @@ WORD_PAGES: tuple[Page, ...] = (
         repair="Install a newer program, or write the file in a version that it knows.",
         failing=whole(CIRCUIT.replace("= 1", "= 9"), MODEL),
         passing=whole(CIRCUIT, MODEL),
+    ),
+    Page(
+        code="PD139",
+        name="no-version",
+        summary="`needs` is no version of pathdsl.",
+        why="An older program compares it with its own version before it reads the file.",
+        repair='Write two or three numbers with points between: `needs = "0.2"`.',
+        failing=whole(CIRCUIT.replace("= 1", '= 1; needs = "soon"'), MODEL),
+        passing=whole(CIRCUIT.replace("= 1", '= 1; needs = "0.1"'), MODEL),
     ),
     Page(
         code="PD127",

@@ -92,6 +92,7 @@ CIRCUIT_FIELDS = {
     p.name: p
     for p in (
         Parameter(name="language", kind=Kind.INTEGER),
+        Parameter(name="needs", kind=Kind.TEXT),
         Parameter(name="cite", kind=Kind.TEXTS),
         Parameter(name="doi", kind=Kind.TEXTS),
         Parameter(name="authors", kind=Kind.TEXTS),

@@ -24,6 +24,7 @@ from lark.exceptions import UnexpectedInput
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
+from pathdsl.lang.needs import too_old
 from pathdsl.lang.syntax.accepting import Accepting
 from pathdsl.lang.syntax.build_statements import build_statement
 from pathdsl.lang.syntax.faults import explain_fault
@@ -90,6 +91,8 @@ def parse_pieces(text: str, path: str) -> tuple[list[Piece], list[Diagnostic]]:
     # A character takes at most 4 bytes in UTF-8: most texts need no encoding to be measured.
     if len(text) * 4 > MAX_BYTES and len(text.encode("utf-8", "replace")) > MAX_BYTES:
         return [], [too_big(path)]
+    if newer := too_old(text, path):
+        return [], [newer]
     faults = sweep(text, path)
     if faults:
         return [], faults
