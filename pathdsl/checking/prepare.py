@@ -117,7 +117,7 @@ def unchecked(program: Program, faults: list[Diagnostic]) -> str:
     """Why nothing was said of the graph of a program without errors; "" where it was looked at."""
     if not program.models or errors_in(faults):
         return ""
-    sources = [source_of(program, decl=decl) for decl in _models(program).values()]
+    sources = [source_of(program, model=decl) for decl in _models(program).values()]
     missing = [source.location for source in sources if shape_of(source) is None]
     if not missing:
         return ""
