@@ -223,7 +223,9 @@ def _positions(program: Program) -> str:
     for declaration in (
         *program.groups.values(), *program.paths.values(), *program.lets.values(), *program.claims
     ):  # fmt: skip
-        for node in meant_nodes(program, declaration):
-            if isinstance(node, ast.Position):
+        places = [n for n in meant_nodes(program, declaration) if isinstance(n, ast.Position)]
+        inside = {id(part) for place in places for part in place.parts}
+        for node in places:
+            if id(node) not in inside:
                 names[position_text(node)] = None
     return ", ".join(names) or "all (no node is tied to one)"

@@ -26,7 +26,13 @@ from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.loops import meant_nodes, mentioned
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import metrics_read, named_option, scores_meant, tasks_read, treated_by
+from pathdsl.lang.serving import (
+    metrics_placed,
+    named_option,
+    scores_meant,
+    tasks_read,
+    treated_by,
+)
 from pathdsl.lang.signatures.measures import MEASURES, columns_in
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children, strip, walk
@@ -250,8 +256,7 @@ def _read_positions(
     mask = position_mask(task)
     nodes = [node for d in declarations for node in meant_nodes(program, d)]
     places: dict[Pos, None] = {}
-    for name in metrics_read(program, nodes):
-        metric = program.metrics[name]
+    for metric in metrics_placed(program, nodes):
         own = pos_of(metric.at) or Pos(name="END")
         for node in walk(metric.expression):
             if isinstance(node, ast.AttentionArgs):

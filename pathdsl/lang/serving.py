@@ -21,6 +21,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import DATA_FILES, TASK_FIELDS, literal, whole_answers
 from pathdsl.lang.signatures.measures import columns_in
 from pathdsl.lang.signatures.scores import DISSIMILARITIES, SCORES, Dissimilarity, Form
+from pathdsl.lang.spelling import position_text
 from pathdsl.lang.walk import strip, walk
 
 if TYPE_CHECKING:
@@ -41,8 +42,10 @@ __all__ = [
     "generator",
     "generator_names",
     "known_positions",
+    "metrics_placed",
     "metrics_read",
     "model_of",
+    "placed",
     "reads_whole",
     "root_task",
     "score_inside",
@@ -324,6 +327,26 @@ def metrics_read(program: Program, nodes: Iterable[ast.Node]) -> tuple[str, ...]
         if name is not None and name in program.metrics:
             found[name] = None
     return tuple(found)
+
+
+def placed(metric: ast.MetricDecl, at: ast.Position | None) -> ast.MetricDecl:
+    """The metric as `LD(RUN) @P` reads it: at P, but for measures that have a place of their own.
+
+    It is called `LD @P` then.
+    """
+    if at is None:
+        return metric
+    name = replace(metric.name, name=f"{metric.name.name} @{position_text(at)}")
+    return replace(metric, at=at, name=name)
+
+
+def metrics_placed(program: Program, nodes: Iterable[ast.Node]) -> list[ast.MetricDecl]:
+    """The metrics that these nodes read, each as it is read: once for each place."""
+    found: dict[tuple[str, ast.Position | None], None] = {}
+    for node in nodes:
+        at = node.at if isinstance(node, ast.Call) else None
+        found |= {(name, at): None for name in metrics_read(program, [node])}
+    return [placed(program.metrics[name], at) for name, at in found]
 
 
 def tasks_read(program: Program, nodes: Iterable[ast.Node]) -> set[str]:

@@ -19,10 +19,11 @@ from pathdsl.graph.resolve.places import text_of
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.reach import reach
-from pathdsl.lang.serving import averages_ratios, choose_task, fields_of, named_option
+from pathdsl.lang.serving import averages_ratios, choose_task, fields_of, named_option, placed
 from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
+from pathdsl.lang.spelling import position_text
 from pathdsl.lang.walk import strip
 from pathdsl.plan.runs import RunSpec, Subject, under_text
 from pathdsl.plan.treated import TreatedSpec, treated_spec
@@ -57,21 +58,24 @@ class Context:
         self.session = session
         self.algebra = algebra
         self.evaluator = Evaluator(session)
-        self._metrics: dict[str, Metric] = {}
+        self._metrics: dict[tuple[str, str], Metric] = {}
         self.interventions = Interventions(program, resolver, lambda r, task: self.run(r, task, {}))
 
     # ---------------------------------------------------------------------------------------------
     # Names
     # ---------------------------------------------------------------------------------------------
 
-    def metric(self, name: str, at: ast.Node | None = None) -> Metric:
-        """The compiled metric of that name; PD423 where there is none."""
-        if name not in self._metrics:
+    def metric(
+        self, name: str, at: ast.Node | None = None, read: ast.Position | None = None
+    ) -> Metric:
+        """The compiled metric of that name, read at `read`; PD423 where there is none."""
+        key = name, position_text(read) if read is not None else ""
+        if key not in self._metrics:
             decl = self.program.metrics.get(name)
             if decl is None:
                 raise fault("PD423", f"`{name}` is no metric", at)
-            self._metrics[name] = compile_metric(decl, self.program.groups)
-        return self._metrics[name]
+            self._metrics[key] = compile_metric(placed(decl, read), self.program.groups)
+        return self._metrics[key]
 
     def task(self, metric: str | None, asked: str | None, at: ast.Node) -> str:
         """The task of a metric's run or of a score; PD421 where several could be meant."""
@@ -221,7 +225,8 @@ class Context:
         if len(runs) != 1 or not isinstance(runs[0], ast.PlainRun | ast.PathRun):
             raise fault("PD423", f"`{name}` is measured on one run", at)
         task = self.task(name, asked if isinstance(asked, str) else None, at)
-        return RowMetric(metric=self.metric(name, at), run=self.run(runs[0], task, bindings))
+        metric = self.metric(name, at, at.at)
+        return RowMetric(metric=metric, run=self.run(runs[0], task, bindings))
 
     def aggregate(self, call: ast.Call, bindings: Bindings) -> Aggregate:
         """`mean(x)`, `median(x)`, `quantile(x, 90%)`, `std(x)`."""

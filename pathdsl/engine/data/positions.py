@@ -213,7 +213,9 @@ def _vet_span(
                     "PD236",
                     f"row `{row}`: `{end.name}` is {len(indices)} tokens, and `{pos}` is to end "
                     f"at `{end}`",
-                    notes=("each token is moved for itself, so a part of the name would be inside",),
+                    notes=(
+                        "each token is moved for itself, so a part of the name would be inside",
+                    ),
                     advice=f"name the place in the rows, or write `{end.name}`, all of it included",
                 )
     for row, first, last, indices in zip(task.row_ids, *ends, named, strict=True):

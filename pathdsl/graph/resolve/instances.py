@@ -171,9 +171,7 @@ class Index:
         Raises LanguageError: PD426 where there is no such member or more than one.
         """
         given = (expr.member, *expr.more)
-        meant = [
-            _labels(self.resolver, part, bindings, self.loop, self._sources) for part in given
-        ]
+        meant = [_labels(self.resolver, part, bindings, self.loop, self._sources) for part in given]
         labels = tuple(label for one in meant for label in one)
         if len(labels) == len(given) and labels in self._exact:
             return self._exact[labels]
@@ -202,7 +200,10 @@ class Index:
 
 
 def _labels(
-    resolver: Resolves, part: ast.Node, bindings: Bindings, loop: ast.Loop,
+    resolver: Resolves,
+    part: ast.Node,
+    bindings: Bindings,
+    loop: ast.Loop,
     sources: Mapping[str, SourceFile],
 ) -> list[str]:
     """How what a subscript names is printed: one text for one member."""

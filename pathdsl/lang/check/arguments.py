@@ -16,6 +16,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import KNOCKOUTS, TREATED, Kind, Parameter, Signature, literal
+from pathdsl.lang.spelling import position_text
 
 __all__ = ["VALUES", "check_arguments", "check_column", "check_value", "unknown_word", "wrong"]
 
@@ -158,6 +159,16 @@ def _declared(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     """A metric or a task, by its name."""
     if _is_word(value):
         yield from unknown(scope, value, (parameter.kind.name.lower(),))
+    elif isinstance(value, ast.Name) and parameter.kind is Kind.METRIC:
+        assert value.at is not None
+        yield fault(
+            "PD134",
+            f"a score takes `{value.name}` where it is declared to be read",
+            value.at.span,
+            "a place of its own",
+            help=f"average it there, `mean({value.name}(treat(P)) @{position_text(value.at)})`, or "
+            f"declare another metric with `@{position_text(value.at)}`",
+        )
     else:
         yield wrong(parameter, value)
 

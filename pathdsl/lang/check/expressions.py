@@ -35,7 +35,7 @@ from pathdsl.lang.signatures.calls import (
 from pathdsl.lang.signatures.members import OVER_MEMBERS, OverRecord, over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.relations import RELATIONS
-from pathdsl.lang.walk import children
+from pathdsl.lang.walk import children, walk
 
 __all__ = ["CHECKS", "check_metric", "check_quantity", "check_run"]
 
@@ -348,13 +348,9 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
             )
         return
     if call.at is not None:
-        yield fault(
-            "PD115",
-            "the position of a metric stands in its declaration",
-            call.at.span,
-            "a position on a metric's run",
-            help=f"`metric {call.name} @{call.at.name or 'END'} = …`",
-        )
+        yield from check_position(scope, call.at)
+        yield from one_place(call.at, "a metric is read at one place", _READ_EACH)
+        yield from _read_already(metric, call.at)
     runs = [a.value for a in call.arguments if not a.keyword]
     if not runs:
         yield fault(
@@ -385,6 +381,31 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
     for run in runs:
         if isinstance(run, ast.PlainRun | ast.PathRun):
             yield from needs_treated(scope, run, task)
+
+
+def _read_already(metric: ast.MetricDecl, at: ast.Position) -> Faults:
+    """A position on a metric's run where the metric says itself where it is read."""
+    free = [
+        node
+        for node in walk(metric.expression)
+        if isinstance(node, ast.Call)
+        and (record := MEASURES.get(node.name)) is not None
+        and record.reads not in ("head", "copy")
+        and node.at is None
+    ]
+    declared = metric.at or next(
+        (n.at for n in walk(metric.expression) if isinstance(n, ast.Call) and n.at is not None),
+        metric.name,
+    )
+    if metric.at is not None or not free:
+        yield fault(
+            "PD121",
+            f"`{metric.name.name}` says itself where it is read",
+            at.span,
+            "a second position",
+            labels=[(declared.span, "said here")],
+            help=f"leave it out, or declare a metric without: `metric {metric.name.name} = …`",
+        )
 
 
 def _not_served(scope: Scope, metric: ast.MetricDecl, asked: ast.Node, task: str) -> Diagnostic:

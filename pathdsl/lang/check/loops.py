@@ -111,7 +111,7 @@ def _things(scope: Scope, things: ast.Things) -> Faults:
 
 def _item(scope: Scope, item: ast.Node) -> Faults:
     match item:
-        case ast.Number(integer=integer, value=value, written=written):
+        case ast.Number(integer=integer, written=written):
             if not integer:
                 yield fault(
                     "PD115",

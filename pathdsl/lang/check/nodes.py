@@ -20,6 +20,7 @@ from pathdsl.lang.check.scope import (
     suggestion,
     unknown,
 )
+from pathdsl.lang.loops import loops_of
 from pathdsl.lang.serving import fields_of, generator, known_positions
 from pathdsl.lang.signatures.calls import CIRCUIT_FILES, DATA_FILES, Kind, Parameter
 from pathdsl.lang.spelling import as_position, position_text
@@ -62,6 +63,17 @@ def check_position(scope: Scope, position: ast.Position) -> Faults:
         return
     known = positions_in_reach(scope)
     if known is None or position.name in known:
+        return
+    loops = [loop for d in program.declarations() for loop in loops_of(program, d)]
+    if scope.loop is None and any(position.name in loop.names for loop in loops):
+        yield fault(
+            "PD134",
+            f"`{position.name}` is the variable of a loop, and stands here outside of it",
+            position.span,
+            "no position here",
+            help="declare the metric without it, and read it there in the loop: "
+            f"`mean(METRIC(RUN) @{position_text(position)})`",
+        )
         return
     where = "no task has a" if scope.task is None else f"the task `{scope.task.name.name}` has no"
     yield fault(

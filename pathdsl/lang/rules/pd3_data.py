@@ -315,9 +315,10 @@ _POSITIONS: tuple[Page, ...] = (
     Page(
         code="PD348",
         name="empty-position",
-        summary="A position is an empty set on some row.",
-        why="Nothing can stand or be read at no place.",
-        repair="Give at least one index, or remove the row.",
+        summary="A position is an empty set on some row, or a span is.",
+        why="Nothing can stand or be read at no place. `S1..S2` is empty where S2 stands first.",
+        repair="Give at least one index, or remove the row. A task `… where LABEL == …` has the "
+        "rows on which a span runs forwards.",
         failing=example(rows_text({"positions": {"S2": []}}), "positions = [S2]"),
         passing=example(rows_text(_PLACED), "positions = [S2]"),
     ),

@@ -19,6 +19,7 @@ from pathdsl.lang.serving import (
     reads_whole,
 )
 from pathdsl.lang.signatures.measures import MEASURES, columns_in
+from pathdsl.lang.spelling import position_text
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.vary.axis import below, meant_below, scores_of
 from pathdsl.lang.vary.edits import Edit, reached, replaced, text_of
@@ -195,7 +196,8 @@ def _call(program: Program, call: ast.Call, run: ast.PathRun) -> str:
     whole = f"treat(full{options})" if options else "treated"
     text = f"{other}({text_of(program, run.paths)}{options})"
     m = call.name
-    return f"({m}(reference{task}) + {m}({whole}{task}) - {m}({text}{task}))"
+    at = f" @{position_text(call.at)}" if call.at is not None else ""
+    return f"({m}(reference{task}){at} + {m}({whole}{task}){at} - {m}({text}{task}){at})"
 
 
 def _score(program: Program, score: ast.Score) -> str:
