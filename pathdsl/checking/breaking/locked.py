@@ -77,6 +77,10 @@ def lock_changes(
         return
     if "model" not in subjects:
         yield from _model(old.inputs["model"], now.inputs["model"])
+    further = [one.inputs.get("models", {}) for one in (old, now)]
+    for name in (name for name in further[0] if name in further[1]):
+        if f"model {name}" not in subjects:
+            yield from _model(further[0][name], further[1][name], f"model {name}")
     for name, before in old.inputs["tasks"].items():
         after = now.inputs["tasks"].get(names.get(name, name))
         if after is not None and not _of(names.get(name, name), new) & subjects:
@@ -101,12 +105,12 @@ def _of(name: str, program: Program) -> set[str]:
     return {f"task {one}" for one in found}
 
 
-def _model(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+def _model(old: Mapping[str, Any], new: Mapping[str, Any], of: str = "model") -> Iterator[Change]:
     for key in dict.fromkeys([*old, *new]):
         if old.get(key) != new.get(key):
             what = f"other {key} under the same text" if key == "weights" else f"another {key}"
             texts = _short(old.get(key)), _short(new.get(key))
-            yield Change(kind="changed", of="model", what=what, before=texts[0], after=texts[1])
+            yield Change(kind="changed", of=of, what=what, before=texts[0], after=texts[1])
 
 
 def _task(of: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
