@@ -77,10 +77,9 @@ def lock_changes(
         return
     if "model" not in subjects:
         yield from _model(old.inputs["model"], now.inputs["model"])
-    further = [one.inputs.get("models", {}) for one in (old, now)]
-    for name in (name for name in further[0] if name in further[1]):
-        if f"model {name}" not in subjects:
-            yield from _model(further[0][name], further[1][name], f"model {name}")
+    further, now_further = old.inputs.get("models", {}), now.inputs.get("models", {})
+    for name in (name for name in further if name in now_further):
+        yield from _model(further[name], now_further[name], f"model {name}")
     for name, before in old.inputs["tasks"].items():
         after = now.inputs["tasks"].get(names.get(name, name))
         if after is not None and not _of(names.get(name, name), new) & subjects:
