@@ -41,6 +41,9 @@ class TaskPlan:
 class PlanOutcome:
     """Everything `plan` may say about one file; `adaptive` are claims that search for knockouts.
 
+    `model` and `dtype` are those of the first model; `models` has the text of every one by its name
+    where there are several, and is empty for one.
+
     `memory`: bytes that the values of one batch may take. `replaced`: as of a `FileOutcome`.
     """
 
@@ -48,6 +51,7 @@ class PlanOutcome:
     program: Program
     model: str
     dtype: str
+    models: Mapping[str, str]
     tasks: Mapping[str, TaskData]
     parts: tuple[TaskPlan, ...]
     adaptive: tuple[str, ...]
@@ -112,6 +116,9 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         program=program,
         model=ready.source.written,
         dtype=ready.source.dtype,
+        models={name: f"{one.written}, {one.dtype}" for name, one in ready.sources.items()}
+        if len(ready.sources) > 1
+        else {},
         tasks=planner.tasks,
         parts=tuple(part for of_task in parts.values() for part in of_task),
         adaptive=asked.adaptive,

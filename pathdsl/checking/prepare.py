@@ -6,7 +6,7 @@ No weights are read. What needs no config either is in `pathdsl.lang.lint`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pathdsl.checking.options import CheckOptions
@@ -14,6 +14,7 @@ from pathdsl.engine.load.source import ModelSource, shape_of, source_of, vet_con
 from pathdsl.errors import Diagnostic, PathdslError, errors_in
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang import ast
+from pathdsl.lang.check.scope import listed
 from pathdsl.lang.fence import Fence
 from pathdsl.lang.lint import lint_file, sort_diagnostics
 from pathdsl.lang.program import Program
@@ -154,11 +155,14 @@ def _graph_faults(
     for shape in distinct:
         if shape is None:
             continue
-        tasks = [
-            t for name, own in shapes.items() if own == shape for t in _tasks_of(program, name)
-        ]
-        alone = None if len(distinct) == 1 else tasks
-        found |= dict.fromkeys(check_graph(program, shape, max_states or MAX_STATES, alone))
+        models = [name for name, own in shapes.items() if own == shape]
+        tasks = [task for name in models for task in _tasks_of(program, name)]
+        alone = tasks if len(distinct) > 1 else None
+        told = check_graph(program, shape, max_states or MAX_STATES, alone)
+        if alone is not None:
+            note = f"on the graph of {listed(models).replace(' or ', ' and ')}"
+            told = [replace(one, notes=(*one.notes, note)) for one in told]
+        found |= dict.fromkeys(told)
     return list(found)
 
 

@@ -251,7 +251,9 @@ def across(program: Program, value: ast.Name) -> Diagnostic:
         f"`{value.name}` is a {kind}: values of one {kind} are not put into runs of another",
         value.span,
         "no prompt column",
-        help=f"compare numbers, `… task: {value.name}`" if kind == "task" else "",
+        help=f"compare numbers, `task: {value.name}`"
+        if kind == "task"
+        else f"a derived task beside this one, `{{ model = {value.name} }}`",
     )
 
 

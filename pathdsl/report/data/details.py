@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pathdsl.errors import Span
+from pathdsl.errors import PathdslError, Span
 from pathdsl.lang import ast
 from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
@@ -111,7 +111,9 @@ def _drawings(
         about[claimed.hypothesis] = False
     tasks = list(outcome.tasks.values())
     drawings = [
-        drawing_of(resolver, program, name, tasks) | {"claimed": by} for name, by in about.items()
+        drawing_of(_fitting(resolver, program.paths[name].path), program, name, tasks)
+        | {"claimed": by}
+        for name, by in about.items()
     ]
     return drawings, len(claimed.drawn) - len(names)
 
@@ -242,6 +244,17 @@ def _formulas(program: Program, resolver: Resolver | None) -> Iterator[Object]:
         yield made | {"units": _units(program, resolver, claim)}
 
 
+def _fitting(resolver: Resolver, paths: ast.PathExpr) -> Resolver:
+    """The first graph of the models of a file on which a path set is one."""
+    for graph in dict.fromkeys((resolver, *resolver.others.values())):
+        try:
+            graph.units(paths)
+        except PathdslError:
+            continue
+        return graph
+    return resolver
+
+
 def _text_of(program: Program) -> Callable[[Span], str]:
     def text(span: Span) -> str:
         source = program.sources.get(span.path)
@@ -259,7 +272,8 @@ def _units(program: Program, resolver: Resolver | None, claim: ast.ClaimDecl) ->
         if isinstance(node, ast.Name):
             declared = program.paths.get(node.name) or program.groups.get(node.name)
             if isinstance(declared, ast.PathDecl):
-                labels |= dict.fromkeys(u.label for u in resolver.units(declared.path))
+                graph = _fitting(resolver, declared.path)
+                labels |= dict.fromkeys(u.label for u in graph.units(declared.path))
             elif isinstance(declared, ast.GroupDecl):
-                labels |= dict.fromkeys(u.label for u in resolver.units(node))
+                labels |= dict.fromkeys(u.label for u in _fitting(resolver, node).units(node))
     return list(labels)

@@ -70,7 +70,11 @@ def plan_report(outcome: PlanOutcome, view: View) -> str:
     circuit = outcome.program.circuit
     if circuit is not None:
         lines.append(f"  {circuit.name.name}" + (f": {circuit.title}" if circuit.title else ""))
-    lines.append(f"  model {outcome.model}, {outcome.dtype}; no weights were loaded")
+    if outcome.models:
+        lines += [f"  model {name} = {text}" for name, text in outcome.models.items()]
+        lines.append("  no weights were loaded; `check` loads one model after another")
+    else:
+        lines.append(f"  model {outcome.model}, {outcome.dtype}; no weights were loaded")
     if outcome.replaced:
         replaced = replaced_text(outcome.replaced)
         text = f"not the published scope: {replaced} set on the command line"
@@ -104,6 +108,7 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
     layers = ", ".join(map(str, cost.copies_by_layer))
     facts = [
         ["  prompts", f"{prompts}, up to {plan.masks.n_pos} tokens"],
+        ["  model", task.facts.get("model", "")],
         ["  treated", str(part.spec.treated) if part.spec.treated else "none"],
         ["  norms", "frozen; `check` judges again with recomputed ones" if plan.frozen else ""],
         ["  runs", f"{len(plan.outputs):,}, from {many(cost.plain_runs, 'plain run')}"],
@@ -151,9 +156,10 @@ def plan_object(outcome: PlanOutcome) -> dict[str, Any]:
 
 def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
     plan, cost = part.plan, part.cost
-    counted = sharing(plan)
+    counted, facts = sharing(plan), outcome.tasks[plan.task].facts
     return {
         "task": plan.task,
+        **({"model": facts["model"]} if "model" in facts else {}),
         "prompts": outcome.tasks[plan.task].n_rows,
         "rows_open_until": outcome.tasks[plan.task].facts.get("open", ""),
         "behind": plan.behind,
