@@ -98,11 +98,7 @@ class _Check:
         from pathdsl.checking.chosen import check_chosen
         from pathdsl.checking.claimed import claimed_sets
         from pathdsl.checking.floor import at_floor
-        from pathdsl.checking.interventions import (
-            check_interventions,
-            used_blocks,
-            without_frozen,
-        )
+        from pathdsl.checking.interventions import check_interventions, used_blocks
         from pathdsl.checking.machines import Machines, Unproved
         from pathdsl.checking.methodology import methodology
         from pathdsl.checking.norms import beside, other_modes
@@ -142,8 +138,6 @@ class _Check:
         machines.add_null_pairs(session, ready)
         sessions = [session]
         modes = other_modes(planner.specs, judgement, options.both_norms)
-        modes, left_out = without_frozen(modes, session.asked)
-        self.faults += left_out
         if modes and not machines.faults:
             other = machines.with_norms(session, modes, ready)
             second = judge(program, resolver, other, options.only)

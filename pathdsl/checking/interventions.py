@@ -6,7 +6,7 @@ constants is a fault (PD233). What actions cannot do at all, planning says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from pathdsl.engine.data.positions import position_mask
@@ -23,7 +23,7 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Block, Request, RunSpec, Target
 from pathdsl.plan.table import CopyTable
 
-__all__ = ["check_interventions", "used_blocks", "without_frozen"]
+__all__ = ["check_interventions", "used_blocks"]
 
 
 def used_blocks(program: Program) -> tuple[str, ...]:
@@ -59,25 +59,6 @@ def check_interventions(
         except PathdslError as error:
             found += error.diagnostics
     return list(dict.fromkeys(found))
-
-
-def without_frozen(
-    modes: Mapping[str, str], asked: Iterable[RunSpec]
-) -> tuple[dict[str, str], list[Diagnostic]]:
-    """The norm modes to judge again, without frozen norms of tasks with runs under a block."""
-    under = {run.task for run in asked if run.under}
-    left = {task: mode for task, mode in modes.items() if task not in under}
-    told = [
-        Diagnostic(
-            code="PD225",
-            message=f"task `{task}` is not judged again with {mode} norms: its runs stand under "
-            "an intervention",
-            severity=Severity.WARNING,
-        )
-        for task, mode in modes.items()
-        if task not in left
-    ]
-    return left, told
 
 
 def _acts(planner: Planner, task: str, blocks: tuple[Block, ...]) -> Acts:

@@ -162,7 +162,9 @@ def _normed(
     if sites.count(own_at):
         own = adapter.final_norm(execution.at(output.resid, own_at))
     if sites.count(output.frozen_at):
-        scales = execution.scales(["scale_final"], plan.shape.n_layers, [output.frozen_at])
+        scales = execution.scales(
+            ["scale_final"], plan.shape.n_layers, [output.frozen_at], output.frozen_to
+        )
         frozen = adapter.final_norm(execution.at(output.frozen, output.frozen_at), scales)
     if own is None or frozen is None:
         whole = own if frozen is None else frozen
