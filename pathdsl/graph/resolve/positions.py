@@ -44,9 +44,7 @@ def is_after(sender: Pos | None, receiver: Pos | None) -> bool:
     if apart is not None:
         return apart < 0
     return (
-        sender.name == "END"
-        and sender.offset == 0
-        and receiver.name not in ("", "END", "ANSWER")
+        sender.name == "END" and sender.offset == 0 and receiver.name not in ("", "END", "ANSWER")
     )
 
 
