@@ -147,12 +147,16 @@ def of_index(
     words: Lists,
     sentences: Sequence[str] = TEMPLATES,
     more: Sequence[tuple[str, str]] = (),
+    stream: str = "ioi",
 ) -> Row:
-    """Row `index`: the same names, template, place and object whatever the sentences are."""
+    """Row `index`: the same names, template, place and object whatever the sentences are.
+
+    `stream`: another one draws other names.
+    """
     pairs = [pair for pair in combinations(order) if pair[0] < len(sentences)]
     block, place = divmod(index, len(pairs))
-    template, kind = Draws(seed, "ioi", order, "block", str(block)).shuffled(pairs)[place]
-    draws = Draws(seed, "ioi", order, "row", str(index))
+    template, kind = Draws(seed, stream, order, "block", str(block)).shuffled(pairs)[place]
+    draws = Draws(seed, stream, order, "row", str(index))
     names = draws.sample(words["names"], 5)
     return make_row(draws, names, template, kind, words=words, sentences=sentences, more=more)
 

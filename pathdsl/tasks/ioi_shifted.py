@@ -42,7 +42,9 @@ def _row(index: int, *, seed: int, order: str, names: str, words: Lists) -> Row:
 
     def row(which: str) -> Row:
         sentences = SENTENCES[which]
-        return of_index(index, seed=seed, order=order, words=words, sentences=sentences)
+        return of_index(
+            index, seed=seed, order=order, words=words, sentences=sentences, stream="ioi_shifted"
+        )
 
     own, moved = row(names), row(other)
     return {

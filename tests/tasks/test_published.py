@@ -344,7 +344,7 @@ def test_orders_are_fair_and_fixed_for_ever() -> None:
         Order(0, 0)
 
 
-FIXED = [244550296000579679231612851336, 370240506366373825739715426961]
+FIXED = [244550296000579679231612851336, 370240506366373825939715426961]
 
 
 def test_every_number_picks_otherwise() -> None:

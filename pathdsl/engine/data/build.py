@@ -23,6 +23,7 @@ from pathdsl.engine.data.answers import vet_room, with_branches
 from pathdsl.engine.data.chat import chat_of, chat_texts
 from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.positions import (
+    SPAN_COLUMN,
     next_tokens,
     resolve_positions,
     row_positions,
@@ -66,8 +67,6 @@ __all__ = [
     "task_spec",
 ]
 
-# The column whose characters the spans of a generated row count.
-_SPAN_COLUMN = "prompt"
 _PLACES = ("positions", "spans")
 
 MOST_PARTS = 24
@@ -288,17 +287,17 @@ def _positions(
         if prompt is None:
             continue  # reported already
         counted: Prompt | None = prompt
-        if row.get("spans") and spec.reference != _SPAN_COLUMN and _SPAN_COLUMN in row:
-            counted = quiet.prompt(row["id"], _SPAN_COLUMN, row[_SPAN_COLUMN])
+        if row.get("spans") and spec.reference != SPAN_COLUMN and SPAN_COLUMN in row:
+            counted = quiet.prompt(row["id"], SPAN_COLUMN, row[SPAN_COLUMN])
             if counted is not None and len(counted.ids) != len(prompt.ids):
                 faults.add(
                     "PD334",
-                    f"row `{row['id']}`: spans count characters of `{_SPAN_COLUMN}`, which has "
+                    f"row `{row['id']}`: spans count characters of `{SPAN_COLUMN}`, which has "
                     f"{len(counted.ids)} tokens, `{spec.reference}` {len(prompt.ids)}",
                     about="spans",
                 )
                 continue
-        by_row.append(row_positions(row, prompt, counted, encoder, faults))
+        by_row.append(row_positions(row, prompt, counted, encoder.words, faults))
         given = [row[field] for field in _PLACES if isinstance(row.get(field), Mapping)]
         for name in spec.positions:
             if not any(name in field for field in given):

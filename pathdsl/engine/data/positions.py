@@ -15,13 +15,14 @@ import numpy as np
 from pathdsl.engine.data.cells import json_repair
 from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.rows import Row
-from pathdsl.engine.data.tokens import Encoder, Prompt
+from pathdsl.engine.data.tokens import Prompt
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.readout import ANSWER, BEFORE_ANSWER
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = [
     "END",
+    "SPAN_COLUMN",
     "indices_of",
     "next_tokens",
     "position_mask",
@@ -30,14 +31,19 @@ __all__ = [
 ]
 
 END = "END"
+SPAN_COLUMN = "prompt"
+"""The column whose characters the spans of a row count."""
+Words = Callable[[Sequence[int]], Sequence[str]]
+"""Ids as text, for messages."""
 
 
 def row_positions(
-    row: Row, prompt: Prompt, span_prompt: Prompt | None, encoder: Encoder, faults: DataFaults
+    row: Row, prompt: Prompt, span_prompt: Prompt | None, words: Words, faults: DataFaults
 ) -> dict[str, tuple[int, ...]]:
     """The token indices of every name that one row gives, sorted; faults are noted.
 
-    `prompt` is the reference prompt, `span_prompt` the one that spans count characters of.
+    `prompt` is the reference prompt, `span_prompt` the one that spans count characters of, and
+    `words` says its tokens.
     PD329 (type), PD336 (outside the prompt), PD337 (splits a token), PD348 (empty set).
     """
     found: dict[str, tuple[int, ...]] = {}
@@ -69,7 +75,7 @@ def row_positions(
                 f"row `{row['id']}`: position `{name}` is {outside[0]}, the prompt has tokens 0 to "
                 f"{len(prompt.ids) - 1}",
                 about=name,
-                notes=(_listing(encoder, prompt),),
+                notes=(_listing(words, prompt),),
             )
         else:
             found[name] = tuple(sorted(set(indices)))
@@ -77,7 +83,7 @@ def row_positions(
         if name not in given:
             several = isinstance(value, list) and value and isinstance(value[0], list)
             parts = [
-                _of_span(row["id"], name, one, span_prompt, encoder, faults)
+                _of_span(row["id"], name, one, span_prompt, words, faults)
                 for one in (value if several else [value])
             ]
             if all(parts):
@@ -91,7 +97,7 @@ def _of_span(
     name: str,
     value: object,
     prompt: Prompt | None,
-    encoder: Encoder,
+    words: Words,
     faults: DataFaults,
 ) -> tuple[int, ...]:
     """The tokens that overlap a word's characters; a token may reach out of it only over blanks."""
@@ -126,14 +132,14 @@ def _of_span(
             "PD337",
             f"row `{row}`: span `{name}` (`{text[start:end]}`) {what}",
             about=name,
-            notes=(_listing(encoder, prompt),),
+            notes=(_listing(words, prompt),),
         )
         return ()
     return indices
 
 
-def _listing(encoder: Encoder, prompt: Prompt) -> str:
-    parts = " ".join(f"{i}:`{word}`" for i, word in enumerate(encoder.words(prompt.ids)))
+def _listing(words: Words, prompt: Prompt) -> str:
+    parts = " ".join(f"{i}:`{word}`" for i, word in enumerate(words(prompt.ids)))
     return f"tokens: {parts}"
 
 
