@@ -170,7 +170,7 @@ def build_task(
 
 def _counted(rows: Sequence[Row], spec: TaskSpec) -> str:
     """The column whose characters spans count: `prompt` where there is one, else the reference."""
-    return _SPAN_COLUMN if all(_SPAN_COLUMN in row for row in rows) else spec.reference
+    return SPAN_COLUMN if all(SPAN_COLUMN in row for row in rows) else spec.reference
 
 
 def _check_columns(rows: Sequence[Row], columns: Iterable[str], faults: DataFaults) -> None:
