@@ -264,7 +264,7 @@ def test_words_of_the_field(tmp_path: Path) -> None:
     for fields, code in (
         ("answers = several", "PD110"),
         ("answers = whole; tokens = alone", "PD115"),
-        ("answers = whole; positions = [ANSWER]", "PD366"),
+        ("answers = whole; positions = [ANSWER]", "PD115"),
     ):
         text = (HEAD % fields).replace("  positions = [FIRST]\n", "") + EFFECT
         assert code in {d.code for d in lint_file("x.circuit", text)[1]}, fields

@@ -248,7 +248,12 @@ _OF_PAIRS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def _from_logits(
-    measure: Measure, logits: Tensor, ids: Accepted, reference: Tensor | None, *, whole: bool
+    measure: Measure,
+    logits: Tensor,
+    ids: Accepted,
+    reference: Tensor | None,
+    *,
+    whole: bool = False,
 ) -> np.ndarray:
     """One measure of (tokens, vocabulary) float64 logits; `whole`: a part of that of an answer."""
     if measure.record.reads == "reference":

@@ -241,7 +241,7 @@ def _whole_answers(given: Mapping[str, ast.Field]) -> Faults:
         for item in given["positions"].value.items:
             if isinstance(item, ast.Name | ast.Position) and item.name == "ANSWER":
                 yield fault(
-                    "PD366",
+                    "PD115",
                     "with `answers = whole`, `ANSWER` names the tokens of the answer",
                     item.span,
                     "needs no entry",
