@@ -62,12 +62,12 @@ def check_interventions(
 
 
 def _acts(planner: Planner, task: str, blocks: tuple[Block, ...]) -> Acts:
-    rows = planner.tasks[task]
+    rows = planner.tasks[task].longest or planner.tasks[task]
     masks = MaskTable(rows.valid)
-    table = CopyTable(Layout(planner.shape), masks, ())
+    table = CopyTable(Layout(planner.shape_of(task)), masks, ())
     place = position_mask(rows)
     return Acts(
-        blocks, planner.shape, masks, table.all_distances,
+        blocks, planner.shape_of(task), masks, table.all_distances,
         lambda pos: masks.intern(place(pos)), rows.row_ids,
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -55,6 +56,7 @@ def build_plans(
     max_states: int = MAX_STATES,
     max_copies: int = MAX_COPIES,
     names: Sequence[str] = (),
+    behind: str = "",
 ) -> tuple[Plan, ...]:
     """Plans that compute every requested measure of every run of one task.
 
@@ -64,13 +66,19 @@ def build_plans(
         own: the task's own treated value, for measures that compare with the treated run.
         frozen: whether norms of mixed copies have the reference run's scales.
         names: of the rows, for messages.
+        behind: the column whose answers stand behind the prompts.
 
     Raises:
         PlanError: too many states (PD210) or steps (PD211); a treated value is missing (PD221);
             what actions cannot do (PD225, PD227, PD231, PD232).
     """
     return tuple(
-        _build_one(shape, task, valid, position, runs, own, frozen, max_states, max_copies, names)
+        replace(
+            _build_one(
+                shape, task, valid, position, runs, own, frozen, max_states, max_copies, names
+            ),
+            behind=behind,
+        )
         for runs in runs_by_plan(requests)
     )
 

@@ -565,7 +565,8 @@ class Plan:
     together), and in the reference run of scales that frozen norms take, kind in `SCALES`.
     `position_masks`: masks of the positions that measures name. `frozen`: whether the norms of
     mixed copies have the reference run's scales (a task's `layernorm`). `means`: by the number of
-    a constant, the plan of the intervened runs behind it.
+    a constant, the plan of the intervened runs behind it. `behind`: the column whose answers stand
+    behind the prompts, "" for none.
     """
 
     task: str
@@ -579,6 +580,7 @@ class Plan:
     position_masks: Mapping[str, int]
     frozen: bool = False
     means: Mapping[int, MeanPlan] = field(default_factory=dict)
+    behind: str = ""
 
     @property
     def alive(self) -> list[int]:
