@@ -353,6 +353,7 @@ ELSEWHERE = {
     ("cmd", "metric"), ("cmd", "task"), ("cmd", "scope"), ("cmd", "rank"), ("cmd", "treated"),
     ("edges", "top"),  # tests/graph/test_circuit_files.py
     ("csv", "texts"), ("task", "tokens"),  # tests/engine/test_readings.py
+    ("task", "model"), ("paths", "task"), ("size", "task"), ("overlap", "task"),  # test_models.py
     ("hf", "revision"), ("hf", "dtype"), ("folder", "dtype"),  # of the loader, as of `bundled`
 }  # fmt: skip
 """Options that are tried in another way."""
