@@ -314,6 +314,8 @@ def _ask(chat: Chat, asked: Sequence[Messages], faults: DataFaults) -> list[dict
     except subprocess.TimeoutExpired:
         answers = []
         fault = f"it does not end within {CHAT_SECONDS.most} seconds"
+    except OSError as error:
+        answers, fault = [], f"its process does not start ({error.strerror or error})"
     except ValueError:
         answers, fault = [], "its process was ended"
     else:
