@@ -17,6 +17,7 @@ import pytest
 from pathdsl import check
 from pathdsl.lang.signatures.calls import (
     CIRCUIT_FIELDS,
+    CIRCUIT_FILES,
     DATA_FILES,
     KNOCKOUTS,
     LOADERS,
@@ -352,8 +353,10 @@ def test_an_argument_of_a_generator(name: str) -> None:
 ELSEWHERE = {
     ("cpr", "metric"), ("cpr", "task"), ("cpr", "scope"), ("cpr", "rank"), ("cpr", "treated"),
     ("cmd", "metric"), ("cmd", "task"), ("cmd", "scope"), ("cmd", "rank"), ("cmd", "treated"),
-    ("edges", "top"),  # tests/graph/test_circuit_files.py
+    # tests/graph/test_circuit_files.py
+    ("edges", "top"), ("edges", "rank"), ("nodes", "top"), ("nodes", "rank"),
     ("csv", "texts"), ("task", "tokens"),  # tests/engine/test_readings.py
+    ("task", "answers"),  # tests/checking/test_whole_answers.py
     ("hf", "revision"), ("hf", "dtype"), ("folder", "dtype"),  # of the loader, as of `bundled`
 }  # fmt: skip
 """Options that are tried in another way."""
@@ -364,7 +367,16 @@ def test_every_option_has_a_pair() -> None:
         (pair.record, pair.option) for pair in [*pairs(), *TASKS, *METHOD_PAIRS, *LOADER_PAIRS]
     }
     kinds = {k.name: k.signature for k in TREATED_KINDS.values() if k.signature is not None}
-    records = {**SCORES, **P_VALUES, **KNOCKOUTS, **PATH_SETS, **METHODS, **LOADERS, **DATA_FILES}
+    records = {
+        **SCORES,
+        **P_VALUES,
+        **KNOCKOUTS,
+        **PATH_SETS,
+        **CIRCUIT_FILES,
+        **METHODS,
+        **LOADERS,
+        **DATA_FILES,
+    }
     declared = {
         (name, parameter.name)
         for name, record in {**records, **kinds, "treat": RUN_OPTIONS}.items()

@@ -167,7 +167,9 @@ def _flat(row: _Row, stop: int | None = None) -> str:
 def _lay_out(row: _Row, *, blank: bool) -> list[_Line]:
     """The lines of one statement."""
     bits = row.bits
-    always = _is_block(row) and any(bit.role == "item" for bit in bits)
+    items = sum(bit.role == "item" for bit in bits)
+    # The one field of a derived task stands beside it; two on one line would need a `;`.
+    always = items > 0 if _is_block(row) else items > 1 and row.kind == "task"
     commented = any(bit.comments for bit in bits)
     laid_out = any(bit.role == "open" for bit in bits)
     broken = always or (laid_out and (commented or len(_flat(row)) > WIDTH))

@@ -37,7 +37,7 @@ def check_method(program: Program) -> list[Diagnostic]:
     return [
         *_version(program),
         *_needs(program),
-        *_revision(program),
+        *_revisions(program),
         *check_control(program),
         *check_claims(program),
         *check_confidence(program),
@@ -92,11 +92,15 @@ def _needs(program: Program) -> Faults:
         )
 
 
-def _revision(program: Program) -> Faults:
-    model = program.model
-    loader = LOADERS.get(model.source.name) if model is not None else None
-    if model is None or loader is None or loader.lies != "on the hub":
-        return
+def _revisions(program: Program) -> Faults:
+    """Models of the hub whose commit is left open."""
+    for model in program.models.values():
+        loader = LOADERS.get(model.source.name)
+        if loader is not None and loader.lies == "on the hub":
+            yield from _revision(model)
+
+
+def _revision(model: ast.ModelDecl) -> Faults:
     given = next((a for a in model.source.arguments if a.keyword == "revision"), None)
     if given is None:
         yield warning(
