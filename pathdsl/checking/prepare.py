@@ -6,7 +6,7 @@ No weights are read. What needs no config either is in `pathdsl.lang.lint`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pathdsl.checking.options import CheckOptions
@@ -36,6 +36,7 @@ class Ready:
     resolver: Resolver
     planner: Planner
     warnings: tuple[Diagnostic, ...]
+    rounds: dict[str | None, FirstRound] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def itemsize(self) -> int:
@@ -43,10 +44,13 @@ class Ready:
         return DTYPES[self.source.dtype]
 
     def first_round(self, only: str | None = None) -> FirstRound:
-        """What a check will ask for first."""
+        """What a check will ask for first; worked out once."""
         from pathdsl.score.requests import first_round
 
-        return first_round(self.program, self.resolver, self.planner.tasks, only)
+        if only not in self.rounds:
+            found = first_round(self.program, self.resolver, self.planner.tasks, only)
+            self.rounds[only] = found
+        return self.rounds[only]
 
 
 def shape_at_hand(

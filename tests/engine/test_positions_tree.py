@@ -1,4 +1,4 @@
-"""Spans and sets of positions: the engine against the literal tree and hooks, rows of any length."""
+"""Spans and sets of positions, on rows of any length: the engine, the literal tree and hooks."""
 
 from __future__ import annotations
 

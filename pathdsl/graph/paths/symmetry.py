@@ -40,9 +40,9 @@ def counted_as(paths: PathSet, layout: Layout) -> PathSet:
     masks = [part.mask for part in parts if isinstance(part, Nodes)]
     places: dict[Pos, Pos] = {}
     for part in parts:
-        at = part.at if isinstance(part, Nodes) else part.mark_at if isinstance(part, Edge) else None
-        if at is not None:
-            places.setdefault(at, Pos(index=len(places)))
+        match part:
+            case Nodes(at=Pos() as at) | Edge(mark_at=Pos() as at):
+                places.setdefault(at, Pos(index=len(places)))
     return _Exchange(_order(dict.fromkeys(masks), layout), places).paths(paths)
 
 
@@ -70,7 +70,7 @@ def _order(masks: Mapping[int, None], layout: Layout) -> dict[int, int]:
         every = sum(1 << head for head in heads)
         told = [mask for mask in masks if mask & every not in (0, every)]
         if told:
-            ordered = sorted(heads, key=lambda head: [mask >> head & 1 for mask in told])  # noqa: B023
+            ordered = sorted(heads, key=lambda head: [mask >> head & 1 for mask in told])
             moved |= {old: new for old, new in zip(ordered, heads, strict=True) if old != new}
     return moved
 
