@@ -53,6 +53,9 @@ def node_text(ref: ast.NodeRef) -> str:
             left_out = [f"except {node_text(one)}" for one in excluded[:1]]
             parts = [*map(node_text, members), *left_out, *map(node_text, excluded[1:])]
             return "{" + ", ".join(parts) + "}"
+        case ast.NodesFile(path=path):
+            options = [f", {one.keyword}: {_value(one.value)}" for one in ref.options]
+            return f'nodes("{path}"' + "".join(options) + ")"
 
 
 def as_position(node: ast.Node) -> ast.Position | None:
@@ -86,6 +89,11 @@ def position_text(position: ast.Position | None) -> str:
     if not position.name:
         return f"[{position.variable or position.index}]"
     return f"{position.name}{position.offset:+d}" if position.offset else position.name
+
+
+def _value(value: ast.Node) -> str:
+    """The value of an option of a file: a number as written, or a word."""
+    return value.written if isinstance(value, ast.Number) else getattr(value, "name", "")
 
 
 def _indices(which: ast.Indices) -> str:

@@ -19,7 +19,7 @@ from pathdsl.graph.resolve.places import text_of
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.reach import reach
-from pathdsl.lang.serving import averages_ratios, choose_task, fields_of, placed
+from pathdsl.lang.serving import averages_ratios, choose_task, fields_of, named_option, placed
 from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
@@ -104,6 +104,22 @@ class Context:
         """The source of a node on one line, loop variables by their members; "" without source."""
         return text_of(self.program, node, bindings)
 
+    def counted_on(self, score: ast.Score) -> Resolver:
+        """The graph on which a score counts: that of its task's model.
+
+        Raises LanguageError PD239 where models differ in their nodes and no task is named.
+        """
+        named = named_option(score.options, "task")
+        if named is None and self.resolver.others:
+            tasks = [name for name in self.program.tasks if name in self.session.tasks]
+            raise fault(
+                "PD239",
+                "the models of this file differ in their nodes: on which is this counted?",
+                score,
+                help=f"`task: {tasks[0]}`, or another task of the model that is meant",
+            )
+        return self.resolver.on(named or "")
+
     # ---------------------------------------------------------------------------------------------
     # Runs
     # ---------------------------------------------------------------------------------------------
@@ -118,10 +134,11 @@ class Context:
         if isinstance(run, ast.PlainRun):
             return replace(made, kind=run.which)
         options = {o.keyword: o.value for o in run.options}
-        paths = self.resolver.path_set(run.paths, bindings)
+        resolver = self.resolver.on(task)
+        paths = resolver.path_set(run.paths, bindings)
         scope: PathSet | None = None
         if "scope" in options:
-            scope = self.resolver.path_set(options["scope"], bindings)  # type: ignore[arg-type]
+            scope = resolver.path_set(options["scope"], bindings)  # type: ignore[arg-type]
         subject = self.subject(
             run.paths,
             paths,
@@ -231,7 +248,7 @@ class Context:
         if not tasks:
             raise fault("PD423", f"`{call.name}` is over a number that no prompt changes", call)
         apart = f"`{call.name}(…) - {call.name}(…)`"
-        shared = {self.session.tasks[t].key or t for t in tasks}
+        shared = {data.drawn or data.key or t for t in tasks if (data := self.session.tasks[t])}
         if len(shared) > 1:
             raise fault(
                 "PD427",

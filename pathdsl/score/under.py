@@ -59,7 +59,8 @@ class Interventions:
         return self._known[name.name, task]
 
     def _actions(self, action: ast.Action, task: str) -> list[Action]:
-        targets, value = self.resolver.targets(action), action.value
+        resolver, value = self.resolver.on(task), action.value
+        targets = resolver.targets(action)
         made = Action(verb=action.verb, targets=targets, span=action.span)
         if action.slot is not None:
             return [replace(made, slot=slot) for slot in (action.slot, *action.more)]
@@ -82,7 +83,7 @@ class Interventions:
             case "set":
                 return [replace(made, source=self._source(value, task))]
             case _:
-                terms, vector = self._sum(value, 1.0)
+                terms, vector = self._sum(value, 1.0, resolver)
                 return [replace(made, terms=tuple(terms), vector=tuple(map(float, vector)))]
 
     def _source(self, value: ast.Node | None, task: str) -> RunSpec | TreatedSpec | Target:
@@ -90,7 +91,7 @@ class Interventions:
             return self.run_of(value, task)
         if value is not None and names_value(value, self.program.groups):
             return self._value(value)
-        return self.resolver.target(value)  # type: ignore[arg-type]
+        return self.resolver.on(task).target(value)  # type: ignore[arg-type]
 
     def _value(self, value: ast.Node) -> TreatedSpec:
         spec = treated_spec(value)
@@ -102,17 +103,17 @@ class Interventions:
         return spec
 
     def _sum(
-        self, value: ast.Node | None, factor: float
+        self, value: ast.Node | None, factor: float, resolver: Resolver
     ) -> tuple[list[tuple[float, TreatedSpec]], np.ndarray]:
         """The terms of what `add` adds, and its vectors together."""
         match value:
             case ast.Bracket(inner=inner):
-                return self._sum(inner, factor)
+                return self._sum(inner, factor, resolver)
             case ast.Unary(operand=operand):
-                return self._sum(operand, -factor)
+                return self._sum(operand, -factor, resolver)
             case ast.Binary(op="+" | "-" as op, left=left, right=right):
-                terms, vector = self._sum(left, factor)
-                more, other = self._sum(right, factor if op == "+" else -factor)
+                terms, vector = self._sum(left, factor, resolver)
+                more, other = self._sum(right, factor if op == "+" else -factor, resolver)
                 if len(vector) and len(other):
                     return [*terms, *more], vector + other
                 return [*terms, *more], vector if len(vector) else other
@@ -120,11 +121,11 @@ class Interventions:
                 ast.Binary(op="*", left=ast.Number(value=number), right=part)
                 | ast.Binary(op="*", left=part, right=ast.Number(value=number))
             ):
-                return self._sum(part, factor * number)
+                return self._sum(part, factor * number, resolver)
             case ast.Binary(op="/", left=part, right=ast.Number(value=number)) if number:
-                return self._sum(part, factor / number)
+                return self._sum(part, factor / number, resolver)
             case ast.Call(name="vector"):
-                return [], factor * np.array(self.resolver.vector(value))
+                return [], factor * np.array(resolver.vector(value))
             case ast.Call() | ast.Name():
                 return [(factor, self._value(value))], np.empty(0)
             case _:

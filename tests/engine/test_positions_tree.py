@@ -1,4 +1,4 @@
-"""Spans and sets of positions, on rows of any length: the engine, the literal tree and hooks."""
+"""Spans and sets of positions against the literal tree and hooks, on rows of any length."""
 
 from __future__ import annotations
 

@@ -267,7 +267,13 @@ class Drawer:
             self.parts, self.embedded(row, "reference"), treated,
             kept or kept_predicate(self.one.case, row),
             length - 1 if at is None else at, [make(row) for make in made], read=read,
+            frozen_to=self.frozen_to(row, made),
         )  # fmt: skip
+
+    def frozen_to(self, row: int, made: Sequence[Row]) -> Values | None:
+        """The run that norms of mixed copies are frozen to."""
+        doings = [make(row) for make in made]
+        return self.plain(row, "reference", doings) if self.one.frozen else None
 
 
 def node_of(target: Target) -> Any:

@@ -62,6 +62,9 @@ ATOMS = st.one_of(
     st.tuples(INDICES, INDICES).map(lambda d: f"m{d[0]}.n{d[1]}"),
     st.tuples(INDICES, AT).map(lambda d: f"r{d[0]}{d[1]}"),
     st.tuples(st.sampled_from(["input", "logits", "attn", "mlp", "any"]), AT).map("".join),
+    st.tuples(
+        st.sampled_from(['nodes("f.json")', 'nodes ( "f.json", top: 5%, rank: signed, )']), AT
+    ).map("".join),
 )
 SETS = st.tuples(
     joined(ATOMS, trailing=False), st.sampled_from(["", ", except g", ", except a9.h6, m5,"]), AT
@@ -227,6 +230,9 @@ _ALL_STATEMENTS = st.one_of(
     NAMES.map('model {} = hf("id", revision: "607a", dtype: float32)'.format),
     st.tuples(NAMES, blocks()).map(lambda d: f"task {d[0]}{d[1]}"),
     st.just('task abba = ioi where template == "abba"'),
+    st.tuples(NAMES, st.sampled_from(["", ' where template == "abba" and n >= 2']), blocks()).map(
+        lambda d: f"task {d[0]} = ioi{d[1]}{d[2]}"
+    ),
     st.tuples(NAMES, AT, joined(NODES, most=9), AT).map(
         lambda d: f"group {d[0]}{d[1]} = {{{d[2]}}}{d[3]}"
     ),

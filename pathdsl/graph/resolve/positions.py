@@ -33,6 +33,7 @@ def is_after(sender: Pos | None, receiver: Pos | None) -> bool:
     """Whether the sender provably stands behind the receiver, at each of its places.
 
     `END` stands behind every other name; a name that is the last token itself is written `END`.
+    `ANSWER` may name the tokens of an answer behind the prompt.
     """
     if sender is None or receiver is None:
         return False
@@ -42,7 +43,9 @@ def is_after(sender: Pos | None, receiver: Pos | None) -> bool:
     apart = distance(sender, receiver)
     if apart is not None:
         return apart < 0
-    return sender.name == "END" and sender.offset == 0 and receiver.name not in ("", "END")
+    return (
+        sender.name == "END" and sender.offset == 0 and receiver.name not in ("", "END", "ANSWER")
+    )
 
 
 def _outermost(pos: Pos, end: int) -> list[Pos]:

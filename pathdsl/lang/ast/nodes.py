@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pathdsl.errors import Span
-from pathdsl.lang.ast.base import Node
+from pathdsl.lang.ast.base import Argument, Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +131,15 @@ class NodeSet(Node):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodesFile(Node):
+    """`nodes("file.json", top: 200)`: the nodes that a file in the EAP-IG/MIB format says."""
+
+    path: str
+    options: tuple[Argument, ...] = ()
+    at: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Windows(Node):
     """`windows(m[0..47], 5)`: every run of `size` neighbours, one member of a loop each.
 
@@ -142,4 +151,4 @@ class Windows(Node):
     by: str = ""
 
 
-NodeRef = HeadRef | KvRef | MlpRef | NeuronRef | ResidRef | Word | Name | NodeSet
+NodeRef = HeadRef | KvRef | MlpRef | NeuronRef | ResidRef | Word | Name | NodeSet | NodesFile

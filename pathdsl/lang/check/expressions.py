@@ -16,7 +16,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import VALUES, check_arguments, unknown_word, wrong
 from pathdsl.lang.check.loops import check_indices, check_loop, example_of, of_each
 from pathdsl.lang.check.measures import check_measured_nodes
-from pathdsl.lang.check.nodes import check_nodes, check_position, one_place
+from pathdsl.lang.check.nodes import NODES, check_nodes, check_position, one_place
 from pathdsl.lang.check.paths import PATHS, check_path
 from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
 from pathdsl.lang.check.scores import check_score, needs_treated
@@ -65,7 +65,7 @@ def _run(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
         yield wrong(parameter, value, "`reference`, `treated`, `treat(P)` or `keep(P)`")
 
 
-CHECKS: Mapping[Kind, Check] = {**VALUES, **PATHS, Kind.RUN: _run}
+CHECKS: Mapping[Kind, Check] = {**VALUES, **NODES, **PATHS, Kind.RUN: _run}
 """How a value of each kind is checked."""
 
 

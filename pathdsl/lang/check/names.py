@@ -54,7 +54,7 @@ def is_reserved(name: str) -> str:
 def check_reserved(program: Program) -> Faults:
     """Declared names and loop variables that are words of the language, or that hide others."""
     positions = {name for task in program.tasks.values() for name in known_positions(program, task)}
-    for declaration in [*program.declarations(), *filter(None, [program.model])]:
+    for declaration in [*program.declarations(), *program.models.values()]:
         variables = _variables(program, declaration)
         for name in (declaration.name, *variables):
             why = is_reserved(name.name)
@@ -237,9 +237,11 @@ def check_unused(program: Program) -> Faults:
     used = {
         mention.name for d in everything.values() for mention in _all_mentions(program, d, told)
     }
-    for declaration in program.declarations():
+    for declaration in (*program.models.values(), *program.declarations()):
         name = declaration.name.name
         kind = kind_of(declaration)
+        if kind == "model" and len(program.models) == 1:
+            continue
         if kind in ("let", "claim") or program.origin.get(name) != program.path or name in used:
             continue
         if kind == "task" and len(program.tasks) == 1:

@@ -5,18 +5,30 @@ Source: docs/language.md, Nodes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
-from pathdsl.lang.check.scope import Faults, Scope, fault, source_text, suggestion, unknown
+from pathdsl.lang.check.arguments import check_arguments, wrong
+from pathdsl.lang.check.scope import (
+    Check,
+    Faults,
+    Scope,
+    check_file_named,
+    fault,
+    source_text,
+    suggestion,
+    unknown,
+)
 from pathdsl.lang.loops import loops_of
 from pathdsl.lang.serving import fields_of, generator, known_positions
-from pathdsl.lang.signatures.calls import DATA_FILES
+from pathdsl.lang.signatures.calls import CIRCUIT_FILES, DATA_FILES, Kind, Parameter
 from pathdsl.lang.spelling import as_position, position_text
 from pathdsl.lang.walk import walk
 
 __all__ = [
+    "NODES",
+    "check_circuit_file",
     "check_group",
     "check_nodes",
     "check_position",
@@ -182,8 +194,27 @@ def check_nodes(scope: Scope, ref: ast.Node, *, marks: bool = False) -> Faults:
             for member in (*members, *excluded):
                 yield from check_nodes(scope, member, marks=marks)
             yield from _two_positions(scope, ref)
+        case ast.NodesFile():
+            yield from check_circuit_file(scope, ref)
         case _:
             yield fault("PD115", "wanted a set of nodes", ref.span, "not a set of nodes")
+
+
+def check_circuit_file(scope: Scope, ref: ast.NodesFile | ast.EdgesFile) -> Faults:
+    """The options of `nodes("FILE")` or `edges("FILE")`, and that the file is there."""
+    signature = CIRCUIT_FILES["nodes" if isinstance(ref, ast.NodesFile) else "edges"]
+    yield from check_arguments(scope, signature, ref.options, ref.span)
+    yield from check_file_named(scope, ref.path, ref.span)
+    kinds = {p.kind: o for o in ref.options if (p := signature.parameter(o.keyword)) is not None}
+    if Kind.WORD in kinds and Kind.COUNT not in kinds:
+        order = kinds[Kind.WORD]
+        yield fault(
+            "PD115",
+            f"`{order.keyword}` orders what `top` takes from, and nothing is taken",
+            order.span,
+            "without `top:`",
+            help=f"`{signature.example}`",
+        )
 
 
 def _stray_mark(span: Span, written: str) -> Diagnostic:
@@ -269,3 +300,50 @@ def check_group(scope: Scope, group: ast.GroupDecl) -> Faults:
                     labels=[(group.at.span, "this position")],
                     help="leave `logits` out of the group",
                 )
+
+
+# -------------------------------------------------------------------------------------------------
+# Nodes and positions as values of arguments
+# -------------------------------------------------------------------------------------------------
+
+
+def _given(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    if not isinstance(value, ast.MapValue):
+        yield wrong(parameter, value)
+        return
+    seen: dict[ast.Node, Span] = {}
+    for key, knockouts in value.items:
+        yield from check_nodes(scope, key)
+        yield from check_nodes(scope, knockouts)
+        if isinstance(key, ast.Word):
+            yield fault(
+                "PD115",
+                f"`{key.word}` is background, not a unit that can be left out",
+                key.span,
+                "wanted a head, an MLP or a group",
+            )
+        elif key in seen:
+            yield fault(
+                "PD114",
+                "this unit is given twice",
+                key.span,
+                "given again here",
+                labels=[(seen[key], "first given here")],
+            )
+        seen.setdefault(key, key.span)
+
+
+def _nodes(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    yield from check_nodes(scope, value)
+
+
+def _positions_value(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    yield from check_positions(scope, value)
+
+
+NODES: Mapping[Kind, Check] = {
+    Kind.POSITIONS: _positions_value,
+    Kind.NODES: _nodes,
+    Kind.GIVEN: _given,
+}
+"""How a value that holds nodes or positions is checked."""

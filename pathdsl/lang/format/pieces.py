@@ -19,8 +19,8 @@ _CLOSERS = frozenset(")]}")
 
 # Rules whose bracket follows a word directly: `mean(`, `treat(`, `through(`.
 _CALLS = frozenset(
-    "call run score through within edges_file random_like random_edges windows pattern_call "
-    "relation of_run act_pattern act_block act_zero".split()
+    "call run score through within edges_file nodes_file random_like random_edges windows "
+    "pattern_call relation of_run act_pattern act_block act_zero".split()
 )
 # Signs with no blank behind them, and before them.
 _TIGHT_BEHIND = frozenset(("(", "[", "@", "-[", "~[", "^", ".."))

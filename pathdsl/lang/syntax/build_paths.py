@@ -264,6 +264,14 @@ class Builder(Transformer_NonRecursive):
             span=self._over(c),
         )
 
+    def nodes_file(self, c: Children) -> ast.NodesFile:
+        return ast.NodesFile(
+            path=self._string(c[2]),
+            options=self._options(c),
+            at=one(c, ast.Position),
+            span=self._over(c),
+        )
+
     def windows(self, c: Children) -> ast.Windows:
         size, by = self._count(c[4], "the size of a window"), ""
         for option in self._options(c):

@@ -22,6 +22,7 @@ from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import metrics_placed
 from pathdsl.lang.walk import walk
+from pathdsl.plan.readout import BEFORE_ANSWER
 from pathdsl.plan.taskdata import TaskData
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def drawing_of(
                 "groups": [group for group, members in groups if unit in members],
             }
         )
-    edges = list(_edges(resolver, expr, units, places, _read(program)))
+    edges = list(_edges(resolver, expr, units, places, _read(program, tasks)))
     return {
         "path": name,
         "layers": resolver.shape.n_layers,
@@ -72,7 +73,7 @@ def drawing_of(
     }
 
 
-def _read(program: Program) -> tuple[Pos, ...]:
+def _read(program: Program, tasks: Sequence[TaskData]) -> tuple[Pos, ...]:
     """The positions at which the metrics of a program read the logits; END where they say none."""
     positions: dict[Pos, None] = {}
     for metric in (*program.metrics.values(), *_placed(program)):
@@ -82,6 +83,8 @@ def _read(program: Program) -> tuple[Pos, ...]:
                 positions[where] = None
         if metric.at is None and None in own:
             positions[Pos(name="END")] = None
+            if any(task.whole and task.branches for task in tasks):
+                positions[Pos.parse(BEFORE_ANSWER)] = None
     return tuple(positions) or (Pos(name="END"),)
 
 
@@ -128,7 +131,7 @@ class _Places:
     """Where positions stand on the prompts of all tasks."""
 
     def __init__(self, tasks: Sequence[TaskData]) -> None:
-        self.tasks = tasks
+        self.tasks = [task.longest or task for task in tasks]
         self._rows_of: dict[Pos, list[Rows]] = {}
 
     def rows(self, at: Pos) -> list[Rows]:
