@@ -130,8 +130,8 @@ def chat_texts(
     answers = _ask(chat, asked, faults)
     found = [{k: v for k, v in row.items() if k not in names} for row in rows]
     for cell, answer in zip(cells, answers, strict=False):
-        if "text" in answer:
-            found[cell.place][cell.column] = answer["text"]
+        if "prompt" in answer:
+            found[cell.place][cell.column] = answer["prompt"]
             continue
         faults.add(
             "PD372",
@@ -142,7 +142,7 @@ def chat_texts(
     for cell, answer in zip(marked, answers[len(cells) :], strict=False):
         row = found[cell.place]
         if cell.column in row:
-            contents = _contents(cell.messages, answer.get("text", ""), row[cell.column])
+            contents = _contents(cell.messages, answer.get("prompt", ""), row[cell.column])
             row["spans"] = _spans(row, cell.messages, contents, faults)
     return found
 
@@ -314,6 +314,8 @@ def _ask(chat: Chat, asked: Sequence[Messages], faults: DataFaults) -> list[dict
     except subprocess.TimeoutExpired:
         answers = []
         fault = f"it does not end within {CHAT_SECONDS.most} seconds"
+    except OSError as error:
+        answers, fault = [], f"its process does not start ({error.strerror or error})"
     except ValueError:
         answers, fault = [], "its process was ended"
     else:
