@@ -47,7 +47,7 @@ def check_interventions(
 ) -> list[Diagnostic]:
     """Everything that is to be said of the runs that are asked for first."""
     runs = dict.fromkeys(planner.normal(run) for run, _ in asked if run.under)
-    found: list[Diagnostic] = []
+    found = list(_empty(program))
     done: set[tuple[str, tuple[Block, ...]]] = set()
     for run in runs:
         try:
@@ -59,6 +59,20 @@ def check_interventions(
         except PathdslError as error:
             found += error.diagnostics
     return list(dict.fromkeys(found))
+
+
+def _empty(program: Program) -> Iterator[Diagnostic]:
+    """PD234 for every block of a run that has no action."""
+    for name in used_blocks(program):
+        block = program.interventions.get(name)
+        if block is not None and not block.actions:
+            yield Diagnostic(
+                code="PD234",
+                message=f"`{name}` changes nothing: it has no action",
+                span=block.name.span,
+                severity=Severity.WARNING,
+                help="write its actions between the braces, or leave the block out",
+            )
 
 
 def _acts(planner: Planner, task: str, blocks: tuple[Block, ...]) -> Acts:

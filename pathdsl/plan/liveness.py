@@ -14,11 +14,10 @@ from typing import assert_never
 import numpy as np
 
 from pathdsl.graph.model.shape import ModelShape
+from pathdsl.plan.kinds import OF_MLP, PLAIN_KINDS
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.needs import plain_write
 from pathdsl.plan.steps import (
-    OF_MLP,
-    PLAIN_KINDS,
     REFERENCE,
     AttentionResid,
     HeadCopy,

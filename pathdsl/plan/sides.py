@@ -17,11 +17,11 @@ from pathdsl.errors import Diagnostic, PlanError
 from pathdsl.graph.model.components import HEAD, INPUT, MLP, Component, Layout
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.acts import IN, Act, Acts, at_stage, place_of
+from pathdsl.plan.kinds import OF_MLP
 from pathdsl.plan.masks import FALSE, TRUE, MaskTable
 from pathdsl.plan.runs import Action, Block, RunSpec, Target
 from pathdsl.plan.steps import (
     NOTHING,
-    OF_MLP,
     REFERENCE,
     ActedHeadCopy,
     AttentionResid,

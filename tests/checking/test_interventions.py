@@ -182,3 +182,27 @@ claim c: mean(LD(reference with s)) > 0 at 95% confidence
     assert program_changes(one, same, None) == []
     changed = program_changes(one, other, None)
     assert [(c.kind, c.of) for c in changed] == [("changed", "intervention s")]
+
+
+def test_a_block_without_actions_is_told(tmp_path: Path) -> None:
+    run = "let x = mean(LD(reference with off))\n"
+    assert "PD234" in codes(check(tmp_path, "intervene off { }\n" + run))
+    assert "PD234" not in codes(check(tmp_path, "intervene off { scale m1 = 0.0 }\n" + run))
+
+
+def test_frozen_norms_and_broken_answers_under_a_block(tmp_path: Path) -> None:
+    """What is broken was right and no longer is; a file with frozen norms is judged twice."""
+    text = """intervene off { scale movers = 0.0 }
+metric right = top1(io)
+let lost   = broken(reference, reference with off, answer: io)
+let by_row = mean(right(reference) * (1 - right(reference with off)))
+let part: logits = mean(LD(treat(through(a3.h1@END)) with off))
+claim less: mean(LD(treat(through(a2)) with off)) < 10 at 95% confidence
+"""
+    path = tmp_path / "x.circuit"
+    path.write_text(HEAD.replace("  positions", "  layernorm = frozen\n  positions") + text)
+    frozen = check_file(str(path), CheckOptions())
+    found, plain = numbers(frozen), numbers(check(tmp_path, text))
+    assert found["lost"] == found["by_row"] == plain["lost"]
+    assert frozen.judgement is not None and frozen.judgement.other_norms == {"ioi": "recompute"}
+    assert "PD225" not in codes(frozen)

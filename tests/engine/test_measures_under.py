@@ -130,7 +130,12 @@ class Model:
 
 def runs_of(model: Model, head: tuple[int, int]) -> dict[str, RunSpec]:
     """Runs by the prompt that they are a patched forward of."""
-    text = f"path h = through(a{head[0]}.h{head[1]})"
+    return runs_through(model, f"a{head[0]}.h{head[1]}")
+
+
+def runs_through(model: Model, node: str) -> dict[str, RunSpec]:
+    """The same of any node."""
+    text = f"path h = through({node})"
     program, faults = load_program("h.circuit", text)
     assert not faults, faults
     paths = Resolver(program, model.adapter.shape).path_set(program.paths["h"].path)
@@ -230,3 +235,30 @@ def test_in_the_part_of_an_intervention_that_goes_by_a_head(name: str) -> None:
             return model.patched(row, "prompt", "prompt", head, model.hooks, list)
 
         compare(model, under(run, (), (model.block,)), here, "prompt")
+
+
+@pytest.mark.parametrize("name", [GPT2, "llama_biases"])
+def test_single_neurons_in_runs_under_an_intervention(name: str) -> None:
+    """`treat(through(m0.n3)) with b`: what the output projection of the MLP reads, patched."""
+    with exact(name), torch.no_grad():
+        model = Model(name)
+        mlp = model.parts.blocks[0].mlp
+        module = mlp.c_proj if name == GPT2 else mlp.down_proj
+        for column, run in runs_through(model, "m0.n3").items():
+            other = "other" if column == "prompt" else "prompt"
+            kept: list[Tensor] = []
+
+            def keep(x: Tensor, kept: list[Tensor] = kept) -> Tensor:
+                kept.append(x.clone())
+                return x
+
+            def put(x: Tensor, kept: list[Tensor] = kept) -> Tensor:
+                x = x.clone()
+                x[..., 3] = kept[-1][..., 3].view_as(x[..., 3])
+                return x
+
+            def here(row: int, column: str = column, other: str = other) -> Trace:
+                model.run(prompt(row, other), [*model.hooks(), edited(module, keep, True)])
+                return model.run(prompt(row, column), [*model.hooks(), edited(module, put, True)])
+
+            compare(model, under(run, (model.block,)), here, column)

@@ -131,3 +131,11 @@ def test_blocks_that_read_one_another(tmp_path: Path) -> None:
     text = HEAD + "intervene a { set m0 = reference with b }\n"
     text += "intervene b { set m1 = reference with a }\nlet x = mean(LD(reference with a))\n"
     assert codes(text, tmp_path).count("PD108") == 2
+
+
+def test_a_loop_over_blocks_is_refused(tmp_path: Path) -> None:
+    text = HEAD + "intervene off { scale m1 = 0.0 }\nlet x for i in [off] = mean(LD(reference))\n"
+    path = tmp_path / "x.circuit"
+    path.write_text(text)
+    found = [d.message for d in lint_file(str(path))[1] if d.code == "PD111"]
+    assert found and found[0].startswith("`off` is an intervention")

@@ -17,7 +17,7 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter, layers
 from pathdsl.engine.adapters.norms import Noted
 from pathdsl.engine.run.sites import Sites
-from pathdsl.plan.steps import PLAIN_KINDS, SCALES
+from pathdsl.plan.kinds import PLAIN_KINDS, SCALES
 
 Key = tuple[str, int]
 """A kind of `PLAIN_KINDS` with a layer or, of `resid`, a stage: `("head", 3)`, `("resid", 6)`."""

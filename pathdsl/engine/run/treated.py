@@ -19,8 +19,8 @@ from pathdsl.engine.data.treated import mean_groups, noise_values, resample_rows
 from pathdsl.engine.run.parts import Part, Parts
 from pathdsl.engine.run.plain import ConstantTable, Key, PlainValues, plain_run
 from pathdsl.engine.run.sites import Sites
+from pathdsl.plan.kinds import PLAIN_KINDS
 from pathdsl.plan.masks import TRUE, MaskTable
-from pathdsl.plan.steps import PLAIN_KINDS
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
 
