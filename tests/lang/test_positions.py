@@ -95,7 +95,8 @@ GOOD = [
     "intervene i { pattern(a3.h1@[-1]) = only(S1..S2, [0]); block(a3.h2@S1..END -> {S1, IO}) }\n"
     "let x = mean(LD(reference with i))",
     "intervene i { add r1@S1..S2 = mean(prompt); set m0@{S1, S2} = treated }\n"
-    "intervene j { zero q(a3.h1@[-2..-1]) }\nlet y = mean(LD(reference with j))\nlet x = mean(LD(reference with i))",
+    "intervene j { zero q(a3.h1@[-2..-1]) }\nlet y = mean(LD(reference with j))\n"
+    "let x = mean(LD(reference with i))",
     "metric look = attention(a3.h1, S2..END -> {IO, S1})\nlet x = mean(look(reference))",
     "let x for p in [S1..S2, @{S1, S2}, {IO, S1}, [3], @[2..4], [-2]] = "
     "effect(through(m0@p), metric: LD)\n"
