@@ -254,41 +254,51 @@ def _spans(
         return row["spans"]  # PD329, where positions are read
     found = {}
     for name, value in row["spans"].items():
-        where = f"row `{row['id']}`: span `{name}`"
-        ends = list(value) if isinstance(value, list | tuple) else []
-        if len(ends) != 3 or not all(type(one) is int for one in ends):
-            faults.add(
-                "PD329", f"{where} is not [message, start, end]", about=name,
-                notes=("of a chat a span is a message, from 0, and characters of its content",),
-                advice=json.dumps([0, *ends]) if len(ends) == 2 else "[0, 3, 8]",
-            )  # fmt: skip
-            continue
-        message, start, end = ends
-        if not 0 <= message < len(messages):
-            faults.add(
-                "PD336", f"{where} is in message {message}, and there are {len(messages)}",
-                about=name,
-            )  # fmt: skip
-            continue
-        content = messages[message]["content"]
-        if not 0 <= start < end <= len(content):
-            faults.add(
-                "PD336",
-                f"{where} is [{start}, {end}] of message {message}, which has {len(content)} "
-                "characters",
-                about=name,
-            )
-            continue
-        written = contents[message]
-        if written is None or not written.start <= start < end <= written.end:
-            what = f"message {message}" if written is None else f"blanks around message {message}"
-            faults.add(
-                "PD373", f"{where} is in {what}, which the chat template does not write as it is",
-                about=name, advice=json.dumps({"positions": {name: 11}})[1:-1],
-            )  # fmt: skip
-            continue
-        found[name] = [written.at + one - written.start for one in (start, end)]
+        several = isinstance(value, list) and bool(value) and isinstance(value[0], list)
+        placed = [
+            _span(f"row `{row['id']}`: span `{name}`", name, one, messages, contents, faults)
+            for one in (value if several else [value])
+        ]
+        if all(placed):
+            found[name] = placed if several else placed[0]
     return found
+
+
+def _span(
+    where: str,
+    name: str,
+    value: object,
+    messages: Messages,
+    contents: Sequence[_Written | None],
+    faults: DataFaults,
+) -> list[int]:
+    """One span as characters of the prompt; [] with the fault noted."""
+    ends = list(value) if isinstance(value, list | tuple) else []
+    if len(ends) != 3 or not all(type(one) is int for one in ends):
+        faults.add(
+            "PD329", f"{where} is not [message, start, end]", about=name,
+            notes=("of a chat a span is a message, from 0, and characters of its content",),
+            advice=json.dumps([0, *ends]) if len(ends) == 2 else "[0, 3, 8]",
+        )  # fmt: skip
+        return []
+    message, start, end = ends
+    if not 0 <= message < len(messages):
+        what = f"is in message {message}, and there are {len(messages)}"
+        faults.add("PD336", f"{where} {what}", about=name)
+        return []
+    length, written = len(messages[message]["content"]), contents[message]
+    if not 0 <= start < end <= length:
+        what = f"is [{start}, {end}] of message {message}, which has {length} characters"
+        faults.add("PD336", f"{where} {what}", about=name)
+        return []
+    if written is None or not written.start <= start < end <= written.end:
+        what = f"message {message}" if written is None else f"blanks around message {message}"
+        faults.add(
+            "PD373", f"{where} is in {what}, which the chat template does not write as it is",
+            about=name, advice=json.dumps({"positions": {name: 11}})[1:-1],
+        )  # fmt: skip
+        return []
+    return [written.at + one - written.start for one in (start, end)]
 
 
 # ------------------------------------------------------------------------------- the process
