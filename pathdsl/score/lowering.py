@@ -11,10 +11,16 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from pathdsl.graph.paths import pathset
-from pathdsl.graph.resolve.instances import Index, Instance, instances
+from pathdsl.graph.resolve.instances import Index, Instance, in_common, instances
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
-from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS
+from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS, resolve_arguments
+from pathdsl.lang.signatures.correlations import (
+    CORRELATION,
+    RANKED,
+    correlated,
+    is_correlation,
+)
 from pathdsl.lang.signatures.members import over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.walk import quantities
@@ -24,12 +30,15 @@ from pathdsl.score.faults import fault
 from pathdsl.score.quantity import (
     Among,
     Constant,
+    Correlation,
     Op,
     Operator,
+    RowOp,
     Scalar,
     Worst,
     difference,
     is_constant,
+    mean,
     ratio,
     summed,
 )
@@ -73,6 +82,8 @@ class Lowering:
                 return Op(op=op, args=(first, second))
             case ast.Call() if over_of(expr, self.context.program.kind) is not None:
                 return (yield from self.over(expr, bindings))
+            case ast.Call() if is_correlation(expr, self.context.program.kind):
+                return (yield from self.correlation(expr, bindings))
             case ast.Call(name=name) if name in AVERAGING:
                 return self.context.aggregate(expr, bindings)
             case ast.Call(name=name) if name in P_VALUES:
@@ -128,6 +139,25 @@ class Lowering:
             case "counting":
                 relation = cast(Literal["<", "<=", ">", ">="], over.relation)
                 return Among(relation=relation, threshold=threshold, members=named)
+
+    def correlation(self, call: ast.Call, bindings: Bindings) -> Steps:
+        """The correlation of two families over their members, or of two numbers per prompt."""
+        program, resolver = self.context.program, self.context.resolver
+        options = resolve_arguments(CORRELATION, call.arguments)
+        ranked = RANKED[options.word("by")]
+        found = in_common(program, resolver, call)
+        if not found:
+            x, y = (self.context.row(side, bindings) for side in correlated(call))
+            task = self.context.rows_of(RowOp(op="-", args=(x, y)), call)
+            labels = [self.context.text(side, bindings) for side in correlated(call)]
+            means = [mean(rows, task, text) for rows, text in zip((x, y), labels, strict=True)]
+            return Correlation(ranked=ranked, names=(), xs=(means[0],), ys=(means[1],))
+        values = []
+        for let, members in found:
+            each = [self.let(let.name.name, call, member) for member in members]
+            values.append(tuple((yield from gather(each))))
+        names = tuple(member.label for member in found[0][1])
+        return Correlation(ranked=ranked, names=names, xs=values[0], ys=values[1])
 
     def let(self, name: str, at: ast.Node, member: Instance = ALONE) -> Steps:
         """The quantity of a `let`, or of one member of it."""

@@ -32,6 +32,12 @@ from pathdsl.lang.signatures.calls import (
     Parameter,
     Signature,
 )
+from pathdsl.lang.signatures.correlations import (
+    CORRELATION,
+    correlated,
+    families,
+    is_correlation,
+)
 from pathdsl.lang.signatures.members import OVER_MEMBERS, OverRecord, over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.relations import RELATIONS
@@ -195,6 +201,8 @@ def check_quantity(scope: Scope, value: ast.Node) -> Faults:
             yield from check_score(scope, value)
         case ast.Call() if (over := over_of(value, scope.program.kind)) is not None:
             yield from _over(scope, value, *over)
+        case ast.Call() if is_correlation(value, scope.program.kind):
+            yield from _correlation(scope, value)
         case ast.Call(name=name) if name in STATISTICS:
             yield from check_arguments(scope, STATISTICS[name], value.arguments, value.span)
             for argument in value.arguments:
@@ -284,6 +292,42 @@ def _over(scope: Scope, call: ast.Call, record: OverRecord, over: ast.OverMember
     yield from of_each(found, each)
 
 
+def _correlation(scope: Scope, call: ast.Call) -> Faults:
+    """Two families over the same members, or two numbers per prompt."""
+    yield from check_arguments(scope, CORRELATION, call.arguments, call.span)
+    program, sides = scope.program, correlated(call)
+    lets = families(program, call)
+    for side in sides:
+        family = any(isinstance(side, ast.Name) and side.name == let.name.name for let in lets)
+        if not family:
+            yield from check_quantity(scope, side)
+    if len(sides) != 2 or not lets:
+        return
+    if len(lets) == 1:
+        (let,) = lets
+        other = next(s for s in sides if not (isinstance(s, ast.Name) and s.name == let.name.name))
+        yield fault(
+            "PD136",
+            f"`{let.name.name}` has members, and what it is correlated with has none",
+            other.span,
+            "over the prompts",
+            labels=[(let.loop.span if let.loop is not None else let.span, "over members")],
+            help="correlate two lets with one `for`, or two metrics of runs",
+        )
+        return
+    loops = [let.loop for let in lets if let.loop is not None]
+    counts = [len(loop.bindings) for loop in loops]
+    if counts[0] != counts[1]:
+        yield fault(
+            "PD136",
+            f"`{lets[0].name.name}` and `{lets[1].name.name}` range over different things",
+            call.span,
+            "no members in common",
+            labels=[(loop.span, "one loop") for loop in loops],
+            help="write one loop for both lets",
+        )
+
+
 def _let(scope: Scope, name: ast.Name) -> Faults:
     program = scope.program
     if program.kind(name.name) == "metric":
@@ -337,7 +381,14 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
                 call.name_span,
                 "not declared in this file or in one that it uses",
                 help=suggestion(
-                    call.name, [*program.metrics, *STATISTICS, *P_VALUES, *OVER_MEMBERS]
+                    call.name,
+                    [
+                        *program.metrics,
+                        *STATISTICS,
+                        *P_VALUES,
+                        *OVER_MEMBERS,
+                        CORRELATION.name,
+                    ],
                 ),
             )
         return

@@ -99,4 +99,22 @@ PROMPT_PAGES: tuple[Page, ...] = (
             "let alike = mean(same(treat(through(a1.h2))))",
         ),
     ),
+    Page(
+        code="PD237",
+        name="other-members",
+        summary="Two families that are correlated do not have the same members in the same order.",
+        why="A correlation pairs the members of two lets: the effect of a head with its size. "
+        "Where the loops range over different sets, some members have no partner.",
+        repair="Write one loop for both lets.",
+        failing=_plan(
+            "let direct for h in a0: logits = mean(LD(treat(h -> logits)))",
+            "let total for h in attn: logits = mean(LD(treat(through(h))))",
+            "let x = correlation(direct, total, by: pearson)",
+        ),
+        passing=_plan(
+            "let direct for h in attn: logits = mean(LD(treat(h -> logits)))",
+            "let total for h in attn: logits = mean(LD(treat(through(h))))",
+            "let x = correlation(direct, total, by: pearson)",
+        ),
+    ),
 )
