@@ -8,6 +8,7 @@ Source: docs/language.md, `let` and `claim`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, cast
 
 from pathdsl.graph.paths import pathset
@@ -40,11 +41,14 @@ from pathdsl.score.quantity import (
     is_constant,
     mean,
     ratio,
+    requests,
     summed,
 )
-from pathdsl.score.rounds import Steps, gather
+from pathdsl.score.rounds import Steps, gather, ordered
+from pathdsl.score.scores.knockouts import enough_to_split
 from pathdsl.score.scores.lower import lower_score
 from pathdsl.score.scores.pvalues import p_value
+from pathdsl.score.selection import best_of, halved_tasks, how_many
 from pathdsl.score.session import Bindings, PathAlgebra, Resolver, Session
 
 __all__ = ["Lowering"]
@@ -139,6 +143,17 @@ class Lowering:
             case "counting":
                 relation = cast(Literal["<", "<=", ">", ">="], over.relation)
                 return Among(relation=relation, threshold=threshold, members=named)
+            case "selection":
+                return (yield from self.best(call, named))
+
+    def best(self, call: ast.Call, members: Sequence[tuple[str, Scalar]]) -> Steps:
+        """The mean of the members with the largest values, chosen on one half of the prompts."""
+        count = how_many(call.arguments[0].value, len(members))
+        values = [member for _, member in members]
+        for task in halved_tasks(values, call):
+            enough_to_split(self.context.session, task, call, "take more rows")
+        yield ordered(map(requests, values))
+        return best_of(members, count, self.context.evaluator)
 
     def correlation(self, call: ast.Call, bindings: Bindings) -> Steps:
         """The correlation of two families over their members, or of two numbers per prompt."""

@@ -40,6 +40,7 @@ __all__ = [
     "Worst",
     "aggregates",
     "difference",
+    "halved",
     "inner_first",
     "is_constant",
     "mean",
@@ -87,10 +88,14 @@ RowExpr = RowNumber | RowMetric | RowOp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Half:
-    """One seeded half of the rows: knockouts are searched on one and judged on the other."""
+    """One seeded half of the rows: knockouts are searched on one and judged on the other.
+
+    `chosen`: what was searched for, in the words of a report.
+    """
 
     seed: int
     side: Literal["search", "judge"]
+    chosen: str = field(default="knockouts were searched", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -395,6 +400,17 @@ def rebuilt(node: Scalar, args: Sequence[Scalar]) -> Scalar:
             return replace(node, xs=tuple(args[: len(xs)]), ys=tuple(args[len(xs) :]))
         case _:
             return node
+
+
+def halved(node: Scalar, half: Half) -> Scalar:
+    """The quantity on one half of the rows, where it is on all of them."""
+
+    def inside(one: Scalar, args: Sequence[Scalar]) -> Scalar:
+        if isinstance(one, Aggregate) and one.part is None:
+            return replace(one, part=half)
+        return rebuilt(one, args)
+
+    return remade(node, inside)
 
 
 def sliced(node: Scalar, fields: Mapping[str, str], value: str | int | float | bool) -> Scalar:

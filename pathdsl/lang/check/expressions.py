@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
-from pathdsl.lang.check.arguments import VALUES, check_arguments, unknown_word, wrong
+from pathdsl.lang.check.arguments import VALUES, check_arguments, check_value, unknown_word, wrong
 from pathdsl.lang.check.loops import check_indices, check_loop, example_of, of_each
 from pathdsl.lang.check.measures import check_measured_nodes
 from pathdsl.lang.check.nodes import NODES, check_nodes, check_position
@@ -38,7 +38,7 @@ from pathdsl.lang.signatures.correlations import (
     families,
     is_correlation,
 )
-from pathdsl.lang.signatures.members import OVER_MEMBERS, OverRecord, over_of
+from pathdsl.lang.signatures.members import HOW_MANY, OVER_MEMBERS, OverRecord, over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.walk import children
@@ -248,10 +248,22 @@ def check_quantity(scope: Scope, value: ast.Node) -> Faults:
 def _over(scope: Scope, call: ast.Call, record: OverRecord, over: ast.OverMembers) -> Faults:
     """A function over members: its loop, what it takes, and that for every item of its lists."""
     yield from check_loop(scope, over.loop)
-    for surplus in call.arguments[1:]:
+    place = next(i for i, argument in enumerate(call.arguments) if argument.value is over)
+    for counted in call.arguments[:place]:
+        yield from check_value(scope, HOW_MANY, counted.value)
+    if record.counts and not place:
+        yield fault(
+            "PD113",
+            f"`{record.name}` needs to know how many",
+            call.span,
+            "no number before the members",
+            help=f"`{record.example}`",
+        )
+    taken = "two arguments" if record.counts else "one argument"
+    for surplus in call.arguments[place + 1 :]:
         yield fault(
             "PD117",
-            f"`{record.name}` over members takes one argument",
+            f"`{record.name}` over members takes {taken}",
             surplus.span,
             "not an argument of it",
             help=f"`{record.example}`; without `in`, `{record.name}` is over prompts"
@@ -373,6 +385,15 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
                 call.span,
                 f"not {needed}",
                 help=f"`{record.example}`",
+            )
+        elif call.name in OVER_MEMBERS and call.name not in program.broken:
+            over = OVER_MEMBERS[call.name]
+            yield fault(
+                "PD113",
+                f"`{over.name}` needs members to range over",
+                call.span,
+                "no `NAME in SET:`",
+                help=f"`{over.example}`",
             )
         elif call.name not in program.broken:
             yield fault(
