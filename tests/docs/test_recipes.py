@@ -19,3 +19,5 @@ def test_recipes(tmp_path: Path) -> None:
     assert found["by_looking"] == found["whole"] - found["held"]
     assert found["interact"] > 0.5 and found["exchanged[r3]"] == 1
     assert found["repaired[a3.h1@END]"] < 0
+    assert found["of_h0[baba]"] < -2 < found["of_h0[abba]"] < 1
+    assert abs(found["of_h1[baba]"]) < 0.3 < found["of_h1[abba]"]

@@ -245,7 +245,7 @@ def test_what_cannot_be_correlated(written: str, code: str) -> None:
     ("written", "code"),
     [
         ("correlation(direct, other, by: pearson)", "PD237"),
-        ("correlation(two, two, by: pearson)", "PD137"),
+        ("correlation(two, two, by: pearson)", "PD237"),
     ],
 )
 def test_members_that_do_not_fit(written: str, code: str, tmp_path: Path) -> None:

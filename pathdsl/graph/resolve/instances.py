@@ -89,8 +89,8 @@ def in_common(
 ) -> tuple[tuple[ast.LetDecl, tuple[Instance, ...]], ...]:
     """The families that a correlation is of with their members; none where it is over prompts.
 
-    Raises LanguageError PD237 where the members are not the same, or not in the same order, and
-    PD137 for fewer than three.
+    Raises LanguageError PD237 where the members are not the same, or not in the same order, or
+    fewer than three.
     """
     found = [(let, instances(program, resolver, let.loop)) for let in families(program, call)]
     if len(found) != 2:
@@ -112,7 +112,7 @@ def in_common(
         )
     if len(first) < FEWEST:
         raise fault(
-            "PD137",
+            "PD237",
             f"a correlation over {len(first)} member{'s' * (len(first) > 1)}",
             call,
             help=f"range over {FEWEST} or more: two points lie on a line",

@@ -1,20 +1,11 @@
-"""Pages PD110 to PD119 and PD127 to PD137: words, arguments, fields, and what a file must have."""
+"""Pages PD110 to PD119 and PD127 to PD136: words, arguments, fields, and what a file must have."""
 
 from __future__ import annotations
 
-from pathdsl.lang.rules.page import Example, Page
+from pathdsl.lang.rules.page import Page
 from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, TASK, sample, whole
 
 __all__ = ["WORD_PAGES"]
-
-
-def _correlated(members: str, others: str = "") -> Example:
-    """Two families over these heads, correlated."""
-    return sample(
-        f"let direct for h in {members}: logits = mean(LD(treat(h -> logits)))",
-        f"let total for h in {others or members}: logits = mean(LD(treat(through(h))))",
-        "let x = correlation(direct, total, by: pearson)",
-    )
 
 
 WORD_PAGES: tuple[Page, ...] = (
@@ -187,15 +178,5 @@ WORD_PAGES: tuple[Page, ...] = (
             "let total for h in a9: logits = mean(LD(treat(through(h))))",
             "let x = correlation(direct, total, by: pearson)",
         ),
-    ),
-    Page(
-        code="PD137",
-        name="two-points-on-a-line",
-        summary="A correlation is over fewer than three members.",
-        why="Two points always lie on a line, so that the correlation is 1 or -1 whatever the "
-        "model does.",
-        repair="Range over three members or more.",
-        failing=_correlated("{a3.h1, a3.h2}"),
-        passing=_correlated("a3"),
     ),
 )
