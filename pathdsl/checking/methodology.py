@@ -135,6 +135,8 @@ def _task_line(task: TaskData, spec: TaskSpec) -> str:
         f"reference {task.reference}",
         f"special tokens: {facts.get('special_tokens', 'none')}",
     ]
+    if "left_out" in facts:
+        parts.append(f"`at: any` leaves out {facts['left_out']}")
     if spec.crossed:
         parts.append(f"rows crossed by {spec.cluster} and {spec.crossed}")
     elif spec.cluster:

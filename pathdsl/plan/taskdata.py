@@ -7,13 +7,13 @@ Rows are right-padded to the longest; attention is causal, so padding never reac
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from pathdsl.plan.treated import TreatedSpec
 
-__all__ = ["Repeats", "TaskData"]
+__all__ = ["Apart", "Repeats", "TaskData"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,6 +42,17 @@ class Repeats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Apart:
+    """Where the tokens and positions of a prompt column are that has places of its own.
+
+    As `lengths` and `positions` of `TaskData`.
+    """
+
+    lengths: np.ndarray
+    positions: Mapping[str, tuple[tuple[int, ...], ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TaskData:
     """All rows of one task.
 
@@ -55,9 +66,11 @@ class TaskData:
     the reference's own, None for the task's; those that are so nowhere are left out. `repeats` is
     None where no reference prompt stands in two rows; `near_copies` counts distinct reference
     prompts that differ from another one in one token. `facts`: for
-    the methodology line (special tokens, source and hash of the data). `key`: content hash of
-    everything above, equal for tasks that share rows (same data, seed and take). `drawn`: hash of
-    the rows and their clusters, equal also where another column is the reference: what is
+    the methodology line (special tokens, source and hash of the data). `apart[column]`: of prompts
+    that differ from the reference prompts in length or in where positions are, as only means at
+    named places read them. `special`: ids of tokens that `at: any` leaves out. `key`: content hash
+    of everything above, equal for tasks that share rows (same data, seed and take). `drawn`: hash
+    of the rows and their clusters, equal also where another column is the reference: what is
     resampled together. Where rows are copies of others both begin with the hash of the rows
     without them, up to a colon: that is what seeds are made of.
     """
@@ -78,6 +91,8 @@ class TaskData:
     repeats: Repeats | None = None
     near_copies: int = 0
     facts: Mapping[str, str] = field(default_factory=dict)
+    apart: Mapping[str, Apart] = field(default_factory=dict)
+    special: frozenset[int] = frozenset()
     key: str = ""
     drawn: str = ""
 
@@ -100,3 +115,16 @@ class TaskData:
     def valid(self) -> np.ndarray:
         """(rows, pos) bool: True where a real token stands."""
         return np.arange(self.n_pos)[None, :] < self.lengths[:, None]
+
+    @property
+    def ordinary(self) -> np.ndarray:
+        """(rows, pos) bool: True where a token of the reference prompt is that is not special."""
+        ids = self.prompts[self.reference]
+        return np.asarray(self.valid & ~np.isin(ids, sorted(self.special)))
+
+    def reading(self, column: str) -> TaskData:
+        """The rows with the prompts of a column as their reference prompts."""
+        own = self.apart.get(column)
+        if own is None:
+            return replace(self, reference=column)
+        return replace(self, reference=column, lengths=own.lengths, positions=own.positions)

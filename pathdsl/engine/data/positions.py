@@ -2,7 +2,8 @@
 
 A row gives `"positions": {"S2": 11}` (an index or a list of indices, special tokens included) or
 `"spans": {"S2": [58, 62]}` (a word's characters in the prompt; the tokens that overlap it). `END`,
-the last token, needs no entry. Offsets (`S1+1`) apply to each index and are checked per row.
+the last token, needs no entry. Offsets (`S1+1`) apply to each index and are checked per row. Under
+the name of a prompt column either has an object: where positions are in that column's prompt.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from pathdsl.engine.data.rows import Row
 from pathdsl.engine.data.tokens import Encoder, Prompt
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import EVERY
 
 __all__ = [
     "END",
+    "PLACES",
     "next_tokens",
     "position_mask",
     "resolve_positions",
@@ -27,6 +30,8 @@ __all__ = [
 ]
 
 END = "END"
+PLACES = ("positions", "spans")
+"""The fields of a row that say where positions are."""
 
 
 def row_positions(
@@ -50,6 +55,8 @@ def row_positions(
             )
             return {END: (len(prompt.ids) - 1,)}
     for name, value in given.items():
+        if isinstance(value, Mapping) and name in row:
+            continue  # where positions are in that column
         indices = value if isinstance(value, list | tuple) else [value]
         if not all(isinstance(i, int) and not isinstance(i, bool) for i in indices):
             faults.add(
@@ -71,7 +78,7 @@ def row_positions(
         else:
             found[name] = tuple(sorted(set(indices)))
     for name, value in spans.items():
-        if name not in given:
+        if name not in given and not (isinstance(value, Mapping) and name in row):
             indices = _of_span(row["id"], name, value, span_prompt, encoder, faults)
             if indices:
                 found[name] = indices
@@ -196,9 +203,11 @@ def next_tokens(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
 
 
 def position_mask(task: TaskData) -> Callable[[Pos], np.ndarray]:
-    """Positions of a task as (rows, pos) masks; raises DataError PD336, PD338."""
+    """Positions of a task, or `EVERY` one, as (rows, pos) masks; raises DataError PD336, PD338."""
 
     def mask(pos: Pos) -> np.ndarray:
+        if pos == EVERY:
+            return task.ordinary
         out = np.zeros((task.n_rows, task.n_pos), bool)
         for row, places in enumerate(resolve_positions(task, pos)):
             out[row, list(places)] = True

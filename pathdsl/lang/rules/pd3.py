@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathdsl.lang.rules.page import Page
 from pathdsl.lang.rules.pd3_data import PAGES as DATA_PAGES
+from pathdsl.lang.rules.pd3_places import PAGES as PLACE_PAGES
 from pathdsl.lang.rules.pd3_readings import PAGES as READING_PAGES
 from pathdsl.lang.rules.pd3_static import STATIC_PAGES
 from pathdsl.lang.rules.pd3_where import PAGES as WHERE_PAGES
 
-PAGES: tuple[Page, ...] = (*STATIC_PAGES, *DATA_PAGES, *READING_PAGES, *WHERE_PAGES)
+PAGES: tuple[Page, ...] = (*STATIC_PAGES, *DATA_PAGES, *READING_PAGES, *PLACE_PAGES, *WHERE_PAGES)
