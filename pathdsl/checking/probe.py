@@ -156,7 +156,11 @@ class Probe:
                     span=node.span,
                     notes=(
                         f"row `{first}` is the first; `{treated}` has values at its places alone, "
-                        "and no component there has treated paths only",
+                        + (
+                            "and no component there has treated paths only"
+                            if paths != FULL
+                            else "and the treated run is read elsewhere"
+                        ),
                     ),
                     help="name a place of its nodes in `at:`, or where the metric reads (`END`)",
                     severity=Severity.WARNING,

@@ -14,6 +14,7 @@ from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.plan.build import build_plans, runs_by_plan
 from pathdsl.plan.liveness import DEFAULT_MEMORY
 from pathdsl.plan.runs import Request, RunSpec
+from pathdsl.plan.sides import not_executed
 from pathdsl.plan.steps import Plan
 from pathdsl.plan.table import MAX_COPIES
 from pathdsl.plan.taskdata import TaskData
@@ -71,7 +72,7 @@ class Planner:
             single = [m for _, m in wanted if m.column and not m.record.vocabulary]
             for column, kind in dict.fromkeys((m.column, m.kind) for m in single):
                 _vet_single(task, column, kind)
-            found += build_plans(
+            plans = build_plans(
                 self.shape,
                 name,
                 task.valid,
@@ -83,7 +84,23 @@ class Planner:
                 max_copies=self.limits.max_copies,
                 names=task.row_ids,
             )
+            for plan in plans:
+                _vet_means(task, plan)
+            found += plans
         return found
+
+
+def _vet_means(task: TaskData, plan: Plan) -> None:
+    """Raise PD225 for a mean of intervened runs on prompts that have lengths of their own."""
+    for number, mean in plan.means.items():
+        spec = plan.treated[number]
+        if spec.how.averaged and spec.column in task.apart:
+            raise not_executed(
+                f"`{spec}` under an intervention, over prompts with lengths or positions of their "
+                "own,", None, "take the mean over a column whose prompts are as long as the "
+                "reference prompts",
+            )  # fmt: skip
+        _vet_means(task, mean.plan)
 
 
 def _vet_single(task: TaskData, column: str, kind: str) -> None:

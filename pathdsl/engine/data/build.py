@@ -201,7 +201,8 @@ def _check_lengths(
                     f"{name}: " + " ".join(f"`{word}`" for word in encoder.words(prompt.ids))
                     for name, prompt in ((reference, ours), (column, theirs))
                 ),
-                advice="use words of equal length in tokens",
+                advice="use words of equal length in tokens; a mean at named places takes any, "
+                f"`mean({column}, at: [END])`",
             )
 
 

@@ -135,17 +135,18 @@ def vet_places(task: TaskData, spec: TreatedSpec) -> None:
 
 
 def _vet_overlaps(task: TaskData, spec: TreatedSpec) -> None:
-    known: dict[tuple[int, int], str] = {}
-    for at in () if spec.at == (EVERY,) else spec.at:
+    known: dict[tuple[int, int], int] = {}
+    for number, at in enumerate(() if spec.at == (EVERY,) else spec.at):
         for row, indices in enumerate(resolve_positions(task, at)):
             for index in indices:
-                other = known.setdefault((row, index), str(at))
-                if other != str(at):
+                first = known.setdefault((row, index), number)
+                if first != number:
                     _say(
                         task,
-                        f"row `{task.row_ids[row]}`, column `{task.reference}`: `{other}` and "
-                        f"`{at}` are both at token {index}, and `{spec}` has a value for each",
-                        f"leave one of them out: `at: [{other}]`",
+                        f"row `{task.row_ids[row]}`, column `{task.reference}`: "
+                        f"`{spec.at[first]}` and `{at}` are both at token {index}, and `{spec}` "
+                        "has a value for each",
+                        "leave one of them out of `at:`",
                     )
 
 

@@ -310,8 +310,16 @@ def _nodes(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
 
 
 def _positions(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
-    if not isinstance(value, ast.Word) or value.word not in parameter.choices:
-        yield from check_positions(scope, value)
+    if isinstance(value, ast.Word) and value.word in parameter.choices:
+        return
+    for item in _items(value):
+        if isinstance(item, ast.Name) and item.name in parameter.choices:
+            yield fault(
+                "PD115", f"`{item.name}` is no position but all tokens", item.span,
+                "in a list of positions", help=f"`{parameter.name}: {item.name}`",
+            )  # fmt: skip
+            return
+    yield from check_positions(scope, value)
 
 
 def _attention(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:

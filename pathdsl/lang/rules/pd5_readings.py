@@ -25,7 +25,7 @@ task ioi {
   treated   = mean(prompt_abc, at: [S1])
 }
 """
-    return replace(whole(CIRCUIT, MODEL, task, METRIC, measured), command="plan")
+    return replace(whole(CIRCUIT, MODEL, task, METRIC, measured), command="check")
 
 
 READING_PAGES: tuple[Page, ...] = (
