@@ -17,6 +17,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.needs import plain_write
 from pathdsl.plan.steps import (
+    OF_MLP,
     PLAIN_KINDS,
     REFERENCE,
     AttentionResid,
@@ -29,6 +30,7 @@ from pathdsl.plan.steps import (
     MlpResid,
     PlainResid,
     Plan,
+    ScaleCopy,
     ValueCopy,
     ends_of,
     parts_of,
@@ -175,6 +177,8 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
             case MlpCopy(layer=layer):
                 by_layer[layer] += 1
                 macs += here * whole_mlp
+            case ScaleCopy(kind=kind):  # of a norm of an MLP by way of the MLP
+                macs += here * (whole_mlp if kind in OF_MLP else d * heads * dh)
             case HiddenCopy(layer=layer):
                 by_layer[layer] += 1
                 macs += here * into_mlp

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from pathdsl.plan.readout import BEFORE_ANSWER, Measure
 from pathdsl.plan.treated import TreatedSpec
 
 __all__ = ["Apart", "Repeats", "TaskData"]
@@ -73,6 +74,13 @@ class TaskData:
     of the rows and their clusters, equal also where another column is the reference: what is
     resampled together. Where rows are copies of others both begin with the hash of the rows
     without them, up to a colon: that is what seeds are made of.
+
+    `whole`: answers are read whole (`answers = whole`): `answers[column][row]` are the tokens of
+    one answer in their order, `answer_tokens` the same as text, and `branches[column]` the same
+    rows with that answer behind every prompt, for columns in which some answer has several tokens.
+    `longest` has behind each prompt the longest of its answers. In these `appended`, (rows,) int64,
+    says how many tokens the answer has, `lengths` count them, and `END` is the prompt's last token.
+    No answer stands behind the prompts of a column that is `apart`.
     """
 
     name: str
@@ -95,6 +103,11 @@ class TaskData:
     special: frozenset[int] = frozenset()
     key: str = ""
     drawn: str = ""
+    whole: bool = False
+    answer_tokens: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    branches: Mapping[str, TaskData] = field(default_factory=dict)
+    longest: TaskData | None = None
+    appended: np.ndarray | None = None
 
     @property
     def n_rows(self) -> int:
@@ -108,7 +121,7 @@ class TaskData:
 
     @property
     def n_pos(self) -> int:
-        """Length of the longest prompt."""
+        """Length of the longest prompt, with the answer behind it where one is."""
         return int(self.lengths.max())
 
     @property
@@ -127,4 +140,32 @@ class TaskData:
         own = self.apart.get(column)
         if own is None:
             return replace(self, reference=column)
-        return replace(self, reference=column, lengths=own.lengths, positions=own.positions)
+        return replace(
+            self, reference=column, lengths=own.lengths, positions=own.positions, appended=None
+        )
+
+    @property
+    def prompt_lengths(self) -> np.ndarray:
+        """(rows,) int64: lengths without the answers behind the prompts."""
+        return self.lengths if self.appended is None else self.lengths - self.appended
+
+    def as_read(self, measure: Measure) -> Measure:
+        """The measure where it is read: an answer of several tokens before each of its tokens."""
+        if measure.column in self.branches and measure.record.whole and measure.position == "END":
+            return replace(measure, position=BEFORE_ANSWER)
+        return measure
+
+    def behind(self, measure: Measure) -> str:
+        """The column whose answers stand behind the prompts where a measure is read, or ""."""
+        inside = measure.column in self.branches and measure.position == BEFORE_ANSWER
+        return measure.column if inside else ""
+
+    def branch(self, column: str) -> TaskData:
+        """The rows with these answers behind their prompts; without any for ""."""
+        return self.branches[column] if column else self
+
+    def reads_whole(self, measure: Measure) -> bool:
+        """Whether a measure is of all tokens of the answers that stand behind these prompts."""
+        return (
+            self.appended is not None and measure.record.whole and measure.position == BEFORE_ANSWER
+        )

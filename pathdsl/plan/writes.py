@@ -7,7 +7,7 @@ is the value of a step; a set of nodes writes the sum of its members.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from pathdsl.errors import Diagnostic, PlanError, Span
 from pathdsl.graph.model.components import HEAD, INPUT, bits
@@ -23,6 +23,7 @@ from pathdsl.plan.steps import (
     REFERENCE,
     Blend,
     CopyRead,
+    Frozen,
     HeadsWrite,
     InputResid,
     MlpResid,
@@ -63,7 +64,8 @@ def write_read(
     parts: list[tuple[int, int]] = []
     for where, frozen in ((masks.without(positions, split), False), (split, True)):
         if (here := masks.both(where, positions)) != FALSE:
-            own = _steps(table, nodes, builder.direct_blend, builder.direct_mlp, frozen)
+            to = builder.frozen_to if frozen else None
+            own = _steps(table, nodes, builder.direct_blend, builder.direct_mlp, to)
             parts += ((step, here) for step in own)
     beside: Parts = ()
     if source is not None:
@@ -72,7 +74,7 @@ def write_read(
         def of_mlp(layer: int) -> Step:
             return MlpResid(stage=2 * layer + 2, layer=layer, previous=NOTHING, blend=whole)
 
-        plain = _steps(table, nodes, lambda layer, head: whole, of_mlp, False)
+        plain = _steps(table, nodes, lambda layer, head: whole, of_mlp, None)
         beside = tuple((step, positions) for step in plain)
     return WriteRead(measure=measure, positions=positions, parts=tuple(parts), beside=beside)
 
@@ -112,11 +114,12 @@ def _steps(
     nodes: int,
     blend: Callable[[int, int], Blend],
     of_mlp: Callable[[int], Step],
-    frozen: bool,
+    frozen_to: Callable[[Sequence[str], int], Frozen] | None,
 ) -> list[int]:
     """The steps whose values add up to what some nodes write.
 
     `blend`: where the value of a head, by layer and number, comes from; of `input`, by -1 and 0.
+    `frozen_to`: of a norm behind attention that is frozen.
     """
     layout = table.layout
     heads: dict[int, list[int]] = {}
@@ -138,7 +141,7 @@ def _steps(
                 heads=tuple(chosen),
                 blends=tuple(blend(layer, head) for head in chosen),
                 beside=tuple(blend(layer, head) for head in every),
-                frozen=frozen,
+                frozen=frozen_to is not None and frozen_to(["scale_after_attention"], layer),
             )
         )
     return [table.add(step) for step in found]

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathdsl.graph.paths import pathset
-from pathdsl.graph.resolve.instances import Instance, instances
+from pathdsl.graph.resolve.instances import Instance, instances, ranging
 from pathdsl.lang import ast
 from pathdsl.lang.loops import Looped, sides_of
 from pathdsl.lang.program import Program
+from pathdsl.lang.serving import tasks_read
 from pathdsl.lang.signatures.calls import Filled, resolve_options
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.scores import SCORES
@@ -72,7 +73,7 @@ class _Dry:
         """Nothing is rounded."""
         return 0.0
 
-    def allowance(self) -> float:
+    def allowance(self, task: str = "") -> float:
         """Nothing is rounded."""
         return 0.0
 
@@ -156,7 +157,7 @@ def _advance(steps: Steps) -> tuple[tuple[Request, ...], bool]:
 def _later(declaration: Looped, program: Program, resolver: Resolver, bindings: Bindings) -> int:
     """An upper bound on the runs of all searches of one declaration, its lets included."""
     return sum(
-        _search_runs(score, resolver, bound, times)
+        _search_runs(score, program, resolver, bound, times)
         for score, times, bound in _scores(declaration, program, resolver, bindings, set())
     )
 
@@ -173,7 +174,7 @@ def _scores(
     while pending:
         part = pending.pop()
         if isinstance(part, ast.OverMembers):
-            for one in instances(program, resolver, part.loop, bindings):
+            for one in instances(program, ranging(program, resolver, part), part.loop, bindings):
                 for inner in filter(None, (part.value, part.bound)):
                     yield from _scores(one.of(inner), program, resolver, one.bindings, seen)
             continue
@@ -189,7 +190,9 @@ def _scores(
             yield from _scores(let, program, resolver, bindings, seen)
 
 
-def _search_runs(score: ast.Score, resolver: Resolver, bindings: Bindings, times: int) -> int:
+def _search_runs(
+    score: ast.Score, program: Program, resolver: Resolver, bindings: Bindings, times: int
+) -> int:
     """Every candidate of every step needs the circuit and the model without it, two runs."""
     searches = SCORES[score.name].searches
     if searches == "never":
@@ -201,6 +204,8 @@ def _search_runs(score: ast.Score, resolver: Resolver, bindings: Bindings, times
     greedy = greedy_of(filled)
     over = options.node("over")
     edges = isinstance(over, ast.Edges | ast.EdgesFile) or options.get("per") == "edge"
+    for task in tasks_read(program, [score]):
+        resolver = resolver.on(task)
     find = resolver.edges if edges else resolver.units
     units = len(find(subject_of(score), bindings, over))
     targets = units if searches == "for each unit" else 1

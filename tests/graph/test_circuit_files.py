@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from pathdsl.checking.check import check_file
+from pathdsl.checking.lock.contents import lock_of
+from pathdsl.checking.lock.drift import compare
 from pathdsl.checking.options import CheckOptions
 from pathdsl.engine.load.source import shape_of, source_from
-from pathdsl.errors import Diagnostic
+from pathdsl.errors import Diagnostic, Severity
 from pathdsl.graph.check import check_graph
 from pathdsl.graph.files.eap import UnusableFile, read_edges_file
 from pathdsl.graph.files.ranking import SIZES, read_ranking
@@ -21,6 +23,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import NONE
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.fence import FREE
+from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import load_program
 from tests.score.test_areas import FILE, score_file
 
@@ -313,3 +316,133 @@ def test_an_empty_first_size_stays_none(tmp_path: Path, shape: ModelShape) -> No
     layout = Layout(shape)
     ranking = read_ranking(ranked(tmp_path, layout, {}), layout, signed=True)
     assert ranking.first(0) == NONE and ranking.first(len(ranking)) != NONE
+
+
+# -------------------------------------------------------------------------------------------------
+# Nodes of a file as a set, and parts of a whole
+# -------------------------------------------------------------------------------------------------
+
+SCORED = {
+    "input": {"in_graph": True, "score": 99.0}, "a0_h1": {"score": 0.5, "in_graph": True},
+    "a1_h0": {"score": -3.0, "in_graph": False}, "m2": {"score": 2.0, "in_graph": True},
+    "a3_h1": {"score": 1.0, "in_graph": False}, "logits": {"in_graph": True},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("written", "nodes"),
+    [
+        ('nodes("found.json")', "{a0.h1, m2}"),
+        ('nodes("found.json", top: 2)', "{a1.h0, m2}"),
+        ('nodes("found.json", top: 2, rank: signed)', "{a3.h1, m2}"),
+        ('nodes("found.json", top: 10%)', "{a1.h0, m2}"),  # of the 20 that the model has
+        ('nodes("found.json", top: 14.9%)', "{a1.h0, m2}"),
+        ('nodes("found.json", top: 15%)', "{a1.h0, m2, a3.h1}"),
+        ('nodes("found.json", top: 3)@END', "{a1.h0@END, m2@END, a3.h1@END}"),
+        ('{nodes("found.json", top: 3), except m2}', "{a1.h0, a3.h1}"),
+    ],
+)
+def test_nodes_of_a_file(written: str, nodes: str, tmp_path: Path, shape: ModelShape) -> None:
+    nodes_file(tmp_path, **SCORED)
+    for form in ("through({})", "within({})", "{} -> logits", "through({}) & through(m2)"):
+        assert same(tmp_path, shape, form.replace("{}", written), form.replace("{}", nodes))
+
+
+def test_nodes_are_read_beside_edges(tmp_path: Path, shape: ModelShape) -> None:
+    named = {name.replace("_", "."): entry for name, entry in SCORED.items()}
+    write(tmp_path, nodes=named)
+    assert same(tmp_path, shape, 'through(nodes("found.json", top: 1))', "through(a1.h0)")
+    assert same(tmp_path, shape, 'edges("found.json", top: 1%)', 'edges("found.json", top: 4)')
+    assert same(
+        tmp_path, shape, 'edges("found.json", top: 3, rank: signed) | within(m0)',
+        "edges { input -> logits } | within(m0) | none"
+    ) is False  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("written", "code", "said"),
+    [
+        ('nodes("found.json", top: 5)', "PD217", "more than the 4 nodes that have a score"),
+        ('nodes("found.json", top: 1%)', "PD217", "1% of the model's 20 nodes is none"),
+        ('nodes("found.json", top: 50%)', "PD217", "more than the 4 nodes that have a score"),
+    ],
+)
+def test_a_top_that_does_not_fit(
+    written: str, code: str, said: str, tmp_path: Path, shape: ModelShape
+) -> None:
+    nodes_file(tmp_path, **SCORED)
+    (found,) = faults(tmp_path, shape, f"path p = through({written})")
+    assert (found.code, said in found.message) == (code, True)
+
+
+def test_equal_scores_of_nodes_are_not_cut(tmp_path: Path, shape: ModelShape) -> None:
+    nodes_file(tmp_path, a0_h1={"score": 1.0}, a1_h0={"score": -1.0}, m2={"score": 2.0})
+    (found,) = faults(tmp_path, shape, 'path p = through(nodes("found.json", top: 2))')
+    assert found.code == "PD229" and "`top: 1` or `top: 3`" in found.help
+    assert not faults(
+        tmp_path, shape, 'path p = through(nodes("found.json", top: 2, rank: signed))'
+    )
+
+
+def test_a_file_without_nodes_says_so(tmp_path: Path, shape: ModelShape) -> None:
+    write(tmp_path)
+    (found,) = faults(tmp_path, shape, 'group g = { nodes("found.json") }')
+    assert found.code == "PD217" and "edges(…)" in found.help
+    nodes_file(tmp_path, a0_h1={"score": 1.0, "in_graph": False})
+    (found,) = faults(tmp_path, shape, 'group g = { nodes("found.json") }')
+    assert found.code == "PD217" and "top: 10" in found.help
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ("top: 0", "PD116"), ("top: 0%", "PD116"), ("top: 101%", "PD116"), ("top: 1.5", "PD115"),
+        ("top: all", "PD115"), ("rank: signed", "PD115"), ("top: 2, rank: best", "PD110"),
+        ("by: layer", "PD117"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("what", ["nodes", "edges"])
+def test_options_of_a_circuit_file(what: str, options: str, code: str, tmp_path: Path) -> None:
+    write(tmp_path)
+    path = tmp_path / "x.circuit"
+    inside = f'{what}("found.json", {options})'
+    path.write_text(FILE + f"let x = paths({inside} {'-> logits' * (what == 'nodes')})\n")
+    found = lint_file(str(path), path.read_text())[1]
+    assert code in [d.code for d in found if d.severity is Severity.ERROR]
+
+
+def test_two_folders_have_files_of_one_name(tmp_path: Path, shape: ModelShape) -> None:
+    (tmp_path / "lib").mkdir()
+    nodes_file(tmp_path / "lib", a0_h1={"in_graph": True})
+    nodes_file(tmp_path, a3_h3={"in_graph": True})
+    library = 'circuit lib {\n  language = 1\n}\n\ngroup other = { nodes("found.json") }\n'
+    (tmp_path / "lib" / "lib.circuit").write_text(library)
+    path = tmp_path / "x.circuit"
+    path.write_text(FILE + 'use "lib/lib.circuit"\npath p = through(nodes("found.json"))\n')
+    program, _ = load_program(str(path))
+    found = Resolver(program, shape)
+    labels = [
+        [m.label for m in found.places.singles(ref, {})]
+        for ref in (program.groups["other"].name, program.paths["p"].path.nodes[0])  # type: ignore[union-attr]
+    ]
+    assert labels == [["a0.h1"], ["a3.h3"]]
+
+
+def test_a_lock_holds_the_files_and_tells_another(tmp_path: Path) -> None:
+    nodes_file(tmp_path, a3_h1={"score": 2.0}, a3_h2={"score": 1.0})
+    path = tmp_path / "x.circuit"
+    path.write_text(FILE + 'let x: logits = effect(through(nodes("found.json", top: 1)))\n')
+    options = CheckOptions(store=None)
+
+    def locked() -> dict[str, Any]:
+        return lock_of(check_file(str(path), options), options)
+
+    before = locked()
+    assert list(before["inputs"]["file"]["circuit_files"]) == ["found.json"]
+    nodes_file(tmp_path, a3_h1={"score": 2.0}, a3_h2={"score": 1.5})
+    after = locked()
+    (drift,) = compare(before, after).drifts
+    assert (drift.code, drift.what) == ("PD655", "circuit_files found.json")
+    # A lock of an earlier version holds no hash, and nothing is said of it.
+    del before["inputs"]["file"]["circuit_files"]
+    assert not compare(before, after).drifted

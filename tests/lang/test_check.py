@@ -185,7 +185,7 @@ CASES = [
     ("let x = mean(LD(reference), LD(treated))", "PD117"),
     ("let x = paths(main, main)", "PD117"),
     ("claim x: whole > 0 by holm(3)", "PD117"),
-    ("model other = bundled(\"ioi-mini\")", "PD118"),
+    ("model other = bundled(\"ioi-mini\")", "PD307"),
     # path sets
     ("let x = mean(LD(keep(movers & early)))", "PD120"),
     ("let x = mean(LD(keep((movers) - {a9.h9})))", "PD120"),

@@ -10,7 +10,9 @@ from pathdsl.lang.check.names import is_reserved
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.syntax.parse import parse
 
-WORDS = ("share", "sum", "layer", "index", "members", "size", "node", "edge", "head", "id", "draws")
+WORDS = ("share", "sum", "layer", "index", "members", "size", "node", "edge", "head", "nodes",
+         "top", "correlation", "spearman", "pearson", "q", "k", "v", "answers", "whole",
+         "one_token", "ANSWER", "id", "draws")  # fmt: skip
 HEAD = """circuit words "Words" { language = 1 }
 model mini = bundled("ioi-mini")
 task ioi { data = ioi(take: 60); reference = prompt; treated = prompt_abc }

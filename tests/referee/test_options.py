@@ -17,6 +17,7 @@ import pytest
 from pathdsl import check
 from pathdsl.lang.signatures.calls import (
     CIRCUIT_FIELDS,
+    CIRCUIT_FILES,
     DATA_FILES,
     KNOCKOUTS,
     LOADERS,
@@ -224,6 +225,7 @@ TASKS = [
     Pair("task", "layernorm", task(""), task("layernorm = frozen")),
     Pair("task", "average", task(""), task("average = mean_of_ratios")),
     Pair("task", "bos", task(""), task("bos = false")),
+    Pair("task", "chat", task(""), task("chat = true")),
     *_files("csv", CSV),
     *_files("jsonl", LINES),
     Pair("jsonl", "texts", task("", f"{LINES})"), task("", f"{LINES}, texts: [number])")),
@@ -353,8 +355,10 @@ def test_an_argument_of_a_generator(name: str) -> None:
 ELSEWHERE = {
     ("cpr", "metric"), ("cpr", "task"), ("cpr", "scope"), ("cpr", "rank"), ("cpr", "treated"),
     ("cmd", "metric"), ("cmd", "task"), ("cmd", "scope"), ("cmd", "rank"), ("cmd", "treated"),
-    ("edges", "top"),  # tests/graph/test_circuit_files.py
+    # tests/graph/test_circuit_files.py
+    ("edges", "top"), ("edges", "rank"), ("nodes", "top"), ("nodes", "rank"),
     ("csv", "texts"), ("task", "tokens"),  # tests/engine/test_readings.py
+    ("task", "answers"),  # tests/checking/test_whole_answers.py
     ("hf", "revision"), ("hf", "dtype"), ("folder", "dtype"),  # of the loader, as of `bundled`
 }  # fmt: skip
 """Options that are tried in another way."""
@@ -365,7 +369,16 @@ def test_every_option_has_a_pair() -> None:
         (pair.record, pair.option) for pair in [*pairs(), *TASKS, *METHOD_PAIRS, *LOADER_PAIRS]
     }
     kinds = {k.name: k.signature for k in TREATED_KINDS.values() if k.signature is not None}
-    records = {**SCORES, **P_VALUES, **KNOCKOUTS, **PATH_SETS, **METHODS, **LOADERS, **DATA_FILES}
+    records = {
+        **SCORES,
+        **P_VALUES,
+        **KNOCKOUTS,
+        **PATH_SETS,
+        **CIRCUIT_FILES,
+        **METHODS,
+        **LOADERS,
+        **DATA_FILES,
+    }
     declared = {
         (name, parameter.name)
         for name, record in {**records, **kinds, "treat": RUN_OPTIONS}.items()
@@ -386,7 +399,7 @@ def test_an_option_of_an_area(name: str) -> None:
     assert value(f"{call}, scope: through(early))")[0].estimate != plain
 
 
-@pytest.mark.parametrize("field", [name for name in CIRCUIT_FIELDS if name != "language"])
+@pytest.mark.parametrize("field", sorted({*CIRCUIT_FIELDS} - {"language", "needs"}))
 def test_a_field_of_the_circuit_is_shown(field: str, tmp_path: Path) -> None:
     given = "main" if field == "hypothesis" else '"10.1000/1"'
     path = tmp_path / "rest.circuit"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pathdsl.checking.breaking.changes import Change
-from pathdsl.checking.lock.file import lock_beside
+from pathdsl.checking.lock.file import CIRCUIT_FILES, lock_beside
 from pathdsl.lang import ast
 from pathdsl.lang.canonical import tree_hash, used_hashes
 from pathdsl.lang.program import Program
@@ -75,8 +75,19 @@ def lock_changes(
         if old.inputs is not None and not now.why:
             yield _noted("no longer there: weights and rows are not compared")
         return
+    files = [one.inputs["file"].get(CIRCUIT_FILES, {}) for one in (old, now) if one.inputs]
+    for path in sorted(files[0].keys() & files[1].keys()):
+        if files[0][path] != files[1][path]:
+            hashes = _short(files[0][path]), _short(files[1][path])
+            what = "another content under the same name"
+            yield Change(
+                kind="noted", of=f"file {path}", what=what, before=hashes[0], after=hashes[1]
+            )
     if "model" not in subjects:
         yield from _model(old.inputs["model"], now.inputs["model"])
+    further, now_further = old.inputs.get("models", {}), now.inputs.get("models", {})
+    for name in (name for name in further if name in now_further):
+        yield from _model(further[name], now_further[name], f"model {name}")
     for name, before in old.inputs["tasks"].items():
         after = now.inputs["tasks"].get(names.get(name, name))
         if after is not None and not _of(names.get(name, name), new) & subjects:
@@ -101,12 +112,12 @@ def _of(name: str, program: Program) -> set[str]:
     return {f"task {one}" for one in found}
 
 
-def _model(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+def _model(old: Mapping[str, Any], new: Mapping[str, Any], of: str = "model") -> Iterator[Change]:
     for key in dict.fromkeys([*old, *new]):
         if old.get(key) != new.get(key):
             what = f"other {key} under the same text" if key == "weights" else f"another {key}"
             texts = _short(old.get(key)), _short(new.get(key))
-            yield Change(kind="changed", of="model", what=what, before=texts[0], after=texts[1])
+            yield Change(kind="changed", of=of, what=what, before=texts[0], after=texts[1])
 
 
 def _task(of: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:

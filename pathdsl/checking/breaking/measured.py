@@ -308,6 +308,9 @@ def expanded(program: Program, node: object, opened: tuple[str, ...] = ()) -> An
         case ast.EdgesFile(path=path):
             listed = [expanded(program, option, opened) for option in node.options]
             return ["edges", _digest(program, node, path), listed]
+        case ast.NodesFile(path=path):
+            listed = [expanded(program, part, opened) for part in (*node.options, node.at)]
+            return ["nodes", _digest(program, node, path), listed]
         case ast.Call(name=VECTOR.name, arguments=(ast.Argument(value=ast.String(value=path)), *_)):
             return ["vector", _digest(program, node, path), spelled(node.arguments[1:])]
         case ast.Group():

@@ -138,12 +138,12 @@ def _circuits(listed: bytes | None) -> set[str]:
 
 
 def _named(data: bytes, path: str) -> list[str]:
-    """The files that a text names: those it uses, its rows and its lists of edges."""
+    """The files that a text names: those it uses, its rows and its circuit files."""
     file, _ = parse(data.decode("utf-8", "replace"), path)
     found = []
     for node in walk(file):
         match node:
-            case ast.UseDecl(path=name) | ast.EdgesFile(path=name):
+            case ast.UseDecl(path=name) | ast.EdgesFile(path=name) | ast.NodesFile(path=name):
                 found.append(name)
             case ast.Call(name=name) if name in DATA_FILES and (given := path_in(node)):
                 found.append(given.value)

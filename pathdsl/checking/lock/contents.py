@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -23,10 +24,13 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pathdsl.checking.lock.file import LOCK_VERSION, Lock
+from pathdsl.checking.lock.file import CIRCUIT_FILES, LOCK_VERSION, Lock
+from pathdsl.lang import ast
 from pathdsl.lang.canonical import tree_hash, used_hashes
 from pathdsl.lang.program import Program
+from pathdsl.lang.serving import model_of
 from pathdsl.lang.signatures.interventions import vectors_in
+from pathdsl.lang.walk import walk
 from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.reading import read_file
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from pathdsl.checking.options import CheckOptions
     from pathdsl.checking.outcome import FileOutcome
     from pathdsl.engine.data.task import TaskSpec
+    from pathdsl.engine.lazy_model import LazyModel
     from pathdsl.score.results import ClaimResult, QuantityResult
 
 __all__ = ["MARK", "lock_of", "row_marks", "tolerance_of"]
@@ -64,6 +69,7 @@ def lock_of(outcome: FileOutcome, options: CheckOptions) -> Lock:
     Raises ValueError where there is no judgement, or where values came from a store.
     """
     program, judgement, model = outcome.program, outcome.judgement, outcome.model
+    others = list(outcome.models.items())[1:]
     if program is None or judgement is None or model is None or outcome.session is None:
         raise ValueError(f"`{outcome.path}` was not judged")
     if outcome.tally is not None:
@@ -77,15 +83,16 @@ def lock_of(outcome: FileOutcome, options: CheckOptions) -> Lock:
                 "tree": tree_hash(program.file),
                 "uses": dict(used_hashes(program)),
                 **_vectors(program),
+                **_circuit_files(program),
             },
-            "model": {
-                "config": _config_hash(model.config),
-                "dtype": facts["dtype"],
-                "tokenizer": facts["tokenizer"],
-                "weights": dict(model.weights),
-            },
+            "model": _model(model),
+            **({"models": {name: _model(one) for name, one in others}} if others else {}),
             "tasks": {
-                name: _task(task, specs[name], options) for name, task in outcome.tasks.items()
+                name: {
+                    **_task(task, specs[name], options),
+                    **_on(name, outcome),
+                }
+                for name, task in outcome.tasks.items()
             },
             "overrides": dict(options.overrides),
         },
@@ -94,6 +101,7 @@ def lock_of(outcome: FileOutcome, options: CheckOptions) -> Lock:
             "commit": facts["revision"],
             "device": facts["device"],
             "model": _source(model.source),
+            **({"models": {name: _surrounding(one) for name, one in others}} if others else {}),
             "packages": {name: version(name) for name in _PACKAGES},
             "plans": _plans(outcome.plans),
             "processor": _processor(),
@@ -106,6 +114,32 @@ def lock_of(outcome: FileOutcome, options: CheckOptions) -> Lock:
     }
 
 
+def _model(model: LazyModel) -> Lock:
+    return {
+        "config": _config_hash(model.config),
+        "dtype": model.facts["dtype"],
+        "tokenizer": model.facts["tokenizer"],
+        "weights": dict(model.weights),
+    }
+
+
+def _surrounding(model: LazyModel) -> Lock:
+    """Of a further model: what may differ, beside what all models share."""
+    return {
+        "attention": model.facts["attention"],
+        "commit": model.facts["revision"],
+        "model": _source(model.source),
+    }
+
+
+def _on(task: str, outcome: FileOutcome) -> Lock:
+    """The model that a task runs on, where there are several."""
+    if len(outcome.models) < 2 or outcome.program is None:
+        return {}
+    found = model_of(outcome.program, task)
+    return {"model": found.name.name} if found is not None else {}
+
+
 def _vectors(program: Program) -> dict[str, dict[str, str]]:
     """The sha256 of each file of vectors, by its path as written; nothing where there is none."""
     found = {}
@@ -115,6 +149,23 @@ def _vectors(program: Program) -> dict[str, dict[str, str]]:
             if program.fence.holds(place):
                 found[written] = hashlib.sha256(read_file(place)).hexdigest()
     return {"vectors": found} if found else {}
+
+
+def _circuit_files(program: Program) -> dict[str, dict[str, str]]:
+    """The sha256 of each file of scores, `edges("FILE")` and `nodes("FILE")`, by its path.
+
+    The path is that from the folder of the checked file; nothing where there is none.
+    """
+    home = Path(program.file.span.path).parent.resolve()
+    found = {}
+    for declaration in program.declarations():
+        for node in walk(declaration):
+            if isinstance(node, ast.EdgesFile | ast.NodesFile):
+                place = Path(node.span.path).parent / node.path
+                if program.fence.holds(place):
+                    name = Path(os.path.relpath(place.resolve(), home)).as_posix()
+                    found[name] = hashlib.sha256(read_file(place)).hexdigest()
+    return {CIRCUIT_FILES: found} if found else {}
 
 
 # ------------------------------------------------------------------------------- numbers
@@ -169,6 +220,10 @@ def _task(task: TaskData, spec: TaskSpec, options: CheckOptions) -> Lock:
     }
     if spec.crossed:
         found["crossed"] = spec.crossed
+    if "chat_template" in task.facts:
+        found["chat_template"] = task.facts["chat_template"]
+    if spec.whole:
+        found["answers"] = spec.answers
     if "data_sha256" in task.facts:
         found["data_file"] = task.facts["data_sha256"]
     return found

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pathdsl.checking.lock.file import Lock
+from pathdsl.checking.lock.file import CIRCUIT_FILES, Lock
 from pathdsl.errors import Diagnostic, Severity
 from pathdsl.lang.render import screen
 
@@ -29,7 +29,7 @@ FILE, DATA, MODEL, NUMBER, VERDICT, AROUND = (
 INPUTS = (FILE, DATA, MODEL)
 _ENDS = {"estimate": "estimate", "low": "interval", "high": "interval"}
 _TABLES = ("claims", "quantities")
-_SECTIONS = ("file", "overrides", "model", "tasks")
+_SECTIONS = ("file", "overrides", "model", "models", "tasks")
 _MISSING = object()
 _SHOWN = 5
 _HASH = 64
@@ -117,9 +117,12 @@ def _inputs(
     old: Mapping[str, Any], new: Mapping[str, Any], row_ids: Mapping[str, Sequence[str]]
 ) -> Iterator[Drift]:
     yield from _plain(_without(old, _SECTIONS), _without(new, _SECTIONS), FILE)
-    yield from _plain(old["file"], new["file"], FILE)
+    # A lock of before says nothing of files of scores, and is no worse for it.
+    unsaid = () if CIRCUIT_FILES in old["file"] else (CIRCUIT_FILES,)
+    yield from _plain(old["file"], _without(new["file"], unsaid), FILE)
     yield from _plain(old["overrides"], new["overrides"], DATA, "set on the command line: ")
     yield from _plain(old["model"], new["model"], MODEL)
+    yield from _plain(old.get("models", {}), new.get("models", {}), MODEL, "model ")
     for name in dict.fromkeys([*old["tasks"], *new["tasks"]]):
         if name not in old["tasks"] or name not in new["tasks"]:
             there = "locked" if name in old["tasks"] else "found"

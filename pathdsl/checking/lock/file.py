@@ -23,13 +23,16 @@ from pathdsl.strictjson import JsonFault, read_json
 from pathdsl.whole import write_whole
 
 __all__ = [
-    "LOCK_VERSION", "Lock", "LockFile", "dumped", "lock_beside", "lock_path", "read_lock",
-    "write_lock",
+    "CIRCUIT_FILES", "LOCK_VERSION", "Lock", "LockFile", "dumped", "lock_beside", "lock_path",
+    "read_lock", "write_lock",
 ]  # fmt: skip
 
 LOCK_VERSION = 1
 Lock = dict[str, Any]
 """What a lock says, as JSON holds it; `pathdsl.checking.lock.contents` says what stands where."""
+
+CIRCUIT_FILES = "circuit_files"
+"""The key of `inputs.file` that locks before 0.2 have not: files of scores by path, and hashes."""
 
 MAX_BYTES = LOCK_BYTES.most
 _SHORT = 200
@@ -192,6 +195,13 @@ def _judged(*texts: str) -> Callable[[Any], bool]:
     return good
 
 
+def _models(value: Any) -> bool:
+    """The further models of a file with several, by their names."""
+    return isinstance(value, dict) and all(
+        isinstance(one, dict) and _texts(one.get("weights")) for one in value.values()
+    )
+
+
 def _tasks(value: Any) -> bool:
     return isinstance(value, dict) and all(
         isinstance(one, dict)
@@ -207,8 +217,10 @@ _ENDS = ("estimate", "low", "high")
 _WANTED: dict[str, Callable[[Any], bool]] = {
     "inputs.file.tree": lambda value: isinstance(value, str),
     "inputs.file.uses": _texts,
+    f"inputs.file.{CIRCUIT_FILES}": lambda value: value is None or _texts(value),
     "inputs.model.weights": _texts,
     "inputs.model": lambda value: isinstance(value, dict),
+    "inputs": lambda value: _models(value.get("models", {})),
     "inputs.tasks": _tasks,
     "inputs.overrides": lambda value: isinstance(value, dict) and all(map(_whole, value.values())),
     "surroundings": lambda value: isinstance(value, dict),

@@ -58,7 +58,7 @@ def own_places(
         shared = {}
         if len(ours.ids) == len(theirs.ids):
             shared = {name: indices[number] for name, indices in positions.items()}
-        by_row.append(shared | row_positions(row, theirs, theirs, encoder, faults))
+        by_row.append(shared | row_positions(row, theirs, theirs, encoder.words, faults))
     names = [name for name in by_row[0] if all(name in one for one in by_row)]
     return Apart(
         lengths=np.array([len(theirs.ids) for _, theirs in pairs], dtype=np.int64),

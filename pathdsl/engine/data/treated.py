@@ -26,6 +26,7 @@ from pathdsl.engine.data.positions import resolve_positions
 from pathdsl.errors import DataError, Severity
 from pathdsl.lang.method.treated import ENOUGH_PER_GROUP
 from pathdsl.lang.signatures.treated import ROW
+from pathdsl.plan.readout import ANSWER
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
 
@@ -54,7 +55,7 @@ def _alike(task: TaskData, spec: TreatedSpec) -> list[tuple[object, int]]:
     labels: Sequence[object] = task.row_ids
     if spec.by != ROW:
         labels = task.labels[spec.by] if spec.by else ("",) * task.n_rows
-    lengths = [0] * task.n_rows if spec.placed else task.lengths.tolist()
+    lengths = [0] * task.n_rows if spec.placed else task.prompt_lengths.tolist()
     return list(zip(labels, lengths, strict=True))
 
 
@@ -62,10 +63,12 @@ def mean_groups(task: TaskData, spec: TreatedSpec) -> np.ndarray:
     """The group of every row, (rows,) int64, numbered in order of first appearance.
 
     Rows of one group have equal `spec.by` label (no `by`: any) and, but for means at named places,
-    equal length.
+    equal length, that of the answer included where one stands behind the prompt.
     """
     numbers: dict[tuple[object, int], int] = {}
-    alike = _alike(task, spec)
+    alike: Sequence[tuple[object, int]] = _alike(task, spec)
+    if task.appended is not None and not spec.placed:
+        alike = list(zip(alike, task.appended.tolist(), strict=True))
     return np.array([numbers.setdefault(key, len(numbers)) for key in alike], dtype=np.int64)
 
 
@@ -115,6 +118,28 @@ def vet_means(task: TaskData, spec: TreatedSpec, faults: DataFaults, *, counted:
 def _without_label(task: TaskData, spec: TreatedSpec) -> bool:
     """Whether rows are to be grouped by a label that they do not have."""
     return spec.by not in ("", ROW) and spec.by not in task.labels
+
+
+def vet_branch(
+    task: TaskData, column: str, branch: TaskData, spec: TreatedSpec, faults: DataFaults
+) -> None:
+    """Note PD341 where a mean has one row only because its answer has a length of its own.
+
+    `branch`: the rows of the task with the answers of `column` behind their prompts.
+    """
+    if not spec.how.averaged or faults or _without_label(task, spec):
+        return
+    told = set(groups_of_one(task, spec))
+    alone = [one for one in groups_of_one(branch, spec) if one not in told]
+    if alone:
+        others = f" and {len(alone) - 1} others are" if len(alone) > 1 else " is"
+        faults.add(
+            "PD341",
+            f"row `{alone[0]}`{others} alone among rows whose prompt and `{column}` have their "
+            "lengths, so its mean is the value of one prompt",
+            advice="take more rows, or answers of one length",
+            severity=Severity.WARNING,
+        )
 
 
 def _vet_alignment(
@@ -215,6 +240,16 @@ def vet_treated(task: TaskData, spec: TreatedSpec) -> DataFaults:
         faults.add("PD328", f"the treated value `{spec}` needs a label `{spec.by}` in every row")
     if faults:
         return faults
+    for at in spec.at:
+        if task.whole and at.name == ANSWER:
+            faults.add(
+                "PD366",
+                f"`{spec}` has no mean at `{ANSWER}`, where prompts have no tokens of their own"
+                if spec.placed
+                else f"`{spec}` is put on `input`, which at `{ANSWER}` is the same in every run",
+                advice=f"take `{ANSWER}` out of `at:`",
+            )
+            return faults
     try:
         if spec.how.drawn == "rows":
             resample_rows(task, spec)
@@ -249,7 +284,10 @@ def moved_places(task: TaskData, spec: TreatedSpec) -> np.ndarray | None:
     None for constants, which are values of components and not of prompts. For values that
     `vet_treated` has passed.
     """
-    return ON_ROWS[spec.kind].moved(task, spec)
+    moved = ON_ROWS[spec.kind].moved(task, spec)
+    if moved is None or task.appended is None:
+        return moved
+    return moved & (np.arange(task.n_pos) < task.prompt_lengths[:, None])  # answers are one's own
 
 
 def _vet_nothing(task: TaskData, spec: TreatedSpec, faults: DataFaults) -> None:

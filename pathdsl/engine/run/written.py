@@ -46,7 +46,9 @@ def final_scales(
         adapter.final_norm(execution.at(output.resid, own_at), noted)
         found += ((own_at, scale) for scale in noted.found.values())
     if sites.count(output.frozen_at):
-        given = execution.scales(["scale_final"], plan.shape.n_layers, [output.frozen_at])
+        given = execution.scales(
+            ["scale_final"], plan.shape.n_layers, [output.frozen_at], output.frozen_to
+        )
         found += ((output.frozen_at, scale) for scale in given.scales.values())
     if not found:
         return Given(scales={})

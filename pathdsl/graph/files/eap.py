@@ -44,6 +44,7 @@ __all__ = [
     "parse_edge",
     "read_circuit",
     "read_edges_file",
+    "read_nodes_file",
     "refuse_masks",
     "score_of",
     "unused_edges",
@@ -78,15 +79,23 @@ class CircuitFile:
     node: Mapping[str, int]
 
 
-def read_edges_file(path: Path, layout: Layout, top: int | None = None) -> Listed | Nodes:
+def read_edges_file(
+    path: Path, layout: Layout, top: int | float | None = None, *, signed: bool = False
+) -> Listed | Nodes:
     """The edges of a circuit file, in the order of the graph; of a circuit of nodes, its nodes.
 
-    Raises OSError and UnusableFile as `read_circuit`, and UnusableFile where `top` does not fit or
-    parts of the file contradict one another.
+    `top` is how many are chosen by score, an int, or which part of those of the model, a float
+    (rounded down); `signed` takes the largest scores, else the largest absolute ones. Raises
+    OSError and UnusableFile as `read_circuit`, and UnusableFile where `top` does not fit or parts
+    of the file contradict one another.
     """
     file = read_circuit(path, layout)
     entries, what = (file.nodes, "node") if file.edges is None else (file.edges, "edge")
-    chosen = _largest(entries, top, what) if top is not None else _in_graph(entries, what)
+    if top is None:
+        chosen = _in_graph(entries, what)
+    else:
+        total = _n_nodes(layout) if file.edges is None else layout.n_edges()
+        chosen = _largest(entries, _number_of(top, total, what), what, signed=signed)
     if file.edges is None:
         return _circuit_of_nodes(file, chosen, layout, selected=top is not None)
     edges = sorted(file.edge[name] for name in chosen)
@@ -95,6 +104,37 @@ def read_edges_file(path: Path, layout: Layout, top: int | None = None) -> Liste
     if top is None:
         _refuse_contradiction(file, edges, circuit, layout)
     return circuit
+
+
+def read_nodes_file(
+    path: Path, layout: Layout, top: int | float | None = None, *, signed: bool = False
+) -> Nodes:
+    """The heads and MLPs that a circuit file says of its nodes, whether it has edges or not.
+
+    Those marked ``in_graph``, or as many as `top` by their own scores, as `read_edges_file` takes
+    them; `input` and `logits` are never among them. Raises as `read_edges_file`.
+    """
+    file = read_circuit(path, layout)
+    entries = {
+        name: entry for name, entry in file.nodes.items() if layout.any_mask >> file.node[name] & 1
+    }
+    if not entries:
+        raise UnusableFile(
+            "its `nodes` name no head and no MLP",
+            advice="`edges(…)` reads a file that ranks edges alone",
+        )
+    if top is None:
+        chosen = _in_graph(entries, "node")
+        if not chosen:
+            raise UnusableFile(
+                "it marks no node as `in_graph`", advice="choose by score: `top: 10`"
+            )
+    else:
+        count = _number_of(top, _n_nodes(layout), "node")
+        chosen = _largest(entries, count, "node", signed=signed)
+    members = {file.node[name] for name in chosen}
+    refuse_masks(file, members)
+    return Nodes(mask=sum(1 << node for node in members), named=True)
 
 
 def read_circuit(path: Path, layout: Layout) -> CircuitFile:
@@ -279,12 +319,32 @@ def score_of(entry: Mapping[str, object], name: str, what: str = "edge") -> floa
     return score
 
 
-def _largest(entries: Mapping[str, Mapping[str, object]], top: int, what: str) -> list[str]:
-    """The `top` entries of largest absolute score."""
+def _n_nodes(layout: Layout) -> int:
+    """The heads and MLPs of a model."""
+    return layout.any_mask.bit_count()
+
+
+def _number_of(top: int | float, total: int, what: str) -> int:
+    """How many `top` asks for, of `total` that the model has."""
+    if isinstance(top, int):
+        return top
+    # A share times a number is a hair below a whole one where rounding has it so.
+    count = int(top * total + 1e-9)
+    if count < 1:
+        raise UnusableFile(f"{100 * top:g}% of the model's {total:,} {what}s is none")
+    return count
+
+
+def _largest(
+    entries: Mapping[str, Mapping[str, object]], top: int, what: str, *, signed: bool
+) -> list[str]:
+    """The `top` entries of largest score, or absolute score if not `signed`."""
     if top < 1:
         raise UnusableFile(f"`top: {top}` keeps no {what}")
     read = {name: score_of(entry, name, what) for name, entry in entries.items()}
-    scores = {n: abs(s) for n, s in read.items() if s is not None and n != "logits"}
+    scores = {
+        n: s if signed else abs(s) for n, s in read.items() if s is not None and n != "logits"
+    }
     if top > len(scores):
         raise UnusableFile(
             f"`top: {top}` asks for more than the {len(scores):,} {what}s that have a score"
@@ -295,8 +355,8 @@ def _largest(entries: Mapping[str, Mapping[str, object]], top: int, what: str) -
         through = sum(score >= cut for score in scores.values())
         whole = [f"`top: {n}`" for n in (above, through) if n]
         raise UnusableFile(
-            f"`top: {top}` takes {top - above} of {through - above} {what}s with the same absolute "
-            f"score {cut:.6g}, and it does not say which",
+            f"`top: {top}` takes {top - above} of {through - above} {what}s with the same "
+            f"{'' if signed else 'absolute '}score {cut:.6g}, and it does not say which",
             code="PD229",
             advice=f"{' or '.join(whole)}, which cuts between different scores",
         )

@@ -11,13 +11,10 @@ Source: docs/language.md, Complete path sets.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from pathlib import Path
 
-from pathdsl.errors import LanguageError
 from pathdsl.graph.controls.random_like import Renaming, random_edges, renamed, renaming
-from pathdsl.graph.files.eap import UnusableFile, read_edges_file
+from pathdsl.graph.files.eap import read_edges_file
 from pathdsl.graph.files.ranking import Ranking, read_ranking
 from pathdsl.graph.paths.neurons import atoms, host, hull, intersect
 from pathdsl.graph.paths.pathset import (
@@ -42,12 +39,11 @@ from pathdsl.graph.paths.pathset import (
 from pathdsl.graph.paths.sets import PathSets, merge
 from pathdsl.graph.resolve.adjacency import check_chain, no_edge
 from pathdsl.graph.resolve.arrows import Labels, labels_of
-from pathdsl.graph.resolve.places import Bindings, Mark, Member, Places, fault
+from pathdsl.graph.resolve.places import Bindings, Mark, Member, Places, fault, read_for
 from pathdsl.graph.resolve.positions import edge_possible
 from pathdsl.graph.resolve.subpaths import SubPaths
 from pathdsl.lang import ast
-from pathdsl.lang.fence import outside
-from pathdsl.lang.render import screen
+from pathdsl.lang.signatures.calls import CIRCUIT_FILES, resolve_arguments
 
 __all__ = ["Expressions"]
 
@@ -209,30 +205,16 @@ class Expressions:
         return listed
 
     def _edges_file(self, expr: ast.EdgesFile) -> PathSet:
-        base = Path(expr.span.path).parent
-        path = self._vetted(expr, base / expr.path)
-        top = _integer(expr.options, "top")
-        try:
-            circuit = read_edges_file(path, self.layout, top=top)
-        except (OSError, ValueError) as error:
-            raise _unusable(expr, error) from error
+        options = resolve_arguments(CIRCUIT_FILES["edges"], expr.options)
+        signed = options.word("rank") == "signed"
+        with read_for(self.program, expr) as path:
+            circuit = read_edges_file(path, self.layout, options["top"], signed=signed)  # type: ignore[arg-type]
         return circuit if isinstance(circuit, Listed) else self._within([circuit])
-
-    def _vetted(self, expr: ast.EdgesFile, path: Path) -> Path:
-        """The path of a circuit file that lies where it may, and is a file if it is anything."""
-        if not self.program.fence.holds(path):
-            raise LanguageError(outside(expr.path, expr.span))
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise fault("PD217", f"`{expr.path}` cannot be used: it is no file", expr)
-        return path
 
     def ranking(self, expr: ast.EdgesFile, *, signed: bool) -> Ranking:
         """All edges of a score file in the order of their scores; PD217 where it cannot be used."""
-        path = self._vetted(expr, Path(expr.span.path).parent / expr.path)
-        try:
+        with read_for(self.program, expr) as path:
             return read_ranking(path, self.layout, signed=signed)
-        except (OSError, ValueError) as error:
-            raise _unusable(expr, error) from error
 
     # ---------------------------------------------------------------------------------------------
     # Random controls
@@ -284,14 +266,6 @@ class Expressions:
             )
         except ValueError as error:
             raise fault("PD218", str(error), expr) from error
-
-
-def _unusable(expr: ast.EdgesFile, error: OSError | ValueError) -> LanguageError:
-    code, advice = "PD217", ""
-    if isinstance(error, UnusableFile):
-        code, advice = error.code, error.advice
-    said = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
-    return fault(code, f"`{expr.path}` cannot be used: {screen(said)}", expr, help=advice)
 
 
 def _word(options: Iterable[ast.Argument], keyword: str) -> str | None:

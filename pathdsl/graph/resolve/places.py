@@ -7,10 +7,14 @@ diagnostic that points at the reference.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pathdsl.errors import Diagnostic, LanguageError
+from pathdsl.graph.files.eap import UnusableFile, read_nodes_file
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.paths.neurons import (
     atom_mask,
@@ -23,7 +27,10 @@ from pathdsl.graph.paths.neurons import (
 )
 from pathdsl.graph.paths.pathset import Nodes, Pos
 from pathdsl.lang import ast
+from pathdsl.lang.fence import outside
 from pathdsl.lang.program import Program
+from pathdsl.lang.render import screen
+from pathdsl.lang.signatures.calls import CIRCUIT_FILES, resolve_arguments
 from pathdsl.lang.written import written
 
 
@@ -61,6 +68,28 @@ def fault(
     )
 
 
+@contextmanager
+def read_for(program: Program, ref: ast.EdgesFile | ast.NodesFile) -> Iterator[Path]:
+    """The path of a circuit file that lies where it may; what goes wrong with it is told at `ref`.
+
+    Raises LanguageError PD217 or what an `UnusableFile` raised inside says.
+    """
+    path = Path(ref.span.path).parent / ref.path
+    if not program.fence.holds(path):
+        raise LanguageError(outside(ref.path, ref.span))
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise fault("PD217", f"`{ref.path}` cannot be used: it is no file", ref)
+    try:
+        yield path
+    except (OSError, ValueError) as error:
+        code, advice = "PD217", ""
+        if isinstance(error, UnusableFile):
+            code, advice = error.code, error.advice
+        said = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+        message = f"`{ref.path}` cannot be used: {screen(said)}"
+        raise fault(code, message, ref, help=advice) from error
+
+
 def text_of(program: Program, node: ast.Node, bindings: Bindings) -> str:
     """The source of a node on one line, loop variables by their members; "" without source."""
     labels = {name: member.label for name, member in bindings.items()}
@@ -72,6 +101,10 @@ def pos_of(position: ast.Position | None) -> Pos | None:
     """The resolved form of a written position."""
     if position is None:
         return None
+    if position.among:
+        return Pos.of_all(one for part in position.among if (one := pos_of(part)) is not None)
+    if position.ends:
+        return Pos(ends=tuple(one for end in position.ends if (one := pos_of(end)) is not None))
     if position.index is not None:
         return Pos(index=position.index)
     return Pos(name=position.name, offset=position.offset)
@@ -103,6 +136,7 @@ class Places:
         self.layout = layout
         self._groups: dict[str, tuple[Nodes, ...]] = {}
         self._open: list[str] = []
+        self._files: dict[tuple[Path, ast.NodesFile], Nodes] = {}
 
     def nodes(self, ref: ast.NodeRef, bindings: Bindings) -> tuple[Nodes, ...]:
         """The places that a reference to components means; marks and paths are faults here."""
@@ -288,7 +322,18 @@ class Places:
                             "`P - through(a9.h6@END)`",
                         )
                 return _without(kept, gone, layout)
+            case ast.NodesFile():
+                key = Path(ref.span.path).parent, replace(ref, at=None)
+                if key not in self._files:
+                    self._files[key] = self._file(ref)
+                return (replace(self._files[key], at=at),)
         raise fault("PD208", "this is not a set of nodes", ref)
+
+    def _file(self, ref: ast.NodesFile) -> Nodes:
+        options = resolve_arguments(CIRCUIT_FILES["nodes"], ref.options)
+        signed = options.word("rank") == "signed"
+        with read_for(self.program, ref) as path:
+            return read_nodes_file(path, self.layout, options["top"], signed=signed)  # type: ignore[arg-type]
 
     def _kv_groups(self, which: ast.Indices, layer: int, ref: ast.KvRef) -> tuple[int, ...]:
         """The key/value groups meant in one layer, in the author's order."""

@@ -113,6 +113,7 @@ class SubPaths:
                 | ast.NeuronRef()
                 | ast.Word()
                 | ast.NodeSet()
+                | ast.NodesFile()
             ):
                 nodes = merge(self.places.nodes(expr, bindings), self.layout)
                 if not nodes:

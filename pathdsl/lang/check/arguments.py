@@ -8,13 +8,15 @@ Source: docs/language.md, Files, words and literals.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TypeGuard
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
-from pathdsl.lang.check.nodes import check_nodes, check_positions
 from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
+from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import KNOCKOUTS, TREATED, Kind, Parameter, Signature, literal
+from pathdsl.lang.spelling import position_text
 
 __all__ = ["VALUES", "check_arguments", "check_column", "check_value", "unknown_word", "wrong"]
 
@@ -157,6 +159,16 @@ def _declared(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     """A metric or a task, by its name."""
     if _is_word(value):
         yield from unknown(scope, value, (parameter.kind.name.lower(),))
+    elif isinstance(value, ast.Name) and parameter.kind is Kind.METRIC:
+        assert value.at is not None
+        yield fault(
+            "PD134",
+            f"a score takes `{value.name}` where it is declared to be read",
+            value.at.span,
+            "a place of its own",
+            help=f"average it there, `mean({value.name}(treat(P)) @{position_text(value.at)})`, or "
+            f"declare another metric with `@{position_text(value.at)}`",
+        )
     else:
         yield wrong(parameter, value)
 
@@ -180,6 +192,19 @@ def _number(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
             f"`{parameter.name}` is {_shown(number)}, wanted {wanted}",
             value.span,
             f"wanted {wanted}",
+        )
+
+
+def _count(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    """A whole number, or a part of what there is as a percentage."""
+    if not (isinstance(value, ast.Number) and value.percent):
+        yield from _number(scope, replace(parameter, kind=Kind.INTEGER), value)
+    elif not 0 < value.value <= 1:
+        yield fault(
+            "PD116",
+            f"`{parameter.name}` is {value.written}, wanted more than 0% and at most 100%",
+            value.span,
+            "no part of a whole",
         )
 
 
@@ -218,6 +243,20 @@ def check_column(scope: Scope, name: ast.Name, use: str) -> Faults:
     yield fault("PD301", message, name.span, label, help=suggestion(name.name, candidates))
 
 
+def across(program: Program, value: ast.Name) -> Diagnostic:
+    """PD309 for a treated value that is the name of a task or a model, and no column."""
+    kind = program.kind(value.name)
+    return fault(
+        "PD309",
+        f"`{value.name}` is a {kind}: values of one {kind} are not put into runs of another",
+        value.span,
+        "no prompt column",
+        help=f"compare numbers, `task: {value.name}`"
+        if kind == "task"
+        else f"a derived task beside this one, `{{ model = {value.name} }}`",
+    )
+
+
 def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     """What treated paths carry: a paired column, `zero`, or mean, noise, resample."""
     match value:
@@ -234,6 +273,9 @@ def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
         case ast.Name(name=name, at=None):
             columns = scope.columns
             if columns is not None and name not in columns.prompts:
+                if scope.program.kind(name) in ("task", "model"):
+                    yield across(scope.program, value)
+                    return
                 known = (*columns.prompts, *TREATED)
                 yield fault(
                     "PD301",
@@ -279,49 +321,6 @@ def _knockouts(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
             yield wrong(parameter, value, listed(parameter.choices))
 
 
-def _given(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
-    if not isinstance(value, ast.MapValue):
-        yield wrong(parameter, value)
-        return
-    seen: dict[ast.Node, Span] = {}
-    for key, knockouts in value.items:
-        yield from check_nodes(scope, key)
-        yield from check_nodes(scope, knockouts)
-        if isinstance(key, ast.Word):
-            yield fault(
-                "PD115",
-                f"`{key.word}` is background, not a unit that can be left out",
-                key.span,
-                "wanted a head, an MLP or a group",
-            )
-        elif key in seen:
-            yield fault(
-                "PD114",
-                "this unit is given twice",
-                key.span,
-                "given again here",
-                labels=[(seen[key], "first given here")],
-            )
-        seen.setdefault(key, key.span)
-
-
-def _nodes(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
-    yield from check_nodes(scope, value)
-
-
-def _positions(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
-    if isinstance(value, ast.Word) and value.word in parameter.choices:
-        return
-    for item in _items(value):
-        if isinstance(item, ast.Name) and item.name in parameter.choices:
-            yield fault(
-                "PD115", f"`{item.name}` is no position but all tokens", item.span,
-                "in a list of positions", help=f"`{parameter.name}: {item.name}`",
-            )  # fmt: skip
-            return
-    yield from check_positions(scope, value)
-
-
 def _attention(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     if not isinstance(value, ast.AttentionArgs):
         yield wrong(parameter, value)
@@ -334,6 +333,7 @@ def _elsewhere(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
 
 VALUES: Mapping[Kind, Check] = {
     Kind.INTEGER: _number,
+    Kind.COUNT: _count,
     Kind.NUMBER: _number,
     Kind.TEXT: _text,
     Kind.TEXTS: _texts,
@@ -346,12 +346,10 @@ VALUES: Mapping[Kind, Check] = {
     Kind.METRIC: _declared,
     Kind.TASK: _declared,
     Kind.TREATED: _treated,
-    Kind.POSITIONS: _positions,
-    Kind.NODES: _nodes,
     Kind.KNOCKOUTS: _knockouts,
-    Kind.GIVEN: _given,
     Kind.ATTENTION: _attention,
     Kind.EXPRESSION: _elsewhere,
     Kind.SOURCE: _elsewhere,
+    Kind.MODEL: _elsewhere,
 }
 """How a value of each kind is checked, where it holds neither paths nor runs."""

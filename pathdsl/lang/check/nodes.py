@@ -5,21 +5,36 @@ Source: docs/language.md, Nodes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
-from pathdsl.lang.check.scope import Faults, Scope, fault, source_text, suggestion, unknown
+from pathdsl.lang.check.arguments import check_arguments, wrong
+from pathdsl.lang.check.scope import (
+    Check,
+    Faults,
+    Scope,
+    check_file_named,
+    fault,
+    source_text,
+    suggestion,
+    unknown,
+)
+from pathdsl.lang.loops import loops_of
 from pathdsl.lang.serving import fields_of, generator, known_positions
-from pathdsl.lang.signatures.calls import DATA_FILES
+from pathdsl.lang.signatures.calls import CIRCUIT_FILES, DATA_FILES, Kind, Parameter
+from pathdsl.lang.spelling import as_position, position_text
 from pathdsl.lang.walk import walk
 
 __all__ = [
+    "NODES",
+    "check_circuit_file",
     "check_group",
     "check_nodes",
     "check_position",
     "check_positions",
     "holds_marks",
+    "one_place",
     "positions_in_reach",
     "positions_of",
 ]
@@ -27,6 +42,9 @@ __all__ = [
 
 def check_position(scope: Scope, position: ast.Position) -> Faults:
     """The name of a position must be known to some task; files that only get used know none."""
+    if position.parts:
+        yield from _several_places(scope, position)
+        return
     if position.index is not None or position.name == "END":
         return
     program = scope.program
@@ -46,6 +64,17 @@ def check_position(scope: Scope, position: ast.Position) -> Faults:
     known = positions_in_reach(scope)
     if known is None or position.name in known:
         return
+    loops = [loop for d in program.declarations() for loop in loops_of(program, d)]
+    if scope.loop is None and any(position.name in loop.names for loop in loops):
+        yield fault(
+            "PD134",
+            f"`{position.name}` is the variable of a loop, and stands here outside of it",
+            position.span,
+            "no position here",
+            help="declare the metric without it, and read it there in the loop: "
+            f"`mean(METRIC(RUN) @{position_text(position)})`",
+        )
+        return
     where = "no task has a" if scope.task is None else f"the task `{scope.task.name.name}` has no"
     yield fault(
         "PD109",
@@ -55,6 +84,44 @@ def check_position(scope: Scope, position: ast.Position) -> Faults:
         help=suggestion(position.name, known or ["END"]),
         notes=("a position of the rows of a file is declared with `positions = [NAME]`",),
     )
+
+
+def _several_places(scope: Scope, position: ast.Position) -> Faults:
+    """A span, or a set of positions."""
+    for part in position.parts:
+        yield from check_position(scope, part)
+    if position.backwards:
+        yield fault(
+            "PD017",
+            f"the span `{position_text(position)}` runs backwards",
+            position.span,
+            "holds no token",
+            help="the earlier end stands first, both are included",
+        )
+    for end in position.ends:
+        yield from one_place(end, "the end of a span is one place")
+    seen: dict[ast.Position, ast.Position] = {}
+    for part in position.among:
+        if part in seen:
+            yield fault(
+                "PD114",
+                "this position is given twice",
+                part.span,
+                "given again here",
+                labels=[(seen[part].span, "first given here")],
+                help="leave one of them out",
+            )
+        seen.setdefault(part, part)
+
+
+def one_place(position: ast.Position | None, why: str, help: str = "") -> Faults:
+    """A fault where a span or a set of positions stands for a single one."""
+    if position is not None and position.parts:
+        what = "a span of tokens" if position.ends else "a set of positions"
+        yield fault(
+            "PD133", f"{why}, and `{position_text(position)}` is {what}", position.span, what,
+            help=help or "name a single position",
+        )  # fmt: skip
 
 
 def positions_in_reach(scope: Scope) -> list[str] | None:
@@ -81,12 +148,14 @@ def check_positions(scope: Scope, value: ast.Node) -> Faults:
     if not items:
         yield fault("PD115", "an empty list of positions", value.span, "names no position")
     for item in items:
-        if isinstance(item, ast.Position):
-            yield from check_position(scope, item)
-        elif isinstance(item, ast.Name) and item.at is None:
-            yield from check_position(scope, ast.Position(span=item.span, name=item.name))
+        if (position := as_position(item)) is not None:
+            yield from check_position(scope, position)
         else:
-            yield fault("PD115", "wanted a position", item.span, "not the name of a position")
+            index = isinstance(item, ast.Number) and item.integer
+            yield fault(
+                "PD115", "wanted a position", item.span, "not the name of a position",
+                help=f"the index of a token is written `@[{item.written}]`" if index else "",  # type: ignore[attr-defined]
+            )  # fmt: skip
 
 
 def check_nodes(scope: Scope, ref: ast.Node, *, marks: bool = False) -> Faults:
@@ -125,8 +194,27 @@ def check_nodes(scope: Scope, ref: ast.Node, *, marks: bool = False) -> Faults:
             for member in (*members, *excluded):
                 yield from check_nodes(scope, member, marks=marks)
             yield from _two_positions(scope, ref)
+        case ast.NodesFile():
+            yield from check_circuit_file(scope, ref)
         case _:
             yield fault("PD115", "wanted a set of nodes", ref.span, "not a set of nodes")
+
+
+def check_circuit_file(scope: Scope, ref: ast.NodesFile | ast.EdgesFile) -> Faults:
+    """The options of `nodes("FILE")` or `edges("FILE")`, and that the file is there."""
+    signature = CIRCUIT_FILES["nodes" if isinstance(ref, ast.NodesFile) else "edges"]
+    yield from check_arguments(scope, signature, ref.options, ref.span)
+    yield from check_file_named(scope, ref.path, ref.span)
+    kinds = {p.kind: o for o in ref.options if (p := signature.parameter(o.keyword)) is not None}
+    if Kind.WORD in kinds and Kind.COUNT not in kinds:
+        order = kinds[Kind.WORD]
+        yield fault(
+            "PD115",
+            f"`{order.keyword}` orders what `top` takes from, and nothing is taken",
+            order.span,
+            "without `top:`",
+            help=f"`{signature.example}`",
+        )
 
 
 def _stray_mark(span: Span, written: str) -> Diagnostic:
@@ -212,3 +300,59 @@ def check_group(scope: Scope, group: ast.GroupDecl) -> Faults:
                     labels=[(group.at.span, "this position")],
                     help="leave `logits` out of the group",
                 )
+
+
+# -------------------------------------------------------------------------------------------------
+# Nodes and positions as values of arguments
+# -------------------------------------------------------------------------------------------------
+
+
+def _given(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    if not isinstance(value, ast.MapValue):
+        yield wrong(parameter, value)
+        return
+    seen: dict[ast.Node, Span] = {}
+    for key, knockouts in value.items:
+        yield from check_nodes(scope, key)
+        yield from check_nodes(scope, knockouts)
+        if isinstance(key, ast.Word):
+            yield fault(
+                "PD115",
+                f"`{key.word}` is background, not a unit that can be left out",
+                key.span,
+                "wanted a head, an MLP or a group",
+            )
+        elif key in seen:
+            yield fault(
+                "PD114",
+                "this unit is given twice",
+                key.span,
+                "given again here",
+                labels=[(seen[key], "first given here")],
+            )
+        seen.setdefault(key, key.span)
+
+
+def _nodes(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    yield from check_nodes(scope, value)
+
+
+def _positions_value(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    if isinstance(value, ast.Word) and value.word in parameter.choices:
+        return
+    for item in value.items if isinstance(value, ast.ListValue) else ():
+        if isinstance(item, ast.Name) and item.name in parameter.choices:
+            yield fault(
+                "PD115", f"`{item.name}` is no position but all tokens", item.span,
+                "in a list of positions", help=f"`{parameter.name}: {item.name}`",
+            )  # fmt: skip
+            return
+    yield from check_positions(scope, value)
+
+
+NODES: Mapping[Kind, Check] = {
+    Kind.POSITIONS: _positions_value,
+    Kind.NODES: _nodes,
+    Kind.GIVEN: _given,
+}
+"""How a value that holds nodes or positions is checked."""

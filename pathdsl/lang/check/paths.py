@@ -13,12 +13,11 @@ from collections.abc import Iterator, Mapping
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments, wrong
-from pathdsl.lang.check.nodes import check_nodes
+from pathdsl.lang.check.nodes import check_circuit_file, check_nodes
 from pathdsl.lang.check.scope import (
     Check,
     Faults,
     Scope,
-    check_file_named,
     fault,
     source_text,
     unknown,
@@ -66,8 +65,7 @@ def check_path(scope: Scope, path: ast.Node, *, step: bool = False, marks: bool 
             for chain in chains:
                 yield from _chain(scope, chain)
         case ast.EdgesFile():
-            yield from check_arguments(scope, PATH_SETS["edges"], path.options, path.span)
-            yield from check_file_named(scope, path.path, path.span)
+            yield from check_circuit_file(scope, path)
         case ast.RandomLike(inner=inner):
             yield from check_path(scope, inner)
             yield from check_arguments(scope, PATH_SETS["random_like"], path.options, path.span)

@@ -19,8 +19,8 @@ _CLOSERS = frozenset(")]}")
 
 # Rules whose bracket follows a word directly: `mean(`, `treat(`, `through(`.
 _CALLS = frozenset(
-    "call run score through within edges_file random_like random_edges windows pattern_call "
-    "relation of_run act_pattern act_block act_zero".split()
+    "call run score through within edges_file nodes_file random_like random_edges windows "
+    "pattern_call relation of_run act_pattern act_block act_zero".split()
 )
 # Signs with no blank behind them, and before them.
 _TIGHT_BEHIND = frozenset(("(", "[", "@", "-[", "~[", "^", ".."))
@@ -154,7 +154,7 @@ def _spaced(bits: list[Bit], token: Token, rule: str) -> bool:
             return False
         if before.text == "{" and token == "}":
             return False
-        if before.text == "{" and before.rule in ("node_set", *_AIRY):
+        if before.text == "{" and before.rule in ("node_set", "positions", *_AIRY):
             return before.rule in _AIRY
         if token == "}":
             return rule in _AIRY
@@ -169,5 +169,5 @@ def _spaced(bits: list[Bit], token: Token, rule: str) -> bool:
     if token == "[":
         return rule != "subscript"
     if token == "@":
-        return rule == "spaced_at"
+        return rule in ("spaced_at", "place_item")
     return True

@@ -62,7 +62,7 @@ def _several(program: Program, paths: ast.Node) -> bool:
     match node:
         case ast.NodeSet(members=(one,)):
             return _several(program, one)
-        case ast.NodeSet():
+        case ast.NodeSet() | ast.NodesFile():
             return True
         case ast.Word(word=word):
             return word in _SETS

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pathdsl.lang.rules.page import Example, Page
+from pathdsl.lang.rules.pd3_data import example, rows_text
 from pathdsl.lang.rules.sample import TOY
 
 
@@ -12,6 +15,11 @@ def _plan(*lines: str) -> Example:
 
 def _check(*lines: str) -> Example:
     return Example(text=TOY + "\n".join(lines) + "\n", command="check")
+
+
+def _span(span: str) -> Example:
+    rows = example(rows_text({"positions": {"S1": [5, 6], "S2": 12}}), "treated = other")
+    return replace(rows, text=f"{rows.text}let k = effect(through(m0@{span}))\n")
 
 
 PROMPT_PAGES: tuple[Page, ...] = (
@@ -98,5 +106,16 @@ PROMPT_PAGES: tuple[Page, ...] = (
             "metric same = cosine(a1.h2, reference)",
             "let alike = mean(same(treat(through(a1.h2))))",
         ),
+    ),
+    Page(
+        code="PD236",
+        name="unclear-end-of-a-span",
+        summary="A span ends beside a position that is several tokens on some row.",
+        why="`S1+1` moves each token of `S1` for itself. Of a name of two tokens its second one "
+        "would be the first of the span `S1+1..S2`, which is hardly meant.",
+        repair="Give the place of the end in the rows, under a name of its own, or write `S1..S2` "
+        "with all tokens of both names in it.",
+        failing=_span("S1+1..S2"),
+        passing=_span("S1..S2"),
     ),
 )

@@ -43,6 +43,7 @@ class Kind(StrEnum):
     """What a value has to be; the word is what a message calls it."""
 
     INTEGER = "a whole number"
+    COUNT = "a whole number or a percentage"
     NUMBER = "a number"
     TEXT = "a text in quotes"
     BOOL = "`true` or `false`"
@@ -53,6 +54,7 @@ class Kind(StrEnum):
     LABELS = "one field of the rows, or two that cross, `[pair, sentence]`"
     METRIC = "a metric"
     TASK = "a task"
+    MODEL = "a model"
     TREATED = "a treated value"
     POSITIONS = "a position or a list of positions"
     PATHS = "a path set"

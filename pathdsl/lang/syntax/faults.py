@@ -381,6 +381,25 @@ def _choice_in_section(stop: Stop) -> Diagnostic | None:
     )
 
 
+def _place(stop: Stop) -> Diagnostic | None:
+    """`@(S1, S2)`, `@[S1, S2]`, `@S1:S2`, `@0..5`: another writing of several places."""
+    behind = stop.text[stop.start : stop.at].rpartition("@")[2]
+    begins = not behind.strip() and {"NAME", "[", "{"} <= stop.wanted
+    inside = re.fullmatch(r"\s*(\[[^\]@]*|\{[^}@]*|[^@,()=]*\.\.\s*)", behind)
+    touches = ".." in stop.wanted and stop.found in (":", "-") and stop.last == stop.at
+    if not behind + stop.found or "@" not in stop.text[stop.start : stop.at]:
+        return None
+    if not (begins or inside or touches) or stop.found in ("", "@"):
+        return None
+    return stop.fault(
+        "PD001",
+        f"found `{stop.found}` in a position",
+        label="not expected here",
+        help="positions are `@S1`, `@S1+1`, `@[3]`, `@[-1]`, spans `@S1..S2`, `@[0..5]`, sets "
+        "`@{S1, S2}`",
+    )
+
+
 def _wrong_world(stop: Stop) -> Diagnostic | None:
     """A path or a node where a number is wanted."""
     word, start = stop.word
@@ -433,6 +452,7 @@ _SLIPS: tuple[Callable[[Stop], Diagnostic | None], ...] = (
     _between,
     _order_of_metric,
     _arrow_in_number,
+    _place,
     _bracket,
     _ranging,
     _wrong_world,

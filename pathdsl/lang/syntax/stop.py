@@ -19,6 +19,8 @@ _FOUND = re.compile(
 
 ARROWS = {"->", "~>", "-[", "~["}
 _RUNS = {"reference", "treated", "treat", "keep"}
+_NODES = {"HEAD", "MLP", "RESID", "WORD"}
+_KEYS = {"in", "reference", "treated"}
 _PATH_WORDS = {"full", "none", "through", "within", "edges", "random_like", "random_edges"}
 
 # Terminals that stand for many texts, and what they are called in a message.
@@ -107,17 +109,32 @@ def written(terminal: str) -> str:
     if terminal in _KINDS or terminal == "$END":
         return terminal
     pattern = parser().get_terminal(terminal).pattern.value
-    return re.sub(r"\\(.)", r"\1", pattern.removesuffix("(?![A-Za-z0-9_])"))
+    pattern = pattern.partition("(?=")[0].removesuffix("(?![A-Za-z0-9_])")
+    return re.sub(r"\\(.)", r"\1", pattern)
 
 
 def expectation(stop: Stop) -> str:
     """What could have stood there: "a node or `(`", at most a handful of things."""
     wanted = set(stop.wanted)
     parts: list[str] = []
+    if _KEYS <= wanted and not wanted & _PATH_WORDS:
+        parts.append("an argument by its name")
+        wanted -= {*_NODES, "NAME", *_KEYS}
     if "HEAD" in wanted:
         path = bool(wanted & _PATH_WORDS)
         parts.append("a path" if path else "a node")
-        wanted -= {"HEAD", "MLP", "RESID", "WORD", "NAME", "{", "(", "windows", *_PATH_WORDS}
+        wanted -= {
+            "HEAD",
+            "MLP",
+            "RESID",
+            "WORD",
+            "NAME",
+            "{",
+            "(",
+            "windows",
+            "nodes",
+            *_PATH_WORDS,
+        }
     if "SCORE" in wanted:
         parts.append("a number, a metric or a score")
         wanted -= {"SCORE", "NUMBER", "NAME", "(", "-", "attention"}

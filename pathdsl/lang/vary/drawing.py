@@ -107,7 +107,7 @@ def _ends(program: Program, expr: ast.Node, drawn: Drawing) -> Ends:
             return first, last
         case (
             ast.HeadRef() | ast.KvRef() | ast.MlpRef() | ast.NeuronRef() | ast.Word() | ast.Name()
-            | ast.NodeSet()
+            | ast.NodeSet() | ast.NodesFile()
         ):  # fmt: skip
             text = " ".join(text_of(program, expr).split())
             drawn.letters[text] = _places(program, expr)

@@ -98,6 +98,8 @@ def _paths(node: ast.Node) -> Iterator[tuple[int, str]]:
         elif isinstance(inner, ast.EdgesFile):
             # The first string of `edges("file.json", top: 200)` is its path.
             yield inner.span.start + len('edges("'), inner.path
+        elif isinstance(inner, ast.NodesFile):
+            yield inner.span.start + len('nodes("'), inner.path
 
 
 # -------------------------------------------------------------------------------------------------
