@@ -20,7 +20,6 @@ from pathdsl.lang.check.scope import fault, listed, warning
 from pathdsl.lang.lint import sort_diagnostics
 from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.score.metrics import Metric, compile_metric
-from pathdsl.score.requests import requests_of_claims
 
 if TYPE_CHECKING:
     from pathdsl.checking.machines import AnySession
@@ -114,7 +113,7 @@ def check_chosen(ready: Ready, only: str | None) -> Iterator[Diagnostic]:
         return
     program = ready.program
     beside: dict[str, dict[str, None]] = {}
-    asked = requests_of_claims(program, ready.resolver, ready.planner.tasks, only)
+    asked = ready.first_round(only).of_claims
     told: set[tuple[str, str]] = set()
     for claim, requests in asked:
         for task, filters in chosen.items():

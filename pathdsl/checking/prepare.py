@@ -6,7 +6,7 @@ No weights are read. What needs no config either is in `pathdsl.lang.lint`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pathdsl.checking.options import CheckOptions
@@ -50,6 +50,7 @@ class Ready:
     resolver: Resolver
     planner: Planner
     warnings: tuple[Diagnostic, ...]
+    rounds: dict[str | None, FirstRound] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def source(self) -> ModelSource:
@@ -70,10 +71,13 @@ class Ready:
         return DTYPES[self.sources[self.model_of(task)].dtype]
 
     def first_round(self, only: str | None = None) -> FirstRound:
-        """What a check will ask for first."""
+        """What a check will ask for first; worked out once."""
         from pathdsl.score.requests import first_round
 
-        return first_round(self.program, self.resolver, self.planner.tasks, only)
+        if only not in self.rounds:
+            found = first_round(self.program, self.resolver, self.planner.tasks, only)
+            self.rounds[only] = found
+        return self.rounds[only]
 
 
 def shape_at_hand(

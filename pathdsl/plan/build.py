@@ -169,7 +169,7 @@ def _build_one(
                 written.append(measure)  # once the whole of what is read is known
             if measure.record.reads == "copy":
                 at = tuple(names[place] for place in measure.of)
-                copied.append(copy_read(table, run, builder.source, measure, at))
+                copied.append(copy_read(table, builder, run, measure, at))
                 wanted[copied[-1].step] = masks.either(
                     wanted.get(copied[-1].step, FALSE), reduce(masks.either, at)
                 )

@@ -122,6 +122,11 @@ class RunBuilder:
             )  # fmt: skip
         return self._read(self.layout.mlp(place.layer), between.free)[0]
 
+    def treated_input(self) -> int:
+        """Where `input` is treated as it goes straight to `logits`."""
+        between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
+        return self._read(0, between.free)[2]
+
     def direct_blend(self, layer: int, head: int) -> Blend:
         """The same of a head, or of `input`, by the layer -1."""
         return self.read(IN if layer < 0 else Place(HEAD.name, layer, head))

@@ -515,6 +515,17 @@ class CopyRead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MixedCopyRead(CopyRead):
+    """The same in a run that is no prompt's own: what goes straight to `logits` there.
+
+    `column` has the tokens but where `input` is treated, `cut`, which are those of `other`.
+    """
+
+    other: str
+    cut: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """One run's logits: final residual step, positions read, what is measured there.
 

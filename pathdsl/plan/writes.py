@@ -8,6 +8,7 @@ is the value of a step; a set of nodes writes the sum of its members.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from pathdsl.errors import Diagnostic, PlanError, Span
 from pathdsl.graph.model.components import HEAD, INPUT, bits
@@ -26,8 +27,10 @@ from pathdsl.plan.steps import (
     Frozen,
     HeadsWrite,
     InputResid,
+    MixedCopyRead,
     MlpResid,
     Parts,
+    Place,
     PlainResid,
     Step,
     WriteRead,
@@ -148,32 +151,44 @@ def _steps(
 
 
 def copy_read(
-    table: CopyTable, run: RunSpec, source: int, measure: Measure, positions: tuple[int, ...]
-) -> CopyRead:
-    """The stream from which a measure copies; `source` is the number of the run's treated value.
+    table: CopyTable, builder: RunBuilder, run: RunSpec, measure: Measure,
+    positions: tuple[int, ...],
+) -> CopyRead:  # fmt: skip
+    """The stream from which a measure copies, and whose tokens stand there.
 
-    Raises PlanError PD260 for a run that is not the model's own on prompts of a column.
+    Raises PlanError PD260 where what goes straight to `logits` has no prompt's token.
     """
     plain = run.identity
-    column = ""
-    if not run.under and plain.kind == "reference":
-        source = REFERENCE
-    elif (
-        not run.under
-        and plain.kind == "treated"
-        and plain.treated is not None
-        and plain.treated.how.own_run
-    ):
-        column = plain.treated.column
-    else:
-        raise PlanError(
-            Diagnostic(
-                code="PD260",
-                message=f"`{measure.kind}` reads the model on whole prompts, and "
-                f"`{run.label or run.kind}` is no such run",
-                help="read it on `reference`, or on `treated` where that is a prompt column",
-            )
-        )
     stage = min(2, 2 * table.layout.shape.n_layers)
-    step = table.add(PlainResid(stage=stage, source=source))
-    return CopyRead(measure=measure, step=step, column=column, positions=positions)
+    if not run.under and (column := _own_column(plain)) is not None:
+        source = builder.source if plain.treats else REFERENCE
+        step = table.add(PlainResid(stage=stage, source=source))
+        return CopyRead(measure=measure, step=step, column=column, positions=positions)
+    cut, other = FALSE, ""
+    for mask in positions:
+        cut = table.masks.either(cut, table.masks.both(builder.treated_input(), mask))
+    if cut != FALSE:
+        treated = replace(run, kind="treated", paths=None)
+        if (column := _own_column(treated)) is None:
+            raise PlanError(
+                Diagnostic(
+                    code="PD260",
+                    message=f"`{measure.kind}` asks which tokens a head copies, and where "
+                    f"`{run.label or run.kind}` treats `input` there is no prompt's token",
+                    help="read it on `reference`, or with a paired treated value",
+                )
+            )
+        other = column
+    ((step, _),) = builder.read(Place("resid", stage))
+    return MixedCopyRead(
+        measure=measure, step=step, column="", positions=positions, other=other, cut=cut
+    )
+
+
+def _own_column(run: RunSpec) -> str | None:
+    """The column whose prompts a plain run is on, "" for the reference; None: of none."""
+    if run.kind == "reference":
+        return ""
+    if run.kind == "treated" and run.treated is not None and run.treated.how.own_run:
+        return run.treated.column
+    return None

@@ -39,7 +39,7 @@ from pathdsl.score.scores.knockouts import greedy_of
 from pathdsl.score.scores.setting import subject_of
 from pathdsl.score.session import Bindings, Request, Resolver
 
-__all__ = ["FirstRound", "first_round", "requests_of_claims"]
+__all__ = ["FirstRound", "first_round"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +47,15 @@ class FirstRound:
     """The requests of the first round; `adaptive` are the claims and lets that ask for more.
 
     `later_runs` bounds how many runs the searches may still ask for; 0 where there is none.
-    `names` are the claims and lets that were asked for, loop members one by one.
+    `names` are the claims and lets that were asked for, loop members one by one; `of_claims` has
+    what each of these members of a claim asks for.
     """
 
     names: tuple[str, ...]
     requests: tuple[Request, ...]
     adaptive: tuple[str, ...]
     later_runs: int
+    of_claims: tuple[tuple[ast.ClaimDecl, tuple[Request, ...]], ...]
 
 
 class _Dry:
@@ -93,6 +95,7 @@ def first_round(
     asked: dict[Side, tuple[Request, ...]] = {}
     names: list[str] = []
     adaptive: list[str] = []
+    of_claims: list[tuple[ast.ClaimDecl, tuple[Request, ...]]] = []
     later = 0
     declarations: list[Looped] = [*program.lets.values(), *program.claims]
     for declaration in declarations:
@@ -100,10 +103,14 @@ def first_round(
             names.append(name)
             waiting = False
             kind = "let" if isinstance(declaration, ast.LetDecl) else "claim"
+            sides: list[tuple[Request, ...]] = []
             for side, node in enumerate(sides_of(declaration)):
                 found, finished = _advance(lowering.scalar(one.of(node), one.bindings))
                 asked[kind, len(names), str(side)] = found
+                sides.append(found)
                 waiting = waiting or not finished
+            if isinstance(declaration, ast.ClaimDecl):
+                of_claims.append((declaration, ordered(sides)))
             # `chance` waits for its values too, but asks for nothing more.
             more = _later(one.of(declaration), program, resolver, one.bindings) if waiting else 0
             if more:
@@ -117,18 +124,8 @@ def first_round(
         requests=ordered([*asked.values(), more_beside]),
         adaptive=tuple(adaptive),
         later_runs=later,
+        of_claims=tuple(of_claims),
     )
-
-
-def requests_of_claims(
-    program: Program, resolver: Resolver, tasks: Mapping[str, TaskData], only: str | None = None
-) -> Iterator[tuple[ast.ClaimDecl, tuple[Request, ...]]]:
-    """Every claim, its members one by one, with what it asks for in its first round."""
-    lowering = Lowering(program, resolver, _Dry(tasks))
-    for claim in program.claims:
-        for _, one in _instances(claim, program, resolver, only):
-            sides = (lowering.scalar(one.of(side), one.bindings) for side in sides_of(claim))
-            yield claim, ordered([_advance(side)[0] for side in sides])
 
 
 def _instances(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import numpy as np
 import pytest
 
 import pathdsl
+from pathdsl.engine.data.answers import with_branches
+from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.places import places
+from pathdsl.engine.data.tokens import Encoder
 from pathdsl.engine.data.treated import mean_groups
 from pathdsl.engine.store.keys import TaskKeys
 from pathdsl.graph.paths.pathset import Pos
@@ -19,7 +23,9 @@ from pathdsl.lang.vary.task_axes import Treated
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.treated import EVERY, TreatedSpec
-from tests.engine.data_cases import both, build, faults_of, spec
+from tests.engine.data_cases import SHAPE, both, build, faults_of, spec
+from tests.engine.test_chat import CHAT, CHATML, WIDE, make
+from tests.engine.test_chat import build as chat_build
 
 A, END = Pos(name="A"), Pos(name="END")
 
@@ -216,3 +222,37 @@ def test_what_robustness_puts_in_its_place() -> None:
     )  # fmt: skip
     assert "mean(prompt_abc, at: any)" not in values("mean(prompt_abc, at: any)")
     assert not any("at:" in one for one in values("mean(prompt_abc)"))
+
+
+def test_spans_of_a_chat_in_a_column_of_other_messages() -> None:
+    ask = [{"role": "user", "content": " Is it Paris? "}]
+    other = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "In Rome?"}]
+    table = [
+        {"prompt": ask, "other": other,
+         "spans": {"CITY": [0, 7, 12], "other": {"CITY": [1, 3, 7]}}}
+    ] * 2  # fmt: skip
+    treated = mean(Pos(name="CITY"))
+    task = chat_build(table, replace(CHAT, treated=treated), make(CHATML), WIDE)
+    theirs = task.reading("other")
+    ids = theirs.prompts["other"][0][list(theirs.positions["CITY"][0])]
+    own = task.prompts["prompt"][0][list(task.positions["CITY"][0])]
+    assert "".join(chr(31 + i) for i in ids) == "Rome"
+    assert "".join(chr(31 + i) for i in own) == "Paris"
+
+
+def test_answers_of_several_tokens_stand_behind_the_prompts() -> None:
+    """A mean at END is the prompt's; at any token answers have it, and it is of prompts alone."""
+    table = rows([2, 9, 9], [2, 6], answer=[7, 8])
+    for one in (mean(END), mean(EVERY)):
+        task = build(
+            table, spec(treated=one, answers="whole", tokens="continued"), answer_columns=[]
+        )
+        behind = with_branches(
+            replace(task, answers={"answer": ((7, 8), (7, 8))}),
+            Encoder(None, SHAPE, None, DataFaults()),
+        ).branches["answer"]
+        assert behind.lengths.tolist() == [6, 6]
+        assert behind.reading("other").lengths.tolist() == [3, 2]
+        at_end = [[-1, -1, -1, 0, -1, -1]] * 2
+        assert places(behind, one).tolist() == (at_end if one == mean(END) else [[0] * 6] * 2)
+        assert mean_groups(behind, one).tolist() == [0, 0]

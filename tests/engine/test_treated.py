@@ -186,9 +186,9 @@ def test_examples_of_the_pages(code: str, example: Example, wanted: bool, tmp_pa
     shape = shape_of(source)
     assert shape is not None
     try:
-        task = task_spec(program.tasks["own"], program.tasks)
-        rows = load_rows(task, tmp_path)
-        found = build_task(task, rows, load_tokenizer(source), shape, answer_columns=["io", "s"])[1]
+        task, tokenizer = task_spec(program.tasks["own"], program.tasks), load_tokenizer(source)
+        rows = load_rows(task, tmp_path, tokenizer=tokenizer)
+        found = build_task(task, rows, tokenizer, shape, answer_columns=["io", "s"])[1]
         codes = [fault.code for fault in found]
     except DataError as error:
         codes = [fault.code for fault in error.diagnostics]

@@ -189,8 +189,8 @@ BREAKS = st.sampled_from(["; ", "\n", "\n\n  ", " ;\n"])
 @st.composite
 def blocks(draw: st.DrawFn) -> str:
     """A block of fields with different names."""
-    names = draw(st.lists(st.sampled_from(["data", "cite", "reference", "language", "x"]),
-                          unique=True, max_size=4))  # fmt: skip
+    known = ["data", "cite", "reference", "language", "chat", "needs", "x"]
+    names = draw(st.lists(st.sampled_from(known), unique=True, max_size=4))
     fields = [f"{name} = {draw(VALUES)}" for name in names]
     return "{ " + "".join(field + draw(BREAKS) for field in fields) + "}"
 

@@ -359,6 +359,7 @@ ELSEWHERE = {
     ("edges", "top"), ("edges", "rank"), ("nodes", "top"), ("nodes", "rank"),
     ("csv", "texts"), ("task", "tokens"),  # tests/engine/test_readings.py
     ("task", "answers"),  # tests/checking/test_whole_answers.py
+    ("task", "model"), ("paths", "task"), ("size", "task"), ("overlap", "task"),  # test_models.py
     ("hf", "revision"), ("hf", "dtype"), ("folder", "dtype"),  # of the loader, as of `bundled`
 }  # fmt: skip
 """Options that are tried in another way."""

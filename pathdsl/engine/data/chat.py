@@ -135,8 +135,8 @@ def chat_texts(
     answers = _ask(chat, asked, faults)
     found = [{k: v for k, v in row.items() if k not in names} for row in rows]
     for cell, answer in zip(cells, answers, strict=False):
-        if "text" in answer:
-            found[cell.place][cell.column] = answer["text"]
+        if "prompt" in answer:
+            found[cell.place][cell.column] = answer["prompt"]
             continue
         faults.add(
             "PD372",
@@ -147,7 +147,7 @@ def chat_texts(
     for (cell, under), answer in zip(marked, answers[len(cells) :], strict=False):
         row, given = found[cell.place], rows[cell.place]
         if cell.column in row:
-            contents = _contents(cell.messages, answer.get("text", ""), row[cell.column])
+            contents = _contents(cell.messages, answer.get("prompt", ""), row[cell.column])
             own = {"id": row["id"], "spans": _spans_in(given, under)}
             spans = _spans(own, cell.messages, contents, faults)
             if under:
@@ -335,6 +335,8 @@ def _ask(chat: Chat, asked: Sequence[Messages], faults: DataFaults) -> list[dict
     except subprocess.TimeoutExpired:
         answers = []
         fault = f"it does not end within {CHAT_SECONDS.most} seconds"
+    except OSError as error:
+        answers, fault = [], f"its process does not start ({error.strerror or error})"
     except ValueError:
         answers, fault = [], "its process was ended"
     else:

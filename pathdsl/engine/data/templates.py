@@ -5,7 +5,7 @@ alone: in Jinja's sandbox for texts of strangers, which reaches no attribute tha
 and changes nothing that it is given, without a loader, chance or clock, in a process that ends at a
 limit of time, memory and output. Nothing of pathdsl is imported: `pathdsl.engine.data.chat` runs
 the file as a script, writes JSON lines to it, the first with the template and what it may write,
-the others with a list of messages each, and reads a line for each of those, `{"text": …}` or
+the others with a list of messages each, and reads a line for each of those, `{"prompt": …}` or
 `{"fault": …}`.
 
 Source: what transformers passes to templates (`apply_chat_template`), so that texts are the same.
@@ -138,7 +138,7 @@ def render_all(lines: Iterable[str]) -> Iterator[str]:
         if template is not None:
             try:
                 text = _render(template, json.loads(line), asked["tokens"], asked["characters"])
-                answer = {"text": text}
+                answer = {"prompt": text}
             except MemoryError:
                 answer = {"fault": "it takes more memory than it is given"}
             except Exception as error:  # a template may do anything wrong

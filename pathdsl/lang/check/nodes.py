@@ -92,7 +92,7 @@ def _several_places(scope: Scope, position: ast.Position) -> Faults:
         yield from check_position(scope, part)
     if position.backwards:
         yield fault(
-            "PD017",
+            "PD116",
             f"the span `{position_text(position)}` runs backwards",
             position.span,
             "holds no token",

@@ -78,18 +78,18 @@ PROMPT_PAGES: tuple[Page, ...] = (
     Page(
         code="PD260",
         name="not-one-plain-run",
-        summary="A measure that reads one plain run is given a mixed one, or several.",
-        why="`copy_score` sends the stream after the first layer through a head. Where paths carry "
-        "different inputs there is not one such stream but one for each path. `cosine(NODES, "
-        "treated)` compares with one run, and a resampled value is several.",
-        repair="Read it on `reference`, or on `treated` where that is a prompt column.",
+        summary="A measure reads a prompt's tokens, or one run, where there is none or several.",
+        why="`copy_score` asks which tokens a head copies, and an `input` that is a mean, zero or "
+        "resampled is no prompt's. `cosine(NODES, treated)` compares with one run, and a resampled "
+        "value is several.",
+        repair="Read it on `reference`, or with a treated value that is a prompt column.",
         failing=_check(
             "metric copies = copy_score(a1.h2, of: FIRST_B)",
-            "let share = mean(copies(treat(through(a0.h1))))",
+            "let share = mean(copies(treat(full, treated: zero)))",
         ),
         passing=_check(
             "metric copies = copy_score(a1.h2, of: FIRST_B)",
-            "let share = mean(copies(reference))",
+            "let share = mean(copies(treat(through(a0.h1))))",
         ),
     ),
     Page(

@@ -124,7 +124,7 @@ _FILES: tuple[Page, ...] = (
         failing=Example(
             text=CIRCUIT
             + MODEL
-            + "\ntask years {\n  data      = greater_than(take: 60)\n  reference = prompt\n}\n"
+            + "\ntask own {\n  data      = greater_than(take: 60)\n  reference = prompt\n}\n"
             + "\nmetric PD: prob = prob(later) - prob(not_later)\n"
             + "\nlet whole = mean(PD(reference))\n",
             command="plan",

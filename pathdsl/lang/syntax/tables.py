@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
@@ -96,10 +94,8 @@ def _with_numbers(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    # lark 1.3.1 numbers states in the order of sets of texts: the same bytes need the same seed.
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        again = [sys.executable, "-m", "pathdsl.lang.syntax.tables"]
-        os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})
     place = Path(__file__).resolve().parents[3] / "grammars"
     text = place.joinpath(GRAMMAR).read_text(encoding="utf-8")
-    place.joinpath(TABLES).write_text(dump(text), encoding="utf-8")
+    # lark 1.3.1 numbers the states anew each time: tables that fit are left as they are.
+    if key(text) not in place.joinpath(TABLES).read_text(encoding="utf-8"):
+        place.joinpath(TABLES).write_text(dump(text), encoding="utf-8")

@@ -36,9 +36,8 @@ class LintText(Document):
         self._n_files += 1
         self._counts.update(diagnostic.severity for diagnostic in diagnostics)
         text = render(diagnostics, sources, style=self.style, colour=self.settings.view.colour)
-        if self.style == "concise":
-            return text
-        return (f"{text}\n" if text else "") + (f"note: {path}: {unchecked}\n" if unchecked else "")
+        note = f"note: {path}: {unchecked}\n" if unchecked else ""
+        return (f"{text}\n" if text else "") + note if self.style == "full" else text
 
     def end(self, code: ExitCode) -> str:
         """`3 files: 1 error, 2 warnings`."""
