@@ -116,7 +116,7 @@ def chat_texts(
     message writes a special token; a warning), and of spans PD329, PD336, PD373. A prompt with a
     fault is left out of its row.
     """
-    placed = any(row.get("spans") for row in rows)
+    placed = any(_spans_in(row, "") for row in rows)
     names = dict.fromkeys([*columns, *([spans_of] if placed else [])])
     cells = [
         _Cell(i, name, messages)
@@ -125,8 +125,13 @@ def chat_texts(
         if name in row and (messages := _messages(row, name, faults)) is not None
     ]
     _vet_special(rows, cells, tokenizer, faults)
-    marked = [cell for cell in cells if cell.column == spans_of and rows[cell.place].get("spans")]
-    asked = [*(cell.messages for cell in cells), *(cell.marked for cell in marked)]
+    marked = [
+        (cell, under)
+        for cell in cells
+        for under in ("", cell.column)
+        if (under or cell.column == spans_of) and _spans_in(rows[cell.place], under)
+    ]
+    asked = [*(cell.messages for cell in cells), *(cell.marked for cell, _ in marked)]
     answers = _ask(chat, asked, faults)
     found = [{k: v for k, v in row.items() if k not in names} for row in rows]
     for cell, answer in zip(cells, answers, strict=False):
@@ -139,12 +144,28 @@ def chat_texts(
             f"these messages: {_cut(answer['fault'])}",
             about=cell.column,
         )
-    for cell, answer in zip(marked, answers[len(cells) :], strict=False):
-        row = found[cell.place]
+    for (cell, under), answer in zip(marked, answers[len(cells) :], strict=False):
+        row, given = found[cell.place], rows[cell.place]
         if cell.column in row:
             contents = _contents(cell.messages, answer.get("prompt", ""), row[cell.column])
-            row["spans"] = _spans(row, cell.messages, contents, faults)
+            own = {"id": row["id"], "spans": _spans_in(given, under)}
+            spans = _spans(own, cell.messages, contents, faults)
+            if under:
+                row["spans"] = {**row["spans"], under: spans}
+            elif isinstance(spans, Mapping):
+                row["spans"] = {**row["spans"], **spans}
     return found
+
+
+def _spans_in(row: Row, column: str) -> Any:
+    """The spans that a row gives under the name of a column, or with "" beside these."""
+    spans = row.get("spans")
+    if not isinstance(spans, Mapping):
+        return {} if column else spans
+    if column:
+        found = spans.get(column)
+        return found if isinstance(found, Mapping) else {}
+    return {k: v for k, v in spans.items() if not (isinstance(v, Mapping) and k in row)}
 
 
 def _messages(row: Row, column: str, faults: DataFaults) -> Messages | None:
