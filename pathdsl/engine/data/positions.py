@@ -176,8 +176,8 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     if pos.ends:
         _vet_span(task, pos, named, faults)
     # What rows name was vetted when they were read; in self-checks it may be inside an answer.
-    named_alone = (pos.name and not pos.offset) or pos.ends or pos.among
-    lengths = task.lengths if named_alone else task.prompt_lengths
+    moved = not (pos.ends or pos.among or pos.name == ANSWER) and (pos.offset or not pos.name)
+    lengths = task.prompt_lengths if moved else task.lengths
     for row, length, indices in zip(task.row_ids, lengths, named, strict=True):
         if not indices:
             faults.add("PD348", f"row `{row}`: position `{pos}` is an empty set")
