@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BY_HAND", "Patch", "Run", "Site", "Values", "hand_written", "mixed", "wanted"]
 
-BY_HAND = ("W1r", "W1h", "W2", "W3", "W6a", "W6b", "W7a", "W7b")
+BY_HAND = ("W1r", "W1h", "W2", "W3", "W6a", "W6b", "W7a", "W7b", "W8a", "W8b", "W9a", "W9b")
 """The workloads that `hand_written` knows."""
 
 Head = tuple[int, int]
 Kind = Literal["resid", "q", "z", "mlp"]
-Source = Literal["reference", "treated", "first"]
+Source = Literal["reference", "treated", "first", "zero"]
 
 
 class Site(NamedTuple):
@@ -70,9 +70,13 @@ def wanted(runs: Collection[Run], source: Source) -> set[Site]:
 
 def mixed(base: Tensor, patches: Sequence[Patch], values: Values, n_heads: int) -> Tensor:
     """A copy of `base` with all patches of one site applied; heads may be folded or unfolded."""
+    import torch
+
     out = base.clone()
     for patch in patches:
-        value = values[patch.source, patch.site].reshape(out.shape)
+        value = torch.zeros_like(out)
+        if patch.source != "zero":
+            value = values[patch.source, patch.site].reshape(out.shape)
         where = slice(None) if patch.position is None else patch.position
         if patch.heads is None:
             out[:, where] = value[:, where]
@@ -90,11 +94,12 @@ def hand_written(
     receivers: Collection[Head],
     n_layers: int,
     n_heads: int,
+    acted: Sequence[Head] = (),
 ) -> list[Run]:
     """The runs of a workload, one for each label of the check's runs, in their order.
 
-    `circuit`: the heads of the group that W3 and W6 keep; `receivers`: those of W2. Raises
-    ValueError for other workloads than `BY_HAND`.
+    `circuit`: the heads of the group that W3 and W6 keep; `receivers`: those of W2; `acted`:
+    those of W8's blocks by number. Raises ValueError for other workloads than `BY_HAND`.
     """
     every = {(layer, head) for layer in range(n_layers) for head in range(n_heads)}
     outside = every - set(circuit)
@@ -105,7 +110,7 @@ def hand_written(
             case "W1r":
                 frozen = _held("z", heads[0][0] + 1, n_layers)
                 runs.append(Run(patches=(*_outputs(heads), *frozen)))
-            case "W1h":
+            case "W1h" | "W9a":
                 layer = heads[0][0]
                 frozen = (*_held("z", layer + 1, n_layers), *_held("mlp", layer, n_layers))
                 runs.append(Run(patches=(*_outputs(heads), *frozen)))
@@ -118,12 +123,16 @@ def hand_written(
             case "W6b":
                 kept = label.startswith("keep")
                 runs.append(Run(patches=_outputs(outside | set(heads) if kept else heads)))
-            case "W7a":
+            case "W7a" | "W9b":
                 layer, position = (int(x) for x in re.findall(r"r(\d+)@\[(\d+)\]", label)[0])
                 patch = Patch(site=Site(layer, "resid"), position=position, source="treated")
                 runs.append(Run(patches=(patch,)))
             case "W7b":
                 runs.append(Run(patches=_outputs(heads)))
+            case "W8a" | "W8b":
+                head = acted[int(label.rpartition("b")[2])]
+                place = -1 if name == "W8a" else None
+                runs.append(Run(patches=_at_sites("z", [head], "zero", place)))
             case _:
                 raise ValueError(f"`{name}` is not written by hand")
     return runs

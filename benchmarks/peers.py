@@ -29,7 +29,7 @@ from .drivers import DRIVERS, Driver, driver_for, installed
 from .engine import prepare_workload
 from .patches import BY_HAND, Run, hand_written, wanted
 from .shapes import SHAPES
-from .workloads import LENGTH, ROWS, circuit_heads, receivers_of, units
+from .workloads import LENGTH, ROWS, acted_heads, circuit_heads, receivers_of, units
 
 __all__ = ["AGREE", "USUAL", "compare_all", "evaluate", "run_child"]
 
@@ -104,7 +104,7 @@ def _theirs(arguments: dict[str, Any]) -> dict[str, Any]:
     expected = json.loads(Path(arguments["expected"]).read_text())
     runs = hand_written(
         name, list(expected), circuit_heads(shape), receivers_of(shape),
-        SHAPES[shape].n_layers, SHAPES[shape].n_heads,
+        SHAPES[shape].n_layers, SHAPES[shape].n_heads, acted_heads(shape),
     )  # fmt: skip
 
     def plain() -> float:

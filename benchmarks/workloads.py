@@ -2,7 +2,8 @@
 
 W1 direct effects of every head (MLPs recomputed / held) · W2 every head into the queries of three
 heads · W3 one circuit · W4 every edge of a small model · W5 attribution of every edge (waits for
-`pathdsl discover`) · W6 knockouts of the circuit · W7 residual stream and heads patched one by one.
+`pathdsl discover`) · W6 knockouts of the circuit · W7 residual stream and heads patched one by one
+· W8 a hundred interventions on single heads · W9 W1h and W7a as loops of several variables.
 Prompts are ids: `ROWS` rows of `LENGTH` tokens; the treated prompt differs at three of them.
 """
 
@@ -25,6 +26,7 @@ __all__ = [
     "ROWS",
     "WORKLOADS",
     "Workload",
+    "acted_heads",
     "circuit_heads",
     "circuit_text",
     "edges_text",
@@ -81,6 +83,10 @@ WORKLOADS = {
     "W7a": Workload(title="residual stream, every layer and position", peer=145, bound=26,
                     reach=45),
     "W7b": Workload(title="every head patched", peer=157, bound=43, reach=65),
+    "W8a": Workload(title="one head set to 0 at END by a block, 100 blocks"),
+    "W8b": Workload(title="one head set to 0 everywhere by a block, 100 blocks"),
+    "W9a": Workload(title="W1h as a loop over heads and metrics"),
+    "W9b": Workload(title="W7a as a loop over layers and positions"),
 }  # fmt: skip
 
 
@@ -115,6 +121,13 @@ def circuit_heads(shape: str, members: int | None = None) -> list[tuple[int, int
     """The circuit's heads on a shape as (layer, head)."""
     found = re.findall(r"a(\d+)\.h(\d+)", _heads(shape, members)[0])
     return [(int(layer), int(head)) for layer, head in found]
+
+
+def acted_heads(shape: str) -> list[tuple[int, int]]:
+    """The heads of W8 as (layer, head), drawn by hash: a hundred, or all of a model with fewer."""
+    n_layers, n_heads = SHAPES[shape].n_layers, SHAPES[shape].n_heads
+    every = [(layer, head) for layer in range(n_layers) for head in range(n_heads)]
+    return Draws(0, "benchmark actions").sample(every, min(100, len(every)))
 
 
 def receivers_of(shape: str) -> tuple[tuple[int, int], ...]:
@@ -169,6 +182,20 @@ def circuit_text(
             )
         case "W7b":
             body = f"let e {each}(treat(through(h))))\n"
+        case "W8a" | "W8b":
+            at = "@END" if name == "W8a" else ""
+            body = "".join(
+                f"intervene b{n} {{ scale a{layer}.h{head}{at} = 0.0 }}\n"
+                f"let e{n}: logits = mean(LD(reference with b{n}))\n"
+                for n, (layer, head) in enumerate(acted_heads(shape))
+            )
+        case "W9a":
+            body = "let e for h in attn, x in [LD]: logits = mean(x(treat(h -> logits)))\n"
+        case "W9b":
+            body = (
+                f"let e for r in r[0..{n_layers - 1}], i in [0..{LENGTH - 1}]: logits = "
+                "mean(LD(treat(through(r@[i]))))\n"
+            )
         case _:
             raise ValueError(f"no workload `{name}`")
     return head + body

@@ -64,6 +64,15 @@ SIZE = Limit(
 
 # Data
 TAKE = Limit(most=1_000_000, what="rows of a generator (`take:`)", code="PD327")
+CHAT_SECONDS = Limit(
+    most=60, what="seconds in which a chat template makes the prompts of a task", code="PD372"
+)
+CHAT_BYTES = Limit(
+    most=1_000_000_000, what="bytes of memory of the process that does so", code="PD372"
+)
+CHAT_CHARACTERS = Limit(
+    most=1_000_000, what="characters that a chat template makes of one prompt", code="PD372"
+)
 EDGE_FILE_BYTES = Limit(most=512 * 1024 * 1024, what="bytes of a file of edges", code="PD217")
 LOCK_BYTES = Limit(most=20_000_000, what="bytes of a lock", code="PD651")
 

@@ -65,7 +65,7 @@ HOMES = {
     "huggingface_hub": ("pathdsl.engine",),
     "typer": ("pathdsl.cli",),
     "rich": ("pathdsl.cli", "pathdsl.report"),
-    "jinja2": ("pathdsl.report.page.template",),
+    "jinja2": ("pathdsl.report.page.template", "pathdsl.engine.data.templates"),
     "markupsafe": ("pathdsl.report",),
     "matplotlib": ("pathdsl.report.figures.files",),
     "jsonschema": ("pathdsl.report.data.read",),

@@ -11,7 +11,15 @@ from collections.abc import Iterator, Mapping
 
 from pathdsl.engine.adapters import FAMILIES
 from pathdsl.graph.model import components
-from pathdsl.lang.signatures.calls import AVERAGES, DATA_FILES, DTYPES, LOADERS, PATH_SETS, TOKENS
+from pathdsl.lang.signatures.calls import (
+    ANSWERS,
+    AVERAGES,
+    DATA_FILES,
+    DTYPES,
+    LOADERS,
+    PATH_SETS,
+    TOKENS,
+)
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.measures import MEASURES, TOP_TOKEN
 from pathdsl.lang.signatures.methods import METHODS
@@ -41,7 +49,7 @@ KINDS = {
     "file of rows": DATA_FILES,
     "norm mode": NORM_MODES,
     "order of averaging": AVERAGES,
-    "reading of answers": TOKENS,
+    "reading of answers": [*TOKENS, *ANSWERS],
     "dtype": DTYPES,
     "node": [k.name for k in vars(components).values() if isinstance(k, components.NodeKind)],
     "family of models": FAMILIES,

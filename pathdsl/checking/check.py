@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from pathdsl.checking.lock.against import against_lock
@@ -22,29 +21,19 @@ from pathdsl.checking.options import CheckOptions, UnknownName, is_in
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.prepare import prepare, with_graph
 from pathdsl.errors import Diagnostic, ExitCode, PathdslError, errors_in
-from pathdsl.graph.resolve.instances import instances
-from pathdsl.lang import ast
+from pathdsl.graph.resolve.instances import instances, ranging
 from pathdsl.lang.lint import lint_file, sort_diagnostics
 from pathdsl.lang.program import Program
-from pathdsl.lang.walk import walk
 from pathdsl.score.results import Judgement, Verdict
 
 if TYPE_CHECKING:
+    from pathdsl.checking.machines import AnySession, Machines
     from pathdsl.checking.prepare import Ready
-    from pathdsl.checking.proofs import Proofs
     from pathdsl.engine.data.task import Hits
-    from pathdsl.engine.lazy_model import LazyModel
-    from pathdsl.engine.planner import Planner
     from pathdsl.engine.proof import Proof
-    from pathdsl.engine.recall import Recall
-    from pathdsl.engine.session import EngineSession
     from pathdsl.graph.resolve.resolver import Resolver
 
 __all__ = ["CheckOptions", "FileOutcome", "check_file"]
-
-LONG_PROMPT = 256
-"""Tokens of the longest prompt from which attention is fused: on shorter ones it is not faster, and
-its patterns are small."""
 
 
 def check_file(path: str, options: CheckOptions, text: str | None = None) -> FileOutcome:
@@ -83,15 +72,6 @@ def check_file(path: str, options: CheckOptions, text: str | None = None) -> Fil
 
 
 @dataclass(slots=True)
-class _Choice:
-    """What was run to choose rows, and what is ready with them."""
-
-    ready: Ready
-    proofs: Proofs
-    sessions: list[EngineSession] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class _Check:
     """A check under way; `faults` are those found so far, warnings among them."""
 
@@ -118,17 +98,13 @@ class _Check:
         from pathdsl.checking.chosen import check_chosen
         from pathdsl.checking.claimed import claimed_sets
         from pathdsl.checking.floor import at_floor
-        from pathdsl.checking.interventions import (
-            check_interventions,
-            used_blocks,
-            without_frozen,
-        )
+        from pathdsl.checking.interventions import check_interventions, used_blocks
+        from pathdsl.checking.machines import Machines, Unproved
         from pathdsl.checking.methodology import methodology
         from pathdsl.checking.norms import beside, other_modes
         from pathdsl.checking.presence import check_presence
-        from pathdsl.checking.proofs import Proofs
         from pathdsl.checking.sampling import few_rows, shared_rows
-        from pathdsl.engine.session import EngineSession
+        from pathdsl.engine.several import SeveralSessions
         from pathdsl.score.judge import judge
 
         program, options = self.program, self.options
@@ -136,11 +112,11 @@ class _Check:
         self.faults += check_chosen(ready, options.only)
         if errors_in(self.faults):
             return self.stopped(ExitCode.WRONG_INPUT)
-        choice = self._choose(ready)
-        if choice is not None:
-            ready = choice.ready
-            if choice.proofs.faults:
-                return self._unproved(choice.proofs)
+        machines = Machines(options)
+        try:
+            ready, before = self._choose(ready, machines)
+        except Unproved:
+            return self._unproved(machines)
         resolver, planner, tasks = ready.resolver, ready.planner, ready.planner.tasks
         self.faults = [*self.faults, *ready.warnings, *check_presence(program, resolver, planner)]
         if not errors_in(self.faults) and used_blocks(program):  # else it would be asked in vain
@@ -148,41 +124,30 @@ class _Check:
             self.faults += check_interventions(program, planner, asked)
         if errors_in(self.faults):
             return self.stopped(ExitCode.WRONG_INPUT)
-        model = self._model(ready) if choice is None else choice.proofs.model
-        self.faults += [*model.warnings, *shared_rows(program, tasks)]
-        recall = self._recall(model, planner, choice)
-        proofs = Proofs(model) if choice is None else choice.proofs
-        of_model = proofs.of_model(planner, recall)
-        if proofs.faults:
-            return self._unproved(proofs)
-        session = EngineSession(
-            planner,
-            model.adapter if recall is None else None,
-            recall=recall,
-            prove=lambda plan: proofs.null_pair(plan, planner),
-            meter=model.meter,
-        )
-        session.model_proofs = of_model
-        for one in choice.sessions if choice is not None else ():
-            session.take_over(one)
-        model.meter.start("judging")
-        judgement = judge(program, resolver, session, options.only)
-        model.meter.end()
-        proofs.add_null_pairs(session)
+        self.faults += shared_rows(program, tasks)
+        try:
+            session = machines.session(ready, planner, before)
+            machines.meter.start("judging")
+            judgement = judge(program, resolver, session, options.only)
+            if isinstance(session, SeveralSessions):
+                session.begin_all()  # a model that nothing was asked of proves itself as others do
+        except Unproved:
+            return self._unproved(machines)
+        self.faults += [one for model in machines.models.values() for one in model.warnings]
+        machines.meter.end()
+        machines.add_null_pairs(session, ready)
         sessions = [session]
         modes = other_modes(planner.specs, judgement, options.both_norms)
-        modes, left_out = without_frozen(modes, session.asked)
-        self.faults += left_out
-        if modes and not proofs.faults:
-            other = session.with_norms(modes)
-            other.model_proofs += proofs.of_modes(modes, other)
+        if modes and not machines.faults:
+            other = machines.with_norms(session, modes, ready)
             second = judge(program, resolver, other, options.only)
             judgement = beside(judgement, second, modes)
-            model.meter.end()
-            proofs.add_null_pairs(other)
+            machines.meter.end()
+            machines.add_null_pairs(other, ready)
             sessions.append(other)
-        if proofs.faults:
-            return self._unproved(proofs)
+        if machines.faults:
+            return self._unproved(machines)
+        models = {name: machines.models[name] for name in ready.sources}
         told = {fault.span for fault in self.faults if fault.code == "PD526"}
         self.faults += [  # what no value decides was said before any was measured
             fault
@@ -200,105 +165,56 @@ class _Check:
             exit_code=exit_code(judgement, options.allow_inconclusive),
             replaced=options.replaced,
             judgement=judgement,
-            methodology=methodology(ready, model, options),
-            proofs=tuple(proofs.proved),
+            methodology=methodology(ready, models, options),
+            proofs=tuple(machines.proved),
             tasks=tasks,
             plans=tuple(session.plans),
             other_plans=tuple(plan for one in sessions[1:] for plan in one.plans),
             costs=tuple(cost for one in sessions for cost in one.costs),
-            self_checks=proofs.spent,
+            self_checks=machines.spent,
             session=session,
-            tally=recall.tally if recall is not None else None,
-            model=model,
+            tally=machines.tally,
+            models=models,
             lock=lock_beside(self.path),
             claimed=claimed,
             declared_claims=_declared_claims(program, resolver),
             seconds=time.monotonic() - self.started,
         )
 
-    def _choose(self, ready: Ready) -> _Choice | None:
-        """Rows by what plain runs do on them, those of whole tasks first; None without such."""
-        from pathdsl.checking.chosen import choosing_requests, hits_of, measurable
-        from pathdsl.checking.proofs import Proofs
-        from pathdsl.engine.session import EngineSession
+    def _choose(self, ready: Ready, machines: Machines) -> tuple[Ready, list[AnySession]]:
+        """Rows by what plain runs do on them, those of whole tasks first; and what was run.
 
-        choice: _Choice | None = None
+        Raises Unproved.
+        """
+        from pathdsl.checking.chosen import choosing_requests, hits_of, measurable
+        from pathdsl.checking.machines import Unproved, parts_of
+
+        sessions: list[AnySession] = []
         known: Hits = {}
         while conditions := measurable(ready):
-            if choice is None:
-                choice = _Choice(ready=ready, proofs=Proofs(self._model(ready)))
-            model, proofs = choice.proofs.model, choice.proofs
-            names = {one.of for one in conditions}
-            planner = replace(
-                ready.planner,
-                tasks={name: ready.planner.tasks[name] for name in ready.planner.tasks
-                       if name in names},
-            )  # fmt: skip
-            recall = self._recall(model, planner, choice)
-            proofs.of_model(planner, recall)
-            if proofs.faults:
-                return choice
-            session = EngineSession(
-                planner,
-                model.adapter if recall is None else None,
-                recall=recall,
-                prove=partial(proofs.null_pair, planner=planner),
-                meter=model.meter,
-            )
+            planner = ready.planner.part({one.of for one in conditions})
+            session = machines.session(ready, planner)
             session.measures(choosing_requests(self.program, conditions))
-            model.meter.end()
-            choice.sessions.append(session)
-            broken = [(task, p) for task, of in session.proofs.items() for p in of if not p.holds]
-            if broken:
-                proofs.proved += broken
-                return choice
+            machines.meter.end()
+            sessions.append(session)
+            for name, part in parts_of(session, ready).items():
+                of = [(task, p) for task, ps in part.proofs.items() for p in ps if not p.holds]
+                machines.proofs[name].proved += of
+            if machines.faults:
+                raise Unproved
             known = {**known, **hits_of(self.program, conditions, session)}
-            ready = choice.ready = prepare(self.program, self.options, known)
-        return choice
+            ready = prepare(self.program, self.options, known)
+        return ready, sessions
 
-    def _recall(self, model: LazyModel, planner: Planner, choice: _Choice | None) -> Recall | None:
-        """The store as this check sees it; what was chosen before is counted with the rest."""
-        from pathdsl.engine.recall import Recall
-
-        store = self.options.store
-        if store is None or not store.on:
-            return None
-        before = choice.sessions[-1].recall if choice is not None and choice.sessions else None
-        return before.with_planner(planner) if before else Recall(store, model, planner)
-
-    def _model(self, ready: Ready) -> LazyModel:
-        from pathdsl.engine.lazy_model import LazyModel
-        from pathdsl.engine.meter import Meter
-
-        options, meter = self.options, Meter(self.options.progress)
-        return LazyModel(
-            ready.source, options.device, options.threads, options.store,
-            fused=fuses(ready), meter=meter,
-        )  # fmt: skip
-
-    def _unproved(self, proofs: Proofs) -> FileOutcome:
-        self.faults += proofs.faults
-        return self.stopped(ExitCode.MACHINE_FAILED, proofs.proved)
+    def _unproved(self, machines: Machines) -> FileOutcome:
+        self.faults += machines.faults
+        return self.stopped(ExitCode.MACHINE_FAILED, machines.proved)
 
 
 def _declared_claims(program: Program, resolver: Resolver) -> int:
     """How many claims a file makes, those that `--only` leaves out with them."""
-    return sum(len(instances(program, resolver, one.loop)) for one in program.claims)
-
-
-def fuses(ready: Ready) -> bool:
-    """Whether attention is fused: on long prompts whose patterns no metric and no block names."""
-    program = ready.program
-    if all(task.n_pos < LONG_PROMPT for task in ready.planner.tasks.values()):
-        return False
-    return not any(
-        isinstance(node, ast.AttentionArgs)
-        for metric in program.metrics.values()
-        for node in walk(metric)
-    ) and not any(
-        action.verb in ("pattern", "block")
-        for block in program.interventions.values()
-        for action in block.actions
+    return sum(
+        len(instances(program, ranging(program, resolver, one), one.loop)) for one in program.claims
     )
 
 

@@ -20,13 +20,11 @@ from pathdsl.lang.check.scope import fault, listed, warning
 from pathdsl.lang.lint import sort_diagnostics
 from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.score.metrics import Metric, compile_metric
-from pathdsl.score.requests import requests_of_claims
 
 if TYPE_CHECKING:
+    from pathdsl.checking.machines import AnySession
     from pathdsl.checking.prepare import Ready
     from pathdsl.engine.data.task import Filter, Hits
-    from pathdsl.engine.planner import Planner
-    from pathdsl.engine.session import EngineSession
     from pathdsl.lang.program import Program
 
 __all__ = ["check_chosen", "choosing_requests", "hits_of", "measurable", "open_conditions"]
@@ -68,7 +66,7 @@ def _run(one: Filter) -> RunSpec:
     return RunSpec(task=one.of, kind=kind, label=one.run, form=one.run)  # type: ignore[arg-type]
 
 
-def hits_of(program: Program, conditions: list[Filter], session: EngineSession) -> Hits:
+def hits_of(program: Program, conditions: list[Filter], session: AnySession) -> Hits:
     """Whether each row is a hit, for all conditions; raises DataError PD306 where one is neither.
 
     The session has measured them.
@@ -115,12 +113,12 @@ def check_chosen(ready: Ready, only: str | None) -> Iterator[Diagnostic]:
         return
     program = ready.program
     beside: dict[str, dict[str, None]] = {}
-    asked = requests_of_claims(program, ready.resolver, ready.planner.tasks, only)
+    asked = ready.first_round(only).of_claims
     told: set[tuple[str, str]] = set()
     for claim, requests in asked:
         for task, filters in chosen.items():
             read = [(run, measure) for run, measure in requests if run.task == task]
-            own = [r for r in read if any(_is_run(r[0], f, ready.planner) for f in filters)]
+            own = [r for r in read if any(_is_run(r[0], f, ready) for f in filters)]
             if not own or (claim.name.name, task) in told:
                 continue
             places = {
@@ -162,8 +160,13 @@ def _and(names: list[str]) -> str:
     return listed(names).replace(" or ", " and ")
 
 
-def _is_run(run: RunSpec, one: Filter, planner: Planner) -> bool:
-    """Whether a run is the plain one by which a condition chose, however it is written."""
-    found = planner.identity(run)
-    chooser = planner.identity(replace(_run(one), task=run.task))
+def _is_run(run: RunSpec, one: Filter, ready: Ready) -> bool:
+    """Whether a run is the plain one by which a condition chose, however it is written.
+
+    On another model, or with another treated value, it is another run of the same rows.
+    """
+    if ready.model_of(run.task) != ready.model_of(one.of):
+        return False
+    found = ready.planner.identity(run)
+    chooser = replace(ready.planner.identity(_run(one)), task=run.task)
     return found == replace(chooser, label=found.label, form=found.form)

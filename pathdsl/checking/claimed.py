@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from pathdsl.errors import Diagnostic, PathdslError, Severity
 from pathdsl.graph.paths.pathset import FULL, PathSet, intersection, minus
-from pathdsl.graph.resolve.instances import Index, Instance, instances
+from pathdsl.graph.resolve.instances import Index, Instance, instances, ranging
 from pathdsl.graph.resolve.places import Bindings, text_of
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.reach import reach
+from pathdsl.lang.serving import tasks_read
 from pathdsl.lang.subjects import (
     Subject,
     hypothesis_of,
@@ -99,6 +100,7 @@ class _Finder:
 
     def __init__(self, program: Program, resolver: Resolver) -> None:
         self.program = program
+        self.whole = resolver
         self.resolver = resolver
         self.hypothesis = hypothesis_of(program)
         if self.hypothesis not in program.paths:
@@ -109,7 +111,7 @@ class _Finder:
         self.nodes: list[ast.Node] = []
         self.large: dict[str, tuple[Size, list[tuple[ast.ClaimDecl, ast.PathExpr]]]] = {}
         self._places: dict[str, int] = {}
-        self._sizes: dict[PathSet, Size | None] = {}
+        self._sizes: dict[tuple[Resolver, PathSet], Size | None] = {}
         self._members: dict[str, dict[str, Instance]] = {}
         self._indices: dict[str, Index] = {}
 
@@ -118,6 +120,7 @@ class _Finder:
         decl = self.program.find(result.declared)
         if not isinstance(decl, ast.ClaimDecl):
             return ()
+        self.resolver = _graph_of(self.program, self.whole, decl)
         one, before = Instance(), 0
         if decl.loop is not None:
             members = self._of_loop(decl.name.name, decl.loop)
@@ -149,12 +152,13 @@ class _Finder:
 
     def size(self, paths: PathSet, counted: bool = True) -> Size | None:
         """The size of a set; None where it is not counted, or takes more steps than are allowed."""
-        if paths not in self._sizes and counted:
+        key = self.resolver, paths
+        if key not in self._sizes and counted:
             try:
-                self._sizes[paths] = _size(self.resolver, paths)
+                self._sizes[key] = _size(self.resolver, paths)
             except PathdslError:
-                self._sizes[paths] = None
-        return self._sizes.get(paths)
+                self._sizes[key] = None
+        return self._sizes.get(key)
 
     def note(self, subject: Subject) -> None:
         """Note whether a set is the hypothesis, and which named sets are to be drawn."""
@@ -251,13 +255,15 @@ class _Finder:
         name = let.name.name
         if name not in self._indices:
             assert let.loop is not None
-            self._indices[name] = Index(self.program, self.resolver, let.loop)
+            resolver = ranging(self.program, self.whole, let)
+            self._indices[name] = Index(self.program, resolver, let.loop)
         one = self._indices[name].named(node, bound)
         return one.of(let.expression), one.bindings
 
     def of(self, over: ast.OverMembers, bound: Bindings) -> Iterator[tuple[ast.Node, Bindings]]:
         """What a function over members takes of each, and what is bound in it."""
-        for one in instances(self.program, self.resolver, over.loop, bound):
+        resolver = ranging(self.program, self.whole, over)
+        for one in instances(self.program, resolver, over.loop, bound):
             for part in over.sides:
                 yield one.of(part), one.bindings
 
@@ -266,6 +272,25 @@ class _Finder:
             members = instances(self.program, self.resolver, loop)
             self._members[name] = {one.label: one for one in members}
         return self._members[name]
+
+
+def _graph_of(program: Program, resolver: Resolver, claim: ast.ClaimDecl) -> Resolver:
+    """The graph on which a claim's sets are shown: that of its tasks' model.
+
+    Of several models that differ in their nodes the first on which every set of it is one.
+    """
+    if not resolver.others:
+        return resolver
+    read = tasks_read(program, reach(program, claim))
+    graphs = list(dict.fromkeys(resolver.on(name) for name in program.tasks if name in read))
+    for graph in graphs[:-1]:
+        try:
+            for subject in subjects(program, claim):
+                graph.path_set(subject.paths)
+        except PathdslError:
+            continue
+        return graph
+    return graphs[-1] if graphs else resolver
 
 
 def _size(resolver: Resolver, paths: PathSet) -> Size:

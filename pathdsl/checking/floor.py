@@ -22,7 +22,7 @@ from pathdsl.lang.walk import walk
 from pathdsl.score.faults import warning
 
 if TYPE_CHECKING:
-    from pathdsl.engine.session import EngineSession
+    from pathdsl.checking.machines import AnySession
     from pathdsl.lang.program import Program
 
 __all__ = ["FLOOR", "at_floor"]
@@ -31,7 +31,7 @@ FLOOR = 0.05
 """The mean probability in the treated run below which it is said to be at its floor."""
 
 
-def at_floor(program: Program, session: EngineSession) -> list[Diagnostic]:
+def at_floor(program: Program, session: AnySession) -> list[Diagnostic]:
     """A warning (PD513) for each claim that a probability near 0 in the treated run judges.
 
     Left out are claims whose path set another claim judges in another unit. Only runs that were
@@ -64,7 +64,7 @@ def at_floor(program: Program, session: EngineSession) -> list[Diagnostic]:
     return found
 
 
-def _treated_means(session: EngineSession) -> dict[str, float]:
+def _treated_means(session: AnySession) -> dict[str, float]:
     """The mean probability of each answer column in the runs whose every path is treated."""
     found: dict[str, float] = {}
     for run, measures in session.asked.items():

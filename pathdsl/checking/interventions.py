@@ -6,7 +6,7 @@ constants is a fault (PD233). What actions cannot do at all, planning says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from pathdsl.engine.data.positions import position_mask
@@ -23,7 +23,7 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Block, Request, RunSpec, Target
 from pathdsl.plan.table import CopyTable
 
-__all__ = ["check_interventions", "used_blocks", "without_frozen"]
+__all__ = ["check_interventions", "used_blocks"]
 
 
 def used_blocks(program: Program) -> tuple[str, ...]:
@@ -61,32 +61,13 @@ def check_interventions(
     return list(dict.fromkeys(found))
 
 
-def without_frozen(
-    modes: Mapping[str, str], asked: Iterable[RunSpec]
-) -> tuple[dict[str, str], list[Diagnostic]]:
-    """The norm modes to judge again, without frozen norms of tasks with runs under a block."""
-    under = {run.task for run in asked if run.under}
-    left = {task: mode for task, mode in modes.items() if task not in under}
-    told = [
-        Diagnostic(
-            code="PD225",
-            message=f"task `{task}` is not judged again with {mode} norms: its runs stand under "
-            "an intervention",
-            severity=Severity.WARNING,
-        )
-        for task, mode in modes.items()
-        if task not in left
-    ]
-    return left, told
-
-
 def _acts(planner: Planner, task: str, blocks: tuple[Block, ...]) -> Acts:
-    rows = planner.tasks[task]
+    rows = planner.tasks[task].longest or planner.tasks[task]
     masks = MaskTable(rows.valid)
-    table = CopyTable(Layout(planner.shape), masks, ())
+    table = CopyTable(Layout(planner.shape_of(task)), masks, ())
     place = position_mask(rows)
     return Acts(
-        blocks, planner.shape, masks, table.all_distances,
+        blocks, planner.shape_of(task), masks, table.all_distances,
         lambda pos: masks.intern(place(pos)), rows.row_ids,
     )  # fmt: skip
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pathdsl.checking.interventions import used_blocks
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang import ast
+from pathdsl.lang.check.scope import listed
 from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.norms import NORM_MODES
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["methodology", "weights_sha256"]
 
+_FACTS = ("revision", "dtype", "attention", "device", "threads", "torch", "transformers")
+
 MOST_SHOWN = 3
 """Tokens of one answer that are shown; the others are counted."""
 
@@ -41,34 +45,45 @@ TAIL = 0.025
 """Of 95 %, on one side."""
 
 
-def methodology(ready: Ready, model: LazyModel, options: CheckOptions) -> Mapping[str, str]:
+def methodology(
+    ready: Ready, models: Mapping[str, LazyModel], options: CheckOptions
+) -> Mapping[str, str]:
     """What a reader must know to redo the numbers, by name, in the order to print.
 
-    `model` is the one that was run.
+    `models` are those that were run, by their names; of several what differs from the first is said
+    of each.
     """
-    facts = model.facts
+    first, *others = models
+    facts, shape = models[first].facts, ready.resolver.shape
     said: dict[str, str] = {}
     said["model"] = ready.source.written
-    if options.models:
-        said["replaced"] = "the file's model was replaced for this run"
-    said |= {
-        key: facts[key]
-        for key in ("revision", "dtype", "attention", "device", "threads", "torch", "transformers")
-        if facts.get(key)
-    }
-    if model.weights:
-        said["weights"] = _weights_line(model.weights)
-    shape = ready.resolver.shape
-    said["graph"] = (
-        f"{shape.family}: {shape.n_layers} layers, {shape.n_heads} heads"
-        f"{', MLPs' if shape.has_mlp else ', no MLPs'}; token plus position embedding is one "
-        "sender; q, k and v of a head are inputs apart"
-    )
+    if others:
+        named = (f"{name} = {ready.sources[name].written}" for name in models)
+        said["models"] = ", ".join(named)
+    if replaced := [name for name in models if name in options.models]:
+        which = listed(replaced).replace(" or ", " and ") if others else "the file's model"
+        said["replaced"] = f"{which} was replaced for this run"
+    said |= {key: facts[key] for key in _FACTS if facts.get(key)}
+    if models[first].weights:
+        said["weights"] = _weights_line(models[first].weights)
+    said["graph"] = _graph_line(shape)
+    for name in others:
+        own, graph = models[name].facts, ready.resolver.on(ready.tasks_of(name)[0]).shape
+        said |= {
+            f"{key} {name}": own[key]
+            for key in _FACTS
+            if own.get(key) and own[key] != facts.get(key)
+        }
+        if models[name].weights:
+            said[f"weights {name}"] = _weights_line(models[name].weights)
+        if graph != shape:
+            said[f"graph {name}"] = _graph_line(graph)
     said["reading"] = (
         "path sets on the treeified graph, evaluated exactly; attention's output bias belongs to "
         "no sender"
     )
-    if shape.norm_after_attention:
+    shapes = [shape, *(graph.shape for graph in ready.resolver.others.values())]
+    if any(one.norm_after_attention for one in shapes):
         said["heads"] = (
             "a head's value is taken before the norm after attention; each reader applies that "
             "norm to the sum of the head copies that it reads"
@@ -105,6 +120,14 @@ def methodology(ready: Ready, model: LazyModel, options: CheckOptions) -> Mappin
     return said
 
 
+def _graph_line(shape: ModelShape) -> str:
+    return (
+        f"{shape.family}: {shape.n_layers} layers, {shape.n_heads} heads"
+        f"{', MLPs' if shape.has_mlp else ', no MLPs'}; token plus position embedding is one "
+        "sender; q, k and v of a head are inputs apart"
+    )
+
+
 def weights_sha256(weights: Mapping[str, str]) -> str:
     """One hash of all weight files, by their names: that of the file where there is one.
 
@@ -135,6 +158,8 @@ def _task_line(task: TaskData, spec: TaskSpec) -> str:
         f"reference {task.reference}",
         f"special tokens: {facts.get('special_tokens', 'none')}",
     ]
+    if "model" in facts:
+        parts.append(f"on model {facts['model']}")
     if spec.crossed:
         parts.append(f"rows crossed by {spec.cluster} and {spec.crossed}")
     elif spec.cluster:
@@ -184,6 +209,11 @@ def _tokens_line(task: TaskData, spec: TaskSpec) -> str:
         more = f" and {len(found) - MOST_SHOWN} more" if len(found) > MOST_SHOWN else ""
         parts.append(f"{column} {shown}{more}")
     how = "texts continue the prompt; " if spec.continued else ""
+    if spec.whole:
+        counts = {len(ids) for found in task.answers.values() for ids in found}
+        least, most = min(counts), max(counts)
+        tokens = f"{least} to {most} tokens" if least < most else f"{most} tokens"
+        how = f"answers whole, as they continue the prompt, {tokens}; "
     return f"{how}row {task.row_ids[0]}: {'; '.join(parts)}"
 
 
@@ -193,7 +223,9 @@ def _positions(program: Program) -> str:
     for declaration in (
         *program.groups.values(), *program.paths.values(), *program.lets.values(), *program.claims
     ):  # fmt: skip
-        for node in meant_nodes(program, declaration):
-            if isinstance(node, ast.Position):
+        places = [n for n in meant_nodes(program, declaration) if isinstance(n, ast.Position)]
+        inside = {id(part) for place in places for part in place.parts}
+        for node in places:
+            if id(node) not in inside:
                 names[position_text(node)] = None
     return ", ".join(names) or "all (no node is tied to one)"

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from pathdsl.checking.claimed import Claimed
     from pathdsl.checking.lock.drift import Comparison
     from pathdsl.checking.lock.file import LockFile
+    from pathdsl.checking.machines import AnySession
     from pathdsl.engine.lazy_model import LazyModel
     from pathdsl.engine.proof import Proof
     from pathdsl.engine.recall import Tally
-    from pathdsl.engine.session import EngineSession
     from pathdsl.lang.program import Program
     from pathdsl.plan.liveness import Cost
     from pathdsl.plan.steps import Plan
@@ -34,10 +34,10 @@ class FileOutcome:
     `methodology`: text by name, in the order to print. `session`: for `--values`. `plans` are those
     that were executed, `other_plans` those of the second norm mode, `costs` are of both;
     `self_checks` is what those cost that were made now, in plain forward passes; `tally`
-    says what came from the store instead, None without one. `model` is the one that was run. `lock`
-    is what lay beside a file that was judged, and `comparison` what came of comparing with it, None
-    where that was not asked for. `claimed`: the path sets of the claims that were judged, of
-    `declared_claims` in the file, members of loops each.
+    says what came from the store instead, None without one. `models` are those that were run, by
+    their names in the file. `lock` is what lay beside a file that was judged, and `comparison` what
+    came of comparing with it, None where that was not asked for. `claimed`: the path sets of the
+    claims that were judged, of `declared_claims` in the file, members of loops each.
     """
 
     path: str
@@ -53,14 +53,19 @@ class FileOutcome:
     other_plans: tuple[Plan, ...] = ()
     costs: tuple[Cost, ...] = ()
     self_checks: float = 0.0
-    session: EngineSession | None = None
+    session: AnySession | None = None
     tally: Tally | None = None
-    model: LazyModel | None = None
+    models: Mapping[str, LazyModel] = field(default_factory=dict)
     lock: LockFile | None = None
     comparison: Comparison | None = None
     claimed: Claimed | None = None
     declared_claims: int = 0
     seconds: float = 0.0
+
+    @property
+    def model(self) -> LazyModel | None:
+        """The first model, which is the only one of most files; None where none was run."""
+        return next(iter(self.models.values()), None)
 
     @property
     def sources(self) -> dict[str, SourceFile]:

@@ -41,6 +41,9 @@ class TaskPlan:
 class PlanOutcome:
     """Everything `plan` may say about one file; `adaptive` are claims that search for knockouts.
 
+    `model` and `dtype` are those of the first model; `models` has the text of every one by its name
+    where there are several, and is empty for one.
+
     `memory`: bytes that the values of one batch may take. `replaced`: as of a `FileOutcome`.
     """
 
@@ -48,6 +51,7 @@ class PlanOutcome:
     program: Program
     model: str
     dtype: str
+    models: Mapping[str, str]
     tasks: Mapping[str, TaskData]
     parts: tuple[TaskPlan, ...]
     adaptive: tuple[str, ...]
@@ -94,7 +98,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     choosing = choosing_requests(program, open_conditions(ready))
     # Of its own, as `check` runs it: what chooses rows runs before anything else is known.
     for plan in (*planner.plans(choosing), *planner.plans(asked.requests)):
-        cost = plan_cost(plan, ready.itemsize)
+        cost = plan_cost(plan, ready.itemsize(plan.task))
         before = parts.setdefault(plan.task, [])
         before.append(
             TaskPlan(
@@ -102,7 +106,9 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
                 cost=cost,
                 batch=rows_within(plan, cost, planner.limits.memory, "cpu"),
                 spec=planner.specs[plan.task],
-                self_checks=proof_cost(plan, cost, planner, ready.itemsize, first=not before),
+                self_checks=proof_cost(
+                    plan, cost, planner, ready.itemsize(plan.task), first=not before
+                ),
             )
         )
     return PlanOutcome(
@@ -110,6 +116,9 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         program=program,
         model=ready.source.written,
         dtype=ready.source.dtype,
+        models={name: f"{one.written}, {one.dtype}" for name, one in ready.sources.items()}
+        if len(ready.sources) > 1
+        else {},
         tasks=planner.tasks,
         parts=tuple(part for of_task in parts.values() for part in of_task),
         adaptive=asked.adaptive,

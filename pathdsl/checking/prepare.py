@@ -6,53 +6,84 @@ No weights are read. What needs no config either is in `pathdsl.lang.lint`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from pathdsl.checking.options import CheckOptions
 from pathdsl.engine.load.source import ModelSource, shape_of, source_of, vet_config
 from pathdsl.errors import Diagnostic, PathdslError, errors_in
 from pathdsl.graph.model.shape import ModelShape
+from pathdsl.lang import ast
+from pathdsl.lang.check.scope import listed
 from pathdsl.lang.fence import Fence
 from pathdsl.lang.lint import lint_file, sort_diagnostics
 from pathdsl.lang.program import Program
+from pathdsl.lang.serving import model_of
 from pathdsl.lang.signatures.calls import DTYPES
 
 if TYPE_CHECKING:
     from pathdsl.engine.data.task import Hits
-    from pathdsl.engine.planner import Planner
+    from pathdsl.engine.planner import Limits, Planner
     from pathdsl.graph.resolve.resolver import Resolver
     from pathdsl.score.requests import FirstRound
 
-__all__ = ["Ready", "prepare", "resolver_of", "shape_at_hand", "vet_file", "with_graph"]
+__all__ = [
+    "Ready",
+    "prepare",
+    "resolver_of",
+    "shape_at_hand",
+    "unchecked",
+    "vet_file",
+    "with_graph",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """A file ready to be planned; `planner` has the shape, the rows and the limits."""
+    """A file ready to be planned; `planner` has the shapes, the rows and the limits.
+
+    `sources` are those of the models that some task runs on, by their names in the file.
+    """
 
     program: Program
-    source: ModelSource
+    sources: Mapping[str, ModelSource]
     resolver: Resolver
     planner: Planner
     warnings: tuple[Diagnostic, ...]
+    rounds: dict[str | None, FirstRound] = field(default_factory=dict, compare=False, repr=False)
 
     @property
-    def itemsize(self) -> int:
-        """Bytes of one number of the model, by the dtype that the file states."""
-        return DTYPES[self.source.dtype]
+    def source(self) -> ModelSource:
+        """The source of the first model, which is the only one of most files."""
+        return next(iter(self.sources.values()))
+
+    def tasks_of(self, model: str) -> tuple[str, ...]:
+        """The tasks that run on a model."""
+        return _tasks_of(self.program, model)
+
+    def model_of(self, task: str) -> str:
+        """The name of the model that a task runs on."""
+        found = model_of(self.program, task)
+        return found.name.name if found is not None else next(iter(self.sources))
+
+    def itemsize(self, task: str) -> int:
+        """Bytes of one number of the task's model, by the dtype that the file states."""
+        return DTYPES[self.sources[self.model_of(task)].dtype]
 
     def first_round(self, only: str | None = None) -> FirstRound:
-        """What a check will ask for first."""
+        """What a check will ask for first; worked out once."""
         from pathdsl.score.requests import first_round
 
-        return first_round(self.program, self.resolver, self.planner.tasks, only)
+        if only not in self.rounds:
+            found = first_round(self.program, self.resolver, self.planner.tasks, only)
+            self.rounds[only] = found
+        return self.rounds[only]
 
 
 def shape_at_hand(
     program: Program, models: Mapping[str, ModelSource] | None = None
 ) -> ModelShape | None:
-    """The shape of a program's model, without torch and without the network.
+    """The shape of a program's first model, without torch and without the network.
 
     None for a hub model whose config was never fetched. Raises LanguageError where the file names
     no model, or one that cannot be used.
@@ -76,34 +107,110 @@ def with_graph(program: Program, faults: list[Diagnostic]) -> list[Diagnostic]:
     """The faults of a linted program with those on the graph of its model; see `vet_file`."""
     if program.model is None or errors_in(faults):
         return faults
-    try:
-        shape = shape_at_hand(program)
-        if shape is None:
-            return faults
-        from pathdsl.graph.check import check_graph
-
-        faults = [*faults, *check_graph(program, shape)]
-    except PathdslError as error:
-        faults = [*faults, *error.diagnostics]
+    shapes: dict[str, ModelShape | None] = {}
+    for name, decl in _models(program).items():
+        try:
+            shapes[name] = shape_of(source_of(program, model=decl))
+        except PathdslError as error:
+            faults = [*faults, *error.diagnostics]
+            shapes[name] = None
+    faults = [*faults, *_graph_faults(program, shapes)]
     return sort_diagnostics(faults, first=program.path)
 
 
-def resolver_of(program: Program, options: CheckOptions) -> Resolver:
-    """Path expressions on the graph of a program's model, whose config is fetched if need be.
+def unchecked(program: Program, faults: list[Diagnostic]) -> str:
+    """Why nothing was said of the graph of a program without errors; "" where it was looked at."""
+    if not program.models or errors_in(faults):
+        return ""
+    sources = [source_of(program, model=decl) for decl in _models(program).values()]
+    missing = [source.location for source in sources if shape_of(source) is None]
+    if not missing:
+        return ""
+    file = "FILE" if program.path.startswith("<") else program.path
+    which = " or ".join(f"`{location}`" for location in missing)
+    return (
+        f"the graph was not checked: no config of {which} is on this machine; "
+        f"`pathdsl plan {file}` fetches it"
+    )
 
-    Raises PathdslError where there is no model or it cannot be used.
+
+def _models(program: Program) -> dict[str, ast.ModelDecl]:
+    """The models that some task runs on; the first one where none does."""
+    found = {name: decl for name, decl in program.models.items() if _tasks_of(program, name)}
+    return found or dict(list(program.models.items())[:1])
+
+
+def _tasks_of(program: Program, model: str) -> tuple[str, ...]:
+    if len(program.models) < 2:
+        return tuple(program.tasks)
+    of = {name: found for name in program.tasks if (found := model_of(program, name)) is not None}
+    return tuple(name for name, found in of.items() if found.name.name == model)
+
+
+def _graph_faults(
+    program: Program, shapes: Mapping[str, ModelShape | None], max_states: int | None = None
+) -> list[Diagnostic]:
+    """The faults on the graphs of models of these shapes, None for those that are not known."""
+    from pathdsl.graph.check import check_graph
+    from pathdsl.graph.paths.product import MAX_STATES
+
+    found: dict[Diagnostic, None] = {}
+    distinct = list(dict.fromkeys(shapes.values()))
+    for shape in distinct:
+        if shape is None:
+            continue
+        models = [name for name, own in shapes.items() if own == shape]
+        tasks = [task for name in models for task in _tasks_of(program, name)]
+        alone = tasks if len(distinct) > 1 else None
+        told = check_graph(program, shape, max_states or MAX_STATES, alone)
+        if alone is not None:
+            note = f"on the graph of {listed(models).replace(' or ', ' and ')}"
+            told = [replace(one, notes=(*one.notes, note)) for one in told]
+        found |= dict.fromkeys(told)
+    return list(found)
+
+
+def resolver_of(program: Program, options: CheckOptions) -> Resolver:
+    """Path expressions on the graphs of a program's models, whose configs are fetched if need be.
+
+    Raises PathdslError where there is no model or one cannot be used.
     """
+    sources = {
+        name: source_of(program, options.models, decl) for name, decl in _models(program).items()
+    } or {"": source_of(program, options.models)}
+    return _resolver(program, _shapes(sources), options.limits)
+
+
+def _shapes(sources: Mapping[str, ModelSource]) -> dict[str, ModelShape]:
+    """The shape of every model, whose config is fetched if need be."""
+    found = {}
+    for name, source in sources.items():
+        shape = shape_of(source)
+        if shape is None:
+            from pathdsl.engine.load.weights import fetch_config
+
+            shape = vet_config(source, fetch_config(source))
+        found[name] = shape
+    return found
+
+
+def _resolver(
+    program: Program, shapes: Mapping[str, ModelShape], limits: Limits | None
+) -> Resolver:
+    """One resolver for all models of one shape; the first model's has those of the others."""
     from pathdsl.graph.paths.product import MAX_STATES
     from pathdsl.graph.resolve.resolver import Resolver
 
-    source = source_of(program, options.models)
-    shape = shape_of(source)
-    if shape is None:
-        from pathdsl.engine.load.weights import fetch_config
-
-        shape = vet_config(source, fetch_config(source))
-    limits = options.limits
-    return Resolver(program, shape, MAX_STATES if limits is None else limits.max_states)
+    states = MAX_STATES if limits is None else limits.max_states
+    first, *more = dict.fromkeys(shapes.values())
+    of = {shape: Resolver(program, shape, states) for shape in more}
+    others = {
+        task: of[shape]
+        for name, shape in shapes.items()
+        if shape in of
+        for task in _tasks_of(program, name)
+    }
+    return Resolver(program, first, states, others)
 
 
 def prepare(program: Program, options: CheckOptions, known: Hits | None = None) -> Ready:
@@ -115,18 +222,35 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
     from pathdsl.engine.data.prepare import prepare_tasks
     from pathdsl.engine.load.weights import load_tokenizer
     from pathdsl.engine.planner import Limits, Planner
-    from pathdsl.graph.check import check_graph
 
     limits = options.limits or Limits()
-    source, resolver = source_of(program, options.models), resolver_of(program, options)
-    faults = check_graph(program, resolver.shape, limits.max_states)
+    models: Mapping[str, ast.ModelDecl | None] = _models(program) or {"": None}
+    sources = {name: source_of(program, options.models, decl) for name, decl in models.items()}
+    shapes = _shapes(sources)
+    resolver = _resolver(program, shapes, limits)
+    faults = _graph_faults(program, shapes, limits.max_states)
     if errors_in(faults):
         raise PathdslError(faults)
-    data = prepare_tasks(program, load_tokenizer(source), resolver.shape, options.overrides, known)
+    first, *more = sources
+    others = {
+        task: made
+        for name in more
+        if (made := (load_tokenizer(sources[name]), shapes[name]))
+        for task in _tasks_of(program, name)
+    }
+    data = prepare_tasks(
+        program, load_tokenizer(sources[first]), shapes[first], options.overrides, known, others
+    )
     return Ready(
         program=program,
-        source=source,
+        sources=sources,
         resolver=resolver,
-        planner=Planner(resolver.shape, data.tasks, data.specs, limits),
+        planner=Planner(
+            resolver.shape,
+            data.tasks,
+            data.specs,
+            limits,
+            {task: graph.shape for task, graph in resolver.others.items()},
+        ),
         warnings=(*faults, *data.warnings),
     )

@@ -10,7 +10,7 @@ warning.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -26,9 +26,17 @@ from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.loops import meant_nodes, mentioned
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import metrics_read, scores_meant, tasks_read, treated_by
+from pathdsl.lang.serving import (
+    metrics_placed,
+    named_option,
+    scores_meant,
+    tasks_read,
+    treated_by,
+)
+from pathdsl.lang.signatures.measures import MEASURES, columns_in
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children, strip, walk
+from pathdsl.plan.readout import BEFORE_ANSWER
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = ["Written", "check_presence", "used_paths"]
@@ -44,17 +52,22 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
     faults: dict[Diagnostic, None] = {}
     declarations: tuple[Declaration, ...] = (*program.lets.values(), *program.claims)
     elsewhere = _with_other_values(program, declarations)
-    for task in planner.tasks.values():
-        here = [d for d in declarations if _measures_on(program, d, task)]
-        read = {id(d): _read_positions(program, [d], task) for d in here}
+    for prompts in planner.tasks.values():
+        graph = resolver.on(prompts.name)
+        task = prompts.longest or prompts
+        here = [d for d in declarations if _measures_on(program, d, task, resolver)]
+        read = {id(d): _read_positions(program, [d], task, prompts.branches) for d in here}
         probes: dict[bytes, Probe] = {}
 
         def probe_at(
-            where: np.ndarray, task: TaskData = task, probes: dict[bytes, Probe] = probes
+            where: np.ndarray,
+            task: TaskData = task,
+            probes: dict[bytes, Probe] = probes,
+            graph: Resolver = graph,
         ) -> Probe:
             key = where.tobytes()
             if key not in probes:
-                probes[key] = Probe(resolver, planner, task, where)
+                probes[key] = Probe(graph, planner, task, where)
             return probes[key]
 
         used = used_paths(program, here)
@@ -67,12 +80,12 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
             if not errors_in(said):
                 said += probe.taken_said(path.path, {}, used)
             if name not in elsewhere and not errors_in(said):
-                said += probe.unmoved(f"`{name}`", resolver.path_set(path.path), node)
+                said += probe.unmoved(f"`{name}`", graph.path_set(path.path), node)
             faults |= dict.fromkeys(said)
         for declaration in here:
             for one in _written_sets(declaration):
                 probe = probe_at(read[id(declaration)])
-                faults |= dict.fromkeys(_written(program, resolver, probe, one))
+                faults |= dict.fromkeys(_written(program, graph, probe, one))
     return list(faults)
 
 
@@ -150,8 +163,14 @@ def _with_other_values(program: Program, declarations: Iterable[Declaration]) ->
     return {n.name for paths in sets for n in walk(paths) if isinstance(n, ast.Name)}
 
 
-def _measures_on(program: Program, declaration: Declaration, task: TaskData) -> bool:
+def _measures_on(
+    program: Program, declaration: Declaration, task: TaskData, resolver: Resolver
+) -> bool:
+    """Whether a declaration is looked at on a task; not where its tasks' models differ in shape,
+    since which of its sets is whose is only worked out when runs are."""
     tasks = tasks_read(program, meant_nodes(program, declaration))
+    if len({resolver.on(name) for name in tasks}) > 1:
+        return False
     return not tasks or task.name in tasks
 
 
@@ -228,22 +247,35 @@ def used_paths(program: Program, among: Iterable[Declaration] | None = None) -> 
 
 
 def _read_positions(
-    program: Program, declarations: Iterable[Declaration], task: TaskData
+    program: Program, declarations: Iterable[Declaration], task: TaskData, whole: Collection[str]
 ) -> np.ndarray:
-    """(rows, pos): where the metrics of these declarations read this task's logits or attention."""
+    """(rows, pos): where the metrics of these declarations read this task's logits or attention.
+
+    `whole`: columns whose answers are read behind the prompts.
+    """
     mask = position_mask(task)
     nodes = [node for d in declarations for node in meant_nodes(program, d)]
     places: dict[Pos, None] = {}
-    for name in metrics_read(program, nodes):
-        metric = program.metrics[name]
+    for metric in metrics_placed(program, nodes):
         own = pos_of(metric.at) or Pos(name="END")
         for node in walk(metric.expression):
             if isinstance(node, ast.AttentionArgs):
                 places[pos_of(node.query) or own] = None
             elif isinstance(node, ast.Call):
-                places[pos_of(node.at) or own] = None
+                places[_read_at(node, pos_of(node.at) or own, whole)] = None
+    for node in nodes:
+        if isinstance(node, ast.Score) and named_option(node.options, "answer") in whole:
+            places[Pos.parse(BEFORE_ANSWER)] = None
     out = np.zeros_like(task.valid)
     for pos in places or {Pos(name="END"): None}:
-        if not pos.name or pos.name == "END" or pos.name in task.positions:
+        if pos.names <= task.positions.keys():
             out = out | mask(pos)
     return out if out.any() else mask(Pos(name="END"))
+
+
+def _read_at(call: ast.Call, at: Pos, whole: Collection[str]) -> Pos:
+    """Where a measure is read: of a whole answer before each of its tokens."""
+    record = MEASURES.get(call.name)
+    if record is None or not record.whole or at != Pos(name="END"):
+        return at
+    return Pos.parse(BEFORE_ANSWER) if {c.name for c in columns_in(call)} & set(whole) else at

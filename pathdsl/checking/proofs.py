@@ -88,7 +88,7 @@ class Proofs:
         model = self.model
         self.spent += null_cost(plan, plan_cost(plan, model.adapter.dtype.itemsize))
         model.meter.start(f"self-check of the runs of task `{plan.task}`")
-        proof = prove_null_pair(plan, planner.tasks[plan.task], model.adapter, model.rounding)
+        proof = prove_null_pair(plan, planner.rows(plan), model.adapter, model.rounding)
         model.meter.end()
         return proof
 

@@ -33,6 +33,10 @@ def graph(
     style: Annotated[
         GraphFormat, typer.Option("--format", help="DOT, or node-link JSON.")
     ] = GraphFormat.DOT,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="NAME", help="On the model of this task, of several."),
+    ] = None,
     models: Models = [],
     max_states: MaxStates = None,
     allow_outside: AllowOutside = False,
@@ -55,8 +59,19 @@ def graph(
         hint = did_you_mean(name, program.paths)
         err(f"no path set `{name}` in `{file}`" + (f"; {hint}" if hint else "") + "\n")
         raise typer.Exit(ExitCode.WRONG_INPUT)
+    if task is not None and task not in program.tasks:
+        hint = did_you_mean(task, program.tasks)
+        err(f"no task `{task}` in `{file}`" + (f"; {hint}" if hint else "") + "\n")
+        raise typer.Exit(ExitCode.WRONG_INPUT)
     try:
-        drawn = graph_of(resolver_of(program, options), program, name)
+        resolver = resolver_of(program, options)
+        if resolver.others and task is None:
+            err(
+                f"the models of `{file}` differ in their nodes: choose the graph with `--task "
+                f"{next(iter(program.tasks))}`, or another task\n"
+            )
+            raise typer.Exit(ExitCode.WRONG_INPUT)
+        drawn = graph_of(resolver.on(task or ""), program, name)
     except PathdslError as error:
         complain(error.diagnostics, program.sources)
         raise typer.Exit(error.exit_code) from error

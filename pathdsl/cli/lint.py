@@ -40,23 +40,26 @@ def lint(
     guard, fence = Guard(), FREE if allow_outside else None
     for name in expand(files):
         with guard.of(name):
-            path, faults, sources = _linted(name, fence)
+            path, faults, sources, left_out = _linted(name, fence)
             wrong = wrong or bool(errors_in(faults))
-            out(document.linted(path, faults, sources))
+            out(document.linted(path, faults, sources, left_out))
     code = max(ExitCode.WRONG_INPUT if wrong else ExitCode.AS_EXPECTED, guard.code)
     out(document.end(code))
     raise typer.Exit(code)
 
 
-def _linted(name: str, fence: Fence | None) -> tuple[str, list[Diagnostic], dict[str, SourceFile]]:
-    """The path of a file as reports write it, its faults, and the texts that they point into."""
-    from pathdsl.checking.prepare import vet_file
+def _linted(
+    name: str, fence: Fence | None
+) -> tuple[str, list[Diagnostic], dict[str, SourceFile], str]:
+    """The path of a file as reports write it, its faults, the texts that they point into, and what
+    was not looked at."""
+    from pathdsl.checking.prepare import unchecked, vet_file
 
     path, text = name, None
     if name == "-":
         source = read_text(name)
         if isinstance(source, Diagnostic):
-            return name, [source], {}
+            return name, [source], {}, ""
         path, text = source.path, source.text
     program, faults = vet_file(path, text, fence)
-    return path, faults, sources_of(faults, program.sources)
+    return path, faults, sources_of(faults, program.sources), unchecked(program, faults)

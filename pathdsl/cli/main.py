@@ -18,6 +18,7 @@ from pathdsl.cli import (
     breaking,
     cache,
     check,
+    data,
     doctor,
     explain,
     fmt,
@@ -54,6 +55,7 @@ app.command("lint", short_help="Report faults without a model.")(lint.lint)
 app.command("fmt", short_help="Write files in canonical form.")(fmt.fmt)
 app.command("plan", short_help="Say what a check would run and cost.")(plan.plan)
 app.command("explain", short_help="Explain a code, a name or a generator.")(explain.explain)
+app.command("data", short_help="Write rows, or show prompts.")(data.data)
 app.command("graph", short_help="Print the nodes and edges of a path set.")(graph.graph)
 app.command("lock", short_help="Check files and write their locks.", epilog=table())(lock.lock)
 app.command("breaking", short_help="Say which claims became weaker.", epilog=table())(

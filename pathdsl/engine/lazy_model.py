@@ -7,6 +7,7 @@ stored reports the same facts without reading a weight. Without a store the mode
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Mapping
 
@@ -30,6 +31,22 @@ __all__ = ["LazyModel"]
 _KEPT = ("architecture", "dtype", "attention", "device", "threads", "torch", "transformers")
 
 
+class Turns:
+    """Which of several models has its weights in memory: one at a time, whoever asks."""
+
+    def __init__(self) -> None:
+        self._held: LazyModel | None = None
+
+    def take(self, model: LazyModel) -> None:
+        """It is this model's turn: the one that had it lets go of its weights."""
+        if self._held is not None and self._held is not model:
+            self._held.release()
+            gc.collect()  # modules hold one another in circles
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        self._held = model
+
+
 class LazyModel:
     """One model on one device; `adapter` reads the weights if that has not happened yet.
 
@@ -46,8 +63,10 @@ class LazyModel:
         *,
         fused: bool = False,
         meter: Meter | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self.source = source
+        self.turns = turns or Turns()
         self.meter = meter or Meter()
         self.fused = fused
         self.device = device
@@ -96,6 +115,13 @@ class LazyModel:
         assert self._loaded is not None
         return self._loaded.adapter
 
+    def release(self) -> None:
+        """Let go of the weights; what is known of the model stays, and `adapter` reads them again.
+
+        Whoever holds an adapter holds its weights: it is asked for where it is used.
+        """
+        self._loaded = None
+
     @property
     def facts(self) -> Mapping[str, str]:
         """Text by name, as `LoadedModel.facts`; without the tokenizer's hash before loading."""
@@ -132,10 +158,11 @@ class LazyModel:
         return digest("setting", self._identity, facts, limits)
 
     def _load(self) -> None:
+        self.turns.take(self)
         self.meter.start("loading the model")
         loaded = load(self.source, self.device, self.threads, fused=self.fused)
         self.meter.end()
-        if self._identity and dict(loaded.weights) != self._weights:
+        if self._weights and dict(loaded.weights) != dict(self._weights):
             raise EngineError(
                 self.source.fault(
                     "PD609",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pathdsl.engine.data.positions import next_tokens, position_mask
 from pathdsl.engine.data.task import TaskSpec
@@ -13,6 +13,7 @@ from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.plan.build import build_plans, runs_by_plan
 from pathdsl.plan.liveness import DEFAULT_MEMORY
+from pathdsl.plan.readout import ANSWER, Measure
 from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.steps import Plan
 from pathdsl.plan.table import MAX_COPIES
@@ -32,12 +33,30 @@ class Limits:
 
 @dataclass(slots=True)
 class Planner:
-    """Builds plans for requests; needs the rows, not the weights."""
+    """Builds plans for requests; needs the rows, not the weights.
+
+    `shape` is that of the first model, `shapes` that of each task on another one.
+    """
 
     shape: ModelShape
     tasks: Mapping[str, TaskData]
     specs: Mapping[str, TaskSpec]
     limits: Limits = field(default_factory=Limits)
+    shapes: Mapping[str, ModelShape] = field(default_factory=dict)
+
+    def shape_of(self, task: str) -> ModelShape:
+        """The shape of the model that a task runs on."""
+        return self.shapes.get(task, self.shape)
+
+    def part(self, names: Collection[str]) -> Planner:
+        """What plans these tasks alone, which run on one model."""
+        if {*names} >= {*self.tasks}:
+            return self
+        tasks = {name: task for name, task in self.tasks.items() if name in names}
+        specs = {name: spec for name, spec in self.specs.items() if name in names}
+        shape = next((self.shape_of(name) for name in tasks), self.shape)
+        shapes = {name: own for name in tasks if (own := self.shape_of(name)) != shape}
+        return replace(self, shape=shape, tasks=tasks, specs=specs, shapes=shapes)
 
     def normal(self, run: RunSpec) -> RunSpec:
         """The run with its task's treated value filled in; reference runs have none."""
@@ -47,32 +66,42 @@ class Planner:
         """The normal run under one name, which all that treat nothing, or everything, share."""
         return self.normal(run).identity
 
-    def _by_task(self, requests: Collection[Request]) -> dict[str, list[Request]]:
-        found: dict[str, list[Request]] = {}
-        for run, measure in requests:
-            found.setdefault(run.task, []).append((self.normal(run), measure))
+    def read(self, request: Request) -> Request:
+        """The normal run, and the measure where it is read on the rows of its task."""
+        run, measure = request
+        return self.normal(run), self.tasks[run.task].as_read(measure)
+
+    def rows(self, plan: Plan) -> TaskData:
+        """The rows that a plan is of."""
+        return self.tasks[plan.task].branch(plan.behind)
+
+    def _by_rows(self, requests: Collection[Request]) -> dict[tuple[str, str], list[Request]]:
+        """The requests by task, and by the column whose answers stand behind the prompts."""
+        found: dict[tuple[str, str], list[Request]] = {}
+        for run, measure in map(self.read, requests):
+            behind = self.tasks[run.task].behind(measure)
+            found.setdefault((run.task, behind), []).append((run, measure))
         return found
 
     def requests_by_plan(self, requests: Collection[Request]) -> list[list[Request]]:
         """The requests that `plans` would put into one plan, for each plan, in its order."""
         return [
             [(run, measure) for run, measures in runs.items() for measure in measures]
-            for wanted in self._by_task(requests).values()
+            for wanted in self._by_rows(requests).values()
             for runs in runs_by_plan(wanted)
         ]
 
     def plans(self, requests: Collection[Request]) -> list[Plan]:
         """Plans for all requests, task by task; raises PlanError and DataError."""
         found: list[Plan] = []
-        for name, wanted in self._by_task(requests).items():
-            task = self.tasks[name]
+        for (name, behind), wanted in self._by_rows(requests).items():
+            task = self.tasks[name].branch(behind)
             for position in dict.fromkeys(m.position for _, m in wanted if m.column == "next"):
                 next_tokens(task, Pos.parse(position))  # raises PD347 where nothing follows
-            single = [m for _, m in wanted if m.column and not m.record.vocabulary]
-            for column, kind in dict.fromkeys((m.column, m.kind) for m in single):
-                _vet_single(task, column, kind)
+            for measure in dict.fromkeys(m for _, m in wanted):
+                _vet_answer(task, measure)
             found += build_plans(
-                self.shape,
+                self.shape_of(name),
                 name,
                 task.valid,
                 position_mask(task),
@@ -82,18 +111,50 @@ class Planner:
                 max_states=self.limits.max_states,
                 max_copies=self.limits.max_copies,
                 names=task.row_ids,
+                behind=behind,
             )
         return found
 
 
-def _vet_single(task: TaskData, column: str, kind: str) -> None:
-    """Raise PD350 where a measure of one token is asked of a column with several on some row."""
-    counts = [len(ids) for ids in task.answers.get(column, ())]
+def _vet_answer(task: TaskData, measure: Measure) -> None:
+    """Raise where a measure cannot be read of its answers or at its places.
+
+    PD350: one of one token, of a column that lists several on some row. PD365: the same of an
+    answer of several tokens. PD366: at the place of such answers, where no column says which.
+    """
+    if task.appended is not None:
+        return  # all tokens of the answer are read
+    if task.whole and any(Pos.parse(place).name == ANSWER for place in measure.places):
+        message = f"`{measure.kind}` cannot be read at `{ANSWER}` on task `{task.name}`"
+        note = f"`{ANSWER}` is where each answer stands, for paths and interventions"
+        raise DataError(Diagnostic(code="PD366", message=message, notes=(note,), help="@END"))
+    if not measure.column or (measure.record.vocabulary and not task.whole):
+        return
+    counts = [len(ids) for ids in task.answers.get(measure.column, ())]
     several = [row for row, count in enumerate(counts) if count > 1]
-    if several:
-        others = f", nor have {len(several) - 1} others" if len(several) > 1 else ""
-        message = (
-            f"task `{task.name}`: row `{task.row_ids[several[0]]}` has {counts[several[0]]} "
-            f"tokens in `{column}`, not one{others}, and `{kind}` is of one token"
+    if not several:
+        return
+    column, kind = measure.column, measure.kind
+    row, count = task.row_ids[several[0]], counts[several[0]]
+    others = f", nor have {len(several) - 1} others" if len(several) > 1 else ""
+    message = f"task `{task.name}`: row `{row}` has {count} tokens in `{column}`, not one{others}"
+    if not task.whole:
+        raise DataError(
+            Diagnostic(
+                code="PD350",
+                message=f"{message}, and `{kind}` is of one token",
+                help=f"logprob({column})",
+            )
         )
-        raise DataError(Diagnostic(code="PD350", message=message, help=f"logprob({column})"))
+    if measure.record.whole:
+        why = f"; answers of several tokens are read behind the prompt, not at `{measure.position}`"
+        raise DataError(Diagnostic(code="PD365", message=message + why, help=f"{kind}({column})"))
+    works = "top1" if measure.record.values == "counts" else "logprob"
+    raise DataError(
+        Diagnostic(
+            code="PD365",
+            message=f"{message}, and `{kind}` is of one token",
+            notes=("of whole answers there are `logprob`, `prob` and `top1`",),
+            help=f"{works}({column})",
+        )
+    )

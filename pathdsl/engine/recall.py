@@ -65,7 +65,7 @@ class Recall:
         self.model = model
         self.planner = planner
         self._setting = model.setting(planner.limits)
-        self._tasks: dict[str, TaskKeys] = {}
+        self._tasks: dict[tuple[str, str], TaskKeys] = {}
         self._counts: Counter[str] = Counter()
 
     def with_planner(self, planner: Planner) -> Recall:
@@ -174,18 +174,24 @@ class Recall:
     def _proofs_key(self, task: str) -> str:
         return self._of(task).proofs(self.planner.specs[task].treated)
 
-    def _of(self, task: str) -> TaskKeys:
-        if task not in self._tasks:
-            spec, rows = self.planner.specs[task], self.planner.tasks[task]
-            self._tasks[task] = TaskKeys(self._setting, rows, spec.layernorm, spec.treated)
-        return self._tasks[task]
+    def _of(self, task: str, behind: str = "") -> TaskKeys:
+        if (task, behind) not in self._tasks:
+            spec, rows = self.planner.specs[task], self.planner.tasks[task].branch(behind)
+            keys = TaskKeys(self._setting, rows, spec.layernorm, spec.treated)
+            self._tasks[task, behind] = keys
+        return self._tasks[task, behind]
+
+    def _key(self, request: Request) -> str:
+        run, measure = request
+        behind = self.planner.tasks[run.task].behind(measure)
+        return self._of(run.task, behind).value(run, measure)
 
     def _keys(self, requests: Sequence[Request]) -> dict[Request, str]:
         """The keys of one plan's values; empty where one of them has none."""
         if not self.store.on:
             return {}
         try:
-            return {request: self._of(request[0].task).value(*request) for request in requests}
+            return {request: self._key(request) for request in requests}
         except (DataError, KeyError):
             return {}  # no such position or column: planning says so in its own words
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter, layers
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.planner import Planner
-from pathdsl.engine.proof import Proof
+from pathdsl.engine.proof import Proof, worst_of
 from pathdsl.engine.rounding import rounding_of
 from pathdsl.engine.run.runner import Settings, Values, execute, plan_cost
 from pathdsl.graph.model.shape import ModelShape
@@ -41,10 +41,37 @@ OF_RUNS = ("PD632", "PD633")
 def prove(
     planner: Planner, adapter: Adapter, task: TaskData, tick: Callable[[], None] = lambda: None
 ) -> list[Proof]:
-    """All proofs that need no hypothesis, on the first rows of a task.
+    """All proofs that need no hypothesis, on the first rows of a task, with its answers behind the
+    prompts, too, where they are read there.
 
     `tick` is called after each of `STEPS` steps.
     """
+    found = _prove(planner, adapter, task, tick)
+    for column, branch in task.branches.items():
+        again = _prove(planner, adapter, _to_the_end(branch), lambda: None)
+        found = [_worse(one, other, column) for one, other in zip(found, again, strict=True)]
+    return found
+
+
+def _to_the_end(branch: TaskData) -> TaskData:
+    """Rows with answers behind the prompts, whose `END` is the last token of all."""
+    last = tuple((int(n) - 1,) for n in branch.lengths)
+    return replace(branch, positions={**branch.positions, "END": last})
+
+
+def _worse(prompts: Proof, answered: Proof, column: str) -> Proof:
+    """The same proof on prompts and on prompts with answers as one."""
+    return replace(
+        worst_of((prompts, answered)),
+        compared=f"{prompts.compared}, also with `{column}` behind them",
+        logits=prompts.logits and _largest([prompts.logits, answered.logits or 0.0]),
+    )
+
+
+def _prove(
+    planner: Planner, adapter: Adapter, task: TaskData, tick: Callable[[], None]
+) -> list[Proof]:
+    """The proofs on one set of rows."""
     with torch.no_grad():
         tolerance = rounding_of(adapter)
         rows = _proof_rows(task)
@@ -251,7 +278,7 @@ def _extremes(
 
 def _extreme_plans(planner: Planner, task: TaskData) -> tuple[Plan, ...]:
     """The plans of the runs that keep every path and no path; none without a treated value."""
-    shape, spec = planner.shape, planner.specs[task.name].treated
+    shape, spec = planner.shape_of(task.name), planner.specs[task.name].treated
     if spec is None:
         return ()
     layout_any = (1 << shape.n_senders) - 2
@@ -282,12 +309,13 @@ def prove_cost(planner: Planner, task: TaskData, itemsize: int) -> float:
     Each column goes through the unmodified model and through the components; the sum of writers is
     two more passes, in which each head and each MLP writes twice.
     """
+    own = sum(prove_cost(planner, branch, itemsize) for branch in task.branches.values())
     spec = planner.specs[task.name].treated
     columns = 2 if spec is not None and spec.column not in ("", task.reference) else 1
     found = (2 * columns + 2.5) * min(PROOF_ROWS, task.n_rows) / task.n_rows
     for plan in _extreme_plans(planner, task):
         found += rows_cost(plan, plan_cost(plan, itemsize), PROOF_AMONG)
-    return found
+    return found + own
 
 
 def rows_cost(plan: Plan, weighed: Cost, rows: int) -> float:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.lazy_model import LazyModel
 from pathdsl.engine.meter import Meter, Progress
 from pathdsl.engine.planner import Planner
 from pathdsl.engine.proof import Proof
@@ -26,8 +27,8 @@ __all__ = ["EngineSession"]
 class EngineSession:
     """The `Session` of `pathdsl.score.session` over one model.
 
-    Values come from `recall` where it has them; what it has not is executed on `adapter`, or on the
-    recalled model where that is None, and handed to it. `prove` is asked about every plan that was
+    Values come from `recall` where it has them; what it has not is executed on `adapter`, or on
+    `model` where that is None, and handed to it. `prove` is asked about every plan that was
     executed; a plan that is not proved is not kept. `asked` are all runs with their measures,
     `proofs` the proofs of plans by task, those of stored values among them; `model_proofs` what the
     model has proved about itself. Runs of one identity have the values of the first of them.
@@ -39,12 +40,15 @@ class EngineSession:
         adapter: Adapter | None,
         progress: Progress | None = None,
         *,
+        model: LazyModel | None = None,
         recall: Recall | None = None,
         prove: Callable[[Plan], Proof | None] | None = None,
         meter: Meter | None = None,
     ) -> None:
-        if adapter is None and recall is None:
-            raise ValueError("a session needs an adapter or a recalled model")
+        model = model or (recall.model if recall is not None else None)
+        if adapter is None and model is None:
+            raise ValueError("a session needs an adapter or a model")
+        self.model = model
         self.planner = planner
         self.meter = meter or Meter(progress)
         self.recall = recall
@@ -59,11 +63,14 @@ class EngineSession:
 
     @property
     def adapter(self) -> Adapter:
-        """The parts of the model; reads the weights if that has not happened yet."""
-        if self._adapter is None:
-            assert self.recall is not None
-            self._adapter = self.recall.model.adapter
-        return self._adapter
+        """The parts of the model; reads the weights if that has not happened yet.
+
+        It is asked for each time: of several models one has its weights in memory at a time.
+        """
+        if self._adapter is not None:
+            return self._adapter
+        assert self.model is not None
+        return self.model.adapter
 
     @property
     def tasks(self) -> Mapping[str, TaskData]:
@@ -83,6 +90,7 @@ class EngineSession:
         other = EngineSession(
             planner,
             self._adapter,
+            model=self.model,
             recall=self.recall.with_planner(planner) if self.recall is not None else None,
             prove=self.prove,
             meter=self.meter,
@@ -104,14 +112,14 @@ class EngineSession:
 
     def measures(self, requests: Collection[Request]) -> None:
         """Execute these as one plan per task; what is known already is not run again."""
-        missing = dict.fromkeys(
-            key
-            for run, measure in requests
-            if not self._knows(key := (self.planner.normal(run), measure))
-        )
+        missing = {
+            key: request[1]
+            for request in requests
+            if not self._knows(key := self.planner.read(request))
+        }
         for together in self.planner.requests_by_plan(list(missing)):
             for run, measure in together:
-                self.asked.setdefault(run, {})[measure] = None
+                self.asked.setdefault(run, {})[missing[run, measure]] = None
             if self.recall is not None:
                 self._recall(together)
         for plan in self.planner.plans([key for key in missing if not self._knows(key)]):
@@ -139,8 +147,9 @@ class EngineSession:
         settings = Settings(memory=self.planner.limits.memory, cost=weighed)
         parts = self.recall.parts(plan) if self.recall is not None else None
         runs = "1 run" if len(plan.outputs) == 1 else f"{len(plan.outputs):,} runs"
-        self.meter.what = f"task `{plan.task}`: {runs}"
-        task = self.tasks[plan.task]
+        behind = f" with `{plan.behind}` behind the prompts" if plan.behind else ""
+        self.meter.what = f"task `{plan.task}`: {runs}{behind}"
+        task = self.planner.rows(plan)
         try:
             values = execute(plan, task, self.adapter, settings, self.meter, parts)
         except BaseException:
@@ -163,7 +172,8 @@ class EngineSession:
 
     def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
         """(draws, rows) float64; draws is 1 for a run without draws."""
-        return self._values[self.planner.identity(run), measure]
+        run, measure = self.planner.read((run, measure))
+        return self._values[run.identity, measure]
 
     def identity(self, run: RunSpec) -> RunSpec:
         """The run under one name: runs of one identity have the same values, bit for bit."""
@@ -172,15 +182,15 @@ class EngineSession:
     @property
     def precision(self) -> str:
         """The dtype of arithmetic by name, `float32`; reads no weights."""
-        if self._adapter is None and self.recall is not None:
-            return self.recall.model.precision
+        if self._adapter is None and self.model is not None:
+            return self.model.precision
         return precision_of(self.adapter)
 
     def rounding(self) -> float:
         """How far two evaluations of one metric value may lie apart at most, by dtype."""
         return ROUNDING[self.precision]
 
-    def allowance(self) -> float:
+    def allowance(self, task: str = "") -> float:
         """How far they lie apart in this check, as its self-checks show; at most `rounding`."""
         proofs = [*self.model_proofs, *(p for of_task in self.proofs.values() for p in of_task)]
         return allowance(proofs, self.precision)

@@ -11,7 +11,7 @@ Source: docs/language.md, Empty and large sets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -30,12 +30,15 @@ from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.graph.resolve.targets import targets_of
 from pathdsl.lang import ast
 from pathdsl.lang.loops import Looped, mentioned, sides_of
-from pathdsl.lang.program import Program
+from pathdsl.lang.program import Declaration, Program
+from pathdsl.lang.reach import reach
+from pathdsl.lang.serving import tasks_read
 from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.lang.signatures.correlations import is_correlation
 from pathdsl.lang.signatures.kinds import Kind
 from pathdsl.lang.signatures.measures import nodes_in
 from pathdsl.lang.signatures.scores import SCORES
+from pathdsl.lang.spelling import as_position
 from pathdsl.lang.walk import children, strip, walk
 from pathdsl.limits import MOVES, STATES
 
@@ -45,17 +48,30 @@ NODE_OPTIONS = ("given", "over", "like", "scope")
 
 
 def check_graph(
-    program: Program, shape: ModelShape, max_states: int = MAX_STATES
+    program: Program,
+    shape: ModelShape,
+    max_states: int = MAX_STATES,
+    tasks: Collection[str] | None = None,
 ) -> list[Diagnostic]:
-    """Every fault of the program on a model of this shape, each once, in the order of the file."""
+    """Every fault of the program on a model of this shape, each once, in the order of the file.
+
+    `tasks`: those that run on models of this shape, where others do not; None for all. Then what is
+    measured on these alone is looked at, with the names that it is made of: what reads tasks of
+    several graphs is resolved where its runs are.
+    """
     checker = _Checker(Resolver(program, shape, max_states))
+    declarations = [*program.declarations()]
+    if tasks is not None:
+        declarations = _measured_on(program, tasks)
+    here = {id(one) for one in declarations}
     for group in program.groups.values():
-        checker.attempt(partial(checker.resolver.places.nodes, group.name, {}))
+        if id(group) in here:
+            checker.attempt(partial(checker.resolver.places.nodes, group.name, {}))
     for path in program.paths.values():
         name = path.name.name
-        if not checker.paths(path.path, {}):
+        if id(path) in here and not checker.paths(path.path, {}):
             checker.faulty.add(name)
-    for declaration in program.declarations():
+    for declaration in declarations:
         match declaration:
             case ast.LetDecl() | ast.ClaimDecl():
                 checker.looped(declaration)
@@ -67,6 +83,20 @@ def check_graph(
                     if isinstance(action.value, ast.PlainRun | ast.PathRun):
                         checker.within(action.value, {})
     return checker.faults
+
+
+def _measured_on(program: Program, tasks: Collection[str]) -> list[Declaration]:
+    """The lets and claims that read these tasks and no other, and what they are made of."""
+    kept: list[Declaration] = []
+    names: set[str] = set()
+    looped: list[Looped] = [*program.lets.values(), *program.claims]
+    for declaration in looped:
+        nodes = [*reach(program, declaration)]
+        read = tasks_read(program, nodes)
+        if read and read <= {*tasks}:
+            kept.append(declaration)
+            names |= {node.name for node in nodes if isinstance(node, ast.Name | ast.Call)}
+    return [one for one in program.declarations() if one in kept or one.name.name in names]
 
 
 def check_named(resolver: Resolver, name: str) -> list[Diagnostic]:
@@ -299,10 +329,12 @@ class _Checker:
                     self.add(diagnostic)
 
     def node(self, ref: ast.NodeRef, bindings: Bindings) -> bool:
-        if isinstance(ref, ast.Name) and not (
-            ref.name in bindings or ref.name in self.program.groups
+        named = as_position(ref)
+        if named is not None and not any(
+            isinstance(n, ast.Name) and (n.name in bindings or n.name in self.program.groups)
+            for n in walk(ref)
         ):
-            return True
+            return True  # the item of a list, such as a path or the positions `{S1, S2}`
         return self.attempt(lambda: self.resolver.places.member(ref, bindings))
 
     # ---------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
+from pathdsl.lang.spelling import as_position, position_text
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.lang.walk import children, holding
 from pathdsl.limits import ITEMS
@@ -37,6 +38,7 @@ __all__ = [
     "meant_nodes",
     "mentioned",
     "nodes_alone",
+    "same_label",
     "shown",
     "sides_of",
     "substituted",
@@ -92,12 +94,17 @@ def label_of(item: ast.Node, sources: Mapping[str, SourceFile] = {}) -> str:
     match item:
         case ast.Name(name=name, at=None):
             return name
-        case ast.Position(name=name, offset=offset):
-            return f"{name}{offset:+d}" if offset else name
+        case ast.Position():
+            return position_text(item)
         case ast.Number(written=written):
             return written
     source = sources.get(item.span.path)
     return " ".join(source.text[item.span.start : item.span.end].split()) if source else "?"
+
+
+def same_label(one: str, other: str) -> bool:
+    """Whether two labels differ in blanks at most: `{S1,S2}` and `{S1, S2}`."""
+    return "".join(one.split()) == "".join(other.split())
 
 
 def loops_of(program: Program, statement: ast.Node) -> list[ast.Loop]:
@@ -115,7 +122,7 @@ def mentioned(node: ast.Node) -> tuple[str, ...]:
     match node:
         case ast.Name(name=name) | ast.Call(name=name):
             return (name,)
-        case ast.Position(name=name, variable=variable):
+        case ast.Position(name=name, variable=variable) if variable or name:
             return (variable or name,)
         case _:
             return ()
@@ -281,24 +288,38 @@ def _parts(node: Any, values: Values) -> Any:
 
 
 def _position(node: ast.Position, values: Values) -> ast.Position:
+    if node.parts:
+        changed: ast.Position = _parts(node, values)
+        return changed
     name = node.variable or node.name
     value = values[name].node if name in values else None
     match value:
         case ast.Number() if node.variable:
-            return ast.Position(index=int(value.value), span=node.span)
+            return ast.Position.of_index(int(value.value), node.span)
         case ast.Name(name=other, at=None) if node.variable:  # another name for the variable
             return replace(node, variable=other)
-        case ast.Name(name=other, at=None) if not node.variable:
-            return replace(node, name=other)
-        case ast.Position(name=other, offset=offset) if not node.variable:
-            return replace(node, name=other, offset=offset + node.offset)
+        case ast.Name() | ast.Position() | ast.NodeSet() if not node.variable:
+            there = as_position(value)
+            return node if there is None else _moved(replace(there, span=node.span), node.offset)
         case _:
             return node
 
 
+def _moved(position: ast.Position, offset: int) -> ast.Position:
+    """The position that many places later: of a span or a set each place for itself."""
+    if not offset:
+        return position
+    ends, among = (tuple(_moved(p, offset) for p in ps) for ps in (position.ends, position.among))
+    if ends or among:
+        return replace(position, ends=ends, among=among)
+    if position.index is not None:
+        return replace(position, index=position.index + offset)
+    return replace(position, offset=position.offset + offset)
+
+
 def _in_place_of(variable: ast.Name, value: Any, at: ast.Position | None) -> Any:
     span = variable.span
-    if isinstance(value, ast.Position) and not value.offset:
+    if isinstance(value, ast.Position) and value.name and not value.offset:
         value = ast.Name(name=value.name, span=span)
     if isinstance(value, ast.Number | ast.Position):
         return replace(value, span=span)

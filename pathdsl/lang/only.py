@@ -13,7 +13,8 @@ from pathdsl.lang.signatures.methods import correction_of
 
 __all__ = ["asked_name", "is_asked", "judged_with"]
 
-_POSITION = re.compile(r"@(\[\d+\]|\w+([+-]\d+)?)")
+_PLACE = r"(?:\[\d+(?:\.\.\d+)?\]|[A-Za-z_]\w*(?:[+-]\d+)?)"
+_POSITION = re.compile(rf"@(?:{{[^}}]*}}|{_PLACE}(?:\.\.(?![amr]\d){_PLACE})?)")
 
 
 def asked_name(only: str) -> str:

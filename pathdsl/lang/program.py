@@ -1,7 +1,7 @@
 """One file together with the files that it uses: names to declarations, and where each came from.
 
 `use "other.circuit"` brings in the tasks, groups, paths, metrics, lets and interventions of another
-file, transitively; never its circuit block, its model or its claims. All names of a program form
+file, transitively; never its circuit block, its models or its claims. All names of a program form
 one namespace (the circuit block's own name is a title and stands outside it). The first
 declaration of a name is kept, every further one is reported with both places.
 
@@ -62,17 +62,17 @@ _STARTS = re.compile(
 class Program:
     """A file with all that `use` brings in.
 
-    `claims` are this file's, in order. `origin` says for every name which file declared it, so
-    that relative data paths resolve to their own file. `broken` are names whose declaration could
-    not be parsed: uses of them are no fault of their own. `fence` is where the files that it names
-    may lie.
+    `claims` are this file's, in order, `models` too, and `model` is the first of these. `origin`
+    says for every name which file declared it, so that relative data paths resolve to their own
+    file. `broken` are names whose declaration could not be parsed: uses of them are no fault of
+    their own. `fence` is where the files that it names may lie.
     """
 
     path: str
     file: ast.File
     sources: Mapping[str, SourceFile] = field(default_factory=dict)
     circuit: ast.CircuitDecl | None = None
-    model: ast.ModelDecl | None = None
+    models: Mapping[str, ast.ModelDecl] = field(default_factory=dict)
     tasks: Mapping[str, ast.TaskDecl] = field(default_factory=dict)
     groups: Mapping[str, ast.GroupDecl] = field(default_factory=dict)
     paths: Mapping[str, ast.PathDecl] = field(default_factory=dict)
@@ -97,9 +97,14 @@ class Program:
         return self.once(("nodes", id(statement)), lambda: tuple(walk(statement)))
 
     @property
+    def model(self) -> ast.ModelDecl | None:
+        """The first model, which is the only one of most files; None without one."""
+        return next(iter(self.models.values()), None)
+
+    @property
     def is_library(self) -> bool:
         """True for a file that is only there to be used: no circuit block, no model, no claim."""
-        return not self.claims and self.circuit is None and self.model is None
+        return not self.claims and self.circuit is None and not self.models
 
     def find(self, name: str) -> Declaration | None:
         """The declaration of a name, or None."""
@@ -110,11 +115,10 @@ class Program:
             self.lets,
             self.tasks,
             self.interventions,
+            self.models,
         ):
             if name in table:
                 return table[name]
-        if self.model is not None and self.model.name.name == name:
-            return self.model
         return self.once("claims", self._claims_by_name).get(name)
 
     def _claims_by_name(self) -> dict[str, ast.ClaimDecl]:
@@ -131,7 +135,7 @@ class Program:
         return [name for name in self.origin if self.kind(name) in kinds]
 
     def declarations(self) -> Iterator[Declaration]:
-        """Every declaration of the program, `use` first, without the model."""
+        """Every declaration of the program, `use` first, without the models."""
         for table in (self.tasks, self.groups, self.paths, self.metrics, self.lets):
             yield from table.values()
         yield from self.interventions.values()
@@ -281,8 +285,6 @@ class _Loader:
             if isinstance(statement, ast.ClaimDecl):
                 self.claims.append(statement)
             return
-        if isinstance(statement, ast.ModelDecl) and isinstance(earlier, ast.ModelDecl):
-            return  # PD118 says more
         where = "" if self.origin[name] == path else f" in `{self.origin[name]}`"
         self.faults.append(
             Diagnostic(
@@ -308,7 +310,7 @@ class _Loader:
             file=file,
             sources=self.sources,
             circuit=next((s for s in own if isinstance(s, ast.CircuitDecl)), None),
-            model=next((s for s in own if isinstance(s, ast.ModelDecl)), None),
+            models=table(ast.ModelDecl),
             tasks=table(ast.TaskDecl),
             groups=table(ast.GroupDecl),
             paths=table(ast.PathDecl),

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
-from pathdsl.lang.signatures.calls import DATA_FILES, TASK_FIELDS, literal
+from pathdsl.lang.signatures.calls import DATA_FILES, TASK_FIELDS, literal, whole_answers
 from pathdsl.lang.signatures.measures import columns_in
 from pathdsl.lang.signatures.scores import DISSIMILARITIES, SCORES, Dissimilarity, Form
+from pathdsl.lang.spelling import position_text
 from pathdsl.lang.walk import strip, walk
 
 if TYPE_CHECKING:
@@ -41,7 +42,11 @@ __all__ = [
     "generator",
     "generator_names",
     "known_positions",
+    "metrics_placed",
     "metrics_read",
+    "model_of",
+    "placed",
+    "reads_whole",
     "root_task",
     "score_inside",
     "scores_meant",
@@ -57,11 +62,15 @@ PASSED = ("metric", "task", "scope", "treated")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """The fields of a task's rows, by what they can be used for."""
+    """The fields of a task's rows, by what they can be used for.
+
+    `added`: those that came after such rows were published (`pathdsl.tasks.base`).
+    """
 
     prompts: tuple[str, ...]
     tokens: tuple[str, ...]
     labels: tuple[str, ...]
+    added: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +121,18 @@ def fields_of(program: Program, task: ast.TaskDecl) -> dict[str, ast.Field]:
     return found
 
 
+def model_of(program: Program, task: str) -> ast.ModelDecl | None:
+    """The model that a task runs on: the one that it names, or the only one of the file.
+
+    None where that is not clear, or not declared.
+    """
+    decl = program.tasks.get(task)
+    field = fields_of(program, decl).get("model") if decl is not None else None
+    if field is None:
+        return program.model if len(program.models) == 1 else None
+    return program.models.get(str(literal(field.value)))
+
+
 def field_word(program: Program, task: ast.TaskDecl, name: str) -> str:
     """One of a few words that a field of a task has, or that it means where it is absent."""
     field = fields_of(program, task).get(name)
@@ -136,13 +157,17 @@ def columns_of(program: Program, task: ast.TaskDecl) -> Columns | None:
         prompts=tuple(c.name for c in made.prompt_columns),
         tokens=tuple(c.name for c in made.token_columns),
         labels=tuple(c.name for c in made.labels),
+        added=made.added,
     )
 
 
 def known_positions(program: Program, task: ast.TaskDecl) -> tuple[str, ...]:
-    """`END`, the names the task lists, and those its generator marks."""
+    """`END`, `ANSWER` where answers are read whole, the names the task lists, and those its
+    generator marks."""
     fields = fields_of(program, task)
     found = ["END"]
+    if whole_answers(field_word(program, task, "answers")):
+        found.append("ANSWER")
     if "positions" in fields:
         found += [n.name for n in walk(fields["positions"].value) if _named(n)]  # type: ignore[attr-defined]
     data = fields.get("data")
@@ -150,6 +175,14 @@ def known_positions(program: Program, task: ast.TaskDecl) -> tuple[str, ...]:
         made = generator(data.value.name)
         found += [c.name for c in made.positions] if made is not None else []
     return tuple(dict.fromkeys(found))
+
+
+def reads_whole(program: Program, metric: ast.MetricDecl) -> bool:
+    """Whether some task that a metric serves reads answers of several tokens as one."""
+    return any(
+        whole_answers(field_word(program, program.tasks[name], "answers"))
+        for name in serving(program, metric)
+    )
 
 
 def _named(node: ast.Node) -> bool:
@@ -294,6 +327,26 @@ def metrics_read(program: Program, nodes: Iterable[ast.Node]) -> tuple[str, ...]
         if name is not None and name in program.metrics:
             found[name] = None
     return tuple(found)
+
+
+def placed(metric: ast.MetricDecl, at: ast.Position | None) -> ast.MetricDecl:
+    """The metric as `LD(RUN) @P` reads it: at P, but for measures that have a place of their own.
+
+    It is called `LD @P` then.
+    """
+    if at is None:
+        return metric
+    name = replace(metric.name, name=f"{metric.name.name} @{position_text(at)}")
+    return replace(metric, at=at, name=name)
+
+
+def metrics_placed(program: Program, nodes: Iterable[ast.Node]) -> list[ast.MetricDecl]:
+    """The metrics that these nodes read, each as it is read: once for each place."""
+    found: dict[tuple[str, ast.Position | None], None] = {}
+    for node in nodes:
+        at = node.at if isinstance(node, ast.Call) else None
+        found |= {(name, at): None for name in metrics_read(program, [node])}
+    return [placed(program.metrics[name], at) for name, at in found]
 
 
 def tasks_read(program: Program, nodes: Iterable[ast.Node]) -> set[str]:

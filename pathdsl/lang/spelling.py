@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from pathdsl.lang import ast
 
-__all__ = ["bare_nodes", "node_text", "position_text"]
+__all__ = ["as_position", "bare_nodes", "node_text", "position_text"]
 
 
 def bare_nodes(ref: ast.NodeRef, groups: Mapping[str, ast.GroupDecl]) -> ast.NodeRef:
@@ -58,10 +58,34 @@ def node_text(ref: ast.NodeRef) -> str:
             return f'nodes("{path}"' + "".join(options) + ")"
 
 
+def as_position(node: ast.Node) -> ast.Position | None:
+    """What a node means where a position is wanted: `S1`, `S1+1`, `{S1, S2}`; None for others."""
+    match node:
+        case ast.Position():
+            return node
+        case ast.Name(name=name, at=None, span=span):
+            return ast.Position(name=name, span=span)
+        case ast.NodeSet(members=members, excluded=(), at=None, span=span):
+            among = [as_position(one) for one in members]
+            if among and None not in among:
+                return ast.Position(among=tuple(filter(None, among)), span=span)
+    return None
+
+
 def position_text(position: ast.Position | None) -> str:
-    """`S1+1`, `[3]`; `END` for a place that is not written."""
+    """`S1+1`, `[3]`, `S1..S2`, `{S1, S2}`; `END` for a place that is not written.
+
+    It is what `str` gives of a position on a model.
+    """
     if position is None:
         return "END"
+    if position.among:
+        return "{" + ", ".join(map(position_text, position.among)) + "}"
+    if position.ends:
+        first, last = map(position_text, position.ends)
+        if first[0] == last[0] == "[":
+            return f"{first[:-1]}..{last[1:]}"
+        return f"{first}..{last}"
     if not position.name:
         return f"[{position.variable or position.index}]"
     return f"{position.name}{position.offset:+d}" if position.offset else position.name

@@ -2,8 +2,8 @@
 
 All are `save_pretrained` folders of `GPT2LMHeadModel` with safetensors, loaded offline by
 `transformers`. Four are built by hand, so that their circuits are known by arithmetic and not by
-experiment; `pathdsl selftest` checks the checker against them. One is trained and does indirect
-object identification. Standard library only.
+experiment; `pathdsl selftest` checks the checker against them. Two are trained and do indirect
+object identification, one of them a fine-tuned child of the other. Standard library only.
 """
 
 from __future__ import annotations
@@ -56,6 +56,12 @@ MODELS: tuple[BundledModel, ...] = (
     BundledModel(
         name="ioi-mini",
         summary="trained: four layers, word-level tokenizer, indirect object identification",
+        task="mini_ioi",
+        hand_built=False,
+    ),
+    BundledModel(
+        name="ioi-mini-tuned",
+        summary="fine-tuned: ioi-mini, trained further on names that it had not met in the pattern",
         task="mini_ioi",
         hand_built=False,
     ),

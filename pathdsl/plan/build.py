@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 
 import numpy as np
@@ -14,14 +15,15 @@ from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.means import means_of, treated_of
-from pathdsl.plan.needs import back_masks, scale_masks
+from pathdsl.plan.needs import settled_masks
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
-from pathdsl.plan.sides import Sides, no_pattern, no_treated, not_executed
+from pathdsl.plan.sides import Sides, no_pattern, no_treated
 from pathdsl.plan.steps import (
     REFERENCE,
     AttentionRead,
     Blend,
+    Frozen,
     HeadCopy,
     HiddenCopy,
     MlpCopy,
@@ -54,6 +56,7 @@ def build_plans(
     max_states: int = MAX_STATES,
     max_copies: int = MAX_COPIES,
     names: Sequence[str] = (),
+    behind: str = "",
 ) -> tuple[Plan, ...]:
     """Plans that compute every requested measure of every run of one task.
 
@@ -63,13 +66,19 @@ def build_plans(
         own: the task's own treated value, for measures that compare with the treated run.
         frozen: whether norms of mixed copies have the reference run's scales.
         names: of the rows, for messages.
+        behind: the column whose answers stand behind the prompts.
 
     Raises:
         PlanError: too many states (PD210) or steps (PD211); a treated value is missing (PD221);
             what actions cannot do (PD225, PD227, PD231, PD232).
     """
     return tuple(
-        _build_one(shape, task, valid, position, runs, own, frozen, max_states, max_copies, names)
+        replace(
+            _build_one(
+                shape, task, valid, position, runs, own, frozen, max_states, max_copies, names
+            ),
+            behind=behind,
+        )
         for runs in runs_by_plan(requests)
     )
 
@@ -129,7 +138,8 @@ def _build_one(
 
     def builder_of(run: RunSpec) -> RunBuilder:
         if run not in builders:
-            _vet(run, frozen)
+            if run.treats and run.treated is None:
+                raise no_treated(run)
             number = 0
             if run.treated and run.treats:
                 number = sides.number(run.treated, run.treated_blocks)
@@ -144,7 +154,7 @@ def _build_one(
     outputs = []
     wanted: dict[int, int] = {}
     names: dict[str, int] = {}
-    all_frozen = FALSE
+    finals: list[tuple[int, Frozen]] = []
     for run, measures in runs.items():
         builder = builder_of(run)
         final = builder.logits()
@@ -157,7 +167,7 @@ def _build_one(
                 written.append(measure)  # once the whole of what is read is known
             if measure.record.reads == "copy":
                 at = tuple(names[place] for place in measure.of)
-                copied.append(copy_read(table, run, builder.source, measure, at))
+                copied.append(copy_read(table, builder, run, measure, at))
                 wanted[copied[-1].step] = masks.either(
                     wanted.get(copied[-1].step, FALSE), reduce(masks.either, at)
                 )
@@ -168,7 +178,8 @@ def _build_one(
                 read = masks.either(read, names[measure.position])
         mixed = masks.both(masks.both(final.kept, final.cut), read) if frozen else FALSE
         mixed_step = builder.logits(frozen=True).step if mixed != FALSE else -1
-        all_frozen = masks.either(all_frozen, mixed)
+        frozen_to = builder.frozen_to(["scale_final"], shape.n_layers)
+        finals.append((mixed, frozen_to))
         for step, mask in ((final.step, masks.without(read, mixed)), (mixed_step, mixed)):
             if mask != FALSE:
                 wanted[step] = masks.either(wanted.get(step, FALSE), mask)
@@ -196,15 +207,17 @@ def _build_one(
                 cut=masks.both(final.cut, read),
                 frozen=mixed_step,
                 frozen_at=mixed,
+                frozen_to=frozen_to if mixed != FALSE else True,
             )
         )
-    need, plain_need = back_masks(
+    need, plain_need = settled_masks(
         table.steps,
         wanted,
         masks,
         lambda source: source != REFERENCE and table.constant[treated_index(source)],
+        finals,
+        shape,
     )
-    plain_need |= scale_masks(table.steps, need, all_frozen, shape, masks)
     return Plan(
         task=task,
         shape=shape,
@@ -220,18 +233,6 @@ def _build_one(
             sides, plain_need, (task, layout, masks, mask_of, row_names), (max_states, max_copies)
         ),
     )
-
-
-def _vet(run: RunSpec, frozen: bool) -> None:
-    """Raise where a run cannot be built: no treated value (PD221), not executed (PD225)."""
-    if run.treats and run.treated is None:
-        raise no_treated(run)
-    if run.blocks or run.of_treated:
-        first = next(run.actions, None)
-        if frozen:
-            raise not_executed(
-                "`with` under frozen norms", first, "declare `layernorm = recompute` in the task"
-            )
 
 
 def _attention(

@@ -19,7 +19,7 @@ cells and streams are shared by all runs whose automata look alike there (`Autom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
@@ -30,12 +30,14 @@ from pathdsl.graph.paths.pathset import PathSet, Pos
 from pathdsl.graph.paths.product import too_many_states
 from pathdsl.plan.acts import IN, at_stage
 from pathdsl.plan.masks import FALSE, TRUE
+from pathdsl.plan.needs import mlp_scales
 from pathdsl.plan.sides import Side, joined, not_executed, put, within
 from pathdsl.plan.steps import (
     NOTHING,
     REFERENCE,
     AttentionResid,
     Blend,
+    Frozen,
     HeadCopy,
     HiddenCopy,
     InputResid,
@@ -88,6 +90,12 @@ class RunBuilder:
         # Where a norm follows attention, mixed readers have streams of their own.
         self.frozen_streams = table.frozen and table.layout.shape.norm_after_attention
 
+    def frozen_to(self, kinds: Sequence[str], layer: int) -> Frozen:
+        """What norms of mixed copies are frozen to, of some kinds of a layer."""
+        if not self.table.frozen or self.sides is None:
+            return self.table.frozen
+        return self.sides[False].frozen(kinds, layer)
+
     def logits(self, *, frozen: bool = False) -> Stream:
         """The final residual stream, from which this run's logits are computed.
 
@@ -113,6 +121,11 @@ class RunBuilder:
                 "name the whole MLP in that run",
             )  # fmt: skip
         return self._read(self.layout.mlp(place.layer), between.free)[0]
+
+    def treated_input(self) -> int:
+        """Where `input` is treated as it goes straight to `logits`."""
+        between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
+        return self._read(0, between.free)[2]
 
     def direct_blend(self, layer: int, head: int) -> Blend:
         """The same of a head, or of `input`, by the layer -1."""
@@ -165,7 +178,8 @@ class RunBuilder:
             if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
                 return self._blend(kept, cut, None, v)
             part = HiddenCopy if layer in self.layout.neurons else MlpCopy
-            mlp = part(layer=layer, resid=stream.step, frozen=self.table.frozen)
+            kinds = mlp_scales(self.layout.shape)
+            mlp = part(layer=layer, resid=stream.step, frozen=self.frozen_to(kinds, layer))
             return self._blend(kept, cut, mlp, v)
         query = self._stream(
             self.automaton.slot_step(state, v, "q").free, stage, self.frozen_streams
@@ -186,9 +200,10 @@ class RunBuilder:
             reads.append(tuple(sorted((seen, step) for step, seen in by_step.items())))
         if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
             return self._blend(kept, cut, None, v)
+        frozen = self.frozen_to(["scale_attention"], layer)
         if self.under is not None:
             copy = self.under.head_copy(
-                layer, component.head, query.step, reads[0], reads[1], self.table.frozen
+                layer, component.head, query.step, reads[0], reads[1], frozen
             )
             return self._blend(kept, cut, copy, v)
         copy = HeadCopy(
@@ -197,7 +212,7 @@ class RunBuilder:
             query=query.step,
             keys=reads[0],
             values=reads[1],
-            frozen=self.table.frozen,
+            frozen=frozen,
         )
         return self._blend(kept, cut, copy, v)
 
@@ -321,7 +336,7 @@ class RunBuilder:
         key = (stage, treated, 0, self.key, frozen)
         found = self.shared.streams.get(key)
         if found is None:
-            if self.sides is not None and self.under is not None:
+            if self.sides is not None and self.under is not None and not (frozen and treated):
                 step = joined(self.table, self.sides[treated].stream(stage), stage)
                 carried = self.under.acts.carried[at_stage(stage)]
                 found = Stream(step, *((FALSE, carried) if treated else (carried, FALSE)))
@@ -357,8 +372,9 @@ class RunBuilder:
             groups = self.layout.neurons.get(layer, ())
             step: Step = self.table.mlp_resid(stage, layer, previous.step, blends, groups)
         else:
+            to = frozen and self.frozen_to(["scale_after_attention"], layer)
             step = AttentionResid(
-                stage=stage, layer=layer, previous=previous.step, heads=blends, frozen=frozen
+                stage=stage, layer=layer, previous=previous.step, heads=blends, frozen=to
             )
         return self._joined(step, stage, kept, cut, frozen)
 
@@ -381,7 +397,7 @@ class RunBuilder:
         if mixed != FALSE:
             parts = (*parts, (self._add(step), mixed))
         if self.under is not None and self.sides is not None:
-            parts, kept, cut = self.under.marked(self.sides, stage, parts, kept, cut)
+            parts, kept, cut = self.under.marked(self.sides, stage, parts, kept, cut, frozen)
             return Stream(joined(self.table, parts, stage), kept, cut)
         if len(parts) == 1:
             return Stream(parts[0][0], kept, cut)

@@ -17,6 +17,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.needs import plain_write
 from pathdsl.plan.steps import (
+    OF_MLP,
     PLAIN_KINDS,
     REFERENCE,
     AttentionResid,
@@ -29,6 +30,7 @@ from pathdsl.plan.steps import (
     MlpResid,
     PlainResid,
     Plan,
+    ScaleCopy,
     ValueCopy,
     ends_of,
     parts_of,
@@ -91,7 +93,9 @@ def schedule(plan: Plan) -> Schedule:
                 if read >= 0:
                     for part, _ in parts_of(plan.steps, read):
                         last[part] = end
-        last |= dict.fromkeys(ends_of(output), end)
+        for read in ends_of(output):
+            for part, _ in parts_of(plan.steps, read):
+                last[part] = end
     return Schedule(
         slots=tuple((slot, tuple(by_slot[slot])) for slot in sorted(by_slot)),
         last_use=last,
@@ -175,6 +179,8 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
             case MlpCopy(layer=layer):
                 by_layer[layer] += 1
                 macs += here * whole_mlp
+            case ScaleCopy(kind=kind):  # of a norm of an MLP by way of the MLP
+                macs += here * (whole_mlp if kind in OF_MLP else d * heads * dh)
             case HiddenCopy(layer=layer):
                 by_layer[layer] += 1
                 macs += here * into_mlp
@@ -189,7 +195,8 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     columns = s.d_vocab if vocab_columns is None else vocab_columns
     readout = sum(tokens[o.positions] for o in plan.outputs) * d * columns
     for copy in (copy for o in plan.outputs for copy in o.copies):  # OV and the whole vocabulary
-        readout += tokens[plan.need[copy.step]] * d * (2 * dh + s.d_vocab)
+        for part, _ in parts_of(plan.steps, copy.step):
+            readout += tokens[plan.need[part]] * d * (2 * dh + s.d_vocab)
     sources = {
         step.source for step in (plan.steps[i] for i in plan.alive) if isinstance(step, PlainResid)
     }

@@ -5,17 +5,20 @@ Walks the steps backwards from where the outputs read (docs/semantics.md, Exact 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import assert_never
 
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.steps import (
     NOTHING,
+    OF_MLP,
     REFERENCE,
     ActedHeadCopy,
     AttentionResid,
     Blend,
+    Frozen,
+    FrozenTo,
     HeadCopy,
     HeadsWrite,
     HiddenCopy,
@@ -24,15 +27,39 @@ from pathdsl.plan.steps import (
     MlpCopy,
     MlpResid,
     PlainResid,
+    ScaleCopy,
     Step,
     ValueCopy,
     parts_of,
 )
 
-__all__ = ["PlainNeed", "back_masks", "plain_write", "scale_masks"]
+__all__ = ["PlainNeed", "back_masks", "plain_write", "settled_masks"]
 
 PlainNeed = dict[tuple[int, str, int], int]
 """(source, kind, layer) of a value of a plain run to the mask of tokens where it is read."""
+
+
+def settled_masks(
+    steps: list[Step],
+    wanted: Mapping[int, int],
+    masks: MaskTable,
+    constant: Callable[[int], bool],
+    finals: Iterable[tuple[int, Frozen]],
+    shape: ModelShape,
+) -> tuple[list[int], PlainNeed]:
+    """`back_masks` with the scales that frozen norms need, and with what these need.
+
+    `finals`: the masks at which final norms are frozen, and to what.
+    """
+    wanted, finals = dict(wanted), list(finals)
+    while True:
+        need, plain = back_masks(steps, wanted, masks, constant)
+        scales, copies = scale_masks(steps, need, finals, shape, masks)
+        missing = {n: mask for n, mask in copies.items() if masks.without(mask, need[n]) != FALSE}
+        if not missing:
+            return need, plain | scales
+        for number, mask in missing.items():
+            wanted[number] = masks.either(wanted.get(number, FALSE), mask)
 
 
 def back_masks(
@@ -103,6 +130,11 @@ def back_masks(
                     want(step, masks.looked_at_by(here, distances))
             case MlpCopy(resid=resid) | HiddenCopy(resid=resid):
                 want(resid, here)
+            case ScaleCopy(layer=layer, resid=resid, heads=heads):
+                if resid != NOTHING:
+                    want(resid, here)
+                for blend in heads:
+                    want_blend(blend, here, "head", layer)
             case JoinResid(parts=parts):
                 for step, mask in parts:
                     if (both := masks.both(mask, here)) != FALSE:
@@ -116,52 +148,71 @@ def plain_write(step: AttentionResid, where: int, masks: MaskTable) -> int | Non
     """The plain source whose whole attention write this is at `where`, if every head is its own.
 
     A frozen norm after attention has the reference run's scale, so the write of a treated run is
-    another one there.
+    another one there; under an intervention even that of the reference run may be.
     """
     found = {
         source for blend in step.heads for source, mask in blend if masks.both(mask, where) != FALSE
     }
     if len(found) != 1 or (source := next(iter(found))) >= 0:
         return None
-    return None if step.frozen and source != REFERENCE else source
+    if isinstance(step.frozen, FrozenTo) or (step.frozen and source != REFERENCE):
+        return None
+    return source
 
 
 def scale_masks(
-    steps: Sequence[Step], need: Sequence[int], final: int, shape: ModelShape, masks: MaskTable
-) -> PlainNeed:
-    """Where frozen norms need scales of the reference run; empty without a frozen step.
+    steps: Sequence[Step], need: Sequence[int], finals: Iterable[tuple[int, Frozen]],
+    shape: ModelShape, masks: MaskTable,
+) -> tuple[PlainNeed, dict[int, int]]:  # fmt: skip
+    """Where frozen norms need scales of the reference run, and by number which `ScaleCopy` steps.
 
-    `need` is that of `back_masks`, `final` the mask at which the final norm is frozen. A copy norms
-    the whole of every step that it reads, so its scales are needed where those steps are.
+    `need` is that of `back_masks`. A copy norms the whole of every step that it reads, so its
+    scales are needed where those steps are.
     """
     found: PlainNeed = {}
+    copies: dict[int, int] = {}
 
-    def want(kind: str, layer: int, mask: int) -> None:
-        if mask != FALSE:
-            key = (REFERENCE, kind, layer)
-            found[key] = masks.either(found.get(key, FALSE), mask)
+    def want(kind: str, layer: int, mask: int, frozen: Frozen) -> None:
+        blend = frozen.blend(kind) if isinstance(frozen, FrozenTo) else ((REFERENCE, mask),)
+        for source, where in blend:
+            if (both := masks.both(where, mask)) == FALSE:
+                continue
+            if source >= 0:
+                copies[source] = masks.either(copies.get(source, FALSE), both)
+            else:
+                key = (REFERENCE, kind, layer)
+                found[key] = masks.either(found.get(key, FALSE), both)
 
     for step, here in zip(steps, need, strict=True):
         if here == FALSE:
             continue
         match step:
-            case HeadCopy(layer=layer, query=query, keys=keys, values=values, frozen=True):
+            case (
+                HeadCopy(frozen=False) | AttentionResid(frozen=False) | HeadsWrite(frozen=False)
+                | HiddenCopy(frozen=False) | MlpCopy(frozen=False)
+            ):  # fmt: skip
+                pass  # with norms of its own
+            case HeadCopy(layer=layer, query=query, keys=keys, values=values, frozen=to):
                 for read in (query, *(number for _, number in (*keys, *values))):
                     for part, _ in parts_of(steps, read):
-                        want("scale_attention", layer, need[part])
-            case AttentionResid(layer=layer, frozen=True) | HeadsWrite(layer=layer, frozen=True):
-                want("scale_after_attention", layer, here)
-            case HiddenCopy(layer=layer, frozen=True):
-                want("scale_mlp", layer, here)
-            case MlpCopy(layer=layer, frozen=True):
-                want("scale_mlp", layer, here)
-                if shape.norm_after_attention:  # all such families norm what the MLP writes, too
-                    want("scale_after_mlp", layer, here)
-            case PlainResid() | InputResid() | MlpResid() | JoinResid() | ValueCopy():
+                        want("scale_attention", layer, need[part], to)
+            case AttentionResid(layer=layer, frozen=to) | HeadsWrite(layer=layer, frozen=to):
+                want("scale_after_attention", layer, here, to)
+            case HiddenCopy(layer=layer, frozen=to):
+                want("scale_mlp", layer, here, to)
+            case MlpCopy(layer=layer, frozen=to):
+                for kind in mlp_scales(shape):
+                    want(kind, layer, here, to)
+            case PlainResid() | InputResid() | MlpResid() | JoinResid() | ValueCopy() | ScaleCopy():
                 pass
-            case HeadCopy() | AttentionResid() | HeadsWrite() | HiddenCopy() | MlpCopy():
-                pass  # with norms of its own
             case unknown:
                 assert_never(unknown)
-    want("scale_final", shape.n_layers, final)
-    return found
+    for mask, to in finals:
+        want("scale_final", shape.n_layers, mask, to)
+    return found, copies
+
+
+def mlp_scales(shape: ModelShape) -> tuple[str, ...]:
+    """Kinds of the norms of an MLP as a whole."""
+    # All families with a norm behind attention norm what the MLP writes, too.
+    return OF_MLP if shape.norm_after_attention else OF_MLP[:1]

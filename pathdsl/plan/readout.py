@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.measures import MEASURES, TOP_TOKEN, MeasureRecord
 
-__all__ = ["Measure"]
+__all__ = ["ANSWER", "BEFORE_ANSWER", "Measure"]
+
+ANSWER = "ANSWER"
+"""The position of the tokens of an answer that stands behind the prompt."""
+
+BEFORE_ANSWER = f"{ANSWER}-1"
+"""Where the tokens of such an answer are predicted: the prompt's last token, and all but the last
+of the answer."""
 
 _RECORDS = {**MEASURES, TOP_TOKEN.name: TOP_TOKEN}
 

@@ -20,10 +20,14 @@ from pathdsl.plan.acts import IN, Act, Acts, at_stage, place_of
 from pathdsl.plan.masks import FALSE, TRUE, MaskTable
 from pathdsl.plan.runs import Action, Block, RunSpec, Target
 from pathdsl.plan.steps import (
+    NOTHING,
+    OF_MLP,
     REFERENCE,
     ActedHeadCopy,
     AttentionResid,
     Blend,
+    Frozen,
+    FrozenTo,
     HeadAct,
     HeadCopy,
     HiddenCopy,
@@ -32,6 +36,7 @@ from pathdsl.plan.steps import (
     MlpCopy,
     Place,
     PlainResid,
+    ScaleCopy,
     Step,
     ValueCopy,
     parts_of,
@@ -225,7 +230,7 @@ class Sides:
 
     def head_copy(
         self, acts: Acts | None, layer: int, head: int, query: int,
-        keys: tuple[tuple[int, int], ...], values: tuple[tuple[int, int], ...], frozen: bool,
+        keys: tuple[tuple[int, int], ...], values: tuple[tuple[int, int], ...], frozen: Frozen,
     ) -> Step:  # fmt: skip
         """A head on these streams, with what acts inside it."""
         found = acts.inside.get((layer, head), ()) if acts is not None else ()
@@ -305,6 +310,30 @@ class Side:
         reads = ((self.table.all_distances[layer], stream),)
         copy = self.sides.head_copy(self.acts, layer, head, stream, reads, reads, False)
         return self.table.add(copy)
+
+    def frozen(self, kinds: Iterable[str], layer: int) -> Frozen:
+        """What norms of a layer are frozen to where this run has the scales."""
+        blends = tuple((kind, self._scale(kind, layer)) for kind in kinds)
+        plain = all(source < 0 for _, blend in blends for source, _ in blend)
+        return True if plain else FrozenTo(blends=blends)
+
+    def _scale(self, kind: str, layer: int) -> Blend:
+        shape, masks, reach = self.layout.shape, self.masks, self.acts.reach
+        if kind == "scale_after_attention":
+            heads = range(shape.n_heads)
+            here = FALSE
+            for head in heads:
+                here = masks.either(here, reach[Place(HEAD.name, layer, head)])
+            cells = tuple(self.cell(self.layout.head(layer, head)) for head in heads)
+            step = ScaleCopy(kind=kind, layer=layer, heads=cells)
+        else:
+            stage = 2 * layer + (kind in OF_MLP and not shape.parallel)
+            here = reach[at_stage(stage)]
+            stream = self._joined(self.stream(stage), stage) if here != FALSE else NOTHING
+            step = ScaleCopy(kind=kind, layer=layer, resid=stream)
+        if here == FALSE:
+            return ((REFERENCE, TRUE),)
+        return put(masks, ((REFERENCE, TRUE),), here, ((self.table.add(step), here),))
 
     # ---------------------------------------------------------------------------------------------
 

@@ -80,7 +80,27 @@ MLP and, last, whether its output bias is there (1). Scales of norms: before att
 heads' sum, before the MLP, of the MLP's output, and of the final norm (whose layer is the number of
 layers)."""
 
+OF_MLP = ("scale_mlp", "scale_after_mlp")
+"""Scales of the norms of an MLP, the one behind it last."""
 SCALES = tuple(name for name, kind in PLAIN_KINDS.items() if kind.wide)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenTo:
+    """Where frozen norms under an intervention have their scales from: by kind of `SCALES` a blend.
+
+    Its sources are the plain reference run and `ScaleCopy` steps.
+    """
+
+    blends: tuple[tuple[str, Blend], ...]
+
+    def blend(self, kind: str) -> Blend:
+        """That of one kind."""
+        return dict(self.blends)[kind]
+
+
+Frozen = bool | FrozenTo
+"""Whether norms are frozen: True to the plain reference run's scales, or to whose else."""
 
 
 def treated_source(which: int) -> int:
@@ -96,6 +116,12 @@ def treated_index(source: int) -> int:
 def copies_in(*blends: Blend) -> Iterator[int]:
     """The copies that blends read, by number."""
     return (source for blend in blends for source, _ in blend if source >= 0)
+
+
+def scales_in(frozen: Frozen) -> Iterator[int]:
+    """The `ScaleCopy` steps that frozen norms read, by number."""
+    if isinstance(frozen, FrozenTo):
+        yield from copies_in(*(blend for _, blend in frozen.blends))
 
 
 class StepFacts(ABC):
@@ -171,12 +197,12 @@ class AttentionResid(Resid):
     layer: int
     previous: int
     heads: tuple[Blend, ...]
-    frozen: bool = False
+    frozen: Frozen = False
 
     @property
     def reads(self) -> tuple[int, ...]:
         """Numbers of the steps that it reads."""
-        return (self.previous, *copies_in(*self.heads))
+        return (self.previous, *copies_in(*self.heads), *scales_in(self.frozen))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +239,7 @@ class HeadsWrite(StepFacts):
     heads: tuple[int, ...]
     blends: tuple[Blend, ...]
     beside: tuple[Blend, ...] = ()
-    frozen: bool = False
+    frozen: Frozen = False
 
     @property
     def slot(self) -> float:
@@ -223,7 +249,7 @@ class HeadsWrite(StepFacts):
     @property
     def reads(self) -> tuple[int, ...]:
         """Numbers of the steps that it reads."""
-        return (*copies_in(*(self.beside or self.blends)),)
+        return (*copies_in(*(self.beside or self.blends)), *scales_in(self.frozen))
 
     def width(self, shape: ModelShape) -> int:
         """The stream's."""
@@ -242,7 +268,7 @@ class HeadCopy(StepFacts):
     query: int
     keys: tuple[tuple[int, int], ...]
     values: tuple[tuple[int, int], ...]
-    frozen: bool = False
+    frozen: Frozen = False
 
     @property
     def slot(self) -> float:
@@ -252,7 +278,8 @@ class HeadCopy(StepFacts):
     @property
     def reads(self) -> tuple[int, ...]:
         """Numbers of the steps that it reads."""
-        return (self.query, *(read for _, read in (*self.keys, *self.values)))
+        inputs = (self.query, *(read for _, read in (*self.keys, *self.values)))
+        return (*inputs, *scales_in(self.frozen))
 
     def width(self, shape: ModelShape) -> int:
         """A head's."""
@@ -305,7 +332,7 @@ class ActedHeadCopy(HeadCopy):
     def reads(self) -> tuple[int, ...]:
         """Numbers of the steps that it reads."""
         inputs = (self.query, *(read for _, read in (*self.keys, *self.values)))
-        return (*inputs, *self.patterns)
+        return (*inputs, *self.patterns, *scales_in(self.frozen))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -343,12 +370,41 @@ class ValueCopy(StepFacts):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleCopy(StepFacts):
+    """The scale that a norm has in the reference run of an intervened model; `kind` of `SCALES`.
+
+    Of the norm behind attention it is that of the heads' sum, of others that of a residual step.
+    """
+
+    kind: str
+    layer: int
+    resid: int = NOTHING
+    heads: tuple[Blend, ...] = ()
+
+    @property
+    def slot(self) -> float:
+        """Right before what is normed with it."""
+        after = {"scale_after_attention": 0.9, "scale_mlp": 1.4, "scale_after_mlp": 1.4}
+        return 2 * self.layer + after.get(self.kind, 0.4)
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Numbers of the steps that it reads."""
+        before = () if self.resid == NOTHING else (self.resid,)
+        return (*before, *copies_in(*self.heads))
+
+    def width(self, shape: ModelShape) -> int:
+        """One number."""
+        return 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _OfMlp(StepFacts):
     """What reads a residual step; `frozen`: its norms have the reference run's scales."""
 
     layer: int
     resid: int
-    frozen: bool = False
+    frozen: Frozen = False
 
     @property
     def slot(self) -> float:
@@ -358,7 +414,7 @@ class _OfMlp(StepFacts):
     @property
     def reads(self) -> tuple[int, ...]:
         """Numbers of the steps that it reads."""
-        return (self.resid,)
+        return (self.resid, *scales_in(self.frozen))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -406,6 +462,7 @@ Step = (
     | MlpCopy
     | HiddenCopy
     | ValueCopy
+    | ScaleCopy
     | JoinResid
 )
 
@@ -458,12 +515,23 @@ class CopyRead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MixedCopyRead(CopyRead):
+    """The same in a run that is no prompt's own: what goes straight to `logits` there.
+
+    `column` has the tokens but where `input` is treated, `cut`, which are those of `other`.
+    """
+
+    other: str
+    cut: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """One run's logits: final residual step, positions read, what is measured there.
 
     `kept`/`cut`: masks of the positions read at which some kept / some treated path ends.
     `frozen`, `frozen_at`: with frozen norms, the final residual step that is read instead of
-    `resid` where both end, and that mask; there the final norm has the reference run's scale.
+    `resid` where both end, and that mask; there the final norm is `frozen_to`.
     """
 
     run: RunSpec
@@ -477,12 +545,14 @@ class Output:
     cut: int = 0
     frozen: int = -1
     frozen_at: int = 0
+    frozen_to: Frozen = field(default=True, compare=False)
 
 
 def ends_of(output: Output) -> tuple[int, ...]:
     """The steps that measures of components read when the run is over, and not its logits."""
     written = (step for one in output.writes for step, _ in (*one.parts, *one.beside))
-    return (*written, *(one.step for one in output.copies))
+    scales = scales_in(output.frozen_to) if output.frozen_at else ()
+    return (*written, *(one.step for one in output.copies), *scales)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -495,7 +565,8 @@ class Plan:
     together), and in the reference run of scales that frozen norms take, kind in `SCALES`.
     `position_masks`: masks of the positions that measures name. `frozen`: whether the norms of
     mixed copies have the reference run's scales (a task's `layernorm`). `means`: by the number of
-    a constant, the plan of the intervened runs behind it.
+    a constant, the plan of the intervened runs behind it. `behind`: the column whose answers stand
+    behind the prompts, "" for none.
     """
 
     task: str
@@ -509,6 +580,7 @@ class Plan:
     position_masks: Mapping[str, int]
     frozen: bool = False
     means: Mapping[int, MeanPlan] = field(default_factory=dict)
+    behind: str = ""
 
     @property
     def alive(self) -> list[int]:

@@ -7,10 +7,11 @@ Rows are right-padded to the longest; attention is causal, so padding never reac
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from pathdsl.plan.readout import BEFORE_ANSWER, Measure
 from pathdsl.plan.treated import TreatedSpec
 
 __all__ = ["Repeats", "TaskData"]
@@ -60,6 +61,12 @@ class TaskData:
     the rows and their clusters, equal also where another column is the reference: what is
     resampled together. Where rows are copies of others both begin with the hash of the rows
     without them, up to a colon: that is what seeds are made of.
+
+    `whole`: answers are read whole (`answers = whole`): `answers[column][row]` are the tokens of
+    one answer in their order, `answer_tokens` the same as text, and `branches[column]` the same
+    rows with that answer behind every prompt, for columns in which some answer has several tokens.
+    `longest` has behind each prompt the longest of its answers. In these `appended`, (rows,) int64,
+    says how many tokens the answer has, `lengths` count them, and `END` is the prompt's last token.
     """
 
     name: str
@@ -80,6 +87,11 @@ class TaskData:
     facts: Mapping[str, str] = field(default_factory=dict)
     key: str = ""
     drawn: str = ""
+    whole: bool = False
+    answer_tokens: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    branches: Mapping[str, TaskData] = field(default_factory=dict)
+    longest: TaskData | None = None
+    appended: np.ndarray | None = None
 
     @property
     def n_rows(self) -> int:
@@ -93,10 +105,36 @@ class TaskData:
 
     @property
     def n_pos(self) -> int:
-        """Length of the longest prompt."""
+        """Length of the longest prompt, with the answer behind it where one is."""
         return int(self.lengths.max())
 
     @property
     def valid(self) -> np.ndarray:
         """(rows, pos) bool: True where a real token stands."""
         return np.arange(self.n_pos)[None, :] < self.lengths[:, None]
+
+    @property
+    def prompt_lengths(self) -> np.ndarray:
+        """(rows,) int64: lengths without the answers behind the prompts."""
+        return self.lengths if self.appended is None else self.lengths - self.appended
+
+    def as_read(self, measure: Measure) -> Measure:
+        """The measure where it is read: an answer of several tokens before each of its tokens."""
+        if measure.column in self.branches and measure.record.whole and measure.position == "END":
+            return replace(measure, position=BEFORE_ANSWER)
+        return measure
+
+    def behind(self, measure: Measure) -> str:
+        """The column whose answers stand behind the prompts where a measure is read, or ""."""
+        inside = measure.column in self.branches and measure.position == BEFORE_ANSWER
+        return measure.column if inside else ""
+
+    def branch(self, column: str) -> TaskData:
+        """The rows with these answers behind their prompts; without any for ""."""
+        return self.branches[column] if column else self
+
+    def reads_whole(self, measure: Measure) -> bool:
+        """Whether a measure is of all tokens of the answers that stand behind these prompts."""
+        return (
+            self.appended is not None and measure.record.whole and measure.position == BEFORE_ANSWER
+        )

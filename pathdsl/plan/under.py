@@ -14,7 +14,7 @@ from pathdsl.plan.acts import Acts, at_stage
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.runs import Block
 from pathdsl.plan.sides import Side, Sides, put, within
-from pathdsl.plan.steps import REFERENCE, Blend, Place, Step
+from pathdsl.plan.steps import REFERENCE, Blend, Frozen, Place, Step
 from pathdsl.plan.table import Cell
 
 __all__ = ["Under"]
@@ -39,7 +39,7 @@ class Under:
 
     def head_copy(
         self, layer: int, head: int, query: int,
-        keys: tuple[tuple[int, int], ...], values: tuple[tuple[int, int], ...], frozen: bool,
+        keys: tuple[tuple[int, int], ...], values: tuple[tuple[int, int], ...], frozen: Frozen,
     ) -> Step:  # fmt: skip
         """A mixed copy of a head."""
         return self.sides.head_copy(self.acts, layer, head, query, keys, values, frozen)
@@ -50,17 +50,21 @@ class Under:
         return self._acted(place, blend, kept, cut, sides[0].cell(v), sides[0].layout)
 
     def marked(
-        self, sides: tuple[Side, Side], stage: int, blend: Blend, kept: int, cut: int
+        self, sides: tuple[Side, Side], stage: int, blend: Blend, kept: int, cut: int, frozen: bool
     ) -> Cell:
-        """A stream with the actions on it."""
+        """A stream with the actions on it; `frozen`: with reference scales of the heads' sums."""
         place = at_stage(stage)
-        if sides[1].constant:  # summed also where nothing is kept, so that is still to be done
+        if sides[1].constant or frozen:  # summed also where nothing is kept, so still to be done
             treated = self.masks.without(cut, kept)
-            for act in self.acts.on.get(place, ()):
+            for act in sides[1].acts.on.get(place, ()):
                 here = self.masks.both(treated, act.mask)
-                if here != FALSE and not act.action.fixes:
+                if here == FALSE or (act.action.fixes and not frozen):
+                    continue
+                if frozen and act.action.verb != "set":
+                    new = self.sides.changed(act, place, here, blend, sides[1].layout)
+                else:
                     new = within(self.masks, sides[1].stream(stage), here)
-                    blend = put(self.masks, blend, here, new)
+                blend = put(self.masks, blend, here, new)
         reference = sides[0].stream(stage)
         return self._acted(place, blend, kept, cut, reference, sides[0].layout)
 

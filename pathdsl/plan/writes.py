@@ -7,7 +7,8 @@ is the value of a step; a set of nodes writes the sum of its members.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from pathdsl.errors import Diagnostic, PlanError, Span
 from pathdsl.graph.model.components import HEAD, INPUT, bits
@@ -23,10 +24,13 @@ from pathdsl.plan.steps import (
     REFERENCE,
     Blend,
     CopyRead,
+    Frozen,
     HeadsWrite,
     InputResid,
+    MixedCopyRead,
     MlpResid,
     Parts,
+    Place,
     PlainResid,
     Step,
     WriteRead,
@@ -63,7 +67,8 @@ def write_read(
     parts: list[tuple[int, int]] = []
     for where, frozen in ((masks.without(positions, split), False), (split, True)):
         if (here := masks.both(where, positions)) != FALSE:
-            own = _steps(table, nodes, builder.direct_blend, builder.direct_mlp, frozen)
+            to = builder.frozen_to if frozen else None
+            own = _steps(table, nodes, builder.direct_blend, builder.direct_mlp, to)
             parts += ((step, here) for step in own)
     beside: Parts = ()
     if source is not None:
@@ -72,7 +77,7 @@ def write_read(
         def of_mlp(layer: int) -> Step:
             return MlpResid(stage=2 * layer + 2, layer=layer, previous=NOTHING, blend=whole)
 
-        plain = _steps(table, nodes, lambda layer, head: whole, of_mlp, False)
+        plain = _steps(table, nodes, lambda layer, head: whole, of_mlp, None)
         beside = tuple((step, positions) for step in plain)
     return WriteRead(measure=measure, positions=positions, parts=tuple(parts), beside=beside)
 
@@ -112,11 +117,12 @@ def _steps(
     nodes: int,
     blend: Callable[[int, int], Blend],
     of_mlp: Callable[[int], Step],
-    frozen: bool,
+    frozen_to: Callable[[Sequence[str], int], Frozen] | None,
 ) -> list[int]:
     """The steps whose values add up to what some nodes write.
 
     `blend`: where the value of a head, by layer and number, comes from; of `input`, by -1 and 0.
+    `frozen_to`: of a norm behind attention that is frozen.
     """
     layout = table.layout
     heads: dict[int, list[int]] = {}
@@ -138,39 +144,51 @@ def _steps(
                 heads=tuple(chosen),
                 blends=tuple(blend(layer, head) for head in chosen),
                 beside=tuple(blend(layer, head) for head in every),
-                frozen=frozen,
+                frozen=frozen_to is not None and frozen_to(["scale_after_attention"], layer),
             )
         )
     return [table.add(step) for step in found]
 
 
 def copy_read(
-    table: CopyTable, run: RunSpec, source: int, measure: Measure, positions: tuple[int, ...]
-) -> CopyRead:
-    """The stream from which a measure copies; `source` is the number of the run's treated value.
+    table: CopyTable, builder: RunBuilder, run: RunSpec, measure: Measure,
+    positions: tuple[int, ...],
+) -> CopyRead:  # fmt: skip
+    """The stream from which a measure copies, and whose tokens stand there.
 
-    Raises PlanError PD260 for a run that is not the model's own on prompts of a column.
+    Raises PlanError PD260 where what goes straight to `logits` has no prompt's token.
     """
     plain = run.identity
-    column = ""
-    if not run.under and plain.kind == "reference":
-        source = REFERENCE
-    elif (
-        not run.under
-        and plain.kind == "treated"
-        and plain.treated is not None
-        and plain.treated.how.own_run
-    ):
-        column = plain.treated.column
-    else:
-        raise PlanError(
-            Diagnostic(
-                code="PD260",
-                message=f"`{measure.kind}` reads the model on whole prompts, and "
-                f"`{run.label or run.kind}` is no such run",
-                help="read it on `reference`, or on `treated` where that is a prompt column",
-            )
-        )
     stage = min(2, 2 * table.layout.shape.n_layers)
-    step = table.add(PlainResid(stage=stage, source=source))
-    return CopyRead(measure=measure, step=step, column=column, positions=positions)
+    if not run.under and (column := _own_column(plain)) is not None:
+        source = builder.source if plain.treats else REFERENCE
+        step = table.add(PlainResid(stage=stage, source=source))
+        return CopyRead(measure=measure, step=step, column=column, positions=positions)
+    cut, other = FALSE, ""
+    for mask in positions:
+        cut = table.masks.either(cut, table.masks.both(builder.treated_input(), mask))
+    if cut != FALSE:
+        treated = replace(run, kind="treated", paths=None)
+        if (column := _own_column(treated)) is None:
+            raise PlanError(
+                Diagnostic(
+                    code="PD260",
+                    message=f"`{measure.kind}` asks which tokens a head copies, and where "
+                    f"`{run.label or run.kind}` treats `input` there is no prompt's token",
+                    help="read it on `reference`, or with a paired treated value",
+                )
+            )
+        other = column
+    ((step, _),) = builder.read(Place("resid", stage))
+    return MixedCopyRead(
+        measure=measure, step=step, column="", positions=positions, other=other, cut=cut
+    )
+
+
+def _own_column(run: RunSpec) -> str | None:
+    """The column whose prompts a plain run is on, "" for the reference; None: of none."""
+    if run.kind == "reference":
+        return ""
+    if run.kind == "treated" and run.treated is not None and run.treated.how.own_run:
+        return run.treated.column
+    return None

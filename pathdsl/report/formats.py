@@ -48,9 +48,13 @@ class Document:
         raise NotImplementedError
 
     def linted(
-        self, path: str, diagnostics: Sequence[Diagnostic], sources: Mapping[str, SourceFile]
+        self,
+        path: str,
+        diagnostics: Sequence[Diagnostic],
+        sources: Mapping[str, SourceFile],
+        unchecked: str,
     ) -> str:
-        """Take in one file that was linted."""
+        """Take in one file that was linted; `unchecked` says what was not looked at, and why."""
         raise NotImplementedError
 
     def end(self, code: ExitCode) -> str:

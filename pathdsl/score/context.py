@@ -19,10 +19,11 @@ from pathdsl.graph.resolve.places import text_of
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.reach import reach
-from pathdsl.lang.serving import averages_ratios, choose_task, fields_of
+from pathdsl.lang.serving import averages_ratios, choose_task, fields_of, named_option, placed
 from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
+from pathdsl.lang.spelling import position_text
 from pathdsl.lang.walk import strip
 from pathdsl.plan.runs import RunSpec, Subject, under_text
 from pathdsl.plan.treated import TreatedSpec, treated_spec
@@ -57,21 +58,24 @@ class Context:
         self.session = session
         self.algebra = algebra
         self.evaluator = Evaluator(session)
-        self._metrics: dict[str, Metric] = {}
+        self._metrics: dict[tuple[str, str], Metric] = {}
         self.interventions = Interventions(program, resolver, lambda r, task: self.run(r, task, {}))
 
     # ---------------------------------------------------------------------------------------------
     # Names
     # ---------------------------------------------------------------------------------------------
 
-    def metric(self, name: str, at: ast.Node | None = None) -> Metric:
-        """The compiled metric of that name; PD423 where there is none."""
-        if name not in self._metrics:
+    def metric(
+        self, name: str, at: ast.Node | None = None, read: ast.Position | None = None
+    ) -> Metric:
+        """The compiled metric of that name, read at `read`; PD423 where there is none."""
+        key = name, position_text(read) if read is not None else ""
+        if key not in self._metrics:
             decl = self.program.metrics.get(name)
             if decl is None:
                 raise fault("PD423", f"`{name}` is no metric", at)
-            self._metrics[name] = compile_metric(decl, self.program.groups)
-        return self._metrics[name]
+            self._metrics[key] = compile_metric(placed(decl, read), self.program.groups)
+        return self._metrics[key]
 
     def task(self, metric: str | None, asked: str | None, at: ast.Node) -> str:
         """The task of a metric's run or of a score; PD421 where several could be meant."""
@@ -100,6 +104,22 @@ class Context:
         """The source of a node on one line, loop variables by their members; "" without source."""
         return text_of(self.program, node, bindings)
 
+    def counted_on(self, score: ast.Score) -> Resolver:
+        """The graph on which a score counts: that of its task's model.
+
+        Raises LanguageError PD239 where models differ in their nodes and no task is named.
+        """
+        named = named_option(score.options, "task")
+        if named is None and self.resolver.others:
+            tasks = [name for name in self.program.tasks if name in self.session.tasks]
+            raise fault(
+                "PD239",
+                "the models of this file differ in their nodes: on which is this counted?",
+                score,
+                help=f"`task: {tasks[0]}`, or another task of the model that is meant",
+            )
+        return self.resolver.on(named or "")
+
     # ---------------------------------------------------------------------------------------------
     # Runs
     # ---------------------------------------------------------------------------------------------
@@ -114,10 +134,11 @@ class Context:
         if isinstance(run, ast.PlainRun):
             return replace(made, kind=run.which)
         options = {o.keyword: o.value for o in run.options}
-        paths = self.resolver.path_set(run.paths, bindings)
+        resolver = self.resolver.on(task)
+        paths = resolver.path_set(run.paths, bindings)
         scope: PathSet | None = None
         if "scope" in options:
-            scope = self.resolver.path_set(options["scope"], bindings)  # type: ignore[arg-type]
+            scope = resolver.path_set(options["scope"], bindings)  # type: ignore[arg-type]
         subject = self.subject(
             run.paths,
             paths,
@@ -204,7 +225,8 @@ class Context:
         if len(runs) != 1 or not isinstance(runs[0], ast.PlainRun | ast.PathRun):
             raise fault("PD423", f"`{name}` is measured on one run", at)
         task = self.task(name, asked if isinstance(asked, str) else None, at)
-        return RowMetric(metric=self.metric(name, at), run=self.run(runs[0], task, bindings))
+        metric = self.metric(name, at, at.at)
+        return RowMetric(metric=metric, run=self.run(runs[0], task, bindings))
 
     def aggregate(self, call: ast.Call, bindings: Bindings) -> Aggregate:
         """`mean(x)`, `median(x)`, `quantile(x, 90%)`, `std(x)`."""
@@ -226,7 +248,7 @@ class Context:
         if not tasks:
             raise fault("PD423", f"`{call.name}` is over a number that no prompt changes", call)
         apart = f"`{call.name}(…) - {call.name}(…)`"
-        shared = {self.session.tasks[t].key or t for t in tasks}
+        shared = {data.drawn or data.key or t for t in tasks if (data := self.session.tasks[t])}
         if len(shared) > 1:
             raise fault(
                 "PD427",

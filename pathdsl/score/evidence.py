@@ -46,6 +46,9 @@ def terms_of(whole: Scalar, evaluator: Evaluator) -> tuple[Term, ...]:
         return ()  # the lets that are correlated list their members
     found = list(dict.fromkeys(aggregates(whole)))
     texts = [a.label or a.kind for a in found]
+    data = evaluator.session.tasks
+    if len({data[a.task].facts.get("model") for a in found if a.task in data}) > 1:
+        texts = [f"{text} on {a.task}" for text, a in zip(texts, found, strict=True)]
     for text in {t for t in texts if texts.count(t) > 1}:
         alike = [i for i, t in enumerate(texts) if t == text]
         metrics = [" and ".join(_metric_names(found[i])) for i in alike]

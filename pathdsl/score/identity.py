@@ -51,13 +51,13 @@ class Same:
         self.resolver = resolver
         self.algebra = algebra
         self.evaluator = evaluator
-        self._equal: dict[tuple[PathSet, PathSet], bool] = {}
+        self._equal: dict[tuple[Resolver, PathSet, PathSet], bool] = {}
 
     def decided(self, node: Scalar) -> tuple[float, str] | None:
         """What a quantity is whatever the model does, and which runs are one; None: it may vary."""
         if isinstance(node, Constant) and node.counted is not None:
             subjects = node.counted.subjects
-            if len(subjects) == 2 and self._sets(subjects[0].paths, subjects[1].paths):
+            if len(subjects) == 2 and self._sets(subjects[0].paths, subjects[1].paths, ""):
                 return node.value, f"`{subjects[0].text}` is `{subjects[1].text}`"
         if is_constant(node):
             return None
@@ -106,10 +106,10 @@ class Same:
         mine = {item.metric: self.evaluator.rows(item) for item in items if item.run == a}
         for item in items:
             if item.run == b and item.metric in mine:
-                error = 2 * self.evaluator.session.allowance()
+                error = 2 * self.evaluator.session.allowance(a.task)
                 if np.max(np.abs(self.evaluator.rows(item) - mine[item.metric])) > error:
                     return False  # so they are not one, and no automaton has to be built
-        return self._sets(left, right)
+        return self._sets(left, right, a.task)
 
     def _equal_sets(
         self, left: PathSet, right: PathSet, run: RunSpec, items: Sequence[RowMetric]
@@ -120,15 +120,16 @@ class Same:
         ]  # fmt: skip
         if not divergences:
             return False
-        error = 2 * self.evaluator.session.allowance()
+        error = 2 * self.evaluator.session.allowance(run.task)
         if any(np.max(np.abs(self.evaluator.rows(item))) > error for item in divergences):
             return False
-        return left == right or self._sets(left, right)
+        return left == right or self._sets(left, right, run.task)
 
-    def _sets(self, left: PathSet, right: PathSet) -> bool:
-        key = left, right
+    def _sets(self, left: PathSet, right: PathSet, task: str) -> bool:
+        graph = self.resolver.on(task)
+        key = graph, left, right
         if key not in self._equal:
-            count, minus = self.resolver.count, self.algebra.minus
+            count, minus = graph.count, self.algebra.minus
             self._equal[key] = not count(minus(left, right)) and not count(minus(right, left))
         return self._equal[key]
 

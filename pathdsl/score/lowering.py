@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Literal, cast
 
 from pathdsl.graph.paths import pathset
-from pathdsl.graph.resolve.instances import Index, Instance, in_common, instances
+from pathdsl.graph.resolve.instances import Index, Instance, in_common, instances, ranging
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS, resolve_arguments
@@ -116,7 +116,10 @@ class Lowering:
         found = over_of(call, self.context.program.kind)
         assert found is not None
         record, over = found
-        members = instances(self.context.program, self.context.resolver, over.loop, bindings)
+        program = self.context.program
+        members = instances(
+            program, ranging(program, self.context.resolver, over), over.loop, bindings
+        )
         self._members += len(members)
         if self._members > MEMBERS.most:
             raise fault(
@@ -210,5 +213,7 @@ class Lowering:
             raise fault("PD426", f"`{expr.name.name}` has no members", expr)
         name = expr.name.name
         if name not in self._indices:
-            self._indices[name] = Index(self.context.program, self.context.resolver, decl.loop)
+            program = self.context.program
+            resolver = ranging(program, self.context.resolver, decl)
+            self._indices[name] = Index(program, resolver, decl.loop)
         return (yield from self.let(name, expr, self._indices[name].named(expr, bindings)))

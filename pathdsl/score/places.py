@@ -41,6 +41,8 @@ class Place:
     to: str | None = None
 
 
+_NODE = r"(?:[am]\d+(?:\.[hn]\d+)?|r\d+|layer \d+)"
+_MEMBER = re.compile(rf"({_NODE})(?:@(.+?))?(?:\.\.({_NODE})(?:@(.+))?)?")
 _SPELLINGS = (
     (re.compile(r"a(?P<layer>\d+)\.h(?P<head>\d+)"), HEAD.name),
     (re.compile(r"m(?P<layer>\d+)"), MLP.name),
@@ -59,9 +61,11 @@ def spelled(label: str) -> Place | None:
     True
     """
     if label.startswith("{"):
-        return Place(kind="set", position=label.rpartition("}")[2].removeprefix("@") or None)
-    first, _, last = label.partition("..")
-    written, _, position = first.partition("@")
+        return Place(kind="set", position=label.partition("}@")[2] or None)
+    found_at = _MEMBER.fullmatch(label)
+    if found_at is None:
+        return None
+    written, position, last, last_position = found_at.groups()
     for spelling, kind in _SPELLINGS:
         if found := spelling.fullmatch(written):
             numbers = {name: int(digits) for name, digits in found.groupdict().items()}
@@ -70,8 +74,8 @@ def spelled(label: str) -> Place | None:
                 layer=numbers["layer"],
                 head=numbers.get("head"),
                 neuron=numbers.get("neuron"),
-                position=position or last.partition("@")[2] or None,
-                to=last.partition("@")[0] or None,
+                position=position or last_position,
+                to=last,
             )
     return None
 
@@ -81,7 +85,12 @@ def place_of(declaration: ast.LetDecl | ast.ClaimDecl, indices: Mapping[str, str
 
     None where no variable, or more than one, stands for nodes.
     """
-    nodes = {name: place for name, label in indices.items() if (place := spelled(label))}
+    behind = _behind_at(declaration)  # `{S1, S2}` may be positions, too
+    nodes = {
+        name: place
+        for name, label in indices.items()
+        if name not in behind and (place := spelled(label))
+    }
     if len(nodes) != 1:
         return None
     ((variable, place),) = nodes.items()
@@ -95,13 +104,22 @@ def place_of(declaration: ast.LetDecl | ast.ClaimDecl, indices: Mapping[str, str
 
 def _position(declaration: ast.LetDecl | ast.ClaimDecl, indices: Mapping[str, str]) -> str | None:
     """What the variable over positions or indices stands for, if exactly one does."""
-    written = {node.name for node in walk(declaration) if isinstance(node, ast.Position)}
+    written = _behind_at(declaration)
     found = [
-        f"[{label}]" if label.isdigit() else label
+        f"[{label}]" if _is_index(label) else label
         for name, label in indices.items()
-        if name in written or label.isdigit()
+        if name in written or _is_index(label)
     ]
     return found[0] if len(found) == 1 else None
+
+
+def _behind_at(declaration: ast.LetDecl | ast.ClaimDecl) -> set[str]:
+    """The names that stand for positions."""
+    return {node.name for node in walk(declaration) if isinstance(node, ast.Position)}
+
+
+def _is_index(label: str) -> bool:
+    return label.removeprefix("-").isdigit()
 
 
 def _slots(declaration: ast.LetDecl | ast.ClaimDecl, variable: str) -> Iterator[str]:

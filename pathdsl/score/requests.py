@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathdsl.graph.paths import pathset
-from pathdsl.graph.resolve.instances import Instance, instances
+from pathdsl.graph.resolve.instances import Instance, instances, ranging
 from pathdsl.lang import ast
 from pathdsl.lang.loops import Looped, sides_of
 from pathdsl.lang.program import Program
+from pathdsl.lang.serving import tasks_read
 from pathdsl.lang.signatures.calls import Filled, resolve_options
 from pathdsl.lang.signatures.correlations import each_member
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
@@ -39,7 +40,7 @@ from pathdsl.score.scores.knockouts import greedy_of
 from pathdsl.score.scores.setting import subject_of
 from pathdsl.score.session import Bindings, Request, Resolver
 
-__all__ = ["FirstRound", "first_round", "requests_of_claims"]
+__all__ = ["FirstRound", "first_round"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +48,15 @@ class FirstRound:
     """The requests of the first round; `adaptive` are the claims and lets that ask for more.
 
     `later_runs` bounds how many runs the searches may still ask for; 0 where there is none.
-    `names` are the claims and lets that were asked for, loop members one by one.
+    `names` are the claims and lets that were asked for, loop members one by one; `of_claims` has
+    what each of these members of a claim asks for.
     """
 
     names: tuple[str, ...]
     requests: tuple[Request, ...]
     adaptive: tuple[str, ...]
     later_runs: int
+    of_claims: tuple[tuple[ast.ClaimDecl, tuple[Request, ...]], ...]
 
 
 class _Dry:
@@ -73,7 +76,7 @@ class _Dry:
         """Nothing is rounded."""
         return 0.0
 
-    def allowance(self) -> float:
+    def allowance(self, task: str = "") -> float:
         """Nothing is rounded."""
         return 0.0
 
@@ -93,6 +96,7 @@ def first_round(
     asked: dict[Side, tuple[Request, ...]] = {}
     names: list[str] = []
     adaptive: list[str] = []
+    of_claims: list[tuple[ast.ClaimDecl, tuple[Request, ...]]] = []
     later = 0
     declarations: list[Looped] = [*program.lets.values(), *program.claims]
     for declaration in declarations:
@@ -100,10 +104,14 @@ def first_round(
             names.append(name)
             waiting = False
             kind = "let" if isinstance(declaration, ast.LetDecl) else "claim"
+            sides: list[tuple[Request, ...]] = []
             for side, node in enumerate(sides_of(declaration)):
                 found, finished = _advance(lowering.scalar(one.of(node), one.bindings))
                 asked[kind, len(names), str(side)] = found
+                sides.append(found)
                 waiting = waiting or not finished
+            if isinstance(declaration, ast.ClaimDecl):
+                of_claims.append((declaration, ordered(sides)))
             # `chance` waits for its values too, but asks for nothing more.
             more = _later(one.of(declaration), program, resolver, one.bindings) if waiting else 0
             if more:
@@ -117,18 +125,8 @@ def first_round(
         requests=ordered([*asked.values(), more_beside]),
         adaptive=tuple(adaptive),
         later_runs=later,
+        of_claims=tuple(of_claims),
     )
-
-
-def requests_of_claims(
-    program: Program, resolver: Resolver, tasks: Mapping[str, TaskData], only: str | None = None
-) -> Iterator[tuple[ast.ClaimDecl, tuple[Request, ...]]]:
-    """Every claim, its members one by one, with what it asks for in its first round."""
-    lowering = Lowering(program, resolver, _Dry(tasks))
-    for claim in program.claims:
-        for _, one in _instances(claim, program, resolver, only):
-            sides = (lowering.scalar(one.of(side), one.bindings) for side in sides_of(claim))
-            yield claim, ordered([_advance(side)[0] for side in sides])
 
 
 def _instances(
@@ -157,7 +155,7 @@ def _advance(steps: Steps) -> tuple[tuple[Request, ...], bool]:
 def _later(declaration: Looped, program: Program, resolver: Resolver, bindings: Bindings) -> int:
     """An upper bound on the runs of all searches of one declaration, its lets included."""
     return sum(
-        _search_runs(score, resolver, bound, times)
+        _search_runs(score, program, resolver, bound, times)
         for score, times, bound in _scores(declaration, program, resolver, bindings, set())
     )
 
@@ -174,7 +172,7 @@ def _scores(
     while pending:
         part = pending.pop()
         if isinstance(part, ast.OverMembers):
-            for one in instances(program, resolver, part.loop, bindings):
+            for one in instances(program, ranging(program, resolver, part), part.loop, bindings):
                 for inner in filter(None, (part.value, part.bound)):
                     yield from _scores(one.of(inner), program, resolver, one.bindings, seen)
             continue
@@ -191,7 +189,9 @@ def _scores(
             yield from _scores(let, program, resolver, bindings, seen)
 
 
-def _search_runs(score: ast.Score, resolver: Resolver, bindings: Bindings, times: int) -> int:
+def _search_runs(
+    score: ast.Score, program: Program, resolver: Resolver, bindings: Bindings, times: int
+) -> int:
     """Every candidate of every step needs the circuit and the model without it, two runs."""
     searches = SCORES[score.name].searches
     if searches == "never":
@@ -203,6 +203,8 @@ def _search_runs(score: ast.Score, resolver: Resolver, bindings: Bindings, times
     greedy = greedy_of(filled)
     over = options.node("over")
     edges = isinstance(over, ast.Edges | ast.EdgesFile) or options.get("per") == "edge"
+    for task in tasks_read(program, [score]):
+        resolver = resolver.on(task)
     find = resolver.edges if edges else resolver.units
     units = len(find(subject_of(score), bindings, over))
     targets = units if searches == "for each unit" else 1

@@ -8,7 +8,7 @@ requests of a round at once, so that one plan shares their work) and reads the v
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -55,7 +55,14 @@ class Ranked(Protocol):
 
 
 class Resolver(Protocol):
-    """Path expressions on the graph of one model."""
+    """Path expressions on the graph of one model, and of those that other tasks run on."""
+
+    @property
+    def others(self) -> Mapping[str, Any]:
+        """The resolver of each task that runs on a model of another shape."""
+
+    def on(self, task: str) -> Resolver:
+        """The same program on the graph of the model that a task runs on."""
 
     def path_set(self, expr: ast.PathExpr, bindings: Bindings = ...) -> PathSet:
         """The complete path set of an expression."""
@@ -132,5 +139,8 @@ class Session(Protocol):
     def rounding(self) -> float:
         """How far two evaluations of one metric value may lie apart at most, by dtype."""
 
-    def allowance(self) -> float:
-        """How far they lie apart in this check, as its self-checks show; at most `rounding`."""
+    def allowance(self, task: str = "") -> float:
+        """How far they lie apart in this check, as its self-checks show; at most `rounding`.
+
+        On the model of a task, or the most of all where none is named.
+        """

@@ -15,6 +15,7 @@ from pathdsl.graph.resolve.targets import Target
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.interventions import names_value
+from pathdsl.lang.spelling import as_position
 from pathdsl.plan.runs import Action, Block, RunSpec
 from pathdsl.plan.treated import TreatedSpec, treated_spec
 from pathdsl.score.faults import fault
@@ -58,7 +59,8 @@ class Interventions:
         return self._known[name.name, task]
 
     def _actions(self, action: ast.Action, task: str) -> list[Action]:
-        targets, value = self.resolver.targets(action), action.value
+        resolver, value = self.resolver.on(task), action.value
+        targets = resolver.targets(action)
         made = Action(verb=action.verb, targets=targets, span=action.span)
         if action.slot is not None:
             return [replace(made, slot=slot) for slot in (action.slot, *action.more)]
@@ -76,12 +78,12 @@ class Interventions:
                     run = value.arguments[0].value
                     assert isinstance(run, ast.PlainRun)
                     return [replace(made, how="from", source=self.run_of(run, task))]
-                keys = (pos_of(_position(a.value)) for a in value.arguments)
+                keys = (pos_of(as_position(a.value)) for a in value.arguments)
                 return [replace(made, how=value.name, keys=tuple(k for k in keys if k is not None))]
             case "set":
                 return [replace(made, source=self._source(value, task))]
             case _:
-                terms, vector = self._sum(value, 1.0)
+                terms, vector = self._sum(value, 1.0, resolver)
                 return [replace(made, terms=tuple(terms), vector=tuple(map(float, vector)))]
 
     def _source(self, value: ast.Node | None, task: str) -> RunSpec | TreatedSpec | Target:
@@ -89,7 +91,7 @@ class Interventions:
             return self.run_of(value, task)
         if value is not None and names_value(value, self.program.groups):
             return self._value(value)
-        return self.resolver.target(value)  # type: ignore[arg-type]
+        return self.resolver.on(task).target(value)  # type: ignore[arg-type]
 
     def _value(self, value: ast.Node) -> TreatedSpec:
         spec = treated_spec(value)
@@ -101,17 +103,17 @@ class Interventions:
         return spec
 
     def _sum(
-        self, value: ast.Node | None, factor: float
+        self, value: ast.Node | None, factor: float, resolver: Resolver
     ) -> tuple[list[tuple[float, TreatedSpec]], np.ndarray]:
         """The terms of what `add` adds, and its vectors together."""
         match value:
             case ast.Bracket(inner=inner):
-                return self._sum(inner, factor)
+                return self._sum(inner, factor, resolver)
             case ast.Unary(operand=operand):
-                return self._sum(operand, -factor)
+                return self._sum(operand, -factor, resolver)
             case ast.Binary(op="+" | "-" as op, left=left, right=right):
-                terms, vector = self._sum(left, factor)
-                more, other = self._sum(right, factor if op == "+" else -factor)
+                terms, vector = self._sum(left, factor, resolver)
+                more, other = self._sum(right, factor if op == "+" else -factor, resolver)
                 if len(vector) and len(other):
                     return [*terms, *more], vector + other
                 return [*terms, *more], vector if len(vector) else other
@@ -119,19 +121,12 @@ class Interventions:
                 ast.Binary(op="*", left=ast.Number(value=number), right=part)
                 | ast.Binary(op="*", left=part, right=ast.Number(value=number))
             ):
-                return self._sum(part, factor * number)
+                return self._sum(part, factor * number, resolver)
             case ast.Binary(op="/", left=part, right=ast.Number(value=number)) if number:
-                return self._sum(part, factor / number)
+                return self._sum(part, factor / number, resolver)
             case ast.Call(name="vector"):
-                return [], factor * np.array(self.resolver.vector(value))
+                return [], factor * np.array(resolver.vector(value))
             case ast.Call() | ast.Name():
                 return [(factor, self._value(value))], np.empty(0)
             case _:
                 raise fault("PD423", "this is nothing that can be added", value)
-
-
-def _position(node: ast.Node) -> ast.Position:
-    if isinstance(node, ast.Name):
-        return ast.Position(name=node.name, span=node.span)
-    assert isinstance(node, ast.Position)
-    return node

@@ -20,7 +20,10 @@ __all__ = ["ENTRY_POINTS", "Column", "Generator", "Parameter", "Row", "get", "na
 
 ENTRY_POINTS = "pathdsl.tasks"
 
-_BUNDLED = ("ioi", "mini_ioi", "induction", "frac_prevs", "balance", "two_hop")
+_BUNDLED = (
+    "ioi", "mini_ioi", "induction", "frac_prevs", "balance", "two_hop", "ioi_shifted", "ioi_extra",
+    "colored_objects", "greater_than", "docstring", "gendered_pronoun", "repeated_tokens", "facts",
+)  # fmt: skip
 
 
 def names() -> tuple[str, ...]:

@@ -15,7 +15,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pathdsl.draws import Draws
-from pathdsl.tasks.base import SEED, TAKE, Column, Generator, Parameter, Row, find_spans
+from pathdsl.tasks.base import (
+    SEED,
+    TAKE,
+    Column,
+    Generator,
+    Lists,
+    Parameter,
+    Row,
+    Words,
+    find_spans,
+)
 
 __all__ = ["GENERATOR", "NAMES", "OBJECTS", "PLACES", "TEMPLATES", "make_row"]
 
@@ -54,6 +64,18 @@ OBJECTS: tuple[str, ...] = tuple(
     "book letter hat lamp ball camera bottle coat cake key guitar ticket".split()
 )
 ORDERS = ("abba", "baba")
+# What stands before each template in long prompts, so that prompts of one template still align.
+OPENINGS: tuple[str, ...] = (
+    "It was the last day of a very long week, and nobody had to work. ",
+    "The rain had stopped early in the morning, and the air was warm. ",
+    "This is a story about a small town by the sea and some people in it. ",
+)
+WORDS: tuple[Words, ...] = (
+    Words(name="names", words=NAMES, least=10),
+    Words(name="places", words=PLACES, least=2),
+    Words(name="objects", words=OBJECTS, least=2),
+)
+_LISTS: Lists = {one.name: one.words for one in WORDS}
 
 
 def combinations(order: str) -> list[tuple[int, str]]:
@@ -62,43 +84,89 @@ def combinations(order: str) -> list[tuple[int, str]]:
     return [(number, kind) for number in range(len(TEMPLATES)) for kind in orders]
 
 
-def make_row(draws: Draws, names: Sequence[str], template: int, order: str) -> Row:
+def make_row(
+    draws: Draws,
+    names: Sequence[str],
+    template: int,
+    order: str,
+    *,
+    words: Lists = _LISTS,
+    sentences: Sequence[str] = TEMPLATES,
+    more: Sequence[tuple[str, str]] = (),
+) -> Row:
     """One row, without its id: the names, place and object are drawn from the stream given.
 
-    `names` are the reference's IO and S followed by three others, all different.
+    `names` are the reference's IO and S followed by three others, all different. `sentences` are
+    in the place of the fifteen templates. `more`: further words of a sentence, `io` or `s` for the
+    name that stands there, whose spans the row has too.
     """
     io, s, *others = names
-    words = {"place": draws.choice(PLACES), "object": draws.choice(OBJECTS)}
+    drawn = {"place": draws.choice(words["places"]), "object": draws.choice(words["objects"])}
 
-    def text(first: str, second: str, third: str) -> tuple[str, dict[str, list[int]]]:
-        return find_spans(TEMPLATES[template], {**words, "1": first, "2": second, "3": third})
+    def written(of_io: str, of_s1: str, of_s2: str, of_s: str) -> tuple[str, dict[str, list[int]]]:
+        first, second = (of_io, of_s1) if order == "abba" else (of_s1, of_io)
+        further = {name: of_io if which == "io" else of_s for name, which in more}
+        named = {"1": first, "2": second, "3": of_s2, **further}
+        return find_spans(sentences[template], {**drawn, **named})
 
-    def written(of_io: str, of_s1: str, of_s2: str) -> str:
-        pair = (of_io, of_s1) if order == "abba" else (of_s1, of_io)
-        return text(*pair, of_s2)[0]
+    def text(of_io: str, of_s1: str, of_s2: str, of_s: str = "") -> str:
+        return written(of_io, of_s1, of_s2, of_s or of_s1)[0]
 
-    prompt, spans = text(*((io, s) if order == "abba" else (s, io)), s)
+    prompt, spans = written(io, s, s, s)
     place_of_io, place_of_s1 = ("1", "2") if order == "abba" else ("2", "1")
     return {
         "prompt": prompt,
-        "prompt_abc": written(*others),
-        "prompt_swap": written(io, s, io),
-        "prompt_s2_other": written(io, s, others[2]),
-        "prompt_names_exchanged": written(s, io, s),
+        "prompt_abc": text(*others),
+        "prompt_swap": text(io, s, io),
+        "prompt_s2_other": text(io, s, others[2]),
+        "prompt_names_exchanged": text(s, io, s),
+        "prompt_roles_exchanged": text(s, io, io),
+        "prompt_other_names": text(others[0], others[1], others[1]),
+        "prompt_other_names_swap": text(others[0], others[1], others[0]),
+        "prompt_io_other": text(others[0], s, s),
+        "prompt_s_other": text(io, others[1], others[1]),
+        "prompt_s1_other": text(io, others[1], s, s),
         "io": f" {io}",
         "s": f" {s}",
         "template": f"{order}_{template + 1:02d}",
         "order": order,
-        "spans": {"IO": spans[place_of_io], "S1": spans[place_of_s1], "S2": spans["3"]},
+        "spans": {
+            "IO": spans[place_of_io],
+            "S1": spans[place_of_s1],
+            "S2": spans["3"],
+            **{name: spans[name] for name, _ in more},
+        },
     }
 
 
-def _row(index: int, *, seed: int, order: str) -> Row:
-    pairs = combinations(order)
+def of_index(
+    index: int,
+    *,
+    seed: int,
+    order: str,
+    words: Lists,
+    sentences: Sequence[str] = TEMPLATES,
+    more: Sequence[tuple[str, str]] = (),
+    stream: str = "ioi",
+) -> Row:
+    """Row `index`: the same names, template, place and object whatever the sentences are.
+
+    `stream`: another one draws other names.
+    """
+    pairs = [pair for pair in combinations(order) if pair[0] < len(sentences)]
     block, place = divmod(index, len(pairs))
-    template, kind = Draws(seed, "ioi", order, "block", str(block)).shuffled(pairs)[place]
-    draws = Draws(seed, "ioi", order, "row", str(index))
-    return make_row(draws, draws.sample(NAMES, 5), template, kind)
+    template, kind = Draws(seed, stream, order, "block", str(block)).shuffled(pairs)[place]
+    draws = Draws(seed, stream, order, "row", str(index))
+    names = draws.sample(words["names"], 5)
+    return make_row(draws, names, template, kind, words=words, sentences=sentences, more=more)
+
+
+LONG = tuple(OPENINGS[i % len(OPENINGS)] + text for i, text in enumerate(TEMPLATES))
+
+
+def _row(index: int, *, seed: int, order: str, form: str, words: Lists) -> Row:
+    sentences = LONG if form == "long" else TEMPLATES
+    return of_index(index, seed=seed, order=order, words=words, sentences=sentences)
 
 
 ORDER = Parameter(
@@ -117,6 +185,24 @@ PROMPT_COLUMNS = (
         name="prompt_names_exchanged",
         doc="IO and S1 change places, S2 stays: same answer, other position",
     ),
+    Column(
+        name="prompt_roles_exchanged",
+        doc="IO and S change names everywhere: the answer is S, the positions are the prompt's",
+        added=True,
+    ),
+    Column(
+        name="prompt_other_names",
+        doc="two random names for IO and S in the same pattern: the answer is neither",
+        added=True,
+    ),
+    Column(
+        name="prompt_other_names_swap",
+        doc="the same two random names, and S2 is the name in IO's place",
+        added=True,
+    ),
+    Column(name="prompt_io_other", doc="a random name for IO, S stays", added=True),
+    Column(name="prompt_s_other", doc="one random name for S1 and S2, IO stays", added=True),
+    Column(name="prompt_s1_other", doc="a random name for S1, S2 stays: no name twice", added=True),
 )
 TOKEN_COLUMNS = (
     Column(name="io", doc="the indirect object, the right answer, with its leading space"),
@@ -147,14 +233,33 @@ read the answer at END, the token ` to`.
 
 Usual treated values: `mean(prompt_abc, by: template)` as in Wang et al. (take at least a few
 hundred rows, the mean of a template is over its own rows); the paired column `prompt_abc`;
-`prompt_swap` to find what carries the identity of the subject.
+`prompt_swap` to find what carries the identity of the subject. What tells S from IO are names and
+places: `prompt_roles_exchanged` inverts the names and keeps the places, `prompt_names_exchanged`
+inverts the places and keeps the names, `prompt_swap` inverts both, and `prompt_other_names` and
+`prompt_other_names_swap` do so with names that say nothing.
+
+`form: "long"` puts a sentence of some fifteen words first; row by row, names and words are those
+of `form: "plain"`. `ioi_shifted` and `ioi_extra` are further variants.
 
 Metric: `logit(io) - logit(s)`. Source: arXiv:2211.00593.""",
     row=_row,
-    parameters=(TAKE, SEED, ORDER),
+    parameters=(
+        TAKE,
+        SEED,
+        ORDER,
+        Parameter(
+            name="form",
+            kind="str",
+            default="plain",
+            choices=("plain", "long"),
+            doc="the templates alone, or behind an opening sentence",
+            added=True,
+        ),
+    ),
     prompt_columns=PROMPT_COLUMNS,
     token_columns=TOKEN_COLUMNS,
     labels=LABELS,
     positions=POSITIONS,
-    examples=({"order": "abba"}, {"order": "baba"}),
+    words=WORDS,
+    examples=({"order": "abba"}, {"order": "baba"}, {"form": "long"}),
 )

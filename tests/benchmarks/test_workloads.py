@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import parsed
-from benchmarks.engine import measure_all, multiple, run_child
+from benchmarks.engine import measure_all, multiple, prepare_workload, run_child
 from benchmarks.shapes import DEPTHS, SHAPES
 from benchmarks.workloads import (
     WORKLOADS,
+    acted_heads,
     circuit_heads,
     circuit_text,
     edges_text,
@@ -70,7 +71,8 @@ def test_units_are_what_a_workload_asks_for() -> None:
     assert units("W6a", "gpt2") == len(circuit_heads("gpt2")) == 26
     assert units("W6a", "small") == len(circuit_heads("small")) == 3
     assert units("W6b", "gpt2") == 100
-    assert units("W1h", "gpt2") == 1
+    assert units("W1h", "gpt2") == units("W8a", "gpt2") == 1
+    assert len(set(acted_heads("gpt2"))) == 100 and len(set(acted_heads("small"))) == 16
 
 
 def test_heads_are_there_and_differ() -> None:
@@ -105,6 +107,19 @@ def test_a_row_has_everything(tmp_path: Path) -> None:
     assert row["copies"] > 0
     assert 0.5 < row["counted"] < 4
     assert multiple(row) > 0
+
+
+@pytest.mark.parametrize(("one", "looped"), [("W1h", "W9a"), ("W7a", "W9b")])
+def test_a_loop_of_several_variables_plans_the_same_steps(
+    one: str, looped: str, tmp_path: Path
+) -> None:
+    """So it costs what the other form costs."""
+    plans = []
+    for name in (one, looped):
+        ready = prepare_workload(name, "small", tmp_path, rows=2)
+        plans += ready.planner.plans(list(ready.requests))
+    assert len(plans) == 2 and plans[0].steps == plans[1].steps and plans[0].need == plans[1].need
+    assert [o.run for o in plans[0].outputs] == [o.run for o in plans[1].outputs]
 
 
 def test_what_waits_is_named_and_has_no_number() -> None:

@@ -168,6 +168,8 @@ def test_a_dropped_and_a_new_claim(folder: Path, capsys: Capture) -> None:
          "another treated value"),
         ("reference = prompt\n", "reference = prompt\n  layernorm = frozen\n", "changed", "task t",
          "another `layernorm`"),
+        ("reference = prompt\n", "reference = prompt\n  chat = true\n", "changed", "task t",
+         "another `chat`"),
     ],
 )  # fmt: skip
 def test_one_change_of_a_task_in_a_used_file(
@@ -175,6 +177,12 @@ def test_one_change_of_a_task_in_a_used_file(
 ) -> None:
     edit(folder / "library.circuit", before, after)
     assert changes(capsys, 0 if kind == "noted" else 1) == [(kind, of, what)]
+
+
+def test_fields_that_change_no_claim(folder: Path, capsys: Capture) -> None:
+    edit(folder / "library.circuit", "reference = prompt\n", "reference = prompt\n  chat = false\n")
+    edit(folder / "x.circuit", "{ language = 1 }", '{ language = 1; needs = "0.1" }')
+    assert changes(capsys, 0) == [("noted", "circuit", "another `needs`")]
 
 
 def kinds(found: list[tuple[str, str, str]]) -> dict[str, tuple[str, str]]:

@@ -52,7 +52,7 @@ def test_only_built_verbs_are_there(capsys: Capture) -> None:
     assert run("--help") == 0
     told = capsys.readouterr().out
     for verb in ("check", "lint", "fmt", "plan", "explain", "graph", "selftest", "doctor",
-                 "cache", "lock", "breaking", "robustness"):  # fmt: skip
+                 "cache", "lock", "breaking", "robustness", "data"):  # fmt: skip
         assert f"  {verb} " in told
     for verb in ("lsp",):
         assert f"  {verb} " not in told
@@ -123,6 +123,29 @@ def test_lint_formats(file: Path, capsys: Capture) -> None:
     found = json.loads(capsys.readouterr().out)
     (fault,) = found["files"][0]["diagnostics"]
     assert fault["span"]["line"] == 20 and fault["severity"] == "error"
+
+
+def test_lint_says_when_the_graph_is_unchecked(file: Path, capsys: Capture) -> None:
+    told = "the graph was not checked: no config of `nobody/nothing-1b` is on this machine"
+    text = INDUCTION.replace('bundled("induction-2l")', 'hf("nobody/nothing-1b", revision: "REV")')
+    file.write_text(text.replace("REV", "0" * 40))
+    assert run("lint", "x.circuit") == 0
+    said = capsys.readouterr().out
+    assert (
+        said == f"note: x.circuit: {told}; `pathdsl plan x.circuit` fetches it\n1 file: no faults\n"
+    )
+    assert run("lint", "x.circuit", "--format", "json") == 0
+    (found,) = json.loads(capsys.readouterr().out)["files"]
+    assert found["unchecked"].startswith(told)
+    for form in ("concise", "github", "sarif"):
+        assert run("lint", "x.circuit", "--format", form) == 0
+    capsys.readouterr()
+    file.write_text(INDUCTION)
+    assert run("lint", "x.circuit", "--format", "json") == 0
+    assert "unchecked" not in json.loads(capsys.readouterr().out)["files"][0]
+    file.write_text(text.replace("LD:", "LD @:"))
+    assert run("lint", "x.circuit") == 2  # of a file with faults nothing was asked of the graph
+    assert "note: x" not in capsys.readouterr().out
 
 
 def test_plan_in_text_and_json(file: Path, capsys: Capture) -> None:

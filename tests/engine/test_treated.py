@@ -23,6 +23,7 @@ from pathdsl.errors import DataError, Severity
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.lang.program import load_program
 from pathdsl.lang.rules.page import Example
+from pathdsl.lang.rules.pd3_answers import PAGES as ANSWER_PAGES
 from pathdsl.lang.rules.pd3_data import PAGES as DATA_PAGES
 from pathdsl.lang.rules.pd3_readings import PAGES as READING_PAGES
 from pathdsl.lang.rules.pd3_where import PAGES as WHERE_PAGES
@@ -184,9 +185,9 @@ def test_examples_of_the_pages(code: str, example: Example, wanted: bool, tmp_pa
     shape = shape_of(source)
     assert shape is not None
     try:
-        task = task_spec(program.tasks["own"], program.tasks)
-        rows = load_rows(task, tmp_path)
-        found = build_task(task, rows, load_tokenizer(source), shape, answer_columns=["io", "s"])[1]
+        task, tokenizer = task_spec(program.tasks["own"], program.tasks), load_tokenizer(source)
+        rows = load_rows(task, tmp_path, tokenizer=tokenizer)
+        found = build_task(task, rows, tokenizer, shape, answer_columns=["io", "s"])[1]
         codes = [fault.code for fault in found]
     except DataError as error:
         codes = [fault.code for fault in error.diagnostics]
@@ -199,5 +200,9 @@ def test_every_code_has_a_page() -> None:
     for path in (ROOT / "pathdsl" / "engine").rglob("*.py"):
         emitted |= set(re.findall(r'"(PD3[2-9]\d|PD6[01]\d|PD62[0-2])"', path.read_text()))
     elsewhere = {"PD362"}  # about claims, said by the check
-    told = {page.code for page in (*PAGES, *WHERE_PAGES, *MODEL_PAGES) if page.code >= "PD320"}
+    told = {
+        page.code
+        for page in (*PAGES, *WHERE_PAGES, *ANSWER_PAGES, *MODEL_PAGES)
+        if page.code >= "PD320"
+    }
     assert emitted == told - elsewhere

@@ -86,14 +86,17 @@ def test_several_actions_are_the_literal_tree(seed: int) -> None:
     compare(one, drawer, verbs)
 
 
+@pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("seed", range(100, 130))
-def test_the_part_of_an_intervention_that_goes_by_a_path_set(seed: int) -> None:
-    """`treat(P, treated: reference with b)`."""
+def test_the_part_of_an_intervention_that_goes_by_a_path_set(seed: int, frozen: bool) -> None:
     one = cases(seed)
-    if one is None:
-        return
-    rng = random.Random(seed)
-    drawer = Drawer(one, Chooser(rng.randint))
+    if one is not None:
+        compare_parts(replace(one, frozen=frozen), random.Random(seed))
+
+
+def compare_parts(one: Opened, rng: random.Random, parts: object = None) -> None:
+    """`treat(P, treated: reference with b)`: engine and tree agree."""
+    drawer = Drawer(one, Chooser(rng.randint), parts)
     drawn = draw_blocks(drawer, [[rng.choice(VERBS) for _ in range(2)]])
     column = TreatedSpec(kind="paired", column="reference")
     runs = [replace(one.run(paths), treated=column) for paths in (one.treated, FULL)]
@@ -108,11 +111,11 @@ def test_the_part_of_an_intervention_that_goes_by_a_path_set(seed: int) -> None:
     for row in range(len(one.case.rows)):
         doings = [make(row) for make in drawn.made]
         run = drawer.plain(row, "reference", doings)
-        marks = frozenset((d.node[1], at) for d in doings if d.node[0] == "r" for at in d.at)
         embedded = drawer.embedded(row, "reference")
         tree = run_under(
             drawer.parts, embedded, embedded, kept_predicate(one.case, row),
-            len(embedded) - 1, (), treated_run=run, marks=marks,
+            len(embedded) - 1, (), treated_run=run, treated_doings=doings,
+            frozen_to=drawer.frozen_to(row, ()),
         )  # fmt: skip
         np.testing.assert_allclose(
             found[0][row], tree, rtol=0, atol=EXACT, err_msg=f"{one.case.text} {drawn.blocks}"
@@ -139,6 +142,45 @@ def test_families(name: str) -> None:
             drawer = Drawer(one, Chooser(rng.randint))
             verbs = [[rng.choice(VERBS) for _ in range(2)]]
             done += compare(one, drawer, verbs)
+    assert done
+
+
+# ------------------------------------------------------------------------------- frozen norms
+
+
+@pytest.mark.parametrize("seed", range(200, 240))
+def test_frozen_norms_are_those_of_the_plain_run_under_the_same_blocks(seed: int) -> None:
+    one = cases(seed)
+    if one is None:
+        return
+    rng = random.Random(seed)
+    drawer = Drawer(replace(one, frozen=True), Chooser(rng.randint))
+    verbs = [[rng.choice(VERBS) for _ in range(rng.randint(1, 2))] for _ in range(2)]
+    compare(drawer.one, drawer, verbs)
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen3", "gemma2", "gemma3", "olmo2"])
+def test_frozen_norms_of_families(name: str) -> None:
+    done = 0
+    with Exact(), torch.no_grad():
+        found = opened_families(name, (2, 5, 7, 13, 16, 20))
+        for seed, one in zip(range(100), found, strict=False):
+            rng = random.Random(seed)
+            drawer = Drawer(replace(one, frozen=True), Chooser(rng.randint))
+            done += compare(drawer.one, drawer, [[rng.choice(VERBS) for _ in range(2)]])
+            compare_parts(drawer.one, rng)
+    assert done >= 2
+
+
+@pytest.mark.parametrize("name", ["gpt_neox_parallel", "gptj", "opt"])
+def test_frozen_norms_of_decoders(name: str) -> None:
+    done = 0
+    with Exact(), torch.no_grad():
+        for seed, one in enumerate(opened_decoders(name, (2, 7, 13, 20))):
+            rng, parts = random.Random(seed), Blocks.of(one.adapter.model)
+            drawer = Drawer(replace(one, frozen=True), Chooser(rng.randint), parts)
+            done += compare(drawer.one, drawer, [[rng.choice(VERBS)], [rng.choice(VERBS)]])
+            compare_parts(drawer.one, rng, parts)
     assert done
 
 

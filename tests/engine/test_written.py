@@ -235,7 +235,7 @@ def test_a_write_of_zero_has_no_direction() -> None:
 def test_what_needs_one_plain_run() -> None:
     adapter, _ = opened(GPT2)
     copies, beside = measure("copy_score(a0.h1, of: A)"), measure("cosine(a0.h1, treated)")
-    for run in (treat("q"), treat(FULL, MEAN), treat(FULL, RESAMPLE)):
+    for run in (treat(FULL, ZERO), treat(FULL, MEAN), treat(FULL, RESAMPLE)):
         with pytest.raises(PlanError, match="PD260"):
             plans(adapter, [run], [copies])
     with pytest.raises(PlanError, match="PD260"):

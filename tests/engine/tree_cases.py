@@ -57,6 +57,13 @@ def position_mask(task: TaskData) -> Callable[[Pos], np.ndarray]:
     """Positions as masks, written apart from the engine's own reading of them."""
 
     def mask(pos: Pos) -> np.ndarray:
+        if pos.among:
+            return np.logical_or.reduce([mask(one) for one in pos.among])
+        if pos.ends:
+            first, last = map(mask, pos.ends)
+            behind = first.cumsum(axis=1) > 0
+            before = last[:, ::-1].cumsum(axis=1)[:, ::-1] > 0
+            return np.asarray(behind & before)
         out = np.zeros_like(task.valid)
         for row in range(task.n_rows):
             if pos.name:

@@ -20,6 +20,15 @@ from tests.oracle.tree import Array, forward_of
 from tests.oracle.writer import Chooser
 
 PLACES = (None, "END", "SA", "SB")
+KEYS = ("SA", "SB", "[0]")
+FURTHER: dict[str, Callable[[Any, int], frozenset[int]]] = {
+    "SB..END": lambda at, length: frozenset(range(min(at["SB"]), length)),
+    "[0]..SA": lambda at, length: frozenset(range(at["SA"][0] + 1)),
+    "{SA, END}": lambda at, length: frozenset([at["SA"][0], length - 1]),
+    "END-1..END": lambda at, length: frozenset([length - 2, length - 1]),
+    "[0..1]": lambda at, length: frozenset([0, 1]),
+}
+"""Spans and sets of positions, and the tokens that they are on a row."""
 Row = Callable[[int], Doing]
 """An action on one row."""
 
@@ -35,8 +44,11 @@ class Drawn:
 class Drawer:
     """Draws actions on one case."""
 
-    def __init__(self, one: Opened, choose: Chooser, parts: Any = None) -> None:
-        self.one, self.choose = one, choose
+    def __init__(
+        self, one: Opened, choose: Chooser, parts: Any = None,
+        places: Sequence[str | None] = PLACES, keys: Sequence[str] = KEYS,
+    ) -> None:  # fmt: skip
+        self.one, self.choose, self.places, self.keys = one, choose, tuple(places), tuple(keys)
         self.parts = forward_of(parts or one.adapter.model)
         self.rows = one.case.rows
         shape = one.adapter.shape
@@ -48,6 +60,8 @@ class Drawer:
         length = len(self.rows[row].reference)
         if place is None:
             return frozenset(range(length))
+        if place in FURTHER:
+            return FURTHER[place](self.rows[row].positions, length)
         if place == "END":
             return frozenset([length - 1])
         return frozenset(self.rows[row].positions[place])
@@ -95,8 +109,8 @@ class Drawer:
 
     def target(self, kinds: Sequence[str]) -> Target:
         kind = self.choose.pick(tuple(kinds))
-        place = self.choose.pick(PLACES)
-        pos = None if place is None else Pos(name=place)
+        place = self.choose.pick(self.places)
+        pos = None if place is None else Pos.parse(place)
         layer = self.choose.number(0, self.layers - 1 + (kind == "mark"))
         if kind == "head":
             head = self.choose.number(0, self.heads - 1)
@@ -206,7 +220,7 @@ class Drawer:
         return self._pattern_of("uniform", "uniform")
 
     def _pattern_of(self, verb: str, how: str) -> tuple[Action, Row]:
-        target, key = self.target(("head",)), self.choose.pick(("SA", "SB", "[0]"))
+        target, key = self.target(("head",)), self.choose.pick(self.keys)
         pos = Pos.parse(key)
 
         def keys(row: int) -> frozenset[int]:
@@ -253,7 +267,13 @@ class Drawer:
             self.parts, self.embedded(row, "reference"), treated,
             kept or kept_predicate(self.one.case, row),
             length - 1 if at is None else at, [make(row) for make in made], read=read,
+            frozen_to=self.frozen_to(row, made),
         )  # fmt: skip
+
+    def frozen_to(self, row: int, made: Sequence[Row]) -> Values | None:
+        """The run that norms of mixed copies are frozen to."""
+        doings = [make(row) for make in made]
+        return self.plain(row, "reference", doings) if self.one.frozen else None
 
 
 def node_of(target: Target) -> Any:
@@ -269,7 +289,7 @@ def node_of(target: Target) -> Any:
 
 
 def name_of(target: Target) -> str | None:
-    return None if target.at is None else target.at.name
+    return None if target.at is None else str(target.at)
 
 
 def under(run: RunSpec, blocks: tuple[Block, ...], treated: Any = None) -> RunSpec:

@@ -100,7 +100,8 @@ def through(module: Any, x: Tensor, scale: Tensor) -> Tensor:
 class Trace:
     """One prompt through an unmodified model: what every component wrote, (tokens, d) by name.
 
-    `biases`: what no component wrote. `stream`: what entered the final norm.
+    `biases`: what no component wrote. `stream`: what entered the final norm, `middle` the second
+    layer. `attention`: (heads, tokens, tokens) by layer, if the model gives it.
     """
 
     model: Any
@@ -111,6 +112,7 @@ class Trace:
     stream: Tensor = field(default_factory=lambda: torch.zeros(0))
     middle: Tensor = field(default_factory=lambda: torch.zeros(0))
     logits: Tensor = field(default_factory=lambda: torch.zeros(0))
+    attention: tuple[Tensor, ...] = ()
 
     def added(self, write: Tensor, token: int) -> Tensor:
         """(tokens,): what a write adds to a token's logit under the norm's scale in this run."""
@@ -144,10 +146,13 @@ def trace(name: str, model: Any, ids: Sequence[int]) -> Trace:
         ):
             hooks.append(module.register_forward_hook(keep(f"{key} {layer}"), with_kwargs=True))
     with torch.no_grad():
-        found.logits = model(torch.tensor([list(ids)])).logits[0]
+        out = model(torch.tensor([list(ids)]), output_attentions=True)
+        found.logits = out.logits[0]
+        if out.attentions and out.attentions[0] is not None:
+            found.attention = tuple(part[0] for part in out.attentions)
     for hook in hooks:
         hook.remove()
-    found.stream, found.middle = given["final in"], given["block 0 out"]
+    found.stream, found.middle = given["final in"], given["block 1 in"]
     found.writes["input"] = given["block 0 in"]
     for layer, block in enumerate(parts.blocks):
         found.writes[f"m{layer}"] = given[f"mlp {layer} out"]

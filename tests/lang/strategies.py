@@ -11,6 +11,17 @@ from lark import Token
 
 from pathdsl.lang.syntax.parse import parse_pieces
 
+
+def among(texts: list[str]) -> st.SearchStrategy[str]:
+    """One of some texts, without printing them all: hypothesis prints strategies in full."""
+
+    @st.composite
+    def text(draw: st.DrawFn) -> str:
+        return draw(st.sampled_from(texts))
+
+    return text()
+
+
 NAMES = st.sampled_from(["g", "main", "P1", "name_mover", "LD", "h", "io", "x_2", "template"])
 SMALL = st.integers(0, 20).map(str)
 NUMBERS = st.sampled_from(["0", "1", "0.5", "80%", "1e-3", "10_000", "99.9%", "2.50"])
@@ -23,7 +34,13 @@ INDICES = st.one_of(
     st.just("*"),
     st.sampled_from(["[7..9]", "[0,6]", "[0..2, 6]", "[ 1 .. 3 ]"]),
 )
-POSITIONS = st.sampled_from(["S2", "END", "S1+1", "S1-2", "[3]", "[i]"])
+POSITIONS = among(
+    ["S2", "END", "S1+1", "S1-2", "[3]", "[i]", "[ - 1 ]", "[0..5]", "[2 .. -1]", "[i..5]",
+     "S1..S2", "S1+1 .. S2-1", "[0]..S1", "{S1,S2}", "{ S1..S2, {END,[3..4]}, }"]
+)  # fmt: skip
+PLACES = among(
+    ["S1+1", "3", "-1", "[ 3 ]", "[-2..-1]", "S1..S2", "S1+1 ..END", "@ {S1,END}", "@[3]"]
+)
 AT = st.one_of(st.just(""), st.just(""), POSITIONS.map("@{}".format), POSITIONS.map(" @ {}".format))
 
 
@@ -62,10 +79,11 @@ TIMES = st.sampled_from(["*", "+", "?", "{2}", "{1,3}", "{ 0, 2 }"])
 EDGE_CHAINS = st.tuples(NODES, DIRECT, NODES, st.booleans(), DIRECT, ATOMS).map(
     lambda d: f"{d[0]} {d[1]} {d[2]}" + (f" {d[4]} {d[5]}" if d[3] else "")
 )
-OPTIONS = st.sampled_from(
+OPTIONS = among(
     ["", ", seed: 0", ", scope: full - through(g)", ", as: ratio", ", over: {a9.h0, m5}",
      ", knockouts: greedy(10, seed: 0)", ", given: { a9.h0: g, m5: {a, b} }", ", split: false",
-     ", treated: noise(at: [S1, S1+1], scale: 3.0)", ", metric: LD, task: gn,", ", at: S1+1"]
+     ", treated: noise(at: [S1, S1+1], scale: 3.0)", ", metric: LD, task: gn,", ", at: S1+1",
+     ", at: S1 ..S2", ", at: @{S1,S2}", ", at: [@[3],S1..END-1]"]
 )  # fmt: skip
 
 
@@ -139,17 +157,17 @@ _ALL_SUMS = st.recursive(
         RUNS.map("LD({}, task: gn)".format),
         AT.map("logit(io){}".format),
         NODES.map("direct[{}]".format),
-        st.tuples(NODES, st.sampled_from(["S1+1", "3", "en"])).map("heat[{0[0]}, {0[1]}]".format),
-        st.just("attention(a9.h9@END, END -> S1+1)"),
+        st.tuples(NODES, st.one_of(PLACES, st.just("en"))).map("heat[{0[0]}, {0[1]}]".format),
+        st.tuples(POSITIONS, POSITIONS).map("attention(a9.h9@END, {0[0]} -> {0[1]})".format),
     ),
     _sums,
     max_leaves=4,
 )
 SUMS = st.deferred(lambda: _ALL_SUMS)
 THINGS = st.one_of(
-    joined(st.one_of(NAMES, st.sampled_from(["S1+1", "END", "a9.h6", "3"]))).map("[{}]".format),
+    joined(st.one_of(NAMES, PLACES, st.sampled_from(["END", "a9.h6"]))).map("[{}]".format),
     PATHS.map("[{}]".format),
-    st.sampled_from(["[0..5]", "[ 2 .. 3 ]", "[]"]),
+    st.sampled_from(["[0..5]", "[ 2 .. 3 ]", "[-3 .. -1]", "[]"]),
 )
 WINDOWS = st.sampled_from(["windows(m[0..47], 5)", "windows(attn, 1, by: layer)"])
 DOMAINS = st.one_of(NODES, THINGS, WINDOWS)
@@ -169,8 +187,8 @@ BREAKS = st.sampled_from(["; ", "\n", "\n\n  ", " ;\n"])
 @st.composite
 def blocks(draw: st.DrawFn) -> str:
     """A block of fields with different names."""
-    names = draw(st.lists(st.sampled_from(["data", "cite", "reference", "language", "x"]),
-                          unique=True, max_size=4))  # fmt: skip
+    known = ["data", "cite", "reference", "language", "chat", "needs", "x"]
+    names = draw(st.lists(st.sampled_from(known), unique=True, max_size=4))
     fields = [f"{name} = {draw(VALUES)}" for name in names]
     return "{ " + "".join(field + draw(BREAKS) for field in fields) + "}"
 
@@ -212,6 +230,9 @@ _ALL_STATEMENTS = st.one_of(
     NAMES.map('model {} = hf("id", revision: "607a", dtype: float32)'.format),
     st.tuples(NAMES, blocks()).map(lambda d: f"task {d[0]}{d[1]}"),
     st.just('task abba = ioi where template == "abba"'),
+    st.tuples(NAMES, st.sampled_from(["", ' where template == "abba" and n >= 2']), blocks()).map(
+        lambda d: f"task {d[0]} = ioi{d[1]}{d[2]}"
+    ),
     st.tuples(NAMES, AT, joined(NODES, most=9), AT).map(
         lambda d: f"group {d[0]}{d[1]} = {{{d[2]}}}{d[3]}"
     ),

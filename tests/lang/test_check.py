@@ -185,7 +185,7 @@ CASES = [
     ("let x = mean(LD(reference), LD(treated))", "PD117"),
     ("let x = paths(main, main)", "PD117"),
     ("claim x: whole > 0 by holm(3)", "PD117"),
-    ("model other = bundled(\"ioi-mini\")", "PD118"),
+    ("model other = bundled(\"ioi-mini\")", "PD307"),
     # path sets
     ("let x = mean(LD(keep(movers & early)))", "PD120"),
     ("let x = mean(LD(keep((movers) - {a9.h9})))", "PD120"),
@@ -254,6 +254,11 @@ BLOCKS = [
     (CIRCUIT + MODEL + TASK.replace("}", "  bos = 1\n}"), "PD115"),
     (CIRCUIT + MODEL + TASK.replace("}", "  tokens = together\n}"), "PD110"),
     (CIRCUIT + MODEL + TASK.replace("take: 60", "ids: [io]"), "PD117"),
+    (CIRCUIT + MODEL + TASK.replace("}", "  chat = yes\n}"), "PD115"),
+    (CIRCUIT + MODEL + TASK.replace("}", "  chat = 1\n}"), "PD115"),
+    (CIRCUIT + MODEL + TASK.replace("}", "  chat = true\n  bos = true\n}"), "PD129"),
+    (CIRCUIT + MODEL + TASK.replace("}", "  chat = true\n  bos = false\n}"), "PD129"),
+    (CIRCUIT + MODEL + TASK.replace("}", "  chats = true\n}"), "PD112"),
     *(
         (
             CIRCUIT
@@ -281,8 +286,8 @@ def test_fault_of_a_block(text: str, code: str, tmp_path: Path) -> None:
 
 def test_words_of_a_task_and_its_data_are_names_elsewhere(tmp_path: Path) -> None:
     task = TASK.replace("ioi(take: 60, seed: 0)", 'csv("case.circuit", ids: [io], texts: [s])')
-    text = CIRCUIT + MODEL + task.replace("}", "  tokens = continued\n}") + METRIC
-    names = ("ids", "texts", "tokens", "continued", "alone")
+    text = CIRCUIT + MODEL + task.replace("}", "  tokens = continued\n  chat = true\n}") + METRIC
+    names = ("ids", "texts", "tokens", "continued", "alone", "chat", "needs", "messages")
     groups = "".join(f"group {name} = {{ a9.h9 }}\n" for name in names)
     lets = "".join(f"let l_{name} = mean(LD(keep(through({name}))))\n" for name in names)
     assert codes(text + groups + lets, tmp_path) == []

@@ -18,6 +18,7 @@ FREE = [
     *(name for name, one in MEASURES.items() if not one.reserved),
     *(name for name, one in SCORES.items() if not one.reserved),
 ]
+SLOTS = ["q", "k", "v"]
 HEAD = """circuit c {
   language = 1
 }
@@ -48,7 +49,7 @@ def test_the_names() -> None:
     assert not any(map(is_reserved, FREE))
 
 
-@pytest.mark.parametrize("name", FREE)
+@pytest.mark.parametrize("name", [*FREE, *SLOTS])
 def test_as_a_group_before_brackets_and_positions(name: str) -> None:
     text = HEAD + (
         f"group {name} @END = {{ a3.h1, a3.h2 }}\n\n"
@@ -62,7 +63,7 @@ def test_as_a_group_before_brackets_and_positions(name: str) -> None:
     assert "y" in program(text).lets
 
 
-@pytest.mark.parametrize("name", FREE)
+@pytest.mark.parametrize("name", [*FREE, *SLOTS])
 def test_as_a_path(name: str) -> None:
     text = HEAD + (
         f"path {name} = a3.h1@END -> logits\n\nmetric LD: logits = logit(io) - logit(s)\n\n"
@@ -72,7 +73,7 @@ def test_as_a_path(name: str) -> None:
     assert faults(text) == []
 
 
-@pytest.mark.parametrize("name", FREE)
+@pytest.mark.parametrize("name", [*FREE, *SLOTS])
 def test_as_a_metric_that_is_called(name: str) -> None:
     text = HEAD + (
         f"metric {name}: prob = prob(io)\n\nmetric other: logits = logit(io) - logit(s)\n\n"
@@ -90,7 +91,7 @@ def test_as_a_metric_that_is_called(name: str) -> None:
     assert [c.name for c in (let.left.arguments[0].value,) if isinstance(c, ast.Call)] == [name]
 
 
-@pytest.mark.parametrize("name", FREE)
+@pytest.mark.parametrize("name", [*FREE, *SLOTS])
 def test_as_a_let_with_members(name: str) -> None:
     text = HEAD + (
         "metric LD: logits = logit(io) - logit(s)\n\n"
@@ -108,6 +109,57 @@ def test_a_metric_with_the_name_of_the_measure_that_it_is(name: str) -> None:
     text = HEAD + f"metric {name} = {example}\n\nlet x = mean({name}(reference))\n"
     assert faults(text) == []
     assert unit_of(program(text))["x"] == record.unit
+
+
+LETTERS = {
+    "model": "model Q = bundled('ioi-mini')",
+    "task": """task Q = ioi where order == 'abba'
+        let x = mean(LD(reference, task: Q))
+        let by_task for t in [ioi, Q] = mean(LD(reference, task: t))""",
+    "group": """group Q @END = { a3.h1, a3.h2 }
+        path p = input ~[Q]~> Q -> logits | Q@END(-> mlp)* -> logits
+        path p2 = a0.h1 -[Q]-> Q@END (-> mlp)? -> logits - within(Q, a0.h1)
+        intervene i { zero q|k|v(Q); scale Q = 2; pattern(Q@END) = only(S1) }
+        let x = mean(LD(treat(p | p2) with i))""",
+    "path": """path Q = a0.h1 -[Q]-> a3.h2 -> logits
+        let x = mean(LD(treat(Q | (Q) & full)))""",
+    "metric": """metric Q @END = logit(io)
+        let x = mean(Q(reference)) / mean(Q (treated))""",
+    "let": """let Q for h in a3 = effect(through(h), metric: LD)
+        let x = Q[a3.h1] - Q [a3.h2] + Q[a3.h0]""",
+    "intervention": """intervene Q { zero Q(a3.h1) }
+        let x = mean(LD(reference with Q))
+        let y = mean(LD(treated with [Q]))""",
+    "claim": "claim Q for h in a3: effect(through(h), metric: LD) < 1 at 95% confidence by holm()",
+    "variable of nodes": """let x for Q in a2 = effect(Q -[Q]-> a3.h0 -> logits, metric: LD)
+        let u = max(Q in a3: effect(through(Q), metric: LD))""",
+    "variable of positions": "let x for Q in [S1, END] = effect(through(m0@Q), metric: LD)",
+    "variable of indices": "let x for Q in [0..2] = effect(through(m0@[Q]), metric: LD)",
+    "variable of metrics": "let x for Q in [LD] = mean(Q(reference))",
+}
+
+
+@pytest.mark.parametrize("name", SLOTS)
+@pytest.mark.parametrize("kind", LETTERS)
+def test_a_slot_letter_is_every_kind_of_name(kind: str, name: str) -> None:
+    """Before `(`, `[` and `@`, and beside arrows with that slot."""
+    head = HEAD.replace('model mini = bundled("ioi-mini")\n', "") if kind == "model" else HEAD
+    lines = LETTERS[kind].replace("\n        ", "\n").replace("Q", name).replace("'", '"')
+    text = f"{head}metric LD: logits = logit(io) - logit(s)\n{lines}\n"
+    assert faults(text) == []
+    once = format_text(text, "c.circuit")
+    assert format_text(once, "c.circuit") == once
+
+
+@pytest.mark.parametrize("name", SLOTS)
+def test_a_slot_letter_is_a_column_a_position_and_a_field(name: str) -> None:
+    measured = f"logit({name}) - prob({name}) @{name} + dla(a3.h1, {name}) @{name}+1"
+    column = program(f"metric x = {measured}\n")
+    calls = [n for n in column.nodes(column.metrics["x"]) if isinstance(n, ast.Call)]
+    assert [call.at.name for call in calls if call.at is not None] == [name, name]
+    fields = f"positions = [{name}, S1]\n  cluster = {name}\n  {name} = {name}({name}: 1)"
+    listed = program(f"task t {{\n  {fields}\n}}\n")
+    assert [f.name for f in listed.tasks["t"].fields] == ["positions", "cluster", name]
 
 
 def test_columns_that_look_like_nodes_are_columns() -> None:

@@ -223,7 +223,7 @@ def test_its_formula_is_written() -> None:
 def test_a_made_up_measure_of_the_logits_alone_is_lowered(monkeypatch: pytest.MonkeyPatch) -> None:
     entropy = MeasureRecord(
         name="entropy", example="entropy()", reads="nothing", unit="nats", values="reals",
-        vocabulary=True, scaled=False, varied=False, reserved=True, range=SHARE,
+        vocabulary=True, scaled=False, varied=False, reserved=True, whole=False, range=SHARE,
     )  # fmt: skip
     for table in (MEASURES, readout._RECORDS):
         monkeypatch.setitem(table, "entropy", entropy)

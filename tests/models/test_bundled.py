@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel, T
 
 from pathdsl.models import DATA, MODELS, bundled, names, truth
 from pathdsl.models.build.ioi_mini import accuracy, build_tokenizer, story
+from pathdsl.models.build.ioi_mini_tuned import sentence, tune
 from pathdsl.tasks import get
 from pathdsl.tasks.mini_ioi import UNSEEN_NAMES, pairs
 
@@ -56,6 +57,32 @@ def test_all_models_together_are_small() -> None:
 def test_ioi_mini_identifies_indirect_objects(split: str, least: float) -> None:
     model, tokenizer = ioi_mini()
     assert accuracy(model, tokenizer, split, take=200)["top1"] >= least
+
+
+def test_the_tuned_model_has_learned_the_other_names() -> None:
+    folder = bundled("ioi-mini-tuned")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.get_vocab() == ioi_mini()[1].get_vocab()
+    for split in ("names", "test"):
+        assert accuracy(model, tokenizer, split, take=200)["top1"] >= 0.97
+
+
+def test_tuning_begins_with_the_bundled_model_and_is_repeated_bit_for_bit() -> None:
+    base, _ = ioi_mini()
+    untouched, one, two = (tune(steps)[0].state_dict() for steps in (0, 2, 2))
+    assert all(torch.equal(untouched[key], value) for key, value in base.state_dict().items())
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert not torch.equal(one["transformer.wte.weight"], untouched["transformer.wte.weight"])
+
+
+def test_no_sentence_of_the_tuning_has_two_of_the_other_names() -> None:
+    seen = pairs("train")
+    texts = [sentence(i, seen) for i in range(600)]
+    counts = [
+        len({word.strip(".,") for word in text.split()} & set(UNSEEN_NAMES)) for text in texts
+    ]
+    assert counts == [i % 2 for i in range(600)]
 
 
 def test_ioi_mini_needs_the_second_subject() -> None:

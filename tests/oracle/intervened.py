@@ -85,11 +85,12 @@ def _attended(
 
 def _streamed(
     parts: Any, receiver: PlaceNode, at: int, values: Mapping[PlaceNode, Array],
-    flags: Mapping[PlaceNode, tuple[bool, bool]], doings: Sequence[Doing],
+    flags: Mapping[PlaceNode, tuple[bool, bool]], doings: Sequence[Doing], like: Any = None,
 ) -> tuple[Array, bool, bool]:  # fmt: skip
     """The stream that `receiver` reads at a position, and whether kept, treated paths stand in it.
 
-    A mark's action changes what was written below it, together.
+    A mark's action changes what was written below it, together. `like`: other values, whose sums
+    give norms behind attention their scales.
     """
     env = parts.env
     here = layer_of(receiver, env)
@@ -105,7 +106,7 @@ def _streamed(
         cut = cut or any(flags[n][1] for n in below if n not in done)
         done |= set(below)
         reader = LOGITS if layer == env.n_layers else ("a", layer, 0)
-        entering = parts.stream(reader, below)
+        entering = _sum(parts, reader, below, like)
         now = entering + moved
         (doing,) = (d for d in doings if d.node == ("r", layer) and at in d.at)
         if doing.verb == "fix":
@@ -120,7 +121,13 @@ def _streamed(
     cut = cut or any(flags[n][1] for n in values if n not in done)
     if receiver[0] == "r":
         receiver = LOGITS if here == env.n_layers else ("a", here, 0)
-    return parts.stream(receiver, values) + moved, kept, cut
+    return _sum(parts, receiver, values, like) + moved, kept, cut
+
+
+def _sum(parts: Any, receiver: PlaceNode, values: Any, like: Any) -> Array:
+    if like is None:
+        return parts.stream(receiver, values)  # type: ignore[no-any-return]
+    return parts.stream(receiver, values, {node: like[node] for node in values})  # type: ignore[no-any-return]
 
 
 def run_under(
@@ -131,62 +138,80 @@ def run_under(
     read_position: int,
     doings: Sequence[Doing],
     treated_run: Values | None = None,
-    marks: frozenset[tuple[int, int]] = frozenset(),
+    treated_doings: Sequence[Doing] = (),
+    frozen_to: Values | None = None,
     read: PlaceNode | None = None,
 ) -> Array:
     """The logits (d_vocab,) at `read_position` of one row, or the value of `read` there.
 
     `reference`, `treated`: embeddings (T, d_model), `treated` at times constants per component.
     `treated_run`: values of components all of whose paths are treated, where these are not those of
-    the model under `doings` on `treated`; `marks`: (layer, position) at which it differs by what
-    acts on the stream. `read`: of the copy that goes straight to logits.
+    the model under `doings` on `treated` but under `treated_doings`. `frozen_to`: the run whose
+    scales norms of copies with kept and treated paths have. `read`: of the copy that goes straight
+    to logits.
     """
     parts = forward_of(model)
     env = parts.env
     constants = treated if isinstance(treated, Mapping) else None
-    other = constants[INPUT] if constants is not None else treated
+    treated_input = constants[INPUT] if constants is not None else treated
 
-    def sent(
-        receiver: PlaceNode, slot: str | None, at: int, suffix: Path
-    ) -> tuple[Array, bool, bool]:
+    def sent(receiver: PlaceNode, slot: str | None, at: int, suffix: Path) -> Any:
         values, flags = {}, {}
         for sender in senders(receiver, env):
             values[sender], *paths = value((Step(sender, at, slot), *suffix))
             flags[sender] = paths
-        return stream_of(receiver, at, values, flags)
+        return values, flags
 
-    def stream_of(receiver: PlaceNode, at: int, values: Any, flags: Any) -> Any:
-        if treated_run is None:
-            return _streamed(parts, receiver, at, values, flags, doings)
+    def stream_of(receiver: PlaceNode, at: int, values: Any, flags: Any, like: Any = None) -> Any:
         # At a mark that acts on the treated side the stream is the treated run's where no path
         # through it is kept.
         moved: Array | float = 0.0
-        for layer in range(layer_of(receiver, env) + 1):
+        for layer in range(layer_of(receiver, env) + 1) if treated_run is not None else ():
             below = {n: v for n, v in values.items() if layer_of(n, env) < layer}
-            if (layer, at) in marks and not any(flags[n][0] for n in below):
-                reader = LOGITS if layer == env.n_layers else ("a", layer, 0)
-                moved = treated_run["r", layer][at] - parts.stream(reader, below)
-        found, some_kept, some_cut = _streamed(parts, receiver, at, values, flags, doings)
+            reader = LOGITS if layer == env.n_layers else ("a", layer, 0)
+            for doing in treated_doings:
+                if doing.node == ("r", layer) and at in doing.at:
+                    if not any(flags[n][0] for n in below):
+                        if doing.verb == "add":
+                            moved = moved + doing.value[at]
+                        else:
+                            moved = treated_run["r", layer][at] - _sum(parts, reader, below, like)
+        found, some_kept, some_cut = _streamed(parts, receiver, at, values, flags, doings, like)
         return found + moved, some_kept, some_cut
+
+    def read_by(receiver: PlaceNode, at: int, got: Any, mixed: bool) -> tuple[Array, Array | None]:
+        """The stream of these values, and of the run that norms are frozen to where they are."""
+        if frozen_to is None or not mixed:
+            return stream_of(receiver, at, *got)[0], None
+        like = {node: frozen_to[node][at] for node in got[0]}
+        other = parts.stream(receiver, like) + frozen_to["moved", layer_of(receiver, env)][at]
+        return stream_of(receiver, at, *got, like)[0], other
 
     def value(suffix: Path) -> tuple[Array, bool, bool]:
         node, at, _ = suffix[0]
         if node == INPUT:
             some_kept = kept(suffix)
             some_cut = not some_kept
-            output = (reference if some_kept else other)[at]
+            output = (reference if some_kept else treated_input)[at]
         elif node[0] == "m":
-            stream, some_kept, some_cut = sent(node, None, at, suffix)
-            output = parts.mlp(node, stream)
+            got = sent(node, None, at, suffix)
+            some_kept, some_cut = stream_of(node, at, *got)[1:]
+            output = parts.mlp(node, *read_by(node, at, got, some_kept and some_cut))
         else:
             seen = list(parts.keys(node, at))
             projected, some_kept, some_cut = {}, False, False
+            all_sent = {}
             for slot, places in (("q", [at]), ("k", seen), ("v", seen)):
-                found = []
                 for place in places:
-                    stream, was_kept, was_cut = sent(node, slot, place, suffix)
+                    got = all_sent[slot, place] = sent(node, slot, place, suffix)
+                    was_kept, was_cut = stream_of(node, place, *got)[1:]
                     some_kept, some_cut = some_kept or was_kept, some_cut or was_cut
-                    found.append(parts.project(node, slot, stream, place))
+            for slot in "qkv":
+                found = []
+                for (of, place), got in all_sent.items():
+                    if of == slot:
+                        read_here, other = read_by(node, place, got, some_kept and some_cut)
+                        found.append(parts.project(node, slot, read_here, place, other))
                 projected[slot] = np.stack(found)
             output = _attended(parts, node, at, seen, projected, doings)[0]
         only_treated = some_cut and not some_kept
@@ -221,7 +246,9 @@ def run_under(
                 values[sender], *paths = value((Step(sender, read_position, None), *end))
                 flags[sender] = paths
         return _streamed(parts, reader, read_position, values, flags, doings)[0]
-    return parts.logits(sent(LOGITS, None, read_position, end)[0])
+    got = sent(LOGITS, None, read_position, end)
+    some_kept, some_cut = stream_of(LOGITS, read_position, *got)[1:]
+    return parts.logits(*read_by(LOGITS, read_position, got, some_kept and some_cut))
 
 
 def plain_under(
@@ -267,6 +294,7 @@ def plain_under(
         plain = stream(LOGITS if layer == env.n_layers else ("a", layer, 0))
         found["r", layer] = acted(("r", layer), plain)
         moved = moved + found["r", layer] - plain
+        found["moved", layer] = moved
 
     found[INPUT] = acted(INPUT, embedded)
     for layer in range(env.n_layers):

@@ -63,6 +63,14 @@ class MeaninglessError(ValueError):
 
 def indices_at(at: ast.Position, row: Row) -> tuple[int, ...]:
     """The positions that `@…` stands for on a row; an error if one is outside the prompt."""
+    if at.among:
+        return tuple(place for one in at.among for place in indices_at(one, row))
+    if at.ends:
+        first, last = (indices_at(end, row) for end in at.ends)
+        inside = [p for p in range(row.length) if p >= min(first) and p <= max(last)]
+        if not inside:
+            raise MeaninglessError("an empty span")
+        return tuple(inside)
     if at.index is not None:
         places: tuple[int, ...] = (at.index,)
     elif at.name == "END":

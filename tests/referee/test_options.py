@@ -223,6 +223,7 @@ TASKS = [
     Pair("task", "layernorm", task(""), task("layernorm = frozen")),
     Pair("task", "average", task(""), task("average = mean_of_ratios")),
     Pair("task", "bos", task(""), task("bos = false")),
+    Pair("task", "chat", task(""), task("chat = true")),
     *_files("csv", CSV),
     *_files("jsonl", LINES),
     Pair("jsonl", "texts", task("", f"{LINES})"), task("", f"{LINES}, texts: [number])")),
@@ -355,6 +356,8 @@ ELSEWHERE = {
     # tests/graph/test_circuit_files.py
     ("edges", "top"), ("edges", "rank"), ("nodes", "top"), ("nodes", "rank"),
     ("csv", "texts"), ("task", "tokens"),  # tests/engine/test_readings.py
+    ("task", "answers"),  # tests/checking/test_whole_answers.py
+    ("task", "model"), ("paths", "task"), ("size", "task"), ("overlap", "task"),  # test_models.py
     ("hf", "revision"), ("hf", "dtype"), ("folder", "dtype"),  # of the loader, as of `bundled`
 }  # fmt: skip
 """Options that are tried in another way."""
@@ -395,7 +398,7 @@ def test_an_option_of_an_area(name: str) -> None:
     assert value(f"{call}, scope: through(early))")[0].estimate != plain
 
 
-@pytest.mark.parametrize("field", [name for name in CIRCUIT_FIELDS if name != "language"])
+@pytest.mark.parametrize("field", sorted({*CIRCUIT_FIELDS} - {"language", "needs"}))
 def test_a_field_of_the_circuit_is_shown(field: str, tmp_path: Path) -> None:
     given = "main" if field == "hypothesis" else '"10.1000/1"'
     path = tmp_path / "rest.circuit"

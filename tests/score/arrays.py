@@ -34,7 +34,7 @@ class ArraySession:
     def rounding(self) -> float:
         return self.tolerance
 
-    def allowance(self) -> float:
+    def allowance(self, task: str = "") -> float:
         return self.tolerance
 
     def identity(self, run: RunSpec) -> RunSpec:

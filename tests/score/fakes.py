@@ -91,7 +91,11 @@ class FakeResolver:
 
     def __init__(self, program: Program) -> None:
         self.program = program
+        self.others: Mapping = {}
         self.random_seeds: list[int] = []
+
+    def on(self, task: str) -> FakeResolver:
+        return self
 
     def nodes(self, expr, bindings) -> list[FakeUnit]:
         match expr:
@@ -298,7 +302,7 @@ class FakeSession:
     def rounding(self) -> float:
         return self.tolerance
 
-    def allowance(self) -> float:
+    def allowance(self, task: str = "") -> float:
         return self.tolerance
 
     def identity(self, run: RunSpec) -> RunSpec:

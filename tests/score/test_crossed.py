@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.crossed import blocks, groups, other_ways
 from benchmarks.crossed import row as simulated
 from pathdsl.checking.check import check_file
 from pathdsl.checking.lock.contents import lock_of
@@ -368,3 +369,14 @@ def test_intervals_over_crossed_rows_hold_their_level(
     error = 330 * np.sqrt(0.05 * 0.95 / count)
     assert found["hull"] <= 5 + error and found["one way"] > 8
     assert found["hull 99"] <= 0.625 + 330 * np.sqrt(0.00625 / count)
+
+
+def test_connected_groups_are_one_where_fields_cross_and_wide_where_they_are_few() -> None:
+    """Why rows that share a value are no single cluster with all that they are connected to."""
+    assert groups(*grid(9, 12)).max() == 0
+    names = [*blocks()]
+    assert [int(groups(*blocks()[name]).max()) + 1 for name in names] == [12, 3, 1]
+    few = other_ways(names[1], "normal", 150)
+    print({k: round(float(v), 2) for k, v in few.items()})
+    assert few["both"] <= 5 + 330 * np.sqrt(0.05 * 0.95 / 150)
+    assert few["cells"] > 20 and few["width of groups"] > 1.4 * few["width"]

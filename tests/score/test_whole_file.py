@@ -76,7 +76,7 @@ class HashedSession:
     def rounding(self) -> float:
         return 1e-4
 
-    def allowance(self) -> float:
+    def allowance(self, task: str = "") -> float:
         return 1e-6
 
     def identity(self, run: RunSpec) -> RunSpec:

@@ -14,14 +14,18 @@ from pathdsl.lang import ast
 from pathdsl.lang.canonical import spelled
 from pathdsl.lang.defaults import is_default_field, meant, taken
 from pathdsl.lang.program import Program
+from pathdsl.lang.serving import model_of
 from pathdsl.reading import read_file
 
 __all__ = ["model_changes", "task_changes"]
 
 
 def model_changes(old: Program, new: Program) -> Iterator[Change]:
-    """The model, its revision and its dtype; the name it has in the file is no matter."""
-    if old.model is None or new.model is None:
+    """The model, its revision and its dtype; the name it has in the file is no matter.
+
+    Of several each task says which is its own, and changes of that are told of it.
+    """
+    if old.model is None or new.model is None or max(len(old.models), len(new.models)) > 1:
         return
     if spelled(meant(old.model.source)) != spelled(meant(new.model.source)):
         yield Change(
@@ -46,16 +50,32 @@ def task_changes(
             continue
         if name in names:
             yield Change(kind="noted", of=of, what="renamed", after=names[name])
-        if before.base is None and after.base is not None:
+        if before.base is None and after.base is not None and after.where:
             yield Change(
                 kind="weaker", of=of, what="a `where` leaves rows out", after=written(new, after)
             )
             continue
         yield from selection_changes((old, before), (new, after), names, of)
+        yield from _runs_on(old, new, before, after, of)
         yield from _fields(old, new, before, after, of)
         path = _data_path(after)
         if path and _data_path(before) == path:
             yield from _rows(_Side(old, before, locks[0]), _Side(new, after, locks[1]), path, of)
+
+
+def _runs_on(
+    old: Program, new: Program, before: ast.TaskDecl, after: ast.TaskDecl, of: str
+) -> Iterator[Change]:
+    """The model of a task of a file with several, whatever its name."""
+    if max(len(old.models), len(new.models)) < 2:
+        return
+    was, now = model_of(old, before.name.name), model_of(new, after.name.name)
+    if was is None or now is None or spelled(meant(was.source)) == spelled(meant(now.source)):
+        return
+    yield Change(
+        kind="changed", of=of, what="on another model, revision or dtype",
+        before=written(old, was.source), after=written(new, now.source),
+    )  # fmt: skip
 
 
 class _Side(NamedTuple):
@@ -109,10 +129,13 @@ def _fields(
     one = {field.name: field.value for field in before.fields}
     two = {field.name: field.value for field in after.fields}
     for key in dict.fromkeys([*one, *two]):
+        if key == "model":
+            continue  # told by what it is, not by its name
         a, b = one.get(key), two.get(key)
         if spelled(meant(a)) == spelled(meant(b)):
             continue
-        if is_default_field(key, a) and is_default_field(key, b):
+        derived = before.base is not None or after.base is not None
+        if is_default_field(key, a) and is_default_field(key, b) and not derived:
             continue
         texts = {"before": written(old, a), "after": written(new, b)}
         rows, now = taken(a), taken(b)

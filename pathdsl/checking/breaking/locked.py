@@ -85,6 +85,9 @@ def lock_changes(
             )
     if "model" not in subjects:
         yield from _model(old.inputs["model"], now.inputs["model"])
+    further, now_further = old.inputs.get("models", {}), now.inputs.get("models", {})
+    for name in (name for name in further if name in now_further):
+        yield from _model(further[name], now_further[name], f"model {name}")
     for name, before in old.inputs["tasks"].items():
         after = now.inputs["tasks"].get(names.get(name, name))
         if after is not None and not _of(names.get(name, name), new) & subjects:
@@ -109,12 +112,12 @@ def _of(name: str, program: Program) -> set[str]:
     return {f"task {one}" for one in found}
 
 
-def _model(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+def _model(old: Mapping[str, Any], new: Mapping[str, Any], of: str = "model") -> Iterator[Change]:
     for key in dict.fromkeys([*old, *new]):
         if old.get(key) != new.get(key):
             what = f"other {key} under the same text" if key == "weights" else f"another {key}"
             texts = _short(old.get(key)), _short(new.get(key))
-            yield Change(kind="changed", of="model", what=what, before=texts[0], after=texts[1])
+            yield Change(kind="changed", of=of, what=what, before=texts[0], after=texts[1])
 
 
 def _task(of: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:

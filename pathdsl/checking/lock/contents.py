@@ -28,6 +28,7 @@ from pathdsl.checking.lock.file import CIRCUIT_FILES, LOCK_VERSION, Lock
 from pathdsl.lang import ast
 from pathdsl.lang.canonical import tree_hash, used_hashes
 from pathdsl.lang.program import Program
+from pathdsl.lang.serving import model_of
 from pathdsl.lang.signatures.interventions import vectors_in
 from pathdsl.lang.walk import walk
 from pathdsl.plan.steps import Plan
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from pathdsl.checking.options import CheckOptions
     from pathdsl.checking.outcome import FileOutcome
     from pathdsl.engine.data.task import TaskSpec
+    from pathdsl.engine.lazy_model import LazyModel
     from pathdsl.score.results import ClaimResult, QuantityResult
 
 __all__ = ["MARK", "lock_of", "row_marks", "tolerance_of"]
@@ -67,6 +69,7 @@ def lock_of(outcome: FileOutcome, options: CheckOptions) -> Lock:
     Raises ValueError where there is no judgement, or where values came from a store.
     """
     program, judgement, model = outcome.program, outcome.judgement, outcome.model
+    others = list(outcome.models.items())[1:]
     if program is None or judgement is None or model is None or outcome.session is None:
         raise ValueError(f"`{outcome.path}` was not judged")
     if outcome.tally is not None:
@@ -82,14 +85,14 @@ def lock_of(outcome: FileOutcome, options: CheckOptions) -> Lock:
                 **_vectors(program),
                 **_circuit_files(program),
             },
-            "model": {
-                "config": _config_hash(model.config),
-                "dtype": facts["dtype"],
-                "tokenizer": facts["tokenizer"],
-                "weights": dict(model.weights),
-            },
+            "model": _model(model),
+            **({"models": {name: _model(one) for name, one in others}} if others else {}),
             "tasks": {
-                name: _task(task, specs[name], options) for name, task in outcome.tasks.items()
+                name: {
+                    **_task(task, specs[name], options),
+                    **_on(name, outcome),
+                }
+                for name, task in outcome.tasks.items()
             },
             "overrides": dict(options.overrides),
         },
@@ -98,6 +101,7 @@ def lock_of(outcome: FileOutcome, options: CheckOptions) -> Lock:
             "commit": facts["revision"],
             "device": facts["device"],
             "model": _source(model.source),
+            **({"models": {name: _surrounding(one) for name, one in others}} if others else {}),
             "packages": {name: version(name) for name in _PACKAGES},
             "plans": _plans(outcome.plans),
             "processor": _processor(),
@@ -108,6 +112,32 @@ def lock_of(outcome: FileOutcome, options: CheckOptions) -> Lock:
         "claims": {claim.name: _claim(claim) for claim in judgement.claims},
         "quantities": {one.name: _quantity(one) for one in judgement.quantities},
     }
+
+
+def _model(model: LazyModel) -> Lock:
+    return {
+        "config": _config_hash(model.config),
+        "dtype": model.facts["dtype"],
+        "tokenizer": model.facts["tokenizer"],
+        "weights": dict(model.weights),
+    }
+
+
+def _surrounding(model: LazyModel) -> Lock:
+    """Of a further model: what may differ, beside what all models share."""
+    return {
+        "attention": model.facts["attention"],
+        "commit": model.facts["revision"],
+        "model": _source(model.source),
+    }
+
+
+def _on(task: str, outcome: FileOutcome) -> Lock:
+    """The model that a task runs on, where there are several."""
+    if len(outcome.models) < 2 or outcome.program is None:
+        return {}
+    found = model_of(outcome.program, task)
+    return {"model": found.name.name} if found is not None else {}
 
 
 def _vectors(program: Program) -> dict[str, dict[str, str]]:
@@ -190,6 +220,10 @@ def _task(task: TaskData, spec: TaskSpec, options: CheckOptions) -> Lock:
     }
     if spec.crossed:
         found["crossed"] = spec.crossed
+    if "chat_template" in task.facts:
+        found["chat_template"] = task.facts["chat_template"]
+    if spec.whole:
+        found["answers"] = spec.answers
     if "data_sha256" in task.facts:
         found["data_file"] = task.facts["data_sha256"]
     return found

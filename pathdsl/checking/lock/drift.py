@@ -29,7 +29,7 @@ FILE, DATA, MODEL, NUMBER, VERDICT, AROUND = (
 INPUTS = (FILE, DATA, MODEL)
 _ENDS = {"estimate": "estimate", "low": "interval", "high": "interval"}
 _TABLES = ("claims", "quantities")
-_SECTIONS = ("file", "overrides", "model", "tasks")
+_SECTIONS = ("file", "overrides", "model", "models", "tasks")
 _MISSING = object()
 _SHOWN = 5
 _HASH = 64
@@ -122,6 +122,7 @@ def _inputs(
     yield from _plain(old["file"], _without(new["file"], unsaid), FILE)
     yield from _plain(old["overrides"], new["overrides"], DATA, "set on the command line: ")
     yield from _plain(old["model"], new["model"], MODEL)
+    yield from _plain(old.get("models", {}), new.get("models", {}), MODEL, "model ")
     for name in dict.fromkeys([*old["tasks"], *new["tasks"]]):
         if name not in old["tasks"] or name not in new["tasks"]:
             there = "locked" if name in old["tasks"] else "found"

@@ -195,6 +195,13 @@ def _judged(*texts: str) -> Callable[[Any], bool]:
     return good
 
 
+def _models(value: Any) -> bool:
+    """The further models of a file with several, by their names."""
+    return isinstance(value, dict) and all(
+        isinstance(one, dict) and _texts(one.get("weights")) for one in value.values()
+    )
+
+
 def _tasks(value: Any) -> bool:
     return isinstance(value, dict) and all(
         isinstance(one, dict)
@@ -213,6 +220,7 @@ _WANTED: dict[str, Callable[[Any], bool]] = {
     f"inputs.file.{CIRCUIT_FILES}": lambda value: value is None or _texts(value),
     "inputs.model.weights": _texts,
     "inputs.model": lambda value: isinstance(value, dict),
+    "inputs": lambda value: _models(value.get("models", {})),
     "inputs.tasks": _tasks,
     "inputs.overrides": lambda value: isinstance(value, dict) and all(map(_whole, value.values())),
     "surroundings": lambda value: isinstance(value, dict),

@@ -19,8 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from pathdsl.engine.data.answers import vet_room, with_branches
+from pathdsl.engine.data.chat import chat_of, chat_texts
 from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.positions import (
+    SPAN_COLUMN,
     next_tokens,
     resolve_positions,
     row_positions,
@@ -37,10 +40,17 @@ from pathdsl.engine.data.repeats import near_copies, numbered, repeats_of, vet_r
 from pathdsl.engine.data.rows import LoadedRows, Row, check_ids, load_rows, named, rows_hash
 from pathdsl.engine.data.task import DataCall, Filter, Scalar, TaskSpec, task_spec
 from pathdsl.engine.data.tokens import Encoder, Ids, Prompt
-from pathdsl.engine.data.treated import columns_of, unchanged_rows, vet_means, vet_treated
+from pathdsl.engine.data.treated import (
+    columns_of,
+    unchanged_rows,
+    vet_branch,
+    vet_means,
+    vet_treated,
+)
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.signatures.calls import DATA_FILES
+from pathdsl.plan.readout import ANSWER
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
 
@@ -57,8 +67,6 @@ __all__ = [
     "task_spec",
 ]
 
-# The column whose characters the spans of a generated row count.
-_SPAN_COLUMN = "prompt"
 _PLACES = ("positions", "spans")
 
 MOST_PARTS = 24
@@ -81,7 +89,8 @@ def build_task(
     `treated`: treated values that runs name besides the task's own; `prompt_columns`: prompts that
     are run for another reason; `answer_columns`: token columns that metrics read (`next` needs no
     column), and `elsewhere` those of them that are read at other places than END only. Raises
-    DataError with every fault of every row: PD324, PD328 to PD344, PD348, PD349, PD354, PD357.
+    DataError with every fault of every row: PD324, PD328 to PD344, PD348, PD349, PD354, PD357,
+    PD370 to PD373.
     """
     faults = DataFaults(spec.name, spec.span)
     given = rows.rows if isinstance(rows, LoadedRows) else rows
@@ -100,12 +109,23 @@ def build_task(
 
     from_file = spec.data.name in DATA_FILES
     texts = spec.data.texts if from_file else answers
-    encoder = Encoder(tokenizer, shape, spec.bos, faults, texts=texts)
+    chat = chat_of(tokenizer, faults) if spec.chat else None
+    if chat is not None:
+        counted = _counted(table, spec)
+        table = chat_texts(table, columns, counted, chat, tokenizer, faults)
+    if spec.chat:
+        faults.stop()
+    around = chat.fact if chat is not None else ""
+    encoder = Encoder(
+        tokenizer, shape, spec.bos, faults, texts=texts, generated=not from_file, around=around
+    )
     prompts = _prompts(table, list(columns), encoder)
     _check_lengths(table, spec.reference, prompts, encoder, faults)
     positions = _positions(table, spec, prompts[spec.reference], encoder, faults)
     reference = prompts[spec.reference]
     tokens = {name: _answers(table, name, reference, spec, encoder) for name in answers}
+    if spec.whole:
+        _vet_whole(table, spec, reference, positions, tokens, encoder, faults)
     vet_bos(prompts, table, encoder, faults)
     if from_file:
         vet_readings(table, spec, answers, reference, encoder, faults)
@@ -113,7 +133,8 @@ def build_task(
     for name in () if spec.continued else answers:
         if name not in elsewhere:
             vet_continuations(table, name, reference, encoder, faults)
-    labels = _labels(table, set(columns) - needed, faults, needed)
+    added = rows.added if isinstance(rows, LoadedRows) else frozenset()
+    labels = _labels(table, (set(columns) | added) - needed, faults, needed)
     _check_crossed(spec, labels, faults)
     if spec.split_by in labels and len(set(labels[spec.split_by])) > MOST_PARTS:
         faults.add(
@@ -124,7 +145,10 @@ def build_task(
         )
     faults.stop()
 
-    task = _assemble(spec, specs, rows, table, prompts, tokens, positions, labels, encoder)
+    facts = {"chat_template": chat.sha256} if chat is not None else {}
+    task = _assemble(spec, specs, rows, facts, table, prompts, tokens, positions, labels, encoder)
+    if spec.whole:
+        task = with_branches(task, encoder)
     vet_repeats(task, spec, faults)
     for one in specs:
         for found in vet_treated(task, one).all:
@@ -132,13 +156,21 @@ def build_task(
     for one in specs:
         as_written = task.facts.get("data", spec.data.written) == spec.data.written
         vet_means(task, one, faults, counted=as_written and not from_file)
+        for column, branch in task.branches.items():
+            vet_branch(task, column, branch, one, faults)
     faults.stop()
     unchanged: dict[TreatedSpec | None, np.ndarray] = {
         one: where for one in specs if (where := unchanged_rows(task, one)).any()
     }
     if spec.treated in unchanged:
         unchanged[None] = unchanged[spec.treated]
-    return replace(task, unchanged=unchanged), faults.warnings
+    longest = task.longest and replace(task.longest, unchanged=unchanged)
+    return replace(task, unchanged=unchanged, longest=longest), faults.warnings
+
+
+def _counted(rows: Sequence[Row], spec: TaskSpec) -> str:
+    """The column whose characters spans count: `prompt` where there is one, else the reference."""
+    return SPAN_COLUMN if all(SPAN_COLUMN in row for row in rows) else spec.reference
 
 
 def _check_columns(rows: Sequence[Row], columns: Iterable[str], faults: DataFaults) -> None:
@@ -203,12 +235,40 @@ def _answers(
     after = None
     if spec.continued:
         after = continuations(rows, column, reference, encoder)
+    if spec.whole:
+        assert after is not None
+        return tuple(
+            encoder.whole(row["id"], column, row[column], after[i]) if column in row else ()
+            for i, row in enumerate(rows)
+        )
     return tuple(
         encoder.answer(row["id"], column, row[column], after[i] if after is not None else None)
         if column in row
         else ()
         for i, row in enumerate(rows)
     )
+
+
+def _vet_whole(
+    rows: Sequence[Row],
+    spec: TaskSpec,
+    reference: Sequence[Prompt | None],
+    positions: Mapping[str, object],
+    answers: Mapping[str, Sequence[Ids]],
+    encoder: Encoder,
+    faults: DataFaults,
+) -> None:
+    """Note PD331 (no room behind the prompts) and PD366 (the name of a position)."""
+    lengths = [len(prompt.ids) if prompt is not None else 0 for prompt in reference]
+    vet_room([row["id"] for row in rows], lengths, answers, encoder, faults)
+    if ANSWER in positions or ANSWER in spec.positions:
+        faults.add(
+            "PD366",
+            f"the rows give a position `{ANSWER}`, which with `answers = whole` names the tokens "
+            "of the answer",
+            about=ANSWER,
+            advice="give the position of the rows another name",
+        )
 
 
 def _positions(
@@ -220,22 +280,24 @@ def _positions(
 ) -> dict[str, tuple[tuple[int, ...], ...]]:
     """The indices of every name that all rows have; PD335 where a listed one is missing."""
     by_row: list[dict[str, tuple[int, ...]]] = []
-    quiet = Encoder(encoder.tokenizer, encoder.shape, encoder.bos, DataFaults())
+    quiet = Encoder(
+        encoder.tokenizer, encoder.shape, encoder.bos, DataFaults(), around=encoder.around
+    )
     for row, prompt in zip(rows, reference, strict=True):
         if prompt is None:
             continue  # reported already
         counted: Prompt | None = prompt
-        if row.get("spans") and spec.reference != _SPAN_COLUMN and _SPAN_COLUMN in row:
-            counted = quiet.prompt(row["id"], _SPAN_COLUMN, row[_SPAN_COLUMN])
+        if row.get("spans") and spec.reference != SPAN_COLUMN and SPAN_COLUMN in row:
+            counted = quiet.prompt(row["id"], SPAN_COLUMN, row[SPAN_COLUMN])
             if counted is not None and len(counted.ids) != len(prompt.ids):
                 faults.add(
                     "PD334",
-                    f"row `{row['id']}`: spans count characters of `{_SPAN_COLUMN}`, which has "
+                    f"row `{row['id']}`: spans count characters of `{SPAN_COLUMN}`, which has "
                     f"{len(counted.ids)} tokens, `{spec.reference}` {len(prompt.ids)}",
                     about="spans",
                 )
                 continue
-        by_row.append(row_positions(row, prompt, counted, encoder, faults))
+        by_row.append(row_positions(row, prompt, counted, encoder.words, faults))
         given = [row[field] for field in _PLACES if isinstance(row.get(field), Mapping)]
         for name in spec.positions:
             if not any(name in field for field in given):
@@ -300,6 +362,7 @@ def _assemble(
     spec: TaskSpec,
     treated: Sequence[TreatedSpec],
     rows: LoadedRows | Sequence[Row],
+    facts: Mapping[str, str],
     table: Sequence[Row],
     prompts: Mapping[str, Sequence[Prompt | None]],
     answers: Mapping[str, tuple[tuple[int, ...], ...]],
@@ -319,16 +382,17 @@ def _assemble(
     grouping = {spec.cluster, spec.crossed, spec.split_by, *(one.by for one in treated)} - {""}
     others = [*answers.values(), *positions.values(), *(labels[name] for name in sorted(grouping))]
     repeats = repeats_of(arrays, lengths, spec.reference, spec.treated, treated, others)
-    facts = dict(rows.facts) if isinstance(rows, LoadedRows) else {}
+    facts = {**(rows.facts if isinstance(rows, LoadedRows) else {}), **facts}
+    added = rows.added if isinstance(rows, LoadedRows) else frozenset()
     facts.setdefault("rows", rows_hash(table))
     facts["special_tokens"] = encoder.fact
     crossed = numbered(labels[spec.crossed]) if spec.crossed else None
     ids = arrays[spec.reference]
     key, drawn = _hashes(spec, facts["rows"], table, ids, lengths, labels, encoder)
-    if repeats is not None and len(kept := _without_copies(table)) < len(table):
+    if repeats is not None and len(kept := _without_copies(table, added)) < len(table):
         rest = [table[i] for i in kept]
         parts = {name: [values[i] for i in kept] for name, values in labels.items()}
-        own = _hashes(spec, rows_hash(rest), rest, ids[kept], lengths[kept], parts, encoder)
+        own = _hashes(spec, rows_hash(rest, added), rest, ids[kept], lengths[kept], parts, encoder)
         key, drawn = (f"{seeds}:{whole}" for seeds, whole in zip(own, (key, drawn), strict=True))
     return TaskData(
         name=spec.name,
@@ -356,11 +420,11 @@ def _clusters(spec: TaskSpec, n: int, labels: Mapping[str, Sequence[Scalar]]) ->
     return numbered(labels[spec.cluster]) if spec.cluster else np.arange(n, dtype=np.int64)
 
 
-def _without_copies(table: Sequence[Row]) -> list[int]:
-    """The places of rows that are equal to none before them but for the id."""
+def _without_copies(table: Sequence[Row], added: Collection[str]) -> list[int]:
+    """The places of rows that are equal to none before them but for the id and `added` columns."""
     first: dict[str, int] = {}
     for place, row in enumerate(table):
-        bare = {name: value for name, value in row.items() if name != "id"}
+        bare = {k: value for k, value in row.items() if k != "id" and k not in added}
         first.setdefault(json.dumps(bare, sort_keys=True, default=str), place)
     return list(first.values())
 

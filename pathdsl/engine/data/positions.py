@@ -1,8 +1,9 @@
 """Named positions: from a row's indices or character spans to token indices, and back by name.
 
 A row gives `"positions": {"S2": 11}` (an index or a list of indices, special tokens included) or
-`"spans": {"S2": [58, 62]}` (a word's characters in the prompt; the tokens that overlap it). `END`,
-the last token, needs no entry. Offsets (`S1+1`) apply to each index and are checked per row.
+`"spans": {"S2": [58, 62]}` (a word's characters in the prompt, or a list of such pairs; the tokens
+that overlap them). `END`, the last token, needs no entry. Offsets (`S1+1`) apply to each index and
+are checked per row.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import numpy as np
 from pathdsl.engine.data.cells import json_repair
 from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.rows import Row
-from pathdsl.engine.data.tokens import Encoder, Prompt
+from pathdsl.engine.data.tokens import Prompt
 from pathdsl.graph.paths.pathset import Pos
+from pathdsl.plan.readout import ANSWER, BEFORE_ANSWER
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = [
     "END",
+    "SPAN_COLUMN",
+    "indices_of",
     "next_tokens",
     "position_mask",
     "resolve_positions",
@@ -27,14 +31,19 @@ __all__ = [
 ]
 
 END = "END"
+SPAN_COLUMN = "prompt"
+"""The column whose characters the spans of a row count."""
+Words = Callable[[Sequence[int]], Sequence[str]]
+"""Ids as text, for messages."""
 
 
 def row_positions(
-    row: Row, prompt: Prompt, span_prompt: Prompt | None, encoder: Encoder, faults: DataFaults
+    row: Row, prompt: Prompt, span_prompt: Prompt | None, words: Words, faults: DataFaults
 ) -> dict[str, tuple[int, ...]]:
     """The token indices of every name that one row gives, sorted; faults are noted.
 
-    `prompt` is the reference prompt, `span_prompt` the one that spans count characters of.
+    `prompt` is the reference prompt, `span_prompt` the one that spans count characters of, and
+    `words` says its tokens.
     PD329 (type), PD336 (outside the prompt), PD337 (splits a token), PD348 (empty set).
     """
     found: dict[str, tuple[int, ...]] = {}
@@ -66,15 +75,19 @@ def row_positions(
                 f"row `{row['id']}`: position `{name}` is {outside[0]}, the prompt has tokens 0 to "
                 f"{len(prompt.ids) - 1}",
                 about=name,
-                notes=(_listing(encoder, prompt),),
+                notes=(_listing(words, prompt),),
             )
         else:
             found[name] = tuple(sorted(set(indices)))
     for name, value in spans.items():
         if name not in given:
-            indices = _of_span(row["id"], name, value, span_prompt, encoder, faults)
-            if indices:
-                found[name] = indices
+            several = isinstance(value, list) and value and isinstance(value[0], list)
+            parts = [
+                _of_span(row["id"], name, one, span_prompt, words, faults)
+                for one in (value if several else [value])
+            ]
+            if all(parts):
+                found[name] = tuple(sorted({index for part in parts for index in part}))
     found[END] = (len(prompt.ids) - 1,)
     return found
 
@@ -84,7 +97,7 @@ def _of_span(
     name: str,
     value: object,
     prompt: Prompt | None,
-    encoder: Encoder,
+    words: Words,
     faults: DataFaults,
 ) -> tuple[int, ...]:
     """The tokens that overlap a word's characters; a token may reach out of it only over blanks."""
@@ -119,14 +132,14 @@ def _of_span(
             "PD337",
             f"row `{row}`: span `{name}` (`{text[start:end]}`) {what}",
             about=name,
-            notes=(_listing(encoder, prompt),),
+            notes=(_listing(words, prompt),),
         )
         return ()
     return indices
 
 
-def _listing(encoder: Encoder, prompt: Prompt) -> str:
-    parts = " ".join(f"{i}:`{word}`" for i, word in enumerate(encoder.words(prompt.ids)))
+def _listing(words: Words, prompt: Prompt) -> str:
+    parts = " ".join(f"{i}:`{word}`" for i, word in enumerate(words(prompt.ids)))
     return f"tokens: {parts}"
 
 
@@ -137,22 +150,28 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     """For every row the token indices of a position, sorted.
 
     Raises DataError: PD338 for a name that the rows do not have, PD336 with every row on which it
-    lies outside the prompt.
+    lies outside the prompt; of spans PD348 with every row on which they are empty, and PD236 where
+    an end that is moved is several tokens.
     """
     faults = DataFaults(task.name)
-    if not pos.name:
-        named: Sequence[tuple[int, ...]] = [(pos.index,)] * task.n_rows
-    else:
-        if pos.name not in task.positions:
-            known = ", ".join(f"`{one}`" for one in task.positions)
-            faults.add(
-                "PD338",
-                f"no position `{pos.name}`, the rows have {known}",
-                advice=f"positions = [{pos.name}]",
-            )
-            faults.stop()
-        named = [tuple(i + pos.offset for i in indices) for indices in task.positions[pos.name]]
-    for row, length, indices in zip(task.row_ids, task.lengths, named, strict=True):
+    own = {ANSWER} if task.whole else set()
+    for name in sorted(pos.names - task.positions.keys() - own):
+        known = ", ".join(f"`{one}`" for one in task.positions)
+        faults.add(
+            "PD338",
+            f"no position `{name}`, the rows have {known}",
+            advice=f"positions = [{name}]",
+        )
+    faults.stop()
+    for part in pos.among:
+        resolve_positions(task, part)
+    named = indices_of(task, pos)
+    if pos.ends:
+        _vet_span(task, pos, named, faults)
+    # What rows name was vetted when they were read; in self-checks it may be inside an answer.
+    named_alone = (pos.name and not pos.offset) or pos.ends or pos.among
+    lengths = task.lengths if named_alone else task.prompt_lengths
+    for row, length, indices in zip(task.row_ids, lengths, named, strict=True):
         if not indices:
             faults.add("PD348", f"row `{row}`: position `{pos}` is an empty set")
         for place in indices:
@@ -164,7 +183,79 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
                 )
                 break
     faults.stop()
-    return tuple(named)
+    return named
+
+
+def indices_of(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
+    """The same unvetted, for a position whose names the rows have; () where there is none.
+
+    A span goes from the first token of its first end to the last one of its last end.
+    """
+    if task.whole and pos.name == ANSWER:
+        return _of_answers(task, pos)
+    if pos.among:
+        parts = [indices_of(task, part) for part in pos.among]
+        return tuple(tuple(sorted(set().union(*row))) for row in zip(*parts, strict=True))
+    if pos.ends:
+        firsts, lasts = (indices_of(task, end) for end in pos.ends)
+        return tuple(
+            tuple(range(min(first), max(last) + 1)) if first and last else ()
+            for first, last in zip(firsts, lasts, strict=True)
+        )
+    if not pos.name:
+        return ((pos.index,),) * task.n_rows
+    return tuple(tuple(i + pos.offset for i in indices) for indices in task.positions[pos.name])
+
+
+def _vet_span(
+    task: TaskData, pos: Pos, named: Sequence[tuple[int, ...]], faults: DataFaults
+) -> None:
+    """Raise a DataError for the rows on which a span has an unclear end, or holds no token."""
+    ends = [resolve_positions(task, end) for end in pos.ends]
+    for end, places in zip(pos.ends, ends, strict=True):
+        for row, indices in zip(task.row_ids, places, strict=True):
+            if end.offset and len(indices) > 1:
+                faults.add(
+                    "PD236",
+                    f"row `{row}`: `{end.name}` is {len(indices)} tokens, and `{pos}` is to end "
+                    f"at `{end}`",
+                    notes=(
+                        "each token is moved for itself, so a part of the name would be inside",
+                    ),
+                    advice=f"name the place in the rows, or write `{end.name}`, all of it included",
+                )
+    for row, first, last, indices in zip(task.row_ids, *ends, named, strict=True):
+        if not indices:
+            faults.add(
+                "PD348",
+                f"row `{row}`: `{pos}` is empty: it begins at token {min(first)} and ends at "
+                f"token {max(last)}",
+                advice="choose the rows that have it: a label in the rows, and `where`",
+            )
+    faults.stop()
+
+
+def _of_answers(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
+    """The tokens of the answers behind the prompts, or with -1 where each of them is predicted.
+
+    Without answers behind them that is no token, or the prompt's last one. Raises DataError PD366.
+    """
+    if pos.offset not in (0, -1):
+        faults = DataFaults(task.name)
+        faults.add(
+            "PD366",
+            f"`{pos}` is another place for answers of other lengths",
+            notes=(f"`{BEFORE_ANSWER}` is the token before each token of the answer",),
+            advice=f"@{BEFORE_ANSWER}",
+        )
+        faults.stop()
+    ends = task.prompt_lengths.tolist()
+    if task.appended is None:
+        return tuple((end - 1,) if pos.offset else () for end in ends)
+    return tuple(
+        tuple(range(end + pos.offset, end + count + pos.offset))
+        for end, count in zip(ends, task.appended.tolist(), strict=True)
+    )
 
 
 def next_tokens(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:

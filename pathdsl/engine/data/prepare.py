@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ from pathdsl.engine.data.task import Hits, TaskSpec, task_spec
 from pathdsl.errors import DataError, Diagnostic
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang import ast
+from pathdsl.lang.check.arguments import across
 from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import answer_columns, serving, treated_by
+from pathdsl.lang.serving import answer_columns, fields_of, model_of, serving, treated_by
 from pathdsl.lang.signatures.interventions import values_of
 from pathdsl.lang.signatures.measures import columns_in
 from pathdsl.lang.walk import walk
@@ -104,14 +105,25 @@ def _wholes(program: Program, name: str) -> Iterator[str]:
         declaration = program.tasks.get(declaration.base.name)
 
 
+def _vet_across(program: Program, name: str, spec: TaskSpec, present: set[str]) -> None:
+    """Raise PD309 where the treated value is called like a task or a model, and no column is."""
+    column = spec.treated.column if spec.treated is not None else ""
+    if column and present and column not in present and program.kind(column) in ("task", "model"):
+        value = fields_of(program, program.tasks[name])["treated"].value
+        raise DataError(across(program, ast.Name(name=column, span=value.span)))
+
+
 def prepare_tasks(
     program: Program,
     tokenizer: Any | None,
     shape: ModelShape,
     overrides: Mapping[str, int] | None = None,
     known: Hits | None = None,
+    others: Mapping[str, tuple[Any | None, ModelShape]] = {},
 ) -> Prepared:
     """Load and vet every task of a program; `known` as of `load_rows`.
+
+    `others`: the tokenizer and shape of each task that runs on another model than these.
 
     Raises DataError with the faults of all tasks together.
     """
@@ -127,14 +139,19 @@ def prepare_tasks(
         try:
             spec = task_spec(declaration, program.tasks)
             base = Path(program.origin.get(name, program.path)).parent
-            rows = load_rows(spec, base, overrides, program.fence, known)
+            rows = load_rows(spec, base, overrides, program.fence, known, tokenizer)
             present = set(rows.rows[0]) if rows.rows else set()
+            _vet_across(program, name, spec, present)
             wanted = columns[name] | {c: None for c in scored if c in present}
             treated = [t for t in extra if not t.column or t.column in present]
+            its_tokenizer, its_shape = others.get(name, (tokenizer, shape))
             tasks[name], noticed = build_task(
-                spec, rows, tokenizer, shape, treated=treated, answer_columns=wanted,
+                spec, rows, its_tokenizer, its_shape, treated=treated, answer_columns=wanted,
                 elsewhere=elsewhere,
             )  # fmt: skip
+            if len(program.models) > 1 and (model := model_of(program, name)) is not None:
+                facts = {**tasks[name].facts, "model": model.name.name}
+                tasks[name] = replace(tasks[name], facts=facts)
             specs[name] = spec
             warnings[name] = (*rows.warnings, *noticed)
         except DataError as error:

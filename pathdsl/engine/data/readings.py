@@ -76,8 +76,8 @@ def _all_one(
     """Whether every text of a column is one token, as the task reads them."""
     if not spec.continued:
         return all(encoder.is_one(one) for row in rows for one in _items(row.get(column, [])))
-    found = continuations(rows, column, prompts, encoder)
-    return all(ids is not None and len(ids) == 1 for row in found for ids in row.values())
+    found = [ids for row in continuations(rows, column, prompts, encoder) for ids in row.values()]
+    return all(ids is not None and (spec.whole or len(ids) == 1) for ids in found)
 
 
 def _note(
@@ -205,7 +205,7 @@ def vet_bos(
 ) -> None:
     """Note PD355 where texts begin with the token that is put in front of them anyway."""
     made = encoder.tokenizer
-    if made is None or made.bos_token_id is None or encoder.bos is False:
+    if made is None or made.bos_token_id is None or encoder.bos is False or encoder.around:
         return
     if encoder.bos is None and not made("", add_special_tokens=True)["input_ids"]:
         return  # nothing is put in front: a text that has it twice has it twice

@@ -15,7 +15,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from pathdsl.engine.data.cells import csv_cell, read_columns
 from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.select import select
 from pathdsl.engine.data.task import DataCall, Hits, Scalar, TaskSpec
+from pathdsl.engine.data.tokens import word_fits
 from pathdsl.errors import Diagnostic
 from pathdsl.lang.fence import FREE, Fence, outside
 from pathdsl.lang.signatures.calls import DATA_FILES
@@ -44,12 +45,14 @@ class LoadedRows:
 
     `facts["rows"]` is the hash of the rows themselves: tasks with equal ones share their rows.
     `taken` says which rows of a file were taken, `where` what filtered them, and `rows_before` how
-    many there were before that; they are missing where nothing was left out.
+    many there were before that; they are missing where nothing was left out. `added`: columns that
+    came after such rows were published, and that no hash of rows counts.
     """
 
     rows: list[Row]
     facts: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[Diagnostic, ...] = ()
+    added: frozenset[str] = frozenset()
 
 
 def load_rows(
@@ -58,19 +61,22 @@ def load_rows(
     overrides: Mapping[str, int] | None = None,
     fence: Fence = FREE,
     known: Hits | None = None,
+    tokenizer: Any | None = None,
 ) -> LoadedRows:
     """The rows that a task names; a file is relative to `base_dir`.
 
     `overrides`: `take` and `seed` in the place of the file's. `fence`: where a file may lie.
     `known`: what was measured for conditions on runs; others leave no row out, and
-    `facts["open"]` names them.
+    `facts["open"]` names them. `tokenizer`: by which a generator chooses its words.
     Raises DataError PD320 to PD327, PD328 (no such field to filter by), PD339 (two rows of one id),
-    PD305 (no number to compare) and PD664 (outside of the fence), with everything found.
+    PD305 (no number to compare), PD375 (too few words) and PD664 (outside of the fence), with
+    everything found.
     """
     faults = DataFaults(task.name, task.data.span or task.span)
     call = task.data
     arguments: dict[str, Scalar] = {**call.arguments, **(overrides or {})}
     facts = {}
+    added: frozenset[str] = frozenset()
     if call.name in DATA_FILES:
         if "take" not in arguments and "seed" not in call.arguments:
             arguments.pop("seed", None)  # `--seed` for all tasks: nothing is drawn here
@@ -85,7 +91,9 @@ def load_rows(
             facts["taken"] = _taken(len(rows), of_file, arguments.get("seed"))
     else:
         arguments = _usable(task, arguments, overrides or {}, faults)
-        rows = _generate(task, arguments)
+        rows, left_out, added = _generate(task, arguments, tokenizer, faults)
+        if left_out:
+            facts["taken"] = left_out
     facts["data"] = replace(call, arguments=arguments).written
     if task.filters:
         facts["where"] = " and ".join(map(str, task.filters))
@@ -99,8 +107,8 @@ def load_rows(
         faults.add("PD324", f"`{call.name}` gives no rows", advice="data = ioi(take: 256, seed: 0)")
     check_ids(rows, faults)
     faults.stop()
-    facts["rows"] = rows_hash(rows)
-    return LoadedRows(rows=rows, facts=facts, warnings=faults.warnings)
+    facts["rows"] = rows_hash(rows, added)
+    return LoadedRows(rows=rows, facts=facts, warnings=faults.warnings, added=added)
 
 
 def check_ids(rows: Sequence[Row], faults: DataFaults) -> None:
@@ -112,10 +120,11 @@ def check_ids(rows: Sequence[Row], faults: DataFaults) -> None:
         seen.add(row["id"])
 
 
-def rows_hash(rows: Sequence[Row]) -> str:
-    """sha256 of the rows in order, whatever the order of their keys."""
+def rows_hash(rows: Sequence[Row], added: Collection[str] = ()) -> str:
+    """sha256 of the rows in order, whatever the order of their keys, `added` columns left out."""
+    counted = [{k: v for k, v in row.items() if k not in added} for row in rows] if added else rows
     canonical = json.dumps(
-        list(rows), sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str
+        list(counted), sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str
     )
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -312,8 +321,25 @@ def _usable(
     return arguments
 
 
-def _generate(task: TaskSpec, arguments: Mapping[str, Scalar]) -> list[Row]:
+def _generate(
+    task: TaskSpec, arguments: Mapping[str, Scalar], tokenizer: Any | None, faults: DataFaults
+) -> tuple[list[Row], str, frozenset[str]]:
+    """The rows, which words were left out of them, and the columns that no hash counts."""
     from pathdsl import tasks
+    from pathdsl.tasks.base import TooFewWords
 
-    rows = tasks.get(task.data.name).rows(**arguments)
-    return [named(row, i) for i, row in enumerate(rows, start=1)]
+    made = tasks.get(task.data.name)
+    fits = word_fits(tokenizer) if tokenizer is not None and made.words else None
+    try:
+        rows = made.rows(fits, **arguments)
+    except TooFewWords as error:
+        faults.add(
+            "PD375",
+            f"generator `{made.name}`: {error}",
+            notes=(made.left_out(fits),) if fits is not None else (),
+            advice="rows of your own in a file, or a model with another tokenizer",
+        )
+        faults.stop()
+        raise
+    left_out = made.left_out(fits) if fits is not None else ""
+    return [named(row, i) for i, row in enumerate(rows, start=1)], left_out, made.added

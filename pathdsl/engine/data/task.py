@@ -1,8 +1,9 @@
 """A `task` statement as plain values: where its rows come from and what its columns are for.
 
-`task abba = ioi where template == "abba"` is the fields of `ioi` with a filter on top. Argument
-names, kinds and defaults are those of `pathdsl.lang.signatures.calls`; faults of what is written
-are told by the checks of the language, before anything is read here.
+`task abba = ioi where template == "abba"` is the fields of `ioi` with a filter on top,
+`task tuned = ioi { model = tuned }` these fields but for its own. Argument names, kinds and
+defaults are those of `pathdsl.lang.signatures.calls`; faults of what is written are told by the
+checks of the language, before anything is read here.
 
 Example: `task_spec(program.tasks["ioi"], program.tasks).reference == "prompt"`.
 """
@@ -23,6 +24,7 @@ from pathdsl.lang.signatures.calls import (
     literal,
     resolve_arguments,
     resolve_fields,
+    whole_answers,
 )
 from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.plan.treated import TreatedSpec, treated_spec
@@ -110,7 +112,9 @@ class TaskSpec:
     `bos` None: the tokenizer's own special tokens. `cluster` "": each row is resampled by itself;
     `crossed`: the second field where rows cross in two.
     `split_by`: the label by whose values claims are reported one by one, "" for none.
+    `chat`: prompt columns are messages, made to texts by the model's own template.
     `tokens`: an answer's text is one token `alone`, or as the reference prompt is `continued`.
+    `answers`: they are `one_token`, or are read `whole` behind the prompt, as they continue it.
     """
 
     name: str
@@ -125,6 +129,8 @@ class TaskSpec:
     layernorm: str = "recompute"
     average: str = "ratio_of_means"
     tokens: str = "alone"
+    chat: bool = False
+    answers: str = "one_token"
     filters: tuple[Filter, ...] = ()
     span: Span | None = dataclasses.field(default=None, compare=False, repr=False)
 
@@ -136,7 +142,12 @@ class TaskSpec:
     @property
     def continued(self) -> bool:
         """Whether an answer's text is read as it continues the reference prompt."""
-        return self.tokens == "continued"
+        return self.tokens == "continued" or self.whole
+
+    @property
+    def whole(self) -> bool:
+        """Whether answers may have several tokens, which are read behind the prompt."""
+        return whole_answers(self.answers)
 
 
 def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = None) -> TaskSpec:
@@ -145,8 +156,7 @@ def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = Non
     `tasks` holds those that it may be made from. Raises DataError PD345 where the task that it is
     made from is not there, or is made from itself.
     """
-    origin, filters = _origin(decl, tasks or {})
-    given = {one.name: one for one in origin.fields}
+    given, filters = _origin(decl, tasks or {})
     value = resolve_fields(TASK_FIELDS, given)
     cluster, crossed = (*(value["cluster"] or ()), "", "")[:2]
     return TaskSpec(
@@ -162,6 +172,8 @@ def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = Non
         layernorm=value["layernorm"],
         average=value["average"],
         tokens=value["tokens"],
+        chat=value["chat"],
+        answers=value["answers"],
         filters=filters,
         span=decl.span,
     )
@@ -169,11 +181,12 @@ def task_spec(decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl] | None = Non
 
 def _origin(
     decl: ast.TaskDecl, tasks: Mapping[str, ast.TaskDecl]
-) -> tuple[ast.TaskDecl, tuple[Filter, ...]]:
-    """The task whose fields a task has, and the filters from it outwards."""
+) -> tuple[dict[str, ast.Field], tuple[Filter, ...]]:
+    """The fields of a task, those that it has from others too, and the filters outwards."""
     filters: list[Filter] = []
     seen = {decl.name.name}
     origin = decl
+    given = {one.name: one for one in origin.fields}
     while origin.base is not None:
         name = origin.base.name
         filters[:0] = [_filter(one, name) for one in origin.where]
@@ -184,7 +197,8 @@ def _origin(
             raise DataError(faults.all)
         seen.add(name)
         origin = tasks[name]
-    return origin, tuple(filters)
+        given = {**{one.name: one for one in origin.fields}, **given}
+    return given, tuple(filters)
 
 
 def _filter(condition: ast.Condition, base: str) -> Filter:

@@ -2,13 +2,14 @@
 
 A prompt is a text or a list of ids. Texts get the tokenizer's own special tokens, or with
 `bos = true` one beginning-of-sequence token and nothing else, or with `bos = false` none. Ids are
-used as they are. An answer's text is one token alone, or the one by which it continues the prompt.
+used as they are. An answer's text is one token alone, or the one by which it continues the prompt,
+or with `answers = whole` all those by which it does.
 No torch: the tokenizer is an object of `transformers`, passed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +19,11 @@ from pathdsl.errors import Severity
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.near import quoted
 
-__all__ = ["Encoder", "Prompt"]
+__all__ = ["Encoder", "Prompt", "word_fits"]
 
 
 Ids = tuple[int, ...]
+_SEVERAL = ("with `answers = whole` in the task an answer may have several tokens",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,37 @@ class Prompt:
     ids: tuple[int, ...]
     text: str | None = None
     offsets: tuple[tuple[int, int], ...] = ()
+
+
+_BEFORE = "the"  # in front of a word that has its blank
+
+
+def word_fits(tokenizer: Any) -> Callable[[tuple[str, ...]], bool]:
+    """Whether every piece of a word is one token: behind another word where it begins with a blank.
+
+    A piece that begins without one, and is no later part of a word, is one token alone.
+    """
+    known: dict[str, Ids] = {}
+
+    def ids(text: str) -> Ids:
+        if text not in known:
+            known[text] = tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+        return known[text]
+
+    def fits(pieces: tuple[str, ...]) -> bool:
+        before = _BEFORE if pieces[0].startswith(" ") else ""
+        found, text = ids(before), before
+        for piece in pieces:
+            text += piece
+            longer = ids(text)
+            if len(longer) != len(found) + 1 or longer[:-1] != found:
+                return False
+            if longer[-1] == tokenizer.unk_token_id:
+                return False
+            found = longer
+        return True
+
+    return fits
 
 
 class Encoder:
@@ -44,13 +77,21 @@ class Encoder:
         faults: DataFaults,
         *,
         texts: Collection[str] = (),
+        generated: bool = False,
+        around: str = "",
     ) -> None:
-        """`texts`: columns that are declared to be texts."""
+        """`texts`: columns that are declared to be texts; `generated`: nobody wrote the rows.
+
+        `around`: what stands around the prompts already, "" for what the tokenizer puts there.
+        """
         self.tokenizer: Any = tokenizer
         self.shape = shape
         self.faults = faults
         self.bos = bos
         self.texts = texts
+        self.generated = generated
+        self.around = around
+        self._adds = bos is None and not around  # whether the tokenizer adds its own tokens
         self._told_missing = False
         self._told_ids = False
         self._kinds: set[str] = set()  # "text" and "ids", as prompts came
@@ -67,6 +108,8 @@ class Encoder:
     @property
     def fact(self) -> str:
         """What stands around every text, for the methodology line."""
+        if self.around:
+            return self.around
         if self.tokenizer is None or self._kinds == {"ids"}:
             return "none (token ids as given)"
         if self.bos is False:
@@ -99,6 +142,7 @@ class Encoder:
                 "PD329",
                 f"{where}: found {shown(value)}, wanted a text or a list of token ids",
                 about=column,
+                advice="chat = true" if _messages(value) else "",
             )
             return None
         if found is None:
@@ -133,9 +177,7 @@ class Encoder:
         if self.tokenizer is None:
             self._need_tokenizer(where)
             return None
-        encoded = self.tokenizer(
-            text, return_offsets_mapping=True, add_special_tokens=self.bos is None
-        )
+        encoded = self.tokenizer(text, return_offsets_mapping=True, add_special_tokens=self._adds)
         ids, offsets = list(encoded["input_ids"]), list(encoded["offset_mapping"])
         if self.bos:
             ids, offsets = [self.tokenizer.bos_token_id, *ids], [(0, 0), *offsets]
@@ -206,6 +248,59 @@ class Encoder:
             found += [one for one in ids if one not in found]
         return tuple(found)
 
+    def whole(self, row: str, column: str, value: object, after: Mapping[str, Ids | None]) -> Ids:
+        """The ids of one answer of any number of tokens, in order; () with the fault noted.
+
+        A text is read as it continues the prompt (`after`, see `continued`), a list of ids as it
+        is. PD329 (type), PD332 (ids), PD342 (no tokenizer), PD354 (a Python list), PD367 (no
+        continuation, several texts).
+        """
+        where = f"row `{row}`, column `{column}`"
+        items: list[Any] = list(value) if isinstance(value, list | tuple) else [value]
+        if not items or not (all(map(_whole, items)) or all(isinstance(i, str) for i in items)):
+            self.faults.add(
+                "PD329", f"{where}: found {shown(value)}, wanted an answer as text, or a list of "
+                "token ids", about=column,
+            )  # fmt: skip
+            return ()
+        if _whole(items[0]):
+            ids: Ids | None = tuple(items)
+        elif len(items) > 1:
+            self.faults.add(
+                "PD367", f"{where} lists {len(items)} texts, and `answers = whole` reads one "
+                "answer for each prompt", about=column,
+                advice="write the others into columns of their own",
+            )  # fmt: skip
+            return ()
+        elif self.tokenizer is None:
+            self._need_tokenizer(where, column, items[0])
+            return ()
+        else:
+            ids = after.get(items[0])
+            if what := self._no_answer(items[0], ids):
+                repair = "" if column in self.texts else json_repair(items[0])
+                if repair:
+                    what = "is a list as Python writes it, not as JSON does"
+                self.faults.add(
+                    "PD354" if repair else "PD367", f"{where}: {quoted(items[0])} {what}",
+                    about=column, advice=repair,
+                )  # fmt: skip
+                return ()
+        return ids if ids and self._known(where, column, ids) else ()
+
+    def _no_answer(self, text: str, ids: Ids | None) -> str:
+        """Why a text does not stand behind its prompt as an answer; "" where it does."""
+        assert self.tokenizer is not None
+        if ids is None:
+            if self._kinds == {"ids"}:
+                return "is a text, and there is none before it: the prompts are token ids"
+            return "makes other tokens of the end of the prompt"
+        if not ids:
+            return "has no tokens"
+        if self.tokenizer.unk_token_id in ids and self.tokenizer.unk_token not in text:
+            return "is not in the vocabulary"
+        return ""
+
     def alone(self, text: str) -> Ids:
         """The ids of a text by itself, without special tokens; () without a tokenizer."""
         if text not in self._answers:
@@ -232,9 +327,7 @@ class Encoder:
         first = (self.tokenizer.bos_token_id,) if self.bos else ()
         found: list[Ids | None] = []
         texts = list(dict.fromkeys(whole))
-        encoded = self.tokenizer(
-            texts, add_special_tokens=self.bos is None, return_attention_mask=False
-        )
+        encoded = self.tokenizer(texts, add_special_tokens=self._adds, return_attention_mask=False)
         ids_of = dict(zip(texts, encoded["input_ids"], strict=True))
         for prompt, text in zip(prompts, whole, strict=True):
             n, both = len(prompt.ids), (*first, *ids_of[text])
@@ -259,7 +352,7 @@ class Encoder:
         what = f"is {len(ids)} tokens ({parts})" if len(ids) != 1 else "is not in the vocabulary"
         self.faults.add(
             "PD333", f"{where}: {quoted(text)} {what}, wanted exactly one", about=column,
-            advice=self._repair(column, text),
+            advice=self._repair(column, text), notes=_SEVERAL if len(ids) > 1 else (),
         )  # fmt: skip
         return ()
 
@@ -277,11 +370,17 @@ class Encoder:
         self.faults.add(
             "PD357", f"{where}: {quoted(text)} after the prompt {what}, and `tokens = continued` "
             "wants exactly one behind it", about=column, advice="tokens = alone",
+            notes=_SEVERAL if ids and len(ids) > 1 else (),
         )  # fmt: skip
         return ()
 
     def _repair(self, column: str, text: str) -> str:
-        """How an id is declared; or the word with or without its space, where that is one token."""
+        """How an id is declared; or the word with or without its space, where that is one token.
+
+        Of rows that nobody wrote, that an answer may be read as it continues the prompt.
+        """
+        if self.generated:
+            return "tokens = continued"
         if text.isascii() and text.isdigit() and column not in self.texts:
             return f"ids: [{column}]"
         other = text[1:] if text.startswith(" ") else f" {text}"
@@ -304,6 +403,10 @@ class Encoder:
             blank = isinstance(raw, str) and raw.startswith("▁") and not text.startswith(" ")
             self._words[one] = f" {text}" if blank else text
         return self._words[one]
+
+
+def _messages(value: object) -> bool:
+    return isinstance(value, list) and any(isinstance(one, dict) for one in value)
 
 
 def _whole(value: object) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.positions import resolve_positions
 from pathdsl.errors import DataError, Severity
 from pathdsl.lang.method.treated import ENOUGH_PER_GROUP
+from pathdsl.plan.readout import ANSWER
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
 
@@ -47,18 +48,21 @@ def columns_of(spec: TreatedSpec | None) -> tuple[str, ...]:
 
 
 def _alike(task: TaskData, by: str) -> list[tuple[object, int]]:
-    """For every row what rows of one group share: the label and the length."""
+    """For every row what rows of one group share: the label and the length of the prompt."""
     labels = task.labels[by] if by else ("",) * task.n_rows
-    return [(label, int(n)) for label, n in zip(labels, task.lengths, strict=True)]
+    return [(label, int(n)) for label, n in zip(labels, task.prompt_lengths, strict=True)]
 
 
 def mean_groups(task: TaskData, spec: TreatedSpec) -> np.ndarray:
     """The group of every row, (rows,) int64, numbered in order of first appearance.
 
-    Rows of one group have equal `spec.by` label (no `by`: any) and equal length.
+    Rows of one group have equal `spec.by` label (no `by`: any) and equal length, that of the answer
+    included where one stands behind the prompt.
     """
     numbers: dict[tuple[object, int], int] = {}
-    alike = _alike(task, spec.by)
+    alike: Sequence[tuple[object, int]] = _alike(task, spec.by)
+    if task.appended is not None:
+        alike = list(zip(alike, task.appended.tolist(), strict=True))
     return np.array([numbers.setdefault(key, len(numbers)) for key in alike], dtype=np.int64)
 
 
@@ -94,6 +98,28 @@ def vet_means(task: TaskData, spec: TreatedSpec, faults: DataFaults, *, counted:
             f"the smallest of the {len(sizes)} groups of `{spec}` has {smallest} of "
             f"{task.n_rows} rows (groups have equal length, too)",
             advice="take more rows, or a coarser `by:`",
+            severity=Severity.WARNING,
+        )
+
+
+def vet_branch(
+    task: TaskData, column: str, branch: TaskData, spec: TreatedSpec, faults: DataFaults
+) -> None:
+    """Note PD341 where a mean has one row only because its answer has a length of its own.
+
+    `branch`: the rows of the task with the answers of `column` behind their prompts.
+    """
+    if not spec.how.averaged or faults or (spec.by and spec.by not in task.labels):
+        return
+    told = set(groups_of_one(task, spec))
+    alone = [one for one in groups_of_one(branch, spec) if one not in told]
+    if alone:
+        others = f" and {len(alone) - 1} others are" if len(alone) > 1 else " is"
+        faults.add(
+            "PD341",
+            f"row `{alone[0]}`{others} alone among rows whose prompt and `{column}` have their "
+            "lengths, so its mean is the value of one prompt",
+            advice="take more rows, or answers of one length",
             severity=Severity.WARNING,
         )
 
@@ -195,6 +221,14 @@ def vet_treated(task: TaskData, spec: TreatedSpec) -> DataFaults:
         faults.add("PD328", f"the treated value `{spec}` needs a label `{spec.by}` in every row")
     if faults:
         return faults
+    for at in spec.at:
+        if task.whole and at.name == ANSWER:
+            faults.add(
+                "PD366",
+                f"`{spec}` is put on `input`, which at `{ANSWER}` is the same in every run",
+                advice=f"take `{ANSWER}` out of `at:`",
+            )
+            return faults
     try:
         if spec.how.drawn == "rows":
             resample_rows(task, spec)
@@ -226,7 +260,10 @@ def moved_places(task: TaskData, spec: TreatedSpec) -> np.ndarray | None:
     None for constants, which are values of components and not of prompts. For values that
     `vet_treated` has passed.
     """
-    return ON_ROWS[spec.kind].moved(task, spec)
+    moved = ON_ROWS[spec.kind].moved(task, spec)
+    if moved is None or task.appended is None:
+        return moved
+    return moved & (np.arange(task.n_pos) < task.prompt_lengths[:, None])  # answers are one's own
 
 
 def _vet_nothing(task: TaskData, spec: TreatedSpec, faults: DataFaults) -> None:

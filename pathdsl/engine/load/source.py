@@ -125,12 +125,18 @@ def source_from(
     return replace(override, dtype=dtype, name=name, span=call.span)
 
 
-def source_of(program: Program, overrides: Mapping[str, ModelSource] | None = None) -> ModelSource:
+def source_of(
+    program: Program,
+    overrides: Mapping[str, ModelSource] | None = None,
+    model: ast.ModelDecl | None = None,
+) -> ModelSource:
     """The source of a program's model, whose folder lies where it may; overrides are free.
+
+    `model`: one of several, the first where it is None.
 
     Raises LanguageError as `source_from` does, PD118 where there is no model, and PD664.
     """
-    decl = program.model
+    decl = model or program.model
     if decl is None:
         raise LanguageError(
             Diagnostic(code="PD118", message="the file names no model", help="model m = hf(…)")

@@ -20,13 +20,16 @@ from pathdsl.engine.run.projections import CHUNK_TOKENS, Projected, portions, pr
 from pathdsl.engine.run.sites import Sites
 from pathdsl.plan.liveness import Schedule, reads_of
 from pathdsl.plan.masks import TRUE
-from pathdsl.plan.needs import plain_write
+from pathdsl.plan.needs import mlp_scales, plain_write
 from pathdsl.plan.steps import (
     NOTHING,
+    OF_MLP,
     REFERENCE,
     ActedHeadCopy,
     AttentionResid,
     Blend,
+    Frozen,
+    FrozenTo,
     HeadCopy,
     HeadsWrite,
     HiddenCopy,
@@ -36,6 +39,7 @@ from pathdsl.plan.steps import (
     MlpResid,
     PlainResid,
     Plan,
+    ScaleCopy,
     ValueCopy,
 )
 
@@ -88,6 +92,8 @@ class BatchExecution:
             self._plain(number)
         for number in kinds[ValueCopy]:
             self._value_copy(number)
+        for number in kinds[ScaleCopy]:
+            self._scale_copy(number)
         for number in kinds[InputResid]:
             step = self.plan.steps[number]
             assert isinstance(step, InputResid)
@@ -113,17 +119,51 @@ class BatchExecution:
         return step
 
     def _by_norm(self, numbers: Sequence[int]) -> Iterable[list[int]]:
-        """Steps with norms of their own, then those with frozen norms; empty groups left out."""
-        parts: tuple[list[int], list[int]] = ([], [])
+        """Steps with norms of their own, then by what their norms are frozen to."""
+        parts: dict[Frozen, list[int]] = {False: []}
         for number in numbers:
-            parts[self._normed(number).frozen].append(number)
-        return (part for part in parts if part)
+            parts.setdefault(self._normed(number).frozen, []).append(number)
+        return (part for part in parts.values() if part)
 
-    def scales(self, kinds: Sequence[str], layer: int, masks: Sequence[int]) -> Given:
-        """The reference run's scales of a layer's norms at the tokens of each mask in turn."""
-        reference = self.sources[REFERENCE]
-        found = [reference.scales(kinds, layer, mask, self.sites).scales for mask in masks]
-        return Given(scales={kind: torch.cat([each[kind] for each in found]) for kind in found[0]})
+    def scales(self, kinds: Sequence[str], layer: int, masks: Sequence[int], to: Frozen) -> Given:
+        """The scales that a layer's norms are frozen to, at the tokens of each mask in turn.
+
+        Without norms that the family does not have.
+        """
+        found = {}
+        for kind in kinds:
+            each = [self._scales(kind, layer, mask, to) for mask in masks]
+            known = [scale for scale in each if scale is not None]
+            if len(known) == len(each):
+                found[kind] = torch.cat(known)
+        return Given(scales=found)
+
+    def _scales(self, kind: str, layer: int, mask: int, to: Frozen) -> Tensor | None:
+        blend = to.blend(kind) if isinstance(to, FrozenTo) else ((REFERENCE, mask),)
+        read = [s for s, where in blend if self.sites.count(self.masks.both(where, mask))]
+        known = self.sources[REFERENCE].values
+        if not all(s in self.values if s >= 0 else (kind, layer) in known for s in read):
+            return None
+        return self._blend(blend, mask, lambda s, at: self._source(s, kind, layer, at))
+
+    def _scale_copy(self, number: int) -> None:
+        """A scale of a norm on a step of its own; nothing where the family has no such norm."""
+        step, need = self.plan.steps[number], self.plan.need[number]
+        assert isinstance(step, ScaleCopy)
+        noted = Noted()
+        if step.heads:
+            every = self._mixed_heads(step.layer, range(len(step.heads)), step.heads, need)
+            self.adapter.attention_write(step.layer, every, noted)
+        else:
+            stream = self.at(step.resid, need)
+            if step.kind == "scale_final":
+                self.adapter.final_norm(stream, noted)
+            elif step.kind in OF_MLP:
+                self.adapter.mlp(step.layer, stream, noted)
+            else:
+                self.adapter.attention_input(step.layer, stream, noted)
+        if step.kind in noted.found:
+            self.values[number] = noted.found[step.kind]
 
     def _frozen(self, kinds: Sequence[str], numbers: Sequence[int]) -> Given | None:
         """The scales for steps of one layer that are all frozen, or None where none is."""
@@ -131,7 +171,8 @@ class BatchExecution:
         assert isinstance(step, AttentionResid | MlpCopy | HiddenCopy)
         if not step.frozen:
             return None
-        return self.scales(kinds, step.layer, [self.plan.need[number] for number in numbers])
+        at = [self.plan.need[number] for number in numbers]
+        return self.scales(kinds, step.layer, at, step.frozen)
 
     def _plain(self, number: int) -> None:
         step, need = self.plan.steps[number], self.plan.need[number]
@@ -236,7 +277,7 @@ class BatchExecution:
         # The norm of all heads' sum: with its scale given it is linear, up to what it adds to 0.
         every = self._mixed_heads(layer, range(self.plan.shape.n_heads), step.beside, need)
         if step.frozen:
-            scales = self.scales(["scale_after_attention"], layer, [need])
+            scales = self.scales(["scale_after_attention"], layer, [need], step.frozen)
         else:
             noted = Noted()
             self.adapter.attention_write(layer, every, noted)
@@ -362,7 +403,7 @@ class BatchExecution:
                 inputs.append(self.at(step.resid, self.plan.need[number]))
             layer = self._normed(batch[0]).layer
             joined = torch.cat(inputs)
-            scales = self._frozen(["scale_mlp", "scale_after_mlp"], batch)
+            scales = self._frozen(mlp_scales(self.plan.shape), batch)
             outs = torch.cat(
                 [
                     evaluate(layer, part, scales and scales.part(start, CHUNK_TOKENS))
@@ -380,7 +421,7 @@ class BatchExecution:
 
         def scales(steps: Sequence[int]) -> Given | None:
             at = [self.plan.need[step] for step in steps]
-            return self.scales(["scale_attention"], layer, at) if frozen else None
+            return self.scales(["scale_attention"], layer, at, frozen) if frozen else None
 
         for portion in self._by_stream(numbers):
             groups = group_heads(self.plan, portion, self.patterns, self.sites)

@@ -8,6 +8,9 @@ are computed when nothing normalises over the vocabulary. Normalisers are summed
 Ties count against: a token that shares the highest logit with another has rank 2. The rank of a
 list is the best of its tokens' ranks, so equal tokens of the list count against each other, too;
 `top1` asks only whether some token outside the list is as likely as its best.
+
+An answer of several tokens is read before each of them, with those before it given: its
+log probability is their sum, and it is the most likely where each of them is.
 """
 
 from __future__ import annotations
@@ -37,6 +40,11 @@ def token_answers(
     task: TaskData, measure: Measure, rows: np.ndarray, positions: np.ndarray
 ) -> list[tuple[int, ...]]:
     """The accepted ids of a measure's column for each token read; `next` follows the position."""
+    if task.reads_whole(measure):
+        prompt = task.prompts[task.reference]
+        # The last token is read by no answer; it gets a stand-in.
+        last = prompt.shape[1] - 1
+        return [(int(prompt[r, min(p + 1, last)]),) for r, p in zip(rows, positions, strict=True)]
     if measure.column == "next":
         prompt = task.prompts[task.reference]
         inside = position_mask(task)(Pos.parse(measure.position))
@@ -91,7 +99,8 @@ def measure_outputs(
             mask = plan.position_masks[measure.position]
             inside = sites.inside(mask, output.positions)
             keep = np.ones(len(rows), bool) if inside is None else inside.cpu().numpy()
-            found[number, measure] = _mean_by_row(
+            by_row = _OF_WHOLE[measure.kind][1] if task.reads_whole(measure) else _mean_by_row
+            found[number, measure] = by_row(
                 tokens[measure][keep], rows[keep], sites.stop - sites.start
             )
     return found
@@ -100,6 +109,14 @@ def measure_outputs(
 def _mean_by_row(values: np.ndarray, rows: np.ndarray, n_rows: int) -> np.ndarray:
     total = np.bincount(rows, weights=values, minlength=n_rows)
     return total / np.bincount(rows, minlength=n_rows)
+
+
+def _sum_by_row(values: np.ndarray, rows: np.ndarray, n_rows: int) -> np.ndarray:
+    return np.bincount(rows, weights=values, minlength=n_rows)
+
+
+def _all_by_row(values: np.ndarray, rows: np.ndarray, n_rows: int) -> np.ndarray:
+    return (_sum_by_row(1 - values, rows, n_rows) == 0).astype(np.float64)
 
 
 def _token_values(
@@ -132,7 +149,7 @@ def _token_values(
         base = None if reference is None else adapter.unembed(reference[part]).double()
         for m in measures:
             ids = answers[m][part] if m in answers else []
-            parts[m].append(_from_logits(m, logits, ids, base))
+            parts[m].append(_from_logits(m, logits, ids, base, whole=task.reads_whole(m)))
     return {m: np.concatenate(parts[m]) if parts[m] else np.zeros(0) for m in measures}
 
 
@@ -145,7 +162,9 @@ def _normed(
     if sites.count(own_at):
         own = adapter.final_norm(execution.at(output.resid, own_at))
     if sites.count(output.frozen_at):
-        scales = execution.scales(["scale_final"], plan.shape.n_layers, [output.frozen_at])
+        scales = execution.scales(
+            ["scale_final"], plan.shape.n_layers, [output.frozen_at], output.frozen_to
+        )
         frozen = adapter.final_norm(execution.at(output.frozen, output.frozen_at), scales)
     if own is None or frozen is None:
         whole = own if frozen is None else frozen
@@ -214,6 +233,13 @@ _OF_ANSWERS: dict[str, Callable[[Tensor, Accepted], Tensor]] = {
     "top1": _top1,
     "top_token": lambda logits, ids: logits.argmax(-1),
 }
+_ByRow = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+_OF_WHOLE: dict[str, tuple[Callable[[Tensor, Accepted], Tensor], _ByRow]] = {
+    "prob": (_logprob, lambda values, rows, n_rows: np.exp(_sum_by_row(values, rows, n_rows))),
+    "logprob": (_logprob, _sum_by_row),
+    "top1": (_top1, _all_by_row),
+}
+"""Of an answer of several tokens: what is taken of each token, and a row's tokens together."""
 _OF_PAIRS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "kl": lambda logits, reference: _divergence(reference, logits),
     "reverse_kl": lambda logits, reference: _divergence(logits, reference),
@@ -222,12 +248,19 @@ _OF_PAIRS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def _from_logits(
-    measure: Measure, logits: Tensor, ids: Accepted, reference: Tensor | None
+    measure: Measure,
+    logits: Tensor,
+    ids: Accepted,
+    reference: Tensor | None,
+    *,
+    whole: bool = False,
 ) -> np.ndarray:
-    """One measure of (tokens, vocabulary) float64 logits."""
+    """One measure of (tokens, vocabulary) float64 logits; `whole`: a part of that of an answer."""
     if measure.record.reads == "reference":
         assert reference is not None
         values = _OF_PAIRS[measure.kind](logits, reference)
+    elif whole:
+        values = _OF_WHOLE[measure.kind][0](logits, ids)
     else:
         values = _OF_ANSWERS[measure.kind](logits, ids)
     return values.double().cpu().numpy()

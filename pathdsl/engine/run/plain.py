@@ -7,7 +7,7 @@ is no activation of any input (a mean, zero) is a table instead of a run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter, layers
-from pathdsl.engine.adapters.norms import Given, Noted
+from pathdsl.engine.adapters.norms import Noted
 from pathdsl.engine.run.sites import Sites
 from pathdsl.plan.steps import PLAIN_KINDS, SCALES
 
@@ -33,16 +33,6 @@ class PlainValues:
     def at(self, key: Key, mask: int, sites: Sites) -> Tensor:
         """One value at the tokens of `mask`, a subset of where it was kept."""
         return sites.take(self.values[key], self.stored[key], mask)
-
-    def scales(self, kinds: Sequence[str], layer: int, mask: int, sites: Sites) -> Given:
-        """Scales of a layer's norms at tokens of `mask`; without norms that the family has not."""
-        return Given(
-            scales={
-                kind: self.at((kind, layer), mask, sites)
-                for kind in kinds
-                if (kind, layer) in self.values
-            }
-        )
 
 
 def with_bias(hidden: Tensor) -> Tensor:

@@ -58,10 +58,21 @@ class Rows:
         if self.parts is not None:
             self.parts.keep(part, numbers)
 
-    def ids(self, column: str, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Token ids (rows, pos) of a prompt column on rows by number, and their lengths."""
-        lengths = self.task.lengths[rows]
-        ids = self.task.prompts[column][rows][:, : int(lengths.max())]
+    def ids(
+        self, column: str, rows: np.ndarray, partners: np.ndarray | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Token ids (rows, pos) of a prompt column on rows by number, and their lengths.
+
+        `partners`: the rows whose prompts are taken instead, with the answers of `rows` behind
+        them where answers stand there. They have equal lengths.
+        """
+        task = self.task
+        of = rows if partners is None else partners
+        ids, lengths = task.prompts[column][of], task.lengths[rows]
+        if partners is not None and task.appended is not None:
+            inside = np.arange(ids.shape[1]) < task.prompt_lengths[of][:, None]
+            ids = np.where(inside, ids, task.prompts[column][rows])
+        ids = ids[:, : int(lengths.max())]
         return torch.from_numpy(np.ascontiguousarray(ids)), torch.from_numpy(lengths)
 
     def run(self, embedded: Tensor, lengths: Tensor, sites: Sites, want: Want) -> PlainValues:
@@ -77,9 +88,8 @@ class Rows:
             if not want:
                 return PlainValues()
             rows = np.arange(sites.start, sites.stop)
-            if partners is not None:
-                rows = partners[draw][rows]
-            ids, lengths = self.ids(column, rows)
+            of = None if partners is None else partners[draw][rows]
+            ids, lengths = self.ids(column, rows, of)
             return self.run(self.adapter.embed(ids), lengths, sites, want)
 
         return values
@@ -115,7 +125,24 @@ def _mean(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValue
 
 
 def _constant(rows: Rows, table: ConstantTable, want: Want) -> SourceValues:
-    return lambda sites, draw: table.values(want, rows.adapter, sites)
+    def values(sites: Sites, draw: int) -> PlainValues:
+        found = table.values(want, rows.adapter, sites)
+        for key in (("input", 0), ("resid", 0)):
+            if rows.task.appended is not None and key in found.values:
+                found.values[key] = _own_answers(rows, sites, found.stored[key], found.values[key])
+        return found
+
+    return values
+
+
+def _own_answers(rows: Rows, sites: Sites, mask: int, constants: Tensor) -> Tensor:
+    """Constants of `input` (tokens of the mask, d): in answers each token is its own."""
+    here = np.arange(sites.start, sites.stop)
+    ids, _ = rows.ids(rows.task.reference, here)
+    row, place = sites.rows_of(mask), sites.positions_of(mask)
+    behind = torch.from_numpy(place >= rows.task.prompt_lengths[here][row]).to(constants.device)
+    own = rows.adapter.embed(ids)[torch.from_numpy(row), torch.from_numpy(place)]
+    return torch.where(behind[:, None], own.to(constants.device), constants)
 
 
 SOURCES: dict[str, Callable[[Rows, int, TreatedSpec, Want], SourceValues]] = {

@@ -22,8 +22,9 @@ from pathdsl.engine.adapters.norms import Given, Noted
 from pathdsl.engine.run.execute import BatchExecution
 from pathdsl.engine.run.sites import Sites
 from pathdsl.errors import Diagnostic, EngineError
+from pathdsl.plan.masks import FALSE
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.steps import CopyRead, Output, Parts, Plan, WriteRead
+from pathdsl.plan.steps import CopyRead, MixedCopyRead, Output, Parts, Plan, WriteRead
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = ["copied", "final_scales", "written"]
@@ -46,7 +47,9 @@ def final_scales(
         adapter.final_norm(execution.at(output.resid, own_at), noted)
         found += ((own_at, scale) for scale in noted.found.values())
     if sites.count(output.frozen_at):
-        given = execution.scales(["scale_final"], plan.shape.n_layers, [output.frozen_at])
+        given = execution.scales(
+            ["scale_final"], plan.shape.n_layers, [output.frozen_at], output.frozen_to
+        )
         found += ((output.frozen_at, scale) for scale in given.scales.values())
     if not found:
         return Given(scales={})
@@ -146,7 +149,7 @@ def copied(
     the measure is `negated`. Wang et al. 2022 (arXiv:2211.00593), section 3.1.
     """
     measure = read.measure
-    prompts = task.prompts[read.column or task.reference]
+    prompts = _tokens(plan, task, read)
     n_rows = sites.stop - sites.start
     hits, count = np.zeros(n_rows), np.zeros(n_rows)
     known: dict[int, np.ndarray] = {}
@@ -162,6 +165,14 @@ def copied(
         hits += np.bincount(rows, weights=known[mask], minlength=n_rows)
         count += np.bincount(rows, minlength=n_rows)
     return hits / count
+
+
+def _tokens(plan: Plan, task: TaskData, read: CopyRead) -> np.ndarray:
+    """(rows, pos): the token ids that stand in the stream."""
+    ids = task.prompts[read.column or task.reference]
+    if isinstance(read, MixedCopyRead) and read.cut != FALSE:
+        return np.where(plan.masks.array(read.cut), task.prompts[read.other], ids)
+    return ids
 
 
 def _copies(adapter: Adapter, measure: Measure, stream: Tensor, ids: Tensor) -> np.ndarray:

@@ -72,8 +72,12 @@ def as_json(value: object) -> Any:
         case Mapping():
             return {"": "map", "of": sorted([str(k), as_json(v)] for k, v in value.items())}
         case _ if is_dataclass(value):
-            inside = {f.name: as_json(getattr(value, f.name)) for f in fields(value) if f.compare}
-            return {"": type(value).__name__, **inside}
+            inside = {f.name: getattr(value, f.name) for f in fields(value) if f.compare}
+            # What was added later and is not used leaves the spelling as it was.
+            for f in fields(value):
+                if f.metadata.get("later") and inside[f.name] == f.default:
+                    del inside[f.name]
+            return {"": type(value).__name__, **{k: as_json(v) for k, v in inside.items()}}
         case _:
             raise TypeError(f"`{type(value).__name__}` has no spelling in a key")
 
@@ -159,8 +163,12 @@ class TaskKeys:
     def proofs(self, treated: TreatedSpec | None) -> str:
         """The key of what the model proves about itself on this task."""
         run = RunSpec(task="", kind="treated", treated=treated)
+        answered = [
+            TaskKeys(self.setting, rows, self.layernorm).proofs(treated)
+            for rows in self.task.branches.values()
+        ]
         return digest("proofs", self.setting, treated, self._rows(), *self._read_by(run),
-                      self.layernorm)  # fmt: skip
+                      self.layernorm, *answered)  # fmt: skip
 
     def _bare(self, run: RunSpec) -> list[object]:
         """The run without the task's name, which its rows stand for."""
@@ -168,7 +176,8 @@ class TaskKeys:
         return [self.layernorm, *([name, getattr(run, name)] for name in compared)]
 
     def _rows(self) -> list[str]:
-        return [self._array("prompts", self.task.reference), self._array("lengths", "")]
+        read = ["lengths"] if self.task.appended is None else ["lengths", "appended"]
+        return [self._array("prompts", self.task.reference), *(self._array(n, "") for n in read)]
 
     def _read_by(self, run: RunSpec) -> list[object]:
         """What a run reads of the task beside the reference prompts."""
@@ -204,6 +213,7 @@ class TaskKeys:
             "answers": lambda: task.answers[name],
             "labels": lambda: task.labels[name],
             "lengths": lambda: task.lengths,
+            "appended": lambda: task.appended,
             "row_ids": lambda: task.row_ids,
         }
         return self._once((kind, name), read[kind])

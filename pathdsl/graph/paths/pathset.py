@@ -14,30 +14,63 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
 from pathdsl.graph.model.components import Slot
 
 _WRITTEN = re.compile(r"([A-Za-z_]\w*)([+-]\d+)?|\[(\d+)\]")
+_INDICES = re.compile(r"\[(\d+)\.\.(\d+)\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Pos:
-    """A position by name with an offset, or by absolute index (then `name` is "")."""
+    """A position by name with an offset, or by absolute index (then `name` is "").
+
+    A span has its first and last place in `ends`, a set its members in `among`, in one order and
+    each once; both have no name.
+    """
 
     name: str = ""
     offset: int = 0
     index: int = -1
+    ends: tuple[Pos, ...] = field(default=(), metadata={"later": True})
+    among: tuple[Pos, ...] = field(default=(), metadata={"later": True})
 
     def __str__(self) -> str:
+        if self.among:
+            return "{" + ", ".join(map(str, self.among)) + "}"
+        if self.ends:
+            first, last = map(str, self.ends)
+            return f"{first[:-1]}..{last[1:]}" if first[0] == last[0] == "[" else f"{first}..{last}"
         if not self.name:
             return f"[{self.index}]"
         return f"{self.name}{self.offset:+d}" if self.offset else self.name
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that rows have to give for it, `END` among them."""
+        if self.ends or self.among:
+            return frozenset(name for one in (*self.ends, *self.among) for name in one.names)
+        return frozenset([self.name] if self.name else [])
+
+    @classmethod
+    def of_all(cls, members: Iterable[Pos]) -> Pos:
+        """The set of some positions, sets among them taken apart; of one it is that one."""
+        single = {one for member in members for one in member.among or (member,)}
+        ordered = sorted(single, key=lambda one: (one.name == "END", one))
+        return ordered[0] if len(ordered) == 1 else cls(among=tuple(ordered))
+
     @classmethod
     def parse(cls, written: str) -> Pos:
-        """The inverse of `str`: `END`, `S1+1`, `[3]`; ValueError for anything else."""
+        """The inverse of `str`: `END`, `S1+1`, `[3]`, `S1..S2`; ValueError for anything else."""
+        if written.startswith("{") and written.endswith("}"):
+            return cls.of_all(cls.parse(part.strip()) for part in written[1:-1].split(","))
+        if indices := _INDICES.fullmatch(written):
+            return cls(ends=tuple(cls(index=int(index)) for index in indices.groups()))
+        if ".." in written:
+            first, _, last = written.partition("..")
+            return cls(ends=(cls.parse(first), cls.parse(last)))
         match = _WRITTEN.fullmatch(written)
         if match is None:
             raise ValueError(f"`{written}` is no position")

@@ -44,6 +44,7 @@ class Product:
         self._sums: dict[tuple[States, int], int] = {}
         self._next: dict[States, dict[int, States]] = {}
         self._seen: set[States] = set()
+        self._edges: frozenset[tuple[int, int, str | None]] | None = None
         self.spent = 0
 
     def count(self) -> int:
@@ -75,8 +76,13 @@ class Product:
         """
         return {(self.index(u), self.index(v), slot) for u, v, slot in self.own_edges()}
 
-    def own_edges(self) -> set[tuple[int, int, str | None]]:
+    def own_edges(self) -> frozenset[tuple[int, int, str | None]]:
         """The same with the indices of `layout`."""
+        if self._edges is None:
+            self._edges = frozenset(self._find_edges())
+        return self._edges
+
+    def _find_edges(self) -> set[tuple[int, int, str | None]]:
         edges: set[tuple[int, int, str | None]] = set()
         seen = set()
         stack = [(self.layout.logits, self.start)]

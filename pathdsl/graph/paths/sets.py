@@ -21,6 +21,7 @@ from pathdsl.graph.paths.pathset import (
     complete,
 )
 from pathdsl.graph.paths.product import MAX_STATES, Product
+from pathdsl.graph.paths.symmetry import counted_as
 
 __all__ = ["PathSets", "merge"]
 
@@ -32,6 +33,7 @@ class PathSets:
         self.layout = layout
         self.max_states = max_states
         self._products: dict[PathSet, Product] = {}
+        self._counts: dict[PathSet, int] = {}
 
     def complete(self, regex: Regex) -> Regular:
         """The complete paths that run along a sub-path."""
@@ -50,7 +52,10 @@ class PathSets:
 
     def count(self, paths: PathSet) -> int:
         """Number of (component, slot) sequences in a set."""
-        return self.product(paths).count()
+        like = counted_as(paths, self.layout)
+        if like not in self._counts:
+            self._counts[like] = self.product(paths).count()
+        return self._counts[like]
 
 
 def merge(nodes: Iterable[Nodes], layout: Layout) -> tuple[Nodes, ...]:

@@ -12,24 +12,43 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pathdsl.errors import LanguageError
 from pathdsl.graph.resolve.places import Bindings, Member, fault
 from pathdsl.lang import ast
-from pathdsl.lang.loops import Value, Values, is_listed, substituted, values_of
+from pathdsl.lang.loops import (
+    Looped,
+    Value,
+    Values,
+    is_listed,
+    same_label,
+    substituted,
+    values_of,
+)
 from pathdsl.lang.loops import label_of as written
 from pathdsl.lang.program import Program
+from pathdsl.lang.reach import reach
+from pathdsl.lang.serving import tasks_read
 from pathdsl.lang.signatures.correlations import FEWEST, families
+from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.limits import MEMBERS
 
-__all__ = ["Index", "Instance", "in_common", "instances", "label_of"]
+__all__ = ["Index", "Instance", "in_common", "instances", "label_of", "ranging"]
 
 N = TypeVar("N", bound=ast.Node)
+R = TypeVar("R", bound="Resolves")
 
 
 class Resolves(Protocol):
     """What gives the nodes of a variable."""
+
+    @property
+    def others(self) -> Mapping[str, Any]:
+        """The resolver of each task that runs on a model of another shape."""
+
+    def on(self, task: str) -> Any:
+        """The same program on the graph of the model that a task runs on."""
 
     def loop(self, loop: ast.Loop) -> tuple[Member, ...]:
         """The members of `for v in SET`."""
@@ -54,6 +73,42 @@ class Instance:
     def of(self, node: N) -> N:
         """An expression of the statement with the items of its lists in place."""
         return substituted(node, self.values)
+
+
+def ranging(program: Program, resolver: R, node: Looped | ast.OverMembers) -> R:
+    """The graph over which the loop of a statement or a function ranges: that of its tasks' model.
+
+    Raises LanguageError PD239 where nodes are ranged over and the tasks' models differ in theirs.
+    """
+    if node.loop is None or not resolver.others:
+        return resolver
+    read = tasks_read(program, reach(program, node))
+    found: list[R] = list(dict.fromkeys(resolver.on(t) for t in program.tasks if t in read))
+    if all(is_listed(one.members) for one in node.loop.bindings):
+        return found[0] if found else resolver
+    for other in found[1:]:
+        if lone := _lone_node(found[0], other):
+            at = next(one for one in node.loop.bindings if not is_listed(one.members))
+            raise fault(
+                "PD239",
+                f"`{at.variable.name}` ranges over the nodes of one model, and tasks of two are "
+                f"read here: only one of them has `{lone}`",
+                at.members,
+                help="make a `let … for` of each task, or a claim of each",
+            )
+    return found[0] if found else resolver
+
+
+def _lone_node(one: Any, other: Any) -> str:
+    """The first node that one of two models has alone; "" where both have the same."""
+    a, b = one.shape, other.shape
+    if a.n_heads != b.n_heads:
+        return f"a0.h{min(a.n_heads, b.n_heads)}"
+    if a.has_mlp != b.has_mlp:
+        return "m0"
+    if a.n_layers != b.n_layers:
+        return f"a{min(a.n_layers, b.n_layers)}.h0"
+    return f"m0.n{min(a.d_mlp, b.d_mlp)}" if a.has_mlp and a.d_mlp != b.d_mlp else ""
 
 
 def instances(
@@ -92,7 +147,10 @@ def in_common(
     Raises LanguageError PD237 where the members are not the same, or not in the same order, or
     fewer than three.
     """
-    found = [(let, instances(program, resolver, let.loop)) for let in families(program, call)]
+    found = [
+        (let, instances(program, ranging(program, resolver, let), let.loop))
+        for let in families(program, call)
+    ]
     if len(found) != 2:
         return ()
     (one, first), (other, second) = found
@@ -145,6 +203,7 @@ class Index:
         self.loop = loop
         self.members = instances(program, resolver, loop)
         self._exact = {tuple(one.indices.values()): one for one in self.members}
+        self._sources = program.sources
 
     def named(self, expr: ast.Subscript, bindings: Bindings) -> Instance:
         """The member that a subscript names; a position may be left out where it is clear.
@@ -152,7 +211,7 @@ class Index:
         Raises LanguageError: PD426 where there is no such member or more than one.
         """
         given = (expr.member, *expr.more)
-        meant = [_labels(self.resolver, part, bindings, self.loop) for part in given]
+        meant = [_labels(self.resolver, part, bindings, self.loop, self._sources) for part in given]
         labels = tuple(label for one in meant for label in one)
         if len(labels) == len(given) and labels in self._exact:
             return self._exact[labels]
@@ -180,13 +239,24 @@ class Index:
         return kept[0]
 
 
-def _labels(resolver: Resolves, part: ast.Node, bindings: Bindings, loop: ast.Loop) -> list[str]:
+def _labels(
+    resolver: Resolves,
+    part: ast.Node,
+    bindings: Bindings,
+    loop: ast.Loop,
+    sources: Mapping[str, SourceFile],
+) -> list[str]:
     """How what a subscript names is printed: one text for one member."""
     match part:
         case ast.Name(name=name) if name in bindings:
             return [bindings[name].label]
         case ast.Number() | ast.Position():
             return [written(part)]
+        case ast.NodeSet():
+            for one in loop.bindings:
+                for item in values_of(one.members, sources):
+                    if same_label(item.label, written(part, sources)):
+                        return [item.label]
     # A name may be an item of a list, or a group of one node.
     own = [part.name] if isinstance(part, ast.Name) and part.at is None else []
     if own and any(is_listed(one.members) for one in loop.bindings):

@@ -101,6 +101,10 @@ def pos_of(position: ast.Position | None) -> Pos | None:
     """The resolved form of a written position."""
     if position is None:
         return None
+    if position.among:
+        return Pos.of_all(one for part in position.among if (one := pos_of(part)) is not None)
+    if position.ends:
+        return Pos(ends=tuple(one for end in position.ends if (one := pos_of(end)) is not None))
     if position.index is not None:
         return Pos(index=position.index)
     return Pos(name=position.name, offset=position.offset)

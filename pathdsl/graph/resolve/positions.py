@@ -22,22 +22,36 @@ def distance(sender: Pos | None, receiver: Pos | None) -> int | None:
     """
     if sender is None or receiver is None or sender.name != receiver.name:
         return None
+    if any(one.ends or one.among for one in (sender, receiver)):
+        return None
     if not sender.name:
         return receiver.index - sender.index
     return receiver.offset - sender.offset
 
 
 def is_after(sender: Pos | None, receiver: Pos | None) -> bool:
-    """Whether the sender provably stands behind the receiver.
+    """Whether the sender provably stands behind the receiver, at each of its places.
 
     `END` stands behind every other name; a name that is the last token itself is written `END`.
+    `ANSWER` may name the tokens of an answer behind the prompt.
     """
+    if sender is None or receiver is None:
+        return False
+    if any(one.ends or one.among for one in (sender, receiver)):
+        firsts, lasts = _outermost(sender, 0), _outermost(receiver, -1)
+        return all(is_after(first, last) for first in firsts for last in lasts)
     apart = distance(sender, receiver)
     if apart is not None:
         return apart < 0
-    if sender is None or receiver is None:
-        return False
-    return sender.name == "END" and sender.offset == 0 and receiver.name not in ("", "END")
+    return (
+        sender.name == "END" and sender.offset == 0 and receiver.name not in ("", "END", "ANSWER")
+    )
+
+
+def _outermost(pos: Pos, end: int) -> list[Pos]:
+    """The single places among which the first (0) or the last (-1) one of a position is."""
+    parts = pos.among or pos.ends[end:][:1]
+    return [one for part in parts for one in _outermost(part, end)] if parts else [pos]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

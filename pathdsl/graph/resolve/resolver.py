@@ -12,7 +12,7 @@ Source: docs/language.md, Units; docs/scores.md, completeness(P, knockouts: K).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from pathdsl.graph.controls.random_like import Renaming, rename_unit
@@ -75,15 +75,27 @@ class Resolver:
     """One program on the graph of one model.
 
     `places` resolves references to nodes, `expressions` paths; `sets` has what needs no syntax.
+    `others` has the resolver of each task that runs on a model of another shape.
     """
 
-    def __init__(self, program: Program, shape: ModelShape, max_states: int = MAX_STATES) -> None:
+    def __init__(
+        self,
+        program: Program,
+        shape: ModelShape,
+        max_states: int = MAX_STATES,
+        others: Mapping[str, Resolver] = {},
+    ) -> None:
         self.program = program
+        self.others = others
         self.shape = shape
         self.layout = Layout(shape)
         self.places = Places(program, self.layout)
         self.sets = PathSets(self.layout, max_states)
         self.expressions = Expressions(self.places, self.sets)
+
+    def on(self, task: str) -> Resolver:
+        """The same program on the graph of the model that a task runs on."""
+        return self.others.get(task, self)
 
     def path_set(self, expr: ast.PathExpr, bindings: Bindings = {}) -> PathSet:
         """The complete path set that an expression denotes where a path set is wanted."""

@@ -18,7 +18,7 @@ class Things(Node):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexRange(Node):
-    """`[0..5]`: the indices of tokens from `first` to `last`, both included."""
+    """`[0..5]`, `[-3..-1]`: the indices of tokens from `first` to `last`, both included."""
 
     first: int
     last: int

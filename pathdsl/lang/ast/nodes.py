@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pathdsl.errors import Span
 from pathdsl.lang.ast.base import Argument, Node
 
 
@@ -12,13 +13,39 @@ from pathdsl.lang.ast.base import Argument, Node
 class Position(Node):
     """`@S1+1`, `@END`, `@[3]`: a name with an offset, or an absolute index (then `name` is "").
 
-    `variable` is the loop variable of `@[i]`, which stands for an index.
+    `[-2]`, counted from the end, is `END-1`. `variable` is the loop variable of `@[i]`, which
+    stands for an index. A span `S1..S2` has its first and last place in `ends`, a set `{S1, S2}`
+    its members in `among`; these have no name and no index of their own.
     """
 
     name: str = ""
     offset: int = 0
     index: int | None = None
     variable: str = ""
+    ends: tuple[Position, ...] = ()
+    among: tuple[Position, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Position, ...]:
+        """The positions that a span or a set is made of; () for a single place."""
+        return self.ends or self.among
+
+    @property
+    def backwards(self) -> bool:
+        """Whether the spelling of a span alone says that it holds no place."""
+        if not self.ends:
+            return False
+        first, last = self.ends
+        if first.index is not None and last.index is not None:
+            return last.index < first.index
+        return first.name == last.name != "" and last.offset < first.offset
+
+    @classmethod
+    def of_index(cls, index: int, span: Span) -> Position:
+        """The place of an index; one that is counted from the end is a place before `END`."""
+        if index < 0:
+            return cls(name="END", offset=index + 1, span=span)
+        return cls(index=index, span=span)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

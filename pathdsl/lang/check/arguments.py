@@ -14,7 +14,9 @@ from typing import TypeGuard
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
+from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import KNOCKOUTS, TREATED, Kind, Parameter, Signature, literal
+from pathdsl.lang.spelling import position_text
 
 __all__ = ["VALUES", "check_arguments", "check_column", "check_value", "unknown_word", "wrong"]
 
@@ -157,6 +159,16 @@ def _declared(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     """A metric or a task, by its name."""
     if _is_word(value):
         yield from unknown(scope, value, (parameter.kind.name.lower(),))
+    elif isinstance(value, ast.Name) and parameter.kind is Kind.METRIC:
+        assert value.at is not None
+        yield fault(
+            "PD134",
+            f"a score takes `{value.name}` where it is declared to be read",
+            value.at.span,
+            "a place of its own",
+            help=f"average it there, `mean({value.name}(treat(P)) @{position_text(value.at)})`, or "
+            f"declare another metric with `@{position_text(value.at)}`",
+        )
     else:
         yield wrong(parameter, value)
 
@@ -231,6 +243,20 @@ def check_column(scope: Scope, name: ast.Name, use: str) -> Faults:
     yield fault("PD301", message, name.span, label, help=suggestion(name.name, candidates))
 
 
+def across(program: Program, value: ast.Name) -> Diagnostic:
+    """PD309 for a treated value that is the name of a task or a model, and no column."""
+    kind = program.kind(value.name)
+    return fault(
+        "PD309",
+        f"`{value.name}` is a {kind}: values of one {kind} are not put into runs of another",
+        value.span,
+        "no prompt column",
+        help=f"compare numbers, `task: {value.name}`"
+        if kind == "task"
+        else f"a derived task beside this one, `{{ model = {value.name} }}`",
+    )
+
+
 def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     """What treated paths carry: a paired column, `zero`, or mean, noise, resample."""
     match value:
@@ -247,6 +273,9 @@ def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
         case ast.Name(name=name, at=None):
             columns = scope.columns
             if columns is not None and name not in columns.prompts:
+                if scope.program.kind(name) in ("task", "model"):
+                    yield across(scope.program, value)
+                    return
                 known = (*columns.prompts, *TREATED)
                 yield fault(
                     "PD301",
@@ -321,5 +350,6 @@ VALUES: Mapping[Kind, Check] = {
     Kind.ATTENTION: _attention,
     Kind.EXPRESSION: _elsewhere,
     Kind.SOURCE: _elsewhere,
+    Kind.MODEL: _elsewhere,
 }
 """How a value of each kind is checked, where it holds neither paths nor runs."""

@@ -6,6 +6,7 @@ Source: docs/language.md, task.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments, check_value, unknown_word
@@ -19,27 +20,38 @@ from pathdsl.lang.check.scope import (
     unknown,
 )
 from pathdsl.lang.check.where import check_where
+from pathdsl.lang.needs import FIRST, release
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import generator, generator_names
+from pathdsl.lang.serving import fields_of, generator, generator_names
 from pathdsl.lang.signatures.calls import (
     CIRCUIT_FIELDS,
     DATA_FILES,
     LANGUAGE_VERSION,
     LOADERS,
+    ROWS_OF_PARENT,
     TASK_FIELDS,
     Kind,
     Parameter,
     literal,
+    whole_answers,
 )
+from pathdsl.tasks.base import argument_faults
 
 __all__ = ["check_circuit", "check_model", "check_task", "check_whole"]
 
 
 def check_whole(program: Program) -> Faults:
-    """One circuit block, one model, and a task where anything is judged."""
+    """One circuit block, a model, and a task where anything is judged."""
     own = program.file.statements
-    yield from _at_most_one([s for s in own if isinstance(s, ast.CircuitDecl)], "circuit block")
-    yield from _at_most_one([s for s in own if isinstance(s, ast.ModelDecl)], "model")
+    blocks = [s for s in own if isinstance(s, ast.CircuitDecl)]
+    for extra in blocks[1:]:
+        yield fault(
+            "PD118",
+            "a second circuit block",
+            extra.name.span,
+            "one per file",
+            labels=[(blocks[0].name.span, "the first")],
+        )
     if program.broken or program.is_library:
         return
     about = program.circuit.name.span if program.circuit is not None else None
@@ -63,18 +75,6 @@ def check_whole(program: Program) -> Faults:
         )
 
 
-def _at_most_one(statements: list[ast.CircuitDecl] | list[ast.ModelDecl], what: str) -> Faults:
-    for extra in statements[1:]:
-        yield fault(
-            "PD118",
-            f"a second {what}",
-            extra.name.span,
-            "one per file",
-            labels=[(statements[0].name.span, "the first")],
-            help="another model is another file that uses this one" if what == "model" else "",
-        )
-
-
 def _fields(
     scope: Scope, fields: tuple[ast.Field, ...], known: Mapping[str, Parameter], block: str
 ) -> Faults:
@@ -93,6 +93,8 @@ def _fields(
             yield from _hypothesis(scope, field)
         elif parameter.name == "positions":
             yield from _position_names(field)
+        elif parameter.kind is Kind.MODEL:
+            yield from _model_named(scope, field)
         elif parameter.kind is not Kind.SOURCE:
             yield from check_value(scope, parameter, field.value)
 
@@ -102,6 +104,28 @@ def _hypothesis(scope: Scope, field: ast.Field) -> Faults:
         yield from unknown(scope, field.value, ("path",))
     else:
         yield fault("PD115", "`hypothesis` names a path", field.value.span, "not a name")
+
+
+def _model_named(scope: Scope, field: ast.Field) -> Faults:
+    """The model of a task: one of the file that is checked, whichever file declares the task."""
+    program, value = scope.program, field.value
+    if not isinstance(value, ast.Name):
+        example = next(iter(program.models), "base")
+        yield fault(
+            "PD115", "`model` names a model", value.span, "not a name", help=f"`model = {example}`"
+        )
+        return
+    declared = program.kind(value.name) or value.name in program.broken
+    if declared or (value.span.path == program.path and not program.is_library):
+        yield from unknown(scope, value, ("model",))
+    elif not program.is_library:
+        yield fault(
+            "PD138",
+            f"`{program.path}` uses a task that runs on `{value.name}`, and declares no such model",
+            value.span,
+            "no model comes with `use`",
+            help=f"`model {value.name} = hf(…)` in `{program.path}`",
+        )
 
 
 def _position_names(field: ast.Field) -> Faults:
@@ -142,6 +166,14 @@ def check_circuit(scope: Scope, circuit: ast.CircuitDecl) -> Faults:
                 f"this program knows version {LANGUAGE_VERSION}",
                 help=f"`language = {LANGUAGE_VERSION}`, or a newer program",
             )
+        if field.name == "needs" and isinstance(version, str) and release(version) is None:
+            yield fault(
+                "PD139",
+                f"`{version}` is no version of pathdsl",
+                field.value.span,
+                "wanted two or three numbers with points between",
+                help=f'`needs = "{FIRST}"`',
+            )
 
 
 def check_model(scope: Scope, model: ast.ModelDecl) -> Faults:
@@ -156,13 +188,16 @@ def check_task(scope: Scope, task: ast.TaskDecl) -> Faults:
     """The fields of a task; columns and labels where a generator says what there is."""
     program = scope.program
     scope = scope.on(task)
+    yield from _fields(scope, task.fields, TASK_FIELDS, "task")
+    yield from _which_model(program, task)
     if task.base is not None:
         yield from unknown(scope, task.base, ("task",))
+        yield from _derived(task, task.base)
         if task.base.name in program.tasks:
             yield from check_where(scope, task, program.tasks[task.base.name])
         return
-    yield from _fields(scope, task.fields, TASK_FIELDS, "task")
     given = {field.name: field for field in task.fields}
+    yield from _whole_answers(given)
     missing = [p.name for p in TASK_FIELDS.values() if p.required and p.name not in given]
     if missing:
         yield fault(
@@ -174,6 +209,85 @@ def check_task(scope: Scope, task: ast.TaskDecl) -> Faults:
         )
     if "data" in given:
         yield from _data(scope, given["data"].value)
+    yield from _around(given)
+
+
+def _around(given: Mapping[str, ast.Field]) -> Faults:
+    """`bos` beside `chat = true`: the template says what stands in front of a prompt."""
+    bos, chat = given.get("bos"), given.get("chat")
+    if bos is not None and chat is not None and literal(chat.value) is True:
+        yield fault(
+            "PD129",
+            "the chat template writes what stands in front of the messages, `bos` cannot",
+            bos.span,
+            "leave this out",
+            labels=[(chat.span, "the template is asked for here")],
+        )
+
+
+def _whole_answers(given: Mapping[str, ast.Field]) -> Faults:
+    """What `answers = whole` leaves nothing to say for: how texts are read, and where."""
+    if "answers" not in given or not whole_answers(literal(given["answers"].value)):
+        return
+    if "tokens" in given and literal(given["tokens"].value) == TASK_FIELDS["tokens"].default:
+        yield fault(
+            "PD115",
+            "`answers = whole` reads texts as they continue the prompt",
+            given["tokens"].value.span,
+            "not read so",
+            help="leave `tokens` out",
+        )
+    if "positions" in given and isinstance(given["positions"].value, ast.ListValue):
+        for item in given["positions"].value.items:
+            if isinstance(item, ast.Name | ast.Position) and item.name == "ANSWER":
+                yield fault(
+                    "PD115",
+                    "with `answers = whole`, `ANSWER` names the tokens of the answer",
+                    item.span,
+                    "needs no entry",
+                    help="leave it out, or give the position of the rows another name",
+                )
+
+
+def _which_model(program: Program, task: ast.TaskDecl) -> Faults:
+    """PD307 for a task of a file with several models that does not say which is its own."""
+    if len(program.models) < 2 or "model" in fields_of(program, task):
+        return
+    origin = task
+    while origin.base is not None and origin.base.name in program.tasks and not origin.fields:
+        origin = program.tasks[origin.base.name]
+    if origin is not task:  # said of the task that it is made from
+        return
+    names = list(program.models)
+    yield fault(
+        "PD307",
+        f"on which model does `{task.name.name}` run? The file has {listed(names)}",
+        task.name.span,
+        "names no model",
+        help=f"`model = {names[0]}` in its block",
+    )
+
+
+def _derived(task: ast.TaskDecl, base: ast.Name) -> Faults:
+    """PD308 where a derived task has no difference, or one of its rows."""
+    for field in task.fields:
+        if field.name in ROWS_OF_PARENT:
+            yield fault(
+                "PD308",
+                f"`{task.name.name}` has the rows of `{base.name}`, and no `{field.name}` of its "
+                "own",
+                field.name_span,
+                "decides which rows there are, or what is resampled together",
+                help=f"write it in `{base.name}`, or declare a task of its own",
+            )
+    if not task.fields and not task.where:
+        yield fault(
+            "PD308",
+            f"`{task.name.name}` is `{base.name}` under another name",
+            task.name.span,
+            "nothing differs",
+            help=f"`task {task.name.name} = {base.name} {{ model = … }}`, or `where LABEL == …`",
+        )
 
 
 def _data(scope: Scope, value: ast.Node) -> Faults:
@@ -225,6 +339,8 @@ def _generator_arguments(call: ast.Call) -> Faults:
     if made is None:
         return
     known = {parameter.name: parameter for parameter in made.parameters}
+    given: dict[str, Any] = {}
+    take: ast.Node = call
     for argument in call.arguments:
         name = argument.keyword
         if name not in known:
@@ -243,3 +359,12 @@ def _generator_arguments(call: ast.Call) -> Faults:
             fits = isinstance(value, int) and known[name].kind in ("int", "float")
             code = "PD116" if fits or known[name].choices else "PD115"
             yield fault(code, wrong, argument.value.span, known[name].doc)
+        given[name] = value
+        take = argument.value if name == "take" else take
+    if argument_faults(made.parameters, given):
+        return
+    for wrong in made.faults(**given):  # each argument is right, and together they are not
+        yield fault(
+            "PD116", wrong, take.span, "more rows than there are prompts",
+            help=f"`take: {made.most(**given)}`",
+        )  # fmt: skip

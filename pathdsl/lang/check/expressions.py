@@ -16,7 +16,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import VALUES, check_arguments, check_value, unknown_word, wrong
 from pathdsl.lang.check.loops import check_indices, check_loop, example_of, of_each
 from pathdsl.lang.check.measures import check_measured_nodes
-from pathdsl.lang.check.nodes import NODES, check_nodes, check_position
+from pathdsl.lang.check.nodes import NODES, check_nodes, check_position, one_place
 from pathdsl.lang.check.paths import PATHS, check_path
 from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
 from pathdsl.lang.check.scores import check_score, needs_treated
@@ -41,7 +41,7 @@ from pathdsl.lang.signatures.correlations import (
 from pathdsl.lang.signatures.members import HOW_MANY, OVER_MEMBERS, OverRecord, over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.relations import RELATIONS
-from pathdsl.lang.walk import children
+from pathdsl.lang.walk import children, walk
 
 __all__ = ["CHECKS", "check_metric", "check_quantity", "check_run"]
 
@@ -80,11 +80,16 @@ CHECKS: Mapping[Kind, Check] = {**VALUES, **NODES, **PATHS, Kind.RUN: _run}
 # -------------------------------------------------------------------------------------------------
 
 
+_READS_ONE = "a measure is read at one place"
+_READ_EACH = "read it at each, `(logit(a) @S1 + logit(a) @S2) / 2`"
+
+
 def check_metric(scope: Scope, metric: ast.MetricDecl) -> Faults:
     """A metric's task, position, measures and columns."""
     program = scope.program
     if metric.at is not None:
         yield from check_position(scope, metric.at)
+        yield from one_place(metric.at, _READS_ONE, _READ_EACH)
     if metric.task is not None:
         yield from unknown(scope, metric.task, ("task",))
         scope = scope.on(program.tasks.get(metric.task.name))
@@ -144,6 +149,7 @@ def _measured(scope: Scope, value: ast.Node, at: ast.Position | None) -> Faults:
 def _measure(scope: Scope, call: ast.Call) -> Faults:
     if call.at is not None:
         yield from check_position(scope, call.at)
+        yield from one_place(call.at, _READS_ONE, _READ_EACH)
     yield from check_arguments(scope, MEASURES[call.name], call.arguments, call.span)
     for argument in call.arguments:
         value = argument.value
@@ -414,13 +420,9 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
             )
         return
     if call.at is not None:
-        yield fault(
-            "PD115",
-            "the position of a metric stands in its declaration",
-            call.at.span,
-            "a position on a metric's run",
-            help=f"`metric {call.name} @{call.at.name or 'END'} = …`",
-        )
+        yield from check_position(scope, call.at)
+        yield from one_place(call.at, "a metric is read at one place", _READ_EACH)
+        yield from _read_already(metric, call.at)
     runs = [a.value for a in call.arguments if not a.keyword]
     if not runs:
         yield fault(
@@ -451,6 +453,31 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
     for run in runs:
         if isinstance(run, ast.PlainRun | ast.PathRun):
             yield from needs_treated(scope, run, task)
+
+
+def _read_already(metric: ast.MetricDecl, at: ast.Position) -> Faults:
+    """A position on a metric's run where the metric says itself where it is read."""
+    free = [
+        node
+        for node in walk(metric.expression)
+        if isinstance(node, ast.Call)
+        and (record := MEASURES.get(node.name)) is not None
+        and record.reads not in ("head", "copy")
+        and node.at is None
+    ]
+    declared = metric.at or next(
+        (n.at for n in walk(metric.expression) if isinstance(n, ast.Call) and n.at is not None),
+        metric.name,
+    )
+    if metric.at is not None or not free:
+        yield fault(
+            "PD121",
+            f"`{metric.name.name}` says itself where it is read",
+            at.span,
+            "a second position",
+            labels=[(declared.span, "said here")],
+            help=f"leave it out, or declare a metric without: `metric {metric.name.name} = …`",
+        )
 
 
 def _not_served(scope: Scope, metric: ast.MetricDecl, asked: ast.Node, task: str) -> Diagnostic:

@@ -15,8 +15,9 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.nodes import check_nodes, check_position, positions_in_reach
 from pathdsl.lang.check.paths import check_path
 from pathdsl.lang.check.scope import Faults, Scope, fault, source_text, suggestion
-from pathdsl.lang.loops import Value, Values, is_listed, label_of, shown, values_of
+from pathdsl.lang.loops import Value, Values, is_listed, label_of, same_label, shown, values_of
 from pathdsl.lang.program import Program
+from pathdsl.lang.spelling import as_position
 from pathdsl.limits import ITEMS, MEMBERS
 
 __all__ = ["check_indices", "check_loop", "example_of", "of_each"]
@@ -110,8 +111,8 @@ def _things(scope: Scope, things: ast.Things) -> Faults:
 
 def _item(scope: Scope, item: ast.Node) -> Faults:
     match item:
-        case ast.Number(integer=integer, value=value, written=written):
-            if not integer or value < 0:
+        case ast.Number(integer=integer, written=written):
+            if not integer:
                 yield fault(
                     "PD115",
                     f"an index is a whole number, found `{written}`",
@@ -120,6 +121,8 @@ def _item(scope: Scope, item: ast.Node) -> Faults:
                 )
         case ast.Position():
             yield from check_position(scope, item)
+        case ast.NodeSet() if _kind(scope, item) == "position":
+            yield from check_position(scope, as_position(item))  # type: ignore[arg-type]
         case ast.Name(name=name, at=None):
             yield from _name(scope, item, name)
         case ast.ResidRef():
@@ -163,6 +166,9 @@ def _kind(scope: Scope, item: ast.Node) -> str:
                 return kind
             known = positions_in_reach(scope)
             return "position" if not kind and (known is None or name in known) else ""
+        case ast.NodeSet(members=members) if as_position(item) is not None:
+            kinds = {_kind(scope, one) for one in members}
+            return "position" if kinds == {"position"} else "group"
         case _:
             return "group" if isinstance(item, ast.NodeRef) else "path"
 
@@ -210,7 +216,8 @@ def check_indices(scope: Scope, subscript: ast.Subscript, loop: ast.Loop | None)
 
 def _index(scope: Scope, part: ast.Node, items: tuple[Value, ...]) -> Faults:
     labels = [item.label for item in items]
-    if not labels or label_of(part) in labels:
+    named = label_of(part, scope.program.sources)
+    if not labels or any(same_label(named, label) for label in labels):
         return
     yield fault(
         "PD101",

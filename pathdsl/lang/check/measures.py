@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pathdsl.lang import ast
+from pathdsl.lang.check.nodes import one_place
 from pathdsl.lang.check.scope import Faults, Scope, fault
 from pathdsl.lang.signatures.measures import MEASURES, nodes_in
 from pathdsl.lang.spelling import position_text
@@ -34,6 +35,11 @@ def check_measured_nodes(scope: Scope, call: ast.Call, at: ast.Position | None) 
                 )
                 break
             read, stand = position_text(at), position_text(position)
+            if record.reads == "write" and position is not None and position.parts:
+                yield from one_place(
+                    position, f"`{call.name}` is read at one place", "measure it at each place"
+                )
+                break
             if record.reads == "write" and position is not None and stand != read:
                 yield fault(
                     "PD121",

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
+from pathdsl.lang.check.nodes import one_place
 from pathdsl.lang.check.scope import Faults, fault, warning
 from pathdsl.lang.loops import is_listed, loops_of, meant_nodes, mentioned, variables_of
 from pathdsl.lang.program import Declaration, Program, kind_of
@@ -17,6 +18,7 @@ from pathdsl.lang.reach import in_order
 from pathdsl.lang.serving import choose_metric, known_positions, serving, wants_metric
 from pathdsl.lang.signatures.calls import MEASURES, METHODS, SCORES, STATISTICS
 from pathdsl.lang.signatures.pvalues import P_VALUES
+from pathdsl.lang.spelling import as_position, position_text
 from pathdsl.lang.syntax.sweep import KEYWORDS
 from pathdsl.lang.walk import leveled, quantities, walk
 from pathdsl.limits import NAMED_DEPTH
@@ -28,7 +30,7 @@ WORDS = frozenset(
         *KEYWORDS,
         *"for in at by on with where except expect supported refuted confidence windows".split(),
         *"input logits attn mlp any full none through within edges random_like".split(),
-        *"random_edges treat keep treated reference true false END q k v".split(),
+        *"random_edges treat keep treated reference true false END".split(),
     )
 )
 _NODE = re.compile(r"(?:a\d+(?:h\d+)?|[mrf]\d+)\Z", re.ASCII)
@@ -52,7 +54,7 @@ def is_reserved(name: str) -> str:
 def check_reserved(program: Program) -> Faults:
     """Declared names and loop variables that are words of the language, or that hide others."""
     positions = {name for task in program.tasks.values() for name in known_positions(program, task)}
-    for declaration in [*program.declarations(), *filter(None, [program.model])]:
+    for declaration in [*program.declarations(), *program.models.values()]:
         variables = _variables(program, declaration)
         for name in (declaration.name, *variables):
             why = is_reserved(name.name)
@@ -96,6 +98,7 @@ def _hiding(
                     "hides it",
                     help="rename the variable",
                 )
+            yield from _moved(program, declaration, one)
     own = getattr(declaration, "loop", None)
     outer = {one.variable.name: one.variable for one in own.bindings} if own is not None else {}
     over = [node for node in program.nodes(declaration) if isinstance(node, ast.OverMembers)]
@@ -106,6 +109,19 @@ def _hiding(
         for inner in walk(node.value):
             if isinstance(inner, ast.OverMembers):
                 yield from _again(inner, inside)
+
+
+def _moved(program: Program, declaration: ast.Node, one: ast.Binding) -> Faults:
+    """`@p+1` where p is a span: of which of its ends it says nothing."""
+    items = one.members.items if isinstance(one.members, ast.Things) else ()
+    several = [at for item in items if (at := as_position(item)) is not None and at.parts]
+    for node in program.nodes(declaration) if several else ():
+        if isinstance(node, ast.Position) and node.offset and node.name == one.variable.name:
+            yield from one_place(
+                several[0], f"`@{position_text(node)}` is one place, moved",
+                "leave it out of the list, or move its own ends: `S1+1..S2+1`",
+            )  # fmt: skip
+            return
 
 
 def _again(over: ast.OverMembers, outer: Mapping[str, ast.Name]) -> Faults:
@@ -221,9 +237,11 @@ def check_unused(program: Program) -> Faults:
     used = {
         mention.name for d in everything.values() for mention in _all_mentions(program, d, told)
     }
-    for declaration in program.declarations():
+    for declaration in (*program.models.values(), *program.declarations()):
         name = declaration.name.name
         kind = kind_of(declaration)
+        if kind == "model" and len(program.models) == 1:
+            continue
         if kind in ("let", "claim") or program.origin.get(name) != program.path or name in used:
             continue
         if kind == "task" and len(program.tasks) == 1:

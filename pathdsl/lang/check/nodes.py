@@ -20,8 +20,10 @@ from pathdsl.lang.check.scope import (
     suggestion,
     unknown,
 )
+from pathdsl.lang.loops import loops_of
 from pathdsl.lang.serving import fields_of, generator, known_positions
 from pathdsl.lang.signatures.calls import CIRCUIT_FILES, DATA_FILES, Kind, Parameter
+from pathdsl.lang.spelling import as_position, position_text
 from pathdsl.lang.walk import walk
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "check_position",
     "check_positions",
     "holds_marks",
+    "one_place",
     "positions_in_reach",
     "positions_of",
 ]
@@ -39,6 +42,9 @@ __all__ = [
 
 def check_position(scope: Scope, position: ast.Position) -> Faults:
     """The name of a position must be known to some task; files that only get used know none."""
+    if position.parts:
+        yield from _several_places(scope, position)
+        return
     if position.index is not None or position.name == "END":
         return
     program = scope.program
@@ -58,6 +64,17 @@ def check_position(scope: Scope, position: ast.Position) -> Faults:
     known = positions_in_reach(scope)
     if known is None or position.name in known:
         return
+    loops = [loop for d in program.declarations() for loop in loops_of(program, d)]
+    if scope.loop is None and any(position.name in loop.names for loop in loops):
+        yield fault(
+            "PD134",
+            f"`{position.name}` is the variable of a loop, and stands here outside of it",
+            position.span,
+            "no position here",
+            help="declare the metric without it, and read it there in the loop: "
+            f"`mean(METRIC(RUN) @{position_text(position)})`",
+        )
+        return
     where = "no task has a" if scope.task is None else f"the task `{scope.task.name.name}` has no"
     yield fault(
         "PD109",
@@ -67,6 +84,44 @@ def check_position(scope: Scope, position: ast.Position) -> Faults:
         help=suggestion(position.name, known or ["END"]),
         notes=("a position of the rows of a file is declared with `positions = [NAME]`",),
     )
+
+
+def _several_places(scope: Scope, position: ast.Position) -> Faults:
+    """A span, or a set of positions."""
+    for part in position.parts:
+        yield from check_position(scope, part)
+    if position.backwards:
+        yield fault(
+            "PD116",
+            f"the span `{position_text(position)}` runs backwards",
+            position.span,
+            "holds no token",
+            help="the earlier end stands first, both are included",
+        )
+    for end in position.ends:
+        yield from one_place(end, "the end of a span is one place")
+    seen: dict[ast.Position, ast.Position] = {}
+    for part in position.among:
+        if part in seen:
+            yield fault(
+                "PD114",
+                "this position is given twice",
+                part.span,
+                "given again here",
+                labels=[(seen[part].span, "first given here")],
+                help="leave one of them out",
+            )
+        seen.setdefault(part, part)
+
+
+def one_place(position: ast.Position | None, why: str, help: str = "") -> Faults:
+    """A fault where a span or a set of positions stands for a single one."""
+    if position is not None and position.parts:
+        what = "a span of tokens" if position.ends else "a set of positions"
+        yield fault(
+            "PD133", f"{why}, and `{position_text(position)}` is {what}", position.span, what,
+            help=help or "name a single position",
+        )  # fmt: skip
 
 
 def positions_in_reach(scope: Scope) -> list[str] | None:
@@ -93,12 +148,14 @@ def check_positions(scope: Scope, value: ast.Node) -> Faults:
     if not items:
         yield fault("PD115", "an empty list of positions", value.span, "names no position")
     for item in items:
-        if isinstance(item, ast.Position):
-            yield from check_position(scope, item)
-        elif isinstance(item, ast.Name) and item.at is None:
-            yield from check_position(scope, ast.Position(span=item.span, name=item.name))
+        if (position := as_position(item)) is not None:
+            yield from check_position(scope, position)
         else:
-            yield fault("PD115", "wanted a position", item.span, "not the name of a position")
+            index = isinstance(item, ast.Number) and item.integer
+            yield fault(
+                "PD115", "wanted a position", item.span, "not the name of a position",
+                help=f"the index of a token is written `@[{item.written}]`" if index else "",  # type: ignore[attr-defined]
+            )  # fmt: skip
 
 
 def check_nodes(scope: Scope, ref: ast.Node, *, marks: bool = False) -> Faults:

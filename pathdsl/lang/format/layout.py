@@ -5,6 +5,9 @@ a group or a list of edges that does not fit 88 columns, or holds comments, a me
 `=` (and the `@` of groups, and what follows the `:` of claims) is aligned in a run of neighbours of
 one kind; statements with `for` stand outside the alignment. Comments at line ends are aligned too.
 
+A form that came after the first version has the version that it needs written into the circuit
+block (`pathdsl.lang.needs`).
+
 Laws, tested: `format(format(x)) == format(x)`; the syntax trees are equal; the comments are equal.
 
     >>> print(format_text("group g={ a9.h9,a9.h6 }", "x.circuit"), end="")
@@ -18,6 +21,7 @@ from dataclasses import dataclass, field
 
 from pathdsl.errors import LanguageError
 from pathdsl.lang.format.pieces import Bit, Comment, bits_of, comments_between
+from pathdsl.lang.needs import with_needs
 from pathdsl.lang.syntax.parse import parse, parse_pieces
 
 WIDTH = 88
@@ -53,9 +57,10 @@ class _Row:
 
 def format_text(text: str, path: str) -> str:
     """The canonical form of a file's text; raises LanguageError when it does not parse."""
-    _, faults = parse(text, path)
+    file, faults = parse(text, path)
     if faults:
         raise LanguageError(faults)
+    text = with_needs(text, file)
     pieces, _ = parse_pieces(text, path)
     lines: list[_Line] = []
     rows = [_row(bits_of(piece.tree, text)) for piece in pieces if piece.tree is not None]
@@ -162,7 +167,9 @@ def _flat(row: _Row, stop: int | None = None) -> str:
 def _lay_out(row: _Row, *, blank: bool) -> list[_Line]:
     """The lines of one statement."""
     bits = row.bits
-    always = _is_block(row) and any(bit.role == "item" for bit in bits)
+    items = sum(bit.role == "item" for bit in bits)
+    # The one field of a derived task stands beside it; two on one line would need a `;`.
+    always = items > 0 if _is_block(row) else items > 1 and row.kind == "task"
     commented = any(bit.comments for bit in bits)
     laid_out = any(bit.role == "open" for bit in bits)
     broken = always or (laid_out and (commented or len(_flat(row)) > WIDTH))

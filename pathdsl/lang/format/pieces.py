@@ -154,7 +154,7 @@ def _spaced(bits: list[Bit], token: Token, rule: str) -> bool:
             return False
         if before.text == "{" and token == "}":
             return False
-        if before.text == "{" and before.rule in ("node_set", *_AIRY):
+        if before.text == "{" and before.rule in ("node_set", "positions", *_AIRY):
             return before.rule in _AIRY
         if token == "}":
             return rule in _AIRY
@@ -169,5 +169,5 @@ def _spaced(bits: list[Bit], token: Token, rule: str) -> bool:
     if token == "[":
         return rule != "subscript"
     if token == "@":
-        return rule == "spaced_at"
+        return rule in ("spaced_at", "place_item")
     return True

@@ -28,6 +28,7 @@ from pathdsl.lang.signatures.calls import Filled, path_in
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.methods import correction_of
 from pathdsl.lang.signatures.scores import SCORES
+from pathdsl.lang.spelling import position_text
 from pathdsl.lang.walk import walk
 
 __all__ = ["MANY_COPIES", "about", "check_families", "is_one"]
@@ -234,9 +235,7 @@ def _arguments(call: ast.Call, heads: set[object]) -> str:
 
 
 def _position(at: ast.Position | None) -> str:
-    if at is None:
-        return ""
-    return f"@{at.name}{at.offset:+d}" if at.offset else f"@{at.name or at.index}"
+    return f"@{position_text(at)}" if at is not None else ""
 
 
 def _text(value: object) -> str:

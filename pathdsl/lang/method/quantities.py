@@ -35,6 +35,7 @@ from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.relations import RELATIONS, Asks
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.signatures.statistics import STATISTICS
+from pathdsl.lang.spelling import position_text
 from pathdsl.lang.walk import quantities, strip
 
 __all__ = ["Fact", "Quantities", "Said", "Term", "quantities_of"]
@@ -304,7 +305,8 @@ class Quantities:
             case ast.Call() if node.name in self.program.metrics:
                 task = named_option(node.arguments, "task")
                 runs = tuple(self._term(a.value, bound) for a in node.arguments if not a.keyword)
-                measured = self._made("of", *self._measured(node.name, task), *runs)
+                place = (position_text(node.at),) if node.at is not None else ()
+                measured = self._made("of", *self._measured(node.name, task), *place, *runs)
                 chosen = choose_task(self.program, self.program.metrics[node.name], task).name
                 self.facts[measured] = Fact(
                     score="", metric=node.name, task=chosen, inner=runs, options={}

@@ -20,8 +20,9 @@ from pathdsl.lang.method.metrics import check_averages, check_metrics
 from pathdsl.lang.method.readings import check_readings
 from pathdsl.lang.method.said import check_confidence, check_hypothesis
 from pathdsl.lang.method.treated import check_grain, check_treated
+from pathdsl.lang.needs import FIRST, release, wanted
 from pathdsl.lang.program import Program
-from pathdsl.lang.signatures.calls import LANGUAGE_VERSION, LOADERS
+from pathdsl.lang.signatures.calls import LANGUAGE_VERSION, LOADERS, literal
 from pathdsl.lang.walk import walk
 
 __all__ = ["check_method"]
@@ -35,7 +36,8 @@ def check_method(program: Program) -> list[Diagnostic]:
         return [*check_treated(program), *check_averages(program)]
     return [
         *_version(program),
-        *_revision(program),
+        *_needs(program),
+        *_revisions(program),
         *check_control(program),
         *check_claims(program),
         *check_confidence(program),
@@ -71,11 +73,34 @@ def _version(program: Program) -> Faults:
         )
 
 
-def _revision(program: Program) -> Faults:
-    model = program.model
-    loader = LOADERS.get(model.source.name) if model is not None else None
-    if model is None or loader is None or loader.lies != "on the hub":
+def _needs(program: Program) -> Faults:
+    """A form that came later than the version that the file says is enough for it."""
+    newest, circuit = wanted(program.file), program.circuit
+    if newest is None or circuit is None:
         return
+    form, node = newest
+    given = next((literal(f.value) for f in circuit.fields if f.name == "needs"), FIRST)
+    enough, since = release(str(given)), release(form.since)
+    if enough is not None and since is not None and enough < since:
+        yield warning(
+            "PD537",
+            f"{form.name} came with pathdsl {form.since}, and the file does not say that it needs "
+            "it",
+            node.span,
+            "an older one cannot read this",
+            help=f'`needs = "{form.since}"`',
+        )
+
+
+def _revisions(program: Program) -> Faults:
+    """Models of the hub whose commit is left open."""
+    for model in program.models.values():
+        loader = LOADERS.get(model.source.name)
+        if loader is not None and loader.lies == "on the hub":
+            yield from _revision(model)
+
+
+def _revision(model: ast.ModelDecl) -> Faults:
     given = next((a for a in model.source.arguments if a.keyword == "revision"), None)
     if given is None:
         yield warning(

@@ -232,4 +232,12 @@ PAGES: tuple[Page, ...] = (
         repair="Put their declarations into fewer files.",
         shown_by="tests/lang/test_fence.py::test_a_program_has_so_many_files",
     ),
+    Page(
+        code="PD024", name="needs-newer-pathdsl",
+        summary="The file says that it needs a newer pathdsl than the one that runs.",
+        why="It has a form that this version cannot read; all other faults would follow from that.",
+        repair="Install the version that the file names, or a later one.",
+        failing=Example(text='circuit ioi { language = 1; needs = "9999.0" }\nlet x = new form\n'),
+        passing=Example(text='circuit ioi { language = 1; needs = "0.1" }\n'),
+    ),
 )  # fmt: skip

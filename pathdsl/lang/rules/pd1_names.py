@@ -119,4 +119,39 @@ NAME_PAGES: tuple[Page, ...] = (
         failing=sample("group copies @S3 = { a5.h5 }", "let k = mean(LD(keep(through(copies))))"),
         passing=sample("group copies @S2 = { a5.h5 }", "let k = mean(LD(keep(through(copies))))"),
     ),
+    Page(
+        code="PD133",
+        name="several-places",
+        summary="A span or a set of positions stands where one place is wanted.",
+        why="A node may stand at several tokens: it is then the nodes at each of them. A metric is "
+        "one number per prompt and is read at one place, so what it is on a span is for its "
+        "expression to say; a span has two ends, each one place; and a moved span, `@p+1`, does "
+        "not say which of its ends moves.",
+        repair="Name one position. A mean over places is written out.",
+        failing=sample(
+            "metric both @{S1, S2}: logits = logit(io)", "let k = mean(both(reference))"
+        ),
+        passing=sample(
+            "metric both: logits = (logit(io) @S1 + logit(io) @S2) / 2",
+            "let k = mean(both(reference))",
+        ),
+    ),
+    Page(
+        code="PD134",
+        name="place-of-a-metric",
+        summary="A metric gets its place from outside where it cannot.",
+        why="A metric is declared once, outside of all loops, and a score takes it as it is "
+        "declared. A loop over places reads it by `LD(RUN) @p`: then all its measures that have "
+        "no place of their own are read there.",
+        repair="Declare the metric without a place and read it there, `mean(LD(RUN) @p)`, or "
+        "declare one for each place.",
+        failing=sample(
+            "metric at_p @p: logits = logit(io)",
+            "let k for p in [S1, END]: logits = mean(at_p(reference))",
+        ),
+        passing=sample(
+            "metric one: logits = logit(io)",
+            "let k for p in [S1, END]: logits = mean(one(reference) @p)",
+        ),
+    ),
 )

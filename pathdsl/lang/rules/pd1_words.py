@@ -1,4 +1,4 @@
-"""Pages PD110 to PD119 and PD127 to PD136: words, arguments, fields, and what a file must have."""
+"""Pages PD110 to PD119, PD127 to PD131, PD136, PD139: words, arguments, fields, what is needed."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ WORD_PAGES: tuple[Page, ...] = (
     ),
     Page(
         code="PD118",
-        name="one-model",
-        summary="A file that judges something has one model and at most one circuit block.",
-        why="A claim without a model cannot be run, one about two models is two claims.",
-        repair="Declare one model; put shared groups and paths into a file that both `use`.",
+        name="no-model",
+        summary="A file that judges something has a model and at most one circuit block.",
+        why="A claim without a model cannot be run.",
+        repair="Declare one, `model gpt2 = hf(…)`. Of several each task names its own.",
         failing=whole(CIRCUIT, TASK, METRIC, "let kept = mean(LD(keep(through(a9.h9))))"),
         passing=whole(CIRCUIT, MODEL, TASK, METRIC, "let kept = mean(LD(keep(through(a9.h9))))"),
     ),
@@ -98,6 +98,15 @@ WORD_PAGES: tuple[Page, ...] = (
         repair="Install a newer program, or write the file in a version that it knows.",
         failing=whole(CIRCUIT.replace("= 1", "= 9"), MODEL),
         passing=whole(CIRCUIT, MODEL),
+    ),
+    Page(
+        code="PD139",
+        name="no-version",
+        summary="`needs` is no version of pathdsl.",
+        why="An older program compares it with its own version before it reads the file.",
+        repair='Write two or three numbers with points between: `needs = "0.2"`.',
+        failing=whole(CIRCUIT.replace("= 1", '= 1; needs = "soon"'), MODEL),
+        passing=whole(CIRCUIT.replace("= 1", '= 1; needs = "0.1"'), MODEL),
     ),
     Page(
         code="PD127",
@@ -125,7 +134,7 @@ WORD_PAGES: tuple[Page, ...] = (
     Page(
         code="PD129",
         name="conflicting-options",
-        summary="Two parts of a claim or a score exclude each other.",
+        summary="Two parts of a task, a claim or a score exclude each other.",
         why="Only one of them could be followed.",
         repair="Leave one of them out.",
         failing=sample(

@@ -6,6 +6,7 @@ from pathdsl.lang.rules.page import Example, Page
 from pathdsl.lang.rules.pd2_files import FILE_PAGES
 from pathdsl.lang.rules.pd2_interventions import INTERVENTION_PAGES
 from pathdsl.lang.rules.pd2_prompts import PROMPT_PAGES
+from pathdsl.lang.rules.pd3_models import OF_GRAPHS
 from pathdsl.lang.rules.sample import HEAD, sample, whole
 
 __all__ = ["PAGES"]
@@ -47,6 +48,7 @@ PAGES: tuple[Page, ...] = (
     *FILE_PAGES,
     *PROMPT_PAGES,
     *INTERVENTION_PAGES,
+    *OF_GRAPHS,
     Page(
         code="PD201",
         name="layer-goes-back",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pathdsl.lang.rules.page import Example, Page
+from pathdsl.lang.rules.pd3_data import example, rows_text
 from pathdsl.lang.rules.sample import TOY
 
 
@@ -12,6 +15,11 @@ def _plan(*lines: str) -> Example:
 
 def _check(*lines: str) -> Example:
     return Example(text=TOY + "\n".join(lines) + "\n", command="check")
+
+
+def _span(span: str) -> Example:
+    rows = example(rows_text({"positions": {"S1": [5, 6], "S2": 12}}), "treated = other")
+    return replace(rows, text=f"{rows.text}let k = effect(through(m0@{span}))\n")
 
 
 PROMPT_PAGES: tuple[Page, ...] = (
@@ -70,18 +78,18 @@ PROMPT_PAGES: tuple[Page, ...] = (
     Page(
         code="PD260",
         name="not-one-plain-run",
-        summary="A measure that reads one plain run is given a mixed one, or several.",
-        why="`copy_score` sends the stream after the first layer through a head. Where paths carry "
-        "different inputs there is not one such stream but one for each path. `cosine(NODES, "
-        "treated)` compares with one run, and a resampled value is several.",
-        repair="Read it on `reference`, or on `treated` where that is a prompt column.",
+        summary="A measure reads a prompt's tokens, or one run, where there is none or several.",
+        why="`copy_score` asks which tokens a head copies, and an `input` that is a mean, zero or "
+        "resampled is no prompt's. `cosine(NODES, treated)` compares with one run, and a resampled "
+        "value is several.",
+        repair="Read it on `reference`, or with a treated value that is a prompt column.",
         failing=_check(
             "metric copies = copy_score(a1.h2, of: FIRST_B)",
-            "let share = mean(copies(treat(through(a0.h1))))",
+            "let share = mean(copies(treat(full, treated: zero)))",
         ),
         passing=_check(
             "metric copies = copy_score(a1.h2, of: FIRST_B)",
-            "let share = mean(copies(reference))",
+            "let share = mean(copies(treat(through(a0.h1))))",
         ),
     ),
     Page(
@@ -118,5 +126,16 @@ PROMPT_PAGES: tuple[Page, ...] = (
             "let total for h in attn: logits = mean(LD(treat(through(h))))",
             "let x = correlation(direct, total, by: pearson)",
         ),
+    ),
+    Page(
+        code="PD236",
+        name="unclear-end-of-a-span",
+        summary="A span ends beside a position that is several tokens on some row.",
+        why="`S1+1` moves each token of `S1` for itself. Of a name of two tokens its second one "
+        "would be the first of the span `S1+1..S2`, which is hardly meant.",
+        repair="Give the place of the end in the rows, under a name of its own, or write `S1..S2` "
+        "with all tokens of both names in it.",
+        failing=_span("S1+1..S2"),
+        passing=_span("S1..S2"),
     ),
 )

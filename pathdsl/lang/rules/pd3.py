@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from pathdsl.lang.rules.page import Page
+from pathdsl.lang.rules.pd3_answers import PAGES as ANSWER_PAGES
+from pathdsl.lang.rules.pd3_chat import PAGES as CHAT_PAGES
 from pathdsl.lang.rules.pd3_data import PAGES as DATA_PAGES
+from pathdsl.lang.rules.pd3_models import PAGES as MODEL_PAGES
 from pathdsl.lang.rules.pd3_readings import PAGES as READING_PAGES
 from pathdsl.lang.rules.pd3_static import STATIC_PAGES
 from pathdsl.lang.rules.pd3_where import PAGES as WHERE_PAGES
 
-PAGES: tuple[Page, ...] = (*STATIC_PAGES, *DATA_PAGES, *READING_PAGES, *WHERE_PAGES)
+PAGES: tuple[Page, ...] = (
+    *STATIC_PAGES,
+    *DATA_PAGES,
+    *READING_PAGES,
+    *WHERE_PAGES,
+    *CHAT_PAGES,
+    *ANSWER_PAGES,
+    *MODEL_PAGES,
+)

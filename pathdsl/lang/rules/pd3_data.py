@@ -111,6 +111,26 @@ _FILES: tuple[Page, ...] = (
         repair="`pathdsl explain ioi` lists the arguments of the generator `ioi`.",
         shown_by=_ROWS_TEST,
     ),
+    Page(
+        code="PD375",
+        name="too-few-words",
+        summary="A tokenizer leaves a generator too few words that are one token each.",
+        why="Rows align, and an answer is one token, only where every word that varies is one. "
+        "Words that are not are left out before anything is drawn, and the report says how many. "
+        "Some tasks cannot be had with some tokenizers: years as pairs of digits where each digit "
+        "is a token.",
+        repair="Take fewer rows where that is what is short, else write rows of your own, whose "
+        "places `spans` give.",
+        failing=Example(
+            text=CIRCUIT
+            + MODEL
+            + "\ntask own {\n  data      = greater_than(take: 60)\n  reference = prompt\n}\n"
+            + "\nmetric PD: prob = prob(later) - prob(not_later)\n"
+            + "\nlet whole = mean(PD(reference))\n",
+            command="plan",
+        ),
+        passing=example("", data="ioi(take: 60)"),
+    ),
 )
 
 _COLUMNS: tuple[Page, ...] = (
@@ -166,7 +186,8 @@ _COLUMNS: tuple[Page, ...] = (
         why="A logit belongs to one token. ` Mary` and `Mary` are different tokens: most "
         "tokenizers count the space before a word to the word.",
         repair="Write the answer with its leading space, choose a word of one token, or give a "
-        "list of tokens.",
+        "list of tokens that all count. With `answers = whole` in the task an answer may have "
+        "several tokens.",
         failing=example(rows_text({"io": "Mary Ann"})),
         passing=_PASSING,
     ),
@@ -294,9 +315,10 @@ _POSITIONS: tuple[Page, ...] = (
     Page(
         code="PD348",
         name="empty-position",
-        summary="A position is an empty set on some row.",
-        why="Nothing can stand or be read at no place.",
-        repair="Give at least one index, or remove the row.",
+        summary="A position is an empty set on some row, or a span is.",
+        why="Nothing can stand or be read at no place. `S1..S2` is empty where S2 stands first.",
+        repair="Give at least one index, or remove the row. A task `… where LABEL == …` has the "
+        "rows on which a span runs forwards.",
         failing=example(rows_text({"positions": {"S2": []}}), "positions = [S2]"),
         passing=example(rows_text(_PLACED), "positions = [S2]"),
     ),

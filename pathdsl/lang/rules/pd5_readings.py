@@ -48,4 +48,13 @@ READING_PAGES: tuple[Page, ...] = (
             "let placed = overlap(first, other, over: node)",
         ),
     ),
+    Page(
+        code="PD537",
+        name="needed-version-not-said",
+        summary="A form came with a later version than the file says that it needs.",
+        why="An older pathdsl takes what it cannot read for a fault of the file, and not for its "
+        "own age.",
+        repair='Write the version into the circuit block, `needs = "0.2"`; `pathdsl fmt` does.',
+        shown_by="tests/lang/test_needs.py::test_lint_says_which_version_is_needed",
+    ),
 )

@@ -37,6 +37,7 @@ from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.lang.signatures.scores import RENAMED, SCORES
 from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
 from pathdsl.lang.signatures.treated import TREATED_KINDS
+from pathdsl.lang.spelling import as_position
 
 __all__ = [
     "AVERAGES",
@@ -52,6 +53,7 @@ __all__ = [
     "METHODS",
     "PATH_SETS",
     "REQUIRED",
+    "ROWS_OF_PARENT",
     "RUN_OPTIONS",
     "SCORES",
     "STATISTICS",
@@ -70,6 +72,7 @@ __all__ = [
     "resolve_arguments",
     "resolve_fields",
     "resolve_options",
+    "whole_answers",
 ]
 
 LANGUAGE_VERSION = 1
@@ -77,6 +80,7 @@ DTYPES = {"float32": 4, "float64": 8, "bfloat16": 2, "float16": 2}
 """The dtypes of weights and arithmetic, and how many bytes a number of each takes."""
 AVERAGES = ("ratio_of_means", "mean_of_ratios")
 TOKENS = ("alone", "continued")
+ANSWERS = ("one_token", "whole")
 
 
 DTYPE = word("dtype", tuple(DTYPES), "float32")
@@ -88,6 +92,7 @@ CIRCUIT_FIELDS = {
     p.name: p
     for p in (
         Parameter(name="language", kind=Kind.INTEGER),
+        Parameter(name="needs", kind=Kind.TEXT),
         Parameter(name="cite", kind=Kind.TEXTS),
         Parameter(name="doi", kind=Kind.TEXTS),
         Parameter(name="authors", kind=Kind.TEXTS),
@@ -107,8 +112,14 @@ TASK_FIELDS = {
         word("average", AVERAGES, "ratio_of_means"),
         Parameter(name="bos", kind=Kind.BOOL),
         word("tokens", TOKENS, "alone"),
+        Parameter(name="chat", kind=Kind.BOOL, default=False),
+        word("answers", ANSWERS, "one_token"),
+        Parameter(name="model", kind=Kind.MODEL),
     )
 }
+ROWS_OF_PARENT = ("data", "cluster")
+"""Fields that say which rows a task has and what is resampled together: a derived task has those
+of its parent."""
 Lies = Literal["on the hub", "in a folder", "in pathdsl"]
 
 
@@ -199,6 +210,11 @@ RUN_OPTIONS = Signature(
     ),
     example="treat(P, scope: S)",
 )
+
+
+def whole_answers(value: object) -> bool:
+    """Whether a value of the field `answers` has answers of several tokens read as one."""
+    return value == ANSWERS[1]
 
 
 def path_in(call: ast.Call) -> ast.String | None:
@@ -302,11 +318,7 @@ def _value(parameter: Parameter, value: ast.Node) -> object:
         case Kind.COLUMNS | Kind.LABELS:
             return tuple(item.name for item in items if isinstance(item, ast.Name))
         case Kind.POSITIONS:
-            named = [item for item in items if isinstance(item, ast.Name | ast.Position)]
-            return tuple(
-                ast.Position(name=at.name, span=at.span) if isinstance(at, ast.Name) else at
-                for at in named
-            )
+            return tuple(at for item in items if (at := as_position(item)) is not None)
         case Kind.OVER if isinstance(value, ast.Name) and value.name in parameter.choices:
             return value.name
         case Kind.KNOCKOUTS:

@@ -54,6 +54,7 @@ class Kind(StrEnum):
     LABELS = "one field of the rows, or two that cross, `[pair, sentence]`"
     METRIC = "a metric"
     TASK = "a task"
+    MODEL = "a model"
     TREATED = "a treated value"
     POSITIONS = "a position or a list of positions"
     PATHS = "a path set"

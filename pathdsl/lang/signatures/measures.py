@@ -36,7 +36,7 @@ class MeasureRecord(Signature):
     `scaled`: whether the final norm of this run is applied to what is written. `varied`: whether
     `robustness` tries it in the place of a metric. `reserved`: whether nothing else may have its
     name; measures that came after version 0.1 leave the name free, and a metric that has it wins.
-    `range`: where its values lie.
+    `whole`: whether it is read of an answer of several tokens. `range`: where its values lie.
     """
 
     reads: Literal["answer", "reference", "head", "write", "copy", "nothing"]
@@ -46,6 +46,7 @@ class MeasureRecord(Signature):
     scaled: bool
     varied: bool
     reserved: bool
+    whole: bool
     range: Range
 
     @property
@@ -63,6 +64,7 @@ _ANSWERED: tuple[tuple[str, Unit, Literal["reals", "counts", "hits"], bool, bool
     ("rank", "none", "counts", True, False, Range(1.0, inf)),
     ("top1", "none", "hits", True, True, SHARE),
 )
+_WHOLE = ("prob", "logprob", "top1")
 _NODE = first("node", Kind.NODES)
 _WRITTEN: tuple[tuple[str, tuple[Parameter, ...], str, Unit, bool, Range], ...] = (
     ("dla", _ANSWER, "dla(a9.h9, io)", "logits", True, ANY),
@@ -75,7 +77,7 @@ MEASURES = table(
         MeasureRecord(
             name=name, parameters=_ANSWER, example=f"{name}(io)", reads="answer", unit=unit,
             values=values, vocabulary=vocabulary, scaled=False, varied=varied, reserved=True,
-            range=spans,
+            whole=name in _WHOLE, range=spans,
         )
         for name, unit, values, vocabulary, varied, spans in _ANSWERED
     ),
@@ -83,7 +85,7 @@ MEASURES = table(
         MeasureRecord(
             name=name, parameters=_RUN, example=f"{name}(reference)", reads="reference",
             unit="nats", values="reals", vocabulary=True, scaled=False, varied=False,
-            reserved=True, range=NOT_BELOW_0,
+            reserved=True, whole=False, range=NOT_BELOW_0,
         )
         for name in ("kl", "reverse_kl")
     ),
@@ -98,13 +100,14 @@ MEASURES = table(
         scaled=False,
         varied=False,
         reserved=True,
+        whole=False,
         range=SHARE,
     ),
     *(
         MeasureRecord(
             name=name, parameters=(_NODE, *others), example=example, reads="write", unit=unit,
             values="reals", vocabulary=False, scaled=scaled, varied=False, reserved=False,
-            range=spans,
+            whole=False, range=spans,
         )
         for name, others, example, unit, scaled, spans in _WRITTEN
     ),
@@ -124,6 +127,7 @@ MEASURES = table(
         scaled=False,
         varied=False,
         reserved=False,
+        whole=False,
         range=SHARE,
     ),
 )  # fmt: skip
@@ -139,6 +143,7 @@ TOP_TOKEN = MeasureRecord(
     scaled=False,
     varied=False,
     reserved=True,
+    whole=False,
     range=NOT_BELOW_0,
 )
 """The id of the most likely token, which no metric names: scores of agreement read it."""

@@ -185,9 +185,10 @@ DISSIMILARITIES = {
     )
 }
 
+_TASK = Parameter(name="task", kind=Kind.TASK)
 _COMMON = (
     Parameter(name="metric", kind=Kind.METRIC),
-    Parameter(name="task", kind=Kind.TASK),
+    _TASK,
     Parameter(name="scope", kind=Kind.PATHS),
 )
 _TREATING = (*_COMMON, Parameter(name="treated", kind=Kind.TREATED))
@@ -477,6 +478,7 @@ SCORES = table(
                 name="over", kind=Kind.OVER, default="node", choices=("node", "head", "edge")
             ),
             _as(_OVERLAP),
+            _TASK,
         ),
         example="overlap(P, Q, over: node, as: united)",
         of="paths",
@@ -506,7 +508,7 @@ SCORES = table(
     ),
     ScoreRecord(
         name="paths",
-        parameters=(_P,),
+        parameters=(_P, _TASK),
         example="paths(P)",
         of="paths",
         gives="count",
@@ -519,7 +521,7 @@ SCORES = table(
     ),
     ScoreRecord(
         name="size",
-        parameters=(_P, word("in", ("node", "edge"), REQUIRED)),
+        parameters=(_P, word("in", ("node", "edge"), REQUIRED), _TASK),
         example="size(P, in: edge)",
         of="paths",
         gives="count",

@@ -183,21 +183,45 @@ class Builder(Transformer_NonRecursive):
     # Nodes and positions
     # ---------------------------------------------------------------------------------------------
 
-    def position(self, c: Children) -> ast.Position:
-        if c[1:] and c[1].type == "NAME":
-            return ast.Position(variable=str(c[1]), span=self._over(c))
-        if c[0].type == "NAME":
-            offset = self._int(c[1], c[1]) if len(c) > 1 else 0
-            return ast.Position(name=str(c[0]), offset=offset, span=self._over(c))
-        index = self._count(c[1], "the index of a token")
-        return ast.Position(index=index, span=self._over(c))
-
     def place(self, c: Children) -> ast.Position:
-        return self.position(c)
+        offset = self._int(c[1], c[1]) if len(c) > 1 else 0
+        return ast.Position(name=str(c[0]), offset=offset, span=self._over(c))
+
+    def token(self, c: Children) -> ast.Position:
+        return replace(self._token(c[1]), span=self._over(c))
+
+    def _token(self, index: Token | ast.Number) -> ast.Position:
+        span = self._span(index)
+        if isinstance(index, Token):
+            return ast.Position(variable=str(index), span=span)
+        return ast.Position.of_index(self._index(index), span)
+
+    def _index(self, number: ast.Number) -> int:
+        if not number.integer:
+            self._fault(
+                "PD012", f"the index of a token is a whole number, found `{number.written}`", number
+            )
+            return 0
+        return int(number.value)
+
+    def span(self, c: Children) -> ast.Position:
+        if c[0] == "[":
+            ends = (self._token(c[1]), self._token(c[3]))
+        else:
+            dots = c.index("..")
+            first = c[0] if isinstance(c[0], ast.Position) else self.place(c[:dots])
+            ends = (first, c[dots + 1])
+        return ast.Position(ends=ends, span=self._over(c))
+
+    def positions(self, c: Children) -> ast.Position:
+        return ast.Position(among=nodes(c), span=self._over(c))
 
     def at(self, c: Children) -> ast.Position:
         position = c[1]
         return replace(position, span=self._over(c))
+
+    def place_item(self, c: Children) -> ast.Position:
+        return self.at(c)
 
     def name(self, c: Children) -> ast.Name:
         return self._name(c[0], c[1] if len(c) > 1 else None)

@@ -247,8 +247,13 @@ class StatementBuilder(Builder):
         return ast.Things(items=nodes(c), span=self._over(c))
 
     def index_range(self, c: Children) -> ast.IndexRange:
-        first, last = (self._count(token, "the index of a token") for token in (c[1], c[3]))
-        if last < first:
+        first, last = (self._index(number) for number in (c[1], c[3]))
+        if first >= 0 > last:
+            self._fault(
+                "PD017", "how many members this loop has, each prompt would say for itself",
+                self._over(c), help="a loop counts from one end: `[0..5]`, or `[-5..-1]`",
+            )  # fmt: skip
+        elif last < first:
             self._fault(
                 "PD017", f"the range `{first}..{last}` runs backwards", self._over(c),
                 help=f"both ends are included: `[{last}..{first}]`",
@@ -315,15 +320,16 @@ class StatementBuilder(Builder):
     def task_decl(self, c: Children) -> ast.TaskDecl:
         return ast.TaskDecl(name=self._first_name(c), fields=c[2][1], span=self._over(c))
 
-    def task_where(self, c: Children) -> ast.TaskDecl:
+    def task_derived(self, c: Children) -> ast.TaskDecl:
         conditions = only(c, ast.Condition)
-        name, base, span = self._first_name(c), self._name(c[3]), self._over(c)
-        first, *more = conditions
-        if not more and isinstance(first.left, ast.Name) and first.relation == "==":
-            return ast.TaskDecl(
-                name=name, base=base, where_field=first.left, where_value=first.value, span=span
-            )
-        return ast.TaskDecl(name=name, base=base, conditions=conditions, span=span)
+        fields = next((x[1] for x in c if isinstance(x, tuple)), ())
+        made = ast.TaskDecl(
+            name=self._first_name(c), base=self._name(c[3]), fields=fields, span=self._over(c)
+        )
+        one = conditions[0] if len(conditions) == 1 else None
+        if one is not None and isinstance(one.left, ast.Name) and one.relation == "==":
+            return replace(made, where_field=one.left, where_value=one.value)
+        return replace(made, conditions=conditions)
 
     def condition(self, c: Children) -> ast.Condition:
         if c[1] not in COMPARISONS:

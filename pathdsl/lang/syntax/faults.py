@@ -337,40 +337,59 @@ def _ranging(stop: Stop) -> Diagnostic | None:
 
 
 def _between(stop: Stop) -> Diagnostic | None:
-    """`0.2 < x < 0.8`: a claim compares once."""
-    if stop.keyword != "claim" or stop.found not in ("<", "<=", ">", ">="):
+    """`0.2 < x < 0.8`, `0.2 < x and x < 0.8`, `x in [0.2, 0.8]`: a claim compares once."""
+    if stop.keyword != "claim" or open_brackets(stop.text, stop.start, stop.at):
         return None
-    before = stop.text[stop.start : stop.at]
-    if "$END" not in stop.accepted or open_brackets(stop.text, stop.start, stop.at):
-        return None
-    if not re.search(r"[<>]=?(?!.*->)", before.partition(":")[2]):
+    claimed = stop.text[stop.start : stop.at].partition(":")[2]
+    compares = bool(re.search(r"[<>~]=?(?!.*->)", claimed))
+    again = stop.found in ("<", "<=", ">", ">=", "~=", "and", "&&") and "$END" in stop.accepted
+    if not (compares and again) and not (
+        stop.found == "in" and "REL" in stop.accepted and not compares
+    ):
         return None
     return stop.fault(
         "PD001",
-        "a claim compares two sides, and this is a third",
-        label="compares again",
+        "a claim compares two sides once",
+        label="compares again" if compares else "does not compare",
         help="two claims, `0.2 < x` and `x < 0.8`, or one around the middle: `x ~= 0.5 within 0.3`",
     )
 
 
+_HEAD = re.compile(
+    r"metric\s+(?P<name>\w+)(?P<rest>(?:\s*(?:on\s+\w+|@\s*(?:\[\s*\w+\s*\]|\w+[+-]?\d*)|:\s*\w+))+)\s*="
+)
+
+
 def _order_of_metric(stop: Stop) -> Diagnostic | None:
-    """`metric X @S2 on TASK`: the task stands before the position."""
-    task = re.compile(r"on\s+(\w+)").match(stop.text, stop.at)
-    given = re.match(r"metric\s+(\w+)\s*(@.*?)\s*\Z", stop.text[stop.start : stop.at], re.DOTALL)
-    if stop.keyword != "metric" or not task or not given:
+    """`metric X @S2 on TASK`, `metric X: logits on TASK`: task, position and unit in one order."""
+    if stop.keyword != "metric" or stop.found not in ("on", "@", ":"):
         return None
+    head = _HEAD.match(stop.text, stop.start, stop.end)
+    if head is None or head.end() <= stop.at:
+        return None
+    found = [
+        re.findall(form, head["rest"]) for form in (r"(?<!\w)on\s+\w+", r"@[^\s:]+", r":\s*\w+")
+    ]
+    if any(len(parts) > 1 for parts in found):
+        return None
+    task, position, unit = ("".join(parts) for parts in found)
+    right = " ".join(filter(None, (f"metric {head['name']}", task, position))) + unit
     return stop.fault(
         "PD001",
-        "the task of a metric stands before its position",
-        label="behind the position",
-        help=f"`metric {given[1]} on {task[1]} {given[2]} = …`",
+        "a metric has its task first, then its position, then its unit",
+        label="too late",
+        help=f"`{right} = …`",
     )
 
 
 def _choice_in_section(stop: Stop) -> Diagnostic | None:
     """`(-> mlp | -[v]-> attn)*`: a repeated section has steps one behind the other, no choice."""
     inside = open_brackets(stop.text, stop.start, stop.at)
-    if stop.found != "|" or not inside or not _opens_section(stop.text, inside[-1][1]):
+    if (
+        stop.found not in ("|", "||", "&", ",")
+        or not inside
+        or not _opens_section(stop.text, inside[-1][1])
+    ):
         return None
     return stop.fault(
         "PD020",
@@ -378,6 +397,25 @@ def _choice_in_section(stop: Stop) -> Diagnostic | None:
         label="no choice here",
         help="`(-> {mlp, attn})*` goes through either, and what shall not be used is taken away: "
         "`P - (input ~[q,k]~> attn ~> logits)`",
+    )
+
+
+def _place(stop: Stop) -> Diagnostic | None:
+    """`@(S1, S2)`, `@[S1, S2]`, `@S1:S2`, `@0..5`: another writing of several places."""
+    behind = stop.text[stop.start : stop.at].rpartition("@")[2]
+    begins = not behind.strip() and {"NAME", "[", "{"} <= stop.wanted
+    inside = re.fullmatch(r"\s*(\[[^\]@]*|\{[^}@]*|[^@,()=]*\.\.\s*)", behind)
+    touches = ".." in stop.wanted and stop.found in (":", "-") and stop.last == stop.at
+    if not behind + stop.found or "@" not in stop.text[stop.start : stop.at]:
+        return None
+    if not (begins or inside or touches) or stop.found in ("", "@"):
+        return None
+    return stop.fault(
+        "PD001",
+        f"found `{stop.found}` in a position",
+        label="not expected here",
+        help="positions are `@S1`, `@S1+1`, `@[3]`, `@[-1]`, spans `@S1..S2`, `@[0..5]`, sets "
+        "`@{S1, S2}`",
     )
 
 
@@ -433,6 +471,7 @@ _SLIPS: tuple[Callable[[Stop], Diagnostic | None], ...] = (
     _between,
     _order_of_metric,
     _arrow_in_number,
+    _place,
     _bracket,
     _ranging,
     _wrong_world,

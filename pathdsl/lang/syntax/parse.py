@@ -24,19 +24,21 @@ from lark.exceptions import UnexpectedInput
 
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
+from pathdsl.lang.needs import too_old
 from pathdsl.lang.syntax.accepting import Accepting
 from pathdsl.lang.syntax.build_statements import build_statement
 from pathdsl.lang.syntax.faults import explain_fault
 from pathdsl.lang.syntax.source import MAX_BYTES, SourceFile, read_source, too_big
 from pathdsl.lang.syntax.spellings import correction_of_name, may_correct
 from pathdsl.lang.syntax.stop import Stop
-from pathdsl.lang.syntax.sweep import KEYWORDS, sweep
+from pathdsl.lang.syntax.sweep import KEYWORDS, open_brackets, sweep
 from pathdsl.lang.syntax.tables import parser
 from pathdsl.near import nearest
 
 __all__ = ["KEYWORDS", "Piece", "SourceFile", "parse", "parse_pieces", "read_source"]
 
 _START = re.compile(rf"^(?:{'|'.join(KEYWORDS)})(?![A-Za-z0-9_])", re.MULTILINE)
+_FIELD = re.compile(r"^model(?=[ \t]*=)", re.MULTILINE)
 _MISSPELT = re.compile(r"^([A-Za-z_][A-Za-z0-9_]*)[ \t]+[A-Za-z_\"]", re.MULTILINE)
 _INDENTED = re.compile(rf"(?:{'|'.join(KEYWORDS)})(?![A-Za-z0-9_])")
 _NAMED = re.compile(r"[a-z]+[ \t]+([A-Za-z_][A-Za-z0-9_]*)")
@@ -89,6 +91,8 @@ def parse_pieces(text: str, path: str) -> tuple[list[Piece], list[Diagnostic]]:
     # A character takes at most 4 bytes in UTF-8: most texts need no encoding to be measured.
     if len(text) * 4 > MAX_BYTES and len(text.encode("utf-8", "replace")) > MAX_BYTES:
         return [], [too_big(path)]
+    if newer := too_old(text, path):
+        return [], [newer]
     faults = sweep(text, path)
     if faults:
         return [], faults
@@ -108,6 +112,11 @@ def parse_pieces(text: str, path: str) -> tuple[list[Piece], list[Diagnostic]]:
 def _starts(text: str) -> list[int]:
     """Where statements start: at a keyword in column 1, or at a word much like one."""
     starts = {match.start() for match in _START.finditer(text)}
+    for match in _FIELD.finditer(text):  # a field of a task, where a block is open
+        before = max((start for start in starts if start < match.start()), default=0)
+        waiting = open_brackets(text, before, match.start())
+        if waiting and waiting[-1][0] == "{":
+            starts.discard(match.start())
     if text.startswith("\ufeff") and _START.match(text, 1):
         starts.add(1)
     for match in _MISSPELT.finditer(text):

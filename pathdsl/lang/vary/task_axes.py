@@ -13,21 +13,41 @@ from pathdsl.lang.serving import (
     form_of,
     named_option,
     scores_meant,
+    tasks_read,
     treated_by,
 )
 from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.signatures.treated import TREATED_KINDS, kind_of, written
-from pathdsl.lang.vary.axis import below, scores_of, tasks_of
+from pathdsl.lang.vary.axis import below, meant_below, scores_of
 from pathdsl.lang.vary.edits import Edit, replaced, text_of
 from pathdsl.lang.walk import strip
 
 __all__ = ["Treated", "Word"]
 
 
-def _declared(program: Program) -> list[ast.TaskDecl]:
-    """The tasks with fields of their own, which the others take theirs from."""
-    return [task for task in program.tasks.values() if task.base is None]
+def _declared(program: Program, field: str) -> list[ast.TaskDecl]:
+    """The tasks that others take a field from: whole ones, and derived ones that have their own."""
+    return [task for task in program.tasks.values() if _has(task, field)]
+
+
+def _has(task: ast.TaskDecl, field: str) -> bool:
+    return task.base is None or any(one.name == field for one in task.fields)
+
+
+def _holders(program: Program, claim: ast.ClaimDecl, field: str) -> set[str]:
+    """The tasks whose field decides what a claim reads; empty where that is not clear."""
+    found = set()
+    for name in tasks_read(program, meant_below(program, claim)):
+        seen = {name}
+        while (task := program.tasks.get(name)) is not None and not _has(task, field):
+            assert task.base is not None
+            name = task.base.name
+            if name in seen:
+                break
+            seen.add(name)
+        found.add(name)
+    return found
 
 
 def _set(task: ast.TaskDecl, name: str, text: str) -> Edit:
@@ -54,7 +74,7 @@ class Treated:
         prompts of the task's generator.
         """
         found: dict[str, None] = {}
-        for task in _declared(program):
+        for task in _declared(program, self.name):
             found |= dict.fromkeys(_candidates(program, task))
         return tuple(found)
 
@@ -63,7 +83,7 @@ class Treated:
         found = {}
         names = {task.name.name for task in self._set_by(program, value)}
         for claim in program.claims:
-            read = tasks_of(program, claim)
+            read = _holders(program, claim, self.name)
             if read and not read & names:
                 found[claim.name.name] = "its task has that value, or not the prompts for it"
             elif not any(map(_treats, _meant(below(program, claim)))):
@@ -76,7 +96,9 @@ class Treated:
 
     def _set_by(self, program: Program, value: str) -> list[ast.TaskDecl]:
         """The tasks that a value changes; a value of the reader's own changes all."""
-        tasks = [t for t in _declared(program) if any(f.name == "treated" for f in t.fields)]
+        tasks = [
+            t for t in _declared(program, self.name) if any(f.name == "treated" for f in t.fields)
+        ]
         return [t for t in tasks if value in _candidates(program, t)] or tasks
 
 
@@ -112,7 +134,9 @@ def _candidates(program: Program, task: ast.TaskDecl) -> list[str]:
     if not columns:
         known = columns_of(program, task)
         reference = literal(fields["reference"].value) if "reference" in fields else None
-        columns = [c for c in known.prompts if c != reference] if known is not None else []
+        if known is not None:
+            left_out = {reference, *known.added}
+            columns = [c for c in known.prompts if c not in left_out]
     kinds = [kind for kind in TREATED_KINDS.values() if kind.varied]
     found = [written(kind, {}) for kind in kinds if not kind.reads_column]
     for column in columns:
@@ -153,7 +177,7 @@ class Word:
 
     def values(self, program: Program) -> tuple[str, ...]:
         """The words that some task does not have; the first is what an absent field means."""
-        own = {self._own(program, task) for task in _declared(program)}
+        own = {self._own(program, task) for task in _declared(program, self.name)}
         return tuple(word for word in self.words if own and own != {word})
 
     def left_out(self, program: Program, value: str) -> Mapping[str, str]:
@@ -164,7 +188,7 @@ class Word:
         found = {}
         names = {task.name.name for task in self._set_by(program, value)}
         for claim in program.claims:
-            read = tasks_of(program, claim)
+            read = _holders(program, claim, self.name)
             if read and not read & names:
                 found[claim.name.name] = "its task says so already"
             elif self.name == "average":
@@ -191,7 +215,7 @@ class Word:
         return literal(field.value) if field is not None else self.words[0]
 
     def _set_by(self, program: Program, value: str) -> list[ast.TaskDecl]:
-        return [task for task in _declared(program) if self._own(program, task) != value]
+        return [task for task in _declared(program, self.name) if self._own(program, task) != value]
 
 
 def _averaged(program: Program, node: ast.Node, value: str) -> str:

@@ -16,8 +16,10 @@ from pathdsl.lang.serving import (
     form_of,
     metrics_read,
     named_option,
+    reads_whole,
 )
 from pathdsl.lang.signatures.measures import MEASURES, columns_in
+from pathdsl.lang.spelling import position_text
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.vary.axis import below, meant_below, scores_of
 from pathdsl.lang.vary.edits import Edit, reached, replaced, text_of
@@ -76,10 +78,13 @@ class MetricAxis:
             unit = units.get(claim.name.name, "none")
             texts = {name: _text_with(program, program.metrics[name], value) for name in names}
             lacking = [name for name, text in texts.items() if not text]
+            whole = any(reads_whole(program, program.metrics[name]) for name in names)
             if not names:
                 found[claim.name.name] = "it reads no metric"
             elif choosing & set(names):
                 found[claim.name.name] = "rows are chosen by its metric"
+            elif whole and value == _DIFFERENCE:
+                found[claim.name.name] = "its answers are read whole, and logits do not add up"
             elif lacking:
                 found[claim.name.name] = f"`{lacking[0]}` names too few answers for {value}"
             elif all(_same(program, name, text) for name, text in texts.items()):
@@ -191,7 +196,8 @@ def _call(program: Program, call: ast.Call, run: ast.PathRun) -> str:
     whole = f"treat(full{options})" if options else "treated"
     text = f"{other}({text_of(program, run.paths)}{options})"
     m = call.name
-    return f"({m}(reference{task}) + {m}({whole}{task}) - {m}({text}{task}))"
+    at = f" @{position_text(call.at)}" if call.at is not None else ""
+    return f"({m}(reference{task}){at} + {m}({whole}{task}){at} - {m}({text}{task}){at})"
 
 
 def _score(program: Program, score: ast.Score) -> str:

@@ -74,7 +74,11 @@ class Annotations(Document):
         return ""
 
     def linted(
-        self, path: str, diagnostics: Sequence[Diagnostic], sources: Mapping[str, SourceFile]
+        self,
+        path: str,
+        diagnostics: Sequence[Diagnostic],
+        sources: Mapping[str, SourceFile],
+        unchecked: str,
     ) -> str:
         """Take in one file that was linted."""
         self.findings += of_diagnostics(diagnostics, sources, path)

@@ -55,14 +55,22 @@ class PromptRow:
         self.task: str = row["task"]
         self.row_id: str = row["row_id"]
         self.value = shown(row["value"], None, noise)
-        tokens = {(one["task"], one["index"]): one["tokens"] for one in prompts}
-        self.tokens: Sequence[str] = tokens.get(key, ())
+        known = {(one["task"], one["index"]): one for one in prompts}.get(key, {})
+        self.tokens: Sequence[str] = known.get("tokens", ())
+        self.answers: str = ", ".join(
+            f"{column}: {_joined(words).strip()}"
+            for column, words in known.get("answers", {}).items()
+        )
 
     @property
     def prompt(self) -> str:
-        """The prompt as text; tokens that carry their own blanks are joined as they are."""
-        spaced = any(token.startswith(" ") for token in self.tokens)
-        return ("" if spaced else " ").join(self.tokens)
+        """The prompt as text, and the answers that are read behind it."""
+        return _joined(self.tokens) + (f" [{self.answers}]" if self.answers else "")
+
+
+def _joined(tokens: Sequence[str]) -> str:
+    """Tokens as one text; those that carry their own blanks are joined as they are."""
+    return ("" if any(token.startswith(" ") for token in tokens) else " ").join(tokens)
 
 
 class ClaimContent(WorstOf):

@@ -192,7 +192,10 @@ def judged(count: int, declared: int) -> str:
 
 
 def _scope(file: Object) -> Iterable[str]:
-    if model := file["methodology"].get("model"):
+    method = file["methodology"]
+    if models := method.get("models"):
+        yield f"models {models}"
+    elif model := method.get("model"):
         yield f"model {model}"
     for task in file.get("tasks", ()):
         if task["read"]:

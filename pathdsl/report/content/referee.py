@@ -155,7 +155,8 @@ def _claimed(file: Object, families: Sequence[_Family]) -> RefereeSection:
     ]
     if old:
         rest = "; ".join(text for text in (rest, f"{' and '.join(old)}: {NOT_KNOWN}") if text)
-    model = file["methodology"].get("model", "the model")
+    method = file["methodology"]
+    model = method.get("models") or method.get("model", "the model")
     title = f"What is claimed of {model}"
     if any(_answers(one, paths) for one in file["claims"] for paths in ("none", "full")):
         title += "; would no path (none) or all paths (full) do as well?"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pathdsl.errors import Span
+from pathdsl.errors import PathdslError, Span
 from pathdsl.lang import ast
 from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
@@ -79,7 +79,9 @@ def drawn(outcome: FileOutcome) -> Object:
     drawings: list[Object] = []
     if session is not None:
         planner = session.planner
-        resolver = Resolver(program, planner.shape, planner.limits.max_states)
+        states = planner.limits.max_states
+        others = {task: Resolver(program, own, states) for task, own in planner.shapes.items()}
+        resolver = Resolver(program, planner.shape, states, others)
         drawings, left_out = _drawings(outcome, program, resolver)
     return {
         "formulas": list(_formulas(program, resolver)),
@@ -109,7 +111,9 @@ def _drawings(
         about[claimed.hypothesis] = False
     tasks = list(outcome.tasks.values())
     drawings = [
-        drawing_of(resolver, program, name, tasks) | {"claimed": by} for name, by in about.items()
+        drawing_of(_fitting(resolver, program.paths[name].path), program, name, tasks)
+        | {"claimed": by}
+        for name, by in about.items()
     ]
     return drawings, len(claimed.drawn) - len(names)
 
@@ -144,8 +148,15 @@ def _weights(outcome: FileOutcome) -> Object | None:
 
     if outcome.model is None:
         return None
-    weights = outcome.model.weights
-    return {"sha256": weights_sha256(weights), "files": dict(weights)}
+    first, *others = outcome.models.items()
+    weights = first[1].weights
+    found: Object = {"sha256": weights_sha256(weights), "files": dict(weights)}
+    if others:  # `models` has all, the first among them
+        found["models"] = {
+            name: {"sha256": weights_sha256(one.weights), "files": dict(one.weights)}
+            for name, one in outcome.models.items()
+        }
+    return found
 
 
 def _locked_weights(outcome: FileOutcome) -> str | None:
@@ -176,6 +187,7 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
             "where": task.facts.get("where", ""),
             "taken": task.facts.get("taken", ""),
             "data": task.facts.get("data", ""),
+            **({"model": task.facts["model"]} if "model" in task.facts else {}),
             "sha256": task.facts.get("rows", ""),
             "distinct": task.n_distinct,
             "near_copies": task.near_copies,
@@ -185,6 +197,7 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
                 column: [{"text": text, "id": number} for text, number in answers]
                 for column, answers in task.first_answers.items()
             },
+            **{key: task.facts[key] for key in ("chat_template",) if key in task.facts},
         }
         for name, task in outcome.tasks.items()
     ]
@@ -198,7 +211,11 @@ def _prompts(outcome: FileOutcome) -> Iterator[Object]:
         task = outcome.tasks.get(name)
         if task is not None and index < len(task.tokens):
             tokens = list(task.tokens[index])
-            yield {"task": name, "index": index, "row_id": row_id, "tokens": tokens}
+            found: Object = {"task": name, "index": index, "row_id": row_id, "tokens": tokens}
+            if task.whole:
+                words = {column: list(of[index]) for column, of in task.answer_tokens.items()}
+                found = {**found, "answers": words}
+            yield found
 
 
 def _formulas(program: Program, resolver: Resolver | None) -> Iterator[Object]:
@@ -227,6 +244,17 @@ def _formulas(program: Program, resolver: Resolver | None) -> Iterator[Object]:
         yield made | {"units": _units(program, resolver, claim)}
 
 
+def _fitting(resolver: Resolver, paths: ast.PathExpr) -> Resolver:
+    """The first graph of the models of a file on which a path set is one."""
+    for graph in dict.fromkeys((resolver, *resolver.others.values())):
+        try:
+            graph.units(paths)
+        except PathdslError:
+            continue
+        return graph
+    return resolver
+
+
 def _text_of(program: Program) -> Callable[[Span], str]:
     def text(span: Span) -> str:
         source = program.sources.get(span.path)
@@ -244,7 +272,8 @@ def _units(program: Program, resolver: Resolver | None, claim: ast.ClaimDecl) ->
         if isinstance(node, ast.Name):
             declared = program.paths.get(node.name) or program.groups.get(node.name)
             if isinstance(declared, ast.PathDecl):
-                labels |= dict.fromkeys(u.label for u in resolver.units(declared.path))
+                graph = _fitting(resolver, declared.path)
+                labels |= dict.fromkeys(u.label for u in graph.units(declared.path))
             elif isinstance(declared, ast.GroupDecl):
-                labels |= dict.fromkeys(u.label for u in resolver.units(node))
+                labels |= dict.fromkeys(u.label for u in _fitting(resolver, node).units(node))
     return list(labels)

@@ -32,11 +32,16 @@ class Json(Document):
         return ""
 
     def linted(
-        self, path: str, diagnostics: Sequence[Diagnostic], sources: Mapping[str, SourceFile]
+        self,
+        path: str,
+        diagnostics: Sequence[Diagnostic],
+        sources: Mapping[str, SourceFile],
+        unchecked: str,
     ) -> str:
-        """Take in one file, of which an object of a lint says the faults alone."""
+        """Take in one file, of which an object of a lint says the faults, and what it left out."""
         objects = [diagnostic_object(diagnostic, sources) for diagnostic in diagnostics]
-        self._files.append({"path": path, "diagnostics": objects})
+        file: Object = {"path": path, "diagnostics": objects}
+        self._files.append({**file, "unchecked": unchecked} if unchecked else file)
         return ""
 
     def end(self, code: ExitCode) -> str:

@@ -12,12 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pathdsl.engine.data.positions import indices_of
 from pathdsl.graph.paths.neurons import node_of
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.units import NodeUnit
+from pathdsl.graph.resolve.places import pos_of
 from pathdsl.lang import ast
+from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
+from pathdsl.lang.serving import metrics_placed
 from pathdsl.lang.walk import walk
+from pathdsl.plan.readout import BEFORE_ANSWER
 from pathdsl.plan.taskdata import TaskData
 
 if TYPE_CHECKING:
@@ -57,7 +62,7 @@ def drawing_of(
                 "groups": [group for group, members in groups if unit in members],
             }
         )
-    edges = list(_edges(resolver, expr, units, places, _read(program)))
+    edges = list(_edges(resolver, expr, units, places, _read(program, tasks)))
     return {
         "path": name,
         "layers": resolver.shape.n_layers,
@@ -68,18 +73,27 @@ def drawing_of(
     }
 
 
-def _read(program: Program) -> tuple[Pos, ...]:
+def _read(program: Program, tasks: Sequence[TaskData]) -> tuple[Pos, ...]:
     """The positions at which the metrics of a program read the logits; END where they say none."""
     positions: dict[Pos, None] = {}
-    for metric in program.metrics.values():
+    for metric in (*program.metrics.values(), *_placed(program)):
         own = [node.at for node in walk(metric.expression) if isinstance(node, ast.Call)]
         for at in (metric.at, *own):
-            if at is not None:
-                index = -1 if at.index is None else at.index
-                positions[Pos(name=at.name, offset=at.offset, index=index)] = None
+            if (where := pos_of(at)) is not None:
+                positions[where] = None
         if metric.at is None and None in own:
             positions[Pos(name="END")] = None
+            if any(task.whole and task.branches for task in tasks):
+                positions[Pos.parse(BEFORE_ANSWER)] = None
     return tuple(positions) or (Pos(name="END"),)
+
+
+def _placed(program: Program) -> list[ast.MetricDecl]:
+    """The metrics that lets and claims read at a place that they name, `LD(RUN) @S1`."""
+    statements = (*program.lets.values(), *program.claims)
+    nodes = [node for one in statements for node in meant_nodes(program, one)]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and node.at is not None]
+    return metrics_placed(program, calls)
 
 
 def _edges(
@@ -117,18 +131,14 @@ class _Places:
     """Where positions stand on the prompts of all tasks."""
 
     def __init__(self, tasks: Sequence[TaskData]) -> None:
-        self.tasks = tasks
+        self.tasks = [task.longest or task for task in tasks]
         self._rows_of: dict[Pos, list[Rows]] = {}
 
     def rows(self, at: Pos) -> list[Rows]:
         """The indices of a position on every row of every task that has it."""
         if at not in self._rows_of:
             self._rows_of[at] = [
-                tuple((at.index,) for _ in task.row_ids)
-                if not at.name
-                else tuple(tuple(i + at.offset for i in row) for row in task.positions[at.name])
-                for task in self.tasks
-                if not at.name or at.name in task.positions
+                indices_of(task, at) for task in self.tasks if at.names <= task.positions.keys()
             ]
         return self._rows_of[at]
 

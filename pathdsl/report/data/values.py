@@ -15,6 +15,9 @@ from math import isfinite
 from typing import Any
 
 from pathdsl.checking.outcome import FileOutcome
+from pathdsl.lang import ast
+from pathdsl.lang.loops import meant_nodes
+from pathdsl.lang.serving import metrics_placed
 from pathdsl.plan.readout import Measure
 from pathdsl.score.metrics import Metric, atom, compile_metric
 
@@ -56,7 +59,10 @@ def _metrics(outcome: FileOutcome, measures: Iterable[Measure]) -> list[Metric]:
     program, measured = outcome.program, set(measures)
     metrics = []
     if program is not None:
-        metrics = [compile_metric(decl, program.groups) for decl in program.metrics.values()]
+        nodes = [n for d in program.declarations() for n in meant_nodes(program, d)]
+        read = [node for node in nodes if isinstance(node, ast.Call) and node.at is not None]
+        declared = [*program.metrics.values(), *metrics_placed(program, read)]
+        metrics = [compile_metric(decl, program.groups) for decl in declared]
     metrics = [metric for metric in metrics if set(metric.measures) <= measured]
     used = {measure for metric in metrics for measure in metric.measures}
     return [*metrics, *(atom(measure) for measure in measures if measure not in used)]

@@ -19,6 +19,7 @@ from html import escape
 from pathdsl.errors import Span
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.relations import RELATIONS
+from pathdsl.lang.spelling import position_text
 
 __all__ = ["claim_mathml", "expression_mathml"]
 
@@ -129,9 +130,7 @@ def _over(name: str, over: ast.OverMembers, text_of: Text) -> str:
 def _call(call: ast.Call, text_of: Text) -> str:
     named = _name(call.name)
     if call.at is not None:
-        at = call.at.name or f"[{call.at.index}]"
-        offset = f"{call.at.offset:+d}" if call.at.offset else ""
-        named = _row("msub", [named, f"<mtext>@{_clean(at + offset)}</mtext>"])
+        named = _row("msub", [named, f"<mtext>@{_clean(position_text(call.at))}</mtext>"])
     inside: list[str] = []
     for argument in call.arguments:
         if inside:

@@ -32,7 +32,7 @@ from pathdsl.score.results import ClaimResult
 __all__ = ["CheckText", "closing", "comparison_line", "report", "summary_line", "verdicts"]
 
 SHORT = 44
-SAID_ABOVE = ("model", "not the published scope", "only")
+SAID_ABOVE = ("model", "models", "not the published scope", "only")
 """What the methodology says and the head of the report, too."""
 
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, assert_never
 
+from pathdsl.errors import PathdslError
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program, kind_of
-from pathdsl.lang.serving import columns_of, field_word, fields_of, known_positions, serving
+from pathdsl.lang.serving import (
+    columns_of,
+    field_word,
+    fields_of,
+    known_positions,
+    model_of,
+    serving,
+)
 from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.lang.signatures.scores import is_p_value
 from pathdsl.lang.units import unit_of
@@ -42,9 +50,11 @@ def described(name: str, program: Program, resolver: Callable[[], Resolver], vie
     ]
     match decl:
         case ast.PathDecl():
-            lines += _path(decl, resolver(), view)
+            lines += _on_each(resolver(), program, lambda graph: _path(decl, graph, view))
         case ast.GroupDecl():
-            lines += _group(decl, program, resolver(), view)
+            lines += _on_each(resolver(), program, lambda graph: _group(decl, graph, view))
+            users = _users(name, program)
+            lines.append("  used by: " + (", ".join(users) or "nothing"))
         case ast.MetricDecl():
             lines += _metric(decl, program, view)
         case ast.ClaimDecl() | ast.LetDecl():
@@ -52,7 +62,10 @@ def described(name: str, program: Program, resolver: Callable[[], Resolver], vie
         case ast.TaskDecl():
             lines += _task(decl, program, view)
         case ast.ModelDecl():
-            shape = resolver().shape
+            graph, on = resolver(), [t for t in program.tasks if _runs_on(program, t, decl)]
+            shape = graph.on(on[0]).shape if on else graph.shape
+            if len(program.models) > 1:
+                lines.append("  tasks: " + (", ".join(on) or "none"))
             lines += table(
                 [
                     ["  family", shape.family],
@@ -142,13 +155,36 @@ def _path(decl: ast.PathDecl, resolver: Resolver, view: View) -> list[str]:
     return lines
 
 
-def _group(decl: ast.GroupDecl, program: Program, resolver: Resolver, view: View) -> list[str]:
+def _on_each(
+    resolver: Resolver, program: Program, made: Callable[[Resolver], list[str]]
+) -> list[str]:
+    """What is said on the graph of the models, or on each one where these differ in nodes."""
+    if not resolver.others:
+        return made(resolver)
+    lines: list[str] = []
+    for graph in dict.fromkeys((resolver, *resolver.others.values())):
+        models = {
+            decl.name.name: None
+            for task in program.tasks
+            if resolver.on(task) is graph and (decl := model_of(program, task)) is not None
+        }
+        try:
+            found = made(graph)
+        except PathdslError as error:
+            found = [f"  {error.diagnostics[0].message}"]
+        lines += [f"  on {', '.join(models)}:", *found, ""]
+    return lines
+
+
+def _runs_on(program: Program, task: str, decl: ast.ModelDecl) -> bool:
+    return model_of(program, task) is decl
+
+
+def _group(decl: ast.GroupDecl, resolver: Resolver, view: View) -> list[str]:
     reference = ast.Name(name=decl.name.name, span=decl.name.span)
     loop = ast.Loop(variable=decl.name, members=reference, span=decl.span)
     members = [member.label for member in resolver.loop(loop)]
-    lines = _names(members, view, many(len(members), "node"))
-    users = _users(decl.name.name, program)
-    return [*lines, "  used by: " + (", ".join(users) or "nothing")]
+    return _names(members, view, many(len(members), "node"))
 
 
 def _acts(decl: ast.InterveneDecl, resolver: Resolver, view: View) -> list[str]:

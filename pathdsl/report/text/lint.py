@@ -26,13 +26,18 @@ class LintText(Document):
         self._counts: Counter[Severity] = Counter()
 
     def linted(
-        self, path: str, diagnostics: Sequence[Diagnostic], sources: Mapping[str, SourceFile]
+        self,
+        path: str,
+        diagnostics: Sequence[Diagnostic],
+        sources: Mapping[str, SourceFile],
+        unchecked: str,
     ) -> str:
         """The faults of one file."""
         self._n_files += 1
         self._counts.update(diagnostic.severity for diagnostic in diagnostics)
         text = render(diagnostics, sources, style=self.style, colour=self.settings.view.colour)
-        return f"{text}\n" if text and self.style == "full" else text
+        note = f"note: {path}: {unchecked}\n" if unchecked else ""
+        return (f"{text}\n" if text else "") + note if self.style == "full" else text
 
     def end(self, code: ExitCode) -> str:
         """`3 files: 1 error, 2 warnings`."""

@@ -70,7 +70,11 @@ def plan_report(outcome: PlanOutcome, view: View) -> str:
     circuit = outcome.program.circuit
     if circuit is not None:
         lines.append(f"  {circuit.name.name}" + (f": {circuit.title}" if circuit.title else ""))
-    lines.append(f"  model {outcome.model}, {outcome.dtype}; no weights were loaded")
+    if outcome.models:
+        lines += [f"  model {name} = {text}" for name, text in outcome.models.items()]
+        lines.append("  no weights were loaded; `check` loads one model after another")
+    else:
+        lines.append(f"  model {outcome.model}, {outcome.dtype}; no weights were loaded")
     if outcome.replaced:
         replaced = replaced_text(outcome.replaced)
         text = f"not the published scope: {replaced} set on the command line"
@@ -103,7 +107,8 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
         prompts = f"at most {prompts}; which ones is known when the model has run"
     layers = ", ".join(map(str, cost.copies_by_layer))
     facts = [
-        ["  prompts", f"{prompts}, up to {task.n_pos} tokens"],
+        ["  prompts", f"{prompts}, up to {plan.masks.n_pos} tokens"],
+        ["  model", task.facts.get("model", "")],
         ["  treated", str(part.spec.treated) if part.spec.treated else "none"],
         ["  norms", "frozen; `check` judges again with recomputed ones" if plan.frozen else ""],
         ["  runs", f"{len(plan.outputs):,}, from {many(cost.plain_runs, 'plain run')}"],
@@ -115,7 +120,8 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
          f"{size_text(cost.row_bytes * part.batch)} a batch of {many(part.batch, 'prompt')} "
          f"(limit {size_text(outcome.memory)})"],
     ]  # fmt: skip
-    lines = [view.heading(f"Task {plan.task}"), *table([f for f in facts if f[1]])]
+    behind = f", `{plan.behind}` behind the prompts" if plan.behind else ""
+    lines = [view.heading(f"Task {plan.task}{behind}"), *table([f for f in facts if f[1]])]
     rows = [["  run", "copies", "its own"]]
     alike: dict[str, list[tuple[int, int]]] = {}
     for output, counts in zip(plan.outputs, counted.by_run, strict=True):
@@ -150,12 +156,14 @@ def plan_object(outcome: PlanOutcome) -> dict[str, Any]:
 
 def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
     plan, cost = part.plan, part.cost
-    counted = sharing(plan)
+    counted, facts = sharing(plan), outcome.tasks[plan.task].facts
     return {
         "task": plan.task,
+        **({"model": facts["model"]} if "model" in facts else {}),
         "prompts": outcome.tasks[plan.task].n_rows,
         "rows_open_until": outcome.tasks[plan.task].facts.get("open", ""),
-        "tokens": outcome.tasks[plan.task].n_pos,
+        "behind": plan.behind,
+        "tokens": plan.masks.n_pos,
         "treated": str(part.spec.treated) if part.spec.treated else None,
         "layernorm": part.spec.layernorm,
         "plain_runs": cost.plain_runs,

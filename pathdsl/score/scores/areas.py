@@ -47,7 +47,7 @@ def _area(setting: Setting, height_of: Callable[[Scalar], Scalar]) -> Scalar:
     if not isinstance(subject, ast.EdgesFile):
         raise fault("PD423", f"`{setting.score.name}` takes a file of edges", subject)
     signed = setting.options.word("rank") == "signed"
-    ranking = setting.context.resolver.ranking(subject, signed=signed)
+    ranking = setting.resolver.ranking(subject, signed=signed)
     model, empty = setting.reference(), setting.empty()
     terms: list[Scalar] = []
     for size, weight in zip(SIZES, weights(), strict=True):

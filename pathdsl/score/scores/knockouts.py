@@ -45,7 +45,7 @@ __all__ = [
 
 def knockout_units(setting: Setting) -> tuple[Unit, ...]:
     """What K ranges over: the units of P, or those of `over`; PD424 where there are none."""
-    resolver, over = setting.context.resolver, setting.options.node("over")
+    resolver, over = setting.resolver, setting.options.node("over")
     find = resolver.edges if isinstance(over, ast.Edges | ast.EdgesFile) else resolver.units
     units = find(setting.subject, setting.bindings, over)
     if not units:
@@ -60,7 +60,7 @@ def knockout_units(setting: Setting) -> tuple[Unit, ...]:
 
 def named_groups(setting: Setting) -> list[tuple[str, Knockouts]]:
     """The groups that P names, with their units on paths of P; PD424 where there are none."""
-    named = setting.context.resolver.groups_of(setting.subject, setting.bindings)
+    named = setting.resolver.groups_of(setting.subject, setting.bindings)
     groups = [(name, tuple(units)) for name, units in named if units]
     if not groups:
         raise fault(

@@ -53,7 +53,7 @@ from pathdsl.score.scores.completeness import completeness
 from pathdsl.score.scores.faithfulness import faithfulness, rms
 from pathdsl.score.scores.minimality import minimality
 from pathdsl.score.scores.setting import Setting, setting_of, subject_of
-from pathdsl.score.session import Bindings, PathAlgebra
+from pathdsl.score.session import Bindings, PathAlgebra, Resolver
 
 __all__ = ["LOWERED", "lower_score"]
 
@@ -132,7 +132,8 @@ def counted(of: Count) -> Lower:
         places = []
         for number in range(len(score.subjects)):
             expr = subject_of(score, number)
-            paths, text = context.resolver.path_set(expr, bindings), context.text(expr, bindings)
+            paths = context.counted_on(score).path_set(expr, bindings)
+            text = context.text(expr, bindings)
             places.append(context.subject(expr, paths, text, lambda other: other))
 
         def again(paths: PathSet, other: PathSet, means: Sequence[Aggregate]) -> Constant:
@@ -161,12 +162,12 @@ def _as_written(algebra: PathAlgebra, paths: PathSet, expr: S) -> ast.Full | ast
 
 
 def _paths(context: Context, score: ast.Score, bindings: Bindings) -> float:
-    paths = context.resolver.path_set(subject_of(score), bindings)
-    return float(context.resolver.count(paths))
+    resolver = context.counted_on(score)
+    return float(resolver.count(resolver.path_set(subject_of(score), bindings)))
 
 
 def _size(context: Context, score: ast.Score, bindings: Bindings) -> float:
-    resolver = context.resolver
+    resolver = context.counted_on(score)
     paths = resolver.path_set(subject_of(score), bindings)
     counted = {"node": resolver.node_set, "edge": resolver.edge_set}
     return float(len(counted[resolve_options(score).word("in")](paths)))
@@ -179,7 +180,7 @@ def _overlap(context: Context, score: ast.Score, bindings: Bindings) -> float:
     written = next((o.value for o in score.options if o.keyword == "over"), None)
     if isinstance(written, ast.Name) and written.name in context.program.groups:
         over = written  # what a file declares is meant
-    first, second = _compared(context, subjects, over, bindings)
+    first, second = _compared(context.counted_on(score), subjects, over, bindings)
     below = {
         "united": len(first | second),
         "of_first": len(first),
@@ -194,13 +195,11 @@ _KINDS = {"head": heads_of}
 
 
 def _compared(
-    context: Context,
+    resolver: Resolver,
     subjects: tuple[ast.PathExpr, ast.PathExpr],
     over: object,
     bindings: Bindings,
 ) -> tuple[frozenset[str], frozenset[str]]:
-    resolver = context.resolver
-
     def both(
         of: Callable[[ast.PathExpr], frozenset[str]],
     ) -> tuple[frozenset[str], frozenset[str]]:

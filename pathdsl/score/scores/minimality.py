@@ -79,7 +79,7 @@ def minimality(setting: Setting) -> Steps:
 
 def extended(setting: Setting, seed: int) -> Scalar:
     """What leaving out a random edge that a random walk added to P does, as minimality counts."""
-    resolver = setting.context.resolver
+    resolver = setting.resolver
     listed, edge = resolver.extended(setting.subject, seed, setting.bindings)
     return change(replace(setting, title=f"{setting.title} and a random walk"), listed, (), (edge,))
 
@@ -97,7 +97,7 @@ def _targets(setting: Setting) -> list[Target]:
             return named_groups(setting)
         case "edge":
             over = setting.options.node("over")
-            edges = setting.context.resolver.edges(setting.subject, setting.bindings, over)
+            edges = setting.resolver.edges(setting.subject, setting.bindings, over)
             if not edges:
                 if over is not None:
                     what = "no edge of `over:` lies on a path of this set"
@@ -123,7 +123,7 @@ def _fixed(
     unit = units[0]
     if len(units) != 1 or isinstance(unit, EdgeUnit):
         return [()]
-    group = setting.context.resolver.unit_group(setting.subject, unit, setting.bindings)
+    group = setting.resolver.unit_group(setting.subject, unit, setting.bindings)
     return [(), without(group, units)]
 
 
@@ -186,7 +186,7 @@ def _given(setting: Setting, targets: Sequence[Target]) -> dict[str, Knockouts]:
 
 
 def _resolved(setting: Setting, node: ast.NodeRef) -> Knockouts:
-    return tuple(setting.context.resolver.units(setting.subject, setting.bindings, node))
+    return tuple(setting.resolver.units(setting.subject, setting.bindings, node))
 
 
 def _names(unit: Unit, named: Sequence[Unit]) -> bool:

@@ -36,7 +36,7 @@ from pathdsl.score.quantity import (
     mean,
     ratio,
 )  # fmt: skip
-from pathdsl.score.session import Bindings, Unit
+from pathdsl.score.session import Bindings, Resolver, Unit
 
 __all__ = ["Knockouts", "Setting", "names_of", "setting_of", "subject_of"]
 
@@ -85,6 +85,11 @@ class Setting:
         """The word after `as:`, or the one that leaving it out means."""
         return form_of(self.score).name
 
+    @property
+    def resolver(self) -> Resolver:
+        """Path sets on the graph of the model that the task runs on."""
+        return self.context.resolver.on(self.task)
+
     @cached_property
     def subject(self) -> ast.PathExpr:
         """P; PD423 where a run or a score stands in its place."""
@@ -93,7 +98,7 @@ class Setting:
     @cached_property
     def paths(self) -> PathSet:
         """The complete path set of P."""
-        return self.context.resolver.path_set(self.subject, self.bindings)
+        return self.resolver.path_set(self.subject, self.bindings)
 
     @cached_property
     def claimed(self) -> Subject | None:
@@ -148,7 +153,7 @@ class Setting:
         if not units:
             run = self.keep(paths, f"keep({title})")
             return self._about(run, lambda other: context.treated_paths("keep", other, self.scope))
-        cut = context.resolver.through(units)
+        cut = self.resolver.through(units)
         kept = context.algebra.minus(paths, cut)
         run = self.keep(kept, f"keep({title} - through({names_of(units)}))")
         return self._about(
@@ -166,7 +171,7 @@ class Setting:
         """M without K."""
         if not units:
             return self.reference()
-        cut = self.context.resolver.through(units)
+        cut = self.resolver.through(units)
         return self.treat(cut, f"treat(through({names_of(units)}))")
 
     # ---------------------------------------------------------------------------------------------
@@ -235,7 +240,7 @@ def setting_of(context: Context, score: ast.Score, bindings: Bindings) -> Settin
         bindings=bindings,
         task=task,
         metric=metric,
-        scope=context.resolver.path_set(scope, bindings) if scope is not None else None,  # type: ignore[arg-type]
+        scope=context.resolver.on(task).path_set(scope, bindings) if scope is not None else None,  # type: ignore[arg-type]
         mean_of_ratios=context.mean_of_ratios(task),
         position=(metric.position if metric is not None and "metric" in given else "") or "END",
         title=_title(context, score, bindings),

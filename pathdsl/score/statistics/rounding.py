@@ -168,8 +168,8 @@ def _of_rows(evaluator: Values, rows: RowExpr, over: tuple[str, Half | Slice | N
             return {}
         case RowMetric(metric=metric) if metric.discrete:
             return {}
-        case RowMetric(metric=metric):
-            allowance = np.full((1, 1), evaluator.session.allowance())
+        case RowMetric(metric=metric, run=run):
+            allowance = np.full((1, 1), evaluator.session.allowance(run.task))
             if metric.of_writes:  # they cancel in the logits, and may be larger than any of these
                 allowance = allowance * np.maximum(1.0, np.abs(evaluator.rows(rows)))
             return _moved({_source(evaluator, rows, over): allowance})
