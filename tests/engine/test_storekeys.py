@@ -368,7 +368,7 @@ def test_treated_values_and_tasks_have_no_field_that_keys_miss() -> None:
     spec = {"layernorm", "treated"}
     before_rows = {"name", "data", "reference", "positions", "cluster", "crossed", "bos", "average",
                    "filters", "span"}  # fmt: skip
-    before_rows |= {"tokens", "answers"}  # what they decide are token ids, which are read
+    before_rows |= {"tokens", "answers", "chat"}  # what they decide are token ids, which are read
     only_reported = {"split_by"}  # claims are shown by its values; no run is another for it
     assert {f.name for f in fields(TaskSpec)} == spec | before_rows | only_reported
 
