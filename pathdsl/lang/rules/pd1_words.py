@@ -1,4 +1,4 @@
-"""Pages PD110 to PD119, PD127 to PD131, PD136, PD139: words, arguments, fields, what is needed."""
+"""Pages PD110 to PD119, PD127 to PD136, PD139: words, arguments, fields, what a file must have."""
 
 from __future__ import annotations
 

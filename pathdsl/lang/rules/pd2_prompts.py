@@ -108,6 +108,17 @@ PROMPT_PAGES: tuple[Page, ...] = (
         ),
     ),
     Page(
+        code="PD236",
+        name="unclear-end-of-a-span",
+        summary="A span ends beside a position that is several tokens on some row.",
+        why="`S1+1` moves each token of `S1` for itself. Of a name of two tokens its second one "
+        "would be the first of the span `S1+1..S2`, which is hardly meant.",
+        repair="Give the place of the end in the rows, under a name of its own, or write `S1..S2` "
+        "with all tokens of both names in it.",
+        failing=_span("S1+1..S2"),
+        passing=_span("S1..S2"),
+    ),
+    Page(
         code="PD237",
         name="other-members",
         summary="Two families that are correlated do not have the same members in the same order, "
@@ -126,16 +137,5 @@ PROMPT_PAGES: tuple[Page, ...] = (
             "let total for h in attn: logits = mean(LD(treat(through(h))))",
             "let x = correlation(direct, total, by: pearson)",
         ),
-    ),
-    Page(
-        code="PD236",
-        name="unclear-end-of-a-span",
-        summary="A span ends beside a position that is several tokens on some row.",
-        why="`S1+1` moves each token of `S1` for itself. Of a name of two tokens its second one "
-        "would be the first of the span `S1+1..S2`, which is hardly meant.",
-        repair="Give the place of the end in the rows, under a name of its own, or write `S1..S2` "
-        "with all tokens of both names in it.",
-        failing=_span("S1+1..S2"),
-        passing=_span("S1..S2"),
     ),
 )
