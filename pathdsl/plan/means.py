@@ -91,10 +91,7 @@ def mean_plan(
                 need[read] = masks.either(need.get(read, FALSE), mask)
             else:
                 plain[read, kind, at] = masks.either(plain.get((read, kind, at), FALSE), mask)
-    constant = table.constant
-    needs, below = back_masks(
-        table.steps, need, masks, lambda number: constant[treated_index(number)]
-    )
+    needs, below = back_masks(table.steps, need, masks, sides.is_constant)
     for key, mask in below.items():
         plain[key] = masks.either(plain.get(key, FALSE), mask)
     plan = Plan(
