@@ -19,7 +19,7 @@ from pathdsl.plan.needs import PlainNeed, back_masks
 from pathdsl.plan.outputs import MeanPlan, Plan
 from pathdsl.plan.runs import Block, RunSpec
 from pathdsl.plan.sides import Sides
-from pathdsl.plan.steps import Blend, Place, treated_index, treated_source
+from pathdsl.plan.steps import Blend, Place, treated_source
 from pathdsl.plan.table import CopyTable
 from pathdsl.plan.treated import TreatedSpec
 from pathdsl.plan.under import Under
