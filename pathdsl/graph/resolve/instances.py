@@ -34,7 +34,7 @@ from pathdsl.lang.signatures.correlations import FEWEST, families
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.limits import MEMBERS
 
-__all__ = ["Index", "Instance", "in_common", "instances", "label_of", "ranging"]
+__all__ = ["Index", "Instance", "in_common", "instances", "label_of", "lone_node", "ranging"]
 
 N = TypeVar("N", bound=ast.Node)
 R = TypeVar("R", bound="Resolves")
@@ -87,7 +87,7 @@ def ranging(program: Program, resolver: R, node: Looped | ast.OverMembers) -> R:
     if all(is_listed(one.members) for one in node.loop.bindings):
         return found[0] if found else resolver
     for other in found[1:]:
-        if lone := _lone_node(found[0], other):
+        if lone := lone_node(found[0], other):
             at = next(one for one in node.loop.bindings if not is_listed(one.members))
             raise fault(
                 "PD239",
@@ -99,7 +99,7 @@ def ranging(program: Program, resolver: R, node: Looped | ast.OverMembers) -> R:
     return found[0] if found else resolver
 
 
-def _lone_node(one: Any, other: Any) -> str:
+def lone_node(one: Any, other: Any) -> str:
     """The first node that one of two models has alone; "" where both have the same."""
     a, b = one.shape, other.shape
     if a.n_heads != b.n_heads:
