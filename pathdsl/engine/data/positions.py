@@ -3,7 +3,8 @@
 A row gives `"positions": {"S2": 11}` (an index or a list of indices, special tokens included) or
 `"spans": {"S2": [58, 62]}` (a word's characters in the prompt, or a list of such pairs; the tokens
 that overlap them). `END`, the last token, needs no entry. Offsets (`S1+1`) apply to each index and
-are checked per row.
+are checked per row. Under the name of a prompt column either has an object: where positions are in
+that column's prompt.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from pathdsl.engine.data.tokens import Prompt
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.readout import ANSWER, BEFORE_ANSWER
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import EVERY
 
 __all__ = [
     "END",
+    "PLACES",
     "SPAN_COLUMN",
     "indices_of",
     "next_tokens",
@@ -31,6 +34,8 @@ __all__ = [
 ]
 
 END = "END"
+PLACES = ("positions", "spans")
+"""The fields of a row that say where positions are."""
 SPAN_COLUMN = "prompt"
 """The column whose characters the spans of a row count."""
 Words = Callable[[Sequence[int]], Sequence[str]]
@@ -59,6 +64,8 @@ def row_positions(
             )
             return {END: (len(prompt.ids) - 1,)}
     for name, value in given.items():
+        if isinstance(value, Mapping) and name in row:
+            continue  # where positions are in that column
         indices = value if isinstance(value, list | tuple) else [value]
         if not all(isinstance(i, int) and not isinstance(i, bool) for i in indices):
             faults.add(
@@ -80,7 +87,7 @@ def row_positions(
         else:
             found[name] = tuple(sorted(set(indices)))
     for name, value in spans.items():
-        if name not in given:
+        if name not in given and not (isinstance(value, Mapping) and name in row):
             several = isinstance(value, list) and value and isinstance(value[0], list)
             parts = [
                 _of_span(row["id"], name, one, span_prompt, words, faults)
@@ -287,9 +294,11 @@ def next_tokens(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
 
 
 def position_mask(task: TaskData) -> Callable[[Pos], np.ndarray]:
-    """Positions of a task as (rows, pos) masks; raises DataError PD336, PD338."""
+    """Positions of a task, or `EVERY` one, as (rows, pos) masks; raises DataError PD336, PD338."""
 
     def mask(pos: Pos) -> np.ndarray:
+        if pos == EVERY:
+            return task.ordinary
         out = np.zeros((task.n_rows, task.n_pos), bool)
         for row, places in enumerate(resolve_positions(task, pos)):
             out[row, list(places)] = True

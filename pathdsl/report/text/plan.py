@@ -110,6 +110,8 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
         ["  prompts", f"{prompts}, up to {plan.masks.n_pos} tokens"],
         ["  model", task.facts.get("model", "")],
         ["  treated", str(part.spec.treated) if part.spec.treated else "none"],
+        ["", f"`at: any` leaves out {task.facts.get('left_out')}" if "left_out" in task.facts
+         else ""],
         ["  norms", "frozen; `check` judges again with recomputed ones" if plan.frozen else ""],
         ["  runs", f"{len(plan.outputs):,}, from {many(cost.plain_runs, 'plain run')}"],
         ["  copies", f"{shared + own:,}: {shared:,} shared by several runs, {own:,} of one run"],
