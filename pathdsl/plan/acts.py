@@ -19,8 +19,9 @@ from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.masks import FALSE, TRUE, MaskTable
 from pathdsl.plan.runs import Action, Block, Target
 from pathdsl.plan.steps import Place
+from pathdsl.plan.treated import TreatedSpec
 
-__all__ = ["IN", "Act", "Acts", "at_stage", "place_of"]
+__all__ = ["IN", "Act", "Acts", "at_stage", "place_of", "treated_at"]
 
 IN = Place(INPUT.name)
 
@@ -35,6 +36,16 @@ def place_of(target: Target) -> Place:
     if target.kind == "mark":
         return at_stage(2 * target.layer)
     return Place(target.kind, max(target.layer, 0), target.head)
+
+
+def treated_at(spec: TreatedSpec, masks: MaskTable, position: Callable[[Pos], int]) -> int:
+    """Where a treated value has values: everywhere, or at its named places."""
+    if not spec.placed:
+        return TRUE
+    found = FALSE
+    for at in spec.at:
+        found = masks.either(found, position(at))
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +116,7 @@ class Acts:
         keys = self._union(position(pos) for pos in action.keys)
         for target in action.targets:
             mask = TRUE if target.at is None else position(target.at)
+            mask = self._placed(action, target, mask, position)
             act = Act(action=action, mask=mask, before=before, keys=keys)
             where = target.layer, target.head
             known = (
@@ -118,6 +130,26 @@ class Acts:
             if action.verb in ("pattern", "block"):
                 self._vet_seen(act, target)
             known.append(act)
+
+    def _placed(
+        self, action: Action, target: Target, mask: int, position: Callable[[Pos], int]
+    ) -> int:
+        """The positions of a target at which the values of an action are; PD369 for one at none."""
+        found = FALSE if action.values_only else mask
+        for spec in action.values:
+            here = self.masks.both(mask, treated_at(spec, self.masks, position))
+            if here == FALSE:
+                at = f" at `{target.at}`" if target.at is not None else ""
+                raise PlanError(
+                    Diagnostic(
+                        code="PD369",
+                        message=f"`{spec}` has no value{at}, where `{action.verb}` is to put it",
+                        span=action.span,
+                        help=f"`at: {target.at}`" if target.at is not None else "",
+                    )
+                )
+            found = self.masks.either(found, here)
+        return found
 
     def _meet(self, one: Act, other: Act) -> bool:
         """Whether two actions of one value, or inside one head, act on one number."""

@@ -80,7 +80,7 @@ class RunBuilder:
         self.source = treated_source(treated)
         self.plain_treated = not table.constant[treated] if table.constant else True
         self.only_reference: Blend = ((REFERENCE, TRUE),)
-        self.only_treated: Blend = ((self.source, TRUE),)
+        self.only_treated = table.values(self.source)
         self.key: Hashable = self.source if under is None else (self.source, under.key)
         self.sides: tuple[Side, Side] | None = None
         if under is not None:
@@ -242,6 +242,8 @@ class RunBuilder:
         reference, treated = masks.without(TRUE, cut), masks.without(cut, kept)
         if self.sides is None or self.under is None:
             parts = []
+            nothing = masks.without(treated, self.table.at(self.source))
+            reference, treated = masks.either(reference, nothing), masks.without(treated, nothing)
             if reference != FALSE:
                 parts.append((REFERENCE, reference))
             if treated != FALSE:
@@ -410,6 +412,9 @@ class RunBuilder:
         parts: Blend = ()
         mixed = TRUE
         plain = [(False, masks.without(TRUE, cut))]
+        if self.under is None:  # where nothing is treated
+            nothing = masks.without(masks.without(cut, kept), self.table.at(self.source))
+            plain = [(False, masks.either(plain[0][1], nothing))]
         if self.plain_treated and not frozen:
             plain.append((True, masks.without(cut, kept)))
         for treated, where in plain:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import assert_never
 
 from pathdsl.graph.model.shape import ModelShape
-from pathdsl.plan.kinds import OF_MLP
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.steps import (
     NOTHING,
+    OF_MLP,
     REFERENCE,
     ActedHeadCopy,
     AttentionResid,

@@ -23,10 +23,10 @@ from pathdsl.engine.self_check import prove_null_pair
 from pathdsl.errors import LanguageError
 from pathdsl.graph.paths.pathset import FULL, NONE, Combined
 from pathdsl.plan.build import build_plans
-from pathdsl.plan.kinds import SCALES
 from pathdsl.plan.liveness import cost
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.steps import REFERENCE as PLAIN
+from pathdsl.plan.steps import SCALES
 from tests import seeds as counts
 from tests.engine import test_families_tree as gated
 from tests.engine import test_families_tree_b as decoders

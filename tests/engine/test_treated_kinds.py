@@ -20,8 +20,8 @@ from pathdsl.lang.signatures.calls import TREATED
 from pathdsl.lang.signatures.kinds import Kind, Signature, first
 from pathdsl.lang.signatures.treated import TREATED_KINDS, TreatedKind
 from pathdsl.plan.build import build_plans
-from pathdsl.plan.kinds import PLAIN_KINDS
 from pathdsl.plan.liveness import cost
+from pathdsl.plan.steps import PLAIN_KINDS
 from pathdsl.plan.treated import TreatedSpec
 from tests.engine.engine_cases import (
     COLUMNS,

@@ -18,12 +18,13 @@ from pathdsl.engine.run.attention import HeadGroup, attend_group, group_heads
 from pathdsl.engine.run.plain import PlainValues, with_bias
 from pathdsl.engine.run.projections import CHUNK_TOKENS, Projected, portions, project_all
 from pathdsl.engine.run.sites import Sites
-from pathdsl.plan.kinds import OF_MLP
 from pathdsl.plan.liveness import Schedule, reads_of
 from pathdsl.plan.masks import TRUE
 from pathdsl.plan.needs import mlp_scales, plain_write
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.steps import (
     NOTHING,
+    OF_MLP,
     REFERENCE,
     ActedHeadCopy,
     AttentionResid,
@@ -38,7 +39,6 @@ from pathdsl.plan.steps import (
     MlpCopy,
     MlpResid,
     PlainResid,
-    Plan,
     ScaleCopy,
     ValueCopy,
 )
