@@ -113,7 +113,7 @@ def _unknown(subject: str) -> str:
     from pathdsl import tasks
     from pathdsl.lang.rules import pages
 
-    names = [*pages(), *(page.name for page in pages().values()), *tasks.names()]
-    hint = did_you_mean(subject, names)
+    codes, names = pages(), [*(page.name for page in pages().values()), *tasks.names()]
+    hint = did_you_mean(subject, codes if subject[:2].upper() == "PD" else names)
     usage = "wanted a code (PD203), FILE:NAME, or a generator (" + ", ".join(tasks.names()) + ")"
     return f"nothing is known of `{subject}`; {hint or usage}\n"

@@ -13,10 +13,10 @@ from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.plan.build import build_plans, runs_by_plan
 from pathdsl.plan.liveness import DEFAULT_MEMORY
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import ANSWER, Measure
 from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.sides import not_executed
-from pathdsl.plan.steps import Plan
 from pathdsl.plan.table import MAX_COPIES
 from pathdsl.plan.taskdata import TaskData
 

@@ -98,6 +98,12 @@ class Acts:
         """Whether some value is made a constant."""
         return any(act.action.fixes for acts in self.on.values() for act in acts)
 
+    @property
+    def moves_and_fixes(self) -> bool:
+        """Whether constants may stand behind a value that is set to a node's."""
+        moved = (isinstance(act.action.source, Target) for acts in self.on.values() for act in acts)
+        return self.fixes and any(moved)
+
     def fixed(self, place: Place) -> int:
         """The positions at which a value is a constant."""
         return self._union(act.mask for act in self.on.get(place, ()) if act.action.fixes)
@@ -240,9 +246,16 @@ class Acts:
     def _value(self, place: Place, reach: int, carried: int) -> None:
         for act in self.on.get(place, ()):
             reach = self.masks.either(reach, act.mask)
-            if act.action.fixes:
-                carried = self.masks.without(carried, act.mask)
+            carried = self._carried(act, carried)
         self.reach[place], self.carried[place] = reach, carried
+
+    def _carried(self, act: Act, carried: int) -> int:
+        """Where a value carries something behind an action."""
+        if act.action.fixes:
+            return self.masks.without(carried, act.mask)
+        if isinstance(act.action.source, Target):  # a second input, whatever stands behind it
+            return self.masks.either(carried, act.mask)
+        return carried
 
     def _stream(self, stage: int, writers: list[Place]) -> None:
         masks = self.masks
@@ -252,8 +265,7 @@ class Acts:
         self.reach[Place("before_marks", stage)] = reach
         for act in self.on.get(at_stage(stage), ()):
             reach = masks.either(reach, act.mask)
-            if act.action.fixes:
-                carried = masks.without(carried, act.mask)
+            carried = self._carried(act, carried)
         self.reach[at_stage(stage)], self.carried[at_stage(stage)] = reach, carried
 
 

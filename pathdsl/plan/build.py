@@ -17,21 +17,19 @@ from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.means import means_of, treated_of
 from pathdsl.plan.needs import settled_masks
+from pathdsl.plan.outputs import AttentionRead, Output, Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.sides import Sides, no_pattern, no_treated
 from pathdsl.plan.steps import (
     REFERENCE,
-    AttentionRead,
     Blend,
     Frozen,
     HeadCopy,
     HiddenCopy,
     MlpCopy,
-    Output,
     Place,
     PlainResid,
-    Plan,
     ValueCopy,
     treated_index,
     treated_source,

@@ -17,23 +17,20 @@ from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import FALSE
+from pathdsl.plan.outputs import CopyRead, MixedCopyRead, Parts, WriteRead
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import (
     NOTHING,
     REFERENCE,
     Blend,
-    CopyRead,
     Frozen,
     HeadsWrite,
     InputResid,
-    MixedCopyRead,
     MlpResid,
-    Parts,
     Place,
     PlainResid,
     Step,
-    WriteRead,
 )
 from pathdsl.plan.table import CopyTable
 from pathdsl.plan.treated import TreatedSpec

@@ -31,7 +31,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.serving import model_of
 from pathdsl.lang.signatures.interventions import vectors_in
 from pathdsl.lang.walk import walk
-from pathdsl.plan.steps import Plan
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.reading import read_file
 

@@ -161,6 +161,8 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     an end that is moved is several tokens.
     """
     faults = DataFaults(task.name)
+    if task.whole and pos.name == ANSWER:
+        return _of_answers(task, pos)
     own = {ANSWER} if task.whole else set()
     for name in sorted(pos.names - task.positions.keys() - own):
         known = ", ".join(f"`{one}`" for one in task.positions)
@@ -176,8 +178,8 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     if pos.ends:
         _vet_span(task, pos, named, faults)
     # What rows name was vetted when they were read; in self-checks it may be inside an answer.
-    named_alone = (pos.name and not pos.offset) or pos.ends or pos.among
-    lengths = task.lengths if named_alone else task.prompt_lengths
+    moved = not (pos.ends or pos.among) and (pos.offset or not pos.name)
+    lengths = task.prompt_lengths if moved else task.lengths
     for row, length, indices in zip(task.row_ids, lengths, named, strict=True):
         if not indices:
             faults.add("PD348", f"row `{row}`: position `{pos}` is an empty set")

@@ -147,7 +147,10 @@ def in_common(
     Raises LanguageError PD237 where the members are not the same, or not in the same order, or
     fewer than three.
     """
-    found = [(let, instances(program, resolver, let.loop)) for let in families(program, call)]
+    found = [
+        (let, instances(program, ranging(program, resolver, let), let.loop))
+        for let in families(program, call)
+    ]
     if len(found) != 2:
         return ()
     (one, first), (other, second) = found

@@ -14,7 +14,8 @@ from typing import Any
 from pathdsl.checking.planned import PlanOutcome, TaskPlan
 from pathdsl.graph.model.components import bits
 from pathdsl.plan.liveness import reads_of
-from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, Plan, ends_of, parts_of
+from pathdsl.plan.outputs import Plan, ends_of
+from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, parts_of
 from pathdsl.report.data.result import diagnostic_object
 from pathdsl.report.numbers import many, plain, replaced_text, rows_text, size_text
 from pathdsl.report.text.style import View, clip, paragraph, table
