@@ -12,6 +12,7 @@ import typer
 
 from pathdsl.cli.checked import checked, files_with
 from pathdsl.cli.complaints import complain
+from pathdsl.cli.files import expand, no_files
 from pathdsl.cli.formats import ReportFormat
 from pathdsl.cli.options import (
     AllowInconclusive,
@@ -35,6 +36,7 @@ from pathdsl.cli.output import err, out, view_of
 from pathdsl.cli.saved import save
 from pathdsl.cli.store import result_store
 from pathdsl.errors import ExitCode
+from pathdsl.lang.fence import FREE
 from pathdsl.reading import read_file
 from pathdsl.report.numbers import many
 
@@ -49,7 +51,8 @@ def report(
         str,
         typer.Argument(
             metavar="FILE",
-            help="A `.circuit` file, or what `check --format json` printed (`.json`).",
+            help="A `.circuit` file, or what `check --format json` printed (`.json`); with "
+            "`--index` a folder.",
         ),
     ],
     to: Annotated[
@@ -59,6 +62,10 @@ def report(
     referee: Annotated[
         bool,
         typer.Option("--referee", help="What a referee would ask, with the answers: one screen."),
+    ] = False,
+    index: Annotated[
+        bool,
+        typer.Option("--index", help="List the files of a folder by their locks; check nothing."),
     ] = False,
     output: Annotated[
         Path | None,
@@ -98,6 +105,18 @@ def report(
     from pathdsl.report.formats import format_of, write
     from pathdsl.report.text.referee import referee as referee_text
 
+    if index:
+        others = {
+            "--to": to is not None and to.value != "markdown", "--referee": referee,
+            "--figures": figures is not None, "--only": only is not None, "--locked": locked,
+            "--model": models, "--set": sets, "--seed": seed is not None,
+            "--both-norms": both_norms,
+        }  # fmt: skip
+        for name, given in others.items():
+            if given:
+                raise typer.BadParameter(f"`--index` checks nothing and takes no `{name}`")
+        _write_index(file, output, allow_outside)
+        raise typer.Exit(ExitCode.AS_EXPECTED)
     style = to.value if to is not None else "text" if referee else "html"
     if ("referee" if referee else "report") not in format_of(style).makers:
         raise typer.BadParameter(
@@ -127,7 +146,7 @@ def report(
         if os.path.isdir(file):
             raise typer.BadParameter(
                 f"`{file}` is a folder: `pathdsl check {file} --format json > all.json`, then "
-                "`pathdsl report all.json`"
+                "`pathdsl report all.json`; `--index` lists its files by their locks"
             )
         options = read_options(
             sets=sets, seed=seed, models=models, memory=memory, max_states=max_states,
@@ -154,6 +173,29 @@ def report(
             said = f" ({provenance(one)})" if is_read else ""
             err(f"{output}: {headline(one)}{said}\n")
     raise typer.Exit(result["exit_code"])
+
+
+def _write_index(folder: str, output: Path | None, allow_outside: bool) -> None:
+    """The index of a folder; links are from the folder of `output`, from `folder` without it."""
+    from pathdsl.checking.lock.index import index_of
+    from pathdsl.report.page.index import index_markdown
+
+    if not os.path.isdir(folder):
+        raise typer.BadParameter(f"`--index` lists the files of a folder, and `{folder}` is none")
+    files = expand([folder])
+    if not files:
+        err(no_files([folder]))
+        raise typer.Exit(ExitCode.WRONG_INPUT)
+    command = f"pathdsl report --index {folder}" + (f" -o {output}" if output else "")
+    home = str(output.parent) if output is not None else folder
+    fence = FREE if allow_outside else None
+    text = index_markdown(index_of(files, fence), home, command)
+    if output is None:
+        out(text)
+    elif save(output, text):
+        err(f"{output}: {many(len(files), 'file')}\n")
+    else:
+        raise typer.Exit(ExitCode.WRONG_INPUT)
 
 
 def _write_figures(folder: Path, result: Mapping[str, Any]) -> None:

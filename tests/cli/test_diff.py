@@ -230,3 +230,12 @@ def test_the_text_says_what_and_of_what(capsys: Capture) -> None:
         "  path sets that are the same in both files: asks = other",
     ):
         assert line in told
+
+
+def test_few_prompts_are_warned_about(capsys: Capture) -> None:
+    told = found(capsys, "a.circuit", "b.circuit", "--set", "take=8")
+    assert list(told["warnings"]) == ["PD432", "PD504"]
+    assert told["scores"][0]["said"] == "undecided"
+    assert run("a.circuit", "b.circuit", "--set", "take=8") == 0
+    assert "warning: [PD432] A's score has no interval" in (said := capsys.readouterr().out)
+    assert "warning: [PD504] 8 prompts of task `copy`" in said

@@ -15,6 +15,7 @@ difference has no claim beside it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,7 +24,7 @@ from pathdsl.checking.diff.joined import Joined
 from pathdsl.checking.diff.shared import SharedTask
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
-from pathdsl.errors import Diagnostic, errors_in
+from pathdsl.errors import Diagnostic, Severity, errors_in
 from pathdsl.lang import ast
 from pathdsl.lang.lint import lint_program
 from pathdsl.lang.program import Program
@@ -41,6 +42,7 @@ __all__ = ["SCORED", "Scored", "Scores", "score_both"]
 CONFIDENCE = "95%"
 SOURCE = "<diff>"
 """Where the statements stand that no file has."""
+_NAMED = re.compile(r"`(a|b|difference|alike)_\d+`")
 SCORED = tuple(
     name
     for name, record in SCORES.items()
@@ -104,9 +106,24 @@ class Scores:
         return session.rounding() / 100 if session is not None else 0.0
 
     @property
+    def warnings(self) -> dict[str, str]:
+        """What the check said of the rows and numbers, each once: text by code."""
+        found: dict[str, str] = {}
+        for one in self.outcome.diagnostics:
+            if one.severity is Severity.WARNING:
+                found.setdefault(one.code, _NAMED.sub(_in_words, one.message))
+        return found
+
+    @property
     def faults(self) -> list[Diagnostic]:
         """What stopped the check."""
         return errors_in(self.outcome.diagnostics) if self.outcome.judgement is None else []
+
+
+def _in_words(name: re.Match[str]) -> str:
+    """What a reader knows a statement of ours by."""
+    words = {"a": "A's score", "b": "B's score"}
+    return words.get(name[1], "the difference")
 
 
 def score_both(

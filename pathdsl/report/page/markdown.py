@@ -12,7 +12,7 @@ from pathdsl.report.content.rows import Object
 from pathdsl.report.data.families import families_of, family_text
 from pathdsl.report.page.template import rendered
 
-__all__ = ["markdown", "markdown_referee"]
+__all__ = ["code_text", "markdown", "markdown_referee", "marked_text"]
 
 
 def markdown(result: Object, checked: bool) -> str:
@@ -33,12 +33,12 @@ def _written(result: Object, checked: bool, *, alone: bool) -> str:
             "alone": alone,
             "families": [family_text(one) for one in families_of(result["files"])],
         },
-        {"code": _code},
-        lambda value: value if isinstance(value, Markup) else _marked(str(value)),
+        {"code": code_text},
+        lambda value: value if isinstance(value, Markup) else marked_text(str(value)),
     )
 
 
-def _marked(text: str) -> str:
+def marked_text(text: str) -> str:
     """The text in Markdown: nothing in it is markup, a link or HTML."""
     text = (
         visible(" ".join(text.split()))
@@ -53,7 +53,7 @@ def _marked(text: str) -> str:
     return re.sub(r"://|\bwww\.|@", lambda m: "".join(f"&#{ord(c)};" for c in m[0]), text)
 
 
-def _code(text: str) -> Markup:
+def code_text(text: str) -> Markup:
     """The text as code, also in a table."""
     text = visible(" ".join(text.split())).replace("|", "\\|") or " "
     longest = max((len(run) for run in re.findall("`+", text)), default=0)

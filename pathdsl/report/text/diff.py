@@ -128,6 +128,8 @@ def _scores(found: Difference, view: View) -> list[str]:
             lines += _row(row, found, view)
     faults = found.scores.faults if found.scores is not None else []
     whys = [f"no scores: [{one.code}] {one.message}" for one in faults[:1]]
+    warnings = found.scores.warnings if found.scores is not None else {}
+    whys += [f"warning: [{code}] {text}" for code, text in warnings.items()]
     whys += [f"not measured: {why}" for why in found.why]
     return lines + [paragraph(why, view, "  ", "  ") for why in whys]
 
@@ -188,6 +190,7 @@ def diff_object(a: Side, b: Side, found: Difference, exit_code: int) -> Object:
         "scores": [_scored(row, found) for row in found.rows],
         "not_measured": list(found.why),
         "faults": [_fault(one, sources) for one in scores.faults] if scores is not None else [],
+        "warnings": dict(scores.warnings) if scores is not None else {},
         "exit_code": exit_code,
     }
 
