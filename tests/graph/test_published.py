@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.paths.pathset import FULL
+from pathdsl.graph.resolve.resolver import Resolver
+from pathdsl.lang.program import load_program
 from tests.graph.helpers import GPT2, IOI_GROUPS, count, expression, path_set, resolver, shape
 from tests.graph.network import count_edges, count_paths, graph_of
 
@@ -106,3 +110,71 @@ def test_recipes_resolve(text: str) -> None:
 def test_states_of_a_counted_section() -> None:
     found, paths = path_set("input (-> any){10} -> attn")
     assert 2_000 <= found.sets.product(paths).n_states() <= 2_100
+
+
+# -------------------------------------------------------------------------------------------------
+# Circuits as edges, and the same counted as ACDC counts
+# -------------------------------------------------------------------------------------------------
+
+HYPOTHESES = Path(__file__).parents[2] / "hypotheses"
+DOCSTRING = """edges {
+  input -[v]-> {a0.h5, a1.h4, a3.h0, a3.h6}
+  input -[q,k]-> {a1.h2, a2.h0}
+  a0.h5 -[v]-> {a1.h4, a3.h0, a3.h6}
+  a0.h5 -[q,k]-> {a1.h2, a2.h0}
+  a1.h4 -[v]-> a2.h0
+  a1.h4 -[q]-> {a3.h0, a3.h6}
+  {a2.h0, a1.h2} -[k]-> {a3.h0, a3.h6} -> logits
+}"""
+REVERSE = """edges {
+  input -[v]-> a0.h0 -> m0 -> m1 -> m2 -[q]-> a3.h0 -> logits
+  input -> {m0, m1}
+  input -[k,v]-> a3.h0
+}"""
+PROPORTION = "edges { input -> m0 -[v]-> a1.h0 -> logits; input -[q,k]-> a1.h0 }"
+
+
+def counted(found: Resolver, name: str, split: int = 0) -> tuple[int, int]:
+    """How many edges a path has between what writes and what reads, and how many as ACDC counts
+    them: one more for each query, key and value that one of them leads into.
+
+    `split` of the edges come from the token and from the position embedding, two nodes there.
+    """
+    edges = {(one.sender, one.receiver, one.slot) for one in found.edges(expression(found, name))}
+    inputs = {(receiver, slot) for _, receiver, slot in edges if slot is not None}
+    return len(edges) + split, len(edges) + split + len(inputs)
+
+
+def shipped(name: str) -> Resolver:
+    """A resolver for a file that ships."""
+    return Resolver(load_program(str(HYPOTHESES / f"{name}.circuit"))[0], GPT2)
+
+
+@pytest.mark.parametrize(
+    ("text", "layers", "heads", "split", "counts"),
+    [(DOCSTRING, 4, 8, 0, (24, 37)), (REVERSE, 4, 1, 1, (11, 15)), (PROPORTION, 2, 1, 2, (7, 10))],
+    ids=["docstring", "reverse", "proportion"],
+)  # fmt: skip
+def test_small_circuits_of_acdc(
+    text: str, layers: int, heads: int, split: int, counts: tuple[int, int]
+) -> None:
+    found, _ = path_set(text, shape(layers, heads))
+    assert counted(found, "p", split) == counts
+
+
+def test_the_edges_of_indirect_objects() -> None:
+    assert counted(shipped("gpt2/ioi_edges"), "acdc") == (963, 1041)
+    assert counted(shipped("gpt2/ioi"), "connections")[0] == 124 + 45 + 13
+
+
+def test_the_heads_of_indirect_objects() -> None:
+    units = {
+        name: {unit.label for unit in found.units(expression(found, path))}
+        for name, path in (("ioi", "nodes"), ("ioi_naive", "naive"))
+        if (found := shipped(f"gpt2/{name}"))
+    }
+    assert len(units["ioi"]) == 26 and len(units["ioi_naive"]) == 13
+    assert units["ioi_naive"] < units["ioi"]
+    found = shipped("gpt2/ioi_naive")
+    whole = {unit.label for unit in found.units(expression(found, "whole"))}
+    assert whole == units["ioi"]

@@ -1,0 +1,114 @@
+"""Every file that ships: on its page, on the graph of its model, and planned without weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.planned import plan_file
+from pathdsl.checking.prepare import prepare
+from pathdsl.checking.presence import check_presence
+from pathdsl.engine.load.source import ModelSource, shape_of, source_of, vet_config
+from pathdsl.errors import errors_in
+from pathdsl.graph.check import check_graph
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.lang.format.layout import format_text
+from pathdsl.lang.lint import lint_file
+from pathdsl.lang.program import Program, load_program
+
+ROOT = Path(__file__).parents[2]
+SHARED = Path(os.environ.get("PATHDSL_SHARED", ROOT.parent / "shared"))
+TOKENIZER = SHARED / "models" / "gpt2-tokenizer"
+FILES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("hypotheses/**/*.circuit"))
+
+CONFIGS: dict[str, dict[str, int]] = {
+    "openai-community/gpt2": {"n_layer": 12, "n_head": 12, "n_embd": 768},
+    "openai-community/gpt2-medium": {"n_layer": 24, "n_head": 16, "n_embd": 1024},
+}
+"""What decides plans, of the configs of models of the hub; these have the tokenizer of GPT-2."""
+
+OF_HUNDREDS = ("hypotheses/gpt2/ioi_discovery.circuit", "hypotheses/gpt2_medium/ioi.circuit")
+"""Files of some 700 runs, for each of which paths are planned and looked for on prompts."""
+
+WARNED = {"hypotheses/recipes/places.circuit": {"PD506"}}
+"""Files that are about what a warning tells of."""
+
+REFUSED = {"hypotheses/recipes/phrase.circuit"}
+"""Files that are refused today, PD336 at `ANSWER-1`, and should not be."""
+
+
+def marks(path: str) -> list[pytest.MarkDecorator]:
+    refused = pytest.mark.xfail(strict=True, reason="PD336 at `ANSWER-1`")
+    return [refused] * (path in REFUSED) + [pytest.mark.long] * (path in OF_HUNDREDS)
+
+
+PLANNED = [pytest.param(path, marks=marks(path)) for path in FILES]
+
+
+def config_of(location: str) -> dict[str, object]:
+    assert location in CONFIGS, f"add what the config of {location} says"
+    return {
+        "model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "vocab_size": 50257,
+        "n_positions": 1024, "layer_norm_epsilon": 1e-5, "activation_function": "gelu_new",
+        **CONFIGS[location],
+    }  # fmt: skip
+
+
+def of_hub(program: Program) -> dict[str, ModelSource]:
+    """The models of a program that are on the hub, by their names in it."""
+    found = {name: source_of(program, model=decl) for name, decl in program.models.items()}
+    return {name: source for name, source in found.items() if source.kind == "hf"}
+
+
+def options(program: Program, folder: Path) -> CheckOptions:
+    """Models of the hub as folders of config and tokenizer, and eight rows for them."""
+    models = {}
+    for name, source in of_hub(program).items():
+        if not TOKENIZER.exists():
+            pytest.skip("the GPT-2 tokenizer is not here")
+        place = folder / name
+        place.mkdir()
+        (place / "config.json").write_text(json.dumps(config_of(source.location)))
+        (place / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}')
+        for part in ("vocab.json", "merges.txt"):
+            shutil.copyfile(TOKENIZER / part, place / part)
+        models[name] = ModelSource(kind="folder", location=str(place))
+    return CheckOptions(overrides={"take": 8} if models else {}, models=models)
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_on_the_page_and_on_the_graph(path: str) -> None:
+    text = (ROOT / path).read_text(encoding="utf-8")
+    program, faults = lint_file(str(ROOT / path), text)
+    open_revisions = any(not source.revision for source in of_hub(program).values())
+    allowed = WARNED.get(path, set()) | ({"PD510"} if open_revisions else set())
+    assert {fault.code for fault in faults} <= allowed, [fault.message for fault in faults]
+    assert format_text(text, path) == text
+    for decl in program.models.values():
+        source = source_of(program, model=decl)
+        shape: ModelShape | None
+        if source.kind == "hf":
+            shape = vet_config(source, config_of(source.location))
+        else:
+            shape = shape_of(source)
+        assert shape is not None
+        assert not errors_in(check_graph(program, shape))
+
+
+@pytest.mark.parametrize("path", PLANNED)
+def test_what_it_names_is_there_on_prompts(path: str, tmp_path: Path) -> None:
+    program, _ = load_program(str(ROOT / path))
+    ready = prepare(program, options(program, tmp_path))
+    assert not errors_in(check_presence(program, ready.resolver, ready.planner))
+
+
+@pytest.mark.parametrize("path", PLANNED)
+def test_it_can_be_planned(path: str, tmp_path: Path) -> None:
+    program, _ = load_program(str(ROOT / path))
+    outcome = plan_file(str(ROOT / path), options(program, tmp_path))
+    assert outcome is not None and outcome.parts
