@@ -38,16 +38,7 @@ OF_HUNDREDS = ("hypotheses/gpt2/ioi_discovery.circuit", "hypotheses/gpt2_medium/
 WARNED = {"hypotheses/recipes/places.circuit": {"PD506"}}
 """Files that are about what a warning tells of."""
 
-REFUSED = {"hypotheses/recipes/phrase.circuit"}
-"""Files that are refused today, PD336 at `ANSWER-1`, and should not be."""
-
-
-def marks(path: str) -> list[pytest.MarkDecorator]:
-    refused = pytest.mark.xfail(strict=True, reason="PD336 at `ANSWER-1`")
-    return [refused] * (path in REFUSED) + [pytest.mark.long] * (path in OF_HUNDREDS)
-
-
-PLANNED = [pytest.param(path, marks=marks(path)) for path in FILES]
+PLANNED = [pytest.param(path, marks=[pytest.mark.long] * (path in OF_HUNDREDS)) for path in FILES]
 
 
 def config_of(location: str) -> dict[str, object]:
