@@ -2,8 +2,9 @@
 
 All are `save_pretrained` folders of `GPT2LMHeadModel` with safetensors, loaded offline by
 `transformers`. Four are built by hand, so that their circuits are known by arithmetic and not by
-experiment; `pathdsl selftest` checks the checker against them. Two are trained and do indirect
-object identification, one of them a fine-tuned child of the other. Standard library only.
+experiment; `pathdsl selftest` checks the checker against them. `ioi-mini` is
+trained and does indirect object identification, `ioi-mini-tuned` is its fine-tuned child, and
+`reuse-mini` is trained on three tasks, with checkpoints. Standard library only.
 """
 
 from __future__ import annotations
@@ -64,6 +65,21 @@ MODELS: tuple[BundledModel, ...] = (
         summary="fine-tuned: ioi-mini, trained further on names that it had not met in the pattern",
         task="mini_ioi",
         hand_built=False,
+    ),
+    BundledModel(
+        name="reuse-mini",
+        summary="trained on three tasks at once: indirect objects, colored objects, greater-than",
+        task="mini_colored_objects",
+        hand_built=False,
+    ),
+    *(
+        BundledModel(
+            name=f"reuse-mini-step-{step}",
+            summary=f"reuse-mini as it was after {step} of 2000 steps of training",
+            task="mini_colored_objects",
+            hand_built=False,
+        )
+        for step in (300, 400, 500, 700, 900)
     ),
 )
 

@@ -1,0 +1,164 @@
+"""Train `reuse-mini`, one small GPT-2 for three tasks (`python -m … FOLDER`).
+
+Indirect object identification, colored objects and greater-than are learned together, each batch
+of one of them, and so that reuse between them can be measured. The loss is cross-entropy at the
+places where an answer is wanted; AdamW, one seed, one processor core. The first steps are of the
+curriculum `pairs` (`reuse_mini_data`); up to step `TAUGHT` the answer is also wanted where it can
+first be known: the color at each thing, the other name where a name stands again. Positions begin
+as sines and cosines and are trained like all else.
+
+Folders `FOLDER/reuse-mini-step-N` are the model after N steps, `FOLDER/reuse-mini` that after the
+last. Every draw is seeded and the algorithms are deterministic, but another machine, number of
+threads or version of torch may sum in another order: the shipped weights are the authority, not
+this script. Weights are stored as float16, half the size, and computed with in what a file asks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from pathlib import Path
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
+
+from pathdsl.models.build.reuse_mini_data import CONTEXT, SEED, batch, build_tokenizer
+from pathdsl.tasks import get
+
+__all__ = ["CHECKPOINTS", "STEPS", "accuracy", "kind_of", "start", "train"]
+
+STEPS = 2000
+CHECKPOINTS = (300, 400, 500, 700, 900)
+PAIRS_ALONE = 250  # steps at the start that are of the curriculum alone
+KNOWN = 600  # steps after which most batches are of indirect object identification
+TAUGHT = 1200  # steps in which answers are also wanted before the end of the prompt
+PEAK_RATE = 2e-3
+WARM_UP = 50
+DECAY = 600  # steps at the end in which the rate falls to zero
+WIDTH = 128
+CYCLE = ("colored", "indirect", "pairs", "colored", "greater", "indirect")
+AFTER = ("indirect", "indirect", "colored", "indirect", "indirect", "greater")
+
+
+def kind_of(step: int) -> str:
+    """The kind of batch of a step."""
+    if step < PAIRS_ALONE:
+        return "pairs"
+    kind = (CYCLE if step < KNOWN else AFTER)[step % len(CYCLE)]
+    taught = step < TAUGHT and kind in ("colored", "indirect")
+    return f"{kind}-taught" if taught else kind
+
+
+def rate(step: int) -> float:
+    """The learning rate: linear warm-up, and linear decay to zero at the end."""
+    return PEAK_RATE * min((step + 1) / WARM_UP, 1.0, (STEPS - step) / DECAY)
+
+
+@torch.no_grad()
+def accuracy(
+    model: GPT2LMHeadModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: str,
+    split: str,
+    take: int = 200,
+) -> float:
+    """Top-1 accuracy over the vocabulary; of greater-than, P(later) - P(other)."""
+    total = 0.0
+    for row in get(task).rows(take=take, split=split, seed=1):
+        logits = model(tokenizer(row["prompt"], return_tensors="pt").input_ids).logits[0, -1]
+        if "later" in row:
+            later, other = (tokenizer.convert_tokens_to_ids(row[c]) for c in ("later", "not_later"))
+            found = logits.softmax(-1)
+            total += float(found[later].sum() - found[other].sum())
+        else:
+            answer = row["io"] if "io" in row else row["answer"]
+            total += int(logits.argmax() == tokenizer.convert_tokens_to_ids(answer))
+    return total / take
+
+
+def start(vocabulary: int) -> GPT2LMHeadModel:
+    """The model before the first step."""
+    torch.manual_seed(SEED)
+    config = GPT2Config(
+        vocab_size=vocabulary,
+        n_positions=CONTEXT,
+        n_embd=WIDTH,
+        n_layer=4,
+        n_head=4,
+        n_inner=256,
+        initializer_range=0.08,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    model = GPT2LMHeadModel(config)
+    # A look at the token before is then one rotation for all places, and is found at once.
+    steps = torch.exp(torch.arange(WIDTH // 2) * (-math.log(200.0) * 2 / WIDTH))
+    angles = torch.arange(CONTEXT)[:, None] * steps
+    with torch.no_grad():
+        model.transformer.wpe.weight.copy_(0.112 * torch.cat([angles.sin(), angles.cos()], 1))
+    return model
+
+
+def train(folder: Path, steps: int = STEPS, *, report_every: int = 100) -> GPT2LMHeadModel:
+    """Train from scratch, write model and checkpoints into folders of the folder given."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    tokenizer = build_tokenizer()
+    model = start(len(tokenizer))
+    decayed = [p for p in model.parameters() if p.dim() > 1]
+    plain = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98))
+    started, losses = time.time(), {}
+
+    def save(name: str) -> None:
+        stored = GPT2LMHeadModel(model.config)
+        stored.load_state_dict(model.state_dict())
+        stored.half().save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+
+    for step in range(steps):
+        kind = kind_of(step)
+        ids, at, wanted = batch(kind, step, tokenizer)
+        # Padding stands on the right, where no place that is read can see it.
+        states = model.transformer(ids).last_hidden_state
+        logits = model.lm_head(states[torch.arange(len(ids))[:, None], at])
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(0, 1))
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step)
+        optimizer.step()
+        losses[kind] = round(loss.item(), 3)
+        if (step + 1) % report_every == 0:
+            model.eval()
+            found = [
+                accuracy(model, tokenizer, task, "test", 60)
+                for task in ("mini_colored_objects", "mini_ioi", "mini_greater_than")
+            ]
+            model.train()
+            print(step + 1, losses, found, f"{time.time() - started:.0f} s", flush=True)
+        if step + 1 in CHECKPOINTS:
+            save(f"reuse-mini-step-{step + 1}")
+    model.eval()
+    save("reuse-mini")
+    return model
+
+
+def main() -> None:
+    """Train and save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where to write the models' folders")
+    parser.add_argument("--steps", type=int, default=STEPS, help="stop after so many")
+    given = parser.parse_args()
+    train(given.folder, given.steps)
+
+
+if __name__ == "__main__":
+    main()
