@@ -45,7 +45,7 @@ class Prepared:
     def __init__(self, path: Path, threads: int | None = None, device: str = "cpu") -> None:
         import torch
 
-        from pathdsl.checking.check import fuses
+        from pathdsl.checking.machines import fuses
         from pathdsl.checking.options import CheckOptions
         from pathdsl.checking.prepare import prepare
         from pathdsl.engine.load.weights import load
@@ -61,7 +61,7 @@ class Prepared:
         self.requests = ready.first_round().requests
         self.lowering = time.perf_counter() - started
         self.task = ready.planner.tasks["t"]
-        self.loaded = load(ready.source, device, threads, fused=fuses(ready))
+        self.loaded = load(ready.source, device, threads, fused=fuses(ready, ["t"]))
         self.ids = torch.from_numpy(self.task.prompts["prompt"]).to(self.loaded.adapter.device)
 
     def plain(self) -> float:

@@ -85,7 +85,7 @@ class Columns:
         """Numbers are exact."""
         return 0.0
 
-    def allowance(self) -> float:
+    def allowance(self, task: str = "") -> float:
         """Numbers are exact."""
         return 0.0
 

@@ -80,7 +80,9 @@ LOCK_BYTES = Limit(most=20_000_000, what="bytes of a lock", code="PD651")
 BOOTSTRAP = Limit(most=1_000_000, what="resamples of `by bootstrap(N)`", code="PD116")
 AMONG = Limit(most=100_000, what="controls of `chance(…, among: N)`", code="PD116")
 RANDOM = Limit(most=100_000, what="knockouts of `random(N)`", code="PD116")
-DRAWS = Limit(most=100_000, what="`draws:` of `resample` and of `independence_test`", code="PD116")
+DRAWS = Limit(
+    most=100_000, what="`draws:` of `resample`, `noise` and of `independence_test`", code="PD116"
+)
 GREEDY = Limit(
     most=100_000,
     what="steps, `runs:` and `sample:` of `greedy(N)`; steps beyond the number of units are none",

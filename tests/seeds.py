@@ -82,6 +82,7 @@ SAMPLES: Mapping[str, Samples] = {
     "equivalence": Samples("level and power of equivalence", 250, 800),
     "settled": Samples("samples that settle a claim", 150, 400),
     "crossed": Samples("intervals over crossed rows", 300, 500),
+    "correlated": Samples("correlations over prompts and members", 30, 150),
 }
 
 

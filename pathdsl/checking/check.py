@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.proof import Proof
     from pathdsl.graph.resolve.resolver import Resolver
 
-__all__ = ["CheckOptions", "FileOutcome", "check_file"]
+__all__ = ["CheckOptions", "FileOutcome", "check_file", "check_program"]
 
 
 def check_file(path: str, options: CheckOptions, text: str | None = None) -> FileOutcome:
@@ -44,7 +44,14 @@ def check_file(path: str, options: CheckOptions, text: str | None = None) -> Fil
     Raises UnknownName where `options.only` names a member of a loop that is not there.
     """
     started = time.monotonic()
-    program, faults = lint_file(path, text, options.fence)
+    return check_program(*lint_file(path, text, options.fence), options, started)
+
+
+def check_program(
+    program: Program, faults: list[Diagnostic], options: CheckOptions, started: float | None = None
+) -> FileOutcome:
+    """The same of a program, with its `faults` on the page; `started` is when that was begun."""
+    path, started = program.path, time.monotonic() if started is None else started
     runs = not program.is_library and bool(program.claims or program.lets)
     if not runs:  # so look at the graph here
         faults = with_graph(program, faults)

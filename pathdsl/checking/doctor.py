@@ -32,9 +32,9 @@ from pathdsl.graph.model.components import Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import ANY_EDGE, FULL, Nodes, PathSet, cat, complete, minus
 from pathdsl.plan.liveness import row_bytes, schedule
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
-from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
 

@@ -158,6 +158,8 @@ def _task_line(task: TaskData, spec: TaskSpec) -> str:
         f"reference {task.reference}",
         f"special tokens: {facts.get('special_tokens', 'none')}",
     ]
+    if "left_out" in facts:
+        parts.append(f"`at: any` leaves out {facts['left_out']}")
     if "model" in facts:
         parts.append(f"on model {facts['model']}")
     if spec.crossed:

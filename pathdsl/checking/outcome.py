@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.recall import Tally
     from pathdsl.lang.program import Program
     from pathdsl.plan.liveness import Cost
-    from pathdsl.plan.steps import Plan
+    from pathdsl.plan.outputs import Plan
     from pathdsl.plan.taskdata import TaskData
     from pathdsl.score.results import Judgement
 

@@ -17,7 +17,7 @@ from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.syntax.source import SourceFile, sources_of
 from pathdsl.plan.liveness import Cost
-from pathdsl.plan.steps import Plan
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = ["PlanOutcome", "TaskPlan", "plan_file"]

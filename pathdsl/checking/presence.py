@@ -4,8 +4,8 @@ A path set may be possible on the graph and still hold no path on some prompt: a
 too late, a relation that no pair of tokens stands in, a position at which nothing is read. On every
 prompt: an error, wherever the set is written, as a name, in a run, a score or a scope, or for a
 member of a `for`. On some: a warning with their number. Where all its paths begin at tokens that
-the reference and the treated prompt have in common, treating it changes nothing, which is another
-warning.
+the reference and the treated prompt have in common, or a mean at named places has no value for what
+it treats, treating it changes nothing, which is another warning.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathdsl.checking.probe import Probe, Written
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.planner import Planner
 from pathdsl.errors import Diagnostic, Severity, errors_in
-from pathdsl.graph.paths.pathset import Pos
+from pathdsl.graph.paths.pathset import FULL, Pos
 from pathdsl.graph.resolve.instances import instances
 from pathdsl.graph.resolve.places import pos_of
 from pathdsl.graph.resolve.resolver import Resolver
@@ -27,6 +27,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.loops import meant_nodes, mentioned
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import (
+    form_of,
     metrics_placed,
     named_option,
     scores_meant,
@@ -38,6 +39,7 @@ from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children, strip, walk
 from pathdsl.plan.readout import BEFORE_ANSWER
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import TreatedSpec, treated_spec
 
 __all__ = ["Written", "check_presence", "used_paths"]
 
@@ -48,7 +50,7 @@ Declaration = ast.LetDecl | ast.ClaimDecl
 
 
 def check_presence(program: Program, resolver: Resolver, planner: Planner) -> list[Diagnostic]:
-    """PD223 for what lies on no prompt; warnings: PD224 for some only, PD518 for nothing moved."""
+    """PD223 for what lies on no prompt; warnings: PD224, and PD518, PD535 for nothing moved."""
     faults: dict[Diagnostic, None] = {}
     declarations: tuple[Declaration, ...] = (*program.lets.values(), *program.claims)
     elsewhere = _with_other_values(program, declarations)
@@ -83,10 +85,36 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
                 said += probe.unmoved(f"`{name}`", graph.path_set(path.path), node)
             faults |= dict.fromkeys(said)
         for declaration in here:
+            probe = probe_at(read[id(declaration)])
             for one in _written_sets(declaration):
-                probe = probe_at(read[id(declaration)])
                 faults |= dict.fromkeys(_written(program, graph, probe, one))
+            for run, own in _treated_runs(program, declaration):
+                if own is not None or (probe.treated is not None and probe.treated.placed):
+                    faults |= dict.fromkeys(probe.unmoved("the treated run", FULL, run, own))
     return list(faults)
+
+
+def placed_value(value: ast.Node | None) -> TreatedSpec | None:
+    """A treated value that is a mean at named places; None for any other."""
+    if value is None or isinstance(value, ast.PlainRun):
+        return None
+    found = treated_spec(value)
+    return found if found.placed else None
+
+
+def _treated_runs(
+    program: Program, declaration: Declaration
+) -> Iterator[tuple[ast.Node, TreatedSpec | None]]:
+    """Where a let or claim reads the treated run, with the run's own mean at named places."""
+    nodes = list(meant_nodes(program, declaration))
+    for node in nodes:
+        if isinstance(node, ast.PlainRun) and node.which == "treated":
+            yield node, None
+    for score in scores_meant(nodes).values():
+        if form_of(score).divides_by != "nothing":
+            value = treated_by(score)
+            if value is None or placed_value(value) is not None:
+                yield score, placed_value(value)
 
 
 def _written(
@@ -107,9 +135,10 @@ def _written(
         known = isinstance(at, ast.Name) and at.name in program.paths and at.name not in bindings
         said = [] if known else probe.said("this path set", one.paths, one.paths, bindings)
         if not errors_in(said):
-            if not known and not one.own_treated:
+            own = placed_value(one.treated)
+            if (not known and one.treated is None) or own is not None:
                 paths = resolver.path_set(one.paths, bindings)
-                said += probe.unmoved("this path set", paths, one.paths)
+                said += probe.unmoved("this path set", paths, one.paths, own)
             said += probe.units_said(one, bindings)
             said += probe.scope_said(one, bindings)
             for expr in (one.paths, one.scope):
@@ -119,12 +148,12 @@ def _written(
         yield from told[0][1]
         return
     variable = ", ".join(one.loop.names)
-    for code in ("PD223", "PD224", "PD518"):
+    for code in ("PD223", "PD224", "PD518", "PD535"):
         hit = [(label, d) for label, said in told for d in said if d.code == code]
         if not hit:
             continue
         labels = list(dict.fromkeys(label for label, _ in hit))
-        if code == "PD518" and len(labels) < len(told):
+        if code in ("PD518", "PD535") and len(labels) < len(told):
             continue  # a sweep may begin where the prompts are equal yet
         more = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
         listed = ", ".join(f"`{label}`" for label in labels[:SHOWN]) + more
@@ -201,7 +230,7 @@ def _written_sets(declaration: Declaration) -> Iterator[Written]:
                 scope=scope,  # type: ignore[arg-type]
                 loop=None,
                 over=over,
-                own_treated="treated" in options,
+                treated=options.get("treated"),
             )
             used = _mentioned((subject, scope, over)).intersection(loop.names if loop else ())
             if loop is not None and used:

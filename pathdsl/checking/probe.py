@@ -24,8 +24,10 @@ from pathdsl.graph.resolve.places import Bindings
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.walk import strip, walk
+from pathdsl.plan.acts import treated_at
 from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import MaskTable
+from pathdsl.plan.needs import back_masks
 from pathdsl.plan.table import CopyTable
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
@@ -41,15 +43,15 @@ class Written:
     """A path set in a run or score, with the scope that it stands in and the loop around it.
 
     `scope` and `loop` are None where there is none or where the path set does not depend on it.
-    `over` are units to range over in the place of its own. `own_treated`: the run has a treated
-    value of its own.
+    `over` are units to range over in the place of its own. `treated`: the treated value that the
+    run has of its own.
     """
 
     paths: ast.PathExpr
     scope: ast.PathExpr | None
     loop: ast.Loop | None
     over: ast.Node | None = None
-    own_treated: bool = False
+    treated: ast.Node | None = None
 
 
 class Probe:
@@ -90,8 +92,11 @@ class Probe:
     def rows_moved(self, paths: PathSet, treated: TreatedSpec) -> np.ndarray | None:
         """(rows,) bool: where some path begins at an input that treating changes; None: no saying.
 
-        A path's treated value differs from its reference value by the input that it begins at.
+        A path's treated value differs from its reference value by the input that it begins at, and
+        with a mean at named places by a component that has the mean.
         """
+        if treated.placed:
+            return self._rows_placed(paths, treated)
         moved = moved_places(self.task, treated)
         if moved is None:
             return None
@@ -99,15 +104,41 @@ class Probe:
         begins = self.resolver.sets.through([Nodes(mask=1, at=_MOVED)])
         return self.rows_with(intersection(paths, begins))
 
+    def _rows_placed(self, paths: PathSet, treated: TreatedSpec) -> np.ndarray:
+        """(rows,) bool: where some value of a mean at named places is read."""
+        table = CopyTable(
+            self.layout,
+            self.masks,
+            (True,),
+            (treated_at(treated, self.masks, self._mask),),
+            max_states=self.limits.max_states,
+            max_copies=self.limits.max_copies,
+        )
+        builder = RunBuilder(table, paths, 0, self._mask)
+        wanted = {builder.logits().step: self.read}
+        source = builder.source
+        _, plain = back_masks(table.steps, wanted, self.masks, lambda one: one == source)
+        found: np.ndarray = np.zeros(self.task.n_rows, dtype=bool)
+        for (read, _, _), mask in plain.items():
+            if read == source:
+                found |= self.masks.array(mask).any(axis=1)
+        return found
+
     def nothing(self, treated: TreatedSpec) -> np.ndarray:
         """(rows,) bool: where the treated value is the reference's own, which is told elsewhere."""
         none: np.ndarray = np.zeros(self.task.n_rows, dtype=bool)
         return self.task.unchanged.get(treated, none)
 
-    def unmoved(self, what: str, paths: PathSet, node: ast.Node) -> list[Diagnostic]:
-        """PD518 for a path set whose beginnings have one input in both prompts, on some rows."""
-        treated = self.treated
-        if treated is None or paths in (FULL, NONE):
+    def unmoved(
+        self, what: str, paths: PathSet, node: ast.Node, own: TreatedSpec | None = None
+    ) -> list[Diagnostic]:
+        """PD518 for a path set whose beginnings have one input in both prompts, on some rows.
+
+        PD535 where it is a mean at named places of which nothing is read. `own`: the treated value
+        in place of the task's.
+        """
+        treated = own or self.treated
+        if treated is None or paths == NONE or (paths == FULL and not treated.placed):
             return []
         moved = self.rows_moved(paths, treated)
         if moved is None:
@@ -116,11 +147,29 @@ class Probe:
         if not still.any():
             return []
         first = self.task.row_ids[int(np.flatnonzero(still)[0])]
+        count = f"{int(still.sum())} of {self.task.n_rows} prompts of task `{self.task.name}`"
+        if treated.placed:
+            return [
+                Diagnostic(
+                    code="PD535",
+                    message=f"nothing of {what} is treated on {count}",
+                    span=node.span,
+                    notes=(
+                        f"row `{first}` is the first; `{treated}` has values at its places alone, "
+                        + (
+                            "and no component there has treated paths only"
+                            if paths != FULL
+                            else "and the treated run is read elsewhere"
+                        ),
+                    ),
+                    help="name a place of its nodes in `at:`, or where the metric reads (`END`)",
+                    severity=Severity.WARNING,
+                )
+            ]
         return [
             Diagnostic(
                 code="PD518",
-                message=f"{what} begins at inputs that treating does not change, on "
-                f"{int(still.sum())} of {self.task.n_rows} prompts of task `{self.task.name}`",
+                message=f"{what} begins at inputs that treating does not change, on {count}",
                 span=node.span,
                 notes=(
                     f"row `{first}` is the first; there the treated value `{treated}` has the "

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.session import EngineSession
     from pathdsl.errors import Diagnostic
     from pathdsl.plan.liveness import Cost
-    from pathdsl.plan.steps import Plan
+    from pathdsl.plan.outputs import Plan
 
 __all__ = ["Proofs", "proof_cost"]
 

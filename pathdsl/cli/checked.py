@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import typer
@@ -12,12 +13,18 @@ from pathdsl.checking.outcome import FileOutcome
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.files import expand
 from pathdsl.cli.options import known_names
+from pathdsl.cli.output import err
 from pathdsl.cli.progress import ProgressDisplay
 from pathdsl.errors import ExitCode, errors_in
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
+from pathdsl.lang.subjects import hypothesis_of
+from pathdsl.near import did_you_mean
 
-__all__ = ["checked", "failed", "files_with", "program_of"]
+__all__ = [
+    "checked", "failed", "file_and_name", "files_with", "path_set_of", "program_of",
+    "vet_task",
+]  # fmt: skip
 
 
 def files_with(names: Iterable[str], options: CheckOptions) -> list[str]:
@@ -35,6 +42,43 @@ def program_of(path: str, options: CheckOptions) -> Program:
         complain(wrong, program.sources)
         raise typer.Exit(ExitCode.WRONG_INPUT)
     return program
+
+
+def file_and_name(subject: str) -> tuple[str, str]:
+    """`FILE:NAME` in its two parts; the name is "" where there is none."""
+    path, _, name = subject.rpartition(":")
+    if not path or (not os.path.exists(path) and os.path.exists(subject)):
+        return subject, ""
+    return path, name
+
+
+def path_set_of(program: Program, file: str, name: str | None, how: str) -> str:
+    """The path set of that name, or the file's hypothesis without one; leaves with 2 for neither.
+
+    `how` is how one is chosen.
+    """
+    found = name or hypothesis_of(program)
+    if found is None:
+        err(
+            f"`{file}` states no hypothesis: write `hypothesis = NAME` in its circuit block, or "
+            f"choose with `{how}`\n"
+        )
+        raise typer.Exit(ExitCode.WRONG_INPUT)
+    _vet_name("path set", found, file, program.paths)
+    return found
+
+
+def vet_task(program: Program, file: str, task: str | None) -> None:
+    """Leave with 2 where the file has no such task."""
+    if task is not None:
+        _vet_name("task", task, file, program.tasks)
+
+
+def _vet_name(what: str, name: str, file: str, known: Mapping[str, object]) -> None:
+    if name not in known:
+        hint = did_you_mean(name, known)
+        err(f"no {what} `{name}` in `{file}`" + (f"; {hint}" if hint else "") + "\n")
+        raise typer.Exit(ExitCode.WRONG_INPUT)
 
 
 def checked(path: str, options: CheckOptions, *, quiet: bool = False) -> FileOutcome:

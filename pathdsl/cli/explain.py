@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pathdsl.cli.checked import program_of
+from pathdsl.cli.checked import file_and_name, program_of
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.options import AllowOutside, Models, NoColor, read_options
 from pathdsl.cli.output import err, out, view_of
@@ -73,9 +72,7 @@ def _named(subject: str, models: list[str], allow_outside: bool, view: View) -> 
     from pathdsl.checking.prepare import resolver_of
     from pathdsl.report.text.explain_name import described, file_text
 
-    path, _, name = subject.rpartition(":")
-    if not path or (not os.path.exists(path) and os.path.exists(subject)):
-        path, name = subject, ""
+    path, name = file_and_name(subject)
     options = read_options(models=models, allow_outside=allow_outside)
     program = program_of(path, options)
     if not name:
@@ -116,7 +113,7 @@ def _unknown(subject: str) -> str:
     from pathdsl import tasks
     from pathdsl.lang.rules import pages
 
-    names = [*pages(), *(page.name for page in pages().values()), *tasks.names()]
-    hint = did_you_mean(subject, names)
+    codes, names = pages(), [*(page.name for page in pages().values()), *tasks.names()]
+    hint = did_you_mean(subject, codes if subject[:2].upper() == "PD" else names)
     usage = "wanted a code (PD203), FILE:NAME, or a generator (" + ", ".join(tasks.names()) + ")"
     return f"nothing is known of `{subject}`; {hint or usage}\n"

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from pathdsl.cli.checked import program_of
+from pathdsl.cli.checked import path_set_of, program_of, vet_task
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.options import AllowOutside, MaxStates, Models, read_options
 from pathdsl.cli.output import err, out
 from pathdsl.errors import ExitCode, PathdslError
-from pathdsl.near import did_you_mean
 
 __all__ = ["GraphFormat", "graph"]
 
@@ -43,26 +42,12 @@ def graph(
 ) -> None:
     """Print the nodes and edges on the paths of a path set; loads no weights."""
     from pathdsl.checking.prepare import resolver_of
-    from pathdsl.lang.subjects import hypothesis_of
     from pathdsl.report.data.graph import as_dot, as_node_link, graph_of
 
     options = read_options(models=models, max_states=max_states, allow_outside=allow_outside)
     program = program_of(file, options)
-    name = path or hypothesis_of(program)
-    if name is None:
-        err(
-            f"`{file}` states no hypothesis: write `hypothesis = NAME` in its circuit block, or "
-            "choose with `--path NAME`\n"
-        )
-        raise typer.Exit(ExitCode.WRONG_INPUT)
-    if name not in program.paths:
-        hint = did_you_mean(name, program.paths)
-        err(f"no path set `{name}` in `{file}`" + (f"; {hint}" if hint else "") + "\n")
-        raise typer.Exit(ExitCode.WRONG_INPUT)
-    if task is not None and task not in program.tasks:
-        hint = did_you_mean(task, program.tasks)
-        err(f"no task `{task}` in `{file}`" + (f"; {hint}" if hint else "") + "\n")
-        raise typer.Exit(ExitCode.WRONG_INPUT)
+    name = path_set_of(program, file, path, "--path NAME")
+    vet_task(program, file, task)
     try:
         resolver = resolver_of(program, options)
         if resolver.others and task is None:

@@ -19,6 +19,7 @@ from pathdsl.cli import (
     cache,
     check,
     data,
+    diff,
     doctor,
     explain,
     fmt,
@@ -61,6 +62,7 @@ app.command("lock", short_help="Check files and write their locks.", epilog=tabl
 app.command("breaking", short_help="Say which claims became weaker.", epilog=table())(
     breaking.breaking
 )
+app.command("diff", short_help="Compare two circuits.", epilog=table())(diff.diff)
 app.command("selftest", short_help="Check the checker.")(selftest.selftest)
 app.command("robustness", short_help="Judge claims under other choices.", epilog=robustness.EPILOG)(
     robustness.robustness

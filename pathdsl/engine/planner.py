@@ -13,9 +13,10 @@ from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.plan.build import build_plans, runs_by_plan
 from pathdsl.plan.liveness import DEFAULT_MEMORY
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import ANSWER, Measure
 from pathdsl.plan.runs import Request, RunSpec
-from pathdsl.plan.steps import Plan
+from pathdsl.plan.sides import not_executed
 from pathdsl.plan.table import MAX_COPIES
 from pathdsl.plan.taskdata import TaskData
 
@@ -100,7 +101,7 @@ class Planner:
                 next_tokens(task, Pos.parse(position))  # raises PD347 where nothing follows
             for measure in dict.fromkeys(m for _, m in wanted):
                 _vet_answer(task, measure)
-            found += build_plans(
+            plans = build_plans(
                 self.shape_of(name),
                 name,
                 task.valid,
@@ -113,7 +114,23 @@ class Planner:
                 names=task.row_ids,
                 behind=behind,
             )
+            for plan in plans:
+                _vet_means(task, plan)
+            found += plans
         return found
+
+
+def _vet_means(task: TaskData, plan: Plan) -> None:
+    """Raise PD225 for a mean of intervened runs on prompts that have lengths of their own."""
+    for number, mean in plan.means.items():
+        spec = plan.treated[number]
+        if spec.how.averaged and spec.column in task.apart:
+            raise not_executed(
+                f"`{spec}` under an intervention, over prompts with lengths or positions of their "
+                "own,", None, "take the mean over a column whose prompts are as long as the "
+                "reference prompts",
+            )  # fmt: skip
+        _vet_means(task, mean.plan)
 
 
 def _vet_answer(task: TaskData, measure: Measure) -> None:

@@ -26,9 +26,9 @@ from pathdsl.engine.run.parts import Part
 from pathdsl.engine.store.keys import TaskKeys, digest
 from pathdsl.engine.store.store import About, Store, Underway
 from pathdsl.errors import DataError
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Request
-from pathdsl.plan.steps import Plan
 
 EVERY = 1.0
 """Seconds between two writes of parts; a check that is killed loses no more than that and what it

@@ -25,9 +25,9 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import FULL, Nodes, PathSet, cat, complete, minus, union
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.liveness import Cost
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, under_text
-from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
 
 PROOF_ROWS = 8

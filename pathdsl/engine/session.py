@@ -16,9 +16,9 @@ from pathdsl.engine.recall import Recall
 from pathdsl.engine.rounding import ROUNDING, allowance, precision_of
 from pathdsl.engine.run.runner import Settings, execute, plan_cost
 from pathdsl.plan.liveness import Cost
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Request, RunSpec
-from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = ["EngineSession"]

@@ -13,9 +13,9 @@ import numpy as np
 from pathdsl.engine.planner import Planner
 from pathdsl.engine.session import EngineSession
 from pathdsl.plan.liveness import Cost
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Request, RunSpec
-from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = ["SeveralSessions"]

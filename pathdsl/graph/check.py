@@ -24,7 +24,7 @@ from pathdsl.graph.paths.pathset import NONE, Listed
 from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.graph.paths.units import components_of, heads_of
 from pathdsl.graph.resolve.blame import Blame
-from pathdsl.graph.resolve.instances import Instance, instances
+from pathdsl.graph.resolve.instances import Instance, in_common, instances
 from pathdsl.graph.resolve.places import Bindings
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.graph.resolve.targets import targets_of
@@ -34,6 +34,7 @@ from pathdsl.lang.program import Declaration, Program
 from pathdsl.lang.reach import reach
 from pathdsl.lang.serving import tasks_read
 from pathdsl.lang.signatures.calls import resolve_options
+from pathdsl.lang.signatures.correlations import is_correlation
 from pathdsl.lang.signatures.kinds import Kind
 from pathdsl.lang.signatures.measures import nodes_in
 from pathdsl.lang.signatures.scores import SCORES
@@ -168,6 +169,10 @@ class _Checker:
         if not self.attempt(lambda: members.extend(self.members(declaration.loop, {}))):
             return
         self.each(members, sides_of(declaration))
+        for side in sides_of(declaration):
+            for node in walk(side):
+                if isinstance(node, ast.Call) and is_correlation(node, self.program.kind):
+                    self.attempt(partial(in_common, self.program, self.resolver, node))
 
     def members(self, loop: ast.Loop | None, outer: Bindings) -> tuple[Instance, ...]:
         return instances(self.program, self.resolver, loop, outer)

@@ -80,7 +80,8 @@ def position_text(position: ast.Position | None) -> str:
     if position is None:
         return "END"
     if position.among:
-        return "{" + ", ".join(map(position_text, position.among)) + "}"
+        inside = (position_text(one).strip("{}") for one in position.among)  # sets taken apart
+        return "{" + ", ".join(inside) + "}"
     if position.ends:
         first, last = map(position_text, position.ends)
         if first[0] == last[0] == "[":

@@ -14,6 +14,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.loops import combinations, sides_of, substituted, variants
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import form_of
+from pathdsl.lang.signatures.correlations import each_member
 from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.signatures.scores import SCORES, ScoreRecord
 from pathdsl.lang.walk import children, strip
@@ -83,6 +84,10 @@ def subjects(
         named: ast.LetDecl | None = None
         of_named: list[tuple[ast.Node, Bound]] = []
         match node:
+            case ast.Name(name=name) if (
+                name in program.lets and name not in within and program.lets[name].loop is not None
+            ):  # a family, whose members are correlated
+                pending.append((each_member(program.lets[name]), 0, within, compared))
             case ast.Name(name=name) if name in program.lets and name not in within:
                 named = program.lets[name]
                 of_named = [(named.expression, {})]

@@ -24,6 +24,12 @@ from pathdsl.lang.loops import Values, combinations, shown, substituted, variant
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric, dissimilarity_of, form_of
 from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS
+from pathdsl.lang.signatures.correlations import (
+    CORRELATION,
+    correlated,
+    families,
+    is_correlation,
+)
 from pathdsl.lang.signatures.kinds import UNITS, Unit, literal
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.members import OverRecord, over_of
@@ -366,6 +372,11 @@ class _Inference:
             return self.metric(name)
         if (found := over_of(call, self.program.kind)) is not None:
             return self._over(*found)
+        if is_correlation(call, self.program.kind):
+            if not families(self.program, call):
+                for side in correlated(call):
+                    self._per_prompt(side, name, CORRELATION.example)
+            return Typed(unit="none", level="quantity")
         if name in P_VALUES:
             for argument in call.arguments:
                 if not argument.keyword:

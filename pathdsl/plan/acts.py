@@ -19,8 +19,9 @@ from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.masks import FALSE, TRUE, MaskTable
 from pathdsl.plan.runs import Action, Block, Target
 from pathdsl.plan.steps import Place
+from pathdsl.plan.treated import TreatedSpec
 
-__all__ = ["IN", "Act", "Acts", "at_stage", "place_of"]
+__all__ = ["IN", "Act", "Acts", "at_stage", "place_of", "treated_at"]
 
 IN = Place(INPUT.name)
 
@@ -35,6 +36,16 @@ def place_of(target: Target) -> Place:
     if target.kind == "mark":
         return at_stage(2 * target.layer)
     return Place(target.kind, max(target.layer, 0), target.head)
+
+
+def treated_at(spec: TreatedSpec, masks: MaskTable, position: Callable[[Pos], int]) -> int:
+    """Where a treated value has values: everywhere, or at its named places."""
+    if not spec.placed:
+        return TRUE
+    found = FALSE
+    for at in spec.at:
+        found = masks.either(found, position(at))
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +98,12 @@ class Acts:
         """Whether some value is made a constant."""
         return any(act.action.fixes for acts in self.on.values() for act in acts)
 
+    @property
+    def moves_and_fixes(self) -> bool:
+        """Whether constants may stand behind a value that is set to a node's."""
+        moved = (isinstance(act.action.source, Target) for acts in self.on.values() for act in acts)
+        return self.fixes and any(moved)
+
     def fixed(self, place: Place) -> int:
         """The positions at which a value is a constant."""
         return self._union(act.mask for act in self.on.get(place, ()) if act.action.fixes)
@@ -99,6 +116,7 @@ class Acts:
         keys = self._union(position(pos) for pos in action.keys)
         for target in action.targets:
             mask = TRUE if target.at is None else position(target.at)
+            mask = self._placed(action, target, mask, position)
             act = Act(action=action, mask=mask, before=before, keys=keys)
             where = target.layer, target.head
             known = (
@@ -112,6 +130,26 @@ class Acts:
             if action.verb in ("pattern", "block"):
                 self._vet_seen(act, target)
             known.append(act)
+
+    def _placed(
+        self, action: Action, target: Target, mask: int, position: Callable[[Pos], int]
+    ) -> int:
+        """The positions of a target at which the values of an action are; PD369 for one at none."""
+        found = FALSE if action.values_only else mask
+        for spec in action.values:
+            here = self.masks.both(mask, treated_at(spec, self.masks, position))
+            if here == FALSE:
+                at = f" at `{target.at}`" if target.at is not None else ""
+                raise PlanError(
+                    Diagnostic(
+                        code="PD369",
+                        message=f"`{spec}` has no value{at}, where `{action.verb}` is to put it",
+                        span=action.span,
+                        help=f"`at: {target.at}`" if target.at is not None else "",
+                    )
+                )
+            found = self.masks.either(found, here)
+        return found
 
     def _meet(self, one: Act, other: Act) -> bool:
         """Whether two actions of one value, or inside one head, act on one number."""
@@ -208,9 +246,16 @@ class Acts:
     def _value(self, place: Place, reach: int, carried: int) -> None:
         for act in self.on.get(place, ()):
             reach = self.masks.either(reach, act.mask)
-            if act.action.fixes:
-                carried = self.masks.without(carried, act.mask)
+            carried = self._carried(act, carried)
         self.reach[place], self.carried[place] = reach, carried
+
+    def _carried(self, act: Act, carried: int) -> int:
+        """Where a value carries something behind an action."""
+        if act.action.fixes:
+            return self.masks.without(carried, act.mask)
+        if isinstance(act.action.source, Target):  # a second input, whatever stands behind it
+            return self.masks.either(carried, act.mask)
+        return carried
 
     def _stream(self, stage: int, writers: list[Place]) -> None:
         masks = self.masks
@@ -220,8 +265,7 @@ class Acts:
         self.reach[Place("before_marks", stage)] = reach
         for act in self.on.get(at_stage(stage), ()):
             reach = masks.either(reach, act.mask)
-            if act.action.fixes:
-                carried = masks.without(carried, act.mask)
+            carried = self._carried(act, carried)
         self.reach[at_stage(stage)], self.carried[at_stage(stage)] = reach, carried
 
 

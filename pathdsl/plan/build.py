@@ -12,25 +12,24 @@ from pathdsl.graph.model.components import HEAD, Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.product import MAX_STATES
+from pathdsl.plan.acts import treated_at
 from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.means import means_of, treated_of
 from pathdsl.plan.needs import settled_masks
+from pathdsl.plan.outputs import AttentionRead, Output, Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.sides import Sides, no_pattern, no_treated
 from pathdsl.plan.steps import (
     REFERENCE,
-    AttentionRead,
     Blend,
     Frozen,
     HeadCopy,
     HiddenCopy,
     MlpCopy,
-    Output,
     Place,
     PlainResid,
-    Plan,
     ValueCopy,
     treated_index,
     treated_source,
@@ -94,7 +93,7 @@ def runs_by_plan(
             known.append(measure)
     by_draws: dict[TreatedSpec | None, dict[RunSpec, list[Measure]]] = {}
     for run, measures in grouped.items():
-        drawn = run.treated if run.treated and run.treated.how.drawn == "rows" else None
+        drawn = run.treated if run.treated and run.treated.by_draw else None
         if not run.treats:
             drawn = None
         by_draws.setdefault(drawn, {})[run] = measures
@@ -130,6 +129,7 @@ def _build_one(
         layout,
         masks,
         [spec.how.constant for spec in treated],
+        [treated_at(spec, masks, mask_of) for spec in treated],
         frozen=frozen,
         max_states=max_states,
         max_copies=max_copies,

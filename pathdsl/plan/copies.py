@@ -20,6 +20,7 @@ cells and streams are shared by all runs whose automata look alike there (`Autom
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from copy import copy
 
 import numpy as np
 
@@ -50,7 +51,7 @@ from pathdsl.plan.steps import (
     treated_source,
 )
 from pathdsl.plan.table import Cell, CopyTable, Stream
-from pathdsl.plan.under import Under
+from pathdsl.plan.under import Paths, Under
 
 
 class RunBuilder:
@@ -79,7 +80,7 @@ class RunBuilder:
         self.source = treated_source(treated)
         self.plain_treated = not table.constant[treated] if table.constant else True
         self.only_reference: Blend = ((REFERENCE, TRUE),)
-        self.only_treated: Blend = ((self.source, TRUE),)
+        self.only_treated = table.values(self.source)
         self.key: Hashable = self.source if under is None else (self.source, under.key)
         self.sides: tuple[Side, Side] | None = None
         if under is not None:
@@ -89,6 +90,12 @@ class RunBuilder:
         self._states: set[int] = set()
         # Where a norm follows attention, mixed readers have streams of their own.
         self.frozen_streams = table.frozen and table.layout.shape.norm_after_attention
+        self.bare: RunBuilder | None = None
+        """The same run without blocks, where constants hide paths that an action counts."""
+        if under is not None and under.acts.moves_and_fixes:
+            self.bare = copy(self)
+            self.bare.under = self.bare.sides = self.bare.bare = None
+            self.bare.key = self.source
 
     def frozen_to(self, kinds: Sequence[str], layer: int) -> Frozen:
         """What norms of mixed copies are frozen to, of some kinds of a layer."""
@@ -176,11 +183,11 @@ class RunBuilder:
             stream = self._stream(between, stage, self.frozen_streams)
             kept, cut = stream.kept, stream.cut
             if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
-                return self._blend(kept, cut, None, v)
+                return self._blend(kept, cut, None, v, state)
             part = HiddenCopy if layer in self.layout.neurons else MlpCopy
             kinds = mlp_scales(self.layout.shape)
             mlp = part(layer=layer, resid=stream.step, frozen=self.frozen_to(kinds, layer))
-            return self._blend(kept, cut, mlp, v)
+            return self._blend(kept, cut, mlp, v, state)
         query = self._stream(
             self.automaton.slot_step(state, v, "q").free, stage, self.frozen_streams
         )
@@ -199,14 +206,14 @@ class RunBuilder:
                 by_step[stream.step] = distances
             reads.append(tuple(sorted((seen, step) for step, seen in by_step.items())))
         if kept == FALSE or cut == FALSE or self.masks.both(kept, cut) == FALSE:
-            return self._blend(kept, cut, None, v)
+            return self._blend(kept, cut, None, v, state)
         frozen = self.frozen_to(["scale_attention"], layer)
         if self.under is not None:
-            copy = self.under.head_copy(
+            step = self.under.head_copy(
                 layer, component.head, query.step, reads[0], reads[1], frozen
             )
-            return self._blend(kept, cut, copy, v)
-        copy = HeadCopy(
+            return self._blend(kept, cut, step, v, state)
+        step = HeadCopy(
             layer=layer,
             head=component.head,
             query=query.step,
@@ -214,7 +221,7 @@ class RunBuilder:
             values=reads[1],
             frozen=frozen,
         )
-        return self._blend(kept, cut, copy, v)
+        return self._blend(kept, cut, step, v, state)
 
     def _by_distance(self, state: int, v: int, slot: str) -> list[tuple[int, int]]:
         """Between-states of a key or value input, each with the distances at which it holds."""
@@ -229,27 +236,30 @@ class RunBuilder:
             groups.setdefault(between, np.zeros_like(visible))[distance] = True
         return [(between, self.masks.distance_set(d)) for between, d in groups.items()]
 
-    def _blend(self, kept: int, cut: int, copy: Step | None, v: int) -> Cell:
+    def _blend(self, kept: int, cut: int, step: Step | None, v: int, state: int) -> Cell:
         """Reference where nothing is treated, treated where nothing is kept, the copy elsewhere."""
         masks = self.masks
         reference, treated = masks.without(TRUE, cut), masks.without(cut, kept)
         if self.sides is None or self.under is None:
             parts = []
+            nothing = masks.without(treated, self.table.at(self.source))
+            reference, treated = masks.either(reference, nothing), masks.without(treated, nothing)
             if reference != FALSE:
                 parts.append((REFERENCE, reference))
             if treated != FALSE:
                 parts.append((self.source, treated))
-            if copy is not None:
-                parts.append((self.table.add(copy), masks.both(kept, cut)))
+            if step is not None:
+                parts.append((self.table.add(step), masks.both(kept, cut)))
             return tuple(sorted(parts)), kept, cut
         blend: Blend = ()
         for side, where in zip(self.sides, (reference, treated), strict=True):
             if where != FALSE:
                 blend = put(masks, blend, where, within(masks, side.cell(v), where))
-        if copy is not None:
+        if step is not None:
             mixed = masks.both(kept, cut)
-            blend = put(masks, blend, mixed, ((self.table.add(copy), mixed),))
-        return self.under.mixed(self.sides, v, blend, kept, cut)
+            blend = put(masks, blend, mixed, ((self.table.add(step), mixed),))
+        every = None if self.bare is None else self.bare._cell(v, state)[1:]
+        return self.under.mixed(self.sides, v, blend, kept, cut, every)
 
     # ---------------------------------------------------------------------------------------------
 
@@ -323,17 +333,20 @@ class RunBuilder:
         if found is None:
             if stage == 0:
                 blend, kept, cut = self._read(0, between)
-                found = self._joined(InputResid(blend=blend), 0, kept, cut, frozen=False)
+                first = InputResid(blend=blend)
+                found = self._joined(first, 0, kept, cut, False, self._every(between, 0))
             else:
                 previous = self._stream(between, stage - 1, frozen)
                 reads = [self._read(u, between) for u in self._writers(stage)]
-                found = self._next_stream(previous, reads, stage, frozen)
+                every = self._every(between, stage)
+                found = self._next_stream(previous, reads, stage, frozen, every)
             self.shared.streams[key] = found
         return found
 
     def _settled_stream(self, treated: bool, stage: int, frozen: bool) -> Stream:
         """The stream of a reader whose paths upstream all have one verdict."""
         key = (stage, treated, 0, self.key, frozen)
+        every = None if self.bare is None else ((FALSE, TRUE) if treated else (TRUE, FALSE))
         found = self.shared.streams.get(key)
         if found is None:
             if self.sides is not None and self.under is not None and not (frozen and treated):
@@ -342,13 +355,20 @@ class RunBuilder:
                 found = Stream(step, *((FALSE, carried) if treated else (carried, FALSE)))
             elif stage == 0:
                 cell = self._settled(treated, 0)
-                found = self._joined(InputResid(blend=cell[0]), 0, *cell[1:], frozen=False)
+                found = self._joined(InputResid(blend=cell[0]), 0, *cell[1:], False, every)
             else:
                 previous = self._settled_stream(treated, stage - 1, frozen)
                 reads = [self._settled(treated, u) for u in self._writers(stage)]
-                found = self._next_stream(previous, reads, stage, frozen)
+                found = self._next_stream(previous, reads, stage, frozen, every)
             self.shared.streams[key] = found
         return found
+
+    def _every(self, between: int, stage: int) -> Paths:
+        """Where paths of either kind stand in a stream, those through constants counted."""
+        if self.bare is None:
+            return None
+        stream = self.bare._stream(between, stage, False)
+        return stream.kept, stream.cut
 
     def _writers(self, stage: int) -> range:
         """Components that write between the previous stage and this one: a layer's heads or MLP."""
@@ -358,7 +378,9 @@ class RunBuilder:
             return range(first, first + self.layout.shape.n_heads)
         return self.layout.parts_of_mlp(layer) if self.layout.shape.has_mlp else range(0)
 
-    def _next_stream(self, previous: Stream, reads: list[Cell], stage: int, frozen: bool) -> Stream:
+    def _next_stream(
+        self, previous: Stream, reads: list[Cell], stage: int, frozen: bool, every: Paths
+    ) -> Stream:
         """The stream at a stage, from the one before and what its writers add."""
         if not reads:
             return previous
@@ -376,9 +398,11 @@ class RunBuilder:
             step = AttentionResid(
                 stage=stage, layer=layer, previous=previous.step, heads=blends, frozen=to
             )
-        return self._joined(step, stage, kept, cut, frozen)
+        return self._joined(step, stage, kept, cut, frozen, every)
 
-    def _joined(self, step: Step, stage: int, kept: int, cut: int, frozen: bool) -> Stream:
+    def _joined(
+        self, step: Step, stage: int, kept: int, cut: int, frozen: bool, every: Paths
+    ) -> Stream:
         """A stream that is the plain runs' wherever only one kind of path stands in it.
 
         A constant treated value is no run: its stream has to be summed. So is a frozen one: a
@@ -388,6 +412,9 @@ class RunBuilder:
         parts: Blend = ()
         mixed = TRUE
         plain = [(False, masks.without(TRUE, cut))]
+        if self.under is None:  # where nothing is treated
+            nothing = masks.without(masks.without(cut, kept), self.table.at(self.source))
+            plain = [(False, masks.either(plain[0][1], nothing))]
         if self.plain_treated and not frozen:
             plain.append((True, masks.without(cut, kept)))
         for treated, where in plain:
@@ -397,7 +424,7 @@ class RunBuilder:
         if mixed != FALSE:
             parts = (*parts, (self._add(step), mixed))
         if self.under is not None and self.sides is not None:
-            parts, kept, cut = self.under.marked(self.sides, stage, parts, kept, cut, frozen)
+            parts, kept, cut = self.under.marked(self.sides, stage, parts, kept, cut, frozen, every)
             return Stream(joined(self.table, parts, stage), kept, cut)
         if len(parts) == 1:
             return Stream(parts[0][0], kept, cut)

@@ -16,6 +16,7 @@ import numpy as np
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.needs import plain_write
+from pathdsl.plan.outputs import Plan, ends_of
 from pathdsl.plan.steps import (
     OF_MLP,
     PLAIN_KINDS,
@@ -29,10 +30,8 @@ from pathdsl.plan.steps import (
     MlpCopy,
     MlpResid,
     PlainResid,
-    Plan,
     ScaleCopy,
     ValueCopy,
-    ends_of,
     parts_of,
     treated_index,
 )

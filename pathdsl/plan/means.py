@@ -12,19 +12,14 @@ from dataclasses import replace
 
 from pathdsl.graph.model.components import HEAD, Layout
 from pathdsl.graph.paths.pathset import Pos
+from pathdsl.plan.acts import treated_at
 from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.needs import PlainNeed, back_masks
+from pathdsl.plan.outputs import MeanPlan, Plan
 from pathdsl.plan.runs import Block, RunSpec
 from pathdsl.plan.sides import Sides
-from pathdsl.plan.steps import (
-    Blend,
-    MeanPlan,
-    Place,
-    Plan,
-    treated_index,
-    treated_source,
-)
+from pathdsl.plan.steps import Blend, Place, treated_source
 from pathdsl.plan.table import CopyTable
 from pathdsl.plan.treated import TreatedSpec
 from pathdsl.plan.under import Under
@@ -66,6 +61,7 @@ def mean_plan(
     treated = treated_of([run])
     table = CopyTable(
         layout, masks, [one.how.constant for one in treated],
+        [treated_at(one, masks, position) for one in treated],
         max_states=bounds[0], max_copies=bounds[1],
     )  # fmt: skip
 
@@ -95,10 +91,7 @@ def mean_plan(
                 need[read] = masks.either(need.get(read, FALSE), mask)
             else:
                 plain[read, kind, at] = masks.either(plain.get((read, kind, at), FALSE), mask)
-    constant = table.constant
-    needs, below = back_masks(
-        table.steps, need, masks, lambda number: constant[treated_index(number)]
-    )
+    needs, below = back_masks(table.steps, need, masks, sides.is_constant)
     for key, mask in below.items():
         plain[key] = masks.either(plain.get(key, FALSE), mask)
     plan = Plan(

@@ -65,6 +65,11 @@ class Action:
             yield self.source
         yield from (spec for _, spec in self.terms)
 
+    @property
+    def values_only(self) -> bool:
+        """Whether it puts treated values and nothing else, so that it acts where these are."""
+        return any(True for _ in self.values) and not self.vector
+
     def text(self) -> str:
         """The action as one text: equal texts do the same."""
         on = ", ".join(map(str, self.targets))

@@ -16,7 +16,7 @@ from typing import Protocol
 from pathdsl.errors import Diagnostic, PlanError
 from pathdsl.graph.model.components import HEAD, INPUT, MLP, Component, Layout
 from pathdsl.graph.paths.pathset import Pos
-from pathdsl.plan.acts import IN, Act, Acts, at_stage, place_of
+from pathdsl.plan.acts import IN, Act, Acts, at_stage, place_of, treated_at
 from pathdsl.plan.masks import FALSE, TRUE, MaskTable
 from pathdsl.plan.runs import Action, Block, RunSpec, Target
 from pathdsl.plan.steps import (
@@ -155,6 +155,7 @@ class Sides:
             self._numbers[key] = number = len(self.specs)
             self.specs.append(spec)
             self.table.constant.append(True)
+            self.table.places.append(treated_at(spec, self.table.masks, self.position))
             self.under[number] = blocks
         return self._numbers[key]
 
@@ -216,17 +217,35 @@ class Sides:
             if action.verb == "add":
                 raise self._told_apart(action, place.layer)
             place = Place("hidden", place.layer)
-        terms = []
+        found: Blend = ()
+        for terms, where in self._by_terms(action, place, mask):
+            part = within(masks, blend, where)
+            if terms or action.vector or action.number != 1 or not action.terms:
+                step = ValueCopy(
+                    place=place, of=place, blend=part, factor=action.number,
+                    terms=tuple((number, ((source, where),)) for number, source in terms),
+                    vector=action.vector,
+                )  # fmt: skip
+                part = ((self.table.add(step), where),)
+            found = put(masks, found, where, part)
+        return found
+
+    def _by_terms(
+        self, action: Action, place: Place, mask: int
+    ) -> list[tuple[list[tuple[float, int]], int]]:
+        """What `add` adds, (number, source) of each term, by the positions at which it does."""
+        masks = self.table.masks
+        found: list[tuple[list[tuple[float, int]], int]] = [([], mask)]
         for number, spec in action.terms:
             source = treated_source(self.number(spec))
+            where = self.table.at(source)
             if place.kind == "resid":
                 source = self.table.add(PlainResid(stage=place.layer, source=source))
-            terms.append((number, ((source, mask),)))
-        step = ValueCopy(
-            place=place, of=place, blend=within(masks, blend, mask), factor=action.number,
-            terms=tuple(terms), vector=action.vector,
-        )  # fmt: skip
-        return ((self.table.add(step), mask),)
+            split = [(terms, masks.without(known, where)) for terms, known in found] + [
+                ([*terms, (number, source)], masks.both(known, where)) for terms, known in found
+            ]
+            found = [part for part in split if part[1] != FALSE]
+        return found
 
     def head_copy(
         self, acts: Acts | None, layer: int, head: int, query: int,
@@ -352,25 +371,29 @@ class Side:
         blend: Blend = ((self.source, TRUE),)
         reach = self.acts.reach[place]
         if reach == FALSE:
-            return ((self._bare(), TRUE),)
+            return self.table.values(self._bare())
+        placed = self.table.at(self.source)
         if self.constant:  # where nothing is carried nothing is treated
-            bare = self.masks.without(TRUE, self.acts.carried[place])
+            carried = self.masks.both(self.acts.carried[place], placed)
+            bare = self.masks.without(TRUE, carried)
             other = self.sides.side(REFERENCE, self.acts.blocks, self.layout)
             blend = put(self.masks, blend, bare, within(self.masks, other.cell(v), bare))
         elif v and self._reached_from_below(v):
             copy = self.table.add(self._copy(v))
             blend = put(self.masks, blend, reach, ((copy, reach),))
         for act in self.acts.on.get(place, ()):
-            action = act.action
+            action, mask = act.action, self.masks.both(act.mask, placed)
+            if mask == FALSE:
+                continue  # nothing is treated there
             if action.fixes:
-                new = self.sides.fixed(action, place, act.mask, self.layout)
+                new = self.sides.fixed(action, place, mask, self.layout)
             elif self.constant:
                 continue  # a treated value stands for what the action makes
             elif action.verb == "set":
-                new = self.sides.moved(act, place, act.mask, self.source, self.layout)
+                new = self.sides.moved(act, place, mask, self.source, self.layout)
             else:
-                new = self.sides.changed(act, place, act.mask, blend, self.layout)
-            blend = put(self.masks, blend, act.mask, new)
+                new = self.sides.changed(act, place, mask, blend, self.layout)
+            blend = put(self.masks, blend, mask, new)
         return blend
 
     def _bare(self) -> int:

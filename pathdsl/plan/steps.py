@@ -11,17 +11,14 @@ reference run, a treated value, or a copy. Steps are in topological order; equal
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Literal, NamedTuple
 
 from pathdsl.graph.model.components import MLP
 from pathdsl.graph.model.shape import ModelShape
-from pathdsl.plan.masks import FALSE, TRUE, MaskTable
-from pathdsl.plan.readout import Measure
-from pathdsl.plan.runs import RunSpec
-from pathdsl.plan.treated import TreatedSpec
+from pathdsl.plan.masks import FALSE, TRUE
 
 NOTHING = -1
 """In the place of the step before: what a component writes, without the stream behind it."""
@@ -471,137 +468,3 @@ def parts_of(steps: Sequence[Step], number: int) -> tuple[tuple[int, int], ...]:
     """The steps that a residual step is put together from: (step, mask); itself if no join."""
     step = steps[number]
     return step.parts if isinstance(step, JoinResid) else ((number, TRUE),)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttentionRead:
-    """Attention mass of one measure: where its head's pattern comes from at each query position."""
-
-    measure: Measure
-    blend: Blend
-    queries: int
-    keys: int
-
-
-Parts = tuple[tuple[int, int], ...]
-"""(step, mask) pairs that are summed: at each token those whose mask has it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriteRead:
-    """What the nodes of one measure write at `positions`, in this run and in a plain run beside it.
-
-    `beside` is empty where nothing is compared.
-    """
-
-    measure: Measure
-    positions: int
-    parts: Parts
-    beside: Parts = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CopyRead:
-    """The stream from which a head would copy: that of a plain run on the prompts of `column`.
-
-    `column` is "" for the reference prompts.
-    `step`: the stream after the first layer; `positions`: a mask for each place of the measure.
-    """
-
-    measure: Measure
-    step: int
-    column: str
-    positions: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MixedCopyRead(CopyRead):
-    """The same in a run that is no prompt's own: what goes straight to `logits` there.
-
-    `column` has the tokens but where `input` is treated, `cut`, which are those of `other`.
-    """
-
-    other: str
-    cut: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Output:
-    """One run's logits: final residual step, positions read, what is measured there.
-
-    `kept`/`cut`: masks of the positions read at which some kept / some treated path ends.
-    `frozen`, `frozen_at`: with frozen norms, the final residual step that is read instead of
-    `resid` where both end, and that mask; there the final norm is `frozen_to`.
-    """
-
-    run: RunSpec
-    resid: int
-    positions: int
-    measures: tuple[Measure, ...]
-    attention: tuple[AttentionRead, ...] = ()
-    writes: tuple[WriteRead, ...] = ()
-    copies: tuple[CopyRead, ...] = ()
-    kept: int = 0
-    cut: int = 0
-    frozen: int = -1
-    frozen_at: int = 0
-    frozen_to: Frozen = field(default=True, compare=False)
-
-
-def ends_of(output: Output) -> tuple[int, ...]:
-    """The steps that measures of components read when the run is over, and not its logits."""
-    written = (step for one in output.writes for step, _ in (*one.parts, *one.beside))
-    scales = scales_in(output.frozen_to) if output.frozen_at else ()
-    return (*written, *(one.step for one in output.copies), *scales)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Plan:
-    """Everything one pass over one task's rows computes, for all runs of a check.
-
-    `steps[i]` is the step with number i; `need[i]` is the mask of positions at which it is wanted
-    (FALSE: dead, not computed). `plain_need` maps (source, kind, layer) of plain values that blends
-    read, kind in input|head|attn|mlp|hidden, to a mask (`attn`: what all heads of a layer write
-    together), and in the reference run of scales that frozen norms take, kind in `SCALES`.
-    `position_masks`: masks of the positions that measures name. `frozen`: whether the norms of
-    mixed copies have the reference run's scales (a task's `layernorm`). `means`: by the number of
-    a constant, the plan of the intervened runs behind it. `behind`: the column whose answers stand
-    behind the prompts, "" for none.
-    """
-
-    task: str
-    shape: ModelShape
-    masks: MaskTable
-    treated: tuple[TreatedSpec, ...]
-    steps: tuple[Step, ...]
-    need: tuple[int, ...]
-    outputs: tuple[Output, ...]
-    plain_need: Mapping[tuple[int, str, int], int]
-    position_masks: Mapping[str, int]
-    frozen: bool = False
-    means: Mapping[int, MeanPlan] = field(default_factory=dict)
-    behind: str = ""
-
-    @property
-    def alive(self) -> list[int]:
-        """Numbers of the steps that are computed or kept."""
-        return [
-            i for i, mask in enumerate(self.need)
-            if mask and not isinstance(self.steps[i], JoinResid)
-        ]  # fmt: skip
-
-    @property
-    def draws(self) -> int:
-        """How many draws the plan is executed for."""
-        return max([1, *(spec.draws for spec in self.treated)])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MeanPlan:
-    """The runs of an intervened model over which a mean is taken.
-
-    `values`: by kind and layer where the values to average come from, of heads one blend each.
-    """
-
-    plan: Plan
-    values: Mapping[tuple[str, int], tuple[Blend, ...]]

@@ -16,8 +16,9 @@ from pathdsl.graph.model.components import MLP, Layout
 from pathdsl.graph.paths.automaton import Leaves
 from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.limits import COPIES
-from pathdsl.plan.masks import MaskTable
+from pathdsl.plan.masks import TRUE, MaskTable
 from pathdsl.plan.steps import (
+    REFERENCE,
     Blend,
     HeadCopy,
     HiddenCopy,
@@ -27,6 +28,7 @@ from pathdsl.plan.steps import (
     PlainResid,
     Step,
     ValueCopy,
+    treated_index,
 )
 
 __all__ = ["MAX_COPIES", "Cell", "CopyTable", "Shared", "Stream", "pattern_copy"]
@@ -61,13 +63,17 @@ class Shared:
 
 
 class CopyTable:
-    """Hash-consed steps of one task, shared by all runs that are added."""
+    """Hash-consed steps of one task, shared by all runs that are added.
+
+    `constant`: for each treated value whether it is no run; `places`: where it has values, a mask.
+    """
 
     def __init__(
         self,
         layout: Layout,
         masks: MaskTable,
         constant: Sequence[bool],
+        places: Sequence[int] = (),
         *,
         frozen: bool = False,
         max_states: int = MAX_STATES,
@@ -76,6 +82,7 @@ class CopyTable:
         self.layout = layout
         self.masks = masks
         self.constant = list(constant)
+        self.places = list(places) or [TRUE] * len(self.constant)
         self.frozen = frozen
         self.max_states = max_states
         self.max_copies = max_copies
@@ -98,6 +105,18 @@ class CopyTable:
         if found is None:
             found = self._shared[key] = Shared(leaves=Leaves(layout))
         return found
+
+    def at(self, source: int) -> int:
+        """Where a source has values of its own; elsewhere its are the reference run's."""
+        at_all = source == REFERENCE or not self.places
+        return TRUE if at_all else self.places[treated_index(source)]
+
+    def values(self, source: int) -> Blend:
+        """The values of a source at every position."""
+        here = self.at(source)
+        if here == TRUE:
+            return ((source, TRUE),)
+        return tuple(sorted([(source, here), (REFERENCE, self.masks.without(TRUE, here))]))
 
     def add(self, step: Step) -> int:
         """The number of a step; an equal one that exists already is used again."""

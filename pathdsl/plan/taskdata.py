@@ -14,7 +14,7 @@ import numpy as np
 from pathdsl.plan.readout import BEFORE_ANSWER, Measure
 from pathdsl.plan.treated import TreatedSpec
 
-__all__ = ["Repeats", "TaskData"]
+__all__ = ["Apart", "Repeats", "TaskData"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,6 +43,17 @@ class Repeats:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Apart:
+    """Where the tokens and positions of a prompt column are that has places of its own.
+
+    As `lengths` and `positions` of `TaskData`.
+    """
+
+    lengths: np.ndarray
+    positions: Mapping[str, tuple[tuple[int, ...], ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TaskData:
     """All rows of one task.
 
@@ -56,9 +67,11 @@ class TaskData:
     the reference's own, None for the task's; those that are so nowhere are left out. `repeats` is
     None where no reference prompt stands in two rows; `near_copies` counts distinct reference
     prompts that differ from another one in one token. `facts`: for
-    the methodology line (special tokens, source and hash of the data). `key`: content hash of
-    everything above, equal for tasks that share rows (same data, seed and take). `drawn`: hash of
-    the rows and their clusters, equal also where another column is the reference: what is
+    the methodology line (special tokens, source and hash of the data). `apart[column]`: of prompts
+    that differ from the reference prompts in length or in where positions are, as only means at
+    named places read them. `special`: ids of tokens that `at: any` leaves out. `key`: content hash
+    of everything above, equal for tasks that share rows (same data, seed and take). `drawn`: hash
+    of the rows and their clusters, equal also where another column is the reference: what is
     resampled together. Where rows are copies of others both begin with the hash of the rows
     without them, up to a colon: that is what seeds are made of.
 
@@ -67,6 +80,7 @@ class TaskData:
     rows with that answer behind every prompt, for columns in which some answer has several tokens.
     `longest` has behind each prompt the longest of its answers. In these `appended`, (rows,) int64,
     says how many tokens the answer has, `lengths` count them, and `END` is the prompt's last token.
+    No answer stands behind the prompts of a column that is `apart`.
     """
 
     name: str
@@ -85,6 +99,8 @@ class TaskData:
     repeats: Repeats | None = None
     near_copies: int = 0
     facts: Mapping[str, str] = field(default_factory=dict)
+    apart: Mapping[str, Apart] = field(default_factory=dict)
+    special: frozenset[int] = frozenset()
     key: str = ""
     drawn: str = ""
     whole: bool = False
@@ -112,6 +128,21 @@ class TaskData:
     def valid(self) -> np.ndarray:
         """(rows, pos) bool: True where a real token stands."""
         return np.arange(self.n_pos)[None, :] < self.lengths[:, None]
+
+    @property
+    def ordinary(self) -> np.ndarray:
+        """(rows, pos) bool: True where a token of the reference prompt is that is not special."""
+        ids = self.prompts[self.reference]
+        return np.asarray(self.valid & ~np.isin(ids, sorted(self.special)))
+
+    def reading(self, column: str) -> TaskData:
+        """The rows with the prompts of a column as their reference prompts."""
+        own = self.apart.get(column)
+        if own is None:
+            return replace(self, reference=column)
+        return replace(
+            self, reference=column, lengths=own.lengths, positions=own.positions, appended=None
+        )
 
     @property
     def prompt_lengths(self) -> np.ndarray:

@@ -11,7 +11,10 @@ from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import resolve_arguments
 from pathdsl.lang.signatures.treated import TREATED_KINDS, TreatedKind, kind_of, written
 
-__all__ = ["TreatedSpec", "treated_spec"]
+__all__ = ["EVERY", "TreatedSpec", "treated_spec"]
+
+EVERY = Pos(name="any token")
+"""`at: any`: every token but special ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +22,11 @@ class TreatedSpec:
     """The value that treated paths carry; `kind` is a name of `TREATED_KINDS`.
 
     `paired`: the prompt in `column`, row by row. `mean`: each component's mean output per token
-    index over rows of equal `by` label and length, run on `column`. `zero`. `noise`: Gaussian added
-    to `input` at the positions `at`, `scale` times the standard deviation of the embedding matrix.
-    `resample`: `draws` other rows' `column`, of equal length (and `by` label), never the row's own.
+    index over rows of equal `by` label and length, run on `column`; with `at` its mean output at
+    each of these positions, or at `EVERY` token, over rows of equal `by` label and any length, and
+    the reference's own elsewhere. `zero`. `noise`: Gaussian added to `input` at the positions `at`,
+    `scale` times the standard deviation of the embedding matrix, `draws` times anew. `resample`:
+    `draws` other rows' `column`, of equal length (and `by` label), never the row's own.
 
     Raises ValueError for a kind that there is not.
     """
@@ -44,12 +49,25 @@ class TreatedSpec:
         return TREATED_KINDS[self.kind]
 
     @property
+    def placed(self) -> bool:
+        """Whether it is a constant at the positions `at`, and the reference's own elsewhere."""
+        return self.how.constant and bool(self.at)
+
+    @property
+    def by_draw(self) -> bool:
+        """Whether a run with it is several, one for each draw, in a plan of its own."""
+        return self.how.drawn == "rows" or self.draws > 1
+
+    @property
     def runs(self) -> int:
         """How many plain runs of all rows its values take, in all draws."""
         return self.how.runs * self.draws
 
     def __str__(self) -> str:
-        return written(self.how, {one.name: getattr(self, one.name) for one in fields(self)})
+        given = {one.name: getattr(self, one.name) for one in fields(self)}
+        given["at"] = "any" if self.at == (EVERY,) else self.at or None
+        given["draws"] = self.draws if self.by_draw else None
+        return written(self.how, given)
 
 
 def treated_spec(value: ast.Node) -> TreatedSpec:
@@ -63,5 +81,5 @@ def treated_spec(value: ast.Node) -> TreatedSpec:
     given: dict[str, Any] = resolve_arguments(kind.signature, arguments)
     found = {name: argument for name, argument in given.items() if argument is not None}
     if "at" in found:
-        found["at"] = tuple(map(pos_of, found["at"]))
+        found["at"] = (EVERY,) if found["at"] == "any" else tuple(map(pos_of, found["at"]))
     return TreatedSpec(kind=kind.name, **found)

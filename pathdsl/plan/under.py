@@ -17,7 +17,10 @@ from pathdsl.plan.sides import Side, Sides, put, within
 from pathdsl.plan.steps import REFERENCE, Blend, Frozen, Place, Step
 from pathdsl.plan.table import Cell
 
-__all__ = ["Under"]
+__all__ = ["Paths", "Under"]
+
+Paths = tuple[int, int] | None
+"""Where some path is kept, and where treated; None where no constant hides one."""
 
 
 class Under:
@@ -44,14 +47,21 @@ class Under:
         """A mixed copy of a head."""
         return self.sides.head_copy(self.acts, layer, head, query, keys, values, frozen)
 
-    def mixed(self, sides: tuple[Side, Side], v: int, blend: Blend, kept: int, cut: int) -> Cell:
-        """A cell with its actions, its settled positions being those of the sides already."""
+    def mixed(
+        self, sides: tuple[Side, Side], v: int, blend: Blend, kept: int, cut: int, all_paths: Paths
+    ) -> Cell:
+        """A cell with its actions, its settled positions being those of the sides already.
+
+        `all_paths`: where paths are kept and treated, those through constants counted.
+        """
         place = sides[0].place(v)
-        return self._acted(place, blend, kept, cut, sides[0].cell(v), sides[0].layout)
+        own = sides[0].cell(v), sides[1].cell(v) if all_paths is not None else ()
+        return self._acted(place, blend, kept, cut, own, sides[0].layout, all_paths)
 
     def marked(
-        self, sides: tuple[Side, Side], stage: int, blend: Blend, kept: int, cut: int, frozen: bool
-    ) -> Cell:
+        self, sides: tuple[Side, Side], stage: int, blend: Blend, kept: int, cut: int,
+        frozen: bool, all_paths: Paths,
+    ) -> Cell:  # fmt: skip
         """A stream with the actions on it; `frozen`: with reference scales of the heads' sums."""
         place = at_stage(stage)
         if sides[1].constant or frozen:  # summed also where nothing is kept, so still to be done
@@ -65,19 +75,32 @@ class Under:
                 else:
                     new = within(self.masks, sides[1].stream(stage), here)
                 blend = put(self.masks, blend, here, new)
-        reference = sides[0].stream(stage)
-        return self._acted(place, blend, kept, cut, reference, sides[0].layout)
+        if all_paths is None:
+            own: tuple[Blend, Blend] = sides[0].stream(stage), ()
+        else:
+            own = sides[0].stream(stage), sides[1].stream(stage)
+        return self._acted(place, blend, kept, cut, own, sides[0].layout, all_paths)
 
     def _acted(
-        self, place: Place, blend: Blend, kept: int, cut: int, reference: Blend, layout: Layout
-    ) -> Cell:
-        masks = self.masks
+        self, place: Place, blend: Blend, kept: int, cut: int, own: tuple[Blend, Blend],
+        layout: Layout, all_paths: Paths,
+    ) -> Cell:  # fmt: skip
+        masks, reference = self.masks, own[0]
         mixed = masks.both(kept, cut)
         for act in self.acts.on.get(place, ()):
             action = act.action
             if action.fixes:
                 blend = put(masks, blend, act.mask, within(masks, reference, act.mask))
                 kept, cut = masks.without(kept, act.mask), masks.without(cut, act.mask)
+                continue
+            if action.verb == "set" and all_paths is not None:  # behind a constant, too
+                treated = masks.both(masks.without(all_paths[1], all_paths[0]), act.mask)
+                rest = masks.without(act.mask, treated)
+                for mine, where in zip(own, (rest, treated), strict=True):
+                    if where != FALSE:
+                        blend = put(masks, blend, where, within(masks, mine, where))
+                kept = masks.either(masks.without(kept, act.mask), masks.both(all_paths[0], rest))
+                cut = masks.either(masks.without(cut, act.mask), treated)
                 continue
             here = masks.both(mixed, act.mask)
             if here == FALSE:

@@ -16,24 +16,21 @@ from pathdsl.graph.resolve.places import Places
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.plan.copies import RunBuilder
-from pathdsl.plan.masks import FALSE, TRUE
+from pathdsl.plan.masks import FALSE
+from pathdsl.plan.outputs import CopyRead, MixedCopyRead, Parts, WriteRead
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import (
     NOTHING,
     REFERENCE,
     Blend,
-    CopyRead,
     Frozen,
     HeadsWrite,
     InputResid,
-    MixedCopyRead,
     MlpResid,
-    Parts,
     Place,
     PlainResid,
     Step,
-    WriteRead,
 )
 from pathdsl.plan.table import CopyTable
 from pathdsl.plan.treated import TreatedSpec
@@ -72,7 +69,7 @@ def write_read(
             parts += ((step, here) for step in own)
     beside: Parts = ()
     if source is not None:
-        whole: Blend = ((source, TRUE),)
+        whole = table.values(source)
 
         def of_mlp(layer: int) -> Step:
             return MlpResid(stage=2 * layer + 2, layer=layer, previous=NOTHING, blend=whole)
@@ -100,7 +97,7 @@ def treated_beside(
                 help="add `treated = COLUMN` to the task, or compare with `reference`",
             )
         )
-    if own.how.drawn == "rows":
+    if own.by_draw:
         raise PlanError(
             Diagnostic(
                 code="PD260",

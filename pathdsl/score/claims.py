@@ -33,7 +33,7 @@ from pathdsl.score.quantity import Among, Constant, Scalar, inner_first, is_cons
 from pathdsl.score.remarks import CORRECTED, HELD_BACK, NOT_RESAMPLED
 from pathdsl.score.results import ClaimResult, Verdict
 from pathdsl.score.split import parts_of
-from pathdsl.score.statistics.design import design_of, searched_rows
+from pathdsl.score.statistics.design import chosen_what, design_of, searched_rows
 from pathdsl.score.statistics.ends import Interval
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.intervals import Bootstrap
@@ -221,7 +221,7 @@ def _result(
     if design.share < 1:
         searched = searched_rows(node, evaluator.session.tasks)
         if searched:
-            notes.append(f"knockouts were searched on {searched} prompts, judged on {design.n}")
+            notes.append(f"{chosen_what(node)} on {searched} prompts, judged on {design.n}")
     if shown is not None and judged.level and judged.verdict is Verdict.INCONCLUSIVE:
         rows = settle(
             posed.rule, posed.estimate, shown, design.n, judged.level, units=design.n_units

@@ -9,10 +9,12 @@ from pathdsl.score.quantity import (
     Aggregate,
     Among,
     Constant,
+    Correlation,
     Op,
     Scalar,
     Worst,
     aggregates,
+    inner_first,
     row_metrics,
 )  # fmt: skip
 from pathdsl.score.results import LONGEST_FORMULA, FromTerms, MemberResult, Term, Verdict
@@ -40,6 +42,8 @@ def terms_of(whole: Scalar, evaluator: Evaluator) -> tuple[Term, ...]:
 
     Terms that are written alike and differ say what they are of: their metrics and task.
     """
+    if any(isinstance(one, Correlation) and one.names for one in inner_first(whole)):
+        return ()  # the lets that are correlated list their members
     found = list(dict.fromkeys(aggregates(whole)))
     texts = [a.label or a.kind for a in found]
     data = evaluator.session.tasks
@@ -85,6 +89,8 @@ def from_terms(whole: Scalar) -> FromTerms:
                 return [op, *(written(member) for _, member in members)]
             case Among():
                 raise AssertionError("an opened quantity has a number in its place")
+            case Correlation():
+                raise OverflowError  # no arithmetic on averages
 
     try:
         return written(whole)

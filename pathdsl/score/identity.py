@@ -21,6 +21,7 @@ from pathdsl.score.quantity import (
     Aggregate,
     Among,
     Constant,
+    Correlation,
     RowExpr,
     RowMetric,
     RowNumber,
@@ -144,7 +145,7 @@ def folded(node: Scalar, name: Callable[[RunSpec], RunSpec]) -> Scalar:
             return replace(one, rows=rows)
         if isinstance(one, Constant):
             return one
-        if isinstance(one, Among):
+        if isinstance(one, Among | Correlation):
             return rebuilt(one, args)
         op = one.which if isinstance(one, Worst) else one.op
         numbers = [arg.value for arg in args if isinstance(arg, Constant)]

@@ -24,6 +24,7 @@ from pathdsl.lang.only import is_asked
 from pathdsl.lang.program import Program
 from pathdsl.lang.reach import reach
 from pathdsl.lang.signatures.calls import resolve_arguments
+from pathdsl.lang.signatures.correlations import families, is_correlation
 from pathdsl.lang.signatures.members import over_of
 from pathdsl.lang.signatures.methods import METHODS
 from pathdsl.lang.signatures.relations import RELATIONS
@@ -145,7 +146,7 @@ def judge(
         sides = [_sides(found, i) for i in places]
         asks = [partial(_question, decl, claims[i].member, evaluator, program) for i in places]
         questions = [ask(side) for ask, side in zip(asks, sides, strict=True)]
-        over_many = any(isinstance(node, ast.OverMembers) for node in reach(program, decl))
+        over_many = any(map(partial(_over_many, program), reach(program, decl)))
         used = _bootstrap(decl.methods, evaluator, bootstraps)
         family = judge_family(decl, questions, used, splits)
         used.forget()
@@ -172,6 +173,13 @@ def judge(
     return Judgement(
         quantities=tuple(quantities), claims=tuple(results), diagnostics=tuple(diagnostics)
     )
+
+
+def _over_many(program: Program, node: ast.Node) -> bool:
+    """Whether a part of a claim is over the members of a loop."""
+    if isinstance(node, ast.Call) and is_correlation(node, program.kind):
+        return bool(families(program, node))
+    return isinstance(node, ast.OverMembers)
 
 
 class _Told:

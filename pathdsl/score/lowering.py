@@ -8,13 +8,20 @@ Source: docs/language.md, `let` and `claim`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, cast
 
 from pathdsl.graph.paths import pathset
-from pathdsl.graph.resolve.instances import Index, Instance, instances, ranging
+from pathdsl.graph.resolve.instances import Index, Instance, in_common, instances, ranging
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
-from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS
+from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS, resolve_arguments
+from pathdsl.lang.signatures.correlations import (
+    CORRELATION,
+    RANKED,
+    correlated,
+    is_correlation,
+)
 from pathdsl.lang.signatures.members import over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.walk import quantities
@@ -24,18 +31,24 @@ from pathdsl.score.faults import fault
 from pathdsl.score.quantity import (
     Among,
     Constant,
+    Correlation,
     Op,
     Operator,
+    RowOp,
     Scalar,
     Worst,
     difference,
     is_constant,
+    mean,
     ratio,
+    requests,
     summed,
 )
-from pathdsl.score.rounds import Steps, gather
+from pathdsl.score.rounds import Steps, gather, ordered
+from pathdsl.score.scores.knockouts import enough_to_split
 from pathdsl.score.scores.lower import lower_score
 from pathdsl.score.scores.pvalues import p_value
+from pathdsl.score.selection import best_of, halved_tasks, how_many
 from pathdsl.score.session import Bindings, PathAlgebra, Resolver, Session
 
 __all__ = ["Lowering"]
@@ -73,6 +86,8 @@ class Lowering:
                 return Op(op=op, args=(first, second))
             case ast.Call() if over_of(expr, self.context.program.kind) is not None:
                 return (yield from self.over(expr, bindings))
+            case ast.Call() if is_correlation(expr, self.context.program.kind):
+                return (yield from self.correlation(expr, bindings))
             case ast.Call(name=name) if name in AVERAGING:
                 return self.context.aggregate(expr, bindings)
             case ast.Call(name=name) if name in P_VALUES:
@@ -131,6 +146,36 @@ class Lowering:
             case "counting":
                 relation = cast(Literal["<", "<=", ">", ">="], over.relation)
                 return Among(relation=relation, threshold=threshold, members=named)
+            case "selection":
+                return (yield from self.best(call, named))
+
+    def best(self, call: ast.Call, members: Sequence[tuple[str, Scalar]]) -> Steps:
+        """The mean of the members with the largest values, chosen on one half of the prompts."""
+        count = how_many(call.arguments[0].value, len(members))
+        values = [member for _, member in members]
+        for task in halved_tasks(values, call):
+            enough_to_split(self.context.session, task, call, "take more rows")
+        yield ordered(map(requests, values))
+        return best_of(members, count, self.context.evaluator)
+
+    def correlation(self, call: ast.Call, bindings: Bindings) -> Steps:
+        """The correlation of two families over their members, or of two numbers per prompt."""
+        program, resolver = self.context.program, self.context.resolver
+        options = resolve_arguments(CORRELATION, call.arguments)
+        ranked = RANKED[options.word("by")]
+        found = in_common(program, resolver, call)
+        if not found:
+            x, y = (self.context.row(side, bindings) for side in correlated(call))
+            task = self.context.rows_of(RowOp(op="-", args=(x, y)), call)
+            labels = [self.context.text(side, bindings) for side in correlated(call)]
+            means = [mean(rows, task, text) for rows, text in zip((x, y), labels, strict=True)]
+            return Correlation(ranked=ranked, names=(), xs=(means[0],), ys=(means[1],))
+        values = []
+        for let, members in found:
+            each = [self.let(let.name.name, call, member) for member in members]
+            values.append(tuple((yield from gather(each))))
+        names = tuple(member.label for member in found[0][1])
+        return Correlation(ranked=ranked, names=names, xs=values[0], ys=values[1])
 
     def let(self, name: str, at: ast.Node, member: Instance = ALONE) -> Steps:
         """The quantity of a `let`, or of one member of it."""

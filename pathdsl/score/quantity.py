@@ -27,6 +27,7 @@ __all__ = [
     "Aggregate",
     "Among",
     "Constant",
+    "Correlation",
     "Counted",
     "Half",
     "Op",
@@ -39,6 +40,7 @@ __all__ = [
     "Worst",
     "aggregates",
     "difference",
+    "halved",
     "inner_first",
     "is_constant",
     "mean",
@@ -86,10 +88,14 @@ RowExpr = RowNumber | RowMetric | RowOp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Half:
-    """One seeded half of the rows: knockouts are searched on one and judged on the other."""
+    """One seeded half of the rows: knockouts are searched on one and judged on the other.
+
+    `chosen`: what was searched for, in the words of a report.
+    """
 
     seed: int
     side: Literal["search", "judge"]
+    chosen: str = field(default="knockouts were searched", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +236,35 @@ class Among(_Compound):
         self._measured(True, [member for _, member in self.members])
 
 
-Scalar = Constant | Aggregate | Op | Worst | Among
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Correlation(_Compound):
+    """The correlation of two numbers, of ranks where `ranked`.
+
+    Over named members it is that of their values `xs` and `ys`. Over the prompts, where `names` is
+    empty, `xs` and `ys` are one mean each, of the two numbers per prompt.
+    """
+
+    ranked: bool
+    names: tuple[str, ...]
+    xs: tuple[Scalar, ...]
+    ys: tuple[Scalar, ...]
+
+    def __post_init__(self) -> None:
+        own = hash((Correlation, self.ranked, self.names, self.xs, self.ys))
+        object.__setattr__(self, "_hash", own)
+        self._measured(False, ())  # what is inside is resampled as it is
+
+    @property
+    def of_prompts(self) -> tuple[Aggregate, Aggregate] | None:
+        """The means of the two numbers per prompt; None over members."""
+        if self.names:
+            return None
+        (x,), (y,) = self.xs, self.ys
+        assert isinstance(x, Aggregate) and isinstance(y, Aggregate)
+        return x, y
+
+
+Scalar = Constant | Aggregate | Op | Worst | Among | Correlation
 
 
 def summed(terms: Sequence[Scalar]) -> Scalar:
@@ -264,14 +298,18 @@ def parts(node: Scalar) -> tuple[Scalar, ...]:
             return args
         case Worst(members=members) | Among(members=members):
             return tuple(member for _, member in members)
+        case Correlation(xs=xs, ys=ys):
+            return (*xs, *ys)
         case Constant() | Aggregate():
             return ()
         case unknown:
             assert_never(unknown)
 
 
-def _head(node: Op | Worst | Among) -> tuple[object, ...]:
+def _head(node: Op | Worst | Among | Correlation) -> tuple[object, ...]:
     """What a compound is besides its parts; equal heads have equally many."""
+    if isinstance(node, Correlation):
+        return node.ranked, node.names
     if isinstance(node, Op):
         return node.op, len(node.args)
     names = tuple(name for name, _ in node.members)
@@ -358,8 +396,21 @@ def rebuilt(node: Scalar, args: Sequence[Scalar]) -> Scalar:
         case Worst(members=members) | Among(members=members):
             names = [name for name, _ in members]
             return replace(node, members=tuple(zip(names, args, strict=True)))
+        case Correlation(xs=xs):
+            return replace(node, xs=tuple(args[: len(xs)]), ys=tuple(args[len(xs) :]))
         case _:
             return node
+
+
+def halved(node: Scalar, half: Half) -> Scalar:
+    """The quantity on one half of the rows, where it is on all of them."""
+
+    def inside(one: Scalar, args: Sequence[Scalar]) -> Scalar:
+        if isinstance(one, Aggregate) and one.part is None:
+            return replace(one, part=half)
+        return rebuilt(one, args)
+
+    return remade(node, inside)
 
 
 def sliced(node: Scalar, fields: Mapping[str, str], value: str | int | float | bool) -> Scalar:

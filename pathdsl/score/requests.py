@@ -24,6 +24,7 @@ from pathdsl.lang.loops import Looped, sides_of
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import tasks_read
 from pathdsl.lang.signatures.calls import Filled, resolve_options
+from pathdsl.lang.signatures.correlations import each_member
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children
@@ -183,7 +184,8 @@ def _scores(
             yield part, inside.get(id(part), 1), bindings
         if isinstance(part, ast.Name) and part.name in program.lets and part.name not in seen:
             seen.add(part.name)
-            let = program.lets[part.name].expression
+            named = program.lets[part.name]
+            let = named.expression if named.loop is None else each_member(named)
             yield from _scores(let, program, resolver, bindings, seen)
 
 

@@ -95,10 +95,10 @@ class Interventions:
 
     def _value(self, value: ast.Node) -> TreatedSpec:
         spec = treated_spec(value)
-        if spec.how.drawn == "rows":
+        if spec.by_draw:
             raise fault(
                 "PD230", f"an action takes one value for each prompt, and `{spec}` has draws",
-                value, "take a mean or a column",
+                value, "take a mean, a column, or noise of one draw",
             )  # fmt: skip
         return spec
 

@@ -22,7 +22,7 @@ from pathdsl.tasks.base import (
     ways,
 )
 
-__all__ = ["COLORS", "GENERATOR", "OBJECTS", "PLACES"]
+__all__ = ["COLORS", "GENERATOR", "OBJECTS", "PLACES", "QUESTION", "SCENE", "THERE", "scene_words"]
 
 SCENE = "Q: On the {place}, {there}{A1} {C1} {O1}, {A2} {C2} {O2}, and {A3} {C3} {O3}. "
 QUESTION = "What color is the {O}?\nA:"
@@ -69,7 +69,8 @@ def _distinct(*, seed: int, words: Lists) -> int:
     return len(_PAIRS) // 2 * ways(*((len(items), k) for items, k in _choices(words)))
 
 
-def _scene(colors: list[str], objects: list[str], place: str, there: str) -> dict[str, str]:
+def scene_words(colors: list[str], objects: list[str], place: str, there: str) -> dict[str, str]:
+    """The words of `SCENE`: colors and their things, in order, and articles that fit."""
     words = {"place": place, "there": there}
     for i, (color, thing) in enumerate(zip(colors, objects, strict=True), start=1):
         article = "an" if color[0] in "aeiou" else "a"
@@ -85,8 +86,8 @@ def _row(index: int, *, seed: int, words: Lists) -> Row:
     second_pair = [c for a, c in _PAIRS if a == asked].index(contrast)
     number = Order(size, seed, "colored_objects", str(asked))[2 * block + second_pair]
     colors, objects, (first,), (second,), (there,), (again,), (solved,) = picked(number, *choices)
-    example = _scene(colors[3:], objects[3:], first, there)
-    scene = _scene(colors[:3], objects[:3], second, again)
+    example = scene_words(colors[3:], objects[3:], first, there)
+    scene = scene_words(colors[:3], objects[:3], second, again)
     unused = [one for one in words["objects"] if one not in objects]
     absent = Draws(seed, "colored_objects", "row", str(index)).choice(unused)
     shown = find_spans(

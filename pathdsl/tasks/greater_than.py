@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathdsl.draws import Draws, Order
 from pathdsl.tasks.base import SEED, TAKE, Column, Generator, Lists, Row, Words, find_spans
 
-__all__ = ["GENERATOR", "NOUNS", "YEARS"]
+__all__ = ["GENERATOR", "NOUNS", "YEARS", "centuries_of", "make_row"]
 
 TEMPLATE = "The {NOUN} lasted from the year {XX}{YY} to the year {END}"
 
@@ -66,7 +66,7 @@ WORDS = (
 
 
 @lru_cache(maxsize=8)
-def _centuries(years: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def centuries_of(years: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     """The centuries of every pair of digits, where a year ends in it and one in 01."""
     used = [year[:2] for year in years if year[2:] == "01"]
     known, found = set(years), {}
@@ -78,24 +78,30 @@ def _centuries(years: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
 
 
 def _distinct(*, seed: int, words: Lists) -> int:
-    centuries = _centuries(words["years"])
+    centuries = centuries_of(words["years"])
     fewest = min(map(len, centuries.values()), default=0)
     return len(centuries) * fewest * len(words["nouns"])
 
 
 def _row(index: int, *, seed: int, words: Lists) -> Row:
-    nouns, centuries = words["nouns"], _centuries(words["years"])
+    nouns, centuries = words["nouns"], centuries_of(words["years"])
     block, place = divmod(index, len(centuries))
     year = Draws(seed, "greater_than", "block", str(block)).shuffled(sorted(centuries))[place]
     order = Order(len(centuries[year]) * len(nouns), seed, "greater_than", year)
     which, noun = divmod(order[block], len(nouns))
     century = centuries[year][which]
-    of_century = [one for one, found in centuries.items() if century in found]
     draws = Draws(seed, "greater_than", "row", str(index))
+    return make_row(draws, nouns[noun], century, year, words["years"])
+
+
+def make_row(draws: Draws, noun: str, century: str, year: str, years: tuple[str, ...]) -> Row:
+    """One row, without its id; the other year is drawn from the stream given."""
+    known = centuries_of(years)
+    of_century = [one for one, found in known.items() if century in found]
     other = draws.choice([one for one in of_century if one != year])
 
     def text(digits: str) -> tuple[str, dict[str, list[int]]]:
-        named = {"NOUN": nouns[noun], "XX": century, "YY": digits, "END": century}
+        named = {"NOUN": noun, "XX": century, "YY": digits, "END": century}
         return find_spans(TEMPLATE, named)
 
     prompt, spans = text(year)
@@ -105,7 +111,7 @@ def _row(index: int, *, seed: int, words: Lists) -> Row:
         "prompt_other_year": text(other)[0],
         "later": [f"{one:02d}" for one in range(int(year) + 1, 100)],
         "not_later": [f"{one:02d}" for one in range(int(year) + 1)],
-        "noun": nouns[noun],
+        "noun": noun,
         "century": century,
         "year": int(year),
         "other_year": int(other),

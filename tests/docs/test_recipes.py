@@ -21,3 +21,5 @@ def test_recipes(tmp_path: Path) -> None:
     assert found["repaired[a3.h1@END]"] < 0
     assert found["looks"] > 0.8 and found["copies"] == 0 and found["opposes"] == 1
     assert found["one_lost"] == 0 and found["both_lost"] > 0.5
+    assert found["of_h0[baba]"] < -2 < found["of_h0[abba]"] < 1
+    assert abs(found["of_h1[baba]"]) < 0.3 < found["of_h1[abba]"]

@@ -15,6 +15,8 @@ from pathdsl.engine.data import chat as chats
 from pathdsl.engine.data.build import load_rows
 from pathdsl.engine.data.chat import Chat, chat_of, chat_texts
 from pathdsl.engine.data.faults import DataFaults
+from pathdsl.engine.data.shown import shown_prompts
+from pathdsl.errors import DataError
 from pathdsl.limits import Limit
 from pathdsl.plan.taskdata import TaskData
 from tests.engine.data_cases import SHAPE, both, data, faults_of, one_fault, spec, write
@@ -126,6 +128,23 @@ def test_spans_count_in_the_reference_and_hold_for_all_columns() -> None:
     given = rows(ASK, spans={"CITY": [0, 7, 12]})
     task = build(given, replace(CHAT, positions=("CITY",)), make(CHATML), WIDE)
     assert "".join(task.tokens[0][i] for i in task.positions["CITY"][0]) == "Paris"
+
+
+def test_a_name_may_have_several_spans() -> None:
+    given = rows(SYSTEM, spans={"IT": [[0, 0, 2], [1, 1, 3]]})
+    task = build(given, CHAT, make(CHATML), WIDE)
+    assert "".join(task.tokens[0][i] for i in task.positions["IT"][0]) == "BeIs"
+    wrong = rows(SYSTEM, spans={"IT": [[0, 0, 2], [1, 3]]})
+    assert "[0, 1, 3]" in one_fault("PD329", wrong, CHAT, make(CHATML), WIDE)
+
+
+def test_rows_that_are_looked_at_show_the_prompt_of_the_chat() -> None:
+    row = {"id": "1", "prompt": SYSTEM, "spans": {"CITY": [1, 7, 12]}}
+    (prompt,) = shown_prompts(CHAT, row, ["prompt"], make(CHATML), WIDE)
+    assert "".join(prompt.pieces).endswith("<|im_start|>assistant\n")
+    assert "".join(prompt.pieces[i] for i in prompt.names["CITY"]) == "Paris"
+    with pytest.raises(DataError, match="PD370"):
+        shown_prompts(CHAT, row, ["prompt"], None, WIDE)
 
 
 def test_indices_count_all_tokens() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from pathdsl.checking import check as checking
+from pathdsl.checking import machines
 from pathdsl.checking.check import check_file
 from pathdsl.checking.options import CheckOptions
 from pathdsl.engine.adapters import FAMILIES, Adapter, adapter_for, fuses
@@ -175,7 +175,7 @@ let x = mean(%s(treat(main)))
 def test_the_methodology_says_which(
     length: int, metric: str, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checking, "LONG_PROMPT", length)
+    monkeypatch.setattr(machines, "LONG_PROMPT", length)
     path = tmp_path / "x.circuit"
     text = FILE % metric
     path.write_text(text if metric == "A" else text.replace("metric A", "# metric A"))

@@ -17,8 +17,9 @@ from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import load_program
 from pathdsl.plan.build import build_plans
 from pathdsl.plan.liveness import cost
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.runs import RunSpec
-from pathdsl.plan.steps import HiddenCopy, MlpCopy, MlpResid, Plan
+from pathdsl.plan.steps import HiddenCopy, MlpCopy, MlpResid
 from pathdsl.plan.treated import TreatedSpec
 from tests.engine.engine_cases import (
     COLUMNS,

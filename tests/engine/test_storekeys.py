@@ -360,7 +360,7 @@ def test_treated_values_and_tasks_have_no_field_that_keys_miss() -> None:
     treated = {"kind", "column", "by", "at", "scale", "seed", "draws"}
     assert {f.name for f in fields(TreatedSpec)} == treated
     data = {"row_ids", "reference", "prompts", "lengths", "answers", "positions", "labels"}
-    data |= {"repeats", "appended"}
+    data |= {"repeats", "appended", "apart", "special"}
     not_read = {"name", "clusters", "crossed", "tokens", "facts", "key", "drawn", "first_answers"}
     not_read |= {"unchanged", "near_copies"}  # follow from the prompts
     not_read |= {"whole", "answer_tokens", "branches", "longest"}  # keys are of each branch's rows
@@ -368,7 +368,7 @@ def test_treated_values_and_tasks_have_no_field_that_keys_miss() -> None:
     spec = {"layernorm", "treated"}
     before_rows = {"name", "data", "reference", "positions", "cluster", "crossed", "bos", "average",
                    "filters", "span"}  # fmt: skip
-    before_rows |= {"tokens", "answers"}  # what they decide are token ids, which are read
+    before_rows |= {"tokens", "answers", "chat"}  # what they decide are token ids, which are read
     only_reported = {"split_by"}  # claims are shown by its values; no run is another for it
     assert {f.name for f in fields(TaskSpec)} == spec | before_rows | only_reported
 

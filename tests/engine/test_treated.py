@@ -24,7 +24,9 @@ from pathdsl.graph.paths.pathset import Pos
 from pathdsl.lang.program import load_program
 from pathdsl.lang.rules.page import Example
 from pathdsl.lang.rules.pd3_answers import PAGES as ANSWER_PAGES
+from pathdsl.lang.rules.pd3_chat import PAGES as CHAT_PAGES
 from pathdsl.lang.rules.pd3_data import PAGES as DATA_PAGES
+from pathdsl.lang.rules.pd3_places import PAGES as PLACE_PAGES
 from pathdsl.lang.rules.pd3_readings import PAGES as READING_PAGES
 from pathdsl.lang.rules.pd3_where import PAGES as WHERE_PAGES
 from pathdsl.lang.rules.pd6_models import MODEL_PAGES
@@ -160,7 +162,7 @@ def test_no_torch() -> None:
 # ------------------------------------------------------------------------------- the pages
 
 
-PAGES = (*DATA_PAGES, *READING_PAGES)
+PAGES = (*DATA_PAGES, *READING_PAGES, *PLACE_PAGES)
 
 
 def pages_with_examples() -> list[object]:
@@ -202,7 +204,7 @@ def test_every_code_has_a_page() -> None:
     elsewhere = {"PD362"}  # about claims, said by the check
     told = {
         page.code
-        for page in (*PAGES, *WHERE_PAGES, *ANSWER_PAGES, *MODEL_PAGES)
+        for page in (*PAGES, *WHERE_PAGES, *CHAT_PAGES, *ANSWER_PAGES, *MODEL_PAGES)
         if page.code >= "PD320"
     }
     assert emitted == told - elsewhere

@@ -18,9 +18,10 @@ from pathdsl.graph.paths.pathset import FULL
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import load_program
 from pathdsl.plan.build import build_plans
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
-from pathdsl.plan.steps import HeadsWrite, Plan
+from pathdsl.plan.steps import HeadsWrite
 from pathdsl.plan.treated import TreatedSpec
 from pathdsl.score.metrics import compile_metric
 from tests.engine.engine_cases import (

@@ -14,9 +14,9 @@ from pathdsl.graph.paths.pathset import FULL, PathSet, Pos, intersection, minus
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import load_program
 from pathdsl.plan.build import build_plans
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
-from pathdsl.plan.steps import Plan
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
 from tests.oracle.cases import Case, build_model, oracle_logits

@@ -53,6 +53,13 @@ class Drawer:
         self.rows = one.case.rows
         shape = one.adapter.shape
         self.layers, self.heads, self.width = shape.n_layers, shape.n_heads, shape.d_model
+        self.other = Drawn(blocks=(), made=())
+        """Blocks of their own, under which runs that actions read may stand."""
+
+    @property
+    def more(self) -> tuple[str, ...]:
+        """Runs under `other`, where there is one: the reference run, the case's run."""
+        return ("under", "path under") if self.other.blocks else ()
 
     # ------------------------------------------------------------------------------- the rows
 
@@ -135,12 +142,16 @@ class Drawer:
     def _set(self, before: Any, done: Any) -> tuple[Action, Row]:
         target = self.target(("head", "mlp", "input", "mark"))
         node = node_of(target)
-        which = self.choose.pick(("reference", "treated", "path", "zero", "mean"))
+        which = self.choose.pick(("reference", "treated", "path", "zero", "mean", *self.more))
         if which == "treated" and self.one.case.treated != "paired" and target.kind == "mark":
             which = "reference"
         source: RunSpec | TreatedSpec
         if which == "path":
             source = self.one.run(self.one.treated)
+        elif which == "path under":
+            source = under(self.one.run(self.one.treated), self.other.blocks)
+        elif which == "under":
+            source = under(RunSpec(task="t", kind="reference"), self.other.blocks)
         elif which in ("reference", "treated"):
             spec = spec_of(self.one.case) if which == "treated" else None
             source = RunSpec(task="t", kind=which, treated=spec)  # type: ignore[arg-type]
@@ -152,10 +163,13 @@ class Drawer:
         def row_of(row: int) -> Doing:
             places = self.at(name_of(target), row)
             plain = self.plain(row, "reference")
-            if which == "path":
+            if which in ("path", "path under"):
                 value = np.zeros_like(plain[node])
+                made = self.other.made if which == "path under" else ()
                 for at in places:
-                    value[at] = self.tree(row, (), at=at, read=node)
+                    value[at] = self.tree(row, made, at=at, read=node)
+            elif which == "under":
+                value = self.plain(row, "reference", [make(row) for make in self.other.made])[node]
             elif which == "zero":
                 value = np.zeros_like(plain[node])
             elif which == "mean":
@@ -179,6 +193,20 @@ class Drawer:
                          pair=tuple(pair))  # fmt: skip
 
         return Action(verb="set", targets=(target,), source=node), row_of
+
+    def _same(self, before: Any, done: Sequence[Row]) -> tuple[Action, Row]:
+        """A value set to the one that it has without this block."""
+        target = self.target(("head", "mlp", "input", "mark"))
+        own = Target(kind=target.kind, layer=target.layer, head=target.head)
+
+        def row_of(row: int) -> Doing:
+            pair = [self.settled(row, side, done)[node_of(own)] for side in (False, True)]
+            earlier = [make(row) for make in done]
+            pair.append(self.plain(row, "treated", earlier)[node_of(own)])
+            return Doing(verb="move", node=node_of(target), at=self.at(name_of(target), row),
+                         pair=tuple(pair))  # fmt: skip
+
+        return Action(verb="set", targets=(target,), source=own), row_of
 
     def _add(self, before: Any, done: Any) -> tuple[Action, Row]:
         target = self.target(("head", "mlp", "input", "mark"))

@@ -179,6 +179,8 @@ UNITS = st.sampled_from(["", ": logits", " : prob"])
 VALUES = st.one_of(
     LITERALS, NAMES, joined(st.one_of(LITERALS, NAMES, st.just("S1+1"))).map("[{}]".format),
     st.just("mean(prompt_abc, by: template)"), st.just("zero"),
+    st.just("mean(prompt_abc,by:id,at:[S1,END-1])"), st.just("mean( prompt_abc , at : any )"),
+    st.just("noise(at:S1,draws:10)"),
 )  # fmt: skip
 GAPS = [" # c{}\n", "\n# c{}  \n", "\n\n  # c{}\n\n", "\n", "#c{}\r\n"]
 BREAKS = st.sampled_from(["; ", "\n", "\n\n  ", " ;\n"])

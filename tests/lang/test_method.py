@@ -242,7 +242,7 @@ def test_options_get_their_defaults() -> None:
         "over": None,
         "split": True,
     }
-    assert options("overlap(mlp, attn)") == {"over": "node", "as": "united"}
+    assert options("overlap(mlp, attn)") == {"over": "node", "as": "united", "task": None}
     assert options("chance(effect(mlp))") == {
         **common, "among": 100, "by": "units", "share": None, "side": "above", "seed": 0,
         "over": None,

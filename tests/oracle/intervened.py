@@ -112,8 +112,9 @@ def _streamed(
         if doing.verb == "fix":
             new, kept, cut = doing.value[at], False, False
         elif doing.verb == "move":
-            new = doing.pair[1 if cut and not kept else 0][at]
-            cut = cut and not kept
+            kept = any(flags[n][2] for n in below)  # a second input: constants hide no path
+            cut = not kept and any(flags[n][3] for n in below)
+            new = doing.pair[1 if cut else 0][at]
         else:
             new = now + doing.value[at]
         moved = new - entering
@@ -187,15 +188,17 @@ def run_under(
         other = parts.stream(receiver, like) + frozen_to["moved", layer_of(receiver, env)][at]
         return stream_of(receiver, at, *got, like)[0], other
 
-    def value(suffix: Path) -> tuple[Array, bool, bool]:
+    def value(suffix: Path) -> tuple[Array, bool, bool, bool, bool]:
         node, at, _ = suffix[0]
         if node == INPUT:
             some_kept = kept(suffix)
             some_cut = not some_kept
+            every = some_kept, some_cut
             output = (reference if some_kept else treated_input)[at]
         elif node[0] == "m":
             got = sent(node, None, at, suffix)
             some_kept, some_cut = stream_of(node, at, *got)[1:]
+            every = every_of([got])
             output = parts.mlp(node, *read_by(node, at, got, some_kept and some_cut))
         else:
             seen = list(parts.keys(node, at))
@@ -206,6 +209,7 @@ def run_under(
                     got = all_sent[slot, place] = sent(node, slot, place, suffix)
                     was_kept, was_cut = stream_of(node, place, *got)[1:]
                     some_kept, some_cut = some_kept or was_kept, some_cut or was_cut
+            every = every_of(all_sent.values())
             for slot in "qkv":
                 found = []
                 for (of, place), got in all_sent.items():
@@ -215,8 +219,11 @@ def run_under(
                 projected[slot] = np.stack(found)
             output = _attended(parts, node, at, seen, projected, doings)[0]
         only_treated = some_cut and not some_kept
+        for doing in doings:
+            if doing.node == node and at in doing.at and doing.verb == "fix":
+                return doing.value[at], False, False, *every
         if only_treated and treated_run is not None:
-            return treated_run[node][at], False, True
+            return treated_run[node][at], False, True, *every
         settled = constants is not None and only_treated
         if settled:
             output = constants[node][at]
@@ -224,16 +231,19 @@ def run_under(
             if doing.node != node or at not in doing.at:
                 continue
             match doing.verb:
-                case "fix":
-                    return doing.value[at], False, False
-                case "move" if not settled:
-                    output = doing.pair[1 if only_treated else 0][at]
-                    some_cut = only_treated
+                case "move":  # a second input: constants hide no path
+                    some_kept, some_cut = every[0], every[1] and not every[0]
+                    output = doing.pair[1 if some_cut else 0][at]
                 case "scale" if not settled:
                     output = output * doing.factor
                 case "add" if not settled:
                     output = output + doing.value[at]
-        return output, some_kept, some_cut
+        return output, some_kept, some_cut, *every
+
+    def every_of(sent_here: Any) -> tuple[bool, bool]:
+        """Whether some path of all that was sent is kept, treated; also behind constants."""
+        flags = [one for _, by_sender in sent_here for one in by_sender.values()]
+        return any(one[2] for one in flags), any(one[3] for one in flags)
 
     end = (Step(LOGITS, read_position),)
     if read is not None and read[0] != "r":

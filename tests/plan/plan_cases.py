@@ -9,9 +9,10 @@ import numpy as np
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import FULL, NONE, PathSet, Pos, minus
 from pathdsl.plan.build import build_plans
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
-from pathdsl.plan.steps import HeadCopy, MlpCopy, Plan
+from pathdsl.plan.steps import HeadCopy, MlpCopy
 from pathdsl.plan.treated import TreatedSpec
 from tests.graph.helpers import expression, resolver
 

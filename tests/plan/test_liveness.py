@@ -6,8 +6,9 @@ from itertools import pairwise
 
 from pathdsl.graph.paths.pathset import FULL
 from pathdsl.plan.liveness import cost, reads_of, schedule
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.steps import HeadCopy, Plan, parts_of
+from pathdsl.plan.steps import HeadCopy, parts_of
 from pathdsl.plan.treated import TreatedSpec
 from tests.graph.helpers import GPT2, IOI_GROUPS
 from tests.graph.helpers import shape as shape_of

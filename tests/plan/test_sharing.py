@@ -9,6 +9,7 @@ import pytest
 
 from pathdsl.graph.paths.pathset import FULL, Combined, PathSet
 from pathdsl.plan.build import mixed_copies
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import (
     AttentionResid,
@@ -20,7 +21,6 @@ from pathdsl.plan.steps import (
     MlpCopy,
     MlpResid,
     PlainResid,
-    Plan,
 )
 from pathdsl.report.text.plan import sharing
 from tests.graph.helpers import shape as shape_of

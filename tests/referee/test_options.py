@@ -180,6 +180,8 @@ def pairs() -> Iterator[Pair]:
         ("treat", "scope", "mean(LD(treat(main{})))", "", ", scope: part"),
         ("treat", "treated", "mean(LD(treat(main{})))", "", ", treated: zero"),
         ("mean", "by", "mean(LD(treat(main, treated: mean(prompt{}))))", "", ", by: template"),
+        ("mean", "at", "mean(LD(treat(main, treated: mean(prompt{}))))", "", ", at: any"),
+        ("noise", "draws", "mean(LD(treat(full, treated: noise(at: S1{}))))", "", ", draws: 2"),
         ("noise", "at", "mean(LD(treat(full, treated: noise(at: {}))))", "S1", "S2"),
         ("noise", "scale", "mean(LD(treat(full, treated: noise(at: S1{}))))", "", ", scale: 1.0"),
         ("noise", "seed", "mean(LD(treat(full, treated: noise(at: S1{}))))", "", ", seed: 3"),

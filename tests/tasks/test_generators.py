@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from pathdsl import tasks
 from pathdsl.models import bundled
+from pathdsl.tasks import mini_colored_objects, mini_greater_than
 from pathdsl.tasks.base import Generator, Row
 from pathdsl.tasks.ioi import NAMES, OBJECTS, PLACES, TEMPLATES
 from pathdsl.tasks.mini_ioi import PATTERN_NAMES, UNSEEN_NAMES, pairs
@@ -26,6 +27,7 @@ GPT2 = SHARED / "models" / "gpt2-tokenizer"
 BUNDLED = (
     "ioi", "mini_ioi", "induction", "frac_prevs", "balance", "two_hop", "ioi_shifted", "ioi_extra",
     "colored_objects", "greater_than", "docstring", "gendered_pronoun", "repeated_tokens", "facts",
+    "mini_colored_objects", "mini_greater_than",
 )  # fmt: skip
 CASES = [
     (name, dict(arguments)) for name in BUNDLED for arguments in ({}, *tasks.get(name).examples)
@@ -191,6 +193,32 @@ def test_splits_of_mini_ioi_share_nothing() -> None:
     for split, allowed in (("train", train), ("test", test), ("names", unseen)):
         for row in tasks.get("mini_ioi").rows(take=60, split=split):
             assert tuple(sorted((row["io"].strip(), row["s"].strip()))) in allowed
+
+
+def test_splits_of_colored_objects_and_of_years_share_nothing() -> None:
+    for split in ("train", "test"):
+        allowed = mini_colored_objects.pairs(split)
+        for row in tasks.get("mini_colored_objects").rows(take=60, split=split):
+            words = {name: _at(row, name) for name in ("C1", "C2", "C3", "O1", "O2", "O3")}
+            assert {(words[f"C{i}"], words[f"O{i}"]) for i in (1, 2, 3)} <= allowed
+            assert row["answer"] == f" {_at(row, 'RIGHT')}" and _at(row, "THING") == _at(
+                row, "ASKED"
+            )
+            assert row["answer"] not in (row["wrong"], row["third"])
+        nouns = mini_greater_than.combinations(split)
+        for row in tasks.get("mini_greater_than").rows(take=60, split=split):
+            assert row["noun"] in nouns[f"{row['year']:02d}"]
+    for of in (mini_colored_objects.pairs, lambda s: {*_flat(mini_greater_than.combinations(s))}):
+        assert not set(of("train")) & set(of("test"))
+
+
+def _at(row: Row, name: str) -> str:
+    start, end = row["spans"][name]
+    return row["prompt"][start:end]
+
+
+def _flat(of_year: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
+    return [(year, noun) for year, nouns in of_year.items() for noun in nouns]
 
 
 def test_installed_packages_may_add_generators(monkeypatch: pytest.MonkeyPatch) -> None:

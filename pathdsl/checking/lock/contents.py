@@ -31,7 +31,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.serving import model_of
 from pathdsl.lang.signatures.interventions import vectors_in
 from pathdsl.lang.walk import walk
-from pathdsl.plan.steps import Plan
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.reading import read_file
 
@@ -236,16 +236,18 @@ def row_marks(task: TaskData) -> list[str]:
 
 
 def _row_mark(task: TaskData, row: int) -> str:
-    length = int(task.lengths[row])
+    lengths = {name: int(task.reading(name).lengths[row]) for name in task.prompts}
     whole = [
         task.row_ids[row],
-        {name: ids[row, :length].tolist() for name, ids in task.prompts.items()},
+        {name: ids[row, : lengths[name]].tolist() for name, ids in task.prompts.items()},
         {name: list(ids[row]) for name, ids in task.answers.items()},
         {name: list(where[row]) for name, where in task.positions.items()},
         {name: labels[row] for name, labels in task.labels.items()},
         int(task.clusters[row]),
         *([int(task.crossed[row])] if task.crossed is not None else []),
-    ]
+        *({c: {name: list(where[row]) for name, where in own.positions.items()}}
+          for c, own in task.apart.items()),
+    ]  # fmt: skip
     return _sha256(whole)[:MARK]
 
 

@@ -49,6 +49,9 @@ def _behind(task: TaskData, answers: Sequence[Ids]) -> TaskData:
     lengths = task.lengths + appended
     prompts = {}
     for column, ids in task.prompts.items():
+        if column in task.apart:  # means at places before the answer, which none of it changes
+            prompts[column] = ids
+            continue
         prompts[column] = np.zeros((task.n_rows, int(lengths.max())), dtype=np.int64)
         prompts[column][:, : ids.shape[1]] = ids
         for row, answer in enumerate(answers):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,9 @@ import numpy as np
 from pathdsl.engine.data.answers import vet_room, with_branches
 from pathdsl.engine.data.chat import chat_of, chat_texts
 from pathdsl.engine.data.faults import DataFaults
+from pathdsl.engine.data.places import free_columns, own_places
 from pathdsl.engine.data.positions import (
+    PLACES,
     SPAN_COLUMN,
     next_tokens,
     resolve_positions,
@@ -50,9 +52,10 @@ from pathdsl.engine.data.treated import (
 from pathdsl.errors import Diagnostic
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.signatures.calls import DATA_FILES
+from pathdsl.lang.signatures.treated import ROW
 from pathdsl.plan.readout import ANSWER
-from pathdsl.plan.taskdata import TaskData
-from pathdsl.plan.treated import TreatedSpec
+from pathdsl.plan.taskdata import Apart, TaskData
+from pathdsl.plan.treated import EVERY, TreatedSpec
 
 __all__ = [
     "DataCall",
@@ -67,7 +70,6 @@ __all__ = [
     "task_spec",
 ]
 
-_PLACES = ("positions", "spans")
 
 MOST_PARTS = 24
 """Values of the label that a task is split by; more than a table can be read for."""
@@ -80,7 +82,7 @@ def build_task(
     shape: ModelShape,
     *,
     treated: Iterable[TreatedSpec] = (),
-    prompt_columns: Iterable[str] = (),
+    prompt_columns: Collection[str] = (),
     answer_columns: Iterable[str] = (),
     elsewhere: Collection[str] = (),
 ) -> tuple[TaskData, tuple[Diagnostic, ...]]:
@@ -104,7 +106,7 @@ def build_task(
     columns |= dict.fromkeys(c for one in specs for c in columns_of(one))
     answers = [name for name in dict.fromkeys(answer_columns) if name != "next"]
     needed = {name for name in (spec.cluster, spec.crossed, spec.split_by) if name}
-    needed |= {one.by for one in specs if one.by}
+    needed |= {one.by for one in specs if one.by not in ("", ROW)}
     _check_columns(table, [*columns, *answers, *sorted(needed)], faults)
 
     from_file = spec.data.name in DATA_FILES
@@ -120,9 +122,14 @@ def build_task(
         tokenizer, shape, spec.bos, faults, texts=texts, generated=not from_file, around=around
     )
     prompts = _prompts(table, list(columns), encoder)
-    _check_lengths(table, spec.reference, prompts, encoder, faults)
+    free = free_columns(specs, [spec.reference, *prompt_columns])
+    _check_lengths(table, spec.reference, prompts, free, encoder, faults)
     positions = _positions(table, spec, prompts[spec.reference], encoder, faults)
     reference = prompts[spec.reference]
+    apart: dict[str, Apart] = {}
+    for column in free:
+        own = own_places(table, column, reference, prompts[column], positions, encoder, faults)
+        apart |= {column: own} if own is not None else {}
     tokens = {name: _answers(table, name, reference, spec, encoder) for name in answers}
     if spec.whole:
         _vet_whole(table, spec, reference, positions, tokens, encoder, faults)
@@ -146,7 +153,9 @@ def build_task(
     faults.stop()
 
     facts = {"chat_template": chat.sha256} if chat is not None else {}
-    task = _assemble(spec, specs, rows, facts, table, prompts, tokens, positions, labels, encoder)
+    task = _assemble(
+        spec, specs, rows, facts, table, prompts, tokens, positions, labels, apart, encoder
+    )
     if spec.whole:
         task = with_branches(task, encoder)
     vet_repeats(task, spec, faults)
@@ -178,7 +187,7 @@ def _check_columns(rows: Sequence[Row], columns: Iterable[str], faults: DataFaul
     for column in dict.fromkeys(columns):
         lacking = [row for row in rows if column not in row]
         for row in lacking:
-            have = ", ".join(f"`{name}`" for name in row if name not in ("id", *_PLACES))
+            have = ", ".join(f"`{name}`" for name in row if name not in ("id", *PLACES))
             faults.add(
                 "PD328",
                 f"row `{row['id']}` has no column `{column}`",
@@ -203,11 +212,17 @@ def _check_lengths(
     rows: Sequence[Row],
     reference: str,
     prompts: Mapping[str, Sequence[Prompt | None]],
+    free: Collection[str],
     encoder: Encoder,
     faults: DataFaults,
 ) -> None:
-    """Note PD334 for every row whose prompts differ in length, with both token lists."""
+    """Note PD334 for every row whose prompts differ in length, with both token lists.
+
+    `free`: columns whose prompts may.
+    """
     for column, found in prompts.items():
+        if column in free:
+            continue
         for row, ours, theirs in zip(rows, prompts[reference], found, strict=True):
             if ours is None or theirs is None or len(ours.ids) == len(theirs.ids):
                 continue
@@ -220,7 +235,8 @@ def _check_lengths(
                     f"{name}: " + " ".join(f"`{word}`" for word in encoder.words(prompt.ids))
                     for name, prompt in ((reference, ours), (column, theirs))
                 ),
-                advice="use words of equal length in tokens",
+                advice="use words of equal length in tokens; a mean at named places takes any, "
+                f"`mean({column}, at: [END])`",
             )
 
 
@@ -298,7 +314,7 @@ def _positions(
                 )
                 continue
         by_row.append(row_positions(row, prompt, counted, encoder.words, faults))
-        given = [row[field] for field in _PLACES if isinstance(row.get(field), Mapping)]
+        given = [row[field] for field in PLACES if isinstance(row.get(field), Mapping)]
         for name in spec.positions:
             if not any(name in field for field in given):
                 faults.add(
@@ -316,7 +332,7 @@ def _labels(
 ) -> dict[str, tuple[str | int | float | bool, ...]]:
     """The fields that are one value in every row; PD329 where one that is used is not."""
     labels = {}
-    names = [name for name in rows[0] if name not in prompts and name not in ("id", *_PLACES)]
+    names = [name for name in rows[0] if name not in prompts and name not in ("id", *PLACES)]
     for name in dict.fromkeys([*names, *sorted(needed)]):
         if not all(name in row for row in rows):
             continue
@@ -368,6 +384,7 @@ def _assemble(
     answers: Mapping[str, tuple[tuple[int, ...], ...]],
     positions: Mapping[str, tuple[tuple[int, ...], ...]],
     labels: Mapping[str, tuple[str | int | float | bool, ...]],
+    apart: Mapping[str, Apart],
     encoder: Encoder,
 ) -> TaskData:
     """The arrays of rows that have passed all checks."""
@@ -375,17 +392,31 @@ def _assemble(
     lengths = np.array([len(prompt.ids) for prompt in reference], dtype=np.int64)
     arrays = {}
     for column, found in prompts.items():
-        arrays[column] = np.zeros((len(table), int(lengths.max())), dtype=np.int64)
+        width = (apart[column].lengths if column in apart else lengths).max()
+        arrays[column] = np.zeros((len(table), int(width)), dtype=np.int64)
         for i, prompt in enumerate(found):
             if prompt is not None:
                 arrays[column][i, : len(prompt.ids)] = prompt.ids
-    grouping = {spec.cluster, spec.crossed, spec.split_by, *(one.by for one in treated)} - {""}
-    others = [*answers.values(), *positions.values(), *(labels[name] for name in sorted(grouping))]
-    repeats = repeats_of(arrays, lengths, spec.reference, spec.treated, treated, others)
+    grouping = {spec.cluster, spec.crossed, spec.split_by, *(one.by for one in treated)}
+    grouping -= {"", ROW}
+    others: list[Sequence[Hashable]] = [*answers.values(), *positions.values()]
+    others += [labels[name] for name in sorted(grouping)]
+    for column, places in apart.items():
+        others.append([prompt.ids if prompt is not None else () for prompt in prompts[column]])
+        others += places.positions.values()
+    aligned = {column: ids for column, ids in arrays.items() if column not in apart}
+    repeats = repeats_of(aligned, lengths, spec.reference, spec.treated, treated, others)
     facts = {**(rows.facts if isinstance(rows, LoadedRows) else {}), **facts}
     added = rows.added if isinstance(rows, LoadedRows) else frozenset()
     facts.setdefault("rows", rows_hash(table))
     facts["special_tokens"] = encoder.fact
+    everywhere = {one.column for one in treated if one.at == (EVERY,)}
+    special = encoder.special if everywhere else frozenset()
+    if everywhere:
+        read = {*everywhere, spec.reference}
+        met = special & {token for c in read for p in prompts[c] if p for token in p.ids}
+        words = " ".join(f"`{word}`" for word in encoder.words(sorted(met)))
+        facts["left_out"] = words or "no token"
     crossed = numbered(labels[spec.crossed]) if spec.crossed else None
     ids = arrays[spec.reference]
     key, drawn = _hashes(spec, facts["rows"], table, ids, lengths, labels, encoder)
@@ -410,6 +441,8 @@ def _assemble(
         repeats=repeats,
         near_copies=near_copies(arrays[spec.reference], lengths),
         facts=facts,
+        apart=apart,
+        special=special,
         key=key,
         drawn=drawn,
     )

@@ -116,7 +116,7 @@ def chat_texts(
     message writes a special token; a warning), and of spans PD329, PD336, PD373. A prompt with a
     fault is left out of its row.
     """
-    placed = any(row.get("spans") for row in rows)
+    placed = any(_spans_in(row, "") for row in rows)
     names = dict.fromkeys([*columns, *([spans_of] if placed else [])])
     cells = [
         _Cell(i, name, messages)
@@ -125,8 +125,13 @@ def chat_texts(
         if name in row and (messages := _messages(row, name, faults)) is not None
     ]
     _vet_special(rows, cells, tokenizer, faults)
-    marked = [cell for cell in cells if cell.column == spans_of and rows[cell.place].get("spans")]
-    asked = [*(cell.messages for cell in cells), *(cell.marked for cell in marked)]
+    marked = [
+        (cell, under)
+        for cell in cells
+        for under in ("", cell.column)
+        if (under or cell.column == spans_of) and _spans_in(rows[cell.place], under)
+    ]
+    asked = [*(cell.messages for cell in cells), *(cell.marked for cell, _ in marked)]
     answers = _ask(chat, asked, faults)
     found = [{k: v for k, v in row.items() if k not in names} for row in rows]
     for cell, answer in zip(cells, answers, strict=False):
@@ -139,12 +144,28 @@ def chat_texts(
             f"these messages: {_cut(answer['fault'])}",
             about=cell.column,
         )
-    for cell, answer in zip(marked, answers[len(cells) :], strict=False):
-        row = found[cell.place]
+    for (cell, under), answer in zip(marked, answers[len(cells) :], strict=False):
+        row, given = found[cell.place], rows[cell.place]
         if cell.column in row:
             contents = _contents(cell.messages, answer.get("prompt", ""), row[cell.column])
-            row["spans"] = _spans(row, cell.messages, contents, faults)
+            own = {"id": row["id"], "spans": _spans_in(given, under)}
+            spans = _spans(own, cell.messages, contents, faults)
+            if under:
+                row["spans"] = {**row["spans"], under: spans}
+            elif isinstance(spans, Mapping):
+                row["spans"] = {**row["spans"], **spans}
     return found
+
+
+def _spans_in(row: Row, column: str) -> Any:
+    """The spans that a row gives under the name of a column, or with "" beside these."""
+    spans = row.get("spans")
+    if not isinstance(spans, Mapping):
+        return {} if column else spans
+    if column:
+        found = spans.get(column)
+        return found if isinstance(found, Mapping) else {}
+    return {k: v for k, v in spans.items() if not (isinstance(v, Mapping) and k in row)}
 
 
 def _messages(row: Row, column: str, faults: DataFaults) -> Messages | None:
@@ -254,41 +275,51 @@ def _spans(
         return row["spans"]  # PD329, where positions are read
     found = {}
     for name, value in row["spans"].items():
-        where = f"row `{row['id']}`: span `{name}`"
-        ends = list(value) if isinstance(value, list | tuple) else []
-        if len(ends) != 3 or not all(type(one) is int for one in ends):
-            faults.add(
-                "PD329", f"{where} is not [message, start, end]", about=name,
-                notes=("of a chat a span is a message, from 0, and characters of its content",),
-                advice=json.dumps([0, *ends]) if len(ends) == 2 else "[0, 3, 8]",
-            )  # fmt: skip
-            continue
-        message, start, end = ends
-        if not 0 <= message < len(messages):
-            faults.add(
-                "PD336", f"{where} is in message {message}, and there are {len(messages)}",
-                about=name,
-            )  # fmt: skip
-            continue
-        content = messages[message]["content"]
-        if not 0 <= start < end <= len(content):
-            faults.add(
-                "PD336",
-                f"{where} is [{start}, {end}] of message {message}, which has {len(content)} "
-                "characters",
-                about=name,
-            )
-            continue
-        written = contents[message]
-        if written is None or not written.start <= start < end <= written.end:
-            what = f"message {message}" if written is None else f"blanks around message {message}"
-            faults.add(
-                "PD373", f"{where} is in {what}, which the chat template does not write as it is",
-                about=name, advice=json.dumps({"positions": {name: 11}})[1:-1],
-            )  # fmt: skip
-            continue
-        found[name] = [written.at + one - written.start for one in (start, end)]
+        several = isinstance(value, list) and bool(value) and isinstance(value[0], list)
+        placed = [
+            _span(f"row `{row['id']}`: span `{name}`", name, one, messages, contents, faults)
+            for one in (value if several else [value])
+        ]
+        if all(placed):
+            found[name] = placed if several else placed[0]
     return found
+
+
+def _span(
+    where: str,
+    name: str,
+    value: object,
+    messages: Messages,
+    contents: Sequence[_Written | None],
+    faults: DataFaults,
+) -> list[int]:
+    """One span as characters of the prompt; [] with the fault noted."""
+    ends = list(value) if isinstance(value, list | tuple) else []
+    if len(ends) != 3 or not all(type(one) is int for one in ends):
+        faults.add(
+            "PD329", f"{where} is not [message, start, end]", about=name,
+            notes=("of a chat a span is a message, from 0, and characters of its content",),
+            advice=json.dumps([0, *ends]) if len(ends) == 2 else "[0, 3, 8]",
+        )  # fmt: skip
+        return []
+    message, start, end = ends
+    if not 0 <= message < len(messages):
+        what = f"is in message {message}, and there are {len(messages)}"
+        faults.add("PD336", f"{where} {what}", about=name)
+        return []
+    length, written = len(messages[message]["content"]), contents[message]
+    if not 0 <= start < end <= length:
+        what = f"is [{start}, {end}] of message {message}, which has {length} characters"
+        faults.add("PD336", f"{where} {what}", about=name)
+        return []
+    if written is None or not written.start <= start < end <= written.end:
+        what = f"message {message}" if written is None else f"blanks around message {message}"
+        faults.add(
+            "PD373", f"{where} is in {what}, which the chat template does not write as it is",
+            about=name, advice=json.dumps({"positions": {name: 11}})[1:-1],
+        )  # fmt: skip
+        return []
+    return [written.at + one - written.start for one in (start, end)]
 
 
 # ------------------------------------------------------------------------------- the process

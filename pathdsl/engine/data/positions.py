@@ -3,7 +3,8 @@
 A row gives `"positions": {"S2": 11}` (an index or a list of indices, special tokens included) or
 `"spans": {"S2": [58, 62]}` (a word's characters in the prompt, or a list of such pairs; the tokens
 that overlap them). `END`, the last token, needs no entry. Offsets (`S1+1`) apply to each index and
-are checked per row.
+are checked per row. Under the name of a prompt column either has an object: where positions are in
+that column's prompt.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from pathdsl.engine.data.tokens import Prompt
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.readout import ANSWER, BEFORE_ANSWER
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import EVERY
 
 __all__ = [
     "END",
+    "PLACES",
     "SPAN_COLUMN",
     "indices_of",
     "next_tokens",
@@ -31,6 +34,8 @@ __all__ = [
 ]
 
 END = "END"
+PLACES = ("positions", "spans")
+"""The fields of a row that say where positions are."""
 SPAN_COLUMN = "prompt"
 """The column whose characters the spans of a row count."""
 Words = Callable[[Sequence[int]], Sequence[str]]
@@ -59,6 +64,8 @@ def row_positions(
             )
             return {END: (len(prompt.ids) - 1,)}
     for name, value in given.items():
+        if isinstance(value, Mapping) and name in row:
+            continue  # where positions are in that column
         indices = value if isinstance(value, list | tuple) else [value]
         if not all(isinstance(i, int) and not isinstance(i, bool) for i in indices):
             faults.add(
@@ -80,7 +87,7 @@ def row_positions(
         else:
             found[name] = tuple(sorted(set(indices)))
     for name, value in spans.items():
-        if name not in given:
+        if name not in given and not (isinstance(value, Mapping) and name in row):
             several = isinstance(value, list) and value and isinstance(value[0], list)
             parts = [
                 _of_span(row["id"], name, one, span_prompt, words, faults)
@@ -154,6 +161,8 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     an end that is moved is several tokens.
     """
     faults = DataFaults(task.name)
+    if task.whole and pos.name == ANSWER:
+        return _of_answers(task, pos)
     own = {ANSWER} if task.whole else set()
     for name in sorted(pos.names - task.positions.keys() - own):
         known = ", ".join(f"`{one}`" for one in task.positions)
@@ -169,8 +178,8 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     if pos.ends:
         _vet_span(task, pos, named, faults)
     # What rows name was vetted when they were read; in self-checks it may be inside an answer.
-    named_alone = (pos.name and not pos.offset) or pos.ends or pos.among
-    lengths = task.lengths if named_alone else task.prompt_lengths
+    moved = not (pos.ends or pos.among) and (pos.offset or not pos.name)
+    lengths = task.prompt_lengths if moved else task.lengths
     for row, length, indices in zip(task.row_ids, lengths, named, strict=True):
         if not indices:
             faults.add("PD348", f"row `{row}`: position `{pos}` is an empty set")
@@ -287,9 +296,11 @@ def next_tokens(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
 
 
 def position_mask(task: TaskData) -> Callable[[Pos], np.ndarray]:
-    """Positions of a task as (rows, pos) masks; raises DataError PD336, PD338."""
+    """Positions of a task, or `EVERY` one, as (rows, pos) masks; raises DataError PD336, PD338."""
 
     def mask(pos: Pos) -> np.ndarray:
+        if pos == EVERY:
+            return task.ordinary
         out = np.zeros((task.n_rows, task.n_pos), bool)
         for row, places in enumerate(resolve_positions(task, pos)):
             out[row, list(places)] = True

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from pathdsl.engine.data.chat import chat_of, chat_texts
 from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.positions import SPAN_COLUMN, row_positions
 from pathdsl.engine.data.rows import Row
@@ -44,14 +45,20 @@ def shown_prompts(
 ) -> list[ShownPrompt]:
     """The prompts of a row in these columns, the reference first, with the places that it names.
 
-    Without a tokenizer or a shape texts are cut into words. Raises DataError PD328 to PD337, PD342
-    and PD348 with what is wrong with the row.
+    Without a tokenizer or a shape texts are cut into words. Raises DataError PD328 to PD337, PD342,
+    PD348 and PD370 to PD373 with what is wrong with the row.
     """
     faults = DataFaults(spec.name, spec.data.span or spec.span)
+    around = ""
+    if spec.chat and (chat := chat_of(tokenizer, faults)) is not None:
+        counted_in = SPAN_COLUMN if SPAN_COLUMN in row else spec.reference
+        asked = [spec.reference, *columns]
+        (row,), around = chat_texts([row], asked, counted_in, chat, tokenizer, faults), chat.fact
+    faults.stop()
     cut = {}
     for column in dict.fromkeys([spec.reference, *columns]):
         if column in row:
-            cut[column] = _cut(spec, row, column, tokenizer, shape, faults)
+            cut[column] = _cut(spec, row, column, tokenizer, shape, faults, around)
         elif column == spec.reference:
             faults.add("PD328", f"row `{row['id']}` has no column `{column}`", about=column)
     faults.stop()
@@ -78,11 +85,12 @@ def _cut(
     tokenizer: Any | None,
     shape: ModelShape | None,
     faults: DataFaults,
+    around: str,
 ) -> tuple[Prompt, tuple[str, ...]]:
     """A prompt and its pieces; where there is no tokenizer, words stand for tokens."""
     value = row[column]
     if shape is not None and (tokenizer is not None or not isinstance(value, str)):
-        encoder = Encoder(tokenizer, shape, spec.bos, faults)
+        encoder = Encoder(tokenizer, shape, spec.bos, faults, around=around)
         prompt = encoder.prompt(row["id"], column, value)
         return (prompt, encoder.words(prompt.ids)) if prompt is not None else (Prompt(ids=()), ())
     if isinstance(value, str):

@@ -122,6 +122,15 @@ class Encoder:
         listed = " ".join(f"`{t}`" for t in self.tokenizer.convert_ids_to_tokens(added))
         return f"{listed} (added by the tokenizer)"
 
+    @property
+    def special(self) -> frozenset[int]:
+        """The ids of the tokenizer's special tokens; none without a tokenizer."""
+        if self.tokenizer is None:
+            return frozenset()
+        added = getattr(self.tokenizer, "added_tokens_decoder", {})
+        marked = (one for one, token in added.items() if token.special)
+        return frozenset([*self.tokenizer.all_special_ids, *marked])
+
     # ---------------------------------------------------------------- prompts
 
     def prompt(self, row: str, column: str, value: object) -> Prompt | None:

@@ -3,7 +3,8 @@
 All of it is keyed by row *ids* and by a hash of the seed, never by a row's place or by a library's
 generator, so that the same file means the same values on every machine and device.
 
-- `mean`: groups of rows of equal label and length, over which outputs are averaged per token index.
+- `mean`: groups of rows of equal label and length, over which outputs are averaged per token index;
+  at named places of equal label alone (`pathdsl.engine.data.places`).
 - `resample`: for every row and draw another row of equal length (and label).
 - `noise`: Gaussian vectors added to `input`, `scale` times the standard deviation of all entries of
   the embedding matrix (Meng et al. 2022, arXiv:2202.05262, section 2.1).
@@ -20,9 +21,11 @@ import numpy as np
 
 from pathdsl.draws import Draws
 from pathdsl.engine.data.faults import DataFaults
+from pathdsl.engine.data.places import own_tokens, vet_places
 from pathdsl.engine.data.positions import resolve_positions
 from pathdsl.errors import DataError, Severity
 from pathdsl.lang.method.treated import ENOUGH_PER_GROUP
+from pathdsl.lang.signatures.treated import ROW
 from pathdsl.plan.readout import ANSWER
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
@@ -47,27 +50,35 @@ def columns_of(spec: TreatedSpec | None) -> tuple[str, ...]:
     return (spec.column,) if spec is not None and spec.column else ()
 
 
-def _alike(task: TaskData, by: str) -> list[tuple[object, int]]:
-    """For every row what rows of one group share: the label and the length of the prompt."""
-    labels = task.labels[by] if by else ("",) * task.n_rows
-    return [(label, int(n)) for label, n in zip(labels, task.prompt_lengths, strict=True)]
+def _alike(task: TaskData, spec: TreatedSpec) -> list[tuple[object, int]]:
+    """For every row what rows of one group share: the label, and but for places the length."""
+    labels: Sequence[object] = task.row_ids
+    if spec.by != ROW:
+        labels = task.labels[spec.by] if spec.by else ("",) * task.n_rows
+    lengths = [0] * task.n_rows if spec.placed else task.prompt_lengths.tolist()
+    return list(zip(labels, lengths, strict=True))
 
 
 def mean_groups(task: TaskData, spec: TreatedSpec) -> np.ndarray:
     """The group of every row, (rows,) int64, numbered in order of first appearance.
 
-    Rows of one group have equal `spec.by` label (no `by`: any) and equal length, that of the answer
-    included where one stands behind the prompt.
+    Rows of one group have equal `spec.by` label (no `by`: any) and, but for means at named places,
+    equal length, that of the answer included where one stands behind the prompt.
     """
     numbers: dict[tuple[object, int], int] = {}
-    alike: Sequence[tuple[object, int]] = _alike(task, spec.by)
-    if task.appended is not None:
+    alike: Sequence[tuple[object, int]] = _alike(task, spec)
+    if task.appended is not None and not spec.placed:
         alike = list(zip(alike, task.appended.tolist(), strict=True))
     return np.array([numbers.setdefault(key, len(numbers)) for key in alike], dtype=np.int64)
 
 
 def groups_of_one(task: TaskData, spec: TreatedSpec) -> tuple[str, ...]:
-    """The ids of rows that are alone in their group, copies apart: their mean is their value."""
+    """The ids of rows that are alone in their group, copies apart: their mean is their value.
+
+    None where the rows are to be: `by: id`.
+    """
+    if spec.by == ROW:
+        return ()
     groups, counted = mean_groups(task, spec), _counted(task)
     sizes = np.bincount(groups[counted], minlength=int(groups.max()) + 1)
     return tuple(task.row_ids[row] for row in np.flatnonzero(counted & (sizes[groups] == 1)))
@@ -84,10 +95,11 @@ def vet_means(task: TaskData, spec: TreatedSpec, faults: DataFaults, *, counted:
     Note PD517 where rows are averaged whose positions stand at other tokens. `counted`: the rows
     come from a generator, whose labels the lint has counted; their lengths it does not know.
     """
-    if not spec.how.averaged or faults or (spec.by and spec.by not in task.labels):
+    if not spec.how.averaged or faults or spec.by == ROW or _without_label(task, spec):
         return
     groups = mean_groups(task, spec)
-    _vet_alignment(task, spec, groups, faults)
+    if not spec.placed:
+        _vet_alignment(task, spec, groups, faults)
     sizes = np.bincount(groups[_counted(task)])  # a copy has the group of the row that it copies
     smallest = int(sizes.min())
     if counted and spec.by and min(Counter(task.labels[spec.by]).values()) < ENOUGH_PER_GROUP:
@@ -96,10 +108,16 @@ def vet_means(task: TaskData, spec: TreatedSpec, faults: DataFaults, *, counted:
         faults.add(
             "PD508",
             f"the smallest of the {len(sizes)} groups of `{spec}` has {smallest} of "
-            f"{task.n_rows} rows (groups have equal length, too)",
-            advice="take more rows, or a coarser `by:`",
+            f"{task.n_rows} rows" + ("" if spec.placed else " (groups have equal length, too)"),
+            advice="take more rows, or a coarser `by:`"
+            + ("" if spec.placed else "; a mean at named places, `at: [END]`, takes any length"),
             severity=Severity.WARNING,
         )
+
+
+def _without_label(task: TaskData, spec: TreatedSpec) -> bool:
+    """Whether rows are to be grouped by a label that they do not have."""
+    return spec.by not in ("", ROW) and spec.by not in task.labels
 
 
 def vet_branch(
@@ -109,7 +127,7 @@ def vet_branch(
 
     `branch`: the rows of the task with the answers of `column` behind their prompts.
     """
-    if not spec.how.averaged or faults or (spec.by and spec.by not in task.labels):
+    if not spec.how.averaged or faults or _without_label(task, spec):
         return
     told = set(groups_of_one(task, spec))
     alone = [one for one in groups_of_one(branch, spec) if one not in told]
@@ -137,7 +155,8 @@ def _vet_alignment(
                     "PD517",
                     f"`{spec}` averages rows on which `{name}` stands at other tokens, such as "
                     f"`{other}` and `{task.row_ids[row]}`",
-                    advice="group them by a label on which places hang: `by: template`",
+                    advice=f"group them by a label on which places hang, `by: template`, or take "
+                    f"the mean at the places themselves: `at: [{name}]`",
                     severity=Severity.WARNING,
                 )
                 return
@@ -153,7 +172,7 @@ def resample_rows(task: TaskData, spec: TreatedSpec) -> np.ndarray:
     """
     faults = DataFaults(task.name)
     members: dict[tuple[object, int], list[int]] = {}
-    alike = _alike(task, spec.by)
+    alike = _alike(task, spec)
     first = range(task.n_rows) if task.repeats is None else task.repeats.first.tolist()
     for row in sorted(set(first), key=lambda one: task.row_ids[one]):
         members.setdefault(alike[row], []).append(row)
@@ -217,7 +236,7 @@ def vet_treated(task: TaskData, spec: TreatedSpec) -> DataFaults:
     for column in columns_of(spec):
         if column not in task.prompts:
             faults.add("PD328", f"the treated value `{spec}` needs a prompt column `{column}`")
-    if spec.by and spec.by not in task.labels:
+    if _without_label(task, spec):
         faults.add("PD328", f"the treated value `{spec}` needs a label `{spec.by}` in every row")
     if faults:
         return faults
@@ -225,15 +244,20 @@ def vet_treated(task: TaskData, spec: TreatedSpec) -> DataFaults:
         if task.whole and at.name == ANSWER:
             faults.add(
                 "PD366",
-                f"`{spec}` is put on `input`, which at `{ANSWER}` is the same in every run",
+                f"`{spec}` has no mean at `{ANSWER}`, where prompts have no tokens of their own"
+                if spec.placed
+                else f"`{spec}` is put on `input`, which at `{ANSWER}` is the same in every run",
                 advice=f"take `{ANSWER}` out of `at:`",
             )
             return faults
     try:
         if spec.how.drawn == "rows":
             resample_rows(task, spec)
-        for at in spec.at:
-            resolve_positions(task, at)
+        if spec.placed:
+            vet_places(task, spec)
+        else:
+            for at in spec.at:
+                resolve_positions(task, at)
     except DataError as error:
         for found in error.diagnostics:
             faults.keep(found)
@@ -288,7 +312,9 @@ def _vet_unchanged(
         own = unchanged[task.row_ids.index(alone[0])]
         faults.add(
             "PD341",
-            f"row `{alone[0]}`{others} alone among rows of its length{by}, so its mean is "
+            f"row `{alone[0]}`{others} alone among rows"
+            + ("" if spec.placed else " of its length")
+            + f"{by}, so its mean is "
             + ("its own value" if own else "the value of one prompt"),
             advice="take more rows, or a coarser `by:`",
             severity=Severity.WARNING,
@@ -345,13 +371,18 @@ def _paired_moved(task: TaskData, spec: TreatedSpec) -> np.ndarray:
 def _mean_unchanged(task: TaskData, spec: TreatedSpec) -> np.ndarray:
     """Rows in groups whose prompts are all the reference prompt."""
     prompts, groups = task.prompts[spec.column], mean_groups(task, spec)
+    if spec.placed:
+        return own_tokens(task, spec, groups)
     first = np.unique(groups, return_index=True)[1]
     other = np.flatnonzero((prompts != prompts[first][groups]).any(axis=1))
     return ~np.isin(groups, groups[other]) & _paired_unchanged(task, spec)
 
 
 def _mean_nothing(task: TaskData, spec: TreatedSpec, which: str) -> tuple[str, str]:
-    by = f" of its `{spec.by}` and length" if spec.by else " of its length"
+    if spec.by == ROW:
+        return f"`{spec}` is the row's own value {which}", "a column with another prompt"
+    shared = [f"`{spec.by}`"] * bool(spec.by) + ["length"] * (not spec.placed)
+    by = f" of its {' and '.join(shared)}" if shared else ""
     why = f"`{spec}` is made of the row's own prompt alone {which}: no other{by} is there"
     return why, "take more rows, or a coarser `by:`"
 

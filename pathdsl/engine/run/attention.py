@@ -25,7 +25,8 @@ from pathdsl.engine.adapters.base import Adapter, Slot
 from pathdsl.engine.run.projections import Projected, Wanted
 from pathdsl.engine.run.sites import Padded, Sites
 from pathdsl.plan.masks import MaskTable
-from pathdsl.plan.steps import ActedHeadCopy, HeadAct, HeadCopy, PlainResid, Plan, parts_of
+from pathdsl.plan.outputs import Plan
+from pathdsl.plan.steps import ActedHeadCopy, HeadAct, HeadCopy, PlainResid, parts_of
 
 MAX_SCORES = 1 << 25
 """Entries of the score matrices that are in memory at once (128 MiB in float32)."""

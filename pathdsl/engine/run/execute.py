@@ -21,6 +21,7 @@ from pathdsl.engine.run.sites import Sites
 from pathdsl.plan.liveness import Schedule, reads_of
 from pathdsl.plan.masks import TRUE
 from pathdsl.plan.needs import mlp_scales, plain_write
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.steps import (
     NOTHING,
     OF_MLP,
@@ -38,7 +39,6 @@ from pathdsl.plan.steps import (
     MlpCopy,
     MlpResid,
     PlainResid,
-    Plan,
     ScaleCopy,
     ValueCopy,
 )

@@ -28,8 +28,8 @@ from pathdsl.engine.run.execute import BatchExecution
 from pathdsl.engine.run.sites import Sites
 from pathdsl.engine.run.written import copied, final_scales, written
 from pathdsl.graph.paths.pathset import Pos
+from pathdsl.plan.outputs import AttentionRead, Output, Plan
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.steps import AttentionRead, Output, Plan
 from pathdsl.plan.taskdata import TaskData
 
 VOCAB_CHUNK = 1 << 23

@@ -105,13 +105,15 @@ def _flat_in(sites: Sites, mask: int, n_pos: int) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ConstantTable:
-    """Constant treated values: (groups, pos, …) per key, and the group of every row of the task.
+    """Constant treated values: (groups, places, …) per key, and the group of every row of the task.
 
-    `tables` is empty for `zero`.
+    `places`: (rows, pos) the place of every token; its index where each index is a place. `tables`
+    is empty for `zero`.
     """
 
     tables: Mapping[Key, Tensor]
     groups: np.ndarray
+    places: np.ndarray
 
     def values(self, want: Mapping[Key, int], adapter: Adapter, sites: Sites) -> PlainValues:
         """The constants as the values of one batch."""
@@ -119,11 +121,10 @@ class ConstantTable:
         for key, mask in want.items():
             kept.stored[key] = mask
             if key in self.tables:
-                group = self.groups[sites.start + sites.rows_of(mask)]
-                where = torch.from_numpy(sites.positions_of(mask))
-                kept.values[key] = self.tables[key][torch.from_numpy(group), where].to(
-                    adapter.device
-                )
+                row = sites.start + sites.rows_of(mask)
+                where = torch.from_numpy(self.places[row, sites.positions_of(mask)])
+                group = torch.from_numpy(self.groups[row])
+                kept.values[key] = self.tables[key][group, where].to(adapter.device)
             else:
                 kept.values[key] = torch.zeros(
                     (sites.count(mask), *PLAIN_KINDS[key[0]].axes(adapter.shape)),

@@ -16,7 +16,8 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter, Slot
 from pathdsl.engine.adapters.norms import Given
 from pathdsl.engine.run.sites import Sites
-from pathdsl.plan.steps import PlainResid, Plan
+from pathdsl.plan.outputs import Plan
+from pathdsl.plan.steps import PlainResid
 
 CHUNK_TOKENS = 8192
 """Tokens that go through one matrix product at a time; bounds the working memory."""

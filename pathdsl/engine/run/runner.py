@@ -24,8 +24,9 @@ from pathdsl.engine.run.sites import Sites
 from pathdsl.engine.run.treated import Rows, SourceValues
 from pathdsl.engine.run.under import pattern_masks, plain_wants, source_of
 from pathdsl.plan.liveness import DEFAULT_MEMORY, Cost, cost, schedule
+from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.steps import REFERENCE, PlainResid, Plan, treated_source
+from pathdsl.plan.steps import REFERENCE, PlainResid, treated_source
 from pathdsl.plan.taskdata import TaskData
 
 BATCH_MACS = {"cpu": 400_000_000_000}

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.data.places import places
 from pathdsl.engine.data.treated import mean_groups, noise_values, resample_rows
 from pathdsl.engine.run.parts import Part, Parts
 from pathdsl.engine.run.plain import ConstantTable, Key, PlainValues, plain_run
 from pathdsl.engine.run.sites import Sites
-from pathdsl.plan.masks import TRUE, MaskTable
+from pathdsl.plan.masks import MaskTable
 from pathdsl.plan.steps import PLAIN_KINDS
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
@@ -68,7 +69,7 @@ class Rows:
         """
         task = self.task
         of = rows if partners is None else partners
-        ids, lengths = task.prompts[column][of], task.lengths[rows]
+        ids, lengths = task.prompts[column][of], task.reading(column).lengths[rows]
         if partners is not None and task.appended is not None:
             inside = np.arange(ids.shape[1]) < task.prompt_lengths[of][:, None]
             ids = np.where(inside, ids, task.prompts[column][rows])
@@ -109,7 +110,7 @@ def _noise(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValu
     def values(sites: Sites, draw: int) -> PlainValues:
         here = np.arange(sites.start, sites.stop)
         ids, lengths = rows.ids(task.reference, here)
-        added = noise_values(task, spec, here, adapter.shape.d_model, adapter.embedding_std())
+        added = noise_values(task, spec, here, adapter.shape.d_model, adapter.embedding_std(), draw)
         noise = torch.from_numpy(added).to(device=adapter.device, dtype=adapter.dtype)
         return rows.run(adapter.embed(ids) + noise, lengths, sites, want)
 
@@ -117,7 +118,8 @@ def _noise(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValu
 
 
 def _zero(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValues:
-    return _constant(rows, ConstantTable(tables={}, groups=np.zeros(rows.task.n_rows, int)), want)
+    groups, places = np.zeros(rows.task.n_rows, int), np.zeros(rows.task.valid.shape, int)
+    return _constant(rows, ConstantTable(tables={}, groups=groups, places=places), want)
 
 
 def _mean(rows: Rows, number: int, spec: TreatedSpec, want: Want) -> SourceValues:
@@ -166,62 +168,80 @@ def mean_of(rows: Rows, spec: TreatedSpec, want: Want, plain: SourceValues) -> S
 def _means(
     rows: Rows, number: int, spec: TreatedSpec, want: Want, plain: SourceValues | None = None
 ) -> ConstantTable:
-    """The mean of each component's output per token index over the rows of a group.
+    """The mean of each component's output per place over the rows of a group.
 
-    Sums are float64: of the rows of a batch in their order, then of the batches in theirs.
+    A place is a token index, or what `spec.at` names. Sums are float64: of the rows of a batch in
+    their order, then of the batches in theirs.
     """
     task, adapter = rows.task, rows.adapter
     groups = mean_groups(task, spec)
+    theirs = task.reading(spec.column)
+    of_mean, given = _places(theirs, spec), _places(task, spec)
+    if spec.placed:  # answers behind the prompts have means, and are none of what these are of
+        prompts = np.arange(theirs.n_pos) < theirs.prompt_lengths[:, None]
+        of_mean = np.where(prompts, of_mean, -1)
     if not want:
-        return ConstantTable(tables={}, groups=groups)
-    n_groups = int(groups.max()) + 1
+        return ConstantTable(tables={}, groups=groups, places=given)
+    n_groups, n_places = int(groups.max()) + 1, int(of_mean.max()) + 1
     widths = {key: PLAIN_KINDS[key[0]].axes(adapter.shape) for key in want}
-    sizes = [task.n_pos * math.prod(width) for width in widths.values()]  # for each group
-    starts = range(0, task.n_rows, rows.step)
+    sizes = [n_places * math.prod(width) for width in widths.values()]  # for each group
+    step = max(rows.step * task.n_pos // max(task.n_pos, theirs.n_pos), 1)
+    starts = range(0, task.n_rows, step)
     worth_keeping = 8 * sum(sizes) * min(n_groups * len(starts), task.n_rows) <= SUMS_BYTES
     sums = {
-        key: torch.zeros((n_groups, task.n_pos, *width), dtype=torch.float64)
+        key: torch.zeros((n_groups, n_places, *width), dtype=torch.float64)
         for key, width in widths.items()
     }
-    counts = torch.zeros((n_groups, task.n_pos), dtype=torch.float64)
-    masks = MaskTable(task.valid)  # of its own: all tokens are wanted
-    plain = plain or rows.of_column(spec.column, dict.fromkeys(widths, TRUE))
+    counts = torch.zeros((n_groups, n_places), dtype=torch.float64)
+    masks = MaskTable(theirs.valid)  # of its own: all tokens are wanted, or those of the places
+    wanted = masks.intern(of_mean >= 0)
+    plain = plain or rows.of_column(spec.column, dict.fromkeys(widths, wanted))
     for start in starts:
-        stop = min(start + rows.step, task.n_rows)
+        stop = min(start + step, task.n_rows)
         sites = Sites(masks, start, stop, adapter.device)
         here, group = np.unique(groups[start:stop], return_inverse=True)
-        token = torch.from_numpy(group[sites.rows_of(TRUE)])
-        place = torch.from_numpy(sites.positions_of(TRUE))
+        row = sites.rows_of(wanted)
+        token = torch.from_numpy(group[row])
+        place = torch.from_numpy(of_mean[start + row, sites.positions_of(wanted)])
         part = Part("sums", number, start, stop)
         found = rows.found(part, (1, len(here) * sum(sizes))) if worth_keeping else None
         if found is None:
-            found = _sums(plain(sites, 0), widths, (len(here), task.n_pos), (token, place))
+            values = plain(sites, 0)
+            kept = {key: values.at(key, wanted, sites) for key in widths}
+            found = _sums(kept, widths, (len(here), n_places), (token, place))
             if worth_keeping:
                 rows.keep(part, found)
         where = torch.from_numpy(here)
         counts.index_put_((where[token], place), torch.ones(len(token), dtype=torch.float64), True)
         pieces = np.split(found[0], np.cumsum([len(here) * size for size in sizes])[:-1])
         for (key, width), piece in zip(widths.items(), pieces, strict=True):
-            sums[key][where] += torch.from_numpy(piece).reshape(len(here), task.n_pos, *width)
+            sums[key][where] += torch.from_numpy(piece).reshape(len(here), n_places, *width)
     tables = {
         key: (total / counts.clamp(min=1).reshape(*counts.shape, *[1] * (total.dim() - 2))).to(
             adapter.dtype
         )
         for key, total in sums.items()
     }
-    return ConstantTable(tables=tables, groups=groups)
+    return ConstantTable(tables=tables, groups=groups, places=given)
+
+
+def _places(task: TaskData, spec: TreatedSpec) -> np.ndarray:
+    """(rows, pos) the place of each token, -1 for none: without places of its own its index."""
+    if spec.placed:
+        return places(task, spec)
+    return np.broadcast_to(np.arange(task.n_pos), task.valid.shape)
 
 
 def _sums(
-    plain: PlainValues,
+    plain: Mapping[Key, Tensor],
     widths: Mapping[Key, tuple[int, ...]],
     size: tuple[int, int],
     where: tuple[Tensor, Tensor],
 ) -> np.ndarray:
-    """(1, sums) of the values of one batch by group and position, key after key."""
+    """(1, sums) of the values of one batch by group and place, key after key."""
     found = []
     for key, width in widths.items():
         total = torch.zeros((*size, *width), dtype=torch.float64)
-        total.index_put_(where, plain.values[key].double().cpu(), True)
+        total.index_put_(where, plain[key].double().cpu(), True)
         found.append(total.reshape(-1).numpy())
     return np.concatenate(found)[None]

@@ -16,14 +16,8 @@ from pathdsl.engine.run.treated import SOURCES, Rows, SourceValues, Want, mean_o
 from pathdsl.graph.model.components import HEAD
 from pathdsl.plan.liveness import schedule
 from pathdsl.plan.masks import TRUE
-from pathdsl.plan.steps import (
-    REFERENCE,
-    ActedHeadCopy,
-    MeanPlan,
-    PlainResid,
-    Plan,
-    treated_source,
-)
+from pathdsl.plan.outputs import MeanPlan, Plan
+from pathdsl.plan.steps import REFERENCE, ActedHeadCopy, PlainResid, treated_source
 from pathdsl.plan.treated import TreatedSpec
 
 __all__ = ["pattern_masks", "plain_wants", "source_of"]

@@ -23,8 +23,8 @@ from pathdsl.engine.run.execute import BatchExecution
 from pathdsl.engine.run.sites import Sites
 from pathdsl.errors import Diagnostic, EngineError
 from pathdsl.plan.masks import FALSE
+from pathdsl.plan.outputs import CopyRead, MixedCopyRead, Output, Parts, Plan, WriteRead
 from pathdsl.plan.readout import Measure
-from pathdsl.plan.steps import CopyRead, MixedCopyRead, Output, Parts, Plan, WriteRead
 from pathdsl.plan.taskdata import TaskData
 
 __all__ = ["copied", "final_scales", "written"]

@@ -29,8 +29,10 @@ from typing import Any
 
 import numpy as np
 
+from pathdsl.engine.data.places import places
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.graph.paths.pathset import Pos
+from pathdsl.lang.signatures.treated import ROW
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
@@ -197,13 +199,22 @@ class TaskKeys:
         found: list[object] = []
         if treated.column:
             found.append(self._array("prompts", treated.column))
-        if treated.by:
+        if treated.by == ROW:
+            found.append(self._array("row_ids", ""))
+        elif treated.by:
             found.append(self._array("labels", treated.by))
         if treated.how.drawn != "nothing":  # by the names of the rows
             found.append(self._array("row_ids", ""))
             if (repeats := self.task.repeats) is not None:  # a copy is no partner
                 found.append(self._once(("copies", ""), lambda: repeats.first))
-        found += map(self._place, treated.at)
+        if treated.placed:
+            theirs = self.task.reading(treated.column)
+            found.append(self._once(("lengths", treated.column), lambda: theirs.lengths))
+            for name, task in (("", self.task), (treated.column, theirs)):
+                which = f"places in {name}", str(treated)
+                found.append(self._once(which, lambda task=task: places(task, treated)))  # type: ignore[misc]
+        else:
+            found += map(self._place, treated.at)
         return found
 
     def _array(self, kind: str, name: str) -> str:

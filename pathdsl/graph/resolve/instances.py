@@ -30,10 +30,11 @@ from pathdsl.lang.loops import label_of as written
 from pathdsl.lang.program import Program
 from pathdsl.lang.reach import reach
 from pathdsl.lang.serving import tasks_read
+from pathdsl.lang.signatures.correlations import FEWEST, families
 from pathdsl.lang.syntax.source import SourceFile
 from pathdsl.limits import MEMBERS
 
-__all__ = ["Index", "Instance", "instances", "label_of", "ranging"]
+__all__ = ["Index", "Instance", "in_common", "instances", "label_of", "lone_node", "ranging"]
 
 N = TypeVar("N", bound=ast.Node)
 R = TypeVar("R", bound="Resolves")
@@ -86,7 +87,7 @@ def ranging(program: Program, resolver: R, node: Looped | ast.OverMembers) -> R:
     if all(is_listed(one.members) for one in node.loop.bindings):
         return found[0] if found else resolver
     for other in found[1:]:
-        if lone := _lone_node(found[0], other):
+        if lone := lone_node(found[0], other):
             at = next(one for one in node.loop.bindings if not is_listed(one.members))
             raise fault(
                 "PD239",
@@ -98,7 +99,7 @@ def ranging(program: Program, resolver: R, node: Looped | ast.OverMembers) -> R:
     return found[0] if found else resolver
 
 
-def _lone_node(one: Any, other: Any) -> str:
+def lone_node(one: Any, other: Any) -> str:
     """The first node that one of two models has alone; "" where both have the same."""
     a, b = one.shape, other.shape
     if a.n_heads != b.n_heads:
@@ -135,6 +136,45 @@ def instances(
         bound = {name: member for name, (member, _) in zip(names, chosen, strict=True)}
         values = {n: v for n, (_, v) in zip(names, chosen, strict=True) if v is not None}
         found.append(Instance(label=label_of(bound), bindings={**outer, **bound}, values=values))
+    return tuple(found)
+
+
+def in_common(
+    program: Program, resolver: Resolves, call: ast.Call
+) -> tuple[tuple[ast.LetDecl, tuple[Instance, ...]], ...]:
+    """The families that a correlation is of with their members; none where it is over prompts.
+
+    Raises LanguageError PD237 where the members are not the same, or not in the same order, or
+    fewer than three.
+    """
+    found = [
+        (let, instances(program, ranging(program, resolver, let), let.loop))
+        for let in families(program, call)
+    ]
+    if len(found) != 2:
+        return ()
+    (one, first), (other, second) = found
+    mine, yours = ([member.label for member in members] for members in (first, second))
+    if mine != yours:
+        lost = {
+            one: [name for name in mine if name not in yours],
+            other: [name for name in yours if name not in mine],
+        }
+        apart = [f"`{n[0]}` is one of `{let.name.name}` alone" for let, n in lost.items() if n]
+        raise fault(
+            "PD237",
+            f"`{one.name.name}` and `{other.name.name}` have other members",
+            call,
+            label=" and ".join(apart) or "the same ones in another order",
+            help="write one loop for both lets",
+        )
+    if len(first) < FEWEST:
+        raise fault(
+            "PD237",
+            f"a correlation over {len(first)} member{'s' * (len(first) > 1)}",
+            call,
+            help=f"range over {FEWEST} or more: two points lie on a line",
+        )
     return tuple(found)
 
 

@@ -138,10 +138,10 @@ def _columns(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
 
 
 def _label(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
-    if _is_word(value):
-        yield from check_column(scope, value, "label")
-    else:
+    if not _is_word(value):
         yield wrong(parameter, value)
+    elif value.name not in parameter.choices:
+        yield from check_column(scope, value, "label")
 
 
 def _labels(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
-from pathdsl.lang.check.arguments import VALUES, check_arguments, unknown_word, wrong
+from pathdsl.lang.check.arguments import VALUES, check_arguments, check_value, unknown_word, wrong
 from pathdsl.lang.check.loops import check_indices, check_loop, example_of, of_each
 from pathdsl.lang.check.measures import check_measured_nodes
 from pathdsl.lang.check.nodes import NODES, check_nodes, check_position, one_place
@@ -32,7 +32,13 @@ from pathdsl.lang.signatures.calls import (
     Parameter,
     Signature,
 )
-from pathdsl.lang.signatures.members import OVER_MEMBERS, OverRecord, over_of
+from pathdsl.lang.signatures.correlations import (
+    CORRELATION,
+    correlated,
+    families,
+    is_correlation,
+)
+from pathdsl.lang.signatures.members import HOW_MANY, OVER_MEMBERS, OverRecord, over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.walk import children, walk
@@ -201,6 +207,8 @@ def check_quantity(scope: Scope, value: ast.Node) -> Faults:
             yield from check_score(scope, value)
         case ast.Call() if (over := over_of(value, scope.program.kind)) is not None:
             yield from _over(scope, value, *over)
+        case ast.Call() if is_correlation(value, scope.program.kind):
+            yield from _correlation(scope, value)
         case ast.Call(name=name) if name in STATISTICS:
             yield from check_arguments(scope, STATISTICS[name], value.arguments, value.span)
             for argument in value.arguments:
@@ -246,10 +254,22 @@ def check_quantity(scope: Scope, value: ast.Node) -> Faults:
 def _over(scope: Scope, call: ast.Call, record: OverRecord, over: ast.OverMembers) -> Faults:
     """A function over members: its loop, what it takes, and that for every item of its lists."""
     yield from check_loop(scope, over.loop)
-    for surplus in call.arguments[1:]:
+    place = next(i for i, argument in enumerate(call.arguments) if argument.value is over)
+    for counted in call.arguments[:place]:
+        yield from check_value(scope, HOW_MANY, counted.value)
+    if record.counts and not place:
+        yield fault(
+            "PD113",
+            f"`{record.name}` needs to know how many",
+            call.span,
+            "no number before the members",
+            help=f"`{record.example}`",
+        )
+    taken = "two arguments" if record.counts else "one argument"
+    for surplus in call.arguments[place + 1 :]:
         yield fault(
             "PD117",
-            f"`{record.name}` over members takes one argument",
+            f"`{record.name}` over members takes {taken}",
             surplus.span,
             "not an argument of it",
             help=f"`{record.example}`; without `in`, `{record.name}` is over prompts"
@@ -288,6 +308,42 @@ def _over(scope: Scope, call: ast.Call, record: OverRecord, over: ast.OverMember
             yield from check_quantity(inner, substituted(side, each[number]))
 
     yield from of_each(found, each)
+
+
+def _correlation(scope: Scope, call: ast.Call) -> Faults:
+    """Two families over the same members, or two numbers per prompt."""
+    yield from check_arguments(scope, CORRELATION, call.arguments, call.span)
+    program, sides = scope.program, correlated(call)
+    lets = families(program, call)
+    for side in sides:
+        family = any(isinstance(side, ast.Name) and side.name == let.name.name for let in lets)
+        if not family:
+            yield from check_quantity(scope, side)
+    if len(sides) != 2 or not lets:
+        return
+    if len(lets) == 1:
+        (let,) = lets
+        other = next(s for s in sides if not (isinstance(s, ast.Name) and s.name == let.name.name))
+        yield fault(
+            "PD136",
+            f"`{let.name.name}` has members, and what it is correlated with has none",
+            other.span,
+            "over the prompts",
+            labels=[(let.loop.span if let.loop is not None else let.span, "over members")],
+            help="correlate two lets with one `for`, or two metrics of runs",
+        )
+        return
+    loops = [let.loop for let in lets if let.loop is not None]
+    counts = [len(loop.bindings) for loop in loops]
+    if counts[0] != counts[1]:
+        yield fault(
+            "PD136",
+            f"`{lets[0].name.name}` and `{lets[1].name.name}` range over different things",
+            call.span,
+            "no members in common",
+            labels=[(loop.span, "one loop") for loop in loops],
+            help="write one loop for both lets",
+        )
 
 
 def _let(scope: Scope, name: ast.Name) -> Faults:
@@ -336,6 +392,15 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
                 f"not {needed}",
                 help=f"`{record.example}`",
             )
+        elif call.name in OVER_MEMBERS and call.name not in program.broken:
+            over = OVER_MEMBERS[call.name]
+            yield fault(
+                "PD113",
+                f"`{over.name}` needs members to range over",
+                call.span,
+                "no `NAME in SET:`",
+                help=f"`{over.example}`",
+            )
         elif call.name not in program.broken:
             yield fault(
                 "PD101",
@@ -343,7 +408,14 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
                 call.name_span,
                 "not declared in this file or in one that it uses",
                 help=suggestion(
-                    call.name, [*program.metrics, *STATISTICS, *P_VALUES, *OVER_MEMBERS]
+                    call.name,
+                    [
+                        *program.metrics,
+                        *STATISTICS,
+                        *P_VALUES,
+                        *OVER_MEMBERS,
+                        CORRELATION.name,
+                    ],
                 ),
             )
         return

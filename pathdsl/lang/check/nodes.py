@@ -338,6 +338,15 @@ def _nodes(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
 
 
 def _positions_value(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    if isinstance(value, ast.Word) and value.word in parameter.choices:
+        return
+    for item in value.items if isinstance(value, ast.ListValue) else ():
+        if isinstance(item, ast.Name) and item.name in parameter.choices:
+            yield fault(
+                "PD115", f"`{item.name}` is no position but all tokens", item.span,
+                "in a list of positions", help=f"`{parameter.name}: {item.name}`",
+            )  # fmt: skip
+            return
     yield from check_positions(scope, value)
 
 

@@ -18,6 +18,7 @@ from pathdsl.lang.check.scope import Faults, source_text, warning
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import choose_metric
 from pathdsl.lang.signatures.calls import resolve_arguments, resolve_options
+from pathdsl.lang.signatures.correlations import RANGE, correlated, is_correlation
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.members import OverRecord, over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
@@ -118,6 +119,10 @@ class Ranges:
                 return self._binary(expr)
             case ast.Call() if (found := over_of(expr, self.program.kind)) is not None:
                 return self._over(*found)
+            case ast.Call() if is_correlation(expr, self.program.kind):
+                sides = correlated(expr)
+                same = len(sides) == 2 and self.form(sides[0]) == self.form(sides[1])
+                return point(1.0) if same else RANGE
             case ast.Call():
                 return self._call(expr)
             case ast.Score():

@@ -24,7 +24,7 @@ from pathdsl.lang.serving import (
     wants_metric,
 )
 from pathdsl.lang.signatures.scores import SCORES
-from pathdsl.lang.signatures.treated import kind_of
+from pathdsl.lang.signatures.treated import ROW, kind_of
 from pathdsl.lang.walk import strip
 
 __all__ = ["ENOUGH_PER_GROUP", "check_grain", "check_treated"]
@@ -65,7 +65,12 @@ def check_treated(program: Program) -> Faults:
 def _small_groups(program: Program, task: ast.TaskDecl, mean: ast.Call) -> Faults:
     by = next((a.value for a in mean.arguments if a.keyword == "by"), None)
     data = fields_of(program, task).get("data")
-    if not isinstance(by, ast.Name) or data is None or not isinstance(data.value, ast.Call):
+    if (
+        not isinstance(by, ast.Name)
+        or by.name == ROW
+        or data is None
+        or not isinstance(data.value, ast.Call)
+    ):
         return
     made = generator(data.value.name)
     given = dict(task_arguments(program, task))

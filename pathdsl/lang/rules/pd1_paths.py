@@ -81,8 +81,8 @@ ARROW_PAGES: tuple[Page, ...] = (
         summary="An arrow names inputs of a head and leads to something that is no head.",
         why="Only heads have a query, keys and values; an MLP and `logits` have a single input.",
         repair="Write `->`, or lead the arrow to a head.",
-        failing=sample("let k = mean(LD(keep(a0.h1 -[v]-> m5)))"),
-        passing=sample("let k = mean(LD(keep(a0.h1 -> m5)))"),
+        failing=sample("let k = mean(LD(keep(a0.h1 -[v]-> m3)))"),
+        passing=sample("let k = mean(LD(keep(a0.h1 -> m3)))"),
     ),
     Page(
         code="PD207",

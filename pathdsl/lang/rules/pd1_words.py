@@ -1,4 +1,4 @@
-"""Pages PD110 to PD119, PD127 to PD131, PD139: words, arguments, fields, what a file must have."""
+"""Pages PD110 to PD119, PD127 to PD136, PD139: words, arguments, fields, what a file must have."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathdsl.lang.rules.page import Page
 from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, TASK, sample, whole
 
 __all__ = ["WORD_PAGES"]
+
 
 WORD_PAGES: tuple[Page, ...] = (
     Page(
@@ -168,6 +169,23 @@ WORD_PAGES: tuple[Page, ...] = (
         passing=sample(
             "let x0 = mean(LD(reference))",
             *(f"let x{i} = x{i - 1} + x{i - 1}" for i in range(1, 13)),
+        ),
+    ),
+    Page(
+        code="PD136",
+        name="not-correlated",
+        summary="The two arguments of a correlation have no members, or no prompts, in common.",
+        why="A correlation is over the members of two families, or over the prompts of two numbers "
+        "per prompt. A family and a number per prompt have no pairs.",
+        repair="Correlate two lets with one `for`, or two metrics of runs.",
+        failing=sample(
+            "let direct for h in a9: logits = mean(LD(treat(h -> logits)))",
+            "let x = correlation(direct, LD(reference), by: pearson)",
+        ),
+        passing=sample(
+            "let direct for h in a9: logits = mean(LD(treat(h -> logits)))",
+            "let total for h in a9: logits = mean(LD(treat(through(h))))",
+            "let x = correlation(direct, total, by: pearson)",
         ),
     ),
 )

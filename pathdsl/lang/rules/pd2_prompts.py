@@ -118,4 +118,24 @@ PROMPT_PAGES: tuple[Page, ...] = (
         failing=_span("S1+1..S2"),
         passing=_span("S1..S2"),
     ),
+    Page(
+        code="PD237",
+        name="other-members",
+        summary="Two families that are correlated do not have the same members in the same order, "
+        "three or more.",
+        why="A correlation pairs the members of two lets: the effect of a head with its size. "
+        "Where the loops range over different sets, some members have no partner. Two "
+        "members always lie on a line.",
+        repair="Write one loop for both lets, over three members or more.",
+        failing=_plan(
+            "let direct for h in a0: logits = mean(LD(treat(h -> logits)))",
+            "let total for h in attn: logits = mean(LD(treat(through(h))))",
+            "let x = correlation(direct, total, by: pearson)",
+        ),
+        passing=_plan(
+            "let direct for h in attn: logits = mean(LD(treat(h -> logits)))",
+            "let total for h in attn: logits = mean(LD(treat(through(h))))",
+            "let x = correlation(direct, total, by: pearson)",
+        ),
+    ),
 )

@@ -7,6 +7,7 @@ from pathdsl.lang.rules.pd3_answers import PAGES as ANSWER_PAGES
 from pathdsl.lang.rules.pd3_chat import PAGES as CHAT_PAGES
 from pathdsl.lang.rules.pd3_data import PAGES as DATA_PAGES
 from pathdsl.lang.rules.pd3_models import PAGES as MODEL_PAGES
+from pathdsl.lang.rules.pd3_places import PAGES as PLACE_PAGES
 from pathdsl.lang.rules.pd3_readings import PAGES as READING_PAGES
 from pathdsl.lang.rules.pd3_static import STATIC_PAGES
 from pathdsl.lang.rules.pd3_where import PAGES as WHERE_PAGES
@@ -15,6 +16,7 @@ PAGES: tuple[Page, ...] = (
     *STATIC_PAGES,
     *DATA_PAGES,
     *READING_PAGES,
+    *PLACE_PAGES,
     *WHERE_PAGES,
     *CHAT_PAGES,
     *ANSWER_PAGES,

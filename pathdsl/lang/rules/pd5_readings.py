@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pathdsl.lang.rules.page import Page
-from pathdsl.lang.rules.sample import sample
+from dataclasses import replace
+
+from pathdsl.lang.rules.page import Example, Page
+from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, sample, whole
 
 __all__ = ["READING_PAGES"]
 
@@ -12,6 +14,19 @@ _PLACED = (
     "path first = through(a2.h0@S1, a3.h1@END)",
     "path other = through(a2.h0@END, a3.h2@END)",
 )
+
+
+def _placed(measured: str) -> Example:
+    """A task whose treated value is a mean at one place."""
+    task = """
+task ioi {
+  data      = mini_ioi(take: 30)
+  reference = prompt
+  treated   = mean(prompt_abc, at: [S1])
+}
+"""
+    return replace(whole(CIRCUIT, MODEL, task, METRIC, measured), command="check")
+
 
 READING_PAGES: tuple[Page, ...] = (
     Page(
@@ -47,6 +62,19 @@ READING_PAGES: tuple[Page, ...] = (
             "let common = overlap(first, other, over: head)",
             "let placed = overlap(first, other, over: node)",
         ),
+    ),
+    Page(
+        code="PD535",
+        name="nothing-at-its-places",
+        summary="A mean at named places has no value at what is treated with it.",
+        why="`mean(COLUMN, at: [S1])` is the reference's own value at every other token. Where no "
+        "component at S1 has treated paths only, or the metric reads the treated run at END, "
+        "treating changes nothing: every effect is 0 by construction, and a share of it has no "
+        "denominator.",
+        repair="Name the place of the nodes that are treated, or `END` for scores that compare "
+        "with the treated run; `at: any` is every token.",
+        failing=_placed("let moved = effect(through(a3.h1@END), metric: LD)"),
+        passing=_placed("let moved = effect(through(a1.h1@S1), metric: LD)"),
     ),
     Page(
         code="PD537",

@@ -1,4 +1,4 @@
-"""Pages of places: where files may lie, and what the system refuses."""
+"""Pages of places: where files may lie, what the system refuses, what has no graph in common."""
 
 from __future__ import annotations
 
@@ -34,5 +34,15 @@ PLACE_PAGES: tuple[Page, ...] = (
         why="It is no fault of the hypothesis, and nothing was judged.",
         repair="Repair what the message names, and run it again.",
         shown_by="tests/cli/test_streams.py::test_what_the_system_refuses",
+    ),
+    Page(
+        code="PD667", name="other-graph",
+        summary="`pathdsl diff` was asked about circuits of two models whose nodes or edges "
+        "differ.",
+        why="What two circuits share is told by the names of nodes. `a4.h1` of a model with other "
+        "layers, heads or edges is another thing, and a share of such names would mean nothing.",
+        repair="Compare circuits of models that have the same layers and heads. Of a file with "
+        "several models the graph is chosen with `--task NAME`.",
+        shown_by="tests/cli/test_diff.py::test_models_with_other_nodes",
     ),
 )  # fmt: skip

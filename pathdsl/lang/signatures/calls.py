@@ -270,9 +270,9 @@ def resolve_arguments(signature: Signature, arguments: tuple[ast.Argument, ...])
     """Every argument of a call by name, defaults filled in; for calls that passed the checks.
 
     Numbers, texts, truth values, words and the names of columns and labels are Python values,
-    several names are a tuple, positions a tuple of `ast.Position`, a choice of knockouts is a
-    `Filled`, anything else is the syntax node as written; what was left out and has no default is
-    None.
+    several names are a tuple, positions a tuple of `ast.Position` or the word for them, a choice of
+    knockouts is a `Filled`, anything else is the syntax node as written; what was left out and has
+    no default is None.
     """
     values = Arguments({p.name: None if p.required else p.default for p in signature.parameters})
     places = iter(signature.by_place)
@@ -317,6 +317,8 @@ def _value(parameter: Parameter, value: ast.Node) -> object:
             return float(number) if isinstance(number, int) else number
         case Kind.COLUMNS | Kind.LABELS:
             return tuple(item.name for item in items if isinstance(item, ast.Name))
+        case Kind.POSITIONS if isinstance(value, ast.Word) and value.word in parameter.choices:
+            return value.word
         case Kind.POSITIONS:
             return tuple(at for item in items if (at := as_position(item)) is not None)
         case Kind.OVER if isinstance(value, ast.Name) and value.name in parameter.choices:

@@ -84,8 +84,9 @@ REQUIRED = _Required()
 class Parameter:
     """One argument: what it must be, and its default.
 
-    Leading parameters may be given by place when `by_place`. `least` and `most` bound numbers,
-    both ends in unless `open_ends`.
+    Leading parameters may be given by place when `by_place`. `choices`: words that it takes, beside
+    names of its kind where it has one. `least` and `most` bound numbers, both ends in unless
+    `open_ends`.
     """
 
     name: str

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pathdsl.lang import ast
-from pathdsl.lang.signatures.kinds import Signature, table
+from pathdsl.lang.signatures.kinds import Kind, Parameter, Signature, table
 
-__all__ = ["OVER_MEMBERS", "OverRecord", "over_of"]
+__all__ = ["HOW_MANY", "OVER_MEMBERS", "OverRecord", "over_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +22,19 @@ class OverRecord(Signature):
     """What is known of a function over members.
 
     `makes`: an `extreme` of their values, an `addition` of them, divided by their number where
-    `divided`, or a `counting` of those that satisfy a condition. `titled` is what a report says
-    before the number of its members, "" where none of them decides.
+    `divided`, a `counting` of those that satisfy a condition, or a `selection` of those with the
+    largest values on one half of the prompts, of which it is the mean on the other. `titled` is
+    what a report says before the number of its members, "" where none of them decides.
     """
 
-    makes: Literal["extreme", "addition", "counting"]
+    makes: Literal["extreme", "addition", "counting", "selection"]
     divided: bool
     titled: str
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is told first how many members are meant."""
+        return self.makes == "selection"
 
 
 OVER_MEMBERS = table(
@@ -52,7 +58,13 @@ OVER_MEMBERS = table(
         name="share", example="share(h in attn: effect(through(h)) < -0.1)", makes="counting",
         divided=True, titled="",
     ),
+    OverRecord(
+        name="top", example="top(10, h in attn: effect(through(h)))", makes="selection",
+        divided=True, titled="",
+    ),
 )  # fmt: skip
+HOW_MANY = Parameter(name="count", kind=Kind.COUNT, least=1, by_place=True)
+"""What a selection is told first: so many members, or such a part of them."""
 
 
 def over_of(
@@ -64,5 +76,10 @@ def over_of(
     """
     if not isinstance(node, ast.Call) or node.name not in OVER_MEMBERS or kind(node.name):
         return None
-    value = node.arguments[0].value if node.arguments else None
+    values = [argument.value for argument in node.arguments]
+    if OVER_MEMBERS[node.name].counts and not isinstance(
+        values[0] if values else None, ast.OverMembers
+    ):
+        values = values[1:]
+    value = values[0] if values else None
     return (OVER_MEMBERS[node.name], value) if isinstance(value, ast.OverMembers) else None

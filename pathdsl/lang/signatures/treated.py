@@ -7,16 +7,20 @@ computed in `pathdsl.engine.run.treated`; both are tables over the kinds of this
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pathdsl import limits
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.kinds import REQUIRED, SEED, Kind, Parameter, Signature, first
 
-__all__ = ["TREATED_KINDS", "TreatedKind", "kind_of", "written"]
+__all__ = ["ROW", "TREATED_KINDS", "TreatedKind", "kind_of", "written"]
+
+ROW = "id"
+"""What `by:` names where each row is a group of its own."""
 
 _LABEL = Parameter(name="by", kind=Kind.LABEL)
+_DRAWS = Parameter(name="draws", kind=Kind.INTEGER, least=1, most=limits.DRAWS.most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +73,11 @@ TREATED_KINDS: dict[str, TreatedKind] = {
             name="mean",
             signature=Signature(
                 name="mean",
-                parameters=(first("column", Kind.COLUMN), _LABEL),
+                parameters=(
+                    first("column", Kind.COLUMN),
+                    replace(_LABEL, choices=(ROW,)),
+                    Parameter(name="at", kind=Kind.POSITIONS, choices=("any",)),
+                ),
                 example="mean(prompt_abc, by: template)",
             ),
             constant=True,
@@ -96,6 +104,7 @@ TREATED_KINDS: dict[str, TreatedKind] = {
                 parameters=(
                     Parameter(name="at", kind=Kind.POSITIONS, default=REQUIRED),
                     Parameter(name="scale", kind=Kind.NUMBER, default=3.0, least=0.0),
+                    _DRAWS,
                     SEED,
                 ),
                 example="noise(at: [S1, S2], scale: 3.0, seed: 0)",
@@ -114,9 +123,7 @@ TREATED_KINDS: dict[str, TreatedKind] = {
                 parameters=(
                     first("column", Kind.COLUMN),
                     _LABEL,
-                    Parameter(
-                        name="draws", kind=Kind.INTEGER, default=8, least=1, most=limits.DRAWS.most
-                    ),
+                    replace(_DRAWS, default=8),
                     SEED,
                 ),
                 example="resample(prompt, by: template, draws: 8, seed: 0)",

@@ -18,7 +18,7 @@ from pathdsl.lang.serving import (
 )
 from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.scores import SCORES
-from pathdsl.lang.signatures.treated import TREATED_KINDS, kind_of, written
+from pathdsl.lang.signatures.treated import ROW, TREATED_KINDS, TreatedKind, kind_of, written
 from pathdsl.lang.vary.axis import below, meant_below, scores_of
 from pathdsl.lang.vary.edits import Edit, replaced, text_of
 from pathdsl.lang.walk import strip
@@ -130,7 +130,7 @@ def _candidates(program: Program, task: ast.TaskDecl) -> list[str]:
     if "treated" not in fields:
         return []
     own = fields["treated"].value
-    columns, by = _reads(own)
+    columns, by, at = _reads(own)
     if not columns:
         known = columns_of(program, task)
         reference = literal(fields["reference"].value) if "reference" in fields else None
@@ -140,30 +140,42 @@ def _candidates(program: Program, task: ast.TaskDecl) -> list[str]:
     kinds = [kind for kind in TREATED_KINDS.values() if kind.varied]
     found = [written(kind, {}) for kind in kinds if not kind.reads_column]
     for column in columns:
-        given = {"column": column, "by": by}
+        given = {"column": column, "by": "" if by == ROW else by}
         found += [written(kind, given) for kind in kinds if kind.reads_column]
+        if at:
+            given = {"column": column, "by": by, "at": "any"}
+            found += [written(kind, given) for kind in kinds if _is_placed(kind)]
     same = {"".join(text_of(program, own).split())}
     if (kind := kind_of(own)) is not None:  # its draws and seed are no choice of method
         given = {"column": columns[0] if columns else "", "by": by}
+        given |= {"at": "any"} if at == "any" else {}
         same.add("".join(written(kind, given).split()))
     return [one for one in found if "".join(one.split()) not in same]
 
 
-def _reads(value: ast.Node) -> tuple[list[str], str]:
-    """The prompt columns of a treated value, and the label that it groups by."""
+def _is_placed(kind: TreatedKind) -> bool:
+    """Whether a kind reads a column, at named places if they are given."""
+    signature = kind.signature
+    return kind.reads_column and signature is not None and bool(signature.parameter("at"))
+
+
+def _reads(value: ast.Node) -> tuple[list[str], str, str]:
+    """The prompt columns of a treated value, the label that it groups by, and its places."""
     kind = kind_of(value)
     if kind is None or not kind.reads_column:
-        return [], ""
+        return [], "", ""
     if isinstance(value, ast.Name):
-        return [value.name], ""
+        return [value.name], "", ""
     if not isinstance(value, ast.Call):
-        return [], ""
+        return [], "", ""
     columns = [
         a.value.name
         for a in value.arguments
         if a.keyword in ("", "column") and isinstance(a.value, ast.Name)
     ]
-    return columns, named_option(value.arguments, "by") or ""
+    at = next((a.value for a in value.arguments if a.keyword == "at"), None)
+    places = "" if at is None else at.word if isinstance(at, ast.Word) else "named"
+    return columns, named_option(value.arguments, "by") or "", places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,9 +55,9 @@ def dump(value: Object) -> str:
     return escaped(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
-def schema() -> Object:
-    """The JSON schema (draft 2020-12) of `check --format json`."""
-    path = resources.files("pathdsl.report") / "data/schema/check.schema.json"
+def schema(verb: str = "check") -> Object:
+    """The JSON schema (draft 2020-12) of `check --format json`, or of `diff`."""
+    path = resources.files("pathdsl.report") / f"data/schema/{verb}.schema.json"
     read: Object = json.loads(path.read_text("utf-8"))
     return read
 

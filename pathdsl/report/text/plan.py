@@ -14,7 +14,8 @@ from typing import Any
 from pathdsl.checking.planned import PlanOutcome, TaskPlan
 from pathdsl.graph.model.components import bits
 from pathdsl.plan.liveness import reads_of
-from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, Plan, ends_of, parts_of
+from pathdsl.plan.outputs import Plan, ends_of
+from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, parts_of
 from pathdsl.report.data.result import diagnostic_object
 from pathdsl.report.numbers import many, plain, replaced_text, rows_text, size_text
 from pathdsl.report.text.style import View, clip, paragraph, table
@@ -110,6 +111,8 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
         ["  prompts", f"{prompts}, up to {plan.masks.n_pos} tokens"],
         ["  model", task.facts.get("model", "")],
         ["  treated", str(part.spec.treated) if part.spec.treated else "none"],
+        ["", f"`at: any` leaves out {task.facts.get('left_out')}" if "left_out" in task.facts
+         else ""],
         ["  norms", "frozen; `check` judges again with recomputed ones" if plan.frozen else ""],
         ["  runs", f"{len(plan.outputs):,}, from {many(cost.plain_runs, 'plain run')}"],
         ["  copies", f"{shared + own:,}: {shared:,} shared by several runs, {own:,} of one run"],

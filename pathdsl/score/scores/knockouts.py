@@ -28,13 +28,13 @@ from pathdsl.score.faults import fault
 from pathdsl.score.quantity import Half, Scalar, requests
 from pathdsl.score.rounds import Asked, ordered
 from pathdsl.score.scores.setting import Knockouts, Setting
-from pathdsl.score.session import Unit
+from pathdsl.score.session import Session, Unit
 from pathdsl.score.statistics.alike import task_clusters
 from pathdsl.score.statistics.evaluate import Evaluator
 
 __all__ = [
-    "Greedy", "distinct", "greedy_of", "knockout_units", "named_groups", "random_subsets",
-    "split_parts", "without",
+    "Greedy", "distinct", "enough_to_split", "greedy_of", "knockout_units", "named_groups",
+    "random_subsets", "split_parts", "without",
 ]  # fmt: skip
 
 
@@ -76,17 +76,23 @@ def split_parts(setting: Setting, seed: int) -> tuple[Half | None, Half | None]:
     """The rows to search on and those to judge on; PD428 where there are too few to split."""
     if setting.options["split"] is False:
         return None, None
-    data = setting.context.session.tasks[setting.task]
+    help = "take more rows, or `split: false` to search and judge on the same ones"
+    enough_to_split(setting.context.session, setting.task, setting.score, help)
+    return Half(seed=seed, side="search"), Half(seed=seed, side="judge")
+
+
+def enough_to_split(session: Session, task: str, at: ast.Node, help: str) -> None:
+    """PD428 where a task has too few rows, or clusters, to search on one half of them."""
+    data = session.tasks[task]
     fields = [one for one in task_clusters(data, pairs=False) if one is not None]
     if any(len(np.unique(clusters)) < 4 for clusters in fields):
         raise fault(
             "PD428",
-            f"the {data.n_distinct} prompts of `{setting.task}` are too few to search on one half"
+            f"the {data.n_distinct} prompts of `{task}` are too few to search on one half"
             " and judge on the other",
-            setting.score,
-            help="take more rows, or `split: false` to search and judge on the same ones",
+            at,
+            help=help,
         )
-    return Half(seed=seed, side="search"), Half(seed=seed, side="judge")
 
 
 # -------------------------------------------------------------------------------------------------

@@ -9,11 +9,7 @@ their own. The others:
 - `broken(RUN, BY, answer: COLUMN)`: the share of all prompts that RUN gets right and BY does not,
   the new errors of Merullo et al. 2023 and one of McNemar's (1947) two cells of discordant pairs;
   accuracy(BY) = accuracy(RUN) - broken(RUN, BY) + broken(BY, RUN).
-- `overlap(P, Q)`: units in both by units in either (`united`, Jaccard), in the first, in the second
-  or in the smaller (the overlap coefficient); Merullo et al. 2023 (arXiv:2310.08744) leave the
-  denominator of their 78 % unstated, so it is always named here. `node` counts the units of P and Q
-  (every node on a path where one of them names none), `head` the heads among them whatever their
-  position, `edge` the edges on a path.
+- `overlap(P, Q)`: what two path sets share (`pathdsl.score.scores.overlap`).
 - `paths(P)`: the number of (node, slot) sequences.
 - `size(P, in: node | edge)`: how many nodes or edges lie on some path of P.
 
@@ -29,7 +25,6 @@ from functools import partial
 from typing import TypeVar
 
 from pathdsl.graph.paths.pathset import PathSet
-from pathdsl.graph.paths.units import heads_of
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.plan.readout import Measure
@@ -52,8 +47,9 @@ from pathdsl.score.scores.chance import chance
 from pathdsl.score.scores.completeness import completeness
 from pathdsl.score.scores.faithfulness import faithfulness, rms
 from pathdsl.score.scores.minimality import minimality
+from pathdsl.score.scores.overlap import compared_units, shared_part
 from pathdsl.score.scores.setting import Setting, setting_of, subject_of
-from pathdsl.score.session import Bindings, PathAlgebra, Resolver
+from pathdsl.score.session import Bindings, PathAlgebra
 
 __all__ = ["LOWERED", "lower_score"]
 
@@ -180,42 +176,8 @@ def _overlap(context: Context, score: ast.Score, bindings: Bindings) -> float:
     written = next((o.value for o in score.options if o.keyword == "over"), None)
     if isinstance(written, ast.Name) and written.name in context.program.groups:
         over = written  # what a file declares is meant
-    first, second = _compared(context.counted_on(score), subjects, over, bindings)
-    below = {
-        "united": len(first | second),
-        "of_first": len(first),
-        "of_second": len(second),
-        "of_smaller": min(len(first), len(second)),
-    }[options.word("as")]
-    return len(first & second) / below if below else float("nan")
-
-
-_KINDS = {"head": heads_of}
-"""What `over:` leaves of the units of two sets."""
-
-
-def _compared(
-    resolver: Resolver,
-    subjects: tuple[ast.PathExpr, ast.PathExpr],
-    over: object,
-    bindings: Bindings,
-) -> tuple[frozenset[str], frozenset[str]]:
-    def both(
-        of: Callable[[ast.PathExpr], frozenset[str]],
-    ) -> tuple[frozenset[str], frozenset[str]]:
-        return of(subjects[0]), of(subjects[1])
-
-    if isinstance(over, ast.Edges | ast.EdgesFile):
-        return both(lambda p: frozenset(e.label for e in resolver.edges(p, bindings, over)))
-    first, second = tuple(resolver.path_set(p, bindings) for p in subjects)
-    if over == "edge":
-        return resolver.edge_set(first, second), resolver.edge_set(second, first)
-    nodes = over if isinstance(over, ast.Node) else None
-    units = both(lambda p: frozenset(u.label for u in resolver.units(p, bindings, nodes)))
-    if nodes is None and not all(units):
-        units = resolver.node_set(first, second), resolver.node_set(second, first)
-    kind = _KINDS.get(over) if isinstance(over, str) else None
-    return units if kind is None else (kind(units[0]), kind(units[1]))
+    first, second = compared_units(context.counted_on(score), subjects, over, bindings)
+    return shared_part(first, second, options.word("as"))
 
 
 LOWERED: dict[str, Lower] = {

@@ -27,8 +27,8 @@ from pathdsl.score.statistics.alike import alike, clusters_of, different, task_c
 from pathdsl.score.statistics.crossed import Table
 
 __all__ = [
-    "Design", "Stratum", "Weights", "design_of", "generator_of", "part_mask", "row_key",
-    "searched_rows",
+    "Design", "Stratum", "Weights", "chosen_what", "design_of", "generator_of", "part_mask",
+    "row_key", "searched_rows",
 ]  # fmt: skip
 
 Weights = Mapping[str, np.ndarray]
@@ -91,6 +91,12 @@ def searched_rows(node: Scalar, tasks: Mapping[str, TaskData]) -> int:
             mask = part_mask(tasks[aggregate.task], other)
             found.append(different(alike([aggregate], tasks), mask))
     return max(found, default=0)
+
+
+def chosen_what(node: Scalar) -> str:
+    """What was chosen on the other half of the rows, in words; "" where nothing was."""
+    parts = [a.part.within if isinstance(a.part, Slice) else a.part for a in aggregates(node)]
+    return " and ".join(dict.fromkeys(part.chosen for part in parts if part is not None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -16,6 +16,7 @@ from pathdsl.score.quantity import (
     Aggregate,
     Among,
     Constant,
+    Correlation,
     Half,
     Op,
     RowExpr,
@@ -29,6 +30,7 @@ from pathdsl.score.quantity import (
 )  # fmt: skip
 from pathdsl.score.session import Session
 from pathdsl.score.statistics.arithmetic import apply
+from pathdsl.score.statistics.correlated import of_members, of_prompts
 from pathdsl.score.statistics.design import Weights, part_mask
 from pathdsl.score.statistics.rounding import ULPS, digits, of_quantity, of_rows
 
@@ -113,6 +115,8 @@ class Evaluator:
                     negative = op in ("-", "neg")
                 case Worst() | Among():
                     negative = False
+                case Correlation():
+                    negative = True
             if negative:
                 return False
         return True
@@ -150,6 +154,16 @@ class Evaluator:
             case Among(members=members):
                 values = [self._values(m, weights, known, kept) for _, m in members]
                 found = np.mean(np.broadcast_arrays(*(_satisfied(node, v) for v in values)), axis=0)
+            case Correlation(of_prompts=None, ranked=ranked):
+                sides = [
+                    np.stack(
+                        np.broadcast_arrays(*(self._values(m, weights, known, kept) for m in s))
+                    )
+                    for s in (node.xs, node.ys)
+                ]
+                found = of_members(*sides, ranked=ranked)
+            case Correlation():
+                found = self._of_prompts(node, weights)
         if isinstance(node, Aggregate) or id(node) in kept:
             known[key] = found
         return found
@@ -158,6 +172,15 @@ class Evaluator:
         x, mask = self.vector(node), self.mask(node)
         w = np.ones((1, len(x))) if weights is None else weights[node.task]
         return _statistic(node, x, w, mask)
+
+    def _of_prompts(self, node: Correlation, weights: Weights | None) -> np.ndarray:
+        assert node.of_prompts is not None
+        x, y = node.of_prompts
+        inside = self.mask(x)
+        w = np.ones((1, len(inside))) if weights is None else weights[x.task]
+        return of_prompts(
+            self.vector(x)[inside], self.vector(y)[inside], w[:, inside], ranked=node.ranked
+        )
 
     def allowance(self, node: Scalar) -> float:
         """How far rounding may move the quantity, to first order; 0 where it is exact."""

@@ -34,6 +34,7 @@ from scipy.special import ndtr
 from pathdsl.score.quantity import (
     Aggregate,
     Among,
+    Correlation,
     Op,
     Scalar,
     Worst,
@@ -56,6 +57,7 @@ __all__ = ["SKEWED", "Bootstrap", "Interval"]
 
 SKEWED = 20
 NESTED = 8
+NOISE = 0.2
 USUAL = 0.95 + 1e-12
 WIDE = "computed from the ends of its parts, which holds and is too wide"
 
@@ -234,6 +236,9 @@ class Bootstrap:
             if interval.method != "none" and inside:
                 ends = f"[{interval.low:.4g}, {interval.high:.4g}]"
                 return f"the interval of a denominator, {ends}, contains 0"
+        for one in inner_first(node):
+            if isinstance(one, Correlation) and (why := self._noisy(one)):
+                return why
         outside = inner_first(node, below=lambda one: not isinstance(one, Among))
         for aggregate in (one for one in outside if isinstance(one, Aggregate)):
             for rows in row_denominators(aggregate.rows):
@@ -246,6 +251,22 @@ class Bootstrap:
                     return f"a denominator is 0 within rounding on {many}, the first is `{row}`"
         if not np.isfinite(self.evaluator.estimate(node)):
             return f"its value is {self.evaluator.estimate(node)}"
+        return ""
+
+    def _noisy(self, node: Correlation) -> str:
+        """Why a correlation over members has no value: noise is too much of what sets them apart.
+
+        Of members that are equal it is all, and less than `NOISE` in 1 of 100 samples of three.
+        """
+        for which, side in (("first", node.xs), ("second", node.ys)) if node.names else ():
+            drawn = [np.nanvar(self.leaves.resamples.values(one)) for one in side]
+            spread = float(np.var([self.evaluator.estimate(one) for one in side], ddof=1))
+            share = float(np.mean(drawn)) / spread if spread > 0 else 1.0
+            if share > NOISE:
+                return (
+                    f"{min(share, 1.0):.0%} of what sets the members of its {which} argument "
+                    "apart is noise"
+                )
         return ""
 
 

@@ -8,6 +8,7 @@ of a symmetric sample). A unit is a prompt, or a cluster of prompts.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from math import ceil, log
 
@@ -17,6 +18,7 @@ from pathdsl.score.quantity import (
     Aggregate,
     Among,
     Constant,
+    Correlation,
     Op,
     Scalar,
     aggregates,
@@ -25,11 +27,21 @@ from pathdsl.score.quantity import (
     mean,
     row_denominators,
 )  # fmt: skip
+from pathdsl.score.statistics.correlated import fisher
 from pathdsl.score.statistics.design import Design, design_of
 from pathdsl.score.statistics.ends import Ends
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.lattice import rational
-from pathdsl.score.statistics.leaves import Fixed, Hull, Image, Leaf, Order, Percentile, Share
+from pathdsl.score.statistics.leaves import (
+    Correlated,
+    Fixed,
+    Hull,
+    Image,
+    Leaf,
+    Order,
+    Percentile,
+    Share,
+)
 from pathdsl.score.statistics.moments import Moments, is_smooth
 from pathdsl.score.statistics.pivot import pivot_of
 from pathdsl.score.statistics.resamples import Resamples
@@ -76,12 +88,15 @@ class Leaves:
         if is_smooth(node):
             return self._hull(node, design, units)
         if _crosses(design):
-            told = "an order statistic has no interval over crossed rows"
+            what = "a correlation" if isinstance(node, Correlation) else "an order statistic"
+            told = f"{what} has no interval over crossed rows"
             return Fixed(at=_nothing, told=told, method="none")
         values = self.resamples.values(node)
         if (fixed := self._constant(node, values, units)) is not None:
             return fixed
         few = partial(self._too_few, node, units)
+        if isinstance(node, Correlation):
+            return self._correlated(node, values, design, units)
         if isinstance(node, Aggregate) and not node.smooth and _alone(design):
             x = np.sort(self.evaluator.vector(node)[self.evaluator.mask(node)])
             return Order(values=x, q=node.q, drawn=values, too_few=few)
@@ -94,7 +109,7 @@ class Leaves:
             root = isinstance(node, Op) and node.op == "^"
             order = isinstance(node, Aggregate) and not node.smooth
             inner = _around(node, self.evaluator)
-            if order or (root and inner is not None):
+            if order or isinstance(node, Correlation) or (root and inner is not None):
                 return True
             node = inner
         return node is not None
@@ -116,6 +131,24 @@ class Leaves:
         few = _enough if crossed else partial(self._too_few, node, units)
         least = 0.0 if crossed else _side(node) ** units
         return Hull(pivot=pivot, too_few=few, units=units, least=least)
+
+    def _correlated(
+        self, node: Correlation, values: np.ndarray, design: Design, units: int
+    ) -> Leaf:
+        variance = 0.0
+        for stratum in design.strata:
+            left = [self.evaluator.values(node, w) for w in design.left_out(stratum)]
+            moved = fisher(np.concatenate(left))
+            moved = moved[np.isfinite(moved)]
+            n = len(moved)
+            variance += (n - 1) / n * float(((moved - moved.mean()) ** 2).sum()) if n else 0.0
+        return Correlated(
+            value=float(fisher(np.array(self.evaluator.estimate(node)))),
+            error=variance**0.5,
+            drawn=fisher(values),
+            too_few=partial(self._too_coarse, partial(self._too_few, node, units)),
+            units=units,
+        )
 
     def _constant(self, node: Scalar, values: np.ndarray, units: int) -> Fixed | None:
         """What stands for an interval where no resample moves the quantity."""
@@ -239,6 +272,8 @@ def denominators(node: Scalar) -> list[Scalar]:
             case Aggregate():
                 for rows in row_denominators(one.rows):
                     found.append(mean(rows, one.task, part=one.part))
+            case Correlation(of_prompts=(x, y)):
+                found += [replace(x, kind="std"), replace(y, kind="std")]
             case Op(op="/", args=(_, below)):
                 found.append(below)
             case Op(op="^", args=(below, exponent)) if _is_negative(exponent):

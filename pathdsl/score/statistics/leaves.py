@@ -9,6 +9,10 @@ bootstrap deviations, from which several leaves get ends that hold together (see
   the q-quantile with a binomial probability, whatever they look like (Thompson 1936, Ann. Math.
   Statist. 7:122). Exact, and conservative by its steps.
 - `Percentile`: other arithmetic with quantiles; the jackknife is inconsistent for them.
+- `Correlated`: a correlation, on Fisher's scale. The hull of the bootstrap's quantiles, of these
+  turned round the estimate, and of Student's t with the jackknife's error, around the estimate and
+  around it less twice its bias. Noise in the values of members biases a correlation over them, and
+  their resamples, which have the noise twice, by as much again and more.
 - `Fixed`: a constant sample, or none at all.
 - `Image`: arithmetic with a number around one of these, which is monotone.
 """
@@ -20,13 +24,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy.special import bdtr
+from scipy.special import bdtr, stdtrit
 
 from pathdsl.score.statistics.ends import Ends
 from pathdsl.score.statistics.pivot import Pivot
 from pathdsl.score.statistics.shares import clopper_pearson
 
-__all__ = ["Fixed", "Hull", "Image", "Leaf", "Order", "Percentile", "Share"]
+__all__ = ["Correlated", "Fixed", "Hull", "Image", "Leaf", "Order", "Percentile", "Share"]
 
 
 class Leaf(Protocol):
@@ -151,6 +155,38 @@ class Percentile:
             return -np.inf, np.inf
         found = np.nanquantile(self.drawn, (tail, 1 - tail))
         return float(found[0]), float(found[1])
+
+    def why(self, tail: float) -> str:
+        """Too few units or resamples."""
+        return self.too_few(tail)
+
+    def deviations(self) -> np.ndarray:
+        """Standardised resamples."""
+        return _standardised(self.drawn)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Correlated:
+    """A correlation r: arctanh of r and of its resamples `drawn`, and the jackknife's error."""
+
+    value: float
+    error: float
+    drawn: np.ndarray
+    too_few: Callable[[float], str]
+    units: int
+    method: str = "Fisher"
+
+    def ends(self, tail: float) -> Ends:
+        """The hull of them all, as correlations."""
+        if self.too_few(tail):
+            return -np.inf, np.inf
+        reach = float(stdtrit(self.units - 1, 1 - tail)) * self.error
+        low, high = (float(q) for q in np.nanquantile(self.drawn, (tail, 1 - tail)))
+        z = self.value
+        centres = z, z - 2 * (float(np.nanmean(self.drawn)) - z)
+        least = min(low, 2 * z - high, *(centre - reach for centre in centres))
+        most = max(high, 2 * z - low, *(centre + reach for centre in centres))
+        return float(np.tanh(least)), float(np.tanh(most))
 
     def why(self, tail: float) -> str:
         """Too few units or resamples."""

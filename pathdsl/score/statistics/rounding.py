@@ -25,6 +25,7 @@ from pathdsl.score.quantity import (
     Aggregate,
     Among,
     Constant,
+    Correlation,
     Half,
     Op,
     RowExpr,
@@ -134,6 +135,8 @@ def digits(evaluator: Values, node: Scalar) -> float:
                 error = max(below)
             case Among():
                 error = ULPS
+            case Correlation():
+                error = 100 * ULPS
             case Op(op=op):
                 moves: list[_Moves] = [{at: np.full(1, bound)} for at, bound in enumerate(below)]
                 error = sum((float(np.abs(m).sum()) for m in _through(op, x, moves).values()), 0.0)
@@ -225,8 +228,44 @@ def _of_scalar(evaluator: Values, node: Scalar, x: list[np.ndarray], below: list
                 )
             ]
             return _moved({_Source(of=node): np.full(1, sum(near) / len(members))})
+        case Correlation():
+            return _moved(
+                {_Source(of=node): np.full(1, _of_correlation(evaluator, node, x, below))}
+            )
         case Op(op=op):
             return _through(op, x, below)
+
+
+def _of_correlation(
+    evaluator: Values, node: Correlation, x: list[np.ndarray], below: list[_Moves]
+) -> float:
+    """How far a correlation may move: by moves over spreads, and by pairs whose order may turn.
+
+    With moves of at most d in values of spread s, r moves by 2 d/s at most; two neighbours that
+    change places move a rank correlation of n by 12/n^2 at most.
+    """
+    found = 0.0
+    for place, side in enumerate((node.xs, node.ys)):
+        if node.of_prompts is not None:
+            mean = node.of_prompts[place]
+            mask = evaluator.mask(mean)
+            error = of_rows(evaluator, mean.rows).mean(axis=0)
+            values = evaluator.vector(mean)[mask]
+            moves = np.broadcast_to(error, mask.shape)[mask]
+        else:
+            half = slice(place * len(side), (place + 1) * len(side))
+            values = np.array([float(one[0]) for one in x[half]])
+            moves = np.array([_total(evaluator, one) for one in below[half]])
+        n = len(values)
+        if n < 2 or not moves.any():
+            continue
+        if node.ranked:
+            order = np.argsort(values, kind="stable")
+            close = np.diff(values[order]) <= moves[order][1:] + moves[order][:-1]
+            found += 12.0 * int((close & (np.diff(values[order]) > 0)).sum()) / n**2
+        elif (spread := float(values.std())) > 0:
+            found += 2.0 * float(np.sqrt((moves**2).mean())) / spread
+    return found
 
 
 # -------------------------------------------------------------------------------------------------
