@@ -148,7 +148,7 @@ def _task_line(task: TaskData, spec: TaskSpec) -> str:
     facts = task.facts
     count = f"{task.n_rows} prompts"
     if "where" in facts:
-        count = f"{task.n_rows} of {facts['rows_before']} rows, where {facts['where']}"
+        count = f"{task.n_rows} of {task.rows_before} rows, where {facts['where']}"
     parts = [
         count,
         *_distinct(task),

@@ -115,6 +115,11 @@ class TaskData:
         return len(self.row_ids)
 
     @property
+    def rows_before(self) -> int:
+        """Number of rows before conditions on them, `where`, left some out."""
+        return int(self.facts.get("rows_before", self.n_rows))
+
+    @property
     def n_distinct(self) -> int:
         """Number of distinct prompts: of pairs of them where the treated value is a prompt."""
         return len(np.unique(self.repeats.of(None))) if self.repeats is not None else self.n_rows

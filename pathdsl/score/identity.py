@@ -84,19 +84,13 @@ class Same:
             if (
                 found[run] == run
                 and run.treats
-                and self._equal_sets(self._treated(run), self.algebra.NONE, run, items)
+                and self._equal_sets(run.treated_paths, self.algebra.NONE, run, items)
             ):
                 found[run] = plain
         return found
 
-    def _treated(self, run: RunSpec) -> PathSet:
-        ends = {"reference": self.algebra.NONE, "treated": self.algebra.FULL}
-        if run.kind in ends:
-            return ends[run.kind]
-        return self.algebra.NONE if run.paths is None else run.paths
-
     def _one(self, a: RunSpec, b: RunSpec, items: Sequence[RowMetric]) -> bool:
-        left, right = self._treated(a), self._treated(b)
+        left, right = a.treated_paths, b.treated_paths
         alike = (a.task, a.under) == (b.task, b.under)
         nothing = left == right == self.algebra.NONE
         if not alike or not (nothing or a.treated == b.treated or not (a.treats and b.treats)):

@@ -172,8 +172,5 @@ class Beside:
     def _named(self, request: Request) -> Request:
         """The request of a run under the one name of what treats nothing, or everything."""
         run, measure = request
-        if run.kind == "treat" and run.paths == self.algebra.NONE:
-            run = replace(run, kind="reference", paths=None, treated=None, label="reference")
-        elif run.kind == "treat" and run.paths == self.algebra.FULL:
-            run = replace(run, kind="treated", paths=None, label="treated")
-        return run, measure
+        found = run.identity
+        return (run if found.kind == run.kind else replace(found, label=found.kind)), measure

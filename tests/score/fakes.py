@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from pathdsl.graph.paths import pathset
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program, load_program
 from pathdsl.plan.readout import Measure
@@ -34,6 +35,9 @@ metric LD: logits = logit(io) - logit(s)
 """
 
 
+ENDS = {pathset.FULL: PATHS, pathset.NONE: frozenset()}  # as runs name them
+
+
 class Algebra:
     FULL = PATHS
     NONE = frozenset()
@@ -42,7 +46,7 @@ class Algebra:
         return left & right
 
     def minus(self, left, right):
-        return left - right
+        return ENDS.get(left, left) - ENDS.get(right, right)
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def controls_of(program: Program) -> Controls:
     like = [c for c in claims if c.said.random or (c.refuted and held)]
     like = [c for c in like if c not in comparing]
     inside = {c.name: _inside(c.said) for c in comparing}
-    failing = [(c.name, said) for c in like if c.said.random and (said := _failing(c)) is not None]
+    failing = [(c.name, _failing(c)) for c in like if c.said.random]
     of = {
         claim.name: (
             *(c.name for c in comparing if c is claim or inside[c.name] & claim.said.terms.keys()),
@@ -244,21 +244,22 @@ def _reason(program: Program, control: _Claim, held: list[_Claim]) -> str:
     best, rank = "", 0
     for claim in held:
         asked = claim.imitated
-        if fails is not None and asked is not None and _same(fails, asked):
-            if fails.asks != asked.asks:
-                text, at = f"`{control.name}` asks for the other side than `{claim.name}`", 2
-            elif _no_harder(fails, asked):
-                return ""
-            else:
-                text, at = _threshold(program, control, claim), 3
-            if at > rank:
-                best, rank = text, at
+        if _is_control_of(fails, asked):
+            return ""
+        if fails is None or asked is None or not _same(fails, asked):
+            continue
+        if fails.asks != asked.asks:
+            text, at = f"`{control.name}` asks for the other side than `{claim.name}`", 2
+        else:
+            text, at = _threshold(program, control, claim), 3
+        if at > rank:
+            best, rank = text, at
     return best or _elsewhere(program, control, held)
 
 
-def _is_control_of(fails: Said, asked: Said | None) -> bool:
+def _is_control_of(fails: Said | None, asked: Said | None) -> bool:
     """Whether what fails where a control holds is what a claim says, or less."""
-    if asked is None or fails.asks != asked.asks:
+    if fails is None or asked is None or fails.asks != asked.asks:
         return False
     return _same(fails, asked) and _no_harder(fails, asked)
 

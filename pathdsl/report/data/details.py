@@ -183,7 +183,7 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
         {
             "name": name,
             "prompts": task.n_rows,
-            "rows": int(task.facts.get("rows_before", task.n_rows)),
+            "rows": task.rows_before,
             "where": task.facts.get("where", ""),
             "taken": task.facts.get("taken", ""),
             "data": task.facts.get("data", ""),

@@ -102,8 +102,7 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
     where, taken = task.facts.get("where", ""), task.facts.get("taken", "")
     prompts = f"{task.n_rows:,}"
     if where or taken:
-        before = int(task.facts.get("rows_before", task.n_rows))
-        prompts = rows_text(task.n_rows, before, where, taken)
+        prompts = rows_text(task.n_rows, task.rows_before, where, taken)
     if "open" in task.facts:
         prompts = f"at most {prompts}; which ones is known when the model has run"
     layers = ", ".join(map(str, cost.copies_by_layer))
