@@ -107,7 +107,7 @@ def build_task(
     answers = [name for name in dict.fromkeys(answer_columns) if name != "next"]
     needed = {name for name in (spec.cluster, spec.crossed, spec.split_by) if name}
     needed |= {one.by for one in specs if one.by not in ("", ROW)}
-    _check_columns(table, [*columns, *answers, *sorted(needed)], faults)
+    _check_columns(table, [*columns, *answers, *sorted(needed)], answers, faults)
 
     from_file = spec.data.name in DATA_FILES
     texts = spec.data.texts if from_file else answers
@@ -182,17 +182,25 @@ def _counted(rows: Sequence[Row], spec: TaskSpec) -> str:
     return SPAN_COLUMN if all(SPAN_COLUMN in row for row in rows) else spec.reference
 
 
-def _check_columns(rows: Sequence[Row], columns: Iterable[str], faults: DataFaults) -> None:
+def _check_columns(
+    rows: Sequence[Row], columns: Iterable[str], answers: Collection[str], faults: DataFaults
+) -> None:
     """Note PD328 for every row that lacks a column that is used."""
     for column in dict.fromkeys(columns):
         lacking = [row for row in rows if column not in row]
-        for row in lacking:
+        everywhere = len(lacking) == len(rows) > 1
+        for row in lacking[:1] if everywhere else lacking:
             have = ", ".join(f"`{name}`" for name in row if name not in ("id", *PLACES))
             faults.add(
                 "PD328",
-                f"row `{row['id']}` has no column `{column}`",
+                f"no row has a column `{column}`"
+                if everywhere
+                else f"row `{row['id']}` has no column `{column}`",
                 about=column,
-                notes=(f"it has {have or 'none'}",) if row is lacking[0] else (),
+                notes=(f"row `{row['id']}` has {have or 'none'}",) if row is lacking[0] else (),
+                advice=f"where no metric shall read it here: `metric NAME on TASK = … {column} …`"
+                if everywhere and column in answers
+                else "",
             )
 
 

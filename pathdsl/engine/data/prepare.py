@@ -15,7 +15,14 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import across
 from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import answer_columns, fields_of, model_of, serving, treated_by
+from pathdsl.lang.serving import (
+    answer_columns,
+    fields_of,
+    model_of,
+    serving,
+    tasks_read,
+    treated_by,
+)
 from pathdsl.lang.signatures.interventions import values_of
 from pathdsl.lang.signatures.measures import columns_in
 from pathdsl.lang.walk import walk
@@ -113,6 +120,47 @@ def _vet_across(program: Program, name: str, spec: TaskSpec, present: set[str]) 
         raise DataError(across(program, ast.Name(name=column, span=value.span)))
 
 
+def _vet_values(program: Program, tasks: Mapping[str, TaskData]) -> None:
+    """Raise PD328 or PD309 for a treated value of a run whose column the rows of its task lack.
+
+    A value of an intervention has to be of a column that the rows of some task have.
+    """
+    faults: dict[Diagnostic, None] = {}
+    for declaration in (*program.lets.values(), *program.claims):
+        for node in meant_nodes(program, declaration):
+            if not isinstance(node, ast.Call | ast.Score):
+                continue
+            for name in tasks_read(program, [node]):
+                for inner in walk(node):
+                    own = treated_by(inner) if isinstance(inner, ast.PathRun | ast.Score) else None
+                    if own is not None and not isinstance(own, ast.PlainRun):
+                        faults |= dict.fromkeys(_lacking(program, own, [tasks[name]]))
+    for block in program.interventions.values():
+        for node in walk(block):
+            if isinstance(node, ast.Action):
+                for value in values_of(node, program.groups):
+                    faults |= dict.fromkeys(_lacking(program, value, [*tasks.values()]))
+    if faults:
+        raise DataError(list(faults))
+
+
+def _lacking(program: Program, value: ast.Node, tasks: list[TaskData]) -> Iterator[Diagnostic]:
+    column = treated_spec(value).column
+    if not column or not tasks or any(column in task.prompts for task in tasks):
+        return
+    if isinstance(value, ast.Name) and program.kind(column) in ("task", "model"):
+        yield across(program, value)
+        return
+    whose = f"of task `{tasks[0].name}` " if len(tasks) == 1 else ""
+    yield Diagnostic(
+        code="PD328",
+        message=f"no row {whose}has a prompt column `{column}`",
+        span=value.span,
+        label="wanted here as a treated value",
+        help=f"known: {', '.join(f'`{name}`' for name in tasks[0].prompts)}",
+    )
+
+
 def prepare_tasks(
     program: Program,
     tokenizer: Any | None,
@@ -158,6 +206,7 @@ def prepare_tasks(
             faults[name] = error.diagnostics
     if faults:
         raise DataError(_told_once(program, faults))
+    _vet_values(program, tasks)
     told = [fault for found in warnings.values() for fault in found if fault.code not in OF_CELLS]
     of_cells = {
         name: tuple(fault for fault in found if fault.code in OF_CELLS)
