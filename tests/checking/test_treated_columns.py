@@ -17,12 +17,12 @@ task t { data = jsonl("t.jsonl"); reference = prompt; treated = other }
 task u { data = jsonl("u.jsonl"); reference = prompt; treated = prompt_b }
 metric L: nats = logprob(answer)
 """
-ROW = '{"id": "%s", "prompt": [0, 5, 9, 5], "%s": [0, 6, 8, 6], "answer": 9}\n'
+ROW = '{"id": "%s", "prompt": [0, %s, 9, 5], "%s": [0, 6, 8, 6], "answer": 9}\n'
 
 
 def told(tmp_path: Path, line: str) -> dict[str, str]:
     for name, column in (("t", "other"), ("u", "prompt_b")):
-        (tmp_path / f"{name}.jsonl").write_text(ROW % (1, column) + ROW % (2, column))
+        (tmp_path / f"{name}.jsonl").write_text(ROW % (1, 5, column) + ROW % (2, 7, column))
     file = tmp_path / "x.circuit"
     file.write_text(FILE + line + "\n")
     try:
@@ -43,7 +43,7 @@ def told(tmp_path: Path, line: str) -> dict[str, str]:
         ("let a: nats = effect(through(a1.h0), task: t, treated: u)", "PD309"),
         ("let a: nats = effect(through(a1.h0), task: t, treated: toy)", "PD309"),
         (
-            "intervene z { set a1.h0 = mean(nix) }\nlet a: nats = mean(L(reference with z, task: t))",
+            "intervene z { set a1 = mean(nix) }\nlet a: nats = mean(L(reference with z, task: t))",
             "PD328",
         ),
         ("let a: nats = effect(through(a1.h0), task: u, treated: mean(prompt_b))", ""),
@@ -61,3 +61,11 @@ def test_a_column_that_no_row_has_is_told_once(tmp_path: Path) -> None:
     )
     assert found["PD328"].startswith(("task `t`: no row has a column", "task `u`: no row has"))
     assert "metric NAME on TASK" in found["PD328"]
+
+
+def test_a_row_may_be_moved_by_what_its_own_value_lacks(tmp_path: Path) -> None:
+    moved = "mean(other, by: id, at: END) - mean(prompt, by: id, at: END)"
+    runs = "let a: nats = mean(L(reference with z, task: t))"
+    assert told(tmp_path, f"intervene z {{ add r1@END = {moved} }}\n{runs}") == {}
+    own = told(tmp_path, f"intervene z {{ set r1@END = mean(prompt, by: id, at: END) }}\n{runs}")
+    assert "PD358" in own

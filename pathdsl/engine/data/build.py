@@ -85,12 +85,14 @@ def build_task(
     prompt_columns: Collection[str] = (),
     answer_columns: Iterable[str] = (),
     elsewhere: Collection[str] = (),
+    summed: Collection[TreatedSpec] = (),
 ) -> tuple[TaskData, tuple[Diagnostic, ...]]:
     """The task's arrays, and the warnings about its rows.
 
     `treated`: treated values that runs name besides the task's own; `prompt_columns`: prompts that
     are run for another reason; `answer_columns`: token columns that metrics read (`next` needs no
-    column), and `elsewhere` those of them that are read at other places than END only. Raises
+    column), and `elsewhere` those of them that are read at other places than END only; `summed`:
+    those of `treated` that nothing but a sum of an action reads. Raises
     DataError with every fault of every row: PD324, PD328 to PD344, PD348, PD349, PD354, PD357,
     PD370 to PD373.
     """
@@ -160,7 +162,7 @@ def build_task(
         task = with_branches(task, encoder)
     vet_repeats(task, spec, faults)
     for one in specs:
-        for found in vet_treated(task, one).all:
+        for found in vet_treated(task, one, summed=one in summed and one != spec.treated).all:
             faults.keep(found)
     for one in specs:
         as_written = task.facts.get("data", spec.data.written) == spec.data.written

@@ -45,19 +45,29 @@ class Prepared:
 
 def run_treated_specs(program: Program) -> tuple[TreatedSpec, ...]:
     """Treated values that runs, scores and actions name, `treat(P, treated: zero)`."""
-    found: dict[TreatedSpec, None] = {}
+    return (*_named_values(program),)
+
+
+def summed_values(program: Program) -> set[TreatedSpec]:
+    """The treated values that nothing but `add` actions name."""
+    return {spec for spec, verbs in _named_values(program).items() if verbs == {"add"}}
+
+
+def _named_values(program: Program) -> dict[TreatedSpec, set[str]]:
+    """The treated values by what names them: the verb of an action, or "" for a run or score."""
+    found: dict[TreatedSpec, set[str]] = {}
     blocks = program.interventions.values()
     for declaration in (*program.lets.values(), *program.claims, *blocks):
         for node in meant_nodes(program, declaration):
             if isinstance(node, ast.Action):
                 for value in values_of(node, program.groups):
-                    found[treated_spec(value)] = None
+                    found.setdefault(treated_spec(value), set()).add(node.verb)
             if not isinstance(node, ast.PathRun | ast.Score):
                 continue
             own = treated_by(node)
             if own is not None and not isinstance(own, ast.PlainRun):
-                found[treated_spec(own)] = None
-    return tuple(found)
+                found.setdefault(treated_spec(own), set()).add("")
+    return found
 
 
 def columns_by_task(program: Program) -> dict[str, dict[str, None]]:
@@ -180,7 +190,7 @@ def prepare_tasks(
     tasks: dict[str, TaskData] = {}
     specs: dict[str, TaskSpec] = {}
     columns = columns_by_task(program)
-    extra = run_treated_specs(program)
+    extra, summed = run_treated_specs(program), summed_values(program)
     scored = answers_of_scores(program)
     elsewhere = read_elsewhere(program)
     for name, declaration in program.tasks.items():
@@ -195,7 +205,7 @@ def prepare_tasks(
             its_tokenizer, its_shape = others.get(name, (tokenizer, shape))
             tasks[name], noticed = build_task(
                 spec, rows, its_tokenizer, its_shape, treated=treated, answer_columns=wanted,
-                elsewhere=elsewhere,
+                elsewhere=elsewhere, summed=summed,
             )  # fmt: skip
             if len(program.models) > 1 and (model := model_of(program, name)) is not None:
                 facts = {**tasks[name].facts, "model": model.name.name}

@@ -75,7 +75,7 @@ def parse(text: str, path: str) -> tuple[ast.File, list[Diagnostic]]:
             if not problems:
                 other = may_correct(text, piece.start, piece.end)
                 if other and isinstance(statement, ast.TaskDecl):
-                    # No node stands in a task: its names are those of positions, columns and labels.
+                    # No node stands in a task: its names are of positions, columns and labels.
                     given |= {str(name) for name in _names(piece.tree)}
                     other = False
                 spellings = _other_spellings(piece.tree, path) if other else []
