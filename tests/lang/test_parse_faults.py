@@ -137,6 +137,9 @@ def test_spellings_of_other_tools(word: str, right: str) -> None:
 
 def test_a_name_like_another_tools_node_may_be_defined() -> None:
     assert not parse("group L9H9 = { a9.h9 }\npath p = L9H9\n", "x")[1]
+    named = "task t { data = x(); reference = prompt; positions = [E1, A1] }\n"
+    assert not parse(named + "path p = input@A1 -> a9.h9@A1 -> logits\n", "x")[1]
+    assert [d.code for d in parse(named + "path p = A2 -> logits\n", "x")[1]] == ["PD006"]
 
 
 ALONE = [page for page in PAGES if page.failing is None or not page.failing.files]

@@ -224,6 +224,25 @@ def test_all_interventions_of_a_run_are_told_apart() -> None:
         assert (told(blocks, held, control) is None) is counts, under
 
 
+def test_a_claim_over_a_list_is_about_each_item() -> None:
+    each = "faithfulness(p, metric: LD) >= 85% at 95% confidence by holm()"
+    family = f"claim each for p in [main, other]: {each}"
+    for name, counts in (("main", True), ("other", True), ("none", False)):
+        control = refuted(f"faithfulness(random_like({name}), metric: LD) >= 85%")
+        counted = counts and told(family, control) is None
+        assert counted is counts, name
+    looped = "claim control for p in [main, other]: faithfulness(random_like(p), metric: LD) >= 85%"
+    expected = "at 95% confidence by holm() expect refuted"
+    assert told(ENOUGH, f"{looped} {expected}") is None
+    assert told(ENOUGH, f"{looped.replace('LD', 'P')} {expected}") is not None
+    tasks = TASK + TASK.replace("ioi {", "again {")
+    family = family.replace("p in [main, other]", "t in [ioi, again]").replace(
+        "(p,", "(main, task: t,"
+    )
+    control = refuted("faithfulness(random_like(main), metric: LD, task: again) >= 85%")
+    assert told(family, control, head=CIRCUIT + MODEL + tasks + METRIC + PATHS) is None
+
+
 def test_names_that_lead_to_themselves_are_survived() -> None:
     lines = ("let a = b", "let b = a", "claim c: a > 0 at 95% confidence")
     assert told(*lines) is None

@@ -174,6 +174,9 @@ def test_minimality_with_its_knockouts():
     assert got.estimate == pytest.approx(want)
     got, s, _ = value("minimality(C, per: group)")
     assert got.estimate == pytest.approx(min(change(s, g, []) for g in groups))
+    got, s, _ = value("minimality(C, per: group, given: { early: a1.h0 })")
+    given = [change(s, [*groups[0], UNITS[2]], [UNITS[2]]), change(s, groups[1], [])]
+    assert got.estimate == pytest.approx(min(given))
     got, s, _ = value("minimality(C, given: { a1.h0: early })")
     each[UNITS[2]] = change(s, [UNITS[2], *UNITS[:2]], UNITS[:2])
     assert got.estimate == pytest.approx(min(each.values()))

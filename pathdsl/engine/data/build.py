@@ -85,12 +85,14 @@ def build_task(
     prompt_columns: Collection[str] = (),
     answer_columns: Iterable[str] = (),
     elsewhere: Collection[str] = (),
+    summed: Collection[TreatedSpec] = (),
 ) -> tuple[TaskData, tuple[Diagnostic, ...]]:
     """The task's arrays, and the warnings about its rows.
 
     `treated`: treated values that runs name besides the task's own; `prompt_columns`: prompts that
     are run for another reason; `answer_columns`: token columns that metrics read (`next` needs no
-    column), and `elsewhere` those of them that are read at other places than END only. Raises
+    column), and `elsewhere` those of them that are read at other places than END only; `summed`:
+    those of `treated` that nothing but a sum of an action reads. Raises
     DataError with every fault of every row: PD324, PD328 to PD344, PD348, PD349, PD354, PD357,
     PD370 to PD373.
     """
@@ -107,7 +109,7 @@ def build_task(
     answers = [name for name in dict.fromkeys(answer_columns) if name != "next"]
     needed = {name for name in (spec.cluster, spec.crossed, spec.split_by) if name}
     needed |= {one.by for one in specs if one.by not in ("", ROW)}
-    _check_columns(table, [*columns, *answers, *sorted(needed)], faults)
+    _check_columns(table, [*columns, *answers, *sorted(needed)], answers, faults)
 
     from_file = spec.data.name in DATA_FILES
     texts = spec.data.texts if from_file else answers
@@ -160,7 +162,7 @@ def build_task(
         task = with_branches(task, encoder)
     vet_repeats(task, spec, faults)
     for one in specs:
-        for found in vet_treated(task, one).all:
+        for found in vet_treated(task, one, summed=one in summed and one != spec.treated).all:
             faults.keep(found)
     for one in specs:
         as_written = task.facts.get("data", spec.data.written) == spec.data.written
@@ -182,17 +184,25 @@ def _counted(rows: Sequence[Row], spec: TaskSpec) -> str:
     return SPAN_COLUMN if all(SPAN_COLUMN in row for row in rows) else spec.reference
 
 
-def _check_columns(rows: Sequence[Row], columns: Iterable[str], faults: DataFaults) -> None:
+def _check_columns(
+    rows: Sequence[Row], columns: Iterable[str], answers: Collection[str], faults: DataFaults
+) -> None:
     """Note PD328 for every row that lacks a column that is used."""
     for column in dict.fromkeys(columns):
         lacking = [row for row in rows if column not in row]
-        for row in lacking:
+        everywhere = len(lacking) == len(rows) > 1
+        for row in lacking[:1] if everywhere else lacking:
             have = ", ".join(f"`{name}`" for name in row if name not in ("id", *PLACES))
             faults.add(
                 "PD328",
-                f"row `{row['id']}` has no column `{column}`",
+                f"no row has a column `{column}`"
+                if everywhere
+                else f"row `{row['id']}` has no column `{column}`",
                 about=column,
-                notes=(f"it has {have or 'none'}",) if row is lacking[0] else (),
+                notes=(f"row `{row['id']}` has {have or 'none'}",) if row is lacking[0] else (),
+                advice=f"where no metric shall read it here: `metric NAME on TASK = … {column} …`"
+                if everywhere and column in answers
+                else "",
             )
 
 

@@ -15,7 +15,14 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import across
 from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import answer_columns, fields_of, model_of, serving, treated_by
+from pathdsl.lang.serving import (
+    answer_columns,
+    fields_of,
+    model_of,
+    serving,
+    tasks_read,
+    treated_by,
+)
 from pathdsl.lang.signatures.interventions import values_of
 from pathdsl.lang.signatures.measures import columns_in
 from pathdsl.lang.walk import walk
@@ -38,19 +45,29 @@ class Prepared:
 
 def run_treated_specs(program: Program) -> tuple[TreatedSpec, ...]:
     """Treated values that runs, scores and actions name, `treat(P, treated: zero)`."""
-    found: dict[TreatedSpec, None] = {}
+    return (*_named_values(program),)
+
+
+def summed_values(program: Program) -> set[TreatedSpec]:
+    """The treated values that nothing but `add` actions name."""
+    return {spec for spec, verbs in _named_values(program).items() if verbs == {"add"}}
+
+
+def _named_values(program: Program) -> dict[TreatedSpec, set[str]]:
+    """The treated values by what names them: the verb of an action, or "" for a run or score."""
+    found: dict[TreatedSpec, set[str]] = {}
     blocks = program.interventions.values()
     for declaration in (*program.lets.values(), *program.claims, *blocks):
         for node in meant_nodes(program, declaration):
             if isinstance(node, ast.Action):
                 for value in values_of(node, program.groups):
-                    found[treated_spec(value)] = None
+                    found.setdefault(treated_spec(value), set()).add(node.verb)
             if not isinstance(node, ast.PathRun | ast.Score):
                 continue
             own = treated_by(node)
             if own is not None and not isinstance(own, ast.PlainRun):
-                found[treated_spec(own)] = None
-    return tuple(found)
+                found.setdefault(treated_spec(own), set()).add("")
+    return found
 
 
 def columns_by_task(program: Program) -> dict[str, dict[str, None]]:
@@ -113,6 +130,47 @@ def _vet_across(program: Program, name: str, spec: TaskSpec, present: set[str]) 
         raise DataError(across(program, ast.Name(name=column, span=value.span)))
 
 
+def _vet_values(program: Program, tasks: Mapping[str, TaskData]) -> None:
+    """Raise PD328 or PD309 for a treated value of a run whose column the rows of its task lack.
+
+    A value of an intervention has to be of a column that the rows of some task have.
+    """
+    faults: dict[Diagnostic, None] = {}
+    for declaration in (*program.lets.values(), *program.claims):
+        for node in meant_nodes(program, declaration):
+            if not isinstance(node, ast.Call | ast.Score):
+                continue
+            for name in tasks_read(program, [node]):
+                for inner in walk(node):
+                    own = treated_by(inner) if isinstance(inner, ast.PathRun | ast.Score) else None
+                    if own is not None and not isinstance(own, ast.PlainRun):
+                        faults |= dict.fromkeys(_lacking(program, own, [tasks[name]]))
+    for block in program.interventions.values():
+        for node in walk(block):
+            if isinstance(node, ast.Action):
+                for value in values_of(node, program.groups):
+                    faults |= dict.fromkeys(_lacking(program, value, [*tasks.values()]))
+    if faults:
+        raise DataError(list(faults))
+
+
+def _lacking(program: Program, value: ast.Node, tasks: list[TaskData]) -> Iterator[Diagnostic]:
+    column = treated_spec(value).column
+    if not column or not tasks or any(column in task.prompts for task in tasks):
+        return
+    if isinstance(value, ast.Name) and program.kind(column) in ("task", "model"):
+        yield across(program, value)
+        return
+    whose = f"of task `{tasks[0].name}` " if len(tasks) == 1 else ""
+    yield Diagnostic(
+        code="PD328",
+        message=f"no row {whose}has a prompt column `{column}`",
+        span=value.span,
+        label="wanted here as a treated value",
+        help=f"known: {', '.join(f'`{name}`' for name in tasks[0].prompts)}",
+    )
+
+
 def prepare_tasks(
     program: Program,
     tokenizer: Any | None,
@@ -132,7 +190,7 @@ def prepare_tasks(
     tasks: dict[str, TaskData] = {}
     specs: dict[str, TaskSpec] = {}
     columns = columns_by_task(program)
-    extra = run_treated_specs(program)
+    extra, summed = run_treated_specs(program), summed_values(program)
     scored = answers_of_scores(program)
     elsewhere = read_elsewhere(program)
     for name, declaration in program.tasks.items():
@@ -147,7 +205,7 @@ def prepare_tasks(
             its_tokenizer, its_shape = others.get(name, (tokenizer, shape))
             tasks[name], noticed = build_task(
                 spec, rows, its_tokenizer, its_shape, treated=treated, answer_columns=wanted,
-                elsewhere=elsewhere,
+                elsewhere=elsewhere, summed=summed,
             )  # fmt: skip
             if len(program.models) > 1 and (model := model_of(program, name)) is not None:
                 facts = {**tasks[name].facts, "model": model.name.name}
@@ -158,6 +216,7 @@ def prepare_tasks(
             faults[name] = error.diagnostics
     if faults:
         raise DataError(_told_once(program, faults))
+    _vet_values(program, tasks)
     told = [fault for found in warnings.values() for fault in found if fault.code not in OF_CELLS]
     of_cells = {
         name: tuple(fault for fault in found if fault.code in OF_CELLS)

@@ -226,8 +226,10 @@ def noise_values(
     return noise * (spec.scale * embedding_std)
 
 
-def vet_treated(task: TaskData, spec: TreatedSpec) -> DataFaults:
+def vet_treated(task: TaskData, spec: TreatedSpec, *, summed: bool = False) -> DataFaults:
     """What is wrong with a treated value on these rows; errors and warnings, nothing raised.
+
+    `summed`: it is nothing but a term that actions add, of which the row's own value is no fault.
 
     PD328 (no such column or label), PD336/PD338 (noise positions), PD340 (equals the reference),
     PD341 (groups of one), PD343 (no partner), PD358 (the reference's own value on every row).
@@ -262,7 +264,7 @@ def vet_treated(task: TaskData, spec: TreatedSpec) -> DataFaults:
         for found in error.diagnostics:
             faults.keep(found)
         return faults
-    unchanged = unchanged_rows(task, spec)
+    unchanged = unchanged_rows(task, spec) & (not summed)
     if unchanged.all():
         _vet_nothing(task, spec, faults)
     else:

@@ -15,6 +15,7 @@ from math import isclose
 
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, source_text, span_text, warning
+from pathdsl.lang.loops import variants
 from pathdsl.lang.method.estimates import is_estimated, is_test
 from pathdsl.lang.method.quantities import Said, Term, quantities_of
 from pathdsl.lang.program import Program
@@ -35,12 +36,13 @@ _SHOWN = 3
 class _Claim:
     """A claim, and what it says as a sum, of what it names and of what that imitates.
 
+    The second also with each item of its lists in the place of their variables.
     `holds` is what it says where it comes as expected.
     """
 
     written: ast.ClaimDecl
     said: Said
-    imitated: Said | None
+    imitated: tuple[Said, ...]
     refuted: bool
 
     @property
@@ -73,11 +75,15 @@ def controls_of(program: Program) -> Controls:
     like = [c for c in claims if c.said.random or (c.refuted and held)]
     like = [c for c in like if c not in comparing]
     inside = {c.name: _inside(c.said) for c in comparing}
-    failing = [(c.name, _failing(c)) for c in like if c.said.random]
+    failing = [(c.name, said) for c in like if c.said.random for said in _failing(c)]
     of = {
         claim.name: (
             *(c.name for c in comparing if c is claim or inside[c.name] & claim.said.terms.keys()),
-            *(name for name, fails in failing if _is_control_of(fails, claim.imitated)),
+            *dict.fromkeys(
+                name
+                for name, fails in failing
+                if any(_is_control_of(fails, asked) for asked in claim.imitated)
+            ),
         )
         for claim in held
     }
@@ -100,8 +106,16 @@ def _inside(said: Said) -> set[Term]:
 
 def _claims(program: Program) -> list[_Claim]:
     found = quantities_of(program)
+
+    def imitated(claim: ast.ClaimDecl) -> tuple[Said, ...]:
+        meant = [claim, *(one for _, one in variants(program, claim))]
+        said = [one for each in meant if (one := found.claim(each)) is not None]
+        return tuple(one for each in said if (one := each.imitated) is not None)
+
     return [
-        _Claim(written=claim, said=said, imitated=said.imitated, refuted=claim.expect == "refuted")
+        _Claim(
+            written=claim, said=said, imitated=imitated(claim), refuted=claim.expect == "refuted"
+        )
         for claim in program.claims
         if (said := found.claim(claim)) is not None
     ]
@@ -240,13 +254,12 @@ def _reason(program: Program, control: _Claim, held: list[_Claim]) -> str:
     """Why a claim is a control of none of those held; "" for one that is."""
     if not control.said.random:
         return f"`{control.name}` is about no random set"
-    fails = _failing(control)
     best, rank = "", 0
-    for claim in held:
-        asked = claim.imitated
+    pairs = [(c, a, f) for c in held for a in c.imitated for f in _failing(control)]
+    for claim, asked, fails in pairs:
         if _is_control_of(fails, asked):
             return ""
-        if fails is None or asked is None or not _same(fails, asked):
+        if not _same(fails, asked):
             continue
         if fails.asks != asked.asks:
             text, at = f"`{control.name}` asks for the other side than `{claim.name}`", 2
@@ -257,17 +270,14 @@ def _reason(program: Program, control: _Claim, held: list[_Claim]) -> str:
     return best or _elsewhere(program, control, held)
 
 
-def _is_control_of(fails: Said | None, asked: Said | None) -> bool:
+def _is_control_of(fails: Said, asked: Said) -> bool:
     """Whether what fails where a control holds is what a claim says, or less."""
-    if fails is None or asked is None or fails.asks != asked.asks:
-        return False
-    return _same(fails, asked) and _no_harder(fails, asked)
+    return fails.asks == asked.asks and _same(fails, asked) and _no_harder(fails, asked)
 
 
-def _failing(control: _Claim) -> Said | None:
+def _failing(control: _Claim) -> tuple[Said, ...]:
     """What is said of P where it is said of the random set: it fails where a control holds."""
-    like = control.imitated
-    return like if like is None or control.refuted else like.turned
+    return tuple(like if control.refuted else like.turned for like in control.imitated)
 
 
 def _elsewhere(program: Program, control: _Claim, held: list[_Claim]) -> str:

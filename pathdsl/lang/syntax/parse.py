@@ -67,12 +67,17 @@ def parse(text: str, path: str) -> tuple[ast.File, list[Diagnostic]]:
     statements: list[ast.Statement] = []
     broken: list[ast.Name] = []
     spelt: list[tuple[int, ast.Statement, list[Diagnostic]]] = []
+    given: set[str] = set()
     for piece in pieces:
         problems = [piece.fault] if piece.fault else []
         if piece.tree is not None:
             statement, problems = build_statement(piece.tree, path, text)
             if not problems:
                 other = may_correct(text, piece.start, piece.end)
+                if other and isinstance(statement, ast.TaskDecl):
+                    # No node stands in a task: its names are of positions, columns and labels.
+                    given |= {str(name) for name in _names(piece.tree)}
+                    other = False
                 spellings = _other_spellings(piece.tree, path) if other else []
                 spelt.append((len(statements), statement, spellings))
                 statements.append(statement)
@@ -80,7 +85,7 @@ def parse(text: str, path: str) -> tuple[ast.File, list[Diagnostic]]:
         if problems and (named := _NAMED.match(text, piece.start)):
             span = Span(path=path, start=named.start(1), end=named.end(1))
             broken.append(ast.Name(name=named.group(1), span=span))
-    kept, wrong = _without_other_spellings(statements, spelt, broken)
+    kept, wrong = _without_other_spellings(statements, spelt, broken, given)
     whole = Span(path=path, start=0, end=len(text))
     file = ast.File(path=path, statements=tuple(kept), broken=tuple(broken), span=whole)
     return file, sorted(faults + wrong, key=lambda fault: fault.span.start if fault.span else 0)
@@ -215,11 +220,15 @@ def _indented(keyword: re.Match[str], path: str) -> Diagnostic:
     )
 
 
+def _names(tree: Tree[Token]) -> Iterator[Token]:
+    return tree.scan_values(lambda value: isinstance(value, Token) and value.type == "NAME")
+
+
 def _other_spellings(tree: Tree[Token], path: str) -> list[Diagnostic]:
     """Names that are how another tool writes a node: `L9H9`, `mlp5`."""
     faults = []
-    for token in tree.scan_values(lambda value: isinstance(value, Token)):
-        if token.type == "NAME" and (right := correction_of_name(token)):
+    for token in _names(tree):
+        if right := correction_of_name(token):
             span = Span(path=path, start=token.start_pos or 0, end=token.end_pos or 0)
             faults.append(
                 Diagnostic(
@@ -237,13 +246,17 @@ def _without_other_spellings(
     statements: list[ast.Statement],
     spelt: list[tuple[int, ast.Statement, list[Diagnostic]]],
     broken: list[ast.Name],
+    given: set[str],
 ) -> tuple[list[ast.Statement], list[Diagnostic]]:
-    """Reports other tools' spellings of nodes, except where the file gives them as names."""
+    """Reports other tools' spellings of nodes, except where the file gives them as names.
+
+    `given` are names that tasks give: of positions, columns and labels.
+    """
     if not any(faults for _, _, faults in spelt):
         return statements, []
     if any(isinstance(statement, ast.UseDecl) for statement in statements):
         return statements, []  # The name may come from the other file; the name check decides.
-    own = {s.name.name for s in statements if not isinstance(s, ast.UseDecl)}
+    own = given | {s.name.name for s in statements if not isinstance(s, ast.UseDecl)}
     kept, wrong = [], []
     for _, statement, faults in spelt:
         real = [f for f in faults if f.message.split("`")[1] not in own]

@@ -172,7 +172,7 @@ def _given(setting: Setting, targets: Sequence[Target]) -> dict[str, Knockouts]:
         return stated
     for key, knocked in value.items:
         named = _resolved(setting, key)
-        hits = [t for t in targets if len(t[1]) == 1 and _names(t[1][0], named)]
+        hits = [t for t in targets if _is(t[1], named)]
         if not hits:
             raise fault(
                 "PD429",
@@ -187,6 +187,16 @@ def _given(setting: Setting, targets: Sequence[Target]) -> dict[str, Knockouts]:
 
 def _resolved(setting: Setting, node: ast.NodeRef) -> Knockouts:
     return tuple(setting.resolver.units(setting.subject, setting.bindings, node))
+
+
+def _is(removed: Sequence[Unit | EdgeUnit], named: Sequence[Unit]) -> bool:
+    """Whether units are named: one by itself, a group by all that are in it."""
+    units = [unit for unit in removed if not isinstance(unit, EdgeUnit)]
+    if len(units) < len(removed) or not named:
+        return False
+    return all(_names(unit, named) for unit in units) and (
+        len(units) == 1 or {n.label for n in named} == {unit.label for unit in units}
+    )
 
 
 def _names(unit: Unit, named: Sequence[Unit]) -> bool:
