@@ -117,3 +117,47 @@ def test_actions_at_answers(tmp_path: Path, value: str) -> None:
 def test_an_action_where_its_mean_is_not(tmp_path: Path) -> None:
     lines = "intervene b { set a0.h1@ANSWER = mean(other, at: END) }\nlet x: nats = mean(L(reference with b))\n"  # noqa: E501
     assert "PD369" in codes(tmp_path, ANSWERED + lines)
+
+
+# -------------------------------------------------------------------------------------------------
+# Treated values that runs name, where tasks have other rows than one another
+# -------------------------------------------------------------------------------------------------
+
+TWO_FILES = """circuit c "Two files" { language = 1 }
+model toy = bundled("induction-2l", dtype: float64)
+task a { data = jsonl("rows.jsonl"); reference = prompt; treated = other }
+task b { data = jsonl("rows2.jsonl"); reference = prompt; treated = other }
+metric L: nats = logprob(answer)
+intervene by_kind { set a1 = mean(other, by: kind) }
+intervene by_more { set a1 = mean(more) }
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("mean(L(reference with by_kind, task: a)) - mean(L(reference, task: b))", ""),
+        ("mean(L(reference with by_kind, task: b))", "PD328"),
+        ("mean(L(reference with by_more, task: b))", ""),
+        ("mean(L(reference with by_more, task: a))", "PD328"),
+        ("mean(L(treat(a1, treated: mean(other, by: kind)), task: a) - L(reference, task: a))", ""),
+        ("effect(through(a1), treated: more, task: b)", ""),
+        ("effect(through(a1), treated: more, task: a)", "PD328"),
+    ],
+)  # fmt: skip
+def test_values_are_vetted_on_the_tasks_that_read_them(
+    tmp_path: Path, line: str, code: str
+) -> None:
+    """A label of one file was asked of the other; a column that no row has was a traceback."""
+    rows = [
+        {"id": str(i), "prompt": [0, 3 + i, 9, 3 + i], "other": [0, 4 + i, 8, 4 + i], "answer": 9}
+        for i in range(8)
+    ]
+    second = [{**row, "id": f"b{row['id']}", "more": row["other"]} for row in rows]
+    (tmp_path / "rows2.jsonl").write_text("".join(json.dumps(row) + "\n" for row in second))
+    kinds = [{**row, "kind": "even" if i % 2 else "odd"} for i, row in enumerate(rows)]
+    text = f"{TWO_FILES}let x: nats = {line}\n"
+    if code:
+        assert code in codes(tmp_path, text, kinds)
+    else:
+        assert values(outcome_of(tmp_path, text, kinds))["x"] is not None
