@@ -17,6 +17,7 @@ from pathdsl.graph.model.components import HEAD, INPUT, MLP
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.masks import FALSE, TRUE, MaskTable
+from pathdsl.plan.readout import ANSWER
 from pathdsl.plan.runs import Action, Block, Target
 from pathdsl.plan.steps import Place
 from pathdsl.plan.treated import TreatedSpec
@@ -134,18 +135,22 @@ class Acts:
     def _placed(
         self, action: Action, target: Target, mask: int, position: Callable[[Pos], int]
     ) -> int:
-        """The positions of a target at which the values of an action are; PD369 for one at none."""
+        """The positions of a target at which the values of an action are; PD369 for one at none.
+
+        A target that stands nowhere, as `@ANSWER` where the prompts are read alone, wants no value.
+        """
         found = FALSE if action.values_only else mask
         for spec in action.values:
             here = self.masks.both(mask, treated_at(spec, self.masks, position))
-            if here == FALSE:
+            if here == FALSE != mask:
                 at = f" at `{target.at}`" if target.at is not None else ""
+                own = target.at is not None and ANSWER not in target.at.names
                 raise PlanError(
                     Diagnostic(
                         code="PD369",
                         message=f"`{spec}` has no value{at}, where `{action.verb}` is to put it",
                         span=action.span,
-                        help=f"`at: {target.at}`" if target.at is not None else "",
+                        help=f"`at: {target.at}`" if own else "put it where it has one",
                     )
                 )
             found = self.masks.either(found, here)

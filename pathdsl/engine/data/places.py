@@ -122,8 +122,8 @@ def vet_places(task: TaskData, spec: TreatedSpec) -> None:
     theirs = task.reading(spec.column)
     for at in () if spec.at == (EVERY,) else spec.at:
         resolve_positions(task, at)
-        if at.name in task.positions and at.name not in theirs.positions:
-            _say_unknown(task, theirs, at.name)
+        for name in sorted(at.names - theirs.positions.keys()):
+            _say_unknown(task, theirs, name)
         resolve_positions(theirs, at)
     for one in dict.fromkeys([task, theirs]):
         where = places(one, spec)

@@ -181,7 +181,7 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     moved = not (pos.ends or pos.among) and (pos.offset or not pos.name)
     lengths = task.prompt_lengths if moved else task.lengths
     for row, length, indices in zip(task.row_ids, lengths, named, strict=True):
-        if not indices:
+        if not indices and not pos.names & _unread(task):
             faults.add("PD348", f"row `{row}`: position `{pos}` is an empty set")
         for place in indices:
             if not 0 <= place < length:
@@ -198,7 +198,8 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
 def indices_of(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     """The same unvetted, for a position whose names the rows have; () where there is none.
 
-    A span goes from the first token of its first end to the last one of its last end.
+    A span goes from the first token of its first end to the last one of its last end; to the end of
+    the prompt where it is to go to answers and none stands behind the prompts.
     """
     if task.whole and pos.name == ANSWER:
         return _of_answers(task, pos)
@@ -207,6 +208,8 @@ def indices_of(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
         return tuple(tuple(sorted(set().union(*row))) for row in zip(*parts, strict=True))
     if pos.ends:
         firsts, lasts = (indices_of(task, end) for end in pos.ends)
+        if pos.ends[1].names & _unread(task):
+            lasts = tuple((n - 1,) for n in task.lengths.tolist())
         return tuple(
             tuple(range(min(first), max(last) + 1)) if first and last else ()
             for first, last in zip(firsts, lasts, strict=True)
@@ -214,6 +217,11 @@ def indices_of(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     if not pos.name:
         return ((pos.index,),) * task.n_rows
     return tuple(tuple(i + pos.offset for i in indices) for indices in task.positions[pos.name])
+
+
+def _unread(task: TaskData) -> frozenset[str]:
+    """`ANSWER` where answers are read whole and none stands behind these prompts."""
+    return frozenset([ANSWER] if task.whole and task.appended is None else [])
 
 
 def _vet_span(
@@ -234,7 +242,7 @@ def _vet_span(
                     advice=f"name the place in the rows, or write `{end.name}`, all of it included",
                 )
     for row, first, last, indices in zip(task.row_ids, *ends, named, strict=True):
-        if not indices:
+        if not indices and first and last:
             faults.add(
                 "PD348",
                 f"row `{row}`: `{pos}` is empty: it begins at token {min(first)} and ends at "

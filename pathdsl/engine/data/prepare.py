@@ -43,17 +43,54 @@ class Prepared:
     overrides: Mapping[str, int] = field(default_factory=dict)
 
 
-def run_treated_specs(program: Program) -> tuple[TreatedSpec, ...]:
-    """Treated values that runs, scores and actions name, `treat(P, treated: zero)`."""
-    return (*_named_values(program),)
+def run_treated_specs(program: Program) -> dict[TreatedSpec, set[str]]:
+    """Treated values that runs, scores and actions name, `treat(P, treated: zero)`.
+
+    With each the tasks on which it is read; none where the text does not say. Nothing is executed
+    of a block that no run stands under.
+    """
+    found: dict[TreatedSpec, set[str]] = {}
+    for declaration in (*program.lets.values(), *program.claims):
+        nodes = meant_nodes(program, declaration)
+        its = tasks_read(program, nodes)
+        on: dict[int, set[str]] = {}
+        for node in nodes:
+            if isinstance(node, ast.Call | ast.Score) and (here := tasks_read(program, [node])):
+                for inner in walk(node):
+                    on.setdefault(id(inner), set()).update(here)
+        for node in nodes:
+            for spec in _named_values(program, node):
+                found.setdefault(spec, set()).update(on.get(id(node), its))
+    return found
+
+
+def _named_values(program: Program, node: ast.Node) -> Iterator[TreatedSpec]:
+    """The treated value that a node names, or those of the blocks that it stands under."""
+    if isinstance(node, ast.PathRun | ast.PlainRun):
+        for name in node.blocks:
+            if name.name in program.interventions:
+                yield from _of_block(program, program.interventions[name.name])
+    if isinstance(node, ast.PathRun | ast.Score):
+        own = treated_by(node)
+        if own is not None and not isinstance(own, ast.PlainRun):
+            yield treated_spec(own)
+
+
+def _of_block(program: Program, block: ast.InterveneDecl) -> Iterator[TreatedSpec]:
+    """The treated values that the actions of a block name; static checks refuse circles."""
+    for node in meant_nodes(program, block):
+        if isinstance(node, ast.Action):
+            for value in values_of(node, program.groups):
+                yield treated_spec(value)
+        yield from _named_values(program, node)
 
 
 def summed_values(program: Program) -> set[TreatedSpec]:
     """The treated values that nothing but `add` actions name."""
-    return {spec for spec, verbs in _named_values(program).items() if verbs == {"add"}}
+    return {spec for spec, verbs in _verbs(program).items() if verbs == {"add"}}
 
 
-def _named_values(program: Program) -> dict[TreatedSpec, set[str]]:
+def _verbs(program: Program) -> dict[TreatedSpec, set[str]]:
     """The treated values by what names them: the verb of an action, or "" for a run or score."""
     found: dict[TreatedSpec, set[str]] = {}
     blocks = program.interventions.values()
@@ -201,7 +238,11 @@ def prepare_tasks(
             present = set(rows.rows[0]) if rows.rows else set()
             _vet_across(program, name, spec, present)
             wanted = columns[name] | {c: None for c in scored if c in present}
-            treated = [t for t in extra if not t.column or t.column in present]
+            treated = [
+                one
+                for one, tasks in extra.items()
+                if name in tasks or (not tasks and (not one.column or one.column in present))
+            ]
             its_tokenizer, its_shape = others.get(name, (tokenizer, shape))
             tasks[name], noticed = build_task(
                 spec, rows, its_tokenizer, its_shape, treated=treated, answer_columns=wanted,

@@ -243,7 +243,7 @@ def vet_treated(task: TaskData, spec: TreatedSpec, *, summed: bool = False) -> D
     if faults:
         return faults
     for at in spec.at:
-        if task.whole and at.name == ANSWER:
+        if task.whole and ANSWER in at.names:
             faults.add(
                 "PD366",
                 f"`{spec}` has no mean at `{ANSWER}`, where prompts have no tokens of their own"

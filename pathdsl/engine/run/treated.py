@@ -182,7 +182,8 @@ def _means(
         of_mean = np.where(prompts, of_mean, -1)
     if not want:
         return ConstantTable(tables={}, groups=groups, places=given)
-    n_groups, n_places = int(groups.max()) + 1, int(of_mean.max()) + 1
+    # A place may hold no token of the prompts: in self-checks `END` stands in the answer.
+    n_groups, n_places = int(groups.max()) + 1, int(max(of_mean.max(), given.max())) + 1
     widths = {key: PLAIN_KINDS[key[0]].axes(adapter.shape) for key in want}
     sizes = [n_places * math.prod(width) for width in widths.values()]  # for each group
     step = max(rows.step * task.n_pos // max(task.n_pos, theirs.n_pos), 1)
