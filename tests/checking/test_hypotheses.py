@@ -28,14 +28,25 @@ FILES = sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("hypotheses/**/
 
 CONFIGS: dict[str, dict[str, int]] = {
     "openai-community/gpt2": {"n_layer": 12, "n_head": 12, "n_embd": 768},
+    "openai-community/gpt2-xl": {"n_layer": 48, "n_head": 25, "n_embd": 1600},
     "openai-community/gpt2-medium": {"n_layer": 24, "n_head": 16, "n_embd": 1024},
 }
 """What decides plans, of the configs of models of the hub; these have the tokenizer of GPT-2."""
 
-OF_HUNDREDS = ("hypotheses/gpt2/ioi_discovery.circuit", "hypotheses/gpt2_medium/ioi.circuit")
+OF_HUNDREDS = (
+    "hypotheses/gpt2/causal_tracing.circuit",
+    "hypotheses/gpt2/ioi_discovery.circuit",
+    "hypotheses/gpt2_medium/colored_objects.circuit",
+    "hypotheses/gpt2_medium/ioi.circuit",
+    "hypotheses/gpt2_xl/factual_recall.circuit",
+)
 """Files of some 700 runs, for each of which paths are planned and looked for on prompts."""
 
-WARNED = {"hypotheses/recipes/places.circuit": {"PD506"}}
+WARNED = {
+    "hypotheses/recipes/places.circuit": {"PD506"},
+    "hypotheses/gpt2/causal_tracing.circuit": {"PD506"},
+    "hypotheses/gpt2_xl/factual_recall.circuit": {"PD506"},
+}
 """Files that are about what a warning tells of."""
 
 PLANNED = [pytest.param(path, marks=[pytest.mark.long] * (path in OF_HUNDREDS)) for path in FILES]
