@@ -41,9 +41,7 @@ _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?\Z", re.ASCII)
 # These are compiled for files with the word alone.
 _CIRCUIT = r"^\ufeff?circuit(?![A-Za-z0-9_])"
 _NEXT = rf"^(?:{'|'.join(KEYWORDS)})(?![A-Za-z0-9_])"
-_NEEDS = (
-    r'#[^\n]*|"(?:[^"\n\\]|\\[^\n])*+"|(?<![A-Za-z0-9_])needs\s*=\s*("[^"\n\\]*")|\w+|.'
-)
+_NEEDS = r'#[^\n]*|"(?:[^"\n\\]|\\[^\n])*+"|(?<![A-Za-z0-9_])needs\s*=\s*("[^"\n\\]*")|\w+|.'
 
 
 def release(text: str) -> tuple[int, int, int] | None:

@@ -28,7 +28,7 @@ from pathdsl.engine.data.tokens import special_tokens
 from pathdsl.errors import Severity
 from pathdsl.limits import CHAT_BYTES, CHAT_CHARACTERS, CHAT_SECONDS
 
-__all__ = ["CLOCK", "Chat", "chat_of", "chat_texts"]
+__all__ = ["Chat", "chat_of", "chat_texts"]
 
 CLOCK = "2024-07-26"
 """The day on which the clock of templates stands still: prompts must not change by the day."""

@@ -254,7 +254,7 @@ def _reason(program: Program, control: _Claim, held: list[_Claim]) -> str:
             text, at = _threshold(program, control, claim), 3
         if at > rank:
             best, rank = text, at
-    return best or _elsewhere(program, control, held)
+    return best or _elsewhere(program, control)
 
 
 def _is_control_of(fails: Said | None, asked: Said | None) -> bool:
@@ -270,7 +270,7 @@ def _failing(control: _Claim) -> Said | None:
     return like if like is None or control.refuted else like.turned
 
 
-def _elsewhere(program: Program, control: _Claim, held: list[_Claim]) -> str:
+def _elsewhere(program: Program, control: _Claim) -> str:
     """What a random set imitates, where nothing like it is claimed."""
     for node in reach(program, control.written):
         if isinstance(node, ast.RandomEdges) and any(o.keyword == "count" for o in node.options):
