@@ -38,11 +38,10 @@ FORMS: tuple[Form, ...] = ()
 """Every form that came after FIRST."""
 
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?\Z", re.ASCII)
-_CIRCUIT = re.compile(r"^\ufeff?circuit(?![A-Za-z0-9_])", re.MULTILINE)
-_NEXT = re.compile(rf"^(?:{'|'.join(KEYWORDS)})(?![A-Za-z0-9_])", re.MULTILINE)
-_NEEDS = re.compile(
-    r'#[^\n]*|"(?:[^"\n\\]|\\[^\n])*+"|(?<![A-Za-z0-9_])needs\s*=\s*("[^"\n\\]*")|\w+|.', re.DOTALL
-)
+# These are compiled for files with the word alone.
+_CIRCUIT = r"^\ufeff?circuit(?![A-Za-z0-9_])"
+_NEXT = rf"^(?:{'|'.join(KEYWORDS)})(?![A-Za-z0-9_])"
+_NEEDS = r'#[^\n]*|"(?:[^"\n\\]|\\[^\n])*+"|(?<![A-Za-z0-9_])needs\s*=\s*("[^"\n\\]*")|\w+|.'
 
 
 def release(text: str) -> tuple[int, int, int] | None:
@@ -65,10 +64,11 @@ def stated(text: str) -> tuple[int, int, str] | None:
     """From where to where the version stands that a file says it needs, and the version."""
     if "needs" not in text:
         return None
-    for circuit in _CIRCUIT.finditer(text):
-        behind = _NEXT.search(text, circuit.end())
+    following, needs = re.compile(_NEXT, re.MULTILINE), re.compile(_NEEDS, re.DOTALL)
+    for circuit in re.finditer(_CIRCUIT, text, re.MULTILINE):
+        behind = following.search(text, circuit.end())
         end = behind.start() if behind else len(text)
-        for found in _NEEDS.finditer(text, circuit.end(), end):
+        for found in needs.finditer(text, circuit.end(), end):
             if found[1]:
                 return found.start(1), found.end(1), found[1][1:-1]
     return None

@@ -12,7 +12,7 @@ from functools import cache
 
 from pathdsl.lang import ast
 
-__all__ = ["children", "holding", "leveled", "quantities", "strip", "walk"]
+__all__ = ["children", "compared", "holding", "leveled", "quantities", "strip", "walk"]
 
 
 def children(node: ast.Node) -> Sequence[ast.Node]:
@@ -78,6 +78,16 @@ def strip(node: ast.Node) -> ast.Node:
 def holding(kind: type[ast.Node]) -> tuple[str, ...]:
     """The fields of a class that may hold syntax nodes."""
     return tuple(one.name for one in fields(kind) if one.type not in _PLAIN)
+
+
+def compared(node: ast.Node) -> tuple[str, ...]:
+    """The fields by which nodes of its class differ: what they say, and not where."""
+    return _compared(type(node))  # type: ignore[arg-type]
+
+
+@cache
+def _compared(kind: type[ast.Node]) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(kind) if one.compare)
 
 
 _PLAIN = frozenset(("Span", "bool", "float", "int", "str"))

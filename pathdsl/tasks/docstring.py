@@ -21,7 +21,7 @@ from pathdsl.tasks.base import (
     ways,
 )
 
-__all__ = ["ARGUMENTS", "GENERATOR", "NOUNS", "TEMPLATE"]
+__all__ = ["GENERATOR", "NOUNS", "TEMPLATE"]
 
 TEMPLATE = '''def {method}(self, {P1}, {P2}, {A_DEF}, {B_DEF}{COMMA} {C_DEF}, {S}):
     """{first} {w1} {w2}

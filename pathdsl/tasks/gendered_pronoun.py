@@ -21,7 +21,7 @@ from pathdsl.tasks.base import (
     ways,
 )
 
-__all__ = ["GENERATOR", "HE", "NOUNS", "SHE", "TEMPLATES"]
+__all__ = ["GENERATOR", "NOUNS", "TEMPLATES"]
 
 TEMPLATES: tuple[str, ...] = (
     "So {NAME} {IS} such a good {noun}, isn't",

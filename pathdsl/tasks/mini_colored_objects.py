@@ -16,7 +16,7 @@ from pathdsl.tasks import colored_objects
 from pathdsl.tasks.base import SEED, TAKE, Column, Generator, Parameter, Row, find_spans
 from pathdsl.tasks.colored_objects import PLACES, THERE, scene_words
 
-__all__ = ["COLORS", "GENERATOR", "QUESTION", "SCENE", "THINGS", "draw_scene", "pairs"]
+__all__ = ["COLORS", "GENERATOR", "QUESTION", "SCENE", "THINGS", "pairs"]
 
 SCENE = colored_objects.SCENE
 QUESTION = colored_objects.QUESTION

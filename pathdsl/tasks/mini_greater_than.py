@@ -15,7 +15,7 @@ from pathdsl.tasks.base import SEED, TAKE, Column, Generator, Parameter, Row
 from pathdsl.tasks.greater_than import GENERATOR as WHOLE
 from pathdsl.tasks.greater_than import NOUNS, YEARS, centuries_of, make_row
 
-__all__ = ["GENERATOR", "WAR_NOUNS", "combinations"]
+__all__ = ["GENERATOR", "combinations"]
 
 WAR_NOUNS: tuple[str, ...] = NOUNS[:24]
 

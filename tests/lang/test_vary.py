@@ -93,6 +93,12 @@ def test_a_program_of_several_files_becomes_one(tmp_path: Path) -> None:
     assert back == text
 
 
+def test_blanks_and_comments_may_stand_before_a_path(tmp_path: Path) -> None:
+    sets = 'path p = edges ( # the "best"\n  "c.json", top: 3)\ngroup g = { nodes(  "g.json" ) }\n'
+    text = relocate(sets, str(tmp_path / "a.circuit"), tmp_path / "deep")
+    assert '"../c.json"' in text and '"../g.json"' in text and '# the "best"' in text
+
+
 def test_positions_are_dropped_from_nodes_and_not_from_metrics() -> None:
     found = cell(
         "metric Q @S2: logits = logit(io) @S1", "group g @S2 = { a1.h2, a0 }",

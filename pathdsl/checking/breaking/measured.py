@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -33,7 +33,7 @@ from pathdsl.lang.signatures.interventions import VECTOR
 from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.scores import SCORES
-from pathdsl.lang.walk import strip
+from pathdsl.lang.walk import compared, strip
 from pathdsl.reading import read_file
 
 __all__ = ["Pair", "expanded", "measured", "name_now", "relation_of", "skeleton"]
@@ -294,9 +294,9 @@ def skeleton(pair: Pair, program: Program, node: ast.Node) -> tuple[Any, list[as
     def inside(node: ast.Node) -> dict[str, Any]:
         value = meant(node)
         return {
-            one.name: shape(getattr(value, one.name))
-            for one in fields(value)
-            if one.compare and not (isinstance(value, ast.Call) and one.name == "name")
+            name: shape(getattr(value, name))
+            for name in compared(value)
+            if not (isinstance(value, ast.Call) and name == "name")
         }
 
     return shape(node), paths
@@ -322,14 +322,8 @@ def expanded(program: Program, node: object, opened: tuple[str, ...] = ()) -> An
             inside = [expanded(program, group.nodes, more), expanded(program, group.at)]
             return ["group", inside, expanded(program, node.at)]
         case ast.Node():
-            return [
-                type(node).__name__,
-                *(
-                    expanded(program, getattr(node, f.name), opened)
-                    for f in fields(node)
-                    if f.compare
-                ),
-            ]
+            inside = [getattr(node, name) for name in compared(node)]
+            return [type(node).__name__, *(expanded(program, one, opened) for one in inside)]
         case tuple():
             return [expanded(program, item, opened) for item in node]
         case _:

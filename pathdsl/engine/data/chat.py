@@ -24,10 +24,11 @@ from pathdsl.engine.data import templates
 from pathdsl.engine.data.cells import json_repair
 from pathdsl.engine.data.faults import DataFaults, shown
 from pathdsl.engine.data.rows import Row
+from pathdsl.engine.data.tokens import special_tokens
 from pathdsl.errors import Severity
 from pathdsl.limits import CHAT_BYTES, CHAT_CHARACTERS, CHAT_SECONDS
 
-__all__ = ["CLOCK", "Chat", "chat_of", "chat_texts"]
+__all__ = ["Chat", "chat_of", "chat_texts"]
 
 CLOCK = "2024-07-26"
 """The day on which the clock of templates stands still: prompts must not change by the day."""
@@ -201,7 +202,7 @@ def _vet_special(
     rows: Sequence[Row], cells: Sequence[_Cell], tokenizer: Any, faults: DataFaults
 ) -> None:
     """Note PD374 where messages write special tokens, as texts do that a template made before."""
-    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    special = special_tokens(tokenizer).values()
     found: dict[str, list[tuple[int, int, str]]] = {}
     for cell in cells:
         for i, one in enumerate(cell.messages):

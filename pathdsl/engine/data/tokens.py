@@ -19,7 +19,7 @@ from pathdsl.errors import Severity
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.near import quoted
 
-__all__ = ["Encoder", "Prompt", "word_fits"]
+__all__ = ["Encoder", "Prompt", "special_tokens", "word_fits"]
 
 
 Ids = tuple[int, ...]
@@ -47,7 +47,7 @@ def word_fits(tokenizer: Any) -> Callable[[tuple[str, ...]], bool]:
 
     def ids(text: str) -> Ids:
         if text not in known:
-            known[text] = tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+            known[text] = _alone(tokenizer, text)
         return known[text]
 
     def fits(pieces: tuple[str, ...]) -> bool:
@@ -64,6 +64,16 @@ def word_fits(tokenizer: Any) -> Callable[[tuple[str, ...]], bool]:
         return True
 
     return fits
+
+
+def special_tokens(tokenizer: Any) -> dict[int, str]:
+    """The texts of the tokens that a tokenizer was given as special ones, by id."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    return {one: token.content for one, token in added.items() if token.special}
+
+
+def _alone(tokenizer: Any, text: str) -> Ids:
+    return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 class Encoder:
@@ -106,6 +116,11 @@ class Encoder:
             self.bos = False
 
     @property
+    def _first(self) -> Ids:
+        """What `bos = true` puts in front of every text."""
+        return (self.tokenizer.bos_token_id,) if self.bos else ()
+
+    @property
     def fact(self) -> str:
         """What stands around every text, for the methodology line."""
         if self.around:
@@ -127,9 +142,7 @@ class Encoder:
         """The ids of the tokenizer's special tokens; none without a tokenizer."""
         if self.tokenizer is None:
             return frozenset()
-        added = getattr(self.tokenizer, "added_tokens_decoder", {})
-        marked = (one for one, token in added.items() if token.special)
-        return frozenset([*self.tokenizer.all_special_ids, *marked])
+        return frozenset([*self.tokenizer.all_special_ids, *special_tokens(self.tokenizer)])
 
     # ---------------------------------------------------------------- prompts
 
@@ -187,9 +200,9 @@ class Encoder:
             self._need_tokenizer(where)
             return None
         encoded = self.tokenizer(text, return_offsets_mapping=True, add_special_tokens=self._adds)
-        ids, offsets = list(encoded["input_ids"]), list(encoded["offset_mapping"])
-        if self.bos:
-            ids, offsets = [self.tokenizer.bos_token_id, *ids], [(0, 0), *offsets]
+        first = self._first
+        ids = [*first, *encoded["input_ids"]]
+        offsets = [*[(0, 0)] * len(first), *encoded["offset_mapping"]]
         unknown = self.tokenizer.unk_token_id
         if unknown is not None and unknown in ids and self.tokenizer.unk_token not in text:
             start, end = offsets[ids.index(unknown)]
@@ -315,7 +328,7 @@ class Encoder:
         if text not in self._answers:
             if self.tokenizer is None:
                 return ()
-            self._answers[text] = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+            self._answers[text] = _alone(self.tokenizer, text)
         return self._answers[text]
 
     def is_one(self, text: str) -> bool:
@@ -333,13 +346,12 @@ class Encoder:
         whole = [(prompt.text or "") + text for prompt, text in zip(prompts, texts, strict=True)]
         if self.tokenizer is None or not whole:
             return [None] * len(whole)
-        first = (self.tokenizer.bos_token_id,) if self.bos else ()
         found: list[Ids | None] = []
         texts = list(dict.fromkeys(whole))
         encoded = self.tokenizer(texts, add_special_tokens=self._adds, return_attention_mask=False)
         ids_of = dict(zip(texts, encoded["input_ids"], strict=True))
         for prompt, text in zip(prompts, whole, strict=True):
-            n, both = len(prompt.ids), (*first, *ids_of[text])
+            n, both = len(prompt.ids), (*self._first, *ids_of[text])
             kept = prompt.text is not None and both[:n] == prompt.ids
             found.append(both[n:] if kept else None)
         return found
@@ -393,7 +405,7 @@ class Encoder:
         if text.isascii() and text.isdigit() and column not in self.texts:
             return f"ids: [{column}]"
         other = text[1:] if text.startswith(" ") else f" {text}"
-        ids = self.tokenizer(other, add_special_tokens=False)["input_ids"] if other.strip() else []
+        ids = self.alone(other) if other.strip() else ()
         if len(ids) == 1 and ids[0] != self.tokenizer.unk_token_id:
             return f'"{other}"'
         return ""

@@ -35,7 +35,6 @@ from pathdsl.lang.signatures.calls import (
     literal,
     whole_answers,
 )
-from pathdsl.tasks.base import argument_faults
 
 __all__ = ["check_circuit", "check_model", "check_task", "check_whole"]
 
@@ -338,6 +337,8 @@ def _generator_arguments(call: ast.Call) -> Faults:
     made = generator(call.name)
     if made is None:
         return
+    from pathdsl.tasks.base import argument_faults
+
     known = {parameter.name: parameter for parameter in made.parameters}
     given: dict[str, Any] = {}
     take: ast.Node = call

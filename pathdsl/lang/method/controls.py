@@ -267,7 +267,7 @@ def _reason(program: Program, control: _Claim, held: list[_Claim]) -> str:
             text, at = _threshold(program, control, claim), 3
         if at > rank:
             best, rank = text, at
-    return best or _elsewhere(program, control, held)
+    return best or _elsewhere(program, control)
 
 
 def _is_control_of(fails: Said, asked: Said) -> bool:
@@ -280,7 +280,7 @@ def _failing(control: _Claim) -> tuple[Said, ...]:
     return tuple(like if control.refuted else like.turned for like in control.imitated)
 
 
-def _elsewhere(program: Program, control: _Claim, held: list[_Claim]) -> str:
+def _elsewhere(program: Program, control: _Claim) -> str:
     """What a random set imitates, where nothing like it is claimed."""
     for node in reach(program, control.written):
         if isinstance(node, ast.RandomEdges) and any(o.keyword == "count" for o in node.options):

@@ -14,8 +14,7 @@ Source: docs/language.md, `let`, `claim` and Complete path sets.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from functools import cache
+from dataclasses import dataclass, field
 from types import NoneType
 from typing import Literal
 
@@ -36,7 +35,7 @@ from pathdsl.lang.signatures.relations import RELATIONS, Asks
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.signatures.statistics import STATISTICS
 from pathdsl.lang.spelling import position_text
-from pathdsl.lang.walk import quantities, strip
+from pathdsl.lang.walk import compared, quantities, strip
 
 __all__ = ["Fact", "Quantities", "Said", "Term", "quantities_of"]
 
@@ -154,12 +153,6 @@ def _said(found: _Sum, like: Said) -> Said | None:
 
 
 _PLAIN = (str, bool, int, float, NoneType)
-
-
-@cache
-def _compared(kind: type[ast.Node]) -> tuple[str, ...]:
-    """The fields by which syntax nodes of a class differ."""
-    return tuple(one.name for one in fields(kind) if one.compare)
 
 
 class Quantities:
@@ -320,7 +313,7 @@ class Quantities:
                     parts += [argument.keyword, self._made("seed", value) if seed else value]
                 return self._made("call", *parts)
             case ast.Node():
-                inside = [getattr(node, name) for name in _compared(type(node))]  # type: ignore[arg-type]
+                inside = [getattr(node, name) for name in compared(node)]
                 return self._made(type(node).__name__, *(self._part(v, bound) for v in inside))
             case tuple():
                 return self._made("several", *(self._part(item, bound) for item in node))

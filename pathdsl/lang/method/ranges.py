@@ -9,7 +9,6 @@ Source: docs/scores.md, Ranges.
 
 from __future__ import annotations
 
-from dataclasses import fields
 from math import isfinite
 
 from pathdsl.errors import Span
@@ -26,7 +25,7 @@ from pathdsl.lang.signatures.ranges import ANY, NOT_BELOW_0, Range, apply, point
 from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.signatures.statistics import STATISTICS
-from pathdsl.lang.walk import strip, walk
+from pathdsl.lang.walk import compared, strip, walk
 
 __all__ = ["REPAIR", "Ranges", "check_ranges", "decided"]
 
@@ -224,7 +223,7 @@ class Ranges:
             case ast.Number():
                 return self._number(node.value)
             case ast.Node():
-                parts = [self.form(getattr(node, one.name)) for one in fields(node) if one.compare]
+                parts = [self.form(getattr(node, name)) for name in compared(node)]
                 return self._number((type(node).__name__, *parts))
             case tuple():
                 return self._number(tuple(self.form(item) for item in node))

@@ -35,14 +35,16 @@ from pathdsl.lang.syntax.sweep import KEYWORDS, open_brackets, sweep
 from pathdsl.lang.syntax.tables import parser
 from pathdsl.near import nearest
 
-__all__ = ["KEYWORDS", "Piece", "SourceFile", "parse", "parse_pieces", "read_source"]
+__all__ = ["BLANK", "KEYWORDS", "Piece", "SourceFile", "parse", "parse_pieces", "read_source"]
 
 _START = re.compile(rf"^(?:{'|'.join(KEYWORDS)})(?![A-Za-z0-9_])", re.MULTILINE)
 _FIELD = re.compile(r"^model(?=[ \t]*=)", re.MULTILINE)
 _MISSPELT = re.compile(r"^([A-Za-z_][A-Za-z0-9_]*)[ \t]+[A-Za-z_\"]", re.MULTILINE)
 _INDENTED = re.compile(rf"(?:{'|'.join(KEYWORDS)})(?![A-Za-z0-9_])")
 _NAMED = re.compile(r"[a-z]+[ \t]+([A-Za-z_][A-Za-z0-9_]*)")
-_BLANK = re.compile(r"(?:[ \t\r\n\ufeff]|#[^\r\n]*+)*+")
+BLANK = r"(?:[ \t\r\n\ufeff]|#[^\r\n]*+)*+"
+"""Blanks and comments, as a regular expression."""
+_BLANK = re.compile(BLANK)
 
 # Words that may begin a line inside a statement, before another word.
 _INNER = frozenset("at by expect for in on where within with except reference treated".split())

@@ -7,6 +7,7 @@ literally what a reader gets.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +16,13 @@ from pathdsl.lang import ast
 from pathdsl.lang.format.layout import format_text
 from pathdsl.lang.program import Program, load_program
 from pathdsl.lang.signatures.calls import path_in
+from pathdsl.lang.syntax.parse import BLANK
 from pathdsl.lang.walk import walk
 
 __all__ = ["Edit", "edited", "flatten", "pruned", "reached", "relocate", "replaced", "text_of"]
+
+_TO_PATH = re.compile(rf"\w+{BLANK}\({BLANK}\"")
+"""What stands before the path of `edges("file.json")` and `nodes("file.json")`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +58,7 @@ def flatten(program: Program) -> str:
     """The program as one text without `use`, with paths relative to its main file's folder."""
     source = program.sources[program.path]
     home = Path(program.path).parent
-    edits = _moved(program.file, home, home)
+    edits = _moved(program, program.file, home, home)
     uses = [s for s in program.file.statements if isinstance(s, ast.UseDecl)]
     brought = []
     for declaration in program.declarations():
@@ -68,38 +73,37 @@ def flatten(program: Program) -> str:
 def relocate(text: str, path: str, to: Path) -> str:
     """A text that stands at `path` with its relative paths written for the folder `to`."""
     program, _ = load_program(path, text)
-    return edited(text, _moved(program.file, Path(path).parent, to), path)
+    return edited(text, _moved(program, program.file, Path(path).parent, to), path)
 
 
 def _text_moved(program: Program, node: ast.Node, home: Path, to: Path) -> str:
     text, start = text_of(program, node), node.span.start
-    for edit in sorted(_moved(node, home, to), key=lambda e: -e.start):
+    for edit in sorted(_moved(program, node, home, to), key=lambda e: -e.start):
         text = text[: edit.start - start] + edit.text + text[edit.end - start :]
     return text
 
 
-def _moved(node: ast.Node, home: Path, to: Path) -> list[Edit]:
+def _moved(program: Program, node: ast.Node, home: Path, to: Path) -> list[Edit]:
     """Edits that make the paths below a node relative to another folder."""
     found: list[Edit] = []
     if home.resolve() == to.resolve():
         return found
-    for at, path in _paths(node):
+    for at, path in _paths(program, node):
         if not os.path.isabs(path):
             moved = Path(os.path.relpath(home.resolve() / path, to.resolve())).as_posix()
             found.append(Edit(start=at, end=at + len(path), text=moved))
     return found
 
 
-def _paths(node: ast.Node) -> Iterator[tuple[int, str]]:
+def _paths(program: Program, node: ast.Node) -> Iterator[tuple[int, str]]:
     """Where a path stands in the text, inside its quotes, and what it is."""
     for inner in walk(node):
         if isinstance(inner, ast.Call) and (path := path_in(inner)) is not None:
             yield path.span.start + 1, path.value
-        elif isinstance(inner, ast.EdgesFile):
-            # The first string of `edges("file.json", top: 200)` is its path.
-            yield inner.span.start + len('edges("'), inner.path
-        elif isinstance(inner, ast.NodesFile):
-            yield inner.span.start + len('nodes("'), inner.path
+        elif isinstance(inner, ast.EdgesFile | ast.NodesFile):
+            before = _TO_PATH.match(program.sources[inner.span.path].text, inner.span.start)
+            assert before is not None
+            yield before.end(), inner.path
 
 
 # -------------------------------------------------------------------------------------------------
