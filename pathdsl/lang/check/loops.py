@@ -14,7 +14,14 @@ from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.nodes import check_nodes, check_position, positions_in_reach
 from pathdsl.lang.check.paths import check_path
-from pathdsl.lang.check.scope import Faults, Scope, fault, source_text, suggestion
+from pathdsl.lang.check.scope import (
+    Faults,
+    Scope,
+    fault,
+    source_text,
+    suggestion,
+    with_article,
+)
 from pathdsl.lang.loops import Value, Values, is_listed, label_of, same_label, shown, values_of
 from pathdsl.lang.program import Program
 from pathdsl.lang.spelling import as_position
@@ -138,10 +145,13 @@ def _name(scope: Scope, item: ast.Name, name: str) -> Faults:
     if kind := program.kind(name):
         yield fault(
             "PD111",
-            f"`{name}` is a {kind}, and a loop ranges over groups, paths, tasks, metrics, lets or "
-            "positions",
+            f"`{name}` is {with_article(kind)}, and a loop ranges over groups, paths, tasks, "
+            "metrics, lets or positions",
             item.span,
-            f"a {kind} cannot stand here",
+            f"{with_article(kind)} cannot stand here",
+            help=f"one let for each: `let X = mean(LD(reference with {name}))`"
+            if kind == "intervention"
+            else "",
         )
         return
     known = [*program.names(*_DECLARED), *(positions_in_reach(scope) or ())]
@@ -211,7 +221,15 @@ def check_indices(scope: Scope, subscript: ast.Subscript, loop: ast.Loop | None)
         elif isinstance(part, ast.NodeRef):
             yield from check_nodes(scope, part, marks=True)
         else:
-            yield fault("PD115", "wanted a node", part.span, "not a node")
+            yield fault(
+                "PD115",
+                "wanted a node",
+                part.span,
+                "not a node",
+                help="a window is named as a set, `{m1, m2}`, its layers as `{a1, a2}`"
+                if isinstance(members, ast.Windows)
+                else "",
+            )
 
 
 def _index(scope: Scope, part: ast.Node, items: tuple[Value, ...]) -> Faults:

@@ -117,7 +117,9 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return did_you_mean(name, names, most=1) or few
 
 
-_ARTICLES = {"intervention": "an intervention"}
+def with_article(kind: str) -> str:
+    """`a task`, `an intervention`."""
+    return f"an {kind}" if kind[:1] == "i" else f"a {kind}"
 
 
 def unknown(
@@ -132,15 +134,15 @@ def unknown(
         if variable:
             return
         kind = "loop variable"
-    wanted = " or ".join(_ARTICLES.get(k, f"a {k}") for k in kinds)
+    wanted = " or ".join(map(with_article, kinds))
     if kind:
         declaration = program.find(name.name)
         labels = [(declaration.name.span, "declared here")] if declaration is not None else []
         yield fault(
             "PD111",
-            f"`{name.name}` is a {kind}, wanted {wanted}",
+            f"`{name.name}` is {with_article(kind)}, wanted {wanted}",
             name.span,
-            f"a {kind} cannot stand here",
+            f"{with_article(kind)} cannot stand here",
             labels=labels,
             help=help,
         )
