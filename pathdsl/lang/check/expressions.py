@@ -137,7 +137,7 @@ def _measured(scope: Scope, value: ast.Node, at: ast.Position | None) -> Faults:
                 value.name_span,
                 "averages what a metric gives",
                 help=_of_several(scope, value)
-                if name == "mean" and len(value.arguments) > 1
+                if name in AVERAGING and _several(value)
                 else "average in a `let` or a claim: `let X = mean(LD(reference))`",
             )
         case ast.Call(name=name) if name in STATISTICS:
@@ -155,6 +155,12 @@ def _measured(scope: Scope, value: ast.Node, at: ast.Position | None) -> Faults:
                 "not a measure",
                 help=f"measures: {listed(s.example for s in MEASURES.values())}",
             )
+
+
+def _several(call: ast.Call) -> bool:
+    """Whether a call is of several things, all measured: no `quantile(x, 90%)`."""
+    given = call.arguments
+    return len(given) > 1 and not any(a.keyword or isinstance(a.value, ast.Number) for a in given)
 
 
 def _of_several(scope: Scope, call: ast.Call) -> str:
