@@ -142,7 +142,7 @@ class _Finder:
         if name not in self._places:
             definition = ""
             if isinstance(expr, ast.Name) and name in program.paths:
-                definition = written(program, program.paths[name].path)
+                definition = _definition(program, program.paths[name].path)
             size = self.size(self.resolver.path_set(subject.paths, subject.bound), counted)
             form = written(program, expr)
             self._places[name] = len(self.sets)
@@ -332,3 +332,10 @@ def _too_large(
         help="keep what does the work alone, or claim what the rest does not do",
         severity=Severity.WARNING,
     )
+
+
+def _definition(program: Program, path: ast.Node) -> str:
+    """The text of a path on one line, on which edge chains need a sign between them."""
+    if isinstance(path, ast.Edges):
+        return f"edges {{ {'; '.join(written(program, chain) for chain in path.chains)} }}"
+    return written(program, path)

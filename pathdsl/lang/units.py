@@ -35,7 +35,7 @@ from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.members import OverRecord, over_of
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.scores import SCORES
-from pathdsl.lang.walk import strip
+from pathdsl.lang.walk import strip, walk
 
 __all__ = ["check_units", "unit_of"]
 
@@ -115,7 +115,7 @@ class _Inference:
         if name not in self.metrics:
             declaration = self.program.metrics[name]
             self.measuring = True
-            typed = self.infer(declaration.expression)
+            typed = OPEN if _averages(declaration) else self.infer(declaration.expression)
             self.measuring = False
             if typed.known and typed.level == "constant":
                 self._constant(declaration.expression, "metric")
@@ -496,3 +496,9 @@ class _Inference:
             )
         )
         return Typed(level="quantity", known=False)
+
+
+def _averages(metric: ast.MetricDecl) -> bool:
+    """Whether a metric holds what averages over prompts, which is a fault of its own (PD406)."""
+    calls = (node for node in walk(metric.expression) if isinstance(node, ast.Call))
+    return any(call.name in AVERAGING or call.name in P_VALUES for call in calls)

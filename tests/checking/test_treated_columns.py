@@ -69,3 +69,17 @@ def test_a_row_may_be_moved_by_what_its_own_value_lacks(tmp_path: Path) -> None:
     assert told(tmp_path, f"intervene z {{ add r1@END = {moved} }}\n{runs}") == {}
     own = told(tmp_path, f"intervene z {{ set r1@END = mean(prompt, by: id, at: END) }}\n{runs}")
     assert "PD358" in own
+
+
+def test_the_token_behind_the_prompt_is_of_the_answer(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text(ROW % (1, 5, "other") + ROW % (2, 7, "other"))
+    task = (
+        'task t { data = jsonl("t.jsonl"); reference = prompt; treated = other; answers = whole }'
+    )
+    head = FILE.partition("task")[0] + task + "\nmetric L: nats = logprob(answer)\n"
+    file = tmp_path / "x.circuit"
+    file.write_text(head + "let a: nats = effect(through(a1@END+1))\n")
+    with pytest.raises(PathdslError) as raised:
+        plan_file(str(file), CheckOptions())
+    assert {d.code for d in raised.value.diagnostics} == {"PD336"}
+    assert "`ANSWER`" in raised.value.diagnostics[0].help

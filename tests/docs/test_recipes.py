@@ -9,7 +9,8 @@ from tests.docs.test_language import DOCS, blocks
 
 
 def test_recipes(tmp_path: Path) -> None:
-    head, *recipes = blocks(DOCS / "recipes.md")
+    head, *others = blocks(DOCS / "recipes.md")
+    recipes = [one for one in others if "fragment" in one.words]
     path = tmp_path / "recipes.circuit"
     path.write_text("\n".join([head.text, *(one.text for one in recipes)]), encoding="utf-8")
     outcome = pathdsl.check(str(path)).outcome
@@ -23,3 +24,18 @@ def test_recipes(tmp_path: Path) -> None:
     assert found["one_lost"] == 0 and found["both_lost"] > 0.5
     assert found["of_h0[baba]"] < -2 < found["of_h0[abba]"] < 1
     assert abs(found["of_h1[baba]"]) < 0.3 < found["of_h1[abba]"]
+    assert found["shown"] > 2
+    verdicts = {one.name: one.verdict.value for one in outcome.judgement.claims}
+    assert verdicts["kept[s_first]"] == verdicts["worst"] == "supported"
+
+
+def test_places_exchanged(tmp_path: Path) -> None:
+    (alone,) = [one for one in blocks(DOCS / "recipes.md")[1:] if "fragment" not in one.words]
+    for name, text in alone.files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    path = tmp_path / "bound.circuit"
+    path.write_text(alone.text, encoding="utf-8")
+    outcome = pathdsl.check(str(path)).outcome
+    assert outcome.judgement is not None
+    found = {one.name: one.estimate for one in outcome.judgement.quantities}
+    assert found["plain"] > 9 and found["by_tokens"] < -9 and found["by_bindings"] > 9

@@ -189,6 +189,9 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
                     "PD336",
                     f"row `{row}`: position `{pos}` is {place}, the prompt has tokens 0 to "
                     f"{int(length) - 1}",
+                    advice=f"the tokens of an answer are `{ANSWER}`, not `{pos}`"
+                    if task.whole and pos.offset > 0
+                    else "",
                 )
                 break
     faults.stop()

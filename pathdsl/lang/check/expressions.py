@@ -18,7 +18,16 @@ from pathdsl.lang.check.loops import check_indices, check_loop, example_of, of_e
 from pathdsl.lang.check.measures import check_measured_nodes
 from pathdsl.lang.check.nodes import NODES, check_nodes, check_position, one_place
 from pathdsl.lang.check.paths import PATHS, check_path
-from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
+from pathdsl.lang.check.scope import (
+    Check,
+    Faults,
+    Scope,
+    fault,
+    listed,
+    source_text,
+    suggestion,
+    unknown,
+)
 from pathdsl.lang.check.scores import check_score, needs_treated
 from pathdsl.lang.loops import combinations, nodes_alone, substituted
 from pathdsl.lang.serving import choose_task, columns_of, serving
@@ -127,7 +136,9 @@ def _measured(scope: Scope, value: ast.Node, at: ast.Position | None) -> Faults:
                 f"a metric is per prompt, `{name}` is over the prompts",
                 value.name_span,
                 "averages what a metric gives",
-                help="average in a `let` or a claim: `let X = mean(LD(reference))`",
+                help=_of_several(scope, value)
+                if name in AVERAGING and _several(value)
+                else "average in a `let` or a claim: `let X = mean(LD(reference))`",
             )
         case ast.Call(name=name) if name in STATISTICS:
             yield from check_arguments(scope, STATISTICS[name], value.arguments, value.span)
@@ -144,6 +155,17 @@ def _measured(scope: Scope, value: ast.Node, at: ast.Position | None) -> Faults:
                 "not a measure",
                 help=f"measures: {listed(s.example for s in MEASURES.values())}",
             )
+
+
+def _several(call: ast.Call) -> bool:
+    """Whether a call is of several things, all measured: no `quantile(x, 90%)`."""
+    given = call.arguments
+    return len(given) > 1 and not any(a.keyword or isinstance(a.value, ast.Number) for a in given)
+
+
+def _of_several(scope: Scope, call: ast.Call) -> str:
+    parts = [source_text(scope.program, argument.value) for argument in call.arguments]
+    return f"of several measures on one prompt: `({' + '.join(parts)}) / {len(parts)}`"
 
 
 def _measure(scope: Scope, call: ast.Call) -> Faults:

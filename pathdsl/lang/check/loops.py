@@ -142,6 +142,9 @@ def _name(scope: Scope, item: ast.Name, name: str) -> Faults:
             "metrics, lets or positions",
             item.span,
             f"{with_article(kind)} cannot stand here",
+            help=f"one let for each: `let X = mean(LD(reference with {name}))`"
+            if kind == "intervention"
+            else "",
         )
         return
     known = [*program.names(*_DECLARED), *(positions_in_reach(scope) or ())]
@@ -211,7 +214,15 @@ def check_indices(scope: Scope, subscript: ast.Subscript, loop: ast.Loop | None)
         elif isinstance(part, ast.NodeRef):
             yield from check_nodes(scope, part, marks=True)
         else:
-            yield fault("PD115", "wanted a node", part.span, "not a node")
+            yield fault(
+                "PD115",
+                "wanted a node",
+                part.span,
+                "not a node",
+                help="a window is named as a set, `{m1, m2}`, its layers as `{a1, a2}`"
+                if isinstance(members, ast.Windows)
+                else "",
+            )
 
 
 def _index(scope: Scope, part: ast.Node, items: tuple[Value, ...]) -> Faults:

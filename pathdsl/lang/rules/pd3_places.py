@@ -37,7 +37,8 @@ PAGES: tuple[Page, ...] = (
         "at which two places stand would have two, a prompt of special tokens has none for "
         "`at: any`, and an action cannot put a value where there is none.",
         repair="Leave one of the two places out of `at:`; put the action where the mean has a "
-        "value, or take the mean where the action is.",
+        "value, or take the mean where the action is. A value of another place is that of a second "
+        "column with the same prompt, in which the places have each other's names.",
         failing=example(_GOOD, "positions = [T, U]", "treated = mean(prompt, at: [T, U])"),
         passing=example(_GOOD, "positions = [T]", "treated = mean(prompt, at: [T, END])"),
     ),

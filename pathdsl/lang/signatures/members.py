@@ -72,9 +72,12 @@ def over_of(
 ) -> tuple[OverRecord, ast.OverMembers] | None:
     """The function over members that a call is, and what it takes; None for any other node.
 
-    `kind(name)` says what a file declares by a name, "" for nothing: a declared name wins.
+    `kind(name)` says what a file declares by a name, "" for nothing: a declared name wins, but for
+    a claim's, which is never called.
     """
-    if not isinstance(node, ast.Call) or node.name not in OVER_MEMBERS or kind(node.name):
+    if not isinstance(node, ast.Call) or node.name not in OVER_MEMBERS:
+        return None
+    if kind(node.name) not in ("", "claim"):
         return None
     values = [argument.value for argument in node.arguments]
     if OVER_MEMBERS[node.name].counts and not isinstance(

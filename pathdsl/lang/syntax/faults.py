@@ -128,6 +128,20 @@ def _spelling(stop: Stop) -> Diagnostic | None:
     return None
 
 
+def _loop_elsewhere(stop: Stop) -> Diagnostic | None:
+    """`metric look for h in attn = …`: only lets and claims are said of each member."""
+    keyword = stop.text[stop.start : stop.end].split(maxsplit=1)[:1]
+    if stop.found != "for" or keyword in (["let"], ["claim"]):
+        return None
+    what = "block" if keyword == ["intervene"] else "metric" if keyword == ["metric"] else ""
+    return stop.fault(
+        "PD001",
+        "`for` stands behind the name of a `let` or a `claim` only",
+        label="no loop here",
+        help=f"write one {what} for each" if what else "",
+    )
+
+
 def _slot_in_angles(stop: Stop) -> Diagnostic | None:
     match = re.compile(r"<([qkv])>").match(stop.text, stop.at)
     if not match or stop.at != stop.last:
@@ -459,6 +473,7 @@ def _arrow_in_number(stop: Stop) -> Diagnostic | None:
 
 
 _SLIPS: tuple[Callable[[Stop], Diagnostic | None], ...] = (
+    _loop_elsewhere,
     _quotes,
     _slot_in_angles,
     _spelling,
