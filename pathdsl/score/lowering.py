@@ -48,7 +48,7 @@ from pathdsl.score.rounds import Steps, gather, ordered
 from pathdsl.score.scores.knockouts import enough_to_split
 from pathdsl.score.scores.lower import lower_score
 from pathdsl.score.scores.pvalues import p_value
-from pathdsl.score.selection import best_of, halved_tasks, how_many
+from pathdsl.score.selection import best_of, halved_tasks, halves_of, how_many
 from pathdsl.score.session import Bindings, PathAlgebra, Resolver, Session
 
 __all__ = ["Lowering"]
@@ -153,10 +153,12 @@ class Lowering:
         """The mean of the members with the largest values, chosen on one half of the prompts."""
         count = how_many(call.arguments[0].value, len(members))
         values = [member for _, member in members]
-        for task in halved_tasks(values, call):
+        tasks = halved_tasks(values, call)
+        for task in tasks:
             enough_to_split(self.context.session, task, call, "take more rows")
+        halves = halves_of([self.context.session.tasks[task] for task in tasks], call)
         yield ordered(map(requests, values))
-        return best_of(members, count, self.context.evaluator)
+        return best_of(members, count, self.context.evaluator, halves)
 
     def correlation(self, call: ast.Call, bindings: Bindings) -> Steps:
         """The correlation of two families over their members, or of two numbers per prompt."""

@@ -90,11 +90,13 @@ RowExpr = RowNumber | RowMetric | RowOp
 class Half:
     """One seeded half of the rows: knockouts are searched on one and judged on the other.
 
-    `chosen`: what was searched for, in the words of a report.
+    `chosen`: what was searched for, in the words of a report. `shared`: tasks on the same rows have
+    the same halves, also where other columns are their reference prompts.
     """
 
     seed: int
     side: Literal["search", "judge"]
+    shared: bool = False
     chosen: str = field(default="knockouts were searched", compare=False)
 
 

@@ -9,12 +9,14 @@ Source: docs/language.md, Functions over members.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from itertools import permutations
 
 import numpy as np
 
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.kinds import literal
+from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.faults import fault
 from pathdsl.score.quantity import (
     Aggregate,
@@ -27,9 +29,10 @@ from pathdsl.score.quantity import (
     ratio,
     summed,
 )
+from pathdsl.score.statistics.design import part_mask, row_key
 from pathdsl.score.statistics.evaluate import Evaluator
 
-__all__ = ["best_of", "halved_tasks", "how_many"]
+__all__ = ["best_of", "halved_tasks", "halves_of", "how_many"]
 
 CHOSEN = "members were chosen"
 SEED = 0
@@ -70,10 +73,43 @@ def halved_tasks(members: Sequence[Scalar], call: ast.Call) -> tuple[str, ...]:
     return tuple(tasks)
 
 
-def best_of(members: Sequence[tuple[str, Scalar]], count: int, evaluator: Evaluator) -> Scalar:
+def halves_of(read: Sequence[TaskData], call: ast.Node) -> tuple[Half, Half]:
+    """The half that chooses and the half that is judged, of the tasks that members read.
+
+    PD129 where a prompt would be in the one half of one task and in the other half of another.
+    """
+    keys = [row_key(data) for data in read]
+    shared = len({*keys}) < len(keys) and len({data.key for data in read}) > 1
+    search = Half(seed=SEED, side="search", shared=shared, chosen=CHOSEN)
+    judged = Half(seed=SEED, side="judge", shared=shared, chosen=CHOSEN)
+    for one, other in permutations(read, 2):
+        both = _rows(one, part_mask(one, search)) & _rows(other, part_mask(other, judged))
+        if both:
+            raise fault(
+                "PD129",
+                f"`{one.name}` and `{other.name}` have prompts in common, and {len(both)} that "
+                "choose the members on the one would judge them on the other",
+                call,
+                help="read one task, or tasks that have all their rows in common",
+            )
+    return search, judged
+
+
+def _rows(data: TaskData, inside: np.ndarray) -> set[Hashable]:
+    """What tells that two tasks have a row in common: its id on the same rows, or its prompt."""
+    numbers = np.flatnonzero(inside)
+    found: set[Hashable] = {(row_key(data), data.row_ids[i]) for i in numbers}
+    return found | {data.tokens[i] for i in numbers if data.tokens}
+
+
+def best_of(
+    members: Sequence[tuple[str, Scalar]],
+    count: int,
+    evaluator: Evaluator,
+    halves: tuple[Half, Half],
+) -> Scalar:
     """The mean of `count` members on the judged half; the note says which were chosen."""
-    search = Half(seed=SEED, side="search", chosen=CHOSEN)
-    judged = Half(seed=SEED, side="judge", chosen=CHOSEN)
+    search, judged = halves
     values = [evaluator.estimate(halved(member, search)) for _, member in members]
     order = np.argsort([-v if np.isfinite(v) else np.inf for v in values], kind="stable")
     kept = [members[i] for i in sorted(order[:count])]

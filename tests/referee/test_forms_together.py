@@ -161,3 +161,31 @@ def test_values_are_vetted_on_the_tasks_that_read_them(
         assert code in codes(tmp_path, text, kinds)
     else:
         assert values(outcome_of(tmp_path, text, kinds))["x"] is not None
+
+
+# -------------------------------------------------------------------------------------------------
+# The members with the largest values, over several tasks
+# -------------------------------------------------------------------------------------------------
+
+TURNED = """circuit c "Both ways" { language = 1 }
+model mini = bundled("ioi-mini", dtype: float64)
+task t { data = mini_ioi(take: 24, seed: 0); reference = prompt; treated = prompt_abc }
+task back = t { reference = prompt_abc; treated = prompt }
+task part = t where order == "abba"
+metric LD: logits = logit(io) - logit(s)
+"""
+BEST = (
+    "let x: logits = top(2, h in a3: effect(through(h), task: t) - effect(through(h), task: {}))\n"
+)
+
+
+def test_no_prompt_chooses_on_one_task_and_judges_on_another(tmp_path: Path) -> None:
+    """With another column as reference the halves were others: half of the judges had chosen."""
+    outcome = outcome_of(tmp_path, TURNED + BEST.format("back"))
+    assert values(outcome)["x"] is not None and outcome.judgement is not None
+    (found,) = outcome.judgement.quantities
+    assert found.n == 12
+
+
+def test_tasks_that_have_some_prompts_in_common(tmp_path: Path) -> None:
+    assert "PD129" in codes(tmp_path, TURNED + BEST.format("part"))

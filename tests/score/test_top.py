@@ -43,7 +43,7 @@ def members(count: int) -> list[tuple[str, object]]:
 def test_the_best_of_one_half_are_judged_on_the_other() -> None:
     made = bootstrap({f"x{i}": np.random.default_rng(i).normal(size=40) for i in range(9)})
     value = made.evaluator.estimate
-    found = best_of(members(9), 3, made.evaluator)
+    found = best_of(members(9), 3, made.evaluator, (SEARCH, JUDGE))
     order = sorted(members(9), key=lambda one: -value(halved(one[1], SEARCH)))[:3]
     assert value(found) == pytest.approx(np.mean([value(halved(m, JUDGE)) for _, m in order]))
     named = ", ".join(sorted(name for name, _ in order))
@@ -53,12 +53,14 @@ def test_the_best_of_one_half_are_judged_on_the_other() -> None:
 def test_equal_values_are_in_the_order_of_the_members() -> None:
     same = np.random.default_rng(0).normal(size=40)
     made = bootstrap({f"x{i}": same for i in range(6)})
-    assert notes_of(best_of(members(6), 2, made.evaluator))[0].endswith(": m0, m1")
+    assert notes_of(best_of(members(6), 2, made.evaluator, (SEARCH, JUDGE)))[0].endswith(": m0, m1")
 
 
 def test_numbers_that_no_prompt_changes_are_chosen_as_they_are() -> None:
     made = bootstrap({"x": np.arange(8.0)})
-    found = best_of([(f"m{i}", Constant(value=float(i))) for i in range(5)], 2, made.evaluator)
+    found = best_of(
+        [(f"m{i}", Constant(value=float(i))) for i in range(5)], 2, made.evaluator, (SEARCH, JUDGE)
+    )
     assert made.evaluator.estimate(found) == 3.5 and notes_of(found) == ("chosen: m3, m4",)
 
 
@@ -74,7 +76,7 @@ def simulated(count: int, kept: int, effect: float, samples: int, n: int = 40) -
         common = r.standard_t(5, size=n)
         columns = {f"x{i}": true[i] + (common + r.standard_t(5, size=n)) for i in range(count)}
         made = bootstrap(columns, count=400, seed=seed)
-        node = best_of(members(count), kept, made.evaluator)
+        node = best_of(members(count), kept, made.evaluator, (SEARCH, JUDGE))
         low, high = made.interval(node, 0.95).pair()
         names = notes_of(node)[0].rpartition(": ")[2].split(", ")
         truth = float(np.mean([true[int(name[1:])] for name in names]))

@@ -200,7 +200,9 @@ def _users(name: str, program: Program) -> list[str]:
     """The declarations that mention a name."""
     users: dict[str, None] = {}
     for declaration in program.declarations():
-        mentions = (isinstance(n, ast.Name) and n.name == name for n in walk(declaration))
+        mentions = (
+            isinstance(n, ast.Name | ast.Call) and n.name == name for n in walk(declaration)
+        )
         if declaration.name.name != name and any(mentions):
             users[declaration.name.name] = None
     return list(users)

@@ -41,8 +41,11 @@ def row_key(data: TaskData) -> str:
     return data.drawn or _half_key(data)
 
 
-def _half_key(data: TaskData) -> str:
+def _half_key(data: TaskData, part: Half | Slice | None = None) -> str:
     """What the halves of a task are drawn by."""
+    half = part.within if isinstance(part, Slice) else part
+    if half is not None and half.shared and data.drawn:
+        return data.drawn
     return data.key or f"task {data.name}"
 
 
@@ -70,7 +73,7 @@ def _inside(data: TaskData, part: Half | Slice | None) -> np.ndarray:
     fields += [("split crossed", crossed)] if crossed is not None else []
     for name, clusters in fields:
         numbers = [int(c) for c in np.unique(clusters)]
-        order = Draws(part.seed, name, _seeding(_half_key(data))).shuffled(numbers)
+        order = Draws(part.seed, name, _seeding(_half_key(data, part))).shuffled(numbers)
         search = np.isin(clusters, order[: len(order) // 2])
         inside &= search if part.side == "search" else ~search
     return inside
@@ -232,7 +235,7 @@ def _strata(
 
     `found` are the aggregates of tasks that share these rows, `numbers` as `alike` gives them.
     """
-    parts = {(_half_key(tasks[a.task]), a.part): tasks[a.task] for a in found}
+    parts = {(_half_key(tasks[a.task], a.part), a.part): tasks[a.task] for a in found}
     ordered = sorted(
         ((part, name) for name, part in parts if part is not None),
         key=lambda found: (_order(found[0]), found[1]),
