@@ -44,7 +44,7 @@ class Indexed:
     path: str
     title: str
     models: tuple[str, ...]
-    cites: str
+    cites: tuple[str, ...]
     state: State
     declared: int
     claims: tuple[LockedClaim, ...]
@@ -87,10 +87,12 @@ def _state(program: Program) -> State:
     return "unreadable" if beside is not None and beside.lock is None else "stale"
 
 
-def _cites(program: Program) -> str:
+def _cites(program: Program) -> tuple[str, ...]:
     """What the circuit block cites."""
     for field in program.circuit.fields if program.circuit is not None else ():
         if field.name == "cite":
-            value = field.value
-            return value.value if isinstance(value, ast.String) else written(program, value)
-    return ""
+            items = field.value.items if isinstance(field.value, ast.ListValue) else [field.value]
+            return tuple(
+                one.value if isinstance(one, ast.String) else written(program, one) for one in items
+            )
+    return ()

@@ -56,7 +56,7 @@ def _row(one: Indexed, folder: str) -> str:
         f"[{marked_text(name)}]({link})",
         marked_text(one.title) or "-",
         models,
-        _source(one.cites),
+        ", ".join(map(_source, one.cites)) or "-",
         _claims(one, folder),
     )
     return f"| {' | '.join(cells)} |"
@@ -70,7 +70,7 @@ def _source(cites: str) -> str:
     match = _ARXIV.fullmatch(cites.strip())
     if match is not None:
         return f"[{cites.strip()}](https://arxiv.org/abs/{match[1]})"
-    return marked_text(cites) or "-"
+    return marked_text(cites)
 
 
 def _claims(one: Indexed, folder: str) -> str:
