@@ -83,7 +83,13 @@ def options(program: Program, folder: Path) -> CheckOptions:
     return CheckOptions(overrides={"take": 8} if models else {}, models=models)
 
 
-@pytest.mark.parametrize("path", FILES)
+LARGEST = "hypotheses/gpt2_xl/factual_recall.circuit"
+"""Its windows on the graph of 48 layers take half a minute."""
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=[pytest.mark.long] * (path == LARGEST)) for path in FILES]
+)
 def test_on_the_page_and_on_the_graph(path: str) -> None:
     text = (ROOT / path).read_text(encoding="utf-8")
     program, faults = lint_file(str(ROOT / path), text)

@@ -167,10 +167,12 @@ def _vet_across(program: Program, name: str, spec: TaskSpec, present: set[str]) 
         raise DataError(across(program, ast.Name(name=column, span=value.span)))
 
 
-def _vet_values(program: Program, tasks: Mapping[str, TaskData]) -> None:
+def _vet_values(
+    program: Program, tasks: Mapping[str, TaskData], read: Mapping[TreatedSpec, set[str]]
+) -> None:
     """Raise PD328 or PD309 for a treated value of a run whose column the rows of its task lack.
 
-    A value of an intervention has to be of a column that the rows of some task have.
+    `read`: as of `run_treated_specs`; of an intervention those values that some run reads.
     """
     faults: dict[Diagnostic, None] = {}
     for declaration in (*program.lets.values(), *program.claims):
@@ -186,7 +188,11 @@ def _vet_values(program: Program, tasks: Mapping[str, TaskData]) -> None:
         for node in walk(block):
             if isinstance(node, ast.Action):
                 for value in values_of(node, program.groups):
-                    faults |= dict.fromkeys(_lacking(program, value, [*tasks.values()]))
+                    if (readers := read.get(treated_spec(value))) is None:
+                        continue
+                    alone = [[tasks[name]] for name in tasks if name in readers]
+                    for on in alone or [[*tasks.values()]]:
+                        faults |= dict.fromkeys(_lacking(program, value, on))
     if faults:
         raise DataError(list(faults))
 
@@ -240,8 +246,8 @@ def prepare_tasks(
             wanted = columns[name] | {c: None for c in scored if c in present}
             treated = [
                 one
-                for one, tasks in extra.items()
-                if name in tasks or (not tasks and (not one.column or one.column in present))
+                for one, readers in extra.items()
+                if (name in readers or not readers) and (not one.column or one.column in present)
             ]
             its_tokenizer, its_shape = others.get(name, (tokenizer, shape))
             tasks[name], noticed = build_task(
@@ -257,7 +263,7 @@ def prepare_tasks(
             faults[name] = error.diagnostics
     if faults:
         raise DataError(_told_once(program, faults))
-    _vet_values(program, tasks)
+    _vet_values(program, tasks, extra)
     told = [fault for found in warnings.values() for fault in found if fault.code not in OF_CELLS]
     of_cells = {
         name: tuple(fault for fault in found if fault.code in OF_CELLS)
