@@ -246,6 +246,7 @@ WRONG = [
     (TWO + "task t = ioi { modle = tuned }\n" + REST, "PD112"),
     (TWO + "task t = io { model = tuned }\n" + REST, "PD101"),
     (TWO + "task t = t { model = tuned }\n" + REST, "PD108"),
+    (TWO + 'task t = s where order == "a"\ntask s = t where order == "b"\n' + REST, "PD108"),
     (TWO + "task t = ioi { treated = ioi }\n" + REST, "PD309"),
     (TWO + "task t = ioi { treated = tuned }\n" + REST, "PD309"),
     (TWO + DERIVED + REST + "let e = mean(LD(treat(main, treated: ioi), task: ioi))", "PD309"),

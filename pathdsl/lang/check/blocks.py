@@ -252,11 +252,8 @@ def _which_model(program: Program, task: ast.TaskDecl) -> Faults:
     """PD307 for a task of a file with several models that does not say which is its own."""
     if len(program.models) < 2 or "model" in fields_of(program, task):
         return
-    origin = task
-    while origin.base is not None and origin.base.name in program.tasks and not origin.fields:
-        origin = program.tasks[origin.base.name]
-    if origin is not task:  # said of the task that it is made from
-        return
+    if not task.fields and task.base is not None and task.base.name in program.tasks:
+        return  # said of the task that it is made from
     names = list(program.models)
     yield fault(
         "PD307",
