@@ -10,7 +10,7 @@ Source: docs/language.md, `metric` and Scores.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from types import ModuleType
@@ -42,6 +42,7 @@ __all__ = [
     "generator",
     "generator_names",
     "known_positions",
+    "lineage",
     "metrics_placed",
     "metrics_read",
     "model_of",
@@ -108,16 +109,22 @@ def generator(name: str) -> Generator | None:
         return None
 
 
-def fields_of(program: Program, task: ast.TaskDecl) -> dict[str, ast.Field]:
-    """The fields of a task, those of the tasks it is derived from included."""
-    found: dict[str, ast.Field] = {}
+def lineage(program: Program, task: ast.TaskDecl) -> Iterator[ast.TaskDecl]:
+    """A task and those that it is derived from, outwards, each once, as far as declared."""
     seen: set[str] = set()
     current: ast.TaskDecl | None = task
     while current is not None and current.name.name not in seen:
         seen.add(current.name.name)
-        for field in current.fields:
-            found.setdefault(field.name, field)
+        yield current
         current = program.tasks.get(current.base.name) if current.base is not None else None
+
+
+def fields_of(program: Program, task: ast.TaskDecl) -> dict[str, ast.Field]:
+    """The fields of a task, those of the tasks it is derived from included."""
+    found: dict[str, ast.Field] = {}
+    for one in lineage(program, task):
+        for field in one.fields:
+            found.setdefault(field.name, field)
     return found
 
 
@@ -369,10 +376,8 @@ def tasks_read(program: Program, nodes: Iterable[ast.Node]) -> set[str]:
 
 def root_task(program: Program, name: str) -> str:
     """The task that a part of a task is cut from; the name itself for a whole one."""
-    seen = {name}
-    while (task := program.tasks.get(name)) is not None and task.base is not None:
-        name = task.base.name
-        if name in seen:
-            break
-        seen.add(name)
-    return name
+    task = program.tasks.get(name)
+    if task is None:
+        return name
+    *_, last = lineage(program, task)
+    return last.name.name if last.base is None else last.base.name

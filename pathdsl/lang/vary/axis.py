@@ -8,11 +8,10 @@ from typing import Protocol
 from pathdsl.lang import ast
 from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import root_task, tasks_read
 from pathdsl.lang.vary.edits import Edit, reached
 from pathdsl.lang.walk import walk
 
-__all__ = ["Axis", "below", "meant_below", "scores_of", "tasks_of"]
+__all__ = ["Axis", "below", "meant_below", "scores_of"]
 
 
 class Axis(Protocol):
@@ -57,11 +56,3 @@ def meant_below(program: Program, claim: ast.ClaimDecl) -> Iterator[ast.Node]:
 def scores_of(program: Program, claim: ast.ClaimDecl) -> list[ast.Score]:
     """The scores of a claim and of its lets, `chance(…)` with the one inside it."""
     return [node for node in meant_below(program, claim) if isinstance(node, ast.Score)]
-
-
-def tasks_of(program: Program, claim: ast.ClaimDecl) -> set[str]:
-    """The tasks that a claim reads, a part of a task by the name of the whole that it is cut from.
-
-    Empty where that is not clear from the text.
-    """
-    return {root_task(program, name) for name in tasks_read(program, meant_below(program, claim))}

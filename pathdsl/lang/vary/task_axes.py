@@ -11,6 +11,7 @@ from pathdsl.lang.serving import (
     columns_of,
     fields_of,
     form_of,
+    lineage,
     named_option,
     scores_meant,
     tasks_read,
@@ -39,14 +40,9 @@ def _holders(program: Program, claim: ast.ClaimDecl, field: str) -> set[str]:
     """The tasks whose field decides what a claim reads; empty where that is not clear."""
     found = set()
     for name in tasks_read(program, meant_below(program, claim)):
-        seen = {name}
-        while (task := program.tasks.get(name)) is not None and not _has(task, field):
-            assert task.base is not None
-            name = task.base.name
-            if name in seen:
-                break
-            seen.add(name)
-        found.add(name)
+        task = program.tasks.get(name)
+        above = lineage(program, task) if task is not None else ()
+        found.add(next((one.name.name for one in above if _has(one, field)), name))
     return found
 
 
