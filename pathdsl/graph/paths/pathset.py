@@ -224,12 +224,20 @@ def nodes_and_edges(paths: PathSet | Regex) -> Iterator[Nodes | ListedEdge]:
             assert_never(unknown)
 
 
+def _same(arrow: Edge) -> Edge:
+    return arrow
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewriting:
-    """The same path set with other components: what stands for a node and for a listed edge."""
+    """The same path set with other components: what stands for a node and for a listed edge.
+
+    `arrows`: what stands for an edge of a path, which has no component and stays as a rule.
+    """
 
     nodes: Callable[[Nodes], Nodes]
     edges: Callable[[ListedEdge], Iterable[ListedEdge]]
+    arrows: Callable[[Edge], Edge] = _same
 
     def paths(self, paths: PathSet) -> PathSet:
         """The path set rewritten."""
@@ -256,7 +264,7 @@ class Rewriting:
             case Star(inner=inner):
                 return Star(inner=self._regex(inner))
             case Edge():
-                return regex
+                return self.arrows(regex)
             case unknown:
                 assert_never(unknown)
 
