@@ -15,7 +15,7 @@ from itertools import permutations
 import numpy as np
 
 from pathdsl.lang import ast
-from pathdsl.lang.signatures.kinds import literal
+from pathdsl.lang.signatures.kinds import count_of, literal
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.faults import fault
 from pathdsl.score.quantity import (
@@ -42,7 +42,7 @@ def how_many(written: ast.Node, members: int) -> int:
     """The count of `top(10, …)`, or of `top(5%, …)` rounded down; PD116 where it does not fit."""
     asked = literal(written)
     assert isinstance(asked, int | float)
-    count = asked if isinstance(asked, int) else int(asked * members + 1e-9)
+    count = count_of(asked, members)
     if not 1 <= count <= members:
         shown = f"{asked}" if isinstance(asked, int) else f"{100 * asked:g}%, {count}"
         raise fault(

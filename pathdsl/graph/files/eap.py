@@ -31,6 +31,7 @@ from typing import TypeVar
 
 from pathdsl.graph.model.components import Layout, bits
 from pathdsl.graph.paths.pathset import Listed, ListedEdge, Nodes
+from pathdsl.lang.signatures.kinds import count_of
 from pathdsl.limits import EDGE_FILE_BYTES
 from pathdsl.reading import read_file
 from pathdsl.strictjson import JsonFault, read_json
@@ -326,11 +327,8 @@ def _n_nodes(layout: Layout) -> int:
 
 def _number_of(top: int | float, total: int, what: str) -> int:
     """How many `top` asks for, of `total` that the model has."""
-    if isinstance(top, int):
-        return top
-    # A share times a number is a hair below a whole one where rounding has it so.
-    count = int(top * total + 1e-9)
-    if count < 1:
+    count = count_of(top, total)
+    if count < 1 and isinstance(top, float):
         raise UnusableFile(f"{100 * top:g}% of the model's {total:,} {what}s is none")
     return count
 

@@ -12,8 +12,8 @@ from typing import Literal, TypeVar
 from pathdsl.lang import ast
 
 __all__ = [
-    "REQUIRED", "SEED", "UNITS", "Kind", "Parameter", "Signature", "Unit", "UnitRecord", "first",
-    "literal", "table", "word",
+    "REQUIRED", "SEED", "UNITS", "Kind", "Parameter", "Signature", "Unit", "UnitRecord",
+    "count_of", "first", "literal", "table", "word",
 ]  # fmt: skip
 
 Unit = Literal["logits", "nats", "prob", "none"]
@@ -149,6 +149,12 @@ def word(name: str, choices: tuple[str, ...], default: object = None) -> Paramet
 
 
 SEED = Parameter(name="seed", kind=Kind.INTEGER, default=0)
+
+
+def count_of(asked: int | float, total: int) -> int:
+    """How many of `total` a COUNT asks for: itself, or a part of them, a float, rounded down."""
+    # A share times a number is a hair below a whole one where rounding has it so.
+    return asked if isinstance(asked, int) else int(asked * total + 1e-9)
 
 
 def literal(value: ast.Node) -> int | float | str | bool | None:
