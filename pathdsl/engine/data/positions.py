@@ -178,7 +178,7 @@ def resolve_positions(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     if pos.ends:
         _vet_span(task, pos, named, faults)
     # What rows name was vetted when they were read; in self-checks it may be inside an answer.
-    moved = not (pos.ends or pos.among) and (pos.offset or not pos.name)
+    moved = not pos.parts and (pos.offset or not pos.name)
     lengths = task.prompt_lengths if moved else task.lengths
     for row, length, indices in zip(task.row_ids, lengths, named, strict=True):
         if not indices and not pos.names & _unread(task):

@@ -48,10 +48,15 @@ class Pos:
         return f"{self.name}{self.offset:+d}" if self.offset else self.name
 
     @property
+    def parts(self) -> tuple[Pos, ...]:
+        """The positions that a span or a set is made of; () for a single place."""
+        return self.ends or self.among
+
+    @property
     def names(self) -> frozenset[str]:
         """The names that rows have to give for it, `END` among them."""
-        if self.ends or self.among:
-            return frozenset(name for one in (*self.ends, *self.among) for name in one.names)
+        if self.parts:
+            return frozenset(name for one in self.parts for name in one.names)
         return frozenset([self.name] if self.name else [])
 
     @classmethod

@@ -22,7 +22,7 @@ def distance(sender: Pos | None, receiver: Pos | None) -> int | None:
     """
     if sender is None or receiver is None or sender.name != receiver.name:
         return None
-    if any(one.ends or one.among for one in (sender, receiver)):
+    if sender.parts or receiver.parts:
         return None
     if not sender.name:
         return receiver.index - sender.index
@@ -37,7 +37,7 @@ def is_after(sender: Pos | None, receiver: Pos | None) -> bool:
     """
     if sender is None or receiver is None:
         return False
-    if any(one.ends or one.among for one in (sender, receiver)):
+    if sender.parts or receiver.parts:
         firsts, lasts = _outermost(sender, 0), _outermost(receiver, -1)
         return all(is_after(first, last) for first in firsts for last in lasts)
     apart = distance(sender, receiver)

@@ -337,19 +337,18 @@ def _correlation(scope: Scope, call: ast.Call) -> Faults:
     yield from check_arguments(scope, CORRELATION, call.arguments, call.span)
     program, sides = scope.program, correlated(call)
     lets = families(program, call)
-    for side in sides:
-        family = any(isinstance(side, ast.Name) and side.name == let.name.name for let in lets)
-        if not family:
-            yield from check_quantity(scope, side)
+    names = {let.name.name for let in lets}
+    others = [side for side in sides if not (isinstance(side, ast.Name) and side.name in names)]
+    for side in others:
+        yield from check_quantity(scope, side)
     if len(sides) != 2 or not lets:
         return
-    if len(lets) == 1:
-        (let,) = lets
-        other = next(s for s in sides if not (isinstance(s, ast.Name) and s.name == let.name.name))
+    if others:
+        let = lets[0]
         yield fault(
             "PD136",
             f"`{let.name.name}` has members, and what it is correlated with has none",
-            other.span,
+            others[0].span,
             "over the prompts",
             labels=[(let.loop.span if let.loop is not None else let.span, "over members")],
             help="correlate two lets with one `for`, or two metrics of runs",
