@@ -214,7 +214,7 @@ def _build_one(
         table.steps,
         wanted,
         masks,
-        lambda source: source != REFERENCE and table.constant[treated_index(source)],
+        sides.is_constant,
         finals,
         shape,
     )

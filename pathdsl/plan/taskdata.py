@@ -144,7 +144,7 @@ class TaskData:
         """The rows with the prompts of a column as their reference prompts."""
         own = self.apart.get(column)
         if own is None:
-            return replace(self, reference=column)
+            return self if column == self.reference else replace(self, reference=column)
         return replace(
             self, reference=column, lengths=own.lengths, positions=own.positions, appended=None
         )

@@ -29,6 +29,7 @@ from pathdsl.engine.data.positions import (
     next_tokens,
     resolve_positions,
     row_positions,
+    spans_of,
 )
 from pathdsl.engine.data.readings import (
     continuations,
@@ -115,7 +116,7 @@ def build_task(
     texts = spec.data.texts if from_file else answers
     chat = chat_of(tokenizer, faults) if spec.chat else None
     if chat is not None:
-        counted = _counted(table, spec)
+        counted = spans_of(table, spec.reference)
         table = chat_texts(table, columns, counted, chat, tokenizer, faults)
     if spec.chat:
         faults.stop()
@@ -177,11 +178,6 @@ def build_task(
         unchanged[None] = unchanged[spec.treated]
     longest = task.longest and replace(task.longest, unchanged=unchanged)
     return replace(task, unchanged=unchanged, longest=longest), faults.warnings
-
-
-def _counted(rows: Sequence[Row], spec: TaskSpec) -> str:
-    """The column whose characters spans count: `prompt` where there is one, else the reference."""
-    return SPAN_COLUMN if all(SPAN_COLUMN in row for row in rows) else spec.reference
 
 
 def _check_columns(

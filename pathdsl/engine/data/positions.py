@@ -31,6 +31,7 @@ __all__ = [
     "position_mask",
     "resolve_positions",
     "row_positions",
+    "spans_of",
 ]
 
 END = "END"
@@ -40,6 +41,11 @@ SPAN_COLUMN = "prompt"
 """The column whose characters the spans of a row count."""
 Words = Callable[[Sequence[int]], Sequence[str]]
 """Ids as text, for messages."""
+
+
+def spans_of(rows: Sequence[Row], reference: str) -> str:
+    """The column whose characters spans count: `prompt` where there is one, else the reference."""
+    return SPAN_COLUMN if all(SPAN_COLUMN in row for row in rows) else reference
 
 
 def row_positions(

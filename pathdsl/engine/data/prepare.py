@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -43,13 +43,27 @@ class Prepared:
     overrides: Mapping[str, int] = field(default_factory=dict)
 
 
-def run_treated_specs(program: Program) -> dict[TreatedSpec, set[str]]:
-    """Treated values that runs, scores and actions name, `treat(P, treated: zero)`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedValue:
+    """A treated value where a run, a score or an action names it, `treat(P, treated: zero)`.
 
-    With each the tasks on which it is read; none where the text does not say. Nothing is executed
-    of a block that no run stands under.
+    `verb`: that of the action, "" for a run or score. `tasks`: those on which it is read; none
+    where the text does not say.
     """
-    found: dict[TreatedSpec, set[str]] = {}
+
+    node: ast.Node
+    spec: TreatedSpec
+    verb: str
+    tasks: frozenset[str]
+
+
+def named_values(program: Program) -> list[NamedValue]:
+    """The treated values that runs, scores and actions name, in order of mention.
+
+    Nothing is executed of a block that no run stands under; one that several stand under is told
+    once for each.
+    """
+    found = []
     for declaration in (*program.lets.values(), *program.claims):
         nodes = meant_nodes(program, declaration)
         its = tasks_read(program, nodes)
@@ -59,12 +73,14 @@ def run_treated_specs(program: Program) -> dict[TreatedSpec, set[str]]:
                 for inner in walk(node):
                     on.setdefault(id(inner), set()).update(here)
         for node in nodes:
-            for spec in _named_values(program, node):
-                found.setdefault(spec, set()).update(on.get(id(node), its))
+            tasks = frozenset(on.get(id(node), its))
+            for value, verb in _named_by(program, node):
+                spec = treated_spec(value)
+                found.append(NamedValue(node=value, spec=spec, verb=verb, tasks=tasks))
     return found
 
 
-def _named_values(program: Program, node: ast.Node) -> Iterator[TreatedSpec]:
+def _named_by(program: Program, node: ast.Node) -> Iterator[tuple[ast.Node, str]]:
     """The treated value that a node names, or those of the blocks that it stands under."""
     if isinstance(node, ast.PathRun | ast.PlainRun):
         for name in node.blocks:
@@ -73,38 +89,16 @@ def _named_values(program: Program, node: ast.Node) -> Iterator[TreatedSpec]:
     if isinstance(node, ast.PathRun | ast.Score):
         own = treated_by(node)
         if own is not None and not isinstance(own, ast.PlainRun):
-            yield treated_spec(own)
+            yield own, ""
 
 
-def _of_block(program: Program, block: ast.InterveneDecl) -> Iterator[TreatedSpec]:
+def _of_block(program: Program, block: ast.InterveneDecl) -> Iterator[tuple[ast.Node, str]]:
     """The treated values that the actions of a block name; static checks refuse circles."""
     for node in meant_nodes(program, block):
         if isinstance(node, ast.Action):
             for value in values_of(node, program.groups):
-                yield treated_spec(value)
-        yield from _named_values(program, node)
-
-
-def summed_values(program: Program) -> set[TreatedSpec]:
-    """The treated values that nothing but `add` actions name."""
-    return {spec for spec, verbs in _verbs(program).items() if verbs == {"add"}}
-
-
-def _verbs(program: Program) -> dict[TreatedSpec, set[str]]:
-    """The treated values by what names them: the verb of an action, or "" for a run or score."""
-    found: dict[TreatedSpec, set[str]] = {}
-    blocks = program.interventions.values()
-    for declaration in (*program.lets.values(), *program.claims, *blocks):
-        for node in meant_nodes(program, declaration):
-            if isinstance(node, ast.Action):
-                for value in values_of(node, program.groups):
-                    found.setdefault(treated_spec(value), set()).add(node.verb)
-            if not isinstance(node, ast.PathRun | ast.Score):
-                continue
-            own = treated_by(node)
-            if own is not None and not isinstance(own, ast.PlainRun):
-                found.setdefault(treated_spec(own), set()).add("")
-    return found
+                yield value, node.verb
+        yield from _named_by(program, node)
 
 
 def columns_by_task(program: Program) -> dict[str, dict[str, None]]:
@@ -168,37 +162,23 @@ def _vet_across(program: Program, name: str, spec: TaskSpec, present: set[str]) 
 
 
 def _vet_values(
-    program: Program, tasks: Mapping[str, TaskData], read: Mapping[TreatedSpec, set[str]]
+    program: Program, tasks: Mapping[str, TaskData], named: Sequence[NamedValue]
 ) -> None:
-    """Raise PD328 or PD309 for a treated value of a run whose column the rows of its task lack.
+    """Raise PD328 or PD309 for a treated value whose column the rows of a task that reads it lack.
 
-    `read`: as of `run_treated_specs`; of an intervention those values that some run reads.
+    Where the text does not say the task, the rows of some task have to have it.
     """
     faults: dict[Diagnostic, None] = {}
-    for declaration in (*program.lets.values(), *program.claims):
-        for node in meant_nodes(program, declaration):
-            if not isinstance(node, ast.Call | ast.Score):
-                continue
-            for name in tasks_read(program, [node]):
-                for inner in walk(node):
-                    own = treated_by(inner) if isinstance(inner, ast.PathRun | ast.Score) else None
-                    if own is not None and not isinstance(own, ast.PlainRun):
-                        faults |= dict.fromkeys(_lacking(program, own, [tasks[name]]))
-    for block in program.interventions.values():
-        for node in walk(block):
-            if isinstance(node, ast.Action):
-                for value in values_of(node, program.groups):
-                    if (readers := read.get(treated_spec(value))) is None:
-                        continue
-                    alone = [[tasks[name]] for name in tasks if name in readers]
-                    for on in alone or [[*tasks.values()]]:
-                        faults |= dict.fromkeys(_lacking(program, value, on))
+    for one in named:
+        alone = [[tasks[name]] for name in tasks if name in one.tasks]
+        for on in alone or [[*tasks.values()]]:
+            faults |= dict.fromkeys(_lacking(program, one, on))
     if faults:
         raise DataError(list(faults))
 
 
-def _lacking(program: Program, value: ast.Node, tasks: list[TaskData]) -> Iterator[Diagnostic]:
-    column = treated_spec(value).column
+def _lacking(program: Program, named: NamedValue, tasks: list[TaskData]) -> Iterator[Diagnostic]:
+    value, column = named.node, named.spec.column
     if not column or not tasks or any(column in task.prompts for task in tasks):
         return
     if isinstance(value, ast.Name) and program.kind(column) in ("task", "model"):
@@ -233,7 +213,11 @@ def prepare_tasks(
     tasks: dict[str, TaskData] = {}
     specs: dict[str, TaskSpec] = {}
     columns = columns_by_task(program)
-    extra, summed = run_treated_specs(program), summed_values(program)
+    named = named_values(program)
+    readers: dict[TreatedSpec, set[str]] = {}
+    for one in named:
+        readers.setdefault(one.spec, set()).update(one.tasks)
+    summed = {*readers} - {one.spec for one in named if one.verb != "add"}
     scored = answers_of_scores(program)
     elsewhere = read_elsewhere(program)
     for name, declaration in program.tasks.items():
@@ -245,9 +229,9 @@ def prepare_tasks(
             _vet_across(program, name, spec, present)
             wanted = columns[name] | {c: None for c in scored if c in present}
             treated = [
-                one
-                for one, readers in extra.items()
-                if (name in readers or not readers) and (not one.column or one.column in present)
+                value
+                for value, on in readers.items()
+                if (name in on or not on) and (not value.column or value.column in present)
             ]
             its_tokenizer, its_shape = others.get(name, (tokenizer, shape))
             tasks[name], noticed = build_task(
@@ -263,7 +247,7 @@ def prepare_tasks(
             faults[name] = error.diagnostics
     if faults:
         raise DataError(_told_once(program, faults))
-    _vet_values(program, tasks, extra)
+    _vet_values(program, tasks, named)
     told = [fault for found in warnings.values() for fault in found if fault.code not in OF_CELLS]
     of_cells = {
         name: tuple(fault for fault in found if fault.code in OF_CELLS)

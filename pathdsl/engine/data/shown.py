@@ -12,7 +12,7 @@ from typing import Any
 
 from pathdsl.engine.data.chat import chat_of, chat_texts
 from pathdsl.engine.data.faults import DataFaults
-from pathdsl.engine.data.positions import SPAN_COLUMN, row_positions
+from pathdsl.engine.data.positions import SPAN_COLUMN, row_positions, spans_of
 from pathdsl.engine.data.rows import Row
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.data.tokens import Encoder, Prompt
@@ -51,7 +51,7 @@ def shown_prompts(
     faults = DataFaults(spec.name, spec.data.span or spec.span)
     around = ""
     if spec.chat and (chat := chat_of(tokenizer, faults)) is not None:
-        counted_in = SPAN_COLUMN if SPAN_COLUMN in row else spec.reference
+        counted_in = spans_of([row], spec.reference)
         asked = [spec.reference, *columns]
         (row,), around = chat_texts([row], asked, counted_in, chat, tokenizer, faults), chat.fact
     faults.stop()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from pathdsl.draws import Draws
 from pathdsl.engine.data.faults import DataFaults
 from pathdsl.engine.data.places import own_tokens, vet_places
 from pathdsl.engine.data.positions import resolve_positions
+from pathdsl.engine.data.repeats import numbered
 from pathdsl.errors import DataError, Severity
 from pathdsl.lang.method.treated import ENOUGH_PER_GROUP
 from pathdsl.lang.signatures.treated import ROW
@@ -65,11 +66,10 @@ def mean_groups(task: TaskData, spec: TreatedSpec) -> np.ndarray:
     Rows of one group have equal `spec.by` label (no `by`: any) and, but for means at named places,
     equal length, that of the answer included where one stands behind the prompt.
     """
-    numbers: dict[tuple[object, int], int] = {}
-    alike: Sequence[tuple[object, int]] = _alike(task, spec)
+    alike: Sequence[Hashable] = _alike(task, spec)
     if task.appended is not None and not spec.placed:
         alike = list(zip(alike, task.appended.tolist(), strict=True))
-    return np.array([numbers.setdefault(key, len(numbers)) for key in alike], dtype=np.int64)
+    return numbered(alike)
 
 
 def groups_of_one(task: TaskData, spec: TreatedSpec) -> tuple[str, ...]:
