@@ -164,7 +164,7 @@ def _graph_faults(
         alone = tasks if len(distinct) > 1 else None
         told = check_graph(program, shape, max_states or MAX_STATES, alone)
         if alone is not None:
-            note = f"on the graph of {listed(models).replace(' or ', ' and ')}"
+            note = f"on the graph of {listed(models, 'and')}"
             told = [replace(one, notes=(*one.notes, note)) for one in told]
         found |= dict.fromkeys(told)
     return list(found)
