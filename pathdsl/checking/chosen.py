@@ -147,17 +147,14 @@ def check_chosen(ready: Ready, only: str | None) -> Iterator[Diagnostic]:
         if names:
             yield warning(
                 "PD532",
-                f"rows of `{task}` were chosen by {_and(runs)}, which {_and(names)} "
-                f"{'reads' if len(names) == 1 else 'read'}: of prompts near the bar those were "
-                "kept that passed it in that run, and in another one they fall back",
+                f"rows of `{task}` were chosen by {listed(runs, 'and')}, which "
+                f"{listed(names, 'and')} {'reads' if len(names) == 1 else 'read'}: of prompts near "
+                "the bar those were kept that passed it in that run, and in another one they fall "
+                "back",
                 program.tasks[task].name.span,
                 "of these rows only",
                 help=f"judge the same on all rows, `task: {chosen[task][0].of}`",
             )
-
-
-def _and(names: list[str]) -> str:
-    return listed(names).replace(" or ", " and ")
 
 
 def _is_run(run: RunSpec, one: Filter, ready: Ready) -> bool:

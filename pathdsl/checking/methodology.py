@@ -61,7 +61,7 @@ def methodology(
         named = (f"{name} = {ready.sources[name].written}" for name in models)
         said["models"] = ", ".join(named)
     if replaced := [name for name in models if name in options.models]:
-        which = listed(replaced).replace(" or ", " and ") if others else "the file's model"
+        which = listed(replaced, "and") if others else "the file's model"
         said["replaced"] = f"{which} was replaced for this run"
     said |= {key: facts[key] for key in _FACTS if facts.get(key)}
     if models[first].weights:

@@ -164,7 +164,7 @@ def _graph_faults(
         alone = tasks if len(distinct) > 1 else None
         told = check_graph(program, shape, max_states or MAX_STATES, alone)
         if alone is not None:
-            note = f"on the graph of {listed(models).replace(' or ', ' and ')}"
+            note = f"on the graph of {listed(models, 'and')}"
             told = [replace(one, notes=(*one.notes, note)) for one in told]
         found |= dict.fromkeys(told)
     return list(found)
@@ -175,10 +175,13 @@ def resolver_of(program: Program, options: CheckOptions) -> Resolver:
 
     Raises PathdslError where there is no model or one cannot be used.
     """
-    sources = {
-        name: source_of(program, options.models, decl) for name, decl in _models(program).items()
-    } or {"": source_of(program, options.models)}
-    return _resolver(program, _shapes(sources), options.limits)
+    return _resolver(program, _shapes(_sources(program, options)), options.limits)
+
+
+def _sources(program: Program, options: CheckOptions) -> dict[str, ModelSource]:
+    """The source of every model that some task runs on; LanguageError where there is none."""
+    models: Mapping[str, ast.ModelDecl | None] = _models(program) or {"": None}
+    return {name: source_of(program, options.models, decl) for name, decl in models.items()}
 
 
 def _shapes(sources: Mapping[str, ModelSource]) -> dict[str, ModelShape]:
@@ -224,8 +227,7 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
     from pathdsl.engine.planner import Limits, Planner
 
     limits = options.limits or Limits()
-    models: Mapping[str, ast.ModelDecl | None] = _models(program) or {"": None}
-    sources = {name: source_of(program, options.models, decl) for name, decl in models.items()}
+    sources = _sources(program, options)
     shapes = _shapes(sources)
     resolver = _resolver(program, shapes, limits)
     faults = _graph_faults(program, shapes, limits.max_states)

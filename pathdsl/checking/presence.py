@@ -54,6 +54,8 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
     faults: dict[Diagnostic, None] = {}
     declarations: tuple[Declaration, ...] = (*program.lets.values(), *program.claims)
     elsewhere = _with_other_values(program, declarations)
+    mentions = {id(d): used_paths(program, [d]) for d in declarations}
+    anywhere = used_paths(program)
     for prompts in planner.tasks.values():
         graph = resolver.on(prompts.name)
         task = prompts.longest or prompts
@@ -74,7 +76,7 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
 
         used = used_paths(program, here)
         for name in used:
-            named = [d for d in here if name in used_paths(program, [d])]
+            named = [d for d in here if name in mentions[id(d)]]
             probe = probe_at(np.logical_or.reduce([read[id(d)] for d in named]))
             path = program.paths[name]
             what, node = f"the path set `{name}`", path.name
@@ -87,7 +89,7 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
         for declaration in here:
             probe = probe_at(read[id(declaration)])
             for one in _written_sets(declaration):
-                faults |= dict.fromkeys(_written(program, graph, probe, one))
+                faults |= dict.fromkeys(_written(program, graph, probe, one, anywhere))
             for run, own in _treated_runs(program, declaration):
                 if own is not None or (probe.treated is not None and probe.treated.placed):
                     faults |= dict.fromkeys(probe.unmoved("the treated run", FULL, run, own))
@@ -118,11 +120,14 @@ def _treated_runs(
 
 
 def _written(
-    program: Program, resolver: Resolver, probe: Probe, one: Written
+    program: Program, resolver: Resolver, probe: Probe, one: Written, used: list[str]
 ) -> Iterator[Diagnostic]:
-    """What is to be said of one path set, for all members of its loop together."""
+    """What is to be said of one path set, for all members of its loop together.
+
+    `used`: the named paths that are looked at by themselves.
+    """
     told: list[tuple[str, list[Diagnostic]]] = []
-    written, used = one, used_paths(program)
+    written = one
     for case in instances(program, resolver, written.loop):
         label, bindings = case.label, case.bindings
         one = replace(

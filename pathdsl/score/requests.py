@@ -173,7 +173,7 @@ def _scores(
         part = pending.pop()
         if isinstance(part, ast.OverMembers):
             for one in instances(program, ranging(program, resolver, part), part.loop, bindings):
-                for inner in filter(None, (part.value, part.bound)):
+                for inner in part.sides:
                     yield from _scores(one.of(inner), program, resolver, one.bindings, seen)
             continue
         pending += reversed(children(part))

@@ -57,8 +57,9 @@ class Difference:
     @property
     def exit_code(self) -> ExitCode:
         """0 where all that was asked for was compared; else that of the check that stopped."""
-        failed = self.scores is not None and self.scores.faults
-        return self.scores.outcome.exit_code if failed and self.scores else ExitCode.AS_EXPECTED
+        if self.scores is None or not self.scores.faults:
+            return ExitCode.AS_EXPECTED
+        return self.scores.outcome.exit_code
 
 
 def compare(

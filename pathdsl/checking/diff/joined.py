@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pathdsl.lang import ast
 from pathdsl.lang.fence import FREE, Fence
 from pathdsl.lang.program import Program
-from pathdsl.lang.walk import walk
+from pathdsl.lang.reach import in_order
 
 __all__ = ["Joined", "join"]
 
@@ -71,15 +71,13 @@ def renamed(node: N, names: Mapping[str, str]) -> N:
 
 def _closure(program: Program, wanted: Iterable[str]) -> list[str]:
     """The groups and paths that some path sets name, and these in turn."""
-    found: dict[str, None] = {}
-    pending = list(wanted)
-    while pending:
-        name = pending.pop()
-        declared = program.paths.get(name) or program.groups.get(name)
-        if declared is None or name in found:
-            continue
-        found[name] = None
-        pending += [one.name for one in walk(declared) if isinstance(one, ast.Name)]
+    declared = {**program.groups, **program.paths}
+
+    def named(name: str) -> list[str]:
+        found = program.nodes(declared[name])
+        return [one.name for one in found if isinstance(one, ast.Name) and one.name in declared]
+
+    found = frozenset(in_order(named, [name for name in wanted if name in declared]))
     return [name for name in program.origin if name in found]
 
 

@@ -28,6 +28,7 @@ from pathdsl.errors import Diagnostic, Severity, errors_in
 from pathdsl.lang import ast
 from pathdsl.lang.lint import lint_program
 from pathdsl.lang.program import Program
+from pathdsl.lang.reach import in_order
 from pathdsl.lang.serving import model_of
 from pathdsl.lang.signatures.kinds import UNITS
 from pathdsl.lang.signatures.scores import SCORES
@@ -146,8 +147,7 @@ def score_both(
         if not within.endswith("%") or UNITS[units.get(f"difference_{i}", "none")].percent
     )
     program = _program(joined.program, tasks, lets + claims)
-    faults = [*errors_in(lint_program(program))]
-    outcome = check_program(program, faults, options)
+    outcome = check_program(program, errors_in(lint_program(program)), options)
     if outcome.judgement is None:
         return Scores(rows=(), outcome=outcome)
     found = {one.declared: one for one in outcome.judgement.quantities}
@@ -185,14 +185,12 @@ def _program(joined: Program, shared: Sequence[SharedTask], text: str) -> Progra
     file, faults = parse(text, SOURCE)
     assert not faults, faults
     declared = {one.name: one.declared for one in shared}
-    tasks: dict[str, ast.TaskDecl] = {}
-    pending = list(declared)
-    while pending:
-        name = pending.pop()
-        if name in joined.tasks and name not in tasks:
-            task = tasks[name] = declared.get(name, joined.tasks[name])
-            pending += [task.base.name] if task.base is not None else []
-    tasks = {name: tasks[name] for name in joined.tasks if name in tasks}
+    bases = {
+        name: [one.base.name] if one.base is not None and one.base.name in joined.tasks else []
+        for name, one in joined.tasks.items()
+    }
+    needed = frozenset(in_order(bases.__getitem__, declared))
+    tasks = {name: declared.get(name, d) for name, d in joined.tasks.items() if name in needed}
     named = {
         one.name for task in tasks.values() for one in walk(task) if isinstance(one, ast.Call)
     } | {metric for one in shared for metric in one.metrics}

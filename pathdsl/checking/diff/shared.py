@@ -58,9 +58,7 @@ def sharing(a: Program, b: Program) -> Sharing:
     names: dict[str, str] = {}
     models = list(model_changes(a, b))
     for name in a.tasks:
-        other, why = _counterpart(a, b, name, names)
-        if models:
-            why = _text(models[0])
+        other, why = ("", _text(models[0])) if models else _counterpart(a, b, name, names)
         if why:
             whys.append(f"task {name}: {why}")
             continue
@@ -86,31 +84,28 @@ def forced(a: Program, name: str) -> Sharing:
 def _shared(a: Program, b: Program, name: str, other: str, metrics: tuple[str, ...]) -> SharedTask:
     declared = a.tasks[name]
     lists = [fields_of(a, declared).get(POSITIONS)]
-    takes = [_taken(a, name), None]
     if other:
         lists.append(fields_of(b, b.tasks[other]).get(POSITIONS))
-        takes[1] = _taken(b, other)
     field = _united(lists)
     if field is not None:
         kept = (one for one in declared.fields if one.name != POSITIONS)
         declared = replace(declared, fields=(*kept, field))
-    return SharedTask(
-        name=name, declared=declared, other=other, takes=(takes[0], takes[1]), metrics=metrics
-    )
+    takes = _taken(a, name), _taken(b, other) if other else None
+    return SharedTask(name=name, declared=declared, other=other, takes=takes, metrics=metrics)
 
 
 def _united(lists: list[ast.Field | None]) -> ast.Field | None:
     """One field with the positions of both; None where there is none."""
-    there = [one for one in lists if one is not None and isinstance(one.value, ast.ListValue)]
-    items = {
-        str(spelled(item)): item
-        for one in there
-        for item in (one.value.items if isinstance(one.value, ast.ListValue) else ())
-    }
-    if not there:
+    items: dict[str, ast.Expr] = {}
+    first: ast.Field | None = None
+    for one in lists:
+        if one is not None and isinstance(one.value, ast.ListValue):
+            first = first or one
+            items |= {str(spelled(item)): item for item in one.value.items}
+    if first is None:
         return None
-    value = ast.ListValue(span=there[0].value.span, items=tuple(items.values()))
-    return replace(there[0], value=value)
+    value = ast.ListValue(span=first.value.span, items=tuple(items.values()))
+    return replace(first, value=value)
 
 
 def _taken(program: Program, name: str) -> float | None:

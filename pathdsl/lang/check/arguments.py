@@ -63,7 +63,7 @@ def check_arguments(
     if missing and not surplus:
         yield fault(
             "PD113",
-            f"`{signature.name}` needs {listed(missing).replace(' or ', ' and ')}",
+            f"`{signature.name}` needs {listed(missing, 'and')}",
             span,
             "left out here",
             help=f"`{signature.example}`",

@@ -201,7 +201,7 @@ def check_task(scope: Scope, task: ast.TaskDecl) -> Faults:
     if missing:
         yield fault(
             "PD113",
-            f"the task `{task.name.name}` needs {listed(missing).replace(' or ', ' and ')}",
+            f"the task `{task.name.name}` needs {listed(missing, 'and')}",
             task.name.span,
             "left out here",
             help="`data = ioi(take: 256, seed: 0)` and `reference = prompt`",

@@ -102,13 +102,13 @@ warning = partial(fault, severity=Severity.WARNING)
 MOST_LISTED = 50
 
 
-def listed(names: Iterable[str]) -> str:
-    """The names in backticks, `a`, `b` or `c`; of very many the first ones."""
+def listed(names: Iterable[str], word: str = "or") -> str:
+    """The names in backticks, `a`, `b` or `c`; of very many the first ones. `word`: or, and."""
     given = list(names)
     quoted = [f"`{name}`" for name in given[:MOST_LISTED]]
     if len(given) > MOST_LISTED:
         quoted.append(f"{len(given) - MOST_LISTED:,} more")
-    return " or ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
+    return f" {word} ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["LARGEST", "fisher", "of_members", "of_prompts", "ranks"]
+__all__ = ["fisher", "of_members", "of_prompts"]
 
 LARGEST = 1 - 1e-12
 """A correlation nearer to 1 is 1 but for the last digits."""
@@ -60,8 +60,8 @@ def _weighted(x: np.ndarray, y: np.ndarray, w: np.ndarray) -> np.ndarray:
         xy = (w * x * y).sum(axis=1) / n - mx * my
         xx = (w * x**2).sum(axis=1) / n - mx**2
         yy = (w * y**2).sum(axis=1) / n - my**2
-        flat = 1e-13 * np.maximum((x**2).max(initial=0.0), 0.0)
-        flat_y = 1e-13 * np.maximum((y**2).max(initial=0.0), 0.0)
+        flat = 1e-13 * (x**2).max(initial=0.0)
+        flat_y = 1e-13 * (y**2).max(initial=0.0)
         found = np.where((xx > flat) & (yy > flat_y), xy / np.sqrt(xx * yy), np.nan)
     return np.asarray(np.clip(found, -1.0, 1.0))
 

@@ -41,9 +41,14 @@ def row_key(data: TaskData) -> str:
     return data.drawn or _half_key(data)
 
 
+def _half(part: Half | Slice | None) -> Half | None:
+    """The half that a part of the rows is, or lies within."""
+    return part.within if isinstance(part, Slice) else part
+
+
 def _half_key(data: TaskData, part: Half | Slice | None = None) -> str:
     """What the halves of a task are drawn by."""
-    half = part.within if isinstance(part, Slice) else part
+    half = _half(part)
     if half is not None and half.shared and data.drawn:
         return data.drawn
     return data.key or f"task {data.name}"
@@ -88,7 +93,7 @@ def searched_rows(node: Scalar, tasks: Mapping[str, TaskData]) -> int:
     """On how many prompts the knockouts of a quantity were searched; 0 where on the same ones."""
     found = []
     for aggregate in aggregates(node):
-        part = aggregate.part.within if isinstance(aggregate.part, Slice) else aggregate.part
+        part = _half(aggregate.part)
         if part is not None and part.side == "judge":
             other = replace(part, side="search")
             mask = part_mask(tasks[aggregate.task], other)
@@ -98,7 +103,7 @@ def searched_rows(node: Scalar, tasks: Mapping[str, TaskData]) -> int:
 
 def chosen_what(node: Scalar) -> str:
     """What was chosen on the other half of the rows, in words; "" where nothing was."""
-    parts = [a.part.within if isinstance(a.part, Slice) else a.part for a in aggregates(node)]
+    parts = [_half(a.part) for a in aggregates(node)]
     return " and ".join(dict.fromkeys(part.chosen for part in parts if part is not None))
 
 
