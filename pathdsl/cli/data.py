@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pathdsl.cli.checked import program_of
+from pathdsl.cli.checked import file_and_name, program_of
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.doctor import read_model
 from pathdsl.cli.options import (
@@ -75,9 +75,9 @@ def data(
         else:
             model = None
             options = read_options(sets=sets, seed=seed, models=models, allow_outside=allow_outside)
-            path, _, task = subject.rpartition(":")
-            program = program_of(path or subject, options)
-            task = _task(program, task if path else "")
+            path, task = file_and_name(subject)
+            program = program_of(path, options)
+            task = _task(program, task)
             sources = dict(program.sources)
         found = rows_of(program, task, options, model)
         if show is None:
