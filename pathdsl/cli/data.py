@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -83,8 +82,8 @@ def data(
         if show is None:
             out(to_jsonl(found.rows), verbatim=True)
         else:
-            found = replace(found, prompts=_columns(columns, found))
-            out(shown_text(found, show, view_of(no_color=no_color)))
+            asked = _columns(columns, found)
+            out(shown_text(found, asked, show, view_of(no_color=no_color)))
     except PathdslError as error:
         complain(error.diagnostics, sources)
         raise typer.Exit(error.exit_code) from error
