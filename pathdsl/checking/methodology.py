@@ -82,7 +82,7 @@ def methodology(
         "path sets on the treeified graph, evaluated exactly; attention's output bias belongs to "
         "no sender"
     )
-    shapes = [shape, *(graph.shape for graph in ready.resolver.others.values())]
+    shapes = [graph.shape for graph in ready.resolver.graphs]
     if any(one.norm_after_attention for one in shapes):
         said["heads"] = (
             "a head's value is taken before the norm after attention; each reader applies that "

@@ -6,6 +6,7 @@ rows_of(called("ioi(take: 3)"), CALLED, CheckOptions()).rows
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +36,7 @@ _PLACE = "the call"
 class TaskRows:
     """The rows of one task, with what is needed to show them.
 
-    `prompts` are the prompt columns to show, of `all_prompts` that are known.
+    `prompts` are the prompt columns that are known.
     `tokenizer` and `shape` are None without a model. `taken` says which words or rows were left
     out, and `open` which conditions only a run can decide: their rows are all there.
     """
@@ -43,18 +44,17 @@ class TaskRows:
     spec: TaskSpec
     rows: list[Row]
     prompts: tuple[str, ...]
-    all_prompts: tuple[str, ...]
     tokenizer: Any | None
     shape: ModelShape | None
     taken: str
     open: str
 
-    def shown(self, index: int) -> list[ShownPrompt]:
-        """The prompts of a row as tokens, or as words without a model. Raises DataError."""
+    def shown(self, index: int, columns: Sequence[str]) -> list[ShownPrompt]:
+        """These prompts of a row as tokens, or as words without a model. Raises DataError."""
         from pathdsl.engine.data.shown import shown_prompts
 
         row = self.rows[index]
-        return shown_prompts(self.spec, row, self.prompts, self.tokenizer, self.shape)
+        return shown_prompts(self.spec, row, columns, self.tokenizer, self.shape)
 
 
 def called(call: str, fence: Fence | None = None) -> Program:
@@ -103,7 +103,6 @@ def rows_of(
         spec=spec,
         rows=loaded.rows,
         prompts=prompts,
-        all_prompts=prompts,
         tokenizer=tokenizer,
         shape=shape,
         taken=loaded.facts.get("taken", ""),

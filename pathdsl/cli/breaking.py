@@ -8,7 +8,7 @@ import typer
 
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.files import no_files
-from pathdsl.cli.options import AllowOutside, Format, NoColor
+from pathdsl.cli.options import AllowOutside, Format, NoColor, Style
 from pathdsl.cli.output import err, out, view_of
 
 __all__ = ["breaking"]
@@ -21,7 +21,7 @@ def breaking(
     against: Annotated[
         str, typer.Option("--against", metavar="REV", help="A commit, branch or tag of git.")
     ] = "HEAD",
-    style: Annotated[Format, typer.Option("--format", help="Text, or one object.")] = Format.TEXT,
+    style: Style = Format.TEXT,
     allow_outside: AllowOutside = False,
     no_color: NoColor = False,
 ) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pathdsl.cli.complaints import complain
-from pathdsl.cli.options import Format, NoColor, size
+from pathdsl.cli.options import Format, NoColor, Style, size
 from pathdsl.cli.output import out, view_of
 from pathdsl.cli.store import store_limit
 from pathdsl.errors import ExitCode
@@ -34,8 +34,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-Style = Annotated[Format, typer.Option("--format", help="Text, or one object.")]
 
 
 def _contents() -> Contents:

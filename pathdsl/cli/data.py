@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pathdsl.cli.checked import program_of
+from pathdsl.cli.checked import file_and_name, program_of
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.doctor import read_model
 from pathdsl.cli.options import (
@@ -75,16 +74,16 @@ def data(
         else:
             model = None
             options = read_options(sets=sets, seed=seed, models=models, allow_outside=allow_outside)
-            path, _, task = subject.rpartition(":")
-            program = program_of(path or subject, options)
-            task = _task(program, task if path else "")
+            path, task = file_and_name(subject)
+            program = program_of(path, options)
+            task = _task(program, task)
             sources = dict(program.sources)
         found = rows_of(program, task, options, model)
         if show is None:
             out(to_jsonl(found.rows), verbatim=True)
         else:
-            found = replace(found, prompts=_columns(columns, found))
-            out(shown_text(found, show, view_of(no_color=no_color)))
+            asked = _columns(columns, found)
+            out(shown_text(found, asked, show, view_of(no_color=no_color)))
     except PathdslError as error:
         complain(error.diagnostics, sources)
         raise typer.Exit(error.exit_code) from error

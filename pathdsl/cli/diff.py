@@ -22,8 +22,10 @@ from pathdsl.cli.options import (
     NoCache,
     NoColor,
     OnDevice,
+    Quiet,
     Seed,
     Set,
+    Style,
     Threads,
     known_names,
     read_options,
@@ -57,7 +59,7 @@ def diff(
         bool, typer.Option("--graph-only", help="Measure nothing; load no weights.")
     ] = False,
     everything: Annotated[bool, typer.Option("--all", help="List every node and edge.")] = False,
-    style: Annotated[Format, typer.Option("--format", help="Text, or one object.")] = Format.TEXT,
+    style: Style = Format.TEXT,
     sets: Set = [],
     seed: Seed = None,
     device: OnDevice = Device.CPU,
@@ -67,7 +69,7 @@ def diff(
     max_copies: MaxCopies = None,
     threads: Threads = None,
     no_cache: NoCache = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Quiet = False,
     allow_outside: AllowOutside = False,
     no_color: NoColor = False,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pathdsl.cli.options import Device, Format, NoColor, OnDevice, Threads
+from pathdsl.cli.options import Device, Format, NoColor, OnDevice, Style, Threads
 from pathdsl.cli.output import out, view_of
 from pathdsl.errors import LanguageError
 
@@ -38,7 +38,7 @@ def doctor(
             metavar="MODEL", help="A hub id, a folder, folder:PATH, hf:ID@REVISION, bundled:NAME."
         ),
     ],
-    style: Annotated[Format, typer.Option("--format", help="Text, or one object.")] = Format.TEXT,
+    style: Style = Format.TEXT,
     device: OnDevice = Device.CPU,
     dtype: Annotated[
         Dtype | None, typer.Option("--dtype", help="Of weights and arithmetic; float32 if absent.")

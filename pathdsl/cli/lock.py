@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -21,8 +21,10 @@ from pathdsl.cli.options import (
     Models,
     NoColor,
     OnDevice,
+    Quiet,
     Seed,
     Set,
+    Style,
     Threads,
     read_options,
 )
@@ -42,7 +44,7 @@ __all__ = ["lock"]
 
 def lock(
     files: Files,
-    style: Annotated[Format, typer.Option("--format", help="Text, or one object.")] = Format.TEXT,
+    style: Style = Format.TEXT,
     sets: Set = [],
     seed: Seed = None,
     device: OnDevice = Device.CPU,
@@ -52,7 +54,7 @@ def lock(
     max_copies: MaxCopies = None,
     threads: Threads = None,
     allow_inconclusive: AllowInconclusive = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Quiet = False,
     allow_outside: AllowOutside = False,
     no_color: NoColor = False,
 ) -> None:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AllowInconclusive", "AllowOutside", "BothNorms", "Device", "Diagnostics", "Files", "Format",
     "Locked", "MaxCopies", "MaxStates", "Memory", "Models", "NoCache", "NoColor", "OnDevice",
-    "Only", "Seed", "Set", "Threads", "known_names",
-    "read_options", "readable", "size",
+    "Only", "Quiet", "Seed", "Set", "Style", "Threads", "known_names", "read_options", "readable",
+    "size",
 ]  # fmt: skip
 
 
@@ -46,6 +46,7 @@ class Diagnostics(StrEnum):
     CONCISE = "concise"
 
 
+Style = Annotated[Format, typer.Option("--format", help="Text, or one object.")]
 Files = Annotated[list[str], typer.Argument(metavar="FILES", help="Files or folders.")]
 Set = Annotated[
     list[str],
@@ -71,6 +72,7 @@ MaxCopies = Annotated[
     int | None, typer.Option("--max-copies", metavar="N", min=1, help="Largest plan.")
 ]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours; NO_COLOR says the same.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 OnDevice = Annotated[Device, typer.Option("--device", help="Where the model runs.")]
 Threads = Annotated[
     int | None,

@@ -20,6 +20,7 @@ from pathdsl.cli.options import (
     Only,
     Seed,
     Set,
+    Style,
     known_names,
     read_options,
 )
@@ -33,7 +34,7 @@ __all__ = ["plan"]
 
 def plan(
     files: Files,
-    style: Annotated[Format, typer.Option("--format", help="Text, or one object.")] = Format.TEXT,
+    style: Style = Format.TEXT,
     sets: Set = [],
     seed: Seed = None,
     only: Only = None,

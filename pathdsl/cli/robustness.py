@@ -26,8 +26,10 @@ from pathdsl.cli.options import (
     NoColor,
     OnDevice,
     Only,
+    Quiet,
     Seed,
     Set,
+    Style,
     known_names,
     read_options,
 )
@@ -82,7 +84,7 @@ def robustness(
     figure: Annotated[
         Path | None, typer.Option("--figure", metavar="FILE", help="Also draw it, .svg.")
     ] = None,
-    style: Annotated[Format, typer.Option("--format", help="Text, or one object.")] = Format.TEXT,
+    style: Style = Format.TEXT,
     sets: Set = [],
     seed: Seed = None,
     device: OnDevice = Device.CPU,
@@ -91,7 +93,7 @@ def robustness(
     max_states: MaxStates = None,
     max_copies: MaxCopies = None,
     no_cache: NoCache = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: Quiet = False,
     allow_outside: AllowOutside = False,
     no_color: NoColor = False,
 ) -> None:

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from pathdsl.lang import ast
+from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import DATA_FILES, TASK_FIELDS, literal, whole_answers
 from pathdsl.lang.signatures.measures import columns_in
@@ -43,6 +44,7 @@ __all__ = [
     "generator_names",
     "known_positions",
     "lineage",
+    "metrics_elsewhere",
     "metrics_placed",
     "metrics_read",
     "model_of",
@@ -354,6 +356,13 @@ def metrics_placed(program: Program, nodes: Iterable[ast.Node]) -> list[ast.Metr
         at = node.at if isinstance(node, ast.Call) else None
         found |= {(name, at): None for name in metrics_read(program, [node])}
     return [placed(program.metrics[name], at) for name, at in found]
+
+
+def metrics_elsewhere(program: Program, statements: Iterable[ast.Node]) -> list[ast.MetricDecl]:
+    """The metrics that statements read at a place that they name, `LD(RUN) @S1`; each once."""
+    nodes = (node for one in statements for node in meant_nodes(program, one))
+    calls = (node for node in nodes if isinstance(node, ast.Call) and node.at is not None)
+    return metrics_placed(program, calls)
 
 
 def tasks_read(program: Program, nodes: Iterable[ast.Node]) -> set[str]:

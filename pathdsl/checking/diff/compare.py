@@ -118,7 +118,7 @@ def _common(
     choices: Mapping[str, Resolver], other: Resolver | None, b: Program
 ) -> tuple[str, Resolver]:
     """The first graph that is one of B's, too; any is where B names no model. Raises PD667."""
-    others = [] if other is None else [other, *other.others.values()]
+    others = () if other is None else other.graphs
     why = ""
     for name, resolver in choices.items():
         whys = [other_graph(resolver, one) for one in others]

@@ -97,6 +97,11 @@ class Resolver:
         """The same program on the graph of the model that a task runs on."""
         return self.others.get(task, self)
 
+    @property
+    def graphs(self) -> tuple[Resolver, ...]:
+        """This one, then those of models of another shape, each once."""
+        return tuple(dict.fromkeys((self, *self.others.values())))
+
     def path_set(self, expr: ast.PathExpr, bindings: Bindings = {}) -> PathSet:
         """The complete path set that an expression denotes where a path set is wanted."""
         return self.expressions.path_set(expr, bindings)

@@ -21,6 +21,7 @@ from pathdsl.report.data.controls import not_claimed
 if TYPE_CHECKING:
     from pathdsl.checking.outcome import FileOutcome
     from pathdsl.graph.resolve.resolver import Resolver
+    from pathdsl.plan.taskdata import TaskData
 
 __all__ = ["details", "drawn"]
 
@@ -146,17 +147,14 @@ def _weights(outcome: FileOutcome) -> Object | None:
     """The sha256 of the weights that were used; None where no model was at hand."""
     from pathdsl.checking.methodology import weights_sha256
 
-    if outcome.model is None:
+    found: dict[str, Object] = {
+        name: {"sha256": weights_sha256(one.weights), "files": dict(one.weights)}
+        for name, one in outcome.models.items()
+    }
+    if not found:
         return None
-    first, *others = outcome.models.items()
-    weights = first[1].weights
-    found: Object = {"sha256": weights_sha256(weights), "files": dict(weights)}
-    if others:  # `models` has all, the first among them
-        found["models"] = {
-            name: {"sha256": weights_sha256(one.weights), "files": dict(one.weights)}
-            for name, one in outcome.models.items()
-        }
-    return found
+    first, *others = found.values()
+    return {**first, "models": found} if others else first  # `models` has all, the first too
 
 
 def _locked_weights(outcome: FileOutcome) -> str | None:
@@ -187,7 +185,7 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
             "where": task.facts.get("where", ""),
             "taken": task.facts.get("taken", ""),
             "data": task.facts.get("data", ""),
-            **({"model": task.facts["model"]} if "model" in task.facts else {}),
+            **_fact(task, "model"),
             "sha256": task.facts.get("rows", ""),
             "distinct": task.n_distinct,
             "near_copies": task.near_copies,
@@ -197,10 +195,15 @@ def _tasks(outcome: FileOutcome) -> list[Object]:
                 column: [{"text": text, "id": number} for text, number in answers]
                 for column, answers in task.first_answers.items()
             },
-            **{key: task.facts[key] for key in ("chat_template",) if key in task.facts},
+            **_fact(task, "chat_template"),
         }
         for name, task in outcome.tasks.items()
     ]
+
+
+def _fact(task: TaskData, key: str) -> Object:
+    """A fact of a task's data under its own key; nothing where it has none."""
+    return {key: task.facts[key]} if key in task.facts else {}
 
 
 def _prompts(outcome: FileOutcome) -> Iterator[Object]:
@@ -246,7 +249,7 @@ def _formulas(program: Program, resolver: Resolver | None) -> Iterator[Object]:
 
 def _fitting(resolver: Resolver, paths: ast.PathExpr) -> Resolver:
     """The first graph of the models of a file on which a path set is one."""
-    for graph in dict.fromkeys((resolver, *resolver.others.values())):
+    for graph in resolver.graphs:
         try:
             graph.units(paths)
         except PathdslError:

@@ -18,9 +18,8 @@ from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.units import NodeUnit
 from pathdsl.graph.resolve.places import pos_of
 from pathdsl.lang import ast
-from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import metrics_placed
+from pathdsl.lang.serving import metrics_elsewhere
 from pathdsl.lang.walk import walk
 from pathdsl.plan.readout import BEFORE_ANSWER
 from pathdsl.plan.taskdata import TaskData
@@ -76,7 +75,8 @@ def drawing_of(
 def _read(program: Program, tasks: Sequence[TaskData]) -> tuple[Pos, ...]:
     """The positions at which the metrics of a program read the logits; END where they say none."""
     positions: dict[Pos, None] = {}
-    for metric in (*program.metrics.values(), *_placed(program)):
+    elsewhere = metrics_elsewhere(program, (*program.lets.values(), *program.claims))
+    for metric in (*program.metrics.values(), *elsewhere):
         own = [node.at for node in walk(metric.expression) if isinstance(node, ast.Call)]
         for at in (metric.at, *own):
             if (where := pos_of(at)) is not None:
@@ -86,14 +86,6 @@ def _read(program: Program, tasks: Sequence[TaskData]) -> tuple[Pos, ...]:
             if any(task.whole and task.branches for task in tasks):
                 positions[Pos.parse(BEFORE_ANSWER)] = None
     return tuple(positions) or (Pos(name="END"),)
-
-
-def _placed(program: Program) -> list[ast.MetricDecl]:
-    """The metrics that lets and claims read at a place that they name, `LD(RUN) @S1`."""
-    statements = (*program.lets.values(), *program.claims)
-    nodes = [node for one in statements for node in meant_nodes(program, one)]
-    calls = [node for node in nodes if isinstance(node, ast.Call) and node.at is not None]
-    return metrics_placed(program, calls)
 
 
 def _edges(

@@ -15,9 +15,8 @@ from math import isfinite
 from typing import Any
 
 from pathdsl.checking.outcome import FileOutcome
-from pathdsl.lang import ast
-from pathdsl.lang.loops import meant_nodes
-from pathdsl.lang.serving import metrics_placed
+from pathdsl.lang.program import Program
+from pathdsl.lang.serving import metrics_elsewhere
 from pathdsl.plan.readout import Measure
 from pathdsl.score.metrics import Metric, atom, compile_metric
 
@@ -31,10 +30,10 @@ def values_of(outcome: FileOutcome) -> list[dict[str, Any]]:
     session = outcome.session
     if session is None:
         return []
-    records = []
+    metrics, records = _metrics(outcome.program), []
     for number, (run, measures) in enumerate(session.asked.items()):
         task = outcome.tasks[run.task]
-        for metric in _metrics(outcome, measures):
+        for metric in _measured(metrics, measures):
             values = metric.evaluate({m: session.value(run, m) for m in metric.measures})
             for draw, by_row in enumerate(values):
                 for row_id, value in zip(task.row_ids, by_row, strict=True):
@@ -54,15 +53,18 @@ def values_of(outcome: FileOutcome) -> list[dict[str, Any]]:
     return records
 
 
-def _metrics(outcome: FileOutcome, measures: Iterable[Measure]) -> list[Metric]:
-    """The file's metrics that these measures suffice for, then the measures left over."""
-    program, measured = outcome.program, set(measures)
-    metrics = []
-    if program is not None:
-        nodes = [n for d in program.declarations() for n in meant_nodes(program, d)]
-        read = [node for node in nodes if isinstance(node, ast.Call) and node.at is not None]
-        declared = [*program.metrics.values(), *metrics_placed(program, read)]
-        metrics = [compile_metric(decl, program.groups) for decl in declared]
+def _metrics(program: Program | None) -> list[Metric]:
+    """The file's metrics, then those that are read elsewhere than they say."""
+    if program is None:
+        return []
+    elsewhere = metrics_elsewhere(program, program.declarations())
+    declared = (*program.metrics.values(), *elsewhere)
+    return [compile_metric(decl, program.groups) for decl in declared]
+
+
+def _measured(metrics: Iterable[Metric], measures: Iterable[Measure]) -> list[Metric]:
+    """The metrics that these measures suffice for, then the measures left over."""
+    measured = set(measures)
     metrics = [metric for metric in metrics if set(metric.measures) <= measured]
     used = {measure for metric in metrics for measure in metric.measures}
     return [*metrics, *(atom(measure) for measure in measures if measure not in used)]

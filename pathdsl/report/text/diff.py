@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
 
 from pathdsl.checking.breaking.changes import written
 from pathdsl.checking.diff.compare import FEW_EDGES, Difference
 from pathdsl.checking.diff.graphs import DENOMINATORS, SMALLER, Shared
 from pathdsl.checking.diff.scores import Scored
 from pathdsl.lang.program import Program
-from pathdsl.lang.syntax.source import SourceFile
-from pathdsl.report.data.result import Object, diagnostic_object
+from pathdsl.report.data.result import Object, diagnostic_object, fields_of
 from pathdsl.report.numbers import many, pair, share_text, shown
 from pathdsl.report.text.style import View, paragraph, table
-from pathdsl.score.results import QuantityResult
 
 __all__ = ["Side", "diff_object", "diff_text"]
 
@@ -29,6 +26,7 @@ _RELATIONS = {
     "apart": "A and B have no path in common",
     "other": "A alone has {a}; B alone has {b}",
 }
+_NUMBER = "estimate interval confidence"
 _SAID = {
     "alike": ("A and B score alike, within {within} of one another", "green"),
     "apart": ("they score more than {within} apart", "yellow"),
@@ -166,6 +164,7 @@ def diff_object(a: Side, b: Side, found: Difference, exit_code: int) -> Object:
     """What `diff --format json` prints; `schema/diff.schema.json` says what stands where."""
     graphs, scores = found.graphs, found.scores
     sources = scores.outcome.sources if scores is not None else {}
+    faults = scores.faults if scores is not None else []
     first, second, common = graphs.paths
     return {
         "schema_version": 1,
@@ -189,7 +188,7 @@ def diff_object(a: Side, b: Side, found: Difference, exit_code: int) -> Object:
         ],
         "scores": [_scored(row, found) for row in found.rows],
         "not_measured": list(found.why),
-        "faults": [_fault(one, sources) for one in scores.faults] if scores is not None else [],
+        "faults": [diagnostic_object(one, sources) for one in faults],
         "warnings": dict(scores.warnings) if scores is not None else {},
         "exit_code": exit_code,
     }
@@ -205,12 +204,13 @@ def _side(side: Side) -> Object:
 
 
 def _shared(one: Shared) -> Object:
+    parts = {word: one.part(word) for word in (*DENOMINATORS, SMALLER)}
     return {
         "over": one.over,
         "both": list(one.both),
         "only_a": list(one.only_a),
         "only_b": list(one.only_b),
-        **{word: _finite(one.part(word)) for word in (*DENOMINATORS, SMALLER)},
+        **{word: part if isfinite(part) else None for word, part in parts.items()},
     }
 
 
@@ -221,27 +221,9 @@ def _scored(row: Scored, found: Difference) -> Object:
         "metric": row.metric or None,
         "unit": row.difference.unit,
         "n": row.difference.n,
-        "a": _number(row.a),
-        "b": _number(row.b),
-        "difference": _number(row.difference),
+        "a": fields_of(row.a, _NUMBER),
+        "b": fields_of(row.b, _NUMBER),
+        "difference": fields_of(row.difference, _NUMBER),
         "said": row.said or None,
         "rivals": found.rivals(row),
     }
-
-
-def _number(one: QuantityResult) -> Object:
-    interval = one.interval
-    ends = [_finite(end) for end in interval] if interval is not None else []
-    return {
-        "estimate": _finite(one.estimate),
-        "interval": ends if ends and None not in ends else None,
-        "confidence": one.confidence,
-    }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and isfinite(value) else None
-
-
-def _fault(fault: Any, sources: dict[str, SourceFile]) -> Object:
-    return diagnostic_object(fault, sources)

@@ -62,7 +62,7 @@ def described(name: str, program: Program, resolver: Callable[[], Resolver], vie
         case ast.TaskDecl():
             lines += _task(decl, program, view)
         case ast.ModelDecl():
-            graph, on = resolver(), [t for t in program.tasks if _runs_on(program, t, decl)]
+            graph, on = resolver(), [t for t in program.tasks if model_of(program, t) is decl]
             shape = graph.on(on[0]).shape if on else graph.shape
             if len(program.models) > 1:
                 lines.append("  tasks: " + (", ".join(on) or "none"))
@@ -162,7 +162,7 @@ def _on_each(
     if not resolver.others:
         return made(resolver)
     lines: list[str] = []
-    for graph in dict.fromkeys((resolver, *resolver.others.values())):
+    for graph in resolver.graphs:
         models = {
             decl.name.name: None
             for task in program.tasks
@@ -174,10 +174,6 @@ def _on_each(
             found = [f"  {error.diagnostics[0].message}"]
         lines += [f"  on {', '.join(models)}:", *found, ""]
     return lines
-
-
-def _runs_on(program: Program, task: str, decl: ast.ModelDecl) -> bool:
-    return model_of(program, task) is decl
 
 
 def _group(decl: ast.GroupDecl, resolver: Resolver, view: View) -> list[str]:

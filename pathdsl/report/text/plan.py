@@ -158,12 +158,12 @@ def plan_object(outcome: PlanOutcome) -> dict[str, Any]:
 
 def _task_object(part: TaskPlan, outcome: PlanOutcome) -> dict[str, Any]:
     plan, cost = part.plan, part.cost
-    counted, facts = sharing(plan), outcome.tasks[plan.task].facts
+    counted, task = sharing(plan), outcome.tasks[plan.task]
     return {
         "task": plan.task,
-        **({"model": facts["model"]} if "model" in facts else {}),
-        "prompts": outcome.tasks[plan.task].n_rows,
-        "rows_open_until": outcome.tasks[plan.task].facts.get("open", ""),
+        **({"model": task.facts["model"]} if "model" in task.facts else {}),
+        "prompts": task.n_rows,
+        "rows_open_until": task.facts.get("open", ""),
         "behind": plan.behind,
         "tokens": plan.masks.n_pos,
         "treated": str(part.spec.treated) if part.spec.treated else None,

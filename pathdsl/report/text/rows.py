@@ -20,14 +20,14 @@ _BLANK = "·"
 _MOST = 4  # tokens of a list that are written out
 
 
-def shown_text(found: TaskRows, count: int, view: View) -> str:
-    """The first `count` rows. Raises DataError where a row is wrong."""
+def shown_text(found: TaskRows, columns: Sequence[str], count: int, view: View) -> str:
+    """These prompt columns of the first `count` rows. Raises DataError where a row is wrong."""
     lines = []
     for index, row in enumerate(found.rows[:count]):
         lines.append(view.heading(row["id"]))
-        for prompt in found.shown(index):
+        for prompt in found.shown(index, columns):
             lines += ["", f"  {prompt.column}", *_cells(prompt, view)]
-        told = {*found.all_prompts, "id", "spans", "positions"}
+        told = {*found.prompts, "id", "spans", "positions"}
         values = {name: value for name, value in row.items() if name not in told}
         lines += ["", *_values(values, view), ""]
     rest = len(found.rows) - count
