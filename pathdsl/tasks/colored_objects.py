@@ -66,7 +66,7 @@ def _choices(words: Lists) -> tuple[tuple[tuple[str, ...], int], ...]:
 
 def _distinct(*, seed: int, words: Lists) -> int:
     # Two rows of a block ask for the thing at the same place, and are different prompts.
-    return len(_PAIRS) // 2 * ways(*((len(items), k) for items, k in _choices(words)))
+    return len(_PAIRS) // 2 * ways(*_choices(words))
 
 
 def scene_words(colors: list[str], objects: list[str], place: str, there: str) -> dict[str, str]:
@@ -82,9 +82,8 @@ def _row(index: int, *, seed: int, words: Lists) -> Row:
     block, place = divmod(index, len(_PAIRS))
     asked, contrast = Draws(seed, "colored_objects", "block", str(block)).shuffled(_PAIRS)[place]
     choices = _choices(words)
-    size = ways(*((len(items), k) for items, k in choices))
     second_pair = [c for a, c in _PAIRS if a == asked].index(contrast)
-    number = Order(size, seed, "colored_objects", str(asked))[2 * block + second_pair]
+    number = Order(ways(*choices), seed, "colored_objects", str(asked))[2 * block + second_pair]
     colors, objects, (first,), (second,), (there,), (again,), (solved,) = picked(number, *choices)
     example = scene_words(colors[3:], objects[3:], first, there)
     scene = scene_words(colors[:3], objects[:3], second, again)
