@@ -20,11 +20,11 @@ from pathdsl.draws import Draws
 from pathdsl.models.build.ioi_mini import SPECIAL
 from pathdsl.tasks import mini_colored_objects, mini_greater_than, mini_ioi
 from pathdsl.tasks.base import find_spans
-from pathdsl.tasks.colored_objects import PLACES, THERE, scene_words
+from pathdsl.tasks.colored_objects import PLACES, QUESTION, SCENE, THERE, scene_words
 from pathdsl.tasks.greater_than import TEMPLATE, YEARS, centuries_of
 from pathdsl.tasks.ioi import NAMES, OBJECTS, TEMPLATES, combinations, make_row
 from pathdsl.tasks.ioi import PLACES as IOI_PLACES
-from pathdsl.tasks.mini_colored_objects import COLORS, QUESTION, SCENE, THINGS, draw_scene
+from pathdsl.tasks.mini_colored_objects import COLORS, THINGS, draw_scene
 from pathdsl.tasks.mini_greater_than import WAR_NOUNS
 from pathdsl.tasks.mini_ioi import PATTERN_NAMES
 
