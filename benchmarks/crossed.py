@@ -20,6 +20,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import t as student
 
+from pathdsl.score.statistics.alike import joined
 from pathdsl.score.statistics.crossed import Table
 from pathdsl.score.statistics.pivot import Cells, Pivot, Spread
 
@@ -131,33 +132,21 @@ def blocks() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return found
 
 
-def groups(row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """(prompts,) the connected group of each prompt: those that share a value are in one."""
-    label, before = np.arange(len(row)), np.zeros(0)
-    while not np.array_equal(label, before):
-        before = label.copy()
-        for field in (row, column):
-            least = np.full(int(field.max()) + 1, len(row))
-            np.minimum.at(least, field, label)
-            label = least[field]
-    return np.unique(label, return_inverse=True)[1]
-
-
 def other_ways(name: str, population: str, samples: int) -> dict[str, float]:
     """Misses in per cent at 95% and widths in true standard errors; nan for a single group."""
     row, column = blocks()[name]
     table, r = Table(row, column), np.random.default_rng([5, len(name), len(population)])
-    joined, cells = groups(row, column), np.unique(row * 1000 + column, return_inverse=True)[1]
+    connected, cells = joined(row, column), np.unique(row * 1000 + column, return_inverse=True)[1]
     missed, widths, means = np.zeros(3), np.zeros(2), []
-    n = int(joined.max()) + 1
+    n = int(connected.max()) + 1
     for _ in range(samples):
         values = sample(r, row, column, population, EFFECTS["both"])
         low, high = pivot(table, values, r, 300).ends(LEVELS[0] / 2)
         means.append(values.mean())
         missed[0] += low > 0 or high < 0
-        missed[1] += one_way(joined, values, LEVELS[0] / 2) if n > 1 else np.nan
+        missed[1] += one_way(connected, values, LEVELS[0] / 2) if n > 1 else np.nan
         missed[2] += one_way(cells, values, LEVELS[0] / 2)
-        sums = np.bincount(joined, values - values.mean()) / len(values)
+        sums = np.bincount(connected, values - values.mean()) / len(values)
         se = np.sqrt(n / (n - 1) * (sums**2).sum()) if n > 1 else np.nan
         widths += high - low, 2 * student.ppf(1 - LEVELS[0] / 2, n - 1) * se
     missed, widths = missed * 100 / samples, widths / samples / np.std(means)

@@ -271,9 +271,9 @@ def picked(number: int, *choices: tuple[Sequence[T], int]) -> list[list[T]]:
     return found
 
 
-def ways(*choices: tuple[int, int]) -> int:
-    """In how many ways `picked` takes k of n items, for each (n, k)."""
-    return prod(perm(n, k) for n, k in choices)
+def ways(*choices: tuple[Sequence[object], int]) -> int:
+    """In how many ways `picked` takes its items from the same choices."""
+    return prod(perm(len(items), k) for items, k in choices)
 
 
 def find_spans(template: str, words: Mapping[str, str]) -> tuple[str, dict[str, list[int]]]:

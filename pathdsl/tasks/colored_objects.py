@@ -8,6 +8,8 @@ places are this project's own.
 
 from __future__ import annotations
 
+from typing import Any
+
 from pathdsl.draws import Draws, Order
 from pathdsl.tasks.base import (
     SEED,
@@ -22,7 +24,10 @@ from pathdsl.tasks.base import (
     ways,
 )
 
-__all__ = ["COLORS", "GENERATOR", "OBJECTS", "PLACES", "QUESTION", "SCENE", "THERE", "scene_words"]
+__all__ = [
+    "ASKED", "COLORS", "GENERATOR", "OBJECTS", "PLACES", "QUESTION", "SCENE", "THERE", "marked",
+    "scene_words",
+]  # fmt: skip
 
 SCENE = "Q: On the {place}, {there}{A1} {C1} {O1}, {A2} {C2} {O2}, and {A3} {C3} {O3}. "
 QUESTION = "What color is the {O}?\nA:"
@@ -49,7 +54,7 @@ WORDS = (
     Words(name="places", words=PLACES, least=1),
 )
 # Which of the three is asked for, and which the contrast prompt asks for.
-_PAIRS = [(asked, contrast) for asked in range(3) for contrast in range(3) if asked != contrast]
+ASKED = [(asked, contrast) for asked in range(3) for contrast in range(3) if asked != contrast]
 
 
 def _choices(words: Lists) -> tuple[tuple[tuple[str, ...], int], ...]:
@@ -66,7 +71,7 @@ def _choices(words: Lists) -> tuple[tuple[tuple[str, ...], int], ...]:
 
 def _distinct(*, seed: int, words: Lists) -> int:
     # Two rows of a block ask for the thing at the same place, and are different prompts.
-    return len(_PAIRS) // 2 * ways(*((len(items), k) for items, k in _choices(words)))
+    return len(ASKED) // 2 * ways(*_choices(words))
 
 
 def scene_words(colors: list[str], objects: list[str], place: str, there: str) -> dict[str, str]:
@@ -78,13 +83,25 @@ def scene_words(colors: list[str], objects: list[str], place: str, there: str) -
     return words
 
 
+def marked(spans: dict[str, list[int]], asked: int) -> dict[str, Any]:
+    """The positions of a row, from the spans of its scene and question; `asked`: 0, 1 or 2."""
+    of_color = [spans[f"C{i}"] for i in (1, 2, 3)]
+    return {
+        **{f"C{i}": spans[f"C{i}"] for i in (1, 2, 3)},
+        **{f"O{i}": spans[f"O{i}"] for i in (1, 2, 3)},
+        "RIGHT": of_color[asked],
+        "WRONG": [span for i, span in enumerate(of_color) if i != asked],
+        "THING": spans[f"O{asked + 1}"],
+        "ASKED": spans["O"],
+    }
+
+
 def _row(index: int, *, seed: int, words: Lists) -> Row:
-    block, place = divmod(index, len(_PAIRS))
-    asked, contrast = Draws(seed, "colored_objects", "block", str(block)).shuffled(_PAIRS)[place]
+    block, place = divmod(index, len(ASKED))
+    asked, contrast = Draws(seed, "colored_objects", "block", str(block)).shuffled(ASKED)[place]
     choices = _choices(words)
-    size = ways(*((len(items), k) for items, k in choices))
-    second_pair = [c for a, c in _PAIRS if a == asked].index(contrast)
-    number = Order(size, seed, "colored_objects", str(asked))[2 * block + second_pair]
+    second_pair = [c for a, c in ASKED if a == asked].index(contrast)
+    number = Order(ways(*choices), seed, "colored_objects", str(asked))[2 * block + second_pair]
     colors, objects, (first,), (second,), (there,), (again,), (solved,) = picked(number, *choices)
     example = scene_words(colors[3:], objects[3:], first, there)
     scene = scene_words(colors[:3], objects[:3], second, again)
@@ -101,7 +118,6 @@ def _row(index: int, *, seed: int, words: Lists) -> Row:
         return shown[0] + found, {name: [before + at for at in s] for name, s in spans.items()}
 
     prompt, spans = text(objects[asked])
-    of_color = [spans[f"C{i}"] for i in (1, 2, 3)]
     return {
         "prompt": prompt,
         "prompt_contrast": text(objects[contrast])[0],
@@ -111,15 +127,7 @@ def _row(index: int, *, seed: int, words: Lists) -> Row:
         "third": f" {colors[3 - asked - contrast].capitalize()}",
         "asked": asked + 1,
         "contrast": contrast + 1,
-        "spans": {
-            **{f"C{i}": spans[f"C{i}"] for i in (1, 2, 3)},
-            **{f"O{i}": spans[f"O{i}"] for i in (1, 2, 3)},
-            "RIGHT": of_color[asked],
-            "WRONG": [span for i, span in enumerate(of_color) if i != asked],
-            "THING": spans[f"O{asked + 1}"],
-            "ASKED": spans["O"],
-            "EXAMPLE": shown[1]["ANSWER"],
-        },
+        "spans": {**marked(spans, asked), "EXAMPLE": shown[1]["ANSWER"]},
     }
 
 

@@ -87,12 +87,12 @@ def _choices(words: Lists) -> tuple[tuple[tuple[str, ...], int], ...]:
 
 
 def _distinct(*, seed: int, words: Lists) -> int:
-    return ways(*((len(items), k) for items, k in _choices(words)))
+    return ways(*_choices(words))
 
 
 def _row(index: int, *, seed: int, words: Lists) -> Row:
     choices = _choices(words)
-    number = Order(_distinct(seed=seed, words=words), seed, "docstring")[index]
+    number = Order(ways(*choices), seed, "docstring")[index]
     arguments, nouns, (first,), (method,) = picked(number, *choices)
     own = dict(zip(_NAMES, arguments, strict=True))
     draws = Draws(seed, "docstring", "row", str(index))

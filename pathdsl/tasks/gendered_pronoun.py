@@ -59,7 +59,7 @@ _KINDS = [(number, gender) for number in range(len(TEMPLATES)) for gender in GEN
 
 def _distinct(*, seed: int, words: Lists) -> int:
     fewest = min(len(words[_NAMES[gender]]) for gender in GENDERS)
-    return len(_KINDS) * ways((fewest, 1), (len(words["nouns"]), 1))
+    return len(_KINDS) * fewest * len(words["nouns"])
 
 
 def _row(index: int, *, seed: int, words: Lists) -> Row:
@@ -68,9 +68,9 @@ def _row(index: int, *, seed: int, words: Lists) -> Row:
     number, gender = shuffled[place]
     other = GENDERS[1 - GENDERS.index(gender)]
     names, nouns = words[_NAMES[gender]], words["nouns"]
-    size = ways((len(names), 1), (len(nouns), 1))
-    order = Order(size, seed, "gendered_pronoun", str(number), gender)
-    (name,), (noun,) = picked(order[block], (names, 1), (nouns, 1))
+    choices = ((names, 1), (nouns, 1))
+    order = Order(ways(*choices), seed, "gendered_pronoun", str(number), gender)
+    (name,), (noun,) = picked(order[block], *choices)
     draws = Draws(seed, "gendered_pronoun", "row", str(index))
     others = draws.choice(words[_NAMES[other]])
     same = draws.choice([one for one in names if one != name])

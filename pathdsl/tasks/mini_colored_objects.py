@@ -14,17 +14,22 @@ from __future__ import annotations
 from pathdsl.draws import Draws
 from pathdsl.tasks import colored_objects
 from pathdsl.tasks.base import SEED, TAKE, Column, Generator, Parameter, Row, find_spans
-from pathdsl.tasks.colored_objects import PLACES, THERE, scene_words
+from pathdsl.tasks.colored_objects import (
+    ASKED,
+    PLACES,
+    QUESTION,
+    SCENE,
+    THERE,
+    marked,
+    scene_words,
+)
 
-__all__ = ["COLORS", "GENERATOR", "QUESTION", "SCENE", "THINGS", "pairs"]
+__all__ = ["COLORS", "GENERATOR", "THINGS", "draw_scene", "pairs"]
 
-SCENE = colored_objects.SCENE
-QUESTION = colored_objects.QUESTION
 COLORS: tuple[str, ...] = colored_objects.COLORS[:8]
 THINGS: tuple[str, ...] = colored_objects.OBJECTS[:8]
 
 _HELD_OUT_SHARE = 5  # one color and thing in five never stand side by side in training
-_ASKED = [(asked, contrast) for asked in range(3) for contrast in range(3) if asked != contrast]
 
 
 def pairs(split: str) -> frozenset[tuple[str, str]]:
@@ -52,9 +57,9 @@ def draw_scene(draws: Draws, split: str) -> tuple[list[str], list[str], dict[str
 
 
 def _row(index: int, *, seed: int, split: str) -> Row:
-    block, place = divmod(index, len(_ASKED))
+    block, place = divmod(index, len(ASKED))
     name = ("mini_colored_objects", split)
-    asked, contrast = Draws(seed, *name, "block", str(block)).shuffled(_ASKED)[place]
+    asked, contrast = Draws(seed, *name, "block", str(block)).shuffled(ASKED)[place]
     draws = Draws(seed, *name, "row", str(index))
     colors, things, words = draw_scene(draws, split)
     while True:  # at every place another color and another thing
@@ -68,7 +73,6 @@ def _row(index: int, *, seed: int, split: str) -> Row:
         return find_spans(SCENE + QUESTION, {**words, "O": thing})
 
     prompt, spans = text(things[asked])
-    of_color = [spans[f"C{i}"] for i in (1, 2, 3)]
     # Other things and colors throughout, under the same frame.
     frame = {name: words[name] for name in ("place", "there")}
     other = {**other_words, **frame, "O": other_words[f"O{asked + 1}"]}
@@ -83,14 +87,7 @@ def _row(index: int, *, seed: int, split: str) -> Row:
         "asked": asked + 1,
         "contrast": contrast + 1,
         "split": split,
-        "spans": {
-            **{f"C{i}": spans[f"C{i}"] for i in (1, 2, 3)},
-            **{f"O{i}": spans[f"O{i}"] for i in (1, 2, 3)},
-            "RIGHT": of_color[asked],
-            "WRONG": [span for i, span in enumerate(of_color) if i != asked],
-            "THING": spans[f"O{asked + 1}"],
-            "ASKED": spans["O"],
-        },
+        "spans": marked(spans, asked),
     }
 
 
@@ -134,8 +131,7 @@ other colors' places: `pattern(a2.h1@END) = uniform(WRONG)`. Source: arXiv:2310.
         Column(name="third", doc="the color of the third thing"),
     ),
     labels=(
-        Column(name="asked", doc="which thing is asked for: 1, 2 or 3"),
-        Column(name="contrast", doc="which thing `prompt_contrast` asks for"),
+        *colored_objects.GENERATOR.labels,
         Column(name="split", doc="the split that was asked for"),
     ),
     positions=tuple(

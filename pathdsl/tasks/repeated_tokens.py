@@ -52,7 +52,7 @@ WORDS = (Words(name="words", words=VOCABULARY, least=20),)
 
 
 def _distinct(*, seed: int, length: int, words: Lists) -> int:
-    return ways((len(words["words"]), 2 * length))
+    return ways((words["words"], 2 * length))
 
 
 def _row(index: int, *, seed: int, length: int, words: Lists) -> Row:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.crossed import blocks, groups, other_ways
+from benchmarks.crossed import blocks, other_ways
 from benchmarks.crossed import row as simulated
 from pathdsl.checking.check import check_file
 from pathdsl.checking.lock.contents import lock_of
@@ -19,6 +19,7 @@ from pathdsl.errors import ExitCode, LanguageError
 from pathdsl.score.judge import judge
 from pathdsl.score.quantity import Constant, Half, Op, difference, mean, ratio
 from pathdsl.score.results import Verdict
+from pathdsl.score.statistics.alike import joined
 from pathdsl.score.statistics.crossed import Table, Variance
 from pathdsl.score.statistics.design import design_of, generator_of, part_mask, searched_rows
 from pathdsl.score.statistics.evaluate import Evaluator
@@ -373,9 +374,9 @@ def test_intervals_over_crossed_rows_hold_their_level(
 
 def test_connected_groups_are_one_where_fields_cross_and_wide_where_they_are_few() -> None:
     """Why rows that share a value are no single cluster with all that they are connected to."""
-    assert groups(*grid(9, 12)).max() == 0
+    assert joined(*grid(9, 12)).max() == 0
     names = [*blocks()]
-    assert [int(groups(*blocks()[name]).max()) + 1 for name in names] == [12, 3, 1]
+    assert [int(joined(*blocks()[name]).max()) + 1 for name in names] == [12, 3, 1]
     few = other_ways(names[1], "normal", 150)
     print({k: round(float(v), 2) for k, v in few.items()})
     assert few["both"] <= 5 + 330 * np.sqrt(0.05 * 0.95 / 150)

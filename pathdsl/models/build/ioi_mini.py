@@ -17,15 +17,11 @@ import time
 from pathlib import Path
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
-)
+from tokenizers import Regex, pre_tokenizers
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from pathdsl.draws import Draws
+from pathdsl.models.build.training import descend, optimizer_of, small_gpt2, word_level
 from pathdsl.tasks import get
 from pathdsl.tasks.base import find_spans
 from pathdsl.tasks.ioi import NAMES, OBJECTS, PLACES, TEMPLATES, combinations, make_row
@@ -37,10 +33,8 @@ BATCH = 96
 PEAK_RATE = 2e-3
 WARM_UP = 100
 ALONE = 1200  # steps at the start in which a story is one sentence of the pattern
-CONTEXT = 64
 THREE_NAMES = 1  # in ten sentences of the pattern, those in which no name stands twice
 IGNORED = -100  # the label that torch's cross-entropy leaves out
-SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
 
 # {a}, {b}: any two of the hundred names; {o}, {u}: two objects; {p}, {q}: two places.
 OTHER_SENTENCES = (
@@ -69,21 +63,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
             for word, _ in splitter.pre_tokenize_str(start):
                 if "#" not in word:
                     words[word] = None
-    vocabulary = {token: number for number, token in enumerate((*SPECIAL, *sorted(words)))}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = splitter
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<bos> $A", pair="<bos> $A $B", special_tokens=[("<bos>", vocabulary["<bos>"])]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<bos>",
-        eos_token="<eos>",
-        unk_token="<unk>",
-        model_max_length=CONTEXT,
-    )
+    return word_level(splitter, words)
 
 
 def story(index: int, seen_pairs: list[tuple[str, str]], *, alone: bool = False) -> str:
@@ -150,37 +130,14 @@ def train(folder: Path, *, report_every: int = 250) -> None:
     torch.set_num_threads(2)
     torch.use_deterministic_algorithms(True)
     tokenizer = build_tokenizer()
-    config = GPT2Config(
-        vocab_size=len(tokenizer),
-        n_positions=CONTEXT,
-        n_embd=128,
-        n_layer=4,
-        n_head=4,
-        n_inner=256,
-        initializer_range=0.08,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    model = GPT2LMHeadModel(config)
-    decayed = [p for p in model.parameters() if p.dim() > 1]
-    plain = [p for p in model.parameters() if p.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98))
+    model = small_gpt2(len(tokenizer))
+    optimizer = optimizer_of(model, PEAK_RATE)
     seen, started = pairs("train"), time.time()
     for step in range(STEPS):
         ids = batch(step, tokenizer, seen)
         labels = ids.masked_fill(ids == tokenizer.pad_token_id, IGNORED)
         loss = model(ids, labels=labels).loss
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step)
-        optimizer.step()
+        descend(model, optimizer, loss, rate(step))
         if (step + 1) % report_every == 0:
             model.eval()
             shares = [accuracy(model, tokenizer, split, 100)["top1"] for split in ("test", "names")]

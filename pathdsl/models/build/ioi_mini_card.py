@@ -27,7 +27,7 @@ from pathdsl.models.build.ioi_mini import accuracy
 from pathdsl.tasks import get
 from pathdsl.tasks.base import Row
 
-__all__ = ["HeadEffect", "head_effects", "write_card"]
+__all__ = ["HeadEffect", "head_effects", "run_with", "write_card"]
 
 SPLITS = {
     "train": "pairs of names seen in the pattern",
@@ -62,7 +62,7 @@ def _groups(rows: list[Row]) -> list[list[Row]]:
 
 
 @torch.no_grad()
-def _run(
+def run_with(
     model: GPT2LMHeadModel, ids: Tensor, means: Mapping[int, Tensor], head: int | None = None
 ) -> tuple[Tensor, dict[int, Tensor]]:
     """Logits at END and every layer's head values (batch, pos, d_model) before the projection.
@@ -112,13 +112,13 @@ def head_effects(
         io = torch.tensor(tokenizer.convert_tokens_to_ids([row["io"] for row in group]))
         s = torch.tensor(tokenizer.convert_tokens_to_ids([row["s"] for row in group]))
         at = torch.arange(len(group))
-        _, values = _run(model, abc, {})
-        logits, _ = _run(model, ids, {})
+        _, values = run_with(model, abc, {})
+        logits, _ = run_with(model, ids, {})
         base = (logits[at, io] - logits[at, s]).sum()
         for layer in range(layers):
             mean = {layer: values[layer].mean(0, keepdim=True)}
             for head in range(heads):
-                logits, _ = _run(model, ids, mean, head)
+                logits, _ = run_with(model, ids, mean, head)
                 loss[layer, head] += base - (logits[at, io] - logits[at, s]).sum()
         # Prompts of one template align, so the first row's places are all rows' places.
         offsets = encoded.offset_mapping[0]

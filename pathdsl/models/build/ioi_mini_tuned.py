@@ -23,6 +23,7 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerFast
 from pathdsl.draws import Draws
 from pathdsl.models import bundled
 from pathdsl.models.build.ioi_mini import IGNORED, accuracy
+from pathdsl.models.build.training import descend
 from pathdsl.tasks.ioi import combinations, make_row
 from pathdsl.tasks.mini_ioi import PATTERN_NAMES, UNSEEN_NAMES, pairs
 
@@ -82,12 +83,7 @@ def tune(steps: int = STEPS) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerFast]:
         ids = tokenizer(texts, padding=True, return_tensors="pt").input_ids
         labels = ids.masked_fill(ids == tokenizer.pad_token_id, IGNORED)
         loss = model(ids, labels=labels).loss
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * (steps - step) / steps
-        optimizer.step()
+        descend(model, optimizer, loss, RATE * (steps - step) / steps)
     model.eval()
     return model, tokenizer
 

@@ -21,9 +21,10 @@ import time
 from pathlib import Path
 
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
-from pathdsl.models.build.reuse_mini_data import CONTEXT, SEED, batch, build_tokenizer
+from pathdsl.models.build.reuse_mini_data import SEED, batch, build_tokenizer
+from pathdsl.models.build.training import CONTEXT, WIDTH, descend, optimizer_of, small_gpt2
 from pathdsl.tasks import get
 
 __all__ = ["CHECKPOINTS", "STEPS", "accuracy", "kind_of", "start", "train"]
@@ -36,7 +37,6 @@ TAUGHT = 1200  # steps in which answers are also wanted before the end of the pr
 PEAK_RATE = 2e-3
 WARM_UP = 50
 DECAY = 600  # steps at the end in which the rate falls to zero
-WIDTH = 128
 CYCLE = ("colored", "indirect", "pairs", "colored", "greater", "indirect")
 AFTER = ("indirect", "indirect", "colored", "indirect", "indirect", "greater")
 
@@ -80,22 +80,7 @@ def accuracy(
 def start(vocabulary: int) -> GPT2LMHeadModel:
     """The model before the first step."""
     torch.manual_seed(SEED)
-    config = GPT2Config(
-        vocab_size=vocabulary,
-        n_positions=CONTEXT,
-        n_embd=WIDTH,
-        n_layer=4,
-        n_head=4,
-        n_inner=256,
-        initializer_range=0.08,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=0,
-    )
-    model = GPT2LMHeadModel(config)
+    model = small_gpt2(vocabulary)
     # A look at the token before is then one rotation for all places, and is found at once.
     steps = torch.exp(torch.arange(WIDTH // 2) * (-math.log(200.0) * 2 / WIDTH))
     angles = torch.arange(CONTEXT)[:, None] * steps
@@ -110,10 +95,7 @@ def train(folder: Path, steps: int = STEPS, *, report_every: int = 100) -> GPT2L
     torch.use_deterministic_algorithms(True)
     tokenizer = build_tokenizer()
     model = start(len(tokenizer))
-    decayed = [p for p in model.parameters() if p.dim() > 1]
-    plain = [p for p in model.parameters() if p.dim() <= 1]
-    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98))
+    optimizer = optimizer_of(model, PEAK_RATE)
     started, losses = time.time(), {}
 
     def save(name: str) -> None:
@@ -129,12 +111,7 @@ def train(folder: Path, steps: int = STEPS, *, report_every: int = 100) -> GPT2L
         states = model.transformer(ids).last_hidden_state
         logits = model.lm_head(states[torch.arange(len(ids))[:, None], at])
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(0, 1))
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step)
-        optimizer.step()
+        descend(model, optimizer, loss, rate(step))
         losses[kind] = round(loss.item(), 3)
         if (step + 1) % report_every == 0:
             model.eval()

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 
 from pathdsl.models import DATA
+from pathdsl.models.build.ioi_mini_card import run_with
 from pathdsl.models.build.reuse_mini import CHECKPOINTS, STEPS, accuracy
 from pathdsl.tasks import get
 from pathdsl.tasks.base import Row
@@ -46,50 +47,19 @@ def _value(logits: Tensor, row: Row, ids) -> float:
 @torch.no_grad()
 def head_losses(model: GPT2LMHeadModel, tokenizer, task: str, take: int = 100) -> Tensor:
     """What each head's value from the paired prompt costs, (layer, head)."""
-    config, ids = model.config, tokenizer.convert_tokens_to_ids
-    width = config.n_embd // config.n_head
-    seen: dict[int, Tensor] = {}
-    put: dict[int, tuple[int, Tensor]] = {}
-
-    def hook(layer: int):
-        def before(_module, inputs):
-            (values,) = inputs
-            seen[layer] = values
-            if layer in put:
-                head, value = put[layer]
-                values = values.clone()
-                part = slice(head * width, (head + 1) * width)
-                values[..., part] = value[..., part]
-            return (values,)
-
-        return before
-
-    handles = [
-        model.get_submodule(f"transformer.h.{layer}.attn.c_proj").register_forward_pre_hook(
-            hook(layer)
+    ids = tokenizer.convert_tokens_to_ids
+    losses = torch.zeros(model.config.n_layer, model.config.n_head)
+    for row in get(task).rows(take=take, seed=2, split="train"):
+        reference, paired = (
+            tokenizer(row[column], return_tensors="pt").input_ids
+            for column in ("prompt", PAIRED[task])
         )
-        for layer in range(config.n_layer)
-    ]
-    losses = torch.zeros(config.n_layer, config.n_head)
-    try:
-        for row in get(task).rows(take=take, seed=2, split="train"):
-            reference, paired = (
-                tokenizer(row[column], return_tensors="pt").input_ids
-                for column in ("prompt", PAIRED[task])
-            )
-            put.clear()
-            model(paired)
-            values = dict(seen)
-            whole = _value(model(reference).logits[0, -1], row, ids)
-            for layer in range(config.n_layer):
-                for head in range(config.n_head):
-                    put.clear()
-                    put[layer] = (head, values[layer])
-                    found = _value(model(reference).logits[0, -1], row, ids)
-                    losses[layer, head] += (whole - found) / take
-    finally:
-        for handle in handles:
-            handle.remove()
+        _, values = run_with(model, paired, {})
+        whole = _value(run_with(model, reference, {})[0][0], row, ids)
+        for layer, value in values.items():
+            for head in range(model.config.n_head):
+                logits, _ = run_with(model, reference, {layer: value}, head)
+                losses[layer, head] += (whole - _value(logits[0], row, ids)) / take
     return losses
 
 

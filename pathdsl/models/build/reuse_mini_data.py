@@ -12,26 +12,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers import Regex, pre_tokenizers
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from pathdsl.draws import Draws
-from pathdsl.models.build.ioi_mini import SPECIAL
+from pathdsl.models.build.training import word_level
 from pathdsl.tasks import mini_colored_objects, mini_greater_than, mini_ioi
 from pathdsl.tasks.base import find_spans
-from pathdsl.tasks.colored_objects import PLACES, THERE, scene_words
+from pathdsl.tasks.colored_objects import PLACES, QUESTION, SCENE, THERE, scene_words
 from pathdsl.tasks.greater_than import TEMPLATE, YEARS, centuries_of
 from pathdsl.tasks.ioi import NAMES, OBJECTS, TEMPLATES, combinations, make_row
 from pathdsl.tasks.ioi import PLACES as IOI_PLACES
-from pathdsl.tasks.mini_colored_objects import COLORS, QUESTION, SCENE, THINGS, draw_scene
+from pathdsl.tasks.mini_colored_objects import COLORS, THINGS, draw_scene
 from pathdsl.tasks.mini_greater_than import WAR_NOUNS
 from pathdsl.tasks.mini_ioi import PATTERN_NAMES
 
-__all__ = ["CONTEXT", "KINDS", "SEED", "batch", "build_tokenizer"]
+__all__ = ["KINDS", "SEED", "batch", "build_tokenizer"]
 
 SEED = 0
-CONTEXT = 64
 PAIRS = 4  # pairs of a color and a thing in a prompt of the curriculum
 QUESTIONS = 3  # questions in a row about one scene; the first one is the task's
 TWO_DIGITS = tuple(f"{number:02d}" for number in range(100))
@@ -52,21 +51,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         texts.append(f" {word}")
     texts += [f" {year[:2]}{year[2:]}" for year in YEARS] + list(TWO_DIGITS)
     pieces = {piece for text in texts for piece, _ in splitter.pre_tokenize_str(text)}
-    vocabulary = {token: number for number, token in enumerate((*SPECIAL, *sorted(pieces)))}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = splitter
-    tokenizer.decoder = decoders.Fuse()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<bos> $A", pair="<bos> $A $B", special_tokens=[("<bos>", vocabulary["<bos>"])]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="<pad>",
-        bos_token="<bos>",
-        eos_token="<eos>",
-        unk_token="<unk>",
-        model_max_length=CONTEXT,
-    )
+    return word_level(splitter, pieces)
 
 
 @dataclass(frozen=True, slots=True)

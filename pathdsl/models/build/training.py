@@ -1,0 +1,76 @@
+"""What the trained models share: the tokenizer, the small GPT-2, and a step of the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from tokenizers import Tokenizer, decoders, models, processors
+from tokenizers.pre_tokenizers import Split
+from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+
+__all__ = ["CONTEXT", "WIDTH", "descend", "optimizer_of", "small_gpt2", "word_level"]
+
+CONTEXT = 64
+WIDTH = 128
+SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")
+
+
+def word_level(splitter: Split, words: Iterable[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer of these words, each as the splitter leaves it, with `<bos>` in front."""
+    vocabulary = {token: number for number, token in enumerate((*SPECIAL, *sorted(words)))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = splitter
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", pair="<bos> $A $B", special_tokens=[("<bos>", vocabulary["<bos>"])]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        bos_token="<bos>",
+        eos_token="<eos>",
+        unk_token="<unk>",
+        model_max_length=CONTEXT,
+    )
+
+
+def small_gpt2(vocabulary: int) -> GPT2LMHeadModel:
+    """Four layers of four heads, without dropout, as torch's seed has it."""
+    config = GPT2Config(
+        vocab_size=vocabulary,
+        n_positions=CONTEXT,
+        n_embd=WIDTH,
+        n_layer=4,
+        n_head=4,
+        n_inner=256,
+        initializer_range=0.08,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=SPECIAL.index("<bos>"),
+        eos_token_id=SPECIAL.index("<eos>"),
+        pad_token_id=SPECIAL.index("<pad>"),
+    )
+    return GPT2LMHeadModel(config)
+
+
+def optimizer_of(model: GPT2LMHeadModel, rate: float) -> torch.optim.Optimizer:
+    """AdamW; matrices decay, biases and gains do not."""
+    decayed = [p for p in model.parameters() if p.dim() > 1]
+    plain = [p for p in model.parameters() if p.dim() <= 1]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
+
+
+def descend(
+    model: GPT2LMHeadModel, optimizer: torch.optim.Optimizer, loss: Tensor, rate: float
+) -> None:
+    """One step down the loss at a learning rate, with the gradient's norm at most 1."""
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
