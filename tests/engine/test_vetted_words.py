@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from pathdsl import tasks
 from pathdsl.engine.data.build import build_task, load_rows
+from pathdsl.engine.data.prepare import prepare_tasks
 from pathdsl.engine.data.rows import rows_hash
 from pathdsl.engine.data.task import DataCall, TaskSpec
 from pathdsl.engine.data.tokens import word_fits
 from pathdsl.errors import DataError
+from pathdsl.lang.program import load_program
+from pathdsl.models import bundled
 from pathdsl.plan.treated import TreatedSpec
 from tests.engine.data_cases import SHAPE
 
@@ -167,3 +170,26 @@ def test_a_position_may_be_several_spans(tmp_path: Path) -> None:
         with pytest.raises(DataError) as caught:
             build_task(task, [{**row, "spans": {"TWO": wrong}}], LLAMA, WIDE)
         assert [d.code for d in caught.value.diagnostics] == [code]
+
+
+def test_words_are_vetted_by_the_model_of_the_task_that_draws_them() -> None:
+    """Rows drawn for a second model are those that a file with that model alone has."""
+    drawn = "data = ioi(take: 60); reference = prompt; treated = prompt_abc"
+    text = (
+        'circuit c { language = 1 }\nmodel one = bundled("ioi-mini")\n'
+        f'model two = bundled("ioi-mini")\ntask a {{ {drawn}; model = one }}\n'
+        f"task b {{ {drawn}; model = two }}\ntask of_a = a {{ model = two }}\n"
+        "metric L: logits = logit(io) - logit(s)\nlet x: logits = mean(L(reference, task: b))\n"
+    )
+    mini = AutoTokenizer.from_pretrained(bundled("ioi-mini"))
+    others = dict.fromkeys(("b", "of_a"), (LLAMA, WIDE))
+    program, faults = load_program("c.circuit", text)
+    assert not faults
+    with pytest.raises(DataError) as refused:  # it has the rows of `a`, whose words are split here
+        prepare_tasks(program, mini, WIDE, others=others)
+    assert {"task `of_a`" in one.message for one in refused.value.diagnostics} == {True}
+    program, faults = load_program("c.circuit", text.replace("task of_a", "# task of_a"))
+    found = prepare_tasks(program, mini, WIDE, others=others).tasks
+    for name, tokenizer in (("a", mini), ("b", LLAMA)):
+        alone = load_rows(spec("ioi", take=60), Path(), tokenizer=tokenizer)
+        assert found[name].facts["rows"] == rows_hash(alone.rows, alone.added)

@@ -15,9 +15,9 @@ from typing import Any
 
 from pathdsl.checking.breaking.changes import Change
 from pathdsl.checking.lock.file import CIRCUIT_FILES, lock_beside
-from pathdsl.lang import ast
 from pathdsl.lang.canonical import tree_hash, used_hashes
 from pathdsl.lang.program import Program
+from pathdsl.lang.serving import lineage
 
 __all__ = ["Locked", "lock_changes", "locked_inputs"]
 
@@ -104,12 +104,10 @@ def _noted(what: str) -> Change:
 
 def _of(name: str, program: Program) -> set[str]:
     """A task and those that it is a part of, as changes name them."""
-    found: dict[str, None] = {}
-    while name in program.tasks and name not in found:
-        found[name] = None
-        base = program.tasks[name].base
-        name = base.name if isinstance(base, ast.Name) else name
-    return {f"task {one}" for one in found}
+    task = program.tasks.get(name)
+    return (
+        {f"task {one.name.name}" for one in lineage(program, task)} if task is not None else set()
+    )
 
 
 def _model(old: Mapping[str, Any], new: Mapping[str, Any], of: str = "model") -> Iterator[Change]:

@@ -18,7 +18,9 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.serving import (
     answer_columns,
     fields_of,
+    lineage,
     model_of,
+    root_task,
     serving,
     tasks_read,
     treated_by,
@@ -139,18 +141,10 @@ def _told_once(program: Program, faults: Mapping[str, tuple[Diagnostic, ...]]) -
     told: list[Diagnostic] = []
     for name, found in faults.items():
         codes: set[str] = set()
-        for whole in _wholes(program, name):
-            codes |= {fault.code for fault in faults.get(whole, ())}
+        for whole in list(lineage(program, program.tasks[name]))[1:]:
+            codes |= {fault.code for fault in faults.get(whole.name.name, ())}
         told += [fault for fault in found if fault.code not in codes]
     return told
-
-
-def _wholes(program: Program, name: str) -> Iterator[str]:
-    """The tasks that a task is a part of, from the nearest; static checks refuse circles."""
-    declaration = program.tasks.get(name)
-    while declaration is not None and declaration.base is not None:
-        yield declaration.base.name
-        declaration = program.tasks.get(declaration.base.name)
 
 
 def _vet_across(program: Program, name: str, spec: TaskSpec, present: set[str]) -> None:
@@ -224,7 +218,9 @@ def prepare_tasks(
         try:
             spec = task_spec(declaration, program.tasks)
             base = Path(program.origin.get(name, program.path)).parent
-            rows = load_rows(spec, base, overrides, program.fence, known, tokenizer)
+            # A derived task has the rows of its root, whichever model it runs on.
+            vetted_by, _ = others.get(root_task(program, name), (tokenizer, shape))
+            rows = load_rows(spec, base, overrides, program.fence, known, vetted_by)
             present = set(rows.rows[0]) if rows.rows else set()
             _vet_across(program, name, spec, present)
             wanted = columns[name] | {c: None for c in scored if c in present}
