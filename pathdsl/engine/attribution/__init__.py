@@ -1,0 +1,1 @@
+"""Scores of nodes and edges by gradients, prompt by prompt (`pathdsl.score.attribution`)."""

@@ -1,0 +1,81 @@
+"""Methods that estimate by gradients what patching a node or an edge would do, as records.
+
+A record says what the checker knows of a method without running it. What computes it stands in
+`pathdsl.engine.attribution`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["ATTRIBUTIONS", "AttributionRecord"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributionRecord:
+    """One method.
+
+    `nodes`, `edges`: what it scores. `steps`: how many points its integral has unless said, 0 for a
+    method without one. `rules`: the names of its rules of integration, the first is the default.
+    `linear`: whether the score of a sum of metrics is the sum of their scores. `exact`: whether it
+    patches, and estimates nothing. `source`: where it is defined.
+    """
+
+    name: str
+    nodes: bool
+    edges: bool
+    steps: int
+    rules: tuple[str, ...]
+    linear: bool
+    exact: bool
+    source: str
+
+
+_KRAMAR = "Kramár et al. 2024 (arXiv:2403.00745)"
+_HANNA = "Hanna et al. 2024 (arXiv:2403.17806)"
+
+ATTRIBUTIONS = {
+    record.name: record
+    for record in (
+        AttributionRecord(
+            name="exact", nodes=True, edges=True, steps=0, rules=(), linear=True, exact=True,
+            source="each patched alone",
+        ),
+        AttributionRecord(
+            name="atp", nodes=True, edges=False, steps=0, rules=(), linear=True, exact=False,
+            source=f"{_KRAMAR}, section 2",
+        ),
+        AttributionRecord(
+            name="atp_qk", nodes=True, edges=False, steps=0, rules=(), linear=True, exact=False,
+            source=f"{_KRAMAR}, section 3.1.1",
+        ),
+        AttributionRecord(
+            name="atp_star", nodes=True, edges=False, steps=0, rules=(), linear=False, exact=False,
+            source=f"{_KRAMAR}, section 3.1.2",
+        ),
+        AttributionRecord(
+            name="eap", nodes=False, edges=True, steps=0, rules=(), linear=True, exact=False,
+            source="Syed et al. 2023 (arXiv:2310.10348)",
+        ),
+        AttributionRecord(
+            name="eap_ig", nodes=False, edges=True, steps=5, rules=("right", "left"), linear=True,
+            exact=False, source=_HANNA,
+        ),
+        AttributionRecord(
+            name="eap_ig_activations", nodes=False, edges=True, steps=5, rules=("right", "left"),
+            linear=True, exact=False, source=_HANNA,
+        ),
+        AttributionRecord(
+            name="clean_corrupted", nodes=False, edges=True, steps=0, rules=(), linear=True,
+            exact=False, source=_HANNA,
+        ),
+        AttributionRecord(
+            name="relp", nodes=True, edges=True, steps=0, rules=(), linear=True, exact=False,
+            source="Rezaei Jafari et al. 2025 (arXiv:2508.21258)",
+        ),
+        AttributionRecord(
+            name="gim", nodes=True, edges=True, steps=0, rules=(), linear=True, exact=False,
+            source="Edin et al. 2025 (arXiv:2505.17630)",
+        ),
+    )
+}  # fmt: skip
