@@ -16,9 +16,9 @@ import numpy as np
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.attribution import edges, nodes
 from pathdsl.engine.attribution.chunks import Chunk, Chunks
 from pathdsl.engine.attribution.metric import vet_metric
-from pathdsl.engine.attribution.nodes import by_gradient, by_neuron
 from pathdsl.engine.attribution.rules import FROZEN, PLAIN, Rules
 from pathdsl.engine.attribution.units import edge_units, neuron_units, node_units
 from pathdsl.graph.model.shape import ModelShape
@@ -45,7 +45,8 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
-    "atp": Method(nodes=by_gradient, edges=None, neurons=by_neuron, rules=None),
+    "atp": Method(nodes=nodes.by_gradient, edges=None, neurons=nodes.by_neuron, rules=None),
+    "eap": Method(nodes=None, edges=edges.by_gradient, neurons=None, rules=None),
 }
 
 UNITS: dict[str, Callable[[ModelShape], tuple[ScoredUnit, ...]]] = {
@@ -78,7 +79,7 @@ def attribute(
             found = on_chunk(chunk)
             here = slice(*chunk.rows)
             if asked.by_position:
-                values[:, : chunk.n_pos, here] += found.transpose(1, 2).numpy()
+                values[:, : found.shape[-1], here] += found.transpose(1, 2).numpy()
             else:
                 values[:, here] += found.sum(-1).numpy()
     return Scored(units=units, values=values)
