@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Given", "Noted", "Scales", "apply", "linear_part", "scale_of"]
+__all__ = ["Given", "Held", "Noted", "Scales", "apply", "linear_part", "scale_of"]
 
 # Classes of `transformers` by name, which adapters have verified: importing each takes its time.
 _OLMO_LAYER_NORM = "OlmoLayerNorm"
@@ -58,7 +58,12 @@ class Given:
         return Given(scales=kept)
 
 
-Scales = Noted | Given
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Norms keep the scales that they have as constants: no gradient passes through them."""
+
+
+Scales = Noted | Given | Held
 
 
 def apply(module: nn.Module, x: Tensor, scales: Scales | None, kind: str) -> Tensor:
@@ -68,6 +73,8 @@ def apply(module: nn.Module, x: Tensor, scales: Scales | None, kind: str) -> Ten
     """
     if isinstance(scales, Given):
         return _with_scale(module, x, scales.scales[kind])
+    if isinstance(scales, Held):
+        return _with_scale(module, x, scale_of(module, x.detach()))
     if scales is not None:
         scales.found[kind] = scale_of(module, x)
     return module(x)

@@ -1,0 +1,84 @@
+"""The door to attribution: from what is asked to a score for each unit and prompt.
+
+Each method of `pathdsl.lang.signatures.attribution` has a line in `METHODS`: what computes its
+scores of nodes, edges and neurons on one chunk of prompts, and by which backward. A function gets a
+`Chunk` and gives (units, rows, pos) float64 in the order of `pathdsl.engine.attribution.units`.
+
+    scored = attribute(adapter, task, asked)         # scored.values (units, rows)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.attribution.chunks import Chunk, Chunks
+from pathdsl.engine.attribution.metric import vet_metric
+from pathdsl.engine.attribution.nodes import by_gradient, by_neuron
+from pathdsl.engine.attribution.rules import FROZEN, PLAIN, Rules
+from pathdsl.engine.attribution.units import edge_units, neuron_units, node_units
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.plan.taskdata import TaskData
+from pathdsl.score.attribution import Attribution, Scored, ScoredUnit
+
+__all__ = ["METHODS", "Method", "attribute"]
+
+OnChunk = Callable[[Chunk], Tensor]
+"""The scores of one chunk, (units, rows, pos) float64 on the CPU."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """How one method computes its scores, None where it has none of these units.
+
+    `rules`: its backward, None for that of the task's norms.
+    """
+
+    nodes: OnChunk | None
+    edges: OnChunk | None
+    neurons: OnChunk | None
+    rules: Rules | None
+
+
+METHODS: dict[str, Method] = {
+    "atp": Method(nodes=by_gradient, edges=None, neurons=by_neuron, rules=None),
+}
+
+UNITS: dict[str, Callable[[ModelShape], tuple[ScoredUnit, ...]]] = {
+    "nodes": node_units,
+    "edges": edge_units,
+    "neurons": neuron_units,
+}
+
+
+def attribute(
+    adapter: Adapter, task: TaskData, asked: Attribution, *, frozen: bool = False
+) -> Scored:
+    """The scores of a task's rows.
+
+    `frozen`: whether the task's norms have the reference run's scales (`layernorm = frozen`).
+    """
+    vet_metric(asked.metric)
+    method = METHODS[asked.method]
+    on_chunk = {"nodes": method.nodes, "edges": method.edges, "neurons": method.neurons}[asked.of]
+    assert on_chunk is not None
+    rules = method.rules or (FROZEN if frozen else PLAIN)
+    chunks = Chunks(
+        adapter, task, asked, rules, frozen=frozen, slots=asked.of == "nodes"
+    )  # fmt: skip
+    units = UNITS[asked.of](adapter.shape)
+    axes = (chunks.n_pos,) if asked.by_position else ()
+    values = np.zeros((len(units), *axes, task.n_rows))
+    for branches in chunks:
+        for chunk in branches:
+            found = on_chunk(chunk)
+            here = slice(*chunk.rows)
+            if asked.by_position:
+                values[:, : chunk.n_pos, here] += found.transpose(1, 2).numpy()
+            else:
+                values[:, here] += found.sum(-1).numpy()
+    return Scored(units=units, values=values)

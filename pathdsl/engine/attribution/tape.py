@@ -1,0 +1,206 @@
+"""One forward of some prompts, layer by layer, and its backward: what gradient methods build on.
+
+A `Tape` runs a chunk of prompts through an adapter's own parts and keeps each part's input and
+output. The backward goes layer by layer from the final stream down, by local derivatives of parts
+whose inputs are leaves: no gradient of a weight is computed, and nothing outlives the tape.
+
+    tape = Tape(adapter, adapter.embed(ids), lengths)        # forward
+    for found in tape.backward(gradient):                    # gradient (rows, pos, d) at tape.final
+        layer = tape.layers[found.layer]                     # its values: layer.q, layer.pattern, …
+        scores = (treated_q - layer.q) * found.q             # its gradients have the values' shapes
+
+**Stacks.** Wherever a gradient goes in, a stack of them may, with one axis more in front: the
+vector-Jacobian products of all of them are computed together, and what comes out has that axis,
+too. So a method can carry several cotangents down one layer at a time:
+
+    stack = gradient[None]                                   # (n, rows, pos, d)
+    for layer in reversed(tape.layers):
+        found = layer.back(stack)                            # found.before (n, rows, pos, d)
+        skipped = stack[:1]                                  # past the layer: it adds nothing
+        stack = torch.cat((found.before, skipped))
+
+Shapes: rows and pos are those of the chunk, padded on the right; at padding gradients are 0 and
+values meaningless. Heads are query heads, each with its own k and v (with grouped queries equal
+copies, whose gradients add up to those of the stored ones). q and k are as scores read them:
+rotated, normed, scaled as the family does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pathdsl.engine.adapters.base import SLOTS, Adapter, Slot
+from pathdsl.engine.attribution.rules import PLAIN, Rules
+
+__all__ = ["LayerGradients", "Part", "Tape", "TapeLayer"]
+
+
+class Part:
+    """One function on the tape: its inputs as leaves, its output, and the way back."""
+
+    def __init__(self, function: Callable[..., Tensor], *inputs: Tensor) -> None:
+        self.inputs = tuple(one.detach().requires_grad_() for one in inputs)
+        with torch.enable_grad():
+            self._output = function(*self.inputs)
+        self.output = self._output.detach()
+
+    def back(self, gradient: Tensor) -> tuple[Tensor, ...]:
+        """The gradients at the inputs from one at the output, or from a stack of them."""
+        stacked = gradient.dim() > self._output.dim()
+        return torch.autograd.grad(
+            self._output, self.inputs, gradient, retain_graph=True, is_grads_batched=stacked
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerGradients:
+    """The gradients at the values of one layer, each of its value's shape behind a stack's axis.
+
+    `after`: at the stream that leaves the layer, and so at what the MLP writes. `read`: at what the
+    MLP reads, by way of the MLP alone; None without one. `middle`: at what attention writes. `z`:
+    at heads' outputs (rows, pos, n_heads, d_head). `pattern`: (n_heads, rows, pos, pos). `q`, `k`,
+    `v`: (n_heads, rows, pos, d_head). `before`: at the stream that enters the layer.
+    """
+
+    layer: int
+    after: Tensor
+    read: Tensor | None
+    middle: Tensor
+    z: Tensor
+    pattern: Tensor
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    before: Tensor
+
+    def slot(self, slot: Slot) -> Tensor:
+        """That at one input of the heads."""
+        return {"q": self.q, "k": self.k, "v": self.v}[slot]
+
+
+class TapeLayer:
+    """One layer: its values, and its gradients from one at the stream behind it.
+
+    `resid`: (rows, pos, d), the stream that enters. `q`, `k`, `v`: (n_heads, rows, pos, d_head).
+    `mask`: (rows, pos, pos) bool, the keys that each query may read. `pattern`: (n_heads, rows,
+    pos, pos). `z`: (rows, pos, n_heads, d_head). `written`: what attention adds, (rows, pos, d).
+    `read`: what the MLP reads, `out` what it adds, None without one. `after`: the stream behind.
+    """
+
+    def __init__(
+        self, adapter: Adapter, layer: int, resid: Tensor, valid: Tensor, rules: Rules
+    ) -> None:
+        self.adapter, self.layer, self.rules = adapter, layer, rules
+        self.resid = resid
+        rows, pos, _ = resid.shape
+        self.places = torch.arange(pos, device=resid.device).expand(rows, pos)
+        self.mask = adapter.mask(layer, self.places, pos, valid)
+        self._norm = Part(lambda x: adapter.attention_input(layer, x, rules.scales), resid)
+        self._slots = {slot: Part(self._projected(slot), self._norm.output) for slot in SLOTS}
+        self.q, self.k, self.v = (self._slots[slot].output for slot in SLOTS)
+        self._pattern = Part(self._attended, self.q, self.k)
+        self.pattern = self._pattern.output
+        self._mix = Part(
+            lambda p, v: adapter.mix(p, v).permute(1, 2, 0, 3), self.pattern, self.v
+        )  # fmt: skip
+        self.z = self._mix.output
+        self._write = Part(lambda z: adapter.attention_write(layer, z, rules.scales), self.z)
+        self.written = self._write.output
+        middle = resid + self.written
+        self.read = resid if adapter.shape.parallel else middle
+        self._mlp: Part | None = None
+        self.out: Tensor | None = None
+        self.after = middle
+        if adapter.shape.has_mlp:
+            self._mlp = Part(lambda x: adapter.mlp(layer, x, rules.scales), self.read)
+            self.out = self._mlp.output
+            self.after = middle + self.out
+
+    def _projected(self, slot: Slot) -> Callable[[Tensor], Tensor]:
+        def project(normed: Tensor) -> Tensor:
+            found = self.adapter.project(self.layer, slot, normed, positions=self.places)
+            return found.permute(2, 0, 1, 3)
+
+        return project
+
+    def _attended(self, q: Tensor, k: Tensor) -> Tensor:
+        return self.adapter.softmax(self.adapter.scores(self.layer, q, k), self.mask)
+
+    def hidden(self) -> Tensor:
+        """The MLP's hidden units, (rows, pos, d_mlp)."""
+        with torch.no_grad():
+            return self.adapter.mlp_hidden(self.layer, self.read)
+
+    # ---------------------------------------------------------------- backward
+
+    def back(self, after: Tensor) -> LayerGradients:
+        """All gradients from that at the stream behind the layer, (rows, pos, d) or a stack."""
+        read = None if self._mlp is None else self._mlp.back(after)[0]
+        parallel = self.adapter.shape.parallel
+        middle = after if read is None or parallel else after + read
+        z = self.at_heads(middle)
+        pattern, v = self._mix.back(z)
+        q, k = self._pattern.back(pattern)
+        v = v * self.rules.v if self.rules.v != 1.0 else v
+        q = q * self.rules.q if self.rules.q != 1.0 else q
+        k = k * self.rules.k if self.rules.k != 1.0 else k
+        before = middle + self.at_stream(q, k, v)
+        if read is not None and parallel:
+            before = before + read
+        return LayerGradients(
+            layer=self.layer, after=after, read=read, middle=middle, z=z, pattern=pattern, q=q,
+            k=k, v=v, before=before,
+        )  # fmt: skip
+
+    def at_heads(self, middle: Tensor) -> Tensor:
+        """The gradient at heads' outputs from that at what attention writes."""
+        return self._write.back(middle)[0]
+
+    def at_neurons(self, after: Tensor) -> Tensor:
+        """The gradient at hidden units (rows, pos, d_mlp) from that at what the MLP writes.
+
+        The output projection is linear, so that it takes no activation to know it.
+        """
+        one = after.new_ones((1, 1))
+        hidden = after.new_zeros((*self.resid.shape[:2], self.adapter.shape.d_mlp))
+        return Part(lambda h: self.adapter.mlp_write(self.layer, h, one), hidden).back(after)[0]
+
+    def at_stream(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """What heads pass down to the stream that enters, summed over heads and slots."""
+        normed = sum(
+            (self._slots[slot].back(g)[0] for slot, g in zip(SLOTS, (q, k, v), strict=True)),
+            torch.zeros(()),
+        )
+        return self._norm.back(normed)[0]
+
+
+class Tape:
+    """One forward of a chunk of prompts; `layers` from the first, `final` the stream at the end."""
+
+    def __init__(
+        self, adapter: Adapter, embedded: Tensor, lengths: Tensor, rules: Rules = PLAIN
+    ) -> None:
+        """embedded: (rows, pos, d) values of `input`; lengths: (rows,) of right-padded rows."""
+        self.adapter, self.rules = adapter, rules
+        self.embedded = embedded
+        self.lengths = lengths.to(embedded.device)
+        places = torch.arange(embedded.shape[1], device=embedded.device)
+        self.valid = places < self.lengths.unsqueeze(-1)
+        self.layers: list[TapeLayer] = []
+        resid = embedded.detach()
+        for layer in range(adapter.shape.n_layers):
+            self.layers.append(TapeLayer(adapter, layer, resid, self.valid, rules))
+            resid = self.layers[-1].after
+        self.final = resid
+
+    def backward(self, final: Tensor) -> Iterator[LayerGradients]:
+        """The gradients of every layer from that at `final`, the last layer first."""
+        gradient = final
+        for layer in reversed(self.layers):
+            found = layer.back(gradient)
+            yield found
+            gradient = found.before
