@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.attribution import graddrop, saturation
-from pathdsl.engine.attribution.chunks import Chunk, Chunks
+from pathdsl.engine.attribution.chunks import Chunks
 from pathdsl.engine.attribution.metric import vet_metric
 from pathdsl.engine.attribution.nodes import by_gradient, by_neuron
 from pathdsl.engine.attribution.rules import FROZEN, PLAIN, Rules
@@ -49,9 +49,7 @@ class Method:
 
 METHODS: dict[str, Method] = {
     "atp": Method(nodes=by_gradient, edges=None, neurons=by_neuron, rules=None),
-    "atp_qk": Method(
-        nodes=saturation.by_fixed_gradient, edges=None, neurons=by_neuron, rules=None
-    ),
+    "atp_qk": Method(nodes=saturation.by_fixed_gradient, edges=None, neurons=by_neuron, rules=None),
     "atp_star": Method(
         nodes=graddrop.by_dropping, edges=None, neurons=graddrop.by_dropping_neurons, rules=None
     ),

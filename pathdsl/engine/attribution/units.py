@@ -51,8 +51,8 @@ def edge_units(shape: ModelShape) -> tuple[ScoredUnit, ...]:
 def of_layer(heads: Sequence[Tensor], mlp: Tensor | None) -> Tensor:
     """Scores of one layer in the order of `node_units`, (..., units, rows, pos).
 
-    `heads`: of queries, keys, values and outputs, (..., n_heads, rows, pos) each; `mlp`: (..., rows,
-    pos).
+    `heads`: of queries, keys, values and outputs, (..., n_heads, rows, pos) each. `mlp`: (...,
+    rows, pos).
     """
     found = torch.stack(list(heads), dim=-3).flatten(-4, -3)
     return found if mlp is None else torch.cat((found, mlp.unsqueeze(-3)), dim=-3)
