@@ -55,8 +55,8 @@ class Workload:
     """One workload: how many units its multiple is divided by (1: in all), and what to reach.
 
     `peer` and `bound` are the figures of the design for the `gpt2` shape (`small` for W4). `waits`:
-    what it needs that is not there yet; such a workload is named and not measured. `attributes`: of an
-    attribution, which has no runs, the method and what it scores.
+    what it needs that is not there yet; such a workload is named and not measured. `attributes`: of
+    an attribution, which has no runs, the method and what it scores.
     """
 
     title: str

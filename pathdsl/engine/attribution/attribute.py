@@ -16,10 +16,9 @@ import numpy as np
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
-from pathdsl.engine.attribution import graddrop, saturation
+from pathdsl.engine.attribution import edges, graddrop, nodes, saturation
 from pathdsl.engine.attribution.chunks import Chunks
 from pathdsl.engine.attribution.metric import vet_metric
-from pathdsl.engine.attribution.nodes import by_gradient, by_neuron
 from pathdsl.engine.attribution.rules import FROZEN, PLAIN, Rules
 from pathdsl.engine.attribution.units import edge_units, neuron_units, node_units
 from pathdsl.graph.model.shape import ModelShape
@@ -48,11 +47,14 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
-    "atp": Method(nodes=by_gradient, edges=None, neurons=by_neuron, rules=None),
-    "atp_qk": Method(nodes=saturation.by_fixed_gradient, edges=None, neurons=by_neuron, rules=None),
+    "atp": Method(nodes=nodes.by_gradient, edges=None, neurons=nodes.by_neuron, rules=None),
+    "atp_qk": Method(
+        nodes=saturation.by_fixed_gradient, edges=None, neurons=nodes.by_neuron, rules=None
+    ),
     "atp_star": Method(
         nodes=graddrop.by_dropping, edges=None, neurons=graddrop.by_dropping_neurons, rules=None
     ),
+    "eap": Method(nodes=None, edges=edges.by_gradient, neurons=None, rules=None),
 }
 
 UNITS: dict[str, Callable[[ModelShape], tuple[ScoredUnit, ...]]] = {
