@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from pathdsl.graph.model.components import Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.score.attribution import ScoredUnit
 
-__all__ = ["NodeScores", "edge_units", "neuron_units", "node_units", "of_layer"]
+__all__ = ["UNITS", "NodeScores", "edge_units", "neuron_units", "node_units", "of_layer"]
 
 
 def node_units(shape: ModelShape) -> tuple[ScoredUnit, ...]:
@@ -46,6 +46,13 @@ def edge_units(shape: ModelShape) -> tuple[ScoredUnit, ...]:
         for sender in range(receiver)
         if layout.senders_of[receiver] >> sender & 1
     )
+
+
+UNITS: dict[str, Callable[[ModelShape], tuple[ScoredUnit, ...]]] = {
+    "nodes": node_units,
+    "edges": edge_units,
+    "neurons": neuron_units,
+}
 
 
 def of_layer(heads: Sequence[Tensor], mlp: Tensor | None) -> Tensor:
