@@ -17,14 +17,14 @@ from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.attribution import edges, graddrop, nodes, saturation
-from pathdsl.engine.attribution.chunks import Chunk, Chunks
+from pathdsl.engine.attribution.chunks import Chunks
+from pathdsl.engine.attribution.exact import exact, session_on
 from pathdsl.engine.attribution.metric import vet_metric
 from pathdsl.engine.attribution.rules import FROZEN, GIM, PLAIN, RELP, Rules
-from pathdsl.engine.attribution.units import edge_units, neuron_units, node_units
-from pathdsl.graph.model.shape import ModelShape
+from pathdsl.engine.attribution.units import UNITS
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.plan.taskdata import TaskData
-from pathdsl.score.attribution import Attribution, Scored, ScoredUnit
+from pathdsl.score.attribution import Attribution, Scored
 
 __all__ = ["METHODS", "Method", "attribute"]
 
@@ -65,12 +65,6 @@ METHODS: dict[str, Method] = {
     ),
 }
 
-UNITS: dict[str, Callable[[ModelShape], tuple[ScoredUnit, ...]]] = {
-    "nodes": node_units,
-    "edges": edge_units,
-    "neurons": neuron_units,
-}
-
 
 def attribute(
     adapter: Adapter, task: TaskData, asked: Attribution, *, frozen: bool = False
@@ -79,6 +73,8 @@ def attribute(
 
     `frozen`: whether the task's norms have the reference run's scales (`layernorm = frozen`).
     """
+    if ATTRIBUTIONS[asked.method].exact:
+        return exact(session_on(adapter, task, asked, frozen=frozen), adapter.shape, asked)
     vet_metric(asked.metric)
     method = METHODS[asked.method]
     on_chunk = {"nodes": method.nodes, "edges": method.edges, "neurons": method.neurons}[asked.of]
