@@ -199,46 +199,50 @@ def _name(edge: Edge, layout: Layout) -> str:
 # ------------------------------------------------------------------------------- groups
 
 _WHY = {
-    "previous_token": "look at the token before",
-    "duplicate_token": "look at the same token before",
-    "induction": "look behind the same token before",
-    "copying": "look at the answer, and bring it forward",
+    "previous_token": "look at the token before, {to}",
+    "duplicate_token": "look at the same token before, at {to}",
+    "induction": "look behind the same token before, at {to}",
+    "copying": "look at {to}, and bring its token forward",
 }
 
 
 def grouped(
     nodes: Collection[str],
-    roles: Mapping[str, str],
+    roles: Mapping[str, tuple[str, str]],
     at: Mapping[str, str],
     layout: Layout,
     taken: Collection[str],
 ) -> tuple[NodeGroup, ...]:
     """Groups of nodes: heads of one role and place first, then heads and MLPs by place.
 
-    `roles` and `at` have what is plain, nothing of the others. `taken`: names that the file has.
+    `roles` (with where the head looks) and `at` have what is plain, nothing of the others.
+    `taken`: names that the file has.
     Nodes without a place and a role are in no group, nor is one that stands at its place alone.
     """
-    members: dict[tuple[str, str, str], list[str]] = {}
+    members: dict[tuple[str, str, str, str], list[str]] = {}
     kinds = {str(one): one.kind for one in layout.components}
     for node in sorted(nodes, key=layout.named.__getitem__):
-        role, place = roles.get(node, ""), at.get(node, "")
+        (role, to), place = roles.get(node, ("", "")), at.get(node, "")
         if kinds[node] not in (HEAD, MLP) or not (role or place):
             continue
         kind = role or ("heads" if kinds[node] is HEAD else "mlps")
-        members.setdefault((kind, place, role), []).append(node)
+        members.setdefault((kind, place, role, to), []).append(node)
     used = set(taken)
     found = []
-    several = {kind for kind, _, _ in members}
-    for (kind, place, role), some in sorted(
+    for (kind, place, role, to), some in sorted(
         members.items(), key=lambda one: (not one[0][2], layout.named[one[1][0]])
     ):
         if len(some) == 1 and not role:
             continue
         word = place.replace("+", "_plus_").replace("-", "_minus_")
         alone = role and sum(one[0] == kind for one in members) == 1
-        name = kind if alone or kind not in several else f"{kind}_at_{word}" if word else kind
+        name = kind if alone or not word else f"{kind}_at_{word}"
         while name in used:
             name += "_2" if name[-1].isalpha() else "0"
         used.add(name)
-        found.append(NodeGroup(name=name, members=tuple(some), place=place, why=_WHY.get(role, "")))
+        found.append(
+            NodeGroup(
+                name=name, members=tuple(some), place=place, why=_WHY.get(role, "").format(to=to)
+            )
+        )
     return tuple(found)

@@ -44,7 +44,6 @@ LOST = 0.05
 LEFT = 0.9
 """The part of what the discovery rows show that a draft claims of others."""
 KNOCKOUTS = 20
-PATH = "found"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +51,8 @@ class Drafted:
     """The text of a draft, the circuit file beside it ("" for none), and what it says.
 
     `roles`: by head the role, where it looks, and with how much of its attention. `finding`: the
-    faithfulness on the discovery rows. `not_placed`: why no position is named, "" where some are.
+    faithfulness on the discovery rows, `kept` the name of the quantity that is the same on others.
+    `not_placed`: why no position is named, "" where some are.
     """
 
     text: str
@@ -62,12 +62,14 @@ class Drafted:
     placed: bool
     not_placed: str
     finding: float
+    kept: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Written:
     """A path set as written, with its groups; `nodes` are its heads and MLPs."""
 
+    name: str
     path: str
     groups: tuple[NodeGroup, ...]
     nodes: tuple[str, ...]
@@ -75,12 +77,16 @@ class _Written:
     @property
     def statements(self) -> str:
         """The statements that declare it."""
-        return "".join(f"{one.text()}\n" for one in self.groups) + f"path {PATH} = {self.path}\n"
+        groups = "".join(f"{one.text()}\n" for one in self.groups)
+        return f"{groups}path {self.name} = {self.path}\n"
 
 
 @dataclass(slots=True)
 class Drafting:
-    """What a draft is made from; `text` is the file on the finding rows, which `program` is."""
+    """What a draft is made from; `text` is the file on the finding rows, which `program` is.
+
+    `taken`: names of the task's file, which the draft may have too.
+    """
 
     path: str
     text: str
@@ -92,6 +98,14 @@ class Drafting:
     meant: Named
     places: Places
     attribute: Attribute
+    taken: frozenset[str]
+
+    def _name(self, word: str) -> str:
+        """The word, or one like it that no declaration of the file has."""
+        number = 1
+        while (name := word if number == 1 else f"{word}_{number}") in self.taken:
+            number += 1
+        return name
 
     # ---------------------------------------------------------------- what is measured
 
@@ -107,15 +121,13 @@ class Drafting:
         """Where nodes stand, by the scores of their outputs at each position."""
         spec = self.session.planner.specs[self.meant.task]
         task = self.session.tasks[self.meant.task]
-        gradient = next(r.name for r in ATTRIBUTIONS.values() if r.nodes and not r.exact)
+        gradient = next(r for r in ATTRIBUTIONS.values() if r.nodes and not r.exact)
         assert spec.treated is not None
         asked = replace(
-            asked_of(
-                replace(self.search.wanted, method=gradient, steps=None, rule=None),
-                self.search.metric, spec.treated, self.meant.task, of="nodes",
-            ),
+            asked_of(gradient, None, None, self.search.metric, spec.treated, self.meant.task),
+            of="nodes",
             by_position=True,
-        )  # fmt: skip
+        )
         try:
             scored = self.attribute(self.session, asked, spec)
         except PathdslError:
@@ -142,7 +154,7 @@ class Drafting:
         ]
         if not asked:
             return {}
-        prefix = _free("looks", self.program)
+        prefix = self._name("looks")
         lines = []
         for n, (head, look) in enumerate(asked):
             lines.append(f"metric {prefix}_{n} = attention({head}, {at[head]} -> {look.to})")
@@ -168,17 +180,22 @@ class Drafting:
 
     # ---------------------------------------------------------------- the path set
 
-    def _plain(self, roles: Mapping[str, str]) -> _Written:
+    def _plain(self, roles: Mapping[str, tuple[str, str]]) -> _Written:
         """The circuit at every position."""
         search, layout = self.search, self.search.layout
         if search.names:
             nodes = [search.names[i] for i in np.flatnonzero(self.chosen)]
-            groups = grouped(nodes, roles, {}, layout, self.program.origin)
-            return _Written(path=_within(nodes, groups, {}), groups=groups, nodes=tuple(nodes))
+            groups = grouped(nodes, roles, {}, layout, self.taken)
+            return _Written(
+                name=self._name("found"),
+                path=_within(nodes, groups, {}),
+                groups=groups,
+                nodes=tuple(nodes),
+            )
         return self._listed(self.chosen, {}, roles)
 
     def _listed(
-        self, chosen: np.ndarray, at: Mapping[str, str], roles: Mapping[str, str]
+        self, chosen: np.ndarray, at: Mapping[str, str], roles: Mapping[str, tuple[str, str]]
     ) -> _Written:
         """A circuit of edges as a list; of too many, as the file beside."""
         layout, graph = self.search.layout, self.search.graph
@@ -187,15 +204,15 @@ class Drafting:
             {name for edge in edges for name in edge[:2]} - {"input", "logits"},
             key=layout.named.__getitem__,
         )
-        groups = grouped(nodes, roles, at, layout, self.program.origin)
+        groups = grouped(nodes, roles, at, layout, self.taken)
         lines = edge_lines(edges, groups, at, layout)
         if len(lines) > MOST_LINES:
-            groups = grouped(nodes, roles, {}, layout, self.program.origin)
+            groups = grouped(nodes, roles, {}, layout, self.taken)
             path = f'edges("{self.places.edges.name}")'
         else:
             path = "edges {\n" + "".join(f"  {line}\n" for line in lines) + "}"
         assert len(graph)
-        return _Written(path=path, groups=groups, nodes=tuple(nodes))
+        return _Written(name=self._name("found"), path=path, groups=groups, nodes=tuple(nodes))
 
     def _edges(self, chosen: np.ndarray) -> list[Edge]:
         layout = self.search.layout
@@ -204,13 +221,20 @@ class Drafting:
             for u, v, slot in self.search.graph.triples(chosen)
         ]
 
-    def _placed(self, at: Mapping[str, str], roles: Mapping[str, str]) -> _Written | None:
+    def _placed(
+        self, at: Mapping[str, str], roles: Mapping[str, tuple[str, str]]
+    ) -> _Written | None:
         """The circuit with nodes where they stand; None where edges are left that join nothing."""
         search = self.search
         if search.names:
             nodes = [search.names[i] for i in np.flatnonzero(self.chosen)]
-            groups = grouped(nodes, roles, at, search.layout, self.program.origin)
-            return _Written(path=_within(nodes, groups, at), groups=groups, nodes=tuple(nodes))
+            groups = grouped(nodes, roles, at, search.layout, self.taken)
+            return _Written(
+                name=self._name("found"),
+                path=_within(nodes, groups, at),
+                groups=groups,
+                nodes=tuple(nodes),
+            )
         task = self.session.tasks[self.meant.task]
         where = {one.text: np.array(one.at) for one in places(task)}
         read = search.metric.position or "END"
@@ -236,13 +260,13 @@ class Drafting:
         nodes = set(self._plain({}).nodes)
         at = self._at(nodes)
         looked = self._roles(at)
-        roles = {head: role for head, (role, _, _) in looked.items()}
+        roles = {head: (role, to) for head, (role, to, _) in looked.items()}
         plain = self._plain(roles)
         in_file = plain.path.startswith('edges("')
         if in_file:
             self._write_edges()
         placed = None if in_file or not at else self._placed(at, roles)
-        scored = f"faithfulness({PATH}, metric: {metric})"
+        scored = f"faithfulness({plain.name}, metric: {metric})"
         value = self._measured(f"{plain.statements}let kept = {scored}\n")
         finding = (value or {}).get("kept")
         finding = math.nan if finding is None else finding
@@ -268,6 +292,7 @@ class Drafting:
             placed=final is placed,
             not_placed=why if final is not placed else "",
             finding=finding,
+            kept=self._name("kept"),
         )
 
     def _edges_file(self) -> str:
@@ -301,7 +326,7 @@ class Drafting:
         draft = Draft(
             name=name if re.match(r"[A-Za-z_]", name) else f"c_{name}",
             title=f"A circuit of `{metric}` on the task `{judge['task']}`, discovered",
-            hypothesis=PATH,
+            hypothesis=final.name,
             record=record,
             about=about,
             uses=judge["uses"],
@@ -317,13 +342,17 @@ class Drafting:
         return circuit_text(draft)
 
     def _lets(self, final: _Written) -> tuple[str, ...]:
-        """What the whole moves, and what each group does by itself."""
+        """What the circuit keeps, what the whole moves, and what each group does by itself."""
         metric = self.meant.metric
-        found = [f"let total: {self._unit()} = mean({metric}(reference) - {metric}(treated))"]
+        found = [
+            f"let {self._name('kept')} = faithfulness({final.name}, metric: {metric})",
+            f"let {self._name('total')}: {self._unit()} = "
+            f"mean({metric}(reference) - {metric}(treated))",
+        ]
         names = [one.name for one in final.groups]
         if names:
             found.append(
-                f"let of_group for g in [{', '.join(names)}]: {self._unit()} = "
+                f"let {self._name('of_group')} for g in [{', '.join(names)}]: {self._unit()} = "
                 f"mean({metric}(reference) - {metric}(treat(through(g))))"
             )
         return tuple(found)
@@ -335,16 +364,16 @@ class Drafting:
 
     def _claims(self, final: _Written, finding: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The control, and the claims."""
-        metric = self.meant.metric
-        share = f"mean({metric}(treat({PATH}))) / mean({metric}(reference))"
+        metric, name = self.meant.metric, final.name
+        share = f"mean({metric}(treat({name}))) / mean({metric}(reference))"
         missed = (
-            f"completeness({PATH}, knockouts: random({KNOCKOUTS}, seed: 0), as: share, "
+            f"completeness({name}, knockouts: random({KNOCKOUTS}, seed: 0), as: share, "
             f"metric: {metric})"
         )
         controls = [
-            f"random_edges(like: {PATH}, by: walks, seed: 0)",
-            f"random_like({PATH}, seed: 0)",
-            f"random_edges(like: {PATH}, seed: 0)",
+            f"random_edges(like: {name}, by: walks, seed: 0)",
+            f"random_like({name}, seed: 0)",
+            f"random_edges(like: {name}, seed: 0)",
         ]
         known: dict[str, float | None] = {}
         control = ""
@@ -362,44 +391,37 @@ class Drafting:
         claims = []
         if least > 0:
             claims.append(
-                f"claim sufficient: faithfulness({PATH}, metric: {metric}) >= {_per_cent(least)} "
-                'at 95% confidence "draft: all else treated, this is kept"'
+                f"claim {self._name('sufficient')}: faithfulness({name}, metric: {metric}) >= "
+                f'{_per_cent(least)} at 95% confidence "draft: all else treated, this is kept"'
             )
         without = known.get("share_without")
-        if without is not None and without < LEFT:
+        most = math.inf
+        if without is not None:
             most = _ceiling(without + (1 - LEFT) * max(1.0, abs(1 - without)))
+        if most < 1:
             claims.append(
-                f"claim necessary: {share} <= {_per_cent(most)} at 95% confidence "
+                f"claim {self._name('necessary')}: {share} <= {_per_cent(most)} at 95% confidence "
                 '"draft: without it, this share is left"'
             )
         misses = known.get("misses")
-        if misses is not None:
-            most = _ceiling(misses / LEFT + 0.05)
+        if misses is not None and (most := _ceiling(misses / LEFT + 0.05)) < 1:
             claims.append(
-                f"claim complete: {missed} <= {_per_cent(most)} at 95% confidence "
+                f"claim {self._name('complete')}: {missed} <= {_per_cent(most)} at 95% confidence "
                 '"draft: nothing outside of it makes up for its parts"'
             )
         if not control or least <= 0:
             return (), tuple(claims)
         return (
-            f"claim control: faithfulness({control}, metric: {metric}) >= {_per_cent(least)} "
-            'at 95% confidence expect refuted "other edges, as many of each kind"',
+            f"claim {self._name('control')}: faithfulness({control}, metric: {metric}) >= "
+            f'{_per_cent(least)} at 95% confidence expect refuted "other edges, as many of each kind"',
         ), tuple(claims)
 
 
-def _within(nodes: Iterable[str], groups: Iterable[NodeGroup]) -> str:
+def _within(nodes: Iterable[str], groups: Iterable[NodeGroup], at: Mapping[str, str]) -> str:
     """A circuit of nodes: groups by name, the rest one by one."""
     inside = {node for group in groups for node in group.members}
-    return (
-        f"within({', '.join([*(g.name for g in groups), *(n for n in nodes if n not in inside)])})"
-    )
-
-
-def _free(word: str, program: Program) -> str:
-    """A beginning that no name of a program has."""
-    while any(name.startswith(f"{word}_") for name in program.origin):
-        word += "_"
-    return word
+    alone = [f"{n}@{at[n]}" if at.get(n) else n for n in nodes if n not in inside]
+    return f"within({', '.join([*(group.name for group in groups), *alone])})"
 
 
 def _floor(value: float) -> float:

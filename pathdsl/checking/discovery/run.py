@@ -42,6 +42,7 @@ from pathdsl.checking.discovery.wanted import (
 )
 from pathdsl.checking.machines import Machines, Unproved
 from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.prepare import Ready, prepare
 from pathdsl.discover.rows import RowRecord, found_by, record_of, record_text
 from pathdsl.discover.split import split_rows
@@ -219,7 +220,10 @@ class _Work:
         kept = None
         if wanted.method != ACDC:
             assert spec.treated is not None
-            asked = asked_of(wanted, metric, spec.treated, self.meant.task)
+            asked = asked_of(
+                ATTRIBUTIONS[wanted.method], wanted.steps, wanted.rule, metric, spec.treated,
+                self.meant.task,
+            )  # fmt: skip
             kept, _ = scores_of(
                 session, asked, spec, metric, self.rows.record.pairs,
                 session.tasks[self.meant.task].clusters.tolist(), self.places.scores,
@@ -244,7 +248,7 @@ class _Work:
         stability = search.stability(size)
         drafting = Drafting(
             self.path, text, program, self._loose, session, search, chosen, self.meant,
-            self.places, self.attribute,
+            self.places, self.attribute, frozenset(self.program.origin),
         )  # fmt: skip
         drafted = drafting.drafted(
             about=self._about(size, int(chosen.sum()), search, task.facts.get("data", "")),
@@ -253,7 +257,7 @@ class _Work:
         )
         self._write(drafted.text, drafted.edges)
         outcome = check_file(str(self.places.circuit), replace(self.options, only=None))
-        held_out, interval = _claimed(outcome, "sufficient")
+        held_out, interval = _kept(outcome, drafted.kept)
         return Discovery(
             forecast=forecast,
             text=drafted.text,
@@ -496,9 +500,10 @@ def _cost_of(wanted: Wanted, units: int) -> float:
     return 2.0 + 2.0 * max(1, steps)
 
 
-def _claimed(outcome: Any, name: str) -> tuple[float | None, tuple[float, float] | None]:
+def _kept(outcome: FileOutcome, name: str) -> tuple[float | None, tuple[float, float] | None]:
+    """What the circuit keeps on the rows that judge."""
     judgement = outcome.judgement
-    for claim in judgement.claims if judgement is not None else ():
-        if claim.name == name:
-            return claim.estimate, claim.interval
+    for one in judgement.quantities if judgement is not None else ():
+        if one.name == name:
+            return one.estimate, one.interval
     return None, None

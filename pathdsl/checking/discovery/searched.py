@@ -31,7 +31,7 @@ from pathdsl.graph.paths.pathset import (
     cat,
     minus,
 )
-from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
+from pathdsl.lang.signatures.attribution import AttributionRecord
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.treated import TreatedSpec
@@ -54,18 +54,23 @@ _SMALL = 1e-9
 
 
 def asked_of(
-    wanted: Wanted, metric: Metric, treated: TreatedSpec, task: str, of: str | None = None
+    record: AttributionRecord,
+    steps: int | None,
+    rule: str | None,
+    metric: Metric,
+    treated: TreatedSpec,
+    task: str,
 ) -> Attribution:
-    """The attribution that a discovery asks for: of edges where the method has scores of edges."""
-    record = ATTRIBUTIONS[wanted.method]
+    """An attribution of edges, or of nodes where the method has no scores of edges; `steps` and
+    `rule` are the method's own where they are None."""
     return Attribution(
-        method=wanted.method,
-        steps=wanted.steps if wanted.steps is not None else record.steps,
-        rule=wanted.rule if wanted.rule is not None else next(iter(record.rules), ""),
+        method=record.name,
+        steps=record.steps if steps is None else steps,
+        rule=next(iter(record.rules), "") if rule is None else rule,
         metric=RowMetric(metric=metric, run=RunSpec(task=task, kind="reference")),
         treated=treated,
         task=task,
-        of="edges" if record.edges and of is None else "nodes",
+        of="edges" if record.edges else "nodes",
         by_position=False,
     )
 

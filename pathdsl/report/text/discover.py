@@ -77,6 +77,7 @@ def _parts(found: Discovery, view: View) -> Iterator[list[str]]:
         rows = [
             [f"  {one.edges:,}", f"{one.edges / found.units:.2%}", f"{one.faithfulness:.3f}"]
             for one in found.curve
+            if one.edges  # before the first path there is nothing to see
         ]
         yield [
             view.heading("Sizes measured on the rows that found it"),
