@@ -56,11 +56,17 @@ UNITS: dict[str, Callable[[ModelShape], tuple[ScoredUnit, ...]]] = {
 
 
 def attribute(
-    adapter: Adapter, task: TaskData, asked: Attribution, *, frozen: bool = False
+    adapter: Adapter,
+    task: TaskData,
+    asked: Attribution,
+    *,
+    frozen: bool = False,
+    rows: int | None = None,
 ) -> Scored:
     """The scores of a task's rows.
 
     `frozen`: whether the task's norms have the reference run's scales (`layernorm = frozen`).
+    `rows`: how many of the first rows are wanted, None for all; others may have scores of 0.
     """
     vet_metric(asked.metric)
     method = METHODS[asked.method]
@@ -74,6 +80,8 @@ def attribute(
     axes = (chunks.n_pos,) if asked.by_position else ()
     values = np.zeros((len(units), *axes, task.n_rows))
     for branches in chunks:
+        if rows is not None and branches[0].rows[0] >= rows:
+            break
         for chunk in branches:
             found = on_chunk(chunk)
             here = slice(*chunk.rows)

@@ -77,6 +77,10 @@ class StatementBuilder(Builder):
     def positional_node(self, c: Children) -> ast.Argument:
         return ast.Argument(value=c[0], span=self._over(c))
 
+    def placed(self, c: Children) -> ast.Argument:
+        node = self._name(c[0], c[1])
+        return ast.Argument(value=node, span=node.span)
+
     def attention(self, c: Children) -> ast.Argument:
         span = self._over(c)
         value = ast.AttentionArgs(head=c[0], query=c[2], key=c[4], span=span)
@@ -147,6 +151,12 @@ class StatementBuilder(Builder):
             self._fault(
                 "PD021", "a path stands here, and a number is wanted", value,
                 help="read a run with a metric: `LD(treat(P))`",
+            )  # fmt: skip
+            return argument
+        if not argument.keyword and isinstance(value, ast.Name) and value.at is not None:
+            self._fault(
+                "PD021", f"`{value.name} @…` is a node, and a number is wanted here", value,
+                help=f"treat its paths and read a metric: `LD(treat(through({value.name} @…)))`",
             )  # fmt: skip
             return argument
         if not argument.keyword and isinstance(value, _SETS):

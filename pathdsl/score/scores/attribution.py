@@ -99,4 +99,4 @@ def _asked(
             metric.canonical,
         ]
     )
-    return run, Measure(kind=ESTIMATE.name, position="", text=text, asked=asked)
+    return run, Measure(kind=ESTIMATE.name, text=text, asked=asked)
