@@ -104,7 +104,10 @@ class StatementBuilder(Builder):
             options = tuple(a for a in arguments if a not in runs)
             return self._score(c, [a.value for a in runs], options)
         needed = _OF_PATHS.get(name)
-        if needed is not None and any(a.keyword == needed for a in arguments):
+        if needed is not None and (
+            any(a.keyword == needed for a in arguments)
+            or (SCORES[name].of == "unit" and any(map(_is_unit, arguments)))
+        ):
             subjects = [self._paths(a.value) for a in arguments if not a.keyword]
             return self._score(c, subjects, tuple(a for a in arguments if a.keyword))
         if not takes_nodes(name):
@@ -138,7 +141,7 @@ class StatementBuilder(Builder):
             case _:
                 self._fault(
                     "PD021",
-                    "a number stands here, and a path set is wanted",
+                    f"a {_kind_of(value)} stands here, and a path set is wanted",
                     value,
                     help="give the path set a name: `path P = …`",
                 )
@@ -466,6 +469,17 @@ _NODES = (
 _NOT_CALLED = dict.fromkeys(("treat", "keep"), "a run") | dict.fromkeys(
     ("through", "within", "edges", "random_like", "random_edges"), "a path set"
 )
+
+
+def _is_unit(argument: ast.Argument) -> bool:
+    """Whether an argument is what only scores take: no metric is of a node or an edge."""
+    return not argument.keyword and isinstance(argument.value, (*_NODES, ast.Chain))
+
+
+def _kind_of(value: ast.Node) -> str:
+    if isinstance(value, ast.PlainRun | ast.PathRun):
+        return "run"
+    return "score" if isinstance(value, ast.Score) else "number"
 
 
 def _is(item: Child, kind: str) -> bool:

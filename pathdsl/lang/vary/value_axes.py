@@ -85,6 +85,9 @@ class MetricAxis:
                 found[claim.name.name] = "rows are chosen by its metric"
             elif whole and value == _DIFFERENCE:
                 found[claim.name.name] = "its answers are read whole, and logits do not add up"
+            elif MEASURES[value].exact if value in MEASURES else False:
+                if any(_follows_slopes(one) for one in scores_of(program, claim)):
+                    found[claim.name.name] = f"`{value}` has no slope for an attribution to follow"
             elif lacking:
                 found[claim.name.name] = f"`{lacking[0]}` names too few answers for {value}"
             elif all(_same(program, name, text) for name, text in texts.items()):
