@@ -76,7 +76,11 @@ CHAT_CHARACTERS = Limit(
     most=1_000_000, what="characters that a chat template makes of one prompt", code="PD372"
 )
 EDGE_FILE_BYTES = Limit(most=512 * 1024 * 1024, what="bytes of a file of edges", code="PD217")
+KEPT_BYTES = Limit(
+    most=1024 * 1024 * 1024, what="bytes of scores that are kept prompt by prompt", code="PD245"
+)
 LOCK_BYTES = Limit(most=20_000_000, what="bytes of a lock", code="PD651")
+RECORD_BYTES = Limit(most=100_000_000, what="bytes of a record of discovery rows", code="PD380")
 
 # Repetitions
 BOOTSTRAP = Limit(most=1_000_000, what="resamples of `by bootstrap(N)`", code="PD116")

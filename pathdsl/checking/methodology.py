@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pathdsl.checking.discovered import records_named
 from pathdsl.checking.interventions import used_blocks
+from pathdsl.discover.rows import read_record
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import listed
@@ -103,6 +106,9 @@ def methodology(
         block = ready.program.interventions[name]
         actions = (written(ready.program, action) for action in block.actions)
         said[f"intervention {name}"] = "; ".join(actions)
+    for record in records_named(ready.program):
+        rows = len(read_record(Path(record.span.path).parent / record.value).references)
+        said["discovered"] = f"found on {rows} other rows, by {record.value}"
     if options.overrides:
         changed = ", ".join(f"{key}={value}" for key, value in options.overrides.items())
         said["not the published scope"] = f"{changed} set on the command line"

@@ -82,6 +82,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     Raises PathdslError with the faults of the file, UnknownName for a member that is not there.
     """
     from pathdsl.checking.chosen import check_chosen, choosing_requests, open_conditions
+    from pathdsl.checking.discovered import check_discovered
     from pathdsl.checking.interventions import check_interventions
     from pathdsl.checking.proofs import proof_cost
     from pathdsl.engine.run.runner import plan_cost, rows_within
@@ -103,6 +104,8 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     if wrong := errors_in(under):
         raise PathdslError(wrong)
     circular = list(check_chosen(ready, options.only))
+    if not open_conditions(ready):  # else which rows there will be is not known
+        circular += check_discovered(ready, options.only)
     if wrong := errors_in(circular):
         raise PathdslError(wrong)
     parts: dict[str, list[TaskPlan]] = {}

@@ -113,7 +113,7 @@ WRONG = [
     ("mean(attribution(a3.h1, by: atp, metric: LD))", "PD405",
      "attribution(a3.h1, by: atp, metric: LD)", "a quantity already"),
     ("mean(LD(movers @END))", "PD021", "movers @END", "is a node"),
-    ("LD(a3.h1 -> logits)", "PD021", "a3.h1 -> logits", "a path stands here"),
+    ("LD(a3.h1 -> logits)", "PD021", "->", "a path stands here"),
 ]  # fmt: skip
 
 

@@ -16,19 +16,21 @@ import numpy as np
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.attribution import edges, graddrop, nodes, saturation
 from pathdsl.engine.attribution.chunks import Chunk, Chunks
 from pathdsl.engine.attribution.metric import vet_metric
-from pathdsl.engine.attribution.nodes import by_gradient, by_neuron
 from pathdsl.engine.attribution.rules import FROZEN, PLAIN, Rules
 from pathdsl.engine.attribution.units import edge_units, neuron_units, node_units
 from pathdsl.graph.model.shape import ModelShape
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.attribution import Attribution, Scored, ScoredUnit
 
 __all__ = ["METHODS", "Method", "attribute"]
 
-OnChunk = Callable[[Chunk], Tensor]
-"""The scores of one chunk, (units, rows, pos) float64 on the CPU."""
+OnChunk = Callable[..., Tensor]
+"""The scores of one `Chunk`, (units, rows, pos) float64 on the CPU; or, of a method that is not
+linear in the metric, of the chunks of all branches of some rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,14 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
-    "atp": Method(nodes=by_gradient, edges=None, neurons=by_neuron, rules=None),
+    "atp": Method(nodes=nodes.by_gradient, edges=None, neurons=nodes.by_neuron, rules=None),
+    "atp_qk": Method(
+        nodes=saturation.by_fixed_gradient, edges=None, neurons=nodes.by_neuron, rules=None
+    ),
+    "atp_star": Method(
+        nodes=graddrop.by_dropping, edges=None, neurons=graddrop.by_dropping_neurons, rules=None
+    ),
+    "eap": Method(nodes=None, edges=edges.by_gradient, neurons=None, rules=None),
 }
 
 UNITS: dict[str, Callable[[ModelShape], tuple[ScoredUnit, ...]]] = {
@@ -82,11 +91,12 @@ def attribute(
     for branches in chunks:
         if rows is not None and branches[0].rows[0] >= rows:
             break
-        for chunk in branches:
-            found = on_chunk(chunk)
-            here = slice(*chunk.rows)
+        linear = ATTRIBUTIONS[asked.method].linear
+        for together in [(chunk,) for chunk in branches] if linear else [branches]:
+            found = on_chunk(*together)
+            here = slice(*together[0].rows)
             if asked.by_position:
-                values[:, : chunk.n_pos, here] += found.transpose(1, 2).numpy()
+                values[:, : found.shape[-1], here] += found.transpose(1, 2).numpy()
             else:
                 values[:, here] += found.sum(-1).numpy()
     return Scored(units=units, values=values)

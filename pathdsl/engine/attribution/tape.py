@@ -27,16 +27,17 @@ rotated, normed, scaled as the family does it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pathdsl.engine.adapters.base import SLOTS, Adapter, Slot
+from pathdsl.engine.adapters.norms import Applied, pulled
 from pathdsl.engine.attribution.rules import PLAIN, Rules
 
-__all__ = ["LayerGradients", "Part", "Tape", "TapeLayer"]
+__all__ = ["LayerGradients", "Part", "Tape", "TapeLayer", "norm_of"]
 
 
 class Part:
@@ -100,6 +101,7 @@ class TapeLayer:
         self.places = torch.arange(pos, device=resid.device).expand(rows, pos)
         self.mask = adapter.mask(layer, self.places, pos, valid)
         self._norm = Part(lambda x: adapter.attention_input(layer, x, rules.scales), resid)
+        self._applied = norm_of(lambda applied: adapter.attention_input(layer, resid, applied))
         self._slots = {slot: Part(self._projected(slot), self._norm.output) for slot in SLOTS}
         self.q, self.k, self.v = (self._slots[slot].output for slot in SLOTS)
         self._pattern = Part(self._attended, self.q, self.k)
@@ -120,9 +122,11 @@ class TapeLayer:
             self.out = self._mlp.output
             self.after = middle + self.out
 
-    def _projected(self, slot: Slot) -> Callable[[Tensor], Tensor]:
+    def _projected(
+        self, slot: Slot, heads: Sequence[int] | None = None
+    ) -> Callable[[Tensor], Tensor]:
         def project(normed: Tensor) -> Tensor:
-            found = self.adapter.project(self.layer, slot, normed, positions=self.places)
+            found = self.adapter.project(self.layer, slot, normed, heads, self.places)
             return found.permute(2, 0, 1, 3)
 
         return project
@@ -169,6 +173,20 @@ class TapeLayer:
         hidden = after.new_zeros((*self.resid.shape[:2], self.adapter.shape.d_mlp))
         return Part(lambda h: self.adapter.mlp_write(self.layer, h, one), hidden).back(after)[0]
 
+    def at_reader(self, slot: Slot, gradient: Tensor) -> Tensor:
+        """What each head's own input passes down to the stream that enters, not summed over heads.
+
+        From its gradient (n_heads, rows, pos, d_head), no stack -> (n_heads, rows, pos, d).
+        """
+        normed, found = self._norm.output, []
+        for head, own in enumerate(gradient):
+            part = Part(self._projected(slot, [head]), normed)
+            found.append(part.back(own.unsqueeze(0))[0])
+        together = torch.stack(found)
+        if self._applied is None:
+            return together
+        return pulled(*self._applied, together, held=self.rules.held)
+
     def at_stream(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """What heads pass down to the stream that enters, summed over heads and slots."""
         normed = sum(
@@ -176,6 +194,14 @@ class TapeLayer:
             torch.zeros(()),
         )
         return self._norm.back(normed)[0]
+
+
+def norm_of(call: Callable[[Applied], Tensor]) -> tuple[nn.Module, Tensor] | None:
+    """The last norm that a call applies, with what it is applied to; None without one."""
+    applied = Applied()
+    with torch.no_grad():
+        call(applied)
+    return next(reversed(applied.found.values()), None)
 
 
 class Tape:

@@ -1,6 +1,6 @@
 """Nodes, inputs of nodes and edges one by one: what an attribution scores, and loops over edges.
 
-Source: docs/attribution.md, In the language.
+Source: docs/scores.md, attribution.
 
     attributed(places, `a5.h5 -[v]-> a8.h6`, "", {}).label       a5.h5 -[v]-> a8.h6
 """

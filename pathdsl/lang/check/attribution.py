@@ -1,6 +1,6 @@
 """Checks of attributions: one node or edge, by a method that scores it, of a metric with a slope.
 
-Source: docs/attribution.md, In the language.
+Source: docs/scores.md, attribution.
 """
 
 from __future__ import annotations

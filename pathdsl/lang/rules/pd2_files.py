@@ -57,4 +57,15 @@ FILE_PAGES: tuple[Page, ...] = (
         failing=_file("", ", top: 2"),
         passing=_file("", ", top: 3"),
     ),
+    Page(
+        code="PD245",
+        name="kept-scores-unusable",
+        summary="Scores that were kept prompt by prompt cannot be read, or are of another model.",
+        why="`NAME.scores.json` names units, prompts and what was asked, and holds the hash of the "
+        "numbers in `NAME.scores.safetensors` beside it. A pair that does not belong together, a "
+        "unit that the model does not have or a score that is no number would give another circuit "
+        "than the one that was found.",
+        repair="Score again, or put back both files as they were written.",
+        shown_by="tests/discover/test_kept.py",
+    ),
 )

@@ -152,8 +152,9 @@ class StatementBuilder(Builder):
         value = argument.value
         if not argument.keyword and isinstance(value, ast.Chain):
             self._fault(
-                "PD021", "a path stands here, and a number is wanted", value,
-                help="read a run with a metric: `LD(treat(P))`",
+                "PD021", "a path stands here, and a run or a number is wanted",
+                value.steps[0].arrow if isinstance(value.steps[0], ast.Hop) else value,
+                help="`treat(A -> B)` or `keep(A -> B)` makes a run of it",
             )  # fmt: skip
             return argument
         if not argument.keyword and isinstance(value, ast.Name) and value.at is not None:
