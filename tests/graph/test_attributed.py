@@ -32,9 +32,7 @@ def unit(call: str, slot: str = "", exact: bool = False, of=shape(2, 2)):
 
 def members(domain: str, of=shape(2, 2), more: str = "") -> list[str]:
     found = resolver(f"{more}\nlet x for e in {domain} = effect(e)", of)
-    return [
-        one.label for one in instances(found.program, found, found.program.lets["x"].loop)
-    ]
+    return [one.label for one in instances(found.program, found, found.program.lets["x"].loop)]
 
 
 def test_names_are_those_of_the_layout() -> None:
@@ -45,7 +43,12 @@ def test_names_are_those_of_the_layout() -> None:
     assert (found.sender, found.receiver, found.slot) == ("", "a1.h0", "k")
     assert found.at == Pos(name="END")
     edge = unit("a0.h1 @S2 -[v]-> a1.h0")
-    assert (edge.sender, edge.receiver, edge.slot, edge.at) == ("a0.h1", "a1.h0", "v", Pos(name="S2"))
+    assert (edge.sender, edge.receiver, edge.slot, edge.at) == (
+        "a0.h1",
+        "a1.h0",
+        "v",
+        Pos(name="S2"),
+    )
     assert edge.label == "a0.h1 -[v]-> a1.h0"
     assert unit("m1 @END -> logits").at == Pos(name="END")
     assert unit("a0.h1 -[q]-> a1.h0 @END").at == Pos(name="END")

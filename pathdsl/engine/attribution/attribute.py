@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.attribution import edges, graddrop, nodes, saturation
-from pathdsl.engine.attribution.chunks import Chunk, Chunks
+from pathdsl.engine.attribution.chunks import Chunks
 from pathdsl.engine.attribution.metric import vet_metric
 from pathdsl.engine.attribution.rules import FROZEN, PLAIN, Rules
 from pathdsl.engine.attribution.units import edge_units, neuron_units, node_units

@@ -44,7 +44,9 @@ def check_attributions(program: Program) -> Faults:
 
 def _methods(node: ast.Node) -> Iterator[str]:
     """The methods of estimates, and "" for what treats paths and measures."""
-    if isinstance(node, ast.PathRun) or (isinstance(node, ast.PlainRun) and node.which == "treated"):
+    if isinstance(node, ast.PathRun) or (
+        isinstance(node, ast.PlainRun) and node.which == "treated"
+    ):
         yield _MEASURED
     elif isinstance(node, ast.Score) and SCORES[node.name].of == "unit":
         record = ATTRIBUTIONS.get(named_option(node.options, "by") or "")

@@ -88,11 +88,12 @@ READING_PAGES: tuple[Page, ...] = (
     Page(
         code="PD538",
         name="estimates-not-held-against-effects",
-        summary="A claim is about estimated effects, and no claim holds these against measured ones.",
-        why="Scores by slopes say what a small change would do. Where attention saturates, or where "
-        "effects of both signs cancel, they miss what patching shows, and which nodes these are no "
-        "score says (Kramár et al. 2024, arXiv:2403.00745). An interval over prompts says how far "
-        "the estimate moves with the prompts, and nothing of how far it is from the effect.",
+        summary="A claim is about estimated effects, which no claim holds against measured ones.",
+        why="Scores by slopes say what a small change would do. Where attention saturates, or "
+        "where effects of both signs cancel, they miss what patching shows, and which nodes these "
+        "are no score says (Kramár et al. 2024, arXiv:2403.00745). An interval over prompts says "
+        "how far the estimate moves with the prompts, and nothing of how far it is from the "
+        "effect.",
         repair="Measure the same members, `by: exact`, and claim how the two go together. One such "
         "claim of a method is enough for a file; comparing two methods is, too.",
         failing=sample(

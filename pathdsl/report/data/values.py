@@ -54,7 +54,7 @@ def values_of(outcome: FileOutcome) -> list[dict[str, Any]]:
 
 
 def _scores(outcome: FileOutcome) -> list[dict[str, Any]]:
-    """The scores of units that were read, prompt by prompt: `metric` is the unit's, by its method."""
+    """The scores that were read, prompt by prompt: `metric` is the one that was attributed."""
     session = outcome.session
     found = []
     for (run, measure), (sender, receiver, slot, at) in session.scores_read if session else ():
