@@ -110,8 +110,14 @@ class Prepared:
         return torch.cuda.max_memory_allocated(self.ids.device) / 1e9 if on_cuda else None
 
 
-def attribution_of(method: str, of: Literal["nodes", "edges"]) -> Attribution:
-    """The attribution of the files' metric, of nodes at each position and of edges pooled."""
+def attribution_of(
+    method: str, of: Literal["nodes", "edges"], answers: tuple[str, str] = ("io", "s"),
+    treated: str = "cf",
+) -> Attribution:  # fmt: skip
+    """The attribution of the files' metric, of nodes at each position and of edges pooled.
+
+    `answers`: columns of the answer and of the one that it is compared with. `treated`: of prompts.
+    """
     from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
     from pathdsl.plan.readout import Measure
     from pathdsl.plan.runs import RunSpec
@@ -122,12 +128,11 @@ def attribution_of(method: str, of: Literal["nodes", "edges"]) -> Attribution:
 
     run, record = RunSpec(task="t", kind="reference"), ATTRIBUTIONS[method]
     good, bad = (
-        RowMetric(metric=atom(Measure(kind="logit", column=column)), run=run)
-        for column in ("io", "s")
+        RowMetric(metric=atom(Measure(kind="logit", column=column)), run=run) for column in answers
     )
     return Attribution(
         method=method, steps=record.steps, rule=record.rules[0] if record.rules else "",
-        metric=RowOp(op="-", args=(good, bad)), treated=TreatedSpec(kind="paired", column="cf"),
+        metric=RowOp(op="-", args=(good, bad)), treated=TreatedSpec(kind="paired", column=treated),
         task="t", of=of, by_position=of == "nodes",
     )  # fmt: skip
 

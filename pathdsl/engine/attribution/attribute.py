@@ -20,7 +20,7 @@ from pathdsl.engine.attribution import edges, graddrop, nodes, saturation
 from pathdsl.engine.attribution.chunks import Chunks
 from pathdsl.engine.attribution.exact import exact, session_on
 from pathdsl.engine.attribution.metric import vet_metric
-from pathdsl.engine.attribution.rules import FROZEN, PLAIN, Rules
+from pathdsl.engine.attribution.rules import FROZEN, GIM, PLAIN, RELP, Rules
 from pathdsl.engine.attribution.units import UNITS
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.plan.taskdata import TaskData
@@ -55,6 +55,14 @@ METHODS: dict[str, Method] = {
         nodes=graddrop.by_dropping, edges=None, neurons=graddrop.by_dropping_neurons, rules=None
     ),
     "eap": Method(nodes=None, edges=edges.by_gradient, neurons=None, rules=None),
+    "eap_ig": Method(nodes=None, edges=edges.by_inputs, neurons=None, rules=None),
+    "clean_corrupted": Method(nodes=None, edges=edges.at_both_ends, neurons=None, rules=None),
+    "relp": Method(
+        nodes=nodes.by_gradient, edges=edges.by_gradient, neurons=nodes.by_neuron, rules=RELP
+    ),
+    "gim": Method(
+        nodes=nodes.by_gradient, edges=edges.by_gradient, neurons=nodes.by_neuron, rules=GIM
+    ),
 }
 
 
