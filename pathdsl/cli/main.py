@@ -20,6 +20,7 @@ from pathdsl.cli import (
     check,
     data,
     diff,
+    discover,
     doctor,
     explain,
     export,
@@ -65,6 +66,7 @@ app.command("breaking", short_help="Say which claims became weaker.", epilog=tab
     breaking.breaking
 )
 app.command("diff", short_help="Compare two circuits.", epilog=table())(diff.diff)
+app.command("discover", short_help="Find a circuit and judge it.")(discover.discover)
 app.command("selftest", short_help="Check the checker.")(selftest.selftest)
 app.command("robustness", short_help="Judge claims under other choices.", epilog=robustness.EPILOG)(
     robustness.robustness
