@@ -413,7 +413,8 @@ class Drafting:
             return (), tuple(claims)
         return (
             f"claim {self._name('control')}: faithfulness({control}, metric: {metric}) >= "
-            f'{_per_cent(least)} at 95% confidence expect refuted "other edges, as many of each kind"',
+            f"{_per_cent(least)} at 95% confidence expect refuted "
+            '"other edges, as many of each kind"',
         ), tuple(claims)
 
 

@@ -53,6 +53,7 @@ from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.lang.units import unit_of
+from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.attribution import Attribution, Scored
 from pathdsl.score.metrics import compile_metric
 from pathdsl.whole import write_whole
@@ -132,7 +133,7 @@ def _rows(program: Program, ready: Ready, meant: Named, wanted: Wanted) -> Rows:
     table = load_rows(spec, base, None, program.fence, None, tokenizer).rows
     said = {
         "task": meant.task,
-        "data": task.facts.get("data", ""),
+        "data": _data_text(task),
         "reference": spec.reference,
         "treated": str(spec.treated),
     }
@@ -251,7 +252,7 @@ class _Work:
             self.places, self.attribute, frozenset(self.program.origin),
         )  # fmt: skip
         drafted = drafting.drafted(
-            about=self._about(size, int(chosen.sum()), search, task.facts.get("data", "")),
+            about=self._about(size, int(chosen.sum()), search, _data_text(task)),
             judge=self._judging(pieces, task),
             record=self.places.rows.name,
         )
@@ -498,6 +499,11 @@ def _cost_of(wanted: Wanted, units: int) -> float:
         return 2.0 + 0.3 * units
     steps = wanted.steps if wanted.steps is not None else record.steps
     return 2.0 + 2.0 * max(1, steps)
+
+
+def _data_text(task: TaskData) -> str:
+    where = task.facts.get("where", "")
+    return task.facts.get("data", "") + (f" where {where}" if where else "")
 
 
 def _kept(outcome: FileOutcome, name: str) -> tuple[float | None, tuple[float, float] | None]:
