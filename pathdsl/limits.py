@@ -53,7 +53,9 @@ MOVES = Limit(
 
 # Loops
 ITEMS = Limit(most=1_000, what="items of a list that a variable ranges over", code="PD116")
-MEMBERS = Limit(most=20_000, what="members of a loop over several variables", code="PD116")
+MEMBERS = Limit(
+    most=20_000, what="members of a loop over several variables, or over edges", code="PD116"
+)
 
 # Models
 LAYERS = Limit(most=1_000, what="layers of a model", code="PD615")
@@ -87,6 +89,7 @@ RANDOM = Limit(most=100_000, what="knockouts of `random(N)`", code="PD116")
 DRAWS = Limit(
     most=100_000, what="`draws:` of `resample`, `noise` and of `independence_test`", code="PD116"
 )
+STEPS = Limit(most=1_000, what="`steps:` of the integral of an attribution", code="PD116")
 GREEDY = Limit(
     most=100_000,
     what="steps, `runs:` and `sample:` of `greedy(N)`; steps beyond the number of units are none",

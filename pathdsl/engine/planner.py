@@ -93,8 +93,12 @@ class Planner:
         ]
 
     def plans(self, requests: Collection[Request]) -> list[Plan]:
-        """Plans for all requests, task by task; raises PlanError and DataError."""
+        """Plans for all requests, task by task; raises PlanError and DataError.
+
+        Attributions are no runs of a plan and are left out.
+        """
         found: list[Plan] = []
+        requests = [request for request in requests if request[1].asked is None]
         for (name, behind), wanted in self._by_rows(requests).items():
             task = self.tasks[name].branch(behind)
             for position in dict.fromkeys(m.position for _, m in wanted if m.column == "next"):

@@ -12,6 +12,7 @@ import numpy as np
 
 from pathdsl.engine.planner import Planner
 from pathdsl.engine.session import EngineSession
+from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.liveness import Cost
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
@@ -73,6 +74,12 @@ class SeveralSessions:
     def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
         """(draws, rows) float64; draws is 1 for a run without draws."""
         return self.of(run.task).value(run, measure)
+
+    def scored(
+        self, run: RunSpec, measure: Measure, unit: tuple[str, str, str], at: Pos | None
+    ) -> np.ndarray:
+        """(1, rows) float64: the score of one unit (sender, receiver, slot) in an attribution."""
+        return self.of(run.task).scored(run, measure, unit, at)
 
     def identity(self, run: RunSpec) -> RunSpec:
         """The run under one name: runs of one identity have the same values, bit for bit."""

@@ -12,11 +12,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pathdsl.graph.paths.pathset import PathSet
+from pathdsl.graph.paths.pathset import PathSet, Pos
 from pathdsl.graph.paths.units import NodeUnit, Unit
+from pathdsl.graph.resolve.attributed import Attributed
 from pathdsl.graph.resolve.places import Member
 from pathdsl.graph.resolve.targets import Target
 from pathdsl.lang import ast
+from pathdsl.lang.loops import Value
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.taskdata import TaskData
@@ -80,6 +82,17 @@ class Resolver(Protocol):
     ) -> tuple[Unit, ...]:
         """The edges that P lists, or those of `over`, for `per: edge`."""
 
+    def edges_of(self, domain: ast.EdgesOf) -> tuple[Value, ...]:
+        """The members of `for e in edges(P)`."""
+
+    def attributed(
+        self, expr: ast.PathExpr, slot: str, bindings: Bindings = ..., *, exact: bool = ...
+    ) -> Attributed:
+        """The one node, input or edge that an attribution scores."""
+
+    def patched(self, expr: ast.PathExpr, unit: Attributed, bindings: Bindings = ...) -> PathSet:
+        """The paths that carry a treated value where one unit alone is patched."""
+
     def targets(self, action: ast.Action) -> tuple[Target, ...]:
         """The values that an action of an `intervene` block acts on."""
 
@@ -132,6 +145,11 @@ class Session(Protocol):
 
     def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
         """(draws, rows) float64; draws is 1 for a run without draws."""
+
+    def scored(
+        self, run: RunSpec, measure: Measure, unit: tuple[str, str, str], at: Pos | None
+    ) -> np.ndarray:
+        """(1, rows) float64: the score of one unit (sender, receiver, slot) in an attribution."""
 
     def identity(self, run: RunSpec) -> RunSpec:
         """The run under one name: runs of one identity have the same values, bit for bit."""

@@ -16,19 +16,21 @@ import numpy as np
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
-from pathdsl.engine.attribution import edges, nodes
+from pathdsl.engine.attribution import edges, graddrop, nodes, saturation
 from pathdsl.engine.attribution.chunks import Chunk, Chunks
 from pathdsl.engine.attribution.metric import vet_metric
 from pathdsl.engine.attribution.rules import FROZEN, PLAIN, Rules
 from pathdsl.engine.attribution.units import edge_units, neuron_units, node_units
 from pathdsl.graph.model.shape import ModelShape
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.attribution import Attribution, Scored, ScoredUnit
 
 __all__ = ["METHODS", "Method", "attribute"]
 
-OnChunk = Callable[[Chunk], Tensor]
-"""The scores of one chunk, (units, rows, pos) float64 on the CPU."""
+OnChunk = Callable[..., Tensor]
+"""The scores of one `Chunk`, (units, rows, pos) float64 on the CPU; or, of a method that is not
+linear in the metric, of the chunks of all branches of some rows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,12 @@ class Method:
 
 METHODS: dict[str, Method] = {
     "atp": Method(nodes=nodes.by_gradient, edges=None, neurons=nodes.by_neuron, rules=None),
+    "atp_qk": Method(
+        nodes=saturation.by_fixed_gradient, edges=None, neurons=nodes.by_neuron, rules=None
+    ),
+    "atp_star": Method(
+        nodes=graddrop.by_dropping, edges=None, neurons=graddrop.by_dropping_neurons, rules=None
+    ),
     "eap": Method(nodes=None, edges=edges.by_gradient, neurons=None, rules=None),
 }
 
@@ -75,9 +83,10 @@ def attribute(
     axes = (chunks.n_pos,) if asked.by_position else ()
     values = np.zeros((len(units), *axes, task.n_rows))
     for branches in chunks:
-        for chunk in branches:
-            found = on_chunk(chunk)
-            here = slice(*chunk.rows)
+        linear = ATTRIBUTIONS[asked.method].linear
+        for together in [(chunk,) for chunk in branches] if linear else [branches]:
+            found = on_chunk(*together)
+            here = slice(*together[0].rows)
             if asked.by_position:
                 values[:, : found.shape[-1], here] += found.transpose(1, 2).numpy()
             else:

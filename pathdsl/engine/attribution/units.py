@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -10,7 +12,7 @@ from pathdsl.graph.model.components import Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.score.attribution import ScoredUnit
 
-__all__ = ["NodeScores", "edge_units", "neuron_units", "node_units"]
+__all__ = ["NodeScores", "edge_units", "neuron_units", "node_units", "of_layer"]
 
 
 def node_units(shape: ModelShape) -> tuple[ScoredUnit, ...]:
@@ -44,6 +46,16 @@ def edge_units(shape: ModelShape) -> tuple[ScoredUnit, ...]:
         for sender in range(receiver)
         if layout.senders_of[receiver] >> sender & 1
     )
+
+
+def of_layer(heads: Sequence[Tensor], mlp: Tensor | None) -> Tensor:
+    """Scores of one layer in the order of `node_units`, (..., units, rows, pos).
+
+    `heads`: of queries, keys, values and outputs, (..., n_heads, rows, pos) each; `mlp`: (..., rows,
+    pos).
+    """
+    found = torch.stack(list(heads), dim=-3).flatten(-4, -3)
+    return found if mlp is None else torch.cat((found, mlp.unsqueeze(-3)), dim=-3)
 
 
 class NodeScores:

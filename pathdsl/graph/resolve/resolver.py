@@ -44,10 +44,12 @@ from pathdsl.graph.paths.units import (
     places_of,
     subtracts,
 )
+from pathdsl.graph.resolve.attributed import Attributed, attributed, edges_among, paths_into
 from pathdsl.graph.resolve.expressions import Expressions, over_of, seed_of
 from pathdsl.graph.resolve.places import Bindings, Member, Places, fault
 from pathdsl.graph.resolve.targets import Target, node_target, targets_of, vector_of
 from pathdsl.lang import ast
+from pathdsl.lang.loops import Value
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import children
 
@@ -119,6 +121,21 @@ class Resolver:
         if not members:
             raise fault("PD209", "this set of nodes is empty", loop.members)
         return members
+
+    def edges_of(self, domain: ast.EdgesOf) -> tuple[Value, ...]:
+        """The members of `for e in edges(P)`, in the order of the graph; PD209 for none."""
+        listed = isinstance(domain.paths, ast.Edges | ast.EdgesFile)
+        return edges_among(self.sets, self.path_set(domain.paths), domain, listed=listed)
+
+    def attributed(
+        self, expr: ast.PathExpr, slot: str, bindings: Bindings = {}, *, exact: bool = False
+    ) -> Attributed:
+        """The one node, input or edge that an attribution scores; PD435 for any other."""
+        return attributed(self.places, expr, slot, bindings, exact=exact)
+
+    def patched(self, expr: ast.PathExpr, unit: Attributed, bindings: Bindings = {}) -> PathSet:
+        """The paths that carry a treated value where one unit alone is patched."""
+        return paths_into(self.sets, unit) if not unit.sender else self.path_set(expr, bindings)
 
     def targets(self, action: ast.Action) -> tuple[Target, ...]:
         """The values that an action of an `intervene` block acts on; PD230 where it cannot."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments
+from pathdsl.lang.check.attribution import check_attribution
 from pathdsl.lang.check.scope import Faults, Scope, fault, listed
 from pathdsl.lang.serving import (
     PASSED,
@@ -68,6 +69,8 @@ def check_score(scope: Scope, score: ast.Score) -> Faults:
     yield from _unread(score)
     if record.of == "file":
         yield from _ranked(score)
+    elif record.of == "unit":
+        yield from check_attribution(scope, score, metric)
 
 
 def _ranked(score: ast.Score) -> Faults:

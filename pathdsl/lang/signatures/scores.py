@@ -16,6 +16,7 @@ from math import inf
 from typing import Literal
 
 from pathdsl.lang import ast
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS, HEAD_SLOTS, RULES
 from pathdsl.lang.signatures.kinds import (
     REQUIRED,
     SEED,
@@ -31,6 +32,7 @@ from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.pvalues import DRAWN, P_VALUES
 from pathdsl.lang.signatures.ranges import ANY, NOT_BELOW_0, SHARE, Range, apply, point
 from pathdsl.lang.signatures.relations import Asks
+from pathdsl.limits import STEPS
 
 __all__ = [
     "DISSIMILARITIES", "MEASURED", "OVER", "RENAMED", "SCORES", "Dissimilarity", "Fixed", "Form",
@@ -107,7 +109,8 @@ class Order:
 class ScoreRecord(Signature):
     """What is known of a score.
 
-    `of`: what it takes, path sets, a run, a file that ranks edges, or a score. `gives`: an
+    `of`: what it takes, path sets, a run, a single node or edge (a `unit`), a file that ranks
+    edges, or a score. `gives`: an
     `estimate` over the prompts, a `share` of them that has an exact interval, a `count` on the
     graph that no prompt changes, or a `p-value`. `forms`: the default first. `controls`: which
     random path sets `chance` may compare it with: none, those with other `units`, `walks` as
@@ -119,7 +122,7 @@ class ScoreRecord(Signature):
     """
 
     parameters: tuple[Parameter, ...]
-    of: Literal["paths", "run", "file", "score"]
+    of: Literal["paths", "run", "unit", "file", "score"]
     gives: Literal["estimate", "share", "count", "p-value"]
     forms: tuple[Form, ...]
     controls: Literal["none", "units", "walks", "edge"]
@@ -153,7 +156,7 @@ class ScoreRecord(Signature):
     @property
     def treats(self) -> bool:
         """Whether it treats path sets itself, with the treated value of its task."""
-        return self.needs_task and self.of in ("paths", "file")
+        return self.needs_task and self.of in ("paths", "unit", "file")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,12 +189,14 @@ DISSIMILARITIES = {
 }
 
 _TASK = Parameter(name="task", kind=Kind.TASK)
+_METRIC = Parameter(name="metric", kind=Kind.METRIC)
 _COMMON = (
-    Parameter(name="metric", kind=Kind.METRIC),
+    _METRIC,
     _TASK,
     Parameter(name="scope", kind=Kind.PATHS),
 )
-_TREATING = (*_COMMON, Parameter(name="treated", kind=Kind.TREATED))
+_TREATED = Parameter(name="treated", kind=Kind.TREATED)
+_TREATING = (*_COMMON, _TREATED)
 """The options of scores that treat path sets themselves."""
 _P = first("P", Kind.PATHS)
 OVER = Parameter(name="over", kind=Kind.UNITS)
@@ -343,6 +348,7 @@ _EFFECT = (
     _metric("mean", "size", _change, _UNMOVED, other_side=("{every} - {keep}",)),
     _metric("rms", "size", _distance, _UNMOVED),
 )
+_ATTRIBUTED = tuple(_metric(name, "size", _any, MEASURED) for name in ("mean", "rms"))
 _AREAS: tuple[tuple[str, str, Literal["larger", "smaller"], Spans], ...] = (
     ("cpr", "signed", "larger", _any),
     ("cmd", "absolute", "smaller", _not_below_0),
@@ -433,6 +439,29 @@ SCORES = table(
         keeps=False,
         order=None,
         reserved=True,
+    ),
+    ScoreRecord(
+        name="attribution",
+        parameters=(
+            first("UNIT", Kind.UNIT),
+            _METRIC,
+            _TASK,
+            _TREATED,
+            word("by", tuple(ATTRIBUTIONS), REQUIRED),
+            word("slot", HEAD_SLOTS),
+            Parameter(name="steps", kind=Kind.INTEGER, least=1, most=STEPS.most),
+            word("rule", RULES),
+            _as(_ATTRIBUTED),
+        ),
+        example="attribution(a9.h9, by: atp_star)",
+        of="unit",
+        gives="estimate",
+        forms=_ATTRIBUTED,
+        controls="none",
+        searches="never",
+        keeps=False,
+        order=None,
+        reserved=False,
     ),
     ScoreRecord(
         name="accuracy",

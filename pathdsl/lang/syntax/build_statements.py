@@ -127,6 +127,8 @@ class StatementBuilder(Builder):
                 return ast.NonePath(span=value.span)
             case ast.Name() | ast.Through() | ast.Within() | ast.Edges() | ast.EdgesFile():
                 return value
+            case ast.Chain():
+                return value
             case _ if isinstance(value, _NODES):
                 return value
             case _:
@@ -141,6 +143,12 @@ class StatementBuilder(Builder):
     def _no_node(self, argument: ast.Argument) -> ast.Argument:
         """An argument of what takes no nodes: `a1` and `input` may be columns there."""
         value = argument.value
+        if not argument.keyword and isinstance(value, ast.Chain):
+            self._fault(
+                "PD021", "a path stands here, and a number is wanted", value,
+                help="read a run with a metric: `LD(treat(P))`",
+            )  # fmt: skip
+            return argument
         if not argument.keyword and isinstance(value, _SETS):
             word = self.text[value.span.start : value.span.end].split("(")[0].split("{")[0].strip()
             self._fault(
@@ -242,6 +250,10 @@ class StatementBuilder(Builder):
         )  # fmt: skip
         self._once(((b.variable.name, b.variable.span) for b in (first, *more)), "the variable")
         return ast.Loop(variable=first.variable, members=first.members, more=tuple(more), span=span)
+
+    def edges_of(self, c: Children) -> ast.EdgesOf:
+        (paths,) = nodes(c)
+        return ast.EdgesOf(paths=paths, span=self._over(c))
 
     def things(self, c: Children) -> ast.Things:
         return ast.Things(items=nodes(c), span=self._over(c))
@@ -428,9 +440,10 @@ _OF_TWO_RUNS = frozenset(
 _OF_PATHS = {
     name: next(p.name for p in score.parameters if p.required and not p.by_place)
     for name, score in SCORES.items()
-    if score.of == "paths" and not score.reserved
+    if score.of in ("paths", "unit") and not score.reserved
 }
-"""Scores of path sets whose names are free, with the option that tells them from a metric."""
+"""Scores of path sets and of single nodes and edges whose names are free, with the option that
+tells them from a metric."""
 
 _SETS = (ast.Through, ast.Within, ast.Edges, ast.EdgesFile)
 

@@ -1,7 +1,7 @@
 """The scores of the language: each `Score` of the syntax tree becomes a quantity.
 
-`faithfulness`, `completeness`, `minimality`, `chance` and the areas `cpr` and `cmd` have modules of
-their own. The others:
+`faithfulness`, `completeness`, `minimality`, `attribution`, `chance` and the areas `cpr` and `cmd`
+have modules of their own. The others:
 
 - `effect(P)` = mean(m(treat(P)) - m(reference)): total, direct and indirect effects, by P; with
   `as: rms` the root of the mean square.
@@ -43,6 +43,7 @@ from pathdsl.score.quantity import (
 )
 from pathdsl.score.rounds import Steps, at_once
 from pathdsl.score.scores.areas import cmd, cpr
+from pathdsl.score.scores.attribution import attribution
 from pathdsl.score.scores.chance import chance
 from pathdsl.score.scores.completeness import completeness
 from pathdsl.score.scores.faithfulness import faithfulness, rms
@@ -185,6 +186,7 @@ LOWERED: dict[str, Lower] = {
     "completeness": measured(completeness),
     "minimality": measured(minimality),
     "effect": measured(at_once(_effect)),
+    "attribution": measured(at_once(attribution)),
     "accuracy": measured(at_once(_accuracy)),
     "broken": measured(at_once(_broken)),
     "overlap": counted(_overlap),
