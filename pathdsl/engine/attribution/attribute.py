@@ -17,9 +17,9 @@ from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.attribution import edges, graddrop, nodes, saturation
-from pathdsl.engine.attribution.chunks import Chunk, Chunks
+from pathdsl.engine.attribution.chunks import Chunks
 from pathdsl.engine.attribution.metric import vet_metric
-from pathdsl.engine.attribution.rules import FROZEN, PLAIN, Rules
+from pathdsl.engine.attribution.rules import FROZEN, GIM, PLAIN, RELP, Rules
 from pathdsl.engine.attribution.units import edge_units, neuron_units, node_units
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
@@ -55,6 +55,14 @@ METHODS: dict[str, Method] = {
         nodes=graddrop.by_dropping, edges=None, neurons=graddrop.by_dropping_neurons, rules=None
     ),
     "eap": Method(nodes=None, edges=edges.by_gradient, neurons=None, rules=None),
+    "eap_ig": Method(nodes=None, edges=edges.by_inputs, neurons=None, rules=None),
+    "clean_corrupted": Method(nodes=None, edges=edges.at_both_ends, neurons=None, rules=None),
+    "relp": Method(
+        nodes=nodes.by_gradient, edges=edges.by_gradient, neurons=nodes.by_neuron, rules=RELP
+    ),
+    "gim": Method(
+        nodes=nodes.by_gradient, edges=edges.by_gradient, neurons=nodes.by_neuron, rules=GIM
+    ),
 }
 
 UNITS: dict[str, Callable[[ModelShape], tuple[ScoredUnit, ...]]] = {
@@ -65,11 +73,17 @@ UNITS: dict[str, Callable[[ModelShape], tuple[ScoredUnit, ...]]] = {
 
 
 def attribute(
-    adapter: Adapter, task: TaskData, asked: Attribution, *, frozen: bool = False
+    adapter: Adapter,
+    task: TaskData,
+    asked: Attribution,
+    *,
+    frozen: bool = False,
+    rows: int | None = None,
 ) -> Scored:
     """The scores of a task's rows.
 
     `frozen`: whether the task's norms have the reference run's scales (`layernorm = frozen`).
+    `rows`: how many of the first rows are wanted, None for all; others may have scores of 0.
     """
     vet_metric(asked.metric)
     method = METHODS[asked.method]
@@ -83,6 +97,8 @@ def attribute(
     axes = (chunks.n_pos,) if asked.by_position else ()
     values = np.zeros((len(units), *axes, task.n_rows))
     for branches in chunks:
+        if rows is not None and branches[0].rows[0] >= rows:
+            break
         linear = ATTRIBUTIONS[asked.method].linear
         for together in [(chunk,) for chunk in branches] if linear else [branches]:
             found = on_chunk(*together)
