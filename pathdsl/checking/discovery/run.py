@@ -46,6 +46,8 @@ from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.prepare import Ready, prepare
 from pathdsl.discover.rows import RowRecord, found_by, record_of, record_text
 from pathdsl.discover.split import split_rows
+from pathdsl.engine.data.task import TaskSpec
+from pathdsl.engine.proof import unproved
 from pathdsl.engine.session import EngineSession
 from pathdsl.errors import EngineError, LanguageError, errors_in
 from pathdsl.graph.model.components import HEAD, MLP, Layout
@@ -53,6 +55,8 @@ from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.lang.units import unit_of
+from pathdsl.plan.readout import ESTIMATE, Measure
+from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.attribution import Attribution, Scored
 from pathdsl.score.metrics import compile_metric
@@ -110,10 +114,19 @@ def discover_file(
         return work.discovered(tell, started)
 
 
-def _attribute(session: EngineSession, asked: Attribution, spec: Any) -> Scored:
-    from pathdsl.engine.attribution.attribute import attribute
+def _attribute(session: EngineSession, asked: Attribution, spec: TaskSpec) -> Scored:
+    """The scores by the session: from the store, or computed and proved on the null pair.
 
-    return attribute(session.adapter, session.tasks[asked.task], asked, frozen=spec.frozen)
+    Raises EngineError where that does not hold.
+    """
+    run = RunSpec(task=asked.task, kind="treated", treated=asked.treated, label="treated")
+    text = f"{asked.method}; {asked.steps} {asked.rule}; {asked.of}; {asked.by_position}"
+    measure = Measure(kind=ESTIMATE.name, text=text, asked=asked)
+    session.measures([(run, measure)])
+    faults = unproved([(asked.task, one) for one in session.proofs.get(asked.task, ())])
+    if faults:
+        raise EngineError(faults)
+    return session.scores.whole(session.planner.read((run, measure)))
 
 
 def _rows(program: Program, ready: Ready, meant: Named, wanted: Wanted) -> Rows:
