@@ -18,7 +18,7 @@ from pathdsl.checking.check import check_file
 from pathdsl.checking.discovery.searched import Attribute, Search, asked_of
 from pathdsl.checking.discovery.wanted import Named, Places
 from pathdsl.checking.options import CheckOptions
-from pathdsl.discover.roles import Look, looks, place_of, places, role_of
+from pathdsl.discover.roles import Look, looks, may_read, place_of, places, role_of
 from pathdsl.discover.write import (
     Draft,
     Edge,
@@ -236,18 +236,16 @@ class Drafting:
                 nodes=tuple(nodes),
             )
         task = self.session.tasks[self.meant.task]
-        where = {one.text: np.array(one.at) for one in places(task)}
+        where = {one.text: one for one in places(task)}
         read = search.metric.position or "END"
         kept = self.chosen.copy()
         for n, (sender, receiver, slot) in zip(
             np.flatnonzero(kept), self._edges(kept), strict=True
         ):
-            one = at.get(sender)
-            other = read if receiver == "logits" else at.get(receiver)
-            if one is None or other is None or other not in where:
-                continue
-            a, b = where[one], where[other]
-            kept[n] = bool((a <= b).all()) if slot in ("k", "v") else bool((a == b).all())
+            one = where.get(at.get(sender, ""))
+            other = where.get(read if receiver == "logits" else at.get(receiver, ""))
+            if one is not None and other is not None:
+                kept[n] = may_read(one, other, slot)
         kept = search.graph.on_a_path(kept)
         return self._listed(kept, at, roles) if kept.any() else None
 
@@ -413,7 +411,8 @@ class Drafting:
             return (), tuple(claims)
         return (
             f"claim {self._name('control')}: faithfulness({control}, metric: {metric}) >= "
-            f'{_per_cent(least)} at 95% confidence expect refuted "other edges, as many of each kind"',
+            f"{_per_cent(least)} at 95% confidence expect refuted "
+            '"other edges, as many of each kind"',
         ), tuple(claims)
 
 

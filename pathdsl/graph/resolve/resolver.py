@@ -130,7 +130,7 @@ class Resolver:
     def attributed(
         self, expr: ast.PathExpr, slot: str, bindings: Bindings = {}, *, exact: bool = False
     ) -> Attributed:
-        """The one node, input or edge that an attribution scores; PD435 for any other."""
+        """The one node, input or edge that an attribution scores; PD408 for any other."""
         return attributed(self.places, expr, slot, bindings, exact=exact)
 
     def patched(self, expr: ast.PathExpr, unit: Attributed, bindings: Bindings = {}) -> PathSet:
