@@ -16,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
-from pathdsl.engine.attribution import edges, graddrop, nodes, saturation
+from pathdsl.engine.attribution import activations, edges, graddrop, nodes, saturation
 from pathdsl.engine.attribution.chunks import Chunks
 from pathdsl.engine.attribution.exact import exact, session_on
 from pathdsl.engine.attribution.metric import vet_metric
@@ -56,6 +56,9 @@ METHODS: dict[str, Method] = {
     ),
     "eap": Method(nodes=None, edges=edges.by_gradient, neurons=None, rules=None),
     "eap_ig": Method(nodes=None, edges=edges.by_inputs, neurons=None, rules=None),
+    "eap_ig_activations": Method(
+        nodes=None, edges=activations.by_activations, neurons=None, rules=None
+    ),
     "clean_corrupted": Method(nodes=None, edges=edges.at_both_ends, neurons=None, rules=None),
     "relp": Method(
         nodes=nodes.by_gradient, edges=edges.by_gradient, neurons=nodes.by_neuron, rules=RELP
