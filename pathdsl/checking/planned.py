@@ -19,8 +19,9 @@ from pathdsl.lang.syntax.source import SourceFile, sources_of
 from pathdsl.plan.liveness import Cost
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.score.attribution import Attribution
 
-__all__ = ["PlanOutcome", "TaskPlan", "plan_file"]
+__all__ = ["AttributionPlan", "PlanOutcome", "TaskPlan", "plan_file"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,14 @@ class TaskPlan:
     batch: int
     spec: TaskSpec
     self_checks: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributionPlan:
+    """One attribution, computed in one go for whoever reads a score of it."""
+
+    task: str
+    asked: Attribution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +63,7 @@ class PlanOutcome:
     models: Mapping[str, str]
     tasks: Mapping[str, TaskData]
     parts: tuple[TaskPlan, ...]
+    attributions: tuple[AttributionPlan, ...]
     adaptive: tuple[str, ...]
     later_runs: int
     memory: int
@@ -76,6 +86,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     from pathdsl.checking.interventions import check_interventions
     from pathdsl.checking.proofs import proof_cost
     from pathdsl.engine.run.runner import plan_cost, rows_within
+    from pathdsl.engine.scored import asked_in
 
     program, faults = lint_file(path, text, options.fence)
     if wrong := errors_in(faults):
@@ -124,6 +135,11 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         else {},
         tasks=planner.tasks,
         parts=tuple(part for of_task in parts.values() for part in of_task),
+        attributions=tuple(
+            AttributionPlan(task=request[0].task, asked=asked_in(request))
+            for request in dict.fromkeys(map(planner.read, asked.requests))
+            if request[1].asked is not None
+        ),
         adaptive=asked.adaptive,
         later_runs=asked.later_runs,
         memory=planner.limits.memory,

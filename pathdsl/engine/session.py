@@ -15,7 +15,7 @@ from pathdsl.engine.proof import Proof
 from pathdsl.engine.recall import Recall
 from pathdsl.engine.rounding import ROUNDING, allowance, precision_of
 from pathdsl.engine.run.runner import Settings, execute, plan_cost
-from pathdsl.engine.scored import ScoredValues, asked_in, null_of, proof_of
+from pathdsl.engine.scored import Place, ScoredValues, asked_in, null_of, proof_of
 from pathdsl.engine.self_check import NULL_ROWS
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.liveness import Cost
@@ -213,6 +213,11 @@ class EngineSession:
     ) -> np.ndarray:
         """(1, rows) float64: the score of one unit (sender, receiver, slot) in an attribution."""
         return self.scores.of(self.planner.read((run, measure)), unit, at)
+
+    @property
+    def scores_read(self) -> tuple[tuple[Request, Place], ...]:
+        """The attributions of which scores were read, each with the unit."""
+        return tuple(self.scores.read)
 
     def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
         """(draws, rows) float64; draws is 1 for a run without draws."""

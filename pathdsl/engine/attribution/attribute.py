@@ -67,11 +67,17 @@ METHODS: dict[str, Method] = {
 
 
 def attribute(
-    adapter: Adapter, task: TaskData, asked: Attribution, *, frozen: bool = False
+    adapter: Adapter,
+    task: TaskData,
+    asked: Attribution,
+    *,
+    frozen: bool = False,
+    rows: int | None = None,
 ) -> Scored:
     """The scores of a task's rows.
 
     `frozen`: whether the task's norms have the reference run's scales (`layernorm = frozen`).
+    `rows`: how many of the first rows are wanted, None for all; others may have scores of 0.
     """
     if ATTRIBUTIONS[asked.method].exact:
         return exact(session_on(adapter, task, asked, frozen=frozen), adapter.shape, asked)
@@ -87,6 +93,8 @@ def attribute(
     axes = (chunks.n_pos,) if asked.by_position else ()
     values = np.zeros((len(units), *axes, task.n_rows))
     for branches in chunks:
+        if rows is not None and branches[0].rows[0] >= rows:
+            break
         linear = ATTRIBUTIONS[asked.method].linear
         for together in [(chunk,) for chunk in branches] if linear else [branches]:
             found = on_chunk(*together)

@@ -62,6 +62,7 @@ from pathdsl.score.statistics.unverified import (
 __all__ = [
     "Place",
     "bound_unverified",
+    "effects_of",
     "exact",
     "patch_requests",
     "paths_of",
@@ -168,24 +169,36 @@ def _requests(expr: RowExpr) -> Iterator[Request]:
             yield item.run, measure
 
 
-def _patched(
-    places: Sequence[Place], asked: Attribution, layout: Layout, task: TaskData
-) -> Iterator[RowExpr]:
-    for place in places:
-        paths = paths_of([place], layout, task)
-        yield _treating(asked.metric, paths, asked, _name(place))
-
-
 def patch_requests(
     places: Sequence[Place], asked: Attribution, shape: ModelShape, task: TaskData
 ) -> tuple[Request, ...]:
     """What `exact` asks for to patch these units alone, for a planner to cost."""
-    exprs = [asked.metric, *_patched(places, asked, Layout(shape), task)]
+    return _all_requests(([place] for place in places), asked, shape, task)
+
+
+def _all_requests(
+    groups: Iterable[Sequence[Place]], asked: Attribution, shape: ModelShape, task: TaskData
+) -> tuple[Request, ...]:
+    exprs = [asked.metric, *_treated(groups, asked, Layout(shape), task)]
     return tuple(dict.fromkeys(request for expr in exprs for request in _requests(expr)))
 
 
-def _effects(session: Session, metric: RowExpr, exprs: Iterable[RowExpr]) -> Iterator[np.ndarray]:
-    """(rows,) of each expression less the metric, the means over draws; `TOGETHER` a plan."""
+def _treated(
+    groups: Iterable[Sequence[Place]], asked: Attribution, layout: Layout, task: TaskData
+) -> Iterator[RowExpr]:
+    for group in groups:
+        label = _name(group[0]) if len(group) == 1 else f"{len(group)} units"
+        yield _treating(asked.metric, paths_of(group, layout, task), asked, label)
+
+
+def effects_of(
+    session: Session, shape: ModelShape, asked: Attribution, groups: Iterable[Sequence[Place]]
+) -> Iterator[np.ndarray]:
+    """(rows,) each: what the units of a group do that are treated together, the mean over draws.
+
+    A metric that has no value in some run is nan there.
+    """
+    metric, task = asked.metric, session.tasks[asked.task]
     pending: list[RowExpr] = []
 
     def settled() -> Iterator[np.ndarray]:
@@ -197,7 +210,7 @@ def _effects(session: Session, metric: RowExpr, exprs: Iterable[RowExpr]) -> Ite
             yield evaluator.rows(expr).mean(axis=0) - base
         pending.clear()
 
-    for expr in exprs:
+    for expr in _treated(groups, asked, Layout(shape), task):
         pending.append(expr)
         if len(pending) == TOGETHER:
             yield from settled()
@@ -229,8 +242,7 @@ def exact(
 ) -> Scored:
     """What each unit does that is treated alone, `m(treat(unit)) - m(reference)` for each prompt.
 
-    `units`: some, of any kind; None for all that `asked.of` names. A metric that has no value in
-    some run is nan there.
+    `units`: some, of any kind; None for all that `asked.of` names.
     """
     task = session.tasks[asked.task]
     chosen = UNITS[asked.of](shape) if units is None else tuple(units)
@@ -241,7 +253,7 @@ def exact(
     axes = (n_pos,) if asked.by_position else ()
     values = np.zeros((len(chosen), *axes, task.n_rows))
     flat = values.reshape(len(places), task.n_rows)
-    effects = _effects(session, asked.metric, _patched(places, asked, Layout(shape), task))
+    effects = effects_of(session, shape, asked, ([place] for place in places))
     for number, effect in enumerate(effects):
         flat[number] = effect
     if asked.by_position:
@@ -258,13 +270,9 @@ def _read(task: TaskData, asked: Attribution) -> tuple[TaskData, ...]:
     return tuple(map(task.branch, columns)) or (task,)
 
 
-def _subsets(
-    rest: Sequence[Place], asked: Attribution, layout: Layout, task: TaskData, inside: np.ndarray
-) -> Iterator[RowExpr]:
-    for number, held in enumerate(inside):
-        chosen = [place for place, chosen in zip(rest, held, strict=True) if chosen]
-        label = f"random subset {number} of {len(rest)} units"
-        yield _treating(asked.metric, paths_of(chosen, layout, task), asked, label)
+def _groups(rest: Sequence[Place], inside: np.ndarray) -> Iterator[list[Place]]:
+    for held in inside:
+        yield [place for place, chosen in zip(rest, held, strict=True) if chosen]
 
 
 def subset_requests(
@@ -280,8 +288,7 @@ def subset_requests(
 ) -> tuple[Request, ...]:
     """What `bound_unverified` asks for, for a planner to cost."""
     inside = _membership(rest, share, subsets, confidence, seed)
-    exprs = [asked.metric, *_subsets(rest, asked, Layout(shape), task, inside)]
-    return tuple(dict.fromkeys(request for expr in exprs for request in _requests(expr)))
+    return _all_requests(_groups(rest, inside), asked, shape, task)
 
 
 def _membership(
@@ -323,9 +330,9 @@ def bound_unverified(
     effects = np.zeros((len(inside), 1))
     held = int(inside[:, 0].sum())
     if min(held, len(inside) - held) >= least(confidence, share):
-        exprs = _subsets(rest, asked, Layout(shape), task, inside)
         counted = part_mask(task, None)
-        effects = np.stack(list(_effects(session, asked.metric, exprs)))[:, counted]
+        runs = effects_of(session, shape, asked, _groups(rest, inside))
+        effects = np.stack(list(runs))[:, counted]
     return false_negative_bound(
         effects, inside, confidence=confidence, verified=verified, seed=seed
     )

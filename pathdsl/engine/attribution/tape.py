@@ -34,7 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from pathdsl.engine.adapters.base import SLOTS, Adapter, Slot
-from pathdsl.engine.adapters.norms import Applied, offset, pulled, spread
+from pathdsl.engine.adapters.norms import Applied, pulled
 from pathdsl.engine.attribution.rules import PLAIN, Rules
 
 __all__ = ["InnerGradients", "LayerGradients", "Part", "Tape", "TapeLayer", "norm_of"]
@@ -262,27 +262,14 @@ class TapeLayer:
             return together
         return pulled(*self.norm, together, held=self.rules.held)
 
+    def forget(self) -> None:
+        """Let go of what only the way back needs; the values stay."""
+        for name in ("_norm", "_slots", "_pattern", "_mix", "_write", "_mlp"):
+            delattr(self, name)
+
     def slot(self, slot: Slot) -> Tensor:
         """Queries, keys or values, (n_heads, rows, pos, d_head)."""
         return {"q": self.q, "k": self.k, "v": self.v}[slot]
-
-    def weight(self, slot: Slot) -> Tensor | None:
-        """(n_heads, d_head, d): a head's input weight on the stream without its mean, times the
-        norm's scale; None where the input is not affine."""
-        weight = self.adapter.input_weight(self.layer, slot)
-        if weight is None or self.norm is None:
-            return None if weight is None else weight.detach()
-        return spread(self.norm[0], weight)
-
-    def offset(self, slot: Slot) -> Tensor:
-        """(n_heads, 1, pos, d_head): what the biases of norm and projection give of an input."""
-        like = self.resid[:1]
-        bias = torch.zeros_like(like) if self.norm is None else offset(self.norm[0], like)
-        with torch.no_grad():
-            found = self.adapter.project(
-                self.layer, slot, bias.expand_as(like), positions=self.places[:1]
-            )
-        return found.permute(2, 0, 1, 3)
 
     def unplaced(self, slot: Slot, gradient: Tensor) -> Tensor:
         """The gradient (n_heads, rows, pos, d_head) before what depends on the position."""
@@ -312,6 +299,7 @@ class Tape:
     ) -> None:
         """embedded: (rows, pos, d) values of `input`; lengths: (rows,) of right-padded rows."""
         self.adapter, self.rules = adapter, rules
+        self.forgotten = False
         self.embedded = embedded
         self.lengths = lengths.to(embedded.device)
         places = torch.arange(embedded.shape[1], device=embedded.device)
@@ -322,6 +310,12 @@ class Tape:
             self.layers.append(TapeLayer(adapter, layer, resid, self.valid, rules))
             resid = self.layers[-1].after
         self.final = resid
+
+    def forget(self) -> None:
+        """Let go of what only the way back needs; the values stay."""
+        self.forgotten = True
+        for layer in self.layers:
+            layer.forget()
 
     def backward(self, final: Tensor) -> Iterator[LayerGradients]:
         """The gradients of every layer from that at `final`, the last layer first."""

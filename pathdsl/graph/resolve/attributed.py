@@ -1,6 +1,6 @@
 """Nodes, inputs of nodes and edges one by one: what an attribution scores, and loops over edges.
 
-Source: docs/attribution.md, In the language.
+Source: docs/scores.md, attribution.
 
     attributed(places, `a5.h5 -[v]-> a8.h6`, "", {}).label       a5.h5 -[v]-> a8.h6
 """
@@ -13,6 +13,7 @@ from pathdsl.graph.model.components import HEAD, MLP, Layout, Slot, bits
 from pathdsl.graph.paths.neurons import atom_mask, atom_text, atoms, hull
 from pathdsl.graph.paths.pathset import Edge, Listed, Nodes, PathSet, Pos, cat
 from pathdsl.graph.paths.sets import PathSets
+from pathdsl.graph.resolve.adjacency import no_edge
 from pathdsl.graph.resolve.places import Bindings, Places, fault
 from pathdsl.lang import ast
 from pathdsl.lang.loops import Value, edge_value
@@ -92,9 +93,8 @@ def _edge(
             help="name the MLP",
         )  # fmt: skip
     if not layout.senders_of[v] >> u & 1:
-        raise fault(
-            "PD203", f"`{sender}` does not lie before `{receiver}`", expr, label="no such edge"
-        )
+        ends = (places.nodes(end, bindings) for end in (chain.first, hop.target))  # type: ignore[arg-type]
+        raise no_edge(places, chain, hop, *ends)
     kind = layout.components[v].kind
     if kind is HEAD and not slots:
         raise fault(
@@ -102,7 +102,8 @@ def _edge(
             f"these are three edges, into q, k and v of `{receiver}`",
             expr,
             label="into which input?",
-            help=f"`{sender} -[v]-> {receiver}`, or the sum over `edges({sender} -> {receiver})`",
+            help=f"`{sender} -[v]-> {receiver}`, or their sum, "
+            f"`sum(e in edges {{ {sender} -> {receiver} }}: attribution(e, …))`",
         )
     slot = slots[0] if slots else ""
     at = sent if sent is not None else got

@@ -1,6 +1,6 @@
 """Checks of attributions: one node or edge, by a method that scores it, of a metric with a slope.
 
-Source: docs/attribution.md, In the language.
+Source: docs/scores.md, attribution.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.nodes import holds_marks
 from pathdsl.lang.check.scope import Faults, Scope, fault, listed, source_text
 from pathdsl.lang.serving import named_option
-from pathdsl.lang.signatures.attribution import ATTRIBUTIONS, AttributionRecord
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS, RULES, AttributionRecord
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.subjects import meant
 from pathdsl.lang.walk import walk
@@ -72,7 +72,7 @@ def _unread(score: ast.Score, record: AttributionRecord) -> Faults:
                 f"belongs to {listed(integrals)}",
                 help="leave it out",
             )
-        elif option.keyword == "rule" and _given(option) not in ("", *record.rules):
+        elif option.keyword == "rule" and _given(option) in {*RULES} - {*record.rules}:
             yield fault(
                 "PD129",
                 f"`by: {record.name}` has no rule `{_given(option)}`",

@@ -71,7 +71,8 @@ ATTRIBUTIONS = {
             exact=False, source=_HANNA,
         ),
         AttributionRecord(
-            name="eap_ig_activations", nodes=False, edges=True, steps=5, rules=("right", "left"), at_reference=False, linear=True, exact=False, source=_HANNA,
+            name="eap_ig_activations", nodes=False, edges=True, steps=5, rules=("right", "left"),
+            at_reference=False, linear=True, exact=False, source=_HANNA,
         ),
         AttributionRecord(
             name="clean_corrupted", nodes=False, edges=True, steps=0, rules=(),

@@ -12,6 +12,7 @@ from pathdsl.lang.signatures.calls import AVERAGES
 from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.lang.vary.axis import Axis
 from pathdsl.lang.vary.edits import edited, flatten, pruned
+from pathdsl.lang.vary.method_axis import Estimates
 from pathdsl.lang.vary.path_axes import Positions, Reading
 from pathdsl.lang.vary.task_axes import Treated, Word
 from pathdsl.lang.vary.value_axes import Direction, MetricAxis
@@ -31,6 +32,7 @@ AXES: tuple[Axis, ...] = (
     Word(name="average", words=AVERAGES),
     Direction(),
     MetricAxis(),
+    Estimates(),
 )
 """Every axis, in the order in which a cell of several applies them."""
 
