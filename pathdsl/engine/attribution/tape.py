@@ -102,7 +102,9 @@ class MlpPart:
     def back(self, gradient: Tensor) -> Tensor:
         """The gradient at what the MLP reads, from one at what it writes or from a stack."""
         (at_hidden,) = self._after.back(gradient)
-        return self._before.back(*(at_hidden * slope for slope in self._slopes))[0]
+        first, *rest = self._slopes
+        others = [at_hidden * slope for slope in rest]
+        return self._before.back(at_hidden.mul_(first), *others)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,10 +239,9 @@ class TapeLayer:
 
     def at_stream(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """What heads pass down to the stream that enters, summed over heads and slots."""
-        normed = sum(
-            (self._slots[slot].back(g)[0] for slot, g in zip(SLOTS, (q, k, v), strict=True)),
-            torch.zeros(()),
-        )
+        normed = self._slots["q"].back(q)[0]
+        normed = normed + self._slots["k"].back(k)[0]
+        normed = normed + self._slots["v"].back(v)[0]
         return self._norm.back(normed)[0]
 
     def at_neurons(self, after: Tensor) -> Tensor:
@@ -319,11 +320,11 @@ class Tape:
             resid = found[-1].after
         return found
 
-    def forget(self) -> None:
-        """Let go of what only the way back needs; the values stay."""
+    def forget(self, layer: int | None = None) -> None:
+        """Let go of what only the way back needs, of one layer or of all; the values stay."""
         self.forgotten = True
-        for layer in self.layers:
-            layer.forget()
+        for one in self.layers if layer is None else [self.layers[layer]]:
+            one.forget()
 
     def backward(self, final: Tensor) -> Iterator[LayerGradients]:
         """The gradients of every layer from that at `final`, the last layer first."""
