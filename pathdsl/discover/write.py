@@ -135,7 +135,8 @@ def _set(
         if left and set(group.members) <= left:
             parts.append(group.name)
             left -= set(group.members)
-    for place in dict.fromkeys(at.get(node, "") for node in sorted(left, key=layout.named.get)):
+    order = layout.named
+    for place in dict.fromkeys(at.get(node, "") for node in sorted(left, key=order.__getitem__)):
         there = [node for node in left if at.get(node, "") == place]
         parts += [f"{one}@{place}" if place else one for one in _ranges(there, layout)]
     return parts[0] if len(parts) == 1 else f"{{{', '.join(parts)}}}"

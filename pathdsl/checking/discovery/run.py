@@ -9,6 +9,7 @@ there, so that a discovery which was interrupted goes on with the same bits.
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -405,6 +406,12 @@ class _Work:
             if n not in curve:
                 selection = search.select(n)
                 (value,) = search.faithfulness([search.path_set(selection.chosen)])
+                if math.isnan(value):
+                    raise Unwanted(
+                        f"`{self.meant.metric}` is on average the same in the reference run and in "
+                        "the treated run: there is no way to keep; treat by other prompts, or "
+                        "choose another metric"
+                    )
                 curve[n] = CurvePoint(
                     wanted=n, edges=int(selection.chosen.sum()), faithfulness=value
                 )
