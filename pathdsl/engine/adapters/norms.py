@@ -32,8 +32,8 @@ import torch
 from torch import Tensor, nn
 
 __all__ = [
-    "Applied", "Given", "Held", "Noted", "Scales", "apply", "linear_part", "moved", "pulled",
-    "scale_of",
+    "Applied", "Given", "Held", "Noted", "Scales", "apply", "centred", "linear_part", "moved",
+    "offset", "pulled", "scale_of", "spread",
 ]  # fmt: skip
 
 # Classes of `transformers` by name, which adapters have verified: importing each takes its time.
@@ -154,6 +154,24 @@ def moved(module: nn.Module, x: Tensor, change: Tensor, *, held: bool) -> Tensor
 def pulled(module: nn.Module, x: Tensor, gradient: Tensor, *, held: bool) -> Tensor:
     """The gradient at x from that at the norm of x: the transpose of `moved`."""
     return _at_scale(module, x, gradient * _gain(module, gradient), held=held)
+
+
+def spread(module: nn.Module, weight: Tensor) -> Tensor:
+    """A weight (..., d) that reads the norm as one that reads x' times the scale: with the gain,
+    and without the mean over its entries where the norm centres."""
+    found = weight.detach() * _gain(module, weight)
+    return found - found.mean(-1, keepdim=True) if _is_layer_norm(module) else found
+
+
+def centred(module: nn.Module, x: Tensor) -> Tensor:
+    """x without its mean where the norm centres, (..., d)."""
+    return x - x.mean(-1, keepdim=True) if _is_layer_norm(module) else x
+
+
+def offset(module: nn.Module, like: Tensor) -> Tensor:
+    """What the norm gives for 0: its bias, (d,); zeros without one."""
+    bias = getattr(module, "bias", None)
+    return like.new_zeros(like.shape[-1]) if bias is None else bias.detach().to(like)
 
 
 def _at_scale(module: nn.Module, x: Tensor, y: Tensor, *, held: bool) -> Tensor:

@@ -18,13 +18,13 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.attribution import edges, graddrop, nodes, saturation
 from pathdsl.engine.attribution.chunks import Chunks
+from pathdsl.engine.attribution.exact import exact, session_on
 from pathdsl.engine.attribution.metric import vet_metric
-from pathdsl.engine.attribution.rules import FROZEN, PLAIN, Rules
-from pathdsl.engine.attribution.units import edge_units, neuron_units, node_units
-from pathdsl.graph.model.shape import ModelShape
+from pathdsl.engine.attribution.rules import FROZEN, GIM, PLAIN, RELP, Rules
+from pathdsl.engine.attribution.units import UNITS
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.plan.taskdata import TaskData
-from pathdsl.score.attribution import Attribution, Scored, ScoredUnit
+from pathdsl.score.attribution import Attribution, Scored
 
 __all__ = ["METHODS", "Method", "attribute"]
 
@@ -55,12 +55,14 @@ METHODS: dict[str, Method] = {
         nodes=graddrop.by_dropping, edges=None, neurons=graddrop.by_dropping_neurons, rules=None
     ),
     "eap": Method(nodes=None, edges=edges.by_gradient, neurons=None, rules=None),
-}
-
-UNITS: dict[str, Callable[[ModelShape], tuple[ScoredUnit, ...]]] = {
-    "nodes": node_units,
-    "edges": edge_units,
-    "neurons": neuron_units,
+    "eap_ig": Method(nodes=None, edges=edges.by_inputs, neurons=None, rules=None),
+    "clean_corrupted": Method(nodes=None, edges=edges.at_both_ends, neurons=None, rules=None),
+    "relp": Method(
+        nodes=nodes.by_gradient, edges=edges.by_gradient, neurons=nodes.by_neuron, rules=RELP
+    ),
+    "gim": Method(
+        nodes=nodes.by_gradient, edges=edges.by_gradient, neurons=nodes.by_neuron, rules=GIM
+    ),
 }
 
 
@@ -77,6 +79,8 @@ def attribute(
     `frozen`: whether the task's norms have the reference run's scales (`layernorm = frozen`).
     `rows`: how many of the first rows are wanted, None for all; others may have scores of 0.
     """
+    if ATTRIBUTIONS[asked.method].exact:
+        return exact(session_on(adapter, task, asked, frozen=frozen), adapter.shape, asked)
     vet_metric(asked.metric)
     method = METHODS[asked.method]
     on_chunk = {"nodes": method.nodes, "edges": method.edges, "neurons": method.neurons}[asked.of]

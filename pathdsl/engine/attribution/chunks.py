@@ -31,6 +31,13 @@ from pathdsl.score.attribution import Attribution
 __all__ = ["Chunk", "Chunks"]
 
 
+RULES: dict[str, Callable[[int], range]] = {
+    "right": lambda steps: range(1, steps + 1),
+    "left": lambda steps: range(steps),
+}
+"""The points of each rule of an integral: k of k/steps, 0 being the treated end."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
     """The rows of a task as some measures read them: alone, or with an answer behind the prompt."""
@@ -90,6 +97,10 @@ class Chunk:
     def tape_of(self, embedded: Tensor, rules: Rules | None = None) -> Tape:
         """Another forward of these prompts, from values of `input` (rows, pos, d)."""
         return Tape(self.adapter, embedded, self.lengths, rules or self.rules)
+
+    def points(self) -> range:
+        """The numbers k of the integral's points, of its `steps`."""
+        return RULES[self.asked.rule](self.asked.steps)
 
     def gradient(self) -> Tensor:
         """The metric's gradient at the final stream of the reference run, (rows, pos, d)."""

@@ -5,12 +5,18 @@
 Syed, Rager and Conmy 2023 (arXiv:2310.10348). It is the derivative, at 0, of the metric as the
 share of u's treated value grows that v alone reads. Where a norm stands between a layer's heads and
 the stream each reader applies it to the sum that it reads, so that a head's change is what the
-norm's derivative at the reference sum makes of it.
+norm's derivative at that sum makes of it.
+
+Averages over several runs (integrated gradients; Hanna, Pezzelle and Belinkov 2024,
+arXiv:2403.17806) are taken of gradients at heads' inputs, before these are carried to the stream:
+
+    rule `right`    k = 1 … m of    input(treated) + k/m (input(reference) - input(treated))
+    rule `left`     k = 0 … m - 1, as in the authors' code
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -18,32 +24,73 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import SLOTS
 from pathdsl.engine.adapters.norms import moved
 from pathdsl.engine.attribution.chunks import Chunk
+from pathdsl.engine.attribution.readers import LayerReaders
 from pathdsl.engine.attribution.sides import Side
-from pathdsl.engine.attribution.tape import LayerGradients, Tape, norm_of
+from pathdsl.engine.attribution.tape import Tape, norm_of
 
-__all__ = ["EdgeScores", "by_gradient", "written_changes"]
+__all__ = ["EdgeScores", "at_both_ends", "by_gradient", "by_inputs", "written_changes"]
 
 
 def by_gradient(chunk: Chunk) -> Tensor:
     """(units, rows, pos) of every edge, or summed over positions (units, rows, 1)."""
-    writes = written_changes(chunk.tape, chunk.mean_side())
-    scores = EdgeScores(chunk, writes)
-    scores.add(chunk.tape, chunk.tape.backward(chunk.gradient()))
+    scores = EdgeScores(chunk)
+    scores.of_changes(chunk.tape, chunk.mean_side())
+    gradient = chunk.gradient()
+    scores.put_final(gradient)
+    for layer in reversed(chunk.tape.layers):
+        found = layer.inner(gradient)
+        readers = LayerReaders(layer)
+        readers.add(layer, found, 1.0)
+        gradient = found.middle
+        if found.read is not None and chunk.adapter.shape.parallel:
+            gradient = gradient + found.read
+        gradient = gradient + scores.put(readers)
     return scores.values
 
 
-def written_changes(tape: Tape, side: Side) -> Tensor:
-    """(senders, rows, pos, d): by how much each sender's write changes, in component order."""
-    shape, adapter = tape.adapter.shape, tape.adapter
-    rows, pos, d = tape.embedded.shape
-    found = tape.embedded.new_empty((shape.n_senders, rows, pos, d))
-    found[0] = side.input - tape.embedded
+def at_both_ends(chunk: Chunk) -> Tensor:
+    """The mean of the gradients at the reference run and at the treated run, times the change."""
+    scores = EdgeScores(chunk)
+    for side in chunk.sides():
+        ends = (chunk.tape, chunk.tape_of(side.input))
+        scores.along(side, [(tape, 0.5 / chunk.draws) for tape in ends])
+    return scores.values
+
+
+def by_inputs(chunk: Chunk) -> Tensor:
+    """The mean gradient along the straight way between the inputs, times the change."""
+    scores, steps = EdgeScores(chunk), chunk.asked.steps
+    for side in chunk.sides():
+        scores.along(side, _between(chunk, side.input, 1 / (steps * chunk.draws)))
+    return scores.values
+
+
+def _between(chunk: Chunk, treated: Tensor, share: float) -> Iterator[tuple[Tape, float]]:
+    """The runs of the integral, each with its share; the last of rule `right` is the reference."""
+    steps = chunk.asked.steps
+    reference = chunk.tape.embedded
+    for k in chunk.points():
+        if k == steps:
+            yield chunk.tape, share
+        else:
+            yield chunk.tape_of(treated + k / steps * (reference - treated)), share
+
+
+def written_changes(at: Tape, reference: Tape, side: Side) -> Tensor:
+    """(senders, rows, pos, d): by how much each sender's write changes, in component order.
+
+    `at`: the run whose norms after attention are meant, mostly `reference` itself.
+    """
+    shape, adapter = at.adapter.shape, at.adapter
+    rows, pos, d = reference.embedded.shape
+    found = reference.embedded.new_empty((shape.n_senders, rows, pos, d))
+    found[0] = side.input - reference.embedded
     place = 1
     with torch.no_grad():
-        for layer in tape.layers:
+        for layer in reference.layers:
             change = adapter.write_each(layer.layer, side.z[layer.layer] - layer.z)
             if shape.norm_after_attention:
-                change = _through_norm(layer.layer, tape, change)
+                change = _through_norm(layer.layer, at, change)
             found[place : place + shape.n_heads] = change.permute(2, 0, 1, 3)
             place += shape.n_heads
             out = side.out[layer.layer]
@@ -66,51 +113,79 @@ def _through_norm(layer: int, tape: Tape, change: Tensor) -> Tensor:
 class EdgeScores:
     """Scores of all edges on one chunk, in the order of `edge_units`."""
 
-    def __init__(self, chunk: Chunk, writes: Tensor) -> None:
-        """`writes`: (senders, rows, pos, d), as `written_changes` gives it."""
+    def __init__(self, chunk: Chunk) -> None:
         shape = chunk.adapter.shape
-        self.shape, self.writes, self.by_position = shape, writes, chunk.asked.by_position
-        n_rows, n_pos = writes.shape[1:3]
+        self.chunk, self.shape, self.by_position = chunk, shape, chunk.asked.by_position
         self._first: dict[int, int] = {}
+        self._below: dict[int, int] = {}
         count, below = 0, 1
         for layer in range(shape.n_layers):
-            self._first[layer] = count
+            self._first[layer], self._below[layer] = count, below
             count += shape.n_heads * len(SLOTS) * below
-            count += self._of_mlp(below) if shape.has_mlp else 0
+            count += self._of_mlp(layer) if shape.has_mlp else 0
             below += shape.n_heads + int(shape.has_mlp)
-        self._first[shape.n_layers] = count
-        pos = n_pos if self.by_position else 1
-        self.values = torch.zeros((count + below, n_rows, pos), dtype=torch.float64)
+        self._first[shape.n_layers], self._below[shape.n_layers] = count, below
+        pos = chunk.n_pos if self.by_position else 1
+        self.values = torch.zeros((count + below, chunk.n_rows, pos), dtype=torch.float64)
+        self._writes: Tensor | None = None
 
-    def _of_mlp(self, below: int) -> int:
+    def _of_mlp(self, layer: int) -> int:
+        below = self._below[layer]
         return below if self.shape.parallel else below + self.shape.n_heads
 
-    def add(self, tape: Tape, gradients: Iterable[LayerGradients], share: float = 1.0) -> None:
-        """Add the scores of all readers, `share` times."""
-        shape = self.shape
-        for found in gradients:
-            layer = tape.layers[found.layer]
-            below = 1 + found.layer * (shape.n_heads + int(shape.has_mlp))
-            if found.layer == shape.n_layers - 1:
-                self._put(self._first[shape.n_layers], found.after.unsqueeze(0), shape.n_senders,
-                          share)  # fmt: skip
-            first = self._first[found.layer]
-            by_slot = [self._products(layer.at_reader(slot, found.slot(slot)), below)
-                       for slot in SLOTS]  # fmt: skip
-            together = torch.stack(by_slot, dim=1).flatten(0, 2)  # heads, slots, senders
-            self.values[first : first + len(together)] += share * together.double().cpu()
-            if found.read is not None:
-                first += len(together)
-                self._put(first, found.read.unsqueeze(0), self._of_mlp(below), share)
+    def of_changes(self, at: Tape, side: Side) -> None:
+        """Score these changes of what senders write from here on."""
+        self._writes = written_changes(at, self.chunk.tape, side)
 
-    def _put(self, first: int, gradients: Tensor, senders: int, share: float) -> None:
-        found = self._products(gradients, senders).flatten(0, 1)
-        self.values[first : first + len(found)] += share * found.double().cpu()
+    def along(self, side: Side, runs: Iterable[tuple[Tape, float]]) -> None:
+        """Add the scores of gradients that are averaged over runs, each with its share."""
+        if self.shape.norm_after_attention:  # the change is another one in each run
+            for tape, share in runs:
+                self.of_changes(tape, side)
+                self._along([(tape, share)])
+            return
+        self.of_changes(self.chunk.tape, side)
+        self._along(runs)
+
+    def _along(self, runs: Iterable[tuple[Tape, float]]) -> None:
+        final: Tensor | None = None
+        layers: list[LayerReaders] = []
+        for tape, share in runs:
+            gradient = self.chunk.metric.gradient(tape.final)
+            final = share * gradient if final is None else final + share * gradient
+            layers = layers or [LayerReaders(layer) for layer in tape.layers]
+            for found in tape.backward(gradient):
+                layers[found.layer].add(tape.layers[found.layer], found, share)
+        if final is not None:
+            self.put_final(final)
+        for readers in layers:
+            self.put(readers)
+
+    def put_final(self, gradient: Tensor) -> None:
+        """Add the scores of edges into `logits`, from the gradient at the final stream."""
+        last = self.shape.n_layers
+        self._put(self._first[last], self._products(gradient.unsqueeze(0), self._below[last]))
+
+    def put(self, readers: LayerReaders) -> Tensor:
+        """Add the scores of edges into one layer; the gradient of its heads' inputs together."""
+        layer = readers.layer
+        first, below = self._first[layer], self._below[layer]
+        heads = readers.heads()
+        self._put(first, self._products(heads.flatten(0, 1), below))
+        if readers.mlp is not None:
+            first += heads.shape[0] * heads.shape[1] * below
+            self._put(first, self._products(readers.mlp.unsqueeze(0), self._of_mlp(layer)))
+        return heads.sum((0, 1))
+
+    def _put(self, first: int, products: Tensor) -> None:
+        found = products.flatten(0, 1)
+        self.values[first : first + len(found)] += found.double().cpu()
 
     def _products(self, gradients: Tensor, senders: int) -> Tensor:
         """(readers, rows, pos, d) with what the first senders write: (readers, senders, rows, pos)
         by position, else (readers, senders, rows, 1)."""
-        writes = self.writes[:senders]
+        assert self._writes is not None
+        writes = self._writes[:senders]
         if self.by_position:
             shape = gradients.shape[1:3]
             left = gradients.flatten(1, 2).transpose(0, 1)  # (rows * pos, readers, d)

@@ -34,10 +34,19 @@ import torch
 from torch import Tensor, nn
 
 from pathdsl.engine.adapters.base import SLOTS, Adapter, Slot
-from pathdsl.engine.adapters.norms import Applied, pulled
+from pathdsl.engine.adapters.norms import Applied, offset, pulled, spread
 from pathdsl.engine.attribution.rules import PLAIN, Rules
 
-__all__ = ["LayerGradients", "Part", "Tape", "TapeLayer", "norm_of"]
+__all__ = ["InnerGradients", "LayerGradients", "Part", "Tape", "TapeLayer", "norm_of"]
+
+
+STABILISER = 1e-6
+"""What is added to the size of an activation's input where it is divided by."""
+
+
+def as_if(value: Tensor, other: Tensor) -> Tensor:
+    """The value, with the gradient of another."""
+    return value.detach() + (other - other.detach())
 
 
 class Part:
@@ -58,13 +67,13 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerGradients:
+class InnerGradients:
     """The gradients at the values of one layer, each of its value's shape behind a stack's axis.
 
     `after`: at the stream that leaves the layer, and so at what the MLP writes. `read`: at what the
     MLP reads, by way of the MLP alone; None without one. `middle`: at what attention writes. `z`:
     at heads' outputs (rows, pos, n_heads, d_head). `pattern`: (n_heads, rows, pos, pos). `q`, `k`,
-    `v`: (n_heads, rows, pos, d_head). `before`: at the stream that enters the layer.
+    `v`: (n_heads, rows, pos, d_head).
     """
 
     layer: int
@@ -76,11 +85,17 @@ class LayerGradients:
     q: Tensor
     k: Tensor
     v: Tensor
-    before: Tensor
 
     def slot(self, slot: Slot) -> Tensor:
         """That at one input of the heads."""
         return {"q": self.q, "k": self.k, "v": self.v}[slot]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerGradients(InnerGradients):
+    """All gradients of one layer. `before`: at the stream that enters it."""
+
+    before: Tensor
 
 
 class TapeLayer:
@@ -101,7 +116,7 @@ class TapeLayer:
         self.places = torch.arange(pos, device=resid.device).expand(rows, pos)
         self.mask = adapter.mask(layer, self.places, pos, valid)
         self._norm = Part(lambda x: adapter.attention_input(layer, x, rules.scales), resid)
-        self._applied = norm_of(lambda applied: adapter.attention_input(layer, resid, applied))
+        self.norm = norm_of(lambda applied: adapter.attention_input(layer, resid, applied))
         self._slots = {slot: Part(self._projected(slot), self._norm.output) for slot in SLOTS}
         self.q, self.k, self.v = (self._slots[slot].output for slot in SLOTS)
         self._pattern = Part(self._attended, self.q, self.k)
@@ -118,7 +133,12 @@ class TapeLayer:
         self.out: Tensor | None = None
         self.after = middle
         if adapter.shape.has_mlp:
-            self._mlp = Part(lambda x: adapter.mlp(layer, x, rules.scales), self.read)
+            self._mlp = Part(
+                self._mlp_by_quotients
+                if rules.quotient
+                else lambda x: adapter.mlp(layer, x, rules.scales),
+                self.read,
+            )
             self.out = self._mlp.output
             self.after = middle + self.out
 
@@ -126,13 +146,30 @@ class TapeLayer:
         self, slot: Slot, heads: Sequence[int] | None = None
     ) -> Callable[[Tensor], Tensor]:
         def project(normed: Tensor) -> Tensor:
-            found = self.adapter.project(self.layer, slot, normed, heads, self.places)
+            inside = self.rules.inside
+            found = self.adapter.project(self.layer, slot, normed, heads, self.places, inside)
             return found.permute(2, 0, 1, 3)
 
         return project
 
     def _attended(self, q: Tensor, k: Tensor) -> Tensor:
-        return self.adapter.softmax(self.adapter.scores(self.layer, q, k), self.mask)
+        scores = self.adapter.scores(self.layer, q, k)
+        pattern, t = self.adapter.softmax(scores, self.mask), self.rules.temperature
+        if t == 1.0:
+            return pattern
+        return as_if(pattern, t * self.adapter.softmax(scores / t, self.mask))
+
+    def _mlp_by_quotients(self, read: Tensor) -> Tensor:
+        """The MLP, whose activation and gate pass gradients on by the rules."""
+        scales, adapter = self.rules.scales, self.adapter
+        before, gate = adapter.mlp_before(self.layer, read, scales)
+        hidden = adapter.mlp_activation(self.layer, before).detach()
+        near = torch.where(before < 0, -STABILISER, STABILISER)
+        hidden = as_if(hidden, before * (hidden / (before + near)).detach())
+        if gate is not None:
+            product = hidden * gate
+            hidden = as_if(product, product / 2)
+        return adapter.mlp_after(self.layer, hidden, scales)
 
     def hidden(self) -> Tensor:
         """The MLP's hidden units, (rows, pos, d_mlp)."""
@@ -143,6 +180,17 @@ class TapeLayer:
 
     def back(self, after: Tensor) -> LayerGradients:
         """All gradients from that at the stream behind the layer, (rows, pos, d) or a stack."""
+        found = self.inner(after)
+        before = found.middle + self.at_stream(found.q, found.k, found.v)
+        if found.read is not None and self.adapter.shape.parallel:
+            before = before + found.read
+        return LayerGradients(
+            layer=found.layer, after=after, read=found.read, middle=found.middle, z=found.z,
+            pattern=found.pattern, q=found.q, k=found.k, v=found.v, before=before,
+        )  # fmt: skip
+
+    def inner(self, after: Tensor) -> InnerGradients:
+        """The gradients without `before`: what heads read is not carried down to the stream."""
         read = None if self._mlp is None else self._mlp.back(after)[0]
         parallel = self.adapter.shape.parallel
         middle = after if read is None or parallel else after + read
@@ -152,17 +200,22 @@ class TapeLayer:
         v = v * self.rules.v if self.rules.v != 1.0 else v
         q = q * self.rules.q if self.rules.q != 1.0 else q
         k = k * self.rules.k if self.rules.k != 1.0 else k
-        before = middle + self.at_stream(q, k, v)
-        if read is not None and parallel:
-            before = before + read
-        return LayerGradients(
+        return InnerGradients(
             layer=self.layer, after=after, read=read, middle=middle, z=z, pattern=pattern, q=q,
-            k=k, v=v, before=before,
+            k=k, v=v,
         )  # fmt: skip
 
     def at_heads(self, middle: Tensor) -> Tensor:
         """The gradient at heads' outputs from that at what attention writes."""
         return self._write.back(middle)[0]
+
+    def at_stream(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """What heads pass down to the stream that enters, summed over heads and slots."""
+        normed = sum(
+            (self._slots[slot].back(g)[0] for slot, g in zip(SLOTS, (q, k, v), strict=True)),
+            torch.zeros(()),
+        )
+        return self._norm.back(normed)[0]
 
     def at_neurons(self, after: Tensor) -> Tensor:
         """The gradient at hidden units (rows, pos, d_mlp) from that at what the MLP writes.
@@ -183,17 +236,42 @@ class TapeLayer:
             part = Part(self._projected(slot, [head]), normed)
             found.append(part.back(own.unsqueeze(0))[0])
         together = torch.stack(found)
-        if self._applied is None:
+        if self.norm is None:
             return together
-        return pulled(*self._applied, together, held=self.rules.held)
+        return pulled(*self.norm, together, held=self.rules.held)
 
-    def at_stream(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """What heads pass down to the stream that enters, summed over heads and slots."""
-        normed = sum(
-            (self._slots[slot].back(g)[0] for slot, g in zip(SLOTS, (q, k, v), strict=True)),
-            torch.zeros(()),
-        )
-        return self._norm.back(normed)[0]
+    def slot(self, slot: Slot) -> Tensor:
+        """Queries, keys or values, (n_heads, rows, pos, d_head)."""
+        return {"q": self.q, "k": self.k, "v": self.v}[slot]
+
+    def weight(self, slot: Slot) -> Tensor | None:
+        """(n_heads, d_head, d): a head's input weight on the stream without its mean, times the
+        norm's scale; None where the input is not affine."""
+        weight = self.adapter.input_weight(self.layer, slot)
+        if weight is None or self.norm is None:
+            return None if weight is None else weight.detach()
+        return spread(self.norm[0], weight)
+
+    def offset(self, slot: Slot) -> Tensor:
+        """(n_heads, 1, pos, d_head): what the biases of norm and projection give of an input."""
+        like = self.resid[:1]
+        bias = torch.zeros_like(like) if self.norm is None else offset(self.norm[0], like)
+        with torch.no_grad():
+            found = self.adapter.project(
+                self.layer, slot, bias.expand_as(like), positions=self.places[:1]
+            )
+        return found.permute(2, 0, 1, 3)
+
+    def unplaced(self, slot: Slot, gradient: Tensor) -> Tensor:
+        """The gradient (n_heads, rows, pos, d_head) before what depends on the position."""
+
+        def placed(x: Tensor) -> Tensor:
+            return self.adapter.placed(self.layer, slot, x, self.places)
+
+        flat = gradient.permute(1, 2, 0, 3)
+        if placed(flat) is flat:
+            return gradient
+        return Part(placed, flat).back(flat)[0].permute(2, 0, 1, 3)
 
 
 def norm_of(call: Callable[[Applied], Tensor]) -> tuple[nn.Module, Tensor] | None:
