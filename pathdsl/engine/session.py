@@ -168,7 +168,8 @@ class EngineSession:
             raise
         self.plans.append(plan)
         now = 1.0 if parts is None else 1 - parts.share_found
-        self.costs.append(replace(weighed, macs=round(weighed.macs * now)))
+        macs, unread = round(weighed.macs * now), round(weighed.unread * now)
+        self.costs.append(replace(weighed, macs=macs, unread=unread))
         computed = {(plan.outputs[n].run, measure): v for (n, measure), v in values.items()}
         self._learn(computed)
         proof = self.prove(plan) if self.prove is not None else None
