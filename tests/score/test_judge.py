@@ -44,7 +44,8 @@ claim plain: mean(LD(reference)) >= 15 "as printed"
 def test_undefined_members_of_one_loop_are_one_warning():
     _, _, judgement = claims(
         """
-let shares for h in attn = mean(LD(treat(through(h))) - LD(reference)) / mean(LD(reference) - LD(reference))
+let shares for h in attn = mean(LD(treat(through(h))) - LD(reference))
+  / mean(LD(reference) - LD(reference))
 let alone = mean(LD(reference)) / mean(LD(treated))
 claim c: mean(LD(reference)) > 0 at 95% confidence
 """
