@@ -144,6 +144,14 @@ def test_absolute_values_are_of_one_draw() -> None:
             compare(found.values[:, row], of_units(found.units, mean))
 
 
+def test_parts_of_a_stack_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Exact():
+        whole = attribute(deep("gpt2"), TASK, asked("atp_star"))
+        monkeypatch.setattr("pathdsl.engine.attribution.graddrop.TOGETHER", 1)
+        parts = attribute(deep("gpt2"), TASK, asked("atp_star"))
+    np.testing.assert_allclose(whole.values, parts.values, rtol=0, atol=1e-14)
+
+
 def test_more_draws_than_share_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     with Exact():
         together = attribute(deep("gpt2"), TASK, asked("atp_star", treated=RESAMPLE))
