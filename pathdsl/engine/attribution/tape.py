@@ -213,11 +213,15 @@ class TapeLayer:
             pattern=found.pattern, q=found.q, k=found.k, v=found.v, before=before,
         )  # fmt: skip
 
-    def inner(self, after: Tensor) -> InnerGradients:
-        """The gradients without `before`: what heads read is not carried down to the stream."""
+    def inner(self, after: Tensor, between: Tensor | None = None) -> InnerGradients:
+        """The gradients without `before`: what heads read is not carried down to the stream.
+
+        `between`: what arrives at the stream behind attention past the MLP, (rows, pos, d).
+        """
         read = None if self._mlp is None else self._mlp.back(after)
         parallel = self.adapter.shape.parallel
         middle = after if read is None or parallel else after + read
+        middle = middle if between is None else middle + between
         z = self.at_heads(middle)
         pattern, v = self._mix.back(z)
         q, k = self._pattern.back(pattern)
@@ -305,12 +309,16 @@ class Tape:
         self.lengths = lengths.to(embedded.device)
         places = torch.arange(embedded.shape[1], device=embedded.device)
         self.valid = places < self.lengths.unsqueeze(-1)
-        self.layers: list[TapeLayer] = []
-        resid = embedded.detach()
-        for layer in range(adapter.shape.n_layers):
-            self.layers.append(TapeLayer(adapter, layer, resid, self.valid, rules))
-            resid = self.layers[-1].after
-        self.final = resid
+        self.layers = self.layers_from(0, embedded.detach())
+        self.final = self.layers[-1].after
+
+    def layers_from(self, first: int, resid: Tensor) -> list[TapeLayer]:
+        """Layers of a forward of these prompts in which this stream (rows, pos, d) enters one."""
+        found: list[TapeLayer] = []
+        for layer in range(first, self.adapter.shape.n_layers):
+            found.append(TapeLayer(self.adapter, layer, resid, self.valid, self.rules))
+            resid = found[-1].after
+        return found
 
     def forget(self, layer: int | None = None) -> None:
         """Let go of what only the way back needs, of one layer or of all; the values stay."""
