@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pathdsl.engine.adapters import Adapter, adapter_for
 from pathdsl.engine.attribution.attribute import attribute
+from pathdsl.errors import PlanError
 from pathdsl.score.attribution import ScoredUnit
 from tests.engine import decoder_cases, family_cases
 from tests.engine.attribution_cases import asked
@@ -125,6 +126,13 @@ def test_neurons(name: str, method: str) -> None:
             wanted = of_units(apart.units, by_position)
             compare(apart.values[:, : wanted.shape[1], row], wanted)
             compare(whole.values[:, row], of_units(whole.units, pooled))
+
+
+def test_one_layer_has_no_other_to_leave_out() -> None:
+    with pytest.raises(PlanError) as caught:
+        attribute(adapter_for(gpt2(n_layer=1)), TASK, asked("atp_star"))
+    assert caught.value.diagnostics[0].code == "PD435"
+    assert "atp_qk" in caught.value.diagnostics[0].help
 
 
 def test_absolute_values_are_of_one_draw() -> None:
