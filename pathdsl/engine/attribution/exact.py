@@ -19,8 +19,9 @@ All are runs of a session, so they share their work, and what was run before is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from pathdsl.engine.attribution.units import UNITS
 from pathdsl.engine.data.positions import token_at
 from pathdsl.engine.data.task import DataCall, TaskSpec
 from pathdsl.engine.planner import Planner
-from pathdsl.engine.session import EngineSession
+from pathdsl.engine.run.runner import Settings, execute
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.neurons import neuron_bit, unite
@@ -44,13 +45,14 @@ from pathdsl.graph.paths.pathset import (
     cat,
     complete,
 )
-from pathdsl.plan.runs import Request
+from pathdsl.plan.readout import Measure
+from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.plan.treated import TreatedSpec
 from pathdsl.score.attribution import Attribution, Scored, ScoredUnit
-from pathdsl.score.quantity import RowExpr, RowMetric, RowOp, row_metrics
-from pathdsl.score.session import Session
+from pathdsl.score.quantity import RowExpr, RowMetric, RowNumber, RowOp, row_metrics
+from pathdsl.score.statistics.arithmetic import apply
 from pathdsl.score.statistics.design import part_mask
-from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.unverified import (
     FalseNegativeBound,
     false_negative_bound,
@@ -60,13 +62,14 @@ from pathdsl.score.statistics.unverified import (
 )
 
 __all__ = [
+    "Measured",
     "Place",
+    "Runs",
     "bound_unverified",
     "effects_of",
     "exact",
     "patch_requests",
     "paths_of",
-    "session_on",
     "subset_requests",
 ]  # fmt: skip
 
@@ -148,6 +151,20 @@ def _name(place: Place) -> str:
 # -------------------------------------------------------------------------------------------------
 
 
+class Measured(Protocol):
+    """What runs are asked of: a session of a check, or `Runs`."""
+
+    @property
+    def tasks(self) -> Mapping[str, TaskData]:
+        """The rows of every task."""
+
+    def measures(self, requests: Collection[Request]) -> None:
+        """Execute these as one plan; what is known already is not run again."""
+
+    def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
+        """(draws, rows) float64; draws is 1 for a run without draws."""
+
+
 def _treating(expr: RowExpr, paths: PathSet, asked: Attribution, label: str) -> RowExpr:
     """The metric on the run that treats a path set, instead of on the reference run."""
     match expr:
@@ -161,6 +178,19 @@ def _treating(expr: RowExpr, paths: PathSet, asked: Attribution, label: str) -> 
             return replace(expr, args=tuple(_treating(a, paths, asked, label) for a in args))
         case _:
             return expr
+
+
+def _rows(session: Measured, expr: RowExpr) -> np.ndarray:
+    """(draws, rows) of an expression."""
+    match expr:
+        case RowMetric(metric=metric, run=run):
+            return metric.evaluate({one: session.value(run, one) for one in metric.measures})
+        case RowOp(op=op, args=args):
+            return apply(op, [_rows(session, arg) for arg in args])
+        case RowNumber(value=value):
+            return np.full((1, 1), value)
+        case _:
+            raise TypeError(f"no attribution of a `{type(expr).__name__}`")
 
 
 def _requests(expr: RowExpr) -> Iterator[Request]:
@@ -192,7 +222,7 @@ def _treated(
 
 
 def effects_of(
-    session: Session, shape: ModelShape, asked: Attribution, groups: Iterable[Sequence[Place]]
+    session: Measured, shape: ModelShape, asked: Attribution, groups: Iterable[Sequence[Place]]
 ) -> Iterator[np.ndarray]:
     """(rows,) each: what the units of a group do that are treated together, the mean over draws.
 
@@ -204,10 +234,9 @@ def effects_of(
     def settled() -> Iterator[np.ndarray]:
         wanted = dict.fromkeys(r for expr in (metric, *pending) for r in _requests(expr))
         session.measures(list(wanted))
-        evaluator = Evaluator(session)
-        base = evaluator.rows(metric).mean(axis=0)
+        base = _rows(session, metric).mean(axis=0)
         for expr in pending:
-            yield evaluator.rows(expr).mean(axis=0) - base
+            yield _rows(session, expr).mean(axis=0) - base
         pending.clear()
 
     for expr in _treated(groups, asked, Layout(shape), task):
@@ -223,19 +252,48 @@ def effects_of(
 # -------------------------------------------------------------------------------------------------
 
 
-def session_on(
-    adapter: Adapter, task: TaskData, asked: Attribution, *, frozen: bool = False
-) -> EngineSession:
-    """A session over one task, where there is none that keeps values."""
-    spec = TaskSpec(
-        name=task.name, data=DataCall(name=""), reference=task.reference, treated=asked.treated,
-        layernorm="frozen" if frozen else "recompute",
-    )  # fmt: skip
-    return EngineSession(Planner(adapter.shape, {task.name: task}, {task.name: spec}), adapter)
+class Runs:
+    """`Measured` over one task, which keeps values while it lives, and no longer.
+
+    For one attribution by itself; a check has a session of its own, with a store and proofs.
+    """
+
+    def __init__(
+        self, adapter: Adapter, task: TaskData, treated: TreatedSpec, *, frozen: bool = False
+    ) -> None:
+        spec = TaskSpec(
+            name=task.name, data=DataCall(name=""), reference=task.reference, treated=treated,
+            layernorm="frozen" if frozen else "recompute",
+        )  # fmt: skip
+        self.adapter = adapter
+        self.planner = Planner(adapter.shape, {task.name: task}, {task.name: spec})
+        self._values: dict[Request, np.ndarray] = {}
+
+    @property
+    def tasks(self) -> Mapping[str, TaskData]:
+        """The one task."""
+        return self.planner.tasks
+
+    def measures(self, requests: Collection[Request]) -> None:
+        """Execute what is not known yet."""
+        wanted = [r for r in requests if self._key(*r) not in self._values]
+        for plan in self.planner.plans(wanted):
+            found = execute(plan, self.planner.rows(plan), self.adapter, Settings())
+            for (number, measure), value in found.items():
+                run = plan.outputs[number].run.identity
+                self._values[run, measure] = value if run.treats else value[:1]
+
+    def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
+        """(draws, rows) float64."""
+        return self._values[self._key(run, measure)]
+
+    def _key(self, run: RunSpec, measure: Measure) -> Request:
+        run, measure = self.planner.read((run, measure))
+        return run.identity, measure
 
 
 def exact(
-    session: Session,
+    session: Measured,
     shape: ModelShape,
     asked: Attribution,
     units: Sequence[ScoredUnit] | None = None,
@@ -299,7 +357,7 @@ def _membership(
 
 
 def bound_unverified(
-    session: Session,
+    session: Measured,
     shape: ModelShape,
     asked: Attribution,
     rest: Sequence[Place],
