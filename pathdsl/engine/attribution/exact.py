@@ -104,20 +104,31 @@ def paths_of(places: Iterable[Place], layout: Layout, task: TaskData) -> PathSet
             senders = sender
         key = receiver, unit.slot, at
         inputs[key] = unite(inputs.get(key, 0), senders, layout)
-    options: list[Regex] = [
-        Nodes(mask=mask, at=_token(task, at), named=True) for at, mask in nodes.items()
-    ]
+    # Places that differ in nothing but their token are one letter of the automaton.
+    node_tokens: dict[int, list[int | None]] = {}
+    for at, mask in nodes.items():
+        node_tokens.setdefault(mask, []).append(at)
+    input_tokens: dict[tuple[int, str, int], list[int | None]] = {}
     for (receiver, slot, at), senders in inputs.items():
+        input_tokens.setdefault((receiver, slot, senders), []).append(at)
+    options: list[Regex] = [
+        Nodes(mask=mask, at=_tokens(task, ats), named=True) for mask, ats in node_tokens.items()
+    ]
+    for (receiver, slot, senders), ats in input_tokens.items():
         arrow = Edge(labels=((slot, None),)) if slot else Edge()  # type: ignore[arg-type]
-        ends = Nodes(mask=senders, at=_token(task, at)), Nodes(mask=1 << receiver, named=True)
+        ends = Nodes(mask=senders, at=_tokens(task, ats)), Nodes(mask=1 << receiver, named=True)
         options.append(cat(ends[0], arrow, ends[1]))
     if not options:
         return NONE
     return complete(alt(*options), layout.any_mask, 1 << layout.logits)
 
 
-def _token(task: TaskData, at: int | None) -> Pos | None:
-    return None if at is None else token_at(task, at)
+def _tokens(task: TaskData, places: Sequence[int | None]) -> Pos | None:
+    """The tokens at some places, all of them where one place is None."""
+    some = [at for at in places if at is not None]
+    if len(some) < len(places):
+        return None
+    return Pos.of_all(token_at(task, at) for at in some)
 
 
 def _component(name: str, layout: Layout) -> int:
