@@ -111,7 +111,10 @@ def discover_file(
 
 def _attribute(session: EngineSession, asked: Attribution, spec: Any) -> Scored:
     from pathdsl.engine.attribution.attribute import attribute
+    from pathdsl.engine.attribution.exact import exact
 
+    if ATTRIBUTIONS[asked.method].exact:
+        return exact(session, session.adapter.shape, asked)
     return attribute(session.adapter, session.tasks[asked.task], asked, frozen=spec.frozen)
 
 

@@ -18,7 +18,6 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.attribution import edges, graddrop, nodes, saturation
 from pathdsl.engine.attribution.chunks import Chunks
-from pathdsl.engine.attribution.exact import exact, session_on
 from pathdsl.engine.attribution.metric import vet_metric
 from pathdsl.engine.attribution.rules import FROZEN, GIM, PLAIN, RELP, Rules
 from pathdsl.engine.attribution.units import UNITS
@@ -79,8 +78,6 @@ def attribute(
     `frozen`: whether the task's norms have the reference run's scales (`layernorm = frozen`).
     `rows`: how many of the first rows are wanted, None for all; others may have scores of 0.
     """
-    if ATTRIBUTIONS[asked.method].exact:
-        return exact(session_on(adapter, task, asked, frozen=frozen), adapter.shape, asked)
     vet_metric(asked.metric)
     method = METHODS[asked.method]
     on_chunk = {"nodes": method.nodes, "edges": method.edges, "neurons": method.neurons}[asked.of]

@@ -24,12 +24,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.attribution.units import UNITS
 from pathdsl.engine.data.positions import token_at
-from pathdsl.engine.data.task import DataCall, TaskSpec
-from pathdsl.engine.planner import Planner
-from pathdsl.engine.session import EngineSession
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.neurons import neuron_bit, unite
@@ -66,7 +62,6 @@ __all__ = [
     "exact",
     "patch_requests",
     "paths_of",
-    "session_on",
     "subset_requests",
 ]  # fmt: skip
 
@@ -221,17 +216,6 @@ def effects_of(
 # -------------------------------------------------------------------------------------------------
 # What is asked
 # -------------------------------------------------------------------------------------------------
-
-
-def session_on(
-    adapter: Adapter, task: TaskData, asked: Attribution, *, frozen: bool = False
-) -> EngineSession:
-    """A session over one task, where there is none that keeps values."""
-    spec = TaskSpec(
-        name=task.name, data=DataCall(name=""), reference=task.reference, treated=asked.treated,
-        layernorm="frozen" if frozen else "recompute",
-    )  # fmt: skip
-    return EngineSession(Planner(adapter.shape, {task.name: task}, {task.name: spec}), adapter)
 
 
 def exact(
