@@ -168,13 +168,14 @@ def _size(values: np.ndarray) -> np.ndarray:
 
 def _estimate(session: EngineSession, asked: Attribution) -> np.ndarray | None:
     from pathdsl.engine.attribution.attribute import METHODS, attribute
-    from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
+    from pathdsl.errors import PlanError
 
-    record = ATTRIBUTIONS[asked.method]
-    scores = record.nodes if asked.of == "nodes" else record.edges
-    if asked.method not in METHODS or not scores:
+    if asked.method not in METHODS:
         return None
-    return _size(attribute(session.adapter, session.tasks["t"], asked).values)
+    try:
+        return _size(attribute(session.adapter, session.tasks["t"], asked).values)
+    except PlanError:  # it has no score of such units
+        return None
 
 
 def _opened(

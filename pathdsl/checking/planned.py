@@ -6,21 +6,24 @@ Costs count multiply-adds and are stated in plain forward passes over the same r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pathdsl.checking.options import CheckOptions, UnknownName, is_in
 from pathdsl.checking.prepare import prepare
 from pathdsl.engine.data.task import TaskSpec
+from pathdsl.engine.planner import Planner
 from pathdsl.errors import Diagnostic, PathdslError, errors_in
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.syntax.source import SourceFile, sources_of
 from pathdsl.plan.liveness import Cost
 from pathdsl.plan.outputs import Plan
+from pathdsl.plan.runs import Request
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.score.attribution import Attribution
 
-__all__ = ["PlanOutcome", "TaskPlan", "plan_file"]
+__all__ = ["AttributionPlan", "PlanOutcome", "TaskPlan", "plan_file"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,14 @@ class TaskPlan:
     batch: int
     spec: TaskSpec
     self_checks: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributionPlan:
+    """One attribution, computed in one go for whoever reads a score of it."""
+
+    task: str
+    asked: Attribution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +65,7 @@ class PlanOutcome:
     models: Mapping[str, str]
     tasks: Mapping[str, TaskData]
     parts: tuple[TaskPlan, ...]
+    attributions: tuple[AttributionPlan, ...]
     adaptive: tuple[str, ...]
     later_runs: int
     memory: int
@@ -124,9 +136,25 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         else {},
         tasks=planner.tasks,
         parts=tuple(part for of_task in parts.values() for part in of_task),
+        attributions=tuple(
+            AttributionPlan(task=one.task, asked=one)
+            for one in _attributions(planner, asked.requests)
+        ),
         adaptive=asked.adaptive,
         later_runs=asked.later_runs,
         memory=planner.limits.memory,
         replaced=options.replaced,
         warnings=(*faults, *circular, *ready.warnings, *under),
     )
+
+
+def _attributions(planner: Planner, requests: Iterable[Request]) -> Iterator[Attribution]:
+    """What is attributed, each once; raises PlanError for what a method cannot."""
+    from pathdsl.engine.attribution.vet import vet
+    from pathdsl.engine.scored import asked_in
+
+    for request in dict.fromkeys(map(planner.read, requests)):
+        if request[1].asked is not None:
+            asked = asked_in(request)
+            vet(asked, planner.shape_of(asked.task))
+            yield asked

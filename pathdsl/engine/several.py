@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 import numpy as np
 
 from pathdsl.engine.planner import Planner
+from pathdsl.engine.scored import Place
 from pathdsl.engine.session import EngineSession
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.liveness import Cost
@@ -89,6 +90,11 @@ class SeveralSessions:
     def asked(self) -> dict[RunSpec, dict[Measure, None]]:
         """All runs with their measures, model by model."""
         return {run: found for one in self.parts.values() for run, found in one.asked.items()}
+
+    @property
+    def scores_read(self) -> tuple[tuple[Request, Place], ...]:
+        """The attributions of which scores were read, each with the unit, model by model."""
+        return tuple(read for one in self.parts.values() for read in one.scores_read)
 
     @property
     def plans(self) -> list[Plan]:

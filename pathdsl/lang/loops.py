@@ -95,12 +95,16 @@ def values_of(members: ast.Domain, sources: Mapping[str, SourceFile]) -> tuple[V
 def edge_value(
     sender: ast.NodeRef, receiver: ast.NodeRef, slot: ast.Slot | None, span: Span, *names: str
 ) -> Value:
-    """One edge as the item of a list; `names` are those of its ends where they are no words."""
+    """One edge as the item of a list; `names` are those of its ends where they are no words.
+
+    It is written nowhere in the file: its own place is empty until a variable stands for it.
+    """
+    at = replace(span, end=span.start)
     labels = (ast.SlotRelation(slots=(slot,), span=span),) if slot is not None else ()
     hop = ast.Hop(arrow=ast.Arrow(labels=labels, span=span), target=receiver, span=span)
     ends = names or tuple(end.word for end in (sender, receiver) if isinstance(end, ast.Word))
     label = f"{ends[0]} {f'-[{slot}]->' if slot is not None else '->'} {ends[1]}"
-    return Value(label=label, node=ast.Chain(first=sender, steps=(hop,), span=span))
+    return Value(label=label, node=ast.Chain(first=sender, steps=(hop,), span=at))
 
 
 def _index(index: int, at: ast.Node) -> Value:
@@ -344,6 +348,8 @@ def _in_place_of(variable: ast.Name, value: Any, at: ast.Position | None) -> Any
     if isinstance(value, ast.Number | ast.Position):
         return replace(value, span=span)
     if not isinstance(value, ast.NodeRef):
+        if value.span.start == value.span.end:
+            value = replace(value, span=span)
         return ast.Group(inner=value, span=span)
     if at is None:
         return replace(value, span=span)

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 
-from pathdsl.engine.attribution.attribute import attribute
 from pathdsl.engine.attribution.exact import bound_unverified, exact, paths_of, subset_requests
 from pathdsl.engine.attribution.units import node_units
 from pathdsl.engine.data.task import DataCall, TaskSpec
@@ -313,15 +312,6 @@ def test_units_that_the_model_lacks_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=why):
             paths_of([(unit, None)], layout, task)
-
-
-def test_the_door_patches_too() -> None:
-    shape = adapter("gpt2").shape
-    with Exact():
-        door = attribute(adapter("gpt2"), TASK, asked("exact", "edges"))
-        here = exact(session_of("gpt2"), shape, asked("exact", "edges"))
-    assert door.units == here.units
-    assert np.array_equal(door.values, here.values)
 
 
 def test_the_bound_runs_random_subsets() -> None:

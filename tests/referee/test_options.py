@@ -99,6 +99,18 @@ def pairs() -> Iterator[Pair]:
         if SCORES[name].of != "run":
             yield Pair(name, *_treated(call))
     for record, option, call, a, b in (
+        ("attribution", "metric", "attribution(a3.h1, by: atp, metric: {})", "PR", "AT"),
+        ("attribution", "task", "attribution(a3.h1, by: atp, metric: BOTH, task: {})",
+         "ioi", "more"),
+        ("attribution", "treated", "attribution(a3.h1, by: atp, metric: LD{})", "",
+         ", treated: zero"),
+        ("attribution", "by", "attribution(a3.h1, by: {}, metric: LD)", "atp", "exact"),
+        ("attribution", "slot", "attribution(a3.h1, by: atp, metric: LD{})", "", ", slot: q"),
+        ("attribution", "steps", "attribution(a3.h1 -> logits, by: {}, metric: LD)", "eap",
+         "eap, steps: 4"),
+        ("attribution", "rule", "attribution(a3.h1 -> logits, by: {}, metric: LD)", "eap",
+         "eap, rule: left"),
+        ("attribution", "as", "attribution(a3.h1, by: atp, metric: LD{})", "", ", as: rms"),
         ("faithfulness", "as", "faithfulness(main, metric: LD, {})", "as: ratio", "as: gap"),
         ("faithfulness", "by", "faithfulness(main, metric: LD, as: explained{})", "", ", by: kl"),
         ("faithfulness", "by", "faithfulness(main, metric: LD, as: unexplained{})", "", ", by: kl"),
@@ -361,6 +373,9 @@ ELSEWHERE = {
     ("cmd", "metric"), ("cmd", "task"), ("cmd", "scope"), ("cmd", "rank"), ("cmd", "treated"),
     # tests/graph/test_circuit_files.py
     ("edges", "top"), ("edges", "rank"), ("nodes", "top"), ("nodes", "rank"),
+    # tests/score/test_stability.py
+    ("stability", "size"), ("stability", "rank"), ("stability", "draws"), ("stability", "seed"),
+    ("stability", "task"),
     ("csv", "texts"), ("task", "tokens"),  # tests/engine/test_readings.py
     ("task", "answers"),  # tests/checking/test_whole_answers.py
     ("task", "model"), ("paths", "task"), ("size", "task"), ("overlap", "task"),  # test_models.py

@@ -25,12 +25,8 @@ from typing import Protocol
 
 import numpy as np
 
-from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.attribution.units import UNITS
 from pathdsl.engine.data.positions import token_at
-from pathdsl.engine.data.task import DataCall, TaskSpec
-from pathdsl.engine.planner import Planner
-from pathdsl.engine.run.runner import Settings, execute
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.neurons import neuron_bit, unite
@@ -48,7 +44,6 @@ from pathdsl.graph.paths.pathset import (
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.taskdata import TaskData
-from pathdsl.plan.treated import TreatedSpec
 from pathdsl.score.attribution import Attribution, Scored, ScoredUnit
 from pathdsl.score.quantity import RowExpr, RowMetric, RowNumber, RowOp, row_metrics
 from pathdsl.score.statistics.arithmetic import apply
@@ -64,7 +59,6 @@ from pathdsl.score.statistics.unverified import (
 __all__ = [
     "Measured",
     "Place",
-    "Runs",
     "bound_unverified",
     "effects_of",
     "exact",
@@ -163,7 +157,7 @@ def _name(place: Place) -> str:
 
 
 class Measured(Protocol):
-    """What runs are asked of: a session of a check, or `Runs`."""
+    """What runs are asked of, such as the session of a check."""
 
     @property
     def tasks(self) -> Mapping[str, TaskData]:
@@ -261,46 +255,6 @@ def effects_of(
 # -------------------------------------------------------------------------------------------------
 # What is asked
 # -------------------------------------------------------------------------------------------------
-
-
-class Runs:
-    """`Measured` over one task, which keeps values while it lives, and no longer.
-
-    For one attribution by itself; a check has a session of its own, with a store and proofs.
-    """
-
-    def __init__(
-        self, adapter: Adapter, task: TaskData, treated: TreatedSpec, *, frozen: bool = False
-    ) -> None:
-        spec = TaskSpec(
-            name=task.name, data=DataCall(name=""), reference=task.reference, treated=treated,
-            layernorm="frozen" if frozen else "recompute",
-        )  # fmt: skip
-        self.adapter = adapter
-        self.planner = Planner(adapter.shape, {task.name: task}, {task.name: spec})
-        self._values: dict[Request, np.ndarray] = {}
-
-    @property
-    def tasks(self) -> Mapping[str, TaskData]:
-        """The one task."""
-        return self.planner.tasks
-
-    def measures(self, requests: Collection[Request]) -> None:
-        """Execute what is not known yet."""
-        wanted = [r for r in requests if self._key(*r) not in self._values]
-        for plan in self.planner.plans(wanted):
-            found = execute(plan, self.planner.rows(plan), self.adapter, Settings())
-            for (number, measure), value in found.items():
-                run = plan.outputs[number].run.identity
-                self._values[run, measure] = value if run.treats else value[:1]
-
-    def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
-        """(draws, rows) float64."""
-        return self._values[self._key(run, measure)]
-
-    def _key(self, run: RunSpec, measure: Measure) -> Request:
-        run, measure = self.planner.read((run, measure))
-        return run.identity, measure
 
 
 def exact(

@@ -1,6 +1,6 @@
 """Nodes, inputs of nodes and edges one by one: what an attribution scores, and loops over edges.
 
-Source: docs/attribution.md, In the language.
+Source: docs/scores.md, attribution(UNIT, by: METHOD).
 
     attributed(places, `a5.h5 -[v]-> a8.h6`, "", {}).label       a5.h5 -[v]-> a8.h6
 """
@@ -13,6 +13,7 @@ from pathdsl.graph.model.components import HEAD, MLP, Layout, Slot, bits
 from pathdsl.graph.paths.neurons import atom_mask, atom_text, atoms, hull
 from pathdsl.graph.paths.pathset import Edge, Listed, Nodes, PathSet, Pos, cat
 from pathdsl.graph.paths.sets import PathSets
+from pathdsl.graph.resolve.adjacency import no_edge
 from pathdsl.graph.resolve.places import Bindings, Places, fault
 from pathdsl.lang import ast
 from pathdsl.lang.loops import Value, edge_value
@@ -51,7 +52,7 @@ def attributed(
 ) -> Attributed:
     """The unit that an expression is; `slot` is that of a node, "" for its output.
 
-    `exact` units may stand at positions that no estimate tells apart. Raises LanguageError PD435
+    `exact` units may stand at positions that no estimate tells apart. Raises LanguageError PD408
     for none or several, PD205 and others for what the model has not.
     """
     unit = meant(places.program, expr, dict(bindings))
@@ -62,11 +63,11 @@ def attributed(
     index, name, at = _one(places, expr, unit, bindings)
     layout = places.layout
     if name == "logits":
-        raise fault("PD435", "an attribution is of one node or one edge", expr,
+        raise fault("PD408", "an attribution is of one node or one edge", expr,
                     label="`logits` write nothing that is patched")  # fmt: skip
     if slot and (index >= len(layout.components) or layout.components[index].kind is not HEAD):
         raise fault(
-            "PD435",
+            "PD408",
             f"`{name}` has one input, without a name",
             expr,
             label="no head",
@@ -88,28 +89,28 @@ def _edge(
     slots = [slot for label in hop.arrow.labels for slot in label.slots]
     if max(u, v) >= len(layout.components):
         raise fault(
-            "PD435", "edges of single neurons have no scores", expr, label="leads from or to one",
+            "PD408", "edges of single neurons have no scores", expr, label="leads from or to one",
             help="name the MLP",
         )  # fmt: skip
     if not layout.senders_of[v] >> u & 1:
-        raise fault(
-            "PD203", f"`{sender}` does not lie before `{receiver}`", expr, label="no such edge"
-        )
+        ends = (places.nodes(end, bindings) for end in (chain.first, hop.target))  # type: ignore[arg-type]
+        raise no_edge(places, chain, hop, *ends)
     kind = layout.components[v].kind
     if kind is HEAD and not slots:
         raise fault(
-            "PD435",
+            "PD408",
             f"these are three edges, into q, k and v of `{receiver}`",
             expr,
             label="into which input?",
-            help=f"`{sender} -[v]-> {receiver}`, or the sum over `edges({sender} -> {receiver})`",
+            help=f"`{sender} -[v]-> {receiver}`, or their sum, "
+            f"`sum(e in edges {{ {sender} -> {receiver} }}: attribution(e, …))`",
         )
     slot = slots[0] if slots else ""
     at = sent if sent is not None else got
     reads_back = slot in ("k", "v")
     if not exact and (got is not None and (reads_back or sent not in (None, got))):
         raise fault(
-            "PD435",
+            "PD408",
             f"the score of an edge is of the token that is read, whoever reads it: `@{got}` on "
             f"`{receiver}` says nothing of it",
             expr,
@@ -129,7 +130,7 @@ def _one(
     single = [(i, spared, one.at) for one in found for i, spared in atoms(one.mask, places.layout)]
     if len(single) != 1:
         raise fault(
-            "PD435",
+            "PD408",
             "an attribution is of one node or one edge",
             expr,
             label=f"{len(single)} nodes" if single else "no node",
@@ -140,7 +141,7 @@ def _one(
     name = atom_text(index, spared, places.layout)
     if spared:
         raise fault(
-            "PD435", f"`{name}` is a part of an MLP, which has no score", expr,
+            "PD408", f"`{name}` is a part of an MLP, which has no score", expr,
             label="without some neurons", help=f"`{places.layout.label(index)}`",
         )  # fmt: skip
     return index, name, at
@@ -168,7 +169,7 @@ def edges_among(
 
     `listed`: all that a list of edges names, on a complete path of it or not.
 
-    Raises LanguageError PD209 for none, PD116 for more than a loop may have, PD435 for those of
+    Raises LanguageError PD209 for none, PD116 for more than a loop may have, PD408 for those of
     single neurons.
     """
     apart, edges = _edges_in(sets, paths, listed)
@@ -186,7 +187,7 @@ def edges_among(
         )
     if apart:
         raise fault(
-            "PD435", "edges of single neurons have no scores", at,
+            "PD408", "edges of single neurons have no scores", at,
             label="names neurons", help="name their MLPs",
         )  # fmt: skip
     refs = [_ref(layout, i, at) for i in range(len(layout.components))]

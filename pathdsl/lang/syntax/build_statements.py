@@ -77,6 +77,10 @@ class StatementBuilder(Builder):
     def positional_node(self, c: Children) -> ast.Argument:
         return ast.Argument(value=c[0], span=self._over(c))
 
+    def placed(self, c: Children) -> ast.Argument:
+        node = self._name(c[0], c[1])
+        return ast.Argument(value=node, span=node.span)
+
     def attention(self, c: Children) -> ast.Argument:
         span = self._over(c)
         value = ast.AttentionArgs(head=c[0], query=c[2], key=c[4], span=span)
@@ -100,7 +104,10 @@ class StatementBuilder(Builder):
             options = tuple(a for a in arguments if a not in runs)
             return self._score(c, [a.value for a in runs], options)
         needed = _OF_PATHS.get(name)
-        if needed is not None and any(a.keyword == needed for a in arguments):
+        if needed is not None and (
+            any(a.keyword == needed for a in arguments)
+            or (SCORES[name].of == "unit" and any(map(_is_unit, arguments)))
+        ):
             subjects = [self._paths(a.value) for a in arguments if not a.keyword]
             return self._score(c, subjects, tuple(a for a in arguments if a.keyword))
         if not takes_nodes(name):
@@ -134,7 +141,7 @@ class StatementBuilder(Builder):
             case _:
                 self._fault(
                     "PD021",
-                    "a number stands here, and a path set is wanted",
+                    f"a {_kind_of(value)} stands here, and a path set is wanted",
                     value,
                     help="give the path set a name: `path P = …`",
                 )
@@ -145,8 +152,15 @@ class StatementBuilder(Builder):
         value = argument.value
         if not argument.keyword and isinstance(value, ast.Chain):
             self._fault(
-                "PD021", "a path stands here, and a number is wanted", value,
-                help="read a run with a metric: `LD(treat(P))`",
+                "PD021", "a path stands here, and a run or a number is wanted",
+                value.steps[0].arrow if isinstance(value.steps[0], ast.Hop) else value,
+                help="`treat(A -> B)` or `keep(A -> B)` makes a run of it",
+            )  # fmt: skip
+            return argument
+        if not argument.keyword and isinstance(value, ast.Name) and value.at is not None:
+            self._fault(
+                "PD021", f"`{value.name} @…` is a node, and a number is wanted here", value,
+                help=f"treat its paths and read a metric: `LD(treat(through({value.name} @…)))`",
             )  # fmt: skip
             return argument
         if not argument.keyword and isinstance(value, _SETS):
@@ -440,7 +454,7 @@ _OF_TWO_RUNS = frozenset(
 _OF_PATHS = {
     name: next(p.name for p in score.parameters if p.required and not p.by_place)
     for name, score in SCORES.items()
-    if score.of in ("paths", "unit") and not score.reserved
+    if score.of in ("paths", "unit", "kept") and not score.reserved
 }
 """Scores of path sets and of single nodes and edges whose names are free, with the option that
 tells them from a metric."""
@@ -456,6 +470,17 @@ _NODES = (
 _NOT_CALLED = dict.fromkeys(("treat", "keep"), "a run") | dict.fromkeys(
     ("through", "within", "edges", "random_like", "random_edges"), "a path set"
 )
+
+
+def _is_unit(argument: ast.Argument) -> bool:
+    """Whether an argument is what only scores take: no metric is of a node or an edge."""
+    return not argument.keyword and isinstance(argument.value, (*_NODES, ast.Chain))
+
+
+def _kind_of(value: ast.Node) -> str:
+    if isinstance(value, ast.PlainRun | ast.PathRun):
+        return "run"
+    return "score" if isinstance(value, ast.Score) else "number"
 
 
 def _is(item: Child, kind: str) -> bool:

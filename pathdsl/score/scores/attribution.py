@@ -4,11 +4,12 @@ The score of a unit is, prompt by prompt, m(treat(unit)) - m(reference), the ref
 the unit alone carries its treated value. `by: exact` runs it; the other methods estimate it by
 slopes, all units of one method in one go (`pathdsl.engine.attribution`).
 
-Source: docs/attribution.md, In the language.
+Source: docs/scores.md, attribution(UNIT, by: METHOD).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from pathdsl.lang import ast
@@ -55,9 +56,11 @@ def attribution(setting: Setting) -> Scalar:
             slot=unit.slot,
             at=unit.at,
         )
-    if setting.form == "rms":
-        return rms(setting, rows, label)
-    return setting.average(rows, f"mean({label})")
+    made: dict[str, Callable[[], Scalar]] = {
+        "mean": lambda: setting.average(rows, f"mean({label})"),
+        "rms": lambda: rms(setting, rows, label),
+    }
+    return made[setting.form]()
 
 
 def _asked(
@@ -69,7 +72,7 @@ def _asked(
     assert metric is not None
     if isinstance(setting.treated, ast.PlainRun):
         raise fault(
-            "PD435",
+            "PD408",
             f"`by: {record.name}` estimates what treated values do, and not what interventions do",
             setting.treated,
             help="`by: exact` measures it",
@@ -99,4 +102,4 @@ def _asked(
             metric.canonical,
         ]
     )
-    return run, Measure(kind=ESTIMATE.name, position="", text=text, asked=asked)
+    return run, Measure(kind=ESTIMATE.name, text=text, asked=asked)
