@@ -20,6 +20,7 @@ task ioi { data = mini_ioi(take: 40); reference = prompt; treated = prompt_abc }
 metric LD: logits = logit(io) - logit(s)
 metric RK         = rank(io)
 metric KL: nats   = kl(reference)
+metric AT         = attention(a0.h1, END -> S2)
 group movers @END = { a3.h1, a3.h2 }
 group one         = { a3.h1 }
 path P = attn -> movers -> logits
@@ -106,6 +107,9 @@ WRONG = [
     ("attribution(E, by: eap_ig, rule: middle, metric: LD)", "PD110", "middle", "`right`"),
     ("attribution(a3.h1, by: atp, metric: RK)", "PD408", "metric: RK", "by: exact"),
     ("attribution(a3.h1, by: atp, metric: KL)", "PD408", "metric: KL", "by: eap_ig"),
+    ("attribution(a3.h1, by: atp, metric: AT)", "PD408", "metric: AT", "not at the logits"),
+    ("attribution(E, by: eap_ig, metric: LD, treated: zero)", "PD408",
+     "attribution(E, by: eap_ig, metric: LD, treated: zero)", "no such prompt"),
     ("attribution(a3.h1, by: atp, scope: P, metric: LD)", "PD117", "scope: P", "`treated`"),
     ("attribution(treat(P), by: atp, metric: LD)", "PD021", "treat(P)", "a run stands here"),
     ("attribution(3, by: atp, metric: LD)", "PD021", "3", "path set"),

@@ -41,7 +41,7 @@ class Estimates:
 
     name: str = "estimates"
     probe: str = ""
-    nothing: str = "no claim reads an estimate by slopes"
+    nothing: str = ""
 
     def values(self, program: Program) -> tuple[str, ...]:
         """The other methods that score what every estimate of some claim is of."""
@@ -58,7 +58,7 @@ class Estimates:
         for claim in program.claims:
             scores = estimates_in(program, claim)
             if not scores:
-                found[claim.name.name] = self.nothing
+                found[claim.name.name] = "it reads no estimate by slopes"
             elif not all(_takes(program, score, value) for score in scores):
                 found[claim.name.name] = f"`{value}` has no scores of what it attributes"
             elif {named_option(score.options, "by") for score in scores} == {value}:
