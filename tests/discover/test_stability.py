@@ -63,6 +63,24 @@ def test_equal_scores_are_taken_by_name_in_every_sample():
             assert set(GRAPH.named(row)) == literal_top(keys, n)
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.3, 3.0])
+@pytest.mark.parametrize("signed", [True, False])
+def test_the_short_cut_to_the_top_changes_nothing(spread, signed):
+    """Few edges far above the others, where most are left out, and noise, where none can be."""
+    rng = np.random.default_rng(3)
+    means = rng.standard_t(1.2, size=len(GRAPH))
+    scores = means[:, None] + spread * rng.normal(size=(len(GRAPH), ROWS))
+    weights = bootstrap_weights(range(ROWS), 70, 0)
+    for n in (1, 5, len(GRAPH) - 1, len(GRAPH)):
+        found = top_of_each(GRAPH, scores, weights, n, signed=signed)
+        for row, weight in zip(found, weights, strict=True):
+            keys = (scores * weight).sum(axis=1)
+            keys = keys if signed else abs(keys)
+            if spread:  # without noise sums of equal numbers differ in their last digits alone
+                assert set(GRAPH.named(row)) == literal_top(keys, n)
+            assert row.sum() == n
+
+
 def test_samples_draw_clusters():
     clusters = [3, 3, 3, 8, 8, 1]
     weights = bootstrap_weights(clusters, 500, 0)
