@@ -147,7 +147,7 @@ def test_absolute_values_are_of_one_draw() -> None:
 def test_more_draws_than_share_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     with Exact():
         together = attribute(deep("gpt2"), TASK, asked("atp_star", treated=RESAMPLE))
-        monkeypatch.setattr("pathdsl.engine.attribution.graddrop.DRAWS_TOGETHER", 2)
+        monkeypatch.setattr("pathdsl.engine.attribution.sweep.DRAWS_TOGETHER", 2)
         apart = attribute(deep("gpt2"), TASK, asked("atp_star", treated=RESAMPLE))
     np.testing.assert_allclose(together.values, apart.values, rtol=0, atol=1e-14)
 

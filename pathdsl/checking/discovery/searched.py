@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pathdsl.checking.discovery.wanted import ACDC, STEADY, Unwanted, Wanted
+from pathdsl.checking.discovery.wanted import ACDC, STEADY, Wanted
 from pathdsl.checking.methodology import weights_sha256
 from pathdsl.discover.acdc import Order, OrderDependence, acdc_orders
 from pathdsl.discover.selection import Asked, Selection, select
@@ -50,7 +51,6 @@ LADDER = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.35, 0.
 """The shares of all units that are measured, the smallest first, until a goal is reached."""
 HALVINGS = 5
 """How often the last step of the ladder is halved to come nearer to the goal."""
-_SMALL = 1e-9
 
 
 def asked_of(
@@ -260,18 +260,20 @@ class Search:
         ]
 
     def faithfulness(self, circuits: Sequence[PathSet]) -> list[float]:
-        """How much of the way from the treated run to the reference run each circuit keeps.
-
-        Raises Unwanted where the two runs do not differ.
-        """
+        """How much of the way from the treated run to the reference run each circuit keeps, on
+        average; NaN where the two runs do not differ on average."""
         reference, treated, *found = (values.mean() for values in self.of_rows(circuits))
         way = reference - treated
-        if abs(way) <= _SMALL * max(1.0, abs(reference)):
-            raise Unwanted(
-                f"`{self.metric.name}` is {reference:.4g} in the reference run and in the treated "
-                "run: there is nothing to find; treat by other prompts, or choose another metric"
-            )
+        if abs(way) <= self.session.rounding() * max(1.0, abs(reference)):
+            return [math.nan] * len(found)
         return [float((value - treated) / way) for value in found]
+
+    def explained(self, circuits: Sequence[PathSet]) -> list[float]:
+        """The same prompt by prompt: 1 where each prompt has its reference value, 0 where all is as
+        far from it as when everything is treated; 0 where nothing is."""
+        reference, treated, *found = self.of_rows(circuits)
+        way = float(np.abs(treated - reference).sum())
+        return [1 - float(np.abs(one - reference).sum()) / way if way else 0.0 for one in found]
 
     def distances(self, circuits: Sequence[np.ndarray]) -> list[float]:
         """The mean KL of each circuit from the reference run, over the vocabulary at END."""

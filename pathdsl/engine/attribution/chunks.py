@@ -212,3 +212,4 @@ class Chunks:
                     for other in (v for k, v in enumerate(values) if k != number):
                         one.metric.elsewhere |= other
             yield found
+            del found  # before the next one is made: only one is in memory

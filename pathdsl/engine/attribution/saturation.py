@@ -32,12 +32,13 @@ from torch import Tensor
 
 from pathdsl.engine.adapters.base import SLOTS
 from pathdsl.engine.attribution.chunks import Chunk
-from pathdsl.engine.attribution.nodes import add_writes, dot
+from pathdsl.engine.attribution.nodes import dot
 from pathdsl.engine.attribution.sides import Side
-from pathdsl.engine.attribution.tape import LayerGradients, TapeLayer
-from pathdsl.engine.attribution.units import NodeScores
+from pathdsl.engine.attribution.sweep import Sweep, swept
+from pathdsl.engine.attribution.tape import LayerGradients, Tape, TapeLayer
+from pathdsl.engine.attribution.units import of_layer
 
-__all__ = ["Fixed", "KeyFix", "by_fixed_gradient", "fixed", "fixed_slots", "key_fix"]
+__all__ = ["Fixed", "KeyFix", "by_fixed_gradient", "fixed", "fixed_nodes", "key_fix"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,25 +127,31 @@ def fixed(layer: TapeLayer, q: Tensor, k: Tensor) -> Fixed:
     return Fixed(z=z, treated=adapter.mix(pattern, layer.v), keys=keys)
 
 
-def fixed_slots(
-    layer: TapeLayer, side: Side, gradients: LayerGradients
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What treated queries, keys and values of one layer would do, (..., n_heads, rows, pos)."""
-    q, k, v = (side.slot(layer.layer, slot) for slot in SLOTS)
+def fixed_nodes(chunk: Chunk, side: Side, found: LayerGradients) -> Tensor:
+    """Estimates of one layer's nodes, (..., units, rows, pos), from gradients or stacks of them."""
+    layer = chunk.tape.layers[found.layer]
+    q, k, v = (side.slot(found.layer, slot) for slot in SLOTS)
     fix = fixed(layer, q, k)
-    at_z = gradients.z.movedim(-2, -4)  # (..., n_heads, rows, pos, d_head)
-    return fix.q(at_z), fix.k(at_z), dot(v - layer.v, gradients.v)
+    at_z = found.z.movedim(-2, -4)  # (..., n_heads, rows, pos, d_head)
+    written = (side.z[found.layer] - layer.z).permute(2, 0, 1, 3)
+    heads = fix.q(at_z), fix.k(at_z), dot(v - layer.v, found.v), dot(written, at_z)
+    out, mlp = side.out[found.layer], None
+    if out is not None and layer.out is not None:
+        mlp = dot(out - layer.out, found.after)
+    return of_layer(heads, mlp)
 
 
 def by_fixed_gradient(chunk: Chunk) -> Tensor:
-    """(units, rows, pos) of every node."""
-    gradients = list(chunk.tape.backward(chunk.gradient()))
-    scores = NodeScores(chunk.adapter.shape, chunk.n_rows, chunk.n_pos)
-    for side in chunk.sides():
-        for found in gradients:
-            estimates = fixed_slots(chunk.tape.layers[found.layer], side, found)
-            for slot, own in zip(SLOTS, estimates, strict=True):
-                scores.add_heads(found.layer, slot, own)
-        add_writes(chunk, side, gradients, scores)
-    scores.values /= chunk.draws
-    return scores.values
+    """(units, rows, pos) of every node, or pooled (units, rows, 1)."""
+    sweep = Sweep(
+        backward=Tape.backward, estimates=fixed_nodes, of_input=_input, combined=_as_it_is
+    )  # fmt: skip
+    return swept([chunk], sweep)
+
+
+def _input(chunk: Chunk, side: Side, first: LayerGradients) -> Tensor:
+    return dot(side.input - chunk.tape.embedded, first.before).unsqueeze(-3)
+
+
+def _as_it_is(estimates: Tensor, layer: int, n_layers: int) -> Tensor:
+    return estimates

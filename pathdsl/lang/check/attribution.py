@@ -1,6 +1,6 @@
 """Checks of attributions: one node or edge, by a method that scores it, of a metric with a slope.
 
-Source: docs/scores.md, attribution.
+Source: docs/scores.md, attribution(UNIT, by: METHOD).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def check_attribution(scope: Scope, score: ast.Score, metric: ast.MetricDecl | N
             yield _other(subject, record, "a node", "nodes")
     else:
         yield fault(
-            "PD435", _OF_ONE, subject.span, "a path set", help=f"`effect({_text(scope, subject)})`"
+            "PD408", _OF_ONE, subject.span, "a path set", help=f"`effect({_text(scope, subject)})`"
         )
     if metric is not None:
         yield from _slope(metric, record, written.get("metric", score))
@@ -95,7 +95,7 @@ def _edge(subject: ast.Node, unit: ast.Chain | ast.Edges) -> Faults:
         ends.append(hop.target)
     if not isinstance(hop, ast.Hop) or not all(isinstance(end, ast.NodeRef) for end in ends):
         yield fault(
-            "PD435",
+            "PD408",
             _OF_ONE,
             subject.span,
             "several arrows" if len(steps) > 1 else "no edge between two nodes",
@@ -105,11 +105,11 @@ def _edge(subject: ast.Node, unit: ast.Chain | ast.Edges) -> Faults:
     slots = [slot for label in hop.arrow.labels for slot in label.slots]
     if hop.arrow.reach:
         yield fault(
-            "PD435", _OF_ONE, hop.arrow.span, "any way from here to there", help="write `->`"
+            "PD408", _OF_ONE, hop.arrow.span, "any way from here to there", help="write `->`"
         )
     if len(slots) > 1:
         yield fault(
-            "PD435",
+            "PD408",
             _OF_ONE,
             hop.arrow.span,
             f"{len(slots)} edges",
@@ -118,7 +118,7 @@ def _edge(subject: ast.Node, unit: ast.Chain | ast.Edges) -> Faults:
     for label in hop.arrow.labels:
         if label.relation is not None:
             yield fault(
-                "PD435",
+                "PD408",
                 f"the score of an edge does not tell `{label.relation.kind}` from other distances",
                 label.span,
                 "a part of an edge",
@@ -131,17 +131,17 @@ def _node(scope: Scope, subject: ast.Node, unit: ast.Node) -> Faults:
     """A fault for marks and for what is written as several nodes or as no node that writes."""
     if holds_marks(scope, unit):
         yield fault(
-            "PD435",
+            "PD408",
             _OF_ONE,
             subject.span,
             "a mark on the residual stream",
             help=f"`effect(through({_text(scope, subject)}))` is what its paths carry",
         )
     elif isinstance(unit, ast.Word) and unit.word == "logits":
-        yield fault("PD435", _OF_ONE, subject.span, "`logits` write nothing that is patched")
+        yield fault("PD408", _OF_ONE, subject.span, "`logits` write nothing that is patched")
     elif isinstance(unit, ast.Word) and unit.word != "input":
         yield fault(
-            "PD435",
+            "PD408",
             _OF_ONE,
             subject.span,
             "several nodes",
@@ -153,7 +153,7 @@ def _node(scope: Scope, subject: ast.Node, unit: ast.Node) -> Faults:
 def _other(subject: ast.Node, record: AttributionRecord, what: str, kind: str) -> Diagnostic:
     scores = [f"by: {one.name}" for one in ATTRIBUTIONS.values() if getattr(one, kind)]
     return fault(
-        "PD435",
+        "PD408",
         f"`by: {record.name}` scores {'edges' if kind == 'nodes' else 'nodes'}, and this is {what}",
         subject.span,
         what,
@@ -171,7 +171,7 @@ def _slope(metric: ast.MetricDecl, record: AttributionRecord, at: ast.Node) -> F
             continue
         if measure.exact:
             yield fault(
-                "PD435",
+                "PD408",
                 f"`by: {record.name}` follows the slope of a metric, and `{measure.name}` has none",
                 at.span,
                 "the metric jumps from one whole number to the next",
@@ -180,7 +180,7 @@ def _slope(metric: ast.MetricDecl, record: AttributionRecord, at: ast.Node) -> F
             )
         elif measure.reads == "reference" and record.at_reference:
             yield fault(
-                "PD435",
+                "PD408",
                 f"the slope of `{measure.name}` is 0 at the reference run, and with it every score "
                 f"`by: {record.name}`",
                 at.span,

@@ -1,9 +1,9 @@
-"""Pages PD420 to PD435: quantities and scores that have no value, seen when they are evaluated."""
+"""Pages PD420 to PD434: quantities and scores that have no value, seen when they are evaluated."""
 
 from __future__ import annotations
 
 from pathdsl.lang.rules.page import Example, Page
-from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, sample
+from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL
 
 __all__ = ["PAGES"]
 
@@ -184,18 +184,5 @@ PAGES: tuple[Page, ...] = (
         repair="Claim a mean, `mean(x) > 0 at 95% confidence`; or make a task of prompts that "
         "share nothing, and test on it.",
         shown_by="tests/score/test_crossed.py::test_tests_that_count_rows_are_refused",
-    ),
-    Page(
-        code="PD435",
-        name="nothing-to-attribute",
-        summary="An attribution is of several nodes, or its method has no score for it.",
-        why="A score says what patching one node, one input of a head or one edge would do. What "
-        "several do together is not the sum of what each does alone. `eap` and its kin score "
-        "edges, `atp` and its kin nodes. Slopes say nothing of a rank or a hit, which jump, nor at "
-        "the reference run of a divergence from it, which is least there and whose slope is 0.",
-        repair="Range over the members, `let a for h in SET = attribution(h, …)`, take a method "
-        "that scores them, or measure with `by: exact`.",
-        failing=sample("let a: logits = attribution(a3.h1, by: eap, metric: LD)"),
-        passing=sample("let a: logits = attribution(a3.h1 -> logits, by: eap, metric: LD)"),
     ),
 )
