@@ -77,6 +77,7 @@ def stability(context: Context, score: ast.Score, bindings: Bindings) -> Scalar:
         prompts += f" in {found.clusters:,} clusters"
     note = (
         f"{found.samples:,} circuits of {n:,} edge{'s' * (n != 1)} from resamples of the "
-        f"{prompts} that `{kept.method}` scored; with that of all prompts they share {found.to_found:.3g}"
+        f"{prompts} that `{kept.method}` scored; with that of all prompts they share "
+        f"{found.to_found:.3g}"
     )
     return Constant(value=found.jaccard, note=note)
