@@ -88,6 +88,7 @@ def test_samples_draw_clusters():
     assert (weights[:, 0] == weights[:, 1]).all() and (weights[:, 3] == weights[:, 4]).all()
     assert weights[:, 5].any() and (weights[:, 5] == 0).any()
     assert (weights == bootstrap_weights(clusters, 500, 0)).all()
+    assert bootstrap_weights(clusters, 3, -1).sum() == pytest.approx(3.0)
     assert (weights != bootstrap_weights(clusters, 500, 1)).any()
 
 
@@ -236,6 +237,10 @@ def test_certificates_of_scores():
     weights = subsamples(range(24), 12, 300, 0)
     circuits = GRAPH.on_a_path(top_of_each(GRAPH, scores, weights, 8, signed=False))
     assert (found.votes == circuits.sum(axis=0)).all()
+    told = found.told(circuits[0])
+    inside = (circuits[0] & (found.verdict == IN)).sum()
+    assert told.startswith(f"of {circuits[0].sum()} edges {inside} are certified in")
+    assert "300 subsamples of 12 of 24 prompts, 95% for all edges" in told
     assert (found.verdict == OUT).any() and (found.drawn, found.units) == (12, 24)
     assert ((found.verdict == IN) <= (found.votes > 150)).all()
 

@@ -23,6 +23,7 @@ from typing import Literal
 
 import numpy as np
 
+from pathdsl.draws import Draws
 from pathdsl.score.kept.graph import EdgeGraph
 
 __all__ = [
@@ -52,6 +53,11 @@ def jaccard(one: np.ndarray, other: np.ndarray) -> float:
     return int((one & other).sum()) / either if either else 1.0
 
 
+def generator_of(seed: int, *names: str) -> np.random.Generator:
+    """What draws for a purpose, by any seed."""
+    return np.random.default_rng(Draws(seed, "kept scores", *names).below(1 << 63))
+
+
 def bootstrap_weights(clusters: Sequence[int], count: int, seed: int) -> np.ndarray:
     """(count, rows) float64: what part each row has in each sample; rows of one sum to 1.
 
@@ -59,7 +65,7 @@ def bootstrap_weights(clusters: Sequence[int], count: int, seed: int) -> np.ndar
     """
     _, unit = np.unique(np.asarray(clusters), return_inverse=True)
     n = int(unit.max()) + 1
-    generator = np.random.default_rng([seed, n, len(unit)])
+    generator = generator_of(seed, "bootstrap")
     drawn = generator.integers(0, n, size=(count, n)) + np.arange(count)[:, None] * n
     counts = np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n)[:, unit]
     return np.asarray(counts / counts.sum(axis=1, keepdims=True))
