@@ -541,7 +541,7 @@ SCORES = table(
         name="stability",
         parameters=(
             _P,
-            Parameter(name="size", kind=Kind.COUNT, default=REQUIRED),
+            Parameter(name="size", kind=Kind.COUNT, default=REQUIRED, least=1),
             word("rank", ("absolute", "signed"), "absolute"),
             Parameter(name="draws", kind=Kind.INTEGER, default=1000, least=2, most=BOOTSTRAP.most),
             SEED,
