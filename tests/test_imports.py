@@ -71,7 +71,7 @@ LEAVES = {
         "cli",
         "checking",
     },
-    "tasks": {"lang", "engine", "report", "cli", "models"},
+    "tasks": {"lang", "engine", "checking", "report", "cli", "models"},
     "models": {"engine", "cli", "score", "checking"},
     "whole": {"engine", "score", "discover", "cli", "checking"},
 }

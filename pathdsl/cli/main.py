@@ -23,6 +23,7 @@ from pathdsl.cli import (
     discover,
     doctor,
     explain,
+    export,
     fmt,
     graph,
     lint,
@@ -59,6 +60,7 @@ app.command("plan", short_help="Say what a check would run and cost.")(plan.plan
 app.command("explain", short_help="Explain a code, a name or a generator.")(explain.explain)
 app.command("data", short_help="Write rows, or show prompts.")(data.data)
 app.command("graph", short_help="Print the nodes and edges of a path set.")(graph.graph)
+app.command("export", short_help="Write circuits for other programs.")(export.export)
 app.command("lock", short_help="Check files and write their locks.", epilog=table())(lock.lock)
 app.command("breaking", short_help="Say which claims became weaker.", epilog=table())(
     breaking.breaking

@@ -30,7 +30,7 @@ import numpy as np
 
 from pathdsl.errors import DataError, Diagnostic
 from pathdsl.graph.files.eap import parse_edge
-from pathdsl.graph.model.components import Layout
+from pathdsl.graph.model.components import LOGITS, Layout
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.limits import KEPT_BYTES
 from pathdsl.near import quoted
@@ -50,7 +50,8 @@ _HASH = re.compile(r"[0-9a-f]{16,128}")
 _NEURON = re.compile(r"m(0|[1-9][0-9]{0,5})\.n(0|[1-9][0-9]{0,8})")
 _INPUT = re.compile(r"->([^<>]+?)(?:<([qkv])>)?")
 _TEXTS = ("version", "model", "data", "task", "method", "rule", "metric", "metric_unit", "treated")
-OF = ("nodes", "edges", "neurons")
+OF = {"nodes": False, "edges": True, "neurons": False}
+"""What is scored, and whether a unit of it has two ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,6 +81,11 @@ class Kept:
     version: str
 
     @property
+    def of_edges(self) -> bool:
+        """Whether its units are edges."""
+        return OF[self.of]
+
+    @property
     def by_position(self) -> bool:
         """Whether each position has its own score."""
         return self.scored.values.ndim == 3
@@ -99,7 +105,7 @@ def unit_of(name: str, layout: Layout) -> ScoredUnit | None:
         inside = int(neuron[1]) < shape.n_layers and int(neuron[2]) < shape.d_mlp
         return ScoredUnit(sender=name) if inside and shape.has_mlp else None
     if "->" not in name:
-        known = name in layout.named and name != "logits"
+        known = name in layout.named and name != LOGITS.name
         return ScoredUnit(sender=name) if known else None
     read = _INPUT.fullmatch(name)
     if read:
@@ -202,7 +208,7 @@ def read_kept(path: Path, layout: Layout, *, model: str | None = None) -> Kept:
     of = index.text("of")
     if of not in OF:
         index.refuse(f"its scores are `of` {quoted(of)}", "one of " + ", ".join(OF))
-    if of == "edges" and not all(unit.sender and unit.receiver for unit in units):
+    if OF[of] and not all(unit.sender and unit.receiver for unit in units):
         index.refuse("its scores are `of` edges, and not all its units are", "")
     return Kept(
         scored=Scored(units=units, values=_values(index, shape)),
@@ -325,7 +331,7 @@ def _values(index: _Index, shape: tuple[int, ...]) -> np.ndarray:
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         index.refuse(f"`{path.name}` is no safetensors file: {str(error)[:80]}", "")
     values = found.get(_TENSOR)
-    if len(found) != 1 or values is None or values.dtype != "float64" or values.shape != shape:
+    if len(found) != 1 or values is None or values.dtype != np.float64 or values.shape != shape:
         has = ", ".join(f"{quoted(k)} {v.dtype} {v.shape}" for k, v in list(found.items())[:3])
         index.refuse(
             f"`{path.name}` holds {has or 'nothing'}, wanted `{_TENSOR}` float64 {shape}", ""

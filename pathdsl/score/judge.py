@@ -32,6 +32,7 @@ from pathdsl.lang.units import unit_of
 from pathdsl.lang.walk import strip
 from pathdsl.score.claims import Question, judge_family, rule_of
 from pathdsl.score.constant import constant_metrics
+from pathdsl.score.curves import above_one, curve_results
 from pathdsl.score.evidence import about_interval, about_share, finite, members_of, no_interval
 from pathdsl.score.faults import fault, warning
 from pathdsl.score.identity import Same
@@ -169,9 +170,19 @@ def judge(
     diagnostics += [_decided(d, fixed[d.name.name]) for d in program.claims if d.name.name in fixed]
     diagnostics += cannot_fail([one for one in alternatives if one[0].name.name not in fixed])
     diagnostics += constant_metrics(program, list(found.values()), evaluator)
+    named = [
+        ((lets if kind == "let" else claims)[place].decl, node)
+        for (kind, place, _), node in found.items()
+    ]
+    curves = lowering.context.curves
+    if curves:
+        diagnostics += above_one(curves, named, bootstrap, CONFIDENCE)
     diagnostics = list(dict.fromkeys(diagnostics))
     return Judgement(
-        quantities=tuple(quantities), claims=tuple(results), diagnostics=tuple(diagnostics)
+        quantities=tuple(quantities),
+        claims=tuple(results),
+        diagnostics=tuple(diagnostics),
+        curves=curve_results(curves, named, bootstrap, CONFIDENCE) if curves else (),
     )
 
 

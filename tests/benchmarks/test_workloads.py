@@ -109,6 +109,16 @@ def test_a_row_has_everything(tmp_path: Path) -> None:
     assert multiple(row) > 0
 
 
+@pytest.mark.parametrize("name", [n for n, w in WORKLOADS.items() if w.attributes])
+def test_an_attribution_has_a_row_without_runs(name: str, tmp_path: Path) -> None:
+    row = run_child(
+        {"name": name, "shape": "small", "repeat": 1, "threads": 1, "scratch": str(tmp_path),
+         "options": {"rows": 2}}
+    )  # fmt: skip
+    assert 0 < row["execution_s"] < 60 and row["planning_s"] == 0
+    assert (row["runs"], row["copies"], row["counted"]) == (0, 0, 0)
+
+
 @pytest.mark.parametrize(("one", "looped"), [("W1h", "W9a"), ("W7a", "W9b")])
 def test_a_loop_of_several_variables_plans_the_same_steps(
     one: str, looped: str, tmp_path: Path

@@ -1,4 +1,4 @@
-"""`atp_qk` and `atp_star` against the paper word for word, on unmodified models of `transformers`."""
+"""`atp_qk` and `atp_star` against the paper word for word, on models of `transformers`."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_more_draws_than_share_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def almost_linear(**changes: object) -> Any:
-    """A GPT-2 whose norms divide by one and the same number, to 1e-12, and whose MLPs are linear."""
+    """A GPT-2 whose norms all divide by one number, to 1e-12, and whose MLPs are linear."""
     model = gpt2(layer_norm_epsilon=1e12, activation_function="linear", **changes)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -30,9 +30,11 @@ def softmax(scores: Tensor, mask: Tensor) -> Tensor:
     return torch.softmax(scores.masked_fill(~mask, torch.finfo(scores.dtype).min), -1)
 
 
-def one_by_one(scores: Tensor, treated: Tensor, mask: Tensor, v: Tensor, slope: Tensor) -> Tensor:
-    """(heads, rows, keys): every key swapped alone, the softmax recomputed, times the slope."""
-    g = slope @ v.transpose(-1, -2)
+def one_by_one(
+    scores: Tensor, treated: Tensor, mask: Tensor, v: Tensor, gradient: Tensor
+) -> Tensor:
+    """(heads, rows, keys): every key swapped alone, the softmax recomputed, times the gradient."""
+    g = gradient @ v.transpose(-1, -2)
     clean, found = softmax(scores, mask), []
     for key in range(POS):
         other = scores.clone()
@@ -41,42 +43,37 @@ def one_by_one(scores: Tensor, treated: Tensor, mask: Tensor, v: Tensor, slope: 
     return torch.stack(found, -1)
 
 
-def real(mask: Tensor, slope: Tensor) -> Tensor:
-    """The slope where a query stands: none reaches padding."""
-    return slope * mask.any(-1, keepdim=True)
-
-
 @pytest.mark.parametrize("scale", [1.0, 5.0, 40.0, 400.0])
 @pytest.mark.parametrize("window", [None, 1, 2])
 def test_key_fix_is_a_softmax_recomputed(scale: float, window: int | None) -> None:
     shape = HEADS, ROWS, POS, POS
     scores, treated = drawn(*shape, seed=1, scale=scale), drawn(*shape, seed=2, scale=scale)
-    v, slope = (drawn(HEADS, ROWS, POS, D_HEAD, seed=s) for s in (3, 4))
+    v, gradient = (drawn(HEADS, ROWS, POS, D_HEAD, seed=s) for s in (3, 4))
     mask = seen(window=window)
     z = softmax(scores, mask) @ v
-    found = key_fix(scores, treated, mask, v, z).of(slope)
-    assert torch.allclose(found, one_by_one(scores, treated, mask, v, slope), atol=1e-12, rtol=0)
+    found = key_fix(scores, treated, mask, v, z).of(gradient)
+    assert torch.allclose(found, one_by_one(scores, treated, mask, v, gradient), atol=1e-12, rtol=0)
 
 
-def test_key_fix_of_several_slopes_at_once() -> None:
+def test_key_fix_of_several_gradients_at_once() -> None:
     shape = HEADS, ROWS, POS, POS
     scores, treated = drawn(*shape, seed=1), drawn(*shape, seed=2)
     v, z = drawn(HEADS, ROWS, POS, D_HEAD, seed=3), drawn(HEADS, ROWS, POS, D_HEAD, seed=5)
-    slopes = drawn(4, HEADS, ROWS, POS, D_HEAD, seed=4)
+    gradients = drawn(4, HEADS, ROWS, POS, D_HEAD, seed=4)
     fix = key_fix(scores, treated, seen(), v, z)
-    assert torch.allclose(fix.of(slopes), torch.stack([fix.of(slope) for slope in slopes]))
+    assert torch.allclose(fix.of(gradients), torch.stack([fix.of(g) for g in gradients]))
 
 
 def test_a_saturated_key_keeps_its_digits_in_float32() -> None:
-    """1 - a of 1e-7 and less: the slope at the softmax has no digits left there, the fix all."""
+    """1 - a of 1e-7 and less: the slope of the softmax has no digits left there, the fix all."""
     shape = HEADS, ROWS, POS, POS
     scores, treated = drawn(*shape, seed=1), drawn(*shape, seed=2)
     scores[..., 0] += 16.0  # of every row nearly all the weight
-    v, slope = (drawn(HEADS, ROWS, POS, D_HEAD, seed=s) for s in (3, 4))
+    v, gradient = (drawn(HEADS, ROWS, POS, D_HEAD, seed=s) for s in (3, 4))
     mask = seen()
-    wanted = one_by_one(scores, treated, mask, v, slope)
+    wanted = one_by_one(scores, treated, mask, v, gradient)
     assert wanted.abs().max() > 1
-    small = [x.float() for x in (scores, treated, v, slope)]
+    small = [x.float() for x in (scores, treated, v, gradient)]
     z = softmax(small[0], mask) @ small[2]
     found = key_fix(small[0], small[1], mask, small[2], z).of(small[3])
     assert torch.allclose(found.double(), wanted, atol=2e-5, rtol=0)
@@ -87,6 +84,13 @@ def test_a_row_with_one_visible_key_moves_nothing() -> None:
     v = torch.tensor([[2.0]])
     fix = key_fix(scores, treated, torch.ones(1, 1, dtype=torch.bool), v, v)
     assert fix.of(torch.tensor([[5.0]])).tolist() == [0.0]
+
+
+def test_an_equal_key_moves_exactly_nothing() -> None:
+    scores = drawn(HEADS, ROWS, POS, POS, seed=1).float()
+    v, gradient = (drawn(HEADS, ROWS, POS, D_HEAD, seed=s).float() for s in (3, 4))
+    fix = key_fix(scores, scores.clone(), seen(), v, v)
+    assert not fix.of(gradient).any()
 
 
 def test_key_fix_by_hand() -> None:
@@ -102,9 +106,9 @@ def test_the_fix_of_a_small_change_is_the_plain_estimate() -> None:
     shape = HEADS, ROWS, POS, POS
     scores = drawn(*shape, seed=1).requires_grad_()
     change, mask = drawn(*shape, seed=2, scale=1e-6), seen()
-    v, slope = (drawn(HEADS, ROWS, POS, D_HEAD, seed=s) for s in (3, 4))
-    (at_scores,) = torch.autograd.grad(((softmax(scores, mask) @ v) * slope).sum(), scores)
+    v, gradient = (drawn(HEADS, ROWS, POS, D_HEAD, seed=s) for s in (3, 4))
+    (at_scores,) = torch.autograd.grad(((softmax(scores, mask) @ v) * gradient).sum(), scores)
     clean = scores.detach()
     z = softmax(clean, mask) @ v
-    found = key_fix(clean, clean + change, mask, v, z).of(slope)
+    found = key_fix(clean, clean + change, mask, v, z).of(gradient)
     assert torch.allclose(found, (at_scores * change).sum(-2), atol=1e-10, rtol=0)

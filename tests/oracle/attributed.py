@@ -222,7 +222,9 @@ class Literal:
         nodes = list(clean.values)
         sites = [clean.values[node] for node in nodes] + [a.pattern for a in clean.attended]
         found = torch.autograd.grad(clean.metric, sites, allow_unused=True)
-        slopes = [torch.zeros_like(s) if g is None else g for s, g in zip(sites, found, strict=True)]
+        slopes = [
+            torch.zeros_like(s) if g is None else g for s, g in zip(sites, found, strict=True)
+        ]
         at_pattern = slopes[len(nodes) :]
         estimated = {}
         for node, slope in zip(nodes, slopes, strict=False):

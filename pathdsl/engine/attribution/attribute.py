@@ -20,11 +20,10 @@ from pathdsl.engine.attribution import edges, graddrop, nodes, saturation
 from pathdsl.engine.attribution.chunks import Chunks
 from pathdsl.engine.attribution.metric import vet_metric
 from pathdsl.engine.attribution.rules import FROZEN, GIM, PLAIN, RELP, Rules
-from pathdsl.engine.attribution.units import edge_units, neuron_units, node_units
-from pathdsl.graph.model.shape import ModelShape
+from pathdsl.engine.attribution.units import UNITS
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.plan.taskdata import TaskData
-from pathdsl.score.attribution import Attribution, Scored, ScoredUnit
+from pathdsl.score.attribution import Attribution, Scored
 
 __all__ = ["METHODS", "Method", "attribute"]
 
@@ -63,12 +62,6 @@ METHODS: dict[str, Method] = {
     "gim": Method(
         nodes=nodes.by_gradient, edges=edges.by_gradient, neurons=nodes.by_neuron, rules=GIM
     ),
-}
-
-UNITS: dict[str, Callable[[ModelShape], tuple[ScoredUnit, ...]]] = {
-    "nodes": node_units,
-    "edges": edge_units,
-    "neurons": neuron_units,
 }
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.attribution.cost import rows_per_chunk
 from pathdsl.engine.attribution.metric import MetricAt, measures_of
+from pathdsl.engine.attribution.readers import ReaderWeights
 from pathdsl.engine.attribution.rules import Rules
 from pathdsl.engine.attribution.sides import Side, mean_side, wanted_keys
 from pathdsl.engine.attribution.tape import Tape
@@ -63,10 +64,12 @@ class Chunk:
         asked: Attribution,
         rows: tuple[int, int],
         rules: Rules,
+        weights: ReaderWeights,
         *,
         frozen: bool,
     ) -> None:
         self.adapter, self.rules, self.asked, self.frozen = adapter, rules, asked, frozen
+        self.weights = weights
         self.rows, self._branch = rows, branch
         self._sites = Sites(branch.masks, *rows, adapter.device)
         self.ids, self.lengths = branch.rows.ids(branch.task.reference, np.arange(*rows))
@@ -87,6 +90,12 @@ class Chunk:
     def n_pos(self) -> int:
         """How long the longest of them is."""
         return int(self.ids.shape[1])
+
+    def reference(self) -> Tape:
+        """The forward of the reference prompts, run again where its way back was forgotten."""
+        if self.tape.forgotten:
+            self.tape = self.tape_of(self.tape.embedded)
+        return self.tape
 
     @property
     def draws(self) -> int:
@@ -145,6 +154,7 @@ class Chunks:
     ) -> None:
         self.adapter, self.task, self.asked = adapter, task, asked
         self.rules, self.frozen = rules, frozen
+        self.weights = ReaderWeights(adapter)
         measures = {m: task.as_read(m) for m in dict.fromkeys(measures_of(asked.metric))}
         longest = task
         by_branch: dict[str, dict[Measure, Measure]] = {}
@@ -185,7 +195,15 @@ class Chunks:
         for start in range(0, self.task.n_rows, self.step):
             rows = (start, min(start + self.step, self.task.n_rows))
             found = tuple(
-                Chunk(self.adapter, b, self.asked, rows, self.rules, frozen=self.frozen)
+                Chunk(
+                    self.adapter,
+                    b,
+                    self.asked,
+                    rows,
+                    self.rules,
+                    self.weights,
+                    frozen=self.frozen,
+                )
                 for b in self.branches
             )
             if len(found) > 1:

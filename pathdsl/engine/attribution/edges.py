@@ -39,7 +39,7 @@ def by_gradient(chunk: Chunk) -> Tensor:
     scores.put_final(gradient)
     for layer in reversed(chunk.tape.layers):
         found = layer.inner(gradient)
-        readers = LayerReaders(layer)
+        readers = LayerReaders(chunk.weights, layer)
         readers.add(layer, found, 1.0)
         gradient = found.middle
         if found.read is not None and chunk.adapter.shape.parallel:
@@ -52,9 +52,13 @@ def at_both_ends(chunk: Chunk) -> Tensor:
     """The mean of the gradients at the reference run and at the treated run, times the change."""
     scores = EdgeScores(chunk)
     for side in chunk.sides():
-        ends = (chunk.tape, chunk.tape_of(side.input))
-        scores.along(side, [(tape, 0.5 / chunk.draws) for tape in ends])
+        scores.along(side, _ends(chunk, side.input, 0.5 / chunk.draws))
     return scores.values
+
+
+def _ends(chunk: Chunk, treated: Tensor, share: float) -> Iterator[tuple[Tape, float]]:
+    yield chunk.reference(), share
+    yield chunk.tape_of(treated), share
 
 
 def by_inputs(chunk: Chunk) -> Tensor:
@@ -66,22 +70,22 @@ def by_inputs(chunk: Chunk) -> Tensor:
 
 
 def _between(chunk: Chunk, treated: Tensor, share: float) -> Iterator[tuple[Tape, float]]:
-    """The runs of the integral, each with its share; the last of rule `right` is the reference."""
+    """The runs of the integral, each with its share, the reference run first where it is one."""
     steps = chunk.asked.steps
     reference = chunk.tape.embedded
-    for k in chunk.points():
+    for k in reversed(chunk.points()):
         if k == steps:
-            yield chunk.tape, share
+            yield chunk.reference(), share
         else:
             yield chunk.tape_of(treated + k / steps * (reference - treated)), share
 
 
-def written_changes(at: Tape, reference: Tape, side: Side) -> Tensor:
+def written_changes(at: Tape, side: Side) -> Tensor:
     """(senders, rows, pos, d): by how much each sender's write changes, in component order.
 
-    `at`: the run whose norms after attention are meant, mostly `reference` itself.
+    `at`: the run whose norms after attention are meant, mostly the reference run.
     """
-    shape, adapter = at.adapter.shape, at.adapter
+    shape, adapter, reference = at.adapter.shape, at.adapter, side.tape
     rows, pos, d = reference.embedded.shape
     found = reference.embedded.new_empty((shape.n_senders, rows, pos, d))
     found[0] = side.input - reference.embedded
@@ -135,7 +139,7 @@ class EdgeScores:
 
     def of_changes(self, at: Tape, side: Side) -> None:
         """Score these changes of what senders write from here on."""
-        self._writes = written_changes(at, self.chunk.tape, side)
+        self._writes = written_changes(at, side)
 
     def along(self, side: Side, runs: Iterable[tuple[Tape, float]]) -> None:
         """Add the scores of gradients that are averaged over runs, each with its share."""
@@ -153,9 +157,10 @@ class EdgeScores:
         for tape, share in runs:
             gradient = self.chunk.metric.gradient(tape.final)
             final = share * gradient if final is None else final + share * gradient
-            layers = layers or [LayerReaders(layer) for layer in tape.layers]
+            layers = layers or [LayerReaders(self.chunk.weights, one) for one in tape.layers]
             for found in tape.backward(gradient):
                 layers[found.layer].add(tape.layers[found.layer], found, share)
+            tape.forget()  # before the next one is made
         if final is not None:
             self.put_final(final)
         for readers in layers:
@@ -171,7 +176,9 @@ class EdgeScores:
         layer = readers.layer
         first, below = self._first[layer], self._below[layer]
         heads = readers.heads()
-        self._put(first, self._products(heads.flatten(0, 1), below))
+        products = self._products(heads.flatten(0, 1), below)
+        by_slot = products.unflatten(0, heads.shape[:2])
+        self._put(first, by_slot.transpose(0, 1).flatten(0, 1))  # heads, slots, senders
         if readers.mlp is not None:
             first += heads.shape[0] * heads.shape[1] * below
             self._put(first, self._products(readers.mlp.unsqueeze(0), self._of_mlp(layer)))

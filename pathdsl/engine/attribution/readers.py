@@ -16,21 +16,55 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pathdsl.engine.adapters.base import SLOTS, Slot
-from pathdsl.engine.adapters.norms import centred, scale_of
+from pathdsl.engine.adapters.base import SLOTS, Adapter, Slot
+from pathdsl.engine.adapters.norms import centred, offset, scale_of, spread
 from pathdsl.engine.attribution.tape import InnerGradients, TapeLayer
 
-__all__ = ["LayerReaders"]
+__all__ = ["LayerReaders", "ReaderWeights"]
+
+
+class ReaderWeights:
+    """What spreads gradients at heads' inputs over the stream, made once for all chunks."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self.adapter = adapter
+        self._weights: dict[tuple[int, Slot], Tensor | None] = {}
+        self._offsets: dict[tuple[int, Slot, int], Tensor] = {}
+
+    def weight(self, layer: TapeLayer, slot: Slot) -> Tensor | None:
+        """(n_heads, d_head, d): a head's input weight as it reads the stream without its mean,
+        times the norm's scale; None where the input is not affine."""
+        key = layer.layer, slot
+        if key not in self._weights:
+            weight = self.adapter.input_weight(layer.layer, slot)
+            if weight is not None and layer.norm is not None:
+                weight = spread(layer.norm[0], weight)
+            self._weights[key] = None if weight is None else weight.detach().contiguous()
+        return self._weights[key]
+
+    def offset(self, layer: TapeLayer, slot: Slot) -> Tensor:
+        """(n_heads, 1, pos, d_head): what the biases of norm and projection give of an input."""
+        like = layer.resid[:1]
+        key = layer.layer, slot, like.shape[1]
+        if key not in self._offsets:
+            bias = torch.zeros_like(like) if layer.norm is None else offset(layer.norm[0], like)
+            with torch.no_grad():
+                found = self.adapter.project(
+                    layer.layer, slot, bias.expand_as(like), positions=layer.places[:1]
+                )
+            self._offsets[key] = found.permute(2, 0, 1, 3)
+        return self._offsets[key]
 
 
 class LayerReaders:
     """The readers of one layer. `mlp`: (rows, pos, d), None without one."""
 
-    def __init__(self, layer: TapeLayer) -> None:
+    def __init__(self, weights: ReaderWeights, layer: TapeLayer) -> None:
         self.layer = layer.layer
         self.mlp: Tensor | None = None
-        self._first = layer
-        self._weights = {slot: layer.weight(slot) for slot in SLOTS}
+        self._of = weights
+        self._weights = {slot: weights.weight(layer, slot) for slot in SLOTS}
+        self._shape = (len(SLOTS), layer.q.shape[0], *layer.resid.shape)
         self._narrow: dict[Slot, Tensor] = {}  # (n_heads, rows, pos, d_head)
         self._wide: dict[Slot, Tensor] = {}  # (n_heads, rows, pos, d), where a slot is not affine
         self._turned: list[tuple[dict[Slot, Tensor], Tensor]] = []
@@ -38,14 +72,12 @@ class LayerReaders:
     def add(self, layer: TapeLayer, found: InnerGradients, share: float) -> None:
         """Add the gradients of one run, `share` times."""
         if found.read is not None:
-            own = share * found.read
+            own = found.read if share == 1.0 else share * found.read
             self.mlp = own if self.mlp is None else self.mlp + own
-        norm = layer.norm
         scale = centre = None
-        if norm is not None:
-            module, x = norm
-            scale = scale_of(module, x).to(x.dtype)
-            centre = centred(module, x)
+        if layer.norm is not None:
+            module, x = layer.norm
+            scale, centre = scale_of(module, x).to(x.dtype), centred(module, x)
         turned: dict[Slot, Tensor] = {}
         for slot in SLOTS:
             gradient = found.slot(slot)
@@ -54,27 +86,25 @@ class LayerReaders:
                 self._wide[slot] = self._wide[slot] + wide if slot in self._wide else wide
                 continue
             if scale is not None and not layer.rules.held:
-                own = layer.slot(slot) - layer.offset(slot)
-                turned[slot] = (own * gradient).sum(-1) * (share / centre.shape[-1])  # type: ignore[union-attr]
-                turned[slot] = turned[slot] * scale.squeeze(-1).square()
+                own = layer.slot(slot) - self._of.offset(layer, slot)
+                by = scale.squeeze(-1).square() * (share / self._shape[-1])
+                turned[slot] = (own * gradient).sum(-1) * by
             narrow = layer.unplaced(slot, gradient) * (share if scale is None else share * scale)
             self._narrow[slot] = self._narrow[slot] + narrow if slot in self._narrow else narrow
         if turned and centre is not None:
             self._turned.append((turned, centre))
 
     def heads(self) -> Tensor:
-        """(n_heads, 3, rows, pos, d): the gradients of each head's q, k and v at the stream."""
-        like = self._first.resid
-        n_heads = self._first.q.shape[0]
-        found = like.new_empty((n_heads, len(SLOTS), *like.shape))
-        for place, slot in enumerate(SLOTS):
+        """(3, n_heads, rows, pos, d): the gradients of each head's q, k and v at the stream."""
+        like = next(iter((*self._narrow.values(), *self._wide.values())))
+        found = like.new_empty(self._shape)
+        for of_slot, slot in zip(found, SLOTS, strict=True):
             if slot in self._wide:
-                found[:, place] = self._wide[slot]
+                of_slot.copy_(self._wide[slot])
                 continue
             weight = self._weights[slot]
             assert weight is not None
-            narrow = self._narrow[slot].flatten(1, 2)
-            found[:, place] = torch.bmm(narrow, weight).unflatten(1, like.shape[:2])
+            torch.bmm(self._narrow[slot].flatten(1, 2), weight, out=of_slot.flatten(1, 2))
             for turned, centre in self._turned:
-                found[:, place].addcmul_(turned[slot].unsqueeze(-1), centre, value=-1)
+                of_slot.addcmul_(turned[slot].unsqueeze(-1), centre, value=-1)
         return found

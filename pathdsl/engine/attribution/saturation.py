@@ -44,8 +44,8 @@ __all__ = ["Fixed", "KeyFix", "by_fixed_gradient", "fixed", "fixed_slots", "key_
 class KeyFix:
     """What the key fix needs besides a gradient, of all heads of a layer.
 
-    `light`, `heavy`, (..., queries, keys): by how much a treated key moves its row. Of the row's
-    largest key that is a' - a, in `heavy`, of any other (a' - a) / (1 - a), in `light`; 0 elsewhere.
+    `light`, `heavy`, (..., queries, keys): by how much a treated key moves its row: of the row's
+    largest key a' - a, in `heavy`, of any other (a' - a) / (1 - a), in `light`; elsewhere 0.
     `z`: heads' outputs (..., queries, d_head), `others` those without the row's largest key; `v`:
     (..., keys, d_head).
     """
@@ -60,8 +60,8 @@ class KeyFix:
         """What a treated key at each position would do, (..., keys).
 
         Args:
-            gradient: (..., queries, d_head) of the metric at the heads' outputs, with any more axes in
-                front.
+            gradient: (..., queries, d_head) of the metric at the heads' outputs, with any more axes
+                in front.
         """
         light, heavy = self.light.transpose(-1, -2), self.heavy.transpose(-1, -2)
         met = torch.matmul(light + heavy, gradient)  # (..., keys, d_head)
@@ -89,7 +89,7 @@ def key_fix(scores: Tensor, treated: Tensor, mask: Tensor, v: Tensor, z: Tensor)
     logs = scores - torch.logaddexp(best, rest)
     a = logs.exp().scatter(-1, top, 0.0)  # of all but the largest: 1/2 at most
     light = torch.sigmoid(logs - torch.log1p(-a) + moved) - a
-    light = (light / (1 - a)).masked_fill(~mask, 0.0).scatter(-1, top, 0.0)
+    light = (light / (1 - a)).masked_fill(moved == 0, 0.0).scatter(-1, top, 0.0)
     change = torch.sigmoid(best - rest + moved.gather(-1, top)) - torch.sigmoid(best - rest)
     heavy = torch.zeros_like(light).scatter(-1, top, change)
     others = torch.matmul(torch.softmax(without, dim=-1).to(v.dtype), v)
@@ -120,10 +120,10 @@ def fixed(layer: TapeLayer, q: Tensor, k: Tensor) -> Fixed:
     """Both fixes of a layer for treated queries and keys, (n_heads, rows, pos, d_head) each."""
     adapter, number = layer.adapter, layer.layer
     z = layer.z.permute(2, 0, 1, 3)
-    treated, _ = adapter.attend_masked(number, q, layer.k, layer.v, layer.mask)
+    pattern = adapter.softmax(adapter.scores(number, q, layer.k), layer.mask)
     scores, other = (adapter.scores(number, layer.q, keys) for keys in (layer.k, k))
     keys = key_fix(scores, other, layer.mask, layer.v, z)
-    return Fixed(z=z, treated=treated, keys=keys)
+    return Fixed(z=z, treated=adapter.mix(pattern, layer.v), keys=keys)
 
 
 def fixed_slots(

@@ -34,7 +34,7 @@ import torch
 from torch import Tensor, nn
 
 from pathdsl.engine.adapters.base import SLOTS, Adapter, Slot
-from pathdsl.engine.adapters.norms import Applied, offset, pulled, spread
+from pathdsl.engine.adapters.norms import Applied, pulled
 from pathdsl.engine.attribution.rules import PLAIN, Rules
 
 __all__ = ["InnerGradients", "LayerGradients", "Part", "Tape", "TapeLayer", "norm_of"]
@@ -50,20 +50,59 @@ def as_if(value: Tensor, other: Tensor) -> Tensor:
 
 
 class Part:
-    """One function on the tape: its inputs as leaves, its output, and the way back."""
+    """One function on the tape: its inputs as leaves, its outputs, and the way back."""
 
-    def __init__(self, function: Callable[..., Tensor], *inputs: Tensor) -> None:
+    def __init__(
+        self, function: Callable[..., Tensor | tuple[Tensor, ...]], *inputs: Tensor
+    ) -> None:
         self.inputs = tuple(one.detach().requires_grad_() for one in inputs)
         with torch.enable_grad():
-            self._output = function(*self.inputs)
-        self.output = self._output.detach()
+            found = function(*self.inputs)
+        self._outputs = found if isinstance(found, tuple) else (found,)
+        self.outputs = tuple(one.detach() for one in self._outputs)
+        self.output = self.outputs[0]
 
-    def back(self, gradient: Tensor) -> tuple[Tensor, ...]:
-        """The gradients at the inputs from one at the output, or from a stack of them."""
-        stacked = gradient.dim() > self._output.dim()
+    def back(self, *gradients: Tensor) -> tuple[Tensor, ...]:
+        """The gradients at the inputs from those at the outputs, or from stacks of them."""
+        stacked = gradients[0].dim() > self.output.dim()
         return torch.autograd.grad(
-            self._output, self.inputs, gradient, retain_graph=True, is_grads_batched=stacked
+            self._outputs, self.inputs, gradients, retain_graph=True, is_grads_batched=stacked
         )
+
+
+class MlpPart:
+    """An MLP on the tape: what its activation reads, and what its hidden units write.
+
+    The derivative of the activation is taken once, and multiplied with any number of gradients.
+    """
+
+    def __init__(self, adapter: Adapter, layer: int, read: Tensor, rules: Rules) -> None:
+        def before(x: Tensor) -> tuple[Tensor, ...]:
+            found, gate = adapter.mlp_before(layer, x, rules.scales)
+            return (found,) if gate is None else (found, gate)
+
+        self._before = Part(before, read)
+        activated = Part(lambda z: adapter.mlp_activation(layer, z), self._before.output)
+        hidden = activated.output
+        if rules.quotient:
+            z = self._before.output
+            slope = hidden / (z + torch.where(z < 0, -STABILISER, STABILISER))
+        else:
+            (slope,) = activated.back(torch.ones_like(hidden))
+        self._slopes: tuple[Tensor, ...] = (slope,)
+        if len(self._before.outputs) > 1:
+            gate = self._before.outputs[1]
+            self._slopes = slope * gate, hidden
+            hidden = hidden * gate
+            if rules.quotient:
+                self._slopes = tuple(one / 2 for one in self._slopes)
+        self._after = Part(lambda h: adapter.mlp_after(layer, h, rules.scales), hidden)
+        self.output = self._after.output
+
+    def back(self, gradient: Tensor) -> Tensor:
+        """The gradient at what the MLP reads, from one at what it writes or from a stack."""
+        (at_hidden,) = self._after.back(gradient)
+        return self._before.back(*(at_hidden * slope for slope in self._slopes))[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,16 +168,11 @@ class TapeLayer:
         self.written = self._write.output
         middle = resid + self.written
         self.read = resid if adapter.shape.parallel else middle
-        self._mlp: Part | None = None
+        self._mlp: MlpPart | None = None
         self.out: Tensor | None = None
         self.after = middle
         if adapter.shape.has_mlp:
-            self._mlp = Part(
-                self._mlp_by_quotients
-                if rules.quotient
-                else lambda x: adapter.mlp(layer, x, rules.scales),
-                self.read,
-            )
+            self._mlp = MlpPart(adapter, layer, self.read, rules)
             self.out = self._mlp.output
             self.after = middle + self.out
 
@@ -158,18 +192,6 @@ class TapeLayer:
         if t == 1.0:
             return pattern
         return as_if(pattern, t * self.adapter.softmax(scores / t, self.mask))
-
-    def _mlp_by_quotients(self, read: Tensor) -> Tensor:
-        """The MLP, whose activation and gate pass gradients on by the rules."""
-        scales, adapter = self.rules.scales, self.adapter
-        before, gate = adapter.mlp_before(self.layer, read, scales)
-        hidden = adapter.mlp_activation(self.layer, before).detach()
-        near = torch.where(before < 0, -STABILISER, STABILISER)
-        hidden = as_if(hidden, before * (hidden / (before + near)).detach())
-        if gate is not None:
-            product = hidden * gate
-            hidden = as_if(product, product / 2)
-        return adapter.mlp_after(self.layer, hidden, scales)
 
     def hidden(self) -> Tensor:
         """The MLP's hidden units, (rows, pos, d_mlp)."""
@@ -191,7 +213,7 @@ class TapeLayer:
 
     def inner(self, after: Tensor) -> InnerGradients:
         """The gradients without `before`: what heads read is not carried down to the stream."""
-        read = None if self._mlp is None else self._mlp.back(after)[0]
+        read = None if self._mlp is None else self._mlp.back(after)
         parallel = self.adapter.shape.parallel
         middle = after if read is None or parallel else after + read
         z = self.at_heads(middle)
@@ -240,27 +262,14 @@ class TapeLayer:
             return together
         return pulled(*self.norm, together, held=self.rules.held)
 
+    def forget(self) -> None:
+        """Let go of what only the way back needs; the values stay."""
+        for name in ("_norm", "_slots", "_pattern", "_mix", "_write", "_mlp"):
+            delattr(self, name)
+
     def slot(self, slot: Slot) -> Tensor:
         """Queries, keys or values, (n_heads, rows, pos, d_head)."""
         return {"q": self.q, "k": self.k, "v": self.v}[slot]
-
-    def weight(self, slot: Slot) -> Tensor | None:
-        """(n_heads, d_head, d): a head's input weight on the stream without its mean, times the
-        norm's scale; None where the input is not affine."""
-        weight = self.adapter.input_weight(self.layer, slot)
-        if weight is None or self.norm is None:
-            return None if weight is None else weight.detach()
-        return spread(self.norm[0], weight)
-
-    def offset(self, slot: Slot) -> Tensor:
-        """(n_heads, 1, pos, d_head): what the biases of norm and projection give of an input."""
-        like = self.resid[:1]
-        bias = torch.zeros_like(like) if self.norm is None else offset(self.norm[0], like)
-        with torch.no_grad():
-            found = self.adapter.project(
-                self.layer, slot, bias.expand_as(like), positions=self.places[:1]
-            )
-        return found.permute(2, 0, 1, 3)
 
     def unplaced(self, slot: Slot, gradient: Tensor) -> Tensor:
         """The gradient (n_heads, rows, pos, d_head) before what depends on the position."""
@@ -290,6 +299,7 @@ class Tape:
     ) -> None:
         """embedded: (rows, pos, d) values of `input`; lengths: (rows,) of right-padded rows."""
         self.adapter, self.rules = adapter, rules
+        self.forgotten = False
         self.embedded = embedded
         self.lengths = lengths.to(embedded.device)
         places = torch.arange(embedded.shape[1], device=embedded.device)
@@ -300,6 +310,12 @@ class Tape:
             self.layers.append(TapeLayer(adapter, layer, resid, self.valid, rules))
             resid = self.layers[-1].after
         self.final = resid
+
+    def forget(self) -> None:
+        """Let go of what only the way back needs; the values stay."""
+        self.forgotten = True
+        for layer in self.layers:
+            layer.forget()
 
     def backward(self, final: Tensor) -> Iterator[LayerGradients]:
         """The gradients of every layer from that at `final`, the last layer first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from pathdsl.graph.model.components import Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.score.attribution import ScoredUnit
 
-__all__ = ["NodeScores", "edge_units", "neuron_units", "node_units", "of_layer"]
+__all__ = ["UNITS", "NodeScores", "edge_units", "neuron_units", "node_units", "of_layer"]
 
 
 def node_units(shape: ModelShape) -> tuple[ScoredUnit, ...]:
@@ -48,11 +48,18 @@ def edge_units(shape: ModelShape) -> tuple[ScoredUnit, ...]:
     )
 
 
+UNITS: dict[str, Callable[[ModelShape], tuple[ScoredUnit, ...]]] = {
+    "nodes": node_units,
+    "edges": edge_units,
+    "neurons": neuron_units,
+}
+
+
 def of_layer(heads: Sequence[Tensor], mlp: Tensor | None) -> Tensor:
     """Scores of one layer in the order of `node_units`, (..., units, rows, pos).
 
-    `heads`: of queries, keys, values and outputs, (..., n_heads, rows, pos) each; `mlp`: (..., rows,
-    pos).
+    `heads`: of queries, keys, values and outputs, (..., n_heads, rows, pos) each. `mlp`: (...,
+    rows, pos).
     """
     found = torch.stack(list(heads), dim=-3).flatten(-4, -3)
     return found if mlp is None else torch.cat((found, mlp.unsqueeze(-3)), dim=-3)

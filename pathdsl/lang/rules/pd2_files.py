@@ -68,4 +68,14 @@ FILE_PAGES: tuple[Page, ...] = (
         repair="Score again, or put back both files as they were written.",
         shown_by="tests/discover/test_kept.py",
     ),
+    Page(
+        code="PD246",
+        name="not-in-this-format",
+        summary="A circuit cannot be said in the format that it is exported to.",
+        why="Formats of other programs have edges without positions, and a leaderboard knows its "
+        "own tasks and models. What such a file cannot say would be another circuit there.",
+        repair="Export a set of edges or nodes without positions, and name the cell of the "
+        "benchmark: `pathdsl export ioi_gpt2=FILE:PATH --to mib -o FOLDER`.",
+        shown_by="tests/discover/test_mib.py",
+    ),
 )
