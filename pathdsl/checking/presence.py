@@ -217,7 +217,7 @@ def _written_sets(declaration: Declaration) -> Iterator[Written]:
         node = whole.get(id(node), node)
         if isinstance(node, ast.PathRun):
             subjects: tuple[ast.Node, ...] = (node.paths,)
-        elif isinstance(node, ast.Score) and SCORES[node.name].of != "file":
+        elif isinstance(node, ast.Score) and not SCORES[node.name].of_file:
             subjects = node.subjects
         else:
             continue

@@ -154,8 +154,8 @@ def _beside(file: str) -> str:
 
 def _scores(path: str, layout: Layout) -> tuple[Mapping[str, float], str]:
     """The mean of each edge over the prompts, and what is said of it."""
-    from pathdsl.discover.kept import read_kept, unit_name
     from pathdsl.discover.mib import refuse
+    from pathdsl.score.kept.file import read_kept, unit_name
 
     kept = read_kept(Path(path), layout)
     if not kept.of_edges:

@@ -26,8 +26,8 @@ from math import comb
 
 import numpy as np
 
-from pathdsl.discover.edges import EdgeGraph
-from pathdsl.discover.stability import Choose, circuits_of, top_of_each
+from pathdsl.score.kept.graph import EdgeGraph
+from pathdsl.score.kept.stability import Choose, circuits_of, top_of_each
 from pathdsl.score.statistics.shares import clopper_pearson
 
 __all__ = ["ABSTAIN", "IN", "OUT", "Certificate", "certificate", "certified", "subsamples"]

@@ -216,6 +216,8 @@ class _Checker:
                 yield paths
                 yield from self.options(options)
                 yield from self.scoped(paths, options)
+            case ast.Score(name=name) if SCORES[name].of == "kept":
+                pass  # what is in the file is read where it is asked for
             case ast.Score(name=name) if SCORES[name].of == "file":
                 yield node  # reads its file by rank, not as a path set
             case ast.Score(name=name, options=options) if SCORES[name].of == "unit":

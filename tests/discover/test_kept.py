@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from pathdsl.discover.kept import read_kept, unit_name, unit_of, values_path, write_kept
 from pathdsl.errors import DataError
 from pathdsl.lang.rules import pages
 from pathdsl.score.attribution import Scored, ScoredUnit
+from pathdsl.score.kept.file import read_kept, unit_name, unit_of, values_path, write_kept
 from tests.discover.cases import kept_of, layout_of, scored_of
 
 LAYOUT = layout_of()

@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import binomtest
 
 from pathdsl.discover.certificate import ABSTAIN, IN, OUT, certificate, certified, subsamples
-from pathdsl.discover.edges import EdgeGraph
-from pathdsl.discover.stability import (
+from pathdsl.score.kept.graph import EdgeGraph
+from pathdsl.score.kept.stability import (
     Subject,
     bootstrap_weights,
     circuits_of,

@@ -46,7 +46,7 @@ def program(text: str):
 
 def test_the_names() -> None:
     assert set(FREE) == {
-        "dla", "norm", "cosine", "copy_score", "broken", "size", "attribution",
+        "dla", "norm", "cosine", "copy_score", "broken", "size", "attribution", "stability",
     }  # fmt: skip
     assert not any(map(is_reserved, FREE))
 

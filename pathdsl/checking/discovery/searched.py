@@ -13,10 +13,7 @@ import numpy as np
 from pathdsl.checking.discovery.wanted import ACDC, STEADY, Wanted
 from pathdsl.checking.methodology import weights_sha256
 from pathdsl.discover.acdc import Order, OrderDependence, acdc_orders
-from pathdsl.discover.edges import EdgeGraph
-from pathdsl.discover.kept import Kept, read_kept, write_kept
 from pathdsl.discover.selection import Asked, Selection, select
-from pathdsl.discover.stability import Stability, stability, steady
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.session import EngineSession
 from pathdsl.errors import PathdslError
@@ -37,6 +34,9 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.treated import TreatedSpec
 from pathdsl.score.attribution import Attribution, Scored, ScoredUnit
+from pathdsl.score.kept.file import Kept, read_kept, write_kept
+from pathdsl.score.kept.graph import EdgeGraph
+from pathdsl.score.kept.stability import Stability, stability, steady
 from pathdsl.score.metrics import Metric
 from pathdsl.score.quantity import RowMetric
 

@@ -12,8 +12,10 @@ Source: docs/language.md, Units; docs/scores.md, completeness(P, knockouts: K).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 from pathdsl.graph.controls.random_like import Renaming, rename_unit
 from pathdsl.graph.controls.walks import added_walk
@@ -54,6 +56,8 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.walk import children
 
 __all__ = ["Description", "Resolver"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +156,10 @@ class Resolver:
     def ranking(self, expr: ast.EdgesFile, *, signed: bool) -> Ranking:
         """All edges of a score file in the order of their scores; PD217 where it cannot be used."""
         return self.expressions.ranking(expr, signed=signed)
+
+    def read_file(self, expr: ast.EdgesFile, read: Callable[[Path, Layout], T]) -> T:
+        """What `read` makes of a file that lies where it may; PD217 where it cannot be read."""
+        return self.expressions.read_file(expr, read)
 
     # ---------------------------------------------------------------------------------------------
     # Units and groups

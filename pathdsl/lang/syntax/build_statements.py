@@ -454,7 +454,7 @@ _OF_TWO_RUNS = frozenset(
 _OF_PATHS = {
     name: next(p.name for p in score.parameters if p.required and not p.by_place)
     for name, score in SCORES.items()
-    if score.of in ("paths", "unit") and not score.reserved
+    if score.of in ("paths", "unit", "kept") and not score.reserved
 }
 """Scores of path sets and of single nodes and edges whose names are free, with the option that
 tells them from a metric."""
