@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pathdsl.checking.options import CheckOptions, UnknownName, is_in
-from pathdsl.checking.prepare import prepare
+from pathdsl.checking.prepare import Ready, prepare
+from pathdsl.engine.attribution.cost import AttributionCost, attribution_cost
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.planner import Planner
 from pathdsl.errors import Diagnostic, PathdslError, errors_in
@@ -42,10 +43,14 @@ class TaskPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttributionPlan:
-    """One attribution, computed in one go for whoever reads a score of it."""
+    """One attribution, computed in one go for whoever reads a score of it.
+
+    `cost` None: it is run as a plan, and counted there.
+    """
 
     task: str
     asked: Attribution
+    cost: AttributionCost | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +142,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         tasks=planner.tasks,
         parts=tuple(part for of_task in parts.values() for part in of_task),
         attributions=tuple(
-            AttributionPlan(task=one.task, asked=one)
+            _attribution_plan(one, planner, ready)
             for one in _attributions(planner, asked.requests)
         ),
         adaptive=asked.adaptive,
@@ -158,3 +163,11 @@ def _attributions(planner: Planner, requests: Iterable[Request]) -> Iterator[Att
             asked = asked_in(request)
             vet(asked, planner.shape_of(asked.task))
             yield asked
+
+
+def _attribution_plan(asked: Attribution, planner: Planner, ready: Ready) -> AttributionPlan:
+    rows = planner.tasks[asked.task]
+    cost = attribution_cost(
+        asked, planner.shape_of(asked.task), rows.n_rows, rows.n_pos, ready.itemsize(asked.task)
+    )
+    return AttributionPlan(task=asked.task, asked=asked, cost=cost)
