@@ -6,20 +6,18 @@ Costs count multiply-adds and are stated in plain forward passes over the same r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pathdsl.checking.options import CheckOptions, UnknownName, is_in
 from pathdsl.checking.prepare import prepare
 from pathdsl.engine.data.task import TaskSpec
-from pathdsl.engine.planner import Planner
 from pathdsl.errors import Diagnostic, PathdslError, errors_in
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.syntax.source import SourceFile, sources_of
 from pathdsl.plan.liveness import Cost
 from pathdsl.plan.outputs import Plan
-from pathdsl.plan.runs import Request
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.attribution import Attribution
 
@@ -88,6 +86,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     from pathdsl.checking.interventions import check_interventions
     from pathdsl.checking.proofs import proof_cost
     from pathdsl.engine.run.runner import plan_cost, rows_within
+    from pathdsl.engine.scored import asked_in
 
     program, faults = lint_file(path, text, options.fence)
     if wrong := errors_in(faults):
@@ -137,8 +136,9 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         tasks=planner.tasks,
         parts=tuple(part for of_task in parts.values() for part in of_task),
         attributions=tuple(
-            AttributionPlan(task=one.task, asked=one)
-            for one in _attributions(planner, asked.requests)
+            AttributionPlan(task=request[0].task, asked=asked_in(request))
+            for request in dict.fromkeys(map(planner.read, asked.requests))
+            if request[1].asked is not None
         ),
         adaptive=asked.adaptive,
         later_runs=asked.later_runs,
@@ -146,15 +146,3 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         replaced=options.replaced,
         warnings=(*faults, *circular, *ready.warnings, *under),
     )
-
-
-def _attributions(planner: Planner, requests: Iterable[Request]) -> Iterator[Attribution]:
-    """What is attributed, each once; raises PlanError for what a method cannot."""
-    from pathdsl.engine.attribution.vet import vet
-    from pathdsl.engine.scored import asked_in
-
-    for request in dict.fromkeys(map(planner.read, requests)):
-        if request[1].asked is not None:
-            asked = asked_in(request)
-            vet(asked, planner.shape_of(asked.task))
-            yield asked
