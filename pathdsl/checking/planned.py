@@ -6,7 +6,7 @@ Costs count multiply-adds and are stated in plain forward passes over the same r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pathdsl.checking.options import CheckOptions, UnknownName, is_in
@@ -20,7 +20,6 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.syntax.source import SourceFile, sources_of
 from pathdsl.plan.liveness import Cost
 from pathdsl.plan.outputs import Plan
-from pathdsl.plan.runs import Request
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.attribution import Attribution
 
@@ -93,6 +92,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     from pathdsl.checking.interventions import check_interventions
     from pathdsl.checking.proofs import proof_cost
     from pathdsl.engine.run.runner import plan_cost, rows_within
+    from pathdsl.engine.scored import asked_in
 
     program, faults = lint_file(path, text, options.fence)
     if wrong := errors_in(faults):
@@ -142,8 +142,9 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         tasks=planner.tasks,
         parts=tuple(part for of_task in parts.values() for part in of_task),
         attributions=tuple(
-            _attribution_plan(one, planner, ready)
-            for one in _attributions(planner, asked.requests)
+            _attribution_plan(asked_in(request), planner, ready)
+            for request in dict.fromkeys(map(planner.read, asked.requests))
+            if request[1].asked is not None
         ),
         adaptive=asked.adaptive,
         later_runs=asked.later_runs,
@@ -151,18 +152,6 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         replaced=options.replaced,
         warnings=(*faults, *circular, *ready.warnings, *under),
     )
-
-
-def _attributions(planner: Planner, requests: Iterable[Request]) -> Iterator[Attribution]:
-    """What is attributed, each once; raises PlanError for what a method cannot."""
-    from pathdsl.engine.attribution.vet import vet
-    from pathdsl.engine.scored import asked_in
-
-    for request in dict.fromkeys(map(planner.read, requests)):
-        if request[1].asked is not None:
-            asked = asked_in(request)
-            vet(asked, planner.shape_of(asked.task))
-            yield asked
 
 
 def _attribution_plan(asked: Attribution, planner: Planner, ready: Ready) -> AttributionPlan:
