@@ -186,7 +186,6 @@ def _given(setting: Setting, targets: Sequence[Target]) -> dict[str, Knockouts]:
                 "PD429",
                 f"none of these nodes lies on a path of `{setting.title}`",
                 knocked,
-                label="nothing would be knocked out",
                 help="name nodes of it, or leave the entry out",
             )
         for label, units in hits:
