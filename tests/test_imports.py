@@ -48,7 +48,7 @@ LEAVES = {
         "draws",
         "checking",
     },
-    "near": {"lang", "engine", "discover", "api", "checking", "cli", "strictjson"},
+    "near": {"lang", "score", "engine", "discover", "api", "checking", "cli", "strictjson"},
     "reading": {
         "lang",
         "graph",
@@ -83,7 +83,7 @@ HOMES = {
     "scipy": ("pathdsl.score", "pathdsl.engine", "pathdsl.discover", "pathdsl.checking"),
     "torch": ("pathdsl.engine", "pathdsl.models.build"),
     "transformers": ("pathdsl.engine", "pathdsl.models.build"),
-    "safetensors": ("pathdsl.engine", "pathdsl.discover", "pathdsl.models"),
+    "safetensors": ("pathdsl.engine", "pathdsl.score.kept", "pathdsl.models"),
     "huggingface_hub": ("pathdsl.engine",),
     "typer": ("pathdsl.cli",),
     "rich": ("pathdsl.cli", "pathdsl.report"),

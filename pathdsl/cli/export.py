@@ -45,7 +45,7 @@ def export(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE...",
+            metavar="SOURCE",
             help="FILE:PATH, a path set of a file; NAME=FILE:PATH says its name there.",
         ),
     ],
@@ -154,8 +154,8 @@ def _beside(file: str) -> str:
 
 def _scores(path: str, layout: Layout) -> tuple[Mapping[str, float], str]:
     """The mean of each edge over the prompts, and what is said of it."""
-    from pathdsl.discover.kept import read_kept, unit_name
     from pathdsl.discover.mib import refuse
+    from pathdsl.score.kept.file import read_kept, unit_name
 
     kept = read_kept(Path(path), layout)
     if not kept.of_edges:

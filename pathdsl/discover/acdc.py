@@ -27,9 +27,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from pathdsl.discover.edges import EdgeGraph
-from pathdsl.discover.stability import jaccard
 from pathdsl.draws import Draws
+from pathdsl.score.kept.graph import EdgeGraph
+from pathdsl.score.kept.stability import jaccard
 
 __all__ = ["Acdc", "Circuits", "Order", "OrderDependence", "acdc", "acdc_orders", "together"]
 

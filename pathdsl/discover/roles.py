@@ -27,7 +27,17 @@ import numpy as np
 
 from pathdsl.plan.taskdata import TaskData
 
-__all__ = ["ROLES", "Look", "Place", "looks", "place_of", "places", "role_of"]
+__all__ = [
+    "CONCENTRATED",
+    "ROLES",
+    "Look",
+    "Place",
+    "looks",
+    "may_read",
+    "place_of",
+    "places",
+    "role_of",
+]
 
 ROLES = ("previous_token", "duplicate_token", "induction", "copying")
 ENOUGH = 0.5
@@ -38,10 +48,16 @@ CONCENTRATED = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A place by the words of the language, `S1+1`; `at`: its one token on each row."""
+    """A place by the words of the language, `S1+1`; `at`: its tokens on each row."""
 
     text: str
-    at: tuple[int, ...]
+    at: tuple[tuple[int, ...], ...]
+
+    @property
+    def token(self) -> np.ndarray | None:
+        """(rows,) int64: its one token on each row; None where some row has several."""
+        one = all(len(found) == 1 for found in self.at)
+        return np.array([found[0] for found in self.at], dtype=np.int64) if one else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,21 +69,18 @@ class Look:
 
 
 def places(task: TaskData) -> list[Place]:
-    """The places that each prompt has once: the names of the task, END, and one token behind each
-    name. What coincides with one before it on every row is left out."""
-    ends = tuple(int(n) - 1 for n in task.prompt_lengths)
-    named = {
-        name: tuple(one[0] for one in found)
-        for name, found in task.positions.items()
-        if name != "END" and all(len(one) == 1 for one in found)
-    }
-    found: dict[tuple[int, ...], str] = {ends: "END"}
+    """END, the names of the task, and the token behind each name. What coincides with one before
+    it on every row is left out."""
+    ends = tuple((int(n) - 1,) for n in task.prompt_lengths)
+    named = {name: at for name, at in task.positions.items() if name != "END" and all(at)}
+    found: dict[tuple[tuple[int, ...], ...], str] = {ends: "END"}
     for name, at in named.items():
         found.setdefault(at, name)
     for name, at in named.items():
-        behind = tuple(one + 1 for one in at)
-        if all(one <= end for one, end in zip(behind, ends, strict=True)):
-            found.setdefault(behind, f"{name}+1")
+        behind = tuple(tuple(one + 1 for one in row) for row in at)
+        if all(row[-1] <= end for row, (end,) in zip(behind, ends, strict=True)):
+            if all(len(row) == 1 for row in behind):
+                found.setdefault(behind, f"{name}+1")
     return [Place(text=text, at=at) for at, text in found.items()]
 
 
@@ -75,22 +88,34 @@ def place_of(scores: np.ndarray, found: Sequence[Place]) -> str:
     """Where a node stands, by its scores (positions, rows); "" where they are spread."""
     size = np.abs(scores)
     total = float(size.sum())
-    rows = np.arange(size.shape[1])
-    shares = {one.text: float(size[list(one.at), rows].sum()) for one in found}
+    shares = {
+        one.text: sum(float(size[list(at), row].sum()) for row, at in enumerate(one.at))
+        for one in found
+    }
     best = max(shares, key=lambda text: shares[text], default="")
     return best if best and total > 0 and shares[best] >= CONCENTRATED * total else ""
+
+
+def may_read(sender: Place, receiver: Place, slot: str) -> bool:
+    """Whether a node at one place reads what stands at another, on every row, by that input."""
+    pairs = zip(sender.at, receiver.at, strict=True)
+    if slot in ("k", "v"):
+        return all(a[0] <= b[-1] for a, b in pairs)
+    return all(set(a) & set(b) for a, b in pairs)
 
 
 def looks(task: TaskData, place: Place, answers: Sequence[str]) -> Iterator[Look]:
     """Where a head at `place` may look, by role; `answers`: columns of one token a row."""
     ids, rows = task.prompts[task.reference], np.arange(task.n_rows)
-    own = np.array(place.at)
+    own = place.token
+    if own is None:
+        return
     token = ids[rows, own]
     if (own > 0).all():
         yield Look(role="previous_token", to=_before(place.text))
     for other in places(task):
-        at = np.array(other.at)
-        if not (at < own).all():
+        at = other.token
+        if at is None or not (at < own).all():
             continue
         if (ids[rows, at] == token).all():
             yield Look(role="duplicate_token", to=other.text)

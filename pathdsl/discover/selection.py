@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pathdsl.discover.edges import EdgeGraph
+from pathdsl.score.kept.graph import EdgeGraph
 
 __all__ = ["SELECTIONS", "Asked", "Selection", "SelectionRecord", "Tie", "select"]
 
@@ -32,7 +32,7 @@ class Asked:
     """What circuit is wanted: at most `n` edges.
 
     `share`: what part of them `pnr` takes by score. `among`: (edges,) bool, the edges that may be
-    taken at all, such as those that `pathdsl.discover.stability.steady` gives; None for all.
+    taken at all, such as those that `pathdsl.score.kept.stability.steady` gives; None for all.
     """
 
     n: int

@@ -136,14 +136,14 @@ def _set(
             parts.append(group.name)
             left -= set(group.members)
     order = layout.named
-    placed = sorted((node for node in left if at.get(node)), key=order.__getitem__)
-    parts += [f"{node}@{at[node]}" for node in placed]
-    parts += _ranges(left - set(placed), layout)
+    for place in dict.fromkeys(at.get(node, "") for node in sorted(left, key=order.__getitem__)):
+        there = [node for node in left if at.get(node, "") == place]
+        parts += [f"{one}@{place}" if place else one for one in _ranges(there, layout)]
     return parts[0] if len(parts) == 1 else f"{{{', '.join(parts)}}}"
 
 
 def _ranges(nodes: Collection[str], layout: Layout) -> list[str]:
-    """Nodes without a place, all heads of a layer as `a3`, MLPs of layers in a row as `m[0..3]`."""
+    """Nodes of one place, all heads of a layer as `a3`, MLPs of layers in a row as `m[0..3]`."""
     components = [layout.components[i] for i in sorted(layout.named[one] for one in nodes)]
     found: list[tuple[int, str]] = []
     heads: dict[int, list[int]] = {}

@@ -73,6 +73,10 @@ class ScoredValues:
             if request[0].task not in but:
                 self._found.setdefault(request, scored)
 
+    def whole(self, request: Request) -> Scored:
+        """All scores of a normal request; KeyError where it was not computed."""
+        return self._found[_key(request)]
+
     def of(self, request: Request, unit: tuple[str, str, str], at: Pos | None) -> np.ndarray:
         """(1, rows) float64: the score of one unit, summed over the positions `at`.
 

@@ -216,6 +216,8 @@ class _Checker:
                 yield paths
                 yield from self.options(options)
                 yield from self.scoped(paths, options)
+            case ast.Score(name=name) if SCORES[name].of == "kept":
+                pass  # what is in the file is read where it is asked for
             case ast.Score(name=name) if SCORES[name].of == "file":
                 yield node  # reads its file by rank, not as a path set
             case ast.Score(name=name, options=options) if SCORES[name].of == "unit":
@@ -332,13 +334,8 @@ class _Checker:
         )
 
     def action(self, action: ast.Action) -> None:
-        """What an action acts on; what is not executed is told where a run asks for it."""
-        try:
-            targets_of(self.resolver.places, action)
-        except PathdslError as error:
-            for diagnostic in error.diagnostics:
-                if diagnostic.code != "PD225":
-                    self.add(diagnostic)
+        """What an action acts on."""
+        self.attempt(lambda: targets_of(self.resolver.places, action))
 
     def node(self, ref: ast.NodeRef, bindings: Bindings) -> bool:
         named = as_position(ref)

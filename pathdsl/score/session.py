@@ -7,11 +7,13 @@ requests of a round at once, so that one plan shares their work) and reads the v
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from pathdsl.graph.model.components import Layout
 from pathdsl.graph.paths.pathset import PathSet, Pos
 from pathdsl.graph.paths.units import NodeUnit, Unit
 from pathdsl.graph.resolve.attributed import Attributed
@@ -26,6 +28,7 @@ from pathdsl.plan.taskdata import TaskData
 __all__ = ["Bindings", "Member", "PathAlgebra", "Request", "Resolver", "RunSpec", "Session", "Unit"]
 
 Bindings = Mapping[str, Member]
+T = TypeVar("T")
 
 
 class PathAlgebra(Protocol):
@@ -104,6 +107,9 @@ class Resolver(Protocol):
 
     def ranking(self, expr: ast.EdgesFile, *, signed: bool) -> Ranked:
         """The edges of a score file in order, by score or by absolute score."""
+
+    def read_file(self, expr: ast.EdgesFile, read: Callable[[Path, Layout], T]) -> T:
+        """What `read` makes of a file that lies where it may, and of the model's components."""
 
     def groups_of(
         self, expr: ast.PathExpr, bindings: Bindings = ...

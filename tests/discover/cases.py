@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pathdsl.discover.kept import Kept
 from pathdsl.graph.model.components import Layout, bits
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.score.attribution import Scored, ScoredUnit
+from pathdsl.score.kept.file import Kept
 
 
 def layout_of(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pathdsl.discover.acdc import Order, acdc, acdc_orders, together
-from pathdsl.discover.edges import EdgeGraph
+from pathdsl.score.kept.graph import EdgeGraph
 from tests.discover.cases import edges_of, layout_of
 
 LAYOUT = layout_of(2, 2)

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from pathdsl.discover.kept import read_kept, unit_name, unit_of, values_path, write_kept
 from pathdsl.errors import DataError
 from pathdsl.lang.rules import pages
 from pathdsl.score.attribution import Scored, ScoredUnit
+from pathdsl.score.kept.file import read_kept, unit_name, unit_of, values_path, write_kept
 from tests.discover.cases import kept_of, layout_of, scored_of
 
 LAYOUT = layout_of()
@@ -167,6 +167,13 @@ def test_every_fault_is_named(fault: str, tmp_path: Path) -> None:
     assert diagnostic.code == "PD245" and "PD245" in pages()
     assert said in diagnostic.message, diagnostic.message
     assert diagnostic.help
+
+
+def test_the_numbers_are_not_the_index(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as raised:
+        read_kept(values_path(written(tmp_path)), LAYOUT)
+    (diagnostic,) = raised.value.diagnostics
+    assert "`t.scores.json`" in diagnostic.help
 
 
 def test_no_index_is_an_os_error(tmp_path: Path) -> None:

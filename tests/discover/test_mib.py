@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pathdsl.discover.kept import write_kept
 from pathdsl.discover.mib import MODELS, all_edges, importances
 from pathdsl.graph.files.eap import read_edges_file
 from pathdsl.graph.files.ranking import read_ranking
@@ -17,6 +16,7 @@ from pathdsl.graph.model.shape import gpt2_shape
 from pathdsl.graph.paths.pathset import Listed
 from pathdsl.lang.rules import pages
 from pathdsl.score.attribution import Scored
+from pathdsl.score.kept.file import write_kept
 from tests.cli.run import pathdsl
 from tests.discover.cases import edges_of, kept_of
 

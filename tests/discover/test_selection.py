@@ -7,11 +7,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pathdsl.discover.edges import EdgeGraph
 from pathdsl.discover.selection import SELECTIONS, Asked, select
 from pathdsl.graph.files.eap import listed, unused_edges
 from pathdsl.graph.paths.pathset import NONE
 from pathdsl.score.attribution import ScoredUnit
+from pathdsl.score.kept.graph import EdgeGraph
 from tests.discover.cases import edges_of, layout_of
 
 SMALL = {

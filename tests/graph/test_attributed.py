@@ -63,7 +63,7 @@ def test_names_are_those_of_the_layout() -> None:
 def test_what_is_not_one_unit(call: str) -> None:
     with pytest.raises(LanguageError) as caught:
         unit(call)
-    assert [d.code for d in caught.value.diagnostics] == ["PD435"]
+    assert [d.code for d in caught.value.diagnostics] == ["PD408"]
 
 
 def test_key_value_groups_are_several_heads_and_parallel_blocks_have_other_edges() -> None:

@@ -20,6 +20,7 @@ task ioi { data = mini_ioi(take: 40); reference = prompt; treated = prompt_abc }
 metric LD: logits = logit(io) - logit(s)
 metric RK         = rank(io)
 metric KL: nats   = kl(reference)
+metric AT         = attention(a0.h1, END -> S2)
 group movers @END = { a3.h1, a3.h2 }
 group one         = { a3.h1 }
 path P = attn -> movers -> logits
@@ -80,32 +81,35 @@ WRONG = [
     ("attribution(by: atp, metric: LD)", "PD113", "attribution(by: atp, metric: LD)", "UNIT"),
     ("attribution(a3.h1, by: atpstar, metric: LD)", "PD110", "atpstar", "`atp_star`"),
     ("attribution(a3.h1, by: atp)", "PD404", "attribution", "`metric: LD`"),
-    ("attribution(a3.h1, by: eap, metric: LD)", "PD435", "a3.h1", "`by: atp_star`"),
-    ("attribution(a3.h1 -> logits, by: atp, metric: LD)", "PD435", "a3.h1 -> logits", "`by: eap`"),
-    ("attribution(attn, by: atp, metric: LD)", "PD435", "attn", "sum(h in attn:"),
-    ("attribution(movers, by: atp, metric: LD)", "PD435", "movers", "2 nodes"),
-    ("attribution({a3.h1, a3.h2}, by: atp, metric: LD)", "PD435", "{a3.h1, a3.h2}", "2 nodes"),
-    ("attribution(P, by: eap, metric: LD)", "PD435", "P", "sum(e in edges(P):"),
-    ("attribution(W, by: eap, metric: LD)", "PD435", "W", "`effect(W)`"),
-    ("attribution(r2, by: atp, metric: LD)", "PD435", "r2", "effect(through(r2))"),
-    ("attribution(logits, by: atp, metric: LD)", "PD435", "logits", "nothing that is patched"),
-    ("attribution(m1, slot: q, by: atp, metric: LD)", "PD435", "m1", "leave `slot: q` out"),
+    ("attribution(a3.h1, by: eap, metric: LD)", "PD408", "a3.h1", "`by: atp_star`"),
+    ("attribution(a3.h1 -> logits, by: atp, metric: LD)", "PD408", "a3.h1 -> logits", "`by: eap`"),
+    ("attribution(attn, by: atp, metric: LD)", "PD408", "attn", "sum(h in attn:"),
+    ("attribution(movers, by: atp, metric: LD)", "PD408", "movers", "2 nodes"),
+    ("attribution({a3.h1, a3.h2}, by: atp, metric: LD)", "PD408", "{a3.h1, a3.h2}", "2 nodes"),
+    ("attribution(P, by: eap, metric: LD)", "PD408", "P", "sum(e in edges(P):"),
+    ("attribution(W, by: eap, metric: LD)", "PD408", "W", "`effect(W)`"),
+    ("attribution(r2, by: atp, metric: LD)", "PD408", "r2", "effect(through(r2))"),
+    ("attribution(logits, by: atp, metric: LD)", "PD408", "logits", "nothing that is patched"),
+    ("attribution(m1, slot: q, by: atp, metric: LD)", "PD408", "m1", "leave `slot: q` out"),
     ("attribution(a3.h1, slot: o, by: atp, metric: LD)", "PD110", "o", "`q`, `k` or `v`"),
     ("attribution(a3.h1 -> logits, slot: q, by: eap, metric: LD)", "PD129", "slot: q", "arrow"),
-    ("attribution(a0.h1 -> a3.h1, by: eap, metric: LD)", "PD435", "a0.h1 -> a3.h1", "-[v]->"),
-    ("attribution(a0.h1 -[q,k]-> a3.h1, by: eap, metric: LD)", "PD435", "-[q,k]->", "`-[q]->`"),
-    ("attribution(a0.h1 -[k: prev]-> a3.h1, by: eap, metric: LD)", "PD435", "k: prev", "`-[k]->`"),
-    ("attribution(a0.h1 ~> a3.h1, by: eap, metric: LD)", "PD435", "~>", "write `->`"),
+    ("attribution(a0.h1 -> a3.h1, by: eap, metric: LD)", "PD408", "a0.h1 -> a3.h1", "-[v]->"),
+    ("attribution(a0.h1 -[q,k]-> a3.h1, by: eap, metric: LD)", "PD408", "-[q,k]->", "`-[q]->`"),
+    ("attribution(a0.h1 -[k: prev]-> a3.h1, by: eap, metric: LD)", "PD408", "k: prev", "`-[k]->`"),
+    ("attribution(a0.h1 ~> a3.h1, by: eap, metric: LD)", "PD408", "~>", "write `->`"),
     ("attribution(a3.h1 -[q]-> a0.h1, by: eap, metric: LD)", "PD201", "a0.h1", ""),
-    ("attribution(a0.h1 -[k]-> a3.h1 @END, by: eap, metric: LD)", "PD435",
+    ("attribution(a0.h1 -[k]-> a3.h1 @END, by: eap, metric: LD)", "PD408",
      "a0.h1 -[k]-> a3.h1 @END", "a0.h1 @P"),
-    ("attribution(m0.n3 -> logits, by: eap, metric: LD)", "PD435", "m0.n3 -> logits", "the MLP"),
+    ("attribution(m0.n3 -> logits, by: eap, metric: LD)", "PD408", "m0.n3 -> logits", "the MLP"),
     ("attribution(a3.h1, by: atp, steps: 4, metric: LD)", "PD129", "steps: 4", "`by: eap_ig`"),
     ("attribution(E, by: eap_ig, steps: 0, metric: LD)", "PD116", "0", "at least 1"),
     ("attribution(E, by: eap_ig, steps: 1001, metric: LD)", "PD116", "1001", "at most 1,000"),
     ("attribution(E, by: eap_ig, rule: middle, metric: LD)", "PD110", "middle", "`right`"),
-    ("attribution(a3.h1, by: atp, metric: RK)", "PD435", "metric: RK", "by: exact"),
-    ("attribution(a3.h1, by: atp, metric: KL)", "PD435", "metric: KL", "by: eap_ig"),
+    ("attribution(a3.h1, by: atp, metric: RK)", "PD408", "metric: RK", "by: exact"),
+    ("attribution(a3.h1, by: atp, metric: KL)", "PD408", "metric: KL", "by: eap_ig"),
+    ("attribution(a3.h1, by: atp, metric: AT)", "PD408", "metric: AT", "not at the logits"),
+    ("attribution(E, by: eap_ig, metric: LD, treated: zero)", "PD408",
+     "attribution(E, by: eap_ig, metric: LD, treated: zero)", "no such prompt"),
     ("attribution(a3.h1, by: atp, scope: P, metric: LD)", "PD117", "scope: P", "`treated`"),
     ("attribution(treat(P), by: atp, metric: LD)", "PD021", "treat(P)", "a run stands here"),
     ("attribution(3, by: atp, metric: LD)", "PD021", "3", "path set"),
@@ -125,14 +129,14 @@ def test_what_is_wrong_and_how_to_mend_it(call: str, code: str, place: str, said
 
 
 LOOPS = [
-    ("for e in edges(P) = attribution(e, by: atp, metric: LD)", "PD435", "e", "`by: eap`"),
+    ("for e in edges(P) = attribution(e, by: atp, metric: LD)", "PD408", "e", "`by: eap`"),
     ("for e in edges(P) = effect(through(e), metric: LD)", "PD115", "e", "a set of nodes"),
     ("for e in edges(nope) = effect(e, metric: LD)", "PD101", "nope", "`P`"),
     ("for e in edges(none) = effect(e, metric: LD)", "PD209", "edges(none)", "no edges"),
     ("for e in edges(movers -> a0.h0) = effect(e, metric: LD)", "PD201", "", ""),
-    ("for e in edges(m0.n3 -> logits) = effect(e, metric: LD)", "PD435", "edges(m0.n3 -> logits)",
+    ("for e in edges(m0.n3 -> logits) = effect(e, metric: LD)", "PD408", "edges(m0.n3 -> logits)",
      "their MLPs"),
-    ("for w in windows(attn, 2) = attribution(w, by: atp, metric: LD)", "PD435", "w", "2 nodes"),
+    ("for w in windows(attn, 2) = attribution(w, by: atp, metric: LD)", "PD408", "w", "2 nodes"),
 ]  # fmt: skip
 
 
@@ -174,7 +178,7 @@ def test_a_method_that_scores_neither_is_refused_by_name(method: str) -> None:
     record = ATTRIBUTIONS[method]
     for unit, scored in (("a3.h1", record.nodes), ("a3.h1 -> logits", record.edges)):
         found = faults(f"let x = attribution({unit}, by: {method}, metric: LD)")
-        assert found == [] if scored else found[0][0] == "PD435"
+        assert found == [] if scored else found[0][0] == "PD408"
         assert scored or f"`by: {method}`" in found[0][2]
 
 
@@ -206,3 +210,35 @@ AGREE = "claim agree: correlation(guess, {}, by: spearman) >= 0.9 at 95% confide
 def test_estimates_that_nothing_is_held_against(text: str, told: bool) -> None:
     codes = [code for code, _, _ in faults(text, Severity.WARNING)]
     assert ("PD538" in codes) == told
+
+
+# -------------------------------------------------------------------------------------------------
+# PD539
+# -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "told"),
+    [
+        ("attribution(h, by: atp_star, metric: LD)", "effect(through(h), metric: LD)", True),
+        ("attribution(h, by: exact, metric: LD)", "attribution(h, by: atp_star, metric: LD)", True),
+        (
+            "attribution(h, by: atp, metric: LD, as: rms)",
+            "attribution(h, by: exact, metric: LD)",
+            True,
+        ),
+        ("attribution(h, by: atp_star, metric: LD)", "abs(effect(through(h), metric: LD))", False),
+        (
+            "attribution(h, by: atp_star, metric: LD)",
+            "effect(through(h), metric: LD, as: rms)",
+            False,
+        ),
+        ("attribution(h, by: atp, metric: LD)", "attribution(h, by: exact, metric: LD)", False),
+        ("attribution(h, by: atp_star, metric: LD)", "mean(LD(treat(h)) - LD(reference))", False),
+        ("effect(through(h), metric: LD)", "effect(h -> logits, metric: LD)", False),
+    ],
+)
+def test_sizes_beside_signed_scores(left: str, right: str, told: bool) -> None:
+    text = f"let x for h in attn = {left}\nlet y for h in attn = {right}\n"
+    found = faults(text + "claim c: correlation(x, y, by: spearman) > 0.1\n", Severity.WARNING)
+    assert ("PD539" in [code for code, _, _ in found]) == told

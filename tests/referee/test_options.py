@@ -373,6 +373,9 @@ ELSEWHERE = {
     ("cmd", "metric"), ("cmd", "task"), ("cmd", "scope"), ("cmd", "rank"), ("cmd", "treated"),
     # tests/graph/test_circuit_files.py
     ("edges", "top"), ("edges", "rank"), ("nodes", "top"), ("nodes", "rank"),
+    # tests/score/test_stability.py
+    ("stability", "size"), ("stability", "rank"), ("stability", "draws"), ("stability", "seed"),
+    ("stability", "task"),
     ("csv", "texts"), ("task", "tokens"),  # tests/engine/test_readings.py
     ("task", "answers"),  # tests/checking/test_whole_answers.py
     ("task", "model"), ("paths", "task"), ("size", "task"), ("overlap", "task"),  # test_models.py

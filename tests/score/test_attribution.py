@@ -27,42 +27,37 @@ from pathdsl.report.text.style import View
 from pathdsl.score.attribution import Scored, ScoredUnit
 
 HEAD = """circuit c { language = 1 }
-model toy = bundled("induction-2l")
-task copy {
-  data      = induction(take: 40, seed: 0)
-  reference = prompt
-  treated   = prompt_other
-  positions = [FIRST_A, FIRST_B]
-}
-metric LD: logits = logit(answer) - logit(wrong)
+model mini = bundled("ioi-mini")
+task ioi { data = mini_ioi(take: 40, seed: 0); reference = prompt; treated = prompt_abc }
+metric LD: logits = logit(io) - logit(s)
 """
 SAME = {
-    "node": ("attribution(a1.h2, by: exact)", "effect(through(a1.h2))"),
-    "placed": ("attribution(a0.h1 @{FIRST_B, END}, by: exact)", "effect(a0.h1 @{FIRST_B, END})"),
-    "slot": ("attribution(a1.h2, slot: v, by: exact)", "effect({input, any} -[v]-> a1.h2)"),
-    "asks": ("attribution(a1.h2 @END, slot: q, by: exact)",
-             "effect({input, any} -[q]-> a1.h2 @END)"),
-    "read": ("attribution(a1.h2 @FIRST_B, slot: k, by: exact)",
-             "effect({input, any} @FIRST_B -[k]-> a1.h2)"),
-    "edge": ("attribution(a0.h1 -[k]-> a1.h2, by: exact)", "effect(a0.h1 -[k]-> a1.h2)"),
-    "size": ("attribution(a1.h2, by: exact, as: rms)", "effect(through(a1.h2), as: rms)"),
-    "zero": ("attribution(a1.h2, by: exact, treated: zero)", "effect(a1.h2, treated: zero)"),
+    "node": ("attribution(a3.h1, by: exact)", "effect(through(a3.h1))"),
+    "placed": ("attribution(a0.h1 @{S2, END}, by: exact)", "effect(a0.h1 @{S2, END})"),
+    "slot": ("attribution(a3.h1, slot: v, by: exact)", "effect({input, any} -[v]-> a3.h1)"),
+    "asks": ("attribution(a3.h1 @END, slot: q, by: exact)",
+             "effect({input, any} -[q]-> a3.h1 @END)"),
+    "read": ("attribution(a3.h1 @S2, slot: k, by: exact)",
+             "effect({input, any} @S2 -[k]-> a3.h1)"),
+    "edge": ("attribution(a0.h1 -[k]-> a3.h1, by: exact)", "effect(a0.h1 -[k]-> a3.h1)"),
+    "size": ("attribution(a3.h1, by: exact, as: rms)", "effect(through(a3.h1), as: rms)"),
+    "zero": ("attribution(a3.h1, by: exact, treated: zero)", "effect(a3.h1, treated: zero)"),
     "all": ("attribution(input, by: exact)", "effect(full)"),
 }  # fmt: skip
 ESTIMATES = """
 let guess for h in attn: logits = attribution(h, by: atp)
 let keys for h in attn: logits  = attribution(h, slot: k, by: atp)
 let real for h in attn: logits  = attribution(h, by: exact)
-let two: logits                 = attribution(a0.h1 @{FIRST_B, END}, by: atp)
-let one for p in [FIRST_B, END] = attribution(a0.h1 @p, by: atp)
-let edge: logits                = attribution(a1.h2 -> logits, by: eap)
-let edges_ for e in edges { a1.h2 -> logits; a1.h1 -> logits } = attribution(e, by: eap)
-let size: logits                = attribution(a1.h2, by: atp, as: rms)
+let two: logits                 = attribution(a0.h1 @{S2, END}, by: atp)
+let one for p in [S2, END] = attribution(a0.h1 @p, by: atp)
+let edge: logits                = attribution(a3.h1 -> logits, by: eap)
+let edges_ for e in edges { a3.h1 -> logits; a3.h2 -> logits } = attribution(e, by: eap)
+let size: logits                = attribution(a3.h1, by: atp, as: rms)
 let many                        = share(h in attn: attribution(h, by: atp) < -0.1)
 let most: logits                = max(h in attn: attribution(h, by: atp))
 let best: logits                = top(2, h in attn: attribution(h, by: atp))
-let zeroed: logits              = attribution(a1.h2, by: atp, treated: zero)
-claim agrees: correlation(guess, real, by: spearman) >= -1 at 95% confidence
+let zeroed: logits              = attribution(a3.h1, by: atp, treated: zero)
+claim agrees: correlation(guess, real, by: spearman) >= -0.9 at 95% confidence
 claim least: min(h in attn: guess[h]) <= 0 at 95% confidence
 """
 
@@ -75,10 +70,7 @@ def run(folder: Path, text: str, store: Store | None = None, **options: Any) -> 
 
 def estimates(outcome: FileOutcome) -> dict[str, float]:
     assert outcome.judgement is not None, [d.message for d in outcome.diagnostics]
-    return {
-        (f"{one.name}[{one.member}]" if one.member else one.name): one.estimate
-        for one in outcome.judgement.quantities
-    }
+    return {one.name: one.estimate or 0.0 for one in outcome.judgement.quantities}
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +90,7 @@ def test_exact_is_what_the_language_writes_with_runs(judged: FileOutcome, name: 
 def test_an_estimate_is_the_mean_of_the_scores_of_its_unit(judged: FileOutcome) -> None:
     found, session = estimates(judged), judged.session
     assert session is not None
-    task = judged.tasks["copy"]
+    task = judged.tasks["ioi"]
     requests = dict.fromkeys(request for request, _ in session.scores_read)
     by_what: dict[tuple[str, str, bool, str], Scored] = {}
     for request in requests:
@@ -107,18 +99,18 @@ def test_an_estimate_is_the_mean_of_the_scores_of_its_unit(judged: FileOutcome) 
         by_what[asked.method, asked.of, asked.by_position, str(asked.treated)] = scored
     assert len(requests) == len(by_what) == 4
 
-    def mean(method: str, of: str, treated: str = "prompt_other", **unit: str) -> float:
+    def mean(method: str, of: str, treated: str = "prompt_abc", **unit: str) -> float:
         scored = by_what[method, of, False, treated]
         return float(scored.values[scored.units.index(ScoredUnit(**unit))].mean())
 
-    assert found["guess[a1.h2]"] == pytest.approx(mean("atp", "nodes", sender="a1.h2"), rel=1e-12)
-    keys = mean("atp", "nodes", receiver="a1.h2", slot="k")
-    assert found["keys[a1.h2]"] == pytest.approx(keys, rel=1e-12)
-    edge = mean("eap", "edges", sender="a1.h2", receiver="logits")
-    assert found["edge"] == found["edges_[a1.h2 -> logits]"] == pytest.approx(edge, rel=1e-12)
-    assert found["zeroed"] == pytest.approx(mean("atp", "nodes", "zero", sender="a1.h2"), rel=1e-12)
-    scored = by_what["atp", "nodes", False, "prompt_other"]
-    rows = scored.values[scored.units.index(ScoredUnit(sender="a1.h2"))]
+    assert found["guess[a3.h1]"] == pytest.approx(mean("atp", "nodes", sender="a3.h1"), rel=1e-12)
+    keys = mean("atp", "nodes", receiver="a3.h1", slot="k")
+    assert found["keys[a3.h1]"] == pytest.approx(keys, rel=1e-12)
+    edge = mean("eap", "edges", sender="a3.h1", receiver="logits")
+    assert found["edge"] == found["edges_[a3.h1 -> logits]"] == pytest.approx(edge, rel=1e-12)
+    assert found["zeroed"] == pytest.approx(mean("atp", "nodes", "zero", sender="a3.h1"), rel=1e-12)
+    scored = by_what["atp", "nodes", False, "prompt_abc"]
+    rows = scored.values[scored.units.index(ScoredUnit(sender="a3.h1"))]
     assert found["size"] == pytest.approx(float((rows**2).mean() ** 0.5), rel=1e-12)
     heads = [found[name] for name in found if name.startswith("guess[")]
     assert found["most"] == max(heads)
@@ -127,7 +119,7 @@ def test_an_estimate_is_the_mean_of_the_scores_of_its_unit(judged: FileOutcome) 
 
 def test_a_set_of_positions_is_the_sum_of_its_positions(judged: FileOutcome) -> None:
     found = estimates(judged)
-    assert found["two"] == pytest.approx(found["one[FIRST_B]"] + found["one[END]"], rel=1e-12)
+    assert found["two"] == pytest.approx(found["one[S2]"] + found["one[END]"], rel=1e-12)
     assert found["one[END]"] != 0
 
 
@@ -139,9 +131,9 @@ def test_claims_about_estimates_have_intervals(judged: FileOutcome) -> None:
 
 
 def test_its_scores_are_among_the_values(judged: FileOutcome) -> None:
-    rows = [r for r in values_of(judged) if r["written"] == "attribution(a1.h2, slot: k, by: atp)"]
+    rows = [r for r in values_of(judged) if r["written"] == "attribution(a3.h1, slot: k, by: atp)"]
     assert len(rows) == 40 and {r["metric"] for r in rows} == {"LD"}
-    assert np.mean([r["value"] for r in rows]) == pytest.approx(estimates(judged)["keys[a1.h2]"])
+    assert np.mean([r["value"] for r in rows]) == pytest.approx(estimates(judged)["keys[a3.h1]"])
 
 
 @pytest.fixture
@@ -162,7 +154,7 @@ MANY = (
     "let a for h in attn: logits = attribution(h, by: atp)\n"
     "let b for h in attn: logits = attribution(h, slot: v, by: atp)\n"
     "let c = share(h in attn: attribution(h, by: atp) > 0)\n"
-    "claim d: attribution(a1.h2, by: atp) <= 1 at 95% confidence\n"
+    "claim d: attribution(a3.h1, by: atp) <= 1 at 95% confidence\n"
 )
 
 
@@ -201,9 +193,9 @@ def test_the_store_gives_the_same_bits(tmp_path: Path, asked: list[Any]) -> None
         # Another value, metric, method or place is another attribution.
         for more, new in (("treated: zero", 2), ("metric: PR", 2), ("as: rms", 0), ("slot: q", 0)):
             metric = "" if "metric" in more else ", metric: LD"
-            text = f"let x = attribution(a1.h2, by: atp, {more}{metric})\n"
+            text = f"let x = attribution(a3.h1, by: atp, {more}{metric})\n"
             before = len(asked)
-            run(tmp_path, "metric PR: prob = prob(answer)\n" + text, store)
+            run(tmp_path, "metric PR: prob = prob(io)\n" + text, store)
             assert len(asked) == before + new, more
 
 
@@ -216,7 +208,7 @@ def test_a_damaged_store_is_no_source_of_scores(tmp_path: Path, asked: list[Any]
 
 
 def test_both_norm_modes(tmp_path: Path) -> None:
-    text = "claim d: attribution(a1.h2, by: atp) <= 1 at 95% confidence\n"
+    text = "claim d: attribution(a3.h1, by: atp) <= 1 at 95% confidence\n"
     outcome = run(tmp_path, text, both_norms=True)
     assert outcome.judgement is not None
     (claim,) = outcome.judgement.claims
@@ -229,21 +221,21 @@ def test_a_plan_says_what_is_attributed(tmp_path: Path) -> None:
     outcome = plan_file(str(path), CheckOptions(store=None))
     assert outcome is not None and not outcome.parts
     (one,) = plan_object(outcome)["attributions"]
-    assert (one["method"], one["of"], one["task"]) == ("atp", "nodes", "copy")
+    assert (one["method"], one["of"], one["task"]) == ("atp", "nodes", "ioi")
     text = plan_report(outcome, View(width=100))
-    assert "Attribution by atp, task copy" in text and "nothing runs" not in text
+    assert "Attribution by atp, task ioi" in text and "nothing runs" not in text
 
 
 CHANGED: list[tuple[str, str]] = [
     ("by: atp", "by: exact"),
-    ("a1.h2", "a1.h1"),
-    ("a1.h2", "a1.h2, slot: q"),
+    ("a3.h1", "a3.h2"),
+    ("a3.h1", "a3.h1, slot: q"),
 ]
 
 
 @pytest.mark.parametrize(("before", "after"), CHANGED)
 def test_another_unit_or_method_is_another_claim(before: str, after: str) -> None:
-    text = HEAD + "claim d: attribution(a1.h2, by: atp) <= 1 at 95% confidence\n"
+    text = HEAD + "claim d: attribution(a3.h1, by: atp) <= 1 at 95% confidence\n"
     old, new = (load_program("x.circuit", t)[0] for t in (text, text.replace(before, after)))
     assert old.model is not None
     shape = shape_of(source_from(old.model, "."))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from pathdsl.checking.check import check_file
 from pathdsl.checking.discovery.searched import Attribute, Search, asked_of
 from pathdsl.checking.discovery.wanted import Named, Places
 from pathdsl.checking.options import CheckOptions
-from pathdsl.discover.roles import Look, looks, place_of, places, role_of
+from pathdsl.discover.roles import CONCENTRATED, Look, looks, may_read, place_of, places, role_of
 from pathdsl.discover.write import (
     Draft,
     Edge,
@@ -29,9 +31,13 @@ from pathdsl.discover.write import (
     grouped,
 )
 from pathdsl.engine.session import EngineSession
-from pathdsl.errors import PathdslError, errors_in
+from pathdsl.errors import LanguageError, PathdslError, errors_in
 from pathdsl.graph.model.components import HEAD
+from pathdsl.graph.paths.pathset import PathSet
+from pathdsl.graph.paths.product import MAX_STATES
+from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.fence import SUFFIX
+from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 
@@ -39,11 +45,18 @@ __all__ = ["Drafted", "Drafting"]
 
 MOST_LINES = 60
 """Lines of edges in the text; more stand in a circuit file beside it."""
-LOST = 0.05
-"""Faithfulness that naming positions may cost on the discovery rows."""
+LOST, LITTLE = 0.05, 0.01
+"""Faithfulness that naming positions may cost on the discovery rows: of all nodes, and of one."""
 LEFT = 0.9
 """The part of what the discovery rows show that a draft claims of others."""
 KNOCKOUTS = 20
+SEEN = 1e-3
+"""The share of the largest score of a node below which slopes see nothing of it."""
+MOST_RUNS = 120
+"""Runs that may be spent on where nodes stand."""
+BY_POSITION = ("atp_qk", "atp")
+"""The methods that say where a node stands, the better one first: it sees through a softmax that is
+saturated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,23 +134,60 @@ class Drafting:
         """Where nodes stand, by the scores of their outputs at each position."""
         spec = self.session.planner.specs[self.meant.task]
         task = self.session.tasks[self.meant.task]
-        gradient = next(r for r in ATTRIBUTIONS.values() if r.nodes and not r.exact)
         assert spec.treated is not None
-        asked = replace(
-            asked_of(gradient, None, None, self.search.metric, spec.treated, self.meant.task),
-            of="nodes",
-            by_position=True,
-        )
-        try:
-            scored = self.attribute(self.session, asked, spec)
-        except PathdslError:
+        scored = None
+        for name in BY_POSITION:
+            asked = replace(
+                asked_of(
+                    ATTRIBUTIONS[name], None, None, self.search.metric, spec.treated,
+                    self.meant.task,
+                ),
+                of="nodes",
+                by_position=True,
+            )  # fmt: skip
+            with suppress(PathdslError):  # a structure on which the method has no meaning
+                scored = self.attribute(self.session, asked, spec)
+                break
+        if scored is None:
             return {}
         known = places(task)
         found = {}
+        largest = float(np.abs(scored.values).sum(axis=(1, 2)).max(initial=0.0))
         for unit, values in zip(scored.units, scored.values, strict=True):
-            if not unit.receiver and unit.sender in nodes:
+            seen = float(np.abs(values).sum()) > SEEN * largest
+            if not unit.receiver and unit.sender in nodes and seen:
                 if place := place_of(values, known):
                     found[unit.sender] = place
+        return found | self._at_by_patching(sorted({*nodes} - {*found}), [p.text for p in known])
+
+    def _at_by_patching(self, nodes: Sequence[str], known: Sequence[str]) -> dict[str, str]:
+        """Where nodes stand whose slopes do not say: where treating them does, prompt by prompt,
+        what treating them everywhere does. Nothing where that takes too many runs."""
+        if not nodes or len(nodes) * (len(known) + 1) > MOST_RUNS:
+            return {}
+        asked = {
+            (node, place): f"{self._name('stands')}_{n}"
+            for n, (node, place) in enumerate(product(nodes, ("", *known)))
+        }
+        statements = "".join(
+            f"path {name} = through({node}{f'@{place}' if place else ''})\n"
+            for (node, place), name in asked.items()
+        )
+        program, faults = lint_file(self.path, self.text + statements, self.options.fence)
+        if errors_in(faults):
+            return {}
+        resolver = Resolver(program, self.session.planner.shape, MAX_STATES)
+        sets = {key: resolver.path_set(program.paths[name].path) for key, name in asked.items()}
+        reference, *values = self.search.treated(list(sets.values()))
+        moved = dict(zip(sets, (one - reference for one in values), strict=True))
+        found = {}
+        for node in nodes:
+            whole = moved[node, ""]
+            size = float(np.abs(whole).sum())
+            missed = {place: float(np.abs(moved[node, place] - whole).sum()) for place in known}
+            best = min(known, key=lambda place: missed[place])
+            if size > 0 and missed[best] <= (1 - CONCENTRATED) * size:
+                found[node] = best
         return found
 
     def _roles(self, at: Mapping[str, str]) -> dict[str, tuple[str, str, float]]:
@@ -236,18 +286,16 @@ class Drafting:
                 nodes=tuple(nodes),
             )
         task = self.session.tasks[self.meant.task]
-        where = {one.text: np.array(one.at) for one in places(task)}
+        where = {one.text: one for one in places(task)}
         read = search.metric.position or "END"
         kept = self.chosen.copy()
         for n, (sender, receiver, slot) in zip(
             np.flatnonzero(kept), self._edges(kept), strict=True
         ):
-            one = at.get(sender)
-            other = read if receiver == "logits" else at.get(receiver)
-            if one is None or other is None or other not in where:
-                continue
-            a, b = where[one], where[other]
-            kept[n] = bool((a <= b).all()) if slot in ("k", "v") else bool((a == b).all())
+            one = where.get(at.get(sender, ""))
+            other = where.get(read if receiver == "logits" else at.get(receiver, ""))
+            if one is not None and other is not None:
+                kept[n] = may_read(one, other, slot)
         kept = search.graph.on_a_path(kept)
         return self._listed(kept, at, roles) if kept.any() else None
 
@@ -255,7 +303,7 @@ class Drafting:
 
     def drafted(self, about: tuple[str, ...], judge: Mapping[str, Any], record: str) -> Drafted:
         """The draft, formatted."""
-        search, metric = self.search, self.meant.metric
+        search = self.search
         self.session.meter.start("where its nodes stand and look")
         nodes = set(self._plain({}).nodes)
         at = self._at(nodes)
@@ -265,22 +313,14 @@ class Drafting:
         in_file = plain.path.startswith('edges("')
         if in_file:
             self._write_edges()
-        placed = None if in_file or not at else self._placed(at, roles)
-        scored = f"faithfulness({plain.name}, metric: {metric})"
-        value = self._measured(f"{plain.statements}let kept = {scored}\n")
-        finding = (value or {}).get("kept")
-        finding = math.nan if finding is None else finding
+        (keeps,) = self._kept([plain])
         final, why = plain, "" if at else "no node's score is at one place"
         if in_file and at:
             why = "its edges stand in a file, which has no positions"
-        elif placed is not None:
-            value = self._measured(f"{placed.statements}let kept = {scored}\n")
-            there = (value or {}).get("kept")
-            if there is not None and there >= finding - LOST:
-                final, finding = placed, there
-            else:
-                lost = "a path set that cannot be written" if there is None else f"{there:.1%}"
-                why = f"at the places of their scores its nodes keep {lost}, else {finding:.1%}"
+        elif at:
+            placed, why = self._at_places(at, roles, keeps or 0.0)
+            final = placed or plain
+        (finding,) = search.faithfulness([self._path_set(final)])
         text = self._text(final, finding, about, judge, record)
         return Drafted(
             text=text,
@@ -289,11 +329,61 @@ class Drafting:
             roles={
                 head: looked[head] for head in sorted(looked, key=search.layout.named.__getitem__)
             },
-            placed=final is placed,
-            not_placed=why if final is not placed else "",
+            placed=final is not plain,
+            not_placed=why if final is plain else "",
             finding=finding,
             kept=self._name("kept"),
         )
+
+    def _kept(self, some: Sequence[_Written]) -> list[float | None]:
+        """What path sets keep prompt by prompt on the finding rows, None of what is no path set."""
+        found: dict[int, PathSet] = {}
+        for n, one in enumerate(some):
+            with suppress(PathdslError):
+                found[n] = self._path_set(one)
+        values = dict(zip(found, self.search.explained(list(found.values())), strict=True))
+        return [values.get(n) for n in range(len(some))]
+
+    def _path_set(self, one: _Written) -> PathSet:
+        """The paths of what is written; LanguageError for what has none."""
+        program, faults = lint_file(self.path, self.text + one.statements, self.options.fence)
+        if wrong := errors_in(faults):
+            raise LanguageError(wrong)
+        resolver = Resolver(program, self.session.planner.shape, MAX_STATES)
+        return resolver.path_set(program.paths[one.name].path)
+
+    def _at_places(
+        self, at: Mapping[str, str], roles: Mapping[str, tuple[str, str]], keeps: float
+    ) -> tuple[_Written | None, str]:
+        """The circuit with nodes where they stand; or why there is none.
+
+        Where naming all places loses too much, those are named that lose next to nothing alone.
+        """
+        whole = self._placed(at, roles)
+        (kept,) = self._kept([whole]) if whole is not None else (None,)
+        if whole is None or kept is None or kept < keeps - LOST:
+            lost = "nothing" if kept is None else f"{kept:.1%}"
+            why = f"at the places of their scores its nodes keep {lost}, and {keeps:.1%} anywhere"
+            alone = {node: self._placed({node: place}, roles) for node, place in at.items()}
+            tried = {node: one for node, one in alone.items() if one is not None}
+            values = dict(zip(tried, self._kept(list(tried.values())), strict=True))
+            some = {
+                node: at[node]
+                for node, value in values.items()
+                if value is not None and value >= keeps - LITTLE
+            }
+            whole = self._placed(some, roles) if some else None
+            (kept,) = self._kept([whole]) if whole is not None else (None,)
+            if whole is None or kept is None or kept < keeps - LOST:
+                return None, why
+        # The graph may hold it, and a prompt may not.
+        checked = self._measured(
+            f"{whole.statements}let kept = faithfulness({whole.name}, metric: "
+            f"{self.meant.metric})\n"
+        )
+        if checked is None:
+            return None, "a prompt has no path through its nodes at the places of their scores"
+        return whole, ""
 
     def _edges_file(self) -> str:
         values = self.search.values
@@ -320,8 +410,9 @@ class Drafting:
         name = re.sub(r"\W", "_", stem, flags=re.A)
         control, claims = self._claims(final, finding)
         note = (
-            f"Drafts: each claims about {LEFT:.0%} of what the rows that found the circuit show "
-            f"(faithfulness {finding:.1%}), since others show less. Undecided is a fair verdict."
+            f"Drafts: each claims about {LEFT:.0%} of what the rows that found the circuit show"
+            + (f" (faithfulness {finding:.1%})" if math.isfinite(finding) else "")
+            + ", since others show less. Undecided is a fair verdict."
         )
         draft = Draft(
             name=name if re.match(r"[A-Za-z_]", name) else f"c_{name}",
@@ -380,6 +471,7 @@ class Drafting:
         for control in controls:
             found = self._measured(
                 f"{final.statements}let share_without = {share}\nlet misses = {missed}\n"
+                f"let kept = faithfulness({name}, metric: {metric})\n"
                 f"let by_chance = faithfulness({control}, metric: {metric})\n"
             )
             if found is not None:
@@ -387,7 +479,8 @@ class Drafting:
                 break
         else:
             control = ""
-        least = _floor(LEFT * finding)
+        whole = finding if math.isfinite(finding) else 0.0
+        least = _floor(LEFT * whole) if known.get("kept") is not None else 0.0
         claims = []
         if least > 0:
             claims.append(
@@ -413,7 +506,8 @@ class Drafting:
             return (), tuple(claims)
         return (
             f"claim {self._name('control')}: faithfulness({control}, metric: {metric}) >= "
-            f'{_per_cent(least)} at 95% confidence expect refuted "other edges, as many of each kind"',
+            f"{_per_cent(least)} at 95% confidence expect refuted "
+            '"other edges, as many of each kind"',
         ), tuple(claims)
 
 

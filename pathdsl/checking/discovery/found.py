@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.discover.acdc import OrderDependence
-from pathdsl.discover.stability import Rivals, Stability
 from pathdsl.errors import ExitCode
+from pathdsl.score.kept.stability import Rivals, Stability
 
 __all__ = ["CurvePoint", "Discovery", "Forecast"]
 

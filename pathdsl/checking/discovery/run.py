@@ -9,6 +9,7 @@ there, so that a discovery which was interrupted goes on with the same bits.
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -46,6 +47,8 @@ from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.prepare import Ready, prepare
 from pathdsl.discover.rows import RowRecord, found_by, record_of, record_text
 from pathdsl.discover.split import split_rows
+from pathdsl.engine.data.task import TaskSpec
+from pathdsl.engine.proof import unproved
 from pathdsl.engine.session import EngineSession
 from pathdsl.errors import EngineError, LanguageError, errors_in
 from pathdsl.graph.model.components import HEAD, MLP, Layout
@@ -53,6 +56,9 @@ from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.lang.units import unit_of
+from pathdsl.plan.readout import ESTIMATE, Measure
+from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.attribution import Attribution, Scored
 from pathdsl.score.metrics import compile_metric
 from pathdsl.whole import write_whole
@@ -109,13 +115,33 @@ def discover_file(
         return work.discovered(tell, started)
 
 
-def _attribute(session: EngineSession, asked: Attribution, spec: Any) -> Scored:
-    from pathdsl.engine.attribution.attribute import attribute
-    from pathdsl.engine.attribution.exact import exact
+def _attribute(session: EngineSession, asked: Attribution, spec: TaskSpec) -> Scored:
+    """The scores by the session: from the store, or computed and proved on the null pair.
 
+    Raises EngineError where that does not hold.
+    """
     if ATTRIBUTIONS[asked.method].exact:
-        return exact(session, session.adapter.shape, asked)
-    return attribute(session.adapter, session.tasks[asked.task], asked, frozen=spec.frozen)
+        from pathdsl.engine.attribution.exact import exact
+
+        return exact(_unproved(session), session.adapter.shape, asked)
+    run = RunSpec(task=asked.task, kind="treated", treated=asked.treated, label="treated")
+    text = f"{asked.method}; {asked.steps} {asked.rule}; {asked.of}; {asked.by_position}"
+    measure = Measure(kind=ESTIMATE.name, text=text, asked=asked)
+    session.measures([(run, measure)])
+    faults = unproved([(asked.task, one) for one in session.proofs.get(asked.task, ())])
+    if faults:
+        raise EngineError(faults)
+    return session.scores.whole(session.planner.read((run, measure)))
+
+
+def _unproved(session: EngineSession) -> EngineSession:
+    """A session on the same model whose plans prove nothing: what is written is proved again.
+
+    Hundreds of circuits are measured and thrown away; the proofs would cost as much again.
+    """
+    return EngineSession(
+        session.planner, None, model=session.model, recall=session.recall, meter=session.meter
+    )
 
 
 def _rows(program: Program, ready: Ready, meant: Named, wanted: Wanted) -> Rows:
@@ -135,7 +161,7 @@ def _rows(program: Program, ready: Ready, meant: Named, wanted: Wanted) -> Rows:
     table = load_rows(spec, base, None, program.fence, None, tokenizer).rows
     said = {
         "task": meant.task,
-        "data": task.facts.get("data", ""),
+        "data": _data_text(task),
         "reference": spec.reference,
         "treated": str(spec.treated),
     }
@@ -232,7 +258,7 @@ class _Work:
                 session.tasks[self.meant.task].clusters.tolist(), self.places.scores,
                 self.attribute, unit_of(program).get(self.meant.metric, ""),
             )  # fmt: skip
-        search = Search.of(self._bare(session), self.meant.task, metric, wanted, kept)
+        search = Search.of(_unproved(session), self.meant.task, metric, wanted, kept)
         orders = search.by_removal() if kept is None else None
         curve: list[CurvePoint] = []
         if orders is not None:
@@ -254,7 +280,7 @@ class _Work:
             self.places, self.attribute, frozenset(self.program.origin),
         )  # fmt: skip
         drafted = drafting.drafted(
-            about=self._about(size, int(chosen.sum()), search, task.facts.get("data", "")),
+            about=self._about(size, int(chosen.sum()), search, _data_text(task)),
             judge=self._judging(pieces, task),
             record=self.places.rows.name,
         )
@@ -365,15 +391,6 @@ class _Work:
         assert isinstance(session, EngineSession)
         return session
 
-    def _bare(self, session: EngineSession) -> EngineSession:
-        """A session on the same model whose plans prove nothing: what is written is proved again.
-
-        Hundreds of circuits are measured and thrown away; the proofs would cost as much again.
-        """
-        return EngineSession(
-            session.planner, None, model=session.model, recall=session.recall, meter=session.meter
-        )
-
     def _sized(
         self, search: Search, ladder: Sequence[int]
     ) -> tuple[int, list[CurvePoint], bool | None]:
@@ -394,6 +411,12 @@ class _Work:
             if n not in curve:
                 selection = search.select(n)
                 (value,) = search.faithfulness([search.path_set(selection.chosen)])
+                if math.isnan(value):
+                    raise Unwanted(
+                        f"`{self.meant.metric}` is on average the same in the reference run and in "
+                        "the treated run: there is no way to keep; treat by other prompts, or "
+                        "choose another metric"
+                    )
                 curve[n] = CurvePoint(
                     wanted=n, edges=int(selection.chosen.sum()), faithfulness=value
                 )
@@ -501,6 +524,11 @@ def _cost_of(wanted: Wanted, units: int) -> float:
         return 2.0 + 0.3 * units
     steps = wanted.steps if wanted.steps is not None else record.steps
     return 2.0 + 2.0 * max(1, steps)
+
+
+def _data_text(task: TaskData) -> str:
+    where = task.facts.get("where", "")
+    return task.facts.get("data", "") + (f" where {where}" if where else "")
 
 
 def _kept(outcome: FileOutcome, name: str) -> tuple[float | None, tuple[float, float] | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -9,13 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pathdsl.checking.discovery.wanted import ACDC, STEADY, Unwanted, Wanted
+from pathdsl.checking.discovery.wanted import ACDC, STEADY, Wanted
 from pathdsl.checking.methodology import weights_sha256
 from pathdsl.discover.acdc import Order, OrderDependence, acdc_orders
-from pathdsl.discover.edges import EdgeGraph
-from pathdsl.discover.kept import Kept, read_kept, write_kept
 from pathdsl.discover.selection import Asked, Selection, select
-from pathdsl.discover.stability import Stability, stability, steady
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.session import EngineSession
 from pathdsl.errors import PathdslError
@@ -36,6 +34,9 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.treated import TreatedSpec
 from pathdsl.score.attribution import Attribution, Scored, ScoredUnit
+from pathdsl.score.kept.file import Kept, read_kept, write_kept
+from pathdsl.score.kept.graph import EdgeGraph
+from pathdsl.score.kept.stability import Stability, stability, steady
 from pathdsl.score.metrics import Metric
 from pathdsl.score.quantity import RowMetric
 
@@ -50,7 +51,6 @@ LADDER = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.35, 0.
 """The shares of all units that are measured, the smallest first, until a goal is reached."""
 HALVINGS = 5
 """How often the last step of the ladder is halved to come nearer to the goal."""
-_SMALL = 1e-9
 
 
 def asked_of(
@@ -252,6 +252,20 @@ class Search:
             RunSpec(task=self.task, kind="treated", label="treated"),
             *(self._run(one, f"circuit {n}") for n, one in enumerate(circuits, start=1)),
         ]
+        return self._values(runs)
+
+    def treated(self, sets: Sequence[PathSet]) -> list[np.ndarray]:
+        """(rows,) float64 of the metric, for the reference run and for each set treated."""
+        runs = [
+            RunSpec(task=self.task, kind="reference", label="reference"),
+            *(
+                RunSpec(task=self.task, kind="treat", paths=one, label=f"set {n}")
+                for n, one in enumerate(sets, start=1)
+            ),
+        ]
+        return self._values(runs)
+
+    def _values(self, runs: Sequence[RunSpec]) -> list[np.ndarray]:
         measures = self.metric.measures
         self.session.measures([(run, measure) for run in runs for measure in measures])
         return [
@@ -260,18 +274,20 @@ class Search:
         ]
 
     def faithfulness(self, circuits: Sequence[PathSet]) -> list[float]:
-        """How much of the way from the treated run to the reference run each circuit keeps.
-
-        Raises Unwanted where the two runs do not differ.
-        """
+        """How much of the way from the treated run to the reference run each circuit keeps, on
+        average; NaN where the two runs do not differ on average."""
         reference, treated, *found = (values.mean() for values in self.of_rows(circuits))
         way = reference - treated
-        if abs(way) <= _SMALL * max(1.0, abs(reference)):
-            raise Unwanted(
-                f"`{self.metric.name}` is {reference:.4g} in the reference run and in the treated "
-                "run: there is nothing to find; treat by other prompts, or choose another metric"
-            )
+        if abs(way) <= self.session.rounding() * max(1.0, abs(reference)):
+            return [math.nan] * len(found)
         return [float((value - treated) / way) for value in found]
+
+    def explained(self, circuits: Sequence[PathSet]) -> list[float]:
+        """The same prompt by prompt: 1 where each prompt has its reference value, 0 where all is as
+        far from it as when everything is treated; 0 where nothing is."""
+        reference, treated, *found = self.of_rows(circuits)
+        way = float(np.abs(treated - reference).sum())
+        return [1 - float(np.abs(one - reference).sum()) / way if way else 0.0 for one in found]
 
     def distances(self, circuits: Sequence[np.ndarray]) -> list[float]:
         """The mean KL of each circuit from the reference run, over the vocabulary at END."""

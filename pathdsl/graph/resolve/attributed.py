@@ -1,6 +1,6 @@
 """Nodes, inputs of nodes and edges one by one: what an attribution scores, and loops over edges.
 
-Source: docs/scores.md, attribution.
+Source: docs/scores.md, attribution(UNIT, by: METHOD).
 
     attributed(places, `a5.h5 -[v]-> a8.h6`, "", {}).label       a5.h5 -[v]-> a8.h6
 """
@@ -52,7 +52,7 @@ def attributed(
 ) -> Attributed:
     """The unit that an expression is; `slot` is that of a node, "" for its output.
 
-    `exact` units may stand at positions that no estimate tells apart. Raises LanguageError PD435
+    `exact` units may stand at positions that no estimate tells apart. Raises LanguageError PD408
     for none or several, PD205 and others for what the model has not.
     """
     unit = meant(places.program, expr, dict(bindings))
@@ -63,11 +63,11 @@ def attributed(
     index, name, at = _one(places, expr, unit, bindings)
     layout = places.layout
     if name == "logits":
-        raise fault("PD435", "an attribution is of one node or one edge", expr,
+        raise fault("PD408", "an attribution is of one node or one edge", expr,
                     label="`logits` write nothing that is patched")  # fmt: skip
     if slot and (index >= len(layout.components) or layout.components[index].kind is not HEAD):
         raise fault(
-            "PD435",
+            "PD408",
             f"`{name}` has one input, without a name",
             expr,
             label="no head",
@@ -89,7 +89,7 @@ def _edge(
     slots = [slot for label in hop.arrow.labels for slot in label.slots]
     if max(u, v) >= len(layout.components):
         raise fault(
-            "PD435", "edges of single neurons have no scores", expr, label="leads from or to one",
+            "PD408", "edges of single neurons have no scores", expr, label="leads from or to one",
             help="name the MLP",
         )  # fmt: skip
     if not layout.senders_of[v] >> u & 1:
@@ -98,7 +98,7 @@ def _edge(
     kind = layout.components[v].kind
     if kind is HEAD and not slots:
         raise fault(
-            "PD435",
+            "PD408",
             f"these are three edges, into q, k and v of `{receiver}`",
             expr,
             label="into which input?",
@@ -110,7 +110,7 @@ def _edge(
     reads_back = slot in ("k", "v")
     if not exact and (got is not None and (reads_back or sent not in (None, got))):
         raise fault(
-            "PD435",
+            "PD408",
             f"the score of an edge is of the token that is read, whoever reads it: `@{got}` on "
             f"`{receiver}` says nothing of it",
             expr,
@@ -130,7 +130,7 @@ def _one(
     single = [(i, spared, one.at) for one in found for i, spared in atoms(one.mask, places.layout)]
     if len(single) != 1:
         raise fault(
-            "PD435",
+            "PD408",
             "an attribution is of one node or one edge",
             expr,
             label=f"{len(single)} nodes" if single else "no node",
@@ -141,7 +141,7 @@ def _one(
     name = atom_text(index, spared, places.layout)
     if spared:
         raise fault(
-            "PD435", f"`{name}` is a part of an MLP, which has no score", expr,
+            "PD408", f"`{name}` is a part of an MLP, which has no score", expr,
             label="without some neurons", help=f"`{places.layout.label(index)}`",
         )  # fmt: skip
     return index, name, at
@@ -169,7 +169,7 @@ def edges_among(
 
     `listed`: all that a list of edges names, on a complete path of it or not.
 
-    Raises LanguageError PD209 for none, PD116 for more than a loop may have, PD435 for those of
+    Raises LanguageError PD209 for none, PD116 for more than a loop may have, PD408 for those of
     single neurons.
     """
     apart, edges = _edges_in(sets, paths, listed)
@@ -187,7 +187,7 @@ def edges_among(
         )
     if apart:
         raise fault(
-            "PD435", "edges of single neurons have no scores", at,
+            "PD408", "edges of single neurons have no scores", at,
             label="names neurons", help="name their MLPs",
         )  # fmt: skip
     refs = [_ref(layout, i, at) for i in range(len(layout.components))]

@@ -12,8 +12,10 @@ Source: docs/language.md, Units; docs/scores.md, completeness(P, knockouts: K).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 from pathdsl.graph.controls.random_like import Renaming, rename_unit
 from pathdsl.graph.controls.walks import added_walk
@@ -54,6 +56,8 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.walk import children
 
 __all__ = ["Description", "Resolver"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +134,7 @@ class Resolver:
     def attributed(
         self, expr: ast.PathExpr, slot: str, bindings: Bindings = {}, *, exact: bool = False
     ) -> Attributed:
-        """The one node, input or edge that an attribution scores; PD435 for any other."""
+        """The one node, input or edge that an attribution scores; PD408 for any other."""
         return attributed(self.places, expr, slot, bindings, exact=exact)
 
     def patched(self, expr: ast.PathExpr, unit: Attributed, bindings: Bindings = {}) -> PathSet:
@@ -152,6 +156,10 @@ class Resolver:
     def ranking(self, expr: ast.EdgesFile, *, signed: bool) -> Ranking:
         """All edges of a score file in the order of their scores; PD217 where it cannot be used."""
         return self.expressions.ranking(expr, signed=signed)
+
+    def read_file(self, expr: ast.EdgesFile, read: Callable[[Path, Layout], T]) -> T:
+        """What `read` makes of a file that lies where it may; PD217 where it cannot be read."""
+        return self.expressions.read_file(expr, read)
 
     # ---------------------------------------------------------------------------------------------
     # Units and groups
@@ -253,8 +261,8 @@ class Resolver:
         `beside`: a set to compare with, whose neurons are told apart as well.
         """
         product = self._beside(paths, beside)
-        nodes = {i for u, v, _ in product.own_edges() for i in (u, v)}
-        return frozenset(product.layout.label(i) for i in nodes if product.layout.any_mask >> i & 1)
+        layout = product.layout
+        return frozenset(layout.label(i) for i in product.own_nodes() if layout.any_mask >> i & 1)
 
     def edge_set(self, paths: PathSet, beside: PathSet = NONE) -> frozenset[str]:
         """Names of the edges on some path of the set, `a5.h5->a8.h6<v>`; `beside` as above."""

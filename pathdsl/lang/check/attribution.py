@@ -1,6 +1,6 @@
 """Checks of attributions: one node or edge, by a method that scores it, of a metric with a slope.
 
-Source: docs/scores.md, attribution.
+Source: docs/scores.md, attribution(UNIT, by: METHOD).
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.nodes import holds_marks
 from pathdsl.lang.check.scope import Faults, Scope, fault, listed, source_text
-from pathdsl.lang.serving import named_option
+from pathdsl.lang.serving import fields_of, named_option, treated_by
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS, RULES, AttributionRecord
 from pathdsl.lang.signatures.measures import MEASURES
+from pathdsl.lang.signatures.treated import kind_of
 from pathdsl.lang.subjects import meant
 from pathdsl.lang.walk import walk
 
@@ -48,10 +49,12 @@ def check_attribution(scope: Scope, score: ast.Score, metric: ast.MetricDecl | N
             yield _other(subject, record, "a node", "nodes")
     else:
         yield fault(
-            "PD435", _OF_ONE, subject.span, "a path set", help=f"`effect({_text(scope, subject)})`"
+            "PD408", _OF_ONE, subject.span, "a path set", help=f"`effect({_text(scope, subject)})`"
         )
     if metric is not None:
         yield from _slope(metric, record, written.get("metric", score))
+    if record.treated_runs:
+        yield from _treated_runs(scope, score, record)
 
 
 def _text(scope: Scope, node: ast.Node) -> str:
@@ -95,7 +98,7 @@ def _edge(subject: ast.Node, unit: ast.Chain | ast.Edges) -> Faults:
         ends.append(hop.target)
     if not isinstance(hop, ast.Hop) or not all(isinstance(end, ast.NodeRef) for end in ends):
         yield fault(
-            "PD435",
+            "PD408",
             _OF_ONE,
             subject.span,
             "several arrows" if len(steps) > 1 else "no edge between two nodes",
@@ -105,11 +108,11 @@ def _edge(subject: ast.Node, unit: ast.Chain | ast.Edges) -> Faults:
     slots = [slot for label in hop.arrow.labels for slot in label.slots]
     if hop.arrow.reach:
         yield fault(
-            "PD435", _OF_ONE, hop.arrow.span, "any way from here to there", help="write `->`"
+            "PD408", _OF_ONE, hop.arrow.span, "any way from here to there", help="write `->`"
         )
     if len(slots) > 1:
         yield fault(
-            "PD435",
+            "PD408",
             _OF_ONE,
             hop.arrow.span,
             f"{len(slots)} edges",
@@ -118,7 +121,7 @@ def _edge(subject: ast.Node, unit: ast.Chain | ast.Edges) -> Faults:
     for label in hop.arrow.labels:
         if label.relation is not None:
             yield fault(
-                "PD435",
+                "PD408",
                 f"the score of an edge does not tell `{label.relation.kind}` from other distances",
                 label.span,
                 "a part of an edge",
@@ -131,17 +134,17 @@ def _node(scope: Scope, subject: ast.Node, unit: ast.Node) -> Faults:
     """A fault for marks and for what is written as several nodes or as no node that writes."""
     if holds_marks(scope, unit):
         yield fault(
-            "PD435",
+            "PD408",
             _OF_ONE,
             subject.span,
             "a mark on the residual stream",
             help=f"`effect(through({_text(scope, subject)}))` is what its paths carry",
         )
     elif isinstance(unit, ast.Word) and unit.word == "logits":
-        yield fault("PD435", _OF_ONE, subject.span, "`logits` write nothing that is patched")
+        yield fault("PD408", _OF_ONE, subject.span, "`logits` write nothing that is patched")
     elif isinstance(unit, ast.Word) and unit.word != "input":
         yield fault(
-            "PD435",
+            "PD408",
             _OF_ONE,
             subject.span,
             "several nodes",
@@ -153,12 +156,31 @@ def _node(scope: Scope, subject: ast.Node, unit: ast.Node) -> Faults:
 def _other(subject: ast.Node, record: AttributionRecord, what: str, kind: str) -> Diagnostic:
     scores = [f"by: {one.name}" for one in ATTRIBUTIONS.values() if getattr(one, kind)]
     return fault(
-        "PD435",
+        "PD408",
         f"`by: {record.name}` scores {'edges' if kind == 'nodes' else 'nodes'}, and this is {what}",
         subject.span,
         what,
         help=f"{listed(scores)}",
     )
+
+
+def _treated_runs(scope: Scope, score: ast.Score, record: AttributionRecord) -> Faults:
+    """A fault where a method reads runs on treated prompts, and there are none."""
+    value = treated_by(score)
+    if value is None and scope.task is not None:
+        field = fields_of(scope.program, scope.task).get("treated")
+        value = field.value if field is not None else None
+    kind = kind_of(value) if value is not None else None
+    if value is not None and kind is not None and kind.constant:
+        yield fault(
+            "PD408",
+            f"`by: {record.name}` takes slopes on treated prompts, and "
+            f"`{_text(scope, value)}` is given component by component",
+            score.span,
+            "there is no such prompt",
+            labels=[(value.span, "the treated value")],
+            help="`by: eap` or `by: exact`, or another prompt as the treated value",
+        )
 
 
 def _slope(metric: ast.MetricDecl, record: AttributionRecord, at: ast.Node) -> Faults:
@@ -171,16 +193,26 @@ def _slope(metric: ast.MetricDecl, record: AttributionRecord, at: ast.Node) -> F
             continue
         if measure.exact:
             yield fault(
-                "PD435",
+                "PD408",
                 f"`by: {record.name}` follows the slope of a metric, and `{measure.name}` has none",
                 at.span,
                 "the metric jumps from one whole number to the next",
                 labels=[(metric.name.span, "the metric")],
                 help="attribute a metric of logits or probabilities, or `by: exact`",
             )
+        elif measure.reads not in ("answer", "reference"):
+            yield fault(
+                "PD408",
+                f"`by: {record.name}` follows slopes from the logits, and `{measure.name}` is "
+                "measured at a component",
+                at.span,
+                "not at the logits",
+                labels=[(metric.name.span, "the metric")],
+                help="attribute a metric of logits or probabilities, or `by: exact`",
+            )
         elif measure.reads == "reference" and record.at_reference:
             yield fault(
-                "PD435",
+                "PD408",
                 f"the slope of `{measure.name}` is 0 at the reference run, and with it every score "
                 f"`by: {record.name}`",
                 at.span,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathdsl.lang.rules.page import Example, Page
-from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL, sample
+from pathdsl.lang.rules.sample import CIRCUIT, METRIC, MODEL
 
 __all__ = ["PAGES"]
 
@@ -120,9 +120,9 @@ PAGES: tuple[Page, ...] = (
     Page(
         code="PD429",
         name="given-is-no-unit",
-        summary="`given:` states knockouts for something that minimality does not remove.",
+        summary="`given:` states knockouts of what minimality does not remove, or that P has not.",
         why="The knockouts would have no effect, and the author would think that they had one.",
-        repair="Write one of the units as the path set has them; the message lists some.",
+        repair="Write units as the path set has them; the message lists some.",
         failing=_example(_LATE, _PATH, "let x = minimality(P, given: { a3.h0: late })"),
         passing=_example(_LATE, _PATH, "let x = minimality(P, given: { a3.h1: late })"),
     ),
@@ -187,15 +187,13 @@ PAGES: tuple[Page, ...] = (
     ),
     Page(
         code="PD435",
-        name="nothing-to-attribute",
-        summary="An attribution is of several nodes, or its method has no score for it.",
-        why="A score says what patching one node, one input of a head or one edge would do. What "
-        "several do together is not the sum of what each does alone. `eap` and its kin score "
-        "edges, `atp` and its kin nodes. Slopes say nothing of a rank or a hit, which jump, nor at "
-        "the reference run of a divergence from it, which is least there and whose slope is 0.",
-        repair="Range over the members, `let a for h in SET = attribution(h, …)`, take a method "
-        "that scores them, or measure with `by: exact`.",
-        failing=sample("let a: logits = attribution(a3.h1, by: eap, metric: LD)"),
-        passing=sample("let a: logits = attribution(a3.h1 -> logits, by: eap, metric: LD)"),
+        name="no-such-attribution",
+        summary="An attribution by a method without a score of this unit, metric or treated value.",
+        why="Some methods score nodes alone, some edges; slopes need a metric of the logits that "
+        "has one; integrals towards the treated run need prompts, and a mean or zero is given "
+        "component by component.",
+        repair="The help names methods that can; `by: exact` always can. `pathdsl lint` finds this "
+        "in a file first (PD408); this code is for programs that were not linted.",
+        shown_by="tests/engine/test_attribution_metric.py::test_what_has_no_score_is_refused",
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isfinite
 from typing import Any
 
 from pathdsl.checking.discovery.found import Discovery, Forecast
@@ -59,7 +60,8 @@ def discovery_text(found: Discovery, view: View) -> str:
 
 
 def _faithfulness(found: Discovery) -> list[str]:
-    rows = [["  rows that found it", f"{found.finding:.3f}"]]
+    finding = f"{found.finding:.3f}" if isfinite(found.finding) else "undefined"
+    rows = [["  rows that found it", finding]]
     held = "undefined" if found.held_out is None else f"{found.held_out:.3f}"
     if found.interval is not None:
         held += f"  [{found.interval[0]:.3f}, {found.interval[1]:.3f}]"
@@ -171,7 +173,7 @@ def discovery_object(found: Discovery) -> dict[str, Any]:
             "tied": found.tied,
         },
         "faithfulness": {
-            "finding": found.finding,
+            "finding": found.finding if isfinite(found.finding) else None,
             "held_out": found.held_out,
             "interval": list(found.interval) if found.interval is not None else None,
         },

@@ -4,7 +4,7 @@ The score of a unit is, prompt by prompt, m(treat(unit)) - m(reference), the ref
 the unit alone carries its treated value. `by: exact` runs it; the other methods estimate it by
 slopes, all units of one method in one go (`pathdsl.engine.attribution`).
 
-Source: docs/scores.md, attribution.
+Source: docs/scores.md, attribution(UNIT, by: METHOD).
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _asked(
     assert metric is not None
     if isinstance(setting.treated, ast.PlainRun):
         raise fault(
-            "PD435",
+            "PD408",
             f"`by: {record.name}` estimates what treated values do, and not what interventions do",
             setting.treated,
             help="`by: exact` measures it",
@@ -83,7 +83,8 @@ def _asked(
     treated = treated_spec(value)
     steps = options["steps"] or record.steps
     rule = options["rule"] or (record.rules[0] if record.rules else "")
-    run = replace(setting.reference(), kind="treated", treated=treated, label="treated")
+    label = f"attribution of {of} by {record.name}"
+    run = replace(setting.reference(), kind="treated", treated=treated, label=label)
     asked = Attribution(
         method=record.name,
         steps=int(steps),  # type: ignore[call-overload]

@@ -15,11 +15,11 @@ from functools import cached_property
 
 import numpy as np
 
-from pathdsl.discover.kept import unit_name
 from pathdsl.graph.files.eap import listed, parse_edge
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.paths.pathset import NONE, PathSet
 from pathdsl.score.attribution import ScoredUnit
+from pathdsl.score.kept.file import unit_name
 
 __all__ = ["EdgeGraph"]
 
