@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .child import result_of
 from .shapes import SHAPES, save
@@ -27,6 +27,9 @@ from .workloads import LENGTH, ROWS, WORKLOADS, circuit_text, edges_text, rows_t
 
 if TYPE_CHECKING:
     import torch
+
+    from pathdsl.plan.outputs import Plan
+    from pathdsl.score.attribution import Attribution
 
 __all__ = ["Prepared", "measure_all", "prepare_workload", "run_child", "wait_for"]
 
@@ -42,7 +45,11 @@ def wait_for(device: torch.device) -> None:
 class Prepared:
     """One workload made ready: the model is loaded, nothing is planned."""
 
-    def __init__(self, path: Path, threads: int | None = None, device: str = "cpu") -> None:
+    def __init__(
+        self, path: Path, threads: int | None = None, device: str = "cpu",
+        attributes: tuple[str, Literal["nodes", "edges"]] | None = None,
+    ) -> None:  # fmt: skip
+        """`attributes`: the method of an attribution and what it scores, instead of runs."""
         import torch
 
         from pathdsl.checking.machines import fuses
@@ -63,6 +70,8 @@ class Prepared:
         self.task = ready.planner.tasks["t"]
         self.loaded = load(ready.source, device, threads, fused=fuses(ready, ["t"]))
         self.ids = torch.from_numpy(self.task.prompts["prompt"]).to(self.loaded.adapter.device)
+        self.asked = None if attributes is None else attribution_of(*attributes)
+        self.last: list[Plan] = []
 
     def plain(self) -> float:
         """Seconds of W0."""
@@ -79,6 +88,12 @@ class Prepared:
         from pathdsl.engine.run.runner import Settings, execute
 
         started = time.perf_counter()
+        if self.asked is not None:
+            from pathdsl.engine.attribution.attribute import attribute
+
+            attribute(self.loaded.adapter, self.task, self.asked)
+            wait_for(self.ids.device)
+            return 0.0, time.perf_counter() - started
         plans = self.planner.plans(list(self.requests))
         planned = time.perf_counter()
         for plan in plans:
@@ -93,6 +108,33 @@ class Prepared:
 
         on_cuda = self.ids.device.type == "cuda"
         return torch.cuda.max_memory_allocated(self.ids.device) / 1e9 if on_cuda else None
+
+
+def attribution_of(
+    method: str, of: Literal["nodes", "edges"], answers: tuple[str, str] = ("io", "s"),
+    treated: str = "cf",
+) -> Attribution:  # fmt: skip
+    """The attribution of the files' metric, of nodes at each position and of edges pooled.
+
+    `answers`: columns of the answer and of the one that it is compared with. `treated`: of prompts.
+    """
+    from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
+    from pathdsl.plan.readout import Measure
+    from pathdsl.plan.runs import RunSpec
+    from pathdsl.plan.treated import TreatedSpec
+    from pathdsl.score.attribution import Attribution
+    from pathdsl.score.metrics import atom
+    from pathdsl.score.quantity import RowMetric, RowOp
+
+    run, record = RunSpec(task="t", kind="reference"), ATTRIBUTIONS[method]
+    good, bad = (
+        RowMetric(metric=atom(Measure(kind="logit", column=column)), run=run) for column in answers
+    )
+    return Attribution(
+        method=method, steps=record.steps, rule=record.rules[0] if record.rules else "",
+        metric=RowOp(op="-", args=(good, bad)), treated=TreatedSpec(kind="paired", column=treated),
+        task="t", of=of, by_position=of == "nodes",
+    )  # fmt: skip
 
 
 def prepare_workload(
@@ -110,7 +152,7 @@ def prepare_workload(
         path.write_text(edges_text(gpt2_shape(config), folder))
     else:
         path.write_text(circuit_text(name, shape, folder, knockouts, members))
-    return Prepared(path, threads, device)
+    return Prepared(path, threads, device, WORKLOADS[name].attributes)
 
 
 def run_child(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """The measured workloads as `.circuit` text: what a user would write, by name.
 
 W1 direct effects of every head (MLPs recomputed / held) · W2 every head into the queries of three
-heads · W3 one circuit · W4 every edge of a small model · W5 attribution of every edge (waits for
-`pathdsl discover`) · W6 knockouts of the circuit · W7 residual stream and heads patched one by one
-· W8 a hundred interventions on single heads · W9 W1h and W7a as loops of several variables.
+heads · W3 one circuit · W4 every edge of a small model · W5 attribution of every edge · W6
+knockouts of the circuit · W7 residual stream and heads patched one by one · W8 a hundred
+interventions on single heads · W9 W1h and W7a as loops of several variables · W10 and W11
+attribution of every node at every position · W12 of every edge by an integral.
 Prompts are ids: `ROWS` rows of `LENGTH` tokens; the treated prompt differs at three of them.
 """
 
@@ -13,6 +14,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pathdsl.draws import Draws
 from pathdsl.graph.model.components import Layout
@@ -53,7 +55,8 @@ class Workload:
     """One workload: how many units its multiple is divided by (1: in all), and what to reach.
 
     `peer` and `bound` are the figures of the design for the `gpt2` shape (`small` for W4). `waits`:
-    what it needs that is not there yet; such a workload is named and not measured.
+    what it needs that is not there yet; such a workload is named and not measured. `attributes`: of
+    an attribution, which has no runs, the method and what it scores.
     """
 
     title: str
@@ -63,6 +66,7 @@ class Workload:
     bound: float | None = None
     reach: float | None = None
     waits: str = ""
+    attributes: tuple[str, Literal["nodes", "edges"]] | None = None
 
 
 WORKLOADS = {
@@ -74,8 +78,8 @@ WORKLOADS = {
     "W3": Workload(title="one circuit, everything else treated", peer=26, bound=1.1, reach=2.5),
     "W4": Workload(title="every edge alone, per edge", per=479, shapes=("small",), peer=6,
                    bound=0.16, reach=0.35),
-    "W5": Workload(title="attribution of every edge", shapes=("gpt2",),
-                   waits="attribution (`pathdsl discover`)"),
+    "W5": Workload(title="eap of every edge", peer=52, bound=2.15, reach=2.8,
+                   attributes=("eap", "edges")),
     "W6a": Workload(title="single knockouts of the circuit, per knockout", per=26, peer=15,
                     bound=0.2, reach=0.4),
     "W6b": Workload(title="100 random K, circuit and model, per K", per=100, peer=31, bound=1.0,
@@ -87,6 +91,12 @@ WORKLOADS = {
     "W8b": Workload(title="one head set to 0 everywhere by a block, 100 blocks"),
     "W9a": Workload(title="W1h as a loop over heads and metrics"),
     "W9b": Workload(title="W7a as a loop over layers and positions"),
+    "W10": Workload(title="atp_qk of every node at every position", bound=1.95, reach=2.5,
+                    attributes=("atp_qk", "nodes")),
+    "W11": Workload(title="atp_star of every node at every position", bound=5.4, reach=6,
+                    attributes=("atp_star", "nodes")),
+    "W12": Workload(title="eap_ig of every edge, five points", bound=7.3, reach=8,
+                    attributes=("eap_ig", "edges")),
 }  # fmt: skip
 
 
@@ -196,6 +206,8 @@ def circuit_text(
                 f"let e for r in r[0..{n_layers - 1}], i in [0..{LENGTH - 1}]: logits = "
                 "mean(LD(treat(through(r@[i]))))\n"
             )
+        case _ if WORKLOADS[name].attributes:
+            body = "let e: logits = mean(LD(reference))\n"
         case _:
             raise ValueError(f"no workload `{name}`")
     return head + body

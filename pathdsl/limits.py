@@ -53,7 +53,9 @@ MOVES = Limit(
 
 # Loops
 ITEMS = Limit(most=1_000, what="items of a list that a variable ranges over", code="PD116")
-MEMBERS = Limit(most=20_000, what="members of a loop over several variables", code="PD116")
+MEMBERS = Limit(
+    most=20_000, what="members of a loop over several variables, or over edges", code="PD116"
+)
 
 # Models
 LAYERS = Limit(most=1_000, what="layers of a model", code="PD615")
@@ -74,7 +76,11 @@ CHAT_CHARACTERS = Limit(
     most=1_000_000, what="characters that a chat template makes of one prompt", code="PD372"
 )
 EDGE_FILE_BYTES = Limit(most=512 * 1024 * 1024, what="bytes of a file of edges", code="PD217")
+KEPT_BYTES = Limit(
+    most=1024 * 1024 * 1024, what="bytes of scores that are kept prompt by prompt", code="PD245"
+)
 LOCK_BYTES = Limit(most=20_000_000, what="bytes of a lock", code="PD651")
+RECORD_BYTES = Limit(most=100_000_000, what="bytes of a record of discovery rows", code="PD380")
 
 # Repetitions
 BOOTSTRAP = Limit(most=1_000_000, what="resamples of `by bootstrap(N)`", code="PD116")
@@ -83,6 +89,7 @@ RANDOM = Limit(most=100_000, what="knockouts of `random(N)`", code="PD116")
 DRAWS = Limit(
     most=100_000, what="`draws:` of `resample`, `noise` and of `independence_test`", code="PD116"
 )
+STEPS = Limit(most=1_000, what="`steps:` of the integral of an attribution", code="PD116")
 GREEDY = Limit(
     most=100_000,
     what="steps, `runs:` and `sample:` of `greedy(N)`; steps beyond the number of units are none",

@@ -104,6 +104,7 @@ class _Check:
         """The outcome of a file without faults on its page; raises PathdslError."""
         from pathdsl.checking.chosen import check_chosen
         from pathdsl.checking.claimed import claimed_sets
+        from pathdsl.checking.discovered import check_discovered
         from pathdsl.checking.floor import at_floor
         from pathdsl.checking.interventions import check_interventions, used_blocks
         from pathdsl.checking.machines import Machines, Unproved
@@ -129,6 +130,8 @@ class _Check:
         if not errors_in(self.faults) and used_blocks(program):  # else it would be asked in vain
             asked = ready.first_round(options.only).requests
             self.faults += check_interventions(program, planner, asked)
+        if not errors_in(self.faults):
+            self.faults += check_discovered(ready, options.only)
         if errors_in(self.faults):
             return self.stopped(ExitCode.WRONG_INPUT)
         self.faults += shared_rows(program, tasks)

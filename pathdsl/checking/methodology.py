@@ -8,17 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pathdsl.checking.discovered import records_named
 from pathdsl.checking.interventions import used_blocks
+from pathdsl.discover.rows import read_record
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import listed
 from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
+from pathdsl.lang.reach import all_of
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
+from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.lang.signatures.norms import NORM_MODES
+from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.spelling import position_text
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.written import written
@@ -103,6 +110,13 @@ def methodology(
         block = ready.program.interventions[name]
         actions = (written(ready.program, action) for action in block.actions)
         said[f"intervention {name}"] = "; ".join(actions)
+    for record in records_named(ready.program):
+        rows = len(read_record(Path(record.span.path).parent / record.value).references)
+        said["discovered"] = f"found on {rows} other rows, by {record.value}"
+    if estimated := _estimates(ready.program):
+        said["estimates"] = (
+            f"{estimated}: what patching one unit would do, by slopes and not by runs"
+        )
     if options.overrides:
         changed = ", ".join(f"{key}={value}" for key, value in options.overrides.items())
         said["not the published scope"] = f"{changed} set on the command line"
@@ -118,6 +132,22 @@ def methodology(
         "of their parts, which hold together; values used as treated values held fixed"
     )
     return said
+
+
+def _estimates(program: Program) -> str:
+    """The methods of attributions that estimate, each with its integral and its source."""
+    found: dict[str, None] = {}
+    for score in all_of(program, ast.Score):
+        if SCORES[score.name].of != "unit":
+            continue
+        options = resolve_options(score)
+        record = ATTRIBUTIONS[options.word("by")]
+        if record.exact:
+            continue
+        steps, rule = options["steps"] or record.steps, options["rule"] or (*record.rules, "")[0]
+        integral = f"{steps} steps, {rule}; " if record.steps else ""
+        found[f"{record.name} ({integral}{record.source})"] = None
+    return ", ".join(found)
 
 
 def _graph_line(shape: ModelShape) -> str:

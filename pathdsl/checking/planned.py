@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pathdsl.checking.options import CheckOptions, UnknownName, is_in
-from pathdsl.checking.prepare import prepare
+from pathdsl.checking.prepare import Ready, prepare
+from pathdsl.engine.attribution.cost import AttributionCost, attribution_cost
 from pathdsl.engine.data.task import TaskSpec
+from pathdsl.engine.planner import Planner
 from pathdsl.errors import Diagnostic, PathdslError, errors_in
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
@@ -19,8 +21,9 @@ from pathdsl.lang.syntax.source import SourceFile, sources_of
 from pathdsl.plan.liveness import Cost
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.score.attribution import Attribution
 
-__all__ = ["PlanOutcome", "TaskPlan", "plan_file"]
+__all__ = ["AttributionPlan", "PlanOutcome", "TaskPlan", "plan_file"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,18 @@ class TaskPlan:
     batch: int
     spec: TaskSpec
     self_checks: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttributionPlan:
+    """One attribution, computed in one go for whoever reads a score of it.
+
+    `cost` None: it is run as a plan, and counted there.
+    """
+
+    task: str
+    asked: Attribution
+    cost: AttributionCost | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +69,7 @@ class PlanOutcome:
     models: Mapping[str, str]
     tasks: Mapping[str, TaskData]
     parts: tuple[TaskPlan, ...]
+    attributions: tuple[AttributionPlan, ...]
     adaptive: tuple[str, ...]
     later_runs: int
     memory: int
@@ -72,9 +88,11 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     Raises PathdslError with the faults of the file, UnknownName for a member that is not there.
     """
     from pathdsl.checking.chosen import check_chosen, choosing_requests, open_conditions
+    from pathdsl.checking.discovered import check_discovered
     from pathdsl.checking.interventions import check_interventions
     from pathdsl.checking.proofs import proof_cost
     from pathdsl.engine.run.runner import plan_cost, rows_within
+    from pathdsl.engine.scored import asked_in
 
     program, faults = lint_file(path, text, options.fence)
     if wrong := errors_in(faults):
@@ -92,6 +110,8 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     if wrong := errors_in(under):
         raise PathdslError(wrong)
     circular = list(check_chosen(ready, options.only))
+    if not open_conditions(ready):  # else which rows there will be is not known
+        circular += check_discovered(ready, options.only)
     if wrong := errors_in(circular):
         raise PathdslError(wrong)
     parts: dict[str, list[TaskPlan]] = {}
@@ -121,9 +141,22 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         else {},
         tasks=planner.tasks,
         parts=tuple(part for of_task in parts.values() for part in of_task),
+        attributions=tuple(
+            _attribution_plan(asked_in(request), planner, ready)
+            for request in dict.fromkeys(map(planner.read, asked.requests))
+            if request[1].asked is not None
+        ),
         adaptive=asked.adaptive,
         later_runs=asked.later_runs,
         memory=planner.limits.memory,
         replaced=options.replaced,
         warnings=(*faults, *circular, *ready.warnings, *under),
     )
+
+
+def _attribution_plan(asked: Attribution, planner: Planner, ready: Ready) -> AttributionPlan:
+    rows = planner.tasks[asked.task]
+    cost = attribution_cost(
+        asked, planner.shape_of(asked.task), rows.n_rows, rows.n_pos, ready.itemsize(asked.task)
+    )
+    return AttributionPlan(task=asked.task, asked=asked, cost=cost)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pathdsl.checking.options import CheckOptions
 from pathdsl.engine.load.source import ModelSource, shape_of, source_of, vet_config
@@ -42,11 +42,13 @@ __all__ = [
 class Ready:
     """A file ready to be planned; `planner` has the shapes, the rows and the limits.
 
-    `sources` are those of the models that some task runs on, by their names in the file.
+    `sources` are those of the models that some task runs on, by their names in the file, and
+    `tokenizers` theirs, None where a model has none.
     """
 
     program: Program
     sources: Mapping[str, ModelSource]
+    tokenizers: Mapping[str, Any | None]
     resolver: Resolver
     planner: Planner
     warnings: tuple[Diagnostic, ...]
@@ -234,18 +236,17 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
     if errors_in(faults):
         raise PathdslError(faults)
     first, *more = sources
+    tokenizers = {name: load_tokenizer(source) for name, source in sources.items()}
     others = {
-        task: made
-        for name in more
-        if (made := (load_tokenizer(sources[name]), shapes[name]))
-        for task in _tasks_of(program, name)
+        task: (tokenizers[name], shapes[name]) for name in more for task in _tasks_of(program, name)
     }
     data = prepare_tasks(
-        program, load_tokenizer(sources[first]), shapes[first], options.overrides, known, others
+        program, tokenizers[first], shapes[first], options.overrides, known, others
     )
     return Ready(
         program=program,
         sources=sources,
+        tokenizers=tokenizers,
         resolver=resolver,
         planner=Planner(
             resolver.shape,

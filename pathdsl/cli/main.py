@@ -21,8 +21,10 @@ from pathdsl.cli import (
     check,
     data,
     diff,
+    discover,
     doctor,
     explain,
+    export,
     fmt,
     graph,
     lint,
@@ -61,9 +63,11 @@ _verb("plan", short_help="Say what a check would run and cost.")(plan.plan)
 _verb("explain", short_help="Explain a code, a name or a generator.")(explain.explain)
 _verb("data", short_help="Write rows, or show prompts.")(data.data)
 _verb("graph", short_help="Print the nodes and edges of a path set.")(graph.graph)
+_verb("export", short_help="Write circuits for other programs.")(export.export)
 _verb("lock", short_help="Check files and write their locks.", epilog=table())(lock.lock)
 _verb("breaking", short_help="Say which claims became weaker.", epilog=table())(breaking.breaking)
 _verb("diff", short_help="Compare two circuits.", epilog=table())(diff.diff)
+_verb("discover", short_help="Find a circuit and judge it.")(discover.discover)
 _verb("selftest", short_help="Check the checker.")(selftest.selftest)
 _verb("robustness", short_help="Judge claims under other choices.", epilog=robustness.EPILOG)(
     robustness.robustness

@@ -19,6 +19,8 @@ __all__ = ["ProgressDisplay"]
 FIRST = 30.0
 """Seconds before the first line where there is no terminal: what is over by then needs none."""
 NEXT = 30.0
+ENOUGH = 0.05
+"""The share of a phase from which the rest of it can be told."""
 
 
 class ProgressDisplay:
@@ -34,6 +36,7 @@ class ProgressDisplay:
         self._bar: Bar | None = None
         self._tasks: dict[str, TaskID] = {}
         self._at = ""
+        self._phase, self._since = "", 0.0
         self._started = now()
         self._due = self._started + FIRST
         self._over = threading.Event()
@@ -63,7 +66,9 @@ class ProgressDisplay:
         if not self.on:
             return
         if self._bar is None:  # a phase of one step says no more by being at 0%
-            self._at = f"{what}, {done / total:.0%}" if total > 1 else what
+            self._at = (
+                f"{what}, {done / total:.0%}{self._left(what, done / total)}" if total > 1 else what
+            )
             return
         from rich.markup import escape
 
@@ -71,6 +76,15 @@ class ProgressDisplay:
             self._tasks[what] = self._bar.add_task(escape(what), total=None)
         known = total if total > 1 or done else None  # a bar that pulses has no end in sight
         self._bar.update(self._tasks[what], completed=done, total=known)
+
+    def _left(self, what: str, share: float) -> str:
+        """How long this phase will take yet, once there is something to go by."""
+        now = self._now()
+        if what != self._phase:
+            self._phase, self._since = what, now
+        if not ENOUGH <= share < 1 or now <= self._since:
+            return ""
+        return f", about {_time((now - self._since) * (1 - share) / share)} left"
 
     def _tell(self) -> None:
         while not self._over.wait(1.0):

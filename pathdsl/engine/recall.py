@@ -29,6 +29,7 @@ from pathdsl.errors import DataError
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Request
+from pathdsl.score.attribution import Scored, ScoredUnit
 
 EVERY = 1.0
 """Seconds between two writes of parts; a check that is killed loses no more than that and what it
@@ -43,6 +44,14 @@ class Recalled:
 
     values: Mapping[Request, np.ndarray] = field(default_factory=dict)
     proofs: tuple[Proof, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecalledScores:
+    """An attribution from the store, and the proof of it."""
+
+    scored: Scored
+    proofs: tuple[Proof, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +162,44 @@ class Recall:
                 },
             ),
         )
+
+    def scored(self, request: Request) -> RecalledScores | None:
+        """What is stored of an attribution, or None.
+
+        All of its values lie under one key, units (and positions) below one another; the units
+        lie beside them.
+        """
+        key = self._keys([request]).get(request)
+        found = self.store.find([key]).get(key) if key is not None else None
+        if key is None or found is None:
+            return None
+        scored = _scored(self.store.record(_units_key(key)), found.values)
+        proof = _read(found.proof) if found.proof else None
+        rows = self.planner.tasks[request[0].task].n_rows
+        if scored is None or scored.values.shape[-1] != rows or (found.proof and proof is None):
+            self.store.reject([key])
+            return None
+        self._counts["stored"] += 1
+        return RecalledScores(scored=scored, proofs=(proof,) if proof is not None else ())
+
+    def keep_scored(self, request: Request, scored: Scored, proof: Proof | None) -> None:
+        """Store an attribution with its proof, which holds or was not needed."""
+        self._counts["computed"] += 1
+        key = self._keys([request]).get(request)
+        if key is None:
+            return
+        units = [[one.sender, one.receiver, one.slot] for one in scored.units]
+        shape = list(scored.values.shape)
+        self.store.add_record(_units_key(key), json.dumps({"units": units, "shape": shape}))
+        run, measure = request
+        about = About(
+            model=self.model.source.written, task=run.task, runs=1,
+            labels={key: f"attribution: {measure.text}"},
+        )  # fmt: skip
+        self.store.add(
+            {key: scored.values.reshape(-1, shape[-1])},
+            plan=key, proof=_written(proof) if proof is not None else "", about=about,
+        )  # fmt: skip
 
     def proofs(self, task: str) -> list[Proof] | None:
         """What the model proved about itself on a task, or None."""
@@ -287,6 +334,22 @@ def _read(text: str) -> Proof | None:
         return None
     proof = Proof(**found)
     return proof if proof.holds else None
+
+
+def _units_key(key: str) -> str:
+    """Where the units of an attribution lie."""
+    return digest("units", key)
+
+
+def _scored(text: str | None, values: np.ndarray) -> Scored | None:
+    """An attribution of its units, as `keep_scored` wrote them, and its values; None for others."""
+    try:
+        found = json.loads(text or "")
+        units = tuple(ScoredUnit(sender=u, receiver=v, slot=s) for u, v, s in found["units"])
+        values = values.reshape([int(size) for size in found["shape"]])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return Scored(units=units, values=values) if len(values) == len(units) else None
 
 
 def _read_all(text: str) -> list[Proof] | None:

@@ -15,6 +15,10 @@ from pathdsl.engine.proof import Proof
 from pathdsl.engine.recall import Recall
 from pathdsl.engine.rounding import ROUNDING, allowance, precision_of
 from pathdsl.engine.run.runner import Settings, execute, plan_cost
+from pathdsl.engine.scored import Place, ScoredValues, asked_in, null_of, proof_of
+from pathdsl.engine.self_check import NULL_ROWS
+from pathdsl.graph.paths.pathset import Pos
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.plan.liveness import Cost
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
@@ -60,6 +64,7 @@ class EngineSession:
         self.model_proofs: list[Proof] = []
         self._adapter = adapter
         self._values: dict[Request, np.ndarray] = {}
+        self.scores = ScoredValues(planner)
 
     @property
     def adapter(self) -> Adapter:
@@ -97,12 +102,14 @@ class EngineSession:
         )
         other.model_proofs = list(self.model_proofs)
         other._values = {key: v for key, v in self._values.items() if key[0].task not in modes}
+        other.scores.update(self.scores, but=modes)
         return other
 
     def take_over(self, before: EngineSession) -> None:
         """What an earlier session ran on tasks that are the same in this one, as if it had here."""
         for key, value in before._values.items():
             self._values.setdefault(key, value)
+        self.scores.update(before.scores)
         for run, measures in before.asked.items():
             self.asked.setdefault(run, {}).update(measures)
         for task, proofs in before.proofs.items():
@@ -117,6 +124,9 @@ class EngineSession:
             for request in requests
             if not self._knows(key := self.planner.read(request))
         }
+        for request in [key for key in missing if key[1].asked is not None]:
+            del missing[request]
+            self._attribute(request)
         for together in self.planner.requests_by_plan(list(missing)):
             for run, measure in together:
                 self.asked.setdefault(run, {})[missing[run, measure]] = None
@@ -126,7 +136,7 @@ class EngineSession:
             self._run(plan)
 
     def _knows(self, request: Request) -> bool:
-        return (request[0].identity, request[1]) in self._values
+        return request in self.scores or (request[0].identity, request[1]) in self._values
 
     def _learn(self, values: Mapping[Request, np.ndarray]) -> None:
         """Take values of normal runs; what is known already stays."""
@@ -158,7 +168,8 @@ class EngineSession:
             raise
         self.plans.append(plan)
         now = 1.0 if parts is None else 1 - parts.share_found
-        self.costs.append(replace(weighed, macs=round(weighed.macs * now)))
+        macs, unread = round(weighed.macs * now), round(weighed.unread * now)
+        self.costs.append(replace(weighed, macs=macs, unread=unread))
         computed = {(plan.outputs[n].run, measure): v for (n, measure), v in values.items()}
         self._learn(computed)
         proof = self.prove(plan) if self.prove is not None else None
@@ -169,6 +180,50 @@ class EngineSession:
         elif self.recall is not None:
             self.recall.forget(plan)
         self.meter.start("judging")
+
+    def _attribute(self, request: Request) -> None:
+        """All scores of one attribution: from the store, or computed and proved."""
+        from pathdsl.engine.attribution.attribute import attribute
+        from pathdsl.engine.attribution.exact import exact
+
+        run, _ = request
+        asked = asked_in(request)
+        self.asked.setdefault(run, {})
+        if ATTRIBUTIONS[asked.method].exact:  # runs, which are proved and kept as all others
+            self.scores.keep(request, exact(self, self.adapter.shape, asked))
+            return
+        found = self.recall.scored(request) if self.recall is not None else None
+        if found is not None:
+            self.scores.keep(request, found.scored)
+            self.proofs.setdefault(run.task, []).extend(found.proofs)
+            return
+        task, frozen = self.tasks[run.task], self.planner.specs[run.task].frozen
+        self.meter.start(f"task `{run.task}`: attribution by {asked.method}")
+        scored = attribute(self.adapter, task, asked, frozen=frozen)
+        self.scores.keep(request, scored)
+        proof: Proof | None = None
+        if self.prove is not None:
+            rows = min(NULL_ROWS, task.n_rows)
+            self.meter.start(f"self-check of the attribution of task `{run.task}`")
+            null = attribute(
+                self.adapter, task, null_of(asked, task.reference), frozen=frozen, rows=rows
+            )
+            proof = proof_of(asked, null, rows, self.rounding())
+            self.proofs.setdefault(run.task, []).append(proof)
+        if self.recall is not None and (proof is None or proof.holds):
+            self.recall.keep_scored(request, scored, proof)
+        self.meter.start("judging")
+
+    def scored(
+        self, run: RunSpec, measure: Measure, unit: tuple[str, str, str], at: Pos | None
+    ) -> np.ndarray:
+        """(1, rows) float64: the score of one unit (sender, receiver, slot) in an attribution."""
+        return self.scores.of(self.planner.read((run, measure)), unit, at)
+
+    @property
+    def scores_read(self) -> tuple[tuple[Request, Place], ...]:
+        """The attributions of which scores were read, each with the unit."""
+        return tuple(self.scores.read)
 
     def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
         """(draws, rows) float64; draws is 1 for a run without draws."""

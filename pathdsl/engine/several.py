@@ -11,7 +11,9 @@ from collections.abc import Callable, Collection, Mapping
 import numpy as np
 
 from pathdsl.engine.planner import Planner
+from pathdsl.engine.scored import Place
 from pathdsl.engine.session import EngineSession
+from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.liveness import Cost
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
@@ -74,6 +76,12 @@ class SeveralSessions:
         """(draws, rows) float64; draws is 1 for a run without draws."""
         return self.of(run.task).value(run, measure)
 
+    def scored(
+        self, run: RunSpec, measure: Measure, unit: tuple[str, str, str], at: Pos | None
+    ) -> np.ndarray:
+        """(1, rows) float64: the score of one unit (sender, receiver, slot) in an attribution."""
+        return self.of(run.task).scored(run, measure, unit, at)
+
     def identity(self, run: RunSpec) -> RunSpec:
         """The run under one name: runs of one identity have the same values, bit for bit."""
         return self.planner.identity(run)
@@ -82,6 +90,11 @@ class SeveralSessions:
     def asked(self) -> dict[RunSpec, dict[Measure, None]]:
         """All runs with their measures, model by model."""
         return {run: found for one in self.parts.values() for run, found in one.asked.items()}
+
+    @property
+    def scores_read(self) -> tuple[tuple[Request, Place], ...]:
+        """The attributions of which scores were read, each with the unit, model by model."""
+        return tuple(read for one in self.parts.values() for read in one.scores_read)
 
     @property
     def plans(self) -> list[Plan]:

@@ -33,6 +33,7 @@ from pathdsl.lang.loops import Looped, mentioned, sides_of
 from pathdsl.lang.program import Declaration, Program
 from pathdsl.lang.reach import reach
 from pathdsl.lang.serving import tasks_read
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.lang.signatures.correlations import is_correlation
 from pathdsl.lang.signatures.kinds import Kind
@@ -215,8 +216,13 @@ class _Checker:
                 yield paths
                 yield from self.options(options)
                 yield from self.scoped(paths, options)
+            case ast.Score(name=name) if SCORES[name].of == "kept":
+                pass  # what is in the file is read where it is asked for
             case ast.Score(name=name) if SCORES[name].of == "file":
                 yield node  # reads its file by rank, not as a path set
+            case ast.Score(name=name, options=options) if SCORES[name].of == "unit":
+                yield node  # one node or edge, and not the paths through it
+                yield from self.options(options)
             case ast.Score(subjects=subjects, options=options):
                 for subject in subjects:
                     if isinstance(subject, ast.Score | ast.PlainRun | ast.PathRun):
@@ -266,6 +272,8 @@ class _Checker:
         elif isinstance(part, ast.Score):
             if SCORES[part.name].of == "file":
                 self.ranked(part)
+            elif SCORES[part.name].of == "unit":
+                self.attempt(lambda: self.attributed(part, bindings))
             else:
                 self.attempt(lambda: self.shared(part, bindings))
         elif isinstance(part, ast.Chain | ast.Choice | ast.Group | ast.CompleteSet):
@@ -290,6 +298,12 @@ class _Checker:
                 read = partial(self.resolver.ranking, subject, signed=signed)
                 self.attempt(lambda: warnings.extend(tie_warnings(read(), subject)))  # noqa: B023
                 self.faults += [one for one in warnings if one not in self.faults]
+
+    def attributed(self, score: ast.Score, bindings: Bindings) -> None:
+        """Check that an attribution is of one node or edge."""
+        options = resolve_options(score)
+        exact, slot = ATTRIBUTIONS[options.word("by")].exact, str(options["slot"] or "")
+        self.resolver.attributed(score.subjects[0], slot, bindings, exact=exact)  # type: ignore[arg-type]
 
     def shared(self, score: ast.Score, bindings: Bindings) -> None:
         """Warn where what two sets share hangs on the positions of the same heads."""

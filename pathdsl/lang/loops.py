@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from pathdsl.errors import Span
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.spelling import as_position, position_text
@@ -31,6 +32,7 @@ __all__ = [
     "Value",
     "Values",
     "combinations",
+    "edge_value",
     "is_listed",
     "label_of",
     "loops_of",
@@ -66,13 +68,20 @@ Values = Mapping[str, Value]
 
 
 def is_listed(members: ast.Node) -> bool:
-    """Whether a variable ranges over a list, and not over nodes."""
-    return isinstance(members, ast.Things | ast.IndexRange)
+    """Whether a variable stands for what a list says, or for edges, and not for nodes."""
+    return isinstance(members, ast.Things | ast.IndexRange | ast.EdgesOf)
 
 
 def values_of(members: ast.Domain, sources: Mapping[str, SourceFile]) -> tuple[Value, ...]:
-    """The items of a list in the author's order; () for a set of nodes."""
+    """The items of a list in the author's order; () for a set of nodes.
+
+    Which edges a set has the model says (`pathdsl.graph.resolve.instances`); one that every model
+    has stands for them here.
+    """
     match members:
+        case ast.EdgesOf(span=span):
+            ends = (ast.Word(word="input", span=span), ast.Word(word="logits", span=span))
+            return (edge_value(*ends, None, span),)
         case ast.IndexRange(first=first, last=last):
             last = min(last, first + ITEMS.most)  # one more is a fault already
             return tuple(_index(i, members) for i in range(first, last + 1))
@@ -81,6 +90,21 @@ def values_of(members: ast.Domain, sources: Mapping[str, SourceFile]) -> tuple[V
             return tuple(Value(label=label_of(item, sources), node=item) for item in kept)
         case _:
             return ()
+
+
+def edge_value(
+    sender: ast.NodeRef, receiver: ast.NodeRef, slot: ast.Slot | None, span: Span, *names: str
+) -> Value:
+    """One edge as the item of a list; `names` are those of its ends where they are no words.
+
+    It is written nowhere in the file: its own place is empty until a variable stands for it.
+    """
+    at = replace(span, end=span.start)
+    labels = (ast.SlotRelation(slots=(slot,), span=span),) if slot is not None else ()
+    hop = ast.Hop(arrow=ast.Arrow(labels=labels, span=span), target=receiver, span=span)
+    ends = names or tuple(end.word for end in (sender, receiver) if isinstance(end, ast.Word))
+    label = f"{ends[0]} {f'-[{slot}]->' if slot is not None else '->'} {ends[1]}"
+    return Value(label=label, node=ast.Chain(first=sender, steps=(hop,), span=at))
 
 
 def _index(index: int, at: ast.Node) -> Value:
@@ -324,6 +348,8 @@ def _in_place_of(variable: ast.Name, value: Any, at: ast.Position | None) -> Any
     if isinstance(value, ast.Number | ast.Position):
         return replace(value, span=span)
     if not isinstance(value, ast.NodeRef):
+        if value.span.start == value.span.end:
+            value = replace(value, span=span)
         return ast.Group(inner=value, span=span)
     if at is None:
         return replace(value, span=span)

@@ -65,13 +65,15 @@ class Program:
     `claims` are this file's, in order, `models` too, and `model` is the first of these. `origin`
     says for every name which file declared it, so that relative data paths resolve to their own
     file. `broken` are names whose declaration could not be parsed: uses of them are no fault of
-    their own. `fence` is where the files that it names may lie.
+    their own. `fence` is where the files that it names may lie. `circuits` are the circuit blocks
+    of all files: what a used one says of the rows that found it holds for its paths anywhere.
     """
 
     path: str
     file: ast.File
     sources: Mapping[str, SourceFile] = field(default_factory=dict)
     circuit: ast.CircuitDecl | None = None
+    circuits: tuple[ast.CircuitDecl, ...] = ()
     models: Mapping[str, ast.ModelDecl] = field(default_factory=dict)
     tasks: Mapping[str, ast.TaskDecl] = field(default_factory=dict)
     groups: Mapping[str, ast.GroupDecl] = field(default_factory=dict)
@@ -187,6 +189,7 @@ class _Loader:
         self.found: dict[str, Declaration] = {}
         self.origin: dict[str, str] = {}
         self.claims: list[ast.ClaimDecl] = []
+        self.circuits: list[ast.CircuitDecl] = []
         self.broken: set[str] = set()
         self.loaded: set[str] = set()
         self.open: list[_Open] = []
@@ -205,6 +208,8 @@ class _Loader:
                 self.use(top.uses[top.next - 1], top.path)
                 continue
             for statement in top.file.statements:
+                if isinstance(statement, ast.CircuitDecl):
+                    self.circuits.append(statement)
                 if isinstance(statement, ast.UseDecl | ast.CircuitDecl):
                     continue
                 if top.file is not first and isinstance(statement, ast.ModelDecl | ast.ClaimDecl):
@@ -310,6 +315,7 @@ class _Loader:
             file=file,
             sources=self.sources,
             circuit=next((s for s in own if isinstance(s, ast.CircuitDecl)), None),
+            circuits=tuple(self.circuits),
             models=table(ast.ModelDecl),
             tasks=table(ast.TaskDecl),
             groups=table(ast.GroupDecl),

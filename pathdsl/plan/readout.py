@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pathdsl.lang import ast
 from pathdsl.lang.signatures.measures import MEASURES, TOP_TOKEN, MeasureRecord
+from pathdsl.lang.signatures.ranges import ANY
 
-__all__ = ["ANSWER", "BEFORE_ANSWER", "Measure"]
+__all__ = ["ANSWER", "BEFORE_ANSWER", "ESTIMATE", "Measure"]
 
 ANSWER = "ANSWER"
 """The position of the tokens of an answer that stands behind the prompt."""
@@ -16,7 +18,11 @@ BEFORE_ANSWER = f"{ANSWER}-1"
 """Where the tokens of such an answer are predicted: the prompt's last token, and all but the last
 of the answer."""
 
-_RECORDS = {**MEASURES, TOP_TOKEN.name: TOP_TOKEN}
+ESTIMATE = replace(TOP_TOKEN, name="attribution", reads="slopes", values="reals",
+                   vocabulary=False, range=ANY)  # fmt: skip
+"""The scores of an attribution, which no metric names either."""
+
+_RECORDS = {**MEASURES, TOP_TOKEN.name: TOP_TOKEN, ESTIMATE.name: ESTIMATE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -35,6 +41,10 @@ class Measure:
     `ref` the same as syntax; `run` is the plain run that `cosine` compares with. `copy_score` reads
     `head` on the tokens at the positions `of`, with ranks up to `top`, and with the sign of what
     the head writes turned where it is `negated`.
+
+    An `attribution` is no number per prompt but one for each unit and prompt, of the run whose
+    treated value it compares with; `asked` is which (`pathdsl.score.attribution`), `text` the same
+    in one spelling.
     """
 
     kind: str
@@ -49,6 +59,8 @@ class Measure:
     of: tuple[str, ...] = ()
     top: int = 0
     negated: bool = False
+    text: str = field(default="", metadata={"later": True})
+    asked: Any = field(default=None, compare=False, repr=False)
 
     @property
     def record(self) -> MeasureRecord:

@@ -28,6 +28,7 @@ from pathdsl.lang.spelling import position_text
 from pathdsl.lang.walk import strip
 from pathdsl.plan.runs import RunSpec, Subject, under_text
 from pathdsl.plan.treated import TreatedSpec, treated_spec
+from pathdsl.score.curves import Curve
 from pathdsl.score.faults import fault
 from pathdsl.score.metrics import Metric, compile_metric
 from pathdsl.score.quantity import (
@@ -37,6 +38,7 @@ from pathdsl.score.quantity import (
     RowMetric,
     RowNumber,
     RowOp,
+    Scalar,
     row_metrics,
 )  # fmt: skip
 from pathdsl.score.session import Bindings, PathAlgebra, Resolver, Session
@@ -49,7 +51,10 @@ _DRAWN = (ast.RandomLike, ast.RandomEdges)
 
 
 class Context:
-    """One program on one model and its rows; compiled metrics are kept."""
+    """One program on one model and its rows; compiled metrics are kept.
+
+    `curves` holds, by each area that was lowered, what it is over.
+    """
 
     def __init__(
         self, program: Program, resolver: Resolver, session: Session, algebra: PathAlgebra
@@ -59,6 +64,7 @@ class Context:
         self.session = session
         self.algebra = algebra
         self.evaluator = Evaluator(session)
+        self.curves: dict[Scalar, Curve] = {}
         self._metrics: dict[tuple[str, str], Metric] = {}
         self.interventions = Interventions(program, resolver, lambda r, task: self.run(r, task, {}))
 

@@ -16,6 +16,7 @@ from pathdsl.score.quantity import (
     aggregates,
     inner_first,
     row_metrics,
+    row_scored,
 )  # fmt: skip
 from pathdsl.score.results import LONGEST_FORMULA, FromTerms, MemberResult, Term, Verdict
 from pathdsl.score.statistics.ends import Interval
@@ -99,7 +100,10 @@ def from_terms(whole: Scalar) -> FromTerms:
 
 
 def _metric_names(aggregate: Aggregate) -> list[str]:
-    return sorted({item.metric.name for item in row_metrics(aggregate.rows)})
+    found = {item.metric.name for item in row_metrics(aggregate.rows)}
+    for scored in row_scored(aggregate.rows):
+        found |= {item.metric.name for item in row_metrics(scored.measure.asked.metric)}
+    return sorted(found)
 
 
 def no_interval(node: Scalar, interval: Interval, bootstrap: Bootstrap, level: float) -> str:

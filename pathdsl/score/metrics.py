@@ -15,7 +15,7 @@ section 2.1; KL as a metric of faithfulness Conmy et al. 2023 (arXiv:2304.14997)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import assert_never
@@ -50,7 +50,7 @@ class Metric:
     @property
     def canonical(self) -> str:
         """One spelling for equal metrics."""
-        return str(self.expression)
+        return _spelled(self.expression)
 
     @property
     def position(self) -> str:
@@ -81,6 +81,23 @@ class Metric:
             result = _function(self.expression, tuple(_spelling(m) for m in self.measures))(*arrays)
         shape = np.broadcast_shapes(*(a.shape for a in arrays)) if arrays else ()
         return np.broadcast_to(np.asarray(result, dtype=np.float64), shape)
+
+    def slopes(self, values: Mapping[Measure, np.ndarray]) -> dict[Measure, np.ndarray]:
+        """The metric's derivative by each of its measures, elementwise as `evaluate`.
+
+        Where `abs`, `min` and `max` have a corner it is the mean of both sides.
+        """
+        found = {}
+        for measure in self.measures:
+            symbol = sympy.Symbol(_spelling(measure), real=True)
+            slope = replace(self, expression=sympy.diff(self.expression, symbol))
+            found[measure] = slope.evaluate(values)
+        return found
+
+
+@lru_cache(maxsize=256)
+def _spelled(expression: sympy.Expr) -> str:
+    return str(expression)
 
 
 @lru_cache(maxsize=256)

@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
-from pathdsl.graph.paths.pathset import PathSet
+from pathdsl.graph.paths.pathset import PathSet, Pos
 from pathdsl.lang.signatures.statistics import STATISTICS
+from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec, Subject
 from pathdsl.score.metrics import Metric
 from pathdsl.score.session import Request
@@ -35,6 +36,7 @@ __all__ = [
     "RowMetric",
     "RowNumber",
     "RowOp",
+    "RowScored",
     "Scalar",
     "Slice",
     "Worst",
@@ -52,6 +54,8 @@ __all__ = [
     "requests",
     "row_denominators",
     "row_metrics",
+    "row_reads",
+    "row_scored",
     "sliced",
     "summed",
 ]  # fmt: skip
@@ -83,7 +87,24 @@ class RowOp:
     args: tuple[RowExpr, ...]
 
 
-RowExpr = RowNumber | RowMetric | RowOp
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowScored:
+    """The score of one unit in an attribution, per prompt.
+
+    `measure` says which attribution, `run` has the treated value that it compares with. The unit is
+    that of `pathdsl.score.attribution.ScoredUnit`; `at`: the sum over these positions, None for
+    all.
+    """
+
+    run: RunSpec
+    measure: Measure
+    sender: str
+    receiver: str
+    slot: str
+    at: Pos | None
+
+
+RowExpr = RowNumber | RowMetric | RowScored | RowOp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,11 +368,21 @@ def aggregates(node: Scalar) -> Iterator[Aggregate]:
 
 def row_metrics(rows: RowExpr) -> Iterator[RowMetric]:
     """Every metric of a run in a row expression."""
-    if isinstance(rows, RowMetric):
+    return (one for one in row_reads(rows) if isinstance(one, RowMetric))
+
+
+def row_reads(rows: RowExpr) -> Iterator[RowMetric | RowScored]:
+    """Every metric of a run and every score of an attribution in a row expression."""
+    if isinstance(rows, RowMetric | RowScored):
         yield rows
     elif isinstance(rows, RowOp):
         for arg in rows.args:
-            yield from row_metrics(arg)
+            yield from row_reads(arg)
+
+
+def row_scored(rows: RowExpr) -> Iterator[RowScored]:
+    """Every score of an attribution in a row expression."""
+    return (one for one in row_reads(rows) if isinstance(one, RowScored))
 
 
 def row_denominators(rows: RowExpr) -> Iterator[RowExpr]:
@@ -371,6 +402,7 @@ def requests(node: Scalar) -> tuple[Request, ...]:
     found: dict[Request, None] = {}
     for aggregate in aggregates(node):
         # Denominators that cancelled from a metric's expression are still looked at.
+        found.update(((one.run, one.measure), None) for one in row_scored(aggregate.rows))
         for rows in (aggregate.rows, *row_denominators(aggregate.rows)):
             for item in row_metrics(rows):
                 found.update(((item.run, measure), None) for measure in item.metric.measures)

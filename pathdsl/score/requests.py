@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathdsl.graph.paths import pathset
+from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.resolve.instances import Instance, instances, ranging
 from pathdsl.lang import ast
 from pathdsl.lang.loops import Looped, sides_of
@@ -71,6 +72,12 @@ class _Dry:
     def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
         """Never asked for before a round has run."""
         raise LookupError(f"nothing was measured: {run.label} {measure.kind}")
+
+    def scored(
+        self, run: RunSpec, measure: Measure, unit: tuple[str, str, str], at: Pos | None
+    ) -> np.ndarray:
+        """Never asked for before a round has run."""
+        raise LookupError(f"nothing was attributed: {measure.text}")
 
     def rounding(self) -> float:
         """Nothing is rounded."""

@@ -11,8 +11,9 @@ from pathdsl.errors import Diagnostic
 from pathdsl.score.places import Place
 
 __all__ = [
-    "LONGEST_FORMULA", "ClaimResult", "FromTerms", "Instead", "Judgement", "MemberResult",
-    "OtherNorm", "PartResult", "QuantityResult", "Spread", "TellingRow", "Term", "Verdict",
+    "LONGEST_FORMULA", "ClaimResult", "CurveResult", "FromTerms", "Instead", "Judgement",
+    "MemberResult", "OtherNorm", "PartResult", "PointResult", "QuantityResult", "Spread",
+    "TellingRow", "Term", "Verdict",
 ]  # fmt: skip
 
 
@@ -217,16 +218,47 @@ class ClaimResult(_Named):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PointResult:
+    """The circuit of the first `edges` of a ranking, `share` of all.
+
+    `estimate` is its faithfulness, `distance` how far that is from 1; None where undefined.
+    """
+
+    share: float
+    edges: int
+    estimate: float | None
+    interval: tuple[float, float] | None
+    distance: float | None
+    distance_interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveResult:
+    """The circuits of growing size behind an area, `of` a file of scores as it is written.
+
+    `names` are the lets and claims that read it; intervals have the level `confidence`.
+    """
+
+    of: str
+    rank: str
+    names: tuple[str, ...]
+    confidence: float
+    points: tuple[PointResult, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """Every quantity and claim of one program, and warnings met on the way.
 
-    `other_norms`: the second norm mode of each task that was judged in both.
+    `other_norms`: the second norm mode of each task that was judged in both. `curves`: those behind
+    areas.
     """
 
     quantities: tuple[QuantityResult, ...]
     claims: tuple[ClaimResult, ...]
     diagnostics: tuple[Diagnostic, ...] = ()
     other_norms: Mapping[str, str] = field(default_factory=dict)
+    curves: tuple[CurveResult, ...] = ()
 
     @property
     def as_expected(self) -> bool:

@@ -7,16 +7,20 @@ requests of a round at once, so that one plan shares their work) and reads the v
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from pathdsl.graph.paths.pathset import PathSet
+from pathdsl.graph.model.components import Layout
+from pathdsl.graph.paths.pathset import PathSet, Pos
 from pathdsl.graph.paths.units import NodeUnit, Unit
+from pathdsl.graph.resolve.attributed import Attributed
 from pathdsl.graph.resolve.places import Member
 from pathdsl.graph.resolve.targets import Target
 from pathdsl.lang import ast
+from pathdsl.lang.loops import Value
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.taskdata import TaskData
@@ -24,6 +28,7 @@ from pathdsl.plan.taskdata import TaskData
 __all__ = ["Bindings", "Member", "PathAlgebra", "Request", "Resolver", "RunSpec", "Session", "Unit"]
 
 Bindings = Mapping[str, Member]
+T = TypeVar("T")
 
 
 class PathAlgebra(Protocol):
@@ -80,6 +85,17 @@ class Resolver(Protocol):
     ) -> tuple[Unit, ...]:
         """The edges that P lists, or those of `over`, for `per: edge`."""
 
+    def edges_of(self, domain: ast.EdgesOf) -> tuple[Value, ...]:
+        """The members of `for e in edges(P)`."""
+
+    def attributed(
+        self, expr: ast.PathExpr, slot: str, bindings: Bindings = ..., *, exact: bool = ...
+    ) -> Attributed:
+        """The one node, input or edge that an attribution scores."""
+
+    def patched(self, expr: ast.PathExpr, unit: Attributed, bindings: Bindings = ...) -> PathSet:
+        """The paths that carry a treated value where one unit alone is patched."""
+
     def targets(self, action: ast.Action) -> tuple[Target, ...]:
         """The values that an action of an `intervene` block acts on."""
 
@@ -91,6 +107,9 @@ class Resolver(Protocol):
 
     def ranking(self, expr: ast.EdgesFile, *, signed: bool) -> Ranked:
         """The edges of a score file in order, by score or by absolute score."""
+
+    def read_file(self, expr: ast.EdgesFile, read: Callable[[Path, Layout], T]) -> T:
+        """What `read` makes of a file that lies where it may, and of the model's components."""
 
     def groups_of(
         self, expr: ast.PathExpr, bindings: Bindings = ...
@@ -132,6 +151,11 @@ class Session(Protocol):
 
     def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
         """(draws, rows) float64; draws is 1 for a run without draws."""
+
+    def scored(
+        self, run: RunSpec, measure: Measure, unit: tuple[str, str, str], at: Pos | None
+    ) -> np.ndarray:
+        """(1, rows) float64: the score of one unit (sender, receiver, slot) in an attribution."""
 
     def identity(self, run: RunSpec) -> RunSpec:
         """The run under one name: runs of one identity have the same values, bit for bit."""

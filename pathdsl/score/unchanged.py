@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pathdsl.plan.taskdata import TaskData
-from pathdsl.score.quantity import Aggregate, Scalar, aggregates, row_metrics
+from pathdsl.score.quantity import Aggregate, Scalar, aggregates, row_reads
 from pathdsl.score.statistics.alike import alike, different
 from pathdsl.score.statistics.design import part_mask, row_key
 
@@ -28,7 +28,7 @@ def unchanged_prompts(node: Scalar, tasks: Mapping[str, TaskData]) -> int:
     for aggregate in aggregates(node):
         task = tasks[aggregate.task]
         read.setdefault(row_key(task), []).append(aggregate)
-        for item in row_metrics(aggregate.rows):
+        for item in row_reads(aggregate.rows):
             rows = task.unchanged.get(item.run.treated)
             if not item.run.treats or rows is None or item.run.of_treated is not None:
                 continue

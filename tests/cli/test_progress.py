@@ -55,7 +55,7 @@ def test_lines_where_there_is_no_terminal(capsys: Capture) -> None:
     assert capsys.readouterr().err.splitlines() == [
         "pathdsl: task `t`: 3 runs, 0%, after 31 s",
         "pathdsl: task `t`: 3 runs, 1%, after 1 min 2 s",
-        "pathdsl: task `t`: 3 runs, 50%, after 1 h 6 min",
+        "pathdsl: task `t`: 3 runs, 50%, about 1 h 6 min left, after 1 h 6 min",
     ]
     now[0] += 100
     shown.show("loading the model", 0, 1)

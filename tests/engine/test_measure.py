@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import pathdsl.engine.run.measure as module
-from pathdsl.engine.run.measure import _from_logits
+from pathdsl.engine.run.measure import from_logits
 from pathdsl.errors import PlanError
 from pathdsl.graph.paths.pathset import FULL
 from pathdsl.plan.readout import Measure
@@ -151,7 +151,7 @@ def test_ties_count_against(logits: list[float], ids: tuple[int, ...], rank: int
 
     def value(kind: str, asked: tuple[int, ...]) -> float:
         measure = Measure(kind=kind, column="x")  # type: ignore[arg-type]
-        (found,) = _from_logits(measure, given, [asked], None).tolist()
+        (found,) = from_logits(measure, given, [asked], None).tolist()
         return float(found)
 
     assert value("rank", ids) == rank == min(value("rank", (one,)) for one in ids)
@@ -162,7 +162,7 @@ def test_the_rank_of_a_list_with_many_ties() -> None:
     """Three answers share the logit of 37 others, above all the rest: rank 40, not 38."""
     logits = torch.cat([torch.ones(40), torch.zeros(60)]).double().unsqueeze(0)
     measure = Measure(kind="rank", column="x")
-    assert _from_logits(measure, logits, [(3, 17, 21)], None).tolist() == [40]
+    assert from_logits(measure, logits, [(3, 17, 21)], None).tolist() == [40]
 
 
 def test_equal_unembeddings_tie() -> None:

@@ -45,7 +45,9 @@ def program(text: str):
 
 
 def test_the_names() -> None:
-    assert set(FREE) == {"dla", "norm", "cosine", "copy_score", "broken", "size"}
+    assert set(FREE) == {
+        "dla", "norm", "cosine", "copy_score", "broken", "size", "attribution", "stability",
+    }  # fmt: skip
     assert not any(map(is_reserved, FREE))
 
 
@@ -217,6 +219,10 @@ def test_forms_are_formatted_once() -> None:
         ("let x = mean(dla(a3.h1, io))", "PD406"),
         ("let x = broken(reference, answer: io)", "PD113"),
         ("let x = broken(reference, treated)", "PD113"),
+        ("let x = stability()", "PD113"),
+        ('let x = stability(edges("found.scores.json"))', "PD113"),
+        ('let x = stability(edges("found.scores.json"), sise: 5%)', "PD117"),
+        ("let x = stability(p, size: 5%)", "PD115"),
         ("let x = broken(reference, treated, answer: prompt)", "PD301"),
         ("let x = broken(reference, treated, answer: reference)", "PD115"),
         ("metric x: nats = dla(a3.h1, io)", "PD402"),

@@ -9,6 +9,7 @@ import pytest
 
 from pathdsl.checking.check import check_file
 from pathdsl.checking.chosen import check_chosen
+from pathdsl.checking.discovered import check_discovered
 from pathdsl.checking.interventions import check_interventions
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.prepare import prepare, vet_file
@@ -18,7 +19,7 @@ from pathdsl.lang.rules import Example, Page, pages
 
 LANG = Path(__file__).parents[2] / "pathdsl" / "lang"
 OWN = ["check/*", "lint", "method/*", "program", "serving", "units", "signatures/*"]
-OWN_PAGES = re.compile(r"PD(1\d\d|206|207|30\d|31\d|4[01]\d|5\d\d)\Z")
+OWN_PAGES = re.compile(r"PD(1\d\d|206|207|30\d|31\d|380|4[01]\d|5\d\d)\Z")
 
 
 def examples() -> list[object]:
@@ -48,6 +49,7 @@ def codes(example: Example, folder: Path) -> set[str]:
         found += [*ready.warnings, *check_presence(program, ready.resolver, ready.planner)]
         found += check_interventions(program, ready.planner, ready.first_round().requests)
         found += check_chosen(ready, None)
+        found += check_discovered(ready, None)
     except PathdslError as error:
         found += error.diagnostics
     return {fault.code for fault in found}

@@ -15,6 +15,10 @@ from typing import NamedTuple
 import pytest
 
 from pathdsl import check
+from pathdsl.discover.rows import RowRecord, record_text
+from pathdsl.engine.load.source import source_of
+from pathdsl.engine.load.weights import load_tokenizer, tokenizer_hash
+from pathdsl.lang.program import load_program
 from pathdsl.lang.signatures.calls import (
     CIRCUIT_FIELDS,
     CIRCUIT_FILES,
@@ -95,6 +99,18 @@ def pairs() -> Iterator[Pair]:
         if SCORES[name].of != "run":
             yield Pair(name, *_treated(call))
     for record, option, call, a, b in (
+        ("attribution", "metric", "attribution(a3.h1, by: atp, metric: {})", "PR", "AT"),
+        ("attribution", "task", "attribution(a3.h1, by: atp, metric: BOTH, task: {})",
+         "ioi", "more"),
+        ("attribution", "treated", "attribution(a3.h1, by: atp, metric: LD{})", "",
+         ", treated: zero"),
+        ("attribution", "by", "attribution(a3.h1, by: {}, metric: LD)", "atp", "exact"),
+        ("attribution", "slot", "attribution(a3.h1, by: atp, metric: LD{})", "", ", slot: q"),
+        ("attribution", "steps", "attribution(a3.h1 -> logits, by: {}, metric: LD)", "eap",
+         "eap, steps: 4"),
+        ("attribution", "rule", "attribution(a3.h1 -> logits, by: {}, metric: LD)", "eap",
+         "eap, rule: left"),
+        ("attribution", "as", "attribution(a3.h1, by: atp, metric: LD{})", "", ", as: rms"),
         ("faithfulness", "as", "faithfulness(main, metric: LD, {})", "as: ratio", "as: gap"),
         ("faithfulness", "by", "faithfulness(main, metric: LD, as: explained{})", "", ", by: kl"),
         ("faithfulness", "by", "faithfulness(main, metric: LD, as: unexplained{})", "", ", by: kl"),
@@ -357,6 +373,9 @@ ELSEWHERE = {
     ("cmd", "metric"), ("cmd", "task"), ("cmd", "scope"), ("cmd", "rank"), ("cmd", "treated"),
     # tests/graph/test_circuit_files.py
     ("edges", "top"), ("edges", "rank"), ("nodes", "top"), ("nodes", "rank"),
+    # tests/score/test_stability.py
+    ("stability", "size"), ("stability", "rank"), ("stability", "draws"), ("stability", "seed"),
+    ("stability", "task"),
     ("csv", "texts"), ("task", "tokens"),  # tests/engine/test_readings.py
     ("task", "answers"),  # tests/checking/test_whole_answers.py
     ("task", "model"), ("paths", "task"), ("size", "task"), ("overlap", "task"),  # test_models.py
@@ -400,7 +419,7 @@ def test_an_option_of_an_area(name: str) -> None:
     assert value(f"{call}, scope: through(early))")[0].estimate != plain
 
 
-@pytest.mark.parametrize("field", sorted({*CIRCUIT_FIELDS} - {"language", "needs"}))
+@pytest.mark.parametrize("field", sorted({*CIRCUIT_FIELDS} - {"language", "needs", "discovered"}))
 def test_a_field_of_the_circuit_is_shown(field: str, tmp_path: Path) -> None:
     given = "main" if field == "hypothesis" else '"10.1000/1"'
     path = tmp_path / "rest.circuit"
@@ -409,3 +428,19 @@ def test_a_field_of_the_circuit_is_shown(field: str, tmp_path: Path) -> None:
         path.write_text(REST.format(**{**PLAIN, "circuit": text}), encoding="utf-8")
         shown.append(check(path, store=None).to_dict()["files"][0])
     assert shown[0] != shown[1]
+
+
+def test_the_record_of_a_discovery_is_shown(tmp_path: Path) -> None:
+    path = tmp_path / "rest.circuit"
+    path.write_text(REST.format(**PLAIN), encoding="utf-8")
+    tokenizer = load_tokenizer(source_of(load_program(str(path))[0]))
+    other = RowRecord(
+        tokenizer=tokenizer_hash(tokenizer), references=("0" * 32,), pairs=("0" * 32,), said={}
+    )
+    (tmp_path / "found.rows.json").write_text(record_text(other), encoding="utf-8")
+    shown = [check(path, store=None).to_dict()["files"][0]["methodology"]]
+    given = 'discovered = "found.rows.json"'
+    path.write_text(REST.format(**{**PLAIN, "circuit": given}), encoding="utf-8")
+    shown.append(check(path, store=None).to_dict()["files"][0]["methodology"])
+    assert "discovered" not in shown[0]
+    assert shown[1]["discovered"] == "found on 1 other rows, by found.rows.json"

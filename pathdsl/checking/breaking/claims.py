@@ -23,6 +23,7 @@ from pathdsl.checking.breaking.changes import (
 from pathdsl.checking.breaking.inputs import model_changes, task_changes
 from pathdsl.checking.breaking.locked import lock_changes, locked_inputs
 from pathdsl.checking.breaking.measured import Pair, expanded, measured, name_now, skeleton
+from pathdsl.checking.discovered import records_named
 from pathdsl.errors import PathdslError
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.resolve.instances import instances
@@ -61,7 +62,7 @@ def program_changes(
         why=why,
     )
     locks = locked_inputs(old), locked_inputs(new)
-    changes = [*_circuit(old, new), *model_changes(old, new)]
+    changes = [*_circuit(old, new), *_records(old, new), *model_changes(old, new)]
     changes += task_changes(old, new, tasks, locks)
     changes += lock_changes(locks, tasks, new, changes)
     changes += _metrics(pair, metrics)
@@ -104,7 +105,29 @@ def _circuit(old: Program, new: Program) -> Iterator[Change]:
             continue
         if key == "hypothesis" and one and two and expanded(old, one) == expanded(new, two):
             continue  # a new name of the same path set
+        if key == "discovered":
+            continue  # claims depend on it
         yield note(what=f"another `{key}`", before=written(old, one), after=written(new, two))
+
+
+def _records(old: Program, new: Program) -> Iterator[Change]:
+    """The records of rows that found a circuit, and that claims about it are not judged on."""
+    before, after = (
+        {named.value: written(program, named) for named in records_named(program)}
+        for program in (old, new)
+    )
+    gone = [text for name, text in before.items() if name not in after]
+    added = [text for name, text in after.items() if name not in before]
+    if gone and not added:
+        what = "the rows that found it are no longer kept from judging it"
+        yield Change(kind="weaker", of="circuit", what=what, before=", ".join(gone))
+    elif gone:
+        what = "other rows are said to have found it"
+        texts = ", ".join(gone), ", ".join(added)
+        yield Change(kind="changed", of="circuit", what=what, before=texts[0], after=texts[1])
+    elif added:
+        what = "rows that found it are kept from judging it"
+        yield Change(kind="noted", of="circuit", what=what, after=", ".join(added))
 
 
 def _claims(program: Program) -> dict[str, ast.ClaimDecl]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pathdsl.checking.breaking.changes import Change
-from pathdsl.checking.lock.file import CIRCUIT_FILES, lock_beside
+from pathdsl.checking.lock.file import CIRCUIT_FILES, RECORDS, lock_beside
 from pathdsl.lang.canonical import tree_hash, used_hashes
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import lineage
@@ -82,6 +82,14 @@ def lock_changes(
             what = "another content under the same name"
             yield Change(
                 kind="noted", of=f"file {path}", what=what, before=hashes[0], after=hashes[1]
+            )
+    records = [one.inputs["file"].get(RECORDS, {}) for one in (old, now) if one.inputs]
+    for path in sorted(records[0].keys() & records[1].keys()):
+        if records[0][path] != records[1][path]:
+            what = "other rows are said to have found the circuit"
+            hashes = _short(records[0][path]), _short(records[1][path])
+            yield Change(
+                kind="changed", of=f"file {path}", what=what, before=hashes[0], after=hashes[1]
             )
     if "model" not in subjects:
         yield from _model(old.inputs["model"], now.inputs["model"])

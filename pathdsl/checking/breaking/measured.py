@@ -279,7 +279,7 @@ def skeleton(pair: Pair, program: Program, node: ast.Node) -> tuple[Any, list[as
                 return {"call": names.get(name, name), **inside(value)}
             case ast.Loop(bindings=bindings):
                 return ["for", *(shape(one.members) for one in bindings)]
-            case ast.Score(name=name) if SCORES[name].of == "file":  # the order of edges counts
+            case ast.Score(name=name) if SCORES[name].of_file:  # the order of edges counts
                 return {"is": value.name, "of": expanded(program, value.subjects), **inside(value)}
             case _ if isinstance(value, _PATHS):
                 paths.append(value)

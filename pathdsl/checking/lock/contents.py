@@ -24,7 +24,8 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pathdsl.checking.lock.file import CIRCUIT_FILES, LOCK_VERSION, Lock
+from pathdsl.checking.discovered import records_named
+from pathdsl.checking.lock.file import CIRCUIT_FILES, LOCK_VERSION, RECORDS, Lock
 from pathdsl.lang import ast
 from pathdsl.lang.canonical import tree_hash, used_hashes
 from pathdsl.lang.program import Program
@@ -84,6 +85,7 @@ def lock_of(outcome: FileOutcome, options: CheckOptions) -> Lock:
                 "uses": dict(used_hashes(program)),
                 **_vectors(program),
                 **_circuit_files(program),
+                **_records(program),
             },
             "model": _model(model),
             **({"models": {name: _model(one) for name, one in others}} if others else {}),
@@ -166,6 +168,16 @@ def _circuit_files(program: Program) -> dict[str, dict[str, str]]:
                     name = Path(os.path.relpath(place.resolve(), home)).as_posix()
                     found[name] = hashlib.sha256(read_file(place)).hexdigest()
     return {CIRCUIT_FILES: found} if found else {}
+
+
+def _records(program: Program) -> dict[str, dict[str, str]]:
+    """The sha256 of each record of discovery rows, by its path as written; nothing for none."""
+    found = {}
+    for named in records_named(program):
+        place = Path(named.span.path).parent / named.value
+        if program.fence.holds(place):
+            found[named.value] = hashlib.sha256(read_file(place)).hexdigest()
+    return {RECORDS: found} if found else {}
 
 
 # ------------------------------------------------------------------------------- numbers

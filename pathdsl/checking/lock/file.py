@@ -23,8 +23,8 @@ from pathdsl.strictjson import JsonFault, read_json
 from pathdsl.whole import write_whole
 
 __all__ = [
-    "CIRCUIT_FILES", "LOCK_VERSION", "Lock", "LockFile", "dumped", "lock_beside", "lock_path",
-    "read_lock", "write_lock",
+    "CIRCUIT_FILES", "LOCK_VERSION", "RECORDS", "Lock", "LockFile", "dumped", "lock_beside",
+    "lock_path", "read_lock", "write_lock",
 ]  # fmt: skip
 
 LOCK_VERSION = 1
@@ -33,6 +33,9 @@ Lock = dict[str, Any]
 
 CIRCUIT_FILES = "circuit_files"
 """The key of `inputs.file` that locks before 0.2 have not: files of scores by path, and hashes."""
+
+RECORDS = "discovered"
+"""The key of `inputs.file` of files that were discovered: their records by path, and hashes."""
 
 MAX_BYTES = LOCK_BYTES.most
 _SHORT = 200
@@ -218,6 +221,7 @@ _WANTED: dict[str, Callable[[Any], bool]] = {
     "inputs.file.tree": lambda value: isinstance(value, str),
     "inputs.file.uses": _texts,
     f"inputs.file.{CIRCUIT_FILES}": lambda value: value is None or _texts(value),
+    f"inputs.file.{RECORDS}": lambda value: value is None or _texts(value),
     "inputs.model.weights": _texts,
     "inputs.model": lambda value: isinstance(value, dict),
     "inputs": lambda value: _models(value.get("models", {})),

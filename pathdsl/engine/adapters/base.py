@@ -93,13 +93,28 @@ class Adapter(Protocol):
         normed: Tensor,
         heads: Sequence[int] | None = None,
         positions: Tensor | None = None,
+        scales: Scales | None = None,
     ) -> Tensor:
         """One input of heads with its bias, (..., d) -> (..., n_heads_selected, d_head).
 
         `heads` None: all, in order. `positions`: integers broadcastable to `normed.shape[:-1]`,
         where each vector stands, for rotary families; None means 0, 1, 2, … along the axis before
-        the last.
+        the last. `scales`: of norms of queries and keys, `scale_q` and `scale_k`, where there are.
         """
+        ...
+
+    @abstractmethod
+    def input_weight(self, layer: int, slot: Slot) -> Tensor | None:
+        """The weight of `project` by query head, (n_heads, d_head, d), where it is affine.
+
+        `project(x)` is then `placed(weight x + bias)`. None where a norm or a clip stands in it.
+        """
+        ...
+
+    @abstractmethod
+    def placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
+        """The linear rest of `project`: q, k or v (..., n_heads, d_head) turned by position, scaled
+        as the family does it; `positions` as there."""
         ...
 
     def attend(
@@ -189,6 +204,24 @@ class Adapter(Protocol):
         ...
 
     @abstractmethod
+    def mlp_before(
+        self, layer: int, resid: Tensor, scales: Scales | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the MLP's activation reads, with the norm before it, (..., d) -> (..., d_mlp), and
+        what multiplies its result in a gated MLP, None in others."""
+        ...
+
+    @abstractmethod
+    def mlp_activation(self, layer: int, before: Tensor) -> Tensor:
+        """The MLP's activation, entry by entry."""
+        ...
+
+    @abstractmethod
+    def mlp_after(self, layer: int, hidden: Tensor, scales: Scales | None = None) -> Tensor:
+        """What the MLP adds from its hidden units, (..., d_mlp) -> (..., d): with its output bias
+        and the norm after it."""
+        ...
+
     def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP's hidden units, (..., d) -> (..., d_mlp): what its output projection reads.
 
@@ -246,12 +279,14 @@ class Adapter(Protocol):
 class LayerValues:
     """One layer of a forward pass: what its parts read and write, each (rows, pos, …).
 
-    `z`: heads' outputs (…, n_heads, d_head); `written`: all that attention adds to the stream,
-    `middle` the stream behind it; `read` what the MLP reads and `out` what it adds, None without
-    one; `after`: the stream that leaves the layer. `noted`: scales of its norms if wanted.
+    `inputs`: queries, keys and values, (n_heads, rows, pos, d_head) each. `z`: heads' outputs (…,
+    n_heads, d_head); `written`: all that attention adds to the stream, `middle` the stream behind
+    it; `read` what the MLP reads and `out` what it adds, None without one; `after`: the stream that
+    leaves the layer. `noted`: scales of its norms if wanted.
     """
 
     layer: int
+    inputs: tuple[Tensor, Tensor, Tensor]
     z: Tensor
     written: Tensor
     middle: Tensor
@@ -294,8 +329,8 @@ def layers(
         out = adapter.mlp(layer, read, noted) if shape.has_mlp else None
         resid = middle if out is None else middle + out
         yield LayerValues(
-            layer=layer, z=z, written=written, middle=middle, read=read, out=out, after=resid,
-            noted=noted,
+            layer=layer, inputs=(q, k, v), z=z, written=written, middle=middle, read=read, out=out,
+            after=resid, noted=noted,
         )  # fmt: skip
 
 

@@ -44,7 +44,11 @@ class BlockAdapter(CausalAdapter):
     def _output(self, layer: int) -> nn.Linear:
         """Attention's output projection, (n_heads * d_head) -> d."""
 
-    def _placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
+    def input_weight(self, layer: int, slot: Slot) -> Tensor | None:
+        """One input of attention by head, (n_heads, d_head, d)."""
+        return self._input_weight(layer, slot)[0]
+
+    def placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
         """q, k or v (..., n_heads_selected, d_head) as attention uses it: rotated, scaled."""
         return x
 
@@ -56,7 +60,11 @@ class BlockAdapter(CausalAdapter):
 
     def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with its norm and output bias, (..., d) -> (..., d)."""
-        written: Tensor = self._mlp_out(layer)(self.mlp_hidden(layer, resid, scales))
+        return self.mlp_after(layer, self.mlp_hidden(layer, resid, scales))
+
+    def mlp_after(self, layer: int, hidden: Tensor, scales: Scales | None = None) -> Tensor:
+        """The output projection with its bias, (..., d_mlp) -> (..., d)."""
+        written: Tensor = self._mlp_out(layer)(hidden)
         return written
 
     def mlp_write(self, layer: int, hidden: Tensor, bias: Tensor) -> Tensor:
@@ -72,6 +80,7 @@ class BlockAdapter(CausalAdapter):
         normed: Tensor,
         heads: Sequence[int] | None = None,
         positions: Tensor | None = None,
+        scales: Scales | None = None,
     ) -> Tensor:
         """q, k or v with bias at its position, (..., d) -> (..., n_heads_selected, d_head)."""
         weight, bias = self._input_weight(layer, slot)
@@ -85,7 +94,7 @@ class BlockAdapter(CausalAdapter):
         if positions is None:
             positions = torch.arange(normed.shape[-2], device=normed.device)
         out = out.view(*normed.shape[:-1], n_selected, self.shape.d_head)
-        return self._placed(layer, slot, out, positions.to(normed.device))
+        return self.placed(layer, slot, out, positions.to(normed.device))
 
     def softmax(self, scores: Tensor, mask: Tensor) -> Tensor:
         """The pattern in the model's dtype; keys where `mask` is False get exactly 0."""

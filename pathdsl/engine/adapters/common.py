@@ -143,6 +143,16 @@ class CausalAdapter(Adapter):
         """Each head's own write, (..., n_heads_selected, d_head) -> (..., n_heads_selected, d)."""
         return torch.einsum("...hd,hdm->...hm", z, self._output_weight(layer, heads))
 
+    # ---------------------------------------------------------------- MLP
+
+    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
+        """The MLP's hidden units, (..., d) -> (..., d_mlp)."""
+        if self.shape.normed_mlp:
+            raise ValueError("behind a norm, hidden units write nothing of their own")
+        before, gate = self.mlp_before(layer, resid, scales)
+        hidden = self.mlp_activation(layer, before)
+        return hidden if gate is None else hidden * gate
+
     # ---------------------------------------------------------------- embedding, unembedding
 
     def embedding_std(self) -> float:

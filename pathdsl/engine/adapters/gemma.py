@@ -51,8 +51,17 @@ class Gemma2Adapter(GemmaAdapter):
     def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with the norms before and after it, (..., d) -> (..., d)."""
         block = self.blocks[layer]
-        out = block.mlp(apply(block.pre_feedforward_layernorm, resid, scales, "scale_mlp"))
+        out = block.mlp(self._mlp_input(layer, resid, scales))
         return apply(block.post_feedforward_layernorm, out, scales, "scale_after_mlp")
+
+    def _mlp_input(self, layer: int, resid: Tensor, scales: Scales | None) -> Tensor:
+        norm = self.blocks[layer].pre_feedforward_layernorm
+        return apply(norm, resid, scales, "scale_mlp")
+
+    def mlp_after(self, layer: int, hidden: Tensor, scales: Scales | None = None) -> Tensor:
+        """The output projection and the norm after it, (..., d_mlp) -> (..., d)."""
+        norm = self.blocks[layer].post_feedforward_layernorm
+        return apply(norm, super().mlp_after(layer, hidden), scales, "scale_after_mlp")
 
     def _capped(self, logits: Tensor) -> Tensor:
         return _softcapped(logits, self.model.config.final_logit_softcapping)

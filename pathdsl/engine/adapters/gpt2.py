@@ -116,6 +116,7 @@ class Gpt2Adapter(CausalAdapter):
         normed: Tensor,
         heads: Sequence[int] | None = None,
         positions: Tensor | None = None,
+        scales: Scales | None = None,
     ) -> Tensor:
         """q, k or v with bias, (..., d) -> (..., n_heads_selected, d_head); no rotation here."""
         d_model, d_head = self.shape.d_model, self.shape.d_head
@@ -130,6 +131,17 @@ class Gpt2Adapter(CausalAdapter):
             bias = bias.view(-1, d_head)[chosen].reshape(-1)
         out = torch.matmul(normed, weight) + bias
         return out.view(*normed.shape[:-1], n_selected, d_head)
+
+    def input_weight(self, layer: int, slot: Slot) -> Tensor | None:
+        """One input of attention by head, (n_heads, d_head, d)."""
+        d_model, d_head = self.shape.d_model, self.shape.d_head
+        part = slice(_SLOTS[slot] * d_model, (_SLOTS[slot] + 1) * d_model)
+        weight: Tensor = self.blocks[layer].attn.c_attn.weight[:, part]
+        return weight.t().unflatten(0, (-1, d_head))
+
+    def placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
+        """The same: positions are in the embedding."""
+        return x
 
     def scaling(self, layer: int) -> float | None:
         """What scores are multiplied by; None where they are upcast to float32 on the way."""
@@ -165,14 +177,23 @@ class Gpt2Adapter(CausalAdapter):
 
     def mlp(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
         """The MLP with its norm and output bias, (..., d) -> (..., d)."""
-        written: Tensor = self.blocks[layer].mlp.c_proj(self.mlp_hidden(layer, resid, scales))
-        return written
+        return self.mlp_after(layer, self.mlp_hidden(layer, resid, scales))
 
-    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The MLP's hidden units, (..., d) -> (..., d_mlp)."""
+    def mlp_before(
+        self, layer: int, resid: Tensor, scales: Scales | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the activation reads, (..., d) -> (..., d_mlp); no gate."""
         block = self.blocks[layer]
-        hidden = block.mlp.c_fc(apply(block.ln_2, resid, scales, "scale_mlp").contiguous())
-        return activate(block.mlp.act, hidden)
+        return block.mlp.c_fc(apply(block.ln_2, resid, scales, "scale_mlp").contiguous()), None
+
+    def mlp_activation(self, layer: int, before: Tensor) -> Tensor:
+        """The activation."""
+        return activate(self.blocks[layer].mlp.act, before)
+
+    def mlp_after(self, layer: int, hidden: Tensor, scales: Scales | None = None) -> Tensor:
+        """The output projection with its bias, (..., d_mlp) -> (..., d)."""
+        written: Tensor = self.blocks[layer].mlp.c_proj(hidden)
+        return written
 
     def mlp_write(self, layer: int, hidden: Tensor, bias: Tensor) -> Tensor:
         """What hidden units add, (..., d_mlp) -> (..., d); `bias` (..., 1) scales the bias."""

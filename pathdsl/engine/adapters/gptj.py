@@ -111,7 +111,7 @@ class GptJAdapter(BlockAdapter):
         part: nn.Linear = self.blocks[layer].attn.out_proj
         return part
 
-    def _placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
+    def placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
         """q and k with neighbouring entries turned by their position, as far as `rotary_dim`."""
         if slot == "v":
             return x
@@ -131,11 +131,17 @@ class GptJAdapter(BlockAdapter):
             return product / attention.scale_attn
         return product * attention.scaling
 
-    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
+    def mlp_before(
+        self, layer: int, resid: Tensor, scales: Scales | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the activation reads with the norm before it, (..., d) -> (..., d_mlp); no gate."""
         block = self.blocks[layer]
-        hidden = block.mlp.fc_in(apply(block.ln_1, resid, scales, "scale_mlp"))
-        return activate(block.mlp.act, hidden)
+        before: Tensor = block.mlp.fc_in(apply(block.ln_1, resid, scales, "scale_mlp"))
+        return before, None
+
+    def mlp_activation(self, layer: int, before: Tensor) -> Tensor:
+        """The activation."""
+        return activate(self.blocks[layer].mlp.act, before)
 
     def _mlp_out(self, layer: int) -> nn.Linear:
         """The MLP's output projection."""

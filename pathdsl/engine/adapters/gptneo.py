@@ -111,11 +111,17 @@ class GptNeoAdapter(BlockAdapter):
         """Unscaled scores in float32, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         return torch.matmul(q.float(), k.float().transpose(-1, -2))
 
-    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
+    def mlp_before(
+        self, layer: int, resid: Tensor, scales: Scales | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the activation reads with the norm before it, (..., d) -> (..., d_mlp); no gate."""
         block = self.blocks[layer]
-        hidden = block.mlp.c_fc(apply(block.ln_2, resid, scales, "scale_mlp"))
-        return activate(block.mlp.act, hidden)
+        before: Tensor = block.mlp.c_fc(apply(block.ln_2, resid, scales, "scale_mlp"))
+        return before, None
+
+    def mlp_activation(self, layer: int, before: Tensor) -> Tensor:
+        """The activation."""
+        return activate(self.blocks[layer].mlp.act, before)
 
     def _mlp_out(self, layer: int) -> nn.Linear:
         """The MLP's output projection."""

@@ -79,6 +79,7 @@ class LlamaAdapter(CausalAdapter):
         normed: Tensor,
         heads: Sequence[int] | None = None,
         positions: Tensor | None = None,
+        scales: Scales | None = None,
     ) -> Tensor:
         """q, k or v of query heads, (..., d) -> (..., n_heads_selected, d_head), rotated."""
         shape = self.shape
@@ -86,18 +87,33 @@ class LlamaAdapter(CausalAdapter):
         asked = list(range(shape.n_heads)) if heads is None else list(heads)
         stored = asked if slot == "q" else [head * width // shape.n_heads for head in asked]
         chosen = sorted(set(stored))
-        out = self._projected(layer, slot, normed, None if len(chosen) == width else chosen)
-        if slot != "v" and getattr(self.blocks[layer].self_attn, "use_rope", True):
-            if positions is None:
-                positions = torch.arange(normed.shape[-2], device=normed.device)
-            out = self._rotated(layer, out, positions.to(normed.device))
+        whole = None if len(chosen) == width else chosen
+        out = self._projected(layer, slot, normed, whole, scales)
+        if positions is None:
+            positions = torch.arange(normed.shape[-2], device=normed.device)
+        out = self.placed(layer, slot, out, positions)
         if stored == chosen:
             return out
         return out[..., [chosen.index(head) for head in stored], :]
 
+    def input_weight(self, layer: int, slot: Slot) -> Tensor | None:
+        """One input of attention by query head; None where queries or keys are normed by head."""
+        if getattr(self.blocks[layer].self_attn, f"{slot}_norm", None) is not None:
+            return None
+        weight = self._weights(layer, slot)[0].unflatten(0, (-1, self.shape.d_head))
+        times = self.shape.n_heads // weight.shape[0]
+        return weight if times == 1 else weight.repeat_interleave(times, 0)
+
+    def placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
+        """Queries and keys rotated where the layer does so, values as they are."""
+        if slot == "v" or not getattr(self.blocks[layer].self_attn, "use_rope", True):
+            return x
+        return self._rotated(layer, x, positions.to(x.device))
+
     def _projected(
-        self, layer: int, slot: Slot, normed: Tensor, heads: Sequence[int] | None
-    ) -> Tensor:
+        self, layer: int, slot: Slot, normed: Tensor, heads: Sequence[int] | None,
+        scales: Scales | None,
+    ) -> Tensor:  # fmt: skip
         """(..., n_stored_heads_selected, d_head), normed by head where the family does so."""
         d_head = self.shape.d_head
         weight, bias = self._weights(layer, slot)  # (n_stored_heads * d_head, d)
@@ -107,7 +123,7 @@ class LlamaAdapter(CausalAdapter):
             bias = None if bias is None else bias.view(-1, d_head)[chosen].flatten()
         out = functional.linear(normed, weight, bias).unflatten(-1, (-1, d_head))
         norm = getattr(self.blocks[layer].self_attn, f"{slot}_norm", None)
-        return out if norm is None else norm(out)
+        return out if norm is None else apply(norm, out, scales, f"scale_{slot}")
 
     def _weights(self, layer: int, slot: Slot) -> tuple[Tensor, Tensor | None]:
         """Weight (n_stored_heads * d_head, d) and bias of one projection."""
@@ -174,19 +190,31 @@ class LlamaAdapter(CausalAdapter):
         out: Tensor = block.mlp(apply(block.post_attention_layernorm, resid, scales, "scale_mlp"))
         return out
 
-    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The gated hidden units, (..., d) -> (..., d_mlp)."""
-        if self.shape.normed_mlp:
-            raise ValueError("behind a norm, hidden units write nothing of their own")
-        block = self.blocks[layer]
-        return self._gated(
-            block.mlp, apply(block.post_attention_layernorm, resid, scales, "scale_mlp")
-        )
+    def mlp_before(
+        self, layer: int, resid: Tensor, scales: Scales | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the activation reads, and what multiplies its result, (..., d) -> (..., d_mlp)."""
+        return self._gates(layer, self._mlp_input(layer, resid, scales))
 
-    def _gated(self, part: Any, x: Tensor) -> Tensor:
-        """What an MLP's output projection reads, (..., d) -> (..., d_mlp)."""
-        gated: Tensor = part.act_fn(part.gate_proj(x)) * part.up_proj(x)
-        return gated
+    def _mlp_input(self, layer: int, resid: Tensor, scales: Scales | None) -> Tensor:
+        """The norm before the MLP, (..., d) -> (..., d)."""
+        norm = self.blocks[layer].post_attention_layernorm
+        return apply(norm, resid, scales, "scale_mlp")
+
+    def _gates(self, layer: int, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The two products that are multiplied, the activated one first."""
+        part = self.blocks[layer].mlp
+        return part.gate_proj(x), part.up_proj(x)
+
+    def mlp_activation(self, layer: int, before: Tensor) -> Tensor:
+        """The activation."""
+        activated: Tensor = self.blocks[layer].mlp.act_fn(before)
+        return activated
+
+    def mlp_after(self, layer: int, hidden: Tensor, scales: Scales | None = None) -> Tensor:
+        """The output projection with its bias, (..., d_mlp) -> (..., d)."""
+        written: Tensor = self.blocks[layer].mlp.down_proj(hidden)
+        return written
 
     def mlp_write(self, layer: int, hidden: Tensor, bias: Tensor) -> Tensor:
         """What hidden units add, (..., d_mlp) -> (..., d); `bias` (..., 1) scales the bias."""

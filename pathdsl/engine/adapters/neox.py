@@ -128,7 +128,7 @@ class NeoxAdapter(BlockAdapter):
         part: nn.Linear = self.blocks[layer].attention.dense
         return part
 
-    def _placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
+    def placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
         """q and k with halves of their first entries turned by their position."""
         if slot == "v":
             return x
@@ -147,13 +147,19 @@ class NeoxAdapter(BlockAdapter):
         """Scaled scores, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         return torch.matmul(q, k.transpose(-1, -2)) * self.blocks[layer].attention.scaling
 
-    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
+    def mlp_before(
+        self, layer: int, resid: Tensor, scales: Scales | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the activation reads with the norm before it, (..., d) -> (..., d_mlp); no gate."""
         block = self.blocks[layer]
-        hidden = block.mlp.dense_h_to_4h(
+        before: Tensor = block.mlp.dense_h_to_4h(
             apply(block.post_attention_layernorm, resid, scales, "scale_mlp")
         )
-        return activate(block.mlp.act, hidden)
+        return before, None
+
+    def mlp_activation(self, layer: int, before: Tensor) -> Tensor:
+        """The activation."""
+        return activate(self.blocks[layer].mlp.act, before)
 
     def _mlp_out(self, layer: int) -> nn.Linear:
         """The MLP's output projection."""

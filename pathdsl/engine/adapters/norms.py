@@ -31,7 +31,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Given", "Noted", "Scales", "apply", "linear_part", "scale_of"]
+__all__ = [
+    "Applied", "Given", "Held", "Noted", "Scales", "apply", "centred", "linear_part", "moved",
+    "offset", "pulled", "scale_of", "spread",
+]  # fmt: skip
 
 # Classes of `transformers` by name, which adapters have verified: importing each takes its time.
 _OLMO_LAYER_NORM = "OlmoLayerNorm"
@@ -58,7 +61,19 @@ class Given:
         return Given(scales=kept)
 
 
-Scales = Noted | Given
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Norms keep the scales that they have as constants: no gradient passes through them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Collects the norms that a call applies, by kind, each with what it is applied to."""
+
+    found: dict[str, tuple[nn.Module, Tensor]] = field(default_factory=dict)
+
+
+Scales = Noted | Given | Held | Applied
 
 
 def apply(module: nn.Module, x: Tensor, scales: Scales | None, kind: str) -> Tensor:
@@ -68,7 +83,11 @@ def apply(module: nn.Module, x: Tensor, scales: Scales | None, kind: str) -> Ten
     """
     if isinstance(scales, Given):
         return _with_scale(module, x, scales.scales[kind])
-    if scales is not None:
+    if isinstance(scales, Held):
+        return _with_scale(module, x, scale_of(module, x.detach()))
+    if isinstance(scales, Applied):
+        scales.found[kind] = module, x
+    elif scales is not None:
         scales.found[kind] = scale_of(module, x)
     return module(x)
 
@@ -121,6 +140,60 @@ def linear_part(module: nn.Module, x: Tensor, scale: Tensor) -> Tensor:
         return out
     assert isinstance(weight, Tensor)
     return out * (1.0 + weight.double() if _counts_from_one(module) else weight.double())
+
+
+def moved(module: nn.Module, x: Tensor, change: Tensor, *, held: bool) -> Tensor:
+    """The norm's derivative at x in the direction of a change, (..., d) and (..., d) -> (..., d).
+
+    gain * scale * (change - mean - x' (x' . change) scale^2 / d), x' being x without its mean, and
+    means taken where the norm centres; `held`: without the last term, the scale being a constant.
+    """
+    return _at_scale(module, x, change, held=held) * _gain(module, change)
+
+
+def pulled(module: nn.Module, x: Tensor, gradient: Tensor, *, held: bool) -> Tensor:
+    """The gradient at x from that at the norm of x: the transpose of `moved`."""
+    return _at_scale(module, x, gradient * _gain(module, gradient), held=held)
+
+
+def spread(module: nn.Module, weight: Tensor) -> Tensor:
+    """A weight (..., d) that reads the norm as one that reads x' times the scale: with the gain,
+    and without the mean over its entries where the norm centres."""
+    found = weight.detach() * _gain(module, weight)
+    return found - found.mean(-1, keepdim=True) if _is_layer_norm(module) else found
+
+
+def centred(module: nn.Module, x: Tensor) -> Tensor:
+    """x without its mean where the norm centres, (..., d)."""
+    return x - x.mean(-1, keepdim=True) if _is_layer_norm(module) else x
+
+
+def offset(module: nn.Module, like: Tensor) -> Tensor:
+    """What the norm gives for 0: its bias, (d,); zeros without one."""
+    bias = getattr(module, "bias", None)
+    return like.new_zeros(like.shape[-1]) if bias is None else bias.detach().to(like)
+
+
+def _at_scale(module: nn.Module, x: Tensor, y: Tensor, *, held: bool) -> Tensor:
+    """What is symmetric in a norm's derivative, applied to y (..., d)."""
+    x = x.detach().to(y.device)
+    scale = scale_of(module, x).to(y.dtype)
+    if _is_layer_norm(module):
+        x, y = x - x.mean(-1, keepdim=True), y - y.mean(-1, keepdim=True)
+    if held:
+        return y * scale
+    x = (x * scale).to(y.dtype)
+    return (y - x * ((x * y).sum(-1, keepdim=True) / x.shape[-1])) * scale
+
+
+def _gain(module: nn.Module, like: Tensor) -> Tensor:
+    """By what the norm multiplies each entry, (d,)."""
+    weight = getattr(module, "weight", None)
+    if weight is None:
+        return like.new_ones(())
+    assert isinstance(weight, Tensor)
+    gain = weight.detach().to(device=like.device, dtype=like.dtype)
+    return gain + 1.0 if _counts_from_one(module) else gain
 
 
 def _widened(module: nn.Module, x: Tensor) -> Tensor:

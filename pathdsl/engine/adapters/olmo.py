@@ -26,11 +26,16 @@ __all__ = ["Olmo2Adapter", "OlmoAdapter"]
 class OlmoAdapter(LlamaAdapter):
     """The parts of one OLMo."""
 
+    def input_weight(self, layer: int, slot: Slot) -> Tensor | None:
+        """One input of attention by query head; None where it is clipped."""
+        return None if self.model.config.clip_qkv is not None else super().input_weight(layer, slot)
+
     def _projected(
-        self, layer: int, slot: Slot, normed: Tensor, heads: Sequence[int] | None
-    ) -> Tensor:
+        self, layer: int, slot: Slot, normed: Tensor, heads: Sequence[int] | None,
+        scales: Scales | None,
+    ) -> Tensor:  # fmt: skip
         """(..., n_stored_heads_selected, d_head), clipped."""
-        out = super()._projected(layer, slot, normed, heads)
+        out = super()._projected(layer, slot, normed, heads, scales)
         most = self.model.config.clip_qkv
         return out if most is None else out.clamp(min=-most, max=most)
 
@@ -43,12 +48,14 @@ class Olmo2Adapter(LlamaAdapter):
         return resid
 
     def _projected(
-        self, layer: int, slot: Slot, normed: Tensor, heads: Sequence[int] | None
-    ) -> Tensor:
+        self, layer: int, slot: Slot, normed: Tensor, heads: Sequence[int] | None,
+        scales: Scales | None,
+    ) -> Tensor:  # fmt: skip
         """(..., n_stored_heads_selected, d_head); queries and keys are normed over all heads."""
         out = functional.linear(normed, *self._weights(layer, slot))
         if slot != "v":
-            out = getattr(self.blocks[layer].self_attn, f"{slot}_norm")(out)
+            norm = getattr(self.blocks[layer].self_attn, f"{slot}_norm")
+            out = apply(norm, out, scales, f"scale_{slot}")
         by_head = out.unflatten(-1, (-1, self.shape.d_head))
         return by_head if heads is None else by_head[..., self._index(heads), :]
 
@@ -62,3 +69,12 @@ class Olmo2Adapter(LlamaAdapter):
         block = self.blocks[layer]
         out = block.mlp(resid)
         return apply(block.post_feedforward_layernorm, out, scales, "scale_after_mlp")
+
+    def _mlp_input(self, layer: int, resid: Tensor, scales: Scales | None) -> Tensor:
+        """The residual stream itself."""
+        return resid
+
+    def mlp_after(self, layer: int, hidden: Tensor, scales: Scales | None = None) -> Tensor:
+        """The output projection and the norm after it, (..., d_mlp) -> (..., d)."""
+        norm = self.blocks[layer].post_feedforward_layernorm
+        return apply(norm, super().mlp_after(layer, hidden), scales, "scale_after_mlp")

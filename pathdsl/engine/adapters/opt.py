@@ -123,7 +123,7 @@ class OptAdapter(BlockAdapter):
         part: nn.Linear = self.blocks[layer].self_attn.out_proj
         return part
 
-    def _placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
+    def placed(self, layer: int, slot: Slot, x: Tensor, positions: Tensor) -> Tensor:
         """Queries scaled, as the model does it: before they meet keys."""
         return x * self.blocks[layer].self_attn.scaling if slot == "q" else x
 
@@ -135,11 +135,17 @@ class OptAdapter(BlockAdapter):
         """Scores of scaled queries, (..., nq, d_head), (..., nk, d_head) -> (..., nq, nk)."""
         return torch.matmul(q, k.transpose(-1, -2))
 
-    def mlp_hidden(self, layer: int, resid: Tensor, scales: Scales | None = None) -> Tensor:
-        """The MLP's hidden units with the norm before them, (..., d) -> (..., d_mlp)."""
+    def mlp_before(
+        self, layer: int, resid: Tensor, scales: Scales | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the activation reads with the norm before it, (..., d) -> (..., d_mlp); no gate."""
         block = self.blocks[layer]
-        hidden = block.fc1(apply(block.final_layer_norm, resid, scales, "scale_mlp"))
-        return activate(block.activation_fn, hidden)
+        before: Tensor = block.fc1(apply(block.final_layer_norm, resid, scales, "scale_mlp"))
+        return before, None
+
+    def mlp_activation(self, layer: int, before: Tensor) -> Tensor:
+        """The activation."""
+        return activate(self.blocks[layer].activation_fn, before)
 
     def _mlp_out(self, layer: int) -> nn.Linear:
         """The MLP's output projection."""

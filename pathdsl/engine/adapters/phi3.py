@@ -9,8 +9,6 @@ Source: Abdin et al. 2024 (arXiv:2404.14219); `transformers/models/phi3/modeling
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Slot
@@ -31,8 +29,12 @@ class Phi3Adapter(LlamaAdapter):
         fused = self.blocks[layer].self_attn.qkv_proj
         return fused.weight[part], None if fused.bias is None else fused.bias[part]
 
-    def _gated(self, part: Any, x: Tensor) -> Tensor:
-        """What the output projection reads: gate and up are halves of one projection."""
-        gate, up = part.gate_up_proj(x).chunk(2, dim=-1)
-        gated: Tensor = up * part.activation_fn(gate)
-        return gated
+    def _gates(self, layer: int, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Gate and up, halves of one projection."""
+        gate, up = self.blocks[layer].mlp.gate_up_proj(x).chunk(2, dim=-1)
+        return gate, up
+
+    def mlp_activation(self, layer: int, before: Tensor) -> Tensor:
+        """The activation."""
+        activated: Tensor = self.blocks[layer].mlp.activation_fn(before)
+        return activated

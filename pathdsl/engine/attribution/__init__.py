@@ -1,1 +1,1 @@
-"""Scores of nodes and edges by gradients, prompt by prompt (`pathdsl.score.attribution`)."""
+"""Attribution: estimates of what patching a node or an edge would do, by gradients."""

@@ -32,6 +32,7 @@ __all__ = [
     "resolve_positions",
     "row_positions",
     "spans_of",
+    "token_at",
 ]
 
 END = "END"
@@ -39,6 +40,11 @@ PLACES = ("positions", "spans")
 """The fields of a row that say where positions are."""
 SPAN_COLUMN = "prompt"
 """The column whose characters the spans of a row count."""
+TOKEN = "token number"
+"""The name of a place counted from the beginning, in tasks in which some prompts have none there.
+
+No file can write it.
+"""
 Words = Callable[[Sequence[int]], Sequence[str]]
 """Ids as text, for messages."""
 
@@ -312,12 +318,22 @@ def next_tokens(task: TaskData, pos: Pos) -> tuple[tuple[int, ...], ...]:
     )
 
 
+def token_at(task: TaskData, index: int) -> Pos:
+    """The token `[index]` of every prompt, as a position that some of them may lack."""
+    shortest = min(int(rows.prompt_lengths.min()) for rows in (task, *task.branches.values()))
+    return Pos(index=index) if index < shortest else Pos(name=TOKEN, offset=index)
+
+
 def position_mask(task: TaskData) -> Callable[[Pos], np.ndarray]:
     """Positions of a task, or `EVERY` one, as (rows, pos) masks; raises DataError PD336, PD338."""
 
     def mask(pos: Pos) -> np.ndarray:
         if pos == EVERY:
             return task.ordinary
+        if any(one.name == TOKEN for one in pos.among):
+            return np.logical_or.reduce([mask(one) for one in pos.among])
+        if pos.name == TOKEN:
+            return np.asarray(task.valid & (np.arange(task.n_pos) == pos.offset))
         out = np.zeros((task.n_rows, task.n_pos), bool)
         for row, places in enumerate(resolve_positions(task, pos)):
             out[row, list(places)] = True

@@ -19,7 +19,7 @@ from pathdsl.errors import Severity
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.near import quoted
 
-__all__ = ["Encoder", "Prompt", "special_tokens", "word_fits"]
+__all__ = ["Encoder", "Prompt", "special_ids", "special_tokens", "word_fits"]
 
 
 Ids = tuple[int, ...]
@@ -70,6 +70,13 @@ def special_tokens(tokenizer: Any) -> dict[int, str]:
     """The texts of the tokens that a tokenizer was given as special ones, by id."""
     added = getattr(tokenizer, "added_tokens_decoder", {})
     return {one: token.content for one, token in added.items() if token.special}
+
+
+def special_ids(tokenizer: Any | None) -> frozenset[int]:
+    """The ids of a tokenizer's special tokens; none without a tokenizer."""
+    if tokenizer is None:
+        return frozenset()
+    return frozenset([*tokenizer.all_special_ids, *special_tokens(tokenizer)])
 
 
 def _alone(tokenizer: Any, text: str) -> Ids:
@@ -140,9 +147,7 @@ class Encoder:
     @property
     def special(self) -> frozenset[int]:
         """The ids of the tokenizer's special tokens; none without a tokenizer."""
-        if self.tokenizer is None:
-            return frozenset()
-        return frozenset([*self.tokenizer.all_special_ids, *special_tokens(self.tokenizer)])
+        return special_ids(self.tokenizer)
 
     # ---------------------------------------------------------------- prompts
 

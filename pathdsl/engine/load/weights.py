@@ -56,6 +56,7 @@ __all__ = [
     "fetch_config",
     "load",
     "load_tokenizer",
+    "tokenizer_hash",
     "weight_hashes",
 ]
 
@@ -128,7 +129,7 @@ def load(
         "threads": str(torch.get_num_threads()),
         "torch": torch.__version__,
         "transformers": version_text(transformers.__version__),
-        "tokenizer": _tokenizer_hash(tokenizer),
+        "tokenizer": tokenizer_hash(tokenizer),
     }
     return LoadedModel(
         model=model,
@@ -383,7 +384,7 @@ def load_tokenizer(source: ModelSource) -> Any | None:
     return tokenizer if len(tokenizer) > 0 else None
 
 
-def _tokenizer_hash(tokenizer: Any | None) -> str:
+def tokenizer_hash(tokenizer: Any | None) -> str:
     """sha256 of the tokenizer's own serialisation, "" for none."""
     if tokenizer is None:
         return ""

@@ -149,7 +149,8 @@ def _token_values(
         base = None if reference is None else adapter.unembed(reference[part]).double()
         for m in measures:
             ids = answers[m][part] if m in answers else []
-            parts[m].append(_from_logits(m, logits, ids, base, whole=task.reads_whole(m)))
+            found = from_logits(m, logits, ids, base, whole=task.reads_whole(m))
+            parts[m].append(found.double().cpu().numpy())
     return {m: np.concatenate(parts[m]) if parts[m] else np.zeros(0) for m in measures}
 
 
@@ -247,23 +248,21 @@ _OF_PAIRS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 """How each measure at the logits is computed, (tokens,)."""
 
 
-def _from_logits(
+def from_logits(
     measure: Measure,
     logits: Tensor,
     ids: Accepted,
     reference: Tensor | None,
     *,
     whole: bool = False,
-) -> np.ndarray:
+) -> Tensor:
     """One measure of (tokens, vocabulary) float64 logits; `whole`: a part of that of an answer."""
     if measure.record.reads == "reference":
         assert reference is not None
-        values = _OF_PAIRS[measure.kind](logits, reference)
-    elif whole:
-        values = _OF_WHOLE[measure.kind][0](logits, ids)
-    else:
-        values = _OF_ANSWERS[measure.kind](logits, ids)
-    return values.double().cpu().numpy()
+        return _OF_PAIRS[measure.kind](logits, reference)
+    if whole:
+        return _OF_WHOLE[measure.kind][0](logits, ids)
+    return _OF_ANSWERS[measure.kind](logits, ids)
 
 
 def _attention(

@@ -37,6 +37,7 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
+from pathdsl.score.quantity import RowMetric, RowOp
 
 __all__ = ["TaskKeys", "as_json", "digest", "processor", "program_text", "versions"]
 
@@ -103,6 +104,13 @@ def program_text() -> str:
     return found.hexdigest()
 
 
+@cache
+def metric_text() -> str:
+    """The sha256 of what differentiates metrics, and the version of what it does so with."""
+    text = (Path(__file__).parents[2] / "score" / "metrics.py").read_bytes()
+    return f"{hashlib.sha256(text).hexdigest()} {version('sympy')}"
+
+
 def versions() -> dict[str, str]:
     """The version of every library that computes; this package is known by its text."""
     return {name: version(name) for name in _LIBRARIES}
@@ -157,10 +165,25 @@ class TaskKeys:
         column = measure.column
         answers = None if column in ("", "next") else self._array("answers", column)
         found = [self.setting, self._runs[run], measure, places, answers]
+        if measure.asked is not None:
+            found += self._of_metric(measure.asked.metric)
         if measure.run == "treated":
             beside = RunSpec(task="", kind="treated", treated=self.own)
             found += [self.own, *self._read_by(beside)]
         return digest("value", *found)
+
+    def _of_metric(self, expr: object) -> list[object]:
+        """What the metric of an attribution reads, measure by measure: positions and answers."""
+        if isinstance(expr, RowOp):
+            return [expr.op, *(self._of_metric(arg) for arg in expr.args)]
+        if not isinstance(expr, RowMetric):
+            return [expr]
+        reference = RunSpec(task="", kind="reference")
+        found: list[object] = [expr.metric.canonical, metric_text()]
+        return [
+            *found,
+            *(self.value(reference, self.task.as_read(m)) for m in expr.metric.measures),
+        ]
 
     def proofs(self, treated: TreatedSpec | None) -> str:
         """The key of what the model proves about itself on this task."""

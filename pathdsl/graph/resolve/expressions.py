@@ -11,11 +11,14 @@ Source: docs/language.md, Complete path sets.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
 
 from pathdsl.graph.controls.random_like import Renaming, random_edges, renamed, renaming
 from pathdsl.graph.files.eap import read_edges_file
 from pathdsl.graph.files.ranking import Ranking, read_ranking
+from pathdsl.graph.model.components import Layout
 from pathdsl.graph.paths.neurons import atoms, host, hull, intersect
 from pathdsl.graph.paths.pathset import (
     ANY_EDGE,
@@ -46,6 +49,8 @@ from pathdsl.lang import ast
 from pathdsl.lang.signatures.calls import CIRCUIT_FILES, resolve_arguments
 
 __all__ = ["Expressions"]
+
+T = TypeVar("T")
 
 
 class Expressions:
@@ -215,6 +220,11 @@ class Expressions:
         """All edges of a score file in the order of their scores; PD217 where it cannot be used."""
         with read_for(self.program, expr) as path:
             return read_ranking(path, self.layout, signed=signed)
+
+    def read_file(self, expr: ast.EdgesFile, read: Callable[[Path, Layout], T]) -> T:
+        """What `read` makes of a file that lies where it may; PD217 where it cannot be read."""
+        with read_for(self.program, expr) as path:
+            return read(path, self.layout)
 
     # ---------------------------------------------------------------------------------------------
     # Random controls

@@ -53,6 +53,12 @@ class Resolves(Protocol):
     def loop(self, loop: ast.Loop) -> tuple[Member, ...]:
         """The members of `for v in SET`."""
 
+    def attributed(self, expr: ast.PathExpr, slot: str, bindings: Bindings) -> Any:
+        """The one edge that an expression is, with a `label`."""
+
+    def edges_of(self, domain: ast.EdgesOf) -> tuple[Value, ...]:
+        """The members of `for e in edges(P)`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Instance:
@@ -84,11 +90,15 @@ def ranging(program: Program, resolver: R, node: Looped | ast.OverMembers) -> R:
         return resolver
     read = tasks_read(program, reach(program, node))
     found: list[R] = list(dict.fromkeys(resolver.on(t) for t in program.tasks if t in read))
-    if all(is_listed(one.members) for one in node.loop.bindings):
+    if all(is_listed(m) and not isinstance(m, ast.EdgesOf) for m in _domains(node.loop)):
         return found[0] if found else resolver
     for other in found[1:]:
         if lone := lone_node(found[0], other):
-            at = next(one for one in node.loop.bindings if not is_listed(one.members))
+            at = next(
+                one
+                for one in node.loop.bindings
+                if not is_listed(one.members) or isinstance(one.members, ast.EdgesOf)
+            )
             raise fault(
                 "PD239",
                 f"`{at.variable.name}` ranges over the nodes of one model, and tasks of two are "
@@ -97,6 +107,10 @@ def ranging(program: Program, resolver: R, node: Looped | ast.OverMembers) -> R:
                 help="make a `let … for` of each task, or a claim of each",
             )
     return found[0] if found else resolver
+
+
+def _domains(loop: ast.Loop) -> list[ast.Domain]:
+    return [one.members for one in loop.bindings]
 
 
 def lone_node(one: Any, other: Any) -> str:
@@ -181,6 +195,8 @@ def in_common(
 def _members(
     program: Program, resolver: Resolves, one: ast.Binding, loop: ast.Loop
 ) -> Sequence[tuple[Member, Value | None]]:
+    if isinstance(one.members, ast.EdgesOf):
+        return [(Member(label=edge.label), edge) for edge in resolver.edges_of(one.members)]
     if is_listed(one.members):
         items = values_of(one.members, program.sources)
         if not items:
@@ -252,6 +268,10 @@ def _labels(
             return [bindings[name].label]
         case ast.Number() | ast.Position():
             return [written(part)]
+        case ast.Chain() | ast.Group(inner=ast.Chain()) if any(
+            isinstance(domain, ast.EdgesOf) for domain in _domains(loop)
+        ):
+            return [resolver.attributed(part, "", bindings).label]
         case ast.NodeSet():
             for one in loop.bindings:
                 for item in values_of(one.members, sources):

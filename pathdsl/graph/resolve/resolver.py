@@ -12,8 +12,10 @@ Source: docs/language.md, Units; docs/scores.md, completeness(P, knockouts: K).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 from pathdsl.graph.controls.random_like import Renaming, rename_unit
 from pathdsl.graph.controls.walks import added_walk
@@ -44,14 +46,18 @@ from pathdsl.graph.paths.units import (
     places_of,
     subtracts,
 )
+from pathdsl.graph.resolve.attributed import Attributed, attributed, edges_among, paths_into
 from pathdsl.graph.resolve.expressions import Expressions, over_of, seed_of
 from pathdsl.graph.resolve.places import Bindings, Member, Places, fault
 from pathdsl.graph.resolve.targets import Target, node_target, targets_of, vector_of
 from pathdsl.lang import ast
+from pathdsl.lang.loops import Value
 from pathdsl.lang.program import Program
 from pathdsl.lang.walk import children
 
 __all__ = ["Description", "Resolver"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +126,21 @@ class Resolver:
             raise fault("PD209", "this set of nodes is empty", loop.members)
         return members
 
+    def edges_of(self, domain: ast.EdgesOf) -> tuple[Value, ...]:
+        """The members of `for e in edges(P)`, in the order of the graph; PD209 for none."""
+        listed = isinstance(domain.paths, ast.Edges | ast.EdgesFile)
+        return edges_among(self.sets, self.path_set(domain.paths), domain, listed=listed)
+
+    def attributed(
+        self, expr: ast.PathExpr, slot: str, bindings: Bindings = {}, *, exact: bool = False
+    ) -> Attributed:
+        """The one node, input or edge that an attribution scores; PD408 for any other."""
+        return attributed(self.places, expr, slot, bindings, exact=exact)
+
+    def patched(self, expr: ast.PathExpr, unit: Attributed, bindings: Bindings = {}) -> PathSet:
+        """The paths that carry a treated value where one unit alone is patched."""
+        return paths_into(self.sets, unit) if not unit.sender else self.path_set(expr, bindings)
+
     def targets(self, action: ast.Action) -> tuple[Target, ...]:
         """The values that an action of an `intervene` block acts on; PD230 where it cannot."""
         return targets_of(self.places, action)
@@ -135,6 +156,10 @@ class Resolver:
     def ranking(self, expr: ast.EdgesFile, *, signed: bool) -> Ranking:
         """All edges of a score file in the order of their scores; PD217 where it cannot be used."""
         return self.expressions.ranking(expr, signed=signed)
+
+    def read_file(self, expr: ast.EdgesFile, read: Callable[[Path, Layout], T]) -> T:
+        """What `read` makes of a file that lies where it may; PD217 where it cannot be read."""
+        return self.expressions.read_file(expr, read)
 
     # ---------------------------------------------------------------------------------------------
     # Units and groups
@@ -236,8 +261,8 @@ class Resolver:
         `beside`: a set to compare with, whose neurons are told apart as well.
         """
         product = self._beside(paths, beside)
-        nodes = {i for u, v, _ in product.own_edges() for i in (u, v)}
-        return frozenset(product.layout.label(i) for i in nodes if product.layout.any_mask >> i & 1)
+        layout = product.layout
+        return frozenset(layout.label(i) for i in product.own_nodes() if layout.any_mask >> i & 1)
 
     def edge_set(self, paths: PathSet, beside: PathSet = NONE) -> frozenset[str]:
         """Names of the edges on some path of the set, `a5.h5->a8.h6<v>`; `beside` as above."""

@@ -9,7 +9,7 @@ The tree is unresolved: a `Name` may be a group, a path, a loop variable or noth
 """
 
 from pathdsl.lang.ast.base import Argument, Node, Slot
-from pathdsl.lang.ast.loops import Binding, Domain, IndexRange, Loop, Thing, Things
+from pathdsl.lang.ast.loops import Binding, Domain, EdgesOf, IndexRange, Loop, Thing, Things
 from pathdsl.lang.ast.nodes import (
     HeadRef,
     Indices,
@@ -102,6 +102,7 @@ __all__ = [
     "Domain",
     "Edges",
     "EdgesFile",
+    "EdgesOf",
     "Expr",
     "Field",
     "File",

@@ -1,4 +1,4 @@
-"""What variables range over, as written: sets of nodes, windows, lists of things of one kind."""
+"""What variables range over, as written: nodes, windows, edges, lists of things of one kind."""
 
 from __future__ import annotations
 
@@ -24,7 +24,14 @@ class IndexRange(Node):
     last: int
 
 
-Domain = NodeRef | Windows | Things | IndexRange
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgesOf(Node):
+    """`edges(P)`, `edges { … }`: the edges on some path of a set, one member each."""
+
+    paths: PathExpr
+
+
+Domain = NodeRef | Windows | Things | IndexRange | EdgesOf
 Thing = PathExpr | Position
 
 

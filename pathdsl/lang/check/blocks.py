@@ -5,7 +5,9 @@ Source: docs/language.md, task.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pathdsl.lang import ast
@@ -20,6 +22,7 @@ from pathdsl.lang.check.scope import (
     unknown,
 )
 from pathdsl.lang.check.where import check_where
+from pathdsl.lang.fence import outside
 from pathdsl.lang.needs import FIRST, release
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import fields_of, generator, generator_names
@@ -156,6 +159,8 @@ def check_circuit(scope: Scope, circuit: ast.CircuitDecl) -> Faults:
     """The fields of the circuit block and the version it asks for."""
     yield from _fields(scope, circuit.fields, CIRCUIT_FIELDS, "circuit block")
     for field in circuit.fields:
+        if field.name == "discovered" and isinstance(field.value, ast.String):
+            yield from _record(scope, field.value)
         version = literal(field.value)
         if field.name == "language" and type(version) is int and version != LANGUAGE_VERSION:
             yield fault(
@@ -173,6 +178,21 @@ def check_circuit(scope: Scope, circuit: ast.CircuitDecl) -> Faults:
                 "wanted two or three numbers with points between",
                 help=f'`needs = "{FIRST}"`',
             )
+
+
+def _record(scope: Scope, named: ast.String) -> Faults:
+    """That the record of the rows which found the circuit is there; `check` reads it."""
+    folder = Path(named.span.path).parent
+    if not scope.program.fence.holds(folder / named.value):
+        yield outside(named.value, named.span)
+    elif not os.path.isfile(folder / named.value):
+        yield fault(
+            "PD380",
+            f"the record of the discovery rows, `{named.value}`, is not there",
+            named.span,
+            f"looked for it in `{folder}`",
+            help="restore the file that `pathdsl discover` wrote, or discover anew",
+        )
 
 
 def check_model(scope: Scope, model: ast.ModelDecl) -> Faults:

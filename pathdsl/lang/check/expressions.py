@@ -89,6 +89,13 @@ CHECKS: Mapping[Kind, Check] = {**VALUES, **NODES, **PATHS, Kind.RUN: _run}
 # -------------------------------------------------------------------------------------------------
 
 
+_NEEDED = {
+    "run": "two runs",
+    "paths": "a path set and what to count",
+    "unit": "a node or an edge, and `by:` a method",
+    "kept": "a file of kept scores, and `size:`",
+}
+"""What tells a score with a free name from a metric of that name."""
 _READS_ONE = "a measure is read at one place"
 _READ_EACH = "read it at each, `(logit(a) @S1 + logit(a) @S2) / 2`"
 
@@ -405,7 +412,7 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
             yield from unknown(scope, ast.Name(span=call.name_span, name=call.name), ("metric",))
         elif call.name in SCORES:
             record = SCORES[call.name]
-            needed = "two runs" if record.of == "run" else "a path set and what to count"
+            needed = _NEEDED[record.of]
             yield fault(
                 "PD113",
                 f"`{call.name}` needs {needed}",
@@ -436,6 +443,7 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
                         *P_VALUES,
                         *OVER_MEMBERS,
                         CORRELATION.name,
+                        *(name for name, one in SCORES.items() if not one.reserved),
                     ],
                 ),
             )

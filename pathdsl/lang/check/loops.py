@@ -18,6 +18,7 @@ from pathdsl.lang.check.scope import Faults, Scope, fault, source_text, suggesti
 from pathdsl.lang.loops import Value, Values, is_listed, label_of, same_label, shown, values_of
 from pathdsl.lang.program import Program
 from pathdsl.lang.spelling import as_position
+from pathdsl.lang.walk import strip
 from pathdsl.limits import ITEMS, MEMBERS
 
 __all__ = ["check_indices", "check_loop", "example_of", "of_each"]
@@ -35,6 +36,8 @@ def check_loop(scope: Scope, loop: ast.Loop) -> Faults:
             yield from _windows(scope, members)
         elif isinstance(members, ast.Things):
             yield from _things(scope, members)
+        elif isinstance(members, ast.EdgesOf):
+            yield from check_path(scope, members.paths)
         elif isinstance(members, ast.IndexRange):
             count = members.last - members.first + 1
             if count > ITEMS.most:
@@ -209,7 +212,9 @@ def check_indices(scope: Scope, subscript: ast.Subscript, loop: ast.Loop | None)
         return
     for i, part in enumerate(given):
         members = bindings[i].members if bindings else None
-        if members is not None and is_listed(members):
+        if isinstance(members, ast.EdgesOf):
+            yield from _edge(scope, part)
+        elif members is not None and is_listed(members):
             yield from _index(scope, part, values_of(members, scope.program.sources))
         elif isinstance(part, ast.NodeRef):
             yield from check_nodes(scope, part, marks=True)
@@ -223,6 +228,15 @@ def check_indices(scope: Scope, subscript: ast.Subscript, loop: ast.Loop | None)
                 if isinstance(members, ast.Windows)
                 else "",
             )
+
+
+def _edge(scope: Scope, part: ast.Node) -> Faults:
+    if isinstance(strip(part), ast.Chain):
+        yield from check_path(scope, part)
+    else:
+        yield fault(
+            "PD115", "wanted an edge", part.span, "not an edge", help="`x[a5.h5 -[v]-> a8.h6]`"
+        )
 
 
 def _index(scope: Scope, part: ast.Node, items: tuple[Value, ...]) -> Faults:

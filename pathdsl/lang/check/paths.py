@@ -269,6 +269,10 @@ def _paths(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     yield from check_path(scope, value)
 
 
+def _unit(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
+    yield from check_path(scope, value, marks=True)  # which a check of its own tells of
+
+
 def _units(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
     if isinstance(strip(value), ast.Edges | ast.EdgesFile):
         yield from check_path(scope, value)
@@ -283,5 +287,10 @@ def _over(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
         yield from _units(scope, parameter, value)
 
 
-PATHS: Mapping[Kind, Check] = {Kind.PATHS: _paths, Kind.UNITS: _units, Kind.OVER: _over}
+PATHS: Mapping[Kind, Check] = {
+    Kind.PATHS: _paths,
+    Kind.UNIT: _unit,
+    Kind.UNITS: _units,
+    Kind.OVER: _over,
+}
 """How a value that holds paths is checked."""

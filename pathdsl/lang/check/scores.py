@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments
+from pathdsl.lang.check.attribution import check_attribution
 from pathdsl.lang.check.scope import Faults, Scope, fault, listed
 from pathdsl.lang.serving import (
     PASSED,
@@ -66,18 +67,23 @@ def check_score(scope: Scope, score: ast.Score) -> Faults:
     yield from _units(scope, score)
     yield from _forms(score)
     yield from _unread(score)
-    if record.of == "file":
-        yield from _ranked(score)
+    if record.of_file:
+        yield from _whole_file(score)
+    elif record.of == "unit":
+        yield from check_attribution(scope.on(its_task), score, metric)
 
 
-def _ranked(score: ast.Score) -> Faults:
+_WANTED = {"file": "ranks every edge", "kept": "keeps scores prompt by prompt"}
+
+
+def _whole_file(score: ast.Score) -> Faults:
     """A fault unless the score is of a whole file of edges."""
     for subject in score.subjects[:1]:
         if isinstance(subject, ast.EdgesFile) and not subject.options:
             continue
         yield fault(
             "PD115",
-            f"`{score.name}` is of a file that ranks every edge",
+            f"`{score.name}` is of a file that {_WANTED[SCORES[score.name].of]}",
             subject.span,
             "a part of the file" if isinstance(subject, ast.EdgesFile) else "a path set",
             help=f"`{SCORES[score.name].example}`",

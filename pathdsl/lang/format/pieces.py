@@ -19,7 +19,7 @@ _CLOSERS = frozenset(")]}")
 
 # Rules whose bracket follows a word directly: `mean(`, `treat(`, `through(`.
 _CALLS = frozenset(
-    "call run score through within edges_file nodes_file random_like random_edges windows "
+    "call run score through within edges_file edges_of nodes_file random_like random_edges windows "
     "pattern_call relation of_run act_pattern act_block act_zero".split()
 )
 # Signs with no blank behind them, and before them.

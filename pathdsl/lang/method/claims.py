@@ -88,6 +88,8 @@ def _is_sweep(members: ast.Node) -> bool:
     """Whether a set is a range of the model and no list of nodes that somebody named."""
     if isinstance(members, ast.Windows | ast.Word | ast.IndexRange):
         return True
+    if isinstance(members, ast.EdgesOf):
+        return not isinstance(members.paths, ast.Edges | ast.EdgesFile)
     if isinstance(members, ast.NodeSet):
         return any(map(_is_sweep, members.members))
     indices = [getattr(members, name, None) for name in ("layer", "head")]

@@ -57,4 +57,25 @@ FILE_PAGES: tuple[Page, ...] = (
         failing=_file("", ", top: 2"),
         passing=_file("", ", top: 3"),
     ),
+    Page(
+        code="PD245",
+        name="kept-scores-unusable",
+        summary="Scores that were kept prompt by prompt cannot be read, or are of another model.",
+        why="`NAME.scores.json` names units, prompts and what was asked, and holds the hash of the "
+        "numbers in `NAME.scores.safetensors` beside it. A pair that does not belong together, a "
+        "unit that the model does not have or a score that is no number would give another circuit "
+        "than the one that was found.",
+        repair="Score again, or put back both files as they were written.",
+        shown_by="tests/discover/test_kept.py",
+    ),
+    Page(
+        code="PD246",
+        name="not-in-this-format",
+        summary="A circuit cannot be said in the format that it is exported to.",
+        why="Formats of other programs have edges without positions, and a leaderboard knows its "
+        "own tasks and models. What such a file cannot say would be another circuit there.",
+        repair="Export a set of edges or nodes without positions, and name the cell of the "
+        "benchmark: `pathdsl export ioi_gpt2=FILE:PATH --to mib -o FOLDER`.",
+        shown_by="tests/discover/test_mib.py",
+    ),
 )

@@ -6,6 +6,7 @@ from pathdsl.lang.rules.page import Page
 from pathdsl.lang.rules.pd3_answers import PAGES as ANSWER_PAGES
 from pathdsl.lang.rules.pd3_chat import PAGES as CHAT_PAGES
 from pathdsl.lang.rules.pd3_data import PAGES as DATA_PAGES
+from pathdsl.lang.rules.pd3_discovered import PAGES as DISCOVERED_PAGES
 from pathdsl.lang.rules.pd3_models import PAGES as MODEL_PAGES
 from pathdsl.lang.rules.pd3_places import PAGES as PLACE_PAGES
 from pathdsl.lang.rules.pd3_readings import PAGES as READING_PAGES
@@ -21,4 +22,5 @@ PAGES: tuple[Page, ...] = (
     *CHAT_PAGES,
     *ANSWER_PAGES,
     *MODEL_PAGES,
+    *DISCOVERED_PAGES,
 )

@@ -75,4 +75,17 @@ PAGES: tuple[Page, ...] = (
         failing=sample("claim sure: 1 > 0"),
         passing=sample("claim sure: mean(LD(reference)) > 0"),
     ),
+    Page(
+        code="PD408",
+        name="nothing-to-attribute",
+        summary="An attribution is of several nodes, or its method has no score for it.",
+        why="A score says what patching one node, one input of a head or one edge would do. What "
+        "several do together is not the sum of what each does alone. `eap` and its kin score "
+        "edges, `atp` and its kin nodes. Slopes say nothing of a rank or a hit, which jump, nor at "
+        "the reference run of a divergence from it, which is least there and whose slope is 0.",
+        repair="Range over the members, `let a for h in SET = attribution(h, …)`, take a method "
+        "that scores them, or measure with `by: exact`.",
+        failing=sample("let a: logits = attribution(a3.h1, by: eap, metric: LD)"),
+        passing=sample("let a: logits = attribution(a3.h1 -> logits, by: eap, metric: LD)"),
+    ),
 )

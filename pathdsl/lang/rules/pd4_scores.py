@@ -1,4 +1,4 @@
-"""Pages PD420 to PD434: quantities and scores that have no value, seen when they are evaluated."""
+"""Pages PD420 to PD435: quantities and scores that have no value, seen when they are evaluated."""
 
 from __future__ import annotations
 
@@ -184,5 +184,16 @@ PAGES: tuple[Page, ...] = (
         repair="Claim a mean, `mean(x) > 0 at 95% confidence`; or make a task of prompts that "
         "share nothing, and test on it.",
         shown_by="tests/score/test_crossed.py::test_tests_that_count_rows_are_refused",
+    ),
+    Page(
+        code="PD435",
+        name="no-such-attribution",
+        summary="An attribution by a method without a score of this unit, metric or treated value.",
+        why="Some methods score nodes alone, some edges; slopes need a metric of the logits that "
+        "has one; integrals towards the treated run need prompts, and a mean or zero is given "
+        "component by component.",
+        repair="The help names methods that can; `by: exact` always can. `pathdsl lint` finds this "
+        "in a file first (PD408); this code is for programs that were not linted.",
+        shown_by="tests/engine/test_attribution_metric.py::test_what_has_no_score_is_refused",
     ),
 )

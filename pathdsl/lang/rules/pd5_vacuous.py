@@ -26,6 +26,16 @@ _LD = "\nmetric LD: logits = logit(io) - logit(s)\n"
 
 VACUOUS_PAGES: tuple[Page, ...] = (
     Page(
+        code="PD545",
+        name="area-above-one",
+        summary="The area of `cpr` is above 1, so that it is no faithfulness.",
+        why="Circuits of some sizes do more than the model, since a ranking by signed score leaves "
+        "out what works against it. Such an area grows with the distance from the model, and two "
+        "of them do not say which circuit is closer to it. The curve in the report has the sizes.",
+        repair="Judge `cmd(…, rank: absolute)` as well, which counts what is above 1 as distance.",
+        shown_by="tests/score/test_curves.py",
+    ),
+    Page(
         code="PD525",
         name="satisfied-by-no-path",
         summary="A supported claim is satisfied with no path in the place of its path set, too.",

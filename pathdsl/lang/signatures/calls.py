@@ -97,6 +97,7 @@ CIRCUIT_FIELDS = {
         Parameter(name="doi", kind=Kind.TEXTS),
         Parameter(name="authors", kind=Kind.TEXTS),
         Parameter(name="hypothesis", kind=Kind.PATHS),
+        Parameter(name="discovered", kind=Kind.TEXT),
     )
 }
 TASK_FIELDS = {

@@ -59,6 +59,7 @@ class Kind(StrEnum):
     POSITIONS = "a position or a list of positions"
     PATHS = "a path set"
     NODES = "a set of nodes"
+    UNIT = "a node or an edge"
     UNITS = "a set of nodes or `edges { … }`"
     OVER = "`node`, `head`, `edge`, a set of nodes or `edges { … }`"
     KNOCKOUTS = "a choice of knockouts"

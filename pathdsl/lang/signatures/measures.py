@@ -31,15 +31,16 @@ class MeasureRecord(Signature):
 
     `reads`: the token of an `answer` column, the `reference` run beside this one, the pattern of
     one `head`, what nodes `write` to the residual stream, what one head would `copy` from a token,
-    or `nothing` but the logits of this run. `values`: `reals`, `counts`, or `hits`, counts of 0 or
-    1. `vocabulary`: whether the logits of all tokens are needed, and not those of the answer alone.
+    the `slopes` of a metric, or `nothing` but the logits of this run. `values`: `reals`, `counts`,
+    or `hits`, counts of 0 or 1. `vocabulary`: whether the logits of all tokens are needed, and not
+    those of the answer alone.
     `scaled`: whether the final norm of this run is applied to what is written. `varied`: whether
     `robustness` tries it in the place of a metric. `reserved`: whether nothing else may have its
     name; measures that came after version 0.1 leave the name free, and a metric that has it wins.
     `whole`: whether it is read of an answer of several tokens. `range`: where its values lie.
     """
 
-    reads: Literal["answer", "reference", "head", "write", "copy", "nothing"]
+    reads: Literal["answer", "reference", "head", "write", "copy", "slopes", "nothing"]
     unit: Unit
     values: Literal["reals", "counts", "hits"]
     vocabulary: bool

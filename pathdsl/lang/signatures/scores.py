@@ -16,6 +16,8 @@ from math import inf
 from typing import Literal
 
 from pathdsl.lang import ast
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS, HEAD_SLOTS, RULES
+from pathdsl.lang.signatures.dissimilarities import DISSIMILARITIES, Dissimilarity
 from pathdsl.lang.signatures.kinds import (
     REQUIRED,
     SEED,
@@ -27,10 +29,10 @@ from pathdsl.lang.signatures.kinds import (
     table,
     word,
 )
-from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.pvalues import DRAWN, P_VALUES
 from pathdsl.lang.signatures.ranges import ANY, NOT_BELOW_0, SHARE, Range, apply, point
 from pathdsl.lang.signatures.relations import Asks
+from pathdsl.limits import BOOTSTRAP, STEPS
 
 __all__ = [
     "DISSIMILARITIES", "MEASURED", "OVER", "RENAMED", "SCORES", "Dissimilarity", "Fixed", "Form",
@@ -107,9 +109,10 @@ class Order:
 class ScoreRecord(Signature):
     """What is known of a score.
 
-    `of`: what it takes, path sets, a run, a file that ranks edges, or a score. `gives`: an
-    `estimate` over the prompts, a `share` of them that has an exact interval, a `count` on the
-    graph that no prompt changes, or a `p-value`. `forms`: the default first. `controls`: which
+    `of`: what it takes, path sets, a run, a single node or edge (a `unit`), a file that ranks
+    edges, a file of scores `kept` prompt by prompt, or a score. `gives`: an `estimate` over the
+    prompts, a `share` of them that has an exact interval, a `count` on the graph or of a file that
+    no prompt changes, or a `p-value`. `forms`: the default first. `controls`: which
     random path sets `chance` may compare it with: none, those with other `units`, `walks` as
     well, or a walk that extends P by an `edge`. `searches`: how often a greedy choice of knockouts
     is run. `keeps`: whether a set is kept as a circuit is, and all else treated. `order`: what
@@ -119,7 +122,7 @@ class ScoreRecord(Signature):
     """
 
     parameters: tuple[Parameter, ...]
-    of: Literal["paths", "run", "file", "score"]
+    of: Literal["paths", "run", "unit", "file", "kept", "score"]
     gives: Literal["estimate", "share", "count", "p-value"]
     forms: tuple[Form, ...]
     controls: Literal["none", "units", "walks", "edge"]
@@ -131,6 +134,11 @@ class ScoreRecord(Signature):
     def form(self, word: str | None) -> Form:
         """The form of that name; the default without a name, or with one that is a fault."""
         return next((form for form in self.forms if form.name == word), self.forms[0])
+
+    @property
+    def of_file(self) -> bool:
+        """Whether it is of a file as a whole, and of no path set."""
+        return self.of in ("file", "kept")
 
     @property
     def needs_task(self) -> bool:
@@ -153,45 +161,18 @@ class ScoreRecord(Signature):
     @property
     def treats(self) -> bool:
         """Whether it treats path sets itself, with the treated value of its task."""
-        return self.needs_task and self.of in ("paths", "file")
+        return self.needs_task and self.of in ("paths", "unit", "file")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dissimilarity:
-    """A distance between two runs on a prompt, after `by:`: of a metric's values, or a divergence.
-
-    A `power` of the metric has a unit of its own where the metric has one.
-    """
-
-    name: str
-    unit: Unit | Literal["metric", "power"]
-
-    @property
-    def reads_metric(self) -> bool:
-        """Whether it compares values of a metric."""
-        return self.unit in ("metric", "power")
-
-
-DISSIMILARITIES = {
-    one.name: one
-    for one in (
-        Dissimilarity(name="absolute", unit="metric"),
-        Dissimilarity(name="squared", unit="power"),
-        *(
-            Dissimilarity(name=measure.name, unit=measure.unit)
-            for measure in MEASURES.values()
-            if measure.reads == "reference"
-        ),
-    )
-}
 
 _TASK = Parameter(name="task", kind=Kind.TASK)
+_METRIC = Parameter(name="metric", kind=Kind.METRIC)
 _COMMON = (
-    Parameter(name="metric", kind=Kind.METRIC),
+    _METRIC,
     _TASK,
     Parameter(name="scope", kind=Kind.PATHS),
 )
-_TREATING = (*_COMMON, Parameter(name="treated", kind=Kind.TREATED))
+_TREATED = Parameter(name="treated", kind=Kind.TREATED)
+_TREATING = (*_COMMON, _TREATED)
 """The options of scores that treat path sets themselves."""
 _P = first("P", Kind.PATHS)
 OVER = Parameter(name="over", kind=Kind.UNITS)
@@ -245,6 +226,14 @@ def _apart(metric: Range, given: Given) -> Range:
     if by is None or not by.reads_metric:
         return NOT_BELOW_0
     return metric.distance if by.unit == "metric" else apply("^", metric.distance, point(2.0))
+
+
+def _attributed(metric: Range, given: Given) -> Range:
+    """A slope is not bound by what the metric can be, what is measured is."""
+    record = ATTRIBUTIONS.get(str(given.get("by")))
+    if record is None or not record.signed:
+        return ANY if record is None else NOT_BELOW_0
+    return metric.change if record.exact else ANY
 
 
 def _chance(metric: Range, given: Given) -> Range:
@@ -343,6 +332,10 @@ _EFFECT = (
     _metric("mean", "size", _change, _UNMOVED, other_side=("{every} - {keep}",)),
     _metric("rms", "size", _distance, _UNMOVED),
 )
+_ATTRIBUTED = (
+    _metric("mean", "size", _attributed, MEASURED),
+    _metric("rms", "size", _not_below_0, MEASURED),
+)
 _AREAS: tuple[tuple[str, str, Literal["larger", "smaller"], Spans], ...] = (
     ("cpr", "signed", "larger", _any),
     ("cmd", "absolute", "smaller", _not_below_0),
@@ -433,6 +426,29 @@ SCORES = table(
         keeps=False,
         order=None,
         reserved=True,
+    ),
+    ScoreRecord(
+        name="attribution",
+        parameters=(
+            first("UNIT", Kind.UNIT),
+            _METRIC,
+            _TASK,
+            _TREATED,
+            word("by", tuple(ATTRIBUTIONS), REQUIRED),
+            word("slot", HEAD_SLOTS),
+            Parameter(name="steps", kind=Kind.INTEGER, least=1, most=STEPS.most),
+            word("rule", RULES),
+            _as(_ATTRIBUTED),
+        ),
+        example="attribution(a9.h9, by: atp_star)",
+        of="unit",
+        gives="estimate",
+        forms=_ATTRIBUTED,
+        controls="none",
+        searches="never",
+        keeps=False,
+        order=None,
+        reserved=False,
     ),
     ScoreRecord(
         name="accuracy",
@@ -526,6 +542,26 @@ SCORES = table(
         of="paths",
         gives="count",
         forms=(_counted("", _not_below_0),),
+        controls="none",
+        searches="never",
+        keeps=False,
+        order=None,
+        reserved=False,
+    ),
+    ScoreRecord(
+        name="stability",
+        parameters=(
+            _P,
+            Parameter(name="size", kind=Kind.COUNT, default=REQUIRED, least=1),
+            word("rank", ("absolute", "signed"), "absolute"),
+            Parameter(name="draws", kind=Kind.INTEGER, default=1000, least=2, most=BOOTSTRAP.most),
+            SEED,
+            _TASK,
+        ),
+        example='stability(edges("found.scores.json"), size: 5%)',
+        of="kept",
+        gives="count",
+        forms=(_counted("", _share_of),),
         controls="none",
         searches="never",
         keeps=False,

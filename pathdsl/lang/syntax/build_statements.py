@@ -14,7 +14,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.signatures.comparisons import COMPARISONS
 from pathdsl.lang.signatures.measures import takes_nodes
 from pathdsl.lang.signatures.relations import RELATIONS
-from pathdsl.lang.signatures.scores import SCORES
+from pathdsl.lang.signatures.scores import SCORES, ScoreRecord
 from pathdsl.lang.syntax.build_paths import Builder, Child, Children, nodes, one, only
 
 
@@ -77,6 +77,10 @@ class StatementBuilder(Builder):
     def positional_node(self, c: Children) -> ast.Argument:
         return ast.Argument(value=c[0], span=self._over(c))
 
+    def placed(self, c: Children) -> ast.Argument:
+        node = self._name(c[0], c[1])
+        return ast.Argument(value=node, span=node.span)
+
     def attention(self, c: Children) -> ast.Argument:
         span = self._over(c)
         value = ast.AttentionArgs(head=c[0], query=c[2], key=c[4], span=span)
@@ -100,7 +104,10 @@ class StatementBuilder(Builder):
             options = tuple(a for a in arguments if a not in runs)
             return self._score(c, [a.value for a in runs], options)
         needed = _OF_PATHS.get(name)
-        if needed is not None and any(a.keyword == needed for a in arguments):
+        if needed is not None and (
+            any(a.keyword == needed for a in arguments)
+            or any(_only_of(SCORES[name], a) for a in arguments if not a.keyword)
+        ):
             subjects = [self._paths(a.value) for a in arguments if not a.keyword]
             return self._score(c, subjects, tuple(a for a in arguments if a.keyword))
         if not takes_nodes(name):
@@ -127,12 +134,14 @@ class StatementBuilder(Builder):
                 return ast.NonePath(span=value.span)
             case ast.Name() | ast.Through() | ast.Within() | ast.Edges() | ast.EdgesFile():
                 return value
+            case ast.Chain():
+                return value
             case _ if isinstance(value, _NODES):
                 return value
             case _:
                 self._fault(
                     "PD021",
-                    "a number stands here, and a path set is wanted",
+                    f"a {_kind_of(value)} stands here, and a path set is wanted",
                     value,
                     help="give the path set a name: `path P = …`",
                 )
@@ -141,6 +150,19 @@ class StatementBuilder(Builder):
     def _no_node(self, argument: ast.Argument) -> ast.Argument:
         """An argument of what takes no nodes: `a1` and `input` may be columns there."""
         value = argument.value
+        if not argument.keyword and isinstance(value, ast.Chain):
+            self._fault(
+                "PD021", "a path stands here, and a run or a number is wanted",
+                value.steps[0].arrow if isinstance(value.steps[0], ast.Hop) else value,
+                help="`treat(A -> B)` or `keep(A -> B)` makes a run of it",
+            )  # fmt: skip
+            return argument
+        if not argument.keyword and isinstance(value, ast.Name) and value.at is not None:
+            self._fault(
+                "PD021", f"`{value.name} @…` is a node, and a number is wanted here", value,
+                help=f"treat its paths and read a metric: `LD(treat(through({value.name} @…)))`",
+            )  # fmt: skip
+            return argument
         if not argument.keyword and isinstance(value, _SETS):
             word = self.text[value.span.start : value.span.end].split("(")[0].split("{")[0].strip()
             self._fault(
@@ -242,6 +264,10 @@ class StatementBuilder(Builder):
         )  # fmt: skip
         self._once(((b.variable.name, b.variable.span) for b in (first, *more)), "the variable")
         return ast.Loop(variable=first.variable, members=first.members, more=tuple(more), span=span)
+
+    def edges_of(self, c: Children) -> ast.EdgesOf:
+        (paths,) = nodes(c)
+        return ast.EdgesOf(paths=paths, span=self._over(c))
 
     def things(self, c: Children) -> ast.Things:
         return ast.Things(items=nodes(c), span=self._over(c))
@@ -428,9 +454,10 @@ _OF_TWO_RUNS = frozenset(
 _OF_PATHS = {
     name: next(p.name for p in score.parameters if p.required and not p.by_place)
     for name, score in SCORES.items()
-    if score.of == "paths" and not score.reserved
+    if score.of in ("paths", "unit", "kept") and not score.reserved
 }
-"""Scores of path sets whose names are free, with the option that tells them from a metric."""
+"""Scores of path sets and of single nodes and edges whose names are free, with the option that
+tells them from a metric."""
 
 _SETS = (ast.Through, ast.Within, ast.Edges, ast.EdgesFile)
 
@@ -443,6 +470,19 @@ _NODES = (
 _NOT_CALLED = dict.fromkeys(("treat", "keep"), "a run") | dict.fromkeys(
     ("through", "within", "edges", "random_like", "random_edges"), "a path set"
 )
+
+
+def _only_of(score: ScoreRecord, argument: ast.Argument) -> bool:
+    """Whether an argument is what a score is of and no metric: a node or an edge, or a file."""
+    if score.of == "unit":
+        return isinstance(argument.value, (*_NODES, ast.Chain))
+    return score.of == "kept" and isinstance(argument.value, ast.EdgesFile)
+
+
+def _kind_of(value: ast.Node) -> str:
+    if isinstance(value, ast.PlainRun | ast.PathRun):
+        return "run"
+    return "score" if isinstance(value, ast.Score) else "number"
 
 
 def _is(item: Child, kind: str) -> bool:

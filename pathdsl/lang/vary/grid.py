@@ -12,6 +12,7 @@ from pathdsl.lang.signatures.calls import AVERAGES
 from pathdsl.lang.signatures.norms import NORM_MODES
 from pathdsl.lang.vary.axis import Axis
 from pathdsl.lang.vary.edits import edited, flatten, pruned
+from pathdsl.lang.vary.method_axis import Estimates
 from pathdsl.lang.vary.path_axes import Positions, Reading
 from pathdsl.lang.vary.task_axes import Treated, Word
 from pathdsl.lang.vary.value_axes import Direction, MetricAxis
@@ -31,6 +32,7 @@ AXES: tuple[Axis, ...] = (
     Word(name="average", words=AVERAGES),
     Direction(),
     MetricAxis(),
+    Estimates(),
 )
 """Every axis, in the order in which a cell of several applies them."""
 
@@ -86,14 +88,14 @@ def values_of(base: Cell) -> dict[str, tuple[str, ...]]:
 
 
 def silent(base: Cell) -> dict[str, str]:
-    """The axes that change nothing here, each with the reason."""
+    """The axes that change nothing here, each with the reason; without one it does not arise."""
     program, have = base.program, values_of(base)
     reasons = {}
     for axis in AXES:
         if axis.name not in have:
             why = axis.left_out(program, axis.probe) if axis.probe else {}
             reasons[axis.name] = next(iter(why.values()), axis.nothing)
-    return reasons
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def apply(cell: Cell, axis: str, value: str) -> Cell:

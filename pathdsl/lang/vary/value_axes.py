@@ -23,6 +23,7 @@ from pathdsl.lang.spelling import position_text
 from pathdsl.lang.units import unit_of
 from pathdsl.lang.vary.axis import below, meant_below, scores_of
 from pathdsl.lang.vary.edits import Edit, reached, replaced, text_of
+from pathdsl.lang.vary.method_axis import estimates_in
 from pathdsl.lang.walk import strip, walk
 
 __all__ = ["Direction", "MetricAxis"]
@@ -85,6 +86,8 @@ class MetricAxis:
                 found[claim.name.name] = "rows are chosen by its metric"
             elif whole and value == _DIFFERENCE:
                 found[claim.name.name] = "its answers are read whole, and logits do not add up"
+            elif _jumps(value) and estimates_in(program, claim):
+                found[claim.name.name] = f"`{value}` has no slope for an attribution to follow"
             elif lacking:
                 found[claim.name.name] = f"`{lacking[0]}` names too few answers for {value}"
             elif all(_same(program, name, text) for name, text in texts.items()):
@@ -113,6 +116,11 @@ class MetricAxis:
                 colon = source.rindex(":", let.span.start, let.unit.span.start)
                 edits.append(Edit(start=colon, end=let.unit.span.end, text=""))
         return edits
+
+
+def _jumps(value: str) -> bool:
+    """Whether a metric of that kind is a count, which has no slope."""
+    return value in MEASURES and MEASURES[value].exact
 
 
 def _same(program: Program, name: str, text: str) -> bool:

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from pathdsl.report.content.claims import ClaimContent, counted
+from pathdsl.report.content.curves import curves_of
 from pathdsl.report.content.lock import lock_content, other_weights
 from pathdsl.report.content.method import (
     checks,
@@ -82,6 +83,7 @@ class FileContent:
         self.made_of = [(one["name"], one["text"]) for one in file.get("made_of", ())]
         self.norms = norms_text(file)
         self.quantities = list(families(file["quantities"], lets, noise_of(file)))
+        self.curves = list(curves_of(file))
         self.metrics = list(_formulas(file, "metric"))
         self.metrics_line = metrics_text(file)
         self.stated = list(_formulas(file, "let", "claim"))

@@ -101,7 +101,24 @@ def _came_out(outcome: FileOutcome) -> Object:
         "cost": _cost(outcome),
         "store": tally and fields_of(tally, "computed stored beside_others"),
         "exit_code": int(outcome.exit_code),
-    }
+    } | _curves(outcome)
+
+
+def _curves(outcome: FileOutcome) -> Object:
+    """The curves behind areas; no key where there is none."""
+    curves = outcome.judgement.curves if outcome.judgement is not None else ()
+    made = [
+        fields_of(curve, "of rank confidence")
+        | {
+            "names": list(curve.names),
+            "points": [
+                fields_of(p, "share edges estimate interval distance distance_interval")
+                for p in curve.points
+            ],
+        }
+        for curve in curves
+    ]
+    return {"curves": made} if made else {}
 
 
 def diagnostic_object(fault: Diagnostic, sources: Mapping[str, SourceFile]) -> Object:

@@ -50,7 +50,36 @@ def values_of(outcome: FileOutcome) -> list[dict[str, Any]]:
                             "value": float(value) if isfinite(value) else None,
                         }
                     )
-    return records
+    return records + _scores(outcome)
+
+
+def _scores(outcome: FileOutcome) -> list[dict[str, Any]]:
+    """The scores that were read, prompt by prompt: `metric` is the one that was attributed."""
+    session = outcome.session
+    found = []
+    for (run, measure), (sender, receiver, slot, at) in session.scores_read if session else ():
+        asked = measure.asked
+        unit = f"{sender} {f'-[{slot}]->' if slot else '->'} {receiver}"
+        if not (sender and receiver):
+            unit = f"{sender or receiver}{f', slot: {slot}' if slot else ''}"
+        unit += f", at: {at}" if at is not None else ""
+        assert session is not None
+        values = session.scored(run, measure, (sender, receiver, slot), at)[0]
+        for row_id, value in zip(outcome.tasks[run.task].row_ids, values, strict=True):
+            found.append(
+                {
+                    "file": outcome.path,
+                    "task": run.task,
+                    "run": None,
+                    "written": f"attribution({unit}, by: {asked.method})",
+                    "treated": str(run.treated),
+                    "metric": asked.metric.metric.name,
+                    "draw": 0,
+                    "row": row_id,
+                    "value": float(value) if isfinite(value) else None,
+                }
+            )
+    return found
 
 
 def _metrics(program: Program | None) -> list[Metric]:

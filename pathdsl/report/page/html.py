@@ -17,6 +17,7 @@ from pathdsl.lang.visible import token_text, visible
 from pathdsl.report.content.file import FileContent
 from pathdsl.report.content.rows import Object
 from pathdsl.report.data.families import families_of, family_text
+from pathdsl.report.figures.curve import curve_svg
 from pathdsl.report.figures.svg import picture_svg
 from pathdsl.report.formulas.safe_mathml import plain_mathml
 from pathdsl.report.page.circuit_svg import circuit_svg, claims_by_unit, colours, unit_rows
@@ -89,6 +90,10 @@ def _article(file: Object, number: int, checked: bool, *, alone: bool) -> Object
         "drawings": [
             _drawing(drawing, file, keys, f"circuit{number}-{i}")
             for i, drawing in enumerate(drawings, 1)
+        ],
+        "curves": [
+            {"curve": one, "svg": curve_svg(one, f"curve{number}-{i}")}
+            for i, one in enumerate(content.curves, 1)
         ],
         "left_out": file.get("drawings_left_out", 0),
         "sweeps": [

@@ -24,6 +24,7 @@ from pathdsl.report.data.lock import summary
 from pathdsl.report.formats import Document, Settings
 from pathdsl.report.numbers import many
 from pathdsl.report.text.claims import claim_block, claim_line
+from pathdsl.report.text.curves import curves_block
 from pathdsl.report.text.path_sets import path_sets_block
 from pathdsl.report.text.quantities import quantities_block
 from pathdsl.report.text.style import TONES, View, paragraph, table
@@ -76,6 +77,8 @@ def report(outcome: FileOutcome, view: View) -> str:
         parts.append(path_sets_block(content, view))
     if content.quantities and not view.quiet:
         parts.append(quantities_block(content.quantities, view))
+    if content.curves and not view.quiet:
+        parts.append(curves_block(content.curves, view))
     if content.claims and view.quiet:
         parts.append("\n".join(claim_line(claim, view) for claim in content.claims))
     elif content.claims:

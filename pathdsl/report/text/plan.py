@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pathdsl.checking.planned import PlanOutcome, TaskPlan
+from pathdsl.checking.planned import AttributionPlan, PlanOutcome, TaskPlan
 from pathdsl.graph.model.components import bits
 from pathdsl.plan.liveness import reads_of
 from pathdsl.plan.outputs import Plan, ends_of
@@ -82,7 +82,9 @@ def plan_report(outcome: PlanOutcome, view: View) -> str:
         lines.append(view.paint(paragraph(text, view, "  ", "  "), "yellow"))
     for part in outcome.parts:
         lines += ["", *_task(part, outcome, view)]
-    if not outcome.parts:
+    for one in outcome.attributions:
+        lines += ["", *_attribution(one, outcome, view)]
+    if not outcome.parts and not outcome.attributions:
         lines += ["", "nothing runs: every quantity is counted on the graph"]
     if outcome.adaptive:
         text = (
@@ -142,6 +144,28 @@ def _task(part: TaskPlan, outcome: PlanOutcome, view: View) -> list[str]:
     return lines
 
 
+def _attribution(one: AttributionPlan, outcome: PlanOutcome, view: View) -> list[str]:
+    asked, task = one.asked, outcome.tasks[one.task]
+    facts = [
+        ["  prompts", f"{task.n_rows:,}, up to {task.n_pos} tokens"],
+        ["  treated", str(asked.treated)],
+        ["  scores", f"{asked.of}{' at each position' if asked.by_position else ''}, all of them "
+         "in one go"],
+        ["  integral", f"{asked.steps} steps, {asked.rule}" if asked.steps else ""],
+    ]  # fmt: skip
+    if one.cost is not None:
+        times = plain(one.cost.forwards, 2 if one.cost.forwards < 10 else 1)
+        facts += [
+            ["  cost", f"about {times} plain forward passes over the same prompts"],
+            ["  memory", f"about {one.cost.peak / 1e9:.2f} GB beside the weights, "
+             f"{one.cost.rows:,} prompts at a time"],
+        ]  # fmt: skip
+    return [
+        view.heading(f"Attribution by {asked.method}, task {one.task}"),
+        *table([fact for fact in facts if fact[1]]),
+    ]
+
+
 def plan_object(outcome: PlanOutcome) -> dict[str, Any]:
     """The plan of one file for programs."""
     circuit = outcome.program.circuit
@@ -150,6 +174,20 @@ def plan_object(outcome: PlanOutcome) -> dict[str, Any]:
         "circuit": circuit.name.name if circuit else None,
         "replaced": dict(outcome.replaced),
         "tasks": [_task_object(part, outcome) for part in outcome.parts],
+        "attributions": [
+            {
+                "task": one.task,
+                "method": one.asked.method,
+                "of": one.asked.of,
+                "by_position": one.asked.by_position,
+                "treated": str(one.asked.treated),
+                "steps": one.asked.steps,
+                "rule": one.asked.rule,
+                "forwards": None if one.cost is None else one.cost.forwards,
+                "peak_bytes": None if one.cost is None else one.cost.peak,
+            }
+            for one in outcome.attributions
+        ],
         "diagnostics": [diagnostic_object(d, outcome.sources) for d in outcome.warnings],
         "adaptive": {"names": list(outcome.adaptive), "later_runs": outcome.later_runs},
         "memory_limit": outcome.memory,

@@ -16,12 +16,12 @@ trapezoids are those of its code, `MIB_circuit_track/evaluation.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import reduce
 from itertools import pairwise
 
 from pathdsl.graph.files.ranking import SIZES
 from pathdsl.lang import ast
+from pathdsl.score.curves import Curve, Point
 from pathdsl.score.faults import fault
 from pathdsl.score.quantity import Constant, Op, Scalar, difference
 from pathdsl.score.scores.setting import Setting
@@ -31,18 +31,19 @@ __all__ = ["SIZES", "cmd", "cpr", "weights"]
 
 def cpr(setting: Setting) -> Scalar:
     """The area under f(k); unitless, 0.999 wide."""
-    return _area(setting, lambda faithful: faithful)
+    return _area(setting, of_faithfulness=True)
 
 
 def cmd(setting: Setting) -> Scalar:
     """The area under abs(1 - f(k)); unitless, 0.999 wide."""
-    return _area(
-        setting, lambda faithful: Op(op="abs", args=(difference(Constant(value=1.0), faithful),))
-    )
+    return _area(setting, of_faithfulness=False)
 
 
-def _area(setting: Setting, height_of: Callable[[Scalar], Scalar]) -> Scalar:
-    """A sum over the ten sizes of what `height_of` makes of the faithfulness at each."""
+def _area(setting: Setting, *, of_faithfulness: bool) -> Scalar:
+    """A sum over the ten sizes of the faithfulness or of the distance at each.
+
+    The curve that it is over is kept in the setting's context.
+    """
     subject = setting.score.subjects[0]
     if not isinstance(subject, ast.EdgesFile):
         raise fault("PD423", f"`{setting.score.name}` takes a file of edges", subject)
@@ -50,13 +51,24 @@ def _area(setting: Setting, height_of: Callable[[Scalar], Scalar]) -> Scalar:
     ranking = setting.resolver.ranking(subject, signed=signed)
     model, empty = setting.reference(), setting.empty()
     terms: list[Scalar] = []
+    points: list[Point] = []
     for size, weight in zip(SIZES, weights(), strict=True):
         count = int(size * len(ranking))
         label = f"keep(first {count:,} of {setting.title})"
         circuit = setting.keep(ranking.first(count), label)
-        height = height_of(setting.quotient((circuit, empty), (model, empty)))
+        faithful = setting.quotient((circuit, empty), (model, empty))
+        distance = Op(op="abs", args=(difference(Constant(value=1.0), faithful),))
+        points.append(Point(share=size, count=count, faithful=faithful, distance=distance))
+        height = faithful if of_faithfulness else distance
         terms.append(Op(op="*", args=(Constant(value=weight), height)))
-    return reduce(lambda left, right: Op(op="+", args=(left, right)), terms)
+    area = reduce(lambda left, right: Op(op="+", args=(left, right)), terms)
+    setting.context.curves[area] = Curve(
+        title=setting.title,
+        rank=setting.options.word("rank"),
+        of_faithfulness=of_faithfulness,
+        points=tuple(points),
+    )
+    return area
 
 
 def weights() -> tuple[float, ...]:

@@ -82,7 +82,7 @@ def _rms(setting: Setting) -> Scalar:
     return rms(setting, between, f"m(reference) - m({circuit.label})")
 
 
-def rms(setting: Setting, difference: RowOp, label: str, part: Half | None = None) -> Scalar:
+def rms(setting: Setting, difference: RowExpr, label: str, part: Half | None = None) -> Scalar:
     """The root of the mean square of a per-prompt difference, in the metric's unit."""
     square = RowOp(op="*", args=(difference, difference))
     total = setting.average(square, f"mean(({label})^2)", part)

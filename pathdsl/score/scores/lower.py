@@ -1,7 +1,7 @@
 """The scores of the language: each `Score` of the syntax tree becomes a quantity.
 
-`faithfulness`, `completeness`, `minimality`, `chance` and the areas `cpr` and `cmd` have modules of
-their own. The others:
+`faithfulness`, `completeness`, `minimality`, `attribution`, `chance` and the areas `cpr` and `cmd`
+have modules of their own. The others:
 
 - `effect(P)` = mean(m(treat(P)) - m(reference)): total, direct and indirect effects, by P; with
   `as: rms` the root of the mean square.
@@ -9,6 +9,8 @@ their own. The others:
 - `broken(RUN, BY, answer: COLUMN)`: the share of all prompts that RUN gets right and BY does not,
   the new errors of Merullo et al. 2023 and one of McNemar's (1947) two cells of discordant pairs;
   accuracy(BY) = accuracy(RUN) - broken(RUN, BY) + broken(BY, RUN).
+- `stability(edges("FILE"), size: N)`: whether other prompts would give the same circuit
+  (`pathdsl.score.scores.stability`).
 - `overlap(P, Q)`: what two path sets share (`pathdsl.score.scores.overlap`).
 - `paths(P)`: the number of (node, slot) sequences.
 - `size(P, in: node | edge)`: how many nodes or edges lie on some path of P.
@@ -43,12 +45,14 @@ from pathdsl.score.quantity import (
 )
 from pathdsl.score.rounds import Steps, at_once
 from pathdsl.score.scores.areas import cmd, cpr
+from pathdsl.score.scores.attribution import attribution
 from pathdsl.score.scores.chance import chance
 from pathdsl.score.scores.completeness import completeness
 from pathdsl.score.scores.faithfulness import faithfulness, rms
 from pathdsl.score.scores.minimality import minimality
 from pathdsl.score.scores.overlap import compared_units, shared_part
 from pathdsl.score.scores.setting import Setting, setting_of, subject_of
+from pathdsl.score.scores.stability import stability
 from pathdsl.score.session import Bindings, PathAlgebra
 
 __all__ = ["LOWERED", "lower_score"]
@@ -185,6 +189,7 @@ LOWERED: dict[str, Lower] = {
     "completeness": measured(completeness),
     "minimality": measured(minimality),
     "effect": measured(at_once(_effect)),
+    "attribution": measured(at_once(attribution)),
     "accuracy": measured(at_once(_accuracy)),
     "broken": measured(at_once(_broken)),
     "overlap": counted(_overlap),
@@ -192,6 +197,7 @@ LOWERED: dict[str, Lower] = {
     "cmd": measured(at_once(cmd)),
     "paths": counted(_paths),
     "size": counted(_size),
+    "stability": at_once(stability),
     "chance": partial(chance, lower=lower_score),
 }
 """How each score of `pathdsl.lang.signatures.scores` becomes a quantity."""

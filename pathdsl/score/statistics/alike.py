@@ -15,7 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pathdsl.plan.taskdata import TaskData
-from pathdsl.score.quantity import Aggregate, row_metrics
+from pathdsl.score.quantity import Aggregate, row_reads
 
 __all__ = ["alike", "clusters_of", "different", "joined", "task_clusters"]
 
@@ -31,7 +31,7 @@ def alike(found: Iterable[Aggregate], tasks: Mapping[str, TaskData]) -> np.ndarr
         if whole is None:
             return None
         read[id(whole.reference)] = whole.reference
-        for item in row_metrics(aggregate.rows):
+        for item in row_reads(aggregate.rows):
             own = tasks[item.run.task].repeats if item.run.task in tasks else whole
             if own is None:
                 return None

@@ -22,6 +22,7 @@ from pathdsl.score.quantity import (
     RowExpr,
     RowMetric,
     RowNumber,
+    RowScored,
     Scalar,
     Slice,
     Worst,
@@ -58,6 +59,9 @@ class Evaluator:
                 return np.full((1, 1), value)
             case RowMetric():
                 return self._metric(expr)
+            case RowScored():
+                unit = expr.sender, expr.receiver, expr.slot
+                return self.session.scored(expr.run, expr.measure, unit, expr.at)
             case _:
                 args = [self.rows(arg) for arg in expr.args]
                 draws = {a.shape[0] for a in args} - {1}

@@ -32,6 +32,7 @@ from pathdsl.score.quantity import (
     RowMetric,
     RowNumber,
     RowOp,
+    RowScored,
     Scalar,
     Slice,
     Worst,
@@ -173,6 +174,10 @@ def _of_rows(evaluator: Values, rows: RowExpr, over: tuple[str, Half | Slice | N
             if metric.of_writes:  # they cancel in the logits, and may be larger than any of these
                 allowance = allowance * np.maximum(1.0, np.abs(evaluator.rows(rows)))
             return _moved({_source(evaluator, rows, over): allowance})
+        case RowScored(run=run):  # a sum of products, which may be larger than any metric
+            allowance = np.full((1, 1), evaluator.session.allowance(run.task))
+            allowance = allowance * np.maximum(1.0, np.abs(evaluator.rows(rows)))
+            return _moved({_source(evaluator, rows, over): allowance})
     moves = [_of_rows(evaluator, arg, over) for arg in rows.args]
     if rows.op in ("min", "max"):
         largest = np.zeros((1, 1))
@@ -191,7 +196,7 @@ def _source(evaluator: Values, rows: RowExpr, over: tuple[str, Half | Slice | No
 def _same(evaluator: Values, rows: RowExpr) -> RowExpr:
     """The expression with each run under its one name."""
     match rows:
-        case RowMetric(run=run):
+        case RowMetric(run=run) | RowScored(run=run):
             return replace(rows, run=evaluator.session.identity(run))
         case RowOp(args=args):
             return replace(rows, args=tuple(_same(evaluator, arg) for arg in args))

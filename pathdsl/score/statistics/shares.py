@@ -30,11 +30,12 @@ from pathdsl.score.quantity import (
     RowMetric,
     RowNumber,
     RowOp,
+    RowScored,
     Scalar,
     aggregates,
     rebuilt,
     remade,
-    row_metrics,
+    row_reads,
 )  # fmt: skip
 from pathdsl.score.statistics.alike import alike, clusters_of
 from pathdsl.score.statistics.crossed import Table
@@ -107,7 +108,11 @@ def _counted(
 
 def of_counts(node: Scalar) -> bool:
     """True where all that is measured are ranks, hits and tokens, which rounding does not move."""
-    return all(f.metric.discrete for a in aggregates(node) for f in row_metrics(a.rows))
+    return all(
+        isinstance(f, RowMetric) and f.metric.discrete
+        for a in aggregates(node)
+        for f in row_reads(a.rows)
+    )
 
 
 def unseen(
@@ -154,6 +159,8 @@ def _range(rows: RowExpr) -> tuple[float, float] | None:
             corners = np.array(list(product((0.0, 1.0), repeat=n)))
             values = metric.evaluate(dict(zip(metric.measures, corners.T, strict=True)))
             return float(values.min()), float(values.max())
+        case RowScored():
+            return None
     if rows.op == "same":
         return 0.0, 1.0
     found = [_range(arg) for arg in rows.args]

@@ -1,0 +1,1 @@
+"""`discover`: from a task to a discovered file, with what was measured on the way."""

@@ -1,0 +1,540 @@
+"""`discover`: rows divided, units scored, a circuit selected and measured, a file written, judged.
+
+    found = discover_file("ioi.circuit", wanted, CheckOptions(), tell=print_forecast)
+    found.text, found.held_out, found.exit_code
+
+What is measured goes by the store, and scores are kept beside the circuit as soon as they are
+there, so that a discovery which was interrupted goes on with the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pathdsl.checking.check import check_file
+from pathdsl.checking.discovery.drafted import Drafting
+from pathdsl.checking.discovery.found import CurvePoint, Discovery, Forecast
+from pathdsl.checking.discovery.searched import (
+    HALVINGS,
+    LADDER,
+    Attribute,
+    Search,
+    asked_of,
+    first_order,
+    scores_of,
+    sizes,
+)
+from pathdsl.checking.discovery.texts import Pieces, pieces_of, rows_text, task_on_rows
+from pathdsl.checking.discovery.wanted import (
+    ACDC,
+    Goal,
+    Named,
+    Places,
+    Unwanted,
+    Wanted,
+    named,
+    places_of,
+)
+from pathdsl.checking.machines import Machines, Unproved
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.outcome import FileOutcome
+from pathdsl.checking.prepare import Ready, prepare
+from pathdsl.discover.rows import RowRecord, found_by, record_of, record_text
+from pathdsl.discover.split import split_rows
+from pathdsl.engine.data.task import TaskSpec
+from pathdsl.engine.proof import unproved
+from pathdsl.engine.session import EngineSession
+from pathdsl.errors import EngineError, LanguageError, errors_in
+from pathdsl.graph.model.components import HEAD, MLP, Layout
+from pathdsl.lang.lint import lint_file
+from pathdsl.lang.program import Program
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
+from pathdsl.lang.units import unit_of
+from pathdsl.plan.readout import ESTIMATE, Measure
+from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.taskdata import TaskData
+from pathdsl.score.attribution import Attribution, Scored
+from pathdsl.score.metrics import compile_metric
+from pathdsl.whole import write_whole
+
+__all__ = ["discover_file"]
+
+USUAL_GOAL = Goal(score="faithfulness", least=0.8)
+"""What a budget alone is spent on."""
+PER_CIRCUIT = 2.0
+"""Plain forward passes that keeping a circuit costs at most: its copies, and the treated run's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """The rows that find and those that judge: as texts, the record of the first, and how they were
+    divided. `judging` is None where the file has a task for judging."""
+
+    finding: str
+    judging: str | None
+    n_finding: int
+    n_judging: int
+    record: RowRecord
+    rule: str
+
+
+def discover_file(
+    path: str,
+    wanted: Wanted,
+    options: CheckOptions,
+    tell: Callable[[Forecast], None],
+    attribute: Attribute | None = None,
+) -> Discovery:
+    """Discover a circuit of the task in a file, write it, and judge it.
+
+    `tell` hears what will be done before any weight is read. `attribute` scores units; that of
+    `pathdsl.engine.attribution` where it is None. Raises Unwanted for what cannot be done as asked,
+    and PathdslError for faults of the file, its rows or the model.
+    """
+    started = time.monotonic()
+    program, faults = lint_file(path, None, options.fence)
+    if wrong := errors_in(faults):
+        raise LanguageError(wrong)
+    meant = named(program, wanted)
+    places = places_of(path, wanted)
+    ready = prepare(program, options)
+    rows = _rows(program, ready, meant, wanted)
+    with tempfile.TemporaryDirectory(prefix="pathdsl-") as folder:
+        at = Path(folder) / "rows.jsonl"
+        at.write_text(rows.finding, encoding="utf-8")
+        work = _Work(
+            path, program, ready, meant, wanted, places, rows, options, at.as_posix(),
+            attribute or _attribute,
+        )  # fmt: skip
+        return work.discovered(tell, started)
+
+
+def _attribute(session: EngineSession, asked: Attribution, spec: TaskSpec) -> Scored:
+    """The scores by the session: from the store, or computed and proved on the null pair.
+
+    Raises EngineError where that does not hold.
+    """
+    if ATTRIBUTIONS[asked.method].exact:
+        from pathdsl.engine.attribution.exact import exact
+
+        return exact(_unproved(session), session.adapter.shape, asked)
+    run = RunSpec(task=asked.task, kind="treated", treated=asked.treated, label="treated")
+    text = f"{asked.method}; {asked.steps} {asked.rule}; {asked.of}; {asked.by_position}"
+    measure = Measure(kind=ESTIMATE.name, text=text, asked=asked)
+    session.measures([(run, measure)])
+    faults = unproved([(asked.task, one) for one in session.proofs.get(asked.task, ())])
+    if faults:
+        raise EngineError(faults)
+    return session.scores.whole(session.planner.read((run, measure)))
+
+
+def _unproved(session: EngineSession) -> EngineSession:
+    """A session on the same model whose plans prove nothing: what is written is proved again.
+
+    Hundreds of circuits are measured and thrown away; the proofs would cost as much again.
+    """
+    return EngineSession(
+        session.planner, None, model=session.model, recall=session.recall, meter=session.meter
+    )
+
+
+def _rows(program: Program, ready: Ready, meant: Named, wanted: Wanted) -> Rows:
+    """The rows of the task, divided where no task of the file judges."""
+    from pathdsl.discover.rows import row_hashes
+    from pathdsl.engine.data.rows import load_rows
+    from pathdsl.engine.data.tokens import special_ids
+
+    task, spec = ready.planner.tasks[meant.task], ready.planner.specs[meant.task]
+    if "open" in task.facts:
+        raise Unwanted(
+            f"the rows of `{meant.task}` are chosen by a run (`{task.facts['open']}`); discover on "
+            "all rows, or choose them by a label"
+        )
+    tokenizer = ready.tokenizers[ready.model_of(meant.task)]
+    base = Path(program.origin.get(meant.task, program.path)).parent
+    table = load_rows(spec, base, None, program.fence, None, tokenizer).rows
+    said = {
+        "task": meant.task,
+        "data": _data_text(task),
+        "reference": spec.reference,
+        "treated": str(spec.treated),
+    }
+    if meant.judge is not None:
+        other, of_judge = ready.planner.tasks[meant.judge], ready.planner.specs[meant.judge]
+        record = record_of(task, spec, tokenizer, said)
+        shared = found_by(record, other, of_judge, tokenizer)
+        if shared:
+            raise Unwanted(
+                f"{len(shared)} of the {other.n_rows} rows of `{meant.judge}` are rows of "
+                f"`{meant.task}`, first `{other.row_ids[shared[0]]}`: what finds a circuit does "
+                "not judge it; choose other rows, or leave `--judge` out"
+            )
+        return Rows(
+            finding=rows_text(table), judging=None, n_finding=task.n_rows, n_judging=other.n_rows,
+            record=record, rule=f"all rows of `{meant.task}` find, those of `{meant.judge}` judge",
+        )  # fmt: skip
+    references, pairs = row_hashes(task, spec, special_ids(tokenizer))
+    try:
+        finding, judging = split_rows(
+            references, pairs, task.clusters.tolist(), share=wanted.share, seed=wanted.seed
+        )
+    except ValueError as error:
+        raise Unwanted(
+            f"the rows of `{meant.task}` cannot be divided: {error}; take more"
+        ) from error
+    together = f"a `{spec.cluster}` or a prompt" if spec.cluster else "a prompt"
+    rule = f"divided by seed {wanted.seed}; rows that share {together} stay together"
+    whole = record_of(task, spec, tokenizer, said | {"divided": rule})
+    record = replace(
+        whole,
+        references=tuple(whole.references[row] for row in finding),
+        pairs=tuple(whole.pairs[row] for row in finding),
+    )
+    return Rows(
+        finding=rows_text(table[row] for row in finding),
+        judging=rows_text(table[row] for row in judging),
+        n_finding=len(finding),
+        n_judging=len(judging),
+        record=record,
+        rule=rule,
+    )
+
+
+@dataclass(slots=True)
+class _Work:
+    """One discovery under way; `at` is the file of the rows that find."""
+
+    path: str
+    program: Program
+    ready: Ready
+    meant: Named
+    wanted: Wanted
+    places: Places
+    rows: Rows
+    options: CheckOptions
+    at: str
+    attribute: Attribute
+
+    @property
+    def _loose(self) -> CheckOptions:
+        """The options with which texts about the finding rows are checked: these lie elsewhere."""
+        return replace(self.options, allow_outside=True, only=None)
+
+    def discovered(self, tell: Callable[[Forecast], None], started: float) -> Discovery:
+        """The whole way. Raises as `discover_file`."""
+        wanted = self.wanted
+        pieces = pieces_of(self.program, self.meant, self.meant.metric, "")
+        task = self.ready.planner.tasks[self.meant.task]
+        own = task_on_rows(
+            self.program, self.meant.task, self.at, self.rows.finding, task, self.meant.task
+        )
+        text = "\n\n".join([pieces.model, own, *pieces.groups, pieces.metric]) + "\n"
+        program, faults = lint_file(self.path, text, self._loose.fence)
+        if wrong := errors_in(faults):
+            raise LanguageError(wrong)
+        ready = prepare(program, self._loose)
+        layout = Layout(ready.resolver.shape)
+        forecast, ladder = self._forecast(ready, layout)
+        tell(forecast)
+        session = self._session(ready)
+        decl = program.metrics[self.meant.metric]
+        metric = compile_metric(decl, program.groups)
+        spec = ready.planner.specs[self.meant.task]
+        kept = None
+        if wanted.method != ACDC:
+            assert spec.treated is not None
+            asked = asked_of(
+                ATTRIBUTIONS[wanted.method], wanted.steps, wanted.rule, metric, spec.treated,
+                self.meant.task,
+            )  # fmt: skip
+            kept, _ = scores_of(
+                session, asked, spec, metric, self.rows.record.pairs,
+                session.tasks[self.meant.task].clusters.tolist(), self.places.scores,
+                self.attribute, unit_of(program).get(self.meant.metric, ""),
+            )  # fmt: skip
+        search = Search.of(_unproved(session), self.meant.task, metric, wanted, kept)
+        orders = search.by_removal() if kept is None else None
+        curve: list[CurvePoint] = []
+        if orders is not None:
+            chosen, dangling = first_order(orders), next(iter(orders.found.values())).dangling
+            size, reached, tied = int(chosen.sum()), None, False
+        else:
+            size, curve, reached = self._sized(search, ladder)
+            selection = search.select(size)
+            chosen, dangling, tied = selection.chosen, selection.dangling, bool(selection.tied)
+        if not chosen.any():
+            raise Unwanted(
+                f"no path from `input` to `logits` is in a circuit of {size} edges by "
+                f"`{wanted.select}`: take a larger size, or `--select greedy`, whose edges hang "
+                "together"
+            )
+        stability = search.stability(size)
+        drafting = Drafting(
+            self.path, text, program, self._loose, session, search, chosen, self.meant,
+            self.places, self.attribute, frozenset(self.program.origin),
+        )  # fmt: skip
+        drafted = drafting.drafted(
+            about=self._about(size, int(chosen.sum()), search, _data_text(task)),
+            judge=self._judging(pieces, task),
+            record=self.places.rows.name,
+        )
+        self._write(drafted.text, drafted.edges)
+        outcome = check_file(str(self.places.circuit), replace(self.options, only=None))
+        held_out, interval = _kept(outcome, drafted.kept)
+        return Discovery(
+            forecast=forecast,
+            text=drafted.text,
+            wanted=size,
+            edges=int(chosen.sum()),
+            nodes=drafted.nodes,
+            units=search.units,
+            dangling=tuple(dangling),
+            tied=tied,
+            curve=tuple(curve),
+            reached=reached,
+            finding=drafted.finding,
+            held_out=held_out,
+            interval=interval,
+            roles=drafted.roles,
+            placed=drafted.placed,
+            not_placed=drafted.not_placed,
+            stability=stability,
+            orders=orders,
+            rivals=(),
+            bound=(),
+            outcome=outcome,
+            written=tuple(
+                one.name
+                for one in (
+                    self.places.circuit,
+                    self.places.rows,
+                    self.places.judging,
+                    self.places.edges,
+                    self.places.scores,
+                )
+                if one.exists()
+            ),
+            seconds=time.monotonic() - started,
+        )
+
+    # ---------------------------------------------------------------- before anything runs
+
+    def _forecast(self, ready: Ready, layout: Layout) -> tuple[Forecast, list[int]]:
+        """What will be done, and the sizes of circuits that are measured."""
+        wanted = self.wanted
+        record = ATTRIBUTIONS.get(wanted.method)
+        nodes = record is not None and not record.edges
+        inner = sum(one.kind in (HEAD, MLP) for one in layout.components)
+        units = inner if nodes else layout.n_edges()
+        if isinstance(wanted.size, int) and wanted.size > units:
+            what = "heads and MLPs" if nodes else "edges"
+            raise Unwanted(f"`--size {wanted.size}`: the model has {units:,} {what}")
+        if nodes and wanted.select != "top":
+            raise Unwanted(
+                f"`{wanted.method}` scores nodes, and `--select {wanted.select}` chooses edges: "
+                "leave `--select` out, or score edges, `--method eap`"
+            )
+        scoring = _cost_of(wanted, units)
+        ladder: list[int] = []
+        if wanted.size is None and wanted.method != ACDC:
+            ladder = sizes(units)
+            if wanted.budget is not None:
+                paid = int((wanted.budget - scoring) // PER_CIRCUIT)
+                if paid < 1:
+                    raise Unwanted(
+                        f"`--budget {wanted.budget:g}`: `{wanted.method}` alone takes about "
+                        f"{scoring:.0f} plain forward passes, and a circuit {PER_CIRCUIT:.0f}; the "
+                        f"least is {scoring + PER_CIRCUIT:.0f}"
+                    )
+                ladder = sizes(units, max(1, paid))
+        elif wanted.budget is not None and scoring > wanted.budget:
+            raise Unwanted(
+                f"`--budget {wanted.budget:g}`: `{wanted.method}` takes about {scoring:.0f} plain "
+                "forward passes; raise the budget, or choose a cheaper method"
+            )
+        circuits = len(ladder) or 1
+        task = ready.planner.tasks[self.meant.task]
+        width = len(layout.components) * task.n_pos * layout.shape.d_model
+        memory = width * ready.itemsize(self.meant.task) * min(task.n_rows, 16)
+        forecast = Forecast(
+            task=self.meant.task,
+            metric=self.meant.metric,
+            method=wanted.method,
+            units=units,
+            kind="heads and MLPs" if nodes else "edges",
+            finding=self.rows.n_finding,
+            judging=self.rows.n_judging,
+            rule=self.rows.rule,
+            scoring=scoring,
+            circuits=0 if wanted.method == ACDC else circuits,
+            measuring=PER_CIRCUIT * (3 * units if wanted.method == ACDC else circuits),
+            memory=memory + 8 * units * task.n_rows,
+            resumed=self.places.scores.exists(),
+            places={"circuit": self.places.circuit.name, "record": self.places.rows.name},
+        )
+        return forecast, ladder
+
+    # ---------------------------------------------------------------- the search
+
+    def _session(self, ready: Ready) -> EngineSession:
+        machines = Machines(self._loose)
+        try:
+            session = machines.session(ready, ready.planner)
+        except Unproved as error:
+            raise EngineError(machines.faults) from error
+        assert isinstance(session, EngineSession)
+        return session
+
+    def _sized(
+        self, search: Search, ladder: Sequence[int]
+    ) -> tuple[int, list[CurvePoint], bool | None]:
+        """How many units the circuit gets, what was measured on the way, and whether it reached
+        its goal; None without one."""
+        wanted, total = self.wanted, search.units
+        if wanted.size is not None:
+            count = wanted.size if isinstance(wanted.size, int) else int(wanted.size * total)
+            if count < 1:
+                raise Unwanted(
+                    f"`--size {100 * wanted.size:g}%` of {total:,} is less than one; wanted more"
+                )
+            return count, [], None
+        goal = wanted.until or USUAL_GOAL
+        curve: dict[int, CurvePoint] = {}
+
+        def reaches(n: int) -> bool:
+            if n not in curve:
+                selection = search.select(n)
+                (value,) = search.faithfulness([search.path_set(selection.chosen)])
+                if math.isnan(value):
+                    raise Unwanted(
+                        f"`{self.meant.metric}` is on average the same in the reference run and in "
+                        "the treated run: there is no way to keep; treat by other prompts, or "
+                        "choose another metric"
+                    )
+                curve[n] = CurvePoint(
+                    wanted=n, edges=int(selection.chosen.sum()), faithfulness=value
+                )
+            return curve[n].faithfulness >= goal.least
+
+        meter = search.session.meter
+        below, enough = 0, None
+        for place, n in enumerate(ladder):
+            meter.start(f"circuits of {len(LADDER)} sizes", len(ladder))
+            meter.add(place)
+            if reaches(n):
+                enough = n
+                break
+            below = n
+        left = HALVINGS if wanted.budget is None else max(0, len(ladder) - len(curve))
+        while enough is not None and enough - below > 1 and left > 0:
+            middle, left = (below + enough) // 2, left - 1
+            if reaches(middle):
+                enough = middle
+            else:
+                below = middle
+        measured = [curve[n] for n in sorted(curve)]
+        best = max(curve.values(), key=lambda one: (one.faithfulness, -one.wanted)).wanted
+        return enough or best, measured, enough is not None
+
+    # ---------------------------------------------------------------- the file
+
+    def _about(self, size: int, edges: int, search: Search, data: str) -> tuple[str, ...]:
+        from importlib.metadata import version
+
+        wanted = self.wanted
+        how = f"`{wanted.method}`"
+        if search.kept is not None and search.kept.steps:
+            how += f" ({search.kept.steps} steps, rule {search.kept.rule})"
+        what = "heads and MLPs" if search.names else "edges"
+        if wanted.method == ACDC:
+            chosen = (
+                f"by removal ({how}, tau {wanted.tau:g}): {edges} of {search.units:,} {what} are "
+                "left"
+            )
+        else:
+            largest = "largest" if wanted.signed else "largest absolute"
+            left = f", of which {edges} lie on a path" if edges < size else ""
+            chosen = (
+                f"by {how}: of {search.units:,} {what} {size} of {largest} mean score, selected by "
+                f"`{wanted.select}`{left}"
+            )
+        return (
+            f"A draft that pathdsl {version('pathdsl')} discovered {chosen}.",
+            f"Found on {self.rows.n_finding} rows of {data}, and judged on {self.rows.n_judging} "
+            f"others ({self.rows.rule}).",
+            "Edit names, groups and claims: what a part does is shown by interventions, not by how "
+            "it was found.",
+        )
+
+    def _judging(self, pieces: Pieces, task: Any) -> Mapping[str, Any]:
+        """The statements of the task that judges, its name, and those that come with it."""
+        program, judge = self.program, self.meant.judge
+        if judge is None:
+            assert self.rows.judging is not None
+            statement = task_on_rows(
+                program, self.meant.task, self.places.judging.name, self.rows.judging, task,
+                self.meant.task,
+            )  # fmt: skip
+            return {"tasks": (statement,), "task": self.meant.task, "uses": (), "pieces": pieces}
+        from pathdsl.checking.discovery.texts import text_of
+        from pathdsl.lang import ast
+        from pathdsl.lang.serving import lineage
+
+        line = list(lineage(program, program.tasks[judge]))
+        own = [one for one in reversed(line) if program.origin[one.name.name] == program.path]
+        uses = [text_of(program, s) for s in program.file.statements if isinstance(s, ast.UseDecl)]
+        on = "" if len({*own}) == 1 and not uses else judge
+        return {
+            "tasks": tuple(text_of(program, one) for one in own),
+            "task": judge,
+            "uses": tuple(uses),
+            "pieces": pieces_of(program, self.meant, self.meant.metric, on),
+        }
+
+    def _write(self, text: str, edges: str) -> None:
+        places = self.places
+        files = [(places.rows, record_text(self.rows.record))]
+        if self.rows.judging is not None:
+            files.append((places.judging, self.rows.judging))
+        if edges:
+            files.append((places.edges, edges))
+        elif places.edges.exists():
+            places.edges.unlink()
+        for place, content in [*files, (places.circuit, text)]:  # the circuit last: it is whole
+            try:
+                write_whole(place, content.encode("utf-8"))
+            except OSError as error:
+                why = (error.strerror or str(error)).lower()
+                raise Unwanted(f"`{place}` cannot be written: {why}") from error
+
+
+def _cost_of(wanted: Wanted, units: int) -> float:
+    """About what the scores cost, in plain forward passes: a run for each side, a backward of two
+    for each gradient; one run and its share for each unit that is patched."""
+    record = ATTRIBUTIONS.get(wanted.method)
+    if record is None:
+        return 0.0
+    if record.exact:
+        return 2.0 + 0.3 * units
+    steps = wanted.steps if wanted.steps is not None else record.steps
+    return 2.0 + 2.0 * max(1, steps)
+
+
+def _data_text(task: TaskData) -> str:
+    where = task.facts.get("where", "")
+    return task.facts.get("data", "") + (f" where {where}" if where else "")
+
+
+def _kept(outcome: FileOutcome, name: str) -> tuple[float | None, tuple[float, float] | None]:
+    """What the circuit keeps on the rows that judge."""
+    judgement = outcome.judgement
+    for one in judgement.quantities if judgement is not None else ():
+        if one.name == name:
+            return one.estimate, one.interval
+    return None, None

@@ -1,0 +1,1 @@
+"""From scores to circuits: scores kept prompt by prompt, selection, stability, certificates."""

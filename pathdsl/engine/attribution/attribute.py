@@ -1,0 +1,109 @@
+"""The door to attribution: from what is asked to a score for each unit and prompt.
+
+Each method of `pathdsl.lang.signatures.attribution` has a line in `METHODS`: what computes its
+scores of nodes, edges and neurons on one chunk of prompts, and by which backward. A function gets a
+`Chunk` and gives (units, rows, pos) float64 in the order of `pathdsl.engine.attribution.units`.
+
+    scored = attribute(adapter, task, asked)         # scored.values (units, rows)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.attribution import activations, edges, graddrop, nodes, saturation
+from pathdsl.engine.attribution.chunks import Chunks
+from pathdsl.engine.attribution.rules import FROZEN, GIM, PLAIN, RELP, Rules
+from pathdsl.engine.attribution.units import UNITS
+from pathdsl.engine.attribution.vet import vet
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
+from pathdsl.plan.taskdata import TaskData
+from pathdsl.score.attribution import Attribution, Scored
+
+__all__ = ["METHODS", "Method", "attribute"]
+
+OnChunk = Callable[..., Tensor]
+"""The scores of one `Chunk`, (units, rows, pos) float64 on the CPU; or, of a method that is not
+linear in the metric, of the chunks of all branches of some rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """How one method computes its scores, None where it has none of these units.
+
+    `rules`: its backward, None for that of the task's norms.
+    """
+
+    nodes: OnChunk | None
+    edges: OnChunk | None
+    neurons: OnChunk | None
+    rules: Rules | None
+
+
+METHODS: dict[str, Method] = {
+    "atp": Method(nodes=nodes.by_gradient, edges=None, neurons=nodes.by_neuron, rules=None),
+    "atp_qk": Method(
+        nodes=saturation.by_fixed_gradient, edges=None, neurons=nodes.by_neuron, rules=None
+    ),
+    "atp_star": Method(
+        nodes=graddrop.by_dropping, edges=None, neurons=graddrop.by_dropping_neurons, rules=None
+    ),
+    "eap": Method(nodes=None, edges=edges.by_gradient, neurons=None, rules=None),
+    "eap_ig": Method(nodes=None, edges=edges.by_inputs, neurons=None, rules=None),
+    "eap_ig_activations": Method(
+        nodes=None, edges=activations.by_activations, neurons=None, rules=None
+    ),
+    "clean_corrupted": Method(nodes=None, edges=edges.at_both_ends, neurons=None, rules=None),
+    "relp": Method(
+        nodes=nodes.by_gradient, edges=edges.by_gradient, neurons=nodes.by_neuron, rules=RELP
+    ),
+    "gim": Method(
+        nodes=nodes.by_gradient, edges=edges.by_gradient, neurons=nodes.by_neuron, rules=GIM
+    ),
+}
+
+
+def attribute(
+    adapter: Adapter,
+    task: TaskData,
+    asked: Attribution,
+    *,
+    frozen: bool = False,
+    rows: int | None = None,
+) -> Scored:
+    """The scores of a task's rows.
+
+    `frozen`: whether the task's norms have the reference run's scales (`layernorm = frozen`).
+    `rows`: how many of the first rows are wanted, None for all; others may have scores of 0.
+
+    Raises PlanError PD435 where the method has no score for what is asked.
+    """
+    vet(asked, adapter.shape)
+    method = METHODS[asked.method]
+    on_chunk = {"nodes": method.nodes, "edges": method.edges, "neurons": method.neurons}[asked.of]
+    assert on_chunk is not None
+    rules = method.rules or (FROZEN if frozen else PLAIN)
+    chunks = Chunks(
+        adapter, task, asked, rules, frozen=frozen, slots=asked.of == "nodes"
+    )  # fmt: skip
+    units = UNITS[asked.of](adapter.shape)
+    axes = (chunks.n_pos,) if asked.by_position else ()
+    values = np.zeros((len(units), *axes, task.n_rows))
+    for branches in chunks:
+        if rows is not None and branches[0].rows[0] >= rows:
+            break
+        linear = ATTRIBUTIONS[asked.method].linear
+        for together in [(chunk,) for chunk in branches] if linear else [branches]:
+            found = on_chunk(*together)
+            here = slice(*together[0].rows)
+            if asked.by_position:
+                values[:, : found.shape[-1], here] += found.transpose(1, 2).numpy()
+            else:
+                values[:, here] += found.sum(-1).numpy()
+        del branches, together, found  # before the next are made
+    return Scored(units=units, values=values)

@@ -1,0 +1,335 @@
+"""One forward of some prompts, layer by layer, and its backward: what gradient methods build on.
+
+A `Tape` runs a chunk of prompts through an adapter's own parts and keeps each part's input and
+output. The backward goes layer by layer from the final stream down, by local derivatives of parts
+whose inputs are leaves: no gradient of a weight is computed, and nothing outlives the tape.
+
+    tape = Tape(adapter, adapter.embed(ids), lengths)        # forward
+    for found in tape.backward(gradient):                    # gradient (rows, pos, d) at tape.final
+        layer = tape.layers[found.layer]                     # its values: layer.q, layer.pattern, …
+        scores = (treated_q - layer.q) * found.q             # its gradients have the values' shapes
+
+**Stacks.** Wherever a gradient goes in, a stack of them may, with one axis more in front: the
+vector-Jacobian products of all of them are computed together, and what comes out has that axis,
+too. So a method can carry several cotangents down one layer at a time:
+
+    stack = gradient[None]                                   # (n, rows, pos, d)
+    for layer in reversed(tape.layers):
+        found = layer.back(stack)                            # found.before (n, rows, pos, d)
+        skipped = stack[:1]                                  # past the layer: it adds nothing
+        stack = torch.cat((found.before, skipped))
+
+Shapes: rows and pos are those of the chunk, padded on the right; at padding gradients are 0 and
+values meaningless. Heads are query heads, each with its own k and v (with grouped queries equal
+copies, whose gradients add up to those of the stored ones). q and k are as scores read them:
+rotated, normed, scaled as the family does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pathdsl.engine.adapters.base import SLOTS, Adapter, Slot
+from pathdsl.engine.adapters.norms import Applied, pulled
+from pathdsl.engine.attribution.rules import PLAIN, Rules
+
+__all__ = ["InnerGradients", "LayerGradients", "Part", "Tape", "TapeLayer", "norm_of"]
+
+
+STABILISER = 1e-6
+"""What is added to the size of an activation's input where it is divided by."""
+
+
+def as_if(value: Tensor, other: Tensor) -> Tensor:
+    """The value, with the gradient of another."""
+    return value.detach() + (other - other.detach())
+
+
+class Part:
+    """One function on the tape: its inputs as leaves, its outputs, and the way back."""
+
+    def __init__(
+        self, function: Callable[..., Tensor | tuple[Tensor, ...]], *inputs: Tensor
+    ) -> None:
+        self.inputs = tuple(one.detach().requires_grad_() for one in inputs)
+        with torch.enable_grad():
+            found = function(*self.inputs)
+        self._outputs = found if isinstance(found, tuple) else (found,)
+        self.outputs = tuple(one.detach() for one in self._outputs)
+        self.output = self.outputs[0]
+
+    def back(self, *gradients: Tensor) -> tuple[Tensor, ...]:
+        """The gradients at the inputs from those at the outputs, or from stacks of them."""
+        stacked = gradients[0].dim() > self.output.dim()
+        return torch.autograd.grad(
+            self._outputs, self.inputs, gradients, retain_graph=True, is_grads_batched=stacked
+        )
+
+
+class MlpPart:
+    """An MLP on the tape: what its activation reads, and what its hidden units write.
+
+    The derivative of the activation is taken once, and multiplied with any number of gradients.
+    """
+
+    def __init__(self, adapter: Adapter, layer: int, read: Tensor, rules: Rules) -> None:
+        def before(x: Tensor) -> tuple[Tensor, ...]:
+            found, gate = adapter.mlp_before(layer, x, rules.scales)
+            return (found,) if gate is None else (found, gate)
+
+        self._before = Part(before, read)
+        activated = Part(lambda z: adapter.mlp_activation(layer, z), self._before.output)
+        hidden = activated.output
+        if rules.quotient:
+            z = self._before.output
+            slope = hidden / (z + torch.where(z < 0, -STABILISER, STABILISER))
+        else:
+            (slope,) = activated.back(torch.ones_like(hidden))
+        self._slopes: tuple[Tensor, ...] = (slope,)
+        if len(self._before.outputs) > 1:
+            gate = self._before.outputs[1]
+            self._slopes = slope * gate, hidden
+            hidden = hidden * gate
+            if rules.quotient:
+                self._slopes = tuple(one / 2 for one in self._slopes)
+        self._after = Part(lambda h: adapter.mlp_after(layer, h, rules.scales), hidden)
+        self.output = self._after.output
+
+    def back(self, gradient: Tensor) -> Tensor:
+        """The gradient at what the MLP reads, from one at what it writes or from a stack."""
+        (at_hidden,) = self._after.back(gradient)
+        first, *rest = self._slopes
+        others = [at_hidden * slope for slope in rest]
+        return self._before.back(at_hidden.mul_(first), *others)[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InnerGradients:
+    """The gradients at the values of one layer, each of its value's shape behind a stack's axis.
+
+    `after`: at the stream that leaves the layer, and so at what the MLP writes. `read`: at what the
+    MLP reads, by way of the MLP alone; None without one. `middle`: at what attention writes. `z`:
+    at heads' outputs (rows, pos, n_heads, d_head). `pattern`: (n_heads, rows, pos, pos). `q`, `k`,
+    `v`: (n_heads, rows, pos, d_head).
+    """
+
+    layer: int
+    after: Tensor
+    read: Tensor | None
+    middle: Tensor
+    z: Tensor
+    pattern: Tensor
+    q: Tensor
+    k: Tensor
+    v: Tensor
+
+    def slot(self, slot: Slot) -> Tensor:
+        """That at one input of the heads."""
+        return {"q": self.q, "k": self.k, "v": self.v}[slot]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerGradients(InnerGradients):
+    """All gradients of one layer. `before`: at the stream that enters it."""
+
+    before: Tensor
+
+
+class TapeLayer:
+    """One layer: its values, and its gradients from one at the stream behind it.
+
+    `resid`: (rows, pos, d), the stream that enters. `q`, `k`, `v`: (n_heads, rows, pos, d_head).
+    `mask`: (rows, pos, pos) bool, the keys that each query may read. `pattern`: (n_heads, rows,
+    pos, pos). `z`: (rows, pos, n_heads, d_head). `written`: what attention adds, (rows, pos, d).
+    `read`: what the MLP reads, `out` what it adds, None without one. `after`: the stream behind.
+    """
+
+    def __init__(
+        self, adapter: Adapter, layer: int, resid: Tensor, valid: Tensor, rules: Rules
+    ) -> None:
+        self.adapter, self.layer, self.rules = adapter, layer, rules
+        self.resid = resid
+        rows, pos, _ = resid.shape
+        self.places = torch.arange(pos, device=resid.device).expand(rows, pos)
+        self.mask = adapter.mask(layer, self.places, pos, valid)
+        self._norm = Part(lambda x: adapter.attention_input(layer, x, rules.scales), resid)
+        self.norm = norm_of(lambda applied: adapter.attention_input(layer, resid, applied))
+        self._slots = {slot: Part(self._projected(slot), self._norm.output) for slot in SLOTS}
+        self.q, self.k, self.v = (self._slots[slot].output for slot in SLOTS)
+        self._pattern = Part(self._attended, self.q, self.k)
+        self.pattern = self._pattern.output
+        self._mix = Part(
+            lambda p, v: adapter.mix(p, v).permute(1, 2, 0, 3), self.pattern, self.v
+        )  # fmt: skip
+        self.z = self._mix.output
+        self._write = Part(lambda z: adapter.attention_write(layer, z, rules.scales), self.z)
+        self.written = self._write.output
+        middle = resid + self.written
+        self.read = resid if adapter.shape.parallel else middle
+        self._mlp: MlpPart | None = None
+        self.out: Tensor | None = None
+        self.after = middle
+        if adapter.shape.has_mlp:
+            self._mlp = MlpPart(adapter, layer, self.read, rules)
+            self.out = self._mlp.output
+            self.after = middle + self.out
+
+    def _projected(
+        self, slot: Slot, heads: Sequence[int] | None = None
+    ) -> Callable[[Tensor], Tensor]:
+        def project(normed: Tensor) -> Tensor:
+            inside = self.rules.inside
+            found = self.adapter.project(self.layer, slot, normed, heads, self.places, inside)
+            return found.permute(2, 0, 1, 3)
+
+        return project
+
+    def _attended(self, q: Tensor, k: Tensor) -> Tensor:
+        scores = self.adapter.scores(self.layer, q, k)
+        pattern, t = self.adapter.softmax(scores, self.mask), self.rules.temperature
+        if t == 1.0:
+            return pattern
+        return as_if(pattern, t * self.adapter.softmax(scores / t, self.mask))
+
+    def hidden(self) -> Tensor:
+        """The MLP's hidden units, (rows, pos, d_mlp)."""
+        with torch.no_grad():
+            return self.adapter.mlp_hidden(self.layer, self.read)
+
+    # ---------------------------------------------------------------- backward
+
+    def back(self, after: Tensor) -> LayerGradients:
+        """All gradients from that at the stream behind the layer, (rows, pos, d) or a stack."""
+        found = self.inner(after)
+        before = found.middle + self.at_stream(found.q, found.k, found.v)
+        if found.read is not None and self.adapter.shape.parallel:
+            before = before + found.read
+        return LayerGradients(
+            layer=found.layer, after=after, read=found.read, middle=found.middle, z=found.z,
+            pattern=found.pattern, q=found.q, k=found.k, v=found.v, before=before,
+        )  # fmt: skip
+
+    def inner(self, after: Tensor, between: Tensor | None = None) -> InnerGradients:
+        """The gradients without `before`: what heads read is not carried down to the stream.
+
+        `between`: what arrives at the stream behind attention past the MLP, (rows, pos, d).
+        """
+        read = None if self._mlp is None else self._mlp.back(after)
+        parallel = self.adapter.shape.parallel
+        middle = after if read is None or parallel else after + read
+        middle = middle if between is None else middle + between
+        z = self.at_heads(middle)
+        pattern, v = self._mix.back(z)
+        q, k = self._pattern.back(pattern)
+        v = v * self.rules.v if self.rules.v != 1.0 else v
+        q = q * self.rules.q if self.rules.q != 1.0 else q
+        k = k * self.rules.k if self.rules.k != 1.0 else k
+        return InnerGradients(
+            layer=self.layer, after=after, read=read, middle=middle, z=z, pattern=pattern, q=q,
+            k=k, v=v,
+        )  # fmt: skip
+
+    def at_heads(self, middle: Tensor) -> Tensor:
+        """The gradient at heads' outputs from that at what attention writes."""
+        return self._write.back(middle)[0]
+
+    def at_stream(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """What heads pass down to the stream that enters, summed over heads and slots."""
+        normed = self._slots["q"].back(q)[0]
+        normed = normed + self._slots["k"].back(k)[0]
+        normed = normed + self._slots["v"].back(v)[0]
+        return self._norm.back(normed)[0]
+
+    def at_neurons(self, after: Tensor) -> Tensor:
+        """The gradient at hidden units (rows, pos, d_mlp) from that at what the MLP writes.
+
+        The output projection is linear, so that it takes no activation to know it.
+        """
+        one = after.new_ones((1, 1))
+        hidden = after.new_zeros((*self.resid.shape[:2], self.adapter.shape.d_mlp))
+        return Part(lambda h: self.adapter.mlp_write(self.layer, h, one), hidden).back(after)[0]
+
+    def at_reader(self, slot: Slot, gradient: Tensor) -> Tensor:
+        """What each head's own input passes down to the stream that enters, not summed over heads.
+
+        From its gradient (n_heads, rows, pos, d_head), no stack -> (n_heads, rows, pos, d).
+        """
+        normed, found = self._norm.output, []
+        for head, own in enumerate(gradient):
+            part = Part(self._projected(slot, [head]), normed)
+            found.append(part.back(own.unsqueeze(0))[0])
+        together = torch.stack(found)
+        if self.norm is None:
+            return together
+        return pulled(*self.norm, together, held=self.rules.held)
+
+    def forget(self) -> None:
+        """Let go of what only the way back needs; the values stay."""
+        for name in ("_norm", "_slots", "_pattern", "_mix", "_write", "_mlp"):
+            delattr(self, name)
+
+    def slot(self, slot: Slot) -> Tensor:
+        """Queries, keys or values, (n_heads, rows, pos, d_head)."""
+        return {"q": self.q, "k": self.k, "v": self.v}[slot]
+
+    def unplaced(self, slot: Slot, gradient: Tensor) -> Tensor:
+        """The gradient (n_heads, rows, pos, d_head) before what depends on the position."""
+
+        def placed(x: Tensor) -> Tensor:
+            return self.adapter.placed(self.layer, slot, x, self.places)
+
+        flat = gradient.permute(1, 2, 0, 3)
+        if placed(flat) is flat:
+            return gradient
+        return Part(placed, flat).back(flat)[0].permute(2, 0, 1, 3)
+
+
+def norm_of(call: Callable[[Applied], Tensor]) -> tuple[nn.Module, Tensor] | None:
+    """The last norm that a call applies, with what it is applied to; None without one."""
+    applied = Applied()
+    with torch.no_grad():
+        call(applied)
+    return next(reversed(applied.found.values()), None)
+
+
+class Tape:
+    """One forward of a chunk of prompts; `layers` from the first, `final` the stream at the end."""
+
+    def __init__(
+        self, adapter: Adapter, embedded: Tensor, lengths: Tensor, rules: Rules = PLAIN
+    ) -> None:
+        """embedded: (rows, pos, d) values of `input`; lengths: (rows,) of right-padded rows."""
+        self.adapter, self.rules = adapter, rules
+        self.forgotten = False
+        self.embedded = embedded
+        self.lengths = lengths.to(embedded.device)
+        places = torch.arange(embedded.shape[1], device=embedded.device)
+        self.valid = places < self.lengths.unsqueeze(-1)
+        self.layers = self.layers_from(0, embedded.detach())
+        self.final = self.layers[-1].after
+
+    def layers_from(self, first: int, resid: Tensor) -> list[TapeLayer]:
+        """Layers of a forward of these prompts in which this stream (rows, pos, d) enters one."""
+        found: list[TapeLayer] = []
+        for layer in range(first, self.adapter.shape.n_layers):
+            found.append(TapeLayer(self.adapter, layer, resid, self.valid, self.rules))
+            resid = found[-1].after
+        return found
+
+    def forget(self, layer: int | None = None) -> None:
+        """Let go of what only the way back needs, of one layer or of all; the values stay."""
+        self.forgotten = True
+        for one in self.layers if layer is None else [self.layers[layer]]:
+            one.forget()
+
+    def backward(self, final: Tensor) -> Iterator[LayerGradients]:
+        """The gradients of every layer from that at `final`, the last layer first."""
+        gradient = final
+        for layer in reversed(self.layers):
+            found = layer.back(gradient)
+            yield found
+            gradient = found.before

@@ -1,0 +1,220 @@
+"""What `discover` prints: before it runs what it will do, afterwards what it found; and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isfinite
+from typing import Any
+
+from pathdsl.checking.discovery.found import Discovery, Forecast
+from pathdsl.discover.acdc import OrderDependence
+from pathdsl.report.data.result import diagnostic_object
+from pathdsl.report.numbers import many, size_text
+from pathdsl.report.text.check import verdicts
+from pathdsl.report.text.style import View, paragraph, table
+
+__all__ = ["discovery_object", "discovery_text", "forecast_text"]
+
+PUBLISHED = 0.67
+"""Mean pairwise Jaccard index of bootstrap circuits of EAP-IG on IOI in GPT-2 small."""
+PUBLISHED_IN = "Méloux et al. 2025, arXiv:2510.00845"
+
+
+def forecast_text(forecast: Forecast, view: View) -> str:
+    """What will be done, and at what cost."""
+    scoring = f"about {forecast.scoring:.0f} plain forward passes"
+    if forecast.resumed:
+        scoring += ", less where they were kept"
+    lines = [
+        view.heading(f"{forecast.task}: {forecast.units:,} {forecast.kind}, `{forecast.metric}`"),
+        f"  rows      {forecast.finding} find, {forecast.judging} judge: {forecast.rule}",
+    ]
+    if forecast.scoring:
+        lines.append(f"  scores    {forecast.method}, {scoring}")
+    if forecast.circuits:
+        what = many(forecast.circuits, "circuit")
+        lines.append(f"  measures  {what} at most, {forecast.measuring:.0f} passes")
+    else:
+        lines.append(f"  removals  at most {forecast.measuring:,.0f} passes, in three orders")
+    lines.append(f"  memory    about {size_text(forecast.memory)} beside the weights")
+    written = ", ".join(f"{name} {what}" for name, what in forecast.places.items())
+    lines.append(f"  writes    {written}")
+    return "\n".join(lines) + "\n\n"
+
+
+def discovery_text(found: Discovery, view: View) -> str:
+    """What was found."""
+    kind = found.forecast.kind
+    share = found.edges / found.units
+    lines = [view.heading(found.forecast.places["circuit"])]
+    lines.append(f"  {found.edges:,} of {found.units:,} {kind} ({share:.1%}), {found.nodes} nodes")
+    if found.dangling:
+        lines.append(f"  {len(found.dangling)} more were selected and lie on no path: taken out")
+    if found.tied:
+        lines.append("  equal scores at the border: the names of the edges decided")
+    lines += ["", view.heading("Faithfulness"), *_faithfulness(found)]
+    lines += [line for part in _parts(found, view) for line in ("", *part)]
+    lines += ["", view.heading("Judged on rows that found nothing of it"), *_judged(found, view)]
+    lines += ["", f"wrote {', '.join(found.written)} ({found.seconds:.1f} s)"]
+    return "\n".join(lines) + "\n"
+
+
+def _faithfulness(found: Discovery) -> list[str]:
+    finding = f"{found.finding:.3f}" if isfinite(found.finding) else "undefined"
+    rows = [["  rows that found it", finding]]
+    held = "undefined" if found.held_out is None else f"{found.held_out:.3f}"
+    if found.interval is not None:
+        held += f"  [{found.interval[0]:.3f}, {found.interval[1]:.3f}]"
+    rows.append(["  held-out rows", held])
+    lines = table(rows)
+    if found.reached is False:
+        lines.append(
+            "  no circuit that was measured reaches the goal: the best of them was written"
+        )
+    return lines
+
+
+def _parts(found: Discovery, view: View) -> Iterator[list[str]]:
+    if found.curve:
+        rows = [
+            [f"  {one.edges:,}", f"{one.edges / found.units:.2%}", f"{one.faithfulness:.3f}"]
+            for one in found.curve
+            if one.edges  # before the first path there is nothing to see
+        ]
+        yield [
+            view.heading("Sizes measured on the rows that found it"),
+            *table([["  size", "of all", "faithfulness"], *rows], right=(0, 1, 2)),
+        ]
+    if found.roles:
+        rows = [
+            [f"  {head}", role.replace("_", " "), f"attention to {to}", f"{value:.2f}"]
+            for head, (role, to, value) in found.roles.items()
+        ]
+        yield [view.heading("Roles, by attention on the rows that found it"), *table(rows)]
+    if found.not_placed:
+        yield [paragraph(f"No positions are named: {found.not_placed}.", view, "")]
+    if found.stability is not None:
+        one = found.stability
+        yield [
+            view.heading("Stability"),
+            *table(
+                [
+                    ["  mean pairwise Jaccard", f"{one.jaccard:.2f}",
+                     f"{many(one.samples, 'bootstrap sample')} of {one.clusters} "
+                     f"{'clusters' if one.clusters < one.rows else 'prompts'}"],
+                    ["  published, IOI in GPT-2 small", f"{PUBLISHED:.2f}", PUBLISHED_IN],
+                    ["  with the circuit itself", f"{one.to_found:.2f}", ""],
+                    ["  edges in nine of ten samples", f"{_steady(found)}", f"of {found.edges}"],
+                ]
+            ),
+        ]  # fmt: skip
+    if found.orders is not None:
+        yield [view.heading("Order of the removals"), *_orders(found.orders)]
+    for text in found.bound:
+        yield [view.heading("What was not patched"), paragraph(text, view, "  ", "  ")]
+
+
+def _steady(found: Discovery) -> int:
+    assert found.stability is not None
+    return int((found.stability.frequency >= 0.9).sum())
+
+
+def _orders(orders: OrderDependence) -> list[str]:
+    rows = [
+        [f"  heads {order}", f"{int(one.chosen.sum()):,} edges", f"KL {one.value:.3g}"]
+        for order, one in orders.found.items()
+    ]
+    least = min(orders.jaccard.values(), default=1.0)
+    return [
+        *table(rows),
+        f"  {orders.common:,} edges in all, {orders.united:,} in any; least Jaccard {least:.2f}",
+    ]
+
+
+def _judged(found: Discovery, view: View) -> list[str]:
+    judgement = found.outcome.judgement
+    if judgement is None:
+        told = [f"  {one.code}: {one.message}" for one in found.outcome.diagnostics[:3]]
+        return ["  could not be judged", *told]
+    rows = [
+        [f"  {claim.verdict.value}", claim.name, _estimate(claim)] for claim in judgement.claims
+    ]
+    return [*table(rows), f"  {verdicts(judgement.claims, view)}"]
+
+
+def _estimate(claim: Any) -> str:
+    text = "" if claim.estimate is None else f"{claim.estimate:.3f}"
+    if claim.interval is not None:
+        text += f"  [{claim.interval[0]:.3f}, {claim.interval[1]:.3f}]"
+    return f"{text}  wanted {claim.relation} {claim.threshold:.4g}"
+
+
+# ------------------------------------------------------------------------------- JSON
+
+
+def discovery_object(found: Discovery) -> dict[str, Any]:
+    """The same as one object."""
+    judgement, forecast = found.outcome.judgement, found.forecast
+    stability, orders = found.stability, found.orders
+    return {
+        "schema_version": 1,
+        "circuit": forecast.places["circuit"],
+        "written": list(found.written),
+        "task": forecast.task,
+        "metric": forecast.metric,
+        "method": forecast.method,
+        "rows": {
+            "finding": forecast.finding, "judging": forecast.judging, "rule": forecast.rule,
+        },
+        "cost": {"scoring": forecast.scoring, "measuring": forecast.measuring},
+        "size": {
+            "wanted": found.wanted, "found": found.edges, "of": found.units,
+            "kind": forecast.kind, "nodes": found.nodes, "dangling": list(found.dangling),
+            "tied": found.tied,
+        },
+        "faithfulness": {
+            "finding": found.finding if isfinite(found.finding) else None,
+            "held_out": found.held_out,
+            "interval": list(found.interval) if found.interval is not None else None,
+        },
+        "reached": found.reached,
+        "curve": [
+            {"wanted": one.wanted, "edges": one.edges, "faithfulness": one.faithfulness}
+            for one in found.curve
+        ],
+        "roles": {
+            head: {"role": role, "looks_to": to, "attention": value}
+            for head, (role, to, value) in found.roles.items()
+        },
+        "positions": found.placed,
+        "stability": None
+        if stability is None
+        else {
+            "jaccard": stability.jaccard,
+            "to_found": stability.to_found,
+            "samples": stability.samples,
+            "published": {"jaccard": PUBLISHED, "source": PUBLISHED_IN},
+        },
+        "orders": None
+        if orders is None
+        else {
+            "common": orders.common,
+            "united": orders.united,
+            "jaccard": [
+                {"orders": [str(a), str(b)], "jaccard": value}
+                for (a, b), value in orders.jaccard.items()
+            ],
+        },
+        "claims": [
+            {
+                "name": claim.name, "verdict": claim.verdict.value,
+                "as_expected": claim.as_expected, "estimate": claim.estimate,
+                "interval": list(claim.interval) if claim.interval is not None else None,
+            }
+            for claim in (judgement.claims if judgement is not None else ())
+        ],
+        "diagnostics": [
+            diagnostic_object(one, found.outcome.sources) for one in found.outcome.diagnostics
+        ],
+        "exit_code": int(found.exit_code),
+    }  # fmt: skip

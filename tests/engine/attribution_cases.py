@@ -1,0 +1,71 @@
+"""Small models of every block structure, and metrics and questions about them as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import torch
+
+from pathdsl.engine.adapters import Adapter, adapter_for
+from pathdsl.plan.readout import Measure
+from pathdsl.plan.runs import RunSpec
+from pathdsl.plan.treated import TreatedSpec
+from pathdsl.score.attribution import Attribution
+from pathdsl.score.metrics import atom
+from pathdsl.score.quantity import RowExpr, RowMetric, RowOp
+from tests.engine import decoder_cases, engine_cases, family_cases
+
+REFERENCE = RunSpec(task="t", kind="reference")
+MODELS: Mapping[str, Callable[[], Any]] = {
+    "gpt2": lambda: engine_cases.adapter_of().model,
+    "llama": lambda: family_cases.make("llama"),  # grouped queries
+    "gpt_neox": lambda: decoder_cases.make("gpt_neox"),  # parallel
+    "gemma2": lambda: family_cases.make("gemma2"),  # norms behind attention and MLP, capped
+    "olmo2": lambda: family_cases.make("olmo2"),  # the same, queries normed over all heads
+    "qwen3": lambda: family_cases.make("qwen3"),  # queries and keys normed by head
+}
+MAIN = ("gpt2", "llama", "gpt_neox", "gemma2")
+
+
+@cache
+def adapter(name: str) -> Adapter:
+    """The parts of one model in float64; to be run in `Exact()`."""
+    return adapter_for(MODELS[name]().double())
+
+
+def measured(kind: str, column: str = "", position: str = "END") -> RowMetric:
+    """A measure of the reference run as a metric."""
+    one = atom(Measure(kind=kind, column=column, position=position))
+    return RowMetric(metric=one, run=REFERENCE)
+
+
+def minus(left: RowExpr, right: RowExpr) -> RowOp:
+    """`left - right`."""
+    return RowOp(op="-", args=(left, right))
+
+
+DIFFERENCE = minus(measured("logit", "t1"), measured("logit", "t2"))
+
+
+def asked(
+    method: str,
+    of: Any = "nodes",
+    *,
+    metric: RowExpr = DIFFERENCE,
+    treated: TreatedSpec = engine_cases.PAIRED,
+    by_position: bool = False,
+    steps: int = 0,
+    rule: str = "",
+) -> Attribution:
+    """One attribution of the task of `engine_cases`."""
+    return Attribution(
+        method=method, steps=steps, rule=rule, metric=metric, treated=treated, task="t", of=of,
+        by_position=by_position,
+    )  # fmt: skip
+
+
+def padded(*lengths: int) -> torch.Tensor:
+    """Token ids of as many prompts."""
+    return family_cases.some_ids(len(lengths), max(lengths))
