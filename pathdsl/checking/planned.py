@@ -142,7 +142,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         tasks=planner.tasks,
         parts=tuple(part for of_task in parts.values() for part in of_task),
         attributions=tuple(
-            _attribution_plan(request[0].task, asked_in(request), planner, ready)
+            _attribution_plan(asked_in(request), planner, ready)
             for request in dict.fromkeys(map(planner.read, asked.requests))
             if request[1].asked is not None
         ),
@@ -154,11 +154,9 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     )
 
 
-def _attribution_plan(
-    task: str, asked: Attribution, planner: Planner, ready: Ready
-) -> AttributionPlan:
-    rows = planner.tasks[task]
+def _attribution_plan(asked: Attribution, planner: Planner, ready: Ready) -> AttributionPlan:
+    rows = planner.tasks[asked.task]
     cost = attribution_cost(
-        asked, planner.shape_of(task), rows.n_rows, rows.n_pos, ready.itemsize(task)
+        asked, planner.shape_of(asked.task), rows.n_rows, rows.n_pos, ready.itemsize(asked.task)
     )
-    return AttributionPlan(task=task, asked=asked, cost=cost)
+    return AttributionPlan(task=asked.task, asked=asked, cost=cost)

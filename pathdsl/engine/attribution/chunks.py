@@ -117,10 +117,7 @@ class Chunk:
         for draw in range(self.draws):
             with torch.no_grad():
                 values = self._branch.treated(self._sites, draw)
-            yield Side(
-                self.tape, values, self._sites, at, frozen=self.frozen,
-                constant=self.asked.treated.how.constant,
-            )  # fmt: skip
+            yield Side(self.tape, values, self._sites, at, frozen=self.frozen)
 
     def mean_side(self) -> Side:
         """The mean of what components write over the draws."""
