@@ -6,11 +6,12 @@ Costs count multiply-adds and are stated in plain forward passes over the same r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pathdsl.checking.options import CheckOptions, UnknownName, is_in
-from pathdsl.checking.prepare import prepare
+from pathdsl.checking.prepare import Ready, prepare
+from pathdsl.engine.attribution.cost import AttributionCost, attribution_cost
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.planner import Planner
 from pathdsl.errors import Diagnostic, PathdslError, errors_in
@@ -19,7 +20,6 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.syntax.source import SourceFile, sources_of
 from pathdsl.plan.liveness import Cost
 from pathdsl.plan.outputs import Plan
-from pathdsl.plan.runs import Request
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.attribution import Attribution
 
@@ -42,10 +42,14 @@ class TaskPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttributionPlan:
-    """One attribution, computed in one go for whoever reads a score of it."""
+    """One attribution, computed in one go for whoever reads a score of it.
+
+    `cost` None: it is run as a plan, and counted there.
+    """
 
     task: str
     asked: Attribution
+    cost: AttributionCost | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +92,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     from pathdsl.checking.interventions import check_interventions
     from pathdsl.checking.proofs import proof_cost
     from pathdsl.engine.run.runner import plan_cost, rows_within
+    from pathdsl.engine.scored import asked_in
 
     program, faults = lint_file(path, text, options.fence)
     if wrong := errors_in(faults):
@@ -137,8 +142,9 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         tasks=planner.tasks,
         parts=tuple(part for of_task in parts.values() for part in of_task),
         attributions=tuple(
-            AttributionPlan(task=one.task, asked=one)
-            for one in _attributions(planner, asked.requests)
+            _attribution_plan(asked_in(request), planner, ready)
+            for request in dict.fromkeys(map(planner.read, asked.requests))
+            if request[1].asked is not None
         ),
         adaptive=asked.adaptive,
         later_runs=asked.later_runs,
@@ -148,13 +154,9 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
     )
 
 
-def _attributions(planner: Planner, requests: Iterable[Request]) -> Iterator[Attribution]:
-    """What is attributed, each once; raises PlanError for what a method cannot."""
-    from pathdsl.engine.attribution.vet import vet
-    from pathdsl.engine.scored import asked_in
-
-    for request in dict.fromkeys(map(planner.read, requests)):
-        if request[1].asked is not None:
-            asked = asked_in(request)
-            vet(asked, planner.shape_of(asked.task))
-            yield asked
+def _attribution_plan(asked: Attribution, planner: Planner, ready: Ready) -> AttributionPlan:
+    rows = planner.tasks[asked.task]
+    cost = attribution_cost(
+        asked, planner.shape_of(asked.task), rows.n_rows, rows.n_pos, ready.itemsize(asked.task)
+    )
+    return AttributionPlan(task=asked.task, asked=asked, cost=cost)

@@ -210,3 +210,35 @@ AGREE = "claim agree: correlation(guess, {}, by: spearman) >= 0.9 at 95% confide
 def test_estimates_that_nothing_is_held_against(text: str, told: bool) -> None:
     codes = [code for code, _, _ in faults(text, Severity.WARNING)]
     assert ("PD538" in codes) == told
+
+
+# -------------------------------------------------------------------------------------------------
+# PD539
+# -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "told"),
+    [
+        ("attribution(h, by: atp_star, metric: LD)", "effect(through(h), metric: LD)", True),
+        ("attribution(h, by: exact, metric: LD)", "attribution(h, by: atp_star, metric: LD)", True),
+        (
+            "attribution(h, by: atp, metric: LD, as: rms)",
+            "attribution(h, by: exact, metric: LD)",
+            True,
+        ),
+        ("attribution(h, by: atp_star, metric: LD)", "abs(effect(through(h), metric: LD))", False),
+        (
+            "attribution(h, by: atp_star, metric: LD)",
+            "effect(through(h), metric: LD, as: rms)",
+            False,
+        ),
+        ("attribution(h, by: atp, metric: LD)", "attribution(h, by: exact, metric: LD)", False),
+        ("attribution(h, by: atp_star, metric: LD)", "mean(LD(treat(h)) - LD(reference))", False),
+        ("effect(through(h), metric: LD)", "effect(h -> logits, metric: LD)", False),
+    ],
+)
+def test_sizes_beside_signed_scores(left: str, right: str, told: bool) -> None:
+    text = f"let x for h in attn = {left}\nlet y for h in attn = {right}\n"
+    found = faults(text + "claim c: correlation(x, y, by: spearman) > 0.1\n", Severity.WARNING)
+    assert ("PD539" in [code for code, _, _ in found]) == told

@@ -252,6 +252,20 @@ class Search:
             RunSpec(task=self.task, kind="treated", label="treated"),
             *(self._run(one, f"circuit {n}") for n, one in enumerate(circuits, start=1)),
         ]
+        return self._values(runs)
+
+    def treated(self, sets: Sequence[PathSet]) -> list[np.ndarray]:
+        """(rows,) float64 of the metric, for the reference run and for each set treated."""
+        runs = [
+            RunSpec(task=self.task, kind="reference", label="reference"),
+            *(
+                RunSpec(task=self.task, kind="treat", paths=one, label=f"set {n}")
+                for n, one in enumerate(sets, start=1)
+            ),
+        ]
+        return self._values(runs)
+
+    def _values(self, runs: Sequence[RunSpec]) -> list[np.ndarray]:
         measures = self.metric.measures
         self.session.measures([(run, measure) for run in runs for measure in measures])
         return [

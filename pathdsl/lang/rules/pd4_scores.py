@@ -120,9 +120,9 @@ PAGES: tuple[Page, ...] = (
     Page(
         code="PD429",
         name="given-is-no-unit",
-        summary="`given:` states knockouts for something that minimality does not remove.",
+        summary="`given:` states knockouts of what minimality does not remove, or that P has not.",
         why="The knockouts would have no effect, and the author would think that they had one.",
-        repair="Write one of the units as the path set has them; the message lists some.",
+        repair="Write units as the path set has them; the message lists some.",
         failing=_example(_LATE, _PATH, "let x = minimality(P, given: { a3.h0: late })"),
         passing=_example(_LATE, _PATH, "let x = minimality(P, given: { a3.h1: late })"),
     ),
