@@ -27,7 +27,17 @@ import numpy as np
 
 from pathdsl.plan.taskdata import TaskData
 
-__all__ = ["ROLES", "Look", "Place", "looks", "may_read", "place_of", "places", "role_of"]
+__all__ = [
+    "CONCENTRATED",
+    "ROLES",
+    "Look",
+    "Place",
+    "looks",
+    "may_read",
+    "place_of",
+    "places",
+    "role_of",
+]
 
 ROLES = ("previous_token", "duplicate_token", "induction", "copying")
 ENOUGH = 0.5

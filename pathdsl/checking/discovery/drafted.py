@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from pathdsl.checking.check import check_file
 from pathdsl.checking.discovery.searched import Attribute, Search, asked_of
 from pathdsl.checking.discovery.wanted import Named, Places
 from pathdsl.checking.options import CheckOptions
-from pathdsl.discover.roles import Look, looks, may_read, place_of, places, role_of
+from pathdsl.discover.roles import CONCENTRATED, Look, looks, may_read, place_of, places, role_of
 from pathdsl.discover.write import (
     Draft,
     Edge,
@@ -49,6 +50,10 @@ LOST, LITTLE = 0.05, 0.01
 LEFT = 0.9
 """The part of what the discovery rows show that a draft claims of others."""
 KNOCKOUTS = 20
+SEEN = 1e-3
+"""The share of the largest score of a node below which slopes see nothing of it."""
+MOST_RUNS = 120
+"""Runs that may be spent on where nodes stand."""
 BY_POSITION = ("atp_qk", "atp")
 """The methods that say where a node stands, the better one first: it sees through a softmax that is
 saturated."""
@@ -147,10 +152,42 @@ class Drafting:
             return {}
         known = places(task)
         found = {}
+        largest = float(np.abs(scored.values).sum(axis=(1, 2)).max(initial=0.0))
         for unit, values in zip(scored.units, scored.values, strict=True):
-            if not unit.receiver and unit.sender in nodes:
+            seen = float(np.abs(values).sum()) > SEEN * largest
+            if not unit.receiver and unit.sender in nodes and seen:
                 if place := place_of(values, known):
                     found[unit.sender] = place
+        return found | self._at_by_patching(sorted({*nodes} - {*found}), [p.text for p in known])
+
+    def _at_by_patching(self, nodes: Sequence[str], known: Sequence[str]) -> dict[str, str]:
+        """Where nodes stand whose slopes do not say: where treating them does, prompt by prompt,
+        what treating them everywhere does. Nothing where that takes too many runs."""
+        if not nodes or len(nodes) * (len(known) + 1) > MOST_RUNS:
+            return {}
+        asked = {
+            (node, place): f"{self._name('stands')}_{n}"
+            for n, (node, place) in enumerate(product(nodes, ("", *known)))
+        }
+        statements = "".join(
+            f"path {name} = through({node}{f'@{place}' if place else ''})\n"
+            for (node, place), name in asked.items()
+        )
+        program, faults = lint_file(self.path, self.text + statements, self.options.fence)
+        if errors_in(faults):
+            return {}
+        resolver = Resolver(program, self.session.planner.shape, MAX_STATES)
+        sets = {key: resolver.path_set(program.paths[name].path) for key, name in asked.items()}
+        reference, *values = self.search.treated(list(sets.values()))
+        moved = dict(zip(sets, (one - reference for one in values), strict=True))
+        found = {}
+        for node in nodes:
+            whole = moved[node, ""]
+            size = float(np.abs(whole).sum())
+            missed = {place: float(np.abs(moved[node, place] - whole).sum()) for place in known}
+            best = min(known, key=lambda place: missed[place])
+            if size > 0 and missed[best] <= (1 - CONCENTRATED) * size:
+                found[node] = best
         return found
 
     def _roles(self, at: Mapping[str, str]) -> dict[str, tuple[str, str, float]]:

@@ -120,6 +120,10 @@ def _attribute(session: EngineSession, asked: Attribution, spec: TaskSpec) -> Sc
 
     Raises EngineError where that does not hold.
     """
+    if ATTRIBUTIONS[asked.method].exact:
+        from pathdsl.engine.attribution.exact import exact
+
+        return exact(_unproved(session), session.adapter.shape, asked)
     run = RunSpec(task=asked.task, kind="treated", treated=asked.treated, label="treated")
     text = f"{asked.method}; {asked.steps} {asked.rule}; {asked.of}; {asked.by_position}"
     measure = Measure(kind=ESTIMATE.name, text=text, asked=asked)
@@ -128,6 +132,16 @@ def _attribute(session: EngineSession, asked: Attribution, spec: TaskSpec) -> Sc
     if faults:
         raise EngineError(faults)
     return session.scores.whole(session.planner.read((run, measure)))
+
+
+def _unproved(session: EngineSession) -> EngineSession:
+    """A session on the same model whose plans prove nothing: what is written is proved again.
+
+    Hundreds of circuits are measured and thrown away; the proofs would cost as much again.
+    """
+    return EngineSession(
+        session.planner, None, model=session.model, recall=session.recall, meter=session.meter
+    )
 
 
 def _rows(program: Program, ready: Ready, meant: Named, wanted: Wanted) -> Rows:
@@ -244,7 +258,7 @@ class _Work:
                 session.tasks[self.meant.task].clusters.tolist(), self.places.scores,
                 self.attribute, unit_of(program).get(self.meant.metric, ""),
             )  # fmt: skip
-        search = Search.of(self._bare(session), self.meant.task, metric, wanted, kept)
+        search = Search.of(_unproved(session), self.meant.task, metric, wanted, kept)
         orders = search.by_removal() if kept is None else None
         curve: list[CurvePoint] = []
         if orders is not None:
@@ -377,15 +391,6 @@ class _Work:
         assert isinstance(session, EngineSession)
         return session
 
-    def _bare(self, session: EngineSession) -> EngineSession:
-        """A session on the same model whose plans prove nothing: what is written is proved again.
-
-        Hundreds of circuits are measured and thrown away; the proofs would cost as much again.
-        """
-        return EngineSession(
-            session.planner, None, model=session.model, recall=session.recall, meter=session.meter
-        )
-
     def _sized(
         self, search: Search, ladder: Sequence[int]
     ) -> tuple[int, list[CurvePoint], bool | None]:
@@ -453,7 +458,7 @@ class _Work:
                 "left"
             )
         else:
-            largest = "largest" if wanted.signed else "largest absolute"
+            largest = "lowest" if wanted.signed else "largest absolute"
             left = f", of which {edges} lie on a path" if edges < size else ""
             chosen = (
                 f"by {how}: of {search.units:,} {what} {size} of {largest} mean score, selected by "

@@ -205,7 +205,7 @@ class Search:
         return select(rule, self.graph, means, asked)
 
     def _of_nodes(self, n: int, means: np.ndarray) -> Selection:
-        keys = means if self.wanted.signed else np.abs(means)
+        keys = -means if self.wanted.signed else np.abs(means)
         order = sorted(range(len(keys)), key=lambda i: (-keys[i], self.names[i]))
         chosen = np.zeros(len(keys), dtype=bool)
         chosen[order[:n]] = True
@@ -252,6 +252,20 @@ class Search:
             RunSpec(task=self.task, kind="treated", label="treated"),
             *(self._run(one, f"circuit {n}") for n, one in enumerate(circuits, start=1)),
         ]
+        return self._values(runs)
+
+    def treated(self, sets: Sequence[PathSet]) -> list[np.ndarray]:
+        """(rows,) float64 of the metric, for the reference run and for each set treated."""
+        runs = [
+            RunSpec(task=self.task, kind="reference", label="reference"),
+            *(
+                RunSpec(task=self.task, kind="treat", paths=one, label=f"set {n}")
+                for n, one in enumerate(sets, start=1)
+            ),
+        ]
+        return self._values(runs)
+
+    def _values(self, runs: Sequence[RunSpec]) -> list[np.ndarray]:
         measures = self.metric.measures
         self.session.measures([(run, measure) for run in runs for measure in measures])
         return [

@@ -115,7 +115,7 @@ class Wanted:
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> str:
     known = tuple(known)
-    hint = did_you_mean(name, known) or f"there are {listed(known)}"
+    hint = did_you_mean(name, known) or f"known: {listed(known)}"
     return f"no {what} `{name}`; {hint}"
 
 

@@ -105,4 +105,5 @@ def attribute(
                 values[:, : found.shape[-1], here] += found.transpose(1, 2).numpy()
             else:
                 values[:, here] += found.sum(-1).numpy()
+        del branches, together, found  # before the next are made
     return Scored(units=units, values=values)

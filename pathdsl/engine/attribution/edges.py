@@ -182,14 +182,32 @@ class EdgeScores:
             self._put(last, self._products(readers.mlp.unsqueeze(0), self._of_mlp(layer)))
         if heads is None:
             return self.chunk.tape.final.new_zeros(())
-        products = self._products(heads.flatten(0, 1), below)
+        products, total = self._products(heads.flatten(0, 1), below), heads.sum((0, 1))
+        if (turned := readers.turned()) is not None:
+            numbers, centres = turned
+            products -= self._turned(numbers.flatten(1, 2), centres, below)
+            total -= (numbers.sum((1, 2)).unsqueeze(-1) * centres).sum(0)
         by_slot = products.unflatten(0, heads.shape[:2])
         self._put(first, by_slot.transpose(0, 1).flatten(0, 1))  # heads, slots, senders
-        return heads.sum((0, 1))
+        return total
 
     def _put(self, first: int, products: Tensor) -> None:
         found = products.flatten(0, 1)
         self.values[first : first + len(found)] += found.double().cpu()
+
+    def _turned(self, numbers: Tensor, centres: Tensor, senders: int) -> Tensor:
+        """Products of `numbers` (runs, readers, rows, pos) times `centres` (runs, rows, pos, d),
+        as `_products`, without the readers' gradients at their full width."""
+        assert self._writes is not None
+        rows, pos = centres.shape[1:3]
+        writes = self._writes[:senders].flatten(1, 2).transpose(0, 1)  # (rows * pos, senders, d)
+        met = torch.bmm(writes, centres.flatten(1, 2).permute(1, 2, 0))  # (…, senders, runs)
+        if self.by_position:
+            left = numbers.flatten(2).permute(2, 1, 0)  # (rows * pos, readers, runs)
+            return torch.bmm(left, met.mT).permute(1, 2, 0).unflatten(-1, (rows, pos))
+        left = numbers.permute(2, 1, 3, 0).flatten(2)  # (rows, readers, pos * runs)
+        right = met.unflatten(0, (rows, pos)).transpose(2, 3).flatten(1, 2)
+        return torch.bmm(left, right).permute(1, 2, 0).unsqueeze(-1)
 
     def _products(self, gradients: Tensor, senders: int) -> Tensor:
         """(readers, rows, pos, d) with what the first senders write: (readers, senders, rows, pos)

@@ -32,14 +32,17 @@ from pathdsl.engine.attribution.chunks import Chunk
 from pathdsl.engine.attribution.nodes import dot
 from pathdsl.engine.attribution.saturation import fixed_nodes
 from pathdsl.engine.attribution.sides import Side
-from pathdsl.engine.attribution.sweep import Sweep, swept
-from pathdsl.engine.attribution.tape import LayerGradients, Tape
+from pathdsl.engine.attribution.sweep import Found, OfFound, Sweep, swept
+from pathdsl.engine.attribution.tape import Tape
 
 __all__ = ["averaged", "by_dropping", "by_dropping_neurons", "dropped"]
 
+TOGETHER = 4
+"""Gradients of a stack that go down a layer together: what is between fits beside the tape."""
 
-def dropped(tape: Tape, final: Tensor) -> Iterator[LayerGradients]:
-    """The gradients of every layer, the last first, as stacks.
+
+def dropped(tape: Tape, final: Tensor, forget: bool) -> Iterator[Found]:
+    """The gradients of every layer, the last first, as the parts of a stack.
 
     Of layer l first the whole gradient, then those with a layer above it dropped, the last layer
     first: L - l in all. Below the first layer, `before` holds L, and the one with the first layer
@@ -47,25 +50,31 @@ def dropped(tape: Tape, final: Tensor) -> Iterator[LayerGradients]:
 
     Args:
         final: (rows, pos, d), the gradient at the final stream.
+        forget: whether layers are let go of.
     """
     stack = final.unsqueeze(0)
     for layer in reversed(tape.layers):
-        found = layer.back(stack)
-        yield found
-        stack = torch.cat((found.before, stack[:1]))
-        del found  # before the next is there
+        below = []
+        for number, part in enumerate(stack.split(TOGETHER)):
+            found = layer.back(part)
+            below.append(found.before)
+            yield Found(gradients=found, first=number * TOGETHER)
+            del found  # before the next is there
+        stack = torch.cat((*below, stack[:1]))
+        if forget:
+            tape.forget(layer.layer)
 
 
-def averaged(estimates: Tensor, layer: int, n_layers: int) -> Tensor:
-    """The average of equation 11 over a stack of signed estimates, (n, …) -> (…).
+def averaged(estimates: Tensor, first: int, layer: int, n_layers: int) -> Tensor:
+    """What a part of a stack of signed estimates adds to equation 11's mean, (n, …) -> (…).
 
-    `layer`: that of the units, -1 of `input`, whose stack ends with the first layer dropped.
+    `first`: the place of the part in its stack. `layer`: that of the units, -1 of `input`.
     """
-    sizes = estimates.abs()
-    below = max(layer, 0)  # layers whose gradient dropped is no loss to the unit
-    total = sizes[1:].sum(0)
-    if below:
-        total = total + below * sizes[0]
+    total = estimates.abs().sum(0)
+    if first == 0 and layer >= 0:
+        # The whole gradient stands for every layer below, whose gradient is no loss to the unit,
+        # and for none if there is none.
+        total = total + (layer - 1) * estimates[0].abs()
     return total / (n_layers - 1 if layer >= 0 else n_layers)
 
 
@@ -81,13 +90,21 @@ def by_dropping_neurons(*chunks: Chunk) -> Tensor:
     return swept(chunks, sweep)
 
 
-def _input(chunk: Chunk, side: Side, first: LayerGradients) -> Tensor:
-    """`input`, from the gradients of the first layer: behind it stands the one that drops it."""
-    stack = torch.cat((first.before, first.after[:1]))
-    return dot(side.input - chunk.tape.embedded, stack).unsqueeze(-3)
+def _input(chunk: Chunk, side: Side, number: int) -> OfFound:
+    """Of `input`, which has no layer of its own: in the place of the whole gradient stands the one
+    with the first layer dropped."""
+    change = side.input - chunk.tape.embedded
+
+    def of(found: Found) -> Tensor:
+        stack = found.gradients.before
+        if found.first == 0:
+            stack = torch.cat((found.gradients.after[:1], stack[1:]))
+        return dot(change, stack).unsqueeze(-3)
+
+    return of
 
 
-def _neurons(chunk: Chunk, side: Side, found: LayerGradients) -> Tensor:
-    layer = chunk.tape.layers[found.layer]
-    changed = side.hidden[found.layer] - layer.hidden()
-    return (changed * layer.at_neurons(found.after)).movedim(-1, -3)
+def _neurons(chunk: Chunk, side: Side, number: int) -> OfFound:
+    layer = chunk.tape.layers[number]
+    change = side.hidden[number] - layer.hidden()
+    return lambda found: (change * layer.at_neurons(found.gradients.after)).movedim(-1, -3)

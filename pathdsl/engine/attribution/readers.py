@@ -99,8 +99,8 @@ class LayerReaders:
         self.mlp = own if self.mlp is None else self.mlp + own
 
     def heads(self) -> Tensor | None:
-        """(3, n_heads, rows, pos, d): the gradients of each head's q, k and v at the stream; None
-        where nothing was added of heads."""
+        """(3, n_heads, rows, pos, d): s W^T g of each head's q, k and v; None where nothing was
+        added of heads. What is to be taken off is `turned`."""
         like = next(iter((*self._narrow.values(), *self._wide.values())), None)
         if like is None:
             return None
@@ -112,6 +112,15 @@ class LayerReaders:
             weight = self._weights[slot]
             assert weight is not None
             torch.bmm(self._narrow[slot].flatten(1, 2), weight, out=of_slot.flatten(1, 2))
-            for turned, centre in self._turned:
-                of_slot.addcmul_(turned[slot].unsqueeze(-1), centre, value=-1)
         return found
+
+    def turned(self) -> tuple[Tensor, Tensor] | None:
+        """What is taken off: numbers (runs, 3, n_heads, rows, pos), each times its run's x' (runs,
+        rows, pos, d); None where nothing is."""
+        if not self._turned:
+            return None
+        none = next(iter(self._turned[0][0].values())) * 0.0
+        numbers = torch.stack(
+            [torch.stack([one.get(slot, none) for slot in SLOTS]) for one, _ in self._turned]
+        )
+        return numbers, torch.stack([centre for _, centre in self._turned])

@@ -34,8 +34,8 @@ from pathdsl.engine.adapters.base import SLOTS
 from pathdsl.engine.attribution.chunks import Chunk
 from pathdsl.engine.attribution.nodes import dot
 from pathdsl.engine.attribution.sides import Side
-from pathdsl.engine.attribution.sweep import Sweep, swept
-from pathdsl.engine.attribution.tape import LayerGradients, Tape, TapeLayer
+from pathdsl.engine.attribution.sweep import Found, OfFound, Sweep, once, swept
+from pathdsl.engine.attribution.tape import TapeLayer
 from pathdsl.engine.attribution.units import of_layer
 
 __all__ = ["Fixed", "KeyFix", "by_fixed_gradient", "fixed", "fixed_nodes", "key_fix"]
@@ -127,31 +127,34 @@ def fixed(layer: TapeLayer, q: Tensor, k: Tensor) -> Fixed:
     return Fixed(z=z, treated=adapter.mix(pattern, layer.v), keys=keys)
 
 
-def fixed_nodes(chunk: Chunk, side: Side, found: LayerGradients) -> Tensor:
-    """Estimates of one layer's nodes, (..., units, rows, pos), from gradients or stacks of them."""
-    layer = chunk.tape.layers[found.layer]
-    q, k, v = (side.slot(found.layer, slot) for slot in SLOTS)
-    fix = fixed(layer, q, k)
-    at_z = found.z.movedim(-2, -4)  # (..., n_heads, rows, pos, d_head)
-    written = (side.z[found.layer] - layer.z).permute(2, 0, 1, 3)
-    heads = fix.q(at_z), fix.k(at_z), dot(v - layer.v, found.v), dot(written, at_z)
-    out, mlp = side.out[found.layer], None
-    if out is not None and layer.out is not None:
-        mlp = dot(out - layer.out, found.after)
-    return of_layer(heads, mlp)
+def fixed_nodes(chunk: Chunk, side: Side, number: int) -> OfFound:
+    """The estimates of one layer's nodes."""
+    layer = chunk.tape.layers[number]
+    q, k, v = (side.slot(number, slot) for slot in SLOTS)
+    fix, v = fixed(layer, q, k), v - layer.v
+    z = (side.z[number] - layer.z).permute(2, 0, 1, 3)
+    out = side.out[number]
+    written = None if out is None or layer.out is None else out - layer.out
+
+    def of(found: Found) -> Tensor:
+        at = found.gradients
+        at_z = at.z.movedim(-2, -4)  # (..., n_heads, rows, pos, d_head)
+        heads = fix.q(at_z), fix.k(at_z), dot(v, at.v), dot(z, at_z)
+        return of_layer(heads, None if written is None else dot(written, at.after))
+
+    return of
 
 
 def by_fixed_gradient(chunk: Chunk) -> Tensor:
     """(units, rows, pos) of every node, or pooled (units, rows, 1)."""
-    sweep = Sweep(
-        backward=Tape.backward, estimates=fixed_nodes, of_input=_input, combined=_as_it_is
-    )  # fmt: skip
+    sweep = Sweep(backward=once, estimates=fixed_nodes, of_input=_input, combined=_as_it_is)
     return swept([chunk], sweep)
 
 
-def _input(chunk: Chunk, side: Side, first: LayerGradients) -> Tensor:
-    return dot(side.input - chunk.tape.embedded, first.before).unsqueeze(-3)
+def _input(chunk: Chunk, side: Side, number: int) -> OfFound:
+    change = side.input - chunk.tape.embedded
+    return lambda found: dot(change, found.gradients.before).unsqueeze(-3)
 
 
-def _as_it_is(estimates: Tensor, layer: int, n_layers: int) -> Tensor:
+def _as_it_is(estimates: Tensor, first: int, layer: int, n_layers: int) -> Tensor:
     return estimates

@@ -29,6 +29,11 @@ def vet(asked: Attribution, shape: ModelShape) -> None:
             "it has no MLPs",
             "attribute nodes",
         )  # fmt: skip
+    if shape.n_layers < record.least_layers:
+        raise _refused(
+            f"`by: {record.name}` leaves out one other layer after another, and the model has one",
+            advice="by: atp_qk",
+        )
     if record.steps and (asked.steps < 1 or asked.rule not in record.rules):
         raise _refused(
             f"`by: {record.name}` has an integral of {asked.steps} points by the rule "

@@ -1,0 +1,275 @@
+"""From a task to a file: known circuits are found, interrupted searches go on, files are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pathdsl.checking.check import check_file
+from pathdsl.checking.discovery import run
+from pathdsl.checking.discovery.found import Discovery, Forecast
+from pathdsl.checking.discovery.run import discover_file
+from pathdsl.checking.discovery.wanted import Unwanted, Wanted, read_goal
+from pathdsl.checking.options import CheckOptions
+from pathdsl.checking.prepare import prepare
+from pathdsl.discover.rows import read_record
+from pathdsl.engine.session import EngineSession
+from pathdsl.errors import DataError, errors_in
+from pathdsl.graph.model.components import Layout, bits
+from pathdsl.graph.paths.pathset import Listed
+from pathdsl.lang.format.layout import format_text
+from pathdsl.lang.lint import lint_file
+from pathdsl.models import MODELS, truth
+from pathdsl.score.attribution import Attribution, Scored
+from tests.discover.cases import edges_of
+
+USUAL: dict[str, Any] = {
+    "method": "eap", "select": "greedy", "size": None, "budget": None, "until": None, "tau": None,
+    "steps": None, "rule": None, "signed": False, "task": None, "metric": None, "judge": None,
+    "seed": 0, "share": 0.5, "out": None, "force": False,
+}  # fmt: skip
+INDUCTION = """model toy = bundled("induction-2l")
+
+task copy {
+  data      = induction(take: 60, seed: 0, length: 16)
+  reference = prompt
+  treated   = prompt_other
+  positions = [FIRST_A, FIRST_B]
+}
+
+metric LD: logits = logit(answer) - logit(wrong)
+"""
+TRUE = set(truth("induction-2l")["true_edges"]["paired"])
+
+
+def wanted(**given: Any) -> Wanted:
+    return Wanted(**{**USUAL, **given})
+
+
+def silent(forecast: Forecast) -> None:
+    """Nobody is told."""
+
+
+def known(names: set[str]) -> Callable[[EngineSession, Attribution, Any], Scored]:
+    """Scores of a made-up method: about -1 for these edges, about 0 for the others."""
+
+    def attribute(session: EngineSession, asked: Attribution, spec: Any) -> Scored:
+        layout = Layout(session.planner.shape)
+        units = edges_of(layout)
+        rows = session.tasks[asked.task].n_rows
+        if asked.by_position:
+            return run._attribute(session, asked, spec)
+        values = np.random.default_rng(0).normal(scale=0.01, size=(len(units), rows))
+        for n, unit in enumerate(units):
+            slot = f"<{unit.slot}>" if unit.slot else ""
+            if f"{unit.sender}->{unit.receiver}{slot}" in names:
+                values[n] -= 1.0
+        return Scored(units=units, values=values)
+
+    return attribute
+
+
+def written(path: Path) -> set[str]:
+    """The edges of the circuit in a file, positions aside."""
+    program, faults = lint_file(str(path))
+    assert not errors_in(faults), faults
+    resolver = prepare(program, CheckOptions()).resolver
+    paths, layout = resolver.path_set(program.paths["found"].path), Layout(resolver.shape)
+    assert isinstance(paths, Listed)
+    return {
+        f"{layout.label(sender)}->{layout.label(one.receiver)}" + (f"<{one.slot}>" * bool(one.slot))
+        for one in paths.edges
+        for sender in bits(one.senders)
+    }
+
+
+def discovered(
+    folder: Path, text: str = INDUCTION, attribute: Any = None, **given: Any
+) -> Discovery:
+    path = folder / "task.circuit"
+    path.write_text(text)
+    return discover_file(str(path), wanted(**given), CheckOptions(), silent, attribute)
+
+
+def cases() -> list[Any]:
+    hand_built = [(model.name, kind) for model in MODELS if model.hand_built
+                  for kind in truth(model.name)["true_edges"]]  # fmt: skip
+    usual = [("induction-2l", "paired"), ("two-hop", "zero")]
+    return [
+        pytest.param(*one, id="-".join(one), marks=() if one in usual else [pytest.mark.long])
+        for one in hand_built
+    ]
+
+
+@pytest.mark.parametrize(("name", "kind"), cases())
+def test_known_edges_are_found_for_each_treated_value(name: str, kind: str, tmp_path: Path) -> None:
+    facts = truth(name)
+    value = {"paired": facts["treated"], "mean": f"mean({facts['treated']})", "zero": "zero"}[kind]
+    given = {"take": 32, "seed": 0, **facts["arguments"]}
+    arguments = ", ".join(f"{key}: {one}" for key, one in given.items())
+    text = (
+        f'model m = bundled("{name}")\ntask t {{ data = {facts["task"]}({arguments}); '
+        f"reference = prompt; treated = {value} }}\nmetric value: logits = {facts['metric']}\n"
+    )
+    found = discovered(tmp_path, text, method="acdc", tau=1e-4)
+    assert written(tmp_path / "task_found.circuit") == set(facts["true_edges"][kind])
+    assert found.orders is not None and set(found.orders.jaccard.values()) == {1.0}
+    assert found.exit_code == 0
+
+
+def test_the_file_is_whole(tmp_path: Path) -> None:
+    found = discovered(tmp_path, attribute=known(TRUE), size=5)
+    path = tmp_path / "task_found.circuit"
+    assert written(path) == TRUE
+    text = path.read_text()
+    assert text == found.text == format_text(text, str(path))
+    assert not errors_in(lint_file(str(path))[1])
+    said = " ".join(text.split())
+    assert "group induction @END = { a1.h2 }" in said
+    assert "group previous_token @FIRST_B = { a0.h1 }" in said
+    assert found.held_out == pytest.approx(1.0) and found.finding == pytest.approx(1.0)
+    assert {c.name: c.verdict.value for c in found.outcome.judgement.claims} == {
+        "sufficient": "supported", "necessary": "supported", "complete": "supported",
+        "control": "refuted",
+    }  # fmt: skip
+    record = read_record(tmp_path / "task_found.rows.json")
+    assert len(record.references) == found.forecast.finding == 30
+    assert found.stability is not None and found.stability.jaccard == 1.0
+
+
+def test_what_judges_found_nothing_of_it(tmp_path: Path) -> None:
+    """The judging rows are the others; with the whole task in their place it is refused."""
+    discovered(tmp_path, attribute=known(TRUE), size=5)
+    path = tmp_path / "task_found.circuit"
+    outcome = check_file(str(path), CheckOptions())
+    assert outcome.methodology["discovered"] == "found on 30 other rows, by task_found.rows.json"
+    text = path.read_text()
+    data = text[text.index("jsonl(") : text.index("\n", text.index("jsonl("))]
+    path.write_text(text.replace(data, "induction(take: 60, seed: 0, length: 16)"))
+    refused = [
+        one for one in check_file(str(path), CheckOptions()).diagnostics if one.code == "PD382"
+    ]
+    assert "30 of the 60 rows" in refused[0].message
+
+
+def test_the_same_bits_again_and_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("task_found.circuit", "task_found.rows.json", "task_found.judging.jsonl")
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    discovered(one, attribute=known(TRUE), until=read_goal("faithfulness >= 90%"))
+
+    def stop(self: Any, *_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("pathdsl.checking.discovery.searched.Search.of_rows", stop)
+        discovered(two, attribute=known(TRUE), until=read_goal("faithfulness >= 90%"))
+    assert not (two / names[0]).exists() and (two / "task_found.scores.json").exists()
+
+    def scores_again(session: EngineSession, asked: Attribution, spec: Any) -> Scored:
+        assert asked.by_position, "the scores were kept"
+        return run._attribute(session, asked, spec)
+
+    discovered(two, attribute=scores_again, until=read_goal("faithfulness >= 90%"))
+    for name in (*names, "task_found.scores.json", "task_found.scores.safetensors"):
+        assert (one / name).read_bytes() == (two / name).read_bytes(), name
+
+
+def test_kept_scores_of_other_rows_are_not_taken(tmp_path: Path) -> None:
+    discovered(tmp_path, attribute=known(TRUE), size=5)
+    asked: list[str] = []
+
+    def counted(session: EngineSession, question: Attribution, spec: Any) -> Scored:
+        asked.extend([question.of] * (not question.by_position))
+        return known(TRUE)(session, question, spec)
+
+    discovered(tmp_path, attribute=counted, size=5, force=True)
+    assert asked == []
+    discovered(tmp_path, attribute=counted, size=5, force=True, seed=1)  # another half
+    assert asked == ["edges"]
+
+
+def test_until_takes_the_smallest_that_was_measured(tmp_path: Path) -> None:
+    found = discovered(tmp_path, attribute=known(TRUE), until=read_goal("faithfulness >= 95%"))
+    assert found.reached and written(tmp_path / "task_found.circuit") <= TRUE
+    assert [one.wanted for one in found.curve] == sorted(one.wanted for one in found.curve)
+    before = [one for one in found.curve if one.wanted < found.wanted]
+    assert before and all(one.faithfulness < 0.95 for one in before)
+
+
+def test_a_budget_says_how_many_circuits_are_measured(tmp_path: Path) -> None:
+    found = discovered(tmp_path, attribute=known(TRUE), budget=10.0)
+    assert 1 <= len(found.curve) <= found.forecast.circuits == 3
+    assert found.forecast.scoring + found.forecast.measuring <= 10
+    (tmp_path / "task_found.circuit").unlink()
+    with pytest.raises(Unwanted, match="the least is 6"):
+        discovered(tmp_path, attribute=known(TRUE), budget=4.0)
+
+
+def test_a_goal_that_is_not_reached_gives_the_best(tmp_path: Path) -> None:
+    found = discovered(
+        tmp_path, attribute=known({"input->a0.h0<v>", "a0.h0->logits"}),
+        until=read_goal("faithfulness >= 100%"), budget=9.0,
+    )  # fmt: skip
+    assert found.reached is False and found.outcome.judgement is not None
+
+
+def test_rows_of_another_task_judge(tmp_path: Path) -> None:
+    text = INDUCTION + (
+        "\ntask others { data = induction(take: 30, seed: 9, length: 16); reference = prompt; "
+        "treated = prompt_other; positions = [FIRST_A, FIRST_B] }\n"
+    )
+    found = discovered(
+        tmp_path, text, known(TRUE), size=5, task="copy", judge="others", metric="LD"
+    )
+    assert (found.forecast.finding, found.forecast.judging) == (60, 30)
+    assert "induction(take: 30, seed: 9, length: 16)" in found.text
+    assert not (tmp_path / "task_found.judging.jsonl").exists()
+    assert found.held_out == pytest.approx(1.0)
+    (tmp_path / "task_found.circuit").unlink()
+    with pytest.raises(Unwanted, match="rows of `others` are rows of `copy`"):
+        again = text.replace("take: 30, seed: 9", "take: 30, seed: 0")
+        discovered(tmp_path, again, known(TRUE), size=5, task="copy", judge="others", metric="LD")
+
+
+def test_names_of_the_task_are_not_taken_twice(tmp_path: Path) -> None:
+    text = INDUCTION.replace("LD", "found").replace("task copy", "task kept")
+    found = discovered(tmp_path, text, known(TRUE), size=5)
+    assert "path found_2" in found.text and "let kept_2" in found.text
+    assert found.held_out == pytest.approx(1.0)
+
+
+def test_nodes_are_found_by_a_method_of_nodes(tmp_path: Path) -> None:
+    found = discovered(tmp_path, method="atp_qk", select="top", size=2)
+    assert "within(" in found.text and found.forecast.kind == "heads and MLPs"
+    assert found.edges == 2
+
+
+def test_hundreds_of_edges_stand_in_a_file_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pathdsl.checking.discovery.drafted.MOST_LINES", 2)
+    found = discovered(tmp_path, attribute=known(TRUE), size=5)
+    assert 'edges("task_found.edges.json")' in found.text and not found.placed
+    assert found.held_out == pytest.approx(1.0)
+
+
+def test_a_damaged_record_or_rows_are_seen(tmp_path: Path) -> None:
+    discovered(tmp_path, attribute=known(TRUE), size=5)
+    path = tmp_path / "task_found.circuit"
+    rows = tmp_path / "task_found.judging.jsonl"
+    rows.write_text(rows.read_text().replace("induction", "other", 1))
+    codes = {one.code for one in check_file(str(path), CheckOptions()).diagnostics}
+    assert codes >= {"PD321"}
+
+
+def test_faults_of_the_file_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        discovered(tmp_path, INDUCTION.replace("FIRST_B]", "SECOND]"), known(TRUE), size=5)
