@@ -59,7 +59,7 @@ def discover(
         str | None, typer.Option("--rule", metavar="RULE", help="Rule of the method's integral.")
     ] = None,
     signed: Annotated[
-        bool, typer.Option("--signed", help="Rank by score, not by absolute score.")
+        bool, typer.Option("--signed", help="Rank by how far the metric falls.")
     ] = False,
     task: Annotated[
         str | None, typer.Option("--task", metavar="NAME", help="The task whose rows find it.")
