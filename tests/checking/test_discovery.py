@@ -29,8 +29,8 @@ from tests.discover.cases import edges_of
 
 USUAL: dict[str, Any] = {
     "method": "eap", "select": "greedy", "size": None, "budget": None, "until": None, "tau": None,
-    "steps": None, "rule": None, "signed": False, "task": None, "metric": None, "judge": None,
-    "seed": 0, "share": 0.5, "out": None, "force": False,
+    "steps": None, "rule": None, "signed": False, "bound": False, "task": None,
+    "metric": None, "judge": None, "seed": 0, "share": 0.5, "out": None, "force": False,
 }  # fmt: skip
 INDUCTION = """model toy = bundled("induction-2l")
 
