@@ -14,10 +14,10 @@ hundredth of the largest effect. The summary is the geometric mean of cost(K) / 
 costs beside an oracle, K weighted by 1/K.
 
 Without gradients: `iterative` patches in random order (the expectation); `subsampling` ranks by the
-difference of means of random subsets with and without a unit; `blocks` patches blocks of units that
-stand together and opens them in the order of their effects; `hierarchical` halves what has the
-largest effect, over and over. The numbers of subsets and of blocks are the best ones for each K,
-which no user knows beforehand.
+difference of means of random subsets, 256 at most, with and without a unit; `blocks` patches blocks
+of units that stand together and opens them in the order of their effects; `hierarchical` halves
+what has the largest effect, over and over. The numbers of subsets and of blocks are the best ones
+for each K, which no user knows beforehand.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ __all__ = ["PASSES", "SUBJECTS", "Case", "Row", "Subject", "case_of", "compare",
 
 MATTERS = 0.01
 SHARE = 0.1
+SUBSETS = 256
 TOPS = (1, 5, 20)
 FOUND = (5, 20)
 
@@ -92,18 +93,16 @@ metric LD: logits = logit(answer) - logit(wrong)
 """
 _PRONOUN = """
 model m = folder("MODEL")
-task all { data = jsonl("DATA"); reference = prompt; treated = twin }
-task t = all where split == "find"
+task t { data = jsonl("DATA", take: ROWS); reference = prompt; treated = twin }
 metric LD: logits = logit(right) - logit(wrong)
 """
 SUBJECTS = {
     "ioi-mini": Subject(text=_IOI, of="nodes", by_position=False),
-    "ioi-mini positions": Subject(text=_IOI, of="nodes", by_position=True),
     "ioi-mini edges": Subject(text=_IOI, of="edges", by_position=False),
-    "induction-2l positions": Subject(text=_INDUCTION, of="nodes", by_position=True),
     "induction-2l edges": Subject(text=_INDUCTION, of="edges", by_position=False),
     "stories260K": Subject(text=_PRONOUN, of="nodes", by_position=False),
-    "stories260K edges": Subject(text=_PRONOUN, of="edges", by_position=False),
+    "ioi-mini positions": Subject(text=_IOI, of="nodes", by_position=True),
+    "induction-2l positions": Subject(text=_INDUCTION, of="nodes", by_position=True),
 }
 """`stories260K` is measured where the model lies beside the checkout, as tests have it."""
 
@@ -118,8 +117,7 @@ class Case:
     """Units, what each does alone (units,) on average absolutely, and what ranks or groups them.
 
     `estimate(method)`: (units,) the same by a method, None where it has no such score.
-    `together(groups)`: (groups,) the same of units patched together; `apart(inside)`: (units,) by
-    the differences of random subsets, (subsets, units) bool.
+    `effects(groups)`: (groups, prompts) what units do that are patched together.
     """
 
     name: str
@@ -127,8 +125,11 @@ class Case:
     layers: int
     truth: np.ndarray
     estimate: Callable[[str], np.ndarray | None]
-    together: Callable[[Sequence[Sequence[int]]], np.ndarray]
-    apart: Callable[[np.ndarray], np.ndarray]
+    effects: Callable[[Sequence[Sequence[int]]], np.ndarray]
+
+    def together(self, groups: Sequence[Sequence[int]]) -> np.ndarray:
+        """(groups,) the mean absolute effect of units patched together."""
+        return np.asarray(np.abs(self.effects(groups)).mean(axis=1))
 
 
 def case_of(name: str, rows: int) -> Case:
@@ -148,21 +149,13 @@ def case_of(name: str, rows: int) -> Case:
         chosen = [[places[n] for n in group] for group in groups]
         return np.stack(list(effects_of(session, shape, asking("exact"), chosen)))
 
-    def apart(inside: np.ndarray) -> np.ndarray:
-        values = effects([np.flatnonzero(held).tolist() for held in inside])
-        held = inside.sum(axis=0)[:, None]
-        means = inside.T @ values / np.maximum(held, 1)
-        others = (~inside).T @ values / np.maximum(len(inside) - held, 1)
-        return np.asarray(np.abs(means - others).mean(axis=1))
-
     return Case(
         name=name,
         units=subject.units,
         layers=shape.n_layers,
         truth=_size(truth.values),
         estimate=lambda method: _estimate(session, asking(method)),
-        together=lambda groups: np.abs(effects(groups)).mean(axis=1),
-        apart=apart,
+        effects=effects,
     )
 
 
@@ -173,13 +166,14 @@ def _size(values: np.ndarray) -> np.ndarray:
 
 def _estimate(session: EngineSession, asked: Attribution) -> np.ndarray | None:
     from pathdsl.engine.attribution.attribute import METHODS, attribute
-    from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
+    from pathdsl.errors import PlanError
 
-    record = ATTRIBUTIONS[asked.method]
-    scores = record.nodes if asked.of == "nodes" else record.edges
-    if asked.method not in METHODS or not scores:
+    if asked.method not in METHODS:
         return None
-    return _size(attribute(session.adapter, session.tasks["t"], asked).values)
+    try:
+        return _size(attribute(session.adapter, session.tasks["t"], asked).values)
+    except PlanError:  # it has no score of such units
+        return None
 
 
 def _opened(
@@ -258,8 +252,17 @@ def _powers(most: int) -> list[int]:
 def subsampling(case: Case) -> np.ndarray:
     """By random subsets, each unit in a tenth of them: the best number of subsets for each K."""
     n = len(case.truth)
-    inside = np.random.default_rng(0).random((max(n, 8), n)) < SHARE
-    costs = [count + ranked(case.truth, case.apart(inside[:count])) for count in _powers(n)[2:]]
+    counts = _powers(min(max(n, 8), SUBSETS))[2:]
+    inside = np.random.default_rng(0).random((counts[-1], n)) < SHARE
+    values = case.effects([np.flatnonzero(held).tolist() for held in inside])
+    costs = []
+    for count in counts:
+        held, found = inside[:count], values[:count]
+        size = held.sum(axis=0)[:, None]
+        with_it = held.T @ found / np.maximum(size, 1)
+        without = (~held).T @ found / np.maximum(count - size, 1)
+        difference = np.abs(with_it - without).mean(axis=1)
+        costs.append(count + ranked(case.truth, difference))
     return np.min(costs, axis=0)
 
 
@@ -414,7 +417,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("subjects", nargs="*", choices=[[], *SUBJECTS], metavar="SUBJECT")
-    parser.add_argument("--rows", type=int, default=24, help="prompts (of stories260K: all)")
+    parser.add_argument("--rows", type=int, default=24, help="prompts")
     parser.add_argument("--figures", type=Path, help="folder for the plots")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

@@ -1,10 +1,10 @@
 """The measured workloads as `.circuit` text: what a user would write, by name.
 
 W1 direct effects of every head (MLPs recomputed / held) · W2 every head into the queries of three
-heads · W3 one circuit · W4 every edge of a small model · W5 attribution of every edge (waits for
-`pathdsl discover`) · W6 knockouts of the circuit · W7 residual stream and heads patched one by one
-· W8 a hundred interventions on single heads · W9 W1h and W7a as loops of several variables · W10
-and W11 attribution of every node at every position.
+heads · W3 one circuit · W4 every edge of a small model · W5 attribution of every edge · W6
+knockouts of the circuit · W7 residual stream and heads patched one by one · W8 a hundred
+interventions on single heads · W9 W1h and W7a as loops of several variables · W10 and W11
+attribution of every node at every position · W12 of every edge by an integral.
 Prompts are ids: `ROWS` rows of `LENGTH` tokens; the treated prompt differs at three of them.
 """
 
@@ -78,8 +78,8 @@ WORKLOADS = {
     "W3": Workload(title="one circuit, everything else treated", peer=26, bound=1.1, reach=2.5),
     "W4": Workload(title="every edge alone, per edge", per=479, shapes=("small",), peer=6,
                    bound=0.16, reach=0.35),
-    "W5": Workload(title="attribution of every edge", shapes=("gpt2",),
-                   waits="attribution (`pathdsl discover`)"),
+    "W5": Workload(title="eap of every edge", peer=52, bound=2.15, reach=2.8,
+                   attributes=("eap", "edges")),
     "W6a": Workload(title="single knockouts of the circuit, per knockout", per=26, peer=15,
                     bound=0.2, reach=0.4),
     "W6b": Workload(title="100 random K, circuit and model, per K", per=100, peer=31, bound=1.0,
@@ -95,6 +95,8 @@ WORKLOADS = {
                     attributes=("atp_qk", "nodes")),
     "W11": Workload(title="atp_star of every node at every position", bound=5.4, reach=6,
                     attributes=("atp_star", "nodes")),
+    "W12": Workload(title="eap_ig of every edge, five points", bound=7.3, reach=8,
+                    attributes=("eap_ig", "edges")),
 }  # fmt: skip
 
 

@@ -83,6 +83,7 @@ SAMPLES: Mapping[str, Samples] = {
     "settled": Samples("samples that settle a claim", 150, 400),
     "crossed": Samples("intervals over crossed rows", 300, 500),
     "correlated": Samples("correlations over prompts and members", 30, 150),
+    "unverified": Samples("bounds on units that were not patched", 12, 100),
 }
 
 

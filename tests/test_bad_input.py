@@ -64,10 +64,10 @@ def test_nodes_that_are_not_executed_yet(
     path = tmp_path / "x.circuit"
     whole = path.read_text()
     for change, wanted in (
-        (("L(reference) -", "L(reference with off) -"), "PD225"),
+        (("L(reference) -", "L(treat(through(m0.n3)) with off) -"), "PD225"),
         (("a1.h2@END", "m0.n99999"), "PD205"),
     ):
-        path.write_text(whole.replace(*change) + "intervene off { scale m0.n3 = 0 }\n")
+        path.write_text(whole.replace(*change) + "intervene off { set m0 = input }\n")
         code, said = run([str(path)], capsys)
         no_traceback(said)
         assert code == 2 and f"[{wanted}]" in said

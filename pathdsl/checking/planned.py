@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pathdsl.checking.options import CheckOptions, UnknownName, is_in
-from pathdsl.checking.prepare import prepare
+from pathdsl.checking.prepare import Ready, prepare
+from pathdsl.engine.attribution.cost import AttributionCost, attribution_cost
 from pathdsl.engine.data.task import TaskSpec
+from pathdsl.engine.planner import Planner
 from pathdsl.errors import Diagnostic, PathdslError, errors_in
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
@@ -40,10 +42,14 @@ class TaskPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttributionPlan:
-    """One attribution, computed in one go for whoever reads a score of it."""
+    """One attribution, computed in one go for whoever reads a score of it.
+
+    `cost` None: it is run as a plan, and counted there.
+    """
 
     task: str
     asked: Attribution
+    cost: AttributionCost | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +142,7 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         tasks=planner.tasks,
         parts=tuple(part for of_task in parts.values() for part in of_task),
         attributions=tuple(
-            AttributionPlan(task=request[0].task, asked=asked_in(request))
+            _attribution_plan(asked_in(request), planner, ready)
             for request in dict.fromkeys(map(planner.read, asked.requests))
             if request[1].asked is not None
         ),
@@ -146,3 +152,11 @@ def plan_file(path: str, options: CheckOptions, text: str | None = None) -> Plan
         replaced=options.replaced,
         warnings=(*faults, *circular, *ready.warnings, *under),
     )
+
+
+def _attribution_plan(asked: Attribution, planner: Planner, ready: Ready) -> AttributionPlan:
+    rows = planner.tasks[asked.task]
+    cost = attribution_cost(
+        asked, planner.shape_of(asked.task), rows.n_rows, rows.n_pos, ready.itemsize(asked.task)
+    )
+    return AttributionPlan(task=asked.task, asked=asked, cost=cost)

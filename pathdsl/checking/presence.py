@@ -34,6 +34,7 @@ from pathdsl.lang.serving import (
     tasks_read,
     treated_by,
 )
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.lang.signatures.measures import MEASURES, columns_in
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import children, strip, walk
@@ -218,6 +219,8 @@ def _written_sets(declaration: Declaration) -> Iterator[Written]:
         if isinstance(node, ast.PathRun):
             subjects: tuple[ast.Node, ...] = (node.paths,)
         elif isinstance(node, ast.Score) and not SCORES[node.name].of_file:
+            if SCORES[node.name].of == "unit" and not _treats_paths(node):
+                continue
             subjects = node.subjects
         else:
             continue
@@ -249,6 +252,12 @@ def _written_sets(declaration: Declaration) -> Iterator[Written]:
             if one not in seen:
                 seen.add(one)
                 yield one
+
+
+def _treats_paths(score: ast.Score) -> bool:
+    """Whether an attribution is of the paths through its unit: no input of a head, no estimate."""
+    exact = ATTRIBUTIONS[str(named_option(score.options, "by"))].exact
+    return exact and named_option(score.options, "slot") is None
 
 
 def _in_loops(

@@ -18,7 +18,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.fence import Fence
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import columns_of
+from pathdsl.lang.serving import columns_of, model_of
 
 if TYPE_CHECKING:
     from pathdsl.engine.data.rows import Row
@@ -88,7 +88,7 @@ def rows_of(
 
     shape, tokenizer = None, None
     if model is None and program.model is not None:
-        model = source_of(program, options.models)
+        model = source_of(program, options.models, model_of(program, task))
     if model is not None:
         shape = shape_of(model) or vet_config(model, fetch_config(model))
         tokenizer = load_tokenizer(model)

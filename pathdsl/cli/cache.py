@@ -18,6 +18,7 @@ from pathdsl.cli.complaints import complain
 from pathdsl.cli.options import Format, NoColor, Style, size
 from pathdsl.cli.output import out, view_of
 from pathdsl.cli.store import store_limit
+from pathdsl.cli.verb import Verb
 from pathdsl.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _vet(store: Store, *, write: bool = False) -> None:
         raise typer.Exit(ExitCode.MACHINE_FAILED)
 
 
-@app.command("info", short_help="Say how much there is, and where.")
+@app.command("info", cls=Verb, short_help="Say how much there is, and where.")
 def info(style: Style = Format.TEXT) -> None:
     """Say how many values are kept, how large they are, and where they lie."""
     from pathdsl.report.data.result import dump
@@ -75,7 +76,7 @@ def info(style: Style = Format.TEXT) -> None:
         out(info_text(found, store_limit()))
 
 
-@app.command("list", short_help="List the values of each plan.")
+@app.command("list", cls=Verb, short_help="List the values of each plan.")
 def list_(
     style: Style = Format.TEXT,
     everything: Annotated[bool, typer.Option("--all", help="Write keys and models out.")] = False,
@@ -92,7 +93,7 @@ def list_(
         out(list_text(found, view_of(no_color=no_color, everything=everything)))
 
 
-@app.command("prune", short_help="Remove what was not used for long.")
+@app.command("prune", cls=Verb, short_help="Remove what was not used for long.")
 def prune(
     older_than: Annotated[
         str | None,
@@ -134,7 +135,7 @@ def prune(
     out(dump(pruned_object(gone)) if style is Format.JSON else pruned_text(gone))
 
 
-@app.command("path", short_help="Print the folder.")
+@app.command("path", cls=Verb, short_help="Print the folder.")
 def path(style: Style = Format.TEXT) -> None:
     """Print the folder of the store; `PATHDSL_CACHE` names another."""
     from pathdsl.engine.store.store import default_folder

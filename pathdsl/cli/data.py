@@ -60,6 +60,7 @@ def data(
     prompts are shown as its tokens: for a task its own, for a call that of `--model WHERE`.
     """
     from pathdsl.checking.rows import CALLED, rows_of
+    from pathdsl.report.numbers import many
     from pathdsl.report.text.rows import shown_text
     from pathdsl.tasks import to_jsonl
 
@@ -90,7 +91,11 @@ def data(
     if found.taken and show is None:
         err(f"{found.taken}\n")
     if found.open:
-        err(f"`where {found.open}` is decided by runs of the model; all rows are here\n")
+        rows = many(len(found.rows), "row")
+        err(
+            f"`where {found.open}` is decided by runs of the model, which are not made here: of "
+            f"these {rows} the task has those that `pathdsl check` keeps\n"
+        )
     raise typer.Exit(ExitCode.AS_EXPECTED)
 
 

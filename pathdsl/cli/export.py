@@ -45,7 +45,7 @@ def export(
     sources: Annotated[
         list[str],
         typer.Argument(
-            metavar="SOURCE...",
+            metavar="SOURCE",
             help="FILE:PATH, a path set of a file; NAME=FILE:PATH says its name there.",
         ),
     ],

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -38,6 +39,7 @@ from pathdsl.cli.exits import table
 from pathdsl.cli.output import err, lost, out, set_up
 from pathdsl.cli.store import forget, interrupted
 from pathdsl.cli.unforeseen import debugging, is_of_command_line, tell
+from pathdsl.cli.verb import Verb
 from pathdsl.errors import ExitCode, PathdslError
 
 __all__ = ["app", "main"]
@@ -52,26 +54,25 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command("check", short_help="Judge the claims of files.", epilog=table())(check.check)
-app.command("report", short_help="Write HTML, LaTeX or Markdown.")(report.report)
-app.command("lint", short_help="Report faults without a model.")(lint.lint)
-app.command("fmt", short_help="Write files in canonical form.")(fmt.fmt)
-app.command("plan", short_help="Say what a check would run and cost.")(plan.plan)
-app.command("explain", short_help="Explain a code, a name or a generator.")(explain.explain)
-app.command("data", short_help="Write rows, or show prompts.")(data.data)
-app.command("graph", short_help="Print the nodes and edges of a path set.")(graph.graph)
-app.command("export", short_help="Write circuits for other programs.")(export.export)
-app.command("lock", short_help="Check files and write their locks.", epilog=table())(lock.lock)
-app.command("breaking", short_help="Say which claims became weaker.", epilog=table())(
-    breaking.breaking
-)
-app.command("diff", short_help="Compare two circuits.", epilog=table())(diff.diff)
-app.command("discover", short_help="Find a circuit and judge it.")(discover.discover)
-app.command("selftest", short_help="Check the checker.")(selftest.selftest)
-app.command("robustness", short_help="Judge claims under other choices.", epilog=robustness.EPILOG)(
+_verb = partial(app.command, cls=Verb)
+_verb("check", short_help="Judge the claims of files.", epilog=table())(check.check)
+_verb("report", short_help="Write HTML, LaTeX or Markdown.")(report.report)
+_verb("lint", short_help="Report faults without a model.")(lint.lint)
+_verb("fmt", short_help="Write files in canonical form.")(fmt.fmt)
+_verb("plan", short_help="Say what a check would run and cost.")(plan.plan)
+_verb("explain", short_help="Explain a code, a name or a generator.")(explain.explain)
+_verb("data", short_help="Write rows, or show prompts.")(data.data)
+_verb("graph", short_help="Print the nodes and edges of a path set.")(graph.graph)
+_verb("export", short_help="Write circuits for other programs.")(export.export)
+_verb("lock", short_help="Check files and write their locks.", epilog=table())(lock.lock)
+_verb("breaking", short_help="Say which claims became weaker.", epilog=table())(breaking.breaking)
+_verb("diff", short_help="Compare two circuits.", epilog=table())(diff.diff)
+_verb("discover", short_help="Find a circuit and judge it.")(discover.discover)
+_verb("selftest", short_help="Check the checker.")(selftest.selftest)
+_verb("robustness", short_help="Judge claims under other choices.", epilog=robustness.EPILOG)(
     robustness.robustness
 )
-app.command("doctor", short_help="Say whether a model can be checked.")(doctor.doctor)
+_verb("doctor", short_help="Say whether a model can be checked.")(doctor.doctor)
 app.add_typer(cache.app, name="cache", short_help="Inspect and prune the result store.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -13,6 +13,7 @@ from pathdsl.checking.options import CheckOptions, UnknownName, read_setting, re
 from pathdsl.errors import MOST_THREADS, LanguageError
 
 if TYPE_CHECKING:
+    from pathdsl.engine.load.source import ModelSource
     from pathdsl.engine.planner import Limits
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "Only", "Quiet", "Seed", "Set", "Style", "Threads", "known_names", "read_options", "readable",
     "size",
 ]  # fmt: skip
+
+T = TypeVar("T")
 
 
 class Format(StrEnum):
@@ -121,13 +124,15 @@ def read_options(
     overrides: dict[str, int] = {}
     for text in sets:
         with readable(f"`--set {text[:40]}`: "):
-            overrides |= [read_setting(text)]
+            _once(overrides, *read_setting(text))
     if seed is not None:
         if overrides.get("seed", seed) != seed:
             raise typer.BadParameter(f"`--seed {seed}` and `--set seed={overrides['seed']}` differ")
         overrides["seed"] = seed
-    with readable():
-        sources = dict(parse_override(text) for text in models)
+    sources: dict[str, ModelSource] = {}
+    for text in models:
+        with readable(f"`--model {text}`: "):
+            _once(sources, *parse_override(text))
     return CheckOptions(
         overrides=overrides,
         models=sources,
@@ -140,6 +145,12 @@ def read_options(
         locked=locked,
         allow_outside=allow_outside,
     )
+
+
+def _once(found: dict[str, T], name: str, value: T) -> None:
+    """Keep what an option says of a name; ValueError where it said something else before."""
+    if found.setdefault(name, value) != value:
+        raise ValueError(f"`{name}` is given another value before")
 
 
 @contextmanager

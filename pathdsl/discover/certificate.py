@@ -27,7 +27,7 @@ from math import comb
 import numpy as np
 
 from pathdsl.score.kept.graph import EdgeGraph
-from pathdsl.score.kept.stability import Choose, circuits_of, top_of_each
+from pathdsl.score.kept.stability import Choose, circuits_of, generator_of, top_of_each
 from pathdsl.score.statistics.shares import clopper_pearson
 
 __all__ = ["ABSTAIN", "IN", "OUT", "Certificate", "certificate", "certified", "subsamples"]
@@ -55,6 +55,22 @@ class Certificate:
     level: float
     together: bool
 
+    def told(self, chosen: np.ndarray) -> str:
+        """What it says of a circuit, (edges,) bool, in one sentence."""
+        inside, outside = (self.verdict == one for one in (IN, OUT))
+        counts = [int((chosen & mask).sum()) for mask in (inside, ~inside & ~outside, outside)]
+        radius = self.radius[chosen & inside]
+        most = f", though up to {int(radius.min())} of {self.units} prompts be replaced" * bool(
+            len(radius) and radius.min()
+        )
+        more = int((inside & ~chosen).sum())
+        return (
+            f"of {int(chosen.sum()):,} edges {counts[0]:,} are certified in{most}, {counts[1]:,} "
+            f"are left open, {counts[2]:,} certified out; {more:,} others are certified in "
+            f"({self.samples:,} subsamples of {self.drawn} of {self.units} prompts, "
+            f"{100 * self.level:g}% for {'all edges' if self.together else 'an edge'})"
+        )
+
 
 def subsamples(clusters: Sequence[int], drawn: int, count: int, seed: int) -> np.ndarray:
     """(count, rows) float64: weights of the rows of `drawn` clusters, without replacement.
@@ -65,7 +81,7 @@ def subsamples(clusters: Sequence[int], drawn: int, count: int, seed: int) -> np
     n = int(unit.max()) + 1
     if not 1 <= drawn <= n:
         raise ValueError(f"a subsample of {drawn} of {n}")
-    keys = np.random.default_rng([seed, n, drawn]).random((count, n))
+    keys = generator_of(seed, "subsamples").random((count, n))
     inside = np.zeros((count, n), dtype=bool)
     np.put_along_axis(inside, np.argsort(keys, axis=1)[:, :drawn], True, axis=1)
     rows = inside[:, unit].astype(np.float64)

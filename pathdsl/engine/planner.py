@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from pathdsl.engine.attribution.vet import vet
 from pathdsl.engine.data.positions import next_tokens, position_mask
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.errors import DataError, Diagnostic
@@ -95,8 +96,11 @@ class Planner:
     def plans(self, requests: Collection[Request]) -> list[Plan]:
         """Plans for all requests, task by task; raises PlanError and DataError.
 
-        Attributions are no runs of a plan and are left out.
+        Attributions are no runs of a plan: they are vetted and left out.
         """
+        for run, measure in map(self.read, requests):
+            if measure.asked is not None:
+                vet(measure.asked, self.shape_of(run.task))
         found: list[Plan] = []
         requests = [request for request in requests if request[1].asked is None]
         for (name, behind), wanted in self._by_rows(requests).items():

@@ -329,10 +329,12 @@ def rows_cost(plan: Plan, weighed: Cost, rows: int) -> float:
 
 
 def null_cost(plan: Plan, weighed: Cost) -> float:
-    """What `prove_null_pair` costs, in plain forward passes over all prompts of the task."""
-    own = sum(1 - spec.runs for spec in plan.treated if spec.how.constant)
-    macs = weighed.macs + own * weighed.plain_run
-    return macs / max(weighed.plain_macs, 1) * min(NULL_ROWS / max(plan.masks.n_rows, 1), 1.0)
+    """What `prove_null_pair` costs, in plain forward passes over all prompts of the task.
+
+    Every treated value is the reference run's, so that there is one plain run.
+    """
+    alone = weighed.macs - (weighed.plain_runs - 1) * weighed.plain_run
+    return alone / max(weighed.plain_macs, 1) * min(NULL_ROWS / max(plan.masks.n_rows, 1), 1.0)
 
 
 def _with_answers(task: TaskData, ids: list[int]) -> TaskData:

@@ -18,6 +18,7 @@ from pathdsl.engine.run.runner import Settings, execute, plan_cost
 from pathdsl.engine.scored import Place, ScoredValues, asked_in, null_of, proof_of
 from pathdsl.engine.self_check import NULL_ROWS
 from pathdsl.graph.paths.pathset import Pos
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.plan.liveness import Cost
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
@@ -167,7 +168,8 @@ class EngineSession:
             raise
         self.plans.append(plan)
         now = 1.0 if parts is None else 1 - parts.share_found
-        self.costs.append(replace(weighed, macs=round(weighed.macs * now)))
+        macs, unread = round(weighed.macs * now), round(weighed.unread * now)
+        self.costs.append(replace(weighed, macs=macs, unread=unread))
         computed = {(plan.outputs[n].run, measure): v for (n, measure), v in values.items()}
         self._learn(computed)
         proof = self.prove(plan) if self.prove is not None else None
@@ -182,10 +184,14 @@ class EngineSession:
     def _attribute(self, request: Request) -> None:
         """All scores of one attribution: from the store, or computed and proved."""
         from pathdsl.engine.attribution.attribute import attribute
+        from pathdsl.engine.attribution.exact import exact
 
         run, _ = request
         asked = asked_in(request)
         self.asked.setdefault(run, {})
+        if ATTRIBUTIONS[asked.method].exact:  # runs, which are proved and kept as all others
+            self.scores.keep(request, exact(self, self.adapter.shape, asked))
+            return
         found = self.recall.scored(request) if self.recall is not None else None
         if found is not None:
             self.scores.keep(request, found.scored)

@@ -334,13 +334,8 @@ class _Checker:
         )
 
     def action(self, action: ast.Action) -> None:
-        """What an action acts on; what is not executed is told where a run asks for it."""
-        try:
-            targets_of(self.resolver.places, action)
-        except PathdslError as error:
-            for diagnostic in error.diagnostics:
-                if diagnostic.code != "PD225":
-                    self.add(diagnostic)
+        """What an action acts on."""
+        self.attempt(lambda: targets_of(self.resolver.places, action))
 
     def node(self, ref: ast.NodeRef, bindings: Bindings) -> bool:
         named = as_position(ref)

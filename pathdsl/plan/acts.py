@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pathdsl.errors import Diagnostic, PlanError
-from pathdsl.graph.model.components import HEAD, INPUT, MLP
+from pathdsl.graph.model.components import HEAD, INPUT, MLP, Component
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.masks import FALSE, TRUE, MaskTable
@@ -22,7 +22,7 @@ from pathdsl.plan.runs import Action, Block, Target
 from pathdsl.plan.steps import Place
 from pathdsl.plan.treated import TreatedSpec
 
-__all__ = ["IN", "Act", "Acts", "at_stage", "place_of", "treated_at"]
+__all__ = ["IN", "Act", "Acts", "at_stage", "component_place", "place_of", "treated_at"]
 
 IN = Place(INPUT.name)
 
@@ -33,10 +33,20 @@ def at_stage(stage: int) -> Place:
 
 
 def place_of(target: Target) -> Place:
-    """The place of a target."""
+    """The place of a target; of neurons that of their MLP."""
     if target.kind == "mark":
         return at_stage(2 * target.layer)
-    return Place(target.kind, max(target.layer, 0), target.head)
+    kind = MLP.name if target.kind == "neurons" else target.kind
+    return Place(kind, max(target.layer, 0), target.head)
+
+
+def component_place(component: Component) -> Place:
+    """The place of a component; of neurons that of their MLP."""
+    if component.kind is INPUT:
+        return IN
+    if component.kind is HEAD:
+        return Place(HEAD.name, component.layer, component.head)
+    return Place(MLP.name, component.layer)
 
 
 def treated_at(spec: TreatedSpec, masks: MaskTable, position: Callable[[Pos], int]) -> int:
@@ -53,13 +63,20 @@ def treated_at(spec: TreatedSpec, masks: MaskTable, position: Callable[[Pos], in
 class Act:
     """One action at the positions `mask` of one value; `before` are the blocks that act before it.
 
-    `keys`: the key positions of `block` and `pattern`.
+    `keys`: the key positions of `block` and `pattern`. `neurons`: the hidden units that it acts on
+    or, with the `rest` of an MLP, those that it leaves as they are.
     """
 
     action: Action
     mask: int
     before: tuple[Block, ...]
     keys: int = FALSE
+    neurons: frozenset[int] = frozenset()
+    rest: bool = True
+
+    def on(self, neuron: int | None) -> bool:
+        """Whether it acts on a neuron of its MLP; None: on the rest, and on what is no MLP."""
+        return self.rest if neuron is None else (neuron in self.neurons) != self.rest
 
 
 class Acts:
@@ -92,6 +109,8 @@ class Acts:
                 self._add(action, earlier, position)
         self.reach: dict[Place, int] = {}
         self.carried: dict[Place, int] = {}
+        self._read: dict[Place, tuple[int, int]] = {}
+        """Both of what an MLP reads, where actions tell its neurons apart."""
         self._flow()
 
     @property
@@ -109,6 +128,18 @@ class Acts:
         """The positions at which a value is a constant."""
         return self._union(act.mask for act in self.on.get(place, ()) if act.action.fixes)
 
+    def of(self, component: Component) -> list[Act]:
+        """The actions on the value of a component, of which they act on all or on nothing."""
+        first = component.neurons[0] if component.neurons else None
+        return [act for act in self.on.get(component_place(component), ()) if act.on(first)]
+
+    def flow_of(self, component: Component) -> tuple[int, int]:
+        """`reach` and `carried` of a component: of neurons, or the rest of their MLP, alone."""
+        place = component_place(component)
+        if place not in self._read:
+            return self.reach[place], self.carried[place]
+        return self._behind(self.of(component), *self._read[place])
+
     # ---------------------------------------------------------------------------------------------
 
     def _add(
@@ -118,7 +149,10 @@ class Acts:
         for target in action.targets:
             mask = TRUE if target.at is None else position(target.at)
             mask = self._placed(action, target, mask, position)
-            act = Act(action=action, mask=mask, before=before, keys=keys)
+            act = Act(
+                action=action, mask=mask, before=before, keys=keys,
+                neurons=frozenset(target.neurons), rest=target.kind != "neurons",
+            )  # fmt: skip
             where = target.layer, target.head
             known = (
                 self.inside.setdefault(where, [])
@@ -160,6 +194,8 @@ class Acts:
         """Whether two actions of one value, or inside one head, act on one number."""
         verbs = one.action.verb, other.action.verb
         if one.action.slot != other.action.slot:
+            return False
+        if not any(one.on(n) and other.on(n) for n in (None, *one.neurons, *other.neurons)):
             return False
         common = self.masks.array(one.mask) & self.masks.array(other.mask)
         if verbs == ("block", "block"):
@@ -249,10 +285,23 @@ class Acts:
             self._stream(2 * layer + 2, [mlp] if shape.has_mlp else [])
 
     def _value(self, place: Place, reach: int, carried: int) -> None:
-        for act in self.on.get(place, ()):
+        acts = self.on.get(place, ())
+        neurons = dict.fromkeys(neuron for act in acts for neuron in act.neurons)
+        if neurons:
+            self._read[place] = reach, carried
+        parts = dict.fromkeys(tuple(act.on(n) for act in acts) for n in (None, *neurons))
+        flows = [
+            self._behind([act for act, on in zip(acts, part, strict=True) if on], reach, carried)
+            for part in parts
+        ]
+        self.reach[place] = self._union(flow[0] for flow in flows)
+        self.carried[place] = self._union(flow[1] for flow in flows)
+
+    def _behind(self, acts: Iterable[Act], reach: int, carried: int) -> tuple[int, int]:
+        for act in acts:
             reach = self.masks.either(reach, act.mask)
             carried = self._carried(act, carried)
-        self.reach[place], self.carried[place] = reach, carried
+        return reach, carried
 
     def _carried(self, act: Act, carried: int) -> int:
         """Where a value carries something behind an action."""

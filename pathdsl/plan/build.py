@@ -13,6 +13,7 @@ from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.paths.product import MAX_STATES
 from pathdsl.plan.acts import treated_at
+from pathdsl.plan.apart import run_apart
 from pathdsl.plan.copies import RunBuilder
 from pathdsl.plan.masks import FALSE, MaskTable
 from pathdsl.plan.means import means_of, treated_of
@@ -134,10 +135,10 @@ def _build_one(
         max_states=max_states,
         max_copies=max_copies,
     )
-    builders: dict[RunSpec, RunBuilder] = {}
+    builders: dict[tuple[RunSpec, tuple[int, ...]], RunBuilder] = {}
 
-    def builder_of(run: RunSpec) -> RunBuilder:
-        if run not in builders:
+    def builder_of(run: RunSpec, also: tuple[int, ...] = ()) -> RunBuilder:
+        if (run, also) not in builders:
             if run.treats and run.treated is None:
                 raise no_treated(run)
             number = 0
@@ -146,8 +147,10 @@ def _build_one(
             under = None
             if run.blocks or run.of_treated:
                 under = Under(sides, run.blocks, run.treated_blocks)
-            builders[run] = RunBuilder(table, run.treated_paths, number, mask_of, under)
-        return builders[run]
+            apart = (*run_apart(run, layout), *also)
+            paths = run.treated_paths
+            builders[run, also] = RunBuilder(table, paths, number, mask_of, under, apart)
+        return builders[run, also]
 
     sides = Sides(table, treated, mask_of, builder_of, row_names)
     of_treated = treated_source(sides.number(beside)) if beside is not None else None
@@ -230,7 +233,11 @@ def _build_one(
         position_masks=names,
         frozen=frozen,
         means=means_of(
-            sides, plain_need, (task, layout, masks, mask_of, row_names), (max_states, max_copies)
+            sides,
+            plain_need,
+            (task, layout, masks, mask_of, row_names),
+            (max_states, max_copies),
+            frozen,
         ),
     )
 

@@ -32,7 +32,7 @@ from pathdsl.graph.paths.product import too_many_states
 from pathdsl.plan.acts import IN, at_stage
 from pathdsl.plan.masks import FALSE, TRUE
 from pathdsl.plan.needs import mlp_scales
-from pathdsl.plan.sides import Side, joined, not_executed, put, within
+from pathdsl.plan.sides import Side, joined, put, whole_mlp, within
 from pathdsl.plan.steps import (
     NOTHING,
     REFERENCE,
@@ -57,8 +57,8 @@ from pathdsl.plan.under import Paths, Under
 class RunBuilder:
     """Adds the cells of one run `treat(T)` to a copy table.
 
-    `layout` is the run's own: neurons that T tells apart are components, in groups that it does not
-    tell apart from each other.
+    `layout` is the run's own: neurons that T or the masks `apart` tell apart are components, in
+    groups that they do not tell apart from each other.
     """
 
     def __init__(
@@ -68,11 +68,12 @@ class RunBuilder:
         treated: int,
         position: Callable[[Pos], int],
         under: Under | None = None,
+        apart: tuple[int, ...] = (),
     ) -> None:
         self.under = under
         self.table = table
         self.masks = table.masks
-        split, layout = split_paths(paths, table.layout, together=True)
+        split, layout = split_paths(paths, table.layout, together=True, also=apart)
         self.shared = table.shared(layout)
         self.layout = self.shared.leaves.layout
         self.automaton = Automaton(split, self.layout, self.shared.leaves)
@@ -122,12 +123,14 @@ class RunBuilder:
             return self._read(0, between.free)[0]
         if place.head >= 0:
             return self._read(self.layout.head(place.layer, place.head), between.free)[0]
-        if place.layer in self.layout.neurons:
-            raise not_executed(
-                f"`set` to a run whose paths tell neurons of `m{place.layer}` apart", None,
-                "name the whole MLP in that run",
-            )  # fmt: skip
-        return self._read(self.layout.mlp(place.layer), between.free)[0]
+        return whole_mlp(
+            self.table, self.layout, place.layer, lambda v: self._read(v, between.free)[0]
+        )
+
+    def part(self, component: Component) -> Blend:
+        """The same of a part of a split MLP, as hidden units."""
+        between = self.automaton.slot_step(self.automaton.start, self.layout.logits, None)
+        return self._read(self.layout.index(component), between.free)[0]
 
     def treated_input(self) -> int:
         """Where `input` is treated as it goes straight to `logits`."""
@@ -170,7 +173,7 @@ class RunBuilder:
         """A cell of component `v` all of whose paths have one verdict."""
         if self.sides is not None and self.under is not None:
             side = self.sides[treated]
-            carried = self.under.acts.carried[side.place(v)]
+            _, carried = self.sides[False].flow(v)  # as the model of the reference side carries it
             return (side.cell(v), *((FALSE, carried) if treated else (carried, FALSE)))
         if treated:
             return self.only_treated, FALSE, TRUE

@@ -109,7 +109,9 @@ class Cost:
     `plain_runs`: forward passes over whole prompts that give the cached values. `row_bytes`: the
     most that values of one row weigh at any moment; `copies_by_layer`: computed copies. Parts of
     `macs`: `by_slot` are those of the copies for one draw, by slot; `readout` those at the logits
-    for one draw; `plain_run` those of one plain run.
+    for one draw; `plain_run` those of one whole plain run. A plain run stops behind the last layer
+    that is read of it: `plain_of` are the multiply-adds of one by its source, and `unread` what all
+    of them leave out. `macs` counts them whole, since batches are cut by it.
     """
 
     macs: int
@@ -120,11 +122,18 @@ class Cost:
     by_slot: Mapping[float, int] = field(default_factory=dict)
     readout: int = 0
     plain_run: int = 0
+    plain_of: Mapping[int, int] = field(default_factory=dict)
+    unread: int = 0
+
+    @property
+    def spent(self) -> int:
+        """Multiply-adds that executing the plan takes."""
+        return self.macs - self.unread
 
     @property
     def forwards(self) -> float:
         """The plan's arithmetic as a multiple of one plain forward pass with full unembedding."""
-        return self.macs / self.plain_macs if self.plain_macs else 0.0
+        return self.spent / self.plain_macs if self.plain_macs else 0.0
 
 
 def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
@@ -196,11 +205,20 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
     for copy in (copy for o in plan.outputs for copy in o.copies):  # OV and the whole vocabulary
         for part, _ in parts_of(plan.steps, copy.step):
             readout += tokens[plan.need[part]] * d * (2 * dh + s.d_vocab)
-    sources = {
-        step.source for step in (plan.steps[i] for i in plan.alive) if isinstance(step, PlainResid)
-    }
-    sources |= {source for source, _, _ in plan.plain_need}
-    runs = sum(_runs_of(plan, source) for source in sources)
+    stages = [
+        (step.source, step.stage)
+        for step in (plan.steps[i] for i in plan.alive)
+        if isinstance(step, PlainResid)
+    ]
+    stages += [
+        (source, PLAIN_KINDS[kind].stage(number)) for source, kind, number in plan.plain_need
+    ]
+    plain_of: dict[int, int] = {}
+    for source, stage in stages:
+        run = trunk * ((stage + 1) // 2) // s.n_layers
+        plain_of[source] = max(plain_of.get(source, 0), run)
+    runs = sum(_runs_of(plan, source) for source in plain_of)
+    unread = sum(_runs_of(plan, source) * (trunk - run) for source, run in plain_of.items())
     draws = plan.draws
     hidden = [source for source, kind, _ in plan.plain_need if kind == "hidden"]
     again = sum(_runs_of(plan, source) for source in hidden)
@@ -214,6 +232,8 @@ def cost(plan: Plan, itemsize: int, vocab_columns: int | None) -> Cost:
         by_slot=by_slot,
         readout=readout,
         plain_run=trunk,
+        plain_of=plain_of,
+        unread=unread,
     )
 
 

@@ -140,8 +140,10 @@ class Plan:
 class MeanPlan:
     """The runs of an intervened model over which a mean is taken.
 
-    `values`: by kind and layer where the values to average come from, of heads one blend each.
+    `values`: by kind and layer where the values to average come from, of heads one blend each; of
+    hidden units those of the rest, and of each group of `neurons` of the layer.
     """
 
     plan: Plan
     values: Mapping[tuple[str, int], tuple[Blend, ...]]
+    neurons: Mapping[int, tuple[tuple[int, ...], ...]] = field(default_factory=dict)

@@ -11,12 +11,14 @@ block does to a value shows only where it makes the value a constant.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pathdsl.errors import Diagnostic, PlanError
-from pathdsl.graph.model.components import HEAD, INPUT, MLP, Component, Layout
+from pathdsl.graph.model.components import HEAD, Component, Layout
+from pathdsl.graph.paths.neurons import split_layout
 from pathdsl.graph.paths.pathset import Pos
-from pathdsl.plan.acts import IN, Act, Acts, at_stage, place_of, treated_at
+from pathdsl.plan.acts import IN, Act, Acts, at_stage, component_place, place_of, treated_at
+from pathdsl.plan.apart import blocks_apart, groups_at
 from pathdsl.plan.masks import FALSE, TRUE, MaskTable
 from pathdsl.plan.runs import Action, Block, RunSpec, Target
 from pathdsl.plan.steps import (
@@ -94,12 +96,30 @@ class Reader(Protocol):
         """Where a value comes from; of `resid`, which steps the stream is."""
         ...
 
+    def part(self, component: Component) -> Blend:
+        """Where the hidden units of a part of a split MLP come from."""
+        ...
+
+
+class Value(NamedTuple):
+    """What an action acts on; `part`, of an MLP that is split in `layout`: one component of it."""
+
+    place: Place
+    part: Component | None = None
+    layout: Layout | None = None
+
+    def groups(self, layout: Layout) -> tuple[int, ...]:
+        """The neurons that are told apart in its MLP, as masks; `layout` splits none."""
+        if self.part is None or self.layout is None:
+            return ()
+        return groups_at(self.place.layer, self.layout, layout)
+
 
 class Sides:
     """The sides of one table, and where values that actions name come from.
 
-    `specs`: the plan's treated values by number. `reader`: of a run by its paths.
-    `names`: of the rows, for messages.
+    `specs`: the plan's treated values by number. `reader`: of a run by its paths, in which these
+    masks of neurons are told apart, too. `names`: of the rows, for messages.
     """
 
     def __init__(
@@ -107,7 +127,7 @@ class Sides:
         table: CopyTable,
         specs: Iterable[TreatedSpec],
         position: Callable[[Pos], int],
-        reader: Callable[[RunSpec], Reader],
+        reader: Callable[[RunSpec, tuple[int, ...]], Reader],
         names: Sequence[str],
     ) -> None:
         self.names = names
@@ -122,6 +142,7 @@ class Sides:
         self.reader = reader
         self._acts: dict[tuple[Block, ...], Acts] = {}
         self._sides: dict[tuple[object, ...], Side] = {}
+        self._layouts: dict[tuple[tuple[Block, ...], tuple[int, ...]], Layout] = {}
 
     def acts(self, blocks: tuple[Block, ...]) -> Acts:
         """The actions of some blocks; PD231 and PD232 where they cannot be."""
@@ -133,8 +154,15 @@ class Sides:
             )  # fmt: skip
         return self._acts[blocks]
 
+    def layout(self, blocks: tuple[Block, ...], also: tuple[int, ...] = ()) -> Layout:
+        """One in which the neurons that some blocks tell apart, and these masks, are components."""
+        table = self.table.layout
+        if (blocks, also) not in self._layouts:
+            self._layouts[blocks, also] = split_layout((*blocks_apart(blocks, table), *also), table)
+        return self._layouts[blocks, also]
+
     def side(self, source: int, blocks: tuple[Block, ...], layout: Layout) -> Side:
-        """The plain run of a source under some blocks, on a layout."""
+        """The plain run of a source under some blocks, on a layout as fine as that of `layout`."""
         key = source, blocks, tuple(sorted(layout.neurons.items()))
         if key not in self._sides:
             self._sides[key] = Side(self, source, self.acts(blocks), layout)
@@ -159,10 +187,12 @@ class Sides:
             self.under[number] = blocks
         return self._numbers[key]
 
-    def plain_of(self, run: RunSpec, layout: Layout) -> Side:
-        """The side that `reference` or `treated` is."""
+    def read(self, run: RunSpec, also: tuple[int, ...]) -> Reader:
+        """A run that an action reads; `also` are masks of neurons that are told apart in it."""
+        if run.kind == "treat":
+            return self.reader(run, also)
         blocks = run.blocks if run.kind == "reference" else run.treated_blocks
-        return self.side(self.source(run), blocks, layout)
+        return self.side(self.source(run), blocks, self.layout(blocks, also))
 
     def is_constant(self, source: int) -> bool:
         """Whether a source is no run."""
@@ -171,60 +201,57 @@ class Sides:
 
     # ---------------------------------------------------------------------------------------------
 
-    def fixed(self, action: Action, place: Place, mask: int, layout: Layout) -> Blend:
-        """Where the constant comes from that `set` puts at a place, at the positions `mask`."""
-        kind, layer, _ = place
-        split = place.in_mlp and layer in layout.neurons
+    def fixed(self, action: Action, value: Value, mask: int) -> Blend:
+        """Where the constant comes from that `set` puts there, at the positions `mask`."""
+        kind, layer, _ = place = value.place
         match action.source:
             case TreatedSpec() as spec:
                 source = treated_source(self.number(spec))
                 if kind == "resid":
                     return ((self.table.add(PlainResid(stage=layer, source=source)), mask),)
                 return ((source, mask),)
-            case RunSpec(kind="treat") as run:
-                if split:
-                    raise self._told_apart(action, layer)
-                return within(self.table.masks, self.reader(run).read(place), mask)
             case RunSpec() as run:
-                side = self.plain_of(run, layout)
-                if split and side.acts.blocks:
-                    raise self._told_apart(action, layer)
-                return within(self.table.masks, side.read(place), mask)
+                reader = self.read(run, value.groups(self.table.layout))
+                found = reader.read(place) if value.part is None else reader.part(value.part)
+                return within(self.table.masks, found, mask)
             case _:
                 raise ValueError("this sets no constant")
 
-    def moved(self, act: Act, place: Place, mask: int, source: int, layout: Layout) -> Blend:
-        """What `set = NODE` puts at a place: the node's value in the run without the block."""
-        node = act.action.source
+    def moved(self, act: Act, value: Value, mask: int, source: int) -> Blend:
+        """What `set = NODE` puts there: the node's value in the run without the block."""
+        node, place = act.action.source, value.place
         assert isinstance(node, Target)
-        if place.in_mlp and place.layer in layout.neurons:
-            raise self._told_apart(act.action, place.layer)
         of = place_of(node)
+        if value.part is not None and of != place:
+            raise self._told_apart(act.action, place.layer)
         if self.is_constant(source):  # a mean is one of runs under the same blocks
             spec = self.specs[treated_index(source)]
             source = treated_source(self.number(spec, act.before))
-        side = self.side(source, act.before, self.table.layout)
-        blend = within(self.table.masks, side.read(of), mask)
+        layout = self.layout(act.before, value.groups(self.table.layout))
+        side = self.side(source, act.before, layout)
+        read = side.read(of) if value.part is None else side.part(value.part)
+        blend = within(self.table.masks, read, mask)
         if of == place:
             return blend
         step = ValueCopy(place=place, of=of, blend=blend)
         return ((self.table.add(step), mask),)
 
-    def changed(self, act: Act, place: Place, mask: int, blend: Blend, layout: Layout) -> Blend:
+    def changed(self, act: Act, value: Value, mask: int, blend: Blend) -> Blend:
         """What `scale` and `add` make of a blend at the positions `mask`."""
-        action, masks = act.action, self.table.masks
-        if place.in_mlp and place.layer in layout.neurons:
-            if action.verb == "add":
-                raise self._told_apart(action, place.layer)
+        action, masks, place = act.action, self.table.masks, value.place
+        vector = action.vector
+        if value.part is not None:
             place = Place("hidden", place.layer)
+            if value.part.neurons:  # what an MLP writes besides its neurons is of the rest
+                vector = ()
         found: Blend = ()
         for terms, where in self._by_terms(action, place, mask):
             part = within(masks, blend, where)
-            if terms or action.vector or action.number != 1 or not action.terms:
+            if terms or vector or action.number != 1 or not (action.terms or action.vector):
                 step = ValueCopy(
                     place=place, of=place, blend=part, factor=action.number,
                     terms=tuple((number, ((source, where),)) for number, source in terms),
-                    vector=action.vector,
+                    vector=vector,
                 )  # fmt: skip
                 part = ((self.table.add(step), where),)
             found = put(masks, found, where, part)
@@ -275,14 +302,14 @@ class Sides:
         source = self.source(action.source)
         if self.is_constant(source):
             raise no_pattern(layer, head, action)
-        side = self.side(source, act.before, self.table.layout)
+        side = self.side(source, act.before, self.layout(act.before))
         number = side.pattern_copy(layer, head)
         return HeadAct(kind="copied", queries=act.mask, pattern=number)
 
     def _told_apart(self, action: Action, layer: int) -> PlanError:
         return not_executed(
-            f"this action on `m{layer}`, whose neurons a path set tells apart,", action,
-            "name the whole MLP in the path sets of runs under this block",
+            f"`set` to another node of `m{layer}`, whose neurons are told apart,", action,
+            f"name all of `m{layer}` in the path sets and actions of runs under this block",
         )  # fmt: skip
 
 
@@ -311,6 +338,7 @@ class Side:
         self.layout = layout
         self.constant = sides.is_constant(source)
         self._cells: dict[int, Blend] = {}
+        self._flows: dict[int, tuple[int, int]] = {}
         self._streams: dict[int, Blend] = {}
 
     def read(self, place: Place) -> Blend:
@@ -321,7 +349,24 @@ class Side:
             return self.cell(0)
         if place.head >= 0:
             return self.cell(self.layout.head(place.layer, place.head))
-        return self.cell(self.layout.mlp(place.layer))
+        return whole_mlp(self.table, self.layout, place.layer, self.cell)
+
+    def part(self, component: Component) -> Blend:
+        """Where the hidden units of a part of a split MLP come from."""
+        return self.cell(self.layout.index(component))
+
+    def value(self, v: int) -> Value:
+        """What actions on a component act on."""
+        component = self.layout.components[v]
+        split = component.layer in self.layout.neurons and component.kind.after_heads
+        return Value(self.place(v), component if split else None, self.layout)
+
+    def flow(self, v: int) -> tuple[int, int]:
+        """Where a component may differ from the unmodified model's, and where it still depends on
+        the input."""
+        if v not in self._flows:
+            self._flows[v] = self.acts.flow_of(self.layout.components[v])
+        return self._flows[v]
 
     def pattern_copy(self, layer: int, head: int) -> int:
         """The copy that is this run's head itself, at every position."""
@@ -367,32 +412,32 @@ class Side:
         return self._cells[v]
 
     def _cell(self, v: int) -> Blend:
-        place = self.place(v)
         blend: Blend = ((self.source, TRUE),)
-        reach = self.acts.reach[place]
+        reach, carries = self.flow(v)
         if reach == FALSE:
             return self.table.values(self._bare())
         placed = self.table.at(self.source)
         if self.constant:  # where nothing is carried nothing is treated
-            carried = self.masks.both(self.acts.carried[place], placed)
+            carried = self.masks.both(carries, placed)
             bare = self.masks.without(TRUE, carried)
             other = self.sides.side(REFERENCE, self.acts.blocks, self.layout)
             blend = put(self.masks, blend, bare, within(self.masks, other.cell(v), bare))
         elif v and self._reached_from_below(v):
             copy = self.table.add(self._copy(v))
             blend = put(self.masks, blend, reach, ((copy, reach),))
-        for act in self.acts.on.get(place, ()):
+        value = self.value(v)
+        for act in self.acts.of(self.layout.components[v]):
             action, mask = act.action, self.masks.both(act.mask, placed)
             if mask == FALSE:
                 continue  # nothing is treated there
             if action.fixes:
-                new = self.sides.fixed(action, place, mask, self.layout)
+                new = self.sides.fixed(action, value, mask)
             elif self.constant:
                 continue  # a treated value stands for what the action makes
             elif action.verb == "set":
-                new = self.sides.moved(act, place, mask, self.source, self.layout)
+                new = self.sides.moved(act, value, mask, self.source)
             else:
-                new = self.sides.changed(act, place, mask, blend, self.layout)
+                new = self.sides.changed(act, value, mask, blend)
             blend = put(self.masks, blend, mask, new)
         return blend
 
@@ -444,11 +489,11 @@ class Side:
         place = at_stage(stage)
         for act in acts.on.get(place, ()):
             if act.action.fixes:
-                new = self.sides.fixed(act.action, place, act.mask, self.layout)
+                new = self.sides.fixed(act.action, Value(place), act.mask)
             elif act.action.verb == "set":
-                new = self.sides.moved(act, place, act.mask, self.source, self.layout)
+                new = self.sides.moved(act, Value(place), act.mask, self.source)
             else:
-                new = self.sides.changed(act, place, act.mask, blend, self.layout)
+                new = self.sides.changed(act, Value(place), act.mask, blend)
             blend = put(masks, blend, act.mask, new)
         return blend
 
@@ -490,10 +535,14 @@ def joined(table: CopyTable, blend: Blend, stage: int) -> int:
     return table.add(JoinResid(stage=stage, parts=tuple(sorted(flat.items()))))
 
 
-def component_place(component: Component) -> Place:
-    """The place of a component; of neurons that of their MLP."""
-    if component.kind is INPUT:
-        return IN
-    if component.kind is HEAD:
-        return Place(HEAD.name, component.layer, component.head)
-    return Place(MLP.name, component.layer)
+def whole_mlp(table: CopyTable, layout: Layout, layer: int, cell: Callable[[int], Blend]) -> Blend:
+    """Where an MLP's output comes from, put together where its neurons are told apart.
+
+    `cell`: of each part, by its index in the layout.
+    """
+    parts = tuple(cell(part) for part in layout.parts_of_mlp(layer))
+    if layer not in layout.neurons:
+        return parts[0]
+    groups = layout.neurons[layer]
+    step = table.mlp_resid(2 * layer + 2, layer, NOTHING, parts, groups)
+    return step.blend if not step.neurons else ((table.add(step), TRUE),)

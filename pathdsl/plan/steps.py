@@ -207,7 +207,8 @@ class MlpResid(Resid):
     """`previous` plus one MLP's output, blended; the output alone where `previous` is NOTHING.
 
     With `neurons`, groups of hidden units that come from elsewhere than the rest of the MLP, all
-    blends are of hidden values and the output projection is applied to what they make up together.
+    blends are of hidden values and the output projection is applied to what they make up together;
+    a vector that an intervention adds to the rest is added to what that gives.
     """
 
     stage: int
@@ -215,6 +216,12 @@ class MlpResid(Resid):
     previous: int
     blend: Blend
     neurons: tuple[tuple[tuple[int, ...], Blend], ...] = ()
+
+    @property
+    def slot(self) -> float:
+        """Its stage; before it what neurons write together, which streams there may read."""
+        alone = self.previous == NOTHING and bool(self.neurons)
+        return self.stage - (0.1 if alone else 0.0)
 
     @property
     def reads(self) -> tuple[int, ...]:
@@ -337,7 +344,8 @@ class ValueCopy(StepFacts):
     """What an intervention makes of a value: `factor` times a blend, plus terms and a vector.
 
     It stands at `place`; the blend is of the value `of`, most often the same. `terms` are numbers
-    with blends of the value's own place.
+    with blends of the value's own place. Of `hidden` units the vector is what is added to the
+    MLP's output (`MlpResid`).
     """
 
     place: Place

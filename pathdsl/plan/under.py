@@ -7,14 +7,14 @@ paths through it are treated (docs/semantics.md, Interventions).
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 
 from pathdsl.graph.model.components import Layout
-from pathdsl.plan.acts import Acts, at_stage
+from pathdsl.plan.acts import Act, Acts, at_stage
 from pathdsl.plan.masks import FALSE
 from pathdsl.plan.runs import Block
-from pathdsl.plan.sides import Side, Sides, put, within
-from pathdsl.plan.steps import REFERENCE, Blend, Frozen, Place, Step
+from pathdsl.plan.sides import Side, Sides, Value, put, within
+from pathdsl.plan.steps import REFERENCE, Blend, Frozen, Step
 from pathdsl.plan.table import Cell
 
 __all__ = ["Paths", "Under"]
@@ -54,9 +54,9 @@ class Under:
 
         `all_paths`: where paths are kept and treated, those through constants counted.
         """
-        place = sides[0].place(v)
         own = sides[0].cell(v), sides[1].cell(v) if all_paths is not None else ()
-        return self._acted(place, blend, kept, cut, own, sides[0].layout, all_paths)
+        acts = self.acts.of(sides[0].layout.components[v])
+        return self._acted(acts, sides[0].value(v), blend, kept, cut, own, all_paths)
 
     def marked(
         self, sides: tuple[Side, Side], stage: int, blend: Blend, kept: int, cut: int,
@@ -71,7 +71,7 @@ class Under:
                 if here == FALSE or (act.action.fixes and not frozen):
                     continue
                 if frozen and act.action.verb != "set":
-                    new = self.sides.changed(act, place, here, blend, sides[1].layout)
+                    new = self.sides.changed(act, Value(place), here, blend)
                 else:
                     new = within(self.masks, sides[1].stream(stage), here)
                 blend = put(self.masks, blend, here, new)
@@ -79,15 +79,16 @@ class Under:
             own: tuple[Blend, Blend] = sides[0].stream(stage), ()
         else:
             own = sides[0].stream(stage), sides[1].stream(stage)
-        return self._acted(place, blend, kept, cut, own, sides[0].layout, all_paths)
+        acts = self.acts.on.get(place, ())
+        return self._acted(acts, Value(place), blend, kept, cut, own, all_paths)
 
     def _acted(
-        self, place: Place, blend: Blend, kept: int, cut: int, own: tuple[Blend, Blend],
-        layout: Layout, all_paths: Paths,
+        self, acts: Iterable[Act], value: Value, blend: Blend, kept: int, cut: int,
+        own: tuple[Blend, Blend], all_paths: Paths,
     ) -> Cell:  # fmt: skip
         masks, reference = self.masks, own[0]
         mixed = masks.both(kept, cut)
-        for act in self.acts.on.get(place, ()):
+        for act in acts:
             action = act.action
             if action.fixes:
                 blend = put(masks, blend, act.mask, within(masks, reference, act.mask))
@@ -109,6 +110,6 @@ class Under:
                 blend = put(masks, blend, here, within(masks, reference, here))
                 cut = masks.without(cut, here)
             else:
-                new = self.sides.changed(act, place, here, blend, layout)
+                new = self.sides.changed(act, value, here, blend)
                 blend = put(masks, blend, here, new)
         return blend, kept, cut

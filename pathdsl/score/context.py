@@ -20,6 +20,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.reach import reach
 from pathdsl.lang.serving import averages_ratios, choose_task, fields_of, named_option, placed
+from pathdsl.lang.signatures.correlations import CORRELATION
 from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.pvalues import P_VALUES
 from pathdsl.lang.signatures.statistics import AVERAGING, STATISTICS
@@ -253,13 +254,24 @@ class Context:
         tasks = list(dict.fromkeys(m.run.task for m in row_metrics(rows)))
         if not tasks:
             raise fault("PD423", f"`{call.name}` is over a number that no prompt changes", call)
-        apart = f"`{call.name}(…) - {call.name}(…)`"
         shared = {data.drawn or data.key or t for t in tasks if (data := self.session.tasks[t])}
         if len(shared) > 1:
             raise fault(
                 "PD427",
                 "rows of " + " and ".join(f"`{t}`" for t in tasks) + " are paired, but differ",
                 call,
-                help="" if call.name in P_VALUES else f"take the means first, {apart}",
+                help=_without_pairs(call),
             )
         return tasks[0]
+
+
+def _without_pairs(call: ast.Call) -> str:
+    """What compares tasks whose rows do not pair, "" where nothing does."""
+    if call.name in P_VALUES:
+        return ""
+    if call.name == CORRELATION.name:
+        return (
+            "correlate over members, `let x for h in attn = …` of one task and `let y for h in "
+            "attn = …` of the other"
+        )
+    return f"take the means first, `{call.name}(…) - {call.name}(…)`"

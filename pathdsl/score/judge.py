@@ -75,7 +75,7 @@ class _Instance:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Silent:
-    """A quantity without an interval: its name, why it has none, and where it stands."""
+    """What is undefined or has no interval: its name, why, and where it stands."""
 
     name: str
     why: str
@@ -119,7 +119,7 @@ def judge(
     beside = Beside(algebra)
     found = drive(steps, session, beside)
 
-    diagnostics: list[Diagnostic] = []
+    undefined: list[_Silent] = []
     silent: list[_Silent] = []
     units = unit_of(program)
     bootstraps: dict[tuple[int, int], Bootstrap] = {}
@@ -130,7 +130,7 @@ def judge(
     for i, let in enumerate(lets):
         made = _quantity(let, found["let", i, ""], bootstrap, units, program)
         quantities.append(replace(made, claimed=told.holds(let.decl, found["let", i, ""])))
-        diagnostics += _undefined(quantities[-1], let.decl.name)
+        undefined += _undefined(quantities[-1], let.decl.name)
         silent += _silent(quantities[-1], let.decl.name)
         bootstrap.forget()
     results: list[ClaimResult] = []
@@ -164,9 +164,9 @@ def judge(
             family = [r for r in family if is_asked(only, decl.name.name, r.member)]
         results += family
         for result in family:
-            diagnostics += _undefined(result, decl.name)
+            undefined += _undefined(result, decl.name)
             silent += _silent(result, decl.name)
-    diagnostics += _without_interval(silent)
+    diagnostics = [*_told_undefined(undefined), *_without_interval(silent)]
     diagnostics += [_decided(d, fixed[d.name.name]) for d in program.claims if d.name.name in fixed]
     diagnostics += cannot_fail([one for one in alternatives if one[0].name.name not in fixed])
     diagnostics += constant_metrics(program, list(found.values()), evaluator)
@@ -323,12 +323,25 @@ def _bootstrap(
     return made[count, seed]
 
 
-def _undefined(result: QuantityResult | ClaimResult, at: ast.Node) -> list[Diagnostic]:
+def _undefined(result: QuantityResult | ClaimResult, at: ast.Node) -> list[_Silent]:
     return [
-        warning("PD431", f"`{result.name}` is undefined: {note.removeprefix('undefined: ')}", at)
+        _Silent(name=result.name, why=note.removeprefix("undefined: "), at=at)
         for note in result.notes
         if note.startswith("undefined: ")
     ]
+
+
+def _told_undefined(found: Sequence[_Silent]) -> list[Diagnostic]:
+    """A warning for each let or claim; members of one loop share theirs."""
+    by_place: dict[ast.Node, list[_Silent]] = {}
+    for one in found:
+        by_place.setdefault(one.at, []).append(one)
+    told = []
+    for at, (first, *others) in by_place.items():
+        notes = (f"undefined as well: {_listed(others)}",) if others else ()
+        text = f"`{first.name}` is undefined: {first.why}"
+        told.append(warning("PD431", text, at, notes=notes))
+    return told
 
 
 def _silent(result: QuantityResult | ClaimResult, at: ast.Node) -> list[_Silent]:
@@ -341,7 +354,11 @@ def _without_interval(found: Sequence[_Silent]) -> list[Diagnostic]:
     if not found:
         return []
     first, *others = found
-    listed = ", ".join(f"`{other.name}`" for other in others[:NAMED])
-    more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
-    notes = (f"no interval either: {listed}{more}",) if others else ()
+    notes = (f"no interval either: {_listed(others)}",) if others else ()
     return [warning("PD432", f"`{first.name}` has no interval: {first.why}", first.at, notes=notes)]
+
+
+def _listed(found: Sequence[_Silent]) -> str:
+    """The first names of several, and how many more there are."""
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return ", ".join(f"`{one.name}`" for one in found[:NAMED]) + more

@@ -50,7 +50,7 @@ class Metric:
     @property
     def canonical(self) -> str:
         """One spelling for equal metrics."""
-        return str(self.expression)
+        return _spelled(self.expression)
 
     @property
     def position(self) -> str:
@@ -93,6 +93,11 @@ class Metric:
             slope = replace(self, expression=sympy.diff(self.expression, symbol))
             found[measure] = slope.evaluate(values)
         return found
+
+
+@lru_cache(maxsize=256)
+def _spelled(expression: sympy.Expr) -> str:
+    return str(expression)
 
 
 @lru_cache(maxsize=256)

@@ -104,13 +104,13 @@ def test_wrong_files(tmp_path: Path, change: tuple[str, str], code: str) -> None
 
 
 def test_what_no_intervention_executes_is_refused(tmp_path: Path) -> None:
-    text = "intervene off { scale m0.n3 = 0.0 }\n"
-    text += "claim c: mean(LD(reference with off)) > 0 at 95% confidence\n"
+    text = "intervene off { set m0 = input }\n"
+    text += "claim c: mean(LD(treat(through(m0.n3)) with off)) > 0 at 95% confidence\n"
     outcome = check(tmp_path, text)
     assert outcome.exit_code is ExitCode.WRONG_INPUT and "PD225" in errors(outcome)
     found = next(d for d in outcome.diagnostics if d.code == "PD225")
     assert found.span is not None
-    assert (HEAD + text)[found.span.start : found.span.end] == "m0.n3"
+    assert (HEAD + text)[found.span.start : found.span.end] == "set m0 = input"
 
 
 def test_faults_of_the_file_stop_before_weights_load(
@@ -258,3 +258,13 @@ def test_files_of_the_quickstart(name: str) -> None:
     outcome = check_file(str(QUICK / f"{name}.circuit"), CheckOptions(overrides={"take": 48}))
     assert outcome.exit_code is ExitCode.AS_EXPECTED
     assert all(proof.holds for _, proof in outcome.proofs)
+
+
+def test_knockouts_that_are_stated_of_nodes_outside_of_the_circuit(tmp_path: Path) -> None:
+    """They were left out without a word, so that the unit was judged given nothing."""
+    text = "path inner = within(a1.h2@END, a1.h1)\n"
+    outcome = check(tmp_path, text + "let x = minimality(inner, given: { a1.h2: {a0.h1, m1} })\n")
+    (found,) = [d for d in outcome.diagnostics if d.code == "PD429"]
+    assert "`inner`" in found.message and found.span is not None
+    sound = check(tmp_path, text + "let x = minimality(inner, given: { a1.h2: a1.h1 })\n")
+    assert "PD429" not in errors(sound)

@@ -206,3 +206,56 @@ claim less: mean(LD(treat(through(a2)) with off)) < 10 at 95% confidence
     assert found["lost"] == found["by_row"] == plain["lost"]
     assert frozen.judgement is not None and frozen.judgement.other_norms == {"ioi": "recompute"}
     assert "PD225" not in codes(frozen)
+
+
+def test_actions_on_single_neurons(tmp_path: Path) -> None:
+    text = """group few = { m3.n[0..63], m1.n5 }
+intervene off   { scale few = 0.0 }
+intervene at_0  { set few = zero }
+intervene usual { set m3.n[0..63]@END = treated }
+intervene as_is { set m2.n* = reference }
+intervene apart { add {m3, except m3.n0} = mean(prompt) - mean(prompt); scale m3.n0 = 1.0 }
+metric W = norm(m3)
+let plain    = mean(LD(reference))
+let silent   = mean(LD(reference with off))
+let by_set   = mean(LD(reference with at_0))
+let by_paths = mean(LD(treat(through(few), treated: zero)))
+let usual_   = mean(LD(reference with usual))
+let patched  = mean(LD(treat(through(m3.n[0..63]@END))))
+let part     = mean(LD(treat(through(m3.n[0..63]@END), treated: reference with usual)))
+let same_as  = mean(LD(reference with as_is))
+let nothing  = mean(LD(reference with apart))
+let knock for n in m3.n[0..1] = mean(LD(treat(through(n)) with off)) - mean(LD(reference with off))
+let wider    = mean(W(reference with off) - W(reference))
+"""
+    found = numbers(check(tmp_path, text))
+    for one, other in (
+        ("silent", "by_set"), ("silent", "by_paths"), ("usual_", "patched"), ("usual_", "part"),
+        ("plain", "same_as"), ("plain", "nothing"),
+    ):  # fmt: skip
+        assert found[one] == pytest.approx(found[other], abs=1e-4), one
+    assert abs(found["silent"] - found["plain"]) > 1e-2 < abs(found["wider"])
+    assert found["knock[m3.n0]"] == 0  # 0 whatever it reads
+
+
+@pytest.mark.parametrize(
+    "actions, code",
+    [
+        ("scale m3 = 2.0; scale m3.n1 = 0.0", "PD231"),
+        ("scale m3.n[0..4] = 2.0; scale {m3, except m3.n[0..3]}@END = 0.0", "PD231"),
+        ("set a3.h1 = m3.n5", "PD230"),
+        ("set m3.n5 = m3.n6", "PD230"),
+        ("set m3.n5 = r3", "PD230"),
+        ('add m3.n5 = vector("v.safetensors", key: "d")', "PD230"),
+        ('add {m3, except m3.n5} = vector("v.safetensors", key: "d")', "PD230"),
+        ("zero v(m3.n5)", "PD230"),
+        ("pattern(m3.n5) = uniform(S1)", "PD230"),
+        ("scale m3.n99999 = 0.0", "PD205"),
+        ("scale m3.n5 = 1.0", "PD234"),
+        ("set m3.n5 = m3.n5", "PD234"),
+    ],
+)
+def test_actions_that_neurons_do_not_have(tmp_path: Path, actions: str, code: str) -> None:
+    text = f"intervene b {{ {actions} }}\nlet x = mean(LD(reference with b))\n"
+    outcome = check(tmp_path, text)
+    assert code in codes(outcome), [d.message for d in outcome.diagnostics]

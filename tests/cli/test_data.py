@@ -67,7 +67,8 @@ def test_a_task_gives_its_rows(folder: Path) -> None:
     done = pathdsl("data", "two.circuit:right", "--set", "take=7", cwd=folder)
     assert len(done.stdout.splitlines()) == 7
     assert done.stderr == (
-        "`where ok(reference) == 1` is decided by runs of the model; all rows are here\n"
+        "`where ok(reference) == 1` is decided by runs of the model, which are not made here: of "
+        "these 7 rows the task has those that `pathdsl check` keeps\n"
     )
 
 

@@ -234,3 +234,28 @@ def test_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not colour_on(io.StringIO(), off=False)
     monkeypatch.setenv("NO_COLOR", "1")
     assert not colour_on(Terminal(), off=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["check", "x.circuit", "--only", "a", "--only", "b"], "`--only` takes one value"),
+        (["plan", "x.circuit", "--memory", "1GB", "--memory=2GB"], "`--memory` takes one value"),
+        (["plan", "x.circuit", "--format", "json", "--format", "text"], "given 2 times"),
+        (["cache", "prune", "--older-than", "1d", "--older-than", "2d"], "`--older-than` takes"),
+        (["lint", "x.circuit", "--seed", "1", "--seed", "2"], "--seed"),
+        (["plan", "x.circuit", "--set", "take=3", "--set", "take=4"], "given another value"),
+        (["plan", "x.circuit", "--model", "m=hf:a", "--model", "m=hf:b"], "given another value"),
+    ],
+)
+def test_an_option_given_twice_drops_nothing_silently(
+    arguments: list[str], said: str, file: Path, capsys: Capture
+) -> None:
+    assert run(*arguments) == ExitCode.WRONG_INPUT
+    assert said in capsys.readouterr().err
+
+
+def test_options_that_may_come_again(file: Path, capsys: Capture) -> None:
+    assert run("lint", "x.circuit", "--no-color", "--no-color") == 0
+    assert run("plan", "x.circuit", "--set", "take=30", "--set", "seed=1") == 0
+    assert run("plan", "x.circuit", "--set", "take=30", "--set", "take=30") == 0

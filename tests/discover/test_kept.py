@@ -169,6 +169,13 @@ def test_every_fault_is_named(fault: str, tmp_path: Path) -> None:
     assert diagnostic.help
 
 
+def test_the_numbers_are_not_the_index(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as raised:
+        read_kept(values_path(written(tmp_path)), LAYOUT)
+    (diagnostic,) = raised.value.diagnostics
+    assert "`t.scores.json`" in diagnostic.help
+
+
 def test_no_index_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_kept(tmp_path / "none.scores.json", LAYOUT)

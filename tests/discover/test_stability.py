@@ -63,6 +63,24 @@ def test_equal_scores_are_taken_by_name_in_every_sample():
             assert set(GRAPH.named(row)) == literal_top(keys, n)
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.3, 3.0])
+@pytest.mark.parametrize("signed", [True, False])
+def test_the_short_cut_to_the_top_changes_nothing(spread, signed):
+    """Few edges far above the others, where most are left out, and noise, where none can be."""
+    rng = np.random.default_rng(3)
+    means = rng.standard_t(1.2, size=len(GRAPH))
+    scores = means[:, None] + spread * rng.normal(size=(len(GRAPH), ROWS))
+    weights = bootstrap_weights(range(ROWS), 70, 0)
+    for n in (1, 5, len(GRAPH) - 1, len(GRAPH)):
+        found = top_of_each(GRAPH, scores, weights, n, signed=signed)
+        for row, weight in zip(found, weights, strict=True):
+            keys = (scores * weight).sum(axis=1)
+            keys = keys if signed else abs(keys)
+            if spread:  # without noise sums of equal numbers differ in their last digits alone
+                assert set(GRAPH.named(row)) == literal_top(keys, n)
+            assert row.sum() == n
+
+
 def test_samples_draw_clusters():
     clusters = [3, 3, 3, 8, 8, 1]
     weights = bootstrap_weights(clusters, 500, 0)
@@ -70,6 +88,7 @@ def test_samples_draw_clusters():
     assert (weights[:, 0] == weights[:, 1]).all() and (weights[:, 3] == weights[:, 4]).all()
     assert weights[:, 5].any() and (weights[:, 5] == 0).any()
     assert (weights == bootstrap_weights(clusters, 500, 0)).all()
+    assert bootstrap_weights(clusters, 3, -1).sum() == pytest.approx(3.0)
     assert (weights != bootstrap_weights(clusters, 500, 1)).any()
 
 
@@ -218,6 +237,10 @@ def test_certificates_of_scores():
     weights = subsamples(range(24), 12, 300, 0)
     circuits = GRAPH.on_a_path(top_of_each(GRAPH, scores, weights, 8, signed=False))
     assert (found.votes == circuits.sum(axis=0)).all()
+    told = found.told(circuits[0])
+    inside = (circuits[0] & (found.verdict == IN)).sum()
+    assert told.startswith(f"of {circuits[0].sum()} edges {inside} are certified in")
+    assert "300 subsamples of 12 of 24 prompts, 95% for all edges" in told
     assert (found.verdict == OUT).any() and (found.drawn, found.units) == (12, 24)
     assert ((found.verdict == IN) <= (found.votes > 150)).all()
 

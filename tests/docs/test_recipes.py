@@ -25,6 +25,8 @@ def test_recipes(tmp_path: Path) -> None:
     assert found["of_h0[baba]"] < -2 < found["of_h0[abba]"] < 1
     assert abs(found["of_h1[baba]"]) < 0.3 < found["of_h1[abba]"]
     assert found["shown"] > 2
+    assert found["moved"] > 0.5 and found["alike"] < 0.9
+    assert -2 < found["by_neurons"] < 0
     verdicts = {one.name: one.verdict.value for one in outcome.judgement.claims}
     assert verdicts["kept[s_first]"] == verdicts["worst"] == "supported"
 

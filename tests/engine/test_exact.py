@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from pathdsl.engine.data.task import DataCall, TaskSpec
 from pathdsl.engine.planner import Planner
 from pathdsl.engine.session import EngineSession
 from pathdsl.graph.model.components import Layout
+from pathdsl.graph.paths.pathset import union
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang.program import load_program
 from pathdsl.score.attribution import ScoredUnit
@@ -325,6 +327,24 @@ def test_the_bound_runs_random_subsets() -> None:
     assert found.bound is not None and 0 < found.bound < 4 * np.abs(alone).max()
     wanted = subset_requests(rest, asked("exact"), shape, TASK, confidence=0.9, share=0.5)
     assert len({run for run, _ in wanted}) == 41
+
+
+def test_units_at_several_tokens_are_the_union_of_each() -> None:
+    """However places are joined into sets of tokens, and also where a prompt lacks some."""
+    shape = adapter("gpt2").shape
+    layout, task = Layout(shape), TASK
+    units = (
+        ScoredUnit(sender="a0.h0"), ScoredUnit(sender="m0"), ScoredUnit(receiver="a1.h0", slot="k"),
+        ScoredUnit(sender="m0", receiver="a1.h0", slot="k"), ScoredUnit(sender="m0.n2"),
+        ScoredUnit(sender="input", receiver="m1"),
+    )  # fmt: skip
+    places = [(unit, at) for n, unit in enumerate(units) for at in range(n % 2, 5, 1 + n % 3)]
+    session = session_of("gpt2")
+    singly = reduce(union, (paths_of([place], layout, task) for place in places))
+    with Exact():
+        together = effect_of(session, paths_of(places, layout, task))
+        assert np.allclose(together, effect_of(session, singly), atol=1e-12)
+    assert np.abs(together).min() > 0
 
 
 def test_of_one_unit_the_bound_is_its_effect() -> None:

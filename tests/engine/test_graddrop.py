@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pathdsl.engine.adapters import Adapter, adapter_for
 from pathdsl.engine.attribution.attribute import attribute
+from pathdsl.errors import PlanError
 from pathdsl.score.attribution import ScoredUnit
 from tests.engine import decoder_cases, family_cases
 from tests.engine.attribution_cases import asked
@@ -127,6 +128,13 @@ def test_neurons(name: str, method: str) -> None:
             compare(whole.values[:, row], of_units(whole.units, pooled))
 
 
+def test_one_layer_has_no_other_to_leave_out() -> None:
+    with pytest.raises(PlanError) as caught:
+        attribute(adapter_for(gpt2(n_layer=1)), TASK, asked("atp_star"))
+    assert caught.value.diagnostics[0].code == "PD435"
+    assert "atp_qk" in caught.value.diagnostics[0].help
+
+
 def test_absolute_values_are_of_one_draw() -> None:
     """Of three draws the mean of three scores, not the score of the mean."""
     from pathdsl.engine.data.treated import resample_rows
@@ -144,10 +152,18 @@ def test_absolute_values_are_of_one_draw() -> None:
             compare(found.values[:, row], of_units(found.units, mean))
 
 
+def test_parts_of_a_stack_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Exact():
+        whole = attribute(deep("gpt2"), TASK, asked("atp_star"))
+        monkeypatch.setattr("pathdsl.engine.attribution.graddrop.TOGETHER", 1)
+        parts = attribute(deep("gpt2"), TASK, asked("atp_star"))
+    np.testing.assert_allclose(whole.values, parts.values, rtol=0, atol=1e-14)
+
+
 def test_more_draws_than_share_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     with Exact():
         together = attribute(deep("gpt2"), TASK, asked("atp_star", treated=RESAMPLE))
-        monkeypatch.setattr("pathdsl.engine.attribution.graddrop.DRAWS_TOGETHER", 2)
+        monkeypatch.setattr("pathdsl.engine.attribution.sweep.DRAWS_TOGETHER", 2)
         apart = attribute(deep("gpt2"), TASK, asked("atp_star", treated=RESAMPLE))
     np.testing.assert_allclose(together.values, apart.values, rtol=0, atol=1e-14)
 

@@ -95,10 +95,10 @@ def test_steps_within_a_batch_are_told_and_add_up(
     seen: list[tuple[int, int]] = []
     meter = Meter(lambda what, done, total: seen.append((done, total)))
     execute(plan, TASK, adapter_of(), Settings(), meter)
-    total = cost(plan, 8, runner.vocab_columns(plan)).macs
+    total = cost(plan, 8, runner.vocab_columns(plan)).spent
     assert len(seen) > 10 and seen == sorted(seen) and seen[-1][0] == seen[-1][1]
     assert abs(seen[-1][1] - total) <= total * 0.01  # the estimate that is printed
-    assert seen[-2][0] >= seen[-1][1] * 0.7  # what is not needed of a plain run is not run
+    assert seen[-2][0] >= seen[-1][1] * 0.9  # layers of a plain run that nobody reads do not count
 
 
 class Known:

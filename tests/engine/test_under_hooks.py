@@ -16,6 +16,7 @@ from pathdsl.engine.adapters import adapter_for
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.graph.resolve.targets import Target
 from pathdsl.plan.runs import Action, Block
+from pathdsl.plan.treated import TreatedSpec
 from tests.engine import decoder_cases, family_cases
 from tests.engine.engine_cases import COLUMNS, REFERENCE, TASK, adapter_of, values
 from tests.engine.family_cases import Exact
@@ -37,6 +38,7 @@ class Family:
     writer: Callable[[Any], Any]
     mlp: Callable[[Any], Any]
     value: Callable[[Any], tuple[Any, int, int]]  # module, first column and width of head 0's value
+    inner: Callable[[Any], Any]  # the module that reads the neurons
 
 
 def gpt2() -> Family:
@@ -45,6 +47,7 @@ def gpt2() -> Family:
     return Family(
         model=model, layers=model.transformer.h, writer=lambda b: b.attn.c_proj,
         mlp=lambda b: b.mlp, value=lambda b: (b.attn.c_attn, 2 * model.config.n_embd, size),
+        inner=lambda b: b.mlp.c_proj,
     )  # fmt: skip
 
 
@@ -55,6 +58,7 @@ def llama(name: str) -> Family:
         model=model, layers=model.model.layers, writer=lambda b: b.self_attn.o_proj,
         mlp=lambda b: b.mlp if after is None else b.post_feedforward_layernorm,
         value=lambda b: (b.self_attn.v_proj, 0, b.self_attn.head_dim),
+        inner=lambda b: b.mlp.down_proj,
     )  # fmt: skip
 
 
@@ -63,6 +67,7 @@ def neox() -> Family:
     return Family(
         model=model, layers=model.gpt_neox.layers, writer=lambda b: b.attention.dense,
         mlp=lambda b: b.mlp, value=lambda b: (b.attention.query_key_value, 8, 4),
+        inner=lambda b: b.mlp.dense_4h_to_h,
     )  # fmt: skip
 
 
@@ -159,6 +164,65 @@ def test_scale_of_a_head_and_an_mlp(family: Family) -> None:
         Action(verb="scale", targets=(mlp,), number=0.5),
     )
     same(found, wanted)
+
+
+def test_single_neurons(family: Family) -> None:
+    """Their activations, as they enter the output projection: scaled, added to, set to a mean."""
+    shape = adapter_for(family.model).shape
+    if shape.normed_mlp:
+        pytest.skip("a norm stands behind the MLP: PD212")
+    first, last = family.inner(family.layers[0]), family.inner(family.layers[-1])
+    kept: dict[str, list[Tensor]] = {}
+    for column in ("prompt", "other"):
+        for row in range(TASK.n_rows):
+            ids = torch.from_numpy(TASK.prompts[column][row][: TASK.lengths[row]])[None]
+
+            def keep(x: Tensor, column: str = column) -> Tensor:
+                kept.setdefault(column, []).append(x[0, :, 3:6].clone())
+                return x
+
+            with edited(last, keep, before=True):
+                family.model(ids)
+
+    def mean(column: str, row: int) -> Tensor:
+        peers = [
+            kept[column][other] for other in range(TASK.n_rows)
+            if TASK.lengths[other] == TASK.lengths[row]
+            and TASK.labels["template"][other] == TASK.labels["template"][row]
+        ]  # fmt: skip
+        return torch.stack(peers).mean(0)
+
+    def added(row: int) -> Tensor:
+        return 2 * mean("other", row) - kept["prompt"][row]
+
+    def places(name: str, row: int) -> list[int]:
+        return list(TASK.positions[name][row])
+
+    def wanted(make: Callable[[int], Edit]) -> np.ndarray:
+        return by_hooks(
+            family,
+            lambda row: [
+                edited(first, columns(7, 1, lambda x: 0 * x), before=True),
+                edited(last, columns(3, 3, make(row)), before=True),
+            ],
+        )
+
+    off = Action(verb="scale", number=0.0, targets=(Target(kind="neurons", layer=0, neurons=(7,)),))
+    three = Target(kind="neurons", layer=shape.n_layers - 1, neurons=(3, 4, 5), at=Pos(name="S"))
+    of_other = TreatedSpec(kind="mean", column="other", by="template")
+
+    def set_to(row: int) -> Edit:
+        return at(row, "S", lambda x: mean("other", row)[places("S", row)][None])
+
+    def plus(row: int) -> Edit:
+        return at(row, "S", lambda x: x + added(row)[places("S", row)][None])
+
+    plain = TreatedSpec(kind="paired", column="prompt")
+    for action, make in (
+        (Action(verb="set", targets=(three,), source=of_other), set_to),
+        (Action(verb="add", targets=(three,), terms=((2.0, of_other), (-1.0, plain))), plus),
+    ):
+        same(by_engine(family, off, action), wanted(make))
 
 
 def test_values_that_are_zero(family: Family) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,12 @@ class Drawer:
     def __init__(
         self, one: Opened, choose: Chooser, parts: Any = None,
         places: Sequence[str | None] = PLACES, keys: Sequence[str] = KEYS,
+        neurons: frozenset[tuple[int, int]] = frozenset(),
     ) -> None:  # fmt: skip
         self.one, self.choose, self.places, self.keys = one, choose, tuple(places), tuple(keys)
         self.parts = forward_of(parts or one.adapter.model)
+        self.neurons = neurons
+        """Those that actions may be on, and those that the case tells apart."""
         self.rows = one.case.rows
         shape = one.adapter.shape
         self.layers, self.heads, self.width = shape.n_layers, shape.n_heads, shape.d_model
@@ -77,7 +81,8 @@ class Drawer:
         return self.parts.embed(getattr(self.rows[row], column))
 
     def plain(self, row: int, column: str, doings: Sequence[Doing] = ()) -> Values:
-        return plain_under(self.parts, self.embedded(row, column), doings, column == "treated")
+        treated = column == "treated"
+        return plain_under(self.parts, self.embedded(row, column), doings, treated, self.neurons)
 
     def mean(self, row: int, made: Sequence[Row] = ()) -> Values:
         """Means of plain runs on the treated column, by template and length."""
@@ -100,10 +105,10 @@ class Drawer:
         if self.one.case.treated == "mean":
             constants = dict(self.mean(row, made))
         else:
-            constants = dict(zero_constants(self.parts, length))
+            constants = dict(zero_constants(self.parts, length, self.neurons))
         for layer in range(self.layers + 1):
             below = {
-                n: v for n, v in constants.items() if n == INPUT or (n[0] in "am" and n[1] < layer)
+                n: v for n, v in constants.items() if n == INPUT or (n[0] in "amn" and n[1] < layer)
             }
             reader = LOGITS if layer == self.layers else ("a", layer, 0)
             constants["r", layer] = np.stack(
@@ -124,24 +129,48 @@ class Drawer:
             return Target(kind="head", layer=layer, head=head, at=pos)
         if kind == "input":
             return Target(kind="input", at=pos)
+        if kind == "mlp" and self.neurons and self.choose.odds(70):
+            return self.of_mlp(pos)
         return Target(kind=kind, layer=layer, at=pos)  # type: ignore[arg-type]
+
+    def of_mlp(self, pos: Pos | None) -> Target:
+        """Some neurons of an MLP, or the MLP without them."""
+        layer, _ = self.choose.pick(tuple(sorted(self.neurons)))
+        those = [j for at, j in sorted(self.neurons) if at == layer]
+        some = self.choose.some(those, self.choose.number(1, len(those)))
+        kind = self.choose.pick(("neurons", "neurons", "mlp"))
+        return Target(kind=kind, layer=layer, neurons=some, at=pos)
+
+    def nodes(self, target: Target) -> list[Any]:
+        """The nodes of the tree that a target is."""
+        apart = [("n", at, j) for at, j in sorted(self.neurons) if at == target.layer]
+        named = [("n", target.layer, j) for j in target.neurons]
+        if target.kind == "neurons":
+            return named
+        if target.kind == "mlp":
+            return [("m", target.layer), *(node for node in apart if node not in named)]
+        return [node_of(target)]
 
     def action(
         self, verb: str, before: tuple[Block, ...], done: Sequence[Row]
-    ) -> tuple[Action, Row]:
-        return getattr(self, f"_{verb}")(before, done)
+    ) -> tuple[Action, list[Row]]:
+        action, row = getattr(self, f"_{verb}")(before, done)
+        return action, row if isinstance(row, list) else [row]
 
-    def _scale(self, before: Any, done: Any) -> tuple[Action, Row]:
+    def _scale(self, before: Any, done: Any) -> tuple[Action, list[Row]]:
         target = self.target(("head", "mlp", "input"))
         factor = self.choose.pick((0.0, 2.0, -1.5))
         action = Action(verb="scale", targets=(target,), number=factor)
-        return action, lambda row: Doing(
-            verb="scale", node=node_of(target), at=self.at(name_of(target), row), factor=factor
-        )
 
-    def _set(self, before: Any, done: Any) -> tuple[Action, Row]:
+        def row_of(node: Any) -> Row:
+            return lambda row: Doing(
+                verb="scale", node=node, at=self.at(name_of(target), row), factor=factor
+            )
+
+        return action, list(map(row_of, self.nodes(target)))
+
+    def _set(self, before: Any, done: Any) -> tuple[Action, list[Row]]:
         target = self.target(("head", "mlp", "input", "mark"))
-        node = node_of(target)
         which = self.choose.pick(("reference", "treated", "path", "zero", "mean", *self.more))
         if which == "treated" and self.one.case.treated != "paired" and target.kind == "mark":
             which = "reference"
@@ -160,7 +189,7 @@ class Drawer:
         else:
             source = TreatedSpec(kind="mean", column="treated", by="template")
 
-        def row_of(row: int) -> Doing:
+        def row_of(node: Any, row: int) -> Doing:
             places = self.at(name_of(target), row)
             plain = self.plain(row, "reference")
             if which in ("path", "path under"):
@@ -178,58 +207,69 @@ class Drawer:
                 value = self.settled(row, which == "treated", ())[node]
             return Doing(verb="fix", node=node, at=places, value=value)
 
-        return Action(verb="set", targets=(target,), source=source), row_of
+        action = Action(verb="set", targets=(target,), source=source)
+        return action, [partial(row_of, node) for node in self.nodes(target)]
 
     def _move(self, before: Any, done: Sequence[Row]) -> tuple[Action, Row]:
-        target = self.target(("mlp", "input", "mark"))
-        node = self.target(("mlp", "input", "mark"))
+        wide = ("mlp", "input", "mark") if not self.neurons else ("input", "mark")
+        target = self.target(wide)
+        node = self.target(wide)
+        if self.neurons and self.choose.odds(50):
+            node = Target(kind="mlp", layer=self.choose.number(0, self.layers - 1))
         node = Target(kind=node.kind, layer=node.layer)
 
         def row_of(row: int) -> Doing:
-            pair = [self.settled(row, side, done)[node_of(node)] for side in (False, True)]
             earlier = [make(row) for make in done]
-            pair.append(self.plain(row, "treated", earlier)[node_of(node)])
+            runs = [self.settled(row, side, done) for side in (False, True)]
+            runs.append(self.plain(row, "treated", earlier))
+            pair = [sum(run[part] for part in self.nodes(node)) for run in runs]
             return Doing(verb="move", node=node_of(target), at=self.at(name_of(target), row),
                          pair=tuple(pair))  # fmt: skip
 
         return Action(verb="set", targets=(target,), source=node), row_of
 
-    def _same(self, before: Any, done: Sequence[Row]) -> tuple[Action, Row]:
+    def _same(self, before: Any, done: Sequence[Row]) -> tuple[Action, list[Row]]:
         """A value set to the one that it has without this block."""
         target = self.target(("head", "mlp", "input", "mark"))
-        own = Target(kind=target.kind, layer=target.layer, head=target.head)
+        own = target.own
 
-        def row_of(row: int) -> Doing:
-            pair = [self.settled(row, side, done)[node_of(own)] for side in (False, True)]
+        def row_of(node: Any, row: int) -> Doing:
+            pair = [self.settled(row, side, done)[node] for side in (False, True)]
             earlier = [make(row) for make in done]
-            pair.append(self.plain(row, "treated", earlier)[node_of(own)])
-            return Doing(verb="move", node=node_of(target), at=self.at(name_of(target), row),
+            pair.append(self.plain(row, "treated", earlier)[node])
+            return Doing(verb="move", node=node, at=self.at(name_of(target), row),
                          pair=tuple(pair))  # fmt: skip
 
-        return Action(verb="set", targets=(target,), source=own), row_of
+        action = Action(verb="set", targets=(target,), source=own)
+        return action, [partial(row_of, node) for node in self.nodes(target)]
 
-    def _add(self, before: Any, done: Any) -> tuple[Action, Row]:
+    def _add(self, before: Any, done: Any) -> tuple[Action, list[Row]]:
         target = self.target(("head", "mlp", "input", "mark"))
-        node = node_of(target)
         vector: tuple[float, ...] = ()
         terms: tuple[tuple[float, TreatedSpec], ...] = ()
-        if target.kind != "head" and self.choose.odds(50):
+        if target.wide and self.choose.odds(50):
             vector = tuple(float(self.choose.number(-3, 3)) for _ in range(self.width))
         else:
             mean = TreatedSpec(kind="mean", column="treated", by="template")
             terms = ((1.5, mean), (-1.0, TreatedSpec(kind="paired", column="reference")))
         action = Action(verb="add", targets=(target,), terms=terms, vector=vector)
 
-        def row_of(row: int) -> Doing:
+        def row_of(node: Any, row: int) -> Doing:
             plain = self.plain(row, "reference")[node]
             value = np.zeros_like(plain)
             if terms:
                 value = 1.5 * self.mean(row)[node] - plain
-            if vector:
+            if vector and node[0] != "n":
                 value = value + np.array(vector)
             return Doing(verb="add", node=node, at=self.at(name_of(target), row), value=value)
 
-        return action, row_of
+        return action, [partial(row_of, node) for node in self.nodes(target)]
+
+    def added(self, node: Any, place: str, value: Array, row: int) -> Doing:
+        """The same vector added at a place."""
+        length = len(self.rows[row].reference)
+        whole = np.broadcast_to(value, (length, len(value)))
+        return Doing(verb="add", node=node, at=self.at(place, row), value=whole)
 
     def _zero(self, before: Any, done: Any) -> tuple[Action, Row]:
         target, slot = self.target(("head",)), self.choose.pick(("q", "k", "v"))
@@ -288,14 +328,14 @@ class Drawer:
         treated: Any = self.embedded(row, "treated")
         length = len(self.rows[row].reference)
         if self.one.case.treated == "zero":
-            treated = zero_constants(self.parts, length)
+            treated = zero_constants(self.parts, length, self.neurons)
         if self.one.case.treated == "mean":
             treated = self.mean(row, made)
         return run_under(
             self.parts, self.embedded(row, "reference"), treated,
             kept or kept_predicate(self.one.case, row),
             length - 1 if at is None else at, [make(row) for make in made], read=read,
-            frozen_to=self.frozen_to(row, made),
+            frozen_to=self.frozen_to(row, made), neurons=self.neurons,
         )  # fmt: skip
 
     def frozen_to(self, row: int, made: Sequence[Row]) -> Values | None:
@@ -337,8 +377,8 @@ def draw_blocks(drawer: Drawer, verbs: Sequence[Sequence[str]]) -> Drawn:
         before_block = list(rows)
         for verb in listed:
             done = rows if verb == "copied" else before_block
-            action, row = drawer.action(verb, tuple(blocks), list(done))
+            action, made = drawer.action(verb, tuple(blocks), list(done))
             actions.append(action)
-            rows.append(row)
+            rows += made
         blocks.append(Block(name=f"b{number}", actions=tuple(actions)))
     return Drawn(blocks=tuple(blocks), made=tuple(rows))

@@ -68,6 +68,7 @@ def test_counts_agree_with_the_definition(text: str, of: object) -> None:
     members = [p for p in all_paths(found.layout) if contains(paths, p, found.layout)]
     product = found.sets.product(paths)
     assert product.count() == len(members)
+    assert product.own_nodes() == {i for p in members for i, _ in p}
     edges = {(u, v, s) for p in members for (u, _), (v, s) in pairwise(p)}
     assert product.edges() == edges
     assert len(set(product.examples(5))) == min(5, len(members))

@@ -115,6 +115,14 @@ def test_count_is_that_of_the_enumeration(text: str) -> None:
     assert count(text, SMALL) == by_enumeration(text)
 
 
+@pytest.mark.parametrize("text", EXPRESSIONS)
+def test_nodes_are_the_ends_of_the_edges(text: str) -> None:
+    found, paths = path_set(text, SMALL)
+    product = found.sets.product(paths)
+    alone = product.own_nodes()
+    assert alone == {i for u, v, _ in product.own_edges() for i in (u, v)}
+
+
 def test_an_mlp_that_is_not_split_is_one_node() -> None:
     before = "path other = through(m0.n[0..4]) | through(m1.n2)"
     for text in ("full", "mlp -> logits", "through(m0)", "within(m0, m1)", "m0 -> m1",

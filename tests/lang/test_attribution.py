@@ -20,6 +20,7 @@ task ioi { data = mini_ioi(take: 40); reference = prompt; treated = prompt_abc }
 metric LD: logits = logit(io) - logit(s)
 metric RK         = rank(io)
 metric KL: nats   = kl(reference)
+metric AT         = attention(a0.h1, END -> S2)
 group movers @END = { a3.h1, a3.h2 }
 group one         = { a3.h1 }
 path P = attn -> movers -> logits
@@ -106,6 +107,9 @@ WRONG = [
     ("attribution(E, by: eap_ig, rule: middle, metric: LD)", "PD110", "middle", "`right`"),
     ("attribution(a3.h1, by: atp, metric: RK)", "PD408", "metric: RK", "by: exact"),
     ("attribution(a3.h1, by: atp, metric: KL)", "PD408", "metric: KL", "by: eap_ig"),
+    ("attribution(a3.h1, by: atp, metric: AT)", "PD408", "metric: AT", "not at the logits"),
+    ("attribution(E, by: eap_ig, metric: LD, treated: zero)", "PD408",
+     "attribution(E, by: eap_ig, metric: LD, treated: zero)", "no such prompt"),
     ("attribution(a3.h1, by: atp, scope: P, metric: LD)", "PD117", "scope: P", "`treated`"),
     ("attribution(treat(P), by: atp, metric: LD)", "PD021", "treat(P)", "a run stands here"),
     ("attribution(3, by: atp, metric: LD)", "PD021", "3", "path set"),
@@ -206,3 +210,35 @@ AGREE = "claim agree: correlation(guess, {}, by: spearman) >= 0.9 at 95% confide
 def test_estimates_that_nothing_is_held_against(text: str, told: bool) -> None:
     codes = [code for code, _, _ in faults(text, Severity.WARNING)]
     assert ("PD538" in codes) == told
+
+
+# -------------------------------------------------------------------------------------------------
+# PD539
+# -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "told"),
+    [
+        ("attribution(h, by: atp_star, metric: LD)", "effect(through(h), metric: LD)", True),
+        ("attribution(h, by: exact, metric: LD)", "attribution(h, by: atp_star, metric: LD)", True),
+        (
+            "attribution(h, by: atp, metric: LD, as: rms)",
+            "attribution(h, by: exact, metric: LD)",
+            True,
+        ),
+        ("attribution(h, by: atp_star, metric: LD)", "abs(effect(through(h), metric: LD))", False),
+        (
+            "attribution(h, by: atp_star, metric: LD)",
+            "effect(through(h), metric: LD, as: rms)",
+            False,
+        ),
+        ("attribution(h, by: atp, metric: LD)", "attribution(h, by: exact, metric: LD)", False),
+        ("attribution(h, by: atp_star, metric: LD)", "mean(LD(treat(h)) - LD(reference))", False),
+        ("effect(through(h), metric: LD)", "effect(h -> logits, metric: LD)", False),
+    ],
+)
+def test_sizes_beside_signed_scores(left: str, right: str, told: bool) -> None:
+    text = f"let x for h in attn = {left}\nlet y for h in attn = {right}\n"
+    found = faults(text + "claim c: correlation(x, y, by: spearman) > 0.1\n", Severity.WARNING)
+    assert ("PD539" in [code for code, _, _ in found]) == told

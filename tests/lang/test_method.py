@@ -61,6 +61,16 @@ def test_corrected_loops_are_fine() -> None:
     assert "PD503" not in warned(HEAD + loop + " by bh()\n")
 
 
+@pytest.mark.parametrize("expect", ["supported", "refuted"])
+def test_luck_is_of_what_a_family_expects(expect: str) -> None:
+    text = f"claim c for h in a9.h*: effect(h -> logits) < 0 at 95% confidence expect {expect}\n"
+    (found,) = [
+        fault for fault in check_method(load_program("x.circuit", HEAD + text)[0])
+        if fault.code == "PD503"
+    ]  # fmt: skip
+    assert found.label == f"many chances to be {expect} by luck"
+
+
 @pytest.mark.parametrize(
     ("members", "told"),
     [("{a9.h0}", False), ("a9.h0", False), ("one", False), ("a9.h[0,1]", True), ("a9", True),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from pathdsl.models.build.ioi_mini import accuracy, build_tokenizer, story
 from pathdsl.models.build.ioi_mini_tuned import sentence, tune
 from pathdsl.models.build.reuse_mini import CHECKPOINTS
 from pathdsl.models.build.reuse_mini import accuracy as accuracy_of
+from pathdsl.models.build.reuse_mini_data import build_tokenizer as reuse_tokenizer
 from pathdsl.tasks import get
 from pathdsl.tasks.mini_ioi import UNSEEN_NAMES, pairs
 
@@ -108,6 +110,15 @@ def test_tokenizer_of_the_folder_is_the_scripts() -> None:
     assert tokenizer(text).input_ids[0] == tokenizer.bos_token_id
     assert tokenizer.decode(tokenizer(text).input_ids, skip_special_tokens=True) == text
     assert tokenizer.unk_token_id not in tokenizer(text).input_ids
+
+
+@pytest.mark.parametrize(
+    ("name", "build"), [("ioi-mini", build_tokenizer), ("reuse-mini", reuse_tokenizer)]
+)
+def test_tokenizers_are_saved_as_they_ship(name: str, build, tmp_path: Path) -> None:
+    build().save_pretrained(tmp_path)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        assert (tmp_path / file).read_bytes() == (bundled(name) / file).read_bytes()
 
 
 def test_unseen_names_stand_outside_the_pattern_only() -> None:

@@ -9,13 +9,13 @@ Source: docs/semantics.md, Interventions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .graph import INPUT, LOGITS, Path, PlaceNode, Step, layer_of, senders
-from .tree import Array, Constants, forward_of
+from .graph import INPUT, LOGITS, Environment, Path, PlaceNode, Step, layer_of, senders
+from .tree import Array, Constants, forward_of, mlp_part
 
 Values = Mapping[PlaceNode, Array]
 """A plain run: per component its value, per mark ("r", layer) the stream, per pattern ("p", layer,
@@ -84,7 +84,7 @@ def _attended(
 
 
 def _streamed(
-    parts: Any, receiver: PlaceNode, at: int, values: Mapping[PlaceNode, Array],
+    parts: Any, env: Environment, receiver: PlaceNode, at: int, values: Mapping[PlaceNode, Array],
     flags: Mapping[PlaceNode, tuple[bool, bool]], doings: Sequence[Doing], like: Any = None,
 ) -> tuple[Array, bool, bool]:  # fmt: skip
     """The stream that `receiver` reads at a position, and whether kept, treated paths stand in it.
@@ -92,7 +92,6 @@ def _streamed(
     A mark's action changes what was written below it, together. `like`: other values, whose sums
     give norms behind attention their scales.
     """
-    env = parts.env
     here = layer_of(receiver, env)
     if receiver[0] == "r":
         here = receiver[1]
@@ -142,6 +141,7 @@ def run_under(
     treated_doings: Sequence[Doing] = (),
     frozen_to: Values | None = None,
     read: PlaceNode | None = None,
+    neurons: frozenset[tuple[int, int]] = frozenset(),
 ) -> Array:
     """The logits (d_vocab,) at `read_position` of one row, or the value of `read` there.
 
@@ -149,10 +149,10 @@ def run_under(
     `treated_run`: values of components all of whose paths are treated, where these are not those of
     the model under `doings` on `treated` but under `treated_doings`. `frozen_to`: the run whose
     scales norms of copies with kept and treated paths have. `read`: of the copy that goes straight
-    to logits.
+    to logits. `neurons`: hidden units that are components of their own.
     """
     parts = forward_of(model)
-    env = parts.env
+    env = replace(parts.env, neurons=neurons)
     constants = treated if isinstance(treated, Mapping) else None
     treated_input = constants[INPUT] if constants is not None else treated
 
@@ -177,7 +177,9 @@ def run_under(
                             moved = moved + doing.value[at]
                         else:
                             moved = treated_run["r", layer][at] - _sum(parts, reader, below, like)
-        found, some_kept, some_cut = _streamed(parts, receiver, at, values, flags, doings, like)
+        found, some_kept, some_cut = _streamed(
+            parts, env, receiver, at, values, flags, doings, like
+        )
         return found + moved, some_kept, some_cut
 
     def read_by(receiver: PlaceNode, at: int, got: Any, mixed: bool) -> tuple[Array, Array | None]:
@@ -195,11 +197,12 @@ def run_under(
             some_cut = not some_kept
             every = some_kept, some_cut
             output = (reference if some_kept else treated_input)[at]
-        elif node[0] == "m":
+        elif node[0] in ("m", "n"):
             got = sent(node, None, at, suffix)
             some_kept, some_cut = stream_of(node, at, *got)[1:]
             every = every_of([got])
-            output = parts.mlp(node, *read_by(node, at, got, some_kept and some_cut))
+            read_here, other = read_by(node, at, got, some_kept and some_cut)
+            output = mlp_part(parts, node, read_here, neurons, other)
         else:
             seen = list(parts.keys(node, at))
             projected, some_kept, some_cut = {}, False, False
@@ -234,6 +237,8 @@ def run_under(
                 case "move":  # a second input: constants hide no path
                     some_kept, some_cut = every[0], every[1] and not every[0]
                     output = doing.pair[1 if some_cut else 0][at]
+                    if some_cut and constants is not None:  # which are of the changed model
+                        output = constants[node][at]
                 case "scale" if not settled:
                     output = output * doing.factor
                 case "add" if not settled:
@@ -255,21 +260,22 @@ def run_under(
             if layer_of(sender, env) < read[1]:
                 values[sender], *paths = value((Step(sender, read_position, None), *end))
                 flags[sender] = paths
-        return _streamed(parts, reader, read_position, values, flags, doings)[0]
+        return _streamed(parts, env, reader, read_position, values, flags, doings)[0]
     got = sent(LOGITS, None, read_position, end)
     some_kept, some_cut = stream_of(LOGITS, read_position, *got)[1:]
     return parts.logits(*read_by(LOGITS, read_position, got, some_kept and some_cut))
 
 
 def plain_under(
-    model: Any, embedded: Array, doings: Sequence[Doing], treated: bool = False
-) -> Values:
+    model: Any, embedded: Array, doings: Sequence[Doing], treated: bool = False,
+    neurons: frozenset[tuple[int, int]] = frozenset(),
+) -> Values:  # fmt: skip
     """Every value, stream at a mark and pattern of a plain run, and `logits` (T, d_vocab).
 
-    `treated`: whether it is the treated column's, for `move`.
+    `treated`: whether it is the treated column's, for `move`. `neurons`: as of `run_under`.
     """
     parts, length = forward_of(model), len(embedded)
-    env, places = parts.env, range(len(embedded))
+    env, places = replace(parts.env, neurons=neurons), range(len(embedded))
     found: dict[Any, Array] = {}
 
     def acted(node: PlaceNode, whole: Array) -> Array:
@@ -324,8 +330,11 @@ def plain_under(
                 z.append(out)
             found[node] = acted(node, np.stack(z))
             found["p", layer, head] = weights
-        node = ("m", layer)
-        found[node] = acted(node, np.stack([parts.mlp(node, one) for one in stream(node)]))
+        read = stream(("m", layer))
+        apart: list[PlaceNode] = [("n", at, j) for at, j in sorted(neurons) if at == layer]
+        for node in [("m", layer), *apart]:
+            whole = np.stack([mlp_part(parts, node, one, neurons) for one in read])
+            found[node] = acted(node, whole)
     mark(env.n_layers)
     found[LOGITS] = np.stack([parts.logits(one) for one in found["r", env.n_layers]])
     return found

@@ -70,10 +70,7 @@ def run(folder: Path, text: str, store: Store | None = None, **options: Any) -> 
 
 def estimates(outcome: FileOutcome) -> dict[str, float]:
     assert outcome.judgement is not None, [d.message for d in outcome.diagnostics]
-    return {
-        (f"{one.name}[{one.member}]" if one.member else one.name): one.estimate
-        for one in outcome.judgement.quantities
-    }
+    return {one.name: one.estimate or 0.0 for one in outcome.judgement.quantities}
 
 
 @pytest.fixture(scope="module")

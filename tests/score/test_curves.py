@@ -118,3 +118,16 @@ def test_points_that_are_undefined_are_left_out():
     points[3] |= {"estimate": 2.5, "interval": [1.0, 4.0]}
     (content,) = curves_of({"curves": [curve], "rounding": 1e-9})
     ET.fromstring(str(curve_svg(content, "<x>")))
+
+
+def test_a_curve_as_a_file(checked):
+    pytest.importorskip("matplotlib")
+    from pathdsl.report.figures.files import figure_files
+
+    result = check_object([file_object(checked)], ExitCode.AS_EXPECTED)
+    files = dict(figure_files(result))
+    assert list(files) == [
+        "curve-up_away.png", "curve-up_away.pdf", "curve-other.png", "curve-other.pdf",
+    ]  # fmt: skip
+    assert files["curve-up_away.png"].startswith(b"\x89PNG")
+    assert files == dict(figure_files(result))

@@ -397,3 +397,13 @@ def test_an_average_named_twice_is_taken_once(monkeypatch):
     node = ratio(difference(agg("x"), agg("y")), difference(agg("y"), agg("x")))
     assert b.evaluator.values(node, None) == pytest.approx([-1.0])
     assert len(taken) == 2
+
+
+def test_a_seed_may_be_below_0():
+    from tests.score.test_scores import run
+
+    judgement, *_ = run(
+        "let p = independence_test(LD(keep(C)), LD(reference), draws: 50, seed: -2)\n"
+        "claim c: faithfulness(C) > 0 at 95% confidence by bootstrap(500, seed: -1)\n"
+    )
+    assert judgement.claims[0].interval is not None and judgement.quantities[0].estimate > 0

@@ -41,6 +41,23 @@ claim plain: mean(LD(reference)) >= 15 "as printed"
     assert [d.code for d in judgement.diagnostics] == ["PD431"]
 
 
+def test_undefined_members_of_one_loop_are_one_warning():
+    _, _, judgement = claims(
+        """
+let shares for h in attn = mean(LD(treat(through(h))) - LD(reference))
+  / mean(LD(reference) - LD(reference))
+let alone = mean(LD(reference)) / mean(LD(treated))
+claim c: mean(LD(reference)) > 0 at 95% confidence
+"""
+    )
+    told = [d for d in judgement.diagnostics if d.code == "PD431"]
+    assert [d.message.partition(":")[0] for d in told] == [
+        "`shares[a0.h0]` is undefined", "`alone` is undefined",
+    ]  # fmt: skip
+    assert told[0].notes[0].startswith("undefined as well: `shares[a0.h1]`, ")
+    assert told[1].notes == ()
+
+
 def test_equivalence_sides_and_percentages():
     found, session, _ = claims(
         """

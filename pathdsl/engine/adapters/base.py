@@ -279,12 +279,14 @@ class Adapter(Protocol):
 class LayerValues:
     """One layer of a forward pass: what its parts read and write, each (rows, pos, …).
 
-    `z`: heads' outputs (…, n_heads, d_head); `written`: all that attention adds to the stream,
-    `middle` the stream behind it; `read` what the MLP reads and `out` what it adds, None without
-    one; `after`: the stream that leaves the layer. `noted`: scales of its norms if wanted.
+    `inputs`: queries, keys and values, (n_heads, rows, pos, d_head) each. `z`: heads' outputs (…,
+    n_heads, d_head); `written`: all that attention adds to the stream, `middle` the stream behind
+    it; `read` what the MLP reads and `out` what it adds, None without one; `after`: the stream that
+    leaves the layer. `noted`: scales of its norms if wanted.
     """
 
     layer: int
+    inputs: tuple[Tensor, Tensor, Tensor]
     z: Tensor
     written: Tensor
     middle: Tensor
@@ -327,8 +329,8 @@ def layers(
         out = adapter.mlp(layer, read, noted) if shape.has_mlp else None
         resid = middle if out is None else middle + out
         yield LayerValues(
-            layer=layer, z=z, written=written, middle=middle, read=read, out=out, after=resid,
-            noted=noted,
+            layer=layer, inputs=(q, k, v), z=z, written=written, middle=middle, read=read, out=out,
+            after=resid, noted=noted,
         )  # fmt: skip
 
 

@@ -16,11 +16,11 @@ import numpy as np
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
-from pathdsl.engine.attribution import edges, graddrop, nodes, saturation
+from pathdsl.engine.attribution import activations, edges, graddrop, nodes, saturation
 from pathdsl.engine.attribution.chunks import Chunks
-from pathdsl.engine.attribution.metric import vet_metric
 from pathdsl.engine.attribution.rules import FROZEN, GIM, PLAIN, RELP, Rules
 from pathdsl.engine.attribution.units import UNITS
+from pathdsl.engine.attribution.vet import vet
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.attribution import Attribution, Scored
@@ -55,6 +55,9 @@ METHODS: dict[str, Method] = {
     ),
     "eap": Method(nodes=None, edges=edges.by_gradient, neurons=None, rules=None),
     "eap_ig": Method(nodes=None, edges=edges.by_inputs, neurons=None, rules=None),
+    "eap_ig_activations": Method(
+        nodes=None, edges=activations.by_activations, neurons=None, rules=None
+    ),
     "clean_corrupted": Method(nodes=None, edges=edges.at_both_ends, neurons=None, rules=None),
     "relp": Method(
         nodes=nodes.by_gradient, edges=edges.by_gradient, neurons=nodes.by_neuron, rules=RELP
@@ -77,8 +80,10 @@ def attribute(
 
     `frozen`: whether the task's norms have the reference run's scales (`layernorm = frozen`).
     `rows`: how many of the first rows are wanted, None for all; others may have scores of 0.
+
+    Raises PlanError PD435 where the method has no score for what is asked.
     """
-    vet_metric(asked.metric)
+    vet(asked, adapter.shape)
     method = METHODS[asked.method]
     on_chunk = {"nodes": method.nodes, "edges": method.edges, "neurons": method.neurons}[asked.of]
     assert on_chunk is not None
@@ -100,4 +105,5 @@ def attribute(
                 values[:, : found.shape[-1], here] += found.transpose(1, 2).numpy()
             else:
                 values[:, here] += found.sum(-1).numpy()
+        del branches, together, found  # before the next are made
     return Scored(units=units, values=values)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
-from pathdsl.engine.attribution.cost import rows_per_chunk
+from pathdsl.engine.attribution.cost import POINTS, rows_per_chunk
 from pathdsl.engine.attribution.metric import MetricAt, measures_of
 from pathdsl.engine.attribution.readers import ReaderWeights
 from pathdsl.engine.attribution.rules import Rules
@@ -30,13 +30,6 @@ from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.attribution import Attribution
 
 __all__ = ["Chunk", "Chunks"]
-
-
-RULES: dict[str, Callable[[int], range]] = {
-    "right": lambda steps: range(1, steps + 1),
-    "left": lambda steps: range(steps),
-}
-"""The points of each rule of an integral: k of k/steps, 0 being the treated end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +102,7 @@ class Chunk:
 
     def points(self) -> range:
         """The numbers k of the integral's points, of its `steps`."""
-        return RULES[self.asked.rule](self.asked.steps)
+        return POINTS[self.asked.rule](self.asked.steps)
 
     def gradient(self) -> Tensor:
         """The metric's gradient at the final stream of the reference run, (rows, pos, d)."""
@@ -124,10 +117,7 @@ class Chunk:
         for draw in range(self.draws):
             with torch.no_grad():
                 values = self._branch.treated(self._sites, draw)
-            yield Side(
-                self.tape, values, self._sites, at, frozen=self.frozen,
-                constant=self.asked.treated.how.constant,
-            )  # fmt: skip
+            yield Side(self.tape, values, self._sites, at, frozen=self.frozen)
 
     def mean_side(self) -> Side:
         """The mean of what components write over the draws."""
@@ -212,3 +202,4 @@ class Chunks:
                     for other in (v for k, v in enumerate(values) if k != number):
                         one.metric.elsewhere |= other
             yield found
+            del found  # before the next one is made: only one is in memory

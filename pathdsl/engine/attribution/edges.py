@@ -16,7 +16,7 @@ arXiv:2403.17806) are taken of gradients at heads' inputs, before these are carr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from pathdsl.engine.adapters.norms import moved
 from pathdsl.engine.attribution.chunks import Chunk
 from pathdsl.engine.attribution.readers import LayerReaders
 from pathdsl.engine.attribution.sides import Side
-from pathdsl.engine.attribution.tape import Tape, norm_of
+from pathdsl.engine.attribution.tape import Tape, TapeLayer, norm_of
 
 __all__ = ["EdgeScores", "at_both_ends", "by_gradient", "by_inputs", "written_changes"]
 
@@ -34,7 +34,7 @@ __all__ = ["EdgeScores", "at_both_ends", "by_gradient", "by_inputs", "written_ch
 def by_gradient(chunk: Chunk) -> Tensor:
     """(units, rows, pos) of every edge, or summed over positions (units, rows, 1)."""
     scores = EdgeScores(chunk)
-    scores.of_changes(chunk.tape, chunk.mean_side())
+    scores.of_changes([layer.z for layer in chunk.tape.layers], chunk.mean_side())
     gradient = chunk.gradient()
     scores.put_final(gradient)
     for layer in reversed(chunk.tape.layers):
@@ -80,21 +80,22 @@ def _between(chunk: Chunk, treated: Tensor, share: float) -> Iterator[tuple[Tape
             yield chunk.tape_of(treated + k / steps * (reference - treated)), share
 
 
-def written_changes(at: Tape, side: Side) -> Tensor:
+def written_changes(heads: Sequence[Tensor], side: Side) -> Tensor:
     """(senders, rows, pos, d): by how much each sender's write changes, in component order.
 
-    `at`: the run whose norms after attention are meant, mostly the reference run.
+    `heads`: all heads' outputs by layer, of the run whose norms after attention are meant.
     """
-    shape, adapter, reference = at.adapter.shape, at.adapter, side.tape
+    reference = side.tape
+    adapter, shape = reference.adapter, reference.adapter.shape
     rows, pos, d = reference.embedded.shape
     found = reference.embedded.new_empty((shape.n_senders, rows, pos, d))
     found[0] = side.input - reference.embedded
     place = 1
     with torch.no_grad():
-        for layer in reference.layers:
+        for layer, z in zip(reference.layers, heads, strict=True):
             change = adapter.write_each(layer.layer, side.z[layer.layer] - layer.z)
             if shape.norm_after_attention:
-                change = _through_norm(layer.layer, at, change)
+                change = _through_norm(layer, z, change)
             found[place : place + shape.n_heads] = change.permute(2, 0, 1, 3)
             place += shape.n_heads
             out = side.out[layer.layer]
@@ -104,14 +105,13 @@ def written_changes(at: Tape, side: Side) -> Tensor:
     return found
 
 
-def _through_norm(layer: int, tape: Tape, change: Tensor) -> Tensor:
+def _through_norm(layer: TapeLayer, z: Tensor, change: Tensor) -> Tensor:
     """Changes (rows, pos, n_heads, d) of the heads' sum as changes of its norm, each by itself."""
-    z = tape.layers[layer].z
-    norm = norm_of(lambda applied: tape.adapter.attention_write(layer, z, applied))
+    norm = norm_of(lambda applied: layer.adapter.attention_write(layer.layer, z, applied))
     if norm is None:
         return change
     module, summed = norm
-    return moved(module, summed.unsqueeze(-2), change, held=tape.rules.held)
+    return moved(module, summed.unsqueeze(-2), change, held=layer.rules.held)
 
 
 class EdgeScores:
@@ -132,23 +132,25 @@ class EdgeScores:
         pos = chunk.n_pos if self.by_position else 1
         self.values = torch.zeros((count + below, chunk.n_rows, pos), dtype=torch.float64)
         self._writes: Tensor | None = None
+        self._side: Side | None = None
 
     def _of_mlp(self, layer: int) -> int:
         below = self._below[layer]
         return below if self.shape.parallel else below + self.shape.n_heads
 
-    def of_changes(self, at: Tape, side: Side) -> None:
-        """Score these changes of what senders write from here on."""
-        self._writes = written_changes(at, side)
+    def of_changes(self, heads: Sequence[Tensor], side: Side) -> None:
+        """Score these changes of what senders write from here on; as `written_changes`."""
+        if self._writes is None or self._side is not side or self.shape.norm_after_attention:
+            self._writes, self._side = written_changes(heads, side), side
 
     def along(self, side: Side, runs: Iterable[tuple[Tape, float]]) -> None:
         """Add the scores of gradients that are averaged over runs, each with its share."""
         if self.shape.norm_after_attention:  # the change is another one in each run
             for tape, share in runs:
-                self.of_changes(tape, side)
+                self.of_changes([layer.z for layer in tape.layers], side)
                 self._along([(tape, share)])
             return
-        self.of_changes(self.chunk.tape, side)
+        self.of_changes([layer.z for layer in side.tape.layers], side)
         self._along(runs)
 
     def _along(self, runs: Iterable[tuple[Tape, float]]) -> None:
@@ -173,20 +175,39 @@ class EdgeScores:
 
     def put(self, readers: LayerReaders) -> Tensor:
         """Add the scores of edges into one layer; the gradient of its heads' inputs together."""
-        layer = readers.layer
+        layer, heads = readers.layer, readers.heads()
         first, below = self._first[layer], self._below[layer]
-        heads = readers.heads()
-        products = self._products(heads.flatten(0, 1), below)
+        if readers.mlp is not None:
+            last = first + self.shape.n_heads * len(SLOTS) * below
+            self._put(last, self._products(readers.mlp.unsqueeze(0), self._of_mlp(layer)))
+        if heads is None:
+            return self.chunk.tape.final.new_zeros(())
+        products, total = self._products(heads.flatten(0, 1), below), heads.sum((0, 1))
+        if (turned := readers.turned()) is not None:
+            numbers, centres = turned
+            products -= self._turned(numbers.flatten(1, 2), centres, below)
+            total -= (numbers.sum((1, 2)).unsqueeze(-1) * centres).sum(0)
         by_slot = products.unflatten(0, heads.shape[:2])
         self._put(first, by_slot.transpose(0, 1).flatten(0, 1))  # heads, slots, senders
-        if readers.mlp is not None:
-            first += heads.shape[0] * heads.shape[1] * below
-            self._put(first, self._products(readers.mlp.unsqueeze(0), self._of_mlp(layer)))
-        return heads.sum((0, 1))
+        return total
 
     def _put(self, first: int, products: Tensor) -> None:
         found = products.flatten(0, 1)
         self.values[first : first + len(found)] += found.double().cpu()
+
+    def _turned(self, numbers: Tensor, centres: Tensor, senders: int) -> Tensor:
+        """Products of `numbers` (runs, readers, rows, pos) times `centres` (runs, rows, pos, d),
+        as `_products`, without the readers' gradients at their full width."""
+        assert self._writes is not None
+        rows, pos = centres.shape[1:3]
+        writes = self._writes[:senders].flatten(1, 2).transpose(0, 1)  # (rows * pos, senders, d)
+        met = torch.bmm(writes, centres.flatten(1, 2).permute(1, 2, 0))  # (…, senders, runs)
+        if self.by_position:
+            left = numbers.flatten(2).permute(2, 1, 0)  # (rows * pos, readers, runs)
+            return torch.bmm(left, met.mT).permute(1, 2, 0).unflatten(-1, (rows, pos))
+        left = numbers.permute(2, 1, 3, 0).flatten(2)  # (rows, readers, pos * runs)
+        right = met.unflatten(0, (rows, pos)).transpose(2, 3).flatten(1, 2)
+        return torch.bmm(left, right).permute(1, 2, 0).unsqueeze(-1)
 
     def _products(self, gradients: Tensor, senders: int) -> Tensor:
         """(readers, rows, pos, d) with what the first senders write: (readers, senders, rows, pos)

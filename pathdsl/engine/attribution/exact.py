@@ -19,8 +19,9 @@ All are runs of a session, so they share their work, and what was run before is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
@@ -40,13 +41,13 @@ from pathdsl.graph.paths.pathset import (
     cat,
     complete,
 )
-from pathdsl.plan.runs import Request
+from pathdsl.plan.readout import Measure
+from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.attribution import Attribution, Scored, ScoredUnit
-from pathdsl.score.quantity import RowExpr, RowMetric, RowOp, row_metrics
-from pathdsl.score.session import Session
+from pathdsl.score.quantity import RowExpr, RowMetric, RowNumber, RowOp, row_metrics
+from pathdsl.score.statistics.arithmetic import apply
 from pathdsl.score.statistics.design import part_mask
-from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.unverified import (
     FalseNegativeBound,
     false_negative_bound,
@@ -56,6 +57,7 @@ from pathdsl.score.statistics.unverified import (
 )
 
 __all__ = [
+    "Measured",
     "Place",
     "bound_unverified",
     "effects_of",
@@ -96,20 +98,31 @@ def paths_of(places: Iterable[Place], layout: Layout, task: TaskData) -> PathSet
             senders = sender
         key = receiver, unit.slot, at
         inputs[key] = unite(inputs.get(key, 0), senders, layout)
-    options: list[Regex] = [
-        Nodes(mask=mask, at=_token(task, at), named=True) for at, mask in nodes.items()
-    ]
+    # Places that differ in nothing but their token are one letter of the automaton.
+    node_tokens: dict[int, list[int | None]] = {}
+    for at, mask in nodes.items():
+        node_tokens.setdefault(mask, []).append(at)
+    input_tokens: dict[tuple[int, str, int], list[int | None]] = {}
     for (receiver, slot, at), senders in inputs.items():
+        input_tokens.setdefault((receiver, slot, senders), []).append(at)
+    options: list[Regex] = [
+        Nodes(mask=mask, at=_tokens(task, ats), named=True) for mask, ats in node_tokens.items()
+    ]
+    for (receiver, slot, senders), ats in input_tokens.items():
         arrow = Edge(labels=((slot, None),)) if slot else Edge()  # type: ignore[arg-type]
-        ends = Nodes(mask=senders, at=_token(task, at)), Nodes(mask=1 << receiver, named=True)
+        ends = Nodes(mask=senders, at=_tokens(task, ats)), Nodes(mask=1 << receiver, named=True)
         options.append(cat(ends[0], arrow, ends[1]))
     if not options:
         return NONE
     return complete(alt(*options), layout.any_mask, 1 << layout.logits)
 
 
-def _token(task: TaskData, at: int | None) -> Pos | None:
-    return None if at is None else token_at(task, at)
+def _tokens(task: TaskData, places: Sequence[int | None]) -> Pos | None:
+    """The tokens at some places, all of them where one place is None."""
+    some = [at for at in places if at is not None]
+    if len(some) < len(places):
+        return None
+    return Pos.of_all(token_at(task, at) for at in some)
 
 
 def _component(name: str, layout: Layout) -> int:
@@ -143,6 +156,20 @@ def _name(place: Place) -> str:
 # -------------------------------------------------------------------------------------------------
 
 
+class Measured(Protocol):
+    """What runs are asked of, such as the session of a check."""
+
+    @property
+    def tasks(self) -> Mapping[str, TaskData]:
+        """The rows of every task."""
+
+    def measures(self, requests: Collection[Request]) -> None:
+        """Execute these as one plan; what is known already is not run again."""
+
+    def value(self, run: RunSpec, measure: Measure) -> np.ndarray:
+        """(draws, rows) float64; draws is 1 for a run without draws."""
+
+
 def _treating(expr: RowExpr, paths: PathSet, asked: Attribution, label: str) -> RowExpr:
     """The metric on the run that treats a path set, instead of on the reference run."""
     match expr:
@@ -156,6 +183,19 @@ def _treating(expr: RowExpr, paths: PathSet, asked: Attribution, label: str) -> 
             return replace(expr, args=tuple(_treating(a, paths, asked, label) for a in args))
         case _:
             return expr
+
+
+def _rows(session: Measured, expr: RowExpr) -> np.ndarray:
+    """(draws, rows) of an expression."""
+    match expr:
+        case RowMetric(metric=metric, run=run):
+            return metric.evaluate({one: session.value(run, one) for one in metric.measures})
+        case RowOp(op=op, args=args):
+            return apply(op, [_rows(session, arg) for arg in args])
+        case RowNumber(value=value):
+            return np.full((1, 1), value)
+        case _:
+            raise TypeError(f"no attribution of a `{type(expr).__name__}`")
 
 
 def _requests(expr: RowExpr) -> Iterator[Request]:
@@ -187,7 +227,7 @@ def _treated(
 
 
 def effects_of(
-    session: Session, shape: ModelShape, asked: Attribution, groups: Iterable[Sequence[Place]]
+    session: Measured, shape: ModelShape, asked: Attribution, groups: Iterable[Sequence[Place]]
 ) -> Iterator[np.ndarray]:
     """(rows,) each: what the units of a group do that are treated together, the mean over draws.
 
@@ -199,10 +239,9 @@ def effects_of(
     def settled() -> Iterator[np.ndarray]:
         wanted = dict.fromkeys(r for expr in (metric, *pending) for r in _requests(expr))
         session.measures(list(wanted))
-        evaluator = Evaluator(session)
-        base = evaluator.rows(metric).mean(axis=0)
+        base = _rows(session, metric).mean(axis=0)
         for expr in pending:
-            yield evaluator.rows(expr).mean(axis=0) - base
+            yield _rows(session, expr).mean(axis=0) - base
         pending.clear()
 
     for expr in _treated(groups, asked, Layout(shape), task):
@@ -219,7 +258,7 @@ def effects_of(
 
 
 def exact(
-    session: Session,
+    session: Measured,
     shape: ModelShape,
     asked: Attribution,
     units: Sequence[ScoredUnit] | None = None,
@@ -283,7 +322,7 @@ def _membership(
 
 
 def bound_unverified(
-    session: Session,
+    session: Measured,
     shape: ModelShape,
     asked: Attribution,
     rest: Sequence[Place],

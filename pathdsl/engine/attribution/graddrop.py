@@ -23,31 +23,26 @@ is L (L + 1) / 2 layers of backward instead of L^2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pathdsl.engine.attribution.chunks import Chunk
 from pathdsl.engine.attribution.nodes import dot
-from pathdsl.engine.attribution.saturation import fixed_slots
+from pathdsl.engine.attribution.saturation import fixed_nodes
 from pathdsl.engine.attribution.sides import Side
-from pathdsl.engine.attribution.tape import LayerGradients, Tape
-from pathdsl.engine.attribution.units import of_layer
+from pathdsl.engine.attribution.sweep import Found, OfFound, Sweep, swept
+from pathdsl.engine.attribution.tape import Tape
 
 __all__ = ["averaged", "by_dropping", "by_dropping_neurons", "dropped"]
 
-DRAWS_TOGETHER = 4
-"""Draws of the treated value that share a sweep; their values are in memory at once."""
-
-Signed = Callable[[Chunk, Side, LayerGradients], Tensor]
-"""Estimates of some units under each gradient of a stack, (n, units, rows, pos)."""
+TOGETHER = 4
+"""Gradients of a stack that go down a layer together: what is between fits beside the tape."""
 
 
-def dropped(tape: Tape, final: Tensor) -> Iterator[LayerGradients]:
-    """The gradients of every layer, the last first, as stacks.
+def dropped(tape: Tape, final: Tensor, forget: bool) -> Iterator[Found]:
+    """The gradients of every layer, the last first, as the parts of a stack.
 
     Of layer l first the whole gradient, then those with a layer above it dropped, the last layer
     first: L - l in all. Below the first layer, `before` holds L, and the one with the first layer
@@ -55,84 +50,61 @@ def dropped(tape: Tape, final: Tensor) -> Iterator[LayerGradients]:
 
     Args:
         final: (rows, pos, d), the gradient at the final stream.
+        forget: whether layers are let go of.
     """
     stack = final.unsqueeze(0)
     for layer in reversed(tape.layers):
-        found = layer.back(stack)
-        yield found
-        stack = torch.cat((found.before, stack[:1]))
+        below = []
+        for number, part in enumerate(stack.split(TOGETHER)):
+            found = layer.back(part)
+            below.append(found.before)
+            yield Found(gradients=found, first=number * TOGETHER)
+            del found  # before the next is there
+        stack = torch.cat((*below, stack[:1]))
+        if forget:
+            tape.forget(layer.layer)
 
 
-def averaged(estimates: Tensor, layer: int, n_layers: int) -> Tensor:
-    """The average of equation 11 over a stack of signed estimates, (n, …) -> (…).
+def averaged(estimates: Tensor, first: int, layer: int, n_layers: int) -> Tensor:
+    """What a part of a stack of signed estimates adds to equation 11's mean, (n, …) -> (…).
 
-    `layer`: that of the units, -1 of `input`, whose stack ends with the first layer dropped.
+    `first`: the place of the part in its stack. `layer`: that of the units, -1 of `input`.
     """
-    sizes = estimates.abs()
-    below = max(layer, 0)  # layers whose gradient dropped is no loss to the unit
-    total = sizes[1:].sum(0)
-    if below:
-        total = total + below * sizes[0]
+    total = estimates.abs().sum(0)
+    if first == 0 and layer >= 0:
+        # The whole gradient stands for every layer below, whose gradient is no loss to the unit,
+        # and for none if there is none.
+        total = total + (layer - 1) * estimates[0].abs()
     return total / (n_layers - 1 if layer >= 0 else n_layers)
 
 
 def by_dropping(*chunks: Chunk) -> Tensor:
     """(units, rows, pos) of every node, or pooled (units, rows, 1): the branches of some rows."""
-    return _swept(chunks, _nodes, _input)
+    sweep = Sweep(backward=dropped, estimates=fixed_nodes, of_input=_input, combined=averaged)
+    return swept(chunks, sweep)
 
 
 def by_dropping_neurons(*chunks: Chunk) -> Tensor:
     """The same of every hidden unit."""
-    return _swept(chunks, _neurons, None)
+    sweep = Sweep(backward=dropped, estimates=_neurons, of_input=None, combined=averaged)
+    return swept(chunks, sweep)
 
 
-def _nodes(chunk: Chunk, side: Side, found: LayerGradients) -> Tensor:
-    layer = chunk.tape.layers[found.layer]
-    slots = fixed_slots(layer, side, found)
-    z = dot(side.z[found.layer] - layer.z, found.z).movedim(-1, -3)
-    out, mlp = side.out[found.layer], None
-    if out is not None and layer.out is not None:
-        mlp = dot(out - layer.out, found.after)
-    return of_layer((*slots, z), mlp)
+def _input(chunk: Chunk, side: Side, number: int) -> OfFound:
+    """Of `input`, which has no layer of its own: in the place of the whole gradient stands the one
+    with the first layer dropped."""
+    change = side.input - chunk.tape.embedded
+
+    def of(found: Found) -> Tensor:
+        stack = found.gradients.before
+        if found.first == 0:
+            stack = torch.cat((found.gradients.after[:1], stack[1:]))
+        return dot(change, stack).unsqueeze(-3)
+
+    return of
 
 
-def _input(chunk: Chunk, side: Side, first: LayerGradients) -> Tensor:
-    """`input`, from the gradients of the first layer: behind it stands the one that drops it."""
-    stack = torch.cat((first.before, first.after[:1]))
-    return dot(side.input - chunk.tape.embedded, stack).unsqueeze(1)
-
-
-def _neurons(chunk: Chunk, side: Side, found: LayerGradients) -> Tensor:
-    layer = chunk.tape.layers[found.layer]
-    changed = side.hidden[found.layer] - layer.hidden()
-    return (changed * layer.at_neurons(found.after)).movedim(-1, 1)
-
-
-def _swept(chunks: Sequence[Chunk], signed: Signed, of_input: Signed | None) -> Tensor:
-    """(units, rows, pos or 1): one sweep for each few draws of the treated value."""
-    one = chunks[0]
-    n_layers, pooled = one.adapter.shape.n_layers, not one.asked.by_position
-    n_pos = 1 if pooled else max(chunk.n_pos for chunk in chunks)
-    found: dict[int, Tensor] = {}
-
-    def add(layer: int, of: Signed, parts: list[tuple[Chunk, Side, LayerGradients]]) -> None:
-        stack: Tensor | None = None
-        for part in parts:
-            here = of(*part)
-            here = here.sum(-1, keepdim=True) if pooled else here
-            here = functional.pad(here, (0, n_pos - here.shape[-1]))
-            stack = here if stack is None else stack + here
-        assert stack is not None
-        scores = averaged(stack, layer, n_layers).double().cpu() / one.draws
-        found[layer] = found[layer] + scores if layer in found else scores
-
-    sides = zip(*(chunk.sides() for chunk in chunks), strict=True)
-    while some := list(islice(sides, DRAWS_TOGETHER)):
-        sweeps = (dropped(chunk.tape, chunk.gradient()) for chunk in chunks)
-        for gradients in zip(*sweeps, strict=True):
-            for draw in some:
-                parts = list(zip(chunks, draw, gradients, strict=True))
-                add(gradients[0].layer, signed, parts)
-                if of_input is not None and gradients[0].layer == 0:
-                    add(-1, of_input, parts)
-    return torch.cat([found[layer] for layer in sorted(found)])
+def _neurons(chunk: Chunk, side: Side, number: int) -> OfFound:
+    layer = chunk.tape.layers[number]
+    change = side.hidden[number] - layer.hidden()
+    return lambda found: (change * layer.at_neurons(found.gradients.after)).movedim(-1, -3)

@@ -18,13 +18,12 @@ from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.attribution.rules import Rules
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.run.measure import VOCAB_CHUNK, from_logits, token_answers
-from pathdsl.errors import Diagnostic, PlanError
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.quantity import RowExpr, RowMetric, RowNumber, RowOp
 
-__all__ = ["MetricAt", "measures_of", "slopes", "vet_metric"]
+__all__ = ["MetricAt", "measures_of", "slopes"]
 
 MeasureValues = Mapping[Measure, np.ndarray]
 """A measure's value on each row of a chunk, (rows,) float64."""
@@ -38,46 +37,6 @@ def measures_of(expr: RowExpr) -> Iterator[Measure]:
         case RowOp(args=args):
             for arg in args:
                 yield from measures_of(arg)
-
-
-def vet_metric(expr: RowExpr) -> None:
-    """Raise PlanError PD240 for a metric that has no gradient, and for one of another run."""
-    match expr:
-        case RowMetric(metric=metric, run=run):
-            if run.treats or run.blocks:
-                raise _refused(
-                    f"`{metric.name}` is measured on `{run.label or run.kind}`",
-                    "a score by gradients is of a metric of the reference run",
-                    f"attribute `{metric.name}(reference)`",
-                )
-            for measure in metric.measures:
-                record = measure.record
-                if record.exact:
-                    raise _refused(
-                        f"`{measure.kind}` counts, and has no gradient",
-                        f"`{metric.name}` is made of it",
-                        "attribute a metric of `logit`, `logprob` or `prob`",
-                    )
-                if record.reads not in ("answer", "reference"):
-                    raise _refused(
-                        f"`{measure.kind}` is measured at a component, not at the logits",
-                        f"`{metric.name}` is made of it",
-                        "attribute a metric of `logit`, `logprob` or `prob`",
-                    )
-        case RowOp(op="same"):
-            raise _refused("whether two numbers are equal has no gradient", "", "")
-        case RowOp(args=args):
-            for arg in args:
-                vet_metric(arg)
-
-
-def _refused(message: str, note: str, advice: str) -> PlanError:
-    return PlanError(
-        Diagnostic(
-            code="PD240", message=f"no attribution: {message}", notes=(note,) if note else (),
-            help=advice,
-        )
-    )  # fmt: skip
 
 
 def slopes(expr: RowExpr, values: MeasureValues) -> tuple[np.ndarray, dict[Measure, np.ndarray]]:

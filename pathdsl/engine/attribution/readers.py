@@ -72,8 +72,7 @@ class LayerReaders:
     def add(self, layer: TapeLayer, found: InnerGradients, share: float) -> None:
         """Add the gradients of one run, `share` times."""
         if found.read is not None:
-            own = found.read if share == 1.0 else share * found.read
-            self.mlp = own if self.mlp is None else self.mlp + own
+            self.add_mlp(found.read, share)
         scale = centre = None
         if layer.norm is not None:
             module, x = layer.norm
@@ -94,9 +93,17 @@ class LayerReaders:
         if turned and centre is not None:
             self._turned.append((turned, centre))
 
-    def heads(self) -> Tensor:
-        """(3, n_heads, rows, pos, d): the gradients of each head's q, k and v at the stream."""
-        like = next(iter((*self._narrow.values(), *self._wide.values())))
+    def add_mlp(self, read: Tensor, share: float) -> None:
+        """Add the gradient at what the MLP reads, (rows, pos, d)."""
+        own = read if share == 1.0 else share * read
+        self.mlp = own if self.mlp is None else self.mlp + own
+
+    def heads(self) -> Tensor | None:
+        """(3, n_heads, rows, pos, d): s W^T g of each head's q, k and v; None where nothing was
+        added of heads. What is to be taken off is `turned`."""
+        like = next(iter((*self._narrow.values(), *self._wide.values())), None)
+        if like is None:
+            return None
         found = like.new_empty(self._shape)
         for of_slot, slot in zip(found, SLOTS, strict=True):
             if slot in self._wide:
@@ -105,6 +112,15 @@ class LayerReaders:
             weight = self._weights[slot]
             assert weight is not None
             torch.bmm(self._narrow[slot].flatten(1, 2), weight, out=of_slot.flatten(1, 2))
-            for turned, centre in self._turned:
-                of_slot.addcmul_(turned[slot].unsqueeze(-1), centre, value=-1)
         return found
+
+    def turned(self) -> tuple[Tensor, Tensor] | None:
+        """What is taken off: numbers (runs, 3, n_heads, rows, pos), each times its run's x' (runs,
+        rows, pos, d); None where nothing is."""
+        if not self._turned:
+            return None
+        none = next(iter(self._turned[0][0].values())) * 0.0
+        numbers = torch.stack(
+            [torch.stack([one.get(slot, none) for slot in SLOTS]) for one, _ in self._turned]
+        )
+        return numbers, torch.stack([centre for _, centre in self._turned])

@@ -32,12 +32,13 @@ from torch import Tensor
 
 from pathdsl.engine.adapters.base import SLOTS
 from pathdsl.engine.attribution.chunks import Chunk
-from pathdsl.engine.attribution.nodes import add_writes, dot
+from pathdsl.engine.attribution.nodes import dot
 from pathdsl.engine.attribution.sides import Side
-from pathdsl.engine.attribution.tape import LayerGradients, TapeLayer
-from pathdsl.engine.attribution.units import NodeScores
+from pathdsl.engine.attribution.sweep import Found, OfFound, Sweep, once, swept
+from pathdsl.engine.attribution.tape import TapeLayer
+from pathdsl.engine.attribution.units import of_layer
 
-__all__ = ["Fixed", "KeyFix", "by_fixed_gradient", "fixed", "fixed_slots", "key_fix"]
+__all__ = ["Fixed", "KeyFix", "by_fixed_gradient", "fixed", "fixed_nodes", "key_fix"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,25 +127,34 @@ def fixed(layer: TapeLayer, q: Tensor, k: Tensor) -> Fixed:
     return Fixed(z=z, treated=adapter.mix(pattern, layer.v), keys=keys)
 
 
-def fixed_slots(
-    layer: TapeLayer, side: Side, gradients: LayerGradients
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What treated queries, keys and values of one layer would do, (..., n_heads, rows, pos)."""
-    q, k, v = (side.slot(layer.layer, slot) for slot in SLOTS)
-    fix = fixed(layer, q, k)
-    at_z = gradients.z.movedim(-2, -4)  # (..., n_heads, rows, pos, d_head)
-    return fix.q(at_z), fix.k(at_z), dot(v - layer.v, gradients.v)
+def fixed_nodes(chunk: Chunk, side: Side, number: int) -> OfFound:
+    """The estimates of one layer's nodes."""
+    layer = chunk.tape.layers[number]
+    q, k, v = (side.slot(number, slot) for slot in SLOTS)
+    fix, v = fixed(layer, q, k), v - layer.v
+    z = (side.z[number] - layer.z).permute(2, 0, 1, 3)
+    out = side.out[number]
+    written = None if out is None or layer.out is None else out - layer.out
+
+    def of(found: Found) -> Tensor:
+        at = found.gradients
+        at_z = at.z.movedim(-2, -4)  # (..., n_heads, rows, pos, d_head)
+        heads = fix.q(at_z), fix.k(at_z), dot(v, at.v), dot(z, at_z)
+        return of_layer(heads, None if written is None else dot(written, at.after))
+
+    return of
 
 
 def by_fixed_gradient(chunk: Chunk) -> Tensor:
-    """(units, rows, pos) of every node."""
-    gradients = list(chunk.tape.backward(chunk.gradient()))
-    scores = NodeScores(chunk.adapter.shape, chunk.n_rows, chunk.n_pos)
-    for side in chunk.sides():
-        for found in gradients:
-            estimates = fixed_slots(chunk.tape.layers[found.layer], side, found)
-            for slot, own in zip(SLOTS, estimates, strict=True):
-                scores.add_heads(found.layer, slot, own)
-        add_writes(chunk, side, gradients, scores)
-    scores.values /= chunk.draws
-    return scores.values
+    """(units, rows, pos) of every node, or pooled (units, rows, 1)."""
+    sweep = Sweep(backward=once, estimates=fixed_nodes, of_input=_input, combined=_as_it_is)
+    return swept([chunk], sweep)
+
+
+def _input(chunk: Chunk, side: Side, number: int) -> OfFound:
+    change = side.input - chunk.tape.embedded
+    return lambda found: dot(change, found.gradients.before).unsqueeze(-3)
+
+
+def _as_it_is(estimates: Tensor, first: int, layer: int, n_layers: int) -> Tensor:
+    return estimates

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from pathdsl.engine.adapters.base import Adapter, Slot
+from pathdsl.engine.adapters.base import SLOTS, Adapter, Slot, layers
 from pathdsl.engine.adapters.norms import Given, Noted
 from pathdsl.engine.attribution.tape import Tape
 from pathdsl.engine.run.plain import Key, PlainValues
@@ -20,18 +20,19 @@ __all__ = ["Side", "mean_side", "wanted_keys"]
 def wanted_keys(adapter: Adapter, *, slots: bool, neurons: bool, constant: bool) -> dict[Key, int]:
     """The values of plain runs that a `Side` is made of, at every token.
 
-    `slots`: those that queries, keys and values need; `neurons`: hidden units.
+    `slots`: those that queries, keys and values need; `neurons`: hidden units. Queries, keys and
+    values of a run are those of a forward from its `input`, in which the rest is seen, too.
     """
     shape = adapter.shape
     keys: list[Key] = [("input", 0)]
+    if slots and not constant:
+        return dict.fromkeys(keys, TRUE)
     for layer in range(shape.n_layers):
         keys.append(("head", layer))
         if shape.has_mlp:
             keys.append(("mlp", layer))
             if neurons:
                 keys.append(("hidden", layer))
-        if slots and not constant and layer:
-            keys.append(("resid", 2 * layer))
     return dict.fromkeys(keys, TRUE)
 
 
@@ -51,11 +52,9 @@ class Side:
         at: Tensor | None,
         *,
         frozen: bool,
-        constant: bool,
     ) -> None:
-        """`at`: (rows, pos) bool, where there is a treated value; None for everywhere."""
+        """`at`: (rows, pos) bool, where a constant is the treated value; None for everywhere."""
         self.tape, self.adapter, self.frozen = tape, tape.adapter, frozen
-        shape = self.adapter.shape
         row = torch.from_numpy(sites.rows_of(TRUE))
         place = torch.from_numpy(sites.positions_of(TRUE))
 
@@ -71,22 +70,34 @@ class Side:
             return torch.where(at.view(*at.shape, *[1] * (own.dim() - 2)), found, own)
 
         self.input = padded(("input", 0), tape.embedded)
+        self.hidden: list[Tensor] = []
+        self._inputs: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._streams: list[Tensor] | None = None
+        if ("head", 0) not in values.values:
+            self._run(tape)
+            return
         self.z = [padded(("head", each.layer), each.z) for each in tape.layers]
         self.out: list[Tensor | None] = [
             None if each.out is None else padded(("mlp", each.layer), each.out)
             for each in tape.layers
         ]
-        self.hidden: list[Tensor] = []
         if ("hidden", 0) in values.values:
             for each in tape.layers:
                 kept = values.values["hidden", each.layer]
                 values.values["hidden", each.layer] = kept[:, :-1]  # the last is the bias
                 self.hidden.append(padded(("hidden", each.layer), each.hidden()))
-        self._streams: list[Tensor] | None = None
-        if not constant and ("resid", 2 * (shape.n_layers - 1)) in values.values:
-            self._streams = [self.input]
-            self._streams += (padded(("resid", 2 * k), tape.layers[k].resid)
-                              for k in range(1, shape.n_layers))  # fmt: skip
+
+    def _run(self, tape: Tape) -> None:
+        """Every value of a forward from the values of `input`."""
+        self.z, self.out, self._streams = [], [], [self.input]
+        with torch.no_grad():
+            for each in layers(self.adapter, self.input, tape.lengths):
+                self.z.append(each.z)
+                self.out.append(each.out)
+                if self.frozen:
+                    self._streams.append(each.after)
+                else:
+                    self._inputs.append(each.inputs)
 
     @property
     def streams(self) -> list[Tensor]:
@@ -111,6 +122,8 @@ class Side:
     def slot(self, layer: int, slot: Slot) -> Tensor:
         """One input of a layer's heads that reads treated values alone, (n_heads, rows, pos,
         d_head). With frozen norms its norm has the reference run's scale: the head reads both."""
+        if self._inputs:
+            return self._inputs[layer][SLOTS.index(slot)]
         of = self.tape.layers[layer]
         scales = None
         if self.frozen:

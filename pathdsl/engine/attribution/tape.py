@@ -32,6 +32,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
 
 from pathdsl.engine.adapters.base import SLOTS, Adapter, Slot
 from pathdsl.engine.adapters.norms import Applied, pulled
@@ -58,16 +59,26 @@ class Part:
         self.inputs = tuple(one.detach().requires_grad_() for one in inputs)
         with torch.enable_grad():
             found = function(*self.inputs)
-        self._outputs = found if isinstance(found, tuple) else (found,)
-        self.outputs = tuple(one.detach() for one in self._outputs)
-        self.output = self.outputs[0]
+        found = found if isinstance(found, tuple) else (found,)
+        self._edges = tuple(map(get_gradient_edge, found))  # keep no value in memory
+        self._dim = found[0].dim()
+        self.outputs = tuple(one.detach() for one in found)
+
+    @property
+    def output(self) -> Tensor:
+        """The first of the outputs."""
+        return self.outputs[0]
 
     def back(self, *gradients: Tensor) -> tuple[Tensor, ...]:
         """The gradients at the inputs from those at the outputs, or from stacks of them."""
-        stacked = gradients[0].dim() > self.output.dim()
         return torch.autograd.grad(
-            self._outputs, self.inputs, gradients, retain_graph=True, is_grads_batched=stacked
-        )
+            self._edges, self.inputs, gradients, retain_graph=True,
+            is_grads_batched=gradients[0].dim() > self._dim,
+        )  # fmt: skip
+
+    def forget_outputs(self) -> None:
+        """Let go of the outputs, which the way back needs no more."""
+        self.outputs = ()
 
 
 class MlpPart:
@@ -98,11 +109,14 @@ class MlpPart:
                 self._slopes = tuple(one / 2 for one in self._slopes)
         self._after = Part(lambda h: adapter.mlp_after(layer, h, rules.scales), hidden)
         self.output = self._after.output
+        self._before.forget_outputs()
 
     def back(self, gradient: Tensor) -> Tensor:
         """The gradient at what the MLP reads, from one at what it writes or from a stack."""
         (at_hidden,) = self._after.back(gradient)
-        return self._before.back(*(at_hidden * slope for slope in self._slopes))[0]
+        first, *rest = self._slopes
+        others = [at_hidden * slope for slope in rest]
+        return self._before.back(at_hidden.mul_(first), *others)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,11 +225,15 @@ class TapeLayer:
             pattern=found.pattern, q=found.q, k=found.k, v=found.v, before=before,
         )  # fmt: skip
 
-    def inner(self, after: Tensor) -> InnerGradients:
-        """The gradients without `before`: what heads read is not carried down to the stream."""
+    def inner(self, after: Tensor, between: Tensor | None = None) -> InnerGradients:
+        """The gradients without `before`: what heads read is not carried down to the stream.
+
+        `between`: what arrives at the stream behind attention past the MLP, (rows, pos, d).
+        """
         read = None if self._mlp is None else self._mlp.back(after)
         parallel = self.adapter.shape.parallel
         middle = after if read is None or parallel else after + read
+        middle = middle if between is None else middle + between
         z = self.at_heads(middle)
         pattern, v = self._mix.back(z)
         q, k = self._pattern.back(pattern)
@@ -233,10 +251,9 @@ class TapeLayer:
 
     def at_stream(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """What heads pass down to the stream that enters, summed over heads and slots."""
-        normed = sum(
-            (self._slots[slot].back(g)[0] for slot, g in zip(SLOTS, (q, k, v), strict=True)),
-            torch.zeros(()),
-        )
+        normed = self._slots["q"].back(q)[0]
+        normed = normed + self._slots["k"].back(k)[0]
+        normed = normed + self._slots["v"].back(v)[0]
         return self._norm.back(normed)[0]
 
     def at_neurons(self, after: Tensor) -> Tensor:
@@ -304,18 +321,22 @@ class Tape:
         self.lengths = lengths.to(embedded.device)
         places = torch.arange(embedded.shape[1], device=embedded.device)
         self.valid = places < self.lengths.unsqueeze(-1)
-        self.layers: list[TapeLayer] = []
-        resid = embedded.detach()
-        for layer in range(adapter.shape.n_layers):
-            self.layers.append(TapeLayer(adapter, layer, resid, self.valid, rules))
-            resid = self.layers[-1].after
-        self.final = resid
+        self.layers = self.layers_from(0, embedded.detach())
+        self.final = self.layers[-1].after
 
-    def forget(self) -> None:
-        """Let go of what only the way back needs; the values stay."""
+    def layers_from(self, first: int, resid: Tensor) -> list[TapeLayer]:
+        """Layers of a forward of these prompts in which this stream (rows, pos, d) enters one."""
+        found: list[TapeLayer] = []
+        for layer in range(first, self.adapter.shape.n_layers):
+            found.append(TapeLayer(self.adapter, layer, resid, self.valid, self.rules))
+            resid = found[-1].after
+        return found
+
+    def forget(self, layer: int | None = None) -> None:
+        """Let go of what only the way back needs, of one layer or of all; the values stay."""
         self.forgotten = True
-        for layer in self.layers:
-            layer.forget()
+        for one in self.layers if layer is None else [self.layers[layer]]:
+            one.forget()
 
     def backward(self, final: Tensor) -> Iterator[LayerGradients]:
         """The gradients of every layer from that at `final`, the last layer first."""

@@ -330,6 +330,8 @@ def position_mask(task: TaskData) -> Callable[[Pos], np.ndarray]:
     def mask(pos: Pos) -> np.ndarray:
         if pos == EVERY:
             return task.ordinary
+        if any(one.name == TOKEN for one in pos.among):
+            return np.logical_or.reduce([mask(one) for one in pos.among])
         if pos.name == TOKEN:
             return np.asarray(task.valid & (np.arange(task.n_pos) == pos.offset))
         out = np.zeros((task.n_rows, task.n_pos), bool)

@@ -147,6 +147,16 @@ def _told_once(program: Program, faults: Mapping[str, tuple[Diagnostic, ...]]) -
     return told
 
 
+def _chosen_by(program: Program, spec: TaskSpec, model: ast.ModelDecl) -> str:
+    """The conditions of a task, with the model whose runs chose rows where it is not the task's."""
+    said = []
+    for one in spec.filters:
+        chooser = model_of(program, one.of) if one.run else None
+        other = chooser is not None and chooser is not model
+        said.append(f"{one} on model {chooser.name.name}" if other and chooser else str(one))
+    return " and ".join(said)
+
+
 def _vet_across(program: Program, name: str, spec: TaskSpec, present: set[str]) -> None:
     """Raise PD309 where the treated value is called like a task or a model, and no column is."""
     column = spec.treated.column if spec.treated is not None else ""
@@ -236,6 +246,8 @@ def prepare_tasks(
             )  # fmt: skip
             if len(program.models) > 1 and (model := model_of(program, name)) is not None:
                 facts = {**tasks[name].facts, "model": model.name.name}
+                if spec.filters:
+                    facts["where"] = _chosen_by(program, spec, model)
                 tasks[name] = replace(tasks[name], facts=facts)
             specs[name] = spec
             warnings[name] = (*rows.warnings, *noticed)

@@ -189,11 +189,13 @@ class BatchExecution:
             found = found * step.factor
         for factor, blend in step.terms:
             found = found + factor * self.blended(blend, *step.place, need)
-        if step.vector:
-            found = found + torch.tensor(step.vector, dtype=torch.float64, device="cpu").to(
-                device=found.device, dtype=found.dtype
-            )
+        if step.vector and step.place.kind != "hidden":
+            found = found + self._vector(step)
         self.values[number] = found
+
+    def _vector(self, step: ValueCopy) -> Tensor:
+        whole = torch.tensor(step.vector, dtype=torch.float64, device="cpu")
+        return whole.to(device=self.adapter.device, dtype=self.adapter.dtype)
 
     def blended(self, blend: Blend, kind: str, layer: int, head: int, mask: int = TRUE) -> Tensor:
         """What a blend of one value is at the tokens of a mask; `head` -1: of no head."""
@@ -367,10 +369,17 @@ class BatchExecution:
             )
             pieces = written.split([len(hidden) for hidden in mixed])
             for number, piece in zip(batch, pieces, strict=True):
-                step = self.plan.steps[number]
+                step, need = self.plan.steps[number], self.plan.need[number]
                 assert isinstance(step, MlpResid)
+                for source, mask in step.blend:
+                    copy = self.plan.steps[source] if source >= 0 else None
+                    both = self.masks.both(mask, need)
+                    if isinstance(copy, ValueCopy) and copy.vector and self.sites.count(both):
+                        here = self.sites.inside(both, need)
+                        piece = piece.clone()
+                        piece[slice(None) if here is None else here] += self._vector(copy)
                 if step.previous != NOTHING:
-                    piece = self.at(step.previous, self.plan.need[number]) + piece
+                    piece = self.at(step.previous, need) + piece
                 self.values[number] = piece
 
     def _mixed_hidden(self, number: int) -> Tensor:

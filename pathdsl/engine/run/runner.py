@@ -24,6 +24,7 @@ from pathdsl.engine.run.sites import Sites
 from pathdsl.engine.run.treated import Rows, SourceValues
 from pathdsl.engine.run.under import pattern_masks, plain_wants, source_of
 from pathdsl.plan.liveness import DEFAULT_MEMORY, Cost, cost, schedule
+from pathdsl.plan.masks import FALSE
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.steps import REFERENCE, PlainResid, treated_source
@@ -112,6 +113,11 @@ class _Execution:
         self.cost = settings.cost or plan_cost(plan, adapter.dtype.itemsize)
         self.step = rows_within(plan, self.cost, settings.memory, adapter.device.type)
         self.wanted = plain_wants(plan)
+        self.same = self._same()
+        for source in self.same:
+            for key, mask in self.wanted[source].items():
+                kept = self.wanted[REFERENCE].get(key, FALSE)
+                self.wanted[REFERENCE][key] = plan.masks.either(kept, mask)
         self.final = reference_final(plan)
         self.order = schedule(plan)
         self.patterns = pattern_masks(plan)
@@ -140,6 +146,7 @@ class _Execution:
         for start, stop, draws in todo:
             sites = Sites(plan.masks, start, stop, self.adapter.device)
             plain = {REFERENCE: reference(sites, 0)}
+            plain |= dict.fromkeys(self.same, plain[REFERENCE])
             for draw in draws:
                 of_draw = {source: values(sites, draw) for source, values in treated.items()}
                 measured = self._batch(sites, plain | of_draw)
@@ -151,11 +158,18 @@ class _Execution:
         self.meter.end()
         return {name: whole[number] for number, name in enumerate(names)}
 
+    def _same(self) -> tuple[int, ...]:
+        """Sources that are the reference run itself, which one plain run of a batch gives."""
+        numbers = range(len(self.plan.treated)) if self.settings.null_pair else ()
+        return tuple(treated_source(n) for n in numbers if n not in self.plan.means)
+
     def _treated(self) -> dict[int, SourceValues]:
-        """Where each treated value comes from; what is constant is computed here."""
+        """Where each other treated value comes from; what is constant is computed here."""
         found = {}
         for number, spec in enumerate(self.plan.treated):
             source = treated_source(number)
+            if source in self.same:
+                continue
             want = self.wanted[source]
             found[source] = source_of(
                 self.rows, self.plan, number, spec, want, self.settings.null_pair
@@ -182,21 +196,22 @@ class _Execution:
 
     def _work(self, todo: Sequence[tuple[int, int, list[int]]]) -> int:
         """Multiply-adds of what is to do, as the meter will count them."""
-        each = self.cost.plain_run // max(self.plan.masks.n_rows, 1)
+        of, n_rows = self.cost.plain_of, max(self.plan.masks.n_rows, 1)
         own, means = 0, 0
         for number, spec in enumerate(self.plan.treated):
-            if not self.wanted[treated_source(number)]:
+            source = treated_source(number)
+            if source in self.same or not self.wanted[source]:
                 continue
             if spec.how.constant and not self.settings.null_pair:
-                means += spec.runs
+                means += spec.runs * of.get(source, 0)
             else:
-                own += 1
+                own += of.get(source, 0)
         rows = sum(stop - start for start, stop, _ in todo)
         drawn = sum((stop - start) * len(draws) for start, stop, draws in todo)
-        copies = (sum(self.cost.by_slot.values()) + self.cost.readout) * drawn
-        total = copies // max(self.plan.masks.n_rows, 1) + each * own * drawn
-        total += each * rows * bool(self.wanted[REFERENCE])
-        return total + (each * means * self.task.n_rows if todo else 0)
+        copies = (sum(self.cost.by_slot.values()) + self.cost.readout + own) * drawn
+        reference = max((of.get(source, 0) for source in (REFERENCE, *self.same)), default=0)
+        total = (copies + reference * rows) // n_rows
+        return total + (means * self.task.n_rows // n_rows if todo else 0)
 
     def _layer(self, n_rows: int) -> Callable[[], None]:
         """What a plain run of so many rows tells after each layer."""

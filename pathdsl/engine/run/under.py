@@ -89,8 +89,13 @@ def values_under(rows: Rows, mean: MeanPlan, null_pair: bool) -> SourceValues:
                 execution.blended(blend, kind, layer, head if heads else -1)
                 for head, blend in enumerate(blends)
             ]
+            whole = torch.stack(parts, dim=1) if heads else parts[0]
+            if not heads and len(parts) > 1:
+                whole = whole.clone()
+                for neurons, part in zip(mean.neurons[layer], parts[1:], strict=True):
+                    whole[:, list(neurons)] = part[:, list(neurons)]
             kept.stored[kind, layer] = TRUE
-            kept.values[kind, layer] = torch.stack(parts, dim=1) if heads else parts[0]
+            kept.values[kind, layer] = whole
         return kept
 
     return values

@@ -155,6 +155,12 @@ def read_circuit(path: Path, layout: Layout) -> CircuitFile:
         raise UnusableFile(f"line {fault.line}, column {fault.column}: {fault}") from fault
     if not isinstance(content, dict):
         raise UnusableFile("a circuit file is an object with an object `edges` or `nodes`")
+    if content.get("pathdsl") == "scores":
+        raise UnusableFile(
+            "it keeps scores prompt by prompt, and is no circuit file",
+            advice="`stability(edges(…), size: 5%)` reads it; `pathdsl discover` and `pathdsl "
+            "export` make circuits of it",
+        )
     _check_config(content.get("cfg"), layout)
     for key in content:  # what to_json never writes there, and its description once promised
         if key not in ("nodes", "edges") and key.startswith(("neuron", "node", "edge")):

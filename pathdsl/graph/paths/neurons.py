@@ -43,9 +43,11 @@ __all__ = [
     "intersect",
     "mask_of",
     "neuron_bit",
+    "neuron_masks",
     "neuron_of",
     "node_of",
     "original",
+    "split_layout",
     "split_paths",
     "subtract",
     "told_apart",
@@ -192,35 +194,51 @@ def told_apart(paths: PathSet, layout: Layout) -> int:
 
 
 def split_paths(
-    paths: PathSet, layout: Layout, *, beside: Iterable[PathSet] = (), together: bool = False
-) -> tuple[PathSet, Layout]:
+    paths: PathSet, layout: Layout, *, beside: Iterable[PathSet] = (), together: bool = False,
+    also: Iterable[int] = (),
+) -> tuple[PathSet, Layout]:  # fmt: skip
     """A path set on a layout of its own, in which neurons that it tells apart are components.
 
     `beside`: other sets whose neurons are told apart too, so that members can be compared.
-    `together`: neurons that no mask tells from each other are one component. Where no neuron is
-    told apart, both come back as they are.
+    `together`: neurons that no mask tells from each other are one component. `also`: masks of
+    neurons that something else tells apart. Where no neuron is told apart, both come back as they
+    are.
     """
     apart = told_apart(paths, layout)
-    for other in beside:
-        apart |= told_apart(other, layout)
+    also = tuple(also)
+    for other in (*(told_apart(one, layout) for one in beside), *also):
+        apart |= other
     if not apart:
         return paths, layout
-    base, width = len(layout.components), layout.shape.d_mlp
-    groups: dict[tuple[int, object], list[int]] = {}
-    seen: dict[tuple[int, int], set[int]] = {}
-    if together:
-        for number, mask in enumerate(dict.fromkeys(_masks(paths))):
-            for beyond in bits(mask >> base):
-                seen.setdefault(divmod(beyond, width), set()).add(number)
-    for layer, neuron in (divmod(beyond, width) for beyond in bits(apart >> base)):
-        alike: object = frozenset(seen.get((layer, neuron), ())) if together else neuron
-        groups.setdefault((layer, alike), []).append(neuron)
-    by_layer: dict[int, tuple[tuple[int, ...], ...]] = {}
-    for (layer, _), members in groups.items():
-        by_layer[layer] = (*by_layer.get(layer, ()), tuple(members))
-    narrow = Layout(layout.shape, by_layer)
+    narrow = split_layout((*_masks(paths), *also) if together else (apart,), layout, together)
     new = _Split(layout, narrow)
     return Rewriting(nodes=new.nodes, edges=new.edge).paths(paths), narrow
+
+
+def split_layout(masks: Iterable[int], layout: Layout, together: bool = True) -> Layout:
+    """A layout in which the neurons of some masks are components; itself where they have none.
+
+    `together`: those that no mask tells from each other are one component.
+    """
+    base, width = len(layout.components), layout.shape.d_mlp
+    seen: dict[int, list[int]] = {}
+    for number, mask in enumerate(dict.fromkeys(mask >> base for mask in masks)):
+        for beyond in bits(mask):
+            seen.setdefault(beyond, []).append(number)
+    groups: dict[int, dict[tuple[int, ...], list[int]]] = {}
+    for beyond in sorted(seen):
+        layer, neuron = divmod(beyond, width)
+        alike = tuple(seen[beyond]) if together else (neuron,)
+        groups.setdefault(layer, {}).setdefault(alike, []).append(neuron)
+    if not groups:
+        return layout
+    return Layout(layout.shape, {at: tuple(map(tuple, of.values())) for at, of in groups.items()})
+
+
+def neuron_masks(paths: PathSet, layout: Layout) -> tuple[int, ...]:
+    """The neurons in each mask of a path set that names some, each once."""
+    base = len(layout.components)
+    return tuple(dict.fromkeys(m >> base << base for m in _masks(paths) if m >> base))
 
 
 def original(narrow: Layout, layout: Layout) -> tuple[int, ...]:

@@ -45,6 +45,7 @@ class Product:
         self._next: dict[States, dict[int, States]] = {}
         self._seen: set[States] = set()
         self._edges: frozenset[tuple[int, int, str | None]] | None = None
+        self._nodes: frozenset[int] | None = None
         self.spent = 0
 
     def count(self) -> int:
@@ -98,6 +99,40 @@ class Product:
                         edges.add((u, v, slot))
                         stack.append((u, after))
         return edges
+
+    def own_nodes(self) -> frozenset[int]:
+        """The components on some path, `input` and `logits` with them, by the indices of `layout`.
+
+        They are found without their edges, of which there may be thousands for each.
+        """
+        if self._nodes is None:
+            if self._edges is not None:
+                self._nodes = frozenset(i for u, v, _ in self._edges for i in (u, v))
+            else:
+                self._nodes = frozenset(self._find_nodes())
+        return self._nodes
+
+    def _find_nodes(self) -> set[int]:
+        nodes: set[int] = set()
+        met: dict[States, int] = {}  # senders that were followed from there
+        seen = set()
+        self.count()
+        spent = self.spent  # what follows repeats steps of the count
+        stack = [(self.layout.logits, self.start)]
+        while stack:
+            v, states = stack.pop()
+            if (v, states) in seen or not self._count(v, states):
+                continue
+            seen.add((v, states))
+            nodes.add(v)
+            for slot in self.layout.slots_of(v):
+                between, senders = self._between(v, slot, states), self.layout.senders_of[v]
+                before = met.get(between, 0)
+                met[between] = before | senders
+                after = self._senders(between)
+                stack += [(u, after[u]) for u in bits(senders & ~before)]
+        self.spent = spent
+        return nodes
 
     # ---------------------------------------------------------------------------------------------
 

@@ -179,8 +179,7 @@ def edge_units(edges: Iterable[ListedEdge], layout: Layout) -> Iterator[EdgeUnit
 def components_of(sets: PathSets, paths: PathSet) -> frozenset[int]:
     """The components on some path of the set, `input` and `logits` with them."""
     product = sets.product(paths)
-    ends = {i for u, v, _ in product.own_edges() for i in (u, v)}
-    return frozenset(map(product.index, ends))
+    return frozenset(map(product.index, product.own_nodes()))
 
 
 def on_paths(sets: PathSets, paths: PathSet, units: Iterable[NodeUnit]) -> tuple[NodeUnit, ...]:

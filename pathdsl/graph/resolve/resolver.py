@@ -261,8 +261,8 @@ class Resolver:
         `beside`: a set to compare with, whose neurons are told apart as well.
         """
         product = self._beside(paths, beside)
-        nodes = {i for u, v, _ in product.own_edges() for i in (u, v)}
-        return frozenset(product.layout.label(i) for i in nodes if product.layout.any_mask >> i & 1)
+        layout = product.layout
+        return frozenset(layout.label(i) for i in product.own_nodes() if layout.any_mask >> i & 1)
 
     def edge_set(self, paths: PathSet, beside: PathSet = NONE) -> frozenset[str]:
         """Names of the edges on some path of the set, `a5.h5->a8.h6<v>`; `beside` as above."""

@@ -9,9 +9,10 @@ from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.nodes import holds_marks
 from pathdsl.lang.check.scope import Faults, Scope, fault, listed, source_text
-from pathdsl.lang.serving import named_option
+from pathdsl.lang.serving import fields_of, named_option, treated_by
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS, RULES, AttributionRecord
 from pathdsl.lang.signatures.measures import MEASURES
+from pathdsl.lang.signatures.treated import kind_of
 from pathdsl.lang.subjects import meant
 from pathdsl.lang.walk import walk
 
@@ -52,6 +53,8 @@ def check_attribution(scope: Scope, score: ast.Score, metric: ast.MetricDecl | N
         )
     if metric is not None:
         yield from _slope(metric, record, written.get("metric", score))
+    if record.treated_runs:
+        yield from _treated_runs(scope, score, record)
 
 
 def _text(scope: Scope, node: ast.Node) -> str:
@@ -161,6 +164,25 @@ def _other(subject: ast.Node, record: AttributionRecord, what: str, kind: str) -
     )
 
 
+def _treated_runs(scope: Scope, score: ast.Score, record: AttributionRecord) -> Faults:
+    """A fault where a method reads runs on treated prompts, and there are none."""
+    value = treated_by(score)
+    if value is None and scope.task is not None:
+        field = fields_of(scope.program, scope.task).get("treated")
+        value = field.value if field is not None else None
+    kind = kind_of(value) if value is not None else None
+    if value is not None and kind is not None and kind.constant:
+        yield fault(
+            "PD408",
+            f"`by: {record.name}` takes slopes on treated prompts, and "
+            f"`{_text(scope, value)}` is given component by component",
+            score.span,
+            "there is no such prompt",
+            labels=[(value.span, "the treated value")],
+            help="`by: eap` or `by: exact`, or another prompt as the treated value",
+        )
+
+
 def _slope(metric: ast.MetricDecl, record: AttributionRecord, at: ast.Node) -> Faults:
     """A fault where a method follows the slope of a metric that has none."""
     if record.exact:
@@ -175,6 +197,16 @@ def _slope(metric: ast.MetricDecl, record: AttributionRecord, at: ast.Node) -> F
                 f"`by: {record.name}` follows the slope of a metric, and `{measure.name}` has none",
                 at.span,
                 "the metric jumps from one whole number to the next",
+                labels=[(metric.name.span, "the metric")],
+                help="attribute a metric of logits or probabilities, or `by: exact`",
+            )
+        elif measure.reads not in ("answer", "reference"):
+            yield fault(
+                "PD408",
+                f"`by: {record.name}` follows slopes from the logits, and `{measure.name}` is "
+                "measured at a component",
+                at.span,
+                "not at the logits",
                 labels=[(metric.name.span, "the metric")],
                 help="attribute a metric of logits or probabilities, or `by: exact`",
             )

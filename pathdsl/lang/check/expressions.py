@@ -93,6 +93,7 @@ _NEEDED = {
     "run": "two runs",
     "paths": "a path set and what to count",
     "unit": "a node or an edge, and `by:` a method",
+    "kept": "a file of kept scores, and `size:`",
 }
 """What tells a score with a free name from a metric of that name."""
 _READS_ONE = "a measure is read at one place"

@@ -70,7 +70,7 @@ def check_score(scope: Scope, score: ast.Score) -> Faults:
     if record.of_file:
         yield from _whole_file(score)
     elif record.of == "unit":
-        yield from check_attribution(scope, score, metric)
+        yield from check_attribution(scope.on(its_task), score, metric)
 
 
 _WANTED = {"file": "ranks every edge", "kept": "keeps scores prompt by prompt"}

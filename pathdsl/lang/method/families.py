@@ -69,7 +69,7 @@ def check_families(program: Program) -> Faults:
                 f"`{claim.name.name}` makes one claim per member"
                 + (" at one confidence" if claim.confidence is not None else ", each a test"),
                 claim.loop.span,
-                "many chances to be supported by luck",
+                f"many chances to be {claim.expect} by luck",
                 help="add `by holm()` or `by bh()`",
             )
     alike: dict[str, dict[frozenset[object], ast.ClaimDecl]] = {}

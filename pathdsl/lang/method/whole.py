@@ -14,7 +14,7 @@ from pathdsl.errors import Diagnostic
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Faults, warning
 from pathdsl.lang.loops import loops_of
-from pathdsl.lang.method.attributions import check_attributions
+from pathdsl.lang.method.attributions import check_attributions, check_sizes
 from pathdsl.lang.method.claims import check_claims, check_prompts
 from pathdsl.lang.method.controls import check_control
 from pathdsl.lang.method.metrics import check_averages, check_metrics
@@ -50,6 +50,7 @@ def check_method(program: Program) -> list[Diagnostic]:
         *check_grain(program),
         *check_readings(program),
         *check_attributions(program),
+        *check_sizes(program),
         *_windows(program),
     ]
 

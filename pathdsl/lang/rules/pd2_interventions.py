@@ -7,6 +7,7 @@ from pathdsl.lang.rules.sample import TOY
 
 __all__ = ["INTERVENTION_PAGES"]
 
+_NEURON = "let under_it: logits = mean(LD(treat(through(m1.n3)) with changed))"
 _RUN = "let under_it: logits = mean(LD(reference with changed))"
 
 
@@ -25,8 +26,8 @@ INTERVENTION_PAGES: tuple[Page, ...] = (
         summary="A form of an intervention that the language has is not executed yet.",
         why="Running the file as if the form were not there would give a number that looks right.",
         repair="Write it without the form that is named.",
-        failing=_block("scale {a0.h1, m0.n3} = 0.0"),
-        passing=_block("scale a0.h1 = 0.0"),
+        failing=_block("set m1 = m0", _NEURON),
+        passing=_block("set m1 = m0", _NEURON.replace(".n3", "")),
     ),
     Page(
         code="PD230",
@@ -35,7 +36,8 @@ INTERVENTION_PAGES: tuple[Page, ...] = (
         why=(
             "`pattern`, `block` and `zero` act inside heads. A head's value is as wide as the head "
             "and is written by weights of its own, so another head's value, an MLP's or a vector "
-            "means nothing there. What `set X = NODE` takes is of the same token."
+            "means nothing there; the same holds of a neuron. What `set X = NODE` takes is of the "
+            "same token."
         ),
         repair="Act on a mark, an MLP or `input`, or inside a head.",
         failing=_block("set a1.h0 = a0.h1"),

@@ -1,4 +1,4 @@
-"""Pages PD420 to PD434: quantities and scores that have no value, seen when they are evaluated."""
+"""Pages PD420 to PD435: quantities and scores that have no value, seen when they are evaluated."""
 
 from __future__ import annotations
 
@@ -120,9 +120,9 @@ PAGES: tuple[Page, ...] = (
     Page(
         code="PD429",
         name="given-is-no-unit",
-        summary="`given:` states knockouts for something that minimality does not remove.",
+        summary="`given:` states knockouts of what minimality does not remove, or that P has not.",
         why="The knockouts would have no effect, and the author would think that they had one.",
-        repair="Write one of the units as the path set has them; the message lists some.",
+        repair="Write units as the path set has them; the message lists some.",
         failing=_example(_LATE, _PATH, "let x = minimality(P, given: { a3.h0: late })"),
         passing=_example(_LATE, _PATH, "let x = minimality(P, given: { a3.h1: late })"),
     ),
@@ -184,5 +184,16 @@ PAGES: tuple[Page, ...] = (
         repair="Claim a mean, `mean(x) > 0 at 95% confidence`; or make a task of prompts that "
         "share nothing, and test on it.",
         shown_by="tests/score/test_crossed.py::test_tests_that_count_rows_are_refused",
+    ),
+    Page(
+        code="PD435",
+        name="no-such-attribution",
+        summary="An attribution by a method without a score of this unit, metric or treated value.",
+        why="Some methods score nodes alone, some edges; slopes need a metric of the logits that "
+        "has one; integrals towards the treated run need prompts, and a mean or zero is given "
+        "component by component.",
+        repair="The help names methods that can; `by: exact` always can. `pathdsl lint` finds this "
+        "in a file first (PD408); this code is for programs that were not linted.",
+        shown_by="tests/engine/test_attribution_metric.py::test_what_has_no_score_is_refused",
     ),
 )

@@ -97,16 +97,35 @@ READING_PAGES: tuple[Page, ...] = (
         repair="Measure the same members, `by: exact`, and claim how the two go together. One such "
         "claim of a method is enough for a file; comparing two methods is, too.",
         failing=sample(
-            "let guess for h in attn: logits = attribution(h, by: atp_star, metric: LD)",
-            "claim least: min(h in attn: attribution(h, by: atp_star, metric: LD)) <= -1 "
+            "let guess for h in attn: logits = attribution(h, by: atp, metric: LD)",
+            "claim least: min(h in attn: attribution(h, by: atp, metric: LD)) <= -1 "
             "at 95% confidence",
         ),
         passing=sample(
-            "let guess for h in attn: logits = attribution(h, by: atp_star, metric: LD)",
+            "let guess for h in attn: logits = attribution(h, by: atp, metric: LD)",
             "let real for h in attn: logits = attribution(h, by: exact, metric: LD)",
-            "claim least: min(h in attn: attribution(h, by: atp_star, metric: LD)) <= -1 "
+            "claim least: min(h in attn: attribution(h, by: atp, metric: LD)) <= -1 "
             "at 95% confidence",
             "claim agrees: correlation(guess, real, by: spearman) >= 0.9 at 95% confidence",
+        ),
+    ),
+    Page(
+        code="PD539",
+        name="sizes-beside-signed-scores",
+        summary="Scores that are sizes are correlated with values of both signs.",
+        why="`atp_star` averages absolute values over layers: a head that lowers the metric has a "
+        "large score, and a far negative effect. Their correlation is that of a magnitude with a "
+        "direction, and may be near -1 where the estimate is right about every head.",
+        repair="Compare sizes: `let size for h in SET = abs(attribution(h, by: exact))`.",
+        failing=sample(
+            "let star for h in attn: logits = attribution(h, by: atp_star, metric: LD)",
+            "let real for h in attn: logits = effect(through(h), metric: LD)",
+            "claim agrees: correlation(star, real, by: spearman) >= 0.5 at 95% confidence",
+        ),
+        passing=sample(
+            "let star for h in attn: logits = attribution(h, by: atp_star, metric: LD)",
+            "let real for h in attn: logits = abs(effect(through(h), metric: LD))",
+            "claim agrees: correlation(star, real, by: spearman) >= 0.5 at 95% confidence",
         ),
     ),
 )

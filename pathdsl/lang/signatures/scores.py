@@ -228,6 +228,14 @@ def _apart(metric: Range, given: Given) -> Range:
     return metric.distance if by.unit == "metric" else apply("^", metric.distance, point(2.0))
 
 
+def _attributed(metric: Range, given: Given) -> Range:
+    """A slope is not bound by what the metric can be, what is measured is."""
+    record = ATTRIBUTIONS.get(str(given.get("by")))
+    if record is None or not record.signed:
+        return ANY if record is None else NOT_BELOW_0
+    return metric.change if record.exact else ANY
+
+
 def _chance(metric: Range, given: Given) -> Range:
     """All controls worse is the least that a p-value can be."""
     among, share = given["among"], given["share"]
@@ -324,7 +332,10 @@ _EFFECT = (
     _metric("mean", "size", _change, _UNMOVED, other_side=("{every} - {keep}",)),
     _metric("rms", "size", _distance, _UNMOVED),
 )
-_ATTRIBUTED = tuple(_metric(name, "size", _any, MEASURED) for name in ("mean", "rms"))
+_ATTRIBUTED = (
+    _metric("mean", "size", _attributed, MEASURED),
+    _metric("rms", "size", _not_below_0, MEASURED),
+)
 _AREAS: tuple[tuple[str, str, Literal["larger", "smaller"], Spans], ...] = (
     ("cpr", "signed", "larger", _any),
     ("cmd", "absolute", "smaller", _not_below_0),
@@ -541,7 +552,7 @@ SCORES = table(
         name="stability",
         parameters=(
             _P,
-            Parameter(name="size", kind=Kind.COUNT, default=REQUIRED),
+            Parameter(name="size", kind=Kind.COUNT, default=REQUIRED, least=1),
             word("rank", ("absolute", "signed"), "absolute"),
             Parameter(name="draws", kind=Kind.INTEGER, default=1000, least=2, most=BOOTSTRAP.most),
             SEED,

@@ -14,7 +14,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.signatures.comparisons import COMPARISONS
 from pathdsl.lang.signatures.measures import takes_nodes
 from pathdsl.lang.signatures.relations import RELATIONS
-from pathdsl.lang.signatures.scores import SCORES
+from pathdsl.lang.signatures.scores import SCORES, ScoreRecord
 from pathdsl.lang.syntax.build_paths import Builder, Child, Children, nodes, one, only
 
 
@@ -106,7 +106,7 @@ class StatementBuilder(Builder):
         needed = _OF_PATHS.get(name)
         if needed is not None and (
             any(a.keyword == needed for a in arguments)
-            or (SCORES[name].of == "unit" and any(map(_is_unit, arguments)))
+            or any(_only_of(SCORES[name], a) for a in arguments if not a.keyword)
         ):
             subjects = [self._paths(a.value) for a in arguments if not a.keyword]
             return self._score(c, subjects, tuple(a for a in arguments if a.keyword))
@@ -472,9 +472,11 @@ _NOT_CALLED = dict.fromkeys(("treat", "keep"), "a run") | dict.fromkeys(
 )
 
 
-def _is_unit(argument: ast.Argument) -> bool:
-    """Whether an argument is what only scores take: no metric is of a node or an edge."""
-    return not argument.keyword and isinstance(argument.value, (*_NODES, ast.Chain))
+def _only_of(score: ScoreRecord, argument: ast.Argument) -> bool:
+    """Whether an argument is what a score is of and no metric: a node or an edge, or a file."""
+    if score.of == "unit":
+        return isinstance(argument.value, (*_NODES, ast.Chain))
+    return score.of == "kept" and isinstance(argument.value, ast.EdgesFile)
 
 
 def _kind_of(value: ast.Node) -> str:

@@ -27,7 +27,7 @@ class Axis(Protocol):
 
     @property
     def nothing(self) -> str:
-        """Why the axis has no value here where no claim says it."""
+        """Why the axis has no value where no claim says it; "" where that goes without saying."""
 
     def values(self, program: Program) -> tuple[str, ...]:
         """The values that differ from the file's own; none where the choice does not arise."""

@@ -88,14 +88,14 @@ def values_of(base: Cell) -> dict[str, tuple[str, ...]]:
 
 
 def silent(base: Cell) -> dict[str, str]:
-    """The axes that change nothing here, each with the reason."""
+    """The axes that change nothing here, each with the reason; without one it does not arise."""
     program, have = base.program, values_of(base)
     reasons = {}
     for axis in AXES:
         if axis.name not in have:
             why = axis.left_out(program, axis.probe) if axis.probe else {}
             reasons[axis.name] = next(iter(why.values()), axis.nothing)
-    return reasons
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def apply(cell: Cell, axis: str, value: str) -> Cell:

@@ -41,7 +41,7 @@ class Estimates:
 
     name: str = "estimates"
     probe: str = ""
-    nothing: str = "no claim reads an estimate by slopes"
+    nothing: str = ""
 
     def values(self, program: Program) -> tuple[str, ...]:
         """The other methods that score what every estimate of some claim is of."""
@@ -58,7 +58,9 @@ class Estimates:
         for claim in program.claims:
             scores = estimates_in(program, claim)
             if not scores:
-                found[claim.name.name] = self.nothing
+                found[claim.name.name] = "it reads no estimate by slopes"
+            elif {_signed(score) for score in scores} != {ATTRIBUTIONS[value].signed}:
+                found[claim.name.name] = f"`{value}` gives {_kind(value)}"
             elif not all(_takes(program, score, value) for score in scores):
                 found[claim.name.name] = f"`{value}` has no scores of what it attributes"
             elif {named_option(score.options, "by") for score in scores} == {value}:
@@ -83,6 +85,14 @@ class Estimates:
                 edit = Edit(start=start, end=last.end, text=", ".join([f"by: {value}", *kept]))
                 edits[start] = edit
         return list(edits.values())
+
+
+def _signed(score: ast.Score) -> bool:
+    return ATTRIBUTIONS[str(named_option(score.options, "by"))].signed
+
+
+def _kind(method: str) -> str:
+    return "scores with a sign" if ATTRIBUTIONS[method].signed else "sizes, without a sign"
 
 
 def _of_integral(option: ast.Argument) -> bool:

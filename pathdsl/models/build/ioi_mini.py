@@ -146,7 +146,7 @@ def train(folder: Path, *, report_every: int = 250) -> None:
             print(f"{step + 1:5d} loss {loss.item():.3f} top-1 {shares} {spent:.0f} s", flush=True)
     model.eval()
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    build_tokenizer().save_pretrained(folder)  # that of the batches may be set to pad
     for split in ("train", "test", "names"):
         print(split, accuracy(model, tokenizer, split))
 

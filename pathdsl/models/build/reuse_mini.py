@@ -102,7 +102,7 @@ def train(folder: Path, steps: int = STEPS, *, report_every: int = 100) -> GPT2L
         stored = GPT2LMHeadModel(model.config)
         stored.load_state_dict(model.state_dict())
         stored.half().save_pretrained(folder / name)
-        tokenizer.save_pretrained(folder / name)
+        build_tokenizer().save_pretrained(folder / name)  # that of the batches may be set to pad
 
     for step in range(steps):
         kind = kind_of(step)

@@ -6,16 +6,19 @@ lines of grey say where 0 and 1 are: the empty circuit and the model. What is un
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from math import ceil, floor, log10
 
 from markupsafe import Markup
 
-from pathdsl.report.content.curves import CurveContent
+from pathdsl.report.content.curves import CurveContent, curves_of
+from pathdsl.report.content.rows import Object
 from pathdsl.report.figures.colours import ABOVE, EDGE, SOFT
+from pathdsl.report.figures.grid import LONGEST_NAME
 from pathdsl.report.figures.svg import SIZE, escape
 
-__all__ = ["curve_svg"]
+__all__ = ["BAND", "LINE", "curve_svg", "named_curves"]
 
 WIDE, TALL, LEFT, TOP, RIGHT, BOTTOM = 620.0, 240.0, 46.0, 12.0, 14.0, 40.0
 LINE, BAND = ABOVE[6], ABOVE[2]
@@ -70,6 +73,20 @@ def curve_svg(curve: CurveContent, prefix: str) -> Markup:
     told = {point["share"]: row.told for point, row in zip(curve.points, curve.rows, strict=True)}
     parts += _marks([(x(p["share"]), y(p["estimate"]), told[p["share"]]) for p in points])
     return Markup("\n".join([*parts, "</svg>"]))
+
+
+def named_curves(result: Object) -> list[tuple[str, CurveContent]]:
+    """The curves of all files of a result, with the names of their files without suffix."""
+    found: dict[str, CurveContent] = {}
+    for file in result["files"]:
+        words = [file["circuit"] or ""] if len(result["files"]) > 1 else []
+        for curve in curves_of(file):
+            stem = "-".join(filter(None, (*words, "curve", curve.read_by)))
+            stem = re.sub(r"[^A-Za-z0-9_-]+", "_", stem)[:LONGEST_NAME]
+            while stem in found:
+                stem += "x"
+            found[stem] = curve
+    return list(found.items())
 
 
 def _step(span: float) -> float:

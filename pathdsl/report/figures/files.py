@@ -1,4 +1,4 @@
-"""Pictures of sweeps as PNG and PDF files, drawn by matplotlib, which is imported here alone.
+"""Pictures of sweeps and curves as PNG and PDF files; matplotlib is imported here alone.
 
 The same result gives the same bytes with the same matplotlib: no date and no name of a program is
 written, and nobody's settings of matplotlib are read. Letters of PDF files are TrueType.
@@ -10,8 +10,10 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pathdsl.report.content.curves import CurveContent
 from pathdsl.report.content.rows import Object
 from pathdsl.report.figures.colours import EDGE, SOFT, colour, fill_of, ink, sign_on
+from pathdsl.report.figures.curve import BAND, LINE, named_curves
 from pathdsl.report.figures.grid import Panel, Picture, named_pictures
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def has_matplotlib() -> bool:
 
 
 def figure_files(result: Object) -> Iterator[tuple[str, bytes]]:
-    """A PNG and a PDF for each picture of a result, by their names.
+    """A PNG and a PDF for each picture and each curve of a result, by their names.
 
     Raises ImportError where matplotlib is not installed.
     """
@@ -58,14 +60,46 @@ def figure_files(result: Object) -> Iterator[tuple[str, bytes]]:
         matplotlib.rcParams.update(SETTINGS)
         for file in named_pictures(result):
             for stem, picture in file:
-                figure = _figure(picture)
-                for kind in FORMATS:
-                    written = io.BytesIO()
-                    figure.savefig(
-                        written, format=kind, metadata=NOBODY[kind], bbox_inches="tight",
-                        pad_inches=0.03,
-                    )  # fmt: skip
-                    yield f"{stem}.{kind}", written.getvalue()
+                yield from _saved(stem, _figure(picture))
+        for stem, curve in named_curves(result):
+            yield from _saved(stem, _curve(curve))
+
+
+def _saved(stem: str, figure: Figure) -> Iterator[tuple[str, bytes]]:
+    for kind in FORMATS:
+        written = io.BytesIO()
+        figure.savefig(
+            written, format=kind, metadata=NOBODY[kind], bbox_inches="tight", pad_inches=0.03
+        )
+        yield f"{stem}.{kind}", written.getvalue()
+
+
+def _curve(curve: CurveContent) -> Figure:
+    """Faithfulness by size: the line, its intervals as a band, and the model at 1."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3.4, 2.0))
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.12, 0.2, 0.86, 0.75))
+    points = [p for p in curve.points if p["estimate"] is not None]
+    known = [p for p in points if p["interval"] is not None]
+    for value in (0.0, 1.0):
+        axes.axhline(value, color=SOFT, linewidth=0.6)
+    low, high = ([p["interval"][i] for p in known] for i in (0, 1))
+    axes.fill_between([100 * p["share"] for p in known], low, high, color=BAND, alpha=0.5, lw=0)
+    x, y = [100 * p["share"] for p in points], [p["estimate"] for p in points]
+    axes.plot(x, y, color=LINE, linewidth=1.2, marker="o", markersize=2.5)
+    axes.set_xscale("log")
+    axes.set_xticks([100 * p["share"] for p in curve.points], [r.size for r in curve.rows])
+    axes.minorticks_off()
+    axes.tick_params(length=2, pad=2, colors=SOFT)
+    axes.set_xlabel("part of all edges", color=SOFT)
+    axes.set_ylabel("faithfulness", color=SOFT)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(EDGE)
+    return figure
 
 
 def _figure(picture: Picture) -> Figure:

@@ -153,6 +153,13 @@ def _attribution(one: AttributionPlan, outcome: PlanOutcome, view: View) -> list
          "in one go"],
         ["  integral", f"{asked.steps} steps, {asked.rule}" if asked.steps else ""],
     ]  # fmt: skip
+    if one.cost is not None:
+        times = plain(one.cost.forwards, 2 if one.cost.forwards < 10 else 1)
+        facts += [
+            ["  cost", f"about {times} plain forward passes over the same prompts"],
+            ["  memory", f"about {one.cost.peak / 1e9:.2f} GB beside the weights, "
+             f"{one.cost.rows:,} prompts at a time"],
+        ]  # fmt: skip
     return [
         view.heading(f"Attribution by {asked.method}, task {one.task}"),
         *table([fact for fact in facts if fact[1]]),
@@ -176,6 +183,8 @@ def plan_object(outcome: PlanOutcome) -> dict[str, Any]:
                 "treated": str(one.asked.treated),
                 "steps": one.asked.steps,
                 "rule": one.asked.rule,
+                "forwards": None if one.cost is None else one.cost.forwards,
+                "peak_bytes": None if one.cost is None else one.cost.peak,
             }
             for one in outcome.attributions
         ],

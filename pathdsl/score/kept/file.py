@@ -222,6 +222,8 @@ def read_kept(path: Path, layout: Layout, *, model: str | None = None) -> Kept:
 
 def _object(path: Path) -> Mapping[str, Any]:
     """The index as an object of this format."""
+    if path.suffix == ".safetensors":
+        _refuse(path, "it holds the numbers alone", f"name the index, `{path.stem}.json`")
     data = read_file(path, KEPT_BYTES.most + 1)
     if len(data) > KEPT_BYTES.most:
         _refuse(path, f"it has more than the {KEPT_BYTES.most:,} bytes that are read", "")

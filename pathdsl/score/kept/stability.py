@@ -23,6 +23,7 @@ from typing import Literal
 
 import numpy as np
 
+from pathdsl.draws import Draws
 from pathdsl.score.kept.graph import EdgeGraph
 
 __all__ = [
@@ -52,6 +53,11 @@ def jaccard(one: np.ndarray, other: np.ndarray) -> float:
     return int((one & other).sum()) / either if either else 1.0
 
 
+def generator_of(seed: int, *names: str) -> np.random.Generator:
+    """What draws for a purpose, by any seed."""
+    return np.random.default_rng(Draws(seed, "kept scores", *names).below(1 << 63))
+
+
 def bootstrap_weights(clusters: Sequence[int], count: int, seed: int) -> np.ndarray:
     """(count, rows) float64: what part each row has in each sample; rows of one sum to 1.
 
@@ -59,7 +65,7 @@ def bootstrap_weights(clusters: Sequence[int], count: int, seed: int) -> np.ndar
     """
     _, unit = np.unique(np.asarray(clusters), return_inverse=True)
     n = int(unit.max()) + 1
-    generator = np.random.default_rng([seed, n, len(unit)])
+    generator = generator_of(seed, "bootstrap")
     drawn = generator.integers(0, n, size=(count, n)) + np.arange(count)[:, None] * n
     counts = np.bincount(drawn.ravel(), minlength=count * n).reshape(count, n)[:, unit]
     return np.asarray(counts / counts.sum(axis=1, keepdims=True))
@@ -87,7 +93,7 @@ def top_of_each(
     start = 0
     for means in _means(values, weights):
         keys = means if signed else np.abs(means, out=means)
-        cut = np.partition(keys, len(graph) - n, axis=1)[:, len(graph) - n, None]
+        cut = _cut(keys, n)
         block = keys >= cut
         for i in np.flatnonzero(block.sum(axis=1) > n):  # equal ones at the cut
             equal = np.flatnonzero((keys[i] == cut[i])[graph.by_name])
@@ -96,6 +102,24 @@ def top_of_each(
         found[start : start + len(block)] = block
         start += len(block)
     return found
+
+
+def _cut(keys: np.ndarray, n: int) -> np.ndarray:
+    """(samples, 1): the n-th largest key of each sample, (samples, edges)."""
+
+    def nth(some: np.ndarray) -> np.ndarray:
+        place = some.shape[1] - n
+        return np.partition(some, place, axis=1)[:, place, None]
+
+    # Most edges are far below the cut in all samples: what is below a guess of it everywhere can
+    # be left out wherever the cut turns out to be above the guess.
+    guess = 0.8 * float(nth(keys[:1])[0, 0])
+    high = keys.max(axis=0) >= guess
+    if guess > 0 and n <= high.sum() < len(high):
+        found = nth(keys[:, high])
+        if (found >= guess).all():
+            return found
+    return nth(keys)
 
 
 def circuits_of(values: np.ndarray, weights: np.ndarray, choose: Choose) -> np.ndarray:

@@ -83,7 +83,8 @@ def _asked(
     treated = treated_spec(value)
     steps = options["steps"] or record.steps
     rule = options["rule"] or (record.rules[0] if record.rules else "")
-    run = replace(setting.reference(), kind="treated", treated=treated, label="treated")
+    label = f"attribution of {of} by {record.name}"
+    run = replace(setting.reference(), kind="treated", treated=treated, label=label)
     asked = Attribution(
         method=record.name,
         steps=int(steps),  # type: ignore[call-overload]

@@ -180,8 +180,16 @@ def _given(setting: Setting, targets: Sequence[Target]) -> dict[str, Knockouts]:
                 key,
                 help="the units are " + ", ".join(f"`{label}`" for label, _ in targets[:6]),
             )
+        known = _resolved(setting, knocked)
+        if not known:
+            raise fault(
+                "PD429",
+                f"none of these nodes lies on a path of `{setting.title}`",
+                knocked,
+                help="name nodes of it, or leave the entry out",
+            )
         for label, units in hits:
-            stated[label] = without(_resolved(setting, knocked), units)
+            stated[label] = without(known, units)
     return stated
 
 

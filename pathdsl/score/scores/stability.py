@@ -17,12 +17,13 @@ from pathlib import Path
 from pathdsl.errors import DataError, LanguageError
 from pathdsl.graph.model.components import Layout
 from pathdsl.lang import ast
+from pathdsl.lang.fence import outside
 from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.lang.signatures.kinds import count_of
 from pathdsl.score.context import Context
 from pathdsl.score.faults import fault
 from pathdsl.score.kept import stability as kept_scores
-from pathdsl.score.kept.file import Kept, read_kept
+from pathdsl.score.kept.file import Kept, read_kept, values_path
 from pathdsl.score.kept.graph import EdgeGraph
 from pathdsl.score.quantity import Constant, Scalar
 from pathdsl.score.session import Bindings
@@ -42,6 +43,9 @@ def stability(context: Context, score: ast.Score, bindings: Bindings) -> Scalar:
     options = resolve_options(score)
 
     def read(path: Path, layout: Layout) -> tuple[Kept, Layout]:
+        numbers = values_path(path)
+        if not context.program.fence.holds(numbers):  # a link may lead out
+            raise LanguageError(outside(numbers.name, subject.span))
         return read_kept(path, layout), layout
 
     try:
@@ -72,7 +76,8 @@ def stability(context: Context, score: ast.Score, bindings: Bindings) -> Scalar:
     if found.clusters < found.rows:
         prompts += f" in {found.clusters:,} clusters"
     note = (
-        f"{found.samples:,} circuits of {n:,} edges from resamples of the {prompts} that "
-        f"`{kept.method}` scored; with that of all prompts they share {found.to_found:.3g}"
+        f"{found.samples:,} circuits of {n:,} edge{'s' * (n != 1)} from resamples of the "
+        f"{prompts} that `{kept.method}` scored; with that of all prompts they share "
+        f"{found.to_found:.3g}"
     )
     return Constant(value=found.jaccard, note=note)

@@ -180,8 +180,8 @@ class Design:
 
 
 def generator_of(seed: int, stratum: Stratum) -> np.random.Generator:
-    """What draws the clusters of a stratum."""
-    return np.random.default_rng([seed, *_words(_seeding(stratum.key) + stratum.name)])
+    """What draws the clusters of a stratum; numpy takes no seed below 0."""
+    return np.random.default_rng([seed % 2**64, *_words(_seeding(stratum.key) + stratum.name)])
 
 
 def design_of(node: Scalar, tasks: Mapping[str, TaskData], *, by_rows: bool = False) -> Design:

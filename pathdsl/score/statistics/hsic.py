@@ -34,7 +34,7 @@ def independence(x: np.ndarray, y: np.ndarray, draws: int, seed: int) -> tuple[f
     # A sum that differs in its last digits only is the same: ties count.
     least = found - 1e-10 * float(np.sqrt(_squares(one.T @ one) * _squares(other.T @ other)))
     words = hashlib.sha256(b"independence").digest()
-    generator = np.random.default_rng([seed, int.from_bytes(words[:8], "big")])
+    generator = np.random.default_rng([seed % 2**64, int.from_bytes(words[:8], "big")])
     as_large = 0
     for _ in range(draws):
         as_large += _squares(one.T @ other[generator.permutation(n)]) >= least

@@ -1,0 +1,93 @@
+"""What cannot be attributed, and why; all of it is known before anything runs. No torch here."""
+
+from __future__ import annotations
+
+from pathdsl.errors import Diagnostic, PlanError
+from pathdsl.graph.model.shape import ModelShape
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS, AttributionRecord
+from pathdsl.score.attribution import Attribution
+from pathdsl.score.quantity import RowExpr, RowMetric, RowOp
+
+__all__ = ["vet"]
+
+_MEASURES = "attribute a metric of `logit`, `logprob` or `prob`, or `by: exact`"
+
+
+def vet(asked: Attribution, shape: ModelShape) -> None:
+    """Raise PlanError PD435 where a method has no score for what is asked."""
+    record = ATTRIBUTIONS[asked.method]
+    if not (record.edges if asked.of == "edges" else record.nodes):
+        others = [name for name, one in ATTRIBUTIONS.items()
+                  if (one.edges if asked.of == "edges" else one.nodes)]  # fmt: skip
+        raise _refused(
+            f"`by: {record.name}` scores no {asked.of}", advice=f"by: {', '.join(others)}"
+        )
+    if asked.of == "neurons" and (shape.normed_mlp or not shape.has_mlp):
+        raise _refused(
+            f"neurons of this model (`{shape.family}`) write nothing of their own",
+            "a norm stands between the MLP and the residual stream" if shape.has_mlp else
+            "it has no MLPs",
+            "attribute nodes",
+        )  # fmt: skip
+    if shape.n_layers < record.least_layers:
+        raise _refused(
+            f"`by: {record.name}` leaves out one other layer after another, and the model has one",
+            advice="by: atp_qk",
+        )
+    if record.steps and (asked.steps < 1 or asked.rule not in record.rules):
+        raise _refused(
+            f"`by: {record.name}` has an integral of {asked.steps} points by the rule "
+            f"`{asked.rule}`",
+            advice=f"steps: {record.steps}, rule: {record.rules[0]}",
+        )
+    if record.treated_runs and asked.treated.how.constant:
+        raise _refused(
+            f"`by: {record.name}` takes gradients on treated inputs, and there is no input that "
+            f"gives every component the value of `{asked.treated}`",
+            "a mean or zero is given component by component",
+            "by: eap, eap_ig_activations, or a treated prompt",
+        )
+    _vet_metric(asked.metric, asked, record)
+
+
+def _vet_metric(expr: RowExpr, asked: Attribution, record: AttributionRecord) -> None:
+    match expr:
+        case RowMetric(metric=metric, run=run):
+            if run.treats or run.blocks or run.task != asked.task:
+                raise _refused(
+                    f"`{metric.name}` is measured on `{run.label or run.kind}`",
+                    "a score is of a metric of the reference run of its own task, without "
+                    "interventions",
+                    f"attribute `{metric.name}(reference)`",
+                )
+            if record.exact:
+                return
+            for measure in metric.measures:
+                known = measure.record
+                if known.exact:
+                    raise _refused(
+                        f"`{measure.kind}` of `{metric.name}` counts, and has no gradient",
+                        advice=_MEASURES,
+                    )
+                if known.reads not in ("answer", "reference"):
+                    raise _refused(
+                        f"`{measure.kind}` of `{metric.name}` is measured at a component, not at "
+                        "the logits",
+                        advice=_MEASURES,
+                    )
+                if known.reads == "reference" and record.at_reference:
+                    raise _refused(
+                        f"the gradient of `{measure.kind}` is 0 at the reference run, where it is "
+                        "least",
+                        advice="by: eap_ig, or another metric",
+                    )
+        case RowOp(op="same"):
+            raise _refused("whether two numbers are equal has no gradient")
+        case RowOp(args=args):
+            for arg in args:
+                _vet_metric(arg, asked, record)
+
+
+def _refused(message: str, note: str = "", advice: str = "") -> PlanError:
+    notes = (note,) if note else ()
+    return PlanError(Diagnostic(code="PD435", message=message, notes=notes, help=advice))
