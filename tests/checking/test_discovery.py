@@ -121,6 +121,21 @@ def test_known_edges_are_found_for_each_treated_value(name: str, kind: str, tmp_
     assert found.exit_code == 0
 
 
+def test_exact_scores_find_them_too(tmp_path: Path) -> None:
+    text = INDUCTION.replace("treated   = prompt_other", "treated   = zero")
+    true = set(truth("induction-2l")["true_edges"]["zero"])
+    discovered(tmp_path, text, method="exact", select="top", size=len(true))
+    assert written(tmp_path / "task_found.circuit") == true
+
+
+def test_what_is_outside_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = INDUCTION.replace("take: 60", "take: 24")
+    found = discovered(tmp_path, text, known(TRUE), size=5, bound=True)
+    assert found.bound is not None and found.bound.units == 70
+    assert found.bound.bound is not None and found.bound.bound < 0.01  # decoys do nothing at all
+    assert found.forecast.bounding > 0
+
+
 def test_the_file_is_whole(tmp_path: Path) -> None:
     found = discovered(tmp_path, attribute=known(TRUE), size=5)
     path = tmp_path / "task_found.circuit"

@@ -88,6 +88,8 @@ class Wanted:
                     "ACDC has a threshold and no size: `--method acdc --tau 0.01`; each edge whose "
                     "removal moves the output by less than it is taken out"
                 )
+            if self.bound:
+                raise Unwanted("`--bound` is of units that have scores: not for `--method acdc`")
         elif self.tau is not None:
             raise Unwanted("`--tau` is the threshold of `--method acdc`; use `--size 5%` here")
         elif self.size is None and self.until is None and self.budget is None:
@@ -108,6 +110,8 @@ class Wanted:
         if self.method not in ATTRIBUTIONS:
             raise Unwanted(_unknown("method", self.method, (*ATTRIBUTIONS, ACDC)))
         record = ATTRIBUTIONS[self.method]
+        if self.bound and record.exact:
+            raise Unwanted(f"`--method {self.method}` patches every unit: none is left to bound")
         if self.steps is not None and not (record.steps and self.steps >= 1):
             what = "has no integral" if not record.steps else "needs one step at least"
             raise Unwanted(f"`--steps {self.steps}`: `{self.method}` {what}; leave it out")
