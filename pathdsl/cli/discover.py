@@ -59,7 +59,7 @@ def discover(
         str | None, typer.Option("--rule", metavar="RULE", help="Rule of the method's integral.")
     ] = None,
     signed: Annotated[
-        bool, typer.Option("--signed", help="Rank by score, not by absolute score.")
+        bool, typer.Option("--signed", help="Rank by how far the metric falls.")
     ] = False,
     bound: Annotated[
         bool, typer.Option("--bound", help="Bound what is outside, by 290 random subsets.")

@@ -378,7 +378,7 @@ class _Work:
                 "left"
             )
         else:
-            largest = "largest" if wanted.signed else "largest absolute"
+            largest = "lowest" if wanted.signed else "largest absolute"
             left = f", of which {edges} lie on a path" if edges < size else ""
             chosen = (
                 f"by {how}: of {search.units:,} {what} {size} of {largest} mean score, selected by "
