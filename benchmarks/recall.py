@@ -93,18 +93,16 @@ metric LD: logits = logit(answer) - logit(wrong)
 """
 _PRONOUN = """
 model m = folder("MODEL")
-task all { data = jsonl("DATA"); reference = prompt; treated = twin }
-task t = all where split == "find"
+task t { data = jsonl("DATA", take: ROWS); reference = prompt; treated = twin }
 metric LD: logits = logit(right) - logit(wrong)
 """
 SUBJECTS = {
     "ioi-mini": Subject(text=_IOI, of="nodes", by_position=False),
-    "ioi-mini positions": Subject(text=_IOI, of="nodes", by_position=True),
     "ioi-mini edges": Subject(text=_IOI, of="edges", by_position=False),
-    "induction-2l positions": Subject(text=_INDUCTION, of="nodes", by_position=True),
     "induction-2l edges": Subject(text=_INDUCTION, of="edges", by_position=False),
     "stories260K": Subject(text=_PRONOUN, of="nodes", by_position=False),
-    "stories260K edges": Subject(text=_PRONOUN, of="edges", by_position=False),
+    "ioi-mini positions": Subject(text=_IOI, of="nodes", by_position=True),
+    "induction-2l positions": Subject(text=_INDUCTION, of="nodes", by_position=True),
 }
 """`stories260K` is measured where the model lies beside the checkout, as tests have it."""
 
@@ -419,7 +417,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("subjects", nargs="*", choices=[[], *SUBJECTS], metavar="SUBJECT")
-    parser.add_argument("--rows", type=int, default=24, help="prompts (of stories260K: all)")
+    parser.add_argument("--rows", type=int, default=24, help="prompts")
     parser.add_argument("--figures", type=Path, help="folder for the plots")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

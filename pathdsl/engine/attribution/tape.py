@@ -32,6 +32,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
 
 from pathdsl.engine.adapters.base import SLOTS, Adapter, Slot
 from pathdsl.engine.adapters.norms import Applied, pulled
@@ -58,16 +59,26 @@ class Part:
         self.inputs = tuple(one.detach().requires_grad_() for one in inputs)
         with torch.enable_grad():
             found = function(*self.inputs)
-        self._outputs = found if isinstance(found, tuple) else (found,)
-        self.outputs = tuple(one.detach() for one in self._outputs)
-        self.output = self.outputs[0]
+        found = found if isinstance(found, tuple) else (found,)
+        self._edges = tuple(map(get_gradient_edge, found))  # keep no value in memory
+        self._dim = found[0].dim()
+        self.outputs = tuple(one.detach() for one in found)
+
+    @property
+    def output(self) -> Tensor:
+        """The first of the outputs."""
+        return self.outputs[0]
 
     def back(self, *gradients: Tensor) -> tuple[Tensor, ...]:
         """The gradients at the inputs from those at the outputs, or from stacks of them."""
-        stacked = gradients[0].dim() > self.output.dim()
         return torch.autograd.grad(
-            self._outputs, self.inputs, gradients, retain_graph=True, is_grads_batched=stacked
-        )
+            self._edges, self.inputs, gradients, retain_graph=True,
+            is_grads_batched=gradients[0].dim() > self._dim,
+        )  # fmt: skip
+
+    def forget_outputs(self) -> None:
+        """Let go of the outputs, which the way back needs no more."""
+        self.outputs = ()
 
 
 class MlpPart:
@@ -98,6 +109,7 @@ class MlpPart:
                 self._slopes = tuple(one / 2 for one in self._slopes)
         self._after = Part(lambda h: adapter.mlp_after(layer, h, rules.scales), hidden)
         self.output = self._after.output
+        self._before.forget_outputs()
 
     def back(self, gradient: Tensor) -> Tensor:
         """The gradient at what the MLP reads, from one at what it writes or from a stack."""
