@@ -184,8 +184,13 @@ def size_text(count: float) -> str:
 
 
 def spread_words(least: float, quartiles: Sequence[float], most: float, noise: float = 0.0) -> str:
-    """`-0.31 to 2.04, quartiles 0.52, 0.91, 1.20`, in the digits that the range is worth."""
+    """`-0.31 to 2.04, quartiles 0.52, 0.91, 1.20`, in the digits that the range is worth.
+
+    `1.000 on each` where all are equal.
+    """
     places = digits(quartiles[1], (least, most) if most > least else None)
     low, middle, high = (shown(q, None, noise, places) for q in quartiles)
     first, last = (shown(end, None, noise, places) for end in (least, most))
+    if least == most:
+        return f"{first} on each"
     return f"{first} to {last}, quartiles {low}, {middle}, {high}"

@@ -52,6 +52,38 @@ def test_parts_spreads_and_candidates_are_told(kind) -> None:
         assert "3.400" in told, "every candidate with its number"
 
 
+@pytest.mark.parametrize("kind", ["html", "md"])
+def test_prompts_that_are_all_alike(kind: str) -> None:
+    """No quartiles of one number, and no prompt that speaks against more than another."""
+    result = drawn()
+    claim = next(one for one in result["files"][0]["claims"] if one["worst"])
+    claim["prompts"] = SPREAD | {
+        "least": 1.0, "quartiles": [1.0] * 3, "most": 1.0, "negative": 0, "satisfied": 4
+    }  # fmt: skip
+    told = write(result, kind)
+    assert "1.000 on each; 4 of 4 satisfy it" in told
+    alone = told.count("speak most against")
+    claim["prompts"]["satisfied"] = 3
+    assert write(result, kind).count("speak most against") == alone + (kind == "html")
+
+
+def test_sets_of_the_members_of_an_aggregate_are_one_line() -> None:
+    result = drawn()
+    file = result["files"][0]
+    sets = [
+        {"name": f"through(a0.h{h})", "form": "through(h)", "definition": "", "nodes": 2,
+         "of_nodes": 8, "edges": 5 + h, "of_edges": 75}
+        for h in range(3)
+    ]  # fmt: skip
+    file["path_sets"] = sets
+    for claim in file["claims"]:
+        claim["path_sets"] = []
+    file["claims"][0]["path_sets"] = [0, 1, 2]
+    text = Page(write(result, "html")).text
+    assert "through(a0.h0)" not in text
+    assert "through(h) (3 of them)" in text and "2 of 8 nodes, 5 to 7 of 75 edges" in text
+
+
 def test_the_forest_plot_has_numbers_on_its_axes() -> None:
     page = Page(write(drawn(), "html"))
     texts = [a for tag, a in page.tags if tag == "text" and a.get("x", "").endswith("%")]

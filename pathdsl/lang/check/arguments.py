@@ -240,7 +240,13 @@ def check_column(scope: Scope, name: ast.Name, use: str) -> Faults:
     message = f"the data have no {use} column `{name.name}`"
     label = f"is a {other} column" if other else "not a column of the task's generator"
     candidates = (*known[use], "next") if use == "token" else known[use]
-    yield fault("PD301", message, name.span, label, help=suggestion(name.name, candidates))
+    help = suggestion(name.name, candidates) or _known(candidates)
+    yield fault("PD301", message, name.span, label, help=help)
+
+
+def _known(columns: Iterable[str]) -> str:
+    names = sorted(columns)
+    return f"known: {listed(names)}" if names else ""
 
 
 def across(program: Program, value: ast.Name) -> Diagnostic:
@@ -282,7 +288,7 @@ def _treated(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
                     f"the data have no prompt column `{name}`",
                     value.span,
                     "neither a prompt column nor a kind of treated value",
-                    help=suggestion(name, known),
+                    help=suggestion(name, known) or _known(columns.prompts),
                 )
         case ast.Call(name=name) if name in TREATED:
             yield from check_arguments(scope, TREATED[name], value.arguments, value.span)

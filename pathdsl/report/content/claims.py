@@ -122,7 +122,14 @@ class ClaimContent(WorstOf):
         self.instead = _instead(claim, noise)
         self.other_norm = _other_norm(claim, noise)
         self.settle = f"about {settle_n:,} prompts would settle it" if settle_n is not None else ""
-        self.worst = [PromptRow(row, file.get("prompts", ()), noise) for row in claim["worst"]]
+        spread = claim.get("prompts")
+        none = (  # none speaks against it, and none more than another one
+            spread is not None
+            and spread["least"] == spread["most"]
+            and spread["satisfied"] == spread["n"]
+        )
+        against = () if none else claim["worst"]
+        self.worst = [PromptRow(row, file.get("prompts", ()), noise) for row in against]
 
     @property
     def declared(self) -> str:

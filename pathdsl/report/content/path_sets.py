@@ -48,7 +48,11 @@ class PathSetRow:
     @property
     def line(self) -> str:
         """`main: 2 of 8 nodes, 5 of 75 edges`."""
-        return f"{self.name}: {self.size}"
+        return (
+            f"{self.name} ({self.count}): {self.size}"
+            if self.count
+            else f"{self.name}: {self.size}"
+        )
 
 
 def path_set_rows(file: Object) -> list[PathSetRow]:
@@ -71,11 +75,14 @@ def path_set_rows(file: Object) -> list[PathSetRow]:
 
 
 def sets_of(claim: Object, file: Object) -> list[PathSetRow]:
-    """The path sets of one claim, each by itself."""
+    """The path sets of one claim; those that it reads of the members of a loop are one row."""
     sets = file.get("path_sets", ())
+    together: dict[str, list[Object]] = {}
+    for one in (sets[place] for place in claim.get("path_sets", ())):
+        together.setdefault(one.get("form", one["name"]), []).append(one)
     return [
-        PathSetRow([sets[place]], (), sets[place]["name"] == file.get("hypothesis"))
-        for place in claim.get("path_sets", ())
+        PathSetRow(some, (), len(some) == 1 and some[0]["name"] == file.get("hypothesis"))
+        for some in together.values()
     ]
 
 
