@@ -112,8 +112,19 @@ class TokenPart:
 
     def back(self, gradient: Tensor) -> Tensor:
         """The gradient at the input from one at the output, or from a stack of them."""
-        (found,) = self._part.back(_parted(gradient, self._since, self._behind)[1])
-        return _led(found, self._since, self._before)
+        return self.led(self.through(self.parted(gradient)))
+
+    def parted(self, gradient: Tensor) -> Tensor:
+        """A gradient at the output, of the positions from `since` on alone."""
+        return _parted(gradient, self._since, self._behind)[1]
+
+    def through(self, gradient: Tensor) -> Tensor:
+        """`back`, of the positions from `since` on alone."""
+        return self._part.back(gradient)[0]
+
+    def led(self, gradient: Tensor) -> Tensor:
+        """A gradient at the input from `since` on, behind zeros."""
+        return _led(gradient, self._since, self._before)
 
 
 def _parted(x: Tensor, since: int, axis: int) -> tuple[Tensor, Tensor]:
@@ -319,10 +330,13 @@ class TapeLayer:
 
     def at_stream(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """What heads pass down to the stream that enters, summed over heads and slots."""
-        normed = self._slots["q"].back(q)
-        normed = normed + self._slots["k"].back(k)
-        normed = normed + self._slots["v"].back(v)
-        return self._norm.back(normed)
+        first, *others = (
+            part.through(part.parted(gradient))
+            for part, gradient in zip(self._slots.values(), (q, k, v), strict=True)
+        )
+        for other in others:
+            first = first + other
+        return self._norm.led(self._norm.through(first))
 
     def at_neurons(self, after: Tensor) -> Tensor:
         """The gradient at hidden units (rows, pos, d_mlp) from that at what the MLP writes.
