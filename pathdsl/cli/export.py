@@ -183,7 +183,7 @@ def _scores(path: str, layout: Layout) -> tuple[Mapping[str, float], str]:
     values = kept.scored.values
     if kept.by_position:
         values = values.sum(axis=1)
-    falls = -values.mean(axis=-1)
+    falls = 0.0 - values.mean(axis=-1)
     ranked = {unit_name(u): float(x) for u, x in zip(kept.scored.units, falls, strict=True)}
     return ranked, f"scores of `{kept.method}`, the mean fall over {len(kept.rows):,} prompts"
 

@@ -388,7 +388,7 @@ class Drafting:
     def _edges_file(self) -> str:
         values = self.search.values
         means = values.mean(axis=1) if values.size else np.zeros(len(self.search.graph))
-        scores = means[np.flatnonzero(self.chosen)].tolist()
+        scores = (0.0 - means[np.flatnonzero(self.chosen)]).tolist()  # as in files of EAP-IG
         edges = dict(zip(self._edges(self.chosen), scores, strict=True))
         return circuit_json(edges, self.search.layout)
 
