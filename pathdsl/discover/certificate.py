@@ -55,19 +55,20 @@ class Certificate:
     level: float
     together: bool
 
-    def told(self, chosen: np.ndarray) -> str:
-        """What it says of a circuit, (edges,) bool, in one sentence."""
+    def told(self, chosen: np.ndarray, units: str) -> str:
+        """What it says of a circuit, (edges,) bool, in one sentence; `units` are "prompts" or
+        "clusters"."""
         inside, outside = (self.verdict == one for one in (IN, OUT))
         counts = [int((chosen & mask).sum()) for mask in (inside, ~inside & ~outside, outside)]
         radius = self.radius[chosen & inside]
-        most = f", though up to {int(radius.min())} of {self.units} prompts be replaced" * bool(
+        most = f", though up to {int(radius.min())} of {self.units} {units} be replaced" * bool(
             len(radius) and radius.min()
         )
         more = int((inside & ~chosen).sum())
         return (
-            f"of {int(chosen.sum()):,} edges {counts[0]:,} are certified in{most}, {counts[1]:,} "
-            f"are left open, {counts[2]:,} certified out; {more:,} others are certified in "
-            f"({self.samples:,} subsamples of {self.drawn} of {self.units} prompts, "
+            f"of {int(chosen.sum()):,} edges {counts[0]:,} certified in{most}, {counts[1]:,} left "
+            f"open, {counts[2]:,} certified out; of all others {more:,} certified in "
+            f"({self.samples:,} subsamples of {self.drawn} of {self.units} {units}, "
             f"{100 * self.level:g}% for {'all edges' if self.together else 'an edge'})"
         )
 

@@ -2,8 +2,8 @@
 
 A stored value counts only with the proof of the plan that computed it (the null pair), which lies
 beside it; a plan whose proof did not hold is never kept. What the model proves about itself is kept
-by task in the same way. Values of a session that proves nothing lie apart, under other keys, so that
-no check takes them for proved ones.
+by task in the same way. Values of a session that proves nothing lie apart, under other keys, so
+that no check takes them for proved ones.
 
 The values of one plan are as one: its key is that of all that the plan would hold if nothing were
 stored. A value whose own plan had that key has exactly the bits that computing it now would

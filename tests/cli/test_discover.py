@@ -49,6 +49,7 @@ def test_it_says_before_and_after(folder: Path) -> None:
     assert "memory" in before and "x_found.circuit" in before
     assert "held-out rows" in after and "0.67" in after and "arXiv:2510.00845" in after
     assert "wrote x_found.circuit" in after
+    assert " ".join(after.split()).count("subsamples of 10 of 20 prompts, 95% for all edges") == 1
     checked = pathdsl("check", "x_found.circuit", "--no-cache", "-q", cwd=folder)
     assert "refuted" in checked.stdout
     assert pathdsl("fmt", "--check", "x_found.circuit", cwd=folder).returncode == 0
@@ -60,6 +61,12 @@ def test_as_one_object(folder: Path) -> None:
     found = json.loads(done.stdout)
     assert found["size"]["wanted"] == 10 and found["rows"]["finding"] == 20
     assert found["faithfulness"]["held_out"] is not None
+    assert found["certificate"]["drawn"] == 10 and found["certificate"]["samples"] == 200
+    inside = [one for one in found["edges"] if one["in_circuit"]]
+    assert len(inside) == found["size"]["found"]
+    for one in found["edges"]:
+        low, high = one["interval"]
+        assert one["certified"] == ("in" if low > 0.5 else "out" if high < 0.5 else "abstain")
     assert "plain forward passes" in done.stderr
 
 

@@ -237,9 +237,9 @@ def test_certificates_of_scores():
     weights = subsamples(range(24), 12, 300, 0)
     circuits = GRAPH.on_a_path(top_of_each(GRAPH, scores, weights, 8, signed=False))
     assert (found.votes == circuits.sum(axis=0)).all()
-    told = found.told(circuits[0])
+    told = found.told(circuits[0], "prompts")
     inside = (circuits[0] & (found.verdict == IN)).sum()
-    assert told.startswith(f"of {circuits[0].sum()} edges {inside} are certified in")
+    assert told.startswith(f"of {circuits[0].sum()} edges {inside} certified in")
     assert "300 subsamples of 12 of 24 prompts, 95% for all edges" in told
     assert (found.verdict == OUT).any() and (found.drawn, found.units) == (12, 24)
     assert ((found.verdict == IN) <= (found.votes > 150)).all()

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.discover.acdc import OrderDependence
+from pathdsl.discover.certificate import Certificate
 from pathdsl.errors import ExitCode
 from pathdsl.score.kept.stability import Rivals, Stability
 from pathdsl.score.statistics.unverified import FalseNegativeBound
@@ -56,6 +59,7 @@ class Discovery:
     the faithfulness on the discovery rows, `held_out` on the judging rows with its interval, None
     where it is undefined. `placed`: nodes whose position the file names. `roles`: heads by role,
     with the attention that made it plain. `outcome`: the check of the file that was written.
+    `chosen`: (edges,) bool among the edges `names`, as `stability` and `certificate` count them.
     """
 
     forecast: Forecast
@@ -74,7 +78,10 @@ class Discovery:
     roles: Mapping[str, tuple[str, str, float]]
     placed: bool
     not_placed: str
+    names: tuple[str, ...]
+    chosen: np.ndarray
     stability: Stability | None
+    certificate: Certificate | None
     orders: OrderDependence | None
     rivals: tuple[Rivals, ...]
     bound: FalseNegativeBound | None

@@ -191,7 +191,7 @@ class _Work:
                 f"`{wanted.select}`: take a larger size, or `--select greedy`, whose edges hang "
                 "together"
             )
-        stability = search.stability(size)
+        stability, certificate = search.stability(size), search.certificate(size)
         drafting = Drafting(
             self.path, text, program, self._loose, session, search, chosen, self.meant,
             self.places, self.attribute, frozenset(self.program.origin),
@@ -221,7 +221,10 @@ class _Work:
             roles=drafted.roles,
             placed=drafted.placed,
             not_placed=drafted.not_placed,
+            names=tuple(search.graph.names),
+            chosen=chosen,
             stability=stability,
+            certificate=certificate,
             orders=orders,
             rivals=beside_others(
                 search, chosen, size, outcome, self.meant.judge or self.meant.task

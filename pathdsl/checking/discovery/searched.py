@@ -13,6 +13,7 @@ import numpy as np
 from pathdsl.checking.discovery.wanted import ACDC, STEADY, Wanted
 from pathdsl.checking.methodology import weights_sha256
 from pathdsl.discover.acdc import Order, OrderDependence, acdc_orders
+from pathdsl.discover.certificate import Certificate, certificate
 from pathdsl.discover.selection import Asked, Selection, select
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.session import EngineSession
@@ -36,7 +37,7 @@ from pathdsl.plan.treated import TreatedSpec
 from pathdsl.score.attribution import Attribution, Scored, ScoredUnit
 from pathdsl.score.kept.file import Kept, read_kept, write_kept
 from pathdsl.score.kept.graph import EdgeGraph
-from pathdsl.score.kept.stability import Stability, stability, steady
+from pathdsl.score.kept.stability import Choose, Stability, stability, steady
 from pathdsl.score.metrics import Metric
 from pathdsl.score.quantity import RowMetric
 
@@ -229,15 +230,33 @@ class Search:
         """What bootstrap samples of the prompts make of the circuit; None for one of nodes."""
         if self.kept is None or self.names:
             return None
-        plain = self.wanted.select == "top"
-        seed = self.wanted.seed
-        choose = None if plain else lambda means: self.select(n, means=means).chosen
-        # A rule that solves a program each time takes its time: fewer samples.
-        samples = SAMPLES if self.wanted.select != "ilp" else 20
         return stability(
-            self.graph, self.values, self.clusters, choose=choose, n=n, signed=self.wanted.signed,
-            samples=samples, seed=seed,
+            self.graph, self.values, self.clusters, choose=self._choose(n), n=n,
+            signed=self.wanted.signed, samples=self._samples, seed=self.wanted.seed,
         )  # fmt: skip
+
+    def certificate(self, n: int) -> Certificate | None:
+        """Which edges the majority of all halves of the prompts (of their clusters) would have, for
+        all edges together; None for a circuit of nodes and where nothing can be halved."""
+        units = len(set(self.clusters)) if self.kept is not None else 0
+        if self.names or units < 2:
+            return None
+        return certificate(
+            self.graph, self.values, self.clusters, choose=self._choose(n), n=n,
+            signed=self.wanted.signed, drawn=units // 2, samples=self._samples,
+            seed=self.wanted.seed, level=LEVEL, together=True,
+        )  # fmt: skip
+
+    def _choose(self, n: int) -> Choose | None:
+        """What takes a circuit from the means of a sample; None for the top n."""
+        if self.wanted.select == "top":
+            return None
+        return lambda means: self.select(n, means=means).chosen
+
+    @property
+    def _samples(self) -> int:
+        """How many: a rule that solves a program each time takes its time."""
+        return SAMPLES if self.wanted.select != "ilp" else 20
 
     # ---------------------------------------------------------------- what circuits do
 

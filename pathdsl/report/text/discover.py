@@ -8,6 +8,7 @@ from typing import Any
 
 from pathdsl.checking.discovery.found import Discovery, Forecast
 from pathdsl.discover.acdc import OrderDependence
+from pathdsl.discover.certificate import ABSTAIN, IN, OUT
 from pathdsl.report.data.result import diagnostic_object
 from pathdsl.report.numbers import many, size_text
 from pathdsl.report.text.check import verdicts
@@ -18,6 +19,8 @@ __all__ = ["discovery_object", "discovery_text", "forecast_text"]
 PUBLISHED = 0.67
 """Mean pairwise Jaccard index of bootstrap circuits of EAP-IG on IOI in GPT-2 small."""
 PUBLISHED_IN = "Méloux et al. 2025, arXiv:2510.00845"
+VERDICTS = {IN: "in", OUT: "out", ABSTAIN: "abstain"}
+"""The words of a certificate."""
 
 
 def forecast_text(forecast: Forecast, view: View) -> str:
@@ -109,6 +112,7 @@ def _parts(found: Discovery, view: View) -> Iterator[list[str]]:
                     ["  edges in nine of ten samples", f"{_steady(found)}", f"of {found.edges}"],
                 ]
             ),
+            *_certified(found, view),
         ]  # fmt: skip
     if found.orders is not None:
         yield [view.heading("Order of the removals"), *_orders(found.orders)]
@@ -116,6 +120,14 @@ def _parts(found: Discovery, view: View) -> Iterator[list[str]]:
         yield [view.heading("Beside other rules, on held-out rows"), *_rivals(found)]
     if found.bound is not None:
         yield [view.heading("Outside of it"), paragraph(str(found.bound), view, "  ", "  ")]
+
+
+def _certified(found: Discovery, view: View) -> list[str]:
+    one, of = found.certificate, found.stability
+    if one is None or of is None:
+        return []
+    told = one.told(found.chosen, "clusters" if of.clusters < of.rows else "prompts")
+    return [paragraph(f"Certificate: {told}", view, "  ", "  ")]
 
 
 def _steady(found: Discovery) -> int:
@@ -170,7 +182,7 @@ def _estimate(claim: Any) -> str:
 def discovery_object(found: Discovery) -> dict[str, Any]:
     """The same as one object."""
     judgement, forecast = found.outcome.judgement, found.forecast
-    stability, orders = found.stability, found.orders
+    stability, orders, certificate = found.stability, found.orders, found.certificate
     return {
         "schema_version": 1,
         "circuit": forecast.places["circuit"],
@@ -210,6 +222,13 @@ def discovery_object(found: Discovery) -> dict[str, Any]:
             "samples": stability.samples,
             "published": {"jaccard": PUBLISHED, "source": PUBLISHED_IN},
         },
+        "certificate": None
+        if certificate is None
+        else {
+            "samples": certificate.samples, "drawn": certificate.drawn, "of": certificate.units,
+            "level": certificate.level, "together": certificate.together,
+        },
+        "edges": _edge_objects(found),
         "orders": None
         if orders is None
         else {
@@ -249,3 +268,24 @@ def discovery_object(found: Discovery) -> dict[str, Any]:
         ],
         "exit_code": int(found.exit_code),
     }  # fmt: skip
+
+
+def _edge_objects(found: Discovery) -> list[dict[str, Any]]:
+    """What resamples say of each edge that is in the circuit or certified in; empty without."""
+    stability, one = found.stability, found.certificate
+    if stability is None:
+        return []
+    told = found.chosen if one is None else found.chosen | (one.verdict == IN)
+    edges: list[dict[str, Any]] = []
+    for n in map(int, told.nonzero()[0]):
+        edges.append(
+            {
+                "edge": found.names[n],
+                "in_circuit": bool(found.chosen[n]),
+                "frequency": float(stability.frequency[n]),
+                "certified": None if one is None else VERDICTS[int(one.verdict[n])],
+                "interval": None if one is None else [float(one.low[n]), float(one.high[n])],
+                "radius": None if one is None else int(one.radius[n]),
+            }
+        )
+    return edges
