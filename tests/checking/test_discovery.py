@@ -30,6 +30,7 @@ from pathdsl.models import MODELS, truth
 from pathdsl.plan.runs import RunSpec
 from pathdsl.score.attribution import Attribution, Scored
 from pathdsl.score.metrics import compile_metric
+from pathdsl.tasks import get, to_jsonl
 from tests.discover.cases import edges_of
 
 USUAL: dict[str, Any] = {
@@ -283,6 +284,30 @@ def test_rows_of_another_task_judge(tmp_path: Path) -> None:
     with pytest.raises(Unwanted, match="rows of `others` are rows of `copy`"):
         again = text.replace("take: 30, seed: 9", "take: 30, seed: 0")
         discovered(tmp_path, again, known(TRUE), size=5, task="copy", judge="others", metric="LD")
+
+
+def test_of_a_circuit_that_keeps_nothing_nothing_is_claimed(tmp_path: Path) -> None:
+    """Completeness alone would be supported of it, since its parts do nothing anywhere."""
+    found = discovered(tmp_path, attribute=known({"input->logits"}), select="top", size=1)
+    assert abs(found.finding) < 0.01 and found.edges == 1
+    assert found.unclaimed.startswith("on the rows that found it the circuit keeps ")
+    assert f"# No claim is drafted: {found.unclaimed}." in found.text
+    assert "\nclaim" not in found.text and found.exit_code == 0
+    assert found.outcome.judgement is not None and not found.outcome.judgement.claims
+
+
+def test_a_share_of_a_way_that_is_not_plain_is_not_claimed(tmp_path: Path) -> None:
+    rows = get("induction").rows(None, take=40, seed=0, length=12)
+    for n, row in enumerate(rows):
+        row.pop("spans", None)
+        if n % 2:  # the metric is about nothing
+            row["answer"], row["wrong"] = row["wrong"], row["answer"]
+    (tmp_path / "rows.jsonl").write_text(to_jsonl(rows))
+    text = INDUCTION.replace("induction(take: 60, seed: 0, length: 16)", 'jsonl("rows.jsonl")')
+    text = text.replace("  positions = [FIRST_A, FIRST_B]\n", "")
+    found = discovered(tmp_path, text, known(TRUE), size=6)
+    assert np.isnan(found.finding) and "it is not plain that the metric differs" in found.unclaimed
+    assert not found.outcome.judgement or not found.outcome.judgement.claims
 
 
 def test_names_of_the_task_are_not_taken_twice(tmp_path: Path) -> None:

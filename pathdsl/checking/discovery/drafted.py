@@ -49,6 +49,8 @@ LOST, LITTLE = 0.05, 0.01
 """Faithfulness that naming positions may cost on the discovery rows: of all nodes, and of one."""
 LEFT = 0.9
 """The part of what the discovery rows show that a draft claims of others."""
+COMPLETE = 0.5
+"""The largest share that a draft calls complete: of what misses more, something does make up."""
 KNOCKOUTS = 20
 SEEN = 1e-3
 """The share of the largest score of a node below which slopes see nothing of it."""
@@ -64,7 +66,8 @@ class Drafted:
     """The text of a draft, the circuit file beside it ("" for none), and what it says.
 
     `roles`: by head the role, where it looks, and with how much of its attention. `finding`: the
-    faithfulness on the discovery rows, `kept` the name of the quantity that is the same on others.
+    faithfulness on the discovery rows, NaN where it is undefined there, `kept` the name of the
+    quantity that is the same on others. `unclaimed`: why nothing is claimed, "" where something is.
     `not_placed`: why no position is named, "" where some are.
     """
 
@@ -75,6 +78,7 @@ class Drafted:
     placed: bool
     not_placed: str
     finding: float
+    unclaimed: str
     kept: str
 
 
@@ -321,7 +325,15 @@ class Drafting:
             placed, why = self._at_places(at, roles, keeps or 0.0)
             final = placed or plain
         (finding,) = search.faithfulness([self._path_set(final)])
-        text = self._text(final, finding, about, judge, record)
+        control, known = self._controlled(final)
+        if control and known["kept"] is None:  # the interval of what it is a share of contains 0
+            finding = math.nan
+        unclaimed = _unclaimed(control, finding)
+        text = self._text(
+            final, finding, about, judge, record,
+            claims=self._claims(final, finding, control, known) if not unclaimed else (),
+            unclaimed=unclaimed,
+        )  # fmt: skip
         return Drafted(
             text=text,
             edges=self._edges_file() if in_file else "",
@@ -332,6 +344,7 @@ class Drafting:
             placed=final is not plain,
             not_placed=why if final is plain else "",
             finding=finding,
+            unclaimed=unclaimed,
             kept=self._name("kept"),
         )
 
@@ -404,15 +417,16 @@ class Drafting:
         about: tuple[str, ...],
         judge: Mapping[str, Any],
         record: str,
+        *,
+        claims: tuple[str, ...],
+        unclaimed: str,
     ) -> str:
         metric = self.meant.metric
         stem = self.places.circuit.name.removesuffix(SUFFIX)
         name = re.sub(r"\W", "_", stem, flags=re.A)
-        control, claims = self._claims(final, finding)
         note = (
-            f"Drafts: each claims about {LEFT:.0%} of what the rows that found the circuit show"
-            + (f" (faithfulness {finding:.1%})" if math.isfinite(finding) else "")
-            + ", since others show less. Undecided is a fair verdict."
+            f"Drafts: each claims about {LEFT:.0%} of what the rows that found the circuit show "
+            f"(faithfulness {finding:.1%}), since others show less. Undecided is a fair verdict."
         )
         draft = Draft(
             name=name if re.match(r"[A-Za-z_]", name) else f"c_{name}",
@@ -427,8 +441,8 @@ class Drafting:
             path=final.path,
             metrics=(*judge["pieces"].groups, judge["pieces"].metric),
             lets=self._lets(final),
-            note=note,
-            claims=(*claims, *control),
+            note=f"No claim is drafted: {unclaimed}." if unclaimed else note,
+            claims=claims,
         )
         return circuit_text(draft)
 
@@ -453,21 +467,25 @@ class Drafting:
 
         return unit_of(self.program).get(self.meant.metric, "none")
 
-    def _claims(self, final: _Written, finding: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The control, and the claims."""
+    def _shares(self, final: _Written) -> tuple[str, str]:
+        """What is left without the circuit, and what its complement makes up for, as texts."""
         metric, name = self.meant.metric, final.name
-        share = f"mean({metric}(treat({name}))) / mean({metric}(reference))"
-        missed = (
+        return (
+            f"mean({metric}(treat({name}))) / mean({metric}(reference))",
             f"completeness({name}, knockouts: random({KNOCKOUTS}, seed: 0), as: share, "
-            f"metric: {metric})"
+            f"metric: {metric})",
         )
+
+    def _controlled(self, final: _Written) -> tuple[str, dict[str, float | None]]:
+        """The first random set that can be drawn, "" for none, and what the finding rows show of
+        it and of the circuit."""
+        metric, name = self.meant.metric, final.name
+        share, missed = self._shares(final)
         controls = [
             f"random_edges(like: {name}, by: walks, seed: 0)",
             f"random_like({name}, seed: 0)",
             f"random_edges(like: {name}, seed: 0)",
         ]
-        known: dict[str, float | None] = {}
-        control = ""
         for control in controls:
             found = self._measured(
                 f"{final.statements}let share_without = {share}\nlet misses = {missed}\n"
@@ -475,18 +493,20 @@ class Drafting:
                 f"let by_chance = faithfulness({control}, metric: {metric})\n"
             )
             if found is not None:
-                known = found
-                break
-        else:
-            control = ""
-        whole = finding if math.isfinite(finding) else 0.0
-        least = _floor(LEFT * whole) if known.get("kept") is not None else 0.0
-        claims = []
-        if least > 0:
-            claims.append(
-                f"claim {self._name('sufficient')}: faithfulness({name}, metric: {metric}) >= "
-                f'{_per_cent(least)} at 95% confidence "draft: all else treated, this is kept"'
-            )
+                return control, found
+        return "", {}
+
+    def _claims(
+        self, final: _Written, finding: float, control: str, known: Mapping[str, float | None]
+    ) -> tuple[str, ...]:
+        """The claims, their control last."""
+        metric, name = self.meant.metric, final.name
+        share, missed = self._shares(final)
+        least = _floor(LEFT * min(1.0, finding))
+        claims = [
+            f"claim {self._name('sufficient')}: faithfulness({name}, metric: {metric}) >= "
+            f'{_per_cent(least)} at 95% confidence "draft: all else treated, this is kept"'
+        ]
         without = known.get("share_without")
         most = math.inf
         if without is not None:
@@ -497,18 +517,33 @@ class Drafting:
                 '"draft: without it, this share is left"'
             )
         misses = known.get("misses")
-        if misses is not None and (most := _ceiling(misses / LEFT + 0.05)) < 1:
+        if misses is not None and (most := _ceiling(misses / LEFT + 0.05)) <= COMPLETE:
             claims.append(
                 f"claim {self._name('complete')}: {missed} <= {_per_cent(most)} at 95% confidence "
                 '"draft: nothing outside of it makes up for its parts"'
             )
-        if not control or least <= 0:
-            return (), tuple(claims)
         return (
+            *claims,
             f"claim {self._name('control')}: faithfulness({control}, metric: {metric}) >= "
             f"{_per_cent(least)} at 95% confidence expect refuted "
             '"other edges, as many of each kind"',
-        ), tuple(claims)
+        )
+
+
+def _unclaimed(control: str, finding: float) -> str:
+    """Why a circuit is no hypothesis: what keeps nothing where it was found is not claimed to be
+    necessary or complete either, which any set may be that does nothing. "" where it is one."""
+    rows = "on the rows that found it"
+    if not math.isfinite(finding):
+        return (
+            f"{rows} it is not plain that the metric differs between the reference run and the "
+            "treated run, and so not what share of the way the circuit keeps"
+        )
+    if _floor(LEFT * finding) <= 0:
+        return f"{rows} the circuit keeps {finding:.1%} of the way"
+    if not control:
+        return f"{rows} no random set of its kind can be drawn to stand beside it"
+    return ""
 
 
 def _within(nodes: Iterable[str], groups: Iterable[NodeGroup], at: Mapping[str, str]) -> str:

@@ -56,7 +56,8 @@ class Discovery:
     """A discovery that was written.
 
     `edges` of `units` are in the circuit; `dangling` were selected and lie on no path. `finding` is
-    the faithfulness on the discovery rows, `held_out` on the judging rows with its interval, None
+    the faithfulness on the discovery rows, NaN where it is undefined, `unclaimed` why nothing is
+    claimed ("" where something is), `held_out` on the judging rows with its interval, None
     where it is undefined. `placed`: nodes whose position the file names. `roles`: heads by role,
     with the attention that made it plain. `outcome`: the check of the file that was written.
     `chosen`: (edges,) bool among the edges `names`, as `stability` and `certificate` count them.
@@ -73,6 +74,7 @@ class Discovery:
     curve: tuple[CurvePoint, ...]
     reached: bool | None
     finding: float
+    unclaimed: str
     held_out: float | None
     interval: tuple[float, float] | None
     roles: Mapping[str, tuple[str, str, float]]

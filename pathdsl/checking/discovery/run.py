@@ -188,8 +188,9 @@ class _Work:
         if not chosen.any():
             raise Unwanted(
                 f"no path from `input` to `logits` is in a circuit of {size} edges by "
-                f"`{wanted.select}`: take a larger size, or `--select greedy`, whose edges hang "
-                "together"
+                f"`{wanted.select}`: take a larger size"
+                + ", or `--select ilp`, whose edges all lie on paths"
+                * (wanted.select != "ilp")
             )
         stability, certificate = search.stability(size), search.certificate(size)
         drafting = Drafting(
@@ -216,6 +217,7 @@ class _Work:
             curve=tuple(curve),
             reached=reached,
             finding=drafted.finding,
+            unclaimed=drafted.unclaimed,
             held_out=held_out,
             interval=interval,
             roles=drafted.roles,

@@ -163,6 +163,8 @@ def _judged(found: Discovery, view: View) -> list[str]:
     if judgement is None:
         told = [f"  {one.code}: {one.message}" for one in found.outcome.diagnostics[:3]]
         return ["  could not be judged", *told]
+    if found.unclaimed:
+        return [paragraph(f"Nothing is claimed: {found.unclaimed}.", view, "  ", "  ")]
     rows = [
         [f"  {claim.verdict.value}", claim.name, _estimate(claim)] for claim in judgement.claims
     ]
@@ -255,6 +257,7 @@ def discovery_object(found: Discovery) -> dict[str, Any]:
             "share": found.bound.share, "curve": [list(one) for one in found.bound.curve],
             "why": found.bound.why,
         },
+        "unclaimed": found.unclaimed,
         "claims": [
             {
                 "name": claim.name, "verdict": claim.verdict.value,
