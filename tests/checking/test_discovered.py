@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pathdsl.checking.check import check_file
+from pathdsl.checking.diff.compare import compare
 from pathdsl.checking.discovered import check_discovered
 from pathdsl.checking.lock.contents import lock_of
 from pathdsl.checking.options import CheckOptions
@@ -275,3 +276,18 @@ def test_nothing_is_asked_of_other_files(folder: Path) -> None:
     (folder / "found.circuit").write_text(text)
     ready = prepare(load_program(str(folder / "found.circuit"))[0], CheckOptions())
     assert list(check_discovered(ready, None)) == []
+
+
+@pytest.mark.parametrize("discovered", [("mine", "found"), ("found", "mine")])
+def test_nor_do_they_beside_a_file_that_was_not_discovered(
+    discovered: tuple[str, str], folder: Path
+) -> None:
+    path = "path head = through(a3.h1)\n\nclaim"
+    text = FILE.format(task=TASK).replace("claim", path)
+    (folder / "found.circuit").write_text(text)
+    mine = text.replace('  discovered = "found.rows.json"\n', "").replace("a3.h1)\n", "a3.h2)\n")
+    (folder / "mine.circuit").write_text(mine)
+    a, b = (load_program(str(folder / f"{name}.circuit"))[0] for name in discovered)
+    found = compare(a, "head", b, "head", CheckOptions())
+    assert found.scores is not None and not found.scores.rows
+    assert [one.code for one in found.scores.faults] == ["PD382"]

@@ -310,6 +310,29 @@ def test_a_share_of_a_way_that_is_not_plain_is_not_claimed(tmp_path: Path) -> No
     assert not found.outcome.judgement or not found.outcome.judgement.claims
 
 
+def test_nothing_of_an_earlier_discovery_stays_beside_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discovered(tmp_path, attribute=known(TRUE), size=5)
+    two = (
+        INDUCTION
+        + "task more { data = induction(take: 20, seed: 3, length: 16); "
+        + ("reference = prompt; treated = prompt_other }\n")
+    )
+    again: dict[str, Any] = {"task": "copy", "judge": "more", "force": True, "metric": "LD"}
+    found = discovered(tmp_path, two, method="acdc", tau=1e-3, **again)
+    assert found.written == ("task_found.circuit", "task_found.rows.json")
+    assert not (tmp_path / "task_found.judging.jsonl").exists()
+
+    def other(path: Path, content: bytes) -> None:  # as if another one came in between
+        path.write_bytes(content if path.suffix == ".circuit" else content + b" ")
+
+    monkeypatch.setattr(run, "write_whole", other)
+    with pytest.raises(Unwanted, match="another discovery wrote"):
+        discovered(tmp_path, attribute=known(TRUE), size=5, force=True)
+    assert not (tmp_path / "task_found.circuit").exists()
+
+
 def test_names_of_the_task_are_not_taken_twice(tmp_path: Path) -> None:
     text = INDUCTION.replace("LD", "found").replace("task copy", "task kept")
     found = discovered(tmp_path, text, known(TRUE), size=5)

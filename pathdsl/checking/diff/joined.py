@@ -47,6 +47,7 @@ def join(a: Program, b: Program, wanted: Iterable[str]) -> Joined:
         paths={**a.paths, **paths},
         origin={**a.origin, **{new: b.origin[name] for name, new in names.items()}},
         broken=frozenset(),
+        circuits=(*a.circuits, *b.circuits),  # rows that found either one judge neither
         fence=_around_both(a.fence, b.fence),
     )
     return Joined(program=program, names=names)

@@ -408,6 +408,7 @@ class Drafting:
     def _write_edges(self) -> None:
         from pathdsl.whole import write_whole
 
+        self.places.circuit.unlink(missing_ok=True)  # an earlier one would read these edges
         write_whole(self.places.edges, self._edges_file().encode())
 
     def _text(

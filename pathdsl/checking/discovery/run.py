@@ -429,14 +429,26 @@ class _Work:
             files.append((places.judging, self.rows.judging))
         if edges:
             files.append((places.edges, edges))
-        elif places.edges.exists():
-            places.edges.unlink()
-        for place, content in [*files, (places.circuit, text)]:  # the circuit last: it is whole
-            try:
+        # What lies there is of an earlier discovery. Its circuit goes first, and the new one comes
+        # last: none ever lies beside the record of other rows.
+        earlier = [places.circuit, places.judging, places.edges]
+        if self.wanted.method == ACDC:
+            earlier += [places.scores, places.scores.with_suffix(".safetensors")]
+        place = places.circuit
+        try:
+            for place in earlier:
+                place.unlink(missing_ok=True)
+            for place, content in [*files, (places.circuit, text)]:
                 write_whole(place, content.encode("utf-8"))
-            except OSError as error:
-                why = (error.strerror or str(error)).lower()
-                raise Unwanted(f"`{place}` cannot be written: {why}") from error
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise Unwanted(f"`{place}` cannot be written: {why}") from error
+        if any(place.read_bytes() != content.encode("utf-8") for place, content in files):
+            places.circuit.unlink(missing_ok=True)
+            raise Unwanted(
+                f"another discovery wrote `{places.rows}` at the same time: run one at a time, or "
+                "each with an `--out` of its own"
+            )
 
 
 def _cost_of(wanted: Wanted, units: int) -> float:
