@@ -60,10 +60,9 @@ class Certificate:
         "clusters"."""
         inside, outside = (self.verdict == one for one in (IN, OUT))
         counts = [int((chosen & mask).sum()) for mask in (inside, ~inside & ~outside, outside)]
-        radius = self.radius[chosen & inside]
-        most = f", though up to {int(radius.min())} of {self.units} {units} be replaced" * bool(
-            len(radius) and radius.min()
-        )
+        radius = int(self.radius[chosen & inside].min(initial=self.units))
+        most = f", though up to {radius} of {self.units} {units} be replaced"
+        most = most if counts[0] and radius else ""
         more = int((inside & ~chosen).sum())
         return (
             f"of {int(chosen.sum()):,} edges {counts[0]:,} certified in{most}, {counts[1]:,} left "

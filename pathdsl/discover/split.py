@@ -59,6 +59,6 @@ def split_rows(
             break
         finding += groups[place]
     if not finding:
-        raise ValueError(f"{len(references)} rows are {len(groups)} group that stays together")
+        raise ValueError("all of them stay together")
     found = set(finding)
     return sorted(found), [row for row in range(len(references)) if row not in found]

@@ -33,5 +33,5 @@ def test_some_rows_judge_however_large_a_group_is(seed: int) -> None:
 
 
 def test_one_group_cannot_be_divided() -> None:
-    with pytest.raises(ValueError, match="3 rows are 1 group"):
+    with pytest.raises(ValueError, match="all of them stay together"):
         split_rows(("a", "a", "a"), ("1", "2", "3"), range(3), share=0.5, seed=0)

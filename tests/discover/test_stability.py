@@ -241,6 +241,7 @@ def test_certificates_of_scores():
     inside = (circuits[0] & (found.verdict == IN)).sum()
     assert told.startswith(f"of {circuits[0].sum()} edges {inside} certified in")
     assert "300 subsamples of 12 of 24 prompts, 95% for all edges" in told
+    assert found.told(found.verdict == OUT, "prompts").split(" edges ")[1].startswith("0 certified")
     assert (found.verdict == OUT).any() and (found.drawn, found.units) == (12, 24)
     assert ((found.verdict == IN) <= (found.votes > 150)).all()
 

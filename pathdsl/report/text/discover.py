@@ -52,7 +52,9 @@ def discovery_text(found: Discovery, view: View) -> str:
     kind = found.forecast.kind
     share = found.edges / found.units
     lines = [view.heading(found.forecast.places["circuit"])]
-    lines.append(f"  {found.edges:,} of {found.units:,} {kind} ({share:.1%}), {found.nodes} nodes")
+    lines.append(
+        f"  {found.edges:,} of {found.units:,} {kind} ({share:.1%}), {many(found.nodes, 'node')}"
+    )
     if found.dangling:
         lines.append(f"  {len(found.dangling)} more were selected and lie on no path: taken out")
     if found.tied:
