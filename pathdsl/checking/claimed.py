@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pathdsl.errors import Diagnostic, PathdslError, Severity
 from pathdsl.graph.paths.pathset import FULL, PathSet, intersection, minus
-from pathdsl.graph.resolve.instances import Index, Instance, instances, ranging
+from pathdsl.graph.resolve.instances import Index, Instance, instances, members_of, ranging
 from pathdsl.graph.resolve.places import Bindings, text_of
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
@@ -262,8 +262,7 @@ class _Finder:
 
     def of(self, over: ast.OverMembers, bound: Bindings) -> Iterator[tuple[ast.Node, Bindings]]:
         """What a function over members takes of each, and what is bound in it."""
-        resolver = ranging(self.program, self.whole, over)
-        for one in instances(self.program, resolver, over.loop, bound):
+        for one in members_of(self.program, self.whole, over, bound):
             for part in over.sides:
                 yield one.of(part), one.bindings
 

@@ -29,8 +29,8 @@ from tests.discover.cases import edges_of
 
 USUAL: dict[str, Any] = {
     "method": "eap", "select": "greedy", "size": None, "budget": None, "until": None, "tau": None,
-    "steps": None, "rule": None, "signed": False, "task": None, "metric": None, "judge": None,
-    "seed": 0, "share": 0.5, "out": None, "force": False,
+    "steps": None, "rule": None, "signed": False, "bound": False, "task": None,
+    "metric": None, "judge": None, "seed": 0, "share": 0.5, "out": None, "force": False,
 }  # fmt: skip
 INDUCTION = """model toy = bundled("induction-2l")
 
@@ -119,6 +119,21 @@ def test_known_edges_are_found_for_each_treated_value(name: str, kind: str, tmp_
     assert written(tmp_path / "task_found.circuit") == set(facts["true_edges"][kind])
     assert found.orders is not None and set(found.orders.jaccard.values()) == {1.0}
     assert found.exit_code == 0
+
+
+def test_exact_scores_find_them_too(tmp_path: Path) -> None:
+    text = INDUCTION.replace("treated   = prompt_other", "treated   = zero")
+    true = set(truth("induction-2l")["true_edges"]["zero"])
+    discovered(tmp_path, text, method="exact", select="top", size=len(true))
+    assert written(tmp_path / "task_found.circuit") == true
+
+
+def test_what_is_outside_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = INDUCTION.replace("take: 60", "take: 24")
+    found = discovered(tmp_path, text, known(TRUE), size=5, bound=True)
+    assert found.bound is not None and found.bound.units == 70
+    assert found.bound.bound is not None and found.bound.bound < 0.01  # decoys do nothing at all
+    assert found.forecast.bounding > 0
 
 
 def test_the_file_is_whole(tmp_path: Path) -> None:

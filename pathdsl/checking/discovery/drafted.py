@@ -287,13 +287,13 @@ class Drafting:
             )
         task = self.session.tasks[self.meant.task]
         where = {one.text: one for one in places(task)}
-        read = search.metric.position or "END"
+        read, last = search.metric.position or "END", search.layout.label(search.layout.logits)
         kept = self.chosen.copy()
         for n, (sender, receiver, slot) in zip(
             np.flatnonzero(kept), self._edges(kept), strict=True
         ):
             one = where.get(at.get(sender, ""))
-            other = where.get(read if receiver == "logits" else at.get(receiver, ""))
+            other = where.get(read if receiver == last else at.get(receiver, ""))
             if one is not None and other is not None:
                 kept[n] = may_read(one, other, slot)
         kept = search.graph.on_a_path(kept)
