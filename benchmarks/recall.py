@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -80,7 +81,9 @@ class Subject:
         return f"{self.of} at each position" if self.by_position else self.of
 
 
-_STORIES = Path("../shared/models/stories260K")
+_ROOT = Path(__file__).parents[1]
+_STORIES = (_ROOT / "../shared/models/stories260K").resolve()
+_DATA = _ROOT / "tests" / "cases" / "stories260k" / "pronouns.jsonl"
 _IOI = """
 model m = bundled("ioi-mini")
 task t { data = mini_ioi(take: ROWS, seed: 0); reference = prompt; treated = prompt_abc }
@@ -92,8 +95,8 @@ task t { data = induction(take: ROWS, seed: 0); reference = prompt; treated = pr
 metric LD: logits = logit(answer) - logit(wrong)
 """
 _PRONOUN = """
-model m = folder("MODEL")
-task t { data = jsonl("DATA", take: ROWS); reference = prompt; treated = twin }
+model m = folder("stories260K")
+task t { data = jsonl("pronouns.jsonl", take: ROWS); reference = prompt; treated = twin }
 metric LD: logits = logit(right) - logit(wrong)
 """
 SUBJECTS = {
@@ -182,6 +185,7 @@ def _opened(
     """A session over the subject's task, its model's shape, and what is asked of a method."""
     from pathdsl.checking.options import CheckOptions
     from pathdsl.checking.prepare import prepare
+    from pathdsl.engine.load.source import ModelSource
     from pathdsl.engine.load.weights import load
     from pathdsl.engine.session import EngineSession
     from pathdsl.lang.lint import lint_file
@@ -191,16 +195,17 @@ def _opened(
     from pathdsl.score.metrics import compile_metric
     from pathdsl.score.quantity import RowMetric
 
-    root = Path(__file__).parents[1]
+    models = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "task.circuit"
-        data = root / "tests" / "cases" / "stories260k" / "pronouns.jsonl"
-        text = subject.text.replace("ROWS", str(rows)).replace("DATA", str(data))
-        path.write_text(text.replace("MODEL", str((root / _STORIES).resolve())))
+        path.write_text(subject.text.replace("ROWS", str(rows)))
+        if subject.text == _PRONOUN:
+            shutil.copy(_DATA, folder)
+            models["m"] = ModelSource(kind="folder", location=str(_STORIES))
         program, found = lint_file(str(path))
         if errors := [d for d in found if d.severity.name == "ERROR"]:
             raise SystemExit(errors[0].message)
-        ready = prepare(program, CheckOptions())
+        ready = prepare(program, CheckOptions(models=models))
     loaded = load(ready.source, "cpu", None)
     metric = RowMetric(
         metric=compile_metric(program.metrics["LD"]), run=RunSpec(task="t", kind="reference")
@@ -421,10 +426,9 @@ def main() -> None:
     parser.add_argument("--figures", type=Path, help="folder for the plots")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    there = (Path(__file__).parents[1] / _STORIES).exists()
     kept: dict[str, Any] = {}
     for name in options.subjects or SUBJECTS:
-        if name.startswith("stories") and not there:
+        if name.startswith("stories") and not _STORIES.exists():
             print(f"\n{name}: the model is not there")
             continue
         case = case_of(name, options.rows)

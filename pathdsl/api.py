@@ -78,8 +78,7 @@ class Result:
         """The members of each `for` together, by the declared name: of quantities, then claims."""
         from pathdsl.report.figures.family import Family
 
-        session = self.outcome.session
-        noise = float(session.rounding()) / 100 if session is not None else 0.0
+        noise = self.outcome.noise
         members: dict[str, list[ClaimResult | QuantityResult]] = {}
         results: list[ClaimResult | QuantityResult] = [*self.quantities, *self.claims]
         for one in results:

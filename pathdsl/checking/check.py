@@ -21,7 +21,7 @@ from pathdsl.checking.options import CheckOptions, UnknownName, is_in
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.prepare import prepare, with_graph
 from pathdsl.errors import Diagnostic, ExitCode, PathdslError, errors_in
-from pathdsl.graph.resolve.instances import instances, ranging
+from pathdsl.graph.resolve.instances import members_of
 from pathdsl.lang.lint import lint_file, sort_diagnostics
 from pathdsl.lang.program import Program
 from pathdsl.score.results import Judgement, Verdict
@@ -223,9 +223,7 @@ class _Check:
 
 def _declared_claims(program: Program, resolver: Resolver) -> int:
     """How many claims a file makes, those that `--only` leaves out with them."""
-    return sum(
-        len(instances(program, ranging(program, resolver, one), one.loop)) for one in program.claims
-    )
+    return sum(len(members_of(program, resolver, one)) for one in program.claims)
 
 
 def exit_code(judgement: Judgement, allow_inconclusive: bool) -> ExitCode:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pathdsl.errors import Diagnostic, PathdslError, Severity
+from pathdsl.errors import Diagnostic, PathdslError, Severity, Span
 from pathdsl.graph.paths.pathset import FULL, PathSet, intersection, minus
-from pathdsl.graph.resolve.instances import Index, Instance, instances, ranging
+from pathdsl.graph.resolve.instances import Index, Instance, instances, members_of, ranging
 from pathdsl.graph.resolve.places import Bindings, text_of
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
@@ -34,6 +34,7 @@ from pathdsl.score.results import ClaimResult
 
 __all__ = ["Claimed", "ClaimedSet", "Size", "claimed_sets"]
 
+NAMED = 3
 SIZED = 24
 """Members of one loop whose sets are counted; each takes milliseconds, and they are much alike."""
 MOST_NODES, MOST_EDGES, FILLED = 0.8, 0.75, 0.5
@@ -214,8 +215,13 @@ class _Finder:
         return many and _filled(self.resolver, paths) >= FILLED
 
     def warnings(self) -> list[Diagnostic]:
-        """PD522 for each large set, at the first claim that keeps it."""
-        return [_too_large(title, *found) for title, found in self.large.items()]
+        """PD522 for each large set, at the first claim that keeps it; members of a loop are one."""
+        by_place: dict[Span | None, list[str]] = {}
+        for title, (_, places) in self.large.items():
+            by_place.setdefault(places[0][1].span, []).append(title)
+        return [
+            _too_large(title, *self.large[title], others) for title, *others in by_place.values()
+        ]
 
     def claimed(self, by_claim: tuple[tuple[int, ...], ...]) -> Claimed:
         """All that was found."""
@@ -262,8 +268,7 @@ class _Finder:
 
     def of(self, over: ast.OverMembers, bound: Bindings) -> Iterator[tuple[ast.Node, Bindings]]:
         """What a function over members takes of each, and what is bound in it."""
-        resolver = ranging(self.program, self.whole, over)
-        for one in instances(self.program, resolver, over.loop, bound):
+        for one in members_of(self.program, self.whole, over, bound):
             for part in over.sides:
                 yield one.of(part), one.bindings
 
@@ -319,9 +324,14 @@ def _filled(resolver: Resolver, paths: PathSet) -> float:
 
 
 def _too_large(
-    title: str, size: Size, places: Sequence[tuple[ast.ClaimDecl, ast.PathExpr]]
+    title: str,
+    size: Size,
+    places: Sequence[tuple[ast.ClaimDecl, ast.PathExpr]],
+    alike: Sequence[str],
 ) -> Diagnostic:
+    """`alike`: other members of its loop of which the same is to be said."""
     (first, paths), *others = places
+    more = f" and {len(alike) - NAMED} more" if len(alike) > NAMED else ""
     return Diagnostic(
         code="PD522",
         message=f"{title} is most of the model: {size.nodes:,} of {size.of_nodes:,} nodes, "
@@ -329,6 +339,7 @@ def _too_large(
         span=paths.span,
         label=f"kept in `{first.name.name}`, with little left to be wrong about",
         labels=tuple((other.name.span, "and here") for other, _ in others[:3]),
+        notes=(f"so are {', '.join(alike[:NAMED])}{more}",) if alike else (),
         help="keep what does the work alone, or claim what the rest does not do",
         severity=Severity.WARNING,
     )

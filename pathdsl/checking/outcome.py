@@ -73,6 +73,11 @@ class FileOutcome:
         return sources_of(self.diagnostics, self.program.sources if self.program else {})
 
     @property
+    def noise(self) -> float:
+        """Numbers below it are rounding; 0 where nothing was measured."""
+        return self.session.rounding() / 100 if self.session is not None else 0.0
+
+    @property
     def tasks_read(self) -> set[str]:
         """The tasks whose prompts some run reads, computed now or before; all without a run."""
         asked = self.session.asked if self.session is not None else ()

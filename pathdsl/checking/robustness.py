@@ -162,8 +162,9 @@ def judge_cells(
         ClaimRobustness(name=name, own=result, cells=tuple(rows[name]))
         for name, result in known.items()
     )
-    noise = own.session.rounding() / 100 if own.session is not None else 0.0
-    return Robustness(base=_light(own), cells=tuple(cells), claims=claims, gone=gone, noise=noise)
+    return Robustness(
+        base=_light(own), cells=tuple(cells), claims=claims, gone=gone, noise=own.noise
+    )
 
 
 def _light(outcome: FileOutcome) -> FileOutcome:

@@ -59,7 +59,10 @@ def discover(
         str | None, typer.Option("--rule", metavar="RULE", help="Rule of the method's integral.")
     ] = None,
     signed: Annotated[
-        bool, typer.Option("--signed", help="Rank by score, not by absolute score.")
+        bool, typer.Option("--signed", help="Rank by how far the metric falls.")
+    ] = False,
+    bound: Annotated[
+        bool, typer.Option("--bound", help="Bound what is outside, by 290 random subsets.")
     ] = False,
     task: Annotated[
         str | None, typer.Option("--task", metavar="NAME", help="The task whose rows find it.")
@@ -112,8 +115,8 @@ def discover(
             size=None if size is None else read_share_or_count(size, "--size"),
             budget=budget,
             until=None if until is None else read_goal(until),
-            tau=tau, steps=steps, rule=rule, signed=signed, task=task, metric=metric, judge=judge,
-            seed=seed, share=float(part), out=where, force=force,
+            tau=tau, steps=steps, rule=rule, signed=signed, bound=bound, task=task,
+            metric=metric, judge=judge, seed=seed, share=float(part), out=where, force=force,
         )  # fmt: skip
         with result_store(off=no_cache) as store, ProgressDisplay(quiet) as display:
             progress = None if quiet else display.show

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +30,7 @@ __all__ = ["ExportFormat", "export"]
 class ExportFormat(StrEnum):
     """Whose format it is."""
 
+    EAP_IG = "eap-ig"
     MIB = "mib"
 
 
@@ -49,7 +51,10 @@ def export(
             help="FILE:PATH, a path set of a file; NAME=FILE:PATH says its name there.",
         ),
     ],
-    to: Annotated[ExportFormat, typer.Option("--to", help="mib: a leaderboard submission.")],
+    to: Annotated[
+        ExportFormat,
+        typer.Option("--to", help="eap-ig: NAME.json, all edges; mib: a leaderboard submission."),
+    ],
     folder: Annotated[
         str, typer.Option("--out", "-o", metavar="FOLDER", help="Where the files go.")
     ],
@@ -78,9 +83,9 @@ def export(
         raise typer.Exit(ExitCode.WRONG_INPUT)
     made: dict[str, _Exported] = {}
     for source in sources:
-        one = _exported(source, scores, task, options)
+        one = _exported(source, to, scores, task, options)
         if one.place in made:
-            err(f"two sources are `{os.path.dirname(one.place)}`: name one otherwise\n")
+            err(f"two sources are `{one.place}`: name one otherwise, `NAME=FILE:PATH`\n")
             raise typer.Exit(ExitCode.WRONG_INPUT)
         made[one.place] = one
     for one in made.values():
@@ -92,14 +97,19 @@ def export(
             err(f"`{path}` cannot be written: {(error.strerror or str(error)).lower()}\n")
             raise typer.Exit(ExitCode.WRONG_INPUT) from error
         out(f"{path}: {one.said}\n")
-    cells = [place.split("/")[0].rpartition("_") for place in made]
-    if len({task for task, _, _ in cells}) < 2 or len({model for _, _, model in cells}) < 2:
+    if to is ExportFormat.MIB and _too_few(made):
         out("the leaderboard takes submissions of at least two tasks and two models\n")
     raise typer.Exit(ExitCode.AS_EXPECTED)
 
 
+def _too_few(places: Iterable[str]) -> bool:
+    """Whether these cells are of one task or of one model alone."""
+    cells = [place.partition("/")[0].rpartition("_") for place in places]
+    return min(len({task for task, _, _ in cells}), len({model for *_, model in cells})) < 2
+
+
 def _exported(
-    source: str, scores: str | None, task: str | None, options: CheckOptions
+    source: str, to: ExportFormat, scores: str | None, task: str | None, options: CheckOptions
 ) -> _Exported:
     """One source as a file of the format; leaves with 2 after the faults of it were said."""
     from pathdsl.checking.prepare import resolver_of
@@ -120,7 +130,11 @@ def _exported(
             raise typer.Exit(ExitCode.WRONG_INPUT)
         resolver = resolver.on(task or "")
         layout = resolver.layout
-        cell = cell_of(name, [task] if task else tuple(program.tasks), layout.shape)
+        if to is ExportFormat.MIB:
+            cell = cell_of(name, [task] if task else tuple(program.tasks), layout.shape)
+            place = f"{cell}/{FILE}"
+        else:
+            place = f"{name or Path(file).stem}.json"
         ranked, said = _scores(beside, layout) if beside else (None, "scores 1 and 0")
         chosen, count = None, "no circuit, a ranking alone"
         if written or ranked is None:
@@ -135,14 +149,20 @@ def _exported(
         err(f"`{beside}` cannot be read: {(error.strerror or str(error)).lower()}\n")
         raise typer.Exit(ExitCode.WRONG_INPUT) from error
     said = f"{layout.n_edges():,} edges, {count}; {said}"
-    return _Exported(place=f"{cell}/{FILE}", data=data, said=said)
+    return _Exported(place=place, data=data, said=said)
 
 
 def _named(source: str) -> tuple[str, str]:
-    """`NAME=SUBJECT` in its two parts; a file whose name has a `=` is meant where there is one."""
+    """`NAME=SUBJECT` in its two parts; a file whose name has a `=` is meant where there is one.
+
+    Leaves with 2 for a name that is none of a file.
+    """
     name, equals, subject = source.partition("=")
     if not equals or os.path.exists(file_and_name(source)[0]):
         return "", source
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
+        err(f"`{name}` is no name for a file: letters, digits, `_`, `-` and `.`\n")
+        raise typer.Exit(ExitCode.WRONG_INPUT)
     return name, subject
 
 
@@ -153,7 +173,7 @@ def _beside(file: str) -> str:
 
 
 def _scores(path: str, layout: Layout) -> tuple[Mapping[str, float], str]:
-    """The mean of each edge over the prompts, and what is said of it."""
+    """How far the metric falls by each edge, the mean over the prompts, and what is said of it."""
     from pathdsl.discover.mib import refuse
     from pathdsl.score.kept.file import read_kept, unit_name
 
@@ -163,9 +183,9 @@ def _scores(path: str, layout: Layout) -> tuple[Mapping[str, float], str]:
     values = kept.scored.values
     if kept.by_position:
         values = values.sum(axis=1)
-    means = values.mean(axis=-1)
-    ranked = {unit_name(u): float(x) for u, x in zip(kept.scored.units, means, strict=True)}
-    return ranked, f"scores of `{kept.method}`, the mean of {len(kept.rows):,} prompts"
+    falls = 0.0 - values.mean(axis=-1)
+    ranked = {unit_name(u): float(x) for u, x in zip(kept.scored.units, falls, strict=True)}
+    return ranked, f"scores of `{kept.method}`, the mean fall over {len(kept.rows):,} prompts"
 
 
 def _edges(resolver: Resolver, program: Program, name: str) -> frozenset[str]:

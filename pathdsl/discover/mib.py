@@ -1,10 +1,12 @@
-"""A submission to the leaderboard of the MIB benchmark: a folder with one circuit file a cell.
+"""Circuit files of EAP-IG, and submissions of them to the leaderboard of the MIB benchmark.
 
-A cell is a task and a model, `ioi_gpt2`; its folder holds `importances.json`: every edge of the
-model with a score and whether it is in the circuit, in the format of EAP-IG. The evaluator ranks by
-score, the largest and the largest absolute first, and takes its ten sizes; `in_graph` it does not
-read. Where nobody scored the edges, those of the circuit get 1 and all others 0, and every size
-between takes edges of one score in an order of its own.
+A submission is a folder with one file a cell. A cell is a task and a model, `ioi_gpt2`; its folder
+holds `importances.json`: every edge of the model with a score and whether it is in the circuit, in
+the format of EAP-IG. The evaluator ranks by score, the largest and the largest absolute first, and
+takes its ten sizes; `in_graph` it does not read. There a score is how far the metric *falls* when
+the edge is treated, the negative of a kept score. Where nobody scored the edges, those of the
+circuit get 1 and all others 0, and every size between takes edges of one score in an order of its
+own.
 
 Source: the submission rules of Mueller et al. 2025 (arXiv:2504.13151), and the loader
 `Graph.from_json` of EAP-IG (Hanna et al. 2024): it needs `cfg`, `nodes` and `edges`, and fails on
@@ -111,7 +113,7 @@ def all_edges(layout: Layout) -> tuple[str, ...]:
 def importances(
     layout: Layout, chosen: Collection[str] | None, scores: Mapping[str, float] | None
 ) -> bytes:
-    """The file of one cell.
+    """A circuit file that lists every edge, such as that of a cell.
 
     `chosen`: the edges of the circuit, None for no circuit: a ranking alone. `scores`: one for
     every edge; None for 1 in the circuit and 0 outside. Raises LanguageError (PD246) where an edge

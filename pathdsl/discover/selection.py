@@ -2,12 +2,15 @@
 
 | rule | takes | source |
 |---|---|---|
-| `top` | the n largest scores | arXiv:2310.10348, section 3 |
+| `top` | the n that rank first | arXiv:2310.10348, section 3 |
 | `greedy` | from `logits` back, the best edge into what is there | arXiv:2403.17806, section 4 |
-| `pnr` | a share of n by score, the rest by absolute score | arXiv:2510.25786 |
+| `pnr` | a share of n by signed score, the rest by absolute score | arXiv:2510.25786 |
 | `ilp` | the largest sum of scores of n edges that all lie on paths | the same |
 
-`signed` ranks by score, otherwise by absolute score. Among equal scores the names of the edges
+A score is what treating the edge changes the metric by, so an edge that the behaviour needs has a
+score below 0 where the metric is one that it raises. `signed` ranks by how far the metric *falls*,
+the negative of the score, so that edges that work against it come last; otherwise the absolute
+score ranks. Among equal scores the names of the edges
 decide, and `Selection.tied` says where that mattered. Edges on no path from `input` to `logits`
 have no effect: they are taken out after the choice and named, never replaced by others.
 
@@ -31,8 +34,9 @@ __all__ = ["SELECTIONS", "Asked", "Selection", "SelectionRecord", "Tie", "select
 class Asked:
     """What circuit is wanted: at most `n` edges.
 
-    `share`: what part of them `pnr` takes by score. `among`: (edges,) bool, the edges that may be
-    taken at all, such as those that `pathdsl.score.kept.stability.steady` gives; None for all.
+    `share`: what part of them `pnr` takes by signed score. `among`: (edges,) bool, the edges that
+    may be taken at all, such as those that `pathdsl.score.kept.stability.steady` gives; None for
+    all.
     """
 
     n: int
@@ -138,7 +142,7 @@ def _first(
 
 
 def _keys(scores: np.ndarray, asked: Asked) -> np.ndarray:
-    return scores if asked.signed else np.abs(scores)
+    return -scores if asked.signed else np.abs(scores)
 
 
 def _among(graph: EdgeGraph, asked: Asked) -> np.ndarray:
@@ -152,11 +156,11 @@ def _top(graph: EdgeGraph, scores: np.ndarray, asked: Asked) -> Selection:
 
 
 def _pnr(graph: EdgeGraph, scores: np.ndarray, asked: Asked) -> Selection:
-    """floor(share · n) edges by score, then the rest by absolute score."""
+    """floor(share · n) edges by signed score, then the rest by absolute score."""
     among = _among(graph, asked)
     # As a decimal fraction is meant: 0.7 · 10 is 7, and 6.999… in binary.
     first = int(asked.share * asked.n + 1e-9)
-    by_score, tied = _first(graph, scores, first, among)
+    by_score, tied = _first(graph, -scores, first, among)
     keys = np.abs(scores)
     by_size, more = _first(graph, keys, asked.n - first, among & ~by_score)
     return _finish(graph, by_score | by_size, keys, tied + more)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from pathdsl.engine.adapters.base import Adapter
+from pathdsl.engine.attribution.cost import attribution_cost
 from pathdsl.engine.lazy_model import LazyModel
 from pathdsl.engine.meter import Meter, Progress
 from pathdsl.engine.planner import Planner
@@ -35,7 +36,8 @@ class EngineSession:
     `model` where that is None, and handed to it. `prove` is asked about every plan that was
     executed; a plan that is not proved is not kept. `asked` are all runs with their measures,
     `proofs` the proofs of plans by task, those of stored values among them; `model_proofs` what the
-    model has proved about itself. Runs of one identity have the values of the first of them.
+    model has proved about itself; `attributed` what each attribution that was computed cost, in
+    plain forward passes. Runs of one identity have the values of the first of them.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class EngineSession:
         self._adapter = adapter
         self._values: dict[Request, np.ndarray] = {}
         self.scores = ScoredValues(planner)
+        self.attributed: list[float] = []
 
     @property
     def adapter(self) -> Adapter:
@@ -201,6 +204,9 @@ class EngineSession:
         self.meter.start(f"task `{run.task}`: attribution by {asked.method}")
         scored = attribute(self.adapter, task, asked, frozen=frozen)
         self.scores.keep(request, scored)
+        shape = self.planner.shape_of(run.task)
+        cost = attribution_cost(asked, shape, task.n_rows, task.n_pos, self.adapter.dtype.itemsize)
+        self.attributed.append(cost.forwards if cost is not None else 0.0)
         proof: Proof | None = None
         if self.prove is not None:
             rows = min(NULL_ROWS, task.n_rows)

@@ -97,6 +97,11 @@ class SeveralSessions:
         return tuple(read for one in self.parts.values() for read in one.scores_read)
 
     @property
+    def attributed(self) -> list[float]:
+        """What each attribution that was computed cost, in plain forward passes."""
+        return [cost for one in self.parts.values() for cost in one.attributed]
+
+    @property
     def plans(self) -> list[Plan]:
         """The plans that were executed, model by model."""
         return [plan for one in self.parts.values() for plan in one.plans]

@@ -30,7 +30,7 @@ def blocks_apart(blocks: Iterable[Block], layout: Layout) -> tuple[int, ...]:
     found: dict[int, None] = {}
     for action in (action for block in blocks for action in block.actions):
         found |= {t.apart(layout): None for t in action.targets if t.neurons}
-        layers = {t.layer for t in action.targets if t.kind in ("mlp", "neurons")}
+        layers = {t.layer for t in action.targets if t.of_mlp}
         if isinstance(action.source, RunSpec) and layers:
             source = action.source
             read = (*neuron_masks(source.treated_paths, layout), *run_apart(source, layout))

@@ -114,7 +114,7 @@ def mean_plan(
 def _vet_vectors(blocks: tuple[Block, ...], layer: int) -> None:
     """Raise PD225 where hidden units are to stand for an MLP to which a vector is added."""
     for action in (action for block in blocks for action in block.actions):
-        if action.vector and any(t.kind == "mlp" and t.layer == layer for t in action.targets):
+        if action.vector and any(t.of_mlp and t.layer == layer for t in action.targets):
             raise not_executed(
                 f"a vector on `m{layer}`, whose neurons are told apart, under a treated value that "
                 "is no run,", action, f"add it to the stream behind it, `add r{layer + 1}@…`",

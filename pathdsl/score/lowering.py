@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Literal, cast
 
 from pathdsl.graph.paths import pathset
-from pathdsl.graph.resolve.instances import Index, Instance, in_common, instances, ranging
+from pathdsl.graph.resolve.instances import Index, Instance, in_common, members_of, ranging
 from pathdsl.lang import ast
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS, resolve_arguments
@@ -116,10 +116,7 @@ class Lowering:
         found = over_of(call, self.context.program.kind)
         assert found is not None
         record, over = found
-        program = self.context.program
-        members = instances(
-            program, ranging(program, self.context.resolver, over), over.loop, bindings
-        )
+        members = members_of(self.context.program, self.context.resolver, over, bindings)
         self._members += len(members)
         if self._members > MEMBERS.most:
             raise fault(

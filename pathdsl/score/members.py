@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathdsl.graph.resolve.instances import Instance, instances, ranging
+from pathdsl.graph.resolve.instances import Instance, members_of
 from pathdsl.lang.loops import Looped
 from pathdsl.lang.only import asked_name, is_asked, judged_with
 from pathdsl.lang.program import Program
@@ -20,6 +20,6 @@ def asked_instances(
         return [Instance()] if is_asked(only, name) else []
     if only is not None and asked_name(only) != name:
         return []
-    members = instances(program, ranging(program, resolver, declaration), declaration.loop)
+    members = members_of(program, resolver, declaration)
     judged = judged_with(declaration, [member.label for member in members], only)
     return [member for member in members if member.label in judged]

@@ -19,7 +19,7 @@ import numpy as np
 
 from pathdsl.graph.paths import pathset
 from pathdsl.graph.paths.pathset import Pos
-from pathdsl.graph.resolve.instances import Instance, instances, ranging
+from pathdsl.graph.resolve.instances import Instance, members_of
 from pathdsl.lang import ast
 from pathdsl.lang.loops import Looped, sides_of
 from pathdsl.lang.program import Program
@@ -179,7 +179,7 @@ def _scores(
     while pending:
         part = pending.pop()
         if isinstance(part, ast.OverMembers):
-            for one in instances(program, ranging(program, resolver, part), part.loop, bindings):
+            for one in members_of(program, resolver, part, bindings):
                 for inner in part.sides:
                     yield from _scores(one.of(inner), program, resolver, one.bindings, seen)
             continue

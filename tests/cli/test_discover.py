@@ -85,6 +85,7 @@ def test_as_one_object(folder: Path) -> None:
         (["--budget", "0"], "wanted plain forward passes"),
         (["--method", "acdc"], "`--method acdc --tau 0.01`"),
         (["--method", "acdc", "--tau", "0.1", "--size", "5%"], "a threshold and no size"),
+        (["--size", "5%", "--method", "exact", "--bound"], "none is left to bound"),
         (["--size", "5%", "--tau", "0.1"], "the threshold of `--method acdc`"),
         (["--size", "5%", "--steps", "3"], "has no integral"),
         (["--size", "5%", "--method", "eap_ig", "--rule", "up"], "`right` or `left`"),

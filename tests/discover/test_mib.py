@@ -102,18 +102,20 @@ def test_scores_that_were_kept(folder: Path) -> None:
     write_kept(folder / "c.scores.json", kept_of(Scored(units=units, values=values)))
     done = pathdsl("export", "c.circuit", "--to", "mib", "-o", "out", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "no circuit, a ranking alone; scores of `eap`, the mean of 3 prompts" in done.stdout
+    assert (
+        "no circuit, a ranking alone; scores of `eap`, the mean fall over 3 prompts" in done.stdout
+    )
     path = folder / "out/ioi_gpt2/importances.json"
     edges = loaded(path, LAYOUT)
     names = all_edges(LAYOUT)
-    assert [edges[name][0] for name in names] == values.mean(axis=1).tolist()
+    assert [edges[name][0] for name in names] == (-values.mean(axis=1)).tolist()
     assert not any(chosen for _, chosen in edges.values())
     ranking = read_ranking(path, LAYOUT, signed=True)
-    assert list(ranking.scores) == sorted(values.mean(axis=1), reverse=True)
+    assert list(ranking.scores) == sorted(-values.mean(axis=1), reverse=True)
     done = pathdsl("export", "ioi_gpt2=c.circuit:nodes", "--to", "mib", "-o", "b", cwd=folder)
     assert done.returncode == 0, done.stderr
     both = loaded(folder / "b/ioi_gpt2/importances.json", LAYOUT)
-    assert [both[name][0] for name in names] == values.mean(axis=1).tolist()
+    assert [both[name][0] for name in names] == (-values.mean(axis=1)).tolist()
     assert {name for name, (_, chosen) in both.items() if chosen} >= {"input->m0", "m3->logits"}
 
 
@@ -140,8 +142,12 @@ def test_two_cells(folder: Path) -> None:
         (["none.circuit:few"], "none.circuit"),
         (["c.circuit"], "states no hypothesis"),
         (["ioi_gpt3=c.circuit:few"], "`ioi_gpt3` is no cell of the benchmark"),
+        (["../x=c.circuit:few"], "`../x` is no name for a file"),
         (["ioi_llama3=c.circuit:few"], "has 32 layers of 32 heads"),
-        (["c.circuit:few", "ioi_gpt2=c.circuit:nodes"], "two sources are `ioi_gpt2`"),
+        (
+            ["c.circuit:few", "ioi_gpt2=c.circuit:nodes"],
+            "two sources are `ioi_gpt2/importances.json`",
+        ),
         (["c.circuit:few", "d.circuit:few", "--scores", "x.json"], "`--scores` is of one source"),
         (["c.circuit:few", "--scores", "none.scores.json"], "cannot be read"),
         (["c.circuit:few", "--scores", "gpt2/config.json"], "it is no index of scores"),
@@ -171,3 +177,17 @@ def test_every_edge_needs_a_score() -> None:
     with pytest.raises(Exception, match="32,490 of the model's 32,491 edges have no score"):
         importances(LAYOUT, None, {"input->logits": 1.0})
     assert (12, 12, 768) == MODELS["gpt2"]
+
+
+def test_a_circuit_file_of_any_model(folder: Path) -> None:
+    units = edges_of(LAYOUT)
+    values = np.random.default_rng(0).normal(size=(len(units), 3))
+    write_kept(folder / "c.scores.json", kept_of(Scored(units=units, values=values)))
+    done = pathdsl(
+        "export", "c.circuit", "b=c.circuit:few", "--to", "eap-ig", "-o", ".", cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    assert "leaderboard" not in done.stdout
+    ranking = read_ranking(folder / "c.json", LAYOUT, signed=False)
+    assert list(ranking.scores) == sorted(abs(values.mean(axis=1)), reverse=True)
+    assert isinstance(read_edges_file(folder / "b.json", LAYOUT), Listed)

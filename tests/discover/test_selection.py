@@ -12,6 +12,7 @@ from pathdsl.graph.files.eap import listed, unused_edges
 from pathdsl.graph.paths.pathset import NONE
 from pathdsl.score.attribution import ScoredUnit
 from pathdsl.score.kept.graph import EdgeGraph
+from pathdsl.score.kept.stability import top_of_each
 from tests.discover.cases import edges_of, layout_of
 
 SMALL = {
@@ -65,7 +66,7 @@ def test_top(n, signed):
         scores = rng.integers(-3, 4, size=len(graph)).astype(float)  # many ties
         among = rng.random(len(graph)) < 0.8
         found = select("top", graph, scores, asked(n, signed=signed, among=among))
-        keys = scores if signed else abs(scores)
+        keys = -scores if signed else abs(scores)
         taken = literal_top(graph, keys, n, among)
         assert set(graph.named(found.chosen)) | set(found.dangling) == taken
         assert not set(graph.named(found.chosen)) & set(found.dangling)
@@ -115,7 +116,7 @@ def test_greedy(name):
         scores = np.random.default_rng(seed).integers(-4, 5, size=len(graph)).astype(float)
         for n in (1, 3, 8, 100):
             found = select("greedy", graph, scores, asked(n, signed=bool(seed % 2)))
-            keys = scores if seed % 2 else abs(scores)
+            keys = -scores if seed % 2 else abs(scores)
             taken = literal_greedy(graph, keys, n)
             assert set(graph.named(found.chosen)) | set(found.dangling) == taken
 
@@ -124,7 +125,7 @@ def test_greedy_says_where_names_decided():
     graph = graph_of("serial")
     found = select("greedy", graph, np.ones(len(graph)), asked(2))
     (tie,) = found.tied
-    assert (tie.taken, tie.score) == (2, 1.0) and tie.equal > 2
+    assert (tie.taken, tie.score) == (2, -1.0) and tie.equal > 2
     distinct = np.arange(len(graph), dtype=float)
     assert select("greedy", graph, distinct, asked(4)).tied == ()
 
@@ -136,7 +137,7 @@ def test_positive_negative_ratio():
         for share, n in ((0.0, 5), (1.0, 5), (0.7, 10), (0.5, 7)):
             found = select("pnr", graph, scores, asked(n, share=share))
             first = {"0.0": 0, "1.0": 5, "0.7": 7, "0.5": 3}[str(share)]
-            order = np.argsort(-scores)
+            order = np.argsort(scores)
             taken = set(order[:first])
             rest = [i for i in np.argsort(-abs(scores)) if i not in taken]
             taken |= set(rest[: n - first])
@@ -153,7 +154,7 @@ def test_the_integer_program_is_the_best_of_all_circuits(name):
     for seed in range(3):
         scores = np.random.default_rng(seed).normal(size=len(graph))
         for signed in (True, False):
-            keys = scores if signed else abs(scores)
+            keys = -scores if signed else abs(scores)
             totals = whole @ keys
             for n in (1, 2, 3, 5, len(graph)):
                 found = select("ilp", graph, scores, asked(n, signed=signed))
@@ -163,7 +164,7 @@ def test_the_integer_program_is_the_best_of_all_circuits(name):
 
 def test_the_integer_program_keeps_to_the_edges_it_is_given():
     graph = graph_of("serial")
-    scores = np.ones(len(graph))
+    scores = -np.ones(len(graph))
     among = np.array(["m0" not in name for name in graph.names])
     found = select("ilp", graph, scores, asked(50, among=among))
     assert (found.chosen == among).all()
@@ -173,7 +174,7 @@ def test_the_integer_program_keeps_to_the_edges_it_is_given():
 
 def test_nothing_worth_taking():
     graph = graph_of("serial")
-    found = select("ilp", graph, np.full(len(graph), -1.0), asked(5))
+    found = select("ilp", graph, np.ones(len(graph)), asked(5))
     assert found.size == 0 and found.total == 0
 
 
@@ -194,3 +195,17 @@ def test_what_is_refused(scores, n, share):
 def test_every_rule_is_told_apart():
     assert [r.name for r in SELECTIONS.values()] == list(SELECTIONS)
     assert [name for name, r in SELECTIONS.items() if r.choose is None] == ["acdc"]
+
+
+def test_signed_takes_first_what_the_behaviour_needs():
+    """A score is what treating changes the metric by: an edge that is needed has one below 0."""
+    graph = graph_of("attention")
+    needed = {"input->a0.h0<v>", "a0.h0->logits"}
+    scores = np.array([-1.0 if name in needed else 2.0 for name in graph.names])
+    for rule in ("top", "greedy", "ilp"):
+        found = select(rule, graph, scores, asked(2, signed=True))
+        assert set(graph.named(found.chosen)) == needed, rule
+    assert set(graph.named(select("pnr", graph, scores, asked(2, share=1.0)).chosen)) == needed
+    values = np.repeat(scores[:, None], 5, axis=1)
+    circuits = top_of_each(graph, values, np.full((1, 5), 0.2), 2, signed=True)
+    assert set(graph.named(circuits[0])) == needed

@@ -45,7 +45,7 @@ def test_the_top_of_each_sample(signed):
     found = top_of_each(GRAPH, scores, weights, 9, signed=signed)
     for row, weight in zip(found, weights, strict=True):
         means = scores @ weight
-        assert set(GRAPH.named(row)) == literal_top(means if signed else abs(means), 9)
+        assert set(GRAPH.named(row)) == literal_top(-means if signed else abs(means), 9)
 
 
 def test_equal_scores_are_taken_by_name_in_every_sample():
@@ -75,7 +75,7 @@ def test_the_short_cut_to_the_top_changes_nothing(spread, signed):
         found = top_of_each(GRAPH, scores, weights, n, signed=signed)
         for row, weight in zip(found, weights, strict=True):
             keys = (scores * weight).sum(axis=1)
-            keys = keys if signed else abs(keys)
+            keys = -keys if signed else abs(keys)
             if spread:  # without noise sums of equal numbers differ in their last digits alone
                 assert set(GRAPH.named(row)) == literal_top(keys, n)
             assert row.sum() == n
@@ -108,7 +108,7 @@ def test_stability_counts_pruned_circuits():
     fast = stability(GRAPH, scores, range(ROWS), choose=None, n=10, signed=True, samples=60, seed=2)
 
     def choose(means: np.ndarray) -> np.ndarray:
-        return np.isin(GRAPH.names, list(literal_top(means, 10)))
+        return np.isin(GRAPH.names, list(literal_top(-means, 10)))
 
     slow = stability(
         GRAPH, scores, range(ROWS), choose=choose, n=0, signed=True, samples=60, seed=2

@@ -363,3 +363,4 @@ def test_no_run_is_made_for_a_bound_that_cannot_be() -> None:
     assert few.bound is None and "subsets are enough" in few.why and not session.plans
     none = bound_unverified(session, adapter("gpt2").shape, asked("exact"), [], verified=9)
     assert none.bound == 0.0 and none.units == 0 and none.verified == 9
+    assert str(none) == "every unit was patched alone"

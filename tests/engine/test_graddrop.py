@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,10 +14,13 @@ from torch import Tensor
 
 from pathdsl.engine.adapters import Adapter, adapter_for
 from pathdsl.engine.attribution.attribute import attribute
+from pathdsl.engine.data.answers import with_branches
+from pathdsl.engine.data.faults import DataFaults
+from pathdsl.engine.data.tokens import Encoder
 from pathdsl.errors import PlanError
 from pathdsl.score.attribution import ScoredUnit
 from tests.engine import decoder_cases, family_cases
-from tests.engine.attribution_cases import asked
+from tests.engine.attribution_cases import asked, measured, minus
 from tests.engine.engine_cases import CONFIG, RESAMPLE, TASK
 from tests.engine.family_cases import Exact
 from tests.oracle.attributed import Literal, Node
@@ -166,6 +170,26 @@ def test_more_draws_than_share_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("pathdsl.engine.attribution.sweep.DRAWS_TOGETHER", 2)
         apart = attribute(deep("gpt2"), TASK, asked("atp_star", treated=RESAMPLE))
     np.testing.assert_allclose(together.values, apart.values, rtol=0, atol=1e-14)
+
+
+def test_branches_add_up_before_the_absolute_value() -> None:
+    """Of one answer read whole in two columns the difference is 0, and so is every score of it."""
+    several = tuple((1, 2 + row % 3) for row in range(TASK.n_rows))
+    answers = {"one": several, "same": several, "other": tuple((4, 3, 1) for _ in several)}
+    encoder = Encoder(None, deep("gpt2").shape, None, DataFaults())
+    task = with_branches(replace(TASK, answers=answers), encoder)
+    one, same, other = (measured("logprob", column) for column in answers)
+    with Exact():
+        zero, some, less, more = (
+            attribute(deep("gpt2"), task, asked("atp_star", by_position=True, metric=metric)).values
+            for metric in (minus(one, same), minus(one, other), one, other)
+        )
+    assert np.abs(zero).max() < 1e-14
+    assert np.abs(some).max() > 1e-3
+    whole = np.zeros_like(some)
+    for part in (less, more):
+        whole[:, : part.shape[1]] += part
+    assert (some <= whole + 1e-14).all() and (some < whole - 1e-6).any()
 
 
 # ------------------------------------------------------------------- where an estimate is exact

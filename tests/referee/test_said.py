@@ -208,6 +208,16 @@ def test_a_kept_set_of_most_of_the_model_is_told(lines: str) -> None:
     assert "most of the model" in told[0].message and told[0].span is not None
 
 
+def test_members_of_one_loop_are_told_together() -> None:
+    _, told = sets_in(
+        "claim c for h in {a1, a2.h0}: faithfulness(within({attn, mlp, except h})) >= 80%"
+    )
+    assert [fault.code for fault in told] == ["PD522"]
+    assert told[0].message.startswith("`within({attn, mlp, except a1.h0})` is most of the model")
+    assert told[0].notes[0].startswith("so are `within({attn, mlp, except a1.h1})`, ")
+    assert told[0].notes[0].endswith(" and 1 more")
+
+
 def test_a_hypothesis_may_be_all_but_some_paths() -> None:
     head = HEAD.replace("input ~> movers ~> logits", "full - through(a2.h0)")
     assert [f.code for f in sets_in("claim c: faithfulness(movers_only) >= 80%", head)[1]] == [

@@ -21,6 +21,8 @@ from pathdsl.engine.scored import asked_in
 from pathdsl.engine.store.store import Store
 from pathdsl.errors import ExitCode
 from pathdsl.lang.program import load_program
+from pathdsl.report.content.method import cost_text
+from pathdsl.report.data.result import file_object
 from pathdsl.report.data.values import values_of
 from pathdsl.report.text.plan import plan_object, plan_report
 from pathdsl.report.text.style import View
@@ -242,3 +244,23 @@ def test_another_unit_or_method_is_another_claim(before: str, after: str) -> Non
     assert program_changes(old, old, shape) == []
     found = program_changes(old, new, shape)
     assert {change.of for change in found} == {"claim d"}
+
+
+def test_a_report_counts_what_was_attributed(judged: FileOutcome) -> None:
+    cost = file_object(judged)["cost"]
+    assert cost["attributions"] == 4 and cost["forwards"] > cost["self_checks"] + 8
+    assert "4 attributions" in cost_text(cost)
+    assert "estimates" in judged.methodology and "eap" in judged.methodology["estimates"]
+
+
+def test_thousands_of_edges_share_one_request_and_few_seconds(tmp_path: Path) -> None:
+    path = tmp_path / "x.circuit"
+    path.write_text(
+        HEAD + "let x for e in edges(full): logits = attribution(e, by: eap)\n"
+        "let y for e in edges(full): logits = attribution(e, by: eap_ig)\n"
+        "claim c: correlation(x, y, by: pearson) > 0.5 at 95% confidence\n",
+        encoding="utf-8",
+    )
+    outcome = plan_file(str(path), CheckOptions(store=None))
+    assert outcome is not None
+    assert [one.asked.method for one in outcome.attributions] == ["eap", "eap_ig"]

@@ -10,13 +10,12 @@ Source: path patterns as regular languages, Goldowsky-Dill et al. 2023 (arXiv:23
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, get_args
 
 from pathdsl.checking.breaking.changes import Change, Kind, written
+from pathdsl.checking.digests import digest_of, place_of
 from pathdsl.errors import PathdslError
 from pathdsl.graph.paths.pathset import minus
 from pathdsl.graph.resolve.instances import Instance, instances
@@ -34,7 +33,6 @@ from pathdsl.lang.signatures.kinds import literal
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.walk import compared, strip
-from pathdsl.reading import read_file
 
 __all__ = ["Pair", "expanded", "measured", "name_now", "relation_of", "skeleton"]
 
@@ -332,8 +330,7 @@ def expanded(program: Program, node: object, opened: tuple[str, ...] = ()) -> An
 
 def _digest(program: Program, at: ast.Node, path: str) -> str:
     """The sha256 of a file that a node names; "" where it cannot be read, which a check tells."""
-    place = Path(at.span.path).parent / path
     try:
-        return hashlib.sha256(read_file(place)).hexdigest() if program.fence.holds(place) else ""
+        return digest_of(program, place_of(at, path)) or ""
     except OSError:
         return ""

@@ -103,8 +103,7 @@ class Scores:
     @property
     def noise(self) -> float:
         """Numbers below it are rounding."""
-        session = self.outcome.session
-        return session.rounding() / 100 if session is not None else 0.0
+        return self.outcome.noise
 
     @property
     def warnings(self) -> dict[str, str]:

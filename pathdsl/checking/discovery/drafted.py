@@ -287,13 +287,13 @@ class Drafting:
             )
         task = self.session.tasks[self.meant.task]
         where = {one.text: one for one in places(task)}
-        read = search.metric.position or "END"
+        read, last = search.metric.position or "END", search.layout.label(search.layout.logits)
         kept = self.chosen.copy()
         for n, (sender, receiver, slot) in zip(
             np.flatnonzero(kept), self._edges(kept), strict=True
         ):
             one = where.get(at.get(sender, ""))
-            other = where.get(read if receiver == "logits" else at.get(receiver, ""))
+            other = where.get(read if receiver == last else at.get(receiver, ""))
             if one is not None and other is not None:
                 kept[n] = may_read(one, other, slot)
         kept = search.graph.on_a_path(kept)
@@ -388,7 +388,7 @@ class Drafting:
     def _edges_file(self) -> str:
         values = self.search.values
         means = values.mean(axis=1) if values.size else np.zeros(len(self.search.graph))
-        scores = means[np.flatnonzero(self.chosen)].tolist()
+        scores = (0.0 - means[np.flatnonzero(self.chosen)]).tolist()  # as in files of EAP-IG
         edges = dict(zip(self._edges(self.chosen), scores, strict=True))
         return circuit_json(edges, self.search.layout)
 
@@ -461,11 +461,11 @@ class Drafting:
             f"completeness({name}, knockouts: random({KNOCKOUTS}, seed: 0), as: share, "
             f"metric: {metric})"
         )
-        controls = [
-            f"random_edges(like: {name}, by: walks, seed: 0)",
-            f"random_like({name}, seed: 0)",
-            f"random_edges(like: {name}, seed: 0)",
-        ]
+        controls = {
+            f"random_edges(like: {name}, by: walks, seed: 0)": "random walks, as many edges",
+            f"random_like({name}, seed: 0)": "the same with other nodes of its layers",
+            f"random_edges(like: {name}, seed: 0)": "other edges, as many of each kind",
+        }
         known: dict[str, float | None] = {}
         control = ""
         for control in controls:
@@ -507,7 +507,7 @@ class Drafting:
         return (
             f"claim {self._name('control')}: faithfulness({control}, metric: {metric}) >= "
             f"{_per_cent(least)} at 95% confidence expect refuted "
-            '"other edges, as many of each kind"',
+            f'"{controls[control]}"',
         ), tuple(claims)
 
 

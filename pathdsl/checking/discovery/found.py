@@ -9,6 +9,7 @@ from pathdsl.checking.outcome import FileOutcome
 from pathdsl.discover.acdc import OrderDependence
 from pathdsl.errors import ExitCode
 from pathdsl.score.kept.stability import Rivals, Stability
+from pathdsl.score.statistics.unverified import FalseNegativeBound
 
 __all__ = ["CurvePoint", "Discovery", "Forecast"]
 
@@ -32,6 +33,7 @@ class Forecast:
     scoring: float
     circuits: int
     measuring: float
+    bounding: float
     memory: int
     resumed: bool
     places: Mapping[str, str]
@@ -75,7 +77,7 @@ class Discovery:
     stability: Stability | None
     orders: OrderDependence | None
     rivals: tuple[Rivals, ...]
-    bound: tuple[str, ...]
+    bound: FalseNegativeBound | None
     outcome: FileOutcome
     written: tuple[str, ...]
     seconds: float

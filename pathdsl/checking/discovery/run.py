@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from pathdsl.checking.check import check_file
+from pathdsl.checking.discovery.beside import beside_others, bound_outside, without_proofs
+from pathdsl.checking.discovery.divided import Rows, data_text, divided
 from pathdsl.checking.discovery.drafted import Drafting
 from pathdsl.checking.discovery.found import CurvePoint, Discovery, Forecast
 from pathdsl.checking.discovery.searched import (
@@ -30,7 +32,7 @@ from pathdsl.checking.discovery.searched import (
     scores_of,
     sizes,
 )
-from pathdsl.checking.discovery.texts import Pieces, pieces_of, rows_text, task_on_rows
+from pathdsl.checking.discovery.texts import Pieces, pieces_of, task_on_rows
 from pathdsl.checking.discovery.wanted import (
     ACDC,
     Goal,
@@ -45,8 +47,8 @@ from pathdsl.checking.machines import Machines, Unproved
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.prepare import Ready, prepare
-from pathdsl.discover.rows import RowRecord, found_by, record_of, record_text
-from pathdsl.discover.split import split_rows
+from pathdsl.discover.rows import record_text
+from pathdsl.engine.attribution.cost import attribution_cost
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.proof import unproved
 from pathdsl.engine.session import EngineSession
@@ -58,7 +60,6 @@ from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.lang.units import unit_of
 from pathdsl.plan.readout import ESTIMATE, Measure
 from pathdsl.plan.runs import RunSpec
-from pathdsl.plan.taskdata import TaskData
 from pathdsl.score.attribution import Attribution, Scored
 from pathdsl.score.metrics import compile_metric
 from pathdsl.whole import write_whole
@@ -67,21 +68,12 @@ __all__ = ["discover_file"]
 
 USUAL_GOAL = Goal(score="faithfulness", least=0.8)
 """What a budget alone is spent on."""
+SUBSETS = 290
+"""Random subsets of a bound at 95% where each unit is in a tenth of them."""
+PER_UNIT = 0.3
+"""Plain forward passes that patching one unit costs, sharing what it can with the others."""
 PER_CIRCUIT = 2.0
 """Plain forward passes that keeping a circuit costs at most: its copies, and the treated run's."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """The rows that find and those that judge: as texts, the record of the first, and how they were
-    divided. `judging` is None where the file has a task for judging."""
-
-    finding: str
-    judging: str | None
-    n_finding: int
-    n_judging: int
-    record: RowRecord
-    rule: str
 
 
 def discover_file(
@@ -104,7 +96,7 @@ def discover_file(
     meant = named(program, wanted)
     places = places_of(path, wanted)
     ready = prepare(program, options)
-    rows = _rows(program, ready, meant, wanted)
+    rows = divided(program, ready, meant, wanted)
     with tempfile.TemporaryDirectory(prefix="pathdsl-") as folder:
         at = Path(folder) / "rows.jsonl"
         at.write_text(rows.finding, encoding="utf-8")
@@ -123,7 +115,7 @@ def _attribute(session: EngineSession, asked: Attribution, spec: TaskSpec) -> Sc
     if ATTRIBUTIONS[asked.method].exact:
         from pathdsl.engine.attribution.exact import exact
 
-        return exact(_unproved(session), session.adapter.shape, asked)
+        return exact(without_proofs(session), session.adapter.shape, asked)
     run = RunSpec(task=asked.task, kind="treated", treated=asked.treated, label="treated")
     text = f"{asked.method}; {asked.steps} {asked.rule}; {asked.of}; {asked.by_position}"
     measure = Measure(kind=ESTIMATE.name, text=text, asked=asked)
@@ -132,78 +124,6 @@ def _attribute(session: EngineSession, asked: Attribution, spec: TaskSpec) -> Sc
     if faults:
         raise EngineError(faults)
     return session.scores.whole(session.planner.read((run, measure)))
-
-
-def _unproved(session: EngineSession) -> EngineSession:
-    """A session on the same model whose plans prove nothing: what is written is proved again.
-
-    Hundreds of circuits are measured and thrown away; the proofs would cost as much again.
-    """
-    return EngineSession(
-        session.planner, None, model=session.model, recall=session.recall, meter=session.meter
-    )
-
-
-def _rows(program: Program, ready: Ready, meant: Named, wanted: Wanted) -> Rows:
-    """The rows of the task, divided where no task of the file judges."""
-    from pathdsl.discover.rows import row_hashes
-    from pathdsl.engine.data.rows import load_rows
-    from pathdsl.engine.data.tokens import special_ids
-
-    task, spec = ready.planner.tasks[meant.task], ready.planner.specs[meant.task]
-    if "open" in task.facts:
-        raise Unwanted(
-            f"the rows of `{meant.task}` are chosen by a run (`{task.facts['open']}`); discover on "
-            "all rows, or choose them by a label"
-        )
-    tokenizer = ready.tokenizers[ready.model_of(meant.task)]
-    base = Path(program.origin.get(meant.task, program.path)).parent
-    table = load_rows(spec, base, None, program.fence, None, tokenizer).rows
-    said = {
-        "task": meant.task,
-        "data": _data_text(task),
-        "reference": spec.reference,
-        "treated": str(spec.treated),
-    }
-    if meant.judge is not None:
-        other, of_judge = ready.planner.tasks[meant.judge], ready.planner.specs[meant.judge]
-        record = record_of(task, spec, tokenizer, said)
-        shared = found_by(record, other, of_judge, tokenizer)
-        if shared:
-            raise Unwanted(
-                f"{len(shared)} of the {other.n_rows} rows of `{meant.judge}` are rows of "
-                f"`{meant.task}`, first `{other.row_ids[shared[0]]}`: what finds a circuit does "
-                "not judge it; choose other rows, or leave `--judge` out"
-            )
-        return Rows(
-            finding=rows_text(table), judging=None, n_finding=task.n_rows, n_judging=other.n_rows,
-            record=record, rule=f"all rows of `{meant.task}` find, those of `{meant.judge}` judge",
-        )  # fmt: skip
-    references, pairs = row_hashes(task, spec, special_ids(tokenizer))
-    try:
-        finding, judging = split_rows(
-            references, pairs, task.clusters.tolist(), share=wanted.share, seed=wanted.seed
-        )
-    except ValueError as error:
-        raise Unwanted(
-            f"the rows of `{meant.task}` cannot be divided: {error}; take more"
-        ) from error
-    together = f"a `{spec.cluster}` or a prompt" if spec.cluster else "a prompt"
-    rule = f"divided by seed {wanted.seed}; rows that share {together} stay together"
-    whole = record_of(task, spec, tokenizer, said | {"divided": rule})
-    record = replace(
-        whole,
-        references=tuple(whole.references[row] for row in finding),
-        pairs=tuple(whole.pairs[row] for row in finding),
-    )
-    return Rows(
-        finding=rows_text(table[row] for row in finding),
-        judging=rows_text(table[row] for row in judging),
-        n_finding=len(finding),
-        n_judging=len(judging),
-        record=record,
-        rule=rule,
-    )
 
 
 @dataclass(slots=True)
@@ -240,25 +160,26 @@ class _Work:
             raise LanguageError(wrong)
         ready = prepare(program, self._loose)
         layout = Layout(ready.resolver.shape)
-        forecast, ladder = self._forecast(ready, layout)
-        tell(forecast)
-        session = self._session(ready)
         decl = program.metrics[self.meant.metric]
         metric = compile_metric(decl, program.groups)
         spec = ready.planner.specs[self.meant.task]
-        kept = None
+        kept, asked = None, None
         if wanted.method != ACDC:
             assert spec.treated is not None
             asked = asked_of(
                 ATTRIBUTIONS[wanted.method], wanted.steps, wanted.rule, metric, spec.treated,
                 self.meant.task,
             )  # fmt: skip
+        forecast, ladder = self._forecast(ready, layout, asked)
+        tell(forecast)
+        session = self._session(ready)
+        if asked is not None:
             kept, _ = scores_of(
                 session, asked, spec, metric, self.rows.record.pairs,
                 session.tasks[self.meant.task].clusters.tolist(), self.places.scores,
                 self.attribute, unit_of(program).get(self.meant.metric, ""),
             )  # fmt: skip
-        search = Search.of(_unproved(session), self.meant.task, metric, wanted, kept)
+        search = Search.of(without_proofs(session), self.meant.task, metric, wanted, kept)
         orders = search.by_removal() if kept is None else None
         curve: list[CurvePoint] = []
         if orders is not None:
@@ -280,7 +201,7 @@ class _Work:
             self.places, self.attribute, frozenset(self.program.origin),
         )  # fmt: skip
         drafted = drafting.drafted(
-            about=self._about(size, int(chosen.sum()), search, _data_text(task)),
+            about=self._about(size, int(chosen.sum()), search, data_text(task)),
             judge=self._judging(pieces, task),
             record=self.places.rows.name,
         )
@@ -306,8 +227,10 @@ class _Work:
             not_placed=drafted.not_placed,
             stability=stability,
             orders=orders,
-            rivals=(),
-            bound=(),
+            rivals=beside_others(
+                search, chosen, size, outcome, self.meant.judge or self.meant.task
+            ),
+            bound=bound_outside(session, search, chosen, asked),
             outcome=outcome,
             written=tuple(
                 one.name
@@ -325,7 +248,9 @@ class _Work:
 
     # ---------------------------------------------------------------- before anything runs
 
-    def _forecast(self, ready: Ready, layout: Layout) -> tuple[Forecast, list[int]]:
+    def _forecast(
+        self, ready: Ready, layout: Layout, asked: Attribution | None
+    ) -> tuple[Forecast, list[int]]:
         """What will be done, and the sizes of circuits that are measured."""
         wanted = self.wanted
         record = ATTRIBUTIONS.get(wanted.method)
@@ -340,7 +265,16 @@ class _Work:
                 f"`{wanted.method}` scores nodes, and `--select {wanted.select}` chooses edges: "
                 "leave `--select` out, or score edges, `--method eap`"
             )
-        scoring = _cost_of(wanted, units)
+        task = ready.planner.tasks[self.meant.task]
+        size = ready.itemsize(self.meant.task)
+        cost = (
+            attribution_cost(asked, layout.shape, task.n_rows, task.n_pos, size)
+            if asked is not None
+            else None
+        )
+        scoring = cost.forwards if cost is not None else 0.0
+        if asked is not None and cost is None:  # each unit is patched
+            scoring = 2.0 + PER_UNIT * units
         ladder: list[int] = []
         if wanted.size is None and wanted.method != ACDC:
             ladder = sizes(units)
@@ -359,9 +293,8 @@ class _Work:
                 "forward passes; raise the budget, or choose a cheaper method"
             )
         circuits = len(ladder) or 1
-        task = ready.planner.tasks[self.meant.task]
-        width = len(layout.components) * task.n_pos * layout.shape.d_model
-        memory = width * ready.itemsize(self.meant.task) * min(task.n_rows, 16)
+        values = ready.planner.limits.memory
+        memory = max(values, cost.peak) if cost is not None else values
         forecast = Forecast(
             task=self.meant.task,
             metric=self.meant.metric,
@@ -374,6 +307,7 @@ class _Work:
             scoring=scoring,
             circuits=0 if wanted.method == ACDC else circuits,
             measuring=PER_CIRCUIT * (3 * units if wanted.method == ACDC else circuits),
+            bounding=PER_CIRCUIT * SUBSETS if wanted.bound else 0.0,
             memory=memory + 8 * units * task.n_rows,
             resumed=self.places.scores.exists(),
             places={"circuit": self.places.circuit.name, "record": self.places.rows.name},
@@ -458,7 +392,7 @@ class _Work:
                 "left"
             )
         else:
-            largest = "largest" if wanted.signed else "largest absolute"
+            largest = "lowest" if wanted.signed else "largest absolute"
             left = f", of which {edges} lie on a path" if edges < size else ""
             chosen = (
                 f"by {how}: of {search.units:,} {what} {size} of {largest} mean score, selected by "
@@ -512,23 +446,6 @@ class _Work:
             except OSError as error:
                 why = (error.strerror or str(error)).lower()
                 raise Unwanted(f"`{place}` cannot be written: {why}") from error
-
-
-def _cost_of(wanted: Wanted, units: int) -> float:
-    """About what the scores cost, in plain forward passes: a run for each side, a backward of two
-    for each gradient; one run and its share for each unit that is patched."""
-    record = ATTRIBUTIONS.get(wanted.method)
-    if record is None:
-        return 0.0
-    if record.exact:
-        return 2.0 + 0.3 * units
-    steps = wanted.steps if wanted.steps is not None else record.steps
-    return 2.0 + 2.0 * max(1, steps)
-
-
-def _data_text(task: TaskData) -> str:
-    where = task.facts.get("where", "")
-    return task.facts.get("data", "") + (f" where {where}" if where else "")
 
 
 def _kept(outcome: FileOutcome, name: str) -> tuple[float | None, tuple[float, float] | None]:

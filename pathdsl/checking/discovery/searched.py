@@ -205,7 +205,7 @@ class Search:
         return select(rule, self.graph, means, asked)
 
     def _of_nodes(self, n: int, means: np.ndarray) -> Selection:
-        keys = means if self.wanted.signed else np.abs(means)
+        keys = -means if self.wanted.signed else np.abs(means)
         order = sorted(range(len(keys)), key=lambda i: (-keys[i], self.names[i]))
         chosen = np.zeros(len(keys), dtype=bool)
         chosen[order[:n]] = True

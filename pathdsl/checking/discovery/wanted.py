@@ -16,6 +16,7 @@ from pathdsl.lang.fence import SUFFIX
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import fields_of, lineage, model_of, serving
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
+from pathdsl.lang.signatures.relations import RELATIONS
 from pathdsl.near import did_you_mean
 
 __all__ = [
@@ -52,7 +53,8 @@ class Wanted:
 
     `budget`: plain forward passes over the discovery rows. `tau`: the threshold of ACDC. `share`:
     which part of the rows finds the circuit where the file has no rows for judging. `signed`: rank
-    by score instead of absolute score. None means: not said.
+    by score instead of absolute score. `bound`: whether what is outside is bounded. None means: not
+    said.
     """
 
     method: str
@@ -64,6 +66,7 @@ class Wanted:
     steps: int | None
     rule: str | None
     signed: bool
+    bound: bool
     task: str | None
     metric: str | None
     judge: str | None
@@ -85,6 +88,8 @@ class Wanted:
                     "ACDC has a threshold and no size: `--method acdc --tau 0.01`; each edge whose "
                     "removal moves the output by less than it is taken out"
                 )
+            if self.bound:
+                raise Unwanted("`--bound` is of units that have scores: not for `--method acdc`")
         elif self.tau is not None:
             raise Unwanted("`--tau` is the threshold of `--method acdc`; use `--size 5%` here")
         elif self.size is None and self.until is None and self.budget is None:
@@ -105,6 +110,8 @@ class Wanted:
         if self.method not in ATTRIBUTIONS:
             raise Unwanted(_unknown("method", self.method, (*ATTRIBUTIONS, ACDC)))
         record = ATTRIBUTIONS[self.method]
+        if self.bound and record.exact:
+            raise Unwanted(f"`--method {self.method}` patches every unit: none is left to bound")
         if self.steps is not None and not (record.steps and self.steps >= 1):
             what = "has no integral" if not record.steps else "needs one step at least"
             raise Unwanted(f"`--steps {self.steps}`: `{self.method}` {what}; leave it out")
@@ -133,7 +140,8 @@ def read_goal(text: str) -> Goal:
     score, sign, number, per_cent = found.groups()
     if score not in GOALS:
         raise Unwanted(f"`--until`: {_unknown('score', score, GOALS)}: {example}")
-    if sign != ">=":
+    relation = RELATIONS.get(sign)
+    if relation is None or relation.asks != "above":
         raise Unwanted(f"`--until`: the size grows until the score is reached, {example}")
     least = float(number.replace("_", "")) / (100 if per_cent else 1)
     if not 0 < least <= 1:

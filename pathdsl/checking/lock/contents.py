@@ -24,6 +24,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pathdsl.checking.digests import digest_of, place_of
 from pathdsl.checking.discovered import records_named
 from pathdsl.checking.lock.file import CIRCUIT_FILES, LOCK_VERSION, RECORDS, Lock
 from pathdsl.lang import ast
@@ -34,7 +35,6 @@ from pathdsl.lang.signatures.interventions import vectors_in
 from pathdsl.lang.walk import walk
 from pathdsl.plan.outputs import Plan
 from pathdsl.plan.taskdata import TaskData
-from pathdsl.reading import read_file
 
 if TYPE_CHECKING:
     from pathdsl.checking.options import CheckOptions
@@ -147,9 +147,8 @@ def _vectors(program: Program) -> dict[str, dict[str, str]]:
     found = {}
     for block in program.interventions.values():
         for written, call in vectors_in(block):
-            place = Path(call.span.path).parent / written
-            if program.fence.holds(place):
-                found[written] = hashlib.sha256(read_file(place)).hexdigest()
+            if (digest := digest_of(program, place_of(call, written))) is not None:
+                found[written] = digest
     return {"vectors": found} if found else {}
 
 
@@ -163,10 +162,9 @@ def _circuit_files(program: Program) -> dict[str, dict[str, str]]:
     for declaration in program.declarations():
         for node in walk(declaration):
             if isinstance(node, ast.EdgesFile | ast.NodesFile):
-                place = Path(node.span.path).parent / node.path
-                if program.fence.holds(place):
-                    name = Path(os.path.relpath(place.resolve(), home)).as_posix()
-                    found[name] = hashlib.sha256(read_file(place)).hexdigest()
+                place = place_of(node, node.path)
+                if (digest := digest_of(program, place)) is not None:
+                    found[Path(os.path.relpath(place.resolve(), home)).as_posix()] = digest
     return {CIRCUIT_FILES: found} if found else {}
 
 
@@ -174,9 +172,8 @@ def _records(program: Program) -> dict[str, dict[str, str]]:
     """The sha256 of each record of discovery rows, by its path as written; nothing for none."""
     found = {}
     for named in records_named(program):
-        place = Path(named.span.path).parent / named.value
-        if program.fence.holds(place):
-            found[named.value] = hashlib.sha256(read_file(place)).hexdigest()
+        if (digest := digest_of(program, place_of(named, named.value))) is not None:
+            found[named.value] = digest
     return {RECORDS: found} if found else {}
 
 

@@ -35,13 +35,17 @@ __all__ = ["Chunk", "Chunks"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
-    """The rows of a task as some measures read them: alone, or with an answer behind the prompt."""
+    """The rows of a task as some measures read them: alone, or with an answer behind the prompt.
+
+    `treated`: the treated values; `inputs`: those of `input` alone, None for constants.
+    """
 
     task: TaskData
     measures: Mapping[Measure, Measure]
     masks: MaskTable
     rows: Rows
     treated: SourceValues
+    inputs: SourceValues | None
     at: np.ndarray | None
 
 
@@ -69,6 +73,7 @@ class Chunk:
         self.ids, self.lengths = branch.rows.ids(branch.task.reference, np.arange(*rows))
         with torch.no_grad():
             embedded = adapter.embed(self.ids)
+        self._since = self._first_change(embedded)
         self.tape = self.tape_of(embedded)
         self.metric = MetricAt(
             adapter, branch.task, asked.metric, branch.measures, rows, rules
@@ -85,6 +90,23 @@ class Chunk:
         """How long the longest of them is."""
         return int(self.ids.shape[1])
 
+    def _first_change(self, embedded: Tensor) -> int:
+        """The first position at which a treated run's `input` is another, in any row or draw.
+
+        What stands before it is the same in all runs, so that no gradient is needed there.
+        """
+        if self._branch.inputs is None:
+            return 0
+        row, place = (
+            torch.from_numpy(of(TRUE)) for of in (self._sites.rows_of, self._sites.positions_of)
+        )
+        own, first = embedded.cpu()[row, place], self.n_pos - 1
+        for draw in range(self.draws):
+            other = self._branch.inputs(self._sites, draw).values["input", 0].cpu()
+            changed = place[(other != own).any(dim=-1)]
+            first = min([first, *changed.tolist()])
+        return first
+
     def reference(self) -> Tape:
         """The forward of the reference prompts, run again where its way back was forgotten."""
         if self.tape.forgotten:
@@ -99,7 +121,7 @@ class Chunk:
 
     def tape_of(self, embedded: Tensor, rules: Rules | None = None) -> Tape:
         """Another forward of these prompts, from values of `input` (rows, pos, d)."""
-        return Tape(self.adapter, embedded, self.lengths, rules or self.rules)
+        return Tape(self.adapter, embedded, self.lengths, rules or self.rules, self._since)
 
     def points(self) -> range:
         """The numbers k of the integral's points, of its `steps`."""
@@ -169,6 +191,9 @@ class Chunks:
             rows = Rows(here, adapter, self.step, tick)
             with torch.no_grad():
                 treated = SOURCES[spec.kind](rows, 0, spec, want)
+                inputs = None
+                if not spec.how.constant:
+                    inputs = SOURCES[spec.kind](rows, 0, spec, {("input", 0): TRUE})
             masks = MaskTable(here.valid)
             place = position_mask(here)
             at = treated_at(spec, masks, lambda pos, p=place, m=masks: m.intern(p(pos)))  # type: ignore[misc]
@@ -179,6 +204,7 @@ class Chunks:
                     masks=masks,
                     rows=rows,
                     treated=treated,
+                    inputs=inputs,
                     at=None if at == TRUE else masks.array(at),
                 )
             )

@@ -33,6 +33,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
+from torch.nn import functional
 
 from pathdsl.engine.adapters.base import SLOTS, Adapter, Slot
 from pathdsl.engine.adapters.norms import Applied, pulled
@@ -81,13 +82,76 @@ class Part:
         self.outputs = ()
 
 
+class TokenPart:
+    """One function of tokens, each by itself, with a way back from position `since` on.
+
+    `function` takes values and the positions (rows, pos) at which they stand. `before`, `behind`:
+    how many axes of its input and output stand behind the position's. Gradients of positions before
+    `since` are 0.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Tensor, Tensor], Tensor],
+        x: Tensor,
+        places: Tensor,
+        since: int,
+        *,
+        before: int = 1,
+        behind: int = 1,
+    ) -> None:
+        self._since, self._before, self._behind = since, -1 - before, -1 - behind
+        first, x = _parted(x, since, self._before)
+        self._part = Part(lambda one: function(one, places[:, since:]), x)
+        self.output = self._part.output
+        if since:
+            with torch.no_grad():
+                start = function(first, places[:, :since])
+            self.output = torch.cat((start, self.output), dim=self._behind)
+            self._part.forget_outputs()
+
+    def back(self, gradient: Tensor) -> Tensor:
+        """The gradient at the input from one at the output, or from a stack of them."""
+        return self.led(self.through(self.parted(gradient)))
+
+    def parted(self, gradient: Tensor) -> Tensor:
+        """A gradient at the output, of the positions from `since` on alone."""
+        return _parted(gradient, self._since, self._behind)[1]
+
+    def through(self, gradient: Tensor) -> Tensor:
+        """`back`, of the positions from `since` on alone."""
+        return self._part.back(gradient)[0]
+
+    def led(self, gradient: Tensor) -> Tensor:
+        """A gradient at the input from `since` on, behind zeros."""
+        return _led(gradient, self._since, self._before)
+
+
+def _parted(x: Tensor, since: int, axis: int) -> tuple[Tensor, Tensor]:
+    """The positions before `since`, and the others."""
+    if not since:
+        return x, x
+    return x.narrow(axis, 0, since), x.narrow(axis, since, x.shape[axis] - since)
+
+
+def _led(x: Tensor, since: int, axis: int) -> Tensor:
+    """Behind as many positions of zeros."""
+    return functional.pad(x, (0, 0) * (-1 - axis) + (since, 0)) if since else x
+
+
 class MlpPart:
     """An MLP on the tape: what its activation reads, and what its hidden units write.
 
     The derivative of the activation is taken once, and multiplied with any number of gradients.
     """
 
-    def __init__(self, adapter: Adapter, layer: int, read: Tensor, rules: Rules) -> None:
+    def __init__(
+        self, adapter: Adapter, layer: int, read: Tensor, since: int, rules: Rules
+    ) -> None:
+        """`since`: the first position with a way back."""
+        self._since = since
+        first, read = _parted(read, since, -2)
+
         def before(x: Tensor) -> tuple[Tensor, ...]:
             found, gate = adapter.mlp_before(layer, x, rules.scales)
             return (found,) if gate is None else (found, gate)
@@ -110,13 +174,17 @@ class MlpPart:
         self._after = Part(lambda h: adapter.mlp_after(layer, h, rules.scales), hidden)
         self.output = self._after.output
         self._before.forget_outputs()
+        if since:
+            with torch.no_grad():
+                self.output = torch.cat((adapter.mlp(layer, first, rules.scales), self.output), -2)
+            self._after.forget_outputs()
 
     def back(self, gradient: Tensor) -> Tensor:
         """The gradient at what the MLP reads, from one at what it writes or from a stack."""
-        (at_hidden,) = self._after.back(gradient)
+        (at_hidden,) = self._after.back(_parted(gradient, self._since, -2)[1])
         first, *rest = self._slopes
         others = [at_hidden * slope for slope in rest]
-        return self._before.back(at_hidden.mul_(first), *others)[0]
+        return _led(self._before.back(at_hidden.mul_(first), *others)[0], self._since, -2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,16 +229,24 @@ class TapeLayer:
     """
 
     def __init__(
-        self, adapter: Adapter, layer: int, resid: Tensor, valid: Tensor, rules: Rules
+        self, adapter: Adapter, layer: int, resid: Tensor, valid: Tensor, since: int, rules: Rules
     ) -> None:
+        """`since`: the first position with a way back; gradients of those before it are 0, or no
+        gradients at all."""
         self.adapter, self.layer, self.rules = adapter, layer, rules
         self.resid = resid
         rows, pos, _ = resid.shape
         self.places = torch.arange(pos, device=resid.device).expand(rows, pos)
         self.mask = adapter.mask(layer, self.places, pos, valid)
-        self._norm = Part(lambda x: adapter.attention_input(layer, x, rules.scales), resid)
+        places = self.places
+        self._norm = TokenPart(
+            lambda x, at: adapter.attention_input(layer, x, rules.scales), resid, places, since
+        )  # fmt: skip
         self.norm = norm_of(lambda applied: adapter.attention_input(layer, resid, applied))
-        self._slots = {slot: Part(self._projected(slot), self._norm.output) for slot in SLOTS}
+        normed = self._norm.output
+        self._slots = {
+            slot: TokenPart(self._projected(slot), normed, places, since) for slot in SLOTS
+        }
         self.q, self.k, self.v = (self._slots[slot].output for slot in SLOTS)
         self._pattern = Part(self._attended, self.q, self.k)
         self.pattern = self._pattern.output
@@ -178,7 +254,10 @@ class TapeLayer:
             lambda p, v: adapter.mix(p, v).permute(1, 2, 0, 3), self.pattern, self.v
         )  # fmt: skip
         self.z = self._mix.output
-        self._write = Part(lambda z: adapter.attention_write(layer, z, rules.scales), self.z)
+        self._write = TokenPart(
+            lambda z, at: adapter.attention_write(layer, z, rules.scales), self.z, places, since,
+            before=2,
+        )  # fmt: skip
         self.written = self._write.output
         middle = resid + self.written
         self.read = resid if adapter.shape.parallel else middle
@@ -186,16 +265,16 @@ class TapeLayer:
         self.out: Tensor | None = None
         self.after = middle
         if adapter.shape.has_mlp:
-            self._mlp = MlpPart(adapter, layer, self.read, rules)
+            self._mlp = MlpPart(adapter, layer, self.read, since, rules)
             self.out = self._mlp.output
             self.after = middle + self.out
 
     def _projected(
         self, slot: Slot, heads: Sequence[int] | None = None
-    ) -> Callable[[Tensor], Tensor]:
-        def project(normed: Tensor) -> Tensor:
+    ) -> Callable[[Tensor, Tensor], Tensor]:
+        def project(normed: Tensor, places: Tensor) -> Tensor:
             inside = self.rules.inside
-            found = self.adapter.project(self.layer, slot, normed, heads, self.places, inside)
+            found = self.adapter.project(self.layer, slot, normed, heads, places, inside)
             return found.permute(2, 0, 1, 3)
 
         return project
@@ -247,14 +326,17 @@ class TapeLayer:
 
     def at_heads(self, middle: Tensor) -> Tensor:
         """The gradient at heads' outputs from that at what attention writes."""
-        return self._write.back(middle)[0]
+        return self._write.back(middle)
 
     def at_stream(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """What heads pass down to the stream that enters, summed over heads and slots."""
-        normed = self._slots["q"].back(q)[0]
-        normed = normed + self._slots["k"].back(k)[0]
-        normed = normed + self._slots["v"].back(v)[0]
-        return self._norm.back(normed)[0]
+        first, *others = (
+            part.through(part.parted(gradient))
+            for part, gradient in zip(self._slots.values(), (q, k, v), strict=True)
+        )
+        for other in others:
+            first = first + other
+        return self._norm.led(self._norm.through(first))
 
     def at_neurons(self, after: Tensor) -> Tensor:
         """The gradient at hidden units (rows, pos, d_mlp) from that at what the MLP writes.
@@ -272,7 +354,8 @@ class TapeLayer:
         """
         normed, found = self._norm.output, []
         for head, own in enumerate(gradient):
-            part = Part(self._projected(slot, [head]), normed)
+            project = self._projected(slot, [head])
+            part = Part(lambda x, project=project: project(x, self.places), normed)
             found.append(part.back(own.unsqueeze(0))[0])
         together = torch.stack(found)
         if self.norm is None:
@@ -312,10 +395,14 @@ class Tape:
     """One forward of a chunk of prompts; `layers` from the first, `final` the stream at the end."""
 
     def __init__(
-        self, adapter: Adapter, embedded: Tensor, lengths: Tensor, rules: Rules = PLAIN
-    ) -> None:
-        """embedded: (rows, pos, d) values of `input`; lengths: (rows,) of right-padded rows."""
-        self.adapter, self.rules = adapter, rules
+        self, adapter: Adapter, embedded: Tensor, lengths: Tensor, rules: Rules = PLAIN,
+        since: int = 0,
+    ) -> None:  # fmt: skip
+        """`embedded`: (rows, pos, d) values of `input`. `lengths`: (rows,) of right-padded rows.
+
+        `since`: the first position whose gradients are wanted, where no value before it changes.
+        """
+        self.adapter, self.rules, self.since = adapter, rules, since
         self.forgotten = False
         self.embedded = embedded
         self.lengths = lengths.to(embedded.device)
@@ -328,7 +415,7 @@ class Tape:
         """Layers of a forward of these prompts in which this stream (rows, pos, d) enters one."""
         found: list[TapeLayer] = []
         for layer in range(first, self.adapter.shape.n_layers):
-            found.append(TapeLayer(self.adapter, layer, resid, self.valid, self.rules))
+            found.append(TapeLayer(self.adapter, layer, resid, self.valid, self.since, self.rules))
             resid = found[-1].after
         return found
 

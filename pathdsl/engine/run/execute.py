@@ -250,7 +250,7 @@ class BatchExecution:
             step, need = self.plan.steps[number], self.plan.need[number]
             assert isinstance(step, AttentionResid)
             whole = plain_write(step, need, self.masks)
-            if whole is not None and ("attn", step.layer) in self.sources[whole].values:
+            if whole is not None and (whole, "attn", step.layer) in self.plan.plain_need:
                 written = self.sources[whole].at(("attn", step.layer), need, self.sites)
                 self.values[number] = self.at(step.previous, need) + written
             else:

@@ -158,8 +158,8 @@ def read_circuit(path: Path, layout: Layout) -> CircuitFile:
     if content.get("pathdsl") == "scores":
         raise UnusableFile(
             "it keeps scores prompt by prompt, and is no circuit file",
-            advice="`stability(edges(…), size: 5%)` reads it; `pathdsl discover` and `pathdsl "
-            "export` make circuits of it",
+            advice="`stability(edges(…), size: 5%)` reads it; `pathdsl export FILE.circuit --to "
+            "eap-ig -o FOLDER` makes a circuit file of `FILE.scores.json`",
         )
     _check_config(content.get("cfg"), layout)
     for key in content:  # what to_json never writes there, and its description once promised

@@ -153,6 +153,13 @@ def instances(
     return tuple(found)
 
 
+def members_of(
+    program: Program, resolver: Resolves, node: Looped | ast.OverMembers, outer: Bindings = {}
+) -> tuple[Instance, ...]:
+    """The members of a statement or function, on the graph over which its loop ranges."""
+    return instances(program, ranging(program, resolver, node), node.loop, outer)
+
+
 def in_common(
     program: Program, resolver: Resolves, call: ast.Call
 ) -> tuple[tuple[ast.LetDecl, tuple[Instance, ...]], ...]:
@@ -161,10 +168,7 @@ def in_common(
     Raises LanguageError PD237 where the members are not the same, or not in the same order, or
     fewer than three.
     """
-    found = [
-        (let, instances(program, ranging(program, resolver, let), let.loop))
-        for let in families(program, call)
-    ]
+    found = [(let, members_of(program, resolver, let)) for let in families(program, call)]
     if len(found) != 2:
         return ()
     (one, first), (other, second) = found

@@ -46,6 +46,11 @@ class Target:
         return self.head < 0 and not self.neurons
 
     @property
+    def of_mlp(self) -> bool:
+        """Whether it is an MLP, its neurons or a part of them."""
+        return self.kind in ("mlp", "neurons")
+
+    @property
     def own(self) -> Target:
         """The value without its position."""
         return replace(self, at=None)

@@ -97,8 +97,10 @@ def cost_text(cost: Object | None, seconds: float | None = None) -> str:
     if cost["runs"]:
         copies = many(cost["copies"], "component copy", "component copies")
         parts = [many(cost["runs"], "run"), copies]
+    if number := cost.get("attributions", 0):
+        parts = [*(parts if cost["runs"] else []), many(number, "attribution")]
     times, self_checks = cost["forwards"], cost.get("self_checks") or 0.0
-    if cost["runs"] or self_checks:
+    if cost["runs"] or cost.get("attributions") or self_checks:
         about = "undefined" if times is None else plain(times, 1 if times < 100 else 0)
         own = f" ({plain(self_checks, 1)} of them self-checks)" if self_checks >= 0.05 else ""
         parts.append(f"about {about} plain forward passes{own}")

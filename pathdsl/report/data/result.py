@@ -236,15 +236,17 @@ def _prompt(row: TellingRow, tasks: Mapping[str, TaskData]) -> Object:
 
 
 def _cost(outcome: FileOutcome) -> Object | None:
-    if not outcome.costs:
+    attributed = outcome.session.attributed if outcome.session is not None else []
+    if not outcome.costs and not attributed:
         return None
-    runs = sum(cost.forwards for cost in outcome.costs)
+    runs = sum(cost.forwards for cost in outcome.costs) + sum(attributed)
     return {
         "runs": sum(len(plan.outputs) for plan in (*outcome.plans, *outcome.other_plans)),
         "plain_runs": sum(cost.plain_runs for cost in outcome.costs),
         "copies": sum(sum(cost.copies_by_layer) for cost in outcome.costs),
         "forwards": _plain(runs + outcome.self_checks),
         "self_checks": _plain(outcome.self_checks),
+        **({"attributions": len(attributed)} if attributed else {}),
     }
 
 

@@ -36,7 +36,9 @@ def forecast_text(forecast: Forecast, view: View) -> str:
         lines.append(f"  measures  {what} at most, {forecast.measuring:.0f} passes")
     else:
         lines.append(f"  removals  at most {forecast.measuring:,.0f} passes, in three orders")
-    lines.append(f"  memory    about {size_text(forecast.memory)} beside the weights")
+    if forecast.bounding:
+        lines.append(f"  bound     at most {forecast.bounding:.0f} passes")
+    lines.append(f"  memory    at most {size_text(forecast.memory)} beside the weights")
     written = ", ".join(f"{name} {what}" for name, what in forecast.places.items())
     lines.append(f"  writes    {written}")
     return "\n".join(lines) + "\n\n"
@@ -47,7 +49,9 @@ def discovery_text(found: Discovery, view: View) -> str:
     kind = found.forecast.kind
     share = found.edges / found.units
     lines = [view.heading(found.forecast.places["circuit"])]
-    lines.append(f"  {found.edges:,} of {found.units:,} {kind} ({share:.1%}), {found.nodes} nodes")
+    lines.append(
+        f"  {found.edges:,} of {found.units:,} {kind} ({share:.1%}), {many(found.nodes, 'node')}"
+    )
     if found.dangling:
         lines.append(f"  {len(found.dangling)} more were selected and lie on no path: taken out")
     if found.tied:
@@ -110,13 +114,26 @@ def _parts(found: Discovery, view: View) -> Iterator[list[str]]:
         ]  # fmt: skip
     if found.orders is not None:
         yield [view.heading("Order of the removals"), *_orders(found.orders)]
-    for text in found.bound:
-        yield [view.heading("What was not patched"), paragraph(text, view, "  ", "  ")]
+    if found.rivals:
+        yield [view.heading("Beside other rules, on held-out rows"), *_rivals(found)]
+    if found.bound is not None:
+        yield [view.heading("Outside of it"), paragraph(str(found.bound), view, "  ", "  ")]
 
 
 def _steady(found: Discovery) -> int:
     assert found.stability is not None
     return int((found.stability.frequency >= 0.9).sum())
+
+
+def _rivals(found: Discovery) -> list[str]:
+    rows = []
+    for one in found.rivals:
+        said = "equal, and other edges: a rival" if one.rivals else one.verdict
+        rows.append(
+            [f"  {one.names[1]}", f"{one.sizes[1]} edges", f"Jaccard {one.jaccard:.2f}",
+             f"keeps {-one.difference:+.2f} [{-one.high:+.2f}, {-one.low:+.2f}]", said]
+        )  # fmt: skip
+    return table(rows)
 
 
 def _orders(orders: OrderDependence) -> list[str]:
@@ -204,6 +221,22 @@ def discovery_object(found: Discovery) -> dict[str, Any]:
                 {"orders": [str(a), str(b)], "jaccard": value}
                 for (a, b), value in orders.jaccard.items()
             ],
+        },
+        "rivals": [
+            {
+                "rules": list(one.names), "sizes": list(one.sizes), "jaccard": one.jaccard,
+                "difference": one.difference, "interval": [one.low, one.high],
+                "verdict": one.verdict, "rival": one.rivals,
+            }
+            for one in found.rivals
+        ],
+        "bound": None
+        if found.bound is None
+        else {
+            "bound": found.bound.bound, "confidence": found.bound.confidence,
+            "units": found.bound.units, "subsets": found.bound.subsets,
+            "share": found.bound.share, "curve": [list(one) for one in found.bound.curve],
+            "why": found.bound.why,
         },
         "claims": [
             {

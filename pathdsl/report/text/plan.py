@@ -157,7 +157,7 @@ def _attribution(one: AttributionPlan, outcome: PlanOutcome, view: View) -> list
         times = plain(one.cost.forwards, 2 if one.cost.forwards < 10 else 1)
         facts += [
             ["  cost", f"about {times} plain forward passes over the same prompts"],
-            ["  memory", f"about {one.cost.peak / 1e9:.2f} GB beside the weights, "
+            ["  memory", f"about {size_text(one.cost.peak)} beside the weights, "
              f"{one.cost.rows:,} prompts at a time"],
         ]  # fmt: skip
     return [

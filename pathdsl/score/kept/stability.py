@@ -84,15 +84,16 @@ def _means(values: np.ndarray, weights: np.ndarray) -> Iterator[np.ndarray]:
 def top_of_each(
     graph: EdgeGraph, values: np.ndarray, weights: np.ndarray, n: int, *, signed: bool
 ) -> np.ndarray:
-    """(samples, edges) bool: the n edges of largest mean of each sample, equal ones by name.
+    """(samples, edges) bool: the n edges that rank first in each sample, equal ones by name.
 
+    By how far the metric falls where `signed`, the negative of the mean, else by absolute mean.
     `values` is (edges, rows), `weights` (samples, rows). Nothing is pruned.
     """
     n = min(n, len(graph))
     found = np.zeros((len(weights), len(graph)), dtype=bool)
     start = 0
     for means in _means(values, weights):
-        keys = means if signed else np.abs(means, out=means)
+        keys = np.negative(means, out=means) if signed else np.abs(means, out=means)
         cut = _cut(keys, n)
         block = keys >= cut
         for i in np.flatnonzero(block.sum(axis=1) > n):  # equal ones at the cut
@@ -171,8 +172,8 @@ def stability(
 ) -> Stability:
     """The stability of a circuit, dangling edges taken out of every sample's as of the circuit.
 
-    `values` is (edges, rows). `choose` is the rule, from means to edges; None for the n edges of
-    largest (absolute) mean, which needs a hundredth of the time.
+    `values` is (edges, rows). `choose` is the rule, from means to edges; None for the n edges
+    that rank first, which needs a hundredth of the time.
     """
     weights = bootstrap_weights(clusters, samples, seed)
     whole = np.full((1, values.shape[1]), 1 / values.shape[1])

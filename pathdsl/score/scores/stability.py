@@ -1,10 +1,11 @@
 """How alike the circuits are that bootstrap samples of the prompts give, from kept scores alone.
 
 `stability(edges("found.scores.json"), size: 5%)` is the mean Jaccard index of all pairs of
-circuits, each of the n edges of largest absolute mean (`rank: signed`: of largest mean) on a
-resample of the prompts that were scored, edges on no path from `input` to `logits` taken out. It is
-1 where every resample gives the same circuit. No run is made, and no prompt of the checked file
-enters: the number is of the prompts that the scores were made from, and has no interval.
+circuits, each of the n edges of largest absolute mean (`rank: signed`: of those that lower the
+metric most) on a resample of the prompts that were scored, edges on no path from `input` to
+`logits` taken out. It is 1 where every resample gives the same circuit. No run is made, and no
+prompt of the checked file enters: the number is of the prompts that the scores were made from, and
+has no interval.
 
 Source: Méloux et al. 2025 (arXiv:2510.00845).
 """

@@ -76,14 +76,27 @@ class FalseNegativeBound:
         """The largest confidence of the curve at which no unit's effect is above `theta`, or 0."""
         return max((level for bound, level in self.curve if bound <= theta), default=0.0)
 
+    @property
+    def unseen(self) -> float:
+        """The share of its subsets in which a unit may act, with others, without being seen to.
+
+        What occurs in so many of the subsets that hold a unit occurred in none of those that were
+        run with a probability of 1 - confidence: no bound knows of it.
+        """
+        held = round(min(self.share, 1 - self.share) * self.subsets)
+        return 1 - (1 - self.confidence) ** (1 / held) if held else 1.0
+
     def __str__(self) -> str:
         what = f"{self.units:,} unverified unit{'s' * (self.units != 1)}"
+        if not self.units:
+            return "every unit was patched alone"
         if self.bound is None:
             return f"no bound on {what}: {self.why}"
         return (
             f"at {100 * self.confidence:g}% confidence none of {what} changes the metric by more "
             f"than {self.bound:.3g} on average inside random subsets of {100 * self.share:.3g}% "
-            f"of them ({self.subsets:,} subsets)"
+            f"of them ({self.subsets:,} subsets); what one does in fewer than "
+            f"{100 * self.unseen:.2g}% of the subsets that hold it may be missed"
         )
 
 
