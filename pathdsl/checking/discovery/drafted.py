@@ -51,6 +51,12 @@ LEFT = 0.9
 """The part of what the discovery rows show that a draft claims of others."""
 COMPLETE = 0.5
 """The largest share that a draft calls complete: of what misses more, something does make up."""
+CONTROLS = {
+    "random_edges(like: {}, by: walks, seed: 0)": "random walks, as many edges",
+    "random_like({}, seed: 0)": "the same with other nodes of its layers",
+    "random_edges(like: {}, seed: 0)": "other edges, as many of each kind",
+}
+"""Random sets that stand beside the circuit, the better first, with what they are."""
 KNOCKOUTS = 20
 SEEN = 1e-3
 """The share of the largest score of a node below which slopes see nothing of it."""
@@ -482,11 +488,7 @@ class Drafting:
         it and of the circuit."""
         metric, name = self.meant.metric, final.name
         share, missed = self._shares(final)
-        controls = [
-            f"random_edges(like: {name}, by: walks, seed: 0)",
-            f"random_like({name}, seed: 0)",
-            f"random_edges(like: {name}, seed: 0)",
-        ]
+        controls = [text.format(name) for text in CONTROLS]
         for control in controls:
             found = self._measured(
                 f"{final.statements}let share_without = {share}\nlet misses = {missed}\n"
@@ -523,11 +525,12 @@ class Drafting:
                 f"claim {self._name('complete')}: {missed} <= {_per_cent(most)} at 95% confidence "
                 '"draft: nothing outside of it makes up for its parts"'
             )
+        why = next(why for text, why in CONTROLS.items() if text.format(name) == control)
         return (
             *claims,
             f"claim {self._name('control')}: faithfulness({control}, metric: {metric}) >= "
             f"{_per_cent(least)} at 95% confidence expect refuted "
-            '"other edges, as many of each kind"',
+            f'"{why}"',
         )
 
 

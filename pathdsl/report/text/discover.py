@@ -41,7 +41,7 @@ def forecast_text(forecast: Forecast, view: View) -> str:
         lines.append(f"  removals  at most {forecast.measuring:,.0f} passes, in three orders")
     if forecast.bounding:
         lines.append(f"  bound     at most {forecast.bounding:.0f} passes")
-    lines.append(f"  memory    about {size_text(forecast.memory)} beside the weights")
+    lines.append(f"  memory    at most {size_text(forecast.memory)} beside the weights")
     written = ", ".join(f"{name} {what}" for name, what in forecast.places.items())
     lines.append(f"  writes    {written}")
     return "\n".join(lines) + "\n\n"
