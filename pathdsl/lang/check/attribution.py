@@ -10,7 +10,13 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.nodes import holds_marks
 from pathdsl.lang.check.scope import Faults, Scope, fault, listed, source_text
 from pathdsl.lang.serving import fields_of, named_option, treated_by
-from pathdsl.lang.signatures.attribution import ATTRIBUTIONS, RULES, AttributionRecord
+from pathdsl.lang.signatures.attribution import (
+    ATTRIBUTIONS,
+    RULES,
+    TO_REFERENCE,
+    AttributionRecord,
+)
+from pathdsl.lang.signatures.calls import resolve_options
 from pathdsl.lang.signatures.measures import MEASURES
 from pathdsl.lang.signatures.treated import kind_of
 from pathdsl.lang.subjects import meant
@@ -52,7 +58,7 @@ def check_attribution(scope: Scope, score: ast.Score, metric: ast.MetricDecl | N
             "PD408", _OF_ONE, subject.span, "a path set", help=f"`effect({_text(scope, subject)})`"
         )
     if metric is not None:
-        yield from _slope(metric, record, written.get("metric", score))
+        yield from _slope(metric, record, score)
     if record.treated_runs:
         yield from _treated_runs(scope, score, record)
 
@@ -183,10 +189,20 @@ def _treated_runs(scope: Scope, score: ast.Score, record: AttributionRecord) -> 
         )
 
 
-def _slope(metric: ast.MetricDecl, record: AttributionRecord, at: ast.Node) -> Faults:
+def _at_reference(score: ast.Score, record: AttributionRecord) -> bool:
+    """Whether every slope is taken at the reference run."""
+    if not record.steps:
+        return record.at_reference
+    options = resolve_options(score)
+    rule = options["rule"] or record.rules[0]
+    return (options["steps"] or record.steps) == 1 and rule == TO_REFERENCE
+
+
+def _slope(metric: ast.MetricDecl, record: AttributionRecord, score: ast.Score) -> Faults:
     """A fault where a method follows the slope of a metric that has none."""
     if record.exact:
         return
+    at = next((o for o in score.options if o.keyword == "metric"), score)
     for call in walk(metric.expression):
         measure = MEASURES.get(call.name) if isinstance(call, ast.Call) else None
         if measure is None:
@@ -210,13 +226,16 @@ def _slope(metric: ast.MetricDecl, record: AttributionRecord, at: ast.Node) -> F
                 labels=[(metric.name.span, "the metric")],
                 help="attribute a metric of logits or probabilities, or `by: exact`",
             )
-        elif measure.reads == "reference" and record.at_reference:
+        elif measure.reads == "reference" and _at_reference(score, record):
             yield fault(
                 "PD408",
                 f"the slope of `{measure.name}` is 0 at the reference run, and with it every score "
-                f"`by: {record.name}`",
+                f"`by: {record.name}`"
+                + (f" of one step, `rule: {TO_REFERENCE}`" * bool(record.steps)),
                 at.span,
                 "a divergence is least there",
                 labels=[(metric.name.span, "the metric")],
-                help="`by: eap_ig`, which follows it away from there, or another metric",
+                help="more `steps:`, or `rule: left`, whose one point is the treated run"
+                if record.steps
+                else "`by: eap_ig`, which follows it away from there, or another metric",
             )

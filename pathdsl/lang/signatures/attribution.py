@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ATTRIBUTIONS", "HEAD_SLOTS", "RULES", "AttributionRecord"]
+__all__ = ["ATTRIBUTIONS", "HEAD_SLOTS", "RULES", "TO_REFERENCE", "AttributionRecord"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +99,9 @@ ATTRIBUTIONS = {
 }  # fmt: skip
 RULES = tuple(dict.fromkeys(rule for record in ATTRIBUTIONS.values() for rule in record.rules))
 """The rules of all integrals."""
+
+TO_REFERENCE = "right"
+"""The rule whose last point is the reference run: of one step, it is the only one."""
 
 HEAD_SLOTS = ("q", "k", "v")
 """The inputs of a head that have scores of their own."""
