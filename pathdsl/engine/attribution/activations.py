@@ -45,7 +45,7 @@ def _of_side(chunk: Chunk, side: Side, scores: EdgeScores) -> None:
         between = None if layer.out is None else runs.of_mlp(layer)
         past = runs.of_heads(layer)
         scores.of_changes(reference, side)
-        readers = LayerReaders(chunk.weights, layer)
+        readers = scores.readers(layer)
         found = layer.inner(gradient, between)
         readers.add(layer, found, 1.0)
         gradient = found.middle + scores.put(readers) + past
@@ -130,13 +130,13 @@ class _Runs:
             for layer in reversed(layers):
                 found = layer.back(gradient)
                 if layer.layer not in readers:
-                    readers[layer.layer] = LayerReaders(chunk.weights, layer)
+                    readers[layer.layer] = scores.readers(layer)
                 readers[layer.layer].add(layer, found, self.share)
                 gradient = found.before
             if start.mlp is not None:
                 read = start.mlp.back(gradient)[0]
                 if place not in readers:
-                    readers[place] = LayerReaders(chunk.weights, chunk.tape.layers[place])
+                    readers[place] = scores.readers(chunk.tape.layers[place])
                 readers[place].add_mlp(read, self.share)
                 gradient = gradient + read
             total += self.share * gradient

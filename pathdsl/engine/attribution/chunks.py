@@ -73,10 +73,12 @@ class Chunk:
         self.ids, self.lengths = branch.rows.ids(branch.task.reference, np.arange(*rows))
         with torch.no_grad():
             embedded = adapter.embed(self.ids)
-        self._since = self._first_change(embedded)
-        self.tape = self.tape_of(embedded)
+        self.since = self._first_change(embedded)
         self.metric = MetricAt(
             adapter, branch.task, asked.metric, branch.measures, rows, rules
+        )  # fmt: skip
+        self.tape = Tape(
+            adapter, embedded, self.lengths, rules, self.since, wanted=self.metric.first
         )  # fmt: skip
         self.metric.at_reference(self.tape.final)
 
@@ -119,9 +121,13 @@ class Chunk:
         spec = self.asked.treated
         return 1 if spec.how.constant else spec.draws
 
-    def tape_of(self, embedded: Tensor, rules: Rules | None = None) -> Tape:
-        """Another forward of these prompts, from values of `input` (rows, pos, d)."""
-        return Tape(self.adapter, embedded, self.lengths, rules or self.rules, self._since)
+    def tape_of(self, embedded: Tensor) -> Tape:
+        """Another forward of these prompts, from values of `input` (rows, pos, d) between those of
+        the reference run and treated ones."""
+        return Tape(
+            self.adapter, embedded, self.lengths, self.rules, self.since, like=self.tape,
+            wanted=self.metric.first,
+        )  # fmt: skip
 
     def points(self) -> range:
         """The numbers k of the integral's points, of its `steps`."""

@@ -20,11 +20,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from pathdsl.engine.adapters.base import SLOTS
 from pathdsl.engine.adapters.norms import moved
 from pathdsl.engine.attribution.chunks import Chunk
-from pathdsl.engine.attribution.readers import LayerReaders
+from pathdsl.engine.attribution.readers import LayerReaders, ReaderWeights
 from pathdsl.engine.attribution.sides import Side
 from pathdsl.engine.attribution.tape import Tape, TapeLayer, norm_of
 
@@ -39,7 +40,7 @@ def by_gradient(chunk: Chunk) -> Tensor:
     scores.put_final(gradient)
     for layer in reversed(chunk.tape.layers):
         found = layer.inner(gradient)
-        readers = LayerReaders(chunk.weights, layer)
+        readers = scores.readers(layer)
         readers.add(layer, found, 1.0)
         gradient = found.middle
         if found.read is not None and chunk.adapter.shape.parallel:
@@ -80,27 +81,30 @@ def _between(chunk: Chunk, treated: Tensor, share: float) -> Iterator[tuple[Tape
             yield chunk.tape_of(treated + k / steps * (reference - treated)), share
 
 
-def written_changes(heads: Sequence[Tensor], side: Side) -> Tensor:
-    """(senders, rows, pos, d): by how much each sender's write changes, in component order.
+def written_changes(heads: Sequence[Tensor], side: Side, weights: ReaderWeights) -> Tensor:
+    """(senders, rows, n, d): by how much each sender's write changes, in component order, at the
+    n positions at which it does. Valid until the next call.
 
     `heads`: all heads' outputs by layer, of the run whose norms after attention are meant.
     """
     reference = side.tape
-    adapter, shape = reference.adapter, reference.adapter.shape
+    adapter, shape, since = reference.adapter, reference.adapter.shape, reference.since
     rows, pos, d = reference.embedded.shape
-    found = reference.embedded.new_empty((shape.n_senders, rows, pos, d))
-    found[0] = side.input - reference.embedded
+    wanted = (shape.n_senders, rows, pos - since, d)
+    found = weights.room("changes", wanted, reference.embedded)
+    found[0] = (side.input - reference.embedded)[:, since:]
     place = 1
     with torch.no_grad():
         for layer, z in zip(reference.layers, heads, strict=True):
-            change = adapter.write_each(layer.layer, side.z[layer.layer] - layer.z)
+            moved_z = (side.z[layer.layer] - layer.z)[:, since:]
+            change = adapter.write_each(layer.layer, moved_z)
             if shape.norm_after_attention:
-                change = _through_norm(layer, z, change)
+                change = _through_norm(layer, z[:, since:], change)
             found[place : place + shape.n_heads] = change.permute(2, 0, 1, 3)
             place += shape.n_heads
             out = side.out[layer.layer]
             if out is not None and layer.out is not None:
-                found[place] = out - layer.out
+                found[place] = (out - layer.out)[:, since:]
                 place += 1
     return found
 
@@ -141,7 +145,7 @@ class EdgeScores:
     def of_changes(self, heads: Sequence[Tensor], side: Side) -> None:
         """Score these changes of what senders write from here on; as `written_changes`."""
         if self._writes is None or self._side is not side or self.shape.norm_after_attention:
-            self._writes, self._side = written_changes(heads, side), side
+            self._writes, self._side = written_changes(heads, side, self.chunk.weights), side
 
     def along(self, side: Side, runs: Iterable[tuple[Tape, float]]) -> None:
         """Add the scores of gradients that are averaged over runs, each with its share."""
@@ -159,7 +163,7 @@ class EdgeScores:
         for tape, share in runs:
             gradient = self.chunk.metric.gradient(tape.final)
             final = share * gradient if final is None else final + share * gradient
-            layers = layers or [LayerReaders(self.chunk.weights, one) for one in tape.layers]
+            layers = layers or [self.readers(one) for one in tape.layers]
             for found in tape.backward(gradient):
                 layers[found.layer].add(tape.layers[found.layer], found, share)
             tape.forget()  # before the next one is made
@@ -168,9 +172,13 @@ class EdgeScores:
         for readers in layers:
             self.put(readers)
 
+    def readers(self, layer: TapeLayer) -> LayerReaders:
+        """The readers of one layer, without gradients yet."""
+        return LayerReaders(self.chunk.weights, layer, self.chunk.since)
+
     def put_final(self, gradient: Tensor) -> None:
         """Add the scores of edges into `logits`, from the gradient at the final stream."""
-        last = self.shape.n_layers
+        last, gradient = self.shape.n_layers, gradient[:, self.chunk.since :]
         self._put(self._first[last], self._products(gradient.unsqueeze(0), self._below[last]))
 
     def put(self, readers: LayerReaders) -> Tensor:
@@ -182,36 +190,18 @@ class EdgeScores:
             self._put(last, self._products(readers.mlp.unsqueeze(0), self._of_mlp(layer)))
         if heads is None:
             return self.chunk.tape.final.new_zeros(())
-        products, total = self._products(heads.flatten(0, 1), below), heads.sum((0, 1))
-        if (turned := readers.turned()) is not None:
-            numbers, centres = turned
-            products -= self._turned(numbers.flatten(1, 2), centres, below)
-            total -= (numbers.sum((1, 2)).unsqueeze(-1) * centres).sum(0)
-        by_slot = products.unflatten(0, heads.shape[:2])
+        by_slot = self._products(heads.flatten(0, 1), below).unflatten(0, heads.shape[:2])
         self._put(first, by_slot.transpose(0, 1).flatten(0, 1))  # heads, slots, senders
-        return total
+        return functional.pad(heads.sum((0, 1)), (0, 0, self.chunk.since, 0))
 
     def _put(self, first: int, products: Tensor) -> None:
         found = products.flatten(0, 1)
-        self.values[first : first + len(found)] += found.double().cpu()
-
-    def _turned(self, numbers: Tensor, centres: Tensor, senders: int) -> Tensor:
-        """Products of `numbers` (runs, readers, rows, pos) times `centres` (runs, rows, pos, d),
-        as `_products`, without the readers' gradients at their full width."""
-        assert self._writes is not None
-        rows, pos = centres.shape[1:3]
-        writes = self._writes[:senders].flatten(1, 2).transpose(0, 1)  # (rows * pos, senders, d)
-        met = torch.bmm(writes, centres.flatten(1, 2).permute(1, 2, 0))  # (…, senders, runs)
-        if self.by_position:
-            left = numbers.flatten(2).permute(2, 1, 0)  # (rows * pos, readers, runs)
-            return torch.bmm(left, met.mT).permute(1, 2, 0).unflatten(-1, (rows, pos))
-        left = numbers.permute(2, 1, 3, 0).flatten(2)  # (rows, readers, pos * runs)
-        right = met.unflatten(0, (rows, pos)).transpose(2, 3).flatten(1, 2)
-        return torch.bmm(left, right).permute(1, 2, 0).unsqueeze(-1)
+        into = self.values[first : first + len(found), :, -found.shape[-1] :]
+        into += found.double().cpu()
 
     def _products(self, gradients: Tensor, senders: int) -> Tensor:
-        """(readers, rows, pos, d) with what the first senders write: (readers, senders, rows, pos)
-        by position, else (readers, senders, rows, 1)."""
+        """(readers, rows, n, d) with what the first senders write: (readers, senders, rows, n) by
+        position, else (readers, senders, rows, 1)."""
         assert self._writes is not None
         writes = self._writes[:senders]
         if self.by_position:

@@ -109,6 +109,8 @@ class MetricAt:
         masks = [place(Pos.parse(read.position))[slice(*rows)] for read in measures.values()]
         wanted = np.logical_or.reduce(masks)
         self.row, self.pos = np.nonzero(wanted)
+        self.first = int(self.pos.min(initial=task.n_pos - 1))
+        """The first position that is read."""
         self.inside = [mask[self.row, self.pos] for mask in masks]
         self.counts = [mask.sum(axis=1) for mask in masks]
         self.whole = [task.reads_whole(read) for read in measures.values()]

@@ -13,6 +13,8 @@ gradient is spread over the width of the stream once.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -30,6 +32,14 @@ class ReaderWeights:
         self.adapter = adapter
         self._weights: dict[tuple[int, Slot], Tensor | None] = {}
         self._offsets: dict[tuple[int, Slot, int], Tensor] = {}
+        self._room: dict[str, Tensor] = {}
+
+    def room(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Memory of one name, which serves again: fresh memory costs as much as what fills it."""
+        n = math.prod(shape)
+        if name not in self._room or self._room[name].numel() < n:
+            self._room[name] = like.new_empty(n)
+        return self._room[name][:n].view(shape)
 
     def weight(self, layer: TapeLayer, slot: Slot) -> Tensor | None:
         """(n_heads, d_head, d): a head's input weight as it reads the stream without its mean,
@@ -57,35 +67,40 @@ class ReaderWeights:
 
 
 class LayerReaders:
-    """The readers of one layer. `mlp`: (rows, pos, d), None without one."""
+    """The readers of one layer, at positions from `since` on: there are n of them.
 
-    def __init__(self, weights: ReaderWeights, layer: TapeLayer) -> None:
-        self.layer = layer.layer
+    `mlp`: (rows, n, d), None without one.
+    """
+
+    def __init__(self, weights: ReaderWeights, layer: TapeLayer, since: int) -> None:
+        self.layer, self.since = layer.layer, since
         self.mlp: Tensor | None = None
         self._of = weights
         self._weights = {slot: weights.weight(layer, slot) for slot in SLOTS}
-        self._shape = (len(SLOTS), layer.q.shape[0], *layer.resid.shape)
-        self._narrow: dict[Slot, Tensor] = {}  # (n_heads, rows, pos, d_head)
-        self._wide: dict[Slot, Tensor] = {}  # (n_heads, rows, pos, d), where a slot is not affine
+        rows, pos, d = layer.resid.shape
+        self._shape = (len(SLOTS), layer.q.shape[0], rows, pos - since, d)
+        self._narrow: dict[Slot, Tensor] = {}  # (n_heads, rows, n, d_head)
+        self._wide: dict[Slot, Tensor] = {}  # (n_heads, rows, n, d), where a slot is not affine
         self._turned: list[tuple[dict[Slot, Tensor], Tensor]] = []
 
     def add(self, layer: TapeLayer, found: InnerGradients, share: float) -> None:
         """Add the gradients of one run, `share` times."""
         if found.read is not None:
             self.add_mlp(found.read, share)
+        since = self.since
         scale = centre = None
         if layer.norm is not None:
-            module, x = layer.norm
+            module, x = layer.norm[0], layer.norm[1][:, since:]
             scale, centre = scale_of(module, x).to(x.dtype), centred(module, x)
         turned: dict[Slot, Tensor] = {}
         for slot in SLOTS:
-            gradient = found.slot(slot)
             if self._weights[slot] is None:
-                wide = share * layer.at_reader(slot, gradient)
+                wide = share * layer.at_reader(slot, found.slot(slot))[:, :, since:]
                 self._wide[slot] = self._wide[slot] + wide if slot in self._wide else wide
                 continue
+            gradient = found.slot(slot)[:, :, since:]
             if scale is not None and not layer.rules.held:
-                own = layer.slot(slot) - self._of.offset(layer, slot)
+                own = (layer.slot(slot) - self._of.offset(layer, slot))[:, :, since:]
                 by = scale.squeeze(-1).square() * (share / self._shape[-1])
                 turned[slot] = (own * gradient).sum(-1) * by
             narrow = layer.unplaced(slot, gradient) * (share if scale is None else share * scale)
@@ -95,16 +110,16 @@ class LayerReaders:
 
     def add_mlp(self, read: Tensor, share: float) -> None:
         """Add the gradient at what the MLP reads, (rows, pos, d)."""
-        own = read if share == 1.0 else share * read
+        own = share * read[:, self.since :]
         self.mlp = own if self.mlp is None else self.mlp + own
 
     def heads(self) -> Tensor | None:
-        """(3, n_heads, rows, pos, d): s W^T g of each head's q, k and v; None where nothing was
-        added of heads. What is to be taken off is `turned`."""
+        """(3, n_heads, rows, n, d): what each head's q, k and v passes down; None where nothing was
+        added of heads. Valid until the next layer's."""
         like = next(iter((*self._narrow.values(), *self._wide.values())), None)
         if like is None:
             return None
-        found = like.new_empty(self._shape)
+        found = self._of.room("heads", self._shape, like)
         for of_slot, slot in zip(found, SLOTS, strict=True):
             if slot in self._wide:
                 of_slot.copy_(self._wide[slot])
@@ -112,15 +127,12 @@ class LayerReaders:
             weight = self._weights[slot]
             assert weight is not None
             torch.bmm(self._narrow[slot].flatten(1, 2), weight, out=of_slot.flatten(1, 2))
+        if self._turned:  # token by token (readers, runs) times x' (runs, d)
+            none = next(iter(self._turned[0][0].values())) * 0.0
+            by_run = [[one.get(slot, none) for slot in SLOTS] for one, _ in self._turned]
+            numbers = torch.stack([torch.stack(one) for one in by_run], dim=-1)
+            centres = torch.stack([centre for _, centre in self._turned], dim=-2)
+            numbers = numbers.flatten(0, 1).flatten(1, 2).transpose(0, 1)
+            tokens = found.flatten(0, 1).flatten(1, 2).transpose(0, 1)
+            tokens.baddbmm_(numbers, centres.flatten(0, 1), alpha=-1.0)
         return found
-
-    def turned(self) -> tuple[Tensor, Tensor] | None:
-        """What is taken off: numbers (runs, 3, n_heads, rows, pos), each times its run's x' (runs,
-        rows, pos, d); None where nothing is."""
-        if not self._turned:
-            return None
-        none = next(iter(self._turned[0][0].values())) * 0.0
-        numbers = torch.stack(
-            [torch.stack([one.get(slot, none) for slot in SLOTS]) for one, _ in self._turned]
-        )
-        return numbers, torch.stack([centre for _, centre in self._turned])

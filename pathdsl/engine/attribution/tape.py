@@ -87,7 +87,7 @@ class TokenPart:
 
     `function` takes values and the positions (rows, pos) at which they stand. `before`, `behind`:
     how many axes of its input and output stand behind the position's. Gradients of positions before
-    `since` are 0.
+    `since` are 0; `start` is the output there, None for what the function gives.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class TokenPart:
         places: Tensor,
         since: int,
         *,
+        start: Tensor | None = None,
         before: int = 1,
         behind: int = 1,
     ) -> None:
@@ -105,8 +106,9 @@ class TokenPart:
         self._part = Part(lambda one: function(one, places[:, since:]), x)
         self.output = self._part.output
         if since:
-            with torch.no_grad():
-                start = function(first, places[:, :since])
+            if start is None:
+                with torch.no_grad():
+                    start = function(first, places[:, :since])
             self.output = torch.cat((start, self.output), dim=self._behind)
             self._part.forget_outputs()
 
@@ -146,9 +148,10 @@ class MlpPart:
     """
 
     def __init__(
-        self, adapter: Adapter, layer: int, read: Tensor, since: int, rules: Rules
-    ) -> None:
-        """`since`: the first position with a way back."""
+        self, adapter: Adapter, layer: int, read: Tensor, since: int, rules: Rules,
+        start: Tensor | None,
+    ) -> None:  # fmt: skip
+        """`since`, `start`: as of `TokenPart`."""
         self._since = since
         first, read = _parted(read, since, -2)
 
@@ -175,8 +178,10 @@ class MlpPart:
         self.output = self._after.output
         self._before.forget_outputs()
         if since:
-            with torch.no_grad():
-                self.output = torch.cat((adapter.mlp(layer, first, rules.scales), self.output), -2)
+            if start is None:
+                with torch.no_grad():
+                    start = adapter.mlp(layer, first, rules.scales)
+            self.output = torch.cat((start, self.output), -2)
             self._after.forget_outputs()
 
     def back(self, gradient: Tensor) -> Tensor:
@@ -229,10 +234,13 @@ class TapeLayer:
     """
 
     def __init__(
-        self, adapter: Adapter, layer: int, resid: Tensor, valid: Tensor, since: int, rules: Rules
-    ) -> None:
+        self, adapter: Adapter, layer: int, resid: Tensor, valid: Tensor, since: int, rules: Rules,
+        like: TapeLayer | None = None, wanted: int = 0,
+    ) -> None:  # fmt: skip
         """`since`: the first position with a way back; gradients of those before it are 0, or no
-        gradients at all."""
+        gradients at all. `like`: the layer in a run that is the same before `since`. `wanted`: the
+        first position at which the stream behind the layer is wanted; what is added to it before
+        is left out, as 0."""
         self.adapter, self.layer, self.rules = adapter, layer, rules
         self.resid = resid
         rows, pos, _ = resid.shape
@@ -245,8 +253,12 @@ class TapeLayer:
         self.norm = norm_of(lambda applied: adapter.attention_input(layer, resid, applied))
         normed = self._norm.output
         self._slots = {
-            slot: TokenPart(self._projected(slot), normed, places, since) for slot in SLOTS
-        }
+            slot: TokenPart(
+                self._projected(slot), normed, places, since,
+                start=None if like is None else like.slot(slot)[:, :, :since],
+            )
+            for slot in SLOTS
+        }  # fmt: skip
         self.q, self.k, self.v = (self._slots[slot].output for slot in SLOTS)
         self._pattern = Part(self._attended, self.q, self.k)
         self.pattern = self._pattern.output
@@ -254,9 +266,13 @@ class TapeLayer:
             lambda p, v: adapter.mix(p, v).permute(1, 2, 0, 3), self.pattern, self.v
         )  # fmt: skip
         self.z = self._mix.output
+        late, starts = since, [None if like is None else like.written, like and like.out]
+        if wanted > since:
+            late, starts = wanted, [torch.zeros_like(resid)] * 2
+        written, out = (None if one is None else one[:, :late] for one in starts)
         self._write = TokenPart(
-            lambda z, at: adapter.attention_write(layer, z, rules.scales), self.z, places, since,
-            before=2,
+            lambda z, at: adapter.attention_write(layer, z, rules.scales), self.z, places, late,
+            start=written, before=2,
         )  # fmt: skip
         self.written = self._write.output
         middle = resid + self.written
@@ -265,7 +281,7 @@ class TapeLayer:
         self.out: Tensor | None = None
         self.after = middle
         if adapter.shape.has_mlp:
-            self._mlp = MlpPart(adapter, layer, self.read, since, rules)
+            self._mlp = MlpPart(adapter, layer, self.read, late, rules, out)
             self.out = self._mlp.output
             self.after = middle + self.out
 
@@ -372,10 +388,12 @@ class TapeLayer:
         return {"q": self.q, "k": self.k, "v": self.v}[slot]
 
     def unplaced(self, slot: Slot, gradient: Tensor) -> Tensor:
-        """The gradient (n_heads, rows, pos, d_head) before what depends on the position."""
+        """The gradient (n_heads, rows, n, d_head) at the last n positions, before what depends on
+        the position."""
+        places = self.places[:, self.places.shape[1] - gradient.shape[2] :]
 
         def placed(x: Tensor) -> Tensor:
-            return self.adapter.placed(self.layer, slot, x, self.places)
+            return self.adapter.placed(self.layer, slot, x, places)
 
         flat = gradient.permute(1, 2, 0, 3)
         if placed(flat) is flat:
@@ -396,13 +414,16 @@ class Tape:
 
     def __init__(
         self, adapter: Adapter, embedded: Tensor, lengths: Tensor, rules: Rules = PLAIN,
-        since: int = 0,
+        since: int = 0, *, like: Tape | None = None, wanted: int = 0,
     ) -> None:  # fmt: skip
         """`embedded`: (rows, pos, d) values of `input`. `lengths`: (rows,) of right-padded rows.
 
         `since`: the first position whose gradients are wanted, where no value before it changes.
+        `like`: a run that is the same before `since`. `wanted`: the first position at which `final`
+        is wanted; before, it lacks what the last layer adds.
         """
         self.adapter, self.rules, self.since = adapter, rules, since
+        self._like, self._wanted = like, wanted
         self.forgotten = False
         self.embedded = embedded
         self.lengths = lengths.to(embedded.device)
@@ -410,12 +431,20 @@ class Tape:
         self.valid = places < self.lengths.unsqueeze(-1)
         self.layers = self.layers_from(0, embedded.detach())
         self.final = self.layers[-1].after
+        self._like = None  # what is run from here on may begin anywhere
 
     def layers_from(self, first: int, resid: Tensor) -> list[TapeLayer]:
         """Layers of a forward of these prompts in which this stream (rows, pos, d) enters one."""
         found: list[TapeLayer] = []
-        for layer in range(first, self.adapter.shape.n_layers):
-            found.append(TapeLayer(self.adapter, layer, resid, self.valid, self.since, self.rules))
+        n_layers = self.adapter.shape.n_layers
+        for layer in range(first, n_layers):
+            found.append(
+                TapeLayer(
+                    self.adapter, layer, resid, self.valid, self.since, self.rules,
+                    None if self._like is None else self._like.layers[layer],
+                    self._wanted if layer == n_layers - 1 else 0,
+                )
+            )  # fmt: skip
             resid = found[-1].after
         return found
 
