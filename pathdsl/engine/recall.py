@@ -2,7 +2,8 @@
 
 A stored value counts only with the proof of the plan that computed it (the null pair), which lies
 beside it; a plan whose proof did not hold is never kept. What the model proves about itself is kept
-by task in the same way.
+by task in the same way. Values of a session that proves nothing lie apart, under other keys, so that
+no check takes them for proved ones.
 
 The values of one plan are as one: its key is that of all that the plan would hold if nothing were
 stored. A value whose own plan had that key has exactly the bits that computing it now would
@@ -76,11 +77,19 @@ class Recall:
         self._setting = model.setting(planner.limits)
         self._tasks: dict[tuple[str, str], TaskKeys] = {}
         self._counts: Counter[str] = Counter()
+        self._apart = False
 
     def with_planner(self, planner: Planner) -> Recall:
         """The same for another planner of the same tasks; both count together."""
         other = Recall(self.store, self.model, planner)
         other._counts = self._counts
+        other._apart = self._apart
+        return other
+
+    def apart(self) -> Recall:
+        """The same store for values that nothing proves: what is kept here is only found here."""
+        other = Recall(self.store, self.model, self.planner)
+        other._apart = True
         return other
 
     @property
@@ -109,7 +118,8 @@ class Recall:
                 continue
             one = found[key]
             proof = _read(one.proof) if one.proof else None
-            if one.values.shape != self._shape(request) or (one.proof and proof is None):
+            needed = one.proof or (request[0].treats and not self._apart)
+            if one.values.shape != self._shape(request) or (needed and proof is None):
                 wrong.append(key)
                 continue
             values[request] = one.values
@@ -231,7 +241,8 @@ class Recall:
     def _key(self, request: Request) -> str:
         run, measure = request
         behind = self.planner.tasks[run.task].behind(measure)
-        return self._of(run.task, behind).value(run, measure)
+        key = self._of(run.task, behind).value(run, measure)
+        return digest("unproved", key) if self._apart else key
 
     def _keys(self, requests: Sequence[Request]) -> dict[Request, str]:
         """The keys of one plan's values; empty where one of them has none."""

@@ -82,6 +82,12 @@ class Metric:
         shape = np.broadcast_shapes(*(a.shape for a in arrays)) if arrays else ()
         return np.broadcast_to(np.asarray(result, dtype=np.float64), shape)
 
+    @property
+    def linear(self) -> bool:
+        """Whether its derivative by each measure is a number."""
+        symbols = self.expression.free_symbols
+        return not any(sympy.diff(self.expression, one).free_symbols for one in symbols)
+
     def slopes(self, values: Mapping[Measure, np.ndarray]) -> dict[Measure, np.ndarray]:
         """The metric's derivative by each of its measures, elementwise as `evaluate`.
 

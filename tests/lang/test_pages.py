@@ -44,12 +44,13 @@ def codes(example: Example, folder: Path) -> set[str]:
     if example.command == "check":
         return {fault.code for fault in check_file(str(path), options).diagnostics}
     program, found = vet_file(str(path))
-    try:  # what `pathdsl plan` does before it plans
+    try:  # what `pathdsl plan` does
         ready = prepare(program, options)
         found += [*ready.warnings, *check_presence(program, ready.resolver, ready.planner)]
         found += check_interventions(program, ready.planner, ready.first_round().requests)
         found += check_chosen(ready, None)
         found += check_discovered(ready, None)
+        ready.planner.plans(list(ready.first_round().requests))
     except PathdslError as error:
         found += error.diagnostics
     return {fault.code for fault in found}

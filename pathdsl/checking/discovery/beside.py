@@ -27,10 +27,12 @@ RIVAL_SAMPLES = 2_000
 def without_proofs(session: EngineSession) -> EngineSession:
     """A session on the same model whose plans prove nothing: what is written is proved again.
 
-    Hundreds of circuits are measured and thrown away; the proofs would cost as much again.
+    Hundreds of circuits are measured and thrown away; the proofs would cost as much again. What it
+    measures lies apart in the store, where no check finds it.
     """
+    recall = session.recall.apart() if session.recall is not None else None
     return EngineSession(
-        session.planner, None, model=session.model, recall=session.recall, meter=session.meter
+        session.planner, None, model=session.model, recall=recall, meter=session.meter
     )
 
 

@@ -461,11 +461,11 @@ class Drafting:
             f"completeness({name}, knockouts: random({KNOCKOUTS}, seed: 0), as: share, "
             f"metric: {metric})"
         )
-        controls = [
-            f"random_edges(like: {name}, by: walks, seed: 0)",
-            f"random_like({name}, seed: 0)",
-            f"random_edges(like: {name}, seed: 0)",
-        ]
+        controls = {
+            f"random_edges(like: {name}, by: walks, seed: 0)": "random walks, as many edges",
+            f"random_like({name}, seed: 0)": "the same with other nodes of its layers",
+            f"random_edges(like: {name}, seed: 0)": "other edges, as many of each kind",
+        }
         known: dict[str, float | None] = {}
         control = ""
         for control in controls:
@@ -507,7 +507,7 @@ class Drafting:
         return (
             f"claim {self._name('control')}: faithfulness({control}, metric: {metric}) >= "
             f"{_per_cent(least)} at 95% confidence expect refuted "
-            '"other edges, as many of each kind"',
+            f'"{controls[control]}"',
         ), tuple(claims)
 
 

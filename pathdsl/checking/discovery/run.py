@@ -48,6 +48,7 @@ from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.prepare import Ready, prepare
 from pathdsl.discover.rows import record_text
+from pathdsl.engine.attribution.cost import attribution_cost
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.proof import unproved
 from pathdsl.engine.session import EngineSession
@@ -69,6 +70,8 @@ USUAL_GOAL = Goal(score="faithfulness", least=0.8)
 """What a budget alone is spent on."""
 SUBSETS = 290
 """Random subsets of a bound at 95% where each unit is in a tenth of them."""
+PER_UNIT = 0.3
+"""Plain forward passes that patching one unit costs, sharing what it can with the others."""
 PER_CIRCUIT = 2.0
 """Plain forward passes that keeping a circuit costs at most: its copies, and the treated run's."""
 
@@ -157,9 +160,6 @@ class _Work:
             raise LanguageError(wrong)
         ready = prepare(program, self._loose)
         layout = Layout(ready.resolver.shape)
-        forecast, ladder = self._forecast(ready, layout)
-        tell(forecast)
-        session = self._session(ready)
         decl = program.metrics[self.meant.metric]
         metric = compile_metric(decl, program.groups)
         spec = ready.planner.specs[self.meant.task]
@@ -170,6 +170,10 @@ class _Work:
                 ATTRIBUTIONS[wanted.method], wanted.steps, wanted.rule, metric, spec.treated,
                 self.meant.task,
             )  # fmt: skip
+        forecast, ladder = self._forecast(ready, layout, asked)
+        tell(forecast)
+        session = self._session(ready)
+        if asked is not None:
             kept, _ = scores_of(
                 session, asked, spec, metric, self.rows.record.pairs,
                 session.tasks[self.meant.task].clusters.tolist(), self.places.scores,
@@ -244,7 +248,9 @@ class _Work:
 
     # ---------------------------------------------------------------- before anything runs
 
-    def _forecast(self, ready: Ready, layout: Layout) -> tuple[Forecast, list[int]]:
+    def _forecast(
+        self, ready: Ready, layout: Layout, asked: Attribution | None
+    ) -> tuple[Forecast, list[int]]:
         """What will be done, and the sizes of circuits that are measured."""
         wanted = self.wanted
         record = ATTRIBUTIONS.get(wanted.method)
@@ -259,7 +265,16 @@ class _Work:
                 f"`{wanted.method}` scores nodes, and `--select {wanted.select}` chooses edges: "
                 "leave `--select` out, or score edges, `--method eap`"
             )
-        scoring = _cost_of(wanted, units)
+        task = ready.planner.tasks[self.meant.task]
+        size = ready.itemsize(self.meant.task)
+        cost = (
+            attribution_cost(asked, layout.shape, task.n_rows, task.n_pos, size)
+            if asked is not None
+            else None
+        )
+        scoring = cost.forwards if cost is not None else 0.0
+        if asked is not None and cost is None:  # each unit is patched
+            scoring = 2.0 + PER_UNIT * units
         ladder: list[int] = []
         if wanted.size is None and wanted.method != ACDC:
             ladder = sizes(units)
@@ -278,9 +293,8 @@ class _Work:
                 "forward passes; raise the budget, or choose a cheaper method"
             )
         circuits = len(ladder) or 1
-        task = ready.planner.tasks[self.meant.task]
-        width = len(layout.components) * task.n_pos * layout.shape.d_model
-        memory = width * ready.itemsize(self.meant.task) * min(task.n_rows, 16)
+        values = ready.planner.limits.memory
+        memory = max(values, cost.peak) if cost is not None else values
         forecast = Forecast(
             task=self.meant.task,
             metric=self.meant.metric,
@@ -432,18 +446,6 @@ class _Work:
             except OSError as error:
                 why = (error.strerror or str(error)).lower()
                 raise Unwanted(f"`{place}` cannot be written: {why}") from error
-
-
-def _cost_of(wanted: Wanted, units: int) -> float:
-    """About what the scores cost, in plain forward passes: a run for each side, a backward of two
-    for each gradient; one run and its share for each unit that is patched."""
-    record = ATTRIBUTIONS.get(wanted.method)
-    if record is None:
-        return 0.0
-    if record.exact:
-        return 2.0 + 0.3 * units
-    steps = wanted.steps if wanted.steps is not None else record.steps
-    return 2.0 + 2.0 * max(1, steps)
 
 
 def _kept(outcome: FileOutcome, name: str) -> tuple[float | None, tuple[float, float] | None]:

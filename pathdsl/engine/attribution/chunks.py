@@ -20,6 +20,7 @@ from pathdsl.engine.attribution.readers import ReaderWeights
 from pathdsl.engine.attribution.rules import Rules
 from pathdsl.engine.attribution.sides import Side, mean_side, wanted_keys
 from pathdsl.engine.attribution.tape import Tape
+from pathdsl.engine.attribution.vet import vet_answers
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.run.sites import Sites
 from pathdsl.engine.run.treated import SOURCES, Rows, SourceValues
@@ -172,6 +173,8 @@ class Chunks:
         by_branch: dict[str, dict[Measure, Measure]] = {}
         for measure, read in measures.items():
             by_branch.setdefault(task.behind(read), {})[measure] = read
+        if len(by_branch) > 1:
+            vet_answers(asked)
         for column in by_branch:
             branch = task.branch(column)
             longest = branch if branch.n_pos > longest.n_pos else longest

@@ -8,7 +8,7 @@ from pathdsl.lang.signatures.attribution import ATTRIBUTIONS, AttributionRecord
 from pathdsl.score.attribution import Attribution
 from pathdsl.score.quantity import RowExpr, RowMetric, RowOp
 
-__all__ = ["vet"]
+__all__ = ["vet", "vet_answers"]
 
 _MEASURES = "attribute a metric of `logit`, `logprob` or `prob`, or `by: exact`"
 
@@ -86,6 +86,31 @@ def _vet_metric(expr: RowExpr, asked: Attribution, record: AttributionRecord) ->
         case RowOp(args=args):
             for arg in args:
                 _vet_metric(arg, asked, record)
+
+
+def vet_answers(asked: Attribution) -> None:
+    """Raise PlanError PD435 where measures that are read behind different answers would have to be
+    known together at a run that is not the reference run."""
+    if not ATTRIBUTIONS[asked.method].at_reference and not _linear(asked.metric):
+        raise _refused(
+            f"`by: {asked.method}` looks away from the reference run, and there the metric would "
+            "have to be known behind several answers at once",
+            "each answer of several tokens is read in runs of its own",
+            "a metric that is a sum or difference of them, or by: eap",
+        )
+
+
+def _linear(expr: RowExpr) -> bool:
+    """Whether the slope by each measure is the same whatever the measures are."""
+    match expr:
+        case RowMetric(metric=metric):
+            return metric.linear
+        case RowOp(op="+" | "-" | "neg", args=args):
+            return all(map(_linear, args))
+        case RowOp():
+            return False
+        case _:
+            return True
 
 
 def _refused(message: str, note: str = "", advice: str = "") -> PlanError:

@@ -38,7 +38,7 @@ def forecast_text(forecast: Forecast, view: View) -> str:
         lines.append(f"  removals  at most {forecast.measuring:,.0f} passes, in three orders")
     if forecast.bounding:
         lines.append(f"  bound     at most {forecast.bounding:.0f} passes")
-    lines.append(f"  memory    about {size_text(forecast.memory)} beside the weights")
+    lines.append(f"  memory    at most {size_text(forecast.memory)} beside the weights")
     written = ", ".join(f"{name} {what}" for name, what in forecast.places.items())
     lines.append(f"  writes    {written}")
     return "\n".join(lines) + "\n\n"
@@ -49,7 +49,9 @@ def discovery_text(found: Discovery, view: View) -> str:
     kind = found.forecast.kind
     share = found.edges / found.units
     lines = [view.heading(found.forecast.places["circuit"])]
-    lines.append(f"  {found.edges:,} of {found.units:,} {kind} ({share:.1%}), {found.nodes} nodes")
+    lines.append(
+        f"  {found.edges:,} of {found.units:,} {kind} ({share:.1%}), {many(found.nodes, 'node')}"
+    )
     if found.dangling:
         lines.append(f"  {len(found.dangling)} more were selected and lie on no path: taken out")
     if found.tied:
