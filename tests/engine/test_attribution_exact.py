@@ -83,3 +83,21 @@ def test_an_input_of_a_head_is_the_derivative_of_its_vector(name: str, slot: str
     wanted = derivative(metric)
     assert np.abs(wanted).max() > 1e-4
     np.testing.assert_allclose(scored.values[at], wanted, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("spec", [PAIRED, MEAN], ids=str)
+@pytest.mark.parametrize("name", [*MAIN, "olmo2"])
+def test_an_input_of_a_head_under_frozen_norms_is_the_derivative_of_its_patch(
+    name: str, spec: TreatedSpec
+) -> None:
+    # With constant scales a query, key or value is linear in what it reads, norms behind heads too.
+    model = adapter(name)
+    slots = "qkv" if name != "olmo2" else "v"  # its queries and keys have norms of their own
+    with Exact():
+        scored = attribute(model, TASK, asked("atp", treated=spec), frozen=True)
+    at = [n for n, unit in enumerate(scored.units) if unit.slot and unit.slot in slots]
+    units = [scored.units[n] for n in at]
+    paths = [f"{{input, any}} -[{unit.slot}]-> {unit.receiver}" for unit in units]
+    wanted = by_engine(model, paths, DIFFERENCE, spec, frozen=True)
+    worst = np.abs(scored.values[at] - wanted).max()
+    assert worst < 1e-9 * max(1.0, float(np.abs(wanted).max())), worst

@@ -89,15 +89,19 @@ class Side:
 
     def _run(self, tape: Tape) -> None:
         """Every value of a forward from the values of `input`."""
-        self.z, self.out, self._streams = [], [], [self.input]
+        streams = [self.input]
+        self.z, self.out = [], []
         with torch.no_grad():
             for each in layers(self.adapter, self.input, tape.lengths):
                 self.z.append(each.z)
                 self.out.append(each.out)
                 if self.frozen:
-                    self._streams.append(each.after)
+                    streams.append(each.after)
                 else:
                     self._inputs.append(each.inputs)
+        # A norm behind heads is the reader's, whose scale is the reference's: `streams` adds up.
+        if not self.adapter.shape.norm_after_attention:
+            self._streams = streams
 
     @property
     def streams(self) -> list[Tensor]:
