@@ -164,8 +164,11 @@ class EdgeScores:
             gradient = self.chunk.metric.gradient(tape.final)
             final = share * gradient if final is None else final + share * gradient
             layers = layers or [self.readers(one) for one in tape.layers]
-            for found in tape.backward(gradient):
-                layers[found.layer].add(tape.layers[found.layer], found, share)
+            for layer, readers in zip(reversed(tape.layers), reversed(layers), strict=True):
+                found = layer.inner(gradient)
+                readers.add(layer, found, share)
+                if layer.layer:  # nothing reads the gradient below the first
+                    gradient = layer.before(found)
             tape.forget()  # before the next one is made
         if final is not None:
             self.put_final(final)

@@ -100,7 +100,7 @@ class LayerReaders:
                 continue
             gradient = found.slot(slot)[:, :, since:]
             if scale is not None and not layer.rules.held:
-                own = (layer.slot(slot) - self._of.offset(layer, slot))[:, :, since:]
+                own = layer.slot(slot)[:, :, since:] - self._of.offset(layer, slot)[:, :, since:]
                 by = scale.squeeze(-1).square() * (share / self._shape[-1])
                 turned[slot] = (own * gradient).sum(-1) * by
             narrow = layer.unplaced(slot, gradient) * (share if scale is None else share * scale)
@@ -127,12 +127,6 @@ class LayerReaders:
             weight = self._weights[slot]
             assert weight is not None
             torch.bmm(self._narrow[slot].flatten(1, 2), weight, out=of_slot.flatten(1, 2))
-        if self._turned:  # token by token (readers, runs) times x' (runs, d)
-            none = next(iter(self._turned[0][0].values())) * 0.0
-            by_run = [[one.get(slot, none) for slot in SLOTS] for one, _ in self._turned]
-            numbers = torch.stack([torch.stack(one) for one in by_run], dim=-1)
-            centres = torch.stack([centre for _, centre in self._turned], dim=-2)
-            numbers = numbers.flatten(0, 1).flatten(1, 2).transpose(0, 1)
-            tokens = found.flatten(0, 1).flatten(1, 2).transpose(0, 1)
-            tokens.baddbmm_(numbers, centres.flatten(0, 1), alpha=-1.0)
+            for numbers, centre in self._turned:
+                of_slot.addcmul_(numbers[slot].unsqueeze(-1), centre, value=-1.0)
         return found

@@ -266,15 +266,18 @@ class TapeLayer:
             lambda p, v: adapter.mix(p, v).permute(1, 2, 0, 3), self.pattern, self.v
         )  # fmt: skip
         self.z = self._mix.output
-        late, starts = since, [None if like is None else like.written, like and like.out]
+        late, written, out = since, None, None
         if wanted > since:
-            late, starts = wanted, [torch.zeros_like(resid)] * 2
-        written, out = (None if one is None else one[:, :late] for one in starts)
+            late, written = wanted, torch.zeros_like(resid[:, :wanted])
+            out = written
+        elif like is not None:
+            written = like.written[:, :since]
+            out = None if like.out is None else like.out[:, :since]
         self._write = TokenPart(
             lambda z, at: adapter.attention_write(layer, z, rules.scales), self.z, places, late,
             start=written, before=2,
         )  # fmt: skip
-        self.written = self._write.output
+        self.written: Tensor = self._write.output
         middle = resid + self.written
         self.read = resid if adapter.shape.parallel else middle
         self._mlp: MlpPart | None = None
@@ -312,13 +315,18 @@ class TapeLayer:
     def back(self, after: Tensor) -> LayerGradients:
         """All gradients from that at the stream behind the layer, (rows, pos, d) or a stack."""
         found = self.inner(after)
+        return LayerGradients(
+            layer=found.layer, after=after, read=found.read, middle=found.middle, z=found.z,
+            pattern=found.pattern, q=found.q, k=found.k, v=found.v,
+            before=self.before(found),
+        )  # fmt: skip
+
+    def before(self, found: InnerGradients) -> Tensor:
+        """The gradient at the stream that enters, from the others."""
         before = found.middle + self.at_stream(found.q, found.k, found.v)
         if found.read is not None and self.adapter.shape.parallel:
             before = before + found.read
-        return LayerGradients(
-            layer=found.layer, after=after, read=found.read, middle=found.middle, z=found.z,
-            pattern=found.pattern, q=found.q, k=found.k, v=found.v, before=before,
-        )  # fmt: skip
+        return before
 
     def inner(self, after: Tensor, between: Tensor | None = None) -> InnerGradients:
         """The gradients without `before`: what heads read is not carried down to the stream.
