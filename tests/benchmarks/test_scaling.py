@@ -128,7 +128,7 @@ def test_tables_have_a_line_for_each_row_and_name_what_waits() -> None:
         "| W1h | direct effect of each head, MLPs held | gpt2 | 0.500 s | 0.25 s | 0.75 s | 2.00 |"
         in text
     )
-    assert "W5 (attribution of every edge) waits for attribution." in text
+    assert "W5 (eap of every edge) waits for attribution." in text
     assert (
         "| W3 | small | nnsight 0.8.1 | 0.100 s | 0.30 s | 3.00 | 2.0 | 1.00 GB | 3.0e-07 |" in text
     )

@@ -1,4 +1,4 @@
-"""Every code that scoring gives has a page, every page a code, and what shows it is a test."""
+"""Every code that scoring and attribution give has a page and a test, and every page a code."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ ROOT = Path(__file__).parents[2]
 
 def test_codes_and_pages_are_the_same():
     emitted: set[str] = set()
-    for path in (ROOT / "pathdsl" / "score").rglob("*.py"):
-        emitted |= set(re.findall(r'"(PD\d{3})"', path.read_text(encoding="utf-8")))
+    for room in ("score", "engine/attribution"):
+        for path in (ROOT / "pathdsl" / room).rglob("*.py"):
+            emitted |= set(re.findall(r'"(PD\d{3})"', path.read_text(encoding="utf-8")))
     emitted = {code for code in emitted if "PD420" <= code <= "PD449"}
     assert emitted == {page.code for page in PAGES}
 
