@@ -294,3 +294,19 @@ def test_a_declared_name_wins() -> None:
     text = head + "metric correlation: logits = logit(io)\nlet x = mean(correlation(reference))\n"
     found = lint_file("c.circuit", text)[1]
     assert [d for d in found if d.severity is Severity.ERROR] == []
+
+
+def test_ranks_that_all_but_agree_have_a_useful_interval() -> None:
+    """1 is infinite on Fisher's scale, and a resample of few ranks is often 1."""
+    node, missed, low_ends = over_members("spearman", 16), 0, []
+    for sample in range(60):
+        drawn = NOISE(sample)
+        x = drawn.normal(size=16)
+        true = np.stack([x, x + 0.1 * drawn.normal(size=16)])
+        noisy = true[:, :, None] + 0.02 * 40**0.5 * drawn.normal(size=(2, 16, 40))
+        columns = {f"{'xy'[side]}{i}": noisy[side, i] for side in (0, 1) for i in range(16)}
+        low, high = bootstrap(columns).interval(node, 0.95).pair()
+        missed += not low <= plain("spearman", *true) <= high
+        low_ends.append(low)
+    assert missed <= 6
+    assert np.quantile(low_ends, 0.25) > 0.5 and min(low_ends) > -0.5

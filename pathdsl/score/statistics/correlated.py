@@ -48,9 +48,20 @@ def ranks(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     return found
 
 
-def fisher(r: np.ndarray) -> np.ndarray:
-    """arctanh, finite at 1."""
-    return np.asarray(np.arctanh(np.clip(r, -LARGEST, LARGEST)))
+def largest(members: int, *, ranked: bool) -> float:
+    """What stands for a correlation of 1 on Fisher's scale, where 1 is infinite.
+
+    Of few ranks 1 is the end of a coarse scale: next to it is 1 - 12 / (n³ - n), two neighbours in
+    the other order. It stands for all that rounds to it, halfway to the next.
+    """
+    if not ranked or members < 3:
+        return LARGEST
+    return 1 - 6 / (members**3 - members)
+
+
+def fisher(r: np.ndarray, most: float = LARGEST) -> np.ndarray:
+    """arctanh, that of `most` at 1."""
+    return np.asarray(np.arctanh(np.clip(r, -most, most)))
 
 
 def _weighted(x: np.ndarray, y: np.ndarray, w: np.ndarray) -> np.ndarray:

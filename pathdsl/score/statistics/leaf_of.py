@@ -27,7 +27,7 @@ from pathdsl.score.quantity import (
     mean,
     row_denominators,
 )  # fmt: skip
-from pathdsl.score.statistics.correlated import fisher
+from pathdsl.score.statistics.correlated import fisher, largest
 from pathdsl.score.statistics.design import Design, design_of
 from pathdsl.score.statistics.ends import Ends
 from pathdsl.score.statistics.evaluate import Evaluator
@@ -136,16 +136,18 @@ class Leaves:
         self, node: Correlation, values: np.ndarray, design: Design, units: int
     ) -> Leaf:
         variance = 0.0
+        most = largest(len(node.names), ranked=node.ranked)
         for stratum in design.strata:
             left = [self.evaluator.values(node, w) for w in design.left_out(stratum)]
-            moved = fisher(np.concatenate(left))
+            moved = fisher(np.concatenate(left), most)
             moved = moved[np.isfinite(moved)]
             n = len(moved)
             variance += (n - 1) / n * float(((moved - moved.mean()) ** 2).sum()) if n else 0.0
         return Correlated(
-            value=float(fisher(np.array(self.evaluator.estimate(node)))),
+            value=float(fisher(np.array(self.evaluator.estimate(node)), most)),
             error=variance**0.5,
-            drawn=fisher(values),
+            drawn=fisher(values, most),
+            most=most,
             too_few=partial(self._too_coarse, partial(self._too_few, node, units)),
             units=units,
         )

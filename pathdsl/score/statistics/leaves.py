@@ -167,11 +167,15 @@ class Percentile:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Correlated:
-    """A correlation r: arctanh of r and of its resamples `drawn`, and the jackknife's error."""
+    """A correlation r: arctanh of r and of its resamples `drawn`, and the jackknife's error.
+
+    `most`: the correlation that stands for 1 there.
+    """
 
     value: float
     error: float
     drawn: np.ndarray
+    most: float
     too_few: Callable[[float], str]
     units: int
     method: str = "Fisher"
@@ -186,7 +190,11 @@ class Correlated:
         centres = z, z - 2 * (float(np.nanmean(self.drawn)) - z)
         least = min(low, 2 * z - high, *(centre - reach for centre in centres))
         most = max(high, 2 * z - low, *(centre + reach for centre in centres))
-        return float(np.tanh(least)), float(np.tanh(most))
+        edge = float(np.arctanh(self.most))
+        return (
+            -1.0 if least <= -edge else float(np.tanh(least)),
+            1.0 if most >= edge else float(np.tanh(most)),
+        )
 
     def why(self, tail: float) -> str:
         """Too few units or resamples."""
