@@ -36,6 +36,8 @@ from tests.oracle.writer import Chooser
 
 ALL = (*VERBS, "same")
 STRUCTURES = ("gpt2", "llama", "gemma2", "gpt_neox_parallel")
+# One structure for each pattern of blocks; the others take a minute.
+SHORT = ("gpt2", *(pytest.param(name, marks=pytest.mark.long) for name in STRUCTURES[1:]))
 
 
 def drawers(name: str, seeds: Sequence[int]) -> Iterator[tuple[Drawer, random.Random]]:
@@ -65,7 +67,7 @@ def refused(one: Opened, runs: Sequence[RunSpec]) -> np.ndarray | None:
         raise
 
 
-@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize("name", SHORT)
 def test_chains_of_blocks(name: str) -> None:
     done = 0
     for drawer, rng in drawers(name, range(300, 312)):
@@ -74,7 +76,7 @@ def test_chains_of_blocks(name: str) -> None:
     assert done >= 3
 
 
-@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize("name", SHORT)
 def test_what_is_added_on_a_mark_and_a_later_value_that_is_set(name: str) -> None:
     done = 0
     for drawer, rng in drawers(name, range(320, 332)):
@@ -82,7 +84,7 @@ def test_what_is_added_on_a_mark_and_a_later_value_that_is_set(name: str) -> Non
     assert done >= 3
 
 
-@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize("name", SHORT)
 def test_values_of_runs_under_blocks_of_their_own(name: str) -> None:
     done = 0
     for drawer, rng in drawers(name, range(340, 352)):

@@ -69,7 +69,7 @@ def test_an_area_above_one_is_no_faithfulness(monkeypatch):
     judgement, *_ = run(AREAS)
     area = next(q for q in judgement.quantities if q.name == "up").estimate
     assert (area > 1) is any(d.code == "PD545" for d in judgement.diagnostics)
-    for height, said in ((1.62, True), (1.0, False), (0.4, False)):
+    for height, said in ((1.62, True), (1.0, False)):
         monkeypatch.setattr("pathdsl.score.curves._measured", lambda *_, h=height: (h, (h, h)))
         judgement, *_ = run(AREAS)
         told = [d for d in judgement.diagnostics if d.code == "PD545"]
