@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -21,9 +22,12 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.subjects import hypothesis_of
 from pathdsl.near import did_you_mean
 
+if TYPE_CHECKING:
+    from pathdsl.graph.resolve.resolver import Resolver
+
 __all__ = [
     "checked", "failed", "file_and_name", "files_with", "path_set_of", "program_of",
-    "vet_task",
+    "resolver_on", "vet_task",
 ]  # fmt: skip
 
 
@@ -72,6 +76,21 @@ def vet_task(program: Program, file: str, task: str | None) -> None:
     """Leave with 2 where the file has no such task."""
     if task is not None:
         _vet_name("task", task, file, program.tasks)
+
+
+def resolver_on(program: Program, file: str, task: str | None, options: CheckOptions) -> Resolver:
+    """The graph of the model that a task runs on; leaves with 2 where models differ and no task is
+    named."""
+    from pathdsl.checking.prepare import resolver_of
+
+    resolver = resolver_of(program, options)
+    if resolver.others and task is None:
+        err(
+            f"the models of `{file}` differ in their nodes: choose the graph with `--task "
+            f"{next(iter(program.tasks))}`, or another task\n"
+        )
+        raise typer.Exit(ExitCode.WRONG_INPUT)
+    return resolver.on(task or "")
 
 
 def _vet_name(what: str, name: str, file: str, known: Mapping[str, object]) -> None:

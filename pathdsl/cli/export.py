@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pathdsl.cli.checked import file_and_name, path_set_of, program_of, vet_task
+from pathdsl.cli.checked import file_and_name, path_set_of, program_of, resolver_on, vet_task
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.options import AllowOutside, MaxStates, Models, read_options
 from pathdsl.cli.output import err, out
@@ -112,7 +112,6 @@ def _exported(
     source: str, to: ExportFormat, scores: str | None, task: str | None, options: CheckOptions
 ) -> _Exported:
     """One source as a file of the format; leaves with 2 after the faults of it were said."""
-    from pathdsl.checking.prepare import resolver_of
     from pathdsl.discover.mib import FILE, cell_of, importances
 
     name, subject = _named(source)
@@ -121,14 +120,7 @@ def _exported(
     vet_task(program, file, task)
     beside = scores or _beside(file)
     try:
-        resolver = resolver_of(program, options)
-        if resolver.others and task is None:
-            err(
-                f"the models of `{file}` differ: choose one with `--task "
-                f"{next(iter(program.tasks))}`, or another task\n"
-            )
-            raise typer.Exit(ExitCode.WRONG_INPUT)
-        resolver = resolver.on(task or "")
+        resolver = resolver_on(program, file, task, options)
         layout = resolver.layout
         if to is ExportFormat.MIB:
             cell = cell_of(name, [task] if task else tuple(program.tasks), layout.shape)

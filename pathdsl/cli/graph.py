@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from pathdsl.cli.checked import path_set_of, program_of, vet_task
+from pathdsl.cli.checked import path_set_of, program_of, resolver_on, vet_task
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.options import AllowOutside, MaxStates, Models, read_options
-from pathdsl.cli.output import err, out
+from pathdsl.cli.output import out
 from pathdsl.errors import ExitCode, PathdslError
 
 __all__ = ["GraphFormat", "graph"]
@@ -41,7 +41,6 @@ def graph(
     allow_outside: AllowOutside = False,
 ) -> None:
     """Print the nodes and edges on the paths of a path set; loads no weights."""
-    from pathdsl.checking.prepare import resolver_of
     from pathdsl.report.data.graph import as_dot, as_node_link, graph_of
 
     options = read_options(models=models, max_states=max_states, allow_outside=allow_outside)
@@ -49,14 +48,7 @@ def graph(
     name = path_set_of(program, file, path, "--path NAME")
     vet_task(program, file, task)
     try:
-        resolver = resolver_of(program, options)
-        if resolver.others and task is None:
-            err(
-                f"the models of `{file}` differ in their nodes: choose the graph with `--task "
-                f"{next(iter(program.tasks))}`, or another task\n"
-            )
-            raise typer.Exit(ExitCode.WRONG_INPUT)
-        drawn = graph_of(resolver.on(task or ""), program, name)
+        drawn = graph_of(resolver_on(program, file, task, options), program, name)
     except PathdslError as error:
         complain(error.diagnostics, program.sources)
         raise typer.Exit(error.exit_code) from error

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from pathdsl.errors import Diagnostic, LanguageError
 from pathdsl.graph.files.eap import edge_name
-from pathdsl.graph.model.components import HEAD, INPUT, LOGITS, MLP, Layout, bits
+from pathdsl.graph.model.components import HEAD, INPUT, LOGITS, MLP, Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.near import did_you_mean, quoted
 
@@ -102,12 +102,7 @@ def _named(name: str, size: tuple[int, int, int]) -> Cell:
 
 def all_edges(layout: Layout) -> tuple[str, ...]:
     """The names of all edges of a model, in the order of its graph."""
-    return tuple(
-        edge_name(u, v, slot, layout)
-        for v in range(len(layout.components))
-        for slot in layout.slots_of(v)
-        for u in bits(layout.senders_of[v])
-    )
+    return tuple(edge_name(u, v, slot, layout) for u, v, slot in layout.edges())
 
 
 def importances(

@@ -117,9 +117,8 @@ class Recall:
             if key not in found:
                 continue
             one = found[key]
-            proof = _read(one.proof) if one.proof else None
-            needed = one.proof or (request[0].treats and not self._apart)
-            if one.values.shape != self._shape(request) or (needed and proof is None):
+            trusted, proof = self._trusted(request, one.proof)
+            if one.values.shape != self._shape(request) or not trusted:
                 wrong.append(key)
                 continue
             values[request] = one.values
@@ -130,6 +129,12 @@ class Recall:
             self.store.reject(wrong)
         self._counts["stored"] += len(values)
         return Recalled(values=values, proofs=tuple(proofs.values()))
+
+    def _trusted(self, request: Request, stored: str) -> tuple[bool, Proof | None]:
+        """Whether what is stored counts, and its proof: treated runs need one that holds."""
+        proof = _read(stored) if stored else None
+        needed = stored or (request[0].treats and not self._apart)
+        return proof is not None or not needed, proof
 
     def _shape(self, request: Request) -> tuple[int, int]:
         """The (draws, rows) that a value has."""
@@ -184,9 +189,9 @@ class Recall:
         if key is None or found is None:
             return None
         scored = _scored(self.store.record(_units_key(key)), found.values)
-        proof = _read(found.proof) if found.proof else None
+        trusted, proof = self._trusted(request, found.proof)
         rows = self.planner.tasks[request[0].task].n_rows
-        if scored is None or scored.values.shape[-1] != rows or (found.proof and proof is None):
+        if scored is None or scored.values.shape[-1] != rows or not trusted:
             self.store.reject([key])
             return None
         self._counts["stored"] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,10 +15,11 @@ from pathdsl.checking.methodology import weights_sha256
 from pathdsl.discover.acdc import Order, OrderDependence, acdc_orders
 from pathdsl.discover.certificate import Certificate, certificate
 from pathdsl.discover.selection import Asked, Selection, select
+from pathdsl.engine.attribution.units import edge_units
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.session import EngineSession
 from pathdsl.errors import PathdslError
-from pathdsl.graph.model.components import HEAD, MLP, Layout, bits
+from pathdsl.graph.model.components import HEAD, MLP, Layout
 from pathdsl.graph.paths.pathset import (
     ANY_EDGE,
     FULL,
@@ -34,7 +35,7 @@ from pathdsl.lang.signatures.attribution import AttributionRecord
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.treated import TreatedSpec
-from pathdsl.score.attribution import Attribution, Scored, ScoredUnit
+from pathdsl.score.attribution import Attribution, Scored
 from pathdsl.score.kept.file import Kept, read_kept, write_kept
 from pathdsl.score.kept.graph import EdgeGraph
 from pathdsl.score.kept.stability import Choose, Stability, stability, steady
@@ -159,7 +160,7 @@ class Search:
         """A search by these scores; without any by removal, over all edges of the model."""
         layout = Layout(session.planner.shape)
         if kept is None:
-            graph = EdgeGraph.of(tuple(_all_edges(layout)), layout)
+            graph = EdgeGraph.of(edge_units(layout.shape), layout)
             return cls(session, task, metric, wanted, layout, None, graph, (), np.zeros((0, 0)))
         if kept.of == "edges":
             graph = EdgeGraph.of(kept.scored.units, layout)
@@ -335,15 +336,6 @@ class Search:
 def first_order(found: OrderDependence) -> np.ndarray:
     """The circuit of the order in which ACDC visits heads by itself."""
     return found.found[Order()].chosen
-
-
-def _all_edges(layout: Layout) -> Iterator[ScoredUnit]:
-    for receiver, component in enumerate(layout.components):
-        for slot in component.kind.slots:
-            for sender in bits(layout.senders_of[receiver]):
-                yield ScoredUnit(
-                    sender=layout.label(sender), receiver=layout.label(receiver), slot=slot or ""
-                )
 
 
 def sizes(total: int, most: int | None = None) -> list[int]:

@@ -43,10 +43,7 @@ def edge_units(shape: ModelShape) -> tuple[ScoredUnit, ...]:
     names = [str(component) for component in layout.components]
     return tuple(
         ScoredUnit(sender=names[sender], receiver=names[receiver], slot=slot or "")
-        for receiver in range(1, len(names))
-        for slot in layout.slots_of(receiver)
-        for sender in range(receiver)
-        if layout.senders_of[receiver] >> sender & 1
+        for sender, receiver, slot in layout.edges()
     )
 
 

@@ -197,6 +197,13 @@ class Layout:
         rest = component.kind is MLP and component.layer in self.neurons
         return f"rest of {component}" if rest else str(component)
 
+    def edges(self) -> Iterator[tuple[int, int, Slot | None]]:
+        """Every edge as (sender, receiver, slot): by receiver, then slot, then sender."""
+        for receiver, senders in enumerate(self.senders_of):
+            for slot in self.slots_of(receiver):
+                for sender in bits(senders):
+                    yield sender, receiver, slot
+
     def n_edges(self) -> int:
         """Edges of the graph, q, k and v of a head counted apart (GPT-2 small: 32,491)."""
         return sum(
