@@ -105,8 +105,20 @@ def wrong(parameter: Parameter, value: ast.Node, wanted: str = "") -> Diagnostic
         f"`{parameter.name}` takes {wanted or parameter.kind.value}",
         value.span,
         "something else",
-        help=f"wanted {listed(parameter.choices)}" if parameter.choices else "",
+        help=f"wanted {listed(parameter.choices)}"
+        if parameter.choices
+        else _repair(parameter, value),
     )
+
+
+def _repair(parameter: Parameter, value: ast.Node) -> str:
+    """What was meant by another tool's word, or by an answer in the place of its column."""
+    match value:
+        case ast.Name(name=name):
+            return suggestion(name, ())
+        case ast.String() if parameter.name == "answer":
+            return "answers stand in the rows: name their column, `logit(answer)`"
+    return ""
 
 
 def _text(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pathdsl.errors import Diagnostic, Severity, Span
 from pathdsl.lang import ast
+from pathdsl.lang.elsewhere import elsewhere
 from pathdsl.lang.fence import outside
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import Columns, columns_of
@@ -112,10 +113,11 @@ def listed(names: Iterable[str], word: str = "or") -> str:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """ "did you mean `x`?", or the few words there are, or nothing."""
+    """ "did you mean `x`?", how another tool's word is written here, the few words there are, or
+    nothing."""
     names = list(dict.fromkeys(known))
     few = f"known: {listed(names)}" if 0 < len(names) <= 12 else ""
-    return did_you_mean(name, names, most=1) or few
+    return did_you_mean(name, names, most=1) or elsewhere(name) or few
 
 
 def with_article(kind: str) -> str:
