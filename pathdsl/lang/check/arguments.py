@@ -250,7 +250,7 @@ def check_column(scope: Scope, name: ast.Name, use: str) -> Faults:
         return
     other = next((kind for kind, names in known.items() if name.name in names), None)
     message = f"the data have no {use} column `{name.name}`"
-    label = f"is a {other} column" if other else "not a column of the task's generator"
+    label = f"is a {other} column" if other else "no such column"
     candidates = (*known[use], "next") if use == "token" else known[use]
     help = suggestion(name.name, candidates) or _known(candidates)
     yield fault("PD301", message, name.span, label, help=help)

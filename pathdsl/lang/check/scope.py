@@ -16,6 +16,7 @@ from pathdsl.errors import Diagnostic, Severity, Span
 from pathdsl.lang import ast
 from pathdsl.lang.elsewhere import elsewhere
 from pathdsl.lang.fence import outside
+from pathdsl.lang.headers import columns_in_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import Columns, columns_of
 from pathdsl.lang.signatures.kinds import Kind, Parameter
@@ -69,8 +70,10 @@ class Scope:
 
     @property
     def columns(self) -> Columns | None:
-        """The columns of the scope's task, where they are known without reading data."""
-        return columns_of(self.program, self.task) if self.task is not None else None
+        """The columns of the scope's task, where they are known without reading all rows."""
+        if self.task is None:
+            return None
+        return columns_of(self.program, self.task) or columns_in_file(self.program, self.task)
 
 
 def fault(
