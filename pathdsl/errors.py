@@ -50,7 +50,7 @@ class ExitCode(IntEnum):
 
 
 def overall(codes: Iterable[ExitCode]) -> ExitCode:
-    """Over several files the largest of 3, 2, 1 and 0; 5 where no file has a claim."""
+    """Over several files the largest of 3, 2, 1 and 0; 5 where no file asks for anything."""
     counted = [code for code in codes if code <= ExitCode.MACHINE_FAILED]
     return max(counted) if counted else ExitCode.NOTHING_TO_CHECK
 

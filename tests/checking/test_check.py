@@ -74,7 +74,7 @@ def test_an_inconclusive_claim_may_be_excused(tmp_path: Path) -> None:
 def test_nothing_to_check(tmp_path: Path) -> None:
     assert check(tmp_path, "").exit_code is ExitCode.NOTHING_TO_CHECK
     only_let = check(tmp_path, "let d: logits = mean(LD(reference))\n")
-    assert only_let.exit_code is ExitCode.NOTHING_TO_CHECK
+    assert only_let.exit_code is ExitCode.AS_EXPECTED
     assert only_let.judgement is not None and only_let.judgement.quantities[0].estimate is not None
 
 
