@@ -97,6 +97,10 @@ def is_in(only: str | None, program: Program) -> bool:
     return only is None or asked_name(only) in judged_names(program)
 
 
+_SHOWN = 8
+"""Names that are listed where one was asked for that is not there."""
+
+
 def _there_are(names: Iterable[str]) -> str:
     """`there are `a`, `b`, …`, the first ones of many; "" of none."""
     known = list(dict.fromkeys(names))

@@ -53,9 +53,10 @@ def changes_since(names: Sequence[str], revision: str, *, allow_outside: bool = 
 
     Files that are gone from the folders of the named ones are among them, and a file that has
     another name now is compared with what it was under the other. Runs no model and downloads
-    nothing. A file in a folder that had faults then is told as such, since it was no claim then;
-    one that is named by itself, or that has faults now, is an error. Raises LanguageError PD661 outside of a work tree of git, PD662 for an unknown
-    revision; the faults of a file are with that file.
+    nothing. A file in a folder that had faults then is told as such, since it claimed nothing then;
+    one that is named by itself, or that has faults now, is an error.
+    Raises LanguageError PD661 outside of a work tree of git, PD662 for an unknown revision; the
+    faults of a file are with that file.
     """
     folder = names[0] if os.path.isdir(names[0]) else os.path.dirname(names[0]) or "."
     repository = Repository.around(folder)
