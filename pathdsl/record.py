@@ -58,9 +58,10 @@ def record(cls: C) -> C:
 
 def _values(names: list[str]) -> Callable[[Any], tuple[Any, ...]]:
     """The values of those fields as a tuple."""
-    if len(names) > 1:
-        return attrgetter(*names)
-    return lambda record: tuple(getattr(record, name) for name in names)
+    if not names:
+        return lambda record: ()
+    one = attrgetter(*names)
+    return one if len(names) > 1 else lambda record: (one(record),)
 
 
 def _init(cls: Any, every: Any) -> Callable[..., None]:
