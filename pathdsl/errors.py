@@ -16,8 +16,9 @@ Codes are stable for ever and documented by `pathdsl explain CODE`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+
+from pathdsl.record import record
 
 __all__ = [
     "MOST_THREADS",
@@ -62,7 +63,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Span:
     """A stretch of one source text: `start` and `end` are character offsets, `end` exclusive."""
 
@@ -77,7 +78,7 @@ class Span:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Diagnostic:
     """One fault: a stable code, where it is, what was found, and what would work.
 

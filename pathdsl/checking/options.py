@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal
 
 from pathdsl.lang.fence import FREE, Fence
@@ -16,6 +16,7 @@ from pathdsl.lang.only import asked_name
 from pathdsl.lang.program import Program, load_program
 from pathdsl.limits import DIGITS
 from pathdsl.near import did_you_mean
+from pathdsl.record import record
 
 if TYPE_CHECKING:
     from pathdsl.engine.load.source import ModelSource
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["CheckOptions", "UnknownName", "read_setting", "read_size", "vet_names"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CheckOptions:
     """What a caller may set; everything that changes a number is recorded.
 

@@ -25,7 +25,7 @@ from pathdsl.lang.check.where import check_where
 from pathdsl.lang.fence import outside
 from pathdsl.lang.needs import FIRST, release
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import fields_of, generator, generator_names
+from pathdsl.lang.serving import fields_of, generator, generator_names, is_bundled
 from pathdsl.lang.signatures.calls import (
     CIRCUIT_FIELDS,
     DATA_FILES,
@@ -307,7 +307,6 @@ def _derived(task: ast.TaskDecl, base: ast.Name) -> Faults:
 
 
 def _data(scope: Scope, value: ast.Node) -> Faults:
-    known = generator_names()
     if not isinstance(value, ast.Call):
         yield fault(
             "PD115",
@@ -322,7 +321,9 @@ def _data(scope: Scope, value: ast.Node) -> Faults:
         first = value.arguments[0].value if value.arguments else None
         if isinstance(first, ast.String):
             yield from check_file_named(scope, first.value, first.span)
-    elif known is not None:
+    elif is_bundled(value.name):  # what packages have installed takes long to list
+        yield from _generator_arguments(value)
+    elif (known := generator_names()) is not None:
         names = (*known, *DATA_FILES)
         yield from unknown_word(value.name, names, value.name_span, "data source")
         yield from _generator_arguments(value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.serving import Columns, columns_of
 from pathdsl.lang.signatures.kinds import Kind, Parameter
 from pathdsl.near import did_you_mean
+from pathdsl.record import record
 
 __all__ = [
     "Check",
@@ -41,7 +42,7 @@ Faults = Iterator[Diagnostic]
 Check = Callable[["Scope", Parameter, ast.Node], Faults]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Scope:
     """A program as one statement sees it; `checks` are those of a value of each kind.
 
