@@ -85,6 +85,9 @@ def import_(
     wrong: Annotated[
         str, typer.Option("--wrong", metavar="COLUMN", help='The token taken off; "" for none.')
     ] = "wrong",
+    allow_loss: Annotated[
+        bool, typer.Option("--allow-loss", help="Import what is left where a part cannot be said.")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Write over files that are there.")
     ] = False,
@@ -116,6 +119,8 @@ def import_(
     beside = target.with_suffix(".edges.json")
     try:
         circuit = _circuit(file, origin)
+        if not allow_loss:
+            _refuse_loss(circuit)
         known = shape or shape_of_file(circuit)
         layout = layout_for(circuit, known)
         chosen = choose(circuit, layout, cut)
@@ -182,21 +187,33 @@ def _model(where: str | None) -> tuple[str, ModelShape | None]:
     return f"{source.kind}({typed}{revision}{dtype})", shape
 
 
+def _refuse_loss(circuit: Circuit) -> None:
+    """Raise PD446 where what is not carried over makes another circuit."""
+    from pathdsl.graph.formats.circuit import UnusableFile
+
+    if parts := [str(one) for one in circuit.lost if one.changes]:
+        raise UnusableFile(
+            f"it says more than is read: {'; '.join(parts)}", code="PD446",
+            advice="`--allow-loss` imports what is left, as another circuit",
+        )  # fmt: skip
+
+
 def _with_name(advice: str, file: str) -> str:
     """The repair with the file's own name, quoted where it stands in Python."""
     quoted = advice.replace('"FILE.json"', json.dumps(f"{file}.json"))
     return quoted.replace('"FILE"', json.dumps(file)).replace("FILE", file)
 
 
-def format_named(name: str, option: str) -> FormatRecord:
-    """The format of that name; typer.BadParameter where there is none."""
+def format_named(name: str, option: str, *more: str) -> FormatRecord:
+    """The format of that name; typer.BadParameter where there is none. `more` are names too."""
     from pathdsl.graph.formats.records import FORMATS
     from pathdsl.near import did_you_mean
 
     names = [one.name for one in FORMATS]
     if name not in names:
-        hint = did_you_mean(name, names) or "one of " + ", ".join(names)
-        raise typer.BadParameter(f"`{option} {name[:40]}`: {hint}")
+        known = [*more, *names]
+        hint = did_you_mean(name, known) or "one of " + ", ".join(known)
+        raise typer.BadParameter(f"`{option} {name[:40]}` is no format: {hint}")
     return FORMATS[names.index(name)]
 
 

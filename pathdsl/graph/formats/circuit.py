@@ -63,11 +63,15 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """Something that a file says and that is not carried over: how often, and why not."""
+    """Something that a file says and that is not carried over: how often, and why not.
+
+    `changes`: without it, it is another circuit.
+    """
 
     what: str
     why: str
     count: int = 1
+    changes: bool = False
 
     def __str__(self) -> str:
         times = f" ({self.count:,})" if self.count > 1 else ""

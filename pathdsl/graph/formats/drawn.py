@@ -75,8 +75,8 @@ def _circuit(
         Lost(what=what, why="no part of a circuit", count=n) for what, n in sorted(extra.items())
     ]
     if partly:
-        lost.append(Lost(what="which paths", why="the drawn path set is not all paths over its "
-                         "arrows: it has positions, or names paths"))  # fmt: skip
+        why = "the drawn set is not all paths over its arrows: it has positions, or names paths"
+        lost.append(Lost(what="which paths", why=why, changes=True))
     ends = {name for edge in edges for name in edge[:2]}
     if lonely := sorted(set(spelled.values()) - ends, key=order_of):
         lost.append(Lost(what="nodes without an arrow", why="on no path", count=len(lonely)))

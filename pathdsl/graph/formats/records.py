@@ -32,7 +32,8 @@ class FormatRecord:
 
     `tensors`: it is saved by torch, and only `pathdsl import` reads it. `known`: whether content is
     in it. `reads` and `writes` are None where it is not read, or not written; what is written comes
-    with what it could not say. `ending`: of a file that is written.
+    with what it could not say. `ending`: of a file that is written. `ranks_all`: a file of it ranks
+    every edge of a model, so that one without scores gets 1 in the circuit and 0 outside.
     """
 
     name: str
@@ -43,6 +44,7 @@ class FormatRecord:
     reads: Callable[[object], Circuit] | None
     writes: Callable[[Circuit], tuple[Written, tuple[Lost, ...]]] | None
     ending: str
+    ranks_all: bool
 
 
 def _text(known: Callable[[str], bool]) -> Callable[[object], bool]:
@@ -89,66 +91,67 @@ def _is_kit(content: object) -> bool:
 
 FORMATS: tuple[FormatRecord, ...] = (
     FormatRecord(
-        name="eap-ig", title="EAP-IG and MIB, JSON", tensors=False, ending=".json",
+        name="eap-ig", title="EAP-IG and MIB, JSON", tensors=False, ending=".json", ranks_all=True,
         carries=frozenset({"edges", "nodes", "slots", "scores", "signs", "marks"}),
         known=eap.is_json, reads=eap.read_json_form, writes=_whole(eap.text_form),
     ),
     FormatRecord(
-        name="eap-ig-pt", title="EAP-IG, tensors", tensors=True, ending=".pt",
+        name="eap-ig-pt", title="EAP-IG, tensors", tensors=True, ending=".pt", ranks_all=True,
         carries=frozenset({"edges", "nodes", "slots", "scores", "signs", "marks"}),
         known=eap.is_tensors, reads=eap.read_tensor_form, writes=_whole(eap.tensor_form),
     ),
     FormatRecord(
         name="auto-circuit", title="auto-circuit, prune scores", tensors=True, ending=".pt",
-        carries=frozenset({"edges", "slots", "positions", "scores", "signs"}),
+        ranks_all=True, carries=frozenset({"edges", "slots", "positions", "scores", "signs"}),
         known=auto_circuit.is_tensors, reads=auto_circuit.read,
         writes=_whole(auto_circuit.tensor_form),
     ),
     FormatRecord(
-        name="acdc", title="ACDC, list of edges", tensors=False, ending=".json",
+        name="acdc", title="ACDC, list of edges", tensors=False, ending=".json", ranks_all=False,
         carries=frozenset({"edges", "slots", "positions", "scores", "signs"}),
         known=acdc.is_list, reads=acdc.read,
         writes=_whole(lambda circuit: _dumped(acdc.literal_form(circuit))),
     ),
     FormatRecord(
         name="edge-pruning", title="Edge-Pruning, edges.json", tensors=False, ending=".json",
-        carries=frozenset({"edges", "slots"}),
+        ranks_all=False, carries=frozenset({"edges", "slots"}),
         known=pairs.is_pruned, reads=pairs.read_pruned,
         writes=_whole(lambda circuit: _dumped(pairs.pruned_form(circuit))),
     ),
     FormatRecord(
         name="interpbench", title="InterpBench, ground truth", tensors=False, ending=".json",
-        carries=frozenset({"edges"}),
+        ranks_all=False, carries=frozenset({"edges"}),
         known=pairs.is_interpbench, reads=pairs.read_interpbench, writes=_truth,
     ),
     FormatRecord(
         name="attribution-graph", title="circuit-tracer and Neuronpedia, graph JSON", tensors=False,
-        ending=".json", carries=frozenset({"nodes", "positions"}),
+        ending=".json", ranks_all=False, carries=frozenset({"nodes", "positions"}),
         known=features.is_graph, reads=features.read, writes=None,
     ),
     FormatRecord(
         name="circuitkit", title="CircuitKIT, artifacts and lists of names", tensors=False,
-        ending=".json", carries=frozenset({"edges", "nodes", "neurons", "scores", "signs"}),
+        ending=".json", ranks_all=False,
+        carries=frozenset({"edges", "nodes", "neurons", "scores", "signs"}),
         known=_is_kit, reads=_kit, writes=_artifact,
     ),
     FormatRecord(
         name="node-link", title="node-link JSON of networkx, `pathdsl graph --format json`",
-        tensors=False, ending=".json", carries=frozenset({"edges", "slots"}),
+        tensors=False, ending=".json", ranks_all=False, carries=frozenset({"edges", "slots"}),
         known=drawn.is_node_link, reads=drawn.read_node_link, writes=_whole(drawn.node_link_form),
     ),
     FormatRecord(
-        name="graphml", title="GraphML", tensors=False, ending=".graphml",
+        name="graphml", title="GraphML", tensors=False, ending=".graphml", ranks_all=False,
         carries=frozenset({"edges", "slots"}),
         known=_text(drawn.is_graphml), reads=_of_text(drawn.read_graphml),
         writes=_whole(drawn.graphml_form),
     ),
     FormatRecord(
-        name="dot", title="DOT of Graphviz", tensors=False, ending=".dot",
+        name="dot", title="DOT of Graphviz", tensors=False, ending=".dot", ranks_all=False,
         carries=frozenset({"edges", "slots"}),
         known=_text(drawn.is_dot), reads=_of_text(drawn.read_dot), writes=_whole(drawn.dot_form),
     ),
     FormatRecord(
-        name="mermaid", title="Mermaid, flowchart", tensors=False, ending=".mmd",
+        name="mermaid", title="Mermaid, flowchart", tensors=False, ending=".mmd", ranks_all=False,
         carries=frozenset({"edges", "slots"}),
         known=_text(drawn.is_mermaid), reads=_of_text(drawn.read_mermaid),
         writes=_whole(drawn.mermaid_form),
