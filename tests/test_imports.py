@@ -62,7 +62,17 @@ LEAVES = {
         "draws",
         "checking",
     },
-    "near": {"lang", "score", "engine", "discover", "api", "checking", "cli", "strictjson"},
+    "near": {
+        "lang",
+        "graph",
+        "score",
+        "engine",
+        "discover",
+        "api",
+        "checking",
+        "cli",
+        "strictjson",
+    },
     "reading": {
         "lang",
         "graph",

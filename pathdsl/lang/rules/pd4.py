@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathdsl.lang.rules.page import Page
+from pathdsl.lang.rules.pd4_formats import PAGES as FORMAT_PAGES
 from pathdsl.lang.rules.pd4_scores import PAGES as SCORE_PAGES
 from pathdsl.lang.rules.sample import CIRCUIT, MODEL, TASK, sample, whole
 
 PAGES: tuple[Page, ...] = (
     *SCORE_PAGES,
+    *FORMAT_PAGES,
     Page(
         code="PD401",
         name="mixed-units",
