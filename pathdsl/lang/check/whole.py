@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from pathdsl.errors import Diagnostic
+from pathdsl.errors import Diagnostic, Fix
 from pathdsl.lang import ast
 from pathdsl.lang.check.arguments import check_arguments, check_value, unknown_word
 from pathdsl.lang.check.blocks import check_circuit, check_model, check_task, check_whole
@@ -116,7 +116,9 @@ def _confidence(scope: Scope, confidence: ast.Number) -> Faults:
         value = confidence.value
         whole = problem.code == "PD116" and 1 < value < 100 and not confidence.percent
         help = f"`at {value:g}% confidence`" if whole else "`at 95% confidence`"
-        yield fault(problem.code, problem.message, problem.span, problem.label, help=help)
+        meant = f"{value:g}%" if whole else "95%"
+        fix = Fix(span=confidence.span, was=confidence.written, text=meant)
+        yield fault(problem.code, problem.message, problem.span, problem.label, help=help, fix=fix)
 
 
 def _methods(scope: Scope, methods: tuple[ast.Call, ...]) -> Faults:
