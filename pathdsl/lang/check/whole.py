@@ -35,7 +35,7 @@ from pathdsl.lang.program import Declaration, Program
 from pathdsl.lang.signatures.kinds import Kind, Parameter
 from pathdsl.lang.signatures.methods import METHODS, strictness
 
-__all__ = ["check", "too_deep"]
+__all__ = ["check", "check_statement", "too_deep"]
 
 _CONFIDENCE = Parameter(name="confidence", kind=Kind.NUMBER, least=0.0, most=1.0, open_ends=True)
 
@@ -58,6 +58,22 @@ def check(program: Program) -> list[Diagnostic]:
     for declaration in program.declarations():
         faults += _declaration(scope, declaration)
     return list(dict.fromkeys(faults))
+
+
+def check_statement(program: Program, statement: ast.Statement) -> list[Diagnostic]:
+    """The faults that `check` finds in one statement, without those of the program as a whole.
+
+    Raises RecursionError where it names what is defined by itself.
+    """
+    scope = Scope(program=program, checks=CHECKS)
+    match statement:
+        case ast.UseDecl():
+            return []
+        case ast.CircuitDecl():
+            found = check_circuit(scope, statement)
+        case _:
+            found = _declaration(scope, statement)
+    return list(dict.fromkeys(found))
 
 
 def too_deep(program: Program) -> list[Diagnostic]:

@@ -36,8 +36,8 @@ from pathdsl.lang.syntax.tables import parser
 from pathdsl.near import nearest
 
 __all__ = [
-    "BLANK", "KEYWORDS", "Piece", "Read", "SourceFile", "cuts", "parse", "parse_piece",
-    "parse_pieces", "read_piece", "read_source", "together", "unusable",
+    "BLANK", "KEYWORDS", "Piece", "Read", "SourceFile", "cuts", "expected", "parse",
+    "parse_piece", "parse_pieces", "read_piece", "read_source", "together", "unusable",
 ]  # fmt: skip
 
 _START = re.compile(rf"^(?:{'|'.join(KEYWORDS)})(?![A-Za-z0-9_])", re.MULTILINE)
@@ -199,6 +199,17 @@ def parse_piece(text: str, path: str, start: int, end: int) -> Iterator[Piece]:
         yield Piece(start=at, end=end, fault=fault)
         return
     yield Piece(start=start, end=end, fault=explain_fault(stop))
+
+
+def expected(text: str, path: str, start: int, end: int) -> frozenset[str] | None:
+    """The terminals that could stand behind a statement's first part, `$END` among them.
+
+    None where that part is no beginning of a statement.
+    """
+    if not _START.match(text, start, end):
+        return None
+    stop = _first_fault(text, path, start, end)
+    return stop.accepted if stop.at >= end else None
 
 
 def _first_fault(text: str, path: str, start: int, end: int) -> Stop:
