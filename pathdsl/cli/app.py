@@ -25,6 +25,7 @@ from pathdsl.cli import (
     importing,
     lint,
     lock,
+    lsp,
     plan,
     report,
     robustness,
@@ -65,6 +66,7 @@ _verb("selftest", short_help="Check the checker.")(selftest.selftest)
 _verb("robustness", short_help="Judge claims under other choices.", epilog=robustness.EPILOG)(
     robustness.robustness
 )
+_verb("lsp", short_help="Serve an editor.")(lsp.lsp)
 _verb("doctor", short_help="Say whether a model can be checked.")(doctor.doctor)
 app.add_typer(cache.app, name="cache", short_help="Inspect and prune the result store.")
 

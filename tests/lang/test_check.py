@@ -307,9 +307,10 @@ def test_suggestions_name_what_was_probably_meant(tmp_path: Path) -> None:
     text = HEAD + GROUPS + "let x = mean(LD(keep(through(mover))))\n"
     (fault,) = errors(text, tmp_path)
     assert fault.help == "did you mean `movers`?"
-    assert suggestion("zzz", ["a", "b"]) == "known: `a` or `b`"
-    assert suggestion("zzz", []) == ""
-    assert suggestion("END", ["end"]) == "did you mean `end`?"
+    assert fault.span is not None
+    assert suggestion("zzz", ["a", "b"], fault.span) == {"help": "known: `a` or `b`", "fix": None}
+    assert suggestion("zzz", [], fault.span, "none")["help"] == "none"
+    assert suggestion("END", ["end"], fault.span)["help"] == "did you mean `end`?"
     assert listed(["a", "b", "c"]) == "`a`, `b` or `c`"
 
 

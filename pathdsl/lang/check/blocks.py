@@ -90,7 +90,7 @@ def _fields(
                 f"a {block} has no field `{field.name}`",
                 field.name_span,
                 "not a field of it",
-                help=suggestion(field.name, known),
+                **suggestion(field.name, known, field.name_span),
             )
         elif parameter.name == "hypothesis":
             yield from _hypothesis(scope, field)
@@ -392,7 +392,7 @@ def _generator_arguments(call: ast.Call) -> Faults:
                 f"`{call.name}` {shown}",
                 argument.span,
                 "not an argument of it",
-                help=suggestion(name, known),
+                **suggestion(name, known, argument.span),
             )
             continue
         value = literal(argument.value)

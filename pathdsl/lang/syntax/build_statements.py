@@ -314,10 +314,10 @@ class StatementBuilder(Builder):
         number = self._number(c[1])
         if not number.percent:
             share = number.value if 0 < number.value < 1 else number.value / 100
+            meant = f"{share * 100:g}%" if 0 < share < 1 else "95%"
             self._fault(
                 "PD012", f"a confidence is a percentage, found `{c[1]}`", c[1],
-                help=f"`at {share * 100:g}% confidence`" if 0 < share < 1 else
-                "`at 95% confidence`",
+                help=f"`at {meant} confidence`", fix=meant,
             )  # fmt: skip
         return self._over(c), ("at", number)
 

@@ -32,13 +32,15 @@ _OTHER_SIGNS = {
     "×": "*", "·": "*", "÷": "/", "&&": "&", "||": "|", "∪": "|", "∩": "&", ":=": "=",
     "and": "&", "or": "|",
 }  # fmt: skip
+_COMMENT = "# …"
 _DOUBLED = {
     "-->": ("an arrow is written `->`", "->"),
     "||": ("either is written with a single `|`", "|"),
     "&&": ("both is written with a single `&`", "&"),
     "**": ("a power is written `^`", "^"),
-    "//": ("a comment starts with `#`", "# …"),
-    "/*": ("a comment starts with `#`", "# …"),
+    "==": ("found `==`, wanted `=`", "="),
+    "//": ("a comment starts with `#`", _COMMENT),
+    "/*": ("a comment starts with `#`", _COMMENT),
 }
 
 
@@ -82,6 +84,7 @@ def _quotes(stop: Stop) -> Diagnostic | None:
             f"a string stands in straight double quotes, found `{found}`",
             span=(stop.at, stop.at + len(inner.group() if inner else found)),
             help=f'`"{text}"`',
+            fix=f'"{text}"' if inner and not set(text) & {'"', "\\"} else None,
         )
     return None
 
@@ -110,7 +113,7 @@ def _spelling(stop: Stop) -> Diagnostic | None:
             f"`{stop.text[start:end]}` is how another tool writes a node",
             span=(start, end),
             label=f"here it is `{right}`",
-            help=f"`{right}`",
+            fix=right,
         )
     broken = re.match(r"[amr]\d*(?:\.(?:h|kv|n))?\[[^\]\n]*\]?", stop.text[start : stop.end])
     if broken and broken.end() > stop.at - start and broken.end() > 1:
@@ -169,16 +172,19 @@ def _other_sign(stop: Stop) -> Diagnostic | None:
     found = stop.found
     # The first half of a sign may be one of ours: `-` of `-->`, `|` of `||`, `*` of `**`.
     doubled = stop.text[stop.at - 1 : stop.at] + found
-    if doubled in _DOUBLED and stop.last == stop.at:
+    thrice = stop.text[stop.at - 2 : stop.at - 1] == found  # `===`
+    if doubled in _DOUBLED and stop.last == stop.at and not thrice:
         span = (stop.at - 1, stop.at - 1 + len(doubled))
+        right = _DOUBLED[doubled][1]
         return stop.fault(
-            "PD005", _DOUBLED[doubled][0], span=span, help=f"`{_DOUBLED[doubled][1]}`"
-        )
+            "PD005", _DOUBLED[doubled][0], span=span, help=f"`{right}`",
+            fix=right if right != _COMMENT else None,
+        )  # fmt: skip
     span = (stop.at, stop.at + len(found))
     inside = open_brackets(stop.text, stop.start, stop.at)
     if found in _OTHERARROWS and "->" in stop.wanted:
         return stop.fault(
-            "PD005", f"found `{found}`, an arrow is written `->`", span=span, help="`->`"
+            "PD005", f"found `{found}`, an arrow is written `->`", span=span, fix="->"
         )
     if found in ("=", "==", "===", "!=") and "REL" in stop.accepted and stop.keyword == "claim":
         return stop.fault(
@@ -188,11 +194,9 @@ def _other_sign(stop: Stop) -> Diagnostic | None:
             label="wanted `<`, `<=`, `>`, `>=` or `~=`",
             help="`A ~= B within 0.1`",
         )
-    if found == "==" and "=" in stop.wanted:
-        return stop.fault("PD005", "found `==`, wanted `=`", span=span, help="`=`")
     if found == "=" and "==" in stop.wanted:
         return stop.fault("PD005", "found `=`, a filter compares with `==`", span=span,
-                           help="`==`")  # fmt: skip
+                           fix="==")  # fmt: skip
     if "and" in stop.wanted and found in ("or", "||", "|"):
         return stop.fault(
             "PD005", f"found `{found}`, and a row has to meet all conditions of a `where`",
@@ -200,17 +204,18 @@ def _other_sign(stop: Stop) -> Diagnostic | None:
         )  # fmt: skip
     if "and" in stop.wanted and found in (",", "&", "&&"):
         return stop.fault(
-            "PD005", f"found `{found}`, conditions are joined by `and`", span=span, help="`and`"
-        )
+            "PD005", f"found `{found}`, conditions are joined by `and`", span=span, help="`and`",
+            fix="and" if stop.last < stop.at else " and",
+        )  # fmt: skip
     if found == "=" and ":" in stop.wanted and (inside or stop.keyword == "claim"):
         what = "a claim's name is followed by `:`" if not inside else "an argument is `name: value`"
-        return stop.fault("PD005", f"found `=`, {what}", span=span, help="`:`")
+        return stop.fault("PD005", f"found `=`, {what}", span=span, fix=":")
     if found in _OTHER_SIGNS:
         right = _OTHER_SIGNS[found]
         if right in stop.wanted or (right in (">=", "<=", "~=") and "REL" in stop.accepted):
             return stop.fault(
                 "PD005", f"found `{found}`, here it is written `{right}`", span=span,
-                help=f"`{right}`",
+                fix=right,
             )  # fmt: skip
     if found == "%" and stop.text[stop.last - 1].isdigit():
         number = re.search(r"[\d_.]+$", stop.text[: stop.last])
@@ -237,6 +242,7 @@ def _colon(stop: Stop) -> Diagnostic | None:
         span=(stop.last, stop.last),
         label="`:` is missing here",
         help=f"`claim {name.group(1)}: …`",
+        fix=":",
     )
 
 
@@ -251,7 +257,7 @@ def _bracket(stop: Stop) -> Diagnostic | None:
             return stop.fault(
                 "PD003",
                 f"`{opened}` is closed by `{_BRACKETS[opened]}`, found `{found}`",
-                help=f"`{_BRACKETS[opened]}`",
+                fix=_BRACKETS[opened],
                 labels=((_span(stop, at, len(opened)), "opened here"),),
             )
         return None
@@ -294,7 +300,8 @@ def _statement_inside(stop: Stop) -> Diagnostic | None:
 def _semicolon(stop: Stop) -> Diagnostic | None:
     if stop.found != ";" or "$END" not in stop.accepted:
         return None
-    return stop.fault("PD001", "a statement ends with its line, found `;`", label="leave this out")
+    return stop.fault("PD001", "a statement ends with its line, found `;`", label="leave this out",
+                      fix="")  # fmt: skip
 
 
 def _section(stop: Stop) -> Diagnostic | None:
