@@ -213,7 +213,7 @@ def test_equal_checks_have_equal_bits(tmp_path: Path) -> None:
 def test_memory_that_runs_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    import pathdsl.engine.run.runner as runner
+    from pathdsl.engine.run import runner
 
     def exhausted(*_: object) -> None:
         raise error
@@ -226,7 +226,7 @@ def test_memory_that_runs_out(
 
 
 def test_other_errors_are_not_swallowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pathdsl.engine.run.runner as runner
+    from pathdsl.engine.run import runner
 
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
