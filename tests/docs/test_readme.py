@@ -1,7 +1,7 @@
-"""The README's transcripts: every command is run again, from the top, and must print what is there.
+"""The README's transcripts: every command is run again, and must print what is there.
 
-A line `...` stands for any number of lines. Numbers have the digits that are printed, but for one in
-the last place, since machines round apart; the errors of self-checks are rounding themselves.
+A line `...` stands for any number of lines. Numbers have the digits that are printed, but for one
+in the last place, since machines round apart; the errors of self-checks are rounding themselves.
 `python -m tests.docs.test_readme` writes the transcripts of commands that show no output yet.
 """
 
