@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.planner import Planner
     from pathdsl.engine.proof import Proof
     from pathdsl.errors import Diagnostic
+    from pathdsl.score.statistics.book import Book
 
 __all__ = ["AnySession", "Machines", "Unproved", "parts_of"]
 
@@ -45,6 +46,7 @@ class Machines:
         self.options = options
         self.meter = Meter(options.progress)
         self.proofs: dict[str, Proofs] = {}
+        self.book: Book | None = None
         self._turns = Turns()
         self._recalls: dict[str, Recall] = {}
 
@@ -100,7 +102,7 @@ class Machines:
                 part, None, model=proofs.model, recall=recall, meter=self.meter,
                 prove=lambda plan: proofs.null_pair(plan, part),
             )  # fmt: skip
-            session.model_proofs = of_model
+            session.model_proofs, session.book = of_model, self.book
             for one in before:
                 if name in (known := parts_of(one, ready)):
                     session.take_over(known[name])

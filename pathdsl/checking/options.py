@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.meter import Progress
     from pathdsl.engine.planner import Limits
     from pathdsl.engine.store.store import Store
+    from pathdsl.score.statistics.book import Book
 
 __all__ = ["CheckOptions", "UnknownName", "read_setting", "read_size", "vet_names"]
 
@@ -35,7 +36,8 @@ class CheckOptions:
     `only`: one claim or let. `limits`: None means the defaults. `both_norms`: judge tasks that
     recompute norms with frozen ones, too (those that freeze them are always judged both ways).
     `store`: where values are kept between checks; None keeps nothing. `locked`: compare with the
-    lock beside the file, which takes no store. `allow_outside`: the file may name others outside of
+    lock beside the file, which takes no store. `book` has what an earlier check of the file worked
+    out, where one goes on in the same process. `allow_outside`: the file may name others outside of
     its own folder and of the one that pathdsl was started in.
     """
 
@@ -51,6 +53,7 @@ class CheckOptions:
     store: Store | None = None
     locked: bool = False
     allow_outside: bool = False
+    book: Book | None = None
 
     @property
     def fence(self) -> Fence | None:

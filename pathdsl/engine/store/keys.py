@@ -72,6 +72,8 @@ def as_json(value: object) -> Any:
             return [f"array {value.dtype.str}", list(map(hex, value.shape)), data]
         case tuple() | list():
             return [as_json(part) for part in value]
+        case frozenset():
+            return {"": "set", "of": sorted(map(json.dumps, map(as_json, value)))}
         case Mapping():
             return {"": "map", "of": sorted([str(k), as_json(v)] for k, v in value.items())}
         case _ if is_dataclass(value):
