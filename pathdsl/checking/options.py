@@ -19,6 +19,7 @@ from pathdsl.near import did_you_mean
 from pathdsl.record import record
 
 if TYPE_CHECKING:
+    from pathdsl.engine.load.held import Held
     from pathdsl.engine.load.source import ModelSource
     from pathdsl.engine.meter import Progress
     from pathdsl.engine.planner import Limits
@@ -37,8 +38,8 @@ class CheckOptions:
     recompute norms with frozen ones, too (those that freeze them are always judged both ways).
     `store`: where values are kept between checks; None keeps nothing. `locked`: compare with the
     lock beside the file, which takes no store. `book` has what an earlier check of the file worked
-    out, where one goes on in the same process. `allow_outside`: the file may name others outside of
-    its own folder and of the one that pathdsl was started in.
+    out, and `held` its model, where one goes on in the same process. `allow_outside`: the file may
+    name others outside of its own folder and of the one that pathdsl was started in.
     """
 
     overrides: Mapping[str, int] = field(default_factory=dict)
@@ -54,6 +55,7 @@ class CheckOptions:
     locked: bool = False
     allow_outside: bool = False
     book: Book | None = None
+    held: Held | None = None
 
     @property
     def fence(self) -> Fence | None:

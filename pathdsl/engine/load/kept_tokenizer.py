@@ -19,6 +19,7 @@ from pathdsl.engine.load.source import ModelSource, folder_of
 from pathdsl.engine.load.weights import TOKENIZER_FILES, load_tokenizer
 from pathdsl.engine.store.keys import digest, program_text
 from pathdsl.engine.store.store import Store
+from pathdsl.reading import read_file
 
 __all__ = ["KeptTokenizer", "tokenizer_by"]
 
@@ -141,7 +142,7 @@ def _facts(real: Any) -> dict[str, Any]:
 def _identity(folder: Path) -> str:
     """What decides every answer: all files but weights, and the libraries that read them."""
     files = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        path.name: hashlib.sha256(read_file(path)).hexdigest()
         for path in sorted(folder.iterdir())
         if path.is_file() and path.suffix not in _WEIGHTS
     }
