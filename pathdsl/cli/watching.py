@@ -1,7 +1,7 @@
 """`pathdsl check --watch`: a file is checked again whenever something that it reads changes.
 
 Libraries, model, stored values and all that was worked out of them stay in memory between two
-checks. Files are looked at ten times a second, by their times, sizes and inodes: an editor that
+checks. Files are looked at twenty times a second, by their times, sizes and inodes: an editor that
 saves by writing another file and renaming it is seen as one that writes in place.
 """
 
@@ -27,7 +27,7 @@ from pathdsl.report.formats import Settings, document_of
 
 __all__ = ["changed_files", "watch_file"]
 
-EVERY = 0.1
+EVERY = 0.05
 """Seconds between two looks at the files."""
 GONE = 0.5
 """Seconds for which a file may be missing while an editor saves it."""
@@ -96,7 +96,7 @@ def changed_files(marks: Mapping[str, _Mark]) -> list[str]:
     until = time.monotonic() + GONE
     before = _marks(changed)
     while True:
-        time.sleep(EVERY / 4)
+        time.sleep(EVERY / 3)
         after = _marks(changed)
         gone = any(mark is None and marks[name] is not None for name, mark in after.items())
         if after == before and not (gone and time.monotonic() < until):
