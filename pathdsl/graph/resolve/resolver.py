@@ -34,7 +34,7 @@ from pathdsl.graph.paths.pathset import (
     union,
 )
 from pathdsl.graph.paths.product import MAX_STATES, Product
-from pathdsl.graph.paths.sets import PathSets
+from pathdsl.graph.paths.sets import sets_on
 from pathdsl.graph.paths.units import (
     EdgeUnit,
     NodeUnit,
@@ -94,9 +94,9 @@ class Resolver:
         self.program = program
         self.others = others
         self.shape = shape
-        self.layout = Layout(shape)
+        self.sets = sets_on(shape, max_states)
+        self.layout = self.sets.layout
         self.places = Places(program, self.layout)
-        self.sets = PathSets(self.layout, max_states)
         self.expressions = Expressions(self.places, self.sets)
 
     def on(self, task: str) -> Resolver:
