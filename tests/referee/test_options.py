@@ -375,7 +375,7 @@ ELSEWHERE = {
     ("edges", "top"), ("edges", "rank"), ("nodes", "top"), ("nodes", "rank"),
     # tests/score/test_stability.py
     ("stability", "size"), ("stability", "rank"), ("stability", "draws"), ("stability", "seed"),
-    ("stability", "task"),
+    ("stability", "task"), ("stability", "select"),
     ("csv", "texts"), ("task", "tokens"),  # tests/engine/test_readings.py
     ("task", "answers"),  # tests/checking/test_whole_answers.py
     ("task", "model"), ("paths", "task"), ("size", "task"), ("overlap", "task"),  # test_models.py

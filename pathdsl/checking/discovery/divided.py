@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pathdsl.checking.discovery.goal import Unwanted
 from pathdsl.checking.discovery.texts import rows_text
-from pathdsl.checking.discovery.wanted import Named, Unwanted, Wanted
+from pathdsl.checking.discovery.wanted import Named, Wanted
 from pathdsl.checking.prepare import Ready
 from pathdsl.discover.rows import RowRecord, found_by, record_of, row_hashes
 from pathdsl.discover.split import split_rows

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from pathdsl.checking.check import check_file
+from pathdsl.checking.discovery.goal import Goal
 from pathdsl.checking.discovery.searched import Attribute, Search, asked_of
 from pathdsl.checking.discovery.wanted import Named, Places
 from pathdsl.checking.options import CheckOptions
@@ -73,7 +74,9 @@ class Drafted:
 
     `roles`: by head the role, where it looks, and with how much of its attention. `finding`: the
     faithfulness on the discovery rows, NaN where it is undefined there, `kept` the name of the
-    quantity that is the same on others. `unclaimed`: why nothing is claimed, "" where something is.
+    quantity that is the same on others. `reached` is the name of the claim that it reaches another
+    goal, and `goal` that goal's score on the discovery rows, None where it is undefined there.
+    `unclaimed`: why nothing is claimed, "" where something is.
     `not_placed`: why no position is named, "" where some are.
     """
 
@@ -86,6 +89,8 @@ class Drafted:
     finding: float
     unclaimed: str
     kept: str
+    reached: str
+    goal: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,8 +316,10 @@ class Drafting:
 
     # ---------------------------------------------------------------- the draft
 
-    def drafted(self, about: tuple[str, ...], judge: Mapping[str, Any], record: str) -> Drafted:
-        """The draft, formatted."""
+    def drafted(
+        self, about: tuple[str, ...], judge: Mapping[str, Any], record: str, goal: Goal | None
+    ) -> Drafted:
+        """The draft, formatted; `goal` is one that is no faithfulness, which is claimed as well."""
         search = self.search
         self.session.meter.start("where its nodes stand and look")
         nodes = set(self._plain({}).nodes)
@@ -335,9 +342,12 @@ class Drafting:
         if control and known["kept"] is None:  # the interval of what it is a share of contains 0
             finding = math.nan
         unclaimed = _unclaimed(control, finding)
+        claims: tuple[str, ...] = ()
+        if not unclaimed:
+            claims = self._claims(final, finding, control, known, goal, judge)
         text = self._text(
             final, finding, about, judge, record,
-            claims=self._claims(final, finding, control, known) if not unclaimed else (),
+            claims=claims,
             unclaimed=unclaimed,
         )  # fmt: skip
         return Drafted(
@@ -352,7 +362,14 @@ class Drafting:
             finding=finding,
             unclaimed=unclaimed,
             kept=self._name("kept"),
+            reached=self._name("reached"),
+            goal=self._of_goal(final, goal) if goal is not None else None,
         )
+
+    def _of_goal(self, final: _Written, goal: Goal) -> float | None:
+        name = self._name("reached")
+        let = f"{final.statements}let {name} = {goal.of(final.name)}\n"
+        return (self._measured(let) or {}).get(name)
 
     def _kept(self, some: Sequence[_Written]) -> list[float | None]:
         """What path sets keep prompt by prompt on the finding rows, None of what is no path set."""
@@ -500,7 +517,13 @@ class Drafting:
         return "", {}
 
     def _claims(
-        self, final: _Written, finding: float, control: str, known: Mapping[str, float | None]
+        self,
+        final: _Written,
+        finding: float,
+        control: str,
+        known: Mapping[str, float | None],
+        goal: Goal | None,
+        judge: Mapping[str, Any],
     ) -> tuple[str, ...]:
         """The claims, their control last."""
         metric, name = self.meant.metric, final.name
@@ -510,6 +533,11 @@ class Drafting:
             f"claim {self._name('sufficient')}: faithfulness({name}, metric: {metric}) >= "
             f'{_per_cent(least)} at 95% confidence "draft: all else treated, this is kept"'
         ]
+        if goal is not None:
+            task = judge["task"] if len(judge["tasks"]) > 1 else ""
+            claims.append(
+                f'{goal.claim(self._name("reached"), name, task)} "what was to be reached"'
+            )
         without = known.get("share_without")
         most = math.inf
         if without is not None:
