@@ -52,7 +52,7 @@ def divided(program: Program, ready: Ready, meant: Named, wanted: Wanted) -> Row
     }
     if meant.judge is not None:
         other, of_judge = ready.planner.tasks[meant.judge], ready.planner.specs[meant.judge]
-        record = record_of(task, spec, tokenizer, said)
+        record = record_of(task, spec, tokenizer, said, table)
         shared = found_by(record, other, of_judge, tokenizer)
         if shared:
             raise Unwanted(
@@ -75,11 +75,12 @@ def divided(program: Program, ready: Ready, meant: Named, wanted: Wanted) -> Row
         ) from error
     together = f"a `{spec.cluster}` or a prompt" if spec.cluster else "a prompt"
     rule = f"divided by seed {wanted.seed}; rows that share {together} stay together"
-    whole = record_of(task, spec, tokenizer, said | {"divided": rule})
+    whole = record_of(task, spec, tokenizer, said | {"divided": rule}, table)
     record = replace(
         whole,
         references=tuple(whole.references[row] for row in finding),
         pairs=tuple(whole.pairs[row] for row in finding),
+        lines=tuple(whole.lines[row] for row in finding),
     )
     return Rows(
         finding=rows_text(table[row] for row in finding),
