@@ -375,7 +375,7 @@ ELSEWHERE = {
     ("edges", "top"), ("edges", "rank"), ("nodes", "top"), ("nodes", "rank"),
     # tests/score/test_stability.py
     ("stability", "size"), ("stability", "rank"), ("stability", "draws"), ("stability", "seed"),
-    ("stability", "task"),
+    ("stability", "task"), ("stability", "select"),
     ("csv", "texts"), ("task", "tokens"),  # tests/engine/test_readings.py
     ("task", "answers"),  # tests/checking/test_whole_answers.py
     ("task", "model"), ("paths", "task"), ("size", "task"), ("overlap", "task"),  # test_models.py
@@ -435,8 +435,9 @@ def test_the_record_of_a_discovery_is_shown(tmp_path: Path) -> None:
     path.write_text(REST.format(**PLAIN), encoding="utf-8")
     tokenizer = load_tokenizer(source_of(load_program(str(path))[0]))
     other = RowRecord(
-        tokenizer=tokenizer_hash(tokenizer), references=("0" * 32,), pairs=("0" * 32,), said={}
-    )
+        tokenizer=tokenizer_hash(tokenizer), references=("0" * 32,), pairs=("0" * 32,), lines=(),
+        said={},
+    )  # fmt: skip
     (tmp_path / "found.rows.json").write_text(record_text(other), encoding="utf-8")
     shown = [check(path, store=None).to_dict()["files"][0]["methodology"]]
     given = 'discovered = "found.rows.json"'

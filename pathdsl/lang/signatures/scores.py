@@ -32,6 +32,7 @@ from pathdsl.lang.signatures.kinds import (
 from pathdsl.lang.signatures.pvalues import DRAWN, P_VALUES
 from pathdsl.lang.signatures.ranges import ANY, NOT_BELOW_0, SHARE, Range, apply, point
 from pathdsl.lang.signatures.relations import Asks
+from pathdsl.lang.signatures.selections import SELECTIONS
 from pathdsl.limits import BOOTSTRAP, STEPS
 from pathdsl.record import record
 
@@ -555,6 +556,7 @@ SCORES = table(
             _P,
             Parameter(name="size", kind=Kind.COUNT, default=REQUIRED, least=1),
             word("rank", ("absolute", "signed"), "absolute"),
+            word("select", tuple(SELECTIONS), "top"),
             Parameter(name="draws", kind=Kind.INTEGER, default=1000, least=2, most=BOOTSTRAP.most),
             SEED,
             _TASK,
