@@ -1,8 +1,9 @@
 """The door to attribution: from what is asked to a score for each unit and prompt.
 
 Each method of `pathdsl.lang.signatures.attribution` has a line in `METHODS`: what computes its
-scores of nodes, edges and neurons on one chunk of prompts, and by which backward. A function gets a
-`Chunk` and gives (units, rows, pos) float64 in the order of `pathdsl.engine.attribution.units`.
+scores of nodes, marks, edges and neurons on one chunk of prompts, and by which backward. A function
+gets a `Chunk` and gives (units, rows, pos) float64 in the order of
+`pathdsl.engine.attribution.units`.
 
     scored = attribute(adapter, task, asked)         # scored.values (units, rows)
 """
@@ -16,7 +17,16 @@ import numpy as np
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import Adapter
-from pathdsl.engine.attribution import activations, edges, graddrop, nodes, saturation
+from pathdsl.engine.attribution import (
+    activations,
+    crossing,
+    edges,
+    flow,
+    graddrop,
+    gradpath,
+    nodes,
+    saturation,
+)
 from pathdsl.engine.attribution.chunks import Chunks
 from pathdsl.engine.attribution.rules import FROZEN, GIM, PLAIN, RELP, Rules
 from pathdsl.engine.attribution.units import UNITS
@@ -28,8 +38,8 @@ from pathdsl.score.attribution import Attribution, Scored
 __all__ = ["METHODS", "Method", "attribute"]
 
 OnChunk = Callable[..., Tensor]
-"""The scores of one `Chunk`, (units, rows, pos) float64 on the CPU; or, of a method that is not
-linear in the metric, of the chunks of all branches of some rows."""
+"""The scores of one `Chunk`, (units, rows, pos) float64 on the CPU; of a `PlainChunk` by a method
+that reads no metric, of the chunks of all branches of some rows by one that is not linear in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,32 +50,47 @@ class Method:
     """
 
     nodes: OnChunk | None
+    marks: OnChunk | None
     edges: OnChunk | None
     neurons: OnChunk | None
     rules: Rules | None
 
 
 METHODS: dict[str, Method] = {
-    "atp": Method(nodes=nodes.by_gradient, edges=None, neurons=nodes.by_neuron, rules=None),
+    "atp": Method(
+        nodes=nodes.by_gradient, marks=nodes.by_mark, edges=None, neurons=nodes.by_neuron,
+        rules=None,
+    ),
     "atp_qk": Method(
-        nodes=saturation.by_fixed_gradient, edges=None, neurons=nodes.by_neuron, rules=None
+        nodes=saturation.by_fixed_gradient, marks=None, edges=None, neurons=nodes.by_neuron,
+        rules=None,
     ),
     "atp_star": Method(
-        nodes=graddrop.by_dropping, edges=None, neurons=graddrop.by_dropping_neurons, rules=None
+        nodes=graddrop.by_dropping, marks=None, edges=None, neurons=graddrop.by_dropping_neurons,
+        rules=None,
     ),
-    "eap": Method(nodes=None, edges=edges.by_gradient, neurons=None, rules=None),
-    "eap_ig": Method(nodes=None, edges=edges.by_inputs, neurons=None, rules=None),
+    "eap": Method(nodes=None, marks=None, edges=edges.by_gradient, neurons=None, rules=None),
+    "eap_ig": Method(nodes=None, marks=None, edges=edges.by_inputs, neurons=None, rules=None),
     "eap_ig_activations": Method(
-        nodes=None, edges=activations.by_activations, neurons=None, rules=None
+        nodes=None, marks=None, edges=activations.by_activations, neurons=None, rules=None
     ),
-    "clean_corrupted": Method(nodes=None, edges=edges.at_both_ends, neurons=None, rules=None),
+    "clean_corrupted": Method(
+        nodes=None, marks=None, edges=edges.at_both_ends, neurons=None, rules=None
+    ),
     "relp": Method(
-        nodes=nodes.by_gradient, edges=edges.by_gradient, neurons=nodes.by_neuron, rules=RELP
+        nodes=nodes.by_gradient, marks=nodes.by_mark, edges=edges.by_gradient,
+        neurons=nodes.by_neuron, rules=RELP,
     ),
     "gim": Method(
-        nodes=nodes.by_gradient, edges=edges.by_gradient, neurons=nodes.by_neuron, rules=GIM
+        nodes=nodes.by_gradient, marks=nodes.by_mark, edges=edges.by_gradient,
+        neurons=nodes.by_neuron, rules=GIM,
     ),
-}
+    "eap_gp": Method(
+        nodes=None, marks=None, edges=gradpath.by_gradient_path, neurons=None, rules=None
+    ),
+    "peap": Method(nodes=None, marks=None, edges=crossing.by_crossing, neurons=None, rules=None),
+    "ifr": Method(nodes=None, marks=None, edges=flow.by_flow, neurons=None, rules=None),
+}  # fmt: skip
 
 
 def attribute(
@@ -84,21 +109,22 @@ def attribute(
     Raises PlanError PD435 where the method has no score for what is asked.
     """
     vet(asked, adapter.shape)
-    method = METHODS[asked.method]
-    on_chunk = {"nodes": method.nodes, "edges": method.edges, "neurons": method.neurons}[asked.of]
+    method, record = METHODS[asked.method], ATTRIBUTIONS[asked.method]
+    on_chunk: OnChunk | None = getattr(method, asked.of)
     assert on_chunk is not None
-    rules = method.rules or (FROZEN if frozen else PLAIN)
-    chunks = Chunks(
-        adapter, task, asked, rules, frozen=frozen, slots=asked.of == "nodes"
-    )  # fmt: skip
+    chunks: Chunks | flow.PlainChunks
+    if record.effect:
+        rules = method.rules or (FROZEN if frozen else PLAIN)
+        chunks = Chunks(adapter, task, asked, rules, frozen=frozen, slots=asked.of == "nodes")
+    else:
+        chunks = flow.PlainChunks(adapter, task, asked)
     units = UNITS[asked.of](adapter.shape)
     axes = (chunks.n_pos,) if asked.by_position else ()
     values = np.zeros((len(units), *axes, task.n_rows))
     for branches in chunks:
         if rows is not None and branches[0].rows[0] >= rows:
             break
-        linear = ATTRIBUTIONS[asked.method].linear
-        for together in [(chunk,) for chunk in branches] if linear else [branches]:
+        for together in [(chunk,) for chunk in branches] if record.linear else [branches]:
             found = on_chunk(*together)
             here = slice(*together[0].rows)
             if asked.by_position:

@@ -133,6 +133,13 @@ class Chunk:
         """The numbers k of the integral's points, of its `steps`."""
         return POINTS[self.asked.rule](self.asked.steps)
 
+    def reading(self) -> Tensor | None:
+        """(rows, pos) bool: the tokens whose readers of keys and values count, None for all."""
+        if self.asked.reader is None:
+            return None
+        there = position_mask(self._branch.task)(self.asked.reader)[slice(*self.rows), : self.n_pos]
+        return torch.from_numpy(np.ascontiguousarray(there)).to(self.adapter.device)
+
     def gradient(self) -> Tensor:
         """The metric's gradient at the final stream of the reference run, (rows, pos, d)."""
         return self.metric.gradient(self.tape.final)

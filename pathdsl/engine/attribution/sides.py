@@ -105,13 +105,14 @@ class Side:
 
     @property
     def streams(self) -> list[Tensor]:
-        """The stream that enters each layer when every component has its treated value.
+        """The stream that enters each layer, and the final one, when every component has its
+        treated value.
 
         Constants are values of components: there the stream is their sum.
         """
         if self._streams is None:
             found = [self.input]
-            for layer in range(self.adapter.shape.n_layers - 1):
+            for layer in range(self.adapter.shape.n_layers):
                 scales = None
                 if self.frozen:
                     noted = Noted()
