@@ -159,6 +159,46 @@ class Crossed:
         total = sum(near.values())
         return {(name, reader): (one / total).nan_to_num() for name, one in near.items()}
 
+    # ---------------------------------------------------------------- what is read
+
+    def reading(
+        self, ids: Prompt, embedded: Tensor, metric: Callable[[Tensor], Tensor]
+    ) -> dict[str, Tensor]:
+        """(pos, d) the metric's slope at what `a0` (all heads together), `m0` and `logits` read,
+        each by itself, in a run from these values of `input`; of the logits at the last token."""
+        inputs: dict[str, Tensor] = {}
+        handles = []
+
+        def reads(name: str) -> Callable[..., Any]:
+            def hook(module: Any, given: tuple[Tensor, ...]) -> Any:
+                inputs[name] = given[0].clone()  # apart from what others read
+                return (inputs[name], *given[1:])
+
+            return hook
+
+        mlp = {"gpt2": "ln_2", "gemma2": "pre_feedforward_layernorm"}
+        for layer, block in enumerate(self.blocks):
+            part = block.get_submodule
+            handles += [
+                part(self.norm).register_forward_pre_hook(reads(f"a{layer}")),
+                part(mlp.get(self.kind, "post_attention_layernorm")).register_forward_pre_hook(
+                    reads(f"m{layer}")
+                ),
+            ]
+        last = {"gpt2": "transformer.ln_f", "gpt_neox": "gpt_neox.final_layer_norm"}
+        final = self.model.get_submodule(last.get(self.kind, "model.norm"))
+        handles.append(final.register_forward_pre_hook(reads("logits")))
+        try:
+            logits = self.streams(ids, embedded.clone().requires_grad_()).logits
+        finally:
+            for handle in handles:
+                handle.remove()
+        found = torch.autograd.grad(metric(logits[-1]), list(inputs.values()), allow_unused=True)
+        return {
+            name: torch.zeros_like(value[0]) if slope is None else slope[0]
+            for (name, value), slope in zip(inputs.items(), found, strict=True)
+        }
+
     # ---------------------------------------------------------------- crossing edges
 
     def changes(self, reference: Prompt, treated: Prompt) -> dict[str, Tensor]:
