@@ -13,6 +13,7 @@ import numpy as np
 
 from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.treated import TreatedSpec
+from pathdsl.record import record
 from pathdsl.score.quantity import RowExpr
 
 __all__ = ["Attribution", "Scored", "ScoredUnit"]
@@ -31,7 +32,7 @@ class ScoredUnit:
     slot: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Attribution:
     """One attribution of a task.
 

@@ -10,7 +10,8 @@ gets a `Chunk` and gives (units, rows, pos) float64 in the order of
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +47,8 @@ that reads no metric, of the chunks of all branches of some rows by one that is 
 class Method:
     """How one method computes its scores, None where it has none of these units.
 
-    `rules`: its backward, None for that of the task's norms.
+    `rules`: its backward, None for that of the task's norms. `whole`: whether its runs are wanted
+    at every position, those before the first change included.
     """
 
     nodes: OnChunk | None
@@ -54,42 +56,58 @@ class Method:
     edges: OnChunk | None
     neurons: OnChunk | None
     rules: Rules | None
+    whole: bool
 
 
 METHODS: dict[str, Method] = {
     "atp": Method(
-        nodes=nodes.by_gradient, marks=nodes.by_mark, edges=None, neurons=nodes.by_neuron,
-        rules=None,
+        nodes=nodes.by_gradient, marks=nodes.by_mark, edges=None,
+        neurons=nodes.by_neuron, rules=None, whole=False,
     ),
     "atp_qk": Method(
-        nodes=saturation.by_fixed_gradient, marks=None, edges=None, neurons=nodes.by_neuron,
-        rules=None,
+        nodes=saturation.by_fixed_gradient, marks=None, edges=None,
+        neurons=nodes.by_neuron, rules=None, whole=False,
     ),
     "atp_star": Method(
-        nodes=graddrop.by_dropping, marks=None, edges=None, neurons=graddrop.by_dropping_neurons,
-        rules=None,
+        nodes=graddrop.by_dropping, marks=None, edges=None,
+        neurons=graddrop.by_dropping_neurons, rules=None, whole=False,
     ),
-    "eap": Method(nodes=None, marks=None, edges=edges.by_gradient, neurons=None, rules=None),
-    "eap_ig": Method(nodes=None, marks=None, edges=edges.by_inputs, neurons=None, rules=None),
+    "eap": Method(
+        nodes=None, marks=None, edges=edges.by_gradient,
+        neurons=None, rules=None, whole=False,
+    ),
+    "eap_ig": Method(
+        nodes=None, marks=None, edges=edges.by_inputs,
+        neurons=None, rules=None, whole=False,
+    ),
     "eap_ig_activations": Method(
-        nodes=None, marks=None, edges=activations.by_activations, neurons=None, rules=None
+        nodes=None, marks=None, edges=activations.by_activations,
+        neurons=None, rules=None, whole=False,
     ),
     "clean_corrupted": Method(
-        nodes=None, marks=None, edges=edges.at_both_ends, neurons=None, rules=None
+        nodes=None, marks=None, edges=edges.at_both_ends,
+        neurons=None, rules=None, whole=False,
     ),
     "relp": Method(
         nodes=nodes.by_gradient, marks=nodes.by_mark, edges=edges.by_gradient,
-        neurons=nodes.by_neuron, rules=RELP,
+        neurons=nodes.by_neuron, rules=RELP, whole=False,
     ),
     "gim": Method(
         nodes=nodes.by_gradient, marks=nodes.by_mark, edges=edges.by_gradient,
-        neurons=nodes.by_neuron, rules=GIM,
+        neurons=nodes.by_neuron, rules=GIM, whole=False,
     ),
     "eap_gp": Method(
-        nodes=None, marks=None, edges=gradpath.by_gradient_path, neurons=None, rules=None
+        nodes=None, marks=None, edges=gradpath.by_gradient_path,
+        neurons=None, rules=None, whole=True,
     ),
-    "peap": Method(nodes=None, marks=None, edges=crossing.by_crossing, neurons=None, rules=None),
-    "ifr": Method(nodes=None, marks=None, edges=flow.by_flow, neurons=None, rules=None),
+    "peap": Method(
+        nodes=None, marks=None, edges=crossing.by_crossing,
+        neurons=None, rules=None, whole=False,
+    ),
+    "ifr": Method(
+        nodes=None, marks=None, edges=flow.by_flow,
+        neurons=None, rules=None, whole=True,
+    ),
 }  # fmt: skip
 
 
@@ -104,26 +122,47 @@ def attribute(
     """The scores of a task's rows.
 
     `frozen`: whether the task's norms have the reference run's scales (`layernorm = frozen`).
-    `rows`: how many of the first rows are wanted, None for all; others may have scores of 0.
+    `rows`: how many of the first rows are wanted, None for all; others have scores of 0.
 
     Raises PlanError PD435 where the method has no score for what is asked.
     """
     vet(asked, adapter.shape)
+    with _still(adapter):
+        return _attributed(adapter, task, asked, frozen, rows)
+
+
+@contextmanager
+def _still(adapter: Adapter) -> Iterator[None]:
+    """Weights take no gradients, so that autograd does not keep what theirs would need."""
+    weights = [one for one in adapter.parameters() if one.requires_grad]
+    try:
+        for one in weights:
+            one.requires_grad_(False)
+        yield
+    finally:
+        for one in weights:
+            one.requires_grad_(True)
+
+
+def _attributed(
+    adapter: Adapter, task: TaskData, asked: Attribution, frozen: bool, rows: int | None
+) -> Scored:
     method, record = METHODS[asked.method], ATTRIBUTIONS[asked.method]
     on_chunk: OnChunk | None = getattr(method, asked.of)
     assert on_chunk is not None
     chunks: Chunks | flow.PlainChunks
     if record.effect:
         rules = method.rules or (FROZEN if frozen else PLAIN)
-        chunks = Chunks(adapter, task, asked, rules, frozen=frozen, slots=asked.of == "nodes")
+        chunks = Chunks(
+            adapter, task, asked, rules, frozen=frozen, slots=asked.of == "nodes",
+            whole=method.whole, rows=rows,
+        )  # fmt: skip
     else:
-        chunks = flow.PlainChunks(adapter, task, asked)
+        chunks = flow.PlainChunks(adapter, task, asked, rows)
     units = UNITS[asked.of](adapter.shape)
     axes = (chunks.n_pos,) if asked.by_position else ()
     values = np.zeros((len(units), *axes, task.n_rows))
     for branches in chunks:
-        if rows is not None and branches[0].rows[0] >= rows:
-            break
         for together in [(chunk,) for chunk in branches] if record.linear else [branches]:
             found = on_chunk(*together)
             here = slice(*together[0].rows)

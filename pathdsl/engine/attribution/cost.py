@@ -63,9 +63,9 @@ def _dropped(shape: ModelShape, steps: int, rule: str) -> float:
 
 
 def _along(shape: ModelShape, steps: int, rule: str) -> float:
-    """The reference run and the treated run's logits; at each point a forward, a backward of the
-    metric where it counts, and one of the distance where the way goes on."""
-    return 3.0 + steps + 2.0 * _nearer(steps, rule)
+    """The treated run's logits; at each point, the reference run the first, a forward, a backward
+    of the metric where it counts, and one of the distance where the way goes on."""
+    return 2.0 + steps + 2.0 * _nearer(steps, rule)
 
 
 def _nearer(steps: int, rule: str) -> int:

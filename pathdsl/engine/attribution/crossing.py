@@ -26,7 +26,7 @@ from pathdsl.engine.attribution.edges import EdgeScores
 from pathdsl.engine.attribution.nodes import dot
 from pathdsl.engine.attribution.saturation import fixed
 from pathdsl.engine.attribution.sides import Side
-from pathdsl.engine.attribution.tape import TapeLayer
+from pathdsl.engine.attribution.tape import TapeLayer, behind_zeros
 
 __all__ = ["by_crossing"]
 
@@ -52,63 +52,65 @@ def by_crossing(chunk: Chunk) -> Tensor:
             if at_mlp is not None:
                 readers.add_mlp(at_mlp, 1 / chunk.draws)
                 scores.put(readers)
-            head = _Head(layer, at_z / chunk.draws, chunk.since)
+            head = _Head(layer, at_z / chunk.draws)
             for sender in range(scores.below(layer.layer)):
                 scores.put_sender(layer.layer, sender, head.of(changes[sender]))
     return scores.values
 
 
 def _read_at(gradient: Tensor, read: Tensor | None) -> Tensor:
-    """A gradient (rows, pos, …) at the tokens that count as readers, (rows, pos) bool."""
+    """A gradient (rows, pos, …), of the last positions, at the tokens that count as readers."""
     if read is None:
         return gradient
+    read = read[:, -gradient.shape[1] :]
     return gradient * read.view(*read.shape, *[1] * (gradient.dim() - 2))
 
 
 class _Head:
     """The heads of one layer, for any change of what one sender writes."""
 
-    def __init__(self, layer: TapeLayer, at_z: Tensor, since: int) -> None:
+    def __init__(self, layer: TapeLayer, at_z: Tensor) -> None:
         """`at_z`: the gradient at heads' outputs, (n_heads, rows, pos, d_head)."""
-        self.layer, self.at_z, self.since = layer, at_z, since
-        self.stream = layer.resid[:, since:]
-        self.at_v = torch.matmul(layer.pattern.transpose(-1, -2), at_z)
+        self.layer, self.at_z = layer, at_z
+        at_v = torch.matmul(layer.pattern.transpose(-1, -2), at_z)
+        self.at_v = at_v[:, :, layer.since :]
         self.scales = None
         if layer.rules.held:
             noted = Noted()
-            layer.adapter.attention_input(layer.layer, self.stream, noted)
+            layer.adapter.attention_input(layer.layer, layer.resid, noted)
             self.scales = Given(scales=noted.found)
 
     def of(self, change: Tensor) -> Tensor:
-        """(3, n_heads, rows, n) by slot, of a change (rows, n, d) of what is read."""
-        q, k, v = self._inputs(self.stream + change)
+        """(3, n_heads, rows, pos) by slot, of a change (rows, pos, d) of what is read."""
+        q, k, v = self._inputs(self.layer.resid + change)
         fix = fixed(self.layer, q, k)
         found = fix.q(self.at_z), fix.k(self.at_z), dot(v - self.layer.v, self.at_v)
-        return torch.stack(found)[..., self.since :]
+        return torch.stack([behind_zeros(one, change.shape[1], -1) for one in found])
 
     @torch.no_grad()
     def _inputs(self, stream: Tensor) -> list[Tensor]:
-        layer, since = self.layer, self.since
+        layer = self.layer
         normed = layer.adapter.attention_input(layer.layer, stream, self.scales)
-        found = []
-        for slot in SLOTS:
-            own = layer.adapter.project(
-                layer.layer, slot, normed, positions=layer.places[:, since:]
-            ).permute(2, 0, 1, 3)
-            found.append(torch.cat((layer.slot(slot)[:, :, :since], own), dim=2))
-        return found
+        found = (
+            layer.adapter.project(layer.layer, slot, normed, positions=layer.places)
+            for slot in SLOTS
+        )
+        return [
+            one.permute(2, 0, 1, 3)[:, :, -layer.slot(slot).shape[2] :]
+            for slot, one in zip(SLOTS, found, strict=True)
+        ]
 
 
 @torch.no_grad()
 def _exact_changes(chunk: Chunk, side: Side, changes: Tensor, scores: EdgeScores) -> Tensor:
-    """The changes (senders, rows, n, d) with those of heads as the norm behind their sum makes
+    """The changes (senders, rows, pos, d) with those of heads as the norm behind their sum makes
     them, and not as its derivative does; with a constant scale they are equal."""
-    adapter, since = chunk.adapter, chunk.since
+    adapter = chunk.adapter
     if not adapter.shape.norm_after_attention or chunk.rules.held:
         return changes
     changes = changes.clone()
-    for layer in chunk.tape.layers:
-        z, treated = layer.z[:, since:], side.z[layer.layer][:, since:]
+    for layer in chunk.tape.layers[:-1]:  # no head reads those of the last
+        z, treated = layer.z, side.z[layer.layer]
         own = adapter.attention_write(layer.layer, z)
         for head in range(adapter.shape.n_heads):
             other = z.clone()

@@ -52,15 +52,19 @@ class PlainChunk:
 class PlainChunks:
     """A task's reference prompts, as many together as for every method."""
 
-    def __init__(self, adapter: Adapter, task: TaskData, asked: Attribution) -> None:
+    def __init__(
+        self, adapter: Adapter, task: TaskData, asked: Attribution, rows: int | None
+    ) -> None:
+        """`rows`: how many of the first rows are wanted, None for all."""
         self.adapter, self.task, self.asked = adapter, task, asked
+        self.n_rows = task.n_rows if rows is None else min(rows, task.n_rows)
         self.n_pos = task.n_pos
         self.step = rows_per_chunk(adapter.shape, self.n_pos, adapter.dtype.itemsize)
 
     def __iter__(self) -> Iterator[tuple[PlainChunk]]:
         """One chunk after another."""
-        for start in range(0, self.task.n_rows, self.step):
-            rows = (start, min(start + self.step, self.task.n_rows))
+        for start in range(0, self.n_rows, self.step):
+            rows = (start, min(start + self.step, self.n_rows))
             yield (PlainChunk(self.adapter, self.task, self.asked, rows),)
 
 

@@ -48,7 +48,7 @@ def _way(chunk: Chunk, side: Side) -> Iterator[tuple[Tape, float]]:
     goal = _Goal(chunk, side)
     at = chunk.tape.embedded
     for j in range(max(points) + 1):
-        tape = Tape(chunk.adapter, at, chunk.lengths, chunk.rules)
+        tape = chunk.tape_of(at) if j else chunk.reference()
         if j < max(points):
             at = goal.nearer(tape)
         if j in points:

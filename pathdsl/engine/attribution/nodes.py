@@ -15,7 +15,7 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import SLOTS
 from pathdsl.engine.attribution.chunks import Chunk
 from pathdsl.engine.attribution.sides import Side
-from pathdsl.engine.attribution.tape import LayerGradients
+from pathdsl.engine.attribution.tape import LayerGradients, behind_zeros
 from pathdsl.engine.attribution.units import NodeScores
 
 __all__ = ["add_writes", "by_gradient", "by_mark", "by_neuron", "dot"]
@@ -64,8 +64,9 @@ def by_mark(chunk: Chunk) -> Tensor:
     scores = torch.zeros((len(own), chunk.n_rows, chunk.n_pos), dtype=torch.float64)
     for side in chunk.sides():
         changed = (one - other for one, other in zip(side.streams, own, strict=True))
-        found = [dot(one, at) for one, at in zip(changed, gradients, strict=True)]
-        scores += torch.stack(found).double().cpu() / chunk.draws
+        found = (dot(one, at) for one, at in zip(changed, gradients, strict=True))
+        placed = [behind_zeros(one, chunk.n_pos, -1) for one in found]
+        scores += torch.stack(placed).double().cpu() / chunk.draws
     return scores
 
 
@@ -76,5 +77,6 @@ def by_neuron(chunk: Chunk) -> Tensor:
     for one in chunk.tape.backward(chunk.gradient()):
         layer = chunk.tape.layers[one.layer]
         changed = side.hidden[one.layer] - layer.hidden()
-        found.append((changed * layer.at_neurons(one.after)).permute(2, 0, 1).double().cpu())
+        scores = (changed * layer.at_neurons(one.after)).permute(2, 0, 1)
+        found.append(behind_zeros(scores, chunk.n_pos, -1).double().cpu())
     return torch.cat(found[::-1])

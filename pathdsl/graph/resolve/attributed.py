@@ -8,7 +8,7 @@ Source: docs/scores.md, attribution(UNIT, by: METHOD).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from pathdsl.errors import LanguageError
@@ -23,11 +23,12 @@ from pathdsl.lang.loops import Value, edge_value
 from pathdsl.lang.signatures.attribution import AttributionRecord
 from pathdsl.lang.subjects import meant
 from pathdsl.limits import MEMBERS
+from pathdsl.record import record
 
 __all__ = ["Attributed", "attributed", "edges_among", "paths_into"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Attributed:
     """One unit by the names of its components, as `pathdsl.score.attribution.ScoredUnit` has them.
 
