@@ -220,7 +220,7 @@ class EngineSession:
         cost = attribution_cost(asked, shape, task.n_rows, task.n_pos, self.adapter.dtype.itemsize)
         self.attributed.append(cost.forwards if cost is not None else 0.0)
         proof: Proof | None = None
-        if self.prove is not None:
+        if self.prove is not None and ATTRIBUTIONS[asked.method].effect:
             rows = min(NULL_ROWS, task.n_rows)
             self.meter.start(f"self-check of the attribution of task `{run.task}`")
             null = attribute(

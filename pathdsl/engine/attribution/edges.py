@@ -143,6 +143,23 @@ class EdgeScores:
         if self._writes is None or self._side is not side or self.shape.norm_after_attention:
             self._writes, self._side = written_changes(heads, side, self.chunk.weights), side
 
+    def changes(self) -> Tensor:
+        """The changes of what senders write that are scored, as `written_changes`."""
+        assert self._writes is not None
+        return self._writes
+
+    def below(self, layer: int) -> int:
+        """How many senders a layer's heads read: in component order its first head is the next."""
+        return self._below[layer]
+
+    def put_sender(self, layer: int, sender: int, found: Tensor) -> None:
+        """Add scores (3, n_heads, rows, n) of one sender's edges into the slots of a layer."""
+        found = found.transpose(0, 1).flatten(0, 1)  # heads, slots
+        found = found if self.by_position else found.sum(-1, keepdim=True)
+        first, below = self._first[layer], self._below[layer]
+        into = self.values[first + sender : first + len(found) * below : below]
+        into[..., -found.shape[-1] :] += found.double().cpu()
+
     def along(self, side: Side, runs: Iterable[tuple[Tape, float]]) -> None:
         """Add the scores of gradients that are averaged over runs, each with its share."""
         if self.shape.norm_after_attention:  # the change is another one in each run

@@ -180,6 +180,8 @@ class TaskKeys:
         found = [self.setting, self._runs[run], measure, places, answers]
         if measure.asked is not None:
             found += self._of_metric(measure.asked.metric)
+            if measure.asked.reader is not None:
+                found.append(self._place(measure.asked.reader))
         if measure.run == "treated":
             beside = RunSpec(task="", kind="treated", treated=self.own)
             found += [self.own, *self._read_by(beside)]

@@ -233,8 +233,10 @@ def _apart(metric: Range, given: Given) -> Range:
 def _attributed(metric: Range, given: Given) -> Range:
     """A slope is not bound by what the metric can be, what is measured is."""
     record = ATTRIBUTIONS.get(str(given.get("by")))
-    if record is None or not record.signed:
-        return ANY if record is None else NOT_BELOW_0
+    if record is None:
+        return ANY
+    if not record.signed:
+        return NOT_BELOW_0 if record.effect else SHARE
     return metric.change if record.exact else ANY
 
 
