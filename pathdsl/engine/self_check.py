@@ -34,8 +34,6 @@ PROOF_ROWS = 8
 PROOF_AMONG = 32
 NULL_ROWS = 4
 STEPS = 3
-OF_RUNS = ("PD632", "PD633")
-"""Proofs of `prove` that go by way of plans, and so by a task's norm mode."""
 
 
 def prove(

@@ -11,9 +11,10 @@ from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.steps import Blend, Frozen, JoinResid, Step, scales_in
 from pathdsl.plan.treated import TreatedSpec
+from pathdsl.record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AttentionRead:
     """Attention mass of one measure: where its head's pattern comes from at each query position."""
 
@@ -27,7 +28,7 @@ Parts = tuple[tuple[int, int], ...]
 """(step, mask) pairs that are summed: at each token those whose mask has it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class WriteRead:
     """What the nodes of one measure write at `positions`, in this run and in a plain run beside it.
 
@@ -40,7 +41,7 @@ class WriteRead:
     beside: Parts = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CopyRead:
     """The stream from which a head would copy: that of a plain run on the prompts of `column`.
 
@@ -54,7 +55,7 @@ class CopyRead:
     positions: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MixedCopyRead(CopyRead):
     """The same in a run that is no prompt's own: what goes straight to `logits` there.
 
@@ -65,7 +66,7 @@ class MixedCopyRead(CopyRead):
     cut: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Output:
     """One run's logits: final residual step, positions read, what is measured there.
 
