@@ -37,8 +37,19 @@ from pathdsl.graph.model.components import HEAD, INPUT, LOGITS, MLP, NEURON, Lay
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.format.layout import format_text
 from pathdsl.lang.signatures.kinds import count_of
+from pathdsl.near import quoted
 
-__all__ = ["Chosen", "Cut", "Draft", "choose", "draft_text", "edge_lines_of", "shape_of_file"]
+__all__ = [
+    "Chosen",
+    "Cut",
+    "Draft",
+    "choose",
+    "counted",
+    "draft_text",
+    "edge_lines_of",
+    "layout_for",
+    "shape_of_file",
+]  # fmt: skip
 
 MOST_LINES = 60
 """Lines of an `edges { … }`; a circuit of more stands in a file beside."""
@@ -122,6 +133,11 @@ def choose(circuit: Circuit, layout: Layout, cut: Cut) -> Chosen:
     level = cut.level or circuit.ranks
     by_score = cut.top is not None or cut.threshold is not None
     remarks = list(circuit.remarks)
+    if circuit.model.name:
+        remarks.append(f"it says that its model is {quoted(circuit.model.name)}")
+    parts = {name.partition(".n")[0] for name in layout.named if kind_of(name) is NEURON}
+    if both := sorted(parts & {n for e in circuit.edges or () for n in e[:2]}, key=order_of):
+        remarks.append(f"{listed_names(both)} is the whole MLP, its neurons included")
     if level == "edges" and circuit.edges is None:
         raise UnusableFile("it is a circuit of nodes, and ranks no edges", code="PD444",
                            advice="leave out `--level`")  # fmt: skip
@@ -142,9 +158,9 @@ def choose(circuit: Circuit, layout: Layout, cut: Cut) -> Chosen:
         if not kept and not known:
             raise UnusableFile(f"it marks no {what} as kept or not", code="PD444",
                                advice="choose by score: `--top 200`")  # fmt: skip
-        said = f"the {len(kept):,} {what}s that it marks"
+        said = f"the {counted(len(kept), what)} that it marks"
         if circuit.edges is not None and all(e.kept for e in circuit.edges.values()):
-            said = f"all {len(kept):,} {what}s that it lists"
+            said = f"all {counted(len(kept), what)} that it lists"
     else:
         kept, said = _by_score(entries, circuit, layout, cut, what)
     masked = [name for name, mask in circuit.masks.items() if not all(mask)]
@@ -183,13 +199,18 @@ def choose(circuit: Circuit, layout: Layout, cut: Cut) -> Chosen:
     if unused := edges - used:
         unused_names = [edge_text(e) for e in sorted(unused, key=_edge_order)]
         remarks.append(
-            f"{len(unused):,} edges on no complete path are left out, without effect: "
+            f"{counted(len(unused), 'edge')} on no complete path left out, without effect: "
             + listed_names(unused_names)
         )
     return Chosen(
         edges=frozenset(used), nodes=frozenset(n for e in used for n in e[:2]), said=said,
         remarks=tuple(remarks),
     )  # fmt: skip
+
+
+def counted(number: int, what: str) -> str:
+    """`1 edge`, `1,200 edges`."""
+    return f"{number:,} {what}" + "s" * (number != 1)
 
 
 def _nan(score: float | None) -> bool:
@@ -253,7 +274,7 @@ def _by_score(
     if 0 < left < len(order) and scored[order[left]] == scored[order[left - 1]]:
         raise tie_fault(scored, scored[order[left]], left, what, signed=cut.signed,
                         option="--top", before=len(first))  # fmt: skip
-    said = f"the {count:,} {what}s of largest {size}"
+    said = f"the {counted(count, what)} of largest {size}"
     return {*first, *order[:left]}, said
 
 

@@ -128,7 +128,7 @@ def test_tensors_and_json_of_eap_ig_differ() -> None:
     out_of = torch.tensor([True, False, True])
     tensors = read_content(read_tensors(saved(graph(nodes_in_graph=out_of))))
     assert kept(tensors) == {"input->m0", "input->logits", "m0->logits"}
-    assert any("have a node that is not" in one for one in tensors.remarks)
+    assert any("of which a node is not" in one for one in tensors.remarks)
     text = json.loads(eap(nodes={"m2": {"in_graph": False}}))
     assert "m2->logits" in kept(read(text))
     assert any("recomputes nodes from edges" in one for one in read(text).remarks)
@@ -140,7 +140,7 @@ def test_tensors_and_json_of_eap_ig_differ() -> None:
 def test_cells_that_are_no_edges(tmp_path: Path) -> None:
     circuit = read_content(read_tensors(saved(graph())))
     assert len(kept(circuit)) == 3 + 2 + 3
-    assert "7 cells marked as kept are no edges of a model" in circuit.remarks[0]
+    assert "no edges of a model (not pruned): 7" in circuit.remarks[0]
     parallel = graph()
     parallel["cfg"]["parallel_attn_mlp"] = True
     assert "a0.h0->m0" not in kept(read_content(read_tensors(saved(parallel))))
@@ -228,7 +228,7 @@ def test_acdc_needs_the_edges_of_direct_computation() -> None:
     assert kept(read(chain_of_acdc())) == CHAIN
     cut = read(chain_of_acdc(direct=("q", "mlp")))
     assert kept(cut) == CHAIN - {"input->a0.h1<k>", "input->a0.h1<v>"}
-    assert any("2 edges lead into an input that its node does not read" in r for r in cut.remarks)
+    assert any("its node does not read in this circuit, and so out: 2" in r for r in cut.remarks)
     assert kept(read(chain_of_acdc(direct=()))) == CHAIN  # a list of the graph's edges alone
     printed = str([(("blocks.0.hook_mlp_in", [slice(None)], "hook_embed", []), 0.5)])
     assert kept(read(printed)) == {"input->m0"} or "slice" in printed
