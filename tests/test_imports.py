@@ -49,7 +49,17 @@ LEAVES = {
         "draws",
         "checking",
     },
-    "near": {"lang", "score", "engine", "discover", "api", "checking", "cli", "strictjson"},
+    "near": {
+        "lang",
+        "score",
+        "engine",
+        "discover",
+        "api",
+        "checking",
+        "editor",
+        "cli",
+        "strictjson",
+    },
     "reading": {
         "lang",
         "graph",
