@@ -87,6 +87,30 @@ def test_the_client_is_javascript() -> None:
     subprocess.run([node, "--check", str(EXTENSION / MANIFEST["main"])], check=True)
 
 
+def test_jupyterlab_learns_the_file_type(tmp_path: Path) -> None:
+    folder = ROOT / "grammars" / "jupyterlab"
+    manifest = json.loads((folder / "package.json").read_text(encoding="utf-8"))
+    assert manifest["version"] == MANIFEST["version"]
+    built = manifest["jupyterlab"]["_build"]
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    # What JupyterLab does with an extension that is built already.
+    script = f"""
+        require("vm").runInThisContext(require("fs").readFileSync({str(folder / built["load"])!r}));
+        globalThis._JUPYTERLAB[{manifest["name"]!r}].init({{}});
+        globalThis._JUPYTERLAB[{manifest["name"]!r}].get({built["extension"]!r}).then((made) => {{
+          const plugin = made().default;
+          const docRegistry = {{ addFileType: (type) => console.log(JSON.stringify(type)) }};
+          plugin.activate({{ docRegistry }});
+        }});
+    """
+    done = subprocess.run([node, "-e", script], capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert told["extensions"] == [".circuit"]
+    assert told["mimeTypes"] == spec()["pathdsl"]["mime_types"]
+
+
 def test_the_entry_points_lead_somewhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for group, name in (("pygments.lexers", "circuit"), ("jupyter_lsp_spec_v1", "pathdsl")):
