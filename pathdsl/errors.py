@@ -16,8 +16,9 @@ Codes are stable for ever and documented by `pathdsl explain CODE`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+
+from pathdsl.record import record
 
 __all__ = [
     "MOST_THREADS",
@@ -51,7 +52,7 @@ class ExitCode(IntEnum):
 
 
 def overall(codes: Iterable[ExitCode]) -> ExitCode:
-    """Over several files the largest of 3, 2, 1 and 0; 5 where no file has a claim."""
+    """Over several files the largest of 3, 2, 1 and 0; 5 where no file asks for anything."""
     counted = [code for code in codes if code <= ExitCode.MACHINE_FAILED]
     return max(counted) if counted else ExitCode.NOTHING_TO_CHECK
 
@@ -63,7 +64,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Span:
     """A stretch of one source text: `start` and `end` are character offsets, `end` exclusive."""
 
@@ -78,7 +79,7 @@ class Span:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Fix:
     """A repair that a program can make: the text `was` at `span` becomes `text`.
 
@@ -91,7 +92,7 @@ class Fix:
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Diagnostic:
     """One fault: a stable code, where it is, what was found, and what would work.
 

@@ -35,6 +35,20 @@ ORDER = [
 ]
 # Leaves: they import only one another, and may be used by the packages named here.
 LEAVES = {
+    "record": {
+        "errors",
+        "limits",
+        "lang",
+        "graph",
+        "plan",
+        "engine",
+        "score",
+        "discover",
+        "checking",
+        "report",
+        "cli",
+        "tasks",
+    },
     "draws": {"graph", "engine", "score", "discover", "tasks", "models", "checking"},
     "limits": {
         "lang",
@@ -51,6 +65,7 @@ LEAVES = {
     },
     "near": {
         "lang",
+        "graph",
         "score",
         "engine",
         "discover",

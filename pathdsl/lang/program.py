@@ -26,6 +26,7 @@ from pathdsl.lang.syntax.parse import parse
 from pathdsl.lang.syntax.source import SourceFile, read_source
 from pathdsl.lang.walk import walk
 from pathdsl.limits import FILES
+from pathdsl.record import record
 
 __all__ = ["Declaration", "Program", "Reader", "load_program"]
 
@@ -58,7 +59,7 @@ _STARTS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Program:
     """A file with all that `use` brings in.
 

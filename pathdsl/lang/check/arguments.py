@@ -14,6 +14,7 @@ from typing import TypeGuard
 from pathdsl.errors import Diagnostic, Span
 from pathdsl.lang import ast
 from pathdsl.lang.check.scope import Check, Faults, Scope, fault, listed, suggestion, unknown
+from pathdsl.lang.elsewhere import elsewhere
 from pathdsl.lang.program import Program
 from pathdsl.lang.signatures.calls import KNOCKOUTS, TREATED, Kind, Parameter, Signature, literal
 from pathdsl.lang.spelling import position_text
@@ -105,8 +106,20 @@ def wrong(parameter: Parameter, value: ast.Node, wanted: str = "") -> Diagnostic
         f"`{parameter.name}` takes {wanted or parameter.kind.value}",
         value.span,
         "something else",
-        help=f"wanted {listed(parameter.choices)}" if parameter.choices else "",
+        help=f"wanted {listed(parameter.choices)}"
+        if parameter.choices
+        else _repair(parameter, value),
     )
+
+
+def _repair(parameter: Parameter, value: ast.Node) -> str:
+    """What was meant by another tool's word, or by an answer in the place of its column."""
+    match value:
+        case ast.Name(name=name):
+            return elsewhere(name)
+        case ast.String() if parameter.name == "answer":
+            return "answers stand in the rows: name their column, `logit(answer)`"
+    return ""
 
 
 def _text(scope: Scope, parameter: Parameter, value: ast.Node) -> Faults:
@@ -238,7 +251,7 @@ def check_column(scope: Scope, name: ast.Name, use: str) -> Faults:
         return
     other = next((kind for kind, names in known.items() if name.name in names), None)
     message = f"the data have no {use} column `{name.name}`"
-    label = f"is a {other} column" if other else "not a column of the task's generator"
+    label = f"is a {other} column" if other else "no such column"
     candidates = (*known[use], "next") if use == "token" else known[use]
     repair = suggestion(name.name, candidates, name.span, _known(candidates))
     yield fault("PD301", message, name.span, label, **repair)

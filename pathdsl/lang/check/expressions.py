@@ -443,7 +443,7 @@ def _metric_run(scope: Scope, call: ast.Call) -> Faults:
                         *P_VALUES,
                         *OVER_MEMBERS,
                         CORRELATION.name,
-                        *(name for name, one in SCORES.items() if not one.reserved),
+                        *SCORES,
                     ],
                     call.name_span,
                 ),

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypedDict
 
 from pathdsl.errors import Diagnostic, Fix, Severity, Span
 from pathdsl.lang import ast
+from pathdsl.lang.elsewhere import elsewhere
 from pathdsl.lang.fence import outside
+from pathdsl.lang.headers import columns_in_file
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import Columns, columns_of
 from pathdsl.lang.signatures.kinds import Kind, Parameter
 from pathdsl.near import nearest
+from pathdsl.record import record
 
 __all__ = [
     "Check",
@@ -40,7 +43,7 @@ Faults = Iterator[Diagnostic]
 Check = Callable[["Scope", Parameter, ast.Node], Faults]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Scope:
     """A program as one statement sees it; `checks` are those of a value of each kind.
 
@@ -69,8 +72,10 @@ class Scope:
 
     @property
     def columns(self) -> Columns | None:
-        """The columns of the scope's task, where they are known without reading data."""
-        return columns_of(self.program, self.task) if self.task is not None else None
+        """The columns of the scope's task, where they are known without reading all rows."""
+        if self.task is None:
+            return None
+        return columns_of(self.program, self.task) or columns_in_file(self.program, self.task)
 
 
 def fault(
@@ -122,7 +127,8 @@ class Repair(TypedDict):
 
 
 def suggestion(name: str, known: Iterable[str], span: Span, otherwise: str = "") -> Repair:
-    """ "did you mean `x`?" with the word to put in place, or the few words there are.
+    """ "did you mean `x`?" with the word to put in place; how another tool's word is written here;
+    or the few words there are.
 
     `span` begins with the misspelt name; `otherwise`: what is said where there are many words.
     """
@@ -132,7 +138,7 @@ def suggestion(name: str, known: Iterable[str], span: Span, otherwise: str = "")
         fix = Fix(span=place, was=name, text=right)
         return {"help": f"did you mean `{right}`?", "fix": fix}
     few = f"known: {listed(names)}" if 0 < len(names) <= 12 else ""
-    return {"help": few or otherwise, "fix": None}
+    return {"help": elsewhere(name) or few or otherwise, "fix": None}
 
 
 def with_article(kind: str) -> str:

@@ -16,10 +16,12 @@ import re
 from collections.abc import Callable
 
 from pathdsl.errors import Diagnostic, Span
+from pathdsl.lang.elsewhere import elsewhere
 from pathdsl.lang.syntax.spellings import correction, reserved
 from pathdsl.lang.syntax.stop import ARROWS, Stop, expectation
 from pathdsl.lang.syntax.sweep import KEYWORDS, open_brackets
 
+_NAMED = re.compile(r"\w")
 _NODE = re.compile(r"a\d+(\.(?:h|kv)\d+)?|m\d+(\.n\d+)?|r\d+")
 _BRACKETS = {"(": ")", "[": "]", "{": "}", "-[": "]->", "~[": "]~>"}
 
@@ -126,9 +128,17 @@ def _spelling(stop: Stop) -> Diagnostic | None:
             "PD001",
             f"`{word}` is no node",
             span=span,
-            help="nodes are written `a9.h6`, `a9.h*`, `a9.kv2`, `m5`, `r5`",
+            help=_slotted(word) or "nodes are written `a9.h6`, `a9.h*`, `a9.kv2`, `m5`, `r5`",
         )
     return None
+
+
+def _slotted(word: str) -> str:
+    """`a3.h1.q`: an input of a head is named on the arrow into it."""
+    match = re.fullmatch(r"(a\d+\.h\d+)\.([qkv])", word)
+    return (
+        f"`-[{match[2]}]-> {match[1]}`: an input stands on the arrow into its head" if match else ""
+    )
 
 
 def _loop_elsewhere(stop: Stop) -> Diagnostic | None:
@@ -435,9 +445,39 @@ def _place(stop: Stop) -> Diagnostic | None:
         "PD001",
         f"found `{stop.found}` in a position",
         label="not expected here",
-        help="positions are `@S1`, `@S1+1`, `@[3]`, `@[-1]`, spans `@S1..S2`, `@[0..5]`, sets "
+        help=_indexed(stop)
+        or "positions are `@S1`, `@S1+1`, `@[3]`, `@[-1]`, spans `@S1..S2`, `@[0..5]`, sets "
         "`@{S1, S2}`",
     )
+
+
+def _indexed(stop: Stop) -> str:
+    """`@-1`, `@3`: an index stands in brackets."""
+    index = re.compile(r"@\s*(-?\d+)(?![\w.])").search(stop.text, stop.text.rfind("@", 0, stop.at))
+    return f"`@[{index.group(1)}]`" if index and index.start(1) <= stop.at < index.end() else ""
+
+
+def _foreign_call(stop: Stop) -> Diagnostic | None:
+    """`patch(…)`, `between(a0.h1, a3.h1)`: a function of another tool, whatever stands in it."""
+    inside = open_brackets(stop.text, stop.start, stop.at)
+    called = re.compile(r"([A-Za-z_]\w*)\s*\(").match
+    for bracket, at in reversed(inside):
+        start = at
+        while bracket == "(" and start > stop.start and _NAMED.match(stop.text[start - 1]):
+            start -= 1
+        call = called(stop.text, start)
+        if not call:
+            continue
+        name, help = call.group(1), elsewhere(call.group(1))
+        if help and not re.search(rf"^\w+\s+{name}\b", stop.text, re.M):
+            return stop.fault(
+                "PD101",
+                f"`{name}` is no word of this language",
+                span=call.span(1),
+                label="another tool's",
+                help=help,
+            )
+    return None
 
 
 def _wrong_world(stop: Stop) -> Diagnostic | None:
@@ -481,6 +521,7 @@ def _arrow_in_number(stop: Stop) -> Diagnostic | None:
 
 _SLIPS: tuple[Callable[[Stop], Diagnostic | None], ...] = (
     _loop_elsewhere,
+    _foreign_call,
     _quotes,
     _slot_in_angles,
     _spelling,

@@ -15,7 +15,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -34,6 +33,7 @@ from pathdsl.lang.syntax.stop import Stop
 from pathdsl.lang.syntax.sweep import KEYWORDS, open_brackets, sweep
 from pathdsl.lang.syntax.tables import parser
 from pathdsl.near import nearest
+from pathdsl.record import record
 
 __all__ = [
     "BLANK", "KEYWORDS", "Piece", "Read", "SourceFile", "cuts", "expected", "parse",
@@ -53,7 +53,7 @@ _BLANK = re.compile(BLANK)
 _INNER = frozenset("at by expect for in on where within with except reference treated".split())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Piece:
     """One statement's stretch of the text and what became of it; `tree` is None where broken."""
 
@@ -63,7 +63,7 @@ class Piece:
     fault: Diagnostic | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Read:
     """What one piece says: its statement, or its faults and the name that is `broken`.
 

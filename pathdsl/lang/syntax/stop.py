@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
 
 from pathdsl.errors import Diagnostic, Fix, Span
 from pathdsl.lang.syntax.tables import parser
+from pathdsl.record import record
 
 _WORD = re.compile(r"[A-Za-z0-9_.]+")
 _FOUND = re.compile(
@@ -39,7 +39,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Stop:
     """Where the parser stopped: the statement is `text[start:end]`, the fault is at `at`.
 
