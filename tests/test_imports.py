@@ -46,6 +46,7 @@ LEAVES = {
         "discover",
         "checking",
         "report",
+        "editor",
         "cli",
         "tasks",
     },

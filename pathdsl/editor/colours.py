@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 
-from pathdsl.editor.words import words
+from pathdsl.editor.words import coloured
 from pathdsl.lang.syntax.sweep import KEYWORDS
 from pathdsl.lang.syntax.tables import parser
+from pathdsl.record import record
 
 __all__ = ["COLOURS", "Colour", "Region", "Rule", "rules"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Colour:
     """How one kind of text is called: by Pygments (`Keyword.Type`) and in TextMate grammars."""
 
@@ -56,10 +56,10 @@ COLOURS: Mapping[str, Colour] = {
     "punctuation": Colour(pygments="Punctuation", scope="punctuation"),
     "blank": Colour(pygments="Text.Whitespace", scope=""),
 }
-"""Every kind of text; the kinds of `pathdsl.editor.words` are among them."""
+"""Every kind of text; the kinds of words are among them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Rule:
     """`match` is coloured as `kinds`: one for each of its groups, or one for the whole."""
 
@@ -67,7 +67,7 @@ class Rule:
     kinds: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Region:
     """From `begin` to `end` the rules of the state `inside` hold; both ends are coloured alike."""
 
@@ -193,7 +193,7 @@ def rules() -> dict[str, tuple[Part, ...]]:
 
 def _of(kind: str, inside: str = "") -> list[str]:
     """The words of a kind."""
-    found = [w.name for w in words() if w.kind == kind and inside in ("", w.inside)]
+    found = [w.name for w in coloured() if w.kind == kind and inside in ("", w.inside)]
     return list(dict.fromkeys(found))
 
 

@@ -13,7 +13,7 @@ from lark import Token
 
 from pathdsl.editor.colours import COLOURS
 from pathdsl.editor.textmate import PLACES, made
-from pathdsl.editor.words import KINDS, words
+from pathdsl.editor.words import KINDS, coloured
 from pathdsl.lang.syntax.parse import parse_pieces
 from pathdsl.lang.syntax.tables import parser
 
@@ -226,8 +226,8 @@ def test_the_written_grammars_are_current() -> None:
 
 
 def test_the_table_has_every_word_of_the_grammar() -> None:
-    known = {one.name for one in words()}
-    assert {one.kind for one in words()} == set(KINDS) <= {*COLOURS, "source"}
+    known = {one.name for one in coloured()}
+    assert {one.kind for one in coloured()} == set(KINDS) <= {*COLOURS}
     for terminal in parser().terminals:
         text = terminal.pattern.value.partition("(?=")[0].removesuffix("(?![A-Za-z0-9_])")
         if re.fullmatch(r"[a-z_]+", text):
