@@ -119,7 +119,7 @@ def _watched(
 
     for wrong, why in (
         (len(files) != 1 or os.path.isdir(files[0]), "one file"),
-        (style.value != "text", "no `--format`: it prints for people"),
+        (style is not CheckFormat("text"), "no `--format`: it prints for people"),
         (values is not None, "no `--values`"),
         (options.locked, "no `--locked`, which computes everything each time"),
     ):

@@ -17,10 +17,10 @@ from pathdsl.checking.discovery.searched import LEVEL, Search
 from pathdsl.checking.discovery.wanted import BOUND_AT, IN_EACH, Places
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
-from pathdsl.discover.selection import SELECTIONS
 from pathdsl.discover.write import circuit_json
 from pathdsl.engine.session import EngineSession
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
+from pathdsl.lang.signatures.selections import SELECTIONS
 from pathdsl.score.attribution import Attribution
 from pathdsl.score.kept.file import unit_name
 from pathdsl.score.kept.stability import Rivals, Subject, rivals
@@ -58,7 +58,7 @@ def beside_others(
     others = {
         rule: search.select(size, rule).chosen
         for rule in RIVALS
-        if rule != search.wanted.select and (signed or not SELECTIONS[rule].shares)
+        if rule != search.wanted.select and (signed or not SELECTIONS[rule].by_sign)
     }
     circuits = {search.wanted.select: chosen}
     for rule, one in others.items():

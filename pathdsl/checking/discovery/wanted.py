@@ -105,8 +105,8 @@ class Wanted:
         record = ATTRIBUTIONS[self.method]
         if self.bound and record.exact:
             raise Unwanted(f"`--method {self.method}` patches every unit: none is left to bound")
-        shares = self.select in SELECTIONS and SELECTIONS[self.select].shares
-        if not record.signed and (self.signed or shares):
+        by_sign = self.select in SELECTIONS and SELECTIONS[self.select].by_sign
+        if not record.signed and (self.signed or by_sign):
             option = "--signed" if self.signed else f"--select {self.select}"
             raise Unwanted(
                 f"`{option}` ranks by the sign of scores, and those of `{self.method}` have none: "

@@ -176,6 +176,7 @@ _COMMON = (
 _TREATED = Parameter(name="treated", kind=Kind.TREATED)
 _TREATING = (*_COMMON, _TREATED)
 """The options of scores that treat path sets themselves."""
+_ANSWER = Parameter(name="answer", kind=Kind.COLUMN, default=REQUIRED)
 _P = first("P", Kind.PATHS)
 OVER = Parameter(name="over", kind=Kind.UNITS)
 RENAMED = Parameter(name="over", kind=Kind.NODES)
@@ -456,11 +457,7 @@ SCORES = table(
     ),
     ScoreRecord(
         name="accuracy",
-        parameters=(
-            first("RUN", Kind.RUN),
-            *_COMMON,
-            Parameter(name="answer", kind=Kind.COLUMN, default=REQUIRED),
-        ),
+        parameters=(first("RUN", Kind.RUN), *_COMMON, _ANSWER),
         example="accuracy(reference, answer: io)",
         of="run",
         gives="share",
@@ -473,12 +470,7 @@ SCORES = table(
     ),
     ScoreRecord(
         name="broken",
-        parameters=(
-            first("RUN", Kind.RUN),
-            first("BY", Kind.RUN),
-            *_COMMON,
-            Parameter(name="answer", kind=Kind.COLUMN, default=REQUIRED),
-        ),
+        parameters=(first("RUN", Kind.RUN), first("BY", Kind.RUN), *_COMMON, _ANSWER),
         example="broken(reference, treat(P), answer: io)",
         of="run",
         gives="share",
