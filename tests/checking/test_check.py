@@ -10,6 +10,7 @@ import pytest
 from pathdsl.checking.check import check_file, exit_code
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
+from pathdsl.engine import self_check
 from pathdsl.engine.load.source import parse_override
 from pathdsl.engine.planner import Limits
 from pathdsl.errors import ExitCode, Severity
@@ -219,6 +220,7 @@ def test_memory_that_runs_out(
         raise error
 
     monkeypatch.setattr(runner, "execute", exhausted)
+    monkeypatch.setattr(self_check, "execute", exhausted)
     outcome = check(tmp_path, GOOD)
     assert outcome.exit_code is ExitCode.MACHINE_FAILED and errors(outcome) == ["PD635"]
     (found,) = [d for d in outcome.diagnostics if d.code == "PD635"]
@@ -232,6 +234,7 @@ def test_other_errors_are_not_swallowed(tmp_path: Path, monkeypatch: pytest.Monk
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(runner, "execute", broken)
+    monkeypatch.setattr(self_check, "execute", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         check(tmp_path, GOOD)
 
