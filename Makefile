@@ -18,7 +18,7 @@ check: $(VENV)/.installed
 	$(VENV)/bin/pathdsl check hypotheses/quickstart
 
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Also the random cases that are marked `long`; docs/tests.md has the numbers.
 test-long: $(VENV)/.installed-dev
