@@ -213,12 +213,12 @@ def test_equal_checks_have_equal_bits(tmp_path: Path) -> None:
 def test_memory_that_runs_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    import pathdsl.engine.session as session
+    import pathdsl.engine.run.runner as runner
 
     def exhausted(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(session, "execute", exhausted)
+    monkeypatch.setattr(runner, "execute", exhausted)
     outcome = check(tmp_path, GOOD)
     assert outcome.exit_code is ExitCode.MACHINE_FAILED and errors(outcome) == ["PD635"]
     (found,) = [d for d in outcome.diagnostics if d.code == "PD635"]
@@ -226,12 +226,12 @@ def test_memory_that_runs_out(
 
 
 def test_other_errors_are_not_swallowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import pathdsl.engine.session as session
+    import pathdsl.engine.run.runner as runner
 
     def broken(*_: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(session, "execute", broken)
+    monkeypatch.setattr(runner, "execute", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         check(tmp_path, GOOD)
 
