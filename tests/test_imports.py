@@ -29,6 +29,7 @@ ORDER = [
     "checking",
     "report",
     "api",
+    "editor",
     "cli",
     "pytest_plugin",
 ]
@@ -62,7 +63,17 @@ LEAVES = {
         "draws",
         "checking",
     },
-    "near": {"lang", "score", "engine", "discover", "api", "checking", "cli", "strictjson"},
+    "near": {
+        "lang",
+        "graph",
+        "score",
+        "engine",
+        "discover",
+        "api",
+        "checking",
+        "cli",
+        "strictjson",
+    },
     "reading": {
         "lang",
         "graph",
@@ -71,6 +82,7 @@ LEAVES = {
         "discover",
         "report",
         "api",
+        "editor",
         "cli",
         "checking",
     },
@@ -86,7 +98,7 @@ LEAVES = {
         "checking",
     },
     "tasks": {"lang", "engine", "checking", "report", "cli", "models"},
-    "models": {"engine", "cli", "score", "checking"},
+    "models": {"engine", "cli", "score", "checking", "editor"},
     "whole": {"engine", "score", "discover", "cli", "checking"},
 }
 # A library is imported in these places only (prefixes of dotted module names).
@@ -105,6 +117,10 @@ HOMES = {
     "markupsafe": ("pathdsl.report",),
     "matplotlib": ("pathdsl.report.figures.files",),
     "jsonschema": ("pathdsl.report.data.read",),
+    "pygls": ("pathdsl.editor",),
+    "lsprotocol": ("pathdsl.editor",),
+    "pygments": ("pathdsl.editor",),
+    "IPython": ("pathdsl.editor",),
 }
 # A file is split where its subject splits; this catches one that holds several.
 MAX_LINES = 600

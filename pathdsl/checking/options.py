@@ -103,6 +103,17 @@ def is_in(only: str | None, program: Program) -> bool:
     return only is None or asked_name(only) in judged_names(program)
 
 
+_SHOWN = 8
+"""Names that are listed where one was asked for that is not there."""
+
+
+def _there_are(names: Iterable[str]) -> str:
+    """`there are `a`, `b`, …`, the first ones of many; "" of none."""
+    known = list(dict.fromkeys(names))
+    shown = ", ".join(f"`{one}`" for one in known[:_SHOWN]) + (", …" if len(known) > _SHOWN else "")
+    return f"there are {shown}" if known else ""
+
+
 def vet_names(paths: Iterable[str], options: CheckOptions) -> None:
     """Raise UnknownName for a name that none of these files has; files without a statement are
     left to the check."""
@@ -116,7 +127,7 @@ def vet_names(paths: Iterable[str], options: CheckOptions) -> None:
         name = asked_name(only)
         names = [one for program in programs for one in judged_names(program)]
         if name not in names:
-            hint = did_you_mean(name, names)
+            hint = did_you_mean(name, names) or _there_are(names)
             raise UnknownName("only", only, f"no claim or quantity `{name}`; {hint}".rstrip("; "))
         loops = [getattr(program.find(name), "loop", None) for program in programs]
         if "[" in only and not any(loops):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Ready",
     "prepare",
+    "resolver_at_hand",
     "resolver_of",
     "shape_at_hand",
     "unchecked",
@@ -171,6 +172,20 @@ def _graph_faults(
             told = [replace(one, notes=(*one.notes, note)) for one in told]
         found |= dict.fromkeys(told)
     return list(found)
+
+
+def resolver_at_hand(program: Program) -> Resolver | None:
+    """The same without the network: None where some config is not on this machine, or no model is.
+
+    Raises PathdslError where a model cannot be used.
+    """
+    shapes: dict[str, ModelShape] = {}
+    for name, model in _models(program).items():
+        shape = shape_of(source_of(program, model=model))
+        if shape is None:
+            return None
+        shapes[name] = shape
+    return _resolver(program, shapes, None) if shapes else None
 
 
 def resolver_of(program: Program, options: CheckOptions) -> Resolver:

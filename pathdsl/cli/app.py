@@ -22,8 +22,10 @@ from pathdsl.cli import (
     export,
     fmt,
     graph,
+    importing,
     lint,
     lock,
+    lsp,
     plan,
     report,
     robustness,
@@ -51,9 +53,10 @@ _verb("report", short_help="Write HTML, LaTeX or Markdown.")(report.report)
 _verb("lint", short_help="Report faults without a model.")(lint.lint)
 _verb("fmt", short_help="Write files in canonical form.")(fmt.fmt)
 _verb("plan", short_help="Say what a check would run and cost.")(plan.plan)
-_verb("explain", short_help="Explain a code, a name or a generator.")(explain.explain)
+_verb("explain", short_help="Explain a code, a word or a name.")(explain.explain)
 _verb("data", short_help="Write rows, or show prompts.")(data.data)
 _verb("graph", short_help="Print the nodes and edges of a path set.")(graph.graph)
+_verb("import", short_help="Read a circuit of another program.")(importing.import_)
 _verb("export", short_help="Write circuits for other programs.")(export.export)
 _verb("lock", short_help="Check files and write their locks.", epilog=table())(lock.lock)
 _verb("breaking", short_help="Say which claims became weaker.", epilog=table())(breaking.breaking)
@@ -63,6 +66,7 @@ _verb("selftest", short_help="Check the checker.")(selftest.selftest)
 _verb("robustness", short_help="Judge claims under other choices.", epilog=robustness.EPILOG)(
     robustness.robustness
 )
+_verb("lsp", short_help="Serve an editor.")(lsp.lsp)
 _verb("doctor", short_help="Say whether a model can be checked.")(doctor.doctor)
 app.add_typer(cache.app, name="cache", short_help="Inspect and prune the result store.")
 

@@ -206,7 +206,7 @@ class _Inference:
                     f"no unit is called `{unit.name}`",
                     unit.span,
                     "not a unit",
-                    help=suggestion(unit.name, UNITS),
+                    **suggestion(unit.name, UNITS, unit.span),
                 )
             )
             return typed

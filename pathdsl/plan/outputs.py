@@ -96,7 +96,7 @@ def ends_of(output: Output) -> tuple[int, ...]:
     return (*written, *(one.step for one in output.copies), *scales)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class Plan:
     """Everything one pass over one task's rows computes, for all runs of a check.
 
@@ -107,7 +107,7 @@ class Plan:
     `position_masks`: masks of the positions that measures name. `frozen`: whether the norms of
     mixed copies have the reference run's scales (a task's `layernorm`). `means`: by the number of
     a constant, the plan of the intervened runs behind it. `behind`: the column whose answers stand
-    behind the prompts, "" for none.
+    behind the prompts, "" for none. `alive`: numbers of the steps that are computed or kept.
     """
 
     task: str
@@ -122,14 +122,14 @@ class Plan:
     frozen: bool = False
     means: Mapping[int, MeanPlan] = field(default_factory=dict)
     behind: str = ""
+    alive: list[int] = field(init=False, repr=False)
 
-    @property
-    def alive(self) -> list[int]:
-        """Numbers of the steps that are computed or kept."""
-        return [
+    def __post_init__(self) -> None:
+        found = [
             i for i, mask in enumerate(self.need)
             if mask and not isinstance(self.steps[i], JoinResid)
         ]  # fmt: skip
+        object.__setattr__(self, "alive", found)
 
     @property
     def draws(self) -> int:
