@@ -10,12 +10,12 @@ what a hypothesis needs and low enough that a file from a stranger costs seconds
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pathdsl.record import record
 
 __all__ = ["LIMITS", "Limit"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Limit:
     """`most` of what `what` says may be asked for; more is refused with `code`."""
 

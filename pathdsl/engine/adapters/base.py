@@ -70,6 +70,10 @@ class Adapter(Protocol):
         """Where the weights are."""
         ...
 
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """The weights of the model."""
+        ...
+
     @abstractmethod
     def embed(self, ids: Tensor) -> Tensor:
         """The sender `input`: token plus position embedding, (rows, pos) ids -> (rows, pos, d)."""

@@ -11,7 +11,7 @@ mask for all copies and gives no pattern out. Both are the same function up to r
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -81,6 +81,11 @@ class CausalAdapter(Adapter):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self._device
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The weights of the model."""
+        weights: Iterator[nn.Parameter] = self.model.parameters()
+        return weights
 
     def mask(
         self, layer: int, query_positions: Tensor, n_keys: int, valid: Tensor | None = None

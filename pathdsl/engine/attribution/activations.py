@@ -22,7 +22,7 @@ from pathdsl.engine.attribution.chunks import Chunk
 from pathdsl.engine.attribution.edges import EdgeScores
 from pathdsl.engine.attribution.readers import LayerReaders
 from pathdsl.engine.attribution.sides import Side
-from pathdsl.engine.attribution.tape import Part, TapeLayer
+from pathdsl.engine.attribution.tape import Part, TapeLayer, behind_zeros
 
 __all__ = ["by_activations"]
 
@@ -41,6 +41,7 @@ def _of_side(chunk: Chunk, side: Side, scores: EdgeScores) -> None:
     runs = _Runs(chunk, side, scores, 1 / (places * chunk.asked.steps * chunk.draws))
     reference = [layer.z for layer in tape.layers]
     gradient = torch.zeros_like(tape.final)  # at the stream behind a layer, of all places above
+    pos = tape.embedded.shape[1]
     for layer in reversed(tape.layers):
         between = None if layer.out is None else runs.of_mlp(layer)
         past = runs.of_heads(layer)
@@ -48,9 +49,7 @@ def _of_side(chunk: Chunk, side: Side, scores: EdgeScores) -> None:
         readers = scores.readers(layer)
         found = layer.inner(gradient, between)
         readers.add(layer, found, 1.0)
-        gradient = found.middle + scores.put(readers) + past
-        if found.read is not None and shape.parallel:
-            gradient = gradient + found.read
+        gradient = scores.put(readers) + layer.past(found) + behind_zeros(past, pos)
     runs.of_input()
 
 
@@ -105,10 +104,11 @@ class _Runs:
     def _from_heads(self, layer: TapeLayer, z: Tensor) -> _Start:
         adapter, scales = self.chunk.adapter, layer.rules.scales
         with torch.no_grad():
-            stream = layer.resid + adapter.attention_write(layer.layer, z, scales)
+            entered = layer.resid[:, -z.shape[1] :]
+            stream = entered + adapter.attention_write(layer.layer, z, scales)
         mlp = None
         if layer.out is not None:
-            read = layer.resid if adapter.shape.parallel else stream
+            read = entered if adapter.shape.parallel else stream
             mlp = Part(lambda x: adapter.mlp(layer.layer, x, scales), read)
             stream = stream + mlp.output
         heads = [*self.below[: layer.layer], z]
@@ -118,8 +118,8 @@ class _Runs:
         """Add the scores of the runs; the sum of their gradients where they begin."""
         chunk, scores = self.chunk, self.scores
         apart = chunk.adapter.shape.norm_after_attention  # a change is another one in each run
-        total = torch.zeros_like(chunk.tape.final)
-        final = torch.zeros_like(total)
+        total: Tensor | None = None
+        final = torch.zeros_like(chunk.tape.final)
         readers: dict[int, LayerReaders] = {}
         if not apart:
             scores.of_changes(self.below, self.side)
@@ -139,13 +139,15 @@ class _Runs:
                     readers[place] = scores.readers(chunk.tape.layers[place])
                 readers[place].add_mlp(read, self.share)
                 gradient = gradient + read
-            total += self.share * gradient
+            gradient = self.share * gradient
+            total = gradient if total is None else total + gradient
             if apart:
                 scores.of_changes([*start.heads, *(layer.z for layer in layers)], self.side)
                 self._put(final, readers)
-                final, readers = torch.zeros_like(total), {}
+                final, readers = torch.zeros_like(final), {}
         if not apart:
             self._put(final, readers)
+        assert total is not None  # an integral has a point at least
         return total
 
     def _put(self, final: Tensor, readers: dict[int, LayerReaders]) -> None:

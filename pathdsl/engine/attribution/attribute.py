@@ -9,7 +9,8 @@ scores of nodes, edges and neurons on one chunk of prompts, and by which backwar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,24 +80,42 @@ def attribute(
     """The scores of a task's rows.
 
     `frozen`: whether the task's norms have the reference run's scales (`layernorm = frozen`).
-    `rows`: how many of the first rows are wanted, None for all; others may have scores of 0.
+    `rows`: how many of the first rows are wanted, None for all; others have scores of 0.
 
     Raises PlanError PD435 where the method has no score for what is asked.
     """
     vet(asked, adapter.shape)
+    with _still(adapter):
+        return _attributed(adapter, task, asked, frozen, rows)
+
+
+@contextmanager
+def _still(adapter: Adapter) -> Iterator[None]:
+    """Weights take no gradients, so that autograd does not keep what theirs would need."""
+    weights = [one for one in adapter.parameters() if one.requires_grad]
+    try:
+        for one in weights:
+            one.requires_grad_(False)
+        yield
+    finally:
+        for one in weights:
+            one.requires_grad_(True)
+
+
+def _attributed(
+    adapter: Adapter, task: TaskData, asked: Attribution, frozen: bool, rows: int | None
+) -> Scored:
     method = METHODS[asked.method]
     on_chunk = {"nodes": method.nodes, "edges": method.edges, "neurons": method.neurons}[asked.of]
     assert on_chunk is not None
     rules = method.rules or (FROZEN if frozen else PLAIN)
     chunks = Chunks(
-        adapter, task, asked, rules, frozen=frozen, slots=asked.of == "nodes"
+        adapter, task, asked, rules, frozen=frozen, slots=asked.of == "nodes", rows=rows
     )  # fmt: skip
     units = UNITS[asked.of](adapter.shape)
     axes = (chunks.n_pos,) if asked.by_position else ()
     values = np.zeros((len(units), *axes, task.n_rows))
     for branches in chunks:
-        if rows is not None and branches[0].rows[0] >= rows:
-            break
         linear = ATTRIBUTIONS[asked.method].linear
         for together in [(chunk,) for chunk in branches] if linear else [branches]:
             found = on_chunk(*together)

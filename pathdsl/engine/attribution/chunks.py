@@ -16,6 +16,7 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import Adapter
 from pathdsl.engine.attribution.cost import POINTS, rows_per_chunk
 from pathdsl.engine.attribution.metric import MetricAt, measures_of
+from pathdsl.engine.attribution.past import Past
 from pathdsl.engine.attribution.readers import ReaderWeights
 from pathdsl.engine.attribution.rules import Rules
 from pathdsl.engine.attribution.sides import Side, mean_side, wanted_keys
@@ -52,7 +53,8 @@ class Branch:
 class Chunk:
     """Some prompts on one branch: the tape of the reference run, and what scores are made of.
 
-    `rows`: their numbers, from and to. `tape`: the forward of the reference prompts.
+    `rows`: their numbers, from and to. `tape`: the forward of the reference prompts, from position
+    `since` on: before, it is the same as the treated runs.
     """
 
     def __init__(
@@ -74,12 +76,20 @@ class Chunk:
         with torch.no_grad():
             embedded = adapter.embed(self.ids)
         self.since = self._first_change(embedded)
+        self._past: Past | None = None
+        if self.since:
+            self._past = Past.of(adapter, embedded[:, : self.since], self.lengths)
         self.metric = MetricAt(
             adapter, branch.task, asked.metric, branch.measures, rows, rules
         )  # fmt: skip
-        self.tape = Tape(
-            adapter, embedded, self.lengths, rules, self.since, wanted=self.metric.first
-        )  # fmt: skip
+        self._late = min(self.metric.first, self.n_pos - 1)
+        if self._late < self.since:
+            assert self._past is not None
+            self._late = self.since
+            self.metric.begin(0, self._past.final)
+        else:
+            self.metric.begin(self._late, None)
+        self.tape = self.tape_of(embedded[:, self.since :].contiguous())
         self.metric.at_reference(self.tape.final)
 
     @property
@@ -95,7 +105,7 @@ class Chunk:
     def _first_change(self, embedded: Tensor) -> int:
         """The first position at which a treated run's `input` is another, in any row or draw.
 
-        What stands before it is the same in all runs, so that no gradient is needed there.
+        What stands before it is the same in all runs.
         """
         if self._branch.inputs is None:
             return 0
@@ -122,11 +132,10 @@ class Chunk:
         return 1 if spec.how.constant else spec.draws
 
     def tape_of(self, embedded: Tensor) -> Tape:
-        """Another forward of these prompts, from values of `input` (rows, pos, d) between those of
-        the reference run and treated ones."""
+        """A forward of these prompts from values of `input` between those of the reference run and
+        treated ones, (rows, pos, d) from `since` on."""
         return Tape(
-            self.adapter, embedded, self.lengths, self.rules, self.since, like=self.tape,
-            wanted=self.metric.first,
+            self.adapter, embedded, self.lengths, self.rules, self._past, self._late
         )  # fmt: skip
 
     def points(self) -> range:
@@ -140,7 +149,7 @@ class Chunk:
     def sides(self) -> Iterator[Side]:
         """The treated values, draw by draw."""
         at = None
-        if self._branch.at is not None:
+        if self._branch.at is not None:  # constants, so that `since` is 0
             there = self._branch.at[slice(*self.rows), : self.n_pos]
             at = torch.from_numpy(np.ascontiguousarray(there)).to(self.adapter.device)
         for draw in range(self.draws):
@@ -170,8 +179,11 @@ class Chunks:
         frozen: bool,
         slots: bool,
         tick: Callable[[int], Callable[[], None]] = lambda n: lambda: None,
+        rows: int | None = None,
     ) -> None:
+        """`rows`: how many of the first rows are wanted, None for all."""
         self.adapter, self.task, self.asked = adapter, task, asked
+        self.n_rows = task.n_rows if rows is None else min(rows, task.n_rows)
         self.rules, self.frozen = rules, frozen
         self.weights = ReaderWeights(adapter)
         measures = {m: task.as_read(m) for m in dict.fromkeys(measures_of(asked.metric))}
@@ -194,12 +206,12 @@ class Chunks:
         self.branches = []
         for column, read_here in by_branch.items():
             here = task.branch(column)
-            rows = Rows(here, adapter, self.step, tick)
+            of = Rows(here, adapter, self.step, tick)
             with torch.no_grad():
-                treated = SOURCES[spec.kind](rows, 0, spec, want)
+                treated = SOURCES[spec.kind](of, 0, spec, want)
                 inputs = None
                 if not spec.how.constant:
-                    inputs = SOURCES[spec.kind](rows, 0, spec, {("input", 0): TRUE})
+                    inputs = SOURCES[spec.kind](of, 0, spec, {("input", 0): TRUE})
             masks = MaskTable(here.valid)
             place = position_mask(here)
             at = treated_at(spec, masks, lambda pos, p=place, m=masks: m.intern(p(pos)))  # type: ignore[misc]
@@ -208,7 +220,7 @@ class Chunks:
                     task=here,
                     measures=read_here,
                     masks=masks,
-                    rows=rows,
+                    rows=of,
                     treated=treated,
                     inputs=inputs,
                     at=None if at == TRUE else masks.array(at),
@@ -217,8 +229,8 @@ class Chunks:
 
     def __iter__(self) -> Iterator[tuple[Chunk, ...]]:
         """For each chunk of rows the chunk on every branch that the metric reads."""
-        for start in range(0, self.task.n_rows, self.step):
-            rows = (start, min(start + self.step, self.task.n_rows))
+        for start in range(0, self.n_rows, self.step):
+            rows = (start, min(start + self.step, self.n_rows))
             found = tuple(
                 Chunk(
                     self.adapter,

@@ -20,7 +20,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from pathdsl.engine.adapters.base import SLOTS
 from pathdsl.engine.adapters.norms import moved
@@ -42,10 +41,7 @@ def by_gradient(chunk: Chunk) -> Tensor:
         found = layer.inner(gradient)
         readers = scores.readers(layer)
         readers.add(layer, found, 1.0)
-        gradient = found.middle
-        if found.read is not None and chunk.adapter.shape.parallel:
-            gradient = gradient + found.read
-        gradient = gradient + scores.put(readers)
+        gradient = scores.put(readers) + layer.past(found)
     return scores.values
 
 
@@ -82,30 +78,30 @@ def _between(chunk: Chunk, treated: Tensor, share: float) -> Iterator[tuple[Tape
 
 
 def written_changes(heads: Sequence[Tensor], side: Side, weights: ReaderWeights) -> Tensor:
-    """(senders, rows, n, d): by how much each sender's write changes, in component order, at the
-    n positions at which it does. Valid until the next call.
+    """(senders, rows, pos, d): by how much each sender's write changes, in component order. Valid
+    until the next call.
 
     `heads`: all heads' outputs by layer, of the run whose norms after attention are meant.
     """
     reference = side.tape
-    adapter, shape, since = reference.adapter, reference.adapter.shape, reference.since
+    adapter, shape = reference.adapter, reference.adapter.shape
     rows, pos, d = reference.embedded.shape
-    wanted = (shape.n_senders, rows, pos - since, d)
-    found = weights.room("changes", wanted, reference.embedded)
-    found[0] = (side.input - reference.embedded)[:, since:]
+    found = weights.room("changes", (shape.n_senders, rows, pos, d), reference.embedded)
+    torch.sub(side.input, reference.embedded, out=found[0])
     place = 1
     with torch.no_grad():
         for layer, z in zip(reference.layers, heads, strict=True):
-            moved_z = (side.z[layer.layer] - layer.z)[:, since:]
-            change = adapter.write_each(layer.layer, moved_z)
+            here = found[place : place + shape.n_heads + int(shape.has_mlp)]
+            late = pos - layer.z.shape[1]
+            here[:, :, :late], here = 0.0, here[:, :, late:]
+            change = adapter.write_each(layer.layer, side.z[layer.layer] - layer.z)
             if shape.norm_after_attention:
-                change = _through_norm(layer, z[:, since:], change)
-            found[place : place + shape.n_heads] = change.permute(2, 0, 1, 3)
-            place += shape.n_heads
+                change = _through_norm(layer, z, change)
+            here[: shape.n_heads] = change.permute(2, 0, 1, 3)
             out = side.out[layer.layer]
             if out is not None and layer.out is not None:
-                found[place] = (out - layer.out)[:, since:]
-                place += 1
+                here[-1] = out - layer.out
+            place += shape.n_heads + int(shape.has_mlp)
     return found
 
 
@@ -177,11 +173,11 @@ class EdgeScores:
 
     def readers(self, layer: TapeLayer) -> LayerReaders:
         """The readers of one layer, without gradients yet."""
-        return LayerReaders(self.chunk.weights, layer, self.chunk.since)
+        return LayerReaders(self.chunk.weights, layer)
 
     def put_final(self, gradient: Tensor) -> None:
         """Add the scores of edges into `logits`, from the gradient at the final stream."""
-        last, gradient = self.shape.n_layers, gradient[:, self.chunk.since :]
+        last = self.shape.n_layers
         self._put(self._first[last], self._products(gradient.unsqueeze(0), self._below[last]))
 
     def put(self, readers: LayerReaders) -> Tensor:
@@ -192,10 +188,10 @@ class EdgeScores:
             last = first + self.shape.n_heads * len(SLOTS) * below
             self._put(last, self._products(readers.mlp.unsqueeze(0), self._of_mlp(layer)))
         if heads is None:
-            return self.chunk.tape.final.new_zeros(())
+            return self.chunk.tape.embedded.new_zeros(())
         by_slot = self._products(heads.flatten(0, 1), below).unflatten(0, heads.shape[:2])
         self._put(first, by_slot.transpose(0, 1).flatten(0, 1))  # heads, slots, senders
-        return functional.pad(heads.sum((0, 1)), (0, 0, self.chunk.since, 0))
+        return heads.sum((0, 1))
 
     def _put(self, first: int, products: Tensor) -> None:
         found = products.flatten(0, 1)
@@ -206,7 +202,7 @@ class EdgeScores:
         """(readers, rows, n, d) with what the first senders write: (readers, senders, rows, n) by
         position, else (readers, senders, rows, 1)."""
         assert self._writes is not None
-        writes = self._writes[:senders]
+        writes = self._writes[:senders, :, -gradients.shape[2] :]
         if self.by_position:
             shape = gradients.shape[1:3]
             left = gradients.flatten(1, 2).transpose(0, 1)  # (rows * pos, readers, d)

@@ -33,7 +33,7 @@ from pathdsl.engine.attribution.nodes import dot
 from pathdsl.engine.attribution.saturation import fixed_nodes
 from pathdsl.engine.attribution.sides import Side
 from pathdsl.engine.attribution.sweep import Found, OfFound, Sweep, swept
-from pathdsl.engine.attribution.tape import Tape
+from pathdsl.engine.attribution.tape import Tape, behind_zeros
 
 __all__ = ["averaged", "by_dropping", "by_dropping_neurons", "dropped"]
 
@@ -60,7 +60,7 @@ def dropped(tape: Tape, final: Tensor, forget: bool) -> Iterator[Found]:
             below.append(found.before)
             yield Found(gradients=found, first=number * TOGETHER)
             del found  # before the next is there
-        stack = torch.cat((*below, stack[:1]))
+        stack = torch.cat((*below, behind_zeros(stack[:1], below[0].shape[-2])))
         if forget:
             tape.forget(layer.layer)
 
@@ -98,7 +98,8 @@ def _input(chunk: Chunk, side: Side, number: int) -> OfFound:
     def of(found: Found) -> Tensor:
         stack = found.gradients.before
         if found.first == 0:
-            stack = torch.cat((found.gradients.after[:1], stack[1:]))
+            after = behind_zeros(found.gradients.after[:1], stack.shape[-2])
+            stack = torch.cat((after, stack[1:]))
         return dot(change, stack).unsqueeze(-3)
 
     return of

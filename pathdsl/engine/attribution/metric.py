@@ -121,22 +121,35 @@ class MetricAt:
         self.vocabulary = any(m.record.vocabulary for m in self.measures)
         self.against = any(m.record.reads == "reference" for m in self.measures)
         self._reference: Tensor | None = None
+        self.begin(0, None)
+
+    def begin(self, start: int, before: Tensor | None) -> None:
+        """Say where final streams begin from here on: at position `start` of the prompt, or behind
+        `before`, (rows, n, d), which all runs have in common."""
+        self._start, self._before = start, before
+
+    def _read(self, final: Tensor) -> Tensor:
+        """(tokens, d): the final stream where it is read."""
+        if self._before is not None:
+            final = torch.cat((self._before, final), dim=1)
+        return final[self.row, self.pos - self._start]
 
     def at_reference(self, final: Tensor) -> None:
         """Note the final stream of the reference run, (rows, pos, d), that divergences read."""
         if self.against:
             with torch.no_grad():
-                self._reference = self.adapter.final_norm(final[self.row, self.pos])
+                self._reference = self.adapter.final_norm(self._read(final))
 
     def values(self, final: Tensor) -> dict[Measure, np.ndarray]:
         """Each measure on each row from the final stream (rows, pos, d)."""
         with torch.no_grad():
-            tokens = [self._tokens(final[self.row, self.pos][part], part) for part in self._parts()]
+            stream = self._read(final)
+            tokens = [self._tokens(stream[part], part) for part in self._parts()]
         return self._by_row(np.concatenate([one.cpu().numpy() for one in tokens], axis=1))
 
     def gradient(self, final: Tensor) -> Tensor:
         """The metric's gradient at the final stream (rows, pos, d): each row's own."""
-        leaf = final[self.row, self.pos].detach().requires_grad_()
+        leaf = self._read(final).detach().requires_grad_()
         pieces, parts = [], self._parts()
         for part in parts:
             with torch.set_grad_enabled(len(parts) == 1):
@@ -145,13 +158,15 @@ class MetricAt:
         values = self._by_row(by_token)
         _, found = slopes(self.expr, {**self.elsewhere, **values})
         weights = torch.from_numpy(self._weights(found, values))
+        first = self._start + (0 if self._before is None else self._before.shape[1])
         gradient = torch.zeros_like(final)
         for piece, part in zip(pieces, parts, strict=True):
             if len(parts) > 1:
                 with torch.enable_grad():
                     piece = self._tokens(leaf[part], part)
             (at,) = torch.autograd.grad(piece, leaf, weights[:, part].to(piece))
-            gradient[self.row[part], self.pos[part]] = at[part]
+            here = self.pos[part] >= first
+            gradient[self.row[part][here], self.pos[part][here] - first] = at[part][here]
         return gradient
 
     def _parts(self) -> list[slice]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from pathdsl.engine.adapters.base import SLOTS
 from pathdsl.engine.attribution.chunks import Chunk
 from pathdsl.engine.attribution.sides import Side
-from pathdsl.engine.attribution.tape import LayerGradients
+from pathdsl.engine.attribution.tape import LayerGradients, behind_zeros
 from pathdsl.engine.attribution.units import NodeScores
 
 __all__ = ["add_writes", "by_gradient", "by_neuron", "dot"]
@@ -61,5 +61,6 @@ def by_neuron(chunk: Chunk) -> Tensor:
     for one in chunk.tape.backward(chunk.gradient()):
         layer = chunk.tape.layers[one.layer]
         changed = side.hidden[one.layer] - layer.hidden()
-        found.append((changed * layer.at_neurons(one.after)).permute(2, 0, 1).double().cpu())
+        scores = (changed * layer.at_neurons(one.after)).permute(2, 0, 1)
+        found.append(behind_zeros(scores, chunk.n_pos, -1).double().cpu())
     return torch.cat(found[::-1])

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pathdsl.engine.adapters.base import SLOTS, Adapter, Slot
 from pathdsl.engine.adapters.norms import centred, offset, scale_of, spread
-from pathdsl.engine.attribution.tape import InnerGradients, TapeLayer
+from pathdsl.engine.attribution.tape import InnerGradients, TapeLayer, behind_zeros
 
 __all__ = ["LayerReaders", "ReaderWeights"]
 
@@ -31,7 +31,7 @@ class ReaderWeights:
     def __init__(self, adapter: Adapter) -> None:
         self.adapter = adapter
         self._weights: dict[tuple[int, Slot], Tensor | None] = {}
-        self._offsets: dict[tuple[int, Slot, int], Tensor] = {}
+        self._offsets: dict[tuple[int, Slot, int, int], Tensor] = {}
         self._room: dict[str, Tensor] = {}
 
     def room(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class ReaderWeights:
     def offset(self, layer: TapeLayer, slot: Slot) -> Tensor:
         """(n_heads, 1, pos, d_head): what the biases of norm and projection give of an input."""
         like = layer.resid[:1]
-        key = layer.layer, slot, like.shape[1]
+        key = layer.layer, slot, layer.since, like.shape[1]
         if key not in self._offsets:
             bias = torch.zeros_like(like) if layer.norm is None else offset(layer.norm[0], like)
             with torch.no_grad():
@@ -67,59 +67,63 @@ class ReaderWeights:
 
 
 class LayerReaders:
-    """The readers of one layer, at positions from `since` on: there are n of them.
+    """The readers of one layer.
 
-    `mlp`: (rows, n, d), None without one.
+    `mlp`: (rows, pos, d), None without one.
     """
 
-    def __init__(self, weights: ReaderWeights, layer: TapeLayer, since: int) -> None:
-        self.layer, self.since = layer.layer, since
+    def __init__(self, weights: ReaderWeights, layer: TapeLayer) -> None:
+        self.layer = layer.layer
         self.mlp: Tensor | None = None
         self._of = weights
         self._weights = {slot: weights.weight(layer, slot) for slot in SLOTS}
         rows, pos, d = layer.resid.shape
-        self._shape = (len(SLOTS), layer.q.shape[0], rows, pos - since, d)
-        self._narrow: dict[Slot, Tensor] = {}  # (n_heads, rows, n, d_head)
-        self._wide: dict[Slot, Tensor] = {}  # (n_heads, rows, n, d), where a slot is not affine
-        self._turned: list[tuple[dict[Slot, Tensor], Tensor]] = []
+        self._shape = (len(SLOTS), layer.k.shape[0], rows, pos, d)
+        self._narrow: dict[Slot, Tensor] = {}  # (n_heads, rows, pos, d_head)
+        self._wide: dict[Slot, Tensor] = {}  # (n_heads, rows, pos, d), where a slot is not affine
+        self._turned: dict[Slot, list[Tensor]] = {}  # (n_heads, rows, pos) of each run
+        self._centres: list[Tensor] = []  # (rows, pos, d) of each run
 
     def add(self, layer: TapeLayer, found: InnerGradients, share: float) -> None:
         """Add the gradients of one run, `share` times."""
         if found.read is not None:
             self.add_mlp(found.read, share)
-        since = self.since
-        scale = centre = None
+        pos = self._shape[3]
+        scale: Tensor | None = None
+        turns = layer.norm is not None and not layer.rules.held
         if layer.norm is not None:
-            module, x = layer.norm[0], layer.norm[1][:, since:]
-            scale, centre = scale_of(module, x).to(x.dtype), centred(module, x)
-        turned: dict[Slot, Tensor] = {}
+            module, x = layer.norm
+            scale = scale_of(module, x).to(x.dtype)
+            if turns:
+                self._centres.append(centred(module, x))
         for slot in SLOTS:
+            gradient = behind_zeros(found.slot(slot), pos)
             if self._weights[slot] is None:
-                wide = share * layer.at_reader(slot, found.slot(slot))[:, :, since:]
-                self._wide[slot] = self._wide[slot] + wide if slot in self._wide else wide
+                wide = layer.at_reader(slot, gradient).mul_(share)
+                self._wide[slot] = self._wide[slot].add_(wide) if slot in self._wide else wide
                 continue
-            gradient = found.slot(slot)[:, :, since:]
-            if scale is not None and not layer.rules.held:
-                own = layer.slot(slot)[:, :, since:] - self._of.offset(layer, slot)[:, :, since:]
+            if turns and scale is not None:
+                own = behind_zeros(layer.slot(slot), pos) - self._of.offset(layer, slot)
                 by = scale.squeeze(-1).square() * (share / self._shape[-1])
-                turned[slot] = (own * gradient).sum(-1) * by
+                self._turned.setdefault(slot, []).append(own.mul_(gradient).sum(-1).mul_(by))
             narrow = layer.unplaced(slot, gradient) * (share if scale is None else share * scale)
-            self._narrow[slot] = self._narrow[slot] + narrow if slot in self._narrow else narrow
-        if turned and centre is not None:
-            self._turned.append((turned, centre))
+            self._narrow[slot] = self._narrow[slot].add_(narrow) if slot in self._narrow else narrow
 
     def add_mlp(self, read: Tensor, share: float) -> None:
         """Add the gradient at what the MLP reads, (rows, pos, d)."""
-        own = share * read[:, self.since :]
-        self.mlp = own if self.mlp is None else self.mlp + own
+        if self.mlp is None:
+            self.mlp = share * read
+        else:
+            self.mlp.add_(read, alpha=share)
 
     def heads(self) -> Tensor | None:
-        """(3, n_heads, rows, n, d): what each head's q, k and v passes down; None where nothing was
-        added of heads. Valid until the next layer's."""
+        """(3, n_heads, rows, pos, d): what each head's q, k and v passes down; None where nothing
+        was added of heads. Valid until the next layer's."""
         like = next(iter((*self._narrow.values(), *self._wide.values())), None)
         if like is None:
             return None
         found = self._of.room("heads", self._shape, like)
+        centres = torch.stack(self._centres, -2).flatten(0, 1) if self._centres else None
         for of_slot, slot in zip(found, SLOTS, strict=True):
             if slot in self._wide:
                 of_slot.copy_(self._wide[slot])
@@ -127,6 +131,7 @@ class LayerReaders:
             weight = self._weights[slot]
             assert weight is not None
             torch.bmm(self._narrow[slot].flatten(1, 2), weight, out=of_slot.flatten(1, 2))
-            for numbers, centre in self._turned:
-                of_slot.addcmul_(numbers[slot].unsqueeze(-1), centre, value=-1.0)
+            if centres is not None:  # for each token its heads' numbers times its streams
+                numbers = torch.stack(self._turned[slot], -1).flatten(1, 2).transpose(0, 1)
+                of_slot.flatten(1, 2).transpose(0, 1).baddbmm_(numbers, centres, alpha=-1.0)
         return found

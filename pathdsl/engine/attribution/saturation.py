@@ -25,7 +25,7 @@ What does not depend on the gradient is computed once, and serves any number of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -121,10 +121,16 @@ def fixed(layer: TapeLayer, q: Tensor, k: Tensor) -> Fixed:
     """Both fixes of a layer for treated queries and keys, (n_heads, rows, pos, d_head) each."""
     adapter, number = layer.adapter, layer.layer
     z = layer.z.permute(2, 0, 1, 3)
-    pattern = adapter.softmax(adapter.scores(number, q, layer.k), layer.mask)
-    scores, other = (adapter.scores(number, layer.q, keys) for keys in (layer.k, k))
-    keys = key_fix(scores, other, layer.mask, layer.v, z)
-    return Fixed(z=z, treated=adapter.mix(pattern, layer.v), keys=keys)
+    pattern = adapter.softmax(adapter.scores(number, q, layer.keys), layer.mask)
+    since = layer.since
+    if since:
+        k = torch.cat((layer.keys[:, :, :since], k), dim=-2)
+    scores, other = (adapter.scores(number, layer.q, keys) for keys in (layer.keys, k))
+    keys = key_fix(scores, other, layer.mask, layer.values, z)
+    if since:  # no key there is treated
+        light, heavy = keys.light[..., since:], keys.heavy[..., since:]
+        keys = replace(keys, light=light, heavy=heavy, v=layer.v)
+    return Fixed(z=z, treated=adapter.mix(pattern, layer.values), keys=keys)
 
 
 def fixed_nodes(chunk: Chunk, side: Side, number: int) -> OfFound:

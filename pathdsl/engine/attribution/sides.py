@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from pathdsl.engine.adapters.base import SLOTS, Adapter, Slot, layers
+from pathdsl.engine.adapters.base import SLOTS, Adapter, Slot
 from pathdsl.engine.adapters.norms import Given, Noted
+from pathdsl.engine.attribution.past import forward
 from pathdsl.engine.attribution.tape import Tape
 from pathdsl.engine.run.plain import Key, PlainValues
 from pathdsl.engine.run.sites import Sites
@@ -41,7 +42,8 @@ class Side:
 
     `input`, `out[layer]` (None without an MLP): (rows, pos, d). `z[layer]`: (rows, pos, n_heads,
     d_head). `hidden[layer]`: (rows, pos, d_mlp), where neurons are asked for. Where a treated value
-    is not everywhere (a mean at named places) they are the tape's own elsewhere.
+    is not everywhere (a mean at named places) they are the tape's own elsewhere. All have the
+    positions that the tape's own values have.
     """
 
     def __init__(
@@ -59,15 +61,17 @@ class Side:
         place = torch.from_numpy(sites.positions_of(TRUE))
 
         def padded(key: Key, own: Tensor) -> Tensor:
-            flat = values.values[key].to(own.device)
-            if flat.shape[0] == own.shape[0] * own.shape[1]:
-                found = flat.view(own.shape)
+            flat, n = values.values[key].to(own.device), own.shape[1]
+            shape = (*tape.valid.shape, *own.shape[2:])
+            if flat.shape[0] == shape[0] * shape[1]:
+                found = flat.view(shape)
             else:
-                found = torch.zeros_like(own)
+                found = own.new_zeros(shape)
                 found[row, place] = flat
+            found = found[:, shape[1] - n :].contiguous()
             if at is None:
                 return found
-            return torch.where(at.view(*at.shape, *[1] * (own.dim() - 2)), found, own)
+            return torch.where(at[:, -n:].view(len(at), n, *[1] * (own.dim() - 2)), found, own)
 
         self.input = padded(("input", 0), tape.embedded)
         self.hidden: list[Tensor] = []
@@ -91,14 +95,13 @@ class Side:
         """Every value of a forward from the values of `input`."""
         streams = [self.input]
         self.z, self.out = [], []
-        with torch.no_grad():
-            for each in layers(self.adapter, self.input, tape.lengths):
-                self.z.append(each.z)
-                self.out.append(each.out)
-                if self.frozen:
-                    streams.append(each.after)
-                else:
-                    self._inputs.append(each.inputs)
+        for each in forward(self.adapter, self.input, tape.lengths, tape.past, tape.late):
+            self.z.append(each.z)
+            self.out.append(each.out)
+            if self.frozen:
+                streams.append(each.after)
+            else:
+                self._inputs.append(each.inputs)
         # A norm behind heads is the reader's, whose scale is the reference's: `streams` adds up.
         if not self.adapter.shape.norm_after_attention:
             self._streams = streams
@@ -137,7 +140,7 @@ class Side:
         with torch.no_grad():
             normed = self.adapter.attention_input(layer, self.streams[layer], scales)
             found = self.adapter.project(layer, slot, normed, positions=of.places)
-        return found.permute(2, 0, 1, 3)
+        return found.permute(2, 0, 1, 3)[:, :, -of.slot(slot).shape[2] :]
 
 
 def mean_side(sides: Iterator[Side], count: int) -> Side:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from pathdsl.engine.attribution.chunks import Chunk
 from pathdsl.engine.attribution.sides import Side
-from pathdsl.engine.attribution.tape import LayerGradients, Tape
+from pathdsl.engine.attribution.tape import LayerGradients, Tape, behind_zeros
 
 __all__ = ["Estimates", "Found", "OfFound", "Sweep", "once", "swept"]
 
@@ -86,10 +86,13 @@ def swept(chunks: Sequence[Chunk], sweep: Sweep) -> Tensor:
 
     def add(layer: int, found: Sequence[Found], functions: Sequence[OfFound]) -> None:
         total: Tensor | None = None
-        for part, function in zip(found, functions, strict=True):
+        for chunk, part, function in zip(chunks, found, functions, strict=True):
             here = function(part)
-            here = here.sum(-1, keepdim=True) if pooled else here
-            here = functional.pad(here, (0, n_pos - here.shape[-1]))
+            if pooled:
+                here = here.sum(-1, keepdim=True)
+            else:  # the last positions of a chunk, which another branch's may be longer than
+                here = behind_zeros(here, chunk.n_pos, -1)
+                here = functional.pad(here, (0, n_pos - chunk.n_pos))
             total = here if total is None else total + here
         assert total is not None
         scores = sweep.combined(total, found[0].first, layer, n_layers).double().cpu() / one.draws

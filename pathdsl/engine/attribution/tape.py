@@ -19,6 +19,12 @@ too. So a method can carry several cotangents down one layer at a time:
         skipped = stack[:1]                                  # past the layer: it adds nothing
         stack = torch.cat((found.before, skipped))
 
+**Positions.** A tape may begin behind a `Past`, positions that are the same in all runs, whose keys
+and values it reads: it has no others. And its last layer may be computed from a later position on
+than it begins, where nothing before is read of what leaves it. So a value may have fewer positions
+than another; whatever their number, they are *the last ones* of the prompt. `behind_zeros` gives a
+gradient more of them.
+
 Shapes: rows and pos are those of the chunk, padded on the right; at padding gradients are 0 and
 values meaningless. Heads are query heads, each with its own k and v (with grouped queries equal
 copies, whose gradients add up to those of the stored ones). q and k are as scores read them:
@@ -37,9 +43,12 @@ from torch.nn import functional
 
 from pathdsl.engine.adapters.base import SLOTS, Adapter, Slot
 from pathdsl.engine.adapters.norms import Applied, pulled
+from pathdsl.engine.attribution.past import Heads, Past
 from pathdsl.engine.attribution.rules import PLAIN, Rules
 
-__all__ = ["InnerGradients", "LayerGradients", "Part", "Tape", "TapeLayer", "norm_of"]
+__all__ = [
+    "InnerGradients", "LayerGradients", "Part", "Tape", "TapeLayer", "behind_zeros", "norm_of",
+]  # fmt: skip
 
 
 STABILISER = 1e-6
@@ -49,6 +58,12 @@ STABILISER = 1e-6
 def as_if(value: Tensor, other: Tensor) -> Tensor:
     """The value, with the gradient of another."""
     return value.detach() + (other - other.detach())
+
+
+def behind_zeros(x: Tensor, n: int, axis: int = -2) -> Tensor:
+    """The last positions, along an axis counted from the end, as `n` of them: 0 before."""
+    missing = n - x.shape[axis]
+    return functional.pad(x, (0, 0) * (-1 - axis) + (missing, 0)) if missing else x
 
 
 class Part:
@@ -82,79 +97,13 @@ class Part:
         self.outputs = ()
 
 
-class TokenPart:
-    """One function of tokens, each by itself, with a way back from position `since` on.
-
-    `function` takes values and the positions (rows, pos) at which they stand. `before`, `behind`:
-    how many axes of its input and output stand behind the position's. Gradients of positions before
-    `since` are 0; `start` is the output there, None for what the function gives.
-    """
-
-    def __init__(
-        self,
-        function: Callable[[Tensor, Tensor], Tensor],
-        x: Tensor,
-        places: Tensor,
-        since: int,
-        *,
-        start: Tensor | None = None,
-        before: int = 1,
-        behind: int = 1,
-    ) -> None:
-        self._since, self._before, self._behind = since, -1 - before, -1 - behind
-        first, x = _parted(x, since, self._before)
-        self._part = Part(lambda one: function(one, places[:, since:]), x)
-        self.output = self._part.output
-        if since:
-            if start is None:
-                with torch.no_grad():
-                    start = function(first, places[:, :since])
-            self.output = torch.cat((start, self.output), dim=self._behind)
-            self._part.forget_outputs()
-
-    def back(self, gradient: Tensor) -> Tensor:
-        """The gradient at the input from one at the output, or from a stack of them."""
-        return self.led(self.through(self.parted(gradient)))
-
-    def parted(self, gradient: Tensor) -> Tensor:
-        """A gradient at the output, of the positions from `since` on alone."""
-        return _parted(gradient, self._since, self._behind)[1]
-
-    def through(self, gradient: Tensor) -> Tensor:
-        """`back`, of the positions from `since` on alone."""
-        return self._part.back(gradient)[0]
-
-    def led(self, gradient: Tensor) -> Tensor:
-        """A gradient at the input from `since` on, behind zeros."""
-        return _led(gradient, self._since, self._before)
-
-
-def _parted(x: Tensor, since: int, axis: int) -> tuple[Tensor, Tensor]:
-    """The positions before `since`, and the others."""
-    if not since:
-        return x, x
-    return x.narrow(axis, 0, since), x.narrow(axis, since, x.shape[axis] - since)
-
-
-def _led(x: Tensor, since: int, axis: int) -> Tensor:
-    """Behind as many positions of zeros."""
-    return functional.pad(x, (0, 0) * (-1 - axis) + (since, 0)) if since else x
-
-
 class MlpPart:
     """An MLP on the tape: what its activation reads, and what its hidden units write.
 
     The derivative of the activation is taken once, and multiplied with any number of gradients.
     """
 
-    def __init__(
-        self, adapter: Adapter, layer: int, read: Tensor, since: int, rules: Rules,
-        start: Tensor | None,
-    ) -> None:  # fmt: skip
-        """`since`, `start`: as of `TokenPart`."""
-        self._since = since
-        first, read = _parted(read, since, -2)
-
+    def __init__(self, adapter: Adapter, layer: int, read: Tensor, rules: Rules) -> None:
         def before(x: Tensor) -> tuple[Tensor, ...]:
             found, gate = adapter.mlp_before(layer, x, rules.scales)
             return (found,) if gate is None else (found, gate)
@@ -177,19 +126,13 @@ class MlpPart:
         self._after = Part(lambda h: adapter.mlp_after(layer, h, rules.scales), hidden)
         self.output = self._after.output
         self._before.forget_outputs()
-        if since:
-            if start is None:
-                with torch.no_grad():
-                    start = adapter.mlp(layer, first, rules.scales)
-            self.output = torch.cat((start, self.output), -2)
-            self._after.forget_outputs()
 
     def back(self, gradient: Tensor) -> Tensor:
         """The gradient at what the MLP reads, from one at what it writes or from a stack."""
-        (at_hidden,) = self._after.back(_parted(gradient, self._since, -2)[1])
+        (at_hidden,) = self._after.back(gradient)
         first, *rest = self._slopes
         others = [at_hidden * slope for slope in rest]
-        return _led(self._before.back(at_hidden.mul_(first), *others)[0], self._since, -2)
+        return self._before.back(at_hidden.mul_(first), *others)[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,73 +171,74 @@ class TapeLayer:
     """One layer: its values, and its gradients from one at the stream behind it.
 
     `resid`: (rows, pos, d), the stream that enters. `q`, `k`, `v`: (n_heads, rows, pos, d_head).
-    `mask`: (rows, pos, pos) bool, the keys that each query may read. `pattern`: (n_heads, rows,
-    pos, pos). `z`: (rows, pos, n_heads, d_head). `written`: what attention adds, (rows, pos, d).
-    `read`: what the MLP reads, `out` what it adds, None without one. `after`: the stream behind.
+    `keys`, `values`: k and v behind those of the past, which has `since` positions. `mask`: (rows,
+    pos, since + pos) bool, the keys that each query may read. `pattern`: (n_heads, rows, pos, since
+    + pos). `z`: (rows, pos, n_heads, d_head). `read`: what the MLP reads, `out` what it adds, None
+    without one. `after`: the stream behind. Of the last layer, all but `resid`, keys and values may
+    begin at a later position.
     """
 
     def __init__(
-        self, adapter: Adapter, layer: int, resid: Tensor, valid: Tensor, since: int, rules: Rules,
-        like: TapeLayer | None = None, wanted: int = 0,
+        self, adapter: Adapter, layer: int, resid: Tensor, valid: Tensor, rules: Rules,
+        past: Heads | None, late: int,
     ) -> None:  # fmt: skip
-        """`since`: the first position with a way back; gradients of those before it are 0, or no
-        gradients at all. `like`: the layer in a run that is the same before `since`. `wanted`: the
-        first position at which the stream behind the layer is wanted; what is added to it before
-        is left out, as 0."""
+        """`late`: of how many positions only keys and values are computed."""
         self.adapter, self.layer, self.rules = adapter, layer, rules
         self.resid = resid
+        self.since = 0 if past is None else past.k.shape[-2]
         rows, pos, _ = resid.shape
-        self.places = torch.arange(pos, device=resid.device).expand(rows, pos)
-        self.mask = adapter.mask(layer, self.places, pos, valid)
-        places = self.places
-        self._norm = TokenPart(
-            lambda x, at: adapter.attention_input(layer, x, rules.scales), resid, places, since
+        n_pos = self.since + pos
+        self.places = torch.arange(self.since, n_pos, device=resid.device).expand(rows, pos)
+        self.mask = adapter.mask(layer, self.places[:, late:], n_pos, valid)
+        applied = Applied()
+        self._norm = Part(
+            lambda x: adapter.attention_input(layer, x, rules.scales or applied), resid
         )  # fmt: skip
-        self.norm = norm_of(lambda applied: adapter.attention_input(layer, resid, applied))
+        if rules.scales is not None:
+            adapter.attention_input(layer, resid, applied)
+        module = next(reversed(applied.found.values()), None)
+        self.norm = None if module is None else (module[0], module[1].detach())
         normed = self._norm.output
+        self._norm.forget_outputs()
         self._slots = {
-            slot: TokenPart(
-                self._projected(slot), normed, places, since,
-                start=None if like is None else like.slot(slot)[:, :, :since],
-            )
-            for slot in SLOTS
-        }  # fmt: skip
+            slot: Part(self._projected(slot, first), normed[:, first:])
+            for slot, first in zip(SLOTS, (late, 0, 0), strict=True)
+        }
         self.q, self.k, self.v = (self._slots[slot].output for slot in SLOTS)
-        self._pattern = Part(self._attended, self.q, self.k)
+        self.keys, self.values = self.k, self.v
+        if past is not None:
+            self.keys = torch.cat((past.k, self.k), dim=-2)
+            self.values = torch.cat((past.v, self.v), dim=-2)
+            self.k, self.v = self.keys[:, :, self.since :], self.values[:, :, self.since :]
+        for part in self._slots.values():
+            part.forget_outputs()
+        self._pattern = Part(self._attended, self.q, self.keys)
         self.pattern = self._pattern.output
         self._mix = Part(
-            lambda p, v: adapter.mix(p, v).permute(1, 2, 0, 3), self.pattern, self.v
+            lambda p, v: adapter.mix(p, v).permute(1, 2, 0, 3).contiguous(), self.pattern,
+            self.values,
         )  # fmt: skip
         self.z = self._mix.output
-        late, written, out = since, None, None
-        if wanted > since:
-            late, written = wanted, torch.zeros_like(resid[:, :wanted])
-            out = written
-        elif like is not None:
-            written = like.written[:, :since]
-            out = None if like.out is None else like.out[:, :since]
-        self._write = TokenPart(
-            lambda z, at: adapter.attention_write(layer, z, rules.scales), self.z, places, late,
-            start=written, before=2,
-        )  # fmt: skip
-        self.written: Tensor = self._write.output
-        middle = resid + self.written
-        self.read = resid if adapter.shape.parallel else middle
+        self._write = Part(lambda z: adapter.attention_write(layer, z, rules.scales), self.z)
+        entered = resid[:, late:]
+        middle = entered + self._write.output
+        self._write.forget_outputs()
+        self.read = entered if adapter.shape.parallel else middle
         self._mlp: MlpPart | None = None
         self.out: Tensor | None = None
         self.after = middle
         if adapter.shape.has_mlp:
-            self._mlp = MlpPart(adapter, layer, self.read, late, rules, out)
+            self._mlp = MlpPart(adapter, layer, self.read, rules)
             self.out = self._mlp.output
             self.after = middle + self.out
 
     def _projected(
-        self, slot: Slot, heads: Sequence[int] | None = None
-    ) -> Callable[[Tensor, Tensor], Tensor]:
-        def project(normed: Tensor, places: Tensor) -> Tensor:
-            inside = self.rules.inside
+        self, slot: Slot, first: int = 0, heads: Sequence[int] | None = None
+    ) -> Callable[[Tensor], Tensor]:
+        def project(normed: Tensor) -> Tensor:
+            places, inside = self.places[:, first:], self.rules.inside
             found = self.adapter.project(self.layer, slot, normed, heads, places, inside)
-            return found.permute(2, 0, 1, 3)
+            return found.permute(2, 0, 1, 3).contiguous()
 
         return project
 
@@ -323,10 +267,15 @@ class TapeLayer:
 
     def before(self, found: InnerGradients) -> Tensor:
         """The gradient at the stream that enters, from the others."""
-        before = found.middle + self.at_stream(found.q, found.k, found.v)
+        past = self.past(found)
+        return self.at_stream(found.q, found.k, found.v).add_(past)
+
+    def past(self, found: InnerGradients) -> Tensor:
+        """What of the others passes the heads by on its way down to the stream that enters."""
+        past = found.middle
         if found.read is not None and self.adapter.shape.parallel:
-            before = before + found.read
-        return before
+            past = past + found.read
+        return behind_zeros(past, self.resid.shape[1])
 
     def inner(self, after: Tensor, between: Tensor | None = None) -> InnerGradients:
         """The gradients without `before`: what heads read is not carried down to the stream.
@@ -340,6 +289,8 @@ class TapeLayer:
         z = self.at_heads(middle)
         pattern, v = self._mix.back(z)
         q, k = self._pattern.back(pattern)
+        if self.since:
+            k, v = k[..., self.since :, :], v[..., self.since :, :]
         v = v * self.rules.v if self.rules.v != 1.0 else v
         q = q * self.rules.q if self.rules.q != 1.0 else q
         k = k * self.rules.k if self.rules.k != 1.0 else k
@@ -350,17 +301,17 @@ class TapeLayer:
 
     def at_heads(self, middle: Tensor) -> Tensor:
         """The gradient at heads' outputs from that at what attention writes."""
-        return self._write.back(middle)
+        return self._write.back(middle)[0]
 
     def at_stream(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """What heads pass down to the stream that enters, summed over heads and slots."""
         first, *others = (
-            part.through(part.parted(gradient))
+            behind_zeros(part.back(gradient)[0], self.resid.shape[1])
             for part, gradient in zip(self._slots.values(), (q, k, v), strict=True)
         )
         for other in others:
-            first = first + other
-        return self._norm.led(self._norm.through(first))
+            first += other
+        return self._norm.back(first)[0]
 
     def at_neurons(self, after: Tensor) -> Tensor:
         """The gradient at hidden units (rows, pos, d_mlp) from that at what the MLP writes.
@@ -368,7 +319,7 @@ class TapeLayer:
         The output projection is linear, so that it takes no activation to know it.
         """
         one = after.new_ones((1, 1))
-        hidden = after.new_zeros((*self.resid.shape[:2], self.adapter.shape.d_mlp))
+        hidden = after.new_zeros((*self.read.shape[:2], self.adapter.shape.d_mlp))
         return Part(lambda h: self.adapter.mlp_write(self.layer, h, one), hidden).back(after)[0]
 
     def at_reader(self, slot: Slot, gradient: Tensor) -> Tensor:
@@ -376,10 +327,11 @@ class TapeLayer:
 
         From its gradient (n_heads, rows, pos, d_head), no stack -> (n_heads, rows, pos, d).
         """
-        normed, found = self._norm.output, []
+        found = []
+        with torch.no_grad():
+            normed = self.adapter.attention_input(self.layer, self.resid)
         for head, own in enumerate(gradient):
-            project = self._projected(slot, [head])
-            part = Part(lambda x, project=project: project(x, self.places), normed)
+            part = Part(self._projected(slot, heads=[head]), normed)
             found.append(part.back(own.unsqueeze(0))[0])
         together = torch.stack(found)
         if self.norm is None:
@@ -422,36 +374,31 @@ class Tape:
 
     def __init__(
         self, adapter: Adapter, embedded: Tensor, lengths: Tensor, rules: Rules = PLAIN,
-        since: int = 0, *, like: Tape | None = None, wanted: int = 0,
+        past: Past | None = None, late: int = 0,
     ) -> None:  # fmt: skip
-        """`embedded`: (rows, pos, d) values of `input`. `lengths`: (rows,) of right-padded rows.
-
-        `since`: the first position whose gradients are wanted, where no value before it changes.
-        `like`: a run that is the same before `since`. `wanted`: the first position at which `final`
-        is wanted; before, it lacks what the last layer adds.
+        """`embedded`: (rows, pos, d) values of `input`. `lengths`: (rows,) of right-padded rows,
+        the past included. `late`: the first position at which `final` is wanted.
         """
-        self.adapter, self.rules, self.since = adapter, rules, since
-        self._like, self._wanted = like, wanted
+        self.adapter, self.rules, self.past = adapter, rules, past
+        self.since = 0 if past is None else past.since
+        self.late = max(late - self.since, 0)
         self.forgotten = False
         self.embedded = embedded
         self.lengths = lengths.to(embedded.device)
-        places = torch.arange(embedded.shape[1], device=embedded.device)
+        places = torch.arange(self.since + embedded.shape[1], device=embedded.device)
         self.valid = places < self.lengths.unsqueeze(-1)
         self.layers = self.layers_from(0, embedded.detach())
         self.final = self.layers[-1].after
-        self._like = None  # what is run from here on may begin anywhere
 
     def layers_from(self, first: int, resid: Tensor) -> list[TapeLayer]:
         """Layers of a forward of these prompts in which this stream (rows, pos, d) enters one."""
         found: list[TapeLayer] = []
         n_layers = self.adapter.shape.n_layers
         for layer in range(first, n_layers):
+            past = None if self.past is None else self.past.heads[layer]
+            late = self.late if layer == n_layers - 1 else 0
             found.append(
-                TapeLayer(
-                    self.adapter, layer, resid, self.valid, self.since, self.rules,
-                    None if self._like is None else self._like.layers[layer],
-                    self._wanted if layer == n_layers - 1 else 0,
-                )
+                TapeLayer(self.adapter, layer, resid, self.valid, self.rules, past, late)
             )  # fmt: skip
             resid = found[-1].after
         return found

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pathdsl.engine.adapters.base import SLOTS, Slot
+from pathdsl.engine.attribution.tape import behind_zeros
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.score.attribution import ScoredUnit
@@ -58,14 +59,20 @@ def of_layer(heads: Sequence[Tensor], mlp: Tensor | None) -> Tensor:
     """Scores of one layer in the order of `node_units`, (..., units, rows, pos).
 
     `heads`: of queries, keys, values and outputs, (..., n_heads, rows, pos) each. `mlp`: (...,
-    rows, pos).
+    rows, pos). Each may be of the last positions alone.
     """
-    found = torch.stack(list(heads), dim=-3).flatten(-4, -3)
-    return found if mlp is None else torch.cat((found, mlp.unsqueeze(-3)), dim=-3)
+    n = max(one.shape[-1] for one in heads)
+    found = torch.stack([behind_zeros(one, n, -1) for one in heads], dim=-3).flatten(-4, -3)
+    if mlp is None:
+        return found
+    return torch.cat((found, behind_zeros(mlp, n, -1).unsqueeze(-3)), dim=-3)
 
 
 class NodeScores:
-    """Scores of all nodes on one chunk, (units, rows, pos) float64 in the order of `node_units`."""
+    """Scores of all nodes on one chunk, (units, rows, pos) float64 in the order of `node_units`.
+
+    Scores that are added may be of the last positions alone.
+    """
 
     def __init__(self, shape: ModelShape, rows: int, pos: int) -> None:
         self.shape = shape
@@ -75,15 +82,16 @@ class NodeScores:
 
     def add_input(self, scores: Tensor) -> None:
         """(rows, pos) of `input`."""
-        self.values[0] += scores.double().cpu()
+        self.values[0, :, -scores.shape[-1] :] += scores.double().cpu()
 
     def add_heads(self, layer: int, slot: Slot | None, scores: Tensor) -> None:
         """(n_heads, rows, pos) of one input of a layer's heads, or of their outputs for None."""
         first = 1 + layer * self.by_layer
         offset = len(SLOTS) if slot is None else SLOTS.index(slot)
         last = first + 4 * self.shape.n_heads
-        self.values[first + offset : last : 4] += scores.double().cpu()
+        units = slice(first + offset, last, 4)
+        self.values[units, :, -scores.shape[-1] :] += scores.double().cpu()
 
     def add_mlp(self, layer: int, scores: Tensor) -> None:
         """(rows, pos) of a layer's MLP."""
-        self.values[(layer + 1) * self.by_layer] += scores.double().cpu()
+        self.values[(layer + 1) * self.by_layer, :, -scores.shape[-1] :] += scores.double().cpu()

@@ -26,7 +26,7 @@ from pathdsl.lang.fence import outside
 from pathdsl.lang.needs import FIRST, release
 from pathdsl.lang.placeholders import MODEL, ROWS
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import fields_of, generator, generator_names
+from pathdsl.lang.serving import fields_of, generator, generator_names, is_bundled
 from pathdsl.lang.signatures.calls import (
     CIRCUIT_FIELDS,
     DATA_FILES,
@@ -90,7 +90,7 @@ def _fields(
                 f"a {block} has no field `{field.name}`",
                 field.name_span,
                 "not a field of it",
-                help=suggestion(field.name, known),
+                **suggestion(field.name, known, field.name_span),
             )
         elif parameter.name == "hypothesis":
             yield from _hypothesis(scope, field)
@@ -318,7 +318,6 @@ def _derived(task: ast.TaskDecl, base: ast.Name) -> Faults:
 
 
 def _data(scope: Scope, value: ast.Node) -> Faults:
-    known = generator_names()
     if not isinstance(value, ast.Call):
         yield fault(
             "PD115",
@@ -345,7 +344,9 @@ def _data(scope: Scope, value: ast.Node) -> Faults:
                     )
                 ]
             yield from lacking
-    elif known is not None:
+    elif is_bundled(value.name):  # what packages have installed takes long to list
+        yield from _generator_arguments(value)
+    elif (known := generator_names()) is not None:
         names = (*known, *DATA_FILES)
         yield from unknown_word(value.name, names, value.name_span, "data source")
         yield from _generator_arguments(value)
@@ -391,7 +392,7 @@ def _generator_arguments(call: ast.Call) -> Faults:
                 f"`{call.name}` {shown}",
                 argument.span,
                 "not an argument of it",
-                help=suggestion(name, known),
+                **suggestion(name, known, argument.span),
             )
             continue
         value = literal(argument.value)
