@@ -239,6 +239,12 @@ def test_what_a_threshold_keeps_is_said_or_refused(tmp_path: Path) -> None:
         assert report["code"] == 2 and said in " ".join(report["said"].split()), (options, report)
     assert imported(tmp_path, "found.json", "--threshold", "0.4")["edges"] == 3
     assert "PD444" in imported(tmp_path, "found.json", "--threshold", "0.4", "--signed")["said"]
+    some = {**EDGES, "m2->logits": {"score": 0.7}}
+    (tmp_path / "found.json").write_text(eap(edges=some))
+    assert "says nothing of `m2->logits`" in imported(tmp_path, "found.json")["said"]
+    (tmp_path / "list.json").write_text(acdc(*IN, *OUT))
+    report = imported(tmp_path, "list.json", "--top", "5%")
+    assert "PD448" in report["said"] and "a share of a model" in report["said"]
     tied = {**EDGES, "m2->logits": {"score": 0.7}}
     (tmp_path / "found.json").write_text(eap(edges=tied))
     report = imported(tmp_path, "found.json", "--top", "2", "--nan", "last")
