@@ -21,14 +21,18 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def result_of(
-    module: str, arguments: Mapping[str, Any], what: str, environment: Mapping[str, str] = {}
+    module: str,
+    arguments: Mapping[str, Any],
+    what: str,
+    environment: Mapping[str, str] = {},
+    python: str = sys.executable,
 ) -> Any:
     """What the module printed; SystemExit with `what` and the end of its complaints if it fails.
 
-    `environment`: variables beside those of this process.
+    `environment`: variables beside those of this process; `python`: the interpreter.
     """
     done = subprocess.run(
-        [sys.executable, "-m", module, json.dumps(arguments)],
+        [python, "-m", module, json.dumps(arguments)],
         capture_output=True,
         text=True,
         cwd=ROOT,

@@ -43,7 +43,9 @@ def discover(
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option("--until", metavar="GOAL", help='The smallest with "faithfulness >= 90%".'),
+        typer.Option(
+            "--until", metavar="GOAL", help='The smallest with "faithfulness >= 90%", "kl <= 0.1".'
+        ),
     ] = None,
     select: Annotated[
         str,
@@ -62,7 +64,11 @@ def discover(
         bool, typer.Option("--signed", help="Rank by how far the metric falls.")
     ] = False,
     bound: Annotated[
-        bool, typer.Option("--bound", help="Bound what is outside, by 290 random subsets.")
+        int | None,
+        typer.Option("--bound", metavar="N", help="Bound what is outside, by N random subsets."),
+    ] = None,
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Measure circuits of all sizes: CPR and CMD.")
     ] = False,
     task: Annotated[
         str | None, typer.Option("--task", metavar="NAME", help="The task whose rows find it.")
@@ -98,8 +104,9 @@ def discover(
 
     Without `--judge` the rows are divided by the seed: one part finds, the other judges.
     """
+    from pathdsl.checking.discovery.goal import Unwanted, read_goal
     from pathdsl.checking.discovery.run import discover_file
-    from pathdsl.checking.discovery.wanted import Unwanted, Wanted, read_goal, read_share_or_count
+    from pathdsl.checking.discovery.wanted import Wanted, read_share_or_count
     from pathdsl.report.data.result import dump
     from pathdsl.report.text.discover import discovery_object, discovery_text, forecast_text
 
@@ -115,8 +122,9 @@ def discover(
             size=None if size is None else read_share_or_count(size, "--size"),
             budget=budget,
             until=None if until is None else read_goal(until),
-            tau=tau, steps=steps, rule=rule, signed=signed, bound=bound, task=task,
-            metric=metric, judge=judge, seed=seed, share=float(part), out=where, force=force,
+            tau=tau, steps=steps, rule=rule, signed=signed, bound=bound, curves=curves,
+            task=task, metric=metric, judge=judge, seed=seed, share=float(part), out=where,
+            force=force,
         )  # fmt: skip
         with result_store(off=no_cache) as store, ProgressDisplay(quiet) as display:
             progress = None if quiet else display.show

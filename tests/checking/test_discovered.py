@@ -17,7 +17,7 @@ from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.planned import plan_file
 from pathdsl.checking.prepare import prepare, vet_file
-from pathdsl.discover.rows import read_record, record_of, record_text
+from pathdsl.discover.rows import _whole, read_record, record_of, record_text
 from pathdsl.engine.load.source import parse_override
 from pathdsl.errors import PathdslError, Severity
 from pathdsl.lang.format.layout import format_text
@@ -59,7 +59,7 @@ def folder(tmp_path: Path) -> Path:
     ready = prepare(load_program(str(path))[0], CheckOptions())
     found = record_of(
         ready.planner.tasks["judging"], ready.planner.specs["judging"], ready.tokenizers["mini"],
-        {"task": "judging"},
+        {"task": "judging"}, rows(0, 12),
     )  # fmt: skip
     (tmp_path / "found.rows.json").write_text(record_text(found), encoding="utf-8")
     path.write_text(FILE.format(task=TASK))
@@ -162,6 +162,32 @@ def test_other_ways_to_the_same_rows_do_not(task: str, folder: Path) -> None:
     assert "PD382" in codes(folder, FILE.format(task=task))
 
 
+@pytest.mark.parametrize(
+    ("task", "held"),
+    [
+        ("reference = prompt_abc; treated = prompt_swap", True),
+        ("reference = prompt_swap; treated = prompt_abc", True),
+        ("reference = prompt_swap; treated = zero", True),
+        ("reference = prompt_swap; treated = prompt_other", False),
+    ],
+)
+def test_the_same_line_by_other_columns(task: str, held: bool, folder: Path) -> None:
+    """A prompt of another line beside one of them is another row."""
+    some = [
+        {**row, "prompt_other": row["prompt_swap"].replace(" and ", " to ", 1)}
+        for row in rows(0, 12)
+    ]
+    write(folder / "rows.jsonl", [{k: v for k, v in row.items() if k != "spans"} for row in some])
+    text = FILE.format(task='{ data = jsonl("rows.jsonl"); ' + task + " }")
+    assert codes(folder, text) == (["PD382"] if held else [])
+    record = folder / "found.rows.json"
+    old = json.loads(record.read_text())
+    del old["lines"], old["sha256"]
+    record.write_text(json.dumps(old | {"sha256": _whole(old)}))  # of a version without them
+    assert codes(folder, text) == []
+    assert read_record(record).lines == ()
+
+
 def test_a_part_and_a_derived_task_do_not(folder: Path) -> None:
     text = FILE.format(task=TASK.replace("{ data", "{ data")) + (
         'task part = judging where order == "abba"\ntask zeroed = part { treated = zero }\n'
@@ -225,6 +251,7 @@ def test_a_record_outside_of_the_folder(folder: Path) -> None:
     [
         lambda text: text[: len(text) // 2],
         lambda text: text.replace('"pairs"', '"paris"'),
+        lambda text: text.replace('"lines"', '"lanes"'),
         lambda text: text.replace(text.split('"')[3], "0" * 32),  # another hash of a row
         lambda text: text.replace('"record_version": 1', '"record_version": 2'),
         lambda text: "[]",

@@ -11,10 +11,12 @@ import pytest
 
 from pathdsl.checking.check import check_file
 from pathdsl.checking.discovery import run
+from pathdsl.checking.discovery.alone import alone
 from pathdsl.checking.discovery.beside import without_proofs
 from pathdsl.checking.discovery.found import Discovery, Forecast
-from pathdsl.checking.discovery.run import discover_file
-from pathdsl.checking.discovery.wanted import Unwanted, Wanted, read_goal
+from pathdsl.checking.discovery.goal import Unwanted, read_goal
+from pathdsl.checking.discovery.run import attribute, discover_by
+from pathdsl.checking.discovery.wanted import Wanted
 from pathdsl.checking.machines import Machines
 from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.prepare import prepare
@@ -35,7 +37,7 @@ from tests.discover.cases import edges_of
 
 USUAL: dict[str, Any] = {
     "method": "eap", "select": "greedy", "size": None, "budget": None, "until": None, "tau": None,
-    "steps": None, "rule": None, "signed": False, "bound": False, "task": None,
+    "steps": None, "rule": None, "signed": False, "bound": None, "curves": False, "task": None,
     "metric": None, "judge": None, "seed": 0, "share": 0.5, "out": None, "force": False,
 }  # fmt: skip
 INDUCTION = """model toy = bundled("induction-2l")
@@ -63,12 +65,12 @@ def silent(forecast: Forecast) -> None:
 def known(names: set[str]) -> Callable[[EngineSession, Attribution, Any], Scored]:
     """Scores of a made-up method: about -1 for these edges, about 0 for the others."""
 
-    def attribute(session: EngineSession, asked: Attribution, spec: Any) -> Scored:
+    def made_up(session: EngineSession, asked: Attribution, spec: Any) -> Scored:
         layout = Layout(session.planner.shape)
         units = edges_of(layout)
         rows = session.tasks[asked.task].n_rows
         if asked.by_position:
-            return run._attribute(session, asked, spec)
+            return attribute(session, asked, spec)
         values = np.random.default_rng(0).normal(scale=0.01, size=(len(units), rows))
         for n, unit in enumerate(units):
             slot = f"<{unit.slot}>" if unit.slot else ""
@@ -76,7 +78,7 @@ def known(names: set[str]) -> Callable[[EngineSession, Attribution, Any], Scored
                 values[n] -= 1.0
         return Scored(units=units, values=values)
 
-    return attribute
+    return made_up
 
 
 def written(path: Path) -> set[str]:
@@ -94,11 +96,11 @@ def written(path: Path) -> set[str]:
 
 
 def discovered(
-    folder: Path, text: str = INDUCTION, attribute: Any = None, **given: Any
+    folder: Path, text: str = INDUCTION, scores: Any = attribute, **given: Any
 ) -> Discovery:
     path = folder / "task.circuit"
     path.write_text(text)
-    return discover_file(str(path), wanted(**given), CheckOptions(), silent, attribute)
+    return discover_by(scores, str(path), wanted(**given), CheckOptions(), silent)
 
 
 def cases() -> list[Any]:
@@ -136,14 +138,14 @@ def test_exact_scores_find_them_too(tmp_path: Path) -> None:
 
 def test_what_is_outside_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = INDUCTION.replace("take: 60", "take: 24")
-    found = discovered(tmp_path, text, known(TRUE), size=5, bound=True)
+    found = discovered(tmp_path, text, known(TRUE), size=5, bound=290)
     assert found.bound is not None and found.bound.units == 70
     assert found.bound.bound is not None and found.bound.bound < 0.01  # decoys do nothing at all
     assert found.forecast.bounding > 0
 
 
 def test_the_file_is_whole(tmp_path: Path) -> None:
-    found = discovered(tmp_path, attribute=known(TRUE), size=5)
+    found = discovered(tmp_path, scores=known(TRUE), size=5)
     path = tmp_path / "task_found.circuit"
     assert written(path) == TRUE
     text = path.read_text()
@@ -164,7 +166,7 @@ def test_the_file_is_whole(tmp_path: Path) -> None:
 
 def test_what_judges_found_nothing_of_it(tmp_path: Path) -> None:
     """The judging rows are the others; with the whole task in their place it is refused."""
-    discovered(tmp_path, attribute=known(TRUE), size=5)
+    discovered(tmp_path, scores=known(TRUE), size=5)
     path = tmp_path / "task_found.circuit"
     outcome = check_file(str(path), CheckOptions())
     assert outcome.methodology["discovered"] == "found on 30 other rows, by task_found.rows.json"
@@ -184,21 +186,21 @@ def test_the_same_bits_again_and_after_an_interruption(
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
     two.mkdir()
-    discovered(one, attribute=known(TRUE), until=read_goal("faithfulness >= 90%"))
+    discovered(one, scores=known(TRUE), until=read_goal("faithfulness >= 90%"))
 
     def stop(self: Any, *_: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("pathdsl.checking.discovery.searched.Search.of_rows", stop)
-        discovered(two, attribute=known(TRUE), until=read_goal("faithfulness >= 90%"))
+        discovered(two, scores=known(TRUE), until=read_goal("faithfulness >= 90%"))
     assert not (two / names[0]).exists() and (two / "task_found.scores.json").exists()
 
     def scores_again(session: EngineSession, asked: Attribution, spec: Any) -> Scored:
         assert asked.by_position, "the scores were kept"
-        return run._attribute(session, asked, spec)
+        return attribute(session, asked, spec)
 
-    discovered(two, attribute=scores_again, until=read_goal("faithfulness >= 90%"))
+    discovered(two, scores=scores_again, until=read_goal("faithfulness >= 90%"))
     for name in (*names, "task_found.scores.json", "task_found.scores.safetensors"):
         assert (one / name).read_bytes() == (two / name).read_bytes(), name
 
@@ -230,39 +232,93 @@ def test_a_check_takes_no_value_that_the_search_left_unproved(tmp_path: Path) ->
 
 
 def test_kept_scores_of_other_rows_are_not_taken(tmp_path: Path) -> None:
-    discovered(tmp_path, attribute=known(TRUE), size=5)
+    discovered(tmp_path, scores=known(TRUE), size=5)
     asked: list[str] = []
 
     def counted(session: EngineSession, question: Attribution, spec: Any) -> Scored:
         asked.extend([question.of] * (not question.by_position))
         return known(TRUE)(session, question, spec)
 
-    discovered(tmp_path, attribute=counted, size=5, force=True)
+    discovered(tmp_path, scores=counted, size=5, force=True)
     assert asked == []
-    discovered(tmp_path, attribute=counted, size=5, force=True, seed=1)  # another half
+    discovered(tmp_path, scores=counted, size=5, force=True, seed=1)  # another half
     assert asked == ["edges"]
 
 
 def test_until_takes_the_smallest_that_was_measured(tmp_path: Path) -> None:
-    found = discovered(tmp_path, attribute=known(TRUE), until=read_goal("faithfulness >= 95%"))
+    found = discovered(tmp_path, scores=known(TRUE), until=read_goal("faithfulness >= 95%"))
     assert found.reached and written(tmp_path / "task_found.circuit") <= TRUE
     assert [one.wanted for one in found.curve] == sorted(one.wanted for one in found.curve)
     before = [one for one in found.curve if one.wanted < found.wanted]
-    assert before and all(one.faithfulness < 0.95 for one in before)
+    assert before and all(one.value < 0.95 for one in before)
+
+
+@pytest.mark.parametrize(
+    ("goal", "measured"),
+    [
+        ("kl <= 0.05", "faithfulness(found, as: kl)"),
+        ("faithfulness(as: agreement, among: right, answer: answer) >= 95%", "as: agreement"),
+        ("completeness(knockouts: random(3, seed: 0), as: share) <= 20%", "completeness(found, kn"),
+    ],
+)
+def test_until_takes_any_score_that_all_edges_reach(
+    goal: str, measured: str, tmp_path: Path
+) -> None:
+    found = discovered(tmp_path, scores=known(TRUE), until=read_goal(goal))
+    assert found.reached and found.goal is not None and found.forecast.goal == found.goal.text
+    assert "claim reached: " in found.text and measured in " ".join(found.text.split())
+    told = {one.name: one for one in found.outcome.judgement.claims}["reached"]
+    assert found.goal.held_out == told.estimate and found.goal.interval == told.interval
+    reached = read_goal(goal)
+    last = next(one for one in found.curve if one.wanted == found.wanted)
+    assert reached.meets(last.value)
+    assert not any(reached.meets(one.value) for one in found.curve if one.wanted < found.wanted)
+    assert found.goal.finding is not None and reached.meets(found.goal.finding)
+    # The value on the way is that of any file about this circuit on these rows.
+    assert last.value == pytest.approx(found.goal.finding, abs=0.02)
+
+
+def test_curves_are_those_of_the_scores_that_were_kept(tmp_path: Path) -> None:
+    found = discovered(tmp_path, scores=known(TRUE), size=5, curves=True)
+    areas = found.areas
+    assert areas is not None and found.forecast.curves > 0
+    assert [one.edges for one in areas.signed][-2:] == [37, 75] and len(areas.absolute) == 10
+    assert areas.signed[-2].estimate == pytest.approx(1.0, abs=1e-3)
+    shares = [one.share for one in areas.signed]
+    heights = [one.estimate for one in areas.signed]
+    assert areas.cpr.estimate == pytest.approx(np.trapezoid(heights, shares), abs=1e-9)
+    missed = [one.distance for one in areas.absolute]
+    assert areas.cmd.estimate == pytest.approx(np.trapezoid(missed, shares), abs=1e-9)
+    assert discovered(tmp_path, scores=known(TRUE), size=5, force=True).areas is None
+
+
+def test_two_discoveries_into_one_file_are_refused_at_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "task_found.circuit"
+    with alone(path), pytest.raises(Unwanted, match="another discovery writes"):
+        discovered(tmp_path, scores=known(TRUE), size=5)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["task.circuit"]
+    discovered(tmp_path, scores=known(TRUE), size=5)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_circuits_that_keep_nothing_are_no_rivals_and_not_called_equal(tmp_path: Path) -> None:
+    found = discovered(tmp_path, scores=known({"input->logits"}), select="top", size=1)
+    for one in found.rivals:
+        assert one.idle and not one.rivals and max(one.keeps) < 0.05
 
 
 def test_a_budget_says_how_many_circuits_are_measured(tmp_path: Path) -> None:
-    found = discovered(tmp_path, attribute=known(TRUE), budget=10.0)
+    found = discovered(tmp_path, scores=known(TRUE), budget=10.0)
     assert 1 <= len(found.curve) <= found.forecast.circuits <= 5
     assert found.forecast.scoring + found.forecast.measuring <= 10
     (tmp_path / "task_found.circuit").unlink()
     with pytest.raises(Unwanted, match=r"the least is \d"):
-        discovered(tmp_path, attribute=known(TRUE), budget=2.0)
+        discovered(tmp_path, scores=known(TRUE), budget=2.0)
 
 
 def test_a_goal_that_is_not_reached_gives_the_best(tmp_path: Path) -> None:
     found = discovered(
-        tmp_path, attribute=known({"input->a0.h0<v>", "a0.h0->logits"}),
+        tmp_path, scores=known({"input->a0.h0<v>", "a0.h0->logits"}),
         until=read_goal("faithfulness >= 100%"), budget=9.0,
     )  # fmt: skip
     assert found.reached is False and found.outcome.judgement is not None
@@ -288,7 +344,7 @@ def test_rows_of_another_task_judge(tmp_path: Path) -> None:
 
 def test_of_a_circuit_that_keeps_nothing_nothing_is_claimed(tmp_path: Path) -> None:
     """Completeness alone would be supported of it, since its parts do nothing anywhere."""
-    found = discovered(tmp_path, attribute=known({"input->logits"}), select="top", size=1)
+    found = discovered(tmp_path, scores=known({"input->logits"}), select="top", size=1)
     assert abs(found.finding) < 0.01 and found.edges == 1
     assert found.unclaimed.startswith("on the rows that found it the circuit keeps ")
     assert f"# No claim is drafted: {found.unclaimed}." in found.text
@@ -313,7 +369,7 @@ def test_a_share_of_a_way_that_is_not_plain_is_not_claimed(tmp_path: Path) -> No
 def test_nothing_of_an_earlier_discovery_stays_beside_a_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    discovered(tmp_path, attribute=known(TRUE), size=5)
+    discovered(tmp_path, scores=known(TRUE), size=5)
     two = (
         INDUCTION
         + "task more { data = induction(take: 20, seed: 3, length: 16); "
@@ -329,7 +385,7 @@ def test_nothing_of_an_earlier_discovery_stays_beside_a_new_one(
 
     monkeypatch.setattr(run, "write_whole", other)
     with pytest.raises(Unwanted, match="another discovery wrote"):
-        discovered(tmp_path, attribute=known(TRUE), size=5, force=True)
+        discovered(tmp_path, scores=known(TRUE), size=5, force=True)
     assert not (tmp_path / "task_found.circuit").exists()
 
 
@@ -350,13 +406,13 @@ def test_hundreds_of_edges_stand_in_a_file_beside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pathdsl.checking.discovery.drafted.MOST_LINES", 2)
-    found = discovered(tmp_path, attribute=known(TRUE), size=5)
+    found = discovered(tmp_path, scores=known(TRUE), size=5)
     assert 'edges("task_found.edges.json")' in found.text and not found.placed
     assert found.held_out == pytest.approx(1.0)
 
 
 def test_a_damaged_record_or_rows_are_seen(tmp_path: Path) -> None:
-    discovered(tmp_path, attribute=known(TRUE), size=5)
+    discovered(tmp_path, scores=known(TRUE), size=5)
     path = tmp_path / "task_found.circuit"
     rows = tmp_path / "task_found.judging.jsonl"
     rows.write_text(rows.read_text().replace("induction", "other", 1))

@@ -13,7 +13,8 @@ from pathdsl.lang.syntax.parse import parse
 WORDS = ("share", "sum", "layer", "index", "members", "size", "node", "edge", "head", "nodes",
          "top", "correlation", "spearman", "pearson", "q", "k", "v", "answers", "whole",
          "one_token", "ANSWER", "id", "draws", "attribution", "slot", "steps", "rule", "exact",
-         "atp", "eap", "left", "right", "rms", "UNIT", "stability")  # fmt: skip
+         "atp", "eap", "left", "right", "rms", "UNIT", "stability",
+         "select", "greedy", "pnr", "ilp", "stable", "acdc")  # fmt: skip
 HEAD = """circuit words "Words" { language = 1 }
 model mini = bundled("ioi-mini")
 task ioi { data = ioi(take: 60); reference = prompt; treated = prompt_abc }

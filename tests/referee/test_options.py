@@ -111,6 +111,22 @@ def pairs() -> Iterator[Pair]:
         ("attribution", "rule", "attribution(a3.h1 -> logits, by: {}, metric: LD)", "eap",
          "eap, rule: left"),
         ("attribution", "as", "attribution(a3.h1, by: atp, metric: LD{})", "", ", as: rms"),
+        ("attribution", "by", "attribution(r2 @S2, by: {}, metric: LD)", "atp", "exact"),
+        ("attribution", "by", "attribution(m0 -[k]-> a3.h1 @END, by: {}, metric: LD)", "peap",
+         "exact"),
+        ("attribution", "by", "attribution(m0 -[k]-> a3.h1, by: {}, metric: LD)", "eap", "peap"),
+        ("attribution", "steps", "attribution(a3.h1 -> logits, by: eap_gp, metric: LD{})", "",
+         ", steps: 2"),
+        ("attribution", "rule", "attribution(a3.h1 -> logits, by: eap_gp, metric: LD{})", "",
+         ", rule: right"),
+        ("attribution", "metric", "attribution(m0 -[k]-> a3.h1, by: peap, metric: {})", "PR", "AT"),
+        ("attribution", "metric", "attribution(a3.h1 -> logits, by: ifr, task: ioi{})", "",
+         ", metric: LD"),
+        ("attribution", "treated", "attribution(a3.h1 -> logits, by: ifr, task: ioi{})", "",
+         ", treated: zero"),
+        ("attribution", "task", "attribution(a3.h1 -> logits, by: ifr, task: {})", "ioi", "more"),
+        ("attribution", "as", "attribution(a3.h1 -> logits, by: ifr, task: ioi{})", "",
+         ", as: rms"),
         ("faithfulness", "as", "faithfulness(main, metric: LD, {})", "as: ratio", "as: gap"),
         ("faithfulness", "by", "faithfulness(main, metric: LD, as: explained{})", "", ", by: kl"),
         ("faithfulness", "by", "faithfulness(main, metric: LD, as: unexplained{})", "", ", by: kl"),
@@ -375,7 +391,7 @@ ELSEWHERE = {
     ("edges", "top"), ("edges", "rank"), ("nodes", "top"), ("nodes", "rank"),
     # tests/score/test_stability.py
     ("stability", "size"), ("stability", "rank"), ("stability", "draws"), ("stability", "seed"),
-    ("stability", "task"),
+    ("stability", "task"), ("stability", "select"),
     ("csv", "texts"), ("task", "tokens"),  # tests/engine/test_readings.py
     ("task", "answers"),  # tests/checking/test_whole_answers.py
     ("task", "model"), ("paths", "task"), ("size", "task"), ("overlap", "task"),  # test_models.py
@@ -435,8 +451,9 @@ def test_the_record_of_a_discovery_is_shown(tmp_path: Path) -> None:
     path.write_text(REST.format(**PLAIN), encoding="utf-8")
     tokenizer = load_tokenizer(source_of(load_program(str(path))[0]))
     other = RowRecord(
-        tokenizer=tokenizer_hash(tokenizer), references=("0" * 32,), pairs=("0" * 32,), said={}
-    )
+        tokenizer=tokenizer_hash(tokenizer), references=("0" * 32,), pairs=("0" * 32,), lines=(),
+        said={},
+    )  # fmt: skip
     (tmp_path / "found.rows.json").write_text(record_text(other), encoding="utf-8")
     shown = [check(path, store=None).to_dict()["files"][0]["methodology"]]
     given = 'discovered = "found.rows.json"'

@@ -14,7 +14,8 @@ from pathdsl.errors import Diagnostic, ExitCode
 from pathdsl.score.attribution import Scored, ScoredUnit
 from pathdsl.score.kept.file import values_path, write_kept
 from pathdsl.score.kept.graph import EdgeGraph
-from pathdsl.score.kept.stability import stability
+from pathdsl.score.kept.selection import Asked, select
+from pathdsl.score.kept.stability import bootstrap_weights, stability
 from tests.discover.cases import edges_of, kept_of
 from tests.score.test_areas import FILE, layout  # noqa: F401
 
@@ -73,7 +74,15 @@ def test_it_is_what_the_kept_scores_say(folder, layout):  # noqa: F811
 
 
 def test_every_option_changes_it(folder):
-    calls = ["5%", "10%", "5%, rank: signed", "5%, draws: 7", "5%, seed: 5", "5%, task: ioi"]
+    calls = [
+        "5%",
+        "10%",
+        "5%, rank: signed",
+        "5%, draws: 7",
+        "5%, seed: 5",
+        "5%, select: greedy",
+        "5%, task: ioi",
+    ]
     outcome = checked(
         folder,
         "".join(
@@ -83,6 +92,41 @@ def test_every_option_changes_it(folder):
     )
     plain, *others, on_task = (q.estimate for q in outcome.judgement.quantities)
     assert all(other != plain for other in others) and on_task == plain
+
+
+@pytest.mark.parametrize("rule", ["greedy", "pnr"])
+def test_other_selections_are_taken_anew_from_each_resample(rule, folder, layout):  # noqa: F811
+    """One by one: the scores of a resample, its circuit, and all pairs of circuits."""
+    outcome = checked(
+        folder,
+        f'let x = stability(edges("found.scores.json"), size: 100, select: {rule}, draws: 9)\n',
+    )
+    (got,) = outcome.judgement.quantities
+    units = edges_of(layout)
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=len(units))[:, None] + rng.normal(size=(len(units), ROWS))
+    graph = EdgeGraph.of(units, layout)
+    circuits, asked = [], Asked(n=100, signed=False, share=0.5, among=None)
+    for weights in bootstrap_weights(range(ROWS), 9, 0):
+        means = np.array([float(np.dot(weights, row)) for row in values])
+        circuits.append({*np.flatnonzero(select(rule, graph, means, asked).chosen)})
+    pairs = [(a, b) for i, a in enumerate(circuits) for b in circuits[:i]]
+    want = np.mean([len(a & b) / len(a | b) if a | b else 1.0 for a, b in pairs])
+    assert got.estimate == pytest.approx(want, abs=1e-12) and 0 < want < 1
+    assert f"9 circuits of 100 edges by `{rule}`" in got.notes[0]
+
+
+@pytest.mark.parametrize("rule", ["ilp", "stable", "acdc"])
+def test_selections_that_are_not_repeated(rule, folder):
+    call = f'let x = stability(edges("found.scores.json"), size: 5%, select: {rule})\n'
+    (fault,) = faults(folder, call)
+    assert fault.code == "PD436" and f"no `select: {rule}`" in fault.message
+    assert "`top`, `greedy` and `pnr`" in fault.help or "`pnr`" in fault.help
+
+
+def test_a_rank_that_a_selection_does_not_read(folder):
+    call = 'let x = stability(edges("found.scores.json"), size: 5%, select: pnr, rank: signed)\n'
+    assert [one.code for one in faults(folder, call)] == ["PD129"]
 
 
 def test_scores_by_position_are_summed(folder, layout):  # noqa: F811

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pathdsl.checking.discovery.goal import Unwanted
 from pathdsl.checking.discovery.texts import rows_text
-from pathdsl.checking.discovery.wanted import Named, Unwanted, Wanted
+from pathdsl.checking.discovery.wanted import Named, Wanted
 from pathdsl.checking.prepare import Ready
 from pathdsl.discover.rows import RowRecord, found_by, record_of, row_hashes
 from pathdsl.discover.split import split_rows
@@ -51,7 +52,7 @@ def divided(program: Program, ready: Ready, meant: Named, wanted: Wanted) -> Row
     }
     if meant.judge is not None:
         other, of_judge = ready.planner.tasks[meant.judge], ready.planner.specs[meant.judge]
-        record = record_of(task, spec, tokenizer, said)
+        record = record_of(task, spec, tokenizer, said, table)
         shared = found_by(record, other, of_judge, tokenizer)
         if shared:
             raise Unwanted(
@@ -74,11 +75,12 @@ def divided(program: Program, ready: Ready, meant: Named, wanted: Wanted) -> Row
         ) from error
     together = f"a `{spec.cluster}` or a prompt" if spec.cluster else "a prompt"
     rule = f"divided by seed {wanted.seed}; rows that share {together} stay together"
-    whole = record_of(task, spec, tokenizer, said | {"divided": rule})
+    whole = record_of(task, spec, tokenizer, said | {"divided": rule}, table)
     record = replace(
         whole,
         references=tuple(whole.references[row] for row in finding),
         pairs=tuple(whole.pairs[row] for row in finding),
+        lines=tuple(whole.lines[row] for row in finding),
     )
     return Rows(
         finding=rows_text(table[row] for row in finding),

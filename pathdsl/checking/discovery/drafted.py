@@ -17,7 +17,14 @@ from typing import Any
 import numpy as np
 
 from pathdsl.checking.check import check_file
+from pathdsl.checking.discovery.goal import Goal
 from pathdsl.checking.discovery.searched import Attribute, Search, asked_of
+from pathdsl.checking.discovery.thresholds import (
+    LEFT,
+    complete_from,
+    necessary_from,
+    sufficient_from,
+)
 from pathdsl.checking.discovery.wanted import Named, Places
 from pathdsl.checking.options import CheckOptions
 from pathdsl.discover.roles import CONCENTRATED, Look, looks, may_read, place_of, places, role_of
@@ -47,10 +54,6 @@ MOST_LINES = 60
 """Lines of edges in the text; more stand in a circuit file beside it."""
 LOST, LITTLE = 0.05, 0.01
 """Faithfulness that naming positions may cost on the discovery rows: of all nodes, and of one."""
-LEFT = 0.9
-"""The part of what the discovery rows show that a draft claims of others."""
-COMPLETE = 0.5
-"""The largest share that a draft calls complete: of what misses more, something does make up."""
 CONTROLS = {
     "random_edges(like: {}, by: walks, seed: 0)": "random walks, as many edges",
     "random_like({}, seed: 0)": "the same with other nodes of its layers",
@@ -73,7 +76,9 @@ class Drafted:
 
     `roles`: by head the role, where it looks, and with how much of its attention. `finding`: the
     faithfulness on the discovery rows, NaN where it is undefined there, `kept` the name of the
-    quantity that is the same on others. `unclaimed`: why nothing is claimed, "" where something is.
+    quantity that is the same on others. `reached` is the name of the claim that it reaches another
+    goal, and `goal` that goal's score on the discovery rows, None where it is undefined there.
+    `unclaimed`: why nothing is claimed, "" where something is.
     `not_placed`: why no position is named, "" where some are.
     """
 
@@ -86,6 +91,8 @@ class Drafted:
     finding: float
     unclaimed: str
     kept: str
+    reached: str
+    goal: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,8 +318,10 @@ class Drafting:
 
     # ---------------------------------------------------------------- the draft
 
-    def drafted(self, about: tuple[str, ...], judge: Mapping[str, Any], record: str) -> Drafted:
-        """The draft, formatted."""
+    def drafted(
+        self, about: tuple[str, ...], judge: Mapping[str, Any], record: str, goal: Goal | None
+    ) -> Drafted:
+        """The draft, formatted; `goal` is one that is no faithfulness, which is claimed as well."""
         search = self.search
         self.session.meter.start("where its nodes stand and look")
         nodes = set(self._plain({}).nodes)
@@ -335,9 +344,12 @@ class Drafting:
         if control and known["kept"] is None:  # the interval of what it is a share of contains 0
             finding = math.nan
         unclaimed = _unclaimed(control, finding)
+        claims: tuple[str, ...] = ()
+        if not unclaimed:
+            claims = self._claims(final, finding, control, known, goal, judge)
         text = self._text(
             final, finding, about, judge, record,
-            claims=self._claims(final, finding, control, known) if not unclaimed else (),
+            claims=claims,
             unclaimed=unclaimed,
         )  # fmt: skip
         return Drafted(
@@ -352,7 +364,14 @@ class Drafting:
             finding=finding,
             unclaimed=unclaimed,
             kept=self._name("kept"),
+            reached=self._name("reached"),
+            goal=self._of_goal(final, goal) if goal is not None else None,
         )
+
+    def _of_goal(self, final: _Written, goal: Goal) -> float | None:
+        name = self._name("reached")
+        let = f"{final.statements}let {name} = {goal.of(final.name)}\n"
+        return (self._measured(let) or {}).get(name)
 
     def _kept(self, some: Sequence[_Written]) -> list[float | None]:
         """What path sets keep prompt by prompt on the finding rows, None of what is no path set."""
@@ -500,27 +519,37 @@ class Drafting:
         return "", {}
 
     def _claims(
-        self, final: _Written, finding: float, control: str, known: Mapping[str, float | None]
+        self,
+        final: _Written,
+        finding: float,
+        control: str,
+        known: Mapping[str, float | None],
+        goal: Goal | None,
+        judge: Mapping[str, Any],
     ) -> tuple[str, ...]:
         """The claims, their control last."""
         metric, name = self.meant.metric, final.name
         share, missed = self._shares(final)
-        least = _floor(LEFT * min(1.0, finding))
+        least = sufficient_from(finding)
         claims = [
             f"claim {self._name('sufficient')}: faithfulness({name}, metric: {metric}) >= "
             f'{_per_cent(least)} at 95% confidence "draft: all else treated, this is kept"'
         ]
+        if goal is not None:
+            task = judge["task"] if len(judge["tasks"]) > 1 else ""
+            claims.append(
+                f'{goal.claim(self._name("reached"), name, task)} "what was to be reached"'
+            )
         without = known.get("share_without")
-        most = math.inf
-        if without is not None:
-            most = _ceiling(without + (1 - LEFT) * max(1.0, abs(1 - without)))
-        if most < 1:
+        most = necessary_from(without) if without is not None else None
+        if most is not None:
             claims.append(
                 f"claim {self._name('necessary')}: {share} <= {_per_cent(most)} at 95% confidence "
                 '"draft: without it, this share is left"'
             )
         misses = known.get("misses")
-        if misses is not None and (most := _ceiling(misses / LEFT + 0.05)) <= COMPLETE:
+        most = complete_from(misses) if misses is not None else None
+        if most is not None:
             claims.append(
                 f"claim {self._name('complete')}: {missed} <= {_per_cent(most)} at 95% confidence "
                 '"draft: nothing outside of it makes up for its parts"'
@@ -543,7 +572,7 @@ def _unclaimed(control: str, finding: float) -> str:
             f"{rows} it is not plain that the metric differs between the reference run and the "
             "treated run, and so not what share of the way the circuit keeps"
         )
-    if _floor(LEFT * finding) <= 0:
+    if sufficient_from(finding) <= 0:
         return f"{rows} the circuit keeps {finding:.1%} of the way"
     if not control:
         return f"{rows} no random set of its kind can be drawn to stand beside it"
@@ -555,15 +584,6 @@ def _within(nodes: Iterable[str], groups: Iterable[NodeGroup], at: Mapping[str, 
     inside = {node for group in groups for node in group.members}
     alone = [f"{n}@{at[n]}" if at.get(n) else n for n in nodes if n not in inside]
     return f"within({', '.join([*(group.name for group in groups), *alone])})"
-
-
-def _floor(value: float) -> float:
-    """Down to five per cent."""
-    return math.floor(value * 20 + 1e-9) / 20 if math.isfinite(value) else 0.0
-
-
-def _ceiling(value: float) -> float:
-    return math.ceil(value * 20 - 1e-9) / 20
 
 
 def _per_cent(value: float) -> str:

@@ -3,6 +3,8 @@
     found = discover_file("ioi.circuit", wanted, CheckOptions(), tell=print_forecast)
     found.text, found.held_out, found.exit_code
 
+`discover_by` is the same with another source of scores.
+
 What is measured goes by the store, and scores are kept beside the circuit as soon as they are
 there, so that a discovery which was interrupted goes on with the same bits.
 """
@@ -18,10 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from pathdsl.checking.check import check_file
-from pathdsl.checking.discovery.beside import beside_others, bound_outside, without_proofs
+from pathdsl.checking.discovery.alone import alone
+from pathdsl.checking.discovery.beside import (
+    areas_of,
+    beside_others,
+    bound_outside,
+    without_proofs,
+)
 from pathdsl.checking.discovery.divided import Rows, data_text, divided
-from pathdsl.checking.discovery.drafted import Drafting
-from pathdsl.checking.discovery.found import CurvePoint, Discovery, Forecast
+from pathdsl.checking.discovery.drafted import Drafted, Drafting
+from pathdsl.checking.discovery.found import CurvePoint, Discovery, Forecast, Reached
+from pathdsl.checking.discovery.goal import Goal, Unwanted, read_goal
+from pathdsl.checking.discovery.reached import Reaching
 from pathdsl.checking.discovery.searched import (
     HALVINGS,
     LADDER,
@@ -35,10 +45,8 @@ from pathdsl.checking.discovery.searched import (
 from pathdsl.checking.discovery.texts import Pieces, pieces_of, task_on_rows
 from pathdsl.checking.discovery.wanted import (
     ACDC,
-    Goal,
     Named,
     Places,
-    Unwanted,
     Wanted,
     named,
     places_of,
@@ -49,10 +57,12 @@ from pathdsl.checking.outcome import FileOutcome
 from pathdsl.checking.prepare import Ready, prepare
 from pathdsl.discover.rows import record_text
 from pathdsl.engine.attribution.cost import attribution_cost
+from pathdsl.engine.attribution.units import edge_units
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.proof import unproved
 from pathdsl.engine.session import EngineSession
 from pathdsl.errors import EngineError, LanguageError, errors_in
+from pathdsl.graph.files.ranking import SIZES
 from pathdsl.graph.model.components import HEAD, MLP, Layout
 from pathdsl.lang.lint import lint_file
 from pathdsl.lang.program import Program
@@ -61,19 +71,20 @@ from pathdsl.lang.units import unit_of
 from pathdsl.plan.readout import ESTIMATE, Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.score.attribution import Attribution, Scored
+from pathdsl.score.kept.graph import EdgeGraph
 from pathdsl.score.metrics import compile_metric
 from pathdsl.whole import write_whole
 
-__all__ = ["discover_file"]
+__all__ = ["attribute", "discover_by", "discover_file"]
 
-USUAL_GOAL = Goal(score="faithfulness", least=0.8)
+USUAL_GOAL = read_goal("faithfulness >= 80%")
 """What a budget alone is spent on."""
-SUBSETS = 290
-"""Random subsets of a bound at 95% where each unit is in a tenth of them."""
 PER_UNIT = 0.3
 """Plain forward passes that patching one unit costs, sharing what it can with the others."""
 PER_CIRCUIT = 2.0
 """Plain forward passes that keeping a circuit costs at most: its copies, and the treated run's."""
+CURVES = 2 * len(SIZES)
+"""Circuits of the curves: of each size by signed and by absolute score."""
 
 
 def discover_file(
@@ -81,14 +92,23 @@ def discover_file(
     wanted: Wanted,
     options: CheckOptions,
     tell: Callable[[Forecast], None],
-    attribute: Attribute | None = None,
 ) -> Discovery:
     """Discover a circuit of the task in a file, write it, and judge it.
 
-    `tell` hears what will be done before any weight is read. `attribute` scores units; that of
-    `pathdsl.engine.attribution` where it is None. Raises Unwanted for what cannot be done as asked,
-    and PathdslError for faults of the file, its rows or the model.
+    `tell` hears what will be done before any weight is read. Raises Unwanted for what cannot be
+    done as asked, and PathdslError for faults of the file, its rows or the model.
     """
+    return discover_by(attribute, path, wanted, options, tell)
+
+
+def discover_by(
+    attribute: Attribute,
+    path: str,
+    wanted: Wanted,
+    options: CheckOptions,
+    tell: Callable[[Forecast], None],
+) -> Discovery:
+    """The same with units scored by `attribute`, whatever the method of `wanted` is called."""
     started = time.monotonic()
     program, faults = lint_file(path, None, options.fence)
     if wrong := errors_in(faults):
@@ -97,17 +117,16 @@ def discover_file(
     places = places_of(path, wanted)
     ready = prepare(program, options)
     rows = divided(program, ready, meant, wanted)
-    with tempfile.TemporaryDirectory(prefix="pathdsl-") as folder:
+    with alone(places.circuit), tempfile.TemporaryDirectory(prefix="pathdsl-") as folder:
         at = Path(folder) / "rows.jsonl"
         at.write_text(rows.finding, encoding="utf-8")
         work = _Work(
-            path, program, ready, meant, wanted, places, rows, options, at.as_posix(),
-            attribute or _attribute,
-        )  # fmt: skip
+            path, program, ready, meant, wanted, places, rows, options, at.as_posix(), attribute
+        )
         return work.discovered(tell, started)
 
 
-def _attribute(session: EngineSession, asked: Attribution, spec: TaskSpec) -> Scored:
+def attribute(session: EngineSession, asked: Attribution, spec: TaskSpec) -> Scored:
     """The scores by the session: from the store, or computed and proved on the null pair.
 
     Raises EngineError where that does not hold.
@@ -117,6 +136,8 @@ def _attribute(session: EngineSession, asked: Attribution, spec: TaskSpec) -> Sc
 
         return exact(without_proofs(session), session.adapter.shape, asked)
     run = RunSpec(task=asked.task, kind="treated", treated=asked.treated, label="treated")
+    if not ATTRIBUTIONS[asked.method].effect:  # nothing is treated, and nothing proves itself so
+        run = RunSpec(task=asked.task, kind="reference", label="reference")
     text = f"{asked.method}; {asked.steps} {asked.rule}; {asked.of}; {asked.by_position}"
     measure = Measure(kind=ESTIMATE.name, text=text, asked=asked)
     session.measures([(run, measure)])
@@ -170,14 +191,23 @@ class _Work:
                 ATTRIBUTIONS[wanted.method], wanted.steps, wanted.rule, metric, spec.treated,
                 self.meant.task,
             )  # fmt: skip
-        forecast, ladder = self._forecast(ready, layout, asked)
+        reaching = None
+        if wanted.until is not None and not wanted.until.usual:
+            reaching = Reaching(
+                wanted.until, self.path, text, self._loose, Path(self.at).parent,
+                frozenset(self.program.origin),
+            )  # fmt: skip
+        forecast, ladder = self._forecast(ready, layout, asked, reaching)
         tell(forecast)
         session = self._session(ready)
         if asked is not None:
             kept, _ = scores_of(
                 session, asked, spec, metric, self.rows.record.pairs,
                 session.tasks[self.meant.task].clusters.tolist(), self.places.scores,
-                self.attribute, unit_of(program).get(self.meant.metric, ""),
+                self.attribute,
+                unit_of(program).get(self.meant.metric, "")
+                if ATTRIBUTIONS[wanted.method].effect
+                else "",
             )  # fmt: skip
         search = Search.of(without_proofs(session), self.meant.task, metric, wanted, kept)
         orders = search.by_removal() if kept is None else None
@@ -186,7 +216,7 @@ class _Work:
             chosen, dangling = first_order(orders), next(iter(orders.found.values())).dangling
             size, reached, tied = int(chosen.sum()), None, False
         else:
-            size, curve, reached = self._sized(search, ladder)
+            size, curve, reached = self._sized(search, ladder, reaching)
             selection = search.select(size)
             chosen, dangling, tied = selection.chosen, selection.dangling, bool(selection.tied)
         if not chosen.any():
@@ -203,8 +233,9 @@ class _Work:
         )  # fmt: skip
         drafted = drafting.drafted(
             about=self._about(size, int(chosen.sum()), search, data_text(task)),
-            judge=self._judging(pieces, task),
+            judge=(judging := self._judging(pieces, task)),
             record=self.places.rows.name,
+            goal=wanted.until if reaching is not None else None,
         )
         self._write(drafted.text, drafted.edges)
         outcome = check_file(str(self.places.circuit), replace(self.options, only=None))
@@ -220,6 +251,7 @@ class _Work:
             tied=tied,
             curve=tuple(curve),
             reached=reached,
+            goal=_goal_of(wanted.until, drafted, outcome) if reaching is not None else None,
             finding=drafted.finding,
             unclaimed=drafted.unclaimed,
             held_out=held_out,
@@ -236,6 +268,7 @@ class _Work:
                 search, chosen, size, outcome, self.meant.judge or self.meant.task
             ),
             bound=bound_outside(session, search, chosen, asked),
+            areas=areas_of(search, self.places, judging, self._loose),
             outcome=outcome,
             written=tuple(
                 one.name
@@ -254,7 +287,7 @@ class _Work:
     # ---------------------------------------------------------------- before anything runs
 
     def _forecast(
-        self, ready: Ready, layout: Layout, asked: Attribution | None
+        self, ready: Ready, layout: Layout, asked: Attribution | None, reaching: Reaching | None
     ) -> tuple[Forecast, list[int]]:
         """What will be done, and the sizes of circuits that are measured."""
         wanted = self.wanted
@@ -270,6 +303,15 @@ class _Work:
                 f"`{wanted.method}` scores nodes, and `--select {wanted.select}` chooses edges: "
                 "leave `--select` out, or score edges, `--method eap`"
             )
+        if nodes and wanted.curves:
+            raise Unwanted(
+                f"`{wanted.method}` scores nodes, and `--curves` ranks edges: score edges, "
+                "`--method eap`"
+            )
+        per_circuit = PER_CIRCUIT
+        if reaching is not None:
+            graph = EdgeGraph.of(edge_units(layout.shape), layout)
+            per_circuit = max(per_circuit, float(reaching.vetted(graph, layout)))
         task = ready.planner.tasks[self.meant.task]
         size = ready.itemsize(self.meant.task)
         cost = (
@@ -284,12 +326,12 @@ class _Work:
         if wanted.size is None and wanted.method != ACDC:
             ladder = sizes(units)
             if wanted.budget is not None:
-                paid = int((wanted.budget - scoring) // PER_CIRCUIT)
+                paid = int((wanted.budget - scoring) // per_circuit)
                 if paid < 1:
                     raise Unwanted(
                         f"`--budget {wanted.budget:g}`: `{wanted.method}` alone takes about "
-                        f"{scoring:.0f} plain forward passes, and a circuit {PER_CIRCUIT:.0f}; the "
-                        f"least is {scoring + PER_CIRCUIT:.0f}"
+                        f"{scoring:.0f} plain forward passes, and a circuit {per_circuit:.0f}; the "
+                        f"least is {scoring + per_circuit:.0f}"
                     )
                 ladder = sizes(units, max(1, paid))
         elif wanted.budget is not None and scoring > wanted.budget:
@@ -310,9 +352,12 @@ class _Work:
             judging=self.rows.n_judging,
             rule=self.rows.rule,
             scoring=scoring,
+            goal=str(wanted.until) if wanted.until is not None else "",
             circuits=0 if wanted.method == ACDC else circuits,
-            measuring=PER_CIRCUIT * (3 * units if wanted.method == ACDC else circuits),
-            bounding=PER_CIRCUIT * SUBSETS if wanted.bound else 0.0,
+            measuring=per_circuit * (3 * units if wanted.method == ACDC else circuits),
+            subsets=wanted.bound or 0,
+            bounding=PER_CIRCUIT * (wanted.bound or 0),
+            curves=PER_CIRCUIT * CURVES if wanted.curves else 0.0,
             memory=memory + 8 * units * task.n_rows,
             resumed=self.places.scores.exists(),
             places={"circuit": self.places.circuit.name, "record": self.places.rows.name},
@@ -331,7 +376,7 @@ class _Work:
         return session
 
     def _sized(
-        self, search: Search, ladder: Sequence[int]
+        self, search: Search, ladder: Sequence[int], reaching: Reaching | None
     ) -> tuple[int, list[CurvePoint], bool | None]:
         """How many units the circuit gets, what was measured on the way, and whether it reached
         its goal; None without one."""
@@ -349,17 +394,18 @@ class _Work:
         def reaches(n: int) -> bool:
             if n not in curve:
                 selection = search.select(n)
-                (value,) = search.faithfulness([search.path_set(selection.chosen)])
-                if math.isnan(value):
+                if reaching is not None:
+                    value = reaching.value(search, selection.chosen)
+                else:
+                    (value,) = search.faithfulness([search.path_set(selection.chosen)])
+                if math.isnan(value) and reaching is None:
                     raise Unwanted(
                         f"`{self.meant.metric}` is on average the same in the reference run and in "
                         "the treated run: there is no way to keep; treat by other prompts, or "
                         "choose another metric"
                     )
-                curve[n] = CurvePoint(
-                    wanted=n, edges=int(selection.chosen.sum()), faithfulness=value
-                )
-            return curve[n].faithfulness >= goal.least
+                curve[n] = CurvePoint(wanted=n, edges=int(selection.chosen.sum()), value=value)
+            return goal.meets(curve[n].value)
 
         meter = search.session.meter
         below, enough = 0, None
@@ -378,7 +424,14 @@ class _Work:
             else:
                 below = middle
         measured = [curve[n] for n in sorted(curve)]
-        best = max(curve.values(), key=lambda one: (one.faithfulness, -one.wanted)).wanted
+        known = [one for one in measured if not math.isnan(one.value)]
+        if not known:
+            raise Unwanted(
+                f"`--until {goal}`: no circuit that was measured has a {goal.title}; see what "
+                "`pathdsl check` says of a claim about one"
+            )
+        turned = 1 if goal.larger else -1
+        best = max(known, key=lambda one: (turned * one.value, -one.wanted)).wanted
         return enough or best, measured, enough is not None
 
     # ---------------------------------------------------------------- the file
@@ -463,6 +516,20 @@ class _Work:
                 f"another discovery wrote `{places.rows}` at the same time: run one at a time, or "
                 "each with an `--out` of its own"
             )
+
+
+def _goal_of(goal: Goal | None, drafted: Drafted, outcome: FileOutcome) -> Reached:
+    """What was found of a goal, on the rows that find and on those that judge."""
+    assert goal is not None
+    claims = outcome.judgement.claims if outcome.judgement is not None else ()
+    told = next((one for one in claims if one.name == drafted.reached), None)
+    return Reached(
+        score=goal.title,
+        text=str(goal),
+        finding=drafted.goal,
+        held_out=told.estimate if told is not None else None,
+        interval=told.interval if told is not None else None,
+    )
 
 
 def _kept(outcome: FileOutcome, name: str) -> tuple[float | None, tuple[float, float] | None]:

@@ -14,7 +14,6 @@ from pathdsl.checking.discovery.wanted import ACDC, STEADY, Wanted
 from pathdsl.checking.methodology import weights_sha256
 from pathdsl.discover.acdc import Order, OrderDependence, acdc_orders
 from pathdsl.discover.certificate import Certificate, certificate
-from pathdsl.discover.selection import Asked, Selection, select
 from pathdsl.engine.attribution.units import edge_units
 from pathdsl.engine.data.task import TaskSpec
 from pathdsl.engine.session import EngineSession
@@ -38,6 +37,7 @@ from pathdsl.plan.treated import TreatedSpec
 from pathdsl.score.attribution import Attribution, Scored
 from pathdsl.score.kept.file import Kept, read_kept, write_kept
 from pathdsl.score.kept.graph import EdgeGraph
+from pathdsl.score.kept.selection import HALF, Asked, Selection, select
 from pathdsl.score.kept.stability import Choose, Stability, stability, steady
 from pathdsl.score.metrics import Metric
 from pathdsl.score.quantity import RowMetric
@@ -74,6 +74,7 @@ def asked_of(
         task=task,
         of="edges" if record.edges else "nodes",
         by_position=False,
+        reader=None,
     )
 
 
@@ -203,7 +204,7 @@ class Search:
                     self.values, self.clusters, level=LEVEL, samples=SAMPLES, seed=self.wanted.seed
                 )
             rule, among = "top", self._among
-        asked = Asked(n=n, signed=self.wanted.signed, share=0.5, among=among)
+        asked = Asked(n=n, signed=self.wanted.signed, share=HALF, among=among)
         return select(rule, self.graph, means, asked)
 
     def _of_nodes(self, n: int, means: np.ndarray) -> Selection:

@@ -6,45 +6,28 @@ Everything is vetted here, before a row is read: what cannot be done is an `Unwa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pathdsl.discover.selection import SELECTIONS
+from pathdsl.checking.discovery.goal import Goal, Unwanted, unknown
 from pathdsl.lang.check.scope import listed
 from pathdsl.lang.fence import SUFFIX
 from pathdsl.lang.program import Program
 from pathdsl.lang.serving import fields_of, lineage, model_of, serving
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
-from pathdsl.lang.signatures.relations import RELATIONS
-from pathdsl.near import did_you_mean
+from pathdsl.lang.signatures.selections import SELECTIONS
+from pathdsl.score.statistics.unverified import subsets_for
 
 __all__ = [
-    "ACDC", "STEADY", "Goal", "Named", "Places", "Unwanted", "Wanted", "named", "places_of",
-    "read_goal", "read_share_or_count",
+    "ACDC", "STEADY", "Named", "Places", "Wanted", "named", "places_of", "read_share_or_count",
 ]  # fmt: skip
 
 ACDC = "acdc"
 """The method that scores no edge, and takes edges out one by one."""
 STEADY = "stable"
 """The selection that takes the edges of largest score among those whose interval excludes 0."""
-GOALS = ("faithfulness",)
-"""Scores that `--until` may name: of the circuit, as the language gives them without options."""
-
-
-class Unwanted(Exception):
-    """Why a discovery cannot be done as asked, with what would work."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
-    """`faithfulness >= 90%`: the smallest circuit that reaches `least` is wanted."""
-
-    score: str
-    least: float
-
-    def __str__(self) -> str:
-        return f"{self.score} >= {self.least:.4g}"
+BOUND_AT, IN_EACH = 0.95, 0.1
+"""The confidence of `--bound`, and the share of its subsets that each unit is in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +36,8 @@ class Wanted:
 
     `budget`: plain forward passes over the discovery rows. `tau`: the threshold of ACDC. `share`:
     which part of the rows finds the circuit where the file has no rows for judging. `signed`: rank
-    by score instead of absolute score. `bound`: whether what is outside is bounded. None means: not
-    said.
+    by score instead of absolute score. `bound`: by how many random subsets what is outside is
+    bounded. `curves`: whether circuits of all sizes are measured. None means: not said.
     """
 
     method: str
@@ -66,7 +49,8 @@ class Wanted:
     steps: int | None
     rule: str | None
     signed: bool
-    bound: bool
+    bound: int | None
+    curves: bool
     task: str | None
     metric: str | None
     judge: str | None
@@ -77,9 +61,9 @@ class Wanted:
 
     def __post_init__(self) -> None:
         self._vet_method()
-        if self.select not in (*SELECTIONS, STEADY) or self.select == ACDC:
-            known = [*(name for name in SELECTIONS if name != ACDC), STEADY]
-            raise Unwanted(_unknown("selection", self.select, known))
+        known = [name for name, record in SELECTIONS.items() if record.scored]
+        if self.select not in known:
+            raise Unwanted(unknown("selection", self.select, known))
         if self.size is not None and self.until is not None:
             raise Unwanted("`--size` says how many edges, `--until` how good: choose one of them")
         if self.method == ACDC:
@@ -88,8 +72,11 @@ class Wanted:
                     "ACDC has a threshold and no size: `--method acdc --tau 0.01`; each edge whose "
                     "removal moves the output by less than it is taken out"
                 )
-            if self.bound:
-                raise Unwanted("`--bound` is of units that have scores: not for `--method acdc`")
+            for option in ("bound", "curves"):
+                if getattr(self, option):
+                    raise Unwanted(
+                        f"`--{option}` is of units that have scores: not for `--method acdc`"
+                    )
         elif self.tau is not None:
             raise Unwanted("`--tau` is the threshold of `--method acdc`; use `--size 5%` here")
         elif self.size is None and self.until is None and self.budget is None:
@@ -101,6 +88,12 @@ class Wanted:
             raise Unwanted(f"`--tau {self.tau:g}`: wanted a number above 0, such as 0.01")
         if self.budget is not None and not self.budget > 0:
             raise Unwanted(f"`--budget {self.budget:g}`: wanted plain forward passes, such as 40")
+        least = subsets_for(BOUND_AT, IN_EACH)
+        if self.bound is not None and self.bound < least:
+            raise Unwanted(
+                f"`--bound {self.bound}`: a bound at {BOUND_AT:.0%} takes {least} random subsets "
+                f"at least, each of them two plain forward passes"
+            )
         if not 0 < self.share < 1:
             raise Unwanted("`--share` is the part of the rows that finds: above 0% and below 100%")
 
@@ -108,45 +101,23 @@ class Wanted:
         if self.method == ACDC:
             return
         if self.method not in ATTRIBUTIONS:
-            raise Unwanted(_unknown("method", self.method, (*ATTRIBUTIONS, ACDC)))
+            raise Unwanted(unknown("method", self.method, (*ATTRIBUTIONS, ACDC)))
         record = ATTRIBUTIONS[self.method]
         if self.bound and record.exact:
             raise Unwanted(f"`--method {self.method}` patches every unit: none is left to bound")
+        by_sign = self.select in SELECTIONS and SELECTIONS[self.select].by_sign
+        if not record.signed and (self.signed or by_sign):
+            option = "--signed" if self.signed else f"--select {self.select}"
+            raise Unwanted(
+                f"`{option}` ranks by the sign of scores, and those of `{self.method}` have none: "
+                "leave it out"
+            )
         if self.steps is not None and not (record.steps and self.steps >= 1):
             what = "has no integral" if not record.steps else "needs one step at least"
             raise Unwanted(f"`--steps {self.steps}`: `{self.method}` {what}; leave it out")
         if self.rule is not None and self.rule not in record.rules:
             known = listed(record.rules) if record.rules else "no rule: leave `--rule` out"
             raise Unwanted(f"`--rule {self.rule}`: `{self.method}` has {known}")
-
-
-def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    known = tuple(known)
-    hint = did_you_mean(name, known) or f"known: {listed(known)}"
-    return f"no {what} `{name}`; {hint}"
-
-
-_GOAL = re.compile(
-    r"\s*(\w+)\s*(>=|>|<=|<|==|~=|=)\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*(%?)\s*\Z", re.A
-)
-
-
-def read_goal(text: str) -> Goal:
-    """`faithfulness >= 90%`; raises Unwanted for what is none."""
-    example = '`--until "faithfulness >= 90%"`'
-    found = _GOAL.match(text)
-    if found is None:
-        raise Unwanted(f"`--until {text[:60]}`: wanted a score, `>=` and a number, {example}")
-    score, sign, number, per_cent = found.groups()
-    if score not in GOALS:
-        raise Unwanted(f"`--until`: {_unknown('score', score, GOALS)}: {example}")
-    relation = RELATIONS.get(sign)
-    if relation is None or relation.asks != "above":
-        raise Unwanted(f"`--until`: the size grows until the score is reached, {example}")
-    least = float(number.replace("_", "")) / (100 if per_cent else 1)
-    if not 0 < least <= 1:
-        raise Unwanted(f"`--until`: all edges have a faithfulness of 100%, wanted less, {example}")
-    return Goal(score=score, least=least)
 
 
 def read_share_or_count(text: str, option: str) -> int | float:
@@ -214,7 +185,7 @@ def _task(program: Program, name: str | None, option: str) -> str | None:
     if name is None:
         return next(iter(program.tasks)) if len(program.tasks) == 1 else None
     if name not in program.tasks:
-        raise Unwanted(f"`{option} {name}`: {_unknown('task', name, program.tasks)}")
+        raise Unwanted(f"`{option} {name}`: {unknown('task', name, program.tasks)}")
     return name
 
 
@@ -227,7 +198,7 @@ def _metric(program: Program, name: str | None, task: str) -> str:
         )
     if name is not None:
         if name not in program.metrics:
-            raise Unwanted(f"`--metric {name}`: {_unknown('metric', name, program.metrics)}")
+            raise Unwanted(f"`--metric {name}`: {unknown('metric', name, program.metrics)}")
         return name
     line = {one.name.name for one in lineage(program, program.tasks[task])}
     fit = [m for m, decl in program.metrics.items() if line & {*serving(program, decl)}]

@@ -13,6 +13,7 @@ from pathdsl.lang.serving import (
     PASSED,
     choose_metric,
     choose_task,
+    compares,
     fields_of,
     form_of,
     named_option,
@@ -24,6 +25,7 @@ from pathdsl.lang.serving import (
 from pathdsl.lang.signatures.kinds import Signature
 from pathdsl.lang.signatures.knockouts import KNOCKOUTS
 from pathdsl.lang.signatures.scores import SCORES
+from pathdsl.lang.signatures.selections import AGAIN, SELECTIONS
 from pathdsl.lang.walk import strip
 
 __all__ = ["check_score", "needs_treated"]
@@ -62,13 +64,14 @@ def check_score(scope: Scope, score: ast.Score) -> Faults:
             yield from _walked(score, subject)
         elif record.of == "run" and isinstance(subject, ast.PlainRun | ast.PathRun):
             yield from needs_treated(scope, subject, its_task)
-    if record.treats and its_task is not None and treated_by(score) is None:
+    if record.treats and compares(score) and its_task is not None and treated_by(score) is None:
         yield from _missing_treated(scope, score, its_task)
     yield from _units(scope, score)
     yield from _forms(score)
     yield from _unread(score)
     if record.of_file:
         yield from _whole_file(score)
+        yield from _selected(score)
     elif record.of == "unit":
         yield from check_attribution(scope.on(its_task), score, metric)
 
@@ -88,6 +91,32 @@ def _whole_file(score: ast.Score) -> Faults:
             "a part of the file" if isinstance(subject, ast.EdgesFile) else "a path set",
             help=f"`{SCORES[score.name].example}`",
         )
+
+
+def _selected(score: ast.Score) -> Faults:
+    """PD436 for a rule that is not asked for circuits of resamples, PD129 for a rank unread."""
+    written = {o.keyword: o for o in score.options}
+    record = SELECTIONS.get(named_option(score.options, "select") or "")
+    if record is None:
+        return
+    if record.not_again:
+        yield fault(
+            "PD436",
+            f"`{score.name}` has no `select: {record.name}`: it {record.not_again}",
+            written["select"].span,
+            "cannot be asked again and again",
+            help=f"{listed(AGAIN)} take a circuit from the kept scores of each resample",
+        )
+        return
+    for keyword in record.unread:
+        if keyword in written:
+            yield fault(
+                "PD129",
+                f"`select: {record.name}` does not read `{keyword}:`",
+                written[keyword].span,
+                "says nothing here",
+                help="leave it out",
+            )
 
 
 def _forms(score: ast.Score) -> Faults:

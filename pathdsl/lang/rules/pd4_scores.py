@@ -196,4 +196,15 @@ PAGES: tuple[Page, ...] = (
         "in a file first (PD408); this code is for programs that were not linted.",
         shown_by="tests/engine/test_attribution_metric.py::test_what_has_no_score_is_refused",
     ),
+    Page(
+        code="PD436",
+        name="selection-not-repeated",
+        summary="`stability` is asked for a selection that is not taken anew from each resample.",
+        why="A circuit is selected for each of a thousand resamples. `top`, `greedy` and `pnr` do "
+        "so from the kept scores in next to no time. `ilp` solves an integer program each time, "
+        "`stable` resamples itself, and `acdc` measures circuits, which kept scores do not hold.",
+        repair="Ask for `select: greedy` or another of the three; the report of `pathdsl discover "
+        "--select ilp` has the stability of its circuit by fewer resamples.",
+        shown_by="tests/score/test_stability.py::test_selections_that_are_not_repeated",
+    ),
 )

@@ -95,7 +95,9 @@ READING_PAGES: tuple[Page, ...] = (
         "how far the estimate moves with the prompts, and nothing of how far it is from the "
         "effect.",
         repair="Measure the same members, `by: exact`, and claim how the two go together. One such "
-        "claim of a method is enough for a file; comparing two methods is, too.",
+        "claim of a method is enough for a file; comparing two methods is, too. Ranks of few "
+        "members are coarse: where 16 agree entirely `>= 0.9` is undecided in a third of samples "
+        "of 40 prompts, and in hardly any of 48. Claim less of few, `>= 0.7`, or range over more.",
         failing=sample(
             "let guess for h in attn: logits = attribution(h, by: atp, metric: LD)",
             "claim least: min(h in attn: attribution(h, by: atp, metric: LD)) <= -1 "
@@ -106,7 +108,7 @@ READING_PAGES: tuple[Page, ...] = (
             "let real for h in attn: logits = attribution(h, by: exact, metric: LD)",
             "claim least: min(h in attn: attribution(h, by: atp, metric: LD)) <= -1 "
             "at 95% confidence",
-            "claim agrees: correlation(guess, real, by: spearman) >= 0.9 at 95% confidence",
+            "claim agrees: correlation(guess, real, by: spearman) >= 0.7 at 95% confidence",
         ),
     ),
     Page(

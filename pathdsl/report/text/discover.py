@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import isfinite
 from typing import Any
 
-from pathdsl.checking.discovery.found import Discovery, Forecast
+from pathdsl.checking.discovery.found import Areas, Discovery, Forecast, Reached
 from pathdsl.discover.acdc import OrderDependence
 from pathdsl.discover.certificate import ABSTAIN, IN, OUT
+from pathdsl.errors import Diagnostic
 from pathdsl.report.data.result import diagnostic_object
 from pathdsl.report.numbers import many, size_text
 from pathdsl.report.text.check import verdicts
 from pathdsl.report.text.style import View, paragraph, table
+from pathdsl.score.results import PointResult, QuantityResult
 
 __all__ = ["discovery_object", "discovery_text", "forecast_text"]
 
@@ -37,10 +39,18 @@ def forecast_text(forecast: Forecast, view: View) -> str:
     if forecast.circuits:
         what = many(forecast.circuits, "circuit")
         lines.append(f"  measures  {what} at most, {forecast.measuring:.0f} passes")
-    else:
+    if forecast.goal:
+        lines.append(f"  until     {forecast.goal}")
+    if not forecast.circuits:
         lines.append(f"  removals  at most {forecast.measuring:,.0f} passes, in three orders")
     if forecast.bounding:
-        lines.append(f"  bound     at most {forecast.bounding:.0f} passes")
+        what = many(forecast.subsets, "random subset")
+        lines.append(f"  bound     {what}, at most {forecast.bounding:,.0f} passes")
+    if forecast.curves:
+        lines.append(
+            f"  curves    circuits of all sizes, at most {forecast.curves:.0f} passes over the "
+            "rows that judge"
+        )
     lines.append(f"  memory    at most {size_text(forecast.memory)} beside the weights")
     written = ", ".join(f"{name} {what}" for name, what in forecast.places.items())
     lines.append(f"  writes    {written}")
@@ -60,6 +70,12 @@ def discovery_text(found: Discovery, view: View) -> str:
     if found.tied:
         lines.append("  equal scores at the border: the names of the edges decided")
     lines += ["", view.heading("Faithfulness"), *_faithfulness(found)]
+    if found.goal is not None:
+        lines += ["", view.heading(found.goal.text), *_goal(found.goal)]
+    if found.reached is False:
+        lines.append(
+            "  no circuit that was measured reaches the goal: the best of them was written"
+        )
     lines += [line for part in _parts(found, view) for line in ("", *part)]
     lines += ["", view.heading("Judged on rows that found nothing of it"), *_judged(found, view)]
     lines += ["", f"wrote {', '.join(found.written)} ({found.seconds:.1f} s)"]
@@ -73,24 +89,32 @@ def _faithfulness(found: Discovery) -> list[str]:
     if found.interval is not None:
         held += f"  [{found.interval[0]:.3f}, {found.interval[1]:.3f}]"
     rows.append(["  held-out rows", held])
-    lines = table(rows)
-    if found.reached is False:
-        lines.append(
-            "  no circuit that was measured reaches the goal: the best of them was written"
-        )
-    return lines
+    return table(rows)
+
+
+def _goal(goal: Reached) -> list[str]:
+    finding, held = (
+        "undefined" if one is None else f"{one:.3f}" for one in (goal.finding, goal.held_out)
+    )
+    return table(
+        [["  rows that found it", finding], ["  held-out rows", held + _ends(goal.interval)]]
+    )
+
+
+def _ends(interval: tuple[float, float] | None) -> str:
+    return f"  [{interval[0]:.3f}, {interval[1]:.3f}]" if interval is not None else ""
 
 
 def _parts(found: Discovery, view: View) -> Iterator[list[str]]:
     if found.curve:
         rows = [
-            [f"  {one.edges:,}", f"{one.edges / found.units:.2%}", f"{one.faithfulness:.3f}"]
+            [f"  {one.edges:,}", f"{one.edges / found.units:.2%}", _number(one.value)]
             for one in found.curve
             if one.edges  # before the first path there is nothing to see
         ]
         yield [
             view.heading("Sizes measured on the rows that found it"),
-            *table([["  size", "of all", "faithfulness"], *rows], right=(0, 1, 2)),
+            *table([["  size", "of all", _score(found)], *rows], right=(0, 1, 2)),
         ]
     if found.roles:
         rows = [
@@ -120,8 +144,45 @@ def _parts(found: Discovery, view: View) -> Iterator[list[str]]:
         yield [view.heading("Order of the removals"), *_orders(found.orders)]
     if found.rivals:
         yield [view.heading("Beside other rules, on held-out rows"), *_rivals(found)]
+    if found.areas is not None:
+        yield [view.heading("Curves, on held-out rows"), *_areas(found.areas, view)]
     if found.bound is not None:
         yield [view.heading("Outside of it"), paragraph(str(found.bound), view, "  ", "  ")]
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if isfinite(value) else "undefined"
+
+
+def _score(found: Discovery) -> str:
+    return found.goal.score if found.goal is not None else "faithfulness"
+
+
+def _areas(areas: Areas, view: View) -> list[str]:
+    """Sizes by both rankings, then the areas."""
+    rows = [["  edges", "of all", "faithfulness, signed", "distance, absolute"]]
+    for one, other in zip(areas.signed, areas.absolute, strict=True):
+        rows.append(
+            [f"  {one.edges:,}", f"{100 * one.share:g}%",
+             _measured(one.estimate, one.interval),
+             _measured(other.distance, other.distance_interval)]
+        )  # fmt: skip
+    names = (
+        ("CPR", areas.cpr, "area under the faithfulness"),
+        ("CMD", areas.cmd, "area under the distance"),
+    )
+    ends = [[f"  {name}", _measured(one.estimate, one.interval), best] for name, one, best in names]
+    told = [paragraph(f"Warning: {_above(one)}", view, "  ", "  ") for one in areas.warnings]
+    return [*table(rows, right=(0, 1)), *table(ends), *told]
+
+
+def _above(warning: Diagnostic) -> str:
+    area = warning.message.split(" is ", 1)[1]
+    return f"the area of CPR is {area} ({warning.code})"
+
+
+def _measured(value: float | None, interval: tuple[float, float] | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}{_ends(interval)}"
 
 
 def _certified(found: Discovery, view: View) -> list[str]:
@@ -140,7 +201,9 @@ def _steady(found: Discovery) -> int:
 def _rivals(found: Discovery) -> list[str]:
     rows = []
     for one in found.rivals:
-        said = "equal, and other edges: a rival" if one.rivals else one.verdict
+        said: str = "equal, and other edges: a rival" if one.rivals else one.verdict
+        if one.idle:
+            said = "neither keeps anything"
         rows.append(
             [f"  {one.names[1]}", f"{one.sizes[1]} edges", f"Jaccard {one.jaccard:.2f}",
              f"keeps {-one.difference:+.2f} [{-one.high:+.2f}, {-one.low:+.2f}]", said]
@@ -197,7 +260,10 @@ def discovery_object(found: Discovery) -> dict[str, Any]:
         "rows": {
             "finding": forecast.finding, "judging": forecast.judging, "rule": forecast.rule,
         },
-        "cost": {"scoring": forecast.scoring, "measuring": forecast.measuring},
+        "cost": {
+            "scoring": forecast.scoring, "measuring": forecast.measuring,
+            "bounding": forecast.bounding, "curves": forecast.curves,
+        },
         "size": {
             "wanted": found.wanted, "found": found.edges, "of": found.units,
             "kind": forecast.kind, "nodes": found.nodes, "dangling": list(found.dangling),
@@ -209,10 +275,21 @@ def discovery_object(found: Discovery) -> dict[str, Any]:
             "interval": list(found.interval) if found.interval is not None else None,
         },
         "reached": found.reached,
+        "goal": None
+        if found.goal is None
+        else {
+            "text": found.goal.text, "finding": found.goal.finding,
+            "held_out": found.goal.held_out,
+            "interval": list(found.goal.interval) if found.goal.interval is not None else None,
+        },
         "curve": [
-            {"wanted": one.wanted, "edges": one.edges, "faithfulness": one.faithfulness}
+            {
+                "wanted": one.wanted, "edges": one.edges, "score": _score(found),
+                "value": one.value if isfinite(one.value) else None,
+            }
             for one in found.curve
         ],
+        "areas": None if found.areas is None else _areas_object(found.areas),
         "roles": {
             head: {"role": role, "looks_to": to, "attention": value}
             for head, (role, to, value) in found.roles.items()
@@ -247,7 +324,8 @@ def discovery_object(found: Discovery) -> dict[str, Any]:
             {
                 "rules": list(one.names), "sizes": list(one.sizes), "jaccard": one.jaccard,
                 "difference": one.difference, "interval": [one.low, one.high],
-                "verdict": one.verdict, "rival": one.rivals,
+                "verdict": one.verdict, "rival": one.rivals, "idle": one.idle,
+                "keeps": list(one.keeps),
             }
             for one in found.rivals
         ],
@@ -273,6 +351,32 @@ def discovery_object(found: Discovery) -> dict[str, Any]:
         ],
         "exit_code": int(found.exit_code),
     }  # fmt: skip
+
+
+def _areas_object(areas: Areas) -> dict[str, Any]:
+    """Both areas with the circuits that they are over."""
+
+    def area(one: QuantityResult) -> dict[str, Any]:
+        return {"estimate": one.estimate, "interval": list(one.interval) if one.interval else None}
+
+    def points(some: Sequence[PointResult]) -> list[dict[str, Any]]:
+        return [
+            {
+                "share": one.share, "edges": one.edges, "faithfulness": one.estimate,
+                "interval": list(one.interval) if one.interval else None,
+                "distance": one.distance,
+                "distance_interval": list(one.distance_interval)
+                if one.distance_interval
+                else None,
+            }
+            for one in some
+        ]  # fmt: skip
+
+    return {
+        "cpr": {**area(areas.cpr), "rank": "signed", "points": points(areas.signed)},
+        "cmd": {**area(areas.cmd), "rank": "absolute", "points": points(areas.absolute)},
+        "warnings": [f"{one.code}: {one.message}" for one in areas.warnings],
+    }
 
 
 def _edge_objects(found: Discovery) -> list[dict[str, Any]]:

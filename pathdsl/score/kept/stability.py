@@ -239,7 +239,8 @@ class Rivals:
     `difference` of their mean scores, the first less the second, with `low` and `high`, the ends of
     its interval over the same prompts. `verdict`: "equal" where the interval lies within the
     margin, "different" where it lies outside of it, otherwise "undecided". They are `rivals` where
-    they are equal and share less than was asked.
+    they are equal and share less than was asked. `keeps` are the mean scores; `idle` are two of
+    which neither is further than the margin above 0, so that being equal says nothing of them.
     """
 
     names: tuple[str, str]
@@ -251,6 +252,8 @@ class Rivals:
     high: float
     verdict: Literal["equal", "different", "undecided"]
     rivals: bool
+    keeps: tuple[float, float]
+    idle: bool
 
 
 def rivals(
@@ -283,6 +286,8 @@ def rivals(
             elif low > margin or high < -margin:
                 verdict = "different"
             index = jaccard(one.chosen, other.chosen)
+            keeps = (float(one.values.mean()), float(other.values.mean()))
+            idle = max(keeps) <= margin
             found.append(
                 Rivals(
                     names=(one.name, other.name),
@@ -293,7 +298,9 @@ def rivals(
                     low=low,
                     high=high,
                     verdict=verdict,
-                    rivals=verdict == "equal" and index < shared,
+                    rivals=verdict == "equal" and index < shared and not idle,
+                    keeps=keeps,
+                    idle=idle,
                 )
             )
     return tuple(found)

@@ -2,10 +2,10 @@
 
 `stability(edges("found.scores.json"), size: 5%)` is the mean Jaccard index of all pairs of
 circuits, each of the n edges of largest absolute mean (`rank: signed`: of those that lower the
-metric most) on a resample of the prompts that were scored, edges on no path from `input` to
-`logits` taken out. It is 1 where every resample gives the same circuit. No run is made, and no
-prompt of the checked file enters: the number is of the prompts that the scores were made from, and
-has no interval.
+metric most; `select:` another rule) on a resample of the prompts that were scored, edges on no path
+from `input` to `logits` taken out. It is 1 where every resample gives the same circuit. No run is
+made, and no prompt of the checked file enters: the number is of the prompts that the scores were
+made from, and has no interval.
 
 Source: Méloux et al. 2025 (arXiv:2510.00845).
 """
@@ -26,10 +26,14 @@ from pathdsl.score.faults import fault
 from pathdsl.score.kept import stability as kept_scores
 from pathdsl.score.kept.file import Kept, read_kept, values_path
 from pathdsl.score.kept.graph import EdgeGraph
+from pathdsl.score.kept.selection import HALF, Asked, select
 from pathdsl.score.quantity import Constant, Scalar
 from pathdsl.score.session import Bindings
 
 __all__ = ["stability"]
+
+_USUAL = "top"
+"""The rule that is taken from the means of all resamples at once."""
 
 
 def stability(context: Context, score: ast.Score, bindings: Bindings) -> Scalar:
@@ -63,13 +67,16 @@ def stability(context: Context, score: ast.Score, bindings: Bindings) -> Scalar:
         why = f"{n:,} of the {scored:,} edges that `{subject.path}` scores"
         raise fault("PD116", why, score, help="`size:` is at least one edge, and all at most")
     values = kept.scored.values
+    graph, rule = EdgeGraph.of(kept.scored.units, layout), options.word("select")
+    asked = Asked(n=n, signed=options.word("rank") == "signed", share=HALF, among=None)
+    how = f" by `{rule}`" if rule != _USUAL else ""
     found = kept_scores.stability(
-        EdgeGraph.of(kept.scored.units, layout),
+        graph,
         values.sum(axis=1) if kept.by_position else values,
         kept.clusters,
-        choose=None,
+        choose=_by(graph, rule, asked) if how else None,
         n=n,
-        signed=options.word("rank") == "signed",
+        signed=asked.signed,
         samples=options.integer("draws"),
         seed=options.integer("seed"),
     )
@@ -77,8 +84,13 @@ def stability(context: Context, score: ast.Score, bindings: Bindings) -> Scalar:
     if found.clusters < found.rows:
         prompts += f" in {found.clusters:,} clusters"
     note = (
-        f"{found.samples:,} circuits of {n:,} edge{'s' * (n != 1)} from resamples of the "
+        f"{found.samples:,} circuits of {n:,} edge{'s' * (n != 1)}{how} from resamples of the "
         f"{prompts} that `{kept.method}` scored; with that of all prompts they share "
         f"{found.to_found:.3g}"
     )
     return Constant(value=found.jaccard, note=note)
+
+
+def _by(graph: EdgeGraph, rule: str, asked: Asked) -> kept_scores.Choose:
+    """What takes the circuit of a rule from the means of a resample."""
+    return lambda means: select(rule, graph, means, asked).chosen

@@ -7,11 +7,12 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pathdsl.discover.selection import SELECTIONS, Asked, select
 from pathdsl.graph.files.eap import listed, unused_edges
 from pathdsl.graph.paths.pathset import NONE
+from pathdsl.lang.signatures.selections import AGAIN, SELECTIONS
 from pathdsl.score.attribution import ScoredUnit
 from pathdsl.score.kept.graph import EdgeGraph
+from pathdsl.score.kept.selection import CHOOSE, Asked, select
 from pathdsl.score.kept.stability import top_of_each
 from tests.discover.cases import edges_of, layout_of
 
@@ -188,13 +189,14 @@ def test_what_is_refused(scores, n, share):
         select("top", graph, np.full(len(graph), scores), asked(n, share=share))
     with pytest.raises(ValueError):
         select("top", graph, np.ones(3), asked(3))
-    with pytest.raises(ValueError, match="measures circuits"):
+    with pytest.raises(ValueError, match="no circuit from scores"):
         select("acdc", graph, np.ones(len(graph)), asked(3))
 
 
 def test_every_rule_is_told_apart():
     assert [r.name for r in SELECTIONS.values()] == list(SELECTIONS)
-    assert [name for name, r in SELECTIONS.items() if r.choose is None] == ["acdc"]
+    assert {*SELECTIONS} - {*CHOOSE} == {"acdc", "stable"}  # of resamples, and of measured circuits
+    assert {*AGAIN} < {*CHOOSE} and not SELECTIONS["acdc"].scored
 
 
 def test_signed_takes_first_what_the_behaviour_needs():

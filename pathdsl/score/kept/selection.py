@@ -27,7 +27,7 @@ import numpy as np
 
 from pathdsl.score.kept.graph import EdgeGraph
 
-__all__ = ["SELECTIONS", "Asked", "Selection", "SelectionRecord", "Tie", "select"]
+__all__ = ["CHOOSE", "HALF", "Asked", "Selection", "Tie", "select"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,21 +75,9 @@ class Selection:
         return int(self.chosen.sum())
 
 
+HALF = 0.5
+"""The share of the edges that `pnr` takes by signed score unless it is said."""
 Choose = Callable[[EdgeGraph, np.ndarray, Asked], Selection]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SelectionRecord:
-    """One rule. `ranks`: whether it reads `signed`; `shares`: whether it reads `share`.
-
-    `choose` is None for a rule that measures circuits on the way (`pathdsl.discover.acdc`).
-    """
-
-    name: str
-    ranks: bool
-    shares: bool
-    choose: Choose | None
-    source: str
 
 
 def select(rule: str, graph: EdgeGraph, scores: np.ndarray, asked: Asked) -> Selection:
@@ -97,9 +85,9 @@ def select(rule: str, graph: EdgeGraph, scores: np.ndarray, asked: Asked) -> Sel
 
     Raises ValueError for a rule that measures, scores that are not finite, or an n below 1.
     """
-    choose = SELECTIONS[rule].choose
+    choose = CHOOSE.get(rule)
     if choose is None:
-        raise ValueError(f"`{rule}` measures circuits, and chooses by no score")
+        raise ValueError(f"`{rule}` takes no circuit from scores alone")
     if scores.shape != (len(graph),) or not np.isfinite(scores).all():
         raise ValueError("one finite score is wanted for each edge")
     if asked.n < 1 or not 0 <= asked.share <= 1:
@@ -266,25 +254,5 @@ def _ilp(graph: EdgeGraph, scores: np.ndarray, asked: Asked) -> Selection:
     return _finish(graph, taken, keys, (), proven=bool(solved.status == 0))
 
 
-_MIB = "arXiv:2510.25786"
-
-SELECTIONS = {
-    record.name: record
-    for record in (
-        SelectionRecord(
-            name="top", ranks=True, shares=False, choose=_top,
-            source="Syed et al. 2023 (arXiv:2310.10348)",
-        ),
-        SelectionRecord(
-            name="greedy", ranks=True, shares=False, choose=_greedy,
-            source="Hanna et al. 2024 (arXiv:2403.17806)",
-        ),
-        SelectionRecord(name="pnr", ranks=False, shares=True, choose=_pnr, source=_MIB),
-        SelectionRecord(name="ilp", ranks=True, shares=False, choose=_ilp, source=_MIB),
-        SelectionRecord(
-            name="acdc", ranks=False, shares=False, choose=None,
-            source="Conmy et al. 2023 (arXiv:2304.14997)",
-        ),
-    )
-}  # fmt: skip
-"""The rules by their names."""
+CHOOSE: dict[str, Choose] = {"top": _top, "greedy": _greedy, "pnr": _pnr, "ilp": _ilp}
+"""The rules of `pathdsl.lang.signatures.selections` that take a circuit from one score an edge."""
