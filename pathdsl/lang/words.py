@@ -443,6 +443,7 @@ _OPTIONS = {
     "scale": "how large",
     "scope": "paths outside of it keep the reference",
     "seed": "where draws begin; the same seed gives the same draws",
+    "select": "by which rule edges become a circuit",
     "sha256": "the beginning of a file's hash, which it must have",
     "share": "a share of prompts or draws",
     "side": "which way a test looks",
