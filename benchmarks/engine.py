@@ -133,7 +133,7 @@ def attribution_of(
     return Attribution(
         method=method, steps=record.steps, rule=record.rules[0] if record.rules else "",
         metric=RowOp(op="-", args=(good, bad)), treated=TreatedSpec(kind="paired", column=treated),
-        task="t", of=of, by_position=of == "nodes",
+        task="t", of=of, by_position=of == "nodes", reader=None,
     )  # fmt: skip
 
 

@@ -218,6 +218,7 @@ def _opened(
         return Attribution(
             method=method, steps=record.steps, rule=(*record.rules, "")[0], metric=metric,
             treated=treated, task="t", of=subject.of, by_position=subject.by_position,
+            reader=None,
         )  # fmt: skip
 
     return EngineSession(ready.planner, loaded.adapter), loaded.adapter.shape, asking

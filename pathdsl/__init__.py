@@ -53,6 +53,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "check",
+    "load_ipython_extension",
     "open_store",
     "parse",
     "schema",
@@ -152,3 +153,10 @@ def check(
         allow_outside=allow_outside,
     )
     return check_path(os.fspath(path), options, models or {})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """What `%load_ext pathdsl` calls in a notebook: the magics `%%circuit` and `%circuit`."""
+    from pathdsl.editor.magic import register
+
+    register(shell)

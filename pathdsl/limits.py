@@ -77,7 +77,7 @@ CHAT_CHARACTERS = Limit(
 )
 EDGE_FILE_BYTES = Limit(most=512 * 1024 * 1024, what="bytes of a file of edges", code="PD217")
 LITERAL_BYTES = Limit(
-    most=20_000_000, what="bytes of a list of edges that is written in Python", code="PD217"
+    most=8_000_000, what="bytes of a list of edges that is written in Python", code="PD217"
 )
 TENSOR_BYTES = Limit(
     most=1024 * 1024 * 1024, what="bytes of a file of tensors, unpacked", code="PD447"

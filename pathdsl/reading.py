@@ -5,13 +5,35 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["read_file"]
+__all__ = ["note", "noting", "read_file"]
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 _HANDED_OVER = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/", "/dev/null")
+
+
+_noted: list[set[str]] = []
+
+
+@contextmanager
+def noting() -> Iterator[set[str]]:
+    """The paths of all files that are read meanwhile, those among them that are not there."""
+    found: set[str] = set()
+    _noted.append(found)
+    try:
+        yield found
+    finally:
+        _noted.remove(found)
+
+
+def note(path: str | os.PathLike[str]) -> None:
+    """Tell whoever wants to know that a file is read."""
+    for found in _noted:
+        found.add(os.path.abspath(path))
 
 
 def read_file(
@@ -27,6 +49,8 @@ def read_file(
     if named and os.fspath(path).startswith(_HANDED_OVER):
         with open(path, "rb") as handed:
             return handed.read() if most is None else handed.read(most)
+    if _noted and "\0" not in os.fspath(path):
+        note(path)
     try:
         number = os.open(path, _FLAGS)
     except ValueError as error:  # U+0000 in the name

@@ -102,6 +102,7 @@ class _Check:
 
     def judged(self) -> FileOutcome:
         """The outcome of a file without faults on its page; raises PathdslError."""
+        from pathdsl.checking.book import keep_book, open_book
         from pathdsl.checking.chosen import check_chosen
         from pathdsl.checking.claimed import claimed_sets
         from pathdsl.checking.discovered import check_discovered
@@ -121,12 +122,17 @@ class _Check:
         if errors_in(self.faults):
             return self.stopped(ExitCode.WRONG_INPUT)
         machines = Machines(options)
+        book = machines.book = options.book or open_book(self.path, options.store)
         try:
             ready, before = self._choose(ready, machines)
         except Unproved:
             return self._unproved(machines)
         resolver, planner, tasks = ready.resolver, ready.planner, ready.planner.tasks
-        self.faults = [*self.faults, *ready.warnings, *check_presence(program, resolver, planner)]
+        self.faults = [
+            *self.faults,
+            *ready.warnings,
+            *check_presence(program, resolver, planner, book),
+        ]
         if not errors_in(self.faults) and used_blocks(program):  # else it would be asked in vain
             asked = ready.first_round(options.only).requests
             self.faults += check_interventions(program, planner, asked)
@@ -165,6 +171,7 @@ class _Check:
             if not (fault.code in ("PD525", "PD526") and fault.span in told)
         ]
         self.faults += at_floor(program, session)
+        keep_book(book, self.path, options.store)
         self.faults += few_rows(program, judgement.claims, tasks)
         claimed, large = claimed_sets(program, resolver, judgement.claims)
         self.faults += large

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pathdsl.checking.proofs import Proofs
 from pathdsl.engine.lazy_model import LazyModel, Turns
+from pathdsl.engine.load.weights import load
 from pathdsl.engine.meter import Meter
 from pathdsl.engine.recall import Recall, Tally
 from pathdsl.engine.session import EngineSession
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathdsl.engine.planner import Planner
     from pathdsl.engine.proof import Proof
     from pathdsl.errors import Diagnostic
+    from pathdsl.score.statistics.book import Book
 
 __all__ = ["AnySession", "Machines", "Unproved", "parts_of"]
 
@@ -45,6 +47,7 @@ class Machines:
         self.options = options
         self.meter = Meter(options.progress)
         self.proofs: dict[str, Proofs] = {}
+        self.book: Book | None = None
         self._turns = Turns()
         self._recalls: dict[str, Recall] = {}
 
@@ -100,7 +103,7 @@ class Machines:
                 part, None, model=proofs.model, recall=recall, meter=self.meter,
                 prove=lambda plan: proofs.null_pair(plan, part),
             )  # fmt: skip
-            session.model_proofs = of_model
+            session.model_proofs, session.book = of_model, self.book
             for one in before:
                 if name in (known := parts_of(one, ready)):
                     session.take_over(known[name])
@@ -136,6 +139,7 @@ class Machines:
             model = LazyModel(
                 ready.sources[name], options.device, options.threads, options.store,
                 fused=fuses(ready, ready.tasks_of(name)), meter=self.meter, turns=self._turns,
+                loading=options.held or load,
             )  # fmt: skip
             self.proofs[name] = Proofs(model)
         return self.proofs[name]

@@ -113,9 +113,14 @@ def methodology(
     for record in records_named(ready.program):
         rows = len(read_record(Path(record.span.path).parent / record.value).references)
         said["discovered"] = f"found on {rows} other rows, by {record.value}"
-    if estimated := _estimates(ready.program):
+    if estimated := _estimates(ready.program, effect=True):
         said["estimates"] = (
             f"{estimated}: what patching one unit would do, by slopes and not by runs"
+        )
+    if described := _estimates(ready.program, effect=False):
+        said["shares"] = (
+            f"{described}: how much of what is read each sender makes up in the reference run; "
+            "nothing is treated, and no metric is read"
         )
     if options.overrides:
         changed = ", ".join(f"{key}={value}" for key, value in options.overrides.items())
@@ -134,15 +139,16 @@ def methodology(
     return said
 
 
-def _estimates(program: Program) -> str:
-    """The methods of attributions that estimate, each with its integral and its source."""
+def _estimates(program: Program, *, effect: bool) -> str:
+    """The methods of attributions that estimate effects, or give shares, each with its integral and
+    its source."""
     found: dict[str, None] = {}
     for score in all_of(program, ast.Score):
         if SCORES[score.name].of != "unit":
             continue
         options = resolve_options(score)
         record = ATTRIBUTIONS[options.word("by")]
-        if record.exact:
+        if record.exact or record.effect != effect:
             continue
         steps, rule = options["steps"] or record.steps, options["rule"] or (*record.rules, "")[0]
         integral = f"{steps} steps, {rule}; " if record.steps else ""

@@ -19,10 +19,12 @@ from pathdsl.near import did_you_mean
 from pathdsl.record import record
 
 if TYPE_CHECKING:
+    from pathdsl.engine.load.held import Held
     from pathdsl.engine.load.source import ModelSource
     from pathdsl.engine.meter import Progress
     from pathdsl.engine.planner import Limits
     from pathdsl.engine.store.store import Store
+    from pathdsl.score.statistics.book import Book
 
 __all__ = ["CheckOptions", "UnknownName", "read_setting", "read_size", "vet_names"]
 
@@ -35,8 +37,9 @@ class CheckOptions:
     `only`: one claim or let. `limits`: None means the defaults. `both_norms`: judge tasks that
     recompute norms with frozen ones, too (those that freeze them are always judged both ways).
     `store`: where values are kept between checks; None keeps nothing. `locked`: compare with the
-    lock beside the file, which takes no store. `allow_outside`: the file may name others outside of
-    its own folder and of the one that pathdsl was started in.
+    lock beside the file, which takes no store. `book` has what an earlier check of the file worked
+    out, and `held` its model, where one goes on in the same process. `allow_outside`: the file may
+    name others outside of its own folder and of the one that pathdsl was started in.
     """
 
     overrides: Mapping[str, int] = field(default_factory=dict)
@@ -51,6 +54,8 @@ class CheckOptions:
     store: Store | None = None
     locked: bool = False
     allow_outside: bool = False
+    book: Book | None = None
+    held: Held | None = None
 
     @property
     def fence(self) -> Fence | None:

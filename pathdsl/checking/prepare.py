@@ -248,6 +248,8 @@ def prepare(program: Program, options: CheckOptions, known: Hits | None = None) 
     sources = _sources(program, options)
     shapes = _shapes(sources)
     resolver = _resolver(program, shapes, limits)
+    if options.book is not None:
+        options.book.objects["sets"] = resolver.sets  # for the next check of this process
     faults = _graph_faults(program, shapes, limits.max_states)
     if errors_in(faults):
         raise PathdslError(faults)

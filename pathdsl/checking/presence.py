@@ -41,6 +41,7 @@ from pathdsl.lang.walk import children, strip, walk
 from pathdsl.plan.readout import BEFORE_ANSWER
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec, treated_spec
+from pathdsl.score.statistics.book import Book
 
 __all__ = ["Written", "check_presence", "used_paths"]
 
@@ -50,8 +51,13 @@ _RUNS = (ast.PlainRun, ast.PathRun, ast.Score)
 Declaration = ast.LetDecl | ast.ClaimDecl
 
 
-def check_presence(program: Program, resolver: Resolver, planner: Planner) -> list[Diagnostic]:
-    """PD223 for what lies on no prompt; warnings: PD224, and PD518, PD535 for nothing moved."""
+def check_presence(
+    program: Program, resolver: Resolver, planner: Planner, book: Book | None = None
+) -> list[Diagnostic]:
+    """PD223 for what lies on no prompt; warnings: PD224, and PD518, PD535 for nothing moved.
+
+    `book` has what was found before.
+    """
     faults: dict[Diagnostic, None] = {}
     declarations: tuple[Declaration, ...] = (*program.lets.values(), *program.claims)
     elsewhere = _with_other_values(program, declarations)
@@ -72,7 +78,7 @@ def check_presence(program: Program, resolver: Resolver, planner: Planner) -> li
         ) -> Probe:
             key = where.tobytes()
             if key not in probes:
-                probes[key] = Probe(graph, planner, task, where)
+                probes[key] = Probe(graph, planner, task, where, book)
             return probes[key]
 
         used = used_paths(program, here)

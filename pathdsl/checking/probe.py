@@ -8,7 +8,7 @@ Nothing is run for this: the planner's masks say where paths end.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.data.treated import moved_places
 from pathdsl.engine.planner import Planner
+from pathdsl.engine.store.keys import digest
 from pathdsl.errors import Diagnostic, Severity
 from pathdsl.graph.model.components import Layout
 from pathdsl.graph.paths.pathset import FULL, NONE, Nodes, PathSet, Pos, intersection
@@ -31,6 +32,7 @@ from pathdsl.plan.needs import back_masks
 from pathdsl.plan.table import CopyTable
 from pathdsl.plan.taskdata import TaskData
 from pathdsl.plan.treated import TreatedSpec
+from pathdsl.score.statistics.book import Book, key_of
 
 __all__ = ["Probe", "Written"]
 
@@ -54,12 +56,41 @@ class Written:
     treated: ast.Node | None = None
 
 
+def digest_of(book: Book, task: TaskData) -> str:
+    """The sha256 of a task's rows, worked out once for each."""
+    known = book.objects.get(("task", id(task)))
+    if known is None or known[0] is not task:
+        known = book.objects["task", id(task)] = task, digest(task)
+    return str(known[1])
+
+
+def _places(rows: np.ndarray) -> list[float]:
+    """The places where a mask does not hold: mostly there are none."""
+    return [float(place) for place in np.flatnonzero(~rows)]
+
+
+def _mask(places: Sequence[float], size: int) -> np.ndarray:
+    """The inverse of `_places`."""
+    rows = np.ones(size, dtype=bool)
+    rows[np.array(places, dtype=np.int64)] = False
+    return rows
+
+
 class Probe:
     """Asks the planner on which rows of a task a path set holds a path."""
 
     def __init__(
-        self, resolver: Resolver, planner: Planner, task: TaskData, read: np.ndarray
+        self,
+        resolver: Resolver,
+        planner: Planner,
+        task: TaskData,
+        read: np.ndarray,
+        book: Book | None = None,
     ) -> None:
+        """`book` has what was found before."""
+        self.book = book or Book()
+        self._key = key_of(digest_of(self.book, task), digest(resolver.shape, planner.limits), read)
+        self._moved = ""
         self.task = task
         self.resolver = resolver
         self.treated = planner.specs[task.name].treated
@@ -74,7 +105,9 @@ class Probe:
     def rows_with(self, paths: PathSet) -> np.ndarray:
         """(rows,) bool."""
         if paths not in self._rows:
-            self._rows[paths] = self._found(paths)
+            key = key_of(self._key, digest(paths), self._moved)
+            rows = self.book.numbers(key, "rows", lambda: _places(self._found(paths)))
+            self._rows[paths] = _mask(rows, self.task.n_rows)
         return self._rows[paths]
 
     def _found(self, paths: PathSet) -> np.ndarray:
@@ -101,6 +134,7 @@ class Probe:
         if moved is None:
             return None
         self._known[_MOVED] = self.masks.intern(moved)
+        self._moved = key_of(moved)
         begins = self.resolver.sets.through([Nodes(mask=1, at=_MOVED)])
         return self.rows_with(intersection(paths, begins))
 

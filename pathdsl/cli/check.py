@@ -1,16 +1,16 @@
-"""`pathdsl check`: run what the claims of files need and judge them."""
+"""`pathdsl check` as typer reads it."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pathdsl.cli.checked import checked, failed, files_with
-from pathdsl.cli.files import no_files
+from pathdsl.checking.options import CheckOptions
 from pathdsl.cli.formats import CheckFormat
+from pathdsl.cli.judging import judge_files
 from pathdsl.cli.options import (
     AllowInconclusive,
     AllowOutside,
@@ -32,11 +32,9 @@ from pathdsl.cli.options import (
     Threads,
     read_options,
 )
-from pathdsl.cli.output import err, out, view_of
-from pathdsl.cli.saved import save
-from pathdsl.cli.store import result_store
-from pathdsl.cli.unforeseen import Guard
-from pathdsl.errors import ExitCode, overall
+from pathdsl.cli.output import view_of
+from pathdsl.errors import ExitCode
+from pathdsl.report.formats import Settings
 
 __all__ = ["check"]
 
@@ -81,10 +79,11 @@ def check(
     ] = False,
     allow_outside: AllowOutside = False,
     no_color: NoColor = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Check again whenever a file that is read changes.")
+    ] = False,
 ) -> None:
     """Judge the claims of files: vet the data, run the model, print verdicts."""
-    from pathdsl.report.formats import Settings, document_of
-
     if values is not None and values.suffix not in (".jsonl", ".csv"):
         raise typer.BadParameter(f"`--values {values}`: wanted a name ending in .jsonl or .csv")
     options = read_options(
@@ -99,34 +98,31 @@ def check(
         quiet=quiet,
         concise=diagnostics is Diagnostics.CONCISE,
     )
-    codes: list[ExitCode] = []
-    rows: list[dict[str, object]] = []
     settings = Settings(view=view, allow_inconclusive=allow_inconclusive, locked=locked)
-    document = document_of(style.value, "check", settings)
-    names = files_with(files, options)
-    guard = Guard()
-    with result_store(off=no_cache or locked) as store:
-        options = replace(options, store=store)
-        for name in names:
-            outcome = failed(name, options)
-            with guard.of(name):
-                outcome = checked(name, options, quiet=quiet)
-            codes.append(outcome.exit_code)
-            out(document.checked(outcome))
-            if values is not None:
-                from pathdsl.report.data.values import values_of
-
-                rows += values_of(outcome)
-    code = overall(codes)
-    if values is not None and not _write_values(values, rows):
-        code = ExitCode.WRONG_INPUT
-    out(document.end(code))
-    if not names:
-        err(no_files(files))
-    raise typer.Exit(code)
+    if watch:
+        raise typer.Exit(_watched(files, options, settings, style, values, store=not no_cache))
+    raise typer.Exit(
+        judge_files(files, options, settings, style.value, values=values, store=not no_cache)
+    )
 
 
-def _write_values(path: Path, rows: list[dict[str, object]]) -> bool:
-    from pathdsl.report.data.values import as_csv, as_jsonl
+def _watched(
+    files: list[str],
+    options: CheckOptions,
+    settings: Settings,
+    style: CheckFormat,
+    values: Path | None,
+    *,
+    store: bool,
+) -> ExitCode:
+    from pathdsl.cli.watching import watch_file
 
-    return save(path, as_csv(rows) if path.suffix == ".csv" else as_jsonl(rows))
+    for wrong, why in (
+        (len(files) != 1 or os.path.isdir(files[0]), "one file"),
+        (style is not CheckFormat("text"), "no `--format`: it prints for people"),
+        (values is not None, "no `--values`"),
+        (options.locked, "no `--locked`, which computes everything each time"),
+    ):
+        if wrong:
+            raise typer.BadParameter(f"`--watch` takes {why}")
+    return watch_file(files[0], options, settings, store=store)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
-
-import typer
 
 from pathdsl.checking.options import CheckOptions, vet_names
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.cli.complaints import complain
 from pathdsl.cli.files import expand
-from pathdsl.cli.options import known_names
 from pathdsl.cli.output import err
 from pathdsl.cli.progress import ProgressDisplay
 from pathdsl.errors import ExitCode, errors_in
@@ -34,9 +32,18 @@ __all__ = [
 def files_with(names: Iterable[str], options: CheckOptions) -> list[str]:
     """The files that a command line means, one of which has the names in its options."""
     files = expand(names)
-    with known_names():
+    with _known_names(options):
         vet_names(files, options)
     return files
+
+
+def _known_names(options: CheckOptions) -> AbstractContextManager[None]:
+    """A name in the options that no file has is a fault of the command line."""
+    if options.only is None and not options.models:
+        return nullcontext()
+    from pathdsl.cli.options import known_names
+
+    return known_names()
 
 
 def program_of(path: str, options: CheckOptions) -> Program:
@@ -44,7 +51,7 @@ def program_of(path: str, options: CheckOptions) -> Program:
     program, faults = lint_file(path, None, options.fence)
     if wrong := errors_in(faults):
         complain(wrong, program.sources)
-        raise typer.Exit(ExitCode.WRONG_INPUT)
+        raise _wrong_input()
     return program
 
 
@@ -67,7 +74,7 @@ def path_set_of(program: Program, file: str, name: str | None, how: str) -> str:
             f"`{file}` states no hypothesis: write `hypothesis = NAME` in its circuit block, or "
             f"choose with `{how}`\n"
         )
-        raise typer.Exit(ExitCode.WRONG_INPUT)
+        raise _wrong_input()
     _vet_name("path set", found, file, program.paths)
     return found
 
@@ -89,7 +96,7 @@ def resolver_on(program: Program, file: str, task: str | None, options: CheckOpt
             f"the models of `{file}` differ in their nodes: choose the graph with `--task "
             f"{next(iter(program.tasks))}`, or another task\n"
         )
-        raise typer.Exit(ExitCode.WRONG_INPUT)
+        raise _wrong_input()
     return resolver.on(task or "")
 
 
@@ -97,14 +104,21 @@ def _vet_name(what: str, name: str, file: str, known: Mapping[str, object]) -> N
     if name not in known:
         hint = did_you_mean(name, known)
         err(f"no {what} `{name}` in `{file}`" + (f"; {hint}" if hint else "") + "\n")
-        raise typer.Exit(ExitCode.WRONG_INPUT)
+        raise _wrong_input()
+
+
+def _wrong_input() -> Exception:
+    """What ends a command whose input is wrong, after that was said."""
+    import typer
+
+    return typer.Exit(ExitCode.WRONG_INPUT)
 
 
 def checked(path: str, options: CheckOptions, *, quiet: bool = False) -> FileOutcome:
     """One file's outcome, with what is being done shown meanwhile."""
     from pathdsl.checking.check import check_file
 
-    with ProgressDisplay(quiet) as display, known_names():
+    with ProgressDisplay(quiet) as display, _known_names(options):
         return check_file(path, replace(options, progress=None if quiet else display.show))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from pathdsl.graph.model.shape import ModelShape
 
 __all__ = ["format_named", "import_"]
+
+COLUMNS = ("reference", "treated", "answer", "wrong")
+"""Options that name a column of the rows."""
 
 
 class NanPlace(StrEnum):
@@ -258,7 +262,7 @@ def _draft(
     from pathdsl.lang.placeholders import ROWS
     from pathdsl.lang.render import screen
 
-    for option, word in zip(("reference", "treated", "answer", "wrong"), columns, strict=True):
+    for option, word in zip(COLUMNS, columns, strict=True):
         if not re.fullmatch(r"[A-Za-z_]\w*", word) and (word or option != "wrong"):
             raise typer.BadParameter(f"`--{option} {word}` is no name of a column")
     if rows is None:
@@ -266,9 +270,9 @@ def _draft(
     elif re.fullmatch(r"\w+\(.*\)", rows, re.DOTALL):
         data = rows
     else:
-        kind = "csv" if rows.lower().endswith(".csv") else "jsonl"
-        import os
-
+        is_csv = rows.lower().endswith(".csv")
+        _vet_columns(rows, is_csv, columns)
+        kind = "csv" if is_csv else "jsonl"
         there = os.path.relpath(rows, target.parent)
         data = f"{kind}({json.dumps(there, ensure_ascii=False)})"
     name = re.sub(r"\W", "_", target.stem, flags=re.ASCII)
@@ -286,6 +290,32 @@ def _draft(
         data=data, reference=reference, treated=treated, answer=answer, wrong=wrong,
         beside=beside.name,
     )  # fmt: skip
+
+
+def _vet_columns(rows: str, is_csv: bool, columns: tuple[str, ...]) -> None:
+    """typer.BadParameter where a file of rows is none, or its first row lacks a column."""
+    import csv
+
+    from pathdsl.near import did_you_mean, quoted
+    from pathdsl.reading import read_file
+    from pathdsl.strictjson import JsonFault, read_json
+
+    try:
+        lines = read_file(rows, 10_000_000).decode("utf-8-sig", "replace").splitlines()
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise typer.BadParameter(f"`--rows {rows}`: {why}") from error
+    first = next((line for line in lines if line.strip()), "")
+    try:
+        known = next(csv.reader([first]), []) if is_csv else list(read_json(first))
+    except (JsonFault, TypeError, csv.Error) as error:
+        raise typer.BadParameter(f"`--rows {rows}`: its first line is no row") from error
+    for option, word in zip(COLUMNS, columns, strict=True):
+        if word and word not in known:
+            hint = did_you_mean(word, known) or "it has " + ", ".join(map(quoted, known[:12]))
+            raise typer.BadParameter(
+                f"`{rows}` has no column `{word}`, `--{option}` names another: {hint}"
+            )
 
 
 def _title(circuit: Circuit) -> str:

@@ -1,4 +1,4 @@
-"""`lint`, `fmt` and `explain CODE` without typer, whose import takes longer than their work.
+"""`lint`, `fmt`, `explain CODE` and `check` without typer, whose import takes longer than a file.
 
 A command line is answered here where it is plain: known flags, a known format, names of files. All
 others are left to typer, which knows every way to write one and what to say of a wrong one.
@@ -49,6 +49,8 @@ def read(words: Sequence[str], flags: Sequence[str], *, styled: bool) -> Given |
             style = value if equals else next(rest, "")
             if not style or style.startswith("-"):
                 return None
+        elif word == "-q" and "quiet" in flags:
+            seen.add("quiet")
         elif word[:2] == "--" and word[2:] in flags:
             seen.add(word[2:])
         elif word == "-" or (word and not word.startswith("-")):
@@ -76,6 +78,33 @@ def _lint(given: Given) -> ExitCode | None:
     )
 
 
+def _check(given: Given) -> ExitCode | None:
+    from pathdsl.report.formats import Settings, taken_by
+
+    style, flags = given.style or "text", given.flags
+    if style not in [one.name for one in taken_by("check")]:
+        return None
+    from pathdsl.checking.options import CheckOptions
+    from pathdsl.cli.judging import judge_files
+    from pathdsl.cli.output import view_of
+
+    allow, locked = "allow-inconclusive" in flags, "locked" in flags
+    options = CheckOptions(
+        allow_inconclusive=allow,
+        both_norms="both-norms" in flags,
+        locked=locked,
+        allow_outside="allow-outside" in flags,
+    )
+    view = view_of(
+        no_color="no-color" in flags,
+        everything="all" in flags,
+        quiet="quiet" in flags,
+        concise=False,
+    )
+    settings = Settings(view=view, allow_inconclusive=allow, locked=locked)
+    return judge_files(given.names, options, settings, style, store="no-cache" not in flags)
+
+
 def _fmt(given: Given) -> ExitCode:
     from pathdsl.cli.formatting import format_files
 
@@ -95,8 +124,13 @@ def _explain(given: Given) -> ExitCode | None:
     return ExitCode.AS_EXPECTED
 
 
+_CHECKS = (
+    "all", "allow-inconclusive", "allow-outside", "both-norms", "locked", "no-cache", "no-color",
+    "quiet",
+)  # fmt: skip
 QUICK: dict[str, tuple[tuple[str, ...], bool, Callable[[Given], ExitCode | None]]] = {
     "lint": (("allow-outside", "no-color"), True, _lint),
+    "check": (_CHECKS, True, _check),
     "fmt": (("check", "diff"), False, _fmt),
     "explain": (("no-color",), False, _explain),
 }

@@ -20,10 +20,13 @@ _used: list[Store | None] = []  # by the verb that runs; None where it keeps not
 def result_store(*, off: bool = False) -> Iterator[Store | None]:
     """The user's store for the files of a verb, None if `off`; says at the end what is wrong."""
     from pathdsl.checking.user_store import open_store
-    from pathdsl.cli.options import readable
 
-    with readable():
+    try:
         store = None if off else open_store()
+    except ValueError as error:
+        import typer
+
+        raise typer.BadParameter(str(error)) from error
     _used[:] = [store]
     yield store
     if store is not None:

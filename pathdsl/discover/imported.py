@@ -30,14 +30,26 @@ from pathdsl.graph.formats.circuit import (
     kind_of,
     listed_names,
     order_of,
+    refuse_model,
 )
 from pathdsl.graph.formats.eap import text_form
 from pathdsl.graph.model.components import HEAD, INPUT, LOGITS, MLP, NEURON, Layout, NodeKind, bits
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.lang.format.layout import format_text
 from pathdsl.lang.signatures.kinds import count_of
+from pathdsl.near import quoted
 
-__all__ = ["Chosen", "Cut", "Draft", "choose", "draft_text", "edge_lines_of", "shape_of_file"]
+__all__ = [
+    "Chosen",
+    "Cut",
+    "Draft",
+    "choose",
+    "counted",
+    "draft_text",
+    "edge_lines_of",
+    "layout_for",
+    "shape_of_file",
+]  # fmt: skip
 
 MOST_LINES = 60
 """Lines of an `edges { … }`; a circuit of more stands in a file beside."""
@@ -86,17 +98,8 @@ def layout_for(circuit: Circuit, shape: ModelShape) -> Layout:
 
     Raises UnusableFile where the file is of another model, or names a node that this has not.
     """
-    facts = circuit.model
+    refuse_model(circuit.model, shape)
     names = {*circuit.nodes, *(n for e in circuit.edges or () for n in e[:2])}
-    said = {
-        "layers": (facts.n_layers, shape.n_layers), "heads a layer": (facts.n_heads, shape.n_heads),
-        "width of the stream": (facts.d_model, shape.d_model),
-        "parallel blocks": (facts.parallel, shape.parallel),
-    }  # fmt: skip
-    for what, (theirs, ours) in said.items():
-        if theirs is not None and theirs != ours:
-            raise UnusableFile(f"it is of another model: {what}, {theirs} there and {ours} here",
-                               advice="name its model with `--model`")  # fmt: skip
     apart: dict[int, set[int]] = {}
     for name in names:
         if kind_of(name) is NEURON:
@@ -130,6 +133,11 @@ def choose(circuit: Circuit, layout: Layout, cut: Cut) -> Chosen:
     level = cut.level or circuit.ranks
     by_score = cut.top is not None or cut.threshold is not None
     remarks = list(circuit.remarks)
+    if circuit.model.name:
+        remarks.append(f"it says that its model is {quoted(circuit.model.name)}")
+    parts = {name.partition(".n")[0] for name in layout.named if kind_of(name) is NEURON}
+    if both := sorted(parts & {n for e in circuit.edges or () for n in e[:2]}, key=order_of):
+        remarks.append(f"{listed_names(both)} is the whole MLP, its neurons included")
     if level == "edges" and circuit.edges is None:
         raise UnusableFile("it is a circuit of nodes, and ranks no edges", code="PD444",
                            advice="leave out `--level`")  # fmt: skip
@@ -150,9 +158,9 @@ def choose(circuit: Circuit, layout: Layout, cut: Cut) -> Chosen:
         if not kept and not known:
             raise UnusableFile(f"it marks no {what} as kept or not", code="PD444",
                                advice="choose by score: `--top 200`")  # fmt: skip
-        said = f"the {len(kept):,} {what}s that it marks"
+        said = f"the {counted(len(kept), what)} that it marks"
         if circuit.edges is not None and all(e.kept for e in circuit.edges.values()):
-            said = f"all {len(kept):,} {what}s that it lists"
+            said = f"all {counted(len(kept), what)} that it lists"
     else:
         kept, said = _by_score(entries, circuit, layout, cut, what)
     masked = [name for name, mask in circuit.masks.items() if not all(mask)]
@@ -181,7 +189,8 @@ def choose(circuit: Circuit, layout: Layout, cut: Cut) -> Chosen:
     for name in masked:
         if by_score or any(edge.sender == name for edge in edges):
             refuse_part(name, circuit.masks[name])
-    used = _on_paths(edges)
+    places = [edge.at for edge in circuit.edges or () if edge.at is not None]
+    used = _on_paths(edges, max(places, default=None))
     if not used:
         raise UnusableFile(
             f"none of its {len(edges):,} edges lies on a path from `input` to `logits`: everything "
@@ -190,13 +199,18 @@ def choose(circuit: Circuit, layout: Layout, cut: Cut) -> Chosen:
     if unused := edges - used:
         unused_names = [edge_text(e) for e in sorted(unused, key=_edge_order)]
         remarks.append(
-            f"{len(unused):,} edges on no complete path are left out, without effect: "
+            f"{counted(len(unused), 'edge')} on no complete path left out, without effect: "
             + listed_names(unused_names)
         )
     return Chosen(
         edges=frozenset(used), nodes=frozenset(n for e in used for n in e[:2]), said=said,
         remarks=tuple(remarks),
     )  # fmt: skip
+
+
+def counted(number: int, what: str) -> str:
+    """`1 edge`, `1,200 edges`."""
+    return f"{number:,} {what}" + "s" * (number != 1)
 
 
 def _nan(score: float | None) -> bool:
@@ -260,26 +274,53 @@ def _by_score(
     if 0 < left < len(order) and scored[order[left]] == scored[order[left - 1]]:
         raise tie_fault(scored, scored[order[left]], left, what, signed=cut.signed,
                         option="--top", before=len(first))  # fmt: skip
-    said = f"the {count:,} {what}s of largest {size}"
+    said = f"the {counted(count, what)} of largest {size}"
     return {*first, *order[:left]}, said
 
 
-def _on_paths(edges: Collection[Edge]) -> set[Edge]:
-    """The edges that lie on a path from `input` to `logits`."""
-    into: dict[str, list[str]] = {}
-    out: dict[str, list[str]] = {}
+Copy = tuple[str, int | None]
+
+
+def _on_paths(edges: Collection[Edge], last: int | None) -> set[Edge]:
+    """The edges that lie on a path from `input` to `logits`.
+
+    `last`: where all edges are at positions, the last one, at which `logits` is read. A key or
+    value is read by its head there and later, everything else where it is written.
+    """
+    placed = all(edge.at is not None for edge in edges)
+    written: dict[str, set[int | None]] = {LOGITS.name: {last if placed else None}}
     for edge in edges:
-        into.setdefault(edge.receiver, []).append(edge.sender)
-        out.setdefault(edge.sender, []).append(edge.receiver)
-    fed, read = {INPUT.name}, {LOGITS.name}
+        written.setdefault(edge.sender, set()).add(edge.at if placed else None)
+
+    def ends(edge: Edge) -> tuple[Copy, list[Copy]]:
+        """The copy that an edge comes from, and those that it leads to."""
+        if not placed or edge.at is None:
+            return (edge.sender, None), [(edge.receiver, None)]
+        there = written.get(edge.receiver, set())
+        later = edge.slot in ("k", "v")
+        at = [one for one in there if one == edge.at or (later and (one or 0) > edge.at)]
+        return (edge.sender, edge.at), [(edge.receiver, one) for one in at]
+
+    joined = {edge: ends(edge) for edge in edges}
+    out: dict[Copy, list[Copy]] = {}
+    into: dict[Copy, list[Copy]] = {}
+    for sender, receivers in joined.values():
+        out.setdefault(sender, []).extend(receivers)
+        for one in receivers:
+            into.setdefault(one, []).append(sender)
+    fed = {one for one in out if one[0] == INPUT.name}
+    read = {one for one in into if one[0] == LOGITS.name}
     for seen, step in ((fed, out), (read, into)):
         todo = list(seen)
         while todo:
-            for name in step.get(todo.pop(), ()):
-                if name not in seen:
-                    seen.add(name)
-                    todo.append(name)
-    return {edge for edge in edges if edge.sender in fed and edge.receiver in read}
+            for one in step.get(todo.pop(), ()):
+                if one not in seen:
+                    seen.add(one)
+                    todo.append(one)
+    return {
+        edge for edge, (sender, receivers) in joined.items()
+        if sender in fed and any(one in read for one in receivers)
+    }  # fmt: skip
 
 
 def _edge_order(edge: Edge) -> tuple[object, ...]:

@@ -52,7 +52,7 @@ def hover(document: Document, offset: int) -> tuple[Span, str] | None:
         case "file":
             text = f"the file `{mention.name}`"
         case _:
-            text = meaning(mention.name)
+            text = meaning(mention.name, mention.told)
     return (mention.span, text) if text else None
 
 
@@ -68,9 +68,9 @@ def _plain_word(document: Document, offset: int) -> tuple[Span, str] | None:
     """A word of the language, which is no name: `for`, `a9.h6`, `treat`."""
     text = document.version.text.text
     start = end = offset
-    while start > 0 and (text[start - 1].isalnum() or text[start - 1] == "_"):
+    while start > 0 and (text[start - 1].isalnum() or text[start - 1] in "_."):
         start -= 1
-    while end < len(text) and (text[end].isalnum() or text[end] == "_"):
+    while end < len(text) and (text[end].isalnum() or text[end] in "_."):
         end += 1
     line = text[text.rfind("\n", 0, start) + 1 : start]
     if start == end or "#" in line or line.count('"') % 2:

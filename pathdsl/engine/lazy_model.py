@@ -60,7 +60,7 @@ class LazyModel:
     """One model on one device; `adapter` reads the weights if that has not happened yet.
 
     Raises what `pathdsl.engine.load.weights.load` raises: at once without a store, else when files
-    are missing, and for damaged weights when they are read.
+    are missing, and for damaged weights when they are read. `loading` stands for that `load`.
     """
 
     def __init__(
@@ -73,11 +73,13 @@ class LazyModel:
         fused: bool = False,
         meter: Meter | None = None,
         turns: Turns | None = None,
+        loading: Callable[..., LoadedModel] = load,
     ) -> None:
         self.source = source
         self.turns = turns or Turns()
         self.meter = meter or Meter()
         self.fused = fused
+        self._loading = loading
         self.device = device
         self.threads = threads
         self._loaded: LoadedModel | None = None
@@ -176,7 +178,7 @@ class LazyModel:
         self.turns.take(self)
         self.meter.start("loading the model")
         settle()
-        loaded = load(self.source, self.device, self.threads, fused=self.fused)
+        loaded = self._loading(self.source, self.device, self.threads, fused=self.fused)
         self.meter.end()
         if self._weights and dict(loaded.weights) != dict(self._weights):
             self._forget()

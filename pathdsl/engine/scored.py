@@ -15,6 +15,7 @@ from pathdsl.engine.data.positions import position_mask
 from pathdsl.engine.planner import Planner
 from pathdsl.engine.proof import Proof
 from pathdsl.graph.paths.pathset import Pos
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.plan.runs import Request
 from pathdsl.plan.treated import TreatedSpec
 from pathdsl.score.attribution import Attribution, Scored, ScoredUnit
@@ -26,8 +27,7 @@ def asked_in(request: Request) -> Attribution:
     """What a normal request of an attribution asks for."""
     run, measure = request
     asked: Attribution = measure.asked
-    assert run.treated is not None
-    return replace(asked, treated=run.treated)
+    return asked if run.treated is None else replace(asked, treated=run.treated)
 
 
 def null_of(asked: Attribution, reference: str) -> Attribution:
@@ -78,7 +78,8 @@ class ScoredValues:
         return self._found[_key(request)]
 
     def of(self, request: Request, unit: tuple[str, str, str], at: Pos | None) -> np.ndarray:
-        """(1, rows) float64: the score of one unit, summed over the positions `at`.
+        """(1, rows) float64: the score of one unit, summed over the positions `at`; of shares the
+        mean over them.
 
         Raises LookupError for a unit that the method did not score.
         """
@@ -95,6 +96,8 @@ class ScoredValues:
         if at is not None:
             mask = position_mask(self.planner.tasks[request[0].task])(at).T
             values = np.where(mask, values[: len(mask)], 0.0).sum(axis=0)
+            if not ATTRIBUTIONS[request[1].asked.method].effect:
+                values = values / np.maximum(mask.sum(axis=0), 1)
         return np.asarray(values, dtype=np.float64)[None, :]
 
 

@@ -26,6 +26,7 @@ from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.score.statistics.book import Book
 
 if TYPE_CHECKING:
     from pathdsl.engine.adapters.base import Adapter
@@ -41,7 +42,8 @@ class EngineSession:
     executed; a plan that is not proved is not kept. `asked` are all runs with their measures,
     `proofs` the proofs of plans by task, those of stored values among them; `model_proofs` what the
     model has proved about itself; `attributed` what each attribution that was computed cost, in
-    plain forward passes. Runs of one identity have the values of the first of them.
+    plain forward passes; `book` has intervals that were worked out before. Runs of one identity
+    have the values of the first of them.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class EngineSession:
         self.asked: dict[RunSpec, dict[Measure, None]] = {}
         self.proofs: dict[str, list[Proof]] = {}
         self.model_proofs: list[Proof] = []
+        self.book: Book | None = None
         self._adapter = adapter
         self._values: dict[Request, np.ndarray] = {}
         self.scores = ScoredValues(planner)
@@ -108,6 +111,7 @@ class EngineSession:
             meter=self.meter,
         )
         other.model_proofs = list(self.model_proofs)
+        other.book = self.book
         other._values = {key: v for key, v in self._values.items() if key[0].task not in modes}
         other.scores.update(self.scores, but=modes)
         return other
@@ -216,7 +220,7 @@ class EngineSession:
         cost = attribution_cost(asked, shape, task.n_rows, task.n_pos, self.adapter.dtype.itemsize)
         self.attributed.append(cost.forwards if cost is not None else 0.0)
         proof: Proof | None = None
-        if self.prove is not None:
+        if self.prove is not None and ATTRIBUTIONS[asked.method].effect:
             rows = min(NULL_ROWS, task.n_rows)
             self.meter.start(f"self-check of the attribution of task `{run.task}`")
             null = attribute(

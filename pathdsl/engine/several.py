@@ -19,6 +19,7 @@ from pathdsl.plan.outputs import Plan
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.taskdata import TaskData
+from pathdsl.score.statistics.book import Book
 
 __all__ = ["SeveralSessions"]
 
@@ -57,6 +58,11 @@ class SeveralSessions:
         """Begin the sessions of models that nothing was asked of."""
         for model in dict.fromkeys(self.models.values()):
             self.part(model)
+
+    @property
+    def book(self) -> Book | None:
+        """Intervals that were worked out before."""
+        return next((one.book for one in self.parts.values()), None)
 
     @property
     def tasks(self) -> Mapping[str, TaskData]:

@@ -300,10 +300,10 @@ class _Checker:
                 self.faults += [one for one in warnings if one not in self.faults]
 
     def attributed(self, score: ast.Score, bindings: Bindings) -> None:
-        """Check that an attribution is of one node or edge."""
+        """Check that an attribution is of one node, mark or edge."""
         options = resolve_options(score)
-        exact, slot = ATTRIBUTIONS[options.word("by")].exact, str(options["slot"] or "")
-        self.resolver.attributed(score.subjects[0], slot, bindings, exact=exact)  # type: ignore[arg-type]
+        by, slot = ATTRIBUTIONS[options.word("by")], str(options["slot"] or "")
+        self.resolver.attributed(score.subjects[0], slot, bindings, by)  # type: ignore[arg-type]
 
     def shared(self, score: ast.Score, bindings: Bindings) -> None:
         """Warn where what two sets share hangs on the positions of the same heads."""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from pathdsl.lang import ast
 from pathdsl.lang.loops import meant_nodes
 from pathdsl.lang.program import Program
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.lang.signatures.calls import DATA_FILES, TASK_FIELDS, literal, whole_answers
 from pathdsl.lang.signatures.measures import columns_in
 from pathdsl.lang.signatures.scores import DISSIMILARITIES, SCORES, Dissimilarity, Form
@@ -37,6 +38,7 @@ __all__ = [
     "choose_metric",
     "choose_task",
     "columns_of",
+    "compares",
     "dissimilarity_of",
     "field_word",
     "fields_of",
@@ -301,7 +303,17 @@ def dissimilarity_of(score: ast.Score) -> Dissimilarity | None:
 def wants_metric(score: ast.Score) -> bool:
     """True where a score is made of a metric's values."""
     compared = dissimilarity_of(score)
+    if not compares(score):
+        return False
     return form_of(score).reads_metric and (compared is None or compared.reads_metric)
+
+
+def compares(score: ast.Score) -> bool:
+    """False for an attribution that describes the reference run alone."""
+    if SCORES[score.name].of != "unit":
+        return True
+    record = ATTRIBUTIONS.get(named_option(score.options, "by") or "")
+    return record is None or record.effect
 
 
 def choose_metric(program: Program, score: ast.Score) -> Choice:

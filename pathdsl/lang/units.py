@@ -22,7 +22,7 @@ from pathdsl.lang import ast
 from pathdsl.lang.check.scope import fault, suggestion
 from pathdsl.lang.loops import Values, combinations, shown, substituted, variants
 from pathdsl.lang.program import Program
-from pathdsl.lang.serving import choose_metric, dissimilarity_of, form_of
+from pathdsl.lang.serving import choose_metric, compares, dissimilarity_of, form_of
 from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS
 from pathdsl.lang.signatures.correlations import (
     CORRELATION,
@@ -478,6 +478,8 @@ class _Inference:
         """
         form, compared = form_of(score), dissimilarity_of(score)
         unit = compared.unit if compared is not None and form.unit == "by" else form.unit
+        if not compares(score):
+            return Typed(unit="none", level="quantity")
         if unit != "metric" and unit != "power" and unit != "by":
             return Typed(unit=unit, level="quantity")
         chosen = choose_metric(self.program, score).name

@@ -321,6 +321,9 @@ _ATTRIBUTIONS = {
     "eap_ig": "EAP with gradients integrated over inputs",
     "eap_ig_activations": "EAP with gradients integrated over one layer's values at a time",
     "clean_corrupted": "EAP with the mean of the slopes at both ends",
+    "eap_gp": "EAP with gradients integrated along a path that follows the gradient",
+    "peap": "EAP token by token, edges between tokens patched",
+    "ifr": "information flow routes: shares of what is written, no effect of the metric",
     "relp": "slopes by the rules of layer-wise relevance propagation",
     "gim": "slopes that see through softmax saturation",
 }
@@ -446,6 +449,7 @@ _OPTIONS = {
     "select": "by which rule edges become a circuit",
     "sha256": "the beginning of a file's hash, which it must have",
     "share": "a share of prompts or draws",
+    "select": "by which rule a circuit is chosen from scores",
     "side": "which way a test looks",
     "size": "how large a circuit",
     "slot": "an input of a head",

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.treated import TreatedSpec
 from pathdsl.record import record
 from pathdsl.score.quantity import RowExpr
@@ -20,10 +21,10 @@ __all__ = ["Attribution", "Scored", "ScoredUnit"]
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class ScoredUnit:
-    """What has a score: a node, an input of one, or an edge, by the names of its components.
+    """What has a score: a node, an input of one, a mark or an edge, by the names of its components.
 
-    A node's output has a `sender` and no receiver, an input of a node a `receiver` (with its
-    `slot`, "" where it has none) and no sender, an edge both.
+    A node's output, and a mark `r5`, has a `sender` and no receiver, an input of a node a
+    `receiver` (with its `slot`, "" where it has none) and no sender, an edge both.
     """
 
     sender: str = ""
@@ -38,7 +39,11 @@ class Attribution:
     `method`: a name of `pathdsl.lang.signatures.attribution`; `steps` and `rule` are those of its
     integral, 0 and "" without one. `metric`: the metric of the reference run that is attributed.
     `treated`: the treated value. `of`: which units. `by_position`: whether each position has its
-    score, or they are summed over positions.
+    score, or they are summed over positions. `reader`: of a method that tells who reads keys and
+    values, at which positions; None for all.
+
+    A method whose scores are no effects reads neither metric nor treated value; its scores are
+    shares, of which the mean over positions is taken instead of the sum.
     """
 
     method: str
@@ -47,8 +52,9 @@ class Attribution:
     metric: RowExpr
     treated: TreatedSpec
     task: str
-    of: Literal["nodes", "edges", "neurons"]
+    of: Literal["nodes", "marks", "edges", "neurons"]
     by_position: bool
+    reader: Pos | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

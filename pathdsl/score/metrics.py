@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, assert_never
 import numpy as np
 
 from pathdsl.lang import ast
-from pathdsl.lang.signatures.calls import resolve_arguments
+from pathdsl.lang.signatures.calls import AVERAGING, STATISTICS, resolve_arguments
 from pathdsl.lang.signatures.measures import MEASURES, MeasureRecord, nodes_in
 from pathdsl.lang.spelling import bare_nodes, node_text, position_text
 from pathdsl.lang.walk import strip
@@ -349,7 +349,7 @@ class _Builder:
                 return Measure(kind=expr.name, position=at)
             case "head", [ast.AttentionArgs() as args, *_]:
                 return self.of_head(expr.name, args)
-        if expr.name in ("abs", "min", "max") and values:
+        if values and expr.name in STATISTICS and expr.name not in AVERAGING:
             return None
         raise fault("PD423", f"`{expr.name}` cannot stand in a metric", expr)
 

@@ -21,6 +21,7 @@ from pathdsl.graph.resolve.places import Member
 from pathdsl.graph.resolve.targets import Target
 from pathdsl.lang import ast
 from pathdsl.lang.loops import Value
+from pathdsl.lang.signatures.attribution import AttributionRecord
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Request, RunSpec
 from pathdsl.plan.taskdata import TaskData
@@ -89,9 +90,13 @@ class Resolver(Protocol):
         """The members of `for e in edges(P)`."""
 
     def attributed(
-        self, expr: ast.PathExpr, slot: str, bindings: Bindings = ..., *, exact: bool = ...
+        self,
+        expr: ast.PathExpr,
+        slot: str,
+        bindings: Bindings = ...,
+        by: AttributionRecord | None = ...,
     ) -> Attributed:
-        """The one node, input or edge that an attribution scores."""
+        """The one node, input, mark or edge that an attribution scores."""
 
     def patched(self, expr: ast.PathExpr, unit: Attributed, bindings: Bindings = ...) -> PathSet:
         """The paths that carry a treated value where one unit alone is patched."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from pathdsl.engine.adapters import Adapter, adapter_for
+from pathdsl.graph.paths.pathset import Pos
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import RunSpec
 from pathdsl.plan.treated import TreatedSpec
@@ -58,11 +59,12 @@ def asked(
     by_position: bool = False,
     steps: int = 0,
     rule: str = "",
+    reader: Pos | None = None,
 ) -> Attribution:
     """One attribution of the task of `engine_cases`."""
     return Attribution(
         method=method, steps=steps, rule=rule, metric=metric, treated=treated, task="t", of=of,
-        by_position=by_position,
+        by_position=by_position, reader=reader,
     )  # fmt: skip
 
 

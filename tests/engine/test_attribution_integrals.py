@@ -181,3 +181,21 @@ def test_draws_are_averaged(method: str, spec: TreatedSpec) -> None:
 def test_a_mean_has_an_integral_over_activations() -> None:
     found = scored("gpt2", "eap_ig_activations", MEAN, steps=2, rule="right")
     assert np.abs(found.values).max() > 1e-3
+
+
+def test_an_integral_over_activations_is_not_the_slope_to_first_order() -> None:
+    """By definition: a place is held, and no gradient passes through it. So of the 2 L + 1 places
+    those above a reader hide what the reader does by way of them; nothing stands above `logits`."""
+    from tests.engine.attribution_oracle import shared
+
+    share = 1e-6
+    with Exact(), shared("paired", share):
+        by_place = scored("gpt2", "eap_ig_activations", steps=2, rule="right")
+        slope = scored("gpt2", "eap")
+        along = scored("gpt2", "eap_ig", steps=2, rule="right")
+    last = [n for n, unit in enumerate(slope.units) if unit.receiver == "logits"]
+    lower = [n for n, unit in enumerate(slope.units) if unit.receiver.startswith("a0")]
+    np.testing.assert_allclose(along.values / share, slope.values / share, atol=1e-4)
+    np.testing.assert_allclose(by_place.values[last] / share, slope.values[last] / share, atol=1e-4)
+    gap = np.abs(by_place.values[lower] - slope.values[lower]) / share
+    assert gap.max() > 1e-2

@@ -51,8 +51,8 @@ def both_ways(
 
 @pytest.mark.parametrize(
     ("method", "of"),
-    [(name, of) for name, how in METHODS.items() for of in ("nodes", "edges", "neurons")
-     if getattr(how, of) is not None],
+    [(name, of) for name, how in METHODS.items() for of in ("nodes", "marks", "edges", "neurons")
+     if getattr(how, of) is not None and not how.whole],
 )  # fmt: skip
 def test_every_method(monkeypatch: pytest.MonkeyPatch, method: str, of: str) -> None:
     both_ways(monkeypatch, beginning_alike(2), "gpt2", method, of)

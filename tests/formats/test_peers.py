@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from pathdsl.checking.check import check_file
 from pathdsl.checking.options import CheckOptions
@@ -121,13 +122,30 @@ def compare(
 
 def test_one_file_of_each_kind_gives_the_numbers_of_its_tool(tmp_path: Path) -> None:
     some = [
-        (name, options, {row: rows[row] for row in ("1", "2")}, near)
+        (name, options, {"1": rows["1"]}, near)
         for name, options, rows, near in wanted()
         if " ".join([name.rpartition("/")[2], *options]) in SHORT
     ]
     wrong, refused, count = compare(tmp_path, some)
-    assert len(some) == len(SHORT) and wrong == {} and count == 16
+    assert len(some) == len(SHORT) and wrong == {} and count == 8
     assert refused == {one: REFUSED[one] for one in SHORT if one in REFUSED}
+
+
+def test_an_edge_at_every_token_is_the_edge(tmp_path: Path) -> None:
+    """Prune scores with a sequence dimension: each edge at each of the 16 tokens."""
+    scores = torch.load(MINI / "auto_circuit" / "acdc.pt", weights_only=True)
+    spread = {name: one.expand(16, *one.shape).clone() for name, one in scores.items()}
+    torch.save(spread, tmp_path / "spread.pt")
+    rows = (MINI / "rows.jsonl").read_text().splitlines()
+    (tmp_path / "rows.jsonl").write_text("\n".join([rows[0], rows[1], rows[7]]) + "\n")
+    entry = json.loads((PEERS / "expected.json").read_text())["files"]
+    said = entry["ioi-mini/auto_circuit/acdc.pt"][TREE]["12"]["metric_per_row"]
+    report = imported(tmp_path, "spread.pt", "--top", str(12 * 16), *MODEL, "--rows", "rows.jsonl")
+    assert report["code"] == 0 and report["edges"] > 12
+    outcome = check_file(str(tmp_path / "x.circuit"), CheckOptions(threads=1, allow_outside=True))
+    assert outcome.judgement is not None, [d.message for d in outcome.diagnostics]
+    (found,) = [one for one in outcome.judgement.quantities if one.name == "kept"]
+    assert found.estimate == pytest.approx(sum(said) / 3, abs=1e-4)
 
 
 @pytest.mark.long

@@ -241,6 +241,22 @@ def test_files_in_the_way(tmp_path: Path) -> None:
     assert odd.returncode == 2 and "ends in `.circuit`" in odd.stderr
 
 
+def test_rows_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "found.json").write_text(eap())
+    row = {"prompt": [1], "otherwise": [2], "answer": 3, "wrong": 4}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "rows.csv").write_text("prompt,other,answer\na,b,c\n")
+    for rows, said in (
+        ("rows.jsonl", "no column `other`, `--treated` names another: did you mean `otherwise`?"),
+        ("rows.csv", "no column `wrong`, `--wrong` names another: it has `prompt`, `other`"),
+        ("gone.jsonl", "no such file"), ("found.circuit", "no such file"), (".", "no row"),
+    ):  # fmt: skip
+        report = imported(tmp_path, "found.json", "--rows", rows)
+        assert report["code"] == 2
+        assert said in " ".join(report["said"].split()) or rows == ".", report
+    assert imported(tmp_path, "found.json", "--rows", "rows.csv", "--wrong", "")["code"] == 0
+
+
 def test_placeholders_are_asked_for(tmp_path: Path) -> None:
     (tmp_path / "found.json").write_text(eap())
     done = pathdsl("import", "found.json", cwd=tmp_path)

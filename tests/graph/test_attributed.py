@@ -11,6 +11,7 @@ from pathdsl.graph.resolve.instances import instances
 from pathdsl.graph.resolve.resolver import Resolver
 from pathdsl.lang import ast
 from pathdsl.lang.program import load_program
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.limits import MEMBERS
 from tests.graph.helpers import GPT2, shape
 
@@ -23,11 +24,12 @@ def resolver(text: str, of=shape(2, 2)) -> Resolver:
     return Resolver(program, of)
 
 
-def unit(call: str, slot: str = "", exact: bool = False, of=shape(2, 2)):
+def unit(call: str, slot: str = "", exact: bool = False, of=shape(2, 2), by: str = "eap"):
     found = resolver(f"let x = attribution({call}, by: exact)", of)
     score = found.program.lets["x"].expression
     assert isinstance(score, ast.Score)
-    return found.attributed(score.subjects[0], slot, exact=exact)  # type: ignore[arg-type]
+    record = ATTRIBUTIONS["exact" if exact else by]
+    return found.attributed(score.subjects[0], slot, by=record)  # type: ignore[arg-type]
 
 
 def members(domain: str, of=shape(2, 2), more: str = "") -> list[str]:
@@ -52,13 +54,25 @@ def test_names_are_those_of_the_layout() -> None:
     assert edge.label == "a0.h1 -[v]-> a1.h0"
     assert unit("m1 @END -> logits").at == Pos(name="END")
     assert unit("a0.h1 -[q]-> a1.h0 @END").at == Pos(name="END")
-    assert unit("m0.n5").neuron and not unit("m0").neuron
+    assert unit("m0.n5").of == "neurons" and unit("m0").of == "nodes"
+    mark = unit("r1 @S2")
+    assert (mark.sender, mark.at, mark.of, mark.label) == ("r1", Pos(name="S2"), "marks", "r1")
+
+
+def test_a_reader_has_a_position_of_its_own_where_the_method_tells_it() -> None:
+    edge = unit("a0.h1 @S2 -[k]-> a1.h0 @END", by="peap")
+    assert (edge.at, edge.reader) == (Pos(name="S2"), Pos(name="END"))
+    edge = unit("a0.h1 -[k]-> a1.h0 @END", by="peap")
+    assert (edge.at, edge.reader) == (None, Pos(name="END"))
+    for alike in ("a0.h1 @END -[q]-> a1.h0 @END", "a0.h1 -[q]-> a1.h0 @END", "m0 @END -> m1 @END"):
+        edge = unit(alike, by="peap")
+        assert (edge.at, edge.reader) == (Pos(name="END"), None)
 
 
 @pytest.mark.parametrize(
     "call",
     ["a0", "a*.h0", "a0.h0 -> {m0, m1}", "{m0, except m0.n1}", "a0.h1 -[k]-> a1.h0 @END",
-     "a0.h0 @S1 -[q]-> a1.h0 @END", "attn -> m1"],
+     "a0.h0 @S1 -[q]-> a1.h0 @END", "attn -> m1", "r[0..1]", "a0.h0 @S1 -> m1 @END"],
 )  # fmt: skip
 def test_what_is_not_one_unit(call: str) -> None:
     with pytest.raises(LanguageError) as caught:

@@ -66,6 +66,13 @@ RIGHT = [
     "let y for e in edges(P) = attribution(e, by: eap, metric: LD)\n"
     "let x for e in edges(E) = y[e] / y[a3.h1 -> logits]",
     "let x for e in edges(P): logits = effect(e, metric: LD)",
+    "let x for r in r[0..4], p in [S2, END]: logits = attribution(r @p, by: atp, metric: LD)",
+    "let x = attribution(r2 @S2, by: exact, metric: LD) + attribution(r0, by: relp, metric: LD)",
+    "let x for e in edges(P) = attribution(e, by: ifr)",
+    "let x = attribution(E, by: ifr, as: rms)",
+    "let x = attribution(a0.h1 @S2 -[k]-> a3.h1 @END, by: peap, metric: LD)",
+    "let x = attribution(E, by: eap_gp, steps: 3, rule: right, metric: LD)",
+    "let x = attribution(E, by: eap_gp, metric: KL)",
     "let x for e in edges(P): logits = mean(LD(treat(e)) - LD(keep(e & P)))",
 ]
 
@@ -90,7 +97,28 @@ WRONG = [
     ("attribution({a3.h1, a3.h2}, by: atp, metric: LD)", "PD408", "{a3.h1, a3.h2}", "2 nodes"),
     ("attribution(P, by: eap, metric: LD)", "PD408", "P", "sum(e in edges(P):"),
     ("attribution(W, by: eap, metric: LD)", "PD408", "W", "`effect(W)`"),
-    ("attribution(r2, by: atp, metric: LD)", "PD408", "r2", "effect(through(r2))"),
+    ("attribution(r2, by: atp_qk, metric: LD)", "PD408", "r2", "`by: atp`"),
+    ("attribution(r2, by: eap, metric: LD)", "PD408", "r2", "scores edges, and this is a mark"),
+    ("attribution(r[0..2], by: atp, metric: LD)", "PD408", "r[0..2]", "3 marks"),
+    ("attribution(r2, slot: q, by: atp, metric: LD)", "PD129", "slot: q", "the stream itself"),
+    ("attribution(r9, by: atp, metric: LD)", "PD205", "r9", "0 to 4"),
+    ("attribution(E, by: ifr, metric: LD)", "PD129", "metric: LD", "by: eap"),
+    ("attribution(E, by: ifr, treated: zero)", "PD129", "treated: zero", "leave it out"),
+    ("attribution(a3.h1, by: ifr)", "PD408", "a3.h1", "scores edges"),
+    ("attribution(E, by: ifr, steps: 3)", "PD129", "steps: 3", "`by: eap_gp`"),
+    ("attribution(E, by: eap_gp, metric: LD, treated: mean(prompt))", "PD408",
+     "attribution(E, by: eap_gp, metric: LD, treated: mean(prompt))", "no such prompt"),
+    ("attribution(E, by: eap_gp, steps: 1, rule: right, metric: KL)", "PD408", "metric: KL",
+     "`rule: left`"),
+    ("attribution(E, by: peap, metric: KL)", "PD408", "metric: KL", "is 0 at the reference run"),
+    ("attribution(a2.h1 @S2 -[q]-> a3.h1 @END, by: eap, metric: LD)", "PD408",
+     "a2.h1 @S2 -[q]-> a3.h1 @END", "`a2.h1 @END -[q]-> a3.h1`"),
+    ("attribution(a2.h1 @S2 -[q]-> a3.h1 @END, by: peap, metric: LD)", "PD408",
+     "a2.h1 @S2 -[q]-> a3.h1 @END", "`a2.h1 @S2 -[v]-> a3.h1`"),
+    ("attribution(a2.h1 @S2 -> m3 @END, by: peap, metric: LD)", "PD408",
+     "a2.h1 @S2 -> m3 @END", "`a2.h1 @END -> m3`"),
+    ("attribution(a2.h1 @S2 -[k]-> a3.h1 @END, by: eap, metric: LD)", "PD408",
+     "a2.h1 @S2 -[k]-> a3.h1 @END", "by: peap"),
     ("attribution(logits, by: atp, metric: LD)", "PD408", "logits", "nothing that is patched"),
     ("attribution(m1, slot: q, by: atp, metric: LD)", "PD408", "m1", "leave `slot: q` out"),
     ("attribution(a3.h1, slot: o, by: atp, metric: LD)", "PD110", "o", "`q`, `k` or `v`"),
@@ -166,6 +194,23 @@ def test_its_unit_is_that_of_the_metric() -> None:
     assert code == "PD402"
 
 
+def test_shares_have_no_unit_and_need_no_metric_and_no_treated_value() -> None:
+    text = HEAD + "let x = attribution(E, by: ifr)\nclaim c: attribution(E, by: ifr) >= 1%\n"
+    program, _ = lint_file("a.circuit", text)
+    assert unit_of(program)["x"] == "none"
+    ((code, _, _),) = faults("let x: logits = attribution(E, by: ifr)")
+    assert code == "PD402"
+    told = faults("claim c: attribution(E, by: ifr) > 1.5", Severity.WARNING)
+    assert "between 0 and 1" in " ".join(text for code, _, text in told if code == "PD526")
+    bare = """circuit a "A" { language = 1 }
+model mini = bundled("ioi-mini")
+task ioi { data = mini_ioi(take: 40); reference = prompt }
+let x = attribution(a3.h1 -> logits, by: ifr)
+"""
+    _, found = lint_file("a.circuit", bare)
+    assert [d.code for d in found if d.severity is Severity.ERROR] == []
+
+
 def test_the_trees() -> None:
     text = "let x for e in edges(P) = attribution(e, by: eap) + y[a0.h1 -[k]-> a3.h1]\n"
     (let,) = parse(text, "a.circuit")[0].statements
@@ -181,8 +226,11 @@ def test_the_trees() -> None:
 @pytest.mark.parametrize("method", ATTRIBUTIONS)
 def test_a_method_that_scores_neither_is_refused_by_name(method: str) -> None:
     record = ATTRIBUTIONS[method]
-    for unit, scored in (("a3.h1", record.nodes), ("a3.h1 -> logits", record.edges)):
-        found = faults(f"let x = attribution({unit}, by: {method}, metric: LD)")
+    metric = ", metric: LD" if record.effect else ""
+    for unit, scored in (
+        ("a3.h1", record.nodes), ("r3", record.marks), ("a3.h1 -> logits", record.edges),
+    ):  # fmt: skip
+        found = faults(f"let x = attribution({unit}, by: {method}{metric})")
         assert found == [] if scored else found[0][0] == "PD408"
         assert scored or f"`by: {method}`" in found[0][2]
 
@@ -209,6 +257,7 @@ AGREE = "claim agree: correlation(guess, {}, by: spearman) >= 0.9 at 95% confide
         (GUESS + OTHER + AGREE.format("other"), False),
         (GUESS + LARGE.replace("by: atp", "by: exact"), False),
         (GUESS, False),
+        ("claim c: attribution(E, by: ifr) >= 1% at 95% confidence\n", False),
         ("claim c: attribution(E, by: eap, metric: LD) < effect(E, metric: LD) + 1\n", False),
     ],
 )

@@ -178,8 +178,12 @@ class Literal:
                 hooked(part.register_forward_pre_hook(before(("hidden", layer))))
             stack.enter_context(self._attention(caught, hold))
             logits = self.model(torch.tensor([ids]), use_cache=False).logits
-        caught.metric = logits[0, -1, good] - logits[0, -1, bad]
+        caught.metric = self.metric(logits[0, -1], good, bad)
         return caught
+
+    def metric(self, last: Tensor, good: int, bad: int) -> Tensor:
+        """The metric of one prompt from its logits at the last position, (vocabulary,)."""
+        return last[good] - last[bad]
 
     @contextmanager
     def _attention(self, caught: Caught, hold: Callable[[Node, Tensor], Tensor]) -> Iterator[None]:

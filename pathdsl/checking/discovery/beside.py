@@ -19,6 +19,8 @@ from pathdsl.checking.options import CheckOptions
 from pathdsl.checking.outcome import FileOutcome
 from pathdsl.discover.write import circuit_json
 from pathdsl.engine.session import EngineSession
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
+from pathdsl.lang.signatures.selections import SELECTIONS
 from pathdsl.score.attribution import Attribution
 from pathdsl.score.kept.file import unit_name
 from pathdsl.score.kept.stability import Rivals, Subject, rivals
@@ -52,8 +54,11 @@ def beside_others(
     """Circuits of the same size by the other rules, beside this one on the rows that judge."""
     if search.kept is None or search.names or not isinstance(outcome.session, EngineSession):
         return ()
+    signed = ATTRIBUTIONS[search.wanted.method].signed
     others = {
-        rule: search.select(size, rule).chosen for rule in RIVALS if rule != search.wanted.select
+        rule: search.select(size, rule).chosen
+        for rule in RIVALS
+        if rule != search.wanted.select and (signed or not SELECTIONS[rule].by_sign)
     }
     circuits = {search.wanted.select: chosen}
     for rule, one in others.items():

@@ -136,6 +136,8 @@ def attribute(session: EngineSession, asked: Attribution, spec: TaskSpec) -> Sco
 
         return exact(without_proofs(session), session.adapter.shape, asked)
     run = RunSpec(task=asked.task, kind="treated", treated=asked.treated, label="treated")
+    if not ATTRIBUTIONS[asked.method].effect:  # nothing is treated, and nothing proves itself so
+        run = RunSpec(task=asked.task, kind="reference", label="reference")
     text = f"{asked.method}; {asked.steps} {asked.rule}; {asked.of}; {asked.by_position}"
     measure = Measure(kind=ESTIMATE.name, text=text, asked=asked)
     session.measures([(run, measure)])
@@ -202,7 +204,10 @@ class _Work:
             kept, _ = scores_of(
                 session, asked, spec, metric, self.rows.record.pairs,
                 session.tasks[self.meant.task].clusters.tolist(), self.places.scores,
-                self.attribute, unit_of(program).get(self.meant.metric, ""),
+                self.attribute,
+                unit_of(program).get(self.meant.metric, "")
+                if ATTRIBUTIONS[wanted.method].effect
+                else "",
             )  # fmt: skip
         search = Search.of(without_proofs(session), self.meant.task, metric, wanted, kept)
         orders = search.by_removal() if kept is None else None

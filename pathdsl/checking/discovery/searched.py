@@ -74,6 +74,7 @@ def asked_of(
         task=task,
         of="edges" if record.edges else "nodes",
         by_position=False,
+        reader=None,
     )
 
 

@@ -105,6 +105,13 @@ class Wanted:
         record = ATTRIBUTIONS[self.method]
         if self.bound and record.exact:
             raise Unwanted(f"`--method {self.method}` patches every unit: none is left to bound")
+        by_sign = self.select in SELECTIONS and SELECTIONS[self.select].by_sign
+        if not record.signed and (self.signed or by_sign):
+            option = "--signed" if self.signed else f"--select {self.select}"
+            raise Unwanted(
+                f"`{option}` ranks by the sign of scores, and those of `{self.method}` have none: "
+                "leave it out"
+            )
         if self.steps is not None and not (record.steps and self.steps >= 1):
             what = "has no integral" if not record.steps else "needs one step at least"
             raise Unwanted(f"`--steps {self.steps}`: `{self.method}` {what}; leave it out")

@@ -187,6 +187,10 @@ class Adapter(Protocol):
         """Each head's own write: (..., n_heads_selected, d_head) -> (..., n_heads_selected, d)."""
         ...
 
+    def output_weight(self, layer: int) -> Tensor:
+        """The weight of `write_each` by query head, (n_heads, d_head, d)."""
+        ...
+
     @abstractmethod
     def write_bias(self, layer: int) -> Tensor:
         """The bias of attention's output projection, (d,): a constant of the residual stream."""

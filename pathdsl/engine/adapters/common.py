@@ -139,6 +139,10 @@ class CausalAdapter(Adapter):
     def _output_weight(self, layer: int, heads: Sequence[int] | None) -> Tensor:
         """The output projection by head, (n_heads_selected, d_head, d)."""
 
+    def output_weight(self, layer: int) -> Tensor:
+        """The output projection by head, (n_heads, d_head, d)."""
+        return self._output_weight(layer, None)
+
     def write(self, layer: int, z: Tensor, heads: Sequence[int] | None = None) -> Tensor:
         """The summed write without bias, (..., n_heads_selected, d_head) -> (..., d)."""
         weight = self._output_weight(layer, heads)

@@ -167,6 +167,10 @@ class LlamaAdapter(CausalAdapter):
         """Each head's own write, (..., n_heads_selected, d_head) -> (..., n_heads_selected, d)."""
         return torch.einsum("...hd,mhd->...hm", z, self._output_weight(layer, heads))
 
+    def output_weight(self, layer: int) -> Tensor:
+        """The output projection by head, (n_heads, d_head, d)."""
+        return self._output_weight(layer, None).permute(1, 2, 0)
+
     def write_bias(self, layer: int) -> Tensor:
         """The bias of attention's output projection, (d,): belongs to no sender."""
         return bias_of(self.blocks[layer].self_attn.o_proj)

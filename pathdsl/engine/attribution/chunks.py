@@ -67,7 +67,9 @@ class Chunk:
         weights: ReaderWeights,
         *,
         frozen: bool,
+        whole: bool,
     ) -> None:
+        """`whole`: whether runs are wanted at every position."""
         self.adapter, self.rules, self.asked, self.frozen = adapter, rules, asked, frozen
         self.weights = weights
         self.rows, self._branch = rows, branch
@@ -75,14 +77,14 @@ class Chunk:
         self.ids, self.lengths = branch.rows.ids(branch.task.reference, np.arange(*rows))
         with torch.no_grad():
             embedded = adapter.embed(self.ids)
-        self.since = self._first_change(embedded)
+        self.since = 0 if whole else self._first_change(embedded)
         self._past: Past | None = None
         if self.since:
             self._past = Past.of(adapter, embedded[:, : self.since], self.lengths)
         self.metric = MetricAt(
             adapter, branch.task, asked.metric, branch.measures, rows, rules
         )  # fmt: skip
-        self._late = min(self.metric.first, self.n_pos - 1)
+        self._late = 0 if whole else min(self.metric.first, self.n_pos - 1)
         if self._late < self.since:
             assert self._past is not None
             self._late = self.since
@@ -142,6 +144,13 @@ class Chunk:
         """The numbers k of the integral's points, of its `steps`."""
         return POINTS[self.asked.rule](self.asked.steps)
 
+    def reading(self) -> Tensor | None:
+        """(rows, pos) bool: the tokens whose readers of keys and values count, None for all."""
+        if self.asked.reader is None:
+            return None
+        there = position_mask(self._branch.task)(self.asked.reader)[slice(*self.rows), : self.n_pos]
+        return torch.from_numpy(np.ascontiguousarray(there)).to(self.adapter.device)
+
     def gradient(self) -> Tensor:
         """The metric's gradient at the final stream of the reference run, (rows, pos, d)."""
         return self.metric.gradient(self.tape.final)
@@ -179,9 +188,12 @@ class Chunks:
         frozen: bool,
         slots: bool,
         tick: Callable[[int], Callable[[], None]] = lambda n: lambda: None,
+        whole: bool = False,
         rows: int | None = None,
     ) -> None:
-        """`rows`: how many of the first rows are wanted, None for all."""
+        """`whole`: whether runs are wanted at every position. `rows`: how many of the first rows
+        are wanted, None for all."""
+        self._whole = whole
         self.adapter, self.task, self.asked = adapter, task, asked
         self.n_rows = task.n_rows if rows is None else min(rows, task.n_rows)
         self.rules, self.frozen = rules, frozen
@@ -240,6 +252,7 @@ class Chunks:
                     self.rules,
                     self.weights,
                     frozen=self.frozen,
+                    whole=self._whole,
                 )
                 for b in self.branches
             )

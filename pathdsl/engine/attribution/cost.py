@@ -62,6 +62,17 @@ def _dropped(shape: ModelShape, steps: int, rule: str) -> float:
     return 1.0 + (shape.n_layers + 1) / 2
 
 
+def _along(shape: ModelShape, steps: int, rule: str) -> float:
+    """The treated run's logits; at each point, the reference run the first, a forward, a backward
+    of the metric where it counts, and one of the distance where the way goes on."""
+    return 2.0 + steps + 2.0 * _nearer(steps, rule)
+
+
+def _nearer(steps: int, rule: str) -> int:
+    """The steps of a way that begins at the reference run."""
+    return steps - min(POINTS[rule](steps))
+
+
 PASSES: dict[str, _Passes] = {
     "atp": _once,
     "atp_qk": _once,
@@ -72,7 +83,39 @@ PASSES: dict[str, _Passes] = {
     "clean_corrupted": lambda shape, steps, rule: 4.0,
     "relp": _once,
     "gim": _once,
+    "eap_gp": _along,
+    "peap": _once,
+    "ifr": lambda shape, steps, rule: 1.0,
 }
+
+_Own = Callable[[ModelShape, Attribution, int], float]
+"""From a shape, what is asked and the length of the prompts: multiply-adds a token and draw beside
+whole passes through the layers."""
+
+
+def _projected(shape: ModelShape, asked: Attribution, n_pos: int) -> float:
+    """Every sender's change goes through the inputs and the attention of all heads above it."""
+    heads = shape.n_heads * shape.d_head
+    inputs = (heads + 2 * shape.n_groups * shape.d_head) * shape.d_model
+    by_layer = shape.n_heads + int(shape.has_mlp)
+    read = sum(1 + layer * by_layer for layer in range(shape.n_layers))
+    return read * (inputs + 6.0 * n_pos * heads) + shape.n_senders * shape.n_layers * shape.d_model
+
+
+def _towards(shape: ModelShape, asked: Attribution, n_pos: int) -> float:
+    """Logits of the treated run and, for each step of the way, logits and their gradient, at every
+    token; and the products with every sender's change."""
+    logits = 1 + 2 * _nearer(asked.steps, asked.rule)
+    return logits * shape.d_model * shape.d_vocab + Layout(shape).n_edges() * shape.d_model
+
+
+def _apart(shape: ModelShape, asked: Attribution, n_pos: int) -> float:
+    """Each head's write by itself, and that of all."""
+    return 2.0 * shape.n_layers * shape.n_heads * shape.d_head * shape.d_model
+
+
+OWN: dict[str, _Own] = {"peap": _projected, "eap_gp": _towards, "ifr": _apart}
+"""What a method does beside passes, where it is more than a product for each edge."""
 
 POINTS: dict[str, Callable[[int], range]] = {
     "right": lambda steps: range(1, steps + 1),
@@ -96,16 +139,19 @@ def attribution_cost(
     mlp = (2 + int(shape.gated_mlp)) * shape.d_model * shape.d_mlp * int(shape.has_mlp)
     layers = shape.n_layers * (inputs + heads * shape.d_model + 2 * n_pos * heads + mlp)
     plain = layers + shape.d_model * shape.d_vocab
-    draws = 1 if asked.treated.how.constant else asked.treated.draws
+    record = ATTRIBUTIONS[asked.method]
+    draws = 1 if asked.treated.how.constant or not record.effect else asked.treated.draws
     passes = PASSES[asked.method](shape, asked.steps, asked.rule)
-    treated = asked.treated.how.runs * draws
-    if not ATTRIBUTIONS[asked.method].at_reference:  # each draw has runs of its own
+    treated = asked.treated.how.runs * draws if record.effect else 0
+    if not record.at_reference:  # each draw has runs of its own
         passes *= draws
     own = 0.0
     if asked.of == "edges":
         own = Layout(shape).n_edges() * shape.d_model
     elif asked.of == "nodes":
         own = float(shape.n_layers * inputs * draws)
+    if asked.method in OWN:
+        own = OWN[asked.method](shape, asked, n_pos) * draws
     forwards = ((passes + treated) * layers + own) / plain
     return AttributionCost(
         forwards=forwards,
@@ -114,21 +160,45 @@ def attribution_cost(
     )
 
 
+def _taped(shape: ModelShape, n_pos: int) -> int:
+    """Numbers a token that a tape keeps of one layer."""
+    gated = 3 + 2 * int(shape.gated_mlp)
+    tape = 10 * shape.d_model + 7 * shape.n_heads * shape.d_head
+    tape += gated * shape.d_mlp * int(shape.has_mlp)
+    return tape + 4 * shape.n_heads * n_pos  # scores and pattern, forth and back
+
+
+KEPT: dict[str, _Own] = {
+    # the gradients at heads and MLPs of all layers; of one sender the attention of a layer
+    "peap": lambda shape, asked, n_pos: (
+        shape.n_layers * (shape.n_heads * shape.d_head + 2 * shape.d_model)
+        + 24 * shape.n_heads * n_pos
+    ),
+    # a tape beside that of the reference run, and logits
+    "eap_gp": lambda shape, asked, n_pos: shape.n_layers * _taped(shape, n_pos) + 4 * shape.d_vocab,
+}
+"""Numbers a token that a method of edges keeps beside the others."""
+
+
 def _peak(asked: Attribution, shape: ModelShape, n_rows: int, n_pos: int, itemsize: int) -> int:
     """Bytes: the scores of all prompts, and what one chunk of them takes."""
     rows = min(rows_per_chunk(shape, n_pos, itemsize), n_rows)
     tokens, d, heads = rows * n_pos, shape.d_model, shape.n_heads * shape.d_head
-    gated = 3 + 2 * int(shape.gated_mlp)
-    tape = 10 * d + 7 * heads + gated * shape.d_mlp * int(shape.has_mlp)
-    tape += 4 * shape.n_heads * n_pos  # scores and pattern, forth and back
     treated = 4 * d + 2 * heads
-    numbers = shape.n_layers * (tape + treated) * tokens
+    numbers = shape.n_layers * (_taped(shape, n_pos) + treated) * tokens
     units = 1 + shape.n_layers * (4 * shape.n_heads + int(shape.has_mlp))
-    if asked.of == "edges":
+    if not ATTRIBUTIONS[asked.method].effect:  # a forward of which the parts are kept
+        numbers = (3 * shape.n_senders * d + 4 * shape.n_heads * n_pos + shape.d_mlp) * tokens
+        units = Layout(shape).n_edges()
+    elif asked.of == "edges":
         units = Layout(shape).n_edges()
         numbers += (shape.n_senders + 6 * shape.n_heads) * d * tokens
         numbers += 3 * shape.n_layers * heads * d  # readers' weights
         numbers += shape.n_layers * asked.steps * (d + 3 * heads) * tokens
+        if asked.method in KEPT:
+            numbers += int(KEPT[asked.method](shape, asked, n_pos)) * tokens
+    elif asked.of == "marks":
+        units = shape.n_layers + 1
     elif asked.of == "neurons":
         units = shape.n_layers * shape.d_mlp
         numbers += 2 * shape.n_layers * shape.d_mlp * tokens

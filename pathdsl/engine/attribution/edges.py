@@ -17,6 +17,7 @@ arXiv:2403.17806) are taken of gradients at heads' inputs, before these are carr
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -27,6 +28,10 @@ from pathdsl.engine.attribution.chunks import Chunk
 from pathdsl.engine.attribution.readers import LayerReaders, ReaderWeights
 from pathdsl.engine.attribution.sides import Side
 from pathdsl.engine.attribution.tape import Tape, TapeLayer, norm_of
+
+LAYERS_TOGETHER = 3
+"""Layers whose readers share one product with what senders write: reading that costs more than the
+arithmetic, of which a few per cent are for edges that there are not."""
 
 __all__ = ["EdgeScores", "at_both_ends", "by_gradient", "by_inputs", "written_changes"]
 
@@ -94,13 +99,18 @@ def written_changes(heads: Sequence[Tensor], side: Side, weights: ReaderWeights)
             here = found[place : place + shape.n_heads + int(shape.has_mlp)]
             late = pos - layer.z.shape[1]
             here[:, :, :late], here = 0.0, here[:, :, late:]
-            change = adapter.write_each(layer.layer, side.z[layer.layer] - layer.z)
+            change, into = side.z[layer.layer] - layer.z, here[: shape.n_heads]
             if shape.norm_after_attention:
-                change = _through_norm(layer, z, change)
-            here[: shape.n_heads] = change.permute(2, 0, 1, 3)
+                change = _through_norm(layer, z, adapter.write_each(layer.layer, change))
+                into.copy_(change.permute(2, 0, 1, 3))
+            elif late:
+                into.copy_(adapter.write_each(layer.layer, change).permute(2, 0, 1, 3))
+            else:  # written where it belongs: a copy would cost as much as the product
+                by_head = change.flatten(0, 1).transpose(0, 1)
+                torch.bmm(by_head, adapter.output_weight(layer.layer), out=into.flatten(1, 2))
             out = side.out[layer.layer]
             if out is not None and layer.out is not None:
-                here[-1] = out - layer.out
+                torch.sub(out, layer.out, out=here[-1])
             place += shape.n_heads + int(shape.has_mlp)
     return found
 
@@ -112,6 +122,16 @@ def _through_norm(layer: TapeLayer, z: Tensor, change: Tensor) -> Tensor:
         return change
     module, summed = norm
     return moved(module, summed.unsqueeze(-2), change, held=layer.rules.held)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    """Readers whose products with what senders write are still to be taken: the place of their
+    first score, how many senders they read, and the slots of a layer's heads, 1 for an MLP."""
+
+    first: int
+    senders: int
+    slots: int
 
 
 class EdgeScores:
@@ -130,9 +150,17 @@ class EdgeScores:
             below += shape.n_heads + int(shape.has_mlp)
         self._first[shape.n_layers], self._below[shape.n_layers] = count, below
         pos = chunk.n_pos if self.by_position else 1
-        self.values = torch.zeros((count + below, chunk.n_rows, pos), dtype=torch.float64)
+        self._values = torch.zeros((count + below, chunk.n_rows, pos), dtype=torch.float64)
         self._writes: Tensor | None = None
         self._side: Side | None = None
+        self._waiting: list[_Waiting] = []
+        self._filled = 0  # readers that wait
+
+    @property
+    def values(self) -> Tensor:
+        """(edges, rows, pos) float64, or (edges, rows, 1)."""
+        self._settle()
+        return self._values
 
     def _of_mlp(self, layer: int) -> int:
         below = self._below[layer]
@@ -141,7 +169,25 @@ class EdgeScores:
     def of_changes(self, heads: Sequence[Tensor], side: Side) -> None:
         """Score these changes of what senders write from here on; as `written_changes`."""
         if self._writes is None or self._side is not side or self.shape.norm_after_attention:
+            self._settle()
             self._writes, self._side = written_changes(heads, side, self.chunk.weights), side
+
+    def changes(self) -> Tensor:
+        """The changes of what senders write that are scored, as `written_changes`."""
+        assert self._writes is not None
+        return self._writes
+
+    def below(self, layer: int) -> int:
+        """How many senders a layer's heads read: in component order its first head is the next."""
+        return self._below[layer]
+
+    def put_sender(self, layer: int, sender: int, found: Tensor) -> None:
+        """Add scores (3, n_heads, rows, n) of one sender's edges into the slots of a layer."""
+        found = found.transpose(0, 1).flatten(0, 1)  # heads, slots
+        found = found if self.by_position else found.sum(-1, keepdim=True)
+        first, below = self._first[layer], self._below[layer]
+        into = self.values[first + sender : first + len(found) * below : below]
+        into[..., -found.shape[-1] :] += found.double().cpu()
 
     def along(self, side: Side, runs: Iterable[tuple[Tape, float]]) -> None:
         """Add the scores of gradients that are averaged over runs, each with its share."""
@@ -182,20 +228,55 @@ class EdgeScores:
 
     def put(self, readers: LayerReaders) -> Tensor:
         """Add the scores of edges into one layer; the gradient of its heads' inputs together."""
-        layer, heads = readers.layer, readers.heads()
+        layer, n_heads = readers.layer, self.shape.n_heads
         first, below = self._first[layer], self._below[layer]
         if readers.mlp is not None:
-            last = first + self.shape.n_heads * len(SLOTS) * below
-            self._put(last, self._products(readers.mlp.unsqueeze(0), self._of_mlp(layer)))
-        if heads is None:
+            last, senders = first + n_heads * len(SLOTS) * below, self._of_mlp(layer)
+            if readers.mlp.shape == readers.shape[2:]:
+                self._room(readers, 1).copy_(readers.mlp)
+                self._waiting.append(_Waiting(first=last, senders=senders, slots=1))
+            else:  # few positions
+                self._put(last, self._products(readers.mlp.unsqueeze(0), senders))
+        if not readers.has_heads:
             return self.chunk.tape.embedded.new_zeros(())
-        by_slot = self._products(heads.flatten(0, 1), below).unflatten(0, heads.shape[:2])
-        self._put(first, by_slot.transpose(0, 1).flatten(0, 1))  # heads, slots, senders
-        return heads.sum((0, 1))
+        heads = self._room(readers, len(SLOTS) * n_heads)
+        readers.heads(heads.unflatten(0, readers.shape[:2]))
+        self._waiting.append(_Waiting(first=first, senders=below, slots=len(SLOTS)))
+        total = heads.sum(0)
+        if self._filled > (LAYERS_TOGETHER - 1) * (len(heads) + 1):
+            self._settle()
+        return total
+
+    def _room(self, readers: LayerReaders, count: int) -> Tensor:
+        """Memory for what so many readers pass to the stream, (count, rows, pos, d)."""
+        most = LAYERS_TOGETHER * (len(SLOTS) * self.shape.n_heads + 1)
+        if self._filled + count > most:
+            self._settle()
+        shape = (most, *readers.shape[2:])
+        room = self.chunk.weights.room("readers", shape, self.chunk.tape.embedded)
+        self._filled += count
+        return room[self._filled - count : self._filled]
+
+    def _settle(self) -> None:
+        """Add the scores of the readers that wait."""
+        if not self._waiting:
+            return
+        tape = self.chunk.tape
+        shape = (self._filled, *tape.embedded.shape)
+        room = self.chunk.weights.room("readers", shape, tape.embedded)
+        found = self._products(room, max(one.senders for one in self._waiting))
+        start = 0
+        for one in self._waiting:
+            count = one.slots * (1 if one.slots == 1 else self.shape.n_heads)
+            own = found[start : start + count, : one.senders]
+            by_slot = own.unflatten(0, (one.slots, -1)).transpose(0, 1)  # heads, slots, senders
+            self._put(one.first, by_slot.flatten(0, 1))
+            start += count
+        self._waiting, self._filled = [], 0
 
     def _put(self, first: int, products: Tensor) -> None:
         found = products.flatten(0, 1)
-        into = self.values[first : first + len(found), :, -found.shape[-1] :]
+        into = self._values[first : first + len(found), :, -found.shape[-1] :]
         into += found.double().cpu()
 
     def _products(self, gradients: Tensor, senders: int) -> Tensor:

@@ -40,6 +40,8 @@ from pathdsl.graph.paths.pathset import (
     alt,
     cat,
     complete,
+    crossing,
+    union,
 )
 from pathdsl.plan.readout import Measure
 from pathdsl.plan.runs import Request, RunSpec
@@ -81,9 +83,13 @@ TOGETHER = 512
 
 def paths_of(places: Iterable[Place], layout: Layout, task: TaskData) -> PathSet:
     """The paths through any of these units; ValueError for a unit that the model does not have."""
+    marks: dict[int, list[int | None]] = {}
     nodes: dict[int | None, int] = {}
     inputs: dict[tuple[int, str, int | None], int] = {}
     for unit, at in places:
+        if (mark := _mark(unit, layout)) is not None:
+            marks.setdefault(mark, []).append(at)
+            continue
         if not unit.receiver:
             nodes[at] = unite(nodes.get(at, 0), _bit(unit.sender, layout), layout)
             continue
@@ -112,9 +118,13 @@ def paths_of(places: Iterable[Place], layout: Layout, task: TaskData) -> PathSet
         arrow = Edge(labels=((slot, None),)) if slot else Edge()  # type: ignore[arg-type]
         ends = Nodes(mask=senders, at=_tokens(task, ats)), Nodes(mask=1 << receiver, named=True)
         options.append(cat(ends[0], arrow, ends[1]))
-    if not options:
-        return NONE
-    return complete(alt(*options), layout.any_mask, 1 << layout.logits)
+    found: PathSet = NONE
+    if options:
+        found = complete(alt(*options), layout.any_mask, 1 << layout.logits)
+    if marks:
+        edges = (Edge(mark=mark, mark_at=_tokens(task, ats)) for mark, ats in marks.items())
+        found = union(found, crossing(alt(*edges), layout.any_mask, 1 << layout.logits))
+    return found
 
 
 def _tokens(task: TaskData, places: Sequence[int | None]) -> Pos | None:
@@ -130,6 +140,14 @@ def _component(name: str, layout: Layout) -> int:
     if place is None:
         raise ValueError(f"the model has no node `{name}`")
     return place
+
+
+def _mark(unit: ScoredUnit, layout: Layout) -> int | None:
+    """The layer whose entry a unit is, None for units of other kinds."""
+    number = unit.sender.removeprefix("r")
+    if unit.receiver or number == unit.sender or not number.isdecimal():
+        return None
+    return int(number) if int(number) <= layout.shape.n_layers else None
 
 
 def _bit(name: str, layout: Layout) -> int:

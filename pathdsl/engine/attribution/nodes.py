@@ -3,7 +3,8 @@
     score(node) = (treated value - reference value) . dm/d value      at the reference run
 
 Kramár et al. 2024 (arXiv:2403.00745), section 2. Of an input of a head the value is the query, key
-or value vector itself.
+or value vector itself; of a mark of the residual stream it is the stream there, whose treated value
+is the sum of what all components below write when treated.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathdsl.engine.attribution.sides import Side
 from pathdsl.engine.attribution.tape import LayerGradients, behind_zeros
 from pathdsl.engine.attribution.units import NodeScores
 
-__all__ = ["add_writes", "by_gradient", "by_neuron", "dot"]
+__all__ = ["add_writes", "by_gradient", "by_mark", "by_neuron", "dot"]
 
 
 def dot(left: Tensor, right: Tensor) -> Tensor:
@@ -52,6 +53,21 @@ def add_writes(
         if out is not None and layer.out is not None:
             scores.add_mlp(found.layer, dot(out - layer.out, found.after))
     scores.add_input(dot(side.input - chunk.tape.embedded, gradients[-1].before))
+
+
+@torch.no_grad()
+def by_mark(chunk: Chunk) -> Tensor:
+    """(units, rows, pos) of every mark, from the stream that enters layer 0 to the final one."""
+    final, tape = chunk.gradient(), chunk.tape
+    gradients = [final, *(found.before for found in tape.backward(final))][::-1]
+    own = [*(layer.resid for layer in tape.layers), tape.final]
+    scores = torch.zeros((len(own), chunk.n_rows, chunk.n_pos), dtype=torch.float64)
+    for side in chunk.sides():
+        changed = (one - other for one, other in zip(side.streams, own, strict=True))
+        found = (dot(one, at) for one, at in zip(changed, gradients, strict=True))
+        placed = [behind_zeros(one, chunk.n_pos, -1) for one in found]
+        scores += torch.stack(placed).double().cpu() / chunk.draws
+    return scores
 
 
 def by_neuron(chunk: Chunk) -> Tensor:

@@ -69,7 +69,7 @@ class ReaderWeights:
 class LayerReaders:
     """The readers of one layer.
 
-    `mlp`: (rows, pos, d), None without one.
+    `mlp`: (rows, pos, d), None without one. `shape`: that of heads, (3, n_heads, rows, pos, d).
     """
 
     def __init__(self, weights: ReaderWeights, layer: TapeLayer) -> None:
@@ -78,7 +78,7 @@ class LayerReaders:
         self._of = weights
         self._weights = {slot: weights.weight(layer, slot) for slot in SLOTS}
         rows, pos, d = layer.resid.shape
-        self._shape = (len(SLOTS), layer.k.shape[0], rows, pos, d)
+        self.shape = (len(SLOTS), layer.k.shape[0], rows, pos, d)
         self._narrow: dict[Slot, Tensor] = {}  # (n_heads, rows, pos, d_head)
         self._wide: dict[Slot, Tensor] = {}  # (n_heads, rows, pos, d), where a slot is not affine
         self._turned: dict[Slot, list[Tensor]] = {}  # (n_heads, rows, pos) of each run
@@ -88,7 +88,7 @@ class LayerReaders:
         """Add the gradients of one run, `share` times."""
         if found.read is not None:
             self.add_mlp(found.read, share)
-        pos = self._shape[3]
+        pos = self.shape[3]
         scale: Tensor | None = None
         turns = layer.norm is not None and not layer.rules.held
         if layer.norm is not None:
@@ -104,7 +104,7 @@ class LayerReaders:
                 continue
             if turns and scale is not None:
                 own = behind_zeros(layer.slot(slot), pos) - self._of.offset(layer, slot)
-                by = scale.squeeze(-1).square() * (share / self._shape[-1])
+                by = scale.squeeze(-1).square() * (share / self.shape[-1])
                 self._turned.setdefault(slot, []).append(own.mul_(gradient).sum(-1).mul_(by))
             narrow = layer.unplaced(slot, gradient) * (share if scale is None else share * scale)
             self._narrow[slot] = self._narrow[slot].add_(narrow) if slot in self._narrow else narrow
@@ -116,22 +116,34 @@ class LayerReaders:
         else:
             self.mlp.add_(read, alpha=share)
 
-    def heads(self) -> Tensor | None:
-        """(3, n_heads, rows, pos, d): what each head's q, k and v passes down; None where nothing
-        was added of heads. Valid until the next layer's."""
-        like = next(iter((*self._narrow.values(), *self._wide.values())), None)
-        if like is None:
-            return None
-        found = self._of.room("heads", self._shape, like)
-        centres = torch.stack(self._centres, -2).flatten(0, 1) if self._centres else None
-        for of_slot, slot in zip(found, SLOTS, strict=True):
+    @property
+    def has_heads(self) -> bool:
+        """Whether anything was added of heads."""
+        return bool(self._narrow or self._wide)
+
+    def heads(self, into: Tensor) -> None:
+        """Write what each head's q, k and v passes down, (3, n_heads, rows, pos, d)."""
+        for of_slot, slot in zip(into, SLOTS, strict=True):
             if slot in self._wide:
                 of_slot.copy_(self._wide[slot])
                 continue
             weight = self._weights[slot]
             assert weight is not None
             torch.bmm(self._narrow[slot].flatten(1, 2), weight, out=of_slot.flatten(1, 2))
-            if centres is not None:  # for each token its heads' numbers times its streams
-                numbers = torch.stack(self._turned[slot], -1).flatten(1, 2).transpose(0, 1)
-                of_slot.flatten(1, 2).transpose(0, 1).baddbmm_(numbers, centres, alpha=-1.0)
-        return found
+        if len(self._turned) == len(SLOTS):
+            by_run = zip(*(self._turned[slot] for slot in SLOTS), strict=True)
+            self._turn(into.flatten(0, 1), [torch.cat(one) for one in by_run])
+            return
+        for of_slot, slot in zip(into, SLOTS, strict=True):
+            if slot in self._turned:
+                self._turn(of_slot, self._turned[slot])
+
+    def _turn(self, into: Tensor, numbers: list[Tensor]) -> None:
+        """Take each run's stream off, as often as its numbers say: from (heads, rows, pos, d) by
+        (heads, rows, pos)."""
+        if len(numbers) == 1:
+            into.addcmul_(numbers[0].unsqueeze(-1), self._centres[0], value=-1.0)
+            return
+        by_token = torch.stack(numbers, -1).flatten(1, 2).transpose(0, 1)  # (tokens, heads, runs)
+        centres = torch.stack(self._centres, -2).flatten(0, 1)  # (tokens, runs, d)
+        into.flatten(1, 2).transpose(0, 1).baddbmm_(by_token, centres, alpha=-1.0)

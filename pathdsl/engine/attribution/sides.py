@@ -108,19 +108,21 @@ class Side:
 
     @property
     def streams(self) -> list[Tensor]:
-        """The stream that enters each layer when every component has its treated value.
+        """The stream that enters each layer, and the final one, when every component has its
+        treated value.
 
         Constants are values of components: there the stream is their sum.
         """
         if self._streams is None:
             found = [self.input]
-            for layer in range(self.adapter.shape.n_layers - 1):
+            for layer in range(self.adapter.shape.n_layers):
                 scales = None
                 if self.frozen:
                     noted = Noted()
                     self.adapter.attention_write(layer, self.tape.layers[layer].z, noted)
                     scales = Given(scales=noted.found)
-                after = found[-1] + self.adapter.attention_write(layer, self.z[layer], scales)
+                z = self.z[layer]
+                after = found[-1][:, -z.shape[1] :] + self.adapter.attention_write(layer, z, scales)
                 out = self.out[layer]
                 found.append(after if out is None else after + out)
             self._streams = found

@@ -35,6 +35,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,17 +67,35 @@ def behind_zeros(x: Tensor, n: int, axis: int = -2) -> Tensor:
     return functional.pad(x, (0, 0) * (-1 - axis) + (missing, 0)) if missing else x
 
 
+class _Input(torch.autograd.Function):
+    """The start of a way back: the same values, which the graph does not keep, unlike a leaf's."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, asking: Tensor) -> Tensor:
+        """`asking` is what asks for gradients."""
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        """The way back ends before."""
+        return gradients[0], None
+
+
+_ASKING = torch.zeros((), requires_grad=True)
+
+
 class Part:
-    """One function on the tape: its inputs as leaves, its outputs, and the way back."""
+    """One function on the tape: its outputs, and the way back to its inputs."""
 
     def __init__(
         self, function: Callable[..., Tensor | tuple[Tensor, ...]], *inputs: Tensor
     ) -> None:
-        self.inputs = tuple(one.detach().requires_grad_() for one in inputs)
         with torch.enable_grad():
-            found = function(*self.inputs)
+            given = [_Input.apply(one.detach(), _ASKING) for one in inputs]
+            found = function(*given)
         found = found if isinstance(found, tuple) else (found,)
-        self._edges = tuple(map(get_gradient_edge, found))  # keep no value in memory
+        # Edges keep no value in memory.
+        self._inputs, self._edges = (tuple(map(get_gradient_edge, some)) for some in (given, found))
         self._dim = found[0].dim()
         self.outputs = tuple(one.detach() for one in found)
 
@@ -88,7 +107,7 @@ class Part:
     def back(self, *gradients: Tensor) -> tuple[Tensor, ...]:
         """The gradients at the inputs from those at the outputs, or from stacks of them."""
         return torch.autograd.grad(
-            self._edges, self.inputs, gradients, retain_graph=True,
+            self._edges, self._inputs, gradients, retain_graph=True,
             is_grads_batched=gradients[0].dim() > self._dim,
         )  # fmt: skip
 

@@ -14,7 +14,9 @@ from pathdsl.graph.model.components import Layout
 from pathdsl.graph.model.shape import ModelShape
 from pathdsl.score.attribution import ScoredUnit
 
-__all__ = ["UNITS", "NodeScores", "edge_units", "neuron_units", "node_units", "of_layer"]
+__all__ = [
+    "UNITS", "NodeScores", "edge_units", "mark_units", "neuron_units", "node_units", "of_layer",
+]  # fmt: skip
 
 
 def node_units(shape: ModelShape) -> tuple[ScoredUnit, ...]:
@@ -26,6 +28,11 @@ def node_units(shape: ModelShape) -> tuple[ScoredUnit, ...]:
         found += (ScoredUnit(receiver=str(component), slot=slot) for slot in named)
         found.append(ScoredUnit(sender=str(component)))
     return tuple(found)
+
+
+def mark_units(shape: ModelShape) -> tuple[ScoredUnit, ...]:
+    """Every mark of the residual stream: the entry of each layer, and of the final norm."""
+    return tuple(ScoredUnit(sender=f"r{layer}") for layer in range(shape.n_layers + 1))
 
 
 def neuron_units(shape: ModelShape) -> tuple[ScoredUnit, ...]:
@@ -50,6 +57,7 @@ def edge_units(shape: ModelShape) -> tuple[ScoredUnit, ...]:
 
 UNITS: dict[str, Callable[[ModelShape], tuple[ScoredUnit, ...]]] = {
     "nodes": node_units,
+    "marks": mark_units,
     "edges": edge_units,
     "neurons": neuron_units,
 }

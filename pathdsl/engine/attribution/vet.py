@@ -16,9 +16,9 @@ _MEASURES = "attribute a metric of `logit`, `logprob` or `prob`, or `by: exact`"
 def vet(asked: Attribution, shape: ModelShape) -> None:
     """Raise PlanError PD435 where a method has no score for what is asked."""
     record = ATTRIBUTIONS[asked.method]
-    if not (record.edges if asked.of == "edges" else record.nodes):
-        others = [name for name, one in ATTRIBUTIONS.items()
-                  if (one.edges if asked.of == "edges" else one.nodes)]  # fmt: skip
+    kind = "nodes" if asked.of == "neurons" else asked.of
+    if not getattr(record, kind):
+        others = [name for name, one in ATTRIBUTIONS.items() if getattr(one, kind)]
         raise _refused(
             f"`by: {record.name}` scores no {asked.of}", advice=f"by: {', '.join(others)}"
         )
@@ -47,7 +47,13 @@ def vet(asked: Attribution, shape: ModelShape) -> None:
             "a mean or zero is given component by component",
             "by: eap, eap_ig_activations, or a treated prompt",
         )
-    _vet_metric(asked.metric, asked, record)
+    if asked.reader is not None and not record.readers:
+        raise _refused(
+            f"`by: {record.name}` does not tell which token reads a key or value",
+            advice="by: peap, or by: exact",
+        )
+    if record.effect:
+        _vet_metric(asked.metric, asked, record)
 
 
 def _vet_metric(expr: RowExpr, asked: Attribution, record: AttributionRecord) -> None:

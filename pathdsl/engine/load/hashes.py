@@ -15,6 +15,7 @@ from pathlib import Path
 from pathdsl.engine.load.files import sha256_of
 from pathdsl.engine.store.keys import digest
 from pathdsl.engine.store.store import Store
+from pathdsl.reading import note
 
 __all__ = ["Hashes"]
 
@@ -31,6 +32,7 @@ class Hashes:
 
     def __call__(self, path: Path) -> str:
         """The sha256 of a file's content, in hexadecimal digits."""
+        note(path)
         key, changed = _key(path)
         known = self.store.record(key)
         if known is not None and re.fullmatch("[0-9a-f]{64}", known):

@@ -15,10 +15,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from pathdsl.engine.load.machine import machine_of
 from pathdsl.engine.load.source import ModelSource, folder_of
 from pathdsl.engine.load.weights import TOKENIZER_FILES, load_tokenizer
 from pathdsl.engine.store.keys import digest, program_text
 from pathdsl.engine.store.store import Store
+from pathdsl.reading import read_file
 
 __all__ = ["KeptTokenizer", "tokenizer_by"]
 
@@ -43,6 +45,7 @@ class KeptTokenizer:
     @property
     def _real(self) -> Any:
         if self._made is None:
+            machine_of(self._store)
             self._made = load_tokenizer(self._source)
         return self._made
 
@@ -114,6 +117,7 @@ def tokenizer_by(source: ModelSource, store: Store | None, tasks: Sequence[str])
     book = _read(text) if text is not None else None
     if book is not None:
         return KeptTokenizer(source, store, key, book) if book["facts"] else None
+    machine_of(store)  # transformers imports torch, and who does so before has to note its state
     real = load_tokenizer(source)
     book = {"facts": {}, "answers": {}}
     if real is None:
@@ -141,7 +145,7 @@ def _facts(real: Any) -> dict[str, Any]:
 def _identity(folder: Path) -> str:
     """What decides every answer: all files but weights, and the libraries that read them."""
     files = {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        path.name: hashlib.sha256(read_file(path)).hexdigest()
         for path in sorted(folder.iterdir())
         if path.is_file() and path.suffix not in _WEIGHTS
     }

@@ -59,6 +59,7 @@ __all__ = [
     "load",
     "load_tokenizer",
     "tokenizer_hash",
+    "weight_files",
     "weight_hashes",
 ]
 
@@ -157,12 +158,16 @@ def weight_hashes(
     Loads nothing, and no torch for files that lie in a folder. Raises what `load` raises where
     there are no files to read.
     """
-    if source.lies == "on the hub":
-        with _quiet():
-            _, files = _files(source)
-    else:
-        _, files = _files(source)
+    files = weight_files(source)
     return _commit(source, files), {path.name: hash_of(path) for path in files}
+
+
+def weight_files(source: ModelSource) -> list[Path]:
+    """The weight files of a model; raises what `load` raises where there are none."""
+    if source.lies != "on the hub":
+        return _files(source)[1]
+    with _quiet():
+        return _files(source)[1]
 
 
 def _files(source: ModelSource) -> tuple[str, list[Path]]:

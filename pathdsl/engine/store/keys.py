@@ -72,17 +72,31 @@ def as_json(value: object) -> Any:
             return [f"array {value.dtype.str}", list(map(hex, value.shape)), data]
         case tuple() | list():
             return [as_json(part) for part in value]
+        case frozenset():
+            return {"": "set", "of": sorted(map(json.dumps, map(as_json, value)))}
         case Mapping():
             return {"": "map", "of": sorted([str(k), as_json(v)] for k, v in value.items())}
         case _ if is_dataclass(value):
-            inside = {f.name: getattr(value, f.name) for f in fields(value) if f.compare}
-            # What was added later and is not used leaves the spelling as it was.
-            for f in fields(value):
-                if f.metadata.get("later") and inside[f.name] == f.default:
-                    del inside[f.name]
-            return {"": type(value).__name__, **{k: as_json(v) for k, v in inside.items()}}
+            found = {"": type(value).__name__}
+            kind: Any = type(value)
+            for name, later, default in _compared(kind):
+                inside = getattr(value, name)
+                # What was added later and is not used leaves the spelling as it was.
+                if not (later and inside == default):
+                    found[name] = as_json(inside)
+            return found
         case _:
             raise TypeError(f"`{type(value).__name__}` has no spelling in a key")
+
+
+@cache
+def _compared(kind: Any) -> tuple[tuple[str, bool, Any], ...]:
+    """The fields of a dataclass that compare: the name, whether it was added later, the default."""
+    return tuple(
+        (one.name, bool(one.metadata.get("later")), one.default)
+        for one in fields(kind)
+        if one.compare
+    )
 
 
 # ------------------------------------------------------------------------------- the setting
@@ -167,6 +181,8 @@ class TaskKeys:
         found = [self.setting, self._runs[run], measure, places, answers]
         if measure.asked is not None:
             found += self._of_metric(measure.asked.metric)
+            if measure.asked.reader is not None:
+                found.append(self._place(measure.asked.reader))
         if measure.run == "treated":
             beside = RunSpec(task="", kind="treated", treated=self.own)
             found += [self.own, *self._read_by(beside)]

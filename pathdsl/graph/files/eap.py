@@ -1,5 +1,7 @@
 """Circuits in the JSON format of EAP-IG and MIB, read as a set of listed edges or of nodes.
 
+Other formats that are text are read by `pathdsl.graph.formats` and then said in the same words.
+
 A file holds ``{"cfg": {…}, "nodes": {…}, "edges": {"a5.h5->a8.h6<v>": {"score", "in_graph"}}}``.
 Without `top`, its edges are those with ``in_graph`` true; with `top`, the n edges of largest
 absolute score. A file without `edges` is a circuit of nodes and says the same of them: its circuit
@@ -12,7 +14,7 @@ has all edges among the nodes. What the file says is what is judged, or it is re
 - a node that keeps a part of its output, `neurons` (PD226): entries of the d_model vector that it
   writes, which are no nodes of the language and no neurons of an MLP.
 
-The format has no positions. Only JSON is read: a `.pt` file is a pickle, which can run code.
+The format has no positions. A `.pt` file is a pickle, which can run code, and is not read here.
 
 Source: `Graph.to_json` of EAP-IG (Hanna et al. 2024) and the MIB benchmark (2025).
 
@@ -29,13 +31,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pathdsl.graph.formats.circuit import UnusableFile
+from pathdsl.graph.formats.circuit import Circuit, Entry, UnusableFile, edge_text, refuse_model
+from pathdsl.graph.formats.content import content_of
+from pathdsl.graph.formats.eap import is_json
+from pathdsl.graph.formats.records import FORMATS, read_content
 from pathdsl.graph.model.components import Layout, bits
 from pathdsl.graph.paths.pathset import Listed, ListedEdge, Nodes
 from pathdsl.lang.signatures.kinds import count_of
 from pathdsl.limits import EDGE_FILE_BYTES
 from pathdsl.reading import read_file
-from pathdsl.strictjson import JsonFault, read_json
 
 __all__ = [
     "MAX_BYTES",
@@ -143,10 +147,9 @@ def read_circuit(path: Path, layout: Layout) -> CircuitFile:
     data = read_file(path, MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise UnusableFile(f"the file has more than the {MAX_BYTES:,} bytes that are read at most")
-    try:
-        content = read_json(data)
-    except JsonFault as fault:
-        raise UnusableFile(f"line {fault.line}, column {fault.column}: {fault}") from fault
+    content = content_of(data)
+    if not is_json(content) and any(one.known(content) for one in FORMATS):
+        return _of_another(read_content(content), layout)
     if not isinstance(content, dict):
         raise UnusableFile("a circuit file is an object with an object `edges` or `nodes`")
     if content.get("pathdsl") == "scores":
@@ -169,6 +172,39 @@ def read_circuit(path: Path, layout: Layout) -> CircuitFile:
         edge=_looked_up(edges or {}, lambda name: parse_edge(name, layout), "edge"),
         node=_looked_up(nodes, layout.named.get, "node"),
     )
+
+
+def _of_another(circuit: Circuit, layout: Layout) -> CircuitFile:
+    """The circuit of another format, which has neither positions nor neurons.
+
+    Raises UnusableFile, PD446 for what only `pathdsl import` can say.
+    """
+    refuse_model(circuit.model, layout.shape)
+    edges = circuit.edges
+    placed = bool(circuit.places) or any(edge.at is not None for edge in edges or ())
+    parts = [str(one) for one in circuit.lost if one.changes]
+    parts += ["its nodes stand at single tokens"] if placed else []
+    if parts:
+        raise UnusableFile(
+            f"it says more than a list of edges: {'; '.join(parts)}",
+            code="PD446",
+            advice="`pathdsl import` writes a `.circuit` file of it",
+        )
+    named_edges = (
+        {edge_text(e): _said(one) for e, one in edges.items()} if edges is not None else None
+    )
+    nodes = {name: _said(one) for name, one in circuit.nodes.items()}
+    return CircuitFile(
+        edges=named_edges,
+        nodes=nodes,
+        edge=_looked_up(named_edges or {}, lambda name: parse_edge(name, layout), "edge"),
+        node=_looked_up(nodes, layout.named.get, "node"),
+    )
+
+
+def _said(entry: Entry) -> dict[str, object]:
+    known = {"in_graph": entry.kept, "score": entry.score}
+    return {key: value for key, value in known.items() if value is not None or key == "score"}
 
 
 def parse_edge(name: str, layout: Layout) -> tuple[int, int, str] | None:

@@ -105,8 +105,8 @@ def read(content: object) -> Circuit:
         ]  # fmt: skip
         if cut:
             remarks.append(
-                f"{len(cut):,} edges lead into an input that its node does not read in this "
-                f"circuit, and are out: {listed_names(map(edge_text, cut))}"
+                "edges into an input that its node does not read in this circuit, and so out: "
+                f"{len(cut):,}, {listed_names(map(edge_text, cut))}"
             )
         for edge in cut:
             found[edge] = found[edge]._replace(kept=False)

@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from pathdsl.graph.model.components import HEAD, INPUT, LOGITS, MLP, NEURON, NodeKind
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.near import quoted
 
 __all__ = [
     "SLOTS", "Array", "Circuit", "Edge", "Entry", "Level", "Lost", "ModelFacts", "UnusableFile",
     "edge_text", "kept_flag", "kind_of", "listed_names", "model_of_names", "number", "order_of",
+    "refuse_model",
 ]  # fmt: skip
 
 SLOTS = ("q", "k", "v")
@@ -166,6 +168,21 @@ def listed_names(names: Iterable[str], shown: int = SHOWN) -> str:
     every = list(names)
     more = f" and {len(every) - shown:,} more" if len(every) > shown else ""
     return ", ".join(f"`{name[:60]}`" for name in every[:shown]) + more
+
+
+def refuse_model(facts: ModelFacts, shape: ModelShape) -> None:
+    """Raise UnusableFile where a file says another model than this one."""
+    said = {
+        "layers": (facts.n_layers, shape.n_layers), "heads a layer": (facts.n_heads, shape.n_heads),
+        "width of the stream": (facts.d_model, shape.d_model),
+        "parallel blocks": (facts.parallel, shape.parallel),
+    }  # fmt: skip
+    for what, (theirs, ours) in said.items():
+        if theirs is not None and theirs != ours:
+            raise UnusableFile(
+                f"it is of another model: {what}, {theirs} there and {ours} here",
+                advice="name its own model",
+            )
 
 
 def model_of_names(names: Iterable[str]) -> ModelFacts:

@@ -185,8 +185,10 @@ def _label(slots: Iterable[str]) -> str:
 
 def is_graphml(text: str) -> bool:
     """Whether it is XML whose root is `graphml`."""
-    return bool(re.match(r"\s*(?:<\?xml[^>]*\?>\s*)?(?:<!--.*?-->\s*)*<(?:\w+:)?graphml\b", text,
-                         re.DOTALL))  # fmt: skip
+    head = text[:10_000].lstrip()
+    while head.startswith(("<?", "<!--")):
+        head = head.partition("?>" if head.startswith("<?") else "-->")[2].lstrip()
+    return bool(re.match(r"<(?:\w+:)?graphml\b", head))
 
 
 def read_graphml(text: str) -> Circuit:

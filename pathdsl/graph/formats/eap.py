@@ -237,9 +237,11 @@ def read_tensor_form(content: object) -> Circuit:
     ]
     remarks = []
     if impossible:
-        remarks.append(f"{impossible:,} cells marked as kept are no edges of a model (not pruned)")
+        remarks.append(
+            f"cells marked as kept that are no edges of a model (not pruned): {impossible:,}"
+        )
     if out:
-        remarks.append(f"{out:,} edges marked as kept have a node that is not, and are out")
+        remarks.append(f"edges marked as kept of which a node is not, and so out: {out:,}")
     if not of_nodes and not masks:
         remarks.append("its JSON form says the same of edges; a `.pt` alone has scores of nodes")
     ranks_nodes = bool(of_nodes) and not any(e.score for e in edges.values())

@@ -318,6 +318,14 @@ EMPTY = Cat()
 ANY_EDGE = Edge()
 
 
+def crossing(marks: Regex, any_mask: int, logits_mask: int) -> Regular:
+    """The complete paths that cross one of some marks, edges with a `mark`."""
+    middle = Nodes(mask=any_mask)
+    before = cat(Nodes(mask=1), Star(inner=cat(ANY_EDGE, middle)))
+    after = cat(Star(inner=cat(middle, ANY_EDGE)), Nodes(mask=logits_mask))
+    return Regular(regex=cat(before, marks, after))
+
+
 def complete(regex: Regex, any_mask: int, logits_mask: int) -> Regular:
     """Every upstream beginning and downstream end added to paths that lack them.
 

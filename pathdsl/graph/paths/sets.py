@@ -7,8 +7,10 @@ sets.count(sets.through([Nodes(mask=1 << layout.head(9, 9))]))
 from __future__ import annotations
 
 from collections.abc import Iterable
+from weakref import WeakValueDictionary
 
 from pathdsl.graph.model.components import Layout
+from pathdsl.graph.model.shape import ModelShape
 from pathdsl.graph.paths.neurons import unite
 from pathdsl.graph.paths.pathset import (
     NONE,
@@ -23,7 +25,17 @@ from pathdsl.graph.paths.pathset import (
 from pathdsl.graph.paths.product import MAX_STATES, Product
 from pathdsl.graph.paths.symmetry import counted_as
 
-__all__ = ["PathSets", "merge"]
+__all__ = ["PathSets", "merge", "sets_on"]
+
+_shared: WeakValueDictionary[tuple[ModelShape, int], PathSets] = WeakValueDictionary()
+
+
+def sets_on(shape: ModelShape, max_states: int = MAX_STATES) -> PathSets:
+    """The path sets of a model's shape: one object for all who have it at the same time."""
+    found = _shared.get((shape, max_states))
+    if found is None:
+        found = _shared[shape, max_states] = PathSets(Layout(shape), max_states)
+    return found
 
 
 class PathSets:

@@ -1,20 +1,26 @@
-"""Nodes, inputs of nodes and edges one by one: what an attribution scores, and loops over edges.
+"""Nodes, inputs, marks and edges one by one: what an attribution scores, and loops over edges.
 
 Source: docs/scores.md, attribution(UNIT, by: METHOD).
 
-    attributed(places, `a5.h5 -[v]-> a8.h6`, "", {}).label       a5.h5 -[v]-> a8.h6
+    attributed(places, `a5.h5 -[v]-> a8.h6`, "", {}, by).label       a5.h5 -[v]-> a8.h6
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from pathdsl.errors import LanguageError
 from pathdsl.graph.model.components import HEAD, MLP, Layout, Slot, bits
 from pathdsl.graph.paths.neurons import atom_mask, atom_text, atoms, hull
 from pathdsl.graph.paths.pathset import Edge, Listed, Nodes, PathSet, Pos, cat
 from pathdsl.graph.paths.sets import PathSets
 from pathdsl.graph.resolve.adjacency import no_edge
-from pathdsl.graph.resolve.places import Bindings, Places, fault
+from pathdsl.graph.resolve.places import Bindings, Mark, Places, fault
 from pathdsl.lang import ast
 from pathdsl.lang.loops import Value, edge_value
+from pathdsl.lang.signatures.attribution import AttributionRecord
 from pathdsl.lang.subjects import meant
 from pathdsl.limits import MEMBERS
 from pathdsl.record import record
@@ -27,14 +33,16 @@ class Attributed:
     """One unit by the names of its components, as `pathdsl.score.attribution.ScoredUnit` has them.
 
     `at`: the position of what is patched, None for all: where a node writes, where a query stands,
-    where the token of a key or value stands. `neuron`: whether the node is one neuron.
+    where the token of a key or value stands. `reader`: where the head stands that reads a key or
+    value, None for wherever. `of`: what kind of unit it is.
     """
 
     sender: str
     receiver: str
     slot: str
     at: Pos | None
-    neuron: bool
+    reader: Pos | None
+    of: Literal["nodes", "marks", "edges", "neurons"]
 
     @property
     def label(self) -> str:
@@ -46,24 +54,30 @@ class Attributed:
         return f"{self.sender} {f'-[{self.slot}]->' if self.slot else '->'} {self.receiver}"
 
 
+_OF_ONE = "an attribution is of one node, one mark or one edge"
+
+
 def attributed(
-    places: Places, expr: ast.PathExpr, slot: str, bindings: Bindings, *, exact: bool = False
+    places: Places, expr: ast.PathExpr, slot: str, bindings: Bindings, by: AttributionRecord | None
 ) -> Attributed:
     """The unit that an expression is; `slot` is that of a node, "" for its output.
 
-    `exact` units may stand at positions that no estimate tells apart. Raises LanguageError PD408
-    for none or several, PD205 and others for what the model has not.
+    The method `by` says which positions it tells apart; None tells no readers. Raises LanguageError
+    PD408 for none or several, PD205 and others for what the model has not.
     """
     unit = meant(places.program, expr, dict(bindings))
     if isinstance(unit, ast.Edges):
         unit = unit.chains[0]
     if isinstance(unit, ast.Chain):
-        return _edge(places, expr, unit, bindings, exact)
+        return _edge(places, expr, unit, bindings, by)
+    if marks := places.marks(unit, bindings):  # type: ignore[arg-type]
+        return _mark(expr, marks)
     index, name, at = _one(places, expr, unit, bindings)
     layout = places.layout
     if name == "logits":
-        raise fault("PD408", "an attribution is of one node or one edge", expr,
-                    label="`logits` write nothing that is patched")  # fmt: skip
+        raise fault(
+            "PD408", _OF_ONE, expr, label="`logits` write nothing that is patched"
+        )  # fmt: skip
     if slot and (index >= len(layout.components) or layout.components[index].kind is not HEAD):
         raise fault(
             "PD408",
@@ -72,13 +86,31 @@ def attributed(
             label="no head",
             help=f"leave `slot: {slot}` out: it reads and writes as a whole",
         )
-    neuron = index >= len(layout.components)
     ends = ("", name) if slot else (name, "")
-    return Attributed(sender=ends[0], receiver=ends[1], slot=slot, at=at, neuron=neuron)
+    return Attributed(
+        sender=ends[0], receiver=ends[1], slot=slot, at=at, reader=None,
+        of="neurons" if index >= len(layout.components) else "nodes",
+    )  # fmt: skip
+
+
+def _mark(expr: ast.Node, marks: Sequence[Mark]) -> Attributed:
+    if len(marks) != 1:
+        raise fault(
+            "PD408", _OF_ONE, expr, label=f"{len(marks)} marks",
+            help="range over them, `let a for r in SET = attribution(r, …)`",
+        )  # fmt: skip
+    (mark,) = marks
+    return Attributed(
+        sender=f"r{mark.layer}", receiver="", slot="", at=mark.at, reader=None, of="marks"
+    )
 
 
 def _edge(
-    places: Places, expr: ast.Node, chain: ast.Chain, bindings: Bindings, exact: bool
+    places: Places,
+    expr: ast.Node,
+    chain: ast.Chain,
+    bindings: Bindings,
+    by: AttributionRecord | None,
 ) -> Attributed:
     (hop,) = chain.steps
     assert isinstance(hop, ast.Hop)
@@ -105,20 +137,43 @@ def _edge(
             f"`sum(e in edges {{ {sender} -> {receiver} }}: attribution(e, …))`",
         )
     slot = slots[0] if slots else ""
-    at = sent if sent is not None else got
-    reads_back = slot in ("k", "v")
-    if not exact and (got is not None and (reads_back or sent not in (None, got))):
+    edge = Attributed(
+        sender=sender, receiver=receiver, slot=slot, at=sent, reader=got, of="edges"
+    )  # fmt: skip
+    if slot not in ("k", "v"):  # both ends stand at one token
+        if not (by is not None and by.exact) and None not in (sent, got) and sent != got:
+            raise _two_tokens(expr, edge)
+        return replace(edge, at=got if sent is None else sent, reader=None)
+    if got is not None and (by is None or not by.readers):
+        of = f"@{sent}" if sent is not None else "@P"
         raise fault(
             "PD408",
             f"the score of an edge is of the token that is read, whoever reads it: `@{got}` on "
             f"`{receiver}` says nothing of it",
             expr,
             label="a position on the receiver",
-            help=f"`{sender} @P -[{slot}]-> {receiver}`, or measure it with `by: exact`"
-            if slot
-            else f"`{sender} @P -> {receiver}`",
+            help=f"`{sender} {of} -[{slot}]-> {receiver}`, or `by: peap`, which tells the readers "
+            "apart, or `by: exact`",
         )
-    return Attributed(sender=sender, receiver=receiver, slot=slot, at=at, neuron=False)
+    return edge
+
+
+def _two_tokens(expr: ast.Node, edge: Attributed) -> LanguageError:
+    """An edge that stays at its token, written with two of them."""
+    sender, receiver, sent, got = edge.sender, edge.receiver, edge.at, edge.reader
+    here = f"{sender} @{got} {f'-[{edge.slot}]->' if edge.slot else '->'} {receiver}"
+    if edge.slot:
+        what = f"the query of `{receiver}` at `@{got}` is made of what stands at `@{got}`"
+        other = (
+            f"; what `{receiver}` reads at `@{sent}` is a key or a value, "
+            f"`{sender} @{sent} -[v]-> {receiver}`"
+        )
+    else:
+        what, other = f"`{receiver}` reads its own token", ""
+    return fault(
+        "PD408", f"{what}, and not `{sender}` at `@{sent}`", expr,
+        label="two positions of an edge that stays at one", help=f"`{here}`{other}",
+    )  # fmt: skip
 
 
 def _one(
@@ -130,7 +185,7 @@ def _one(
     if len(single) != 1:
         raise fault(
             "PD408",
-            "an attribution is of one node or one edge",
+            _OF_ONE,
             expr,
             label=f"{len(single)} nodes" if single else "no node",
             help="range over them, `let a for h in SET = attribution(h, …)`; their scores one by "

@@ -35,6 +35,7 @@ from pathdsl.graph.paths.pathset import (
     Star,
     alt,
     cat,
+    crossing,
     intersection,
     minus,
     union,
@@ -117,16 +118,9 @@ class Expressions:
             marks += member.marks
         result = self.sets.through(nodes)
         if marks:
-            middle = Nodes(mask=self.layout.any_mask)
-            crossing = alt(*(Edge(mark=m.layer, mark_at=m.at) for m in marks))
-            regex = cat(
-                Nodes(mask=1),
-                Star(inner=cat(ANY_EDGE, middle)),
-                crossing,
-                Star(inner=cat(middle, ANY_EDGE)),
-                Nodes(mask=1 << self.layout.logits),
-            )
-            result = union(result, Regular(regex=regex))
+            edges = alt(*(Edge(mark=m.layer, mark_at=m.at) for m in marks))
+            crossed = crossing(edges, self.layout.any_mask, 1 << self.layout.logits)
+            result = union(result, crossed)
         return result
 
     def _within(self, nodes: Iterable[Nodes]) -> PathSet:

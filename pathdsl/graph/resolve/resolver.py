@@ -34,7 +34,7 @@ from pathdsl.graph.paths.pathset import (
     union,
 )
 from pathdsl.graph.paths.product import MAX_STATES, Product
-from pathdsl.graph.paths.sets import PathSets
+from pathdsl.graph.paths.sets import sets_on
 from pathdsl.graph.paths.units import (
     EdgeUnit,
     NodeUnit,
@@ -52,6 +52,7 @@ from pathdsl.graph.resolve.targets import Target, node_target, targets_of, vecto
 from pathdsl.lang import ast
 from pathdsl.lang.loops import Value
 from pathdsl.lang.program import Program
+from pathdsl.lang.signatures.attribution import AttributionRecord
 from pathdsl.lang.walk import children
 from pathdsl.record import record
 
@@ -94,9 +95,9 @@ class Resolver:
         self.program = program
         self.others = others
         self.shape = shape
-        self.layout = Layout(shape)
+        self.sets = sets_on(shape, max_states)
+        self.layout = self.sets.layout
         self.places = Places(program, self.layout)
-        self.sets = PathSets(self.layout, max_states)
         self.expressions = Expressions(self.places, self.sets)
 
     def on(self, task: str) -> Resolver:
@@ -132,10 +133,14 @@ class Resolver:
         return edges_among(self.sets, self.path_set(domain.paths), domain, listed=listed)
 
     def attributed(
-        self, expr: ast.PathExpr, slot: str, bindings: Bindings = {}, *, exact: bool = False
+        self,
+        expr: ast.PathExpr,
+        slot: str,
+        bindings: Bindings = {},
+        by: AttributionRecord | None = None,
     ) -> Attributed:
-        """The one node, input or edge that an attribution scores; PD408 for any other."""
-        return attributed(self.places, expr, slot, bindings, exact=exact)
+        """The one node, input, mark or edge that an attribution scores; PD408 for any other."""
+        return attributed(self.places, expr, slot, bindings, by)
 
     def patched(self, expr: ast.PathExpr, unit: Attributed, bindings: Bindings = {}) -> PathSet:
         """The paths that carry a treated value where one unit alone is patched."""

@@ -24,7 +24,7 @@ from pathdsl.lang.walk import walk
 
 __all__ = ["check_attribution"]
 
-_OF_ONE = "an attribution is of one node or one edge"
+_OF_ONE = "an attribution is of one node, one mark or one edge"
 
 
 def check_attribution(scope: Scope, score: ast.Score, metric: ast.MetricDecl | None) -> Faults:
@@ -51,13 +51,24 @@ def check_attribution(scope: Scope, score: ast.Score, metric: ast.MetricDecl | N
             yield _other(subject, record, "an edge", "edges")
     elif isinstance(unit, ast.NodeRef):
         yield from _node(scope, subject, unit)
-        if not record.nodes:
+        marked = holds_marks(scope, unit)
+        if marked and slot is not None:
+            yield fault(
+                "PD129",
+                "`slot:` names an input of a head, and a mark is the stream itself",
+                slot.span,
+                "not for a mark",
+                help="leave it out",
+            )
+        if marked and not record.marks:
+            yield _other(subject, record, "a mark", "marks")
+        elif not marked and not record.nodes:
             yield _other(subject, record, "a node", "nodes")
     else:
         yield fault(
             "PD408", _OF_ONE, subject.span, "a path set", help=f"`effect({_text(scope, subject)})`"
         )
-    if metric is not None:
+    if metric is not None and record.effect:
         yield from _slope(metric, record, score)
     if record.treated_runs:
         yield from _treated_runs(scope, score, record)
@@ -68,8 +79,18 @@ def _text(scope: Scope, node: ast.Node) -> str:
 
 
 def _unread(score: ast.Score, record: AttributionRecord) -> Faults:
-    """Options of an integral, given to a method that has none or has other rules."""
+    """Options of an integral, given to a method that has none or has other rules; a metric or a
+    treated value, given to one that compares no runs."""
     for option in score.options:
+        if option.keyword in ("metric", "treated") and not record.effect:
+            yield fault(
+                "PD129",
+                f"`by: {record.name}` reads the reference run alone, and does not read "
+                f"`{option.keyword}:`",
+                option.span,
+                "says nothing here",
+                help="leave it out, or `by: eap` for what treating the edge does to a metric",
+            )
         if option.keyword not in ("steps", "rule"):
             continue
         if not record.steps:
@@ -137,16 +158,8 @@ def _edge(subject: ast.Node, unit: ast.Chain | ast.Edges) -> Faults:
 
 
 def _node(scope: Scope, subject: ast.Node, unit: ast.Node) -> Faults:
-    """A fault for marks and for what is written as several nodes or as no node that writes."""
-    if holds_marks(scope, unit):
-        yield fault(
-            "PD408",
-            _OF_ONE,
-            subject.span,
-            "a mark on the residual stream",
-            help=f"`effect(through({_text(scope, subject)}))` is what its paths carry",
-        )
-    elif isinstance(unit, ast.Word) and unit.word == "logits":
+    """A fault for what is written as several nodes or as no node that writes."""
+    if isinstance(unit, ast.Word) and unit.word == "logits":
         yield fault("PD408", _OF_ONE, subject.span, "`logits` write nothing that is patched")
     elif isinstance(unit, ast.Word) and unit.word != "input":
         yield fault(
@@ -161,9 +174,10 @@ def _node(scope: Scope, subject: ast.Node, unit: ast.Node) -> Faults:
 
 def _other(subject: ast.Node, record: AttributionRecord, what: str, kind: str) -> Diagnostic:
     scores = [f"by: {one.name}" for one in ATTRIBUTIONS.values() if getattr(one, kind)]
+    own = [one for one in ("nodes", "marks", "edges") if getattr(record, one)]
     return fault(
         "PD408",
-        f"`by: {record.name}` scores {'edges' if kind == 'nodes' else 'nodes'}, and this is {what}",
+        f"`by: {record.name}` scores {' and '.join(own)}, and this is {what}",
         subject.span,
         what,
         help=f"{listed(scores)}",

@@ -13,6 +13,7 @@ from pathdsl.lang.serving import (
     PASSED,
     choose_metric,
     choose_task,
+    compares,
     fields_of,
     form_of,
     named_option,
@@ -63,7 +64,7 @@ def check_score(scope: Scope, score: ast.Score) -> Faults:
             yield from _walked(score, subject)
         elif record.of == "run" and isinstance(subject, ast.PlainRun | ast.PathRun):
             yield from needs_treated(scope, subject, its_task)
-    if record.treats and its_task is not None and treated_by(score) is None:
+    if record.treats and compares(score) and its_task is not None and treated_by(score) is None:
         yield from _missing_treated(scope, score, its_task)
     yield from _units(scope, score)
     yield from _forms(score)

@@ -41,7 +41,7 @@ def check_attributions(program: Program) -> Faults:
             f"`{claim.name.name}` is about estimates `by: {found[0]}`, and no claim holds these "
             "against what was measured",
             claim.name.span,
-            "follows slopes and patches nothing",
+            "patches nothing",
             help="`claim agrees: correlation(estimate, exact, by: spearman) >= 0.9 at 95% "
             "confidence`, two lets over the same members, the other `by: exact`",
         )
@@ -92,7 +92,7 @@ def _methods(node: ast.Node) -> Iterator[str]:
         yield _MEASURED
     elif isinstance(node, ast.Score) and SCORES[node.name].of == "unit":
         record = ATTRIBUTIONS.get(named_option(node.options, "by") or "")
-        if record is not None:
+        if record is not None and record.effect:  # shares of what is read estimate no effect
             yield _MEASURED if record.exact else record.name
     elif isinstance(node, ast.Score) and SCORES[node.name].treats:
         yield _MEASURED

@@ -81,10 +81,13 @@ PAGES: tuple[Page, ...] = (
         code="PD408",
         name="nothing-to-attribute",
         summary="An attribution is of several nodes, or its method has no score for it.",
-        why="A score says what patching one node, one input of a head or one edge would do. What "
+        why="A score says what patching one node, one input of a head, one mark of the residual "
+        "stream or one edge would do. What "
         "several do together is not the sum of what each does alone. `eap` and its kin score "
-        "edges, `atp` and its kin nodes. Slopes say nothing of a rank or a hit, which jump, nor at "
-        "the reference run of a divergence from it, which is least there and whose slope is 0.",
+        "edges, `atp` and its kin nodes and marks. An edge into a query or an MLP stands at one "
+        "token; who reads a key or value only `peap` and `exact` tell. Slopes say nothing of a "
+        "rank or a hit, which jump, nor at the reference run of a divergence from it, which is "
+        "least there and whose slope is 0.",
         repair="Range over the members, `let a for h in SET = attribution(h, …)`, take a method "
         "that scores them, or measure with `by: exact`.",
         failing=sample("let a: logits = attribution(a3.h1, by: eap, metric: LD)"),

@@ -1,4 +1,4 @@
-"""Methods that estimate by gradients what patching a node or an edge would do, as records.
+"""Methods that estimate what patching a node, a mark or an edge would do, as records.
 
 A record says what the checker knows of a method without running it. What computes it stands in
 `pathdsl.engine.attribution`.
@@ -15,18 +15,22 @@ __all__ = ["ATTRIBUTIONS", "HEAD_SLOTS", "RULES", "TO_REFERENCE", "AttributionRe
 class AttributionRecord:
     """One method.
 
-    `nodes`, `edges`: what it scores. `steps`: how many points its integral has unless said, 0 for a
-    method without one. `rules`: the names of its rules of integration, the first is the default.
+    `nodes`, `marks`, `edges`: what it scores. `steps`: how many points its integral has unless
+    said, 0 for a method without one. `rules`: the names of its rules of integration, the first is
+    the default.
     `at_reference`: whether its slopes are those of the reference run alone, where a divergence from
     that run has none. `treated_runs`: whether it takes slopes of runs on treated inputs, which a
     mean and zero do not have. `least_layers`: how many layers a model must have.
     `linear`: whether the score of a sum of metrics is the sum of their scores. `signed`: whether
     scores have a sign; else they are sizes. `exact`: whether it patches, and estimates nothing.
-    `source`: where it is defined.
+    `effect`: whether a score is what treating the unit does to the metric; else it describes the
+    reference run alone, and is a share. `readers`: whether the position of who reads a key or value
+    counts, beside that of the token that is read. `source`: where it is defined.
     """
 
     name: str
     nodes: bool
+    marks: bool
     edges: bool
     steps: int
     rules: tuple[str, ...]
@@ -36,7 +40,16 @@ class AttributionRecord:
     linear: bool
     signed: bool
     exact: bool
+    effect: bool
+    readers: bool
     source: str
+
+    @property
+    def kind(self) -> str:
+        """What its scores are, in words."""
+        if not self.effect:
+            return "shares of what a reader reads"
+        return "scores with a sign" if self.signed else "sizes, without a sign"
 
 
 _KRAMAR = "Kramár et al. 2024 (arXiv:2403.00745)"
@@ -46,54 +59,86 @@ ATTRIBUTIONS = {
     record.name: record
     for record in (
         AttributionRecord(
-            name="exact", nodes=True, edges=True, steps=0, rules=(),
+            name="exact", nodes=True, marks=True, edges=True,
+            steps=0, rules=(),
             at_reference=False, treated_runs=False, least_layers=1, linear=True, signed=True,
-            exact=True, source="each patched alone",
+            exact=True, effect=True, readers=True, source="each patched alone",
         ),
         AttributionRecord(
-            name="atp", nodes=True, edges=False, steps=0, rules=(),
+            name="atp", nodes=True, marks=True, edges=False,
+            steps=0, rules=(),
             at_reference=True, treated_runs=False, least_layers=1, linear=True, signed=True,
-            exact=False, source=f"{_KRAMAR}, section 2",
+            exact=False, effect=True, readers=False, source=f"{_KRAMAR}, section 2",
         ),
         AttributionRecord(
-            name="atp_qk", nodes=True, edges=False, steps=0, rules=(),
+            name="atp_qk", nodes=True, marks=False, edges=False,
+            steps=0, rules=(),
             at_reference=True, treated_runs=False, least_layers=1, linear=True, signed=True,
-            exact=False, source=f"{_KRAMAR}, section 3.1.1",
+            exact=False, effect=True, readers=False, source=f"{_KRAMAR}, section 3.1.1",
         ),
         AttributionRecord(
-            name="atp_star", nodes=True, edges=False, steps=0, rules=(),
+            name="atp_star", nodes=True, marks=False, edges=False,
+            steps=0, rules=(),
             at_reference=True, treated_runs=False, least_layers=2, linear=False, signed=False,
-            exact=False, source=f"{_KRAMAR}, section 3.1.2",
+            exact=False, effect=True, readers=False, source=f"{_KRAMAR}, section 3.1.2",
         ),
         AttributionRecord(
-            name="eap", nodes=False, edges=True, steps=0, rules=(),
+            name="eap", nodes=False, marks=False, edges=True,
+            steps=0, rules=(),
             at_reference=True, treated_runs=False, least_layers=1, linear=True, signed=True,
-            exact=False, source="Syed et al. 2023 (arXiv:2310.10348)",
+            exact=False, effect=True, readers=False, source="Syed et al. 2023 (arXiv:2310.10348)",
         ),
         AttributionRecord(
-            name="eap_ig", nodes=False, edges=True, steps=5, rules=("right", "left"),
+            name="eap_ig", nodes=False, marks=False, edges=True,
+            steps=5, rules=("right", "left"),
             at_reference=False, treated_runs=True, least_layers=1, linear=True, signed=True,
-            exact=False, source=_HANNA,
+            exact=False, effect=True, readers=False, source=_HANNA,
         ),
         AttributionRecord(
-            name="eap_ig_activations", nodes=False, edges=True, steps=5, rules=("right", "left"),
+            name="eap_ig_activations", nodes=False, marks=False, edges=True,
+            steps=5, rules=("right", "left"),
             at_reference=False, treated_runs=False, least_layers=1, linear=True, signed=True,
-            exact=False, source=_HANNA,
+            exact=False, effect=True, readers=False, source=_HANNA,
         ),
         AttributionRecord(
-            name="clean_corrupted", nodes=False, edges=True, steps=0, rules=(),
+            name="clean_corrupted", nodes=False, marks=False, edges=True,
+            steps=0, rules=(),
             at_reference=False, treated_runs=True, least_layers=1, linear=True, signed=True,
-            exact=False, source=_HANNA,
+            exact=False, effect=True, readers=False, source=_HANNA,
         ),
         AttributionRecord(
-            name="relp", nodes=True, edges=True, steps=0, rules=(),
+            name="relp", nodes=True, marks=True, edges=True,
+            steps=0, rules=(),
             at_reference=True, treated_runs=False, least_layers=1, linear=True, signed=True,
-            exact=False, source="Rezaei Jafari et al. 2025 (arXiv:2508.21258)",
+            exact=False, effect=True, readers=False,
+            source="Rezaei Jafari et al. 2025 (arXiv:2508.21258)",
         ),
         AttributionRecord(
-            name="gim", nodes=True, edges=True, steps=0, rules=(),
+            name="gim", nodes=True, marks=True, edges=True,
+            steps=0, rules=(),
             at_reference=True, treated_runs=False, least_layers=1, linear=True, signed=True,
-            exact=False, source="Edin et al. 2025 (arXiv:2505.17630)",
+            exact=False, effect=True, readers=False, source="Edin et al. 2025 (arXiv:2505.17630)",
+        ),
+        AttributionRecord(
+            name="eap_gp", nodes=False, marks=False, edges=True,
+            steps=5, rules=("left", "right"),
+            at_reference=False, treated_runs=True, least_layers=1, linear=True, signed=True,
+            exact=False, effect=True, readers=False,
+            source="Zhang et al. 2025 (arXiv:2502.06852)",
+        ),
+        AttributionRecord(
+            name="peap", nodes=False, marks=False, edges=True,
+            steps=0, rules=(),
+            at_reference=True, treated_runs=False, least_layers=1, linear=True, signed=True,
+            exact=False, effect=True, readers=True,
+            source="Haklay et al. 2025 (arXiv:2502.04577)",
+        ),
+        AttributionRecord(
+            name="ifr", nodes=False, marks=False, edges=True,
+            steps=0, rules=(),
+            at_reference=True, treated_runs=False, least_layers=1, linear=True, signed=False,
+            exact=False, effect=False, readers=False,
+            source="Ferrando and Voita 2024 (arXiv:2403.00824)",
         ),
     )
 }  # fmt: skip
@@ -101,7 +146,7 @@ RULES = tuple(dict.fromkeys(rule for record in ATTRIBUTIONS.values() for rule in
 """The rules of all integrals."""
 
 TO_REFERENCE = "right"
-"""The rule whose last point is the reference run: of one step, it is the only one."""
+"""The rule one of whose points is the reference run: of one step, it is the only one."""
 
 HEAD_SLOTS = ("q", "k", "v")
 """The inputs of a head that have scores of their own."""

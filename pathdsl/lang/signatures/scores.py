@@ -176,6 +176,7 @@ _COMMON = (
 _TREATED = Parameter(name="treated", kind=Kind.TREATED)
 _TREATING = (*_COMMON, _TREATED)
 """The options of scores that treat path sets themselves."""
+_ANSWER = Parameter(name="answer", kind=Kind.COLUMN, default=REQUIRED)
 _P = first("P", Kind.PATHS)
 OVER = Parameter(name="over", kind=Kind.UNITS)
 RENAMED = Parameter(name="over", kind=Kind.NODES)
@@ -233,8 +234,10 @@ def _apart(metric: Range, given: Given) -> Range:
 def _attributed(metric: Range, given: Given) -> Range:
     """A slope is not bound by what the metric can be, what is measured is."""
     record = ATTRIBUTIONS.get(str(given.get("by")))
-    if record is None or not record.signed:
-        return ANY if record is None else NOT_BELOW_0
+    if record is None:
+        return ANY
+    if not record.signed:
+        return NOT_BELOW_0 if record.effect else SHARE
     return metric.change if record.exact else ANY
 
 
@@ -454,11 +457,7 @@ SCORES = table(
     ),
     ScoreRecord(
         name="accuracy",
-        parameters=(
-            first("RUN", Kind.RUN),
-            *_COMMON,
-            Parameter(name="answer", kind=Kind.COLUMN, default=REQUIRED),
-        ),
+        parameters=(first("RUN", Kind.RUN), *_COMMON, _ANSWER),
         example="accuracy(reference, answer: io)",
         of="run",
         gives="share",
@@ -471,12 +470,7 @@ SCORES = table(
     ),
     ScoreRecord(
         name="broken",
-        parameters=(
-            first("RUN", Kind.RUN),
-            first("BY", Kind.RUN),
-            *_COMMON,
-            Parameter(name="answer", kind=Kind.COLUMN, default=REQUIRED),
-        ),
+        parameters=(first("RUN", Kind.RUN), first("BY", Kind.RUN), *_COMMON, _ANSWER),
         example="broken(reference, treat(P), answer: io)",
         of="run",
         gives="share",

@@ -12,6 +12,7 @@ from pathdsl.lang.signatures.scores import SCORES
 from pathdsl.lang.subjects import meant
 from pathdsl.lang.vary.axis import below, meant_below
 from pathdsl.lang.vary.edits import Edit, text_of
+from pathdsl.lang.walk import walk
 from pathdsl.record import record
 
 __all__ = ["Estimates", "estimates_in"]
@@ -32,7 +33,9 @@ def _estimates(node: ast.Node) -> bool:
 def _takes(program: Program, score: ast.Score, method: str) -> bool:
     """Whether a method scores what a score is of."""
     record, unit = ATTRIBUTIONS[method], meant(program, score.subjects[0])
-    return record.edges if isinstance(unit, ast.Chain | ast.Edges) else record.nodes
+    if isinstance(unit, ast.Chain | ast.Edges):
+        return record.edges
+    return record.marks if any(isinstance(n, ast.ResidRef) for n in walk(unit)) else record.nodes
 
 
 @record
@@ -59,8 +62,8 @@ class Estimates:
             scores = estimates_in(program, claim)
             if not scores:
                 found[claim.name.name] = "it reads no estimate by slopes"
-            elif {_signed(score) for score in scores} != {ATTRIBUTIONS[value].signed}:
-                found[claim.name.name] = f"`{value}` gives {_kind(value)}"
+            elif {_kind(score) for score in scores} != {ATTRIBUTIONS[value].kind}:
+                found[claim.name.name] = f"`{value}` gives {ATTRIBUTIONS[value].kind}"
             elif not all(_takes(program, score, value) for score in scores):
                 found[claim.name.name] = f"`{value}` has no scores of what it attributes"
             elif {named_option(score.options, "by") for score in scores} == {value}:
@@ -87,12 +90,8 @@ class Estimates:
         return list(edits.values())
 
 
-def _signed(score: ast.Score) -> bool:
-    return ATTRIBUTIONS[str(named_option(score.options, "by"))].signed
-
-
-def _kind(method: str) -> str:
-    return "scores with a sign" if ATTRIBUTIONS[method].signed else "sizes, without a sign"
+def _kind(score: ast.Score) -> str:
+    return ATTRIBUTIONS[str(named_option(score.options, "by"))].kind
 
 
 def _of_integral(option: ast.Argument) -> bool:

@@ -19,6 +19,7 @@ from pathdsl.lang.program import Program
 from pathdsl.lang.serving import metrics_elsewhere
 from pathdsl.plan.readout import Measure
 from pathdsl.score.metrics import Metric, atom, compile_metric
+from pathdsl.score.quantity import row_metrics
 
 __all__ = ["as_csv", "as_jsonl", "values_of"]
 
@@ -72,8 +73,8 @@ def _scores(outcome: FileOutcome) -> list[dict[str, Any]]:
                     "task": run.task,
                     "run": None,
                     "written": f"attribution({unit}, by: {asked.method})",
-                    "treated": str(run.treated),
-                    "metric": asked.metric.metric.name,
+                    "treated": str(run.treated) if run.treated is not None else None,
+                    "metric": next((one.metric.name for one in row_metrics(asked.metric)), None),
                     "draw": 0,
                     "row": row_id,
                     "value": float(value) if isfinite(value) else None,

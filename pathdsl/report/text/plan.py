@@ -13,6 +13,7 @@ from typing import Any
 
 from pathdsl.checking.planned import AttributionPlan, PlanOutcome, TaskPlan
 from pathdsl.graph.model.components import bits
+from pathdsl.lang.signatures.attribution import ATTRIBUTIONS
 from pathdsl.plan.liveness import reads_of
 from pathdsl.plan.outputs import Plan, ends_of
 from pathdsl.plan.steps import HeadCopy, HiddenCopy, MlpCopy, parts_of
@@ -148,9 +149,10 @@ def _attribution(one: AttributionPlan, outcome: PlanOutcome, view: View) -> list
     asked, task = one.asked, outcome.tasks[one.task]
     facts = [
         ["  prompts", f"{task.n_rows:,}, up to {task.n_pos} tokens"],
-        ["  treated", str(asked.treated)],
-        ["  scores", f"{asked.of}{' at each position' if asked.by_position else ''}, all of them "
-         "in one go"],
+        ["  treated", str(asked.treated) if ATTRIBUTIONS[asked.method].effect else ""],
+        ["  scores", f"{asked.of}{' at each position' if asked.by_position else ''}"
+         f"{f', read at {asked.reader}' if asked.reader is not None else ''}, all of them in one "
+         "go"],
         ["  integral", f"{asked.steps} steps, {asked.rule}" if asked.steps else ""],
     ]  # fmt: skip
     if one.cost is not None:

@@ -1,8 +1,9 @@
-"""`attribution(UNIT, by: METHOD)`: what patching one node or edge would do, measured or estimated.
+"""`attribution(UNIT, by: METHOD)`: what patching one node, mark or edge would do, or an estimate.
 
 The score of a unit is, prompt by prompt, m(treat(unit)) - m(reference), the reference run in which
 the unit alone carries its treated value. `by: exact` runs it; the other methods estimate it by
-slopes, all units of one method in one go (`pathdsl.engine.attribution`).
+slopes, all units of one method in one go (`pathdsl.engine.attribution`). A method that compares no
+runs gives shares of what is read, of the reference run.
 
 Source: docs/scores.md, attribution(UNIT, by: METHOD).
 """
@@ -12,15 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from pathdsl.graph.resolve.attributed import Attributed
 from pathdsl.lang import ast
 from pathdsl.lang.serving import fields_of
 from pathdsl.lang.signatures.attribution import ATTRIBUTIONS, AttributionRecord
 from pathdsl.plan.readout import ESTIMATE, Measure
 from pathdsl.plan.runs import RunSpec, Subject
-from pathdsl.plan.treated import treated_spec
+from pathdsl.plan.treated import TreatedSpec, treated_spec
 from pathdsl.score.attribution import Attribution
 from pathdsl.score.faults import fault
-from pathdsl.score.quantity import RowExpr, RowMetric, RowOp, RowScored, Scalar
+from pathdsl.score.quantity import RowExpr, RowMetric, RowNumber, RowOp, RowScored, Scalar
 from pathdsl.score.scores.faithfulness import rms
 from pathdsl.score.scores.setting import Setting
 
@@ -32,9 +34,7 @@ def attribution(setting: Setting) -> Scalar:
     options = setting.options
     record = ATTRIBUTIONS[options.word("by")]
     slot = options["slot"] or ""
-    unit = setting.resolver.attributed(
-        setting.subject, str(slot), setting.bindings, exact=record.exact
-    )
+    unit = setting.resolver.attributed(setting.subject, str(slot), setting.bindings, record)
     title = f"{setting.title}, slot: {slot}" if slot else setting.title
     label = f"attribution({title}, by: {record.name})"
     rows: RowExpr
@@ -46,8 +46,7 @@ def attribution(setting: Setting) -> Scalar:
             run = replace(setting.treat(paths, f"treat({title})"), subject=about)
         rows = RowOp(op="-", args=(setting.rows(run), setting.rows(setting.reference())))
     else:
-        kind = "neurons" if unit.neuron else "edges" if unit.sender and unit.receiver else "nodes"
-        run, measure = _asked(setting, record, kind, unit.at is not None)
+        run, measure = _asked(setting, record, unit)
         rows = RowScored(
             run=run,
             measure=measure,
@@ -64,10 +63,47 @@ def attribution(setting: Setting) -> Scalar:
 
 
 def _asked(
-    setting: Setting, record: AttributionRecord, of: str, by_position: bool
+    setting: Setting, record: AttributionRecord, unit: Attributed
 ) -> tuple[RunSpec, Measure]:
     """What all units of one attribution read: one request, whoever asks for it."""
-    context, task, options = setting.context, setting.task, setting.options
+    task, options, of = setting.task, setting.options, unit.of
+    by_position = unit.at is not None
+    label = f"attribution of {of} by {record.name}"
+    steps = options["steps"] or record.steps
+    rule = options["rule"] or (record.rules[0] if record.rules else "")
+    run, metric, treated = _compared(setting, record)
+    asked = Attribution(
+        method=record.name,
+        steps=int(steps),  # type: ignore[call-overload]
+        rule=str(rule),
+        metric=metric,
+        treated=treated,
+        task=task,
+        of=of,
+        by_position=by_position,
+        reader=unit.reader,
+    )
+    text = "; ".join(
+        [
+            record.name,
+            *([f"{steps} steps, {rule}"] if record.steps else []),
+            of + (" by position" if by_position else ""),
+            *([f"read at {unit.reader}"] if unit.reader is not None else []),
+            *([metric.metric.canonical] if isinstance(metric, RowMetric) else []),
+        ]
+    )
+    return replace(run, label=label), Measure(kind=ESTIMATE.name, text=text, asked=asked)
+
+
+def _compared(setting: Setting, record: AttributionRecord) -> tuple[RunSpec, RowExpr, TreatedSpec]:
+    """The run with the treated value, the metric and that value; of a method that compares none
+    the reference run, no metric, and the reference prompts themselves."""
+    context, reference = setting.context, setting.reference()
+    fields = fields_of(context.program, context.program.tasks[setting.task])
+    if not record.effect:
+        column = fields["reference"].value
+        assert isinstance(column, ast.Name)
+        return reference, RowNumber(value=0.0), TreatedSpec(kind="paired", column=column.name)
     metric = setting.metric
     assert metric is not None
     if isinstance(setting.treated, ast.PlainRun):
@@ -78,29 +114,6 @@ def _asked(
             help="`by: exact` measures it",
         )
     value = setting.treated
-    if value is None:
-        value = fields_of(context.program, context.program.tasks[task])["treated"].value
-    treated = treated_spec(value)
-    steps = options["steps"] or record.steps
-    rule = options["rule"] or (record.rules[0] if record.rules else "")
-    label = f"attribution of {of} by {record.name}"
-    run = replace(setting.reference(), kind="treated", treated=treated, label=label)
-    asked = Attribution(
-        method=record.name,
-        steps=int(steps),  # type: ignore[call-overload]
-        rule=str(rule),
-        metric=RowMetric(metric=metric, run=setting.reference()),
-        treated=treated,
-        task=task,
-        of=of,  # type: ignore[arg-type]
-        by_position=by_position,
-    )
-    text = "; ".join(
-        [
-            record.name,
-            *([f"{steps} steps, {rule}"] if record.steps else []),
-            of + (" by position" if by_position else ""),
-            metric.canonical,
-        ]
-    )
-    return run, Measure(kind=ESTIMATE.name, text=text, asked=asked)
+    treated = treated_spec(fields["treated"].value if value is None else value)
+    run = replace(reference, kind="treated", treated=treated)
+    return run, RowMetric(metric=metric, run=reference), treated

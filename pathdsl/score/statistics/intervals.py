@@ -44,6 +44,7 @@ from pathdsl.score.quantity import (
     row_denominators,
 )  # fmt: skip
 from pathdsl.score.results import Verdict
+from pathdsl.score.statistics.book import key_of
 from pathdsl.score.statistics.ends import Ends, Interval, applied
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.lattice import Lattice, is_leaf, leaves
@@ -195,6 +196,15 @@ class Bootstrap:
         """p*: the tail at which the leaves hold together; Bonferroni's where none is drawn."""
         if len(parts) <= 1:
             return alpha / 2
+        made = [self.leaves.of(part) for part in parts]
+        if all(isinstance(leaf, Hull) for leaf in made):
+            key = key_of([leaf.key for leaf in made if isinstance(leaf, Hull)])
+            of = self._shared_tail
+            (tail,) = self.leaves.book.numbers(key, f"tail {alpha!r}", lambda: (of(parts, alpha),))
+            return tail
+        return self._shared_tail(parts, alpha)
+
+    def _shared_tail(self, parts: tuple[Scalar, ...], alpha: float) -> float:
         if parts not in self._largest:
             self._largest[parts] = self._largest_of([self.leaves.of(part) for part in parts])
         largest = self._largest[parts]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from math import ceil, log
 
 import numpy as np
@@ -27,8 +27,9 @@ from pathdsl.score.quantity import (
     mean,
     row_denominators,
 )  # fmt: skip
+from pathdsl.score.statistics.book import Book, key_of
 from pathdsl.score.statistics.correlated import fisher, largest
-from pathdsl.score.statistics.design import Design, design_of
+from pathdsl.score.statistics.design import Design, Stratum, design_of
 from pathdsl.score.statistics.ends import Ends
 from pathdsl.score.statistics.evaluate import Evaluator
 from pathdsl.score.statistics.lattice import rational
@@ -43,7 +44,7 @@ from pathdsl.score.statistics.leaves import (
     Share,
 )
 from pathdsl.score.statistics.moments import Moments, is_smooth
-from pathdsl.score.statistics.pivot import pivot_of
+from pathdsl.score.statistics.pivot import Pivot, pivot_of
 from pathdsl.score.statistics.resamples import Resamples
 from pathdsl.score.statistics.shares import hits, of_counts, unseen
 
@@ -59,6 +60,7 @@ class Leaves:
     def __init__(self, evaluator: Evaluator, resamples: Resamples) -> None:
         self.evaluator = evaluator
         self.resamples = resamples
+        self.book: Book = getattr(evaluator.session, "book", None) or Book()
         self._kept: dict[Scalar, Leaf] = {}
         self._held = 0
 
@@ -71,7 +73,7 @@ class Leaves:
         """The leaf of a quantity without extremes."""
         if node not in self._kept:
             leaf = self._made(node)
-            self._held += leaf.pivot.nbytes if isinstance(leaf, Hull) else 8 * self.resamples.count
+            self._held += 5 * 8 * self.resamples.count
             if self._held > KEPT_BYTES:
                 self.forget()
             self._kept[node] = leaf
@@ -120,17 +122,31 @@ class Leaves:
         moments = Moments((above, below), self.evaluator, design)
         crossed = _crosses(design)
         limit = np.inf if crossed else units - 1
-        pivot = pivot_of(moments, design, self.resamples, divided=divided, limit=limit)
+        made = cache(
+            lambda: pivot_of(moments, design, self.resamples, divided=divided, limit=limit)
+        )
+        book, key = self.book, key_of(
+            moments.mark, [_mark(stratum) for stratum in design.strata], self.resamples.count,
+            self.resamples.seed, divided, float(limit),
+        )  # fmt: skip
+        few = _enough if crossed else partial(self._too_few, node, units)
+        least = 0.0 if crossed else _side(node) ** units
+        hull = Hull(made=made, book=book, key=key, too_few=few, units=units, least=least)
+        # How far rounding may move a quantity is no part of the key, and decides on few units.
+        if not crossed and units >= FEWEST:
+            (moved,) = book.numbers(key, "moved", lambda: (float(self._moved(node, made())),))
+            if moved:
+                return hull
+        pivot = made()
         if crossed and pivot.freedom(pivot.estimate) <= 0:
             told = "one value of each crossed field is too few for an interval"
             return Fixed(at=_nothing, told=told, method="none")
-        with np.errstate(all="ignore"):
-            values = pivot.above_drawn / pivot.below_drawn if divided else pivot.above_drawn
-        if (fixed := self._constant(node, values, units)) is not None:
-            return fixed
-        few = _enough if crossed else partial(self._too_few, node, units)
-        least = 0.0 if crossed else _side(node) ** units
-        return Hull(pivot=pivot, too_few=few, units=units, least=least)
+        fixed = self._constant(node, pivot.values, units)
+        return fixed if fixed is not None else hull
+
+    def _moved(self, node: Scalar, pivot: Pivot) -> bool:
+        """Whether resamples move a quantity on units that are not few."""
+        return self._constant(node, pivot.values, FEWEST) is None
 
     def _correlated(
         self, node: Correlation, values: np.ndarray, design: Design, units: int
@@ -216,6 +232,13 @@ def too_few(units: int, level: float, needed: int) -> str:
     """What is said where a sample does not reach a level."""
     at = f"an interval at {100 * level:.6g}%"
     return f"{units} prompts or clusters are too few for {at}: {needed} or more"
+
+
+def _mark(stratum: Stratum) -> list[object]:
+    """What decides how a stratum is drawn."""
+    table = stratum.table
+    crossed = [table.row, table.column] if table is not None else []
+    return [stratum.key, stratum.name, stratum.unit, stratum.n_units, crossed]
 
 
 def _side(node: Scalar) -> float:

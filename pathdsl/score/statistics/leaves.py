@@ -26,6 +26,7 @@ from typing import Protocol
 import numpy as np
 from scipy.special import bdtr, stdtrit
 
+from pathdsl.score.statistics.book import Book
 from pathdsl.score.statistics.ends import Ends
 from pathdsl.score.statistics.pivot import Pivot
 from pathdsl.score.statistics.shares import clopper_pearson
@@ -56,17 +57,31 @@ class Leaf(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Hull:
-    """Smooth in means; `too_few(tail)` says why so few units do not reach a tail below `least`."""
+    """Smooth in means; `too_few(tail)` says why so few units do not reach a tail below `least`.
 
-    pivot: Pivot
+    `made` gives the pivot, resampled when it is first asked for. Its ends
+    are kept in `book` under `key`.
+    """
+
+    made: Callable[[], Pivot]
+    book: Book
+    key: str
     too_few: Callable[[float], str]
     units: int
     least: float
     method: str = "hull"
 
+    @property
+    def pivot(self) -> Pivot:
+        """The quantity under resampling."""
+        return self.made()
+
     def ends(self, tail: float) -> Ends:
         """Those of the pivot, none where there are too few units."""
-        found = (-np.inf, np.inf) if self.too_few(tail) else self.pivot.ends(tail)
+        if self.too_few(tail):
+            return -np.inf, np.inf
+        low, high = self.book.numbers(self.key, f"ends {tail!r}", lambda: self.pivot.ends(tail))
+        found = low, high
         return found if not np.isnan(found).any() else (-np.inf, np.inf)
 
     def why(self, tail: float) -> str:
@@ -78,7 +93,10 @@ class Hull:
 
     def p_value(self, threshold: float) -> float:
         """The smallest alpha whose interval is not withheld and leaves the threshold out."""
-        return min(1.0, max(self.pivot.p_value(threshold), 2 * self.least))
+        (own,) = self.book.numbers(
+            self.key, f"p {threshold!r}", lambda: (self.pivot.p_value(threshold),)
+        )
+        return min(1.0, max(own, 2 * self.least))
 
     def deviations(self) -> np.ndarray:
         """Those of the numerator less the estimate times the denominator."""

@@ -90,6 +90,12 @@ class Moments:
         ]
         self.totals = sum((c.sum(axis=0) for c in self.columns), np.zeros(len(self._columns)))[None]
 
+    @property
+    def mark(self) -> list[object]:
+        """All that the values and their gradients come from."""
+        steps = [[one.op, list(one.args), one.value] for one in self._steps]
+        return [steps, list(self.outputs), list(self.columns), self.totals]
+
     def _per_unit(self, place: int, key: str, values: np.ndarray) -> np.ndarray:
         """(units,) sums of row values over the units of one stratum; crossed rows one by one."""
         stratum = self._design.strata[place]

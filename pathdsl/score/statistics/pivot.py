@@ -123,10 +123,10 @@ class Pivot:
         return self.above / self.below
 
     @property
-    def nbytes(self) -> int:
-        """What it holds in memory."""
-        parts = (self.above_drawn, self.below_drawn, self.drawn.aa, self.drawn.ab, self.drawn.bb)
-        return sum(x.nbytes for x in parts)
+    def values(self) -> np.ndarray:
+        """(resamples,) A*/B*."""
+        with np.errstate(all="ignore"):
+            return self.above_drawn / self.below_drawn if self.divided else self.above_drawn
 
     # ---------------------------------------------------------------------------------------------
     # Against a threshold

@@ -1,0 +1,136 @@
+"""A check whose values are all stored: nothing heavy is imported, and a changed weight is seen."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from pathdsl.engine.load import hashes
+from pathdsl.engine.store.store import Store
+from pathdsl.models import bundled
+from tests.cli.run import INDUCTION, in_one_process
+
+ENDS = (
+    "import atexit, sys\n"
+    "atexit.register(lambda: print('HEAVY', *sorted({'torch', 'transformers', 'sympy', 'typer',"
+    " 'scipy.stats', 'scipy.optimize', 'scipy.sparse'} & {*sys.modules}), file=sys.stderr))\n"
+)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model of its own, a file on it and rows of its own, checked once."""
+    folder = tmp_path_factory.mktemp("stored")
+    shutil.copytree(bundled("ioi-mini"), folder / "model")
+    settled = time.time() - 60
+    for path in (folder / "model").iterdir():
+        os.utime(path, (settled, settled))
+    (folder / "x.circuit").write_text(
+        'model m = folder("model")\n\ntask t {\n  data      = mini_ioi(take: 60, seed: 0)\n'
+        "  reference = prompt\n  treated   = prompt_abc\n}\n\n"
+        "path main = through(a3.h1)\n\nmetric LD: logits = logit(io) - logit(s)\n\n"
+        "let plain: logits = mean(LD(reference))\n\n"
+        "claim some: effect(main) > -100 at 95% confidence\n"
+    )
+    (folder / "i.circuit").write_text(INDUCTION)
+    return folder
+
+
+def _check(home: Path, *files: str, **more: str) -> tuple[dict[str, object], set[str]]:
+    """What a check of some files says, in a process of its own, and what that imported."""
+    store = {"PATHDSL_CACHE": str(home / "store"), "OMP_NUM_THREADS": "1", **more}
+    script = ENDS + (
+        "from pathdsl.cli.main import main\nmain(['check', '--format', 'json', *sys.argv[1:]])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *files], cwd=home, capture_output=True, text=True,
+        env={**os.environ, **store},
+    )  # fmt: skip
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("HEAVY"), done.stderr
+    return json.loads(done.stdout), {*last.split()[1:]}
+
+
+def _told(result: dict[str, object]) -> list[dict[str, object]]:
+    """The files without what says where values came from and how long it took."""
+    files = json.loads(json.dumps(result["files"]))
+    spent = ("seconds", "store", "cost")
+    return [{k: v for k, v in one.items() if k not in spent} for one in files]
+
+
+def test_nothing_heavy_is_imported_and_nothing_is_another(home: Path) -> None:
+    first, heavy = _check(home, "x.circuit", "i.circuit")
+    assert {"torch", "transformers"} <= heavy
+    again, heavy = _check(home, "x.circuit", "i.circuit")
+    assert not {"torch", "transformers", "scipy.stats", "scipy.optimize"} & heavy, heavy
+    assert _told(first) == _told(again)
+    for one in again["files"]:  # type: ignore[attr-defined]
+        assert one["store"]["computed"] == 0 < one["store"]["stored"]
+    bare, _ = _check(home, "x.circuit", "i.circuit", "--no-cache")
+    assert _told(bare) == _told(again)
+
+
+def test_an_edit_to_a_claim_needs_no_torch_either(home: Path) -> None:
+    _check(home, "x.circuit")
+    text = (home / "x.circuit").read_text()
+    (home / "x.circuit").write_text(text.replace("> -100", "> -99"))
+    _, heavy = _check(home, "x.circuit")
+    assert "torch" not in heavy
+    (home / "x.circuit").write_text(text)
+
+
+def test_changed_weights_are_seen(home: Path) -> None:
+    weights = home / "model" / "model.safetensors"
+    kept = weights.read_bytes()
+    first, _ = _check(home, "x.circuit")
+    tensors = load_file(weights)
+    name = next(one for one in tensors if one.endswith("attn.c_proj.weight"))
+    tensors[name] = tensors[name] * 1.5
+    save_file(tensors, weights, metadata={"format": "pt"})
+    assert len(weights.read_bytes()) == len(kept)
+    changed, heavy = _check(home, "x.circuit")
+    assert "torch" in heavy
+    assert first["files"][0]["weights"] != changed["files"][0]["weights"]  # type: ignore[index]
+    assert _told(first) != _told(changed)
+    weights.write_bytes(kept)
+    again, _ = _check(home, "x.circuit")
+    assert _told(again) == _told(first)
+
+
+def test_locked_reads_every_byte(home: Path) -> None:
+    """Even where a hash under the same times and size is in the store."""
+    weights = home / "model" / "model.safetensors"
+    (home / "lock.circuit").write_text((home / "x.circuit").read_text())
+    (made,) = in_one_process([["lock", "lock.circuit"]], cwd=home, OMP_NUM_THREADS="1")
+    assert made.returncode == 0, made.stderr
+    with Store(home / "store") as store:
+        wrong = hashes.Hashes(store)
+        key, _ = hashes._key(weights)
+        store.replace_record(key, "0" * 64)  # as if a write had left all times as they were
+        assert wrong(weights) == "0" * 64
+    (locked,) = in_one_process(
+        [["check", "--locked", "lock.circuit"]], cwd=home, OMP_NUM_THREADS="1",
+        PATHDSL_CACHE=str(home / "store"),
+    )  # fmt: skip
+    assert locked.returncode == 0, locked.stdout + locked.stderr
+    with Store(home / "store") as store:
+        store.reject([key])
+
+
+def test_a_file_that_was_just_written_is_hashed_each_time(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"one")
+    with Store(tmp_path / "store") as store:
+        hash_of = hashes.Hashes(store)
+        first = hash_of(path)
+        assert hash_of(path) == first and not hash_of.keys
+        path.write_bytes(b"two")
+        assert hash_of(path) != first
