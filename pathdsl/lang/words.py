@@ -449,7 +449,6 @@ _OPTIONS = {
     "scale": "how large",
     "scope": "paths outside of it keep the reference",
     "seed": "where draws begin; the same seed gives the same draws",
-    "select": "by which rule edges become a circuit",
     "sha256": "the beginning of a file's hash, which it must have",
     "share": "a share of prompts or draws",
     "select": "by which rule a circuit is chosen from scores",
