@@ -109,9 +109,7 @@ def _attributed(
     on_chunk = {"nodes": method.nodes, "edges": method.edges, "neurons": method.neurons}[asked.of]
     assert on_chunk is not None
     rules = method.rules or (FROZEN if frozen else PLAIN)
-    chunks = Chunks(
-        adapter, task, asked, rules, frozen=frozen, slots=asked.of == "nodes", rows=rows
-    )  # fmt: skip
+    chunks = Chunks(adapter, task, asked, rules, frozen=frozen, rows=rows)
     units = UNITS[asked.of](adapter.shape)
     axes = (chunks.n_pos,) if asked.by_position else ()
     values = np.zeros((len(units), *axes, task.n_rows))

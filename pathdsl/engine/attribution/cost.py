@@ -17,7 +17,7 @@ from pathdsl.score.attribution import Attribution
 
 __all__ = ["CHUNK_TOKENS", "AttributionCost", "attribution_cost", "rows_per_chunk"]
 
-CHUNK_TOKENS = 256
+CHUNK_TOKENS = 480
 """Tokens of one chunk at most, unless one prompt is longer."""
 
 
